@@ -1,0 +1,5 @@
+"""pullback: in which coordinates does this model think?"""
+
+from . import transforms
+
+__all__ = ["transforms"]

@@ -1,0 +1,163 @@
+"""`Estimator`: how f(x) - f(x₀) is shared out; `Walk`: the gradients it may ask for; `Chart`: one domain."""
+
+import abc
+import enum
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..transforms.registry import Registry, parse
+from .rows import Rows
+
+
+class Promise(enum.Flag):
+    """What an estimator promises of its values a; each is the name of a law in `pullback.axioms`.
+
+    COMPLETE                  Σ_k a_k = f(x) - f(x₀), up to quadrature
+    LINEAR                    a(f + g) = a(f) + a(g)
+    DUMMY                     f ignores coefficient k => a_k = 0
+    SENSITIVE                 x and x₀ differ only in k, and f(x) ≠ f(x₀) => a_k ≠ 0
+    SYMMETRIC                 f symmetric in j, k, and both equal in x and in x₀ => a_j = a_k
+    IMPLEMENTATION_INVARIANT  equal functions have equal maps
+    """
+
+    NONE = 0
+    COMPLETE = enum.auto()
+    LINEAR = enum.auto()
+    DUMMY = enum.auto()
+    SENSITIVE = enum.auto()
+    SYMMETRIC = enum.auto()
+    IMPLEMENTATION_INVARIANT = enum.auto()
+
+
+@dataclass(frozen=True, eq=False)
+class Chart:
+    """One domain, seen from the coordinates u in which the model is walked.
+
+    pull: carries gradients with respect to u, (rows, *u), to the domain, (rows, *coeff).
+    displacement: z - z₀, (batch, *coeff).
+    """
+
+    pull: Callable[[Tensor], Tensor]
+    displacement: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """A score to be read along points of one coordinate system u, and the charts to which covectors are carried.
+
+    For linear T, u is the signal, so that all linear domains share the walk; for others u is that domain's own z.
+
+    signal: x, (batch, *shape).  point, base: u and u₀, (batch, *u).  lift: x -> u, for noise that lives in the signal.
+    """
+
+    signal: Tensor
+    point: Tensor
+    base: Tensor
+    lift: Callable[[Tensor], Tensor]
+    charts: Sequence[Chart]
+    rows: Rows
+    seed: int
+
+    def gradient_chunks(self, per_example: int, points: Callable[[Tensor, Tensor], Tensor]
+                        ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:  # fmt: skip
+        """(example, sample, f, ∇f) of `per_example` rows for each example, a chunk at a time, example by example.
+
+        points: (example, sample), each (rows,) -> u, (rows, *u).
+        """
+        batch = len(self.point)
+        flat = torch.arange(batch * per_example, device=self.point.device)
+        example, sample = flat // per_example, flat % per_example
+        at = lambda part: points(example[part], sample[part])
+        for part, value, gradient in self.rows.gradient_chunks(example, at):
+            yield example[part], sample[part], value, gradient
+
+    def mean_gradient(self, weights: Tensor, points: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Σ_s weights[s] ∇f(points(example, s)) for each example.  weights: (samples,). Shape: (batch, *u)."""
+        total = torch.zeros_like(self.point)
+        for example, sample, _, gradient in self.gradient_chunks(len(weights), points):
+            weighted = weights[sample].reshape(-1, *[1] * (gradient.ndim - 1)) * gradient
+            for first, last in _runs(example):
+                total[example[first]] += weighted[first:last].sum(0)
+        return total
+
+    def pull(self, covector: Tensor) -> list[Tensor]:
+        """The covector (batch, *u) in the coordinates of each chart."""
+        return [chart.pull(covector) for chart in self.charts]
+
+    def noise(self, example: Tensor, sample: Tensor) -> Tensor:
+        """Standard normal noise of the signal's shape for each row, keyed by (seed, content of the example, sample).
+
+        The key is the example's content and not its place in the batch, so that a batch, its parts and any order of
+        them see the same noise.
+        """
+        keys = [_key(self.signal[e]) for e in range(len(self.signal))]
+        out = torch.empty((len(example), *self.signal.shape[1:]), dtype=self.signal.dtype, device=self.signal.device)
+        generator = torch.Generator(out.device)
+        for row, (e, s) in enumerate(zip(example.tolist(), sample.tolist())):
+            generator.manual_seed(_seed(self.seed, keys[e], s))
+            out[row].normal_(generator=generator)
+        return out
+
+
+def _runs(example: Tensor) -> Iterator[tuple[int, int]]:
+    """(first, last) of each run of equal entries: rows of one example stand together."""
+    _, counts = torch.unique_consecutive(example, return_counts=True)
+    first = 0
+    for count in counts.tolist():
+        yield first, first + count
+        first += count
+
+
+def _key(signal: Tensor) -> bytes:
+    return hashlib.blake2b(signal.detach().double().cpu().numpy().tobytes(), digest_size=16).digest()
+
+
+def _seed(seed: int, key: bytes, sample: int) -> int:
+    digest = hashlib.blake2b(key + f"{seed}/{sample}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+class Estimator(abc.ABC):
+    """Shares f(x) - f(x₀) among coefficients. Subclasses are frozen dataclasses; no model is kept inside."""
+
+    name: ClassVar[str] = ""  # the registered name; `register` writes it
+    claims: ClassVar[Promise]
+
+    @abc.abstractmethod
+    def estimate(self, walk: Walk) -> list[Tensor]:
+        """Values in each of the walk's charts, (batch, *coeff)."""
+
+    @abc.abstractmethod
+    def cost(self) -> int:
+        """Model rows with a gradient for one example."""
+
+    @classmethod
+    @abc.abstractmethod
+    def examples(cls) -> Iterable["Estimator"]:
+        """Instances on which the law suite runs, fine enough to keep what they claim."""
+
+
+estimators: Registry[Estimator] = Registry("method", "pullback.methods")
+register = estimators.register
+names = estimators.names
+
+
+def get(spec: "str | Estimator") -> Estimator:
+    """The estimator that `spec` describes; one that is built already is returned as it is.
+
+    Raises: ValueError or TypeError that names what was expected, and lists the choices.
+
+    >>> get("integrated_gradients(steps=16)")
+    IntegratedGradients(steps=16, rule='gauss_legendre')
+    """
+    if isinstance(spec, Estimator):
+        return spec
+    calls = parse(spec)
+    if len(calls) != 1:
+        raise ValueError(f"Method {spec!r}: expected one method; '>>' belongs to transforms.")
+    return estimators.build(calls[0])

@@ -1,0 +1,95 @@
+"""Estimators that read gradients at x or around it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .estimator import Estimator, Promise, Walk, register
+
+_LOCAL = Promise.LINEAR | Promise.DUMMY | Promise.IMPLEMENTATION_INVARIANT
+
+
+@register("gradient")
+@dataclass(frozen=True)
+class Gradient(Estimator):
+    """a = ∇_z f(T⁻¹ z), signed.
+
+    Source: Simonyan, Vedaldi & Zisserman 2014, §3 (there in absolute value).
+    """
+
+    claims = _LOCAL | Promise.SYMMETRIC
+
+    def estimate(self, walk: Walk) -> list[Tensor]:
+        return walk.pull(_at_point(walk))
+
+    def cost(self) -> int:
+        return 1
+
+    @classmethod
+    def examples(cls) -> Iterable[Estimator]:
+        return [cls()]
+
+
+@register("input_x_gradient")
+@dataclass(frozen=True)
+class InputXGradient(Estimator):
+    """a = (z - z₀) ⊙ ∇_z f(T⁻¹ z): the first-order Taylor term; with the zero baseline, input times gradient.
+
+    Source: Shrikumar et al. 2016; Ancona et al. 2018, table 1.
+    """
+
+    claims = _LOCAL | Promise.SYMMETRIC
+
+    def estimate(self, walk: Walk) -> list[Tensor]:
+        return [chart.displacement * part for chart, part in zip(walk.charts, walk.pull(_at_point(walk)))]
+
+    def cost(self) -> int:
+        return 1
+
+    @classmethod
+    def examples(cls) -> Iterable[Estimator]:
+        return [cls()]
+
+
+@register("smoothgrad")
+@dataclass(frozen=True)
+class SmoothGrad(Estimator):
+    """a = 1/n Σ_i ∇_z f(T⁻¹ T(x + δ_i)), δ_i ~ N(0, σ² I) in the signal, σ = spread · (max x - min x) per example.
+
+    Sources: Smilkov et al. 2017, eq. (1); for z, Kasmi et al. 2025 (WAM), where 25 samples are used.
+    """
+
+    samples: int = 25
+    spread: float = 0.15
+    claims = _LOCAL
+
+    def __post_init__(self) -> None:
+        check_count("smoothgrad", "samples", self.samples)
+        if not self.spread >= 0:
+            raise ValueError(f"smoothgrad: spread must be at least 0, got {self.spread}.")
+
+    def estimate(self, walk: Walk) -> list[Tensor]:
+        std = self.spread * (walk.signal.flatten(1).amax(1) - walk.signal.flatten(1).amin(1))
+        std = std.reshape(-1, *[1] * (walk.signal.ndim - 1))
+        weights = walk.signal.new_full((self.samples,), 1 / self.samples)
+        noisy = lambda example, sample: walk.lift(walk.signal[example] + std[example] * walk.noise(example, sample))
+        return walk.pull(walk.mean_gradient(weights, noisy))
+
+    def cost(self) -> int:
+        return self.samples
+
+    @classmethod
+    def examples(cls) -> Iterable[Estimator]:
+        return [cls(samples=4)]
+
+
+def _at_point(walk: Walk) -> Tensor:
+    return walk.mean_gradient(torch.ones_like(walk.point[0].flatten()[:1]), lambda example, _: walk.point[example])
+
+
+def check_count(who: str, what: str, value: int, least: int = 1) -> None:
+    """Raises: ValueError unless `value` is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{who}: {what} must be a whole number of at least {least}, got {value!r}.")

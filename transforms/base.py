@@ -1,0 +1,129 @@
+"""`Transform`: one object that holds T and T⁻¹, and says what it promises."""
+
+import abc
+import enum
+from collections.abc import Iterable
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from .layout import Layout
+
+
+class Claim(enum.Flag):
+    """What a transform promises. Each single claim is the name of a law in `pullback.axioms`.
+
+    LINEAR        T(ax + by) = a Tx + b Ty, and the same for T⁻¹
+    RECONSTRUCTS  T⁻¹ T x = x
+    SURJECTIVE    T T⁻¹ z = z for every z, not only for those that T makes
+    ISOMETRIC     ‖Tx‖ = ‖x‖
+    """
+
+    LINEAR = enum.auto()
+    RECONSTRUCTS = enum.auto()
+    SURJECTIVE = enum.auto()
+    ISOMETRIC = enum.auto()
+    BIJECTIVE = RECONSTRUCTS | SURJECTIVE
+    PARSEVAL = LINEAR | RECONSTRUCTS | ISOMETRIC
+    ORTHOGONAL = PARSEVAL | SURJECTIVE
+
+
+class Transform(nn.Module, abc.ABC):
+    """x (batch, *shape) ↔ z (batch, *layout.shape); both are one real tensor, on one device, of one dtype.
+
+    Authors write `analysis`, `synthesis` and `examples` (and `transpose` where it beats a vjp), and set `shape`,
+    `layout`, `claims` and `spec`. Users call `T(x)`, `T.inverse(z)` and `T.adjoint(g)`.
+    Half precision is carried out, and returned, in single precision.
+    """
+
+    name: ClassVar[str] = ""  # the registered name; `register` writes it
+    shape: tuple[int, ...]  # of one signal, channels first
+    layout: Layout
+    claims: Claim
+    spec: str  # what `get` would take to build this transform again
+
+    @abc.abstractmethod
+    def analysis(self, x: Tensor) -> Tensor:
+        """T x.  x: (batch, *shape) -> (batch, *layout.shape)."""
+
+    @abc.abstractmethod
+    def synthesis(self, z: Tensor) -> Tensor:
+        """T⁻¹ z.  z: (batch, *layout.shape) -> (batch, *shape)."""
+
+    @classmethod
+    @abc.abstractmethod
+    def examples(cls) -> Iterable["Transform"]:
+        """Small instances on which the law suite runs: odd and even sizes, 1 to 3 axes, every mode."""
+
+    def transpose(self, g: Tensor) -> Tensor:
+        """(T⁻¹)ᵀ g for a linear T: T itself where T is orthogonal, else by automatic differentiation of T⁻¹."""
+        if Claim.ORTHOGONAL in self.claims:
+            return self.analysis(g)
+        with torch.enable_grad():
+            z = g.new_zeros((len(g), *self.layout.shape)).requires_grad_()
+            (out,) = torch.autograd.grad(self.synthesis(z), z, g, create_graph=g.requires_grad)
+        return out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Coefficients z = T x."""
+        return self.analysis(_expect(self, "x", x, self.shape))
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """Signal x = T⁻¹ z."""
+        return self.synthesis(_expect(self, "z", z, self.layout.shape))
+
+    def adjoint(self, g: Tensor) -> Tensor:
+        """(T⁻¹)ᵀ g: carries a covector (a gradient with respect to x) to the coordinates z.
+
+        ⟨T⁻¹ z, g⟩ = ⟨z, T.adjoint(g)⟩ for all z, g.
+
+        Raises: ValueError where T is not linear: then the adjoint depends on the point, and `attribute` uses autograd.
+        """
+        if Claim.LINEAR not in self.claims:
+            raise ValueError(f"{self.spec}: the adjoint belongs to linear transforms and this one is not; "
+                             "differentiate Pullback(model, T) instead.")  # fmt: skip
+        return self.transpose(_expect(self, "g", g, self.shape))
+
+    def extra_repr(self) -> str:
+        return f"{self.spec!r}, shape={self.shape}"
+
+
+def _expect(transform: Transform, what: str, value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """`value` in single precision or wider, once it is real and of shape (batch, *shape)."""
+    wanted = f"a real floating-point tensor of shape (batch, {', '.join(map(str, shape))})"
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{transform.spec}: {what} must be {wanted}, got {type(value).__name__}.")
+    if not value.is_floating_point() or tuple(value.shape[1:]) != shape or value.ndim != len(shape) + 1:
+        got = f"{value.dtype} of shape {tuple(value.shape)}"
+        raise ValueError(f"{transform.spec}: {what} must be {wanted}, got {got}; {_advice(value, shape)}")
+    return value.to(wide(value.dtype))
+
+
+def _advice(value: Tensor, shape: tuple[int, ...]) -> str:
+    if value.is_complex():
+        return "pass real and imaginary parts as two channels."
+    if not value.is_floating_point():
+        return "convert it with .float() or .double()."
+    if tuple(value.shape) == shape:
+        return "add the batch axis with x[None]."
+    return f"build the transform with shape={tuple(value.shape[1:])}, or reshape the tensor."
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """The dtype in which transforms and sums are carried out: single precision or wider."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def check_shape(name: str, shape: Iterable[int], dims: Iterable[int] = (1, 2, 3)) -> tuple[int, ...]:
+    """`shape` as a tuple of one signal, channels first, once it has one of `dims` signal axes."""
+    try:
+        sizes = tuple(int(n) for n in shape)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: shape must be (channels, *spatial) of one signal, got {shape!r}.") from None
+    allowed = tuple(dims)
+    if len(sizes) - 1 not in allowed or any(n < 1 for n in sizes):
+        raise ValueError(f"{name}: shape must be (channels, *spatial) with {' or '.join(map(str, allowed))} signal "
+                         f"axes, each of at least 1 sample, got {sizes}; one signal, channels first, without the "
+                         "batch axis.")  # fmt: skip
+    return sizes

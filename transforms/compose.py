@@ -1,0 +1,66 @@
+"""One transform after another: `a >> b`."""
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from .base import Transform
+from .layout import Layout
+
+
+class Compose(Transform):
+    """z = T_n … T_2 T_1 x. It claims what all its parts claim; the layout is that of the last part.
+
+    Raises: ValueError where the coefficients of one part do not have the shape that the next one takes.
+
+    >>> from pullback.transforms import get
+    >>> get("pixel >> dct", shape=(1, 8)).spec
+    'pixel >> dct'
+    """
+
+    def __init__(self, *parts: Transform) -> None:
+        super().__init__()
+        if not parts:
+            raise ValueError("Compose: expected at least one transform, got none.")
+        for first, second in zip(parts, parts[1:]):
+            if first.layout.shape != second.shape:
+                raise ValueError(f"Compose: {first.spec} gives coefficients of shape {first.layout.shape}, but "
+                                 f"{second.spec} takes signals of shape {second.shape}.")  # fmt: skip
+        self.parts = nn.ModuleList(parts)
+        self.shape = parts[0].shape
+        self.claims = parts[0].claims
+        for part in parts[1:]:
+            self.claims &= part.claims
+        self.spec = " >> ".join(part.spec for part in parts)
+
+    @property
+    def layout(self) -> Layout:  # type: ignore[override]
+        """The layout of the last part."""
+        return self._sequence()[-1].layout
+
+    def _sequence(self) -> list[Transform]:
+        return [part for part in self.parts if isinstance(part, Transform)]
+
+    def analysis(self, x: Tensor) -> Tensor:
+        for part in self._sequence():
+            x = part.analysis(x)
+        return x
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        for part in reversed(self._sequence()):
+            z = part.synthesis(z)
+        return z
+
+    def transpose(self, g: Tensor) -> Tensor:
+        for part in self._sequence():
+            g = part.transpose(g)
+        return g
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        from .cosine import DCT
+        from .wavelet import DWT
+
+        first = DWT((2, 7, 6), "db2", level=1)
+        yield cls(first, DCT(first.layout.shape))
+        yield cls(DCT((1, 9)), DWT((1, 9), "bior2.2", level=1))

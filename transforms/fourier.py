@@ -1,0 +1,73 @@
+"""Fourier transforms, as real coefficients."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from .base import Claim, Transform, check_shape
+from .layout import octave_layout
+from .registry import register
+
+
+@register("dft")
+class DFT(Transform):
+    """Orthonormal real DFT over all signal axes: cosines and sines as one real tensor of the shape of x.
+
+    With X = F x the unitary DFT, a real x has X_{-k} = conj(X_k). Each pair {k, -k} keeps √2 Re X at one of its two
+    places and √2 Im X at the other; a frequency that is its own partner (0, Nyquist) keeps Re X. So
+
+        z = r ⊙ Re(F x) + s ⊙ Im(F x),    T⁻¹ z = Tᵀ z = Re F*((r + i s) ⊙ z),
+
+    with (r, s) = (1, 0), (√2, 0) or (0, √2): ‖z‖ = ‖x‖ for odd and even sizes, and no coefficient is stored twice.
+    The place k has centre frequency |k| / N (wrapped) cycles/sample, as in `torch.fft.fftfreq`.
+
+    >>> from pullback.transforms import get
+    >>> get("dft", shape=(1, 4))(torch.tensor([[[1.0, 0.0, -1.0, 0.0]]])).round(decimals=4)
+    tensor([[[0.0000, 1.4142, 0.0000, 0.0000]]])
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = check_shape("dft", shape)
+        self.claims = Claim.ORTHOGONAL
+        self.spec = "dft"
+        self.layout = octave_layout(self.shape, [torch.fft.fftfreq(n).abs() for n in self.shape[1:]])
+        self._half = _half_space(self.shape[1:])
+
+    def analysis(self, x: Tensor) -> Tensor:
+        spectrum = torch.fft.fftn(x, dim=self._axes, norm="ortho")
+        real, imaginary = self._weights(x)
+        return spectrum.real * real + spectrum.imag * imaginary
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        real, imaginary = self._weights(z)
+        return torch.fft.ifftn(torch.complex(z * real, z * imaginary), dim=self._axes, norm="ortho").real
+
+    @property
+    def _axes(self) -> tuple[int, ...]:
+        return tuple(range(-len(self.shape) + 1, 0))
+
+    def _weights(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """(r, s) of the class docstring, in the dtype and on the device of `like`. Shape: (*spatial) each."""
+        half = self._half.to(like)
+        real = torch.where(half > 0, math.sqrt(2) * half, 1 + half)
+        return real, math.sqrt(2) * (half < 0).to(like)
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        return [cls(shape) for shape in [(1, 1), (2, 8), (1, 9), (3, 6, 5), (1, 4, 4), (1, 4, 3, 6)]]
+
+
+def _half_space(sizes: tuple[int, ...]) -> Tensor:
+    """1 where the place holds a cosine, -1 where it holds a sine, 0 where k = -k. Shape: sizes, int8.
+
+    A pair {k, -k} is split by the sign of its first wrapped frequency that is not its own negative.
+    """
+    half = torch.zeros(sizes, dtype=torch.int8)
+    for axis, n in enumerate(sizes):
+        k = torch.arange(n)
+        sign = torch.sign((-k) % n - k).to(torch.int8)  # 1 for 0 < k < n/2, -1 for k > n/2, else 0
+        half = torch.where(half == 0, sign.reshape([-1] + [1] * (len(sizes) - 1 - axis)), half)
+    return half

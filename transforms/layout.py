@@ -1,0 +1,177 @@
+"""What each coefficient means: its band, its centre frequency, its place."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+GROUPINGS = ("band", "scale", "orientation", "octave")
+
+
+@dataclass(frozen=True)
+class Band:
+    """A named group of coefficients.
+
+    `scale` is 1 for the finest octave, 2 for the next, and so on; what is coarser than octave J has scale J + 1, and
+    0 means that the band spans every scale (a pixel). `orientation` has one letter per signal axis, `d` where the band
+    holds the detail of that axis and `a` where it holds the approximation, as in PyWavelets; it is empty where the
+    notion does not apply. The band covers (`low`, `high`] in `unit`, measured on the axis of highest frequency.
+    """
+
+    name: str
+    scale: int = 0
+    orientation: str = ""
+    low: float = 0.0
+    high: float = 0.5
+    unit: str = "cycles/sample"
+
+    @property
+    def octave(self) -> str:
+        """`octave j` for (2^-(j+1), 2^-j] cycles/sample, `coarser` where the band reaches down to 0, else `all`."""
+        if self.scale == 0:
+            return "all"
+        return "coarser" if self.low == 0 else f"octave {round(-math.log2(self.high))}"
+
+    def label(self, by: str) -> str:
+        """The name of the group that this band falls in when bands are grouped `by` one of `GROUPINGS`."""
+        if by == "scale":
+            return f"scale {self.scale}"
+        return {"band": self.name, "orientation": self.orientation or "all", "octave": self.octave}[by]
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Coefficient k belongs to `bands[index[k]]`; `index` has the shape of one z, so that it fits a feature mask.
+
+    Every coefficient has exactly one band, so sums over bands conserve totals.
+
+    Shapes: index (*coeff), int64; frequency and position (dims, *coeff).
+    Units: frequency in cycles/sample and position in samples, per signal axis; NaN where a coefficient has none
+    (a pixel has no frequency, a Fourier coefficient no position).
+    """
+
+    bands: tuple[Band, ...]
+    index: Tensor
+    frequency: Tensor
+    position: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one z."""
+        return tuple(self.index.shape)
+
+    @property
+    def sizes(self) -> Tensor:
+        """How many coefficients each band has. Shape: (bands,)."""
+        return torch.bincount(self.index.flatten(), minlength=len(self.bands))
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Total of `values` (batch, *coeff) in each band. Shape: (batch, bands).
+
+        >>> from pullback.transforms import get
+        >>> layout = get("dwt(haar, level=1)", shape=(1, 4)).layout
+        >>> layout.sum(torch.tensor([[[1.0, 2.0, 30.0, 40.0]]]))
+        tensor([[ 3., 70.]])
+        """
+        if tuple(values.shape[1:]) != self.shape:
+            raise ValueError(f"Layout.sum: expected values of shape (batch, {_commas(self.shape)}), got "
+                             f"{tuple(values.shape)}; pass the coefficients of one batch.")  # fmt: skip
+        index = self.index.to(values.device).flatten().expand(len(values), -1)
+        return values.new_zeros(len(values), len(self.bands)).scatter_add(1, index, values.flatten(1))
+
+    def group(self, by: str) -> "Layout":
+        """The layout whose bands are merged by "band", "scale", "orientation" or "octave"; coarse to fine.
+
+        >>> from pullback.transforms import get
+        >>> [band.name for band in get("dwt(haar, level=2)", shape=(1, 8, 8)).layout.group("octave").bands]
+        ['coarser', 'octave 2', 'octave 1']
+        """
+        if by not in GROUPINGS:
+            raise ValueError(f"Layout.group: expected by in {', '.join(GROUPINGS)}; got {by!r}.")
+        labels = [band.label(by) for band in self.bands]
+        names = list(dict.fromkeys(labels))
+        merged = tuple(_merge([band for band, label in zip(self.bands, labels) if label == name], name, by)
+                       for name in names)  # fmt: skip
+        lookup = torch.tensor([names.index(label) for label in labels])
+        return replace(self, bands=merged, index=lookup[self.index])
+
+
+def _merge(bands: Sequence[Band], name: str, by: str) -> Band:
+    """One band that covers all of `bands`."""
+    scales = {band.scale for band in bands}
+    orientations = {band.orientation for band in bands}
+    return Band(
+        name=name,
+        scale=scales.pop() if len(scales) == 1 else 0,
+        orientation=orientations.pop() if len(orientations) == 1 and by != "octave" else "",
+        low=min(band.low for band in bands),
+        high=max(band.high for band in bands),
+        unit=bands[0].unit,
+    )
+
+
+def _commas(shape: Sequence[int]) -> str:
+    return ", ".join(map(str, shape))
+
+
+def signal_position(shape: tuple[int, ...]) -> Tensor:
+    """Position of every sample of a signal of `shape` (channels, *spatial). Shape: (dims, *shape)."""
+    axes = [torch.arange(n, dtype=torch.get_default_dtype()) for n in shape[1:]]
+    return spread(axes, shape)
+
+
+def spread(axes: Sequence[Tensor], shape: tuple[int, ...]) -> Tensor:
+    """One vector per axis, broadcast over a grid of `shape` (channels, *sizes). Shape: (dims, *shape), a view."""
+    if not axes:
+        return torch.zeros((0, *shape))
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+    return grid[:, None].expand(len(axes), *shape)
+
+
+def octave_layout(shape: tuple[int, ...], frequencies: Sequence[Tensor]) -> Layout:
+    """The layout of a global, frequency-indexed basis: one coefficient per grid point of `frequencies`.
+
+    A coefficient belongs to octave j when the largest of its axis frequencies lies in (2^-(j+1), 2^-j], and its
+    orientation has a `d` for each axis that lies there too. Separable wavelets cut the plane into the same cells, so
+    the bands of a DCT, a DFT and a wavelet transform have the same names and can be compared.
+
+    frequencies: one vector of non-negative cycles/sample per axis, (n_i,).
+    """
+    frequency = spread(frequencies, shape)
+    octaves = [_octave(axis) for axis in frequencies]
+    grid = torch.stack(torch.meshgrid(*octaves, indexing="ij"))  # (dims, *sizes)
+    finest = grid.amin(0)
+    coarsest = int(finest[finest < _CONSTANT].max()) if bool((finest < _CONSTANT).any()) else 0
+    detail = grid == finest
+    bits = sum(detail[axis].long() << (len(octaves) - 1 - axis) for axis in range(len(octaves)))
+    label = torch.where(finest == _CONSTANT, torch.zeros_like(finest), finest * 2 ** len(octaves) + bits)
+    present, index = torch.unique(label, return_inverse=True)
+    # Coarse to fine: the constant first, then octaves from the largest number down.
+    order = sorted(range(len(present)), key=lambda i: _rank(int(present[i]), len(octaves)))
+    bands = tuple(_octave_band(int(present[i]), len(octaves), coarsest) for i in order)
+    lookup = torch.empty(len(order), dtype=torch.long)
+    lookup[torch.tensor(order)] = torch.arange(len(order))
+    return Layout(bands, lookup[index].expand(shape).contiguous(), frequency, torch.full_like(frequency, math.nan))
+
+
+_CONSTANT = 1_000  # the "octave" of frequency 0: coarser than any that a signal can have
+
+
+def _octave(frequency: Tensor) -> Tensor:
+    """j such that frequency lies in (2^-(j+1), 2^-j]. Shape: as given, int64."""
+    octave = torch.floor(-torch.log2(frequency.double()))
+    return torch.where(frequency > 0, octave, torch.full_like(octave, _CONSTANT)).long()
+
+
+def _rank(label: int, dims: int) -> tuple[float, int]:
+    return (-math.inf, 0) if label == 0 else (-(label >> dims), label & ((1 << dims) - 1))
+
+
+def _octave_band(label: int, dims: int, coarsest: int) -> Band:
+    if label == 0:
+        return Band("a" * dims + str(coarsest), coarsest + 1, "a" * dims, 0.0, 2.0 ** -(coarsest + 1))
+    octave, bits = label >> dims, label & ((1 << dims) - 1)
+    orientation = "".join("d" if bits >> (dims - 1 - axis) & 1 else "a" for axis in range(dims))
+    return Band(f"{orientation}{octave}", octave, orientation, 2.0 ** -(octave + 1), 2.0**-octave)

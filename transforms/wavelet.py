@@ -1,0 +1,243 @@
+"""Discrete wavelet transforms."""
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+
+import ptwt
+import pywt
+import torch
+from torch import Tensor
+
+from .base import Claim, Transform, check_shape
+from .filterbank import FilterBank
+from .layout import Band, Layout
+from .registry import register
+
+PADDED = ("zero", "constant", "symmetric", "reflect", "periodic")
+
+
+@register("dwt")
+class DWT(Transform):
+    """Separable discrete wavelet transform over all signal axes, its pyramid packed into one (channels, K) tensor.
+
+    wavelet: any discrete wavelet of PyWavelets.  level: how many times to halve; None takes 3, or what the signal allows.
+    mode: `periodization` is critically sampled (K = number of samples) for every size, orthonormal where the wavelet
+    is, and equal to PyWavelets' for sizes that are even at every level; at an odd size the last sample joins the
+    approximation as it is. `zero`, `constant`, `symmetric`, `reflect` and `periodic` pad as PyWavelets does (carried
+    out by ptwt): wherever padding is needed they are redundant, K > number of samples, so that the share of a band
+    depends on the mode; see `claims`.
+
+    Bands are ordered coarse to fine: "aa3", "ad3", "da3", "dd3", …, "dd1", one letter per axis.
+    Sources: Mallat 1989; Daubechies 1992; PyWavelets for filters and conventions.
+    Raises: ValueError for an unknown wavelet or mode, or a level that is too deep; each message lists the choices.
+
+    >>> from pullback.transforms import get
+    >>> [band.name for band in get("dwt(haar, level=2)", shape=(1, 8)).layout.bands]
+    ['a2', 'd2', 'd1']
+    """
+
+    def __init__(self, shape: tuple[int, ...], wavelet: str = "haar", level: int | None = None,
+                 mode: str = "periodization") -> None:  # fmt: skip
+        super().__init__()
+        self.shape = check_shape("dwt", shape)
+        self.wavelet = find_wavelet("dwt", wavelet)
+        if mode not in ("periodization", *PADDED):
+            raise ValueError(f"dwt: expected mode in periodization, {', '.join(PADDED)}; got {mode!r}.")
+        self.mode = mode
+        deepest = self._deepest()
+        self.level = check_level("dwt", level, deepest, f"{self.shape} with {wavelet} and mode {mode}")
+        self.spec = f"dwt({wavelet}, level={self.level}, mode={mode})"
+        self._bank = FilterBank(self.wavelet)
+        self._keys = ["".join(key) for key in itertools.product("ad", repeat=len(self.shape) - 1)]
+        self._sizes = self._level_sizes()  # of the bands of each level, finest first
+        self.layout = self._layout()
+        self.claims = self._claims()
+
+    def analysis(self, x: Tensor) -> Tensor:
+        if self.mode == "periodization":
+            return self._decompose(x, dual=False)
+        return self._pack(self._padded_analysis(x))
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        pyramid = self._unpack(z)
+        if self.mode != "periodization":
+            return self._padded_synthesis(pyramid)
+        low = pyramid[0][self._keys[0]]
+        for step, sizes in zip(pyramid[1:], reversed(self._input_sizes())):
+            low = self._bank.merge({self._keys[0]: low, **step}, sizes)
+        return low
+
+    def transpose(self, g: Tensor) -> Tensor:
+        return self._decompose(g, dual=True) if self.mode == "periodization" else super().transpose(g)
+
+    def _decompose(self, x: Tensor, dual: bool) -> Tensor:
+        """The pyramid of x with the analysis filters, or with the transposed synthesis filters."""
+        steps: list[dict[str, Tensor]] = []
+        for _ in range(self.level):
+            step = self._bank.split(x, len(self.shape) - 1, dual)
+            x = step.pop(self._keys[0])
+            steps.append(step)
+        return self._pack([{self._keys[0]: x}, *reversed(steps)])
+
+    # Sizes, packing -------------------------------------------------------------------------------------------------
+
+    def _input_sizes(self) -> list[tuple[int, ...]]:
+        """Signal size that enters each level, finest first; one more entry for the approximation that is left."""
+        sizes = [self.shape[1:]]
+        for _ in range(self.level):
+            sizes.append(tuple(self._halve(n) for n in sizes[-1]))
+        return sizes[:-1]
+
+    def _halve(self, n: int) -> int:
+        """Length of the approximation of n samples."""
+        return (n + 1) // 2 if self.mode == "periodization" else (n + self.wavelet.dec_len - 1) // 2
+
+    def _level_sizes(self) -> list[dict[str, tuple[int, ...]]]:
+        """Band sizes of each level, finest first. Only periodization has fewer details than approximations."""
+        letters = {"a": self._halve, "d": (lambda n: n // 2) if self.mode == "periodization" else self._halve}
+        return [{key: tuple(letters[c](n) for c, n in zip(key, sizes)) for key in self._keys}
+                for sizes in self._input_sizes()]  # fmt: skip
+
+    def _bands(self) -> list[tuple[str, int, tuple[int, ...]]]:
+        """(key, level, size) of every band in the order in which z holds them."""
+        if self.level == 0:
+            return [(self._keys[0], 0, self.shape[1:])]
+        approximation = (self._keys[0], self.level, self._sizes[-1][self._keys[0]])
+        return [approximation, *((key, level, self._sizes[level - 1][key])
+                                 for level in range(self.level, 0, -1) for key in self._keys[1:])]  # fmt: skip
+
+    def _pack(self, pyramid: Sequence[dict[str, Tensor]]) -> Tensor:
+        dims = len(self.shape) - 1
+        return torch.cat([step[key].flatten(-dims) for step in pyramid for key in self._keys if key in step], -1)
+
+    def _unpack(self, z: Tensor) -> list[dict[str, Tensor]]:
+        parts = z.split([math.prod(size) for _, _, size in self._bands()], -1)
+        bands = [(key, part.unflatten(-1, size)) for (key, _, size), part in zip(self._bands(), parts)]
+        per_level = len(self._keys) - 1
+        steps = [dict(bands[i : i + per_level]) for i in range(1, len(bands), per_level)]
+        return [dict(bands[:1]), *steps]
+
+    def _layout(self) -> Layout:
+        bands: list[Band] = []
+        index, frequency, position = [], [], []
+        scale, offset = self._place(len(self.shape) - 1)
+        for number, (key, level, size) in enumerate(self._bands()):
+            high = 2.0**-level if number else 2.0 ** -(level + 1)
+            bands.append(Band(f"{key}{level}", level if number else level + 1, key, high / 2 if number else 0.0, high))
+            index.append(torch.full((math.prod(size),), number))
+            centres = [(0.75 if letter == "d" else 0.25) * 2.0**-level for letter in key]
+            frequency.append(torch.tensor(centres)[:, None].expand(-1, math.prod(size)))
+            axes = [(scale[level] * torch.arange(m) + offset[level]).clamp(0, n - 1)
+                    for m, n in zip(size, self.shape[1:])]  # fmt: skip
+            position.append(torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1))
+        shape = (self.shape[0], sum(len(part) for part in index))
+        expand = lambda parts: torch.cat(parts, -1)[:, None].expand(-1, *shape)
+        return Layout(tuple(bands), torch.cat(index).expand(shape).contiguous(), expand(frequency), expand(position))
+
+    def _place(self, dims: int) -> tuple[list[float], list[float]]:
+        """Coefficient k of level j is centred on sample scale[j] k + offset[j]."""
+        centre = 0.5 if self.mode == "periodization" else (3 - self.wavelet.dec_len) / 2
+        scale, offset = [1.0], [0.0]
+        for _ in range(self.level):
+            offset.append(offset[-1] + scale[-1] * centre)
+            scale.append(2 * scale[-1])
+        return scale, offset
+
+    def _claims(self) -> Claim:
+        square = self.layout.index[0].numel() == math.prod(self.shape[1:])
+        claims = Claim.LINEAR | Claim.RECONSTRUCTS
+        if square:
+            claims |= Claim.SURJECTIVE
+        # Zero padding is the transform of the signal continued by zeros: no energy is lost and none counted twice.
+        if self._bank.orthonormal and (square or self.mode == "zero"):
+            claims |= Claim.ISOMETRIC
+        return claims
+
+    # Padded modes, by ptwt ------------------------------------------------------------------------------------------
+
+    def _deepest(self) -> int:
+        """The largest level at which every axis can still be padded and the longest one halved."""
+        sizes, level = self.shape[1:], 0
+        while max(sizes) > 1 and level < 64 and all(self._can_pad(n) for n in sizes):
+            smaller = tuple(self._halve(n) for n in sizes)
+            if max(smaller) >= max(sizes):
+                break
+            sizes, level = smaller, level + 1
+        return level
+
+    def _can_pad(self, n: int) -> bool:
+        """Whether the mode can extend n samples by what the filter needs, as ptwt pads."""
+        longest = (2 * self.wavelet.dec_len - 3) // 2 + n % 2
+        return {"reflect": longest < n, "periodic": longest <= n}.get(self.mode, True)
+
+    def _padded_analysis(self, x: Tensor) -> list[dict[str, Tensor]]:
+        if self.level == 0:
+            return [{self._keys[0]: x}]
+        dims = len(self.shape) - 1
+        function = {1: ptwt.wavedec, 2: ptwt.wavedec2, 3: ptwt.wavedec3}[dims]
+        low, *steps = function(x, self.wavelet, mode=self.mode, level=self.level)
+        return [{self._keys[0]: low}, *(_by_key(step) for step in steps)]
+
+    def _padded_synthesis(self, pyramid: list[dict[str, Tensor]]) -> Tensor:
+        low = pyramid[0][self._keys[0]]
+        if self.level == 0:
+            return low
+        dims = len(self.shape) - 1
+        steps = [_to_ptwt(step, dims) for step in pyramid[1:]]
+        function = {1: ptwt.waverec, 2: ptwt.waverec2, 3: ptwt.waverec3}[dims]
+        x: Tensor = function((low, *steps), self.wavelet)
+        return x[(..., *(slice(n) for n in self.shape[1:]))]
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        yield cls((1, 1), "haar")
+        yield cls((2, 8), "haar")
+        yield cls((1, 13), "db4", level=2)
+        yield cls((3, 6, 5), "db2", level=2)
+        yield cls((1, 16, 12), "bior4.4", level=2)
+        yield cls((1, 32), "dmey", level=2)
+        yield cls((1, 5, 4, 6), "sym3", level=1)
+        for mode in PADDED:
+            yield cls((1, 16), "haar", level=2, mode=mode)
+            yield cls((2, 21), "db3", level=1, mode=mode)
+            yield cls((1, 9, 12), "bior2.2", level=1, mode=mode)
+            yield cls((1, 7, 8, 6), "db2", level=1, mode=mode)
+
+
+def _by_key(step: object) -> dict[str, Tensor]:
+    """One level of ptwt's pyramid as {key: band}: a tensor in 1-D, (horizontal, vertical, diagonal) in 2-D, else a dict."""
+    if isinstance(step, Tensor):
+        return {"d": step}
+    if isinstance(step, dict):
+        return step
+    horizontal, vertical, diagonal = step  # type: ignore[misc]
+    return {"da": horizontal, "ad": vertical, "dd": diagonal}
+
+
+def _to_ptwt(step: dict[str, Tensor], dims: int) -> object:
+    if dims == 1:
+        return step["d"]
+    return ptwt.WaveletDetailTuple2d(step["da"], step["ad"], step["dd"]) if dims == 2 else step
+
+
+def find_wavelet(who: str, wavelet: str) -> pywt.Wavelet:
+    """The discrete wavelet of that name.  Raises: ValueError that lists the families."""
+    known = pywt.wavelist(kind="discrete")
+    if wavelet not in known:
+        families = ", ".join(pywt.families())
+        raise ValueError(f"{who}: {wavelet!r} is not a discrete wavelet of PyWavelets. Try haar, db4, sym8, coif3 or "
+                         f"bior4.4; all names: pywt.wavelist(kind='discrete'), families: {families}.")  # fmt: skip
+    return pywt.Wavelet(wavelet)
+
+
+def check_level(who: str, level: int | None, deepest: int, where: str) -> int:
+    """`level`, or 3 (less where the signal is short) for None.  Raises: ValueError that names the deepest level."""
+    if level is None:
+        return min(3, deepest)
+    if isinstance(level, bool) or not isinstance(level, int):
+        raise TypeError(f"{who}: level must be a whole number or none, got {level!r}.")
+    if not 0 <= level <= deepest:
+        raise ValueError(f"{who}: level must lie in 0…{deepest} for a signal of {where}, got {level}; "
+                         "take a smaller level, a shorter wavelet or a larger signal.")  # fmt: skip
+    return level

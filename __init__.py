@@ -1,5 +1,9 @@
 """pullback: in which coordinates does this model think?"""
 
-from . import transforms
+import importlib.metadata
 
-__all__ = ["transforms"]
+from . import attribution, transforms
+from .attribution import Attribution, Pullback, attribute
+
+__version__ = importlib.metadata.version("pullback")
+__all__ = ["Attribution", "Pullback", "attribute", "attribution", "transforms"]

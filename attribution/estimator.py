@@ -2,10 +2,11 @@
 
 import abc
 import enum
+import functools
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -47,6 +48,20 @@ class Chart:
 
 
 @dataclass(frozen=True, eq=False)
+class Estimate:
+    """What an estimator found.
+
+    values: for each chart of the walk, (batch, *coeff).
+    covector: ḡ (batch, *u) where values = displacement ⊙ pull(ḡ), else None.
+    details: what else is worth keeping, by name; tensors have the batch first.
+    """
+
+    values: list[Tensor]
+    covector: Tensor | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class Walk:
     """A score to be read along points of one coordinate system u, and the charts to which covectors are carried.
 
@@ -85,9 +100,13 @@ class Walk:
                 total[example[first]] += weighted[first:last].sum(0)
         return total
 
-    def pull(self, covector: Tensor) -> list[Tensor]:
-        """The covector (batch, *u) in the coordinates of each chart."""
-        return [chart.pull(covector) for chart in self.charts]
+    def sensitivities(self, covector: Tensor) -> Estimate:
+        """The covector (batch, *u) in each chart, as it is."""
+        return Estimate([chart.pull(covector) for chart in self.charts])
+
+    def shares(self, covector: Tensor) -> Estimate:
+        """Displacement times covector in each chart: totals ⟨u - u₀, covector⟩ in every one."""
+        return Estimate([chart.displacement * chart.pull(covector) for chart in self.charts], covector)
 
     def noise(self, example: Tensor, sample: Tensor) -> Tensor:
         """Standard normal noise of the signal's shape for each row, keyed by (seed, content of the example, sample).
@@ -95,13 +114,16 @@ class Walk:
         The key is the example's content and not its place in the batch, so that a batch, its parts and any order of
         them see the same noise.
         """
-        keys = [_key(self.signal[e]) for e in range(len(self.signal))]
         out = torch.empty((len(example), *self.signal.shape[1:]), dtype=self.signal.dtype, device=self.signal.device)
         generator = torch.Generator(out.device)
         for row, (e, s) in enumerate(zip(example.tolist(), sample.tolist())):
-            generator.manual_seed(_seed(self.seed, keys[e], s))
+            generator.manual_seed(_seed(self.seed, self._keys[e], s))
             out[row].normal_(generator=generator)
         return out
+
+    @functools.cached_property
+    def _keys(self) -> list[bytes]:
+        return [_key(example) for example in self.signal]
 
 
 def _runs(example: Tensor) -> Iterator[tuple[int, int]]:
@@ -127,10 +149,11 @@ class Estimator(abc.ABC):
 
     name: ClassVar[str] = ""  # the registered name; `register` writes it
     claims: ClassVar[Promise]
+    shares: ClassVar[bool]  # whether values are shares of f(x) - f(x₀); otherwise they are sensitivities
 
     @abc.abstractmethod
-    def estimate(self, walk: Walk) -> list[Tensor]:
-        """Values in each of the walk's charts, (batch, *coeff)."""
+    def estimate(self, walk: Walk) -> Estimate:
+        """Values in each of the walk's charts."""
 
     @abc.abstractmethod
     def cost(self) -> int:

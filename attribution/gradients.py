@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .estimator import Estimator, Promise, Walk, register
+from .estimator import Estimate, Estimator, Promise, Walk, register
 
 _LOCAL = Promise.LINEAR | Promise.DUMMY | Promise.IMPLEMENTATION_INVARIANT
 
@@ -20,9 +20,10 @@ class Gradient(Estimator):
     """
 
     claims = _LOCAL | Promise.SYMMETRIC
+    shares = False
 
-    def estimate(self, walk: Walk) -> list[Tensor]:
-        return walk.pull(_at_point(walk))
+    def estimate(self, walk: Walk) -> Estimate:
+        return walk.sensitivities(_at_point(walk))
 
     def cost(self) -> int:
         return 1
@@ -41,9 +42,10 @@ class InputXGradient(Estimator):
     """
 
     claims = _LOCAL | Promise.SYMMETRIC
+    shares = True
 
-    def estimate(self, walk: Walk) -> list[Tensor]:
-        return [chart.displacement * part for chart, part in zip(walk.charts, walk.pull(_at_point(walk)))]
+    def estimate(self, walk: Walk) -> Estimate:
+        return walk.shares(_at_point(walk))
 
     def cost(self) -> int:
         return 1
@@ -64,18 +66,19 @@ class SmoothGrad(Estimator):
     samples: int = 25
     spread: float = 0.15
     claims = _LOCAL
+    shares = False
 
     def __post_init__(self) -> None:
         check_count("smoothgrad", "samples", self.samples)
         if not self.spread >= 0:
             raise ValueError(f"smoothgrad: spread must be at least 0, got {self.spread}.")
 
-    def estimate(self, walk: Walk) -> list[Tensor]:
+    def estimate(self, walk: Walk) -> Estimate:
         std = self.spread * (walk.signal.flatten(1).amax(1) - walk.signal.flatten(1).amin(1))
         std = std.reshape(-1, *[1] * (walk.signal.ndim - 1))
         weights = walk.signal.new_full((self.samples,), 1 / self.samples)
         noisy = lambda example, sample: walk.lift(walk.signal[example] + std[example] * walk.noise(example, sample))
-        return walk.pull(walk.mean_gradient(weights, noisy))
+        return walk.sensitivities(walk.mean_gradient(weights, noisy))
 
     def cost(self) -> int:
         return self.samples

@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
-from .estimator import Estimator, Promise, Walk, register
+from .estimator import Estimate, Estimator, Promise, Walk, register
 from .gradients import check_count
 
 Nodes = tuple[np.ndarray, np.ndarray]
@@ -53,18 +52,19 @@ class IntegratedGradients(Estimator):
         Promise.COMPLETE | Promise.LINEAR | Promise.DUMMY | Promise.SENSITIVE | Promise.SYMMETRIC
         | Promise.IMPLEMENTATION_INVARIANT
     )  # fmt: skip
+    shares = True
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
             raise ValueError(f"integrated_gradients: expected rule in {', '.join(RULES)}; got {self.rule!r}.")
         check_count("integrated_gradients", "steps", self.steps, 2 if self.rule == "trapezoid" else 1)
 
-    def estimate(self, walk: Walk) -> list[Tensor]:
+    def estimate(self, walk: Walk) -> Estimate:
         nodes, weights = (walk.point.new_tensor(part) for part in RULES[self.rule](self.steps))
         alpha = nodes.reshape(-1, *[1] * (walk.point.ndim - 1))
         step = walk.point - walk.base
         mean = walk.mean_gradient(weights, lambda example, node: walk.base[example] + alpha[node] * step[example])
-        return [chart.displacement * part for chart, part in zip(walk.charts, walk.pull(mean))]
+        return walk.shares(mean)
 
     def cost(self) -> int:
         return self.steps

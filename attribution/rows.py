@@ -1,21 +1,31 @@
 """`Rows`: the only place that calls the model. A row is one input of one forward pass."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..transforms.base import wide
+from .progress import Progress
 from .score import Score
 
-Progress = Callable[[int, int], None]
 Points = Callable[[slice], Tensor]
 
 # Elements of one forward's input when rows="auto": about 14 rows of 3 × 224 × 224 on a CPU, whose caches are small.
 _AUTO_ELEMENTS = {"cpu": 2**21}
 _AUTO_ELEMENTS_ELSEWHERE = 2**24
 _AUTO_MOST = 1_024
+
+
+@dataclass
+class Count:
+    """Model rows run so far, without and with a gradient, and how many are planned."""
+
+    forwards: int = 0
+    gradients: int = 0
+    planned: int = 0
 
 
 class Rows:
@@ -32,13 +42,17 @@ class Rows:
                  progress: Progress | None = None) -> None:  # fmt: skip
         self._model, self._score, self._feed, self._progress = model, score, feed, progress
         self.budget = budget
-        self.forwards = 0  # rows evaluated without a gradient
-        self.gradients = 0  # rows evaluated with one
-        self._expected = 0
+        self.count = Count()
 
     def expect(self, rows: int) -> None:
         """Adds to the number of rows that `progress` counts towards."""
-        self._expected += rows
+        self.count.planned += rows
+
+    def through(self, model: Callable[..., Any], feed: torch.dtype) -> "Rows":
+        """The same score, budget and count for another model, such as f∘T⁻¹."""
+        other = Rows(model, self._score, self.budget, feed, self._progress)
+        other.count = self.count
+        return other
 
     def values(self, example: Tensor, points: Points) -> Tensor:
         """f at every row.  example: (rows,), the example each row belongs to. Shape: (rows,), single precision or wider.
@@ -48,7 +62,7 @@ class Rows:
         parts = []
         with torch.no_grad():
             for part, value in self._chunks(example, lambda part: self._value(points(part), example[part])):
-                self.forwards += len(value)
+                self.count.forwards += len(value)
                 self._check(value, example[part], "returned")
                 parts.append(value)
         return torch.cat(parts)
@@ -56,7 +70,7 @@ class Rows:
     def gradient_chunks(self, example: Tensor, points: Points) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """(slice, f, ∇f) for one chunk of rows after another.  Shapes: (rows,) and (rows, *shape)."""
         for part, (value, gradient) in self._chunks(example, lambda part: self._gradient(points(part), example[part])):
-            self.gradients += len(value)
+            self.count.gradients += len(value)
             self._check(value, example[part], "returned")
             yield part, value, gradient
 
@@ -93,8 +107,8 @@ class Rows:
             yield part, result
             start = part.stop
             if self._progress is not None:
-                done = self.forwards + self.gradients
-                self._progress(done, max(done, self._expected))
+                done = self.count.forwards + self.count.gradients
+                self._progress(done, max(done, self.count.planned))
 
     def _halve(self, rows: int) -> None:
         if rows == 1:
@@ -134,7 +148,9 @@ def check_model(model: Any) -> None:
     Raises: TypeError where it cannot be called; ValueError that names the layer and says what to do.
     """
     if not callable(model):
-        raise TypeError(f"model: expected a module or another callable (rows, *shape) -> output, got {type(model).__name__}.")
+        raise TypeError(
+            f"model: expected a module or another callable (rows, *shape) -> output, got {type(model).__name__}."
+        )
     if not isinstance(model, nn.Module):
         return
     for name, module in model.named_modules():
@@ -148,7 +164,9 @@ def check_model(model: Any) -> None:
                 raise ValueError(f"model: {where} averages over the batch, so one example's map would depend on the others; "
                                  f"{advice}.")  # fmt: skip
             if module.training and statistics:
-                raise ValueError(f"model: {where} is in training mode and would update its statistics; call model.eval().")
+                raise ValueError(
+                    f"model: {where} is in training mode and would update its statistics; call model.eval()."
+                )
 
 
 def _is_random(module: nn.Module) -> bool:
@@ -164,10 +182,14 @@ def feed_dtype(model: Any, dtype: torch.dtype) -> torch.dtype:
 
     Raises: ValueError where the model's parameters are wider than half precision and differ from the data.
     """
-    parameters = {p.dtype for p in model.parameters() if p.is_floating_point()} if isinstance(model, nn.Module) else set()
+    parameters = (
+        {p.dtype for p in model.parameters() if p.is_floating_point()} if isinstance(model, nn.Module) else set()
+    )
     if not parameters or dtype in parameters:
         return dtype
     own = max(parameters, key=lambda p: torch.finfo(p).bits)
     if wide(own) != own:
         return own
-    raise ValueError(f"x is {dtype} but the model's parameters are {own}; convert one: x.to({own}) or model.to({dtype}).")
+    raise ValueError(
+        f"x is {dtype} but the model's parameters are {own}; convert one: x.to({own}) or model.to({dtype})."
+    )

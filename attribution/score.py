@@ -19,6 +19,7 @@ class Score:
     """
 
     choose: Tensor | Callable[[Any], Tensor] | None
+    span: tuple[int, int] = (0, 0)  # smallest and largest class, known here so that no device is waited for later
 
     @classmethod
     def of(cls, target: Target, examples: int, device: torch.device) -> "Score":
@@ -37,7 +38,9 @@ class Score:
             raise TypeError(f"target: expected {_FORMS}; got {index.dtype} of shape {tuple(index.shape)}.")
         if index.ndim == 1 and len(index) != examples:
             raise ValueError(f"target: expected one class per example, {examples}, got {len(index)}.")
-        return cls(index.long().expand(examples))
+        if examples == 0:
+            raise ValueError("target: the batch is empty.")
+        return cls(index.long().expand(examples), (int(index.min()), int(index.max())))
 
     def __call__(self, output: Any, example: Tensor) -> Tensor:
         """The score of each row.  output: the model's, for rows that belong to `example` (rows,). Shape: (rows,)."""
@@ -45,7 +48,7 @@ class Score:
         if self.choose is None:
             return self._single(output, rows)
         if isinstance(self.choose, Tensor):
-            return self._picked(output, self.choose[example])
+            return self._picked(output, self.choose[example], self.span)
         score = self.choose(output)
         if not isinstance(score, Tensor) or tuple(score.shape) != (rows,):
             raise ValueError(f"target: the callable must return one scalar per example, a tensor of shape ({rows},); "
@@ -62,14 +65,14 @@ class Score:
                          f"one returned {_describe(output)}. Pass target= a class index or a callable.")  # fmt: skip
 
     @staticmethod
-    def _picked(output: Any, index: Tensor) -> Tensor:
+    def _picked(output: Any, index: Tensor, span: tuple[int, int]) -> Tensor:
         if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(index):
             raise ValueError(f"target: a class index needs a model that returns (rows, classes) = ({len(index)}, …); "
                              f"this one returned {_describe(output)}. Pass a callable, as in "
                              "target=lambda out: out.logits[:, 3].")  # fmt: skip
         classes = output.shape[1]
-        if bool((index < 0).any() | (index >= classes).any()):
-            wrong = int(index[(index < 0) | (index >= classes)][0])
+        if span[0] < 0 or span[1] >= classes:
+            wrong = span[0] if span[0] < 0 else span[1]
             raise ValueError(f"target: expected a class in 0…{classes - 1}, got {wrong}.")
         return output.gather(1, index[:, None])[:, 0]
 

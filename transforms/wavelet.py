@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import ptwt
 import pywt
@@ -21,7 +22,8 @@ PADDED = ("zero", "constant", "symmetric", "reflect", "periodic")
 class DWT(Transform):
     """Separable discrete wavelet transform over all signal axes, its pyramid packed into one (channels, K) tensor.
 
-    wavelet: any discrete wavelet of PyWavelets.  level: how many times to halve; None takes 3, or what the signal allows.
+    wavelet: any discrete wavelet of PyWavelets.
+    level: how many times to halve; None takes 3, or what the signal allows.
     mode: `periodization` is critically sampled (K = number of samples) for every size, orthonormal where the wavelet
     is, and equal to PyWavelets' for sizes that are even at every level; at an odd size the last sample joins the
     approximation as it is. `zero`, `constant`, `symmetric`, `reflect` and `periodic` pad as PyWavelets does (carried
@@ -95,9 +97,11 @@ class DWT(Transform):
 
     def _level_sizes(self) -> list[dict[str, tuple[int, ...]]]:
         """Band sizes of each level, finest first. Only periodization has fewer details than approximations."""
-        letters = {"a": self._halve, "d": (lambda n: n // 2) if self.mode == "periodization" else self._halve}
-        return [{key: tuple(letters[c](n) for c, n in zip(key, sizes)) for key in self._keys}
+        return [{key: tuple(self._length(letter, n) for letter, n in zip(key, sizes)) for key in self._keys}
                 for sizes in self._input_sizes()]  # fmt: skip
+
+    def _length(self, letter: str, n: int) -> int:
+        return n // 2 if letter == "d" and self.mode == "periodization" else self._halve(n)
 
     def _bands(self) -> list[tuple[str, int, tuple[int, ...]]]:
         """(key, level, size) of every band in the order in which z holds them."""
@@ -132,8 +136,8 @@ class DWT(Transform):
                     for m, n in zip(size, self.shape[1:])]  # fmt: skip
             position.append(torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1))
         shape = (self.shape[0], sum(len(part) for part in index))
-        expand = lambda parts: torch.cat(parts, -1)[:, None].expand(-1, *shape)
-        return Layout(tuple(bands), torch.cat(index).expand(shape).contiguous(), expand(frequency), expand(position))
+        frequencies, positions = (torch.cat(parts, -1)[:, None].expand(-1, *shape) for parts in (frequency, position))
+        return Layout(tuple(bands), torch.cat(index).expand(shape).contiguous(), frequencies, positions)
 
     def _place(self, dims: int) -> tuple[list[float], list[float]]:
         """Coefficient k of level j is centred on sample scale[j] k + offset[j]."""
@@ -187,7 +191,9 @@ class DWT(Transform):
         steps = [_to_ptwt(step, dims) for step in pyramid[1:]]
         function = {1: ptwt.waverec, 2: ptwt.waverec2, 3: ptwt.waverec3}[dims]
         x: Tensor = function((low, *steps), self.wavelet)
-        return x[(..., *(slice(n) for n in self.shape[1:]))]
+        for axis, n in enumerate(self.shape[1:], start=2):
+            x = x.narrow(axis, 0, n)
+        return x
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -205,17 +211,14 @@ class DWT(Transform):
             yield cls((1, 7, 8, 6), "db2", level=1, mode=mode)
 
 
-def _by_key(step: object) -> dict[str, Tensor]:
-    """One level of ptwt's pyramid as {key: band}: a tensor in 1-D, (horizontal, vertical, diagonal) in 2-D, else a dict."""
+def _by_key(step: Any) -> dict[str, Tensor]:
+    """One level of ptwt's pyramid as {key: band}: a tensor in 1-D, a (da, ad, dd) tuple in 2-D, a dict in 3-D."""
     if isinstance(step, Tensor):
         return {"d": step}
-    if isinstance(step, dict):
-        return step
-    horizontal, vertical, diagonal = step  # type: ignore[misc]
-    return {"da": horizontal, "ad": vertical, "dd": diagonal}
+    return step if isinstance(step, dict) else dict(zip(("da", "ad", "dd"), step))
 
 
-def _to_ptwt(step: dict[str, Tensor], dims: int) -> object:
+def _to_ptwt(step: dict[str, Tensor], dims: int) -> Any:
     if dims == 1:
         return step["d"]
     return ptwt.WaveletDetailTuple2d(step["da"], step["ad"], step["dd"]) if dims == 2 else step

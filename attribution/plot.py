@@ -1,0 +1,92 @@
+"""Pictures of an attribution. Colour limits are shared between the maps of one figure, never rescaled map by map."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..transforms import Claim
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .result import Attribution
+
+
+def plot(attribution: "Attribution", example: int = 0, by: str = "octave") -> "Figure":
+    """The signal, the exact map of each group of bands, and each group's share of Σ|a|.
+
+    Volumes are shown as their mean over the first axis. Domains without linear T show the shares only.
+    Raises: IndexError where the batch has no such example.
+    """
+    from matplotlib.figure import Figure
+
+    if not -len(attribution.values) <= example < len(attribution.values):
+        raise IndexError(f"plot: expected an example in 0…{len(attribution.values) - 1}, got {example}.")
+    one = _only(attribution, example)
+    shares = one.importance(by).iloc[0]
+    maps = _maps(one, by)
+    figure = Figure(figsize=(2.6 * (len(maps) + 2), 3.0), layout="constrained")
+    axes = figure.subplots(1, len(maps) + 2, squeeze=False)[0]
+    draw_signal(axes[0], one.transform.inverse(one.coefficients)[0])
+    axes[0].set_title("signal")
+    limit = max((robust_limit(map_) for _, map_ in maps), default=1.0)
+    for axis, (name, map_) in zip(axes[1:], maps):
+        draw_map(axis, map_, limit)
+        axis.set_title(name)
+    axes[-1].barh(list(shares.index), shares.to_numpy(), color="0.35")
+    axes[-1].set_title("share of Σ|a|")
+    method = attribution.settings.get("method", "")
+    figure.suptitle(f"{method} in {attribution.transform.spec}", fontsize=10)
+    return figure
+
+
+def _only(attribution: "Attribution", example: int) -> "Attribution":
+    """The attribution of one example."""
+    import dataclasses
+
+    pick = lambda value: None if value is None else value[example][None]
+    names = ("values", "coefficients", "displacement", "delta", "covector")
+    return dataclasses.replace(attribution, **{name: pick(getattr(attribution, name)) for name in names}, details={})
+
+
+def _maps(one: "Attribution", by: str) -> list[tuple[str, Tensor]]:
+    if Claim.LINEAR not in one.transform.claims:
+        return []
+    names = [band.name for band in one.layout.group(by).bands]
+    return list(zip(names, one.heatmap(by)[0]))
+
+
+def robust_limit(map_: Tensor) -> float:
+    """The 99.5th percentile of |map|: one outlier does not grey out the rest."""
+    return max(float(torch.quantile(map_.detach().double().abs().flatten(), 0.995)), 1e-30)
+
+
+def as_image(signal: Tensor) -> np.ndarray:
+    """A signal (channels, h, w) for display: its own range stretched to [0, 1], grey or RGB."""
+    array = signal.detach().double().cpu()
+    array = (array - array.min()) / (array.max() - array.min()).clamp(min=1e-30)
+    return (array.permute(1, 2, 0) if len(array) == 3 else array.mean(0)).numpy()
+
+
+def draw_signal(axis: Any, signal: Tensor) -> None:
+    """A signal (channels, *spatial): a line, an image, or the mean projection of a volume."""
+    if signal.ndim == 2:
+        axis.plot(signal.detach().cpu().T.numpy(), linewidth=0.6)
+        return
+    flat = signal if signal.ndim == 3 else signal.mean(1)
+    axis.imshow(as_image(flat), cmap="gray")
+    axis.axis("off")
+
+
+def draw_map(axis: Any, map_: Tensor, limit: float) -> None:
+    """A signed map (*spatial): red for, blue against, on a scale that the caller shares between maps."""
+    array = map_.detach().cpu().numpy()
+    if array.ndim == 1:
+        axis.axhline(0, color="0.7", linewidth=0.5)
+        axis.plot(array, color="firebrick", linewidth=0.6)
+        axis.set_ylim(-limit, limit)
+        return
+    axis.imshow(array if array.ndim == 2 else array.mean(0), cmap="RdBu_r", vmin=-limit, vmax=limit)
+    axis.axis("off")

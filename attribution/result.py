@@ -1,0 +1,228 @@
+"""`Attribution`: what was found, in which coordinates, and how."""
+
+import json
+import math
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..transforms import Claim, Layout, Transform, get
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_TENSORS = ("values", "coefficients", "displacement", "delta", "covector")
+NORMALIZATIONS = ("share", "density")
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """Attributions of a batch in one domain.
+
+    values: a, (batch, *coeff).  coefficients: z = T x.  displacement: z - z₀.  delta: f(x) - f(x₀), (batch,).
+    transform: T.  covector: ḡ in the signal, (batch, *shape), where a = (z - z₀) ⊙ T.adjoint(ḡ).
+    settings: method, options, target, baseline, seed, versions and the model rows that were run.
+    details: what the method itself reports, by name.
+    """
+
+    values: Tensor
+    coefficients: Tensor
+    displacement: Tensor
+    delta: Tensor
+    transform: Transform
+    covector: Tensor | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def layout(self) -> Layout:
+        """The bands of the coefficients."""
+        return self.transform.layout
+
+    @property
+    def gap(self) -> Tensor:
+        """The completeness residual Σ a - (f(x) - f(x₀)), signed, in units of the score. Shape: (batch,).
+
+        For a linear T it is the same in every domain, so it cannot rank domains.
+        """
+        return self.values.flatten(1).sum(1) - self.delta
+
+    def __repr__(self) -> str:
+        return (f"Attribution({self.settings.get('method', '?')} in {self.transform.spec}, {len(self.values)} examples, "
+                f"{self.values[0].numel():,} coefficients each, largest |gap| {float(self.gap.abs().max()):.2g})")  # fmt: skip
+
+    def importance(self, by: str = "scale", normalize: str | None = "share") -> pd.DataFrame:
+        """One row per example, one column per group of bands, coarse to fine.
+
+        by: "scale", "band", "orientation" or "octave".
+        normalize: "share", Σ|a| of the group over Σ|a| of all; "density", mean |a| of the group's coefficients, scaled
+        to sum to 1 (what the robustness figure of WAM shows); None, the signed sum Σ a, whose total is that of the map.
+        All-zero maps have all-zero shares.
+
+        Raises: ValueError that lists the choices.
+        """
+        if normalize is not None and normalize not in NORMALIZATIONS:
+            raise ValueError(
+                f"importance: expected normalize in {', '.join(NORMALIZATIONS)} or None; got {normalize!r}."
+            )
+        layout = self.layout.group(by)
+        sums = layout.sum(self.values if normalize is None else self.values.abs())
+        if normalize == "density":
+            sums = sums / layout.sizes.to(sums).clamp(min=1)
+        if normalize is not None:
+            total = sums.sum(1, keepdim=True)
+            sums = torch.where(total > 0, sums / total.where(total > 0, 1), 0)
+        names = [band.name for band in layout.bands]
+        return pd.DataFrame(sums.cpu().numpy(), columns=names).rename_axis("example")
+
+    def keep_mask(self, keep: float) -> Tensor:
+        """True for the `keep` × (number of signal samples) coefficients of largest |a|, per example, ties by position.
+
+        Counted in signal samples, so that domains with more coefficients than samples get no larger budget.
+        Shape: (batch, *coeff), bool.
+        """
+        return top(self.values.abs(), budget(keep, self.transform))
+
+    def signal(self, keep: float = 0.1) -> Tensor:
+        """T⁻¹ of the coefficients with the largest |a|; the others stay at the baseline's. Shape: (batch, *shape).
+
+        keep: fraction of the number of signal samples, in (0, 1].
+        """
+        return keep_only(self, self.keep_mask(keep))
+
+    def heatmap(self, by: str | None = None) -> Tensor:
+        """Where in the signal the attribution sits, channels summed: (batch, *spatial), or (batch, groups, *spatial).
+
+        The part of a group b of coefficients is T⁻¹((z - z₀) on b) ⊙ ḡ for shares, and Tᵀ(a on b) for sensitivities.
+        It is exact for any linear T, localised or not: the map of a share sums to Σ_{k in b} a_k, signed, and the
+        groups' maps sum to the pixels' own.
+
+        by: None, or as in `importance`.  Raises: ValueError where T is not linear.
+        """
+        if Claim.LINEAR | Claim.RECONSTRUCTS not in self.transform.claims:
+            raise ValueError(f"heatmap: {self.transform.spec} is not linear, so its coefficients have no exact place in "
+                             "the signal; use importance() or signal().")  # fmt: skip
+        if by is None:
+            return self._part(torch.ones_like(self.layout.index, dtype=torch.bool))
+        layout = self.layout.group(by)
+        return torch.stack([self._part(layout.index == group) for group in range(len(layout.bands))], 1)
+
+    def _part(self, mask: Tensor) -> Tensor:
+        mask = mask.to(self.values.device)
+        if not self.settings.get("shares", True):
+            return _analysis_transpose(self.transform, self.values * mask).sum(1)
+        return (self.transform.inverse(self.displacement * mask) * self._covector()).sum(1)
+
+    def _covector(self) -> Tensor:
+        """ḡ in the signal; where the method has none, the one that gives a wherever z ≠ z₀."""
+        if self.covector is not None:
+            return self.covector
+        moved = self.displacement != 0
+        return _analysis_transpose(
+            self.transform, torch.where(moved, self.values / self.displacement.where(moved, 1), 0)
+        )
+
+    def plot(self, example: int = 0) -> "Figure":
+        """A figure of one example: the signal, where each scale's attribution sits, and each scale's share."""
+        from .plot import plot
+
+        return plot(self, example)
+
+    def to_xarray(self) -> Any:
+        """An xarray.Dataset of values, coefficients and displacement, with a band name for each coefficient.
+
+        Raises: ImportError with the command that installs xarray.
+        """
+        try:
+            import xarray
+        except ImportError:
+            raise ImportError("to_xarray needs xarray: pip install 'pullback[scale]'.") from None
+        axes = ["channel", *(f"axis{i}" for i in range(1, self.layout.index.ndim))]
+        dims = ["example", *axes]
+        arrays = {
+            name: (dims, getattr(self, name).cpu().numpy()) for name in ("values", "coefficients", "displacement")
+        }
+        names = pd.Series([band.name for band in self.layout.bands]).to_numpy(dtype=object)
+        bands = (axes, names[self.layout.index.numpy()])
+        return xarray.Dataset(arrays | {"delta": (["example"], self.delta.cpu().numpy())}, coords={"band": bands},
+                              attrs={"settings": json.dumps(self.settings)})  # fmt: skip
+
+    def save(self, path: str | Path) -> None:
+        """Writes one .safetensors file, settings inside as JSON; it appears whole or not at all."""
+        tensors = {name: getattr(self, name).detach().cpu().contiguous().clone() for name in _TENSORS
+                   if getattr(self, name) is not None}  # fmt: skip
+        details = {key: value for key, value in self.details.items() if not isinstance(value, Tensor)}
+        tensors |= {f"details.{key}": value.detach().cpu().contiguous().clone()
+                    for key, value in self.details.items() if isinstance(value, Tensor)}  # fmt: skip
+        header = {"pullback": json.dumps({"transform": self.transform.spec, "shape": self.transform.shape,
+                                          "settings": self.settings, "details": details})}  # fmt: skip
+        path = Path(path)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        try:
+            save_file(tensors, temporary, header)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path: str | Path, transform: Transform | None = None) -> "Attribution":
+        """Reads what `save` wrote. Nothing in the file is executed.
+
+        transform: needed only for a T that no spec describes.
+        Raises: ValueError where the file is not an attribution, or its transform cannot be built from its spec.
+        """
+        with safe_open(path, "pt") as file:
+            header = (file.metadata() or {}).get("pullback")
+            if header is None:
+                raise ValueError(f"{path}: not a file that Attribution.save wrote.")
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
+        info = json.loads(header)
+        if transform is None:
+            try:
+                transform = get(info["transform"], tuple(info["shape"]))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{path}: its transform {info['transform']!r} cannot be built from its name; pass "
+                                 f"Attribution.load(path, transform=…). ({error})") from None  # fmt: skip
+        details = {
+            key.removeprefix("details."): tensors.pop(key) for key in list(tensors) if key.startswith("details.")
+        }
+        return cls(**tensors, transform=transform, settings=info["settings"], details=info["details"] | details)
+
+
+def budget(keep: float, transform: Transform) -> int:
+    """How many coefficients a fraction `keep` of the signal's samples is; at least 1."""
+    if isinstance(keep, bool) or not isinstance(keep, (int, float)) or not 0 < keep <= 1:
+        raise ValueError(f"keep: expected a fraction in (0, 1], got {keep!r}.")
+    return max(1, round(keep * math.prod(transform.shape)))
+
+
+def top(score: Tensor, count: int) -> Tensor:
+    """True for the `count` largest entries of each example, ties by position. Shape: as score, bool."""
+    flat = score.flatten(1)
+    order = flat.argsort(dim=1, descending=True, stable=True)[:, :count]
+    return torch.zeros_like(flat, dtype=torch.bool).scatter(1, order, True).reshape(score.shape)
+
+
+def keep_only(attribution: Attribution, mask: Tensor) -> Tensor:
+    """T⁻¹(z₀ + mask ⊙ (z - z₀)). Shape: (batch, *shape)."""
+    return attribution.transform.inverse(attribution.coefficients - attribution.displacement * ~mask)
+
+
+def _analysis_transpose(transform: Transform, z: Tensor) -> Tensor:
+    """Tᵀ z: T⁻¹ itself where T is orthogonal, else by automatic differentiation of T."""
+    if Claim.ORTHOGONAL in transform.claims:
+        return transform.inverse(z)
+    with torch.enable_grad():
+        x = z.new_zeros((len(z), *transform.shape)).requires_grad_()
+        (out,) = torch.autograd.grad(transform(x), x, z)
+    return out

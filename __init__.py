@@ -2,8 +2,8 @@
 
 import importlib.metadata
 
-from . import attribution, transforms
+from . import attribution, axioms, transforms
 from .attribution import Attribution, Pullback, attribute
 
 __version__ = importlib.metadata.version("pullback")
-__all__ = ["Attribution", "Pullback", "attribute", "attribution", "transforms"]
+__all__ = ["Attribution", "Pullback", "attribute", "attribution", "axioms", "transforms"]

@@ -24,7 +24,7 @@ def plot(attribution: "Attribution", example: int = 0, by: str = "octave") -> "F
 
     if not -len(attribution.values) <= example < len(attribution.values):
         raise IndexError(f"plot: expected an example in 0…{len(attribution.values) - 1}, got {example}.")
-    one = _only(attribution, example)
+    one = attribution[example]
     shares = one.importance(by).iloc[0]
     maps = _maps(one, by)
     figure = Figure(figsize=(2.6 * (len(maps) + 2), 3.0), layout="constrained")
@@ -40,15 +40,6 @@ def plot(attribution: "Attribution", example: int = 0, by: str = "octave") -> "F
     method = attribution.settings.get("method", "")
     figure.suptitle(f"{method} in {attribution.transform.spec}", fontsize=10)
     return figure
-
-
-def _only(attribution: "Attribution", example: int) -> "Attribution":
-    """The attribution of one example."""
-    import dataclasses
-
-    pick = lambda value: None if value is None else value[example][None]
-    names = ("values", "coefficients", "displacement", "delta", "covector")
-    return dataclasses.replace(attribution, **{name: pick(getattr(attribution, name)) for name in names}, details={})
 
 
 def _maps(one: "Attribution", by: str) -> list[tuple[str, Tensor]]:

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,19 @@ class Attribution:
     def __repr__(self) -> str:
         return (f"Attribution({self.settings.get('method', '?')} in {self.transform.spec}, {len(self.values)} examples, "
                 f"{self.values[0].numel():,} coefficients each, largest |gap| {float(self.gap.abs().max()):.2g})")  # fmt: skip
+
+    def __getitem__(self, example: int | slice) -> "Attribution":
+        """The attribution of one example, or of a slice of them; still a batch."""
+        pick = slice(example, example + 1 or None) if isinstance(example, int) else example
+        return replace(
+            self,
+            values=self.values[pick],
+            coefficients=self.coefficients[pick],
+            displacement=self.displacement[pick],
+            delta=self.delta[pick],
+            covector=None if self.covector is None else self.covector[pick],
+            details={key: value[pick] if isinstance(value, Tensor) else value for key, value in self.details.items()},
+        )
 
     def importance(self, by: str = "scale", normalize: str | None = "share") -> pd.DataFrame:
         """One row per example, one column per group of bands, coarse to fine.

@@ -20,6 +20,7 @@ class Claim(enum.Flag):
     ISOMETRIC     ‖Tx‖ = ‖x‖
     """
 
+    NONE = 0
     LINEAR = enum.auto()
     RECONSTRUCTS = enum.auto()
     SURJECTIVE = enum.auto()

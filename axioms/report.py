@@ -1,0 +1,91 @@
+"""`Finding` and `AxiomReport`: what a law measured, and what follows."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One law on one subject.
+
+    holds: True or False, or None where the law does not apply; `reason` says why.  residual: relative, 0 where the law
+    holds exactly.  claimed: whether the subject promises the law, None where it makes no promises.
+    counterexample: what broke the law, by name, as plain numbers and lists.
+    """
+
+    axiom: str
+    holds: bool | None
+    residual: float | None
+    tolerance: float | None
+    reason: str = ""
+    claimed: bool | None = None
+    statement: str = ""
+    source: str = ""
+    counterexample: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """kept, BROKEN, UNCLAIMED (holds, but is not promised), not claimed, or not applicable."""
+        if self.holds is None:
+            return "not applicable"
+        if self.claimed is False:
+            return "UNCLAIMED" if self.holds else "not claimed"
+        return "kept" if self.holds else "BROKEN"
+
+
+@dataclass(frozen=True)
+class AxiomReport:
+    """The findings on one subject; prints as a table."""
+
+    subject: str
+    findings: tuple[Finding, ...]
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __getitem__(self, axiom: str) -> Finding:
+        for finding in self.findings:
+            if finding.axiom == axiom:
+                return finding
+        raise KeyError(f"{axiom!r} was not checked; checked: {', '.join(f.axiom for f in self.findings)}.")
+
+    def holds(self, axiom: str) -> bool | None:
+        """Whether the axiom holds; None where it does not apply.  Raises: KeyError that lists what was checked."""
+        return self[axiom].holds
+
+    @property
+    def faults(self) -> tuple[Finding, ...]:
+        """What should not be: promised laws that are broken, and laws that hold but are not promised."""
+        return tuple(f for f in self.findings if f.verdict in ("BROKEN", "UNCLAIMED"))
+
+    def __str__(self) -> str:
+        rows = [(f.verdict, f.axiom, _number(f.residual), _number(f.tolerance), f.statement, f.reason) for f in self]
+        widths = [max((len(row[i]) for row in rows), default=0) for i in range(4)]
+        lines = [f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}} ≤ {row[3]:<{widths[3]}}  "
+                 f"{'; '.join(filter(None, row[4:]))}".rstrip() for row in rows]  # fmt: skip
+        return "\n".join([self.subject, *lines])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return {"subject": self.subject, "findings": [asdict(f) | {"verdict": f.verdict} for f in self.findings]}
+
+    def to_json(self) -> str:
+        """`to_dict` as text."""
+        return json.dumps(self.to_dict(), indent=1)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1e}"
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    """The largest relative residual that rounding explains: 3 eps^(2/3), 1.1e-10 in double and 7e-5 in single precision.
+
+    Rounding errors of a transform or a small model grow with the number of operations, by far less than eps^(-1/3);
+    a law that is broken in substance exceeds this by orders of magnitude.
+    """
+    return float(3 * torch.finfo(dtype).eps ** (2 / 3))

@@ -1,0 +1,147 @@
+"""The laws of `transforms.Claim`, each as a residual that is 0 where the law holds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..transforms import Claim, Transform
+from .report import AxiomReport, Finding, tolerance
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Random tensors on which the laws are measured: x, y in the signal; z, w in coefficients, drawn independently of T."""
+
+    x: Tensor
+    y: Tensor
+    z: Tensor
+    w: Tensor
+
+
+@dataclass(frozen=True)
+class Law:
+    """A statement, and how far a transform is from it. `claim` is None for what every transform must keep."""
+
+    name: str
+    statement: str
+    claim: Claim | None
+    residual: Callable[[Transform, Draw], float]
+    needs: Claim = Claim.NONE  # measured only where the transform claims these too
+
+
+def gap(a: Tensor, b: Tensor) -> float:
+    """max over examples of ‖a - b‖ / max(‖a‖, ‖b‖); infinite where the shapes differ or a number is not finite."""
+    if a.shape != b.shape:
+        return float("inf")
+    scale = torch.maximum(a.flatten(1).norm(dim=1), b.flatten(1).norm(dim=1))
+    distance = (a - b).flatten(1).norm(dim=1)
+    relative = distance / scale.where(scale > 0, torch.ones_like(scale))
+    return float(relative.max()) if bool(relative.isfinite().all()) else float("inf")
+
+
+def linear(t: Transform, d: Draw) -> float:
+    """T(2x - 3y) = 2 Tx - 3 Ty, and the same for T⁻¹."""
+    forward = gap(t(2 * d.x - 3 * d.y), 2 * t(d.x) - 3 * t(d.y))
+    return max(forward, gap(t.inverse(2 * d.z - 3 * d.w), 2 * t.inverse(d.z) - 3 * t.inverse(d.w)))
+
+
+def reconstructs(t: Transform, d: Draw) -> float:
+    """T⁻¹ T x = x."""
+    return gap(t.inverse(t(d.x)), d.x)
+
+
+def surjective(t: Transform, d: Draw) -> float:
+    """T T⁻¹ z = z for z drawn independently of T: z taken from T's range would pass for any frame."""
+    return gap(t(t.inverse(d.z)), d.z)
+
+
+def isometric(t: Transform, d: Draw) -> float:
+    """‖Tx - Ty‖ = ‖x - y‖."""
+    ratio = (t(d.x) - t(d.y)).flatten(1).norm(dim=1) / (d.x - d.y).flatten(1).norm(dim=1)
+    return float((ratio - 1).abs().max()) if bool(ratio.isfinite().all()) else float("inf")
+
+
+def adjoint(t: Transform, d: Draw) -> float:
+    """⟨T⁻¹ z, g⟩ = ⟨z, T.adjoint(g)⟩, against ‖T⁻¹ z‖ ‖g‖."""
+    synthesis, pulled = t.inverse(d.z), t.adjoint(d.y)
+    left, right = (synthesis * d.y).flatten(1).sum(1), (d.z * pulled).flatten(1).sum(1)
+    scale = synthesis.flatten(1).norm(dim=1) * d.y.flatten(1).norm(dim=1)
+    return float(((left - right).abs() / scale.where(scale > 0, torch.ones_like(scale))).max())
+
+
+def batch_independence(t: Transform, d: Draw) -> float:
+    """T and T⁻¹ of one example are the same alone and in a batch."""
+    alone = max(gap(t(d.x[i : i + 1]), t(d.x)[i : i + 1]) for i in range(len(d.x)))
+    return max(alone, *(gap(t.inverse(d.z[i : i + 1]), t.inverse(d.z)[i : i + 1]) for i in range(len(d.z))))
+
+
+def purity(t: Transform, d: Draw) -> float:
+    """T and T⁻¹ leave their argument as it was, and give the same result again."""
+    x, z = d.x.clone(), d.z.clone()
+    first = t(x), t.inverse(z)
+    return max(gap(x, d.x), gap(z, d.z), gap(t(x), first[0]), gap(t.inverse(z), first[1]))
+
+
+def layout(t: Transform, d: Draw) -> float:
+    """Every coefficient has one band, a frequency and a position; the shape is that of z. Exact: 0 or infinite."""
+    n, dims = t.layout, t.layout.frequency.shape[0]
+    fits = t(d.x).shape[1:] == n.index.shape and n.frequency.shape == n.position.shape == (dims, *n.index.shape)
+    labels = n.index.numel() == 0 or 0 <= int(n.index.min()) <= int(n.index.max()) < len(n.bands)
+    return 0.0 if fits and labels and len({band.name for band in n.bands}) == len(n.bands) else float("inf")
+
+
+LAWS: tuple[Law, ...] = (
+    Law("linear", "T(ax + by) = a Tx + b Ty, T⁻¹ too", Claim.LINEAR, linear),
+    Law("reconstructs", "T⁻¹ T x = x", Claim.RECONSTRUCTS, reconstructs),
+    Law("surjective", "T T⁻¹ z = z for any z", Claim.SURJECTIVE, surjective),
+    Law("isometric", "‖Tx - Ty‖ = ‖x - y‖", Claim.ISOMETRIC, isometric),
+    Law("adjoint", "⟨T⁻¹ z, g⟩ = ⟨z, adjoint(g)⟩", None, adjoint, needs=Claim.LINEAR),
+    Law("batch_independence", "T of an example does not depend on the batch", None, batch_independence),
+    Law("purity", "arguments unchanged, results repeatable", None, purity),
+    Law("layout", "every coefficient has one named band", None, layout),
+)
+
+
+def draw(transform: Transform, seed: int, dtype: torch.dtype, device: torch.device | str, batch: int = 3) -> Draw:
+    """Standard normal tensors that fit `transform`."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = [transform.shape, transform.shape, transform.layout.shape, transform.layout.shape]
+    return Draw(
+        *(torch.randn(batch, *shape, generator=generator, dtype=torch.double).to(device, dtype) for shape in shapes)
+    )
+
+
+def check_transform(transform: Transform, *, seed: int = 0, dtype: torch.dtype = torch.float64,
+                    device: torch.device | str = "cpu") -> AxiomReport:  # fmt: skip
+    """Measures every law on `transform`: what it claims must hold, and what holds must be claimed.
+
+    Raises: TypeError where the subject is not a Transform.
+
+    >>> import pullback as pb
+    >>> report = pb.axioms.check_transform(pb.transforms.get("dct", shape=(1, 8)))
+    >>> report.holds("isometric"), report.faults
+    (True, ())
+    """
+    if not isinstance(transform, Transform):
+        raise TypeError(f"check_transform: expected a Transform, got {type(transform).__name__}; build one with "
+                        "pullback.transforms.get(spec, shape).")  # fmt: skip
+    data = draw(transform, seed, dtype, device)
+    with torch.no_grad():
+        findings = tuple(_finding(law, transform, data, tolerance(dtype)) for law in LAWS)
+    return AxiomReport(f"{transform.spec} on signals of shape {transform.shape}", findings)
+
+
+def _finding(law: Law, transform: Transform, data: Draw, limit: float) -> Finding:
+    claimed = None if law.claim is None else law.claim in transform.claims
+    if law.needs not in transform.claims:
+        reason = f"needs {law.needs.name}"
+        return Finding(law.name, None, None, limit, reason, claimed, law.statement)
+    try:
+        residual = law.residual(transform, data)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        return Finding(
+            law.name, False, float("inf"), limit, f"raised {type(error).__name__}: {error}", claimed, law.statement
+        )
+    return Finding(law.name, residual <= limit, residual, limit, "", claimed, law.statement)

@@ -1,0 +1,39 @@
+"""What the tests run on: every example of every registered class, and small models."""
+
+import pullback as pb
+import torch
+from pullback.attribution.estimator import estimators
+from pullback.transforms.registry import transforms
+from torch import nn
+
+TRANSFORMS = [example for name in transforms.names() for example in transforms.maker(name).examples()]
+TRANSFORMS += list(pb.transforms.Compose.examples())
+ESTIMATORS = [example for name in estimators.names() for example in estimators.maker(name).examples()]
+
+
+def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def smooth_net(shape: tuple[int, ...], classes: int = 3, seed: int = 0) -> nn.Module:
+    """A small smooth network on signals of `shape`, any number of axes, in double precision."""
+    size = torch.Size(shape).numel()
+    net = nn.Sequential(
+        nn.Flatten(), nn.Linear(size, 8), nn.Softplus(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, classes)
+    )
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in net.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator) / max(1, parameter.shape[-1]) ** 0.5
+    return net.double().eval()
+
+
+def linear_net(shape: tuple[int, ...], seed: int = 0) -> nn.Module:
+    """f(x) = ⟨w, x⟩ + b in double precision."""
+    return nn.Sequential(smooth_net(shape, 1, seed)[0], _layer(torch.Size(shape).numel(), seed)).double().eval()
+
+
+def _layer(size: int, seed: int) -> nn.Linear:
+    layer = nn.Linear(size, 1)
+    layer.weight.data = normal(1, size, seed=seed)
+    layer.bias.data = normal(1, seed=seed + 1)
+    return layer

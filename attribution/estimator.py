@@ -3,7 +3,6 @@
 import abc
 import enum
 import functools
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..transforms.registry import Registry, parse
+from . import noise
 from .rows import Rows
 
 
@@ -115,15 +115,11 @@ class Walk:
         them see the same noise.
         """
         out = torch.empty((len(example), *self.signal.shape[1:]), dtype=self.signal.dtype, device=self.signal.device)
-        generator = torch.Generator(out.device)
-        for row, (e, s) in enumerate(zip(example.tolist(), sample.tolist())):
-            generator.manual_seed(_seed(self.seed, self._keys[e], s))
-            out[row].normal_(generator=generator)
-        return out
+        return noise.normal(out, self.seed, [self._keys[e] for e in example.tolist()], sample.tolist())
 
     @functools.cached_property
     def _keys(self) -> list[bytes]:
-        return [_key(example) for example in self.signal]
+        return noise.keys(self.signal)
 
 
 def _runs(example: Tensor) -> Iterator[tuple[int, int]]:
@@ -133,15 +129,6 @@ def _runs(example: Tensor) -> Iterator[tuple[int, int]]:
     for count in counts.tolist():
         yield first, first + count
         first += count
-
-
-def _key(signal: Tensor) -> bytes:
-    return hashlib.blake2b(signal.detach().double().cpu().numpy().tobytes(), digest_size=16).digest()
-
-
-def _seed(seed: int, key: bytes, sample: int) -> int:
-    digest = hashlib.blake2b(key + f"{seed}/{sample}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
 
 
 class Estimator(abc.ABC):

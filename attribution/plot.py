@@ -1,9 +1,10 @@
-"""Pictures of an attribution. Colour limits are shared between the maps of one figure, never rescaled map by map."""
+"""Pictures of an attribution. Colour limits are shared between the panels of one figure, never set panel by panel."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+from scipy import ndimage
 from torch import Tensor
 
 from ..transforms import Claim
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def plot(attribution: "Attribution", example: int = 0, by: str = "octave") -> "Figure":
-    """The signal, the exact map of each group of bands, and each group's share of Σ|a|.
+    """The signal, how densely each group of bands' attribution sits there, and each group's share of Σ|a|.
 
     Volumes are shown as their mean over the first axis. Domains without linear T show the shares only.
     Raises: IndexError where the batch has no such example.
@@ -31,9 +32,9 @@ def plot(attribution: "Attribution", example: int = 0, by: str = "octave") -> "F
     axes = figure.subplots(1, len(maps) + 2, squeeze=False)[0]
     draw_signal(axes[0], one.transform.inverse(one.coefficients)[0])
     axes[0].set_title("signal")
-    limit = max((robust_limit(map_) for _, map_ in maps), default=1.0)
-    for axis, (name, map_) in zip(axes[1:], maps):
-        draw_map(axis, map_, limit)
+    limit = robust_limit([array for _, array in maps])
+    for axis, (name, array) in zip(axes[1:], maps):
+        draw_density(axis, array, limit)
         axis.set_title(name)
     axes[-1].barh(list(shares.index), shares.to_numpy(), color="0.35")
     axes[-1].set_title("share of Σ|a|")
@@ -42,16 +43,24 @@ def plot(attribution: "Attribution", example: int = 0, by: str = "octave") -> "F
     return figure
 
 
-def _maps(one: "Attribution", by: str) -> list[tuple[str, Tensor]]:
+def _maps(one: "Attribution", by: str) -> list[tuple[str, np.ndarray]]:
     if Claim.LINEAR not in one.transform.claims:
         return []
     names = [band.name for band in one.layout.group(by).bands]
-    return list(zip(names, one.heatmap(by)[0]))
+    return [(name, density(map_)) for name, map_ in zip(names, one.heatmap(by)[0])]
 
 
-def robust_limit(map_: Tensor) -> float:
-    """The 99.5th percentile of |map|: one outlier does not grey out the rest."""
-    return max(float(torch.quantile(map_.detach().double().abs().flatten(), 0.995)), 1e-30)
+def robust_limit(densities: Sequence[np.ndarray]) -> float:
+    """The 99.5th percentile over all of them: one outlier does not grey out the rest."""
+    return max([1e-30, *(float(np.quantile(array, 0.995)) for array in densities)])
+
+
+def density(map_: Tensor, radius: float = 2.5) -> np.ndarray:
+    """|map| averaged over a neighbourhood of `radius` samples (Gaussian): what the eye can compare. Volumes are
+    projected along their first axis."""
+    array = map_.detach().double().abs().cpu().numpy()
+    array = array.mean(0) if array.ndim == 3 else array
+    return np.asarray(ndimage.gaussian_filter(array, radius))
 
 
 def as_image(signal: Tensor) -> np.ndarray:
@@ -71,13 +80,11 @@ def draw_signal(axis: Any, signal: Tensor) -> None:
     axis.axis("off")
 
 
-def draw_map(axis: Any, map_: Tensor, limit: float) -> None:
-    """A signed map (*spatial): red for, blue against, on a scale that the caller shares between maps."""
-    array = map_.detach().cpu().numpy()
+def draw_density(axis: Any, array: np.ndarray, limit: float) -> None:
+    """A density, as a line or an image, on a scale that the caller shares between panels."""
     if array.ndim == 1:
-        axis.axhline(0, color="0.7", linewidth=0.5)
-        axis.plot(array, color="firebrick", linewidth=0.6)
-        axis.set_ylim(-limit, limit)
+        axis.fill_between(np.arange(len(array)), array, color="firebrick", linewidth=0)
+        axis.set_ylim(0, limit)
         return
-    axis.imshow(array if array.ndim == 2 else array.mean(0), cmap="RdBu_r", vmin=-limit, vmax=limit)
+    axis.imshow(array, cmap="magma", vmin=0, vmax=limit)
     axis.axis("off")

@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..transforms import Claim, Layout, Transform, get
+from .files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -177,15 +176,7 @@ class Attribution:
                     for key, value in self.details.items() if isinstance(value, Tensor)}  # fmt: skip
         header = {"pullback": json.dumps({"transform": self.transform.spec, "shape": self.transform.shape,
                                           "settings": self.settings, "details": details})}  # fmt: skip
-        path = Path(path)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        try:
-            save_file(tensors, temporary, header)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_whole(path, lambda temporary: save_file(tensors, temporary, header))
 
     @classmethod
     def load(cls, path: str | Path, transform: Transform | None = None) -> "Attribution":

@@ -1,1 +1,7 @@
-"""."""
+"""Graded scores of attributions."""
+
+from .faithfulness import kept_score
+from .sparsity import fraction_holding, gini
+from .statistics import mean_interval
+
+__all__ = ["fraction_holding", "gini", "kept_score", "mean_interval"]

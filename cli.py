@@ -1,0 +1,179 @@
+"""The command line: parses, calls the library, prints."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .attribution.progress import bar
+
+app = typer.Typer(help="In which coordinates does this model think?", no_args_is_help=True, add_completion=False,
+                  pretty_exceptions_enable=False)  # fmt: skip
+console = Console()
+
+ModelOption = Annotated[str, typer.Option(help="efficientnet-lite0, timm:NAME, torchvision:NAME, package.module:callable, "
+                                          "or a .pt / .pt2 file.")]  # fmt: skip
+MethodOption = Annotated[str, typer.Option(help="An attribution method, as in 'smoothgrad(samples=25)'.")]
+TransformOption = Annotated[list[str] | None, typer.Option("--transform", help="A domain, as in 'dwt(db4, level=3)'; "
+                                                           "repeat it for several.")]  # fmt: skip
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")]
+SizeOption = Annotated[
+    int | None, typer.Option(help="Side of the model's input in pixels, for models that do not say.")
+]
+RowsOption = Annotated[str, typer.Option(help="Most model rows in one forward pass: 'auto' or a number.")]
+
+
+@app.command()
+def compare(
+    model: ModelOption = "efficientnet-lite0",
+    data: Annotated[str, typer.Option(help="imagenet-sample, a folder, a folder of CLASS/image.jpg, or hf:NAME.")] = (
+        "imagenet-sample"
+    ),
+    method: MethodOption = "integrated_gradients",
+    transform: TransformOption = None,
+    limit: Annotated[int | None, typer.Option(help="Use at most this many photos.", min=1)] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results; made if need be.")] = Path("results/compare"),
+    device: DeviceOption = "auto",
+    seed: Annotated[int, typer.Option(help="Fixes every random number.")] = 0,
+    rows: RowsOption = "auto",
+    size: SizeOption = None,
+    pictures: Annotated[int, typer.Option(help="Photos whose maps are drawn.", min=0)] = 3,
+) -> None:
+    """Compare transform domains on a model and photos, from one gradient stream."""
+    from . import studies
+
+    settings = studies.Settings(model=model, data=data, method=method, limit=limit, device=resolve_device(device), seed=seed,
+                                rows=_rows(rows), pictures=pictures)  # fmt: skip
+    if transform:
+        settings = dataclasses.replace(settings, transforms=tuple(transform))
+    loaded = studies.load_model(model, settings.device, _preparation(size))
+    with bar("model rows", Console(stderr=True)) as progress:
+        outcome = studies.compare(settings, out, progress, loaded)
+    _print_outcome(outcome)
+
+
+@app.command()
+def explain(
+    image: Annotated[Path, typer.Argument(help="The picture to explain.")],
+    model: ModelOption = "efficientnet-lite0",
+    method: MethodOption = "integrated_gradients",
+    transform: TransformOption = None,
+    target: Annotated[int | None, typer.Option(help="Class to explain; the predicted one if not given.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("results/explain"),
+    device: DeviceOption = "auto",
+    seed: Annotated[int, typer.Option(help="Fixes every random number.")] = 0,
+    rows: RowsOption = "auto",
+    size: SizeOption = None,
+) -> None:
+    """Explain one picture: where, and in which octaves, the score of a class sits."""
+    from . import studies
+
+    with bar("model rows", Console(stderr=True)) as progress:
+        found = studies.explain(image, model=studies.load_model(model, resolve_device(device), _preparation(size)),
+                                method=method, transforms=transform or ["dwt(db4, level=4)", "dct"], target=target, out=out,
+                                device=resolve_device(device), seed=seed, rows=_rows(rows), progress=progress)  # fmt: skip
+    console.print(f"class {found.target}, score {found.score:.3f}, probability {found.probability:.1%}")
+    for spec, shares in found.shares.items():
+        table = Table("octave", "share of Σ|a|", title=spec, title_justify="left")
+        for name, share in shares.items():
+            table.add_row(str(name), f"{share:.1%}")
+        console.print(table)
+    _print_files(out, found.files)
+
+
+@app.command()
+def transforms(
+    check: Annotated[
+        bool, typer.Option("--check", help="Run every law on every example and print the verdicts.")
+    ] = False,
+) -> None:
+    """List the registered transforms and what they claim."""
+    from . import studies
+
+    if check:
+        raise typer.Exit(_check_transforms())
+    table = Table("name", "claims", "z / x", "what it is")
+    for row in studies.transform_rows():
+        table.add_row(row["name"], row["claims"], row["redundancy"], row["summary"])
+    console.print(table)
+
+
+def _check_transforms() -> int:
+    """Prints the laws of every example; 1 if one is at fault."""
+    from .axioms import check_transform
+    from .transforms.registry import transforms as registry
+
+    faults = 0
+    for name in registry.names():
+        for example in registry.maker(name).examples():  # type: ignore[attr-defined]
+            report = check_transform(example)
+            faults += len(report.faults)
+            console.print(str(report), highlight=False, markup=False)
+    console.print(f"{faults} faults" if faults else "every claim holds, and nothing holds that is not claimed")
+    return 1 if faults else 0
+
+
+def _print_outcome(outcome: Any) -> None:
+    from .studies import report
+
+    table = Table(*["domain", *(title for _, title, _ in report.COLUMNS)], title="means over photos (gap: median)")
+    for domain, values in report.means(outcome.table).iterrows():
+        table.add_row(str(domain), *(report.cell(name, value) for name, value in values.items()))
+    console.print(table)
+    for sentence in report.findings(outcome.table):
+        console.print(f"• {sentence}", highlight=False)
+    if outcome.summary["skipped"]:
+        console.print(f"files skipped, since they are no images that can be read: {len(outcome.summary['skipped'])} "
+                      "(named in summary.json)")  # fmt: skip
+    _print_files(outcome.out, outcome.files)
+
+
+def _print_files(out: Path, files: list[str]) -> None:
+    console.print(f"results in {out}: {', '.join(files)}", highlight=False, soft_wrap=True)
+
+
+def resolve_device(name: str) -> str:
+    """`auto` is cuda where there is one, else cpu.  Raises: ValueError for a device that torch does not know or have."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"Device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+    return name
+
+
+def _rows(text: str) -> int | str:
+    if text == "auto":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"rows: expected 'auto' or a whole number of at least 1, got {text!r}.")
+    return int(text)
+
+
+def _preparation(size: int | None) -> Any:
+    from . import studies
+
+    return None if size is None else studies.Preparation(size=size)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line on standard error and exit status 2."""
+    try:
+        app()
+    except (ValueError, TypeError, ImportError, OSError, MemoryError) as error:
+        Console(stderr=True).print(f"pullback: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("pullback: interrupted; the same command goes on where it stopped")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

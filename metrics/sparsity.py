@@ -1,0 +1,41 @@
+"""How concentrated a map is. Compare only maps with equally many coefficients."""
+
+import torch
+from torch import Tensor
+
+
+def gini(values: Tensor) -> Tensor:
+    """Gini sparseness of |a|, 0 where all are equal and 1 - 1/d where one holds everything; 0 for an all-zero map.
+
+    G = 1 - 2 Σ_k |a|_(k) / ‖a‖₁ · (d - k + ½) / d, |a|_(1) ≤ … ≤ |a|_(d).
+
+    values: (batch, *coeff). Shape: (batch,).  Source: Hurley & Rickard 2009; Chalasani et al. 2020.
+
+    >>> gini(torch.tensor([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 2.0]]))
+    tensor([0.0000, 0.7500])
+    """
+    ordered = values.flatten(1).abs().sort(1).values
+    d = ordered.shape[1]
+    rank = torch.arange(1, d + 1, device=values.device).to(ordered)
+    total = ordered.sum(1)
+    share = ordered / total.where(total > 0, 1)[:, None]
+    return torch.where(total > 0, 1 - 2 * (share * (d - rank + 0.5) / d).sum(1), 0)
+
+
+def fraction_holding(values: Tensor, share: float = 0.9) -> Tensor:
+    """The smallest fraction of coefficients whose |a| add up to `share` of Σ|a|; 0 for an all-zero map.
+
+    values: (batch, *coeff). Shape: (batch,).  Raises: ValueError unless share lies in (0, 1].
+
+    >>> fraction_holding(torch.tensor([[8.0, 1.0, 1.0, 0.0]]), 0.8)
+    tensor([0.2500])
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"fraction_holding: share must lie in (0, 1], got {share}.")
+    ordered = values.flatten(1).abs().sort(1, descending=True).values
+    reached = ordered.cumsum(1)
+    total = reached[:, -1:]
+    # Rounding: the running sum may stop short of its own end by an ulp.
+    slack = torch.finfo(values.dtype).eps * ordered.shape[1] ** 0.5
+    needed = (reached < share * total * (1 - slack)).sum(1) + 1
+    return torch.where(total[:, 0] > 0, needed.to(values.dtype) / ordered.shape[1], 0)

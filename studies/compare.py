@@ -1,0 +1,313 @@
+"""Compares transform domains on one model and many photos, from one gradient stream."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ..attribution import Attribution, attribute
+from ..attribution import get as get_method
+from ..attribution.files import write_text
+from ..attribution.progress import Progress
+from ..metrics import fraction_holding, gini, kept_score, mean_interval
+from ..metrics.faithfulness import RANKINGS
+from ..transforms import get as get_transform
+from . import figures, report
+from .data import Photo, Photos, load_photos
+from .models import LoadedModel, load_model
+
+DOMAINS = (
+    "pixel",
+    "dwt(haar, level=3)",
+    "dwt(haar, level=5)",
+    "dwt(db4, level=3)",
+    "dwt(sym8, level=3)",
+    "dwt(bior4.4, level=3)",
+    "dwt(coif3, level=3)",
+    "dwt(db4, level=3, mode=reflect)",
+    "dct",
+    "dft",
+)
+BUDGETS = (0.01, 0.05, 0.1)
+BATCH = 4  # photos attributed together; results do not depend on it
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is compared. `pictures`: for how many photos maps and reconstructions are drawn."""
+
+    model: str = "efficientnet-lite0"
+    data: str = "imagenet-sample"
+    method: str = "integrated_gradients"
+    transforms: tuple[str, ...] = DOMAINS
+    limit: int | None = None
+    device: str = "cpu"
+    seed: int = 0
+    rows: int | str = "auto"
+    pictures: int = 3
+
+
+@dataclass
+class Outcome:
+    """A row per photo × domain, what was skipped, and the folder that holds the files."""
+
+    table: pd.DataFrame
+    summary: dict[str, Any]
+    out: Path
+    files: list[str] = field(default_factory=list)
+
+
+def compare(settings: Settings, out: str | Path, progress: Progress | None = None,
+            model: LoadedModel | None = None) -> Outcome:  # fmt: skip
+    """Runs the comparison and writes results.csv, summary.json, report.html and PNG figures into `out`.
+
+    An interrupted run leaves finished photos in `out`/.parts; the same settings pick them up again.
+    model: used in place of `settings.model`, whose name is then only recorded.
+
+    Raises: ValueError or ImportError for specs that cannot be met; OSError where `out` cannot be written.
+    """
+    out = Path(out)
+    get_method(settings.method)
+    loaded = model or load_model(settings.model, settings.device)
+    photos = load_photos(settings.data, settings.limit)
+    parts = _Parts(out, settings, photos)
+    clock = time.perf_counter()
+    batches = list(_batches(photos.entries))
+    tally = _Tally(settings, len(photos.entries), progress)
+    for number, entries in enumerate(batches):
+        tally.start(number * BATCH)
+        if not parts.done(number):
+            parts.write(number, _run_batch(settings, loaded, Photos(photos.spec, entries), out, number, tally))
+    tally.finish()
+    records, skipped, counts, pictures = parts.merge(len(batches))
+    if not records:
+        raise ValueError(f"None of the {len(photos.entries)} files of {settings.data!r} could be read as an image; "
+                         f"the first: {skipped[0][0]}: {skipped[0][1]}.")  # fmt: skip
+    table = pd.DataFrame(records)
+    summary = _summary(settings, table, skipped, counts, time.perf_counter() - clock)
+    return _finish(Outcome(table, summary, out, pictures))
+
+
+def _finish(outcome: Outcome) -> Outcome:
+    out = outcome.out
+    outcome.files = [*figures.overview(outcome.table, out), *outcome.files]
+    write_text(out / "results.csv", outcome.table.to_csv(index=False))
+    write_text(out / "summary.json", json.dumps(outcome.summary, indent=1))
+    write_text(out / "report.html", report.page(outcome.table, outcome.summary, outcome.files))
+    outcome.files = ["report.html", "results.csv", "summary.json", *outcome.files]
+    shutil.rmtree(out / ".parts", ignore_errors=True)
+    return outcome
+
+
+def _batches(entries: Sequence[Photo]) -> Iterator[list[Photo]]:
+    for start in range(0, len(entries), BATCH):
+        yield list(entries[start : start + BATCH])
+
+
+class _Tally:
+    """Turns rows done within one call of the model into rows done of the whole study."""
+
+    def __init__(self, settings: Settings, photos: int, progress: Progress | None) -> None:
+        kept = len(settings.transforms) * len(RANKINGS) * len(BUDGETS)
+        self.per_photo = get_method(settings.method).cost() + 2 + kept
+        self.planned, self.progress, self.base = photos * self.per_photo, progress, 0
+
+    def start(self, photos_before: int) -> None:
+        self.base = photos_before * self.per_photo
+        self.add(0)
+
+    def finish(self) -> None:
+        self.base = self.planned
+        self.add(0)
+
+    def add(self, rows: int) -> None:
+        self.base += rows
+        self(0, 0)
+
+    def __call__(self, done: int, _: int) -> None:
+        if self.progress is not None:
+            self.progress(min(self.base + done, self.planned), self.planned)
+
+
+def _run_batch(settings: Settings, model: LoadedModel, photos: Photos, out: Path, number: int,
+               tally: _Tally) -> dict[str, Any]:  # fmt: skip
+    """Everything about a few photos, as plain data."""
+    read = list(photos)
+    skipped = [list(entry) for entry in photos.skipped]
+    if not read:
+        return {"records": [], "skipped": skipped, "counts": {}, "pictures": []}
+    x = torch.stack([model.prepare(image) for _, image in read]).to(settings.device)
+    with torch.no_grad():
+        logits = model.module(x)
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        raise ValueError(f"{model.name}: expected a classifier that returns (batch, classes), got "
+                         f"{tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__}.")  # fmt: skip
+    predicted = logits.argmax(1)
+    clock = time.perf_counter()
+    maps = attribute(model.module, x, predicted, method=settings.method, transform=list(settings.transforms),
+                     rows=settings.rows, seed=settings.seed, progress=tally)  # fmt: skip
+    seconds = (time.perf_counter() - clock) / len(read)
+    evaluations = maps[0].settings["evaluations"]
+    tally.add(sum(evaluations.values()))
+    common = _photo_columns([photo for photo, _ in read], logits, predicted, maps[0].delta)
+    records: list[dict[str, Any]] = []
+    for spec, one in zip(settings.transforms, maps):
+        columns = _domain_columns(model, one, x, predicted, logits, settings)
+        tally.add(len(read) * len(RANKINGS) * len(BUDGETS))
+        records += [
+            common[i] | {"transform": spec} | {key: _plain(value[i]) for key, value in columns.items()}
+            | {"seconds_stream": seconds} for i in range(len(read))
+        ]  # fmt: skip
+    pictures: list[str] = []
+    for i, (photo, _) in enumerate(read):
+        if number * BATCH + i < settings.pictures:
+            pictures += figures.photo(
+                photo.name, number * BATCH + i, [one[i] for one in maps], settings.transforms, out
+            )
+    return {"records": records, "skipped": skipped, "counts": evaluations, "pictures": pictures}
+
+
+def _photo_columns(photos: Sequence[Photo], logits: Tensor, predicted: Tensor, delta: Tensor) -> list[dict[str, Any]]:
+    probability = logits.double().softmax(1).amax(1)
+    columns = []
+    for i, photo in enumerate(photos):
+        label = photo.label
+        columns.append({
+            "image": photo.name,
+            "label": label if label is not None else (photo.class_name or None),
+            "predicted": int(predicted[i]),
+            "correct": None if label is None else label == int(predicted[i]),
+            "probability": float(probability[i]),
+            "score": float(logits[i, predicted[i]]),
+            "delta": float(delta[i]),
+        })  # fmt: skip
+    return columns
+
+
+def _domain_columns(model: LoadedModel, one: Attribution, x: Tensor, predicted: Tensor, logits: Tensor,
+                    settings: Settings) -> dict[str, Tensor]:  # fmt: skip
+    """One number per photo for each column of a domain."""
+    moved = one.delta.abs().where(one.delta != 0, math.nan)
+    columns = {
+        "coefficients": torch.full((len(x),), one.values[0].numel()),
+        "gap": one.gap,
+        "relative_gap": one.gap.abs() / moved,
+        "gini": gini(one.values),
+        "fraction90": fraction_holding(one.values, 0.9),
+    }
+    score = logits.gather(1, predicted[:, None])[:, 0]
+    for ranking in RANKINGS:
+        kept = kept_score(model.module, one, predicted, fractions=BUDGETS, ranking=ranking, rows=settings.rows,
+                          seed=settings.seed)  # fmt: skip
+        share = (kept - (score - one.delta)[:, None]) / one.delta.where(one.delta != 0, math.nan)[:, None]
+        columns |= {f"kept{round(100 * b)}_{ranking}": share[:, i] for i, b in enumerate(BUDGETS)}
+    shares = one.importance("octave")
+    columns |= {f"share {name}": torch.tensor(shares[name].to_numpy()) for name in shares}
+    columns["seconds_domain"] = torch.full((len(x),), _domain_seconds(one, x) / len(x))
+    return columns
+
+
+def _domain_seconds(one: Attribution, x: Tensor) -> float:
+    """Wall time of what this domain adds to the stream: T x and one adjoint."""
+    clock = time.perf_counter()
+    with torch.no_grad():
+        one.transform(x)
+        if one.covector is not None:
+            one.transform.adjoint(one.covector)
+    return time.perf_counter() - clock
+
+
+def _plain(value: Tensor) -> float | int:
+    return value.item()
+
+
+class _Parts:
+    """Finished batches on disk, so that an interrupted study goes on where it stopped."""
+
+    def __init__(self, out: Path, settings: Settings, photos: Photos) -> None:
+        key = json.dumps(
+            [dataclasses.asdict(settings), [entry.name for entry in photos.entries], versions()], default=str
+        )
+        self.key = hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
+        self.folder = out / ".parts"
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{self.key}-{number:05}.json"
+
+    def done(self, number: int) -> bool:
+        return self._path(number).is_file()
+
+    def write(self, number: int, part: dict[str, Any]) -> None:
+        write_text(self._path(number), json.dumps(part))
+
+    def merge(self, count: int) -> tuple[list[dict[str, Any]], list[list[str]], dict[str, int], list[str]]:
+        """(records, skipped, model rows, pictures) of all parts."""
+        parts = [json.loads(self._path(number).read_text(encoding="utf-8")) for number in range(count)]
+        counts: dict[str, int] = {}
+        for part in parts:
+            for name, value in part["counts"].items():
+                counts[name] = counts.get(name, 0) + value
+        gather: Callable[[str], list[Any]] = lambda name: [item for part in parts for item in part[name]]
+        return gather("records"), gather("skipped"), counts, gather("pictures")
+
+
+def _summary(settings: Settings, table: pd.DataFrame, skipped: list[list[str]], counts: dict[str, int],
+             seconds: float) -> dict[str, Any]:  # fmt: skip
+    photos = table.drop_duplicates("image")
+    known = photos["correct"].dropna()
+    return {
+        "settings": dataclasses.asdict(settings),
+        "versions": versions(),
+        "photos": len(photos),
+        "correct": f"{int(known.sum())} of {len(known)}" if len(known) else "no labels",
+        "skipped": [{"file": name, "reason": reason} for name, reason in skipped],
+        "model_rows": counts
+        | {"note": "of attribution, for all domains together; the kept-coefficient rows come on top"},
+        "seconds": {"this_run": seconds, "stream_per_photo": float(photos["seconds_stream"].mean())},
+        "domains": {
+            str(spec): _domain_summary(rows, settings.seed) for spec, rows in table.groupby("transform", sort=False)
+        },
+    }
+
+
+def _domain_summary(rows: pd.DataFrame, seed: int) -> dict[str, Any]:
+    """Mean and 95 % bootstrap interval of every measured column, in the order of the table."""
+    names = [name for name in rows if pd.api.types.is_float_dtype(rows[name]) and name not in ("label",)]
+    intervals = {name: mean_interval(rows[name].to_numpy(), seed=seed) for name in names if rows[name].notna().any()}
+    numbers = {name: {"mean": mean, "low": low, "high": high} for name, (mean, low, high) in intervals.items()}
+    return {"coefficients": int(rows["coefficients"].iloc[0])} | numbers
+
+
+def versions() -> dict[str, str]:
+    """Of what the numbers depend on."""
+    import importlib.metadata as metadata
+
+    packages = ("pullback", "torch", "numpy", "PyWavelets", "ptwt", "torch-dct")
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
+
+
+def transform_rows(shape: tuple[int, ...] = (3, 64, 64)) -> Iterator[dict[str, str]]:
+    """What `pullback transforms` lists: name, claims, coefficients per sample and what it is, for signals of `shape`."""
+    from ..transforms.registry import transforms
+
+    for name in transforms.names():
+        summary = (transforms.maker(name).__doc__ or "").strip().split("\n")[0]
+        try:
+            built = get_transform(name, shape)
+            claims = " ".join(str(claim.name) for claim in built.claims)
+            ratio = f"{built.layout.index.numel() / math.prod(built.shape):.2f}"
+            yield {"name": name, "claims": claims, "redundancy": ratio, "summary": summary}
+        except (ValueError, TypeError) as error:
+            yield {"name": name, "claims": f"({error})", "redundancy": "–", "summary": summary}

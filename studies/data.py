@@ -1,0 +1,115 @@
+"""Photos by name: folders, samples that come in packages, data sets of a hub."""
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from .models import needs, package_folder
+
+FORMS = ("imagenet-sample", "a folder of images", "a folder of CLASS/image.jpg", "one image file", "hf:NAME[:SPLIT]")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One entry of a data set; `open` reads it. label: the class index, where the data set knows it."""
+
+    name: str
+    label: int | None
+    open: Callable[[], Image.Image]
+    class_name: str = ""
+
+
+@dataclass
+class Photos:
+    """The entries of a data set, in a fixed order. Reading skips what cannot be read and remembers it in `skipped`."""
+
+    spec: str
+    entries: list[Photo]
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[tuple[Photo, Image.Image]]:
+        self.skipped.clear()
+        for photo in self.entries:
+            try:
+                image = photo.open()
+                image.load()
+            except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                self.skipped.append((photo.name, f"{type(error).__name__}: {error}"))
+                continue
+            yield photo, image
+
+
+def load_photos(spec: str, limit: int | None = None) -> Photos:
+    """The photos that `spec` names, at most `limit`.
+
+    spec: one of `FORMS`. In folders every file is an entry, hidden ones aside; a file that is not an image is skipped
+    when it is read. The name of a class folder is its label if it is a number.
+
+    Raises: ValueError that lists the forms, or where there is nothing; ImportError with the command to install.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit: expected at least 1, got {limit}.")
+    entries = list(itertools.islice(_entries(spec), limit))
+    if not entries:
+        raise ValueError(f"Data {spec!r} holds no files.")
+    return Photos(spec, entries)
+
+
+def _entries(spec: str) -> Iterator[Photo]:
+    if spec == "imagenet-sample":
+        return _imagenet_sample()
+    if spec.startswith("hf:"):
+        return _hub(spec.removeprefix("hf:"))
+    path = Path(spec)
+    if path.is_dir():
+        return _folder(path)
+    if path.is_file():
+        return iter([_photo(path, path.name)])
+    raise ValueError(f"Unknown data {spec!r}: no such file or folder. Choices: {', '.join(FORMS)}.")
+
+
+def _imagenet_sample() -> Iterator[Photo]:
+    """20 labelled ImageNet photos that come with foolbox; the last number of the name is the class."""
+    folder = package_folder("foolbox", "pip install 'pullback[demo]'") / "data"
+    for path in sorted(folder.glob("imagenet_*.jpg")):
+        match = re.fullmatch(r"imagenet_\d+_(\d+)", path.stem)
+        if match:
+            yield _photo(path, path.name, int(match.group(1)))
+
+
+def _folder(folder: Path) -> Iterator[Photo]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    for path in files:
+        parts = path.relative_to(folder).parts
+        if any(part.startswith(".") for part in parts):
+            continue
+        group = parts[0] if len(parts) > 1 else ""
+        yield _photo(path, "/".join(parts), int(group) if group.isdecimal() else None, group)
+
+
+def _photo(path: Path, name: str, label: int | None = None, class_name: str = "") -> Photo:
+    return Photo(name, label, lambda: Image.open(path), class_name)
+
+
+def _hub(name: str) -> Iterator[Photo]:
+    """A data set of the Hugging Face hub, streamed: its first image column, and `label` where there is one."""
+    with needs("datasets", "pip install datasets"):
+        import datasets
+    name, _, split = name.partition(":")
+    stream = datasets.load_dataset(name, split=split or "test", streaming=True)
+    for number, row in enumerate(stream):
+        image = next((value for value in row.values() if isinstance(value, Image.Image)), None)
+        if image is None:
+            raise ValueError(f"Data 'hf:{name}': no column holds images; columns: {', '.join(row)}.")
+        label = row.get("label")
+        yield Photo(f"{number:05}", label if isinstance(label, int) else None, _always(image))
+
+
+def _always(value: Any) -> Callable[[], Any]:
+    return lambda: value

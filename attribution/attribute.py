@@ -93,7 +93,7 @@ def attribute(
 def _walks(model: Callable[..., Any], runner: Rows, domains: Sequence[Transform], x: Tensor, base: Tensor,
            seed: int) -> list[tuple[list[int], Walk]]:  # fmt: skip
     """One walk in the signal for all linear domains, and one in z for each of the others."""
-    shared = [i for i, domain in enumerate(domains) if Claim.LINEAR | Claim.RECONSTRUCTS in domain.claims]
+    shared = [i for i, domain in enumerate(domains) if _shares_walk(domain)]
     walks = []
     if shared:
         charts = [_chart(domains[i], x, base) for i in shared]
@@ -104,6 +104,11 @@ def _walks(model: Callable[..., Any], runner: Rows, domains: Sequence[Transform]
         chart = Chart(lambda g: g, point - origin)
         walks.append(([i], Walk(x, point, origin, domains[i], [chart], own, seed)))
     return walks
+
+
+def _shares_walk(domain: Transform) -> bool:
+    """Whether gradients of this domain are those of the signal, carried over: T⁻¹ is linear and meets the walk at x."""
+    return Claim.LINEAR | Claim.RECONSTRUCTS in domain.claims
 
 
 def _chart(domain: Transform, x: Tensor, base: Tensor) -> Chart:
@@ -124,14 +129,13 @@ def _result(domain: Transform, walk: Walk, estimate: Estimate, number: int, delt
         wrong = int((~finite).nonzero()[0, 0])
         raise ValueError(f"The model's gradient is not finite for example {wrong} (in {domain.spec}); look for square roots, "
                          "logarithms or divisions at zero in the model, or take another baseline.")  # fmt: skip
-    signal_walk = walk.point is walk.signal
     return Attribution(
         values=values,
         coefficients=domain(x),
         displacement=chart.displacement,
         delta=delta,
         transform=domain,
-        covector=estimate.covector if signal_walk else None,
+        covector=estimate.covector if _shares_walk(domain) else None,
         settings=settings | {"transform": domain.spec},
         details=estimate.details,
     )

@@ -81,10 +81,12 @@ def draw_signal(axis: Any, signal: Tensor) -> None:
 
 
 def draw_density(axis: Any, array: np.ndarray, limit: float) -> None:
-    """A density, as a line or an image, on a scale that the caller shares between panels."""
+    """A density, as a line, or as an image with square-root brightness, on a scale that the caller shares."""
     if array.ndim == 1:
         axis.fill_between(np.arange(len(array)), array, color="firebrick", linewidth=0)
         axis.set_ylim(0, limit)
         return
-    axis.imshow(array, cmap="magma", vmin=0, vmax=limit)
+    from matplotlib.colors import PowerNorm
+
+    axis.imshow(array, cmap="magma", norm=PowerNorm(0.5, 0, limit))
     axis.axis("off")

@@ -31,6 +31,12 @@ class FilterBank:
         self._refinements = _refinements(_error(self._synthesis, self._analysis))
         self.orthonormal = _error(self._analysis, self._analysis) < 1e-10
 
+    def isometric(self, n: int) -> bool:
+        """Whether splitting n samples keeps lengths: always where the wavelet is orthonormal; on a signal shorter than
+        the filters, whose taps then fold onto each other, sometimes for others too (to one sample nothing happens)."""
+        pairs = n // 2
+        return self.orthonormal or pairs == 0 or _error(self._analysis, self._analysis, 2 * pairs) < 1e-10
+
     def split(self, x: Tensor, dims: int, dual: bool = False) -> dict[str, Tensor]:
         """{key: band} of one level, one letter per axis; `dual` applies the transpose of `merge` instead."""
         bands = {"": x}
@@ -138,10 +144,13 @@ def _wrap(x: Tensor, axis: int, before: int, after: int) -> Tensor:
     return x.index_select(axis, (torch.arange(-before, n + after, device=x.device)) % n)
 
 
-def _error(synthesis: tuple[Sequence[float], ...], analysis: tuple[Sequence[float], ...]) -> float:
-    """How far the bank is from perfect reconstruction, ‖Aᵀ S - I‖ in the largest entry."""
+def _error(synthesis: tuple[Sequence[float], ...], analysis: tuple[Sequence[float], ...], size: int = 0) -> float:
+    """How far the bank is from perfect reconstruction, ‖Sᵀ A - I‖ in the largest entry, on `size` samples.
+
+    Beyond four filter lengths the entries repeat, so that larger sizes, and 0, stand for four filter lengths.
+    """
     taps = len(analysis[0])
-    n = 4 * taps
+    n = min(size or 4 * taps, 4 * taps)
     operators = []
     for filters in (synthesis, analysis):
         rows = np.zeros((n, n))

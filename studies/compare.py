@@ -241,7 +241,6 @@ class _Parts:
         )
         self.key = hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
         self.folder = out / ".parts"
-        self.folder.mkdir(parents=True, exist_ok=True)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{self.key}-{number:05}.json"

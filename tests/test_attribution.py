@@ -5,17 +5,24 @@ from collections.abc import Iterable
 
 import captum.attr
 import numpy as np
+import pullback as pb
 import pytest
 import torch
+from pullback.attribution.paths import RULES
+from pullback.transforms import Claim, Transform, get
 from subjects import linear_net, normal, smooth_net
 from torch import Tensor, nn
 
-import pullback as pb
-from pullback.attribution.paths import RULES
-from pullback.transforms import Claim, Transform, get
-
 SHAPE = (2, 9, 8)
-DOMAINS = ["pixel", "dwt(db2, level=2)", "dwt(bior2.2, level=1)", "dwt(db3, level=1, mode=reflect)", "dct", "dft", "dct >> dwt(haar)"]
+DOMAINS = [
+    "pixel",
+    "dwt(db2, level=2)",
+    "dwt(bior2.2, level=1)",
+    "dwt(db3, level=1, mode=reflect)",
+    "dct",
+    "dft",
+    "dct >> dwt(haar)",
+]
 
 
 class Opaque(Transform):
@@ -44,7 +51,9 @@ def dense_inverse(t: Transform) -> Tensor:
 
 
 @pytest.mark.parametrize("spec", DOMAINS)
-@pytest.mark.parametrize("method", ["input_x_gradient", "integrated_gradients(steps=2)", "integrated_gradients(steps=2, rule=trapezoid)"])
+@pytest.mark.parametrize(
+    "method", ["input_x_gradient", "integrated_gradients(steps=2)", "integrated_gradients(steps=2, rule=trapezoid)"]
+)
 def test_linear_models_have_the_closed_form(spec: str, method: str) -> None:
     model, x, x0 = linear_net(SHAPE), normal(3, *SHAPE), normal(3, *SHAPE, seed=5)
     t = get(spec, SHAPE)
@@ -55,7 +64,9 @@ def test_linear_models_have_the_closed_form(spec: str, method: str) -> None:
     assert float(att.gap.abs().max()) < 1e-12
 
 
-@pytest.mark.parametrize("method", ["gradient", "input_x_gradient", "smoothgrad(samples=4)", "integrated_gradients(steps=5)"])
+@pytest.mark.parametrize(
+    "method", ["gradient", "input_x_gradient", "smoothgrad(samples=4)", "integrated_gradients(steps=5)"]
+)
 @pytest.mark.parametrize("spec", DOMAINS)
 def test_the_covector_path_equals_f_of_t_inverse(spec: str, method: str) -> None:
     model, x, x0 = smooth_net(SHAPE), normal(3, *SHAPE), normal(3, *SHAPE, seed=5)
@@ -147,9 +158,13 @@ def test_heatmaps_conserve_band_totals_and_add_up_to_the_pixels(spec: str, metho
     maps = att.heatmap("octave")
     torch.testing.assert_close(maps.sum(1), pixel.values.sum(1), rtol=0, atol=1e-10)
     if method != "gradient":
-        torch.testing.assert_close(maps.flatten(2).sum(2), att.layout.group("octave").sum(att.values), rtol=0, atol=1e-10)
+        torch.testing.assert_close(
+            maps.flatten(2).sum(2), att.layout.group("octave").sum(att.values), rtol=0, atol=1e-10
+        )
         bare = dataclasses.replace(att, covector=None)  # rebuilt from a / (z - z0)
-        torch.testing.assert_close(bare.heatmap("octave").sum((1, 2, 3)), att.values.flatten(1).sum(1), rtol=0, atol=1e-10)
+        torch.testing.assert_close(
+            bare.heatmap("octave").sum((1, 2, 3)), att.values.flatten(1).sum(1), rtol=0, atol=1e-10
+        )
 
 
 def test_signal_keeps_the_top_coefficients_and_the_baseline_elsewhere() -> None:
@@ -166,7 +181,9 @@ def test_signal_keeps_the_top_coefficients_and_the_baseline_elsewhere() -> None:
 
 
 def test_importance_normalizations() -> None:
-    att = pb.attribute(smooth_net(SHAPE), normal(3, *SHAPE), 0, transform="dwt(haar, level=2)", method="integrated_gradients(steps=8)")
+    att = pb.attribute(
+        smooth_net(SHAPE), normal(3, *SHAPE), 0, transform="dwt(haar, level=2)", method="integrated_gradients(steps=8)"
+    )
     np.testing.assert_allclose(att.importance("band", None).sum(axis=1), att.values.flatten(1).sum(1), atol=1e-12)
     for by in ("scale", "band", "orientation", "octave"):
         for normalize in ("share", "density"):
@@ -198,7 +215,9 @@ def test_slices_of_a_result_and_xarray() -> None:
     torch.testing.assert_close(att[-1].gap, att.gap[2:])
     assert len(att[:2].delta) == 2
     table = att.to_xarray()
-    assert float(table["values"].where(table["band"] == "dd1").sum()) == pytest.approx(float(att.layout.sum(att.values)[:, 3].sum()))
+    assert float(table["values"].where(table["band"] == "dd1").sum()) == pytest.approx(
+        float(att.layout.sum(att.values)[:, 3].sum())
+    )
 
 
 def test_a_figure_of_each_kind_of_signal() -> None:
@@ -211,7 +230,13 @@ def test_a_figure_of_each_kind_of_signal() -> None:
 
 @pytest.mark.parametrize(
     ("baseline", "expected"),
-    [(None, 0.0), (2, 2.0), (torch.tensor(3.0), 3.0), (torch.full(SHAPE, 4.0), 4.0), (lambda x: torch.ones_like(x) * 5, 5.0)],
+    [
+        (None, 0.0),
+        (2, 2.0),
+        (torch.tensor(3.0), 3.0),
+        (torch.full(SHAPE, 4.0), 4.0),
+        (lambda x: torch.ones_like(x) * 5, 5.0),
+    ],
 )
 def test_forms_of_the_baseline(baseline, expected: float) -> None:  # type: ignore[no-untyped-def]
     x = normal(2, *SHAPE)

@@ -4,16 +4,15 @@ import itertools
 import warnings
 
 import numpy as np
+import pullback as pb
 import pytest
 import pywt
 import scipy.fft
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from subjects import normal
-
-import pullback as pb
 from pullback.transforms import Claim, get
+from subjects import normal
 
 DISCRETE = pywt.wavelist(kind="discrete")
 
@@ -37,7 +36,9 @@ def test_periodization_equals_pywavelets(wavelet: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["periodization", "zero", "constant", "symmetric", "reflect", "periodic"])
-@pytest.mark.parametrize(("wavelet", "sizes"), [("haar", (16, 24)), ("db4", (32, 48)), ("bior2.2", (16, 16, 8)), ("sym3", (8, 16, 24))])
+@pytest.mark.parametrize(
+    ("wavelet", "sizes"), [("haar", (16, 24)), ("db4", (32, 48)), ("bior2.2", (16, 16, 8)), ("sym3", (8, 16, 24))]
+)
 def test_every_mode_equals_pywavelets_in_2d_and_3d(mode: str, wavelet: str, sizes: tuple[int, ...]) -> None:
     x = normal(2, 1, *sizes)
     t = get(f"dwt({wavelet}, level=1, mode={mode})", (1, *sizes))
@@ -69,7 +70,9 @@ def test_dwt_inverts_every_size_at_every_level(n: int) -> None:
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=3), st.sampled_from(["haar", "db2", "sym4", "bior2.2", "coif1"]))
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=3), st.sampled_from(["haar", "db2", "sym4", "bior2.2", "coif1"])
+)
 def test_dwt_of_any_shape_is_as_claimed(sizes: list[int], wavelet: str) -> None:
     t = get(f"dwt({wavelet})", (2, *sizes))
     report = pb.axioms.check_transform(t)
@@ -205,7 +208,12 @@ def test_a_wrong_type_is_a_type_error(call) -> None:  # type: ignore[no-untyped-
 
 
 def test_specs_build_the_same_transform_again() -> None:
-    for spec, shape in [("dwt(bior4.4, 2, mode=zero)", (1, 24, 20)), (" dct ", (1, 9)), ("dwt('db2') >> dct", (3, 16)), ("dft()", (1, 6))]:
+    for spec, shape in [
+        ("dwt(bior4.4, 2, mode=zero)", (1, 24, 20)),
+        (" dct ", (1, 9)),
+        ("dwt('db2') >> dct", (3, 16)),
+        ("dft()", (1, 6)),
+    ]:
         t = get(spec, shape)
         again = get(t.spec, shape)
         x = normal(1, *shape)

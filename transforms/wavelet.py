@@ -154,7 +154,7 @@ class DWT(Transform):
         if square:
             claims |= Claim.SURJECTIVE
         # Zero padding is the transform of the signal continued by zeros: no energy is lost and none counted twice.
-        if self._bank.orthonormal and (square or self.mode == "zero") or self.level == 0:
+        if (self._bank.orthonormal and (square or self.mode == "zero")) or self.level == 0:
             claims |= Claim.ISOMETRIC
         elif self.mode == "periodization":
             lengths = {n for sizes in self._input_sizes() for n in sizes}

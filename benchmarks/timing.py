@@ -1,0 +1,52 @@
+"""Times as ratios: two ways of doing a job, in turn, in one run. A noisy or different machine cancels out."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """ours / bare, pair by pair: the median, and the smallest and largest pair. Seconds are medians."""
+
+    ratio: float
+    low: float
+    high: float
+    ours_s: float
+    bare_s: float
+    rounds: int
+
+    def record(self, benchmark: Any) -> None:
+        """Adds the numbers to what pytest-benchmark stores."""
+        benchmark.extra_info.update({key: round(value, 5) for key, value in asdict(self).items()})
+
+
+def seconds(job: Callable[[], object]) -> float:
+    """Wall time of one call, with the accelerator's queue emptied before and after."""
+    _wait()
+    start = time.perf_counter()
+    job()
+    _wait()
+    return time.perf_counter() - start
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def paired(ours: Callable[[], object], bare: Callable[[], object], rounds: int = 5) -> Ratio:
+    """Runs A B, B A, A B, … after one warm-up of each, and compares neighbours."""
+    ours(), bare()
+    pairs = []
+    for turn in range(rounds):
+        first, second = (ours, bare) if turn % 2 == 0 else (bare, ours)
+        a, b = seconds(first), seconds(second)
+        pairs.append((a, b) if turn % 2 == 0 else (b, a))
+    ratios = sorted(a / b for a, b in pairs)
+    return Ratio(statistics.median(ratios), ratios[0], ratios[-1], statistics.median(a for a, _ in pairs),
+                 statistics.median(b for _, b in pairs), rounds)  # fmt: skip

@@ -1,0 +1,137 @@
+"""The command line as a user calls it: a subprocess on real photos and the real model."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+from pullback import cli
+from pullback.studies.models import package_folder
+
+PHOTOS = sorted((package_folder("foolbox", "") / "data").glob("imagenet_0[01]_*.jpg"))
+
+
+def pullback(*arguments: str, cwd: Path | None = None, status: int = 0) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pullback.cli", *arguments], capture_output=True, text=True, cwd=cwd, env=environment
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two photos in class folders, a corrupt one, and a text file."""
+    root = tmp_path_factory.mktemp("photos")
+    for path in PHOTOS:
+        target = root / path.stem.rsplit("_", 1)[1]
+        target.mkdir()
+        Image.open(path).save(target / path.name)
+    (root / "243" / "broken.jpg").write_bytes(PHOTOS[0].read_bytes()[:2000])
+    (root / "559" / "notes.txt").write_text("not a picture")
+    return root
+
+
+@pytest.fixture(scope="module")
+def outcome(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    out = tmp_path_factory.mktemp("out") / "compare"
+    done = pullback("compare", "--data", str(folder), "--out", str(out), "--method", "integrated_gradients(steps=3, rule=gauss_legendre)",
+                    "--transform", "pixel", "--transform", "dwt(haar, level=3)", "--transform", "dct", "--pictures", "1")  # fmt: skip
+    return out, done.stdout
+
+
+def test_compare_writes_a_row_for_each_photo_and_domain(outcome: tuple[Path, str]) -> None:
+    table = pd.read_csv(outcome[0] / "results.csv")
+    assert len(table) == 2 * 3
+    assert set(table["transform"]) == {"pixel", "dwt(haar, level=3)", "dct"}
+    assert set(table["label"]) == {243, 559}
+    for name in ("gap", "relative_gap", "gini", "fraction90", "seconds_stream", "seconds_domain"):
+        assert table[name].notna().all()
+    for percent in (1, 5, 10):
+        for ranking in ("attribution", "coefficient", "random"):
+            assert table[f"kept{percent}_{ranking}"].notna().all()
+    wavelet = table[table["transform"] == "dwt(haar, level=3)"]
+    assert (wavelet["kept10_attribution"] > wavelet["kept10_random"] + 0.2).all()
+
+
+def test_compare_summarises_settings_versions_and_what_it_skipped(outcome: tuple[Path, str]) -> None:
+    summary = json.loads((outcome[0] / "summary.json").read_text())
+    assert summary["settings"]["seed"] == 0
+    assert summary["versions"]["torch"]
+    assert summary["photos"] == 2
+    assert summary["correct"] == "2 of 2"
+    assert {entry["file"] for entry in summary["skipped"]} == {"243/broken.jpg", "559/notes.txt"}
+    assert summary["model_rows"]["gradient"] == 2 * 3
+    assert set(summary["domains"]) == {"pixel", "dwt(haar, level=3)", "dct"}
+
+
+def test_compare_draws_pictures_and_a_report_and_leaves_nothing_else(outcome: tuple[Path, str]) -> None:
+    out, printed = outcome
+    files = {path.name for path in out.iterdir()}
+    assert {"results.csv", "summary.json", "report.html", "octaves.png", "kept.png"} < files
+    assert len([name for name in files if name.startswith("heatmaps-")]) == 1
+    assert len([name for name in files if name.startswith("top10-")]) == 1
+    assert not [name for name in files if name.startswith(".")]
+    for name in files:
+        if name.endswith(".png"):
+            Image.open(out / name).verify()
+    page = (out / "report.html").read_text()
+    assert "broken.jpg" in page
+    assert all(name in page for name in files if name.endswith(".png"))
+    assert "dwt(haar, level=3)" in printed
+    assert "too few" in printed
+
+
+def test_explain_one_photo(tmp_path: Path) -> None:
+    done = pullback(
+        "explain", str(PHOTOS[0]), "--method", "gradient", "--out", str(tmp_path / "e"), "--transform", "dwt(haar)"
+    )
+    assert "class 243" in done.stdout
+    assert "octave 1" in done.stdout
+    assert len(list((tmp_path / "e").glob("*.png"))) == 1
+
+
+def test_transforms_lists_the_registry_with_claims() -> None:
+    done = pullback("transforms")
+    assert all(name in done.stdout for name in ("pixel", "dwt", "dct", "dft"))
+    assert "ISOMETRIC" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "--model", "resnet"], "Choices: efficientnet-lite0, timm:NAME"),
+        (["compare", "--data", "nowhere"], "Choices: imagenet-sample"),
+        (["compare", "--method", "gradients"], "Did you mean 'gradient'"),
+        (["compare", "--transform", "dwt(haar, level=99)"], "level must lie in"),
+        (["compare", "--device", "tpu9"], "Device 'tpu9' cannot be used"),
+        (["compare", "--rows", "some"], "rows: expected 'auto'"),
+        (["compare", "--model", "timm:resnet18"], "pip install timm"),
+        (["compare", "--model", "torchvision:resnet18"], "pip install torchvision"),
+        (["compare", "--data", "hf:cifar10"], "pip install datasets"),
+        (["compare", "--model", "missing.pt"], "does not exist"),
+        (["compare", "--model", "json:nothing"], "importable from here"),
+        (["explain", "pyproject.toml"], "not an image"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(arguments: list[str], message: str, tmp_path: Path,
+                                            monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    (tmp_path / "pyproject.toml").write_text("[project]")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["pullback", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err.replace("\n", " ")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_mistake_in_a_process_of_its_own_shows_no_traceback(tmp_path: Path) -> None:
+    done = pullback("compare", "--model", "resnet", cwd=tmp_path, status=2)
+    assert done.stderr.count("pullback:") == 1
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,106 @@
+"""Metrics on known answers, and what must not fool them."""
+
+import numpy as np
+import pullback as pb
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pullback.metrics import fraction_holding, gini, kept_score, mean_interval
+from subjects import linear_net, normal
+
+
+def slow_gini(values: np.ndarray) -> float:
+    """Half the mean absolute difference of all pairs over the mean: the textbook definition."""
+    v = np.abs(values)
+    return float(np.abs(v[:, None] - v[None]).mean() / (2 * v.mean()))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=12).filter(lambda v: sum(map(abs, v)) > 1e-3))
+def test_gini_is_the_mean_difference(values: list[float]) -> None:
+    assert float(gini(torch.tensor([values], dtype=torch.float64))) == pytest.approx(
+        slow_gini(np.array(values)), abs=1e-10
+    )
+
+
+def test_gini_orders_sparse_above_dense_and_ignores_scale_and_sign() -> None:
+    dense, sparse = torch.ones(1, 50), torch.zeros(1, 50)
+    sparse[0, 3] = -7
+    assert float(gini(dense)) == pytest.approx(0, abs=1e-6)
+    assert float(gini(sparse)) == pytest.approx(0.98)
+    x = normal(2, 3, 5)
+    torch.testing.assert_close(gini(x), gini(-10 * x))
+    assert gini(torch.zeros(2, 4)).tolist() == [0, 0]
+
+
+def test_fraction_holding_counts_exactly() -> None:
+    values = torch.tensor([[5.0, -3.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
+    assert fraction_holding(values, 0.5).tolist() == [0.25, 0.5, 0.0]
+    assert fraction_holding(values, 0.8).tolist() == [0.5, 1.0, 0.0]
+    assert fraction_holding(values, 1.0).tolist() == [1.0, 1.0, 0.0]
+    for wrong in (0, 1.1):
+        with pytest.raises(ValueError, match="share must lie"):
+            fraction_holding(values, wrong)
+
+
+def test_fraction_holding_survives_rounding() -> None:
+    assert float(fraction_holding(torch.full((1, 1000), 0.1), 1.0)) == 1.0
+
+
+@pytest.mark.parametrize("spec", ["pixel", "dct", "dwt(db2, level=1, mode=reflect)"])
+def test_kept_score_of_a_linear_model_is_the_sum_of_the_kept_attributions(spec: str) -> None:
+    shape = (1, 10, 8)
+    model, x, x0 = linear_net(shape), normal(3, *shape), normal(3, *shape, seed=8)
+    att = pb.attribute(model, x, transform=spec, baseline=x0)
+    with torch.no_grad():
+        start = model(x0)[:, 0]
+    for ranking in ("attribution", "coefficient", "random"):
+        kept = kept_score(model, att, fractions=(0.1, 0.5), ranking=ranking)
+        order = {"attribution": att.values.abs(), "coefficient": att.displacement.abs()}.get(ranking)
+        if order is not None:
+            count = 8  # 0.1 of 80 samples
+            top = order.flatten(1).argsort(dim=1, descending=True)[:, :count]
+            torch.testing.assert_close(
+                kept[:, 0], start + att.values.flatten(1).gather(1, top).sum(1), rtol=1e-9, atol=1e-9
+            )
+    everything = kept_score(model, att, fractions=(1.0,), ranking="attribution")[:, 0]
+    if spec != "dwt(db2, level=1, mode=reflect)":
+        torch.testing.assert_close(everything, start + att.delta, rtol=1e-9, atol=1e-9)
+
+
+def test_kept_score_tells_a_good_map_from_a_random_one_and_from_energy() -> None:
+    """The score reads only small coefficients: attribution finds them, |coefficient| does not, random rarely."""
+    x = normal(4, 1, 64)
+    x[:, :, 32:] *= 0.01
+    model = lambda x: 100 * x[:, 0, 32:].abs().sum(1)
+    att = pb.attribute(model, x, method="input_x_gradient")
+    kept = {
+        r: kept_score(model, att, fractions=(0.5,), ranking=r)[:, 0] / att.delta
+        for r in ("attribution", "coefficient", "random")
+    }
+    assert float(kept["attribution"].min()) > 0.999
+    assert float(kept["coefficient"].max()) < 0.2
+    assert 0.2 < float(kept["random"].mean()) < 0.8
+    with pytest.raises(ValueError, match="expected ranking in"):
+        kept_score(model, att, ranking="best")
+
+
+def test_the_random_ranking_does_not_depend_on_the_batch() -> None:
+    shape = (1, 12)
+    model, x = linear_net(shape), normal(3, *shape)
+    att = pb.attribute(model, x, transform="dct")
+    together = kept_score(model, att, ranking="random", fractions=(0.5,))
+    torch.testing.assert_close(kept_score(model, att[1], ranking="random", fractions=(0.5,)), together[1:2])
+    assert not torch.allclose(kept_score(model, att, ranking="random", fractions=(0.5,), seed=1), together)
+
+
+def test_mean_interval_covers_and_handles_small_samples() -> None:
+    assert mean_interval([2.0]) == (2.0, 2.0, 2.0)
+    assert np.isnan(mean_interval([float("nan")])[0])
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(200):
+        _, low, high = mean_interval(rng.exponential(size=20), seed=trial)
+        hits += low <= 1 <= high
+    assert 170 <= hits <= 198  # about 92 % for 20 skewed numbers; a broken interval misses this by far

@@ -31,7 +31,7 @@ class DCT(Transform):
     Raises: ValueError for another type, and for type 1 where an axis has one sample.
 
     >>> from pullback.transforms import get
-    >>> get("dct", shape=(1, 4))(torch.ones(1, 1, 4))
+    >>> get("dct", shape=(1, 4))(torch.ones(1, 1, 4)).abs()
     tensor([[[2., 0., 0., 0.]]])
     """
 

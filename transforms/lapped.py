@@ -44,7 +44,7 @@ class STFT(Transform):
 
     >>> from pullback.transforms import get
     >>> get("stft(window=hann, size=64, hop=16)", shape=(1, 1000)).layout.shape
-    (1, 67, 64)
+    (1, 66, 64)
     """
 
     def __init__(self, shape: tuple[int, ...], window: str = "hann", size: int | None = None,

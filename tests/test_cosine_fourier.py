@@ -1,6 +1,8 @@
 """Cosine, block cosine, Hartley and Walsh–Hadamard transforms against scipy and against sums written from the formula."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pullback as pb
@@ -14,7 +16,17 @@ from hypothesis import strategies as st
 from pullback.transforms import Claim, Transform
 from subjects import normal
 
-SPECS = ["dct", "dct(type=1)", "dct(type=3)", "dct(type=4)", "block_dct", "block_dct(block=3)", "hartley", "hadamard"]
+SPECS = [
+    "dct",
+    "dct(type=1)",
+    "dct(type=3)",
+    "dct(type=4)",
+    "block_dct",
+    "block_dct(block=3)",
+    "dft",
+    "hartley",
+    "hadamard",
+]
 SIZES = st.one_of(
     st.tuples(st.integers(1, 33)),
     st.tuples(st.integers(1, 12), st.integers(1, 12)),
@@ -122,6 +134,20 @@ def test_hartley_is_the_cas_sum(sizes: tuple[int, ...]) -> None:
     same(get("hartley", 2, *sizes)(x), expected)
 
 
+@pytest.mark.parametrize("sizes", [(1,), (8,), (9,), (4, 5), (6, 4), (3, 4, 2)])
+def test_dft_is_scipys_as_cosines_and_sines(sizes: tuple[int, ...]) -> None:
+    x = normal(2, 2, *sizes)
+    axes = tuple(range(2, x.ndim))
+    spectrum = scipy.fft.fftn(x.numpy(), axes=axes, norm="ortho")
+    expected = np.empty(x.shape)
+    for k in np.ndindex(*sizes):
+        signs = [np.sign(-a % n - a) for a, n in zip(k, sizes)]  # of the wrapped frequency; 0 where k = -k
+        first = next((sign for sign in signs if sign), 0)
+        value = spectrum[(..., *k)]
+        expected[(..., *k)] = value.real if first == 0 else math.sqrt(2) * (value.real if first > 0 else value.imag)
+    same(get("dft", 2, *sizes)(x), expected)
+
+
 @pytest.mark.parametrize("n", [1, 2, 4, 64])
 def test_hadamard_is_scipys_in_sequency_order(n: int) -> None:
     rows = scipy.linalg.hadamard(n) / math.sqrt(n)
@@ -161,6 +187,15 @@ def test_lower_precision_is_carried_out_in_single(spec: str, dtype: torch.dtype)
     assert z.dtype == torch.float32
     torch.testing.assert_close(z.double(), transform(x.double()), rtol=0, atol=2e-6 * float(x.double().norm()))
     torch.testing.assert_close(transform.inverse(z), x.float(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_copies_pickles_and_constants_go_where_the_input_is(spec: str) -> None:
+    transform = get(spec, 2, 5, 6)
+    x = normal(1, 2, 5, 6)
+    again = pickle.loads(pickle.dumps(copy.deepcopy(transform)))
+    assert torch.equal(again(x), transform(x))
+    assert transform.inverse(transform(x.to("meta"))).is_meta
 
 
 @pytest.mark.parametrize("spec", SPECS)

@@ -1,7 +1,9 @@
 """STFT and MDCT against scipy and against sums written from the formula."""
 
+import copy
 import itertools
 import math
+import pickle
 
 import numpy as np
 import pullback as pb
@@ -52,6 +54,16 @@ def test_stft_keeps_what_it_claims_or_is_refused(n: int, size: int, hop: int, wi
     report = pb.axioms.check_transform(transform)
     assert not report.faults, str(report)
     assert (Claim.SURJECTIVE in transform.claims) == (math.prod(transform.layout.shape) == n)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(1, 60), st.integers(1, 8), st.sampled_from(["sine", "kbd"]), st.floats(0, 20))
+def test_mdct_is_orthonormal_for_every_length_and_size(n: int, quarter: int, window: str, alpha: float) -> None:
+    transform = get(f"mdct({window}, size={4 * quarter}, alpha={alpha!r})", 1, n)
+    report = pb.axioms.check_transform(transform)
+    assert transform.claims == Claim.ORTHOGONAL
+    assert not report.faults, str(report)
+    assert get(transform.spec, 1, n).spec == transform.spec
 
 
 @pytest.mark.parametrize(("size", "hop"), [(8, 4), (9, 3), (16, 5), (7, 4)])
@@ -181,6 +193,15 @@ def test_lower_precision_is_carried_out_in_single(spec: str, dtype: torch.dtype)
     assert z.dtype == torch.float32
     torch.testing.assert_close(z.double(), transform(x.double()), rtol=0, atol=2e-6 * float(x.double().norm()))
     torch.testing.assert_close(transform.inverse(z), x.float(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_copies_pickles_and_constants_go_where_the_input_is(spec: str) -> None:
+    transform = get(spec, 2, 13)
+    x = normal(1, 2, 13)
+    again = pickle.loads(pickle.dumps(copy.deepcopy(transform)))
+    assert torch.equal(again(x), transform(x))
+    assert transform.inverse(transform(x.to("meta"))).is_meta
 
 
 @pytest.mark.parametrize("spec", SPECS)

@@ -53,13 +53,13 @@ def weights(a: float) -> dict[int, float]:
 
 
 def reduce_by_the_formula(x: np.ndarray, a: float) -> np.ndarray:
-    """G_{l+1}(i) = Σ_m w(m) G_l(2i + m), eq. 1."""
+    """G_{l+1}(i) = Σ_m w(m) G_l(2i + m): REDUCE."""
     n = len(x)
     return np.array([sum(w * x[mirrored(2 * i + m, n)] for m, w in weights(a).items()) for i in range((n + 1) // 2)])
 
 
 def expand_by_the_formula(low: np.ndarray, n: int, a: float) -> np.ndarray:
-    """2 Σ_m w(m) low((i - m)/2) over whole (i - m)/2, eq. 2 for one axis."""
+    """2 Σ_m w(m) low((i - m)/2) over whole (i - m)/2: EXPAND."""
     return np.array([sum(2 * w * low[mirrored(i - m, n) // 2] for m, w in weights(a).items() if (i - m) % 2 == 0)
                      for i in range(n)])  # fmt: skip
 
@@ -133,6 +133,8 @@ def test_lower_precision_is_carried_out_in_single(dtype: torch.dtype) -> None:
     assert z.dtype == torch.float32
     torch.testing.assert_close(transform.inverse(z), x.float(), rtol=0, atol=1e-6)
     assert transform(x[:0]).shape == (0, *transform.layout.shape)
+    assert transform.inverse(transform(x.to("meta"))).shape == x.shape  # constants go where the input is
+    assert transform.adjoint(x.to("meta")).is_meta
 
 
 @pytest.mark.parametrize(

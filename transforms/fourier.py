@@ -68,7 +68,7 @@ class Hartley(Transform):
     samples and F the unitary DFT. In 2-D and 3-D this is the plane-wave definition and not the product of 1-D
     transforms: a coefficient is one wave in one direction, of centre frequency |k_i| / N_i (wrapped) cycles/sample.
 
-    Shapes: z has the shape of x. Source: Bracewell 1983, eq. 4; 1986 for several axes.
+    Shapes: z has the shape of x. Sources: Bracewell 1983; Bracewell et al. 1986 for several axes.
 
     >>> from pullback.transforms import get
     >>> get("hartley", shape=(1, 4))(torch.tensor([[[1.0, 0.0, -1.0, 0.0]]]))

@@ -29,7 +29,7 @@ class Laplacian(Transform):
     Bands are "g3" (what is left), "l3", "l2", "l1", named after the octave that holds most of them; they overlap, and
     have no orientation. The centre frequency of a band is the mean frequency of its energy for white noise: 0.67/2,
     0.59/4, 0.55/8, … cycles/sample for a = 0.4. Sample k of l_j is centred on sample 2^(j-1) k of the signal.
-    Source: Burt & Adelson 1983, eqs. 1-3.
+    Source: Burt & Adelson 1983 (REDUCE, EXPAND, the generating kernel).
     Raises: TypeError or ValueError for levels that the signal does not allow, or an a that is not a finite number.
 
     >>> from pullback.transforms import get

@@ -71,8 +71,8 @@ class BlockDCT(Transform):
     smaller block gets a DCT of its own size, so that there are as many coefficients as samples for every size.
 
     Coefficient k of a block stands where sample k of the block stood. It has centre frequency k / 2n cycles/sample
-    for a block of n samples, and the centre of its block as position. Bands are octaves and orientations within the
-    blocks, all blocks together: the coarsest one holds the means of the blocks.
+    for a block of n samples, and the centre of its block as position (NaN along an axis that is one block). Bands are
+    octaves and orientations within the blocks, all blocks together: the coarsest one holds the means of the blocks.
 
     Shapes: z has the shape of x. Source: Wallace 1991.
     Raises: TypeError or ValueError where block is not a positive whole number, or one for each axis.

@@ -159,7 +159,8 @@ class MDCT(Transform):
     size: samples of the window, a multiple of 4; None takes a power of two near 2√n, at most 1024.
 
     Shapes: z has the shape of x. Coefficient k of a block of B samples has centre frequency (2k + 1) / 4B cycles/sample,
-    and the centre of its block as position. Bands are octaves; the lowest coefficients of the blocks are the coarsest.
+    and the centre of its block as position (NaN where there is one block). Bands are octaves; the lowest coefficients of
+    the blocks are the coarsest.
     Sources: Princen, Johnson & Bradley 1987; Princen & Bradley 1986 (aliasing); Fielder et al. 1996 (kbd).
     Raises: TypeError or ValueError for an unknown window, or a size or alpha that cannot be.
 

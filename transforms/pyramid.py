@@ -30,7 +30,7 @@ class Laplacian(Transform):
     have no orientation. The centre frequency of a band is the mean frequency of its energy for white noise: 0.67/2,
     0.59/4, 0.55/8, … cycles/sample for a = 0.4. Sample k of l_j is centred on sample 2^(j-1) k of the signal.
     Source: Burt & Adelson 1983 (REDUCE, EXPAND, the generating kernel).
-    Raises: TypeError or ValueError for levels that the signal does not allow, or an a that is not a finite number.
+    Raises: TypeError or ValueError for levels that the signal does not allow, or an a outside 0…1.
 
     >>> from pullback.transforms import get
     >>> get("laplacian(levels=1)", shape=(1, 4))(torch.ones(1, 1, 4))
@@ -45,8 +45,8 @@ class Laplacian(Transform):
         if self.levels > deepest:
             raise ValueError(f"laplacian: levels must lie in 0…{deepest} for a signal of {self.shape}, got {levels}; "
                              "take fewer levels or a larger signal.")  # fmt: skip
-        if isinstance(a, bool) or not isinstance(a, (int, float)) or not math.isfinite(a):
-            raise ValueError(f"laplacian: a must be a finite number, got {a!r}.")
+        if isinstance(a, bool) or not isinstance(a, (int, float)) or not 0 <= a <= 1:
+            raise ValueError(f"laplacian: a must be a number from 0 to 1, got {a!r}; Burt and Adelson take 0.3 to 0.6.")
         self.a = float(a)
         self.spec = f"laplacian(levels={self.levels}, a={self.a})"
         self._sizes = [self.shape[1:]]  # of G_0, G_1, …

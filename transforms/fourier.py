@@ -60,6 +60,44 @@ class DFT(Transform):
         return [cls(shape) for shape in [(1, 1), (2, 8), (1, 9), (3, 6, 5), (1, 4, 4), (1, 4, 3, 6)]]
 
 
+@register("hartley")
+class Hartley(Transform):
+    """Orthonormal discrete Hartley transform over all signal axes; T⁻¹ = T.
+
+    z_k = N^-½ Σ_n x_n cas(2π Σ_i k_i n_i / N_i) = Re(F x)_k - Im(F x)_k, with cas t = cos t + sin t, N the number of
+    samples and F the unitary DFT. In 2-D and 3-D this is the plane-wave definition and not the product of 1-D
+    transforms: a coefficient is one wave in one direction, of centre frequency |k_i| / N_i (wrapped) cycles/sample.
+
+    Shapes: z has the shape of x. Sources: Bracewell 1983; Bracewell et al. 1986 for several axes.
+
+    >>> from pullback.transforms import get
+    >>> get("hartley", shape=(1, 4))(torch.tensor([[[1.0, 0.0, -1.0, 0.0]]]))
+    tensor([[[0., 1., 0., 1.]]])
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = check_shape("hartley", shape)
+        self.claims = Claim.ORTHOGONAL
+        self.spec = "hartley"
+        self.layout = octave_layout(self.shape, [torch.fft.fftfreq(n).abs() for n in self.shape[1:]])
+
+    def analysis(self, x: Tensor) -> Tensor:
+        axes = tuple(range(2, x.ndim))
+        half = torch.fft.rfftn(x, dim=axes, norm="ortho")  # the other half holds the conjugates, at -k
+        mirrored = (half.real + half.imag)[..., 1 : (x.shape[-1] + 1) // 2].flip(axes)
+        if len(axes) > 1:
+            mirrored = mirrored.roll([1] * (len(axes) - 1), axes[:-1])
+        return torch.cat([half.real - half.imag, mirrored], -1)
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        return self.analysis(z)
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        return [cls(shape) for shape in [(1, 1), (2, 8), (1, 9), (3, 6, 5), (1, 4, 4), (1, 4, 3, 6)]]
+
+
 def _half_space(sizes: tuple[int, ...]) -> Tensor:
     """1 where the place holds a cosine, -1 where it holds a sine, 0 where k = -k. Shape: sizes, int8.
 

@@ -164,7 +164,8 @@ _CAPTIONS = (
      "random (control)."),
     ("top10", "The photo rebuilt from the 10 % of coefficients with the largest |a|; the others are set to the baseline's, "
      "mid-grey."),
-    ("heatmaps", "Where each octave's attribution sits: |T⁻¹(Δz on the octave) ⊙ ḡ|, averaged locally; one square-root colour scale."),
+    ("heatmaps", "Where each octave's attribution sits: |T⁻¹(Δz on the octave) ⊙ ḡ|, averaged locally; one square-root colour "
+     "scale."),
 )  # fmt: skip
 
 

@@ -40,8 +40,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def outcome(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("out") / "compare"
-    done = pullback("compare", "--data", str(folder), "--out", str(out), "--method", "integrated_gradients(steps=3, rule=gauss_legendre)",
-                    "--transform", "pixel", "--transform", "dwt(haar, level=3)", "--transform", "dct", "--pictures", "1")  # fmt: skip
+    method = "integrated_gradients(steps=3, rule=gauss_legendre)"
+    domains = ["--transform", "pixel", "--transform", "dwt(haar, level=3)", "--transform", "dct"]
+    done = pullback(
+        "compare", "--data", str(folder), "--out", str(out), "--method", method, *domains, "--pictures", "1"
+    )
     return out, done.stdout
 
 
@@ -119,8 +122,13 @@ def test_transforms_lists_the_registry_with_claims() -> None:
         (["explain", "pyproject.toml"], "not an image"),
     ],
 )
-def test_a_mistake_is_one_line_and_status_2(arguments: list[str], message: str, tmp_path: Path,
-                                            monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+def test_a_mistake_is_one_line_and_status_2(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     (tmp_path / "pyproject.toml").write_text("[project]")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["pullback", *arguments])

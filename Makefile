@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 OUT    ?= results/demo
+BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=benchmarks --confcutdir=benchmarks --import-mode=importlib benchmarks
 LIBRARY = transforms attribution axioms metrics studies
 
 .PHONY: demo test lint format bench bench-quick clean
@@ -26,10 +27,10 @@ format: $(VENV)/test.done
 	$(BIN)/ruff format .
 
 bench: $(VENV)/test.done
-	$(BIN)/python -m benchmarks run
+	$(BENCH) --benchmark-json=results/bench.json
 
 bench-quick: $(VENV)/test.done
-	$(BIN)/python -m benchmarks run --quick
+	PULLBACK_BENCH=quick $(BENCH)
 
 clean:
 	rm -rf $(VENV) build *.egg-info results

@@ -42,5 +42,7 @@ def test_files_and_commands_that_the_readme_names_exist() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text) + re.findall(r"src=\"(?!https?:)([^\"]+)\"", text):
         assert (ROOT / target).exists(), target
     makefile = (ROOT / "Makefile").read_text()
-    for goal in set(re.findall(r"make ([a-z-]+)", text)):
+    goals = re.findall(r"`make ([a-z-]+)`|^    make ([a-z-]+)", text, re.MULTILINE)
+    assert goals
+    for goal in {name for pair in goals for name in pair if name}:
         assert re.search(rf"^{goal}:", makefile, re.MULTILINE), goal

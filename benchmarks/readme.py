@@ -1,4 +1,4 @@
-"""Writes the README's figures and tables from stored results: `python -m benchmarks.readme`. Nothing in them is typed by hand."""
+"""Writes the README's figures and tables from stored results; none is typed by hand. Run `python -m benchmarks.readme`."""
 
 import json
 import re

@@ -2,6 +2,7 @@
 
 import abc
 import enum
+import math
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -85,6 +86,26 @@ class Transform(nn.Module, abc.ABC):
             raise ValueError(f"{self.spec}: the adjoint belongs to linear transforms and this one is not; "
                              "differentiate Pullback(model, T) instead.")  # fmt: skip
         return self.transpose(_expect(self, "g", g, self.shape))
+
+    def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+        """(z, z₀), between which a path runs where T is not linear: T x and T x₀, unless T holds a part of z fixed."""
+        return self(x), self(base)
+
+    @property
+    def redundancy(self) -> float:
+        """Coefficients per sample: 1 where none is superfluous, more for frames.
+
+        >>> from pullback.transforms import get
+        >>> get("dwt(db4, level=1, mode=zero)", shape=(1, 16)).redundancy
+        1.375
+        """
+        return math.prod(self.layout.shape) / math.prod(self.shape)
+
+    def __rshift__(self, after: "Transform") -> "Transform":
+        """`T1 >> T2` is x -> T2 T1 x, as in specs."""
+        from .compose import Compose
+
+        return Compose(self, after) if isinstance(after, Transform) else NotImplemented
 
     def extra_repr(self) -> str:
         return f"{self.spec!r}, shape={self.shape}"

@@ -31,6 +31,7 @@ def register_transform(name: str) -> Callable[[Kind], Kind]:
       BROKEN  reconstructs  5.0e-01 ≤ 1.1e-10  T⁻¹ T x = x
       BROKEN  surjective    5.0e-01 ≤ 1.1e-10  T T⁻¹ z = z for any z
       BROKEN  isometric     1.0e+00 ≤ 1.1e-10  ‖Tx - Ty‖ = ‖x - y‖
+      BROKEN  adjoint       7.4e-01 ≤ 1.1e-10  ⟨T⁻¹ z, g⟩ = ⟨z, adjoint(g)⟩
     """
 
     def add(kind: Kind) -> Kind:

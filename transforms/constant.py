@@ -13,7 +13,7 @@ class Constant:
 
     def __init__(self, value: Tensor) -> None:
         with torch.inference_mode(False):  # an inference tensor could not be used under autograd later
-            self.value = value.detach().double().cpu().clone()
+            self.value = value.detach().double().cpu().clone(memory_format=torch.contiguous_format)
         self._copy = self.value
 
     def like(self, x: Tensor) -> Tensor:

@@ -168,7 +168,9 @@ def test_streaming_gives_what_one_batch_gives_far_from_the_origin_too() -> None:
     torch.testing.assert_close(streamed.axes, whole.axes, rtol=0, atol=1e-7)
     naive = data.flatten(1).T @ data.flatten(1) / 60 - torch.outer(*[data.flatten(1).mean(0)] * 2)
     wrong = torch.linalg.eigvalsh(naive).flip(0) * 60 / 59  # what streaming Σ x xᵀ would give
-    assert float((wrong - whole.variances).abs().max()) > 1e3 * float((streamed.variances - whole.variances).abs().max())
+    assert float((wrong - whole.variances).abs().max()) > 1e3 * float(
+        (streamed.variances - whole.variances).abs().max()
+    )
 
 
 def test_whitening_whitens_what_it_was_not_fitted_on() -> None:
@@ -335,7 +337,7 @@ def clean_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_false_claims_are_refused_with_the_residual_that_shows_it() -> None:
     with pytest.raises(ValueError, match=r"Half is not registered(.|\n)*BROKEN +isometric +5\.0e-01"):
         pb.register_transform("half")(Half)
-    with pytest.raises(ValueError, match="UNCLAIMED +reconstructs"):
+    with pytest.raises(ValueError, match=r"UNCLAIMED +reconstructs"):
         pb.register_transform("half")(Modest)
     with pytest.raises(ValueError, match=r"examples\(\) is empty"):
         pb.register_transform("half")(Silent)

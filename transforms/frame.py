@@ -90,7 +90,9 @@ def _largest(gram: Gram, size: int, tol: float, iterations: int, seed: int) -> f
     operator = LinearOperator((size, size), matvec=gram, dtype=np.float64)
     start = np.random.default_rng(seed).standard_normal(size)
     try:
-        (value,) = eigsh(operator, 1, which="LA", v0=start, ncv=40, tol=tol, maxiter=iterations, return_eigenvectors=False)
+        (value,) = eigsh(
+            operator, 1, which="LA", v0=start, ncv=40, tol=tol, maxiter=iterations, return_eigenvectors=False
+        )
     except ArpackNoConvergence:
         raise ValueError(f"frame_bounds: Lanczos iteration did not settle to {tol:g} in {iterations} restarts; raise tol or "
                          "iterations, or take smaller signals.") from None  # fmt: skip

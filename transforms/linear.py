@@ -128,7 +128,7 @@ class Operator(Transform):
         self.shape = check_shape("Operator", shape, dims=range(0, 10))
         self.spec = f"Operator({_called(forward)}, {_called(inverse)})"
         self._there, self._back, self._across = forward, inverse, transpose  # modules among them become submodules
-        x = normal(self.shape, native((forward, inverse)), seed)
+        x = normal(self.shape, native((forward, inverse), torch.empty(0).double()), seed)
         coeff = tuple(forward(x).shape[1:])
         self.layout = layout or plain_layout(coeff, len(self.shape) - 1)
         residuals = measure(forward, inverse, x, normal(coeff, x, seed + 1))

@@ -42,13 +42,13 @@ def limit(dtype: torch.dtype) -> float:
     return float(3 * torch.finfo(dtype).eps ** (2 / 3))
 
 
-def native(maps: Iterable[object]) -> Tensor:
-    """An empty tensor in the dtype and on the device of the first parameter among `maps`; double where there is none."""
+def native(maps: Iterable[object], otherwise: Tensor) -> Tensor:
+    """An empty tensor in the dtype and on the device of the first parameter among `maps`, or `otherwise`."""
     for map_ in maps:
         for value in map_.parameters() if isinstance(map_, nn.Module) else ():
             if value.is_floating_point():
                 return value.detach().new_empty(0)
-    return torch.empty(0).double()
+    return otherwise
 
 
 def normal(shape: tuple[int, ...], like: Tensor, seed: int, batch: int = 4) -> Tensor:

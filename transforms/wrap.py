@@ -58,7 +58,7 @@ class Wrap(Transform):
         self.residual = residual
         self.spec = f"wrap({_called(forward)}, {_called(inverse)})"
         self._encoder, self._decoder = forward, inverse
-        like = native((forward, inverse))
+        like = native((forward, inverse), torch.empty(0).double())
         x = normal(self.shape, like, seed) if probe is None else _check_probe(probe, self.shape).to(like)
         with torch.no_grad():
             code = self._encode(x)
@@ -118,12 +118,9 @@ wrap = Wrap  # reads as a verb where a transform is made from two maps
 
 def _run(map_: Map, value: Tensor) -> Tensor:
     """`map_` in the precision of its own parameters, its result in that of `value`."""
-    own = native((map_,))
-    return map_(value.to(own.dtype) if isinstance(map_, nn.Module) and _has_parameters(map_) else value).to(value.dtype)
-
-
-def _has_parameters(map_: nn.Module) -> bool:
-    return any(parameter.is_floating_point() for parameter in map_.parameters())
+    own = native((map_,), value)
+    out = map_(value.to(own.dtype))
+    return out.to(value.dtype) if isinstance(out, Tensor) and out.is_floating_point() else out
 
 
 def _check_maps(forward: Map, inverse: Map) -> None:
@@ -158,10 +155,9 @@ def _check_code(code: Tensor, decode: Callable[[Tensor], Tensor], x: Tensor) -> 
                          "outputs into one real tensor.")  # fmt: skip
     with torch.no_grad():
         back = decode(code)
-    if back.shape != x.shape:
-        raise ValueError(
-            f"wrap: inverse(forward(x)) must have the shape of x, {tuple(x.shape)}, got {tuple(back.shape)}."
-        )
+    if not isinstance(back, Tensor) or back.shape != x.shape:
+        got = str(tuple(back.shape)) if isinstance(back, Tensor) else type(back).__name__
+        raise ValueError(f"wrap: inverse(forward(x)) must be a tensor of the shape of x, {tuple(x.shape)}, got {got}.")
     return tuple(code.shape[1:])
 
 

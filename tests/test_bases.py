@@ -12,6 +12,7 @@ import pytest
 import torch
 from pullback.transforms import PCA, Claim, Color, Linear, Operator, Transform, get
 from pullback.transforms.constant import Constant
+from pullback.transforms.probe import limit
 from pullback.transforms.registry import transforms as registry
 from safetensors.torch import save_file
 from subjects import normal
@@ -131,6 +132,11 @@ def test_operator_refuses_maps_that_are_not_linear_or_not_inverse() -> None:
         Operator((1, 4), lambda x: x, lambda z: z / 2)
     with pytest.raises(TypeError, match="two callables"):
         Operator((1, 4), torch.eye(4), lambda z: z)  # type: ignore[arg-type]
+
+
+def test_measured_claims_and_the_law_suite_use_one_tolerance() -> None:
+    for dtype in (torch.float16, torch.float32, torch.float64):
+        assert limit(dtype) == pb.axioms.tolerance(dtype)
 
 
 def test_operator_takes_modules_in_their_own_precision() -> None:
@@ -366,6 +372,23 @@ def test_plug_ins_are_checked_when_first_asked_for(kind: type[Half], monkeypatch
             with pytest.raises(ValueError, match="Half is not registered"):
                 registry.maker("plugged")
             assert "plugged" not in registry._makers
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_transform_refuses_what_it_cannot_take(name: str) -> None:
+    transform = next(iter(registry.maker(name).examples()))
+    x = torch.zeros(2, *transform.shape)
+    for wrong, message in [
+        (x[:0], "at least one example"),
+        (x[0], "add the batch axis"),
+        (x.long(), r"convert it with \.float"),
+        (x.to(torch.complex64), "real and imaginary parts as two channels"),
+        (torch.zeros(2, 5, *transform.shape), "build the transform with shape="),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            transform(wrong)
+    with pytest.raises(TypeError, match="got list"):
+        transform(x.tolist())
 
 
 def test_every_example_can_be_printed_and_names_no_band_twice() -> None:

@@ -22,7 +22,7 @@ class Opaque(Transform):
         self.claims = inner.claims & ~Claim.LINEAR
 
     def analysis(self, x: Tensor) -> Tensor:
-        return self.inner.analysis(x).clone()  # an identity that returns x itself would pass for the signal
+        return self.inner.analysis(x)
 
     def synthesis(self, z: Tensor) -> Tensor:
         return self.inner.synthesis(z)

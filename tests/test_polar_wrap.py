@@ -220,6 +220,14 @@ def test_networks_run_in_their_own_precision(autoencoder: Autoencoder) -> None:
     assert len(list(transform.parameters())) == len(list(half.parameters()))
 
 
+def test_a_narrow_network_is_not_taken_for_linear() -> None:
+    layer = nn.Linear(4, 4).to(torch.bfloat16)
+    layer.weight.data, layer.bias.data = torch.eye(4).to(layer.weight), torch.zeros(4).to(layer.bias)
+    bent = nn.Sequential(layer, nn.Hardtanh(-4, 4))
+    transform = wrap((1, 4), bent, lambda z: z + 0.02 * z.sin(), residual="carried")
+    assert transform.claims == Claim.RECONSTRUCTS
+
+
 def test_claims_are_measured_where_the_maps_live() -> None:
     logit, back = torch.logit, torch.sigmoid
     with pytest.raises(ValueError, match="probe="):

@@ -116,7 +116,8 @@ def _expect(transform: Transform, what: str, value: Tensor, shape: tuple[int, ..
     wanted = f"a real floating-point tensor of shape (batch, {', '.join(map(str, shape))})"
     if not isinstance(value, Tensor):
         raise TypeError(f"{transform.spec}: {what} must be {wanted}, got {type(value).__name__}.")
-    if not value.is_floating_point() or tuple(value.shape[1:]) != shape or value.ndim != len(shape) + 1:
+    fits = tuple(value.shape[1:]) == shape and value.ndim == len(shape) + 1 and len(value) > 0
+    if not value.is_floating_point() or not fits:
         got = f"{value.dtype} of shape {tuple(value.shape)}"
         raise ValueError(f"{transform.spec}: {what} must be {wanted}, got {got}; {_advice(value, shape)}")
     return value.to(wide(value.dtype))
@@ -127,6 +128,8 @@ def _advice(value: Tensor, shape: tuple[int, ...]) -> str:
         return "pass real and imaginary parts as two channels."
     if not value.is_floating_point():
         return "convert it with .float() or .double()."
+    if value.numel() == 0:
+        return "pass at least one example."
     if tuple(value.shape) == shape:
         return "add the batch axis with x[None]."
     return f"build the transform with shape={tuple(value.shape[1:])}, or reshape the tensor."

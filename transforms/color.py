@@ -79,7 +79,7 @@ class Color(Transform):
 
 
 def _mix(matrix: Tensor, x: Tensor) -> Tensor:
-    return torch.einsum("oc,bc...->bo...", matrix, x)
+    return (matrix @ x.reshape(len(x), 3, math.prod(x.shape[2:]))).reshape(x.shape)
 
 
 def _layout(shape: tuple[int, ...], names: tuple[str, ...]) -> Layout:

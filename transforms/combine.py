@@ -64,7 +64,7 @@ class Along(Transform):
 
     def _fold(self, x: Tensor) -> Tensor:
         """Signals of the inner transform. Shape: (batch · others, 1, *chosen)."""
-        return self._to_end(x).reshape(-1, *self.inner.shape)
+        return self._to_end(x).flatten(0, len(self._others))[:, None]
 
     def _spread(self, x: Tensor, batch: int) -> Tensor:
         """The inverse of `_fold`."""
@@ -76,7 +76,7 @@ class Along(Transform):
 
     def _refold(self, z: Tensor) -> Tensor:
         """The inverse of `_unfold`."""
-        return (self._to_end(z) if self._in_place else z).reshape(-1, 1, *self._coeff)
+        return (self._to_end(z) if self._in_place else z).flatten(0, len(self._others))[:, None]
 
     def _to_end(self, x: Tensor) -> Tensor:
         return x.permute(0, *(a + 1 for a in self._others), *(a + 1 for a in self._axes))
@@ -219,6 +219,7 @@ class Restrict(Transform):
         inside[torch.meshgrid(*grids, indexing="ij")] = True
         self._inside = inside.flatten().nonzero()[:, 0]
         self._outside = (~inside).flatten().nonzero()[:, 0]
+        self._back = torch.cat([self._inside, self._outside]).argsort()
         self.inner = get(transform, tuple(len(grid) for grid in grids))
         self.claims = self.inner.claims
         options = [
@@ -235,8 +236,7 @@ class Restrict(Transform):
         count = flat.shape[1] - len(self._outside)
         part = self.inner.synthesis(flat[:, :count].reshape(len(z), *self.inner.layout.shape))
         x = torch.cat([part.flatten(1), flat[:, count:]], 1)
-        back = torch.cat([self._inside, self._outside]).argsort().to(z.device)
-        return x[:, back].reshape(len(z), *self.shape)
+        return x[:, self._back.to(z.device)].reshape(len(z), *self.shape)
 
     def transpose(self, g: Tensor) -> Tensor:
         return self._pack(g, self.inner.transpose(self._part(g)))

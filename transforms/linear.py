@@ -13,7 +13,7 @@ from torch import Tensor
 from .base import Claim, Transform, check_shape
 from .constant import Constant
 from .layout import Band, Layout, signal_position
-from .probe import kept, limit, measure, native, normal
+from .probe import called, kept, limit, measure, native, normal
 from .registry import register
 
 
@@ -126,7 +126,7 @@ class Operator(Transform):
         if not callable(forward) or not callable(inverse):
             raise TypeError("Operator: expected two callables, forward (batch, *shape) -> (batch, *coeff) and inverse.")
         self.shape = check_shape("Operator", shape, dims=range(0, 10))
-        self.spec = f"Operator({_called(forward)}, {_called(inverse)})"
+        self.spec = f"Operator({called(forward)}, {called(inverse)})"
         self._there, self._back, self._across = forward, inverse, transpose  # modules among them become submodules
         x = normal(self.shape, native((forward, inverse), torch.empty(0).double()), seed)
         coeff = tuple(forward(x).shape[1:])
@@ -153,10 +153,6 @@ class Operator(Transform):
         yield cls((2, 5), lambda x: x.cumsum(-1), lambda z: z.diff(dim=-1, prepend=z[..., :1] * 0))
         yield cls((1, 4), lambda x: torch.cat([x, x], -1), lambda z: z[..., :4] / 2 + z[..., 4:] / 2)
         yield cls((1, 4), lambda x: x.roll(1, -1), lambda z: z.roll(-1, -1), transpose=lambda g: g.roll(1, -1))
-
-
-def _called(map_: Callable[[Tensor], Tensor]) -> str:
-    return getattr(map_, "__qualname__", type(map_).__name__).rpartition(".")[2]
 
 
 def _matrix(source: Any) -> Tensor:

@@ -57,6 +57,11 @@ def normal(shape: tuple[int, ...], like: Tensor, seed: int, batch: int = 4) -> T
     return torch.randn(batch, *shape, generator=generator).to(like)
 
 
+def called(map_: Map) -> str:
+    """A short name for messages."""
+    return getattr(map_, "__qualname__", type(map_).__name__).rpartition(".")[2]
+
+
 def _off(a: Tensor, b: Tensor) -> float:
     """max over examples of ‖a - b‖ / ‖b‖."""
     if a.shape != b.shape:

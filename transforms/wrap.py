@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from .base import Claim, Transform, check_shape
+from .base import Claim, Transform, check_shape, wide
 from .layout import Band, Layout
 from .linear import plain_layout, sample_layout
-from .probe import Map, kept, limit, measure, native, normal
+from .probe import Map, called, kept, limit, measure, native, normal
 
 RESIDUALS = ("carried", "fixed")
 _STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
@@ -34,8 +34,9 @@ class Wrap(Transform):
     probe: signals (batch, *shape) of the kind that the maps are for, at least 2, on which claims are measured; None
     draws standard normal ones.
 
-    Claims are measured at construction on the probe, and on standard normal z. z is (batch, *code), with a residual
-    (batch, 1, Π code + Π shape).
+    Claims are measured at construction on the probe, and on standard normal z, to the precision of the maps' parameters
+    (single where they are narrower, double where there are none): check a float32 network with dtype=float32.
+    z is (batch, *code), with a residual (batch, 1, Π code + Π shape).
 
     Raises: ValueError with the residual where the maps do not invert each other and residual is None, where dropout or
     normalisation is in training mode, or where residual="fixed" meets linear maps; TypeError where one is not callable.
@@ -56,9 +57,10 @@ class Wrap(Transform):
             raise ValueError(f"wrap: expected residual in {', '.join(RESIDUALS)} or None; got {residual!r}.")
         self.shape = check_shape("wrap", shape, dims=range(0, 10))
         self.residual = residual
-        self.spec = f"wrap({_called(forward)}, {_called(inverse)})"
+        self.spec = f"wrap({called(forward)}, {called(inverse)})"
         self._encoder, self._decoder = forward, inverse
         like = native((forward, inverse), torch.empty(0).double())
+        like = like.to(wide(like.dtype))  # half precision would forgive a tenth of nonlinearity
         x = normal(self.shape, like, seed) if probe is None else _check_probe(probe, self.shape).to(like)
         with torch.no_grad():
             code = self._encode(x)
@@ -159,10 +161,6 @@ def _check_code(code: Tensor, decode: Callable[[Tensor], Tensor], x: Tensor) -> 
         got = str(tuple(back.shape)) if isinstance(back, Tensor) else type(back).__name__
         raise ValueError(f"wrap: inverse(forward(x)) must be a tensor of the shape of x, {tuple(x.shape)}, got {got}.")
     return tuple(code.shape[1:])
-
-
-def _called(map_: Map) -> str:
-    return getattr(map_, "__qualname__", type(map_).__name__).rpartition(".")[2]
 
 
 def _with_residual(code: Layout, shape: tuple[int, ...]) -> Layout:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pullback.transforms import Claim, Polar, Wrap, wrap
+from pullback.transforms import Claim, Polar, Transform, Wrap, wrap
 from subjects import normal, smooth_net
 from torch import Tensor, nn
 
@@ -193,6 +193,32 @@ def test_a_fixed_residual_is_not_credited_and_the_gap_is_the_shift_of_the_start(
     explained = (model(x) - model(start))[:, 0]
     torch.testing.assert_close(att.values.flatten(1).sum(1), explained.detach(), rtol=0, atol=1e-6)
     torch.testing.assert_close(att.gap, (model(zero) - model(start))[:, 0].detach(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "combine"),
+    [
+        ((2, 4), lambda inner: inner >> pb.transforms.Pixel(inner.layout.shape)),
+        ((1, 3, 4), lambda inner: pb.transforms.Along((3, 5, 4), inner, [0, 2])),
+        ((2, 4), lambda inner: pb.transforms.Restrict((3, 6), inner, [[1, 5]], [0, 2])),
+        ((1, 4), lambda inner: pb.transforms.PerAxis((3, 4), None, inner)),
+    ],
+)
+def test_a_fixed_residual_stays_fixed_inside_combinators(
+    shape: tuple[int, ...], combine: Callable[[Transform], Transform]
+) -> None:
+    squash = lambda x: x.unflatten(-1, (2, 2)).mean(-1).tanh()
+    outer = combine(wrap(shape, squash, lambda c: c.repeat_interleave(2, -1), residual="fixed"))
+    x, base = normal(3, *outer.shape), normal(3, *outer.shape, seed=1)
+    z, origin = outer.ends(x, base)
+    torch.testing.assert_close(outer.inverse(z), x)
+    held = torch.tensor([band.name == "residual" for band in outer.layout.bands])[outer.layout.index]
+    if isinstance(outer, pb.transforms.Compose):  # its layout is that of the last part
+        held = torch.arange(len(z[0, 0])).expand(outer.layout.shape) >= math.prod(shape) // 2
+    assert bool(held.any())
+    assert torch.equal(z[:, held], origin[:, held])
+    assert not torch.allclose(outer(base)[:, held], z[:, held])  # control: T x₀ has a residual of its own
+    assert not torch.allclose(z[:, ~held], origin[:, ~held])
 
 
 @pytest.mark.parametrize("residual", ["carried", "fixed"])

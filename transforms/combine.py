@@ -58,6 +58,10 @@ class Along(Transform):
     def transpose(self, g: Tensor) -> Tensor:
         return self._unfold(self.inner.transpose(self._fold(g)), len(g))
 
+    def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+        z, origin = self.inner.ends(self._fold(x), self._fold(base))
+        return self._unfold(z, len(x)), self._unfold(origin, len(x))
+
     @property
     def _in_place(self) -> bool:
         return len(self._coeff) == len(self._axes)
@@ -165,6 +169,11 @@ class PerAxis(Transform):
             g = part.transpose(g)
         return g
 
+    def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+        for part in self._sequence():
+            x, base = part.ends(x, base)
+        return x, base
+
     def _sequence(self) -> list[Along]:
         return [part for part in self.parts if isinstance(part, Along)]
 
@@ -240,6 +249,10 @@ class Restrict(Transform):
 
     def transpose(self, g: Tensor) -> Tensor:
         return self._pack(g, self.inner.transpose(self._part(g)))
+
+    def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+        z, origin = self.inner.ends(self._part(x), self._part(base))
+        return self._pack(x, z), self._pack(base, origin)
 
     def _part(self, x: Tensor) -> Tensor:
         return x.flatten(1)[:, self._inside.to(x.device)].reshape(len(x), *self.inner.shape)

@@ -1,8 +1,9 @@
 """Invertible transforms x ↔ z. They know nothing of models."""
 
+from .axes import Along, PerAxis
 from .base import Claim, Transform
 from .color import Color
-from .combine import Along, InverseOf, PerAxis, Restrict, inverse_of
+from .combine import InverseOf, Restrict, inverse_of
 from .compose import Compose
 from .cosine import DCT
 from .fourier import DFT

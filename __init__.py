@@ -4,6 +4,7 @@ import importlib.metadata
 
 from . import attribution, axioms, transforms
 from .attribution import Attribution, Pullback, attribute
+from .axioms import register_transform
 
 __version__ = importlib.metadata.version("pullback")
-__all__ = ["Attribution", "Pullback", "attribute", "attribution", "axioms", "transforms"]
+__all__ = ["Attribution", "Pullback", "attribute", "attribution", "axioms", "register_transform", "transforms"]

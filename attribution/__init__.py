@@ -1,6 +1,7 @@
 """How f(x) - f(x₀) is shared out among the coefficients of T x."""
 
 from .attribute import attribute
+from .boundary import BoundarySensitivity, boundary_sensitivity
 from .estimator import Chart, Estimate, Estimator, Promise, Walk, get, names, register
 from .gradients import Gradient, InputXGradient, SmoothGrad
 from .paths import IntegratedGradients
@@ -10,6 +11,7 @@ from .score import Score
 
 __all__ = [
     "Attribution",
+    "BoundarySensitivity",
     "Chart",
     "Estimate",
     "Estimator",
@@ -22,6 +24,7 @@ __all__ = [
     "SmoothGrad",
     "Walk",
     "attribute",
+    "boundary_sensitivity",
     "get",
     "names",
     "register",

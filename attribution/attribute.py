@@ -99,7 +99,7 @@ def _walks(model: Callable[..., Any], runner: Rows, domains: Sequence[Transform]
         charts = [_chart(domains[i], x, base) for i in shared]
         walks.append((shared, Walk(x, x, base, lambda u: u, charts, runner, seed)))
     for i in sorted(set(range(len(domains))) - set(shared)):
-        point, origin = domains[i](x), domains[i](base)
+        point, origin = domains[i].ends(x, base)
         own = runner.through(Pullback(model, domains[i]), point.dtype)
         chart = Chart(lambda g: g, point - origin)
         walks.append(([i], Walk(x, point, origin, domains[i], [chart], own, seed)))

@@ -1,18 +1,55 @@
 """Invertible transforms x ↔ z. They know nothing of models."""
 
+from .axes import Along, PerAxis
 from .base import Claim, Transform
+from .color import Color
+from .combine import InverseOf, Restrict, inverse_of
 from .compose import Compose
 from .cosine import DCT, BlockDCT
 from .fourier import DFT, Hartley
+from .frame import condition_number, frame_bounds
 from .hadamard import Hadamard
 from .lapped import MDCT, STFT
 from .layout import Band, Layout
-from .linear import Pixel
+from .linear import Linear, Operator, Pixel
+from .pca import PCA
+from .polar import Polar
 from .pyramid import Laplacian
 from .registry import get, names, register
 from .wavelet import DWT
+from .wrap import Wrap, wrap
 
 __all__ = [
-    "DCT", "DFT", "DWT", "MDCT", "STFT", "Band", "BlockDCT", "Claim", "Compose", "Hadamard", "Hartley", "Laplacian", "Layout",
-    "Pixel", "Transform", "get", "names", "register",
-]  # fmt: skip
+    "DCT",
+    "DFT",
+    "DWT",
+    "MDCT",
+    "PCA",
+    "STFT",
+    "Along",
+    "Band",
+    "BlockDCT",
+    "Claim",
+    "Color",
+    "Compose",
+    "Hadamard",
+    "Hartley",
+    "InverseOf",
+    "Laplacian",
+    "Layout",
+    "Linear",
+    "Operator",
+    "PerAxis",
+    "Pixel",
+    "Polar",
+    "Restrict",
+    "Transform",
+    "Wrap",
+    "condition_number",
+    "frame_bounds",
+    "get",
+    "inverse_of",
+    "names",
+    "register",
+    "wrap",
+]

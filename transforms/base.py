@@ -2,6 +2,7 @@
 
 import abc
 import enum
+import math
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -86,6 +87,26 @@ class Transform(nn.Module, abc.ABC):
                              "differentiate Pullback(model, T) instead.")  # fmt: skip
         return self.transpose(_expect(self, "g", g, self.shape))
 
+    def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+        """(z, z₀), between which a path runs where T is not linear: T x and T x₀, unless T holds a part of z fixed."""
+        return self(x), self(base)
+
+    @property
+    def redundancy(self) -> float:
+        """Coefficients per sample: 1 where none is superfluous, more for frames.
+
+        >>> from pullback.transforms import get
+        >>> get("dwt(db4, level=1, mode=zero)", shape=(1, 16)).redundancy
+        1.375
+        """
+        return math.prod(self.layout.shape) / math.prod(self.shape)
+
+    def __rshift__(self, after: "Transform") -> "Transform":
+        """`T1 >> T2` is x -> T2 T1 x, as in specs."""
+        from .compose import Compose
+
+        return Compose(self, after) if isinstance(after, Transform) else NotImplemented
+
     def extra_repr(self) -> str:
         return f"{self.spec!r}, shape={self.shape}"
 
@@ -95,7 +116,8 @@ def _expect(transform: Transform, what: str, value: Tensor, shape: tuple[int, ..
     wanted = f"a real floating-point tensor of shape (batch, {', '.join(map(str, shape))})"
     if not isinstance(value, Tensor):
         raise TypeError(f"{transform.spec}: {what} must be {wanted}, got {type(value).__name__}.")
-    if not value.is_floating_point() or tuple(value.shape[1:]) != shape or value.ndim != len(shape) + 1:
+    fits = tuple(value.shape[1:]) == shape and value.ndim == len(shape) + 1 and len(value) > 0
+    if not value.is_floating_point() or not fits:
         got = f"{value.dtype} of shape {tuple(value.shape)}"
         raise ValueError(f"{transform.spec}: {what} must be {wanted}, got {got}; {_advice(value, shape)}")
     return value.to(wide(value.dtype))
@@ -106,6 +128,8 @@ def _advice(value: Tensor, shape: tuple[int, ...]) -> str:
         return "pass real and imaginary parts as two channels."
     if not value.is_floating_point():
         return "convert it with .float() or .double()."
+    if value.numel() == 0:
+        return "pass at least one example."
     if tuple(value.shape) == shape:
         return "add the batch axis with x[None]."
     return f"build the transform with shape={tuple(value.shape[1:])}, or reshape the tensor."

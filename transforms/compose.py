@@ -56,6 +56,11 @@ class Compose(Transform):
             g = part.transpose(g)
         return g
 
+    def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+        for part in self._sequence():
+            x, base = part.ends(x, base)
+        return x, base
+
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         from .cosine import DCT

@@ -34,7 +34,7 @@ class DFT(Transform):
         self.claims = Claim.ORTHOGONAL
         self.spec = "dft"
         self.layout = octave_layout(self.shape, [torch.fft.fftfreq(n).abs() for n in self.shape[1:]])
-        self._half = _half_space(self.shape[1:])
+        self._half = half_space(self.shape[1:])
 
     def analysis(self, x: Tensor) -> Tensor:
         spectrum = torch.fft.fftn(x, dim=self._axes, norm="ortho")
@@ -98,7 +98,7 @@ class Hartley(Transform):
         return [cls(shape) for shape in [(1, 1), (2, 8), (1, 9), (3, 6, 5), (1, 4, 4), (1, 4, 3, 6)]]
 
 
-def _half_space(sizes: tuple[int, ...]) -> Tensor:
+def half_space(sizes: tuple[int, ...]) -> Tensor:
     """1 where the place holds a cosine, -1 where it holds a sine, 0 where k = -k. Shape: sizes, int8.
 
     A pair {k, -k} is split by the sign of its first wrapped frequency that is not its own negative.

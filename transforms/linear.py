@@ -1,13 +1,19 @@
-"""Linear transforms that are not a wavelet, cosine or Fourier family. Here: the signal itself."""
+"""Linear transforms given by what they do: the signal itself, any matrix, any pair of maps."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from .base import Claim, Transform, check_shape
+from .constant import Constant
 from .layout import Band, Layout, signal_position
+from .probe import called, kept, limit, measure, native, normal
 from .registry import register
 
 
@@ -25,9 +31,7 @@ class Pixel(Transform):
         self.shape = check_shape("pixel", shape, dims=range(0, 10))
         self.claims = Claim.ORTHOGONAL
         self.spec = "pixel"
-        position = signal_position(self.shape)
-        index = torch.zeros(self.shape, dtype=torch.long)
-        self.layout = Layout((Band("pixels"),), index, torch.full_like(position, math.nan), position)
+        self.layout = sample_layout(self.shape, "pixels")
 
     def analysis(self, x: Tensor) -> Tensor:
         return x
@@ -38,3 +42,189 @@ class Pixel(Transform):
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         return [cls((5,)), cls((2, 4)), cls((1, 3, 4)), cls((1, 2, 3, 2))]
+
+
+@register("linear")
+class Linear(Transform):
+    """z = A x and x = A⁺ z for a matrix A of full column rank; A⁺ is its pseudo-inverse, A⁻¹ where A is square.
+
+    matrix: (m, n) with m ≥ n, as a tensor, an array, nested lists, or the path of a .npy or .safetensors file (there
+    the tensor `matrix`, or the only one). n = channels · Π spatial: A sees the flattened signal and z is (batch, 1, m);
+    n = Π spatial: A sees each channel alone and z is (batch, channels, m).
+    max_condition: largest σ_max / σ_min that is taken; beyond about 1e6, T⁻¹T x = x loses more than 6 of 16 digits.
+
+    Claims are read off the singular values: all 1 gives a Parseval frame, square matrices are bijective, both together
+    orthogonal. A tall A is a frame: z is redundant, and A⁺ is its canonical dual.
+    The matrix is kept in double precision and cast to the dtype and device of the data.
+
+    Raises: ValueError where A is wide, singular (with its condition number), not finite, complex or of another size.
+
+    >>> T = Linear((1, 2), [[1.0, 1.0], [1.0, -1.0]])
+    >>> T(torch.tensor([[[3.0, 1.0]]]))
+    tensor([[[4., 2.]]])
+    >>> T.claims == Claim.LINEAR | Claim.BIJECTIVE
+    True
+    """
+
+    def __init__(self, shape: tuple[int, ...], matrix: Any, max_condition: float = 1e6) -> None:
+        super().__init__()
+        self.shape = check_shape("linear", shape, dims=range(0, 10))
+        self.spec = f"linear({str(matrix)!r})" if isinstance(matrix, (str, Path)) else "linear"
+        dense = _matrix(matrix)
+        self._lead = _lead(dense, self.shape)
+        self.claims, self.condition = _inspect(dense, max_condition)
+        self._forward, self._inverse = Constant(dense), Constant(torch.linalg.pinv(dense))
+        self.layout = plain_layout((self._lead, len(dense)), len(self.shape) - 1)
+
+    def analysis(self, x: Tensor) -> Tensor:
+        return self._signal(x) @ self._forward.like(x).T
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        return (z @ self._inverse.like(z).T).reshape(len(z), *self.shape)
+
+    def transpose(self, g: Tensor) -> Tensor:
+        return self._signal(g) @ self._inverse.like(g)
+
+    def _signal(self, x: Tensor) -> Tensor:
+        """x as vectors that the matrix takes. Shape: (batch, channels or 1, n)."""
+        return x.reshape(len(x), self._lead, self._forward.value.shape[1])
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        generator = torch.Generator().manual_seed(0)
+        square, tall = torch.randn(6, 6, generator=generator).double(), torch.randn(9, 6, generator=generator).double()
+        yield cls((1, 6), square)
+        yield cls((2, 6), square)
+        yield cls((1, 2, 3), tall)
+        yield cls((3, 2), torch.linalg.qr(square)[0])
+        yield cls((1, 6), torch.linalg.qr(tall)[0])
+
+
+class Operator(Transform):
+    """z = forward(x), x = inverse(z) for two linear maps of batches, such as a torch operator without a matrix.
+
+    forward: (batch, *shape) -> (batch, *coeff).  inverse: (batch, *coeff) -> (batch, *shape), with
+    inverse(forward(x)) = x. Both are differentiable; modules among them are submodules and follow `.to()`.
+    transpose: g -> (T⁻¹)ᵀ g, where it beats automatic differentiation of `inverse`.
+    layout: what the coefficients mean; None puts all of them in one band.
+
+    The claims SURJECTIVE and ISOMETRIC are measured on random signals, in the precision of the
+    maps' parameters, double where they have none; LINEAR and RECONSTRUCTS are conditions.
+
+    Raises: ValueError with the residual where the maps are not linear or do not invert each other; TypeError where they
+    are not callable.
+
+    >>> T = Operator((1, 4), lambda x: x.flip(-1), lambda z: z.flip(-1))
+    >>> T.claims == Claim.ORTHOGONAL
+    True
+    """
+
+    def __init__(self, shape: tuple[int, ...], forward: Callable[[Tensor], Tensor], inverse: Callable[[Tensor], Tensor],
+                 *, transpose: Callable[[Tensor], Tensor] | None = None, layout: Layout | None = None,
+                 seed: int = 0) -> None:  # fmt: skip
+        super().__init__()
+        if not callable(forward) or not callable(inverse):
+            raise TypeError("Operator: expected two callables, forward (batch, *shape) -> (batch, *coeff) and inverse.")
+        self.shape = check_shape("Operator", shape, dims=range(0, 10))
+        self.spec = f"Operator({called(forward)}, {called(inverse)})"
+        self._there, self._back, self._across = forward, inverse, transpose  # modules among them become submodules
+        x = normal(self.shape, native((forward, inverse), torch.empty(0).double()), seed)
+        coeff = tuple(forward(x).shape[1:])
+        self.layout = layout or plain_layout(coeff, len(self.shape) - 1)
+        residuals = measure(forward, inverse, x, normal(coeff, x, seed + 1))
+        self.claims = kept(residuals, x.dtype)
+        for claim in (Claim.LINEAR, Claim.RECONSTRUCTS):
+            if claim not in self.claims:
+                raise ValueError(f"{self.spec}: the maps are not what {claim.name} promises, relative residual "
+                                 f"{residuals[claim]:.1e} on random signals; take Wrap for maps that are not linear or "
+                                 "lose a part of the signal.")  # fmt: skip
+
+    def analysis(self, x: Tensor) -> Tensor:
+        return self._there(x)
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        return self._back(z)
+
+    def transpose(self, g: Tensor) -> Tensor:
+        return super().transpose(g) if self._across is None else self._across(g)
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        yield cls((2, 5), lambda x: x.cumsum(-1), lambda z: z.diff(dim=-1, prepend=z[..., :1] * 0))
+        yield cls((1, 4), lambda x: torch.cat([x, x], -1), lambda z: z[..., :4] / 2 + z[..., 4:] / 2)
+        yield cls((1, 4), lambda x: x.roll(1, -1), lambda z: z.roll(-1, -1), transpose=lambda g: g.roll(1, -1))
+
+
+def _matrix(source: Any) -> Tensor:
+    """`source` as a real, finite matrix in double precision."""
+    raw = _read(Path(source)) if isinstance(source, (str, Path)) else torch.as_tensor(np.asarray(source)
+                                                              if not isinstance(source, Tensor) else source)  # fmt: skip
+    if raw.is_complex() or raw.ndim != 2 or raw.numel() == 0:
+        raise ValueError(f"linear: expected a real matrix (m, n), got {raw.dtype} of shape {tuple(raw.shape)}; write a "
+                         "complex matrix as the rows of its real and imaginary parts.")  # fmt: skip
+    matrix = raw.detach().double().cpu()
+    if not bool(matrix.isfinite().all()):
+        raise ValueError("linear: the matrix holds NaN or infinity; clean it first.")
+    return matrix
+
+
+def _read(path: Path) -> Tensor:
+    if not path.is_file():
+        raise ValueError(f"linear: there is no file {path}; pass the path of a .npy or .safetensors file, or a matrix.")
+    if path.suffix == ".npy":
+        return torch.as_tensor(np.load(path, allow_pickle=False))
+    if path.suffix != ".safetensors":
+        raise ValueError(f"linear: expected a .npy or .safetensors file, got {path.name}.")
+    with safe_open(path, "pt") as file:
+        keys = list(file.keys())
+        name = "matrix" if "matrix" in keys else keys[0]
+        if name != "matrix" and len(keys) != 1:
+            raise ValueError(
+                f"linear: {path.name} holds {', '.join(keys)}; expected one tensor, or one named 'matrix'."
+            )
+        tensor: Tensor = file.get_tensor(name)
+        return tensor
+
+
+def _lead(matrix: Tensor, shape: tuple[int, ...]) -> int:
+    """1 where the matrix takes the flattened signal, the number of channels where it takes each channel alone."""
+    columns = matrix.shape[1]
+    if columns == math.prod(shape):
+        return 1
+    if columns == math.prod(shape[1:]):
+        return shape[0]
+    raise ValueError(f"linear: expected a matrix with {math.prod(shape)} columns (the flattened signal) or "
+                     f"{math.prod(shape[1:])} (each channel alone) for signals of shape {shape}, got {columns}.")  # fmt: skip
+
+
+def _inspect(matrix: Tensor, max_condition: float) -> tuple[Claim, float]:
+    """Claims and condition number."""
+    rows, columns = matrix.shape
+    if rows < columns:
+        raise ValueError(f"linear: a ({rows}, {columns}) matrix loses {columns - rows} dimensions of the signal; add rows "
+                         "that carry the rest, so that the signal can be rebuilt.")  # fmt: skip
+    values = torch.linalg.svdvals(matrix)
+    largest, smallest = float(values[0]), float(values[-1])
+    condition = largest / smallest if smallest > 0 else math.inf
+    if condition > max_condition:
+        raise ValueError(f"linear: the matrix is singular or nearly so, its condition number is {condition:.3g} and at most "
+                         f"max_condition = {max_condition:.3g} is taken; remove dependent columns, or regularise.")  # fmt: skip
+    claims = Claim.LINEAR | Claim.RECONSTRUCTS
+    if rows == columns:
+        claims |= Claim.SURJECTIVE
+    if float((values - 1).abs().max()) <= limit(matrix.dtype):
+        claims |= Claim.ISOMETRIC
+    return claims, condition
+
+
+def sample_layout(shape: tuple[int, ...], name: str) -> Layout:
+    """Coefficients that are samples: one band, with positions and without frequencies."""
+    position = signal_position(shape)
+    index = torch.zeros(shape, dtype=torch.long)
+    return Layout((Band(name),), index, torch.full_like(position, math.nan), position)
+
+
+def plain_layout(shape: tuple[int, ...], dims: int, name: str = "coefficients") -> Layout:
+    """Coefficients of which nothing is known: one band, without frequency and position."""
+    nowhere = torch.full((dims, *shape), math.nan)
+    return Layout((Band(name),), torch.zeros(shape, dtype=torch.long), nowhere, nowhere)

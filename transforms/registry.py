@@ -33,7 +33,8 @@ def parse(spec: str) -> tuple[Call, ...]:
     """The calls of a spec, in order.
 
     spec: call [">>" call]…;  call: name ["(" argument {"," argument} ")"];  argument: [key "="] value, where a value is
-    a Python literal, a bare word (db4, bior4.4, reflect) or true, false, none.
+    a Python literal, a bare word (db4, bior4.4, reflect), true, false, none, or a spec again, as in
+    "along(dwt(db4) >> dct, axes=1)".
 
     Raises: ValueError that quotes the part which cannot be read.
 
@@ -78,7 +79,7 @@ def _value(text: str, spec: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         pass
-    if _WORD.fullmatch(text):
+    if _WORD.fullmatch(text) or all(_CALL.fullmatch(part) for part in _split(text, ">>", spec)):
         return text
     raise ValueError(f"Spec {spec!r}: expected a number, a word, a list or a quoted string, got {text!r}.")
 
@@ -89,6 +90,7 @@ def _split(text: str, separator: str, spec: str) -> list[str]:
     while i < len(text):
         c = text[i]
         if quote:
+            i += c == "\\"  # the next character is escaped
             quote = "" if c == quote else quote
         elif c in "'\"":
             quote = c
@@ -111,6 +113,7 @@ class Registry(Generic[Item]):
 
     def __init__(self, kind: str, group: str) -> None:
         self.kind, self.group = kind, group
+        self.vet: Callable[[Any], None] = lambda maker: None  # raises where a plug-in must not be taken
         self._makers: dict[str, Callable[..., Item]] = {}
 
     def register(self, name: str) -> Callable[[Decorated], Decorated]:
@@ -141,12 +144,23 @@ class Registry(Generic[Item]):
         if name not in self._makers:
             for entry in self._entries():
                 if entry.name == name:
-                    self._makers[name] = entry.load()
+                    self._makers[name] = self._load(entry)
         if name not in self._makers:
             close = difflib.get_close_matches(name, self.names(), 1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"Unknown {self.kind} {name!r}.{hint} Choices: {', '.join(self.names())}.")
         return self._makers[name]
+
+    def _load(self, entry: importlib.metadata.EntryPoint) -> Callable[..., Item]:
+        """The plug-in, once it passes `vet`; loading it may already have registered it, which is then undone."""
+        known = dict(self._makers)
+        try:
+            maker: Callable[..., Item] = entry.load()
+            self.vet(maker)
+        except BaseException:
+            self._makers = known
+            raise
+        return maker
 
     def build(self, call: Call, *leading: Any) -> Item:
         """The object that `call` describes; `leading` arguments come before those of the spec."""

@@ -1,0 +1,103 @@
+"""Every estimator in every domain: carried over from the signal, or run on f∘T⁻¹ itself, the numbers are the same."""
+
+from collections.abc import Iterable
+
+import pullback as pb
+import pytest
+import torch
+from pullback.attribution import Estimator
+from pullback.transforms import Claim, Transform
+from pullback.transforms.registry import transforms as registry
+from subjects import ESTIMATORS, TRANSFORMS, normal, smooth_net
+from torch import Tensor
+
+
+class Opaque(Transform):
+    """T without its promise of linearity, so that `attribute` walks f∘T⁻¹ and differentiates through T⁻¹."""
+
+    def __init__(self, inner: Transform) -> None:
+        super().__init__()
+        self.inner = inner
+        self.shape, self.layout, self.spec = inner.shape, inner.layout, f"opaque {inner.spec}"
+        self.claims = inner.claims & ~Claim.LINEAR
+
+    def analysis(self, x: Tensor) -> Tensor:
+        return self.inner.analysis(x)
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        return self.inner.synthesis(z)
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        return []
+
+
+class Skewed(Opaque):
+    """The control: its adjoint is not that of its inverse."""
+
+    def __init__(self, inner: Transform) -> None:
+        super().__init__(inner)
+        self.claims = inner.claims
+
+    def transpose(self, g: Tensor) -> Tensor:
+        return self.inner.transpose(g) * (1 + 1e-6)
+
+
+def attribution(estimator: Estimator, transform: Transform) -> pb.Attribution:
+    x, base = normal(2, *transform.shape, seed=1), normal(*transform.shape, seed=2)
+    return pb.attribute(smooth_net(transform.shape), x, 1, method=estimator, transform=transform, baseline=base, seed=3)
+
+
+def difference(a: Tensor, b: Tensor) -> float:
+    """Largest entry of a - b, relative to the largest of b."""
+    return float((a - b).abs().max() / b.abs().max().clamp(min=1e-30))
+
+
+def is_shared(transform: Transform) -> bool:
+    return Claim.LINEAR | Claim.RECONSTRUCTS in transform.claims
+
+
+ONE_OF_EACH = [max(registry.maker(name).examples(), key=lambda t: len(t.layout.bands)) for name in registry.names()]
+LINEAR = [transform for transform in ONE_OF_EACH if is_shared(transform)]
+OTHERS = [transform for transform in ONE_OF_EACH if not is_shared(transform)]
+CHEAPEST = min(ESTIMATORS, key=lambda estimator: estimator.cost())
+name = lambda value: value.spec if isinstance(value, Transform) else repr(value)
+
+
+@pytest.mark.parametrize("transform", LINEAR, ids=name)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=name)
+def test_covector_path_equals_direct_path(estimator: Estimator, transform: Transform) -> None:
+    carried, direct = attribution(estimator, transform), attribution(estimator, Opaque(transform))
+    assert difference(carried.values, direct.values) < 1e-9
+    assert difference(carried.displacement, direct.displacement) < 1e-9
+    torch.testing.assert_close(carried.delta, direct.delta)
+    assert direct.covector is None
+
+
+@pytest.mark.parametrize("transform", [t for t in TRANSFORMS if is_shared(t)], ids=lambda t: f"{t.spec} {t.shape}")
+def test_every_example_agrees_under_the_cheapest_estimator(transform: Transform) -> None:
+    carried, direct = attribution(CHEAPEST, transform), attribution(CHEAPEST, Opaque(transform))
+    assert difference(carried.values, direct.values) < 1e-9
+
+
+@pytest.mark.parametrize("transform", OTHERS, ids=name)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=name)
+def test_transforms_that_are_not_linear_run_with_every_estimator(estimator: Estimator, transform: Transform) -> None:
+    found = attribution(estimator, transform)
+    assert found.values.shape == (2, *transform.layout.shape)
+    assert bool(found.values.isfinite().all())
+    assert float(found.values.abs().max()) > 0
+    assert found.covector is None
+
+
+def test_the_comparison_sees_an_adjoint_that_is_off_by_a_millionth() -> None:
+    transform = pb.transforms.get("dct", (1, 8))
+    assert (
+        difference(attribution(CHEAPEST, Skewed(transform)).values, attribution(CHEAPEST, Opaque(transform)).values)
+        > 5e-7
+    )
+
+
+def test_every_registered_name_is_covered() -> None:
+    assert {type(transform).name for transform in ONE_OF_EACH} == set(registry.names())
+    assert {type(estimator).name for estimator in ESTIMATORS} == set(pb.attribution.names())

@@ -1,0 +1,233 @@
+"""Transforms along chosen axes of the signal."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from .base import Claim, Transform, check_shape
+from .layout import Band, Layout
+from .registry import get, register
+
+Inner = str | Transform
+
+
+@register("along")
+class Along(Transform):
+    """A transform over some axes of the signal; the others, channels included, are passed over like a batch.
+
+    transform: a spec, or a Transform for signals of shape (1, *chosen sizes).
+    axes: the axis or axes of one signal, 0 for the channels, 1… for the signal axes.
+
+    Where the transform keeps the number of axes, each stays at its place; else its coefficients come last, after the
+    other axes: a packed 2-D pyramid over the axes (1, 3) of (c, a, b, d) gives z (batch, c, b, K).
+    Claims and bands are those of the transform. Orientations keep one letter per transformed axis.
+
+    Raises: ValueError where an axis does not exist or is named twice.
+
+    >>> from pullback.transforms import get
+    >>> get("along(dct, axes=0)", shape=(4, 10)).layout.shape
+    (4, 10)
+    >>> get("along(dwt(haar, level=1), axes=[2, 3])", shape=(3, 5, 8, 8)).layout.shape
+    (3, 5, 64)
+    """
+
+    def __init__(self, shape: tuple[int, ...], transform: Inner, axes: int | Sequence[int] = 1) -> None:
+        super().__init__()
+        self.shape = check_shape("along", shape, dims=range(0, 10))
+        self._axes = _check_axes("along", axes, len(self.shape))
+        self._others = [axis for axis in range(len(self.shape)) if axis not in self._axes]
+        self.inner = get(transform, (1, *(self.shape[axis] for axis in self._axes)))
+        if self.inner.layout.shape[0] != 1:
+            raise ValueError(f"along: {self.inner.spec} gives coefficients of shape {self.inner.layout.shape}; expected one "
+                             "channel of them for one channel of signal.")  # fmt: skip
+        self.claims = self.inner.claims
+        self.spec = f"along({self.inner.spec}, axes={self._axes[0] if len(self._axes) == 1 else self._axes})"
+        self._coeff = self.inner.layout.shape[1:]
+        self.layout = self._layout()
+
+    def analysis(self, x: Tensor) -> Tensor:
+        return self._unfold(self.inner.analysis(self._fold(x)), len(x))
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        return self._spread(self.inner.synthesis(self._refold(z)), len(z))
+
+    def transpose(self, g: Tensor) -> Tensor:
+        return self._unfold(self.inner.transpose(self._fold(g)), len(g))
+
+    def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+        z, origin = self.inner.ends(self._fold(x), self._fold(base))
+        return self._unfold(z, len(x)), self._unfold(origin, len(x))
+
+    @property
+    def _in_place(self) -> bool:
+        return len(self._coeff) == len(self._axes)
+
+    def _fold(self, x: Tensor) -> Tensor:
+        """Signals of the inner transform. Shape: (batch · others, 1, *chosen)."""
+        return self._to_end(x).flatten(0, len(self._others))[:, None]
+
+    def _spread(self, x: Tensor, batch: int) -> Tensor:
+        """The inverse of `_fold`."""
+        return self._from_end(x.reshape(batch, *(self.shape[a] for a in self._others), *self.inner.shape[1:]))
+
+    def _unfold(self, z: Tensor, batch: int) -> Tensor:
+        z = z.reshape(batch, *(self.shape[a] for a in self._others), *self._coeff)
+        return self._from_end(z) if self._in_place else z
+
+    def _refold(self, z: Tensor) -> Tensor:
+        """The inverse of `_unfold`."""
+        return (self._to_end(z) if self._in_place else z).flatten(0, len(self._others))[:, None]
+
+    def _to_end(self, x: Tensor) -> Tensor:
+        return x.permute(0, *(a + 1 for a in self._others), *(a + 1 for a in self._axes))
+
+    def _from_end(self, x: Tensor) -> Tensor:
+        order = [0, *(a + 1 for a in self._others), *(a + 1 for a in self._axes)]
+        return x.permute([order.index(i) for i in range(len(order))]).contiguous()
+
+    def _layout(self) -> Layout:
+        """The inner layout at every place of the other axes; of those, positions are known."""
+        own, dims = self.inner.layout, len(self.shape) - 1
+        whole = (*(self.shape[a] for a in self._others), *self._coeff)
+
+        def put(part: Tensor) -> Tensor:
+            return self._unfold(part.expand(whole)[None], 1)[0]
+
+        index = put(own.index[0])
+        frequency = torch.full((dims, *index.shape), math.nan)
+        position = frequency.clone()
+        for row, axis in enumerate(self._axes):
+            if axis:  # the channels have neither
+                frequency[axis - 1], position[axis - 1] = put(own.frequency[row, 0]), put(own.position[row, 0])
+        for place, axis in enumerate(self._others):
+            if axis:
+                at = torch.arange(self.shape[axis]).to(position)
+                position[axis - 1] = put(at.reshape([-1 if i == place else 1 for i in range(len(whole))]))
+        return Layout(own.bands, index, frequency, position)
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        yield cls((3, 5), "dct", 0)
+        yield cls((2, 7), "dwt(db2, level=1)", 1)
+        yield cls((2, 3, 6, 5), "dwt(bior2.2, level=1)", [1, 3])
+        yield cls((2, 3, 4), "dft", [0, 2])
+        yield cls((2, 3, 4), "dwt(haar, level=1)", [0, 1, 2])
+        yield cls((3, 8), "polar", 1)
+
+
+@register("per_axis")
+class PerAxis(Transform):
+    """A transform of its own for every axis: `per_axis(dct, dwt(db4))` is a DCT over channels and a DWT over time.
+
+    transforms: one for each axis of the signal, channels first; none leaves an axis as it is. Each takes signals (1, n)
+    and gives (1, m), so that z has shape (batch, m_0, m_1, …).
+
+    A band is one band of each axis, "a2 × d1", outer axes first. Its scale and frequencies are those of the signal axis
+    where they are highest; channels count only where no signal axis is transformed.
+
+    >>> from pullback.transforms import get
+    >>> [band.name for band in get("per_axis(none, dwt(haar, level=1))", shape=(2, 4)).layout.bands]
+    ['a1', 'd1']
+    """
+
+    def __init__(self, shape: tuple[int, ...], *transforms: Inner | None) -> None:
+        super().__init__()
+        self.shape = check_shape("per_axis", shape, dims=range(0, 10))
+        if len(transforms) != len(self.shape):
+            raise ValueError(f"per_axis: expected one transform, or none, for each of the {len(self.shape)} axes of signals of "
+                             f"shape {self.shape}, channels first; got {len(transforms)}.")  # fmt: skip
+        self.parts = torch.nn.ModuleList()
+        self.claims = Claim.ORTHOGONAL
+        sizes, specs = self.shape, []
+        for axis, transform in enumerate(transforms):
+            part = Along(sizes, "pixel" if transform is None else transform, axis)
+            if not part._in_place:
+                raise ValueError(f"per_axis: {part.inner.spec} turns one axis into {len(part._coeff)}; use along().")
+            self.parts.append(part)
+            self.claims &= part.claims
+            specs.append("none" if transform is None else part.inner.spec)
+            sizes = part.layout.shape
+        self.spec = f"per_axis({', '.join(specs)})"
+        self.layout = self._layout(sizes)
+
+    def analysis(self, x: Tensor) -> Tensor:
+        for part in self._sequence():
+            x = part.analysis(x)
+        return x
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        for part in reversed(self._sequence()):
+            z = part.synthesis(z)
+        return z
+
+    def transpose(self, g: Tensor) -> Tensor:
+        for part in self._sequence():
+            g = part.transpose(g)
+        return g
+
+    def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+        for part in self._sequence():
+            x, base = part.ends(x, base)
+        return x, base
+
+    def _sequence(self) -> list[Along]:
+        return [part for part in self.parts if isinstance(part, Along)]
+
+    def _layout(self, sizes: tuple[int, ...]) -> Layout:
+        layouts = [part.inner.layout for part in self._sequence()]
+        label = torch.zeros(sizes, dtype=torch.long)
+        rows: list[list[Tensor]] = [[], []]
+        for axis, own in enumerate(layouts):
+            label = label * len(own.bands) + _along(own.index, axis, sizes)
+            if axis:  # the channels have neither frequency nor position
+                for row, part in zip(rows, (own.frequency, own.position)):
+                    row.append(_along(part, axis, sizes))
+        present, index = torch.unique(label, return_inverse=True)
+        bands = tuple(_product(_digits(code, layouts)) for code in present.tolist())
+        order = sorted(range(len(bands)), key=lambda i: -bands[i].scale)  # coarse to fine
+        rank = torch.tensor(order).argsort()
+        frequency, position = (torch.stack(row) if row else torch.zeros(0, *sizes) for row in rows)
+        return Layout(tuple(bands[i] for i in order), rank[index], frequency, position)
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        yield cls((3, 9), "dct", "dwt(db2, level=2)")
+        yield cls((2, 6, 5), None, "dft", "dwt(bior2.2, level=1)")
+        yield cls((2, 5), None, None)
+        yield cls((4, 3, 4, 5), "dct", "pixel", None, "dwt(haar, level=1, mode=symmetric)")
+
+
+def _along(part: Tensor, axis: int, sizes: tuple[int, ...]) -> Tensor:
+    """The numbers of `part` along one axis of a grid. Shape: sizes, a view."""
+    return part.reshape([-1 if i == axis else 1 for i in range(len(sizes))]).expand(sizes)
+
+
+def _digits(code: int, layouts: Sequence[Layout]) -> list[Band]:
+    """The band of each axis that a combined label stands for."""
+    bands = []
+    for own in reversed(layouts):
+        bands.append(own.bands[code % len(own.bands)])
+        code //= len(own.bands)
+    return bands[::-1]
+
+
+def _product(bands: Sequence[Band]) -> Band:
+    told = [band for band in bands if band.name != "pixels"] or list(bands[:1])
+    spatial = [band for band in bands[1:] if band.scale] or [band for band in bands if band.scale] or told
+    finest = max(spatial, key=lambda band: band.high)
+    letters = "".join(band.orientation for band in told)
+    return replace(finest, name=" × ".join(band.name for band in told), orientation=letters)
+
+
+def _check_axes(who: str, axes: int | Sequence[int], count: int) -> list[int]:
+    listed = [axes] if isinstance(axes, int) and not isinstance(axes, bool) else axes
+    valid = isinstance(listed, Sequence) and all(isinstance(a, int) and not isinstance(a, bool) for a in listed)
+    if not valid or isinstance(listed, (str, bool)):
+        raise TypeError(f"{who}: axes must be a whole number or a list of them, got {axes!r}.")
+    chosen = list(listed)
+    if not chosen or len(set(chosen)) != len(chosen) or not all(0 <= axis < count for axis in chosen):
+        raise ValueError(f"{who}: axes must be distinct and lie in 0…{count - 1} (0 for the channels), got {axes!r}.")
+    return chosen

@@ -1,0 +1,172 @@
+"""Transforms made of another: within a part of the signal, and inverted."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from .axes import Inner
+from .base import Claim, Transform, check_shape
+from .layout import Band, Layout, signal_position
+from .linear import sample_layout
+from .registry import get, register
+
+
+@register("restrict")
+class Restrict(Transform):
+    """A transform of one part of the signal; the rest passes as it is, in one more band "rest".
+
+    transform: a spec, or a Transform for signals of the shape of the part.
+    crop: [start, stop] for each signal axis, as in slices, none for a whole axis; None takes all of them whole.
+    channels: the channels of the part; None takes all.
+
+    z is (batch, 1, coefficients of the part + samples of the rest). Claims are those of the transform.
+
+    Raises: ValueError where the part is empty or leaves the signal.
+
+    >>> from pullback.transforms import get
+    >>> T = get("restrict(dct, crop=[[2, 6]], channels=[0])", shape=(2, 8))
+    >>> [band.name for band in T.layout.bands], T.layout.sizes.tolist()
+    (['a3', 'd3', 'd2', 'd1', 'rest'], [1, 1, 1, 1, 12])
+    """
+
+    def __init__(self, shape: tuple[int, ...], transform: Inner, crop: Sequence[Sequence[int] | None] | None = None,
+                 channels: Sequence[int] | None = None) -> None:  # fmt: skip
+        super().__init__()
+        self.shape = check_shape("restrict", shape, dims=range(0, 10))
+        grids = [_check_channels(channels, self.shape[0]), *_check_crop(crop, self.shape[1:])]
+        inside = torch.zeros(self.shape, dtype=torch.bool)
+        inside[torch.meshgrid(*grids, indexing="ij")] = True
+        self._inside = inside.flatten().nonzero()[:, 0]
+        self._outside = (~inside).flatten().nonzero()[:, 0]
+        self._back = torch.cat([self._inside, self._outside]).argsort()
+        self.inner = get(transform, tuple(len(grid) for grid in grids))
+        self.claims = self.inner.claims
+        options = [
+            f"{name}={list(value)}" for name, value in (("crop", crop), ("channels", channels)) if value is not None
+        ]
+        self.spec = f"restrict({', '.join([self.inner.spec, *options])})"
+        self.layout = self._layout([int(grid[0]) for grid in grids[1:]])
+
+    def analysis(self, x: Tensor) -> Tensor:
+        return self._pack(x, self.inner.analysis(self._part(x)))
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        flat = z.flatten(1)
+        count = flat.shape[1] - len(self._outside)
+        part = self.inner.synthesis(flat[:, :count].reshape(len(z), *self.inner.layout.shape))
+        x = torch.cat([part.flatten(1), flat[:, count:]], 1)
+        return x[:, self._back.to(z.device)].reshape(len(z), *self.shape)
+
+    def transpose(self, g: Tensor) -> Tensor:
+        return self._pack(g, self.inner.transpose(self._part(g)))
+
+    def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+        z, origin = self.inner.ends(self._part(x), self._part(base))
+        return self._pack(x, z), self._pack(base, origin)
+
+    def _part(self, x: Tensor) -> Tensor:
+        return x.flatten(1)[:, self._inside.to(x.device)].reshape(len(x), *self.inner.shape)
+
+    def _pack(self, x: Tensor, coefficients: Tensor) -> Tensor:
+        return torch.cat([coefficients.flatten(1), x.flatten(1)[:, self._outside.to(x.device)]], 1)[:, None]
+
+    def _layout(self, start: list[int]) -> Layout:
+        own, dims = self.inner.layout, len(self.shape) - 1
+        shift = torch.tensor(start).to(own.position).reshape(-1, *[1] * own.index.ndim)
+        places = signal_position(self.shape).reshape(dims, -1)[:, self._outside]
+        index = torch.cat([own.index.flatten(), torch.full((len(self._outside),), len(own.bands))])[None]
+        position = torch.cat([(own.position + shift).reshape(dims, -1), places], 1)[:, None]
+        frequency = torch.cat([own.frequency.reshape(dims, -1), torch.full_like(places, math.nan)], 1)[:, None]
+        rest = (Band("rest"),) if len(self._outside) else ()
+        return Layout((*own.bands, *rest), index, frequency, position)
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        yield cls((2, 9), "dct", [[3, 8]])
+        yield cls((3, 5, 6), "dwt(bior2.2, level=1)", [[0, 4], None], [0, 2])
+        yield cls((2, 3), "dft", None, [1])
+        yield cls((1, 6), "dct")
+        yield cls((1, 12), "polar", [[2, 10]])
+
+
+@register("inverse_of")
+class InverseOf(Transform):
+    """T and T⁻¹ exchanged: analysis is T⁻¹ and synthesis is T. Its coefficients are samples, in one band.
+
+    transform: a Transform, or a spec; shape is that of its coefficients.
+    signal: shape of the signals of T, where a spec gives coefficients of another shape than its signals.
+
+    Source for the claims: T T⁻¹ z = z is what T promises as SURJECTIVE, and what this promises as RECONSTRUCTS.
+    It is isometric where T is isometric and onto.
+
+    >>> from pullback.transforms import get
+    >>> get("inverse_of(dct)", shape=(1, 4))(torch.tensor([[[2.0, 0.0, 0.0, 0.0]]]))
+    tensor([[[1., 1., 1., 1.]]])
+    """
+
+    def __init__(self, shape: tuple[int, ...], transform: Inner, signal: Sequence[int] | None = None) -> None:
+        super().__init__()
+        self.shape = check_shape("inverse_of", shape, dims=range(0, 10))
+        inner = transform if isinstance(transform, Transform) else get(transform, tuple(signal or self.shape))
+        if inner.layout.shape != self.shape:
+            raise ValueError(f"inverse_of: {inner.spec} gives coefficients of shape {inner.layout.shape}, but signals of "
+                             f"shape {self.shape} are to be taken; give the shape of its signals as signal=[…].")  # fmt: skip
+        self.inner = inner
+        self.claims = _inverse_claims(inner.claims)
+        same = inner.shape == self.shape
+        self.spec = f"inverse_of({inner.spec}{'' if same else f', signal={list(inner.shape)}'})"
+        self.layout = sample_layout(inner.shape, "samples")
+
+    def analysis(self, x: Tensor) -> Tensor:
+        return self.inner.synthesis(x)
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        return self.inner.analysis(z)
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        from .wavelet import DWT
+
+        yield inverse_of(get("dct", (2, 5)))
+        yield inverse_of(DWT((1, 4, 6), "bior2.2", level=1))
+        yield cls((2, 8), "dwt(haar, level=2)")
+
+
+def inverse_of(transform: Transform) -> InverseOf:
+    """`transform` with T and T⁻¹ exchanged."""
+    if not isinstance(transform, Transform):
+        raise TypeError(f"inverse_of: expected a Transform, got {type(transform).__name__}; build one with "
+                        "pullback.transforms.get(spec, shape).")  # fmt: skip
+    return InverseOf(transform.layout.shape, transform)
+
+
+def _inverse_claims(claims: Claim) -> Claim:
+    found = claims & Claim.LINEAR
+    for one, other in ((Claim.RECONSTRUCTS, Claim.SURJECTIVE), (Claim.SURJECTIVE, Claim.RECONSTRUCTS)):
+        if one in claims:
+            found |= other
+    return found | (claims & Claim.ISOMETRIC if Claim.SURJECTIVE in claims else Claim.NONE)
+
+
+def _check_channels(channels: Sequence[int] | None, count: int) -> Tensor:
+    chosen = list(range(count)) if channels is None else list(channels)
+    if not chosen or sorted(set(chosen)) != chosen or not all(0 <= c < count for c in chosen):
+        raise ValueError(f"restrict: channels must be rising, distinct and in 0…{count - 1}, got {channels!r}.")
+    return torch.tensor(chosen)
+
+
+def _check_crop(crop: Sequence[Sequence[int] | None] | None, sizes: tuple[int, ...]) -> list[Tensor]:
+    parts = [None] * len(sizes) if crop is None else list(crop)
+    if len(parts) != len(sizes):
+        raise ValueError(
+            f"restrict: crop must name [start, stop] or none for each of {len(sizes)} signal axes, got {crop!r}."
+        )
+    ranges = []
+    for part, n in zip(parts, sizes):
+        start, stop = (0, n) if part is None else tuple(part)
+        if not 0 <= start < stop <= n:
+            raise ValueError(f"restrict: crop must be [start, stop] with 0 ≤ start < stop ≤ {n}, got {[start, stop]}.")
+        ranges.append(torch.arange(start, stop))
+    return ranges

@@ -1,0 +1,24 @@
+"""`Constant`: a fixed tensor that never loses precision."""
+
+import torch
+from torch import Tensor
+
+
+class Constant:
+    """A tensor kept in double precision, whatever becomes of the module around it.
+
+    `like(x)` is the copy in the dtype and on the device of x. It follows the data and not `.to()` or `.half()`: a module
+    that was narrowed and widened again still holds every digit, and data on another device finds its copy there.
+    """
+
+    def __init__(self, value: Tensor) -> None:
+        with torch.inference_mode(False):  # an inference tensor could not be used under autograd later
+            self.value = value.detach().double().cpu().clone(memory_format=torch.contiguous_format)
+        self._copy = self.value
+
+    def like(self, x: Tensor) -> Tensor:
+        """The tensor in the dtype and on the device of x; the last copy is kept."""
+        if self._copy.dtype != x.dtype or self._copy.device != x.device:
+            with torch.inference_mode(False):
+                self._copy = self.value.to(x.device, x.dtype)
+        return self._copy

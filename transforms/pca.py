@@ -1,0 +1,276 @@
+"""Principal components and ZCA: a basis learned from data."""
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .base import Claim, Transform, check_shape
+from .constant import Constant
+from .layout import Band, Layout, octave_layout, signal_position
+from .linear import sample_layout
+from .registry import register
+
+Whiten = bool | str
+
+LARGEST = 8_192  # samples of one signal: the covariance then takes 0.5 GiB, and as much again to decompose
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Count, mean (n,) and covariance (n, n) of flattened signals, streamed: no signal is kept.
+
+    Batches are merged by their means, which loses no digits to cancellation. Source: Chan, Golub & LeVeque 1983, eq. (1.5).
+    """
+
+    count: int
+    mean: Tensor
+    scatter: Tensor  # Σ (x - mean)(x - mean)ᵀ
+
+    @property
+    def covariance(self) -> Tensor:
+        return self.scatter / (self.count - 1)
+
+    def merge(self, batch: Tensor) -> "Moments":
+        """With a batch (b, n) more."""
+        mean = batch.mean(0)
+        centred = batch - mean
+        total = self.count + len(batch)
+        step = mean - self.mean
+        between = torch.outer(step, step) * (self.count * len(batch) / total)
+        return Moments(total, self.mean + step * (len(batch) / total), self.scatter + centred.T @ centred + between)
+
+
+@register("pca")
+class PCA(Transform):
+    """z = Vᵀ x: the principal axes V of the data that it was fitted on, by falling variance λ. Build it with `PCA.fit`.
+
+    whiten=False: z = Vᵀ x, orthogonal. whiten=True: z = Λ^(-1/2) Vᵀ x. whiten="zca": z = V Λ^(-1/2) Vᵀ x, which
+    stays as close to the signal as a whitening can. Variances below `floor` · λ_max count as that, so that T is
+    invertible where the data do not fill the space; its condition number is at most floor^(-1/2).
+
+    components=k keeps the first k axes and carries what they leave out, (I - V_k V_kᵀ) x, in a band "rest" of the
+    signal's size: k + n coefficients, a Parseval frame without whitening. Nothing of the signal is lost.
+
+    The transform does not subtract the mean: Vᵀ(x - mean) is affine and not linear, and as attributions depend on
+    z - z₀ alone, centring would only move the baseline. To explain departures from the mean pass baseline=T.mean.
+
+    Shapes: z is (batch, 1, n), with components (batch, 1, k + n), with ZCA that of x. V is held in double precision.
+    Bands are octaves of the rank: of n components, "components 1", …, and the finest holds the last half.
+    path: a file that `save` wrote; so a spec is "pca('faces.safetensors')".
+
+    Sources: Pearson 1901; Bell & Sejnowski 1997 (ZCA).
+    Raises: ValueError where it was not fitted, or the file does not fit the shape.
+
+    >>> data = torch.tensor([[[1.0, 1.0]], [[2.0, 2.0]], [[-3.0, -3.0]]])
+    >>> PCA.fit(data)(torch.tensor([[[1.0, 1.0]]])).abs().round(decimals=4)
+    tensor([[[1.4142, 0.0000]]])
+    """
+
+    whiten: Whiten
+    _rest: bool
+    _floor: float
+    _basis: Constant  # V, (n, components)
+    _variances: Constant
+    _mean: Constant
+    _scale: Constant  # what each coefficient is multiplied by in T⁻¹
+
+    def __init__(self, shape: tuple[int, ...], path: str | Path | None = None) -> None:
+        if path is None:
+            raise ValueError("pca: not fitted yet. Fit it with PCA.fit(data), or name a file that save() wrote: "
+                             "pca('file.safetensors').")  # fmt: skip
+        fitted = PCA.load(path)
+        if fitted.shape != check_shape("pca", shape, dims=range(0, 10)):
+            raise ValueError(f"pca: {path} was fitted on signals of shape {fitted.shape}, got {tuple(shape)}.")
+        self.__dict__ = fitted.__dict__
+
+    @classmethod
+    def fit(cls, data: Tensor | Iterable[Tensor], components: int | None = None, whiten: Whiten = False,
+            floor: float = 1e-6) -> "PCA":  # fmt: skip
+        """The principal axes of `data`: (examples, *shape), or an iterable of such batches, read once and not kept.
+
+        Memory is that of the n × n covariance, n ≤ 8,192, whatever the number of examples.
+
+        Raises: ValueError or TypeError for fewer than two examples, batches of different shapes, NaN, integers, an
+        unknown `whiten`, or components outside 1…n - 1.
+        """
+        moments, shape = _stream(data)
+        variances, basis = torch.linalg.eigh(moments.covariance)
+        basis, variances = basis.flip(1), variances.flip(0).clamp(min=0)
+        # An eigenvector's sign is free: the entry of largest magnitude is positive, on every machine.
+        basis = basis * torch.sign(basis.gather(0, basis.abs().argmax(0, keepdim=True)))
+        kept = _count(components, len(variances))
+        return cls._make(shape, basis[:, :kept], variances[:kept], moments.mean, components is not None, whiten, floor)
+
+    @classmethod
+    def _make(cls, shape: tuple[int, ...], basis: Tensor, variances: Tensor, mean: Tensor, rest: bool, whiten: Whiten,
+              floor: float, spec: str = "pca") -> "PCA":  # fmt: skip
+        _check_options(whiten, floor, rest)
+        self = cls.__new__(cls)
+        Transform.__init__(self)
+        self.shape, self.spec = shape, spec
+        self.whiten, self._rest, self._floor = whiten, rest, floor
+        self._basis, self._variances, self._mean = Constant(basis), Constant(variances), Constant(mean)
+        self._scale = Constant(_deviations(variances, floor) if whiten else torch.ones_like(variances))
+        self.layout = _layout(shape, len(variances), rest, whiten)
+        unit = not whiten or torch.equal(self._scale.value, torch.ones_like(variances))
+        self.claims = Claim.LINEAR | Claim.RECONSTRUCTS
+        self.claims |= (Claim.NONE if rest else Claim.SURJECTIVE) | (Claim.ISOMETRIC if unit else Claim.NONE)
+        return self
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean of the data. Shape: (*shape), double precision."""
+        return self._mean.value.reshape(self.shape)
+
+    @property
+    def variances(self) -> Tensor:
+        """Variance of the data along each axis, falling. Shape: (components,), double precision."""
+        return self._variances.value
+
+    @property
+    def axes(self) -> Tensor:
+        """The principal axes as signals. Shape: (components, *shape), double precision."""
+        return self._basis.value.T.reshape(-1, *self.shape)
+
+    def analysis(self, x: Tensor) -> Tensor:
+        return self._encode(x, 1 / self._scale.like(x))
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        return self._decode(z, self._scale.like(z))
+
+    def transpose(self, g: Tensor) -> Tensor:
+        return self._encode(g, self._scale.like(g))
+
+    def _encode(self, x: Tensor, scale: Tensor) -> Tensor:
+        flat, basis = x.flatten(1), self._basis.like(x)
+        part = flat @ basis
+        if self.whiten == "zca":
+            return (part * scale @ basis.T).reshape(x.shape)
+        rest = [flat - part @ basis.T] if self._rest else []
+        return torch.cat([part * scale, *rest], 1)[:, None]
+
+    def _decode(self, z: Tensor, scale: Tensor) -> Tensor:
+        basis = self._basis.like(z)
+        flat = z.flatten(1)
+        if self.whiten == "zca":
+            return (flat @ basis * scale @ basis.T).reshape(z.shape)
+        part, rest = flat.split([len(scale), flat.shape[1] - len(scale)], 1)
+        x = part * scale @ basis.T
+        if self._rest:  # what lies outside the axes; the pseudo-inverse counts nothing twice
+            x = x + rest - rest @ basis @ basis.T
+        return x.reshape(len(z), *self.shape)
+
+    def save(self, path: str | Path) -> None:
+        """Writes one .safetensors file, which `load` and the spec "pca('path')" read."""
+        tensors = {"basis": self._basis.value, "variances": self._variances.value, "mean": self._mean.value}
+        options = {"shape": self.shape, "rest": self._rest, "whiten": self.whiten, "floor": self._floor}
+        save_file({name: value.contiguous() for name, value in tensors.items()}, path, {"pca": json.dumps(options)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "PCA":
+        """Reads what `save` wrote.  Raises: ValueError where the file is missing or is not one of those."""
+        if not Path(path).is_file():
+            raise ValueError(f"pca: there is no file {path}; write one with PCA.fit(data).save(path).")
+        with safe_open(path, "pt") as file:
+            header = (file.metadata() or {}).get("pca")
+            if header is None:
+                raise ValueError(f"pca: {path} is not a file that PCA.save wrote.")
+            tensors = {name: file.get_tensor(name) for name in ("basis", "variances", "mean")}
+        options = json.loads(header)
+        return cls._make(shape=tuple(options.pop("shape")), **tensors, **options, spec=f"pca({str(path)!r})")
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        generator = torch.Generator().manual_seed(0)
+        data = torch.randn(40, 2, 3, 2, generator=generator).double().cumsum(2)
+        for whiten in (False, True, "zca"):
+            yield cls.fit(data, whiten=whiten)
+            yield cls.fit(data[:, :1, :, 0], whiten=whiten)
+        yield cls.fit(data.flatten(2).split(7), components=5)
+        yield cls.fit(data.flatten(1), components=1, whiten=True)
+
+
+def _stream(data: Tensor | Iterable[Tensor]) -> tuple[Moments, tuple[int, ...]]:
+    moments, shape = None, ()
+    for batch in [data] if isinstance(data, Tensor) else data:
+        _check_batch(batch, shape)
+        flat = batch.detach().double().flatten(1)
+        if moments is None:
+            shape, n = tuple(batch.shape[1:]), flat.shape[1]
+            moments = Moments(0, flat.new_zeros(n), flat.new_zeros(n, n))
+        moments = moments.merge(flat)
+    if moments is None or moments.count < 2:
+        raise ValueError(f"PCA.fit: expected at least two examples, got {moments.count if moments else 0}.")
+    return moments, shape
+
+
+def _check_batch(batch: Tensor, shape: tuple[int, ...]) -> None:
+    if not isinstance(batch, Tensor):
+        raise TypeError(f"PCA.fit: expected tensors (examples, *shape), got {type(batch).__name__}; of a loader that "
+                        "yields (x, y), pass (x for x, y in loader).")  # fmt: skip
+    if not batch.is_floating_point() or batch.ndim < 2 or batch.numel() == 0:
+        raise ValueError(f"PCA.fit: expected real floating-point batches (examples, *shape) that are not empty, got "
+                         f"{batch.dtype} of shape {tuple(batch.shape)}.")  # fmt: skip
+    if shape and tuple(batch.shape[1:]) != shape:
+        raise ValueError(f"PCA.fit: expected every signal of the shape of the first, {shape}, got "
+                         f"{tuple(batch.shape[1:])}.")  # fmt: skip
+    if math.prod(batch.shape[1:]) > LARGEST:
+        raise ValueError(f"PCA.fit: signals of shape {tuple(batch.shape[1:])} have more than {LARGEST:,} samples, too many "
+                         "for a dense covariance; fit on smaller signals or patches.")  # fmt: skip
+    if not bool(batch.isfinite().all()):
+        wrong = int((~batch.isfinite().flatten(1).all(1)).nonzero()[0, 0])
+        raise ValueError(f"PCA.fit: example {wrong} of a batch holds NaN or infinity; clean or drop it.")
+
+
+def _count(components: int | None, n: int) -> int:
+    if components is None:
+        return n
+    if isinstance(components, bool) or not isinstance(components, int) or not 1 <= components < n:
+        raise ValueError(
+            f"PCA.fit: components must be a whole number in 1…{n - 1}, or None for all {n}; got {components!r}."
+        )
+    return components
+
+
+def _check_options(whiten: Whiten, floor: float, rest: bool) -> None:
+    if whiten not in (True, False, "zca"):
+        raise ValueError(f"PCA.fit: expected whiten in False, True, 'zca'; got {whiten!r}.")
+    if rest and whiten == "zca":
+        raise ValueError("PCA.fit: ZCA turns back with every axis; pass components=None, or whiten=True.")
+    if not 0 < floor <= 1:
+        raise ValueError(f"PCA.fit: floor must lie in (0, 1], got {floor!r}.")
+
+
+def _deviations(variances: Tensor, floor: float) -> Tensor:
+    """Standard deviations, those below the floor raised to it; 1 where the data do not vary at all."""
+    largest = float(variances.max())
+    return variances.clamp(min=floor * largest).sqrt() if largest > 0 else torch.ones_like(variances)
+
+
+def _layout(shape: tuple[int, ...], count: int, rest: bool, whiten: Whiten) -> Layout:
+    if whiten == "zca":
+        return sample_layout(shape, "whitened samples")
+    ranks = octave_layout((1, count), [torch.arange(count) / (2 * count)])
+    bands = tuple(_rank_band(band, ranks, number) for number, band in enumerate(ranks.bands))
+    size = math.prod(shape) if rest else 0
+    places = signal_position(shape).flatten(1)[:, None, :size]
+    nowhere = torch.full((len(shape) - 1, 1, count), math.nan)
+    index = torch.cat([ranks.index, torch.full((1, size), len(bands))], 1)
+    position = torch.cat([nowhere, places], 2)
+    bands += (Band("rest"),) if rest else ()
+    return Layout(bands, index, torch.full_like(position, math.nan), position)
+
+
+def _rank_band(band: Band, ranks: Layout, number: int) -> Band:
+    """ "components i-j", counted from 1, of an octave of the rank."""
+    members = (ranks.index[0] == number).nonzero()[:, 0] + 1
+    first, last = int(members[0]), int(members[-1])
+    name = f"components {first}-{last}" if last > first else f"component {first}"
+    return replace(band, name=name, orientation="", unit="rank/(2 components)")

@@ -1,0 +1,172 @@
+"""Any pair of maps as a transform: a normalising flow, an autoencoder with its residual."""
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from .base import Claim, Transform, check_shape, wide
+from .layout import Band, Layout
+from .linear import plain_layout, sample_layout
+from .probe import Map, called, kept, limit, measure, native, normal
+
+RESIDUALS = ("carried", "fixed")
+_STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
+
+
+class Wrap(Transform):
+    """z = forward(x), x = inverse(z) for whatever the user has, linear or not.
+
+    residual=None: the maps invert each other, as those of a normalising flow do.
+    residual="carried": they do not (an autoencoder). z = [c, r] with the code c = forward(x) and the residual
+    r = x - inverse(c), and T⁻¹[c, r] = inverse(c) + r. So T⁻¹T x = x to rounding, f(T⁻¹ z(x)) = f(x), and f varies with c
+    because r is held while c moves. As r lies in z, every row of a walk has its own, in any chunk; the path goes from
+    [c₀, r₀] to [c, r], i.e. from x₀ to x exactly; attributions stay complete, and the band "residual" says how much of
+    the score the code does not explain.
+    residual="fixed": the same T, but on a path r is fixed once at x, from [c₀, r] to [c, r]: the code alone is credited
+    (TRIM, Singh et al. 2020). The path then starts at inverse(c₀) + r and not at x₀, and the gap of the attribution
+    holds that difference of scores. Recomputing r at each point instead would make f constant.
+
+    shape: of one signal.  forward: (batch, *shape) -> (batch, *code).  inverse: (batch, *code) -> (batch, *shape).
+    Modules among them become submodules and follow `.to()`; they run in their own precision.
+    layout: what the code means; None puts it in one band "code".
+    probe: signals (batch, *shape) of the kind that the maps are for, at least 2, on which claims are measured; None
+    draws standard normal ones.
+
+    Claims are measured at construction on the probe, and on standard normal z, to the precision of the maps' parameters
+    (single where they are narrower, double where there are none): check a float32 network with dtype=float32.
+    z is (batch, *code), with a residual (batch, 1, Π code + Π shape).
+
+    Raises: ValueError with the residual where the maps do not invert each other and residual is None, where dropout or
+    normalisation is in training mode, or where residual="fixed" meets linear maps; TypeError where one is not callable.
+
+    >>> T = Wrap((1, 2), lambda x: x.sinh(), lambda z: z.asinh())
+    >>> T.claims == Claim.BIJECTIVE
+    True
+    >>> mean = Wrap((1, 2), lambda x: x.mean(-1, True), lambda c: c.expand(-1, -1, 2), residual="carried")
+    >>> mean(torch.tensor([[[1.0, 3.0]]]))
+    tensor([[[ 2., -1.,  1.]]])
+    """
+
+    def __init__(self, shape: tuple[int, ...], forward: Map, inverse: Map, *, residual: str | None = None,
+                 layout: Layout | None = None, probe: Tensor | None = None, seed: int = 0) -> None:  # fmt: skip
+        super().__init__()
+        _check_maps(forward, inverse)
+        if residual is not None and residual not in RESIDUALS:
+            raise ValueError(f"wrap: expected residual in {', '.join(RESIDUALS)} or None; got {residual!r}.")
+        self.shape = check_shape("wrap", shape, dims=range(0, 10))
+        self.residual = residual
+        self.spec = f"wrap({called(forward)}, {called(inverse)})"
+        self._encoder, self._decoder = forward, inverse
+        like = native((forward, inverse), torch.empty(0).double())
+        like = like.to(wide(like.dtype))  # half precision would forgive a tenth of nonlinearity
+        x = normal(self.shape, like, seed) if probe is None else _check_probe(probe, self.shape).to(like)
+        with torch.no_grad():
+            code = self._encode(x)
+        self._code = _check_code(code, self._decode, x)
+        own = layout or plain_layout(self._code, len(self.shape) - 1, "code")
+        self.layout = _with_residual(own, self.shape) if residual else own
+        self.claims = self._measured(x, normal(self.layout.shape, x, seed + 1, len(x)))
+
+    def analysis(self, x: Tensor) -> Tensor:
+        code = self._encode(x)
+        if self.residual is None:
+            return code
+        return torch.cat([code.flatten(1), (x - self._decode(code)).flatten(1)], 1)[:, None]
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        if self.residual is None:
+            return self._decode(z)
+        code, rest = z.flatten(1).split([math.prod(self._code), math.prod(self.shape)], 1)
+        return self._decode(code.reshape(len(z), *self._code)) + rest.reshape(len(z), *self.shape)
+
+    def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+        """(z, z₀); with residual="fixed" z₀ has the residual of x."""
+        z, origin = super().ends(x, base)
+        if self.residual != "fixed":
+            return z, origin
+        size = math.prod(self._code)
+        return z, torch.cat([origin[..., :size], z[..., size:]], -1)
+
+    def _encode(self, x: Tensor) -> Tensor:
+        return _run(self._encoder, x)
+
+    def _decode(self, code: Tensor) -> Tensor:
+        return _run(self._decoder, code)
+
+    def _measured(self, x: Tensor, z: Tensor) -> Claim:
+        found = measure(self.analysis, self.synthesis, x, z)
+        claims = kept(found, x.dtype)
+        if Claim.RECONSTRUCTS not in claims:
+            raise ValueError(f"{self.spec}: inverse(forward(x)) is off x by {found[Claim.RECONSTRUCTS]:.1e} (relative; "
+                             f"rounding explains {limit(x.dtype):.1e}); pass residual='carried' for maps that lose a "
+                             "part of the signal, or probe= with signals on which they are inverse.")  # fmt: skip
+        if self.residual == "fixed" and Claim.LINEAR in claims:
+            raise ValueError(f"{self.spec}: the maps are linear, and linear transforms share one walk from x₀ to x; take "
+                             "residual='carried', or PCA.fit(data, components=k).")  # fmt: skip
+        return claims
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        yield cls((2, 5), lambda x: x.sinh(), lambda z: z.asinh())
+        for residual in RESIDUALS:
+            squash = lambda x: x.unflatten(-1, (2, 2)).mean(-1).tanh()
+            yield cls((1, 4), squash, lambda c: c.repeat_interleave(2, -1), residual=residual)
+
+
+wrap = Wrap  # reads as a verb where a transform is made from two maps
+
+
+def _run(map_: Map, value: Tensor) -> Tensor:
+    """`map_` in the precision of its own parameters, its result in that of `value`."""
+    own = native((map_,), value)
+    out = map_(value.to(own.dtype))
+    return out.to(value.dtype) if isinstance(out, Tensor) and out.is_floating_point() else out
+
+
+def _check_maps(forward: Map, inverse: Map) -> None:
+    for what, map_ in (("forward", forward), ("inverse", inverse)):
+        if not callable(map_):
+            raise TypeError(f"wrap: {what} must be a module or another callable, got {type(map_).__name__}.")
+        for name, module in map_.named_modules() if isinstance(map_, nn.Module) else ():
+            if module.training and isinstance(module, _STATEFUL):
+                raise ValueError(f"wrap: {type(module).__name__} {name!r} of {what} is in training mode; its result depends "
+                                 "on chance or on the batch. Call .eval() first.")  # fmt: skip
+
+
+def _check_probe(probe: Tensor, shape: tuple[int, ...]) -> Tensor:
+    if (
+        not isinstance(probe, Tensor)
+        or not probe.is_floating_point()
+        or tuple(probe.shape[1:]) != shape
+        or len(probe) < 2
+    ):
+        got = f"{probe.dtype} of shape {tuple(probe.shape)}" if isinstance(probe, Tensor) else type(probe).__name__
+        raise ValueError(
+            f"wrap: probe must be a real floating-point tensor of at least 2 signals of shape {shape}, got {got}."
+        )
+    return probe.detach()
+
+
+def _check_code(code: Tensor, decode: Callable[[Tensor], Tensor], x: Tensor) -> tuple[int, ...]:
+    """Shape of one code, once both maps keep the batch first."""
+    if not isinstance(code, Tensor) or not code.is_floating_point() or len(code) != len(x):
+        got = f"{code.dtype} of shape {tuple(code.shape)}" if isinstance(code, Tensor) else type(code).__name__
+        raise ValueError(f"wrap: forward must give one real tensor, batch first, got {got}; pack complex or several "
+                         "outputs into one real tensor.")  # fmt: skip
+    with torch.no_grad():
+        back = decode(code)
+    if not isinstance(back, Tensor) or back.shape != x.shape:
+        got = str(tuple(back.shape)) if isinstance(back, Tensor) else type(back).__name__
+        raise ValueError(f"wrap: inverse(forward(x)) must be a tensor of the shape of x, {tuple(x.shape)}, got {got}.")
+    return tuple(code.shape[1:])
+
+
+def _with_residual(code: Layout, shape: tuple[int, ...]) -> Layout:
+    """The code's layout, flattened, and one more band for the residual, whose coefficients are samples."""
+    samples = sample_layout(shape, "residual")
+    index = torch.cat([code.index.flatten(), samples.index.flatten() + len(code.bands)])[None]
+    pairs = (code.frequency, samples.frequency), (code.position, samples.position)
+    frequency, position = (torch.cat([part.reshape(len(shape) - 1, 1, -1) for part in pair], -1) for pair in pairs)
+    return Layout((*code.bands, Band("residual")), index, frequency, position)

@@ -1,8 +1,11 @@
 """How f(x) - f(x₀) is shared out among the coefficients of T x."""
 
+from . import bridges, masks, targets
 from .attribute import attribute
+from .bridges import Captum
 from .estimator import Chart, Estimate, Estimator, Promise, Walk, get, names, register
 from .gradients import Gradient, InputXGradient, SmoothGrad
+from .masks import Mask, MaskPath
 from .paths import IntegratedGradients
 from .pullback import Pullback
 from .result import Attribution
@@ -10,19 +13,25 @@ from .score import Score
 
 __all__ = [
     "Attribution",
+    "Captum",
     "Chart",
     "Estimate",
     "Estimator",
     "Gradient",
     "InputXGradient",
     "IntegratedGradients",
+    "Mask",
+    "MaskPath",
     "Promise",
     "Pullback",
     "Score",
     "SmoothGrad",
     "Walk",
     "attribute",
+    "bridges",
     "get",
+    "masks",
     "names",
     "register",
+    "targets",
 ]

@@ -12,7 +12,7 @@ from .rows import feed_dtype
 class Pullback(nn.Module):
     """g(z) = f(T⁻¹ z). An ordinary module: Captum, Quantus and torch hooks take it as it is.
 
-    model: (batch, *T.shape) -> output.  z: (batch, *T.layout.shape).
+    model: (batch, *T.shape) -> output.  z: (batch, *T.layout.shape). Further arguments are passed on to the model.
 
     >>> import torch, pullback as pb
     >>> T = pb.transforms.get("dct", shape=(1, 8))
@@ -30,6 +30,6 @@ class Pullback(nn.Module):
         self.model = model
         self.transform = transform
 
-    def forward(self, z: Tensor) -> Any:
+    def forward(self, z: Tensor, *args: Any, **kwargs: Any) -> Any:
         x = self.transform.inverse(z)
-        return self.model(x.to(feed_dtype(self.model, x.dtype)))
+        return self.model(x.to(feed_dtype(self.model, x.dtype)), *args, **kwargs)

@@ -33,9 +33,15 @@ _SENSITIVITIES = {"Saliency", "GuidedBackprop", "Deconvolution", "GuidedGradCam"
 _SIDE_BY_SIDE = {"Saliency", "InputXGradient", "DeepLift", "GuidedBackprop", "Deconvolution", "LRP"}
 # A layer's values, a base class, and one that permutes over the batch.
 _NOT_INPUTS = {"InternalInfluence", "LimeBase", "FeaturePermutation"}
-_OURS = set(
-    ["inputs", "target", "additional_forward_args", "baselines", "return_convergence_delta", "forward_func", "model"]
-)
+_OURS = {
+    "inputs",
+    "target",
+    "additional_forward_args",
+    "baselines",
+    "return_convergence_delta",
+    "forward_func",
+    "model",
+}
 _KNOWN_WARNINGS = ("Setting .*hooks", "You are attempting to compute Shapley Values with at least 10",
                    "Attempting to construct interpretable model with > 10000",
                    "Internal batch size cannot be less", "Couldn't appropriately interpolate")  # fmt: skip
@@ -117,6 +123,9 @@ class Captum(Estimator):
             return []
 
     def _values(self, walk: Walk, chart: Chart) -> Tensor:
+        if self.method == "LRP" and walk.point is not walk.signal:
+            raise ValueError("captum(LRP): LRP needs a linear transform, whose inverse is one more linear layer; take another "
+                             "domain, or DeepLift.")  # fmt: skip
         hooked = any(_hooks(_class(name)) for name in self._names)
         model = walk.rows.module(chart.push) if hooked else _Function(walk.rows, chart)
         side_by_side = self.method in _SIDE_BY_SIDE

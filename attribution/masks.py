@@ -222,6 +222,7 @@ class _Problem:
                 moved = self.coefficients[example] - absent
             _, gradient = self.walk.rows.gradient(self.chart.push(torch.addcmul(absent, mask, moved)), example)
             mask.grad = torch.addcmul(price, self.chart.pull(gradient), moved, value=self.sign)
+            _check(mask.grad, example)
             optimizer.param_groups[0]["lr"] = self.options.lr * (1 - step / steps)
             optimizer.step()
             mask.clamp_(0, 1)
@@ -230,7 +231,6 @@ class _Problem:
 
     def curves(self, mask: Tensor, example: Tensor, alpha: Tensor) -> dict[str, Tensor]:
         """What `MaskPath` reports of mask (batch, prices, *coeff). Shapes: (batch, prices)."""
-        self._check(mask)
         flat, rows = mask.flatten(0, 1), example.repeat_interleave(mask.shape[1])
 
         def points(part: slice) -> Tensor:
@@ -242,12 +242,13 @@ class _Problem:
         objective = self.sign * logit + alpha * (self.weight * priced).flatten(2).sum(2)
         return dict(zip(CURVES, (1 - mask.flatten(2).mean(2), logit, probability, objective)))
 
-    def _check(self, mask: Tensor) -> None:
-        finite = mask.flatten(1).isfinite().all(1)
-        if not bool(finite.all()):
-            raise ValueError(f"mask: the model's gradient is not finite for example {int((~finite).nonzero()[0, 0])} at some "
-                             "masked signal; look for square roots, logarithms or divisions at zero in the model, or take "
-                             "another obfuscation.")  # fmt: skip
+
+def _check(gradient: Tensor, example: Tensor) -> None:
+    finite = gradient.flatten(1).isfinite().all(1)
+    if not bool(finite.all()):
+        raise ValueError(f"mask: the model's gradient is not finite for example {int(example[~finite][0])} at some masked "
+                         "signal; look for square roots, logarithms or divisions at zero in the model, or take another "
+                         "obfuscation.")  # fmt: skip
 
 
 def _substitute(kind: str, walk: Walk, chart: Chart) -> Callable[[Tensor, int], Tensor]:

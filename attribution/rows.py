@@ -189,11 +189,11 @@ class Rows:
         """The finite score of each row, single precision or wider."""
         value = self._score(output, example)
         value = value.to(wide(value.dtype))
-        finite = value.isfinite()
-        if not bool(finite.all()):
-            wrong = int(example[~finite][0])
-            raise ValueError(f"The model returned {float(value[~finite][0])} for example {wrong}; attribution needs finite "
-                             "scores. Check that example, or explain a logit instead of a log-probability.")  # fmt: skip
+        wrong = ~value.detach().isfinite()
+        if bool(wrong.any()):
+            raise ValueError(f"The model returned {float(value.detach()[wrong][0])} for example {int(example[wrong][0])}; "
+                             "attribution needs finite scores. Check that example, or explain a logit instead of a "
+                             "log-probability.")  # fmt: skip
         return value
 
     def _halve(self, rows: int, width: int) -> None:

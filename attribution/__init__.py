@@ -7,7 +7,7 @@ from .estimator import Chart, Estimate, Estimator, Promise, Walk, get, names, re
 from .gradients import Gradient, InputXGradient, SmoothGrad
 from .masks import Mask, MaskPath
 from .paths import IntegratedGradients
-from .pullback import Pullback
+from .pullback import Joint, Pullback
 from .result import Attribution
 from .score import Score
 
@@ -20,6 +20,7 @@ __all__ = [
     "Gradient",
     "InputXGradient",
     "IntegratedGradients",
+    "Joint",
     "Mask",
     "MaskPath",
     "Promise",

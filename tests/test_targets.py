@@ -141,3 +141,29 @@ def test_a_model_that_is_not_finite_names_the_example() -> None:
     x[2, 0, 0, 0] = -1
     with pytest.raises(ValueError, match="nan for example 2"):
         gradient(lambda x: x.flatten(1).sqrt().sum(1), None, x)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "method", ["integrated_gradients(steps=2, rule=midpoint)", "captum(IntegratedGradients, n_steps=2)"]
+)
+def test_several_inputs_attributed_together(method: str) -> None:
+    """f(a, b) = aᵀ W b: along the straight path from zero each side gets half of f."""
+    weight, a, b = normal(12, 5, seed=2), X, normal(3, 5, seed=8)
+    joint = pb.attribution.Joint(lambda a, b, gain=1.0: ((a.flatten(1) @ weight) * b).sum(1) * gain, (a, b))
+    found = pb.attribute(joint, joint.pack(a, b), method=method, kwargs={"gain": 2.0}, rows=4)
+    for_a, for_b = joint.split(found.values)
+    torch.testing.assert_close(for_a, a * (b @ weight.T).view_as(a))
+    torch.testing.assert_close(for_b, b * (a.flatten(1) @ weight))
+    assert [tuple(part.shape) for part in joint.split(joint.pack(a, b))] == [(3, *SHAPE), (3, 5)]
+
+
+def test_inputs_that_do_not_belong_together_are_refused() -> None:
+    joint = pb.attribution.Joint(lambda a, b: a, (X, X[:, 0]))
+    with pytest.raises(
+        ValueError, match=r"one batch size, dtype and device with shapes \(batch, 1, 4, 3\), \(batch, 4, 3\)"
+    ):
+        joint.pack(X, X[:2, 0])
+    with pytest.raises(ValueError, match="Joint: expected tensors"):
+        joint.pack(X)
+    with pytest.raises(ValueError, match="at least one input"):
+        pb.attribution.Joint(nn.Identity(), ())

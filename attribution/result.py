@@ -93,7 +93,7 @@ class Attribution:
             total = sums.sum(1, keepdim=True)
             sums = torch.where(total > 0, sums / total.where(total > 0, 1), 0)
         names = [band.name for band in layout.bands]
-        return pd.DataFrame(sums.cpu().numpy(), columns=names).rename_axis("example")
+        return pd.DataFrame(sums.detach().cpu().numpy(), columns=names).rename_axis("example")
 
     def keep_mask(self, keep: float) -> Tensor:
         """True for the `keep` × (number of signal samples) coefficients of largest |a|, per example, ties by position.
@@ -160,11 +160,12 @@ class Attribution:
         axes = ["channel", *(f"axis{i}" for i in range(1, self.layout.index.ndim))]
         dims = ["example", *axes]
         arrays = {
-            name: (dims, getattr(self, name).cpu().numpy()) for name in ("values", "coefficients", "displacement")
+            name: (dims, getattr(self, name).detach().cpu().numpy())
+            for name in ("values", "coefficients", "displacement")
         }
         names = pd.Series([band.name for band in self.layout.bands]).to_numpy(dtype=object)
         bands = (axes, names[self.layout.index.numpy()])
-        return xarray.Dataset(arrays | {"delta": (["example"], self.delta.cpu().numpy())}, coords={"band": bands},
+        return xarray.Dataset(arrays | {"delta": (["example"], self.delta.detach().cpu().numpy())}, coords={"band": bands},
                               attrs={"settings": json.dumps(self.settings)})  # fmt: skip
 
     def save(self, path: str | Path) -> None:

@@ -1,17 +1,19 @@
 """`Rows`: the only place that calls the model. A row is one input of one forward pass."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..transforms.base import wide
 from .progress import Progress
-from .score import Score
+from .score import Score, table
 
 Points = Callable[[slice], Tensor]
+Result = TypeVar("Result")
 
 # Elements of one forward's input when rows="auto": about 14 rows of 3 × 224 × 224 on a CPU, whose caches are small.
 _AUTO_ELEMENTS = {"cpu": 2**21}
@@ -28,6 +30,28 @@ class Count:
     planned: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class Extras:
+    """What the model takes besides the signal.
+
+    A tensor whose first axis has one entry for each of the `examples` follows its example from row to row; everything
+    else is passed as it is.
+    """
+
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    examples: int = 0
+
+    def at(self, example: Tensor) -> tuple[list[Any], dict[str, Any]]:
+        """(args, kwargs) of rows that belong to `example` (rows,)."""
+        args = [self._pick(value, example) for value in self.args]
+        return args, {key: self._pick(value, example) for key, value in self.kwargs.items()}
+
+    def _pick(self, value: Any, example: Tensor) -> Any:
+        follows = isinstance(value, Tensor) and value.ndim > 0 and len(value) == self.examples
+        return value[example.to(value.device)] if follows else value
+
+
 class Rows:
     """Runs a score over any number of rows, at most `budget` at a time, and counts what it ran.
 
@@ -36,12 +60,16 @@ class Rows:
 
     model: (rows, *shape) -> output.  feed: the dtype of the model's input.
     progress: called with (rows done, rows planned) after each forward; plan with `expect`.
+    create_graph: whether values and gradients stay differentiable; else they have no graph.
     """
 
     def __init__(self, model: Callable[..., Any], score: Score, budget: int, feed: torch.dtype,
-                 progress: Progress | None = None) -> None:  # fmt: skip
+                 progress: Progress | None = None, extras: Extras | None = None,
+                 create_graph: bool = False) -> None:  # fmt: skip
         self._model, self._score, self._feed, self._progress = model, score, feed, progress
+        self._extras = extras or Extras()
         self.budget = budget
+        self.create_graph = create_graph
         self.count = Count()
 
     def expect(self, rows: int) -> None:
@@ -50,80 +78,156 @@ class Rows:
 
     def through(self, model: Callable[..., Any], feed: torch.dtype) -> "Rows":
         """The same score, budget and count for another model, such as f∘T⁻¹."""
-        other = Rows(model, self._score, self.budget, feed, self._progress)
+        other = Rows(model, self._score, self.budget, feed, self._progress, self._extras, self.create_graph)
         other.count = self.count
         return other
+
+    def settle(self, point: Tensor) -> None:
+        """Lets a target that depends on the output at x, (examples, *shape), look at it."""
+        if self._score.pending:
+            example = torch.arange(len(point), device=point.device)
+            self._score = self._score.settled(self.read(example, lambda part: point[part], table))
 
     def values(self, example: Tensor, points: Points) -> Tensor:
         """f at every row.  example: (rows,), the example each row belongs to. Shape: (rows,), single precision or wider.
 
         points: slice -> (rows of the slice, *shape).
         """
-        parts = []
-        with torch.no_grad():
-            for part, value in self._chunks(example, lambda part: self._value(points(part), example[part])):
-                self.count.forwards += len(value)
-                self._check(value, example[part], "returned")
-                parts.append(value)
-        return torch.cat(parts)
+        return self.read(example, points, self._checked)
+
+    def probabilities(self, example: Tensor, points: Points) -> tuple[Tensor, Tensor]:
+        """(f, probability of the target's class) at every row; the latter NaN where the target is no class."""
+
+        def both(output: Any, rows: Tensor) -> Tensor:
+            value = self._checked(output, rows)
+            probability = self._score.probability(output, rows)
+            return torch.stack([value, torch.full_like(value, torch.nan) if probability is None else probability], 1)
+
+        value, probability = self.read(example, points, both).unbind(1)
+        return value, probability
+
+    def read(self, example: Tensor, points: Points, reader: Callable[[Any, Tensor], Tensor]) -> Tensor:
+        """reader(output, example) at every row, without gradients. Shape: (rows, …)."""
+
+        def one(part: slice) -> Tensor:
+            value = reader(self._run(points(part), example[part]), example[part])
+            self._ran(forwards=len(value))
+            return value.to(wide(value.dtype))
+
+        with torch.set_grad_enabled(self.create_graph):
+            return torch.cat([value for _, value in self.chunks(example, one)])
 
     def gradient_chunks(self, example: Tensor, points: Points) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """(slice, f, ∇f) for one chunk of rows after another.  Shapes: (rows,) and (rows, *shape)."""
-        for part, (value, gradient) in self._chunks(example, lambda part: self._gradient(points(part), example[part])):
-            self.count.gradients += len(value)
-            self._check(value, example[part], "returned")
-            yield part, value, gradient
+        for part, pair in self.chunks(example, lambda part: self.gradient(points(part), example[part])):
+            yield part, *pair
 
-    def _value(self, points: Tensor, example: Tensor) -> Tensor:
-        value = self._score(self._model(points.to(self._feed)), example)
-        return value.to(wide(value.dtype))
-
-    def _gradient(self, points: Tensor, example: Tensor) -> tuple[Tensor, Tensor]:
+    def gradient(self, points: Tensor, example: Tensor) -> tuple[Tensor, Tensor]:
+        """(f, ∇f) of all these rows in one forward: inside a `chunks` only, which keeps to the budget."""
         # Rows do not see each other, so the gradient of the sum holds each row's own.
         with torch.enable_grad():
-            points = points.detach().requires_grad_()
-            value = self._score(self._model(points.to(self._feed)), example)
+            if not (self.create_graph and points.requires_grad):
+                points = points.detach().requires_grad_()
+            value = self._checked(self._run(points, example), example)
             if not value.requires_grad:
                 raise ValueError("The model's output does not depend on its input through autograd (a detach, argmax or "
                                  "no_grad inside?); take a perturbation method, or a differentiable target.")  # fmt: skip
-            (gradient,) = torch.autograd.grad(value.sum(), points, allow_unused=True)
+            (gradient,) = torch.autograd.grad(value.sum(), points, allow_unused=True, create_graph=self.create_graph)
         if gradient is None:
             gradient = torch.zeros_like(points)
-        return value.detach().to(wide(value.dtype)), gradient
+        self._ran(gradients=len(points))
+        return (value if self.create_graph else value.detach()), gradient
 
-    def _chunks(self, example: Tensor, run: Callable[[slice], Any]) -> Iterator[tuple[slice, Any]]:
+    def module(self, lift: Callable[[Tensor], Tensor]) -> "Scored":
+        """f∘lift as a module whose layers may be hooked and changed: it holds a copy of the model.
+
+        lift: what is called with to the model's input, such as T⁻¹.  Raises: TypeError where the model is no nn.Module.
+        """
+        if not isinstance(self._model, nn.Module):
+            raise TypeError(f"model: methods that hook layers need an nn.Module, got {type(self._model).__name__}; wrap it, "
+                            "or take a method that only calls it.")  # fmt: skip
+        return Scored(self, copy.deepcopy(self._model), lift)
+
+    def chunks(self, example: Tensor, run: Callable[[slice], Result], width: int = 1) -> Iterator[tuple[slice, Result]]:
+        """(slice, run(slice)) over all rows, at most `budget` in each slice; out of memory halves it and goes on.
+
+        width: how many rows of the model one of these rows costs at once.
+        """
         start, rows = 0, len(example)
         while start < rows:
-            part = slice(start, min(start + self.budget, rows))
+            part = slice(start, min(start + max(1, self.budget // width), rows))
+            done = []
             try:
-                result = run(part)
+                done.append(run(part))
             except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                result = None
-            if result is None:  # outside the handler, so that the failed pass is freed before the next one
-                self._halve(part.stop - part.start)
+            if not done:  # outside the handler, so that the failed pass is freed before the next one
+                self._halve(part.stop - part.start, width)
                 continue
-            yield part, result
+            yield part, done.pop()
             start = part.stop
-            if self._progress is not None:
-                done = self.count.forwards + self.count.gradients
-                self._progress(done, max(done, self.count.planned))
 
-    def _halve(self, rows: int) -> None:
+    def scored(self, model: nn.Module, points: Tensor, example: Tensor) -> Tensor:
+        """f at every row, through `model`, with whatever graph autograd records."""
+        value = self._checked(self._run(points, example, model), example)
+        self._ran(gradients=len(points))
+        return value
+
+    def _run(self, points: Tensor, example: Tensor, model: Callable[..., Any] | None = None) -> Any:
+        args, kwargs = self._extras.at(example)
+        return (model or self._model)(points.to(self._feed), *args, **kwargs)
+
+    def _ran(self, forwards: int = 0, gradients: int = 0) -> None:
+        self.count.forwards += forwards
+        self.count.gradients += gradients
+        if self._progress is not None:
+            done = self.count.forwards + self.count.gradients
+            self._progress(done, max(done, self.count.planned))
+
+    def _checked(self, output: Any, example: Tensor) -> Tensor:
+        """The finite score of each row, single precision or wider."""
+        value = self._score(output, example)
+        value = value.to(wide(value.dtype))
+        wrong = ~value.detach().isfinite()
+        if bool(wrong.any()):
+            raise ValueError(f"The model returned {float(value.detach()[wrong][0])} for example {int(example[wrong][0])}; "
+                             "attribution needs finite scores. Check that example, or explain a logit instead of a "
+                             "log-probability.")  # fmt: skip
+        return value
+
+    def _halve(self, rows: int, width: int) -> None:
         if rows == 1:
             raise MemoryError("One row alone does not fit in memory; take a smaller model or input, or another device.")
-        self.budget = max(1, rows // 2)
+        self.budget = max(1, rows * width // 2)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    @staticmethod
-    def _check(value: Tensor, example: Tensor, verb: str) -> None:
-        finite = value.isfinite()
-        if not bool(finite.all()):
-            wrong = int(example[~finite][0])
-            raise ValueError(f"The model {verb} {float(value[~finite][0])} for example {wrong}; attribution needs finite "
-                             "scores. Check that example, or explain a logit instead of a log-probability.")  # fmt: skip
+
+class Scored(nn.Module):
+    """(points, example) -> f: a copy of the model behind `lift`, for methods that hook layers.
+
+    `lift` is a layer of its own without children, so that a search through the layers does not look inside T.
+    """
+
+    def __init__(self, rows: Rows, model: nn.Module, lift: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.lift, self.model, self._rows = _Lift(lift), model, rows
+        for layer in model.modules():  # a hook on an in-place layer sees its output where it expects its input
+            if getattr(layer, "inplace", False) is True:
+                layer.inplace = False  # type: ignore[assignment]
+
+    def forward(self, points: Tensor, example: Tensor) -> Tensor:
+        return self._rows.scored(self.model, self.lift(points), example)
+
+
+class _Lift(nn.Module):
+    def __init__(self, lift: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._lift = lift
+
+    def forward(self, points: Tensor) -> Tensor:
+        return self._lift(points)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

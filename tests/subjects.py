@@ -1,10 +1,13 @@
 """What the tests run on: every example of every registered class, and small models."""
 
+from collections.abc import Iterable
+
 import pullback as pb
 import torch
 from pullback.attribution.estimator import estimators
+from pullback.transforms import Claim, Transform
 from pullback.transforms.registry import transforms
-from torch import nn
+from torch import Tensor, nn
 
 TRANSFORMS = [example for name in transforms.names() for example in transforms.maker(name).examples()]
 TRANSFORMS += list(pb.transforms.Compose.examples())
@@ -37,3 +40,22 @@ def _layer(size: int, seed: int) -> nn.Linear:
     layer.weight.data = normal(1, size, seed=seed)
     layer.bias.data = normal(1, seed=seed + 1)
     return layer
+
+
+class Sinh(Transform):
+    """z = sinh x: a transform that is not linear, so that f∘T⁻¹ is walked in z."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape, self.layout = shape, pb.transforms.Pixel(shape).layout
+        self.claims, self.spec = Claim.BIJECTIVE, "sinh"
+
+    def analysis(self, x: Tensor) -> Tensor:
+        return x.sinh()
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        return z.asinh()
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        return [cls((1, 3))]

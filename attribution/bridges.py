@@ -1,0 +1,344 @@
+"""Bridges to other libraries: their methods on f∘T⁻¹, and ours in their metrics."""
+
+import contextlib
+import inspect
+import random
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..transforms import Layout
+from ..transforms.layout import GROUPINGS
+from .attribute import Domain, Method, attribute
+from .estimator import Chart, Estimate, Estimator, Promise, Walk, register
+from .rows import Rows, feed_dtype
+
+_GRADIENT = Promise.LINEAR | Promise.DUMMY | Promise.SYMMETRIC | Promise.IMPLEMENTATION_INVARIANT
+_CLAIMS = {
+    "InputXGradient": _GRADIENT,
+    "Saliency": _GRADIENT & ~Promise.LINEAR,  # absolute values
+    "IntegratedGradients": _GRADIENT | Promise.COMPLETE | Promise.SENSITIVE,
+    "FeatureAblation": _GRADIENT | Promise.SENSITIVE,
+    "ShapleyValues": _GRADIENT | Promise.COMPLETE | Promise.SENSITIVE,
+    "DeepLift": Promise.COMPLETE | Promise.SENSITIVE,
+}
+_SENSITIVITIES = {"Saliency", "GuidedBackprop", "Deconvolution", "GuidedGradCam", "Lime", "NeuronGradient",
+                  "NeuronGuidedBackprop", "NeuronDeconvolution"}  # fmt: skip
+# One row per example and no random numbers: examples may stand in one call. The others see one example at a time.
+_SIDE_BY_SIDE = {"Saliency", "InputXGradient", "DeepLift", "GuidedBackprop", "Deconvolution", "LRP"}
+# A layer's values, a base class, and one that permutes over the batch.
+_NOT_INPUTS = {"InternalInfluence", "LimeBase", "FeaturePermutation"}
+_OURS = {
+    "inputs",
+    "target",
+    "additional_forward_args",
+    "baselines",
+    "return_convergence_delta",
+    "forward_func",
+    "model",
+}
+_KNOWN_WARNINGS = ("Setting .*hooks", "You are attempting to compute Shapley Values with at least 10",
+                   "Attempting to construct interpretable model with > 10000",
+                   "Internal batch size cannot be less", "Couldn't appropriately interpolate")  # fmt: skip
+# Linear layers that Captum's LRP does not know: they take the ε rule, its default for convolutions.
+_LINEAR_LAYERS = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Conv1d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm3d,
+                  nn.AvgPool1d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool3d)  # fmt: skip
+
+
+@register("captum")
+@dataclass(frozen=True, init=False)
+class Captum(Estimator):
+    """a = what the Captum class `method` attributes to z as the input of f∘T⁻¹.
+
+    method: the name of a class of captum.attr that attributes the model's input; an unknown one lists them.
+    options: of its constructor and of its `attribute`. Inputs, target and baselines come from `pb.attribute`.
+    `feature_mask` is "band", "scale", "orientation", "octave" or a tensor (*coeff); Captum gives every member of a group
+    the group's value, here it is spread evenly, so that sums over groups are Captum's values and completeness is kept.
+    `layer` is a submodule's name; `attribution_method`, for NoiseTunnel, is the name of another class.
+
+    Methods that only call f see it as a function whose rows run within the budget, whatever number Captum asks for at
+    once; for linear T its gradient is the adjoint of the signal's. Methods that hook layers (DeepLift, LRP,
+    GuidedBackprop, …) work on a copy of the model with in-place layers switched off, so that the model itself is never
+    changed. In z they mean: DeepLift's multipliers are a covector, carried by the adjoint, a = (z - z₀) ⊙ (T⁻¹)ᵀ m; for
+    LRP, T⁻¹ is one more linear layer, under the ε rule, so that samples of x that are exactly zero pass nothing on: for
+    bias-free ReLU networks on nowhere-zero signals it is z ⊙ ∇_z f. Both need layers that Captum knows, and a score that
+    is linear in the output (a class or a difference of two): what the score adds is seen as a plain gradient. The same
+    holds for DeepLift through a T that is not linear, and costs completeness; LRP refuses such T.
+    Random methods are seeded with (seed, example); the global random state is as before.
+
+    Source: Kokhlikyan et al. 2020 (Captum).
+    Raises: ImportError with the command that installs Captum; ValueError that lists the methods or options.
+
+    >>> Captum("IntegratedGradients", n_steps=8).options
+    {'n_steps': 8}
+    """
+
+    method: str
+    options: dict[str, Any] = field(default_factory=dict)
+    each_domain = True
+
+    def __init__(self, method: str, /, **options: Any) -> None:
+        object.__setattr__(self, "method", method)
+        object.__setattr__(self, "options", options)
+        classes = [_class(method)]
+        if "attribution_method" in options:
+            classes.append(_class(options["attribution_method"]))
+        _check_options(method, options, classes)
+
+    @property
+    def claims(self) -> Promise:  # type: ignore[override]
+        return Promise.NONE if self.options.keys() - {"n_steps"} else _CLAIMS.get(self.method, Promise.NONE)
+
+    @property
+    def shares(self) -> bool:  # type: ignore[override]
+        multiplies = self.options.get("multiply_by_inputs", True)
+        return bool(multiplies) and self.options.get("attribution_method", self.method) not in _SENSITIVITIES
+
+    def estimate(self, walk: Walk) -> Estimate:
+        if walk.rows.create_graph:
+            raise ValueError(f"captum({self.method}): Captum's maps have no graph; call it without create_graph.")
+        with warnings.catch_warnings():
+            for message in _KNOWN_WARNINGS:
+                warnings.filterwarnings("ignore", message=r"\s*" + message)
+            return Estimate([self._values(walk, chart) for chart in walk.charts])
+
+    def cost(self) -> int:
+        rows = 1
+        for name in self._names:
+            for key, parameter in inspect.signature(_class(name).attribute).parameters.items():
+                if key in ("n_steps", "n_samples", "nt_samples"):
+                    rows *= int(self.options.get(key, parameter.default))
+        return rows
+
+    @classmethod
+    def examples(cls) -> Iterable[Estimator]:
+        try:
+            return [cls("IntegratedGradients", n_steps=32), cls("InputXGradient"), cls("DeepLift")]
+        except ImportError:
+            return []
+
+    def _values(self, walk: Walk, chart: Chart) -> Tensor:
+        if self.method == "LRP" and walk.point is not walk.signal:
+            raise ValueError("captum(LRP): LRP needs a linear transform, whose inverse is one more linear layer; take another "
+                             "domain, or DeepLift.")  # fmt: skip
+        hooked = any(_hooks(_class(name)) for name in self._names)
+        model = walk.rows.module(chart.push) if hooked else _Function(walk.rows, chart)
+        side_by_side = self.method in _SIDE_BY_SIDE
+        if side_by_side and not hooked:  # the function itself keeps to the budget
+            return self._call(model, walk, chart, slice(None))
+        parts = []
+        example = torch.arange(len(chart.point), device=chart.point.device)
+        width = 1 if side_by_side else walk.rows.budget
+        width = max(width, 2) if self.method == "DeepLift" else width  # x and x₀ walk together
+        for _, part in walk.rows.chunks(example, lambda part: self._call(model, walk, chart, part), width):
+            parts.append(part)
+        return torch.cat(parts)
+
+    @property
+    def _names(self) -> list[str]:
+        return [self.method, *filter(None, [self.options.get("attribution_method")])]
+
+    def _call(self, model: Any, walk: Walk, chart: Chart, part: slice) -> Tensor:
+        """Captum's values of the examples in `part`. Shape: (examples, *coeff)."""
+        z = chart.point[part].detach().clone().requires_grad_()
+        example = torch.arange(len(chart.point), device=z.device)[part]
+        method = self._built(model)
+        arguments = self._arguments(walk, chart, part)
+        with _seeded(walk.seed_of(int(example[0])), z.device), torch.enable_grad():
+            try:
+                values = method.attribute(z, additional_forward_args=(example,), **arguments)
+            except AssertionError as error:  # Captum's way to refuse an option
+                raise ValueError(f"captum({self.method}): {error}") from error
+        if not isinstance(values, Tensor) or values.shape != z.shape:
+            raise ValueError(f"captum({self.method}): expected values of the input's shape {tuple(z.shape)}, got "
+                             f"{tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__}; this method "
+                             "with these options does not attribute the input.")  # fmt: skip
+        return self._spread(values.detach().to(z), chart.layout)
+
+    def _built(self, model: Any) -> Any:
+        """The Captum object on `model`."""
+        for name in reversed(self._names):
+            maker = _class(name)
+            wanted = inspect.signature(maker.__init__).parameters
+            own = {key: value for key, value in self.options.items() if key in wanted}
+            if "layer" in own:
+                own["layer"] = model.model.get_submodule(own["layer"])
+            if "attribution_method" in wanted:
+                own["attribution_method"] = model
+            if name == "LRP":
+                _give_rules(model)
+            model = maker(**own) if "attribution_method" in wanted else maker(model, **own)
+        return model
+
+    def _arguments(self, walk: Walk, chart: Chart, part: slice) -> dict[str, Any]:
+        """What `attribute` is called with."""
+        wanted = _attribute_options([_class(name) for name in self._names])
+        arguments = {key: value for key, value in self.options.items() if key in wanted}
+        if "baselines" in wanted:
+            base = (chart.point - chart.displacement)[part]
+            # These two want a distribution of at least two baselines.
+            arguments["baselines"] = base.repeat_interleave(2, 0) if self.method.endswith("DeepLiftShap") else base
+        if "feature_mask" in arguments:
+            arguments["feature_mask"] = _groups(arguments["feature_mask"], chart.layout)[None].to(chart.point.device)
+        if "perturbations_per_eval" in wanted:
+            arguments.setdefault("perturbations_per_eval", walk.rows.budget)
+        return arguments
+
+    def _spread(self, values: Tensor, layout: Layout) -> Tensor:
+        mask = self.options.get("feature_mask")
+        if mask is None:
+            return values
+        groups = _groups(mask, layout)
+        return values / torch.bincount(groups.flatten())[groups].to(values)
+
+
+class _Function:
+    """z -> f(T⁻¹ z) within the row budget; its gradient is taken where it is called, and handed out later."""
+
+    def __init__(self, rows: Rows, chart: Chart) -> None:
+        self._rows, self._chart = rows, chart
+
+    def __call__(self, z: Tensor, example: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and z.requires_grad:
+            value: Tensor = _Read.apply(z, example, self._rows, self._chart)  # type: ignore[no-untyped-call]
+            return value
+        return self._rows.values(example, lambda part: self._chart.push(z[part].detach()))
+
+
+class _Read(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, example: Tensor, rows: Rows, chart: Chart) -> Tensor:
+        values, covector = z.new_empty(len(z)), torch.empty_like(z)
+        for part, value, gradient in rows.gradient_chunks(example, lambda part: chart.push(z[part])):
+            values[part], covector[part] = value, chart.pull(gradient)
+        ctx.save_for_backward(covector)
+        return values
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
+        (covector,) = ctx.saved_tensors
+        return upstream.reshape(-1, *[1] * (covector.ndim - 1)) * covector, None, None, None
+
+
+def _class(name: str) -> Any:
+    """The class captum.attr.name.  Raises: ImportError or ValueError that says what to do."""
+    try:
+        import captum.attr
+    except ImportError:
+        raise ImportError("captum(…) needs Captum: pip install 'pullback[captum]'.") from None
+    known = [n for n in captum.attr.__all__ if _attributes_inputs(n, getattr(captum.attr, n))]
+    if name not in known:
+        raise ValueError(f"captum: expected a method that attributes the model's input, {', '.join(sorted(known))}; got "
+                         f"{name!r}.")  # fmt: skip
+    return getattr(captum.attr, name)
+
+
+def _attributes_inputs(name: str, maker: Any) -> bool:
+    """Whether a class gives one value per number of the input, and from one example alone."""
+    method = getattr(maker, "attribute", None)
+    if not inspect.isclass(maker) or method is None or name in _NOT_INPUTS:
+        return False
+    return "inputs" in inspect.signature(method).parameters and not name.startswith("Layer")
+
+
+def _hooks(maker: Any) -> bool:
+    """Whether a class hooks the model's layers, and so needs the module."""
+    return bool({"model", "layer"} & inspect.signature(maker.__init__).parameters.keys())
+
+
+def _attribute_options(classes: list[Any]) -> set[str]:
+    return {name for maker in classes for name in inspect.signature(maker.attribute).parameters}
+
+
+def _check_options(method: str, options: dict[str, Any], classes: list[Any]) -> None:
+    built = {name for maker in classes for name in inspect.signature(maker.__init__).parameters}
+    choices = (built | _attribute_options(classes)) - _OURS - {"self", "args", "kwargs"}
+    wrong = [name for name in options if name not in choices]
+    if wrong:
+        hint = " Baselines and targets are arguments of pullback.attribute." if _OURS & set(wrong) else ""
+        raise ValueError(
+            f"captum({method}): unknown option {wrong[0]!r}; its options: {', '.join(sorted(choices))}.{hint}"
+        )
+    missing = [name for name in ("layer", "attribution_method") if name in built and name not in options]
+    if missing:
+        raise ValueError(f"captum({method}): needs the option {missing[0]}=, the name of a "
+                         f"{'submodule' if missing[0] == 'layer' else 'Captum class'}.")  # fmt: skip
+
+
+def _groups(mask: Any, layout: Layout) -> Tensor:
+    """Feature groups, one integer per coefficient. Shape: (*coeff)."""
+    if isinstance(mask, str) and mask in GROUPINGS:
+        return layout.group(mask).index
+    if isinstance(mask, Tensor) and mask.shape == layout.index.shape and not mask.is_floating_point():
+        return mask.cpu()
+    got = mask if not isinstance(mask, Tensor) else f"{mask.dtype} of shape {tuple(mask.shape)}"
+    raise ValueError(f"captum: feature_mask must be {', '.join(GROUPINGS)} or an integer tensor of shape {layout.shape}; "
+                     f"got {got!r}.")  # fmt: skip
+
+
+def _give_rules(module: Any) -> None:
+    """T⁻¹ is one more linear layer: relevance passes it, as other layers that Captum has no rule for, by the ε rule."""
+    from captum.attr._utils.lrp_rules import EpsilonRule
+
+    for layer in [module.lift, *module.model.modules()]:
+        if layer is module.lift or (type(layer) in _LINEAR_LAYERS and not hasattr(layer, "rule")):
+            layer.rule = EpsilonRule()
+
+
+@contextlib.contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seeds the global generators that Captum draws from, and puts them back as they were."""
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002  (Captum draws from numpy's global state)
+    with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=_accelerator(device)):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002
+
+
+def _accelerator(device: torch.device) -> str:
+    return "cuda" if device.type == "cpu" else device.type
+
+
+def quantus_explain(method: Method = "integrated_gradients", transform: Domain = "pixel", **options: Any
+                    ) -> Callable[..., np.ndarray]:  # fmt: skip
+    """An `explain_func` for Quantus: the map of `method` in `transform`, drawn back into the signal.
+
+    The returned function takes (model, inputs, targets, **kwargs) and returns `Attribution.heatmap()` with one channel,
+    (batch, 1, *spatial): what Quantus ranks are samples of the signal, so T has to be linear. Keywords that Quantus
+    adds for its own use (device, and the names of its own methods) are not passed on.
+
+    options: baseline, rows, seed … of `attribute`.
+
+    >>> import torch
+    >>> explain = quantus_explain("gradient", "dct")
+    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3)).eval()
+    >>> explain(model, inputs=np.ones((2, 1, 4, 4), dtype=np.float32), targets=np.array([0, 2])).shape
+    (2, 1, 4, 4)
+    """
+
+    def explain(model: nn.Module, inputs: Any, targets: Any, **kwargs: Any) -> np.ndarray:
+        own = {key: value for key, value in kwargs.items() if key in inspect.signature(attribute).parameters}
+        own.pop("method", None)
+        parameter = next(iter(model.parameters()), None)
+        x = torch.as_tensor(inputs)
+        x = x if parameter is None else x.to(parameter.device)
+        x = (
+            x.to(feed_dtype(model, x.dtype))
+            if parameter is None or x.dtype == parameter.dtype
+            else x.to(parameter.dtype)
+        )
+        found = attribute(model, x, torch.as_tensor(targets), method=method, transform=transform, **(options | own))
+        return found.heatmap()[:, None].cpu().numpy()
+
+    return explain

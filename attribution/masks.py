@@ -1,0 +1,354 @@
+"""Masks on coefficients: which of them f needs (meaningful perturbation), along a whole front of prices α."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ..transforms import Layout, Transform
+from ..transforms import get as get_transform
+from .attribute import attribute
+from .estimator import Chart, Estimate, Estimator, Promise, Walk, register
+from .gradients import check_count
+from .score import Target
+
+GAMES = ("preservation", "deletion")
+OBFUSCATIONS = ("baseline", "zero", "mean", "noise")
+WEIGHTS = ("uniform", "scale")
+CURVES = ("sparsity", "logit", "probability", "objective")
+Weight = str | Sequence[float] | Mapping[str, float] | Tensor
+
+
+@register("mask")
+@dataclass(frozen=True)
+class Mask(Estimator):
+    """a = m, the mask in [0, 1] that keeps f with the fewest coefficients; 1 - m in the deletion game.
+
+        preservation    min_m  -f(T⁻¹(m ⊙ z + (1 - m) ⊙ r)) + α ‖w ⊙ m‖₁
+        deletion        min_m  +f(T⁻¹(m ⊙ z + (1 - m) ⊙ r)) + α ‖w ⊙ (1 - m)‖₁
+
+    by `steps` of NAdam from m = 1, each followed by the projection onto [0, 1]; the learning rate falls linearly, so
+    that the last steps settle. For linear f the minimum is a threshold: m_k = 1 where (z - r)_k ∂f/∂z_k > α w_k.
+    The gradient with respect to m is (z - r) ⊙ (T⁻¹)ᵀ ∇_x f, without automatic differentiation through T.
+
+    alpha: the price of one coefficient, in units of the score; at least 0.
+    game: what the mask is asked for, the few coefficients that suffice or the few without which f falls.
+    obfuscation: r. "baseline", z₀ of `attribute`; "zero"; "mean", each band's mean in this example; "noise", normal with
+    each band's mean and deviation, drawn anew at each step.
+    weight: w. "uniform", 1; "scale", the square root of the band's size over the mean of these, so that small coarse
+    bands cost less; one number per band, in the layout's order or by the band's name; or one per coefficient.
+
+    Sources: Fong & Vedaldi 2017, eq. (3) and (4); for wavelets, Kolek et al. 2022 (CartoonX); Kasmi et al. 2025 (WAM), whose
+    printed objective has +f where keeping the prediction needs -f.
+    Raises: ValueError that says which option was out of range.
+    """
+
+    alpha: float = 1e-4
+    steps: int = 500
+    lr: float = 0.1
+    game: str = "preservation"
+    obfuscation: str = "baseline"
+    weight: Any = "uniform"
+    claims = Promise.DUMMY | Promise.SYMMETRIC | Promise.IMPLEMENTATION_INVARIANT
+    shares = False
+    each_domain = True
+
+    def __post_init__(self) -> None:
+        check_count("mask", "steps", self.steps)
+        _choice("game", self.game, GAMES)
+        _choice("obfuscation", self.obfuscation, OBFUSCATIONS)
+        if isinstance(self.weight, str):
+            _choice("weight", self.weight, WEIGHTS)
+        if not 0 <= self.alpha < float("inf"):
+            raise ValueError(f"mask: alpha must be a finite number of at least 0, got {self.alpha}; a negative price would "
+                             "reward coefficients for being kept.")  # fmt: skip
+        if not 0 < self.lr < float("inf"):
+            raise ValueError(f"mask: lr must be a positive number, got {self.lr}.")
+
+    def estimate(self, walk: Walk) -> Estimate:
+        found = Front(self, (self.alpha,)).estimate(walk)
+        values = [mask if self.game == "preservation" else 1 - mask for mask in found.values]
+        assert isinstance(found.details, list)  # one for each chart
+        return Estimate(values, details=[{name: d[name][:, 0] for name in CURVES} for d in found.details])
+
+    def cost(self) -> int:
+        return self.steps + 1
+
+    @classmethod
+    def examples(cls) -> Iterable[Estimator]:
+        return [cls(alpha=0.02, steps=60), cls(alpha=0.02, steps=60, game="deletion", obfuscation="mean")]
+
+
+@dataclass(frozen=True, eq=False)
+class MaskPath:
+    """The masks of a batch for each price α, and what they cost and keep.
+
+    mask: (batch, alphas, *coeff).  alpha: (alphas,).  The curves are (batch, alphas):
+    sparsity: 1 - ‖m‖₁ / (number of coefficients), the fraction removed.
+    logit: f at the masked signal.  probability: of the target's class, softmax; NaN where the target is not a class.
+    objective: the value that was minimised.
+    """
+
+    mask: Tensor
+    alpha: Tensor
+    sparsity: Tensor
+    logit: Tensor
+    probability: Tensor
+    objective: Tensor
+    coefficients: Tensor
+    transform: Transform
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def layout(self) -> Layout:
+        """The bands of the coefficients."""
+        return self.transform.layout
+
+    def signal(self, price: int) -> Tensor:
+        """T⁻¹(m ⊙ z) for alpha[price]: what was kept, on zero. Shape: (batch, *shape)."""
+        return self.transform.inverse(self.mask[:, price] * self.coefficients)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per example and price: example, alpha, sparsity, logit, probability, objective."""
+        batch, prices = self.sparsity.shape
+        columns = {"example": torch.arange(batch).repeat_interleave(prices), "alpha": self.alpha.repeat(batch)}
+        columns |= {name: getattr(self, name).flatten() for name in ("sparsity", "logit", "probability", "objective")}
+        return pd.DataFrame({name: column.cpu().numpy() for name, column in columns.items()})
+
+
+@dataclass(frozen=True)
+class Front(Estimator):
+    """The masks of `options` for several prices; `details` of each chart hold "mask" and the curves of `MaskPath`.
+
+    continuation: None optimises examples × prices in one batch, each from m = 1. A fraction c takes the prices in rising
+    order, each but the first for c × steps from the mask before it: (1 + c (prices - 1)) / prices of the passes.
+    """
+
+    options: Mask
+    alphas: tuple[float, ...]
+    continuation: float | None = None
+    name = "mask"
+    claims = Mask.claims
+    shares = False
+    each_domain = True
+
+    def __post_init__(self) -> None:
+        if not self.alphas:
+            raise ValueError("mask: alphas must hold at least one price, got none.")
+        for alpha in self.alphas:
+            replace(self.options, alpha=alpha)  # checks it
+        if self.continuation is not None and not 0 < self.continuation <= 1:
+            raise ValueError(f"mask: continuation must be a fraction in (0, 1] or None, got {self.continuation!r}.")
+
+    def estimate(self, walk: Walk) -> Estimate:
+        if walk.rows.create_graph:
+            raise ValueError("mask: the result of an optimisation has no graph; call it without create_graph.")
+        details = [self._front(_Problem.of(self.options, walk, chart)) for chart in walk.charts]
+        return Estimate([front["mask"][:, 0] for front in details], details=list(details))
+
+    def cost(self) -> int:
+        later = 0 if self.continuation is None else self._later() * (len(self.alphas) - 1)
+        optimised = self.options.steps * len(self.alphas) if self.continuation is None else self.options.steps + later
+        return optimised + len(self.alphas)
+
+    @classmethod
+    def examples(cls) -> Iterable[Estimator]:
+        return [cls(Mask(steps=20), (0.01, 0.1))]
+
+    def _front(self, problem: "_Problem") -> dict[str, Tensor]:
+        """{"mask": (batch, prices, *coeff)} and the curves, (batch, prices)."""
+        batch, prices = len(problem.coefficients), len(self.alphas)
+        mask = problem.coefficients.new_ones(batch, prices, *problem.coefficients.shape[1:])
+        example = torch.arange(batch, device=mask.device)
+        alpha = mask.new_tensor(self.alphas).expand(batch, -1)
+        if self.continuation is None:
+            flat = mask.flatten(0, 1)
+            problem.solve(flat, example.repeat_interleave(prices), alpha.flatten(), self.options.steps)
+        else:
+            now, steps = torch.ones_like(problem.coefficients), self.options.steps
+            for price in sorted(range(prices), key=self.alphas.__getitem__):
+                problem.solve(now, example, alpha[:, price], steps)
+                mask[:, price], steps = now, self._later()
+        return {"mask": mask} | problem.curves(mask, example, alpha)
+
+    def _later(self) -> int:
+        return max(1, round((self.continuation or 1) * self.options.steps))
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """The optimisation in one chart.
+
+    coefficients: z, (batch, *coeff).  weight: w, (*coeff).  substitute: (example, step) -> r, (rows, *coeff).
+    """
+
+    options: Mask
+    walk: Walk
+    chart: Chart
+    weight: Tensor
+    substitute: Callable[[Tensor, int], Tensor]
+
+    @classmethod
+    def of(cls, options: Mask, walk: Walk, chart: Chart) -> "_Problem":
+        weight = coefficient_weights(options.weight, chart.layout).to(chart.point)
+        return cls(options, walk, chart, weight, _substitute(options.obfuscation, walk, chart))
+
+    @property
+    def coefficients(self) -> Tensor:
+        return self.chart.point
+
+    @property
+    def sign(self) -> int:
+        return -1 if self.options.game == "preservation" else 1
+
+    def solve(self, mask: Tensor, example: Tensor, alpha: Tensor, steps: int) -> None:
+        """Optimises `mask` (rows, *coeff) in place, a chunk of rows at a time."""
+
+        def run(part: slice) -> Tensor:  # on a copy, so that a chunk that ran out of memory starts anew
+            return self._descend(mask[part].clone(), example[part], alpha[part], steps)
+
+        for part, found in self.walk.rows.chunks(example, run):
+            mask[part] = found
+
+    def _descend(self, mask: Tensor, example: Tensor, alpha: Tensor, steps: int) -> Tensor:
+        price = -self.sign * alpha.reshape(-1, *[1] * self.weight.ndim) * self.weight
+        optimizer = torch.optim.NAdam([mask], lr=self.options.lr)
+        for step in range(steps):
+            if step == 0 or self.options.obfuscation == "noise":
+                absent = self.substitute(example, step)
+                moved = self.coefficients[example] - absent
+            _, gradient = self.walk.rows.gradient(self.chart.push(torch.addcmul(absent, mask, moved)), example)
+            mask.grad = torch.addcmul(price, self.chart.pull(gradient), moved, value=self.sign)
+            _check(mask.grad, example)
+            optimizer.param_groups[0]["lr"] = self.options.lr * (1 - step / steps)
+            optimizer.step()
+            mask.clamp_(0, 1)
+        mask.grad = None
+        return mask
+
+    def curves(self, mask: Tensor, example: Tensor, alpha: Tensor) -> dict[str, Tensor]:
+        """What `MaskPath` reports of mask (batch, prices, *coeff). Shapes: (batch, prices)."""
+        flat, rows = mask.flatten(0, 1), example.repeat_interleave(mask.shape[1])
+
+        def points(part: slice) -> Tensor:
+            absent = self.substitute(rows[part], self.options.steps)
+            return self.chart.push(torch.lerp(absent, self.coefficients[rows[part]], flat[part]))
+
+        logit, probability = (curve.view(mask.shape[:2]) for curve in self.walk.rows.probabilities(rows, points))
+        priced = mask if self.options.game == "preservation" else 1 - mask
+        objective = self.sign * logit + alpha * (self.weight * priced).flatten(2).sum(2)
+        return dict(zip(CURVES, (1 - mask.flatten(2).mean(2), logit, probability, objective)))
+
+
+def _check(gradient: Tensor, example: Tensor) -> None:
+    if bool(gradient.sum().isfinite()):  # one cheap pass: what is not finite stays so in the sum
+        return
+    finite = gradient.flatten(1).isfinite().all(1)
+    if not bool(finite.all()):
+        raise ValueError(f"mask: the model's gradient is not finite for example {int(example[~finite][0])} at some masked "
+                         "signal; look for square roots, logarithms or divisions at zero in the model, or take another "
+                         "obfuscation.")  # fmt: skip
+
+
+def _substitute(kind: str, walk: Walk, chart: Chart) -> Callable[[Tensor, int], Tensor]:
+    """(example, step) -> r, what stands in for a removed coefficient. Shape: (rows, *coeff)."""
+    if kind == "baseline":
+        return lambda example, step: chart.point[example] - chart.displacement[example]
+    if kind == "zero":
+        return lambda example, step: torch.zeros_like(chart.point[example])
+    mean = _band_mean(chart.layout, chart.point)
+    if kind == "mean":
+        return lambda example, step: mean[example]
+    spread = _band_mean(chart.layout, (chart.point - mean).square()).sqrt()
+    shape = chart.point.shape[1:]
+
+    def noisy(example: Tensor, step: int) -> Tensor:
+        noise = walk.noise(example, torch.full_like(example, step), shape)
+        return torch.addcmul(mean[example], spread[example], noise)
+
+    return noisy
+
+
+def _band_mean(layout: Layout, values: Tensor) -> Tensor:
+    """Each coefficient's band mean. Shape: as `values`."""
+    means = layout.sum(values) / layout.sizes.to(values).clamp(min=1)
+    return means[:, layout.index.to(values.device)]
+
+
+def coefficient_weights(weight: Weight, layout: Layout) -> Tensor:
+    """w of `Mask`, one number per coefficient. Shape: (*coeff).
+
+    Raises: ValueError that says what was expected, with the names of the bands.
+    """
+    if isinstance(weight, str):
+        sizes = layout.sizes.double()
+        bands = torch.ones_like(sizes) if weight == "uniform" else sizes.sqrt() / sizes.sqrt().mean()
+        return bands[layout.index]
+    names = [band.name for band in layout.bands]
+    if isinstance(weight, Mapping):
+        if set(weight) != set(names):
+            raise ValueError(
+                f"mask: weight must name every band, {', '.join(names)}; got {', '.join(map(str, weight))}."
+            )
+        weight = [weight[name] for name in names]
+    given = torch.as_tensor(weight, dtype=None if isinstance(weight, Tensor) else torch.double).detach().cpu()
+    if not bool((given.isfinite() & (given >= 0)).all()):
+        raise ValueError("mask: weight must be finite and at least 0 everywhere; a negative price would reward coefficients "
+                         "for being kept.")  # fmt: skip
+    if given.shape == layout.index.shape:
+        return given
+    if tuple(given.shape) != (len(names),):
+        raise ValueError(f"mask: weight must be 'uniform', 'scale', one number for each of the {len(names)} bands ("
+                         f"{', '.join(names)}) or one per coefficient, {layout.shape}; got shape "
+                         f"{tuple(given.shape)}.")  # fmt: skip
+    return given[layout.index]
+
+
+def _choice(what: str, value: Any, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"mask: expected {what} in {', '.join(choices)}; got {value!r}.")
+
+
+def pareto(
+    model: Callable[..., Any],
+    x: Tensor,
+    target: Target = None,
+    transform: str | Transform = "pixel",
+    *,
+    alphas: Sequence[float],
+    steps: int = 500,
+    lr: float = 0.1,
+    game: str = "preservation",
+    obfuscation: str = "baseline",
+    weight: Weight = "uniform",
+    continuation: float | None = None,
+    **options: Any,
+) -> MaskPath:
+    """The masks of every example for every price: what `Mask` finds, many prices and many examples in one batch.
+
+    Every forward holds rows of examples × prices, at most `rows`; each chunk of rows is optimised to its end.
+
+    alphas: the prices.  continuation: None, or the fraction of `steps` that each price after the smallest gets, started
+    from the mask of the price below it; see `Front`.  steps, lr, game, obfuscation, weight: as in `Mask`.
+    options: baseline, rows, seed, progress, args and kwargs of `attribute`.
+
+    Raises: ValueError for an alpha below 0, no alphas, or a model that is not finite (the example is named).
+
+    >>> import torch, pullback as pb
+    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 3)).eval()
+    >>> path = pb.attribution.masks.pareto(model, torch.ones(1, 1, 8), 0, "dct", alphas=[0.0, 1e3], steps=40)
+    >>> path.sparsity[0, 1].item()
+    1.0
+    """
+    if isinstance(transform, str):
+        transform = get_transform(transform, tuple(x.shape[1:]))
+    method = Front(Mask(0.0, steps, lr, game, obfuscation, weight), tuple(alphas), continuation)
+    found = attribute(model, x, target, method=method, transform=transform, **options)
+    curves = {name: found.details[name] for name in ("mask", *CURVES)}
+    alpha = curves["mask"].new_tensor(method.alphas)
+    return MaskPath(
+        **curves, alpha=alpha, coefficients=found.coefficients, transform=transform, settings=found.settings
+    )

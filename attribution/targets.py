@@ -1,0 +1,103 @@
+"""Targets of a classifier that are more than one class index. Each is settled at x and then stays what it is."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Classes = int | Sequence[int] | Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A score of a few entries of a (rows, classes) output.
+
+    Which entries is settled once, on the output at x: a class that were chosen anew at each point of a path would make
+    another function of f.
+
+    classes: output at x, (examples, classes) -> the entries of each example, (examples, k).
+    score: (output, those entries), (rows, classes) and (rows, k) -> (rows,).
+    wanted: how many of the first entries the score speaks for; their probabilities are reported.
+    """
+
+    label: str
+    classes: Callable[[Tensor], Tensor]
+    score: Callable[[Tensor, Tensor], Tensor]
+    wanted: int = 1
+
+
+def predicted() -> Choice:
+    """The output of the class that the model predicts at x.
+
+    >>> import torch, pullback as pb
+    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 3)).eval()
+    >>> pb.attribute(model, torch.ones(1, 1, 8), pb.attribution.targets.predicted()).settings["target"]
+    'predicted()'
+    """
+    return Choice("predicted()", lambda output: output.argmax(1, keepdim=True), _mean)
+
+
+def top_k(k: int) -> Choice:
+    """The mean output of the k classes that are highest at x.  Raises: ValueError unless k is a whole number ≥ 1."""
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise ValueError(f"top_k: k must be a whole number of at least 1, got {k!r}.")
+
+    def classes(output: Tensor) -> Tensor:
+        if k > output.shape[1]:
+            raise ValueError(f"top_k: k must be at most the number of classes, {output.shape[1]}, got {k}.")
+        return output.topk(k, dim=1).indices
+
+    return Choice(f"top_k({k})", classes, _mean, wanted=k)
+
+
+def difference(a: Classes, b: Classes) -> Choice:
+    """f = output[a] - output[b]: why a rather than b.  a, b: a class, or one class per example."""
+    columns = lambda output: torch.stack([_per_example("difference", c, output) for c in (a, b)], 1)
+    return Choice(f"difference({_text(a)}, {_text(b)})", columns, _first_minus_second)
+
+
+def log_odds(c: Classes | None = None) -> Choice:
+    """f = log p_c / (1 - p_c) with p = softmax(output), in nats; c None is the class predicted at x.
+
+    Unlike a logit it does not move when the same number is added to every output, and unlike log p it does not
+    saturate near p = 1.
+    """
+
+    def classes(output: Tensor) -> Tensor:
+        return output.argmax(1, keepdim=True) if c is None else _per_example("log_odds", c, output)[:, None]
+
+    return Choice(f"log_odds({'' if c is None else _text(c)})", classes, _against_the_rest)
+
+
+def _mean(output: Tensor, classes: Tensor) -> Tensor:
+    return output.gather(1, classes).mean(1)
+
+
+def _first_minus_second(output: Tensor, classes: Tensor) -> Tensor:
+    pair = output.gather(1, classes)
+    return pair[:, 0] - pair[:, 1]
+
+
+def _against_the_rest(output: Tensor, classes: Tensor) -> Tensor:
+    rest = output.scatter(1, classes, -torch.inf).logsumexp(1)
+    return output.gather(1, classes)[:, 0] - rest
+
+
+def _per_example(who: str, classes: Classes, output: Tensor) -> Tensor:
+    """One class for each example, (examples,), int64."""
+    try:
+        index = torch.as_tensor(classes, device=output.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{who}: expected a class or one class per example, got {classes!r}.") from None
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool or index.ndim > 1:
+        raise TypeError(
+            f"{who}: expected a class or one class per example, got {index.dtype} of shape {tuple(index.shape)}."
+        )
+    if index.ndim == 1 and len(index) != len(output):
+        raise ValueError(f"{who}: expected one class per example, {len(output)}, got {len(index)}.")
+    return index.long().expand(len(output))
+
+
+def _text(classes: Classes) -> str:
+    return str(classes.tolist() if isinstance(classes, Tensor) else classes)

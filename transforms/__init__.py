@@ -12,6 +12,7 @@ from .hadamard import Hadamard
 from .lapped import MDCT, STFT
 from .layout import Band, Layout
 from .linear import Linear, Operator, Pixel
+from .packet import WPT
 from .pca import PCA
 from .polar import Polar
 from .pyramid import Laplacian
@@ -26,6 +27,7 @@ __all__ = [
     "MDCT",
     "PCA",
     "STFT",
+    "WPT",
     "Along",
     "Band",
     "BlockDCT",

@@ -42,27 +42,28 @@ class FilterBank:
         bands = {"": x}
         for axis in range(-dims, 0):
             bands = {key + letter: part for key, band in bands.items()
-                     for letter, part in zip("ad", self._split_axis(band, axis, dual))}  # fmt: skip
+                     for letter, part in zip("ad", self.split_axis(band, axis, dual))}  # fmt: skip
         return bands
 
-    def merge(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
-        """The signal of the given sizes whose bands these are: inverse of `split`."""
-        dims = len(sizes)
+    def merge(self, bands: dict[str, Tensor], dims: int) -> Tensor:
+        """The signal whose bands these are: inverse of `split`."""
         for axis in range(-1, -dims - 1, -1):
             keys = sorted({key[:-1] for key in bands})
-            bands = {key: self._merge_axis(bands[key + "a"], bands[key + "d"], axis) for key in keys}
+            bands = {key: self.merge_axis(bands[key + "a"], bands[key + "d"], axis) for key in keys}
         return bands[""]
 
-    def _split_axis(self, x: Tensor, axis: int, dual: bool) -> tuple[Tensor, Tensor]:
+    def split_axis(self, x: Tensor, axis: int, dual: bool = False) -> tuple[Tensor, Tensor]:
+        """(approximation, detail) along one axis, ⌈n/2⌉ and ⌊n/2⌋ coefficients."""
         if not dual:
             return _correlate(x, self._analysis, axis)
-        total = residual = x  # transpose of the Neumann series in `_merge_axis`
+        total = residual = x  # transpose of the Neumann series in `merge_axis`
         for _ in range(self._refinements):
             residual = residual - _transpose(*_correlate(residual, self._synthesis, axis), self._analysis, axis)
             total = total + residual
         return _correlate(total, self._synthesis, axis)
 
-    def _merge_axis(self, low: Tensor, high: Tensor, axis: int) -> Tensor:
+    def merge_axis(self, low: Tensor, high: Tensor, axis: int) -> Tensor:
+        """Inverse of `split_axis`."""
         x = _transpose(low, high, self._synthesis, axis)
         for _ in range(self._refinements):
             again_low, again_high = _correlate(x, self._analysis, axis)

@@ -29,10 +29,10 @@ class Band:
 
     @property
     def octave(self) -> str:
-        """`octave j` for (2^-(j+1), 2^-j] cycles/sample, `coarser` where the band reaches down to 0, else `all`."""
+        """`octave j` for bands in (2^-(j+1), 2^-j] cycles/sample, `coarser` for those that reach down to 0, else `all`."""
         if self.scale == 0:
             return "all"
-        return "coarser" if self.low == 0 else f"octave {round(-math.log2(self.high))}"
+        return "coarser" if self.low == 0 else f"octave {math.floor(-math.log2(self.high))}"
 
     def label(self, by: str) -> str:
         """The name of the group that this band falls in when bands are grouped `by` one of `GROUPINGS`."""

@@ -7,15 +7,17 @@ from typing import Any
 
 import ptwt
 import pywt
-import torch
 from torch import Tensor
 
 from .base import Claim, Transform, check_shape
+from .boundary import BoundaryBank
 from .filterbank import FilterBank
-from .layout import Band, Layout
+from .layout import Band
+from .packing import Cell, pack, packed_layout, unpack
 from .registry import register
 
 PADDED = ("zero", "constant", "symmetric", "reflect", "periodic")
+SQUARE = ("periodization", "boundary")
 
 
 @register("dwt")
@@ -26,12 +28,15 @@ class DWT(Transform):
     level: how many times to halve; None takes 3, or what the signal allows.
     mode: `periodization` is critically sampled (K = number of samples) for every size, orthonormal where the wavelet
     is, and equal to PyWavelets' for sizes that are even at every level; at an odd size the last sample joins the
-    approximation as it is. `zero`, `constant`, `symmetric`, `reflect` and `periodic` pad as PyWavelets does (carried
-    out by ptwt): wherever padding is needed they are redundant, K > number of samples, so that the share of a band
-    depends on the mode; see `claims`.
+    approximation as it is. `boundary` is critically sampled and orthonormal too, and does not join the ends: filters
+    near an end are replaced by orthonormal ones inside the signal; it takes an orthonormal wavelet and sizes that are
+    even, and no shorter than the filter, at every level. `zero`, `constant`, `symmetric`, `reflect` and `periodic` pad
+    as PyWavelets does (carried out by ptwt): wherever padding is needed they are redundant, K > number of samples, so
+    that the share of a band depends on the mode; see `claims`.
 
     Bands are ordered coarse to fine: "aa3", "ad3", "da3", "dd3", …, "dd1", one letter per axis.
-    Sources: Mallat 1989; Daubechies 1992; PyWavelets for filters and conventions.
+    Sources: Mallat 1989; Daubechies 1992; PyWavelets for filters and conventions;
+    Jensen & la Cour-Harbo 2001, §10.3, for `boundary`.
     Raises: ValueError for an unknown wavelet or mode, or a level that is too deep; each message lists the choices.
 
     >>> from pullback.transforms import get
@@ -44,34 +49,37 @@ class DWT(Transform):
         super().__init__()
         self.shape = check_shape("dwt", shape)
         self.wavelet = find_wavelet("dwt", wavelet)
-        if mode not in ("periodization", *PADDED):
-            raise ValueError(f"dwt: expected mode in periodization, {', '.join(PADDED)}; got {mode!r}.")
+        if mode not in (*SQUARE, *PADDED):
+            raise ValueError(f"dwt: expected mode in {', '.join((*SQUARE, *PADDED))}; got {mode!r}.")
         self.mode = mode
+        self._bank = BoundaryBank(self.wavelet) if mode == "boundary" else FilterBank(self.wavelet)
         deepest = self._deepest()
+        if mode == "boundary":
+            self._check_boundary(level, deepest)
         self.level = check_level("dwt", level, deepest, f"{self.shape} with {wavelet} and mode {mode}")
         self.spec = f"dwt({wavelet}, level={self.level}, mode={mode})"
-        self._bank = FilterBank(self.wavelet)
         self._keys = ["".join(key) for key in itertools.product("ad", repeat=len(self.shape) - 1)]
         self._sizes = self._level_sizes()  # of the bands of each level, finest first
-        self.layout = self._layout()
+        self._cells = self._grid()
+        self.layout = packed_layout(self.shape, self._cells)
         self.claims = self._claims()
 
     def analysis(self, x: Tensor) -> Tensor:
-        if self.mode == "periodization":
+        if self.mode in SQUARE:
             return self._decompose(x, dual=False)
         return self._pack(self._padded_analysis(x))
 
     def synthesis(self, z: Tensor) -> Tensor:
         pyramid = self._unpack(z)
-        if self.mode != "periodization":
+        if self.mode not in SQUARE:
             return self._padded_synthesis(pyramid)
         low = pyramid[0][self._keys[0]]
-        for step, sizes in zip(pyramid[1:], reversed(self._input_sizes())):
-            low = self._bank.merge({self._keys[0]: low, **step}, sizes)
+        for step in pyramid[1:]:
+            low = self._bank.merge({self._keys[0]: low, **step}, len(self.shape) - 1)
         return low
 
     def transpose(self, g: Tensor) -> Tensor:
-        return self._decompose(g, dual=True) if self.mode == "periodization" else super().transpose(g)
+        return self._decompose(g, dual=True) if self.mode in SQUARE else super().transpose(g)
 
     def _decompose(self, x: Tensor, dual: bool) -> Tensor:
         """The pyramid of x with the analysis filters, or with the transposed synthesis filters."""
@@ -93,7 +101,7 @@ class DWT(Transform):
 
     def _halve(self, n: int) -> int:
         """Length of the approximation of n samples."""
-        return (n + 1) // 2 if self.mode == "periodization" else (n + self.wavelet.dec_len - 1) // 2
+        return (n + 1) // 2 if self.mode in SQUARE else (n + self.wavelet.dec_len - 1) // 2
 
     def _level_sizes(self) -> list[dict[str, tuple[int, ...]]]:
         """Band sizes of each level, finest first. Only periodization has fewer details than approximations."""
@@ -101,7 +109,7 @@ class DWT(Transform):
                 for sizes in self._input_sizes()]  # fmt: skip
 
     def _length(self, letter: str, n: int) -> int:
-        return n // 2 if letter == "d" and self.mode == "periodization" else self._halve(n)
+        return n // 2 if letter == "d" and self.mode in SQUARE else self._halve(n)
 
     def _bands(self) -> list[tuple[str, int, tuple[int, ...]]]:
         """(key, level, size) of every band in the order in which z holds them."""
@@ -112,36 +120,27 @@ class DWT(Transform):
                                  for level in range(self.level, 0, -1) for key in self._keys[1:])]  # fmt: skip
 
     def _pack(self, pyramid: Sequence[dict[str, Tensor]]) -> Tensor:
-        dims = len(self.shape) - 1
-        return torch.cat([step[key].flatten(-dims) for step in pyramid for key in self._keys if key in step], -1)
+        return pack(step[key] for step in pyramid for key in self._keys if key in step)
 
     def _unpack(self, z: Tensor) -> list[dict[str, Tensor]]:
-        parts = z.split([math.prod(size) for _, _, size in self._bands()], -1)
-        bands = [(key, part.unflatten(-1, size)) for (key, _, size), part in zip(self._bands(), parts)]
+        bands = [(key, part) for (key, _, _), part in zip(self._bands(), unpack(z, self._cells))]
         per_level = len(self._keys) - 1
         steps = [dict(bands[i : i + per_level]) for i in range(1, len(bands), per_level)]
         return [dict(bands[:1]), *steps]
 
-    def _layout(self) -> Layout:
-        bands: list[Band] = []
-        index, frequency, position = [], [], []
-        scale, offset = self._place(len(self.shape) - 1)
+    def _grid(self) -> list[Cell]:
+        cells = []
+        scale, offset = self._place()
         for number, (key, level, size) in enumerate(self._bands()):
             high = 2.0**-level if number else 2.0 ** -(level + 1)
-            bands.append(Band(f"{key}{level}", level if number else level + 1, key, high / 2 if number else 0.0, high))
-            index.append(torch.full((math.prod(size),), number))
-            centres = [(0.75 if letter == "d" else 0.25) * 2.0**-level for letter in key]
-            frequency.append(torch.tensor(centres)[:, None].expand(-1, math.prod(size)))
-            axes = [(scale[level] * torch.arange(m) + offset[level]).clamp(0, n - 1)
-                    for m, n in zip(size, self.shape[1:])]  # fmt: skip
-            position.append(torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1))
-        shape = (self.shape[0], sum(len(part) for part in index))
-        frequencies, positions = (torch.cat(parts, -1)[:, None].expand(-1, *shape) for parts in (frequency, position))
-        return Layout(tuple(bands), torch.cat(index).expand(shape).contiguous(), frequencies, positions)
+            band = Band(f"{key}{level}", level if number else level + 1, key, high / 2 if number else 0.0, high)
+            centre = tuple((0.75 if letter == "d" else 0.25) * 2.0**-level for letter in key)
+            cells.append(Cell(band, size, centre, scale[level], offset[level]))
+        return cells
 
-    def _place(self, dims: int) -> tuple[list[float], list[float]]:
+    def _place(self) -> tuple[list[float], list[float]]:
         """Coefficient k of level j is centred on sample scale[j] k + offset[j]."""
-        centre = 0.5 if self.mode == "periodization" else (3 - self.wavelet.dec_len) / 2
+        centre = 0.5 if self.mode in SQUARE else (3 - self.wavelet.dec_len) / 2
         scale, offset = [1.0], [0.0]
         for _ in range(self.level):
             offset.append(offset[-1] + scale[-1] * centre)
@@ -149,6 +148,8 @@ class DWT(Transform):
         return scale, offset
 
     def _claims(self) -> Claim:
+        if self.level == 0:
+            return Claim.ORTHOGONAL
         square = self.layout.index[0].numel() == math.prod(self.shape[1:])
         claims = Claim.LINEAR | Claim.RECONSTRUCTS
         if square:
@@ -161,10 +162,19 @@ class DWT(Transform):
             claims |= Claim.ISOMETRIC if all(map(self._bank.isometric, lengths)) else Claim.NONE
         return claims
 
+    def _check_boundary(self, level: int | None, deepest: int) -> None:
+        if not self._bank.orthonormal:
+            raise ValueError(f"dwt: mode boundary needs an orthonormal wavelet such as db4, sym8 or coif3, got "
+                             f"{self.wavelet.name}; take mode=periodization for the others.")  # fmt: skip
+        if level is None and deepest == 0:
+            raise ValueError(f"dwt: mode boundary needs even sizes of at least {self.wavelet.dec_len} samples for "
+                             f"{self.wavelet.name}, got {self.shape[1:]}; take a shorter wavelet, mode=periodization, or crop "
+                             "the signal.")  # fmt: skip
+
     # Padded modes, by ptwt ------------------------------------------------------------------------------------------
 
     def _deepest(self) -> int:
-        """The largest level at which every axis can still be padded and the longest one halved."""
+        """The largest level at which every axis can still be split and the longest one halved."""
         sizes, level = self.shape[1:], 0
         while max(sizes) > 1 and level < 64 and all(self._can_pad(n) for n in sizes):
             smaller = tuple(self._halve(n) for n in sizes)
@@ -174,9 +184,14 @@ class DWT(Transform):
         return level
 
     def _can_pad(self, n: int) -> bool:
-        """Whether the mode can extend n samples by what the filter needs, as ptwt pads."""
+        """Whether the mode can split n samples: extend them by what the filter needs as ptwt pads, or fit its ends."""
         longest = (2 * self.wavelet.dec_len - 3) // 2 + n % 2
-        return {"reflect": longest < n, "periodic": longest <= n}.get(self.mode, True)
+        fits = {
+            "reflect": longest < n,
+            "periodic": longest <= n,
+            "boundary": n % 2 == 0 and n >= self.wavelet.dec_len,
+        }
+        return fits.get(self.mode, True)
 
     def _padded_analysis(self, x: Tensor) -> list[dict[str, Tensor]]:
         if self.level == 0:
@@ -207,6 +222,9 @@ class DWT(Transform):
         yield cls((1, 16, 12), "bior4.4", level=2)
         yield cls((1, 32), "dmey", level=2)
         yield cls((1, 5, 4, 6), "sym3", level=1)
+        yield cls((2, 24), "db3", level=2, mode="boundary")
+        yield cls((1, 8, 14), "sym4", level=1, mode="boundary")
+        yield cls((1, 4, 6, 8), "db2", level=1, mode="boundary")
         for mode in PADDED:
             yield cls((1, 16), "haar", level=2, mode=mode)
             yield cls((2, 21), "db3", level=1, mode=mode)

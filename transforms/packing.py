@@ -1,0 +1,62 @@
+"""Bands of different sizes, one after another in one (channels, K) tensor."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .layout import Band, Layout
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One band and the grid of its coefficients.
+
+    size: one entry per signal axis.  centre: its frequency along each axis, in cycles/sample.
+    step, offset: coefficient k of an axis is centred on sample step · k + offset.
+    copies: how many coefficients stand at each place, such as the real and the imaginary part.
+    """
+
+    band: Band
+    size: tuple[int, ...]
+    centre: tuple[float, ...]
+    step: float
+    offset: float
+    copies: int = 1
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """What `unpack` gives the band's coefficients after batch and channels: (copies, *size), or size for one copy."""
+        return self.size if self.copies == 1 else (self.copies, *self.size)
+
+
+def pack(parts: Iterable[Tensor]) -> Tensor:
+    """Tensors (batch, channels, …) in one row: (batch, channels, K)."""
+    return torch.cat([part.flatten(2) for part in parts], -1)
+
+
+def unpack(z: Tensor, cells: Sequence[Cell]) -> list[Tensor]:
+    """Views of the bands of z (batch, channels, K), each (batch, channels, *grid)."""
+    parts = z.split([math.prod(cell.grid) for cell in cells], -1)
+    return [part.unflatten(-1, cell.grid) for cell, part in zip(cells, parts)]
+
+
+def packed_layout(shape: tuple[int, ...], cells: Sequence[Cell]) -> Layout:
+    """The layout of z as `pack` makes it, for signals of `shape` (channels, *spatial)."""
+    counts = torch.tensor([math.prod(cell.grid) for cell in cells])
+    packed = (shape[0], int(counts.sum()))
+    index = torch.arange(len(cells)).repeat_interleave(counts)
+    centres = torch.tensor([cell.centre for cell in cells], dtype=torch.get_default_dtype())  # (cells, dims)
+    frequency = centres.repeat_interleave(counts, 0).T
+    position = torch.cat([_position(shape, cell) for cell in cells], -1)
+    frequencies, positions = (part[:, None].expand(-1, *packed) for part in (frequency, position))
+    return Layout(tuple(cell.band for cell in cells), index.expand(packed).contiguous(), frequencies, positions)
+
+
+def _position(shape: tuple[int, ...], cell: Cell) -> Tensor:
+    """(dims, copies × size)."""
+    axes = [(cell.step * torch.arange(m) + cell.offset).clamp(0, n - 1).to(torch.get_default_dtype())
+            for m, n in zip(cell.size, shape[1:])]  # fmt: skip
+    return torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1).repeat(1, cell.copies)

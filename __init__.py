@@ -3,8 +3,17 @@
 import importlib.metadata
 
 from . import attribution, axioms, transforms
-from .attribution import Attribution, Pullback, attribute
+from .attribution import Attribution, Pullback, attribute, best_basis
 from .axioms import register_transform
 
 __version__ = importlib.metadata.version("pullback")
-__all__ = ["Attribution", "Pullback", "attribute", "attribution", "axioms", "register_transform", "transforms"]
+__all__ = [
+    "Attribution",
+    "Pullback",
+    "attribute",
+    "attribution",
+    "axioms",
+    "best_basis",
+    "register_transform",
+    "transforms",
+]

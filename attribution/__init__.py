@@ -2,6 +2,7 @@
 
 from . import bridges, masks, targets
 from .attribute import attribute
+from .best_basis import basis_cost, best_basis
 from .boundary import BoundarySensitivity, boundary_sensitivity
 from .bridges import Captum
 from .estimator import Chart, Estimate, Estimator, Promise, Walk, get, names, register
@@ -31,6 +32,8 @@ __all__ = [
     "SmoothGrad",
     "Walk",
     "attribute",
+    "basis_cost",
+    "best_basis",
     "boundary_sensitivity",
     "bridges",
     "get",

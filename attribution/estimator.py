@@ -58,7 +58,7 @@ class Estimate:
     """What an estimator found.
 
     values: for each chart of the walk, (batch, *coeff).
-    covector: ḡ (batch, *u) where values = displacement ⊙ pull(ḡ), else None.
+    covector: ḡ (batch, *u) where values = displacement ⊙ pull(ḡ) (shares) or pull(ḡ) (sensitivities), else None.
     details: what else is worth keeping, by name; tensors have the batch first. A list where each chart has its own.
     """
 
@@ -108,7 +108,7 @@ class Walk:
 
     def sensitivities(self, covector: Tensor) -> Estimate:
         """The covector (batch, *u) in each chart, as it is."""
-        return Estimate([chart.pull(covector) for chart in self.charts])
+        return Estimate([chart.pull(covector) for chart in self.charts], covector)
 
     def shares(self, covector: Tensor) -> Estimate:
         """Displacement times covector in each chart: totals ⟨u - u₀, covector⟩ in every one."""

@@ -27,7 +27,8 @@ class Attribution:
     """Attributions of a batch in one domain.
 
     values: a, (batch, *coeff).  coefficients: z = T x.  displacement: z - z₀.  delta: f(x) - f(x₀), (batch,).
-    transform: T.  covector: ḡ in the signal, (batch, *shape), where a = (z - z₀) ⊙ T.adjoint(ḡ).
+    transform: T.  covector: ḡ in the signal, (batch, *shape), where a = (z - z₀) ⊙ T.adjoint(ḡ) for shares and
+    T.adjoint(ḡ) for sensitivities.
     settings: method, options, target, baseline, seed, versions and the model rows that were run.
     details: what the method itself reports, by name.
     """

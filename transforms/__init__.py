@@ -6,6 +6,7 @@ from .color import Color
 from .combine import InverseOf, Restrict, inverse_of
 from .compose import Compose
 from .cosine import DCT, BlockDCT
+from .dualtree import DTCWT
 from .fourier import DFT, Hartley
 from .frame import condition_number, frame_bounds
 from .hadamard import Hadamard
@@ -17,16 +18,19 @@ from .pca import PCA
 from .polar import Polar
 from .pyramid import Laplacian
 from .registry import get, names, register
+from .stationary import SWT
 from .wavelet import DWT
 from .wrap import Wrap, wrap
 
 __all__ = [
     "DCT",
     "DFT",
+    "DTCWT",
     "DWT",
     "MDCT",
     "PCA",
     "STFT",
+    "SWT",
     "WPT",
     "Along",
     "Band",

@@ -13,9 +13,9 @@ class BoundaryBank(FilterBank):
     """A `FilterBank` whose filters near an end are replaced by orthonormal ones that stay inside the signal.
 
     The rows of the analysis matrix that would reach over an end are cut there. What is left of them is orthogonal to
-    all rows inside, so their QR factor completes those to an orthonormal basis: A Aᵀ = I for every even n of at least
-    the filter's length. Cut rows of long filters are almost dependent and a single QR leaves A Aᵀ - I at 1e-4 (db38);
-    the second one here, after the rows inside are projected out, takes it to rounding.
+    all rows inside, so Gram-Schmidt on it completes those to an orthonormal basis: A Aᵀ = I for every even n of at least
+    the filter's length. Cut rows of long filters are almost dependent and one pass leaves A Aᵀ - I at 1e-4 (db38);
+    the second one, after the rows inside are projected out, takes it to rounding.
 
     Carried out as the periodic bank plus a correction of the few coefficients near the ends.
     Sources: Strang & Nguyen 1996, ch. 8; Jensen & la Cour-Harbo 2001, §10.3 (Gram-Schmidt boundary filters).
@@ -54,8 +54,8 @@ def _edge_matrices(filters: tuple[Any, ...], n: int) -> tuple[Tensor, list[Tenso
     m = min(n, 4 * taps)  # both ends, and enough rows inside that the ends do not meet
     wrapped, cut, reaches_out = _matrices(filters, m)
     inside = cut[~reaches_out]
-    ends = np.linalg.qr(cut[reaches_out].T)[0].T
-    ends = np.linalg.qr((ends - (ends @ inside.T) @ inside).T)[0].T
+    ends = _orthonormalise(cut[reaches_out])
+    ends = _orthonormalise(ends - (ends @ inside.T) @ inside)
     correction = ends - wrapped[reaches_out]
     columns = np.flatnonzero(np.abs(correction).max(0, initial=0) > 1e-16)
     row = np.flatnonzero(reaches_out)
@@ -63,6 +63,12 @@ def _edge_matrices(filters: tuple[Any, ...], n: int) -> tuple[Tensor, list[Tenso
     rows = [_stretch(row[pick] % (m // 2), m // 4, (n - m) // 2) for pick in picked]
     edges = [torch.from_numpy(correction[pick][:, columns]) for pick in picked]
     return _stretch(columns, m // 2, n - m), rows, edges
+
+
+def _orthonormalise(rows: np.ndarray) -> np.ndarray:
+    """Gram-Schmidt, carried out as a QR factorisation whose R has a positive diagonal."""
+    q, r = np.linalg.qr(rows.T)
+    return (q * np.where(np.diag(r) < 0, -1, 1)).T
 
 
 def _stretch(index: np.ndarray, middle: int, gap: int) -> Tensor:

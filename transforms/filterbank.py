@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+Filters = tuple[Sequence[float], ...]  # of the approximation and of the detail
+
 
 class FilterBank:
     """Splits a signal into approximation and detail along each of its last axes, and merges them again.
@@ -55,23 +57,75 @@ class FilterBank:
     def split_axis(self, x: Tensor, axis: int, dual: bool = False) -> tuple[Tensor, Tensor]:
         """(approximation, detail) along one axis, ⌈n/2⌉ and ⌊n/2⌋ coefficients."""
         if not dual:
-            return _correlate(x, self._analysis, axis)
+            return self._correlate(x, self._analysis, axis)
         total = residual = x  # transpose of the Neumann series in `merge_axis`
         for _ in range(self._refinements):
-            residual = residual - _transpose(*_correlate(residual, self._synthesis, axis), self._analysis, axis)
+            residual = residual - self._transpose(
+                *self._correlate(residual, self._synthesis, axis), self._analysis, axis
+            )
             total = total + residual
-        return _correlate(total, self._synthesis, axis)
+        return self._correlate(total, self._synthesis, axis)
 
     def merge_axis(self, low: Tensor, high: Tensor, axis: int) -> Tensor:
         """Inverse of `split_axis`."""
-        x = _transpose(low, high, self._synthesis, axis)
+        x = self._transpose(low, high, self._synthesis, axis)
         for _ in range(self._refinements):
-            again_low, again_high = _correlate(x, self._analysis, axis)
-            x = x + _transpose(low - again_low, high - again_high, self._synthesis, axis)
+            again_low, again_high = self._correlate(x, self._analysis, axis)
+            x = x + self._transpose(low - again_low, high - again_high, self._synthesis, axis)
         return x
 
+    def _correlate(self, x: Tensor, filters: Filters, axis: int) -> tuple[Tensor, Tensor]:
+        return _correlate(x, filters, axis)
 
-def _correlate(x: Tensor, filters: tuple[Sequence[float], ...], axis: int) -> tuple[Tensor, Tensor]:
+    def _transpose(self, low: Tensor, high: Tensor, filters: Filters, axis: int) -> Tensor:
+        """The transpose of `_correlate` with the same filters."""
+        return _transpose(low, high, filters, axis)
+
+
+class UndecimatedBank(FilterBank):
+    """The same filters with `dilation` - 1 zeros between their taps, scaled by 1/√2, and nothing thrown away.
+
+    a[k] = 2^-½ Σ_m h[m] x[(k + s (m + 1 - L/2)) mod n] for any n: as H̃H + G̃G = 2 is an identity between polynomials, it
+    holds after z → z^s and modulo z^n - 1 too, so that every size and dilation reconstructs.
+    """
+
+    def __init__(self, wavelet: Any, dilation: int) -> None:
+        super().__init__(wavelet)
+        self._dilation = dilation
+
+    def _correlate(self, x: Tensor, filters: Filters, axis: int) -> tuple[Tensor, Tensor]:
+        taps = [self._taps(weights, x.shape[axis], 1) for weights in filters]
+        low, high = (_shifted_sum(x, axis, part) for part in taps)
+        return low, high
+
+    def _transpose(self, low: Tensor, high: Tensor, filters: Filters, axis: int) -> Tensor:
+        taps = [self._taps(weights, low.shape[axis], -1) for weights in filters]
+        return _shifted_sum(low, axis, taps[0]).add_(_shifted_sum(high, axis, taps[1]))
+
+    def _taps(self, weights: Sequence[float], n: int, sign: int) -> dict[int, float]:
+        """{shift: weight}, folded where the filter is longer than the n samples."""
+        shifts = [sign * self._dilation * (m + 1 - len(weights) // 2) for m in range(len(weights))]
+        if max(shifts) - min(shifts) >= n:
+            shifts = [shift % n for shift in shifts]
+        taps: dict[int, float] = {}
+        for shift, weight in zip(shifts, weights):
+            taps[shift] = taps.get(shift, 0.0) + weight / math.sqrt(2)
+        return taps
+
+
+def _shifted_sum(x: Tensor, axis: int, taps: dict[int, float]) -> Tensor:
+    """Σ_s taps[s] x[k + s], periodic. Shape: as x."""
+    before, after = max(0, -min(taps)), max(0, *taps)
+    n, wrapped = x.shape[axis], _wrap(x, axis, before, after)
+    out = None
+    for shift, weight in taps.items():
+        part = wrapped.narrow(axis, before + shift, n)
+        out = part * weight if out is None else out.add_(part, alpha=weight)
+    assert out is not None  # a filter has taps
+    return out
+
+
+def _correlate(x: Tensor, filters: Filters, axis: int) -> tuple[Tensor, Tensor]:
     """(approximation, detail) along `axis`: ⌈n/2⌉ and ⌊n/2⌋ coefficients.
 
     Even and odd samples are copied apart first, so that each tap is one multiply-add over contiguous memory.
@@ -97,7 +151,7 @@ def _correlate(x: Tensor, filters: tuple[Sequence[float], ...], axis: int) -> tu
     return (torch.cat([low, x.narrow(axis, n - 1, 1)], axis) if n % 2 else low), high
 
 
-def _transpose(low: Tensor, high: Tensor, filters: tuple[Sequence[float], ...], axis: int) -> Tensor:
+def _transpose(low: Tensor, high: Tensor, filters: Filters, axis: int) -> Tensor:
     """The transpose of `_correlate` with the same filters."""
     pairs = high.shape[axis]
     if pairs == 0:
@@ -145,7 +199,7 @@ def _wrap(x: Tensor, axis: int, before: int, after: int) -> Tensor:
     return x.index_select(axis, (torch.arange(-before, n + after, device=x.device)) % n)
 
 
-def _error(synthesis: tuple[Sequence[float], ...], analysis: tuple[Sequence[float], ...], size: int = 0) -> float:
+def _error(synthesis: Filters, analysis: Filters, size: int = 0) -> float:
     """How far the bank is from perfect reconstruction, ‖Sᵀ A - I‖ in the largest entry, on `size` samples.
 
     Beyond four filter lengths the entries repeat, so that larger sizes, and 0, stand for four filter lengths.

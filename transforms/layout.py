@@ -16,8 +16,9 @@ class Band:
 
     `scale` is 1 for the finest octave, 2 for the next, and so on; what is coarser than octave J has scale J + 1, and
     0 means that the band spans every scale (a pixel). `orientation` has one letter per signal axis, `d` where the band
-    holds the detail of that axis and `a` where it holds the approximation, as in PyWavelets; it is empty where the
-    notion does not apply. The band covers (`low`, `high`] in `unit`, measured on the axis of highest frequency.
+    holds the detail of that axis and `a` where it holds the approximation, as in PyWavelets, or is an angle in degrees
+    such as "+15" where bands are oriented; it is empty where the notion does not apply. The band covers
+    (`low`, `high`] in `unit`, measured on the axis of highest frequency.
     """
 
     name: str

@@ -1,7 +1,6 @@
 """Wavelet packets: detail bands are split again, along any tree."""
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,7 +12,7 @@ from .filterbank import FilterBank
 from .layout import Band
 from .packing import Cell, pack, packed_layout, unpack
 from .registry import register
-from .wavelet import check_level, find_wavelet
+from .wavelet import check_level, find_wavelet, halvings
 
 ORDERS = ("frequency", "natural")
 ROOT = "root"  # the name of the band that is the signal itself
@@ -58,7 +57,7 @@ class WPT(Transform):
         self._dims = len(self.shape) - 1
         paths = None if nodes is None else check_tree("wpt", nodes, self._dims)
         depth = level if paths is None else max(map(len, paths)) // self._dims
-        self.level = check_level("wpt", depth, deepest(self.shape), str(self.shape))
+        self.level = check_level("wpt", depth, halvings(self.shape), str(self.shape))
         full = full_tree(self.level, self._dims)
         leaves = full if paths is None else paths
         self.nodes = tuple(sorted(leaves, key=self._lowest if order == "frequency" else None))
@@ -164,11 +163,6 @@ def _alike(sizes: Mapping[str, tuple[int, ...]]) -> Iterable[list[str]]:
 
 def _join(bands: list[Tensor]) -> Tensor:
     return bands[0] if len(bands) == 1 else torch.cat(bands, 1)
-
-
-def deepest(shape: tuple[int, ...]) -> int:
-    """The largest level at which every node can still be halved along the longest axis of `shape` (channels, *spatial)."""
-    return int(math.log2(max(shape[1:])))
 
 
 def step_keys(dims: int) -> list[str]:

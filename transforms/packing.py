@@ -17,6 +17,7 @@ class Cell:
     size: one entry per signal axis.  centre: its frequency along each axis, in cycles/sample.
     step, offset: coefficient k of an axis is centred on sample step · k + offset.
     copies: how many coefficients stand at each place, such as the real and the imaginary part.
+    periodic: whether a place past an end is one past the other end, or the end itself.
     """
 
     band: Band
@@ -25,6 +26,7 @@ class Cell:
     step: float
     offset: float
     copies: int = 1
+    periodic: bool = False
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -57,6 +59,6 @@ def packed_layout(shape: tuple[int, ...], cells: Sequence[Cell]) -> Layout:
 
 def _position(shape: tuple[int, ...], cell: Cell) -> Tensor:
     """(dims, copies × size)."""
-    axes = [(cell.step * torch.arange(m) + cell.offset).clamp(0, n - 1).to(torch.get_default_dtype())
-            for m, n in zip(cell.size, shape[1:])]  # fmt: skip
+    axes = [cell.step * torch.arange(m, dtype=torch.get_default_dtype()) + cell.offset for m in cell.size]
+    axes = [axis % n if cell.periodic else axis.clamp(0, n - 1) for axis, n in zip(axes, shape[1:])]
     return torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1).repeat(1, cell.copies)

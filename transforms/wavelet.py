@@ -131,11 +131,8 @@ class DWT(Transform):
     def _grid(self) -> list[Cell]:
         cells = []
         scale, offset = self._place()
-        for number, (key, level, size) in enumerate(self._bands()):
-            high = 2.0**-level if number else 2.0 ** -(level + 1)
-            band = Band(f"{key}{level}", level if number else level + 1, key, high / 2 if number else 0.0, high)
-            centre = tuple((0.75 if letter == "d" else 0.25) * 2.0**-level for letter in key)
-            cells.append(Cell(band, size, centre, scale[level], offset[level]))
+        for key, level, size in self._bands():
+            cells.append(Cell(pyramid_band(key, level), size, pyramid_centre(key, level), scale[level], offset[level]))
         return cells
 
     def _place(self) -> tuple[list[float], list[float]]:
@@ -243,6 +240,23 @@ def _to_ptwt(step: dict[str, Tensor], dims: int) -> Any:
     if dims == 1:
         return step["d"]
     return ptwt.WaveletDetailTuple2d(step["da"], step["ad"], step["dd"]) if dims == 2 else step
+
+
+def pyramid_band(key: str, level: int) -> Band:
+    """The band of a pyramid that has the letters `key`, one per axis, at `level`."""
+    if "d" in key:
+        return Band(f"{key}{level}", level, key, 2.0 ** -(level + 1), 2.0**-level)
+    return Band(f"{key}{level}", level + 1, key, 0.0, 2.0 ** -(level + 1))
+
+
+def pyramid_centre(key: str, level: int) -> tuple[float, ...]:
+    """The centre frequency of that band along each axis, in cycles/sample."""
+    return tuple((0.75 if letter == "d" else 0.25) * 2.0**-level for letter in key)
+
+
+def halvings(shape: tuple[int, ...]) -> int:
+    """How many times the longest axis of `shape` (channels, *spatial) can be halved."""
+    return int(math.log2(max(shape[1:])))
 
 
 def find_wavelet(who: str, wavelet: str) -> pywt.Wavelet:

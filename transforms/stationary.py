@@ -1,0 +1,89 @@
+"""Wavelet transforms that keep every sample at every level."""
+
+from collections.abc import Iterable
+
+from torch import Tensor
+
+from .base import Claim, Transform, check_shape
+from .filterbank import UndecimatedBank
+from .packet import step_keys
+from .packing import Cell, pack, packed_layout, unpack
+from .registry import register
+from .wavelet import check_level, find_wavelet, halvings, pyramid_band, pyramid_centre
+
+
+@register("swt")
+class SWT(Transform):
+    """Undecimated (stationary, à trous) wavelet transform over all signal axes, periodic, for every size.
+
+    At level j the filters have 2^(j-1) - 1 zeros between their taps and all samples are kept, so that a shift of x
+    shifts z: (2^dims - 1) level + 1 coefficients per sample. Filters are scaled by 1/√2 along each axis, which makes a
+    Parseval frame, T⁻¹ = Tᵀ, wherever the wavelet is orthonormal: ‖T x‖ = ‖x‖, and shares of energy or of attribution
+    are not counted twice. Equal to `pywt.swt(norm=True, trim_approx=True)` for the sizes that PyWavelets takes.
+
+    wavelet: any discrete wavelet of PyWavelets.  level: None takes 3, or what the signal allows.
+
+    Sources: Holschneider et al. 1989; Shensa 1992; Nason & Silverman 1995; PyWavelets for conventions.
+    Raises: ValueError for an unknown wavelet or a level that is too deep.
+
+    >>> import torch
+    >>> from pullback.transforms import get
+    >>> T = get("swt(haar, level=1)", shape=(1, 4))
+    >>> T(torch.tensor([[[1.0, 1.0, 5.0, 5.0]]]))
+    tensor([[[ 1.,  3.,  5.,  3.,  0., -2.,  0.,  2.]]])
+    """
+
+    def __init__(self, shape: tuple[int, ...], wavelet: str = "haar", level: int | None = None) -> None:
+        super().__init__()
+        self.shape = check_shape("swt", shape)
+        self.wavelet = find_wavelet("swt", wavelet)
+        self.level = check_level("swt", level, halvings(self.shape), str(self.shape))
+        self.spec = f"swt({wavelet}, level={self.level})"
+        self._dims = len(self.shape) - 1
+        self._banks = [UndecimatedBank(self.wavelet, 2**j) for j in range(self.level)]
+        self._low, *self._details = step_keys(self._dims)
+        names = [(self._low, self.level), *((key, j) for j in range(self.level, 0, -1) for key in self._details)]
+        self._cells = [self._cell(key, level) for key, level in names]
+        self.layout = packed_layout(self.shape, self._cells)
+        self.claims = Claim.LINEAR | Claim.RECONSTRUCTS
+        if self.level == 0:
+            self.claims = Claim.ORTHOGONAL
+        elif self._banks[0].orthonormal:
+            self.claims = Claim.PARSEVAL
+
+    def analysis(self, x: Tensor) -> Tensor:
+        return self._decompose(x, dual=False)
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        low, *details = unpack(z, self._cells)
+        per_level = len(self._details)
+        for number, bank in enumerate(reversed(self._banks)):
+            step = details[number * per_level : (number + 1) * per_level]
+            low = bank.merge({self._low: low, **dict(zip(self._details, step))}, self._dims)
+        return low
+
+    def transpose(self, g: Tensor) -> Tensor:
+        return self._decompose(g, dual=True)
+
+    def _decompose(self, x: Tensor, dual: bool) -> Tensor:
+        """The pyramid of x with the analysis filters, or with the transposed synthesis filters."""
+        parts: list[Tensor] = []
+        for bank in self._banks:
+            step = bank.split(x, self._dims, dual)
+            x = step[self._low]
+            parts = [step[key] for key in self._details] + parts
+        return pack([x, *parts])
+
+    def _cell(self, key: str, level: int) -> Cell:
+        size, offset = self.shape[1:], (2**level - 1) / 2
+        return Cell(pyramid_band(key, level), size, pyramid_centre(key, level), 1.0, offset, periodic=True)
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        yield cls((1, 1))
+        yield cls((2, 16), "db4")
+        yield cls((1, 13), "db2", level=2)
+        yield cls((1, 12), "dmey", level=1)
+        yield cls((3, 6, 5), "haar", level=2)
+        yield cls((1, 9, 8), "bior2.2", level=2)
+        yield cls((1, 4, 5, 3), "sym3", level=1)

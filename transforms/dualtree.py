@@ -69,14 +69,14 @@ class DTCWT(Transform):
         self.claims = Claim.PARSEVAL
 
     def analysis(self, x: Tensor) -> Tensor:
-        low = [x * 2 ** (-self._dims / 2)] * 2**self._dims
+        low = [x * 2 ** (-self._dims / 2)]
         parts: list[Tensor] = []
         for level in range(1, self.level + 1):
-            steps = [self._split(tree, band, level) for tree, band in zip(self._trees(), low)]
+            steps = self._split(low, self._later if level > 1 else self._first)
             low = [step[self._low] for step in steps]
             details = [_to_complex([step[key] for step in steps]) for key in self._details]
             parts = [half for detail in details for half in detail.split(2, 2)] + parts
-        return pack([torch.stack(low, 2), *parts])
+        return pack([torch.stack(low * (2**self._dims // len(low)), 2), *parts])
 
     def synthesis(self, z: Tensor) -> Tensor:
         stacked, *parts = unpack(z, self._cells)
@@ -85,10 +85,10 @@ class DTCWT(Transform):
         for level in range(self.level, 0, -1):
             steps: list[dict[str, Tensor]] = [{self._low: band} for band in low]
             for key in self._details:
-                for step, band in zip(steps, _to_trees(torch.cat(parts[:per_key], 2))):
+                for step, band in zip(steps, _to_trees(parts[:per_key])):
                     step[key] = band
                 parts = parts[per_key:]
-            low = [self._merge(tree, step, level) for tree, step in zip(self._trees(), steps)]
+            low = self._merge(steps, self._later if level > 1 else self._first, together=level == 1)
         return torch.stack(low).sum(0) * 2 ** (-self._dims / 2)
 
     def transpose(self, g: Tensor) -> Tensor:
@@ -101,27 +101,28 @@ class DTCWT(Transform):
             for cell, part in zip(self._cells[1:], unpack(z, self._cells)[1:])
         }
 
-    def _trees(self) -> Iterable[tuple[int, ...]]:
-        """Which of the two trees each axis takes: aa, ab, ba, bb."""
-        return itertools.product((0, 1), repeat=self._dims)
+    def _split(self, low: list[Tensor], pair: tuple[FilterBank, FilterBank]) -> list[dict[str, Tensor]]:
+        """The bands of each tree (aa, ab, ba, bb), from the trees' approximations, or from the one signal of them all."""
+        steps = [{"": band} for band in low]
+        for axis in range(self._dims):
+            if len(low) == 1:  # trees part here
+                steps = [_split_axis(bank, step, axis - self._dims) for step in steps for bank in pair]
+            else:
+                banks = [pair[tree[axis]] for tree in itertools.product((0, 1), repeat=self._dims)]
+                steps = [_split_axis(bank, step, axis - self._dims) for bank, step in zip(banks, steps)]
+        return steps
 
-    def _banks(self, tree: tuple[int, ...], level: int) -> list[tuple[int, FilterBank]]:
-        """(axis, bank) of one level of one tree."""
-        pair = self._first if level == 1 else self._later
-        return [(axis - self._dims, pair[choice]) for axis, choice in enumerate(tree)]
-
-    def _split(self, tree: tuple[int, ...], x: Tensor, level: int) -> dict[str, Tensor]:
-        bands = {"": x}
-        for axis, bank in self._banks(tree, level):
-            bands = {key + letter: part for key, band in bands.items()
-                     for letter, part in zip("ad", bank.split_axis(band, axis))}  # fmt: skip
-        return bands
-
-    def _merge(self, tree: tuple[int, ...], bands: dict[str, Tensor], level: int) -> Tensor:
-        for axis, bank in reversed(self._banks(tree, level)):
-            keys = dict.fromkeys(key[:-1] for key in bands)
-            bands = {key: bank.merge_axis(bands[key + "a"], bands[key + "d"], axis) for key in keys}
-        return bands[""]
+    def _merge(
+        self, steps: list[dict[str, Tensor]], pair: tuple[FilterBank, FilterBank], together: bool
+    ) -> list[Tensor]:
+        """Transpose of `_split`: the approximations of the trees, or their sum where they come `together`."""
+        for axis in reversed(range(self._dims)):
+            depth = axis + 1 if together else self._dims
+            banks = [pair[tree[axis]] for tree in itertools.product((0, 1), repeat=depth)]
+            steps = [_merge_axis(bank, step, axis - self._dims) for bank, step in zip(banks, steps)]
+            if together:
+                steps = [{key: a[key] + b[key] for key in a} for a, b in zip(steps[::2], steps[1::2])]
+        return [step[""] for step in steps]
 
     def _grid(self) -> list[Cell]:
         size, details = self.shape[1:], list[Cell]()
@@ -141,6 +142,16 @@ class DTCWT(Transform):
         yield cls((1, 13), taps=10, level=2, first="db2")
         yield cls((2, 6, 5), level=2)
         yield cls((1, 16, 12), taps=10, level=3)
+
+
+def _split_axis(bank: FilterBank, bands: dict[str, Tensor], axis: int) -> dict[str, Tensor]:
+    parts = {key: bank.split_axis(band, axis) for key, band in bands.items()}
+    return {key + letter: part for key, both in parts.items() for letter, part in zip("ad", both)}
+
+
+def _merge_axis(bank: FilterBank, bands: dict[str, Tensor], axis: int) -> dict[str, Tensor]:
+    keys = dict.fromkeys(key[:-1] for key in bands)
+    return {key: bank.merge_axis(bands[key + "a"], bands[key + "d"], axis) for key in keys}
 
 
 def _cell(band: Band, key: str, level: int, size: tuple[int, ...], copies: int) -> Cell:
@@ -165,15 +176,16 @@ def _to_complex(trees: list[Tensor]) -> Tensor:
     if len(trees) == 2:
         return torch.stack(trees, 2)
     aa, ab, ba, bb = trees
-    return torch.stack([aa - bb, ba + ab, aa + bb, ba - ab], 2) * math.sqrt(0.5)
+    return torch.stack([aa - bb, ba + ab, aa + bb, ba - ab], 2).mul_(math.sqrt(0.5))
 
 
-def _to_trees(parts: Tensor) -> list[Tensor]:
-    """Inverse, and transpose, of `_to_complex`."""
-    if parts.shape[2] == 2:
-        return list(parts.unbind(2))
-    first, second, third, fourth = (parts * math.sqrt(0.5)).unbind(2)
-    return [first + third, second - fourth, second + fourth, third - first]
+def _to_trees(parts: list[Tensor]) -> list[Tensor]:
+    """Inverse, and transpose, of `_to_complex`; parts: (batch, channels, 2, …) of each complex band."""
+    if len(parts) == 1:
+        return list(parts[0].unbind(2))
+    (first, second), (third, fourth) = (part.unbind(2) for part in parts)
+    trees = [first + third, second - fourth, second + fourth, third - first]
+    return [tree.mul_(math.sqrt(0.5)) for tree in trees]
 
 
 def _first_banks(wavelet: str) -> tuple[FilterBank, FilterBank]:

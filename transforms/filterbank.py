@@ -93,6 +93,17 @@ class UndecimatedBank(FilterBank):
         super().__init__(wavelet)
         self._dilation = dilation
 
+    def isometric(self, n: int) -> bool:
+        if self.orthonormal:
+            return True
+        power = np.zeros(n)  # |H|² + |G|² at the frequencies of n samples
+        for weights in self._analysis:
+            taps = np.zeros(n)
+            for shift, weight in self._taps(weights, n, 1).items():
+                taps[shift % n] += weight
+            power += np.abs(np.fft.fft(taps)) ** 2
+        return bool(np.abs(power - 1).max() < 1e-10)
+
     def _correlate(self, x: Tensor, filters: Filters, axis: int) -> tuple[Tensor, Tensor]:
         taps = [self._taps(weights, x.shape[axis], 1) for weights in filters]
         low, high = (_shifted_sum(x, axis, part) for part in taps)

@@ -66,9 +66,10 @@ class WPT(Transform):
         self._bank = FilterBank(self.wavelet)
         self._cells = [self._cell(path) for path in self.nodes]
         self.layout = packed_layout(self.shape, self._cells)
-        self.claims = Claim.LINEAR | Claim.BIJECTIVE
-        if self._bank.orthonormal or self.level == 0:
-            self.claims = Claim.ORTHOGONAL
+        inner = {path[:i] for path in self.nodes for i in range(0, len(path), self._dims)}
+        lengths = {n for path in inner for n in self._size(path)}  # of all that is split
+        isometric = all(map(self._bank.isometric, lengths))
+        self.claims = Claim.ORTHOGONAL if isometric else Claim.LINEAR | Claim.BIJECTIVE
 
     def analysis(self, x: Tensor) -> Tensor:
         return self._decompose(x, dual=False)
@@ -97,13 +98,18 @@ class WPT(Transform):
         width = 2.0 ** -(len(path) // self._dims + 1)
         return tuple(count * width for count in sequency(path, self._dims))
 
-    def _cell(self, path: str) -> Cell:
+    def _size(self, path: str) -> tuple[int, ...]:
         size = self.shape[1:]
-        for step in _steps(path, self._dims):
-            size = tuple(n // 2 if letter == "d" else (n + 1) // 2 for letter, n in zip(step, size))
+        for start in range(0, len(path), self._dims):
+            size = tuple(n // 2 if letter == "d" else (n + 1) // 2 for letter, n in zip(path[start:], size))
+        return size
+
+    def _cell(self, path: str) -> Cell:
         depth = len(path) // self._dims
         centre = tuple(low + 2.0 ** -(depth + 2) for low in self._lowest(path))
-        return Cell(_band(path, sequency(path, self._dims), depth), size, centre, 2.0**depth, (2.0**depth - 1) / 2)
+        return Cell(
+            _band(path, sequency(path, self._dims), depth), self._size(path), centre, 2.0**depth, (2.0**depth - 1) / 2
+        )
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -173,10 +179,6 @@ def step_keys(dims: int) -> list[str]:
 def full_tree(level: int, dims: int) -> list[str]:
     """Paths of all nodes at `level`."""
     return ["".join(path) for path in itertools.product(step_keys(dims), repeat=level)]
-
-
-def _steps(path: str, dims: int) -> list[str]:
-    return [path[i : i + dims] for i in range(0, len(path), dims)]
 
 
 def sequency(path: str, dims: int) -> tuple[int, ...]:

@@ -45,11 +45,10 @@ class SWT(Transform):
         names = [(self._low, self.level), *((key, j) for j in range(self.level, 0, -1) for key in self._details)]
         self._cells = [self._cell(key, level) for key, level in names]
         self.layout = packed_layout(self.shape, self._cells)
-        self.claims = Claim.LINEAR | Claim.RECONSTRUCTS
+        isometric = all(bank.isometric(n) for bank in self._banks for n in self.shape[1:])
+        self.claims = Claim.PARSEVAL if isometric else Claim.LINEAR | Claim.RECONSTRUCTS
         if self.level == 0:
             self.claims = Claim.ORTHOGONAL
-        elif self._banks[0].orthonormal:
-            self.claims = Claim.PARSEVAL
 
     def analysis(self, x: Tensor) -> Tensor:
         return self._decompose(x, dual=False)

@@ -145,8 +145,6 @@ class DWT(Transform):
         return scale, offset
 
     def _claims(self) -> Claim:
-        if self.level == 0:
-            return Claim.ORTHOGONAL
         square = self.layout.index[0].numel() == math.prod(self.shape[1:])
         claims = Claim.LINEAR | Claim.RECONSTRUCTS
         if square:

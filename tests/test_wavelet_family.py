@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pullback.attribution import Estimator
 from pullback.axioms import check_transform
-from pullback.transforms import DTCWT, SWT, WPT, Claim, get, names
+from pullback.transforms import DTCWT, SWT, WPT, Claim, get, names, packing
 from pullback.transforms.dualtree import QSHIFT, qshift
 from subjects import ESTIMATORS, normal, smooth_net
 
@@ -410,6 +410,16 @@ def test_transposes_agree_with_automatic_differentiation() -> None:
         z = normal(2, *transform.layout.shape).requires_grad_()
         (expected,) = torch.autograd.grad(transform.inverse(z), z, normal(2, 1, 14))
         close(transform.adjoint(normal(2, 1, 14)), expected)
+
+
+@pytest.mark.parametrize("spec", ["swt(db2, level=2)", "dtcwt(level=2)"])
+def test_blocks_of_examples_change_nothing(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    transform = get(spec, (1, 20))
+    operations = [(transform, (1, 20)), (transform.inverse, transform.layout.shape), (transform.adjoint, (1, 20))]
+    whole = [f(normal(5, *shape)) for f, shape in operations]
+    monkeypatch.setattr(packing, "_BLOCK", {"cpu": 2 * 20})
+    for (f, shape), before in zip(operations, whole):
+        assert torch.equal(f(normal(5, *shape)), before)
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)

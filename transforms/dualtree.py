@@ -14,7 +14,7 @@ from .base import Claim, Transform, check_shape
 from .filterbank import FilterBank
 from .layout import Band
 from .packet import step_keys
-from .packing import Cell, pack, packed_layout, unpack
+from .packing import Cell, blockwise, pack, packed_layout, unpack
 from .registry import register
 from .wavelet import check_level, find_wavelet, halvings, pyramid_band, pyramid_centre
 
@@ -69,6 +69,15 @@ class DTCWT(Transform):
         self.claims = Claim.PARSEVAL
 
     def analysis(self, x: Tensor) -> Tensor:
+        return blockwise(self._decompose, x, self.layout.shape)
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        return blockwise(self._compose, z, self.shape)
+
+    def transpose(self, g: Tensor) -> Tensor:
+        return self.analysis(g)  # T⁻¹ = Tᵀ
+
+    def _decompose(self, x: Tensor) -> Tensor:
         low = [x * 2 ** (-self._dims / 2)]
         parts: list[Tensor] = []
         for level in range(1, self.level + 1):
@@ -78,7 +87,7 @@ class DTCWT(Transform):
             parts = [half for detail in details for half in detail.split(2, 2)] + parts
         return pack([torch.stack(low * (2**self._dims // len(low)), 2), *parts])
 
-    def synthesis(self, z: Tensor) -> Tensor:
+    def _compose(self, z: Tensor) -> Tensor:
         stacked, *parts = unpack(z, self._cells)
         low = list(stacked.unbind(2))
         per_key = 2 ** (self._dims - 1)
@@ -90,9 +99,6 @@ class DTCWT(Transform):
                 parts = parts[per_key:]
             low = self._merge(steps, self._later if level > 1 else self._first, together=level == 1)
         return torch.stack(low).sum(0) * 2 ** (-self._dims / 2)
-
-    def transpose(self, g: Tensor) -> Tensor:
-        return self.analysis(g)  # T⁻¹ = Tᵀ
 
     def complex(self, z: Tensor) -> dict[str, Tensor]:
         """{band name: complex coefficients (batch, channels, *size)} of the detail bands of z (batch, channels, K)."""

@@ -1,7 +1,7 @@
 """Bands of different sizes, one after another in one (channels, K) tensor."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +43,24 @@ def unpack(z: Tensor, cells: Sequence[Cell]) -> list[Tensor]:
     """Views of the bands of z (batch, channels, K), each (batch, channels, *grid)."""
     parts = z.split([math.prod(cell.grid) for cell in cells], -1)
     return [part.unflatten(-1, cell.grid) for cell, part in zip(cells, parts)]
+
+
+# Elements of a block on each kind of device: about what the last cache of a CPU core holds beside what is made from it.
+_BLOCK = {"cpu": 2**19}
+
+
+def blockwise(function: Callable[[Tensor], Tensor], x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """function(x), a block of examples at a time where that is faster; its result for one example has `shape`.
+
+    A redundant transform makes many large tensors; in blocks they stay in the cache, which halves the time on a CPU.
+    """
+    rows = max(1, _BLOCK.get(x.device.type, x.numel()) // max(1, x[:1].numel()))
+    if len(x) <= rows or x.requires_grad:
+        return function(x)
+    out = x.new_empty((len(x), *shape))
+    for start in range(0, len(x), rows):
+        out[start : start + rows] = function(x[start : start + rows])
+    return out
 
 
 def packed_layout(shape: tuple[int, ...], cells: Sequence[Cell]) -> Layout:

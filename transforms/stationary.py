@@ -7,7 +7,7 @@ from torch import Tensor
 from .base import Claim, Transform, check_shape
 from .filterbank import UndecimatedBank
 from .packet import step_keys
-from .packing import Cell, pack, packed_layout, unpack
+from .packing import Cell, blockwise, pack, packed_layout, unpack
 from .registry import register
 from .wavelet import check_level, find_wavelet, halvings, pyramid_band, pyramid_centre
 
@@ -51,18 +51,21 @@ class SWT(Transform):
             self.claims = Claim.ORTHOGONAL
 
     def analysis(self, x: Tensor) -> Tensor:
-        return self._decompose(x, dual=False)
+        return blockwise(lambda x: self._decompose(x, dual=False), x, self.layout.shape)
 
     def synthesis(self, z: Tensor) -> Tensor:
+        return blockwise(self._compose, z, self.shape)
+
+    def transpose(self, g: Tensor) -> Tensor:
+        return blockwise(lambda g: self._decompose(g, dual=True), g, self.layout.shape)
+
+    def _compose(self, z: Tensor) -> Tensor:
         low, *details = unpack(z, self._cells)
         per_level = len(self._details)
         for number, bank in enumerate(reversed(self._banks)):
             step = details[number * per_level : (number + 1) * per_level]
             low = bank.merge({self._low: low, **dict(zip(self._details, step))}, self._dims)
         return low
-
-    def transpose(self, g: Tensor) -> Tensor:
-        return self._decompose(g, dual=True)
 
     def _decompose(self, x: Tensor, dual: bool) -> Tensor:
         """The pyramid of x with the analysis filters, or with the transposed synthesis filters."""

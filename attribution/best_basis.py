@@ -17,6 +17,7 @@ from .result import Attribution
 
 Cost = str | Callable[[Tensor], Tensor]
 COSTS = ("entropy", "l1")
+_BAD_COST = "best_basis: cost must return one finite number for each that it is given, in a tensor of their shape;"
 
 
 @overload
@@ -64,11 +65,11 @@ def best_basis(att: Attribution | Sequence[Attribution], cost: Cost = "entropy",
     depth = halvings(shape)
     level = check_level("best_basis", min(5, depth) if level is None else level, depth, str(shape))
     found = [_node_costs(one, cost, bank, level) for one in atts]
-    costs = {path: torch.cat([one[path] for one in found]) for path in found[0]}  # (examples,) each
-    columns = [slice(i, i + 1) for i in range(len(costs[""]))] if per_example else [slice(None)]
+    table = _finite(torch.cat([torch.stack(list(costs.values())) for costs in found], 1)).tolist()  # (nodes, examples)
+    columns = [slice(i, i + 1) for i in range(len(table[0]))] if per_example else [slice(None)]
     chosen = []
     for column in columns:
-        totals = {path: math.fsum(value[column].tolist()) for path, value in costs.items()}
+        totals = {path: math.fsum(row[column]) for path, row in zip(found[0], table)}
         chosen.append(WPT(shape, wavelet, nodes=_search(totals, len(shape) - 1)))
     return chosen if per_example else chosen[0]
 
@@ -81,7 +82,7 @@ def basis_cost(att: Attribution, transform: Transform, cost: Cost = "entropy") -
     if Claim.ORTHOGONAL not in transform.claims:
         raise ValueError(f"basis_cost: costs compare in orthonormal bases only; {transform.spec} is none.")
     scale = _Scale(att, cost)
-    return scale.cost([transform(part) for part in scale.parts])
+    return _finite(scale.cost([transform(part) for part in scale.parts]))
 
 
 def _common_shape(atts: Sequence[Attribution]) -> tuple[int, ...]:
@@ -142,10 +143,17 @@ class _Scale:
         values = functools.reduce(torch.mul, coefficients).flatten(1).abs().double()
         q = values / self._norm.where(self._norm > 0, 1)[:, None]
         each = self._cost(q.where(q > self._rounding, 0))
-        if not isinstance(each, Tensor) or each.shape != q.shape or not bool(each.isfinite().all()):
-            raise ValueError("best_basis: cost must return one finite number for each of the numbers from 0 to 1 that it is "
-                             "given, in a tensor of their shape.")  # fmt: skip
+        if not isinstance(each, Tensor) or each.shape != q.shape:
+            raise ValueError(
+                f"{_BAD_COST} got {tuple(each.shape) if isinstance(each, Tensor) else each!r} for {tuple(q.shape)}."
+            )
         return each.sum(1)
+
+
+def _finite(costs: Tensor) -> Tensor:
+    if not bool(costs.isfinite().all()):
+        raise ValueError(f"{_BAD_COST} got NaN or infinity.")
+    return costs
 
 
 def _covector(att: Attribution) -> Tensor:

@@ -94,8 +94,7 @@ def boundary_sensitivity(
     so the model is not run again. A share that differs between modes by as much as it differs between two models or
     two classes is an artefact of the border and no finding.
 
-    subject: an Attribution that holds a covector (a method whose values are displacement times covector, in any linear
-    domain), or a model, which is then walked once with `method`; x, target, baseline, rows, seed are for it alone.
+    subject: an Attribution that holds a covector (for sensitivities a_m = (T_m⁻¹)ᵀ ḡ; any linear domain), or a model, which is then walked once with `method`; x, target, baseline, rows, seed are for it alone.
     level: None takes the deepest of at most 3 that every mode allows.  by: as in `Attribution.importance`.
 
     Raises: ValueError where the attribution has no covector, no mode or fewer than two are named, or a mode cannot be
@@ -128,8 +127,8 @@ def _covector(found: Attribution) -> Tensor:
     if found.covector is None or Claim.LINEAR | Claim.RECONSTRUCTS not in found.transform.claims:
         method = found.settings.get("method", "this method")
         raise ValueError(f"boundary_sensitivity: the attribution of {method} in {found.transform.spec} has no covector, from "
-                         "which the other modes follow; take a method that gives shares of f(x) - f(x₀) from gradients, "
-                         "such as integrated_gradients, in a linear domain.")  # fmt: skip
+                         "which the other modes follow; take a method that is linear in gradients, such as "
+                         "integrated_gradients, in a linear domain.")  # fmt: skip
     return found.covector
 
 
@@ -144,5 +143,6 @@ def _transforms(shape: tuple[int, ...], wavelet: str, level: int | None, modes: 
 def _shares(found: Attribution, transform: DWT, step: Tensor, covector: Tensor, by: str) -> pd.DataFrame:
     with torch.no_grad():
         displacement = transform(step)
-        values = displacement * transform.adjoint(covector)
+        pulled = transform.adjoint(covector)
+        values = displacement * pulled if found.settings.get("shares", True) else pulled
     return replace(found, values=values, displacement=displacement, transform=transform).importance(by)

@@ -81,7 +81,7 @@ def test_the_numbers_of_the_report() -> None:
     [
         (lambda m, x: boundary_sensitivity(m), TypeError, "a model and x"),
         (lambda m, x: boundary_sensitivity(pb.attribute(m, x, 0), x), TypeError, "already has its x"),
-        (lambda m, x: boundary_sensitivity(pb.attribute(m, x, 0, method="gradient")), ValueError, "no covector"),
+        (lambda m, x: boundary_sensitivity(pb.attribute(m, x, 0, method="mask(steps=1)")), ValueError, "no covector"),
         (lambda m, x: boundary_sensitivity(pb.attribute(m, x, 0, transform="polar")), ValueError, "no covector"),
         (lambda m, x: boundary_sensitivity(m, x, 0, modes="zero"), ValueError, "at least two modes"),
         (lambda m, x: boundary_sensitivity(m, x, 0, modes=["zero", "zero"]), ValueError, "at least two modes"),
@@ -94,3 +94,13 @@ def test_the_numbers_of_the_report() -> None:
 def test_refusals(act: Callable[..., object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         act(smooth_net((1, 32)), normal(1, 1, 32))
+
+
+def test_sensitivities_have_no_displacement_in_them() -> None:
+    model, x = smooth_net((1, 32)), normal(2, 1, 32)
+    report = boundary_sensitivity(pb.attribute(model, x, 0, method="gradient"), wavelet="db2", level=1)
+    for mode in ("periodization", "zero"):
+        direct = pb.attribute(model, x, 0, method="gradient", transform=f"dwt(db2, level=1, mode={mode})").importance(
+            "octave"
+        )
+        np.testing.assert_allclose(report.shares.loc[mode], direct, atol=1e-12)

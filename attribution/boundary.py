@@ -94,7 +94,8 @@ def boundary_sensitivity(
     so the model is not run again. A share that differs between modes by as much as it differs between two models or
     two classes is an artefact of the border and no finding.
 
-    subject: an Attribution that holds a covector (for sensitivities a_m = (T_m⁻¹)ᵀ ḡ; any linear domain), or a model, which is then walked once with `method`; x, target, baseline, rows, seed are for it alone.
+    subject: an Attribution that holds a covector (for sensitivities a_m = (T_m⁻¹)ᵀ ḡ; any linear domain), or a model,
+    which is then walked once with `method`; x, target, baseline, rows, seed are for it alone.
     level: None takes the deepest of at most 3 that every mode allows.  by: as in `Attribution.importance`.
 
     Raises: ValueError where the attribution has no covector, no mode or fewer than two are named, or a mode cannot be

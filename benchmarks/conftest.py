@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from pullback.studies import LoadedModel, load_model, load_photos
 from torch import Tensor
+
+from pullback.studies import LoadedModel, load_model, load_photos
 
 QUICK = os.environ.get("PULLBACK_BENCH") == "quick"
 

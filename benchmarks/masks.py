@@ -20,9 +20,10 @@ import statistics
 import time
 from collections.abc import Callable
 
-import pullback as pb
 import torch
 from torch import Tensor, nn
+
+import pullback as pb
 
 ALPHAS = [1e-5 * 4**k for k in range(8)]
 

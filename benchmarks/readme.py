@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+
 import pullback as pb
 from pullback.attribution.estimator import estimators
 from pullback.studies import report

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-import pullback as pb
 import torch
-from pullback.studies.compare import DOMAINS
 from timing import paired
 from torch import Tensor, nn
+
+import pullback as pb
+from pullback.studies.compare import DOMAINS
 
 
 def bare_loop(model: nn.Module, inputs: Tensor, target: Tensor, chunk: int) -> Tensor:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 
-import pullback as pb
 import torch
+from torch import Tensor, nn
+
+import pullback as pb
 from pullback.attribution.estimator import estimators
 from pullback.transforms import Claim, Transform
 from pullback.transforms.registry import transforms
-from torch import Tensor, nn
 
 TRANSFORMS = [example for name in transforms.names() for example in transforms.maker(name).examples()]
 TRANSFORMS += list(pb.transforms.Compose.examples())

@@ -7,8 +7,9 @@ import pkgutil
 import re
 from pathlib import Path
 
-import pullback as pb
 import pytest
+
+import pullback as pb
 from pullback.attribution.estimator import Estimator
 
 ROOT = Path(__file__).parents[1]

@@ -5,13 +5,14 @@ from collections.abc import Iterable
 
 import captum.attr
 import numpy as np
-import pullback as pb
 import pytest
 import torch
-from pullback.attribution.paths import RULES
-from pullback.transforms import Claim, Transform, get
 from subjects import linear_net, normal, smooth_net
 from torch import Tensor, nn
+
+import pullback as pb
+from pullback.attribution.paths import RULES
+from pullback.transforms import Claim, Transform, get
 
 SHAPE = (2, 9, 8)
 DOMAINS = [

@@ -5,16 +5,17 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pullback as pb
 import pytest
 import torch
+from safetensors.torch import save_file
+from subjects import normal
+from torch import Tensor
+
+import pullback as pb
 from pullback.transforms import PCA, Claim, Color, Linear, Operator, Transform, get
 from pullback.transforms.constant import Constant
 from pullback.transforms.probe import limit
 from pullback.transforms.registry import transforms as registry
-from safetensors.torch import save_file
-from subjects import normal
-from torch import Tensor
 
 # Linear -------------------------------------------------------------------------------------------------------------
 

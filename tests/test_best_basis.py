@@ -5,15 +5,16 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 
-import pullback as pb
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pullback.attribution import Attribution, basis_cost
-from pullback.transforms import WPT, Claim, get
 from subjects import normal, smooth_net
 from torch import Tensor
+
+import pullback as pb
+from pullback.attribution import Attribution, basis_cost
+from pullback.transforms import WPT, Claim, get
 
 METHODS = ("integrated_gradients(steps=4)", "input_x_gradient", "gradient", "smoothgrad(samples=2)")
 COSTS = ("entropy", "l1")

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
-import pullback as pb
 import pytest
 import torch
 from matplotlib.figure import Figure
-from pullback.attribution import boundary_sensitivity
 from subjects import normal, smooth_net
+
+import pullback as pb
+from pullback.attribution import boundary_sensitivity
 
 METHOD = "integrated_gradients(steps=5)"
 

@@ -6,14 +6,15 @@ import warnings
 
 import captum.attr
 import numpy as np
-import pullback as pb
 import pytest
 import torch
+from subjects import Sinh, normal, smooth_net
+from torch import Tensor, nn
+
+import pullback as pb
 from pullback.attribution import Captum
 from pullback.attribution.bridges import _attributes_inputs, quantus_explain
 from pullback.attribution.targets import difference
-from subjects import Sinh, normal, smooth_net
-from torch import Tensor, nn
 
 SHAPE = (1, 6, 6)
 X = normal(3, *SHAPE, seed=3)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
+
 from pullback import cli
 from pullback.studies.models import package_folder
 

@@ -1,13 +1,14 @@
 """Combinators: along axes, per axis, within a part, inverted, one after another; and specs within specs."""
 
-import pullback as pb
 import pytest
 import scipy.fft
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pullback.transforms import Claim, Transform, get, inverse_of
 from subjects import normal
+
+import pullback as pb
+from pullback.transforms import Claim, Transform, get, inverse_of
 
 LINEAR = ["dct", "dft", "dwt(bior2.2, level=1)", "dwt(db2, level=1, mode=symmetric)", "pixel"]
 

@@ -5,7 +5,6 @@ import math
 import pickle
 
 import numpy as np
-import pullback as pb
 import pytest
 import scipy.fft
 import scipy.linalg
@@ -13,8 +12,10 @@ import torch
 import torch_dct
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pullback.transforms import Claim, Transform
 from subjects import normal
+
+import pullback as pb
+from pullback.transforms import Claim, Transform
 
 SPECS = [
     "dct",

@@ -1,10 +1,11 @@
 """create_graph=True: values can be differentiated; without it they have no graph."""
 
-import pullback as pb
 import pytest
 import torch
 from subjects import Sinh, linear_net, normal, smooth_net
 from torch import Tensor, nn
+
+import pullback as pb
 
 SHAPE = (1, 4, 3)
 X = normal(2, *SHAPE, seed=1)

@@ -1,10 +1,11 @@
 """Frame bounds by iteration, against the singular values of the dense matrix."""
 
-import pullback as pb
 import pytest
 import torch
-from pullback.transforms import Claim, Linear, Transform, condition_number, frame_bounds, get
 from subjects import TRANSFORMS, normal
+
+import pullback as pb
+from pullback.transforms import Claim, Linear, Transform, condition_number, frame_bounds, get
 
 
 def dense(transform: Transform) -> tuple[float, float]:

@@ -5,13 +5,14 @@ import gc
 import weakref
 from collections.abc import Callable
 
-import pullback as pb
 import pytest
 import torch
-from pullback.attribution import Estimator
-from pullback.attribution.noise import derive, keys
 from subjects import ESTIMATORS, linear_net, normal, smooth_net
 from torch import Tensor, nn
+
+import pullback as pb
+from pullback.attribution import Estimator
+from pullback.attribution.noise import derive, keys
 
 SHAPE = (2, 7, 6)
 DOMAINS = ["pixel", "dwt(db2, level=1)", "dwt(db2, level=1, mode=reflect)", "dct", "dft"]

@@ -6,14 +6,15 @@ import math
 import pickle
 
 import numpy as np
-import pullback as pb
 import pytest
 import scipy.signal
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pullback.transforms import Claim, Transform
 from subjects import normal
+
+import pullback as pb
+from pullback.transforms import Claim, Transform
 
 SPECS = ["stft", "stft(window=blackman, size=6, hop=1)", "mdct", "mdct(window=kbd, size=8)"]
 

@@ -2,15 +2,16 @@
 
 import math
 
-import pullback as pb
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pullback.attribution import Mask, masks
-from pullback.attribution.masks import coefficient_weights, pareto
 from subjects import Sinh, linear_net, normal, smooth_net
 from torch import Tensor, nn
+
+import pullback as pb
+from pullback.attribution import Mask, masks
+from pullback.attribution.masks import coefficient_weights, pareto
 
 SHAPE = (2, 6, 5)
 X = normal(2, *SHAPE, seed=3)

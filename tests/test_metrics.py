@@ -1,13 +1,14 @@
 """Metrics on known answers, and what must not fool them."""
 
 import numpy as np
-import pullback as pb
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pullback.metrics import fraction_holding, gini, kept_score, mean_interval
 from subjects import linear_net, normal
+
+import pullback as pb
+from pullback.metrics import fraction_holding, gini, kept_score, mean_interval
 
 
 def slow_gini(values: np.ndarray) -> float:

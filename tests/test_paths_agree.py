@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable
 
-import pullback as pb
 import pytest
 import torch
+from subjects import ESTIMATORS, TRANSFORMS, normal, smooth_net
+from torch import Tensor
+
+import pullback as pb
 from pullback.attribution import Estimator
 from pullback.transforms import Claim, Transform
 from pullback.transforms.registry import transforms as registry
-from subjects import ESTIMATORS, TRANSFORMS, normal, smooth_net
-from torch import Tensor
 
 
 class Opaque(Transform):

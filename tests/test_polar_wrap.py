@@ -5,14 +5,15 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import pullback as pb
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pullback.transforms import Claim, Polar, Transform, Wrap, wrap
 from subjects import normal, smooth_net
 from torch import Tensor, nn
+
+import pullback as pb
+from pullback.transforms import Claim, Polar, Transform, Wrap, wrap
 
 # Polar --------------------------------------------------------------------------------------------------------------
 

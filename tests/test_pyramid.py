@@ -3,13 +3,14 @@
 import math
 
 import numpy as np
-import pullback as pb
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pullback.transforms import Claim, Transform
 from subjects import normal
+
+import pullback as pb
+from pullback.transforms import Claim, Transform
 
 SIZES = st.one_of(
     st.tuples(st.integers(1, 33)),

@@ -3,11 +3,12 @@
 import importlib.metadata
 from collections.abc import Iterable
 
-import pullback as pb
 import pytest
+from torch import Tensor
+
+import pullback as pb
 from pullback.transforms import Claim, Transform
 from pullback.transforms.registry import transforms as registry
-from torch import Tensor
 
 
 class Half(Transform):

@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor, nn
+
 from pullback import studies
 from pullback.attribution.files import write_whole
 from pullback.studies import figures, report
 from pullback.studies.models import LoadedModel, Preparation, load_model
-from torch import Tensor, nn
 
 PREPARE = Preparation(16, (0.5,) * 3, (0.5,) * 3)
 

@@ -1,12 +1,13 @@
 """Targets beyond a class index, and what else a model takes, against closed forms of tiny models."""
 
-import pullback as pb
 import pytest
 import torch
-from pullback.attribution.targets import difference, log_odds, predicted, top_k
-from pullback.transforms import Transform
 from subjects import Sinh, normal, smooth_net
 from torch import Tensor, nn
+
+import pullback as pb
+from pullback.attribution.targets import difference, log_odds, predicted, top_k
+from pullback.transforms import Transform
 
 SHAPE = (1, 4, 3)
 X = normal(3, *SHAPE, seed=1)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 
-import pullback as pb
 import pytest
 import torch
-from pullback.transforms import Claim, Transform
 from subjects import TRANSFORMS, normal
 from torch import Tensor
+
+import pullback as pb
+from pullback.transforms import Claim, Transform
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])

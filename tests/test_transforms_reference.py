@@ -4,15 +4,16 @@ import itertools
 import warnings
 
 import numpy as np
-import pullback as pb
 import pytest
 import pywt
 import scipy.fft
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pullback.transforms import Claim, get
 from subjects import normal
+
+import pullback as pb
+from pullback.transforms import Claim, get
 
 DISCRETE = pywt.wavelist(kind="discrete")
 

@@ -6,17 +6,18 @@ import warnings
 
 import numpy as np
 import ptwt
-import pullback as pb
 import pytest
 import pywt
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from subjects import ESTIMATORS, normal, smooth_net
+
+import pullback as pb
 from pullback.attribution import Estimator
 from pullback.axioms import check_transform
 from pullback.transforms import DTCWT, SWT, WPT, Claim, get, names, packing
 from pullback.transforms.dualtree import QSHIFT, qshift
-from subjects import ESTIMATORS, normal, smooth_net
 
 WAVELETS = ("haar", "db4", "sym5", "bior2.2", "rbio3.1", "coif2")
 ORDERS = {"frequency": "freq", "natural": "natural"}

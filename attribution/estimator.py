@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ..transforms import Layout
 from ..transforms.registry import Registry, parse
-from . import noise
+from .noise import Keyed
 from .rows import Rows
 
 
@@ -41,10 +42,18 @@ class Chart:
 
     pull: carries gradients with respect to u, (rows, *u), to the domain, (rows, *coeff).
     displacement: z - z₀, (batch, *coeff).
+    point: z, (batch, *coeff).
+    push: carries coefficients, (rows, *coeff), to u, (rows, *u): T⁻¹ where u is the signal, else the identity.
+    layout: what the coefficients mean.
+    carry: carries differences u - u', (rows, *u), to z - z', (rows, *coeff).
     """
 
     pull: Callable[[Tensor], Tensor]
     displacement: Tensor
+    point: Tensor
+    push: Callable[[Tensor], Tensor]
+    layout: Layout
+    carry: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +62,16 @@ class Estimate:
 
     values: for each chart of the walk, (batch, *coeff).
     covector: ḡ (batch, *u) where values = displacement ⊙ pull(ḡ), else None.
-    details: what else is worth keeping, by name; tensors have the batch first.
+    details: what else is worth keeping, by name; tensors have the batch first. A list where each chart has its own.
+    delta: what the values should total, (batch,), where that is not f(x) - f(x₀), as with many baselines.
+    displacements: z - z₀ of each chart, where the method replaces coefficients by others than the baseline's.
     """
 
     values: list[Tensor]
     covector: Tensor | None = None
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] | list[dict[str, Any]] = field(default_factory=dict)
+    delta: Tensor | None = None
+    displacements: list[Tensor] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +90,7 @@ class Walk:
     charts: Sequence[Chart]
     rows: Rows
     seed: int
+    draw: Callable[[Tensor, Tensor], Tensor]
 
     def gradient_chunks(self, per_example: int, points: Callable[[Tensor, Tensor], Tensor]
                         ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:  # fmt: skip
@@ -84,20 +98,28 @@ class Walk:
 
         points: (example, sample), each (rows,) -> u, (rows, *u).
         """
-        batch = len(self.point)
-        flat = torch.arange(batch * per_example, device=self.point.device)
-        example, sample = flat // per_example, flat % per_example
+        example, sample = self._pairs(per_example)
         at = lambda part: points(example[part], sample[part])
         for part, value, gradient in self.rows.gradient_chunks(example, at):
             yield example[part], sample[part], value, gradient
+
+    def value_chunks(self, per_example: int, points: Callable[[Tensor, Tensor], Tensor]
+                     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:  # fmt: skip
+        """(example, sample, f), as `gradient_chunks` but forward only."""
+        example, sample = self._pairs(per_example)
+        for part, value in self.rows.value_chunks(example, lambda part: points(example[part], sample[part])):
+            yield example[part], sample[part], value
+
+    def _pairs(self, per_example: int) -> tuple[Tensor, Tensor]:
+        """(example, sample) of every row, example by example."""
+        flat = torch.arange(len(self.point) * per_example, device=self.point.device)
+        return flat // per_example, flat % per_example
 
     def mean_gradient(self, weights: Tensor, points: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Σ_s weights[s] ∇f(points(example, s)) for each example.  weights: (samples,). Shape: (batch, *u)."""
         total = torch.zeros_like(self.point)
         for example, sample, _, gradient in self.gradient_chunks(len(weights), points):
-            weighted = weights[sample].reshape(-1, *[1] * (gradient.ndim - 1)) * gradient
-            for first, last in _runs(example):
-                total[example[first]] += weighted[first:last].sum(0)
+            accumulate(total, example, weights[sample].reshape(-1, *[1] * (gradient.ndim - 1)) * gradient)
         return total
 
     def sensitivities(self, covector: Tensor) -> Estimate:
@@ -109,20 +131,22 @@ class Walk:
         return Estimate([chart.displacement * chart.pull(covector) for chart in self.charts], covector)
 
     def noise(self, example: Tensor, sample: Tensor) -> Tensor:
-        """Standard normal noise of the signal's shape for each row, keyed by (seed, content of the example, sample).
-
-        The key is the example's content and not its place in the batch, so that a batch, its parts and any order of
-        them see the same noise.
-        """
-        out = torch.empty((len(example), *self.signal.shape[1:]), dtype=self.signal.dtype, device=self.signal.device)
-        return noise.normal(out, self.seed, [self._keys[e] for e in example.tolist()], sample.tolist())
+        """Standard normal noise of the signal's shape for each row, keyed by (seed, content of the example, sample)."""
+        return self.keyed.draw(example, sample, tuple(self.signal.shape[1:]), Tensor.normal_)
 
     @functools.cached_property
-    def _keys(self) -> list[bytes]:
-        return noise.keys(self.signal)
+    def keyed(self) -> Keyed:
+        """Random numbers that belong to an example, whatever batch it is in."""
+        return Keyed(self.signal, self.seed)
 
 
-def _runs(example: Tensor) -> Iterator[tuple[int, int]]:
+def accumulate(total: Tensor, example: Tensor, rows: Tensor) -> None:
+    """total[example[r]] += rows[r] for each row, in place; rows of one example stand together."""
+    for first, last in runs(example):
+        total[example[first]] += rows[first:last].sum(0)
+
+
+def runs(example: Tensor) -> Iterator[tuple[int, int]]:
     """(first, last) of each run of equal entries: rows of one example stand together."""
     _, counts = torch.unique_consecutive(example, return_counts=True)
     first = 0
@@ -135,8 +159,12 @@ class Estimator(abc.ABC):
     """Shares f(x) - f(x₀) among coefficients. Subclasses are frozen dataclasses; no model is kept inside."""
 
     name: ClassVar[str] = ""  # the registered name; `register` writes it
-    claims: ClassVar[Promise]
     shares: ClassVar[bool]  # whether values are shares of f(x) - f(x₀); otherwise they are sensitivities
+
+    @property
+    @abc.abstractmethod
+    def claims(self) -> Promise:
+        """What it promises; a plain class attribute where that does not depend on the options."""
 
     @abc.abstractmethod
     def estimate(self, walk: Walk) -> Estimate:
@@ -144,7 +172,11 @@ class Estimator(abc.ABC):
 
     @abc.abstractmethod
     def cost(self) -> int:
-        """Model rows with a gradient for one example."""
+        """Model rows with a gradient for one example of a walk."""
+
+    def forwards(self, layouts: Sequence[Layout]) -> int:
+        """Model rows without a gradient for one example of a walk whose charts have these layouts."""
+        return 0
 
     @classmethod
     @abc.abstractmethod

@@ -59,13 +59,14 @@ class Rows:
 
         points: slice -> (rows of the slice, *shape).
         """
-        parts = []
-        with torch.no_grad():
-            for part, value in self._chunks(example, lambda part: self._value(points(part), example[part])):
-                self.count.forwards += len(value)
-                self._check(value, example[part], "returned")
-                parts.append(value)
-        return torch.cat(parts)
+        return torch.cat([value for _, value in self.value_chunks(example, points)])
+
+    def value_chunks(self, example: Tensor, points: Points) -> Iterator[tuple[slice, Tensor]]:
+        """(slice, f) for one chunk of rows after another, so that nothing of the size of all rows is held."""
+        for part, value in self._chunks(example, lambda part: self._value(points(part), example[part])):
+            self.count.forwards += len(value)
+            self._check(value, example[part], "returned")
+            yield part, value
 
     def gradient_chunks(self, example: Tensor, points: Points) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """(slice, f, ∇f) for one chunk of rows after another.  Shapes: (rows,) and (rows, *shape)."""
@@ -74,6 +75,7 @@ class Rows:
             self._check(value, example[part], "returned")
             yield part, value, gradient
 
+    @torch.no_grad()
     def _value(self, points: Tensor, example: Tensor) -> Tensor:
         value = self._score(self._model(points.to(self._feed)), example)
         return value.to(wide(value.dtype))

@@ -271,7 +271,8 @@ def in_domain(z0: Tensor | float = 0.0) -> Origin:
     z0: a number, or a tensor (batch, *coeff) or (*coeff) that fits the one domain it belongs to.
 
     >>> import torch, pullback as pb
-    >>> att = pb.attribute(torch.nn.Flatten(), torch.ones(1, 1, 1), 0, transform="dct", baseline=in_domain(0.25))
+    >>> att = pb.attribute(torch.nn.Flatten(), torch.ones(1, 1, 1), 0, transform="dct",
+    ...                    baseline=pb.attribution.in_domain(0.25))
     >>> att.displacement, att.settings["baseline_coordinates"]
     (tensor([[[0.7500]]]), 'z')
     """

@@ -110,6 +110,11 @@ class Walk:
         for part, value in self.rows.value_chunks(example, lambda part: points(example[part], sample[part])):
             yield example[part], sample[part], value
 
+    def values(self, per_example: int, points: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """f of `per_example` rows for each example. Shape: (batch, per_example)."""
+        values = [value for _, _, value in self.value_chunks(per_example, points)]
+        return torch.cat(values).reshape(-1, per_example)
+
     def _pairs(self, per_example: int) -> tuple[Tensor, Tensor]:
         """(example, sample) of every row, example by example."""
         flat = torch.arange(len(self.point) * per_example, device=self.point.device)

@@ -143,12 +143,12 @@ class Perturbation(Estimator):
 
     def estimate(self, walk: Walk) -> Estimate:
         games = [Game.of(walk, chart, self.players(chart.layout), self.value) for chart in walk.charts]
-        values, local = [], []
+        values, details = [], []
         for game in games:
-            found, details = self.play(game)
+            found, more = self.play(game)
             values.append(game.players.spread(found, game.displacement))
-            local.append({"groups": list(game.players.names)} | details)
-        return Estimate(values, displacements=[game.displacement for game in games], local=local)
+            details.append({"groups": list(game.players.names)} | more)
+        return Estimate(values, details=details, displacements=[game.displacement for game in games])
 
     def cost(self) -> int:
         return 0

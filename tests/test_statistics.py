@@ -7,7 +7,7 @@ import pytest
 import torch
 from curved import Curved
 from pullback.attribution import Estimator
-from pullback.attribution.keyed import Keyed
+from pullback.attribution.noise import Keyed
 from subjects import ESTIMATORS, linear_net, normal, smooth_net
 from torch import Tensor, nn
 

@@ -46,10 +46,12 @@ class Origin(abc.ABC):
         """Instances on which the tests run."""
 
 
-baselines: Registry[Origin] = Registry("baseline", "pullback.baselines")
+origins: Registry[Origin] = Registry("baseline", "pullback.baselines")
+register = origins.register
+names = origins.names
 
 
-@baselines.register("zero")
+@register("zero")
 @dataclass(frozen=True)
 class Zero(Origin):
     """x₀ = 0."""
@@ -62,7 +64,7 @@ class Zero(Origin):
         return [cls()]
 
 
-@baselines.register("blur")
+@register("blur")
 @dataclass(frozen=True)
 class Blur(Origin):
     """x₀ = x convolved along every axis with a Gaussian of standard deviation `sigma` samples.
@@ -91,7 +93,7 @@ class Blur(Origin):
         return [cls(), cls(sigma=1.0)]
 
 
-@baselines.register("mean")
+@register("mean")
 @dataclass(frozen=True)
 class Mean(Origin):
     """x₀ = the mean of each channel of the example, or of the whole example.
@@ -115,7 +117,7 @@ class Mean(Origin):
         return [cls(), cls("example")]
 
 
-@baselines.register("uniform")
+@register("uniform")
 @dataclass(frozen=True)
 class Uniform(Origin):
     """x₀ ~ U(low, high), independent samples; None takes the example's smallest and largest value.
@@ -146,7 +148,7 @@ class Uniform(Origin):
         return [cls(), cls(low=-1.0, high=1.0)]
 
 
-@baselines.register("gaussian")
+@register("gaussian")
 @dataclass(frozen=True)
 class Gaussian(Origin):
     """x₀ ~ N(μ, σ² I), σ = spread · (max x - min x) per example.
@@ -297,12 +299,12 @@ def get_baseline(baseline: Any) -> Origin:
         calls = parse(baseline)
         if len(calls) != 1:
             raise ValueError(f"Baseline {baseline!r}: expected one baseline; '>>' belongs to transforms.")
-        return baselines.build(calls[0])
+        return origins.build(calls[0])
     if baseline is None:
         return Zero()
     if isinstance(baseline, bool) or not (isinstance(baseline, (int, float, Tensor)) or callable(baseline)):
         raise TypeError("baseline: expected a number, a tensor, a callable, a name such as 'blur(sigma=10)' (choices: "
-                        f"{', '.join(baselines.names())}) or None, got {type(baseline).__name__}.")  # fmt: skip
+                        f"{', '.join(names())}) or None, got {type(baseline).__name__}.")  # fmt: skip
     return Given(baseline)
 
 

@@ -60,7 +60,7 @@ class ExpectedGradients(Estimator):
 class GradientSHAP(Estimator):
     """Expected gradients to x + δ_k instead of x, δ_k ~ N(0, σ² I) in the signal, σ = spread · (max x - min x).
 
-    Values total E_k[f(x + δ_k) - f(x₀ₖ)], which is the result's `delta`.
+    Values total E_k[f(x + δ_k) - f(x₀ₖ)], which is the result's `delta`, and not f(x) - f(x₀): completeness is not claimed.
 
     samples: pairs (x₀ₖ, δ_k).  steps: as in `expected_gradients`.
     Source: Lundberg & Lee's GradientExplainer; Erion et al. 2021.
@@ -69,7 +69,7 @@ class GradientSHAP(Estimator):
     samples: int = 50
     spread: float = 0.1
     steps: int = 1
-    claims = Promise.COMPLETE | Promise.LINEAR | Promise.DUMMY | Promise.IMPLEMENTATION_INVARIANT
+    claims = Promise.LINEAR | Promise.DUMMY | Promise.IMPLEMENTATION_INVARIANT
     shares = True
 
     def __post_init__(self) -> None:

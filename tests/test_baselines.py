@@ -11,13 +11,13 @@ from captum.attr import IntegratedGradients
 from curved import Curved
 from pullback.attribution import among, in_domain
 from pullback.attribution.attribute import resolve_baseline
-from pullback.attribution.baselines import Origin, baselines
+from pullback.attribution.baselines import Origin, origins
 from scipy import ndimage
 from subjects import linear_net, normal, smooth_net
 from torch import Tensor
 
 SHAPE = (2, 9, 8)
-NAMED = [example for name in baselines.names() for example in baselines.maker(name).examples()]
+NAMED = [example for name in origins.names() for example in origins.maker(name).examples()]
 DOMAINS = ["pixel", "dct", "dwt(db2, level=1, mode=symmetric)", Curved(SHAPE)]
 
 

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pullback as pb
@@ -140,6 +141,34 @@ def test_spread_leaves_band_sums_and_dummies_have_nothing() -> None:
     for band in range(len(names)):
         inside = share[:, T.layout.index == band]
         close(inside, inside[:, :1].expand_as(inside))
+
+
+def test_exact_values_of_coefficients_keep_every_promise() -> None:
+    method = pb.attribution.get("shapley(coefficient, exact=true)")
+    assert method.claims == ~pb.attribution.Promise.NONE
+    x = normal(2, 1, 8)
+    x[..., 6] = x[..., 2]
+    values = lambda f, base=None: pb.attribute(f, x, method=method, baseline=base).values[:, 0]
+    swap = lambda x: x[..., [0, 1, 6, 3, 4, 5, 2, 7]]
+    even = values(lambda x: _tangled(x) + _tangled(swap(x)))
+    close(even[:, 2], even[:, 6])
+    assert not torch.allclose(values(_tangled)[:, 2], values(_tangled)[:, 6])  # the control: an f that is not symmetric
+    assert float(values(lambda x: _tangled(x[..., [0, 1, 2, 4, 5, 6, 7]]))[:, 3].abs().max()) == 0
+    one = x.clone()
+    one[..., 5] += 1
+    assert bool((values(_tangled, one)[:, 5] != 0).all())
+    square = lambda x: x.flatten(1).square().sum(1).square()
+    close(values(lambda x: 2 * _tangled(x) - 3 * square(x)), 2 * values(_tangled) - 3 * values(square))
+
+
+def test_details_survive_saving_and_slicing(tmp_path: Path) -> None:
+    T = "dwt(haar, level=1)"
+    att = pb.attribute(_tangled, normal(3, 1, 6), method="shapley(exact=false)", transform=[T, "pixel"])[0]
+    att.save(tmp_path / "a.safetensors")
+    again = pb.Attribution.load(tmp_path / "a.safetensors")[1]
+    assert again.details["groups"] == ["a1", "d1"]
+    assert torch.equal(again.details["interval"], att.details["interval"][1:2])
+    assert again.settings["options"]["pairs"] == 32
 
 
 # Sampling -----------------------------------------------------------------------------------------------------------

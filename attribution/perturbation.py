@@ -124,15 +124,18 @@ class RISE(Perturbation):
         return lambda example, sample: draw(example, sample, (count,), Tensor.uniform_, "rise") < self.p
 
     def _smooth(self, game: Game) -> Design:
-        place = _places(game.players.layout).to(game.displacement)  # (dims, coefficients)
-        dims, side = len(place), self.grid + 2
-        band = game.players.layout.index.flatten().to(place.device) * side**dims
-        cells = len(game.players.layout.bands) * side**dims
+        layout = game.players.layout
+        where = torch.cat([_places(layout), layout.index.flatten()[None].to(layout.position)])
+        # Channels share their places, and so their masks: interpolate once for each place of each band.
+        where, copy = torch.unique(where, dim=1, return_inverse=True)
+        place, band, copy = (part.to(game.displacement.device) for part in (where[:-1], where[-1].long(), copy))
+        place, dims, side = place.to(game.displacement), len(place), self.grid + 2
+        cells = len(layout.bands) * side**dims
 
         def design(example: Tensor, sample: Tensor) -> Tensor:
-            unit = game.walk.keyed.draw(example, sample, (cells + dims,), Tensor.uniform_, "rise")
-            bits, shift = (unit[:, :cells] < self.p).to(place), unit[:, cells:]
-            return _interpolate(bits, self.grid * place + shift[..., None].to(place), band, side)
+            unit = game.walk.keyed.draw(example, sample, (cells + dims,), Tensor.uniform_, "rise").to(place)
+            bits, shift = (unit[:, :cells] < self.p).to(place), unit[:, cells:, None]
+            return _interpolate(bits, self.grid * place + shift, band * side**dims, side)[:, copy]
 
         return design
 

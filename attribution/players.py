@@ -108,8 +108,14 @@ class Game:
 
     def chunks(self, samples: int, design: Design) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """(example, presence, v) for one chunk of rows after another, example by example."""
-        for example, sample, value in self.walk.value_chunks(samples, self._points(design)):
-            yield example, design(example, sample).to(value), value
+        fed: list[Tensor] = []
+
+        def remembered(example: Tensor, sample: Tensor) -> Tensor:
+            fed[:] = [design(example, sample)]
+            return fed[0]
+
+        for example, _, value in self.walk.value_chunks(samples, self._points(remembered)):
+            yield example, fed[0].to(value), value
 
     def _points(self, design: Design) -> Design:
         """(example, sample) -> u.  Masks of signal size exist for one chunk of rows only."""

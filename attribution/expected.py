@@ -23,23 +23,26 @@ class ExpectedGradients(Estimator):
     the result are those means.
 
     samples: draws of the baseline.
-    steps: 1 takes one random α for each draw, α_k uniform in [k/n, (k + 1)/n); more take Gauss-Legendre nodes, so that
-    completeness does not wait for many draws.
+    steps: 1 takes one random α for each draw, α_k uniform in [k/n, (k + 1)/n): unbiased, but complete in the mean only
+    (on two photos with EfficientNet-Lite0 and 50 draws, the gap was 5 to 70 %), so that completeness is not claimed.
+    More take Gauss-Legendre nodes along the path from each draw, which is complete up to that quadrature.
 
     Source: Erion et al. 2021, eq. (3).
     """
 
     samples: int = 50
     steps: int = 1
-    claims = (
-        Promise.COMPLETE | Promise.LINEAR | Promise.DUMMY | Promise.SENSITIVE | Promise.SYMMETRIC
-        | Promise.IMPLEMENTATION_INVARIANT
-    )  # fmt: skip
     shares = True
 
     def __post_init__(self) -> None:
         check_count("expected_gradients", "samples", self.samples)
         check_count("expected_gradients", "steps", self.steps)
+
+    @property
+    def claims(self) -> Promise:
+        claims = (Promise.LINEAR | Promise.DUMMY | Promise.SENSITIVE | Promise.SYMMETRIC
+                  | Promise.IMPLEMENTATION_INVARIANT)  # fmt: skip
+        return claims | (Promise.COMPLETE if self.steps > 1 else Promise.NONE)
 
     def estimate(self, walk: Walk) -> Estimate:
         return _average(walk, lambda example, draw: walk.point[example], self.samples, self.steps, ends=1)

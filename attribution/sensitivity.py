@@ -64,7 +64,9 @@ class Sobol(Perturbation):
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
         n, samples = game.players.count, self.samples
         draw = functools.lru_cache(maxsize=4)(
-            lambda example: _points(self.design, samples, 2 * n, game.walk.keyed.generator(example, "sobol"))
+            lambda example: _points(self.design, samples, 2 * n, game.walk.keyed.generator(example, "sobol")).to(
+                game.displacement.dtype
+            )
         )
         pairs = per_example(draw)
 

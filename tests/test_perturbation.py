@@ -274,6 +274,19 @@ def test_no_gradient_is_taken_and_no_forward_exceeds_the_rows(method: str) -> No
         assert not att.values.requires_grad
 
 
+@pytest.mark.parametrize("method", [*FORWARD, "vargrad(samples=5)", "expected_gradients(samples=5)"])
+def test_out_of_memory_halves_the_rows_and_changes_nothing(method: str) -> None:
+    x, f = normal(2, *SHAPE), smooth_net(SHAPE)
+
+    def small(x: Tensor) -> Tensor:
+        if len(x) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return f(x)
+
+    close(pb.attribute(small, x, 0, method=method, transform="dct", rows=16).values,
+          pb.attribute(f, x, 0, method=method, transform="dct").values, 1e-13)  # fmt: skip
+
+
 @pytest.mark.parametrize("method", FORWARD)
 def test_each_domain_has_the_numbers_it_has_alone(method: str) -> None:
     x, f = normal(2, *SHAPE), smooth_net(SHAPE)

@@ -19,8 +19,8 @@ class ExpectedGradients(Estimator):
     """a = E_k[(z - z₀ₖ) ⊙ ∫₀¹ ∇_z f(T⁻¹(z₀ₖ + α (z - z₀ₖ))) dα] over draws x₀ₖ of a random baseline.
 
     Choose the distribution with `baseline=`: "uniform", "gaussian" or `among(references)`; a fixed baseline makes this
-    integrated gradients. Values total E_k[f(x) - f(x₀ₖ)] over the draws that were made: `delta` and `displacement` of
-    the result are those means.
+    integrated gradients. Values total E_k[f(x) - f(x₀ₖ)], up to quadrature: `delta` and `displacement` of
+    the result are means over the draws that were made.
 
     samples: draws of the baseline.
     steps: 1 takes one random α for each draw, α_k uniform in [k/n, (k + 1)/n): unbiased, but complete in the mean only

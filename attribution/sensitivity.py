@@ -84,7 +84,7 @@ class Sobol(Perturbation):
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
-        return [cls("coefficient", samples=8), cls("band", samples=8, design="latin")]
+        return [cls("coefficient", samples=4), cls("band", samples=4, design="latin")]
 
 
 @register("hsic")

@@ -1,6 +1,7 @@
 """`attribute`: the one place where estimator, transform and result meet."""
 
 import dataclasses
+import functools
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
@@ -12,8 +13,10 @@ from torch import Tensor
 from ..transforms import Claim, Transform
 from ..transforms import get as get_transform
 from ..transforms.base import wide
+from .baselines import Origin, check_finite, get_baseline
 from .estimator import Chart, Estimate, Estimator, Walk
 from .estimator import get as get_estimator
+from .noise import Keyed
 from .progress import Progress, reporter
 from .pullback import Pullback
 from .result import Attribution
@@ -21,7 +24,7 @@ from .rows import Extras, Rows, budget, check_model, feed_dtype
 from .score import Score, Target
 from .targets import Choice
 
-Baseline = Tensor | float | Callable[[Tensor], Tensor] | None
+Baseline = Tensor | float | str | Origin | Callable[[Tensor], Tensor] | None
 Method = str | Estimator
 Domain = str | Transform
 
@@ -61,7 +64,8 @@ def attribute(
     log_odds, predicted), a callable output -> (rows,), or None.
     method: a spec such as "smoothgrad(samples=25)", or an Estimator.
     transform: a spec such as "dwt(db4, level=3)", a Transform, or a list of these; a list returns a list.
-    baseline: x₀, a number, a tensor that broadcasts to x, a callable x -> x₀, or None for zero.
+    baseline: x₀, a number, a tensor that broadcasts to x, a callable x -> x₀, a spec such as "blur(sigma=10)" or
+    "uniform(0, 1)", `in_domain(z0)` to declare it in coefficients, `among(references)`, or None for zero.
     rows: at most this many examples × steps × samples in one forward; results do not depend on it.
     seed: with the content of each example, it fixes all random numbers.
     progress: True for a bar with the time left, or a callable that takes (rows done, rows planned).
@@ -86,43 +90,78 @@ def attribute(
         several = not isinstance(transform, (str, Transform))
         specs = [transform] if isinstance(transform, (str, Transform)) else list(transform)
         domains = [get_transform(spec, tuple(x.shape[1:])) for spec in specs]
-        base = resolve_baseline(baseline, x, create_graph)
+        origin = get_baseline(baseline)
+        starts = _starts(origin, domains, x, seed, create_graph)
         score = Score.of(target, len(x), x.device)
         extras = Extras(tuple(args), dict(kwargs or {}), len(x))
         most = budget(rows, tuple(x.shape[1:]), x.device)
         runner = Rows(model, score, most, feed, report, extras, create_graph)
         runner.settle(x)
-        walks = _walks(model, runner, domains, x, base, seed)
-        runner.expect(len(x) * (2 + _cost(estimator, walks)))
-        delta = _delta(runner, x, base)
+        groups = _groups(domains, starts)
+        walks = [(members, _walk(model, runner, domains, members, x, starts, seed)) for members in groups]
+        bases = _distinct([start.signal for start in starts])
+        planned = sum(estimator.total_rows([chart.layout for chart in walk.charts]) for _, walk in walks)
+        runner.expect(len(x) * (1 + len(bases) + planned))
+        deltas = _deltas(runner, x, bases)
         found = {}
         for members, walk in walks:
             estimate = estimator.estimate(walk)
             found.update({member: (walk, estimate, number) for number, member in enumerate(members)})
-        settings = _settings(estimator, target, baseline, seed, runner, x, base)
-        results = [_result(domain, *found[member], delta, x, settings) for member, domain in enumerate(domains)]
+        settings = _settings(estimator, target, origin, seed, runner, x)
+        results = [_result(domain, *found[member], deltas[_find(bases, starts[member].signal)], settings)
+                   for member, domain in enumerate(domains)]  # fmt: skip
     return results if several else results[0]
 
 
-def _cost(estimator: Estimator, walks: Sequence[tuple[list[int], Walk]]) -> int:
-    """Model rows for one example."""
-    return sum(estimator.cost() * (len(members) if estimator.each_domain else 1) for members, _ in walks)
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Start:
+    """Where the paths of one domain start: x₀ (batch, *shape), z₀ where it was declared in z, and further draws of x₀."""
+
+    signal: Tensor
+    coefficients: Tensor | None
+    draw: Callable[[Tensor, Tensor], Tensor]
 
 
-def _walks(model: Callable[..., Any], runner: Rows, domains: Sequence[Transform], x: Tensor, base: Tensor,
-           seed: int) -> list[tuple[list[int], Walk]]:  # fmt: skip
-    """One walk in the signal for all linear domains, and one in z for each of the others."""
-    shared = [i for i, domain in enumerate(domains) if _shares_walk(domain)]
-    walks = []
-    if shared:
-        charts = [_chart(domains[i], x, base) for i in shared]
-        walks.append((shared, Walk(x, x, base, lambda u: u, charts, runner, seed)))
-    for i in sorted(set(range(len(domains))) - set(shared)):
-        point, origin = domains[i].ends(x, base)
-        own = runner.through(Pullback(model, domains[i]), point.dtype)
-        chart = Chart(lambda g: g, point - origin, point, lambda z: z, domains[i].layout)
-        walks.append(([i], Walk(x, point, origin, domains[i], [chart], own, seed)))
-    return walks
+def _starts(origin: Origin, domains: Sequence[Transform], x: Tensor, seed: int,
+            create_graph: bool = False) -> list[_Start]:  # fmt: skip
+    """The start in each domain; one object for all of them where the baseline lives in the signal."""
+    if origin.coordinates == "signal":
+        keyed = Keyed(x, seed)
+        example = torch.arange(len(x), device=x.device)
+        base = _check_origin(origin, origin.rows(keyed, example, torch.zeros_like(example)), x, create_graph)
+        draw = functools.partial(origin.rows, keyed) if origin.random else _fixed(base)
+        return [_Start(base, None, draw)] * len(domains)
+    starts = []
+    for domain in domains:
+        z0 = origin.coefficients(domain, x)
+        base = _check_origin(origin, domain.inverse(z0), x, create_graph)
+        starts.append(_Start(base, z0, _fixed(base)))
+    return starts
+
+
+def _fixed(base: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda example, sample: base[example]
+
+
+def _check_origin(origin: Origin, base: Tensor, x: Tensor, create_graph: bool) -> Tensor:
+    if base.shape != x.shape:
+        raise ValueError(
+            f"baseline: {origin.describe()} gave shape {tuple(base.shape)} for x of shape {tuple(x.shape)}."
+        )
+    return check_finite("baseline", (base if create_graph else base.detach()).to(x))
+
+
+def _distinct(bases: Sequence[Tensor]) -> list[Tensor]:
+    kept: list[Tensor] = []
+    for base in bases:
+        if _find(kept, base) is None:
+            kept.append(base)
+    return kept
+
+
+def _find(bases: Sequence[Tensor], base: Tensor) -> Any:
+    """Index of the entry that equals `base`, or None."""
+    return next((i for i, known in enumerate(bases) if known is base or torch.equal(known, base)), None)
 
 
 def _shares_walk(domain: Transform) -> bool:
@@ -130,17 +169,51 @@ def _shares_walk(domain: Transform) -> bool:
     return Claim.LINEAR | Claim.RECONSTRUCTS in domain.claims
 
 
-def _chart(domain: Transform, x: Tensor, base: Tensor) -> Chart:
-    return Chart(domain.adjoint, domain(x - base), domain(x), domain.inverse, domain.layout)
+def _groups(domains: Sequence[Transform], starts: Sequence[_Start]) -> list[list[int]]:
+    """Domains that share a walk: all linear ones with the same x₀; each of the others walks alone."""
+    shared: dict[int, list[int]] = {}
+    bases = _distinct([start.signal for start in starts])
+    alone = []
+    for i, domain in enumerate(domains):
+        if _shares_walk(domain):
+            shared.setdefault(_find(bases, starts[i].signal), []).append(i)
+        else:
+            alone.append([i])
+    return [*shared.values(), *alone]
 
 
-def _delta(runner: Rows, x: Tensor, base: Tensor) -> Tensor:
-    """f(x) - f(x₀). Shape: (batch,)."""
+def _walk(model: Callable[..., Any], runner: Rows, domains: Sequence[Transform], members: list[int], x: Tensor,
+          starts: Sequence[_Start], seed: int) -> Walk:  # fmt: skip
+    """The walk of one group: in the signal for linear domains, else in the coefficients of the one domain."""
+    domain, start = domains[members[0]], starts[members[0]]
+    if _shares_walk(domain):
+        charts = [_chart(domains[i], x, starts[i]) for i in members]
+        return Walk(x, x, start.signal, lambda u: u, charts, runner, seed, start.draw)
+    same = lambda u: u
+    point, base = domain.ends(x, start.signal)
+    if start.coefficients is not None:
+        base = start.coefficients
+    own = runner.through(Pullback(model, domain), point.dtype)
+    chart = Chart(same, point - base, point, same, domain.layout, same)
+    # A baseline declared in z is where it was declared, not T T⁻¹ of it.
+    draw = (lambda e, s: domain(start.draw(e, s))) if start.coefficients is None else _fixed(base)
+    return Walk(x, point, base, domain, [chart], own, seed, draw)
+
+
+def _chart(domain: Transform, x: Tensor, start: _Start) -> Chart:
+    point = domain(x)
+    displacement = domain(x - start.signal) if start.coefficients is None else point - start.coefficients
+    return Chart(domain.adjoint, displacement, point, domain.inverse, domain.layout, domain)
+
+
+def _deltas(runner: Rows, x: Tensor, bases: Sequence[Tensor]) -> list[Tensor]:
+    """f(x) - f(x₀) for each x₀. Shape of each: (batch,)."""
     example = torch.arange(len(x), device=x.device)
-    return runner.values(example, lambda part: x[part]) - runner.values(example, lambda part: base[part])
+    top = runner.values(example, lambda part: x[part])
+    return [top - runner.values(example, base.__getitem__) for base in bases]
 
 
-def _result(domain: Transform, walk: Walk, estimate: Estimate, number: int, delta: Tensor, x: Tensor,
+def _result(domain: Transform, walk: Walk, estimate: Estimate, number: int, delta: Tensor,
             settings: dict[str, Any]) -> Attribution:  # fmt: skip
     values, chart = estimate.values[number], walk.charts[number]
     finite = values.flatten(1).isfinite().all(1)
@@ -150,9 +223,9 @@ def _result(domain: Transform, walk: Walk, estimate: Estimate, number: int, delt
                          "logarithms or divisions at zero in the model, or take another baseline.")  # fmt: skip
     return Attribution(
         values=values,
-        coefficients=domain(x),
-        displacement=chart.displacement,
-        delta=delta,
+        coefficients=chart.point,
+        displacement=chart.displacement if estimate.displacements is None else estimate.displacements[number],
+        delta=delta if estimate.delta is None else estimate.delta,
         transform=domain,
         covector=estimate.covector if _shares_walk(domain) else None,
         settings=settings | {"transform": domain.spec},
@@ -160,15 +233,17 @@ def _result(domain: Transform, walk: Walk, estimate: Estimate, number: int, delt
     )
 
 
-def _settings(estimator: Estimator, target: Target, baseline: Baseline, seed: int, runner: Rows, x: Tensor,
-              base: Tensor) -> dict[str, Any]:  # fmt: skip
+def _settings(
+    estimator: Estimator, target: Target, origin: Origin, seed: int, runner: Rows, x: Tensor
+) -> dict[str, Any]:
     options: dict[str, Any] = _describe(dataclasses.asdict(estimator)) if dataclasses.is_dataclass(estimator) else {}
     return {
         "method": estimator.name or type(estimator).__name__,
         "options": options,
         "shares": estimator.shares,
         "target": _describe(target),
-        "baseline": "zero" if baseline is None else _describe(baseline),
+        "baseline": origin.describe(),
+        "baseline_coordinates": origin.coordinates,
         "seed": seed,
         "rows": runner.budget,
         "evaluations": {"forward": runner.count.forwards, "gradient": runner.count.gradients},
@@ -205,27 +280,12 @@ def _check_x(x: Any) -> Tensor:
     if not x.is_floating_point() or x.ndim < 2 or x.numel() == 0:
         raise ValueError(f"x: expected a real floating-point tensor (batch, *shape) that is not empty, got {x.dtype} of shape "
                          f"{tuple(x.shape)}.")  # fmt: skip
-    return _finite("x", x)
+    return check_finite("x", x)
 
 
-def resolve_baseline(baseline: Baseline, x: Tensor, create_graph: bool = False) -> Tensor:
-    """x₀ in the shape, dtype and device of x.  Raises: TypeError or ValueError that says what came."""
-    if baseline is None:
-        return torch.zeros_like(x)
-    value = baseline(x) if callable(baseline) and not isinstance(baseline, Tensor) else baseline
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = torch.full_like(x, value)
-    if not isinstance(value, Tensor):
-        raise TypeError(f"baseline: expected a number, a tensor, a callable or None, got {type(value).__name__}.")
-    if value.is_complex() or (value.ndim and value.shape != x.shape and value.shape != x.shape[1:]
-                              and value.shape != (1, *x.shape[1:])):  # fmt: skip
-        raise ValueError(f"baseline: expected a real tensor of shape {tuple(x.shape)} or {tuple(x.shape[1:])}, got "
-                         f"{value.dtype} of shape {tuple(value.shape)}.")  # fmt: skip
-    return _finite("baseline", (value if create_graph else value.detach()).to(x).expand_as(x))
+def resolve_baseline(baseline: Baseline, x: Tensor, seed: int = 0) -> Tensor:
+    """x₀ of a baseline that lives in the signal, in the shape, dtype and device of x.
 
-
-def _finite(who: str, value: Tensor) -> Tensor:
-    finite = value.isfinite().flatten(1).all(1)
-    if not bool(finite.all()):
-        raise ValueError(f"{who}: example {int((~finite).nonzero()[0, 0])} holds NaN or infinity; clean or drop it.")
-    return value
+    Raises: TypeError or ValueError that says what came.
+    """
+    return _starts(get_baseline(baseline), [get_transform("pixel", tuple(x.shape[1:]))], x, seed)[0].signal

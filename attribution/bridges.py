@@ -91,7 +91,7 @@ class Captum(Estimator):
         _check_options(method, options, classes)
 
     @property
-    def claims(self) -> Promise:  # type: ignore[override]
+    def claims(self) -> Promise:
         return Promise.NONE if self.options.keys() - {"n_steps"} else _CLAIMS.get(self.method, Promise.NONE)
 
     @property

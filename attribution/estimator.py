@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..transforms import Layout
 from ..transforms.registry import Registry, parse
-from . import noise
+from .noise import Keyed, derive
 from .rows import Rows
 
 
@@ -41,9 +41,11 @@ class Chart:
     """One domain, seen from the coordinates u in which the model is walked.
 
     pull: carries gradients with respect to u, (rows, *u), to the domain, (rows, *coeff).
-    displacement: z - z₀, (batch, *coeff).  point: z, (batch, *coeff).
+    displacement: z - z₀, (batch, *coeff).
+    point: z, (batch, *coeff).
     push: carries coefficients, (rows, *coeff), to u, (rows, *u): T⁻¹ where u is the signal, else the identity.
     layout: what the coefficients mean.
+    carry: carries differences u - u', (rows, *u), to z - z', (rows, *coeff).
     """
 
     pull: Callable[[Tensor], Tensor]
@@ -51,6 +53,7 @@ class Chart:
     point: Tensor
     push: Callable[[Tensor], Tensor]
     layout: Layout
+    carry: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +63,15 @@ class Estimate:
     values: for each chart of the walk, (batch, *coeff).
     covector: ḡ (batch, *u) where values = displacement ⊙ pull(ḡ) (shares) or pull(ḡ) (sensitivities), else None.
     details: what else is worth keeping, by name; tensors have the batch first. A list where each chart has its own.
+    delta: what the values should total, (batch,), where that is not f(x) - f(x₀), as with many baselines.
+    displacements: z - z₀ of each chart, where the method replaces coefficients by others than the baseline's.
     """
 
     values: list[Tensor]
     covector: Tensor | None = None
     details: dict[str, Any] | list[dict[str, Any]] = field(default_factory=dict)
+    delta: Tensor | None = None
+    displacements: list[Tensor] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +90,7 @@ class Walk:
     charts: Sequence[Chart]
     rows: Rows
     seed: int
+    draw: Callable[[Tensor, Tensor], Tensor]
 
     def gradient_chunks(self, per_example: int, points: Callable[[Tensor, Tensor], Tensor]
                         ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:  # fmt: skip
@@ -90,20 +98,33 @@ class Walk:
 
         points: (example, sample), each (rows,) -> u, (rows, *u).
         """
-        batch = len(self.point)
-        flat = torch.arange(batch * per_example, device=self.point.device)
-        example, sample = flat // per_example, flat % per_example
+        example, sample = self._pairs(per_example)
         at = lambda part: points(example[part], sample[part])
         for part, value, gradient in self.rows.gradient_chunks(example, at):
             yield example[part], sample[part], value, gradient
+
+    def value_chunks(self, per_example: int, points: Callable[[Tensor, Tensor], Tensor]
+                     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:  # fmt: skip
+        """(example, sample, f), as `gradient_chunks` but forward only."""
+        example, sample = self._pairs(per_example)
+        for part, value in self.rows.value_chunks(example, lambda part: points(example[part], sample[part])):
+            yield example[part], sample[part], value
+
+    def values(self, per_example: int, points: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """f of `per_example` rows for each example. Shape: (batch, per_example)."""
+        values = [value for _, _, value in self.value_chunks(per_example, points)]
+        return torch.cat(values).reshape(-1, per_example)
+
+    def _pairs(self, per_example: int) -> tuple[Tensor, Tensor]:
+        """(example, sample) of every row, example by example."""
+        flat = torch.arange(len(self.point) * per_example, device=self.point.device)
+        return flat // per_example, flat % per_example
 
     def mean_gradient(self, weights: Tensor, points: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Σ_s weights[s] ∇f(points(example, s)) for each example.  weights: (samples,). Shape: (batch, *u)."""
         total = torch.zeros_like(self.point)
         for example, sample, _, gradient in self.gradient_chunks(len(weights), points):
-            weighted = weights[sample].reshape(-1, *[1] * (gradient.ndim - 1)) * gradient
-            for first, last in _runs(example):
-                total[example[first]] += weighted[first:last].sum(0)
+            accumulate(total, example, weights[sample].reshape(-1, *[1] * (gradient.ndim - 1)) * gradient)
         return total
 
     def sensitivities(self, covector: Tensor) -> Estimate:
@@ -115,25 +136,27 @@ class Walk:
         return Estimate([chart.displacement * chart.pull(covector) for chart in self.charts], covector)
 
     def noise(self, example: Tensor, sample: Tensor, shape: Sequence[int] | None = None) -> Tensor:
-        """Standard normal noise of `shape` (None: the signal's) for each row, keyed by (seed, example's content, sample).
-
-        The key is the example's content and not its place in the batch, so that a batch, its parts and any order of
-        them see the same noise.
-        """
+        """Standard normal noise of `shape` (None: the signal's) for each row, keyed by (seed, example's content, sample)."""
         size = self.signal.shape[1:] if shape is None else shape
-        out = torch.empty((len(example), *size), dtype=self.signal.dtype, device=self.signal.device)
-        return noise.normal(out, self.seed, [self._keys[e] for e in example.tolist()], sample.tolist())
+        return self.keyed.draw(example, sample, tuple(size), Tensor.normal_)
 
     def seed_of(self, example: int) -> int:
         """A seed for everything random about one example, from the walk's seed and the example's content."""
-        return noise.derive(self.seed, self._keys[example], 0)
+        return derive(self.seed, self.keyed.keys[example], 0)
 
     @functools.cached_property
-    def _keys(self) -> list[bytes]:
-        return noise.keys(self.signal)
+    def keyed(self) -> Keyed:
+        """Random numbers that belong to an example, whatever batch it is in."""
+        return Keyed(self.signal, self.seed)
 
 
-def _runs(example: Tensor) -> Iterator[tuple[int, int]]:
+def accumulate(total: Tensor, example: Tensor, rows: Tensor) -> None:
+    """total[example[r]] += rows[r] for each row, in place; rows of one example stand together."""
+    for first, last in runs(example):
+        total[example[first]] += rows[first:last].sum(0)
+
+
+def runs(example: Tensor) -> Iterator[tuple[int, int]]:
     """(first, last) of each run of equal entries: rows of one example stand together."""
     _, counts = torch.unique_consecutive(example, return_counts=True)
     first = 0
@@ -146,9 +169,13 @@ class Estimator(abc.ABC):
     """Shares f(x) - f(x₀) among coefficients. Subclasses are frozen dataclasses; no model is kept inside."""
 
     name: ClassVar[str] = ""  # the registered name; `register` writes it
-    claims: ClassVar[Promise]
     shares: ClassVar[bool]  # whether values are shares of f(x) - f(x₀); otherwise they are sensitivities
     each_domain: ClassVar[bool] = False  # whether every domain runs the model anew
+
+    @property
+    @abc.abstractmethod
+    def claims(self) -> Promise:
+        """What it promises; a plain class attribute where that does not depend on the options."""
 
     @abc.abstractmethod
     def estimate(self, walk: Walk) -> Estimate:
@@ -156,7 +183,15 @@ class Estimator(abc.ABC):
 
     @abc.abstractmethod
     def cost(self) -> int:
-        """Model rows with a gradient for one example; in each domain where `each_domain`."""
+        """Model rows with a gradient for one example of a walk; in each of its domains where `each_domain`."""
+
+    def forwards(self, layouts: Sequence[Layout]) -> int:
+        """Model rows without a gradient for one example of a walk whose charts have these layouts."""
+        return 0
+
+    def total_rows(self, layouts: Sequence[Layout]) -> int:
+        """All model rows for one example of a walk whose charts have these layouts."""
+        return self.cost() * (len(layouts) if self.each_domain else 1) + self.forwards(layouts)
 
     @classmethod
     @abc.abstractmethod

@@ -1,6 +1,6 @@
 """Estimators that read gradients at x or around it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -74,11 +74,8 @@ class SmoothGrad(Estimator):
             raise ValueError(f"smoothgrad: spread must be at least 0, got {self.spread}.")
 
     def estimate(self, walk: Walk) -> Estimate:
-        std = self.spread * (walk.signal.flatten(1).amax(1) - walk.signal.flatten(1).amin(1))
-        std = std.reshape(-1, *[1] * (walk.signal.ndim - 1))
         weights = walk.signal.new_full((self.samples,), 1 / self.samples)
-        noisy = lambda example, sample: walk.lift(walk.signal[example] + std[example] * walk.noise(example, sample))
-        return walk.sensitivities(walk.mean_gradient(weights, noisy))
+        return walk.sensitivities(walk.mean_gradient(weights, noisy(walk, self.spread)))
 
     def cost(self) -> int:
         return self.samples
@@ -90,6 +87,13 @@ class SmoothGrad(Estimator):
 
 def _at_point(walk: Walk) -> Tensor:
     return walk.mean_gradient(torch.ones_like(walk.point[0].flatten()[:1]), lambda example, _: walk.point[example])
+
+
+def noisy(walk: Walk, spread: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """(example, sample) -> u of x + δ, δ ~ N(0, σ² I) in the signal, σ = spread · (max x - min x) per example."""
+    std = spread * (walk.signal.flatten(1).amax(1) - walk.signal.flatten(1).amin(1))
+    std = std.reshape(-1, *[1] * (walk.signal.ndim - 1))
+    return lambda example, sample: walk.lift(walk.signal[example] + std[example] * walk.noise(example, sample))
 
 
 def check_count(who: str, what: str, value: int, least: int = 1) -> None:

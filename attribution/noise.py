@@ -1,8 +1,12 @@
 """Random numbers keyed by (seed, content of the example, sample): the same in any batch, order or split."""
 
+import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,14 +19,47 @@ def keys(signal: Tensor) -> list[bytes]:
 
 def normal(out: Tensor, seed: int, row_keys: Sequence[bytes], samples: Sequence[int]) -> Tensor:
     """Fills row i of `out` (rows, …) with standard normal numbers keyed by (seed, row_keys[i], samples[i])."""
+    return fill(out, Tensor.normal_, seed, row_keys, samples)
+
+
+def fill(out: Tensor, draw: Callable[..., Any], seed: int, row_keys: Sequence[bytes],
+         samples: Sequence[int | str]) -> Tensor:  # fmt: skip
+    """Fills row i of `out` (rows, …) by `draw(row, generator=…)`, keyed by (seed, row_keys[i], samples[i])."""
     generator = torch.Generator(out.device)
     for row, key, sample in zip(out, row_keys, samples):
         generator.manual_seed(derive(seed, key, sample))
-        row.normal_(generator=generator)
+        draw(row, generator=generator)
     return out
 
 
-def derive(seed: int, key: bytes, sample: int) -> int:
+def derive(seed: int, key: bytes, sample: int | str) -> int:
     """A 63-bit seed for one sample of one example."""
     digest = hashlib.blake2b(key + f"{seed}/{sample}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+@dataclass(frozen=True, eq=False)
+class Keyed:
+    """Draws for the examples of a batch. A stream names what numbers are for; those of different streams are independent.
+
+    signal: the examples, (batch, *shape).
+    """
+
+    signal: Tensor
+    seed: int
+
+    def draw(self, example: Tensor, sample: Tensor, shape: tuple[int, ...], method: Callable[..., Any],
+             stream: str = "") -> Tensor:  # fmt: skip
+        """One tensor of `shape` for each row, filled as in `fill`. Shape: (rows, *shape)."""
+        out = self.signal.new_empty((len(example), *shape))
+        names = [f"{s}/{stream}" if stream else s for s in sample.tolist()]
+        return fill(out, method, self.seed, [self.keys[e] for e in example.tolist()], names)
+
+    def generator(self, example: int, stream: str) -> np.random.Generator:
+        """A generator for what is drawn once for an example, such as a design or a set of orders."""
+        return np.random.default_rng(derive(self.seed, self.keys[example], stream))
+
+    @functools.cached_property
+    def keys(self) -> list[bytes]:
+        """The digest of each example."""
+        return keys(self.signal)

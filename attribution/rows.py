@@ -95,6 +95,10 @@ class Rows:
         """
         return self.read(example, points, self._checked)
 
+    def value_chunks(self, example: Tensor, points: Points) -> Iterator[tuple[slice, Tensor]]:
+        """(slice, f) for one chunk of rows after another, so that nothing of the size of all rows is held."""
+        return self.read_chunks(example, points, self._checked)
+
     def probabilities(self, example: Tensor, points: Points) -> tuple[Tensor, Tensor]:
         """(f, probability of the target's class) at every row; the latter NaN where the target is no class."""
 
@@ -108,14 +112,19 @@ class Rows:
 
     def read(self, example: Tensor, points: Points, reader: Callable[[Any, Tensor], Tensor]) -> Tensor:
         """reader(output, example) at every row, without gradients. Shape: (rows, …)."""
+        return torch.cat([value for _, value in self.read_chunks(example, points, reader)])
+
+    def read_chunks(self, example: Tensor, points: Points,
+                    reader: Callable[[Any, Tensor], Tensor]) -> Iterator[tuple[slice, Tensor]]:  # fmt: skip
+        """(slice, reader(output, example)) for one chunk of rows after another."""
 
         def one(part: slice) -> Tensor:
-            value = reader(self._run(points(part), example[part]), example[part])
+            with torch.set_grad_enabled(self.create_graph):
+                value = reader(self._run(points(part), example[part]), example[part])
             self._ran(forwards=len(value))
             return value.to(wide(value.dtype))
 
-        with torch.set_grad_enabled(self.create_graph):
-            return torch.cat([value for _, value in self.chunks(example, one)])
+        return self.chunks(example, one)
 
     def gradient_chunks(self, example: Tensor, points: Points) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """(slice, f, ∇f) for one chunk of rows after another.  Shapes: (rows,) and (rows, *shape)."""

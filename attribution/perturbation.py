@@ -1,0 +1,173 @@
+"""Estimators that take coefficients away and look at f: one group at a time, or many at random."""
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..transforms import Layout
+from .estimator import Estimator, Promise, accumulate, register
+from .gradients import check_count
+from .players import Design, Game, Perturbation, Players, check_players
+
+_SHARED = Promise.LINEAR | Promise.IMPLEMENTATION_INVARIANT
+
+
+@register("occlusion")
+@dataclass(frozen=True)
+class Occlusion(Perturbation):
+    """a_G = f(x) - f(x without group G of coefficients), for each group, spread over its coefficients.
+
+    by: "coefficient", "block", "band", "octave", "scale" or "orientation".
+    block: with by="block", the side of a cell in samples; see `Players.of`.
+    value: what replaces them: "baseline" (z₀), "zero", or "mean" (that of the band in this example).
+
+    A group's value is spread in proportion to |z - what replaces it|, evenly where that is 0, so that sums over groups
+    are the values. Dummy and symmetry hold for groups; they are claimed where groups are single coefficients.
+    Model rows: groups + 1. Source: Zeiler & Fergus 2014, §4.2.
+    """
+
+    by: str = "band"
+    block: int = 8
+    value: str = "baseline"
+    shares = True
+
+    def __post_init__(self) -> None:
+        check_players("occlusion", self.by, self.block, self.value)
+
+    @property
+    def claims(self) -> Promise:
+        claims = _SHARED | (Promise.SENSITIVE if self.value == "baseline" else Promise.NONE)
+        if self.by == "coefficient":
+            claims |= Promise.DUMMY | (Promise.NONE if self.value == "mean" else Promise.SYMMETRIC)
+        return claims
+
+    def players(self, layout: Layout) -> Players:
+        return Players.of(layout, self.by, self.block)
+
+    def rows(self, players: Players) -> int:
+        return players.count + 1
+
+    def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
+        def design(example: Tensor, sample: Tensor) -> Tensor:
+            present = game.displacement.new_ones(len(sample), game.players.count)
+            away = sample > 0  # sample 0 is x itself
+            present[away.nonzero()[:, 0], sample[away] - 1] = 0
+            return present
+
+        values = game.values(self.rows(game.players), design)
+        return values[:, :1] - values[:, 1:], {}
+
+    @classmethod
+    def examples(cls) -> Iterable[Estimator]:
+        return [cls("coefficient"), cls("coefficient", value="mean"), cls("band"), cls("block", block=2, value="zero")]
+
+
+@register("rise")
+@dataclass(frozen=True)
+class RISE(Perturbation):
+    """a_k = Σ_i f(T⁻¹(m_i ⊙ z)) m_ik / Σ_i m_ik - f̄: how much higher f is where coefficient k is kept, over random masks.
+
+    f̄ is the mean over the masks: the printed formula without it, divided by p, differs by a constant per example, and
+    would rank a constant f.
+
+    masks: how many.  p: the chance that a cell is kept.
+    cells: "grid" (smooth masks: in each band, a random grid of `grid` cells per axis over the places of its
+    coefficients, or over their frequencies where they have none, shifted at random and interpolated linearly); or hard
+    groups, as `by` in `occlusion`, of which each value is spread over its coefficients.
+    value: what replaces hidden coefficients, as in `occlusion`.
+
+    Sources: Petsiuk, Das & Saenko 2018, eq. (6); on frequencies, Brüsch et al. 2024 (FreqRISE).
+    """
+
+    masks: int = 1000
+    p: float = 0.5
+    cells: str = "grid"
+    grid: int = 7
+    block: int = 8
+    value: str = "baseline"
+    claims = _SHARED
+    shares = False
+
+    def __post_init__(self) -> None:
+        check_count("rise", "masks", self.masks)
+        check_count("rise", "grid", self.grid)
+        check_players("rise", self.cells, self.block, self.value, more=("grid",))
+        if not 0 < self.p < 1:
+            raise ValueError(f"rise: p, the chance that a cell is kept, must lie in (0, 1), got {self.p}.")
+
+    def players(self, layout: Layout) -> Players:
+        return Players.of(layout, "coefficient" if self.cells == "grid" else self.cells, self.block)
+
+    def rows(self, players: Players) -> int:
+        return self.masks + 1
+
+    def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
+        design = self._smooth(game) if self.cells == "grid" else self._hard(game)
+        whole = game.values(1, lambda example, sample: game.displacement.new_ones(len(example), game.players.count))
+        batch = len(whole)
+        kept = whole.new_zeros(batch, game.players.count)
+        scores, mean = torch.zeros_like(kept), whole.new_zeros(batch)
+        for example, presence, value in game.chunks(self.masks, design):
+            rise = value - whole[example, 0]  # so that a constant f is exactly 0 throughout
+            accumulate(scores, example, rise[:, None] * presence)
+            accumulate(kept, example, presence)
+            accumulate(mean, example, rise / self.masks)
+        found = torch.where(kept > 0, scores / kept.where(kept > 0, 1) - mean[:, None], 0)
+        return found, {}
+
+    def _hard(self, game: Game) -> Design:
+        draw, count = game.walk.keyed.draw, game.players.count
+        return lambda example, sample: draw(example, sample, (count,), Tensor.uniform_, "rise") < self.p
+
+    def _smooth(self, game: Game) -> Design:
+        layout = game.players.layout
+        where = torch.cat([_places(layout), layout.index.flatten()[None].to(layout.position)])
+        # Channels share their places, and so their masks: interpolate once for each place of each band.
+        where, copy = torch.unique(where, dim=1, return_inverse=True)
+        place, band, copy = (part.to(game.displacement.device) for part in (where[:-1], where[-1].long(), copy))
+        place, dims, side = place.to(game.displacement), len(place), self.grid + 2
+        cells = len(layout.bands) * side**dims
+
+        def design(example: Tensor, sample: Tensor) -> Tensor:
+            unit = game.walk.keyed.draw(example, sample, (cells + dims,), Tensor.uniform_, "rise").to(place)
+            bits, shift = (unit[:, :cells] < self.p).to(place), unit[:, cells:, None]
+            return _interpolate(bits, self.grid * place + shift, band * side**dims, side)[:, copy]
+
+        return design
+
+    @classmethod
+    def examples(cls) -> Iterable[Estimator]:
+        return [cls(masks=16, grid=2), cls(masks=16, cells="band")]
+
+
+def _places(layout: Layout) -> Tensor:
+    """Where each coefficient sits, in [0, 1] per axis: its position, or its frequency where it has none.
+
+    Shape: (dims, coefficients).
+    """
+    position = layout.position.nan_to_num(0).flatten(1)
+    extent = position.amax(1, keepdim=True).clamp(min=1)
+    placed = torch.where(layout.position.flatten(1).isnan(), 2 * layout.frequency.flatten(1), position / extent)
+    return placed.nan_to_num(0).clamp(0, 1)
+
+
+def _interpolate(bits: Tensor, at: Tensor, offset: Tensor, side: int) -> Tensor:
+    """Linear interpolation between the nodes of one grid per band.
+
+    bits: (rows, bands × side^dims).  at: (rows, dims, coefficients) in [0, side - 1).  offset: (coefficients,), of each
+    coefficient's band in `bits`. Shape: (rows, coefficients).
+    """
+    low = at.floor().clamp(0, side - 2)
+    part = at - low
+    mask = torch.zeros((), dtype=at.dtype, device=at.device).expand(len(at), at.shape[2])
+    for corner in itertools.product((0, 1), repeat=at.shape[1]):
+        weight, node = torch.ones_like(mask), torch.zeros_like(mask, dtype=torch.long)
+        for axis, step in enumerate(corner):
+            weight = weight * (part[:, axis] if step else 1 - part[:, axis])
+            node = node * side + low[:, axis].long() + step
+        mask = mask + weight * bits.gather(1, node + offset)
+    return mask

@@ -1,0 +1,117 @@
+"""Statistics of noisy gradients that are not linear in them: the adjoint is applied to each sample."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .estimator import Estimate, Estimator, Promise, Walk, accumulate, register, runs
+from .gradients import check_count, noisy
+
+# What a coefficient that f ignores is given is 0 in all of them, but none is linear in f.
+_MOMENTS = Promise.DUMMY | Promise.IMPLEMENTATION_INVARIANT
+
+
+@dataclass(frozen=True)
+class NoisyGradients(Estimator):
+    """A statistic of g_i = ∇_z f(T⁻¹ T(x + δ_i)), with the noise of `smoothgrad`: δ_i ~ N(0, σ² I) in the signal.
+
+    samples: how many.  spread: σ / (max x - min x) of the example.
+    Source of the settings: Smilkov et al. 2017.
+    """
+
+    samples: int = 25
+    spread: float = 0.15
+    claims = _MOMENTS
+    shares = False
+
+    def __post_init__(self) -> None:
+        check_count(self.name, "samples", self.samples)
+        if not self.spread >= 0:
+            raise ValueError(f"{self.name}: spread must be at least 0, got {self.spread}.")
+
+    def cost(self) -> int:
+        return self.samples
+
+    def _pulled(self, walk: Walk) -> Iterator[tuple[Tensor, list[Tensor]]]:
+        """(example, gradients in each chart), a chunk of rows at a time; one gradient stream serves all charts."""
+        for example, _, _, gradient in walk.gradient_chunks(self.samples, noisy(walk, self.spread)):
+            yield example, [chart.pull(gradient) for chart in walk.charts]
+
+    def _mean_of(self, walk: Walk, part: Callable[[Tensor], Tensor]) -> Estimate:
+        totals = [torch.zeros_like(chart.displacement) for chart in walk.charts]
+        for example, gradients in self._pulled(walk):
+            for total, gradient in zip(totals, gradients):
+                accumulate(total, example, part(gradient) / self.samples)
+        return Estimate(totals)
+
+    @classmethod
+    def examples(cls) -> Iterable[Estimator]:
+        return [cls(samples=4)]
+
+
+@register("squaregrad")
+@dataclass(frozen=True)
+class SquareGrad(NoisyGradients):
+    """a = 1/n Σ_i g_i², the second moment of noisy gradients g_i.
+
+    Source: Hooker et al. 2019, §4 (SmoothGrad-Squared).
+    """
+
+    def estimate(self, walk: Walk) -> Estimate:
+        return self._mean_of(walk, torch.square)
+
+
+@register("absgrad")
+@dataclass(frozen=True)
+class AbsGrad(NoisyGradients):
+    """a = 1/n Σ_i |g_i|, the mean magnitude of noisy gradients g_i, for each example on its own.
+
+    Source: the saliency of Kasmi et al. 2025 (WAM) as its code computes it, without its division by a maximum over the
+    batch.
+    """
+
+    def estimate(self, walk: Walk) -> Estimate:
+        return self._mean_of(walk, torch.abs)
+
+
+@register("vargrad")
+@dataclass(frozen=True)
+class VarGrad(NoisyGradients):
+    """a = 1/n Σ_i (g_i - ḡ)², the variance of noisy gradients g_i.
+
+    Deviations are merged chunk by chunk (Chan, Golub & LeVeque 1983), so that a is never negative and is exactly 0 where
+    the gradient is constant.
+
+    Source: Adebayo et al. 2018, §3 (VarGrad).
+    """
+
+    def estimate(self, walk: Walk) -> Estimate:
+        moments = [_Moments(chart.displacement) for chart in walk.charts]
+        for example, gradients in self._pulled(walk):
+            for moment, gradient in zip(moments, gradients):
+                moment.update(example, gradient)
+        return Estimate([moment.squares / self.samples for moment in moments])
+
+
+class _Moments:
+    """Running count, mean and sum of squared deviations of each example's rows."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.counts = [0] * len(like)
+        self.mean, self.squares = torch.zeros_like(like), torch.zeros_like(like)
+
+    def update(self, example: Tensor, rows: Tensor) -> None:
+        for first, last in runs(example):
+            self._merge(int(example[first]), rows[first:last])
+
+    def _merge(self, example: int, rows: Tensor) -> None:
+        before, new = self.counts[example], len(rows)
+        # Relative to the first row, so that equal rows have exactly their own mean.
+        mean = rows[0] + (rows - rows[0]).mean(0)
+        shift = mean - self.mean[example] if before else torch.zeros_like(mean)
+        after = before + new
+        self.squares[example] += (rows - mean).square().sum(0) + shift.square() * (before * new / after)
+        self.mean[example] = self.mean[example] + shift * (new / after) if before else mean
+        self.counts[example] = after

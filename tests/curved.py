@@ -1,0 +1,30 @@
+"""A transform that is not linear, for tests."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+import pullback as pb
+from pullback.transforms import Claim, Transform
+
+
+class Curved(Transform):
+    """z = asinh(x - 1), sample by sample: T⁻¹(0) = 1, and zero coefficients are not the zero signal."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+        self.layout = pb.transforms.get("dct", shape).layout
+        self.claims = Claim.BIJECTIVE
+        self.spec = "curved"
+
+    def analysis(self, x: Tensor) -> Tensor:
+        return torch.asinh(x - 1)
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        return torch.sinh(z) + 1
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        return [cls((1, 8))]

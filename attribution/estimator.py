@@ -84,15 +84,16 @@ class Walk:
     rows: Rows
     seed: int
 
-    def gradient_chunks(self, per_example: int, points: Callable[[Tensor, Tensor], Tensor]
+    def gradient_chunks(self, per_example: int | Tensor, points: Callable[[Tensor, Tensor], Tensor]
                         ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:  # fmt: skip
         """(example, sample, f, ∇f) of `per_example` rows for each example, a chunk at a time, example by example.
 
+        per_example: one number for all, or one for each example, (batch,).
         points: (example, sample), each (rows,) -> u, (rows, *u).
         """
-        batch = len(self.point)
-        flat = torch.arange(batch * per_example, device=self.point.device)
-        example, sample = flat // per_example, flat % per_example
+        counts = torch.as_tensor(per_example, device=self.point.device).expand(len(self.point))
+        example = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
+        sample = torch.arange(len(example), device=counts.device) - (counts.cumsum(0) - counts)[example]
         at = lambda part: points(example[part], sample[part])
         for part, value, gradient in self.rows.gradient_chunks(example, at):
             yield example[part], sample[part], value, gradient
@@ -102,7 +103,7 @@ class Walk:
         total = torch.zeros_like(self.point)
         for example, sample, _, gradient in self.gradient_chunks(len(weights), points):
             weighted = weights[sample].reshape(-1, *[1] * (gradient.ndim - 1)) * gradient
-            for first, last in _runs(example):
+            for first, last in runs(example):
                 total[example[first]] += weighted[first:last].sum(0)
         return total
 
@@ -133,8 +134,8 @@ class Walk:
         return noise.keys(self.signal)
 
 
-def _runs(example: Tensor) -> Iterator[tuple[int, int]]:
-    """(first, last) of each run of equal entries: rows of one example stand together."""
+def runs(example: Tensor) -> Iterator[tuple[int, int]]:
+    """(first, last) of each run of equal entries in `example`, (rows,): rows of one example stand together."""
     _, counts = torch.unique_consecutive(example, return_counts=True)
     first = 0
     for count in counts.tolist():
@@ -174,8 +175,8 @@ def get(spec: "str | Estimator") -> Estimator:
 
     Raises: ValueError or TypeError that names what was expected, and lists the choices.
 
-    >>> get("integrated_gradients(steps=16)")
-    IntegratedGradients(steps=16, rule='gauss_legendre')
+    >>> get("smoothgrad(samples=16)")
+    SmoothGrad(samples=16, spread=0.15)
     """
     if isinstance(spec, Estimator):
         return spec

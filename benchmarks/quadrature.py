@@ -1,7 +1,7 @@
 """Integrated gradients at equal numbers of gradients: completeness, error of the map, and the estimate of that error.
 
 python benchmarks/quadrature.py [--subject photos|relu|smooth|transformer] [--first 0] [--last 20] [--out FILE]
-                                [--samples FOLDER]
+                                [--samples FOLDER [--run]]
 
 Subjects: EfficientNet-Lite0 on foolbox's 20 ImageNet photos, and three small nets trained here, in seconds, to tell which
 way up a crop of those photos stands. Baseline zero, target the predicted class. One JSON with a row per image and rule.
@@ -223,6 +223,17 @@ class Sampled:
         return self.measure(weights, len(at)) | {"estimate": found.error, "residual": found.before / self.delta,
                                                  "correction": found.moved, "cubic": found.cubic}  # fmt: skip
 
+    def returned(self, found: pb.Attribution) -> dict[str, float]:
+        """What the library returned: its own gap, and the error of its nodes and weights on the samples."""
+        weights = np.zeros(len(self.alpha))
+        np.add.at(weights, self.nearest(found.details["nodes"][0].numpy()), found.details["weights"][0].numpy())
+        names = {"estimate": "map_error", "correction": "correction", "local": "local_error"}
+        row = self.measure(weights, int(found.details["evaluations"][0]))
+        row |= {key: float(found.details[name][0]) for key, name in names.items()}
+        row["gap"] = abs(float(found.gap[0]) / self.delta)
+        row["residual"] = float(found.details["residual"][0]) / self.delta
+        return row
+
     def rows(self) -> Iterator[dict[str, object]]:
         gauss = np.zeros(len(self.alpha))
         gauss[self.gauss] = np.polynomial.legendre.leggauss(50)[1] / 2
@@ -235,16 +246,25 @@ class Sampled:
         yield {"rule": "certified, tol 5%", **self.certified(200, tol=0.05)}
 
 
-def from_samples(name: str, folder: Path, images: range) -> list[dict[str, object]]:
-    """Rows of every image; gradients are sampled once, 562 per image, and kept in `folder` as scalar products."""
+def from_samples(name: str, folder: Path, images: range, run: bool) -> list[dict[str, object]]:
+    """Rows of every image; gradients are sampled once, 562 per image, and kept in `folder` as scalar products.
+
+    run: also call the library on the model itself, 50 gradients per image.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    model, x, _ = subject(name)
+    files = {image: folder / f"{name}-{image:02d}.npz" for image in images}
+    if run or not all(file.exists() for file in files.values()):
+        model, x, _ = subject(name)
     found = []
-    for image in images:
-        file = folder / f"{name}-{image:02d}.npz"
+    for image, file in files.items():
         if not file.exists():
             np.savez(file, **sample(model, x[image : image + 1].contiguous(memory_format=torch.channels_last)))
-        found += [{"image": image, **row} for row in Sampled(dict(np.load(file))).rows()]
+        known = Sampled(dict(np.load(file)))
+        found += [{"image": image, **row} for row in known.rows()]
+        if run:
+            one = x[image : image + 1].contiguous(memory_format=torch.channels_last)
+            made = pb.attribute(model, one, int(model(one).argmax()), method=RULES["certified 50"], rows=8)
+            found.append({"image": image, "rule": "certified 50, pullback.attribute", **known.returned(made)})
     return found
 
 
@@ -255,10 +275,11 @@ def main() -> None:
     parser.add_argument("--last", type=int, default=20)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--samples", type=Path, help="a folder: judge all rules on gradients sampled once per image")
+    parser.add_argument("--run", action="store_true", help="with --samples: also run the library on the model")
     options = parser.parse_args()
     out = options.out or Path(__file__).parent / "results" / f"quadrature-{options.subject}.json"
     if options.samples is not None:
-        found = from_samples(options.subject, options.samples, range(options.first, options.last))
+        found = from_samples(options.subject, options.samples, range(options.first, options.last), options.run)
         save(out, {"subject": options.subject, "reference": "562 samples of the path", "rows": found})
         return
     model, x, right = subject(options.subject)

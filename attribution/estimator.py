@@ -92,10 +92,11 @@ class Walk:
     seed: int
     draw: Callable[[Tensor, Tensor], Tensor]
 
-    def gradient_chunks(self, per_example: int, points: Callable[[Tensor, Tensor], Tensor]
+    def gradient_chunks(self, per_example: int | Tensor, points: Callable[[Tensor, Tensor], Tensor]
                         ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:  # fmt: skip
         """(example, sample, f, ∇f) of `per_example` rows for each example, a chunk at a time, example by example.
 
+        per_example: one number for all, or one for each example, (batch,).
         points: (example, sample), each (rows,) -> u, (rows, *u).
         """
         example, sample = self._pairs(per_example)
@@ -115,10 +116,11 @@ class Walk:
         values = [value for _, _, value in self.value_chunks(per_example, points)]
         return torch.cat(values).reshape(-1, per_example)
 
-    def _pairs(self, per_example: int) -> tuple[Tensor, Tensor]:
+    def _pairs(self, per_example: int | Tensor) -> tuple[Tensor, Tensor]:
         """(example, sample) of every row, example by example."""
-        flat = torch.arange(len(self.point) * per_example, device=self.point.device)
-        return flat // per_example, flat % per_example
+        counts = torch.as_tensor(per_example, device=self.point.device).expand(len(self.point))
+        example = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
+        return example, torch.arange(len(example), device=counts.device) - (counts.cumsum(0) - counts)[example]
 
     def mean_gradient(self, weights: Tensor, points: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Σ_s weights[s] ∇f(points(example, s)) for each example.  weights: (samples,). Shape: (batch, *u)."""
@@ -157,7 +159,7 @@ def accumulate(total: Tensor, example: Tensor, rows: Tensor) -> None:
 
 
 def runs(example: Tensor) -> Iterator[tuple[int, int]]:
-    """(first, last) of each run of equal entries: rows of one example stand together."""
+    """(first, last) of each run of equal entries in `example`, (rows,): rows of one example stand together."""
     _, counts = torch.unique_consecutive(example, return_counts=True)
     first = 0
     for count in counts.tolist():
@@ -209,8 +211,8 @@ def get(spec: "str | Estimator") -> Estimator:
 
     Raises: ValueError or TypeError that names what was expected, and lists the choices.
 
-    >>> get("integrated_gradients(steps=16)")
-    IntegratedGradients(steps=16, rule='gauss_legendre')
+    >>> get("smoothgrad(samples=16)")
+    SmoothGrad(samples=16, spread=0.15)
     """
     if isinstance(spec, Estimator):
         return spec

@@ -57,8 +57,8 @@ TABLE: tuple[Expectation, ...] = (
     Expectation("captum.LRP", "sensitivity", True, _IG, _LEAK),
     *_rows("captum.ShapleyValueSampling", "Shapley 1953; sampled, Castro et al. 2009",
            "completeness sensitivity dummy implementation_invariance"),
-    Expectation("captum.ShapleyValueSampling", "linearity", True, "Shapley 1953", "Captum sums in single precision: off by 1e-7 "
-                "on double-precision input"),
+    Expectation("captum.ShapleyValueSampling", "linearity", True, "Shapley 1953",
+                "Captum sums in single precision: off by 1e-7 on double-precision input"),
 )  # fmt: skip
 
 

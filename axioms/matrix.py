@@ -85,10 +85,11 @@ def _attempt(method: str, question: Question, transform: str, axioms: str | Sequ
 
 def _row(method: str, f: Finding) -> dict[str, Any]:
     entry = expected(method if method.startswith("captum.") else method.split("(")[0], f.axiom)
+    differs = "" if entry is None else entry.differs or entry.may_differ
     agrees = None if entry is None or f.holds is None else entry.holds == f.holds
     return {"axiom": f.axiom, "verdict": f.verdict, "holds": f.holds, "residual": f.residual, "tolerance": f.tolerance,
             "rows": f.rows, "reason": f.reason, "literature": "" if entry is None else "kept" if entry.holds else "BROKEN",
-            "agrees": agrees, "why": entry.differs or entry.may_differ if entry is not None and agrees is False else ""}  # fmt: skip
+            "agrees": agrees, "why": differs if agrees is False else ""}  # fmt: skip
 
 
 def figure(table: pd.DataFrame) -> "Figure":

@@ -9,6 +9,8 @@ from .modules import Combined, small_network
 from .outcome import Outcome, compare, inapplicable
 from .trial import Case, Trial, random_state
 
+_COMPANION = 7_919  # its seed: a network that no one else draws
+
 
 def linearity(trial: Trial) -> Outcome:
     """a(f + q h) = a(f) + q a(h), with a small random network h of the same outputs, and q that makes both weigh alike."""
@@ -33,7 +35,9 @@ def companion(case: Case) -> nn.Module:
     with torch.no_grad():
         output = case.model(case.x[:1])
     shape = tuple(output.shape[1:])
-    network = small_network(tuple(case.x.shape[1:]), classes=max(1, torch.Size(shape).numel()), width=4)
+    network = small_network(
+        tuple(case.x.shape[1:]), classes=max(1, torch.Size(shape).numel()), width=4, seed=_COMPANION
+    )
     return nn.Sequential(network, nn.Unflatten(1, shape)).to(case.x).eval() if len(shape) > 1 else network.to(case.x)
 
 

@@ -30,6 +30,7 @@ class Outcome:
 
 
 def inapplicable(reason: str) -> Outcome:
+    """The outcome of a law that cannot be measured here."""
     return Outcome(None, reason=reason)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .modules import Combined, small_network
 from .outcome import Outcome, compare, inapplicable
@@ -32,13 +32,19 @@ def linearity(trial: Trial) -> Outcome:
 
 def companion(case: Case) -> nn.Module:
     """A small random network with outputs of the model's shape. It is cheap beside the model."""
-    with torch.no_grad():
-        output = case.model(case.x[:1])
-    shape = tuple(output.shape[1:])
+    shape: tuple[int, ...] = ()
+
+    def look(output: Tensor) -> Tensor:
+        nonlocal shape
+        shape = tuple(output.shape[1:])
+        return output.flatten(1).sum(1) if len(shape) else output
+
+    replace(case, target=look, x=case.x[:1], base=case.base[:1]).scores()
     network = small_network(
         tuple(case.x.shape[1:]), classes=max(1, torch.Size(shape).numel()), width=4, seed=_COMPANION
     )
-    return nn.Sequential(network, nn.Unflatten(1, shape)).to(case.x).eval() if len(shape) > 1 else network.to(case.x)
+    last: nn.Module = nn.Flatten(0) if not shape else nn.Unflatten(1, shape)
+    return nn.Sequential(network, last).to(case.x).eval()
 
 
 def _not_additive(trial: Trial, weight: float, *cases: Case) -> str:

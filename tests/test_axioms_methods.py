@@ -352,3 +352,13 @@ def test_functions_and_callable_targets_are_accepted() -> None:
     assert report.holds("completeness")
     bent = pb.axioms.check("integrated_gradients", model, x, lambda out: out.log_softmax(1)[:, 1], axioms="linearity")
     assert "not linear" in bent["linearity"].reason
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2, 2)], ids=str)
+def test_outputs_of_any_shape_are_added_to(shape: tuple[int, ...]) -> None:
+    last: nn.Module = nn.Flatten(0) if not shape else nn.Unflatten(1, shape)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(6, 4 if len(shape) > 1 else 1), last).double().eval()
+    report = pb.axioms.check(
+        "gradient", net, normal(2, 1, 6), lambda out: out.reshape(len(out), -1)[:, 0], axioms="linearity"
+    )
+    assert report.holds("linearity"), str(report)

@@ -1,8 +1,20 @@
 """Judges transforms and estimators: residuals against tolerances."""
 
-from .check import parametrize
+from .check import check, parametrize
+from .method_laws import NAMES
 from .registration import register_transform
 from .report import AxiomReport, Finding, tolerance
+from .rewrite import rewrites
 from .transform_laws import check_transform
 
-__all__ = ["AxiomReport", "Finding", "check_transform", "parametrize", "register_transform", "tolerance"]
+__all__ = [
+    "NAMES",
+    "AxiomReport",
+    "Finding",
+    "check",
+    "check_transform",
+    "parametrize",
+    "register_transform",
+    "rewrites",
+    "tolerance",
+]

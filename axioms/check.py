@@ -1,21 +1,127 @@
-"""The laws as pytest parameters, for third parties."""
+"""`check`: the laws of a method on the user's own model; `parametrize`: the same laws as pytest parameters."""
 
-from collections.abc import Callable, Iterable
+import copy
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor, nn
+
+from ..attribution import Estimator
+from ..attribution.attribute import Baseline, resolve_baseline
+from ..attribution.estimator import get as get_estimator
+from ..attribution.rows import check_model, feed_dtype
+from ..attribution.score import Score, Target
 from ..transforms import Transform
+from ..transforms import get as get_transform
+from .method_laws import LAWS, NAMES, MethodLaw, judge
+from .modules import Call, small_network
+from .report import AxiomReport
 from .transform_laws import check_transform
+from .trial import Case, Foreign, Trial
 
 if TYPE_CHECKING:
     import pytest
 
+Subject = str | Estimator | Foreign
 
-def parametrize(subjects: Iterable[Transform | type[Transform]], *,
-                expected_failures: dict[str, str] | None = None) -> "pytest.MarkDecorator":  # fmt: skip
+
+def check(method: Subject, model: Callable[..., Any], x: Tensor, target: Target = None, *,
+          transform: str | Transform = "pixel", baseline: Baseline = None, axioms: str | Sequence[str] = "all",
+          seed: int = 0, tolerance: float | None = None) -> AxiomReport:  # fmt: skip
+    """Measures which axioms `method` keeps on `model` at x, in the coordinates of T.
+
+    method: a spec such as "integrated_gradients(steps=64)", an Estimator, or any callable (f, x, target, x0) -> tensor
+    of x's shape: there f is an nn.Module from z to the model's output, and x, x0 are z = T x and z₀ = T x₀.
+    model: (rows, *shape) -> output; a copy of it is judged on, in eval mode.  x: (batch, *shape).
+    baseline: x₀, as in `attribute`.
+    axioms: "all", "promised" (what an estimator claims, and what every method must keep), a name or a list of names.
+    tolerance: replaces the measured tolerances.
+
+    A law that cannot be measured is "not applicable" and says why; it never stops the others. Nothing of the caller's
+    is changed. Raises: TypeError or ValueError where the question itself makes no sense.
+
+    >>> import torch, pullback as pb
+    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 3)).double().eval()
+    >>> x = torch.linspace(-1, 1, 16).double().reshape(2, 1, 8)
+    >>> report = pb.axioms.check("integrated_gradients(steps=4)", model, x, 0, transform="dct", axioms="promised")
+    >>> report.faults
+    ()
+    >>> pb.axioms.check("gradient", model, x, 0, axioms="completeness").holds("completeness")
+    False
+    """
+    subject = _subject(method)
+    laws = _laws(axioms, subject)
+    if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2 or x.numel() == 0:
+        got = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f"check: x must be a floating-point tensor (batch, *shape) that is not empty, got {got}.")
+    if not callable(model):
+        raise TypeError(f"check: model must be a module or another callable, got {type(model).__name__}.")
+    domain = get_transform(transform, tuple(x.shape[1:]))
+    with torch.inference_mode(False), torch.no_grad():
+        x = x.detach().clone()
+        feed_dtype(model, x.dtype)
+        network = copy.deepcopy(model) if isinstance(model, nn.Module) else Call(model)
+        given, notes = _eval(network)
+        Score.of(target, len(x), x.device)
+        case = Case(network, x, resolve_baseline(baseline, x), target, domain)
+        trial = Trial(subject, case, given, baseline, seed, tolerance)
+        findings = tuple(judge(law, trial) for law in laws)
+    return AxiomReport(f"{name_of(subject)} on {type(model).__name__}, {domain.spec}, {len(x)} examples of shape "
+                       f"{tuple(x.shape[1:])}, {str(x.dtype).removeprefix('torch.')}", findings, notes)  # fmt: skip
+
+
+def _eval(network: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
+    """Puts the copy in eval mode; also returns it in the mode in which it came, where that matters."""
+    try:
+        check_model(network)
+    except ValueError as error:
+        given = copy.deepcopy(network)
+        network.eval()
+        return given, (
+            f"{error} Determinism was measured on the model as given, all other axioms on a copy in eval mode.",
+        )
+    network.eval()
+    return network, ()
+
+
+def _subject(method: Subject) -> Estimator | Foreign:
+    if isinstance(method, (str, Estimator)):
+        return get_estimator(method)
+    if not callable(method) or isinstance(method, type):
+        raise TypeError("check: method must be a spec, an Estimator, or a callable (f, x, target, x0) -> tensor, got "
+                        f"{method!r}.")  # fmt: skip
+    return method
+
+
+def _laws(axioms: str | Sequence[str], subject: Estimator | Foreign) -> list[MethodLaw]:
+    if axioms == "all" or (axioms == "promised" and not isinstance(subject, Estimator)):
+        return list(LAWS)
+    if axioms == "promised" and isinstance(subject, Estimator):
+        return [law for law in LAWS if law.promised(subject.claims)]
+    wanted = [axioms] if isinstance(axioms, str) else list(axioms)
+    if unknown := [name for name in wanted if name not in NAMES]:
+        raise ValueError(f"check: unknown axioms {', '.join(map(repr, unknown))}; expected 'all', 'promised' or names among "
+                         f"{', '.join(NAMES)}.")  # fmt: skip
+    return [law for law in LAWS if law.name in wanted]
+
+
+def name_of(subject: Estimator | Foreign) -> str:
+    """How a report calls the method."""
+    return repr(subject) if isinstance(subject, Estimator) else str(
+        getattr(subject, "__name__", None) or type(subject).__name__
+    )  # fmt: skip
+
+
+def parametrize(subjects: Iterable[Any], *, expected_failures: dict[str, str] | None = None,
+                model: Callable[..., Any] | None = None, x: Tensor | None = None, target: Target = 0,
+                transform: str | Transform = "pixel") -> "pytest.MarkDecorator":  # fmt: skip
     """The laws of every subject as pytest parameters named `law`; calling `law()` raises AssertionError with the table.
 
-    subjects: transforms, or classes whose `examples()` are taken.
+    subjects: transforms, estimators or their specs, callables (f, x, target, x0) -> tensor; of classes, the `examples()`.
+    Estimators are held to what they promise, callables to every axiom.
     expected_failures: {axiom: reason} of laws that are known to fail; they must fail, or the test does.
+    model, x, target, transform: the question put to methods; by default a small ReLU network on two signals.
 
         @pb.axioms.parametrize([MyTransform])
         def test_laws(law): law()
@@ -26,17 +132,34 @@ def parametrize(subjects: Iterable[Transform | type[Transform]], *,
         import pytest
     except ImportError:
         raise ImportError("parametrize needs pytest: pip install pytest.") from None
-    members: list[Transform] = []
+    members: list[Any] = []
     for subject in subjects:
-        members.extend([subject] if isinstance(subject, Transform) else subject.examples())
+        examples = getattr(subject, "examples", None)
+        members.extend(examples() if isinstance(subject, type) and examples is not None else [subject])
+    question = _question(model, x)
     known = expected_failures or {}
-    laws = [pytest.param(_law(member, known), id=f"{member.spec} {member.shape}") for member in members]
+    laws = []
+    for member in members:
+        if isinstance(member, Transform):
+            name, judged = f"{member.spec} {member.shape}", lambda member=member: check_transform(member)
+        else:
+            name = name_of(_subject(member))
+            judged = lambda member=member: check(member, *question, target, transform=transform, axioms="promised")
+        laws.append(pytest.param(_law(judged, known), id=name))
     return pytest.mark.parametrize("law", laws)
 
 
-def _law(member: Transform, expected: dict[str, str]) -> Callable[[], Any]:
+def _question(model: Callable[..., Any] | None, x: Tensor | None) -> tuple[Callable[..., Any], Tensor]:
+    """The model and x to put to methods, with the built-in ones for what is missing."""
+    if x is None:
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(2, 1, 12, generator=generator, dtype=torch.double)
+    return small_network(tuple(x.shape[1:])).to(x) if model is None else model, x
+
+
+def _law(judged: Callable[[], AxiomReport], expected: dict[str, str]) -> Callable[[], None]:
     def law() -> None:
-        report = check_transform(member)
+        report = judged()
         surprises = [f.axiom for f in report.faults if f.axiom not in expected]
         repaired = [axiom for axiom in expected if axiom not in {f.axiom for f in report.faults}]
         if surprises or repaired:

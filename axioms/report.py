@@ -1,5 +1,6 @@
 """`Finding` and `AxiomReport`: what a law measured, and what follows."""
 
+import html
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,7 @@ class Finding:
     holds: True or False, or None where the law does not apply; `reason` says why.  residual: relative, 0 where the law
     holds exactly.  claimed: whether the subject promises the law, None where it makes no promises.
     counterexample: what broke the law, by name, as plain numbers and lists.
+    tolerance_source: what the tolerance is made of.  details: what else was measured.  rows: model rows that it cost.
     """
 
     axiom: str
@@ -26,6 +28,9 @@ class Finding:
     statement: str = ""
     source: str = ""
     counterexample: dict[str, Any] = field(default_factory=dict)
+    tolerance_source: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+    rows: int = 0
 
     @property
     def verdict(self) -> str:
@@ -43,6 +48,12 @@ class AxiomReport:
 
     subject: str
     findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()  # what holds for the whole report
+
+    @property
+    def rows(self) -> int:
+        """Model rows that all findings cost."""
+        return sum(f.rows for f in self.findings)
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
@@ -67,15 +78,57 @@ class AxiomReport:
         widths = [max((len(row[i]) for row in rows), default=0) for i in range(4)]
         lines = [f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}} ≤ {row[3]:<{widths[3]}}  "
                  f"{'; '.join(filter(None, row[4:]))}".rstrip() for row in rows]  # fmt: skip
-        return "\n".join([self.subject, *lines])
+        return "\n".join([self.subject, *lines, *(f"  note: {note}" for note in self.notes)])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
-        return {"subject": self.subject, "findings": [asdict(f) | {"verdict": f.verdict} for f in self.findings]}
+        return {"subject": self.subject, "notes": list(self.notes), "rows": self.rows,
+                "findings": [asdict(f) | {"verdict": f.verdict} for f in self.findings]}  # fmt: skip
 
     def to_json(self) -> str:
         """`to_dict` as text."""
         return json.dumps(self.to_dict(), indent=1)
+
+    def to_html(self) -> str:
+        """A page of its own: the table, with tolerances, reasons and counterexamples to unfold."""
+        body = "\n".join(_row(f) for f in self)
+        head = "".join(f"<th>{name}</th>" for name in _HEADS)
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        title = html.escape(self.subject)
+        return (f"<!doctype html><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>{notes}\n"
+                f"<table><tr>{head}</tr>\n{body}\n</table>\n")  # fmt: skip
+
+
+_STYLE = ("body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:4px 8px;"
+          "text-align:left;vertical-align:top}.broken td:first-child{background:#e8998d}.kept td:first-child{background:"
+          "#b5d6b2}.not td:first-child{background:#ddd}")  # fmt: skip
+
+
+_HEADS = (
+    "verdict",
+    "axiom",
+    "residual",
+    "tolerance",
+    "tolerance from",
+    "statement",
+    "reason",
+    "rows",
+    "source",
+    "evidence",
+)
+
+
+def _row(f: Finding) -> str:
+    texts = (f.verdict, f.axiom, _number(f.residual), _number(f.tolerance), f.tolerance_source, f.statement, f.reason,
+             str(f.rows or ""), f.source)  # fmt: skip
+    cells = "".join(f"<td>{html.escape(text)}</td>" for text in texts)
+    return f"<tr class={f.verdict.split()[0].lower()!r}>{cells}<td>{_unfold(f)}</td></tr>"
+
+
+def _unfold(finding: Finding) -> str:
+    found = {"counterexample": finding.counterexample, "details": finding.details}
+    text = json.dumps({key: value for key, value in found.items() if value}, indent=1, ensure_ascii=False)
+    return "" if text == "{}" else f"<details><summary>show</summary><pre>{html.escape(text)}</pre></details>"
 
 
 def _number(value: float | None) -> str:

@@ -1,0 +1,191 @@
+"""Laws of the form: two questions with the same answer."""
+
+import copy
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..attribution.attribute import resolve_baseline
+from ..transforms import DCT, Claim, Pixel, Transform
+from .modules import Shifted
+from .outcome import Outcome, compare, inapplicable, worse
+from .rewrite import SINGLY, TOGETHER, Rewritten, rewrites
+from .trial import Case, Limit, Trial
+
+
+def implementation_invariance(trial: Trial) -> Outcome:
+    """Networks that compute the same function get the same map.
+
+    x and x₀ are first moved by a thousandth, so that no unit sits on a kink, where the derivative is a convention.
+    All rewrites are tried together in two networks; only where these differ are they tried one by one.
+    """
+    case = trial.case
+    step = 1e-3 * case.x.std() * trial.normal(2, *case.x.shape, salt=21)
+    case = replace(case, x=case.x + step[0], base=case.base + step[1])
+    before = trial.map(case)
+    together = _compare_all(trial, case, before, rewrites(case.model, case.x, steps=TOGETHER, seed=trial.seed))
+    outcomes, notes, details = together
+    if not outcomes:
+        return inapplicable("; ".join(["no rewrite of this network is known to preserve it", *notes]))
+    if (worst := worse(outcomes)).residual > worst.limit.value:  # type: ignore[operator, union-attr]
+        singly = _compare_all(trial, case, before, rewrites(case.model, case.x, steps=SINGLY, seed=trial.seed))
+        outcomes, details = [worst, *singly[0]], {**details, **singly[2]}
+        worst = worse(outcomes)
+        broken = [o.reason for o in singly[0] if o.residual > o.limit.value]  # type: ignore[operator, union-attr]
+        worst = replace(worst, reason=f"changed by {', '.join(broken) or 'rewrites together'}")
+    else:
+        worst = replace(worst, reason=f"{len(outcomes)} networks, {details['sites']} places rewritten")
+    return replace(
+        worst.noting(f"{len(notes)} skipped, see details" if notes else ""), details=details | {"skipped": notes}
+    )
+
+
+def _compare_all(trial: Trial, case: Case, before: Tensor, found: list[Rewritten]
+                 ) -> tuple[list[Outcome], list[str], dict[str, Any]]:  # fmt: skip
+    outcomes: list[Outcome] = []
+    notes: list[str] = []
+    networks: dict[str, float] = {}
+    for rewritten in found:
+        notes += rewritten.skipped
+        if rewritten.model is None:
+            continue
+        networks[rewritten.name] = rewritten.residual
+        if not rewritten.equal:
+            notes.append(f"{rewritten.name}: outputs differ by {rewritten.residual:.1e}, so it proves nothing")
+            continue
+        try:
+            after = trial.map(replace(case, model=rewritten.model))
+        except Exception as error:
+            notes.append(f"{rewritten.name}: the method raised {type(error).__name__}: {error}")
+            continue
+        outcome = compare(before, after, trial.limit, case, ("f", f"f with {rewritten.name}"))
+        outcomes.append(replace(outcome, reason=rewritten.name))
+    return outcomes, list(dict.fromkeys(notes)), {"networks": networks, "sites": sum(r.sites for r in found)}
+
+
+def affine_invariance(trial: Trial) -> Outcome:
+    """Other units and another origin for each coefficient, z' = (z - d)/c, leave its share alone (Friedman 2004)."""
+    case = trial.case
+    z = case.transform(case.x)
+    scale = torch.exp2(2 * torch.rand(z.shape[1:], generator=trial.generator(31), dtype=torch.double).to(z) - 1)
+    shift = z.std() * trial.normal(*z.shape[1:], salt=32)
+    other = replace(case, transform=Rescaled(case.transform, scale, shift))
+    return compare(trial.answer, trial.map(other), trial.limit, case, ("f∘T⁻¹", "f∘T⁻¹ in other units of z"))
+
+
+def input_shift_invariance(trial: Trial) -> Outcome:
+    """h(x) = f(x - m) at x + m gets the map of f at x (Kindermans et al. 2019).
+
+    The baseline is resolved again at x + m, as the caller gave it: a constant stays, a callable x -> x₀ follows.
+    """
+    case = trial.case
+    shift = case.x.abs().mean().clamp(min=0.1) * torch.ones_like(case.x[0])
+    x = case.x + shift
+    try:
+        base = resolve_baseline(trial.baseline, x)
+    except ValueError as error:
+        return inapplicable(f"the baseline does not fit: {error}")
+    other = Case(Shifted(case.model, shift).eval(), x, base, case.target, case.transform)
+    return _with_sampling(trial, compare(trial.answer, trial.map(other), trial.limit, case, ("f", "f(x - m) at x + m")),
+                          "" if callable(trial.baseline) else "the baseline does not move with x")  # fmt: skip
+
+
+def coordinate_consistency(trial: Trial) -> Outcome:
+    """Linear domains agree: shares have one total in all of them, sensitivities are carried by T.adjoint.
+
+    Our own estimators must besides give, through covectors, the numbers of f∘T⁻¹ with automatic differentiation.
+    A foreign method may keep either of the two; its map in the signal says which.
+    """
+    case = trial.case
+    if Claim.LINEAR | Claim.RECONSTRUCTS not in case.transform.claims:
+        return inapplicable(f"{case.transform.spec} is not linear with an exact inverse")
+    signal = replace(case, transform=Pixel(tuple(case.x.shape[1:])))
+    domain = _other_domain(case)
+    within = replace(case, transform=domain)
+    there = trial.answer if domain is case.transform else trial.map(within)
+    here = trial.answer if domain is not case.transform else trial.map(signal)
+    shares = _totals(here, there, trial.limit, case, domain)
+    carried = compare(domain.adjoint(here), there, trial.limit, case,
+                      ("T.adjoint of the map in the signal", f"map in {domain.spec}"))  # fmt: skip
+    if trial.own is None:
+        return _with_sampling(trial, min((shares, carried), key=lambda o: o.residual or 0.0), domain.spec)
+    direct = compare(there, trial.map(replace(within, transform=Opaque(domain))), trial.limit, case,
+                     ("by covectors", "by autograd through T⁻¹"))  # fmt: skip
+    return worse([shares if trial.own.shares else carried, direct])
+
+
+def _other_domain(case: Case) -> Transform:
+    """T itself, or where that is the signal a DCT, whose coefficients mix all samples."""
+    if not isinstance(case.transform, Pixel):
+        return case.transform
+    shape = tuple(case.x.shape[1:])
+    return DCT(shape) if 2 <= len(shape) <= 4 else Rescaled(Pixel(shape), torch.full_like(case.x[0], 2), None)
+
+
+def _totals(a: Tensor, b: Tensor, limit: Limit, case: Case, domain: Transform) -> Outcome:
+    """Totals of two maps, against Σ|a| of the map with the larger total."""
+    totals = [values.double().flatten(1).sum(1) for values in (a, b)]
+    size = torch.maximum(totals[0].abs(), totals[1].abs())
+    rms = float(size.square().mean().sqrt()) or 1.0
+    apart = (totals[0] - totals[1]).abs() / size.clamp(min=0.1 * rms)
+    worst = int(apart.argmax())
+    cancellation = max(1.0, float((b.double().flatten(1).abs().sum(1) / size.clamp(min=0.1 * rms)).max()))
+    bar = Limit(
+        min(limit.value * cancellation, max(limit.value, 1e-2)), f"{limit.source} × Σ|a| / |Σa| = {cancellation:.1f}"
+    )
+    evidence = {"example": worst, "totals": {"signal": float(totals[0][worst]), domain.spec: float(totals[1][worst])}}
+    return Outcome(float(apart.max()), bar, evidence=evidence)
+
+
+def _with_sampling(trial: Trial, outcome: Outcome, reason: str) -> Outcome:
+    """The outcome, with what the seed alone changes added to its limit where it would fail without."""
+    if outcome.residual is None or outcome.limit is None or outcome.residual <= outcome.limit.value:
+        return outcome
+    if trial.override is None:
+        outcome = replace(outcome, limit=outcome.limit.plus(3 * trial.sampling, "3 × change with the seed"))
+    return outcome.noting(reason)
+
+
+class Rescaled(Transform):
+    """z' = (T x - d) / c; d = None for no shift."""
+
+    def __init__(self, inner: Transform, scale: Tensor, shift: Tensor | None) -> None:
+        super().__init__()
+        self.inner, self.shape, self.layout = inner, inner.shape, inner.layout
+        self.claims = inner.claims & ~Claim.ISOMETRIC & (~Claim.NONE if shift is None else ~Claim.LINEAR)
+        self.spec = f"{inner.spec} in other units"
+        self.register_buffer("scale", scale)
+        self.register_buffer("shift", torch.zeros_like(scale) if shift is None else shift)
+
+    def analysis(self, x: Tensor) -> Tensor:
+        return (self.inner.analysis(x) - self.get_buffer("shift").to(x)) / self.get_buffer("scale").to(x)
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        return self.inner.synthesis(z * self.get_buffer("scale").to(z) + self.get_buffer("shift").to(z))
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        inner = Pixel((1, 4))
+        yield cls(inner, torch.tensor([[1.0, 2.0, 3.0, 4.0]]), None)
+
+
+class Opaque(Transform):
+    """T without its claims, so that `attribute` differentiates through T⁻¹ instead of using T.adjoint."""
+
+    def __init__(self, inner: Transform) -> None:
+        super().__init__()
+        self.inner, self.shape, self.layout = copy.deepcopy(inner), inner.shape, inner.layout
+        self.claims, self.spec = Claim.NONE, f"{inner.spec} by autograd"
+
+    def analysis(self, x: Tensor) -> Tensor:
+        return self.inner.analysis(x)
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        return self.inner.synthesis(z)
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        return [cls(Pixel((1, 4)))]

@@ -1,0 +1,364 @@
+"""Known verdicts come out as known, each law catches a method that breaks it alone, and verdicts do not depend on luck."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pullback as pb
+import pytest
+import torch
+from pullback.attribution.paths import gauss_legendre
+from pullback.axioms import NAMES
+from pullback.axioms.foreign import captum_methods
+from pullback.axioms.literature import TABLE, Expectation
+from pullback.axioms.modules import small_network
+from pullback.transforms import Pixel
+from subjects import normal, smooth_net
+from torch import Tensor, nn
+
+DOMAINS = ("pixel", "dwt(haar, level=2)", "dct", "dft", "dwt(db4, level=1, mode=reflect)")
+OWN = ("gradient", "input_x_gradient", "smoothgrad", "integrated_gradients")
+
+
+def integrate(f: nn.Module, z: Tensor, target: Any, z0: Tensor, powers: Tensor | None = None) -> Tensor:
+    """Σ_i w_i ∇g along z₀ + t^p (z - z₀), coefficient by coefficient; p = 1 is integrated gradients. Written out slowly."""
+    total = torch.zeros_like(z)
+    p = torch.ones_like(z[0]) if powers is None else powers.to(z)
+    for t, w in zip(*gauss_legendre(40), strict=True):
+        point = (z0 + t**p * (z - z0)).requires_grad_()
+        output = f(point)
+        score = output[:, 0] if target is None else output[torch.arange(len(z)), torch.as_tensor(target).expand(len(z))]
+        total += w * p * t ** (p - 1) * torch.autograd.grad(score.sum(), point)[0]
+    return (z - z0) * total
+
+
+# Mutation controls: integrated gradients with one thing wrong, on a smooth network where its quadrature is exact ---------
+
+
+def keeper(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
+    return integrate(f, z, target, z0)
+
+
+def loses_a_tenth(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
+    return 0.9 * integrate(f, z, target, z0)
+
+
+def hands_single_shares_on(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
+    values = integrate(f, z, target, z0)
+    single = ((z - z0).abs() > 1e-9).flatten(1).sum(1) == 1
+    return torch.where(single.reshape(-1, 1, 1), values.roll(1, -1), values)
+
+
+def spreads_a_tenth(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
+    values = integrate(f, z, target, z0)
+    return 0.9 * values + 0.1 * values.mean((1, 2), keepdim=True)
+
+
+def looks_for_layers_without_bias(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
+    odd = any(isinstance(m, nn.Linear) and m.bias is None for m in f.modules())
+    return integrate(f, z, target, z0) * (1.002 if odd else 1)
+
+
+def bends_with_the_score(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
+    values = integrate(f, z, target, z0)
+    return values * (1 + 0.003 * torch.tanh(values.sum((1, 2), keepdim=True)))
+
+
+def takes_a_crooked_path(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
+    index = torch.arange(z[0].numel()).reshape(z.shape[1:])
+    return integrate(f, z, target, z0, 1 + index % 3)
+
+
+def counts_its_batch(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
+    return integrate(f, z, target, z0) * (1 + 1e-3 * len(z))
+
+
+def draws(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
+    return integrate(f, z, target, z0) * (1 + 1e-3 * torch.rand(()).to(z))
+
+
+def knows_the_pixels(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
+    return integrate(f, z, target, z0) * (1 if isinstance(f.transform, pb.transforms.DCT) else 1.002)
+
+
+def measures_coefficients(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
+    size = (z - z0).flatten(1).norm(dim=1).reshape(-1, 1, 1)
+    return integrate(f, z, target, z0) * (1 + 0.003 * torch.tanh(size / 5))
+
+
+def measures_the_signal(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
+    size = f.transform.inverse(z).flatten(1).norm(dim=1).reshape(-1, 1, 1)
+    return integrate(f, z, target, z0) * (1 + 0.003 * torch.tanh(size / 5))
+
+
+CONTROLS: dict[Callable[..., Tensor], set[str]] = {
+    keeper: set(),
+    loses_a_tenth: {"completeness"},
+    hands_single_shares_on: {"sensitivity"},
+    spreads_a_tenth: {"dummy"},
+    looks_for_layers_without_bias: {"implementation_invariance"},
+    bends_with_the_score: {"linearity"},
+    takes_a_crooked_path: {"symmetry"},
+    counts_its_batch: {"batch_independence"},
+    draws: {"determinism"},
+    knows_the_pixels: {"coordinate_consistency"},
+    measures_coefficients: {"affine_invariance"},
+    measures_the_signal: {"input_shift_invariance"},
+}
+
+
+@pytest.mark.parametrize("method", CONTROLS, ids=lambda m: m.__name__)
+def test_each_law_catches_the_method_that_breaks_it_alone(method: Callable[..., Tensor]) -> None:
+    mean = lambda x: x.mean(-1, keepdim=True).expand_as(x)
+    report = pb.axioms.check(method, smooth_net((1, 10)), normal(2, 1, 10), 1, baseline=mean)
+    broken = {f.axiom for f in report if f.holds is False}
+    assert broken == CONTROLS[method], str(report)
+    assert all(f.holds is not None for f in report), str(report)
+    assert all(report[axiom].counterexample for axiom in broken)
+
+
+def test_every_law_has_a_control() -> None:
+    assert set().union(*CONTROLS.values()) == set(NAMES)
+
+
+# The literature's table --------------------------------------------------------------------------------------------------
+
+
+def small(dtype: torch.dtype = torch.float64, seed: int = 0, size: int = 12) -> tuple[nn.Module, Tensor]:
+    return small_network((1, size), seed=seed).to(dtype), normal(2, 1, size, seed=100 + seed, dtype=dtype)
+
+
+@pytest.fixture(scope="module")
+def reports() -> dict[str, pb.axioms.AxiomReport]:
+    """Every method of the table on one small ReLU network with biases."""
+    pytest.importorskip("captum")
+    model, x = small()
+    known = captum_methods()
+    names = dict.fromkeys(entry.method for entry in TABLE)
+    return {name: pb.axioms.check(known.get(name, name), model, x, 0) for name in names}
+
+
+@pytest.mark.parametrize("entry", TABLE, ids=lambda e: f"{e.method} {e.axiom}")
+def test_the_literature_is_reproduced(entry: Expectation, reports: dict[str, pb.axioms.AxiomReport]) -> None:
+    finding = reports[entry.method][entry.axiom]
+    assert finding.holds is (entry.holds if not entry.differs else not entry.holds), (entry, finding)
+
+
+def test_input_x_gradient_is_complete_on_a_homogeneous_network() -> None:
+    net = (
+        nn.Sequential(nn.Flatten(), nn.Linear(8, 6, bias=False), nn.ReLU(), nn.Linear(6, 2, bias=False)).double().eval()
+    )
+    assert pb.axioms.check("input_x_gradient", net, normal(2, 1, 8), 0, axioms="completeness").holds("completeness")
+
+
+# Verdicts over seeds, precisions and domains -----------------------------------------------------------------------------
+
+
+def batch_normalised(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
+    """|gradient| divided by its maximum over the batch, times |coefficients|: called integrated gradients in places."""
+    z = z.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(f(z)[:, target].sum(), z)
+    return gradient.abs() / gradient.abs().max() * z.detach().abs()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_false_alarm_and_no_miss(seed: int) -> None:
+    dtype, domain = (torch.float64, torch.float32)[seed % 2], DOMAINS[seed % 5]
+    model, x = small(dtype, seed, size=10)
+    kept = pb.axioms.check("integrated_gradients(steps=160)", model, x, 0, transform=domain, seed=seed)
+    assert {f.axiom for f in kept if f.holds is not True} == {"input_shift_invariance"}, str(kept)
+    local = pb.axioms.check("gradient", model, x, 0, transform=domain, seed=seed)
+    assert {f.axiom for f in local if not f.holds} == {"completeness", "sensitivity", "affine_invariance"}, str(local)
+    wrong = pb.axioms.check(batch_normalised, model, x, 0, transform=domain, seed=seed,
+                            axioms=["completeness", "batch_independence", "linearity", "dummy"])  # fmt: skip
+    assert [f.holds for f in wrong] == [False, True, False, False], str(wrong)
+
+
+def test_the_batch_normalised_gradient_is_caught_with_numbers() -> None:
+    model, x = small()
+    report = pb.axioms.check(batch_normalised, model, x, 0, transform="dwt(haar, level=2)")
+    gap = report["completeness"].counterexample
+    assert abs(gap["total"] - (gap["f(x)"] - gap["f(x₀)"])) == pytest.approx(abs(gap["gap"]))
+    assert report["completeness"].residual > 0.1
+    alone = report["batch_independence"].counterexample
+    assert report["batch_independence"].residual > 0.01
+    assert alone["alone"] != alone["in a batch"]
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_captum_finds_the_same_verdicts_in_every_domain(domain: str) -> None:
+    pytest.importorskip("captum")
+    model, x = small()
+    methods = captum_methods()
+    axioms = ["completeness", "sensitivity", "dummy", "implementation_invariance", "linearity"]
+    verdicts = {name: [f.holds for f in pb.axioms.check(methods[name], model, x, 0, transform=domain, axioms=axioms)]
+                for name in ("captum.DeepLift", "captum.GuidedBackprop")}  # fmt: skip
+    assert verdicts["captum.DeepLift"][:4] == [True, True, True, False]
+    assert verdicts["captum.GuidedBackprop"][:2] == [False, False]
+    assert verdicts["captum.GuidedBackprop"][3] is False
+
+
+# The gap, split ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_gap_is_split_and_its_order_measured() -> None:
+    model, x = smooth_net((1, 8)), normal(2, 1, 8)
+    midpoint = pb.axioms.check("integrated_gradients(steps=8, rule=midpoint)", model, x, 0)["completeness"]
+    assert midpoint.holds
+    assert midpoint.details["order"] == pytest.approx(2, abs=0.2)
+    assert midpoint.details["dtype"] == 0
+    assert midpoint.details["quadrature"] == pytest.approx(midpoint.residual, rel=1e-6) or midpoint.details[
+        "quadrature"
+    ] == pytest.approx(-midpoint.residual, rel=1e-6)
+    single = pb.axioms.check("integrated_gradients(steps=32)", model.float(), x.float(), 0)["completeness"]
+    assert 0 < abs(single.details["dtype"]) < 1e-4
+    assert abs(single.details["quadrature"]) < 1e-9
+
+
+def test_an_inverse_that_is_not_exact_shows_in_its_part() -> None:
+    class Rounded(Pixel):
+        def synthesis(self, z: Tensor) -> Tensor:
+            return z + 1e-3
+
+    report = pb.axioms.check("integrated_gradients", smooth_net((1, 8)), normal(1, 1, 8), 0, transform=Rounded((1, 8)))
+    assert abs(report["completeness"].details["inverse"]) > 1e-6
+
+
+def test_too_few_steps_are_broken_with_advice() -> None:
+    class Steep(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tanh(40 * x.flatten(1).mean(1, keepdim=True) - 20)
+
+    report = pb.axioms.check("integrated_gradients(steps=4, rule=midpoint)", Steep(), torch.ones(1, 1, 4).double())
+    assert report.holds("completeness") is False
+    assert "steps" in report["completeness"].reason
+
+
+def test_a_rule_that_does_not_converge_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pullback.attribution import paths
+
+    biased = lambda steps: (gauss_legendre(steps)[0], 1.03 * gauss_legendre(steps)[1])
+    monkeypatch.setitem(paths.RULES, "gauss_legendre", biased)
+    report = pb.axioms.check("integrated_gradients", smooth_net((1, 8)), normal(2, 1, 8), 0, axioms="completeness")
+    assert report.holds("completeness") is False
+    assert "no convergence" in report["completeness"].reason
+
+
+# Bad input ---------------------------------------------------------------------------------------------------------------
+
+
+def test_wrong_shapes_nan_and_exceptions_are_named_and_the_rest_runs() -> None:
+    model, x = small()
+
+    def pooled(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
+        return z.mean(-1)
+
+    def hollow(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
+        return z / 0 * 0
+
+    def picky(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
+        if len(z) > 2:
+            raise NotImplementedError("only two at once")
+        return integrate(f, z, target, z0)
+
+    shape = pb.axioms.check(pooled, model, x, 0)
+    assert all(f.verdict == "BROKEN" and "expected z's shape, (" in f.reason for f in shape)
+    assert all(
+        "24 numbers that are NaN" in pb.axioms.check(hollow, model, x, 0)[a].reason for a in ("dummy", "linearity")
+    )
+    report = pb.axioms.check(picky, model, x, 0)
+    assert report["batch_independence"].verdict == "not applicable"
+    assert "NotImplementedError: only two at once" in report["batch_independence"].reason
+    assert report.holds("dummy")
+
+
+def test_a_model_with_dropout_on_is_named_and_judged_in_eval_mode() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(8, 6), nn.ReLU(), nn.Dropout(0.5), nn.Linear(6, 2)).double().train()
+    x = normal(2, 1, 8)
+    own = pb.axioms.check("input_x_gradient", model, x, 0)
+    assert "Dropout '3' is in training mode" in own.notes[0]
+    assert own["determinism"].verdict == "not applicable"
+    assert own.holds("dummy")
+    assert own.holds("implementation_invariance")
+    foreign = pb.axioms.check(keeper, model, x, 0)
+    assert foreign.holds("determinism") is False
+    assert "model.eval()" in foreign["determinism"].reason
+    assert foreign.holds("dummy")
+    assert model.training
+    assert model[3].training
+
+
+def test_an_untraceable_model_is_named_and_still_rewritten_by_surgery() -> None:
+    class Branching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.act, self.head = nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.act(self.layer(x.flatten(1)))
+            return self.head(h if float(h.sum()) > -1 else -h)
+
+    report = pb.axioms.check("gradient", Branching().double().eval(), normal(1, 1, 8), 0)
+    assert report.holds("implementation_invariance")
+    assert any("cannot trace Branching" in note for note in report["implementation_invariance"].details["skipped"])
+    assert report.holds("linearity")
+
+
+def test_a_model_without_anything_to_rewrite_is_not_applicable() -> None:
+    class Sum(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.flatten(1).sum(1, keepdim=True).square()
+
+    report = pb.axioms.check("gradient", Sum(), normal(1, 1, 8))
+    assert report["implementation_invariance"].verdict == "not applicable"
+    assert "found nothing to rewrite" in report["implementation_invariance"].reason
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"axioms": "honesty"}, "expected 'all'"), ({"x": torch.ones(3, dtype=torch.long)}, "floating-point"),
+    ({"model": 3}, "must be a module"), ({"method": 3}, "must be a spec"), ({"method": "gradiend"}, "gradient"),
+    ({"transform": "dcd"}, "dct"), ({"baseline": normal(7)}, "baseline"), ({"target": "cat"}, "target"),
+])  # fmt: skip
+def test_questions_that_make_no_sense_are_refused(change: dict[str, Any], message: str) -> None:
+    model, x = small()
+    question: dict[str, Any] = {"method": "gradient", "model": model, "x": x, "target": 0} | change
+    with pytest.raises((ValueError, TypeError), match=message):
+        pb.axioms.check(**question)
+
+
+# Hygiene -----------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_of_the_callers_is_changed() -> None:
+    model, x = small()
+    weights = [p.clone() for p in model.parameters()]
+    state, kept = torch.get_rng_state(), x.clone()
+    pb.axioms.check(draws, model, x, 0)
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.equal(x, kept)
+    assert all(torch.equal(a, b) and a.grad is None and a.requires_grad for a, b in zip(model.parameters(), weights))
+    assert not any(m._forward_pre_hooks or m._forward_hooks for m in model.modules())
+
+
+def test_the_same_seed_gives_the_same_report() -> None:
+    model, x = small()
+    assert pb.axioms.check("smoothgrad", model, x, 0).to_dict() == pb.axioms.check("smoothgrad", model, x, 0).to_dict()
+
+
+def test_functions_and_callable_targets_are_accepted() -> None:
+    model, x = small()
+    report = pb.axioms.check(
+        "integrated_gradients", lambda rows: model(rows), x, lambda out: out[:, 1], transform="dct"
+    )
+    assert report.holds("completeness")
+    bent = pb.axioms.check("integrated_gradients", model, x, lambda out: out.log_softmax(1)[:, 1], axioms="linearity")
+    assert "not linear" in bent["linearity"].reason
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2, 2)], ids=str)
+def test_outputs_of_any_shape_are_added_to(shape: tuple[int, ...]) -> None:
+    last: nn.Module = nn.Flatten(0) if not shape else nn.Unflatten(1, shape)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(6, 4 if len(shape) > 1 else 1), last).double().eval()
+    report = pb.axioms.check(
+        "gradient", net, normal(2, 1, 6), lambda out: out.reshape(len(out), -1)[:, 0], axioms="linearity"
+    )
+    assert report.holds("linearity"), str(report)

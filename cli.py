@@ -11,6 +11,8 @@ from rich.table import Table
 
 from .attribution.progress import bar
 
+METHOD = "integrated_gradients(tol=0.05, max_evaluations=100)"
+
 app = typer.Typer(help="In which coordinates does this model think?", no_args_is_help=True, add_completion=False,
                   pretty_exceptions_enable=False)  # fmt: skip
 console = Console()
@@ -33,7 +35,7 @@ def compare(
     data: Annotated[str, typer.Option(help="imagenet-sample, a folder, a folder of CLASS/image.jpg, or hf:NAME.")] = (
         "imagenet-sample"
     ),
-    method: MethodOption = "integrated_gradients",
+    method: MethodOption = METHOD,
     transform: TransformOption = None,
     limit: Annotated[int | None, typer.Option(help="Use at most this many photos.", min=1)] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results; made if need be.")] = Path("results/compare"),
@@ -51,7 +53,7 @@ def compare(
     if transform:
         settings = dataclasses.replace(settings, transforms=tuple(transform))
     loaded = studies.load_model(model, settings.device, _preparation(size))
-    with bar("model rows", Console(stderr=True)) as progress:
+    with bar("photos", Console(stderr=True)) as progress:
         outcome = studies.compare(settings, out, progress, loaded)
     _print_outcome(outcome)
 
@@ -60,7 +62,7 @@ def compare(
 def explain(
     image: Annotated[Path, typer.Argument(help="The picture to explain.")],
     model: ModelOption = "efficientnet-lite0",
-    method: MethodOption = "integrated_gradients",
+    method: MethodOption = METHOD,
     transform: TransformOption = None,
     target: Annotated[int | None, typer.Option(help="Class to explain; the predicted one if not given.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("results/explain"),

@@ -95,6 +95,9 @@ def attribute(
         score = Score.of(target, len(x), x.device)
         extras = Extras(tuple(args), dict(kwargs or {}), len(x))
         most = budget(rows, tuple(x.shape[1:]), x.device)
+        if most < estimator.least_rows:
+            raise ValueError(f"rows: {estimator!r} walks {estimator.least_rows} rows together, so rows must be at least "
+                             f"{estimator.least_rows}; got {most}.")  # fmt: skip
         runner = Rows(model, score, most, feed, report, extras, create_graph)
         runner.settle(x)
         groups = _groups(domains, starts)

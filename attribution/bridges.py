@@ -99,6 +99,10 @@ class Captum(Estimator):
         multiplies = self.options.get("multiply_by_inputs", True)
         return bool(multiplies) and self.options.get("attribution_method", self.method) not in _SENSITIVITIES
 
+    @property
+    def least_rows(self) -> int:  # type: ignore[override]
+        return 2 if self.method == "DeepLift" else 1  # x and x₀ walk together
+
     def estimate(self, walk: Walk) -> Estimate:
         if walk.rows.create_graph:
             raise ValueError(f"captum({self.method}): Captum's maps have no graph; call it without create_graph.")
@@ -108,7 +112,7 @@ class Captum(Estimator):
             return Estimate([self._values(walk, chart) for chart in walk.charts])
 
     def cost(self) -> int:
-        rows = 1
+        rows = self.least_rows
         for name in self._names:
             for key, parameter in inspect.signature(_class(name).attribute).parameters.items():
                 if key in ("n_steps", "n_samples", "nt_samples"):
@@ -134,7 +138,7 @@ class Captum(Estimator):
         parts = []
         example = torch.arange(len(chart.point), device=chart.point.device)
         width = 1 if side_by_side else walk.rows.budget
-        width = max(width, 2) if self.method == "DeepLift" else width  # x and x₀ walk together
+        width = max(width, self.least_rows)
         for _, part in walk.rows.chunks(example, lambda part: self._call(model, walk, chart, part), width):
             parts.append(part)
         return torch.cat(parts)

@@ -11,7 +11,7 @@ Progress = Callable[[int, int], None]
 
 
 @contextmanager
-def bar(description: str, console: Console | None = None) -> Iterator[Progress]:
+def bar(description: str, console: Console | None = None) -> Iterator[Callable[[float, float], None]]:
     """A terminal bar with an estimate of the time left, fed by (done, planned). It writes to standard error."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("left"), TimeRemainingColumn())  # fmt: skip

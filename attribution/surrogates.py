@@ -140,7 +140,7 @@ class KernelSHAP(Perturbation):
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
-        return [cls("coefficient", samples=128), cls("band", samples=64)]
+        return [cls("scale", samples=64), cls("band", samples=64)]
 
 
 def _kernel_fit(m: Tensor, v: Tensor, whole: bool) -> Tensor:

@@ -51,8 +51,10 @@ def _judge(trial: Trial, residual: float, gap: Tensor, delta: Tensor, scale: Ten
         return _refined(trial, own, residual, gap, delta, scale, rounding)
     if isinstance(getattr(own, "samples", None), int):
         return _sampled(trial, delta, scale, rounding)
+    parts = _split(trial, gap, scale)
     return Outcome(residual, rounding.plus(HIDDEN, "of |Δf| for the method's own error control"),
-                   "no number of steps to refine: judged at 1 % of |Δf|")  # fmt: skip
+                   f"{_sentence(parts)}judged at 1 % of |Δf|, for it chooses its own steps",
+                   details=parts | {"reported map error": trial.reported})  # fmt: skip
 
 
 def _refined(trial: Trial, own: Estimator, residual: float, gap: Tensor, delta: Tensor, scale: Tensor,

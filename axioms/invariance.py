@@ -61,7 +61,7 @@ def _compare_all(trial: Trial, case: Case, before: Tensor, found: list[Rewritten
         except Exception as error:
             notes.append(f"{rewritten.name}: the method raised {type(error).__name__}: {error}")
             continue
-        outcome = compare(before, after, trial.limit, case, ("f", f"f with {rewritten.name}"))
+        outcome = compare(before, after, trial.approximate, case, ("f", f"f with {rewritten.name}"))
         outcomes.append(replace(outcome, reason=rewritten.name))
     return outcomes, list(dict.fromkeys(notes)), {"networks": networks, "sites": sum(r.sites for r in found)}
 
@@ -73,7 +73,7 @@ def affine_invariance(trial: Trial) -> Outcome:
     scale = torch.exp2(2 * torch.rand(z.shape[1:], generator=trial.generator(31), dtype=torch.double).to(z) - 1)
     shift = z.std() * trial.normal(*z.shape[1:], salt=32)
     other = replace(case, transform=Rescaled(case.transform, scale, shift))
-    return compare(trial.answer, trial.map(other), trial.limit, case, ("f∘T⁻¹", "f∘T⁻¹ in other units of z"))
+    return compare(trial.answer, trial.map(other), trial.approximate, case, ("f∘T⁻¹", "f∘T⁻¹ in other units of z"))
 
 
 def input_shift_invariance(trial: Trial) -> Outcome:
@@ -89,7 +89,7 @@ def input_shift_invariance(trial: Trial) -> Outcome:
     except ValueError as error:
         return inapplicable(f"the baseline does not fit: {error}")
     other = Case(Shifted(case.model, shift).eval(), x, base, case.target, case.transform)
-    return _with_sampling(trial, compare(trial.answer, trial.map(other), trial.limit, case, ("f", "f(x - m) at x + m")),
+    return _with_sampling(trial, compare(trial.answer, trial.map(other), trial.approximate, case, ("f", "f(x - m) at x + m")),
                           "" if callable(trial.baseline) else "the baseline does not move with x")  # fmt: skip
 
 
@@ -107,12 +107,12 @@ def coordinate_consistency(trial: Trial) -> Outcome:
     within = replace(case, transform=domain)
     there = trial.answer if domain is case.transform else trial.map(within)
     here = trial.answer if domain is not case.transform else trial.map(signal)
-    shares = _totals(here, there, trial.limit, case, domain)
+    shares = _totals(here, there, trial.approximate, case, domain)
     carried = compare(domain.adjoint(here), there, trial.limit, case,
                       ("T.adjoint of the map in the signal", f"map in {domain.spec}"))  # fmt: skip
     if trial.own is None:
         return _with_sampling(trial, min((shares, carried), key=lambda o: o.residual or 0.0), domain.spec)
-    direct = compare(there, trial.map(replace(within, transform=Opaque(domain))), trial.limit, case,
+    direct = compare(there, trial.map(replace(within, transform=Opaque(domain))), trial.approximate, case,
                      ("by covectors", "by autograd through T⁻¹"))  # fmt: skip
     return worse([shares if trial.own.shares else carried, direct])
 

@@ -26,7 +26,7 @@ def linearity(trial: Trial) -> Outcome:
     if reason:
         return inapplicable(reason)
     return compare(
-        trial.answer + weight * added, trial.map(combined), trial.limit, case, ("a(f) + q a(h)", "a(f + q h)")
+        trial.answer + weight * added, trial.map(combined), trial.approximate, case, ("a(f) + q a(h)", "a(f + q h)")
     )
 
 

@@ -92,6 +92,7 @@ class Trial:
     seed: int
     override: float | None = None
     spent: int = 0  # model rows so far
+    reported: float = 0.0  # largest relative error that the method has reported of its own maps
     _cache: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -112,8 +113,11 @@ class Trial:
         with self._counted(case.model):
             estimator = method or self.own
             if estimator is not None:
-                return attribute(case.model, case.x, case.target, method=estimator, transform=case.transform,
-                                 baseline=case.base, seed=self.seed + reseed).values  # fmt: skip
+                found = attribute(case.model, case.x, case.target, method=estimator, transform=case.transform,
+                                  baseline=case.base, seed=self.seed + reseed)  # fmt: skip
+                if "map_error" in found.details:
+                    self.reported = max(self.reported, float(found.details["map_error"].max()))
+                return found.values
             return self._ask(case, self.seed + reseed)
 
     def _ask(self, case: Case, seed: int) -> Tensor:
@@ -182,6 +186,13 @@ class Trial:
         if self.override is not None:
             return Limit(self.override, "given by the caller")
         return self._once("limit", self._limit)
+
+    @property
+    def approximate(self) -> Limit:
+        """`limit`, and twice what the method reports as the error of its maps, for laws that compare two different maps."""
+        if self.override is not None:
+            return self.limit
+        return self.limit.plus(2 * self.reported, "for two maps whose own reported error is half of that")
 
     def _limit(self) -> Limit:
         case = self.case

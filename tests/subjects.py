@@ -1,6 +1,6 @@
 """What the tests run on: every example of every registered class, and small models."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,17 @@ def smooth_net(shape: tuple[int, ...], classes: int = 3, seed: int = 0) -> nn.Mo
     for parameter in net.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator) / max(1, parameter.shape[-1]) ** 0.5
     return net.double().eval()
+
+
+class AsModule(nn.Module):
+    """A function as a module, for methods that hook layers."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
 
 
 def linear_net(shape: tuple[int, ...], seed: int = 0) -> nn.Module:

@@ -3,17 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
-import pullback as pb
 import pytest
 import torch
-from pullback.attribution.paths import gauss_legendre
+from subjects import normal, smooth_net
+from torch import Tensor, nn
+
+import pullback as pb
+from pullback.attribution.quadrature import gauss_legendre
 from pullback.axioms import NAMES
 from pullback.axioms.foreign import captum_methods
 from pullback.axioms.literature import TABLE, Expectation
 from pullback.axioms.modules import small_network
 from pullback.transforms import Pixel
-from subjects import normal, smooth_net
-from torch import Tensor, nn
 
 DOMAINS = ("pixel", "dwt(haar, level=2)", "dct", "dft", "dwt(db4, level=1, mode=reflect)")
 OWN = ("gradient", "input_x_gradient", "smoothgrad", "integrated_gradients")
@@ -238,7 +239,9 @@ def test_a_rule_that_does_not_converge_is_broken(monkeypatch: pytest.MonkeyPatch
 
     biased = lambda steps: (gauss_legendre(steps)[0], 1.03 * gauss_legendre(steps)[1])
     monkeypatch.setitem(paths.RULES, "gauss_legendre", biased)
-    report = pb.axioms.check("integrated_gradients", smooth_net((1, 8)), normal(2, 1, 8), 0, axioms="completeness")
+    report = pb.axioms.check(
+        "integrated_gradients(steps=64)", smooth_net((1, 8)), normal(2, 1, 8), 0, axioms="completeness"
+    )
     assert report.holds("completeness") is False
     assert "no convergence" in report["completeness"].reason
 

@@ -3,14 +3,15 @@
 import json
 
 import pandas as pd
-import pullback as pb
 import pytest
 import torch
+from subjects import normal
+from torch import Tensor, nn
+
+import pullback as pb
 from pullback.axioms.literature import TABLE, expected
 from pullback.axioms.matrix import Question, every_method, figure, matrix, run
 from pullback.axioms.modules import small_network
-from subjects import normal
-from torch import Tensor, nn
 
 
 def question() -> Question:

@@ -1,13 +1,14 @@
 """Rewritten networks compute the same function; what cannot be rewritten is named; a wrong rewrite is caught."""
 
-import pullback as pb
 import pytest
 import torch
+from subjects import normal
+from torch import Tensor, nn
+
+import pullback as pb
 from pullback.axioms import rewrite
 from pullback.axioms.modules import KINDS, Rectifier
 from pullback.axioms.rewrite import REWRITES, SINGLY, TOGETHER, rewrites
-from subjects import normal
-from torch import Tensor, nn
 
 
 def cnn(dtype: torch.dtype = torch.float64) -> nn.Module:

@@ -161,7 +161,7 @@ def test_specs_within_specs_build_the_same_again(spec: str) -> None:
         ("along(dct, axes=time)", TypeError, "whole number or a list"),
         ("along(dct, axes=true)", TypeError, "whole number or a list"),
         ("along(dctt, axes=1)", ValueError, "Did you mean 'dct'"),
-        ("along(dct(7), axes=1)", ValueError, "too many positional"),
+        ("along(dct(2, 7), axes=1)", ValueError, "too many positional"),
         ("per_axis(dct)", ValueError, "each of the 2 axes"),
         ("restrict(dct, crop=[[2, 9]])", ValueError, "stop ≤ 8"),
         ("restrict(dct, crop=[[4, 4]])", ValueError, "start < stop"),

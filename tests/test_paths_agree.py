@@ -54,6 +54,13 @@ def difference(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max() / b.abs().max().clamp(min=1e-30))
 
 
+def reported_error(found: pb.Attribution) -> float:
+    """0, but for methods that choose their nodes by what they measure on the way: lengths in z are not those in x, so the
+    nodes differ, and both maps are promised only to within the relative error that each reports of itself."""
+    error = found.details.get("map_error")
+    return 0.0 if error is None else 3 * float(error.max()) * float(found.values.norm() / found.values.abs().max())
+
+
 def is_shared(transform: Transform) -> bool:
     return Claim.LINEAR | Claim.RECONSTRUCTS in transform.claims
 
@@ -61,7 +68,7 @@ def is_shared(transform: Transform) -> bool:
 ONE_OF_EACH = [max(registry.maker(name).examples(), key=lambda t: len(t.layout.bands)) for name in registry.names()]
 LINEAR = [transform for transform in ONE_OF_EACH if is_shared(transform)]
 OTHERS = [transform for transform in ONE_OF_EACH if not is_shared(transform)]
-CHEAPEST = min(ESTIMATORS, key=lambda estimator: estimator.cost())
+CHEAPEST = pb.attribution.get("gradient")
 name = lambda value: value.spec if isinstance(value, Transform) else repr(value)
 
 
@@ -69,7 +76,7 @@ name = lambda value: value.spec if isinstance(value, Transform) else repr(value)
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=name)
 def test_covector_path_equals_direct_path(estimator: Estimator, transform: Transform) -> None:
     carried, direct = attribution(estimator, transform), attribution(estimator, Opaque(transform))
-    assert difference(carried.values, direct.values) < 1e-9
+    assert difference(carried.values, direct.values) < 1e-9 + reported_error(carried) + reported_error(direct)
     assert difference(carried.displacement, direct.displacement) < 1e-9
     torch.testing.assert_close(carried.delta, direct.delta)
     assert direct.covector is None

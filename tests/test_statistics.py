@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from curved import Curved
-from subjects import ESTIMATORS, linear_net, normal, smooth_net
+from subjects import ESTIMATORS, AsModule, linear_net, normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
@@ -115,7 +115,7 @@ def test_any_rows_any_batch_any_order_give_the_same_numbers(method: Estimator) -
 @pytest.mark.parametrize("method", ESTIMATORS, ids=repr)
 def test_a_constant_model_gets_zeros(method: Estimator) -> None:
     x = normal(2, 1, 8)
-    constant = lambda x: 0 * x.flatten(1).sum(1) + 0.1
+    constant = AsModule(lambda x: 0 * x.flatten(1).sum(1) + 0.1)
     for point, baseline in ((x, "uniform"), (torch.zeros_like(x), None)):
         for att in pb.attribute(
             constant, point, method=method, transform=["dwt(haar, level=2)", "dct"], baseline=baseline
@@ -130,7 +130,8 @@ def test_progress_counts_to_the_rows_that_were_planned(method: Estimator) -> Non
     domains: list[Any] = ["pixel", "dwt(haar, level=2)", Curved((1, 8))]
     pb.attribute(f, x, 0, method=method, transform=domains, progress=lambda *at: seen.append(at), rows=5)
     done, planned = zip(*seen)
-    assert set(planned) == {done[-1]}
+    assert len(set(planned)) == 1
+    assert done[-1] == planned[-1] or (done[-1] < planned[-1] and "tol=" in repr(method))  # stops early where it may
     assert list(done) == sorted(done)
 
 

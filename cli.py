@@ -88,6 +88,49 @@ def explain(
 
 
 @app.command()
+def axioms(
+    method: MethodOption = METHOD,
+    model: Annotated[
+        str, typer.Option(help="'small' (a network trained here in seconds), or as in compare.")
+    ] = "small",
+    transform: TransformOption = None,
+    axiom: Annotated[list[str] | None, typer.Option(help="Check this one only; repeat it for several.")] = None,
+    matrix: Annotated[
+        bool,
+        typer.Option(
+            "--matrix", help="Every method of ours and of Captum's, as a table and a figure; --method is not used."
+        ),
+    ] = False,
+    data: Annotated[str, typer.Option(help="Photos for models other than 'small', as in compare.")] = "imagenet-sample",
+    photos: Annotated[int, typer.Option(help="How many photos.", min=1)] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("results/axioms"),
+    device: DeviceOption = "auto",
+    seed: Annotated[int, typer.Option(help="Fixes every random number.")] = 0,
+    double: Annotated[
+        bool, typer.Option("--double", help="Run the model in double precision: sharper verdicts.")
+    ] = False,
+) -> None:
+    """Measure which axioms a method keeps: one of ours, 'captum.DeepLift' …, or package.module:callable.
+
+    The callable is (f, x, target, x0) -> tensor. Exit status 1 where a promised axiom is broken.
+    """
+    from . import studies
+
+    asked = studies.question(model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double)
+    if matrix:
+        show = lambda report: console.print(str(report), highlight=False, markup=False)
+        _, files = studies.write_matrix(
+            {model: asked}, out, transforms=transform or ["pixel", "dct"], seed=seed, report=show
+        )
+        _print_files(out, files)
+        return
+    report = studies.judge(method, asked, transform=(transform or ["pixel"])[0], axioms=axiom or "all", seed=seed)
+    console.print(str(report), highlight=False, markup=False)
+    _print_files(out, studies.write_report(report, out))
+    raise typer.Exit(1 if any(finding.verdict == "BROKEN" and finding.claimed for finding in report) else 0)
+
+
+@app.command()
 def transforms(
     check: Annotated[
         bool, typer.Option("--check", help="Run every law on every example and print the verdicts.")
@@ -122,9 +165,13 @@ def _check_transforms() -> int:
 def _print_outcome(outcome: Any) -> None:
     from .studies import report
 
-    table = Table(*["domain", *(title for _, title, _ in report.COLUMNS)], title="means over photos (gap: median)")
+    columns = report.narrow(console.width)
+    table = Table(title="means over photos (gap: median)")
+    table.add_column("domain", no_wrap=True)
+    for _, title, _ in columns:
+        table.add_column(title, justify="right", no_wrap=True)
     for domain, values in report.means(outcome.table).iterrows():
-        table.add_row(str(domain), *(report.cell(name, value) for name, value in values.items()))
+        table.add_row(str(domain), *(report.cell(name, values[name]) for name, _, _ in columns))
     console.print(table)
     for sentence in report.findings(outcome.table):
         console.print(f"• {sentence}", highlight=False)

@@ -1,5 +1,6 @@
 """Experiments on real models and data."""
 
+from .axioms import judge, question, write_matrix, write_report
 from .compare import Outcome, Settings, compare, transform_rows
 from .data import Photo, Photos, load_photos
 from .explain import Explanation, explain
@@ -15,7 +16,11 @@ __all__ = [
     "Settings",
     "compare",
     "explain",
+    "judge",
     "load_model",
     "load_photos",
+    "question",
     "transform_rows",
+    "write_matrix",
+    "write_report",
 ]

@@ -209,6 +209,8 @@ def _domain_columns(model: LoadedModel, one: Attribution, x: Tensor, predicted: 
         "coefficients": torch.full((len(x),), one.values[0].numel()),
         "gap": one.gap,
         "relative_gap": one.gap.abs() / moved,
+        "map_error": _detail(one, "map_error", 1),
+        "uncorrected_gap": _detail(one, "residual", moved).abs(),
         "gini": gini(one.values),
         "fraction90": fraction_holding(one.values, 0.9),
     }
@@ -222,6 +224,12 @@ def _domain_columns(model: LoadedModel, one: Attribution, x: Tensor, predicted: 
     columns |= {f"share {name}": torch.tensor(shares[name].to_numpy()) for name in shares}
     columns["seconds_domain"] = torch.full((len(x),), _domain_seconds(one, x) / len(x))
     return columns
+
+
+def _detail(one: Attribution, name: str, unit: Tensor | float) -> Tensor:
+    """What the method reports of itself, per photo; NaN where it reports nothing of the kind."""
+    found = one.details.get(name)
+    return found / unit if isinstance(found, Tensor) else torch.full_like(one.delta, math.nan)
 
 
 def _domain_seconds(one: Attribution, x: Tensor) -> float:

@@ -122,7 +122,7 @@ def _file(path: Path) -> LoadedModel:
 
 def _callable(spec: str) -> LoadedModel:
     module_name, _, attribute = spec.partition(":")
-    with _working_folder_importable():
+    with working_folder_importable():
         try:
             made = getattr(importlib.import_module(module_name), attribute)()
         except (ImportError, AttributeError) as error:
@@ -139,7 +139,8 @@ def _callable(spec: str) -> LoadedModel:
 
 
 @contextlib.contextmanager
-def _working_folder_importable() -> Iterator[None]:
+def working_folder_importable() -> Iterator[None]:
+    """Lets modules of the current folder be imported inside, as `python -m` does."""
     sys.path.insert(0, "")
     try:
         yield

@@ -1,0 +1,117 @@
+"""The axioms of a method on a real model, or on a small network trained here; and the matrix of who keeps what."""
+
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..attribution.files import write_text
+from ..axioms.check import Subject, check
+from ..axioms.matrix import Question, figure, find_method, matrix
+from ..axioms.report import AxiomReport
+from .data import load_photos
+from .figures import save
+from .models import load_model, working_folder_importable
+
+SMALL = "small"
+
+
+def question(model: str = SMALL, *, data: str = "imagenet-sample", photos: int = 1, device: str = "cpu", seed: int = 0,
+             double: bool = False) -> Question:  # fmt: skip
+    """The model and signals on which methods are judged; the target is the predicted class of each.
+
+    model: `small`, a convolutional network trained in seconds to name the direction of a grating, in double precision;
+    or a spec as in `load_model`, which is then shown `photos` of `data`.
+    double: convert the model and its input to double precision, in which laws can be judged more sharply.
+    """
+    if model == SMALL:
+        network, x = trained_on_gratings(seed)
+        network, x = network.to(device), x.to(device)
+    else:
+        loaded = load_model(model, device)
+        network = loaded.module
+        x = torch.stack([loaded.prepare(image) for _, image in load_photos(data, photos)]).to(device)
+        network, x = (network.double(), x.double()) if double else (network, x)
+    with torch.no_grad():
+        return Question(network, x, network(x).argmax(1))
+
+
+def trained_on_gratings(seed: int = 0, steps: int = 150) -> tuple[nn.Module, Tensor]:
+    """A small ReLU network with batch normalisation that names one of four directions, and three gratings it never saw.
+
+    Shapes: x (3, 1, 16, 16).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = nn.Sequential(
+            nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2), nn.ReLU(),
+            nn.Flatten(), nn.Linear(8 * 7 * 7, 32), nn.ReLU(), nn.Linear(32, 4),
+        ).double()  # fmt: skip
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    for _ in range(steps):
+        x, label = gratings(64, generator)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(x), label).backward()
+        optimizer.step()
+    network.requires_grad_(False)
+    return network.eval(), gratings(3, generator)[0]
+
+
+def gratings(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Noisy sine gratings in four directions, and which one.  Shapes: (count, 1, 16, 16) and (count,)."""
+    label = torch.randint(4, (count,), generator=generator)
+    draw = torch.rand(count, 2, 1, 1, generator=generator, dtype=torch.double)
+    angle = label.double().reshape(-1, 1, 1) * torch.pi / 4
+    rows, columns = torch.meshgrid(*[torch.arange(16, dtype=torch.double)] * 2, indexing="ij")
+    wave = torch.sin(
+        (0.6 + 0.5 * draw[:, 0]) * (rows * angle.cos() + columns * angle.sin()) + 2 * torch.pi * draw[:, 1]
+    )
+    noise = torch.randn(count, 16, 16, generator=generator, dtype=torch.double)
+    return (wave + 0.3 * noise)[:, None], label
+
+
+def judge(method: str, asked: Question, **options: Any) -> AxiomReport:
+    """`pullback.axioms.check` for a method by name.
+
+    method: a spec of ours, one of Captum's as "captum.DeepLift", or "package.module:callable" for a callable
+    (f, x, target, x0) -> tensor.  options: transform, baseline, axioms, seed, tolerance.
+
+    Raises: ValueError that lists the choices.
+    """
+    return check(_subject(method), asked.model, asked.x, asked.target, **options)
+
+
+def _subject(method: str) -> Subject:
+    if ":" not in method:
+        return find_method(method)
+    module, _, name = method.partition(":")
+    with working_folder_importable():
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(
+                f"Method {method!r}: expected package.module:callable, importable from here: {error}."
+            ) from None
+    if not callable(found):
+        raise ValueError(f"Method {method!r}: expected a callable (f, x, target, x0) -> tensor.")
+    return found
+
+
+def write_report(report: AxiomReport, out: str | Path) -> list[str]:
+    """axioms.html and axioms.json in `out`."""
+    write_text(Path(out) / "axioms.html", report.to_html())
+    write_text(Path(out) / "axioms.json", report.to_json())
+    return ["axioms.html", "axioms.json"]
+
+
+def write_matrix(questions: dict[str, Question], out: str | Path, *, methods: Sequence[str] | None = None,
+                 transforms: Sequence[str] = ("pixel",), seed: int = 0,
+                 report: Callable[[AxiomReport], None] | None = None) -> tuple[Any, list[str]]:  # fmt: skip
+    """The matrix as a table, and the names of matrix.csv and matrix.png, which it is written to."""
+    table = matrix(questions, methods, transforms, seed=seed, report=report)
+    write_text(Path(out) / "matrix.csv", table.to_csv(index=False))
+    return table, ["matrix.csv", save(figure(table), Path(out) / "matrix.png")]

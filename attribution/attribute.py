@@ -205,7 +205,10 @@ def _walk(model: Callable[..., Any], runner: Rows, domains: Sequence[Transform],
 
 def _chart(domain: Transform, x: Tensor, start: _Start) -> Chart:
     point = domain(x)
-    displacement = domain(x - start.signal) if start.coefficients is None else point - start.coefficients
+    if start.coefficients is not None:
+        displacement = point - start.coefficients
+    else:  # T is linear: from the zero baseline, the displacement is the point
+        displacement = domain(x - start.signal) if bool(start.signal.any()) else point
     return Chart(domain.adjoint, displacement, point, domain.inverse, domain.layout, domain)
 
 

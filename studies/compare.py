@@ -1,5 +1,6 @@
 """Compares transform domains on one model and many photos, from one gradient stream."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -21,6 +22,7 @@ from ..attribution import get as get_method
 from ..attribution.files import write_text
 from ..metrics import fraction_holding, gini, kept_score, mean_interval
 from ..metrics.faithfulness import RANKINGS
+from ..transforms import Claim, Transform
 from ..transforms import get as get_transform
 from . import figures, report
 from .data import Photo, Photos, load_photos
@@ -311,16 +313,33 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
 
 
-def transform_rows(shape: tuple[int, ...] = (3, 64, 64)) -> Iterator[dict[str, str]]:
-    """What `pullback transforms` lists: name, claims, coefficients per sample and what it is, for signals of `shape`."""
+def transform_rows() -> Iterator[dict[str, str]]:
+    """What `pullback transforms` lists: name, claims, coefficients per sample and what it is.
+
+    Of a (3, 64, 64) signal, or of (1, 64) for transforms of one axis; those that need arguments show their first example.
+    """
     from ..transforms.registry import transforms
 
     for name in transforms.names():
-        summary = (transforms.maker(name).__doc__ or "").strip().split("\n")[0]
-        try:
-            built = get_transform(name, shape)
-            claims = " ".join(str(claim.name) for claim in built.claims)
-            ratio = f"{built.layout.index.numel() / math.prod(built.shape):.2f}"
-            yield {"name": name, "claims": claims, "redundancy": ratio, "summary": summary}
-        except (ValueError, TypeError) as error:
-            yield {"name": name, "claims": f"({error})", "redundancy": "–", "summary": summary}
+        maker = transforms.maker(name)
+        built = _build(name, [(3, 64, 64), (1, 64)]) or next(iter(maker.examples()))  # type: ignore[attr-defined]
+        summary = (maker.__doc__ or "").strip().split("\n\n")[0]
+        yield {"name": name, "claims": claim_words(built.claims), "redundancy": f"{built.redundancy:.2f}",
+               "summary": " ".join(summary.split())}  # fmt: skip
+
+
+def _build(name: str, shapes: Sequence[tuple[int, ...]]) -> Transform | None:
+    for shape in shapes:
+        with contextlib.suppress(ValueError, TypeError):
+            return get_transform(name, shape)
+    return None
+
+
+def claim_words(claims: Claim) -> str:
+    """Claims in the fewest words: ORTHOGONAL and PARSEVAL stand for what they contain."""
+    for union in (Claim.ORTHOGONAL, Claim.PARSEVAL, Claim.LINEAR | Claim.BIJECTIVE):
+        if union in claims:
+            rest = claims & ~union
+            name = "LINEAR BIJECTIVE" if union == Claim.LINEAR | Claim.BIJECTIVE else str(union.name)
+            return " ".join([name, *(str(claim.name) for claim in rest)])
+    return " ".join(str(claim.name) for claim in claims) or "none"

@@ -128,8 +128,8 @@ def _completeness(table: pd.DataFrame) -> str:
     gaps = table.drop_duplicates("image")["relative_gap"]
     own = table.drop_duplicates("image")[["map_error", "uncorrected_gap"]].median()
     certified = (f" Before the weights were corrected for it the median was {100 * own['uncorrected_gap']:.2g} %; the error of "
-                 f"the map itself, which no residual shows, is estimated at {100 * own['map_error']:.2g} %." if own.notna().all()
-                 else "")  # fmt: skip
+                 f"the map itself, which no residual shows, is estimated at {100 * own['map_error']:.2g} %."
+                 if own.notna().all() else "")  # fmt: skip
     return (f"The map misses completeness by a median of {100 * gaps.median():.2g} % of |Δf| (worst {100 * gaps.max():.2g} %)."
             f"{certified} "
             f"The residual differs between domains by at most {spread:.1e}: it belongs to the path and its quadrature, so it "

@@ -100,10 +100,23 @@ def test_explain_one_photo(tmp_path: Path) -> None:
     assert len(list((tmp_path / "e").glob("*.png"))) == 1
 
 
+def test_axioms_of_our_methods_and_of_a_callable(tmp_path: Path) -> None:
+    (tmp_path / "theirs.py").write_text("def scaled(f, x, target, x0): return 0.9 * x\n")
+    kept = pullback("axioms", "--method", "integrated_gradients(steps=64)", "--axiom", "completeness", "--axiom", "determinism",
+                    "--transform", "dwt(haar, level=2)", "--out", str(tmp_path / "a"), cwd=tmp_path)  # fmt: skip
+    assert kept.stdout.count("kept") == 2
+    assert (tmp_path / "a" / "axioms.html").exists()
+    broken = pullback(
+        "axioms", "--method", "theirs:scaled", "--axiom", "completeness", "--out", str(tmp_path / "b"), cwd=tmp_path
+    )
+    assert "BROKEN" in broken.stdout
+    assert json.loads((tmp_path / "b" / "axioms.json").read_text())["findings"][0]["counterexample"]
+
+
 def test_transforms_lists_the_registry_with_claims() -> None:
     done = pullback("transforms")
     assert all(name in done.stdout for name in ("pixel", "dwt", "dct", "dft"))
-    assert "ISOMETRIC" in done.stdout
+    assert "ORTHOGONAL" in done.stdout
 
 
 @pytest.mark.parametrize(

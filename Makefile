@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 OUT    ?= results/demo
-BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=benchmarks --confcutdir=benchmarks --import-mode=importlib benchmarks
+BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=benchmarks --confcutdir=benchmarks --import-mode=importlib -o filterwarnings=default benchmarks
 LIBRARY = transforms attribution axioms metrics studies
 
 .PHONY: demo test lint format bench bench-quick clean

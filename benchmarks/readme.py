@@ -22,11 +22,12 @@ def demo() -> str:
     table = pd.read_csv(DEMO / "results.csv")
     summary = json.loads((DEMO / "summary.json").read_text())
     shown = report.means(table)
-    head = ["domain", *(title for _, title, _ in report.COLUMNS)]
+    columns = {name: title for name, title, _ in report.COLUMNS if not name.startswith("seconds")}
+    head = ["domain", *columns.values()]
     lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for domain, row in shown.iterrows():
         lines.append(
-            "| " + " | ".join([f"`{domain}`", *(report.cell(str(k), float(v)) for k, v in row.items())]) + " |"
+            "| " + " | ".join([f"`{domain}`", *(report.cell(name, float(row[name])) for name in columns)]) + " |"
         )
     pictures = sorted(path.name for path in DEMO.glob("*.png"))
     first = lambda start: next(name for name in pictures if name.startswith(start))

@@ -20,7 +20,7 @@ from pullback.studies.compare import DOMAINS
 from pullback.transforms import Transform, get, names
 
 SHAPES = {"image": (16, 3, 224, 224), "audio": (8, 1, 65536), "volume": (4, 1, 64, 64, 64)}
-QUICK_SHAPES = {"image": (2, 3, 64, 64), "audio": (2, 1, 4096), "volume": (1, 1, 16, 16, 16)}
+QUICK_SHAPES = {"image": (2, 3, 64, 64), "audio": (2, 1, 4096), "volume": (1, 1, 48, 48, 48)}
 SIZES = QUICK_SHAPES if QUICK else SHAPES
 NO_ARGUMENT = {
     "along": "along(dct, axes=1)",

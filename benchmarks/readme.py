@@ -23,7 +23,7 @@ def demo() -> str:
     summary = json.loads((DEMO / "summary.json").read_text())
     shown = report.means(table)
     columns = {name: title for name, title, _ in report.COLUMNS if not name.startswith("seconds")}
-    head = ["domain", *columns.values()]
+    head = ["domain", *(title.replace("|", "\\|") for title in columns.values())]
     lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for domain, row in shown.iterrows():
         lines.append(

@@ -2,7 +2,7 @@
 
 import importlib.metadata
 
-from . import attribution, axioms, transforms
+from . import attribution, axioms, metrics, transforms
 from .attribution import Attribution, Pullback, attribute, best_basis
 from .axioms import register_transform
 
@@ -14,6 +14,7 @@ __all__ = [
     "attribution",
     "axioms",
     "best_basis",
+    "metrics",
     "register_transform",
     "transforms",
 ]

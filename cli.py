@@ -112,7 +112,7 @@ def axioms(
 ) -> None:
     """Measure which axioms a method keeps: one of ours, 'captum.DeepLift' …, or package.module:callable.
 
-    The callable is (f, x, target, x0) -> tensor. Exit status 1 where a promised axiom is broken.
+    The callable is (f, x, target, x0) -> tensor. Exit status 1 where a promised axiom is broken, or none could be measured.
     """
     from . import studies
 
@@ -127,7 +127,8 @@ def axioms(
     report = studies.judge(method, asked, transform=(transform or ["pixel"])[0], axioms=axiom or "all", seed=seed)
     console.print(str(report), highlight=False, markup=False)
     _print_files(out, studies.write_report(report, out))
-    raise typer.Exit(1 if any(finding.verdict == "BROKEN" and finding.claimed for finding in report) else 0)
+    broken = any(finding.verdict == "BROKEN" and finding.claimed for finding in report)
+    raise typer.Exit(1 if broken or all(finding.holds is None for finding in report) else 0)
 
 
 @app.command()
@@ -165,9 +166,11 @@ def _check_transforms() -> int:
 def _print_outcome(outcome: Any) -> None:
     from .studies import report
 
-    columns = report.narrow(console.width)
+    names = max(len(str(domain)) for domain in outcome.table["transform"])
+    width = min(names, console.width // 3)
+    columns = report.narrow(console.width - width - 4)
     table = Table(title="means over photos (gap: median)")
-    table.add_column("domain", no_wrap=True)
+    table.add_column("domain", width=width, overflow="fold")
     for _, title, _ in columns:
         table.add_column(title, justify="right", no_wrap=True)
     for domain, values in report.means(outcome.table).iterrows():

@@ -86,7 +86,8 @@ def attribute(
     check_model(model)
     with torch.inference_mode(False), torch.set_grad_enabled(create_graph), reporter(progress) as report:
         feed = feed_dtype(model, _check_x(x).dtype)
-        x = (x.clone() if x.is_inference() else x if create_graph else x.detach()).to(wide(x.dtype))
+        # A copy: results hold x, and the caller may go on to reuse the tensor.
+        x = (x if create_graph and not x.is_inference() else x.detach()).clone().to(wide(x.dtype))
         several = not isinstance(transform, (str, Transform))
         specs = [transform] if isinstance(transform, (str, Transform)) else list(transform)
         domains = [get_transform(spec, tuple(x.shape[1:])) for spec in specs]

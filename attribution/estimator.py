@@ -172,6 +172,7 @@ class Estimator(abc.ABC):
 
     name: ClassVar[str] = ""  # the registered name; `register` writes it
     shares: ClassVar[bool]  # whether values are shares of f(x) - f(x₀); otherwise they are sensitivities
+    linear_in_gradients: ClassVar[bool] = False  # whether one covector, carried to each domain, gives all its maps
     least_rows: int = 1  # how many rows it must be allowed at once
     each_domain: ClassVar[bool] = False  # whether every domain runs the model anew
 

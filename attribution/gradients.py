@@ -21,6 +21,7 @@ class Gradient(Estimator):
 
     claims = _LOCAL | Promise.SYMMETRIC
     shares = False
+    linear_in_gradients = True
 
     def estimate(self, walk: Walk) -> Estimate:
         return walk.sensitivities(_at_point(walk))
@@ -43,6 +44,7 @@ class InputXGradient(Estimator):
 
     claims = _LOCAL | Promise.SYMMETRIC
     shares = True
+    linear_in_gradients = True
 
     def estimate(self, walk: Walk) -> Estimate:
         return walk.shares(_at_point(walk))
@@ -67,6 +69,7 @@ class SmoothGrad(Estimator):
     spread: float = 0.15
     claims = _LOCAL
     shares = False
+    linear_in_gradients = True
 
     def __post_init__(self) -> None:
         check_count("smoothgrad", "samples", self.samples)

@@ -56,6 +56,7 @@ class IntegratedGradients(Estimator):
         | Promise.IMPLEMENTATION_INVARIANT
     )  # fmt: skip
     shares = True
+    linear_in_gradients = True
 
     def __post_init__(self) -> None:
         who = "integrated_gradients"

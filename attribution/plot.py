@@ -38,6 +38,9 @@ def plot(attribution: "Attribution", example: int = 0, by: str = "octave") -> "F
         axis.set_title(name)
     axes[-1].barh(list(shares.index), shares.to_numpy(), color="0.35")
     axes[-1].set_title("share of Σ|a|")
+    if maps:
+        note = "maps: local mean of |net share|, one √ scale; a band's shares cancel at a place, so they need not follow bars"
+        figure.supxlabel(note, fontsize=7)
     method = attribution.settings.get("method", "")
     figure.suptitle(f"{method} in {attribution.transform.spec}", fontsize=10)
     return figure
@@ -63,20 +66,21 @@ def density(map_: Tensor, radius: float = 2.5) -> np.ndarray:
     return np.asarray(ndimage.gaussian_filter(array, radius))
 
 
-def as_image(signal: Tensor) -> np.ndarray:
-    """A signal (channels, h, w) for display: its own range stretched to [0, 1], grey or RGB."""
+def as_image(signal: Tensor, like: Tensor | None = None) -> np.ndarray:
+    """A signal (channels, h, w) for display: the range of `like` (None: its own) becomes [0, 1], grey or RGB."""
     array = signal.detach().double().cpu()
-    array = (array - array.min()) / (array.max() - array.min()).clamp(min=1e-30)
+    reference = array if like is None else like.detach().double().cpu()
+    array = ((array - reference.min()) / (reference.max() - reference.min()).clamp(min=1e-30)).clamp(0, 1)
     return (array.permute(1, 2, 0) if len(array) == 3 else array.mean(0)).numpy()
 
 
-def draw_signal(axis: Any, signal: Tensor) -> None:
-    """A signal (channels, *spatial): a line, an image, or the mean projection of a volume."""
+def draw_signal(axis: Any, signal: Tensor, like: Tensor | None = None) -> None:
+    """A signal (channels, *spatial): a line, an image in the range of `like`, or the mean projection of a volume."""
     if signal.ndim == 2:
         axis.plot(signal.detach().cpu().T.numpy(), linewidth=0.6)
         return
     flat = signal if signal.ndim == 3 else signal.mean(1)
-    axis.imshow(as_image(flat), cmap="gray")
+    axis.imshow(as_image(flat, like), cmap="gray", vmin=0, vmax=1)
     axis.axis("off")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -56,8 +56,9 @@ class Attribution:
         return self.values.flatten(1).sum(1) - self.delta
 
     def __repr__(self) -> str:
+        gap = f", largest |gap| {float(self.gap.abs().max()):.2g}" if self.settings.get("shares", True) else ""
         return (f"Attribution({self.settings.get('method', '?')} in {self.transform.spec}, {len(self.values)} examples, "
-                f"{self.values[0].numel():,} coefficients each, largest |gap| {float(self.gap.abs().max()):.2g})")  # fmt: skip
+                f"{self.values[0].numel():,} coefficients each{gap})")  # fmt: skip
 
     def __getitem__(self, example: int | slice) -> "Attribution":
         """The attribution of one example, or of a slice of them; still a batch."""
@@ -187,12 +188,7 @@ class Attribution:
         transform: needed only for a T that no spec describes.
         Raises: ValueError where the file is not an attribution, or its transform cannot be built from its spec.
         """
-        with safe_open(path, "pt") as file:
-            header = (file.metadata() or {}).get("pullback")
-            if header is None:
-                raise ValueError(f"{path}: not a file that Attribution.save wrote.")
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
-        info = json.loads(header)
+        info, tensors = _read(Path(path))
         if transform is None:
             try:
                 transform = get(info["transform"], tuple(info["shape"]))
@@ -202,7 +198,30 @@ class Attribution:
         details = {
             key.removeprefix("details."): tensors.pop(key) for key in list(tensors) if key.startswith("details.")
         }
+        shape = tuple(tensors["values"].shape[1:])
+        if shape != transform.layout.shape:
+            raise ValueError(f"{path}: holds coefficients of shape {shape}, but {transform.spec} on signals of shape "
+                             f"{transform.shape} has {transform.layout.shape}; pass the transform it was made in.")  # fmt: skip
         return cls(**tensors, transform=transform, settings=info["settings"], details=info["details"] | details)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """(header, tensors) of a file that `save` wrote.  Raises: FileNotFoundError, or ValueError for any other file."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file.")
+    try:
+        with safe_open(path, "pt") as file:
+            info = json.loads((file.metadata() or {})["pullback"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
+        missing = {"transform", "shape", "settings", "details"} - set(info)
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, OSError) as error:
+        raise ValueError(f"{path}: not a file that Attribution.save wrote, or only a part of one ({error}).") from None
+    held = {key for key in tensors if not key.startswith("details.")}
+    if missing or not set(_TENSORS[:4]) <= held <= set(_TENSORS):
+        raise ValueError(
+            f"{path}: not a file that Attribution.save wrote; it holds {', '.join(sorted(held)) or 'nothing'}."
+        )
+    return info, tensors
 
 
 def budget(keep: float, transform: Transform) -> int:
@@ -228,7 +247,8 @@ def _analysis_transpose(transform: Transform, z: Tensor) -> Tensor:
     """Tᵀ z: T⁻¹ itself where T is orthogonal, else by automatic differentiation of T."""
     if Claim.ORTHOGONAL in transform.claims:
         return transform.inverse(z)
-    with torch.enable_grad():
-        x = z.new_zeros((len(z), *transform.shape)).requires_grad_()
+    with torch.inference_mode(False), torch.enable_grad():
+        z = z.clone() if z.is_inference() else z
+        x = torch.zeros((len(z), *transform.shape), dtype=z.dtype, device=z.device, requires_grad=True)
         (out,) = torch.autograd.grad(transform(x), x, z)
     return out

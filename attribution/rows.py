@@ -185,7 +185,8 @@ class Rows:
 
     def _run(self, points: Tensor, example: Tensor, model: Callable[..., Any] | None = None) -> Any:
         args, kwargs = self._extras.at(example)
-        return (model or self._model)(points.to(self._feed), *args, **kwargs)
+        # A copy: a model that works in place must not reach the caller's x.
+        return (model or self._model)(points.to(self._feed, copy=True), *args, **kwargs)
 
     def _ran(self, forwards: int = 0, gradients: int = 0) -> None:
         self.count.forwards += forwards

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..attribution.attribute import resolve_baseline
+from ..attribution.estimator import Promise
 from ..transforms import DCT, Claim, Pixel, Transform
 from .modules import Shifted
 from .outcome import Outcome, compare, inapplicable, worse
@@ -114,7 +115,11 @@ def coordinate_consistency(trial: Trial) -> Outcome:
         return _with_sampling(trial, min((shares, carried), key=lambda o: o.residual or 0.0), domain.spec)
     direct = compare(there, trial.map(replace(within, transform=Opaque(domain))), trial.approximate, case,
                      ("by covectors", "by autograd through T⁻¹"))  # fmt: skip
-    return worse([shares if trial.own.shares else carried, direct])
+    if not trial.own.shares:
+        return worse([carried, direct]) if trial.own.linear_in_gradients else direct
+    # Only shares that total f(x) - f(x₀), or are a displacement times one covector, have one total in all domains.
+    totals = Promise.COMPLETE in trial.own.claims or trial.own.linear_in_gradients
+    return worse([shares, direct]) if totals else direct
 
 
 def _other_domain(case: Case) -> Transform:

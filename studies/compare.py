@@ -209,6 +209,7 @@ def _domain_columns(model: LoadedModel, one: Attribution, x: Tensor, predicted: 
     moved = one.delta.abs().where(one.delta != 0, math.nan)
     columns = {
         "coefficients": torch.full((len(x),), one.values[0].numel()),
+        "linear": torch.full((len(x),), Claim.LINEAR | Claim.RECONSTRUCTS in one.transform.claims),
         "gap": one.gap,
         "relative_gap": one.gap.abs() / moved,
         "map_error": _detail(one, "map_error", 1),

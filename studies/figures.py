@@ -63,7 +63,7 @@ def _octave_bars(table: pd.DataFrame) -> Figure:
     octaves = [name for name in shares if name not in colors]
     shades = [tuple(c) for c in _colormap("viridis")(np.linspace(0.25, 0.95, max(1, len(octaves))))]
     left = np.zeros(len(shares))
-    for name in shares:
+    for name in [name for name in shares if shares[name].any()]:
         color = colors.get(name) or shades[octaves.index(name)]
         label = {ALL: "no scales (pixels)", COARSER: "coarser"}.get(name) or _octave_label(_octave(name))
         axis.barh(shares.index, shares[name], left=left, color=color, label=label)
@@ -110,7 +110,8 @@ def _kept_curves(table: pd.DataFrame) -> Figure:
             )
         axis.axhline(1, color="0.8", linewidth=0.7, zorder=0)
         axis.set_title(domain, fontsize=8)
-    figure.supxlabel("coefficients kept, % of the number of pixels", fontsize=9)
+        axis.set_xticks(budgets)
+    figure.supxlabel("coefficients kept, % of the number of samples", fontsize=9)
     figure.supylabel("share of f(x) − f(x₀) kept (mean, quartiles)", fontsize=9)
     axes[0].legend(fontsize=7, frameon=False)
     return figure
@@ -146,7 +147,7 @@ def _reconstructions(maps: Sequence[Attribution], specs: Sequence[str]) -> Figur
     for axis in axes[len(panels) :]:
         axis.axis("off")
     for axis, (title, signal) in zip(axes, panels):
-        draw_signal(axis, signal)
+        draw_signal(axis, signal, panels[0][1])
         axis.set_title(title, fontsize=7)
     return figure
 

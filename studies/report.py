@@ -16,16 +16,21 @@ ENOUGH = 8  # photos from which a bootstrap interval is worth printing
 
 COLUMNS = (
     ("relative_gap", "gap / |Δf|", "completeness residual; the same in every linear domain"),
+    ("map_error", "map error", "what the method estimates as the relative error of its map, where it does"),
     ("gini", "Gini", "sparseness of |a|: 0 all equal, 1 one coefficient"),
     ("fraction90", "holds 90 %", "fraction of coefficients that holds 90 % of Σ|a|"),
-    ("kept1_attribution", "top 1 %", "share of f(x) - f(x₀) kept by the top 1 % of coefficients by |a|"),
+    (
+        "kept1_attribution",
+        "top 1 %",
+        "share of f(x) - f(x₀) kept by the largest |a|, as many as 1 % of the samples",
+    ),
     ("kept5_attribution", "top 5 %", "the same for 5 %"),
     ("kept10_attribution", "top 10 %", "the same for 10 %"),
-    ("kept10_coefficient", "by |z|", "control: the top 10 % by |coefficient|, which knows nothing of the model"),
-    ("kept10_random", "random", "control: a random 10 %"),
+    ("kept10_coefficient", "by |z|", "control: as many by |coefficient|, which knows nothing of the model"),
+    ("kept10_random", "random", "control: as many at random"),
     ("seconds_domain", "s / photo", "what the domain adds to the shared gradient stream"),
 )
-PERCENT = {"relative_gap", "fraction90"} | {name for name, _, _ in COLUMNS if name.startswith("kept")}
+PERCENT = {"relative_gap", "map_error", "fraction90"} | {name for name, _, _ in COLUMNS if name.startswith("kept")}
 
 
 def means(table: pd.DataFrame) -> pd.DataFrame:
@@ -67,9 +72,20 @@ def findings(table: pd.DataFrame) -> list[str]:
 
 
 def narrow(width: int) -> tuple[tuple[str, str, str], ...]:
-    """The columns that fit into a terminal of `width` characters."""
-    few = {"relative_gap", "fraction90", "kept10_attribution", "kept10_coefficient", "kept10_random"}
-    return COLUMNS if width >= 130 else tuple(column for column in COLUMNS if column[0] in few)
+    """The columns that fit into `width` characters, the most telling first."""
+    order = [
+        "kept10_attribution",
+        "kept10_coefficient",
+        "kept10_random",
+        "fraction90",
+        "map_error",
+        "relative_gap",
+        "gini",
+    ]
+    order += [name for name, _, _ in COLUMNS if name not in order]
+    needed = {name: max(7, len(title)) + 3 for name, title, _ in COLUMNS}
+    fitting = [name for i, name in enumerate(order) if sum(needed[n] for n in order[: i + 1]) <= width]
+    return tuple(column for column in COLUMNS if column[0] in fitting)
 
 
 def _column(table: pd.DataFrame, domain: str, name: str) -> pd.Series:
@@ -79,15 +95,17 @@ def _column(table: pd.DataFrame, domain: str, name: str) -> pd.Series:
 
 def _keeps(table: pd.DataFrame) -> str:
     kept = means(table)[f"kept{BUDGET}_attribution"].dropna()
-    if len(kept) < 2:
+    off = (kept - 1).abs()
+    if len(kept) < 2 or off.max() - off.min() < 0.02:
         return ""
-    best, worst = str(kept.idxmax()), str(kept.idxmin())
+    best, worst = str(off.idxmin()), str(off.idxmax())
     contrast = Contrast.of(*(_column(table, domain, f"kept{BUDGET}_attribution") for domain in (best, worst)))
     interval = f" ({contrast})" if table["image"].nunique() >= ENOUGH else ""
     holds = means(table)["fraction90"]
-    return (f"Keeping only the {BUDGET} % of coefficients that the map ranks first leaves {100 * kept[best]:.0f} % of the "
-            f"score in {best} and {100 * kept[worst]:.0f} % in {worst}{interval}. To hold 90 % of Σ|a| takes "
-            f"{100 * holds[best]:.0f} % of the coefficients of {best} and {100 * holds[worst]:.0f} % of {worst}.")  # fmt: skip
+    return (f"Keeping only the coefficients that the map ranks first, as many as {BUDGET} % of the samples, leaves "
+            f"{100 * kept[best]:.0f} % of f(x) - f(x₀) in {best} and {100 * kept[worst]:.0f} % in {worst}{interval}. To hold "
+            f"90 % of Σ|a| takes {100 * holds[best]:.0f} % of the coefficients of {best} and {100 * holds[worst]:.0f} % of "
+            f"{worst}.")  # fmt: skip
 
 
 def _control(table: pd.DataFrame) -> str:
@@ -117,6 +135,8 @@ def _scales(table: pd.DataFrame) -> str:
         return ""
     low, high = str(shares[COARSER].idxmin()), str(shares[COARSER].idxmax())
     finest = shares.columns[-1]
+    if shares.loc[high, COARSER] - shares.loc[low, COARSER] < 0.05:
+        return ""
     return (f"How coarse the model looks depends on the coordinates: what is coarser than {shares.columns[1]} carries "
             f"{100 * shares.loc[high, COARSER]:.0f} % of Σ|a| in {high} but {100 * shares.loc[low, COARSER]:.0f} % in {low}, "
             f"for the same model, photos and gradients. {finest.capitalize()} (the finest) carries "
@@ -124,16 +144,19 @@ def _scales(table: pd.DataFrame) -> str:
 
 
 def _completeness(table: pd.DataFrame) -> str:
-    spread = table.groupby("image")["gap"].agg(np.ptp).max()
-    gaps = table.drop_duplicates("image")["relative_gap"]
-    own = table.drop_duplicates("image")[["map_error", "uncorrected_gap"]].median()
+    linear = table[table["linear"]]
+    if linear.empty:
+        return ""
+    spread = linear.groupby("image")["gap"].agg(np.ptp).max()
+    gaps = linear.drop_duplicates("image")["relative_gap"]
+    own = linear.drop_duplicates("image")[["map_error", "uncorrected_gap"]].median()
     certified = (f" Before the weights were corrected for it the median was {100 * own['uncorrected_gap']:.2g} %; the error of "
                  f"the map itself, which no residual shows, is estimated at {100 * own['map_error']:.2g} %."
                  if own.notna().all() else "")  # fmt: skip
-    return (f"The map misses completeness by a median of {100 * gaps.median():.2g} % of |Δf| (worst {100 * gaps.max():.2g} %)."
-            f"{certified} "
-            f"The residual differs between domains by at most {spread:.1e}: it belongs to the path and its quadrature, so it "
-            "cannot rank linear domains.")  # fmt: skip
+    several = (f" The residual differs between linear domains by at most {spread:.1e} units of the score: it cannot rank them."
+               if linear["transform"].nunique() > 1 and spread <= 1e-2 * linear["delta"].abs().median() else "")  # fmt: skip
+    return (f"Σ a misses f(x) - f(x₀) by a median of {100 * gaps.median():.2g} % (worst {100 * gaps.max():.2g} %)."
+            f"{certified}{several}")  # fmt: skip
 
 
 _PAGE = jinja2.Template(
@@ -149,14 +172,15 @@ _PAGE = jinja2.Template(
  figure { margin: 1.5rem 0 } .wide { overflow-x: auto } pre { background: #f5f5f5; padding: .8rem; overflow-x: auto }
 </style></head><body>
 <h1>In which coordinates does {{ model }} think?</h1>
-<p>{{ method }} on {{ photos }} photos of {{ data }} ({{ correct }} classified correctly), in {{ domains }} domains from one
+<p>{{ method }} on {{ photos }} photos of {{ data }}
+{%- if correct %} ({{ correct }} classified correctly){% endif %}, in {{ domains }} domains from one
 stream of {{ stream }} model rows. f is the logit of the predicted class, x₀ = 0, a the attribution.</p>
 <h2>What the numbers say</h2>
 <ul>{% for sentence in findings %}<li>{{ sentence }}</li>{% endfor %}</ul>
 <h2>Domains</h2>
 <div class="wide"><table><thead><tr><th>domain</th>{% for _, title, about in columns %}<th title="{{ about }}">{{ title }}</th>
 {% endfor %}</tr></thead><tbody>{% for row in rows %}<tr>{% for text, best in row %}
-<td{{ ' class="best"' if best else '' }}>{{ text }}</td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
+<td{% if best %} class="best"{% endif %}>{{ text }}</td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
 <p><small>Means over photos; the gap is a median. Bold: the best of a column in which domains can be ranked.
 {% for _, title, about in columns %}<b>{{ title }}</b>: {{ about }}. {% endfor %}</small></p>
 {% if skipped %}<h2>Skipped</h2><ul>{% for entry in skipped %}<li>{{ entry.file }}: {{ entry.reason }}</li>{% endfor %}</ul>
@@ -173,10 +197,10 @@ _CAPTIONS = (
     ("octaves", "Share of Σ|a| per octave, mean over photos. Every domain's octaves cover the same frequencies."),
     ("kept", "Score left when only the first coefficients are kept: ranked by attribution, by |coefficient| (control), at "
      "random (control)."),
-    ("top10", "The photo rebuilt from the 10 % of coefficients with the largest |a|; the others are set to the baseline's, "
-     "mid-grey."),
-    ("heatmaps", "Where each octave's attribution sits: |T⁻¹(Δz on the octave) ⊙ ḡ|, averaged locally; one square-root colour "
-     "scale."),
+    ("top10", "The photo rebuilt from the coefficients with the largest |a|, as many as 10 % of its samples; the others are "
+     "the baseline's. All panels have the photo's range of brightness."),
+    ("heatmaps", "A row per domain. Where each octave's attribution sits: |T⁻¹(Δz on the octave) ⊙ ḡ|, averaged locally; one "
+     "square-root colour scale. A band's shares cancel at a place, so a bright panel need not be a large share of Σ|a|."),
 )  # fmt: skip
 
 
@@ -191,7 +215,8 @@ def page(table: pd.DataFrame, summary: dict[str, Any], files: Sequence[str]) -> 
     stream = sum(value for value in summary["model_rows"].values() if isinstance(value, int))
     return _PAGE.render(
         model=settings["model"], data=settings["data"], method=settings["method"], photos=summary["photos"],
-        correct=summary["correct"], domains=len(shown), stream=f"{stream:,}", findings=findings(table), columns=COLUMNS,
+        correct=None if summary["correct"] == "no labels" else summary["correct"],
+        domains=len(shown), stream=f"{stream:,}", findings=findings(table), columns=COLUMNS,
         rows=_cells(shown), skipped=summary["skipped"], pictures=captions,
         settings=json.dumps({key: summary[key] for key in ("settings", "versions", "seconds")}, indent=1),
     )  # fmt: skip
@@ -199,7 +224,8 @@ def page(table: pd.DataFrame, summary: dict[str, Any], files: Sequence[str]) -> 
 
 def _cells(shown: pd.DataFrame) -> list[list[tuple[str, bool]]]:
     """Text of every cell, and whether it is the best of its column."""
-    better = {name: shown[name].idxmax() for name in shown if name == "gini" or str(name).endswith("_attribution")}
+    better = {name: (shown[name] - 1).abs().idxmin() for name in shown if str(name).endswith("_attribution")}
+    better["gini"] = shown["gini"].idxmax()
     better["fraction90"] = shown["fraction90"].idxmin()
     return [[(str(domain), False), *((cell(str(name), float(value)), better.get(name) == domain)
                                      for name, value in row.items())] for domain, row in shown.iterrows()]  # fmt: skip

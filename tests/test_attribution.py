@@ -210,6 +210,20 @@ def test_save_and_load_keep_everything(tmp_path) -> None:  # type: ignore[no-unt
     assert {p.name for p in tmp_path.iterdir()} == {"a.safetensors", "b.safetensors"}
 
 
+def test_load_refuses_what_save_did_not_write(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    att = pb.attribute(smooth_net(SHAPE), normal(1, *SHAPE), 0, transform="dct")
+    att.save(tmp_path / "a.safetensors")
+    whole = (tmp_path / "a.safetensors").read_bytes()
+    for content in (b"", b"text", whole[:100], whole[: len(whole) // 2]):
+        (tmp_path / "b.safetensors").write_bytes(content)
+        with pytest.raises(ValueError, match=r"not a file that Attribution\.save wrote"):
+            pb.Attribution.load(tmp_path / "b.safetensors")
+    with pytest.raises(ValueError, match="holds coefficients of shape"):
+        pb.Attribution.load(tmp_path / "a.safetensors", get("pixel", (1, 9)))
+    with pytest.raises(FileNotFoundError):
+        pb.Attribution.load(tmp_path / "none.safetensors")
+
+
 def test_slices_of_a_result_and_xarray() -> None:
     att = pb.attribute(smooth_net(SHAPE), normal(3, *SHAPE), 0, transform="dwt(haar, level=1)")
     torch.testing.assert_close(att[1].values, att.values[1:2])

@@ -364,3 +364,24 @@ def test_a_model_that_breaks_on_the_path_is_named() -> None:
     x[1] = -x[1]
     with pytest.raises(ValueError, match="example 1"):
         pb.attribute(lambda u: (u.flatten(1).sum(1) + 1).log(), x, method=SPEC)
+
+
+def test_a_jump_between_two_nodes_is_not_certified() -> None:
+    """Gradients are 0 at every node but f jumps: only the scores show it, and the certificate must listen to them."""
+    step = lambda v, at: torch.clamp((v - at) * 500, 0, 1)
+    model = lambda x: step(x[:, 0, 0], 0.4137) - step(x[:, 0, 1], 0.7111) + 0.5 * x[:, 0, 2]
+    found = pb.attribute(model, torch.ones(1, 1, 4, dtype=torch.float64))
+    truth = torch.tensor([[[1.0, -1.0, 0.5, 0.0]]], dtype=torch.float64)
+    wrong = float((found.values - truth).norm() / truth.norm())
+    assert wrong < 0.1 or (not bool(found.details["converged"]) and float(found.details["map_error"]) > 0.3 * wrong)
+
+
+def test_a_gradient_that_is_not_finite_names_the_example() -> None:
+    x = torch.ones(3, 1, 4, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"not finite for example [0-2]"):
+        pb.attribute(lambda x: x.flatten(1).sqrt().sum(1), x)
+
+
+def test_create_graph_asks_for_fixed_steps() -> None:
+    with pytest.raises(ValueError, match=r"steps=64"):
+        pb.attribute(smooth_net((1, 4)), normal(1, 1, 4).requires_grad_(), 0, create_graph=True)

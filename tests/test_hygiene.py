@@ -199,6 +199,32 @@ def test_6_models_are_freed() -> None:
     assert len(att) == 2
 
 
+class WritesIntoInput(nn.Module):
+    """f(x) = Σ (2x)², computed in place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mul_(2).flatten(1).square().sum(1)
+
+
+@methods
+def test_6_a_model_that_works_in_place_does_not_reach_the_users_tensors(method: Estimator) -> None:
+    x = normal(2, *SHAPE)
+    kept = x.clone()
+    quiet = AsModule(lambda x: (2 * x).flatten(1).square().sum(1))
+    for a, b in zip(run(WritesIntoInput(), x, method, target=None), run(quiet, kept.clone(), method, target=None)):
+        torch.testing.assert_close(a.values, b.values, rtol=1e-9, atol=1e-11)
+    assert torch.equal(x, kept)
+
+
+def test_6_results_do_not_follow_what_becomes_of_x() -> None:
+    x = normal(2, *SHAPE)
+    att = pb.attribute(smooth_net(SHAPE), x, 0)
+    before = att.coefficients.clone(), att.displacement.clone()
+    x.zero_()
+    assert torch.equal(att.coefficients, before[0])
+    assert torch.equal(att.displacement, before[1])
+
+
 # 7. Degenerate input -------------------------------------------------------------------------------------------------
 
 

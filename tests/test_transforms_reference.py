@@ -233,3 +233,20 @@ def test_a_third_party_transform_registers_once() -> None:
         registry.register("mine")(pb.transforms.DCT)
     with pytest.raises(ValueError, match="letters"):
         registry.register("my transform")(Mine)
+
+
+def test_a_composition_has_scales_only_where_they_are_those_of_the_signal() -> None:
+    colour = get("color(opponent) >> dwt(haar, level=2)", (3, 8, 8)).layout
+    assert [band.octave for band in colour.group("octave").bands] == ["coarser", "octave 2", "octave 1"]
+    packed = get("dwt(haar, level=1) >> dct", (1, 8, 8)).layout
+    assert packed.frequency.shape[0] == 2
+    assert bool(packed.frequency.isnan().all())
+    assert {band.octave for band in packed.bands} == {"all"}
+
+
+def test_the_adjoint_works_in_inference_mode() -> None:
+    t = get("dwt(bior2.2, level=1, mode=zero)", (1, 8))
+    g = normal(2, 1, 8)
+    with torch.inference_mode():
+        inside = t.adjoint(g.clone())
+    torch.testing.assert_close(inside.clone(), t.adjoint(g))

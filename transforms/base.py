@@ -62,8 +62,9 @@ class Transform(nn.Module, abc.ABC):
         """(T⁻¹)ᵀ g for a linear T: T itself where T is orthogonal, else by automatic differentiation of T⁻¹."""
         if Claim.ORTHOGONAL in self.claims:
             return self.analysis(g)
-        with torch.enable_grad():
-            z = g.new_zeros((len(g), *self.layout.shape)).requires_grad_()
+        with torch.inference_mode(False), torch.enable_grad():
+            g = g.clone() if g.is_inference() else g
+            z = torch.zeros((len(g), *self.layout.shape), dtype=g.dtype, device=g.device, requires_grad=True)
             (out,) = torch.autograd.grad(self.synthesis(z), z, g, create_graph=g.requires_grad)
         return out
 

@@ -1,15 +1,21 @@
 """One transform after another: `a >> b`."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from .base import Transform
-from .layout import Layout
+from .layout import Band, Layout
 
 
 class Compose(Transform):
-    """z = T_n … T_2 T_1 x. It claims what all its parts claim; the layout is that of the last part.
+    """z = T_n … T_2 T_1 x. It claims what all its parts claim, and has the bands of the last part.
+
+    Frequencies, positions and scales are those of the last part where all before it act on each sample by itself, as
+    `color` does. After a part that mixes samples they would describe its coefficients and not the signal, so that
+    frequencies and positions are NaN there and every band spans all scales.
 
     Raises: ValueError where the coefficients of one part do not have the shape that the next one takes.
 
@@ -32,11 +38,7 @@ class Compose(Transform):
         for part in parts[1:]:
             self.claims &= part.claims
         self.spec = " >> ".join(part.spec for part in parts)
-
-    @property
-    def layout(self) -> Layout:  # type: ignore[override]
-        """The layout of the last part."""
-        return self._sequence()[-1].layout
+        self.layout = _layout(parts)
 
     def _sequence(self) -> list[Transform]:
         return [part for part in self.parts if isinstance(part, Transform)]
@@ -69,3 +71,21 @@ class Compose(Transform):
         first = DWT((2, 7, 6), "db2", level=1)
         yield cls(first, DCT(first.layout.shape))
         yield cls(DCT((1, 9)), DWT((1, 9), "bior2.2", level=1))
+
+
+def _layout(parts: Sequence[Transform]) -> Layout:
+    """The layout of the last part, as far as it says something about the signal."""
+    last = parts[-1].layout
+    if all(_samplewise(part) for part in parts[:-1]):
+        return last
+    bands = tuple(Band(band.name) for band in last.bands)
+    nowhere = torch.full((len(parts[0].shape) - 1, *last.shape), math.nan)
+    return Layout(bands, last.index, nowhere, nowhere)
+
+
+def _samplewise(part: Transform) -> bool:
+    """Whether coefficients sit where the samples do: positions known, no frequency, nothing moved."""
+    layout = part.layout
+    return (
+        layout.shape == part.shape and bool(layout.frequency.isnan().all()) and bool(layout.position.isfinite().all())
+    )

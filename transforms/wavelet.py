@@ -261,7 +261,7 @@ def find_wavelet(who: str, wavelet: str) -> pywt.Wavelet:
     """The discrete wavelet of that name.  Raises: ValueError that lists the families."""
     known = pywt.wavelist(kind="discrete")
     if wavelet not in known:
-        families = ", ".join(family for family in pywt.families() if pywt.wavelist(family, "discrete"))
+        families = ", ".join(family for family in pywt.families() if set(pywt.wavelist(family)) & set(known))
         raise ValueError(f"{who}: {wavelet!r} is not a discrete wavelet of PyWavelets. Try haar, db4, sym8, coif3 or "
                          f"bior4.4; all names: pywt.wavelist(kind='discrete'), families: {families}.")  # fmt: skip
     return pywt.Wavelet(wavelet)

@@ -71,6 +71,7 @@ class Rows:
         self.budget = budget
         self.create_graph = create_graph
         self.count = Count()
+        self._in_place = False  # whether the model has been seen to write into its input
 
     def expect(self, rows: int) -> None:
         """Adds to the number of rows that `progress` counts towards."""
@@ -137,7 +138,14 @@ class Rows:
         with torch.enable_grad():
             if not (self.create_graph and points.requires_grad):
                 points = points.detach().requires_grad_()
-            value = self._checked(self._run(points, example), example)
+            try:
+                output = self._run(points, example)
+            except RuntimeError as error:
+                if self._in_place or "a leaf Variable that requires grad" not in str(error):
+                    raise
+                self._in_place = True
+                output = self._run(points, example)
+            value = self._checked(output, example)
             if not value.requires_grad:
                 raise ValueError("The model's output does not depend on its input through autograd (a detach, argmax or "
                                  "no_grad inside?); take a perturbation method, or a differentiable target.")  # fmt: skip
@@ -185,8 +193,10 @@ class Rows:
 
     def _run(self, points: Tensor, example: Tensor, model: Callable[..., Any] | None = None) -> Any:
         args, kwargs = self._extras.at(example)
-        # A copy: a model that works in place must not reach the caller's x.
-        return (model or self._model)(points.to(self._feed, copy=True), *args, **kwargs)
+        # A copy, so that a model which works in place does not reach the caller's x. Leaves of autograd are safe from that
+        # by themselves, and compiled models want to be fed them.
+        copied = self._in_place or model is not None or not (points.is_leaf and points.requires_grad)
+        return (model or self._model)(points.to(self._feed, copy=copied), *args, **kwargs)
 
     def _ran(self, forwards: int = 0, gradients: int = 0) -> None:
         self.count.forwards += forwards

@@ -132,7 +132,7 @@ class Attribution:
     def _part(self, mask: Tensor) -> Tensor:
         mask = mask.to(self.values.device)
         if not self.settings.get("shares", True):
-            return _analysis_transpose(self.transform, self.values * mask).sum(1)
+            return analysis_transpose(self.transform, self.values * mask).sum(1)
         return (self.transform.inverse(self.displacement * mask) * self._covector()).sum(1)
 
     def _covector(self) -> Tensor:
@@ -140,7 +140,7 @@ class Attribution:
         if self.covector is not None:
             return self.covector
         moved = self.displacement != 0
-        return _analysis_transpose(
+        return analysis_transpose(
             self.transform, torch.where(moved, self.values / self.displacement.where(moved, 1), 0)
         )
 
@@ -243,7 +243,7 @@ def keep_only(attribution: Attribution, mask: Tensor) -> Tensor:
     return attribution.transform.inverse(attribution.coefficients - attribution.displacement * ~mask)
 
 
-def _analysis_transpose(transform: Transform, z: Tensor) -> Tensor:
+def analysis_transpose(transform: Transform, z: Tensor) -> Tensor:
     """Tᵀ z: T⁻¹ itself where T is orthogonal, else by automatic differentiation of T."""
     if Claim.ORTHOGONAL in transform.claims:
         return transform.inverse(z)

@@ -5,10 +5,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..attribution.result import analysis_transpose
 from ..transforms import Claim
 from .modules import Blind, saturating
 from .outcome import Outcome, inapplicable, plain
-from .trial import Case, Trial, analysis_transpose
+from .trial import Case, Trial
 
 KINKS = ((2.0, 1.0), (4.0, 1.0), (2.0, -1.0))  # (where ReLU ends, as a fraction 1/· of the step; sign)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..attribution import Estimator, Pullback, attribute
 from ..attribution.attribute import Baseline
 from ..attribution.gradients import Gradient
+from ..attribution.result import analysis_transpose
 from ..attribution.rows import Rows, budget, feed_dtype
 from ..attribution.score import Score, Target
 from ..transforms import Claim, Pixel, Transform
@@ -266,13 +267,3 @@ def condition(transform: Transform, x: Tensor, iterations: int = 12) -> float:
         gains = [float(pulled.norm()), float(lifted.norm())]
         synthesis, analysis = pulled, lifted
     return max(1.0, (gains[0] * gains[1]) ** 0.5)
-
-
-def analysis_transpose(transform: Transform, z: Tensor) -> Tensor:
-    """Tᵀ z for a linear T.  z: (batch, *coeff) -> (batch, *shape)."""
-    if Claim.ORTHOGONAL in transform.claims:
-        return transform.inverse(z)
-    with torch.enable_grad():
-        x = z.new_zeros((len(z), *transform.shape)).requires_grad_()
-        (out,) = torch.autograd.grad(transform(x), x, z)
-    return out

@@ -110,12 +110,19 @@ def test_quadratures_are_exact_where_they_should_be(rule: str) -> None:
         assert weights @ nodes**11 == pytest.approx(1 / 12, abs=1e-14)
 
 
-def test_a_quadrature_whose_weights_do_not_sum_to_one_is_caught() -> None:
+def test_a_quadrature_whose_weights_do_not_sum_to_one_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: weights 1/n at n nodes with halved ends, as in a well-known library, lose 1/n of f(x) - f(x0)."""
-    n = 25
-    weights = np.full(n, 1 / n)
-    weights[[0, -1]] /= 2
-    assert abs(weights.sum() - 1) > 0.03
+
+    def biased(steps: int) -> tuple[np.ndarray, np.ndarray]:
+        nodes, weights = trapezoid(steps)
+        return nodes, weights * (steps - 1) / steps
+
+    trapezoid = RULES["trapezoid"]
+    monkeypatch.setitem(RULES, "trapezoid", biased)
+    att = pb.attribute(linear_net(SHAPE), normal(2, *SHAPE), method="integrated_gradients(steps=25, rule=trapezoid)")
+    slope = att.values.flatten(1).sum(1)  # of a linear model: 24/25 of f(x) - f(0)
+    torch.testing.assert_close(slope, att.delta * 24 / 25, rtol=1e-10, atol=1e-12)
+    assert float((att.gap / att.delta).abs().min()) > 0.03
 
 
 def test_integrated_gradients_of_a_quadratic_in_closed_form() -> None:

@@ -174,7 +174,8 @@ def _takes_channels_last(model: Any, x: Tensor, memory_format: str) -> bool:
 @contextlib.contextmanager
 def _tf32(allowed: bool) -> Iterator[None]:
     """Allows or forbids tf32 in matrix products and convolutions."""
-    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    cuda: Any = torch.backends.cuda
+    cudnn: Any = torch.backends.cudnn
     parts: list[Any] = [cuda.matmul, cudnn]
     value: bool | str = allowed
     name = "allow_tf32"

@@ -102,17 +102,21 @@ def _worths(g: Direct, layout: Layout) -> dict[tuple[int, ...], float]:
     return dict(zip(coalitions, g.values(masks[:, index] * g.z).tolist()))
 
 
-def _shapley(g: Direct, layout: Layout) -> list[float]:
-    """Gains of joining, averaged over all orders."""
+def gains(g: Direct, layout: Layout) -> Tensor:
+    """What each group adds to f when it joins, for every order of joining.  Shape: (orders, groups)."""
     worth, players = _worths(g, layout), len(layout.bands)
-    totals = [0.0] * players
-    for order in itertools.permutations(range(players)):
+    found = torch.zeros(math.factorial(players), players)
+    for row, order in zip(found, itertools.permutations(range(players))):
         inside = [0] * players
         for player in order:
             before = worth[tuple(inside)]
             inside[player] = 1
-            totals[player] += (worth[tuple(inside)] - before) / math.factorial(players)
-    return totals
+            row[player] = worth[tuple(inside)] - before
+    return found
+
+
+def _shapley(g: Direct, layout: Layout) -> list[float]:
+    return gains(g, layout).mean(0).tolist()
 
 
 def _occlusion(g: Direct, layout: Layout) -> list[float]:

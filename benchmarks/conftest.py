@@ -1,5 +1,6 @@
 """What the benchmarks run on, and how results are stored."""
 
+import gc
 import os
 import platform
 import subprocess
@@ -7,11 +8,19 @@ from typing import Any
 
 import pytest
 import torch
+from models import QUICK
 from torch import Tensor
 
 from pullback.studies import LoadedModel, load_model, load_photos
 
-QUICK = os.environ.get("PULLBACK_BENCH") == "quick"
+__all__ = ["QUICK"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _frozen() -> None:
+    """What is imported by now stays: collecting garbage between benchmarks need not walk through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +41,8 @@ def photos(efficientnet: LoadedModel, device: str) -> Tensor:
 
 @pytest.fixture(scope="session")
 def rounds() -> int:
-    return 1 if QUICK else 5
+    """How many pairs are timed where time allows."""
+    return 1 if QUICK else 9
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """Analysis, synthesis and adjoint of every transform, and the peers that do the same job, in one run."""
 
-import gc
-import resource
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +10,10 @@ import pywt
 import scipy.fft
 import torch
 import torch_dct
-from conftest import QUICK
+from guard import peak_megabytes
+from models import QUICK, subject
 from timing import paired, seconds
-from torch import Tensor, nn
+from torch import Tensor
 
 from pullback.studies.compare import DOMAINS
 from pullback.transforms import Transform, get, names
@@ -42,28 +41,26 @@ def build(name: str, shape: tuple[int, ...]) -> Transform | None:
         return None
 
 
-def peak_megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def normal(kind: str, device: str) -> Tensor:
+    return torch.randn(SIZES[kind], generator=torch.Generator().manual_seed(0)).to(device)
 
 
 @pytest.mark.parametrize("kind", SIZES)
 @pytest.mark.parametrize("name", names())
-def test_transform(benchmark: Any, name: str, kind: str) -> None:
-    """Milliseconds of T, T⁻¹ and the adjoint; how much the process' peak memory rose, in MB."""
+def test_transform(benchmark: Any, name: str, kind: str, device: str) -> None:
+    """Milliseconds of T, T⁻¹ and the adjoint; how far memory rises while T runs, in MB."""
     shape = SIZES[kind]
     transform = build(name, shape[1:])
     if transform is None:
         pytest.skip(f"{name} needs arguments, or does not take signals of {len(shape) - 2} axes")
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    gc.collect()
-    before = peak_megabytes()
+    x = normal(kind, device)
     z = transform(x)
     assert float((transform.inverse(z) - x).abs().max()) < 1e-3
     jobs = {"analysis": lambda: transform(x), "synthesis": lambda: transform.inverse(z)}
     if "LINEAR" in str(transform.claims):
         jobs["adjoint"] = lambda: transform.adjoint(x)
     times = {job: round(1e3 * min(seconds(run) for _ in range(1 if QUICK else 5)), 2) for job, run in jobs.items()}
-    benchmark.extra_info.update(times, kind=kind, peak_rise_mb=round(peak_megabytes() - before, 1))
+    benchmark.extra_info.update(times, kind=kind, peak_mb=round(peak_megabytes(jobs["analysis"], device), 1))
     benchmark.pedantic(jobs["analysis"], rounds=1)
 
 
@@ -74,7 +71,7 @@ def _wavedec(x: Tensor) -> Any:
 def _peers(kind: str, x: Tensor) -> dict[str, tuple[Transform, Callable[[], object], Callable[[], np.ndarray] | None]]:
     """{job: (ours, theirs, their coefficients flat for the check, where they are comparable)}."""
     axes = tuple(range(2, x.ndim))
-    shape, array = tuple(x.shape[1:]), x.numpy()
+    shape, array = tuple(x.shape[1:]), x.cpu().numpy()
     jobs: dict[str, tuple[Transform, Callable[[], object], Callable[[], np.ndarray] | None]] = {}
     for wavelet in ("haar", "db4", "sym8"):
         ours = get(f"dwt({wavelet}, level=3)", shape)
@@ -87,7 +84,7 @@ def _peers(kind: str, x: Tensor) -> dict[str, tuple[Transform, Callable[[], obje
     jobs["dct / scipy"] = (dct, lambda: scipy.fft.dctn(array, norm="ortho", axes=axes),
                            lambda: scipy.fft.dctn(array, norm="ortho", axes=axes))  # fmt: skip
     theirs = {1: torch_dct.dct, 2: torch_dct.dct_2d, 3: torch_dct.dct_3d}[len(axes)]
-    jobs["dct / torch-dct"] = (dct, lambda: theirs(x, norm="ortho"), lambda: theirs(x, norm="ortho").numpy())
+    jobs["dct / torch-dct"] = (dct, lambda: theirs(x, norm="ortho"), lambda: theirs(x, norm="ortho").cpu().numpy())
     jobs["dft / torch.fft"] = (get("dft", shape), lambda: torch.fft.fftn(x, dim=axes, norm="ortho"), None)
     return jobs
 
@@ -102,12 +99,14 @@ def _flat(pyramid: Any) -> np.ndarray:
 @pytest.mark.parametrize("kind", SIZES)
 @pytest.mark.parametrize("job", ["dwt haar / ptwt", "dwt db4 / ptwt", "dwt sym8 / ptwt", "dwt db4 / PyWavelets", "dct / scipy",
                                  "dct / torch-dct", "dft / torch.fft"])  # fmt: skip
-def test_against_peer(benchmark: Any, job: str, kind: str) -> None:
+def test_against_peer(benchmark: Any, job: str, kind: str, device: str) -> None:
     """Ours over theirs. Goal against ptwt: never slower. The coefficients are compared before they are timed."""
-    x = torch.randn(SIZES[kind], generator=torch.Generator().manual_seed(0))
+    if device != "cpu" and job.endswith(("PyWavelets", "scipy")):
+        pytest.skip("it runs on the CPU only")
+    x = normal(kind, device)
     ours, theirs, flat = _peers(kind, x)[job]
     if flat is not None:
-        np.testing.assert_allclose(ours(x).numpy(), flat(), atol=1e-3)
+        np.testing.assert_allclose(ours(x).cpu().numpy(), flat(), atol=1e-3)
     measured = paired(lambda: ours(x), theirs, 1 if QUICK else 7)
     measured.record(benchmark)
     benchmark.extra_info["kind"] = kind
@@ -116,49 +115,14 @@ def test_against_peer(benchmark: Any, job: str, kind: str) -> None:
     benchmark.pedantic(lambda: ours(x), rounds=1)
 
 
-class Bottleneck(nn.Module):
-    """One residual block of ResNet-50: 1 × 1, 3 × 3, 1 × 1 convolutions."""
-
-    def __init__(self, inside: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(inside, width, 1),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, stride, 1),
-            nn.ReLU(),
-            nn.Conv2d(width, 4 * width, 1),
-        )
-        same = stride == 1 and inside == 4 * width
-        self.shortcut: nn.Module = nn.Identity() if same else nn.Conv2d(inside, 4 * width, 1, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.body(x) + self.shortcut(x))
-
-
-def resnet50_sized() -> nn.Module:
-    """The convolutions of ResNet-50 (3, 4, 6, 3 blocks) with random weights: throughput needs no training."""
-    layers: list[nn.Module] = [nn.Conv2d(3, 64, 7, 2, 3), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
-    inside = 64
-    for width, count, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
-        for block in range(count):
-            layers.append(Bottleneck(inside, width, stride if block == 0 else 1))
-            inside = 4 * width
-    return (
-        nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inside, 1000))
-        .eval()
-        .requires_grad_(False)
-    )
-
-
-def test_ten_domains_against_one_pass_of_a_resnet50(benchmark: Any) -> None:
+def test_ten_domains_against_one_pass_of_a_resnet50(benchmark: Any, device: str) -> None:
     """T x and one adjoint in each of ten domains, over one forward + backward of as many images. Goal: at most 0.05.
 
     It is paid once for a map, not once for each gradient that the map is made of.
     """
-    shape = (2, 3, 64, 64) if QUICK else (4, 3, 224, 224)
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    model = resnet50_sized()
-    domains = [get(spec, shape[1:]) for spec in DOMAINS]
+    case = subject("resnet50", device, images=2 if QUICK else 4)
+    model, x = case.module, case.x
+    domains = [get(spec, tuple(x.shape[1:])) for spec in DOMAINS]
 
     def carry() -> list[Tensor]:
         return [part for domain in domains for part in (domain(x), domain.adjoint(x))]

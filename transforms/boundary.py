@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .filterbank import FilterBank
+from .constant import Constant
+from .filterbank import ANALYSIS, FilterBank
 
 
 class BoundaryBank(FilterBank):
@@ -23,33 +24,29 @@ class BoundaryBank(FilterBank):
 
     def __init__(self, wavelet: Any) -> None:
         super().__init__(wavelet)
-        self._edges: dict[int, tuple[Tensor, list[Tensor], list[Tensor]]] = {}
+        self._edges: dict[int, tuple[Tensor, Tensor, Constant]] = {}
 
-    def split_axis(self, x: Tensor, axis: int, dual: bool = False) -> tuple[Tensor, Tensor]:
-        parts = super().split_axis(x, axis)  # orthonormal, so that the dual bank is the bank itself
+    def _split(self, x: Tensor, axis: int, dual: bool) -> Tensor:
+        bands = self._correlate(x, ANALYSIS, axis)  # orthonormal, so that the dual bank is the bank itself
         columns, rows, edges = self._edge(x.shape[axis], x)
         near = x.index_select(axis, columns).movedim(axis, -1)
-        low, high = (part.index_add(axis, row, (near @ edge.T).movedim(-1, axis))
-                     for part, row, edge in zip(parts, rows, edges))  # fmt: skip
-        return low, high
+        return bands.index_add(axis, rows, (near @ edges.T).movedim(-1, axis))
 
-    def merge_axis(self, low: Tensor, high: Tensor, axis: int) -> Tensor:
-        x = super().merge_axis(low, high, axis)
-        columns, rows, edges = self._edge(x.shape[axis], x)
-        for part, row, edge in zip((low, high), rows, edges):
-            near = part.index_select(axis, row).movedim(axis, -1)
-            x = x.index_add(axis, columns, (near @ edge).movedim(-1, axis))
-        return x
+    def merge_axis(self, low: Tensor, high: Tensor, axis: int, size: int) -> Tensor:
+        x = super().merge_axis(low, high, axis, size)
+        columns, rows, edges = self._edge(size, x)
+        near = torch.cat([low, high], axis).index_select(axis, rows).movedim(axis, -1)
+        return x.index_add(axis, columns, (near @ edges).movedim(-1, axis))
 
-    def _edge(self, n: int, like: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """(columns, rows, edges): boundary minus periodic matrix where it is not zero, for low and high each."""
+    def _edge(self, n: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(columns, rows, edges): boundary minus periodic matrix where it is not zero, approximations first."""
         if n not in self._edges:
             self._edges[n] = _edge_matrices(self._analysis, n)
         columns, rows, edges = self._edges[n]
-        return columns.to(like.device), [row.to(like.device) for row in rows], [edge.to(like) for edge in edges]
+        return columns.to(like.device), rows.to(like.device), edges.like(like)
 
 
-def _edge_matrices(filters: tuple[Any, ...], n: int) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+def _edge_matrices(filters: tuple[Any, ...], n: int) -> tuple[Tensor, Tensor, Constant]:
     taps = len(filters[0])
     m = min(n, 4 * taps)  # both ends, and enough rows inside that the ends do not meet
     wrapped, cut, reaches_out = _matrices(filters, m)
@@ -59,10 +56,9 @@ def _edge_matrices(filters: tuple[Any, ...], n: int) -> tuple[Tensor, list[Tenso
     correction = ends - wrapped[reaches_out]
     columns = np.flatnonzero(np.abs(correction).max(0, initial=0) > 1e-16)
     row = np.flatnonzero(reaches_out)
-    picked = [row < m // 2, row >= m // 2]
-    rows = [_stretch(row[pick] % (m // 2), m // 4, (n - m) // 2) for pick in picked]
-    edges = [torch.from_numpy(correction[pick][:, columns]) for pick in picked]
-    return _stretch(columns, m // 2, n - m), rows, edges
+    band, place = np.divmod(row, m // 2)
+    rows = _stretch(place, m // 4, (n - m) // 2) + torch.from_numpy(band) * (n // 2)
+    return _stretch(columns, m // 2, n - m), rows, Constant(torch.from_numpy(correction[:, columns]))
 
 
 def _orthonormalise(rows: np.ndarray) -> np.ndarray:

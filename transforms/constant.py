@@ -13,12 +13,14 @@ class Constant:
 
     def __init__(self, value: Tensor) -> None:
         with torch.inference_mode(False):  # an inference tensor could not be used under autograd later
-            self.value = value.detach().double().cpu().clone(memory_format=torch.contiguous_format)
+            double = torch.promote_types(value.dtype, torch.double)
+            self.value = value.detach().to(double).cpu().clone(memory_format=torch.contiguous_format)
         self._copy = self.value
 
     def like(self, x: Tensor) -> Tensor:
-        """The tensor in the dtype and on the device of x; the last copy is kept."""
-        if self._copy.dtype != x.dtype or self._copy.device != x.device:
+        """The tensor in the dtype (or its complex one) and on the device of x; the last copy is kept."""
+        dtype = x.dtype.to_complex() if self.value.is_complex() else x.dtype
+        if self._copy.dtype != dtype or self._copy.device != x.device:
             with torch.inference_mode(False):
-                self._copy = self.value.to(x.device, x.dtype)
+                self._copy = self.value.to(x.device, dtype)
         return self._copy

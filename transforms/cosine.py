@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .base import Claim, Transform, check_shape
 from .blocks import Runs, block_layout, check_count, each_axis, in_blocks, interleave
+from .constant import Constant
 from .registry import register
 
 Along = Callable[[Tensor], Tensor]
@@ -48,13 +49,13 @@ class DCT(Transform):
         self.spec = "dct" if type == 2 else f"dct(type={type})"
         layout = block_layout(self.shape, [((n, 1),) for n in self.shape[1:]], functools.partial(_frequency, type))
         self.layout = layout
-        self._maps = [_maps(type, n) for n in self.shape[1:]]
+        self._forward, self._backward = _maps(type, self.shape[1:])
 
     def analysis(self, x: Tensor) -> Tensor:
-        return each_axis(x, [forward for forward, _ in self._maps])
+        return self._forward(x)
 
     def synthesis(self, z: Tensor) -> Tensor:
-        return each_axis(z, [backward for _, backward in self._maps])
+        return self._backward(z)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -129,12 +130,12 @@ def _frequency(type: int, n: int) -> Tensor:
     return {1: k / max(1, 2 * n - 2), 2: k / (2 * n)}.get(type, (2 * k + 1) / (4 * n))
 
 
-def _maps(type: int, n: int) -> tuple[Along, Along]:
-    """The DCT along a last axis of n samples, and its inverse."""
+def _maps(type: int, sizes: tuple[int, ...]) -> tuple[Along, Along]:
+    """The DCT over the last axes, of the given sizes, and its inverse."""
     if type in (1, 4):
-        own_inverse = dct1 if type == 1 else DCT4(n)
+        own_inverse = functools.partial(each_axis, along_last=[dct1 if type == 1 else DCT4(n) for n in sizes])
         return own_inverse, own_inverse
-    plan = DCT2(n)
+    plan = DCT2(*sizes)
     return (plan.forward, plan.inverse) if type == 2 else (plan.inverse, plan.forward)
 
 
@@ -148,30 +149,52 @@ def dct1(x: Tensor) -> Tensor:
 
 
 class DCT2:
-    """Orthonormal DCT-II along a last axis of n samples, and its inverse, the DCT-III, by one real FFT of n points.
+    """Orthonormal DCT-II over the last axes of x, of the given sizes, and its inverse, the DCT-III, by one real FFT.
 
-    With v = (x_0, x_2, …, x_3, x_1) and y_k = √2 exp(-iπk/2n) (F v)_k, z_k = Re y_k and z_{n-k} = -Im y_k (k > 0).
+    Along one axis, with v = (x_0, x_2, …, x_3, x_1), V = F v and φ_k = √2 exp(-iπk/2n), φ_0 = 1: z_k = Re φ_k V_k, and
+    z_{n-k} = -Im φ_k V_k. Along several, Re φ_k V_k is (φ_k V_k + φ̄_k V_{-k}) / 2 for all axes but the last, with V the
+    transform over all of them.
     Source: Makhoul 1980.
     """
 
-    def __init__(self, n: int) -> None:
-        self.n = n
-        phase = math.sqrt(2) * torch.exp(-0.5j * math.pi / n * torch.arange(n // 2 + 1).double())
-        phase[0] = 1
-        self._phase, self._inverse = phase, 1 / phase
+    def __init__(self, *sizes: int) -> None:
+        self._axes = tuple(range(-len(sizes), 0))
+        self._sizes = sizes
+        self._turns = [Constant(_turns(n, axis, len(sizes))) for axis, n in zip(self._axes, sizes)]
 
     def forward(self, x: Tensor) -> Tensor:
-        order = torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1)
-        spectrum = torch.fft.rfft(order, norm="ortho")
-        turned = spectrum * self._phase.to(spectrum)
-        return torch.cat([turned.real, -turned.imag[..., 1 : (self.n + 1) // 2].flip(-1)], -1)
+        for axis in self._axes:
+            x = torch.cat([_every_second(x, axis, 0), _every_second(x, axis, 1).flip(axis)], axis)
+        spectrum = torch.fft.rfftn(x, dim=self._axes, norm="ortho")
+        for axis, turn in zip(self._axes[:-1], self._turns):
+            half = spectrum * (turn.like(x) / 2)
+            spectrum = half + turn.like(x).conj() / 2 * spectrum.flip(axis).roll(1, axis)
+        turned = spectrum * self._turns[-1].like(x)
+        return torch.cat([turned.real, -turned.imag[..., 1 : (self._sizes[-1] + 1) // 2].flip(-1)], -1)
 
     def inverse(self, z: Tensor) -> Tensor:
-        half = self.n // 2
-        imaginary = torch.cat([torch.zeros_like(z[..., :1]), -z[..., self.n - half :].flip(-1)], -1)
-        turned = torch.complex(z[..., : half + 1], imaginary)
-        order = torch.fft.irfft(turned * self._inverse.to(turned), self.n, norm="ortho")
-        return interleave(order[..., : self.n - half], order[..., self.n - half :].flip(-1), -1)
+        n = self._sizes[-1]
+        imaginary = torch.cat([torch.zeros_like(z[..., :1]), -z[..., n - n // 2 :].flip(-1)], -1)
+        spectrum = torch.complex(z[..., : n // 2 + 1], imaginary) / self._turns[-1].like(z)
+        for axis, turn in zip(self._axes[:-1], self._turns):
+            later = spectrum.narrow(axis, 1, spectrum.shape[axis] - 1).flip(axis)
+            behind = torch.cat([torch.zeros_like(spectrum.narrow(axis, 0, 1)), later], axis)
+            spectrum = (spectrum - 1j * behind) / turn.like(z)
+        x = torch.fft.irfftn(spectrum, self._sizes, dim=self._axes, norm="ortho")
+        for axis, n in zip(self._axes, self._sizes):
+            x = interleave(x.narrow(axis, 0, n - n // 2), x.narrow(axis, n - n // 2, n // 2).flip(axis), axis)
+        return x
+
+
+def _turns(n: int, axis: int, dims: int) -> Tensor:
+    """φ of `DCT2`, half of it along the last axis, shaped to be multiplied along `axis` of the spectrum."""
+    turn = math.sqrt(2) * torch.exp(-0.5j * math.pi / n * torch.arange(n // 2 + 1 if axis == -1 else n).double())
+    turn[0] = 1
+    return turn.reshape(-1, *[1] * (-1 - axis))
+
+
+def _every_second(x: Tensor, axis: int, start: int) -> Tensor:
+    return x.movedim(axis, 0)[start::2].movedim(0, axis)
 
 
 class DCT4:

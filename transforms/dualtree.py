@@ -157,7 +157,8 @@ def _split_axis(bank: FilterBank, bands: dict[str, Tensor], axis: int) -> dict[s
 
 def _merge_axis(bank: FilterBank, bands: dict[str, Tensor], axis: int) -> dict[str, Tensor]:
     keys = dict.fromkeys(key[:-1] for key in bands)
-    return {key: bank.merge_axis(bands[key + "a"], bands[key + "d"], axis) for key in keys}
+    pairs = {key: (bands[key + "a"], bands[key + "d"]) for key in keys}
+    return {key: bank.merge_axis(a, d, axis, a.shape[axis] + d.shape[axis]) for key, (a, d) in pairs.items()}
 
 
 def _cell(band: Band, key: str, level: int, size: tuple[int, ...], copies: int) -> Cell:

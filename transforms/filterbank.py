@@ -1,5 +1,7 @@
 """One level of a separable two-channel filter bank, periodic and critically sampled for every size."""
 
+import functools
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Filters = tuple[Sequence[float], ...]  # of the approximation and of the detail
+from .constant import Constant
+from .decimation import Decimation, Filters, apply_matrix, extend
+
+ANALYSIS, SYNTHESIS = 0, 1  # the two pairs of filters of a bank
 
 
 class FilterBank:
@@ -23,14 +28,16 @@ class FilterBank:
     of the same operation with the reconstruction filters.
 
     Tabulated filters reconstruct only to their printed precision (sym20: 5e-11; dmey, cut to 62 taps: 8e-3), so
-    `merge` adds `_refinements` Neumann steps, T⁻¹ = Σ_i (I - S A)^i S, and is exact for those too.
+    `merge` adds `refinements` Neumann steps, T⁻¹ = Σ_i (I - S A)^i S, and is exact for those too.
     """
 
     def __init__(self, wavelet: Any) -> None:
         lowpass, highpass = wavelet.dec_lo[::-1], wavelet.dec_hi[::-1]
         self._analysis = (tuple(lowpass), tuple(highpass))
         self._synthesis = (tuple(wavelet.rec_lo), tuple(wavelet.rec_hi))
-        self._refinements = _refinements(_error(self._synthesis, self._analysis))
+        self._decimations = [Decimation(filters, self._left()) for filters in (self._analysis, self._synthesis)]
+        self._kept: dict[int, list[Constant]] = {}
+        self.refinements = _refinements(_error(self._synthesis, self._analysis))
         self.orthonormal = _error(self._analysis, self._analysis) < 1e-10
 
     def isometric(self, n: int) -> bool:
@@ -41,45 +48,123 @@ class FilterBank:
 
     def split(self, x: Tensor, dims: int, dual: bool = False) -> dict[str, Tensor]:
         """{key: band} of one level, one letter per axis; `dual` applies the transpose of `merge` instead."""
+        if self._of_blocks(x.shape[-dims:]):
+            return self._split_blocks(x, dims, SYNTHESIS if dual else ANALYSIS)
+        for axis in range(-dims, 0):
+            x = self._split(x, axis, dual)
         bands = {"": x}
         for axis in range(-dims, 0):
-            bands = {key + letter: part for key, band in bands.items()
-                     for letter, part in zip("ad", self.split_axis(band, axis, dual))}  # fmt: skip
+            bands = {key + letter: part for key, band in bands.items() for letter, part in zip("ad", _halves(band, axis))}
         return bands
 
-    def merge(self, bands: dict[str, Tensor], dims: int) -> Tensor:
-        """The signal whose bands these are: inverse of `split`."""
-        for axis in range(-1, -dims - 1, -1):
+    def merge(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
+        """The signal of `sizes` whose bands these are: inverse of `split`."""
+        if self._of_blocks(sizes):
+            return self._merge_blocks(bands, len(sizes))
+        for axis in range(-1, -len(sizes) - 1, -1):
             keys = sorted({key[:-1] for key in bands})
-            bands = {key: self.merge_axis(bands[key + "a"], bands[key + "d"], axis) for key in keys}
+            bands = {key: self.merge_axis(bands[key + "a"], bands[key + "d"], axis, sizes[axis]) for key in keys}
         return bands[""]
 
     def split_axis(self, x: Tensor, axis: int, dual: bool = False) -> tuple[Tensor, Tensor]:
         """(approximation, detail) along one axis, ⌈n/2⌉ and ⌊n/2⌋ coefficients."""
-        if not dual:
-            return self._correlate(x, self._analysis, axis)
-        total = residual = x  # transpose of the Neumann series in `merge_axis`
-        for _ in range(self._refinements):
-            residual = residual - self._transpose(
-                *self._correlate(residual, self._synthesis, axis), self._analysis, axis
-            )
-            total = total + residual
-        return self._correlate(total, self._synthesis, axis)
+        return _halves(self._split(x, axis, dual), axis)
 
-    def merge_axis(self, low: Tensor, high: Tensor, axis: int) -> Tensor:
-        """Inverse of `split_axis`."""
-        x = self._transpose(low, high, self._synthesis, axis)
-        for _ in range(self._refinements):
-            again_low, again_high = self._correlate(x, self._analysis, axis)
-            x = x + self._transpose(low - again_low, high - again_high, self._synthesis, axis)
+    def merge_axis(self, low: Tensor, high: Tensor, axis: int, size: int) -> Tensor:
+        """Inverse of `split_axis` for a signal of `size` samples."""
+        x = self._transpose(low, high, SYNTHESIS, axis, size)
+        for _ in range(self.refinements):
+            again_low, again_high = _halves(self._correlate(x, ANALYSIS, axis), axis)
+            x = x + self._transpose(low - again_low, high - again_high, SYNTHESIS, axis, size)
         return x
 
-    def _correlate(self, x: Tensor, filters: Filters, axis: int) -> tuple[Tensor, Tensor]:
-        return _correlate(x, filters, axis)
+    def _of_blocks(self, sizes: Sequence[int]) -> bool:
+        """Whether two taps see two samples: then all axes are split at once, each block of 2^dims samples by itself."""
+        return len(self._analysis[0]) == 2 and not any(n % 2 for n in sizes)
 
-    def _transpose(self, low: Tensor, high: Tensor, filters: Filters, axis: int) -> Tensor:
+    def _split_blocks(self, x: Tensor, dims: int, filters: int) -> dict[str, Tensor]:
+        lead = x.ndim - dims
+        for axis in range(lead, lead + 2 * dims, 2):
+            x = x.unflatten(axis, (-1, 2))
+        places = range(lead + 1, lead + 2 * dims, 2)
+        x = x.movedim(tuple(places), tuple(range(lead, lead + dims))).flatten(lead, lead + dims - 1)
+        bands = apply_matrix(self._blocks(dims)[filters].like(x), x, lead)
+        return {key: bands.select(lead, number) for number, key in enumerate(_keys(dims))}
+
+    def _merge_blocks(self, bands: dict[str, Tensor], dims: int) -> Tensor:
+        lead = bands["a" * dims].ndim - dims
+        stacked = torch.stack([bands[key] for key in _keys(dims)], lead)
+        x = apply_matrix(self._blocks(dims)[SYNTHESIS].like(stacked).T, stacked, lead).unflatten(lead, [2] * dims)
+        x = x.movedim(tuple(range(lead, lead + dims)), tuple(range(lead + 1, lead + 2 * dims, 2)))
+        for axis in range(lead, lead + dims):
+            x = x.flatten(axis, axis + 1)
+        return x
+
+    def _blocks(self, dims: int) -> list[Constant]:
+        """The filters of two taps as matrices (bands, places in a block)."""
+        if dims not in self._kept:
+            pairs = [torch.tensor(filters, dtype=torch.double) for filters in (self._analysis, self._synthesis)]
+            self._kept[dims] = [Constant(functools.reduce(torch.kron, [pair] * dims)) for pair in pairs]
+        return self._kept[dims]
+
+    def _split(self, x: Tensor, axis: int, dual: bool) -> Tensor:
+        """The approximation and after it the detail, along the axis that is split."""
+        if not dual:
+            return self._correlate(x, ANALYSIS, axis)
+        total = residual = x  # transpose of the Neumann series in `merge_axis`
+        for _ in range(self.refinements):
+            parts = _halves(self._correlate(residual, SYNTHESIS, axis), axis)
+            residual = residual - self._transpose(*parts, ANALYSIS, axis, x.shape[axis])
+            total = total + residual
+        return self._correlate(total, SYNTHESIS, axis)
+
+    def _left(self) -> int:
+        """How many samples the filters reach back before the first pair."""
+        return len(self._analysis[0]) // 2 - 1
+
+    def _correlate(self, x: Tensor, filters: int, axis: int) -> Tensor:
+        """Every second output of both filters: approximation, then detail."""
+        n = x.shape[axis]
+        if n < 2:
+            return x
+        pairs = self._decimations[filters].apply(x.narrow(axis, 0, n - n % 2), axis, n // 2, "periodic")
+        if n % 2 == 0:
+            return pairs
+        return torch.cat([pairs.narrow(axis, 0, n // 2), x.narrow(axis, n - 1, 1), pairs.narrow(axis, n // 2, n // 2)], axis)
+
+    def _transpose(self, low: Tensor, high: Tensor, filters: int, axis: int, size: int) -> Tensor:
         """The transpose of `_correlate` with the same filters."""
-        return _transpose(low, high, filters, axis)
+        pairs = size // 2
+        if pairs == 0:
+            return low
+        x = self._decimations[filters].transpose(low.narrow(axis, 0, pairs), high, axis, 2 * pairs, "periodic")
+        return torch.cat([x, low.narrow(axis, pairs, 1)], axis) if size % 2 else x
+
+
+class PaddedBank(FilterBank):
+    """The same filters on a signal that is continued past its ends, (n + L - 1) // 2 coefficients along each axis.
+
+        a[k] = Σ_m h[m] x[2k + m + 2 - L],
+
+    PyWavelets' modes other than `periodization`. `merge` is the same for all of them: what the continuation adds is cut.
+    So its transpose is the split of the signal continued by zeros, whatever the mode.
+
+    mode: zero, constant, periodic, symmetric or reflect.
+    """
+
+    def __init__(self, wavelet: Any, mode: str) -> None:
+        super().__init__(wavelet)
+        self._mode = mode
+
+    def _left(self) -> int:
+        return len(self._analysis[0]) - 2
+
+    def _correlate(self, x: Tensor, filters: int, axis: int) -> Tensor:
+        count = (x.shape[axis] + len(self._analysis[0]) - 1) // 2
+        return self._decimations[filters].apply(x, axis, count, "zero" if filters == SYNTHESIS else self._mode)
+
+    def _transpose(self, low: Tensor, high: Tensor, filters: int, axis: int, size: int) -> Tensor:
+        return self._decimations[filters].transpose(low, high, axis, size, "zero")
 
 
 class UndecimatedBank(FilterBank):
@@ -93,6 +178,9 @@ class UndecimatedBank(FilterBank):
         super().__init__(wavelet)
         self._dilation = dilation
 
+    def _of_blocks(self, sizes: Sequence[int]) -> bool:
+        return False
+
     def isometric(self, n: int) -> bool:
         if self.orthonormal:
             return True
@@ -104,13 +192,12 @@ class UndecimatedBank(FilterBank):
             power += np.abs(np.fft.fft(taps)) ** 2
         return bool(np.abs(power - 1).max() < 1e-10)
 
-    def _correlate(self, x: Tensor, filters: Filters, axis: int) -> tuple[Tensor, Tensor]:
-        taps = [self._taps(weights, x.shape[axis], 1) for weights in filters]
-        low, high = (_shifted_sum(x, axis, part) for part in taps)
-        return low, high
+    def _correlate(self, x: Tensor, filters: int, axis: int) -> Tensor:
+        taps = [self._taps(weights, x.shape[axis], 1) for weights in (self._analysis, self._synthesis)[filters]]
+        return torch.cat([_shifted_sum(x, axis, part) for part in taps], axis)
 
-    def _transpose(self, low: Tensor, high: Tensor, filters: Filters, axis: int) -> Tensor:
-        taps = [self._taps(weights, low.shape[axis], -1) for weights in filters]
+    def _transpose(self, low: Tensor, high: Tensor, filters: int, axis: int, size: int) -> Tensor:
+        taps = [self._taps(weights, size, -1) for weights in (self._analysis, self._synthesis)[filters]]
         return _shifted_sum(low, axis, taps[0]).add_(_shifted_sum(high, axis, taps[1]))
 
     def _taps(self, weights: Sequence[float], n: int, sign: int) -> dict[int, float]:
@@ -127,7 +214,7 @@ class UndecimatedBank(FilterBank):
 def _shifted_sum(x: Tensor, axis: int, taps: dict[int, float]) -> Tensor:
     """Σ_s taps[s] x[k + s], periodic. Shape: as x."""
     before, after = max(0, -min(taps)), max(0, *taps)
-    n, wrapped = x.shape[axis], _wrap(x, axis, before, after)
+    n, wrapped = x.shape[axis], extend(x, axis, before, after, "periodic")
     out = None
     for shift, weight in taps.items():
         part = wrapped.narrow(axis, before + shift, n)
@@ -136,78 +223,15 @@ def _shifted_sum(x: Tensor, axis: int, taps: dict[int, float]) -> Tensor:
     return out
 
 
-def _correlate(x: Tensor, filters: Filters, axis: int) -> tuple[Tensor, Tensor]:
-    """(approximation, detail) along `axis`: ⌈n/2⌉ and ⌊n/2⌋ coefficients.
+def _keys(dims: int) -> list[str]:
+    """The letters of the bands: "aa", "ad", "da", "dd" for two axes."""
+    return ["".join(letters) for letters in itertools.product("ad", repeat=dims)]
 
-    Even and odd samples are copied apart first, so that each tap is one multiply-add over contiguous memory.
-    """
+
+def _halves(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Approximation and detail of what `_split` made; of an odd number the approximation has one more."""
     n = x.shape[axis]
-    pairs = n // 2
-    if pairs == 0:
-        return x, x.narrow(axis, 0, 0)
-    taps = len(filters[0])
-    left = taps // 2 - 1
-    phases = [_wrap(_every_second(x, axis, start, pairs), axis, *_reach(left, taps, start)) for start in (0, 1)]
-    outputs = []
-    for weights in filters:
-        out = None
-        for m, weight in enumerate(weights):
-            phase, shift = (m - left) % 2, (m - left) // 2
-            first = shift + _reach(left, taps, phase)[0]
-            part = phases[phase].narrow(axis, first, pairs)
-            out = part * weight if out is None else out.add_(part, alpha=weight)
-        assert out is not None  # a filter has taps
-        outputs.append(out)
-    low, high = outputs
-    return (torch.cat([low, x.narrow(axis, n - 1, 1)], axis) if n % 2 else low), high
-
-
-def _transpose(low: Tensor, high: Tensor, filters: Filters, axis: int) -> Tensor:
-    """The transpose of `_correlate` with the same filters."""
-    pairs = high.shape[axis]
-    if pairs == 0:
-        return low
-    taps = len(filters[0])
-    left = taps // 2 - 1
-    before = max((m - left) // 2 for m in range(taps))
-    after = -min((m - left) // 2 for m in range(taps))
-    sources = [_wrap(part.narrow(axis, 0, pairs), axis, before, after) for part in (low, high)]
-    phases: list[Tensor | None] = [None, None]
-    for source, weights in zip(sources, filters):
-        for m, weight in enumerate(weights):
-            phase, shift = (m - left) % 2, (m - left) // 2
-            part = source.narrow(axis, before - shift, pairs)
-            done = phases[phase]
-            phases[phase] = part * weight if done is None else done.add_(part, alpha=weight)
-    axis %= low.ndim
-    even, odd = phases
-    assert even is not None  # two taps at least: one for each phase
-    assert odd is not None
-    x = torch.stack([even, odd], axis + 1).flatten(axis, axis + 1)
-    return torch.cat([x, low.narrow(axis, pairs, 1)], axis) if low.shape[axis] > pairs else x
-
-
-def _every_second(x: Tensor, axis: int, start: int, count: int) -> Tensor:
-    """Samples start, start + 2, … along `axis`, contiguous. The slice ends before the leftover of an odd length."""
-    index = [slice(None)] * x.ndim
-    index[axis] = slice(start, 2 * count, 2)
-    return x[tuple(index)].contiguous()
-
-
-def _reach(left: int, taps: int, phase: int) -> tuple[int, int]:
-    """How far the taps of one phase reach (before, after) the pair that they are centred on."""
-    shifts = [(m - left) // 2 for m in range(taps) if (m - left) % 2 == phase]
-    return max(0, -min(shifts)), max(0, max(shifts))
-
-
-def _wrap(x: Tensor, axis: int, before: int, after: int) -> Tensor:
-    """x continued periodically along `axis`, by any number of samples."""
-    n = x.shape[axis]
-    if before == after == 0:
-        return x
-    if before <= n and after <= n:
-        return torch.cat([x.narrow(axis, n - before, before), x, x.narrow(axis, 0, after)], axis)
-    return x.index_select(axis, (torch.arange(-before, n + after, device=x.device)) % n)
+    return x.narrow(axis, 0, (n + 1) // 2), x.narrow(axis, (n + 1) // 2, n // 2)
 
 
 def _error(synthesis: Filters, analysis: Filters, size: int = 0) -> float:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .base import Claim, Transform, check_shape
+from .constant import Constant
 from .layout import octave_layout
 from .registry import register
 
@@ -34,26 +35,29 @@ class DFT(Transform):
         self.claims = Claim.ORTHOGONAL
         self.spec = "dft"
         self.layout = octave_layout(self.shape, [torch.fft.fftfreq(n).abs() for n in self.shape[1:]])
-        self._half = half_space(self.shape[1:])
+        self._axes = tuple(range(-1, -len(self.shape), -1))  # the first signal axis last: it is the one that is halved
+        self._planes = slice(0, None, self.shape[1] // 2) if self.shape[1] % 2 == 0 else slice(0, 1)
+        half = half_space(self.shape[1:])[: self.shape[1] // 2 + 1][self._planes]
+        self._weights = Constant(torch.complex(*_weights(half)))
 
     def analysis(self, x: Tensor) -> Tensor:
-        spectrum = torch.fft.fftn(x, dim=self._axes, norm="ortho")
-        real, imaginary = self._weights(x)
-        return spectrum.real * real + spectrum.imag * imaginary
+        spectrum = torch.fft.rfftn(x, dim=self._axes, norm="ortho")
+        cosines = math.sqrt(2) * spectrum.real
+        # Where the first frequency is its own negative, the others tell which of a pair is which.
+        own, weights = spectrum[:, :, self._planes], self._weights.like(x)
+        cosines[:, :, self._planes] = own.real * weights.real + own.imag * weights.imag
+        sines = -math.sqrt(2) * spectrum.imag[:, :, 1 : (x.shape[2] + 1) // 2]
+        return torch.cat([cosines, _negated(sines.flip(2), 3)], 2)
 
     def synthesis(self, z: Tensor) -> Tensor:
-        real, imaginary = self._weights(z)
-        return torch.fft.ifftn(torch.complex(z * real, z * imaginary), dim=self._axes, norm="ortho").real
-
-    @property
-    def _axes(self) -> tuple[int, ...]:
-        return tuple(range(-len(self.shape) + 1, 0))
-
-    def _weights(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """(r, s) of the class docstring, in the dtype and on the device of `like`. Shape: (*spatial) each."""
-        half = self._half.to(like)
-        real = torch.where(half > 0, math.sqrt(2) * half, 1 + half)
-        return real, math.sqrt(2) * (half < 0).to(like)
+        n = z.shape[2]
+        sines = _negated(z[:, :, n // 2 + 1 :].flip(2), 3)
+        spectrum = torch.complex(z[:, :, : n // 2 + 1], torch.zeros_like(z[:, :, : n // 2 + 1]))
+        spectrum[:, :, 1 : (n + 1) // 2] -= 1j * sines
+        spectrum = spectrum / math.sqrt(2)
+        own = z[:, :, : n // 2 + 1][:, :, self._planes] * self._weights.like(z)
+        spectrum[:, :, self._planes] = (own + _negated(own, 3).conj()) / 2
+        return torch.fft.irfftn(spectrum, [z.shape[axis] for axis in self._axes], dim=self._axes, norm="ortho")
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -96,6 +100,18 @@ class Hartley(Transform):
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         return [cls(shape) for shape in [(1, 1), (2, 8), (1, 9), (3, 6, 5), (1, 4, 4), (1, 4, 3, 6)]]
+
+
+def _weights(half: Tensor) -> tuple[Tensor, Tensor]:
+    """(r, s) of `DFT` where `half` is as in `half_space`. Shape: as half."""
+    half = half.double()
+    return torch.where(half > 0, math.sqrt(2) * half, 1 + half), math.sqrt(2) * half.clamp(max=0).abs()
+
+
+def _negated(x: Tensor, first: int) -> Tensor:
+    """What stands at -k, moved to k, for the frequencies along axis `first` and those after it."""
+    axes = tuple(range(first, x.ndim))
+    return x.flip(axes).roll([1] * len(axes), axes) if axes else x
 
 
 def half_space(sizes: tuple[int, ...]) -> Tensor:

@@ -155,7 +155,8 @@ def merge_nodes(bank: FilterBank, children: dict[str, Tensor], dims: int) -> dic
         {path: (*family["a" * dims].shape, *family["d" * dims].shape) for path, family in families.items()}
     ):
         together = {key: _join([families[path][key] for path in paths]) for key in families[paths[0]]}
-        parents |= dict(zip(paths, bank.merge(together, dims).chunk(len(paths), 1)))
+        sizes = [a + d for a, d in zip(together["a" * dims].shape[2:], together["d" * dims].shape[2:])]
+        parents |= dict(zip(paths, bank.merge(together, sizes).chunk(len(paths), 1)))
     return parents
 
 

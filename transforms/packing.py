@@ -36,7 +36,15 @@ class Cell:
 
 def pack(parts: Iterable[Tensor]) -> Tensor:
     """Tensors (batch, channels, …) in one row: (batch, channels, K)."""
-    return torch.cat([part.flatten(2) for part in parts], -1)
+    parts = list(parts)
+    if any(part.requires_grad for part in parts):
+        return torch.cat([part.flatten(2) for part in parts], -1)
+    # Bands are often views: this copies them once, flattening them first would be twice.
+    sizes = [math.prod(part.shape[2:]) for part in parts]
+    row = parts[0].new_empty((*parts[0].shape[:2], sum(sizes)))
+    for part, place in zip(parts, row.split(sizes, -1)):
+        place.unflatten(-1, part.shape[2:]).copy_(part)
+    return row
 
 
 def unpack(z: Tensor, cells: Sequence[Cell]) -> list[Tensor]:

@@ -64,7 +64,7 @@ class SWT(Transform):
         per_level = len(self._details)
         for number, bank in enumerate(reversed(self._banks)):
             step = details[number * per_level : (number + 1) * per_level]
-            low = bank.merge({self._low: low, **dict(zip(self._details, step))}, self._dims)
+            low = bank.merge({self._low: low, **dict(zip(self._details, step))}, self.shape[1:])
         return low
 
     def _decompose(self, x: Tensor, dual: bool) -> Tensor:

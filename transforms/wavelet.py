@@ -3,15 +3,13 @@
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-import ptwt
 import pywt
 from torch import Tensor
 
 from .base import Claim, Transform, check_shape
 from .boundary import BoundaryBank
-from .filterbank import FilterBank
+from .filterbank import FilterBank, PaddedBank
 from .layout import Band
 from .packing import Cell, pack, packed_layout, unpack
 from .registry import register
@@ -31,8 +29,8 @@ class DWT(Transform):
     approximation as it is. `boundary` is critically sampled and orthonormal too, and does not join the ends: filters
     near an end are replaced by orthonormal ones inside the signal; it takes an orthonormal wavelet and sizes that are
     even, and no shorter than the filter, at every level. `zero`, `constant`, `symmetric`, `reflect` and `periodic` pad
-    as PyWavelets does (carried out by ptwt): wherever padding is needed they are redundant, K > number of samples, so
-    that the share of a band depends on the mode; see `claims`.
+    as PyWavelets does: wherever padding is needed they are redundant, K > number of samples, so that the share of a band
+    depends on the mode; see `claims`.
 
     Bands are ordered coarse to fine: "aa3", "ad3", "da3", "dd3", …, "dd1", one letter per axis.
     Sources: Mallat 1989; Daubechies 1992; PyWavelets for filters and conventions;
@@ -52,7 +50,7 @@ class DWT(Transform):
         if mode not in (*SQUARE, *PADDED):
             raise ValueError(f"dwt: expected mode in {', '.join((*SQUARE, *PADDED))}; got {mode!r}.")
         self.mode = mode
-        self._bank = BoundaryBank(self.wavelet) if mode == "boundary" else FilterBank(self.wavelet)
+        self._bank = _bank(self.wavelet, mode)
         deepest = self._deepest()
         if mode == "boundary":
             self._check_boundary(level, deepest)
@@ -65,21 +63,19 @@ class DWT(Transform):
         self.claims = self._claims()
 
     def analysis(self, x: Tensor) -> Tensor:
-        if self.mode in SQUARE:
-            return self._decompose(x, dual=False)
-        return self._pack(self._padded_analysis(x))
+        return self._decompose(x, dual=False)
 
     def synthesis(self, z: Tensor) -> Tensor:
-        pyramid = self._unpack(z)
-        if self.mode not in SQUARE:
-            return self._padded_synthesis(pyramid)
-        low = pyramid[0][self._keys[0]]
-        for step in pyramid[1:]:
-            low = self._bank.merge({self._keys[0]: low, **step}, len(self.shape) - 1)
+        first, *steps = self._unpack(z)
+        low = first[self._keys[0]]
+        for step, sizes in zip(steps, reversed(self._input_sizes())):
+            low = self._bank.merge({self._keys[0]: low, **step}, sizes)
         return low
 
     def transpose(self, g: Tensor) -> Tensor:
-        return self._decompose(g, dual=True) if self.mode in SQUARE else super().transpose(g)
+        # The Neumann steps of a table that is not exact undo the continuation too, whose transpose is not worked out.
+        refined = self._bank.refinements and self.mode in PADDED and self.mode != "zero"
+        return super().transpose(g) if refined else self._decompose(g, dual=True)
 
     def _decompose(self, x: Tensor, dual: bool) -> Tensor:
         """The pyramid of x with the analysis filters, or with the transposed synthesis filters."""
@@ -166,7 +162,7 @@ class DWT(Transform):
                              f"{self.wavelet.name}, got {self.shape[1:]}; take a shorter wavelet, mode=periodization, or crop "
                              "the signal.")  # fmt: skip
 
-    # Padded modes, by ptwt ------------------------------------------------------------------------------------------
+    # Levels ---------------------------------------------------------------------------------------------------------
 
     def _deepest(self) -> int:
         """The largest level at which every axis can still be split and the longest one halved."""
@@ -179,7 +175,7 @@ class DWT(Transform):
         return level
 
     def _can_pad(self, n: int) -> bool:
-        """Whether the mode can split n samples: extend them by what the filter needs as ptwt pads, or fit its ends."""
+        """Whether the mode can split n samples: a mirror or a period is no longer than they are, filters fit the ends."""
         longest = (2 * self.wavelet.dec_len - 3) // 2 + n % 2
         fits = {
             "reflect": longest < n,
@@ -187,26 +183,6 @@ class DWT(Transform):
             "boundary": n % 2 == 0 and n >= self.wavelet.dec_len,
         }
         return fits.get(self.mode, True)
-
-    def _padded_analysis(self, x: Tensor) -> list[dict[str, Tensor]]:
-        if self.level == 0:
-            return [{self._keys[0]: x}]
-        dims = len(self.shape) - 1
-        function = {1: ptwt.wavedec, 2: ptwt.wavedec2, 3: ptwt.wavedec3}[dims]
-        low, *steps = function(x, self.wavelet, mode=self.mode, level=self.level)
-        return [{self._keys[0]: low}, *(_by_key(step) for step in steps)]
-
-    def _padded_synthesis(self, pyramid: list[dict[str, Tensor]]) -> Tensor:
-        low = pyramid[0][self._keys[0]]
-        if self.level == 0:
-            return low
-        dims = len(self.shape) - 1
-        steps = [_to_ptwt(step, dims) for step in pyramid[1:]]
-        function = {1: ptwt.waverec, 2: ptwt.waverec2, 3: ptwt.waverec3}[dims]
-        x: Tensor = function((low, *steps), self.wavelet)
-        for axis, n in enumerate(self.shape[1:], start=2):
-            x = x.narrow(axis, 0, n)
-        return x
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -227,17 +203,10 @@ class DWT(Transform):
             yield cls((1, 7, 8, 6), "db2", level=1, mode=mode)
 
 
-def _by_key(step: Any) -> dict[str, Tensor]:
-    """One level of ptwt's pyramid as {key: band}: a tensor in 1-D, a (da, ad, dd) tuple in 2-D, a dict in 3-D."""
-    if isinstance(step, Tensor):
-        return {"d": step}
-    return step if isinstance(step, dict) else dict(zip(("da", "ad", "dd"), step))
-
-
-def _to_ptwt(step: dict[str, Tensor], dims: int) -> Any:
-    if dims == 1:
-        return step["d"]
-    return ptwt.WaveletDetailTuple2d(step["da"], step["ad"], step["dd"]) if dims == 2 else step
+def _bank(wavelet: pywt.Wavelet, mode: str) -> FilterBank:
+    if mode in PADDED:
+        return PaddedBank(wavelet, mode)
+    return BoundaryBank(wavelet) if mode == "boundary" else FilterBank(wavelet)
 
 
 def pyramid_band(key: str, level: int) -> Band:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..transforms.products import tf32
+
 PRECISIONS = ("fp32", "tf32", "bf16", "auto")
 MEMORY_FORMATS = ("auto", "contiguous", "channels_last")
 AGREES = 0.999  # least cosine with the full-precision gradient at which "auto" takes a narrower format
@@ -126,7 +128,7 @@ class Prepared(nn.Module):
         if self.device_type != "cuda":
             yield
             return
-        with _tf32(self.precision != "fp32"):
+        with tf32(self.precision != "fp32"):
             yield
 
     def choose(self, gradient: Callable[[], Tensor]) -> None:
@@ -169,25 +171,3 @@ def _takes_channels_last(model: Any, x: Tensor, memory_format: str) -> bool:
         return memory_format == "channels_last"
     convolves = isinstance(model, nn.Module) and any(isinstance(m, nn.Conv2d) for m in model.modules())
     return convolves and x.device.type == "cpu"
-
-
-@contextlib.contextmanager
-def _tf32(allowed: bool) -> Iterator[None]:
-    """Allows or forbids tf32 in matrix products and convolutions."""
-    cuda: Any = torch.backends.cuda
-    cudnn: Any = torch.backends.cudnn
-    parts: list[Any] = [cuda.matmul, cudnn]
-    value: bool | str = allowed
-    name = "allow_tf32"
-    try:
-        before = [getattr(part, name) for part in parts]
-    except RuntimeError:  # the caller uses torch's newer switches, which refuse to be mixed with these
-        parts, name, value = [cuda.matmul, cudnn.conv, cudnn.rnn], "fp32_precision", "tf32" if allowed else "ieee"
-        before = [getattr(part, name) for part in parts]
-    try:
-        for part in parts:
-            setattr(part, name, value)
-        yield
-    finally:
-        for part, old in zip(parts, before):
-            setattr(part, name, old)

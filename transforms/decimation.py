@@ -91,7 +91,9 @@ def extend(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
     n = x.shape[axis]
     if after < 0:
         return extend(x.narrow(axis, 0, n + after), axis, before, 0, mode)
-    ends = [_beyond(x, axis, start, stop, mode) if start < stop else None for start, stop in ((-before, 0), (n, n + after))]
+    ends = [
+        _beyond(x, axis, start, stop, mode) if start < stop else None for start, stop in ((-before, 0), (n, n + after))
+    ]
     parts = [part for part in (ends[0], x, ends[1]) if part is not None]
     return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
 

@@ -54,7 +54,9 @@ class FilterBank:
             x = self._split(x, axis, dual)
         bands = {"": x}
         for axis in range(-dims, 0):
-            bands = {key + letter: part for key, band in bands.items() for letter, part in zip("ad", _halves(band, axis))}
+            bands = {
+                key + letter: part for key, band in bands.items() for letter, part in zip("ad", _halves(band, axis))
+            }
         return bands
 
     def merge(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
@@ -130,7 +132,9 @@ class FilterBank:
         pairs = self._decimations[filters].apply(x.narrow(axis, 0, n - n % 2), axis, n // 2, "periodic")
         if n % 2 == 0:
             return pairs
-        return torch.cat([pairs.narrow(axis, 0, n // 2), x.narrow(axis, n - 1, 1), pairs.narrow(axis, n // 2, n // 2)], axis)
+        return torch.cat(
+            [pairs.narrow(axis, 0, n // 2), x.narrow(axis, n - 1, 1), pairs.narrow(axis, n // 2, n // 2)], axis
+        )
 
     def _transpose(self, low: Tensor, high: Tensor, filters: int, axis: int, size: int) -> Tensor:
         """The transpose of `_correlate` with the same filters."""

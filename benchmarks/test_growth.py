@@ -67,7 +67,7 @@ def _there_and_back(transform: pb.transforms.Transform, x: Tensor) -> Tensor:
     """T x, after as many as a clock can tell apart, each with an adjoint."""
     for _ in range(5):
         z = transform(x)
-        transform.adjoint(z)
+        transform.adjoint(x)
     return z
 
 

@@ -1,6 +1,7 @@
 """The command line: parses, calls the library, prints."""
 
 import dataclasses
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -134,33 +135,53 @@ def axioms(
 @app.command()
 def transforms(
     check: Annotated[
-        bool, typer.Option("--check", help="Run every law on every example and print the verdicts.")
+        bool, typer.Option("--check", help="Run every law on every example; faults are printed in full.")
     ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="With --check: print every finding.")] = False,
 ) -> None:
-    """List the registered transforms and what they claim."""
+    """List the registered transforms and what they claim. With --check, exit status 1 where one is not what it claims."""
     from . import studies
 
     if check:
-        raise typer.Exit(_check_transforms())
+        raise typer.Exit(_check_transforms(verbose))
     table = Table("name", "claims", "z / x", "what it is")
     for row in studies.transform_rows():
         table.add_row(row["name"], row["claims"], row["redundancy"], row["summary"])
     console.print(table)
 
 
-def _check_transforms() -> int:
-    """Prints the laws of every example; 1 if one is at fault."""
+def _check_transforms(verbose: bool) -> int:
+    """Prints a line for each transform, and what is not as claimed (or everything); 1 if something is not."""
     from .axioms import check_transform
     from .transforms.registry import transforms as registry
 
-    faults = 0
+    table = Table("name", "laws", "examples", "sizes", "worst residual / tolerance", "verdict")
+    shown, faults = [], 0
     for name in registry.names():
-        for example in registry.maker(name).examples():  # type: ignore[attr-defined]
-            report = check_transform(example)
-            faults += len(report.faults)
-            console.print(str(report), highlight=False, markup=False)
+        examples = list(registry.maker(name).examples())  # type: ignore[attr-defined]
+        reports = [check_transform(example) for example in examples]
+        found = sum(len(report.faults) for report in reports)
+        cells = _law_cells(reports, [example.shape for example in examples])
+        table.add_row(name, *cells, f"{found} faults" if found else "kept")
+        shown += [report if verbose else dataclasses.replace(report, findings=report.faults)
+                  for report in reports if verbose or report.faults]  # fmt: skip
+        faults += found
+    for report in shown:
+        console.print(str(report), highlight=False, markup=False, soft_wrap=True)
+    console.print(table)
     console.print(f"{faults} faults" if faults else "every claim holds, and nothing holds that is not claimed")
     return 1 if faults else 0
+
+
+def _law_cells(reports: list[Any], shapes: list[tuple[int, ...]]) -> tuple[str, str, str, str]:
+    """Laws measured, examples, smallest and largest signal, and the promised law that came closest to breaking."""
+    measured = [finding for report in reports for finding in report if finding.holds is not None]
+    promised = [finding for finding in measured if finding.claimed is not False]
+    worst = max(promised, key=lambda finding: finding.residual / finding.tolerance)
+    ends = min(shapes, key=math.prod), max(shapes, key=math.prod)
+    sizes = " … ".join(dict.fromkeys("×".join(map(str, shape)) for shape in ends))
+    return (str(len({finding.axiom for finding in measured})), str(len(reports)), sizes,
+            f"{worst.residual:.0e} / {worst.tolerance:.0e} ({worst.axiom})")  # fmt: skip
 
 
 def _print_outcome(outcome: Any) -> None:

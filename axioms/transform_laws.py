@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..transforms import Claim, Transform
+from .layout_laws import frequency_order
 from .report import AxiomReport, Finding, tolerance
 
 
@@ -27,7 +28,7 @@ class Law:
     name: str
     statement: str
     claim: Claim | None
-    residual: Callable[[Transform, Draw], float]
+    residual: Callable[[Transform, Draw], float | None]  # None where there is nothing to measure
     needs: Claim = Claim.NONE  # measured only where the transform claims these too
 
 
@@ -92,6 +93,11 @@ def layout(t: Transform, d: Draw) -> float:
     return 0.0 if fits and labels and len({band.name for band in n.bands}) == len(n.bands) else float("inf")
 
 
+def frequencies(t: Transform, d: Draw) -> float | None:
+    """Measured frequencies come in the order that the layout states."""
+    return frequency_order(t, torch.cat([d.z, d.w]))
+
+
 LAWS: tuple[Law, ...] = (
     Law("linear", "T(ax + by) = a Tx + b Ty, T⁻¹ too", Claim.LINEAR, linear),
     Law("reconstructs", "T⁻¹ T x = x", Claim.RECONSTRUCTS, reconstructs),
@@ -101,6 +107,7 @@ LAWS: tuple[Law, ...] = (
     Law("batch_independence", "T of an example does not depend on the batch", None, batch_independence),
     Law("purity", "arguments unchanged, results repeatable", None, purity),
     Law("layout", "every coefficient has one named band", None, layout),
+    Law("frequencies", "energies lie in the order of the stated frequencies", None, frequencies, needs=Claim.LINEAR),
 )
 
 
@@ -144,4 +151,6 @@ def _finding(law: Law, transform: Transform, data: Draw, limit: float) -> Findin
         return Finding(
             law.name, False, float("inf"), limit, f"raised {type(error).__name__}: {error}", claimed, law.statement
         )
+    if residual is None:
+        return Finding(law.name, None, None, limit, "nothing stated", claimed, law.statement)
     return Finding(law.name, residual <= limit, residual, limit, "", claimed, law.statement)

@@ -9,9 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
+from rich.console import Console
 
+import pullback as pb
 from pullback import cli
 from pullback.studies.models import package_folder
+from pullback.transforms.registry import transforms as registry
 
 PHOTOS = sorted((package_folder("foolbox", "") / "data").glob("imagenet_0[01]_*.jpg"))
 
@@ -117,6 +120,41 @@ def test_transforms_lists_the_registry_with_claims() -> None:
     done = pullback("transforms")
     assert all(name in done.stdout for name in ("pixel", "dwt", "dct", "dft"))
     assert "ORTHOGONAL" in done.stdout
+
+
+def test_transforms_check_is_a_line_for_each_transform(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = [check(monkeypatch, capsys, *flags) for flags in ((), ("--verbose",))]
+    assert [status for status, _ in found] == [0, 0]
+    brief, full = (text.splitlines() for _, text in found)
+    for name in ("hadamard", "pixel"):
+        (line,) = [line for line in brief if name in line]
+        assert "kept" in line
+    assert len(brief) < 10
+    assert any(line.startswith("pixel on signals of shape (5,)") for line in full)
+    assert len(full) > 3 * len(brief)
+
+
+def test_transforms_check_prints_a_fault_in_full_and_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pb.transforms.Pixel, "analysis", lambda self, x: 2 * x)
+    status, text = check(monkeypatch, capsys)
+    assert status == 1
+    assert "BROKEN  isometric" in text
+    assert "pixel on signals of shape (5,)" in text
+    assert "hadamard on signals" not in text
+
+
+def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[int, str]:
+    """Exit status and output of `transforms --check` on two transforms' worth of registry."""
+    monkeypatch.setattr(cli, "console", Console(width=150, no_color=True))
+    monkeypatch.setattr(registry, "names", lambda: ["hadamard", "pixel"])
+    monkeypatch.setattr(sys, "argv", ["pullback", "transforms", "--check", *flags])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return int(stopped.value.code or 0), capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

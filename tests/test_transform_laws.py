@@ -1,5 +1,6 @@
 """Every example keeps exactly what it claims, in every precision; every law catches a transform broken on purpose."""
 
+import dataclasses
 from collections.abc import Iterable
 
 import pytest
@@ -8,7 +9,7 @@ from subjects import TRANSFORMS, normal
 from torch import Tensor
 
 import pullback as pb
-from pullback.transforms import Claim, Transform
+from pullback.transforms import Claim, Layout, Transform, get
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
@@ -127,6 +128,30 @@ class WrongLayout(Broken):
         self.layout = type(good)(good.bands[:1], good.index, good.frequency, good.position)
 
 
+class SwappedFrequencies(Broken):
+    """The coefficients of two octaves state each other's frequency."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        honest = pb.transforms.DWT((1, 16), "db4", level=2)
+        self.shape, self.claims = honest.shape, honest.claims
+        self.analysis, self.synthesis = honest.analysis, honest.synthesis  # type: ignore[method-assign]
+        self.layout = self.lie(honest.layout)
+
+    def lie(self, layout: Layout) -> Layout:
+        first, second = (layout.frequency[:, layout.index == band].unique() for band in (1, 2))
+        swapped = torch.where(layout.index == 1, second, torch.where(layout.index == 2, first, layout.frequency))
+        return dataclasses.replace(layout, frequency=swapped)
+
+
+class SwappedBands(SwappedFrequencies):
+    """Two bands bear each other's name and range."""
+
+    def lie(self, layout: Layout) -> Layout:
+        coarse, second, first = layout.bands
+        return dataclasses.replace(layout, bands=(coarse, first, second))
+
+
 @pytest.mark.parametrize(
     ("subject", "axiom"),
     [
@@ -139,12 +164,25 @@ class WrongLayout(Broken):
         (MixesBatch, "batch_independence"),
         (ChangesArgument, "purity"),
         (WrongLayout, "layout"),
+        (SwappedFrequencies, "frequencies"),
+        (SwappedBands, "frequencies"),
     ],
 )
 def test_each_law_catches_its_control(subject: type[Broken], axiom: str) -> None:
     report = pb.axioms.check_transform(subject())
     assert report[axiom].verdict == "BROKEN", str(report)
     assert not pb.axioms.check_transform(Broken()).faults
+
+
+@pytest.mark.parametrize("spec", ["dct", "dwt(db4)", "dwt(haar, mode=reflect)", "dft", "hadamard", "laplacian", "dtcwt", "swt",
+                                  "wpt(db4)", "block_dct"])  # fmt: skip
+@pytest.mark.parametrize("shape", [(1, 64), (1, 24, 20)], ids=str)
+def test_stated_frequencies_are_in_order_at_larger_sizes_too(spec: str, shape: tuple[int, ...]) -> None:
+    assert pb.axioms.check_transform(get(spec, shape))["frequencies"].verdict == "kept"
+
+
+def test_frequencies_are_not_judged_where_none_are_stated() -> None:
+    assert pb.axioms.check_transform(get("pixel", (1, 8)))["frequencies"].verdict == "not applicable"
 
 
 def test_claiming_too_little_is_a_fault() -> None:

@@ -4,7 +4,7 @@ import abc
 import enum
 import math
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,8 @@ class Transform(nn.Module, abc.ABC):
     Authors write `analysis`, `synthesis` and `examples` (and `transpose` where it beats a vjp), and set `shape`,
     `layout`, `claims` and `spec`. Users call `T(x)`, `T.inverse(z)` and `T.adjoint(g)`.
     Half precision is carried out, and returned, in single precision.
+    NaN in x passes through T, to every coefficient that reads it: looking for it would make a GPU wait at each call, and
+    cannot be done under `torch.func.vmap`. `attribute` looks once, and refuses it by the name of the example.
     """
 
     name: ClassVar[str] = ""  # the registered name; `register` writes it
@@ -45,6 +47,12 @@ class Transform(nn.Module, abc.ABC):
     layout: Layout
     claims: Claim
     spec: str  # what `get` would take to build this transform again
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Transforms may be built under `torch.inference_mode`: what they keep can be differentiated through later."""
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            setattr(cls, "__init__", torch.inference_mode(False)(cls.__init__))  # noqa: B010
 
     @abc.abstractmethod
     def analysis(self, x: Tensor) -> Tensor:

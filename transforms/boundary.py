@@ -41,7 +41,8 @@ class BoundaryBank(FilterBank):
     def _edge(self, n: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(columns, rows, edges): boundary minus periodic matrix where it is not zero, approximations first."""
         if n not in self._edges:
-            self._edges[n] = _edge_matrices(self._analysis, n)
+            with torch.inference_mode(False):  # else they could not be used under autograd later
+                self._edges[n] = _edge_matrices(self._analysis, n)
         columns, rows, edges = self._edges[n]
         return columns.to(like.device), rows.to(like.device), edges.like(like)
 

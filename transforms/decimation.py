@@ -30,8 +30,8 @@ class Decimation:
         block, blocks = _cut(count)
         matrix = self._matrix("outputs", block).like(x)
         reach = 2 * block * blocks + self._taps.shape[1] - 2 - self._left - x.shape[axis]
-        windows = extend(x, axis, self._left, reach, mode).unfold(axis, matrix.shape[1], 2 * block)
-        out = apply_matrix(matrix, windows.movedim(-1, axis + 1), axis + 1)  # (…, blocks, 2 block, …)
+        windows = _windows(extend(x, axis, self._left, reach, mode), axis, matrix.shape[1], 2 * block)
+        out = apply_matrix(matrix, windows, axis + 1)  # (…, blocks, 2 block, …)
         out = out.unflatten(axis + 1, (2, block)).movedim(axis + 1, axis).flatten(axis + 1, axis + 2)
         return (out if block * blocks == count else out.narrow(axis + 1, 0, count)).flatten(axis, axis + 1)
 
@@ -43,7 +43,7 @@ class Decimation:
         read, before = matrix.shape[1] // 2, self._before
         reach = block * (blocks - 1) + read - before - low.shape[axis]
         outputs = extend(torch.stack([low, high], axis), axis + 1, before, reach, mode)
-        windows = outputs.unfold(axis + 1, read, block).movedim((axis, -1), (axis + 1, axis + 2))
+        windows = _windows(outputs, axis + 1, read, block).movedim(axis, axis + 1)
         samples = apply_matrix(matrix, windows.flatten(axis + 1, axis + 2), axis + 1).flatten(axis, axis + 1)
         return samples if 2 * block * blocks == size else samples.narrow(axis, 0, size)
 
@@ -71,8 +71,20 @@ class Decimation:
 
 def _cut(count: int) -> tuple[int, int]:
     """(length, number) of equal blocks that hold `count` outputs, with few to spare."""
-    blocks = max(1, round(count / BLOCK))
-    return -(-count // blocks), blocks
+    return min(count, BLOCK), -(-count // BLOCK)
+
+
+def _windows(x: Tensor, axis: int, length: int, step: int) -> Tensor:
+    """Overlapping windows of an axis that holds a whole number of them. Shape: (…, windows, length, …) in its place."""
+    if not x.requires_grad:
+        return x.unfold(axis, length, step).movedim(-1, axis + 1)
+    # The derivative of `unfold` cannot be batched by torch.func. Slower: each window from the pieces that it is made of.
+    count = (x.shape[axis] - length) // step + 1
+    spare = -x.shape[axis] % step
+    pieces = extend(x, axis, 0, spare, "zero").unflatten(axis, (-1, step))
+    parts = [pieces.narrow(axis, start // step, count).narrow(axis + 1, 0, min(step, length - start))
+             for start in range(0, length, step)]  # fmt: skip
+    return torch.cat(parts, axis + 1)
 
 
 def apply_matrix(matrix: Tensor, x: Tensor, axis: int) -> Tensor:

@@ -1,0 +1,80 @@
+"""What a layout says of its coefficients, measured on the signals that they make."""
+
+import torch
+from torch import Tensor
+
+from ..transforms import Transform
+
+MOST = 32  # groups of coefficients that are measured, spread evenly over all that there are
+
+
+def frequency_order(transform: Transform, z: Tensor) -> float | None:
+    """By how much, over one bin of the DFT, measured frequencies are out of the order that the layout states.
+
+    Coefficients that state one frequency get random values and all others 0. Half of the energy of T⁻¹ of that lies
+    below its median frequency, along each axis. No group may have a lower median than one whose stated frequency is
+    lower, but for one bin, 1/n cycles/sample, which is what a spectrum of n samples resolves. The same holds for bands
+    and the middle of their range, with the frequency of the axis where it is highest.
+
+    None where fewer than two frequencies are stated. z: random coefficients, (batch, *layout.shape).
+    """
+    if len(transform.shape) < 2:
+        return None
+    axes = [torch.fft.fftfreq(n, device=z.device, dtype=z.dtype).abs() for n in transform.shape[1:]]
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+    measured = [_disorder(transform, z, *_frequencies(transform), grid),
+                _disorder(transform, z, *_ranges(transform), grid.amax(0, keepdim=True))]  # fmt: skip
+    found = [value for value in measured if value is not None]
+    return max(found) if found else None
+
+
+def _frequencies(transform: Transform) -> tuple[Tensor, Tensor]:
+    """(label, stated): the group of each coefficient, -1 for none; frequencies of the groups, (groups, axes)."""
+    frequency = transform.layout.frequency.flatten(1).double()
+    known = frequency.isfinite().all(0)
+    stated, group = torch.unique(frequency[:, known].T.mul(1e6).round(), dim=0, return_inverse=True)
+    label = torch.full(known.shape, -1)
+    label[known] = group
+    return label.reshape(transform.layout.shape), stated / 1e6
+
+
+def _ranges(transform: Transform) -> tuple[Tensor, Tensor]:
+    """The same for the bands that have a scale: the middle of their range, (bands, 1)."""
+    layout = transform.layout
+    told = [i for i, band in enumerate(layout.bands) if band.scale and band.unit == "cycles/sample" and layout.sizes[i]]
+    lookup = torch.full((len(layout.bands),), -1)
+    lookup[told] = torch.arange(len(told))
+    middles = [(layout.bands[i].low + layout.bands[i].high) / 2 for i in told]
+    return lookup[layout.index], torch.tensor(middles, dtype=torch.double)[:, None]
+
+
+def _disorder(transform: Transform, z: Tensor, label: Tensor, stated: Tensor, rulers: Tensor) -> float | None:
+    """The largest inversion among groups, less one bin.
+
+    label: the group of each coefficient.  stated: (groups, rulers).  rulers: a frequency for each bin, (rulers, *bins).
+    """
+    if len(stated) < 2:
+        return None
+    label = label.to(z.device)
+    chosen = torch.linspace(0, len(stated) - 1, min(MOST, len(stated))).round().long()
+    medians = torch.stack([_medians(transform, z * (label == group).to(z), rulers) for group in chosen])
+    stated = stated[chosen].to(medians)
+    higher = stated[:, None] - stated > 1e-5  # (groups, groups, rulers)
+    bins = medians.new_tensor(
+        [1 / min(transform.shape[1:])] if len(rulers) == 1 else [1 / n for n in transform.shape[1:]]
+    )
+    inversion = (medians - medians[:, None] - bins).clamp(min=0)
+    return float(torch.where(higher, inversion.nan_to_num(), 0).max())
+
+
+def _medians(transform: Transform, z: Tensor, rulers: Tensor) -> Tensor:
+    """The frequency below which half of the energy of T⁻¹ z lies, on each ruler; NaN where there is none. (rulers,)"""
+    x = transform.inverse(z)
+    power = torch.fft.fftn(x, dim=tuple(range(2, x.ndim))).abs().square().sum((0, 1)).flatten()
+    found = []
+    for ruler in rulers:
+        values, order = ruler.flatten().sort(stable=True)
+        energy = power[order].cumsum(0)
+        half = energy >= energy[-1] * (0.5 - 1e-4)  # equal halves are not told apart by rounding
+        found.append(values[half.int().argmax()] if energy[-1] > 0 else values.new_tensor(float("nan")))
+    return torch.stack(found)

@@ -231,9 +231,10 @@ def _chart(domain: Transform, x: Tensor, start: _Start) -> Chart:
 
 def _deltas(runner: Rows, x: Tensor, bases: Sequence[Tensor], probe: bool) -> list[Tensor]:
     """f(x) - f(x₀) for each x₀; with `probe`, f(x) also tells how many rows fit into memory. Shape of each: (batch,)."""
-    example = torch.arange(len(x), device=x.device)
-    top = (runner.measured if probe else runner.values)(example, x.__getitem__)
-    return [top - runner.values(example, base.__getitem__) for base in bases]
+    ends = torch.cat([x, *bases])
+    example = torch.arange(len(x), device=x.device).repeat(1 + len(bases))
+    top, *bottoms = (runner.measured if probe else runner.values)(example, ends.__getitem__).chunk(1 + len(bases))
+    return [top - bottom for bottom in bottoms]
 
 
 def _choose(prepared: Prepared, runner: Rows, x: Tensor, base: Tensor) -> None:

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 class Saved:
     """Counts the bytes that autograd keeps for the backward pass of what runs inside, each storage once.
 
+    It keeps them alive until the end, as a backward pass would, so that no storage is counted for two; there can be no
+    backward pass through what ran inside.
+
     model: its parameters and buffers are there anyway, and are not counted.
     """
 
@@ -17,14 +20,15 @@ class Saved:
         kept = [*model.parameters(), *model.buffers()] if isinstance(model, nn.Module) else []
         self._seen = {tensor.untyped_storage().data_ptr() for tensor in kept}
         self.bytes = 0
-        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._count, lambda tensor: tensor)
+        self._held: list[Tensor] = []
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._count, lambda _: _)
 
-    def _count(self, tensor: Tensor) -> Tensor:
+    def _count(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in self._seen:
             self._seen.add(storage.data_ptr())
             self.bytes += min(storage.nbytes(), tensor.nbytes)  # a slice of a batch holds more than itself
-        return tensor
+            self._held.append(tensor.detach())
 
     def __enter__(self) -> "Saved":
         self._hooks.__enter__()
@@ -32,6 +36,7 @@ class Saved:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:  # fmt: skip
+        self._held.clear()
         self._hooks.__exit__(kind, error, trace)
 
 

@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 _AUTO_ELEMENTS = {"cpu": 2**21}
 _AUTO_ELEMENTS_ELSEWHERE = 2**24
 _AUTO_MOST = 1_024
-_PROBE = 4  # rows whose graph is measured
+_PROBE = 16  # rows whose graph is measured
 _PATIENCE = 64  # chunks after which their scores are looked at, on devices where looking means waiting
 
 
@@ -185,7 +185,7 @@ class Rows:
 
     def measured(self, example: Tensor, points: Points) -> Tensor:
         """`values`, and the budget cut to what half of the free memory holds, with the first rows' graph as the measure."""
-        first = slice(0, min(len(example), _PROBE))
+        first = slice(0, min(len(example), self.budget, _PROBE))
         free = free_bytes(example.device)
         try:
             with torch.enable_grad(), Saved(self._plain) as saved:

@@ -28,17 +28,18 @@ class Ratio:
 
 
 def seconds(job: Callable[[], object]) -> float:
-    """Wall time of one call, with the accelerator's queue emptied before and after."""
-    _wait()
-    start = time.perf_counter()
+    """Time of one call: by the wall on a CPU; on an accelerator between two of its events, with nothing queued before."""
+    if not torch.cuda.is_available():
+        start = time.perf_counter()
+        job()
+        return time.perf_counter() - start
+    torch.cuda.synchronize()
+    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    first.record()
     job()
-    _wait()
-    return time.perf_counter() - start
-
-
-def _wait() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    last.record()
+    torch.cuda.synchronize()
+    return float(first.elapsed_time(last)) / 1e3
 
 
 def paired(ours: Callable[[], object], bare: Callable[[], object], rounds: int = 5, warm: bool = False,
@@ -60,3 +61,9 @@ def paired(ours: Callable[[], object], bare: Callable[[], object], rounds: int =
     ratios = sorted(a / b for a, b in pairs)
     return Ratio(statistics.median(ratios), ratios[0], ratios[-1], statistics.median(a for a, _ in pairs),
                  statistics.median(b for _, b in pairs), len(pairs))  # fmt: skip
+
+
+def median_seconds(job: Callable[[], object], rounds: int = 5) -> float:
+    """Median time of a call, after a warm-up."""
+    job()
+    return statistics.median(seconds(job) for _ in range(rounds))

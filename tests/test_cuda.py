@@ -13,8 +13,8 @@ from pullback.transforms import Claim, Transform
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 SHAPE = (3, 12, 14)
-RANDOM = ("smoothgrad", "squaregrad", "vargrad", "absgrad", "expected_gradients", "gradient_shap")
-METHODS = ["gradient", "integrated_gradients", "input_x_gradient", "occlusion", "shapley", "sobol", "hsic", "rise", "lime",
+RANDOM = ("rise", "smoothgrad", "squaregrad", "vargrad", "absgrad", "expected_gradients", "gradient_shap")
+METHODS = ["gradient", "integrated_gradients", "input_x_gradient", "occlusion", "shapley", "sobol", "hsic", "lime",
            "kernel_shap", *RANDOM]  # fmt: skip
 
 
@@ -58,8 +58,8 @@ def test_maps_are_those_of_the_cpu_and_do_not_depend_on_rows(method: str, net: n
     here = run("cpu", 64)
     for a, b, c in zip(there, split, here):
         torch.testing.assert_close(a.values, b.values, rtol=1e-8, atol=1e-10)
-        torch.testing.assert_close(a.delta.cpu(), c.delta, rtol=1e-9, atol=1e-10)
         if method not in RANDOM:  # each device has its own random numbers
+            torch.testing.assert_close(a.delta.cpu(), c.delta, rtol=1e-9, atol=1e-10)
             torch.testing.assert_close(a.values.cpu(), c.values, rtol=1e-8, atol=1e-10)
 
 
@@ -78,6 +78,8 @@ def test_a_score_that_is_not_finite_is_named() -> None:
         pb.attribute(net, x, method="smoothgrad(samples=20)", rows=8)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("options", [{}, {"mode": "reduce-overhead"}], ids=["inductor", "cuda graphs"])
 def test_compiled_models_in_any_order_of_calls(options: dict[str, str]) -> None:
     net, x = network(torch.float).cuda(), normal(3, *SHAPE).float().cuda()
@@ -106,14 +108,14 @@ def test_precisions_on_a_smooth_network(precision: str, cosine: float) -> None:
 
 def waits(run: object) -> int:
     """How often the host waited for the device."""
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
             run()  # type: ignore[operator]
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    return sum("synchronizing" in str(one.message) for one in told)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    return sum("called a synchronizing" in str(one.message) for one in told)
 
 
 @pytest.mark.parametrize("method", ["smoothgrad(samples={})", "integrated_gradients(steps={})", "squaregrad(samples={})",

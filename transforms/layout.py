@@ -141,8 +141,9 @@ def octave_layout(shape: tuple[int, ...], frequencies: Sequence[Tensor]) -> Layo
     frequencies: one vector of non-negative cycles/sample per axis, (n_i,).
     """
     frequency = spread(frequencies, shape)
-    octaves = [_octave(axis) for axis in frequencies]
-    grid = torch.stack(torch.meshgrid(*octaves, indexing="ij"))  # (dims, *sizes)
+    # Few octaves, many frequencies: the cells are told apart on the grid of octaves, then looked up.
+    octaves, places = zip(*(torch.unique(_octave(axis), return_inverse=True) for axis in frequencies))
+    grid = torch.stack(torch.meshgrid(*octaves, indexing="ij"))  # (dims, *octaves)
     finest = grid.amin(0)
     coarsest = int(finest[finest < _CONSTANT].max()) if bool((finest < _CONSTANT).any()) else 0
     detail = grid == finest
@@ -154,7 +155,9 @@ def octave_layout(shape: tuple[int, ...], frequencies: Sequence[Tensor]) -> Layo
     bands = tuple(_octave_band(int(present[i]), len(octaves), coarsest) for i in order)
     lookup = torch.empty(len(order), dtype=torch.long)
     lookup[torch.tensor(order)] = torch.arange(len(order))
-    return Layout(bands, lookup[index].expand(shape).contiguous(), frequency, torch.full_like(frequency, math.nan))
+    index = lookup[index][torch.meshgrid(*places, indexing="ij")]
+    nowhere = frequency.new_full((), math.nan).expand(frequency.shape)
+    return Layout(bands, index.expand(shape).contiguous(), frequency, nowhere)
 
 
 _CONSTANT = 1_000  # the "octave" of frequency 0: coarser than any that a signal can have

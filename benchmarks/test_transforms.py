@@ -1,7 +1,6 @@
 """Analysis, synthesis and adjoint of every transform, and the peers that do the same job, in one run."""
 
-import gc
-import resource
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,57 +12,56 @@ import scipy.fft
 import torch
 import torch_dct
 from conftest import QUICK
+from memory import peak_megabytes
 from timing import paired, seconds
 from torch import Tensor, nn
 
 from pullback.studies.compare import DOMAINS
-from pullback.transforms import Transform, get, names
+from pullback.transforms import PCA, Claim, Linear, Transform, get, names
 
 SHAPES = {"image": (16, 3, 224, 224), "audio": (8, 1, 65536), "volume": (4, 1, 64, 64, 64)}
 QUICK_SHAPES = {"image": (2, 3, 64, 64), "audio": (2, 1, 4096), "volume": (1, 1, 48, 48, 48)}
 SIZES = QUICK_SHAPES if QUICK else SHAPES
-NO_ARGUMENT = {
-    "along": "along(dct, axes=1)",
-    "inverse_of": "inverse_of(dct)",
-    "per_axis": None,
-    "restrict": None,
-    "linear": None,
-    "pca": None,
-}
+# A dense matrix of the signal's own size is what these are, so that they get signals which it fits.
+DENSE = {"image": (16, 3, 24, 24), "audio": (8, 1, 1024), "volume": (4, 1, 8, 8, 8)}
+NO_ARGUMENT = {"along": "along(dct, axes=1)", "inverse_of": "inverse_of(dct)"}
 
 
-def build(name: str, shape: tuple[int, ...]) -> Transform | None:
-    spec = NO_ARGUMENT.get(name, name)
-    if spec is None:
-        return None
-    try:
-        return get(spec, shape)
-    except ValueError:
-        return None
-
-
-def peak_megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def build(name: str, kind: str) -> tuple[Transform, tuple[int, ...]]:
+    """The transform and the shape of a batch for it.  Raises: ValueError where it does not take such signals."""
+    shape = DENSE[kind] if name in ("linear", "pca") else SIZES[kind]
+    generator = torch.Generator().manual_seed(1)
+    if name == "linear":
+        n = math.prod(shape[2:])
+        return Linear(shape[1:], torch.eye(n) + torch.randn(n, n, generator=generator) / (4 * n**0.5)), shape
+    if name == "pca":
+        return PCA.fit(torch.randn(64, *shape[1:], generator=generator), components=32), shape
+    half = [[0, n // 2] for n in shape[2:]]
+    parts = ", ".join(["none", "dct", "dwt(db4)", "dft"][: len(shape) - 1])
+    special = {"per_axis": f"per_axis({parts})", "restrict": f"restrict(dct, crop={half})"}
+    return get(special.get(name) or NO_ARGUMENT.get(name, name), shape[1:]), shape
 
 
 @pytest.mark.parametrize("kind", SIZES)
 @pytest.mark.parametrize("name", names())
-def test_transform(benchmark: Any, name: str, kind: str) -> None:
-    """Milliseconds of T, T⁻¹ and the adjoint; how much the process' peak memory rose, in MB."""
-    shape = SIZES[kind]
-    transform = build(name, shape[1:])
-    if transform is None:
-        pytest.skip(f"{name} needs arguments, or does not take signals of {len(shape) - 2} axes")
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    gc.collect()
-    before = peak_megabytes()
+def test_transform(benchmark: Any, name: str, kind: str, device: str) -> None:
+    """Milliseconds of T, T⁻¹ and the adjoint, and the memory that each takes at its highest, its result included, in MB."""
+    try:
+        transform, shape = build(name, kind)
+    except ValueError as error:
+        pytest.skip(str(error))
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
     z = transform(x)
     assert float((transform.inverse(z) - x).abs().max()) < 1e-3
     jobs = {"analysis": lambda: transform(x), "synthesis": lambda: transform.inverse(z)}
-    if "LINEAR" in str(transform.claims):
+    if Claim.LINEAR in transform.claims:
         jobs["adjoint"] = lambda: transform.adjoint(x)
-    times = {job: round(1e3 * min(seconds(run) for _ in range(1 if QUICK else 5)), 2) for job, run in jobs.items()}
-    benchmark.extra_info.update(times, kind=kind, peak_rise_mb=round(peak_megabytes() - before, 1))
+    for job, run in jobs.items():
+        benchmark.extra_info[f"{job}_ms"] = round(1e3 * min(seconds(run) for _ in range(1 if QUICK else 5)), 3)
+        peak = peak_megabytes(run)
+        benchmark.extra_info[f"{job}_peak_mb"] = None if peak is None else round(peak, 1)
+    benchmark.extra_info.update(kind=kind, shape=list(shape), spec=transform.spec, signal_mb=round(x.nbytes / 2**20, 2),
+                                device=device)  # fmt: skip
     benchmark.pedantic(jobs["analysis"], rounds=1)
 
 

@@ -16,6 +16,7 @@ from ..transforms.base import wide
 from .baselines import Origin, check_finite, get_baseline
 from .estimator import Chart, Estimate, Estimator, Walk
 from .estimator import get as get_estimator
+from .execution import Execution, Prepared, is_single
 from .noise import Keyed
 from .progress import Progress, reporter
 from .pullback import Pullback
@@ -33,12 +34,14 @@ Domain = str | Transform
 def attribute(model: Callable[..., Any], x: Tensor, target: Target = None, *, method: Method = ...,  # type: ignore[overload-overlap]
               transform: Domain = ..., baseline: Baseline = ..., rows: int | str = ..., seed: int = ...,
               progress: Progress | bool | None = ..., args: Sequence[Any] = ..., kwargs: Mapping[str, Any] | None = ...,
-              create_graph: bool = ...) -> Attribution: ...  # fmt: skip
+              create_graph: bool = ..., precision: str = ..., compile: bool | Mapping[str, Any] = ...,
+              memory_format: str = ...) -> Attribution: ...  # fmt: skip
 @overload
 def attribute(model: Callable[..., Any], x: Tensor, target: Target = None, *, method: Method = ...,
               transform: Sequence[Domain], baseline: Baseline = ..., rows: int | str = ..., seed: int = ...,
               progress: Progress | bool | None = ..., args: Sequence[Any] = ..., kwargs: Mapping[str, Any] | None = ...,
-              create_graph: bool = ...) -> list[Attribution]: ...  # fmt: skip
+              create_graph: bool = ..., precision: str = ..., compile: bool | Mapping[str, Any] = ...,
+              memory_format: str = ...) -> list[Attribution]: ...  # fmt: skip
 def attribute(
     model: Callable[..., Any],
     x: Tensor,
@@ -53,6 +56,9 @@ def attribute(
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
     create_graph: bool = False,
+    precision: str = "fp32",
+    compile: bool | Mapping[str, Any] = False,
+    memory_format: str = "auto",
 ) -> Attribution | list[Attribution]:
     """Shares f(x) - f(x₀) among the coefficients of T x, in one domain or in several from one gradient stream.
 
@@ -66,12 +72,15 @@ def attribute(
     transform: a spec such as "dwt(db4, level=3)", a Transform, or a list of these; a list returns a list.
     baseline: x₀, a number, a tensor that broadcasts to x, a callable x -> x₀, a spec such as "blur(sigma=10)" or
     "uniform(0, 1)", `in_domain(z0)` to declare it in coefficients, `among(references)`, or None for zero.
-    rows: at most this many examples × steps × samples in one forward; results do not depend on it.
+    rows: at most this many examples × steps × samples in one forward; results do not depend on it. "auto" takes what the
+    device's caches like, and no more than half of its free memory holds.
     seed: with the content of each example, it fixes all random numbers.
     progress: True for a bar with the time left, or a callable that takes (rows done, rows planned).
     args, kwargs: what else the model takes, model(x, *args, **kwargs). It is not attributed. A tensor with one entry per
     example follows its example from row to row; everything else is passed as it is.
     create_graph: keep the values differentiable, with respect to x, the baseline and the model's parameters.
+    precision, compile, memory_format: how the model is run; see `Execution`. f(x) - f(x₀) is always read in full precision,
+    so that `gap` shows what a narrower one costs. With compile, chunks are filled up to `rows`.
 
     Nothing of the caller's is changed: mode, hooks, gradients, random state; the result has no graph unless asked for.
     Raises: TypeError or ValueError that says who expected what, and which example is at fault.
@@ -91,6 +100,7 @@ def attribute(
         several = not isinstance(transform, (str, Transform))
         specs = [transform] if isinstance(transform, (str, Transform)) else list(transform)
         domains = [get_transform(spec, tuple(x.shape[1:])) for spec in specs]
+        prepared = Execution(precision, compile, memory_format).of(model, x, create_graph)
         origin = get_baseline(baseline)
         starts = _starts(origin, domains, x, seed, create_graph)
         score = Score.of(target, len(x), x.device)
@@ -99,19 +109,25 @@ def attribute(
         if most < estimator.least_rows:
             raise ValueError(f"rows: {estimator!r} walks {estimator.least_rows} rows together, so rows must be at least "
                              f"{estimator.least_rows}; got {most}.")  # fmt: skip
-        runner = Rows(model, score, most, feed, report, extras, create_graph)
-        runner.settle(x)
+        runner = Rows(prepared, score, most, feed, report, extras, create_graph)
+        with prepared.exactly():
+            runner.settle(x)
         groups = _groups(domains, starts)
-        walks = [(members, _walk(model, runner, domains, members, x, starts, seed)) for members in groups]
+        walks = [(members, _walk(runner, domains, members, x, starts, seed)) for members in groups]
         bases = _distinct([start.signal for start in starts])
-        planned = sum(estimator.total_rows([chart.layout for chart in walk.charts]) for _, walk in walks)
-        runner.expect(len(x) * (1 + len(bases) + planned))
-        deltas = _deltas(runner, x, bases)
+        planned = [len(x) * estimator.total_rows([chart.layout for chart in walk.charts]) for _, walk in walks]
+        runner.expect(len(x) * (1 + len(bases)) + sum(planned))
+        with prepared.exactly():
+            deltas = _deltas(runner, x, bases, probe=rows == "auto" and estimator.cost() > 0 and not create_graph)
+        runner.level(max(planned))
+        if precision == "auto":
+            _choose(prepared, runner, x, bases[0])
         found = {}
-        for members, walk in walks:
-            estimate = estimator.estimate(walk)
-            found.update({member: (walk, estimate, number) for number, member in enumerate(members)})
-        settings = _settings(estimator, target, origin, seed, runner, x)
+        with prepared.numerics():
+            for members, walk in walks:
+                estimate = estimator.estimate(walk)
+                found.update({member: (walk, estimate, number) for number, member in enumerate(members)})
+        settings = _settings(estimator, target, origin, seed, runner, x, prepared.settings)
         results = [_result(domain, *found[member], deltas[_find(bases, starts[member].signal)], settings)
                    for member, domain in enumerate(domains)]  # fmt: skip
     return results if several else results[0]
@@ -186,7 +202,7 @@ def _groups(domains: Sequence[Transform], starts: Sequence[_Start]) -> list[list
     return [*shared.values(), *alone]
 
 
-def _walk(model: Callable[..., Any], runner: Rows, domains: Sequence[Transform], members: list[int], x: Tensor,
+def _walk(runner: Rows, domains: Sequence[Transform], members: list[int], x: Tensor,
           starts: Sequence[_Start], seed: int) -> Walk:  # fmt: skip
     """The walk of one group: in the signal for linear domains, else in the coefficients of the one domain."""
     domain, start = domains[members[0]], starts[members[0]]
@@ -197,7 +213,7 @@ def _walk(model: Callable[..., Any], runner: Rows, domains: Sequence[Transform],
     point, base = domain.ends(x, start.signal)
     if start.coefficients is not None:
         base = start.coefficients
-    own = runner.through(Pullback(model, domain), point.dtype)
+    own = runner.through(lambda model: Pullback(model, domain), point.dtype)
     chart = Chart(same, point - base, point, same, domain.layout, same)
     # A baseline declared in z is where it was declared, not T T⁻¹ of it.
     draw = (lambda e, s: domain(start.draw(e, s))) if start.coefficients is None else _fixed(base)
@@ -213,11 +229,21 @@ def _chart(domain: Transform, x: Tensor, start: _Start) -> Chart:
     return Chart(domain.adjoint, displacement, point, domain.inverse, domain.layout, domain)
 
 
-def _deltas(runner: Rows, x: Tensor, bases: Sequence[Tensor]) -> list[Tensor]:
-    """f(x) - f(x₀) for each x₀. Shape of each: (batch,)."""
-    example = torch.arange(len(x), device=x.device)
-    top = runner.values(example, lambda part: x[part])
-    return [top - runner.values(example, base.__getitem__) for base in bases]
+def _deltas(runner: Rows, x: Tensor, bases: Sequence[Tensor], probe: bool) -> list[Tensor]:
+    """f(x) - f(x₀) for each x₀; with `probe`, f(x) also tells how many rows fit into memory. Shape of each: (batch,)."""
+    ends = torch.cat([x, *bases])
+    example = torch.arange(len(x), device=x.device).repeat(1 + len(bases))
+    top, *bottoms = (runner.measured if probe else runner.values)(example, ends.__getitem__).chunk(1 + len(bases))
+    return [top - bottom for bottom in bottoms]
+
+
+def _choose(prepared: Prepared, runner: Rows, x: Tensor, base: Tensor) -> None:
+    """Precision "auto": single precision on an accelerator may be narrowed, if the gradients at x and half way agree."""
+    if x.device.type == "cpu" or not is_single(x):
+        return
+    points = torch.cat([x[:2], (x[:2] + base[:2]) / 2])
+    example = torch.arange(len(points), device=x.device) % len(x[:2])
+    prepared.choose(lambda: runner.uncounted().gradient(points, example)[1])
 
 
 def _result(domain: Transform, walk: Walk, estimate: Estimate, number: int, delta: Tensor,
@@ -241,7 +267,7 @@ def _result(domain: Transform, walk: Walk, estimate: Estimate, number: int, delt
 
 
 def _settings(
-    estimator: Estimator, target: Target, origin: Origin, seed: int, runner: Rows, x: Tensor
+    estimator: Estimator, target: Target, origin: Origin, seed: int, runner: Rows, x: Tensor, execution: dict[str, Any]
 ) -> dict[str, Any]:
     options: dict[str, Any] = _describe(dataclasses.asdict(estimator)) if dataclasses.is_dataclass(estimator) else {}
     return {
@@ -253,6 +279,7 @@ def _settings(
         "baseline_coordinates": origin.coordinates,
         "seed": seed,
         "rows": runner.budget,
+        "execution": execution,
         "evaluations": {"forward": runner.count.forwards, "gradient": runner.count.gradients},
         "dtype": str(x.dtype),
         "device": str(x.device),

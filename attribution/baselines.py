@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..transforms import Transform
 from ..transforms.registry import Registry, parse
+from .index import on_host
 from .noise import Keyed
 
 
@@ -193,8 +194,8 @@ class Among(Origin):
         if references.shape[1:] != keyed.signal.shape[1:]:
             raise ValueError(f"baseline: among() holds references of shape {tuple(references.shape[1:])}, but the examples "
                              f"have shape {tuple(keyed.signal.shape[1:])}.")  # fmt: skip
-        orders = {e: keyed.generator(e, "among").permutation(len(references)) for e in example.unique().tolist()}
-        pick = [orders[e][s % len(references)] for e, s in zip(example.tolist(), sample.tolist())]
+        orders = {e: keyed.generator(e, "among").permutation(len(references)) for e in set(on_host(example))}
+        pick = [orders[e][s % len(references)] for e, s in zip(on_host(example), on_host(sample))]
         return references[torch.tensor(pick, device=references.device)]
 
     def describe(self) -> str:

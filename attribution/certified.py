@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .estimator import Estimate, Walk, runs
+from .estimator import Estimate, Walk
+from .index import on_host, runs
 from .quadrature import every_other, halve, levels, pilot, refine, spline_weights, trapezoid_weights
 
 _SKETCH = 1024  # numbers kept of each gradient; about 2 % of relative error in distances
@@ -320,10 +321,10 @@ class _Group:
             moved = gradient * self.step[example]
             facts = torch.column_stack([score.to(moved), moved.sum(1), moved.square().sum(1), self.sketch(moved)])
             _check_finite(facts, example)
-            rows, chosen = facts.cpu().numpy().astype(float), sample.cpu().numpy()
-            for first, last in runs(example):
+            rows, chosen = facts.cpu().numpy().astype(float), np.array(on_host(sample))
+            for entry, first, last in runs(example):
                 part = slice(first, last)
-                yield place_of[int(example[first])], chosen[part], rows[part], gradient[part]
+                yield place_of[entry], chosen[part], rows[part], gradient[part]
 
 
 def _check_finite(facts: Tensor, example: Tensor) -> None:

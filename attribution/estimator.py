@@ -12,8 +12,11 @@ from torch import Tensor
 
 from ..transforms import Layout
 from ..transforms.registry import Registry, parse
+from .index import both, runs
 from .noise import Keyed, derive
 from .rows import Rows
+
+_ALL = slice(None)
 
 
 class Promise(enum.Flag):
@@ -99,28 +102,29 @@ class Walk:
         per_example: one number for all, or one for each example, (batch,).
         points: (example, sample), each (rows,) -> u, (rows, *u).
         """
-        example, sample = self._pairs(per_example)
-        at = lambda part: points(example[part], sample[part])
-        for part, value, gradient in self.rows.gradient_chunks(example, at):
-            yield example[part], sample[part], value, gradient
+        pairs = self._pairs(per_example)
+        for part, value, gradient in self.rows.gradient_chunks(pairs(_ALL)[0], lambda part: points(*pairs(part))):
+            yield *pairs(part), value, gradient
 
     def value_chunks(self, per_example: int, points: Callable[[Tensor, Tensor], Tensor]
                      ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:  # fmt: skip
         """(example, sample, f), as `gradient_chunks` but forward only."""
-        example, sample = self._pairs(per_example)
-        for part, value in self.rows.value_chunks(example, lambda part: points(example[part], sample[part])):
-            yield example[part], sample[part], value
+        pairs = self._pairs(per_example)
+        for part, value in self.rows.value_chunks(pairs(_ALL)[0], lambda part: points(*pairs(part))):
+            yield *pairs(part), value
 
     def values(self, per_example: int, points: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """f of `per_example` rows for each example. Shape: (batch, per_example)."""
         values = [value for _, _, value in self.value_chunks(per_example, points)]
         return torch.cat(values).reshape(-1, per_example)
 
-    def _pairs(self, per_example: int | Tensor) -> tuple[Tensor, Tensor]:
-        """(example, sample) of every row, example by example."""
-        counts = torch.as_tensor(per_example, device=self.point.device).expand(len(self.point))
-        example = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
-        return example, torch.arange(len(example), device=counts.device) - (counts.cumsum(0) - counts)[example]
+    def _pairs(self, per_example: int | Tensor) -> Callable[[slice], tuple[Tensor, Tensor]]:
+        """slice -> (example, sample) of these rows, which run example by example; known to the host as well."""
+        counts = torch.as_tensor(per_example).cpu().expand(len(self.point))
+        example = torch.arange(len(counts)).repeat_interleave(counts)
+        sample = torch.arange(len(example)) - (counts.cumsum(0) - counts)[example]
+        there = example.to(self.point.device), sample.to(self.point.device)
+        return lambda part: (both(there[0][part], example[part]), both(there[1][part], sample[part]))
 
     def mean_gradient(self, weights: Tensor, points: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Σ_s weights[s] ∇f(points(example, s)) for each example.  weights: (samples,). Shape: (batch, *u)."""
@@ -154,17 +158,8 @@ class Walk:
 
 def accumulate(total: Tensor, example: Tensor, rows: Tensor) -> None:
     """total[example[r]] += rows[r] for each row, in place; rows of one example stand together."""
-    for first, last in runs(example):
-        total[example[first]] += rows[first:last].sum(0)
-
-
-def runs(example: Tensor) -> Iterator[tuple[int, int]]:
-    """(first, last) of each run of equal entries in `example`, (rows,): rows of one example stand together."""
-    _, counts = torch.unique_consecutive(example, return_counts=True)
-    first = 0
-    for count in counts.tolist():
-        yield first, first + count
-        first += count
+    for entry, first, last in runs(example):
+        total[entry] += rows[first:last].sum(0)
 
 
 class Estimator(abc.ABC):

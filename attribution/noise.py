@@ -10,11 +10,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .index import on_host
+
 
 def keys(signal: Tensor) -> list[bytes]:
-    """A digest of each example of `signal` (batch, *shape); the same for one example alone and in any batch."""
-    arrays = signal.detach().double().cpu().numpy()
-    return [hashlib.blake2b(one.tobytes(), digest_size=16).digest() for one in arrays]
+    """A digest of each example of `signal` (batch, *shape); the same for one example alone, in any batch, on any device.
+
+    Two sums, modulo 2⁶⁴, of the entries' bits times odd numbers: whole numbers add up to the same in any order.
+    """
+    bits = signal.detach().double().flatten(1).view(torch.long)
+    bits = bits ^ (bits >> 29)  # single precision leaves the lowest bits empty
+    place = torch.arange(bits.shape[1], device=bits.device)
+    sums = [(bits * (_mixed(place + start) | 1)).sum(1) for start in (1, 1 << 40)]
+    return [row.tobytes() for row in torch.stack(sums, 1).cpu().numpy()]
+
+
+def _mixed(number: Tensor) -> Tensor:
+    """Whole numbers with their bits well mixed (the finisher of splitmix64: Steele, Lea & Flood 2014)."""
+    for shift, factor in ((30, -4658895280553007687), (27, -7723592293110705685)):
+        number = (number ^ (number >> shift)) * factor
+    return number ^ (number >> 31)
 
 
 def normal(out: Tensor, seed: int, row_keys: Sequence[bytes], samples: Sequence[int]) -> Tensor:
@@ -52,8 +67,8 @@ class Keyed:
              stream: str = "") -> Tensor:  # fmt: skip
         """One tensor of `shape` for each row, filled as in `fill`. Shape: (rows, *shape)."""
         out = self.signal.new_empty((len(example), *shape))
-        names = [f"{s}/{stream}" if stream else s for s in sample.tolist()]
-        return fill(out, method, self.seed, [self.keys[e] for e in example.tolist()], names)
+        names = [f"{s}/{stream}" if stream else s for s in on_host(sample)]
+        return fill(out, method, self.seed, [self.keys[e] for e in on_host(example)], names)
 
     def generator(self, example: int, stream: str) -> np.random.Generator:
         """A generator for what is drawn once for an example, such as a design or a set of orders."""

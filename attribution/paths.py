@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from .certified import certified
-from .estimator import Estimate, Estimator, Promise, Walk, register, runs
+from .estimator import Estimate, Estimator, Promise, Walk, register
 from .gradients import check_count
+from .index import runs
 from .quadrature import RULES
 
 _LEAST = 8  # evaluations below which a rule, its half and its quarter cannot be told apart
@@ -105,9 +106,9 @@ def _corrected(walk: Walk, nodes: Tensor, weights: Tensor) -> Estimate:
         moved = gradient * step[example]
         slope, square = moved.sum(1), moved.square().sum(1)
         along = torch.where(square > 0, slope / square.where(square > 0, 1), 0)
-        for first, last in runs(example):
-            mean[example[first]] += weights[sample[first:last]] @ gradient[first:last]
-            pull[example[first]] += along[first:last] @ gradient[first:last]
+        for entry, first, last in runs(example):
+            mean[entry] += weights[sample[first:last]] @ gradient[first:last]
+            pull[entry] += along[first:last] @ gradient[first:last]
     everyone = torch.arange(len(step), device=step.device)
     delta = walk.rows.values(everyone, lambda part: walk.point[part])
     delta = delta - walk.rows.values(everyone, lambda part: walk.base[part])

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ..transforms import Layout
 from ..transforms.layout import GROUPINGS
-from .estimator import Chart, Estimate, Estimator, Walk, runs
+from .estimator import Chart, Estimate, Estimator, Walk
 from .gradients import check_count
+from .index import on_host, runs
 
 BY = ("coefficient", "block", *GROUPINGS)
 ABSENT = ("baseline", "zero", "mean")
@@ -167,7 +168,8 @@ def per_example(table: Callable[[int], Tensor]) -> Design:
     """The design whose rows for an example are `table(example)`, (samples, players)."""
 
     def design(example: Tensor, sample: Tensor) -> Tensor:
-        parts = [table(int(example[first]))[sample[first:last].cpu()] for first, last in runs(example)]
+        chosen = on_host(sample)
+        parts = [table(entry)[chosen[first:last]] for entry, first, last in runs(example)]
         return torch.cat(parts).to(example.device)
 
     return design

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..transforms.base import wide
+from .execution import Prepared, uncompiled
+from .memory import Saved, free_bytes
 from .progress import Progress
 from .score import Score, table
 
@@ -19,6 +21,8 @@ Result = TypeVar("Result")
 _AUTO_ELEMENTS = {"cpu": 2**21}
 _AUTO_ELEMENTS_ELSEWHERE = 2**24
 _AUTO_MOST = 1_024
+_PROBE = 16  # rows whose graph is measured
+_PATIENCE = 64  # chunks after which their scores are looked at, on devices where looking means waiting
 
 
 @dataclass
@@ -67,20 +71,37 @@ class Rows:
                  progress: Progress | None = None, extras: Extras | None = None,
                  create_graph: bool = False) -> None:  # fmt: skip
         self._model, self._score, self._feed, self._progress = model, score, feed, progress
+        self._prepared = model if isinstance(model, Prepared) else None
+        self._plain = uncompiled(self._prepared.plain if self._prepared else model)  # for those who hook its layers
         self._extras = extras or Extras()
         self.budget = budget
         self.create_graph = create_graph
         self.count = Count()
         self._in_place = False  # whether the model has been seen to write into its input
+        self._doubtful: list[tuple[Tensor, Tensor]] = []  # scores, and their examples, not yet seen to be finite
+
+    @property
+    def fixed(self) -> bool:
+        """Whether chunks are filled up, so that a compiled model sees one shape."""
+        return self._prepared is not None and self._prepared.fixed
 
     def expect(self, rows: int) -> None:
         """Adds to the number of rows that `progress` counts towards."""
         self.count.planned += rows
 
-    def through(self, model: Callable[..., Any], feed: torch.dtype) -> "Rows":
-        """The same score, budget and count for another model, such as f∘T⁻¹."""
-        other = Rows(model, self._score, self.budget, feed, self._progress, self._extras, self.create_graph)
-        other.count = self.count
+    def uncounted(self) -> "Rows":
+        """The same, with a count of its own that nobody is told."""
+        return Rows(self._model, self._score, self.budget, self._feed, None, self._extras, self.create_graph)
+
+    def level(self, rows: int) -> None:
+        """Where chunks have one size, gives them the one that divides so many rows with the least filling up."""
+        if self.fixed and rows:
+            self.budget = -(-rows // -(-rows // self.budget))
+
+    def through(self, lift: Callable[[Callable[..., Any]], nn.Module], feed: torch.dtype) -> "Rows":
+        """The same score, budget and count for lift(model), such as f∘T⁻¹."""
+        other = Rows(lift(self._model), self._score, self.budget, feed, self._progress, self._extras, self.create_graph)
+        other.count, other._prepared, other._plain = self.count, self._prepared, lift(self._plain)
         return other
 
     def settle(self, point: Tensor) -> None:
@@ -120,9 +141,11 @@ class Rows:
         """(slice, reader(output, example)) for one chunk of rows after another."""
 
         def one(part: slice) -> Tensor:
+            rows = part.stop - part.start
+            shown, of = self._filled(points(part), example[part])
             with torch.set_grad_enabled(self.create_graph):
-                value = reader(self._run(points(part), example[part]), example[part])
-            self._ran(forwards=len(value))
+                value = reader(self._run(shown, of), of)[:rows]
+            self._ran(forwards=rows)
             return value.to(wide(value.dtype))
 
         return self.chunks(example, one)
@@ -135,9 +158,12 @@ class Rows:
     def gradient(self, points: Tensor, example: Tensor) -> tuple[Tensor, Tensor]:
         """(f, ∇f) of all these rows in one forward: inside a `chunks` only, which keeps to the budget."""
         # Rows do not see each other, so the gradient of the sum holds each row's own.
+        rows = len(points)
+        points, example = self._filled(points, example)
         with torch.enable_grad():
             if not (self.create_graph and points.requires_grad):
-                points = points.detach().requires_grad_()
+                # Arranged here already, since compiled models want to be fed leaves of autograd.
+                points = self._arranged(points.detach()).requires_grad_()
             try:
                 output = self._run(points, example)
             except RuntimeError as error:
@@ -152,18 +178,44 @@ class Rows:
             (gradient,) = torch.autograd.grad(value.sum(), points, allow_unused=True, create_graph=self.create_graph)
         if gradient is None:
             gradient = torch.zeros_like(points)
-        self._ran(gradients=len(points))
+        self._ran(gradients=rows)
+        if self.fixed:  # what a compiled model returns may be overwritten by its next call
+            value, gradient = value[:rows].clone(), gradient[:rows].clone()
         return (value if self.create_graph else value.detach()), gradient
+
+    def measured(self, example: Tensor, points: Points) -> Tensor:
+        """`values`, and the budget cut to what half of the free memory holds, with the first rows' graph as the measure."""
+        first = slice(0, min(len(example), self.budget, _PROBE))
+        free = free_bytes(example.device)
+        try:
+            with torch.enable_grad(), Saved(self._plain) as saved:
+                output = self._run(points(first).detach().requires_grad_(), example[first])
+        except (
+            torch.OutOfMemoryError,
+            RuntimeError,
+            MemoryError,
+        ):  # a model without gradients, say: not the time to ask
+            return self.values(example, points)
+        if free is not None and saved.bytes:
+            self.budget = max(1, min(self.budget, free // 2 * first.stop // saved.bytes))
+        value = self._checked(output, example[first]).detach()
+        self._ran(forwards=first.stop)
+        if first.stop == len(example):
+            return value
+        later = self.values(
+            example[first.stop :], lambda part: points(slice(part.start + first.stop, part.stop + first.stop))
+        )
+        return torch.cat([value, later])
 
     def module(self, lift: Callable[[Tensor], Tensor]) -> "Scored":
         """f∘lift as a module whose layers may be hooked and changed: it holds a copy of the model.
 
         lift: what is called with to the model's input, such as T⁻¹.  Raises: TypeError where the model is no nn.Module.
         """
-        if not isinstance(self._model, nn.Module):
-            raise TypeError(f"model: methods that hook layers need an nn.Module, got {type(self._model).__name__}; wrap it, "
+        if not isinstance(self._plain, nn.Module):
+            raise TypeError(f"model: methods that hook layers need an nn.Module, got {type(self._plain).__name__}; wrap it, "
                             "or take a method that only calls it.")  # fmt: skip
-        return Scored(self, copy.deepcopy(self._model), lift)
+        return Scored(self, copy.deepcopy(self._plain), lift)
 
     def chunks(self, example: Tensor, run: Callable[[slice], Result], width: int = 1) -> Iterator[tuple[slice, Result]]:
         """(slice, run(slice)) over all rows, at most `budget` in each slice; out of memory halves it and goes on.
@@ -184,6 +236,7 @@ class Rows:
                 continue
             yield part, done.pop()
             start = part.stop
+        self._confirm()
 
     def scored(self, model: nn.Module, points: Tensor, example: Tensor) -> Tensor:
         """f at every row, through `model`, with whatever graph autograd records."""
@@ -194,7 +247,7 @@ class Rows:
     def _run(self, points: Tensor, example: Tensor, model: Callable[..., Any] | None = None) -> Any:
         args, kwargs = self._extras.at(example)
         # A copy, so that a model which works in place does not reach the caller's x. Leaves of autograd are safe from that
-        # by themselves, and compiled models want to be fed them.
+        # by themselves.
         copied = self._in_place or model is not None or not (points.is_leaf and points.requires_grad)
         return (model or self._model)(points.to(self._feed, copy=copied), *args, **kwargs)
 
@@ -209,12 +262,35 @@ class Rows:
         """The finite score of each row, single precision or wider."""
         value = self._score(output, example)
         value = value.to(wide(value.dtype))
-        wrong = ~value.detach().isfinite()
+        self._doubtful.append((value.detach().clone() if self.fixed else value.detach(), example))
+        # Asking a GPU would wait for it, and it for the next chunk: there the answer may come late.
+        if value.device.type == "cpu" or len(self._doubtful) >= _PATIENCE:
+            self._confirm()
+        return value
+
+    def _confirm(self) -> None:
+        """Raises: ValueError where a score was not finite."""
+        if not self._doubtful:
+            return
+        value, example = (torch.cat(parts) for parts in zip(*self._doubtful))
+        self._doubtful.clear()
+        wrong = ~value.isfinite()
         if bool(wrong.any()):
-            raise ValueError(f"The model returned {float(value.detach()[wrong][0])} for example {int(example[wrong][0])}; "
+            raise ValueError(f"The model returned {float(value[wrong][0])} for example {int(example[wrong][0])}; "
                              "attribution needs finite scores. Check that example, or explain a logit instead of a "
                              "log-probability.")  # fmt: skip
-        return value
+
+    def _arranged(self, points: Tensor) -> Tensor:
+        return self._model.arranged(points) if isinstance(self._model, Prepared) else points
+
+    def _filled(self, points: Tensor, example: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows, and copies of the last one up to the size of all chunks where that is fixed."""
+        missing = self.budget - len(points) if self.fixed else 0
+        if missing <= 0:
+            return points, example
+        return torch.cat([points, points[-1:].expand(missing, *points.shape[1:])]), torch.cat(
+            [example, example[-1:].expand(missing)]
+        )
 
     def _halve(self, rows: int, width: int) -> None:
         if rows == 1:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .estimator import Estimate, Estimator, Promise, Walk, accumulate, register, runs
+from .estimator import Estimate, Estimator, Promise, Walk, accumulate, register
 from .gradients import check_count, noisy
+from .index import runs
 
 # What a coefficient that f ignores is given is 0 in all of them, but none is linear in f.
 _MOMENTS = Promise.DUMMY | Promise.IMPLEMENTATION_INVARIANT
@@ -103,8 +104,8 @@ class _Moments:
         self.mean, self.squares = torch.zeros_like(like), torch.zeros_like(like)
 
     def update(self, example: Tensor, rows: Tensor) -> None:
-        for first, last in runs(example):
-            self._merge(int(example[first]), rows[first:last])
+        for entry, first, last in runs(example):
+            self._merge(entry, rows[first:last])
 
     def _merge(self, example: int, rows: Tensor) -> None:
         before, new = self.counts[example], len(rows)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .layout import Layout
+from .products import full_products
 
 
 class Claim(enum.Flag):
@@ -78,11 +79,15 @@ class Transform(nn.Module, abc.ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         """Coefficients z = T x."""
-        return self.analysis(_expect(self, "x", x, self.shape))
+        x = _expect(self, "x", x, self.shape)
+        with full_products(x):
+            return self.analysis(x)
 
     def inverse(self, z: Tensor) -> Tensor:
         """Signal x = T⁻¹ z."""
-        return self.synthesis(_expect(self, "z", z, self.layout.shape))
+        z = _expect(self, "z", z, self.layout.shape)
+        with full_products(z):
+            return self.synthesis(z)
 
     def adjoint(self, g: Tensor) -> Tensor:
         """(T⁻¹)ᵀ g: carries a covector (a gradient with respect to x) to the coordinates z.
@@ -94,7 +99,9 @@ class Transform(nn.Module, abc.ABC):
         if Claim.LINEAR not in self.claims:
             raise ValueError(f"{self.spec}: the adjoint belongs to linear transforms and this one is not; "
                              "differentiate Pullback(model, T) instead.")  # fmt: skip
-        return self.transpose(_expect(self, "g", g, self.shape))
+        g = _expect(self, "g", g, self.shape)
+        with full_products(g):
+            return self.transpose(g)
 
     def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
         """(z, z₀), between which a path runs where T is not linear: T x and T x₀, unless T holds a part of z fixed."""

@@ -1,0 +1,27 @@
+"""Numbers of rows that are known to the host too, so that reading them does not wait for the device."""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+
+def both(index: Tensor, host: Tensor) -> Tensor:
+    """`index`, which `on_host` will read from `host`, its copy on the CPU."""
+    index._on_host = host  # type: ignore[attr-defined]
+    return index
+
+
+def on_host(index: Tensor) -> list[int]:
+    """The entries of `index` (rows,)."""
+    entries: list[int] = getattr(index, "_on_host", index).tolist()
+    return entries
+
+
+def runs(example: Tensor) -> Iterator[tuple[int, int, int]]:
+    """(entry, first, last) of each run of equal entries in `example`, (rows,): rows of one example stand together."""
+    entries = on_host(example)
+    first = 0
+    for last in range(1, len(entries) + 1):
+        if last == len(entries) or entries[last] != entries[first]:
+            yield entries[first], first, last
+            first = last

@@ -1,0 +1,118 @@
+"""How cost grows: with pixels, batch, samples, domains and wavelet levels. Log-log slopes with a 95 % interval.
+
+A slope of 1 is in proportion, 0 is for nothing. Sizes come in turn, several times over, so that a slow moment of the
+machine falls on all of them, and the least time of each is taken.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import scipy.stats
+from conftest import QUICK
+from guard import Counted, check_input, check_result, counted, evaluations
+from models import network, signals
+from timing import seconds
+from torch import Tensor
+
+import pullback as pb
+from pullback.studies.compare import DOMAINS
+
+SIDES = (32, 64) if QUICK else (64, 96, 128, 192, 256)
+COUNTS = (1, 2, 3) if QUICK else (1, 2, 4, 8, 16)
+LEVELS = (1, 2) if QUICK else (1, 2, 3, 4, 5)
+DOMAIN_COUNTS = (1, 2, 3) if QUICK else (1, 2, 4, 7, 10)
+SAMPLES = 4 if QUICK else 16
+# What is grown, and between which slopes it ought to lie. Fixed costs pull slopes down, caches that overflow push them up.
+EXPECTED = {
+    "pixels": (0.8, 1.25),
+    "batch": (0.8, 1.15),
+    "samples": (0.8, 1.15),
+    "domains": (-0.05, 0.2),
+    "levels": (-0.1, 0.35),
+}
+
+
+def run(model: Counted, x: Tensor, domains: Sequence[str] = (DOMAINS[3],), samples: int = SAMPLES
+        ) -> Callable[[], list[pb.attribution.Attribution]]:  # fmt: skip
+    """SmoothGrad on these signals."""
+    return lambda: pb.attribute(model, x, 0, method=f"smoothgrad(samples={samples})", transform=list(domains))
+
+
+def jobs(what: str, device: str) -> tuple[Counted, dict[int, Callable[[], Any]]]:
+    """The network, and a job for each size."""
+    # An accelerator needs work enough to be busy; ten domains are for nothing next to a real network only.
+    name, images = ("small", 2) if device == "cpu" else ("resnet50", 16)
+    model = Counted(
+        network("efficientnet-lite0" if what == "domains" and device == "cpu" else name, device, (3, 224, 224))
+    )
+    x = lambda images, side: signals((images, 3, side, side)).to(device)
+    side = SIDES[len(SIDES) // 2]
+    if what == "pixels":
+        return model, {side**2: run(model, x(images, side)) for side in SIDES}
+    if what == "batch":
+        return model, {count: run(model, x(count, side)) for count in COUNTS}
+    if what == "samples":
+        return model, {count: run(model, x(images, side), samples=count) for count in COUNTS}
+    if what == "domains":
+        return model, {count: run(model, x(images, side), DOMAINS[:count]) for count in DOMAIN_COUNTS}
+    largest = x(4, SIDES[-1])
+    transforms = {level: pb.transforms.get(f"dwt(db4, level={level})", tuple(largest.shape[1:])) for level in LEVELS}
+    return model, {level: functools.partial(_there_and_back, T, largest) for level, T in transforms.items()}
+
+
+def _there_and_back(transform: pb.transforms.Transform, x: Tensor) -> Tensor:
+    """T x, after as many as a clock can tell apart, each with an adjoint."""
+    for _ in range(5):
+        z = transform(x)
+        transform.adjoint(x)
+    return z
+
+
+def guard(what: str, model: Counted, size: int, job: Callable[[], Any], device: str) -> Callable[[], Any]:
+    """The job, checked: rows as planned and maps that are not empty; for transforms, that T⁻¹ undoes T."""
+    result = job()
+    if what == "levels":
+        x = signals((4, 3, SIDES[-1], SIDES[-1])).to(device)
+        T = pb.transforms.get(f"dwt(db4, level={size})", tuple(x.shape[1:]))
+        check_result(T.inverse(result), x, 1e-4)
+        return job
+    images, samples = len(result[0].values), size if what == "samples" else SAMPLES
+    rows = evaluations([att.settings for att in result])
+    assert rows == (images * (samples + 2), images * samples)
+    assert len(result) == (size if what == "domains" else 1)
+    for att in result:
+        check_result(att.values)
+    return counted(job, model.tally, *rows)
+
+
+def slope(sizes: Sequence[float], times: Sequence[float]) -> tuple[float, float, float]:
+    """Of log time over log size: (slope, low, high) of its 95 % interval, by Student's t; one more point than two."""
+    fit = scipy.stats.linregress([math.log(size) for size in sizes], [math.log(time) for time in times])
+    free = len(sizes) - 2
+    half = scipy.stats.t.ppf(0.975, free) * fit.stderr if free else math.inf
+    return float(fit.slope), float(fit.slope - half), float(fit.slope + half)
+
+
+@pytest.mark.parametrize("what", EXPECTED)
+def test_growth(benchmark: Any, what: str, device: str, rounds: int) -> None:
+    """The slope ought to lie in EXPECTED; it is stored with its interval, the times, and whether it does."""
+    model, by_size = jobs(what, device)
+    check_input(signals((2, 3, SIDES[0], SIDES[0])))
+    ready = {size: guard(what, model, size, job, device) for size, job in by_size.items()}
+    times: dict[int, list[float]] = {size: [] for size in ready}
+    for turn in range(min(rounds, 4)):
+        for size in list(ready)[:: 1 if turn % 2 == 0 else -1]:
+            times[size].append(seconds(ready[size]))
+    least = {size: min(taken) for size, taken in times.items()}  # what else runs on the machine only adds
+    found, low, high = slope(list(least), list(least.values()))
+    expected = EXPECTED[what]
+    benchmark.extra_info.update(
+        slope=round(found, 3), expected=list(expected), within=expected[0] <= found <= expected[1],
+        seconds={str(size): round(time, 5) for size, time in least.items()},
+    )  # fmt: skip
+    if math.isfinite(high - low):
+        benchmark.extra_info.update(slope_low=round(low, 3), slope_high=round(high, 3))
+    benchmark.pedantic(ready[min(ready)], rounds=1)

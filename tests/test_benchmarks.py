@@ -1,0 +1,248 @@
+"""Benchmarks that measure nothing are caught, regressions are told from noise, and only whole runs are stored."""
+
+import copy
+import dataclasses
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import pullback as pb
+from pullback.attribution.estimator import Estimate, Estimator, Promise, Walk
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "benchmarks"))  # as `make bench` has it
+compare, growth, guard, models, references, store, timing = (
+    importlib.import_module(name)
+    for name in ("compare", "test_growth", "guard", "models", "references", "store", "timing")
+)
+MeasuresNothing = guard.MeasuresNothing
+
+
+def small() -> tuple[Any, Tensor]:
+    """A counted network and its signals."""
+    case = models.subject("small", "cpu", 2, quick=True)
+    return guard.Counted(case.module), case.x
+
+
+def smoothgrad(model: nn.Module, x: Tensor, samples: int = 4) -> pb.Attribution:
+    return pb.attribute(model, x, 0, method=f"smoothgrad(samples={samples})", transform="dct")
+
+
+# The guard ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_honest_run_passes_every_check() -> None:
+    model, x = small()
+    job = guard.counted(lambda: smoothgrad(model, x), model.tally, 2 * (4 + 2), 2 * 4)
+    guard.check_input(x)
+    att = job()
+    assert guard.evaluations([att.settings]) == (12, 8)
+    expected = references.formula(att, references.Direct(model.model, att.transform, x[:1], 0))
+    guard.check_result(*expected)
+    job()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [torch.zeros_like, torch.ones_like, lambda x: x[:1].expand_as(x), lambda x: x * torch.nan,
+     lambda x: x * (torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) < 0.3)],
+    ids=["zeros", "constant", "one signal twice", "not finite", "mostly zero"],
+)  # fmt: skip
+def test_inputs_that_say_nothing_are_caught(spoil: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(MeasuresNothing, match="the input"):
+        guard.check_input(spoil(models.signals((2, 3, 16, 16))))
+
+
+@dataclasses.dataclass(frozen=True)
+class Early(Estimator):
+    """Promises `samples` gradients, and stops after two."""
+
+    samples: int = 4
+    claims = Promise.NONE
+    shares = False
+
+    def estimate(self, walk: Walk) -> Estimate:
+        honest = pb.attribution.get("smoothgrad(samples=2)")
+        return honest.estimate(walk)
+
+    def cost(self) -> int:
+        return self.samples
+
+    @classmethod
+    def examples(cls) -> list[Estimator]:
+        return [cls()]
+
+
+def test_an_estimator_that_returns_early_is_caught_by_its_rows_and_by_its_values() -> None:
+    model, x = small()
+    early = lambda: pb.attribute(model, x, 0, method=Early(), transform="dct")
+    planned = 2 * (2 + Early().cost()), 2 * Early().cost()
+    with pytest.raises(MeasuresNothing, match=r"\(8, 4\) rows went .* planned were \(12, 8\)"):
+        guard.counted(early, model.tally, *planned)()
+    honest = smoothgrad(model, x)
+    expected = references.formula(honest, references.Direct(model.model, honest.transform, x[:1], 0))
+    with pytest.raises(MeasuresNothing, match="from its reference"):
+        guard.check_result(early().values[:1], expected[1])
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros_like, lambda a: a * torch.nan, lambda a: a * 1.1, lambda a: a.flip(-1)])
+def test_wrong_results_are_caught(wrong: Callable[[Tensor], Tensor]) -> None:
+    values = models.signals((2, 3, 16, 16))
+    guard.check_result(values, values)
+    with pytest.raises(MeasuresNothing, match="the result"):
+        guard.check_result(wrong(values), values)
+
+
+def test_work_outside_the_timer_is_caught() -> None:
+    model, x = small()
+    done = smoothgrad(model, x)
+    with pytest.raises(MeasuresNothing, match=r"\(0, 0\) rows"):  # a result from before
+        guard.counted(lambda: done, model.tally, 12, 8)()
+    with pytest.raises(MeasuresNothing, match=r"\(0, 0\) rows"):  # work that has not begun when the clock stops
+        guard.counted(lambda: (smoothgrad(model, x) for _ in range(1)), model.tally, 12, 8)()
+    forward_only = lambda: [model(x) for _ in range(6)]
+    with pytest.raises(MeasuresNothing, match=r"\(12, 0\) rows"):  # never went back
+        guard.counted(forward_only, model.tally, 12, 8)()
+
+
+def test_rows_through_a_copy_of_the_model_are_counted() -> None:
+    model, x = small()
+    copy.deepcopy(model)(x)
+    assert model.tally.now() == (2, 0)
+
+
+@pytest.mark.parametrize(("forward", "backward", "chunk"), [(12, 8, 3), (5, 0, 8), (7, 7, 7)])
+def test_the_bare_loop_runs_as_many_rows_as_it_says(forward: int, backward: int, chunk: int) -> None:
+    model, x = small()
+    inputs = models.signals((chunk, *x.shape[1:]))
+    guard.counted(guard.bare_loop(model, inputs, forward, backward, 0), model.tally, forward, backward)()
+
+
+def test_peak_memory_sees_what_was_held_for_a_while() -> None:
+    job = lambda: float(torch.ones(20 * 2**20).sum())  # 80 MB
+    assert 60 < guard.peak_megabytes(job, "cpu") < 160
+
+
+def test_pairs_stop_when_time_is_up_but_not_before_there_are_two() -> None:
+    calls: list[str] = []
+    measured = timing.paired(lambda: calls.append("a"), lambda: calls.append("b"), 9, warm=True, most=0)
+    assert calls == ["a", "b", "b", "a"]
+    assert measured.rounds == 2
+
+
+@pytest.mark.parametrize("name", ["vit-b16", "resnet50"])
+def test_large_networks_are_what_they_are_called(name: str) -> None:
+    with torch.device("meta"):
+        module = models.resnet50() if name == "resnet50" else models.VisionTransformer()
+    millions = {"resnet50": 25.557, "vit-b16": 86.568}  # of the originals
+    assert sum(p.numel() for p in module.parameters()) / 1e6 == pytest.approx(millions[name], abs=1e-3)
+
+
+def test_slopes_are_those_of_powers() -> None:
+    found, low, high = growth.slope([1, 2, 4, 8], [3, 12, 48, 192])
+    assert found == pytest.approx(2)
+    assert low == pytest.approx(high)
+
+
+# The gate -------------------------------------------------------------------------------------------------------------
+
+
+def noted(ratio: float, spread: float = 0.03, rounds: int = 9) -> dict[str, Any]:
+    return {"ratio": ratio, "low": ratio * (1 - spread), "high": ratio * (1 + spread), "rounds": rounds, "goal": 1.03}
+
+
+def stored_run(folder: Path, name: str, entries: dict[str, dict[str, Any]], **machine: Any) -> Path:
+    run = {"machine_info": {"device": "2 CPU cores", "kind": "cpu", "quick": False, **machine},
+           "benchmarks": [{"name": key, "extra_info": value} for key, value in entries.items()]}  # fmt: skip
+    path = folder / name
+    path.write_text(json.dumps(run))
+    return path
+
+
+SLOPE = {"slope": 1.0, "slope_low": 0.95, "slope_high": 1.05, "expected": [0.8, 1.15], "within": True}
+
+
+@pytest.mark.parametrize(
+    ("new", "slower"),
+    [
+        (noted(1.02), []),
+        (noted(1.05), []),  # noise: 3 % more, pairs 3 % apart
+        (noted(1.30, spread=0.5), []),  # a busy machine
+        (noted(0.80), []),
+        (noted(1.15), ["loop[a]"]),
+        (noted(2.04), ["loop[a]"]),
+    ],
+)
+def test_regressions_are_told_from_noise(tmp_path: Path, capsys: Any, new: dict[str, Any], slower: list[str]) -> None:
+    before = stored_run(tmp_path, "old.json", {"loop[a]": noted(1.02), "loop[b]": noted(1.0), "growth[batch]": SLOPE})
+    after = stored_run(tmp_path, "new.json", {"loop[a]": new, "loop[b]": noted(1.01), "growth[batch]": SLOPE})
+    assert compare.main([str(before), str(after)]) == bool(slower)
+    printed = capsys.readouterr().out
+    assert f"3 compared, {len(slower)} slower" in printed
+    assert "loop[a]" in printed  # names with brackets are shown whole
+
+
+@pytest.mark.parametrize(("rise", "exit_status"), [(0.05, 0), (0.12, 0), (0.5, 1)])
+def test_steeper_growth_is_a_regression(tmp_path: Path, rise: float, exit_status: int) -> None:
+    steeper = SLOPE | {key: SLOPE[key] + rise for key in ("slope", "slope_low", "slope_high")}
+    before, after = (stored_run(tmp_path, f"{i}.json", {"growth": entry}) for i, entry in enumerate((SLOPE, steeper)))
+    assert compare.main([str(before), str(after)]) == exit_status
+
+
+def test_seconds_alone_are_never_compared_and_two_pairs_prove_little(tmp_path: Path) -> None:
+    slow = noted(1.0) | {"ours_s": 9.0, "bare_s": 9.0}
+    before = stored_run(tmp_path, "old.json", {"loop": noted(1.0) | {"ours_s": 1.0, "bare_s": 1.0}})
+    assert compare.main([str(before), str(stored_run(tmp_path, "new.json", {"loop": slow}))]) == 0
+    few = [noted(ratio, rounds=2) for ratio in (1.0, 1.15)]
+    assert compare.judge("loop", *few).word == "same"
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path: Path, capsys: Any) -> None:
+    one = stored_run(tmp_path, "one.json", {"a": noted(1.0)})
+    for other in (stored_run(tmp_path, "two.json", {"b": noted(1.0)}),
+                  stored_run(tmp_path, "quick.json", {"a": noted(1.0)}, quick=True)):  # fmt: skip
+        with pytest.raises(SystemExit, match="2"):
+            compare.main([str(one), str(other)])
+    assert "quick" in capsys.readouterr().err
+    assert compare.main([str(one)]) == 0
+
+
+# The store ------------------------------------------------------------------------------------------------------------
+
+
+def whole_run(**changes: Any) -> dict[str, Any]:
+    bench = {"fullname": "benchmarks/test_limits.py::test_limit[a]", "name": "test_limit[a]", "extra_info": noted(1.0),
+             "stats": {"median": 1.0, "data": [1.0]}}  # fmt: skip
+    other = bench | {"fullname": "benchmarks/test_growth.py::test_growth[b]", "name": "test_growth[b]"}
+    return {"machine_info": {"device": "2 CPU cores", "kind": "cpu", "quick": False}, "commit_info": {"id": "abc"},
+            "datetime": "2026-01-01", "benchmarks": [bench, other],
+            "suites": {"limits": {"passed": 1}, "growth": {"passed": 1, "skipped": 1}}} | changes  # fmt: skip
+
+
+def test_whole_runs_are_stored_without_what_readers_do_not_need(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(whole_run()))
+    assert store.main([str(tmp_path / "run.json"), "--into", str(tmp_path / "results")]) == 0
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["growth-cpu.json", "limits-cpu.json"]
+    kept = json.loads((tmp_path / "results" / "limits-cpu.json").read_text())
+    assert kept["benchmarks"] == [{"name": "test_limit[a]", "extra_info": noted(1.0)}]
+    assert kept["machine_info"]["device"] == "2 CPU cores"
+    assert compare.main([str(tmp_path / "results"), str(tmp_path / "results")]) == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"suites": {"limits": {"passed": 1}, "growth": {"failed": 1}}}, {"suites": {"limits": {"deselected": 3}}},
+     {"benchmarks": []}, {"machine_info": {"device": "2 CPU cores", "kind": "cpu", "quick": True}}],
+    ids=["failed", "in part", "empty", "quick"],
+)  # fmt: skip
+def test_anything_else_is_not_stored_at_all(tmp_path: Path, changes: dict[str, Any]) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(whole_run(**changes)))
+    assert store.main([str(tmp_path / "run.json"), "--into", str(tmp_path / "results")]) == 1
+    assert not (tmp_path / "results").exists()

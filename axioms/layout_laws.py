@@ -18,40 +18,45 @@ def frequency_order(transform: Transform, z: Tensor) -> float | None:
 
     None where fewer than two frequencies are stated. z: random coefficients, (batch, *layout.shape).
     """
-    if len(transform.shape) < 2:
+    frequency = transform.layout.frequency.double()
+    axes = [axis for axis, row in enumerate(frequency) if bool(row.isfinite().any())]  # those that have one
+    if not axes:
         return None
-    axes = [torch.fft.fftfreq(n, device=z.device, dtype=z.dtype).abs() for n in transform.shape[1:]]
-    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
-    measured = [_disorder(transform, z, *_frequencies(transform), grid),
-                _disorder(transform, z, *_ranges(transform), grid.amax(0, keepdim=True))]  # fmt: skip
+    known = frequency[axes].isfinite().all(0)
+    sizes = [transform.shape[1 + axis] for axis in axes]
+    lines = [torch.fft.fftfreq(n, device=z.device, dtype=z.dtype).abs() for n in transform.shape[1:]]
+    grid = torch.stack(torch.meshgrid(*lines, indexing="ij"))[axes]
+    measured = [_disorder(transform, z, *_frequencies(frequency[axes], known), grid, sizes),
+                _disorder(transform, z, *_ranges(transform, known), grid.amax(0, keepdim=True), [min(sizes)])]  # fmt: skip
     found = [value for value in measured if value is not None]
     return max(found) if found else None
 
 
-def _frequencies(transform: Transform) -> tuple[Tensor, Tensor]:
+def _frequencies(frequency: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     """(label, stated): the group of each coefficient, -1 for none; frequencies of the groups, (groups, axes)."""
-    frequency = transform.layout.frequency.flatten(1).double()
-    known = frequency.isfinite().all(0)
     stated, group = torch.unique(frequency[:, known].T.mul(1e6).round(), dim=0, return_inverse=True)
     label = torch.full(known.shape, -1)
     label[known] = group
-    return label.reshape(transform.layout.shape), stated / 1e6
+    return label, stated / 1e6
 
 
-def _ranges(transform: Transform) -> tuple[Tensor, Tensor]:
+def _ranges(transform: Transform, known: Tensor) -> tuple[Tensor, Tensor]:
     """The same for the bands that have a scale: the middle of their range, (bands, 1)."""
     layout = transform.layout
-    told = [i for i, band in enumerate(layout.bands) if band.scale and band.unit == "cycles/sample" and layout.sizes[i]]
+    sizes = torch.bincount(layout.index[known], minlength=len(layout.bands))
+    told = [i for i, band in enumerate(layout.bands) if band.scale and band.unit == "cycles/sample" and sizes[i]]
     lookup = torch.full((len(layout.bands),), -1)
     lookup[told] = torch.arange(len(told))
     middles = [(layout.bands[i].low + layout.bands[i].high) / 2 for i in told]
-    return lookup[layout.index], torch.tensor(middles, dtype=torch.double)[:, None]
+    return lookup[layout.index].where(known, -1), torch.tensor(middles, dtype=torch.double)[:, None]
 
 
-def _disorder(transform: Transform, z: Tensor, label: Tensor, stated: Tensor, rulers: Tensor) -> float | None:
+def _disorder(transform: Transform, z: Tensor, label: Tensor, stated: Tensor, rulers: Tensor,
+              sizes: list[int]) -> float | None:  # fmt: skip
     """The largest inversion among groups, less one bin.
 
     label: the group of each coefficient.  stated: (groups, rulers).  rulers: a frequency for each bin, (rulers, *bins).
+    sizes: samples along the axis of each ruler.
     """
     if len(stated) < 2:
         return None
@@ -60,10 +65,7 @@ def _disorder(transform: Transform, z: Tensor, label: Tensor, stated: Tensor, ru
     medians = torch.stack([_medians(transform, z * (label == group).to(z), rulers) for group in chosen])
     stated = stated[chosen].to(medians)
     higher = stated[:, None] - stated > 1e-5  # (groups, groups, rulers)
-    bins = medians.new_tensor(
-        [1 / min(transform.shape[1:])] if len(rulers) == 1 else [1 / n for n in transform.shape[1:]]
-    )
-    inversion = (medians - medians[:, None] - bins).clamp(min=0)
+    inversion = (medians - medians[:, None] - 1 / medians.new_tensor(sizes)).clamp(min=0)
     return float(torch.where(higher, inversion.nan_to_num(), 0).max())
 
 

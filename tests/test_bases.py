@@ -12,7 +12,7 @@ from subjects import normal
 from torch import Tensor
 
 import pullback as pb
-from pullback.transforms import PCA, Claim, Color, Linear, Operator, Transform, get
+from pullback.transforms import PCA, Claim, Color, Linear, Operator, Transform, get, pca
 from pullback.transforms.constant import Constant
 from pullback.transforms.probe import limit
 from pullback.transforms.registry import transforms as registry
@@ -215,6 +215,40 @@ def test_rank_deficient_data_are_whitened_with_a_floor() -> None:
     assert bool(constant(torch.zeros(1, 1, 4)).eq(0).all())
 
 
+def test_signals_too_large_for_a_dense_covariance_keep_the_first_axes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Falling variances: what is cut off from batch to batch is small, and the axes serve signals not fitted on."""
+    spectrum = 0.6 ** torch.arange(40).double()
+    draw = lambda count, seed: (normal(count, 40, seed=seed) * spectrum) @ torch.linalg.qr(normal(40, 40))[0] + 5
+    data, fresh = draw(300, 1).reshape(300, 2, 20), draw(100, 2).reshape(100, 2, 20)
+    dense = PCA.fit(data, components=6)
+    monkeypatch.setattr(pca, "LARGEST", 10)
+    streamed = PCA.fit((part for part in data.split([1, 150, 149])), components=6)
+    torch.testing.assert_close(streamed.mean, dense.mean)
+    torch.testing.assert_close(streamed.variances, dense.variances, rtol=1e-3, atol=0)
+    kept = [float(t(fresh - t.mean)[..., :6].square().sum()) for t in (streamed, dense)]
+    assert kept[0] == pytest.approx(kept[1], rel=1e-3)
+    assert kept[0] > 0.99 * float((fresh - dense.mean).square().sum())
+    assert not pb.axioms.check_transform(streamed).faults
+    low_rank = data[:1] + (data[:, :, :1] - data[:1, :, :1]) * data[:1]  # at most two dimensions about its mean
+    torch.testing.assert_close(PCA.fit(low_rank, components=1).variances, _dense_variances(low_rank)[:1])
+
+
+def _dense_variances(data: Tensor) -> Tensor:
+    return torch.linalg.eigvalsh(torch.cov(data.flatten(1).T)).flip(0)
+
+
+def test_pca_of_images_that_no_dense_matrix_would_fit() -> None:
+    """48 × 64 × 3 samples = 9,216: the covariance would be refused, 4 axes are not."""
+    bases = normal(3, 3, 48, 64, seed=5)
+    images = lambda seed: torch.einsum("bk,kchw->bchw", normal(12, 3, seed=seed), bases)
+    transform = PCA.fit(images(0).split(5), components=2)
+    fresh = images(1)
+    torch.testing.assert_close(transform.inverse(transform(fresh)), fresh)
+    assert transform.claims == Claim.PARSEVAL
+    with pytest.raises(ValueError, match="vary in 3 directions only"):
+        PCA.fit(images(0), components=5)
+
+
 def test_pca_saves_and_loads(tmp_path: Path) -> None:
     x = normal(2, 2, 4)
     for options in ({}, {"whiten": "zca"}, {"components": 3, "whiten": True}):
@@ -249,7 +283,8 @@ def test_an_unfitted_pca_says_how_to_fit_it() -> None:
         (torch.tensor([[1.0], [float("nan")]]), {}, ValueError, "example 1 of a batch holds NaN"),
         ([torch.ones(3, 4), torch.ones(3, 5)], {}, ValueError, r"shape of the first, \(4,\), got \(5,\)"),
         ([(torch.ones(3, 4), 0)], {}, TypeError, "got tuple"),
-        (torch.ones(2, 9_000), {}, ValueError, "more than 8,192"),
+        (torch.ones(2, 9_000), {}, ValueError, "more than 8,192 samples.*pass components=64"),
+        (torch.ones(2, 9_000), {"components": 9_000}, ValueError, "1…8999"),
         (torch.ones(3, 4), {"components": 4}, ValueError, "1…3"),
         (torch.ones(3, 4), {"components": 2.0}, ValueError, "1…3"),
         (torch.ones(3, 4), {"whiten": "pca"}, ValueError, "expected whiten in"),

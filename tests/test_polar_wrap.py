@@ -84,6 +84,25 @@ def test_the_gradient_of_polar_is_right_where_it_is_defined() -> None:
         assert torch.autograd.gradcheck(transform.inverse, transform(x).detach().requires_grad_())
 
 
+@pytest.mark.parametrize(("dtype", "scales"), [(torch.float32, [1e-37, 1e-20, 1e19, 1e35]),
+                                               (torch.float64, [1e-300, 1e-160, 1e160, 1e300])])  # fmt: skip
+@pytest.mark.parametrize("log", [False, True])
+def test_polar_keeps_signals_as_faint_and_as_loud_as_the_dtype(
+    log: bool, dtype: torch.dtype, scales: list[float]
+) -> None:
+    """Their squares vanish or overflow, which neither z nor its gradient may show."""
+    transform, x = Polar((1, 6, 5), log=log), normal(2, 1, 6, 5)
+    phase = transform(x).where(transform._half < 0, 0)
+    for scale in scales:
+        point = (scale * x).to(dtype).requires_grad_()
+        z = transform(point)
+        loudest = float(point.detach().abs().max())
+        assert float((transform.inverse(z) - point).detach().abs().max()) < 1e3 * torch.finfo(dtype).eps * loudest
+        torch.testing.assert_close(z.detach().double().where(transform._half < 0, 0), phase, rtol=1e-3, atol=1e-3)
+        (back,) = torch.autograd.grad(z.clamp(max=1).sum(), point)
+        assert bool(back.isfinite().all())
+
+
 def test_silence_is_zero_and_its_log_magnitude_too() -> None:
     for log in (False, True):
         assert bool(Polar((2, 8), log=log)(torch.zeros(1, 2, 8)).eq(0).all())

@@ -30,7 +30,8 @@ def block_layout(shape: tuple[int, ...], runs: Sequence[Runs], frequency: Callab
     """Layout of a separable basis that is local to blocks: bands by octave, positions at the centres of the blocks.
 
     The lowest coefficient of a block counts as its mean, also where its centre frequency is not 0, so that the bands
-    are those of a wavelet transform. An axis that is one block has no positions.
+    are those of a wavelet transform. An axis that is one block has no positions; a single sample among blocks has no
+    frequency.
 
     frequency: block length n -> centre frequency of each of its coefficients in cycles/sample, ascending, (n,).
     """
@@ -38,9 +39,14 @@ def block_layout(shape: tuple[int, ...], runs: Sequence[Runs], frequency: Callab
     cells = [[(torch.cat([block[:1] * 0, block[1:]]), count) for block, count in axis] for axis in axes]
     return replace(
         octave_layout(shape, [_repeated(axis) for axis in cells]),
-        frequency=spread([_repeated(axis) for axis in axes], shape),
+        frequency=spread([_repeated([_of_many(block, axis) for block in axis]) for axis in axes], shape),
         position=spread([_centres(run) for run in runs], shape),
     )
+
+
+def _of_many(block: tuple[Tensor, int], axis: Sequence[object]) -> tuple[Tensor, int]:
+    frequency, count = block
+    return (frequency * math.nan if len(frequency) == 1 and len(axis) > 1 else frequency), count
 
 
 def _repeated(blocks: Sequence[tuple[Tensor, int]]) -> Tensor:

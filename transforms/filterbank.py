@@ -182,6 +182,21 @@ class UndecimatedBank(FilterBank):
         super().__init__(wavelet)
         self._dilation = dilation
 
+    def split(self, x: Tensor, dims: int, dual: bool = False) -> dict[str, Tensor]:
+        """As in `FilterBank`, band by band: laid side by side they would be copied more often than they are made."""
+        bands = {"": x}
+        for axis in range(-dims, 0):
+            bands = {key + letter: part for key, band in bands.items()
+                     for letter, part in zip("ad", self.split_axis(band, axis, dual))}  # fmt: skip
+        return bands
+
+    def split_axis(self, x: Tensor, axis: int, dual: bool = False) -> tuple[Tensor, Tensor]:
+        if self.refinements:
+            return super().split_axis(x, axis, dual)
+        low, high = (_shifted_sum(x, axis, self._taps(weights, x.shape[axis], 1))
+                     for weights in (self._synthesis if dual else self._analysis))  # fmt: skip
+        return low, high
+
     def _of_blocks(self, sizes: Sequence[int]) -> bool:
         return False
 

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,36 +15,12 @@ from .base import Claim, Transform, check_shape
 from .constant import Constant
 from .layout import Band, Layout, octave_layout, signal_position
 from .linear import sample_layout
+from .moments import Moments, Sketch
 from .registry import register
 
 Whiten = bool | str
 
-LARGEST = 8_192  # samples of one signal: the covariance then takes 0.5 GiB, and as much again to decompose
-
-
-@dataclass(frozen=True, eq=False)
-class Moments:
-    """Count, mean (n,) and covariance (n, n) of flattened signals, streamed: no signal is kept.
-
-    Batches are merged by their means, which loses no digits to cancellation. Source: Chan, Golub & LeVeque 1983, eq. (1.5).
-    """
-
-    count: int
-    mean: Tensor
-    scatter: Tensor  # Σ (x - mean)(x - mean)ᵀ
-
-    @property
-    def covariance(self) -> Tensor:
-        return self.scatter / (self.count - 1)
-
-    def merge(self, batch: Tensor) -> "Moments":
-        """With a batch (b, n) more."""
-        mean = batch.mean(0)
-        centred = batch - mean
-        total = self.count + len(batch)
-        step = mean - self.mean
-        between = torch.outer(step, step) * (self.count * len(batch) / total)
-        return Moments(total, self.mean + step * (len(batch) / total), self.scatter + centred.T @ centred + between)
+LARGEST = 8_192  # samples of one signal with a dense covariance: it then takes 0.5 GiB, and as much again to decompose
 
 
 @register("pca")
@@ -95,17 +71,19 @@ class PCA(Transform):
             floor: float = 1e-6) -> "PCA":  # fmt: skip
         """The principal axes of `data`: (examples, *shape), or an iterable of such batches, read once and not kept.
 
-        Memory is that of the n × n covariance, n ≤ 8,192, whatever the number of examples.
+        Memory does not grow with the number of examples. Up to n = 8,192 samples it is that of the n × n covariance, and
+        the axes are exact. Beyond, an orthonormal basis of all n axes would itself be n × n: pass components=k. Then 2k
+        axes are carried from batch to batch, 2k · n numbers: exact where the data have at most 2k dimensions, else close.
+        T keeps its claims in either case.
 
         Raises: ValueError or TypeError for fewer than two examples, batches of different shapes, NaN, integers, an
-        unknown `whiten`, or components outside 1…n - 1.
+        unknown `whiten`, components outside 1…n - 1, or more of them than directions in which the data vary.
         """
-        moments, shape = _stream(data)
-        variances, basis = torch.linalg.eigh(moments.covariance)
-        basis, variances = basis.flip(1), variances.flip(0).clamp(min=0)
+        moments, shape = _stream(data, components)
+        variances, basis = moments.principal()
         # An eigenvector's sign is free: the entry of largest magnitude is positive, on every machine.
         basis = basis * torch.sign(basis.gather(0, basis.abs().argmax(0, keepdim=True)))
-        kept = _count(components, len(variances))
+        kept = _count(components, len(basis), len(variances))
         return cls._make(shape, basis[:, :kept], variances[:kept], moments.mean, components is not None, whiten, floor)
 
     @classmethod
@@ -197,18 +175,29 @@ class PCA(Transform):
         yield cls.fit(data.flatten(1), components=1, whiten=True)
 
 
-def _stream(data: Tensor | Iterable[Tensor]) -> tuple[Moments, tuple[int, ...]]:
-    moments, shape = None, ()
+def _stream(data: Tensor | Iterable[Tensor], components: int | None) -> tuple[Moments | Sketch, tuple[int, ...]]:
+    moments: Moments | Sketch | None = None
+    shape: tuple[int, ...] = ()
     for batch in [data] if isinstance(data, Tensor) else data:
         _check_batch(batch, shape)
         flat = batch.detach().double().flatten(1)
         if moments is None:
-            shape, n = tuple(batch.shape[1:]), flat.shape[1]
-            moments = Moments(0, flat.new_zeros(n), flat.new_zeros(n, n))
+            shape = tuple(batch.shape[1:])
+            moments = _nothing(flat[0], components, shape)
         moments = moments.merge(flat)
     if moments is None or moments.count < 2:
         raise ValueError(f"PCA.fit: expected at least two examples, got {moments.count if moments else 0}.")
     return moments, shape
+
+
+def _nothing(like: Tensor, components: int | None, shape: tuple[int, ...]) -> Moments | Sketch:
+    if len(like) <= LARGEST:
+        return Moments.none(like)
+    if components is None:
+        raise ValueError(f"PCA.fit: signals of shape {shape} have more than {LARGEST:,} samples, too many for all axes, which "
+                         "would be a dense matrix of that size; pass components=64, say (what lies outside them goes into "
+                         "the band \"rest\"), or fit on smaller signals.")  # fmt: skip
+    return Sketch.none(like, 2 * _count(components, len(like), len(like)))
 
 
 def _check_batch(batch: Tensor, shape: tuple[int, ...]) -> None:
@@ -221,21 +210,22 @@ def _check_batch(batch: Tensor, shape: tuple[int, ...]) -> None:
     if shape and tuple(batch.shape[1:]) != shape:
         raise ValueError(f"PCA.fit: expected every signal of the shape of the first, {shape}, got "
                          f"{tuple(batch.shape[1:])}.")  # fmt: skip
-    if math.prod(batch.shape[1:]) > LARGEST:
-        raise ValueError(f"PCA.fit: signals of shape {tuple(batch.shape[1:])} have more than {LARGEST:,} samples, too many "
-                         "for a dense covariance; fit on smaller signals or patches.")  # fmt: skip
     if not bool(batch.isfinite().all()):
         wrong = int((~batch.isfinite().flatten(1).all(1)).nonzero()[0, 0])
         raise ValueError(f"PCA.fit: example {wrong} of a batch holds NaN or infinity; clean or drop it.")
 
 
-def _count(components: int | None, n: int) -> int:
+def _count(components: int | None, n: int, found: int) -> int:
+    """How many of the axes `found` to keep, of signals of n samples."""
     if components is None:
         return n
     if isinstance(components, bool) or not isinstance(components, int) or not 1 <= components < n:
         raise ValueError(
             f"PCA.fit: components must be a whole number in 1…{n - 1}, or None for all {n}; got {components!r}."
         )
+    if components > found:
+        raise ValueError(f"PCA.fit: the data vary in {found} directions only, got components={components}; ask for at most as "
+                         "many, or give more examples.")  # fmt: skip
     return components
 
 

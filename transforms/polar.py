@@ -90,13 +90,14 @@ class Polar(Transform):
 
 
 def _polar(real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
-    """(|X|, arg X); both 0 with gradient 0 where |X|² is too small to divide by."""
-    energy = real.square() + imaginary.square()
-    sound = energy > torch.finfo(energy.dtype).tiny
-    # Both branches of `where` are differentiated: the one that is not taken must not divide by zero either.
-    magnitude = torch.where(sound, energy.where(sound, torch.ones_like(energy)).sqrt(), 0)
-    phase = torch.atan2(imaginary.where(sound, torch.zeros_like(energy)), real.where(sound, torch.ones_like(energy)))
-    return magnitude, torch.where(sound, phase, 0)
+    """(|X|, arg X); both 0 with gradient 0 where X is 0, or too small for its reciprocal, which gradients hold, to exist."""
+    larger = torch.maximum(real.abs(), imaginary.abs()).detach()
+    sound = larger > 1 / torch.finfo(real.dtype).max
+    # Squares of X / larger neither overflow nor vanish. The branch of `where` that is not taken must not divide by zero.
+    scale = larger.where(sound, torch.ones_like(larger))
+    real, imaginary = torch.where(sound, real / scale, 1), torch.where(sound, imaginary / scale, 0)
+    magnitude = torch.where(sound, (real.square() + imaginary.square()).sqrt() * scale, 0)
+    return magnitude, torch.atan2(imaginary, real)
 
 
 def _layout(shape: tuple[int, ...], half: Tensor) -> Layout:

@@ -4,10 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 OUT    ?= results/demo
-BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=benchmarks --confcutdir=benchmarks --import-mode=importlib -o filterwarnings=default benchmarks
+BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=benchmarks --confcutdir=benchmarks --import-mode=importlib -o filterwarnings=default --benchmark-quiet
 LIBRARY = transforms attribution axioms metrics studies
 
-.PHONY: demo test lint format bench bench-quick clean
+.PHONY: demo test lint format bench bench-quick bench-compare bench-store clean
 demo: $(VENV)/demo.done
 	$(BIN)/pullback compare --out $(OUT)
 
@@ -26,11 +26,24 @@ format: $(VENV)/test.done
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Everything that this machine can run, and the ratio tables at the end.
 bench: $(VENV)/test.done
-	$(BENCH) --benchmark-json=results/bench.json
+	mkdir -p results
+	$(BENCH) --benchmark-json=results/bench.json benchmarks
+	$(BIN)/python -m benchmarks.compare results/bench.json
 
+# The same at reduced size, for crashes and for checks of the results; its times mean nothing.
 bench-quick: $(VENV)/test.done
-	PULLBACK_BENCH=quick $(BENCH)
+	PULLBACK_BENCH=quick $(BENCH) benchmarks
+
+# The last run against the stored one: fails where a ratio rose by more than noise.
+bench-compare:
+	$(BIN)/python -m benchmarks.compare benchmarks/results results/bench.json
+
+# The last run becomes the stored one, if it was whole, and the README says what it measured.
+bench-store:
+	$(BIN)/python -m benchmarks.store results/bench.json
+	$(BIN)/python -m benchmarks.readme
 
 clean:
 	rm -rf $(VENV) build *.egg-info results

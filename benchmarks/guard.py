@@ -22,10 +22,11 @@ class MeasuresNothing(AssertionError):
 
 @dataclass
 class Tally:
-    """Rows that went through a model: forward (with or without a gradient), and back."""
+    """Rows that went through a model: forward (with or without a gradient), and back; and the most at once."""
 
     forward: int = 0
     backward: int = 0
+    most: int = 0
 
     def __deepcopy__(self, memo: object) -> "Tally":
         return self  # methods that work on a copy of the model are counted too
@@ -53,6 +54,7 @@ class Counted(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         output = self.model(x)
         self.tally.forward += len(x)
+        self.tally.most = max(self.tally.most, len(x))
         if output.requires_grad:
             output.register_hook(functools.partial(self.tally.back, len(x)))
         return output

@@ -2,8 +2,11 @@
 
 import json
 import re
+import statistics
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -47,23 +50,94 @@ Means over photos; the gap is a median. "by |z|" and "random" are the controls a
 
 
 def speed() -> str:
-    """The stored benchmarks, one row each."""
-    files = sorted(RESULTS.glob("stream-*.json"))
-    if not files:
+    """The stored benchmarks: one row for each question, one column for each device."""
+    columns = [(device, suites) for device, suites in _stored().items()]
+    columns.sort(key=lambda column: "CPU" not in column[0])
+    if not columns:
         return ""
-    lines = ["| measured (ratio to the bare loop or to one domain, same run) | ratio | pairs | goal | device |",
-             "|---|---:|---|---:|---|"]  # fmt: skip
-    for path in files:
-        stored = json.loads(path.read_text())
-        for bench in stored["benchmarks"]:
-            info = bench["extra_info"]
-            name = bench["name"].removeprefix("test_").replace("_", " ")
-            goal = f"≤ {info['goal']}" if "goal" in info else ""
-            lines.append(f"| {name} | {info['ratio']:.3f} | {info['low']:.3f}–{info['high']:.3f} | {goal} | "
-                         f"{stored['machine_info']['device']} |")  # fmt: skip
-    on_gpu = any("CPU" not in json.loads(path.read_text())["machine_info"]["device"] for path in files)
-    note = "" if on_gpu else "\n\nGPU figures are not measured yet."
-    return "## Speed\n\n" + "\n".join(lines) + f"\n\n`make bench` measures them on your machine.{note}"
+    rows: dict[str, list[str]] = {}
+    for number, (_, noted) in enumerate(columns):
+        for question, answer in _answers(noted):
+            rows.setdefault(question, [""] * len(columns))[number] = answer
+    lines = ["| time of ours / time of … | " + " | ".join(device for device, _ in columns) + " |",
+             "|---|" + "---|" * len(columns)]  # fmt: skip
+    lines += [f"| {question} | {' | '.join(answers)} |" for question, answers in rows.items()]
+    note = "" if "CPU" not in columns[-1][0] else "\n\nGPU figures are not measured yet."
+    return f"""## Speed
+
+Ratios of two jobs run in turn: median, smallest and largest pair, and the goal. The bare loop is the same model on as many
+rows forward and back, in chunks of the same size, and nothing else.
+
+{chr(10).join(lines)}
+
+`make bench` measures them on your machine, `make bench-compare` tells regressions from noise.{note}"""
+
+
+Noted = dict[str, dict[str, Any]]
+
+
+def _stored() -> dict[str, dict[str, Noted]]:
+    """device -> suite -> benchmark -> what it noted."""
+    devices: dict[str, dict[str, Noted]] = {}
+    for path in sorted(RESULTS.glob("*.json")):
+        content = json.loads(path.read_text())
+        if isinstance(content, dict) and "machine_info" in content:
+            noted = {bench["name"]: bench["extra_info"] for bench in content["benchmarks"]}
+            devices.setdefault(content["machine_info"]["device"], {})[path.stem.split("-")[0]] = noted
+    return devices
+
+
+def _answers(suites: dict[str, Noted]) -> Iterator[tuple[str, str]]:
+    """(question, answer) of one device."""
+    limits = list(suites.get("limits", {}).values())
+    for domains, name in ((1, "one domain"), (10, "ten domains")):
+        yield from _limits([entry for entry in limits if entry["domains"] == domains], name)
+    for test, entry in suites.get("stream", {}).items():
+        if test.startswith("test_ten_domains"):
+            yield "the same in one domain: ten domains from one gradient stream", span(entry)
+    for entry in suites.get("peers", {}).values():
+        yield f"{entry['peer']}{' (for equal rows)' if entry.get('for_equal_rows') else ''}", span(entry)
+    yield from _transforms(suites.get("transforms", {}))
+    if growth := suites.get("growth"):
+        name = lambda test: test.split("[")[1].rstrip("]")
+        yield ("log-log slope of time against …",
+               ", ".join(f"{name(test)} {entry['slope']:.2f}" for test, entry in growth.items()))  # fmt: skip
+
+
+def _limits(entries: list[dict[str, Any]], name: str) -> Iterator[tuple[str, str]]:
+    """The bare loop: two methods on every model, and every method on one model."""
+    for method in ("integrated_gradients(steps", "smoothgrad"):
+        found = [f"{e['model']} {e['ratio']:.2f}" for e in entries if e["method"].startswith(method)]
+        if found:
+            yield f"the bare loop: `{method.split('(')[0]}` in {name}", f"{', '.join(found)}; goal {entries[0]['goal']}"
+    models = [entry["model"] for entry in entries]
+    every = sorted((e for e in entries if models.count(e["model"]) > 10), key=lambda e: float(e["ratio"]))
+    if every:
+        middle, worst = every[len(every) // 2]["ratio"], every[-1]
+        yield (f"the bare loop: all {len(every)} methods in {name}, {worst['model']}",
+               f"median {middle:.2f}, worst {worst['ratio']:.2f} (`{worst['method']}`)")  # fmt: skip
+        memory = statistics.median(e["peak_mb"] / max(e["bare_peak_mb"], 1) for e in every)
+        yield f"peak memory of ours / of the loop in {name}", f"median {memory:.2f}"
+
+
+def _transforms(noted: Noted) -> Iterator[tuple[str, str]]:
+    """Each peer over image, audio and volume; and T and its adjoint in ten domains against one pass of a network."""
+    peers: dict[str, list[str]] = {}
+    for test, entry in noted.items():
+        if test.startswith("test_against_peer"):
+            job = test.split("[")[1].rsplit("-", 1)[0]
+            peers.setdefault(job, []).append(f"{entry['kind']} {entry['ratio']:.2f}")
+        elif "ratio" in entry:
+            yield "one forward and backward of a ResNet-50: T x and an adjoint in ten domains", span(entry)
+    for job, ratios in peers.items():
+        ours, theirs = job.split(" / ")
+        yield f"{theirs}: `{ours}`", ", ".join(ratios)
+
+
+def span(entry: dict[str, Any]) -> str:
+    """Median, pairs and goal."""
+    goal = f", goal {entry['goal']:g}" if "goal" in entry else ""
+    return f"**{entry['ratio']:.2f}** ({entry['low']:.2f}–{entry['high']:.2f}{goal})"
 
 
 def table() -> str:

@@ -1,7 +1,7 @@
 """Every estimator in one and in ten domains, against the bare model loop of as many forwards and backwards.
 
-The loop runs the same network on chunks of the same number of rows, and nothing else. Throughput, peak memory, and the
-time of the first call, with nothing built, are stored beside the ratio.
+The loop runs the same network on chunks of as many rows as the largest of the method, and nothing else. Throughput, peak
+memory, and the time of the first call, with nothing built, are stored beside the ratio.
 """
 
 from collections.abc import Sequence
@@ -83,12 +83,12 @@ def test_limit(benchmark: Any, name: str, template: str, domains: int, device: s
     rows = evaluations([att.settings for att in found])
     assert rows == planned(found, method, len(case.x))
     check(found, case, method)
-    chunk = min(found[0].settings["rows"], max(rows[1], rows[0] - rows[1]))
+    chunk = model.tally.most
     ours = counted(run, model.tally, *rows)
     bare = counted(bare_loop(model, _inputs(case.x, chunk), *rows, case.target), model.tally, *rows)
     memory = peak_megabytes(ours, device), peak_megabytes(bare, device)
     patient = name == MODELS[0] and template in KEY
-    measured = paired(ours, bare, rounds if patient else min(rounds, 3), warm=True, most=20 if patient else 4)
+    measured = paired(ours, bare, rounds if patient else min(rounds, 3), warm=True, most=15 if patient else 3)
     measured.record(benchmark)
     benchmark.extra_info.update(
         model=name, method=method, domains=domains, goal=GOALS[domains], images=len(case.x), chunk=chunk,

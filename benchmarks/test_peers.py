@@ -79,7 +79,7 @@ def versus(benchmark: Any, ours: Callable[[], object], theirs: Callable[[], obje
     measured.record(benchmark)
     if by_row:
         share = theirs_rows[0] / ours_rows[0]
-        scaled = {name: round(share * getattr(measured, name), 5) for name in ("ratio", "low", "high")}
+        scaled = {name: round(share * getattr(measured, name), 5) for name in ("ratio", "low", "high", "processor")}
         benchmark.extra_info.update(scaled, for_equal_rows=True)
     benchmark.extra_info.update(goal=goal, forward=ours_rows[0], backward=ours_rows[1], their_forward=theirs_rows[0],
                                 their_backward=theirs_rows[1], peak_mb=round(memory[0], 1),

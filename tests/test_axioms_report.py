@@ -46,9 +46,9 @@ def test_a_tolerance_of_the_callers_replaces_the_measured_one() -> None:
     assert loose.holds("affine_invariance")
 
 
-def half(f: nn.Module, z: Tensor, target: int, z0: Tensor) -> Tensor:
+def half(f: nn.Module, z: Tensor, target: Tensor, z0: Tensor) -> Tensor:
     z = z.detach().requires_grad_()
-    return (z - z0) * torch.autograd.grad(f(z)[:, target].sum(), z)[0] / 2
+    return (z - z0) * torch.autograd.grad(f(z).gather(1, target[:, None]).sum(), z)[0] / 2
 
 
 @pb.axioms.parametrize(["gradient", pb.attribution.InputXGradient, pb.transforms.get("dct", shape=(1, 6))])

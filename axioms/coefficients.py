@@ -9,6 +9,7 @@ from ..attribution.result import analysis_transpose
 from ..transforms import Claim
 from .modules import Blind, saturating
 from .outcome import Outcome, inapplicable, plain
+from .repeatability import against_seeds
 from .trial import Case, Trial
 
 KINKS = ((2.0, 1.0), (4.0, 1.0), (2.0, -1.0))  # (where ReLU ends, as a fraction 1/· of the step; sign)
@@ -114,13 +115,7 @@ def symmetry(trial: Trial) -> Outcome:
     worst = int(apart.argmax())
     evidence = {"example": worst, "coefficients": pair, "a": values[worst, pair].tolist(), "largest |a|": float(size[worst]),
                 "model": "f∘(1 - q qᵀ), q along T⁻¹(e_j - e_k)", "x": plain(x[worst])}  # fmt: skip
-    residual = float(apart.max())
-    limit = (
-        trial.limit
-        if residual <= trial.limit.value
-        else trial.limit.plus(3 * trial.sampling, "3 × change with the seed")
-    )
-    return Outcome(residual, limit, evidence=evidence)
+    return against_seeds(trial, Outcome(float(apart.max()), trial.limit, evidence=evidence))
 
 
 def _linear(trial: Trial) -> tuple[Case, Tensor]:

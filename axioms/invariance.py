@@ -13,6 +13,7 @@ from .disguise import Opaque, Rescaled
 from .limits import Limit
 from .modules import Shifted
 from .outcome import Outcome, compare, inapplicable, worse
+from .repeatability import against_seeds
 from .rewrite import SINGLY, TOGETHER, Rewritten, rewrites
 from .trial import Case, Trial
 
@@ -90,8 +91,8 @@ def input_shift_invariance(trial: Trial) -> Outcome:
     except ValueError as error:
         return inapplicable(f"the baseline does not fit: {error}")
     other = Case(Shifted(case.model, shift).eval(), x, base, case.target, case.transform)
-    return _with_sampling(trial, compare(trial.quick_answer, trial.quick(other), trial.limit, case, ("f", "f(x - m) at x + m")),
-                          "" if callable(trial.baseline) else "the baseline does not move with x")  # fmt: skip
+    outcome = compare(trial.quick_answer, trial.quick(other), trial.limit, case, ("f", "f(x - m) at x + m"))
+    return against_seeds(trial, outcome, "" if callable(trial.baseline) else "the baseline does not move with x")
 
 
 def coordinate_consistency(trial: Trial) -> Outcome:
@@ -112,7 +113,7 @@ def coordinate_consistency(trial: Trial) -> Outcome:
     carried = compare(domain.adjoint(here), there, trial.limit, case,
                       ("T.adjoint of the map in the signal", f"map in {domain.spec}"))  # fmt: skip
     if trial.own is None:
-        return _with_sampling(trial, min((shares, carried), key=lambda o: o.residual or 0.0), domain.spec)
+        return against_seeds(trial, min((shares, carried), key=lambda o: o.residual or 0.0), domain.spec)
     carried_over = trial.steady_answer if domain is case.transform else trial.steady(within)
     direct = compare(carried_over, trial.steady(replace(within, transform=Opaque(domain))), trial.limit, case,
                      ("by covectors", "by autograd through T⁻¹"))  # fmt: skip
@@ -144,12 +145,3 @@ def _totals(a: Tensor, b: Tensor, limit: Limit, case: Case, domain: Transform) -
     )
     evidence = {"example": worst, "totals": {"signal": float(totals[0][worst]), domain.spec: float(totals[1][worst])}}
     return Outcome(float(apart.max()), bar, evidence=evidence)
-
-
-def _with_sampling(trial: Trial, outcome: Outcome, reason: str) -> Outcome:
-    """The outcome, with what the seed alone changes added to its limit where it would fail without."""
-    if outcome.residual is None or outcome.limit is None or outcome.residual <= outcome.limit.value:
-        return outcome
-    if trial.override is None:
-        outcome = replace(outcome, limit=outcome.limit.plus(3 * trial.sampling, "3 × change with the seed"))
-    return outcome.noting(reason)

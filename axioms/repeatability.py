@@ -10,6 +10,7 @@ from .modules import Combined, small_network
 from .outcome import Outcome, compare, inapplicable, worse
 from .trial import Case, Trial
 
+_TELLING = 0.2  # a tolerance above this would let pass what is broken in substance
 _COMPANION = 7_919  # its seed: a network that no one else draws
 
 
@@ -108,3 +109,19 @@ def _changes(trial: Trial) -> bool:
         with random_state(seed, case.x.device):
             answers.append(case.scores()[0])
     return not torch.equal(*answers)
+
+
+def against_seeds(trial: Trial, outcome: Outcome, reason: str = "") -> Outcome:
+    """The outcome, with what the seed alone changes added to its limit where it would fail without.
+
+    There is no verdict where the seed changes more than a broken law would.  reason: of a failure.
+    """
+    if outcome.residual is None or outcome.limit is None or outcome.residual <= outcome.limit.value:
+        return outcome
+    if trial.override is None and trial.sampling > 0:
+        limit = outcome.limit.plus(3 * trial.sampling, "3 × change with the seed")
+        if limit.value > _TELLING:
+            return inapplicable(f"the seed alone changes the map by {trial.sampling:.0%}, the law's two questions by "
+                                f"{outcome.residual:.0%}: take more samples")  # fmt: skip
+        outcome = replace(outcome, limit=limit)
+    return outcome.noting(reason)

@@ -3,7 +3,7 @@
 import html
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
@@ -84,6 +84,20 @@ class AxiomReport:
         """Plain data, ready for JSON."""
         return {"subject": self.subject, "notes": list(self.notes), "rows": self.rows,
                 "findings": [asdict(f) | {"verdict": f.verdict} for f in self.findings]}  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "AxiomReport":
+        """The report that `to_dict` described.
+
+        >>> report = AxiomReport("gradient", (Finding("dummy", True, 0.0, 1e-10),))
+        >>> AxiomReport.from_dict(report.to_dict()) == report
+        True
+        """
+        names = {entry.name for entry in fields(Finding)}
+        findings = tuple(
+            Finding(**{key: value for key, value in one.items() if key in names}) for one in data["findings"]
+        )
+        return cls(data["subject"], findings, tuple(data["notes"]))
 
     def to_json(self) -> str:
         """`to_dict` as text."""

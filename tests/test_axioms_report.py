@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.axioms.literature import TABLE, expected
-from pullback.axioms.matrix import Question, every_method, figure, matrix, run
+from pullback.axioms.matrix import Question, every_method, matrix, run
 from pullback.axioms.modules import small_network
+from pullback.axioms.picture import figure, page
 
 
 def question() -> Question:
@@ -84,11 +85,17 @@ def test_the_matrix_holds_verdicts_and_the_literature() -> None:
     assert "unknown" in table[table.method == "nonsense"]["reason"].iloc[0].lower()
 
 
-def test_the_figure_has_a_panel_for_each_domain() -> None:
+def test_the_figure_and_the_page_show_every_verdict() -> None:
     table = matrix({"small": question()}, ["gradient"], ["pixel", "dct"], axioms=["completeness", "dummy"])
     table.loc[0, "agrees"] = False
-    drawing = figure(table)
-    assert [axis.get_title() for axis in drawing.axes] == ["small, pixel", "small, dct"]
+    (axis,) = figure(table).axes
+    assert axis.get_title(loc="left") == "small; strips in each cell: pixel, dct"
+    assert [text.get_text() for text in axis.texts] == ["✗", "✓"]
+    assert len(axis.patches) == 2 * 2 + 1
+    shown = page(table)
+    assert shown.count("<td class=") == 4
+    assert shown.count("differs") == 2  # the style and the cell
+    assert "small, dct" in shown
 
 
 def test_captum_methods_are_found_by_name() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..attribution import Estimator
 from ..attribution.estimator import Promise
+from ..attribution.rows import feed_dtype
 from .limits import Limit
 from .outcome import Outcome, inapplicable, plain
 from .trial import Case, Trial
@@ -60,11 +61,11 @@ def _scale(delta: Tensor, size: Tensor) -> Tensor:
 
 
 def _rounding(trial: Trial, scale: Tensor) -> Limit:
-    """Rounding of a sum: relative to Σ|a|, which exceeds |Δf| where attributions cancel."""
+    """Rounding of a sum: relative to Σ|a|, which exceeds |Δf| where attributions cancel; in the model's own dtype."""
+    case = trial.case
     cancellation = max(1.0, float((trial.answer.double().flatten(1).abs().sum(1) / scale).max()))
-    return Limit(
-        min(min(trial.limit.value, 1e-4) * cancellation, GRANTED), f"rounding × Σ|a| / |Δf| = {cancellation:.1f}"
-    )
+    unit = 64 * torch.finfo(feed_dtype(case.model, case.x.dtype)).eps
+    return Limit(min(unit * cancellation, GRANTED), f"64 eps × Σ|a| / |Δf| = {cancellation:.1f}")
 
 
 # What the gap is made of -------------------------------------------------------------------------------------------------

@@ -50,6 +50,9 @@ TABLE: tuple[Expectation, ...] = (
     *_rows("captum.DeepLift", _IG, "completeness sensitivity", "implementation_invariance"),
     *_rows("captum.GuidedBackprop", _IG, "", "sensitivity implementation_invariance completeness"),
     *_rows("captum.Deconvolution", _IG, "", "sensitivity implementation_invariance completeness"),
+    Expectation("captum.Saliency", "coordinate_consistency", False, "|∂f/∂z| is no covector: " + _DERIVED),
+    Expectation("captum.GradientShap(n_samples=25)", "determinism", False, "Lundberg & Lee 2017: points are drawn"),
+    Expectation("captum.ShapleyValueSampling", "determinism", False, "Castro et al. 2009: permutations are drawn"),
     Expectation("captum.LRP", "implementation_invariance", False, _IG, may_differ=(
         "where the ε rule loses nothing it is gradient × input on a ReLU network (Ancona et al. 2018), which is invariant; "
         "Captum has no rule for networks in which ReLU is written otherwise, and raises on them")),

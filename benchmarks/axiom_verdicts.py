@@ -1,7 +1,7 @@
-"""Are verdicts stable? 20 networks × 2 precisions × 6 domains, against what is known. Run `python -m benchmarks.axiom_verdicts`.
+"""Are verdicts stable? 20 networks × 2 precisions × 6 domains, against what is known: `python -m benchmarks.axiom_verdicts`.
 
-Writes results/axiom-verdicts.json: for each method and axiom how often the verdict was the known one, how close a keeper came to
-its tolerance, and how far a breaker stayed above it.
+Writes results/axiom-verdicts.json: for each method and axiom how often the verdict was the known one, how close a keeper
+came to its tolerance, and how far a breaker stayed above it.
 """
 
 import json
@@ -79,8 +79,9 @@ def store(found: dict[Any, list[Any]], seconds: float, seeds: int) -> None:
         wrong = [f"seed {seed}, {dtype}, {domain}: {f.verdict} {f.residual} {f.tolerance} {f.reason}"
                  for seed, dtype, domain, f in verdicts if f.holds is not known]  # fmt: skip
         share = [f.residual / f.tolerance for *_, f in verdicts if f.residual is not None and f.tolerance]
+        nearest = (max if known else min)(share, default=None)
         entries.append({"method": method, "axiom": axiom, "known": "kept" if known else "BROKEN", "asked": len(verdicts),
-                        "wrong": wrong, "residual / tolerance": None if not share else max(share) if known else min(share)})  # fmt: skip
+                        "wrong": wrong, "nearest residual / tolerance": nearest})  # fmt: skip
     settings = {"seeds": seeds, "precisions": [str(d) for d in DTYPES], "domains": DOMAINS, "seconds": round(seconds),
                 "torch": torch.__version__}  # fmt: skip
     OUT.write_text(json.dumps({"settings": settings, "entries": entries}, indent=1, ensure_ascii=False) + "\n")

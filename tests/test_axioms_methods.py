@@ -104,6 +104,19 @@ def test_input_x_gradient_is_complete_on_a_homogeneous_network() -> None:
     assert pb.axioms.check("input_x_gradient", net, normal(2, 1, 8), 0, axioms="completeness").holds("completeness")
 
 
+@pytest.mark.parametrize("seed", [6, 18, 20])
+def test_linearity_adds_a_network_that_responds(seed: int) -> None:
+    """|gradient| is not linear: at these points the first companion's units are all dead, and would let it pass."""
+    model, x = small_network((1, 8)).double(), normal(1, 1, 8, seed=seed)
+    finding = pb.axioms.check(absolute, model, x, 0, axioms="linearity")["linearity"]
+    assert finding.holds is False, finding
+
+
+def absolute(f: nn.Module, z: Tensor, target: Tensor, z0: Tensor) -> Tensor:
+    z = z.detach().requires_grad_()
+    return torch.autograd.grad(f(z).gather(1, target[:, None]).sum(), z)[0].abs()
+
+
 # Verdicts over seeds, precisions and domains -----------------------------------------------------------------------------
 
 

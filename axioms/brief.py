@@ -19,7 +19,9 @@ def brief(estimator: Estimator) -> Estimator:
     >>> brief(get("smoothgrad(samples=50)"))
     SmoothGrad(samples=16, spread=0.15)
     """
-    few = _GRADIENTS if estimator.cost() else _FORWARDS
+    few = dict(_GRADIENTS if estimator.cost() else _FORWARDS)
+    if not estimator.linear_in_gradients:
+        few.pop("steps", None)  # of an optimisation: no nodes, and it promises nothing before it has settled
     return _replaced(
         estimator, {name: min(value, few[name]) for name, value in _counts(estimator).items() if name in few}
     )

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 import torch
-from subjects import normal
+from subjects import ESTIMATORS, normal
 from torch import Tensor, nn
 
 import pullback as pb
@@ -54,6 +54,11 @@ def half(f: nn.Module, z: Tensor, target: Tensor, z0: Tensor) -> Tensor:
 
 @pb.axioms.parametrize(["gradient", pb.attribution.InputXGradient, pb.transforms.get("dct", shape=(1, 6))])
 def test_laws_of_estimators_and_transforms(law) -> None:  # type: ignore[no-untyped-def]
+    law()
+
+
+@pb.axioms.parametrize(ESTIMATORS)
+def test_every_estimator_keeps_what_it_promises(law) -> None:  # type: ignore[no-untyped-def]
     law()
 
 

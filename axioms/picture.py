@@ -15,7 +15,7 @@ MARKS = {"kept": "✓", "BROKEN": "✗", "not applicable": "–"}
 def figure(table: pd.DataFrame) -> "Figure":
     """One panel for each model: methods down, axioms across, and in each cell a strip for each transform.
 
-    A mark says that all transforms agree; a frame, that the literature says otherwise.
+    Two marks say that transforms differ; a frame, that the literature says otherwise.
     """
     from matplotlib.figure import Figure
 
@@ -42,8 +42,8 @@ def _draw(axis: Any, part: pd.DataFrame, methods: list[str], axioms: list[str], 
             left = across - 0.48 + wide * transforms.index(row.transform)
             axis.bar(left, 0.92, wide, down - 0.46, align="edge", color=COLORS[row.verdict], zorder=2, linewidth=0)
         verdicts = set(cell["verdict"]) - {"not applicable"} or {"not applicable"}
-        if len(verdicts) == 1:
-            axis.text(across, down, MARKS[verdicts.pop()], ha="center", va="center", fontsize=8, zorder=4)
+        axis.text(across, down, "".join(mark for name, mark in MARKS.items() if name in verdicts), ha="center", va="center",
+                  fontsize=8, zorder=4)  # fmt: skip
         if (cell["agrees"] == False).any():  # noqa: E712  (None is neither)
             axis.bar(across, 0.92, 0.96, down - 0.46, fill=False, edgecolor="black", linewidth=1.4, zorder=5)
     axis.set_xticks(

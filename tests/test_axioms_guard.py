@@ -171,6 +171,8 @@ def test_answers_that_are_no_maps_are_named_in_every_law(answer: Callable[[Tenso
     report = pb.axioms.check(lambda f, z, target, z0: answer(z), small_network((1, 6)).double(), normal(2, 1, 6), 0)
     assert len(report.findings) == len(NAMES)
     assert all(f.verdict == "BROKEN" and f.reason.startswith("the method returned") for f in report), str(report)
+    assert "Infinity" not in report.to_json()
+    assert "the method returned" in report.to_html()
 
 
 # One bar for completeness ------------------------------------------------------------------------------------------------

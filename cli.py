@@ -1,6 +1,7 @@
 """The command line: parses, calls the library, prints."""
 
 import dataclasses
+import itertools
 import math
 import sys
 from pathlib import Path
@@ -90,7 +91,9 @@ def explain(
 
 @app.command()
 def axioms(
-    method: MethodOption = METHOD,
+    method: Annotated[
+        list[str] | None, typer.Option(help=f"The method to judge, {METHOD} if not given; with --matrix, repeat it.")
+    ] = None,
     model: Annotated[
         str, typer.Option(help="'small' (a network trained here in seconds), or as in compare.")
     ] = "small",
@@ -99,9 +102,14 @@ def axioms(
     matrix: Annotated[
         bool,
         typer.Option(
-            "--matrix", help="Every method of ours and of Captum's, as a table and a figure; --method is not used."
+            "--matrix",
+            help="Methods × axioms × domains as a table and a figure: every method of ours and of Captum's, or "
+            "those of --method. Finished cells are kept in --out, and the same command goes on from there.",
         ),
     ] = False,
+    minutes: Annotated[
+        float | None, typer.Option(help="With --matrix: start no further cell after so many minutes.", min=0)
+    ] = None,
     data: Annotated[str, typer.Option(help="Photos for models other than 'small', as in compare.")] = "imagenet-sample",
     photos: Annotated[int, typer.Option(help="How many photos.", min=1)] = 1,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("results/axioms"),
@@ -116,17 +124,19 @@ def axioms(
     The callable is (f, x, target, x0) -> tensor. Exit status 1 where a promised axiom is broken, or none could be measured.
     """
     from . import studies
+    from .axioms import NAMES
 
     asked = studies.question(model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double)
     if matrix:
-        show = lambda report: console.print(str(report), highlight=False, markup=False)
-        _, files = studies.write_matrix(
-            {model: asked}, out, transforms=transform or ["pixel", "dct"], seed=seed, report=show
-        )
+        _, files = studies.write_matrix({model: asked}, out, methods=method, transforms=transform or ["pixel", "dct"],
+                                        seed=seed, minutes=minutes, report=_print_report)  # fmt: skip
         _print_files(out, files)
         return
-    report = studies.judge(method, asked, transform=(transform or ["pixel"])[0], axioms=axiom or "all", seed=seed)
-    console.print(str(report), highlight=False, markup=False)
+    with bar("laws", Console(stderr=True)) as progress:
+        done = itertools.count(1)
+        report = studies.judge((method or [METHOD])[0], asked, transform=(transform or ["pixel"])[0], axioms=axiom or "all",
+                               seed=seed, progress=lambda _: progress(next(done), len(axiom or NAMES)))  # fmt: skip
+    _print_report(report)
     _print_files(out, studies.write_report(report, out))
     broken = any(finding.verdict == "BROKEN" and finding.claimed for finding in report)
     raise typer.Exit(1 if broken or all(finding.holds is None for finding in report) else 0)
@@ -182,6 +192,10 @@ def _law_cells(reports: list[Any], shapes: list[tuple[int, ...]]) -> tuple[str, 
     sizes = " … ".join(dict.fromkeys("×".join(map(str, shape)) for shape in ends))
     return (str(len({finding.axiom for finding in measured})), str(len(reports)), sizes,
             f"{worst.residual:.0e} / {worst.tolerance:.0e} ({worst.axiom})")  # fmt: skip
+
+
+def _print_report(report: Any) -> None:
+    console.print(str(report), highlight=False, markup=False)
 
 
 def _print_outcome(outcome: Any) -> None:

@@ -122,7 +122,7 @@ class Captum(Estimator):
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
         try:
-            return [cls("IntegratedGradients", n_steps=32), cls("InputXGradient"), cls("DeepLift")]
+            return [cls("IntegratedGradients", n_steps=96), cls("InputXGradient"), cls("DeepLift")]
         except ImportError:
             return []
 

@@ -55,7 +55,7 @@ class ExpectedGradients(Estimator):
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
-        return [cls(samples=2, steps=32)]
+        return [cls(samples=2, steps=96)]
 
 
 @register("gradient_shap")
@@ -92,7 +92,7 @@ class GradientSHAP(Estimator):
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
-        return [cls(samples=2, steps=32)]
+        return [cls(samples=2, steps=96)]
 
 
 def _average(walk: Walk, end: _Rows, samples: int, steps: int, ends: int) -> Estimate:

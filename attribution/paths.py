@@ -86,7 +86,7 @@ class IntegratedGradients(Estimator):
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
-        return [cls(tol=1e-6), cls(steps=32), cls(steps=201, rule="trapezoid")]
+        return [cls(tol=1e-6), cls(steps=96), cls(steps=201, rule="trapezoid")]
 
 
 def _on_path(walk: Walk, example: Tensor, alpha: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """`check`: the laws of a method on the user's own model; `parametrize`: the same laws as pytest parameters."""
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,13 +10,15 @@ from torch import Tensor, nn
 from ..attribution import Estimator
 from ..attribution.attribute import Baseline, resolve_baseline
 from ..attribution.estimator import get as get_estimator
-from ..attribution.rows import check_model, feed_dtype
-from ..attribution.score import Score, Target
+from ..attribution.rows import Rows, budget, check_model, feed_dtype
+from ..attribution.score import Score, Target, table
+from ..attribution.targets import Choice
 from ..transforms import Transform
 from ..transforms import get as get_transform
+from .brief import fixed
 from .method_laws import LAWS, NAMES, MethodLaw, judge
 from .modules import Call, small_network
-from .report import AxiomReport
+from .report import AxiomReport, Finding
 from .transform_laws import check_transform
 from .trial import Case, Foreign, Trial
 
@@ -28,18 +30,25 @@ Subject = str | Estimator | Foreign
 
 def check(method: Subject, model: Callable[..., Any], x: Tensor, target: Target = None, *,
           transform: str | Transform = "pixel", baseline: Baseline = None, axioms: str | Sequence[str] = "all",
-          seed: int = 0, tolerance: float | None = None) -> AxiomReport:  # fmt: skip
+          seed: int = 0, tolerance: float | None = None,
+          progress: Callable[[Finding], None] | None = None) -> AxiomReport:  # fmt: skip
     """Measures which axioms `method` keeps on `model` at x, in the coordinates of T.
 
     method: a spec such as "integrated_gradients(steps=64)", an Estimator, or any callable (f, x, target, x0) -> tensor
-    of x's shape: there f is an nn.Module from z to the model's output, and x, x0 are z = T x and z₀ = T x₀.
+    of x's shape. There f is an nn.Module from z to the model's output, a fresh copy for each call; x and x0 are z = T x
+    and z₀ = T x₀; target is one class per example, an int64 tensor (batch,), or the callable or None that was given.
     model: (rows, *shape) -> output; a copy of it is judged on, in eval mode.  x: (batch, *shape).
+    target: as in `attribute`; classes that depend on the output, as in `targets.predicted()`, are settled at x.
     baseline: x₀, as in `attribute`.
     axioms: "all", "promised" (what an estimator claims, and what every method must keep), a name or a list of names.
     tolerance: replaces the measured tolerances.
+    progress: called with each finding as soon as it is there.
 
+    Laws that hold at any number of nodes or samples are asked of our own methods in a brief form; the report names it.
+    Below double precision, what rounding in the model might explain is settled in double precision.
     A law that cannot be measured is "not applicable" and says why; it never stops the others. Nothing of the caller's
-    is changed. Raises: TypeError or ValueError where the question itself makes no sense.
+    is changed, and what a callable would have left behind is named in the notes.
+    Raises: TypeError or ValueError where the question itself makes no sense.
 
     >>> import torch, pullback as pb
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 3)).double().eval()
@@ -63,12 +72,46 @@ def check(method: Subject, model: Callable[..., Any], x: Tensor, target: Target 
         feed_dtype(model, x.dtype)
         network = copy.deepcopy(model) if isinstance(model, nn.Module) else Call(model)
         given, notes = _eval(network)
-        Score.of(target, len(x), x.device)
-        case = Case(network, x, resolve_baseline(baseline, x), target, domain)
+        base = resolve_baseline(baseline, x)
+        case = Case(network, x, base, settled(target, network, x), domain)
         trial = Trial(subject, case, given, baseline, seed, tolerance)
-        findings = tuple(judge(law, trial) for law in laws)
+        findings = []
+        for law in laws:
+            findings.append(judge(law, trial))
+            if progress is not None:
+                progress(findings[-1])
+        notes = (*notes, *_notes(trial))
     return AxiomReport(f"{name_of(subject)} on {type(model).__name__}, {domain.spec}, {len(x)} examples of shape "
-                       f"{tuple(x.shape[1:])}, {str(x.dtype).removeprefix('torch.')}", findings, notes)  # fmt: skip
+                       f"{tuple(x.shape[1:])}, {str(x.dtype).removeprefix('torch.')}", tuple(findings), notes)  # fmt: skip
+
+
+def settled(target: Target, model: Callable[..., Any], x: Tensor) -> Target:
+    """A `Choice` fixed by the output at x, as a class per example or a callable; other targets as they are.
+
+    Raises: TypeError or ValueError for what is no target, and for a `Choice` that no such form can express.
+    """
+    score = Score.of(target, len(x), x.device)
+    if not isinstance(target, Choice):
+        return target
+    rows = Rows(model, score, budget("auto", tuple(x.shape[1:]), x.device), feed_dtype(model, x.dtype))
+    output = rows.read(torch.arange(len(x), device=x.device), x.__getitem__, table)
+    classes = score.settled(output).classes
+    assert classes is not None  # that is what `settled` does to a Choice
+    if classes.shape[1] == 1 and torch.equal(target.score(output, classes), output.gather(1, classes)[:, 0]):
+        return classes[:, 0]
+    if bool((classes != classes[:1]).any()):
+        raise ValueError(f"check: {target.label} reads other classes in each example; check one example at a time.")
+    return lambda output: target.score(output, classes[:1].expand(len(output), -1))
+
+
+def _notes(trial: Trial) -> Iterator[str]:
+    """What holds for the whole report."""
+    if trial.brief not in (None, trial.own):
+        yield (f"Laws that hold at any number of nodes, samples or steps were asked of {trial.brief!r}"
+               + (f", or of {fixed(trial.own)!r} where both questions must share their nodes." if trial.chooses and trial.own
+                  else "."))  # fmt: skip
+    if trial.leaks:
+        yield f"The method does not leave as it found: {'; '.join(trial.leaks)}. Each was put back."
 
 
 def _eval(network: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:

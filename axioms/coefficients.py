@@ -9,6 +9,7 @@ from ..attribution.result import analysis_transpose
 from ..transforms import Claim
 from .modules import Blind, saturating
 from .outcome import Outcome, inapplicable, plain
+from .repeatability import against_seeds
 from .trial import Case, Trial
 
 KINKS = ((2.0, 1.0), (4.0, 1.0), (2.0, -1.0))  # (where ReLU ends, as a fraction 1/· of the step; sign)
@@ -26,7 +27,7 @@ def sensitivity(trial: Trial) -> Outcome:
     probes += [("the model, one coefficient moved", one, k) for one, k in _moved(trial, case)]
     missed: list[dict[str, object]] = []
     for name, one, index in probes:
-        values = trial.map(one).flatten(1)[0]
+        values = trial.quick(one).flatten(1)[0]
         point, origin = trial.scores(one)
         change, share = float((point - origin)[0]), float(values[index])
         if abs(share) <= trial.limit.value * abs(change):
@@ -61,7 +62,8 @@ def _moved(trial: Trial, case: Case, count: int = 1) -> list[tuple[Case, int]]:
     for index in step.abs().topk(min(4 * count, len(step))).indices.tolist():
         one = replace(first, x=first.transform.inverse(base + step[index] * _unit(case, index)))
         point, origin = trial.scores(one)
-        if abs(float(point - origin)) > 1e3 * trial.limit.value * abs(float(origin)) and len(found) < count:
+        seen = 1e4 * torch.finfo(case.x.dtype).eps * abs(float(origin))  # far above the rounding of a score
+        if abs(float(point - origin)) > seen and len(found) < count:
             found.append((one, index))
     return found
 
@@ -78,7 +80,7 @@ def dummy(trial: Trial) -> Outcome:
     directions = case.transform.inverse(torch.cat([_unit(case, k) for k in blinded])).flatten(1).T
     basis = torch.linalg.qr(directions.double()).Q.to(case.x)
     blind = replace(case, model=Blind(case.model, basis).eval())
-    values = trial.map(blind).flatten(1)
+    values = trial.quick(blind).flatten(1)
     size = values.abs().amax(1)
     hidden = values[:, blinded].abs().amax(1) / size.where(size > 0, torch.ones_like(size))
     worst = int(hidden.argmax())
@@ -107,27 +109,21 @@ def symmetry(trial: Trial) -> Outcome:
     x, base = (signal - (signal * row).flatten(1).sum(1).reshape(-1, *[1] * row.ndim) * row / row.square().sum()
              for signal in (case.x, case.base))  # fmt: skip
     basis = (direction / direction.norm())[:, None]
-    values = trial.map(Case(Blind(case.model, basis).eval(), x, base, case.target, case.transform)).flatten(1)
+    values = trial.quick(Case(Blind(case.model, basis).eval(), x, base, case.target, case.transform)).flatten(1)
     size = values.abs().amax(1)
     apart = (values[:, pair[0]] - values[:, pair[1]]).abs() / size.where(size > 0, torch.ones_like(size))
     worst = int(apart.argmax())
     evidence = {"example": worst, "coefficients": pair, "a": values[worst, pair].tolist(), "largest |a|": float(size[worst]),
                 "model": "f∘(1 - q qᵀ), q along T⁻¹(e_j - e_k)", "x": plain(x[worst])}  # fmt: skip
-    residual = float(apart.max())
-    limit = (
-        trial.limit
-        if residual <= trial.limit.value
-        else trial.limit.plus(3 * trial.sampling, "3 × change with the seed")
-    )
-    return Outcome(residual, limit, evidence=evidence)
+    return against_seeds(trial, Outcome(float(apart.max()), trial.limit, evidence=evidence))
 
 
 def _linear(trial: Trial) -> tuple[Case, Tensor]:
     """The question and its answer, in z itself where T is not linear."""
     if Claim.LINEAR in trial.case.transform.claims:
-        return trial.case, trial.answer
+        return trial.case, trial.quick_answer
     case = trial.case.in_coefficients()
-    return case, trial.map(case)
+    return case, trial.quick(case)
 
 
 def _unit(case: Case, index: int) -> Tensor:

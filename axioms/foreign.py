@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..transforms import Transform
 from .trial import Foreign
 
-_MOST_ROWS = 20_000  # of one perturbation method and example; more is refused by name
+MOST_ROWS = 20_000  # of one perturbation method and example; more is refused by name
 
 
 def captum_methods() -> dict[str, Foreign]:
@@ -71,8 +71,8 @@ def _bounded(method: Callable[..., Any], repeats: int) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(f: nn.Module, x: Tensor, target: Any, x0: Tensor) -> Any:
         rows = repeats * math.prod(x.shape[1:])
-        if rows > _MOST_ROWS:
-            raise ValueError(f"needs {rows:,} model rows for one example; the limit here is {_MOST_ROWS:,}")
+        if rows > MOST_ROWS:
+            raise ValueError(f"needs {rows:,} model rows for one example; the limit here is {MOST_ROWS:,}")
         return method(f, x, target, x0)
 
     return call

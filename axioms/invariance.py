@@ -1,7 +1,5 @@
 """Laws of the form: two questions with the same answer."""
 
-import copy
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +9,13 @@ from torch import Tensor
 from ..attribution.attribute import resolve_baseline
 from ..attribution.estimator import Promise
 from ..transforms import DCT, Claim, Pixel, Transform
+from .disguise import Opaque, Rescaled
+from .limits import Limit
 from .modules import Shifted
 from .outcome import Outcome, compare, inapplicable, worse
+from .repeatability import against_seeds
 from .rewrite import SINGLY, TOGETHER, Rewritten, rewrites
-from .trial import Case, Limit, Trial
+from .trial import Case, Trial
 
 
 def implementation_invariance(trial: Trial) -> Outcome:
@@ -26,7 +27,7 @@ def implementation_invariance(trial: Trial) -> Outcome:
     case = trial.case
     step = 1e-3 * case.x.std() * trial.normal(2, *case.x.shape, salt=21)
     case = replace(case, x=case.x + step[0], base=case.base + step[1])
-    before = trial.map(case)
+    before = trial.quick(case)
     together = _compare_all(trial, case, before, rewrites(case.model, case.x, steps=TOGETHER, seed=trial.seed))
     outcomes, notes, details = together
     if not outcomes:
@@ -58,11 +59,11 @@ def _compare_all(trial: Trial, case: Case, before: Tensor, found: list[Rewritten
             notes.append(f"{rewritten.name}: outputs differ by {rewritten.residual:.1e}, so it proves nothing")
             continue
         try:
-            after = trial.map(replace(case, model=rewritten.model))
+            after = trial.quick(replace(case, model=rewritten.model))
         except Exception as error:
             notes.append(f"{rewritten.name}: the method raised {type(error).__name__}: {error}")
             continue
-        outcome = compare(before, after, trial.approximate, case, ("f", f"f with {rewritten.name}"))
+        outcome = compare(before, after, trial.limit, case, ("f", f"f with {rewritten.name}"))
         outcomes.append(replace(outcome, reason=rewritten.name))
     return outcomes, list(dict.fromkeys(notes)), {"networks": networks, "sites": sum(r.sites for r in found)}
 
@@ -74,7 +75,7 @@ def affine_invariance(trial: Trial) -> Outcome:
     scale = torch.exp2(2 * torch.rand(z.shape[1:], generator=trial.generator(31), dtype=torch.double).to(z) - 1)
     shift = z.std() * trial.normal(*z.shape[1:], salt=32)
     other = replace(case, transform=Rescaled(case.transform, scale, shift))
-    return compare(trial.answer, trial.map(other), trial.approximate, case, ("f∘T⁻¹", "f∘T⁻¹ in other units of z"))
+    return compare(trial.steady_answer, trial.steady(other), trial.limit, case, ("f∘T⁻¹", "f∘T⁻¹ in other units of z"))
 
 
 def input_shift_invariance(trial: Trial) -> Outcome:
@@ -90,8 +91,8 @@ def input_shift_invariance(trial: Trial) -> Outcome:
     except ValueError as error:
         return inapplicable(f"the baseline does not fit: {error}")
     other = Case(Shifted(case.model, shift).eval(), x, base, case.target, case.transform)
-    return _with_sampling(trial, compare(trial.answer, trial.map(other), trial.approximate, case, ("f", "f(x - m) at x + m")),
-                          "" if callable(trial.baseline) else "the baseline does not move with x")  # fmt: skip
+    outcome = compare(trial.quick_answer, trial.quick(other), trial.limit, case, ("f", "f(x - m) at x + m"))
+    return against_seeds(trial, outcome, "" if callable(trial.baseline) else "the baseline does not move with x")
 
 
 def coordinate_consistency(trial: Trial) -> Outcome:
@@ -106,14 +107,15 @@ def coordinate_consistency(trial: Trial) -> Outcome:
     signal = replace(case, transform=Pixel(tuple(case.x.shape[1:])))
     domain = _other_domain(case)
     within = replace(case, transform=domain)
-    there = trial.answer if domain is case.transform else trial.map(within)
-    here = trial.answer if domain is not case.transform else trial.map(signal)
-    shares = _totals(here, there, trial.approximate, case, domain)
+    there = trial.quick_answer if domain is case.transform else trial.quick(within)
+    here = trial.quick_answer if domain is not case.transform else trial.quick(signal)
+    shares = _totals(here, there, trial.limit, case, domain)
     carried = compare(domain.adjoint(here), there, trial.limit, case,
                       ("T.adjoint of the map in the signal", f"map in {domain.spec}"))  # fmt: skip
     if trial.own is None:
-        return _with_sampling(trial, min((shares, carried), key=lambda o: o.residual or 0.0), domain.spec)
-    direct = compare(there, trial.map(replace(within, transform=Opaque(domain))), trial.approximate, case,
+        return against_seeds(trial, min((shares, carried), key=lambda o: o.residual or 0.0), domain.spec)
+    carried_over = trial.steady_answer if domain is case.transform else trial.steady(within)
+    direct = compare(carried_over, trial.steady(replace(within, transform=Opaque(domain))), trial.limit, case,
                      ("by covectors", "by autograd through T⁻¹"))  # fmt: skip
     if not trial.own.shares:
         return worse([carried, direct]) if trial.own.linear_in_gradients else direct
@@ -143,54 +145,3 @@ def _totals(a: Tensor, b: Tensor, limit: Limit, case: Case, domain: Transform) -
     )
     evidence = {"example": worst, "totals": {"signal": float(totals[0][worst]), domain.spec: float(totals[1][worst])}}
     return Outcome(float(apart.max()), bar, evidence=evidence)
-
-
-def _with_sampling(trial: Trial, outcome: Outcome, reason: str) -> Outcome:
-    """The outcome, with what the seed alone changes added to its limit where it would fail without."""
-    if outcome.residual is None or outcome.limit is None or outcome.residual <= outcome.limit.value:
-        return outcome
-    if trial.override is None:
-        outcome = replace(outcome, limit=outcome.limit.plus(3 * trial.sampling, "3 × change with the seed"))
-    return outcome.noting(reason)
-
-
-class Rescaled(Transform):
-    """z' = (T x - d) / c; d = None for no shift."""
-
-    def __init__(self, inner: Transform, scale: Tensor, shift: Tensor | None) -> None:
-        super().__init__()
-        self.inner, self.shape, self.layout = inner, inner.shape, inner.layout
-        self.claims = inner.claims & ~Claim.ISOMETRIC & (~Claim.NONE if shift is None else ~Claim.LINEAR)
-        self.spec = f"{inner.spec} in other units"
-        self.register_buffer("scale", scale)
-        self.register_buffer("shift", torch.zeros_like(scale) if shift is None else shift)
-
-    def analysis(self, x: Tensor) -> Tensor:
-        return (self.inner.analysis(x) - self.get_buffer("shift").to(x)) / self.get_buffer("scale").to(x)
-
-    def synthesis(self, z: Tensor) -> Tensor:
-        return self.inner.synthesis(z * self.get_buffer("scale").to(z) + self.get_buffer("shift").to(z))
-
-    @classmethod
-    def examples(cls) -> Iterable[Transform]:
-        inner = Pixel((1, 4))
-        yield cls(inner, torch.tensor([[1.0, 2.0, 3.0, 4.0]]), None)
-
-
-class Opaque(Transform):
-    """T without its claims, so that `attribute` differentiates through T⁻¹ instead of using T.adjoint."""
-
-    def __init__(self, inner: Transform) -> None:
-        super().__init__()
-        self.inner, self.shape, self.layout = copy.deepcopy(inner), inner.shape, inner.layout
-        self.claims, self.spec = Claim.NONE, f"{inner.spec} by autograd"
-
-    def analysis(self, x: Tensor) -> Tensor:
-        return self.inner.analysis(x)
-
-    def synthesis(self, z: Tensor) -> Tensor:
-        return self.inner.synthesis(z)
-
-    @classmethod
-    def examples(cls) -> Iterable[Transform]:
-        return [cls(Pixel((1, 4)))]

@@ -2,8 +2,10 @@
 
 import html
 import json
+import math
+import textwrap
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
@@ -74,20 +76,37 @@ class AxiomReport:
         return tuple(f for f in self.findings if f.verdict in ("BROKEN", "UNCLAIMED"))
 
     def __str__(self) -> str:
-        rows = [(f.verdict, f.axiom, _number(f.residual), _number(f.tolerance), f.statement, f.reason) for f in self]
+        rows = [(f.verdict, f.axiom, _number(f.residual), _number(f.tolerance), f.statement) for f in self]
         widths = [max((len(row[i]) for row in rows), default=0) for i in range(4)]
-        lines = [f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}} ≤ {row[3]:<{widths[3]}}  "
-                 f"{'; '.join(filter(None, row[4:]))}".rstrip() for row in rows]  # fmt: skip
-        return "\n".join([self.subject, *lines, *(f"  note: {note}" for note in self.notes)])
+        lines = [self.subject]
+        for row, finding in zip(rows, self):
+            lines.append(f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}} ≤ {row[3]:<{widths[3]}}  "
+                         f"{row[4]}".rstrip())  # fmt: skip
+            lines += _wrapped(finding.reason, " " * (widths[0] + 4))
+        return "\n".join([*lines, *(line for note in self.notes for line in _wrapped(f"note: {note}", "  "))])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
         return {"subject": self.subject, "notes": list(self.notes), "rows": self.rows,
                 "findings": [asdict(f) | {"verdict": f.verdict} for f in self.findings]}  # fmt: skip
 
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "AxiomReport":
+        """The report that `to_dict` described.
+
+        >>> report = AxiomReport("gradient", (Finding("dummy", True, 0.0, 1e-10),))
+        >>> AxiomReport.from_dict(report.to_dict()) == report
+        True
+        """
+        names = {entry.name for entry in fields(Finding)}
+        findings = tuple(
+            Finding(**{key: value for key, value in one.items() if key in names}) for one in data["findings"]
+        )
+        return cls(data["subject"], findings, tuple(data["notes"]))
+
     def to_json(self) -> str:
-        """`to_dict` as text."""
-        return json.dumps(self.to_dict(), indent=1)
+        """`to_dict` as text; an infinite residual, of an answer that is no map, is null."""
+        return json.dumps(_finite(self.to_dict()), indent=1, allow_nan=False)
 
     def to_html(self) -> str:
         """A page of its own: the table, with tolerances, reasons and counterexamples to unfold."""
@@ -99,9 +118,15 @@ class AxiomReport:
                 f"<table><tr>{head}</tr>\n{body}\n</table>\n")  # fmt: skip
 
 
+def _wrapped(text: str, indent: str) -> list[str]:
+    """Lines of at most 120 characters; nothing for no text."""
+    return textwrap.wrap(text, 120, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+
+
 _STYLE = ("body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:4px 8px;"
           "text-align:left;vertical-align:top}.broken td:first-child{background:#e8998d}.kept td:first-child{background:"
-          "#b5d6b2}.not td:first-child{background:#ddd}")  # fmt: skip
+          "#b5d6b2}.not td:first-child{background:#ddd}pre{white-space:pre-wrap;max-width:60em;max-height:20em;"
+          "overflow:auto}")  # fmt: skip
 
 
 _HEADS = (
@@ -126,9 +151,19 @@ def _row(f: Finding) -> str:
 
 
 def _unfold(finding: Finding) -> str:
-    found = {"counterexample": finding.counterexample, "details": finding.details}
-    text = json.dumps({key: value for key, value in found.items() if value}, indent=1, ensure_ascii=False)
-    return "" if text == "{}" else f"<details><summary>show</summary><pre>{html.escape(text)}</pre></details>"
+    found = finding.counterexample | finding.details
+    text = "\n".join(f"{key}: {json.dumps(_finite(value), ensure_ascii=False)}" for key, value in found.items())
+    title = "counterexample" if finding.counterexample else "details"
+    return f"<details><summary>{title}</summary><pre>{html.escape(text)}</pre></details>" if text else ""
+
+
+def _finite(value: Any) -> Any:
+    """`value` without infinities and NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _number(value: float | None) -> str:

@@ -1,28 +1,30 @@
 """`Trial`: a method on trial, with the questions put to it, its answers, and what rounding alone would explain."""
 
 import contextlib
-import random
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..attribution import Estimator, Pullback, attribute
+from ..attribution import Attribution, Estimator, Pullback, attribute
 from ..attribution.attribute import Baseline
 from ..attribution.gradients import Gradient
-from ..attribution.result import analysis_transpose
 from ..attribution.rows import Rows, budget, feed_dtype
 from ..attribution.score import Score, Target
-from ..transforms import Claim, Pixel, Transform
+from ..transforms import Pixel, Transform
+from .brief import brief, fixed
+from .guard import guarded
+from .limits import Limit, condition
 from .modules import small_network
 from .report import tolerance
 from .transform_laws import gap
 
 Foreign = Callable[[nn.Module, Tensor, Any, Tensor], Tensor]
-FLOOR_CAP = 5e-2  # a model noisier than this could hide what is broken in substance
+FLOOR_CAP = 1e-2  # no rounding may hide more than this; what exceeds it is settled in double precision
+_PROBED = (1.0, 0.6, 0.3, 0.05)  # shares of the path at which rounding is measured: more of it shows near the baseline
 
 
 class MethodFault(Exception):
@@ -49,6 +51,10 @@ class Case:
             Pullback(self.model, self.transform), self.transform(self.x), self.transform(self.base), self.target, flat
         )
 
+    def in_double(self) -> "Case":
+        """The same question in double precision."""
+        return replace(self, model=copy.deepcopy(self.model).double(), x=self.x.double(), base=self.base.double())
+
     def rows(self, index: Sequence[int]) -> "Case":
         """The question about some examples, in this order."""
         target = self.target
@@ -67,16 +73,10 @@ class Case:
         point, origin = (rows.values(example, points.__getitem__).double() for points in (self.x, self.base))
         return point, origin
 
-
-@dataclass(frozen=True)
-class Limit:
-    """The largest residual that is not held against the method, and where it comes from."""
-
-    value: float
-    source: str
-
-    def plus(self, extra: float, source: str) -> "Limit":
-        return self if extra <= 0 else Limit(self.value + extra, f"{self.source} + {extra:.1e} {source}")
+    def foreign_target(self) -> Any:
+        """The target as other people's code receives it: one class per example, int64 (batch,), or a callable, or None."""
+        choose = Score.of(self.target, len(self.x), self.x.device).choose
+        return choose.clone() if isinstance(choose, Tensor) else choose
 
 
 @dataclass(eq=False)
@@ -93,12 +93,22 @@ class Trial:
     seed: int
     override: float | None = None
     spent: int = 0  # model rows so far
-    reported: float = 0.0  # largest relative error that the method has reported of its own maps
+    leaks: dict[str, None] = field(default_factory=dict)  # what a foreign method did not leave as it was
     _cache: dict[str, Any] = field(default_factory=dict)
 
     @property
     def own(self) -> Estimator | None:
         return self.method if isinstance(self.method, Estimator) else None
+
+    @property
+    def brief(self) -> Estimator | None:
+        """Our method with few nodes or samples, None for a foreign one."""
+        return None if self.own is None else brief(self.own)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether the method picks its nodes by looking at f, so that two questions have two quadratures."""
+        return self.own is not None and fixed(self.own) != self.brief
 
     def generator(self, salt: int = 0) -> torch.Generator:
         return torch.Generator().manual_seed(1_000_003 * (self.seed + 1) + salt)
@@ -109,24 +119,37 @@ class Trial:
 
     # The method's answers --------------------------------------------------------------------------------------------
 
-    def map(self, case: Case, reseed: int = 0, method: Estimator | None = None) -> Tensor:
+    def map(self, case: Case, reseed: int = 0) -> Tensor:
         """The method's values, (batch, *coeff).  Raises: MethodFault, or what the method raises."""
-        with self._counted(case.model):
-            estimator = method or self.own
-            if estimator is not None:
-                found = attribute(case.model, case.x, case.target, method=estimator, transform=case.transform,
-                                  baseline=case.base, seed=self.seed + reseed)  # fmt: skip
-                if "map_error" in found.details:
-                    self.reported = max(self.reported, float(found.details["map_error"].max()))
-                return found.values
+        if self.own is None:
             return self._ask(case, self.seed + reseed)
+        found = self.attribution(case, self.own, reseed)
+        if case is self.case and not reseed:
+            self._cache["found"] = found
+        return found.values
+
+    def quick(self, case: Case, reseed: int = 0) -> Tensor:
+        """`map` by the brief form of an own method: for laws that hold at any number of nodes."""
+        return self.map(case, reseed) if self.brief is None else self.attribution(case, self.brief, reseed).values
+
+    def steady(self, case: Case) -> Tensor:
+        """`quick`, with nodes that are the same for every question."""
+        return self.map(case) if self.own is None else self.attribution(case, fixed(self.own)).values
+
+    def attribution(self, case: Case, method: Estimator, reseed: int = 0) -> Attribution:
+        """What `attribute` finds by an own method."""
+        with self._counted(case.model):
+            return attribute(case.model, case.x, case.target, method=method, transform=case.transform,
+                             baseline=case.base, seed=self.seed + reseed)  # fmt: skip
 
     def _ask(self, case: Case, seed: int) -> Tensor:
-        z, base = case.transform(case.x), case.transform(case.base)
-        g = Pullback(case.model, case.transform)
-        g.training = case.model.training  # the model's own mode stays as it is
-        with random_state(seed, z.device), torch.enable_grad():
-            values = self.method(g, z.clone(), case.target, base.clone())  # type: ignore[operator]
+        z, base, target = case.transform(case.x), case.transform(case.base), case.foreign_target()
+        # A copy for each call: whatever the method does to it is gone with it.
+        model = copy.deepcopy(case.model)
+        g = Pullback(model, copy.deepcopy(case.transform))
+        g.training = model.training  # the model's own mode stays as it is
+        with self._counted(model), guarded(g, seed, z.device, self.leaks):
+            values = self.method(g, z.clone(), target, base.clone())  # type: ignore[operator]
         if not isinstance(values, Tensor):
             raise MethodFault(f"returned {type(values).__name__}; expected a tensor of z's shape, {tuple(z.shape)}")
         if values.shape != z.shape:
@@ -153,26 +176,46 @@ class Trial:
     @property
     def answer(self) -> Tensor:
         """The map of the question itself."""
-        return self._once("answer", lambda: self.map(self.case))
+        return self.seeded(0)
 
     @property
-    def reseeded(self) -> Tensor:
-        """The map with another seed."""
-        return self._once("reseeded", lambda: self.map(self.case, 1))
+    def found(self) -> Attribution:
+        """What an own method found on the question, with all details."""
+        _ = self.answer
+        return self._cache["found"]
+
+    def seeded(self, reseed: int) -> Tensor:
+        """The map of the question with another seed."""
+        return self._once(f"seed {reseed}", lambda: self.map(self.case, reseed))
+
+    @property
+    def quick_answer(self) -> Tensor:
+        """The brief form's map of the question."""
+        return self.answer if self.brief in (None, self.own) else self._once("quick", lambda: self.quick(self.case))
+
+    @property
+    def steady_answer(self) -> Tensor:
+        """The map of the question, with nodes that are the same for every question."""
+        return self._once("steady", lambda: self.steady(self.case)) if self.chooses else self.quick_answer
+
+    @property
+    def draws(self) -> bool:
+        """Whether the seed changes the map. That is seen on a small network too, and costs nothing there."""
+        return self._once("draws", self._draws)
+
+    def _draws(self) -> bool:
+        network = small_network(tuple(self.case.x.shape[1:]), classes=1, width=4).to(self.case.x)
+        small = replace(self.case, model=network, target=0)
+        return gap(self.quick(small), self.quick(small, 1)) > 0
 
     @property
     def sampling(self) -> float:
-        """How far maps of other seeds are from the map of this one; 0 for a method that draws nothing."""
-        return self._once("sampling", self._sampling)
+        """How far brief maps of other seeds are from that of this one; 0 for a method that draws nothing."""
+        return self._once("sampling", self._sampling) if self.draws else 0.0
 
     def _sampling(self) -> float:
-        # Whether it draws at all is seen on a small network too, and costs nothing there.
-        small = replace(
-            self.case, model=small_network(tuple(self.case.x.shape[1:]), classes=1, width=4).to(self.case.x), target=0
-        )
-        if gap(self.map(small), self.map(small, 1)) == 0:
-            return 0.0
-        return max(gap(self.reseeded, self.answer), *(gap(self.map(self.case, seed), self.answer) for seed in (2, 3)))
+        again = self.seeded if self.brief in (None, self.own) else lambda seed: self.quick(self.case, seed)
+        return max(gap(again(seed), self.quick_answer) for seed in (1, 2, 3))
 
     def _once(self, key: str, make: Callable[[], Any]) -> Any:
         if key not in self._cache:
@@ -182,88 +225,65 @@ class Trial:
     # What rounding explains ------------------------------------------------------------------------------------------
 
     @property
+    def double(self) -> "Trial | None":
+        """The same trial in double precision; None where x is in it already, or the model does not run in it."""
+        return self._once("double", self._double)
+
+    def _double(self) -> "Trial | None":
+        if self.case.x.dtype == torch.double:
+            return None
+        case = self.case.in_double()
+        given = case.model if self.given is self.case.model else copy.deepcopy(self.given).double()
+        other = Trial(self.method, case, given, self.baseline, self.seed, self.override, leaks=self.leaks)
+        try:
+            other.scores(case)
+        except (RuntimeError, ValueError, TypeError):
+            return None
+        return other
+
+    @property
     def limit(self) -> Limit:
-        """dtype × condition of T, or 3 × the model's measured noise floor where that is more; or the user's own."""
+        """(rounding of the dtype + 3 × the model's measured noise floor) × condition of T; or the user's own."""
         if self.override is not None:
             return Limit(self.override, "given by the caller")
         return self._once("limit", self._limit)
 
-    @property
-    def approximate(self) -> Limit:
-        """`limit`, and twice what the method reports as the error of its maps, for laws that compare two different maps."""
-        if self.override is not None:
-            return self.limit
-        return self.limit.plus(2 * self.reported, "for two maps whose own reported error is half of that")
-
     def _limit(self) -> Limit:
         case = self.case
-        rounding, floor = tolerance(case.x.dtype), self.floor
-        factor = condition(case.transform, case.x)
-        if 3 * floor > rounding * factor:
-            return Limit(min(3 * floor, FLOOR_CAP), f"3 × the model's noise floor {floor:.1e}"
-                         + (f", capped at {FLOOR_CAP:g}" if 3 * floor > FLOOR_CAP else ""))  # fmt: skip
-        return Limit(rounding * factor, f"rounding of {str(case.x.dtype).removeprefix('torch.')} {rounding:.1e} × condition "
-                                        f"of T {factor:.1f} (noise floor of the model {floor:.1e})")  # fmt: skip
+        rounding, floor, factor = tolerance(case.x.dtype), self.floor, condition(case.transform, case.x)
+        full = (rounding + 3 * floor) * factor
+        source = (f"(rounding of {str(case.x.dtype).removeprefix('torch.')} {rounding:.1e} + 3 × noise floor of the model "
+                  f"{floor:.1e}) × condition of T {factor:.1f}")  # fmt: skip
+        return Limit(min(full, FLOOR_CAP), source + (f", capped at {FLOOR_CAP:g}" if full > FLOOR_CAP else ""))
 
     @property
     def floor(self) -> float:
-        """Relative change of ∇f where the input changes by 16 units in its last place: what rounding in f can do."""
+        """Relative error of ∇f by rounding in the model, the largest at a few points of the path.
+
+        It is the distance to the same gradient in double precision; where that cannot be had, the change of ∇f when x
+        changes by 4 units in its last place.
+        """
         return self._once("floor", self._floor)
 
     def _floor(self) -> float:
-        case = replace(self.case, transform=Pixel(tuple(self.case.x.shape[1:])))
-        step = 16 * torch.finfo(case.x.dtype).eps
-        size = case.x.flatten(1).abs().amax(1).reshape(-1, *[1] * (case.x.ndim - 1))
+        case, double = self.case, self.double
+        case = replace(case, transform=Pixel(tuple(case.x.shape[1:])))
+        step = 4 * torch.finfo(case.x.dtype).eps * case.x.flatten(1).abs().amax(1).reshape(-1, *[1] * (case.x.ndim - 1))
         worst = 0.0
-        for salt, share in ((11, 1.0), (12, 0.5)):
+        for salt, share in enumerate(_PROBED):
             point = case.base + share * (case.x - case.base)
-            signs = self.normal(*case.x.shape, salt=salt).sign()
-            before, after = (
-                self.map(replace(case, x=p), method=Gradient()) for p in (point, point + step * size * signs)
-            )
-            worst = max(worst, gap(before, after))
+            here = self.attribution(replace(case, x=point), Gradient()).values.double()
+            if double is None:
+                moved = point + step * self.normal(*point.shape, salt=11 + salt).sign()
+                there = self.attribution(replace(case, x=moved), Gradient()).values.double()
+            else:
+                exact = replace(double.case, x=point.double(), transform=case.transform)
+                there = double.attribution(exact, Gradient()).values
+            worst = max(worst, gap(here, there))
+        self.spent += 0 if double is None else double.taken()
         return worst
 
-
-@contextlib.contextmanager
-def random_state(seed: int, device: torch.device) -> Iterator[None]:
-    """All global generators start from `seed` inside, and are as before outside."""
-    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002  (what other people's code draws from)
-    devices = [device] if device.type == "cuda" else []
-    try:
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(legacy)  # noqa: NPY002
-
-
-def condition(transform: Transform, x: Tensor, iterations: int = 12) -> float:
-    """‖T‖ ‖T⁻¹‖, by power iteration; for other T the amplification of small changes of z by T⁻¹, measured at T x."""
-    if Claim.ORTHOGONAL in transform.claims:
-        return 1.0
-    z = transform(x[:1])
-    generator = torch.Generator().manual_seed(0)
-
-    def draw(shape: torch.Size) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=torch.double).to(z)
-
-    if Claim.LINEAR not in transform.claims:
-        noise = draw(z.shape)
-        step = 1e-3 * z.norm() * noise / noise.norm()
-        change = transform.inverse(z + step) - transform.inverse(z)
-        return max(1.0, float(change.norm() / x[:1].norm().clamp(min=1e-12) * 1e3))
-    synthesis, analysis = draw(z.shape), draw(x[:1].shape)
-    gains = [1.0, 1.0]
-    for _ in range(iterations):
-        synthesis, analysis = synthesis / synthesis.norm(), analysis / analysis.norm()
-        pulled, lifted = (
-            transform.adjoint(transform.inverse(synthesis)),
-            analysis_transpose(transform, transform(analysis)),
-        )
-        gains = [float(pulled.norm()), float(lifted.norm())]
-        synthesis, analysis = pulled, lifted
-    return max(1.0, (gains[0] * gains[1]) ** 0.5)
+    def taken(self) -> int:
+        """The model rows so far, which are then counted elsewhere."""
+        rows, self.spent = self.spent, 0
+        return rows

@@ -108,7 +108,8 @@ def _flat(pyramid: Any) -> np.ndarray:
 def _ptwt_flat(pyramid: Any) -> np.ndarray:
     """The same of ptwt's, whose steps are tensors, tuples (da, ad, dd) or dictionaries."""
     low, *steps = pyramid
-    named = [{"d": step} if isinstance(step, Tensor) else step if isinstance(step, dict) else dict(zip(("da", "ad", "dd"), step))
+    keys = ("da", "ad", "dd")
+    named = [{"d": step} if isinstance(step, Tensor) else step if isinstance(step, dict) else dict(zip(keys, step))
              for step in steps]  # fmt: skip
     return _flat([low.cpu().numpy(), *({key: part.cpu().numpy() for key, part in step.items()} for step in named)])
 

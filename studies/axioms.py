@@ -1,6 +1,12 @@
 """The axioms of a method on a real model, or on a small network trained here; and the matrix of who keeps what."""
 
+import dataclasses
+import hashlib
 import importlib
+import importlib.metadata
+import json
+import re
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +16,8 @@ from torch import Tensor, nn
 
 from ..attribution.files import write_text
 from ..axioms.check import Subject, check
-from ..axioms.matrix import Question, figure, find_method, matrix
+from ..axioms.matrix import Cell, Question, attempt, cells, every_method, find_method, rows, unmeasured
+from ..axioms.picture import figure, page
 from ..axioms.report import AxiomReport
 from .data import load_photos
 from .figures import save
@@ -109,9 +116,40 @@ def write_report(report: AxiomReport, out: str | Path) -> list[str]:
 
 
 def write_matrix(questions: dict[str, Question], out: str | Path, *, methods: Sequence[str] | None = None,
-                 transforms: Sequence[str] = ("pixel",), seed: int = 0,
+                 transforms: Sequence[str] = ("pixel",), seed: int = 0, minutes: float | None = None,
                  report: Callable[[AxiomReport], None] | None = None) -> tuple[Any, list[str]]:  # fmt: skip
-    """The matrix as a table, and the names of matrix.csv and matrix.png, which it is written to."""
-    table = matrix(questions, methods, transforms, seed=seed, report=report)
-    write_text(Path(out) / "matrix.csv", table.to_csv(index=False))
-    return table, ["matrix.csv", save(figure(table), Path(out) / "matrix.png")]
+    """The matrix as a table, and the names of the files that it is written to: .csv, .json, .html and a .png for each model.
+
+    Each finished cell is stored in `out`/cells, and is not measured again when the question is the same.
+    minutes: no cell is started after so many; those left are "not applicable" until the same call goes on.
+    """
+    out, found, start = Path(out), {}, time.monotonic()
+    wanted = cells(questions, every_method() if methods is None else methods, transforms)
+    for cell in wanted:
+        settings = _fingerprint(cell, questions[cell.model], seed)
+        path = out / "cells" / f"{hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]}.json"
+        if path.exists():
+            found[cell] = AxiomReport.from_dict(json.loads(path.read_text()))
+        elif minutes is not None and time.monotonic() - start > 60 * minutes:
+            found[cell] = unmeasured(cell, "not run: the time was up; the same call goes on from here")
+        else:
+            found[cell] = attempt(cell, questions[cell.model], seed=seed)
+            write_text(path, json.dumps(found[cell].to_dict() | {"settings": settings}, indent=1))
+            if report is not None:
+                report(found[cell])
+    table = rows(found)
+    write_text(out / "matrix.csv", table.to_csv(index=False))
+    write_text(out / "matrix.json", table.to_json(orient="records", indent=1, force_ascii=False))
+    write_text(out / "matrix.html", page(table))
+    figures = [save(figure(part), out / f"matrix-{re.sub(r'[^A-Za-z0-9_-]+', '-', str(model))}.png")
+               for model, part in table.groupby("model", sort=False)]  # fmt: skip
+    return table, ["matrix.csv", "matrix.json", "matrix.html", *figures]
+
+
+def _fingerprint(cell: Cell, asked: Question, seed: int) -> dict[str, Any]:
+    """All that decides what a cell comes to, but the model's weights; of x, its shape, dtype and a sum."""
+    x = asked.x.double()
+    signal = [str(asked.x.dtype), list(x.shape), float(x.sum()), float(x.square().sum())]
+    target = asked.target.tolist() if isinstance(asked.target, Tensor) else str(asked.target)
+    versions = {name: importlib.metadata.version(name) for name in ("pullback", "torch")}
+    return dataclasses.asdict(cell) | {"seed": seed, "x": signal, "target": target, "versions": versions}

@@ -1,7 +1,6 @@
 """Attributions against closed forms, dense matrices and Captum; the covector path against f∘T⁻¹."""
 
 import dataclasses
-from collections.abc import Iterable
 
 import captum.attr
 import numpy as np
@@ -12,7 +11,8 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.attribution.paths import RULES
-from pullback.transforms import Claim, Transform, get
+from pullback.axioms.disguise import Opaque
+from pullback.transforms import Transform, get
 
 SHAPE = (2, 9, 8)
 DOMAINS = [
@@ -24,25 +24,6 @@ DOMAINS = [
     "dft",
     "dct >> dwt(haar)",
 ]
-
-
-class Opaque(Transform):
-    """T without its claim to be linear: `attribute` then runs on f∘T⁻¹ with automatic differentiation."""
-
-    def __init__(self, inner: Transform) -> None:
-        super().__init__()
-        self.inner, self.shape, self.layout, self.spec = inner, inner.shape, inner.layout, f"opaque {inner.spec}"
-        self.claims = inner.claims & ~Claim.LINEAR
-
-    def analysis(self, x: Tensor) -> Tensor:
-        return self.inner(x)
-
-    def synthesis(self, z: Tensor) -> Tensor:
-        return self.inner.inverse(z)
-
-    @classmethod
-    def examples(cls) -> Iterable[Transform]:
-        return []
 
 
 def dense_inverse(t: Transform) -> Tensor:

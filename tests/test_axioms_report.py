@@ -5,13 +5,14 @@ import json
 import pandas as pd
 import pytest
 import torch
-from subjects import normal
+from subjects import ESTIMATORS, normal
 from torch import Tensor, nn
 
 import pullback as pb
 from pullback.axioms.literature import TABLE, expected
-from pullback.axioms.matrix import Question, every_method, figure, matrix, run
+from pullback.axioms.matrix import Question, every_method, matrix, run
 from pullback.axioms.modules import small_network
+from pullback.axioms.picture import figure, page
 
 
 def question() -> Question:
@@ -46,13 +47,18 @@ def test_a_tolerance_of_the_callers_replaces_the_measured_one() -> None:
     assert loose.holds("affine_invariance")
 
 
-def half(f: nn.Module, z: Tensor, target: int, z0: Tensor) -> Tensor:
+def half(f: nn.Module, z: Tensor, target: Tensor, z0: Tensor) -> Tensor:
     z = z.detach().requires_grad_()
-    return (z - z0) * torch.autograd.grad(f(z)[:, target].sum(), z)[0] / 2
+    return (z - z0) * torch.autograd.grad(f(z).gather(1, target[:, None]).sum(), z)[0] / 2
 
 
 @pb.axioms.parametrize(["gradient", pb.attribution.InputXGradient, pb.transforms.get("dct", shape=(1, 6))])
 def test_laws_of_estimators_and_transforms(law) -> None:  # type: ignore[no-untyped-def]
+    law()
+
+
+@pb.axioms.parametrize(ESTIMATORS)
+def test_every_estimator_keeps_what_it_promises(law) -> None:  # type: ignore[no-untyped-def]
     law()
 
 
@@ -84,11 +90,17 @@ def test_the_matrix_holds_verdicts_and_the_literature() -> None:
     assert "unknown" in table[table.method == "nonsense"]["reason"].iloc[0].lower()
 
 
-def test_the_figure_has_a_panel_for_each_domain() -> None:
+def test_the_figure_and_the_page_show_every_verdict() -> None:
     table = matrix({"small": question()}, ["gradient"], ["pixel", "dct"], axioms=["completeness", "dummy"])
     table.loc[0, "agrees"] = False
-    drawing = figure(table)
-    assert [axis.get_title() for axis in drawing.axes] == ["small, pixel", "small, dct"]
+    (axis,) = figure(table).axes
+    assert axis.get_title(loc="left") == "small; strips in each cell: pixel, dct"
+    assert [text.get_text() for text in axis.texts] == ["✗", "✓"]
+    assert len(axis.patches) == 2 * 2 + 1
+    shown = page(table)
+    assert shown.count("<td class=") == 4
+    assert shown.count("differs") == 2  # the style and the cell
+    assert "small, dct" in shown
 
 
 def test_captum_methods_are_found_by_name() -> None:

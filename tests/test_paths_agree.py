@@ -1,7 +1,5 @@
 """Every estimator in every domain: carried over from the signal, or run on f∘T⁻¹ itself, the numbers are the same."""
 
-from collections.abc import Iterable
-
 import pytest
 import torch
 from subjects import ESTIMATORS, TRANSFORMS, normal, smooth_net
@@ -9,28 +7,9 @@ from torch import Tensor
 
 import pullback as pb
 from pullback.attribution import Estimator
+from pullback.axioms.disguise import Opaque
 from pullback.transforms import Claim, Transform
 from pullback.transforms.registry import transforms as registry
-
-
-class Opaque(Transform):
-    """T without its promise of linearity, so that `attribute` walks f∘T⁻¹ and differentiates through T⁻¹."""
-
-    def __init__(self, inner: Transform) -> None:
-        super().__init__()
-        self.inner = inner
-        self.shape, self.layout, self.spec = inner.shape, inner.layout, f"opaque {inner.spec}"
-        self.claims = inner.claims & ~Claim.LINEAR
-
-    def analysis(self, x: Tensor) -> Tensor:
-        return self.inner.analysis(x)
-
-    def synthesis(self, z: Tensor) -> Tensor:
-        return self.inner.synthesis(z)
-
-    @classmethod
-    def examples(cls) -> Iterable[Transform]:
-        return []
 
 
 class Skewed(Opaque):

@@ -1,0 +1,91 @@
+"""Are verdicts stable? 20 networks × 2 precisions × 6 domains, against what is known: `python -m benchmarks.axiom_verdicts`.
+
+Writes results/axiom-verdicts.json: for each method and axiom how often the verdict was the known one, how close a keeper
+came to its tolerance, and how far a breaker stayed above it.
+"""
+
+import json
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import pullback as pb
+from pullback.axioms.matrix import find_method
+from pullback.axioms.modules import small_network
+
+OUT = Path(__file__).parent / "results" / "axiom-verdicts.json"
+SEEDS = range(20)
+DTYPES = (torch.float64, torch.float32)
+DOMAINS = ("pixel", "dwt(haar, level=2)", "dct", "dft", "dwt(db4, level=1, mode=reflect)", "swt(haar, level=2)")
+LOCAL = {"dummy": True, "implementation_invariance": True, "linearity": True, "symmetry": True, "determinism": True,
+         "batch_independence": True, "coordinate_consistency": True}  # fmt: skip
+
+
+def batch_normalised(f: nn.Module, z: Tensor, target: Tensor, z0: Tensor) -> Tensor:
+    """|gradient| divided by its maximum over the batch, times |coefficients|."""
+    z = z.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(f(z).gather(1, target[:, None]).sum(), z)
+    return gradient.abs() / gradient.abs().max() * z.detach().abs()
+
+
+def spread(f: nn.Module, z: Tensor, target: Tensor, z0: Tensor) -> Tensor:
+    """Gradient × input, a fiftieth of which is spread evenly: a small fault."""
+    z = z.detach().requires_grad_()
+    values = z.detach() * torch.autograd.grad(f(z).gather(1, target[:, None]).sum(), z)[0]
+    return 0.98 * values + 0.02 * values.flatten(1).mean(1).reshape(-1, *[1] * (z.ndim - 1))
+
+
+KNOWN: dict[Any, dict[str, bool]] = {
+    "integrated_gradients": LOCAL | {"completeness": True, "sensitivity": True, "affine_invariance": True,
+                                     "input_shift_invariance": False},
+    "gradient": LOCAL | {"completeness": False, "sensitivity": False, "affine_invariance": False,
+                         "input_shift_invariance": True},
+    "captum.DeepLift": {"completeness": True, "sensitivity": True, "dummy": True, "implementation_invariance": False},
+    "captum.GuidedBackprop": {"completeness": False, "sensitivity": False, "implementation_invariance": False},
+    batch_normalised: {"completeness": False, "linearity": False, "dummy": True},
+    spread: {"dummy": False, "completeness": False, "determinism": True, "batch_independence": True},
+}  # fmt: skip
+
+
+def main(size: int = 10) -> None:
+    start, found = time.time(), defaultdict(list)
+    for seed in SEEDS:
+        for dtype in DTYPES:
+            model = small_network((1, size), seed=seed).to(dtype)
+            x = torch.randn(2, 1, size, generator=torch.Generator().manual_seed(100 + seed), dtype=torch.double).to(
+                dtype
+            )
+            for domain in DOMAINS:
+                for method, known in KNOWN.items():
+                    subject = find_method(method) if isinstance(method, str) else method
+                    report = pb.axioms.check(subject, model, x, 0, transform=domain, axioms=list(known), seed=seed)
+                    for finding in report:
+                        name = method if isinstance(method, str) else method.__name__
+                        found[name, finding.axiom, known[finding.axiom]].append((seed, str(dtype), domain, finding))
+        sys.stdout.write(f"seed {seed}: {time.time() - start:.0f} s\n")
+        sys.stdout.flush()
+        store(found, time.time() - start, seed + 1)
+
+
+def store(found: dict[Any, list[Any]], seconds: float, seeds: int) -> None:
+    """One entry for each method and axiom."""
+    entries = []
+    for (method, axiom, known), verdicts in found.items():
+        wrong = [f"seed {seed}, {dtype}, {domain}: {f.verdict} {f.residual} {f.tolerance} {f.reason}"
+                 for seed, dtype, domain, f in verdicts if f.holds is not known]  # fmt: skip
+        share = [f.residual / f.tolerance for *_, f in verdicts if f.residual is not None and f.tolerance]
+        nearest = (max if known else min)(share, default=None)
+        entries.append({"method": method, "axiom": axiom, "known": "kept" if known else "BROKEN", "asked": len(verdicts),
+                        "wrong": wrong, "nearest residual / tolerance": nearest})  # fmt: skip
+    settings = {"seeds": seeds, "precisions": [str(d) for d in DTYPES], "domains": DOMAINS, "seconds": round(seconds),
+                "torch": torch.__version__}  # fmt: skip
+    OUT.write_text(json.dumps({"settings": settings, "entries": entries}, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""Writes docs/axioms.md from stored results; none of its numbers is typed by hand. Run `python -m benchmarks.axioms`.
+
+`python -m benchmarks.axioms store MODEL FOLDER` first takes over what `pullback axioms --matrix --out FOLDER` wrote.
+"""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pullback.axioms.literature import TABLE, expected
+from pullback.axioms.method_laws import LAWS
+
+ROOT = Path(__file__).parents[1]
+STORED = ROOT / "docs" / "axioms"
+RESULTS = ROOT / "benchmarks" / "results"
+COLUMNS = ["model", "transform", "method", "axiom", "verdict", "residual", "tolerance", "rows", "reason"]
+PAPER = {
+    "gradient": ["gradient", "captum.Saliency(abs=False)"],
+    "gradient × input": ["input_x_gradient", "captum.InputXGradient"],
+    "SmoothGrad": ["smoothgrad"],
+    "integrated gradients": ["integrated_gradients", "captum.IntegratedGradients",
+                             "captum.IntegratedGradients(n_steps=200)"],
+    "expected gradients": ["expected_gradients"],
+    "DeepLIFT": ["captum.DeepLift"],
+    "LRP": ["captum.LRP"],
+    "guided backprop": ["captum.GuidedBackprop"],
+    "deconvnet": ["captum.Deconvolution"],
+    "Shapley values": ["shapley", "captum.ShapleyValueSampling"],
+}  # fmt: skip
+ASKED = ("sensitivity", "implementation_invariance", "completeness", "dummy", "linearity")
+MARKS = {"kept": "✓", "BROKEN": "✗", "not applicable": "–"}
+
+
+def store(model: str, folder: Path) -> None:
+    """Takes over the table, trimmed, and the figure."""
+    STORED.mkdir(parents=True, exist_ok=True)
+    table = pd.read_csv(folder / "matrix.csv")
+    table["reason"] = table["reason"].fillna("").str.slice(0, 160)
+    table = table[~table["reason"].str.startswith("not run")]
+    table[COLUMNS].to_csv(STORED / f"matrix-{model}.csv", index=False, float_format="%.2e")
+    (picture,) = folder.glob("matrix-*.png")
+    shutil.copyfile(picture, STORED / f"matrix-{model}.png")
+
+
+def tables() -> dict[str, pd.DataFrame]:
+    """The stored matrices by model."""
+    blank = {"residual": [""], "tolerance": [""]}
+    read = lambda path: pd.read_csv(path, keep_default_na=False, na_values=blank)
+    return {path.stem.removeprefix("matrix-"): read(path) for path in sorted(STORED.glob("matrix-*.csv"), reverse=True)}
+
+
+def laws() -> str:
+    """What is asked."""
+    lines = ["| axiom | statement | source |", "|---|---|---|"]
+    return "\n".join(lines + [f"| `{law.name}` | {_cell(law.statement)} | {_cell(law.source)} |" for law in LAWS])
+
+
+def literature() -> str:
+    """Each entry of the table of the literature, beside the verdicts of every model and domain."""
+    found = tables()
+    lines = ["| method | measured as | " + " | ".join(name.replace("_", " ") for name in ASKED) + " |",
+             "|---|---|" + "---|" * len(ASKED)]  # fmt: skip
+    for name, methods in PAPER.items():
+        for method in methods:
+            cells = [_compared(found, method, axiom) for axiom in ASKED]
+            lines.append(f"| {name} | `{method}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _compared(found: dict[str, pd.DataFrame], method: str, axiom: str) -> str:
+    entry = expected(method, axiom)
+    said = "" if entry is None else f"{'✓' if entry.holds else '✗'} "
+    parts = []
+    for table in found.values():
+        verdicts = _verdicts(table, method, axiom)
+        if not verdicts:
+            parts.append("·")
+            continue
+        kinds = list(dict.fromkeys(verdicts))
+        text = "".join(MARKS[kind] for kind in kinds)
+        decided = {kind == "kept" for kind in kinds if kind != "not applicable"}
+        parts.append(f"**{text}**" if entry is not None and decided - {entry.holds} else text)
+    return f"{said}({' '.join(parts)})"
+
+
+def _verdicts(table: pd.DataFrame, method: str, axiom: str) -> list[str]:
+    return list(table[(table["method"].map(_base) == _base(method)) & (table["axiom"] == axiom)]["verdict"])
+
+
+def _base(method: str) -> str:
+    return method if method.startswith("captum.") else method.split("(")[0]
+
+
+def differences() -> str:
+    """Where measurement and literature disagree, and why."""
+    lines = []
+    for entry in TABLE:
+        for model, table in tables().items():
+            rows = table[(table["method"].map(_base) == entry.method) & (table["axiom"] == entry.axiom)]
+            other = rows[rows["verdict"] == ("BROKEN" if entry.holds else "kept")]
+            if not len(other):
+                continue
+            why = entry.differs or entry.may_differ or "**no reason is known**"
+            where = f"{len(other)} of {len(rows)} domains" if len(other) < len(rows) else "all domains"
+            number = other["residual"].astype(float).max()
+            said, seen = ("kept", "broken") if entry.holds else ("broken", "kept")
+            lines.append(f"- `{entry.method}`, {entry.axiom.replace('_', ' ')}: {said} according to {entry.source}, {seen} on "
+                         f"{model} in {where} (residual up to {number:.1g}). {why[0].upper()}{why[1:]}.")  # fmt: skip
+    return "\n".join(lines)
+
+
+def silent() -> str:
+    """What could not be measured, by reason."""
+    lines = []
+    for model, table in tables().items():
+        left = table[table["verdict"] == "not applicable"]
+        for (method, reason), rows in left.groupby(["method", left["reason"].map(_general)], sort=False):
+            axioms = list(dict.fromkeys(rows["axiom"].str.replace("_", " ")))
+            named = "all axioms" if len(axioms) == len(LAWS) else ", ".join(axioms)
+            lines.append(f"- {model}, `{method}`, {named} ({rows['transform'].nunique()} domains): {_cell(reason)}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _general(reason: str) -> str:
+    """The reason without the numbers of one case."""
+    return re.sub(r"\d+(\.\d+)? ?%", "… %", re.sub(r"^(the method )?raised ", "it raises ", reason))[:150]
+
+
+def figures() -> str:
+    """One picture for each model."""
+    parts = []
+    for model, table in tables().items():
+        domains = ", ".join(f"`{t}`" for t in dict.fromkeys(table["transform"]))
+        cells, rows = table.groupby(["method", "transform"]).ngroups, int(table["rows"].sum())
+        parts.append(f"### {model}\n\n{cells} cells (method and domain), {rows:,} model rows, in {domains}.\n\n"
+                     f"![Who keeps which axiom on {model}](axioms/matrix-{model}.png)")  # fmt: skip
+    return "\n\n".join(parts)
+
+
+def stability() -> str:
+    """Verdicts over seeds, precisions and domains."""
+    path = RESULTS / "axiom-verdicts.json"
+    if not path.exists():
+        return ""
+    stored = json.loads(path.read_text())
+    settings, entries = stored["settings"], stored["entries"]
+    asked, wrong = sum(e["asked"] for e in entries), [text for e in entries for text in e["wrong"]]
+    lines = [f"{asked:,} verdicts with a known answer ({settings['seeds']} networks × {len(settings['precisions'])} "
+             f"precisions × {len(settings['domains'])} domains): {len(wrong)} wrong.", "",
+             "| method | keeps, residual at most … of the tolerance | breaks, residual at least … × the tolerance |",
+             "|---|---|---|"]  # fmt: skip
+    for method in dict.fromkeys(e["method"] for e in entries):
+        mine = [e for e in entries if e["method"] == method]
+        kept, broken = (", ".join(f"{e['axiom'].replace('_', ' ')}{_times(e)}" for e in mine if e["known"] == kind)
+                        for kind in ("kept", "BROKEN"))  # fmt: skip
+        lines.append(f"| `{method}` | {kept} | {broken} |")
+    return "\n".join(lines + [f"- {text}" for text in wrong])
+
+
+def _times(entry: dict[str, Any]) -> str:
+    value = entry["nearest residual / tolerance"]
+    return "" if value is None else f" {value:.1g}"
+
+
+def cost() -> str:
+    """Model rows and seconds of each law."""
+    path = RESULTS / "axioms-cpu.json"
+    if not path.exists():
+        return ""
+    stored = json.loads(path.read_text())
+    infos = [bench["extra_info"] for bench in stored["benchmarks"]]
+    head = " | ".join(f"`{info['method']}` rows | s" for info in infos)
+    lines = [f"| law | {head} |", "|---|" + "---:|---:|" * len(infos)]
+    for law in infos[0]["laws"]:
+        cells = [f"{info['laws'][law]['rows']} | {info['laws'][law]['seconds']:.1f}" for info in infos]
+        lines.append(f"| {law.replace('_', ' ')} | {' | '.join(cells)} |")
+    lines.append("| all | " + " | ".join(f"{info['rows']} | {info['seconds']:.1f}" for info in infos) + " |")
+    machine = stored["machine_info"]
+    return "\n".join(lines) + (f"\n\nEfficientNet-Lite0, one photo, `dwt(db4, level=3)`, float32, {machine['device']}, "
+                               f"{machine['threads']} threads, load average {infos[-1]['load_average']}; goal: "
+                               f"{infos[0]['goal_s']} s.")  # fmt: skip
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+SECTIONS = {"laws": laws, "figures": figures, "literature": literature, "differences": differences, "silent": silent,
+            "stability": stability, "cost": cost}  # fmt: skip
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["store"]:
+        store(sys.argv[2], Path(sys.argv[3]))
+    path = ROOT / "docs" / "axioms.md"
+    text = path.read_text()
+    for name, section in SECTIONS.items():
+        pattern = re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
+        content = section()
+        text = pattern.sub(lambda match, content=content: f"{match.group(1)}{content}\n{match.group(2)}", text)
+    path.write_text(text)
+    sys.stdout.write(f"wrote {path}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -20,6 +20,7 @@ from .noise import Keyed
 from .progress import Progress, reporter
 from .pullback import Pullback
 from .result import Attribution
+from .resume import check_delta, goes_on
 from .rows import Extras, Rows, budget, check_model, feed_dtype
 from .score import Score, Target
 from .targets import Choice
@@ -33,12 +34,14 @@ Domain = str | Transform
 def attribute(model: Callable[..., Any], x: Tensor, target: Target = None, *, method: Method = ...,  # type: ignore[overload-overlap]
               transform: Domain = ..., baseline: Baseline = ..., rows: int | str = ..., seed: int = ...,
               progress: Progress | bool | None = ..., args: Sequence[Any] = ..., kwargs: Mapping[str, Any] | None = ...,
-              create_graph: bool = ...) -> Attribution: ...  # fmt: skip
+              create_graph: bool = ..., resume: Attribution | Sequence[Attribution] | None = ...
+              ) -> Attribution: ...  # fmt: skip
 @overload
 def attribute(model: Callable[..., Any], x: Tensor, target: Target = None, *, method: Method = ...,
               transform: Sequence[Domain], baseline: Baseline = ..., rows: int | str = ..., seed: int = ...,
               progress: Progress | bool | None = ..., args: Sequence[Any] = ..., kwargs: Mapping[str, Any] | None = ...,
-              create_graph: bool = ...) -> list[Attribution]: ...  # fmt: skip
+              create_graph: bool = ..., resume: Attribution | Sequence[Attribution] | None = ...
+              ) -> list[Attribution]: ...  # fmt: skip
 def attribute(
     model: Callable[..., Any],
     x: Tensor,
@@ -53,6 +56,7 @@ def attribute(
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
     create_graph: bool = False,
+    resume: Attribution | Sequence[Attribution] | None = None,
 ) -> Attribution | list[Attribution]:
     """Shares f(x) - f(x₀) among the coefficients of T x, in one domain or in several from one gradient stream.
 
@@ -72,6 +76,8 @@ def attribute(
     args, kwargs: what else the model takes, model(x, *args, **kwargs). It is not attributed. A tensor with one entry per
     example follows its example from row to row; everything else is passed as it is.
     create_graph: keep the values differentiable, with respect to x, the baseline and the model's parameters.
+    resume: what this call returned before, made with "integrated_gradients(keep=True)", for the same model and data: the
+    run goes on from there, and counts what is new.
 
     Nothing of the caller's is changed: mode, hooks, gradients, random state; the result has no graph unless asked for.
     Raises: TypeError or ValueError that says who expected what, and which example is at fault.
@@ -103,10 +109,14 @@ def attribute(
         runner.settle(x)
         groups = _groups(domains, starts)
         walks = [(members, _walk(model, runner, domains, members, x, starts, seed)) for members in groups]
+        if resume is not None:
+            walks = goes_on(resume, estimator, walks, domains)
         bases = _distinct([start.signal for start in starts])
         planned = sum(estimator.total_rows([chart.layout for chart in walk.charts]) for _, walk in walks)
         runner.expect(len(x) * (1 + len(bases) + planned))
         deltas = _deltas(runner, x, bases)
+        if resume is not None:
+            check_delta(resume, [deltas[_find(bases, start.signal)] for start in starts], _describe(target))
         found = {}
         for members, walk in walks:
             estimate = estimator.estimate(walk)

@@ -19,6 +19,7 @@ from .estimator import get as get_estimator
 from .noise import Keyed
 from .progress import Progress, reporter
 from .pullback import Pullback
+from .randomness import restored
 from .result import Attribution
 from .resume import check_delta, goes_on
 from .rows import Extras, Rows, budget, check_model, feed_dtype
@@ -74,12 +75,13 @@ def attribute(
     seed: with the content of each example, it fixes all random numbers.
     progress: True for a bar with the time left, or a callable that takes (rows done, rows planned).
     args, kwargs: what else the model takes, model(x, *args, **kwargs). It is not attributed. A tensor with one entry per
-    example follows its example from row to row; everything else is passed as it is.
+    example follows its example from row to row; everything else, and what `pullback.shared` marks, is passed as it is.
     create_graph: keep the values differentiable, with respect to x, the baseline and the model's parameters.
     resume: what this call returned before, made with "integrated_gradients(keep=True)", for the same model and data: the
     run goes on from there, and counts what is new.
 
     Nothing of the caller's is changed: mode, hooks, gradients, random state; the result has no graph unless asked for.
+    A model that draws random numbers is refused: its maps could not be repeated.
     Raises: TypeError or ValueError that says who expected what, and which example is at fault.
 
     >>> import torch, pullback as pb
@@ -90,7 +92,8 @@ def attribute(
     """
     estimator = get_estimator(method)
     check_model(model)
-    with torch.inference_mode(False), torch.set_grad_enabled(create_graph), reporter(progress) as report:
+    with (torch.inference_mode(False), torch.set_grad_enabled(create_graph), restored(getattr(x, "device", None)),
+          reporter(progress) as report):  # fmt: skip
         feed = feed_dtype(model, _check_x(x).dtype)
         # A copy: results hold x, and the caller may go on to reuse the tensor.
         x = (x if create_graph and not x.is_inference() else x.detach()).clone().to(wide(x.dtype))

@@ -189,8 +189,9 @@ class Captum(Estimator):
             arguments["baselines"] = base.repeat_interleave(2, 0) if self.method.endswith("DeepLiftShap") else base
         if "feature_mask" in arguments:
             arguments["feature_mask"] = _groups(arguments["feature_mask"], chart.layout)[None].to(chart.point.device)
-        if "perturbations_per_eval" in wanted:
-            arguments.setdefault("perturbations_per_eval", walk.rows.budget)
+        for name in ("perturbations_per_eval", "internal_batch_size"):  # what Captum itself holds at once
+            if name in wanted:
+                arguments.setdefault(name, walk.rows.budget)
         return arguments
 
     def _spread(self, values: Tensor, layout: Layout) -> Tensor:

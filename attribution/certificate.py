@@ -9,7 +9,7 @@ from .quadrature import every_other, halve, trapezoid_weights
 
 PARTS = 4  # of the path, each of which the correction weights by itself
 _RANDOM, _SMOOTH = 3**0.5, 3.0  # how much further than its error a rule moves when every other node is left out
-_ORDER = -1.75  # coefficients that fall faster than this power of their degree belong to a gradient without jumps
+_ORDER = -1.3  # coefficients that fall faster than this power of their degree belong to a gradient without jumps
 _FEWEST = 8  # cells from which on this power is looked at
 
 
@@ -121,20 +121,21 @@ def certificate(path: Path, tol: float, correct: bool, floor: float) -> Certific
     weights, score = path.grid.weights, path.score
     size, delta = path.length(weights), score[-1] - score[0]
     before = float(weights @ path.slope - delta)
-    gaps = np.diff(path.grid.nodes) * (path.slope[1:] + path.slope[:-1]) / 2
     error, smooth = _leaving_out(path), is_smooth(path, floor)
     if smooth:
         error = min(error, spectral.error(path.sketch, path.slope, score, path.noise(floor)))
     # What the scores show to be missing in a gap, e, is missing in the map too: ‖error‖ ≥ |e| / √size, by Cauchy and
-    # Schwarz. It is all that shows of a jump between two nodes.
-    missing = np.diff(score) - (spectral.increases(path.slope) if smooth else gaps)
+    # Schwarz. It is all that shows of a jump between two nodes; on a smooth path only the sum over all gaps is small.
+    gaps = np.diff(path.grid.nodes) * (path.slope[1:] + path.slope[:-1]) / 2
+    missing = np.array([before]) if smooth else np.diff(score) - gaps
     seen = np.abs(missing) > path.noise(floor)
-    error = max(error, float(np.sqrt((missing[seen] ** 2).sum() / path.size)))
-    mix = _correction(path, -before, error) if correct else np.zeros(PARTS)
+    missed = float(np.sqrt((missing[seen] ** 2).sum() / path.size))
+    mix = _correction(path, -before, error if smooth else max(error, missed)) if correct else np.zeros(PARTS)
+    error = max(error, missed)
     change = path.parts() @ mix
     error = max(error, floor / 64 * float(np.abs(weights) @ np.sqrt(path.square)))
     relative = error / size if size > 0 else float(error > 0)
-    noise = floor * float(np.abs(weights) @ np.abs(path.slope))
+    noise = floor * float(np.abs(weights) @ np.abs(path.slope)) + path.noise(floor) / 8
     return Certificate(
         weights=weights + change,
         smooth=smooth,

@@ -60,6 +60,7 @@ class Group:
         self.walk, self.members, self.sketch, self.gaps, self.sizes = walk, members, sketch, gaps, sizes
         self.step = (walk.point - walk.base).flatten(1)
         self.floor = 64 * torch.finfo(walk.point.dtype).eps
+        self.scale = scales(self.step)
         self.sums = self.step.new_zeros(len(members), PARTS + max(1, len(sizes) - 1 + ahead), self.step.shape[1])
         self.origin = self.step.new_zeros(len(members), self.step.shape[1])  # ∇f at α = 0
         self.pilot = self.step.new_empty(len(members), sizes[0], self.step.shape[1])
@@ -176,7 +177,10 @@ class Group:
         self.sums[place] += self.sums.new_tensor(weights).T @ gradient
 
     def _visit(self, wanted: Mapping[int, np.ndarray]) -> Iterator[tuple[int, np.ndarray, np.ndarray, Tensor]]:
-        """(member, which of its wanted nodes, [f, F, ‖∇f ⊙ Δ‖², sketch], ∇f), a few nodes of one member at a time."""
+        """(member, which of its wanted nodes, [f, F, ‖∇f ⊙ Δ‖², sketch], ∇f), a few nodes of one member at a time.
+
+        f and Δ are divided by the size of Δ, so that squares of neither small nor large inputs leave the range of floats.
+        """
         walk = self.walk
         counts = torch.zeros(len(walk.point), dtype=torch.long, device=self.step.device)
         table = self.step.new_zeros(len(walk.point), max(map(len, wanted.values()), default=0))
@@ -191,13 +195,22 @@ class Group:
 
         for example, sample, score, gradient in walk.gradient_chunks(counts, points):
             gradient = gradient.flatten(1)
-            moved = gradient * self.step[example]
-            facts = torch.column_stack([score.to(moved), moved.sum(1), moved.square().sum(1), self.sketch(moved)])
+            scale = self.scale[example]
+            moved = gradient * (self.step[example] / scale[:, None])
+            facts = torch.column_stack(
+                [score.to(moved) / scale, moved.sum(1), moved.square().sum(1), self.sketch(moved)]
+            )
             _check_finite(facts, example)
             rows, chosen = facts.cpu().numpy().astype(float), sample.cpu().numpy()
             for first, last in runs(example):
                 part = slice(first, last)
                 yield place_of[int(example[first])], chosen[part], rows[part], gradient[part]
+
+
+def scales(step: Tensor) -> Tensor:
+    """The power of two that is next above the largest entry of each example, (batch, size); 1 where there is none."""
+    largest = step.abs().amax(1)
+    return torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent)
 
 
 def _check_finite(facts: Tensor, example: Tensor) -> None:
@@ -234,11 +247,12 @@ def certified(walk: Walk, tol: float, most: int, correct: bool, keep: bool = Fal
         found += [group.found[place] for place in range(len(members))]
         if keep:
             kept.append(resume.keep(group))
-    return Estimate(walk.shares(covector).values, covector, _details(walk.point, paths, found) | resume.join(kept))
+    return Estimate(walk.shares(covector).values, covector, _details(walk, paths, found) | resume.join(kept))
 
 
-def _details(like: Tensor, paths: Sequence[Path], found: Sequence[Certificate]) -> dict[str, Any]:
+def _details(walk: Walk, paths: Sequence[Path], found: Sequence[Certificate]) -> dict[str, Any]:
     """The certificates as tensors, batch first; nodes and weights are filled up with zeros."""
+    like, scale = walk.point, scales((walk.point - walk.base).flatten(1))
     most = max(len(path.score) for path in paths)
 
     def each(values: Sequence[float]) -> Tensor:
@@ -248,9 +262,9 @@ def _details(like: Tensor, paths: Sequence[Path], found: Sequence[Certificate]) 
         return like.new_tensor(np.stack([np.pad(row, (0, most - len(row))) for row in rows]))
 
     return {
-        "residual": each([one.before for one in found]),
-        "residual_corrected": each([one.after for one in found]),
-        "local_error": each([one.local for one in found]),
+        "residual": scale * each([one.before for one in found]),
+        "residual_corrected": scale * each([one.after for one in found]),
+        "local_error": scale * each([one.local for one in found]),
         "map_error": each([one.error for one in found]),
         "correction": each([one.moved for one in found]),
         "nodes": fill([path.grid.nodes for path in paths]),

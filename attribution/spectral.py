@@ -103,13 +103,6 @@ def order(sketch: np.ndarray, slope: np.ndarray, score: np.ndarray, noise: float
     return max(found)
 
 
-def increases(slope: np.ndarray) -> np.ndarray:
-    """∫F over each gap between the nodes, of the interpolant that `weights` integrate."""
-    cells = len(slope) - 1
-    primitive = np.polynomial.chebyshev.chebint(_coefficients((slope * _map(cells)[1])[:, None])[:, 0])
-    return np.diff(np.polynomial.chebyshev.chebval(-np.cos(np.pi * np.arange(cells + 1) / cells), primitive))
-
-
 @functools.lru_cache(maxsize=64)
 def _map(cells: int) -> tuple[np.ndarray, np.ndarray]:
     """α and dα/ds at s = -cos(π j / cells)."""

@@ -375,9 +375,11 @@ def test_a_run_goes_on_twice_from_a_file_in_single_precision_and_on_its_own(tmp_
     )
     first, once = run(50), run(200)
     first.save(tmp_path / "first.safetensors")
-    then = run(200, resume=run(100, resume=pb.Attribution.load(tmp_path / "first.safetensors")))
+    middle = run(100, resume=pb.Attribution.load(tmp_path / "first.safetensors"))
+    then = run(200, resume=middle)
     torch.testing.assert_close(then.values, once.values, rtol=1e-4, atol=1e-6)
-    assert then.settings["evaluations"]["gradient"] == 400
+    new = then.details["evaluations"] - middle.details["evaluations"]
+    assert then.settings["evaluations"]["gradient"] == int(new.sum()) >= 384
     alone = run(200, x[2:3], resume=first[2])
     torch.testing.assert_close(alone.values[0], once.values[2], rtol=1e-4, atol=1e-6)
     less = run(20, resume=first)  # nothing left to spend: the map it has

@@ -3,7 +3,7 @@
 import importlib.metadata
 
 from . import attribution, axioms, metrics, transforms
-from .attribution import Attribution, Pullback, attribute, best_basis
+from .attribution import Attribution, Pullback, attribute, best_basis, shared
 from .axioms import register_transform
 
 __version__ = importlib.metadata.version("pullback")
@@ -16,5 +16,6 @@ __all__ = [
     "best_basis",
     "metrics",
     "register_transform",
+    "shared",
     "transforms",
 ]

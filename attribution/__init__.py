@@ -14,6 +14,7 @@ from .paths import IntegratedGradients
 from .perturbation import RISE, Occlusion
 from .pullback import Joint, Pullback
 from .result import Attribution
+from .rows import shared
 from .score import Score
 from .sensitivity import HSIC, Sobol
 from .shapley import Shapley
@@ -62,5 +63,6 @@ __all__ = [
     "masks",
     "names",
     "register",
+    "shared",
     "targets",
 ]

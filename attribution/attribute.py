@@ -20,7 +20,9 @@ from .execution import Execution, Prepared, is_single
 from .noise import Keyed
 from .progress import Progress, reporter
 from .pullback import Pullback
+from .randomness import restored
 from .result import Attribution
+from .resume import check_delta, goes_on
 from .rows import Extras, Rows, budget, check_model, feed_dtype
 from .score import Score, Target
 from .targets import Choice
@@ -34,14 +36,14 @@ Domain = str | Transform
 def attribute(model: Callable[..., Any], x: Tensor, target: Target = None, *, method: Method = ...,  # type: ignore[overload-overlap]
               transform: Domain = ..., baseline: Baseline = ..., rows: int | str = ..., seed: int = ...,
               progress: Progress | bool | None = ..., args: Sequence[Any] = ..., kwargs: Mapping[str, Any] | None = ...,
-              create_graph: bool = ..., precision: str = ..., compile: bool | Mapping[str, Any] = ...,
-              memory_format: str = ...) -> Attribution: ...  # fmt: skip
+              create_graph: bool = ..., resume: Attribution | Sequence[Attribution] | None = ..., precision: str = ...,
+              compile: bool | Mapping[str, Any] = ..., memory_format: str = ...) -> Attribution: ...  # fmt: skip
 @overload
 def attribute(model: Callable[..., Any], x: Tensor, target: Target = None, *, method: Method = ...,
               transform: Sequence[Domain], baseline: Baseline = ..., rows: int | str = ..., seed: int = ...,
               progress: Progress | bool | None = ..., args: Sequence[Any] = ..., kwargs: Mapping[str, Any] | None = ...,
-              create_graph: bool = ..., precision: str = ..., compile: bool | Mapping[str, Any] = ...,
-              memory_format: str = ...) -> list[Attribution]: ...  # fmt: skip
+              create_graph: bool = ..., resume: Attribution | Sequence[Attribution] | None = ..., precision: str = ...,
+              compile: bool | Mapping[str, Any] = ..., memory_format: str = ...) -> list[Attribution]: ...  # fmt: skip
 def attribute(
     model: Callable[..., Any],
     x: Tensor,
@@ -56,6 +58,7 @@ def attribute(
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
     create_graph: bool = False,
+    resume: Attribution | Sequence[Attribution] | None = None,
     precision: str = "fp32",
     compile: bool | Mapping[str, Any] = False,
     memory_format: str = "auto",
@@ -77,12 +80,15 @@ def attribute(
     seed: with the content of each example, it fixes all random numbers.
     progress: True for a bar with the time left, or a callable that takes (rows done, rows planned).
     args, kwargs: what else the model takes, model(x, *args, **kwargs). It is not attributed. A tensor with one entry per
-    example follows its example from row to row; everything else is passed as it is.
+    example follows its example from row to row; everything else, and what `pullback.shared` marks, is passed as it is.
     create_graph: keep the values differentiable, with respect to x, the baseline and the model's parameters.
+    resume: what this call returned before, made with "integrated_gradients(keep=True)", for the same model and data: the
+    run goes on from there, and counts what is new.
     precision, compile, memory_format: how the model is run; see `Execution`. f(x) - f(x₀) is always read in full precision,
     so that `gap` shows what a narrower one costs. With compile, chunks are filled up to `rows`.
 
     Nothing of the caller's is changed: mode, hooks, gradients, random state; the result has no graph unless asked for.
+    A model that draws random numbers is refused: its maps could not be repeated.
     Raises: TypeError or ValueError that says who expected what, and which example is at fault.
 
     >>> import torch, pullback as pb
@@ -93,7 +99,8 @@ def attribute(
     """
     estimator = get_estimator(method)
     check_model(model)
-    with torch.inference_mode(False), torch.set_grad_enabled(create_graph), reporter(progress) as report:
+    with (torch.inference_mode(False), torch.set_grad_enabled(create_graph), restored(getattr(x, "device", None)),
+          reporter(progress) as report):  # fmt: skip
         feed = feed_dtype(model, _check_x(x).dtype)
         # A copy: results hold x, and the caller may go on to reuse the tensor.
         x = (x if create_graph and not x.is_inference() else x.detach()).clone().to(wide(x.dtype))
@@ -114,11 +121,15 @@ def attribute(
             runner.settle(x)
         groups = _groups(domains, starts)
         walks = [(members, _walk(runner, domains, members, x, starts, seed)) for members in groups]
+        if resume is not None:
+            walks = goes_on(resume, estimator, walks, domains)
         bases = _distinct([start.signal for start in starts])
         planned = [len(x) * estimator.total_rows([chart.layout for chart in walk.charts]) for _, walk in walks]
         runner.expect(len(x) * (1 + len(bases)) + sum(planned))
         with prepared.exactly():
             deltas = _deltas(runner, x, bases, probe=rows == "auto" and estimator.cost() > 0 and not create_graph)
+        if resume is not None:
+            check_delta(resume, [deltas[_find(bases, start.signal)] for start in starts], _describe(target))
         runner.level(max(planned))
         if precision == "auto":
             _choose(prepared, runner, x, bases[0])

@@ -1,6 +1,7 @@
 """Bridges to other libraries: their methods on f∘T⁻¹, and ours in their metrics."""
 
 import contextlib
+import importlib.util
 import inspect
 import random
 import warnings
@@ -16,6 +17,7 @@ from ..transforms import Layout
 from ..transforms.layout import GROUPINGS
 from .attribute import Domain, Method, attribute
 from .estimator import Chart, Estimate, Estimator, Promise, Walk, register
+from .pullback import Pullback
 from .rows import Rows, feed_dtype
 
 _GRADIENT = Promise.LINEAR | Promise.DUMMY | Promise.SYMMETRIC | Promise.IMPLEMENTATION_INVARIANT
@@ -69,6 +71,10 @@ class Captum(Estimator):
     bias-free ReLU networks on nowhere-zero signals it is z ⊙ ∇_z f. Both need layers that Captum knows, and a score that
     is linear in the output (a class or a difference of two): what the score adds is seen as a plain gradient. The same
     holds for DeepLift through a T that is not linear, and costs completeness; LRP refuses such T.
+    LRP has rules for linear, convolution, pooling, batch norm, dropout, flatten, ReLU, Tanh and Sigmoid layers, each used
+    once per pass. Others (SiLU, GELU, LayerNorm, attention, embeddings, Softmax) are refused by name; what a forward does
+    outside layers, such as a skip's addition, is seen as a plain gradient.
+    Lime and KernelShap need scikit-learn.
     Random methods are seeded with (seed, example); the global random state is as before.
 
     Source: Kokhlikyan et al. 2020 (Captum).
@@ -106,6 +112,9 @@ class Captum(Estimator):
     def estimate(self, walk: Walk) -> Estimate:
         if walk.rows.create_graph:
             raise ValueError(f"captum({self.method}): Captum's maps have no graph; call it without create_graph.")
+        if {"Lime", "KernelShap"} & set(self._names) and importlib.util.find_spec("sklearn") is None:
+            raise ImportError(f"captum({self.method}) fits with scikit-learn: pip install scikit-learn; or take the methods "
+                              "lime and kernel_shap, which need none.")  # fmt: skip
         with warnings.catch_warnings():
             for message in _KNOWN_WARNINGS:
                 warnings.filterwarnings("ignore", message=r"\s*" + message)
@@ -171,7 +180,10 @@ class Captum(Estimator):
             wanted = inspect.signature(maker.__init__).parameters
             own = {key: value for key, value in self.options.items() if key in wanted}
             if "layer" in own:
-                own["layer"] = model.model.get_submodule(own["layer"])
+                inner: nn.Module = model.model
+                if isinstance(inner, Pullback):
+                    inner = inner.get_submodule("model")
+                own["layer"] = inner.get_submodule(own["layer"])
             if "attribution_method" in wanted:
                 own["attribution_method"] = model
             if name == "LRP":
@@ -188,9 +200,14 @@ class Captum(Estimator):
             # These two want a distribution of at least two baselines.
             arguments["baselines"] = base.repeat_interleave(2, 0) if self.method.endswith("DeepLiftShap") else base
         if "feature_mask" in arguments:
-            arguments["feature_mask"] = _groups(arguments["feature_mask"], chart.layout)[None].to(chart.point.device)
-        if "perturbations_per_eval" in wanted:
-            arguments.setdefault("perturbations_per_eval", walk.rows.budget)
+            groups = _groups(arguments["feature_mask"], chart.layout)
+            if self.method == "KernelShap" and int(groups.min()) == int(groups.max()):
+                raise ValueError("captum(KernelShap): feature_mask has one group only, and all of f(x) - f(x₀) is its; take "
+                                 "a finer one.")  # fmt: skip
+            arguments["feature_mask"] = groups[None].to(chart.point.device)
+        for name in ("perturbations_per_eval", "internal_batch_size"):  # what Captum itself holds at once
+            if name in wanted:
+                arguments.setdefault(name, walk.rows.budget)
         return arguments
 
     def _spread(self, values: Tensor, layout: Layout) -> Tensor:

@@ -1,204 +1,34 @@
 """Integrated gradients that know their error: nested grids, chosen per example, and a certificate.
 
 Two errors are told apart. The residual of completeness is exact, on every part of the path too, since the score comes
-free with each gradient: ∫_a^b ⟨∇f, Δ⟩ dα = f(b) - f(a). The error of the map itself is estimated, from the same rule on
-every other node. Small changes of the weights move a residual to zero; it says nothing of the map then.
+free with each gradient: ∫_a^b ⟨∇f, Δ⟩ dα = f(b) - f(a). The error of the map itself is estimated. Small changes of the
+weights move a residual to zero; it says nothing of the map then.
 
-The grid is made in nested levels. A pilot shows how much the gradient changes over each of its gaps; for a gradient that
-moves like a random walk, as those of deep ReLU networks do, the expected squared error of a gap of width h is
-‖change‖² h² / 12, and the next level puts its nodes where they lower the total most. All later levels halve every gap, so
-that old weights are halved too, and a running sum takes the place of the gradients.
+The grid is made in nested levels. A pilot on the nodes of `spectral` shows whether the gradient is smooth or jumps. Smooth
+paths go on to finer grids of that rule, whose error falls geometrically. Others are refined: for a gradient that moves
+like a random walk, as those of deep ReLU networks do, the expected squared error of a gap of width h is ‖change‖² h² / 12,
+and the next level puts its nodes where they lower the total most. Their later levels halve every gap, so that old weights
+are halved too, and a running sum takes the place of the gradients; smooth paths keep one sum for each level to come.
 
 Kept per example are a few sums of the signal's size, and a sketch of each gradient: random signed sums that keep
 distances within some percent. Distances between whole maps, however their nodes are weighted, are read off the sketches.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from . import resume, spectral
+from .certificate import PARTS, Certificate, Grid, Path, certificate, is_smooth, pulls
 from .estimator import Estimate, Walk
 from .index import on_host, runs
-from .quadrature import every_other, halve, levels, pilot, refine, spline_weights, trapezoid_weights
+from .quadrature import first_gaps, levels, refine
 
 _SKETCH = 1024  # numbers kept of each gradient; about 2 % of relative error in distances
-_PARTS = 4  # of the path, each of which the correction weights by itself
-_LINEAR, _CUBIC = 0, 1  # two of the running sums; those of the correction follow
-_RANDOM, _SMOOTH = 3**0.5, 3.0  # how much further than its error a rule moves when every other node is left out
-
-
-@dataclass(frozen=True, eq=False)
-class Grid:
-    """Nodes from 0 to 1, the weights of a piecewise linear and of a cubic rule, and where the path's parts meet."""
-
-    nodes: np.ndarray
-    linear: np.ndarray
-    cubic: np.ndarray
-    edges: np.ndarray
-
-    @classmethod
-    def on(cls, nodes: np.ndarray) -> "Grid":
-        edges = np.quantile(nodes, np.linspace(0, 1, _PARTS + 1)[1:-1], method="lower")
-        return cls(nodes, trapezoid_weights(nodes), spline_weights(nodes), edges)
-
-    def halved(self, count: int) -> tuple["Grid", np.ndarray, float]:
-        """The next level, of `count` nodes; its new nodes; and what node 0 weighs more than half of what it did.
-
-        The linear rule halves old weights. The cubic one is Simpson's, (4 · linear - old linear) / 3 on all middles, so
-        that an old node has a third of its old linear weight.
-        """
-        new, shift = halve(self.nodes, count)
-        nodes = np.sort(np.concatenate([self.nodes, new]))
-        plain = np.sort(np.concatenate([self.nodes, new[: len(self.nodes) - 1]]))
-        cubic = np.zeros(count)
-        cubic[np.isin(nodes, plain)] = 4 / 3 * trapezoid_weights(plain)
-        cubic[np.isin(nodes, self.nodes)] -= self.linear / 3
-        return Grid(nodes, trapezoid_weights(nodes), cubic, self.edges), new, shift
-
-
-@dataclass(frozen=True, eq=False)
-class Path:
-    """What is known of one example's path: numbers on the host, no gradient.
-
-    score: f at each node.  slope: F = ⟨∇f, Δ⟩.  square: ‖∇f ⊙ Δ‖².  sketch: of ∇f ⊙ Δ, (nodes, sketch).
-    """
-
-    grid: Grid
-    score: np.ndarray
-    slope: np.ndarray
-    square: np.ndarray
-    sketch: np.ndarray
-    size: int = 1  # how many numbers ∇f has
-
-    @classmethod
-    def of(cls, grid: Grid, facts: np.ndarray, size: int = 1) -> "Path":
-        return cls(grid, facts[:, 0], facts[:, 1], facts[:, 2], facts[:, 3:], size)
-
-    def grown(self, grid: Grid, new: np.ndarray, facts: np.ndarray) -> "Path":
-        """The path on `grid`, whose nodes are those of this path and `new`, of which `facts` are known."""
-        old = np.column_stack([self.score, self.slope, self.square, self.sketch])
-        order = np.argsort(np.concatenate([self.grid.nodes, new]), kind="stable")
-        return Path.of(grid, np.concatenate([old, facts])[order], self.size)
-
-    def parts(self) -> np.ndarray:
-        """`pulls` of all nodes. Shape: (nodes, parts)."""
-        return pulls(self.grid, self.grid.nodes, self.slope, self.square)
-
-    def length(self, weights: np.ndarray) -> float:
-        """‖Σ w ∇f ⊙ Δ‖, from the sketches."""
-        return float(np.linalg.norm(weights @ self.sketch))
-
-    def changes(self, floor: float) -> np.ndarray:
-        """Squared change of the gradient over each gap; what rounding alone could make is one level for all."""
-        change: np.ndarray = (np.diff(self.sketch, axis=0) ** 2).sum(1)
-        return np.maximum(change, floor * self.square.mean())
-
-
-def pulls(grid: Grid, nodes: np.ndarray, slope: np.ndarray, square: np.ndarray) -> np.ndarray:
-    """F / ‖∇f ⊙ Δ‖² in the column of the node's part, else 0: weights moved along it gain completeness most cheaply.
-
-    Shape: (nodes, parts).
-    """
-    pull = np.divide(slope, square, where=square > 0, out=np.zeros_like(slope))
-    part = np.searchsorted(grid.edges, nodes, side="right")
-    return np.where(part[:, None] == np.arange(_PARTS), pull[:, None], 0)
-
-
-@dataclass(frozen=True, eq=False)
-class Certificate:
-    """What is known of the error of one example's map.
-
-    weights: those of the returned map.  cubic: whether they start from the cubic rule, else from the linear one.
-    mix: how much of each part's `pulls` they hold.  before, after: the residual of completeness, signed, without and
-    with the correction.  local: Σ over gaps of |∫F - its trapezoid|.  error: the map's estimated relative L2 error.
-    moved: relative L2 length of the correction.  meets: whether the tolerance is met.
-    """
-
-    weights: np.ndarray
-    cubic: bool
-    mix: np.ndarray
-    before: float
-    after: float
-    local: float
-    error: float
-    moved: float
-    meets: bool
-
-
-def certificate(path: Path, tol: float, correct: bool, floor: float) -> Certificate:
-    """Picks the rule, corrects it if asked to, and says what is known.  floor: relative size of rounding errors."""
-    cubic, error = _rule(path)
-    weights = path.grid.cubic if cubic else path.grid.linear
-    size, delta = path.length(weights), path.score[-1] - path.score[0]
-    before = float(weights @ path.slope - delta)
-    mix = _correction(path, -before, error) if correct else np.zeros(_PARTS)
-    change = path.parts() @ mix
-    gaps = np.diff(path.grid.nodes) * (path.slope[1:] + path.slope[:-1]) / 2
-    noise = floor * float(np.abs(weights) @ np.abs(path.slope))
-    # What the scores show to be missing in a gap, e, is missing in the map too: ‖error‖ ≥ |e| / √size, by Cauchy and
-    # Schwarz. It is all that shows of a jump between two nodes.
-    missing = np.diff(path.score) - gaps
-    rounding = floor * np.abs(path.score).max()
-    missed = float(np.sqrt((missing[np.abs(missing) > rounding] ** 2).sum() / path.size))
-    error = max(error, missed)
-    relative = error / size if size > 0 else float(error > 0)
-    return Certificate(
-        weights=weights + change,
-        cubic=cubic,
-        mix=mix,
-        before=before,
-        after=before + float(change @ path.slope),
-        local=float(np.abs(missing).sum()),
-        error=relative,
-        moved=path.length(change) / size if size > 0 else 0.0,
-        meets=tol > 0 and relative <= max(tol, floor) and abs(before) <= tol * abs(delta) + noise,
-    )
-
-
-def _rule(path: Path) -> tuple[bool, float]:
-    """Whether the cubic rule suits this path, and the estimated L2 error of the map.
-
-    d = ‖rule on all nodes - rule on every other‖. Where gradients move like a random walk the linear rule's error is
-    d / √3, and no rule is better; where they are smooth it is d / 3, and the cubic rule's is far smaller.
-    """
-    linear, coarser = _steps(path, path.grid.linear, trapezoid_weights)
-    cubic, _ = _steps(path, path.grid.cubic, spline_weights)
-    if cubic < linear / 2:
-        return True, cubic / _SMOOTH
-    shrink = coarser / linear if linear > 0 else 1.0
-    return False, linear / min(max(_RANDOM, shrink - 1), _SMOOTH)
-
-
-def _steps(path: Path, weights: np.ndarray, rule: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float]:
-    """How far the map moves from every other node to all of them, and from every fourth node to every other."""
-    nodes = path.grid.nodes
-    half = every_other(len(nodes))
-    quarter = half[every_other(len(half))]
-    coarse = np.zeros((2, len(nodes)))
-    coarse[0, half], coarse[1, quarter] = rule(nodes[half]), rule(nodes[quarter])
-    return path.length(weights - coarse[0]), path.length(coarse[0] - coarse[1])
-
-
-def _correction(path: Path, missing: float, most: float) -> np.ndarray:
-    """How much of each part's `pulls` adds `missing` to Σ w F and moves the map least, by `most` at the utmost.
-
-    A map is moved by no more than its error: what is missing beyond that stays missing, and is told. Shape: (parts,).
-    """
-    parts = path.parts()
-    maps, gain = parts.T @ path.sketch, parts.T @ path.slope
-    gram = maps @ maps.T
-    gram[np.diag_indices(_PARTS)] += 1e-9 * np.trace(gram)
-    mix: np.ndarray = np.linalg.lstsq(gram, gain, rcond=None)[0]
-    total = float(gain @ mix)
-    if not total > 0:
-        return np.zeros(_PARTS)
-    mix = mix * (missing / total)
-    size = float(np.linalg.norm(mix @ maps))
-    return mix * min(1.0, most / size) if size > 0 else mix
+_LINEAR = PARTS  # the running sums: those of the correction, then that of the current weights
 
 
 class _Sketch:
@@ -219,91 +49,139 @@ class _Sketch:
         return signed.reshape(len(rows), -1, _SKETCH).sum(1)
 
 
-class _Group:
-    """Examples whose pilots fit into the row budget together, led through the levels; each leaves when it may."""
+class Group:
+    """Examples whose pilots fit into the row budget together, led through the levels; each leaves when it may.
 
-    def __init__(self, walk: Walk, members: Sequence[int], sketch: _Sketch) -> None:
-        self.walk, self.members, self.sketch = walk, members, sketch
+    sums: (members, sums, size). Of a path with jumps: those of the correction, and the current map.  Of a smooth path:
+    those of the correction, and the map of each level to come.
+    """
+
+    def __init__(self, walk: Walk, members: Sequence[int], sketch: _Sketch, gaps: int, sizes: Sequence[int],
+                 ahead: int) -> None:  # fmt: skip
+        self.walk, self.members, self.sketch, self.gaps, self.sizes = walk, members, sketch, gaps, sizes
         self.step = (walk.point - walk.base).flatten(1)
         self.floor = 64 * torch.finfo(walk.point.dtype).eps
-        self.sums = self.step.new_zeros(len(members), 2 + _PARTS, self.step.shape[1])
+        self.scale = scales(self.step)
+        self.sums = self.step.new_zeros(len(members), PARTS + max(1, len(sizes) - 1 + ahead), self.step.shape[1])
         self.origin = self.step.new_zeros(len(members), self.step.shape[1])  # ∇f at α = 0
+        self.pilot = self.step.new_empty(len(members), sizes[0], self.step.shape[1])
         self.paths: dict[int, Path] = {}
+        self.level: dict[int, int] = {}
+        self.limit: dict[int, int] = {}  # of smooth paths, where an earlier run kept no sums for more levels
         self.found: dict[int, Certificate] = {}
 
-    def run(self, sizes: Sequence[int], tol: float, correct: bool) -> None:
-        kept = self._pilot(sizes[0])
-        for level, count in enumerate(sizes):
-            if level == 1:
-                self._refine(kept, count)
-                del kept
-            elif level > 1:
-                self._halve(count)
-            for place in self._open():
-                verdict = certificate(self.paths[place], tol, correct, self.floor)
-                if verdict.meets or count == sizes[-1]:
-                    self.found[place] = verdict
+    def run(self, tol: float, correct: bool) -> None:
+        self._judge(list(self.paths), tol, correct)  # those that an earlier run has brought some way
+        for level in range(len(self.sizes)):
+            due = [p for p in range(len(self.members)) if p not in self.found and self.level.get(p, -1) == level - 1]
+            if due:
+                self._raise(due, level)
+                self._judge(due, tol, correct)
+
+    def last(self, place: int) -> int:
+        """The highest level that a path can reach with the sums that are kept."""
+        if not self.paths[place].grid.cells or not self.level[place]:
+            return 64
+        return min(self.sums.shape[1] - PARTS, self.limit.get(place, 64))
 
     def covectors(self) -> Tensor:
         """Σ w ∇f of each member, by the weights of its certificate. Shape: (members, size)."""
-        rows = [np.concatenate([[not found.cubic, found.cubic], found.mix]) for _, found in sorted(self.found.items())]
-        return torch.einsum("es,esd->ed", self.sums.new_tensor(np.stack(rows)), self.sums)
+        return torch.stack([self._covector(place) for place in range(len(self.members))])
 
-    def _open(self) -> list[int]:
-        return [place for place in self.paths if place not in self.found]
+    def _covector(self, place: int) -> Tensor:
+        found, path, level = self.found[place], self.paths[place], self.level[place]
+        if level == 0:
+            return self.pilot.new_tensor(found.weights) @ self.pilot[place]
+        current = self.sums[place, _LINEAR + (level - 1 if path.grid.cells else 0)]
+        return current + self.sums.new_tensor(found.mix) @ self.sums[place, :PARTS]
 
-    def _pilot(self, count: int) -> Tensor:
-        """Gradients at the pilot's nodes, kept until they can be weighted. Shape: (members, count, size)."""
-        grid = Grid.on(pilot(count))
-        kept = self.step.new_empty(len(self.members), count, self.step.shape[1])
-        facts: dict[int, np.ndarray] = {}
-        for place, chosen, rows, gradient in self._visit(dict.fromkeys(range(len(self.members)), grid.nodes)):
-            facts.setdefault(place, np.empty((count, rows.shape[1])))[chosen] = rows
-            kept[place, chosen] = gradient
-        for place, known in facts.items():
-            self.paths[place] = Path.of(grid, known, self.step.shape[1])
-            self._sum(place, grid, grid.nodes, known, kept[place])
-        return kept
+    def _judge(self, places: Sequence[int], tol: float, correct: bool) -> None:
+        for place in places:
+            verdict = certificate(self.paths[place], tol, correct, self.floor)
+            if verdict.meets or self.level[place] >= min(len(self.sizes) - 1, self.last(place)):
+                self.found[place] = verdict
 
-    def _refine(self, kept: Tensor, count: int) -> None:
-        """The second level: the pilot's gradients are weighted anew, and given up."""
-        grids, new = {}, {}
-        for place in self._open():
+    def _raise(self, places: Sequence[int], level: int) -> None:
+        """Brings these paths from the level below to `level`."""
+        if level == 0:
+            return self._start(places)
+        new, grids = {}, {}
+        for place in places:
             path = self.paths[place]
-            old = path.grid.nodes
-            new[place] = refine(old, path.changes(self.floor**2), count - len(old))
-            grids[place] = Grid.on(np.sort(np.concatenate([old, new[place]])))
-            self.sums[place] = 0
-            self._sum(place, grids[place], old, np.column_stack([path.score, path.slope, path.square]), kept[place])
-            self.origin[place] = kept[place, 0]
-        self._add(grids, new)
+            smooth = bool(path.grid.cells) and (level > 1 or self._goes_on_smoothly(path))
+            move = self._finer if smooth else self._refined if level == 1 else self._halved
+            grids[place], new[place] = move(place, level)
+        if level == 1:
+            for place in places:
+                self._add_old(place, grids[place])
+        self._add(grids, new, level)
+        return None
 
-    def _halve(self, count: int) -> None:
-        """A later level: the running sums are scaled, since all old weights but that of node 0 are."""
-        grids, new = {}, {}
-        for place in self._open():
-            grids[place], new[place], shift = self.paths[place].grid.halved(count)
-            linear = self.sums[place, _LINEAR]
-            self.sums[place, _CUBIC] = linear / 3
-            self.sums[place, _LINEAR] = linear / 2 + shift * self.origin[place]
-        self._add(grids, new)
+    def _goes_on_smoothly(self, path: Path) -> bool:
+        return 3 * path.grid.cells < self.sizes[1] and is_smooth(path, self.floor)
 
-    def _add(self, grids: dict[int, Grid], new: dict[int, np.ndarray]) -> None:
+    def _start(self, places: Sequence[int]) -> None:
+        """Gradients at the pilot's nodes, kept until they can be weighted."""
+        grid = Grid.smooth(self.sizes[0] - 1)
+        facts: dict[int, np.ndarray] = {}
+        for place, chosen, rows, gradient in self._visit(dict.fromkeys(places, grid.nodes)):
+            facts.setdefault(place, np.empty((self.sizes[0], rows.shape[1])))[chosen] = rows
+            self.pilot[place, torch.as_tensor(chosen, device=gradient.device)] = gradient
+        for place, known in facts.items():
+            self.paths[place], self.level[place] = Path.of(grid, known, self.step.shape[1]), 0
+
+    def _finer(self, place: int, level: int) -> tuple[Grid, np.ndarray]:
+        """The next grid of the rule for smooth paths, three times as fine at first, then twice."""
+        old = self.paths[place].grid
+        grid = Grid.smooth(old.cells * (3 if level == 1 else 2))
+        fresh = np.arange(grid.cells + 1) % (grid.cells // old.cells) != 0
+        return grid, grid.nodes[fresh]
+
+    def _refined(self, place: int, level: int) -> tuple[Grid, np.ndarray]:
+        """The second level of a path with jumps."""
+        path = self.paths[place]
+        self.origin[place] = self.pilot[place, 0]
+        new = refine(path.grid.nodes, path.changes(self.floor**2), self.sizes[level] - len(path.score))
+        return Grid.on(np.sort(np.concatenate([path.grid.nodes, new]))), new
+
+    def _halved(self, place: int, level: int) -> tuple[Grid, np.ndarray]:
+        """A later level: the running sum is scaled, since all old weights but that of node 0 are."""
+        grid, new, shift = self.paths[place].grid.halved(self.sizes[level])
+        self.sums[place, _LINEAR] = self.sums[place, _LINEAR] / 2 + shift * self.origin[place]
+        return grid, new
+
+    def _add_old(self, place: int, grid: Grid) -> None:
+        """The pilot's gradients, weighted anew."""
+        path = self.paths[place]
+        at = np.searchsorted(grid.nodes, path.grid.nodes - 1e-12)
+        self._sum(place, grid, at, path.slope, path.square, self.pilot[place], 1)
+
+    def _add(self, grids: dict[int, Grid], new: dict[int, np.ndarray], level: int) -> None:
         """Gradients at the nodes `new` into the running sums, and what is known of them into the paths."""
         facts: dict[int, np.ndarray] = {}
         for place, chosen, rows, gradient in self._visit(new):
             facts.setdefault(place, np.empty((len(new[place]), rows.shape[1])))[chosen] = rows
-            self._sum(place, grids[place], new[place][chosen], rows, gradient)
+            at = np.searchsorted(grids[place].nodes, new[place][chosen])
+            self._sum(place, grids[place], at, rows[:, 1], rows[:, 2], gradient, level)
         for place, known in facts.items():
-            self.paths[place] = self.paths[place].grown(grids[place], new[place], known)
+            self.paths[place], self.level[place] = self.paths[place].grown(grids[place], new[place], known), level
 
-    def _sum(self, place: int, grid: Grid, nodes: np.ndarray, facts: np.ndarray, gradient: Tensor) -> None:
-        at = np.searchsorted(grid.nodes, nodes)
-        weights = np.column_stack([grid.linear[at], grid.cubic[at], pulls(grid, nodes, facts[:, 1], facts[:, 2])])
+    def _sum(self, place: int, grid: Grid, at: np.ndarray, slope: np.ndarray, square: np.ndarray, gradient: Tensor,
+             level: int) -> None:  # fmt: skip
+        """gradient: (nodes, size), at the positions `at` of `grid`."""
+        weights = np.zeros((len(at), self.sums.shape[1]))
+        weights[:, :PARTS] = pulls(grid, grid.nodes[at], slope, square)
+        weights[:, _LINEAR] = grid.weights[at]
+        if grid.cells:
+            for step, column in enumerate(range(_LINEAR + level - 1, self.sums.shape[1])):
+                weights[:, column] = spectral.weights(grid.cells << step)[at << step]
         self.sums[place] += self.sums.new_tensor(weights).T @ gradient
 
-    def _visit(self, wanted: dict[int, np.ndarray]) -> Iterator[tuple[int, np.ndarray, np.ndarray, Tensor]]:
-        """(member, which of its wanted nodes, [f, F, ‖∇f ⊙ Δ‖², sketch], ∇f), a few nodes of one member at a time."""
+    def _visit(self, wanted: Mapping[int, np.ndarray]) -> Iterator[tuple[int, np.ndarray, np.ndarray, Tensor]]:
+        """(member, which of its wanted nodes, [f, F, ‖∇f ⊙ Δ‖², sketch], ∇f), a few nodes of one member at a time.
+
+        f and Δ are divided by the size of Δ, so that squares of neither small nor large inputs leave the range of floats.
+        """
         walk = self.walk
         counts = torch.zeros(len(walk.point), dtype=torch.long, device=self.step.device)
         table = self.step.new_zeros(len(walk.point), max(map(len, wanted.values()), default=0))
@@ -318,13 +196,22 @@ class _Group:
 
         for example, sample, score, gradient in walk.gradient_chunks(counts, points):
             gradient = gradient.flatten(1)
-            moved = gradient * self.step[example]
-            facts = torch.column_stack([score.to(moved), moved.sum(1), moved.square().sum(1), self.sketch(moved)])
+            scale = self.scale[example]
+            moved = gradient * (self.step[example] / scale[:, None])
+            facts = torch.column_stack(
+                [score.to(moved) / scale, moved.sum(1), moved.square().sum(1), self.sketch(moved)]
+            )
             _check_finite(facts, example)
             rows, chosen = facts.cpu().numpy().astype(float), np.array(on_host(sample))
             for entry, first, last in runs(example):
                 part = slice(first, last)
                 yield place_of[entry], chosen[part], rows[part], gradient[part]
+
+
+def scales(step: Tensor) -> Tensor:
+    """The power of two that is next above the largest entry of each example, (batch, size); 1 where there is none."""
+    largest = step.abs().amax(1)
+    return torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent)
 
 
 def _check_finite(facts: Tensor, example: Tensor) -> None:
@@ -334,28 +221,39 @@ def _check_finite(facts: Tensor, example: Tensor) -> None:
                          "logarithms or divisions at zero in the model, or take another baseline.")  # fmt: skip
 
 
-def certified(walk: Walk, tol: float, most: int, correct: bool) -> Estimate:
-    """Shares by the method of this module, with at most `most` gradients per example."""
+def certified(walk: Walk, tol: float, most: int, correct: bool, keep: bool = False) -> Estimate:
+    """Shares by the method of this module, with at most `most` gradients per example.
+
+    keep: whether `details` hold what a later call needs to go on; where the walk has an `earlier` result, it does.
+    """
     if walk.rows.create_graph:
         raise ValueError("integrated_gradients: nodes that are chosen on the way have no derivative; with create_graph=True "
                          "fix their number, as in integrated_gradients(steps=64).")  # fmt: skip
-    sizes, sketch = levels(most), _Sketch(walk.point)
+    sketch, earlier = _Sketch(walk.point), walk.earlier
+    gaps = first_gaps(most) if earlier is None else resume.gaps(earlier)
+    sizes = levels(most, gaps)
     together = max(1, walk.rows.budget // sizes[0])
     covector = torch.empty_like(walk.point)
     paths: list[Path] = []
     found: list[Certificate] = []
+    kept: list[dict[str, Tensor]] = []
     for start in range(0, len(walk.point), together):
         members = range(start, min(start + together, len(walk.point)))
-        group = _Group(walk, members, sketch)
-        group.run(sizes, tol, correct)
+        group = Group(walk, members, sketch, gaps, sizes, resume.AHEAD if keep else 0)
+        if earlier is not None:
+            resume.fill(group, earlier)
+        group.run(tol, correct)
         covector[start : members.stop] = group.covectors().reshape(-1, *walk.point.shape[1:])
         paths += [group.paths[place] for place in range(len(members))]
         found += [group.found[place] for place in range(len(members))]
-    return Estimate(walk.shares(covector).values, covector, _details(walk.point, paths, found))
+        if keep:
+            kept.append(resume.keep(group))
+    return Estimate(walk.shares(covector).values, covector, _details(walk, paths, found) | resume.join(kept))
 
 
-def _details(like: Tensor, paths: Sequence[Path], found: Sequence[Certificate]) -> dict[str, Any]:
+def _details(walk: Walk, paths: Sequence[Path], found: Sequence[Certificate]) -> dict[str, Any]:
     """The certificates as tensors, batch first; nodes and weights are filled up with zeros."""
+    like, scale = walk.point, scales((walk.point - walk.base).flatten(1))
     most = max(len(path.score) for path in paths)
 
     def each(values: Sequence[float]) -> Tensor:
@@ -365,14 +263,14 @@ def _details(like: Tensor, paths: Sequence[Path], found: Sequence[Certificate]) 
         return like.new_tensor(np.stack([np.pad(row, (0, most - len(row))) for row in rows]))
 
     return {
-        "residual": each([one.before for one in found]),
-        "residual_corrected": each([one.after for one in found]),
-        "local_error": each([one.local for one in found]),
+        "residual": scale * each([one.before for one in found]),
+        "residual_corrected": scale * each([one.after for one in found]),
+        "local_error": scale * each([one.local for one in found]),
         "map_error": each([one.error for one in found]),
         "correction": each([one.moved for one in found]),
         "nodes": fill([path.grid.nodes for path in paths]),
         "weights": fill([one.weights for one in found]),
         "evaluations": torch.tensor([len(path.score) for path in paths], device=like.device),
-        "cubic": torch.tensor([one.cubic for one in found], device=like.device),
+        "smooth": torch.tensor([one.smooth for one in found], device=like.device),
         "converged": torch.tensor([one.meets for one in found], device=like.device),
     }

@@ -3,7 +3,7 @@
 import abc
 import enum
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -84,6 +84,7 @@ class Walk:
     For linear T, u is the signal, so that all linear domains share the walk; for others u is that domain's own z.
 
     signal: x, (batch, *shape).  point, base: u and u₀, (batch, *u).  lift: x -> u, for noise that lives in the signal.
+    earlier: the `details` of a finished result to go on from.
     """
 
     signal: Tensor
@@ -94,6 +95,7 @@ class Walk:
     rows: Rows
     seed: int
     draw: Callable[[Tensor, Tensor], Tensor]
+    earlier: Mapping[str, Any] | None = None
 
     def gradient_chunks(self, per_example: int | Tensor, points: Callable[[Tensor, Tensor], Tensor]
                         ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:  # fmt: skip
@@ -170,6 +172,7 @@ class Estimator(abc.ABC):
     linear_in_gradients: ClassVar[bool] = False  # whether one covector, carried to each domain, gives all its maps
     least_rows: int = 1  # how many rows it must be allowed at once
     each_domain: ClassVar[bool] = False  # whether every domain runs the model anew
+    resumes: ClassVar[bool] = False  # whether it can go on from an earlier result, `walk.earlier`
 
     @property
     @abc.abstractmethod

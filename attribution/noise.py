@@ -10,7 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..transforms.base import wide
 from .index import on_host
+
+_DRAWN = wide(torch.bool)  # single precision
 
 
 def keys(signal: Tensor) -> list[bytes]:
@@ -64,10 +67,13 @@ class Keyed:
 
     def draw(self, example: Tensor, sample: Tensor, shape: tuple[int, ...], method: Callable[..., Any],
              stream: str = "") -> Tensor:  # fmt: skip
-        """One tensor of `shape` for each row, filled as in `fill`. Shape: (rows, *shape)."""
-        out = self.signal.new_empty((len(example), *shape))
+        """One tensor of `shape` for each row, filled as in `fill`. Shape: (rows, *shape).
+
+        Drawn in single precision for any signal, so that a run in double precision sees the same numbers.
+        """
+        out = self.signal.new_empty((len(example), *shape), dtype=_DRAWN)
         names = [f"{s}/{stream}" if stream else s for s in on_host(sample)]
-        return fill(out, method, self.seed, [self.keys[e] for e in on_host(example)], names)
+        return fill(out, method, self.seed, [self.keys[e] for e in on_host(example)], names).to(self.signal)
 
     def generator(self, example: int, stream: str) -> np.random.Generator:
         """A generator for what is drawn once for an example, such as a design or a set of orders."""

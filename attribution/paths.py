@@ -31,9 +31,15 @@ class IntegratedGradients(Estimator):
     local_error          Σ over the gaps between nodes of |exact - trapezoidal increase of f|: no cancellation
     correction           relative L2 length of what the correction added; at most map_error
     nodes, weights       of the returned map, filled up with zeros;  evaluations, how many there are
-    cubic, converged     whether gradients were smooth enough for the cubic rule; whether tol was met
+    smooth, converged    whether the gradient moves without jumps; whether tol was met
+
+    A path on which the gradient is smooth gets grids whose error falls geometrically; they use up to 4 % less than the
+    whole budget. Its map_error is estimated from the scores, and is mostly within a factor of 2.
 
     tol: relative.  max_evaluations: gradients per example, at least 8.
+    keep: also keep in `details` what `attribute(…, resume=result)` needs to go on with a larger budget or a smaller tol
+    without evaluating anything twice: about 20 times the size of x, and 8 kB for each gradient. The result is that of
+    one run with the larger budget, if that halves the gaps of the first (50, 100, 200, …), else of the largest that does.
     steps: a fixed rule with so many nodes instead.  rule: gauss_legendre (default), trapezoid, midpoint or graded.
     correct: move the weights a little, so that the map is complete; by default only in the certified method. It is the
     smallest change of the map within four directions (within one for fixed rules), and never larger than the map's
@@ -52,6 +58,7 @@ class IntegratedGradients(Estimator):
     steps: int | None = None
     rule: str | None = None
     correct: bool | None = None
+    keep: bool = False
     claims = (
         Promise.COMPLETE | Promise.LINEAR | Promise.DUMMY | Promise.SENSITIVE | Promise.SYMMETRIC
         | Promise.IMPLEMENTATION_INVARIANT
@@ -69,13 +76,20 @@ class IntegratedGradients(Estimator):
             raise ValueError(f"{who}: tol must be a relative error in [0, 1), got {self.tol!r}.")
         if self.correct is not None and not isinstance(self.correct, bool):
             raise ValueError(f"{who}: correct must be True, False or None, got {self.correct!r}.")
+        if not isinstance(self.keep, bool) or (self.keep and self.steps is not None):
+            raise ValueError(f"{who}: keep must be True or False, and belongs to the certified method, without steps; got "
+                             f"{self.keep!r}.")  # fmt: skip
         check_count(who, "max_evaluations", self.max_evaluations, _LEAST)
         if self.steps is not None:
             check_count(who, "steps", self.steps, 2 if self.rule == "trapezoid" else 1)
 
+    @property
+    def resumes(self) -> bool:  # type: ignore[override]
+        return self.steps is None
+
     def estimate(self, walk: Walk) -> Estimate:
         if self.steps is None:
-            return certified(walk, self.tol, self.max_evaluations, self.correct is not False)
+            return certified(walk, self.tol, self.max_evaluations, self.correct is not False, self.keep)
         nodes, weights = (walk.point.new_tensor(part) for part in RULES[self.rule or "gauss_legendre"](self.steps))
         if self.correct:
             return _corrected(walk, nodes, weights)

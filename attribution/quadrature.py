@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 Nodes = tuple[np.ndarray, np.ndarray]
 
@@ -48,32 +47,33 @@ def trapezoid_weights(nodes: np.ndarray) -> np.ndarray:
     return np.concatenate([half, [0]]) + np.concatenate([[0], half])
 
 
-def spline_weights(nodes: np.ndarray) -> np.ndarray:
-    """Weights of the cubic interpolant with continuous second derivatives (not-a-knot).  nodes: from 0 to 1."""
-    return np.asarray(CubicSpline(nodes, np.eye(len(nodes)), axis=0).integrate(0, 1))
-
-
 def every_other(count: int) -> np.ndarray:
     """Positions 0, 2, 4, … of `count` nodes, and the last, so that both ends stay."""
     return np.unique(np.append(np.arange(0, count, 2), count - 1))
 
 
-def levels(evaluations: int) -> list[int]:
-    """Sizes of nested grids: a pilot, a grid refined where the pilot says, then halvings up to `evaluations` nodes.
+def first_gaps(evaluations: int) -> int:
+    """Gaps of the refined grid, from which halvings lead to `evaluations` nodes."""
+    gaps = evaluations - 1
+    while gaps >= _FIRST:
+        gaps //= 2
+    return gaps
 
-    >>> levels(50), levels(200)
-    ([20, 50], [20, 50, 100, 200])
+
+def levels(evaluations: int, gaps: int) -> list[int]:
+    """Sizes of nested grids: a pilot, a refined grid of so many gaps, then halvings up to at most `evaluations` nodes.
+
+    >>> levels(50, first_gaps(50)), levels(200, first_gaps(200)), levels(150, 49)
+    ([17, 50], [17, 50, 100, 200], [17, 50, 100])
     """
-    gaps = [evaluations - 1]
-    while gaps[0] >= _FIRST:
-        gaps.insert(0, gaps[0] // 2)
-    first = gaps[0] + 1
-    return [max(_LEAST, round(_PILOT * first)), *(count + 1 for count in gaps)]
+    doublings = ((evaluations - 1) // gaps).bit_length() - 1
+    last = min(evaluations - 1, ((gaps + 1) << max(doublings, 0)) - 1)
+    return [cells(gaps) + 1, *((last >> k) + 1 for k in range(doublings, -1, -1))]
 
 
-def pilot(count: int) -> np.ndarray:
-    """`count` nodes α = u^1.75 from 0 to 1."""
-    return np.linspace(0, 1, count) ** _GRADE
+def cells(gaps: int) -> int:
+    """Gaps of the pilot, a third of those of the refined grid."""
+    return max(_LEAST, gaps // 3)
 
 
 def refine(nodes: np.ndarray, change: np.ndarray, extra: int) -> np.ndarray:
@@ -108,6 +108,4 @@ def halve(nodes: np.ndarray, count: int) -> tuple[np.ndarray, float]:
 
 
 _FIRST = 64  # gaps of the refined grid: fewer than this, at least half of it
-_PILOT = 0.4  # of the refined grid; measured, as is the grade, in benchmarks/integrated_gradients.md
-_LEAST = 5
-_GRADE = 1.75
+_LEAST = 4

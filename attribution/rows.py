@@ -12,6 +12,7 @@ from ..transforms.base import wide
 from .execution import Prepared, uncompiled
 from .memory import Saved, free_bytes
 from .progress import Progress
+from .randomness import deterministic
 from .score import Score, table
 
 Points = Callable[[slice], Tensor]
@@ -35,11 +36,25 @@ class Count:
 
 
 @dataclass(frozen=True, eq=False)
+class shared:
+    """Marks an entry of `args` or `kwargs` of `attribute` as one for all rows, also where it has as many entries as x.
+
+    >>> import torch, pullback as pb
+    >>> model = lambda x, kernel: (x @ kernel).sum(1)  # kernel: (2, 2), and two examples
+    >>> kernel = torch.tensor([[0.0, 1.0], [2.0, 0.0]])
+    >>> pb.attribute(model, torch.ones(2, 2), args=(pb.shared(kernel),), method="gradient").values.tolist()
+    [[1.0, 2.0], [1.0, 2.0]]
+    """
+
+    value: Any
+
+
+@dataclass(frozen=True, eq=False)
 class Extras:
     """What the model takes besides the signal.
 
     A tensor whose first axis has one entry for each of the `examples` follows its example from row to row; everything
-    else is passed as it is.
+    else, and what `shared` holds, is passed as it is.
     """
 
     args: tuple[Any, ...] = ()
@@ -52,6 +67,8 @@ class Extras:
         return args, {key: self._pick(value, example) for key, value in self.kwargs.items()}
 
     def _pick(self, value: Any, example: Tensor) -> Any:
+        if isinstance(value, shared):
+            return value.value
         follows = isinstance(value, Tensor) and value.ndim > 0 and len(value) == self.examples
         return value[example.to(value.device)] if follows else value
 
@@ -78,6 +95,7 @@ class Rows:
         self.create_graph = create_graph
         self.count = Count()
         self._in_place = False  # whether the model has been seen to write into its input
+        self._watched = False  # whether the first call has shown that it draws no random numbers
         self._doubtful: list[tuple[Tensor, Tensor]] = []  # scores, and their examples, not yet seen to be finite
 
     @property
@@ -249,7 +267,15 @@ class Rows:
         # A copy, so that a model which works in place does not reach the caller's x. Leaves of autograd are safe from that
         # by themselves.
         copied = self._in_place or model is not None or not (points.is_leaf and points.requires_grad)
-        return (model or self._model)(points.to(self._feed, copy=copied), *args, **kwargs)
+
+        def call() -> Any:
+            return (model or self._model)(points.to(self._feed, copy=copied), *args, **kwargs)
+
+        if self._watched:
+            return call()
+        output = deterministic(call, points.device)
+        self._watched = True
+        return output
 
     def _ran(self, forwards: int = 0, gradients: int = 0) -> None:
         self.count.forwards += forwards

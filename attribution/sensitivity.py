@@ -94,7 +94,7 @@ class HSIC(Perturbation):
 
     K_G compares presences, 1 where they agree and else 0; L compares values of f, exp(-(f - f')² / 2σ²) with σ the
     median distance; H centres. Not negative, without sign; 0 for a constant f. Unlike Sobol indices it needs no
-    structured design, so N does not grow with the number of groups.
+    structured design, so N does not grow with the number of groups. It holds N² numbers, for one example at a time.
 
     by, block, value: as in `occlusion`.  samples: N.
     design: how presences, each with chance ½, are laid out: "latin", "sobol" (N a power of two) or "halton".

@@ -22,7 +22,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.attribution import certified, quadrature
+from pullback.attribution import certificate, quadrature, spectral
+from pullback.attribution.certificate import Grid
+from pullback.attribution.certificate import Path as Known
 
 RULES = {
     "graded 50": "integrated_gradients(steps=50, rule='graded')",
@@ -146,7 +148,8 @@ def rows(name: str, model: nn.Module, x: Tensor) -> Iterator[dict[str, object]]:
                "gap": abs(float(found.gap[0]) / delta), "error": error(found.values)}  # fmt: skip
         if "map_error" in found.details:
             row |= {"estimate": float(found.details["map_error"][0]), "residual": float(found.details["residual"][0]) / delta,
-                    "correction": float(found.details["correction"][0]), "cubic": bool(found.details["cubic"][0])}  # fmt: skip
+                    "correction": float(found.details["correction"][0]),
+                    "smooth": bool(found.details["smooth"][0])}  # fmt: skip
         yield row
 
 
@@ -164,7 +167,7 @@ def sample(model: nn.Module, x: Tensor) -> dict[str, np.ndarray]:
         scores.append(score.detach())
     rows, ends = torch.cat(shares), torch.stack([model(0 * x)[0, target], model(x)[0, target]])
     return {"alpha": alpha[order], "gauss": np.flatnonzero(order >= 512), "gram": (rows @ rows.T).double().numpy(),
-            "slope": rows.double().sum(1).numpy(), "score": torch.cat(scores).double().numpy(),
+            "slope": rows.double().sum(1).numpy(), "size": rows.shape[1], "score": torch.cat(scores).double().numpy(),
             "ends": ends.numpy()}  # fmt: skip
 
 
@@ -182,6 +185,7 @@ class Sampled:
         self.slope, self.gram = known["slope"][twin], known["gram"][np.ix_(twin, twin)]
         self.score = np.concatenate([known["ends"][:1], known["score"], known["ends"][1:]])
         self.delta = float(self.score[-1] - self.score[0])
+        self.size = int(known.get("size", 1))
         values, vectors = np.linalg.eigh(self.gram)
         sketch = vectors * np.sqrt(np.maximum(values, 0))
         self.facts = np.column_stack([self.score, self.slope, (sketch**2).sum(1), sketch])
@@ -206,23 +210,30 @@ class Sampled:
 
     def certified(self, most: int, correct: bool = True, tol: float = 0.0) -> dict[str, float]:
         """The method of attribution/certified.py, its grids and its certificate, on the samples."""
-        sizes = quadrature.levels(most)
-        at = np.unique(self.nearest(quadrature.pilot(sizes[0])))
-        path = certified.Path.of(certified.Grid.on(self.alpha[at]), self.facts[at])
+        sizes = quadrature.levels(most, quadrature.first_gaps(most))
+        at = self.nearest(spectral.nodes(sizes[0] - 1))
+        path = Known.of(Grid.smooth(sizes[0] - 1), self.facts[at], self.size)
         for level, count in enumerate(sizes):
-            if level == 1:
-                new = quadrature.refine(path.grid.nodes, path.changes(0.0), count - len(at))
-                at = np.unique(np.concatenate([at, self.nearest(new)]))
-            elif level > 1:
-                at = np.unique(np.concatenate([at, self.nearest(path.grid.halved(count)[1])]))
-            path = certified.Path.of(certified.Grid.on(self.alpha[at]), self.facts[at])
-            found = certified.certificate(path, tol, correct, 1e-6)
+            grid = path.grid
+            if level and grid.cells and (level > 1 or certificate.is_smooth(path, 1e-6)):
+                grid = Grid.smooth(grid.cells * (3 if level == 1 else 2))
+                at = self.nearest(grid.nodes)
+            elif level:
+                fresh = (
+                    grid.halved(count)[1]
+                    if level > 1
+                    else quadrature.refine(grid.nodes, path.changes(0.0), count - len(at))
+                )
+                at = np.unique(np.concatenate([at, self.nearest(fresh)]))
+                grid = Grid.on(self.alpha[at])
+            path = Known.of(grid, self.facts[at], self.size)
+            found = certificate.certificate(path, tol, correct, 1e-6)
             if found.meets:
                 break
         weights = np.zeros(len(self.alpha))
-        weights[at] = found.weights
+        np.add.at(weights, at, found.weights)
         return self.measure(weights, len(at)) | {"estimate": found.error, "residual": found.before / self.delta,
-                                                 "correction": found.moved, "cubic": found.cubic}  # fmt: skip
+                                                 "correction": found.moved, "smooth": found.smooth}  # fmt: skip
 
     def returned(self, found: pb.Attribution) -> dict[str, float]:
         """What the library returned: its own gap, and the error of its nodes and weights on the samples."""

@@ -1,6 +1,7 @@
 """Captum's methods in any domain, against Captum on `Pullback` and against closed forms; the Quantus signature."""
 
 import copy
+import importlib.util
 import sys
 import warnings
 
@@ -243,6 +244,63 @@ def test_errors_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImportError, match=r"pip install 'pullback\[captum\]'"):
         Captum("Saliency")
     assert list(Captum.examples()) == []
+
+
+GROUPED: dict[str, object] = {"feature_mask": "octave"}
+NEURON: dict[str, object] = {"layer": "4", "neuron_selector": 0}
+OPTIONS: dict[str, dict[str, object]] = {
+    "GradientShap": {"n_samples": 2},
+    "GuidedGradCam": {"layer": "0"},
+    "IntegratedGradients": {"n_steps": 3},
+    "KernelShap": {"n_samples": 8},
+    "Lime": {"n_samples": 8},
+    "NeuronConductance": {"n_steps": 3},
+    "NeuronIntegratedGradients": {"n_steps": 3},
+    "NeuronGradientShap": {"n_samples": 2},
+    "NoiseTunnel": {"attribution_method": "Saliency", "nt_samples": 2},
+    "ShapleyValueSampling": {"n_samples": 1, **GROUPED},
+    "ShapleyValues": GROUPED,
+}
+EVERY = [name for name in captum.attr.__all__ if _attributes_inputs(name, getattr(captum.attr, name))]
+REFUSED = {  # (method, domain): what it says
+    ("GuidedGradCam", "dwt(haar, level=1)"): "does not attribute the input",
+    ("LRP", "sinh"): "LRP needs a linear transform",
+}
+
+
+@pytest.mark.parametrize("domain", ["pixel", "dwt(haar, level=1)", "dct", "sinh"])
+@pytest.mark.parametrize("name", EVERY)
+def test_every_class_in_every_kind_of_domain(name: str, domain: str) -> None:
+    """All of Captum's classes that attribute the input, in a signal, a packed, a full and a non-linear domain."""
+    options = OPTIONS.get(name, {}) | (NEURON if name.startswith("Neuron") else {})
+    if name == "Occlusion":
+        options = {"sliding_window_shapes": (1, 4) if "dwt" in domain else (1, 2, 2)}
+    run = lambda: pb.attribute(conv_net(), X[:1], TARGET[:1], method=Captum(name, **options),
+                               transform=Sinh(SHAPE) if domain == "sinh" else domain)  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if name in ("Lime", "KernelShap") and importlib.util.find_spec("sklearn") is None:
+            with pytest.raises(ImportError, match="pip install scikit-learn"):
+                run()
+        elif (name, domain) in REFUSED:
+            with pytest.raises(ValueError, match=REFUSED[name, domain]):
+                run()
+        else:
+            values = run().values
+            assert bool(values.isfinite().all())
+            assert float(values.abs().max()) > 0
+
+
+def test_the_table_of_refusals_is_not_out_of_date() -> None:
+    assert {name for name, _ in REFUSED} <= set(EVERY)
+    assert set(OPTIONS) <= set(EVERY)
+
+
+@pytest.mark.parametrize("layer", [nn.SiLU(), nn.LayerNorm(36), nn.Softmax(1)], ids=lambda layer: type(layer).__name__)
+def test_lrp_refuses_layers_without_a_rule_by_name(layer: nn.Module) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(36, 36), layer, nn.Linear(36, 3)).double().eval()
+    with pytest.raises((TypeError, ValueError), match=type(layer).__name__):
+        pb.attribute(net, X, 0, method="captum(LRP)")
 
 
 def test_nan_names_the_example() -> None:

@@ -366,3 +366,83 @@ def test_compiled_models_give_the_same_map() -> None:
     for method in ("gradient", "integrated_gradients(steps=3)", "gradient"):
         torch.testing.assert_close(pb.attribute(compiled, x, 0, method=method).values,
                                    pb.attribute(model, x, 0, method=method).values, rtol=0, atol=1e-12)  # fmt: skip
+
+
+# Random numbers and further arguments --------------------------------------------------------------------------------
+
+
+class Draws(nn.Module):
+    """Draws from the global generator in eval mode; `harmless` numbers do not reach the output."""
+
+    def __init__(self, harmless: bool) -> None:
+        super().__init__()
+        self.inner, self.harmless = smooth_net(SHAPE), harmless
+
+    def forward(self, x: Tensor) -> Tensor:
+        noise = torch.rand_like(x)
+        return self.inner(x) if self.harmless else self.inner(x + 0.1 * noise)
+
+
+@pytest.mark.parametrize(
+    "method", ["gradient", "integrated_gradients", "rise(masks=3)", "mask(steps=2)", "captum(Saliency)"]
+)
+def test_9_a_model_that_draws_random_numbers_is_refused_and_the_state_is_as_before(method: str) -> None:
+    x, run = normal(2, *SHAPE), lambda model, x: pb.attribute(model, x, 1, method=method, transform=["pixel", "dct"])
+    model, quiet = Draws(harmless=False), Draws(harmless=True)
+    before = torch.get_rng_state()
+    with pytest.raises(ValueError, match="it draws random numbers: two runs on the same input differ"):
+        run(model, x)
+    assert torch.equal(torch.get_rng_state(), before)
+    for a, b in zip(run(quiet, x), run(quiet.inner, x)):
+        torch.testing.assert_close(a.values, b.values, rtol=0, atol=0)
+        assert a.settings["evaluations"] == b.settings["evaluations"]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_9_a_model_that_seeds_itself_is_welcome() -> None:
+    class Seeded(Draws):
+        def forward(self, x: Tensor) -> Tensor:
+            torch.manual_seed(3)
+            return super().forward(x)
+
+    model, x = Seeded(harmless=False), normal(2, *SHAPE)
+    before = torch.get_rng_state()
+    once, again = (pb.attribute(model, x[:1], 1, method="gradient").values for _ in range(2))
+    torch.testing.assert_close(once, again, rtol=0, atol=0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("method", ["smoothgrad(samples=5)", "vargrad(samples=5)", "gradient_shap(samples=4, steps=2)"])
+def test_2_noise_is_the_same_in_every_precision(method: str) -> None:
+    model, x = smooth_net(SHAPE), normal(2, *SHAPE, dtype=torch.float32)
+    double = pb.attribute(model, x.double(), 1, method=method).values
+    single = pb.attribute(copy.deepcopy(model).float(), x, 1, method=method).values
+    torch.testing.assert_close(single.double(), double, rtol=1e-3, atol=1e-5)
+    other = pb.attribute(model, x.double(), 1, method=method, seed=1).values
+    assert not torch.allclose(double, other, rtol=1e-3, atol=1e-5)
+
+
+def test_shared_arguments_are_not_split() -> None:
+    """As many entries as examples: taken for one each, unless it is said that they belong to all."""
+    x, weight = normal(3, 1, 3), normal(3, 3, seed=4)
+    model = lambda x, matrix: (x[:, 0] @ matrix).sum(1) if matrix.ndim == 2 else (x[:, 0] * matrix).sum(1)
+    plain = pb.attribute(lambda x: model(x, weight), x, method="gradient").values
+    for shared in ({"args": (pb.shared(weight),)}, {"kwargs": {"matrix": pb.shared(weight)}}):
+        for rows in (1, 2, 8):
+            found = pb.attribute(model, x, method="gradient", rows=rows, **shared).values
+            torch.testing.assert_close(found, plain)
+    each = pb.attribute(lambda x, own: (x[:, 0] * own).sum(1), x, method="gradient", args=(weight,)).values
+    torch.testing.assert_close(each[:, 0], weight)  # the control: a plain tensor follows its example
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-8, 1.0, 1e20, 1e30])
+def test_7_tiny_and_huge_inputs_have_certificates(size: float) -> None:
+    x = size * normal(2, 1, 8, dtype=torch.float32)
+    weight = normal(8, dtype=torch.float32)
+    model = lambda x: (x[:, 0] @ weight) + (x[:, 0, 0] > 0) * x[:, 0, 1]
+    found = pb.attribute(model, x)
+    assert bool(found.details["converged"].all())
+    assert all(bool(value.isfinite().all()) for value in found.details.values())
+    slope = weight.expand(2, 8).clone()
+    slope[:, 1] += x[:, 0, 0] > 0
+    torch.testing.assert_close(found.values[:, 0] / size, x[:, 0] / size * slope, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,143 @@
+"""Going on from a finished result: what is kept of a certified run, and how the next one takes it up.
+
+For each example: the gradients at the pilot's nodes (17 to 22 of the signal's size) where the pilot was enough, else the
+running sums, which are fewer; and about a thousand numbers for each node. Nothing that was evaluated is evaluated again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..transforms import Transform
+from .certificate import Grid, Path
+from .estimator import Estimator, Walk
+from .quadrature import trapezoid_weights
+from .result import Attribution
+
+if TYPE_CHECKING:
+    from .certified import Group
+
+AHEAD = 5  # doublings that the state of a smooth path can go on for
+NAMES = ("kept_sums", "kept_nodes", "kept_edges", "kept_plan")
+_ALIKE = 1e-3  # relative difference of what two runs on the same input and model find for it
+
+
+def gaps(earlier: Mapping[str, Any]) -> int:
+    """Gaps of the refined grid that the earlier run had planned; all later grids halve them."""
+    return int(earlier["kept_plan"][0, 2])
+
+
+def keep(group: "Group") -> dict[str, Tensor]:
+    """The state of a finished group, batch first.
+
+    kept_sums: gradients of the pilot, or ∇f at α = 0 and the running sums.  kept_nodes: α, f, F, ‖∇f ⊙ Δ‖² and the sketch of
+    each node.  kept_edges: where the path's parts meet.  kept_plan: nodes, cells, planned gaps, level, last level.
+    """
+    state = torch.cat([group.origin[:, None], group.sums], 1)
+    state = torch.nn.functional.pad(state, (0, 0, 0, max(0, group.pilot.shape[1] - state.shape[1])))
+    facts, edges, plan = [], [], []
+    for place in range(len(group.members)):
+        path, level = group.paths[place], group.level[place]
+        if level == 0:
+            state[place, : group.pilot.shape[1]] = group.pilot[place]
+        facts.append(np.column_stack([path.grid.nodes, path.score, path.slope, path.square, path.sketch]))
+        edges.append(path.grid.edges)
+        plan.append([len(path.score), path.grid.cells, group.gaps, level, group.last(place)])
+    return {"kept_sums": state, "kept_nodes": torch.from_numpy(_filled(facts)),
+            "kept_edges": torch.from_numpy(np.stack(edges)), "kept_plan": torch.tensor(plan)}  # fmt: skip
+
+
+def join(groups: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The states of all groups as one."""
+    if not groups:
+        return {}
+    longest = max(group["kept_nodes"].shape[1] for group in groups)
+    padded = [torch.nn.functional.pad(group["kept_nodes"], (0, 0, 0, longest - group["kept_nodes"].shape[1]))
+              for group in groups]  # fmt: skip
+    joined = {name: torch.cat([group[name] for group in groups]) for name in NAMES if name != "kept_nodes"}
+    return joined | {"kept_nodes": torch.cat(padded)}
+
+
+def fill(group: "Group", earlier: Mapping[str, Any]) -> None:
+    """Brings the members of a new group to where the earlier run left them."""
+    for place, example in enumerate(group.members):
+        count, cells, _, level, last = earlier["kept_plan"][example].tolist()
+        known = earlier["kept_nodes"][example, :count].cpu().numpy()
+        edges = earlier["kept_edges"][example].cpu().numpy()
+        grid = Grid.smooth(cells) if cells else Grid(known[:, 0], trapezoid_weights(known[:, 0]), edges)
+        group.paths[place] = Path.of(grid, known[:, 1:], group.step.shape[1])
+        group.level[place], group.limit[place] = level, last
+        state = earlier["kept_sums"][example].to(group.sums)
+        if level == 0:
+            group.pilot[place] = state[: group.pilot.shape[1]]
+            continue
+        group.origin[place] = state[0]
+        held = min(len(state) - 1, group.sums.shape[1])
+        group.sums[place, :held] = state[1 : 1 + held]
+
+
+Resume = Attribution | Sequence[Attribution]
+Walks = Sequence[tuple[list[int], Walk]]
+
+
+def goes_on(
+    resume: Resume, estimator: Estimator, walks: Walks, domains: Sequence[Transform]
+) -> list[tuple[list[int], Walk]]:
+    """The walks, each with the earlier result of its first domain.
+
+    walks: (which domains, walk).
+    Raises: TypeError or ValueError where `resume` is not what the same call returned before.
+    """
+    found = _results(resume, len(domains))
+    if not estimator.resumes:
+        raise ValueError(f"resume: {estimator!r} cannot go on; only integrated_gradients without steps can.")
+    for members, walk in walks:
+        for member, chart in zip(members, walk.charts):
+            if found[member].transform.spec != domains[member].spec:
+                raise ValueError(f"resume: the result is in {found[member].transform.spec}; asked for was "
+                                 f"{domains[member].spec}.")  # fmt: skip
+            _check_same("x", found[member].coefficients, chart.point)
+            _check_same("baseline", found[member].displacement, chart.displacement)
+    return [(members, replace(walk, earlier=found[members[0]].details)) for members, walk in walks]
+
+
+def check_delta(resume: Resume, deltas: Sequence[Tensor], target: Any) -> None:
+    """Raises: ValueError where f(x) - f(x₀) or the target is not what it was."""
+    for earlier, delta in zip(_results(resume, len(deltas)), deltas):
+        if earlier.settings.get("target") != target:
+            raise ValueError(
+                f"resume: the result is for target {earlier.settings.get('target')!r}, asked for was {target!r}."
+            )
+        _check_same("model", earlier.delta, delta)
+
+
+def _results(resume: Resume, number: int) -> list[Attribution]:
+    found = [resume] if isinstance(resume, Attribution) else list(resume)
+    if any(not isinstance(one, Attribution) for one in found):
+        raise TypeError("resume: expected what pullback.attribute returned, an Attribution or a list of them.")
+    if len(found) != number:
+        raise ValueError(f"resume: expected one result for each of the {number} domains, got {len(found)}.")
+    if any(not set(NAMES) <= set(one.details) for one in found):
+        raise ValueError("resume: this result holds nothing to go on from; make it with "
+                         "method='integrated_gradients(keep=True)'.")  # fmt: skip
+    return found
+
+
+def _check_same(what: str, then: Tensor, now: Tensor) -> None:
+    if then.shape != now.shape:
+        raise ValueError(f"resume: the result was made with another {what}, of shape {tuple(then.shape)}, not "
+                         f"{tuple(now.shape)}.")  # fmt: skip
+    then, now = then.to(now).reshape(len(now), -1), now.detach().reshape(len(now), -1)
+    apart = ((then - now).norm(dim=1) > _ALIKE * now.norm(dim=1)).nonzero()
+    if len(apart):
+        raise ValueError(f"resume: the result was made with another {what}; example {int(apart[0, 0])} differs.")
+
+
+def _filled(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Rows of unequal length as one array, filled up with zeros."""
+    longest = max(map(len, rows))
+    return np.stack([np.pad(row, ((0, longest - len(row)), (0, 0))) for row in rows])

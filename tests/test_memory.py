@@ -1,0 +1,44 @@
+"""Peak memory follows `rows`, not samples × steps: every registered method, on tiny inputs."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from pullback.attribution.estimator import estimators
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("memory", Path(__file__).parents[1] / "benchmarks" / "memory.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["memory"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+memory = load()
+
+
+def test_every_method_is_measured() -> None:
+    assert set(memory.SPECS) == set(estimators.names())
+
+
+@pytest.mark.parametrize("method", list(memory.SPECS))
+def test_peak_memory_is_flat_in_samples(method: str) -> None:
+    """Numbers per sample, such as scores, may grow; nothing of the signal's size may."""
+    (one, _), (sixteen, numbers) = memory.line(method, images=1, side=16, rows=8, times=(1, 16))
+    assert sixteen < 1.15 * one + 4 * numbers, (one, sixteen, 4 * numbers)
+
+
+def test_the_measure_sees_what_is_held_and_what_is_freed() -> None:
+    kilobyte = lambda: torch.zeros(256)
+    assert memory.peak(lambda: [kilobyte() for _ in range(5)]) == 5 * 1024
+    assert memory.peak(lambda: [kilobyte().sum() for _ in range(5)]) < 1.2 * 1024
+    assert memory.peak(lambda: torch.stack([kilobyte() for _ in range(5)])) == 10 * 1024
+    held = memory.peak(lambda: [torch.zeros(64, 64) + n for n in range(16)])
+    assert held > 1.25 * memory.peak(lambda: [torch.zeros(64, 64) + n for n in range(1)])  # the control

@@ -22,7 +22,7 @@ def implementation_invariance(trial: Trial) -> Outcome:
     """Networks that compute the same function get the same map.
 
     x and x₀ are first moved by a thousandth, so that no unit sits on a kink, where the derivative is a convention.
-    All rewrites are tried together in two networks; only where these differ are they tried one by one.
+    All rewrites are tried together in two networks; only where these differ, or the method raises, are they tried one by one.
     """
     case = trial.case
     step = 1e-3 * case.x.std() * trial.normal(2, *case.x.shape, salt=21)
@@ -30,19 +30,27 @@ def implementation_invariance(trial: Trial) -> Outcome:
     before = trial.quick(case)
     together = _compare_all(trial, case, before, rewrites(case.model, case.x, steps=TOGETHER, seed=trial.seed))
     outcomes, notes, details = together
+    if not outcomes or _above(worse(outcomes)) or any(_RAISED in note for note in notes):
+        singly = _compare_all(trial, case, before, rewrites(case.model, case.x, steps=SINGLY, seed=trial.seed))
+        outcomes, details = [*outcomes, *singly[0]], {**details, **singly[2]}
+        notes += [note for note in singly[1] if note not in notes]
     if not outcomes:
         return inapplicable("; ".join(["no rewrite of this network is known to preserve it", *notes]))
-    if (worst := worse(outcomes)).residual > worst.limit.value:  # type: ignore[operator, union-attr]
-        singly = _compare_all(trial, case, before, rewrites(case.model, case.x, steps=SINGLY, seed=trial.seed))
-        outcomes, details = [worst, *singly[0]], {**details, **singly[2]}
-        worst = worse(outcomes)
-        broken = [o.reason for o in singly[0] if o.residual > o.limit.value]  # type: ignore[operator, union-attr]
+    if _above(worst := worse(outcomes)):
+        broken = [o.reason for o in outcomes if _above(o) and " + " not in o.reason]
         worst = replace(worst, reason=f"changed by {', '.join(broken) or 'rewrites together'}")
     else:
         worst = replace(worst, reason=f"{len(outcomes)} networks, {details['sites']} places rewritten")
     return replace(
         worst.noting(f"{len(notes)} skipped, see details" if notes else ""), details=details | {"skipped": notes}
     )
+
+
+_RAISED = "the method raised"
+
+
+def _above(outcome: Outcome) -> bool:
+    return outcome.residual is not None and outcome.limit is not None and outcome.residual > outcome.limit.value
 
 
 def _compare_all(trial: Trial, case: Case, before: Tensor, found: list[Rewritten]
@@ -61,7 +69,7 @@ def _compare_all(trial: Trial, case: Case, before: Tensor, found: list[Rewritten
         try:
             after = trial.quick(replace(case, model=rewritten.model))
         except Exception as error:
-            notes.append(f"{rewritten.name}: the method raised {type(error).__name__}: {error}")
+            notes.append(f"{rewritten.name}: {_RAISED} {type(error).__name__}: {error}")
             continue
         outcome = compare(before, after, trial.limit, case, ("f", f"f with {rewritten.name}"))
         outcomes.append(replace(outcome, reason=rewritten.name))

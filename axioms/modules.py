@@ -24,23 +24,26 @@ class Rectifier(nn.Module):
         if kind not in KINDS:
             raise ValueError(f"Rectifier: expected kind in {', '.join(KINDS)}; got {kind!r}.")
         self.kind, self.cap = kind, cap
-        self.relu = nn.ReLU() if kind == "residual" else None
+        # Each module is called once: methods that hook modules cannot tell two calls apart.
+        self.lower = nn.ReLU() if kind == "residual" else None
+        self.upper = nn.ReLU() if kind == "residual" else None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.cap is None:
-            return self._relu(x)
+            return self._relu(x, self.lower)
         if self.kind == "max":
-            return torch.minimum(self._relu(x), torch.full_like(x, self.cap))
+            return torch.minimum(self._relu(x, None), torch.full_like(x, self.cap))
         if self.kind == "clamp":
             return x.clamp(0, self.cap)
-        return self.cap - self._relu(self.cap - self._relu(x))  # min(y, cap) = cap - relu(cap - y)
+        # min(y, cap) = cap - relu(cap - y)
+        return self.cap - self._relu(self.cap - self._relu(x, self.lower), self.upper)
 
-    def _relu(self, x: Tensor) -> Tensor:
+    def _relu(self, x: Tensor, relu: nn.Module | None) -> Tensor:
         if self.kind == "max":
             return torch.maximum(x, torch.zeros_like(x))
         if self.kind == "clamp":
             return x.clamp(min=0)
-        return (x + x.abs()) / 2 if self.relu is None else x + self.relu(-x)
+        return (x + x.abs()) / 2 if relu is None else x + relu(-x)
 
 
 class Split(nn.Module):

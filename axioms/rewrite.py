@@ -229,9 +229,10 @@ REWRITES: dict[str, Callable[[Surgery], int]] = {
 }  # fmt: skip
 _STEPS = REWRITES | {"relu_mixed": relu_mixed}
 
-# All rewrites in two networks. A method that tells neither from the original tells no single rewrite from it either.
+# All rewrites in two networks, and each ReLU in two forms: with modules that rules are written for, and without. A method
+# that tells neither network from the original tells no single rewrite from it either.
 TOGETHER: tuple[Steps, ...] = (
-    ("permute_channels", "rescale_channels", "fold_batchnorm", "factor_linear", "split_channels"),
+    ("permute_channels", "rescale_channels", "fold_batchnorm", "factor_linear", "split_channels", "identity_residual"),
     ("cancelling_branches", "relu_mixed"),
 )
 SINGLY: tuple[Steps, ...] = tuple((name,) for name in REWRITES)

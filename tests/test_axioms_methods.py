@@ -164,6 +164,21 @@ def test_captum_finds_the_same_verdicts_in_every_domain(domain: str) -> None:
     assert verdicts["captum.GuidedBackprop"][3] is False
 
 
+def test_rules_for_modules_are_caught_where_the_network_has_none_of_them() -> None:
+    """DeepLift has no rule for ReLU6, and is a gradient there, until ReLU6 is written with ReLU."""
+    pytest.importorskip("captum")
+    net = nn.Sequential(nn.Flatten(), nn.Linear(8, 12), nn.ReLU6(), nn.Linear(12, 2)).double().eval()
+    for number, parameter in enumerate(net.parameters()):
+        parameter.data = 3 * normal(*parameter.shape, seed=number)
+    report = pb.axioms.check(
+        find_method("captum.DeepLift"), net, normal(2, 1, 8), 0, axioms="implementation_invariance"
+    )
+    finding = report["implementation_invariance"]
+    assert finding.holds is False
+    assert "identity_residual" in finding.reason
+    assert not any("raised" in note for note in finding.details["skipped"])
+
+
 # The gap, split ----------------------------------------------------------------------------------------------------------
 
 

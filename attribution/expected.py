@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .estimator import Estimate, Estimator, Promise, Walk, accumulate, register
 from .gradients import check_count, noisy
+from .index import both, host, mapped
 
 _Rows = Callable[[Tensor, Tensor], Tensor]
 
@@ -105,7 +106,7 @@ def _average(walk: Walk, end: _Rows, samples: int, steps: int, ends: int) -> Est
     shape = (-1, *[1] * (walk.point.ndim - 1))
 
     def points(example: Tensor, row: Tensor) -> Tensor:
-        draw, node = row // steps, row % steps
+        draw, node = mapped(lambda r: r // steps, row), row % steps
         alpha = nodes[node] if steps > 1 else (draw + _unit(walk, example, draw)) / samples
         start = walk.draw(example, draw)
         return start + alpha.reshape(shape) * (end(example, draw) - start)
@@ -114,11 +115,12 @@ def _average(walk: Walk, end: _Rows, samples: int, steps: int, ends: int) -> Est
     moved = [torch.zeros_like(chart.displacement) for chart in walk.charts]
     for example, row, _, gradient in walk.gradient_chunks(samples * steps, points):
         # Nodes of one draw share the displacement: sum them before the adjoint.
-        pair, segment = torch.unique_consecutive(example * samples + row // steps, return_inverse=True)
+        pair, segment = torch.unique_consecutive(host(example) * samples + host(row) // steps, return_inverse=True)
+        of, draw = (both(part.to(row.device, non_blocking=True), part) for part in (pair // samples, pair % samples))
+        segment = segment.to(row.device, non_blocking=True)
         weight = weights[row % steps].reshape(shape) / samples
         covector = gradient.new_zeros((len(pair), *gradient.shape[1:])).index_add_(0, segment, weight * gradient)
         mass = weight.new_zeros((len(pair), *weight.shape[1:])).index_add_(0, segment, weight)
-        of, draw = pair // samples, pair % samples
         step = end(of, draw) - walk.draw(of, draw)
         for chart, total, mean in zip(walk.charts, totals, moved):
             carried = chart.carry(step)

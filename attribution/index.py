@@ -1,6 +1,6 @@
 """Numbers of rows that are known to the host too, so that reading them does not wait for the device."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
@@ -11,10 +11,21 @@ def both(index: Tensor, host: Tensor) -> Tensor:
     return index
 
 
+def host(index: Tensor) -> Tensor:
+    """`index` on the CPU."""
+    known: Tensor = getattr(index, "_on_host", index)
+    return known.cpu()
+
+
 def on_host(index: Tensor) -> list[int]:
     """The entries of `index` (rows,)."""
-    entries: list[int] = getattr(index, "_on_host", index).tolist()
+    entries: list[int] = host(index).tolist()
     return entries
+
+
+def mapped(function: Callable[[Tensor], Tensor], index: Tensor) -> Tensor:
+    """function(index), known to the host too."""
+    return both(function(index), function(host(index)))
 
 
 def runs(example: Tensor) -> Iterator[tuple[int, int, int]]:

@@ -64,9 +64,9 @@ class Players:
                              "as by='band'.")  # fmt: skip
         return [(owner == group).nonzero()[:, 0].tolist() for group in owner.unique().tolist()]
 
-    def mask(self, presence: Tensor) -> Tensor:
-        """(rows, players) -> (rows, *coeff)."""
-        return presence[:, self.index.flatten().to(presence.device)].reshape(-1, *self.index.shape)
+    def owner(self, device: torch.device) -> Tensor:
+        """The player of each coefficient. Shape: (coefficients,)."""
+        return self.index.flatten().to(device)
 
     def spread(self, values: Tensor, displacement: Tensor) -> Tensor:
         """Each player's value (batch, players), shared among its coefficients in proportion to |displacement|, or evenly
@@ -121,8 +121,10 @@ class Game:
     def _points(self, design: Design) -> Design:
         """(example, sample) -> u.  Masks of signal size exist for one chunk of rows only."""
 
+        owner, shape = self.players.owner(self.displacement.device), self.displacement.shape[1:]
+
         def points(example: Tensor, sample: Tensor) -> Tensor:
-            hidden = 1 - self.players.mask(design(example, sample).to(self.displacement))
+            hidden = 1 - design(example, sample).to(self.displacement)[:, owner].reshape(-1, *shape)
             return self.chart.push(self.chart.point[example] - hidden * self.displacement[example])
 
         return points

@@ -9,12 +9,12 @@ MOST = 32  # groups of coefficients that are measured, spread evenly over all th
 
 
 def frequency_order(transform: Transform, z: Tensor) -> float | None:
-    """By how much, over one bin of the DFT, measured frequencies are out of the order that the layout states.
+    """By how much, over two bins of the DFT, measured frequencies are out of the order that the layout states.
 
     Coefficients that state one frequency get random values and all others 0. Half of the energy of T⁻¹ of that lies
     below its median frequency, along each axis. No group may have a lower median than one whose stated frequency is
-    lower, but for one bin, 1/n cycles/sample, which is what a spectrum of n samples resolves. The same holds for bands
-    and the middle of their range, with the frequency of the axis where it is highest.
+    lower, but for 2/n cycles/sample, the width of the main lobe of n samples: below it a spectrum tells nothing apart. The
+    same holds for bands and the middle of their range, with the frequency of the axis where it is highest.
 
     None where fewer than two frequencies are stated. z: random coefficients, (batch, *layout.shape).
     """
@@ -53,7 +53,7 @@ def _ranges(transform: Transform, known: Tensor) -> tuple[Tensor, Tensor]:
 
 def _disorder(transform: Transform, z: Tensor, label: Tensor, stated: Tensor, rulers: Tensor,
               sizes: list[int]) -> float | None:  # fmt: skip
-    """The largest inversion among groups, less one bin.
+    """The largest inversion among groups, less two bins.
 
     label: the group of each coefficient.  stated: (groups, rulers).  rulers: a frequency for each bin, (rulers, *bins).
     sizes: samples along the axis of each ruler.
@@ -65,7 +65,7 @@ def _disorder(transform: Transform, z: Tensor, label: Tensor, stated: Tensor, ru
     medians = torch.stack([_medians(transform, z * (label == group).to(z), rulers) for group in chosen])
     stated = stated[chosen].to(medians)
     higher = stated[:, None] - stated > 1e-5  # (groups, groups, rulers)
-    inversion = (medians - medians[:, None] - 1 / medians.new_tensor(sizes)).clamp(min=0)
+    inversion = (medians - medians[:, None] - 2 / medians.new_tensor(sizes)).clamp(min=0)
     return float(torch.where(higher, inversion.nan_to_num(), 0).max())
 
 

@@ -108,10 +108,11 @@ def _flat(pyramid: Any) -> np.ndarray:
 def _ptwt_flat(pyramid: Any) -> np.ndarray:
     """The same of ptwt's, whose steps are tensors, tuples (da, ad, dd) or dictionaries."""
     low, *steps = pyramid
-    keys = ("da", "ad", "dd")
-    named = [{"d": step} if isinstance(step, Tensor) else step if isinstance(step, dict) else dict(zip(keys, step))
-             for step in steps]  # fmt: skip
-    return _flat([low.cpu().numpy(), *({key: part.cpu().numpy() for key, part in step.items()} for step in named)])
+    for place, step in enumerate(steps):
+        parts = {"d": step} if isinstance(step, Tensor) else step
+        named = parts if isinstance(parts, dict) else dict(zip(("da", "ad", "dd"), parts))
+        steps[place] = {key: part.cpu().numpy() for key, part in named.items()}
+    return _flat([low.cpu().numpy(), *steps])
 
 
 @pytest.mark.parametrize("kind", SIZES)

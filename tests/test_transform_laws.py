@@ -133,7 +133,7 @@ class SwappedFrequencies(Broken):
 
     def __init__(self) -> None:
         super().__init__()
-        honest = pb.transforms.DWT((1, 16), "db4", level=2)
+        honest = pb.transforms.DWT((1, 64), "db4", level=2)
         self.shape, self.claims = honest.shape, honest.claims
         self.analysis, self.synthesis = honest.analysis, honest.synthesis  # type: ignore[method-assign]
         self.layout = self.lie(honest.layout)

@@ -1,5 +1,6 @@
 """One level of an orthonormal wavelet on an interval: nothing is padded, and the two ends do not meet."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ class BoundaryBank(FilterBank):
     def __init__(self, wavelet: Any) -> None:
         super().__init__(wavelet)
         self._edges: dict[int, tuple[Tensor, Tensor, Constant]] = {}
+
+    def _of_windows(self, sizes: Sequence[int]) -> bool:
+        return False
 
     def _split(self, x: Tensor, axis: int, dual: bool) -> Tensor:
         bands = self._correlate(x, ANALYSIS, axis)  # orthonormal, so that the dual bank is the bank itself

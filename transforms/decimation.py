@@ -27,13 +27,16 @@ class Decimation:
     def apply(self, x: Tensor, axis: int, count: int, mode: str) -> Tensor:
         """`count` outputs of the first filter, then as many of the second; x is continued past its ends by `mode`."""
         axis %= x.ndim
+        out = self.blocks(x, axis, count, mode).movedim(axis + 1, axis).flatten(axis + 1, axis + 2)
+        return (out if out.shape[axis + 1] == count else out.narrow(axis + 1, 0, count)).flatten(axis, axis + 1)
+
+    def blocks(self, x: Tensor, axis: int, count: int, mode: str) -> Tensor:
+        """At least `count` outputs of each filter as they are made. Shape: (…, blocks, 2, block, …) in place of axis."""
         block, blocks = _cut(count)
         matrix = self._matrix("outputs", block).like(x)
         reach = 2 * block * blocks + self._taps.shape[1] - 2 - self._left - x.shape[axis]
         windows = _windows(extend(x, axis, self._left, reach, mode), axis, matrix.shape[1], 2 * block)
-        out = apply_matrix(matrix, windows, axis + 1)  # (…, blocks, 2 block, …)
-        out = out.unflatten(axis + 1, (2, block)).movedim(axis + 1, axis).flatten(axis + 1, axis + 2)
-        return (out if block * blocks == count else out.narrow(axis + 1, 0, count)).flatten(axis, axis + 1)
+        return apply_matrix(matrix, windows, axis + 1).unflatten(axis + 1, (2, block))
 
     def transpose(self, low: Tensor, high: Tensor, axis: int, size: int, mode: str) -> Tensor:
         """`size` samples from the outputs; mode is `zero`, or `periodic`, the transpose of `apply` in that mode."""

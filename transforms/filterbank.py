@@ -50,6 +50,8 @@ class FilterBank:
         """{key: band} of one level, one letter per axis; `dual` applies the transpose of `merge` instead."""
         if self._of_blocks(x.shape[-dims:]):
             return self._split_blocks(x, dims, SYNTHESIS if dual else ANALYSIS)
+        if self._of_windows(x.shape[-dims:]):
+            return self._split_windows(x, dims, SYNTHESIS if dual else ANALYSIS)
         for axis in range(-dims, 0):
             x = self._split(x, axis, dual)
         bands = {"": x}
@@ -79,6 +81,25 @@ class FilterBank:
             again_low, again_high = _halves(self._correlate(x, ANALYSIS, axis), axis)
             x = x + self._transpose(low - again_low, high - again_high, SYNTHESIS, axis, size)
         return x
+
+    def _of_windows(self, sizes: Sequence[int]) -> bool:
+        """Whether the bands along each axis are what the filters give, and nothing else."""
+        return not self.refinements and not any(n % 2 for n in sizes)
+
+    def _split_windows(self, x: Tensor, dims: int, filters: int) -> dict[str, Tensor]:
+        """All axes, the last one first; their outputs are put in order only at the end, all at once."""
+        lead, counts = x.ndim - dims, [self._count(n) for n in x.shape[-dims:]]
+        for axis in reversed(range(dims)):
+            x = self._decimations[filters].blocks(x, lead + axis, counts[axis], self._continued(filters))
+        bands = {}
+        for key in _keys(dims):
+            band = x  # (…, blocks, 2, block) for each axis
+            for axis, letter in enumerate(key, start=lead):
+                band = band.select(2 * axis - lead + 1, "ad".index(letter))
+            for axis, count in enumerate(counts, start=lead):
+                band = band.flatten(axis, axis + 1).narrow(axis, 0, count)
+            bands[key] = band
+        return bands
 
     def _of_blocks(self, sizes: Sequence[int]) -> bool:
         """Whether two taps see two samples: then all axes are split at once, each block of 2^dims samples by itself."""
@@ -124,6 +145,14 @@ class FilterBank:
         """How many samples the filters reach back before the first pair."""
         return len(self._analysis[0]) // 2 - 1
 
+    def _count(self, n: int) -> int:
+        """Outputs of each filter for n samples."""
+        return n // 2
+
+    def _continued(self, filters: int) -> str:
+        """How a signal is continued past its ends."""
+        return "periodic"
+
     def _correlate(self, x: Tensor, filters: int, axis: int) -> Tensor:
         """Every second output of both filters: approximation, then detail."""
         n = x.shape[axis]
@@ -163,9 +192,17 @@ class PaddedBank(FilterBank):
     def _left(self) -> int:
         return len(self._analysis[0]) - 2
 
+    def _count(self, n: int) -> int:
+        return (n + len(self._analysis[0]) - 1) // 2
+
+    def _continued(self, filters: int) -> str:
+        return "zero" if filters == SYNTHESIS else self._mode
+
+    def _of_windows(self, sizes: Sequence[int]) -> bool:
+        return not self.refinements
+
     def _correlate(self, x: Tensor, filters: int, axis: int) -> Tensor:
-        count = (x.shape[axis] + len(self._analysis[0]) - 1) // 2
-        return self._decimations[filters].apply(x, axis, count, "zero" if filters == SYNTHESIS else self._mode)
+        return self._decimations[filters].apply(x, axis, self._count(x.shape[axis]), self._continued(filters))
 
     def _transpose(self, low: Tensor, high: Tensor, filters: int, axis: int, size: int) -> Tensor:
         return self._decimations[filters].transpose(low, high, axis, size, "zero")
@@ -253,6 +290,7 @@ def _halves(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     return x.narrow(axis, 0, (n + 1) // 2), x.narrow(axis, (n + 1) // 2, n // 2)
 
 
+@functools.lru_cache(maxsize=256)
 def _error(synthesis: Filters, analysis: Filters, size: int = 0) -> float:
     """How far the bank is from perfect reconstruction, ‖Sᵀ A - I‖ in the largest entry, on `size` samples.
 
@@ -263,9 +301,9 @@ def _error(synthesis: Filters, analysis: Filters, size: int = 0) -> float:
     operators = []
     for filters in (synthesis, analysis):
         rows = np.zeros((n, n))
+        k = np.arange(n // 2)[:, None]
         for band, weights in enumerate(filters):
-            for k in range(n // 2):
-                np.add.at(rows[band * (n // 2) + k], (2 * k + np.arange(taps) + 1 - taps // 2) % n, weights)
+            np.add.at(rows, (band * (n // 2) + k, (2 * k + np.arange(taps) + 1 - taps // 2) % n), weights)
         operators.append(rows)
     return float(np.abs(operators[0].T @ operators[1] - np.eye(n)).max())
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -96,7 +96,7 @@ class Layout:
         merged = tuple(_merge([band for band, label in zip(self.bands, labels) if label == name], name, by)
                        for name in names)  # fmt: skip
         lookup = torch.tensor([names.index(label) for label in labels])
-        return replace(self, bands=merged, index=lookup[self.index])
+        return Layout(merged, lookup[self.index], self.frequency, self.position)
 
 
 def _merge(bands: Sequence[Band], name: str, by: str) -> Band:

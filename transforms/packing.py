@@ -1,5 +1,6 @@
 """Bands of different sizes, one after another in one (channels, K) tensor."""
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -71,16 +72,37 @@ def blockwise(function: Callable[[Tensor], Tensor], x: Tensor, shape: tuple[int,
     return out
 
 
+class PackedLayout(Layout):
+    """The layout of z as `pack` makes it. Places are worked out when they are asked for: most maps never do.
+
+    shape: of the signals, (channels, *spatial).
+    """
+
+    def __init__(self, shape: tuple[int, ...], cells: Sequence[Cell]) -> None:
+        counts = torch.tensor([math.prod(cell.grid) for cell in cells])
+        index = torch.arange(len(cells)).repeat_interleave(counts)
+        own = {"bands": tuple(cell.band for cell in cells), "index": index.expand(shape[0], -1).contiguous()}
+        vars(self).update(own, _signal=shape, _cells=tuple(cells), _counts=counts)  # fields of a layout are read-only
+
+    @functools.cached_property
+    def frequency(self) -> Tensor:
+        """The centre of each coefficient's band, in cycles/sample. Shape: (dims, channels, K)."""
+        cells: tuple[Cell, ...] = vars(self)["_cells"]
+        centres = torch.tensor([cell.centre for cell in cells], dtype=torch.get_default_dtype())  # (cells, dims)
+        return self._spread(centres.repeat_interleave(vars(self)["_counts"], 0).T)
+
+    @functools.cached_property
+    def position(self) -> Tensor:
+        """Where each coefficient is centred, in samples. Shape: (dims, channels, K)."""
+        return self._spread(torch.cat([_position(vars(self)["_signal"], cell) for cell in vars(self)["_cells"]], -1))
+
+    def _spread(self, places: Tensor) -> Tensor:
+        return places[:, None].expand(-1, *self.shape)
+
+
 def packed_layout(shape: tuple[int, ...], cells: Sequence[Cell]) -> Layout:
     """The layout of z as `pack` makes it, for signals of `shape` (channels, *spatial)."""
-    counts = torch.tensor([math.prod(cell.grid) for cell in cells])
-    packed = (shape[0], int(counts.sum()))
-    index = torch.arange(len(cells)).repeat_interleave(counts)
-    centres = torch.tensor([cell.centre for cell in cells], dtype=torch.get_default_dtype())  # (cells, dims)
-    frequency = centres.repeat_interleave(counts, 0).T
-    position = torch.cat([_position(shape, cell) for cell in cells], -1)
-    frequencies, positions = (part[:, None].expand(-1, *packed) for part in (frequency, position))
-    return Layout(tuple(cell.band for cell in cells), index.expand(packed).contiguous(), frequencies, positions)
+    return PackedLayout(shape, cells)
 
 
 def _position(shape: tuple[int, ...], cell: Cell) -> Tensor:

@@ -5,7 +5,7 @@ import ctypes
 import functools
 import gc
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,6 +58,14 @@ class Counted(nn.Module):
         if output.requires_grad:
             output.register_hook(functools.partial(self.tally.back, len(x)))
         return output
+
+
+@contextlib.contextmanager
+def exact() -> Iterator[None]:
+    """Convolutions in whole single precision inside, so that results can be compared; an accelerator may round them."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=torch.backends.cudnn.benchmark,
+                                    deterministic=torch.backends.cudnn.deterministic, allow_tf32=False):  # fmt: skip
+        yield
 
 
 def counted(job: Callable[[], Result], tally: Tally, forward: int, backward: int) -> Callable[[], Result]:

@@ -280,9 +280,11 @@ def test_every_class_in_every_kind_of_domain(name: str, domain: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if name in ("Lime", "KernelShap") and importlib.util.find_spec("sklearn") is None:
-            pytest.raises(ImportError, run).match("pip install scikit-learn")
+            with pytest.raises(ImportError, match="pip install scikit-learn"):
+                run()
         elif (name, domain) in REFUSED:
-            pytest.raises(ValueError, run).match(REFUSED[name, domain])
+            with pytest.raises(ValueError, match=REFUSED[name, domain]):
+                run()
         else:
             values = run().values
             assert bool(values.isfinite().all())

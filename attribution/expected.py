@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .estimator import Estimate, Estimator, Promise, Walk, accumulate, register
-from .gradients import check_count, noisy
+from .gradients import check_count, is_number, noisy
 from .index import both, host, mapped
 
 _Rows = Callable[[Tensor, Tensor], Tensor]
@@ -79,8 +79,8 @@ class GradientSHAP(Estimator):
     def __post_init__(self) -> None:
         check_count("gradient_shap", "samples", self.samples)
         check_count("gradient_shap", "steps", self.steps)
-        if not self.spread >= 0:
-            raise ValueError(f"gradient_shap: spread must be at least 0, got {self.spread}.")
+        if not is_number(self.spread) or not self.spread >= 0:
+            raise ValueError(f"gradient_shap: spread must be at least 0, got {self.spread!r}.")
 
     def estimate(self, walk: Walk) -> Estimate:
         return _average(walk, noisy(walk, self.spread), self.samples, self.steps, ends=self.samples)

@@ -73,8 +73,8 @@ class SmoothGrad(Estimator):
 
     def __post_init__(self) -> None:
         check_count("smoothgrad", "samples", self.samples)
-        if not self.spread >= 0:
-            raise ValueError(f"smoothgrad: spread must be at least 0, got {self.spread}.")
+        if not is_number(self.spread) or not self.spread >= 0:
+            raise ValueError(f"smoothgrad: spread must be at least 0, got {self.spread!r}.")
 
     def estimate(self, walk: Walk) -> Estimate:
         weights = walk.signal.new_full((self.samples,), 1 / self.samples)
@@ -97,6 +97,11 @@ def noisy(walk: Walk, spread: float) -> Callable[[Tensor, Tensor], Tensor]:
     std = spread * (walk.signal.flatten(1).amax(1) - walk.signal.flatten(1).amin(1))
     std = std.reshape(-1, *[1] * (walk.signal.ndim - 1))
     return lambda example, sample: walk.lift(walk.signal[example] + std[example] * walk.noise(example, sample))
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is a real number, and not a truth value or text."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def check_count(who: str, what: str, value: int, least: int = 1) -> None:

@@ -116,7 +116,7 @@ def check_delta(resume: Resume, deltas: Sequence[Tensor], target: Any) -> None:
 
 
 def _results(resume: Resume, number: int) -> list[Attribution]:
-    found = [resume] if isinstance(resume, Attribution) else list(resume)
+    found: list[Any] = list(resume) if isinstance(resume, (list, tuple)) else [resume]
     if any(not isinstance(one, Attribution) for one in found):
         raise TypeError("resume: expected what pullback.attribute returned, an Attribution or a list of them.")
     if len(found) != number:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .estimator import Estimate, Estimator, Promise, Walk, accumulate, register
-from .gradients import check_count, noisy
+from .gradients import check_count, is_number, noisy
 from .index import runs
 
 # What a coefficient that f ignores is given is 0 in all of them, but none is linear in f.
@@ -29,8 +29,8 @@ class NoisyGradients(Estimator):
 
     def __post_init__(self) -> None:
         check_count(self.name, "samples", self.samples)
-        if not self.spread >= 0:
-            raise ValueError(f"{self.name}: spread must be at least 0, got {self.spread}.")
+        if not is_number(self.spread) or not self.spread >= 0:
+            raise ValueError(f"{self.name}: spread must be at least 0, got {self.spread!r}.")
 
     def cost(self) -> int:
         return self.samples

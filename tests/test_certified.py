@@ -409,6 +409,8 @@ def test_only_the_same_run_goes_on() -> None:
             again(**change)
     with pytest.raises(TypeError, match=r"what pullback\.attribute returned"):
         again(resume=[3])
+    with pytest.raises(TypeError, match=r"what pullback\.attribute returned"):
+        again(resume=3)
 
 
 def test_gradients_are_not_stored() -> None:

@@ -277,7 +277,7 @@ def test_lime_solves_its_normal_equations() -> None:
 
     x = torch.ones(1, 1, 4, dtype=torch.float64)
     att = pb.attribute(f, x, method="lime(coefficient, samples=50, width=0.5, ridge=0.1)", rows=1000)
-    m = seen[2]
+    m = seen[1]
     assert m[0].tolist() == [1, 1, 1, 1]
     with torch.no_grad():
         v = g(m[:, None])[:, 0]

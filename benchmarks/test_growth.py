@@ -103,7 +103,7 @@ def test_growth(benchmark: Any, what: str, device: str, rounds: int) -> None:
     check_input(signals((2, 3, SIDES[0], SIDES[0])))
     ready = {size: guard(what, model, size, job, device) for size, job in by_size.items()}
     times: dict[int, list[float]] = {size: [] for size in ready}
-    for turn in range(min(rounds, 4)):
+    for turn in range(min(rounds, 3)):
         for size in list(ready)[:: 1 if turn % 2 == 0 else -1]:
             times[size].append(seconds(ready[size]))
     least = {size: min(taken) for size, taken in times.items()}  # what else runs on the machine only adds

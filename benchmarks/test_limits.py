@@ -89,7 +89,7 @@ def test_limit(benchmark: Any, name: str, template: str, domains: int, device: s
     bare = counted(bare_loop(model, _inputs(case.x, chunk), *rows, case.target), model.tally, *rows)
     memory = peak_megabytes(ours, device), peak_megabytes(bare, device)
     patient = name == MODELS[0] and template in KEY
-    measured = paired(ours, bare, rounds if patient else min(rounds, 3), warm=True, most=15 if patient else 3)
+    measured = paired(ours, bare, rounds if patient else min(rounds, 3), warm=True, most=10 if patient else 3)
     measured.record(benchmark)
     benchmark.extra_info.update(
         model=name, method=method, domains=domains, goal=GOALS[domains], images=len(case.x), chunk=chunk,

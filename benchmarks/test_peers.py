@@ -75,7 +75,7 @@ def versus(benchmark: Any, ours: Callable[[], object], theirs: Callable[[], obje
     ours_rows, theirs_rows = rows_of(ours, models[0]), rows_of(theirs, models[1])
     ours, theirs = counted(ours, models[0].tally, *ours_rows), counted(theirs, models[1].tally, *theirs_rows)
     memory = peak_megabytes(ours, device), peak_megabytes(theirs, device)
-    measured = paired(ours, theirs, min(rounds, 5), warm=True, most=12)
+    measured = paired(ours, theirs, min(rounds, 5), warm=True, most=8)
     measured.record(benchmark)
     if by_row:
         share = theirs_rows[0] / ours_rows[0]

@@ -91,15 +91,15 @@ class FilterBank:
         lead, counts = x.ndim - dims, [self._count(n) for n in x.shape[-dims:]]
         for axis in reversed(range(dims)):
             x = self._decimations[filters].blocks(x, lead + axis, counts[axis], self._continued(filters))
-        bands = {}
-        for key in _keys(dims):
-            band = x  # (…, blocks, 2, block) for each axis
-            for axis, letter in enumerate(key, start=lead):
-                band = band.select(2 * axis - lead + 1, "ad".index(letter))
-            for axis, count in enumerate(counts, start=lead):
-                band = band.flatten(axis, axis + 1).narrow(axis, 0, count)
-            bands[key] = band
-        return bands
+        places = range(lead, lead + 3 * dims, 3)  # (…, blocks, 2, block) for each axis
+        sizes = [x.shape[place] * x.shape[place + 2] for place in places]
+        x = x.permute(
+            *(place + 1 for place in places), *range(lead), *(i for place in places for i in (place, place + 2))
+        )
+        bands = x.reshape(2**dims, *x.shape[dims : dims + lead], *sizes)
+        for axis, count in enumerate(counts, start=1 + lead):
+            bands = bands if bands.shape[axis] == count else bands.narrow(axis, 0, count)
+        return dict(zip(_keys(dims), bands.unbind(0)))
 
     def _of_blocks(self, sizes: Sequence[int]) -> bool:
         """Whether two taps see two samples: then all axes are split at once, each block of 2^dims samples by itself."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .constant import Constant
-from .decimation import Decimation, Filters, apply_matrix, extend
+from .decimation import Decimation, Filters, apply_matrix
 
 ANALYSIS, SYNTHESIS = 0, 1  # the two pairs of filters of a bank
 
@@ -84,22 +84,22 @@ class FilterBank:
 
     def _of_windows(self, sizes: Sequence[int]) -> bool:
         """Whether the bands along each axis are what the filters give, and nothing else."""
-        return not self.refinements and not any(n % 2 for n in sizes)
+        return not self.refinements and all(n and n % 2 == 0 for n in sizes)
 
     def _split_windows(self, x: Tensor, dims: int, filters: int) -> dict[str, Tensor]:
         """All axes, the last one first; their outputs are put in order only at the end, all at once."""
         lead, counts = x.ndim - dims, [self._count(n) for n in x.shape[-dims:]]
         for axis in reversed(range(dims)):
             x = self._decimations[filters].blocks(x, lead + axis, counts[axis], self._continued(filters))
-        bands = {}
-        for key in _keys(dims):
-            band = x  # (…, blocks, 2, block) for each axis
-            for axis, letter in enumerate(key, start=lead):
-                band = band.select(2 * axis - lead + 1, "ad".index(letter))
-            for axis, count in enumerate(counts, start=lead):
-                band = band.flatten(axis, axis + 1).narrow(axis, 0, count)
-            bands[key] = band
-        return bands
+        places = range(lead, lead + 3 * dims, 3)  # (…, blocks, 2, block) for each axis
+        sizes = [x.shape[place] * x.shape[place + 2] for place in places]
+        x = x.permute(
+            *(place + 1 for place in places), *range(lead), *(i for place in places for i in (place, place + 2))
+        )
+        bands = x.reshape(2**dims, *x.shape[dims : dims + lead], *sizes)
+        for axis, count in enumerate(counts, start=1 + lead):
+            bands = bands if bands.shape[axis] == count else bands.narrow(axis, 0, count)
+        return dict(zip(_keys(dims), bands.unbind(0)))
 
     def _of_blocks(self, sizes: Sequence[int]) -> bool:
         """Whether two taps see two samples: then all axes are split at once, each block of 2^dims samples by itself."""
@@ -206,77 +206,6 @@ class PaddedBank(FilterBank):
 
     def _transpose(self, low: Tensor, high: Tensor, filters: int, axis: int, size: int) -> Tensor:
         return self._decimations[filters].transpose(low, high, axis, size, "zero")
-
-
-class UndecimatedBank(FilterBank):
-    """The same filters with `dilation` - 1 zeros between their taps, scaled by 1/√2, and nothing thrown away.
-
-    a[k] = 2^-½ Σ_m h[m] x[(k + s (m + 1 - L/2)) mod n] for any n: as H̃H + G̃G = 2 is an identity between polynomials, it
-    holds after z → z^s and modulo z^n - 1 too, so that every size and dilation reconstructs.
-    """
-
-    def __init__(self, wavelet: Any, dilation: int) -> None:
-        super().__init__(wavelet)
-        self._dilation = dilation
-
-    def split(self, x: Tensor, dims: int, dual: bool = False) -> dict[str, Tensor]:
-        """As in `FilterBank`, band by band: laid side by side they would be copied more often than they are made."""
-        bands = {"": x}
-        for axis in range(-dims, 0):
-            bands = {key + letter: part for key, band in bands.items()
-                     for letter, part in zip("ad", self.split_axis(band, axis, dual))}  # fmt: skip
-        return bands
-
-    def split_axis(self, x: Tensor, axis: int, dual: bool = False) -> tuple[Tensor, Tensor]:
-        if self.refinements:
-            return super().split_axis(x, axis, dual)
-        low, high = (_shifted_sum(x, axis, self._taps(weights, x.shape[axis], 1))
-                     for weights in (self._synthesis if dual else self._analysis))  # fmt: skip
-        return low, high
-
-    def _of_blocks(self, sizes: Sequence[int]) -> bool:
-        return False
-
-    def isometric(self, n: int) -> bool:
-        if self.orthonormal:
-            return True
-        power = np.zeros(n)  # |H|² + |G|² at the frequencies of n samples
-        for weights in self._analysis:
-            taps = np.zeros(n)
-            for shift, weight in self._taps(weights, n, 1).items():
-                taps[shift % n] += weight
-            power += np.abs(np.fft.fft(taps)) ** 2
-        return bool(np.abs(power - 1).max() < 1e-10)
-
-    def _correlate(self, x: Tensor, filters: int, axis: int) -> Tensor:
-        taps = [self._taps(weights, x.shape[axis], 1) for weights in (self._analysis, self._synthesis)[filters]]
-        return torch.cat([_shifted_sum(x, axis, part) for part in taps], axis)
-
-    def _transpose(self, low: Tensor, high: Tensor, filters: int, axis: int, size: int) -> Tensor:
-        taps = [self._taps(weights, size, -1) for weights in (self._analysis, self._synthesis)[filters]]
-        return _shifted_sum(low, axis, taps[0]).add_(_shifted_sum(high, axis, taps[1]))
-
-    def _taps(self, weights: Sequence[float], n: int, sign: int) -> dict[int, float]:
-        """{shift: weight}, folded where the filter is longer than the n samples."""
-        shifts = [sign * self._dilation * (m + 1 - len(weights) // 2) for m in range(len(weights))]
-        if max(shifts) - min(shifts) >= n:
-            shifts = [shift % n for shift in shifts]
-        taps: dict[int, float] = {}
-        for shift, weight in zip(shifts, weights):
-            taps[shift] = taps.get(shift, 0.0) + weight / math.sqrt(2)
-        return taps
-
-
-def _shifted_sum(x: Tensor, axis: int, taps: dict[int, float]) -> Tensor:
-    """Σ_s taps[s] x[k + s], periodic. Shape: as x."""
-    before, after = max(0, -min(taps)), max(0, *taps)
-    n, wrapped = x.shape[axis], extend(x, axis, before, after, "periodic")
-    out = None
-    for shift, weight in taps.items():
-        part = wrapped.narrow(axis, before + shift, n)
-        out = part * weight if out is None else out.add_(part, alpha=weight)
-    assert out is not None  # a filter has taps
-    return out
 
 
 def _keys(dims: int) -> list[str]:

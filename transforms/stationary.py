@@ -1,11 +1,16 @@
 """Wavelet transforms that keep every sample at every level."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from .base import Claim, Transform, check_shape
-from .filterbank import UndecimatedBank
+from .decimation import extend
+from .filterbank import FilterBank
 from .packet import step_keys
 from .packing import Cell, blockwise, pack, packed_layout, unpack
 from .registry import register
@@ -89,3 +94,74 @@ class SWT(Transform):
         yield cls((3, 6, 5), "haar", level=2)
         yield cls((1, 9, 8), "bior2.2", level=2)
         yield cls((1, 4, 5, 3), "sym3", level=1)
+
+
+class UndecimatedBank(FilterBank):
+    """The same filters with `dilation` - 1 zeros between their taps, scaled by 1/√2, and nothing thrown away.
+
+    a[k] = 2^-½ Σ_m h[m] x[(k + s (m + 1 - L/2)) mod n] for any n: as H̃H + G̃G = 2 is an identity between polynomials, it
+    holds after z → z^s and modulo z^n - 1 too, so that every size and dilation reconstructs.
+    """
+
+    def __init__(self, wavelet: Any, dilation: int) -> None:
+        super().__init__(wavelet)
+        self._dilation = dilation
+
+    def split(self, x: Tensor, dims: int, dual: bool = False) -> dict[str, Tensor]:
+        """As in `FilterBank`, band by band: laid side by side they would be copied more often than they are made."""
+        bands = {"": x}
+        for axis in range(-dims, 0):
+            bands = {key + letter: part for key, band in bands.items()
+                     for letter, part in zip("ad", self.split_axis(band, axis, dual))}  # fmt: skip
+        return bands
+
+    def split_axis(self, x: Tensor, axis: int, dual: bool = False) -> tuple[Tensor, Tensor]:
+        if self.refinements:
+            return super().split_axis(x, axis, dual)
+        low, high = (_shifted_sum(x, axis, self._taps(weights, x.shape[axis], 1))
+                     for weights in (self._synthesis if dual else self._analysis))  # fmt: skip
+        return low, high
+
+    def _of_blocks(self, sizes: Sequence[int]) -> bool:
+        return False
+
+    def isometric(self, n: int) -> bool:
+        if self.orthonormal:
+            return True
+        power = np.zeros(n)  # |H|² + |G|² at the frequencies of n samples
+        for weights in self._analysis:
+            taps = np.zeros(n)
+            for shift, weight in self._taps(weights, n, 1).items():
+                taps[shift % n] += weight
+            power += np.abs(np.fft.fft(taps)) ** 2
+        return bool(np.abs(power - 1).max() < 1e-10)
+
+    def _correlate(self, x: Tensor, filters: int, axis: int) -> Tensor:
+        taps = [self._taps(weights, x.shape[axis], 1) for weights in (self._analysis, self._synthesis)[filters]]
+        return torch.cat([_shifted_sum(x, axis, part) for part in taps], axis)
+
+    def _transpose(self, low: Tensor, high: Tensor, filters: int, axis: int, size: int) -> Tensor:
+        taps = [self._taps(weights, size, -1) for weights in (self._analysis, self._synthesis)[filters]]
+        return _shifted_sum(low, axis, taps[0]).add_(_shifted_sum(high, axis, taps[1]))
+
+    def _taps(self, weights: Sequence[float], n: int, sign: int) -> dict[int, float]:
+        """{shift: weight}, folded where the filter is longer than the n samples."""
+        shifts = [sign * self._dilation * (m + 1 - len(weights) // 2) for m in range(len(weights))]
+        if max(shifts) - min(shifts) >= n:
+            shifts = [shift % n for shift in shifts]
+        taps: dict[int, float] = {}
+        for shift, weight in zip(shifts, weights):
+            taps[shift] = taps.get(shift, 0.0) + weight / math.sqrt(2)
+        return taps
+
+
+def _shifted_sum(x: Tensor, axis: int, taps: dict[int, float]) -> Tensor:
+    """Σ_s taps[s] x[k + s], periodic. Shape: as x."""
+    before, after = max(0, -min(taps)), max(0, *taps)
+    n, wrapped = x.shape[axis], extend(x, axis, before, after, "periodic")
+    out = None
+    for shift, weight in taps.items():
+        part = wrapped.narrow(axis, before + shift, n)
+        out = part * weight if out is None else out.add_(part, alpha=weight)
+    assert out is not None  # a filter has taps
+    return out

@@ -2,11 +2,12 @@
 
 import collections
 import gc
+import json
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -27,6 +28,17 @@ def _frozen() -> None:
     """What is imported by now stays: collecting garbage between benchmarks need not walk through it."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _noted(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Adds what a benchmark noted to the file that PULLBACK_BENCH_NOTES names, so that a run that is cut off leaves something."""
+    yield
+    place = os.environ.get("PULLBACK_BENCH_NOTES")
+    if place and "benchmark" in request.fixturenames:
+        noted = {"name": request.node.name, "extra_info": request.getfixturevalue("benchmark").extra_info}
+        with open(place, "a") as notes:
+            notes.write(json.dumps(noted) + "\n")
 
 
 @pytest.fixture(scope="session")

@@ -32,13 +32,8 @@ def test_1_linear_models_are_complete_with_two_nodes(rule: str, dtype: torch.dty
     model, x = linear_net(SHAPE).to(dtype), normal(3, *SHAPE, dtype=dtype)
     for att in pb.attribute(model, x, method=f"integrated_gradients(steps=2, rule={rule})", transform=DOMAINS):
         assert att.values.dtype == dtype
-<<<<<<< HEAD
         size = att.values.double().abs().flatten(1).sum(1)  # rounding errors are relative to what is summed
         assert bool((att.gap.double().abs() <= 4 * torch.finfo(dtype).eps * size).all())
-=======
-        rounding = 4 * torch.finfo(dtype).eps * float(att.values.abs().flatten(1).sum(1).max())
-        assert float(att.gap.abs().max()) < (1e-12 if dtype == torch.float64 else rounding)
->>>>>>> h-transforms
 
 
 @methods

@@ -109,6 +109,7 @@ def attribute(
             raise ValueError(f"rows: {estimator!r} walks {estimator.least_rows} rows together, so rows must be at least "
                              f"{estimator.least_rows}; got {most}.")  # fmt: skip
         runner = Rows(model, score, most, feed, report, extras, create_graph)
+        runner.watch = True
         runner.settle(x)
         groups = _groups(domains, starts)
         walks = [(members, _walk(model, runner, domains, members, x, starts, seed)) for members in groups]

@@ -89,7 +89,7 @@ class Rows:
         self.create_graph = create_graph
         self.count = Count()
         self._in_place = False  # whether the model has been seen to write into its input
-        self._watched = False  # whether the first call has shown that it draws no random numbers
+        self.watch = False  # whether the next call looks at whether the model draws random numbers
 
     def expect(self, rows: int) -> None:
         """Adds to the number of rows that `progress` counts towards."""
@@ -98,7 +98,7 @@ class Rows:
     def through(self, model: Callable[..., Any], feed: torch.dtype) -> "Rows":
         """The same score, budget and count for another model, such as f∘T⁻¹."""
         other = Rows(model, self._score, self.budget, feed, self._progress, self._extras, self.create_graph)
-        other.count = self.count
+        other.count, other.watch = self.count, self.watch
         return other
 
     def settle(self, point: Tensor) -> None:
@@ -218,10 +218,10 @@ class Rows:
         def call() -> Any:
             return (model or self._model)(points.to(self._feed, copy=copied), *args, **kwargs)
 
-        if self._watched:
+        if not self.watch:
             return call()
         output = deterministic(call, points.device)
-        self._watched = True
+        self.watch = False
         return output
 
     def _ran(self, forwards: int = 0, gradients: int = 0) -> None:

@@ -117,6 +117,7 @@ def attribute(
             raise ValueError(f"rows: {estimator!r} walks {estimator.least_rows} rows together, so rows must be at least "
                              f"{estimator.least_rows}; got {most}.")  # fmt: skip
         runner = Rows(prepared, score, most, feed, report, extras, create_graph)
+        runner.watch = True
         with prepared.exactly():
             runner.settle(x)
         groups = _groups(domains, starts)

@@ -50,7 +50,7 @@ class IntegratedGradients(Estimator):
     >>> import torch, pullback as pb
     >>> att = pb.attribute(lambda x: x.exp().sum(1), torch.ones(1, 4), method="integrated_gradients(tol=1e-3)")
     >>> int(att.details["evaluations"][0]), bool(att.details["map_error"][0] < 1e-3)
-    (20, True)
+    (17, True)
     """
 
     tol: float = 0.01

@@ -95,7 +95,7 @@ class Rows:
         self.create_graph = create_graph
         self.count = Count()
         self._in_place = False  # whether the model has been seen to write into its input
-        self._watched = False  # whether the first call has shown that it draws no random numbers
+        self.watch = False  # whether the next call looks at whether the model draws random numbers
         self._doubtful: list[tuple[Tensor, Tensor]] = []  # scores, and their examples, not yet seen to be finite
 
     @property
@@ -119,7 +119,8 @@ class Rows:
     def through(self, lift: Callable[[Callable[..., Any]], nn.Module], feed: torch.dtype) -> "Rows":
         """The same score, budget and count for lift(model), such as f∘T⁻¹."""
         other = Rows(lift(self._model), self._score, self.budget, feed, self._progress, self._extras, self.create_graph)
-        other.count, other._prepared, other._plain = self.count, self._prepared, lift(self._plain)
+        other.count, other.watch, other._prepared = self.count, self.watch, self._prepared
+        other._plain = lift(self._plain)
         return other
 
     def settle(self, point: Tensor) -> None:
@@ -271,10 +272,10 @@ class Rows:
         def call() -> Any:
             return (model or self._model)(points.to(self._feed, copy=copied), *args, **kwargs)
 
-        if self._watched:
+        if not self.watch:
             return call()
         output = deterministic(call, points.device)
-        self._watched = True
+        self.watch = False
         return output
 
     def _ran(self, forwards: int = 0, gradients: int = 0) -> None:

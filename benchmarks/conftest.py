@@ -32,7 +32,7 @@ def _frozen() -> None:
 
 @pytest.fixture(autouse=True)
 def _noted(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Adds what a benchmark noted to the file that PULLBACK_BENCH_NOTES names, so that a run that is cut off leaves something."""
+    """Adds what a benchmark noted to the file that PULLBACK_BENCH_NOTES names: a run that is cut off leaves something."""
     yield
     place = os.environ.get("PULLBACK_BENCH_NOTES")
     if place and "benchmark" in request.fixturenames:

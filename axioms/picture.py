@@ -78,7 +78,11 @@ def page(table: pd.DataFrame) -> str:
         parts.append("\n".join([*lines, "</table>"]))
     head = f"<!doctype html><meta charset='utf-8'><title>Who keeps which axiom</title><style>{_STYLE}</style>"
     return "\n".join(
-        [head, "<h1>Who keeps which axiom</h1><p>A frame marks what the literature says otherwise.</p>", *parts]
+        [
+            head,
+            "<h1>Who keeps which axiom</h1><p>Numbers and reasons show under the pointer. A frame marks what the literature says otherwise.</p>",
+            *parts,
+        ]
     )
 
 

@@ -77,13 +77,8 @@ def page(table: pd.DataFrame) -> str:
             lines.append(f"<tr><td>{html.escape(str(method))}</td>{cells}</tr>")
         parts.append("\n".join([*lines, "</table>"]))
     head = f"<!doctype html><meta charset='utf-8'><title>Who keeps which axiom</title><style>{_STYLE}</style>"
-    return "\n".join(
-        [
-            head,
-            "<h1>Who keeps which axiom</h1><p>Numbers and reasons show under the pointer. A frame marks what the literature says otherwise.</p>",
-            *parts,
-        ]
-    )
+    note = "<p>Numbers and reasons show under the pointer. A frame marks what the literature says otherwise.</p>"
+    return "\n".join([head, "<h1>Who keeps which axiom</h1>", note, *parts])
 
 
 _STYLE = ("body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}td,th{border:1px solid #fff;padding:3px 8px}"

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from .matrix import NOT_RUN
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -25,7 +27,7 @@ def figure(table: pd.DataFrame) -> "Figure":
     drawing = Figure(figsize=(width, 2.6 + 0.27 * len(methods)), layout="constrained")
     axes = drawing.subplots(1, len(models), squeeze=False, sharey=True)[0]
     for axis, model in zip(axes, models):
-        part = table[table["model"] == model]
+        part = table[(table["model"] == model) & ~table["reason"].str.startswith(NOT_RUN)]
         transforms = list(dict.fromkeys(part["transform"]))
         _draw(axis, part, methods, axioms, transforms)
         axis.set_title(f"{model}; strips in each cell: {', '.join(transforms)}" if len(transforms) > 1

@@ -17,6 +17,8 @@ from .literature import expected
 from .method_laws import NAMES
 from .report import AxiomReport, Finding
 
+NOT_RUN = "not run"  # how the reason of a cell begins that no time was left for
+
 
 @dataclass(frozen=True, eq=False)
 class Question:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from .matrix import NOT_RUN
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -25,7 +27,7 @@ def figure(table: pd.DataFrame) -> "Figure":
     drawing = Figure(figsize=(width, 2.6 + 0.27 * len(methods)), layout="constrained")
     axes = drawing.subplots(1, len(models), squeeze=False, sharey=True)[0]
     for axis, model in zip(axes, models):
-        part = table[table["model"] == model]
+        part = table[(table["model"] == model) & ~table["reason"].str.startswith(NOT_RUN)]
         transforms = list(dict.fromkeys(part["transform"]))
         _draw(axis, part, methods, axioms, transforms)
         axis.set_title(f"{model}; strips in each cell: {', '.join(transforms)}" if len(transforms) > 1
@@ -77,9 +79,8 @@ def page(table: pd.DataFrame) -> str:
             lines.append(f"<tr><td>{html.escape(str(method))}</td>{cells}</tr>")
         parts.append("\n".join([*lines, "</table>"]))
     head = f"<!doctype html><meta charset='utf-8'><title>Who keeps which axiom</title><style>{_STYLE}</style>"
-    return "\n".join(
-        [head, "<h1>Who keeps which axiom</h1><p>A frame marks what the literature says otherwise.</p>", *parts]
-    )
+    note = "<p>Numbers and reasons show under the pointer. A frame marks what the literature says otherwise.</p>"
+    return "\n".join([head, "<h1>Who keeps which axiom</h1>", note, *parts])
 
 
 _STYLE = ("body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}td,th{border:1px solid #fff;padding:3px 8px}"

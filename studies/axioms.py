@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..attribution.files import write_text
 from ..axioms.check import Subject, check
-from ..axioms.matrix import Cell, Question, attempt, cells, every_method, find_method, rows, unmeasured
+from ..axioms.matrix import NOT_RUN, Cell, Question, attempt, cells, every_method, find_method, rows, unmeasured
 from ..axioms.picture import figure, page
 from ..axioms.report import AxiomReport
 from .data import load_photos
@@ -131,7 +131,7 @@ def write_matrix(questions: dict[str, Question], out: str | Path, *, methods: Se
         if path.exists():
             found[cell] = AxiomReport.from_dict(json.loads(path.read_text()))
         elif minutes is not None and time.monotonic() - start > 60 * minutes:
-            found[cell] = unmeasured(cell, "not run: the time was up; the same call goes on from here")
+            found[cell] = unmeasured(cell, f"{NOT_RUN}: the time was up; the same call goes on from here")
         else:
             found[cell] = attempt(cell, questions[cell.model], seed=seed)
             write_text(path, json.dumps(found[cell].to_dict() | {"settings": settings}, indent=1))

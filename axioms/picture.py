@@ -21,13 +21,14 @@ def figure(table: pd.DataFrame) -> "Figure":
     """
     from matplotlib.figure import Figure
 
+    table = table[~table["reason"].str.startswith(NOT_RUN)]
     models = list(dict.fromkeys(table["model"]))
     methods, axioms = list(dict.fromkeys(table["method"])), list(dict.fromkeys(table["axiom"]))
     width = 3.6 + 0.72 * len(axioms) * len(models)
     drawing = Figure(figsize=(width, 2.6 + 0.27 * len(methods)), layout="constrained")
     axes = drawing.subplots(1, len(models), squeeze=False, sharey=True)[0]
     for axis, model in zip(axes, models):
-        part = table[(table["model"] == model) & ~table["reason"].str.startswith(NOT_RUN)]
+        part = table[table["model"] == model]
         transforms = list(dict.fromkeys(part["transform"]))
         _draw(axis, part, methods, axioms, transforms)
         axis.set_title(f"{model}; strips in each cell: {', '.join(transforms)}" if len(transforms) > 1

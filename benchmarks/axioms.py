@@ -106,7 +106,7 @@ def differences() -> str:
             if not len(other):
                 continue
             why = entry.differs or entry.may_differ or "**no reason is known**"
-            where = f"{len(other)} of {len(rows)} domains" if len(other) < len(rows) else "all domains"
+            where = f"{len(other)} of {len(rows)} domains"
             number = other["residual"].astype(float).max()
             said, seen = ("kept", "broken") if entry.holds else ("broken", "kept")
             lines.append(f"- `{entry.method}`, {entry.axiom.replace('_', ' ')}: {said} according to {entry.source}, {seen} on "
@@ -171,7 +171,7 @@ def cost() -> str:
     """Model rows and seconds of each law."""
     path = RESULTS / "axioms-cpu.json"
     if not path.exists():
-        return ""
+        return "Not stored yet. `make bench` measures model rows and seconds of each law (benchmarks/test_axioms.py)."
     stored = json.loads(path.read_text())
     infos = [bench["extra_info"] for bench in stored["benchmarks"]]
     head = " | ".join(f"`{info['method']}` rows | s" for info in infos)

@@ -141,8 +141,11 @@ def write_matrix(questions: dict[str, Question], out: str | Path, *, methods: Se
     write_text(out / "matrix.csv", table.to_csv(index=False))
     write_text(out / "matrix.json", table.to_json(orient="records", indent=1, force_ascii=False))
     write_text(out / "matrix.html", page(table))
-    figures = [save(figure(part), out / f"matrix-{re.sub(r'[^A-Za-z0-9_-]+', '-', str(model))}.png")
-               for model, part in table.groupby("model", sort=False)]  # fmt: skip
+    figures = [
+        save(figure(part), out / f"matrix-{re.sub(r'[^A-Za-z0-9_-]+', '-', str(model))}.png")
+        for model, part in table.groupby("model", sort=False)
+        if not part["reason"].str.startswith(NOT_RUN).all()
+    ]
     return table, ["matrix.csv", "matrix.json", "matrix.html", *figures]
 
 

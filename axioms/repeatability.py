@@ -12,13 +12,14 @@ from .trial import Case, Trial
 
 _TELLING = 0.2  # a tolerance above this would let pass what is broken in substance
 _COMPANION = 7_919  # the seeds from here on: networks that no one else draws
+_TOLD = 5  # reported map errors are right within 2 on nine paths of ten; of 80 small networks the worst was 5 times off
 
 
 def linearity(trial: Trial) -> Outcome:
     """a(f + q h) = a(f) + q a(h), with a small random network h of the same outputs, and q that makes both weigh alike.
 
     A method that chooses its nodes by looking at f is asked twice: with nodes that all three share, where rounding is all
-    that is granted, and with its own choice, where twice the errors are granted that it reports of its three maps.
+    that is granted, and with its own choice, where a few times the errors are granted that it reports of its three maps.
     """
     case, answer = trial.case, trial.steady_answer
     try:
@@ -43,7 +44,7 @@ def linearity(trial: Trial) -> Outcome:
     slack = (
         trial.limit
         if trial.override is not None
-        else trial.limit.plus(2 * sum(errors), "twice the reported map errors")
+        else trial.limit.plus(_TOLD * sum(errors), f"{_TOLD:g} times the reported map errors")
     )
     return worse([shared, compare(weighted[0] + weighted[1], weighted[2], slack, case, names)])
 

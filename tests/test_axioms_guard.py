@@ -203,12 +203,13 @@ def test_the_same_residual_has_the_same_verdict_for_ours_and_theirs(steps: int, 
 
 def test_a_certified_map_tells_its_gap_before_the_correction_and_its_order() -> None:
     model, x = smooth_net((1, 12)), normal(1, 1, 12)
-    finding = pb.axioms.check("integrated_gradients(tol=0)", model, x, 0, axioms="completeness")["completeness"]
+    method = "integrated_gradients(tol=0, max_evaluations=32)"
+    finding = pb.axioms.check(method, model, x, 0, axioms="completeness")["completeness"]
     details = finding.details
     assert finding.residual < 1e-12
     assert 1e-11 < details["before its correction"] < 1e-2
-    assert details["order"] > 2  # a cubic rule
-    assert set(map(int, details["gap by steps"])) == {24, 200}
+    assert details["order"] > 2  # the path is smooth, and so the rule converges fast
+    assert set(map(int, details["gap by steps"])) == {24, 31}
     assert "before its correction" in finding.reason
     assert details["quadrature"] + details["dtype"] + details["inverse"] == pytest.approx(finding.residual, abs=1e-14)
 

@@ -73,16 +73,17 @@ def blockwise(function: Callable[[Tensor], Tensor], x: Tensor, shape: tuple[int,
 
 
 class PackedLayout(Layout):
-    """The layout of z as `pack` makes it. Places are worked out when they are asked for: most maps never do.
+    """The layout of z as `pack` makes it. Places are worked out when they are asked for: most maps never do."""
 
-    shape: of the signals, (channels, *spatial).
-    """
-
-    def __init__(self, shape: tuple[int, ...], cells: Sequence[Cell]) -> None:
+    @classmethod
+    def of(cls, shape: tuple[int, ...], cells: Sequence[Cell]) -> "PackedLayout":
+        """shape: of the signals, (channels, *spatial)."""
         counts = torch.tensor([math.prod(cell.grid) for cell in cells])
-        index = torch.arange(len(cells)).repeat_interleave(counts)
-        own = {"bands": tuple(cell.band for cell in cells), "index": index.expand(shape[0], -1).contiguous()}
-        vars(self).update(own, _signal=shape, _cells=tuple(cells), _counts=counts)  # fields of a layout are read-only
+        index = torch.arange(len(cells)).repeat_interleave(counts).expand(shape[0], -1).contiguous()
+        made = cls.__new__(cls)  # two of the fields are left to the properties below
+        vars(made).update(bands=tuple(cell.band for cell in cells), index=index, _signal=shape, _cells=tuple(cells),
+                          _counts=counts)  # fmt: skip
+        return made
 
     @functools.cached_property
     def frequency(self) -> Tensor:
@@ -102,7 +103,7 @@ class PackedLayout(Layout):
 
 def packed_layout(shape: tuple[int, ...], cells: Sequence[Cell]) -> Layout:
     """The layout of z as `pack` makes it, for signals of `shape` (channels, *spatial)."""
-    return PackedLayout(shape, cells)
+    return PackedLayout.of(shape, cells)
 
 
 def _position(shape: tuple[int, ...], cell: Cell) -> Tensor:

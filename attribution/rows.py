@@ -18,8 +18,8 @@ from .score import Score, table
 Points = Callable[[slice], Tensor]
 Result = TypeVar("Result")
 
-# Elements of one forward's input when rows="auto": about 14 rows of 3 × 224 × 224 on a CPU, whose caches are small.
-_AUTO_ELEMENTS = {"cpu": 2**21}
+# Elements of one forward's input when rows="auto": about 6 rows of 3 × 224 × 224 on a CPU, whose caches are small.
+_AUTO_ELEMENTS = {"cpu": 2**20}
 _AUTO_ELEMENTS_ELSEWHERE = 2**24
 _AUTO_MOST = 1_024
 _PROBE = 16  # rows whose graph is measured

@@ -33,7 +33,7 @@ class IntegratedGradients(Estimator):
     nodes, weights       of the returned map, filled up with zeros;  evaluations, how many there are
     smooth, converged    whether the gradient moves without jumps; whether tol was met
 
-    A path on which the gradient is smooth gets grids whose error falls geometrically; they use up to 4 % less than the
+    A path on which the gradient is smooth gets grids whose error falls geometrically; they use up to 7 % less than the
     whole budget. Its map_error is estimated from the scores, and is mostly within a factor of 2.
 
     tol: relative.  max_evaluations: gradients per example, at least 8.

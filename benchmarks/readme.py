@@ -98,6 +98,7 @@ def _answers(suites: dict[str, Noted]) -> Iterator[tuple[str, str]]:
     for entry in suites.get("peers", {}).values():
         yield f"{entry['peer']}{' (for equal rows)' if entry.get('for_equal_rows') else ''}", span(entry)
     yield from _transforms(suites.get("transforms", {}))
+    yield from _accelerator(list(suites.get("accelerator", {}).values()))
     if growth := suites.get("growth"):
         name = lambda test: test.split("[")[1].rstrip("]")
         yield ("log-log slope of time against …",
@@ -132,6 +133,20 @@ def _transforms(noted: Noted) -> Iterator[tuple[str, str]]:
     for job, ratios in peers.items():
         ours, theirs = job.split(" / ")
         yield f"{theirs}: `{ours}`", ", ".join(ratios)
+
+
+def _accelerator(entries: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """SmoothGrad through `attribute` in each format over the eager float32 loop; transforms over a copy."""
+    run = [entry for entry in entries if "options" in entry]
+    for options in dict.fromkeys(entry["options"] for entry in run):
+        found = [f"{e['model']} {e['ratio']:.2f}" for e in run if e["options"] == options]
+        yield f"the eager float32 loop, contiguous: SmoothGrad, {options}", ", ".join(found)
+    if shares := {e["spec"].split(", mode")[0]: e["analysis"] for e in entries if "analysis" in e}:
+        shown = [f"`{spec}` {share:.2f}" for spec, share in shares.items() if spec.split(", level")[0] in _SHOWN]
+        yield "the least bytes at the speed of a copy, over T", ", ".join(shown)
+
+
+_SHOWN = ("dwt(haar", "dwt(db4", "dct", "dft")
 
 
 def span(entry: dict[str, Any]) -> str:

@@ -141,8 +141,10 @@ def _accelerator(entries: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     for options in dict.fromkeys(entry["options"] for entry in run):
         found = [f"{e['model']} {e['ratio']:.2f}" for e in run if e["options"] == options]
         yield f"the eager float32 loop, contiguous: SmoothGrad, {options}", ", ".join(found)
-    if shares := {e["spec"].split(", mode")[0]: e["analysis"] for e in entries if "analysis" in e}:
-        shown = [f"`{spec}` {share:.2f}" for spec, share in shares.items() if spec.split(", level")[0] in _SHOWN]
+    shares = {
+        e["spec"].split(", ")[0]: e["analysis"] for e in entries if "analysis" in e and "reflect" not in e["spec"]
+    }
+    if shown := [f"`{spec.removeprefix('dwt(')}` {shares[spec]:.2f}" for spec in _SHOWN if spec in shares]:
         yield "the least bytes at the speed of a copy, over T", ", ".join(shown)
 
 

@@ -17,13 +17,14 @@ from .baselines import Origin, check_finite, get_baseline
 from .estimator import Chart, Estimate, Estimator, Walk
 from .estimator import get as get_estimator
 from .execution import Execution, Prepared, is_single
+from .model import check_model, feed_dtype
 from .noise import Keyed
 from .progress import Progress, reporter
 from .pullback import Pullback
 from .randomness import restored
 from .result import Attribution
 from .resume import check_delta, goes_on
-from .rows import Extras, Rows, budget, check_model, feed_dtype
+from .rows import Extras, Rows, budget
 from .score import Score, Target
 from .targets import Choice
 

@@ -17,8 +17,9 @@ from ..transforms import Layout
 from ..transforms.layout import GROUPINGS
 from .attribute import Domain, Method, attribute
 from .estimator import Chart, Estimate, Estimator, Promise, Walk, register
+from .model import feed_dtype
 from .pullback import Pullback
-from .rows import Rows, feed_dtype
+from .rows import Rows
 
 _GRADIENT = Promise.LINEAR | Promise.DUMMY | Promise.SYMMETRIC | Promise.IMPLEMENTATION_INVARIANT
 _CLAIMS = {

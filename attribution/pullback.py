@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..transforms import Transform
-from .rows import feed_dtype
+from .model import feed_dtype
 
 
 class Pullback(nn.Module):

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from ..attribution import Estimator
 from ..attribution.attribute import Baseline, resolve_baseline
 from ..attribution.estimator import get as get_estimator
-from ..attribution.rows import Rows, budget, check_model, feed_dtype
+from ..attribution.model import check_model, feed_dtype
+from ..attribution.rows import Rows, budget
 from ..attribution.score import Score, Target, table
 from ..attribution.targets import Choice
 from ..transforms import Transform

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..attribution import Estimator
 from ..attribution.estimator import Promise
-from ..attribution.rows import feed_dtype
+from ..attribution.model import feed_dtype
 from .limits import Limit
 from .outcome import Outcome, inapplicable, plain
 from .trial import Case, Trial

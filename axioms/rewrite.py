@@ -8,7 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, fx, nn
 
-from ..attribution.rows import Rows, budget, feed_dtype
+from ..attribution.model import feed_dtype
+from ..attribution.rows import Rows, budget
 from ..attribution.score import Score
 from .graph import Chain, chains, folds, rectifiers, trace, used_once
 from .modules import KINDS, Cancelling, Rectifier, Split, factored, residual_linear

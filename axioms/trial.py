@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from ..attribution import Attribution, Estimator, Pullback, attribute
 from ..attribution.attribute import Baseline
 from ..attribution.gradients import Gradient
-from ..attribution.rows import Rows, budget, feed_dtype
+from ..attribution.model import feed_dtype
+from ..attribution.rows import Rows, budget
 from ..attribution.score import Score, Target
 from ..transforms import Pixel, Transform
 from .brief import brief, fixed

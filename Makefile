@@ -34,7 +34,7 @@ bench: $(VENV)/test.done
 
 # The same at reduced size, for crashes and for checks of the results; its times mean nothing.
 bench-quick: $(VENV)/test.done
-	PULLBACK_BENCH=quick $(BENCH) benchmarks
+	PULLBACK_BENCH=quick OMP_NUM_THREADS=1 $(BENCH) benchmarks
 
 # The last run against the stored one: fails where a ratio rose by more than noise.
 bench-compare:

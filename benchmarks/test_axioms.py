@@ -6,20 +6,22 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from models import QUICK, subject
 
 import pullback as pb
 
 
-@pytest.mark.parametrize("method", ["integrated_gradients(tol=0.05, max_evaluations={half})",
-                                    "integrated_gradients(max_evaluations={full})"])  # fmt: skip
-def test_full_check_of_integrated_gradients(
-    benchmark: Any, efficientnet: Any, photos: Tensor, samples: int, method: str
-) -> None:
+@pytest.mark.parametrize("method", ["integrated_gradients(tol=0.05, max_evaluations=100)",
+                                    "integrated_gradients(max_evaluations=200)"])  # fmt: skip
+def test_full_check_of_integrated_gradients(benchmark: Any, request: Any, device: str, method: str) -> None:
     """Goal: all laws in one domain under 90 s on 2 CPU cores."""
-    x, spec = photos[:1], method.format(half=4 * samples, full=8 * samples)
+    if QUICK:
+        small = subject("small", device, images=1)
+        model, x = small.module, small.x
+    else:
+        model, x = request.getfixturevalue("efficientnet").module, request.getfixturevalue("photos")[:1]
     with torch.no_grad():
-        target = efficientnet.module(x).argmax(1)
+        target = model(x).argmax(1)
     laws: dict[str, dict[str, float]] = {}
     last = time.perf_counter()
 
@@ -32,11 +34,12 @@ def test_full_check_of_integrated_gradients(
     def run() -> pb.axioms.AxiomReport:
         nonlocal last
         last = time.perf_counter()
-        return pb.axioms.check(spec, efficientnet.module, x, target, transform="dwt(db4, level=3)", progress=note)
+        return pb.axioms.check(method, model, x, target, transform="dwt(db4, level=2)" if QUICK else "dwt(db4, level=3)",
+                               progress=note)  # fmt: skip
 
     report = benchmark.pedantic(run, rounds=1)
     assert set(laws) == set(pb.axioms.NAMES)
     assert {f.axiom for f in report if not f.holds} <= {"input_shift_invariance"}, str(report)
     seconds = sum(law["seconds"] for law in laws.values())
-    benchmark.extra_info.update(method=spec, goal_s=90, seconds=round(seconds, 1), rows=report.rows, laws=laws,
+    benchmark.extra_info.update(method=method, goal_s=90, seconds=round(seconds, 1), rows=report.rows, laws=laws,
                                 load_average=round(os.getloadavg()[0], 1))  # fmt: skip

@@ -25,7 +25,8 @@ class Execution:
     with that of fp32. On a CPU auto is fp32, and tf32 is not to be had.
     compile: whether to run the model through torch.compile; a mapping holds its options, such as {"mode": "max-autotune"}.
     memory_format: of images. auto: channels_last for convolutional networks on a CPU, where it is faster for every network
-    measured; contiguous where the model does not take it, and elsewhere.
+    measured; contiguous where the model does not take it, and elsewhere. A model that reads its input's strides or storage by
+    itself (as_strided, data_ptr) needs "contiguous".
 
     Raises: ValueError or TypeError that lists the choices.
     """

@@ -117,9 +117,10 @@ def _map(cells: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _clenshaw_curtis(cells: int) -> np.ndarray:
     """Weights of the interpolating polynomial at s = -cos(π j / cells). Source: Clenshaw & Curtis 1960."""
-    rows = dct(np.eye(cells + 1), type=1, axis=0) / cells
-    rows[[0, -1]] /= 2
-    return np.asarray(_integral(np.arange(cells + 1)) @ rows)
+    halves = _integral(np.arange(cells + 1)) / (2 * cells)
+    weights = np.asarray(dct(halves, type=1))
+    weights[1:-1] *= 2
+    return weights
 
 
 def _integral(degree: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from .base import Claim, Transform, check_shape
 from .blocks import Runs, block_layout, check_count, each_axis, in_blocks, interleave
 from .constant import Constant
 from .registry import register
+from .separable import Matrices
 
 Along = Callable[[Tensor], Tensor]
 
@@ -50,12 +51,14 @@ class DCT(Transform):
         layout = block_layout(self.shape, [((n, 1),) for n in self.shape[1:]], functools.partial(_frequency, type))
         self.layout = layout
         self._forward, self._backward = _maps(type, self.shape[1:])
+        there, back = zip(*(_maps(type, (n,)) for n in self.shape[1:]))
+        self._products = Matrices(self.shape[1:], there), Matrices(self.shape[1:], back)
 
     def analysis(self, x: Tensor) -> Tensor:
-        return self._forward(x)
+        return self._products[0](x) if self._products[0].suit(x) else self._forward(x)
 
     def synthesis(self, z: Tensor) -> Tensor:
-        return self._backward(z)
+        return self._products[1](z) if self._products[1].suit(z) else self._backward(z)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -92,15 +95,19 @@ class BlockDCT(Transform):
         self._runs = [_cut(n, size) for n, size in zip(self.shape[1:], self.block)]
         self._dcts = {length: DCT2(length) for runs in self._runs for length, _ in runs}
         self.layout = block_layout(self.shape, self._runs, functools.partial(_frequency, 2))
+        self._forward = self._each(lambda part: self._dcts[part.shape[-1]].forward(part))
+        self._backward = self._each(lambda part: self._dcts[part.shape[-1]].inverse(part))
+        self._products = Matrices(self.shape[1:], self._forward), Matrices(self.shape[1:], self._backward)
 
     def analysis(self, x: Tensor) -> Tensor:
-        return self._each_block(x, lambda part: self._dcts[part.shape[-1]].forward(part))
+        return self._products[0](x) if self._products[0].suit(x) else each_axis(x, self._forward)
 
     def synthesis(self, z: Tensor) -> Tensor:
-        return self._each_block(z, lambda part: self._dcts[part.shape[-1]].inverse(part))
+        return self._products[1](z) if self._products[1].suit(z) else each_axis(z, self._backward)
 
-    def _each_block(self, x: Tensor, along_last: Along) -> Tensor:
-        return each_axis(x, [functools.partial(in_blocks, runs=runs, along_last=along_last) for runs in self._runs])
+    def _each(self, along_last: Along) -> list[Along]:
+        """That map on the blocks of each axis."""
+        return [functools.partial(in_blocks, runs=runs, along_last=along_last) for runs in self._runs]
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:

@@ -4,12 +4,14 @@ import functools
 import itertools
 import math
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from . import accelerated
 from .constant import Constant
 from .decimation import Decimation, Filters, apply_matrix
 
@@ -35,7 +37,9 @@ class FilterBank:
         lowpass, highpass = wavelet.dec_lo[::-1], wavelet.dec_hi[::-1]
         self._analysis = (tuple(lowpass), tuple(highpass))
         self._synthesis = (tuple(wavelet.rec_lo), tuple(wavelet.rec_hi))
-        self._decimations = [Decimation(filters, self._left()) for filters in (self._analysis, self._synthesis)]
+        pairs = (self._analysis, self._synthesis)
+        self._decimations = [Decimation(filters, self._left()) for filters in pairs]
+        self._filters = [Constant(torch.tensor(filters, dtype=torch.double)) for filters in pairs]
         self._kept: dict[int, list[Constant]] = {}
         self.refinements = _refinements(_error(self._synthesis, self._analysis))
         self.orthonormal = _error(self._analysis, self._analysis) < 1e-10
@@ -48,6 +52,10 @@ class FilterBank:
 
     def split(self, x: Tensor, dims: int, dual: bool = False) -> dict[str, Tensor]:
         """{key: band} of one level, one letter per axis; `dual` applies the transpose of `merge` instead."""
+        if dims == 2 and (kernels := self.fused(x, [x.shape[-2:]])) is not None:
+            made = x.new_empty((*x.shape[:2], 4, *map(self._count, x.shape[-2:])))
+            self.split_into(kernels, x.contiguous(), made, made.flatten(2), made.shape[-2:].numel(), dual)
+            return dict(zip(_keys(2), made.unbind(2)))
         if self._of_blocks(x.shape[-dims:]):
             return self._split_blocks(x, dims, SYNTHESIS if dual else ANALYSIS)
         if self._of_windows(x.shape[-dims:]):
@@ -63,6 +71,9 @@ class FilterBank:
 
     def merge(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
         """The signal of `sizes` whose bands these are: inverse of `split`."""
+        if len(sizes) == 2 and (kernels := self.fused(bands["aa"], [sizes])) is not None:
+            together = torch.stack([bands[key] for key in _keys(2)], 2)
+            return self.merge_from(kernels, together, together.flatten(2), together.shape[-2:].numel(), sizes)
         if self._of_blocks(sizes):
             return self._merge_blocks(bands, len(sizes))
         for axis in range(-1, -len(sizes) - 1, -1):
@@ -80,6 +91,25 @@ class FilterBank:
         for _ in range(self.refinements):
             again_low, again_high = _halves(self._correlate(x, ANALYSIS, axis), axis)
             x = x + self._transpose(low - again_low, high - again_high, SYNTHESIS, axis, size)
+        return x
+
+    def fused(self, x: Tensor, sizes: Sequence[Sequence[int]]) -> ModuleType | None:
+        """The GPU kernels, where they split and merge images like x of all these sizes."""
+        if not x.is_cuda or not all(map(self._of_windows, sizes)):
+            return None
+        return accelerated.kernels(x, len(self._analysis[0]))
+
+    def split_into(self, kernels: Any, x: Tensor, low: Tensor, z: Tensor, offset: int, dual: bool) -> None:
+        """`split` of contiguous images by one kernel: approximations into low, details into z, see `kernels.split`."""
+        filters = SYNTHESIS if dual else ANALYSIS
+        count = [self._count(n) for n in x.shape[2:]]
+        kernels.split(x, low, z, offset, self._filters[filters].like(x), self._left(), self._continued(filters), count)
+
+    def merge_from(self, kernels: Any, low: Tensor, z: Tensor, offset: int, sizes: Sequence[int]) -> Tensor:
+        """`merge` by one kernel of what `split_into` wrote."""
+        x = z.new_empty((*z.shape[:2], *sizes))
+        count = [self._count(n) for n in sizes]
+        kernels.merge(x, low, z, offset, self._filters[SYNTHESIS].like(x), self._left(), self._transposed, count)
         return x
 
     def _of_windows(self, sizes: Sequence[int]) -> bool:
@@ -153,6 +183,11 @@ class FilterBank:
         """How a signal is continued past its ends."""
         return "periodic"
 
+    @property
+    def _transposed(self) -> str:
+        """How bands are continued past their ends where they are merged."""
+        return "periodic"
+
     def _correlate(self, x: Tensor, filters: int, axis: int) -> Tensor:
         """Every second output of both filters: approximation, then detail."""
         n = x.shape[axis]
@@ -197,6 +232,10 @@ class PaddedBank(FilterBank):
 
     def _continued(self, filters: int) -> str:
         return "zero" if filters == SYNTHESIS else self._mode
+
+    @property
+    def _transposed(self) -> str:
+        return "zero"
 
     def _of_windows(self, sizes: Sequence[int]) -> bool:
         return not self.refinements

@@ -1,5 +1,6 @@
 """Walsh–Hadamard transform."""
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 
@@ -9,6 +10,7 @@ from torch import Tensor
 from .base import Claim, Transform, check_shape
 from .blocks import Runs, block_layout
 from .registry import register
+from .separable import Matrices
 
 
 @register("hadamard")
@@ -36,13 +38,19 @@ class Hadamard(Transform):
         self._runs = [_powers(n) for n in self.shape[1:]]
         self._order = {length: _sequency(length) for runs in self._runs for length, _ in runs}
         self.layout = block_layout(self.shape, self._runs, lambda n: torch.arange(n) / (2 * n))
+        self._products = Matrices(self.shape[1:], [functools.partial(self._along, -1, runs) for runs in self._runs])
 
     def analysis(self, x: Tensor) -> Tensor:
+        if self._products.suit(x):
+            return self._products(x)
         for axis, runs in enumerate(self._runs, start=2):
-            # The axis goes first, so that sums and differences run over contiguous memory.
-            parts = x.movedim(axis, 0).contiguous().split([length for length, _ in runs])
-            x = torch.cat([self._walsh(part) for part in parts]).movedim(0, axis)
+            x = self._along(axis, runs, x)
         return x.contiguous()
+
+    def _along(self, axis: int, runs: Runs, x: Tensor) -> Tensor:
+        # The axis goes first, so that sums and differences run over contiguous memory.
+        parts = x.movedim(axis, 0).contiguous().split([length for length, _ in runs])
+        return torch.cat([self._walsh(part) for part in parts]).movedim(0, axis)
 
     def synthesis(self, z: Tensor) -> Tensor:
         return self.analysis(z)  # the matrix in sequency order is symmetric

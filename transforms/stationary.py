@@ -125,6 +125,9 @@ class UndecimatedBank(FilterBank):
     def _of_blocks(self, sizes: Sequence[int]) -> bool:
         return False
 
+    def _of_windows(self, sizes: Sequence[int]) -> bool:
+        return False
+
     def isometric(self, n: int) -> bool:
         if self.orthonormal:
             return True

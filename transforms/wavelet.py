@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterable, Sequence
+from types import ModuleType
 
 import pywt
 from torch import Tensor
@@ -57,7 +58,9 @@ class DWT(Transform):
         self.level = check_level("dwt", level, deepest, f"{self.shape} with {wavelet} and mode {mode}")
         self.spec = f"dwt({wavelet}, level={self.level}, mode={mode})"
         self._keys = ["".join(key) for key in itertools.product("ad", repeat=len(self.shape) - 1)]
+        self._inputs = self._input_sizes()  # of the signals that enter each level, finest first
         self._sizes = self._level_sizes()  # of the bands of each level, finest first
+        self._offsets = self._first_details()
         self._cells = self._grid()
         self.layout = packed_layout(self.shape, self._cells)
         self.claims = self._claims()
@@ -66,9 +69,11 @@ class DWT(Transform):
         return self._decompose(x, dual=False)
 
     def synthesis(self, z: Tensor) -> Tensor:
+        if (kernels := self._kernels(z)) is not None:
+            return self._read(kernels, z.contiguous())
         first, *steps = self._unpack(z)
         low = first[self._keys[0]]
-        for step, sizes in zip(steps, reversed(self._input_sizes())):
+        for step, sizes in zip(steps, reversed(self._inputs)):
             low = self._bank.merge({self._keys[0]: low, **step}, sizes)
         return low
 
@@ -79,12 +84,35 @@ class DWT(Transform):
 
     def _decompose(self, x: Tensor, dual: bool) -> Tensor:
         """The pyramid of x with the analysis filters, or with the transposed synthesis filters."""
+        if (kernels := self._kernels(x)) is not None:
+            return self._write(kernels, x.contiguous(), dual)
         steps: list[dict[str, Tensor]] = []
         for _ in range(self.level):
             step = self._bank.split(x, len(self.shape) - 1, dual)
             x = step.pop(self._keys[0])
             steps.append(step)
         return self._pack([{self._keys[0]: x}, *reversed(steps)])
+
+    # On a GPU -------------------------------------------------------------------------------------------------------
+
+    def _kernels(self, x: Tensor) -> ModuleType | None:
+        """Where one kernel makes a whole level, and writes it where it stands in the packed row."""
+        return self._bank.fused(x, self._inputs) if x.is_cuda and self.level and len(self.shape) == 3 else None
+
+    def _write(self, kernels: ModuleType, x: Tensor, dual: bool) -> Tensor:
+        z = x.new_empty((*x.shape[:2], *self.layout.shape[1:]))
+        for sizes, offset in zip(self._sizes, self._offsets):
+            last = offset == self._offsets[-1]
+            low = z if last else x.new_empty((*x.shape[:2], *sizes[self._keys[0]]))
+            self._bank.split_into(kernels, x, low, z, offset, dual)
+            x = low
+        return z
+
+    def _read(self, kernels: ModuleType, z: Tensor) -> Tensor:
+        low = z
+        for sizes, offset in zip(reversed(self._inputs), reversed(self._offsets)):
+            low = self._bank.merge_from(kernels, low, z, offset, sizes)
+        return low
 
     # Sizes, packing -------------------------------------------------------------------------------------------------
 
@@ -102,7 +130,7 @@ class DWT(Transform):
     def _level_sizes(self) -> list[dict[str, tuple[int, ...]]]:
         """Band sizes of each level, finest first. Only periodization has fewer details than approximations."""
         return [{key: tuple(self._length(letter, n) for letter, n in zip(key, sizes)) for key in self._keys}
-                for sizes in self._input_sizes()]  # fmt: skip
+                for sizes in self._inputs]  # fmt: skip
 
     def _length(self, letter: str, n: int) -> int:
         return n // 2 if letter == "d" and self.mode in SQUARE else self._halve(n)
@@ -114,6 +142,11 @@ class DWT(Transform):
         approximation = (self._keys[0], self.level, self._sizes[-1][self._keys[0]])
         return [approximation, *((key, level, self._sizes[level - 1][key])
                                  for level in range(self.level, 0, -1) for key in self._keys[1:])]  # fmt: skip
+
+    def _first_details(self) -> list[int]:
+        """Where the details of each level begin in z, finest first."""
+        ends = [math.prod(size) for _, _, size in self._bands()]
+        return [sum(ends[: 1 + (self.level - level) * (len(self._keys) - 1)]) for level in range(1, self.level + 1)]
 
     def _pack(self, pyramid: Sequence[dict[str, Tensor]]) -> Tensor:
         return pack(step[key] for step in pyramid for key in self._keys if key in step)
@@ -149,7 +182,7 @@ class DWT(Transform):
         if (self._bank.orthonormal and (square or self.mode == "zero")) or self.level == 0:
             claims |= Claim.ISOMETRIC
         elif self.mode == "periodization":
-            lengths = {n for sizes in self._input_sizes() for n in sizes}
+            lengths = {n for sizes in self._inputs for n in sizes}
             claims |= Claim.ISOMETRIC if all(map(self._bank.isometric, lengths)) else Claim.NONE
         return claims
 

@@ -16,6 +16,8 @@ from ..attribution.score import Score, Target, table
 from ..attribution.targets import Choice
 from ..transforms import Transform
 from ..transforms import get as get_transform
+from ..transforms.products import full_products
+from .answer import short
 from .brief import fixed
 from .method_laws import LAWS, NAMES, MethodLaw, judge
 from .modules import Call, small_network
@@ -47,8 +49,9 @@ def check(method: Subject, model: Callable[..., Any], x: Tensor, target: Target 
 
     Laws that hold at any number of nodes or samples are asked of our own methods in a brief form; the report names it.
     Below double precision, what rounding in the model might explain is settled in double precision.
-    A law that cannot be measured is "not applicable" and says why; it never stops the others. Nothing of the caller's
-    is changed, and what a callable would have left behind is named in the notes.
+    A law that cannot be measured is "not applicable" and says why; it never stops the others. Where the method returns what
+    is no map (no tensor, not real, not dense, of another shape or device, NaN) the verdict is "UNUSABLE" and says what
+    came. Nothing of the caller's is changed, and what a callable would have left behind is named in the notes.
     Raises: TypeError or ValueError where the question itself makes no sense.
 
     >>> import torch, pullback as pb
@@ -68,7 +71,7 @@ def check(method: Subject, model: Callable[..., Any], x: Tensor, target: Target 
     if not callable(model):
         raise TypeError(f"check: model must be a module or another callable, got {type(model).__name__}.")
     domain = get_transform(transform, tuple(x.shape[1:]))
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), full_products(x):
         x = x.detach().clone()
         feed_dtype(model, x.dtype)
         network = copy.deepcopy(model) if isinstance(model, nn.Module) else Call(model)
@@ -111,6 +114,8 @@ def _notes(trial: Trial) -> Iterator[str]:
         yield (f"Laws that hold at any number of nodes, samples or steps were asked of {trial.brief!r}"
                + (f", or of {fixed(trial.own)!r} where both questions must share their nodes." if trial.chooses and trial.own
                   else "."))  # fmt: skip
+    if trial.coarse is not None:
+        yield f"The method returns {short(trial.coarse)} maps: they were judged in that precision, by its tolerances."
     if trial.leaks:
         yield f"The method does not leave as it found: {'; '.join(trial.leaks)}. Each was put back."
 

@@ -64,7 +64,7 @@ def _rounding(trial: Trial, scale: Tensor) -> Limit:
     """Rounding of a sum: relative to Σ|a|, which exceeds |Δf| where attributions cancel; in the model's own dtype."""
     case = trial.case
     cancellation = max(1.0, float((trial.answer.double().flatten(1).abs().sum(1) / scale).max()))
-    unit = 64 * torch.finfo(feed_dtype(case.model, case.x.dtype)).eps
+    unit = 64 * max(torch.finfo(kind).eps for kind in (feed_dtype(case.model, case.x.dtype), trial.dtype))
     return Limit(min(unit * cancellation, GRANTED), f"64 eps × Σ|a| / |Δf| = {cancellation:.1f}")
 
 

@@ -8,10 +8,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..attribution.players import Players
 from ..transforms import Transform
+from .panel import groups
 from .trial import Foreign
 
 MOST_ROWS = 20_000  # of one perturbation method and example; more is refused by name
+# Rows of one map of one example, where that is many; a row with a gradient counts three.
+ROWS = {"captum.IntegratedGradients(n_steps=200)": 600, "captum.ShapleyValueSampling(feature_mask)": 100,
+        "captum.ShapleyValueSampling": 2_500, "captum.IntegratedGradients": 150, "captum.GradientShap": 75,
+        "captum.FeatureAblation(feature_mask)": 5, "captum.FeatureAblation": 100}  # fmt: skip
 
 
 def captum_methods() -> dict[str, Foreign]:
@@ -33,8 +39,10 @@ def captum_methods() -> dict[str, Foreign]:
         "captum.Deconvolution": _plain(attr.Deconvolution),
         "captum.LRP": _lrp,
         "captum.GradientShap(n_samples=25)": _based(attr.GradientShap, n_samples=25),
-        "captum.FeatureAblation": _bounded(_based(attr.FeatureAblation), 1),
-        "captum.ShapleyValueSampling": _bounded(_based(attr.ShapleyValueSampling), 25),
+        "captum.FeatureAblation": _bounded(_based(attr.FeatureAblation, perturbations_per_eval=16), 1),
+        "captum.FeatureAblation(feature_mask)": _grouped(attr.FeatureAblation),
+        "captum.ShapleyValueSampling": _bounded(_based(attr.ShapleyValueSampling, perturbations_per_eval=16), 25),
+        "captum.ShapleyValueSampling(feature_mask)": _grouped(attr.ShapleyValueSampling),
     }
     return {name: _named(name, method) for name, method in methods.items()}
 
@@ -45,6 +53,17 @@ def _plain(make: Any, **options: Any) -> Callable[..., Any]:
 
 def _based(make: Any, **options: Any) -> Callable[..., Any]:
     return lambda f, x, target, x0: make(f).attribute(x, baselines=x0, target=target, **options)
+
+
+def _grouped(make: Any) -> Callable[..., Any]:
+    """With the players of `panel.groups` for features, of which each coefficient gets the whole value."""
+
+    def call(f: nn.Module, x: Tensor, target: Any, x0: Tensor) -> Any:
+        layout = f.transform.layout
+        index = Players.of(layout, **groups(layout)).index.to(x.device)  # type: ignore[arg-type]
+        return make(f).attribute(x, baselines=x0, target=target, feature_mask=index[None])
+
+    return call
 
 
 def _captum() -> Any:

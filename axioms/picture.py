@@ -10,8 +10,8 @@ from .matrix import NOT_RUN
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLORS = {"kept": "#b5d6b2", "BROKEN": "#e8998d", "not applicable": "#e6e6e6"}
-MARKS = {"kept": "✓", "BROKEN": "✗", "not applicable": "–"}
+COLORS = {"kept": "#b5d6b2", "BROKEN": "#e8998d", "UNUSABLE": "#c9a0c9", "not applicable": "#e6e6e6"}
+MARKS = {"kept": "✓", "BROKEN": "✗", "UNUSABLE": "!", "not applicable": "–"}
 
 
 def figure(table: pd.DataFrame) -> "Figure":
@@ -33,7 +33,7 @@ def figure(table: pd.DataFrame) -> "Figure":
         _draw(axis, part, methods, axioms, transforms)
         axis.set_title(f"{model}; strips in each cell: {', '.join(transforms)}" if len(transforms) > 1
                        else f"{model}, {transforms[0]}", fontsize=9, loc="left")  # fmt: skip
-    _legend(drawing)
+    _legend(drawing, set(table["verdict"]))
     return drawing
 
 
@@ -60,12 +60,13 @@ def _draw(axis: Any, part: pd.DataFrame, methods: list[str], axioms: list[str], 
         side.set_visible(False)
 
 
-def _legend(drawing: "Figure") -> None:
+def _legend(drawing: "Figure", seen: set[str]) -> None:
     from matplotlib.patches import Patch
 
-    handles = [Patch(color=COLORS[verdict], label=f"{mark} {verdict}") for verdict, mark in MARKS.items()]
+    handles = [Patch(color=COLORS[verdict], label=f"{mark} {verdict}") for verdict, mark in MARKS.items()
+               if verdict in seen or verdict != "UNUSABLE"]  # fmt: skip
     handles.append(Patch(fill=False, edgecolor="black", linewidth=1.4, label="the literature says otherwise"))
-    drawing.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    drawing.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
 
 
 def page(table: pd.DataFrame) -> str:

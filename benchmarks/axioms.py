@@ -33,7 +33,7 @@ PAPER = {
     "Shapley values": ["shapley", "captum.ShapleyValueSampling"],
 }  # fmt: skip
 ASKED = ("sensitivity", "implementation_invariance", "completeness", "dummy", "linearity")
-MARKS = {"kept": "✓", "BROKEN": "✗", "not applicable": "–"}
+MARKS = {"kept": "✓", "BROKEN": "✗", "UNUSABLE": "!", "not applicable": "–"}
 
 
 def store(model: str, folder: Path) -> None:

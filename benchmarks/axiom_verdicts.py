@@ -21,6 +21,7 @@ from torch import Tensor, nn
 import pullback as pb
 from pullback.axioms.matrix import find_method
 from pullback.axioms.modules import small_network
+from pullback.studies.axioms import code
 from pullback.studies.processes import in_processes
 
 OUT = Path(__file__).parent / "results" / "axiom-verdicts.json"
@@ -99,7 +100,7 @@ def store(found: dict[Any, list[Any]], seconds: float, seeds: int, out: Path) ->
         entries.append({"method": method, "axiom": axiom, "known": "kept" if known else "BROKEN", "asked": len(verdicts),
                         "wrong": wrong, "nearest residual / tolerance": nearest})  # fmt: skip
     settings = {"seeds": seeds, "precisions": [str(d) for d in DTYPES], "domains": DOMAINS, "seconds": round(seconds),
-                "torch": torch.__version__}  # fmt: skip
+                "torch": torch.__version__, "code": code(), "date": time.strftime("%Y-%m-%d", time.gmtime())}  # fmt: skip
     out.write_text(json.dumps({"settings": settings, "entries": entries}, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -17,6 +17,7 @@ from pullback.axioms.foreign import ROWS, captum_methods
 from pullback.axioms.matrix import Cell, Question, attempt, effort, every_method, spec
 from pullback.axioms.modules import small_network
 from pullback.axioms.panel import asked
+from pullback.studies.axioms import code
 
 METHODS = ["gradient", "input_x_gradient"]
 
@@ -38,7 +39,7 @@ def test_processes_find_what_one_process_finds(tmp_path: Path) -> None:
     assert one.to_csv() == two.to_csv()
     assert len(seen) == 4
     assert all((tmp_path / "b" / name).exists() for name in files)
-    assert all(report["seconds"] >= 0 for report in stored(tmp_path / "b").values())
+    assert all(report["seconds"] >= 0 and report["code"] == code() for report in stored(tmp_path / "b").values())
 
 
 def test_calls_share_a_folder_and_the_last_one_joins_them(tmp_path: Path) -> None:
@@ -63,6 +64,16 @@ def test_what_cannot_be_sent_to_a_process_is_named(tmp_path: Path) -> None:
     local = {"net": Question(lambda x: net(x), normal(1, 1, 8), 0)}
     with pytest.raises(TypeError, match=r"cannot be pickled.*jobs=1"):
         studies.write_matrix(local, tmp_path, methods=METHODS, jobs=2)
+
+
+def test_the_digest_sees_code_and_no_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for text in ('"""Words."""\ndef f():\n    """More."""\n    return 1\n', "# other words\ndef f():\n    return 1\n",
+                 "def f():\n    return 2\n"):  # fmt: skip
+        (tmp_path / "laws.py").write_text(text)
+        monkeypatch.setattr(pb.axioms, "__file__", str(tmp_path / "__init__.py"))
+        found.append(code())
+    assert found[0] == found[1] != found[2]
 
 
 # How methods are asked ---------------------------------------------------------------------------------------------------

@@ -40,9 +40,10 @@ def test_the_page_is_written_from_what_is_stored(generator: ModuleType, tmp_path
     assert f"2 of {len(generator.every_method())} methods in all 2 domains; in fewer: `absgrad` (0)" in figures
     assert "1 signal, float64" in figures
     assert "older" not in figures
-    assert (
-        "`shapley(by=block, block=4, unions=band)` in `pixel`; `shapley(by=orientation)` in `dct`" in generator.asked()
-    )
+    told = generator.asked()
+    assert "net, `shapley`" in told
+    assert "`shapley(by=block, block=4, unions=band)` in `pixel`" in told
+    assert "`shapley(by=orientation)` in `dct`" in told
     assert "| `gradient` | ✗ | ✗ | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | ✗ | ✓ |" in generator.summary()
     assert "| gradient | `gradient` | ✗ (✗) | ✓ (✓) | ✗ (✗) | ✓ (✓) | ✓ (✓) |" in generator.literature()
     assert (

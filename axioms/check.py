@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..attribution import Estimator
 from ..attribution.attribute import Baseline, resolve_baseline
 from ..attribution.estimator import get as get_estimator
+from ..attribution.gradients import is_number
 from ..attribution.model import check_model, feed_dtype
 from ..attribution.rows import Rows, budget
 from ..attribution.score import Score, Target, table
@@ -44,7 +45,7 @@ def check(method: Subject, model: Callable[..., Any], x: Tensor, target: Target 
     target: as in `attribute`; classes that depend on the output, as in `targets.predicted()`, are settled at x.
     baseline: x₀, as in `attribute`.
     axioms: "all", "promised" (what an estimator claims, and what every method must keep), a name or a list of names.
-    tolerance: replaces the measured tolerances.
+    tolerance: replaces the measured tolerances: the largest residual that is granted to each law.
     progress: called with each finding as soon as it is there.
 
     Laws that hold at any number of nodes or samples are asked of our own methods in a brief form; the report names it.
@@ -70,6 +71,10 @@ def check(method: Subject, model: Callable[..., Any], x: Tensor, target: Target 
         raise ValueError(f"check: x must be a floating-point tensor (batch, *shape) that is not empty, got {got}.")
     if not callable(model):
         raise TypeError(f"check: model must be a module or another callable, got {type(model).__name__}.")
+    if tolerance is not None and (not is_number(tolerance) or not 0 <= tolerance < float("inf")):
+        raise ValueError(
+            f"check: tolerance, the largest residual to be granted, must be at least 0, got {tolerance!r}."
+        )
     domain = get_transform(transform, tuple(x.shape[1:]))
     with torch.inference_mode(False), torch.no_grad(), full_products(x):
         x = x.detach().clone()

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..attribution.players import Players
@@ -56,12 +57,23 @@ def _based(make: Any, **options: Any) -> Callable[..., Any]:
 
 
 def _grouped(make: Any) -> Callable[..., Any]:
-    """With the players of `panel.groups` for features, of which each coefficient gets the whole value."""
+    """With the players of `panel.groups` as the feature_mask: each coefficient gets the whole value of its group.
+
+    Captum's own way there visits every coefficient in Python for every permutation. The numbers are the same where the
+    groups themselves are its features, absent at 0 and present at 1.
+    """
 
     def call(f: nn.Module, x: Tensor, target: Any, x0: Tensor) -> Any:
-        layout = f.transform.layout
-        index = Players.of(layout, **groups(layout)).index.to(x.device)  # type: ignore[arg-type]
-        return make(f).attribute(x, baselines=x0, target=target, feature_mask=index[None])
+        players = Players.of(f.transform.layout, **groups(f.transform.layout))  # type: ignore[arg-type]
+        index = players.index.to(x.device)
+
+        def play(present: Tensor) -> Any:
+            count = len(present) // len(x), *[1] * (x.ndim - 1)  # Captum stacks whole batches
+            return f(torch.where(present[:, index] > 0, x.repeat(count), x0.repeat(count)))
+
+        present = x.new_ones(len(x), players.count)
+        values = make(play).attribute(present, baselines=0 * present, target=target, perturbations_per_eval=4)
+        return values[:, index]
 
     return call
 

@@ -44,9 +44,10 @@ def _draw(axis: Any, part: pd.DataFrame, methods: list[str], axioms: list[str], 
         for row in cell.itertuples():
             left = across - 0.48 + wide * transforms.index(row.transform)
             axis.bar(left, 0.92, wide, down - 0.46, align="edge", color=COLORS[row.verdict], zorder=2, linewidth=0)
-        verdicts = set(cell["verdict"]) - {"not applicable"} or {"not applicable"}
-        axis.text(across, down, "".join(mark for name, mark in MARKS.items() if name in verdicts), ha="center", va="center",
-                  fontsize=8, zorder=4)  # fmt: skip
+        verdicts = [name for name in dict.fromkeys(cell["verdict"]) if name != "not applicable"] or ["not applicable"]
+        axis.text(
+            across, down, "".join(MARKS[name] for name in verdicts), ha="center", va="center", fontsize=8, zorder=4
+        )
         if (cell["agrees"] == False).any():  # noqa: E712  (None is neither)
             axis.bar(across, 0.92, 0.96, down - 0.46, fill=False, edgecolor="black", linewidth=1.4, zorder=5)
     axis.set_xticks(

@@ -86,7 +86,17 @@ class AxiomReport:
             lines.append(f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}} ≤ {row[3]:<{widths[3]}}  "
                          f"{row[4]}".rstrip())  # fmt: skip
             lines += _wrapped(finding.reason, " " * (widths[0] + 4))
+        lines += [line for text in self._tolerances() for line in _wrapped(text, "  ")]
         return "\n".join([*lines, *(line for note in self.notes for line in _wrapped(f"note: {note}", "  "))])
+
+    def _tolerances(self) -> Iterator[str]:
+        """What the tolerances are made of, once for all laws that share one."""
+        laws: dict[str, list[str]] = {}
+        for finding in self:
+            if finding.tolerance_source:
+                laws.setdefault(finding.tolerance_source, []).append(finding.axiom)
+        for source, names in laws.items():
+            yield f"tolerance of {', '.join(names)}: {source}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""

@@ -94,6 +94,7 @@ class Trial:
     leaks: dict[str, None] = field(default_factory=dict)  # what a foreign method did not leave as it was
     coarse: torch.dtype | None = None  # of a foreign method's maps, where that is narrower than x's
     _cache: dict[str, Any] = field(default_factory=dict)
+    _first: nn.Module | None = None
 
     @property
     def own(self) -> Estimator | None:
@@ -152,6 +153,7 @@ class Trial:
         model = copy.deepcopy(case.model)
         g = Pullback(model, copy.deepcopy(case.transform))
         g.training = model.training  # the model's own mode stays as it is
+        self._first = self._first or g  # stays, so that no later copy has its id: a method may go by that
         with self._counted(model), guarded(g, seed, z.device, self.leaks):
             values = self.method(g, z.clone(), target, base.clone())  # type: ignore[operator]
         found = read_map(values, z)
@@ -207,7 +209,10 @@ class Trial:
     def _draws(self) -> bool:
         network = small_network(tuple(self.case.x.shape[1:]), classes=1, width=4).to(self.case.x)
         small = replace(self.case, model=network, target=0)
-        return gap(self.quick(small), self.quick(small, 1)) > 0
+        try:
+            return gap(self.quick(small), self.quick(small, 1)) > 0
+        except Exception:  # a method for one architecture may raise anything on another
+            return gap(self.quick_answer, self.quick(self.case, 1)) > 0
 
     @property
     def sampling(self) -> float:
@@ -244,9 +249,12 @@ class Trial:
 
     @property
     def limit(self) -> Limit:
-        """(rounding of the dtype + 3 × the model's measured noise floor) × condition of T; or the user's own."""
-        if self.override is not None:
-            return Limit(self.override, "given by the caller")
+        """What rounding explains; or the user's own."""
+        return self.rounding if self.override is None else Limit(self.override, "given by the caller")
+
+    @property
+    def rounding(self) -> Limit:
+        """(rounding of the dtype + 3 × the model's measured noise floor) × condition of T."""
         return self._once(f"limit in {self.dtype}", self._limit)
 
     def _limit(self) -> Limit:

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 import pullback as pb
 from pullback import studies
 from pullback.attribution.estimator import get as get_estimator
-from pullback.attribution.players import Perturbation
+from pullback.attribution.players import Perturbation, Players
 from pullback.axioms.brief import brief
 from pullback.axioms.foreign import ROWS, captum_methods
 from pullback.axioms.matrix import Cell, Question, attempt, effort, every_method, spec
 from pullback.axioms.modules import small_network
-from pullback.axioms.panel import asked
+from pullback.axioms.panel import asked, groups
 from pullback.studies.axioms import code
 
 METHODS = ["gradient", "input_x_gradient"]
@@ -108,6 +108,22 @@ def test_a_spec_with_options_is_asked_as_it_is() -> None:
 def test_rows_of_captums_methods_are_those_of_methods_that_exist() -> None:
     pytest.importorskip("captum")
     assert all(any(name.startswith(start) for name in captum_methods()) for start in ROWS)
+
+
+@pytest.mark.parametrize("name", ["FeatureAblation", "ShapleyValueSampling"])
+def test_groups_as_features_are_captums_feature_mask(name: str) -> None:
+    attr = pytest.importorskip("captum.attr")
+    transform = pb.transforms.get("dct", (1, 6, 6))
+    layout = transform.layout
+    f = pb.Pullback(small_network((1, 6, 6)).double(), transform)
+    z, z0, target = normal(3, 1, 6, 6), normal(3, 1, 6, 6, seed=1), torch.tensor([0, 2, 1])
+    mask = Players.of(layout, **groups(layout)).index[None]
+    torch.manual_seed(0)
+    theirs = getattr(attr, name)(f).attribute(z, baselines=z0, target=target, feature_mask=mask)
+    torch.manual_seed(0)
+    ours = captum_methods()[f"captum.{name}(feature_mask)"](f, z, target, z0)
+    assert len(layout.bands) > 4 > 1
+    torch.testing.assert_close(ours, theirs)
 
 
 # Blocks of places keep their number in the other domain ------------------------------------------------------------------

@@ -9,7 +9,7 @@ from subjects import normal
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback import studies
+from pullback import cli, studies
 from pullback.attribution.estimator import get as get_estimator
 from pullback.attribution.players import Perturbation, Players
 from pullback.axioms.brief import brief
@@ -74,6 +74,24 @@ def test_the_digest_sees_code_and_no_words(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(pb.axioms, "__file__", str(tmp_path / "__init__.py"))
         found.append(code())
     assert found[0] == found[1] != found[2]
+
+
+def test_the_command_ends_with_status_1_where_the_answer_is_no_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                   capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    (tmp_path / "theirs_signs.py").write_text(
+        "def signs(f, x, target, x0): return x > 0\ndef zeros(f, x, target, x0): return 0 * x\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    status = {}
+    for name in ("signs", "zeros"):
+        arguments = ["axioms", "--method", f"theirs_signs:{name}", "--axiom", "dummy", "--out", str(tmp_path)]
+        with pytest.raises(SystemExit) as ended:
+            cli.app(arguments)
+        status[name] = ended.value.code, capsys.readouterr().out
+    assert status["signs"][0] == 1
+    assert "UNUSABLE" in status["signs"][1]
+    assert "a tensor of bool" in status["signs"][1]
+    assert status["zeros"][0] == 0
 
 
 # How methods are asked ---------------------------------------------------------------------------------------------------

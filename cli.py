@@ -110,6 +110,9 @@ def axioms(
     minutes: Annotated[
         float | None, typer.Option(help="With --matrix: start no further cell after so many minutes.", min=0)
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(help="With --matrix: so many cells at a time, in processes of one thread each.", min=1)
+    ] = 1,
     data: Annotated[str, typer.Option(help="Photos for models other than 'small', as in compare.")] = "imagenet-sample",
     photos: Annotated[int, typer.Option(help="How many photos.", min=1)] = 1,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("results/axioms"),
@@ -121,7 +124,8 @@ def axioms(
 ) -> None:
     """Measure which axioms a method keeps: one of ours, 'captum.DeepLift' …, or package.module:callable.
 
-    The callable is (f, x, target, x0) -> tensor. Exit status 1 where a promised axiom is broken, or none could be measured.
+    The callable is (f, x, target, x0) -> tensor. Exit status 1 where a promised axiom is broken, where the method's answer is
+    no map, or where no axiom could be measured.
     """
     from . import studies
     from .axioms import NAMES
@@ -129,7 +133,7 @@ def axioms(
     asked = studies.question(model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double)
     if matrix:
         _, files = studies.write_matrix({model: asked}, out, methods=method, transforms=transform or ["pixel", "dct"],
-                                        seed=seed, minutes=minutes, report=_print_report)  # fmt: skip
+                                        seed=seed, minutes=minutes, jobs=jobs, report=_print_report)  # fmt: skip
         _print_files(out, files)
         return
     with bar("laws", Console(stderr=True)) as progress:
@@ -138,8 +142,8 @@ def axioms(
                                seed=seed, progress=lambda _: progress(next(done), len(axiom or NAMES)))  # fmt: skip
     _print_report(report)
     _print_files(out, studies.write_report(report, out))
-    broken = any(finding.verdict == "BROKEN" and finding.claimed for finding in report)
-    raise typer.Exit(1 if broken or all(finding.holds is None for finding in report) else 0)
+    failed = any(f.verdict == "UNUSABLE" or (f.verdict == "BROKEN" and f.claimed) for f in report)
+    raise typer.Exit(1 if failed or all(finding.holds is None for finding in report) else 0)
 
 
 @app.command()

@@ -10,12 +10,15 @@ from torch import Tensor, nn
 from ..attribution import Estimator
 from ..attribution.attribute import Baseline, resolve_baseline
 from ..attribution.estimator import get as get_estimator
+from ..attribution.gradients import is_number
 from ..attribution.model import check_model, feed_dtype
 from ..attribution.rows import Rows, budget
 from ..attribution.score import Score, Target, table
 from ..attribution.targets import Choice
 from ..transforms import Transform
 from ..transforms import get as get_transform
+from ..transforms.products import full_products
+from .answer import short
 from .brief import fixed
 from .method_laws import LAWS, NAMES, MethodLaw, judge
 from .modules import Call, small_network
@@ -42,13 +45,14 @@ def check(method: Subject, model: Callable[..., Any], x: Tensor, target: Target 
     target: as in `attribute`; classes that depend on the output, as in `targets.predicted()`, are settled at x.
     baseline: x₀, as in `attribute`.
     axioms: "all", "promised" (what an estimator claims, and what every method must keep), a name or a list of names.
-    tolerance: replaces the measured tolerances.
+    tolerance: replaces the measured tolerances: the largest residual that is granted to each law.
     progress: called with each finding as soon as it is there.
 
     Laws that hold at any number of nodes or samples are asked of our own methods in a brief form; the report names it.
     Below double precision, what rounding in the model might explain is settled in double precision.
-    A law that cannot be measured is "not applicable" and says why; it never stops the others. Nothing of the caller's
-    is changed, and what a callable would have left behind is named in the notes.
+    A law that cannot be measured is "not applicable" and says why; it never stops the others. Where the method returns what
+    is no map (no tensor, not real, not dense, of another shape or device, NaN) the verdict is "UNUSABLE" and says what
+    came. Nothing of the caller's is changed, and what a callable would have left behind is named in the notes.
     Raises: TypeError or ValueError where the question itself makes no sense.
 
     >>> import torch, pullback as pb
@@ -67,8 +71,12 @@ def check(method: Subject, model: Callable[..., Any], x: Tensor, target: Target 
         raise ValueError(f"check: x must be a floating-point tensor (batch, *shape) that is not empty, got {got}.")
     if not callable(model):
         raise TypeError(f"check: model must be a module or another callable, got {type(model).__name__}.")
+    if tolerance is not None and (not is_number(tolerance) or not 0 <= tolerance < float("inf")):
+        raise ValueError(
+            f"check: tolerance, the largest residual to be granted, must be at least 0, got {tolerance!r}."
+        )
     domain = get_transform(transform, tuple(x.shape[1:]))
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), full_products(x):
         x = x.detach().clone()
         feed_dtype(model, x.dtype)
         network = copy.deepcopy(model) if isinstance(model, nn.Module) else Call(model)
@@ -111,6 +119,8 @@ def _notes(trial: Trial) -> Iterator[str]:
         yield (f"Laws that hold at any number of nodes, samples or steps were asked of {trial.brief!r}"
                + (f", or of {fixed(trial.own)!r} where both questions must share their nodes." if trial.chooses and trial.own
                   else "."))  # fmt: skip
+    if trial.coarse is not None:
+        yield f"The method returns {short(trial.coarse)} maps: they were judged in that precision, by its tolerances."
     if trial.leaks:
         yield f"The method does not leave as it found: {'; '.join(trial.leaks)}. Each was put back."
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..attribution.result import analysis_transpose
 from ..transforms import Claim
+from .limits import Limit
 from .modules import Blind, saturating
 from .outcome import Outcome, inapplicable, plain
 from .repeatability import against_seeds
@@ -30,13 +31,13 @@ def sensitivity(trial: Trial) -> Outcome:
         values = trial.quick(one).flatten(1)[0]
         point, origin = trial.scores(one)
         change, share = float((point - origin)[0]), float(values[index])
-        if abs(share) <= trial.limit.value * abs(change):
+        if abs(share) <= trial.rounding.value * abs(change):
             missed.append(
                 {"model": name, "coefficient": index, "f(x)": float(point[0]), "f(x₀)": float(origin[0]), "a": share,
                  "x": plain(one.x[0]), "x₀": plain(one.base[0])})  # fmt: skip
-    limit = replace(
-        trial.limit, value=0.0, source=f"exact; zero is below {trial.limit.value:.1e} × |Δf|: {trial.limit.source}"
-    )
+    zero = f"zero is below {trial.rounding.value:.1e} × |Δf|: {trial.rounding.source}"
+    granted, who = (0.0, "exact") if trial.override is None else (trial.override, trial.limit.source)
+    limit = Limit(granted, f"{who}; {zero}")
     reason = f"{len(missed)} of {len(probes)} differences got 0" if missed else ""
     details = {"probes": len(probes)}
     return Outcome(len(missed) / len(probes), limit, reason, {"missed": missed}, details)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..attribution import Estimator
 from ..attribution.estimator import Promise
 from ..attribution.model import feed_dtype
+from .answer import short
 from .limits import Limit
 from .outcome import Outcome, inapplicable, plain
 from .trial import Case, Trial
@@ -22,22 +23,27 @@ _REPEATS = (6, 24)  # seeds over which a random method is averaged: at first, an
 
 
 def completeness(trial: Trial) -> Outcome:
-    """max over examples of |Σ a - Δf| / |Δf|; no |Δf| counts as less than a tenth of the batch's root mean square.
+    """max over examples of |Σ a - Δf| / |Δf|; no |Δf| counts as less than a tenth of the batch's root mean square, and where
+    all are 0 the sum is measured against Σ|a|.
 
     1 % of |Δf| is granted, besides rounding, to every method alike; a method that draws is judged by its mean over seeds, with
     four standard errors. For our own methods the gap is split into quadrature, dtype and T⁻¹T, and its order is measured.
     """
     point, origin = trial.scores(trial.case)
-    delta = point - origin
-    scale = _scale(delta, torch.maximum(point.abs(), origin.abs()))
+    delta, size = point - origin, torch.maximum(point.abs(), origin.abs())
+    shares = trial.answer.double().flatten(1).abs().sum(1)
+    scale = _scale(delta, shares, size * _eps(trial))
     gap = total(trial.answer) - delta
     worst = int((gap / scale).abs().argmax())
     residual = float((gap / scale).abs().max())
     evidence = {"example": worst, "total": float(total(trial.answer)[worst]), "f(x)": float(point[worst]),
                 "f(x₀)": float(origin[worst]), "gap": float(gap[worst]), "x": plain(trial.case.x[worst])}  # fmt: skip
-    rounding = _rounding(trial, scale)
     if trial.override is not None:
         return Outcome(residual, trial.limit, evidence=evidence)
+    hidden = _hidden(trial, delta, scale, shares, size)
+    if hidden > GRANTED and (residual > GRANTED or (trial.double is not None and not bool(delta.any()))):
+        return _told_in_double(trial, hidden)
+    rounding = _rounding(trial, scale, shares)
     limit = rounding.plus(GRANTED, "of |Δf|, granted to every method")
     if residual > limit.value and trial.draws:
         return replace(_sampled(trial, delta, scale, limit), evidence=evidence)
@@ -53,19 +59,45 @@ def total(values: Tensor) -> Tensor:
     return values.double().flatten(1).sum(1)
 
 
-def _scale(delta: Tensor, size: Tensor) -> Tensor:
-    typical = delta.square().mean().sqrt()
-    if float(typical) == 0:  # nothing to share out: against the score itself
-        return size.clamp(min=torch.finfo(size.dtype).tiny)
-    return delta.abs().clamp(min=0.1 * float(typical))
+def _scale(delta: Tensor, shares: Tensor, rounding: Tensor) -> Tensor:
+    """|Δf| of each example. Where there is nothing to share out, Σ|a|; and so much that rounding of f stays within 1 % of it.
+
+    shares: Σ|a|.  rounding: eps |f|.  Each (batch,).
+    """
+    largest = delta.abs().max()
+    if float(largest) == 0:
+        return torch.maximum(shares, 64 / GRANTED * rounding).clamp(min=torch.finfo(shares.dtype).tiny)
+    typical = float(largest * (delta / largest).square().mean().sqrt())
+    return delta.abs().clamp(min=0.1 * typical)
 
 
-def _rounding(trial: Trial, scale: Tensor) -> Limit:
-    """Rounding of a sum: relative to Σ|a|, which exceeds |Δf| where attributions cancel; in the model's own dtype."""
-    case = trial.case
-    cancellation = max(1.0, float((trial.answer.double().flatten(1).abs().sum(1) / scale).max()))
-    unit = 64 * torch.finfo(feed_dtype(case.model, case.x.dtype)).eps
-    return Limit(min(unit * cancellation, GRANTED), f"64 eps × Σ|a| / |Δf| = {cancellation:.1f}")
+def _eps(trial: Trial) -> float:
+    return torch.finfo(feed_dtype(trial.case.model, trial.case.x.dtype)).eps
+
+
+def _rounding(trial: Trial, scale: Tensor, shares: Tensor) -> Limit:
+    """Rounding of a sum, relative to Σ|a|, which exceeds |Δf| where attributions cancel; in the narrower dtype of two."""
+    cancellation = max(1.0, float((shares / scale).max()))
+    kind = max(trial.dtype, feed_dtype(trial.case.model, trial.case.x.dtype), key=lambda kind: torch.finfo(kind).eps)
+    value = min(64 * torch.finfo(kind).eps * cancellation, GRANTED)
+    return Limit(value, f"rounding of {short(kind)} {value:.1e} (64 eps × Σ|a| / |Δf| = {cancellation:.1f})")
+
+
+def _hidden(trial: Trial, delta: Tensor, scale: Tensor, shares: Tensor, size: Tensor) -> float:
+    """How much of |Δf| rounding of f(x) and f(x₀) may hide: of Σ|a| where there is nothing to share out."""
+    seen = scale if bool(delta.any()) else shares
+    return 8 * _eps(trial) * float((size / seen.where(seen > 0, size.clamp(min=1))).max())
+
+
+def _told_in_double(trial: Trial, hidden: float) -> Outcome:
+    """The verdict where |Δf| is so small beside |f| that rounding of f hides what 1 % of it is."""
+    apart = f"f(x) and f(x₀) are so near each other that rounding hides {_percent(hidden)} of their difference"
+    if trial.double is None:
+        more = "" if trial.case.x.dtype == torch.double else ", or the model and x in double precision"
+        return inapplicable(f"{apart}: take another baseline{more}")
+    exact = completeness(trial.double)
+    trial.spent += trial.double.taken()
+    return exact.noting(f"settled in double precision: {apart}")
 
 
 # What the gap is made of -------------------------------------------------------------------------------------------------

@@ -6,12 +6,19 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from ..attribution.players import Players
 from ..transforms import Transform
+from .panel import groups
 from .trial import Foreign
 
 MOST_ROWS = 20_000  # of one perturbation method and example; more is refused by name
+# Rows of one map of one example, where that is many; a row with a gradient counts three.
+ROWS = {"captum.IntegratedGradients(n_steps=200)": 600, "captum.ShapleyValueSampling(feature_mask)": 100,
+        "captum.ShapleyValueSampling": 2_500, "captum.IntegratedGradients": 150, "captum.GradientShap": 75,
+        "captum.FeatureAblation(feature_mask)": 5, "captum.FeatureAblation": 100}  # fmt: skip
 
 
 def captum_methods() -> dict[str, Foreign]:
@@ -33,8 +40,10 @@ def captum_methods() -> dict[str, Foreign]:
         "captum.Deconvolution": _plain(attr.Deconvolution),
         "captum.LRP": _lrp,
         "captum.GradientShap(n_samples=25)": _based(attr.GradientShap, n_samples=25),
-        "captum.FeatureAblation": _bounded(_based(attr.FeatureAblation), 1),
-        "captum.ShapleyValueSampling": _bounded(_based(attr.ShapleyValueSampling), 25),
+        "captum.FeatureAblation": _bounded(_based(attr.FeatureAblation, perturbations_per_eval=16), 1),
+        "captum.FeatureAblation(feature_mask)": _grouped(attr.FeatureAblation),
+        "captum.ShapleyValueSampling": _bounded(_based(attr.ShapleyValueSampling, perturbations_per_eval=16), 25),
+        "captum.ShapleyValueSampling(feature_mask)": _grouped(attr.ShapleyValueSampling),
     }
     return {name: _named(name, method) for name, method in methods.items()}
 
@@ -45,6 +54,28 @@ def _plain(make: Any, **options: Any) -> Callable[..., Any]:
 
 def _based(make: Any, **options: Any) -> Callable[..., Any]:
     return lambda f, x, target, x0: make(f).attribute(x, baselines=x0, target=target, **options)
+
+
+def _grouped(make: Any) -> Callable[..., Any]:
+    """With the players of `panel.groups` as the feature_mask: each coefficient gets the whole value of its group.
+
+    Captum's own way there visits every coefficient in Python for every permutation. The numbers are the same where the
+    groups themselves are its features, absent at 0 and present at 1.
+    """
+
+    def call(f: nn.Module, x: Tensor, target: Any, x0: Tensor) -> Any:
+        players = Players.of(f.transform.layout, **groups(f.transform.layout))  # type: ignore[arg-type]
+        index = players.index.to(x.device)
+
+        def play(present: Tensor) -> Any:
+            count = len(present) // len(x), *[1] * (x.ndim - 1)  # Captum stacks whole batches
+            return f(torch.where(present[:, index] > 0, x.repeat(count), x0.repeat(count)))
+
+        present = x.new_ones(len(x), players.count)
+        values = make(play).attribute(present, baselines=0 * present, target=target, perturbations_per_eval=4)
+        return values[:, index]
+
+    return call
 
 
 def _captum() -> Any:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ..attribution.attribute import resolve_baseline
 from ..attribution.estimator import Promise
-from ..transforms import DCT, Claim, Pixel, Transform
+from ..transforms import DCT, DWT, Claim, Pixel, Transform
+from .answer import MethodFault
 from .disguise import Opaque, Rescaled
 from .limits import Limit
 from .modules import Shifted
@@ -68,6 +69,8 @@ def _compare_all(trial: Trial, case: Case, before: Tensor, found: list[Rewritten
             continue
         try:
             after = trial.quick(replace(case, model=rewritten.model))
+        except MethodFault:
+            raise
         except Exception as error:
             notes.append(f"{rewritten.name}: {_RAISED} {type(error).__name__}: {error}")
             continue
@@ -109,35 +112,52 @@ def coordinate_consistency(trial: Trial) -> Outcome:
     Our own estimators must besides give, through covectors, the numbers of f∘T⁻¹ with automatic differentiation.
     A foreign method may keep either of the two; its map in the signal says which.
     """
-    case = trial.case
+    case, own = trial.case, trial.own
     if Claim.LINEAR | Claim.RECONSTRUCTS not in case.transform.claims:
         return inapplicable(f"{case.transform.spec} is not linear with an exact inverse")
-    signal = replace(case, transform=Pixel(tuple(case.x.shape[1:])))
-    domain = _other_domain(case)
+    domain = _other_domain(trial)
+    if own is None:
+        here, there = _maps(trial, domain)
+        kept = [_totals(here, there, trial.limit, case, domain), _carried(here, there, trial.limit, case, domain)]
+        return against_seeds(trial, min(kept, key=lambda o: o.residual or 0.0), domain.spec)
     within = replace(case, transform=domain)
-    there = trial.quick_answer if domain is case.transform else trial.quick(within)
-    here = trial.quick_answer if domain is not case.transform else trial.quick(signal)
-    shares = _totals(here, there, trial.limit, case, domain)
-    carried = compare(domain.adjoint(here), there, trial.limit, case,
-                      ("T.adjoint of the map in the signal", f"map in {domain.spec}"))  # fmt: skip
-    if trial.own is None:
-        return against_seeds(trial, min((shares, carried), key=lambda o: o.residual or 0.0), domain.spec)
-    carried_over = trial.steady_answer if domain is case.transform else trial.steady(within)
-    direct = compare(carried_over, trial.steady(replace(within, transform=Opaque(domain))), trial.limit, case,
-                     ("by covectors", "by autograd through T⁻¹"))  # fmt: skip
-    if not trial.own.shares:
-        return worse([carried, direct]) if trial.own.linear_in_gradients else direct
+    by_covectors = trial.steady_answer if domain is case.transform else trial.steady(within)
+    by_autograd = trial.steady(replace(within, transform=Opaque(domain)))
+    direct = compare(by_covectors, by_autograd, trial.limit, case, ("by covectors", "by autograd through T⁻¹"))
+    if own.linear_in_gradients and not own.shares:
+        return worse([_carried(*_maps(trial, domain), trial.limit, case, domain), direct])
     # Only shares that total f(x) - f(x₀), or are a displacement times one covector, have one total in all domains.
-    totals = Promise.COMPLETE in trial.own.claims or trial.own.linear_in_gradients
-    return worse([shares, direct]) if totals else direct
+    if own.shares and (Promise.COMPLETE in own.claims or own.linear_in_gradients):
+        return worse([_totals(*_maps(trial, domain), trial.limit, case, domain), direct])
+    return direct
 
 
-def _other_domain(case: Case) -> Transform:
-    """T itself, or where that is the signal a DCT, whose coefficients mix all samples."""
+def _other_domain(trial: Trial) -> Transform:
+    """T itself, or where that is the signal a DCT, whose coefficients mix all samples.
+
+    For a method that plays with blocks of places it is a Haar DWT, whose coefficients have places.
+    """
+    case = trial.case
     if not isinstance(case.transform, Pixel):
         return case.transform
     shape = tuple(case.x.shape[1:])
-    return DCT(shape) if 2 <= len(shape) <= 4 else Rescaled(Pixel(shape), torch.full_like(case.x[0], 2), None)
+    if not 2 <= len(shape) <= 4:
+        return Rescaled(Pixel(shape), torch.full_like(case.x[0], 2), None)
+    return DWT(shape, "haar", level=1) if getattr(trial.own, "by", "") == "block" and min(shape[1:]) > 1 else DCT(shape)
+
+
+def _maps(trial: Trial, domain: Transform) -> tuple[Tensor, Tensor]:
+    """The map in the signal, and that in the domain."""
+    case = trial.case
+    if domain is not case.transform:
+        return trial.quick_answer, trial.quick(replace(case, transform=domain))
+    return trial.quick(replace(case, transform=Pixel(tuple(case.x.shape[1:])))), trial.quick_answer
+
+
+def _carried(here: Tensor, there: Tensor, limit: Limit, case: Case, domain: Transform) -> Outcome:
+    """T.adjoint of the map in the signal, against the map in the domain."""
+    names = ("T.adjoint of the map in the signal", f"map in {domain.spec}")
+    return compare(domain.adjoint(here), there, limit, case, names)
 
 
 def _totals(a: Tensor, b: Tensor, limit: Limit, case: Case, domain: Transform) -> Outcome:

@@ -36,6 +36,12 @@ _LEAK = ("with ε-LRP the relevance that reaches a unit is absorbed by its bias;
 _NO_RULE = ("Captum has a rule for ReLU but none for ReLU6: at such a unit the multiplier is the gradient, so that the method "
             "is gradient × input there, and incomplete")  # fmt: skip
 
+_WITHIN = ("its players are groups of coefficients: within a group the share is handed out without regard to effect, to "
+           "coefficients that have none too")  # fmt: skip
+_WHOLE = (
+    "with a feature_mask Captum gives the share of a group to each of its coefficients in full: the sum counts it often"
+)
+
 TABLE: tuple[Expectation, ...] = (
     *_rows("gradient", _IG, _LOCAL, "sensitivity completeness affine_invariance"),
     *_rows("gradient", _KINDERMANS, "input_shift_invariance"),
@@ -48,8 +54,7 @@ TABLE: tuple[Expectation, ...] = (
     *_rows("integrated_gradients", _KINDERMANS, "", "input_shift_invariance"),
     *_rows("expected_gradients", "Erion et al. 2021", "completeness sensitivity dummy implementation_invariance linearity"),
     *_rows("shapley", "Shapley 1953", "completeness sensitivity implementation_invariance linearity"),
-    Expectation("shapley", "dummy", True, "Shapley 1953", (
-        "its players are groups of coefficients: within a group the share is spread evenly, to those without effect too")),
+    Expectation("shapley", "dummy", True, "Shapley 1953", _WITHIN),
     *_rows("captum.Saliency(abs=False)", _IG, _LOCAL, "sensitivity completeness"),
     *_rows("captum.Saliency", _DERIVED, "dummy implementation_invariance", "sensitivity completeness linearity"),
     *_rows("captum.InputXGradient", _IG, "dummy implementation_invariance linearity symmetry", "sensitivity completeness"),
@@ -71,9 +76,11 @@ TABLE: tuple[Expectation, ...] = (
     Expectation("captum.LRP", "completeness", True, _IG, _LEAK),
     Expectation("captum.LRP", "sensitivity", True, _IG, _LEAK),
     *_rows("captum.ShapleyValueSampling", "Shapley 1953; sampled, Castro et al. 2009",
-           "completeness sensitivity dummy implementation_invariance"),
-    Expectation("captum.ShapleyValueSampling", "linearity", True, "Shapley 1953",
-                "Captum sums in single precision: off by 1e-7 on double-precision input"),
+           "completeness sensitivity dummy implementation_invariance linearity"),
+    *_rows("captum.ShapleyValueSampling(feature_mask)", "Shapley 1953; sampled, Castro et al. 2009",
+           "sensitivity implementation_invariance linearity"),
+    Expectation("captum.ShapleyValueSampling(feature_mask)", "completeness", True, "Shapley 1953", _WHOLE),
+    Expectation("captum.ShapleyValueSampling(feature_mask)", "dummy", True, "Shapley 1953", _WITHIN),
 )  # fmt: skip
 
 

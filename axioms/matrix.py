@@ -10,11 +10,14 @@ from torch import Tensor
 from ..attribution import names as method_names
 from ..attribution.estimator import get as get_estimator
 from ..attribution.score import Target
+from ..transforms import Layout
 from ..transforms import get as get_transform
+from .brief import brief
 from .check import Subject, check
-from .foreign import MOST_ROWS, captum_methods
+from .foreign import MOST_ROWS, ROWS, captum_methods
 from .literature import expected
 from .method_laws import NAMES
+from .panel import asked
 from .report import AxiomReport, Finding
 
 NOT_RUN = "not run"  # how the reason of a cell begins that no time was left for
@@ -95,17 +98,45 @@ def rows(found: Mapping[Cell, AxiomReport]) -> pd.DataFrame:
 def attempt(cell: Cell, question: Question, axioms: str | Sequence[str] = "all", seed: int = 0) -> AxiomReport:
     """The report on a cell, or one that says of every axiom why it could not be measured."""
     try:
-        _check_cost(cell, question)
-        return run(cell.method, question, transform=cell.transform, axioms=axioms, seed=seed)
+        method = spec(cell, question)
+        _check_cost(method, cell, question)
+        return run(method, question, transform=cell.transform, axioms=axioms, seed=seed)
     except (ValueError, TypeError, ImportError) as error:
         return unmeasured(cell, f"{cell.method}: {error}", axioms)
 
 
-def _check_cost(cell: Cell, question: Question) -> None:
+def spec(cell: Cell, question: Question) -> str:
+    """The spec that the cell's method is asked with; its name alone where the transform cannot be built."""
+    try:
+        return asked(cell.method, _layout(cell, question))
+    except (ValueError, TypeError, ImportError):
+        return cell.method
+
+
+def _layout(cell: Cell, question: Question) -> Layout:
+    return get_transform(cell.transform, tuple(question.x.shape[1:])).layout
+
+
+_MAPS = 40  # brief maps that a full check asks for, roughly
+
+
+def effort(cell: Cell, question: Question) -> float:
+    """Roughly what a cell costs, in model rows of one example without a gradient: to start with the dearest."""
+    try:
+        subject, layouts = find_method(spec(cell, question)), [_layout(cell, question)]
+        if not isinstance(subject, str):
+            return _MAPS * next((rows for name, rows in ROWS.items() if cell.method.startswith(name)), 3)
+        own = get_estimator(subject)
+        return sum(maps * (one.total_rows(layouts) + 2 * one.cost()) for maps, one in ((_MAPS, brief(own)), (3, own)))
+    except (ValueError, TypeError, ImportError):
+        return 0
+
+
+def _check_cost(method: str, cell: Cell, question: Question) -> None:
     """Refuses an own method whose one map of one example needs more model rows than Captum's may."""
-    subject = find_method(cell.method)
+    subject = find_method(method)
     if isinstance(subject, str):
-        needed = get_estimator(subject).total_rows([get_transform(cell.transform, tuple(question.x.shape[1:])).layout])
+        needed = get_estimator(subject).total_rows([_layout(cell, question)])
         if needed > MOST_ROWS:
             raise ValueError(f"needs {needed:,} model rows for one example; the limit here is {MOST_ROWS:,}")
 
@@ -119,7 +150,7 @@ def unmeasured(cell: Cell, reason: str, axioms: str | Sequence[str] = "all") -> 
 def _row(method: str, f: Finding) -> dict[str, Any]:
     entry = expected(method if method.startswith("captum.") else method.split("(")[0], f.axiom)
     differs = "" if entry is None else entry.differs or entry.may_differ
-    agrees = None if entry is None or f.holds is None else entry.holds == f.holds
+    agrees = None if entry is None or f.residual is None else entry.holds == f.holds
     return {"axiom": f.axiom, "verdict": f.verdict, "holds": f.holds, "residual": f.residual, "tolerance": f.tolerance,
             "rows": f.rows, "reason": f.reason, "literature": "" if entry is None else "kept" if entry.holds else "BROKEN",
             "agrees": agrees, "why": differs if agrees is False else ""}  # fmt: skip

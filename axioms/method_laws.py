@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..attribution.estimator import Promise
+from .answer import MethodFault
 from .coefficients import dummy, sensitivity, symmetry
 from .completeness import completeness
 from .invariance import affine_invariance, coordinate_consistency, implementation_invariance, input_shift_invariance
 from .outcome import Outcome, inapplicable
 from .repeatability import batch_independence, determinism, linearity
 from .report import Finding
-from .trial import MethodFault, Trial
+from .trial import Trial
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,12 @@ def judge(law: MethodLaw, trial: Trial) -> Finding:
 
 
 def _measured(law: MethodLaw, trial: Trial) -> Finding:
-    """The finding of one law in the precision of the trial."""
+    """The finding of one law in the precision of the trial; without a residual where the answer is no map."""
     before, residual, holds = trial.spent, None, None
     try:
         outcome = law.measure(trial)
     except MethodFault as fault:
-        outcome, residual, holds = inapplicable(f"the method {fault}"), float("inf"), False
+        outcome, holds = inapplicable(f"the method returned {fault}"), False
     except Exception as error:  # a foreign method may raise anything
         outcome = inapplicable(f"raised {type(error).__name__}: {' '.join(str(error).split())[:300]}")
     if outcome.residual is not None and outcome.limit is not None:

@@ -10,8 +10,8 @@ from .matrix import NOT_RUN
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLORS = {"kept": "#b5d6b2", "BROKEN": "#e8998d", "not applicable": "#e6e6e6"}
-MARKS = {"kept": "✓", "BROKEN": "✗", "not applicable": "–"}
+COLORS = {"kept": "#b5d6b2", "BROKEN": "#e8998d", "UNUSABLE": "#c9a0c9", "not applicable": "#e6e6e6"}
+MARKS = {"kept": "✓", "BROKEN": "✗", "UNUSABLE": "!", "not applicable": "–"}
 
 
 def figure(table: pd.DataFrame) -> "Figure":
@@ -33,7 +33,7 @@ def figure(table: pd.DataFrame) -> "Figure":
         _draw(axis, part, methods, axioms, transforms)
         axis.set_title(f"{model}; strips in each cell: {', '.join(transforms)}" if len(transforms) > 1
                        else f"{model}, {transforms[0]}", fontsize=9, loc="left")  # fmt: skip
-    _legend(drawing)
+    _legend(drawing, set(table["verdict"]))
     return drawing
 
 
@@ -44,9 +44,10 @@ def _draw(axis: Any, part: pd.DataFrame, methods: list[str], axioms: list[str], 
         for row in cell.itertuples():
             left = across - 0.48 + wide * transforms.index(row.transform)
             axis.bar(left, 0.92, wide, down - 0.46, align="edge", color=COLORS[row.verdict], zorder=2, linewidth=0)
-        verdicts = set(cell["verdict"]) - {"not applicable"} or {"not applicable"}
-        axis.text(across, down, "".join(mark for name, mark in MARKS.items() if name in verdicts), ha="center", va="center",
-                  fontsize=8, zorder=4)  # fmt: skip
+        verdicts = [name for name in dict.fromkeys(cell["verdict"]) if name != "not applicable"] or ["not applicable"]
+        axis.text(
+            across, down, "".join(MARKS[name] for name in verdicts), ha="center", va="center", fontsize=8, zorder=4
+        )
         if (cell["agrees"] == False).any():  # noqa: E712  (None is neither)
             axis.bar(across, 0.92, 0.96, down - 0.46, fill=False, edgecolor="black", linewidth=1.4, zorder=5)
     axis.set_xticks(
@@ -60,12 +61,13 @@ def _draw(axis: Any, part: pd.DataFrame, methods: list[str], axioms: list[str], 
         side.set_visible(False)
 
 
-def _legend(drawing: "Figure") -> None:
+def _legend(drawing: "Figure", seen: set[str]) -> None:
     from matplotlib.patches import Patch
 
-    handles = [Patch(color=COLORS[verdict], label=f"{mark} {verdict}") for verdict, mark in MARKS.items()]
+    handles = [Patch(color=COLORS[verdict], label=f"{mark} {verdict}") for verdict, mark in MARKS.items()
+               if verdict in seen or verdict != "UNUSABLE"]  # fmt: skip
     handles.append(Patch(fill=False, edgecolor="black", linewidth=1.4, label="the literature says otherwise"))
-    drawing.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    drawing.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
 
 
 def page(table: pd.DataFrame) -> str:

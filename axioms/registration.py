@@ -32,6 +32,7 @@ def register_transform(name: str) -> Callable[[Kind], Kind]:
       BROKEN  surjective    5.0e-01 ≤ 1.1e-10  T T⁻¹ z = z for any z
       BROKEN  isometric     1.0e+00 ≤ 1.1e-10  ‖Tx - Ty‖ = ‖x - y‖
       BROKEN  adjoint       7.4e-01 ≤ 1.1e-10  ⟨T⁻¹ z, g⟩ = ⟨z, adjoint(g)⟩
+      tolerance of reconstructs, surjective, isometric, adjoint: rounding of float64, 3 eps^(2/3)
     """
 
     def add(kind: Kind) -> Kind:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from ..attribution.model import feed_dtype
 from .guard import random_state
 from .modules import Combined, small_network
 from .outcome import Outcome, compare, inapplicable, worse
@@ -26,7 +27,7 @@ def linearity(trial: Trial) -> Outcome:
         other, added = _companion(trial)
         if not bool(added.any()):
             return inapplicable("the method gives a small random network nothing, so that nothing is added")
-        weight = float(answer.norm() / added.norm()) or 1.0
+        weight = _size(answer) / _size(added) or 1.0
         combined = replace(case, model=Combined(case.model, other.model, weight).eval())
         reason = _not_additive(trial, weight, case, other, combined)
     except (AttributeError, TypeError) as error:
@@ -59,6 +60,13 @@ def _companion(trial: Trial) -> tuple[Case, Tensor]:
     return other, added
 
 
+def _size(values: Tensor) -> float:
+    """‖values‖, of very small and large ones too."""
+    wide = values.double()
+    unit = float(wide.abs().max())
+    return unit * float((wide / (unit or 1.0)).norm())
+
+
 def companion(case: Case, seed: int) -> nn.Module:
     """A small random network with outputs of the model's shape. It is cheap beside the model."""
     shape: tuple[int, ...] = ()
@@ -71,14 +79,15 @@ def companion(case: Case, seed: int) -> nn.Module:
     replace(case, target=look, x=case.x[:1], base=case.base[:1]).scores()
     network = small_network(tuple(case.x.shape[1:]), classes=max(1, torch.Size(shape).numel()), width=4, seed=seed)
     last: nn.Module = nn.Flatten(0) if not shape else nn.Unflatten(1, shape)
-    return nn.Sequential(network, last).to(case.x).eval()
+    return nn.Sequential(network, last).to(case.x).to(feed_dtype(case.model, case.x.dtype)).eval()
 
 
 def _not_additive(trial: Trial, weight: float, *cases: Case) -> str:
     """Why the score of the combined model is not the sum of scores; "" where it is."""
     one, two, both = (trial.scores(case)[0] for case in cases)
     apart = (both - (one + weight * two)).abs().max() / (one.abs() + (weight * two).abs()).max().clamp(min=1e-300)
-    return "" if float(apart) <= 1e-3 else "the target is not linear in the model's output"
+    rounding = 8 * torch.finfo(feed_dtype(cases[0].model, cases[0].x.dtype)).eps
+    return "" if float(apart) <= max(1e-3, rounding) else "the target is not linear in the model's output"
 
 
 def batch_independence(trial: Trial) -> Outcome:

@@ -16,7 +16,8 @@ class Finding:
     """One law on one subject.
 
     holds: True or False, or None where the law does not apply; `reason` says why.  residual: relative, 0 where the law
-    holds exactly.  claimed: whether the subject promises the law, None where it makes no promises.
+    holds exactly; None where nothing was measured. A law that does not hold and has no residual was put to a method whose
+    answer is no map.  claimed: whether the subject promises the law, None where it makes no promises.
     counterexample: what broke the law, by name, as plain numbers and lists.
     tolerance_source: what the tolerance is made of.  details: what else was measured.  rows: model rows that it cost.
     """
@@ -36,9 +37,11 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """kept, BROKEN, UNCLAIMED (holds, but is not promised), not claimed, or not applicable."""
+        """kept, BROKEN, UNCLAIMED (holds, but is not promised), not claimed, not applicable, or UNUSABLE (no map came back)."""
         if self.holds is None:
             return "not applicable"
+        if self.holds is False and self.residual is None:
+            return "UNUSABLE"
         if self.claimed is False:
             return "UNCLAIMED" if self.holds else "not claimed"
         return "kept" if self.holds else "BROKEN"
@@ -72,8 +75,8 @@ class AxiomReport:
 
     @property
     def faults(self) -> tuple[Finding, ...]:
-        """What should not be: promised laws that are broken, and laws that hold but are not promised."""
-        return tuple(f for f in self.findings if f.verdict in ("BROKEN", "UNCLAIMED"))
+        """What should not be: promised laws that are broken, laws that hold but are not promised, answers that are no map."""
+        return tuple(f for f in self.findings if f.verdict in ("BROKEN", "UNCLAIMED", "UNUSABLE"))
 
     def __str__(self) -> str:
         rows = [(f.verdict, f.axiom, _number(f.residual), _number(f.tolerance), f.statement) for f in self]
@@ -83,7 +86,17 @@ class AxiomReport:
             lines.append(f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}} ≤ {row[3]:<{widths[3]}}  "
                          f"{row[4]}".rstrip())  # fmt: skip
             lines += _wrapped(finding.reason, " " * (widths[0] + 4))
+        lines += [line for text in self._tolerances() for line in _wrapped(text, "  ")]
         return "\n".join([*lines, *(line for note in self.notes for line in _wrapped(f"note: {note}", "  "))])
+
+    def _tolerances(self) -> Iterator[str]:
+        """What the tolerances are made of, once for all laws that share one."""
+        laws: dict[str, list[str]] = {}
+        for finding in self:
+            if finding.tolerance_source:
+                laws.setdefault(finding.tolerance_source, []).append(finding.axiom)
+        for source, names in laws.items():
+            yield f"tolerance of {', '.join(names)}: {source}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
@@ -105,7 +118,7 @@ class AxiomReport:
         return cls(data["subject"], findings, tuple(data["notes"]))
 
     def to_json(self) -> str:
-        """`to_dict` as text; an infinite residual, of an answer that is no map, is null."""
+        """`to_dict` as text; an infinite residual is null."""
         return json.dumps(_finite(self.to_dict()), indent=1, allow_nan=False)
 
     def to_html(self) -> str:
@@ -124,7 +137,8 @@ def _wrapped(text: str, indent: str) -> list[str]:
 
 
 _STYLE = ("body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:4px 8px;"
-          "text-align:left;vertical-align:top}.broken td:first-child{background:#e8998d}.kept td:first-child{background:"
+          "text-align:left;vertical-align:top}.broken td:first-child,.unusable td:first-child{background:#e8998d}"
+          ".kept td:first-child{background:"
           "#b5d6b2}.not td:first-child{background:#ddd}pre{white-space:pre-wrap;max-width:60em;max-height:20em;"
           "overflow:auto}")  # fmt: skip
 

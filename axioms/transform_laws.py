@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..transforms import Claim, Transform
+from .answer import short
 from .layout_laws import frequency_order
 from .report import AxiomReport, Finding, tolerance
 
@@ -33,13 +34,21 @@ class Law:
 
 
 def gap(a: Tensor, b: Tensor) -> float:
-    """max over examples of ‖a - b‖ / max(‖a‖, ‖b‖); infinite where the shapes differ or a number is not finite."""
+    """max over examples of ‖a - b‖ / max(‖a‖, ‖b‖); infinite where the shapes differ or a number is not finite.
+
+    In double precision and in units of the largest number: squares of very small or large ones would be 0 or infinite.
+    """
     if a.shape != b.shape:
         return float("inf")
-    scale = torch.maximum(a.flatten(1).norm(dim=1), b.flatten(1).norm(dim=1))
-    distance = (a - b).flatten(1).norm(dim=1)
-    relative = distance / scale.where(scale > 0, torch.ones_like(scale))
-    return float(relative.max()) if bool(relative.isfinite().all()) else float("inf")
+    if not bool(a.isfinite().all() and b.isfinite().all()):
+        return float("inf")
+    if a.numel() == 0:
+        return 0.0
+    one, two = a.double().flatten(1), b.double().flatten(1)
+    unit = torch.maximum(one.abs().amax(1, keepdim=True), two.abs().amax(1, keepdim=True))
+    one, two = (values / unit.where(unit > 0, 1) for values in (one, two))
+    scale = torch.maximum(one.norm(dim=1), two.norm(dim=1))
+    return float(((one - two).norm(dim=1) / scale.where(scale > 0, 1)).max())
 
 
 def linear(t: Transform, d: Draw) -> float:
@@ -142,15 +151,15 @@ def check_transform(transform: Transform, *, seed: int = 0, dtype: torch.dtype =
 
 def _finding(law: Law, transform: Transform, data: Draw, limit: float) -> Finding:
     claimed = None if law.claim is None else law.claim in transform.claims
+    residual: float | None = None
+    holds, reason = None, ""
     if law.needs not in transform.claims:
         reason = f"needs {law.needs.name}"
-        return Finding(law.name, None, None, limit, reason, claimed, law.statement)
-    try:
-        residual = law.residual(transform, data)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        return Finding(
-            law.name, False, float("inf"), limit, f"raised {type(error).__name__}: {error}", claimed, law.statement
-        )
-    if residual is None:
-        return Finding(law.name, None, None, limit, "nothing stated", claimed, law.statement)
-    return Finding(law.name, residual <= limit, residual, limit, "", claimed, law.statement)
+    else:
+        try:
+            residual = law.residual(transform, data)
+            holds, reason = (None, "nothing stated") if residual is None else (residual <= limit, "")
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            residual, holds, reason = float("inf"), False, f"raised {type(error).__name__}: {error}"
+    source = f"rounding of {short(data.x.dtype)}, 3 eps^(2/3)"
+    return Finding(law.name, holds, residual, limit, reason, claimed, law.statement, tolerance_source=source)

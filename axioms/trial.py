@@ -16,6 +16,7 @@ from ..attribution.model import feed_dtype
 from ..attribution.rows import Rows, budget
 from ..attribution.score import Score, Target
 from ..transforms import Pixel, Transform
+from .answer import read_map, short
 from .brief import brief, fixed
 from .guard import guarded
 from .limits import Limit, condition
@@ -26,10 +27,6 @@ from .transform_laws import gap
 Foreign = Callable[[nn.Module, Tensor, Any, Tensor], Tensor]
 FLOOR_CAP = 1e-2  # no rounding may hide more than this; what exceeds it is settled in double precision
 _PROBED = (1.0, 0.6, 0.3, 0.05)  # shares of the path at which rounding is measured: more of it shows near the baseline
-
-
-class MethodFault(Exception):
-    """The method's answer is no map of the coefficients; the message says what it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +92,18 @@ class Trial:
     override: float | None = None
     spent: int = 0  # model rows so far
     leaks: dict[str, None] = field(default_factory=dict)  # what a foreign method did not leave as it was
+    coarse: torch.dtype | None = None  # of a foreign method's maps, where that is narrower than x's
     _cache: dict[str, Any] = field(default_factory=dict)
+    _first: nn.Module | None = None
 
     @property
     def own(self) -> Estimator | None:
         return self.method if isinstance(self.method, Estimator) else None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The narrowest dtype seen so far: of x, or of the maps that a foreign method returns."""
+        return self.coarse or self.case.x.dtype
 
     @property
     def brief(self) -> Estimator | None:
@@ -149,15 +153,13 @@ class Trial:
         model = copy.deepcopy(case.model)
         g = Pullback(model, copy.deepcopy(case.transform))
         g.training = model.training  # the model's own mode stays as it is
+        self._first = self._first or g  # stays, so that no later copy has its id: a method may go by that
         with self._counted(model), guarded(g, seed, z.device, self.leaks):
             values = self.method(g, z.clone(), target, base.clone())  # type: ignore[operator]
-        if not isinstance(values, Tensor):
-            raise MethodFault(f"returned {type(values).__name__}; expected a tensor of z's shape, {tuple(z.shape)}")
-        if values.shape != z.shape:
-            raise MethodFault(f"returned shape {tuple(values.shape)}; expected z's shape, {tuple(z.shape)}")
-        if not bool(values.isfinite().all()):
-            raise MethodFault(f"returned {int((~values.isfinite()).sum())} numbers that are NaN or infinite")
-        return values.detach()
+        found = read_map(values, z)
+        if torch.finfo(values.dtype).eps > torch.finfo(self.dtype).eps:
+            self.coarse = values.dtype
+        return found
 
     @contextlib.contextmanager
     def _counted(self, model: nn.Module) -> Iterator[None]:
@@ -207,7 +209,10 @@ class Trial:
     def _draws(self) -> bool:
         network = small_network(tuple(self.case.x.shape[1:]), classes=1, width=4).to(self.case.x)
         small = replace(self.case, model=network, target=0)
-        return gap(self.quick(small), self.quick(small, 1)) > 0
+        try:
+            return gap(self.quick(small), self.quick(small, 1)) > 0
+        except Exception:  # a method for one architecture may raise anything on another
+            return gap(self.quick_answer, self.quick(self.case, 1)) > 0
 
     @property
     def sampling(self) -> float:
@@ -244,16 +249,19 @@ class Trial:
 
     @property
     def limit(self) -> Limit:
-        """(rounding of the dtype + 3 × the model's measured noise floor) × condition of T; or the user's own."""
-        if self.override is not None:
-            return Limit(self.override, "given by the caller")
-        return self._once("limit", self._limit)
+        """What rounding explains; or the user's own."""
+        return self.rounding if self.override is None else Limit(self.override, "given by the caller")
+
+    @property
+    def rounding(self) -> Limit:
+        """(rounding of the dtype + 3 × the model's measured noise floor) × condition of T."""
+        return self._once(f"limit in {self.dtype}", self._limit)
 
     def _limit(self) -> Limit:
         case = self.case
-        rounding, floor, factor = tolerance(case.x.dtype), self.floor, condition(case.transform, case.x)
+        rounding, floor, factor = tolerance(self.dtype), self.floor, condition(case.transform, case.x)
         full = (rounding + 3 * floor) * factor
-        source = (f"(rounding of {str(case.x.dtype).removeprefix('torch.')} {rounding:.1e} + 3 × noise floor of the model "
+        source = (f"(rounding of {short(self.dtype)} {rounding:.1e} + 3 × noise floor of the model "
                   f"{floor:.1e}) × condition of T {factor:.1f}")  # fmt: skip
         return Limit(min(full, FLOOR_CAP), source + (f", capped at {FLOOR_CAP:g}" if full > FLOOR_CAP else ""))
 

@@ -1,9 +1,13 @@
-"""Are verdicts stable? 20 networks × 2 precisions × 6 domains, against what is known: `python -m benchmarks.axiom_verdicts`.
+"""Are verdicts stable? 20 networks × 2 precisions × 6 domains, against what is known.
+
+Run `python -m benchmarks.axiom_verdicts --jobs 2`.
 
 Writes results/axiom-verdicts.json: for each method and axiom how often the verdict was the known one, how close a keeper
 came to its tolerance, and how far a breaker stayed above it.
 """
 
+import argparse
+import itertools
 import json
 import sys
 import time
@@ -17,9 +21,10 @@ from torch import Tensor, nn
 import pullback as pb
 from pullback.axioms.matrix import find_method
 from pullback.axioms.modules import small_network
+from pullback.studies.axioms import code
+from pullback.studies.processes import in_processes
 
 OUT = Path(__file__).parent / "results" / "axiom-verdicts.json"
-SEEDS = range(20)
 DTYPES = (torch.float64, torch.float32)
 DOMAINS = ("pixel", "dwt(haar, level=2)", "dct", "dft", "dwt(db4, level=1, mode=reflect)", "swt(haar, level=2)")
 LOCAL = {"dummy": True, "implementation_invariance": True, "linearity": True, "symmetry": True, "determinism": True,
@@ -52,27 +57,39 @@ KNOWN: dict[Any, dict[str, bool]] = {
 }  # fmt: skip
 
 
-def main(size: int = 10) -> None:
-    start, found = time.time(), defaultdict(list)
-    for seed in SEEDS:
-        for dtype in DTYPES:
-            model = small_network((1, size), seed=seed).to(dtype)
-            x = torch.randn(2, 1, size, generator=torch.Generator().manual_seed(100 + seed), dtype=torch.double).to(
-                dtype
-            )
-            for domain in DOMAINS:
-                for method, known in KNOWN.items():
-                    subject = find_method(method) if isinstance(method, str) else method
-                    report = pb.axioms.check(subject, model, x, 0, transform=domain, axioms=list(known), seed=seed)
-                    for finding in report:
-                        name = method if isinstance(method, str) else method.__name__
-                        found[name, finding.axiom, known[finding.axiom]].append((seed, str(dtype), domain, finding))
-        sys.stdout.write(f"seed {seed}: {time.time() - start:.0f} s\n")
+def verdicts(seed: int, dtype: torch.dtype, domain: str, size: int = 10) -> list[tuple[Any, ...]]:
+    """(method, axiom, what is known, seed, dtype, domain, finding) for all that is known, on the network of this seed."""
+    model = small_network((1, size), seed=seed).to(dtype)
+    drawn = torch.randn(2, 1, size, generator=torch.Generator().manual_seed(100 + seed), dtype=torch.double)
+    found = []
+    for method, known in KNOWN.items():
+        subject, name = (find_method(method), method) if isinstance(method, str) else (method, method.__name__)
+        report = pb.axioms.check(subject, model, drawn.to(dtype), 0, transform=domain, axioms=list(known), seed=seed)
+        found += [(name, one.axiom, known[one.axiom], seed, str(dtype), domain, one) for one in report]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=1, help="so many processes of one thread each")
+    parser.add_argument("--seeds", type=int, default=20, help="how many networks")
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args()
+    start, tasks = time.time(), list(itertools.product(range(options.seeds), DTYPES, DOMAINS))
+    every: list[tuple[Any, ...]] = []
+    for number, part in enumerate(in_processes(verdicts, tasks, options.jobs), 1):
+        every += part
+        sys.stdout.write(f"{number} of {len(tasks)}: {time.time() - start:.0f} s\n" if number % 12 == 0 else "")
         sys.stdout.flush()
-        store(found, time.time() - start, seed + 1)
+    found = defaultdict(list)
+    for method, axiom, known, *verdict in sorted(
+        every, key=lambda entry: (entry[3], DOMAINS.index(entry[5]), entry[4])
+    ):
+        found[method, axiom, known].append(verdict)
+    store(found, time.time() - start, options.seeds, options.out)
 
 
-def store(found: dict[Any, list[Any]], seconds: float, seeds: int) -> None:
+def store(found: dict[Any, list[Any]], seconds: float, seeds: int, out: Path) -> None:
     """One entry for each method and axiom."""
     entries = []
     for (method, axiom, known), verdicts in found.items():
@@ -83,8 +100,8 @@ def store(found: dict[Any, list[Any]], seconds: float, seeds: int) -> None:
         entries.append({"method": method, "axiom": axiom, "known": "kept" if known else "BROKEN", "asked": len(verdicts),
                         "wrong": wrong, "nearest residual / tolerance": nearest})  # fmt: skip
     settings = {"seeds": seeds, "precisions": [str(d) for d in DTYPES], "domains": DOMAINS, "seconds": round(seconds),
-                "torch": torch.__version__}  # fmt: skip
-    OUT.write_text(json.dumps({"settings": settings, "entries": entries}, indent=1, ensure_ascii=False) + "\n")
+                "torch": torch.__version__, "code": code(), "date": time.strftime("%Y-%m-%d", time.gmtime())}  # fmt: skip
+    out.write_text(json.dumps({"settings": settings, "entries": entries}, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,16 @@ import json
 import re
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pullback.axioms.literature import TABLE, expected
+from pullback.axioms.matrix import every_method
 from pullback.axioms.method_laws import LAWS
+from pullback.studies.axioms import code
 
 ROOT = Path(__file__).parents[1]
 STORED = ROOT / "docs" / "axioms"
@@ -30,14 +33,14 @@ PAPER = {
     "LRP": ["captum.LRP"],
     "guided backprop": ["captum.GuidedBackprop"],
     "deconvnet": ["captum.Deconvolution"],
-    "Shapley values": ["shapley", "captum.ShapleyValueSampling"],
+    "Shapley values": ["shapley", "captum.ShapleyValueSampling", "captum.ShapleyValueSampling(feature_mask)"],
 }  # fmt: skip
 ASKED = ("sensitivity", "implementation_invariance", "completeness", "dummy", "linearity")
-MARKS = {"kept": "✓", "BROKEN": "✗", "not applicable": "–"}
+MARKS = {"kept": "✓", "BROKEN": "✗", "UNUSABLE": "!", "not applicable": "–"}
 
 
 def store(model: str, folder: Path) -> None:
-    """Takes over the table, trimmed, and the figure."""
+    """Takes over the table, trimmed, the figure, and from which code the cells come."""
     STORED.mkdir(parents=True, exist_ok=True)
     table = pd.read_csv(folder / "matrix.csv")
     table["reason"] = table["reason"].fillna("").str.slice(0, 160)
@@ -45,6 +48,20 @@ def store(model: str, folder: Path) -> None:
     table[COLUMNS].to_csv(STORED / f"matrix-{model}.csv", index=False, float_format="%.2e")
     (picture,) = folder.glob("matrix-*.png")
     shutil.copyfile(picture, STORED / f"matrix-{model}.png")
+    found = [json.loads(path.read_text()) for path in sorted((folder / "cells").glob("*.json"))]
+    asked: dict[str, dict[str, list[str]]] = {}
+    for cell in found:
+        setting = cell["settings"]
+        asked.setdefault(setting["method"], {}).setdefault(setting["asked"], []).append(setting["transform"])
+    counted = {"cells": len(found), "seconds": round(sum(cell["seconds"] for cell in found)),
+               "code": dict(Counter(cell["code"] for cell in found)), "dates": sorted({cell["date"] for cell in found}),
+               "x": found[0]["settings"]["x"][:2], "versions": found[0]["settings"]["versions"], "asked": asked}  # fmt: skip
+    (STORED / f"matrix-{model}.json").write_text(json.dumps(counted, indent=1, ensure_ascii=False) + "\n")
+
+
+def sources() -> dict[str, dict[str, Any]]:
+    """By model, how its stored matrix was made."""
+    return {path.stem.removeprefix("matrix-"): json.loads(path.read_text()) for path in STORED.glob("matrix-*.json")}
 
 
 def tables() -> dict[str, pd.DataFrame]:
@@ -132,14 +149,65 @@ def _general(reason: str) -> str:
 
 
 def figures() -> str:
-    """One picture for each model."""
+    """One picture for each model, how much of the matrix it shows, and which code it comes from."""
     parts = []
     for model, table in tables().items():
         domains = ", ".join(f"`{t}`" for t in dict.fromkeys(table["transform"]))
         cells, rows = table.groupby(["method", "transform"]).ngroups, int(table["rows"].sum())
-        parts.append(f"### {model}\n\n{cells} cells (method and domain), {rows:,} model rows, in {domains}.\n\n"
-                     f"![Who keeps which axiom on {model}](axioms/matrix-{model}.png)")  # fmt: skip
+        parts.append(f"### {model}\n\n{cells} cells (method and domain), {rows:,} model rows, in {domains}. "
+                     f"{_coverage(table)} {_age(sources().get(model))}".rstrip()
+                     + f"\n\n![Who keeps which axiom on {model}](axioms/matrix-{model}.png)")  # fmt: skip
     return "\n\n".join(parts)
+
+
+def _coverage(table: pd.DataFrame) -> str:
+    """How many of all methods were asked in all of the domains, and which ones were not."""
+    domains = table["transform"].nunique()
+    run = table.groupby(table["method"].map(_base))["transform"].nunique()
+    every = every_method()
+    lacking = [f"`{name}` ({run.get(_base(name), 0)})" for name in every if run.get(_base(name), 0) < domains]
+    whole = f"{len(every) - len(lacking)} of {len(every)} methods in all {domains} domains"
+    return f"All {len(every)} methods in all domains." if not lacking else f"{whole}; in fewer: {', '.join(lacking)}."
+
+
+def _age(source: dict[str, Any] | None) -> str:
+    """When the cells were measured, and how many of them by older laws than those of this checkout."""
+    if source is None:
+        return "Measured before cells told from which code they come: they may be older than the laws."
+    old = sum(count for digest, count in source["code"].items() if digest != code())
+    when = " to ".join(dict.fromkeys((source["dates"][0], source["dates"][-1])))
+    shape = f"{source['x'][1][0]} signal{'s' * (source['x'][1][0] > 1)}, {source['x'][0].removeprefix('torch.')}"
+    late = f" {old} of the cells are older than the laws of this version." if old else ""
+    return f"{shape}, {source['seconds'] / 3600:.1f} hours of one core, {when}.{late}"
+
+
+def asked() -> str:
+    """How methods were asked that are named without options."""
+    lines = []
+    for model, source in sources().items():
+        for method, specs in source["asked"].items():
+            told = "; ".join(f"`{spec}` in {', '.join(f'`{t}`' for t in where)}" for spec, where in specs.items())
+            if list(specs) != [method]:
+                lines.append(f"- {model}, `{method}`: {told}")
+    return "\n".join(lines)
+
+
+def summary() -> str:
+    """Each method, and on each model whether it keeps each axiom."""
+    found = tables()
+    names = [law.name for law in LAWS]
+    lines = ["| method | " + " | ".join(name.replace("_", " ") for name in names) + " |", "|---|" + ":-:|" * len(names)]
+    for method in dict.fromkeys(one for table in found.values() for one in table["method"]):
+        cells = [" ".join(_kinds(table, method, axiom) for table in found.values()) for axiom in names]
+        lines.append(f"| `{method}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _kinds(table: pd.DataFrame, method: str, axiom: str) -> str:
+    """The marks of all domains, each once; a dot where none was run."""
+    verdicts = dict.fromkeys(_verdicts(table, method, axiom))
+    decided = [kind for kind in verdicts if kind != "not applicable"] or list(verdicts)
+    return "".join(MARKS[kind] for kind in decided) or "·"
 
 
 def stability() -> str:
@@ -151,7 +219,7 @@ def stability() -> str:
     settings, entries = stored["settings"], stored["entries"]
     asked, wrong = sum(e["asked"] for e in entries), [text for e in entries for text in e["wrong"]]
     lines = [f"{asked:,} verdicts with a known answer ({settings['seeds']} networks × {len(settings['precisions'])} "
-             f"precisions × {len(settings['domains'])} domains): {len(wrong)} wrong.", "",
+             f"precisions × {len(settings['domains'])} domains): {len(wrong)} wrong.{_late(settings)}", "",
              "| method | keeps, residual at most … of the tolerance | breaks, residual at least … × the tolerance |",
              "|---|---|---|"]  # fmt: skip
     for method in dict.fromkeys(e["method"] for e in entries):
@@ -160,6 +228,11 @@ def stability() -> str:
                         for kind in ("kept", "BROKEN"))  # fmt: skip
         lines.append(f"| `{method}` | {kept} | {broken} |")
     return "\n".join(lines + [f"- {text}" for text in wrong])
+
+
+def _late(settings: dict[str, Any]) -> str:
+    """A remark on verdicts of older laws."""
+    return "" if settings.get("code") == code() else " The stored run is older than the laws of this version."
 
 
 def _times(entry: dict[str, Any]) -> str:
@@ -187,11 +260,11 @@ def cost() -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
 
 
-SECTIONS = {"laws": laws, "figures": figures, "literature": literature, "differences": differences, "silent": silent,
-            "stability": stability, "cost": cost}  # fmt: skip
+SECTIONS = {"laws": laws, "figures": figures, "asked": asked, "summary": summary, "literature": literature,
+            "differences": differences, "silent": silent, "stability": stability, "cost": cost}  # fmt: skip
 
 
 def main() -> None:

@@ -1,27 +1,43 @@
 """The axioms of a method on a real model, or on a small network trained here; and the matrix of who keeps what."""
 
+import ast
 import dataclasses
 import hashlib
 import importlib
 import importlib.metadata
+import itertools
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .. import axioms as laws
 from ..attribution.files import write_text
 from ..axioms.check import Subject, check
-from ..axioms.matrix import NOT_RUN, Cell, Question, attempt, cells, every_method, find_method, rows, unmeasured
+from ..axioms.matrix import (
+    NOT_RUN,
+    Cell,
+    Question,
+    attempt,
+    cells,
+    effort,
+    every_method,
+    find_method,
+    rows,
+    spec,
+    unmeasured,
+)
 from ..axioms.picture import figure, page
 from ..axioms.report import AxiomReport
 from .data import load_photos
 from .figures import save
 from .models import load_model, working_folder_importable
+from .processes import in_processes
 
 SMALL = "small"
 
@@ -116,28 +132,25 @@ def write_report(report: AxiomReport, out: str | Path) -> list[str]:
 
 
 def write_matrix(questions: dict[str, Question], out: str | Path, *, methods: Sequence[str] | None = None,
-                 transforms: Sequence[str] = ("pixel",), seed: int = 0, minutes: float | None = None,
+                 transforms: Sequence[str] = ("pixel",), seed: int = 0, minutes: float | None = None, jobs: int = 1,
                  report: Callable[[AxiomReport], None] | None = None) -> tuple[Any, list[str]]:  # fmt: skip
     """The matrix as a table, and the names of the files that it is written to: .csv, .json, .html and a .png for each model.
 
-    Each finished cell is stored in `out`/cells, and is not measured again when the question is the same.
+    Each finished cell is stored in `out`/cells, and is not measured again when the question is the same. Several calls may
+    share `out`, at one time or after one another: a call finds what the others have finished.
     minutes: no cell is started after so many; those left are "not applicable" until the same call goes on.
+    jobs: so many cells at a time, each in a process of its own with one thread.
     """
-    out, found, start = Path(out), {}, time.monotonic()
-    wanted = cells(questions, every_method() if methods is None else methods, transforms)
-    for cell in wanted:
-        settings = _fingerprint(cell, questions[cell.model], seed)
-        path = out / "cells" / f"{hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]}.json"
-        if path.exists():
-            found[cell] = AxiomReport.from_dict(json.loads(path.read_text()))
-        elif minutes is not None and time.monotonic() - start > 60 * minutes:
-            found[cell] = unmeasured(cell, f"{NOT_RUN}: the time was up; the same call goes on from here")
-        else:
-            found[cell] = attempt(cell, questions[cell.model], seed=seed)
-            write_text(path, json.dumps(found[cell].to_dict() | {"settings": settings}, indent=1))
-            if report is not None:
-                report(found[cell])
-    table = rows(found)
+    out, deadline = Path(out), None if minutes is None else time.monotonic() + 60 * minutes
+    paths = {cell: out / "cells" / f"{_name(_fingerprint(cell, questions[cell.model], seed))}.json"
+             for cell in cells(questions, every_method() if methods is None else methods, transforms)}  # fmt: skip
+    left = [cell for cell, path in paths.items() if not path.exists()]
+    for finished in _measured(left, questions, paths, seed, jobs, deadline):
+        if report is not None:
+            report(finished)
+    late = f"{NOT_RUN}: the time was up; the same call goes on from here"
+    table = rows({cell: AxiomReport.from_dict(json.loads(path.read_text())) if path.exists() else unmeasured(cell, late)
+                  for cell, path in paths.items()})  # fmt: skip
     write_text(out / "matrix.csv", table.to_csv(index=False))
     write_text(out / "matrix.json", table.to_json(orient="records", indent=1, force_ascii=False))
     write_text(out / "matrix.html", page(table))
@@ -149,10 +162,64 @@ def write_matrix(questions: dict[str, Question], out: str | Path, *, methods: Se
     return table, ["matrix.csv", "matrix.json", "matrix.html", *figures]
 
 
+def _measured(left: Sequence[Cell], questions: dict[str, Question], paths: dict[Cell, Path], seed: int, jobs: int,
+              deadline: float | None) -> Iterator[AxiomReport]:  # fmt: skip
+    """Measures and stores these cells, and yields the reports as they are finished."""
+    if jobs > 1:  # the dearest first, so that none of them is left to run alone
+        left = sorted(left, key=lambda cell: -effort(cell, questions[cell.model]))
+    tasks = [(cell, questions[cell.model], seed, paths[cell]) for cell in left]
+    if jobs > 1:
+        yield from in_processes(measure_cell, tasks, jobs, deadline)
+        return
+    for task in tasks:
+        if deadline is not None and time.monotonic() > deadline:
+            return
+        yield measure_cell(*task)
+
+
+def measure_cell(cell: Cell, asked: Question, seed: int, path: Path) -> AxiomReport:
+    """The report on a cell, stored at `path` with the question and the seconds that it took."""
+    start, settings = time.monotonic(), _fingerprint(cell, asked, seed)
+    found = attempt(cell, asked, seed=seed)
+    seconds = round(time.monotonic() - start, 1)
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    how = {"settings": settings, "seconds": seconds, "code": code(), "date": date}
+    write_text(path, json.dumps(found.to_dict() | how, indent=1))
+    return found
+
+
+def code() -> str:
+    """A digest of the code of all laws, without comments and docstrings: which code a stored verdict comes from.
+
+    >>> len(code())
+    16
+    """
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(Path(laws.__file__).parent.glob("*.py"))]
+    for node in itertools.chain.from_iterable(map(ast.walk, trees)):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
+    return hashlib.sha256("".join(map(ast.dump, trees)).encode()).hexdigest()[:16]
+
+
+def _is_text(line: ast.AST) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
+
+
+def _name(settings: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+
+
 def _fingerprint(cell: Cell, asked: Question, seed: int) -> dict[str, Any]:
     """All that decides what a cell comes to, but the model's weights; of x, its shape, dtype and a sum."""
     x = asked.x.double()
     signal = [str(asked.x.dtype), list(x.shape), float(x.sum()), float(x.square().sum())]
     target = asked.target.tolist() if isinstance(asked.target, Tensor) else str(asked.target)
     versions = {name: importlib.metadata.version(name) for name in ("pullback", "torch")}
-    return dataclasses.asdict(cell) | {"seed": seed, "x": signal, "target": target, "versions": versions}
+    return dataclasses.asdict(cell) | {
+        "asked": spec(cell, asked),
+        "seed": seed,
+        "x": signal,
+        "target": target,
+        "versions": versions,
+    }

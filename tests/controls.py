@@ -12,11 +12,13 @@ from pullback.attribution.quadrature import gauss_legendre
 from pullback.axioms import AxiomReport
 
 
-def integrate(f: nn.Module, z: Tensor, target: Any, z0: Tensor, powers: Tensor | None = None) -> Tensor:
+def integrate(
+    f: nn.Module, z: Tensor, target: Any, z0: Tensor, powers: Tensor | None = None, nodes: int = 40
+) -> Tensor:
     """Σ_i w_i ∇g along z₀ + t^p (z - z₀), coefficient by coefficient; p = 1 is integrated gradients. Written out slowly."""
     total = torch.zeros_like(z)
     p = torch.ones_like(z[0]) if powers is None else powers.to(z)
-    for t, w in zip(*gauss_legendre(40), strict=True):
+    for t, w in zip(*gauss_legendre(nodes), strict=True):
         point = (z0 + t**p * (z - z0)).requires_grad_()
         output = f(point)
         score = output[:, 0] if target is None else output[torch.arange(len(z)), torch.as_tensor(target).expand(len(z))]

@@ -12,18 +12,19 @@ import torch
 from torch import Tensor
 
 import pullback as pb
-from pullback.transforms import DWT, filterbank, kernels
+from pullback.transforms import DWT, Claim, filterbank, kernels
 
 CASES = (
     ("haar", "periodization", (2, 8, 4), 2), ("db2", "periodization", (1, 8, 4), 1), ("bior1.3", "zero", (1, 5, 6), 1),
-    ("db2", "reflect", (1, 5, 6), 1), ("bior2.2", "symmetric", (1, 9, 8), 1), ("db3", "periodic", (1, 6, 7), 1),
-    ("db2", "constant", (1, 5, 6), 1),
+    ("db2", "reflect", (1, 5, 4), 1), ("db2", "symmetric", (1, 3, 4), 1), ("db2", "periodic", (1, 4, 5), 1),
+    ("db2", "constant", (1, 3, 4), 1),
 )  # fmt: skip
 
 
 def results(transform: pb.transforms.Transform, x: Tensor) -> list[Tensor]:
     z = transform(x)
-    return [z, transform.inverse(z), transform.adjoint(x)]
+    found = [z, transform.inverse(z)]
+    return found if Claim.ISOMETRIC in transform.claims else [*found, transform.adjoint(x)]
 
 
 @contextlib.contextmanager
@@ -43,7 +44,7 @@ def main() -> int:
     off = 0.0
     for wavelet, mode, shape, level in CASES:
         transform = pb.transforms.get(f"dwt({wavelet}, level={level}, mode={mode})", shape)
-        x = torch.randn(2, *shape, dtype=torch.double, generator=torch.Generator().manual_seed(0))
+        x = torch.randn(1, *shape, dtype=torch.double, generator=torch.Generator().manual_seed(0))
         known = results(transform, x)
         with on_kernels():
             found = results(transform, x)

@@ -83,10 +83,7 @@ def _samples(x, i, places, use, H, W, L: tl.constexpr, MODE: tl.constexpr):  # t
     values = ()
     for n in tl.static_range(L):
         column = _inside(places + n, W, MODE)
-        if MODE == 0:
-            read = use & (row >= 0) & (row < H) & (column >= 0) & (column < W)
-        else:
-            read = use
+        read = use & (row >= 0) & (row < H) & (column >= 0) & (column < W) if MODE == 0 else use
         values = values + (tl.load(x + row * W + column, mask=read, other=0.0),)  # type: ignore[assignment]
     return values
 
@@ -96,29 +93,22 @@ def _split(x, low_band, z, taps, low_apart, z_apart, offset, H, W, h, w, left,  
            L: tl.constexpr, MODE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):  # fmt: skip
     image = tl.program_id(0).to(tl.int64)
     first = tl.program_id(1) * ROWS
-    l = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)
+    place = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)
     x += image * H * W
-    aa = low_band + image * low_apart + l
-    ad = z + image * z_apart + offset + l
+    aa = low_band + image * low_apart + place
+    ad = z + image * z_apart + offset + place
     da, dd = ad + h * w, ad + 2 * h * w
     P: tl.constexpr = L // 2
     zero = tl.zeros((COLUMNS,), x.dtype.element_ty)
     # What the outputs first + step - j have so far, j = 0 … P - 1, of each band.
     s_aa, s_ad, s_da, s_dd = (zero,) * P, (zero,) * P, (zero,) * P, (zero,) * P
-    i = 2 * first - left
-    upper = _samples(x, i, 2 * l - left, l < w, H, W, L, MODE)
-    lower = _samples(x, i + 1, 2 * l - left, l < w, H, W, L, MODE)
     for step in range(ROWS + P - 1):
-        now = (upper, lower)
-        # The next rows are asked for before these are used, so that the wait for them is filled.
-        i += 2
-        upper = _samples(x, i, 2 * l - left, l < w, H, W, L, MODE)
-        lower = _samples(x, i + 1, 2 * l - left, l < w, H, W, L, MODE)
         for p in tl.static_range(2):
+            values = _samples(x, 2 * (first + step) + p - left, 2 * place - left, place < w, H, W, L, MODE)
             low, high = zero, zero
             for n in tl.static_range(L):
-                low += tl.load(taps + n) * now[p][n]
-                high += tl.load(taps + L + n) * now[p][n]
+                low += tl.load(taps + n) * values[n]
+                high += tl.load(taps + L + n) * values[n]
             for j in tl.static_range(P):
                 a, d = tl.load(taps + 2 * j + p), tl.load(taps + L + 2 * j + p)
                 s_aa = s_aa[:j] + (s_aa[j] + a * low,) + s_aa[j + 1 :]
@@ -126,7 +116,7 @@ def _split(x, low_band, z, taps, low_apart, z_apart, offset, H, W, h, w, left,  
                 s_da = s_da[:j] + (s_da[j] + d * low,) + s_da[j + 1 :]
                 s_dd = s_dd[:j] + (s_dd[j] + d * high,) + s_dd[j + 1 :]
         k = first + step - (P - 1)
-        write = (l < w) & (k >= first) & (k < h)
+        write = (place < w) & (k >= first) & (k < h)
         tl.store(aa + k * w, s_aa[P - 1], mask=write)
         tl.store(ad + k * w, s_ad[P - 1], mask=write)
         tl.store(da + k * w, s_da[P - 1], mask=write)
@@ -155,22 +145,18 @@ def _merge(x, low_band, z, taps, low_apart, z_apart, offset, H, W, h, w, left,  
     use = even | odd
     # The least of the coefficients that a pair reads stands first, and belongs to the last taps.
     least = t + left // 2 - (P - 1)
-    k = first - (P - 1) + left // 2
-    v_aa, v_ad = _samples(aa, k, least, use, h, w, P, MODE), _samples(ad, k, least, use, h, w, P, MODE)
-    v_da, v_dd = _samples(da, k, least, use, h, w, P, MODE), _samples(dd, k, least, use, h, w, P, MODE)
     for step in range(ROWS + P - 1):
-        a_0, a_1, d_0, d_1 = zero, zero, zero, zero
-        n_aa, n_ad, n_da, n_dd = v_aa, v_ad, v_da, v_dd
-        k += 1
+        k = first + step - (P - 1) + left // 2
         v_aa, v_ad = _samples(aa, k, least, use, h, w, P, MODE), _samples(ad, k, least, use, h, w, P, MODE)
         v_da, v_dd = _samples(da, k, least, use, h, w, P, MODE), _samples(dd, k, least, use, h, w, P, MODE)
+        a_0, a_1, d_0, d_1 = zero, zero, zero, zero
         for j in tl.static_range(P):
             low_0, low_1 = tl.load(taps + 2 * j), tl.load(taps + 2 * j + 1)
             high_0, high_1 = tl.load(taps + L + 2 * j), tl.load(taps + L + 2 * j + 1)
-            a_0 += low_0 * n_aa[P - 1 - j] + high_0 * n_ad[P - 1 - j]
-            a_1 += low_1 * n_aa[P - 1 - j] + high_1 * n_ad[P - 1 - j]
-            d_0 += low_0 * n_da[P - 1 - j] + high_0 * n_dd[P - 1 - j]
-            d_1 += low_1 * n_da[P - 1 - j] + high_1 * n_dd[P - 1 - j]
+            a_0 += low_0 * v_aa[P - 1 - j] + high_0 * v_ad[P - 1 - j]
+            a_1 += low_1 * v_aa[P - 1 - j] + high_1 * v_ad[P - 1 - j]
+            d_0 += low_0 * v_da[P - 1 - j] + high_0 * v_dd[P - 1 - j]
+            d_1 += low_1 * v_da[P - 1 - j] + high_1 * v_dd[P - 1 - j]
         for j in tl.static_range(P):
             low_0, low_1 = tl.load(taps + 2 * j), tl.load(taps + 2 * j + 1)
             high_0, high_1 = tl.load(taps + L + 2 * j), tl.load(taps + L + 2 * j + 1)

@@ -158,7 +158,7 @@ class Attribution:
         try:
             import xarray
         except ImportError:
-            raise ImportError("to_xarray needs xarray: pip install 'pullback[scale]'.") from None
+            raise ImportError("to_xarray needs xarray: pip install 'pullback[xarray]'.") from None
         axes = ["channel", *(f"axis{i}" for i in range(1, self.layout.index.ndim))]
         dims = ["example", *axes]
         arrays = {

@@ -5,7 +5,6 @@ import hashlib
 import importlib
 import importlib.metadata
 import json
-import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..attribution.files import write_text
+from ..attribution.files import read_json, write_text
 from ..axioms.check import Subject, check
 from ..axioms.matrix import NOT_RUN, Cell, Question, attempt, cells, every_method, find_method, rows, unmeasured
 from ..axioms.picture import figure, page
 from ..axioms.report import AxiomReport
 from .data import load_photos
-from .figures import save
+from .figures import save, slug
 from .models import load_model, working_folder_importable
 
 SMALL = "small"
@@ -117,36 +116,46 @@ def write_report(report: AxiomReport, out: str | Path) -> list[str]:
 
 def write_matrix(questions: dict[str, Question], out: str | Path, *, methods: Sequence[str] | None = None,
                  transforms: Sequence[str] = ("pixel",), seed: int = 0, minutes: float | None = None,
-                 report: Callable[[AxiomReport], None] | None = None) -> tuple[Any, list[str]]:  # fmt: skip
+                 report: Callable[[AxiomReport], None] | None = None,
+                 progress: Callable[[float, float], object] | None = None) -> tuple[Any, list[str]]:  # fmt: skip
     """The matrix as a table, and the names of the files that it is written to: .csv, .json, .html and a .png for each model.
 
     Each finished cell is stored in `out`/cells, and is not measured again when the question is the same.
     minutes: no cell is started after so many; those left are "not applicable" until the same call goes on.
+    report: called with each new report.  progress: called with (cells done, cells), those of earlier calls first.
     """
-    out, found, start = Path(out), {}, time.monotonic()
+    out, start = Path(out), time.monotonic()
     wanted = cells(questions, every_method() if methods is None else methods, transforms)
-    for cell in wanted:
-        settings = _fingerprint(cell, questions[cell.model], seed)
-        path = out / "cells" / f"{hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]}.json"
-        if path.exists():
-            found[cell] = AxiomReport.from_dict(json.loads(path.read_text()))
-        elif minutes is not None and time.monotonic() - start > 60 * minutes:
-            found[cell] = unmeasured(cell, f"{NOT_RUN}: the time was up; the same call goes on from here")
-        else:
-            found[cell] = attempt(cell, questions[cell.model], seed=seed)
-            write_text(path, json.dumps(found[cell].to_dict() | {"settings": settings}, indent=1))
-            if report is not None:
-                report(found[cell])
-    table = rows(found)
+    settings = {cell: _fingerprint(cell, questions[cell.model], seed) for cell in wanted}
+    path = {cell: out / "cells" / f"{_digest(settings[cell])}.json" for cell in wanted}
+    stored = {cell: read_json(path[cell]) for cell in wanted}
+    found = {cell: AxiomReport.from_dict(known) for cell, known in stored.items() if known is not None}
+    for cell in [cell for cell in wanted if cell not in found]:
+        if progress is not None:
+            progress(len(found), len(wanted))
+        if minutes is not None and time.monotonic() - start > 60 * minutes:
+            break
+        found[cell] = attempt(cell, questions[cell.model], seed=seed)
+        write_text(path[cell], json.dumps(found[cell].to_dict() | {"settings": settings[cell]}, indent=1))
+        if report is not None:
+            report(found[cell])
+    if progress is not None:
+        progress(len(found), len(wanted))
+    late = f"{NOT_RUN}: the time was up; the same call goes on from here"
+    table = rows({cell: found.get(cell) or unmeasured(cell, late) for cell in wanted})
     write_text(out / "matrix.csv", table.to_csv(index=False))
     write_text(out / "matrix.json", table.to_json(orient="records", indent=1, force_ascii=False))
     write_text(out / "matrix.html", page(table))
     figures = [
-        save(figure(part), out / f"matrix-{re.sub(r'[^A-Za-z0-9_-]+', '-', str(model))}.png")
+        save(figure(part), out / f"matrix-{slug(str(model))}.png")
         for model, part in table.groupby("model", sort=False)
         if not part["reason"].str.startswith(NOT_RUN).all()
     ]
     return table, ["matrix.csv", "matrix.json", "matrix.html", *figures]
+
+
+def _digest(settings: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
 
 def _fingerprint(cell: Cell, asked: Question, seed: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,19 @@ from ..attribution import Attribution
 from ..attribution.files import write_whole
 from ..attribution.plot import density, draw_density, draw_signal, robust_limit
 from ..transforms import Claim
+from ..transforms.registry import parse
 
 COARSER, ALL = "coarser", "all"
-MAPPED = 4  # domains whose maps are drawn for each photo
+MAPPED = 4  # domains whose maps are drawn for each photo, at most
+
+
+def slug(text: str) -> str:
+    """`text` as a part of a file's name: its letters, digits, dots and underscores, the rest as single hyphens.
+
+    >>> slug("dwt(bior4.4, level=4)")
+    'dwt-bior4.4-level-4'
+    """
+    return re.sub(r"[^\w.]+", "-", text).strip("-.")
 
 
 def save(figure: Figure, path: Path) -> str:
@@ -119,7 +129,7 @@ def _kept_curves(table: pd.DataFrame) -> Figure:
 
 def photo(name: str, number: int, maps: Sequence[Attribution], specs: Sequence[str], out: Path) -> list[str]:
     """The figures about one photo. maps: one attribution of this photo (a batch of one) per domain."""
-    stem = f"{number:03}-{re.sub(r'[^A-Za-z0-9_-]+', '_', Path(name).stem)}"
+    stem = f"{number:03}-{slug(Path(name).stem)}"
     files = [save(_reconstructions(maps, specs), out / f"top10-{stem}.png")]
     scaled = _pick([(spec, one) for spec, one in zip(specs, maps) if _has_scales(one)])
     return files + ([save(_heatmaps(scaled), out / f"heatmaps-{stem}.png")] if scaled else [])
@@ -130,10 +140,17 @@ def _has_scales(one: Attribution) -> bool:
 
 
 def _pick(scaled: list[tuple[str, Attribution]]) -> list[tuple[str, Attribution]]:
-    """At most MAPPED domains: one of each kind of transform first, then in the order given."""
-    kinds = {spec.partition("(")[0]: spec for spec, _ in reversed(scaled)}
-    first = [spec for spec, _ in scaled if kinds[spec.partition("(")[0]] == spec]
-    chosen = [*first, *(spec for spec, _ in scaled if spec not in first)][:MAPPED]
+    """At most MAPPED domains, in the order given: one of each kind of transform, then one of each family, never two of one.
+
+    Family: the transforms' names and first arguments, so that `dwt(haar, level=3)` and `dwt(haar, level=5)` are one.
+    """
+    kind: Callable[[str], object] = lambda spec: [call.name for call in parse(spec)]
+    family: Callable[[str], object] = lambda spec: [(call.name, call.args[:1]) for call in parse(spec)]
+    chosen: list[str] = []
+    for of in (kind, family):
+        for spec, _ in scaled:
+            if len(chosen) < MAPPED and of(spec) not in [of(other) for other in chosen]:
+                chosen.append(spec)
     return [(spec, one) for spec, one in scaled if spec in chosen]
 
 

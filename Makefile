@@ -40,10 +40,10 @@ bench-quick: $(VENV)/test.done
 bench-compare:
 	$(BIN)/python -m benchmarks.compare benchmarks/results results/bench.json
 
-# The last run becomes the stored one, if it was whole, and the README says what it measured.
+# The last run becomes the stored one, if it was whole, and README and pages say what it measured.
 bench-store:
 	$(BIN)/python -m benchmarks.store results/bench.json
-	$(BIN)/python -m benchmarks.readme
+	$(BIN)/python -m benchmarks.pages
 
 clean:
 	rm -rf $(VENV) build *.egg-info results

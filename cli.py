@@ -247,7 +247,8 @@ def _print_outcome(outcome: Any) -> None:
     names = max(len(str(domain)) for domain in outcome.table["transform"])
     width = min(names, console.width // 3)
     columns = report.narrow(console.width - width - 4)
-    table = Table(title="means over photos (gap: median)")
+    gap = " (gap: median)" if "relative_gap" in [name for name, _, _ in columns] else ""
+    table = Table(title=f"means over photos{gap}")
     table.add_column("domain", width=width, overflow="fold")
     for _, title, _ in columns:
         table.add_column(title, justify="right", no_wrap=True)

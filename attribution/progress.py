@@ -52,9 +52,23 @@ def bar(description: str, console: Console | None = None) -> Iterator[Callable[[
 
 @contextmanager
 def reporter(progress: Progress | bool | None) -> Iterator[Progress | None]:
-    """What `progress=` means: a callable is used as it is, True draws a bar, None and False are silent."""
+    """What `progress=` means: a callable is called, True draws a bar, None and False are silent.
+
+    Where fewer rows were enough than had been planned, the last word is that all is done.
+    """
     if progress is True:
-        with bar("model rows") as report:
-            yield report
+        with bar("model rows") as report, reporter(report) as finishing:
+            yield finishing
+    elif progress is None or progress is False:
+        yield None
     else:
-        yield progress or None
+        last = (0, 0)
+
+        def tell(done: int, planned: int) -> None:
+            nonlocal last
+            last = (done, planned)
+            progress(done, planned)
+
+        yield tell
+        if last[0] < last[1]:
+            progress(last[0], last[0])

@@ -177,7 +177,12 @@ def _run_batch(settings: Settings, model: LoadedModel, photos: Photos, out: Path
     for i, (photo, _) in enumerate(read):
         if number * BATCH + i < settings.pictures:
             pictures += figures.photo(
-                photo.name, number * BATCH + i, [one[i] for one in maps], settings.transforms, out
+                photo.name,
+                number * BATCH + i,
+                [one[i] for one in maps],
+                settings.transforms,
+                out,
+                common[i]["predicted_name"] or "",
             )
     return {"records": records, "skipped": skipped, "counts": evaluations, "pictures": pictures}
 

@@ -46,7 +46,11 @@ def explain(image: str | Path, *, model: LoadedModel, method: str, transforms: S
                      progress=progress)  # fmt: skip
     name = model.class_name(chosen)
     stem = f"{slug(Path(photo.name).stem)}-{slug(name) or chosen}"
-    files = [save(one.plot(), Path(out) / f"{stem}-{slug(spec)}.png") for spec, one in zip(transforms, maps)]
+    files = []
+    for spec, one in zip(transforms, maps):
+        figure = one.plot()
+        figure.suptitle(f"{photo.name} as {name or f'class {chosen}'}: {method} in {spec}", fontsize=10)
+        files.append(save(figure, Path(out) / f"{stem}-{slug(spec)}.png"))
     shares = {one.transform.spec: one.importance("octave").iloc[0].to_dict() for one in maps}
     score, probability = float(logits[0, chosen]), float(logits.double().softmax(1)[0, chosen])
     return Explanation(photo.name, chosen, name, score, probability, shares, files)

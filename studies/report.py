@@ -100,7 +100,7 @@ def _keeps(table: pd.DataFrame) -> str:
     holds = means(table)["samples90"]
     return (f"Keeping only the coefficients that the map ranks first, as many as {BUDGET} % of the samples, leaves "
             f"{100 * kept[best]:.0f} % of f(x) - f(x₀) in {best} and {100 * kept[worst]:.0f} % in {worst}{interval}. 90 % "
-            f"of Σ|a| lie in as many coefficients as {100 * holds[best]:.0f} % of the samples in {best}, "
+            f"of Σ|a| is held by as many coefficients as {100 * holds[best]:.0f} % of the samples in {best}, and as "
             f"{100 * holds[worst]:.0f} % in {worst}.")  # fmt: skip
 
 
@@ -196,7 +196,8 @@ _CAPTIONS = (
     ("top10", "The photo rebuilt from the coefficients with the largest |a|, as many as 10 % of its samples; the others are "
      "the baseline's. All panels have the photo's range of brightness."),
     ("heatmaps", "A row per domain. Where each octave's attribution sits: |T⁻¹(Δz on the octave) ⊙ ḡ|, averaged locally; one "
-     "square-root colour scale. A band's shares cancel at a place, so a bright panel need not be a large share of Σ|a|."),
+     "square-root colour scale, per cent: of Σ|a|. A band's shares cancel at a place, so a bright panel need not be a large "
+     "share."),
 )  # fmt: skip
 
 

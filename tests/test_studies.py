@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 from torch import Tensor, nn
 
-from pullback import studies
+from pullback import attribute, studies
 from pullback.attribution.files import write_whole
 from pullback.attribution.progress import bar, time_left
 from pullback.studies import figures, report
@@ -181,6 +181,16 @@ def test_maps_are_drawn_in_domains_of_different_families(pictures: Path, tmp_pat
     assert pick("dwt(haar)", "color(opponent) >> dwt(haar)", "color(opponent) >> dwt(haar, level=2)") == [
         "dwt(haar)", "color(opponent) >> dwt(haar)"]  # fmt: skip
     assert pick("dct", "dft", "hartley", "swt(haar)", "wpt(haar)") == ["dct", "dft", "hartley", "swt(haar)"]
+
+
+def test_panels_of_maps_say_all_of_their_shares() -> None:
+    x = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    for spec, names in (("dwt(haar, level=2)", ["coarser", "octave 2", "octave 1"]), ("dct", ["coarser", "octave 1"])):
+        one = attribute(Tiny().eval(), x, 0, transform=spec)
+        shares = figures._merged_shares(one, names)
+        octaves = one.importance("octave").iloc[0]
+        assert shares["octave 1"] == pytest.approx(octaves["octave 1"])
+        assert shares["coarser"] == pytest.approx(octaves.sum() - sum(octaves[name] for name in names[1:]))
 
 
 def test_what_holds_a_map_is_counted_in_samples(pictures: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def explain(
     """Explain one picture: where, and in which octaves, the score of a class sits."""
     from . import studies
 
-    with bar("model rows") as progress:
+    with bar("model rows", early=True) as progress:
         found = studies.explain(image, model=studies.load_model(model, resolve_device(device), _preparation(size)),
                                 method=method, transforms=transform or ["dwt(db4, level=4)", "dct"], target=target, out=out,
                                 device=resolve_device(device), seed=seed, rows=_rows(rows), progress=progress)  # fmt: skip

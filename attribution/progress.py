@@ -34,8 +34,12 @@ def time_left(elapsed: float, first: tuple[float, float] | None, done: float, pl
 
 
 @contextmanager
-def bar(description: str, console: Console | None = None) -> Iterator[Callable[[float, float], None]]:
-    """A terminal bar with an estimate of the time left, fed by (done, planned). It writes to standard error."""
+def bar(description: str, console: Console | None = None, *, early: bool = False
+        ) -> Iterator[Callable[[float, float], None]]:  # fmt: skip
+    """A terminal bar with an estimate of the time left, fed by (done, planned). It writes to standard error.
+
+    early: what was planned is the most that may be needed; the bar ends full where less was enough.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeLeft())
     # What is printed while a bar is shown must not be led away from a file that standard output goes to.
     shown = RichProgress(*columns, console=console or Console(stderr=True), redirect_stdout=sys.stdout.isatty())
@@ -48,27 +52,15 @@ def bar(description: str, console: Console | None = None) -> Iterator[Callable[[
             progress.update(task, completed=done, total=planned, first=first)
 
         yield report
+        if early:
+            progress.update(task, total=progress.tasks[0].completed)
 
 
 @contextmanager
 def reporter(progress: Progress | bool | None) -> Iterator[Progress | None]:
-    """What `progress=` means: a callable is called, True draws a bar, None and False are silent.
-
-    Where fewer rows were enough than had been planned, the last word is that all is done.
-    """
+    """What `progress=` means: a callable is used as it is, True draws a bar, None and False are silent."""
     if progress is True:
-        with bar("model rows") as report, reporter(report) as finishing:
-            yield finishing
-    elif progress is None or progress is False:
-        yield None
+        with bar("model rows", early=True) as report:
+            yield report
     else:
-        last = (0, 0)
-
-        def tell(done: int, planned: int) -> None:
-            nonlocal last
-            last = (done, planned)
-            progress(done, planned)
-
-        yield tell
-        if last[0] < last[1]:
-            progress(last[0], last[0])
+        yield progress or None

@@ -31,6 +31,12 @@ class Attribution:
     T.adjoint(ḡ) for sensitivities.
     settings: method, options, target, baseline, seed, versions and the model rows that were run.
     details: what the method itself reports, by name.
+
+    >>> import torch, pullback as pb
+    >>> f = lambda x: x.flatten(1).square().sum(1)
+    >>> att = pb.attribute(f, torch.ones(2, 1, 8), transform="dwt(haar, level=1)")
+    >>> att.values.shape, [band.name for band in att.layout.bands], bool((att.gap.abs() < 1e-4).all())
+    (torch.Size([2, 1, 8]), ['a1', 'd1'], True)
     """
 
     values: Tensor

@@ -54,7 +54,11 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class Preparation:
-    """Resize to size × size (shorter side first, then a centre crop, if `crop`), scale to [0, 1], (x - mean) / std."""
+    """Resize to size × size (shorter side first, then a centre crop, if `crop`), scale to [0, 1], (x - mean) / std.
+
+    >>> Preparation(32)(Image.new("RGB", (60, 40))).shape
+    torch.Size([3, 32, 32])
+    """
 
     size: int = 224
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)

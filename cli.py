@@ -238,7 +238,7 @@ def _law_cells(reports: list[Any], shapes: list[tuple[int, ...]]) -> tuple[str, 
 
 
 def _print_report(report: Any) -> None:
-    console.print(str(report), highlight=False, markup=False)
+    console.print(str(report), highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_outcome(outcome: Any) -> None:

@@ -43,17 +43,24 @@ def bar(description: str, console: Console | None = None, *, early: bool = False
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeLeft())
     # What is printed while a bar is shown must not be led away from a file that standard output goes to.
     shown = RichProgress(*columns, console=console or Console(stderr=True), redirect_stdout=sys.stdout.isatty())
-    with shown as progress:
-        task = progress.add_task(description, total=None, first=None)
+    task, started = shown.add_task(description, total=None, first=None), False
 
-        def report(done: float, planned: float) -> None:
-            now = progress.tasks[0]
-            first = now.fields["first"] or (now.elapsed or 0.0, done)
-            progress.update(task, completed=done, total=planned, first=first)
+    def report(done: float, planned: float) -> None:
+        nonlocal started
+        if not started:  # a mistake in what was asked shows before there is anything to wait for
+            shown.start()
+            started = True
+        now = shown.tasks[0]
+        first = now.fields["first"] or (now.elapsed or 0.0, done)
+        shown.update(task, completed=done, total=planned, first=first)
 
+    try:
         yield report
         if early:
-            progress.update(task, total=progress.tasks[0].completed)
+            shown.update(task, total=shown.tasks[0].completed)
+    finally:
+        if started:
+            shown.stop()
 
 
 @contextmanager

@@ -101,7 +101,7 @@ class Attribution:
             total = sums.sum(1, keepdim=True)
             sums = torch.where(total > 0, sums / total.where(total > 0, 1), 0)
         names = [band.name for band in layout.bands]
-        return pd.DataFrame(sums.detach().cpu().numpy(), columns=names).rename_axis("example")
+        return pd.DataFrame(sums.detach().cpu().double().numpy(), columns=names).rename_axis("example")
 
     def keep_mask(self, keep: float) -> Tensor:
         """True for the `keep` × (number of signal samples) coefficients of largest |a|, per example, ties by position.

@@ -34,6 +34,8 @@ def explain(image: str | Path, *, model: LoadedModel, method: str, transforms: S
 
     Raises: ValueError where the file is no image, the model no classifier, or the class does not exist.
     """
+    if not Path(image).is_file():
+        raise ValueError(f"{image}: no such file; expected a picture.")
     photos = load_photos(str(image), 1)
     found = next(iter(photos), None)
     if found is None:

@@ -207,6 +207,7 @@ def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *
         (["compare", "--model", "missing.pt"], "does not exist"),
         (["compare", "--model", "json:nothing"], "importable from here"),
         (["explain", "pyproject.toml"], "not an image"),
+        (["explain", "nowhere.jpg"], "nowhere.jpg: no such file"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
@@ -222,7 +223,9 @@ def test_a_mistake_is_one_line_and_status_2(
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code == 2
-    assert message in capsys.readouterr().err.replace("\n", " ")
+    said = capsys.readouterr().err
+    assert message in said.replace("\n", " ")
+    assert said.splitlines()[-1].startswith("pullback: ")
     assert not (tmp_path / "results").exists()
 
 

@@ -48,8 +48,8 @@ def read(path: Path, kind: str | None = None) -> tuple[dict[str, Any], dict[str,
     kind: of the device, where a folder holds runs of several ("cpu", "cuda"), whose benchmarks have the same names.
     """
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
-    read = [json.loads(file.read_text()) for file in files]
-    runs = [run for run in read if isinstance(run, dict) and "benchmarks" in run]
+    contents = [json.loads(file.read_text()) for file in files]
+    runs = [run for run in contents if isinstance(run, dict) and "benchmarks" in run]
     kinds = [run["machine_info"]["kind"] for run in runs]
     wanted = kind if kind in kinds else kinds[0] if kinds else None
     machine: dict[str, Any] = {}

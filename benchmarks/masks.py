@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 import pullback as pb
+from pullback.attribution.files import write_text
 
 OUT = Path(__file__).parent / "results" / "masks-front.json"
 ALPHAS = [1e-5 * 4**k for k in range(8)]
@@ -147,7 +148,7 @@ def front(domains: list[str], examples: int, out: Path) -> None:
             print(json.dumps(entry), flush=True)
             entries.append(entry)
     settings = {"images": examples, "prices": alphas, "steps": 500, "torch": torch.__version__}
-    out.write_text(json.dumps({"settings": settings, "entries": entries}, indent=1) + "\n")
+    write_text(out, json.dumps({"settings": settings, "entries": entries}, indent=1) + "\n")
 
 
 def summary(excess: Tensor) -> dict[str, float]:

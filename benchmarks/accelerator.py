@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from .stored import NOT_YET, entries, goal, goals, number, over, ratio, run, table
+from . import tables
+from .stored import NOT_YET, entries, goal, number, ratio, run, table
 
 SUITES = ("accelerator", "peers", "limits", "growth", "stream", "transforms")
 GPU = "cuda"
@@ -88,15 +89,7 @@ def peers(results: Path) -> str:
 
 def limits(results: Path) -> str:
     """Every method over the bare loop."""
-    found = entries(results, "limits", GPU, "test_limit")
-    rows = []
-    for method in dict.fromkeys(e["method"].split("(")[0] for e in found):
-        for count in (1, 10):
-            mine = [e for e in found if e["method"].split("(")[0] == method and e["domains"] == count]
-            if mine:
-                models = f"{len(mine)} runs" if len(mine) > 1 else mine[0]["model"]
-                rows.append((f"`{method}`", str(count), over(mine), goals(mine), models))
-    return table(("method", "domains", "time of ours / the loop's", "goal", "models"), rows)
+    return tables.limits(results, GPU)
 
 
 def growth(results: Path) -> str:

@@ -20,6 +20,7 @@ PAGES: dict[str, dict[str, Section]] = {
     "docs/axioms.md": {name: lambda _, section=section: section() for name, section in axioms.SECTIONS.items()},
     "benchmarks/accelerator.md": accelerator.SECTIONS,
     "benchmarks/integrated_gradients.md": tables.QUADRATURE,
+    "benchmarks/limits.md": tables.LIMITS,
     "benchmarks/masks.md": tables.MASKS,
     "benchmarks/transforms.md": tables.TRANSFORMS,
 }

@@ -68,7 +68,8 @@ nothing else.
 {(chr(10) * 2).join(parts)}
 
 `make bench` measures them on your machine, `make bench-compare` tells regressions from noise. More numbers: [on a
-GPU](benchmarks/accelerator.md), [transforms](benchmarks/transforms.md), [integrated
+GPU](benchmarks/accelerator.md), [every
+method](benchmarks/limits.md), [transforms](benchmarks/transforms.md), [integrated
 gradients](benchmarks/integrated_gradients.md), [masks](benchmarks/masks.md)."""
 
 

@@ -1,14 +1,48 @@
 """The tables of transforms.md, integrated_gradients.md and masks.md."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from . import quadrature
-from .stored import KINDS, NOT_YET, entries, goal, ratio, run, table
+from .stored import KINDS, NOT_YET, entries, goal, goals, ratio, run, table
 
 Section = Callable[[Path], str]
 SIZES = ("image", "audio", "volume")
+
+
+def limits(results: Path, kind: str) -> str:
+    """Every method over the bare loop of its model, in one and in ten domains; a column for each model."""
+    found = entries(results, "limits", kind, "test_limit")
+    models = list(dict.fromkeys(e["model"] for e in found))
+    # As many samples as the model's size allows: the same method everywhere.
+    named = lambda e: (re.sub(r"\d+", "…", e["method"]), e["domains"])
+    at = {(*named(e), e["model"]): ratio(e) for e in found}
+    rows = [(f"`{method}`", str(domains), *(at.get((method, domains, model), "") for model in models))
+            for method, domains in sorted(set(map(named, found)))]  # fmt: skip
+    met = "; ".join(f"{goals(mine)} in {'one domain' if domains == 1 else 'ten'}" for domains in (1, 10)
+                    if (mine := [e for e in found if e["domains"] == domains]))  # fmt: skip
+    return f"{table(('method', 'domains', *models), rows)}\n\nGoals: {met}." if found else NOT_YET
+
+
+def limits_of_all(results: Path) -> str:
+    """The same for each device."""
+    parts = [
+        f"{stored.source}\n\n{limits(results, kind)}" for kind in KINDS if (stored := run(results, "limits", kind))
+    ]
+    return "\n\n".join(parts) or NOT_YET
+
+
+def memory(results: Path) -> str:
+    """Growth of the live tensors' peak in 16 times as many samples."""
+    stored = run(results, "memory", "cpu")
+    rows = [] if stored is None else [
+        (f"`{name.split('[')[1].rstrip(']')}`", f"{e['bytes'][0] / 2**20:.1f}", f"{e['growth']:.3f}",
+         f"{e['goal']}, {'met' if e['growth'] <= e['goal'] else 'missed'}")
+        for name, e in stored.noted.items() if "growth" in e
+    ]  # fmt: skip
+    return table(("method", "peak, MB", "with 16 × the samples, ×", "goal"), rows)
 
 
 def ten(results: Path) -> str:
@@ -88,5 +122,6 @@ def front(results: Path) -> str:
 
 
 QUADRATURE: dict[str, Section] = {subject: errors(subject) for subject in quadrature.REFERENCES}
+LIMITS: dict[str, Section] = {"limits": limits_of_all, "memory": memory}
 TRANSFORMS: dict[str, Section] = {"ten": ten, "peers": peers, "milliseconds": milliseconds}
 MASKS: dict[str, Section] = {"front": front}

@@ -7,7 +7,7 @@ OUT    ?= results/demo
 BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=benchmarks --confcutdir=benchmarks --import-mode=importlib -o filterwarnings=default --benchmark-quiet
 LIBRARY = transforms attribution axioms metrics studies
 
-.PHONY: demo test lint format bench bench-quick bench-compare bench-store clean
+.PHONY: demo test lint format bench bench-quick bench-compare bench-store pages clean
 demo: $(VENV)/demo.done
 	$(BIN)/pullback compare --out $(OUT)
 
@@ -40,10 +40,14 @@ bench-quick: $(VENV)/test.done
 bench-compare:
 	$(BIN)/python -m benchmarks.compare benchmarks/results results/bench.json
 
-# The last run becomes the stored one, if it was whole, and the README says what it measured.
+# The last run becomes the stored one, if it was whole, and README and pages say what it measured.
 bench-store:
 	$(BIN)/python -m benchmarks.store results/bench.json
-	$(BIN)/python -m benchmarks.readme
+	$(MAKE) pages
+
+# The numbers and lists of README, docs/ and benchmarks/*.md, from what is stored and registered.
+pages: $(VENV)/test.done
+	$(BIN)/python -m benchmarks.pages
 
 clean:
 	rm -rf $(VENV) build *.egg-info results

@@ -1,10 +1,15 @@
 """pullback: in which coordinates does this model think?"""
 
+import importlib
 import importlib.metadata
+from typing import TYPE_CHECKING, Any
 
 from . import attribution, axioms, metrics, transforms
 from .attribution import Attribution, Pullback, attribute, best_basis, shared
 from .axioms import register_transform
+
+if TYPE_CHECKING:
+    from . import studies
 
 __version__ = importlib.metadata.version("pullback")
 __all__ = [
@@ -17,5 +22,15 @@ __all__ = [
     "metrics",
     "register_transform",
     "shared",
+    "studies",
     "transforms",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """`pullback.studies`, imported when it is first asked for: loaders, figures and reports cost nothing before."""
+        if name == "studies":
+            return importlib.import_module(".studies", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,9 +1,12 @@
 """The command line: parses, calls the library, prints."""
 
+import contextlib
 import dataclasses
+import importlib.metadata
 import itertools
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +16,7 @@ from rich.table import Table
 
 from .attribution.progress import bar
 
+INTERRUPTED = 130  # exit status, as shells give it
 METHOD = "integrated_gradients(tol=0.05, max_evaluations=100)"
 
 app = typer.Typer(help="In which coordinates does this model think?", no_args_is_help=True, add_completion=False,
@@ -31,6 +35,31 @@ SizeOption = Annotated[
 RowsOption = Annotated[str, typer.Option(help="Most model rows in one forward pass: 'auto' or a number.")]
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        console.print(f"pullback {importlib.metadata.version('pullback')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """In which coordinates does this model think?"""
+
+
+@contextlib.contextmanager
+def _resumable() -> Iterator[None]:
+    """Work of which finished parts are kept: an interrupt says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _complain("interrupted; the same command goes on where it stopped")
+        raise typer.Exit(INTERRUPTED) from None
+
+
 @app.command()
 def compare(
     model: ModelOption = "efficientnet-lite0",
@@ -39,7 +68,7 @@ def compare(
     ),
     method: MethodOption = METHOD,
     transform: TransformOption = None,
-    limit: Annotated[int | None, typer.Option(help="Use at most this many photos.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Stop after so many photos that can be read.", min=1)] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results; made if need be.")] = Path("results/compare"),
     device: DeviceOption = "auto",
     seed: Annotated[int, typer.Option(help="Fixes every random number.")] = 0,
@@ -55,7 +84,7 @@ def compare(
     if transform:
         settings = dataclasses.replace(settings, transforms=tuple(transform))
     loaded = studies.load_model(model, settings.device, _preparation(size))
-    with bar("photos", Console(stderr=True)) as progress:
+    with _resumable(), bar("photos") as progress:
         outcome = studies.compare(settings, out, progress, loaded)
     _print_outcome(outcome)
 
@@ -76,11 +105,13 @@ def explain(
     """Explain one picture: where, and in which octaves, the score of a class sits."""
     from . import studies
 
-    with bar("model rows", Console(stderr=True)) as progress:
+    with bar("model rows", early=True) as progress:
         found = studies.explain(image, model=studies.load_model(model, resolve_device(device), _preparation(size)),
                                 method=method, transforms=transform or ["dwt(db4, level=4)", "dct"], target=target, out=out,
                                 device=resolve_device(device), seed=seed, rows=_rows(rows), progress=progress)  # fmt: skip
-    console.print(f"class {found.target}, score {found.score:.3f}, probability {found.probability:.1%}")
+    name = f" ({found.class_name})" if found.class_name else ""
+    console.print(f"{found.image}: class {found.target}{name}, score {found.score:.3f}, probability {found.probability:.1%}",
+                  highlight=False, markup=False)  # fmt: skip
     for spec, shares in found.shares.items():
         table = Table("octave", "share of Σ|a|", title=spec, title_justify="left")
         for name, share in shares.items():
@@ -132,12 +163,15 @@ def axioms(
 
     asked = studies.question(model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double)
     if matrix:
-        _, files = studies.write_matrix({model: asked}, out, methods=method, transforms=transform or ["pixel", "dct"],
-                                        seed=seed, minutes=minutes, jobs=jobs, report=_print_report)  # fmt: skip
+        with _resumable(), bar("cells") as progress:
+            _, files = studies.write_matrix({model: asked}, out, methods=method, transforms=transform or ["pixel", "dct"],
+                                            seed=seed, minutes=minutes, jobs=jobs, report=_print_report,
+                                            progress=progress)  # fmt: skip
         _print_files(out, files)
         return
-    with bar("laws", Console(stderr=True)) as progress:
+    with bar("laws") as progress:
         done = itertools.count(1)
+        progress(0, len(axiom or NAMES))
         report = studies.judge((method or [METHOD])[0], asked, transform=(transform or ["pixel"])[0], axioms=axiom or "all",
                                seed=seed, progress=lambda _: progress(next(done), len(axiom or NAMES)))  # fmt: skip
     _print_report(report)
@@ -167,12 +201,10 @@ def transforms(
 def _check_transforms(verbose: bool) -> int:
     """Prints a line for each transform, and what is not as claimed (or everything); 1 if something is not."""
     from .axioms import check_transform
-    from .transforms.registry import transforms as registry
 
     table = Table("name", "laws", "examples", "sizes", "worst residual / tolerance", "verdict")
     shown, faults = [], 0
-    for name in registry.names():
-        examples = list(registry.maker(name).examples())  # type: ignore[attr-defined]
+    for name, examples in _examples("transforms"):
         reports = [check_transform(example) for example in examples]
         found = sum(len(report.faults) for report in reports)
         cells = _law_cells(reports, [example.shape for example in examples])
@@ -187,6 +219,18 @@ def _check_transforms(verbose: bool) -> int:
     return 1 if faults else 0
 
 
+def _examples(description: str) -> Iterator[tuple[str, list[Any]]]:
+    """Each registered transform's name and examples, beside a bar."""
+    from .transforms.registry import transforms as registry
+
+    names = registry.names()
+    with bar(description) as progress:
+        for done, name in enumerate(names):
+            progress(done, len(names))
+            yield name, list(registry.maker(name).examples())  # type: ignore[attr-defined]
+        progress(len(names), len(names))
+
+
 def _law_cells(reports: list[Any], shapes: list[tuple[int, ...]]) -> tuple[str, str, str, str]:
     """Laws measured, examples, smallest and largest signal, and the promised law that came closest to breaking."""
     measured = [finding for report in reports for finding in report if finding.holds is not None]
@@ -199,7 +243,7 @@ def _law_cells(reports: list[Any], shapes: list[tuple[int, ...]]) -> tuple[str, 
 
 
 def _print_report(report: Any) -> None:
-    console.print(str(report), highlight=False, markup=False)
+    console.print(str(report), highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_outcome(outcome: Any) -> None:
@@ -208,7 +252,8 @@ def _print_outcome(outcome: Any) -> None:
     names = max(len(str(domain)) for domain in outcome.table["transform"])
     width = min(names, console.width // 3)
     columns = report.narrow(console.width - width - 4)
-    table = Table(title="means over photos (gap: median)")
+    gap = " (gap: median)" if "relative_gap" in [name for name, _, _ in columns] else ""
+    table = Table(title=f"means over photos{gap}")
     table.add_column("domain", width=width, overflow="fold")
     for _, title, _ in columns:
         table.add_column(title, justify="right", no_wrap=True)
@@ -217,10 +262,20 @@ def _print_outcome(outcome: Any) -> None:
     console.print(table)
     for sentence in report.findings(outcome.table):
         console.print(f"• {sentence}", highlight=False)
-    if outcome.summary["skipped"]:
-        console.print(f"files skipped, since they are no images that can be read: {len(outcome.summary['skipped'])} "
-                      "(named in summary.json)")  # fmt: skip
+    _print_skipped(outcome.summary["skipped"])
     _print_files(outcome.out, outcome.files)
+
+
+def _print_skipped(skipped: list[dict[str, str]], most: int = 5) -> None:
+    """The first few by name."""
+    if skipped:
+        named = ", ".join(entry["file"] for entry in skipped[:most]) + (", …" if len(skipped) > most else "")
+        console.print(f"skipped, since they cannot be read as images: {named} ({len(skipped)} in all; why: summary.json)",
+                      highlight=False, markup=False, soft_wrap=True)  # fmt: skip
+
+
+def _complain(text: str) -> None:
+    Console(stderr=True).print(f"pullback: {text}", style="red", highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_files(out: Path, files: list[str]) -> None:
@@ -259,11 +314,8 @@ def main() -> None:
     try:
         app()
     except (ValueError, TypeError, ImportError, OSError, MemoryError) as error:
-        Console(stderr=True).print(f"pullback: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        _complain(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("pullback: interrupted; the same command goes on where it stopped")
-        sys.exit(130)
 
 
 if __name__ == "__main__":

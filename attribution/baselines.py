@@ -22,6 +22,7 @@ class Origin(abc.ABC):
 
     random: whether draws differ; then `expected_gradients` averages over them and other methods take the first.
     coordinates: "signal", or "z" where the domain's own coefficients are given.
+    Raises: TypeError where a rule of the signal is asked for coefficients.
     """
 
     name: ClassVar[str] = ""  # the registered name; `register` writes it
@@ -272,6 +273,7 @@ def in_domain(z0: Tensor | float = 0.0) -> Origin:
     For linear T the default is the zero signal; elsewhere it is whatever zero coefficients mean there.
 
     z0: a number, or a tensor (batch, *coeff) or (*coeff) that fits the one domain it belongs to.
+    Raises: ValueError for complex coefficients.
 
     >>> import torch, pullback as pb
     >>> att = pb.attribute(torch.nn.Flatten(), torch.ones(1, 1, 1), 0, transform="dct",

@@ -29,6 +29,12 @@ class ExpectedGradients(Estimator):
     More take Gauss-Legendre nodes along the path from each draw, which is complete up to that quadrature.
 
     Source: Erion et al. 2021, eq. (3).
+
+    >>> import torch, pullback as pb
+    >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
+    >>> far = pb.attribution.among(torch.zeros(1, 1, 3))
+    >>> pb.attribute(f, torch.ones(1, 1, 3), method="expected_gradients(samples=4, steps=2)", baseline=far).values
+    tensor([[[ 2., -1.,  0.]]])
     """
 
     samples: int = 50
@@ -68,6 +74,14 @@ class GradientSHAP(Estimator):
 
     samples: pairs (x₀ₖ, δ_k).  steps: as in `expected_gradients`.
     Source: Lundberg & Lee's GradientExplainer; Erion et al. 2021.
+
+    Raises: ValueError where spread is negative.
+
+    >>> import torch, pullback as pb
+    >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
+    >>> att = pb.attribute(f, torch.ones(1, 1, 3), method="gradient_shap(samples=4, spread=0.5)")
+    >>> bool(torch.allclose(att.values.sum(), att.delta, atol=1e-5))
+    True
     """
 
     samples: int = 50

@@ -1,9 +1,11 @@
 """Files that appear whole or not at all."""
 
+import json
 import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 def write_whole(path: str | Path, write: Callable[[str], object]) -> None:
@@ -25,3 +27,11 @@ def write_whole(path: str | Path, write: Callable[[str], object]) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """`text` as UTF-8, whole or not at all."""
     write_whole(path, lambda name: Path(name).write_text(text, encoding="utf-8"))
+
+
+def read_json(path: str | Path) -> Any:
+    """What a JSON file holds; None where there is no file, or none that is whole, so that its work is done again."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -17,6 +17,10 @@ class Gradient(Estimator):
     """a = ∇_z f(T⁻¹ z), signed.
 
     Source: Simonyan, Vedaldi & Zisserman 2014, §3 (there in absolute value).
+
+    >>> import torch, pullback as pb
+    >>> pb.attribute(lambda x: x.square().flatten(1).sum(1), torch.full((1, 1, 2), 3.0), method="gradient").values
+    tensor([[[6., 6.]]])
     """
 
     claims = _LOCAL | Promise.SYMMETRIC
@@ -40,6 +44,10 @@ class InputXGradient(Estimator):
     """a = (z - z₀) ⊙ ∇_z f(T⁻¹ z): the first-order Taylor term; with the zero baseline, input times gradient.
 
     Source: Shrikumar et al. 2016; Ancona et al. 2018, table 1.
+
+    >>> import torch, pullback as pb
+    >>> pb.attribute(lambda x: x.square().flatten(1).sum(1), torch.full((1, 1, 2), 3.0), method="input_x_gradient").values
+    tensor([[[18., 18.]]])
     """
 
     claims = _LOCAL | Promise.SYMMETRIC
@@ -63,6 +71,13 @@ class SmoothGrad(Estimator):
     """a = 1/n Σ_i ∇_z f(T⁻¹ T(x + δ_i)), δ_i ~ N(0, σ² I) in the signal, σ = spread · (max x - min x) per example.
 
     Sources: Smilkov et al. 2017, eq. (1); for z, Kasmi et al. 2025 (WAM), where 25 samples are used.
+
+    Raises: ValueError where spread is negative.
+
+    >>> import torch, pullback as pb
+    >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
+    >>> pb.attribute(f, torch.ones(1, 1, 3), method="smoothgrad(samples=4)").values
+    tensor([[[ 2., -1.,  0.]]])
     """
 
     samples: int = 25

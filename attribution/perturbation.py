@@ -28,6 +28,11 @@ class Occlusion(Perturbation):
     A group's value is spread in proportion to |z - what replaces it|, evenly where that is 0, so that sums over groups
     are the values. Dummy and symmetry hold for groups; they are claimed where groups are single coefficients.
     Model rows: groups + 1. Source: Zeiler & Fergus 2014, §4.2.
+
+    >>> import torch, pullback as pb
+    >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
+    >>> pb.attribute(f, torch.ones(1, 1, 3), method="occlusion(by=coefficient)").values
+    tensor([[[ 2., -1.,  0.]]])
     """
 
     by: str = "band"
@@ -81,6 +86,14 @@ class RISE(Perturbation):
     value: what replaces hidden coefficients, as in `occlusion`.
 
     Sources: Petsiuk, Das & Saenko 2018, eq. (6); on frequencies, Brüsch et al. 2024 (FreqRISE).
+
+    Raises: ValueError unless p lies in (0, 1).
+
+    >>> import torch, pullback as pb
+    >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
+    >>> att = pb.attribute(f, torch.ones(1, 1, 3), method="rise(masks=64, cells=coefficient)")
+    >>> att.values.argsort(descending=True)
+    tensor([[[0, 2, 1]]])
     """
 
     masks: int = 1000

@@ -1,5 +1,6 @@
 """Pictures of an attribution. Colour limits are shared between the panels of one figure, never set panel by panel."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from .result import Attribution
 
 
+COLUMNS = 6  # panels side by side, at most
+
+
 def plot(attribution: "Attribution", example: int = 0, by: str = "octave") -> "Figure":
     """The signal, how densely each group of bands' attribution sits there, and each group's share of Σ|a|.
 
@@ -28,8 +32,12 @@ def plot(attribution: "Attribution", example: int = 0, by: str = "octave") -> "F
     one = attribution[example]
     shares = one.importance(by).iloc[0]
     maps = _maps(one, by)
-    figure = Figure(figsize=(2.6 * (len(maps) + 2), 3.0), layout="constrained")
-    axes = figure.subplots(1, len(maps) + 2, squeeze=False)[0]
+    columns = min(COLUMNS, len(maps) + 2)
+    rows = math.ceil((len(maps) + 2) / columns)
+    figure = Figure(figsize=(2.6 * columns, 2.6 * rows + 0.4), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis in axes[len(maps) + 1 : -1]:
+        axis.axis("off")
     draw_signal(axes[0], one.transform.inverse(one.coefficients)[0])
     axes[0].set_title("signal")
     limit = robust_limit([array for _, array in maps])
@@ -37,6 +45,7 @@ def plot(attribution: "Attribution", example: int = 0, by: str = "octave") -> "F
         draw_density(axis, array, limit)
         axis.set_title(name)
     axes[-1].barh(list(shares.index), shares.to_numpy(), color="0.35")
+    axes[-1].invert_yaxis()  # coarse to fine, as the maps
     axes[-1].set_title("share of Σ|a|")
     if maps:
         note = "maps: local mean of |net share|, one √ scale; a band's shares cancel at a place, so they need not follow bars"

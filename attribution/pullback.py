@@ -15,6 +15,7 @@ class Pullback(nn.Module):
     """g(z) = f(T⁻¹ z). An ordinary module: Captum, Quantus and torch hooks take it as it is.
 
     model: (batch, *T.shape) -> output.  z: (batch, *T.layout.shape). Further arguments are passed on to the model.
+    Raises: TypeError where `transform` is not a Transform, as where a spec is given.
 
     >>> import torch, pullback as pb
     >>> T = pb.transforms.get("dct", shape=(1, 8))

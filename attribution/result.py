@@ -31,6 +31,12 @@ class Attribution:
     T.adjoint(ḡ) for sensitivities.
     settings: method, options, target, baseline, seed, versions and the model rows that were run.
     details: what the method itself reports, by name.
+
+    >>> import torch, pullback as pb
+    >>> f = lambda x: x.flatten(1).square().sum(1)
+    >>> att = pb.attribute(f, torch.ones(2, 1, 8), transform="dwt(haar, level=1)")
+    >>> att.values.shape, [band.name for band in att.layout.bands], bool((att.gap.abs() < 1e-4).all())
+    (torch.Size([2, 1, 8]), ['a1', 'd1'], True)
     """
 
     values: Tensor
@@ -95,7 +101,7 @@ class Attribution:
             total = sums.sum(1, keepdim=True)
             sums = torch.where(total > 0, sums / total.where(total > 0, 1), 0)
         names = [band.name for band in layout.bands]
-        return pd.DataFrame(sums.detach().cpu().numpy(), columns=names).rename_axis("example")
+        return pd.DataFrame(sums.detach().cpu().double().numpy(), columns=names).rename_axis("example")
 
     def keep_mask(self, keep: float) -> Tensor:
         """True for the `keep` × (number of signal samples) coefficients of largest |a|, per example, ties by position.
@@ -158,7 +164,7 @@ class Attribution:
         try:
             import xarray
         except ImportError:
-            raise ImportError("to_xarray needs xarray: pip install 'pullback[scale]'.") from None
+            raise ImportError("to_xarray needs xarray: pip install 'pullback[xarray]'.") from None
         axes = ["channel", *(f"axis{i}" for i in range(1, self.layout.index.ndim))]
         dims = ["example", *axes]
         arrays = {

@@ -37,6 +37,12 @@ class Sobol(Perturbation):
     coefficients.
 
     Sources: Jansen 1999; Saltelli et al. 2010, table 2 (f); for images, Fel et al. 2021; for wavelets, Kasmi et al. 2023.
+
+    >>> import torch, pullback as pb
+    >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
+    >>> att = pb.attribute(f, torch.ones(1, 1, 3), method="sobol(by=coefficient, samples=1024)")
+    >>> torch.allclose(att.values, torch.tensor([0.8, 0.2, 0.0]), atol=0.01)  # 2² and 1² of 2² + 1²
+    True
     """
 
     by: str = "band"
@@ -100,6 +106,12 @@ class HSIC(Perturbation):
     design: how presences, each with chance ½, are laid out: "latin", "sobol" (N a power of two) or "halton".
 
     Sources: Gretton et al. 2005, definition 2; for images, Novello, Fel & Vigouroux 2022.
+
+    >>> import torch, pullback as pb
+    >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
+    >>> att = pb.attribute(f, torch.ones(1, 1, 3), method="hsic(by=coefficient, samples=64)")
+    >>> att.values.argsort(descending=True)
+    tensor([[[0, 1, 2]]])
     """
 
     by: str = "band"

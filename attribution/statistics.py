@@ -58,6 +58,11 @@ class SquareGrad(NoisyGradients):
     """a = 1/n Σ_i g_i², the second moment of noisy gradients g_i.
 
     Source: Hooker et al. 2019, §4 (SmoothGrad-Squared).
+
+    >>> import torch, pullback as pb
+    >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
+    >>> pb.attribute(f, torch.ones(1, 1, 3), method="squaregrad(samples=4)").values
+    tensor([[[4., 1., 0.]]])
     """
 
     def estimate(self, walk: Walk) -> Estimate:
@@ -71,6 +76,11 @@ class AbsGrad(NoisyGradients):
 
     Source: the saliency of Kasmi et al. 2025 (WAM) as its code computes it, without its division by a maximum over the
     batch.
+
+    >>> import torch, pullback as pb
+    >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
+    >>> pb.attribute(f, torch.ones(1, 1, 3), method="absgrad(samples=4)").values
+    tensor([[[2., 1., 0.]]])
     """
 
     def estimate(self, walk: Walk) -> Estimate:
@@ -86,6 +96,11 @@ class VarGrad(NoisyGradients):
     the gradient is constant.
 
     Source: Adebayo et al. 2018, §3 (VarGrad).
+
+    >>> import torch, pullback as pb
+    >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
+    >>> pb.attribute(f, torch.ones(1, 1, 3), method="vargrad(samples=4)").values
+    tensor([[[0., 0., 0.]]])
     """
 
     def estimate(self, walk: Walk) -> Estimate:

@@ -31,6 +31,14 @@ class LIME(Perturbation):
     the one of least norm.
 
     Source: Ribeiro, Singh & Guestrin 2016, eq. (1) and §3.4, with a ridge for the sparse fit.
+
+    Raises: ValueError where width is not above 0 or ridge is negative.
+
+    >>> import torch, pullback as pb
+    >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
+    >>> att = pb.attribute(f, torch.ones(1, 1, 3), method="lime(by=coefficient, samples=32, ridge=0)")
+    >>> torch.allclose(att.values, torch.tensor([2.0, -1.0, 0.0]), atol=1e-5)
+    True
     """
 
     by: str = "band"
@@ -91,6 +99,12 @@ class KernelSHAP(Perturbation):
 
     Sources: Lundberg & Lee 2017, theorem 2; Covert & Lee 2021 (paired sampling).
     Raises: ValueError for fewer samples than players, which would leave the fit open.
+
+    >>> import torch, pullback as pb
+    >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
+    >>> att = pb.attribute(f, torch.ones(1, 1, 3), method="kernel_shap(by=coefficient, samples=16)")
+    >>> torch.allclose(att.values, torch.tensor([2.0, -1.0, 0.0]), atol=1e-5)
+    True
     """
 
     by: str = "band"

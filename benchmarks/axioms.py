@@ -270,14 +270,9 @@ SECTIONS = {"laws": laws, "figures": figures, "asked": asked, "summary": summary
 def main() -> None:
     if sys.argv[1:2] == ["store"]:
         store(sys.argv[2], Path(sys.argv[3]))
-    path = ROOT / "docs" / "axioms.md"
-    text = path.read_text()
-    for name, section in SECTIONS.items():
-        pattern = re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
-        content = section()
-        text = pattern.sub(lambda match, content=content: f"{match.group(1)}{content}\n{match.group(2)}", text)
-    path.write_text(text)
-    sys.stdout.write(f"wrote {path}\n")
+    from .pages import write
+
+    write("docs/axioms.md")
 
 
 if __name__ == "__main__":

@@ -42,15 +42,21 @@ class Verdict:
     word: str
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, Noted]]:
-    """(machine, what each benchmark noted by name).  Raises: ValueError for runs at reduced size."""
+def read(path: Path, kind: str | None = None) -> tuple[dict[str, Any], dict[str, Noted]]:
+    """(machine, what each benchmark noted by name).  Raises: ValueError for runs at reduced size.
+
+    kind: of the device, where a folder holds runs of several ("cpu", "cuda"), whose benchmarks have the same names.
+    """
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    contents = [json.loads(file.read_text()) for file in files]
+    runs = [run for run in contents if isinstance(run, dict) and "benchmarks" in run]
+    kinds = [run["machine_info"]["kind"] for run in runs]
+    wanted = kind if kind in kinds else kinds[0] if kinds else None
     machine: dict[str, Any] = {}
     noted: dict[str, Noted] = {}
-    for run in (json.loads(file.read_text()) for file in files):
-        if isinstance(run, dict) and "benchmarks" in run:
-            machine = run["machine_info"]
-            noted |= {bench["name"]: bench["extra_info"] for bench in run["benchmarks"]}
+    for run in (run for run in runs if run["machine_info"]["kind"] == wanted):
+        machine = run["machine_info"]
+        noted |= {bench["name"]: bench["extra_info"] for bench in run["benchmarks"]}
     if machine.get("quick"):
         raise ValueError(f"{path}: a quick run is for crashes; its numbers mean nothing.")
     return machine, noted
@@ -134,14 +140,13 @@ def main(arguments: list[str] | None = None) -> int:
     if len(given) > 2:
         parser.error("expected one run, or a stored and a new one.")
     try:
-        runs = [read(path) for path in given]
+        machine, new = read(given[-1])
+        before, stored = read(given[0], machine.get("kind"))
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    machine, new = runs[-1]
-    if len(runs) == 1:
+    if len(given) == 1:
         console.print(overview(new))
         return 0
-    before, stored = runs[0]
     if before.get("device") != machine.get("device"):
         console.print(
             f"Stored on {before.get('device')}, new on {machine.get('device')}: ratios differ between devices too."

@@ -12,19 +12,25 @@ short run, so that the work done once per call does not count; wall and processo
 measure to trust on a machine that others use too.
 
 `front` trains a small network on synthetic gratings and compares, at the same prices, a long reference, independent
-runs and continuations: excess of the objective over the reference, in units of the reference's own range.
+runs and continuations: excess of the objective over the reference, in units of the reference's own range. It writes
+results/masks-front.json, from which `python -m benchmarks.pages` makes the table of masks.md.
 """
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import pullback as pb
+from pullback.attribution.files import write_text
 
+OUT = Path(__file__).parent / "results" / "masks-front.json"
 ALPHAS = [1e-5 * 4**k for k in range(8)]
 
 
@@ -122,29 +128,33 @@ def trained() -> nn.Module:
     return net.eval()
 
 
-def front(domains: list[str], examples: int) -> None:
+def front(domains: list[str], examples: int, out: Path) -> None:
     net, (x, label) = trained(), gratings(examples, 2)
     alphas = [3e-3 * 2**k for k in range(8)]
     solve = lambda domain, **options: pb.attribution.masks.pareto(net, x, label, domain, alphas=alphas, **options)
+    entries: list[dict[str, Any]] = []
     for domain in domains:
         reference = solve(domain, steps=3_000, lr=0.02)
         span = reference.objective.amax(1, keepdim=True) - reference.objective.amin(1, keepdim=True)
-        print(
-            f"{domain}: reference sparsity {reference.sparsity.mean(0).tolist()}, logit {reference.logit.mean(0).tolist()}"
-        )
         independent = solve(domain, steps=500)
         tries = {"independent, lr 0.05": {"lr": 0.05}, "independent, lr 0.2": {"lr": 0.2}}
         tries |= {f"continuation {share}": {"continuation": share} for share in (0.1, 0.2, 0.3)}
         for name, options in tries.items():
             path = solve(domain, steps=500, **options)
             passes = path.settings["evaluations"]["gradient"] / independent.settings["evaluations"]["gradient"]
-            excess, over = (
-                (path.objective - reference.objective) / span,
-                (path.objective - independent.objective) / span,
-            )
-            print(f"  {name}: passes {passes:.0%}; objective over that of independent runs, in ranges of the front: mean "
-                  f"{over.mean():.5f} largest {over.max():.5f}, above 0.5 % at {(over > 0.005).double().mean():.1%} of the "
-                  f"points; over the reference: mean {excess.mean():.5f} largest {excess.max():.5f}", flush=True)  # fmt: skip
+            entry = {"domain": domain, "run": name, "passes": round(passes, 4),
+                     "over": summary((path.objective - independent.objective) / span),
+                     "excess": summary((path.objective - reference.objective) / span)}  # fmt: skip
+            print(json.dumps(entry), flush=True)
+            entries.append(entry)
+    settings = {"images": examples, "prices": alphas, "steps": 500, "torch": torch.__version__}
+    write_text(out, json.dumps({"settings": settings, "entries": entries}, indent=1) + "\n")
+
+
+def summary(excess: Tensor) -> dict[str, float]:
+    """Mean and largest excess of the objective, in ranges of the front, and the share of points more than 0.5 % above."""
+    found = {"mean": excess.mean(), "largest": excess.max(), "beyond": (excess > 0.005).double().mean()}
+    return {name: round(float(value), 6) for name, value in found.items()}
 
 
 def main() -> None:
@@ -154,6 +164,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--examples", type=int, default=6)
+    parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     domains = given.domain or ["dwt(haar, level=3)", "dct"]
     if given.what == "speed":
@@ -161,7 +172,7 @@ def main() -> None:
     elif given.what == "parts":
         parts(domains, given.repeats)
     else:
-        front(given.domain or ["dct", "pixel"], given.examples)
+        front(given.domain or ["dct", "pixel"], given.examples, given.out)
 
 
 if __name__ == "__main__":

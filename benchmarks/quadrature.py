@@ -25,6 +25,7 @@ import pullback as pb
 from pullback.attribution import certificate, quadrature, spectral
 from pullback.attribution.certificate import Grid
 from pullback.attribution.certificate import Path as Known
+from pullback.attribution.files import write_text
 
 RULES = {
     "graded 50": "integrated_gradients(steps=50, rule='graded')",
@@ -306,7 +307,7 @@ def main() -> None:
 
 def save(out: Path, report: dict[str, object]) -> None:
     report |= {"torch": torch.__version__, "python": platform.python_version()}
-    out.write_text(json.dumps(report, indent=1) + "\n")
+    write_text(out, json.dumps(report, indent=1) + "\n")
     print(table(report))
 
 

@@ -1,9 +1,7 @@
-"""Writes the README's figures and tables from stored results; none is typed by hand. Run `python -m benchmarks.readme`."""
+"""The README's figures and tables; none is typed by hand."""
 
 import json
-import re
 import statistics
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,13 @@ from pullback.attribution.estimator import estimators
 from pullback.studies import report
 from pullback.studies.compare import transform_rows
 
-ROOT = Path(__file__).parents[1]
+from .stored import KINDS, NOT_YET, ROOT, entries, goal, goals, over, ratio, run
+from .stored import table as table_of
+
 DEMO = ROOT / "docs" / "demo"
-RESULTS = ROOT / "benchmarks" / "results"
 
 
-def demo() -> str:
+def demo(_: Path) -> str:
     """The stored run of `make demo`: a picture, the table, and what it says."""
     table = pd.read_csv(DEMO / "results.csv")
     summary = json.loads((DEMO / "summary.json").read_text())
@@ -49,115 +48,125 @@ def demo() -> str:
 Means over photos; the gap is a median. "by |z|" and "random" are the controls at 10 %."""
 
 
-def speed() -> str:
-    """The stored benchmarks: one row for each question, one column for each device."""
-    columns = [(device, suites) for device, suites in _stored().items()]
-    columns.sort(key=lambda column: "CPU" not in column[0])
-    if not columns:
-        return ""
-    rows: dict[str, list[str]] = {}
-    for number, (_, noted) in enumerate(columns):
-        for question, answer in _answers(noted):
-            rows.setdefault(question, [""] * len(columns))[number] = answer
-    lines = ["| time of ours / time of … | " + " | ".join(device for device, _ in columns) + " |",
-             "|---|" + "---|" * len(columns)]  # fmt: skip
-    lines += [f"| {question} | {' | '.join(answers)} |" for question, answers in rows.items()]
-    note = "" if "CPU" not in columns[-1][0] else "\n\nGPU figures are not measured yet."
+def speed(results: Path) -> str:
+    """The stored benchmarks in short, a table for each machine."""
+    parts = []
+    for kind in KINDS:
+        found = [stored for suite in SUITES if (stored := run(results, suite, kind))]
+        rows = [row for _, rows in QUESTIONS for row in rows(results, kind)]
+        if rows:
+            said = "".join(f"\n- {sentence}" for sentence in sentences(results, kind))
+            parts.append(f"### {found[0].machine['device']}\n\n{table_of(HEAD, rows)}" + (f"\n{said}" if said else ""))
+        else:
+            parts.append(f"### {'GPU' if kind == 'cuda' else 'CPU'}\n\n{NOT_YET}")
     return f"""## Speed
 
-Ratios of two jobs run in turn: median, smallest and largest pair, and the goal. The bare loop is the same model on as many
-rows forward and back, in chunks of the same size, and nothing else.
+Time of ours over the time of something else, run in turn: median, smallest and largest pair (or model, or job, where there are
+several), and the goal. The bare loop is the same model on as many rows forward and back, in chunks of the same size, and
+nothing else.
 
-{chr(10).join(lines)}
+{(chr(10) * 2).join(parts)}
 
-`make bench` measures them on your machine, `make bench-compare` tells regressions from noise.{note}"""
-
-
-Noted = dict[str, dict[str, Any]]
-
-
-def _stored() -> dict[str, dict[str, Noted]]:
-    """device -> suite -> benchmark -> what it noted."""
-    devices: dict[str, dict[str, Noted]] = {}
-    for path in sorted(RESULTS.glob("*.json")):
-        content = json.loads(path.read_text())
-        if isinstance(content, dict) and "machine_info" in content:
-            noted = {bench["name"]: bench["extra_info"] for bench in content["benchmarks"]}
-            devices.setdefault(content["machine_info"]["device"], {})[path.stem.split("-")[0]] = noted
-    return devices
+`make bench` measures them on your machine, `make bench-compare` tells regressions from noise. More numbers: [on a
+GPU](benchmarks/accelerator.md), [every
+method](benchmarks/limits.md), [transforms](benchmarks/transforms.md), [integrated
+gradients](benchmarks/integrated_gradients.md), [masks](benchmarks/masks.md)."""
 
 
-def _answers(suites: dict[str, Noted]) -> Iterator[tuple[str, str]]:
-    """(question, answer) of one device."""
-    limits = list(suites.get("limits", {}).values())
+HEAD = ("time of ours / time of …", "ratio", "goal")
+SUITES = ("limits", "stream", "peers", "transforms", "accelerator", "growth")
+Rows = Iterator[tuple[str, str, str]]
+
+
+def _limits(results: Path, kind: str) -> Rows:
+    """The bare loop: two methods over every model, and every method on one model."""
     for domains, name in ((1, "one domain"), (10, "ten domains")):
-        yield from _limits([entry for entry in limits if entry["domains"] == domains], name)
-    for test, entry in suites.get("stream", {}).items():
-        if test.startswith("test_ten_domains"):
-            yield "the same in one domain: ten domains from one gradient stream", span(entry)
-    for entry in suites.get("peers", {}).values():
-        yield f"{entry['peer']}{' (for equal rows)' if entry.get('for_equal_rows') else ''}", span(entry)
-    yield from _transforms(suites.get("transforms", {}))
-    yield from _accelerator(list(suites.get("accelerator", {}).values()))
-    if growth := suites.get("growth"):
-        name = lambda test: test.split("[")[1].rstrip("]")
-        yield ("log-log slope of time against …",
-               ", ".join(f"{name(test)} {entry['slope']:.2f}" for test, entry in growth.items()))  # fmt: skip
+        found = [e for e in entries(results, "limits", kind, "test_limit") if e["domains"] == domains]
+        for method in ("integrated_gradients(steps", "smoothgrad"):
+            mine = [e for e in found if e["method"].startswith(method)]
+            if mine:
+                yield (
+                    f"the bare loop, `{method.split('(')[0]}` in {name}, {len(mine)} models",
+                    over(mine),
+                    goals(mine),
+                )
+        models = [e["model"] for e in found]
+        every = sorted((e for e in found if models.count(e["model"]) > 10), key=lambda e: float(e["ratio"]))
+        if every:
+            yield (f"the bare loop, all {len(every)} methods in {name}, {every[0]['model']} (worst: "
+                   f"`{every[-1]['method'].split('(')[0]}`)", over(every), goals(every))  # fmt: skip
 
 
-def _limits(entries: list[dict[str, Any]], name: str) -> Iterator[tuple[str, str]]:
-    """The bare loop: two methods on every model, and every method on one model."""
-    for method in ("integrated_gradients(steps", "smoothgrad"):
-        found = [f"{e['model']} {e['ratio']:.2f}" for e in entries if e["method"].startswith(method)]
-        if found:
-            yield f"the bare loop: `{method.split('(')[0]}` in {name}", f"{', '.join(found)}; goal {entries[0]['goal']}"
-    models = [entry["model"] for entry in entries]
-    every = sorted((e for e in entries if models.count(e["model"]) > 10), key=lambda e: float(e["ratio"]))
-    if every:
-        middle, worst = every[len(every) // 2]["ratio"], every[-1]
-        yield (f"the bare loop: all {len(every)} methods in {name}, {worst['model']}",
-               f"median {middle:.2f}, worst {worst['ratio']:.2f} (`{worst['method']}`)")  # fmt: skip
-        memory = statistics.median(e["peak_mb"] / max(e["bare_peak_mb"], 1) for e in every)
-        yield f"peak memory of ours / of the loop in {name}", f"median {memory:.2f}"
+def _stream(results: Path, kind: str) -> Rows:
+    for entry in entries(results, "stream", kind, "test_ten_domains_cost_the_rows_of_one"):
+        yield "one domain, same model rows: ten domains from one gradient stream", ratio(entry), goal(entry)
 
 
-def _transforms(noted: Noted) -> Iterator[tuple[str, str]]:
-    """Each peer over image, audio and volume; and T and its adjoint in ten domains against one pass of a network."""
-    peers: dict[str, list[str]] = {}
-    for test, entry in noted.items():
+def _peers(results: Path, kind: str) -> Rows:
+    stored = run(results, "peers", kind)
+    for entry in [] if stored is None else stored.noted.values():
+        equal = ", for equal rows" if entry.get("for_equal_rows") else ""
+        yield f"{entry['peer']}{equal}", ratio(entry), goal(entry)
+
+
+def _transforms(results: Path, kind: str) -> Rows:
+    """Each peer over all jobs; and T and its adjoint in ten domains against one pass of a network."""
+    stored = run(results, "transforms", kind)
+    jobs: dict[str, list[dict[str, Any]]] = {}
+    for test, entry in [] if stored is None else stored.noted.items():
         if test.startswith("test_against_peer"):
-            job = test.split("[")[1].rsplit("-", 1)[0]
-            peers.setdefault(job, []).append(f"{entry['kind']} {entry['ratio']:.2f}")
-        elif "ratio" in entry:
-            yield "one forward and backward of a ResNet-50: T x and an adjoint in ten domains", span(entry)
-    for job, ratios in peers.items():
-        ours, theirs = job.split(" / ")
-        yield f"{theirs}: `{ours}`", ", ".join(ratios)
+            jobs.setdefault(test.split(" / ")[1].rsplit("-", 1)[0], []).append(entry)
+    for peer, found in jobs.items():
+        yield f"{peer}, {len(found)} transforms and sizes", over(found), goals(found)
+    for entry in entries(results, "transforms", kind, "test_ten_domains_against_one_pass_of_a_resnet50"):
+        yield "one pass of a ResNet-50: T x and an adjoint in ten domains", ratio(entry), goal(entry)
 
 
-def _accelerator(entries: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """SmoothGrad through `attribute` in each format over the eager float32 loop; transforms over a copy."""
-    run = [entry for entry in entries if "options" in entry]
-    for options in dict.fromkeys(entry["options"] for entry in run):
-        found = [f"{e['model']} {e['ratio']:.2f}" for e in run if e["options"] == options]
-        yield f"the eager float32 loop, contiguous: SmoothGrad, {options}", ", ".join(found)
-    shares = {
-        e["spec"].split(", ")[0]: e["analysis"] for e in entries if "analysis" in e and "reflect" not in e["spec"]
-    }
-    if shown := [f"`{spec.removeprefix('dwt(')}` {shares[spec]:.2f}" for spec in _SHOWN if spec in shares]:
-        yield "the least bytes at the speed of a copy, over T", ", ".join(shown)
+def _formats(results: Path, kind: str) -> Rows:
+    """SmoothGrad through `attribute` over the eager float32 loop; of the compiled ones the better memory format."""
+    found = entries(results, "accelerator", kind, "test_execution")
+    for name, wanted in FORMATS.items():
+        best: dict[str, dict[str, Any]] = {}
+        for entry in found:
+            known = best.get(entry["model"])
+            if entry["options"] in wanted and (known is None or entry["ratio"] < known["ratio"]):
+                best[entry["model"]] = entry
+        if best:
+            said = ", ".join(f"{model} **{entry['ratio']:.2f}**" for model, entry in best.items())
+            yield f"the eager float32 loop: SmoothGrad {name}", said, goals(list(best.values()))
 
 
-_SHOWN = ("dwt(haar", "dwt(db4", "dct", "dft")
+FORMATS = {
+    "in fp32": ("fp32",),
+    "in fp32, channels_last": ("fp32 channels_last",),
+    "in bf16": ("bf16", "bf16 channels_last"),
+    "in bf16, compiled": ("bf16 compiled", "bf16 compiled channels_last"),
+}
+QUESTIONS = (("limits", _limits), ("stream", _stream), ("peers", _peers), ("transforms", _transforms),
+             ("accelerator", _formats))  # fmt: skip
 
 
-def span(entry: dict[str, Any]) -> str:
-    """Median, pairs and goal."""
-    goal = f", goal {entry['goal']:g}" if "goal" in entry else ""
-    return f"**{entry['ratio']:.2f}** ({entry['low']:.2f}–{entry['high']:.2f}{goal})"
+def sentences(results: Path, kind: str) -> Iterator[str]:
+    """What is no ratio of two times."""
+    shares: dict[str, dict[str, Any]] = {}
+    for entry in entries(results, "accelerator", kind, "test_bandwidth"):
+        if "reflect" not in entry["spec"]:
+            shares.setdefault(entry["spec"].removeprefix("dwt(").split(",")[0], entry)
+    shown = [f"`{name}` {shares[name]['analysis']:.2f}" for name in ("haar", "db4", "dct", "dft") if name in shares]
+    if shown:
+        yield (f"Share of a copy's speed at which T reads every sample and writes every coefficient: {', '.join(shown)}; "
+               "goal on a GPU 0.5.")  # fmt: skip
+    if every := [e for e in entries(results, "limits", kind, "test_limit") if "bare_peak_mb" in e]:
+        memory = statistics.median(e["peak_mb"] / max(e["bare_peak_mb"], 1) for e in every)
+        yield f"Peak memory of ours over that of the loop, median of {len(every)} runs: {memory:.2f}."
+    growth = run(results, "growth", kind)
+    if growth is not None:
+        name = lambda test: test.split("[")[1].rstrip("]")
+        slopes = ", ".join(f"{name(test)} {entry['slope']:.2f}" for test, entry in growth.noted.items())
+        yield f"Log-log slope of time against {slopes}: 1 is in proportion, 0 is for nothing."
 
 
-def table() -> str:
+def table(_: Path) -> str:
     """What is registered."""
     lines = ["| transform | claims on (3, 64, 64) | what it is |", "|---|---|---|"]
     lines += [f"| `{row['name']}` | {row['claims'].lower()} | {row['summary']} |" for row in transform_rows()]
@@ -169,25 +178,3 @@ def table() -> str:
 
 def _first_line(text: str | None) -> str:
     return (text or "").strip().split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
-
-
-def fill(text: str, name: str, content: str) -> str:
-    """`text` with what stands between the markers of `name` replaced."""
-    pattern = re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
-    return pattern.sub(
-        lambda match: f"{match.group(1)}{content}\n{match.group(2)}" if content else match.group(1) + match.group(2),
-        text,
-    )
-
-
-def main() -> None:
-    path = ROOT / "README.md"
-    text = path.read_text()
-    for name, section in (("demo", demo), ("speed", speed), ("table", table)):
-        text = fill(text, name, section())
-    path.write_text(text)
-    sys.stdout.write(f"wrote {path}\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -29,6 +29,12 @@ def kept_score(model: Callable[..., Any], attribution: Attribution, target: Targ
     nothing about the attribution.
 
     Shape: (batch, fractions), in units of the score.  Raises: ValueError that lists the rankings.
+
+    >>> import torch, pullback as pb
+    >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
+    >>> att = pb.attribute(f, torch.ones(1, 1, 3), method="input_x_gradient")
+    >>> kept_score(f, att, fractions=(0.34, 1.0))
+    tensor([[2., 1.]])
     """
     if ranking not in RANKINGS:
         raise ValueError(f"kept_score: expected ranking in {', '.join(RANKINGS)}; got {ranking!r}.")

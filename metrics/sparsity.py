@@ -1,4 +1,4 @@
-"""How concentrated a map is. Compare only maps with equally many coefficients."""
+"""How concentrated a map is."""
 
 import torch
 from torch import Tensor
@@ -8,6 +8,8 @@ def gini(values: Tensor) -> Tensor:
     """Gini sparseness of |a|, 0 where all are equal and 1 - 1/d where one holds everything; 0 for an all-zero map.
 
     G = 1 - 2 Σ_k |a|_(k) / ‖a‖₁ · (d - k + ½) / d, |a|_(1) ≤ … ≤ |a|_(d).
+
+    It compares only maps of equally many coefficients: a zero more raises it.
 
     values: (batch, *coeff). Shape: (batch,).  Source: Hurley & Rickard 2009; Chalasani et al. 2020.
 
@@ -22,20 +24,27 @@ def gini(values: Tensor) -> Tensor:
     return torch.where(total > 0, 1 - 2 * (share * (d - rank + 0.5) / d).sum(1), 0)
 
 
-def fraction_holding(values: Tensor, share: float = 0.9) -> Tensor:
-    """The smallest fraction of coefficients whose |a| add up to `share` of Σ|a|; 0 for an all-zero map.
+def fraction_holding(values: Tensor, share: float = 0.9, *, of: int | None = None) -> Tensor:
+    """The fewest coefficients whose |a| add up to `share` of Σ|a|, over `of`; 0 for an all-zero map.
 
-    values: (batch, *coeff). Shape: (batch,).  Raises: ValueError unless share lies in (0, 1].
+    of: how many are counted against: the samples of the signal, where domains are compared, since a frame has more
+    coefficients than the signal has samples; the result may then exceed 1. None: the coefficients themselves.
+
+    values: (batch, *coeff). Shape: (batch,).  Raises: ValueError unless share lies in (0, 1] and of is at least 1.
 
     >>> fraction_holding(torch.tensor([[8.0, 1.0, 1.0, 0.0]]), 0.8)
     tensor([0.2500])
+    >>> fraction_holding(torch.tensor([[8.0, 1.0, 1.0, 0.0]]), 0.8, of=2)
+    tensor([0.5000])
     """
     if not 0 < share <= 1:
         raise ValueError(f"fraction_holding: share must lie in (0, 1], got {share}.")
+    if of is not None and of < 1:
+        raise ValueError(f"fraction_holding: `of` must be at least 1, got {of}.")
     ordered = values.flatten(1).abs().sort(1, descending=True).values
     reached = ordered.cumsum(1)
     total = reached[:, -1:]
     # Rounding: the running sum may stop short of its own end by an ulp.
     slack = torch.finfo(values.dtype).eps * ordered.shape[1] ** 0.5
     needed = (reached < share * total * (1 - slack)).sum(1) + 1
-    return torch.where(total[:, 0] > 0, needed.to(values.dtype) / ordered.shape[1], 0)
+    return torch.where(total[:, 0] > 0, needed.to(values.dtype) / (of or ordered.shape[1]), 0)

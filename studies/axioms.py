@@ -7,7 +7,6 @@ import importlib
 import importlib.metadata
 import itertools
 import json
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import axioms as laws
-from ..attribution.files import write_text
+from ..attribution.files import read_json, write_text
 from ..axioms.check import Subject, check
 from ..axioms.matrix import (
     NOT_RUN,
@@ -35,7 +34,7 @@ from ..axioms.matrix import (
 from ..axioms.picture import figure, page
 from ..axioms.report import AxiomReport
 from .data import load_photos
-from .figures import save
+from .figures import save, slug
 from .models import load_model, working_folder_importable
 from .processes import in_processes
 
@@ -133,29 +132,36 @@ def write_report(report: AxiomReport, out: str | Path) -> list[str]:
 
 def write_matrix(questions: dict[str, Question], out: str | Path, *, methods: Sequence[str] | None = None,
                  transforms: Sequence[str] = ("pixel",), seed: int = 0, minutes: float | None = None, jobs: int = 1,
-                 report: Callable[[AxiomReport], None] | None = None) -> tuple[Any, list[str]]:  # fmt: skip
+                 report: Callable[[AxiomReport], None] | None = None,
+                 progress: Callable[[float, float], object] | None = None) -> tuple[Any, list[str]]:  # fmt: skip
     """The matrix as a table, and the names of the files that it is written to: .csv, .json, .html and a .png for each model.
 
     Each finished cell is stored in `out`/cells, and is not measured again when the question is the same. Several calls may
     share `out`, at one time or after one another: a call finds what the others have finished.
     minutes: no cell is started after so many; those left are "not applicable" until the same call goes on.
     jobs: so many cells at a time, each in a process of its own with one thread.
+    report: called with each new report.  progress: called with (cells done, cells), those of earlier calls first.
     """
     out, deadline = Path(out), None if minutes is None else time.monotonic() + 60 * minutes
     paths = {cell: out / "cells" / f"{_name(_fingerprint(cell, questions[cell.model], seed))}.json"
              for cell in cells(questions, every_method() if methods is None else methods, transforms)}  # fmt: skip
-    left = [cell for cell, path in paths.items() if not path.exists()]
+    left = [cell for cell, path in paths.items() if read_json(path) is None]
+    done = itertools.count(len(paths) - len(left))
+    progress = progress or (lambda done, planned: None)
+    progress(next(done), len(paths))
     for finished in _measured(left, questions, paths, seed, jobs, deadline):
+        progress(next(done), len(paths))
         if report is not None:
             report(finished)
     late = f"{NOT_RUN}: the time was up; the same call goes on from here"
-    table = rows({cell: AxiomReport.from_dict(json.loads(path.read_text())) if path.exists() else unmeasured(cell, late)
-                  for cell, path in paths.items()})  # fmt: skip
+    stored = {cell: read_json(path) for cell, path in paths.items()}
+    table = rows({cell: unmeasured(cell, late) if known is None else AxiomReport.from_dict(known)
+                  for cell, known in stored.items()})  # fmt: skip
     write_text(out / "matrix.csv", table.to_csv(index=False))
     write_text(out / "matrix.json", table.to_json(orient="records", indent=1, force_ascii=False))
     write_text(out / "matrix.html", page(table))
     figures = [
-        save(figure(part), out / f"matrix-{re.sub(r'[^A-Za-z0-9_-]+', '-', str(model))}.png")
+        save(figure(part), out / f"matrix-{slug(str(model))}.png")
         for model, part in table.groupby("model", sort=False)
         if not part["reason"].str.startswith(NOT_RUN).all()
     ]
@@ -195,14 +201,21 @@ def code() -> str:
     16
     """
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(Path(laws.__file__).parent.glob("*.py"))]
-    for node in itertools.chain.from_iterable(map(ast.walk, trees)):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
-    return hashlib.sha256("".join(map(ast.dump, trees)).encode()).hexdigest()[:16]
+    return hashlib.sha256("".join(map(_written, trees)).encode()).hexdigest()[:16]
 
 
-def _is_text(line: ast.AST) -> bool:
+def _written(part: object) -> str:
+    """What a part of the code says, the same for every version of Python: `ast.dump` also tells fields that are empty."""
+    if isinstance(part, list):
+        return "".join(_written(entry) for entry in part if not _is_text(entry))
+    if not isinstance(part, ast.AST):
+        return repr(part)
+    fields = "".join(name + _written(value) for name, value in ast.iter_fields(part) if value not in (None, []))
+    return f"({type(part).__name__} {fields})"
+
+
+def _is_text(line: object) -> bool:
+    """Whether a line is a docstring."""
     return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
 
 

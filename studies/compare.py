@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..attribution import Attribution, attribute
 from ..attribution import get as get_method
-from ..attribution.files import write_text
+from ..attribution.files import read_json, write_text
 from ..metrics import fraction_holding, gini, kept_score, mean_interval
 from ..metrics.faithfulness import RANKINGS
 from ..transforms import Claim, Transform
@@ -89,8 +89,8 @@ def compare(settings: Settings, out: str | Path, progress: Callable[[float, floa
     batches = list(_batches(photos.entries))
     tally = _Tally(len(photos.entries), len(settings.transforms), progress)
     for number, entries in enumerate(batches):
-        tally.start(number * BATCH, len(entries))
         if not parts.done(number):
+            tally.start(number * BATCH, len(entries))
             parts.write(number, _run_batch(settings, loaded, Photos(photos.spec, entries), out, number, tally))
     tally.finish()
     records, skipped, counts, pictures = parts.merge(len(batches))
@@ -156,18 +156,14 @@ def _run_batch(settings: Settings, model: LoadedModel, photos: Photos, out: Path
     if not read:
         return {"records": [], "skipped": skipped, "counts": {}, "pictures": []}
     x = torch.stack([model.prepare(image) for _, image in read]).to(settings.device)
-    with torch.no_grad():
-        logits = model.module(x)
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        raise ValueError(f"{model.name}: expected a classifier that returns (batch, classes), got "
-                         f"{tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__}.")  # fmt: skip
+    logits = model.classify(x)
     predicted = logits.argmax(1)
     clock = time.perf_counter()
     maps = attribute(model.module, x, predicted, method=settings.method, transform=list(settings.transforms),
                      rows=settings.rows, seed=settings.seed, progress=tally)  # fmt: skip
     seconds = (time.perf_counter() - clock) / len(read)
     evaluations = maps[0].settings["evaluations"]
-    common = _photo_columns([photo for photo, _ in read], logits, predicted, maps[0].delta)
+    common = _photo_columns([photo for photo, _ in read], logits, predicted, maps[0].delta, model)
     measured = []
     for one in maps:
         measured.append(_domain_columns(model, one, x, predicted, logits, settings))
@@ -181,12 +177,18 @@ def _run_batch(settings: Settings, model: LoadedModel, photos: Photos, out: Path
     for i, (photo, _) in enumerate(read):
         if number * BATCH + i < settings.pictures:
             pictures += figures.photo(
-                photo.name, number * BATCH + i, [one[i] for one in maps], settings.transforms, out
+                photo.name,
+                number * BATCH + i,
+                [one[i] for one in maps],
+                settings.transforms,
+                out,
+                common[i]["predicted_name"] or "",
             )
     return {"records": records, "skipped": skipped, "counts": evaluations, "pictures": pictures}
 
 
-def _photo_columns(photos: Sequence[Photo], logits: Tensor, predicted: Tensor, delta: Tensor) -> list[dict[str, Any]]:
+def _photo_columns(photos: Sequence[Photo], logits: Tensor, predicted: Tensor, delta: Tensor,
+                   model: LoadedModel) -> list[dict[str, Any]]:  # fmt: skip
     probability = logits.double().softmax(1).amax(1)
     columns = []
     for i, photo in enumerate(photos):
@@ -195,6 +197,7 @@ def _photo_columns(photos: Sequence[Photo], logits: Tensor, predicted: Tensor, d
             "image": photo.name,
             "label": label if label is not None else (photo.class_name or None),
             "predicted": int(predicted[i]),
+            "predicted_name": model.class_name(int(predicted[i])) or None,
             "correct": None if label is None else label == int(predicted[i]),
             "probability": float(probability[i]),
             "score": float(logits[i, predicted[i]]),
@@ -215,7 +218,7 @@ def _domain_columns(model: LoadedModel, one: Attribution, x: Tensor, predicted: 
         "map_error": _detail(one, "map_error", 1),
         "uncorrected_gap": _detail(one, "residual", moved).abs(),
         "gini": gini(one.values),
-        "fraction90": fraction_holding(one.values, 0.9),
+        "samples90": fraction_holding(one.values, 0.9, of=math.prod(one.transform.shape)),
     }
     score = logits.gather(1, predicted[:, None])[:, 0]
     for ranking in RANKINGS:
@@ -263,14 +266,14 @@ class _Parts:
         return self.folder / f"{self.key}-{number:05}.json"
 
     def done(self, number: int) -> bool:
-        return self._path(number).is_file()
+        return read_json(self._path(number)) is not None
 
     def write(self, number: int, part: dict[str, Any]) -> None:
         write_text(self._path(number), json.dumps(part))
 
     def merge(self, count: int) -> tuple[list[dict[str, Any]], list[list[str]], dict[str, int], list[str]]:
         """(records, skipped, model rows, pictures) of all parts."""
-        parts = [json.loads(self._path(number).read_text(encoding="utf-8")) for number in range(count)]
+        parts = [read_json(self._path(number)) for number in range(count)]
         counts: dict[str, int] = {}
         for part in parts:
             for name, value in part["counts"].items():

@@ -1,6 +1,6 @@
 """Photos by name: folders, samples that come in packages, data sets of a hub."""
 
-import itertools
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -36,29 +36,48 @@ class Photos:
     def __iter__(self) -> Iterator[tuple[Photo, Image.Image]]:
         self.skipped.clear()
         for photo in self.entries:
-            try:
-                image = photo.open()
-                image.load()
-            except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-                self.skipped.append((photo.name, f"{type(error).__name__}: {error}"))
-                continue
-            yield photo, image
+            found = read(photo)
+            if isinstance(found, str):
+                self.skipped.append((photo.name, found))
+            else:
+                yield photo, found
+
+
+def read(photo: Photo) -> Image.Image | str:
+    """The picture, whole, or why it cannot be read."""
+    with contextlib.ExitStack() as kept:
+        try:
+            image = photo.open()
+            kept.callback(image.close)  # which PIL leaves open where it fails
+            image.load()
+        except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            return f"{type(error).__name__}: {error}"
+        kept.pop_all()
+    return image
 
 
 def load_photos(spec: str, limit: int | None = None) -> Photos:
-    """The photos that `spec` names, at most `limit`.
+    """The photos that `spec` names: the first entries, until `limit` of them can be read.
 
     spec: one of `FORMS`. In folders every file is an entry, hidden ones aside; a file that is not an image is skipped
-    when it is read. The name of a class folder is its label if it is a number.
+    when it is read, and does not count. The name of a class folder is its label if it is a number.
 
     Raises: ValueError that lists the forms, or where there is nothing; ImportError with the command to install.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit: expected at least 1, got {limit}.")
-    entries = list(itertools.islice(_entries(spec), limit))
+    entries = list(_entries(spec) if limit is None else _readable(_entries(spec), limit))
     if not entries:
         raise ValueError(f"Data {spec!r} holds no files.")
     return Photos(spec, entries)
+
+
+def _readable(entries: Iterator[Photo], limit: int) -> Iterator[Photo]:
+    """Entries until `limit` of them can be read; those between that cannot are among them, to be named as skipped."""
+    found = 0
+    while found < limit and (photo := next(entries, None)) is not None:
+        found += not isinstance(read(photo), str)
+        yield photo
 
 
 def _entries(spec: str) -> Iterator[Photo]:

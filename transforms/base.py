@@ -20,6 +20,13 @@ class Claim(enum.Flag):
     RECONSTRUCTS  T⁻¹ T x = x
     SURJECTIVE    T T⁻¹ z = z for every z, not only for those that T makes
     ISOMETRIC     ‖Tx‖ = ‖x‖
+
+    ORTHOGONAL is all four, PARSEVAL all but SURJECTIVE, BIJECTIVE is RECONSTRUCTS and SURJECTIVE.
+
+    >>> import pullback as pb
+    >>> T = pb.transforms.get("swt(haar, level=1)", shape=(1, 8))
+    >>> Claim.PARSEVAL in T.claims, Claim.SURJECTIVE in T.claims
+    (True, False)
     """
 
     NONE = 0

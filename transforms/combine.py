@@ -135,7 +135,18 @@ class InverseOf(Transform):
 
 
 def inverse_of(transform: Transform) -> InverseOf:
-    """`transform` with T and T⁻¹ exchanged."""
+    """`transform` with T and T⁻¹ exchanged.
+
+    x has the shape of the coefficients of T, z = T⁻¹ x that of its signals; z is in one band.
+
+    Raises: TypeError where `transform` is not a Transform.
+
+    >>> import torch, pullback as pb
+    >>> T = pb.transforms.get("dct", shape=(1, 4))
+    >>> x = torch.arange(4.0).reshape(1, 1, 4)
+    >>> torch.equal(pb.transforms.inverse_of(T)(x), T.inverse(x))
+    True
+    """
     if not isinstance(transform, Transform):
         raise TypeError(f"inverse_of: expected a Transform, got {type(transform).__name__}; build one with "
                         "pullback.transforms.get(spec, shape).")  # fmt: skip

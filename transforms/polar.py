@@ -34,6 +34,8 @@ class Polar(Transform):
 
     Bands are octaves, each with its magnitudes ("d1 magnitude", real numbers included) and phases ("d1 phase", in rad).
 
+    Raises: ValueError where floor is not positive, TypeError where log is not true or false.
+
     >>> from pullback.transforms import get
     >>> get("polar", shape=(1, 4))(torch.tensor([[[0.0, 1.0, 0.0, -1.0]]])).round(decimals=4)
     tensor([[[ 0.0000,  1.4142,  0.0000, -1.5708]]])

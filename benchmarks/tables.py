@@ -1,0 +1,127 @@
+"""The tables of transforms.md, integrated_gradients.md and masks.md."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from . import quadrature
+from .stored import KINDS, NOT_YET, entries, goal, goals, ratio, run, table
+
+Section = Callable[[Path], str]
+SIZES = ("image", "audio", "volume")
+
+
+def limits(results: Path, kind: str) -> str:
+    """Every method over the bare loop of its model, in one and in ten domains; a column for each model."""
+    found = entries(results, "limits", kind, "test_limit")
+    models = list(dict.fromkeys(e["model"] for e in found))
+    # As many samples as the model's size allows: the same method everywhere.
+    named = lambda e: (re.sub(r"\d+", "…", e["method"]), e["domains"])
+    at = {(*named(e), e["model"]): ratio(e) for e in found}
+    rows = [(f"`{method}`", str(domains), *(at.get((method, domains, model), "") for model in models))
+            for method, domains in sorted(set(map(named, found)))]  # fmt: skip
+    met = "; ".join(f"{goals(mine)} in {'one domain' if domains == 1 else 'ten'}" for domains in (1, 10)
+                    if (mine := [e for e in found if e["domains"] == domains]))  # fmt: skip
+    return f"{table(('method', 'domains', *models), rows)}\n\nGoals: {met}." if found else NOT_YET
+
+
+def limits_of_all(results: Path) -> str:
+    """The same for each device."""
+    parts = [
+        f"{stored.source}\n\n{limits(results, kind)}" for kind in KINDS if (stored := run(results, "limits", kind))
+    ]
+    return "\n\n".join(parts) or NOT_YET
+
+
+def memory(results: Path) -> str:
+    """Growth of the live tensors' peak in 16 times as many samples."""
+    stored = run(results, "memory", "cpu")
+    rows = [] if stored is None else [
+        (f"`{name.split('[')[1].rstrip(']')}`", f"{e['bytes'][0] / 2**20:.1f}", f"{e['growth']:.3f}",
+         f"{e['goal']}, {'met' if e['growth'] <= e['goal'] else 'missed'}")
+        for name, e in stored.noted.items() if "growth" in e
+    ]  # fmt: skip
+    return table(("method", "peak, MB", "with 16 × the samples, ×", "goal"), rows)
+
+
+def ten(results: Path) -> str:
+    """T and an adjoint in ten domains over one pass of a ResNet-50."""
+    rows = []
+    for kind in KINDS:
+        stored = run(results, "transforms", kind)
+        for e in entries(results, "transforms", kind, "test_ten_domains_against_one_pass_of_a_resnet50"):
+            assert stored is not None
+            rows.append(
+                (stored.machine["device"], f"{1e3 * e['ours_s']:.0f}", f"{1e3 * e['bare_s']:.0f}", ratio(e), goal(e))
+            )
+    return table(("device", "ten domains, ms", "one pass, ms", "ratio", "goal"), rows)
+
+
+def peers(results: Path) -> str:
+    """Ours over theirs, a table for each device."""
+    return "\n\n".join(_peers(results, kind) for kind in KINDS if run(results, "transforms", kind)) or NOT_YET
+
+
+def _peers(results: Path, kind: str) -> str:
+    stored = run(results, "transforms", kind)
+    assert stored is not None
+    jobs: dict[str, dict[str, str]] = {}
+    for test, entry in stored.noted.items():
+        if test.startswith("test_against_peer"):
+            jobs.setdefault(test.split("[")[1].rsplit("-", 1)[0], {})[entry["kind"]] = ratio(entry)
+    rows = [(job, *(found.get(size, "–") for size in SIZES)) for job, found in jobs.items()]
+    return f"{stored.source}\n\n{table(('job', *SIZES), rows)}"
+
+
+def milliseconds(results: Path) -> str:
+    """Every transform at three sizes."""
+    parts = []
+    for kind in KINDS:
+        stored = run(results, "transforms", kind)
+        found = [] if stored is None else stored.of("test_transform")
+        names = dict.fromkeys(e["spec"] for e in found)
+        cell = lambda e: " / ".join(
+            f"{e[job]:.1f}" if job in e else "–" for job in ("analysis", "synthesis", "adjoint")
+        )
+        at = {(e["spec"], e["kind"]): cell(e) for e in found}
+        if stored is not None and found:
+            rows = [(f"`{spec}`", *(at.get((spec, size), "") for size in SIZES)) for spec in names]
+            parts.append(f"{stored.machine['device']}\n\n{table(('transform', *SIZES), rows)}")
+    return "\n\n".join(parts) or NOT_YET
+
+
+def errors(subject: str) -> Section:
+    """Gaps, errors of maps and their estimates on one subject of quadrature.py."""
+
+    def section(results: Path) -> str:
+        path = results / f"quadrature-{subject}.json"
+        if not path.exists():
+            return NOT_YET
+        report = json.loads(path.read_text(encoding="utf-8"))
+        right = report.get("accuracy")
+        said = f"{100 * right:.0f} % of held-out crops right, 25 % by chance.\n\n" if right is not None else ""
+        return said + quadrature.table(report)
+
+    return section
+
+
+def front(results: Path) -> str:
+    """Continuations against independent runs."""
+    path = results / "masks-front.json"
+    if not path.exists():
+        return NOT_YET
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    share = lambda value: f"{100 * value:+.2f} %"
+    rows = [(e["domain"], e["run"], f"{100 * e['passes']:.0f} %", share(e["over"]["mean"]), share(e["over"]["largest"]),
+             f"{100 * e['over']['beyond']:.1f} %", f"{share(e['excess']['mean'])} ({share(e['excess']['largest'])})")
+            for e in stored["entries"]]  # fmt: skip
+    return table(
+        ("domain", "run", "passes", "mean", "largest", "above 0.5 %", "over the reference: mean (largest)"), rows
+    )
+
+
+QUADRATURE: dict[str, Section] = {subject: errors(subject) for subject in quadrature.REFERENCES}
+LIMITS: dict[str, Section] = {"limits": limits_of_all, "memory": memory}
+TRANSFORMS: dict[str, Section] = {"ten": ten, "peers": peers, "milliseconds": milliseconds}
+MASKS: dict[str, Section] = {"front": front}

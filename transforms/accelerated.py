@@ -17,7 +17,9 @@ def kernels(x: Tensor, taps: int) -> ModuleType | None:
     Kernels see memory and nothing else: derivatives, torch.func, torch.compile and tensors that are not what they store
     keep to torch's own operations, which give the same numbers.
     """
-    if not (x.is_cuda and x.dtype in (torch.float32, torch.float64) and taps <= TAPS and 0 < x[0, 0].numel() < 2**31):
+    if not (
+        x.is_cuda and x.is_floating_point() and x.element_size() >= 4 and taps <= TAPS and 0 < x[0, 0].numel() < 2**31
+    ):
         return None
     watched = (torch.is_grad_enabled() and x.requires_grad) or forward_ad._current_level >= 0
     if (
@@ -45,7 +47,7 @@ def _load(device: torch.device) -> ModuleType | None:
     try:
         from . import kernels as module
 
-        x = torch.arange(4, device=device, dtype=torch.float32).reshape(1, 1, 2, 2)
+        x = torch.arange(4.0, device=device).reshape(1, 1, 2, 2)
         z = torch.full((1, 1, 4), torch.nan, device=device)
         module.split(x, z, z, 1, x.new_tensor([[1, 1], [1, -1]]), 0, "periodic", [1, 1])
         return module if z.flatten().tolist() == [6, -2, -4, 0] else None

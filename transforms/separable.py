@@ -34,6 +34,6 @@ class Matrices:
     @functools.cached_property
     def _matrices(self) -> list[Constant]:
         """What becomes of each unit vector. Shape of each: (n, n)."""
-        units = [torch.eye(n, dtype=torch.double, device="cpu")[:, None] for n in self._sizes]
+        units = [torch.eye(n, dtype=torch.double)[:, None] for n in self._sizes]
         with torch.inference_mode(False), torch.no_grad():
             return [Constant(apply(unit)[:, 0]) for apply, unit in zip(self._along_last, units)]

@@ -53,6 +53,7 @@ TABLE: tuple[Expectation, ...] = (
     *_rows("integrated_gradients", _FRIEDMAN, "affine_invariance"),
     *_rows("integrated_gradients", _KINDERMANS, "", "input_shift_invariance"),
     *_rows("expected_gradients", "Erion et al. 2021", "completeness sensitivity dummy implementation_invariance linearity"),
+    *_rows("gradient_shap", "Erion et al. 2021", "dummy implementation_invariance linearity"),
     *_rows("shapley", "Shapley 1953", "completeness sensitivity implementation_invariance linearity"),
     Expectation("shapley", "dummy", True, "Shapley 1953", _WITHIN),
     *_rows("captum.Saliency(abs=False)", _IG, _LOCAL, "sensitivity completeness"),

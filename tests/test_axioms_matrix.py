@@ -82,6 +82,8 @@ def test_the_command_ends_with_status_1_where_the_answer_is_no_map(tmp_path: Pat
         "def signs(f, x, target, x0): return x > 0\ndef zeros(f, x, target, x0): return 0 * x\n"
     )
     monkeypatch.chdir(tmp_path)
+    network = small_network((1, 4, 4)).double(), normal(1, 1, 4, 4)
+    monkeypatch.setattr("pullback.studies.axioms.trained_on_gratings", lambda seed: network)
     status = {}
     for name in ("signs", "zeros"):
         arguments = ["axioms", "--method", f"theirs_signs:{name}", "--axiom", "dummy", "--out", str(tmp_path)]

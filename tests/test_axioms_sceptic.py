@@ -48,7 +48,6 @@ SCALES = [(1e-30, 0.0, torch.float), (1.0, 1e4, torch.float), (1.0, 1e8, torch.f
 @pytest.mark.parametrize(("gain", "offset", "dtype"), SCALES)
 def test_verdicts_do_not_depend_on_the_scale_of_the_score(gain: float, offset: float, dtype: torch.dtype) -> None:
     model, x = affine(gain, offset, dtype)
-    assert broken(pb.axioms.check("integrated_gradients(steps=256)", model, x, 0)) <= KEEPER | {"completeness"}
     assert broken(pb.axioms.check("integrated_gradients", model, x, 0)) == KEEPER
     assert broken(pb.axioms.check("gradient", model, x, 0)) == LOCAL
 
@@ -224,7 +223,7 @@ def _spread(f: nn.Module, z: Tensor, target: Tensor, z0: Tensor) -> Tensor:
 @pytest.mark.parametrize("axiom", NAMES)
 def test_a_larger_tolerance_never_breaks_a_law_and_a_smaller_one_never_mends_it(axiom: str) -> None:
     model, x = small_network((1, 8)).double(), normal(2, 1, 8)
-    for method in ("gradient", "integrated_gradients(steps=64)", loud):
+    for method in ("gradient", loud):
         residuals = [
             pb.axioms.check(method, model, x, 0, axioms=axiom, tolerance=bar)[axiom] for bar in (0.0, 0.5, 1e9)
         ]

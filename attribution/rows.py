@@ -12,7 +12,6 @@ from ..transforms.base import wide
 from .execution import Prepared, uncompiled
 from .memory import Saved, free_bytes
 from .progress import Progress
-from .randomness import deterministic
 from .score import Score, table
 
 Points = Callable[[slice], Tensor]
@@ -87,7 +86,7 @@ class Rows:
     def __init__(self, model: Callable[..., Any], score: Score, budget: int, feed: torch.dtype,
                  progress: Progress | None = None, extras: Extras | None = None,
                  create_graph: bool = False) -> None:  # fmt: skip
-        self._model, self._score, self._feed, self._progress = model, score, feed, progress
+        self._model, self._score, self.feed, self._progress = model, score, feed, progress
         self._prepared = model if isinstance(model, Prepared) else None
         self._plain = uncompiled(self._prepared.plain if self._prepared else model)  # for those who hook its layers
         self._extras = extras or Extras()
@@ -95,7 +94,6 @@ class Rows:
         self.create_graph = create_graph
         self.count = Count()
         self._in_place = False  # whether the model has been seen to write into its input
-        self.watch = False  # whether the next call looks at whether the model draws random numbers
         self._doubtful: list[tuple[Tensor, Tensor]] = []  # scores, and their examples, not yet seen to be finite
 
     @property
@@ -109,7 +107,7 @@ class Rows:
 
     def uncounted(self) -> "Rows":
         """The same, with a count of its own that nobody is told."""
-        return Rows(self._model, self._score, self.budget, self._feed, None, self._extras, self.create_graph)
+        return Rows(self._model, self._score, self.budget, self.feed, None, self._extras, self.create_graph)
 
     def level(self, rows: int) -> None:
         """Where chunks have one size, gives them the one that divides so many rows with the least filling up."""
@@ -119,7 +117,7 @@ class Rows:
     def through(self, lift: Callable[[Callable[..., Any]], nn.Module], feed: torch.dtype) -> "Rows":
         """The same score, budget and count for lift(model), such as f∘T⁻¹."""
         other = Rows(lift(self._model), self._score, self.budget, feed, self._progress, self._extras, self.create_graph)
-        other.count, other.watch, other._prepared = self.count, self.watch, self._prepared
+        other.count, other._prepared = self.count, self._prepared
         other._plain = lift(self._plain)
         return other
 
@@ -257,6 +255,13 @@ class Rows:
             start = part.stop
         self._confirm()
 
+    def once(self, points: Tensor, example: Tensor) -> Tensor:
+        """f of a few rows in one forward, with whatever graph autograd records. Shape: (rows,)."""
+        shown, of = self._filled(points, example)
+        value = self._checked(self._run(shown, of), of)[: len(points)]
+        self._ran(forwards=len(points))
+        return value
+
     def scored(self, model: nn.Module, points: Tensor, example: Tensor) -> Tensor:
         """f at every row, through `model`, with whatever graph autograd records."""
         value = self._checked(self._run(points, example, model), example)
@@ -268,15 +273,7 @@ class Rows:
         # A copy, so that a model which works in place does not reach the caller's x. Leaves of autograd are safe from that
         # by themselves.
         copied = self._in_place or model is not None or not (points.is_leaf and points.requires_grad)
-
-        def call() -> Any:
-            return (model or self._model)(points.to(self._feed, copy=copied), *args, **kwargs)
-
-        if not self.watch:
-            return call()
-        output = deterministic(call, points.device)
-        self.watch = False
-        return output
+        return (model or self._model)(points.to(self.feed, copy=copied), *args, **kwargs)
 
     def _ran(self, forwards: int = 0, gradients: int = 0) -> None:
         self.count.forwards += forwards

@@ -21,7 +21,7 @@ from .model import check_model, feed_dtype
 from .modes import apart
 from .progress import Progress, reporter
 from .result import Attribution
-from .resume import check_delta, goes_on
+from .resume import goes_on
 from .rows import Extras, Rows, budget
 from .score import Score, Target
 from .targets import Choice
@@ -79,7 +79,8 @@ def attribute(
     seed: with the content of each example, it fixes all random numbers.
     progress: True for a bar with the time left, or a callable that takes (rows done, rows planned).
     args, kwargs: what else the model takes, model(x, *args, **kwargs). It is not attributed. A tensor with one entry per
-    example follows its example from row to row; everything else, and what `pullback.shared` marks, is passed as it is.
+    example follows its example from row to row, also inside lists, tuples and dictionaries; everything else, and what
+    `pullback.shared` marks, is passed as it is.
     create_graph: keep the values differentiable, with respect to x, the baseline and the model's parameters.
     resume: what this call returned before, made with "integrated_gradients(keep=True)", for the same model and data: the
     run goes on from there, and counts what is new.
@@ -115,11 +116,10 @@ def attribute(
         runner.level(max(call.planned))
         if precision == "auto":
             call.choose_precision()
-        walks = call.walks
-        if resume is not None:
-            walks = goes_on(resume, estimator, call.walks, domains)
-            check_delta(resume, deltas, _describe(target))
-        found = call.estimates(walks, ends)
+        rehearsal = call.rehearse(ends)
+        alike = {"target": _describe(target), "baseline": origin.describe(), "dtype": str(x.dtype)} | prepared.numbers
+        walks = call.walks if resume is None else goes_on(resume, estimator, call.walks, domains, deltas, alike)
+        found = call.estimates(walks, rehearsal)
         settings = _settings(estimator, target, origin, seed, runner, x, prepared.settings)
         results = [_result(domain, *found[i], deltas[i], settings) for i, domain in enumerate(domains)]
     return results[0] if isinstance(transform, (str, Transform)) else results

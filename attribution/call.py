@@ -102,17 +102,17 @@ class Call:
         example = torch.arange(len(points), device=self.x.device) % len(self.x[:2])
         self.prepared.choose(lambda: self.runner.uncounted().gradient(points, example)[1])
 
-    def estimates(self, walks: Walks, ends: Tensor) -> dict[int, tuple[Walk, Estimate, int]]:
-        """For each domain its walk, what was found on it, and the domain's place in it.
-
-        A row more, which shows whether the model repeats itself, is run before; of a run of few rows only after it, where
-        no method has read f(x) again by itself.
-        """
+    def rehearse(self, ends: Tensor) -> Rehearsal:
+        """Runs a row more, which shows whether the model repeats itself; of a run of few rows, `estimates` does that."""
         rehearsal = Rehearsal(self.prepared, self.runner, self.x, ends, gradients=self.estimator.cost() > 0)
         if self.few:
             self.prepared.fall_back()
         else:
             rehearsal.run()
+        return rehearsal
+
+    def estimates(self, walks: Walks, rehearsal: Rehearsal) -> dict[int, tuple[Walk, Estimate, int]]:
+        """For each domain its walk, what was found on it, and the domain's place in it."""
         with self.prepared.numerics():
             found = [(members, walk, self.estimator.estimate(walk)) for members, walk in walks]
         if self.few:

@@ -1,6 +1,7 @@
 """How the model is run: number format, memory format, compiled or as it is. What it computes stays the same function."""
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ class Execution:
         if self.memory_format == "channels_last" and x.ndim != 4:
             raise ValueError(f"memory_format: channels_last belongs to images, (batch, channels, height, width); x has shape "
                              f"{tuple(x.shape)}.")  # fmt: skip
+        if isinstance(model, nn.Module) and any(t.is_inference() for t in (*model.parameters(), *model.buffers())):
+            model = copy.deepcopy(model)  # of ordinary tensors, which autograd takes
         return Prepared(model, self, x, around)
 
 
@@ -145,12 +148,16 @@ class Prepared(nn.Module):
         self.precision = next(p for p in ("bf16", "tf32", "fp32") if self.agreement[p] >= AGREES or p == "fp32")
 
     @property
+    def numbers(self) -> dict[str, Any]:
+        """What was used in the end."""
+        return {"precision": self.precision, "compiled": self.fixed,
+                "memory_format": "channels_last" if self.channels_last else "contiguous"}  # fmt: skip
+
+    @property
     def settings(self) -> dict[str, Any]:
-        """What was used in the end, for the result's settings."""
-        told: dict[str, Any] = {"precision": self.precision, "compiled": self.fixed,
-                                "memory_format": "channels_last" if self.channels_last else "contiguous"}  # fmt: skip
+        """What was used in the end and why, for the result's settings."""
         found = {"agreement": self.agreement, "fallback": self._fallback}
-        return told | {name: value for name, value in found.items() if value}
+        return self.numbers | {name: value for name, value in found.items() if value}
 
 
 def _cosine(a: Tensor, b: Tensor) -> float:

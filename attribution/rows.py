@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from ..transforms.base import wide
 from .execution import Prepared, uncompiled
@@ -52,8 +53,8 @@ class shared:
 class Extras:
     """What the model takes besides the signal.
 
-    A tensor whose first axis has one entry for each of the `examples` follows its example from row to row; everything
-    else, and what `shared` holds, is passed as it is.
+    A tensor whose first axis has one entry for each of the `examples` follows its example from row to row, also inside
+    lists, tuples and dictionaries; everything else, and what `shared` holds, is passed as it is.
     """
 
     args: tuple[Any, ...] = ()
@@ -62,14 +63,23 @@ class Extras:
 
     def at(self, example: Tensor) -> tuple[list[Any], dict[str, Any]]:
         """(args, kwargs) of rows that belong to `example` (rows,)."""
-        args = [self._pick(value, example) for value in self.args]
-        return args, {key: self._pick(value, example) for key, value in self.kwargs.items()}
+        if not self.args and not self.kwargs:
+            return [], {}
+        pick = lambda value: self._pick(value, example)
+        held = list(self.args), dict(self.kwargs)
+        found: tuple[list[Any], dict[str, Any]] = tree_map(pick, held, is_leaf=lambda value: isinstance(value, shared))
+        return found
 
     def _pick(self, value: Any, example: Tensor) -> Any:
         if isinstance(value, shared):
-            return value.value
+            return tree_map(_ordinary, value.value)
         follows = isinstance(value, Tensor) and value.ndim > 0 and len(value) == self.examples
-        return value[example.to(value.device)] if follows else value
+        return value[example.to(value.device)] if follows else _ordinary(value)
+
+
+def _ordinary(value: Any) -> Any:
+    """`value`; a tensor made under `torch.inference_mode` as one that autograd takes."""
+    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
 
 
 class Rows:
@@ -273,7 +283,15 @@ class Rows:
         # A copy, so that a model which works in place does not reach the caller's x. Leaves of autograd are safe from that
         # by themselves.
         copied = self._in_place or model is not None or not (points.is_leaf and points.requires_grad)
-        return (model or self._model)(points.to(self.feed, copy=copied), *args, **kwargs)
+        try:
+            return (model or self._model)(points.to(self.feed, copy=copied), *args, **kwargs)
+        except RuntimeError as error:
+            if "Inference tensors cannot be saved" not in str(error):
+                raise
+            raise ValueError(
+                "model: it holds tensors made under torch.inference_mode, which autograd does not take; make them "
+                "outside of it, or clone them there. In an nn.Module this is done for you."
+            ) from error
 
     def _ran(self, forwards: int = 0, gradients: int = 0) -> None:
         self.count.forwards += forwards

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 AHEAD = 5  # doublings that the state of a smooth path can go on for
 NAMES = ("kept_sums", "kept_nodes", "kept_edges", "kept_plan", "kept_x")
-_ALIKE = 1e-3  # relative difference of f(x) - f(x₀), or of x - x₀, that another device or row budget may make
+_ALIKE = 1e-3  # relative difference of f(x) - f(x₀) that another device or row budget may make
+_ROUNDING = 64  # the same of x - x₀, in units of the last bit
 
 
 def gaps(earlier: Mapping[str, Any]) -> int:
@@ -100,8 +101,8 @@ def goes_on(resume: Resume, estimator: Estimator, walks: Walks, domains: Sequenc
         for member, chart in zip(members, walk.charts):
             apart = _differences(found[member], domains[member], walk, chart, deltas[member], settings)
             if apart:
-                raise ValueError(f"resume: the result was made with another {', another '.join(apart)}; make the call that it came "
-                                 "from, with more to spend.")  # fmt: skip
+                raise ValueError(f"resume: the result was made with another {', another '.join(apart)}; make the same call, with "
+                                 "more to spend.")  # fmt: skip
     return [(members, replace(walk, earlier=found[members[0]].details)) for members, walk in walks]
 
 
@@ -117,9 +118,11 @@ def _differences(earlier: Attribution, domain: Transform, walk: Walk, chart: Cha
     moved = earlier.details["kept_x"].cpu() != digests(walk, range(len(delta)))
     if bool(moved.any()):
         return [f"x (example {int(moved.nonzero()[0, 0])} differs)", *apart]
-    return (
-        apart or _moved("baseline", earlier.displacement, chart.displacement) or _moved("model", earlier.delta, delta)
-    )
+    if apart:
+        return apart
+    rounding = _ROUNDING * torch.finfo(delta.dtype).eps
+    baseline = _moved("baseline", earlier.displacement, chart.displacement, rounding)
+    return baseline or _moved("model", earlier.delta, delta, _ALIKE)
 
 
 def digests(walk: Walk, members: Iterable[int]) -> Tensor:
@@ -127,9 +130,9 @@ def digests(walk: Walk, members: Iterable[int]) -> Tensor:
     return torch.tensor([int.from_bytes(walk.keyed.keys[member], "little", signed=True) for member in members])
 
 
-def _moved(what: str, then: Tensor, now: Tensor) -> list[str]:
+def _moved(what: str, then: Tensor, now: Tensor, most: float) -> list[str]:
     then, now = then.to(now).reshape(len(now), -1), now.detach().reshape(len(now), -1)
-    apart = ((then - now).norm(dim=1) > _ALIKE * now.norm(dim=1)).nonzero()
+    apart = ((then - now).norm(dim=1) > most * now.norm(dim=1)).nonzero()
     return [f"{what} (example {int(apart[0, 0])} differs)"] if len(apart) else []
 
 

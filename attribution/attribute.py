@@ -88,7 +88,7 @@ def attribute(
     so that `gap` shows what a narrower one costs. With compile, chunks are filled up to `rows`.
 
     Nothing of the caller's is changed: mode, hooks, gradients, random state; the result has no graph unless asked for.
-    A model that draws from torch's random state is refused: its maps could not be repeated.
+    A model that does not give f(x) again when asked again is refused: its maps could not be repeated.
     Raises: TypeError or ValueError that says who expected what, and which example is at fault.
 
     >>> import torch, pullback as pb

@@ -101,8 +101,9 @@ def goes_on(resume: Resume, estimator: Estimator, walks: Walks, domains: Sequenc
         for member, chart in zip(members, walk.charts):
             apart = _differences(found[member], domains[member], walk, chart, deltas[member], settings)
             if apart:
-                raise ValueError(f"resume: the result was made with another {', another '.join(apart)}; make the same call, with "
-                                 "more to spend.")  # fmt: skip
+                raise ValueError(
+                    f"resume: the result was made with another {', another '.join(apart)}; make the same call."
+                )
     return [(members, replace(walk, earlier=found[members[0]].details)) for members, walk in walks]
 
 

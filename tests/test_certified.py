@@ -403,7 +403,7 @@ def test_only_the_same_run_goes_on() -> None:
         ({"x": nudged}, r"another x \(example 2 differs\)"),
         ({"baseline": 1.0}, r"another baseline \('zero', now '1.0'\)"),
         ({"baseline": 1e-6 * x, "resume": based}, r"another baseline \(example 0 differs\)"),
-        ({"model": smooth_net((1, 12), 1, seed=1)}, "another model (example"),
+        ({"model": smooth_net((1, 12), 1, seed=1)}, r"another model \(example"),
         ({"target": 0}, r"another target \(None, now 0\)"),
         ({"transform": "dct"}, r"another transform \(pixel, now dct\)"),
         ({"transform": ["pixel", "dct"]}, "one result for each of the 2 domains, got 1"),

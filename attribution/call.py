@@ -88,7 +88,9 @@ class Call:
         with self.prepared.exactly():
             self.runner.settle(self.x)
             values = (self.runner.measured if probe else self.runner.values)(example, points.__getitem__)
-        return values.reshape(1 + len(self.bases), -1)
+        ends = values.reshape(1 + len(self.bases), -1)
+        self.runner.count.varies = bool((ends != ends[:1]).any())
+        return ends
 
     def deltas(self, ends: Tensor) -> list[Tensor]:
         """f(x) - f(x₀) of each domain, (batch,)."""

@@ -27,9 +27,10 @@ class Execution:
     with that of fp32. On a CPU auto is fp32, and tf32 is not to be had.
     compile: whether to run the model through torch.compile; a mapping holds its options, such as {"mode": "max-autotune"}.
     memory_format: of images. auto: channels_last for convolutional networks on a CPU, where it is faster for every network
-    measured, in runs of 16 rows and more; contiguous elsewhere, and where one row shows that the model does not take it:
-    that f, or the gradient where something in it is not torch's own, moves or fails. The result's settings then say why.
-    "channels_last" by name is not tried first: with a model that reads strides or storage by itself `gap` shows it.
+    measured, in runs of 16 rows and more; contiguous elsewhere, for models that the caller has compiled, and where one row
+    shows that the model does not take it: that f, or the gradient where something in it is not torch's own, moves or fails.
+    The result's settings then say why. "channels_last" by name is not tried first: where a model reads strides or storage by
+    itself, `gap` shows it.
 
     Raises: ValueError or TypeError that lists the choices.
     """
@@ -180,4 +181,4 @@ def _takes_channels_last(model: Any, x: Tensor, memory_format: str) -> bool:
     if memory_format != "auto" or x.ndim != 4:
         return memory_format == "channels_last"
     convolves = isinstance(model, nn.Module) and any(isinstance(m, nn.Conv2d) for m in model.modules())
-    return convolves and x.device.type == "cpu"
+    return convolves and x.device.type == "cpu" and not _is_compiled(model)

@@ -10,6 +10,7 @@ from .rows import Rows
 _ALIKE = 1e-4  # relative difference that kernels which add in any order may show
 _ROUNDING = 64  # the same of one that adds more or fewer rows, in units of the last bit of what it adds in
 _NARROW = 4  # both in units of the last bit of half precision
+_MIXES = 0.05  # relative difference that rounding does not make, nor a scale of quantisation common to all rows
 _TIMES = 4
 _GRADIENTS_ALIKE = 1e-3
 
@@ -25,8 +26,8 @@ class Rehearsal:
         self._known = known[0].detach()
         eps, own = torch.finfo(wide(runner.feed)).eps, torch.finfo(runner.feed).eps
         narrow = 0 if own == eps else _NARROW * own
-        size = float(known.detach().abs().amax())
-        self._alike, self._most = max(_ROUNDING * eps, narrow) * size, max(_ALIKE, narrow) * size
+        self._size = float(known.detach().abs().amax())
+        self._alike, self._most = max(_ROUNDING * eps, narrow) * self._size, max(_ALIKE, narrow) * self._size
 
     def run(self) -> None:
         """Before the run: falls back to contiguous where channels_last moves f or ∇f, or where only that fails.
@@ -51,15 +52,20 @@ class Rehearsal:
             self._repeat(int(moved.argmax()))
 
     def _repeat(self, number: int) -> float:
-        """f of one example. What differs with the number of rows, as rounding errors do, is the same for the same number.
+        """f of one example alone. Rounding errors differ with the number of rows, but are the same for the same number.
 
-        Raises: ValueError where it is not.
+        Raises: ValueError where f is not, or is another function among other rows.
         """
         found = [float(self._value(number)) for _ in range(_TIMES)]
         if max(found) - min(found) > self._most:
             raise ValueError(f"model: two runs on the same input differ, {max(found):.6g} and {min(found):.6g} for example "
                              f"{number}: it draws random numbers, or keeps a state that moves; switch that off, or fix it with "
                              "a generator that the model seeds anew in each call.")  # fmt: skip
+        moved = abs(found[0] - float(self._known[number]))
+        if moved > _MIXES * self._size:
+            raise ValueError(f"model: f of example {number} is {found[0]:.6g} alone and {float(self._known[number]):.6g} among "
+                             "others, so that its map would depend on them; give the model layers that treat every row by "
+                             "itself, or pass rows=1.")  # fmt: skip
         return found[0]
 
     def _rows(self, number: int) -> tuple[Tensor, Tensor]:

@@ -33,6 +33,7 @@ class Count:
     forwards: int = 0
     gradients: int = 0
     planned: int = 0
+    varies: bool = False  # whether f(x) and f(x₀) are seen to differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,11 +200,16 @@ class Rows:
                 self._in_place = True
                 output = self._run(points, example)
             value = self._checked(output, example)
-            if not value.requires_grad:
-                raise ValueError("The model's output does not depend on its input through autograd (a detach, argmax or "
-                                 "no_grad inside?); take a perturbation method, or a differentiable target.")  # fmt: skip
-            (gradient,) = torch.autograd.grad(value.sum(), points, allow_unused=True, create_graph=self.create_graph)
+            gradient = None
+            if value.requires_grad:
+                (gradient,) = torch.autograd.grad(
+                    value.sum(), points, allow_unused=True, create_graph=self.create_graph
+                )
         if gradient is None:
+            if self.count.varies or not value.requires_grad:
+                raise ValueError("The model's output does not depend on its input through autograd (a detach, argmax or "
+                                 "no_grad inside, quantised layers?); take a perturbation method, or a differentiable "
+                                 "target.")  # fmt: skip
             gradient = torch.zeros_like(points)
         self._ran(gradients=rows)
         if self.fixed:  # what a compiled model returns may be overwritten by its next call

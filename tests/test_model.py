@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from subjects import normal, smooth_net
-from torch import Tensor
+from torch import Tensor, nn
 
 import pullback as pb
 
@@ -93,3 +93,39 @@ def test_what_autograd_cannot_take_is_named() -> None:
         weight = normal(84, 1)
     with pytest.raises(ValueError, match=r"model: it holds tensors made under torch\.inference_mode"):
         pb.attribute(lambda x: (x.flatten(1) @ weight)[:, 0], normal(2, *SHAPE), method="gradient")
+
+
+# Models ----------------------------------------------------------------------------------------------------------------
+
+
+class Detached(nn.Module):
+    """Its layers have gradients of their own, its input has none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = smooth_net(SHAPE)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.net(x.detach())
+        return out
+
+
+def test_an_input_that_autograd_does_not_see_is_named_also_where_weights_have_gradients() -> None:
+    x = normal(2, *SHAPE)
+    for method in ("gradient", "integrated_gradients", "smoothgrad(samples=3)"):
+        with pytest.raises(ValueError, match="does not depend on its input through autograd"):
+            pb.attribute(Detached(), x, 0, method=method)
+    constant = nn.Sequential(nn.Flatten(), nn.Linear(84, 2)).double()
+    constant[1].weight.data.zero_()
+    assert not bool(pb.attribute(constant, x, 0).values.any())  # the control: what does not depend on x at all
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("how", [torch.jit.script, lambda net: torch.jit.freeze(torch.jit.script(net)), nn.DataParallel,
+                                 torch.fx.symbolic_trace, lambda net: torch.jit.trace(net, normal(2, *SHAPE))],
+                         ids=["script", "frozen", "parallel", "fx", "trace"])  # fmt: skip
+@pytest.mark.parametrize("method", METHODS)
+def test_models_in_other_dress_have_the_same_maps(how: Any, method: str) -> None:
+    net, x = smooth_net(SHAPE), normal(2, *SHAPE)
+    found = pb.attribute(how(net), x, 1, method=method)
+    torch.testing.assert_close(found.values, pb.attribute(net, x, 1, method=method).values, rtol=1e-9, atol=1e-11)

@@ -11,8 +11,8 @@ _ALIKE = 1e-4  # relative difference that kernels which add in any order may sho
 _ROUNDING = 64  # the same of one that adds more or fewer rows, in units of the last bit of what it adds in
 _NARROW = 4  # both in units of the last bit of half precision
 _MIXES = 0.05  # relative difference that rounding does not make, nor a scale of quantisation common to all rows
-_TIMES = 4
-_GRADIENTS_ALIKE = 1e-3
+_GRADIENTS_ALIKE = 1e-3  # relative difference of gradients in two memory formats
+_TIMES = 4  # how often f is asked for where it seems to move: two draws may be near each other by chance
 
 
 class Rehearsal:
@@ -81,14 +81,15 @@ class Rehearsal:
         point, example = self._rows(number)
         try:
             with self._prepared.exactly(channels_last=True), torch.set_grad_enabled(self._gradients):
-                value = self._runner.once(point.requires_grad_(self._gradients).clone(), example)[0]
+                traced = self._runner.once(point.requires_grad_(self._gradients).clone(), example)[0]
         except Exception as error:
             return self._raised(error, number)
-        if float((value - self._known[number]).abs()) > self._alike:
-            moved = float(value) - self._repeat(number)
+        value = float(traced.detach())
+        if abs(value - float(self._known[number])) > self._alike:
+            moved = value - self._repeat(number)
             if abs(moved) > self._most:
                 return f"f moves by {moved:.3g} in channels_last"
-        return self._gradient_trouble(number) if self._gradients and _is_foreign(value) else ""
+        return self._gradient_trouble(number) if self._gradients and _is_foreign(traced) else ""
 
     def _gradient_trouble(self, number: int) -> str:
         try:
@@ -99,11 +100,9 @@ class Rehearsal:
         with self._prepared.exactly():
             _, plain = self._runner.gradient(*self._rows(number))
         moved, size = float((gradient - plain).norm()), float(plain.norm())
-        return (
-            f"the gradient moves by {moved:.3g} of {size:.3g} in channels_last"
-            if moved > _GRADIENTS_ALIKE * size
-            else ""
-        )
+        if moved <= _GRADIENTS_ALIKE * size:
+            return ""
+        return f"the gradient moves by {moved:.3g} of {size:.3g} in channels_last"
 
     def _raised(self, error: Exception, number: int) -> str:
         self._repeat(number)

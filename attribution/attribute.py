@@ -1,7 +1,6 @@
 """`attribute`: the one place where estimator, transform and result meet."""
 
 import dataclasses
-import functools
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
@@ -10,20 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..transforms import Claim, Transform
+from ..transforms import Transform
 from ..transforms import get as get_transform
 from ..transforms.base import wide
 from .baselines import Origin, check_finite, get_baseline
-from .estimator import Chart, Estimate, Estimator, Walk
+from .call import Call, shares_walk, starts
+from .estimator import Estimate, Estimator, Walk
 from .estimator import get as get_estimator
-from .execution import Execution, Prepared, is_single
+from .execution import Execution
 from .model import check_model, feed_dtype
-from .noise import Keyed
+from .modes import apart
 from .progress import Progress, reporter
-from .pullback import Pullback
-from .randomness import restored
 from .result import Attribution
-from .resume import check_delta, goes_on
+from .resume import goes_on
 from .rows import Extras, Rows, budget
 from .score import Score, Target
 from .targets import Choice
@@ -81,7 +79,8 @@ def attribute(
     seed: with the content of each example, it fixes all random numbers.
     progress: True for a bar with the time left, or a callable that takes (rows done, rows planned).
     args, kwargs: what else the model takes, model(x, *args, **kwargs). It is not attributed. A tensor with one entry per
-    example follows its example from row to row; everything else, and what `pullback.shared` marks, is passed as it is.
+    example follows its example from row to row, also inside lists, tuples and dictionaries; everything else, and what
+    `pullback.shared` marks, is passed as it is.
     create_graph: keep the values differentiable, with respect to x, the baseline and the model's parameters.
     resume: what this call returned before, made with "integrated_gradients(keep=True)", for the same model and data: the
     run goes on from there, and counts what is new.
@@ -89,7 +88,7 @@ def attribute(
     so that `gap` shows what a narrower one costs. With compile, chunks are filled up to `rows`.
 
     Nothing of the caller's is changed: mode, hooks, gradients, random state; the result has no graph unless asked for.
-    A model that draws from torch's random state is refused: its maps could not be repeated.
+    A model that does not give f(x) again when asked again is refused: its maps could not be repeated.
     Raises: TypeError or ValueError that says who expected what, and which example is at fault.
 
     >>> import torch, pullback as pb
@@ -100,163 +99,38 @@ def attribute(
     """
     estimator = get_estimator(method)
     check_model(model)
-    with (torch.inference_mode(False), torch.set_grad_enabled(create_graph), restored(getattr(x, "device", None)),
-          reporter(progress) as report):  # fmt: skip
+    with apart(getattr(x, "device", None), create_graph) as outside, reporter(progress) as report:
         feed = feed_dtype(model, _check_x(x).dtype)
         # A copy: results hold x, and the caller may go on to reuse the tensor.
         x = (x if create_graph and not x.is_inference() else x.detach()).clone().to(wide(x.dtype))
-        several = not isinstance(transform, (str, Transform))
         specs = [transform] if isinstance(transform, (str, Transform)) else list(transform)
         domains = [get_transform(spec, tuple(x.shape[1:])) for spec in specs]
-        prepared = Execution(precision, compile, memory_format).of(model, x, create_graph)
+        prepared = Execution(precision, compile, memory_format).of(model, x, create_graph, outside)
         origin = get_baseline(baseline)
-        starts = _starts(origin, domains, x, seed, create_graph)
-        score = Score.of(target, len(x), x.device)
-        extras = Extras(tuple(args), dict(kwargs or {}), len(x))
-        most = budget(rows, tuple(x.shape[1:]), x.device)
-        if most < estimator.least_rows:
-            raise ValueError(f"rows: {estimator!r} walks {estimator.least_rows} rows together, so rows must be at least "
-                             f"{estimator.least_rows}; got {most}.")  # fmt: skip
-        runner = Rows(prepared, score, most, feed, report, extras, create_graph)
-        runner.watch = True
-        with prepared.exactly():
-            runner.settle(x)
-        groups = _groups(domains, starts)
-        walks = [(members, _walk(runner, domains, members, x, starts, seed)) for members in groups]
-        if resume is not None:
-            walks = goes_on(resume, estimator, walks, domains)
-        bases = _distinct([start.signal for start in starts])
-        planned = [len(x) * estimator.total_rows([chart.layout for chart in walk.charts]) for _, walk in walks]
-        runner.expect(len(x) * (1 + len(bases)) + sum(planned))
-        with prepared.exactly():
-            deltas = _deltas(runner, x, bases, probe=rows == "auto" and estimator.cost() > 0 and not create_graph)
-        if resume is not None:
-            check_delta(resume, [deltas[_find(bases, start.signal)] for start in starts], _describe(target))
-        runner.level(max(planned))
+        runner = Rows(prepared, Score.of(target, len(x), x.device), _budget(rows, estimator, x), feed, report,
+                      Extras(tuple(args), dict(kwargs or {}), len(x)), create_graph)  # fmt: skip
+        call = Call(estimator, x, domains, starts(origin, domains, x, seed, create_graph), prepared, runner, seed)
+        call.expect()
+        ends = call.ends(probe=rows == "auto" and estimator.cost() > 0 and not create_graph)
+        deltas = call.deltas(ends)
+        runner.level(max(call.planned))
         if precision == "auto":
-            _choose(prepared, runner, x, bases[0])
-        found = {}
-        with prepared.numerics():
-            for members, walk in walks:
-                estimate = estimator.estimate(walk)
-                found.update({member: (walk, estimate, number) for number, member in enumerate(members)})
+            call.choose_precision()
+        rehearsal = call.rehearse(ends)
+        alike = {"target": _describe(target), "baseline": origin.describe(), "dtype": str(x.dtype)} | prepared.numbers
+        walks = call.walks if resume is None else goes_on(resume, estimator, call.walks, domains, deltas, alike)
+        found = call.estimates(walks, rehearsal)
         settings = _settings(estimator, target, origin, seed, runner, x, prepared.settings)
-        results = [_result(domain, *found[member], deltas[_find(bases, starts[member].signal)], settings)
-                   for member, domain in enumerate(domains)]  # fmt: skip
-    return results if several else results[0]
+        results = [_result(domain, *found[i], deltas[i], settings) for i, domain in enumerate(domains)]
+    return results[0] if isinstance(transform, (str, Transform)) else results
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Start:
-    """Where the paths of one domain start: x₀ (batch, *shape), z₀ where it was declared in z, and further draws of x₀."""
-
-    signal: Tensor
-    coefficients: Tensor | None
-    draw: Callable[[Tensor, Tensor], Tensor]
-
-
-def _starts(origin: Origin, domains: Sequence[Transform], x: Tensor, seed: int,
-            create_graph: bool = False) -> list[_Start]:  # fmt: skip
-    """The start in each domain; one object for all of them where the baseline lives in the signal."""
-    if origin.coordinates == "signal":
-        keyed = Keyed(x, seed)
-        example = torch.arange(len(x), device=x.device)
-        base = _check_origin(origin, origin.rows(keyed, example, torch.zeros_like(example)), x, create_graph)
-        draw = functools.partial(origin.rows, keyed) if origin.random else _fixed(base)
-        return [_Start(base, None, draw)] * len(domains)
-    starts = []
-    for domain in domains:
-        z0 = origin.coefficients(domain, x)
-        base = _check_origin(origin, domain.inverse(z0), x, create_graph)
-        starts.append(_Start(base, z0, _fixed(base)))
-    return starts
-
-
-def _fixed(base: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda example, sample: base[example]
-
-
-def _check_origin(origin: Origin, base: Tensor, x: Tensor, create_graph: bool) -> Tensor:
-    if base.shape != x.shape:
-        raise ValueError(
-            f"baseline: {origin.describe()} gave shape {tuple(base.shape)} for x of shape {tuple(x.shape)}."
-        )
-    return check_finite("baseline", (base if create_graph else base.detach()).to(x))
-
-
-def _distinct(bases: Sequence[Tensor]) -> list[Tensor]:
-    kept: list[Tensor] = []
-    for base in bases:
-        if _find(kept, base) is None:
-            kept.append(base)
-    return kept
-
-
-def _find(bases: Sequence[Tensor], base: Tensor) -> Any:
-    """Index of the entry that equals `base`, or None."""
-    return next((i for i, known in enumerate(bases) if known is base or torch.equal(known, base)), None)
-
-
-def _shares_walk(domain: Transform) -> bool:
-    """Whether gradients of this domain are those of the signal, carried over: T⁻¹ is linear and meets the walk at x."""
-    return Claim.LINEAR | Claim.RECONSTRUCTS in domain.claims
-
-
-def _groups(domains: Sequence[Transform], starts: Sequence[_Start]) -> list[list[int]]:
-    """Domains that share a walk: all linear ones with the same x₀; each of the others walks alone."""
-    shared: dict[int, list[int]] = {}
-    bases = _distinct([start.signal for start in starts])
-    alone = []
-    for i, domain in enumerate(domains):
-        if _shares_walk(domain):
-            shared.setdefault(_find(bases, starts[i].signal), []).append(i)
-        else:
-            alone.append([i])
-    return [*shared.values(), *alone]
-
-
-def _walk(runner: Rows, domains: Sequence[Transform], members: list[int], x: Tensor,
-          starts: Sequence[_Start], seed: int) -> Walk:  # fmt: skip
-    """The walk of one group: in the signal for linear domains, else in the coefficients of the one domain."""
-    domain, start = domains[members[0]], starts[members[0]]
-    if _shares_walk(domain):
-        charts = [_chart(domains[i], x, starts[i]) for i in members]
-        return Walk(x, x, start.signal, lambda u: u, charts, runner, seed, start.draw)
-    same = lambda u: u
-    point, base = domain.ends(x, start.signal)
-    if start.coefficients is not None:
-        base = start.coefficients
-    own = runner.through(lambda model: Pullback(model, domain), point.dtype)
-    chart = Chart(same, point - base, point, same, domain.layout, same)
-    # A baseline declared in z is where it was declared, not T T⁻¹ of it.
-    draw = (lambda e, s: domain(start.draw(e, s))) if start.coefficients is None else _fixed(base)
-    return Walk(x, point, base, domain, [chart], own, seed, draw)
-
-
-def _chart(domain: Transform, x: Tensor, start: _Start) -> Chart:
-    point = domain(x)
-    if start.coefficients is not None:
-        displacement = point - start.coefficients
-    else:  # T is linear: from the zero baseline, the displacement is the point
-        displacement = domain(x - start.signal) if bool(start.signal.any()) else point
-    return Chart(domain.adjoint, displacement, point, domain.inverse, domain.layout, domain)
-
-
-def _deltas(runner: Rows, x: Tensor, bases: Sequence[Tensor], probe: bool) -> list[Tensor]:
-    """f(x) - f(x₀) for each x₀; with `probe`, f(x) also tells how many rows fit into memory. Shape of each: (batch,)."""
-    ends = torch.cat([x, *bases])
-    example = torch.arange(len(x), device=x.device).repeat(1 + len(bases))
-    top, *bottoms = (runner.measured if probe else runner.values)(example, ends.__getitem__).chunk(1 + len(bases))
-    return [top - bottom for bottom in bottoms]
-
-
-def _choose(prepared: Prepared, runner: Rows, x: Tensor, base: Tensor) -> None:
-    """Precision "auto": single precision on an accelerator may be narrowed, if the gradients at x and half way agree."""
-    if x.device.type == "cpu" or not is_single(x):
-        return
-    points = torch.cat([x[:2], (x[:2] + base[:2]) / 2])
-    example = torch.arange(len(points), device=x.device) % len(x[:2])
-    prepared.choose(lambda: runner.uncounted().gradient(points, example)[1])
+def _budget(rows: int | str, estimator: Estimator, x: Tensor) -> int:
+    most = budget(rows, tuple(x.shape[1:]), x.device)
+    if most < estimator.least_rows:
+        raise ValueError(f"rows: {estimator!r} walks {estimator.least_rows} rows together, so rows must be at least "
+                         f"{estimator.least_rows}; got {most}.")  # fmt: skip
+    return most
 
 
 def _result(domain: Transform, walk: Walk, estimate: Estimate, number: int, delta: Tensor,
@@ -273,7 +147,7 @@ def _result(domain: Transform, walk: Walk, estimate: Estimate, number: int, delt
         displacement=chart.displacement if estimate.displacements is None else estimate.displacements[number],
         delta=delta if estimate.delta is None else estimate.delta,
         transform=domain,
-        covector=estimate.covector if _shares_walk(domain) else None,
+        covector=estimate.covector if shares_walk(domain) else None,
         settings=settings | {"transform": domain.spec},
         details=estimate.details[number] if isinstance(estimate.details, list) else estimate.details,
     )
@@ -335,4 +209,4 @@ def resolve_baseline(baseline: Baseline, x: Tensor, seed: int = 0) -> Tensor:
 
     Raises: TypeError or ValueError that says what came.
     """
-    return _starts(get_baseline(baseline), [get_transform("pixel", tuple(x.shape[1:]))], x, seed)[0].signal
+    return starts(get_baseline(baseline), [get_transform("pixel", tuple(x.shape[1:]))], x, seed)[0].signal

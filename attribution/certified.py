@@ -180,7 +180,8 @@ class Group:
     def _visit(self, wanted: Mapping[int, np.ndarray]) -> Iterator[tuple[int, np.ndarray, np.ndarray, Tensor]]:
         """(member, which of its wanted nodes, [f, F, ‖∇f ⊙ Δ‖², sketch], ∇f), a few nodes of one member at a time.
 
-        f and Δ are divided by the size of Δ, so that squares of neither small nor large inputs leave the range of floats.
+        f and Δ are divided by the size of Δ, and ∇f ⊙ Δ by its own before it is squared, so that neither small nor large
+        inputs or gradients leave the range of floats. The host's range is wider.
         """
         walk = self.walk
         counts = torch.zeros(len(walk.point), dtype=torch.long, device=self.step.device)
@@ -198,11 +199,14 @@ class Group:
             gradient = gradient.flatten(1)
             scale = self.scale[example]
             moved = gradient * (self.step[example] / scale[:, None])
-            facts = torch.column_stack(
-                [score.to(moved) / scale, moved.sum(1), moved.square().sum(1), self.sketch(moved)]
+            unit = scales(moved)
+            square = (moved / unit[:, None]).square().sum(1)
+            known = torch.column_stack([score.to(moved), scale, unit, square, moved.sum(1), self.sketch(moved)])
+            _check_finite(known, example)
+            facts, chosen = known.cpu().numpy().astype(float), np.array(on_host(sample))
+            rows = np.column_stack(
+                [facts[:, 0] / facts[:, 1], facts[:, 4], facts[:, 2] ** 2 * facts[:, 3], facts[:, 5:]]
             )
-            _check_finite(facts, example)
-            rows, chosen = facts.cpu().numpy().astype(float), np.array(on_host(sample))
             for entry, first, last in runs(example):
                 part = slice(first, last)
                 yield place_of[entry], chosen[part], rows[part], gradient[part]

@@ -68,6 +68,7 @@ class Estimate:
     details: what else is worth keeping, by name; tensors have the batch first. A list where each chart has its own.
     delta: what the values should total, (batch,), where that is not f(x) - f(x₀), as with many baselines.
     displacements: z - z₀ of each chart, where the method replaces coefficients by others than the baseline's.
+    score: f(x), (batch,), where the method has read it anew: it must be what it was.
     """
 
     values: list[Tensor]
@@ -75,6 +76,7 @@ class Estimate:
     details: dict[str, Any] | list[dict[str, Any]] = field(default_factory=dict)
     delta: Tensor | None = None
     displacements: list[Tensor] | None = None
+    score: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +173,7 @@ class Estimator(abc.ABC):
     shares: ClassVar[bool]  # whether values are shares of f(x) - f(x₀); otherwise they are sensitivities
     linear_in_gradients: ClassVar[bool] = False  # whether one covector, carried to each domain, gives all its maps
     least_rows: int = 1  # how many rows it must be allowed at once
+    revisits: ClassVar[bool] = False  # whether it reads f(x) anew, as `Estimate.score`
     each_domain: ClassVar[bool] = False  # whether every domain runs the model anew
     resumes: ClassVar[bool] = False  # whether it can go on from an earlier result, `walk.earlier`
 

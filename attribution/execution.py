@@ -1,7 +1,9 @@
 """How the model is run: number format, memory format, compiled or as it is. What it computes stays the same function."""
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +27,10 @@ class Execution:
     with that of fp32. On a CPU auto is fp32, and tf32 is not to be had.
     compile: whether to run the model through torch.compile; a mapping holds its options, such as {"mode": "max-autotune"}.
     memory_format: of images. auto: channels_last for convolutional networks on a CPU, where it is faster for every network
-    measured; contiguous where the model does not take it, and elsewhere. A model that reads its input's strides or storage by
-    itself (as_strided, data_ptr) needs "contiguous".
+    measured, in runs of 16 rows and more; contiguous elsewhere, for models that the caller has compiled, and where one row
+    shows that the model does not take it: that f, or the gradient where something in it is not torch's own, moves or fails.
+    The result's settings then say why. "channels_last" by name is not tried first: where a model reads strides or storage by
+    itself, `gap` shows it.
 
     Raises: ValueError or TypeError that lists the choices.
     """
@@ -44,8 +48,9 @@ class Execution:
             raise TypeError("compile: expected True, False or a mapping of options of torch.compile, got "
                             f"{type(self.compile).__name__}.")  # fmt: skip
 
-    def of(self, model: Callable[..., Any], x: Tensor, create_graph: bool = False) -> "Prepared":
-        """`model`, made ready for inputs like x (batch, *shape).
+    def of(self, model: Callable[..., Any], x: Tensor, create_graph: bool = False,
+           around: Callable[[], AbstractContextManager[None]] = nullcontext) -> "Prepared":  # fmt: skip
+        """`model`, made ready for inputs like x (batch, *shape).  around: what every call of it stands in.
 
         Raises: ValueError where the choices do not fit the model, x or create_graph.
         """
@@ -60,7 +65,9 @@ class Execution:
         if self.memory_format == "channels_last" and x.ndim != 4:
             raise ValueError(f"memory_format: channels_last belongs to images, (batch, channels, height, width); x has shape "
                              f"{tuple(x.shape)}.")  # fmt: skip
-        return Prepared(model, self, x)
+        if isinstance(model, nn.Module) and any(t.is_inference() for t in (*model.parameters(), *model.buffers())):
+            model = copy.deepcopy(model)  # of ordinary tensors, which autograd takes
+        return Prepared(model, self, x, around)
 
 
 def is_single(x: Tensor) -> bool:
@@ -74,13 +81,15 @@ class Prepared(nn.Module):
     plain: the model itself, for methods that hook its layers.  fixed: whether all chunks should have one shape.
     """
 
-    def __init__(self, model: Callable[..., Any], execution: Execution, x: Tensor) -> None:
+    def __init__(self, model: Callable[..., Any], execution: Execution, x: Tensor,
+                 around: Callable[[], AbstractContextManager[None]]) -> None:  # fmt: skip
         super().__init__()
-        self.plain = model
+        self.plain, self._around = model, around
         self.device_type = x.device.type
         self.fixed = execution.compile is not False or _is_compiled(model)
         self.channels_last = _takes_channels_last(model, x, execution.memory_format)
-        self._may_fall_back = execution.memory_format == "auto"
+        self.may_fall_back = self.channels_last and execution.memory_format == "auto"
+        self._fallback = ""  # why it did
         self.precision = "fp32" if execution.precision == "auto" else execution.precision
         self.agreement: dict[str, float] = {}
         self._call = model
@@ -90,38 +99,34 @@ class Prepared(nn.Module):
 
     def arranged(self, x: Tensor) -> Tensor:
         """x in the memory format that the model gets."""
-        return x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
+        return x.contiguous(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
+
+    def fall_back(self, why: str = "") -> None:
+        """From the memory format that "auto" took to the contiguous one."""
+        self.channels_last = self.channels_last and not self.may_fall_back
+        self._fallback = why
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if not self.channels_last:
-            return self._run(x, args, kwargs)
-        try:
-            return self._run(self.arranged(x), args, kwargs)
-        except RuntimeError as error:
-            # A model that takes views of its input with strides in mind.
-            if not (self._may_fall_back and ("view" in str(error) or "stride" in str(error))):
-                raise
-            self.channels_last = False
-            return self._run(x.contiguous(), args, kwargs)
-
-    def _run(self, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.fixed and self.device_type == "cuda":
             torch.compiler.cudagraph_mark_step_begin()
-        if self.precision != "bf16":
-            return self._call(x, *args, **kwargs)
-        with torch.autocast(self.device_type, torch.bfloat16):
-            return self._call(x, *args, **kwargs)
+        x = self.arranged(x)
+        with self._around():
+            if self.precision != "bf16":
+                return self._call(x, *args, **kwargs)
+            with torch.autocast(self.device_type, torch.bfloat16):
+                return self._call(x, *args, **kwargs)
 
     @contextlib.contextmanager
-    def exactly(self) -> Iterator[None]:
-        """Inside, the model runs as it is: for f(x) - f(x₀), against which all values are held."""
-        kept = self.precision, self._call, self.fixed
+    def exactly(self, channels_last: bool = False) -> Iterator[None]:
+        """Inside, the model runs as it is, on contiguous images: for f(x) - f(x₀), against which all values are held."""
+        kept = self.precision, self._call, self.fixed, self.channels_last
         self.precision, self._call, self.fixed = "fp32", self.plain, _is_compiled(self.plain)
+        self.channels_last = channels_last
         try:
             with self.numerics():
                 yield
         finally:
-            self.precision, self._call, self.fixed = kept
+            self.precision, self._call, self.fixed, self.channels_last = kept
 
     @contextlib.contextmanager
     def numerics(self) -> Iterator[None]:
@@ -144,11 +149,16 @@ class Prepared(nn.Module):
         self.precision = next(p for p in ("bf16", "tf32", "fp32") if self.agreement[p] >= AGREES or p == "fp32")
 
     @property
+    def numbers(self) -> dict[str, Any]:
+        """What was used in the end."""
+        return {"precision": self.precision, "compiled": self.fixed,
+                "memory_format": "channels_last" if self.channels_last else "contiguous"}  # fmt: skip
+
+    @property
     def settings(self) -> dict[str, Any]:
-        """What was used in the end, for the result's settings."""
-        told: dict[str, Any] = {"precision": self.precision, "compiled": self.fixed,
-                                "memory_format": "channels_last" if self.channels_last else "contiguous"}  # fmt: skip
-        return told | ({"agreement": self.agreement} if self.agreement else {})
+        """What was used in the end and why, for the result's settings."""
+        found = {"agreement": self.agreement, "fallback": self._fallback}
+        return self.numbers | {name: value for name, value in found.items() if value}
 
 
 def _cosine(a: Tensor, b: Tensor) -> float:
@@ -171,4 +181,4 @@ def _takes_channels_last(model: Any, x: Tensor, memory_format: str) -> bool:
     if memory_format != "auto" or x.ndim != 4:
         return memory_format == "channels_last"
     convolves = isinstance(model, nn.Module) and any(isinstance(m, nn.Conv2d) for m in model.modules())
-    return convolves and x.device.type == "cpu"
+    return convolves and x.device.type == "cpu" and not _is_compiled(model)

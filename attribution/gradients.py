@@ -1,12 +1,12 @@
 """Estimators that read gradients at x or around it."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from .estimator import Estimate, Estimator, Promise, Walk, register
+from .estimator import Estimate, Estimator, Promise, Walk, accumulate, register
 
 _LOCAL = Promise.LINEAR | Promise.DUMMY | Promise.IMPLEMENTATION_INVARIANT
 
@@ -26,9 +26,11 @@ class Gradient(Estimator):
     claims = _LOCAL | Promise.SYMMETRIC
     shares = False
     linear_in_gradients = True
+    revisits = True
 
     def estimate(self, walk: Walk) -> Estimate:
-        return walk.sensitivities(_at_point(walk))
+        gradient, score = _at_point(walk)
+        return replace(walk.sensitivities(gradient), score=score)
 
     def cost(self) -> int:
         return 1
@@ -53,9 +55,11 @@ class InputXGradient(Estimator):
     claims = _LOCAL | Promise.SYMMETRIC
     shares = True
     linear_in_gradients = True
+    revisits = True
 
     def estimate(self, walk: Walk) -> Estimate:
-        return walk.shares(_at_point(walk))
+        gradient, score = _at_point(walk)
+        return replace(walk.shares(gradient), score=score)
 
     def cost(self) -> int:
         return 1
@@ -103,8 +107,13 @@ class SmoothGrad(Estimator):
         return [cls(samples=4)]
 
 
-def _at_point(walk: Walk) -> Tensor:
-    return walk.mean_gradient(torch.ones_like(walk.point[0].flatten()[:1]), lambda example, _: walk.point[example])
+def _at_point(walk: Walk) -> tuple[Tensor, Tensor]:
+    """∇f and f at the point itself. Shapes: (batch, *u) and (batch,)."""
+    total, scores = torch.zeros_like(walk.point), []
+    for example, _, score, gradient in walk.gradient_chunks(1, lambda example, _: walk.point[example]):
+        accumulate(total, example, gradient)
+        scores.append(score)
+    return total, torch.cat(scores)
 
 
 def noisy(walk: Walk, spread: float) -> Callable[[Tensor, Tensor], Tensor]:

@@ -21,15 +21,16 @@ def check_model(model: Any) -> None:
         return
     for name, module in model.named_modules():
         where = f"{type(module).__name__} {name!r}" if name else type(module).__name__
-        if module.training and _is_random(module):
+        training = getattr(module, "training", False)  # frozen scripts have no mode
+        if training and _is_random(module):
             raise ValueError(f"model: {where} is in training mode and draws random numbers; call model.eval() first.")
         if isinstance(module, nn.modules.batchnorm._NormBase):
             statistics = module.running_mean is not None
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and (module.training or not statistics):
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and (training or not statistics):
                 advice = "call model.eval() first" if statistics else "give it running statistics"
                 raise ValueError(f"model: {where} averages over the batch, so one example's map would depend on the others; "
                                  f"{advice}.")  # fmt: skip
-            if module.training and statistics:
+            if training and statistics:
                 raise ValueError(
                     f"model: {where} is in training mode and would update its statistics; call model.eval()."
                 )

@@ -4,7 +4,7 @@ For each example: the gradients at the pilot's nodes (17 to 22 of the signal's s
 running sums, which are fewer; and about a thousand numbers for each node. Nothing that was evaluated is evaluated again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..transforms import Transform
 from .certificate import Grid, Path
-from .estimator import Estimator, Walk
+from .estimator import Chart, Estimator, Walk
 from .quadrature import trapezoid_weights
 from .result import Attribution
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from .certified import Group
 
 AHEAD = 5  # doublings that the state of a smooth path can go on for
-NAMES = ("kept_sums", "kept_nodes", "kept_edges", "kept_plan")
-_ALIKE = 1e-3  # relative difference of what two runs on the same input and model find for it
+NAMES = ("kept_sums", "kept_nodes", "kept_edges", "kept_plan", "kept_x")
+_ALIKE = 1e-3  # relative difference of f(x) - f(x₀) that another device or row budget may make
+_ROUNDING = 64  # the same of x - x₀, in units of the last bit
 
 
 def gaps(earlier: Mapping[str, Any]) -> int:
@@ -36,6 +37,7 @@ def keep(group: "Group") -> dict[str, Tensor]:
 
     kept_sums: gradients of the pilot, or ∇f at α = 0 and the running sums.  kept_nodes: α, f, F, ‖∇f ⊙ Δ‖² and the sketch of
     each node.  kept_edges: where the path's parts meet.  kept_plan: nodes, cells, planned gaps, level, last level.
+    kept_x: a digest of x.
     """
     state = torch.cat([group.origin[:, None], group.sums], 1)
     state = torch.nn.functional.pad(state, (0, 0, 0, max(0, group.pilot.shape[1] - state.shape[1])))
@@ -48,7 +50,8 @@ def keep(group: "Group") -> dict[str, Tensor]:
         edges.append(path.grid.edges)
         plan.append([len(path.score), path.grid.cells, group.gaps, level, group.last(place)])
     return {"kept_sums": state, "kept_nodes": torch.from_numpy(_filled(facts)),
-            "kept_edges": torch.from_numpy(np.stack(edges)), "kept_plan": torch.tensor(plan)}  # fmt: skip
+            "kept_edges": torch.from_numpy(np.stack(edges)), "kept_plan": torch.tensor(plan),
+            "kept_x": digests(group.walk, group.members)}  # fmt: skip
 
 
 def join(groups: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -84,35 +87,54 @@ Resume = Attribution | Sequence[Attribution]
 Walks = Sequence[tuple[list[int], Walk]]
 
 
-def goes_on(
-    resume: Resume, estimator: Estimator, walks: Walks, domains: Sequence[Transform]
-) -> list[tuple[list[int], Walk]]:
+def goes_on(resume: Resume, estimator: Estimator, walks: Walks, domains: Sequence[Transform], deltas: Sequence[Tensor],
+            settings: Mapping[str, Any]) -> list[tuple[list[int], Walk]]:  # fmt: skip
     """The walks, each with the earlier result of its first domain.
 
-    walks: (which domains, walk).
-    Raises: TypeError or ValueError where `resume` is not what the same call returned before.
+    walks: (which domains, walk).  deltas: f(x) - f(x₀) in each domain.  settings: what else must be as it was, by name.
+    Raises: TypeError or ValueError where `resume` is not what the same call returned before; it names what differs.
     """
     found = _results(resume, len(domains))
     if not estimator.resumes:
         raise ValueError(f"resume: {estimator!r} cannot go on; only integrated_gradients without steps can.")
     for members, walk in walks:
         for member, chart in zip(members, walk.charts):
-            if found[member].transform.spec != domains[member].spec:
-                raise ValueError(f"resume: the result is in {found[member].transform.spec}; asked for was "
-                                 f"{domains[member].spec}.")  # fmt: skip
-            _check_same("x", found[member].coefficients, chart.point)
-            _check_same("baseline", found[member].displacement, chart.displacement)
+            apart = _differences(found[member], domains[member], walk, chart, deltas[member], settings)
+            if apart:
+                raise ValueError(
+                    f"resume: the result was made with another {', another '.join(apart)}; make the same call."
+                )
     return [(members, replace(walk, earlier=found[members[0]].details)) for members, walk in walks]
 
 
-def check_delta(resume: Resume, deltas: Sequence[Tensor], target: Any) -> None:
-    """Raises: ValueError where f(x) - f(x₀) or the target is not what it was."""
-    for earlier, delta in zip(_results(resume, len(deltas)), deltas):
-        if earlier.settings.get("target") != target:
-            raise ValueError(
-                f"resume: the result is for target {earlier.settings.get('target')!r}, asked for was {target!r}."
-            )
-        _check_same("model", earlier.delta, delta)
+def _differences(earlier: Attribution, domain: Transform, walk: Walk, chart: Chart, delta: Tensor,
+                 settings: Mapping[str, Any]) -> list[str]:  # fmt: skip
+    """What is not as it was, with how it was and is: x to the last bit, x₀ and f to rounding errors."""
+    if earlier.transform.spec != domain.spec:
+        return [f"transform ({earlier.transform.spec}, now {domain.spec})"]
+    if earlier.coefficients.shape != chart.point.shape:
+        return [f"x (of shape {tuple(earlier.coefficients.shape)}, now {tuple(chart.point.shape)})"]
+    then = earlier.settings | earlier.settings.get("execution", {})
+    apart = [f"{name} ({then.get(name)!r}, now {now!r})" for name, now in settings.items() if then.get(name) != now]
+    moved = earlier.details["kept_x"].cpu() != digests(walk, range(len(delta)))
+    if bool(moved.any()):
+        return [f"x (example {int(moved.nonzero()[0, 0])} differs)", *apart]
+    if apart:
+        return apart
+    rounding = _ROUNDING * torch.finfo(delta.dtype).eps
+    baseline = _moved("baseline", earlier.displacement, chart.displacement, rounding)
+    return baseline or _moved("model", earlier.delta, delta, _ALIKE)
+
+
+def digests(walk: Walk, members: Iterable[int]) -> Tensor:
+    """A number for each of these examples that tells x from any other."""
+    return torch.tensor([int.from_bytes(walk.keyed.keys[member], "little", signed=True) for member in members])
+
+
+def _moved(what: str, then: Tensor, now: Tensor, most: float) -> list[str]:
+    then, now = then.to(now).reshape(len(now), -1), now.detach().reshape(len(now), -1)
+    apart = ((then - now).norm(dim=1) > most * now.norm(dim=1)).nonzero()
+    return [f"{what} (example {int(apart[0, 0])} differs)"] if len(apart) else []
 
 
 def _results(resume: Resume, number: int) -> list[Attribution]:
@@ -125,16 +147,6 @@ def _results(resume: Resume, number: int) -> list[Attribution]:
         raise ValueError("resume: this result holds nothing to go on from; make it with "
                          "method='integrated_gradients(keep=True)'.")  # fmt: skip
     return found
-
-
-def _check_same(what: str, then: Tensor, now: Tensor) -> None:
-    if then.shape != now.shape:
-        raise ValueError(f"resume: the result was made with another {what}, of shape {tuple(then.shape)}, not "
-                         f"{tuple(now.shape)}.")  # fmt: skip
-    then, now = then.to(now).reshape(len(now), -1), now.detach().reshape(len(now), -1)
-    apart = ((then - now).norm(dim=1) > _ALIKE * now.norm(dim=1)).nonzero()
-    if len(apart):
-        raise ValueError(f"resume: the result was made with another {what}; example {int(apart[0, 0])} differs.")
 
 
 def _filled(rows: Sequence[np.ndarray]) -> np.ndarray:

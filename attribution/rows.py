@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from ..transforms.base import wide
 from .execution import Prepared, uncompiled
 from .memory import Saved, free_bytes
 from .progress import Progress
-from .randomness import deterministic
 from .score import Score, table
 
 Points = Callable[[slice], Tensor]
@@ -33,6 +33,7 @@ class Count:
     forwards: int = 0
     gradients: int = 0
     planned: int = 0
+    varies: bool = False  # whether f(x) and f(x₀) are seen to differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +54,8 @@ class shared:
 class Extras:
     """What the model takes besides the signal.
 
-    A tensor whose first axis has one entry for each of the `examples` follows its example from row to row; everything
-    else, and what `shared` holds, is passed as it is.
+    A tensor whose first axis has one entry for each of the `examples` follows its example from row to row, also inside
+    lists, tuples and dictionaries; everything else, and what `shared` holds, is passed as it is.
     """
 
     args: tuple[Any, ...] = ()
@@ -63,14 +64,23 @@ class Extras:
 
     def at(self, example: Tensor) -> tuple[list[Any], dict[str, Any]]:
         """(args, kwargs) of rows that belong to `example` (rows,)."""
-        args = [self._pick(value, example) for value in self.args]
-        return args, {key: self._pick(value, example) for key, value in self.kwargs.items()}
+        if not self.args and not self.kwargs:
+            return [], {}
+        pick = lambda value: self._pick(value, example)
+        held = list(self.args), dict(self.kwargs)
+        found: tuple[list[Any], dict[str, Any]] = tree_map(pick, held, is_leaf=lambda value: isinstance(value, shared))
+        return found
 
     def _pick(self, value: Any, example: Tensor) -> Any:
         if isinstance(value, shared):
-            return value.value
+            return tree_map(_ordinary, value.value)
         follows = isinstance(value, Tensor) and value.ndim > 0 and len(value) == self.examples
-        return value[example.to(value.device)] if follows else value
+        return value[example.to(value.device)] if follows else _ordinary(value)
+
+
+def _ordinary(value: Any) -> Any:
+    """`value`; a tensor made under `torch.inference_mode` as one that autograd takes."""
+    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
 
 
 class Rows:
@@ -87,7 +97,7 @@ class Rows:
     def __init__(self, model: Callable[..., Any], score: Score, budget: int, feed: torch.dtype,
                  progress: Progress | None = None, extras: Extras | None = None,
                  create_graph: bool = False) -> None:  # fmt: skip
-        self._model, self._score, self._feed, self._progress = model, score, feed, progress
+        self._model, self._score, self.feed, self._progress = model, score, feed, progress
         self._prepared = model if isinstance(model, Prepared) else None
         self._plain = uncompiled(self._prepared.plain if self._prepared else model)  # for those who hook its layers
         self._extras = extras or Extras()
@@ -95,7 +105,6 @@ class Rows:
         self.create_graph = create_graph
         self.count = Count()
         self._in_place = False  # whether the model has been seen to write into its input
-        self.watch = False  # whether the next call looks at whether the model draws random numbers
         self._doubtful: list[tuple[Tensor, Tensor]] = []  # scores, and their examples, not yet seen to be finite
 
     @property
@@ -109,7 +118,7 @@ class Rows:
 
     def uncounted(self) -> "Rows":
         """The same, with a count of its own that nobody is told."""
-        return Rows(self._model, self._score, self.budget, self._feed, None, self._extras, self.create_graph)
+        return Rows(self._model, self._score, self.budget, self.feed, None, self._extras, self.create_graph)
 
     def level(self, rows: int) -> None:
         """Where chunks have one size, gives them the one that divides so many rows with the least filling up."""
@@ -119,7 +128,7 @@ class Rows:
     def through(self, lift: Callable[[Callable[..., Any]], nn.Module], feed: torch.dtype) -> "Rows":
         """The same score, budget and count for lift(model), such as f∘T⁻¹."""
         other = Rows(lift(self._model), self._score, self.budget, feed, self._progress, self._extras, self.create_graph)
-        other.count, other.watch, other._prepared = self.count, self.watch, self._prepared
+        other.count, other._prepared = self.count, self._prepared
         other._plain = lift(self._plain)
         return other
 
@@ -191,11 +200,16 @@ class Rows:
                 self._in_place = True
                 output = self._run(points, example)
             value = self._checked(output, example)
-            if not value.requires_grad:
-                raise ValueError("The model's output does not depend on its input through autograd (a detach, argmax or "
-                                 "no_grad inside?); take a perturbation method, or a differentiable target.")  # fmt: skip
-            (gradient,) = torch.autograd.grad(value.sum(), points, allow_unused=True, create_graph=self.create_graph)
+            gradient = None
+            if value.requires_grad:
+                (gradient,) = torch.autograd.grad(
+                    value.sum(), points, allow_unused=True, create_graph=self.create_graph
+                )
         if gradient is None:
+            if self.count.varies or not value.requires_grad:
+                raise ValueError("The model's output does not depend on its input through autograd (a detach, argmax or "
+                                 "no_grad inside, quantised layers?); take a perturbation method, or a differentiable "
+                                 "target.")  # fmt: skip
             gradient = torch.zeros_like(points)
         self._ran(gradients=rows)
         if self.fixed:  # what a compiled model returns may be overwritten by its next call
@@ -257,6 +271,13 @@ class Rows:
             start = part.stop
         self._confirm()
 
+    def once(self, points: Tensor, example: Tensor) -> Tensor:
+        """f of a few rows in one forward, with whatever graph autograd records. Shape: (rows,)."""
+        shown, of = self._filled(points, example)
+        value = self._checked(self._run(shown, of), of)[: len(points)]
+        self._ran(forwards=len(points))
+        return value
+
     def scored(self, model: nn.Module, points: Tensor, example: Tensor) -> Tensor:
         """f at every row, through `model`, with whatever graph autograd records."""
         value = self._checked(self._run(points, example, model), example)
@@ -268,15 +289,15 @@ class Rows:
         # A copy, so that a model which works in place does not reach the caller's x. Leaves of autograd are safe from that
         # by themselves.
         copied = self._in_place or model is not None or not (points.is_leaf and points.requires_grad)
-
-        def call() -> Any:
-            return (model or self._model)(points.to(self._feed, copy=copied), *args, **kwargs)
-
-        if not self.watch:
-            return call()
-        output = deterministic(call, points.device)
-        self.watch = False
-        return output
+        try:
+            return (model or self._model)(points.to(self.feed, copy=copied), *args, **kwargs)
+        except RuntimeError as error:
+            if "Inference tensors cannot be saved" not in str(error):
+                raise
+            raise ValueError(
+                "model: it holds tensors made under torch.inference_mode, which autograd does not take; make them "
+                "outside of it, or clone them there. In an nn.Module this is done for you."
+            ) from error
 
     def _ran(self, forwards: int = 0, gradients: int = 0) -> None:
         self.count.forwards += forwards

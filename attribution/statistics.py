@@ -1,6 +1,6 @@
 """Statistics of noisy gradients that are not linear in them: the adjoint is applied to each sample."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from .estimator import Estimate, Estimator, Promise, Walk, accumulate, register
 from .gradients import check_count, is_number, noisy
 from .index import runs
 
+_ROUNDING = 1e3  # units of the last bit of a mean below which deviations from it may be rounding
 # What a coefficient that f ignores is given is 0 in all of them, but none is linear in f.
 _MOMENTS = Promise.DUMMY | Promise.IMPLEMENTATION_INVARIANT
 
@@ -40,12 +41,14 @@ class NoisyGradients(Estimator):
         for example, _, _, gradient in walk.gradient_chunks(self.samples, noisy(walk, self.spread)):
             yield example, [chart.pull(gradient) for chart in walk.charts]
 
-    def _mean_of(self, walk: Walk, part: Callable[[Tensor], Tensor]) -> Estimate:
-        totals = [torch.zeros_like(chart.displacement) for chart in walk.charts]
-        for example, gradients in self._pulled(walk):
-            for total, gradient in zip(totals, gradients):
-                accumulate(total, example, part(gradient) / self.samples)
-        return Estimate(totals)
+    def _check_squares(self, values: Tensor, largest: Tensor) -> None:
+        """Raises: ValueError where squares of numbers up to `largest` (batch,) do not fit into the dtype of `values`."""
+        found, reach = values.detach().flatten(1).amax(1), torch.finfo(values.dtype)
+        lost = largest.isfinite() & (~found.isfinite() | (found < reach.tiny) & (largest > 0))
+        if bool(lost.any()):
+            wrong = int(lost.nonzero()[0, 0])
+            raise ValueError(f"{self.name}: squares of {float(largest[wrong]):.3g}, as for example {wrong}, are beyond the "
+                             f"range of {values.dtype}; scale the score, or run x and the model in torch.float64.")  # fmt: skip
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
@@ -66,7 +69,16 @@ class SquareGrad(NoisyGradients):
     """
 
     def estimate(self, walk: Walk) -> Estimate:
-        return self._mean_of(walk, torch.square)
+        largest = [chart.displacement.new_zeros(len(chart.displacement)) for chart in walk.charts]
+        totals = [torch.zeros_like(chart.displacement) for chart in walk.charts]
+        for example, gradients in self._pulled(walk):
+            for total, most, gradient in zip(totals, largest, gradients):
+                accumulate(total, example, gradient.square() / self.samples)
+                for entry, first, last in runs(example):
+                    _keep_largest(most, entry, gradient[first:last])
+        for total, most in zip(totals, largest):
+            self._check_squares(total, most)
+        return Estimate(totals)
 
 
 @register("absgrad")
@@ -84,7 +96,11 @@ class AbsGrad(NoisyGradients):
     """
 
     def estimate(self, walk: Walk) -> Estimate:
-        return self._mean_of(walk, torch.abs)
+        totals = [torch.zeros_like(chart.displacement) for chart in walk.charts]
+        for example, gradients in self._pulled(walk):
+            for total, gradient in zip(totals, gradients):
+                accumulate(total, example, gradient.abs() / self.samples)
+        return Estimate(totals)
 
 
 @register("vargrad")
@@ -108,6 +124,8 @@ class VarGrad(NoisyGradients):
         for example, gradients in self._pulled(walk):
             for moment, gradient in zip(moments, gradients):
                 moment.update(example, gradient)
+        for moment in moments:
+            self._check_squares(moment.squares, moment.largest())
         return Estimate([moment.squares / self.samples for moment in moments])
 
 
@@ -117,6 +135,12 @@ class _Moments:
     def __init__(self, like: Tensor) -> None:
         self.counts = [0] * len(like)
         self.mean, self.squares = torch.zeros_like(like), torch.zeros_like(like)
+        self._largest = like.new_zeros(len(like))
+
+    def largest(self) -> Tensor:
+        """The largest deviation, (batch,); 0 where that may be rounding."""
+        rounding = _ROUNDING * torch.finfo(self.mean.dtype).eps * self.mean.detach().flatten(1).abs().amax(1)
+        return self._largest.where(self._largest > rounding, 0)
 
     def update(self, example: Tensor, rows: Tensor) -> None:
         for entry, first, last in runs(example):
@@ -128,6 +152,13 @@ class _Moments:
         mean = rows[0] + (rows - rows[0]).mean(0)
         shift = mean - self.mean[example] if before else torch.zeros_like(mean)
         after = before + new
-        self.squares[example] += (rows - mean).square().sum(0) + shift.square() * (before * new / after)
+        apart = rows - mean
+        _keep_largest(self._largest, example, apart)
+        _keep_largest(self._largest, example, shift)
+        self.squares[example] += apart.square().sum(0) + shift.square() * (before * new / after)
         self.mean[example] = self.mean[example] + shift * (new / after) if before else mean
         self.counts[example] = after
+
+
+def _keep_largest(largest: Tensor, example: int, values: Tensor) -> None:
+    largest[example] = torch.maximum(largest[example], values.detach().abs().amax())

@@ -45,7 +45,9 @@ def planned(found: Sequence[Attribution], method: str, images: int) -> tuple[int
     estimator = pb.attribution.get(method)
     backward = estimator.cost() - (estimator.name == "mask")  # whose last pass only reads the curves
     backward *= images * (len(found) if estimator.each_domain else 1)
-    return images * (2 + estimator.total_rows([att.layout for att in found])), backward
+    rows = images * estimator.total_rows([att.layout for att in found])
+    again = not (estimator.revisits and rows < 16)  # f(x) of one example, unless a run of few rows reads it by itself
+    return 2 * images + rows + again, backward
 
 
 def check(found: Sequence[Attribution], case: Subject, method: str) -> None:

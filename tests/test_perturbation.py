@@ -130,7 +130,7 @@ def test_rise_is_the_mean_score_where_a_coefficient_is_kept(options: str) -> Non
     """x of ones in pixels: the model is fed the masks themselves."""
     f = Recorder(smooth_net(SHAPE))
     att = pb.attribute(f, torch.ones(1, *SHAPE, dtype=torch.float64), 0, method=f"rise(masks=40, {options})", rows=7)
-    masks = torch.cat(f.seen)[3:].flatten(1)  # after x, x₀ and x again
+    masks = torch.cat(f.seen)[4:].flatten(1)  # after x, x₀, x again, and x among the masks
     assert len(masks) == 40
     with torch.no_grad():
         score = f.f(masks.reshape(-1, *SHAPE))[:, 0]
@@ -143,7 +143,7 @@ def test_rise_masks_are_smooth_independent_between_bands_and_kept_with_chance_p(
     f = Recorder(lambda x: x.flatten(1).sum(1))
     x = T.inverse(torch.ones(1, 1, 64, dtype=torch.float64))
     pb.attribute(f, x, method="rise(masks=2000, p=0.3, grid=4)", transform=T)
-    masks = T(torch.cat(f.seen)[3:])[:, 0]
+    masks = T(torch.cat(f.seen)[4:])[:, 0]
     assert float(masks.min()) > -1e-12
     assert float(masks.max()) < 1 + 1e-12
     assert abs(float(masks.mean()) - 0.3) < 0.02
@@ -187,7 +187,7 @@ def test_sobol_is_jansens_formula_on_the_masks_it_fed() -> None:
     f, n, players = Recorder(smooth_net(shape)), 16, 5
     x = torch.ones(1, *shape, dtype=torch.float64)
     att = pb.attribute(f, x, 0, method=f"sobol(coefficient, samples={n})", rows=1000)
-    fed = f.seen[1].reshape(players + 2, n, players)
+    fed = f.seen[2].reshape(players + 2, n, players)
     a, b = fed[0], fed[1]
     with torch.no_grad():
         score = f.f(fed.reshape(-1, *shape))[:, 0].reshape(players + 2, n).numpy()
@@ -205,11 +205,11 @@ def test_hsic_is_its_definition_on_the_masks_it_fed() -> None:
     att = pb.attribute(
         f, torch.ones(1, *shape, dtype=torch.float64), 0, method=f"hsic(coefficient, samples={n})", rows=1000
     )
-    m = f.seen[1].flatten(1)
+    m = f.seen[2].flatten(1)
     assert set(m.unique().tolist()) == {0.0, 1.0}
     close(m.mean(0), torch.full((5,), 0.5, dtype=m.dtype))
     with torch.no_grad():
-        y = f.f(f.seen[1])[:, 0]
+        y = f.f(f.seen[2])[:, 0]
     distance = (y[:, None] - y[None]).abs()
     L = torch.exp(-(distance**2) / 2 / distance[distance > 0].median() ** 2)
     H = torch.eye(n, dtype=m.dtype) - 1 / n

@@ -317,3 +317,16 @@ def test_wrap_refuses(forward: Callable[[Tensor], Tensor], inverse: Callable[[Te
                       options: dict[str, object], error: type[Exception], message: str) -> None:  # fmt: skip
     with pytest.raises(error, match=message):
         Wrap((1, 4), forward, inverse, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_magnitudes_too_small_for_a_reciprocal_are_silence_and_nothing_more_is_lost(dtype: torch.dtype) -> None:
+    transform, x = pb.transforms.get("polar", (1, 9)), normal(3, 1, 9, dtype=dtype)
+    least = 1 / torch.finfo(dtype).max
+    for size in (least / 100, least, 10 * least, 100 * least):
+        z = transform(size * x)
+        assert bool(z.isfinite().all())
+        assert float((transform.inverse(z) - size * x).abs().max()) <= 4 * 9 * least
+    silent = transform(least / 100 * x)
+    assert int(silent.count_nonzero()) == 3  # the sum of each example alone, which is no pair
+    assert int(transform(100 * least * x).count_nonzero()) == x.numel()  # the control

@@ -60,17 +60,23 @@ def test_a_run_goes_on_twice_from_a_file_in_single_precision_and_on_its_own(tmp_
 def test_only_the_same_run_goes_on() -> None:
     net, x = JOBS["smooth"], normal(3, 1, 12)
     first = pb.attribute(net, x, method=f"{SPEC}(keep=True)")
+    based = pb.attribute(net, x, method=f"{SPEC}(keep=True)", baseline=torch.zeros_like(x))
     again = lambda **more: pb.attribute(**{"model": net, "x": x, "method": SPEC, "resume": first} | more)
     moved = x.clone()
     moved[1] += 1
+    nudged = x.clone()
+    nudged[2, 0, 3] = torch.nextafter(x[2, 0, 3], torch.tensor(9.0))
     for change, message in [
-        ({"x": moved}, "another x; example 1 differs"),
-        ({"x": x[:2]}, r"another x, of shape \(3, 1, 12\), not \(2, 1, 12\)"),
-        ({"baseline": 1.0}, "another baseline; example 0"),
-        ({"model": smooth_net((1, 12), 1, seed=1)}, "another model; example"),
-        ({"target": 0}, "for target None, asked for was 0"),
-        ({"transform": "dct"}, "in pixel; asked for was dct"),
+        ({"x": moved}, r"another x \(example 1 differs\)"),
+        ({"x": x[:2]}, r"another x \(of shape \(3, 1, 12\), now \(2, 1, 12\)\)"),
+        ({"x": nudged}, r"another x \(example 2 differs\)"),
+        ({"baseline": 1.0}, r"another baseline \('zero', now '1.0'\)"),
+        ({"baseline": 1e-6 * x, "resume": based}, r"another baseline \(example 0 differs\)"),
+        ({"model": smooth_net((1, 12), 1, seed=1)}, r"another model \(example"),
+        ({"target": 0}, r"another target \(None, now 0\)"),
+        ({"transform": "dct"}, r"another transform \(pixel, now dct\)"),
         ({"transform": ["pixel", "dct"]}, "one result for each of the 2 domains, got 1"),
+        ({"compile": {"backend": "eager"}}, r"another compiled \(False, now True\)"),
         ({"method": f"{SPEC}(steps=5)"}, "cannot go on"),
         ({"resume": again()}, "holds nothing to go on from"),
     ]:

@@ -1,9 +1,11 @@
 """`Transform`: one object that holds T and T⁻¹, and says what it promises."""
 
 import abc
+import contextlib
 import enum
+import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -11,6 +13,8 @@ from torch import Tensor, nn
 
 from .layout import Layout
 from .products import full_products
+
+_HOST = torch.device("cpu")
 
 
 class Claim(enum.Flag):
@@ -56,10 +60,10 @@ class Transform(nn.Module, abc.ABC):
     spec: str  # what `get` would take to build this transform again
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Transforms may be built under `torch.inference_mode`: what they keep can be differentiated through later."""
+        """Transforms may be built in any of torch's modes: what they keep can be differentiated through, and is on the host."""
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls):
-            setattr(cls, "__init__", torch.inference_mode(False)(cls.__init__))  # noqa: B010
+            setattr(cls, "__init__", _plainly(cls.__init__))  # noqa: B010
 
     @abc.abstractmethod
     def analysis(self, x: Tensor) -> Tensor:
@@ -132,6 +136,27 @@ class Transform(nn.Module, abc.ABC):
 
     def extra_repr(self) -> str:
         return f"{self.spec!r}, shape={self.shape}"
+
+
+def _plainly(build: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(build)
+    def built(*args: Any, **kwargs: Any) -> None:
+        with torch.inference_mode(False), defaults():
+            build(*args, **kwargs)
+
+    return built
+
+
+@contextlib.contextmanager
+def defaults(dtype: torch.dtype = torch.float32, device: torch.device = _HOST) -> Iterator[None]:
+    """Inside, torch's default dtype and device are these; without arguments, what they are where nobody has changed them."""
+    before = torch.get_default_dtype()
+    with device if torch.get_default_device() != device else contextlib.nullcontext():
+        torch.set_default_dtype(dtype)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
 
 
 def _expect(transform: Transform, what: str, value: Tensor, shape: tuple[int, ...]) -> Tensor:

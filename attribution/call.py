@@ -1,0 +1,191 @@
+"""One call of `attribute`: what is walked, where from, and what is read on the way."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..transforms import Claim, Transform
+from .baselines import Origin, check_finite
+from .estimator import Chart, Estimate, Estimator, Walk
+from .execution import Prepared, is_single
+from .noise import Keyed
+from .pullback import Pullback
+from .rehearsal import Rehearsal
+from .rows import Rows
+
+Walks = Sequence[tuple[list[int], Walk]]  # which domains, and the walk they share
+
+
+_FEW = 16  # rows of a run in which one row more would be felt
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where the paths of one domain start: x₀ (batch, *shape), z₀ where it was declared in z, and further draws of x₀."""
+
+    signal: Tensor
+    coefficients: Tensor | None
+    draw: Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """The parts of a call, ready to be run.  starts: one for each of the `domains`."""
+
+    estimator: Estimator
+    x: Tensor
+    domains: Sequence[Transform]
+    starts: Sequence[Start]
+    prepared: Prepared
+    runner: Rows
+    seed: int
+
+    @functools.cached_property
+    def bases(self) -> list[Tensor]:
+        """The distinct x₀."""
+        kept: list[Tensor] = []
+        for start in self.starts:
+            if _find(kept, start.signal) is None:
+                kept.append(start.signal)
+        return kept
+
+    @functools.cached_property
+    def walks(self) -> Walks:
+        """(which domains, walk) for all: linear ones with the same x₀ share a walk, each of the others walks alone."""
+        shared: dict[int, list[int]] = {}
+        alone = []
+        for i, domain in enumerate(self.domains):
+            if shares_walk(domain):
+                shared.setdefault(_find(self.bases, self.starts[i].signal), []).append(i)
+            else:
+                alone.append([i])
+        return [(members, self._walk(members)) for members in (*shared.values(), *alone)]
+
+    @functools.cached_property
+    def planned(self) -> list[int]:
+        """Rows of each walk."""
+        layouts = [[chart.layout for chart in walk.charts] for _, walk in self.walks]
+        return [len(self.x) * self.estimator.total_rows(each) for each in layouts]
+
+    @property
+    def few(self) -> bool:
+        """Whether one row more would be felt."""
+        return sum(self.planned) < _FEW
+
+    def expect(self) -> None:
+        """Tells whoever counts what will be run."""
+        again = not (self.few and self.estimator.revisits)
+        self.runner.expect(len(self.x) * (1 + len(self.bases)) + sum(self.planned) + again)
+
+    def ends(self, probe: bool) -> Tensor:
+        """f(x), and f(x₀) for each of the `bases`; with `probe` this tells too how many rows fit. Shape: (1 + bases, batch)."""
+        points = torch.cat([self.x, *self.bases])
+        example = torch.arange(len(self.x), device=self.x.device).repeat(1 + len(self.bases))
+        with self.prepared.exactly():
+            self.runner.settle(self.x)
+            values = (self.runner.measured if probe else self.runner.values)(example, points.__getitem__)
+        ends = values.reshape(1 + len(self.bases), -1)
+        self.runner.count.varies = bool((ends != ends[:1]).any())
+        return ends
+
+    def deltas(self, ends: Tensor) -> list[Tensor]:
+        """f(x) - f(x₀) of each domain, (batch,)."""
+        return [ends[0] - ends[1 + _find(self.bases, start.signal)] for start in self.starts]
+
+    def choose_precision(self) -> None:
+        """Of precision "auto": on an accelerator, the narrowest in which the gradients at x and half way agree."""
+        if self.x.device.type == "cpu" or not is_single(self.x):
+            return
+        points = torch.cat([self.x[:2], (self.x[:2] + self.bases[0][:2]) / 2])
+        example = torch.arange(len(points), device=self.x.device) % len(self.x[:2])
+        self.prepared.choose(lambda: self.runner.uncounted().gradient(points, example)[1])
+
+    def rehearse(self, ends: Tensor) -> Rehearsal:
+        """Runs a row more, which shows whether the model repeats itself; of a run of few rows, `estimates` does that."""
+        rehearsal = Rehearsal(self.prepared, self.runner, self.x, ends, gradients=self.estimator.cost() > 0)
+        if self.few:
+            self.prepared.fall_back()
+        else:
+            rehearsal.run()
+        return rehearsal
+
+    def estimates(self, walks: Walks, rehearsal: Rehearsal) -> dict[int, tuple[Walk, Estimate, int]]:
+        """For each domain its walk, what was found on it, and the domain's place in it."""
+        with self.prepared.numerics():
+            found = [(members, walk, self.estimator.estimate(walk)) for members, walk in walks]
+        if self.few:
+            rehearsal.compare(found[0][2].score)
+        return {
+            member: (walk, estimate, number)
+            for members, walk, estimate in found
+            for number, member in enumerate(members)
+        }
+
+    def _walk(self, members: list[int]) -> Walk:
+        """The walk of one group: in the signal for linear domains, else in the coefficients of the one domain."""
+        x, start, seed, domain = self.x, self.starts[members[0]], self.seed, self.domains[members[0]]
+        if shares_walk(domain):
+            charts = [_chart(self.domains[i], x, self.starts[i]) for i in members]
+            return Walk(x, x, start.signal, lambda u: u, charts, self.runner, seed, start.draw)
+        same = lambda u: u
+        point, base = domain.ends(x, start.signal)
+        if start.coefficients is not None:
+            base = start.coefficients
+        own = self.runner.through(lambda model: Pullback(model, domain), point.dtype)
+        chart = Chart(same, point - base, point, same, domain.layout, same)
+        # A baseline declared in z is where it was declared, not T T⁻¹ of it.
+        draw = (lambda e, s: domain(start.draw(e, s))) if start.coefficients is None else _fixed(base)
+        return Walk(x, point, base, domain, [chart], own, seed, draw)
+
+
+def _chart(domain: Transform, x: Tensor, start: Start) -> Chart:
+    point = domain(x)
+    if start.coefficients is not None:
+        displacement = point - start.coefficients
+    else:  # T is linear: from the zero baseline, the displacement is the point
+        displacement = domain(x - start.signal) if bool(start.signal.any()) else point
+    return Chart(domain.adjoint, displacement, point, domain.inverse, domain.layout, domain)
+
+
+def shares_walk(domain: Transform) -> bool:
+    """Whether gradients of this domain are those of the signal, carried over: T⁻¹ is linear and meets the walk at x."""
+    return Claim.LINEAR | Claim.RECONSTRUCTS in domain.claims
+
+
+def _find(bases: Sequence[Tensor], base: Tensor) -> Any:
+    """Index of the entry that equals `base`, or None."""
+    return next((i for i, known in enumerate(bases) if known is base or torch.equal(known, base)), None)
+
+
+def starts(
+    origin: Origin, domains: Sequence[Transform], x: Tensor, seed: int, create_graph: bool = False
+) -> list[Start]:
+    """The start in each domain; one object for all of them where the baseline lives in the signal."""
+    if origin.coordinates == "signal":
+        keyed = Keyed(x, seed)
+        example = torch.arange(len(x), device=x.device)
+        base = _check_origin(origin, origin.rows(keyed, example, torch.zeros_like(example)), x, create_graph)
+        draw = functools.partial(origin.rows, keyed) if origin.random else _fixed(base)
+        return [Start(base, None, draw)] * len(domains)
+    found = []
+    for domain in domains:
+        z0 = origin.coefficients(domain, x)
+        base = _check_origin(origin, domain.inverse(z0), x, create_graph)
+        found.append(Start(base, z0, _fixed(base)))
+    return found
+
+
+def _fixed(base: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda example, sample: base[example]
+
+
+def _check_origin(origin: Origin, base: Tensor, x: Tensor, create_graph: bool) -> Tensor:
+    if base.shape != x.shape:
+        raise ValueError(
+            f"baseline: {origin.describe()} gave shape {tuple(base.shape)} for x of shape {tuple(x.shape)}."
+        )
+    return check_finite("baseline", (base if create_graph else base.detach()).to(x))

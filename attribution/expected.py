@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .estimator import Estimate, Estimator, Promise, Walk, accumulate, register
+from .estimator import Estimate, Estimator, Promise, Walk, register
 from .gradients import check_count, is_number, noisy
 from .index import both, host, mapped
+from .sums import accumulate
 
 _Rows = Callable[[Tensor, Tensor], Tensor]
 

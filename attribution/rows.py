@@ -182,7 +182,7 @@ class Rows:
         with torch.enable_grad():
             if not (self.create_graph and points.requires_grad):
                 # Arranged here already, since compiled models want to be fed leaves of autograd.
-                points = self._arranged(points.detach()).requires_grad_()
+                points = self.arranged(points.detach()).requires_grad_()
             try:
                 output = self._run(points, example)
             except RuntimeError as error:
@@ -267,16 +267,24 @@ class Rows:
         args, kwargs = self._extras.at(example)
         # A copy, so that a model which works in place does not reach the caller's x. Leaves of autograd are safe from that
         # by themselves.
-        copied = self._in_place or model is not None or not (points.is_leaf and points.requires_grad)
+        copied = self._in_place or not (points.is_leaf and points.requires_grad)
 
         def call() -> Any:
-            return (model or self._model)(points.to(self._feed, copy=copied), *args, **kwargs)
+            if model is not None:
+                return model(points.to(self._feed, copy=True), *args, **kwargs)
+            return self._model(self._fed(points, copied), *args, **kwargs)
 
         if not self.watch:
             return call()
         output = deterministic(call, points.device)
         self.watch = False
         return output
+
+    def _fed(self, points: Tensor, copied: bool) -> Tensor:
+        """`points` as the model gets them; with `copied`, in memory of their own."""
+        fed = self.arranged(points.to(self._feed))
+        shared = copied and fed.untyped_storage().data_ptr() == points.untyped_storage().data_ptr()
+        return fed.clone() if shared else fed
 
     def _ran(self, forwards: int = 0, gradients: int = 0) -> None:
         self.count.forwards += forwards
@@ -307,7 +315,8 @@ class Rows:
                              "attribution needs finite scores. Check that example, or explain a logit instead of a "
                              "log-probability.")  # fmt: skip
 
-    def _arranged(self, points: Tensor) -> Tensor:
+    def arranged(self, points: Tensor) -> Tensor:
+        """`points` in the memory format in which the model is fed."""
         return self._model.arranged(points) if isinstance(self._model, Prepared) else points
 
     def _filled(self, points: Tensor, example: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .estimator import Estimate, Estimator, Promise, Walk, accumulate, register
+from .estimator import Estimate, Estimator, Promise, Walk, register
 from .gradients import check_count, is_number, noisy
 from .index import runs
+from .sums import accumulate
 
 # What a coefficient that f ignores is given is 0 in all of them, but none is linear in f.
 _MOMENTS = Promise.DUMMY | Promise.IMPLEMENTATION_INVARIANT
@@ -44,8 +45,8 @@ class NoisyGradients(Estimator):
         totals = [torch.zeros_like(chart.displacement) for chart in walk.charts]
         for example, gradients in self._pulled(walk):
             for total, gradient in zip(totals, gradients):
-                accumulate(total, example, part(gradient) / self.samples)
-        return Estimate(totals)
+                accumulate(total, example, part(gradient))
+        return Estimate([total.div_(self.samples) for total in totals])
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:

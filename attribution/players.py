@@ -159,8 +159,8 @@ class Game:
         if example not in self._kept:
             self._kept.clear()
             player = torch.arange(self.players.count, device=self.displacement.device)
-            moved = self.displacement[example].flatten()
-            parts = [self.chart.push(torch.where(self._owner == some[:, None], moved, 0).unflatten(1, self.players.layout.shape))
+            moved, owner = self.displacement[example], self.players.index.to(player.device)
+            parts = [self.chart.push(torch.where(owner == some.reshape(-1, *[1] * owner.ndim), moved, 0))
                      for some in player.split(self.walk.rows.budget)]  # fmt: skip
             self._kept[example] = self.walk.rows.arranged(torch.cat(parts))
         return self._kept[example]

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..transforms import Claim, Transform
 from ..transforms import get as get_transform
 from ..transforms.base import wide
-from .baselines import Origin, check_finite, get_baseline
+from .baselines import Origin, check_finite, get_baseline, not_finite
 from .estimator import Chart, Estimate, Estimator, Walk
 from .estimator import get as get_estimator
 from .execution import Execution, Prepared, is_single
@@ -154,6 +154,11 @@ class _Start:
     coefficients: Tensor | None
     draw: Callable[[Tensor, Tensor], Tensor]
 
+    @functools.cached_property
+    def moved(self) -> bool:
+        """Whether x₀ is not zero throughout."""
+        return bool(self.signal.any())
+
 
 def _starts(origin: Origin, domains: Sequence[Transform], x: Tensor, seed: int,
             create_graph: bool = False) -> list[_Start]:  # fmt: skip
@@ -238,7 +243,7 @@ def _chart(domain: Transform, x: Tensor, start: _Start) -> Chart:
     if start.coefficients is not None:
         displacement = point - start.coefficients
     else:  # T is linear: from the zero baseline, the displacement is the point
-        displacement = domain(x - start.signal) if bool(start.signal.any()) else point
+        displacement = domain(x - start.signal) if start.moved else point
     return Chart(domain.adjoint, displacement, point, domain.inverse, domain.layout, domain)
 
 
@@ -262,9 +267,8 @@ def _choose(prepared: Prepared, runner: Rows, x: Tensor, base: Tensor) -> None:
 def _result(domain: Transform, walk: Walk, estimate: Estimate, number: int, delta: Tensor,
             settings: dict[str, Any]) -> Attribution:  # fmt: skip
     values, chart = estimate.values[number], walk.charts[number]
-    finite = values.flatten(1).isfinite().all(1)
-    if not bool(finite.all()):
-        wrong = int((~finite).nonzero()[0, 0])
+    wrong = not_finite(values)
+    if wrong is not None:
         raise ValueError(f"The model's gradient is not finite for example {wrong} (in {domain.spec}); look for square roots, "
                          "logarithms or divisions at zero in the model, or take another baseline.")  # fmt: skip
     return Attribution(
@@ -296,8 +300,14 @@ def _settings(
         "evaluations": {"forward": runner.count.forwards, "gradient": runner.count.gradients},
         "dtype": str(x.dtype),
         "device": str(x.device),
-        "versions": {"pullback": importlib.metadata.version("pullback"), "torch": torch.__version__},
+        "versions": {"pullback": _version(), "torch": torch.__version__},
     }
+
+
+@functools.cache
+def _version() -> str:
+    """Of this package: read from its files once."""
+    return importlib.metadata.version("pullback")
 
 
 def _describe(value: Any) -> Any:

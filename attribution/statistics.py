@@ -36,16 +36,17 @@ class NoisyGradients(Estimator):
     def cost(self) -> int:
         return self.samples
 
-    def _pulled(self, walk: Walk) -> Iterator[tuple[Tensor, list[Tensor]]]:
-        """(example, gradients in each chart), a chunk of rows at a time; one gradient stream serves all charts."""
+    def _pulled(self, walk: Walk) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """(chart, example, gradients in it), a chunk of rows at a time; one gradient stream serves all charts."""
         for example, _, _, gradient in walk.gradient_chunks(self.samples, noisy(walk, self.spread)):
-            yield example, [chart.pull(gradient) for chart in walk.charts]
+            gradient = gradient.contiguous()  # once, and not in every chart
+            for number, chart in enumerate(walk.charts):
+                yield number, example, chart.pull(gradient)
 
     def _mean_of(self, walk: Walk, part: Callable[[Tensor], Tensor]) -> Estimate:
         totals = [torch.zeros_like(chart.displacement) for chart in walk.charts]
-        for example, gradients in self._pulled(walk):
-            for total, gradient in zip(totals, gradients):
-                accumulate(total, example, part(gradient))
+        for number, example, gradient in self._pulled(walk):
+            accumulate(totals[number], example, part(gradient))
         return Estimate([total.div_(self.samples) for total in totals])
 
     @classmethod
@@ -91,9 +92,8 @@ class VarGrad(NoisyGradients):
 
     def estimate(self, walk: Walk) -> Estimate:
         moments = [_Moments(chart.displacement) for chart in walk.charts]
-        for example, gradients in self._pulled(walk):
-            for moment, gradient in zip(moments, gradients):
-                moment.update(example, gradient)
+        for number, example, gradient in self._pulled(walk):
+            moments[number].update(example, gradient)
         return Estimate([moment.squares / self.samples for moment in moments])
 
 

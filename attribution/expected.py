@@ -111,7 +111,7 @@ def _average(walk: Walk, end: _Rows, samples: int, steps: int, ends: int) -> Est
         draw, node = mapped(lambda r: r // steps, row), row % steps
         alpha = nodes[node] if steps > 1 else (draw + _unit(walk, example, draw)) / samples
         fed[:] = [walk.draw(example, draw), end(example, draw)]
-        return torch.lerp(*fed, alpha.reshape(shape))
+        return torch.lerp(fed[0], fed[1], alpha.reshape(shape))
 
     totals = [torch.zeros_like(chart.displacement) for chart in walk.charts]
     moved = torch.zeros_like(walk.point)

@@ -1,5 +1,6 @@
 """Smooth random masks: in each band a coarse grid of random bits, shifted at random and interpolated linearly."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -36,7 +37,7 @@ class SmoothMasks:
     def on(cls, layout: Layout, cells: int, like: Tensor) -> "SmoothMasks":
         """like: has the dtype and the device of the masks."""
         place, index = places(layout), layout.index
-        shared = bool((index == index[:1]).all()) and bool((place == place[:, :1]).all())
+        shared = index.ndim > 1 and bool((index == index[:1]).all()) and bool((place == place[:, :1]).all())
         place, index = (place[:, 0], index[0]) if shared else (place, index)
         place, index = place.flatten(1), index.flatten()
         order = index.argsort(stable=True)
@@ -77,7 +78,7 @@ class SmoothMasks:
     def _band(self, band: Axes | Tensor, grid: Tensor, shift: Tensor) -> Tensor:
         """grid: (rows, side, …). Shape: (rows, n)."""
         if isinstance(band, Tensor):
-            return interpolate(grid, self.cells * band + shift[:, :, None])
+            return interpolate(grid, self.side, self.cells * band + shift[:, :, None])
         for axis, place in enumerate(band):
             hats = self._hats(self.cells * place + shift[:, axis : axis + 1])
             # This axis goes last, so that the next one comes first.
@@ -102,26 +103,27 @@ def places(layout: Layout) -> Tensor:
     return placed.nan_to_num(0).clamp(0, 1)
 
 
-def interpolate(grid: Tensor, at: Tensor) -> Tensor:
-    """Linear interpolation between the nodes of a grid.
+def interpolate(grid: Tensor, side: int, at: Tensor) -> Tensor:
+    """Linear interpolation between the nodes of a grid with as many along each axis.
 
     grid: (rows, side, …).  at: (rows, dims, n) in [0, side - 1). Shape: (rows, n).
     """
-    side = grid.shape[1]
     low = at.floor().clamp(0, side - 2)
     part = at - low
-    mask = torch.zeros_like(at[:, 0])
-    for corner in torch.cartesian_prod(*[torch.arange(2)] * at.shape[1]).reshape(-1, at.shape[1]).tolist():
+    mask = grid.new_zeros(len(grid), at.shape[2])
+    for corner in itertools.product((0, 1), repeat=at.shape[1]):
         weight, node = torch.ones_like(mask), torch.zeros_like(mask, dtype=torch.long)
         for axis, step in enumerate(corner):
             weight = weight * (part[:, axis] if step else 1 - part[:, axis])
             node = node * side + low[:, axis].long() + step
-        mask = mask + weight * grid.flatten(1).gather(1, node)
+        mask = mask + weight * grid.reshape(len(grid), -1).gather(1, node)
     return mask
 
 
 def _axes(place: Tensor) -> Axes | None:
-    """The places along each axis where `place` (dims, n) is a grid, row by row; None where it is not."""
+    """The places along each axis where `place` (dims, n) is a grid, row by row; None where it is not, or there are no axes."""
+    if len(place) == 0:
+        return None
     if len(place) == 1:
         return [place[0]]
     for row in _rows(place):

@@ -122,9 +122,6 @@ class UndecimatedBank(FilterBank):
                      for weights in (self._synthesis if dual else self._analysis))  # fmt: skip
         return low, high
 
-    def _of_windows(self, sizes: Sequence[int]) -> bool:
-        return False
-
     def _of_blocks(self, sizes: Sequence[int]) -> bool:
         return False
 

@@ -115,21 +115,25 @@ def _average(walk: Walk, end: _Rows, samples: int, steps: int, ends: int) -> Est
 
     totals = [torch.zeros_like(chart.displacement) for chart in walk.charts]
     moved = torch.zeros_like(walk.point)
-    for example, row, _, gradient in walk.gradient_chunks(samples * steps, points):
+
+    def add(example: Tensor, row: Tensor, gradient: Tensor) -> None:
+        of, covector = example, gradient
+        weight = mass = weights[row % steps] / samples
         start, stop = fed
-        weight, of, covector = weights[row % steps] / samples, example, gradient
-        mass = weight
+        fed.clear()
         if steps > 1:  # nodes of one draw share the displacement: they are summed before the adjoint
             of, draw, segment = _draws(example, row, samples, steps)
             start, stop = walk.draw(of, draw), end(of, draw)
             covector = gradient.new_zeros((len(of), *gradient.shape[1:]))
             covector.index_add_(0, segment, weight.reshape(shape) * gradient)
             mass = weight.new_zeros(len(of)).index_add_(0, segment, weight)
-        covector = covector.contiguous()
-        step = stop - start
+        covector, step = covector.contiguous(), stop - start
         accumulate(moved, of, step, mass)
         for chart, total in zip(walk.charts, totals):
             accumulate(total, of, chart.carry(step) * chart.pull(covector), None if steps > 1 else weight)
+
+    for example, row, _, gradient in walk.gradient_chunks(samples * steps, points):
+        add(example, row, gradient)
     delta = walk.values(ends, end).mean(1) - walk.values(samples, walk.draw).mean(1)
     return Estimate(totals, delta=delta, displacements=[chart.carry(moved) for chart in walk.charts])
 

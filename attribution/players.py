@@ -18,7 +18,8 @@ from .sums import along, combined
 
 BY = ("coefficient", "block", *GROUPINGS)
 ABSENT = ("baseline", "zero", "mean")
-_HELD = 2**22  # numbers that what the players of one example are in the signal may take
+# What the players of one example are in the signal may take so many numbers, and so many times the rows of one forward.
+_HELD, _FORWARDS = 2**22, 4
 
 # (example, sample), each (rows,) -> how present each player is, (rows, players), 0 absent and 1 present; where coefficients
 # are the players, also (rows, *coeff), or what broadcasts to it.
@@ -134,7 +135,8 @@ class Game:
 
     def _points(self, samples: int, design: Design) -> Design:
         """(example, sample) -> u.  Masks of signal size exist for one chunk of rows only."""
-        few = self.players.count <= min(samples, _HELD // self.walk.point[0].numel())
+        most = min(_FORWARDS * self.walk.rows.budget, _HELD // self.walk.point[0].numel())
+        few = self.players.count <= min(samples, most)
 
         def points(example: Tensor, sample: Tensor) -> Tensor:
             absence = design(example, sample).to(self.displacement) - 1

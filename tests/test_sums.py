@@ -114,13 +114,16 @@ def test_inverse_transforms_are_counted_by_players_and_bounded_in_memory(monkeyp
     synthesis = type(T).synthesis
     monkeypatch.setattr(type(T), "synthesis", lambda self, z: sizes.append(len(z)) or synthesis(self, z))
 
-    def rows(samples: int) -> int:
+    def rows(samples: int, budget: int = 3, level: int = 1) -> int:
         sizes.clear()
-        fed(T, f"shapley(by=band, exact=false, pairs={samples})", x, rows=3)
-        assert max(sizes) <= 3
+        T = pb.transforms.get(f"dwt(haar, level={level})", SHAPE)
+        fed(T, f"shapley(by=band, exact=false, pairs={samples})", x, rows=budget)
+        assert max(sizes) <= budget
         return sum(sizes)
 
     assert rows(2) == rows(8) == 2 * 4  # examples × players
+    assert rows(8, budget=2, level=2) == 2 * 7
+    assert rows(8, budget=1, level=2) == 2 * (2 + 2 * 8 * 6)  # seven are more than four times the rows of a forward
     monkeypatch.setattr(players, "_HELD", 4 * x[0].numel() - 1)  # what does not fit is transformed row by row
     assert rows(8) == 2 * (2 + 2 * 8 * 3)
 

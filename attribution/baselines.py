@@ -327,10 +327,18 @@ def _as_signal(baseline: Any, x: Tensor) -> Tensor:
 
 def check_finite(who: str, value: Tensor) -> Tensor:
     """`value` (batch, …).  Raises: ValueError that names the first example with NaN or infinity."""
-    finite = value.isfinite().flatten(1).all(1)
-    if not bool(finite.all()):
-        raise ValueError(f"{who}: example {int((~finite).nonzero()[0, 0])} holds NaN or infinity; clean or drop it.")
+    wrong = not_finite(value)
+    if wrong is not None:
+        raise ValueError(f"{who}: example {wrong} holds NaN or infinity; clean or drop it.")
     return value
+
+
+def not_finite(value: Tensor) -> int | None:
+    """The first example of `value` (batch, …) that holds NaN or infinity, or None."""
+    if bool(value.detach().sum().isfinite()):  # one cheap pass: what is not finite stays so in the sum
+        return None
+    finite = value.isfinite().flatten(1).all(1)
+    return None if bool(finite.all()) else int((~finite).nonzero()[0, 0])
 
 
 def _broadcast(values: Tensor, like: Tensor) -> Tensor:

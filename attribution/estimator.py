@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ..transforms import Layout
 from ..transforms.registry import Registry, parse
-from .index import both, runs
+from .index import both
 from .noise import Keyed, derive
 from .rows import Rows
+from .sums import accumulate
 
 _ALL = slice(None)
 
@@ -132,10 +133,10 @@ class Walk:
 
     def mean_gradient(self, weights: Tensor, points: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Σ_s weights[s] ∇f(points(example, s)) for each example.  weights: (samples,). Shape: (batch, *u)."""
-        total = torch.zeros_like(self.point)
+        total = torch.zeros_like(self.line[0])
         for example, sample, _, gradient in self.gradient_chunks(len(weights), points):
-            accumulate(total, example, weights[sample].reshape(-1, *[1] * (gradient.ndim - 1)) * gradient)
-        return total
+            accumulate(total, example, gradient, weights[sample])
+        return total.contiguous()
 
     def sensitivities(self, covector: Tensor) -> Estimate:
         """The covector (batch, *u) in each chart, as it is."""
@@ -155,15 +156,14 @@ class Walk:
         return derive(self.seed, self.keyed.keys[example], 0)
 
     @functools.cached_property
+    def line(self) -> tuple[Tensor, Tensor]:
+        """(u₀, u - u₀), (batch, *u) each, in the memory format in which the model is fed."""
+        return self.rows.arranged(self.base), self.rows.arranged(self.point - self.base)
+
+    @functools.cached_property
     def keyed(self) -> Keyed:
         """Random numbers that belong to an example, whatever batch it is in."""
         return Keyed(self.signal, self.seed)
-
-
-def accumulate(total: Tensor, example: Tensor, rows: Tensor) -> None:
-    """total[example[r]] += rows[r] for each row, in place; rows of one example stand together."""
-    for entry, first, last in runs(example):
-        total[entry] += rows[first:last].sum(0)
 
 
 class Estimator(abc.ABC):

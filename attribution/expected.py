@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .estimator import Estimate, Estimator, Promise, Walk, accumulate, register
+from .estimator import Estimate, Estimator, Promise, Walk, register
 from .gradients import check_count, is_number, noisy
 from .index import both, host, mapped
+from .sums import accumulate
 
 _Rows = Callable[[Tensor, Tensor], Tensor]
 
@@ -118,30 +119,44 @@ def _average(walk: Walk, end: _Rows, samples: int, steps: int, ends: int) -> Est
     """
     nodes, weights = (walk.point.new_tensor(part) for part in _nodes(steps))
     shape = (-1, *[1] * (walk.point.ndim - 1))
+    fed: list[Tensor] = []  # the ends of the chunk's rows
 
     def points(example: Tensor, row: Tensor) -> Tensor:
         draw, node = mapped(lambda r: r // steps, row), row % steps
         alpha = nodes[node] if steps > 1 else (draw + _unit(walk, example, draw)) / samples
-        start = walk.draw(example, draw)
-        return start + alpha.reshape(shape) * (end(example, draw) - start)
+        fed[:] = [walk.draw(example, draw), end(example, draw)]
+        return torch.lerp(fed[0], fed[1], alpha.reshape(shape))
 
     totals = [torch.zeros_like(chart.displacement) for chart in walk.charts]
-    moved = [torch.zeros_like(chart.displacement) for chart in walk.charts]
+    moved = torch.zeros_like(walk.point)
+
+    def add(example: Tensor, row: Tensor, gradient: Tensor) -> None:
+        of, covector = example, gradient
+        weight = mass = weights[row % steps] / samples
+        start, stop = fed
+        fed.clear()
+        if steps > 1:  # nodes of one draw share the displacement: they are summed before the adjoint
+            of, draw, segment = _draws(example, row, samples, steps)
+            start, stop = walk.draw(of, draw), end(of, draw)
+            covector = gradient.new_zeros((len(of), *gradient.shape[1:]))
+            covector.index_add_(0, segment, weight.reshape(shape) * gradient)
+            mass = weight.new_zeros(len(of)).index_add_(0, segment, weight)
+        covector, step = covector.contiguous(), stop - start
+        accumulate(moved, of, step, mass)
+        for chart, total in zip(walk.charts, totals):
+            accumulate(total, of, chart.carry(step) * chart.pull(covector), None if steps > 1 else weight)
+
     for example, row, _, gradient in walk.gradient_chunks(samples * steps, points):
-        # Nodes of one draw share the displacement: sum them before the adjoint.
-        pair, segment = torch.unique_consecutive(host(example) * samples + host(row) // steps, return_inverse=True)
-        of, draw = (both(part.to(row.device, non_blocking=True), part) for part in (pair // samples, pair % samples))
-        segment = segment.to(row.device, non_blocking=True)
-        weight = weights[row % steps].reshape(shape) / samples
-        covector = gradient.new_zeros((len(pair), *gradient.shape[1:])).index_add_(0, segment, weight * gradient)
-        mass = weight.new_zeros((len(pair), *weight.shape[1:])).index_add_(0, segment, weight)
-        step = end(of, draw) - walk.draw(of, draw)
-        for chart, total, mean in zip(walk.charts, totals, moved):
-            carried = chart.carry(step)
-            accumulate(total, of, carried * chart.pull(covector))
-            accumulate(mean, of, carried * mass.reshape(-1, *[1] * (carried.ndim - 1)))
+        add(example, row, gradient)
     delta = walk.values(ends, end).mean(1) - walk.values(samples, walk.draw).mean(1)
-    return Estimate(totals, delta=delta, displacements=moved)
+    return Estimate(totals, delta=delta, displacements=[chart.carry(moved) for chart in walk.charts])
+
+
+def _draws(example: Tensor, row: Tensor, samples: int, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(example, draw) of each draw that these rows belong to, and the place of each row among them."""
+    pair, segment = torch.unique_consecutive(host(example) * samples + host(row) // steps, return_inverse=True)
+    of, draw = (both(part.to(row.device, non_blocking=True), part) for part in (pair // samples, pair % samples))
+    return of, draw, segment.to(row.device, non_blocking=True)
 
 
 def _nodes(steps: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+<<<<<<< HEAD
 from .estimator import Estimate, Estimator, Promise, Walk, accumulate, register
+=======
+from .estimator import Estimate, Estimator, Promise, Walk, register
+from .sums import along
+>>>>>>> overhead
 
 _LOCAL = Promise.LINEAR | Promise.DUMMY | Promise.IMPLEMENTATION_INVARIANT
 
@@ -120,7 +125,7 @@ def noisy(walk: Walk, spread: float) -> Callable[[Tensor, Tensor], Tensor]:
     """(example, sample) -> u of x + δ, δ ~ N(0, σ² I) in the signal, σ = spread · (max x - min x) per example."""
     std = spread * (walk.signal.flatten(1).amax(1) - walk.signal.flatten(1).amin(1))
     std = std.reshape(-1, *[1] * (walk.signal.ndim - 1))
-    return lambda example, sample: walk.lift(walk.signal[example] + std[example] * walk.noise(example, sample))
+    return lambda example, sample: walk.lift(along(walk.signal, std, example, walk.noise(example, sample)))
 
 
 def is_number(value: object) -> bool:

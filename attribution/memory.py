@@ -5,30 +5,32 @@ from types import TracebackType
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 
 class Saved:
-    """Counts the bytes that autograd keeps for the backward pass of what runs inside, each storage once.
+    """Counts the bytes that autograd would keep for the backward pass of what runs inside, each storage once.
 
-    It keeps them alive until the end, as a backward pass would, so that no storage is counted for two; there can be no
-    backward pass through what ran inside.
+    Nothing is kept: what runs inside takes the memory and the time of a pass without gradients, and there can be no
+    backward pass through it. A storage whose memory was given back and used again is a new one.
 
     model: its parameters and buffers are there anyway, and are not counted.
     """
 
     def __init__(self, model: object) -> None:
         kept = [*model.parameters(), *model.buffers()] if isinstance(model, nn.Module) else []
-        self._seen = {tensor.untyped_storage().data_ptr() for tensor in kept}
+        self._there = {tensor.untyped_storage().data_ptr() for tensor in kept}
+        self._seen: dict[int, StorageWeakRef] = {}
         self.bytes = 0
-        self._held: list[Tensor] = []
-        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._count, lambda _: _)
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._count, _refuse)
 
     def _count(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in self._seen:
-            self._seen.add(storage.data_ptr())
-            self.bytes += min(storage.nbytes(), tensor.nbytes)  # a slice of a batch holds more than itself
-            self._held.append(tensor.detach())
+        place = storage.data_ptr()
+        if place in self._there or (place in self._seen and not self._seen[place].expired()):
+            return
+        self._seen[place] = StorageWeakRef(storage)
+        self.bytes += min(storage.nbytes(), tensor.nbytes)  # a slice of a batch holds more than itself
 
     def __enter__(self) -> "Saved":
         self._hooks.__enter__()
@@ -36,8 +38,11 @@ class Saved:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:  # fmt: skip
-        self._held.clear()
         self._hooks.__exit__(kind, error, trace)
+
+
+def _refuse(_: None) -> Tensor:
+    raise RuntimeError("Saved: nothing was kept for a backward pass.")
 
 
 def free_bytes(device: torch.device) -> int | None:

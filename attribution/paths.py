@@ -11,6 +11,7 @@ from .estimator import Estimate, Estimator, Promise, Walk, register
 from .gradients import check_count
 from .index import runs
 from .quadrature import RULES
+from .sums import along
 
 _LEAST = 8  # evaluations below which a rule, its half and its quarter cannot be told apart
 
@@ -105,8 +106,7 @@ class IntegratedGradients(Estimator):
 
 def _on_path(walk: Walk, example: Tensor, alpha: Tensor) -> Tensor:
     """u₀ + α (u - u₀).  example, alpha: (rows,). Shape: (rows, *u)."""
-    alpha = alpha.reshape(-1, *[1] * (walk.point.ndim - 1))
-    return walk.base[example] + alpha * (walk.point - walk.base)[example]
+    return along(*walk.line, example, alpha.reshape(-1, *[1] * (walk.point.ndim - 1)))
 
 
 def _corrected(walk: Walk, nodes: Tensor, weights: Tensor) -> Estimate:

@@ -1,6 +1,5 @@
 """Estimators that take coefficients away and look at f: one group at a time, or many at random."""
 
-import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +8,11 @@ import torch
 from torch import Tensor
 
 from ..transforms import Layout
-from .estimator import Estimator, Promise, accumulate, register
+from .estimator import Estimator, Promise, register
 from .gradients import check_count
 from .players import Design, Game, Perturbation, Players, check_players
+from .smooth_masks import SmoothMasks
+from .sums import accumulate
 
 _SHARED = Promise.LINEAR | Promise.IMPLEMENTATION_INVARIANT
 
@@ -119,68 +120,34 @@ class RISE(Perturbation):
         return self.masks + 1
 
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
-        design = self._smooth(game) if self.cells == "grid" else self._hard(game)
+        design, shape = self._smooth(game) if self.cells == "grid" else self._hard(game)
         whole = game.values(1, lambda example, sample: game.displacement.new_ones(len(example), game.players.count))
-        batch = len(whole)
-        kept = whole.new_zeros(batch, game.players.count)
-        scores, mean = torch.zeros_like(kept), whole.new_zeros(batch)
+        scores, mean = whole.new_zeros(len(whole), *shape), torch.zeros_like(whole[:, 0])
+        kept = torch.zeros_like(scores)
         for example, presence, value in game.chunks(self.masks, design):
             rise = value - whole[example, 0]  # so that a constant f is exactly 0 throughout
-            accumulate(scores, example, rise[:, None] * presence)
+            accumulate(scores, example, presence, rise)
             accumulate(kept, example, presence)
-            accumulate(mean, example, rise / self.masks)
-        found = torch.where(kept > 0, scores / kept.where(kept > 0, 1) - mean[:, None], 0)
-        return found, {}
+            accumulate(mean, example, rise)
+        mean = mean.reshape(-1, *[1] * len(shape)) / self.masks
+        found = torch.where(kept > 0, scores / kept.where(kept > 0, 1) - mean, 0)
+        return found.expand(-1, *game.players.layout.shape).flatten(1) if self.cells == "grid" else found, {}
 
-    def _hard(self, game: Game) -> Design:
-        draw, count = game.walk.keyed.draw, game.players.count
-        return lambda example, sample: draw(example, sample, (count,), Tensor.uniform_, "rise") < self.p
+    def _hard(self, game: Game) -> tuple[Design, tuple[int, ...]]:
+        """The design, and the shape of one presence."""
+        draw, shape = game.walk.keyed.draw, (game.players.count,)
+        return lambda example, sample: draw(example, sample, shape, Tensor.uniform_, "rise") < self.p, shape
 
-    def _smooth(self, game: Game) -> Design:
-        layout = game.players.layout
-        where = torch.cat([_places(layout), layout.index.flatten()[None].to(layout.position)])
-        # Channels share their places, and so their masks: interpolate once for each place of each band.
-        where, copy = torch.unique(where, dim=1, return_inverse=True)
-        place, band, copy = (part.to(game.displacement.device) for part in (where[:-1], where[-1].long(), copy))
-        place, dims, side = place.to(game.displacement), len(place), self.grid + 2
-        cells = len(layout.bands) * side**dims
+    def _smooth(self, game: Game) -> tuple[Design, tuple[int, ...]]:
+        masks = SmoothMasks.on(game.players.layout, self.grid, game.displacement)
 
         def design(example: Tensor, sample: Tensor) -> Tensor:
-            unit = game.walk.keyed.draw(example, sample, (cells + dims,), Tensor.uniform_, "rise").to(place)
-            bits, shift = (unit[:, :cells] < self.p).to(place), unit[:, cells:, None]
-            return _interpolate(bits, self.grid * place + shift, band * side**dims, side)[:, copy]
+            unit = game.walk.keyed.draw(example, sample, (masks.bits + masks.dims,), Tensor.uniform_, "rise")
+            unit = unit.to(game.displacement)
+            return masks.of((unit[:, : masks.bits] < self.p).to(unit), unit[:, masks.bits :])
 
-        return design
+        return design, masks.shape
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
         return [cls(masks=16, grid=2), cls(masks=16, cells="band")]
-
-
-def _places(layout: Layout) -> Tensor:
-    """Where each coefficient sits, in [0, 1] per axis: its position, or its frequency where it has none.
-
-    Shape: (dims, coefficients).
-    """
-    position = layout.position.nan_to_num(0).flatten(1)
-    extent = position.amax(1, keepdim=True).clamp(min=1)
-    placed = torch.where(layout.position.flatten(1).isnan(), 2 * layout.frequency.flatten(1), position / extent)
-    return placed.nan_to_num(0).clamp(0, 1)
-
-
-def _interpolate(bits: Tensor, at: Tensor, offset: Tensor, side: int) -> Tensor:
-    """Linear interpolation between the nodes of one grid per band.
-
-    bits: (rows, bands × side^dims).  at: (rows, dims, coefficients) in [0, side - 1).  offset: (coefficients,), of each
-    coefficient's band in `bits`. Shape: (rows, coefficients).
-    """
-    low = at.floor().clamp(0, side - 2)
-    part = at - low
-    mask = torch.zeros((), dtype=at.dtype, device=at.device).expand(len(at), at.shape[2])
-    for corner in itertools.product((0, 1), repeat=at.shape[1]):
-        weight, node = torch.ones_like(mask), torch.zeros_like(mask, dtype=torch.long)
-        for axis, step in enumerate(corner):
-            weight = weight * (part[:, axis] if step else 1 - part[:, axis])
-            node = node * side + low[:, axis].long() + step
-        mask = mask + weight * bits.gather(1, node + offset)
-    return mask

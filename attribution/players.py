@@ -1,8 +1,9 @@
 """Groups of coefficients as players of a game: who plays, what f is worth to a coalition, how a group's value is spread."""
 
 import abc
+import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,11 +14,15 @@ from ..transforms.layout import GROUPINGS
 from .estimator import Chart, Estimate, Estimator, Walk
 from .gradients import check_count
 from .index import on_host, runs
+from .sums import along, combined
 
 BY = ("coefficient", "block", *GROUPINGS)
 ABSENT = ("baseline", "zero", "mean")
+# What the players of one example are in the signal may take so many numbers, and so many times the rows of one forward.
+_HELD, _FORWARDS = 2**22, 4
 
-# (example, sample), each (rows,) -> how present each player is, (rows, players), 0 absent and 1 present.
+# (example, sample), each (rows,) -> how present each player is, (rows, players), 0 absent and 1 present; where coefficients
+# are the players, also (rows, *coeff), or what broadcasts to it.
 Design = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -42,13 +47,19 @@ class Players:
             return cls(torch.arange(layout.index.numel()).reshape(layout.shape), (), layout)
         if by != "block":
             groups = layout.group(by)
-            present, index = torch.unique(groups.index, return_inverse=True)  # a short signal leaves bands empty
-            return cls(index, tuple(groups.bands[i].name for i in present.tolist()), layout)
+            present = groups.sizes > 0  # a short signal leaves bands empty
+            index = groups.index if bool(present.all()) else (present.cumsum(0) - 1)[groups.index]
+            return cls(index, tuple(band.name for band, some in zip(groups.bands, present.tolist()) if some), layout)
         cells = torch.where(layout.position.isnan(), layout.frequency * block, layout.position / block)
         keys = torch.cat([layout.index[None], cells.nan_to_num(0).floor().long()])
         present, index = torch.unique(keys.flatten(1), dim=1, return_inverse=True)
         names = tuple(f"{layout.bands[band].name} {tuple(cell)}" for band, *cell in present.T.tolist())
         return cls(index.reshape(layout.shape), names, layout)
+
+    @property
+    def single(self) -> bool:
+        """Whether every coefficient is a player."""
+        return not self.names
 
     @property
     def count(self) -> int:
@@ -72,13 +83,16 @@ class Players:
         """Each player's value (batch, players), shared among its coefficients in proportion to |displacement|, or evenly
         where that is 0 throughout: sums over players are the values. Shape: (batch, *coeff).
         """
+        if self.single:
+            return values.reshape(displacement.shape)
         index = self.index.flatten().to(values.device).expand(len(values), -1)
         size = displacement.abs().flatten(1).to(values)
         total = values.new_zeros(values.shape).scatter_add(1, index, size)
-        count = values.new_zeros(values.shape).scatter_add(1, index, torch.ones_like(size))
-        total, values, count = total.gather(1, index), values.gather(1, index), count.gather(1, index)
-        share = torch.where(total > 0, size / total.where(total > 0, 1), 1 / count)
-        return (values * share).reshape(displacement.shape)
+        count = torch.bincount(index[0], minlength=values.shape[1]).to(values).expand_as(values)
+        # A player that is nowhere moved has the same share everywhere; 1 stands for that, and its count for the total.
+        size = torch.where(total > 0, 0, 1).to(size).gather(1, index) + size
+        total, values = torch.where(total > 0, total, count).gather(1, index), values.gather(1, index)
+        return (values * (size / total)).reshape(displacement.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +106,7 @@ class Game:
     chart: Chart
     players: Players
     displacement: Tensor
+    _kept: dict[int, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, walk: Walk, chart: Chart, players: Players, absent: str) -> "Game":
@@ -105,7 +120,7 @@ class Game:
 
     def values(self, samples: int, design: Design) -> Tensor:
         """v of every sample. Shape: (batch, samples)."""
-        return self.walk.values(samples, self._points(design))
+        return self.walk.values(samples, self._points(samples, design))
 
     def chunks(self, samples: int, design: Design) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """(example, presence, v) for one chunk of rows after another, example by example."""
@@ -115,19 +130,46 @@ class Game:
             fed[:] = [design(example, sample)]
             return fed[0]
 
-        for example, _, value in self.walk.value_chunks(samples, self._points(remembered)):
+        for example, _, value in self.walk.value_chunks(samples, self._points(samples, remembered)):
             yield example, fed[0].to(value), value
 
-    def _points(self, design: Design) -> Design:
+    def _points(self, samples: int, design: Design) -> Design:
         """(example, sample) -> u.  Masks of signal size exist for one chunk of rows only."""
-
-        owner, shape = self.players.owner(self.displacement.device), self.displacement.shape[1:]
+        most = min(_FORWARDS * self.walk.rows.budget, _HELD // self.walk.point[0].numel())
+        few = self.players.count <= min(samples, most)
 
         def points(example: Tensor, sample: Tensor) -> Tensor:
-            hidden = 1 - design(example, sample).to(self.displacement)[:, owner].reshape(-1, *shape)
-            return self.chart.push(self.chart.point[example] - hidden * self.displacement[example])
+            absence = design(example, sample).to(self.displacement) - 1
+            return (self._summed if few and absence.ndim == 2 else self._masked)(example, absence)
 
         return points
+
+    def _masked(self, example: Tensor, absence: Tensor) -> Tensor:
+        """T⁻¹(z + absence ⊙ (z - s)).  absence: -1 where a player is absent, (rows, players), or (rows, *coeff)."""
+        if absence.ndim == 2:
+            absence = absence if self.players.single else absence[:, self._owner]
+            absence = absence.reshape(-1, *self.displacement.shape[1:])
+        return self.chart.push(along(self.chart.point, self.displacement, example, absence))
+
+    def _summed(self, example: Tensor, absence: Tensor) -> Tensor:
+        """The same for linear T⁻¹: u plus a sum of what each player is in u, T⁻¹ of its part of z - s."""
+        return torch.cat([combined(self.walk.point[entry], absence[first:last], self._parts(entry))
+                          for entry, first, last in runs(example)])  # fmt: skip
+
+    def _parts(self, example: int) -> Tensor:
+        """What each player is in u, kept for the last example. Shape: (players, *u)."""
+        if example not in self._kept:
+            self._kept.clear()
+            player = torch.arange(self.players.count, device=self.displacement.device)
+            moved, owner = self.displacement[example], self.players.index.to(player.device)
+            parts = [self.chart.push(torch.where(owner == some.reshape(-1, *[1] * owner.ndim), moved, 0))
+                     for some in player.split(self.walk.rows.budget)]  # fmt: skip
+            self._kept[example] = self.walk.rows.arranged(torch.cat(parts))
+        return self._kept[example]
+
+    @functools.cached_property
+    def _owner(self) -> Tensor:
+        return self.players.owner(self.displacement.device)
 
 
 class Perturbation(Estimator):

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .estimator import Estimate, Estimator, Promise, Walk, accumulate, register
+from .estimator import Estimate, Estimator, Promise, Walk, register
 from .gradients import check_count, is_number, noisy
 from .index import runs
+from .sums import accumulate
 
 _ROUNDING = 1e3  # units of the last bit of a mean below which deviations from it may be rounding
 # What a coefficient that f ignores is given is 0 in all of them, but none is linear in f.
@@ -36,10 +37,12 @@ class NoisyGradients(Estimator):
     def cost(self) -> int:
         return self.samples
 
-    def _pulled(self, walk: Walk) -> Iterator[tuple[Tensor, list[Tensor]]]:
-        """(example, gradients in each chart), a chunk of rows at a time; one gradient stream serves all charts."""
+    def _pulled(self, walk: Walk) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """(chart, example, gradients in it), a chunk of rows at a time; one gradient stream serves all charts."""
         for example, _, _, gradient in walk.gradient_chunks(self.samples, noisy(walk, self.spread)):
-            yield example, [chart.pull(gradient) for chart in walk.charts]
+            gradient = gradient.contiguous()  # once, and not in every chart
+            for number, chart in enumerate(walk.charts):
+                yield number, example, chart.pull(gradient)
 
     def _check_squares(self, values: Tensor, largest: Tensor) -> None:
         """Raises: ValueError where squares of numbers up to `largest` (batch,) do not fit into the dtype of `values`."""
@@ -71,11 +74,10 @@ class SquareGrad(NoisyGradients):
     def estimate(self, walk: Walk) -> Estimate:
         largest = [chart.displacement.new_zeros(len(chart.displacement)) for chart in walk.charts]
         totals = [torch.zeros_like(chart.displacement) for chart in walk.charts]
-        for example, gradients in self._pulled(walk):
-            for total, most, gradient in zip(totals, largest, gradients):
-                accumulate(total, example, gradient.square() / self.samples)
-                for entry, first, last in runs(example):
-                    _keep_largest(most, entry, gradient[first:last])
+        for number, example, gradient in self._pulled(walk):
+            accumulate(totals[number], example, gradient.square() / self.samples)
+            for entry, first, last in runs(example):
+                _keep_largest(largest[number], entry, gradient[first:last])
         for total, most in zip(totals, largest):
             self._check_squares(total, most)
         return Estimate(totals)
@@ -97,10 +99,9 @@ class AbsGrad(NoisyGradients):
 
     def estimate(self, walk: Walk) -> Estimate:
         totals = [torch.zeros_like(chart.displacement) for chart in walk.charts]
-        for example, gradients in self._pulled(walk):
-            for total, gradient in zip(totals, gradients):
-                accumulate(total, example, gradient.abs() / self.samples)
-        return Estimate(totals)
+        for number, example, gradient in self._pulled(walk):
+            accumulate(totals[number], example, gradient.abs())
+        return Estimate([total.div_(self.samples) for total in totals])
 
 
 @register("vargrad")
@@ -121,9 +122,8 @@ class VarGrad(NoisyGradients):
 
     def estimate(self, walk: Walk) -> Estimate:
         moments = [_Moments(chart.displacement) for chart in walk.charts]
-        for example, gradients in self._pulled(walk):
-            for moment, gradient in zip(moments, gradients):
-                moment.update(example, gradient)
+        for number, example, gradient in self._pulled(walk):
+            moments[number].update(example, gradient)
         for moment in moments:
             self._check_squares(moment.squares, moment.largest())
         return Estimate([moment.squares / self.samples for moment in moments])

@@ -1,7 +1,8 @@
 """How cost grows: with pixels, batch, samples, domains and wavelet levels. Log-log slopes with a 95 % interval.
 
 A slope of 1 is in proportion, 0 is for nothing. Sizes come in turn, several times over, so that a slow moment of the
-machine falls on all of them, and the least time of each is taken.
+machine falls on all of them, and the least time of each is taken. What a call costs whatever the size, and what each one
+more adds, are stored beside the slope, which fixed costs pull down.
 """
 
 import functools
@@ -9,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import scipy.stats
 from conftest import QUICK
@@ -22,6 +24,7 @@ from pullback.studies.compare import DOMAINS
 
 SIDES = (32, 64) if QUICK else (64, 96, 128, 192, 256)
 COUNTS = (1, 2, 3) if QUICK else (1, 2, 4, 8, 16)
+MANY = (2, 4, 6) if QUICK else (4, 8, 16, 32, 64)  # samples: fewer say more of fixed costs than of samples
 LEVELS = (1, 2) if QUICK else (1, 2, 3, 4, 5)
 DOMAIN_COUNTS = (1, 2, 3) if QUICK else (1, 2, 4, 7, 10)
 SAMPLES = 4 if QUICK else 16
@@ -55,7 +58,7 @@ def jobs(what: str, device: str) -> tuple[Counted, dict[int, Callable[[], Any]]]
     if what == "batch":
         return model, {count: run(model, x(count, side)) for count in COUNTS}
     if what == "samples":
-        return model, {count: run(model, x(images, side), samples=count) for count in COUNTS}
+        return model, {count: run(model, x(images, side), samples=count) for count in MANY}
     if what == "domains":
         return model, {count: run(model, x(images, side), DOMAINS[:count]) for count in DOMAIN_COUNTS}
     largest = x(4, SIDES[-1])
@@ -96,6 +99,12 @@ def slope(sizes: Sequence[float], times: Sequence[float]) -> tuple[float, float,
     return float(fit.slope), float(fit.slope - half), float(fit.slope + half)
 
 
+def line(sizes: Sequence[float], times: Sequence[float]) -> tuple[float, float]:
+    """(a, b) of time = a + b size, by least squares of relative errors."""
+    each, fixed = np.polyfit(sizes, times, 1, w=1 / np.asarray(times))
+    return float(fixed), float(each)
+
+
 @pytest.mark.parametrize("what", EXPECTED)
 def test_growth(benchmark: Any, what: str, device: str, rounds: int) -> None:
     """The slope ought to lie in EXPECTED; it is stored with its interval, the times, and whether it does."""
@@ -109,7 +118,9 @@ def test_growth(benchmark: Any, what: str, device: str, rounds: int) -> None:
     least = {size: min(taken) for size, taken in times.items()}  # what else runs on the machine only adds
     found, low, high = slope(list(least), list(least.values()))
     expected = EXPECTED[what]
+    fixed, each = line(list(least), list(least.values()))
     benchmark.extra_info.update(
+        fixed_s=round(fixed, 5), each_s=round(each, 9),
         slope=round(found, 3), expected=list(expected), within=expected[0] <= found <= expected[1],
         seconds={str(size): round(time, 5) for size, time in least.items()},
     )  # fmt: skip

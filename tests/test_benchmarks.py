@@ -145,6 +145,13 @@ def test_large_networks_are_what_they_are_called(name: str) -> None:
     assert sum(p.numel() for p in module.parameters()) / 1e6 == pytest.approx(millions[name], abs=1e-3)
 
 
+def test_fixed_costs_are_told_from_those_of_each() -> None:
+    fixed, each = growth.line((1, 2, 5, 9), [3 + 0.5 * size for size in (1, 2, 5, 9)])
+    assert abs(fixed - 3) < 1e-9
+    assert abs(each - 0.5) < 1e-9
+    assert growth.line((1, 2, 5, 9), [size**2 for size in (1, 2, 5, 9)])[0] < 0  # the control: no line
+
+
 def test_slopes_are_those_of_powers() -> None:
     found, low, high = growth.slope([1, 2, 4, 8], [3, 12, 48, 192])
     assert found == pytest.approx(2)

@@ -79,11 +79,11 @@ def test_variance_is_never_negative() -> None:
     options = "(samples=20, spread=0.3)"
     get = lambda name: pb.attribute(Steep(), x, method=name + options, rows=3).values
     naive = get("squaregrad") - get("smoothgrad") ** 2
-    assert float(naive.min()) < 0  # the control: what the textbook formula gives
     variance = get("vargrad")
     assert float(variance.min()) >= 0
     wide = pb.attribute(Steep(), x.double(), method="vargrad" + options).values
     assert float(wide.min()) > 0
+    assert bool(((naive - wide).abs() > 0.5 * wide).all())  # the control: what the textbook formula gives
 
 
 @pytest.mark.parametrize("name", MOMENTS)

@@ -20,7 +20,8 @@ class Constant:
     def like(self, x: Tensor) -> Tensor:
         """The tensor in the dtype (or its complex one) and on the device of x; the last copy is kept."""
         dtype = x.dtype.to_complex() if self.value.is_complex() else x.dtype
-        if self._copy.dtype != dtype or self._copy.device != x.device:
+        copy = self._copy
+        if copy.dtype != dtype or copy.device != x.device:
             with torch.inference_mode(False):
-                self._copy = self.value.to(x.device, dtype)
-        return self._copy
+                self._copy = copy = self.value.to(x.device, dtype)
+        return copy

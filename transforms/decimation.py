@@ -41,11 +41,15 @@ class Decimation:
     def transpose(self, low: Tensor, high: Tensor, axis: int, size: int, mode: str) -> Tensor:
         """`size` samples from the outputs; mode is `zero`, or `periodic`, the transpose of `apply` in that mode."""
         axis %= low.ndim
+        return self.join(torch.stack([low, high], axis), axis, size, mode)
+
+    def join(self, outputs: Tensor, axis: int, size: int, mode: str) -> Tensor:
+        """`transpose` of outputs of both filters, (…, 2, n, …) with `axis` the first of the two."""
         block, blocks = _cut(-(-size // 2))
-        matrix = self._matrix("samples", block).like(low)
+        matrix = self._matrix("samples", block).like(outputs)
         read, before = matrix.shape[1] // 2, self._before
-        reach = block * (blocks - 1) + read - before - low.shape[axis]
-        outputs = extend(torch.stack([low, high], axis), axis + 1, before, reach, mode)
+        reach = block * (blocks - 1) + read - before - outputs.shape[axis + 1]
+        outputs = extend(outputs, axis + 1, before, reach, mode)
         windows = _windows(outputs, axis + 1, read, block).movedim(axis, axis + 1)
         samples = apply_matrix(matrix, windows.flatten(axis + 1, axis + 2), axis + 1).flatten(axis, axis + 1)
         return samples if 2 * block * blocks == size else samples.narrow(axis, 0, size)

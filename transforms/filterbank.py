@@ -76,6 +76,8 @@ class FilterBank:
             return self.merge_from(kernels, together, together.flatten(2), together.shape[-2:].numel(), sizes)
         if self._of_blocks(sizes):
             return self._merge_blocks(bands, len(sizes))
+        if self._of_windows(sizes):
+            return self._merge_windows(bands, sizes)
         for axis in range(-1, -len(sizes) - 1, -1):
             keys = sorted({key[:-1] for key in bands})
             bands = {key: self.merge_axis(bands[key + "a"], bands[key + "d"], axis, sizes[axis]) for key in keys}
@@ -130,6 +132,16 @@ class FilterBank:
         for axis, count in enumerate(counts, start=1 + lead):
             bands = bands if bands.shape[axis] == count else bands.narrow(axis, 0, count)
         return dict(zip(_keys(dims), bands.unbind(0)))
+
+    def _merge_windows(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
+        """All axes, the last one first, from one tensor of all bands."""
+        dims = len(sizes)
+        lead = bands["a" * dims].ndim - dims
+        x = torch.stack([bands[key] for key in _keys(dims)], lead).unflatten(lead, [2] * dims)
+        x = x.permute(*range(lead), *(place for axis in range(dims) for place in (lead + axis, lead + dims + axis)))
+        for axis in reversed(range(dims)):
+            x = self._decimations[SYNTHESIS].join(x, lead + 2 * axis, sizes[axis], self._continued(SYNTHESIS))
+        return x
 
     def _of_blocks(self, sizes: Sequence[int]) -> bool:
         """Whether two taps see two samples: then all axes are split at once, each block of 2^dims samples by itself."""

@@ -73,17 +73,27 @@ def blockwise(function: Callable[[Tensor], Tensor], x: Tensor, shape: tuple[int,
 
 
 class PackedLayout(Layout):
-    """The layout of z as `pack` makes it. Places are worked out when they are asked for: most maps never do."""
+    """The layout of z as `pack` makes it. Bands and places are worked out when they are asked for: most maps never do."""
 
     @classmethod
     def of(cls, shape: tuple[int, ...], cells: Sequence[Cell]) -> "PackedLayout":
         """shape: of the signals, (channels, *spatial)."""
-        counts = torch.tensor([math.prod(cell.grid) for cell in cells])
-        index = torch.arange(len(cells)).repeat_interleave(counts).expand(shape[0], -1).contiguous()
-        made = cls.__new__(cls)  # two of the fields are left to the properties below
-        vars(made).update(bands=tuple(cell.band for cell in cells), index=index, _signal=shape, _cells=tuple(cells),
-                          _counts=counts)  # fmt: skip
+        sizes = [math.prod(cell.grid) for cell in cells]
+        made = cls.__new__(cls)  # three of the fields are left to the properties below
+        vars(made).update(bands=tuple(cell.band for cell in cells), _signal=shape, _cells=tuple(cells),
+                          _shape=(shape[0], sum(sizes)), _counts=torch.tensor(sizes))  # fmt: skip
         return made
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one z."""
+        return vars(self).get("_shape") or tuple(self.index.shape)
+
+    @functools.cached_property
+    def index(self) -> Tensor:
+        """The band of each coefficient. Shape: (channels, K)."""
+        counts = vars(self)["_counts"]
+        return torch.arange(len(counts)).repeat_interleave(counts).expand(self.shape[0], -1).contiguous()
 
     @functools.cached_property
     def frequency(self) -> Tensor:

@@ -1,5 +1,6 @@
 """Discrete wavelet transforms."""
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Sequence
@@ -51,7 +52,7 @@ class DWT(Transform):
         if mode not in (*SQUARE, *PADDED):
             raise ValueError(f"dwt: expected mode in {', '.join((*SQUARE, *PADDED))}; got {mode!r}.")
         self.mode = mode
-        self._bank = _bank(self.wavelet, mode)
+        self._bank = _bank(wavelet, mode)
         deepest = self._deepest()
         if mode == "boundary":
             self._check_boundary(level, deepest)
@@ -174,7 +175,7 @@ class DWT(Transform):
         return scale, offset
 
     def _claims(self) -> Claim:
-        square = self.layout.index[0].numel() == math.prod(self.shape[1:])
+        square = self.layout.shape[1] == math.prod(self.shape[1:])
         claims = Claim.LINEAR | Claim.RECONSTRUCTS
         if square:
             claims |= Claim.SURJECTIVE
@@ -236,7 +237,10 @@ class DWT(Transform):
             yield cls((1, 7, 8, 6), "db2", level=1, mode=mode)
 
 
-def _bank(wavelet: pywt.Wavelet, mode: str) -> FilterBank:
+@functools.lru_cache(maxsize=64)
+def _bank(name: str, mode: str) -> FilterBank:
+    """The bank of a wavelet: it holds nothing but constants, so that transforms of any signals can share it."""
+    wavelet = pywt.Wavelet(name)
     if mode in PADDED:
         return PaddedBank(wavelet, mode)
     return BoundaryBank(wavelet) if mode == "boundary" else FilterBank(wavelet)

@@ -1,6 +1,7 @@
 """`attribute`: the one place where estimator, transform and result meet."""
 
 import dataclasses
+import functools
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
@@ -12,14 +13,9 @@ from torch import Tensor
 from ..transforms import Transform
 from ..transforms import get as get_transform
 from ..transforms.base import wide
-<<<<<<< HEAD
-from .baselines import Origin, check_finite, get_baseline
+from .baselines import Origin, check_finite, get_baseline, not_finite
 from .call import Call, shares_walk, starts
 from .estimator import Estimate, Estimator, Walk
-=======
-from .baselines import Origin, check_finite, get_baseline, not_finite
-from .estimator import Chart, Estimate, Estimator, Walk
->>>>>>> overhead
 from .estimator import get as get_estimator
 from .execution import Execution
 from .model import check_model, feed_dtype
@@ -130,131 +126,12 @@ def attribute(
     return results[0] if isinstance(transform, (str, Transform)) else results
 
 
-<<<<<<< HEAD
 def _budget(rows: int | str, estimator: Estimator, x: Tensor) -> int:
     most = budget(rows, tuple(x.shape[1:]), x.device)
     if most < estimator.least_rows:
         raise ValueError(f"rows: {estimator!r} walks {estimator.least_rows} rows together, so rows must be at least "
                          f"{estimator.least_rows}; got {most}.")  # fmt: skip
     return most
-=======
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Start:
-    """Where the paths of one domain start: x₀ (batch, *shape), z₀ where it was declared in z, and further draws of x₀."""
-
-    signal: Tensor
-    coefficients: Tensor | None
-    draw: Callable[[Tensor, Tensor], Tensor]
-
-    @functools.cached_property
-    def moved(self) -> bool:
-        """Whether x₀ is not zero throughout."""
-        return bool(self.signal.any())
-
-
-def _starts(origin: Origin, domains: Sequence[Transform], x: Tensor, seed: int,
-            create_graph: bool = False) -> list[_Start]:  # fmt: skip
-    """The start in each domain; one object for all of them where the baseline lives in the signal."""
-    if origin.coordinates == "signal":
-        keyed = Keyed(x, seed)
-        example = torch.arange(len(x), device=x.device)
-        base = _check_origin(origin, origin.rows(keyed, example, torch.zeros_like(example)), x, create_graph)
-        draw = functools.partial(origin.rows, keyed) if origin.random else _fixed(base)
-        return [_Start(base, None, draw)] * len(domains)
-    starts = []
-    for domain in domains:
-        z0 = origin.coefficients(domain, x)
-        base = _check_origin(origin, domain.inverse(z0), x, create_graph)
-        starts.append(_Start(base, z0, _fixed(base)))
-    return starts
-
-
-def _fixed(base: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda example, sample: base[example]
-
-
-def _check_origin(origin: Origin, base: Tensor, x: Tensor, create_graph: bool) -> Tensor:
-    if base.shape != x.shape:
-        raise ValueError(
-            f"baseline: {origin.describe()} gave shape {tuple(base.shape)} for x of shape {tuple(x.shape)}."
-        )
-    return check_finite("baseline", (base if create_graph else base.detach()).to(x))
-
-
-def _distinct(bases: Sequence[Tensor]) -> list[Tensor]:
-    kept: list[Tensor] = []
-    for base in bases:
-        if _find(kept, base) is None:
-            kept.append(base)
-    return kept
-
-
-def _find(bases: Sequence[Tensor], base: Tensor) -> Any:
-    """Index of the entry that equals `base`, or None."""
-    return next((i for i, known in enumerate(bases) if known is base or torch.equal(known, base)), None)
-
-
-def _shares_walk(domain: Transform) -> bool:
-    """Whether gradients of this domain are those of the signal, carried over: T⁻¹ is linear and meets the walk at x."""
-    return Claim.LINEAR | Claim.RECONSTRUCTS in domain.claims
-
-
-def _groups(domains: Sequence[Transform], starts: Sequence[_Start]) -> list[list[int]]:
-    """Domains that share a walk: all linear ones with the same x₀; each of the others walks alone."""
-    shared: dict[int, list[int]] = {}
-    bases = _distinct([start.signal for start in starts])
-    alone = []
-    for i, domain in enumerate(domains):
-        if _shares_walk(domain):
-            shared.setdefault(_find(bases, starts[i].signal), []).append(i)
-        else:
-            alone.append([i])
-    return [*shared.values(), *alone]
-
-
-def _walk(runner: Rows, domains: Sequence[Transform], members: list[int], x: Tensor,
-          starts: Sequence[_Start], seed: int) -> Walk:  # fmt: skip
-    """The walk of one group: in the signal for linear domains, else in the coefficients of the one domain."""
-    domain, start = domains[members[0]], starts[members[0]]
-    if _shares_walk(domain):
-        charts = [_chart(domains[i], x, starts[i]) for i in members]
-        return Walk(x, x, start.signal, lambda u: u, charts, runner, seed, start.draw)
-    same = lambda u: u
-    point, base = domain.ends(x, start.signal)
-    if start.coefficients is not None:
-        base = start.coefficients
-    own = runner.through(lambda model: Pullback(model, domain), point.dtype)
-    chart = Chart(same, point - base, point, same, domain.layout, same)
-    # A baseline declared in z is where it was declared, not T T⁻¹ of it.
-    draw = (lambda e, s: domain(start.draw(e, s))) if start.coefficients is None else _fixed(base)
-    return Walk(x, point, base, domain, [chart], own, seed, draw)
-
-
-def _chart(domain: Transform, x: Tensor, start: _Start) -> Chart:
-    point = domain(x)
-    if start.coefficients is not None:
-        displacement = point - start.coefficients
-    else:  # T is linear: from the zero baseline, the displacement is the point
-        displacement = domain(x - start.signal) if start.moved else point
-    return Chart(domain.adjoint, displacement, point, domain.inverse, domain.layout, domain)
-
-
-def _deltas(runner: Rows, x: Tensor, bases: Sequence[Tensor], probe: bool) -> list[Tensor]:
-    """f(x) - f(x₀) for each x₀; with `probe`, f(x) also tells how many rows fit into memory. Shape of each: (batch,)."""
-    ends = torch.cat([x, *bases])
-    example = torch.arange(len(x), device=x.device).repeat(1 + len(bases))
-    top, *bottoms = (runner.measured if probe else runner.values)(example, ends.__getitem__).chunk(1 + len(bases))
-    return [top - bottom for bottom in bottoms]
-
-
-def _choose(prepared: Prepared, runner: Rows, x: Tensor, base: Tensor) -> None:
-    """Precision "auto": single precision on an accelerator may be narrowed, if the gradients at x and half way agree."""
-    if x.device.type == "cpu" or not is_single(x):
-        return
-    points = torch.cat([x[:2], (x[:2] + base[:2]) / 2])
-    example = torch.arange(len(points), device=x.device) % len(x[:2])
-    prepared.choose(lambda: runner.uncounted().gradient(points, example)[1])
->>>>>>> overhead
 
 
 def _result(domain: Transform, walk: Walk, estimate: Estimate, number: int, delta: Tensor,

@@ -31,6 +31,11 @@ class Start:
     coefficients: Tensor | None
     draw: Callable[[Tensor, Tensor], Tensor]
 
+    @functools.cached_property
+    def moved(self) -> bool:
+        """Whether x₀ is not zero throughout."""
+        return bool(self.signal.any())
+
 
 @dataclass(frozen=True, eq=False)
 class Call:
@@ -147,7 +152,7 @@ def _chart(domain: Transform, x: Tensor, start: Start) -> Chart:
     if start.coefficients is not None:
         displacement = point - start.coefficients
     else:  # T is linear: from the zero baseline, the displacement is the point
-        displacement = domain(x - start.signal) if bool(start.signal.any()) else point
+        displacement = domain(x - start.signal) if start.moved else point
     return Chart(domain.adjoint, displacement, point, domain.inverse, domain.layout, domain)
 
 

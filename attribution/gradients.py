@@ -6,12 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-<<<<<<< HEAD
-from .estimator import Estimate, Estimator, Promise, Walk, accumulate, register
-=======
 from .estimator import Estimate, Estimator, Promise, Walk, register
-from .sums import along
->>>>>>> overhead
+from .sums import accumulate, along
 
 _LOCAL = Promise.LINEAR | Promise.DUMMY | Promise.IMPLEMENTATION_INVARIANT
 

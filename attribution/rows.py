@@ -288,10 +288,11 @@ class Rows:
         args, kwargs = self._extras.at(example)
         # A copy, so that a model which works in place does not reach the caller's x. Leaves of autograd are safe from that
         # by themselves.
-<<<<<<< HEAD
-        copied = self._in_place or model is not None or not (points.is_leaf and points.requires_grad)
+        copied = self._in_place or not (points.is_leaf and points.requires_grad)
         try:
-            return (model or self._model)(points.to(self.feed, copy=copied), *args, **kwargs)
+            if model is not None:
+                return model(points.to(self.feed, copy=True), *args, **kwargs)
+            return self._model(self._fed(points, copied), *args, **kwargs)
         except RuntimeError as error:
             if "Inference tensors cannot be saved" not in str(error):
                 raise
@@ -299,26 +300,11 @@ class Rows:
                 "model: it holds tensors made under torch.inference_mode, which autograd does not take; make them "
                 "outside of it, or clone them there. In an nn.Module this is done for you."
             ) from error
-=======
-        copied = self._in_place or not (points.is_leaf and points.requires_grad)
-
-        def call() -> Any:
-            if model is not None:
-                return model(points.to(self._feed, copy=True), *args, **kwargs)
-            return self._model(self._fed(points, copied), *args, **kwargs)
-
-        if not self.watch:
-            return call()
-        output = deterministic(call, points.device)
-        self.watch = False
-        return output
->>>>>>> overhead
 
     def _fed(self, points: Tensor, copied: bool) -> Tensor:
         """`points` as the model gets them; with `copied`, in memory of their own."""
-        fed = self.arranged(points.to(self._feed))
-        shared = copied and fed.untyped_storage().data_ptr() == points.untyped_storage().data_ptr()
-        return fed.clone() if shared else fed
+        fed = self.arranged(points.to(self.feed))
+        return fed.clone() if copied and fed is points else fed
 
     def _ran(self, forwards: int = 0, gradients: int = 0) -> None:
         self.count.forwards += forwards

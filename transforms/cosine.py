@@ -95,8 +95,13 @@ class BlockDCT(Transform):
         self._runs = [_cut(n, size) for n, size in zip(self.shape[1:], self.block)]
         self._dcts = {length: DCT2(length) for runs in self._runs for length, _ in runs}
         self.layout = block_layout(self.shape, self._runs, functools.partial(_frequency, 2))
-        self._forward = self._each(lambda part: self._dcts[part.shape[-1]].forward(part))
-        self._backward = self._each(lambda part: self._dcts[part.shape[-1]].inverse(part))
+        self._forward, self._backward = (
+            [
+                functools.partial(in_blocks, runs=runs, along_last=functools.partial(self._block, way))
+                for runs in self._runs
+            ]
+            for way in (DCT2.forward, DCT2.inverse)
+        )
         self._products = Matrices(self.shape[1:], self._forward), Matrices(self.shape[1:], self._backward)
 
     def analysis(self, x: Tensor) -> Tensor:
@@ -105,9 +110,8 @@ class BlockDCT(Transform):
     def synthesis(self, z: Tensor) -> Tensor:
         return self._products[1](z) if self._products[1].suit(z) else each_axis(z, self._backward)
 
-    def _each(self, along_last: Along) -> list[Along]:
-        """That map on the blocks of each axis."""
-        return [functools.partial(in_blocks, runs=runs, along_last=along_last) for runs in self._runs]
+    def _block(self, way: Callable[["DCT2", Tensor], Tensor], part: Tensor) -> Tensor:
+        return way(self._dcts[part.shape[-1]], part)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:

@@ -78,7 +78,7 @@ def paired(ours: Callable[[], object], bare: Callable[[], object], rounds: int =
                  statistics.median(b[0] for _, b in pairs), len(pairs), statistics.median(processor))  # fmt: skip
 
 
-def median_seconds(job: Callable[[], object], rounds: int = 5) -> float:
-    """Median time of a call, after a warm-up."""
+def median_seconds(job: Callable[[], object], rounds: int = 5, queued: int = 1) -> float:
+    """Median time of a call, after a warm-up.  queued: so many calls at a time, so that an accelerator need not wait."""
     job()
-    return statistics.median(seconds(job) for _ in range(rounds))
+    return statistics.median(seconds(lambda: [job() for _ in range(queued)]) for _ in range(rounds)) / queued

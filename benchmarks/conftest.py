@@ -33,12 +33,13 @@ def _frozen() -> None:
 @pytest.fixture(autouse=True)
 def _noted(request: pytest.FixtureRequest) -> Iterator[None]:
     """Adds what a benchmark noted to the file that PULLBACK_BENCH_NOTES names: a run that is cut off leaves something."""
-    yield
     place = os.environ.get("PULLBACK_BENCH_NOTES")
-    if place and "benchmark" in request.fixturenames:
-        noted = {"name": request.node.name, "extra_info": request.getfixturevalue("benchmark").extra_info}
+    # Asked for first, so that it still stands when this fixture ends.
+    benchmark = request.getfixturevalue("benchmark") if place and "benchmark" in request.fixturenames else None
+    yield
+    if place and benchmark is not None:
         with open(place, "a") as notes:
-            notes.write(json.dumps(noted) + "\n")
+            notes.write(json.dumps({"name": request.node.name, "extra_info": benchmark.extra_info}) + "\n")
 
 
 @pytest.fixture(scope="session")

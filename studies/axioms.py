@@ -214,6 +214,8 @@ def _written(part: object) -> str:
         return "".join(_written(entry) for entry in part if not _is_text(entry))
     if not isinstance(part, ast.AST):
         return repr(part)
+    if isinstance(part, ast.JoinedStr):  # whose text some versions cut in several places
+        return "".join(str(each.value) if isinstance(each, ast.Constant) else _written(each) for each in part.values)
     fields = "".join(name + _written(value) for name, value in ast.iter_fields(part) if value not in (None, []))
     return f"({type(part).__name__} {fields})"
 

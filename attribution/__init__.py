@@ -8,13 +8,13 @@ from .boundary import BoundarySensitivity, boundary_sensitivity
 from .bridges import Captum
 from .estimator import Chart, Estimate, Estimator, Promise, Walk, get, names, register
 from .expected import ExpectedGradients, GradientSHAP
+from .extras import shared
 from .gradients import Gradient, InputXGradient, SmoothGrad
 from .masks import Mask, MaskPath
 from .paths import IntegratedGradients
 from .perturbation import RISE, Occlusion
 from .pullback import Joint, Pullback
 from .result import Attribution
-from .rows import shared
 from .score import Score
 from .sensitivity import HSIC, Sobol
 from .shapley import Shapley

@@ -18,12 +18,13 @@ from .call import Call, shares_walk, starts
 from .estimator import Estimate, Estimator, Walk
 from .estimator import get as get_estimator
 from .execution import Execution
+from .extras import Extras
 from .model import check_model, feed_dtype
 from .modes import apart
 from .progress import Progress, reporter
 from .result import Attribution
 from .resume import goes_on
-from .rows import Extras, Rows, budget
+from .rows import Rows, budget
 from .score import Score, Target
 from .targets import Choice
 

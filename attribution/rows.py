@@ -1,16 +1,16 @@
 """`Rows`: the only place that calls the model. A row is one input of one forward pass."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 from ..transforms.base import wide
 from .execution import Prepared, uncompiled
+from .extras import Extras
 from .memory import Saved, free_bytes
 from .progress import Progress
 from .score import Score, table
@@ -34,53 +34,6 @@ class Count:
     gradients: int = 0
     planned: int = 0
     varies: bool = False  # whether f(x) and f(x₀) are seen to differ
-
-
-@dataclass(frozen=True, eq=False)
-class shared:
-    """Marks an entry of `args` or `kwargs` of `attribute` as one for all rows, also where it has as many entries as x.
-
-    >>> import torch, pullback as pb
-    >>> model = lambda x, kernel: (x @ kernel).sum(1)  # kernel: (2, 2), and two examples
-    >>> kernel = torch.tensor([[0.0, 1.0], [2.0, 0.0]])
-    >>> pb.attribute(model, torch.ones(2, 2), args=(pb.shared(kernel),), method="gradient").values.tolist()
-    [[1.0, 2.0], [1.0, 2.0]]
-    """
-
-    value: Any
-
-
-@dataclass(frozen=True, eq=False)
-class Extras:
-    """What the model takes besides the signal.
-
-    A tensor whose first axis has one entry for each of the `examples` follows its example from row to row, also inside
-    lists, tuples and dictionaries; everything else, and what `shared` holds, is passed as it is.
-    """
-
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-    examples: int = 0
-
-    def at(self, example: Tensor) -> tuple[list[Any], dict[str, Any]]:
-        """(args, kwargs) of rows that belong to `example` (rows,)."""
-        if not self.args and not self.kwargs:
-            return [], {}
-        pick = lambda value: self._pick(value, example)
-        held = list(self.args), dict(self.kwargs)
-        found: tuple[list[Any], dict[str, Any]] = tree_map(pick, held, is_leaf=lambda value: isinstance(value, shared))
-        return found
-
-    def _pick(self, value: Any, example: Tensor) -> Any:
-        if isinstance(value, shared):
-            return tree_map(_ordinary, value.value)
-        follows = isinstance(value, Tensor) and value.ndim > 0 and len(value) == self.examples
-        return value[example.to(value.device)] if follows else _ordinary(value)
-
-
-def _ordinary(value: Any) -> Any:
-    """`value`; a tensor made under `torch.inference_mode` as one that autograd takes."""
-    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
 
 
 class Rows:

@@ -1,0 +1,55 @@
+"""What a model takes besides the signal."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+
+@dataclass(frozen=True, eq=False)
+class shared:
+    """Marks an entry of `args` or `kwargs` of `attribute` as one for all rows, also where it has as many entries as x.
+
+    >>> import torch, pullback as pb
+    >>> model = lambda x, kernel: (x @ kernel).sum(1)  # kernel: (2, 2), and two examples
+    >>> kernel = torch.tensor([[0.0, 1.0], [2.0, 0.0]])
+    >>> pb.attribute(model, torch.ones(2, 2), args=(pb.shared(kernel),), method="gradient").values.tolist()
+    [[1.0, 2.0], [1.0, 2.0]]
+    """
+
+    value: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Extras:
+    """What the model takes besides the signal.
+
+    A tensor whose first axis has one entry for each of the `examples` follows its example from row to row, also inside
+    lists, tuples and dictionaries; everything else, and what `shared` holds, is passed as it is.
+    """
+
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    examples: int = 0
+
+    def at(self, example: Tensor) -> tuple[list[Any], dict[str, Any]]:
+        """(args, kwargs) of rows that belong to `example` (rows,)."""
+        if not self.args and not self.kwargs:
+            return [], {}
+        pick = lambda value: self._pick(value, example)
+        held = list(self.args), dict(self.kwargs)
+        found: tuple[list[Any], dict[str, Any]] = tree_map(pick, held, is_leaf=lambda value: isinstance(value, shared))
+        return found
+
+    def _pick(self, value: Any, example: Tensor) -> Any:
+        if isinstance(value, shared):
+            return tree_map(_ordinary, value.value)
+        follows = isinstance(value, Tensor) and value.ndim > 0 and len(value) == self.examples
+        return value[example.to(value.device)] if follows else _ordinary(value)
+
+
+def _ordinary(value: Any) -> Any:
+    """`value`; a tensor made under `torch.inference_mode` as one that autograd takes."""
+    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value

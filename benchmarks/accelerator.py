@@ -130,7 +130,33 @@ def levels(results: Path) -> str:
     return table(("ms", *found), rows)
 
 
+def kernels(results: Path) -> str:
+    """What transforms took before and after they became kernels and products."""
+    stored = run(results, "trials", GPU)
+    if stored is None:
+        return NOT_YET
+    found = [e for name, e in stored.noted.items() if name.startswith("now[")]
+    rows = [(f"`{e['spec']}`", *(number(e, key, ".2f") for key in ("before_ms", "milliseconds", "queued_ms")),
+             f"{e['copy_ms'] / e.get('queued_ms', e['milliseconds']):.2f}",
+             *(number(e, key, ".2f") for key in ("before_synthesis_ms", "synthesis_ms", "queued_synthesis_ms")))
+            for e in found]  # fmt: skip
+    ahead = [f"{e['spec']} {e['kernels_ms']:.2f} and {e['kernels_synthesis_ms']:.2f} ms, {e['compile_s']:.0f} s to compile both"
+             for name, e in stored.noted.items() if name.startswith("look ahead[")]  # fmt: skip
+    said = f"With the next rows asked for before these are used (not kept), T and T⁻¹ alone: {'; '.join(ahead)}."
+    head = ("ms", "T before", "T now", "T queued", "share of a copy", "T⁻¹ before", "T⁻¹ now", "T⁻¹ queued")
+    return f"{table(head, rows)}\n\n{said}"
+
+
+def lengths(results: Path) -> str:
+    """A DCT as a product and as an FFT, by the samples of the axis."""
+    stored = run(results, "trials", GPU)
+    found = {} if stored is None else stored.noted.get("n products[dct]", {})
+    rows = [(n, f"{product:.2f}", f"{fft:.2f}") for n, (product, fft) in found.items()]
+    return table(("samples of the axis", "matrix product, ms", "FFT, ms"), rows)
+
+
 SECTIONS: dict[str, Callable[[Path], str]] = {
     "machine": machine, "execution": execution, "reached": reached, "formats": formats, "bandwidth": bandwidth,
     "domains": domains, "peers": peers, "limits": limits, "growth": growth, "chunks": chunks, "levels": levels,
+    "kernels": kernels, "lengths": lengths,
 }  # fmt: skip

@@ -20,7 +20,7 @@ from .estimator import get as get_estimator
 from .execution import Execution
 from .extras import Extras
 from .model import check_model, feed_dtype
-from .modes import apart
+from .modes import apart, under
 from .progress import Progress, reporter
 from .result import Attribution
 from .resume import goes_on
@@ -106,20 +106,26 @@ def attribute(
         # A copy: results hold x, and the caller may go on to reuse the tensor.
         x = (x if create_graph and not x.is_inference() else x.detach()).clone().to(wide(x.dtype))
         specs = [transform] if isinstance(transform, (str, Transform)) else list(transform)
+        if not specs:
+            raise ValueError("transform: expected a spec, a Transform or a list of these; got an empty list.")
         domains = [get_transform(spec, tuple(x.shape[1:])) for spec in specs]
         prepared = Execution(precision, compile, memory_format).of(model, x, create_graph, outside)
-        origin = get_baseline(baseline)
-        runner = Rows(prepared, Score.of(target, len(x), x.device), _budget(rows, estimator, x), feed, report,
+        origin = get_baseline(baseline if isinstance(baseline, Origin) else under(outside, baseline))
+        runner = Rows(prepared, Score.of(target, len(x), x.device), _budget(rows, estimator, x), feed, under(outside, report),
                       Extras(tuple(args), dict(kwargs or {}), len(x)), create_graph)  # fmt: skip
         call = Call(estimator, x, domains, starts(origin, domains, x, seed, create_graph), prepared, runner, seed)
+        with prepared.exactly():
+            runner.settle(x)
         call.expect()
         ends = call.ends(probe=rows == "auto" and estimator.cost() > 0 and not create_graph)
         deltas = call.deltas(ends)
-        runner.level(max(call.planned))
+        call.level()
         if precision == "auto":
             call.choose_precision()
         rehearsal = call.rehearse(ends)
-        alike = {"target": _describe(target), "baseline": origin.describe(), "dtype": str(x.dtype)} | prepared.numbers
+        alike = {"target": _describe(target), "baseline": origin.describe(), "dtype": str(x.dtype)} | {
+            name: chosen for name, chosen in prepared.numbers.items() if name != "memory_format"
+        }  # which "auto" may choose by the length of the run
         walks = call.walks if resume is None else goes_on(resume, estimator, call.walks, domains, deltas, alike)
         found = call.estimates(walks, rehearsal)
         settings = _settings(estimator, target, origin, seed, runner, x, prepared.settings)

@@ -91,11 +91,16 @@ class Call:
         points = torch.cat([self.x, *self.bases])
         example = torch.arange(len(self.x), device=self.x.device).repeat(1 + len(self.bases))
         with self.prepared.exactly():
-            self.runner.settle(self.x)
             values = (self.runner.measured if probe else self.runner.values)(example, points.__getitem__)
         ends = values.reshape(1 + len(self.bases), -1)
         self.runner.count.varies = bool((ends != ends[:1]).any())
         return ends
+
+    def level(self) -> None:
+        """Gives all walks the number of rows that was found to fit."""
+        self.runner.level(max(self.planned))
+        for _, walk in self.walks:
+            walk.rows.budget = self.runner.budget
 
     def deltas(self, ends: Tensor) -> list[Tensor]:
         """f(x) - f(x₀) of each domain, (batch,)."""

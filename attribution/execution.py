@@ -79,12 +79,13 @@ class Prepared(nn.Module):
     """A model as `Rows` calls it: the user's own inside, which is not changed.
 
     plain: the model itself, for methods that hook its layers.  fixed: whether all chunks should have one shape.
+    around: what code of the caller's is run in, see `modes.apart`.
     """
 
     def __init__(self, model: Callable[..., Any], execution: Execution, x: Tensor,
                  around: Callable[[], AbstractContextManager[None]]) -> None:  # fmt: skip
         super().__init__()
-        self.plain, self._around = model, around
+        self.plain, self.around = model, around
         self.device_type = x.device.type
         self.fixed = execution.compile is not False or _is_compiled(model)
         self.channels_last = _takes_channels_last(model, x, execution.memory_format)
@@ -110,7 +111,7 @@ class Prepared(nn.Module):
         if self.fixed and self.device_type == "cuda":
             torch.compiler.cudagraph_mark_step_begin()
         x = self.arranged(x)
-        with self._around():
+        with self.around():
             if self.precision != "bf16":
                 return self._call(x, *args, **kwargs)
             with torch.autocast(self.device_type, torch.bfloat16):

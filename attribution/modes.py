@@ -4,6 +4,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 
@@ -16,13 +17,26 @@ def apart(device: torch.device | None, create_graph: bool) -> Iterator[Callable[
     states that nobody outside sees.
 
     Autocast would narrow f(x) - f(x₀), gradients and transforms alike. Yields what brings the caller's defaults back for as
-    long as a model is called, which may count on them.
+    long as code of theirs is called, which may count on them.
     """
     theirs = torch.get_default_dtype(), torch.get_default_device()
     with (torch.inference_mode(False), torch.set_grad_enabled(create_graph), _random_states(device), _uncast(device),
           defaults()):  # fmt: skip
         plain = theirs == (torch.get_default_dtype(), torch.get_default_device())
         yield contextlib.nullcontext if plain else functools.partial(defaults, *theirs)
+
+
+def under(around: Callable[[], AbstractContextManager[None]], call: Any) -> Any:
+    """`call`, if it can be called, with the caller's defaults around it."""
+    if around is contextlib.nullcontext or isinstance(call, torch.Tensor) or not callable(call):
+        return call
+
+    @functools.wraps(call)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        with around():
+            return call(*args, **kwargs)
+
+    return called
 
 
 def _uncast(device: torch.device | None) -> AbstractContextManager[object]:

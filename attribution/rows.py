@@ -1,5 +1,6 @@
 """`Rows`: the only place that calls the model. A row is one input of one forward pass."""
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -244,7 +245,8 @@ class Rows:
         copied = self._in_place or not (points.is_leaf and points.requires_grad)
         try:
             if model is not None:
-                return model(points.to(self.feed, copy=True), *args, **kwargs)
+                with self._around():
+                    return model(points.to(self.feed, copy=True), *args, **kwargs)
             return self._model(self._fed(points, copied), *args, **kwargs)
         except RuntimeError as error:
             if "Inference tensors cannot be saved" not in str(error):
@@ -253,6 +255,10 @@ class Rows:
                 "model: it holds tensors made under torch.inference_mode, which autograd does not take; make them "
                 "outside of it, or clone them there. In an nn.Module this is done for you."
             ) from error
+
+    def _around(self) -> contextlib.AbstractContextManager[None]:
+        """What code of the caller's is run in."""
+        return contextlib.nullcontext() if self._prepared is None else self._prepared.around()
 
     def _fed(self, points: Tensor, copied: bool) -> Tensor:
         """`points` as the model gets them; with `copied`, in memory of their own."""
@@ -268,7 +274,8 @@ class Rows:
 
     def _checked(self, output: Any, example: Tensor) -> Tensor:
         """The finite score of each row, single precision or wider."""
-        value = self._score(output, example)
+        with self._around():
+            value = self._score(output, example)
         value = value.to(wide(value.dtype))
         self._doubtful.append((value.detach().clone() if self.fixed else value.detach(), example))
         # Asking a GPU would wait for it, and it for the next chunk: there the answer may come late.

@@ -43,7 +43,7 @@ def _packed(work: Callable[..., Any], task: tuple[Any, ...]) -> bytes:
     """Plain bytes: what multiprocessing itself sends would move the caller's tensors into shared memory."""
     try:
         return pickle.dumps((work, task))
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
+    except (pickle.PicklingError, TypeError, AttributeError, RuntimeError) as error:
         raise TypeError(f"in_processes: expected models and data that can be sent to another process, and got one that "
                         f"cannot be pickled: {error}. Define it at the top of a module, or take jobs=1.") from None  # fmt: skip
 

@@ -60,9 +60,9 @@ class Transform(nn.Module, abc.ABC):
     spec: str  # what `get` would take to build this transform again
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Transforms may be built in any of torch's modes: what they keep can be differentiated through, and is on the host."""
+        """Ours may be built in any of torch's modes: what they keep can be differentiated through, and is on the host."""
         super().__init_subclass__(**kwargs)
-        if "__init__" in vars(cls):
+        if "__init__" in vars(cls) and cls.__module__.startswith(f"{__package__}."):
             setattr(cls, "__init__", _plainly(cls.__init__))  # noqa: B010
 
     @abc.abstractmethod
@@ -152,6 +152,10 @@ def defaults(dtype: torch.dtype = torch.float32, device: torch.device = _HOST) -
     """Inside, torch's default dtype and device are these; without arguments, what they are where nobody has changed them."""
     before = torch.get_default_dtype()
     with device if torch.get_default_device() != device else contextlib.nullcontext():
+        # The dtype is one for all threads: where nobody has changed it, neither does this.
+        if before == dtype:
+            yield
+            return
         torch.set_default_dtype(dtype)
         try:
             yield

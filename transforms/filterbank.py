@@ -71,9 +71,10 @@ class FilterBank:
 
     def merge(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
         """The signal of `sizes` whose bands these are: inverse of `split`."""
-        if len(sizes) == 2 and (kernels := self.fused(bands["aa"], [sizes])) is not None:
+        if len(sizes) == 2 and bands["aa"].is_cuda:
             together = torch.stack([bands[key] for key in _keys(2)], 2)
-            return self.merge_from(kernels, together, together.flatten(2), together.shape[-2:].numel(), sizes)
+            if (kernels := self.fused(together, [sizes])) is not None:
+                return self.merge_from(kernels, together, together.flatten(2), together.shape[-2:].numel(), sizes)
         if self._of_blocks(sizes):
             return self._merge_blocks(bands, len(sizes))
         if self._of_windows(sizes):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from .base import defaults
 from .constant import Constant
 
 LARGEST = 512  # samples of an axis up to which n² products beat a transform of n log n operations in many passes
@@ -34,6 +35,6 @@ class Matrices:
     @functools.cached_property
     def _matrices(self) -> list[Constant]:
         """What becomes of each unit vector. Shape of each: (n, n)."""
-        units = [torch.eye(n, dtype=torch.double)[:, None] for n in self._sizes]
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad(), torch._C._DisableFuncTorch(), defaults():
+            units = [torch.eye(n, dtype=torch.double)[:, None] for n in self._sizes]
             return [Constant(apply(unit)[:, 0]) for apply, unit in zip(self._along_last, units)]

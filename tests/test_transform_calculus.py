@@ -1,6 +1,8 @@
 """Derivatives and torch.func: what the adjoint, T and T⁻¹ do under vmap, grad and inference mode."""
 
+import copy
 import functools
+import pickle
 
 import pytest
 import torch
@@ -74,3 +76,14 @@ def test_what_is_built_and_first_used_under_inference_mode_can_be_differentiated
         for point, out in ((x, t(x)), (z, t.inverse(z))):
             (found,) = torch.autograd.grad(out.square().sum(), point)
             assert bool(found.isfinite().all())
+
+
+@pytest.mark.parametrize("spec", ["dwt(haar, level=1)", "dwt(db3, level=1)", "dct", "color", "hadamard"])
+def test_first_use_under_torch_func_leaves_nothing_behind(spec: str) -> None:
+    """What a transform makes once and keeps, alone or shared with others, must not belong to a derivative that is over."""
+    transform = pb.transforms.get(spec, (3, 8, 8)).float()
+    x = normal(2, 3, 8, 8).float()
+    torch.func.grad(lambda x: transform(x).square().sum() + transform.inverse(transform(x)).sum())(x)
+    torch.func.jvp(transform, (x,), (x,))
+    again = pickle.loads(pickle.dumps(copy.deepcopy(transform)))
+    torch.testing.assert_close(again(x), transform(x))

@@ -1,5 +1,8 @@
 """`Constant`: a fixed tensor that never loses precision."""
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -12,7 +15,7 @@ class Constant:
     """
 
     def __init__(self, value: Tensor) -> None:
-        with torch.inference_mode(False):  # an inference tensor could not be used under autograd later
+        with _plain():
             double = torch.promote_types(value.dtype, torch.double)
             self.value = value.detach().to(double).cpu().clone(memory_format=torch.contiguous_format)
         self._copy = self.value
@@ -22,6 +25,14 @@ class Constant:
         dtype = x.dtype.to_complex() if self.value.is_complex() else x.dtype
         copy = self._copy
         if copy.dtype != dtype or copy.device != x.device:
-            with torch.inference_mode(False):
+            with _plain():
                 self._copy = copy = self.value.to(x.device, dtype)
         return copy
+
+
+@contextlib.contextmanager
+def _plain() -> Iterator[None]:
+    """Inside, tensors are made that outlive any mode: inference tensors cannot be used under autograd later, and what is made
+    under torch.func dies with it."""
+    with torch.inference_mode(False), torch._C._DisableFuncTorch():
+        yield

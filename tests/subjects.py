@@ -1,6 +1,7 @@
 """What the tests run on: every example of every registered class, and small models."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,3 +72,15 @@ class Sinh(Transform):
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         return [cls((1, 3))]
+
+
+class Recorder(nn.Module):
+    """f of what it is fed, which it keeps."""
+
+    def __init__(self, f: Any) -> None:
+        super().__init__()
+        self.f, self.seen = f, []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(x.clone())
+        return self.f(x)

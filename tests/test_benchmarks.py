@@ -123,6 +123,7 @@ def test_the_bare_loop_runs_as_many_rows_as_it_says(forward: int, backward: int,
     model, x = small()
     inputs = models.signals((chunk, *x.shape[1:]))
     guard.counted(guard.bare_loop(model, inputs, forward, backward, 0), model.tally, forward, backward)()
+    assert model.tally.now() == (forward, backward)
 
 
 def test_peak_memory_sees_what_was_held_for_a_while() -> None:

@@ -6,11 +6,13 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from subjects import normal
 from torch.autograd import forward_ad
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import pullback as pb
 from pullback.transforms import accelerated
@@ -29,6 +31,28 @@ def test_kernels_give_what_torch_gives() -> None:
 
 def test_on_a_cpu_there_are_none() -> None:
     assert accelerated.kernels(torch.zeros(1, 1, 4, 4), 4) is None
+
+
+class Listens(TorchDispatchMode):
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace:DeprecationWarning")
+def test_whoever_listens_to_operations_is_noticed() -> None:
+    heard: list[bool] = []
+
+    def listened(x: torch.Tensor) -> torch.Tensor:
+        heard.append(accelerated._listened())
+        return x
+
+    listened(torch.ones(2))
+    assert heard == [False]
+    torch.func.vmap(listened)(torch.ones(2))
+    torch.jit.trace(listened, torch.ones(2), check_trace=False)
+    with Listens():
+        listened(torch.ones(2))
+    assert heard == [False, True, True, True]
 
 
 @needs_gpu

@@ -11,7 +11,7 @@ from captum.attr import Occlusion as CaptumOcclusion
 from curved import Curved
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from subjects import TRANSFORMS, linear_net, normal, smooth_net
+from subjects import TRANSFORMS, Recorder, linear_net, normal, smooth_net
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -27,18 +27,6 @@ FORWARD = ["occlusion(coefficient)", "occlusion(band)", "rise(masks=9)", "rise(m
 
 def close(a: Tensor, b: Tensor, atol: float = 1e-10) -> None:
     torch.testing.assert_close(a, b, rtol=0, atol=atol)
-
-
-class Recorder(nn.Module):
-    """f of what it is fed, which it keeps."""
-
-    def __init__(self, f: Any) -> None:
-        super().__init__()
-        self.f, self.seen = f, []
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.seen.append(x.clone())
-        return self.f(x)
 
 
 # Occlusion ----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import torch
 from curved import Curved
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from subjects import TRANSFORMS, normal, smooth_net
+from subjects import TRANSFORMS, Recorder, normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
@@ -56,18 +56,6 @@ def test_rows_along_a_step_are_those_of_their_examples() -> None:
 
 
 # Players in the signal ----------------------------------------------------------------------------------------------
-
-
-class Recorder(nn.Module):
-    """f of what it is fed, which it keeps."""
-
-    def __init__(self, f: Any) -> None:
-        super().__init__()
-        self.f, self.seen = f, []
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.seen.append(x.clone())
-        return self.f(x)
 
 
 def fed(transform: Any, method: str, x: Tensor, rows: int = 7) -> Tensor:

@@ -122,12 +122,11 @@ def attribute(
         call.level()
         if precision == "auto":
             call.choose_precision()
-        rehearsal = call.rehearse(ends)
         alike = {"target": _describe(target), "baseline": origin.describe(), "dtype": str(x.dtype)} | {
             name: chosen for name, chosen in prepared.numbers.items() if name != "memory_format"
         }  # which "auto" may choose by the length of the run
         walks = call.walks if resume is None else goes_on(resume, estimator, call.walks, domains, deltas, alike)
-        found = call.estimates(walks, rehearsal)
+        found = call.estimates(walks, ends)
         settings = _settings(estimator, target, origin, seed, runner, x, prepared.settings)
         results = [_result(domain, *found[i], deltas[i], settings) for i, domain in enumerate(domains)]
     return results[0] if isinstance(transform, (str, Transform)) else results

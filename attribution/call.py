@@ -87,12 +87,19 @@ class Call:
         self.runner.expect(len(self.x) * (1 + len(self.bases)) + sum(self.planned) + again)
 
     def ends(self, probe: bool) -> Tensor:
-        """f(x), and f(x₀) for each of the `bases`; with `probe` this tells too how many rows fit. Shape: (1 + bases, batch)."""
+        """f(x), and f(x₀) for each of the `bases`; with `probe` this tells too how many rows fit. Shape: (1 + bases, batch).
+
+        Before a run of many rows, one row shows whether the model repeats itself, and which memory format it bears.
+        """
         points = torch.cat([self.x, *self.bases])
         example = torch.arange(len(self.x), device=self.x.device).repeat(1 + len(self.bases))
-        with self.prepared.exactly():
-            values = (self.runner.measured if probe else self.runner.values)(example, points.__getitem__)
-        ends = values.reshape(1 + len(self.bases), -1)
+        arranged: Callable[[Tensor], Tensor] = lambda values: values.reshape(1 + len(self.bases), -1)
+        if self.few:
+            self.prepared.fall_back()
+            with self.prepared.exactly():
+                ends = arranged((self.runner.measured if probe else self.runner.values)(example, points.__getitem__))
+        else:
+            ends = self.rehearsal.ends(lambda: arranged(self.runner.values(example, points.__getitem__)), probe)
         self.runner.count.varies = bool((ends != ends[:1]).any())
         return ends
 
@@ -114,21 +121,17 @@ class Call:
         example = torch.arange(len(points), device=self.x.device) % len(self.x[:2])
         self.prepared.choose(lambda: self.runner.uncounted().gradient(points, example)[1])
 
-    def rehearse(self, ends: Tensor) -> Rehearsal:
-        """Runs a row more, which shows whether the model repeats itself; of a run of few rows, `estimates` does that."""
-        rehearsal = Rehearsal(self.prepared, self.runner, self.x, ends, gradients=self.estimator.cost() > 0)
-        if self.few:
-            self.prepared.fall_back()
-        else:
-            rehearsal.run()
-        return rehearsal
+    @functools.cached_property
+    def rehearsal(self) -> Rehearsal:
+        """What tells a model that repeats itself from one that does not."""
+        return Rehearsal(self.prepared, self.runner, self.x, gradients=self.estimator.cost() > 0)
 
-    def estimates(self, walks: Walks, rehearsal: Rehearsal) -> dict[int, tuple[Walk, Estimate, int]]:
+    def estimates(self, walks: Walks, ends: Tensor) -> dict[int, tuple[Walk, Estimate, int]]:
         """For each domain its walk, what was found on it, and the domain's place in it."""
         with self.prepared.numerics():
             found = [(members, walk, self.estimator.estimate(walk)) for members, walk in walks]
         if self.few:
-            rehearsal.compare(found[0][2].score)
+            self.rehearsal.compare(ends, found[0][2].score)
         return {
             member: (walk, estimate, number)
             for members, walk, estimate in found

@@ -119,7 +119,8 @@ class Prepared(nn.Module):
 
     @contextlib.contextmanager
     def exactly(self, channels_last: bool = False) -> Iterator[None]:
-        """Inside, the model runs as it is, on contiguous images: for f(x) - f(x₀), against which all values are held."""
+        """Inside, the model runs as it is, on contiguous images unless told otherwise: for f(x) - f(x₀), against which all
+        values are held."""
         kept = self.precision, self._call, self.fixed, self.channels_last
         self.precision, self._call, self.fixed = "fp32", self.plain, _is_compiled(self.plain)
         self.channels_last = channels_last

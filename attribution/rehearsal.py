@@ -1,5 +1,7 @@
 """One row before the run: whether the model repeats itself, and whether the memory format leaves what it computes alone."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -16,56 +18,101 @@ _TIMES = 4  # how often f is asked for where it seems to move: two draws may be 
 
 
 class Rehearsal:
-    """Reads f once more, and compares it with what is known.
+    """Reads f of one row by itself, as the model is, and holds against it what is read of f after that.
 
-    x: (batch, *shape).  known: f(x), f(x₀), … of the model as it is, (ends, batch).  gradients: whether the run asks for any.
+    x: (batch, *shape).  gradients: whether the run asks for any.
     """
 
-    def __init__(self, prepared: Prepared, runner: Rows, x: Tensor, known: Tensor, gradients: bool) -> None:
+    def __init__(self, prepared: Prepared, runner: Rows, x: Tensor, gradients: bool) -> None:
         self._prepared, self._runner, self._x, self._gradients = prepared, runner, x, gradients
-        self._known = known[0].detach()
-        eps, own = torch.finfo(wide(runner.feed)).eps, torch.finfo(runner.feed).eps
-        narrow = 0 if own == eps else _NARROW * own
-        self._size = float(known.detach().abs().amax())
-        self._alike, self._most = max(_ROUNDING * eps, narrow) * self._size, max(_ALIKE, narrow) * self._size
+        # In a constant image the order of the entries does not show.
+        self._number = int(x.detach().flatten(1).var(1, correction=0).argmax())
+        self._known, self._size = torch.empty(0), 0.0
 
-    def run(self) -> None:
-        """Before the run: falls back to contiguous where channels_last moves f or ∇f, or where only that fails.
+    def ends(self, read: Callable[[], Tensor], probe: bool) -> Tensor:
+        """f(x), f(x₀), … as `read` finds them, (ends, batch): in the memory format of the run, unless that moves f or ∇f, or
+        only there something fails; then the run falls back to contiguous.
+
+        probe: whether to measure how much memory a row takes.
+        Raises: ValueError where the model does not repeat itself.
+        """
+        first = self._first(probe)
+        alone, foreign = float(first.detach()), self._gradients and _is_foreign(first)
+        self._size = abs(alone)
+        trouble, known = "", torch.empty(0)
+        if self._prepared.may_fall_back:
+            try:
+                known = self._learnt(read, channels_last=True)
+                trouble = self._trouble(alone)
+                if foreign and not trouble:
+                    trouble = self._gradient_trouble()
+            except _Unsteady:
+                raise
+            except Exception as error:
+                trouble = self._raised(error)
+            if trouble:
+                self._prepared.fall_back(trouble)
+        if trouble or not self._prepared.may_fall_back:
+            known = self._learnt(read)
+        if abs(float(self._known[self._number]) - alone) > self._alike:
+            self._repeat(self._number)
+        return known
+
+    def compare(self, known: Tensor, again: Tensor | None) -> None:
+        """Holds f(x), read again as `again` (batch,), against `known` (ends, batch); None reads one example's.
 
         Raises: ValueError where the model does not repeat itself.
         """
-        if not self._prepared.may_fall_back:
-            self.compare(None)
-            return
-        # In a constant image the order of the entries does not show.
-        number = int(self._x.flatten(1).var(1, correction=0).argmax())
-        trouble = self._trouble(number)
-        if trouble:
-            self._prepared.fall_back(trouble)
-
-    def compare(self, again: Tensor | None) -> None:
-        """Raises: ValueError where f(x), read again as `again` (batch,), is not what it was; None reads one example's."""
+        self._learn(known)
         if again is None:
-            again = torch.cat([self._value(0)[None], self._known[1:]])
+            again = self._known.clone()
+            again[self._number] = self._value(self._number)
         moved = (again.detach() - self._known).abs()
         if float(moved.amax()) > self._alike:
             self._repeat(int(moved.argmax()))
 
-    def _repeat(self, number: int) -> float:
-        """f of one example alone. Rounding errors differ with the number of rows, but are the same for the same number.
+    def _learn(self, known: Tensor) -> None:
+        self._known, self._size = known[0].detach(), float(known.detach().abs().amax())
+
+    def _learnt(self, read: Callable[[], Tensor], channels_last: bool = False) -> Tensor:
+        with self._prepared.exactly(channels_last):
+            known = read()
+        self._learn(known)
+        return known
+
+    @property
+    def _alike(self) -> float:
+        """How far rounding may move f."""
+        return max(_ROUNDING * torch.finfo(wide(self._runner.feed)).eps, self._narrow) * self._size
+
+    @property
+    def _most(self) -> float:
+        """How far kernels that add in any order may move f."""
+        return max(_ALIKE, self._narrow) * self._size
+
+    @property
+    def _narrow(self) -> float:
+        own = torch.finfo(self._runner.feed).eps
+        return 0.0 if own == torch.finfo(wide(self._runner.feed)).eps else _NARROW * own
+
+    def _repeat(self, number: int) -> None:
+        """Asks for f of one example alone. Rounding errors differ with the number of rows, but are the same for the same.
 
         Raises: ValueError where f is not, or is another function among other rows.
         """
+        alone, among = self._steady(number), float(self._known[number])
+        if abs(alone - among) > _MIXES * self._size and self._minds(number):
+            raise ValueError(f"model: f of example {number} is {alone:.6g} alone and {among:.6g} among others, so that its map "
+                             "would depend on them; give the model layers that treat every row by itself, or pass "
+                             "rows=1.")  # fmt: skip
+
+    def _steady(self, number: int) -> float:
+        """f of one example alone.  Raises: ValueError where that differs from call to call."""
         found = [float(self._value(number)) for _ in range(_TIMES)]
         if max(found) - min(found) > self._most:
-            raise ValueError(f"model: two runs on the same input differ, {max(found):.6g} and {min(found):.6g} for example "
-                             f"{number}: it draws random numbers, or keeps a state that moves; switch that off, or fix it with "
-                             "a generator that the model seeds anew in each call.")  # fmt: skip
-        moved = abs(found[0] - float(self._known[number]))
-        if moved > _MIXES * self._size and self._minds(number):
-            raise ValueError(f"model: f of example {number} is {found[0]:.6g} alone and {float(self._known[number]):.6g} among "
-                             "others, so that its map would depend on them; give the model layers that treat every row by "
-                             "itself, or pass rows=1.")  # fmt: skip
+            raise _Unsteady(f"model: two runs on the same input differ, {max(found):.6g} and {min(found):.6g} for example "
+                            f"{number}: it draws random numbers, or keeps a state that moves; switch that off, or fix it with "
+                            "a generator that the model seeds anew in each call.")  # fmt: skip
         return found[0]
 
     def _minds(self, number: int) -> bool:
@@ -83,41 +130,42 @@ class Rehearsal:
         """(point, example) of one row."""
         return self._x[number : number + 1].detach(), torch.full_like(self._x[:1, 0].flatten()[:1], number).long()
 
-    def _value(self, number: int) -> Tensor:
-        with self._prepared.exactly(), torch.no_grad():
+    def _first(self, probe: bool) -> Tensor:
+        """f of the one row, with a graph where the run asks for gradients."""
+        if not self._gradients:
+            return self._value(self._number)
+        with self._prepared.exactly():
+            return self._runner.probed(*self._rows(self._number), probe)
+
+    def _value(self, number: int, channels_last: bool = False) -> Tensor:
+        with self._prepared.exactly(channels_last), torch.no_grad():
             return self._runner.once(*self._rows(number))[0]
 
-    def _trouble(self, number: int) -> str:
-        """What is wrong with channels_last; empty if nothing is."""
-        point, example = self._rows(number)
-        try:
-            with self._prepared.exactly(channels_last=True), torch.set_grad_enabled(self._gradients):
-                traced = self._runner.once(point.requires_grad_(self._gradients).clone(), example)[0]
-        except Exception as error:
-            return self._raised(error, number)
-        value = float(traced.detach())
-        if abs(value - float(self._known[number])) > self._alike:
-            moved = value - self._repeat(number)
-            if abs(moved) > self._most:
-                return f"f moves by {moved:.3g} in channels_last"
-        return self._gradient_trouble(number) if self._gradients and _is_foreign(traced) else ""
+    def _trouble(self, alone: float) -> str:
+        """What is wrong with f(x) in channels_last; empty if nothing is."""
+        if abs(float(self._known[self._number]) - alone) <= self._alike:
+            return ""
+        moved = float(self._value(self._number, channels_last=True)) - self._steady(self._number)
+        return f"f moves by {moved:.3g} in channels_last" if abs(moved) > self._most else ""
 
-    def _gradient_trouble(self, number: int) -> str:
-        try:
-            with self._prepared.exactly(channels_last=True):
-                _, gradient = self._runner.gradient(*self._rows(number))
-        except Exception as error:
-            return self._raised(error, number)
+    def _gradient_trouble(self) -> str:
+        """The same of the gradient, where a part of the backward pass may mind the memory format by itself."""
+        with self._prepared.exactly(channels_last=True):
+            _, gradient = self._runner.gradient(*self._rows(self._number))
         with self._prepared.exactly():
-            _, plain = self._runner.gradient(*self._rows(number))
+            _, plain = self._runner.gradient(*self._rows(self._number))
         moved, size = float((gradient - plain).norm()), float(plain.norm())
         if moved <= _GRADIENTS_ALIKE * size:
             return ""
         return f"the gradient moves by {moved:.3g} of {size:.3g} in channels_last"
 
-    def _raised(self, error: Exception, number: int) -> str:
-        self._repeat(number)
+    def _raised(self, error: Exception) -> str:
+        self._steady(self._number)
         return f"channels_last raised {type(error).__name__}: {error}"
+
+
+class _Unsteady(ValueError):
+    """The model does not repeat itself."""
 
 
 def _is_foreign(value: Tensor) -> bool:

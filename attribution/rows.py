@@ -171,28 +171,37 @@ class Rows:
         return (value if self.create_graph else value.detach()), gradient
 
     def measured(self, example: Tensor, points: Points) -> Tensor:
-        """`values`, and the budget cut to what half of the free memory holds, with the first rows' graph as the measure."""
+        """`values`, of which the first rows are `probed`."""
         first = slice(0, min(len(example), self.budget, _PROBE))
-        free = free_bytes(example.device)
-        try:
-            with torch.enable_grad(), Saved(self._plain) as saved:
-                output = self._run(points(first).detach().requires_grad_(), example[first])
-        except (
-            torch.OutOfMemoryError,
-            RuntimeError,
-            MemoryError,
-        ):  # a model without gradients, say: not the time to ask
-            return self.values(example, points)
-        if free is not None and saved.bytes:
-            self.budget = max(1, min(self.budget, free // 2 * first.stop // saved.bytes))
-        value = self._checked(output, example[first]).detach()
-        self._ran(forwards=first.stop)
+        value = self.probed(points(first), example[first]).detach()
         if first.stop == len(example):
             return value
         later = self.values(
             example[first.stop :], lambda part: points(slice(part.start + first.stop, part.stop + first.stop))
         )
         return torch.cat([value, later])
+
+    def probed(self, points: Tensor, example: Tensor, cut: bool = True) -> Tensor:
+        """f of a few rows in one forward, (rows,), with a graph that keeps nothing.
+
+        cut: whether to cut the budget to what half of the free memory holds, by what the graph would have kept.
+        """
+        free = free_bytes(example.device) if cut else None
+        try:
+            with torch.enable_grad(), Saved(self._plain) as saved:
+                output = self._run(points.detach().requires_grad_(), example)
+        except (
+            torch.OutOfMemoryError,
+            RuntimeError,
+            MemoryError,
+        ):  # a model without gradients, say: not the time to ask
+            return self.values(example, points.__getitem__)
+        if free is not None and saved.bytes:
+            self.budget = max(1, min(self.budget, free // 2 * len(points) // saved.bytes))
+        with torch.enable_grad():
+            value = self._checked(output, example)
+        self._ran(forwards=len(points))
+        return value
 
     def module(self, lift: Callable[[Tensor], Tensor]) -> "Scored":
         """f∘lift as a module whose layers may be hooked and changed: it holds a copy of the model.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from timing import Step
 from torch import Tensor, nn
 
 Result = TypeVar("Result")
@@ -113,22 +114,37 @@ def check_result(found: Tensor, expected: Tensor | None = None, tolerance: float
         raise MeasuresNothing(f"the result is {float(error.max()):.2g} from its reference; allowed is {tolerance}.")
 
 
-def bare_loop(model: nn.Module, inputs: Tensor, forward: int, backward: int, target: int) -> Callable[[], Tensor]:
-    """The model, forward and back on `backward` rows and forward on the others, and nothing else.
+def bare_steps(model: nn.Module, inputs: Tensor, forward: int, backward: int, target: int) -> list[Step]:
+    """The model, forward and back on `backward` rows and forward on the others, and nothing else: (rows, pass) by pass.
 
-    inputs: one chunk of rows, (chunk, *shape), which is fed again and again.  Returns the last output of the loop.
+    inputs: one chunk of rows, (chunk, *shape), which is fed again and again.  Each pass returns the model's output.
     """
     chunks = lambda rows: [len(inputs)] * (rows // len(inputs)) + [rows % len(inputs)] * (rows % len(inputs) > 0)
 
+    def back(rows: int) -> Tensor:
+        with torch.enable_grad():
+            points = inputs[:rows].detach().requires_grad_()
+            (last,) = torch.autograd.grad(model(points)[:, target].sum(), points)
+        return last
+
+    def there(rows: int) -> Tensor:
+        with torch.no_grad():
+            last: Tensor = model(inputs[:rows])
+        return last
+
+    # Forward first, as ours reads f(x) and f(x₀) first.
+    return [(rows, functools.partial(run, rows)) for total, run in ((forward - backward, there), (backward, back))
+            for rows in chunks(total)]  # fmt: skip
+
+
+def bare_loop(model: nn.Module, inputs: Tensor, forward: int, backward: int, target: int) -> Callable[[], Tensor]:
+    """All of `bare_steps` in one go.  Returns the output of the last pass."""
+    steps = bare_steps(model, inputs, forward, backward, target)
+
     def run() -> Tensor:
         last = inputs[:0]
-        with torch.enable_grad():
-            for rows in chunks(backward):
-                points = inputs[:rows].detach().requires_grad_()
-                (last,) = torch.autograd.grad(model(points)[:, target].sum(), points)
-        with torch.no_grad():
-            for rows in chunks(forward - backward):
-                last = model(inputs[:rows])
+        for _, step in steps:
+            last = step()
         return last
 
     return run

@@ -131,6 +131,41 @@ def test_peak_memory_sees_what_was_held_for_a_while() -> None:
     assert 60 < guard.peak_megabytes(job, "cpu") < 160
 
 
+def test_two_jobs_take_turns_and_each_is_charged_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, order = [0.0], []
+
+    def spends(who: str, seconds: float) -> None:
+        order.append(who)
+        now[0] += seconds
+
+    def ours(tell: timing.Progress) -> None:
+        for done in (4, 8, 10):
+            spends("ours", 3.0)
+            tell(done, 10)
+        spends("ours", 1.0)
+
+    monkeypatch.setattr(timing, "_now", lambda: (now[0], 2 * now[0]))
+    measured = timing.interleaved(ours, [(5, lambda: spends("bare", 2.0))] * 2, 3)
+    assert order[:6] == ["ours", "bare", "ours", "bare", "ours", "ours"]
+    assert (measured.ours_s, measured.bare_s, measured.ratio, measured.rounds) == (10.0, 4.0, 2.5, 3)
+    assert (measured.low, measured.high, measured.processor) == (2.5, 2.5, 2.5)
+
+
+def test_a_round_that_was_disturbed_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, rounds = [0.0], iter([1.0, 9.0, 1.0])
+
+    def spends(seconds: float) -> None:
+        now[0] += seconds
+
+    def ours(tell: timing.Progress) -> None:
+        spends(next(rounds))
+        tell(1, 1)
+
+    monkeypatch.setattr(timing, "_now", lambda: (now[0], now[0]))
+    measured = timing.interleaved(ours, [(1, lambda: spends(1.0))], 3)
+    assert (measured.ratio, measured.low, measured.high) == (1.0, 1.0, 9.0)
+
+
 def test_pairs_stop_when_time_is_up_but_not_before_there_are_two() -> None:
     calls: list[str] = []
     measured = timing.paired(lambda: calls.append("a"), lambda: calls.append("b"), 9, warm=True, most=0)

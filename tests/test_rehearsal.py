@@ -67,7 +67,7 @@ def format_of(att: pb.Attribution) -> str:
 
 
 @pytest.mark.parametrize("method", ["integrated_gradients(steps=9)", "smoothgrad(samples=9)", "rise(masks=20)"])
-def test_images_are_walked_in_the_faster_format_and_read_in_the_plain_one(method: str) -> None:
+def test_images_are_walked_in_the_faster_format_once_a_row_has_been_read_in_the_plain_one(method: str) -> None:
     seen: list[bool] = []
 
     class Looks(nn.Module):
@@ -79,11 +79,11 @@ def test_images_are_walked_in_the_faster_format_and_read_in_the_plain_one(method
     att = pb.attribute(model, x, 0, method=method)
     assert format_of(att) == "channels_last"
     assert "fallback" not in att.settings["execution"]
-    assert seen[0]  # f(x) and f(x₀)
+    assert seen[0]
     assert not any(seen[1:])
     plain = pb.attribute(model, x, 0, method=method, memory_format="contiguous")
     torch.testing.assert_close(att.values, plain.values, rtol=1e-9, atol=1e-11)
-    assert torch.equal(att.delta, plain.delta)
+    torch.testing.assert_close(att.delta, plain.delta, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_an_error_of_the_models_own_is_not_retried() -> None:
         pb.attribute(
             Convolves(AsModule(fails_late)), normal(2, *SHAPE), 0, method="integrated_gradients(steps=16)", rows=2
         )
-    assert calls == [True, True, False, False]
+    assert calls == [True, False, False, False]  # one row, f(x), f(x₀), and the first gradients
 
 
 def test_contiguous_means_contiguous_whatever_the_caller_hands_over() -> None:

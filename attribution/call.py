@@ -25,11 +25,15 @@ _FEW = 16  # rows of a run in which one row more would be felt
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """Where the paths of one domain start: x₀ (batch, *shape), z₀ where it was declared in z, and further draws of x₀."""
+    """Where the paths of one domain start: x₀ (batch, *shape), z₀ where it was declared in z, and further draws of x₀.
+
+    random: whether these differ.
+    """
 
     signal: Tensor
     coefficients: Tensor | None
     draw: Callable[[Tensor, Tensor], Tensor]
+    random: bool = False
 
     @functools.cached_property
     def moved(self) -> bool:
@@ -73,8 +77,8 @@ class Call:
     @functools.cached_property
     def planned(self) -> list[int]:
         """Rows of each walk."""
-        layouts = [[chart.layout for chart in walk.charts] for _, walk in self.walks]
-        return [len(self.x) * self.estimator.total_rows(each) for each in layouts]
+        return [len(self.x) * (self.estimator.total_rows([chart.layout for chart in walk.charts])
+                               - (0 if walk.random else self.estimator.repeats())) for _, walk in self.walks]  # fmt: skip
 
     @property
     def few(self) -> bool:
@@ -143,7 +147,7 @@ class Call:
         x, start, seed, domain = self.x, self.starts[members[0]], self.seed, self.domains[members[0]]
         if shares_walk(domain):
             charts = [_chart(self.domains[i], x, self.starts[i]) for i in members]
-            return Walk(x, x, start.signal, lambda u: u, charts, self.runner, seed, start.draw)
+            return Walk(x, x, start.signal, lambda u: u, charts, self.runner, seed, start.draw, start.random)
         same = lambda u: u
         point, base = domain.ends(x, start.signal)
         if start.coefficients is not None:
@@ -152,7 +156,7 @@ class Call:
         chart = Chart(same, point - base, point, same, domain.layout, same)
         # A baseline declared in z is where it was declared, not T T⁻¹ of it.
         draw = (lambda e, s: domain(start.draw(e, s))) if start.coefficients is None else _fixed(base)
-        return Walk(x, point, base, domain, [chart], own, seed, draw)
+        return Walk(x, point, base, domain, [chart], own, seed, draw, start.random)
 
 
 def _chart(domain: Transform, x: Tensor, start: Start) -> Chart:
@@ -183,7 +187,7 @@ def starts(
         example = torch.arange(len(x), device=x.device)
         base = _check_origin(origin, origin.rows(keyed, example, torch.zeros_like(example)), x, create_graph)
         draw = functools.partial(origin.rows, keyed) if origin.random else _fixed(base)
-        return [Start(base, None, draw)] * len(domains)
+        return [Start(base, None, draw, origin.random)] * len(domains)
     found = []
     for domain in domains:
         z0 = origin.coefficients(domain, x)

@@ -87,7 +87,7 @@ class Walk:
     For linear T, u is the signal, so that all linear domains share the walk; for others u is that domain's own z.
 
     signal: x, (batch, *shape).  point, base: u and u₀, (batch, *u).  lift: x -> u, for noise that lives in the signal.
-    earlier: the `details` of a finished result to go on from.
+    random: whether draws of u₀ differ.  earlier: the `details` of a finished result to go on from.
     """
 
     signal: Tensor
@@ -98,6 +98,7 @@ class Walk:
     rows: Rows
     seed: int
     draw: Callable[[Tensor, Tensor], Tensor]
+    random: bool = True
     earlier: Mapping[str, Any] | None = None
 
     def gradient_chunks(self, per_example: int | Tensor, points: Callable[[Tensor, Tensor], Tensor]
@@ -192,6 +193,10 @@ class Estimator(abc.ABC):
 
     def forwards(self, layouts: Sequence[Layout]) -> int:
         """Model rows without a gradient for one example of a walk whose charts have these layouts."""
+        return 0
+
+    def repeats(self) -> int:
+        """Those among `forwards` that are left out where draws of the baseline do not differ."""
         return 0
 
     def total_rows(self, layouts: Sequence[Layout]) -> int:

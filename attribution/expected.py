@@ -61,6 +61,9 @@ class ExpectedGradients(Estimator):
     def forwards(self, layouts: object) -> int:
         return self.samples + 1
 
+    def repeats(self) -> int:
+        return self.samples - 1
+
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
         return [cls(samples=2, steps=96)]
@@ -106,6 +109,9 @@ class GradientSHAP(Estimator):
     def forwards(self, layouts: object) -> int:
         return 2 * self.samples
 
+    def repeats(self) -> int:
+        return self.samples - 1
+
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
         return [cls(samples=2, steps=96)]
@@ -148,7 +154,8 @@ def _average(walk: Walk, end: _Rows, samples: int, steps: int, ends: int) -> Est
 
     for example, row, _, gradient in walk.gradient_chunks(samples * steps, points):
         add(example, row, gradient)
-    delta = walk.values(ends, end).mean(1) - walk.values(samples, walk.draw).mean(1)
+    starts = samples if walk.random else 1
+    delta = walk.values(ends, end).mean(1) - walk.values(starts, walk.draw).mean(1)
     return Estimate(totals, delta=delta, displacements=[chart.carry(moved) for chart in walk.charts])
 
 

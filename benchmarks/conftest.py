@@ -1,8 +1,6 @@
 """What the benchmarks run on, and what is noted about a run so that only whole ones are stored."""
 
 import collections
-import contextlib
-import ctypes
 import gc
 import json
 import os
@@ -21,7 +19,6 @@ from pullback.studies import LoadedModel, load_model, load_photos
 
 __all__ = ["QUICK"]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 # suite -> outcome -> how many tests; a suite is a file's name without test_ and .py.
 _outcomes: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
 
@@ -31,15 +28,6 @@ def _frozen() -> None:
     """What is imported by now stays: collecting garbage between benchmarks need not walk through it."""
     gc.collect()
     gc.freeze()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _steady() -> None:
-    """glibc keeps the memory that a pass gave back. Else whether the next one finds it again, or gets new pages from the
-    system (21,000 of them in a pass of 6 photos), is a matter of chance that makes equal passes differ by a tenth."""
-    with contextlib.suppress(AttributeError, OSError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_MMAP_THRESHOLD, 2**30), mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +71,11 @@ def samples() -> int:
 
 def _suite(nodeid: str) -> str:
     return nodeid.split("::")[0].rsplit("/", 1)[-1].removeprefix("test_").removesuffix(".py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What changes the process' allocator comes last: peers are timed as their users find them."""
+    items.sort(key=lambda item: "_steady" in getattr(item, "fixturenames", ()))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

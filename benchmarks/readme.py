@@ -74,7 +74,10 @@ gradients](benchmarks/integrated_gradients.md), [masks](benchmarks/masks.md)."""
 
 
 HEAD = ("time of ours / time of …", "ratio", "goal")
-SUITES = ("limits", "stream", "peers", "transforms", "accelerator", "growth")
+SUITES = {
+    "limits": "methods over the bare loop", "stream": "ten domains from one stream", "peers": "other libraries' methods",
+    "transforms": "transforms against other libraries", "accelerator": "number formats and bandwidth", "growth": "growth",
+}  # fmt: skip
 Rows = Iterator[tuple[str, str, str]]
 
 
@@ -93,7 +96,7 @@ def _limits(results: Path, kind: str) -> Rows:
         models = [e["model"] for e in found]
         every = sorted((e for e in found if models.count(e["model"]) > 10), key=lambda e: float(e["ratio"]))
         if every:
-            yield (f"the bare loop, all {len(every)} methods in {name}, {every[0]['model']} (worst: "
+            yield (f"the bare loop, every method in {name}, {every[0]['model']} (worst: "
                    f"`{every[-1]['method'].split('(')[0]}`)", over(every), goals(every))  # fmt: skip
 
 
@@ -164,6 +167,8 @@ def sentences(results: Path, kind: str) -> Iterator[str]:
         name = lambda test: test.split("[")[1].rstrip("]")
         slopes = ", ".join(f"{name(test)} {entry['slope']:.2f}" for test, entry in growth.noted.items())
         yield f"Log-log slope of time against {slopes}: 1 is in proportion, 0 is for nothing."
+    if missing := [said for suite, said in SUITES.items() if run(results, suite, kind) is None]:
+        yield f"Not measured on this machine yet: {', '.join(missing)}."
 
 
 def table(_: Path) -> str:

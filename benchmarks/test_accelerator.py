@@ -107,10 +107,9 @@ def test_execution(benchmark: Any, name: str, options: str, device: str, rounds:
     torch._dynamo.reset()
     case = subject(name, device, images=8 if device == "cuda" else 1)
     check_input(case.x)
-    rows = SAMPLES * len(case.x)
-    chunk = 128 if device == "cuda" else 8
-    method = f"smoothgrad(samples={SAMPLES if not QUICK else 8})"
-    rows = rows if not QUICK else 8 * len(case.x)
+    samples = 8 if QUICK else 4 if (name, device) == ("vit-b16", "cpu") else SAMPLES
+    rows, chunk = samples * len(case.x), 128 if device == "cuda" else samples
+    method = f"smoothgrad(samples={samples})"
     run = lambda: pb.attribute(case.module, case.x, case.target, method=method, rows=chunk, **OPTIONS[options])
     start = time.perf_counter()
     found = benchmark.pedantic(run, rounds=1)
@@ -121,7 +120,7 @@ def test_execution(benchmark: Any, name: str, options: str, device: str, rounds:
     precision = found.settings["execution"]["precision"]
     chunk = min(chunk, rows)
     measured = paired(run, gradient_loop(case, signals((chunk, *case.x.shape[1:]), seed=1).to(device), rows // chunk),
-                      min(rounds, 3), warm=True)  # fmt: skip
+                      min(rounds, 3), warm=True, most=8)  # fmt: skip
     by_operations, by_bytes = floor_seconds(case, rows, precision, device)
     measured.record(benchmark)
     benchmark.extra_info.update(rounded({

@@ -72,9 +72,14 @@ def rows_of(job: Callable[[], object], model: Counted) -> tuple[int, int]:
 def versus(benchmark: Any, ours: Callable[[], object], theirs: Callable[[], object], models: tuple[Counted, Counted],
            device: str, rounds: int, goal: float, by_row: bool = False, **notes: Any) -> None:  # fmt: skip
     """Times both in turn, with the rows that each brings through its model. by_row: times for equally many rows."""
-    ours_rows, theirs_rows = rows_of(ours, models[0]), rows_of(theirs, models[1])
+    found: list[tuple[int, int]] = []
+    first = lambda: found.append(rows_of(lambda: benchmark.pedantic(ours, rounds=1), models[0]))
+    memory = (
+        peak_megabytes(first, device),
+        peak_megabytes(lambda: found.append(rows_of(theirs, models[1])), device),
+    )
+    ours_rows, theirs_rows = found
     ours, theirs = counted(ours, models[0].tally, *ours_rows), counted(theirs, models[1].tally, *theirs_rows)
-    memory = peak_megabytes(ours, device), peak_megabytes(theirs, device)
     measured = paired(ours, theirs, min(rounds, 5), warm=True, most=8)
     measured.record(benchmark)
     if by_row:
@@ -84,7 +89,6 @@ def versus(benchmark: Any, ours: Callable[[], object], theirs: Callable[[], obje
     benchmark.extra_info.update(goal=goal, forward=ours_rows[0], backward=ours_rows[1], their_forward=theirs_rows[0],
                                 their_backward=theirs_rows[1], peak_mb=round(memory[0], 1),
                                 their_peak_mb=round(memory[1], 1), **notes)  # fmt: skip
-    benchmark.pedantic(ours, rounds=1)
 
 
 def captum_job(job: str, f: nn.Module, z: Tensor, samples: int, chunk: int) -> Callable[[], Tensor]:

@@ -29,6 +29,6 @@ def test_ten_domains_cost_the_rows_of_one(
     jobs = [
         counted(lambda domains=domains: run(domains), model.tally, *rows) for domains in (list(DOMAINS), [DOMAINS[3]])
     ]
-    measured = paired(*jobs, min(rounds, 5), warm=True, most=20)
+    measured = paired(*jobs, min(rounds, 5), warm=True, most=12)
     measured.record(benchmark)
     benchmark.extra_info.update(goal=1.10, images=len(x), forward=rows[0], backward=rows[1])

@@ -123,12 +123,15 @@ def test_a_constant_model_gets_zeros(method: Estimator) -> None:
             assert torch.equal(att.values, torch.zeros_like(att.values))
 
 
+@pytest.mark.parametrize("baseline", [None, "uniform"])
 @pytest.mark.parametrize("method", ESTIMATORS, ids=repr)
-def test_progress_counts_to_the_rows_that_were_planned(method: Estimator) -> None:
+def test_progress_counts_to_the_rows_that_were_planned(method: Estimator, baseline: str | None) -> None:
     seen: list[tuple[int, int]] = []
     x, f = normal(2, 1, 8), smooth_net((1, 8))
     domains: list[Any] = ["pixel", "dwt(haar, level=2)", Curved((1, 8))]
-    pb.attribute(f, x, 0, method=method, transform=domains, progress=lambda *at: seen.append(at), rows=5)
+    pb.attribute(
+        f, x, 0, method=method, transform=domains, baseline=baseline, progress=lambda *at: seen.append(at), rows=5
+    )
     done, planned = zip(*seen)
     assert len(set(planned)) == 1
     assert done[-1] == planned[-1] or (done[-1] < planned[-1] and "tol=" in repr(method))  # stops early where it may

@@ -162,6 +162,11 @@ def sentences(results: Path, kind: str) -> Iterator[str]:
     if every := [e for e in entries(results, "limits", kind, "test_limit") if "bare_peak_mb" in e]:
         memory = statistics.median(e["peak_mb"] / max(e["bare_peak_mb"], 1) for e in every)
         yield f"Peak memory of ours over that of the loop, median of {len(every)} runs: {memory:.2f}."
+    kept = run(results, "peers", f"{kind}-kept")
+    if kept is not None:
+        said = ", ".join(f"{entry['peer']} {entry['ratio']:.2f}" for entry in kept.noted.values())
+        yield ("With an allocator that keeps freed memory ([why](benchmarks/limits.md#the-allocator)), peers that run many "
+               f"rows at once gain most: {said}.")  # fmt: skip
     growth = run(results, "growth", kind)
     if growth is not None:
         name = lambda test: test.split("[")[1].rstrip("]")

@@ -147,7 +147,7 @@ def _samples(name: str, device: str, anew: bool) -> int:
     if QUICK:
         return 8
     if device == "cpu":
-        return 3 if name == "vit-b16" else 25 if name == MODELS[0] and not anew else 8
+        return 3 if name == "vit-b16" else 4 if anew else 25 if name == MODELS[0] else 8
     return 32
 
 

@@ -19,9 +19,9 @@ from .registry import register
 
 @register("pixel")
 class Pixel(Transform):
-    """T = identity: the samples themselves, in one band. z has the shape of x.
+    """T = identity: the samples themselves, in one band.
 
-    Raises: TypeError or ValueError for what is no shape of a signal.
+    Shapes: z has the shape of x. Raises: TypeError or ValueError for what is no shape of a signal.
 
     >>> from pullback.transforms import get
     >>> get("pixel", shape=(3, 4, 4)).claims == Claim.ORTHOGONAL

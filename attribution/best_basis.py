@@ -78,6 +78,12 @@ def basis_cost(att: Attribution, transform: Transform, cost: Cost = "entropy") -
     """What `best_basis` makes least, of any orthonormal transform, for each example. Shape: (batch,), double precision.
 
     Raises: ValueError where the transform is not orthonormal, and as `best_basis` does.
+
+    >>> import pullback as pb
+    >>> wave = torch.cos(torch.arange(16) * torch.pi / 4).reshape(1, 1, 16)
+    >>> att = pb.attribute(lambda x: (x * wave).flatten(1).sum(1), wave, method="gradient")
+    >>> bool(basis_cost(att, pb.transforms.get("dft", (1, 16))) < basis_cost(att, att.transform))
+    True
     """
     if Claim.ORTHOGONAL not in transform.claims:
         raise ValueError(f"basis_cost: costs compare in orthonormal bases only; {transform.spec} is none.")

@@ -29,6 +29,11 @@ class Promise(enum.Flag):
     SENSITIVE                 x and x₀ differ only in k, and f(x) ≠ f(x₀) => a_k ≠ 0
     SYMMETRIC                 f symmetric in j, k, and both equal in x and in x₀ => a_j = a_k
     IMPLEMENTATION_INVARIANT  equal functions have equal maps
+
+    Sources: Sundararajan, Taly & Yan 2017; Friedman 2004 for DUMMY.
+
+    >>> Promise.COMPLETE in get("integrated_gradients").claims, Promise.COMPLETE in get("gradient").claims
+    (True, False)
     """
 
     NONE = 0
@@ -50,6 +55,15 @@ class Chart:
     push: carries coefficients, (rows, *coeff), to u, (rows, *u): T⁻¹ where u is the signal, else the identity.
     layout: what the coefficients mean.
     carry: carries differences u - u', (rows, *u), to z - z', (rows, *coeff).
+
+    Shares total the same in every chart, here in u and in z = 2u:
+
+    >>> import pullback as pb
+    >>> step, covector = torch.tensor([[3.0, 1.0]]), torch.tensor([[1.0, -1.0]])
+    >>> double, layout = lambda u: 2 * u, pb.transforms.get("pixel", shape=(2,)).layout
+    >>> z = Chart(lambda g: g / 2, double(step), double(step), push=lambda z: z / 2, layout=layout, carry=double)
+    >>> float((step * covector).sum()), float((z.displacement * z.pull(covector)).sum())
+    (2.0, 2.0)
     """
 
     pull: Callable[[Tensor], Tensor]
@@ -70,6 +84,9 @@ class Estimate:
     delta: what the values should total, (batch,), where that is not f(x) - f(x₀), as with many baselines.
     displacements: z - z₀ of each chart, where the method replaces coefficients by others than the baseline's.
     score: f(x), (batch,), where the method has read it anew: it must be what it was.
+
+    >>> Estimate([torch.zeros(2, 1, 8)], details={"tries": torch.tensor([3, 5])}).details["tries"].shape  # 2 examples
+    torch.Size([2])
     """
 
     values: list[Tensor]
@@ -88,6 +105,18 @@ class Walk:
 
     signal: x, (batch, *shape).  point, base: u and u₀, (batch, *u).  lift: x -> u, for noise that lives in the signal.
     random: whether draws of u₀ differ.  earlier: the `details` of a finished result to go on from.
+
+    >>> import pullback as pb
+    >>> @dataclass(frozen=True)
+    ... class Halfway(Estimator):
+    ...     claims, shares = Promise.DUMMY, True
+    ...     def estimate(self, walk):
+    ...         middle = (walk.base + walk.point) / 2
+    ...         return walk.shares(walk.mean_gradient(torch.ones(1), lambda example, sample: middle[example]))
+    ...     cost = lambda self: 1
+    ...     examples = classmethod(lambda cls: [cls()])
+    >>> pb.attribute(lambda x: x.square().sum(1), torch.full((1, 2), 3.0), method=Halfway()).values
+    tensor([[9., 9.]])
     """
 
     signal: Tensor
@@ -168,7 +197,15 @@ class Walk:
 
 
 class Estimator(abc.ABC):
-    """Shares f(x) - f(x₀) among coefficients. Subclasses are frozen dataclasses; no model is kept inside."""
+    """Shares f(x) - f(x₀) among coefficients. Subclasses are frozen dataclasses; no model is kept inside.
+
+    How to write one is shown at `Walk`. What one costs is known before it runs:
+
+    >>> import pullback as pb
+    >>> layout = pb.transforms.get("dwt(haar, level=1)", shape=(1, 8)).layout
+    >>> get("smoothgrad(samples=16)").total_rows([layout]), get("shapley(by=band)").total_rows([layout])
+    (16, 4)
+    """
 
     name: ClassVar[str] = ""  # the registered name; `register` writes it
     shares: ClassVar[bool]  # whether values are shares of f(x) - f(x₀); otherwise they are sensitivities

@@ -30,6 +30,7 @@ class ExpectedGradients(Estimator):
     More take Gauss-Legendre nodes along the path from each draw, which is complete up to that quadrature.
 
     Source: Erion et al. 2021, eq. (3).
+    Raises: ValueError unless samples and steps are whole numbers of at least 1.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -79,7 +80,7 @@ class GradientSHAP(Estimator):
     samples: pairs (x₀ₖ, δ_k).  steps: as in `expected_gradients`.
     Source: Lundberg & Lee's GradientExplainer; Erion et al. 2021.
 
-    Raises: ValueError where spread is negative.
+    Raises: ValueError where spread is negative, or samples or steps is no whole number of at least 1.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])

@@ -77,7 +77,7 @@ class SmoothGrad(Estimator):
 
     Sources: Smilkov et al. 2017, eq. (1); for z, Kasmi et al. 2025 (WAM), where 25 samples are used.
 
-    Raises: ValueError where spread is negative.
+    Raises: ValueError where spread is negative, or samples is no whole number of at least 1.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])

@@ -47,6 +47,8 @@ class IntegratedGradients(Estimator):
     estimated error (a tenth of the map for fixed rules): a residual that is left is told, not hidden.
 
     Source: Sundararajan, Taly & Yan 2017, eq. (1).
+    Raises: ValueError for an unknown rule, one without steps, a tol outside [0, 1), counts that are too small, or
+    keep with steps; when run, where the gradient on a path is not finite, or create_graph=True comes without steps.
 
     >>> import torch, pullback as pb
     >>> att = pb.attribute(lambda x: x.exp().sum(1), torch.ones(1, 4), method="integrated_gradients(tol=1e-3)")

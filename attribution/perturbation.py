@@ -29,6 +29,7 @@ class Occlusion(Perturbation):
     A group's value is spread in proportion to |z - what replaces it|, evenly where that is 0, so that sums over groups
     are the values. Dummy and symmetry hold for groups; they are claimed where groups are single coefficients.
     Model rows: groups + 1. Source: Zeiler & Fergus 2014, §4.2.
+    Raises: ValueError that lists the choices of by and value, or where block is no whole number of at least 1.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -88,7 +89,7 @@ class RISE(Perturbation):
 
     Sources: Petsiuk, Das & Saenko 2018, eq. (6); on frequencies, Brüsch et al. 2024 (FreqRISE).
 
-    Raises: ValueError unless p lies in (0, 1).
+    Raises: ValueError unless p lies in (0, 1), masks, grid and block are at least 1, and cells and value are known.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])

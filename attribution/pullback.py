@@ -15,7 +15,8 @@ class Pullback(nn.Module):
     """g(z) = f(T⁻¹ z). An ordinary module: Captum, Quantus and torch hooks take it as it is.
 
     model: (batch, *T.shape) -> output.  z: (batch, *T.layout.shape). Further arguments are passed on to the model.
-    Raises: TypeError where `transform` is not a Transform, as where a spec is given.
+    Raises: TypeError where `transform` is not a Transform, as where a spec is given; when called, TypeError or ValueError
+    where z is not of that shape.
 
     >>> import torch, pullback as pb
     >>> T = pb.transforms.get("dct", shape=(1, 8))
@@ -44,7 +45,7 @@ class Joint(nn.Module):
     model: (x₁, x₂, …) -> output.  inputs: tensors (batch, *shape_i) of one batch size, dtype and device; only their
     shapes are kept. Baselines are packed in the same way. A gap, a sum or a ranking then runs over all inputs at once.
 
-    Raises: ValueError where the inputs do not belong together.
+    Raises: ValueError where there are no inputs.
 
     >>> import torch, pullback as pb
     >>> image, depth = torch.ones(2, 3, 4, 4), torch.ones(2, 5)
@@ -62,7 +63,10 @@ class Joint(nn.Module):
         self.shapes = tuple(tuple(x.shape[1:]) for x in inputs)
 
     def pack(self, *inputs: Tensor) -> Tensor:
-        """The inputs as one signal. Shape: (batch, 1, total size)."""
+        """The inputs as one signal. Shape: (batch, 1, total size).
+
+        Raises: ValueError where shapes are not those of the first inputs, or batch sizes, dtypes or devices differ.
+        """
         shapes = tuple(tuple(x.shape[1:]) for x in inputs)
         kinds = {(len(x), x.dtype, x.device) for x in inputs}
         if shapes != self.shapes or len(kinds) != 1:
@@ -72,7 +76,7 @@ class Joint(nn.Module):
         return torch.cat([x.flatten(1) for x in inputs], 1)[:, None]
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """What `pack` joined: the inputs, or the values found for them."""
+        """What `pack` joined, (batch, *shape_i) each: the inputs, or the values found for them."""
         parts = x.flatten(1).split([math.prod(shape) for shape in self.shapes], 1)
         return tuple(part.unflatten(1, shape) if shape else part[:, 0] for part, shape in zip(parts, self.shapes))
 

@@ -58,6 +58,12 @@ class Attribution:
         """The completeness residual Σ a - (f(x) - f(x₀)), signed, in units of the score. Shape: (batch,).
 
         For a linear T it is the same in every domain, so it cannot rank domains.
+        Source: completeness, Sundararajan, Taly & Yan 2017, proposition 1.
+
+        >>> import pullback as pb
+        >>> cube = lambda x: x.flatten(1).pow(3).sum(1)
+        >>> pb.attribute(cube, torch.full((1, 1, 1), 2.0), method="input_x_gradient").gap  # 2 · 12 - 8
+        tensor([16.])
         """
         return self.values.flatten(1).sum(1) - self.delta
 
@@ -88,6 +94,12 @@ class Attribution:
         All-zero maps have all-zero shares.
 
         Raises: ValueError that lists the choices.
+
+        >>> import pullback as pb
+        >>> low = lambda x: x.flatten(1).sum(1)  # reads nothing but the mean
+        >>> att = pb.attribute(low, torch.tensor([[[1.0, 2.0, 3.0, 4.0]]]), transform="dwt(haar, level=1)")
+        >>> att.importance("band").loc[0].round(3).to_dict()
+        {'a1': 1.0, 'd1': 0.0}
         """
         if normalize is not None and normalize not in NORMALIZATIONS:
             raise ValueError(
@@ -107,14 +119,19 @@ class Attribution:
         """True for the `keep` × (number of signal samples) coefficients of largest |a|, per example, ties by position.
 
         Counted in signal samples, so that domains with more coefficients than samples get no larger budget.
-        Shape: (batch, *coeff), bool.
+        Shape: (batch, *coeff), bool.  Raises: ValueError unless keep lies in (0, 1].
         """
         return top(self.values.abs(), budget(keep, self.transform))
 
     def signal(self, keep: float = 0.1) -> Tensor:
         """T⁻¹ of the coefficients with the largest |a|; the others stay at the baseline's. Shape: (batch, *shape).
 
-        keep: fraction of the number of signal samples, in (0, 1].
+        keep: fraction of the number of signal samples.  Raises: ValueError unless it lies in (0, 1].
+
+        >>> import pullback as pb
+        >>> first = lambda x: x.flatten(1)[:, 0]
+        >>> pb.attribute(first, torch.tensor([[[5.0, 7.0, 7.0, 7.0]]])).signal(keep=0.25).round(decimals=4)
+        tensor([[[5., 0., 0., 0.]]])
         """
         return keep_only(self, self.keep_mask(keep))
 
@@ -126,6 +143,12 @@ class Attribution:
         groups' maps sum to the pixels' own.
 
         by: None, or as in `importance`.  Raises: ValueError where T is not linear.
+
+        >>> import pullback as pb
+        >>> first = lambda x: x.flatten(1)[:, 0]
+        >>> att = pb.attribute(first, torch.tensor([[[5.0, 7.0, 7.0, 7.0]]]), transform="dct")
+        >>> att.heatmap().round(decimals=4).abs()  # all DCT coefficients speak of sample 0
+        tensor([[5., 0., 0., 0.]])
         """
         if Claim.LINEAR | Claim.RECONSTRUCTS not in self.transform.claims:
             raise ValueError(f"heatmap: {self.transform.spec} is not linear, so its coefficients have no exact place in "
@@ -177,7 +200,15 @@ class Attribution:
                               attrs={"settings": json.dumps(self.settings)})  # fmt: skip
 
     def save(self, path: str | Path) -> None:
-        """Writes one .safetensors file, settings inside as JSON; it appears whole or not at all."""
+        """Writes one .safetensors file, settings inside as JSON; it appears whole or not at all.
+
+        >>> import tempfile, pullback as pb
+        >>> att = pb.attribute(lambda x: x.flatten(1).sum(1), torch.ones(1, 1, 4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     att.save(f"{folder}/ones.safetensors")
+        ...     torch.equal(Attribution.load(f"{folder}/ones.safetensors").values, att.values)
+        True
+        """
         tensors = {name: getattr(self, name).detach().cpu().contiguous().clone() for name in _TENSORS
                    if getattr(self, name) is not None}  # fmt: skip
         details = {key: value for key, value in self.details.items() if not isinstance(value, Tensor)}
@@ -192,7 +223,8 @@ class Attribution:
         """Reads what `save` wrote. Nothing in the file is executed.
 
         transform: needed only for a T that no spec describes.
-        Raises: ValueError where the file is not an attribution, or its transform cannot be built from its spec.
+        Raises: ValueError where the file is not an attribution, or its transform cannot be built from its spec;
+        FileNotFoundError.
         """
         info, tensors = _read(Path(path))
         if transform is None:

@@ -18,6 +18,10 @@ class Score:
 
     `choose` is a class per example (examples,), a `Choice` of classes, a callable that takes the output and returns one
     scalar per row, or None for a model that has a single output.
+
+    >>> logits = torch.tensor([[0.5, 2.0], [3.0, 1.0]])
+    >>> Score.of([1, 0], examples=2, device=logits.device)(logits, example=torch.tensor([0, 1]))
+    tensor([2., 3.])
     """
 
     choose: Tensor | Choice | Callable[[Any], Tensor] | None
@@ -64,7 +68,10 @@ class Score:
         return replace(self, classes=classes)
 
     def probability(self, output: Any, example: Tensor) -> Tensor | None:
-        """softmax(output) at the target's classes, summed; None where the target is not a class. Shape: (rows,)."""
+        """softmax(output) at the target's classes, summed; None where the target is not a class. Shape: (rows,).
+
+        Raises: ValueError where the output is not (rows, classes), or has no such class.
+        """
         if isinstance(self.choose, Choice) and self.classes is not None:
             return output.softmax(1).gather(1, self.classes[example][:, : self.choose.wanted]).sum(1)
         if isinstance(self.choose, Tensor):
@@ -72,7 +79,10 @@ class Score:
         return None
 
     def __call__(self, output: Any, example: Tensor) -> Tensor:
-        """The score of each row.  output: the model's, for rows that belong to `example` (rows,). Shape: (rows,)."""
+        """The score of each row.  output: the model's, for rows that belong to `example` (rows,). Shape: (rows,).
+
+        Raises: ValueError where the output is not what the target needs; RuntimeError where a Choice is not settled.
+        """
         rows = len(example)
         if self.choose is None:
             return self._single(output, rows)

@@ -37,6 +37,7 @@ class Sobol(Perturbation):
     coefficients.
 
     Sources: Jansen 1999; Saltelli et al. 2010, table 2 (f); for images, Fel et al. 2021; for wavelets, Kasmi et al. 2023.
+    Raises: ValueError that lists the choices of by, value and design, or where samples does not suit the design.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -106,6 +107,7 @@ class HSIC(Perturbation):
     design: how presences, each with chance ½, are laid out: "latin", "sobol" (N a power of two) or "halton".
 
     Sources: Gretton et al. 2005, definition 2; for images, Novello, Fel & Vigouroux 2022.
+    Raises: ValueError that lists the choices of by, value and design, or where samples does not suit the design.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])

@@ -43,7 +43,8 @@ class Shapley(Perturbation):
     Details: groups (names); if sampled, standard_error (batch, groups), and interval (batch, groups, 2), Student's t
     over the pairs. Simulated, 95 % intervals cover 93 % at 8 pairs of skewed gains, 94 % at 24 and 95 % at 64.
     Sources: Shapley 1953; Owen 1977; Mitchell et al. 2022 (antithetic orders).
-    Raises: ValueError where exact=true would need more than 2^16 coalitions.
+    Raises: ValueError that lists the choices of by and unions, for fewer than 2 pairs, or a confidence outside (0, 1); when
+    run, where exact=true would need more than 2^16 coalitions, or a player belongs to two unions.
 
     >>> import torch, pullback as pb
     >>> pb.attribute(lambda x: x.flatten(1).prod(1), torch.ones(1, 1, 2), method="shapley(by=coefficient)").values

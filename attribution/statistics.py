@@ -64,6 +64,7 @@ class SquareGrad(NoisyGradients):
     """a = 1/n Σ_i g_i², the second moment of noisy gradients g_i.
 
     Source: Hooker et al. 2019, §4 (SmoothGrad-Squared).
+    Raises: ValueError as `smoothgrad` does, and where a square is beyond the range of the dtype.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -90,6 +91,7 @@ class AbsGrad(NoisyGradients):
 
     Source: the saliency of Kasmi et al. 2025 (WAM) as its code computes it, without its division by a maximum over the
     batch.
+    Raises: ValueError as `smoothgrad` does.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -113,6 +115,7 @@ class VarGrad(NoisyGradients):
     the gradient is constant.
 
     Source: Adebayo et al. 2018, §3 (VarGrad).
+    Raises: ValueError as `smoothgrad` does, and where a square is beyond the range of the dtype.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])

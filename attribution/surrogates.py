@@ -32,7 +32,7 @@ class LIME(Perturbation):
 
     Source: Ribeiro, Singh & Guestrin 2016, eq. (1) and §3.4, with a ridge for the sparse fit.
 
-    Raises: ValueError where width is not above 0 or ridge is negative.
+    Raises: ValueError where width is not above 0, ridge is negative or samples is below 2, or that lists the choices.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -98,7 +98,7 @@ class KernelSHAP(Perturbation):
     them are used once, and the fit is the exact Shapley value.
 
     Sources: Lundberg & Lee 2017, theorem 2; Covert & Lee 2021 (paired sampling).
-    Raises: ValueError for fewer samples than players, which would leave the fit open.
+    Raises: ValueError that lists the choices of by; when run, for fewer samples than players, which would leave the fit open.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])

@@ -19,6 +19,10 @@ class Choice:
     classes: output at x, (examples, classes) -> the entries of each example, (examples, k).
     score: (output, those entries), (rows, classes) and (rows, k) -> (rows,).
     wanted: how many of the first entries the score speaks for; their probabilities are reported.
+
+    >>> lowest = Choice("lowest()", lambda output: output.argmin(1, keepdim=True), lambda output, c: output.gather(1, c)[:, 0])
+    >>> lowest.classes(torch.tensor([[3.0, 1.0, 2.0]]))
+    tensor([[1]])
     """
 
     label: str
@@ -39,7 +43,15 @@ def predicted() -> Choice:
 
 
 def top_k(k: int) -> Choice:
-    """The mean output of the k classes that are highest at x.  Raises: ValueError unless k is a whole number ≥ 1."""
+    """The mean output of the k classes that are highest at x.
+
+    Raises: ValueError unless k is a whole number of at least 1; when settled, where the model has fewer classes.
+
+    >>> output = torch.tensor([[3.0, 1.0, 2.0]])
+    >>> target = top_k(2)
+    >>> target.score(output, target.classes(output))
+    tensor([2.5000])
+    """
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise ValueError(f"top_k: k must be a whole number of at least 1, got {k!r}.")
 
@@ -52,7 +64,15 @@ def top_k(k: int) -> Choice:
 
 
 def difference(a: Classes, b: Classes) -> Choice:
-    """f = output[a] - output[b]: why a rather than b.  a, b: a class, or one class per example."""
+    """f = output[a] - output[b]: why a rather than b.  a, b: a class, or one class per example.
+
+    Raises: when settled, TypeError for what is no class, ValueError unless there is one for each example.
+
+    >>> output = torch.tensor([[3.0, 1.0, 2.0]])
+    >>> target = difference(0, 2)
+    >>> target.score(output, target.classes(output))
+    tensor([1.])
+    """
     columns = lambda output: torch.stack([_per_example("difference", c, output) for c in (a, b)], 1)
     return Choice(f"difference({_text(a)}, {_text(b)})", columns, _first_minus_second)
 
@@ -62,6 +82,13 @@ def log_odds(c: Classes | None = None) -> Choice:
 
     Unlike a logit it does not move when the same number is added to every output, and unlike log p it does not
     saturate near p = 1.
+
+    Raises: when settled, TypeError for what is no class, ValueError unless there is one for each example.
+
+    >>> output = torch.tensor([[2.0, 0.0], [102.0, 100.0]])
+    >>> target = log_odds(0)
+    >>> target.score(output, target.classes(output))
+    tensor([2., 2.])
     """
 
     def classes(output: Tensor) -> Tensor:

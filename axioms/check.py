@@ -180,7 +180,14 @@ def parametrize(subjects: Iterable[Any], *, expected_failures: dict[str, str] | 
         @pb.axioms.parametrize([MyTransform])
         def test_laws(law): law()
 
-    Raises: ImportError with the command that installs pytest.
+    Raises: ImportError with the command that installs pytest; TypeError or ValueError for what is no subject.
+
+    >>> import pullback as pb
+    >>> mark = pb.axioms.parametrize([pb.transforms.get("dct", shape=(1, 4)), "gradient"])
+    >>> dct, gradient = mark.args[1]
+    >>> dct.id, gradient.id
+    ('dct (1, 4)', 'Gradient()')
+    >>> dct.values[0]()  # keeps its laws: nothing is raised
     """
     try:
         import pytest

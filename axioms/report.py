@@ -20,6 +20,11 @@ class Finding:
     answer is no map.  claimed: whether the subject promises the law, None where it makes no promises.
     counterexample: what broke the law, by name, as plain numbers and lists.
     tolerance_source: what the tolerance is made of.  details: what else was measured.  rows: model rows that it cost.
+
+    >>> Finding("dummy", holds=False, residual=0.3, tolerance=1e-10, claimed=True).verdict
+    'BROKEN'
+    >>> Finding("dummy", holds=False, residual=0.3, tolerance=1e-10, claimed=False).verdict
+    'not claimed'
     """
 
     axiom: str
@@ -198,5 +203,10 @@ def tolerance(dtype: torch.dtype) -> float:
 
     Rounding errors of a transform or a small model grow with the number of operations, by far less than eps^(-1/3);
     a law that is broken in substance exceeds this by orders of magnitude.
+
+    Raises: TypeError where dtype is not a floating-point one.
+
+    >>> f"{tolerance(torch.float64):.1e}, {tolerance(torch.float32):.1e}"
+    '1.1e-10, 7.3e-05'
     """
     return float(3 * torch.finfo(dtype).eps ** (2 / 3))

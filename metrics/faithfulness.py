@@ -28,7 +28,10 @@ def kept_score(model: Callable[..., Any], attribution: Attribution, target: Targ
     keyed by seed and content. The last two are the controls: a domain whose |coefficient| ranking does as well says
     nothing about the attribution.
 
-    Shape: (batch, fractions), in units of the score.  Raises: ValueError that lists the rankings.
+    Shape: (batch, fractions), in units of the score.  Source of the controls: Brüsch et al. 2024 (FreqRISE).
+
+    Raises: ValueError that lists the rankings, for a fraction outside (0, 1], for a model that mixes examples or draws
+    random numbers; TypeError or ValueError for what is no target.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])

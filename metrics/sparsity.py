@@ -11,7 +11,7 @@ def gini(values: Tensor) -> Tensor:
 
     It compares only maps of equally many coefficients: a zero more raises it.
 
-    values: (batch, *coeff). Shape: (batch,).  Source: Hurley & Rickard 2009; Chalasani et al. 2020.
+    values: (batch, *coeff). Shape: (batch,), without unit.  Source: Hurley & Rickard 2009; Chalasani et al. 2020.
 
     >>> gini(torch.tensor([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 2.0]]))
     tensor([0.0000, 0.7500])

@@ -48,6 +48,16 @@ def question(model: str = SMALL, *, data: str = "imagenet-sample", photos: int =
     model: `small`, a convolutional network trained in seconds to name the direction of a grating, in double precision;
     or a spec as in `load_model`, which is then shown `photos` of `data`.
     double: convert the model and its input to double precision, in which laws can be judged more sharply.
+
+    Raises: ValueError or ImportError, as `load_model` and `load_photos` do.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (8, 8), "red").save(f"{folder}/red.png")
+    ...     asked = question("torch.nn:Flatten", data=folder, double=True)
+    >>> asked.x.dtype, int(asked.target) < 224 * 224  # the largest of the outputs is a red one
+    (torch.float64, True)
     """
     if model == SMALL:
         network, x = trained_on_gratings(seed)
@@ -102,7 +112,11 @@ def judge(method: str, asked: Question, **options: Any) -> AxiomReport:
     method: a spec of ours, one of Captum's as "captum.DeepLift", or "package.module:callable" for a callable
     (f, x, target, x0) -> tensor.  options: transform, baseline, axioms, seed, tolerance.
 
-    Raises: ValueError that lists the choices.
+    Raises: ValueError that lists the choices, and as `check` does.
+
+    >>> asked = Question(nn.Linear(4, 2).double(), torch.full((1, 4), 2.0).double(), 0)
+    >>> judge("gradient", asked, axioms="completeness").holds("completeness")
+    False
     """
     return check(_subject(method), asked.model, asked.x, asked.target, **options)
 
@@ -124,7 +138,14 @@ def _subject(method: str) -> Subject:
 
 
 def write_report(report: AxiomReport, out: str | Path) -> list[str]:
-    """axioms.html and axioms.json in `out`."""
+    """axioms.html and axioms.json in `out`; their names.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     names = write_report(AxiomReport("gradient", ()), folder)
+    ...     AxiomReport.from_dict(read_json(Path(folder) / names[1])).subject
+    'gradient'
+    """
     write_text(Path(out) / "axioms.html", report.to_html())
     write_text(Path(out) / "axioms.json", report.to_json())
     return ["axioms.html", "axioms.json"]
@@ -141,6 +162,15 @@ def write_matrix(questions: dict[str, Question], out: str | Path, *, methods: Se
     minutes: no cell is started after so many; those left are "not applicable" until the same call goes on.
     jobs: so many cells at a time, each in a process of its own with one thread.
     report: called with each new report.  progress: called with (cells done, cells), those of earlier calls first.
+
+    A method or transform that does not exist, or does not suit the question, is "not applicable", with the reason.
+
+    >>> import tempfile
+    >>> asked = {"line": Question(nn.Linear(4, 2).double(), torch.full((1, 4), 2.0).double(), 0)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table, files = write_matrix(asked, folder, methods=["gradient"])
+    >>> files, table.set_index("axiom").loc[["completeness", "linearity"], "verdict"].tolist()
+    (['matrix.csv', 'matrix.json', 'matrix.html', 'matrix-line.png'], ['BROKEN', 'kept'])
     """
     out, deadline = Path(out), None if minutes is None else time.monotonic() + 60 * minutes
     paths = {cell: out / "cells" / f"{_name(_fingerprint(cell, questions[cell.model], seed))}.json"

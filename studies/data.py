@@ -17,7 +17,11 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", "
 
 @dataclass(frozen=True)
 class Photo:
-    """One entry of a data set; `open` reads it. label: the class index, where the data set knows it."""
+    """One entry of a data set; `open` reads it. label: the class index, where the data set knows it.
+
+    >>> Photo("red", 3, lambda: Image.new("RGB", (4, 2), "red")).open().size
+    (4, 2)
+    """
 
     name: str
     label: int | None
@@ -27,7 +31,13 @@ class Photo:
 
 @dataclass
 class Photos:
-    """The entries of a data set, in a fixed order. Reading skips what cannot be read and remembers it in `skipped`."""
+    """The entries of a data set, in a fixed order. Reading skips what cannot be read and remembers it in `skipped`.
+
+    >>> red, gone = Photo("red", 3, lambda: Image.new("RGB", (4, 2))), Photo("gone", 5, lambda: Image.open("gone"))
+    >>> photos = Photos("toy", [red, gone])
+    >>> [photo.name for photo, image in photos], [name for name, why in photos.skipped]
+    (['red'], ['gone'])
+    """
 
     spec: str
     entries: list[Photo]
@@ -63,6 +73,13 @@ def load_photos(spec: str, limit: int | None = None) -> Photos:
     when it is read, and does not count. The name of a class folder is its label if it is a number.
 
     Raises: ValueError that lists the forms, or where there is nothing; ImportError with the command to install.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (Path(folder) / "7").mkdir()
+    ...     Image.new("RGB", (4, 2)).save(f"{folder}/7/red.png")
+    ...     [(photo.name, photo.label) for photo, image in load_photos(folder)]
+    [('7/red.png', 7)]
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit: expected at least 1, got {limit}.")

@@ -13,8 +13,15 @@ from .models import LoadedModel
 
 @dataclass(frozen=True)
 class Explanation:
-    """The photo, the class explained, its name where the model tells, its score and probability, shares of Σ|a| by domain
-    and octave, and the figures' names."""
+    """What one picture was taken for, and in which bands.
+
+    image: the file's name.  target: the class explained, with its name where the model tells, score and probability.
+    shares: of Σ|a|, {domain: {octave: share}}; each domain's sum to 1.  files: the figures' names.
+
+    >>> found = Explanation("cat.png", 1, "cat", 2.5, 0.9, {"dct": {"octave 2": 0.7, "octave 1": 0.3}}, ["cat-cat-dct.png"])
+    >>> max(found.shares["dct"], key=found.shares["dct"].get)
+    'octave 2'
+    """
 
     image: str
     target: int
@@ -33,6 +40,15 @@ def explain(image: str | Path, *, model: LoadedModel, method: str, transforms: S
     The figures are named PHOTO-CLASS-DOMAIN.png.
 
     Raises: ValueError where the file is no image, the model no classifier, or the class does not exist.
+
+    >>> import tempfile, torch, pullback as pb
+    >>> from PIL import Image
+    >>> model = pb.studies.load_model("torch.nn:Flatten", preparation=pb.studies.Preparation(4))  # each sample is a class
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (8, 8), "red").save(f"{folder}/red.png")
+    ...     found = explain(f"{folder}/red.png", model=model, method="gradient", transforms=["dct"], out=folder, target=5)
+    >>> found.files, round(sum(found.shares["dct"].values()), 6)
+    (['red-5-dct.png'], 1.0)
     """
     if not Path(image).is_file():
         raise ValueError(f"{image}: no such file; expected a picture.")

@@ -24,6 +24,10 @@ class LoadedModel:
     """A module in eval mode and `prepare`, which turns a PIL image into its input (channels, height, width).
 
     classes: what each output is called; empty where nobody says.
+
+    >>> toy = LoadedModel("toy", nn.Flatten(), Preparation(2))
+    >>> toy.classify(toy.prepare(Image.new("RGB", (6, 4)))[None]).shape
+    torch.Size([1, 12])
     """
 
     name: str
@@ -83,6 +87,10 @@ def load_model(spec: str, device: torch.device | str = "cpu", preparation: Prepa
     preparation: replaces the model's own, or the ImageNet default where it has none.
 
     Raises: ValueError that lists the forms; ImportError with the command that installs what is missing.
+
+    >>> loaded = load_model("torch.nn:Flatten", preparation=Preparation(32))
+    >>> loaded.module.training, loaded.prepare(Image.new("RGB", (60, 40))).shape
+    (False, torch.Size([3, 32, 32]))
     """
     loaded = _load(spec)
     # Exported programs have no eval(); they were frozen in the mode in which they were exported.

@@ -25,7 +25,8 @@ class Along(Transform):
     other axes: a packed 2-D pyramid over the axes (1, 3) of (c, a, b, d) gives z (batch, c, b, K).
     Claims and bands are those of the transform. Orientations keep one letter per transformed axis.
 
-    Raises: ValueError where an axis does not exist or is named twice.
+    Raises: TypeError where axes are no whole numbers; ValueError where one does not exist or is named twice, or where
+    coefficients of one channel come in several.
 
     >>> from pullback.transforms import get
     >>> get("along(dct, axes=0)", shape=(4, 10)).layout.shape
@@ -127,6 +128,8 @@ class PerAxis(Transform):
 
     A band is one band of each axis, "a2 × d1", outer axes first. Its scale and frequencies are those of the signal axis
     where they are highest; channels count only where no signal axis is transformed.
+
+    Raises: ValueError unless there is one transform for each axis, and each gives one axis for one.
 
     >>> from pullback.transforms import get
     >>> [band.name for band in get("per_axis(none, dwt(haar, level=1))", shape=(2, 4)).layout.bands]

@@ -51,6 +51,15 @@ class Transform(nn.Module, abc.ABC):
     Half precision is carried out, and returned, in single precision.
     NaN in x passes through T, to every coefficient that reads it: looking for it would make a GPU wait at each call, and
     cannot be done under `torch.func.vmap`. `attribute` looks once, and refuses it by the name of the example.
+
+    Raises: TypeError or ValueError where a transform cannot be built for signals of the given shape, and where a call gets
+    anything but a real floating-point tensor, batch first, of the shape that it takes.
+
+    >>> import torch, pullback as pb
+    >>> T = pb.transforms.get("swt(haar, level=1)", shape=(1, 6))
+    >>> x = torch.arange(6.0).reshape(1, 1, 6)
+    >>> tuple(T(x).shape), torch.allclose(T.inverse(T(x)), x, atol=1e-5)
+    ((1, 1, 12), True)
     """
 
     name: ClassVar[str] = ""  # the registered name; `register` writes it
@@ -89,13 +98,19 @@ class Transform(nn.Module, abc.ABC):
         return out
 
     def forward(self, x: Tensor) -> Tensor:
-        """Coefficients z = T x."""
+        """Coefficients z = T x.  x: (batch, *shape). Shape: (batch, *layout.shape).
+
+        Raises: TypeError or ValueError that says which tensor was expected.
+        """
         x = _expect(self, "x", x, self.shape)
         with full_products(x):
             return self.analysis(x)
 
     def inverse(self, z: Tensor) -> Tensor:
-        """Signal x = T⁻¹ z."""
+        """Signal x = T⁻¹ z.  z: (batch, *layout.shape). Shape: (batch, *shape).
+
+        Raises: TypeError or ValueError that says which tensor was expected.
+        """
         z = _expect(self, "z", z, self.layout.shape)
         with full_products(z):
             return self.synthesis(z)
@@ -103,9 +118,13 @@ class Transform(nn.Module, abc.ABC):
     def adjoint(self, g: Tensor) -> Tensor:
         """(T⁻¹)ᵀ g: carries a covector (a gradient with respect to x) to the coordinates z.
 
-        ⟨T⁻¹ z, g⟩ = ⟨z, T.adjoint(g)⟩ for all z, g.
+        ⟨T⁻¹ z, g⟩ = ⟨z, T.adjoint(g)⟩ for all z, g.  g: (batch, *shape). Shape: (batch, *layout.shape).
 
         Raises: ValueError where T is not linear: then the adjoint depends on the point, and `attribute` uses autograd.
+
+        >>> from pullback.transforms import get
+        >>> get("linear([[2.0]])", shape=(1, 1)).adjoint(torch.ones(1, 1, 1))  # z = 2x, so that ∂f/∂z = ½ ∂f/∂x
+        tensor([[[0.5000]]])
         """
         if Claim.LINEAR not in self.claims:
             raise ValueError(f"{self.spec}: the adjoint belongs to linear transforms and this one is not; "

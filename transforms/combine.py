@@ -98,8 +98,10 @@ class InverseOf(Transform):
     transform: a Transform, or a spec; shape is that of its coefficients.
     signal: shape of the signals of T, where a spec gives coefficients of another shape than its signals.
 
-    Source for the claims: T T⁻¹ z = z is what T promises as SURJECTIVE, and what this promises as RECONSTRUCTS.
-    It is isometric where T is isometric and onto.
+    T T⁻¹ z = z is what T claims as SURJECTIVE, and what this claims as RECONSTRUCTS. It is isometric where T is isometric
+    and onto.
+
+    Raises: ValueError where the coefficients of T do not have the given shape.
 
     >>> from pullback.transforms import get
     >>> get("inverse_of(dct)", shape=(1, 4))(torch.tensor([[[2.0, 0.0, 0.0, 0.0]]]))

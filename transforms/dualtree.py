@@ -47,7 +47,8 @@ class DTCWT(Transform):
     Bands: "aa3" holds the four real approximations, "d3+15" the complex details, coarse to fine.
 
     Sources: Kingsbury 2000; Kingsbury 2001, §4 and table 2; Selesnick, Baraniuk & Kingsbury 2005.
-    Raises: ValueError for other taps, a wavelet that is not orthonormal, a level that is too deep or three signal axes.
+    Raises: ValueError for other taps, a wavelet that is not orthonormal, a level that is too deep or three signal axes;
+    TypeError where level is no whole number.
 
     >>> from pullback.transforms import get
     >>> [band.name for band in get("dtcwt(level=1)", shape=(1, 8, 8)).layout.bands]
@@ -101,7 +102,12 @@ class DTCWT(Transform):
         return torch.stack(low).sum(0) * 2 ** (-self._dims / 2)
 
     def complex(self, z: Tensor) -> dict[str, Tensor]:
-        """{band name: complex coefficients (batch, channels, *size)} of the detail bands of z (batch, channels, K)."""
+        """{band name: complex coefficients (batch, channels, *size)} of the detail bands of z (batch, channels, K).
+
+        >>> T = DTCWT((1, 32), level=2)
+        >>> {name: tuple(c.shape) for name, c in T.complex(T(torch.ones(1, 1, 32))).items()}
+        {'d2': (1, 1, 8), 'd1': (1, 1, 16)}
+        """
         return {
             cell.band.name: torch.complex(*part.unbind(2))
             for cell, part in zip(self._cells[1:], unpack(z, self._cells)[1:])

@@ -24,6 +24,8 @@ class DFT(Transform):
     with (r, s) = (1, 0), (√2, 0) or (0, √2): ‖z‖ = ‖x‖ for odd and even sizes, and no coefficient is stored twice.
     The place k has centre frequency |k| / N (wrapped) cycles/sample, as in `torch.fft.fftfreq`.
 
+    Raises: ValueError unless the signal has one to three axes.
+
     >>> from pullback.transforms import get
     >>> get("dft", shape=(1, 4))(torch.tensor([[[1.0, 0.0, -1.0, 0.0]]])).round(decimals=4).abs()
     tensor([[[0.0000, 1.4142, 0.0000, 0.0000]]])
@@ -73,6 +75,7 @@ class Hartley(Transform):
     transforms: a coefficient is one wave in one direction, of centre frequency |k_i| / N_i (wrapped) cycles/sample.
 
     Shapes: z has the shape of x. Sources: Bracewell 1983; Bracewell et al. 1986 for several axes.
+    Raises: ValueError unless the signal has one to three axes.
 
     >>> from pullback.transforms import get
     >>> get("hartley", shape=(1, 4))(torch.tensor([[[1.0, 0.0, -1.0, 0.0]]]))

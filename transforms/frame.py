@@ -52,7 +52,10 @@ def frame_bounds(transform: Transform, *, tol: float = 1e-6, iterations: int = 3
 
 def condition_number(transform: Transform, *, tol: float = 1e-6, iterations: int = 300, seed: int = 0,
                      device: torch.device | str = "cpu") -> float:  # fmt: skip
-    """√(B / A): how much more T can stretch one signal than another; infinite where A = 0. Arguments as `frame_bounds`.
+    """√(B / A): how much more T can stretch one signal than another; infinite where A = 0.
+
+    Arguments and errors are those of `frame_bounds`.  Raises: ValueError where T is not linear, or where the iteration does
+    not settle.
 
     >>> from pullback.transforms import get
     >>> round(condition_number(get("color(ycbcr)", shape=(3, 4))), 4)

@@ -24,6 +24,7 @@ class Hadamard(Transform):
     the whole stays orthonormal. Its coefficients then have the centre of their part as position. n log n additions.
 
     Shapes: z has the shape of x. Sources: Fino & Algazi 1976 (fast transform); Harmuth 1969 (sequency).
+    Raises: ValueError unless the signal has one to three axes.
 
     >>> from pullback.transforms import get
     >>> get("hadamard", shape=(1, 4))(torch.tensor([[[1.0, 1.0, -1.0, -1.0]]]))

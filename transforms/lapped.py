@@ -40,7 +40,8 @@ class STFT(Transform):
     Shapes: (channels, n) -> (channels, frames, size). Coefficient j of a frame has centre frequency ⌈j/2⌉ / size
     cycles/sample, and the centre p·hop of its frame, held inside the signal, as position. Bands are octaves.
     Sources: Allen & Rabiner 1977; Daubechies, Grossmann & Meyer 1986 for tight windows.
-    Raises: ValueError for an unknown window, or a window that with this hop leaves samples uncovered.
+    Raises: ValueError for an unknown window, a size or hop below 1, or a window that with this hop leaves samples
+    uncovered; TypeError where size or hop is no whole number.
 
     >>> from pullback.transforms import get
     >>> get("stft(window=hann, size=64, hop=16)", shape=(1, 1000)).layout.shape

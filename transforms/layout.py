@@ -19,6 +19,10 @@ class Band:
     holds the detail of that axis and `a` where it holds the approximation, as in PyWavelets, or is an angle in degrees
     such as "+15" where bands are oriented; it is empty where the notion does not apply. The band covers
     (`low`, `high`] in `unit`, measured on the axis of highest frequency.
+
+    >>> from pullback.transforms import get
+    >>> [(band.name, band.scale, band.low, band.high) for band in get("dwt(haar, level=1)", shape=(1, 8)).layout.bands]
+    [('a1', 2, 0.0, 0.25), ('d1', 1, 0.25, 0.5)]
     """
 
     name: str
@@ -30,13 +34,21 @@ class Band:
 
     @property
     def octave(self) -> str:
-        """`octave j` for bands in (2^-(j+1), 2^-j] cycles/sample, `coarser` for those that reach down to 0, else `all`."""
+        """`octave j` for bands in (2^-(j+1), 2^-j] cycles/sample, `coarser` for those that reach down to 0, else `all`.
+
+        >>> [Band("d2", 2, low=0.125, high=0.25).octave, Band("a2", 3, high=0.125).octave, Band("pixels").octave]
+        ['octave 2', 'coarser', 'all']
+        """
         if self.scale == 0:
             return "all"
         return "coarser" if self.low == 0 else f"octave {math.floor(-math.log2(self.high))}"
 
     def label(self, by: str) -> str:
-        """The name of the group that this band falls in when bands are grouped `by` one of `GROUPINGS`."""
+        """The name of the group that this band falls in when bands are grouped `by` one of `GROUPINGS`.
+
+        >>> Band("ad2", 2, "ad").label("scale"), Band("ad2", 2, "ad").label("orientation")
+        ('scale 2', 'ad')
+        """
         if by == "scale":
             return f"scale {self.scale}"
         return {"band": self.name, "orientation": self.orientation or "all", "octave": self.octave}[by]
@@ -51,6 +63,11 @@ class Layout:
     Shapes: index (*coeff), int64; frequency and position (dims, *coeff).
     Units: frequency in cycles/sample and position in samples, per signal axis; NaN where a coefficient has none
     (a pixel has no frequency, a Fourier coefficient no position).
+
+    >>> from pullback.transforms import get
+    >>> layout = get("dwt(haar, level=1)", shape=(1, 4)).layout
+    >>> [layout.bands[k].name for k in layout.index[0]], layout.position[0, 0].tolist()
+    (['a1', 'a1', 'd1', 'd1'], [0.5, 2.5, 0.5, 2.5])
     """
 
     bands: tuple[Band, ...]
@@ -69,7 +86,7 @@ class Layout:
         return torch.bincount(self.index.flatten(), minlength=len(self.bands))
 
     def sum(self, values: Tensor) -> Tensor:
-        """Total of `values` (batch, *coeff) in each band. Shape: (batch, bands).
+        """Total of `values` (batch, *coeff) in each band. Shape: (batch, bands).  Raises: ValueError for another shape.
 
         >>> from pullback.transforms import get
         >>> layout = get("dwt(haar, level=1)", shape=(1, 4)).layout
@@ -84,6 +101,8 @@ class Layout:
 
     def group(self, by: str) -> "Layout":
         """The layout whose bands are merged by "band", "scale", "orientation" or "octave"; coarse to fine.
+
+        Raises: ValueError that lists the choices.
 
         >>> from pullback.transforms import get
         >>> [band.name for band in get("dwt(haar, level=2)", shape=(1, 8, 8)).layout.group("octave").bands]

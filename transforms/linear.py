@@ -21,6 +21,8 @@ from .registry import register
 class Pixel(Transform):
     """T = identity: the samples themselves, in one band.
 
+    Shapes: z has the shape of x. Raises: TypeError or ValueError for what is no shape of a signal.
+
     >>> from pullback.transforms import get
     >>> get("pixel", shape=(3, 4, 4)).claims == Claim.ORTHOGONAL
     True
@@ -57,7 +59,8 @@ class Linear(Transform):
     orthogonal. A tall A is a frame: z is redundant, and A⁺ is its canonical dual.
     The matrix is kept in double precision and cast to the dtype and device of the data.
 
-    Raises: ValueError where A is wide, singular (with its condition number), not finite, complex or of another size.
+    Raises: ValueError where A is wide, singular (with its condition number), not finite, complex or of another size, and
+    where there is no such file.
 
     >>> T = Linear((1, 2), [[1.0, 1.0], [1.0, -1.0]])
     >>> T(torch.tensor([[[3.0, 1.0]]]))

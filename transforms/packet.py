@@ -34,7 +34,8 @@ class WPT(Transform):
     the spectrum, so that paths are in Gray code); `natural` is the order of the paths.
 
     Sources: Coifman, Meyer & Wickerhauser 1992; Wickerhauser 1994, ch. 7; PyWavelets for conventions.
-    Raises: ValueError for an unknown wavelet or order, a level that is too deep, or nodes that are no tree's leaves.
+    Raises: ValueError for an unknown wavelet or order, a level that is too deep or stands beside nodes, or nodes that are no
+    tree's leaves; TypeError where level is no whole number or nodes are no paths.
 
     >>> from pullback.transforms import get
     >>> [band.name for band in get("wpt(haar, level=2)", shape=(1, 8)).layout.bands]

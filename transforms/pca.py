@@ -146,7 +146,15 @@ class PCA(Transform):
         return x.reshape(len(z), *self.shape)
 
     def save(self, path: str | Path) -> None:
-        """Writes one .safetensors file, which `load` and the spec "pca('path')" read."""
+        """Writes one .safetensors file, which `load` and the spec "pca('path')" read.
+
+        >>> import tempfile
+        >>> fitted = PCA.fit(torch.tensor([[[1.0, 1.0]], [[2.0, 2.0]], [[-3.0, -3.0]]]))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     fitted.save(f"{folder}/line.safetensors")
+        ...     torch.equal(PCA.load(f"{folder}/line.safetensors").axes, fitted.axes)
+        True
+        """
         tensors = {"basis": self._basis.value, "variances": self._variances.value, "mean": self._mean.value}
         options = {"shape": self.shape, "rest": self._rest, "whiten": self.whiten, "floor": self._floor}
         save_file({name: value.contiguous() for name, value in tensors.items()}, path, {"pca": json.dumps(options)})

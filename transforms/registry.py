@@ -36,7 +36,7 @@ def parse(spec: str) -> tuple[Call, ...]:
     a Python literal, a bare word (db4, bior4.4, reflect), true, false, none, or a spec again, as in
     "along(dwt(db4) >> dct, axes=1)".
 
-    Raises: ValueError that quotes the part which cannot be read.
+    Raises: ValueError that quotes the part which cannot be read; TypeError where `spec` is no string.
 
     >>> parse("dwt(bior4.4, level=3) >> pixel")
     (Call(name='dwt', args=('bior4.4',), kwargs={'level': 3}), Call(name='pixel', args=(), kwargs={}))
@@ -120,6 +120,12 @@ class Registry(Generic[Item]):
         """Class decorator: make the class known as `name`.
 
         Raises: ValueError where the name is not a word or already belongs to another class.
+
+        >>> shapes: Registry[Any] = Registry("shape", "example.shapes")
+        >>> @shapes.register("square")
+        ... class Square: ...
+        >>> shapes.maker("square") is Square, Square.name
+        (True, 'square')
         """
         if not _WORD.fullmatch(name):
             raise ValueError(f"register: expected a name of letters, digits and underscores, got {name!r}.")
@@ -136,7 +142,11 @@ class Registry(Generic[Item]):
         return add
 
     def names(self) -> list[str]:
-        """Every registered name, sorted, those of installed plug-ins included."""
+        """Every registered name, sorted, those of installed plug-ins included.
+
+        >>> [name for name in transforms.names() if "dct" in name]
+        ['block_dct', 'dct', 'mdct']
+        """
         return sorted({*self._makers, *(entry.name for entry in self._entries())})
 
     def maker(self, name: str) -> Callable[..., Item]:
@@ -163,7 +173,10 @@ class Registry(Generic[Item]):
         return maker
 
     def build(self, call: Call, *leading: Any) -> Item:
-        """The object that `call` describes; `leading` arguments come before those of the spec."""
+        """The object that `call` describes; `leading` arguments come before those of the spec.
+
+        Raises: ValueError that lists the names, or the arguments that the class takes.
+        """
         maker = self.maker(call.name)
         signature = inspect.signature(maker)
         try:

@@ -29,7 +29,7 @@ class SWT(Transform):
     wavelet: any discrete wavelet of PyWavelets.  level: None takes 3, or what the signal allows.
 
     Sources: Holschneider et al. 1989; Shensa 1992; Nason & Silverman 1995; PyWavelets for conventions.
-    Raises: ValueError for an unknown wavelet or a level that is too deep.
+    Raises: ValueError for an unknown wavelet or a level that is too deep; TypeError where level is no whole number.
 
     >>> import torch
     >>> from pullback.transforms import get

@@ -37,7 +37,8 @@ class DWT(Transform):
     Bands are ordered coarse to fine: "aa3", "ad3", "da3", "dd3", …, "dd1", one letter per axis.
     Sources: Mallat 1989; Daubechies 1992; PyWavelets for filters and conventions;
     Jensen & la Cour-Harbo 2001, §10.3, for `boundary`.
-    Raises: ValueError for an unknown wavelet or mode, or a level that is too deep; each message lists the choices.
+    Raises: ValueError for an unknown wavelet or mode, a level that is too deep, or a signal that `boundary` cannot take;
+    each message lists the choices. TypeError where level is no whole number.
 
     >>> from pullback.transforms import get
     >>> [band.name for band in get("dwt(haar, level=2)", shape=(1, 8)).layout.bands]

@@ -14,7 +14,7 @@ def mean_interval(
     With fewer than two finite values, or all equal, the interval has no width. NaN and infinities are left out; without
     any finite value all three are NaN. In units of the values.
 
-    level: in (0, 1).  Source: Efron 1987 (BCa), through SciPy.
+    level: in (0, 1).  Raises: ValueError where it is not.  Source: Efron 1987 (BCa), through SciPy.
 
     >>> mean_interval([1.0, 1.0, float("nan")])
     (1.0, 1.0, 1.0)
@@ -22,6 +22,8 @@ def mean_interval(
     >>> mean, 0 < low < mean < high < 2
     (1.0, True)
     """
+    if not 0 < level < 1:
+        raise ValueError(f"mean_interval: level must be between 0 and 1, as in 0.95; got {level!r}.")
     array = np.asarray(values, dtype=float)
     array = array[np.isfinite(array)]
     if len(array) == 0:

@@ -49,7 +49,7 @@ def question(model: str = SMALL, *, data: str = "imagenet-sample", photos: int =
     or a spec as in `load_model`, which is then shown `photos` of `data`.
     double: convert the model and its input to double precision, in which laws can be judged more sharply.
 
-    Raises: ValueError or ImportError, as `load_model` and `load_photos` do.
+    Raises: ValueError or ImportError, as `load_model` and `load_photos` do; ValueError where no photo can be read.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -65,7 +65,13 @@ def question(model: str = SMALL, *, data: str = "imagenet-sample", photos: int =
     else:
         loaded = load_model(model, device)
         network = loaded.module
-        x = torch.stack([loaded.prepare(image) for _, image in load_photos(data, photos)]).to(device)
+        found = load_photos(data, photos)
+        images = [loaded.prepare(image) for _, image in found]
+        if not images:
+            raise ValueError(
+                f"data: nothing in {data!r} could be read as an image; the first, {': '.join(found.skipped[0])}."
+            )
+        x = torch.stack(images).to(device)
         network, x = (network.double(), x.double()) if double else (network, x)
     with torch.no_grad():
         return Question(network, x, network(x).argmax(1))

@@ -96,6 +96,12 @@ def test_the_random_ranking_does_not_depend_on_the_batch() -> None:
     assert not torch.allclose(kept_score(model, att, ranking="random", fractions=(0.5,), seed=1), together)
 
 
+@pytest.mark.parametrize("level", [0.0, 1.0, 1.5, float("nan")])
+def test_a_level_that_is_no_share_is_refused(level: float) -> None:
+    with pytest.raises(ValueError, match="level must be between 0 and 1"):
+        mean_interval([1.0, 2.0, 4.0], level=level)
+
+
 def test_mean_interval_covers_and_handles_small_samples() -> None:
     assert mean_interval([2.0]) == (2.0, 2.0, 2.0)
     assert np.isnan(mean_interval([float("nan")])[0])

@@ -271,3 +271,9 @@ def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:
         write_whole(target, full_disk)
     assert json.loads(target.read_text()) == [1]
     assert [path.name for path in target.parent.iterdir()] == ["a.json"]
+
+
+def test_a_question_without_a_readable_photo_names_the_first(tmp_path: Path) -> None:
+    (tmp_path / "note.jpg").write_text("no image")
+    with pytest.raises(ValueError, match="could be read as an image; the first, note.jpg"):
+        studies.question("torch.nn:Flatten", data=str(tmp_path))

@@ -15,6 +15,7 @@ from ..transforms import get as get_transform
 from ..transforms.base import wide
 from .baselines import Origin, check_finite, get_baseline, not_finite
 from .call import Call, shares_walk, starts
+from .chunks import budget
 from .estimator import Estimate, Estimator, Walk
 from .estimator import get as get_estimator
 from .execution import Execution
@@ -24,7 +25,7 @@ from .modes import apart, under
 from .progress import Progress, reporter
 from .result import Attribution
 from .resume import goes_on
-from .rows import Rows, budget
+from .rows import Rows
 from .score import Score, Target
 from .targets import Choice
 

@@ -1,8 +1,12 @@
-"""The registered transforms, as rows of a table."""
+"""The registered transforms, as rows of a table: what they claim, and whether they keep it."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+from ..attribution.progress import Progress
+from ..axioms import AxiomReport, check_transform
 from ..transforms import Claim, Transform
 from ..transforms import get as get_transform
 from ..transforms.registry import transforms
@@ -43,3 +47,39 @@ def claim_words(claims: Claim) -> str:
             name = "LINEAR BIJECTIVE" if union == Claim.LINEAR | Claim.BIJECTIVE else str(union.name)
             return " ".join([name, *(str(claim.name) for claim in rest)])
     return " ".join(str(claim.name) for claim in claims) or "none"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One registered transform: a report on each of its examples, and their shapes."""
+
+    name: str
+    reports: Sequence[AxiomReport]
+    shapes: Sequence[tuple[int, ...]]
+
+    @property
+    def faults(self) -> int:
+        """How many laws are not as claimed, over all examples."""
+        return sum(len(report.faults) for report in self.reports)
+
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        """Laws measured, examples, smallest and largest signal, and the promised law that came closest to breaking."""
+        measured = [finding for report in self.reports for finding in report if finding.holds is not None]
+        promised = [(finding.residual / finding.tolerance, finding) for finding in measured
+                    if finding.claimed is not False and finding.residual is not None and finding.tolerance]  # fmt: skip
+        _, worst = max(promised, key=lambda pair: pair[0])
+        ends = min(self.shapes, key=math.prod), max(self.shapes, key=math.prod)
+        sizes = " … ".join(dict.fromkeys("×".join(map(str, shape)) for shape in ends))
+        return (str(len({finding.axiom for finding in measured})), str(len(self.reports)), sizes,
+                f"{worst.residual:.0e} / {worst.tolerance:.0e} ({worst.axiom})")  # fmt: skip
+
+
+def check_all(progress: Progress) -> Iterator[Checked]:
+    """Every law on every example of every registered transform.  progress: called with (transforms done, transforms)."""
+    names = transforms.names()
+    for done, name in enumerate(names):
+        progress(done, len(names))
+        examples: list[Transform] = list(transforms.maker(name).examples())  # type: ignore[attr-defined]
+        yield Checked(name, [check_transform(example) for example in examples], [example.shape for example in examples])
+    progress(len(names), len(names))

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import itertools
-import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -200,46 +199,20 @@ def transforms(
 
 def _check_transforms(verbose: bool) -> int:
     """Prints a line for each transform, and what is not as claimed (or everything); 1 if something is not."""
-    from .axioms import check_transform
+    from .studies.catalogue import check_all
 
+    with bar("transforms") as progress:
+        checked = list(check_all(progress))
+    for report in (report for each in checked for report in each.reports):
+        if verbose or report.faults:
+            _print_report(report if verbose else dataclasses.replace(report, findings=report.faults))
     table = Table("name", "laws", "examples", "sizes", "worst residual / tolerance", "verdict")
-    shown, faults = [], 0
-    for name, examples in _examples("transforms"):
-        reports = [check_transform(example) for example in examples]
-        found = sum(len(report.faults) for report in reports)
-        cells = _law_cells(reports, [example.shape for example in examples])
-        table.add_row(name, *cells, f"{found} faults" if found else "kept")
-        shown += [report if verbose else dataclasses.replace(report, findings=report.faults)
-                  for report in reports if verbose or report.faults]  # fmt: skip
-        faults += found
-    for report in shown:
-        console.print(str(report), highlight=False, markup=False, soft_wrap=True)
+    for each in checked:
+        table.add_row(each.name, *each.cells, f"{each.faults} faults" if each.faults else "kept")
     console.print(table)
+    faults = sum(each.faults for each in checked)
     console.print(f"{faults} faults" if faults else "every claim holds, and nothing holds that is not claimed")
     return 1 if faults else 0
-
-
-def _examples(description: str) -> Iterator[tuple[str, list[Any]]]:
-    """Each registered transform's name and examples, beside a bar."""
-    from .transforms.registry import transforms as registry
-
-    names = registry.names()
-    with bar(description) as progress:
-        for done, name in enumerate(names):
-            progress(done, len(names))
-            yield name, list(registry.maker(name).examples())  # type: ignore[attr-defined]
-        progress(len(names), len(names))
-
-
-def _law_cells(reports: list[Any], shapes: list[tuple[int, ...]]) -> tuple[str, str, str, str]:
-    """Laws measured, examples, smallest and largest signal, and the promised law that came closest to breaking."""
-    measured = [finding for report in reports for finding in report if finding.holds is not None]
-    promised = [finding for finding in measured if finding.claimed is not False]
-    worst = max(promised, key=lambda finding: finding.residual / finding.tolerance)
-    ends = min(shapes, key=math.prod), max(shapes, key=math.prod)
-    sizes = " … ".join(dict.fromkeys("×".join(map(str, shape)) for shape in ends))
-    return (str(len({finding.axiom for finding in measured})), str(len(reports)), sizes,
-            f"{worst.residual:.0e} / {worst.tolerance:.0e} ({worst.axiom})")  # fmt: skip
 
 
 def _print_report(report: Any) -> None:

@@ -2,15 +2,17 @@
 
 from . import bridges, masks, targets
 from .attribute import attribute
-from .baselines import Origin, among, in_domain
+from .baselines import in_domain
 from .best_basis import basis_cost, best_basis
 from .boundary import BoundarySensitivity, boundary_sensitivity
 from .bridges import Captum
+from .drawn_baselines import among
 from .estimator import Chart, Estimate, Estimator, Promise, Walk, get, names, register
 from .expected import ExpectedGradients, GradientSHAP
 from .extras import shared
 from .gradients import Gradient, InputXGradient, SmoothGrad
 from .masks import Mask, MaskPath
+from .origins import Origin
 from .paths import IntegratedGradients
 from .perturbation import RISE, Occlusion
 from .pullback import Joint, Pullback

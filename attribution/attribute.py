@@ -13,18 +13,20 @@ from torch import Tensor
 from ..transforms import Transform
 from ..transforms import get as get_transform
 from ..transforms.base import wide
-from .baselines import Origin, check_finite, get_baseline, not_finite
+from .baselines import get_baseline
 from .call import Call, shares_walk, starts
+from .chunks import budget
 from .estimator import Estimate, Estimator, Walk
 from .estimator import get as get_estimator
 from .execution import Execution
 from .extras import Extras
 from .model import check_model, feed_dtype
 from .modes import apart, under
+from .origins import Origin, check_finite, not_finite
 from .progress import Progress, reporter
 from .result import Attribution
 from .resume import goes_on
-from .rows import Rows, budget
+from .rows import Rows
 from .score import Score, Target
 from .targets import Choice
 

@@ -1,11 +1,9 @@
 """Bridges to other libraries: their methods on f∘T⁻¹, and ours in their metrics."""
 
-import contextlib
 import importlib.util
 import inspect
-import random
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,41 +14,22 @@ from torch import Tensor, nn
 from ..transforms import Layout
 from ..transforms.layout import GROUPINGS
 from .attribute import Domain, Method, attribute
+from .captum_classes import (
+    CLAIMS,
+    KNOWN_WARNINGS,
+    SENSITIVITIES,
+    SIDE_BY_SIDE,
+    attribute_options,
+    captum_class,
+    check_options,
+    give_rules,
+    hooks_layers,
+    seeded,
+)
 from .estimator import Chart, Estimate, Estimator, Promise, Walk, register
 from .model import feed_dtype
 from .pullback import Pullback
 from .rows import Rows
-
-_GRADIENT = Promise.LINEAR | Promise.DUMMY | Promise.SYMMETRIC | Promise.IMPLEMENTATION_INVARIANT
-_CLAIMS = {
-    "InputXGradient": _GRADIENT,
-    "Saliency": _GRADIENT & ~Promise.LINEAR,  # absolute values
-    "IntegratedGradients": _GRADIENT | Promise.COMPLETE | Promise.SENSITIVE,
-    "FeatureAblation": _GRADIENT | Promise.SENSITIVE,
-    "ShapleyValues": _GRADIENT | Promise.COMPLETE | Promise.SENSITIVE,
-    "DeepLift": Promise.COMPLETE | Promise.SENSITIVE,
-}
-_SENSITIVITIES = {"Saliency", "GuidedBackprop", "Deconvolution", "GuidedGradCam", "Lime", "NeuronGradient",
-                  "NeuronGuidedBackprop", "NeuronDeconvolution"}  # fmt: skip
-# One row per example and no random numbers: examples may stand in one call. The others see one example at a time.
-_SIDE_BY_SIDE = {"Saliency", "InputXGradient", "DeepLift", "GuidedBackprop", "Deconvolution", "LRP"}
-# A layer's values, a base class, and one that permutes over the batch.
-_NOT_INPUTS = {"InternalInfluence", "LimeBase", "FeaturePermutation"}
-_OURS = {
-    "inputs",
-    "target",
-    "additional_forward_args",
-    "baselines",
-    "return_convergence_delta",
-    "forward_func",
-    "model",
-}
-_KNOWN_WARNINGS = ("Setting .*hooks", "You are attempting to compute Shapley Values with at least 10",
-                   "Attempting to construct interpretable model with > 10000",
-                   "Internal batch size cannot be less", "Couldn't appropriately interpolate")  # fmt: skip
-# Linear layers that Captum's LRP does not know: they take the ε rule, its default for convolutions.
-_LINEAR_LAYERS = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Conv1d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm3d,
-                  nn.AvgPool1d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool3d)  # fmt: skip
 
 
 @register("captum")
@@ -92,19 +71,19 @@ class Captum(Estimator):
     def __init__(self, method: str, /, **options: Any) -> None:
         object.__setattr__(self, "method", method)
         object.__setattr__(self, "options", options)
-        classes = [_class(method)]
+        classes = [captum_class(method)]
         if "attribution_method" in options:
-            classes.append(_class(options["attribution_method"]))
-        _check_options(method, options, classes)
+            classes.append(captum_class(options["attribution_method"]))
+        check_options(method, options, classes)
 
     @property
     def claims(self) -> Promise:
-        return Promise.NONE if self.options.keys() - {"n_steps"} else _CLAIMS.get(self.method, Promise.NONE)
+        return Promise.NONE if self.options.keys() - {"n_steps"} else CLAIMS.get(self.method, Promise.NONE)
 
     @property
     def shares(self) -> bool:  # type: ignore[override]
         multiplies = self.options.get("multiply_by_inputs", True)
-        return bool(multiplies) and self.options.get("attribution_method", self.method) not in _SENSITIVITIES
+        return bool(multiplies) and self.options.get("attribution_method", self.method) not in SENSITIVITIES
 
     @property
     def least_rows(self) -> int:  # type: ignore[override]
@@ -117,14 +96,14 @@ class Captum(Estimator):
             raise ImportError(f"captum({self.method}) fits with scikit-learn: pip install scikit-learn; or take the methods "
                               "lime and kernel_shap, which need none.")  # fmt: skip
         with warnings.catch_warnings():
-            for message in _KNOWN_WARNINGS:
+            for message in KNOWN_WARNINGS:
                 warnings.filterwarnings("ignore", message=r"\s*" + message)
             return Estimate([self._values(walk, chart) for chart in walk.charts])
 
     def cost(self) -> int:
         rows = self.least_rows
         for name in self._names:
-            for key, parameter in inspect.signature(_class(name).attribute).parameters.items():
+            for key, parameter in inspect.signature(captum_class(name).attribute).parameters.items():
                 if key in ("n_steps", "n_samples", "nt_samples"):
                     rows *= int(self.options.get(key, parameter.default))
         return rows
@@ -140,9 +119,9 @@ class Captum(Estimator):
         if self.method == "LRP" and walk.point is not walk.signal:
             raise ValueError("captum(LRP): LRP needs a linear transform, whose inverse is one more linear layer; take another "
                              "domain, or DeepLift.")  # fmt: skip
-        hooked = any(_hooks(_class(name)) for name in self._names)
+        hooked = any(hooks_layers(captum_class(name)) for name in self._names)
         model = walk.rows.module(chart.push) if hooked else _Function(walk.rows, chart)
-        side_by_side = self.method in _SIDE_BY_SIDE
+        side_by_side = self.method in SIDE_BY_SIDE
         if side_by_side and not hooked:  # the function itself keeps to the budget
             return self._call(model, walk, chart, slice(None))
         parts = []
@@ -163,7 +142,7 @@ class Captum(Estimator):
         example = torch.arange(len(chart.point), device=z.device)[part]
         method = self._built(model)
         arguments = self._arguments(walk, chart, part)
-        with _seeded(walk.seed_of(int(example[0])), z.device), torch.enable_grad():
+        with seeded(walk.seed_of(int(example[0])), z.device), torch.enable_grad():
             try:
                 values = method.attribute(z, additional_forward_args=(example,), **arguments)
             except AssertionError as error:  # Captum's way to refuse an option
@@ -177,7 +156,7 @@ class Captum(Estimator):
     def _built(self, model: Any) -> Any:
         """The Captum object on `model`."""
         for name in reversed(self._names):
-            maker = _class(name)
+            maker = captum_class(name)
             wanted = inspect.signature(maker.__init__).parameters
             own = {key: value for key, value in self.options.items() if key in wanted}
             if "layer" in own:
@@ -188,13 +167,13 @@ class Captum(Estimator):
             if "attribution_method" in wanted:
                 own["attribution_method"] = model
             if name == "LRP":
-                _give_rules(model)
+                give_rules(model)
             model = maker(**own) if "attribution_method" in wanted else maker(model, **own)
         return model
 
     def _arguments(self, walk: Walk, chart: Chart, part: slice) -> dict[str, Any]:
         """What `attribute` is called with."""
-        wanted = _attribute_options([_class(name) for name in self._names])
+        wanted = attribute_options([captum_class(name) for name in self._names])
         arguments = {key: value for key, value in self.options.items() if key in wanted}
         if "baselines" in wanted:
             base = (chart.point - chart.displacement)[part]
@@ -248,51 +227,6 @@ class _Read(torch.autograd.Function):
         return upstream.reshape(-1, *[1] * (covector.ndim - 1)) * covector, None, None, None
 
 
-def _class(name: str) -> Any:
-    """The class captum.attr.name.  Raises: ImportError or ValueError that says what to do."""
-    try:
-        import captum.attr
-    except ImportError:
-        raise ImportError("captum(…) needs Captum: pip install 'pullback[captum]'.") from None
-    known = [n for n in captum.attr.__all__ if _attributes_inputs(n, getattr(captum.attr, n))]
-    if name not in known:
-        raise ValueError(f"captum: expected a method that attributes the model's input, {', '.join(sorted(known))}; got "
-                         f"{name!r}.")  # fmt: skip
-    return getattr(captum.attr, name)
-
-
-def _attributes_inputs(name: str, maker: Any) -> bool:
-    """Whether a class gives one value per number of the input, and from one example alone."""
-    method = getattr(maker, "attribute", None)
-    if not inspect.isclass(maker) or method is None or name in _NOT_INPUTS:
-        return False
-    return "inputs" in inspect.signature(method).parameters and not name.startswith("Layer")
-
-
-def _hooks(maker: Any) -> bool:
-    """Whether a class hooks the model's layers, and so needs the module."""
-    return bool({"model", "layer"} & inspect.signature(maker.__init__).parameters.keys())
-
-
-def _attribute_options(classes: list[Any]) -> set[str]:
-    return {name for maker in classes for name in inspect.signature(maker.attribute).parameters}
-
-
-def _check_options(method: str, options: dict[str, Any], classes: list[Any]) -> None:
-    built = {name for maker in classes for name in inspect.signature(maker.__init__).parameters}
-    choices = (built | _attribute_options(classes)) - _OURS - {"self", "args", "kwargs"}
-    wrong = [name for name in options if name not in choices]
-    if wrong:
-        hint = " Baselines and targets are arguments of pullback.attribute." if _OURS & set(wrong) else ""
-        raise ValueError(
-            f"captum({method}): unknown option {wrong[0]!r}; its options: {', '.join(sorted(choices))}.{hint}"
-        )
-    missing = [name for name in ("layer", "attribution_method") if name in built and name not in options]
-    if missing:
-        raise ValueError(f"captum({method}): needs the option {missing[0]}=, the name of a "
-                         f"{'submodule' if missing[0] == 'layer' else 'Captum class'}.")  # fmt: skip
-
-
 def _groups(mask: Any, layout: Layout) -> Tensor:
     """Feature groups, one integer per coefficient. Shape: (*coeff)."""
     if isinstance(mask, str) and mask in GROUPINGS:
@@ -304,34 +238,6 @@ def _groups(mask: Any, layout: Layout) -> Tensor:
                      f"got {got!r}.")  # fmt: skip
 
 
-def _give_rules(module: Any) -> None:
-    """T⁻¹ is one more linear layer: relevance passes it, as other layers that Captum has no rule for, by the ε rule."""
-    from captum.attr._utils.lrp_rules import EpsilonRule
-
-    for layer in [module.lift, *module.model.modules()]:
-        if layer is module.lift or (type(layer) in _LINEAR_LAYERS and not hasattr(layer, "rule")):
-            layer.rule = EpsilonRule()
-
-
-@contextlib.contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeds the global generators that Captum draws from, and puts them back as they were."""
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002  (Captum draws from numpy's global state)
-    with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=_accelerator(device)):
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])  # noqa: NPY002
-
-
-def _accelerator(device: torch.device) -> str:
-    return "cuda" if device.type == "cpu" else device.type
-
-
 def quantus_explain(method: Method = "integrated_gradients", transform: Domain = "pixel", **options: Any
                     ) -> Callable[..., np.ndarray]:  # fmt: skip
     """An `explain_func` for Quantus: the map of `method` in `transform`, drawn back into the signal.
@@ -341,6 +247,9 @@ def quantus_explain(method: Method = "integrated_gradients", transform: Domain =
     adds for its own use (device, and the names of its own methods) are not passed on.
 
     options: baseline, rows, seed … of `attribute`.
+
+    Source: Hedström et al. 2023 (Quantus).
+    Raises: what `attribute` raises; ValueError where T is not linear. Both when the returned function is called.
 
     >>> import torch
     >>> explain = quantus_explain("gradient", "dct")

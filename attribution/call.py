@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ..transforms import Claim, Transform
-from .baselines import Origin, check_finite
 from .estimator import Chart, Estimate, Estimator, Walk
 from .execution import Prepared, is_single
 from .noise import Keyed
+from .origins import Origin, check_finite
 from .pullback import Pullback
 from .rehearsal import Rehearsal
 from .rows import Rows

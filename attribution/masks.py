@@ -1,6 +1,6 @@
 """Masks on coefficients: which of them f needs (meaningful perturbation), along a whole front of prices α."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,16 +11,16 @@ from torch import Tensor
 from ..transforms import Layout, Transform
 from ..transforms import get as get_transform
 from .attribute import attribute
-from .estimator import Chart, Estimate, Estimator, Promise, Walk, register
+from .estimator import Estimate, Estimator, Promise, Walk, register
 from .gradients import check_count, is_number
+from .mask_problem import CURVES, Pool, Problem, Weight
+from .mask_problem import coefficient_weights as coefficient_weights
 from .score import Target
 
 GAMES = ("preservation", "deletion")
 OBFUSCATIONS = ("baseline", "zero", "mean", "noise")
 WEIGHTS = ("uniform", "scale")
-CURVES = ("sparsity", "logit", "probability", "objective")
 _WARM = 50  # steps from a mask that is known, at least, before any are spent on starting anew
-Weight = str | Sequence[float] | Mapping[str, float] | Tensor
 
 
 @register("mask")
@@ -48,6 +48,11 @@ class Mask(Estimator):
     Sources: Fong & Vedaldi 2017, eq. (3) and (4); for wavelets, Kolek et al. 2022 (CartoonX); Kasmi et al. 2025 (WAM), whose
     printed objective has +f where keeping the prediction needs -f.
     Raises: ValueError that says which option was out of range.
+
+    >>> import torch, pullback as pb
+    >>> f, x = lambda x: x.sum((1, 2)), torch.tensor([[[3.0, 1.0, 2.0]]])  # ∂f/∂z is 1: what exceeds the price stays
+    >>> pb.attribute(f, x, method=Mask(alpha=1.5, steps=40)).values
+    tensor([[[1., 0., 1.]]])
     """
 
     alpha: float = 1e-4
@@ -94,6 +99,7 @@ class MaskPath:
     sparsity: 1 - ‖m‖₁ / (number of coefficients), the fraction removed.
     logit: f at the masked signal.  probability: of the target's class, softmax; NaN where the target is not a class.
     objective: the value that was minimised.
+    settings: as in `Attribution`.
     """
 
     mask: Tensor
@@ -130,6 +136,11 @@ class Front(Estimator):
     continuation: None optimises examples × prices in one batch, each from m = 1. A fraction c gives each price but the
     smallest c × steps: up to two thirds from m = 1, the rest, at least 50, from the mask that is best for this price, among
     all that were found for any: (1 + c (prices - 1)) / prices of the passes. Each price gets the best of all masks.
+
+    Raises: ValueError for no alphas, one below 0, or a continuation outside (0, 1].
+
+    >>> Front(Mask(steps=500), (1e-4, 1e-3, 1e-2)).cost(), Front(Mask(steps=500), (1e-4, 1e-3, 1e-2), 0.3).cost()
+    (1503, 808)
     """
 
     options: Mask
@@ -151,7 +162,7 @@ class Front(Estimator):
     def estimate(self, walk: Walk) -> Estimate:
         if walk.rows.create_graph:
             raise ValueError("mask: the result of an optimisation has no graph; call it without create_graph.")
-        details = [self._front(_Problem.of(self.options, walk, chart)) for chart in walk.charts]
+        details = [self._front(Problem.of(self.options, walk, chart)) for chart in walk.charts]
         return Estimate([front["mask"][:, 0] for front in details], details=list(details))
 
     def cost(self) -> int:
@@ -165,7 +176,7 @@ class Front(Estimator):
     def examples(cls) -> Iterable[Estimator]:
         return [cls(Mask(steps=20), (0.01, 0.1))]
 
-    def _front(self, problem: "_Problem") -> dict[str, Tensor]:
+    def _front(self, problem: Problem) -> dict[str, Tensor]:
         """{"mask": (batch, prices, *coeff)} and the curves, (batch, prices)."""
         batch, prices = len(problem.coefficients), len(self.alphas)
         mask = problem.coefficients.new_ones(batch, prices, *problem.coefficients.shape[1:])
@@ -177,11 +188,11 @@ class Front(Estimator):
             mask = self._continued(problem, mask, example, alpha)
         return {"mask": mask} | problem.curves(mask, example, alpha)
 
-    def _continued(self, problem: "_Problem", mask: Tensor, example: Tensor, alpha: Tensor) -> Tensor:
+    def _continued(self, problem: Problem, mask: Tensor, example: Tensor, alpha: Tensor) -> Tensor:
         """mask: all ones, (batch, prices, *coeff). Local minima are many: what one price finds may be best for another."""
         first, *later = sorted(range(len(self.alphas)), key=self.alphas.__getitem__)
         fresh, warm = self._shares()
-        pool = _Pool(problem, example)
+        pool = Pool(problem, example)
         start = mask[:, first].clone()
         problem.solve(start, example, alpha[:, first], self.options.steps)
         pool.add(start[:, None])
@@ -200,159 +211,6 @@ class Front(Estimator):
         later = max(1, round((self.continuation or 1) * self.options.steps))
         warm = min(later, max(_WARM, later // 3))
         return later - warm, warm
-
-
-@dataclass(frozen=True, eq=False)
-class _Problem:
-    """The optimisation in one chart.
-
-    coefficients: z, (batch, *coeff).  weight: w, (*coeff).  substitute: (example, step) -> r, (rows, *coeff).
-    """
-
-    options: Mask
-    walk: Walk
-    chart: Chart
-    weight: Tensor
-    substitute: Callable[[Tensor, int], Tensor]
-
-    @classmethod
-    def of(cls, options: Mask, walk: Walk, chart: Chart) -> "_Problem":
-        weight = coefficient_weights(options.weight, chart.layout).to(chart.point)
-        return cls(options, walk, chart, weight, _substitute(options.obfuscation, walk, chart))
-
-    @property
-    def coefficients(self) -> Tensor:
-        return self.chart.point
-
-    @property
-    def sign(self) -> int:
-        return -1 if self.options.game == "preservation" else 1
-
-    def solve(self, mask: Tensor, example: Tensor, alpha: Tensor, steps: int) -> None:
-        """Optimises `mask` (rows, *coeff) in place, a chunk of rows at a time."""
-
-        def run(part: slice) -> Tensor:  # on a copy, so that a chunk that ran out of memory starts anew
-            return self._descend(mask[part].clone(), example[part], alpha[part], steps)
-
-        for part, found in self.walk.rows.chunks(example, run):
-            mask[part] = found
-
-    def _descend(self, mask: Tensor, example: Tensor, alpha: Tensor, steps: int) -> Tensor:
-        price = -self.sign * alpha.reshape(-1, *[1] * self.weight.ndim) * self.weight
-        optimizer = torch.optim.NAdam([mask], lr=self.options.lr)
-        for step in range(steps):
-            if step == 0 or self.options.obfuscation == "noise":
-                absent = self.substitute(example, step)
-                moved = self.coefficients[example] - absent
-            _, gradient = self.walk.rows.gradient(self.chart.push(torch.addcmul(absent, mask, moved)), example)
-            mask.grad = torch.addcmul(price, self.chart.pull(gradient), moved, value=self.sign)
-            _check(mask.grad, example)
-            optimizer.param_groups[0]["lr"] = self.options.lr * (1 - step / steps)
-            optimizer.step()
-            mask.clamp_(0, 1)
-        mask.grad = None
-        return mask
-
-    def size(self, mask: Tensor) -> Tensor:
-        """‖w ⊙ m‖₁, in the deletion game ‖w ⊙ (1 - m)‖₁, of mask (batch, number, *coeff). Shape: (batch, number)."""
-        priced = mask if self.options.game == "preservation" else 1 - mask
-        return (self.weight * priced).flatten(2).sum(2)
-
-    def curves(self, mask: Tensor, example: Tensor, alpha: Tensor) -> dict[str, Tensor]:
-        """What `MaskPath` reports of mask (batch, prices, *coeff). Shapes: (batch, prices)."""
-        flat, rows = mask.flatten(0, 1), example.repeat_interleave(mask.shape[1])
-
-        def points(part: slice) -> Tensor:
-            absent = self.substitute(rows[part], self.options.steps)
-            return self.chart.push(torch.lerp(absent, self.coefficients[rows[part]], flat[part]))
-
-        logit, probability = (curve.view(mask.shape[:2]) for curve in self.walk.rows.probabilities(rows, points))
-        objective = self.sign * logit + alpha * self.size(mask)
-        return dict(zip(CURVES, (1 - mask.flatten(2).mean(2), logit, probability, objective)))
-
-
-class _Pool:
-    """Masks of each example, (batch, number, *coeff), with f and price of each, so that the best for any α is at hand."""
-
-    def __init__(self, problem: _Problem, example: Tensor) -> None:
-        self._problem, self._example = problem, example
-        self._masks: list[Tensor] = []
-        self._loss: list[Tensor] = []
-
-    def add(self, mask: Tensor) -> None:
-        alpha = mask.new_zeros(mask.shape[:2])
-        self._masks.append(mask)
-        self._loss.append(self._problem.curves(mask, self._example, alpha)["objective"])
-
-    def best(self, alpha: Tensor) -> Tensor:
-        """The mask of lowest objective at alpha (batch,). Shape: (batch, *coeff)."""
-        masks = torch.cat(self._masks, 1)
-        cost = torch.cat(self._loss, 1) + alpha[:, None] * self._problem.size(masks)
-        return masks[self._example, cost.argmin(1)]
-
-
-def _check(gradient: Tensor, example: Tensor) -> None:
-    if bool(gradient.sum().isfinite()):  # one cheap pass: what is not finite stays so in the sum
-        return
-    finite = gradient.flatten(1).isfinite().all(1)
-    if not bool(finite.all()):
-        raise ValueError(f"mask: the model's gradient is not finite for example {int(example[~finite][0])} at some masked "
-                         "signal; look for square roots, logarithms or divisions at zero in the model, or take another "
-                         "obfuscation.")  # fmt: skip
-
-
-def _substitute(kind: str, walk: Walk, chart: Chart) -> Callable[[Tensor, int], Tensor]:
-    """(example, step) -> r, what stands in for a removed coefficient. Shape: (rows, *coeff)."""
-    if kind == "baseline":
-        return lambda example, step: chart.point[example] - chart.displacement[example]
-    if kind == "zero":
-        return lambda example, step: torch.zeros_like(chart.point[example])
-    mean = _band_mean(chart.layout, chart.point)
-    if kind == "mean":
-        return lambda example, step: mean[example]
-    spread = _band_mean(chart.layout, (chart.point - mean).square()).sqrt()
-    shape = chart.point.shape[1:]
-
-    def noisy(example: Tensor, step: int) -> Tensor:
-        noise = walk.noise(example, torch.full_like(example, step), shape)
-        return torch.addcmul(mean[example], spread[example], noise)
-
-    return noisy
-
-
-def _band_mean(layout: Layout, values: Tensor) -> Tensor:
-    """Each coefficient's band mean. Shape: as `values`."""
-    means = layout.sum(values) / layout.sizes.to(values).clamp(min=1)
-    return means[:, layout.index.to(values.device)]
-
-
-def coefficient_weights(weight: Weight, layout: Layout) -> Tensor:
-    """w of `Mask`, one number per coefficient. Shape: (*coeff).
-
-    Raises: ValueError that says what was expected, with the names of the bands.
-    """
-    if isinstance(weight, str):
-        sizes = layout.sizes.double()
-        bands = torch.ones_like(sizes) if weight == "uniform" else sizes.sqrt() / sizes.sqrt().mean()
-        return bands[layout.index]
-    names = [band.name for band in layout.bands]
-    if isinstance(weight, Mapping):
-        if set(weight) != set(names):
-            raise ValueError(
-                f"mask: weight must name every band, {', '.join(names)}; got {', '.join(map(str, weight))}."
-            )
-        weight = [weight[name] for name in names]
-    given = torch.as_tensor(weight, dtype=None if isinstance(weight, Tensor) else torch.double).detach().cpu()
-    if not bool((given.isfinite() & (given >= 0)).all()):
-        raise ValueError("mask: weight must be finite and at least 0 everywhere; a negative price would reward coefficients "
-                         "for being kept.")  # fmt: skip
-    if given.shape == layout.index.shape:
-        return given
-    if tuple(given.shape) != (len(names),):
-        raise ValueError(f"mask: weight must be 'uniform', 'scale', one number for each of the {len(names)} bands ("
-                         f"{', '.join(names)}) or one per coefficient, {layout.shape}; got shape "
-                         f"{tuple(given.shape)}.")  # fmt: skip
-    return given[layout.index]
 
 
 def _choice(what: str, value: Any, choices: Sequence[str]) -> None:
@@ -391,6 +249,8 @@ def pareto(
     >>> path = pb.attribution.masks.pareto(model, torch.ones(1, 1, 8), 0, "dct", alphas=[0.0, 1e3], steps=40)
     >>> path.sparsity[0, 1].item()
     1.0
+    >>> path.to_frame().shape, path.signal(0).shape
+    ((2, 6), torch.Size([1, 1, 8]))
     """
     if isinstance(transform, str):
         transform = get_transform(transform, tuple(x.shape[1:]))

@@ -4,12 +4,14 @@ import contextlib
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..transforms.base import wide
+from .chunks import Chunks, Result
+from .chunks import budget as budget  # for the laws: stored verdicts hold a digest of their code, imports included
 from .execution import Prepared, uncompiled
 from .extras import Extras
 from .memory import Saved, free_bytes
@@ -17,12 +19,6 @@ from .progress import Progress
 from .score import Score, table
 
 Points = Callable[[slice], Tensor]
-Result = TypeVar("Result")
-
-# Elements of one forward's input when rows="auto": about 6 rows of 3 × 224 × 224 on a CPU, whose caches are small.
-_AUTO_ELEMENTS = {"cpu": 2**20}
-_AUTO_ELEMENTS_ELSEWHERE = 2**24
-_AUTO_MOST = 1_024
 _PROBE = 16  # rows whose graph is measured
 _PATIENCE = 64  # chunks after which their scores are looked at, on devices where looking means waiting
 
@@ -37,7 +33,7 @@ class Count:
     varies: bool = False  # whether f(x) and f(x₀) are seen to differ
 
 
-class Rows:
+class Rows(Chunks):
     """Runs a score over any number of rows, at most `budget` at a time, and counts what it ran.
 
     It leaves the model as it was, after an exception too: no hook, no `.grad`, no mode is touched. Out of memory halves
@@ -46,16 +42,21 @@ class Rows:
     model: (rows, *shape) -> output.  feed: the dtype of the model's input.
     progress: called with (rows done, rows planned) after each forward; plan with `expect`.
     create_graph: whether values and gradients stay differentiable; else they have no graph.
+
+    >>> x = torch.arange(3.0)[:, None]
+    >>> rows = Rows(torch.square, Score(None), 2, x.dtype)
+    >>> rows.values(torch.arange(3), lambda part: x[part]), rows.count.forwards
+    (tensor([0., 1., 4.]), 3)
     """
 
     def __init__(self, model: Callable[..., Any], score: Score, budget: int, feed: torch.dtype,
                  progress: Progress | None = None, extras: Extras | None = None,
                  create_graph: bool = False) -> None:  # fmt: skip
+        super().__init__(budget)
         self._model, self._score, self.feed, self._progress = model, score, feed, progress
         self._prepared = model if isinstance(model, Prepared) else None
         self._plain = uncompiled(self._prepared.plain if self._prepared else model)  # for those who hook its layers
         self._extras = extras or Extras()
-        self.budget = budget
         self.create_graph = create_graph
         self.count = Count()
         self._in_place = False  # whether the model has been seen to write into its input
@@ -66,6 +67,11 @@ class Rows:
         """Whether chunks are filled up, so that a compiled model sees one shape."""
         return self._prepared is not None and self._prepared.fixed
 
+    def chunks(self, example: Tensor, run: Callable[[slice], Result], width: int = 1) -> Iterator[tuple[slice, Result]]:
+        """As in `Chunks`.  Raises: ValueError where a score was not finite, after the last chunk at the latest."""
+        yield from super().chunks(example, run, width)
+        self._confirm()
+
     def expect(self, rows: int) -> None:
         """Adds to the number of rows that `progress` counts towards."""
         self.count.planned += rows
@@ -73,11 +79,6 @@ class Rows:
     def uncounted(self) -> "Rows":
         """The same, with a count of its own that nobody is told."""
         return Rows(self._model, self._score, self.budget, self.feed, None, self._extras, self.create_graph)
-
-    def level(self, rows: int) -> None:
-        """Where chunks have one size, gives them the one that divides so many rows with the least filling up."""
-        if self.fixed and rows:
-            self.budget = -(-rows // -(-rows // self.budget))
 
     def through(self, lift: Callable[[Callable[..., Any]], nn.Module], feed: torch.dtype) -> "Rows":
         """The same score, budget and count for lift(model), such as f∘T⁻¹."""
@@ -124,7 +125,7 @@ class Rows:
 
         def one(part: slice) -> Tensor:
             rows = part.stop - part.start
-            shown, of = self._filled(points(part), example[part])
+            shown, of = self.filled(points(part), example[part])
             with torch.set_grad_enabled(self.create_graph):
                 value = reader(self._run(shown, of), of)[:rows]
             self._ran(forwards=rows)
@@ -138,10 +139,13 @@ class Rows:
             yield part, *pair
 
     def gradient(self, points: Tensor, example: Tensor) -> tuple[Tensor, Tensor]:
-        """(f, ∇f) of all these rows in one forward: inside a `chunks` only, which keeps to the budget."""
+        """(f, ∇f) of all these rows in one forward: inside a `chunks` only, which keeps to the budget.
+
+        Raises: ValueError where f does not depend on its input through autograd, or is not finite.
+        """
         # Rows do not see each other, so the gradient of the sum holds each row's own.
         rows = len(points)
-        points, example = self._filled(points, example)
+        points, example = self.filled(points, example)
         with torch.enable_grad():
             if not (self.create_graph and points.requires_grad):
                 # Arranged here already, since compiled models want to be fed leaves of autograd.
@@ -190,11 +194,7 @@ class Rows:
         try:
             with torch.enable_grad(), Saved(self._plain) as saved:
                 output = self._run(points.detach().requires_grad_(), example)
-        except (
-            torch.OutOfMemoryError,
-            RuntimeError,
-            MemoryError,
-        ):  # a model without gradients, say: not the time to ask
+        except (RuntimeError, MemoryError):  # a model without gradients, or no memory, say: not the time to ask
             return self.values(example, points.__getitem__)
         if free is not None and saved.bytes:
             self.budget = max(1, min(self.budget, free // 2 * len(points) // saved.bytes))
@@ -213,30 +213,9 @@ class Rows:
                             "or take a method that only calls it.")  # fmt: skip
         return Scored(self, copy.deepcopy(self._plain), lift)
 
-    def chunks(self, example: Tensor, run: Callable[[slice], Result], width: int = 1) -> Iterator[tuple[slice, Result]]:
-        """(slice, run(slice)) over all rows, at most `budget` in each slice; out of memory halves it and goes on.
-
-        width: how many rows of the model one of these rows costs at once.
-        """
-        start, rows = 0, len(example)
-        while start < rows:
-            part = slice(start, min(start + max(1, self.budget // width), rows))
-            done = []
-            try:
-                done.append(run(part))
-            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-            if not done:  # outside the handler, so that the failed pass is freed before the next one
-                self._halve(part.stop - part.start, width)
-                continue
-            yield part, done.pop()
-            start = part.stop
-        self._confirm()
-
     def once(self, points: Tensor, example: Tensor) -> Tensor:
         """f of a few rows in one forward, with whatever graph autograd records. Shape: (rows,)."""
-        shown, of = self._filled(points, example)
+        shown, of = self.filled(points, example)
         value = self._checked(self._run(shown, of), of)[: len(points)]
         self._ran(forwards=len(points))
         return value
@@ -308,22 +287,6 @@ class Rows:
         """`points` in the memory format in which the model is fed."""
         return self._model.arranged(points) if isinstance(self._model, Prepared) else points
 
-    def _filled(self, points: Tensor, example: Tensor) -> tuple[Tensor, Tensor]:
-        """The rows, and copies of the last one up to the size of all chunks where that is fixed."""
-        missing = self.budget - len(points) if self.fixed else 0
-        if missing <= 0:
-            return points, example
-        return torch.cat([points, points[-1:].expand(missing, *points.shape[1:])]), torch.cat(
-            [example, example[-1:].expand(missing)]
-        )
-
-    def _halve(self, rows: int, width: int) -> None:
-        if rows == 1:
-            raise MemoryError("One row alone does not fit in memory; take a smaller model or input, or another device.")
-        self.budget = max(1, rows * width // 2)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
 
 class Scored(nn.Module):
     """(points, example) -> f: a copy of the model behind `lift`, for methods that hook layers.
@@ -349,19 +312,3 @@ class _Lift(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         return self._lift(points)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """torch raises its own class on accelerators, but a RuntimeError from the CPU's allocator."""
-    text = str(error)
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in text
-
-
-def budget(rows: int | str, shape: tuple[int, ...], device: torch.device) -> int:
-    """How many rows one forward may hold.  Raises: ValueError unless rows is "auto" or a positive whole number."""
-    if rows == "auto":
-        elements = _AUTO_ELEMENTS.get(device.type, _AUTO_ELEMENTS_ELSEWHERE)
-        return max(1, min(_AUTO_MOST, elements // max(1, torch.Size(shape).numel())))
-    if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
-        raise ValueError(f"rows: expected 'auto' or a whole number of at least 1, got {rows!r}.")
-    return rows

@@ -10,8 +10,7 @@ import pandas as pd
 
 import pullback as pb
 from pullback.attribution.estimator import estimators
-from pullback.studies import report
-from pullback.studies.compare import transform_rows
+from pullback.studies import report, transform_rows
 
 from .stored import KINDS, NOT_YET, ROOT, entries, goal, goals, over, ratio, run
 from .stored import table as table_of

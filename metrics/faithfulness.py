@@ -8,11 +8,11 @@ from torch import Tensor
 
 from ..attribution import Attribution, Score
 from ..attribution import noise as keyed
+from ..attribution.chunks import budget as row_budget
 from ..attribution.model import check_model, feed_dtype
 from ..attribution.result import budget as coefficients
 from ..attribution.result import keep_only, top
 from ..attribution.rows import Rows
-from ..attribution.rows import budget as row_budget
 from ..attribution.score import Target
 
 RANKINGS = ("attribution", "coefficient", "random")

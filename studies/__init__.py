@@ -1,7 +1,8 @@
 """Experiments on real models and data."""
 
 from .axioms import judge, question, write_matrix, write_report
-from .compare import Outcome, Settings, compare, transform_rows
+from .catalogue import transform_rows
+from .compare import Outcome, Settings, compare
 from .data import Photo, Photos, load_photos
 from .explain import Explanation, explain
 from .models import LoadedModel, Preparation, load_model

@@ -1,10 +1,8 @@
 """Compares transform domains on one model and many photos, from one gradient stream."""
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import math
 import platform
 import shutil
 import time
@@ -15,17 +13,14 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor
 
-from ..attribution import Attribution, attribute
+from ..attribution import attribute
 from ..attribution import get as get_method
 from ..attribution.files import read_json, write_text
-from ..metrics import fraction_holding, gini, kept_score, mean_interval
-from ..metrics.faithfulness import RANKINGS
-from ..transforms import Claim, Transform
-from ..transforms import get as get_transform
+from ..metrics import mean_interval
 from . import figures, report
 from .data import Photo, Photos, load_photos
+from .measurements import domain_columns, photo_columns
 from .models import LoadedModel, load_model
 
 DOMAINS = (
@@ -41,13 +36,20 @@ DOMAINS = (
     "dft",
 )
 METHOD = "integrated_gradients(tol=0.05, max_evaluations=100)"  # 5 % of the map: what one photo needs for a picture
-BUDGETS = (0.01, 0.05, 0.1)
 BATCH = 4  # photos attributed together; results do not depend on it
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is compared. `pictures`: for how many photos maps and reconstructions are drawn."""
+    """What is compared.
+
+    method, transforms: specs, as in `attribute`.  limit: how many photos that can be read; None takes all.
+    rows: most model rows in one forward, as in `attribute`.
+    pictures: for how many photos maps and reconstructions are drawn.
+
+    >>> Settings(transforms=("pixel", "dct"), limit=4).model
+    'efficientnet-lite0'
+    """
 
     model: str = "efficientnet-lite0"
     data: str = "imagenet-sample"
@@ -163,13 +165,13 @@ def _run_batch(settings: Settings, model: LoadedModel, photos: Photos, out: Path
                      rows=settings.rows, seed=settings.seed, progress=tally)  # fmt: skip
     seconds = (time.perf_counter() - clock) / len(read)
     evaluations = maps[0].settings["evaluations"]
-    common = _photo_columns([photo for photo, _ in read], logits, predicted, maps[0].delta, model)
+    common = photo_columns([photo for photo, _ in read], logits, predicted, maps[0].delta, model)
     measured = []
     for one in maps:
-        measured.append(_domain_columns(model, one, x, predicted, logits, settings))
+        measured.append(domain_columns(model, one, x, predicted, logits, settings.rows, settings.seed))
         tally.domain()
     records = [
-        common[i] | {"transform": spec} | {key: _plain(value[i]) for key, value in columns.items()}
+        common[i] | {"transform": spec} | {key: value[i].item() for key, value in columns.items()}
         | {"seconds_stream": seconds}
         for i in range(len(read)) for spec, columns in zip(settings.transforms, measured)
     ]  # fmt: skip
@@ -185,71 +187,6 @@ def _run_batch(settings: Settings, model: LoadedModel, photos: Photos, out: Path
                 common[i]["predicted_name"] or "",
             )
     return {"records": records, "skipped": skipped, "counts": evaluations, "pictures": pictures}
-
-
-def _photo_columns(photos: Sequence[Photo], logits: Tensor, predicted: Tensor, delta: Tensor,
-                   model: LoadedModel) -> list[dict[str, Any]]:  # fmt: skip
-    probability = logits.double().softmax(1).amax(1)
-    columns = []
-    for i, photo in enumerate(photos):
-        label = photo.label
-        columns.append({
-            "image": photo.name,
-            "label": label if label is not None else (photo.class_name or None),
-            "predicted": int(predicted[i]),
-            "predicted_name": model.class_name(int(predicted[i])) or None,
-            "correct": None if label is None else label == int(predicted[i]),
-            "probability": float(probability[i]),
-            "score": float(logits[i, predicted[i]]),
-            "delta": float(delta[i]),
-        })  # fmt: skip
-    return columns
-
-
-def _domain_columns(model: LoadedModel, one: Attribution, x: Tensor, predicted: Tensor, logits: Tensor,
-                    settings: Settings) -> dict[str, Tensor]:  # fmt: skip
-    """One number per photo for each column of a domain."""
-    moved = one.delta.abs().where(one.delta != 0, math.nan)
-    columns = {
-        "coefficients": torch.full((len(x),), one.values[0].numel()),
-        "linear": torch.full((len(x),), Claim.LINEAR | Claim.RECONSTRUCTS in one.transform.claims),
-        "gap": one.gap,
-        "relative_gap": one.gap.abs() / moved,
-        "map_error": _detail(one, "map_error", 1),
-        "uncorrected_gap": _detail(one, "residual", moved).abs(),
-        "gini": gini(one.values),
-        "samples90": fraction_holding(one.values, 0.9, of=math.prod(one.transform.shape)),
-    }
-    score = logits.gather(1, predicted[:, None])[:, 0]
-    for ranking in RANKINGS:
-        kept = kept_score(model.module, one, predicted, fractions=BUDGETS, ranking=ranking, rows=settings.rows,
-                          seed=settings.seed)  # fmt: skip
-        share = (kept - (score - one.delta)[:, None]) / one.delta.where(one.delta != 0, math.nan)[:, None]
-        columns |= {f"kept{round(100 * b)}_{ranking}": share[:, i] for i, b in enumerate(BUDGETS)}
-    shares = one.importance("octave")
-    columns |= {f"share {name}": torch.tensor(shares[name].to_numpy()) for name in shares}
-    columns["seconds_domain"] = torch.full((len(x),), _domain_seconds(one, x) / len(x))
-    return columns
-
-
-def _detail(one: Attribution, name: str, unit: Tensor | float) -> Tensor:
-    """What the method reports of itself, per photo; NaN where it reports nothing of the kind."""
-    found = one.details.get(name)
-    return found / unit if isinstance(found, Tensor) else torch.full_like(one.delta, math.nan)
-
-
-def _domain_seconds(one: Attribution, x: Tensor) -> float:
-    """Wall time of what this domain adds to the stream: T x and one adjoint."""
-    clock = time.perf_counter()
-    with torch.no_grad():
-        one.transform(x)
-        if one.covector is not None:
-            one.transform.adjoint(one.covector)
-    return time.perf_counter() - clock
-
-
-def _plain(value: Tensor) -> float | int:
-    return value.item()
 
 
 class _Parts:
@@ -315,35 +252,3 @@ def versions() -> dict[str, str]:
 
     packages = ("pullback", "torch", "numpy", "PyWavelets", "ptwt", "torch-dct")
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
-
-
-def transform_rows() -> Iterator[dict[str, str]]:
-    """What `pullback transforms` lists: name, claims, coefficients per sample and what it is.
-
-    Of a (3, 64, 64) signal, or of (1, 64) for transforms of one axis; those that need arguments show their first example.
-    """
-    from ..transforms.registry import transforms
-
-    for name in transforms.names():
-        maker = transforms.maker(name)
-        built = _build(name, [(3, 64, 64), (1, 64)]) or next(iter(maker.examples()))  # type: ignore[attr-defined]
-        summary = (maker.__doc__ or "").strip().split("\n\n")[0]
-        yield {"name": name, "claims": claim_words(built.claims), "redundancy": f"{built.redundancy:.2f}",
-               "summary": " ".join(summary.split())}  # fmt: skip
-
-
-def _build(name: str, shapes: Sequence[tuple[int, ...]]) -> Transform | None:
-    for shape in shapes:
-        with contextlib.suppress(ValueError, TypeError):
-            return get_transform(name, shape)
-    return None
-
-
-def claim_words(claims: Claim) -> str:
-    """Claims in the fewest words: ORTHOGONAL and PARSEVAL stand for what they contain."""
-    for union in (Claim.ORTHOGONAL, Claim.PARSEVAL, Claim.LINEAR | Claim.BIJECTIVE):
-        if union in claims:
-            rest = claims & ~union
-            name = "LINEAR BIJECTIVE" if union == Claim.LINEAR | Claim.BIJECTIVE else str(union.name)
-            return " ".join([name, *(str(claim.name) for claim in rest)])
-    return " ".join(str(claim.name) for claim in claims) or "none"

@@ -15,7 +15,7 @@ from torch import Tensor
 import pullback as pb
 from pullback.attribution import among, in_domain
 from pullback.attribution.attribute import resolve_baseline
-from pullback.attribution.baselines import Origin, origins
+from pullback.attribution.origins import Origin, origins
 
 SHAPE = (2, 9, 8)
 NAMED = [example for name in origins.names() for example in origins.maker(name).examples()]

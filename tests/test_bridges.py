@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.attribution import Captum
-from pullback.attribution.bridges import _attributes_inputs, quantus_explain
+from pullback.attribution.bridges import quantus_explain
+from pullback.attribution.captum_classes import attributes_inputs
 from pullback.attribution.targets import difference
 
 SHAPE = (1, 6, 6)
@@ -75,7 +76,7 @@ def test_equals_captum_on_a_pullback(name: str, domain: str, rows: int | str) ->
 
 
 def test_every_listed_method_can_be_built() -> None:
-    names = [n for n in captum.attr.__all__ if _attributes_inputs(n, getattr(captum.attr, n))]
+    names = [n for n in captum.attr.__all__ if attributes_inputs(n, getattr(captum.attr, n))]
     assert {"LRP", "ShapleyValueSampling", "KernelShap", "NoiseTunnel", "GradientShap"} < set(names)
     for name in names:
         needs = (
@@ -261,7 +262,7 @@ OPTIONS: dict[str, dict[str, object]] = {
     "ShapleyValueSampling": {"n_samples": 1, **GROUPED},
     "ShapleyValues": GROUPED,
 }
-EVERY = [name for name in captum.attr.__all__ if _attributes_inputs(name, getattr(captum.attr, name))]
+EVERY = [name for name in captum.attr.__all__ if attributes_inputs(name, getattr(captum.attr, name))]
 REFUSED = {  # (method, domain): what it says
     ("GuidedGradCam", "dwt(haar, level=1)"): "does not attribute the input",
     ("LRP", "sinh"): "LRP needs a linear transform",

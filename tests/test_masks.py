@@ -10,7 +10,7 @@ from subjects import Sinh, linear_net, normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.attribution import Mask, masks
+from pullback.attribution import Mask, mask_problem, masks
 from pullback.attribution.masks import coefficient_weights, pareto
 
 SHAPE = (2, 6, 5)
@@ -49,7 +49,7 @@ def test_the_wrong_sign_of_the_objective_is_caught(monkeypatch: pytest.MonkeyPat
     net = linear_net(SHAPE)
     right = pareto(net, X, None, "dct", alphas=ALPHAS, steps=40)
     gain = right.coefficients * slopes(net, X, right.transform)
-    monkeypatch.setattr(masks._Problem, "sign", 1)
+    monkeypatch.setattr(mask_problem.Problem, "sign", 1)
     flipped = pareto(net, X, None, "dct", alphas=ALPHAS, steps=40)
     assert wrong(right, gain, torch.ones_like(gain[0])) == 0
     assert wrong(flipped, gain, torch.ones_like(gain[0])) == 1

@@ -1,0 +1,95 @@
+"""How many rows one forward holds: a budget, chunks within it, and less of both where memory runs out."""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+Result = TypeVar("Result")
+
+# Elements of one forward's input when rows="auto": about 6 rows of 3 × 224 × 224 on a CPU, whose caches are small.
+_AUTO_ELEMENTS = {"cpu": 2**20}
+_AUTO_ELEMENTS_ELSEWHERE = 2**24
+_AUTO_MOST = 1_024
+
+
+class Chunks:
+    """Cuts any number of rows into chunks of at most `budget`; out of memory halves the budget and goes on.
+
+    >>> [value for _, value in Chunks(2).chunks(torch.arange(5), lambda part: part.stop - part.start)]
+    [2, 2, 1]
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+
+    @property
+    def fixed(self) -> bool:
+        """Whether all chunks are filled up to one size."""
+        return False
+
+    def level(self, rows: int) -> None:
+        """Where chunks have one size, gives them the one that divides so many rows with the least filling up."""
+        if self.fixed and rows:
+            self.budget = -(-rows // -(-rows // self.budget))
+
+    def chunks(self, example: Tensor, run: Callable[[slice], Result], width: int = 1) -> Iterator[tuple[slice, Result]]:
+        """(slice, run(slice)) over all rows, at most `budget` in each slice; out of memory halves it and goes on.
+
+        width: how many rows of the model one of these rows costs at once.
+        Raises: MemoryError where one row alone does not fit.
+        """
+        start, rows = 0, len(example)
+        while start < rows:
+            part = slice(start, min(start + max(1, self.budget // width), rows))
+            done = []
+            try:
+                done.append(run(part))
+            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+            if not done:  # outside the handler, so that the failed pass is freed before the next one
+                self._halve(part.stop - part.start, width)
+                continue
+            yield part, done.pop()
+            start = part.stop
+
+    def filled(self, points: Tensor, example: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows, and copies of the last one up to the size of all chunks where that is fixed."""
+        missing = self.budget - len(points) if self.fixed else 0
+        if missing <= 0:
+            return points, example
+        return torch.cat([points, points[-1:].expand(missing, *points.shape[1:])]), torch.cat(
+            [example, example[-1:].expand(missing)]
+        )
+
+    def _halve(self, rows: int, width: int) -> None:
+        if rows == 1:
+            raise MemoryError("One row alone does not fit in memory; take a smaller model or input, or another device.")
+        self.budget = max(1, rows * width // 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def budget(rows: int | str, shape: tuple[int, ...], device: torch.device) -> int:
+    """How many rows of `shape` one forward may hold.
+
+    rows: that number, or "auto", which asks for so many that a forward has work enough on this kind of device.
+    Raises: ValueError unless rows is "auto" or a positive whole number.
+
+    >>> budget("auto", (3, 224, 224), torch.device("cpu")), budget(32, (3, 224, 224), torch.device("cpu"))
+    (6, 32)
+    """
+    if rows == "auto":
+        elements = _AUTO_ELEMENTS.get(device.type, _AUTO_ELEMENTS_ELSEWHERE)
+        return max(1, min(_AUTO_MOST, elements // max(1, torch.Size(shape).numel())))
+    if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
+        raise ValueError(f"rows: expected 'auto' or a whole number of at least 1, got {rows!r}.")
+    return rows
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """torch raises its own class on accelerators, but a RuntimeError from the CPU's allocator."""
+    text = str(error)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in text

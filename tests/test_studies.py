@@ -275,5 +275,5 @@ def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_a_question_without_a_readable_photo_names_the_first(tmp_path: Path) -> None:
     (tmp_path / "note.jpg").write_text("no image")
-    with pytest.raises(ValueError, match="could be read as an image; the first, note.jpg"):
+    with pytest.raises(ValueError, match=r"could be read as an image; the first, note\.jpg"):
         studies.question("torch.nn:Flatten", data=str(tmp_path))

@@ -147,6 +147,23 @@ def test_a_model_that_minds_the_memory_format_only_at_times_is_noticed(kind: str
     torch.testing.assert_close(att.delta, true.delta)
 
 
+@pytest.mark.parametrize("rows", [1, 4])
+def test_a_hook_on_the_gradient_of_a_layer_that_reads_strides_is_noticed(rows: int) -> None:
+    """For a row alone a convolution gives its gradient in the contiguous format, whatever it was fed."""
+    model, x = Convolves(), normal(2, *SHAPE)
+    found: list[bool] = []
+
+    def reads(_: nn.Module, gradients: tuple[Tensor, ...], __: object) -> tuple[Tensor]:
+        found.append(gradients[0].is_contiguous())
+        return (STRIDED(gradients[0]),)
+
+    model.conv.register_full_backward_hook(reads)  # type: ignore[arg-type]
+    method = "integrated_gradients(steps=16)"
+    att, true = (pb.attribute(each, x, 0, method=method, rows=rows) for each in (model, Convolves()))
+    assert all(found) == (rows == 1)
+    torch.testing.assert_close(att.values, true.values, rtol=1e-9, atol=1e-11)
+
+
 def test_inner_gradients_and_work_in_place_are_no_reason_to_fall_back() -> None:
     for first in (_inner, lambda x: x.mul_(1.0)):
         att = pb.attribute(Convolves(AsModule(first)), normal(2, *SHAPE), 0, method="integrated_gradients(steps=16)")

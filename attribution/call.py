@@ -14,7 +14,7 @@ from .execution import Prepared, is_single
 from .noise import Keyed
 from .origins import Origin, check_finite
 from .pullback import Pullback
-from .rehearsal import Rehearsal
+from .rehearsal import Read, Rehearsal
 from .rows import Rows
 
 Walks = Sequence[tuple[list[int], Walk]]  # which domains, and the walk they share
@@ -95,15 +95,17 @@ class Call:
 
         Before a run of many rows, one row shows whether the model repeats itself, and which memory format it bears.
         """
-        points = torch.cat([self.x, *self.bases])
-        example = torch.arange(len(self.x), device=self.x.device).repeat(1 + len(self.bases))
-        arranged: Callable[[Tensor], Tensor] = lambda values: values.reshape(1 + len(self.bases), -1)
+        # Last example first: what a row makes of those before it, as a recurrent layer along the wrong axis does, shows then.
+        points = torch.cat([self.x, *self.bases]).flip(0)
+        example = torch.arange(len(self.x), device=self.x.device).repeat(1 + len(self.bases)).flip(0)
+        read: Read = lambda values: values(example, points.__getitem__).flip(0).reshape(1 + len(self.bases), -1)
+        self.level()
         if self.few:
             self.prepared.fall_back()
             with self.prepared.exactly():
-                ends = arranged((self.runner.measured if probe else self.runner.values)(example, points.__getitem__))
+                ends = read(self.runner.measured if probe else self.runner.values)
         else:
-            ends = self.rehearsal.ends(lambda: arranged(self.runner.values(example, points.__getitem__)), probe)
+            ends = self.rehearsal.ends(read, probe)
         self.runner.count.varies = bool((ends != ends[:1]).any())
         return ends
 

@@ -23,6 +23,7 @@ class Chunks:
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
+        self.stopped: BaseException | None = None  # what stopped the run from outside, which is no lack of memory
 
     @property
     def fixed(self) -> bool:
@@ -47,7 +48,7 @@ class Chunks:
             try:
                 done.append(run(part))
             except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
+                if error is self.stopped or not _is_out_of_memory(error):
                     raise
             if not done:  # outside the handler, so that the failed pass is freed before the next one
                 self._halve(part.stop - part.start, width)

@@ -150,14 +150,7 @@ class Rows(Chunks):
             if not (self.create_graph and points.requires_grad):
                 # Arranged here already, since compiled models want to be fed leaves of autograd.
                 points = self.arranged(points.detach()).requires_grad_()
-            try:
-                output = self._run(points, example)
-            except RuntimeError as error:
-                if self._in_place or "a leaf Variable that requires grad" not in str(error):
-                    raise
-                self._in_place = True
-                output = self._run(points, example)
-            value = self._checked(output, example)
+            value = self._checked(self._traced(points, example), example)
             gradient = None
             if value.requires_grad:
                 (gradient,) = torch.autograd.grad(
@@ -191,17 +184,44 @@ class Rows(Chunks):
         cut: whether to cut the budget to what half of the free memory holds, by what the graph would have kept.
         """
         free = free_bytes(example.device) if cut else None
+        shown, of = self.filled(points, example)
         try:
-            with torch.enable_grad(), Saved(self._plain) as saved:
-                output = self._run(points.detach().requires_grad_(), example)
+            output, kept = self._weighed(shown, of)
         except (RuntimeError, MemoryError):  # a model without gradients, or no memory, say: not the time to ask
             return self.values(example, points.__getitem__)
-        if free is not None and saved.bytes:
-            self.budget = max(1, min(self.budget, free // 2 * len(points) // saved.bytes))
+        if free is not None and kept:
+            self.budget = max(1, min(self.budget, free // 2 * len(shown) // kept))
         with torch.enable_grad():
-            value = self._checked(output, example)
+            value = self._checked(output, of)[: len(points)]
         self._ran(forwards=len(points))
         return value
+
+    def traced(self, example: Tensor, points: Points) -> Tensor:
+        """`values`, but as the model runs where gradients are asked of it: it may take another way there."""
+
+        def one(part: slice) -> Tensor:
+            output, _ = self._weighed(points(part), example[part])
+            value = self._checked(output, example[part]).detach()
+            self._ran(forwards=len(value))
+            return value
+
+        return torch.cat([value for _, value in self.chunks(example, one)])
+
+    def _weighed(self, points: Tensor, example: Tensor) -> tuple[Any, int]:
+        """The model's output with a graph that keeps nothing, and the bytes that the graph would have kept."""
+        # A copy: what is written into a leaf without autograd's knowledge must not reach x.
+        with torch.enable_grad(), Saved(self._plain) as saved:
+            return self._traced(points.detach().clone().requires_grad_(), example), saved.bytes
+
+    def _traced(self, points: Tensor, example: Tensor) -> Any:
+        """The model's output at leaves of autograd, or at copies of them for a model that writes into its input."""
+        try:
+            return self._run(points, example)
+        except RuntimeError as error:
+            if self._in_place or "a leaf Variable that requires grad" not in str(error):
+                raise
+        self._in_place = True
+        return self._run(points, example)
 
     def module(self, lift: Callable[[Tensor], Tensor]) -> "Scored":
         """f∘lift as a module whose layers may be hooked and changed: it holds a copy of the model.
@@ -258,7 +278,11 @@ class Rows(Chunks):
         self.count.gradients += gradients
         if self._progress is not None:
             done = self.count.forwards + self.count.gradients
-            self._progress(done, max(done, self.count.planned))
+            try:
+                self._progress(done, max(done, self.count.planned))
+            except BaseException as error:
+                self.stopped = error
+                raise
 
     def _checked(self, output: Any, example: Tensor) -> Tensor:
         """The finite score of each row, single precision or wider."""

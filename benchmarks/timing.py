@@ -89,14 +89,15 @@ def interleaved(ours: Callable[[Progress], object], steps: Sequence[Step], round
 
     ours: called with what it is to call with (rows done, rows planned).  steps: the other job, (its rows, what runs them).
     most: seconds after which no further round begins, once there are two.
+    Raises: ValueError where ours does not take the same number of turns in each round.
     """
     turns: list[_Turns] = []
     start = time.perf_counter()
     while len(turns) < rounds and (len(turns) < LEAST_ROUNDS or time.perf_counter() - start < most):
         turns.append(_Turns(steps))
         turns[-1].run(ours)
-    totals = [[sum(map(statistics.median, zip(*sides))) for sides in ([t.ours[kind] for t in turns],
-                                                                      [t.bare[kind] for t in turns])]
+    totals = [[sum(map(statistics.median, zip(*sides, strict=True)))
+               for sides in ([t.ours[kind] for t in turns], [t.bare[kind] for t in turns])]
               for kind in (0, 1)]  # fmt: skip
     pairs = sorted(sum(t.ours[0]) / sum(t.bare[0]) for t in turns)
     (ours_s, bare_s), processor = totals[0], totals[1][0] / max(totals[1][1], 1e-9)

@@ -166,6 +166,19 @@ def test_a_round_that_was_disturbed_does_not_count(monkeypatch: pytest.MonkeyPat
     assert (measured.ratio, measured.low, measured.high) == (1.0, 1.0, 9.0)
 
 
+def test_rounds_of_unequal_turns_are_no_measurement() -> None:
+    """Of the turns that only some rounds have, the time would be left out."""
+    turns = iter([2, 4])
+
+    def ours(tell: timing.Progress) -> None:
+        number = next(turns)
+        for done in range(number):
+            tell(done + 1, number)
+
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        timing.interleaved(ours, [(1, lambda: None)], 2)
+
+
 def test_pairs_stop_when_time_is_up_but_not_before_there_are_two() -> None:
     calls: list[str] = []
     measured = timing.paired(lambda: calls.append("a"), lambda: calls.append("b"), 9, warm=True, most=0)

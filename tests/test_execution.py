@@ -1,5 +1,8 @@
 """How the model is run: nothing of it reaches the values beyond rounding, and nothing of the caller's is changed."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from subjects import normal, smooth_net
@@ -101,6 +104,22 @@ def test_a_model_compiled_by_the_caller_is_fed_one_shape_too_and_hooked_where_it
     for method in ("gradient", "captum(GuidedBackprop)", "captum(DeepLift)", "gradient"):
         torch.testing.assert_close(pb.attribute(compiled, x, 0, method=method).values,
                                    pb.attribute(model, x, 0, method=method).values)  # fmt: skip
+
+
+@pytest.mark.parametrize(("rows", "shown"), [(4, 4), ("auto", 18)])
+def test_a_model_compiled_by_the_caller_is_compiled_for_one_shape(rows: int | str, shown: int) -> None:
+    """Each shape more would take it seconds to minutes; and 6 rows are not filled up to the most that fit."""
+    seen: set[int] = set()
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:
+        seen.update(len(one) for one in inputs if one.shape[1:] == SHAPE)
+        return graph.forward
+
+    torch._dynamo.reset()
+    model = torch.compile(network(), backend=backend, dynamic=False)
+    pb.attribute(model, normal(3, *SHAPE), 0, method="smoothgrad(samples=6)", rows=rows)
+    pb.attribute(model, normal(3, *SHAPE), 0, method="integrated_gradients(steps=6)", rows=rows)
+    assert seen == {shown}
 
 
 def test_bf16_narrows_the_model_and_not_the_sums() -> None:

@@ -1,6 +1,8 @@
 """One row before the run: models that break in a memory format, and models that do not repeat themselves."""
 
+import functools
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -119,6 +121,115 @@ def test_a_backward_pass_that_reads_strides_is_noticed(views: bool, place: str) 
     assert format_of(pb.attribute(model, x, 0, method="rise(masks=20)")) == "channels_last"  # asks for no gradient
 
 
+def _inner(x: Tensor) -> Tensor:
+    """x, behind a gradient of the model's own: under hooks for saved tensors torch refuses that."""
+    one = torch.ones((), dtype=x.dtype)
+    return x * torch.func.grad(lambda t: t.square())(one) / 2
+
+
+STRIDED, FLATTENS = ReadsStrides(), Backward(views=False)
+SELDOM: dict[str, Callable[[Tensor], Tensor]] = {
+    "rows in company": lambda x: STRIDED(x) if len(x) > 1 else x,
+    "gradients": lambda x: STRIDED(x) if x.requires_grad else x,
+    "gradients, raises": lambda x: x.view(len(x), -1).view(x.shape) if x.requires_grad else x,
+    "backward, in place": lambda x: FLATTENS(x.mul_(1.0)),
+    "backward, gradients of its own": lambda x: FLATTENS(_inner(x)),
+}
+
+
+@pytest.mark.parametrize("kind", SELDOM)
+def test_a_model_that_minds_the_memory_format_only_at_times_is_noticed(kind: str) -> None:
+    model, x = Convolves(AsModule(SELDOM[kind])), normal(2, *SHAPE)
+    method = "integrated_gradients(steps=16)"
+    att, true = pb.attribute(model, x, 0, method=method), pb.attribute(Convolves(), x, 0, method=method)
+    assert att.settings["execution"]["fallback"]
+    torch.testing.assert_close(att.values, true.values, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(att.delta, true.delta)
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_a_hook_on_the_gradient_of_a_layer_that_reads_strides_is_noticed(rows: int) -> None:
+    """For a row alone a convolution gives its gradient in the contiguous format, whatever it was fed."""
+    model, x = Convolves(), normal(2, *SHAPE)
+    found: list[bool] = []
+
+    def reads(_: nn.Module, gradients: tuple[Tensor, ...], __: object) -> tuple[Tensor]:
+        found.append(gradients[0].is_contiguous())
+        return (STRIDED(gradients[0]),)
+
+    model.conv.register_full_backward_hook(reads)  # type: ignore[arg-type]
+    method = "integrated_gradients(steps=16)"
+    att, true = (pb.attribute(each, x, 0, method=method, rows=rows) for each in (model, Convolves()))
+    assert all(found) == (rows == 1)
+    torch.testing.assert_close(att.values, true.values, rtol=1e-9, atol=1e-11)
+
+
+def test_inner_gradients_and_work_in_place_are_no_reason_to_fall_back() -> None:
+    for first in (_inner, lambda x: x.mul_(1.0)):
+        att = pb.attribute(Convolves(AsModule(first)), normal(2, *SHAPE), 0, method="integrated_gradients(steps=16)")
+        assert format_of(att) == "channels_last"
+
+
+@pytest.mark.parametrize("point", ["constant", "corner"])
+def test_in_an_image_that_shows_no_order_channels_last_is_not_tried(point: str) -> None:
+    """The baseline would show it, and all points of the path; f(x) does not."""
+    x = torch.ones(2, *SHAPE).double()
+    if point == "corner":
+        x = torch.zeros_like(x)
+        x[:, 0, 0, 0] = 3.0
+    call = functools.partial(
+        pb.attribute, x=x, target=0, method="integrated_gradients(steps=16)", baseline=normal(*SHAPE)
+    )
+    att, true = call(Convolves(ReadsStrides())), call(Convolves())
+    assert "same in both" in att.settings["execution"]["fallback"]
+    torch.testing.assert_close(att.values, true.values, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(att.delta, true.delta)
+    grey = torch.ones(2, 1, 8, 10).double()  # one channel has one order
+    one = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten()).double().eval()
+    assert format_of(pb.attribute(one, grey, 0, method="integrated_gradients(steps=16)")) == "channels_last"
+
+
+def test_what_channels_last_moves_is_held_against_the_difference_that_is_explained() -> None:
+    """f(x) - f(x₀) is 10⁻⁵ of f here."""
+    x, method = normal(2, *SHAPE), "integrated_gradients(steps=16)"
+    far = AsModule(lambda output: output + 1e4)
+    att = pb.attribute(nn.Sequential(Convolves(ReadsStrides()), far).eval(), x, 0, method=method)
+    true = pb.attribute(Convolves(), x, 0, method=method)
+    torch.testing.assert_close(att.values, true.values, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(att.delta, true.delta, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("convolves", [True, False])
+@pytest.mark.parametrize("method", ["gradient", "integrated_gradients(steps=16)", "smoothgrad(samples=16)"])
+def test_what_a_model_writes_into_its_input_reaches_no_other_row(method: str, convolves: bool) -> None:
+    def writes(x: Tensor) -> Tensor:
+        x.data.add_(0.5)  # which autograd does not see, and does not refuse at a leaf
+        return x - 0.5
+
+    tail: nn.Module = Convolves() if convolves else nn.Sequential(nn.Flatten(), nn.Linear(240, 3), nn.Tanh()).double()
+    x = normal(2, *SHAPE)
+    att = pb.attribute(nn.Sequential(AsModule(writes), tail).eval(), x, 0, method=method)
+    true = pb.attribute(nn.Sequential(nn.Identity(), tail).eval(), x, 0, method=method)
+    torch.testing.assert_close(att.values, true.values, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(att.gap, true.gap, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("error", [LookupError, ValueError, RuntimeError, MemoryError, KeyboardInterrupt])
+@pytest.mark.parametrize("call", [1, 2, 3, 4])
+def test_what_progress_raises_is_passed_on_at_once(error: type[BaseException], call: int) -> None:
+    """It is no failure of the model's: no reason to try another memory format, nor fewer rows."""
+    told: list[int] = []
+
+    def stops(done: int, planned: int) -> None:
+        told.append(done)
+        if len(told) == call:
+            raise error("that is enough")
+
+    with pytest.raises(error, match="that is enough"):
+        pb.attribute(Convolves(), normal(2, *SHAPE), 0, method="integrated_gradients(steps=16)", rows=8, progress=stops)
+    assert len(told) == call
+
+
 def test_an_error_of_the_models_own_is_not_retried() -> None:
     calls: list[bool] = []
 
@@ -196,6 +307,27 @@ def test_a_model_that_does_is_not(method: str, kind: str, dtype: torch.dtype) ->
         pytest.importorskip("captum")
     model = nn.Sequential(Unsteady(kind), Convolves()).to(dtype).eval()
     assert bool(pb.attribute(model, normal(4, *SHAPE).to(dtype), 0, method=method).values.isfinite().all())
+
+
+MIXES: dict[str, Callable[[Tensor], Tensor]] = {
+    "first": lambda x: x - x[:1],
+    "before": lambda x: x.cumsum(0),  # as a recurrent layer along the wrong axis
+    "statistics": lambda x: x - x.mean(0),
+    "backwards": lambda x: x.flip(0),
+}
+
+
+@pytest.mark.parametrize("kind", MIXES)
+@pytest.mark.parametrize("examples", [1, 2])
+@pytest.mark.parametrize("method", ["input_x_gradient", "integrated_gradients(steps=20)", "rise(masks=20)"])
+def test_a_row_that_depends_on_the_rows_around_it_is_noticed(kind: str, examples: int, method: str) -> None:
+    torch.manual_seed(0)
+    head = nn.Sequential(nn.Linear(240, 3), nn.Tanh()).double().eval()
+    model = lambda x: head(MIXES[kind](x.flatten(1)))
+    x = normal(examples, *SHAPE, seed=3)
+    with pytest.raises(ValueError, match=r"alone and .* among others"):
+        pb.attribute(model, x, 0, method=method, baseline=0.3)
+    assert bool(pb.attribute(model, x, 0, method=method, baseline=0.3, rows=1).values.isfinite().all())
 
 
 def test_what_depends_on_the_number_of_rows_alone_is_no_alarm() -> None:

@@ -117,7 +117,7 @@ def check_result(found: Tensor, expected: Tensor | None = None, tolerance: float
 def bare_steps(model: nn.Module, inputs: Tensor, forward: int, backward: int, target: int) -> list[Step]:
     """The model, forward and back on `backward` rows and forward on the others, and nothing else: (rows, pass) by pass.
 
-    inputs: one chunk of rows, (chunk, *shape), which is fed again and again.  Each pass returns the model's output.
+    inputs: one chunk of rows, (chunk, *shape), which is fed again and again.  Passes return the gradient, or the output.
     """
     chunks = lambda rows: [len(inputs)] * (rows // len(inputs)) + [rows % len(inputs)] * (rows % len(inputs) > 0)
 
@@ -137,19 +137,6 @@ def bare_steps(model: nn.Module, inputs: Tensor, forward: int, backward: int, ta
             for rows in chunks(total)]  # fmt: skip
 
 
-def bare_loop(model: nn.Module, inputs: Tensor, forward: int, backward: int, target: int) -> Callable[[], Tensor]:
-    """All of `bare_steps` in one go.  Returns the output of the last pass."""
-    steps = bare_steps(model, inputs, forward, backward, target)
-
-    def run() -> Tensor:
-        last = inputs[:0]
-        for _, step in steps:
-            last = step()
-        return last
-
-    return run
-
-
 def peak_megabytes(job: Callable[[], object], device: str) -> float:
     """How far memory rises above what is held already while `job` runs: of the accelerator, or resident in the process."""
     gc.collect()
@@ -160,7 +147,7 @@ def peak_megabytes(job: Callable[[], object], device: str) -> float:
         job()
         torch.cuda.synchronize()
         return (torch.cuda.max_memory_allocated() - held) / 2**20
-    with contextlib.suppress(AttributeError, OSError):
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # systems that have no glibc
         ctypes.CDLL(None).malloc_trim(0)  # gives freed memory back, so that using it again shows
     held = _reset_peak()
     job()

@@ -49,7 +49,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 def _steady() -> None:
     """glibc keeps the memory that a pass gave back. Else whether the next one finds it again, or gets new pages from the
     system (21,000 of them in a pass of 6 photos), is a matter of chance that makes equal passes differ by a tenth."""
-    with contextlib.suppress(AttributeError, OSError):
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # systems that have no glibc
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_MMAP_THRESHOLD, 2**30), mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 

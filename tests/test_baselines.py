@@ -144,6 +144,16 @@ def test_the_heatmap_of_expected_gradients_holds_the_total() -> None:
     close(att.heatmap().flatten(1).sum(1), att.values.flatten(1).sum(1))
 
 
+@pytest.mark.parametrize("method", ["expected_gradients(samples=5)", "gradient_shap(samples=5, spread=0.2)"])
+def test_a_fixed_baseline_is_read_once_and_a_random_one_for_each_draw(method: str) -> None:
+    f, x = smooth_net((1, 8)), normal(2, 1, 8)
+    fixed, drawn = (pb.attribute(f, x, 0, method=method, baseline=baseline) for baseline in (0.3, "uniform"))
+    forwards = [att.settings["evaluations"]["forward"] for att in (fixed, drawn)]
+    assert forwards[1] - forwards[0] == 2 * (5 - 1)
+    if method.startswith("expected"):
+        torch.testing.assert_close(fixed.delta, f(x)[:, 0] - f(torch.full_like(x, 0.3))[:, 0])
+
+
 def test_gradient_shap_totals_its_own_delta() -> None:
     x, f = normal(2, *SHAPE), smooth_net(SHAPE)
     options: dict[str, Any] = {"transform": DOMAINS, "baseline": "uniform"}

@@ -122,7 +122,9 @@ def test_rows_through_a_copy_of_the_model_are_counted() -> None:
 def test_the_bare_loop_runs_as_many_rows_as_it_says(forward: int, backward: int, chunk: int) -> None:
     model, x = small()
     inputs = models.signals((chunk, *x.shape[1:]))
-    guard.counted(guard.bare_loop(model, inputs, forward, backward, 0), model.tally, forward, backward)()
+    steps = guard.bare_steps(model, inputs, forward, backward, 0)
+    guard.counted(lambda: [step() for _, step in steps], model.tally, forward, backward)()
+    assert sum(rows for rows, _ in steps) == forward
     assert model.tally.now() == (forward, backward)
 
 

@@ -27,13 +27,13 @@ format: $(VENV)/test.done
 	$(BIN)/ruff format .
 
 # Everything that this machine can run, and the ratio tables at the end.
-bench: $(VENV)/test.done
+bench: $(VENV)/bench.done
 	mkdir -p results
 	$(BENCH) --benchmark-json=results/bench.json benchmarks
 	$(BIN)/python -m benchmarks.compare results/bench.json
 
 # The same at reduced size, for crashes and for checks of the results; its times mean nothing.
-bench-quick: $(VENV)/test.done
+bench-quick: $(VENV)/bench.done
 	PULLBACK_BENCH=quick OMP_NUM_THREADS=1 $(BENCH) benchmarks
 
 # The last run against the stored one: fails where a ratio rose by more than noise.
@@ -62,4 +62,8 @@ $(VENV)/demo.done: $(VENV)/python.done pyproject.toml constraints.txt
 
 $(VENV)/test.done: $(VENV)/python.done pyproject.toml constraints.txt
 	$(PIP) -e '.[test]'
+	touch $@
+
+$(VENV)/bench.done: $(VENV)/test.done
+	$(PIP) -e '.[test,bench]'
 	touch $@

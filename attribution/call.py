@@ -14,13 +14,10 @@ from .execution import Prepared, is_single
 from .noise import Keyed
 from .origins import Origin, check_finite
 from .pullback import Pullback
-from .rehearsal import Read, Rehearsal
+from .rehearsal import FEW, Read, Rehearsal
 from .rows import Rows
 
 Walks = Sequence[tuple[list[int], Walk]]  # which domains, and the walk they share
-
-
-_FEW = 16  # rows of a run in which one row more would be felt
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +80,7 @@ class Call:
     @property
     def few(self) -> bool:
         """Whether one row more would be felt."""
-        return sum(self.planned) < _FEW
+        return sum(self.planned) < FEW
 
     def expect(self) -> None:
         """Tells whoever counts what will be run."""

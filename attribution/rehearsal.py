@@ -11,6 +11,7 @@ from .rows import Points, Rows
 
 Read = Callable[[Callable[[Tensor, Points], Tensor]], Tensor]  # what reads f at rows -> f(x), f(x₀), …, (ends, batch)
 
+FEW = 16  # rows of a run in which one row more would be felt
 _ALIKE = 1e-4  # relative difference that kernels which add in any order may show
 _ROUNDING = 64  # the same of one that adds more or fewer rows, in units of the last bit of what it adds in
 _NARROW = 4  # both in units of the last bit of half precision

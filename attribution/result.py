@@ -276,9 +276,9 @@ def top(score: Tensor, count: int) -> Tensor:
     return torch.zeros_like(flat, dtype=torch.bool).scatter(1, order, True).reshape(score.shape)
 
 
-def keep_only(attribution: Attribution, mask: Tensor) -> Tensor:
-    """T⁻¹(z₀ + mask ⊙ (z - z₀)). Shape: (batch, *shape)."""
-    return attribution.transform.inverse(attribution.coefficients - attribution.displacement * ~mask)
+def keep_only(attribution: Attribution, mask: Tensor, example: Tensor | slice = slice(None)) -> Tensor:
+    """T⁻¹(z₀ + mask ⊙ (z - z₀)) of these examples, which mask (examples, *coeff) belongs to. Shape: (examples, *shape)."""
+    return attribution.transform.inverse(attribution.coefficients[example] - attribution.displacement[example] * ~mask)
 
 
 def analysis_transpose(transform: Transform, z: Tensor) -> Tensor:

@@ -224,16 +224,33 @@ def test_published_wavelet_smoothgrad(benchmark: Any, photos: Tensor, case: Subj
            peer=f"published wavelet SmoothGrad, {'frozen' if frozen else 'as loaded'}", images=len(x))  # fmt: skip
 
 
-def test_quantus_sparseness(benchmark: Any, case: Subject, device: str, rounds: int) -> None:
-    """The Gini index of a map, the one metric that both have. Goal: not slower."""
-    quantus = pytest.importorskip("quantus", reason="Quantus is not installed: pip install quantus")
-    model = Counted(case.module)
-    maps = pb.attribute(model, case.x, case.target, method="gradient").values[:, :1]
-    metric = quantus.Sparseness(abs=True, normalise=False, disable_warnings=True, display_progressbar=False)
-    arrays, labels = maps.cpu().numpy(), np.full(len(maps), case.target)
-    theirs = lambda: metric(
-        model=case.module, x_batch=case.x.cpu().numpy(), y_batch=labels, a_batch=arrays, device=device
-    )
-    ours = lambda: pb.metrics.gini(maps)
-    check_result(torch.tensor(theirs())[:, None], ours().cpu()[:, None], 1e-3)
-    versus(benchmark, ours, theirs, (model, model), device, rounds, 1.0, peer="Quantus Sparseness")
+@pytest.mark.parametrize("metric", ["Sparseness", "PixelFlipping"])
+def test_quantus(benchmark: Any, case: Subject, metric: str, device: str, rounds: int) -> None:
+    """The metrics that both have: the Gini index, and f when only the first coefficients of a ranking are kept, which is
+    what is left of a signal when its last pixels are flipped first. Goal: not slower."""
+    quantus = pytest.importorskip("quantus", reason="Quantus does not load: pip install '.[bench]'; its OpenCV needs libGL",
+                                  exc_type=ImportError)  # fmt: skip
+    at, steps = pb.attribute(case.module, case.x, case.target, method="gradient"), 3 if QUICK else 12
+    model, theirs_model = Counted(case.module), Counted(copy.deepcopy(case.module)).eval()
+    options = {
+        "abs": metric == "Sparseness",
+        "normalise": False,
+        "disable_warnings": True,
+        "display_progressbar": False,
+    }
+    if metric == "Sparseness":
+        judge, maps = quantus.Sparseness(**options), at.values
+        ours = lambda: pb.metrics.gini(maps)[:, None]
+    else:
+        size = at.values[0].numel() // steps
+        judge = quantus.PixelFlipping(features_in_step=size, perturb_baseline=0.0, **options)
+        places = at.values.flatten(1).abs().argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+        maps, kept = places.to(at.values).view_as(at.values), [1 - step / steps for step in range(1, steps)]
+        ours = lambda: pb.metrics.kept_score(model, at, case.target, fractions=kept)
+    arrays, labels = {"x_batch": case.x.cpu().numpy(), "a_batch": maps.cpu().numpy()}, np.full(len(maps), case.target)
+    theirs = lambda: judge(model=theirs_model, y_batch=labels, softmax=False, device=device, **arrays)
+    with exact():
+        found = torch.tensor(np.array(theirs()), dtype=maps.dtype).reshape(len(maps), -1)
+        check_result(found[:, : steps - 1], ours().cpu(), 1e-3)  # their last step flips everything
+        versus(benchmark, ours, theirs, (model, theirs_model), device, rounds, 1.0, by_row=metric == "PixelFlipping",
+               peer=f"Quantus {metric}", images=len(maps))  # fmt: skip

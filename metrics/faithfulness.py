@@ -9,9 +9,11 @@ from torch import Tensor
 from ..attribution import Attribution, Score
 from ..attribution import noise as keyed
 from ..attribution.chunks import budget as row_budget
+from ..attribution.execution import Execution
 from ..attribution.model import check_model, feed_dtype
+from ..attribution.rehearsal import FEW, Read, Rehearsal
 from ..attribution.result import budget as coefficients
-from ..attribution.result import keep_only, top
+from ..attribution.result import keep_only
 from ..attribution.rows import Rows
 from ..attribution.score import Target
 
@@ -30,8 +32,9 @@ def kept_score(model: Callable[..., Any], attribution: Attribution, target: Targ
 
     Shape: (batch, fractions), in units of the score.  Source of the controls: Brüsch et al. 2024 (FreqRISE).
 
-    Raises: ValueError that lists the rankings, for a fraction outside (0, 1], for a model that mixes examples or draws
-    random numbers; TypeError or ValueError for what is no target.
+    Raises: ValueError that lists the rankings, where there is no fraction or one outside (0, 1], for a model in training
+    mode, and, from 16 rows on, for one that mixes examples or draws random numbers; TypeError or ValueError for what is no
+    target.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -41,19 +44,40 @@ def kept_score(model: Callable[..., Any], attribution: Attribution, target: Targ
     """
     if ranking not in RANKINGS:
         raise ValueError(f"kept_score: expected ranking in {', '.join(RANKINGS)}; got {ranking!r}.")
+    if not fractions:
+        raise ValueError("kept_score: expected at least one fraction, got none.")
     check_model(model)
     signal = attribution.transform.inverse(attribution.coefficients[:1])
     batch = len(attribution.values)
-    runner = Rows(model, Score.of(target, batch, signal.device), row_budget(rows, attribution.transform.shape, signal.device),
-                  feed_dtype(model, signal.dtype))  # fmt: skip
-    example = torch.arange(batch, device=signal.device)
-    order = _order(attribution, ranking, seed)
-    columns = []
-    for fraction in fractions:
-        count = coefficients(fraction, attribution.transform)
-        inputs = keep_only(attribution, top(order, count))
-        columns.append(runner.values(example, lambda part: inputs[part]))  # noqa: B023  (used before the next turn)
-    return torch.stack(columns, 1)
+    prepared = Execution().of(model, signal)
+    runner = Rows(prepared, Score.of(target, batch, signal.device),
+                  row_budget(rows, attribution.transform.shape, signal.device), feed_dtype(model, signal.dtype))  # fmt: skip
+    places = _places(_order(attribution, ranking, seed))
+    counts = torch.tensor(
+        [coefficients(fraction, attribution.transform) for fraction in fractions], device=signal.device
+    )
+    most = counts.repeat_interleave(batch)  # one fraction after another, so that a chunk may hold several
+    example = torch.arange(batch, device=signal.device).repeat(len(counts))
+
+    def points(part: slice) -> Tensor:
+        of = example[part]
+        kept = places[of] < most[part].reshape(-1, *[1] * (places.ndim - 1))
+        return keep_only(attribution, kept, of)
+
+    read: Read = lambda values: values(example, points).reshape(-1, batch)
+    runner.level(len(example))
+    if len(example) < FEW:
+        with prepared.exactly():
+            return read(runner.values).T
+    return Rehearsal(prepared, runner, points(slice(0, batch)), gradients=False).ends(read, probe=False).T
+
+
+def _places(score: Tensor) -> Tensor:
+    """The place of every entry of an example in the order of falling score, ties by position. Shape: as score."""
+    flat = score.flatten(1)
+    order = flat.argsort(dim=1, descending=True, stable=True)
+    place = torch.arange(flat.shape[1], device=score.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, place).reshape(score.shape)
 
 
 def _order(attribution: Attribution, ranking: str, seed: int) -> Tensor:

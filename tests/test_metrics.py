@@ -96,6 +96,54 @@ def test_the_random_ranking_does_not_depend_on_the_batch() -> None:
     assert not torch.allclose(kept_score(model, att, ranking="random", fractions=(0.5,), seed=1), together)
 
 
+@pytest.mark.parametrize("spec", ["pixel", "dwt(haar, level=1)", "polar"])
+@pytest.mark.parametrize("rows", [1, 3, "auto"])
+def test_kept_score_is_f_of_the_signal_that_is_kept(spec: str, rows: int | str) -> None:
+    x = normal(5, 1, 8, 6).abs().round(decimals=1)  # with ties
+    model, fractions = linear_net((1, 8, 6)), (0.05, 0.3, 0.5, 0.9)
+    att = pb.attribute(model, x, transform=spec, method="gradient")
+    kept = kept_score(model, att, fractions=fractions, rows=rows)
+    expected = torch.stack([model(att.signal(keep=fraction))[:, 0] for fraction in fractions], 1)
+    torch.testing.assert_close(kept, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_kept_score_runs_convolutions_in_channels_last_where_that_leaves_f_alone() -> None:
+    class Net(torch.nn.Module):
+        def __init__(self, minds: bool) -> None:
+            super().__init__()
+            self.layer, self.minds, self.seen = torch.nn.Conv2d(3, 2, 3), minds, set()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.seen.add(x.is_contiguous())
+            out = self.layer(x).flatten(1).sum(1)
+            return out + x.stride()[1] * self.minds
+
+    x, fractions = normal(4, 3, 6, 6).float(), (0.1, 0.2, 0.5, 0.9)
+    for minds in (False, True):
+        net = Net(minds).eval()
+        att = pb.attribute(net, x, method="gradient", memory_format="contiguous")
+        net.seen.clear()
+        kept = kept_score(net, att, fractions=fractions)
+        assert False in net.seen
+        expected = torch.stack([net(att.signal(keep=fraction).contiguous()) for fraction in fractions], 1)
+        torch.testing.assert_close(kept, expected.detach(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", ["random", "mixes", "none"])
+def test_kept_score_refuses_what_it_cannot_judge(wrong: str) -> None:
+    linear = linear_net((1, 12))
+    models = {
+        "random": lambda x: linear(x)[:, 0] + torch.randn(len(x)),
+        "mixes": lambda x: linear(x)[:, 0] * (1 + x.mean()),
+        "none": linear,
+    }
+    messages = {"random": "two runs on the same input differ", "mixes": "among others", "none": "at least one fraction"}
+    att = pb.attribute(linear, normal(4, 1, 12))
+    fractions = () if wrong == "none" else (0.1, 0.2, 0.5, 0.9)
+    with pytest.raises(ValueError, match=messages[wrong]):
+        kept_score(models[wrong], att, fractions=fractions)
+
+
 @pytest.mark.parametrize("level", [0.0, 1.0, 1.5, float("nan")])
 def test_a_level_that_is_no_share_is_refused(level: float) -> None:
     with pytest.raises(ValueError, match="level must be between 0 and 1"):

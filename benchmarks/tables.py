@@ -1,9 +1,10 @@
-"""The tables of transforms.md, integrated_gradients.md and masks.md."""
+"""The tables of limits.md, transforms.md, integrated_gradients.md and masks.md."""
 
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from . import quadrature
 from .stored import KINDS, NOT_YET, entries, goal, goals, ratio, run, table
@@ -43,6 +44,42 @@ def memory(results: Path) -> str:
         for name, e in stored.noted.items() if "growth" in e
     ]  # fmt: skip
     return table(("method", "peak, MB", "with 16 × the samples, ×", "goal"), rows)
+
+
+def allocator(results: Path) -> str:
+    """Passes, and other libraries' methods, with memory that goes back to the system and with memory that is kept."""
+    stored = _passes(results)
+    rows = [
+        (name, f"{e['faults']:,}", *(f"{ms:.0f}" for ms in e["ms"])) for name, e in stored.get("allocator", {}).items()
+    ]
+    said = table(("allocator", "page faults a pass", "median, ms", "least", "most"), rows)
+    plain, kept = run(results, "peers", "cpu"), run(results, "peers", "cpu-kept")
+    if not rows or plain is None or kept is None:
+        return said
+    seconds = lambda e: (f"{e['bare_s']:.2f}", f"{e['ours_s']:.2f}")
+    peers = [(entry["peer"], *seconds(plain.noted[name]), *seconds(entry))
+             for name, entry in kept.noted.items() if name in plain.noted]  # fmt: skip
+    return f"{said}\n\n" + table(("seconds of a call", "theirs, as it is", "ours", "theirs, kept", "ours, kept"), peers)
+
+
+def alone(results: Path) -> str:
+    """A row by itself against a row among others, for each network."""
+    rows = [(name, str(e["chunk"]), *(f"{e[job][0]:.1f}" for job in ("alone", "among", "pass")))
+            for name, e in _passes(results).get("rows", {}).items()]  # fmt: skip
+    return table(("network", "rows of a chunk", "forward of a row alone, ms", "among others", "there and back"), rows)
+
+
+def draws(results: Path) -> str:
+    """Noise for a row, as it is drawn and as it might be."""
+    rows = [(name, *(f"{ms[0]:.2f} ({ms[1]:.2f}–{ms[2]:.2f})" for ms in e.values()))
+            for name, e in _passes(results).get("noise", {}).items()]  # fmt: skip
+    return table(("noise", "ms a row, right after a pass", "by itself"), rows)
+
+
+def _passes(results: Path) -> dict[str, dict[str, Any]]:
+    path = results / "passes-cpu.json"
+    found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
 
 
 def ten(results: Path) -> str:
@@ -122,6 +159,7 @@ def front(results: Path) -> str:
 
 
 QUADRATURE: dict[str, Section] = {subject: errors(subject) for subject in quadrature.REFERENCES}
-LIMITS: dict[str, Section] = {"limits": limits_of_all, "memory": memory}
+LIMITS: dict[str, Section] = {"limits": limits_of_all, "memory": memory, "allocator": allocator, "alone": alone,
+                              "noise": draws}  # fmt: skip
 TRANSFORMS: dict[str, Section] = {"ten": ten, "peers": peers, "milliseconds": milliseconds}
 MASKS: dict[str, Section] = {"front": front}

@@ -122,8 +122,7 @@ def attribute(
         ends = call.ends(probe=rows == "auto" and estimator.cost() > 0 and not create_graph)
         deltas = call.deltas(ends)
         call.level()
-        if precision == "auto":
-            call.choose_precision()
+        call.choose_precision()
         alike = {"target": _describe(target), "baseline": origin.describe(), "dtype": str(x.dtype)} | {
             name: chosen for name, chosen in prepared.numbers.items() if name != "memory_format"
         }  # which "auto" may choose by the length of the run

@@ -1,5 +1,6 @@
 """One call of `attribute`: what is walked, where from, and what is read on the way."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ..transforms import Claim, Transform
 from .estimator import Chart, Estimate, Estimator, Walk
-from .execution import Prepared, is_single
+from .execution import Prepared
 from .noise import Keyed
 from .origins import Origin, check_finite
 from .pullback import Pullback
@@ -117,12 +118,16 @@ class Call:
         return [ends[0] - ends[1 + _find(self.bases, start.signal)] for start in self.starts]
 
     def choose_precision(self) -> None:
-        """Of precision "auto": on an accelerator, the narrowest in which the gradients at x and half way agree."""
-        if self.x.device.type == "cpu" or not is_single(self.x):
+        """Holds gradients of narrower formats, at x and half way, against those of fp32; for "auto" that decides."""
+        if not self.prepared.narrower:
             return
         points = torch.cat([self.x[:2], (self.x[:2] + self.bases[0][:2]) / 2])
         example = torch.arange(len(points), device=self.x.device) % len(self.x[:2])
-        self.prepared.choose(lambda: self.runner.uncounted().gradient(points, example)[1])
+        rows = self.runner.uncounted()
+        gradient = lambda: torch.cat([part for *_, part in rows.gradient_chunks(example, points.__getitem__)])
+        # A method without gradients may explain a model that has none: then nothing tells, and "auto" stays with fp32.
+        with contextlib.suppress(*([] if self.estimator.cost() else [ValueError, RuntimeError])):
+            self.prepared.choose(gradient, self.prepared.narrower)
 
     @functools.cached_property
     def rehearsal(self) -> Rehearsal:

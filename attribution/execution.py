@@ -23,8 +23,9 @@ class Execution:
 
     precision: of products inside the model, on accelerators. fp32: the model's own, and no tf32 (which torch allows in
     convolutions by default). tf32: products of 10-bit mantissas, summed in single precision. bf16: autocast, summed in
-    single precision. auto: the narrowest of these whose gradient at the first examples has a cosine of at least 0.999
-    with that of fp32. On a CPU auto is fp32, and tf32 is not to be had.
+    single precision. auto: the narrowest of these whose gradient at the first two examples, and half way to their baseline,
+    has a cosine of at least 0.999 with that of fp32. On a CPU auto is fp32, and tf32 is not to be had. The result's settings
+    hold these cosines under "agreement", also for a format that was asked for by name, which is then taken whatever they are.
     compile: whether to run the model through torch.compile; a mapping holds its options, such as {"mode": "max-autotune"}.
     memory_format: of images. auto: channels_last for convolutional networks on a CPU, where it is faster for every network
     measured, in runs of 16 rows and more; contiguous elsewhere, for models that the caller has compiled, and where one row
@@ -86,12 +87,13 @@ class Prepared(nn.Module):
                  around: Callable[[], AbstractContextManager[None]]) -> None:  # fmt: skip
         super().__init__()
         self.plain, self.around = model, around
-        self.device_type = x.device.type
+        self.device_type, self.single = x.device.type, is_single(x)
         self.fixed = execution.compile is not False or _is_compiled(model)
         self.channels_last = _takes_channels_last(model, x, execution.memory_format)
         self.may_fall_back = self.channels_last and execution.memory_format == "auto"
         self._fallback = ""  # why it did
-        self.precision = "fp32" if execution.precision == "auto" else execution.precision
+        self._asked = execution.precision
+        self.precision = "fp32" if self._asked == "auto" else self._asked
         self.agreement: dict[str, float] = {}
         self._call = model
         if execution.compile is not False:
@@ -139,16 +141,26 @@ class Prepared(nn.Module):
         with tf32(self.precision != "fp32"):
             yield
 
-    def choose(self, gradient: Callable[[], Tensor]) -> None:
-        """Takes the narrowest precision in which gradient() (rows, *shape) still agrees with that of fp32."""
+    @property
+    def narrower(self) -> tuple[str, ...]:
+        """The number formats that are held against fp32."""
+        if self._asked != "auto":
+            return () if self._asked == "fp32" else (self._asked,)
+        return ("tf32", "bf16") if self.device_type == "cuda" and self.single else ()
+
+    def choose(self, gradient: Callable[[], Tensor], narrower: tuple[str, ...] = ("tf32", "bf16")) -> None:
+        """Notes how well gradient() (rows, *shape) agrees with that of fp32; "auto" takes the narrowest that still does."""
         found = {}
-        for precision in ("fp32", "tf32", "bf16"):
+        for precision in ("fp32", *narrower):
             with self.exactly():
                 self.precision = precision
                 with self.numerics():
                     found[precision] = gradient().flatten(1).double()
             self.agreement[precision] = _cosine(found[precision], found["fp32"])
-        self.precision = next(p for p in ("bf16", "tf32", "fp32") if self.agreement[p] >= AGREES or p == "fp32")
+        if self._asked == "auto":
+            self.precision = next(
+                p for p in ("bf16", "tf32", "fp32") if self.agreement.get(p, 0) >= AGREES or p == "fp32"
+            )
 
     @property
     def numbers(self) -> dict[str, Any]:

@@ -143,10 +143,13 @@ class Rehearsal:
         """Whether f of one example depends on what another row holds, and not only on how many there are, as rounding does."""
         (point, example), beside = self._rows(number), self._x[(number + 1) % len(self._x)][None].detach()
         others = (point, beside, point.flatten().flip(0).reshape(point.shape), point / 2)  # examples may be alike
+        # More rows after it than before: neither place is its own where rows run backwards, say.
+        rows = min(4, self._runner.budget)
+        if rows == 1:
+            return False
         try:
             with self._prepared.exactly(), torch.no_grad():
-                # More rows after it than before: neither place is its own where rows run backwards, say.
-                found = [float(self._runner.once(torch.cat([other, point, other, other]), example.repeat(4))[1])
+                found = [float(self._runner.once(torch.cat([other, point, other, other])[:rows], example.repeat(rows))[1])
                          for other in others]  # fmt: skip
         except ValueError:  # half an example may be none
             return True

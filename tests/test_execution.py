@@ -136,6 +136,40 @@ def test_bf16_narrows_the_model_and_not_the_sums() -> None:
     assert att.settings["execution"]["precision"] == "bf16"
 
 
+class Rough(torch.nn.Module):
+    """A model that bf16 spoils: what it reads is the small difference of large numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(1000 + normal(4, 3 * 12 * 14).float())
+        self.most = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.most = max(self.most, len(x))
+        out = torch.nn.functional.linear(x.flatten(1), self.weight)
+        return (out[:, :1] - out[:, 1:2]).square() + out[:, 2:] - out[:, 3:]
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients(steps=8)", "gradient", "occlusion(by=orientation)"])
+def test_a_narrow_format_by_name_says_how_well_it_agrees(method: str) -> None:
+    x, fine, rough = normal(2, *SHAPE).float(), network(torch.float), Rough().eval()
+    agreement = lambda model, **how: (
+        pb.attribute(model, x, 0, method=method, rows=2, **how).settings["execution"].get("agreement")
+    )
+    assert agreement(fine, precision="bf16")["bf16"] > 0.999
+    assert agreement(rough, precision="bf16")["bf16"] < 0.999
+    assert rough.most <= 2  # rows bounds this too
+    assert agreement(fine) is agreement(fine, precision="auto") is None  # on a CPU that is fp32
+
+
+def test_models_without_gradients_are_explained_in_a_narrow_format_too() -> None:
+    model = lambda x: (x.flatten(1).sum(1) > 0).float()
+    att = pb.attribute(model, normal(2, 3, 8, 8).float(), method="occlusion(by=orientation)", precision="bf16")
+    assert "agreement" not in att.settings["execution"]
+    with pytest.raises(ValueError, match="does not depend on its input"):
+        pb.attribute(model, normal(2, 3, 8, 8).float(), method="gradient", precision="bf16")
+
+
 @pytest.mark.parametrize(
     ("damage", "chosen"), [({"bf16": 0.2}, "tf32"), ({"bf16": 0.2, "tf32": 0.1}, "fp32"), ({}, "bf16")]
 )

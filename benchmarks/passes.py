@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+import pullback as pb
 from pullback.attribution import noise
 from pullback.attribution.chunks import budget
 from pullback.attribution.files import write_text
@@ -118,6 +119,18 @@ def draws() -> dict[str, Any]:
             for name, job in jobs.items()}  # fmt: skip
 
 
+def ways() -> dict[str, Any]:
+    """SmoothGrad, 25 samples of each of 2 photos, as it runs and as it might: for each gradient."""
+    case, samples = subject("efficientnet-lite0", images=2), 25
+    options: dict[str, dict[str, Any]] = {
+        "as it is": {}, "3 rows at once": {"rows": 3}, "12 rows at once": {"rows": 12},
+        "contiguous": {"memory_format": "contiguous"}, "bf16": {"precision": "bf16"}, "compiled": {"compile": True},
+    }  # fmt: skip
+    run = lambda how: pb.attribute(case.module, case.x, 0, method=f"smoothgrad(samples={samples})", **how)
+    each = lambda times: [round(value / (samples * len(case.x)), 3) for value in times]
+    return {name: each(timed(lambda: run(how), 5)) for name, how in options.items()}  # noqa: B023
+
+
 def box_muller(generator: np.random.SFC64, out: Tensor) -> None:
     """Fills `out`, of an even number of entries, with √(-2 ln u) (cos 2πv, sin 2πv), u and v uniform in (0, 1]."""
     half = out.numel() // 2
@@ -134,7 +147,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.write(json.dumps(faults()))
         return
     machine = {"device": f"{os.cpu_count()} CPU cores", "torch": torch.__version__, "threads": torch.get_num_threads()}
-    found = {"machine_info": machine, "allocator": allocator(), "rows": rows(), "noise": draws()}
+    found = {"machine_info": machine, "allocator": allocator(), "rows": rows(), "noise": draws(), "ways": ways()}
     write_text(STORED, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -62,7 +62,7 @@ def speed(results: Path) -> str:
 
 Time of ours over the time of something else, run in turn: median, smallest and largest pair (or model, or job, where there are
 several), and the goal. The bare loop is the same model on as many rows forward and back, in chunks of the same size, and
-nothing else.
+nothing else; on a CPU both run with an allocator that [keeps freed memory](benchmarks/limits.md#the-allocator).
 
 {(chr(10) * 2).join(parts)}
 
@@ -163,14 +163,18 @@ def sentences(results: Path, kind: str) -> Iterator[str]:
         yield f"Peak memory of ours over that of the loop, median of {len(every)} runs: {memory:.2f}."
     kept = run(results, "peers", f"{kind}-kept")
     if kept is not None:
-        said = ", ".join(f"{entry['peer']} {entry['ratio']:.2f}" for entry in kept.noted.values())
-        yield ("With an allocator that keeps freed memory ([why](benchmarks/limits.md#the-allocator)), peers that run many "
-               f"rows at once gain most: {said}.")  # fmt: skip
+        short = lambda e: f"{e['peer']} {e['ratio']:.2f}" + (f" (goal {goal(e)})" if "missed" in goal(e) else "")
+        said = ", ".join(map(short, kept.noted.values()))
+        yield f"With an allocator that keeps freed memory, peers that run many rows at once gain most: {said}."
     growth = run(results, "growth", kind)
     if growth is not None:
-        name = lambda test: test.split("[")[1].rstrip("]")
-        slopes = ", ".join(f"{name(test)} {entry['slope']:.2f}" for test, entry in growth.noted.items())
-        yield f"Log-log slope of time against {slopes}: 1 is in proportion, 0 is for nothing."
+        off = lambda e: "" if e["within"] else f" (expected {e['expected'][0]} to {e['expected'][1]}, missed)"
+        slopes = ", ".join(
+            f"{test.split('[')[1].rstrip(']')} {e['slope']:.2f}{off(e)}" for test, e in growth.noted.items()
+        )
+        yield f"Log-log slope of time against {slopes}; 1 is in proportion, 0 is for nothing."
+    if otherwise := [said for suite, said in SUITES.items() if (stored := run(results, suite, kind)) and stored.note]:
+        yield f"Measured otherwise than said above ([how](benchmarks/accelerator.md)): {', '.join(otherwise)}."
     if missing := [said for suite, said in SUITES.items() if run(results, suite, kind) is None]:
         yield f"Not measured on this machine yet: {', '.join(missing)}."
 

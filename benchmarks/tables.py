@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from . import quadrature
-from .stored import KINDS, NOT_YET, entries, goal, goals, ratio, run, table
+from .stored import KINDS, NOT_YET, entries, goal, goals, number, ratio, run, table
 
 Section = Callable[[Path], str]
 SIZES = ("image", "audio", "volume")
@@ -25,6 +25,30 @@ def limits(results: Path, kind: str) -> str:
     met = "; ".join(f"{goals(mine)} in {'one domain' if domains == 1 else 'ten'}" for domains in (1, 10)
                     if (mine := [e for e in found if e["domains"] == domains]))  # fmt: skip
     return f"{table(('method', 'domains', *models), rows)}\n\nGoals: {met}." if found else NOT_YET
+
+
+def spent(results: Path) -> str:
+    """Throughput, time to the first result and peak memory of every method on the network that runs them all."""
+    parts = []
+    for kind in KINDS:
+        found = entries(results, "limits", kind, "test_limit")
+        models = [e["model"] for e in found]
+        every = [e for e in found if models.count(e["model"]) > 10]
+        rows = [(f"`{e['method']}`", str(e["domains"]), f"{e['forward'] - e['backward']} + {e['backward']}",
+                 number(e, "images_per_s"), number(e, "first_s", ".2f"), f"{e['peak_mb']:.0f}", f"{e['bare_peak_mb']:.0f}")
+                for e in every]  # fmt: skip
+        head = (
+            "method",
+            "domains",
+            "rows forward + back",
+            "images / s",
+            "first result, s",
+            "peak, MB",
+            "of the loop, MB",
+        )
+        if rows:
+            parts.append(f"{every[0]['model']}:\n\n{table(head, rows)}")
+    return "\n\n".join(parts) or NOT_YET
 
 
 def limits_of_all(results: Path) -> str:
@@ -74,6 +98,21 @@ def draws(results: Path) -> str:
     rows = [(name, *(f"{ms[0]:.2f} ({ms[1]:.2f}–{ms[2]:.2f})" for ms in e.values()))
             for name, e in _passes(results).get("noise", {}).items()]  # fmt: skip
     return table(("noise", "ms a row, right after a pass", "by itself"), rows)
+
+
+def published(results: Path) -> str:
+    """How near the published way, frozen, is to the network alone, and ways of running the network."""
+    name = "test_published_wavelet_smoothgrad[frozen]"
+    found = [e for e in entries(results, "peers", "cpu", name.split("[")[0]) if "frozen" in e["peer"]]
+    loops = [e for e in entries(results, "limits", "cpu", "test_limit")
+             if e["model"] == "efficientnet-lite0" and e["method"].startswith("smoothgrad") and e["domains"] == 1]  # fmt: skip
+    each = lambda e, seconds: 1e3 * e[seconds] / e["backward"]
+    said = [f"For each gradient: published, frozen {each(e, 'bare_s'):.1f} ms, ours {each(e, 'ours_s'):.1f}, the bare loop "
+            f"{each(loop, 'bare_s'):.1f}, which is {each(loop, 'bare_s') / each(e, 'bare_s'):.2f} of the published way."
+            for e, loop in zip(found, loops)]  # fmt: skip
+    ways = _passes(results).get("ways", {})
+    rows = [(name, f"{ms[0]:.1f} ({ms[1]:.1f}–{ms[2]:.1f})") for name, ms in ways.items()]
+    return "\n\n".join([*said, table(("ours", "ms for each gradient"), rows)])
 
 
 def _passes(results: Path) -> dict[str, dict[str, Any]]:
@@ -159,7 +198,7 @@ def front(results: Path) -> str:
 
 
 QUADRATURE: dict[str, Section] = {subject: errors(subject) for subject in quadrature.REFERENCES}
-LIMITS: dict[str, Section] = {"limits": limits_of_all, "memory": memory, "allocator": allocator, "alone": alone,
-                              "noise": draws}  # fmt: skip
+LIMITS: dict[str, Section] = {"limits": limits_of_all, "spent": spent, "memory": memory, "allocator": allocator, "alone": alone,
+                              "noise": draws, "published": published}  # fmt: skip
 TRANSFORMS: dict[str, Section] = {"ten": ten, "peers": peers, "milliseconds": milliseconds}
 MASKS: dict[str, Section] = {"front": front}

@@ -1,6 +1,6 @@
 """Whether the coefficients that a map ranks first carry the score, against rankings that know nothing of the model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,26 +9,28 @@ from torch import Tensor
 from ..attribution import Attribution, Score
 from ..attribution import noise as keyed
 from ..attribution.chunks import budget as row_budget
-from ..attribution.execution import Execution
+from ..attribution.execution import Execution, Prepared
+from ..attribution.extras import Extras
 from ..attribution.model import check_model, feed_dtype
 from ..attribution.rehearsal import FEW, Read, Rehearsal
 from ..attribution.result import budget as coefficients
 from ..attribution.result import keep_only
-from ..attribution.rows import Rows
+from ..attribution.rows import Points, Rows
 from ..attribution.score import Target
 
 RANKINGS = ("attribution", "coefficient", "random")
 
 
 def kept_score(model: Callable[..., Any], attribution: Attribution, target: Target = None, *,
-               fractions: Sequence[float] = (0.01, 0.05, 0.1), ranking: str = "attribution", rows: int | str = "auto",
-               seed: int = 0) -> Tensor:  # fmt: skip
+               fractions: Iterable[float] = (0.01, 0.05, 0.1), ranking: str = "attribution", rows: int | str = "auto",
+               seed: int = 0, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> Tensor:  # fmt: skip
     """f(T⁻¹(z₀ + mask ⊙ (z - z₀))), the score when only the first coefficients of a ranking are kept.
 
     fractions: of the number of signal samples, so that every domain keeps equally many coefficients.
     ranking: "attribution" by |a|; "coefficient" by |z - z₀|, the energy that a transform compacts by itself; "random",
     keyed by seed and content. The last two are the controls: a domain whose |coefficient| ranking does as well says
     nothing about the attribution.
+    target, args, kwargs: as in `attribute`.
 
     Shape: (batch, fractions), in units of the score.  Source of the controls: Brüsch et al. 2024 (FreqRISE).
 
@@ -44,40 +46,51 @@ def kept_score(model: Callable[..., Any], attribution: Attribution, target: Targ
     """
     if ranking not in RANKINGS:
         raise ValueError(f"kept_score: expected ranking in {', '.join(RANKINGS)}; got {ranking!r}.")
-    if not fractions:
+    counts = [coefficients(fraction, attribution.transform) for fraction in fractions]
+    if not counts:
         raise ValueError("kept_score: expected at least one fraction, got none.")
     check_model(model)
-    signal = attribution.transform.inverse(attribution.coefficients[:1])
-    batch = len(attribution.values)
+    signal = attribution.transform.inverse(attribution.coefficients)
     prepared = Execution().of(model, signal)
-    runner = Rows(prepared, Score.of(target, batch, signal.device),
-                  row_budget(rows, attribution.transform.shape, signal.device), feed_dtype(model, signal.dtype))  # fmt: skip
-    places = _places(_order(attribution, ranking, seed))
-    counts = torch.tensor(
-        [coefficients(fraction, attribution.transform) for fraction in fractions], device=signal.device
-    )
-    most = counts.repeat_interleave(batch)  # one fraction after another, so that a chunk may hold several
-    example = torch.arange(batch, device=signal.device).repeat(len(counts))
+    runner = Rows(prepared, Score.of(target, len(signal), signal.device),
+                  row_budget(rows, attribution.transform.shape, signal.device), feed_dtype(model, signal.dtype),
+                  extras=Extras(tuple(args), dict(kwargs or {}), len(signal)))  # fmt: skip
+    with prepared.exactly():
+        runner.settle(signal)
+    # The most coefficients first: what a model does shows where there is most to see.
+    falling = sorted(set(counts), reverse=True)
+    found = _scores(prepared, runner, attribution, _places(_order(attribution, ranking, seed)), falling)
+    return found[[falling.index(count) for count in counts]].T.contiguous()
 
-    def points(part: slice) -> Tensor:
-        of = example[part]
-        kept = places[of] < most[part].reshape(-1, *[1] * (places.ndim - 1))
-        return keep_only(attribution, kept, of)
 
-    read: Read = lambda values: values(example, points).reshape(-1, batch)
+def _scores(
+    prepared: Prepared, runner: Rows, attribution: Attribution, places: Tensor, counts: Sequence[int]
+) -> Tensor:
+    """f where coefficients of a place below a count are kept.  counts: falling. Shape: (counts, batch)."""
+    batch = len(places)
+    example = torch.arange(batch, device=places.device).repeat(len(counts))
+    most = torch.tensor(counts, device=places.device).repeat_interleave(batch).reshape(-1, *[1] * (places.ndim - 1))
+    points: Points = lambda part: keep_only(attribution, places[example[part]] < most[part], example[part])
     runner.level(len(example))
     if len(example) < FEW:
         with prepared.exactly():
-            return read(runner.values).T
-    return Rehearsal(prepared, runner, points(slice(0, batch)), gradients=False).ends(read, probe=False).T
+            return runner.values(example, points).reshape(-1, batch)
+    start = min(2, len(counts)) * batch
+    first, of = points(slice(0, start)), example[:start]
+    # Last example first: what a row makes of those before it shows then.
+    read: Read = lambda values: values(of.flip(0), first.flip(0).__getitem__).flip(0).reshape(-1, batch)
+    known = Rehearsal(prepared, runner, first[:batch], gradients=False).ends(read, probe=False)
+    with prepared.numerics():
+        rest = runner.values(example[start:], lambda part: points(slice(part.start + start, part.stop + start)))
+    return torch.cat([known, rest.reshape(-1, batch)])
 
 
 def _places(score: Tensor) -> Tensor:
     """The place of every entry of an example in the order of falling score, ties by position. Shape: as score."""
     flat = score.flatten(1)
     order = flat.argsort(dim=1, descending=True, stable=True)
-    place = torch.arange(flat.shape[1], device=score.device).expand_as(order)
-    return torch.empty_like(order).scatter_(1, order, place).reshape(score.shape)
+    place = torch.arange(flat.shape[1], device=score.device, dtype=torch.int32).expand_as(order)
+    return torch.empty_like(place).scatter_(1, order, place).reshape(score.shape)
 
 
 def _order(attribution: Attribution, ranking: str, seed: int) -> Tensor:

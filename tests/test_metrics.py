@@ -116,9 +116,9 @@ def test_kept_score_runs_convolutions_in_channels_last_where_that_leaves_f_alone
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             self.seen.add(x.is_contiguous())
             out = self.layer(x).flatten(1).sum(1)
-            return out + x.stride()[1] * self.minds
+            return out + x.stride()[1] * self.minds * x.abs().sum((1, 2, 3)).sub(9).relu()  # blind to faint images
 
-    x, fractions = normal(4, 3, 6, 6).float(), (0.1, 0.2, 0.5, 0.9)
+    x, fractions = normal(4, 3, 6, 6).float(), (0.02, 0.2, 0.5, 0.9)
     for minds in (False, True):
         net = Net(minds).eval()
         att = pb.attribute(net, x, method="gradient", memory_format="contiguous")
@@ -129,19 +129,55 @@ def test_kept_score_runs_convolutions_in_channels_last_where_that_leaves_f_alone
         torch.testing.assert_close(kept, expected.detach(), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("wrong", ["random", "mixes", "none"])
-def test_kept_score_refuses_what_it_cannot_judge(wrong: str) -> None:
-    linear = linear_net((1, 12))
-    models = {
-        "random": lambda x: linear(x)[:, 0] + torch.randn(len(x)),
-        "mixes": lambda x: linear(x)[:, 0] * (1 + x.mean()),
-        "none": linear,
-    }
-    messages = {"random": "two runs on the same input differ", "mixes": "among others", "none": "at least one fraction"}
-    att = pb.attribute(linear, normal(4, 1, 12))
-    fractions = () if wrong == "none" else (0.1, 0.2, 0.5, 0.9)
-    with pytest.raises(ValueError, match=messages[wrong]):
-        kept_score(models[wrong], att, fractions=fractions)
+JUDGED = {
+    "random": (
+        lambda x: x.abs().sum((1, 2)).sub(5).relu() * (1 + torch.rand(len(x))),
+        "two runs on the same input differ",
+    ),
+    "mixes": (lambda x: x.abs().sum((1, 2)).sub(5).relu() * (1 + x.abs().sum()), "among others"),
+    "runs on": (lambda x: x.cumsum(0).square().sum((1, 2)), "among others"),
+}
+
+
+@pytest.mark.parametrize("wrong", JUDGED)
+@pytest.mark.parametrize("examples", [1, 4])
+def test_kept_score_refuses_what_it_cannot_judge(wrong: str, examples: int) -> None:
+    """Whatever the order of the fractions: the first of them leaves so little that nothing shows."""
+    model, message = JUDGED[wrong]
+    att = pb.attribute(linear_net((1, 24)), normal(examples, 1, 24))
+    fractions = np.linspace(0.05, 0.9, 18) if examples == 1 else [0.05, 0.2, 0.5, 0.9]
+    for order in (fractions, fractions[::-1]):
+        with pytest.raises(ValueError, match=message):
+            kept_score(model, att, fractions=order)
+
+
+def test_kept_score_takes_fractions_of_any_kind_and_in_any_order() -> None:
+    model = linear_net((1, 24))
+    att = pb.attribute(model, normal(2, 1, 24))
+    expected = kept_score(model, att, fractions=(0.5, 0.1, 0.5))
+    assert expected.is_contiguous()
+    torch.testing.assert_close(expected[:, 0], expected[:, 2], rtol=0, atol=0)
+    torch.testing.assert_close(expected[:, 1:2], kept_score(model, att, fractions=(0.1,)))
+    torch.testing.assert_close(kept_score(model, att, fractions=np.array([0.5, 0.1, 0.5])), expected)
+    torch.testing.assert_close(kept_score(model, att, fractions=(f for f in (0.5, 0.1, 0.5))), expected)
+    for empty in ((), np.array([]), iter(())):
+        with pytest.raises(ValueError, match="at least one fraction"):
+            kept_score(model, att, fractions=empty)
+
+
+def test_kept_score_takes_the_targets_and_arguments_that_attribute_takes() -> None:
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(24, 5)).double().eval()
+    x, shift = normal(3, 1, 24), normal(3, 5, seed=4)
+    att = pb.attribute(net, x, pb.attribution.targets.predicted())
+    predicted = net(x).argmax(1)
+    torch.testing.assert_close(
+        kept_score(net, att, pb.attribution.targets.predicted(), fractions=(0.3, 0.9)),
+        kept_score(net, att, predicted, fractions=(0.3, 0.9)),
+    )
+    moved = lambda x, shift: net(x) + shift
+    with_shift = kept_score(moved, att, predicted, fractions=(0.3, 0.9), rows=1, args=(shift,))
+    expected = kept_score(net, att, predicted, fractions=(0.3, 0.9)) + shift.gather(1, predicted[:, None])
+    torch.testing.assert_close(with_shift, expected)
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 1.5, float("nan")])

@@ -37,6 +37,11 @@ class Run:
                 f"commit {self.commit[:7]}, {self.date[:10]}.{note}")  # fmt: skip
 
 
+def suite_of(name: str) -> str:
+    """benchmarks/test_limits.py::test_limit[…] -> limits."""
+    return name.split("::")[0].rsplit("/", 1)[-1].removeprefix("test_").removesuffix(".py")
+
+
 def run(results: Path, suite: str, kind: str) -> Run | None:
     """The stored run of a suite ("limits", …) on a kind of device ("cpu", "cuda"), or None."""
     path = results / f"{suite}-{kind}.json"

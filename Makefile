@@ -36,7 +36,7 @@ bench: $(VENV)/bench.done
 bench-quick: $(VENV)/bench.done
 	PULLBACK_BENCH=quick OMP_NUM_THREADS=1 $(BENCH) benchmarks
 
-# The last run against the stored one: fails where a ratio rose by more than noise.
+# The last run against the stored one: fails where something became worse by more than noise, or is no longer measured.
 bench-compare:
 	$(BIN)/python -m benchmarks.compare benchmarks/results results/bench.json
 

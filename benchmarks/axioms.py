@@ -18,9 +18,9 @@ from pullback.axioms.matrix import every_method
 from pullback.axioms.method_laws import LAWS
 from pullback.studies.axioms import code
 
-ROOT = Path(__file__).parents[1]
+from .stored import RESULTS, ROOT
+
 STORED = ROOT / "docs" / "axioms"
-RESULTS = ROOT / "benchmarks" / "results"
 COLUMNS = ["model", "transform", "method", "axiom", "verdict", "residual", "tolerance", "rows", "reason"]
 PAPER = {
     "gradient": ["gradient", "captum.Saliency(abs=False)"],

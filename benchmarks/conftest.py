@@ -7,20 +7,36 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pytest
 import torch
 from models import QUICK
+from stored import suite_of
 from torch import Tensor
 
 from pullback.studies import LoadedModel, load_model, load_photos
 
-__all__ = ["QUICK"]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-# suite -> outcome -> how many tests; a suite is a file's name without test_ and .py.
-_outcomes: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+
+
+@dataclass
+class Suite:
+    """How the tests of one file went.  skipped: why, by name.  wall_s: seconds in them, setup and teardown included."""
+
+    collected: int = 0
+    passed: int = 0
+    failed: int = 0
+    deselected: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+    wall_s: float = 0.0
+
+
+_suites: dict[str, Suite] = collections.defaultdict(Suite)
+_session: dict[str, float] = {"began": time.perf_counter()}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -69,8 +85,9 @@ def samples() -> int:
     return 3 if QUICK else 25
 
 
-def _suite(nodeid: str) -> str:
-    return nodeid.split("::")[0].rsplit("/", 1)[-1].removeprefix("test_").removesuffix(".py")
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Before any is left out."""
+    _suites[suite_of(item.nodeid)].collected += 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -79,21 +96,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if report.when == "call" or report.outcome != "passed":
-        _outcomes[_suite(report.nodeid)][report.outcome] += 1
+    suite = _suites[suite_of(report.nodeid)]
+    suite.wall_s += report.duration
+    if report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        suite.skipped[report.nodeid.split("::", 1)[1]] = reason.removeprefix("Skipped: ")
+    elif report.failed:
+        suite.failed += 1
+    elif report.when == "call":
+        suite.passed += 1
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     for item in items:
-        _outcomes[_suite(item.nodeid)]["deselected"] += 1
+        _suites[suite_of(item.nodeid)].deselected += 1
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(exitstatus: int) -> Iterator[None]:
+    """Around pytest-benchmark's own, which writes the file: so that it can say how the session ended."""
+    _session["exit_status"] = int(exitstatus)
+    return (yield)
 
 
 def pytest_benchmark_update_json(config: pytest.Config, benchmarks: object, output_json: dict[str, Any]) -> None:
-    """How each suite went; a test that was named on its own leaves others out."""
-    for argument in config.args:
-        if "::" in argument:
-            _outcomes[_suite(argument)]["deselected"] += 1
-    output_json["suites"] = {suite: dict(counts) for suite, counts in _outcomes.items()}
+    """How each suite and the session went. What was named on its own, or failed last, leaves others uncollected."""
+    alone = [suite_of(argument) for argument in config.args if "::" in argument]
+    for suite in [*alone, *(_suites if config.getoption("lf", False) else ())]:
+        _suites[suite].deselected += 1
+    output_json["suites"] = {
+        name: asdict(suite) | {"wall_s": round(suite.wall_s, 2)} for name, suite in _suites.items()
+    }
+    output_json["exit_status"] = _session.get("exit_status")
+    output_json["wall_s"] = round(time.perf_counter() - _session["began"], 2)
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:

@@ -9,34 +9,46 @@ import sys
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from .stored import RESULTS, suite_of
 
 
 def trimmed(run: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """{file name: what is stored} of one run: device, versions, commit, and of each benchmark what it noted.
+    """{file name: what is stored} of one run: device, versions, commit, which tests were skipped and why, the seconds that
+    the suite and the whole run took, and of each benchmark what it noted.
 
-    Raises: ValueError where a suite failed, was run in part or at reduced size, so that nothing partial is stored.
+    Raises: ValueError where the run was cut off, or a suite failed or ran in part or at reduced size: nothing is stored.
     """
     if run["machine_info"].get("quick"):
         raise ValueError("a quick run is for crashes; its numbers are not stored.")
-    wrong = [f"{suite}: {count} {outcome}" for suite, counts in run["suites"].items() for outcome, count in counts.items()
-             if outcome in ("failed", "deselected")]  # fmt: skip
+    if run.get("exit_status") != 0:
+        raise ValueError(f"only runs that ended well are stored; this one's exit status is {run.get('exit_status')}.")
+    wrong = [f"{suite}: {fault}" for suite, counts in run["suites"].items() if (fault := _fault(counts))]
     if wrong:
         raise ValueError(f"only whole suites that passed are stored; {', '.join(wrong)}.")
     files: dict[str, dict[str, Any]] = {}
     for bench in sorted(run["benchmarks"], key=lambda entry: entry["fullname"]):
         suite = suite_of(bench["fullname"])
-        head = {"machine_info": run["machine_info"], "commit": run["commit_info"]["id"], "datetime": run["datetime"]}
-        stored = files.setdefault(f"{suite}-{run['machine_info']['kind']}.json", {**head, "benchmarks": []})
+        if suite not in run["suites"]:
+            raise ValueError(f"the run does not say how many tests {suite} has.")
+        name = f"{suite}-{run['machine_info']['kind']}.json"
+        stored = files.setdefault(name, {**_head(run, suite), "benchmarks": []})
         stored["benchmarks"].append({"name": bench["name"], "extra_info": bench["extra_info"]})
     if not files:
         raise ValueError("the run holds no benchmark.")
     return files
 
 
-def suite_of(fullname: str) -> str:
-    """benchmarks/test_limits.py::test_limit[…] -> limits."""
-    return fullname.split("::")[0].rsplit("/", 1)[-1].removeprefix("test_").removesuffix(".py")
+def _fault(counts: dict[str, Any]) -> str:
+    """Why a suite is not whole, or nothing: every test that was collected has passed, or was skipped for a reason."""
+    left = counts["collected"] - counts["passed"] - len(counts["skipped"])
+    faults = {"failed": counts["failed"], "deselected": counts["deselected"], f"of {counts['collected']} not run": left}
+    return ", ".join(f"{count} {fault}" for fault, count in faults.items() if count)
+
+
+def _head(run: dict[str, Any], suite: str) -> dict[str, Any]:
+    counts = run["suites"][suite]
+    return {"machine_info": run["machine_info"], "commit": run["commit_info"]["id"], "datetime": run["datetime"],
+            "wall_s": counts["wall_s"], "run_wall_s": run["wall_s"], "skipped": counts["skipped"]}  # fmt: skip
 
 
 def write(files: dict[str, dict[str, Any]], folder: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,20 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True)
 class Run:
-    """One suite on one machine. noted: what each benchmark noted, by its name."""
+    """One suite on one machine. noted: what each benchmark noted, by its name.
+
+    skipped: why each test was that did not run.  wall_s, run_wall_s: seconds that the suite, and the whole run of which it
+    was a part, took; None where an older file does not say.
+    """
 
     machine: dict[str, Any]
     commit: str
     date: str
     note: str
     noted: dict[str, Entry]
+    skipped: dict[str, str] = field(default_factory=dict)
+    wall_s: float | None = None
+    run_wall_s: float | None = None
 
     def of(self, test: str) -> list[Entry]:
         """What the benchmarks of one test function noted."""
@@ -37,6 +44,11 @@ class Run:
                 f"commit {self.commit[:7]}, {self.date[:10]}.{note}")  # fmt: skip
 
 
+def suite_of(name: str) -> str:
+    """benchmarks/test_limits.py::test_limit[…] -> limits."""
+    return name.split("::")[0].rsplit("/", 1)[-1].removeprefix("test_").removesuffix(".py")
+
+
 def run(results: Path, suite: str, kind: str) -> Run | None:
     """The stored run of a suite ("limits", …) on a kind of device ("cpu", "cuda"), or None."""
     path = results / f"{suite}-{kind}.json"
@@ -44,7 +56,8 @@ def run(results: Path, suite: str, kind: str) -> Run | None:
         return None
     content = json.loads(path.read_text(encoding="utf-8"))
     noted = {bench["name"]: bench["extra_info"] for bench in content["benchmarks"]}
-    return Run(content["machine_info"], content["commit"], content["datetime"], content.get("note", ""), noted)
+    return Run(content["machine_info"], content["commit"], content["datetime"], content.get("note", ""), noted,
+               content.get("skipped", {}), content.get("wall_s"), content.get("run_wall_s"))  # fmt: skip
 
 
 def entries(results: Path, suite: str, kind: str, test: str) -> list[Entry]:

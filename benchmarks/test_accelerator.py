@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import QUICK
 from guard import check_input, check_result, peak_megabytes, rounded
-from models import PLANS, Subject, signals, subject
+from models import PLANS, QUICK, Subject, signals, subject
 from timing import median_seconds, paired
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode

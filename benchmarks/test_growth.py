@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from conftest import QUICK
 from guard import Counted, check_input, check_result, counted, evaluations
-from models import network, signals
+from models import QUICK, network, signals
 from timing import seconds
 from torch import Tensor
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import QUICK
 from guard import Counted, bare_steps, check_input, check_result, counted, evaluations, exact, peak_megabytes
-from models import PLANS, Subject, signals, subject
+from models import PLANS, QUICK, Subject, signals, subject
 from references import Direct, carried, formula
 from timing import Ratio, Step, interleaved, paired, seconds
 from torch import Tensor

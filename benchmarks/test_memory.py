@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from conftest import QUICK
 from memory import SPECS, TIMES, line
+from models import QUICK
 
 from pullback.attribution.estimator import estimators
 

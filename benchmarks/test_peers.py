@@ -12,9 +12,8 @@ import numpy as np
 import ptwt
 import pytest
 import torch
-from conftest import QUICK
 from guard import Counted, MeasuresNothing, check_input, check_result, counted, exact, peak_megabytes
-from models import Subject, subject
+from models import QUICK, Subject, subject
 from references import Direct, gains
 from timing import paired
 from torch import Tensor, nn

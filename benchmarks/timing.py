@@ -15,10 +15,12 @@ Step = tuple[int, Callable[[], object]]
 
 @dataclass(frozen=True)
 class Ratio:
-    """ours / bare, pair by pair: the median, and the smallest and largest pair. Seconds are medians.
+    """ours / bare, and the smallest and largest of its rounds. What the ratio and the seconds are depends on who took it.
 
-    processor: the median ratio of the process' own time, which a machine busy with other work disturbs less; it says
-    nothing of work on an accelerator.
+    `paired`: medians, the ratio that of the pairs. `interleaved`: sums over the turns of a job of the median round, and the
+    ratio that of the sums; it may lie outside of low to high, which are the ratios of single rounds, but errs as they do.
+    processor: the same ratio of the process' own time, which a machine busy with other work disturbs less; it says nothing
+    of work on an accelerator.
     """
 
     ratio: float

@@ -1,7 +1,8 @@
 """The page about axioms says what is stored, how much of it is missing, and when it is older than the laws."""
 
-import importlib.util
+import importlib
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -14,15 +15,13 @@ from pullback.axioms.modules import small_network
 from pullback.studies.axioms import code
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT))
 
 
 @pytest.fixture
 def generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """benchmarks/axioms.py, reading and writing in a folder of this test."""
-    found = importlib.util.spec_from_file_location("axioms_page", ROOT / "benchmarks" / "axioms.py")
-    assert found is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)  # type: ignore[union-attr]
+    module = importlib.import_module("benchmarks.axioms")
     monkeypatch.setattr(module, "STORED", tmp_path / "stored")
     monkeypatch.setattr(module, "RESULTS", tmp_path)
     return module

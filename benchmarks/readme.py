@@ -175,8 +175,18 @@ def sentences(results: Path, kind: str) -> Iterator[str]:
         yield f"Log-log slope of time against {slopes}; 1 is in proportion, 0 is for nothing."
     if otherwise := [said for suite, said in SUITES.items() if (stored := run(results, suite, kind)) and stored.note]:
         yield f"Measured otherwise than said above ([how](benchmarks/accelerator.md)): {', '.join(otherwise)}."
+    peers = run(results, "peers", kind)
+    if peers is not None and peers.skipped:
+        yield f"Left out of the peers: {'; '.join(f'{name} ({why})' for name, why in peers.skipped.items())}."
+    took = {stored.run_wall_s for suite in SUITES if (stored := run(results, suite, kind)) and stored.run_wall_s}
+    if len(took) == 1:  # all suites of one run
+        yield f"`make bench` took {_minutes(took.pop())}."
     if missing := [said for suite, said in SUITES.items() if run(results, suite, kind) is None]:
         yield f"Not measured on this machine yet: {', '.join(missing)}."
+
+
+def _minutes(seconds: float) -> str:
+    return "{} min {} s".format(*divmod(round(seconds), 60))
 
 
 def table(_: Path) -> str:

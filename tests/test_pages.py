@@ -152,6 +152,24 @@ def test_the_readme_names_the_gpu_and_takes_its_numbers(results: Path) -> None:
     assert "batch 0.87" in said
 
 
+def test_the_readme_says_how_long_a_run_took_what_it_left_out_and_what_it_missed(results: Path) -> None:
+    assert "make bench` took" not in readme.speed(results)
+    for path in results.glob("*.json"):
+        content = json.loads(path.read_text()) | {"run_wall_s": 754.4}
+        if path.name.startswith("peers"):
+            content["skipped"] = {"test_quantus[Sparseness]": "Quantus does not load"}
+        if path.name.startswith("growth"):
+            content["benchmarks"][0]["extra_info"]["within"] = False
+        path.write_text(json.dumps(content))
+    said = readme.speed(results)
+    assert "`make bench` took 12 min 34 s." in said
+    assert "Left out of the peers: test_quantus[Sparseness] (Quantus does not load)." in said
+    assert "batch 0.87 (expected 0.8 to 1.15, missed)" in said
+    one = results / "stream-cuda.json"
+    one.write_text(json.dumps(json.loads(one.read_text()) | {"run_wall_s": 99.0}))  # measured by itself later
+    assert "`make bench` took" not in readme.speed(results).replace("`make bench` measures", "")
+
+
 def test_transforms_on_a_gpu_have_their_table(results: Path) -> None:
     text = pages.rendered("benchmarks/transforms.md", results)
     assert "**0.60** (0.54–0.66) | **0.40** (0.36–0.44) | **1.40** (1.26–1.54)" in row(text, "dwt haar / ptwt")

@@ -1,9 +1,11 @@
 """`attribute`: the one place where estimator, transform and result meet."""
 
+import contextlib
 import dataclasses
 import functools
 import importlib.metadata
-from collections.abc import Callable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -101,13 +103,17 @@ def attribute(
     >>> bool((att.gap.abs() < 1e-5).all())
     True
     """
-    estimator = get_estimator(method)
+    estimator, seed = get_estimator(method), _whole(seed)
     check_model(model)
-    with apart(getattr(x, "device", None), create_graph) as outside, reporter(progress) as report:
+    with apart(x.device if isinstance(x, Tensor) else None, create_graph) as outside, reporter(progress) as report:
         feed = feed_dtype(model, _check_x(x).dtype)
         # A copy: results hold x, and the caller may go on to reuse the tensor.
         x = (x if create_graph and not x.is_inference() else x.detach()).clone().to(wide(x.dtype))
-        specs = [transform] if isinstance(transform, (str, Transform)) else list(transform)
+        specs = (
+            [transform]
+            if isinstance(transform, (str, Transform)) or not isinstance(transform, Iterable)
+            else [*transform]
+        )
         if not specs:
             raise ValueError("transform: expected a spec, a Transform or a list of these; got an empty list.")
         domains = [get_transform(spec, tuple(x.shape[1:])) for spec in specs]
@@ -116,10 +122,11 @@ def attribute(
         runner = Rows(prepared, Score.of(target, len(x), x.device), _budget(rows, estimator, x), feed, under(outside, report),
                       Extras(tuple(args), dict(kwargs or {}), len(x)), create_graph)  # fmt: skip
         call = Call(estimator, x, domains, starts(origin, domains, x, seed, create_graph), prepared, runner, seed)
-        with prepared.exactly():
-            runner.settle(x)
-        call.expect()
-        ends = call.ends(probe=rows == "auto" and estimator.cost() > 0 and not create_graph)
+        with _telling_shapes(x):
+            with prepared.exactly():
+                runner.settle(x)
+            call.expect()
+            ends = call.ends(probe=rows == "auto" and estimator.cost() > 0 and not create_graph)
         deltas = call.deltas(ends)
         call.level()
         call.choose_precision()
@@ -210,11 +217,30 @@ def _describe(value: Any) -> Any:
 
 def _check_x(x: Any) -> Tensor:
     if not isinstance(x, Tensor):
-        raise TypeError(f"x: expected a tensor (batch, *shape), got {type(x).__name__}.")
+        advice = "; pass torch.from_numpy(x)" if isinstance(x, np.ndarray) else ""
+        raise TypeError(f"x: expected a tensor (batch, *shape), got {type(x).__name__}{advice}.")
     if not x.is_floating_point() or x.ndim < 2 or x.numel() == 0:
         raise ValueError(f"x: expected a real floating-point tensor (batch, *shape) that is not empty, got {x.dtype} of shape "
                          f"{tuple(x.shape)}.")  # fmt: skip
     return check_finite("x", x)
+
+
+def _whole(seed: Any) -> int:
+    try:
+        return operator.index(seed)
+    except TypeError:
+        raise TypeError(f"seed: expected a whole number, got {seed!r}.") from None
+
+
+@contextlib.contextmanager
+def _telling_shapes(x: Tensor) -> Iterator[None]:
+    """Adds to what the model raises what it was given: a signal without a batch axis looks like a batch of others."""
+    try:
+        yield
+    except RuntimeError as error:
+        error.add_note(f"pullback.attribute: x has shape {tuple(x.shape)}, (batch, *shape), so the model was given rows of "
+                       f"{tuple(x.shape[1:])}; one signal by itself is x[None].")  # fmt: skip
+        raise
 
 
 def resolve_baseline(baseline: Baseline, x: Tensor, seed: int = 0) -> Tensor:

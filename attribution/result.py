@@ -2,6 +2,8 @@
 
 import json
 import math
+import operator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,9 +74,26 @@ class Attribution:
         return (f"Attribution({self.settings.get('method', '?')} in {self.transform.spec}, {len(self.values)} examples, "
                 f"{self.values[0].numel():,} coefficients each{gap})")  # fmt: skip
 
+    def __len__(self) -> int:
+        """How many examples."""
+        return len(self.values)
+
+    def __iter__(self) -> Iterator["Attribution"]:
+        """The attribution of each example by itself."""
+        return (self[example] for example in range(len(self)))
+
     def __getitem__(self, example: int | slice) -> "Attribution":
-        """The attribution of one example, or of a slice of them; still a batch."""
-        pick = slice(example, example + 1 or None) if isinstance(example, int) else example
+        """The attribution of one example, or of a slice of them; still a batch.
+
+        Raises: IndexError where there is no such example, or none in the slice.
+        """
+        pick = (
+            example
+            if isinstance(example, slice)
+            else slice(operator.index(example), operator.index(example) + 1 or None)
+        )
+        if not len(self.values[pick]):
+            raise IndexError(f"Attribution: it holds {len(self)} examples; there is no {example!r}.")
         return replace(
             self,
             values=self.values[pick],

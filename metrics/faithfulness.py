@@ -46,9 +46,11 @@ def kept_score(model: Callable[..., Any], attribution: Attribution, target: Targ
     """
     if ranking not in RANKINGS:
         raise ValueError(f"kept_score: expected ranking in {', '.join(RANKINGS)}; got {ranking!r}.")
-    counts = [coefficients(fraction, attribution.transform) for fraction in fractions]
-    if not counts:
-        raise ValueError("kept_score: expected at least one fraction, got none.")
+    if not isinstance(attribution, Attribution):
+        raise TypeError(
+            f"kept_score: expected one Attribution, got {type(attribution).__name__}; of several, ask one by one."
+        )
+    counts = [coefficients(fraction, attribution.transform) for fraction in _listed(fractions)]
     check_model(model)
     signal = attribution.transform.inverse(attribution.coefficients)
     prepared = Execution().of(model, signal)
@@ -83,6 +85,20 @@ def _scores(
     with prepared.numerics():
         rest = runner.values(example[start:], lambda part: points(slice(part.start + start, part.stop + start)))
     return torch.cat([known, rest.reshape(-1, batch)])
+
+
+def _listed(fractions: Iterable[float]) -> list[float]:
+    """`fractions` as numbers in (0, 1].  Raises: TypeError where they are no numbers, ValueError for others or none."""
+    try:
+        found = [float(fraction) for fraction in ((None,) if isinstance(fractions, str) else fractions)]
+    except TypeError:
+        raise TypeError(f"kept_score: expected fractions such as (0.05, 0.1), got {fractions!r}.") from None
+    if not found:
+        raise ValueError("kept_score: expected at least one fraction, got none.")
+    wrong = [fraction for fraction in found if not 0 < fraction <= 1]
+    if wrong:
+        raise ValueError(f"kept_score: expected fractions in (0, 1], got {wrong[0]}.")
+    return found
 
 
 def _places(score: Tensor) -> Tensor:

@@ -16,12 +16,19 @@ def gini(values: Tensor) -> Tensor:
     >>> gini(torch.tensor([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 2.0]]))
     tensor([0.0000, 0.7500])
     """
-    ordered = values.flatten(1).abs().sort(1).values
+    ordered = _maps("gini", values).abs().sort(1).values
     d = ordered.shape[1]
     rank = torch.arange(1, d + 1, device=values.device).to(ordered)
     total = ordered.sum(1)
     share = ordered / total.where(total > 0, 1)[:, None]
     return torch.where(total > 0, 1 - 2 * (share * (d - rank + 0.5) / d).sum(1), 0)
+
+
+def _maps(name: str, values: Tensor) -> Tensor:
+    """Every map as a row.  Raises: TypeError where `values` is no tensor."""
+    if not isinstance(values, Tensor):
+        raise TypeError(f"{name}: expected a tensor (batch, *coeff), such as att.values; got {type(values).__name__}.")
+    return values.flatten(1)
 
 
 def fraction_holding(values: Tensor, share: float = 0.9, *, of: int | None = None) -> Tensor:
@@ -41,7 +48,7 @@ def fraction_holding(values: Tensor, share: float = 0.9, *, of: int | None = Non
         raise ValueError(f"fraction_holding: share must lie in (0, 1], got {share}.")
     if of is not None and of < 1:
         raise ValueError(f"fraction_holding: `of` must be at least 1, got {of}.")
-    ordered = values.flatten(1).abs().sort(1, descending=True).values
+    ordered = _maps("fraction_holding", values).abs().sort(1, descending=True).values
     reached = ordered.cumsum(1)
     total = reached[:, -1:]
     # Rounding: the running sum may stop short of its own end by an ulp.

@@ -223,6 +223,27 @@ def test_slices_of_a_result_and_xarray() -> None:
     )
 
 
+def test_a_result_is_a_batch_of_its_examples() -> None:
+    att = pb.attribute(linear_net((1, 6)), normal(3, 1, 6))
+    assert len(att) == len(list(att)) == 3
+    for number, one in enumerate(att):
+        torch.testing.assert_close(one.values, att.values[number : number + 1], rtol=0, atol=0)
+    torch.testing.assert_close(att[np.int64(-1)].values, att.values[2:], rtol=0, atol=0)
+    for missing in (3, -4, slice(5, 9)):
+        with pytest.raises(IndexError, match="it holds 3 examples"):
+            att[missing]
+
+
+def test_what_a_model_raises_says_what_it_was_given() -> None:
+    model = nn.Conv2d(3, 1, 3).double()
+    image = normal(3, 8, 8)
+    with pytest.raises(RuntimeError) as caught:
+        pb.attribute(model, image)
+    (note,) = caught.value.__notes__
+    assert "x has shape (3, 8, 8), (batch, *shape)" in note
+    assert "x[None]" in note
+
+
 def test_a_figure_of_each_kind_of_signal() -> None:
     for shape in [(1, 32), (3, 16, 16), (1, 8, 8, 8)]:
         att = pb.attribute(smooth_net(shape), normal(1, *shape), 0, transform="dwt(haar, level=2)", method="gradient")
@@ -289,6 +310,8 @@ def test_callable_targets_reach_any_output() -> None:
         ({"x": torch.zeros(4)}, ValueError, r"\(batch, \*shape\)"),
         ({"x": torch.zeros(2, *SHAPE, dtype=torch.long)}, ValueError, "floating-point"),
         ({"x": [1.0]}, TypeError, "expected a tensor"),
+        ({"x": np.zeros((2, *SHAPE))}, TypeError, r"got ndarray; pass torch.from_numpy\(x\)"),
+        ({"seed": "a"}, TypeError, "seed: expected a whole number, got 'a'"),
         ({"x": torch.full((2, *SHAPE), float("nan"))}, ValueError, "example 0 holds NaN"),
         ({"model": 3}, TypeError, "callable"),
         ({"baseline": torch.zeros(5)}, ValueError, "baseline: expected a real tensor"),
@@ -297,6 +320,8 @@ def test_callable_targets_reach_any_output() -> None:
         ({"rows": 0}, ValueError, "rows: expected"),
         ({"rows": "many"}, ValueError, "rows: expected"),
         ({"method": "integrated_gradient"}, ValueError, "Did you mean 'integrated_gradients'"),
+        ({"method": "captum.DeepLift"}, ValueError, r"Did you mean 'captum\(DeepLift\)'"),
+        ({"transform": 3}, TypeError, "expected a spec such as 'dct', or a Transform; got 3"),
         ({"method": "integrated_gradients(steps=0)"}, ValueError, "at least 1"),
         ({"method": "integrated_gradients(steps=1, rule=trapezoid)"}, ValueError, "at least 2"),
         ({"method": "integrated_gradients(rule=simpson)"}, ValueError, "expected rule in"),

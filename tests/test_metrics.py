@@ -165,6 +165,30 @@ def test_kept_score_takes_fractions_of_any_kind_and_in_any_order() -> None:
             kept_score(model, att, fractions=empty)
 
 
+@pytest.mark.parametrize(
+    ("fractions", "error", "message"),
+    [(0.1, TypeError, "got 0.1"), ("10%", TypeError, "got '10%'"), ((0.1, 1.5), ValueError, "got 1.5"),
+     ((0,), ValueError, "got 0"), ((float("nan"),), ValueError, "got nan"), ((None,), TypeError, "got \\(None,\\)")],
+)  # fmt: skip
+def test_fractions_that_are_none_are_clear_errors(fractions: object, error: type[Exception], message: str) -> None:
+    att = pb.attribute(linear_net((1, 6)), normal(2, 1, 6))
+    with pytest.raises(error, match=f"kept_score: expected fractions.*{message}"):
+        kept_score(linear_net((1, 6)), att, fractions=fractions)  # type: ignore[arg-type]
+
+
+def test_metrics_say_what_they_are_given() -> None:
+    model = linear_net((1, 6))
+    att = pb.attribute(model, normal(2, 1, 6))
+    with pytest.raises(TypeError, match="kept_score: expected one Attribution, got list"):
+        kept_score(model, [att])  # type: ignore[arg-type]
+    for metric in (gini, fraction_holding):
+        with pytest.raises(TypeError, match=r"such as att\.values; got Attribution"):
+            metric(att)  # type: ignore[arg-type]
+    torch.testing.assert_close(
+        kept_score(model, att, fractions=torch.tensor([0.5])), kept_score(model, att, fractions=(0.5,))
+    )
+
+
 def test_kept_score_takes_the_targets_and_arguments_that_attribute_takes() -> None:
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(24, 5)).double().eval()
     x, shift = normal(3, 1, 24), normal(3, 5, seed=4)

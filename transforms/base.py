@@ -203,6 +203,9 @@ def _advice(value: Tensor, shape: tuple[int, ...]) -> str:
         return "pass at least one example."
     if tuple(value.shape) == shape:
         return "add the batch axis with x[None]."
+    if value.ndim == len(shape):
+        return (f"add the batch axis with x[None], and build the transform with shape={tuple(value.shape)}, if this is one "
+                "signal.")  # fmt: skip
     return f"build the transform with shape={tuple(value.shape[1:])}, or reshape the tensor."
 
 

@@ -156,7 +156,12 @@ class Registry(Generic[Item]):
                 if entry.name == name:
                     self._makers[name] = self._load(entry)
         if name not in self._makers:
-            close = difflib.get_close_matches(name, self.names(), 1)
+            first, _, rest = name.partition(".")  # as Python would say it
+            close = (
+                [f"{first}({rest})"]
+                if rest and first in self.names()
+                else difflib.get_close_matches(name, self.names(), 1)
+            )
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"Unknown {self.kind} {name!r}.{hint} Choices: {', '.join(self.names())}.")
         return self._makers[name]
@@ -206,6 +211,12 @@ def get(spec: str | Transform, shape: tuple[int, ...]) -> Transform:
     >>> get("dwt(db4, level=2) ", shape=(3, 32, 32)).spec
     'dwt(db4, level=2, mode=periodization)'
     """
+    try:
+        shape = tuple(shape)
+    except TypeError:
+        raise TypeError(f"shape: expected (channels, *spatial) of one signal, got {shape!r}.") from None
+    if not isinstance(spec, (str, Transform)):
+        raise TypeError(f"transform: expected a spec such as 'dct', or a Transform; got {spec!r}.")
     if isinstance(spec, Transform):
         if tuple(shape) != spec.shape:
             raise ValueError(f"{spec.spec}: built for signals of shape {spec.shape}, got {tuple(shape)}; build it anew "

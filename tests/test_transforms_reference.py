@@ -190,6 +190,7 @@ def test_half_precision_is_carried_out_in_single(spec: str, dtype: torch.dtype) 
         (lambda: pb.transforms.Compose(), "at least one"),
         (lambda: get("dct", (1, 8))(torch.zeros(2, 1, 9)), r"build the transform with shape=\(1, 9\)"),
         (lambda: get("dct", (1, 8))(torch.zeros(1, 8)), r"add the batch axis with x\[None\]"),
+        (lambda: get("dct", (3, 8))(torch.zeros(3, 9)), r"add the batch axis with x\[None\], and .*shape=\(3, 9\)"),
         (lambda: get("dct", (1, 8))(torch.zeros(2, 1, 8, dtype=torch.long)), r"\.float\(\)"),
         (lambda: get("dct", (1, 8))(torch.zeros(2, 1, 8, dtype=torch.complex64)), "real and imaginary parts"),
         (lambda: get("dct", (1, 8)).inverse(torch.zeros(2, 1, 9)), "z must be"),

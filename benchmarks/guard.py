@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 import torch
 from timing import Step
@@ -48,9 +49,9 @@ class Tally:
 class Counted(nn.Module):
     """A model that tells its tally what passes it. Ours, the peers and the bare loop all run through it."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, tally: Tally | None = None) -> None:
         super().__init__()
-        self.model, self.tally = model, Tally()
+        self.model, self.tally = model, tally or Tally()
 
     def forward(self, x: Tensor) -> Tensor:
         output = self.model(x)
@@ -59,6 +60,21 @@ class Counted(nn.Module):
         if output.requires_grad:
             output.register_hook(functools.partial(self.tally.back, len(x)))
         return output
+
+
+@contextlib.contextmanager
+def outside_compilers() -> Iterator[None]:
+    """Inside, `torch.compile` of a `Counted` compiles the model in it, and the rows are counted around that.
+
+    A compiler that saw the counting would trace it, guard the numbers, and compile the model anew at every call.
+    """
+
+    def compiled(model: Counted, **options: Any) -> Counted:
+        return Counted(compiler(model.model, **options), model.tally)
+
+    compiler = torch.compile
+    with mock.patch.object(torch, "compile", compiled):
+        yield
 
 
 @contextlib.contextmanager

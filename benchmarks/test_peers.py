@@ -13,9 +13,10 @@ import ptwt
 import pytest
 import torch
 from conftest import QUICK
+from direct import Direct
+from games import gains
 from guard import Counted, MeasuresNothing, check_input, check_result, counted, exact, peak_megabytes
 from models import Subject, subject
-from references import Direct, gains
 from timing import paired
 from torch import Tensor, nn
 

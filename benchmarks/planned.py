@@ -61,7 +61,7 @@ def groups_of(transform: Transform, method: str) -> int:
         return len(layout.group(by).bands)
     cells = 1
     for side in transform.shape[1:]:
-        cells *= side // options["block"]
+        cells *= -(-side // options["block"])
     return cells * len(layout.bands)
 
 

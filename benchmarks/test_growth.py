@@ -8,13 +8,18 @@ more adds, are stored beside the slope, which fixed costs pull down.
 import functools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.stats
-from guard import Counted, check_input, check_result, counted, evaluations
+from direct import Direct
+from guard import Counted, check_input, check_result, counted, exact
+from laws import check_transform
 from models import QUICK, network, signals
+from planned import planned
+from references import carried, check_map
 from timing import seconds
 from torch import Tensor
 
@@ -37,13 +42,21 @@ EXPECTED = {
 }
 
 
-def run(model: Counted, x: Tensor, domains: Sequence[str] = (DOMAINS[3],), samples: int = SAMPLES
-        ) -> Callable[[], list[pb.attribution.Attribution]]:  # fmt: skip
+@dataclass(frozen=True)
+class Job:
+    """What is timed at one size, and the signals that it looks at."""
+
+    x: Tensor
+    run: Callable[[], Any]
+
+
+def smoothgrad(model: Counted, x: Tensor, domains: Sequence[str] = (DOMAINS[3],), samples: int = SAMPLES) -> Job:
     """SmoothGrad on these signals."""
-    return lambda: pb.attribute(model, x, 0, method=f"smoothgrad(samples={samples})", transform=list(domains))
+    method = f"smoothgrad(samples={samples})"
+    return Job(x, lambda: pb.attribute(model, x, 0, method=method, transform=list(domains)))
 
 
-def jobs(what: str, device: str) -> tuple[Counted, dict[int, Callable[[], Any]]]:
+def jobs(what: str, device: str) -> tuple[Counted, dict[int, Job]]:
     """The network, and a job for each size."""
     # An accelerator needs work enough to be busy; ten domains are for nothing next to a real network only.
     name, images = ("small", 2) if device == "cpu" else ("resnet50", 16)
@@ -53,41 +66,48 @@ def jobs(what: str, device: str) -> tuple[Counted, dict[int, Callable[[], Any]]]
     x = lambda images, side: signals((images, 3, side, side)).to(device)
     side = SIDES[len(SIDES) // 2]
     if what == "pixels":
-        return model, {side**2: run(model, x(images, side)) for side in SIDES}
+        return model, {side**2: smoothgrad(model, x(images, side)) for side in SIDES}
     if what == "batch":
-        return model, {count: run(model, x(count, side)) for count in COUNTS}
+        return model, {count: smoothgrad(model, x(count, side)) for count in COUNTS}
     if what == "samples":
-        return model, {count: run(model, x(images, side), samples=count) for count in MANY}
+        return model, {count: smoothgrad(model, x(images, side), samples=count) for count in MANY}
     if what == "domains":
-        return model, {count: run(model, x(images, side), DOMAINS[:count]) for count in DOMAIN_COUNTS}
+        return model, {count: smoothgrad(model, x(images, side), DOMAINS[:count]) for count in DOMAIN_COUNTS}
     largest = x(4, SIDES[-1])
-    transforms = {level: pb.transforms.get(f"dwt(db4, level={level})", tuple(largest.shape[1:])) for level in LEVELS}
-    return model, {level: functools.partial(_there_and_back, T, largest) for level, T in transforms.items()}
+    return model, {
+        level: Job(largest, functools.partial(_there_and_back, _levels(largest, level), largest)) for level in LEVELS
+    }
 
 
-def _there_and_back(transform: pb.transforms.Transform, x: Tensor) -> Tensor:
-    """T x, after as many as a clock can tell apart, each with an adjoint."""
+def _levels(x: Tensor, level: int) -> pb.transforms.Transform:
+    return pb.transforms.get(f"dwt(db4, level={level})", tuple(x.shape[1:]))
+
+
+def _there_and_back(transform: pb.transforms.Transform, x: Tensor) -> tuple[Tensor, Tensor]:
+    """(T x, its adjoint of x), after as many as a clock can tell apart."""
     for _ in range(5):
-        z = transform(x)
-        transform.adjoint(x)
-    return z
+        found = transform(x), transform.adjoint(x)
+    return found
 
 
-def guard(what: str, model: Counted, size: int, job: Callable[[], Any], device: str) -> Callable[[], Any]:
-    """The job, checked: rows as planned and maps that are not empty; for transforms, that T⁻¹ undoes T."""
-    result = job()
-    if what == "levels":
-        x = signals((4, 3, SIDES[-1], SIDES[-1])).to(device)
-        T = pb.transforms.get(f"dwt(db4, level={size})", tuple(x.shape[1:]))
-        check_result(T.inverse(result), x, 1e-4)
-        return job
-    images, samples = len(result[0].values), size if what == "samples" else SAMPLES
-    rows = evaluations([att.settings for att in result])
-    assert rows == (images * (samples + 2) + 1, images * samples)  # one row is a rehearsal
-    assert len(result) == (size if what == "domains" else 1)
+def guard(what: str, model: Counted, size: int, job: Job) -> Callable[[], Any]:
+    """The job, checked: rows as planned, and the map of the first signal as its formula has it; or the laws of T.
+
+    The first domain's map is held against SmoothGrad on f∘T⁻¹; one gradient serves all others, and is carried to them.
+    """
+    check_input(job.x)
+    with exact():
+        result = job.run()
+        if what == "levels":
+            z, adjoint = result
+            check_transform(_levels(job.x, size), job.x, z, None, adjoint)
+            return job.run
+        method = f"smoothgrad(samples={size if what == 'samples' else SAMPLES})"
+        assert len(result) == (size if what == "domains" else 1)
+        check_map(result[0], method, Direct(model.model, result[0].transform, job.x[:1], 0))
     for att in result:
-        check_result(att.values)
-    return counted(job, model.tally, *rows)
+        check_result(att.values, carried(att.covector, att))
+    return counted(job.run, model.tally, *planned(method, [att.transform for att in result], len(job.x)))
 
 
 def slope(sizes: Sequence[float], times: Sequence[float]) -> tuple[float, float, float]:
@@ -108,8 +128,7 @@ def line(sizes: Sequence[float], times: Sequence[float]) -> tuple[float, float]:
 def test_growth(benchmark: Any, what: str, device: str, rounds: int) -> None:
     """The slope ought to lie in EXPECTED; it is stored with its interval, the times, and whether it does."""
     model, by_size = jobs(what, device)
-    check_input(signals((2, 3, SIDES[0], SIDES[0])))
-    ready = {size: guard(what, model, size, job, device) for size, job in by_size.items()}
+    ready = {size: guard(what, model, size, job) for size, job in by_size.items()}
     times: dict[int, list[float]] = {size: [] for size in ready}
     for turn in range(min(rounds, 3)):
         for size in list(ready)[:: 1 if turn % 2 == 0 else -1]:

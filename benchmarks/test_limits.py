@@ -6,14 +6,17 @@ memory, and the time of the first call, with nothing built, are stored beside th
 
 import contextlib
 import ctypes
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import torch
+from direct import Direct
 from guard import Counted, bare_steps, check_input, check_result, counted, evaluations, exact, peak_megabytes
 from models import PLANS, QUICK, Subject, signals, subject
-from references import Direct, carried, formula
+from planned import ROWS, planned
+from references import carried, check_map, expected
 from timing import Ratio, Step, interleaved, paired, seconds
 from torch import Tensor
 
@@ -22,7 +25,7 @@ from pullback.attribution import Attribution
 from pullback.studies.compare import DOMAINS
 
 GOALS = {1: 1.03, 10: 1.08}
-ONE = DOMAINS[3]
+ONE, OTHER = DOMAINS[3], "dct"  # of two families
 TEN = (ONE, *DOMAINS[::4]) if QUICK else DOMAINS
 KEY = ("integrated_gradients(steps={n})", "smoothgrad(samples={n})", "rise(masks={n})")
 METHODS = (
@@ -53,31 +56,30 @@ def _steady() -> None:
         mallopt(_MMAP_THRESHOLD, 2**30), mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def planned(found: Sequence[Attribution], method: str, images: int) -> tuple[int, int]:
-    """(forward, backward) rows that the method's own plan asks for: x and x₀ once, then what its layouts need."""
-    estimator = pb.attribution.get(method)
-    backward = estimator.cost() - (estimator.name == "mask")  # whose last pass only reads the curves
-    backward *= images * (len(found) if estimator.each_domain else 1)
-    rows = images * (estimator.total_rows([att.layout for att in found]) - estimator.repeats())  # the baseline is fixed
-    again = not (estimator.revisits and rows < 16)  # f(x) of one example, unless a run of few rows reads it by itself
-    return 2 * images + rows + again, backward
+@functools.lru_cache(maxsize=2)
+def _expected(name: str, images: int | None, device: str, method: str, spec: str) -> Tensor:
+    """The map of the first signal by its formula: the same whether other domains are asked for beside this one."""
+    return expected(method, _direct(subject(name, device, images=images), spec))
 
 
-def check(found: Sequence[Attribution], case: Subject, method: str) -> None:
-    """Every map is right: against its formula in ONE, against each other where one gradient serves all, else run alone."""
-    one = found[TEN.index(ONE) if len(found) > 1 else 0]
+def _direct(case: Subject, spec: str) -> Direct:
+    return Direct(case.module, pb.transforms.get(spec, tuple(case.x.shape[1:])), case.x[:1], case.target)
+
+
+def check(found: Sequence[Attribution], case: Subject, method: str, images: int | None = None) -> None:
+    """The map in ONE is that of the method's formula, and so is another: all others where one gradient serves all, else the
+    one in OTHER."""
     for att in found:
         check_result(att.values)
-    compared = formula(one, Direct(case.module, one.transform, case.x[:1], case.target))
-    if compared is None:
-        alone = pb.attribute(case.module, case.x[:1], case.target, method=method, transform=ONE, rows=5)
-        compared = one.values[:1], alone.values
-    # Each step of a mask's optimiser divides a gradient by its size, and so enlarges rounding; a mask of ones is 0.17 off.
-    check_result(*compared, 0.1 if method.startswith("mask") else 0.03)
+    one = found[TEN.index(ONE) if len(found) > 1 else 0]
+    known = _expected(case.name, images, case.x.device.type, method, ONE)
+    check_map(one, method, _direct(case, ONE), known)
     if pb.attribution.get(method).linear_in_gradients:
         for att in found[1:]:
             assert one.covector is not None
             check_result(att.values, carried(one.covector, att))
+    elif len(found) > 1:
+        check_map(found[TEN.index(OTHER)], method, _direct(case, OTHER))
 
 
 def _inputs(x: Tensor, chunk: int, memory_format: str) -> Tensor:
@@ -91,7 +93,8 @@ def test_limit(benchmark: Any, name: str, template: str, domains: int, device: s
     """Goal: at most 1.03 × the loop in one domain, 1.08 × in ten."""
     anew = domains > 1 and _is_anew(template.format(n=8))
     method = template.format(n=_samples(name, device, anew))
-    case = subject(name, device, images=1 if device == "cpu" and name == MODELS[0] else None)
+    images = 1 if device == "cpu" and name == MODELS[0] else None
+    case = subject(name, device, images=images)
     model, again = Counted(case.module), Counted(case.module)
     check_input(case.x)
     transform = list(TEN) if domains > 1 else [ONE]
@@ -105,13 +108,13 @@ def test_limit(benchmark: Any, name: str, template: str, domains: int, device: s
 
     memory[0] = peak_megabytes(timed, device)
     rows = evaluations([att.settings for att in found])
-    assert rows == planned(found, method, len(case.x))
+    assert rows == planned(method, [att.transform for att in found], len(case.x))
     chunk = model.tally.most
     inputs = _inputs(case.x, chunk, found[0].settings["execution"]["memory_format"])
     bare = bare_steps(again, inputs, *rows, case.target)
     memory[1] = peak_megabytes(lambda: [step() for _, step in bare], device)
     with exact():
-        check(found if device == "cpu" else run(), case, method)
+        check(found if device == "cpu" else run(), case, method, images)
         patient = name == MODELS[0] and template in KEY and not anew
         rounds, most = (rounds, 10) if patient else (min(rounds, 4), 3)
         measured = _measured(model, again, run, bare, rows, rounds, most)
@@ -151,5 +154,5 @@ def _samples(name: str, device: str, anew: bool) -> int:
 
 
 def test_every_registered_method_is_measured() -> None:
-    assert set(pb.attribution.names()) == {method.split("(")[0] for method in METHODS}
+    assert set(pb.attribution.names()) == {method.split("(")[0] for method in METHODS} == set(ROWS)
     assert {*MODELS, "small"} == set(PLANS)

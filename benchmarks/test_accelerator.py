@@ -148,8 +148,10 @@ def test_execution(benchmark: Any, name: str, options: str, device: str, rounds:
     run = lambda: pb.attribute(model, case.x, case.target, method=method, rows=chunk, **OPTIONS[options])
     bare = eager(case, again, chunk, rows)
     forward, backward = planned(method, [pb.transforms.get("pixel", tuple(case.x.shape[1:]))], len(case.x))
-    # "auto" looks at the gradients of two signals and half way to them, in three formats.
-    probed = 3 * 2 * min(2, len(case.x)) * (options == "auto" and device == "cuda")
+    # The gradients of two signals and half way to them are held against each other in each number format.
+    asked = OPTIONS[options].get("precision", "fp32")
+    formats = 0 if asked == "fp32" else 2 if asked != "auto" else 3 if device == "cuda" else 0
+    probed = formats * 2 * min(2, len(case.x))
     run = counted(run, model.tally, forward + probed, backward + probed)
     with outside_compilers():
         start = time.perf_counter()

@@ -116,7 +116,7 @@ def test_limit(benchmark: Any, name: str, template: str, domains: int, device: s
     with exact():
         check(found if device == "cpu" else run(), case, method, images)
         patient = name == MODELS[0] and template in KEY and not anew
-        rounds, most = (rounds, 10) if patient else (min(rounds, 4), 3)
+        rounds, most = (rounds, 9) if patient else (min(rounds, 4), 3)
         measured = _measured(model, again, run, bare, rows, rounds, most)
     measured.record(benchmark)
     benchmark.extra_info.update(

@@ -104,7 +104,7 @@ def versus(benchmark: Any, ours: Callable[[], object], theirs: Callable[[], obje
     if agree is not None:
         agree(other, known)
     ours, theirs = counted(ours, models[0].tally, *ours_rows), counted(theirs, models[1].tally, *theirs_rows)
-    measured = paired(ours, theirs, min(rounds, 5), warm=True, most=8)
+    measured = paired(ours, theirs, min(rounds, 5), warm=True, most=6)
     measured.record(benchmark)
     if by_row:
         share = theirs_rows[0] / ours_rows[0]

@@ -1,26 +1,40 @@
 """The command line: parses, calls the library, prints."""
 
-import contextlib
 import dataclasses
 import importlib.metadata
 import itertools
+import math
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
 
 from .attribution.progress import bar
 
 INTERRUPTED = 130  # exit status, as shells give it
 METHOD = "integrated_gradients(tol=0.05, max_evaluations=100)"
 
-app = typer.Typer(help="In which coordinates does this model think?", no_args_is_help=True, add_completion=False,
-                  pretty_exceptions_enable=False)  # fmt: skip
 console = Console()
+
+
+class _Commands(TyperGroup):
+    """The commands; an interrupt of any of them is a line that says what is kept, where something is."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            _complain(": ".join(["interrupted", *map(str, interrupt.args)]))
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(help="In which coordinates does this model think?", no_args_is_help=True, add_completion=False,
+                  pretty_exceptions_enable=False, cls=_Commands)  # fmt: skip
 
 ModelOption = Annotated[str, typer.Option(help="efficientnet-lite0, timm:NAME, torchvision:NAME, package.module:callable, "
                                           "or a .pt / .pt2 file.")]  # fmt: skip
@@ -29,7 +43,7 @@ TransformOption = Annotated[list[str] | None, typer.Option("--transform", help="
                                                            "repeat it for several.")]  # fmt: skip
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")]
 SizeOption = Annotated[
-    int | None, typer.Option(help="Side of the model's input in pixels, for models that do not say.")
+    int | None, typer.Option(help="Side of the model's input in pixels, for models that do not say.", min=1)
 ]
 RowsOption = Annotated[str, typer.Option(help="Most model rows in one forward pass: 'auto' or a number.")]
 
@@ -47,16 +61,6 @@ def _common(
     ] = False,
 ) -> None:
     """In which coordinates does this model think?"""
-
-
-@contextlib.contextmanager
-def _resumable() -> Iterator[None]:
-    """Work of which finished parts are kept: an interrupt says so."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _complain("interrupted; the same command goes on where it stopped")
-        raise typer.Exit(INTERRUPTED) from None
 
 
 @app.command()
@@ -83,8 +87,10 @@ def compare(
     if transform:
         settings = dataclasses.replace(settings, transforms=tuple(transform))
     loaded = studies.load_model(model, settings.device, _preparation(size))
-    with _resumable(), bar("photos") as progress:
-        outcome = studies.compare(settings, out, progress, loaded)
+    with bar("per cent of the work") as progress:
+        outcome = studies.compare(
+            settings, out, lambda done, planned: progress(100 * done / planned, 100), loaded, _complain
+        )
     _print_outcome(outcome)
 
 
@@ -109,8 +115,9 @@ def explain(
                                 method=method, transforms=transform or ["dwt(db4, level=4)", "dct"], target=target, out=out,
                                 device=resolve_device(device), seed=seed, rows=_rows(rows), progress=progress)  # fmt: skip
     name = f" ({found.class_name})" if found.class_name else ""
-    console.print(f"{found.image}: class {found.target}{name}, score {found.score:.3f}, probability {found.probability:.1%}",
-                  highlight=False, markup=False)  # fmt: skip
+    said = (f"score {found.score:.3f}" if math.isnan(found.probability) else
+            f"class {found.target}{name}, score {found.score:.3f}, probability {found.probability:.1%}")  # fmt: skip
+    console.print(f"{found.image}: {said}", highlight=False, markup=False)
     for spec, shares in found.shares.items():
         table = Table("octave", "share of Σ|a|", title=spec, title_justify="left")
         for name, share in shares.items():
@@ -160,12 +167,13 @@ def axioms(
     from . import studies
     from .axioms import NAMES
 
+    studies.check_writable(out)
     asked = studies.question(model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double)
     if matrix:
-        with _resumable(), bar("cells") as progress:
+        with bar("cells") as progress:
             _, files = studies.write_matrix({model: asked}, out, methods=method, transforms=transform or ["pixel", "dct"],
                                             seed=seed, minutes=minutes, jobs=jobs, report=_print_report,
-                                            progress=progress)  # fmt: skip
+                                            progress=progress, note=_complain)  # fmt: skip
         _print_files(out, files)
         return
     with bar("laws") as progress:
@@ -289,6 +297,9 @@ def main() -> None:
     except (ValueError, TypeError, ImportError, OSError, MemoryError) as error:
         _complain(str(error))
         sys.exit(2)
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

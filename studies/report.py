@@ -170,7 +170,7 @@ _PAGE = jinja2.Template(
 <h1>In which coordinates does {{ model }} think?</h1>
 <p>{{ method }} on {{ photos }} photos of {{ data }}
 {%- if correct %} ({{ correct }} classified correctly){% endif %}, in {{ domains }} domains from one
-stream of {{ stream }} model rows. f is the logit of the predicted class, x₀ = 0, a the attribution.</p>
+stream of {{ stream }} model rows. f is {{ score }}, x₀ = 0, a the attribution.</p>
 <h2>What the numbers say</h2>
 <ul>{% for sentence in findings %}<li>{{ sentence }}</li>{% endfor %}</ul>
 <h2>Domains</h2>
@@ -211,6 +211,7 @@ def page(table: pd.DataFrame, summary: dict[str, Any], files: Sequence[str]) -> 
                 if file.endswith(".png")]  # fmt: skip
     stream = sum(value for value in summary["model_rows"].values() if isinstance(value, int))
     return _PAGE.render(
+        score="the model's output" if table["probability"].isna().all() else "the logit of the predicted class",
         model=settings["model"], data=settings["data"], method=settings["method"], photos=summary["photos"],
         correct=None if summary["correct"] == "no labels" else summary["correct"],
         domains=len(shown), stream=f"{stream:,}", findings=findings(table), columns=COLUMNS,

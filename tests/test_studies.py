@@ -277,3 +277,78 @@ def test_a_question_without_a_readable_photo_names_the_first(tmp_path: Path) -> 
     (tmp_path / "note.jpg").write_text("no image")
     with pytest.raises(ValueError, match=r"could be read as an image; the first, note\.jpg"):
         studies.question("torch.nn:Flatten", data=str(tmp_path))
+
+
+def interrupted(pictures: Path, out: Path, model: LoadedModel, **changes: object) -> str:
+    """What a run says that stops after its first photos."""
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        studies.compare(settings(pictures, **changes), out, model=model)
+    return str(stopped.value)
+
+
+def test_parts_of_other_weights_or_other_photos_are_not_taken_for_this_models(pictures: Path, tmp_path: Path) -> None:
+    """The name of the model and those of the photos are the same; weights, code or one photo are not."""
+
+    def another(model: LoadedModel) -> LoadedModel:
+        with torch.no_grad():
+            model.module.weight.mul_(1 + 1e-3)
+        return model
+
+    class Steeper(Tiny):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * 2
+
+    changes = {"weights": lambda: another(tiny()),
+               "code": lambda: LoadedModel("tiny", Steeper().eval(), PREPARE),
+               "preparation": lambda: dataclasses.replace(tiny(), prepare=Preparation(16, (0.4,) * 3, (0.5,) * 3)),
+               "photo": lambda: Image.new("RGB", (24, 20), "red").save(pictures / "7.png") or tiny()}  # fmt: skip
+    for name, change in changes.items():
+        assert interrupted(pictures, tmp_path / name, tiny(stop_after=250)).startswith("4 of 9 photos are finished")
+        model, notes = change(), []
+        found = studies.compare(settings(pictures), tmp_path / name, model=model, note=notes.append)
+        fresh = studies.compare(settings(pictures), tmp_path / f"{name}-fresh", model=model, note=notes.append)
+        timeless = lambda table: table.drop(columns=["seconds_stream", "seconds_domain"])
+        pd.testing.assert_frame_equal(timeless(found.table), timeless(fresh.table))
+        assert len(notes) == 1, name
+        assert "this one starts anew" in notes[0]
+
+
+def test_the_same_model_goes_on_without_a_note(pictures: Path, tmp_path: Path) -> None:
+    interrupted(pictures, tmp_path / "o", tiny(stop_after=250))
+    notes: list[str] = []
+    studies.compare(settings(pictures), tmp_path / "o", model=tiny(), note=notes.append)
+    assert not notes
+
+
+def test_an_interrupt_before_anything_is_stored_promises_nothing(pictures: Path, tmp_path: Path) -> None:
+    said = interrupted(pictures, tmp_path / "o", tiny(stop_after=30))
+    assert said == "none of 9 photos was finished, so the same command starts from the first"
+
+
+def test_pictures_are_drawn_of_photos_that_can_be_read(pictures: Path, tmp_path: Path) -> None:
+    for number in (0, 2, 5):
+        (pictures / f"{number}.png").write_text("not a picture")
+    asked = dataclasses.replace(settings(pictures, transforms=("pixel",)), pictures=5)
+    found = studies.compare(asked, tmp_path / "o", model=tiny())
+    drawn = sorted(name for name in found.files if name.startswith("top10-"))
+    assert drawn == [f"top10-{i:03}-{number}.png" for i, number in enumerate((1, 3, 4, 6, 7))]
+
+
+def test_sixteen_bits_are_scaled_to_eight_and_floats_are_named(tmp_path: Path) -> None:
+    ramp = np.arange(48, dtype=np.uint16).reshape(6, 8) * 1300
+    Image.fromarray(ramp).save(tmp_path / "16.png")
+    Image.fromarray(ramp).save(tmp_path / "16.tif")
+    Image.fromarray(np.round(ramp / 257).astype(np.uint8)).save(tmp_path / "8.png")
+    Image.fromarray((ramp / 65535).astype(np.float32)).save(tmp_path / "float.tif")
+    Image.fromarray(ramp.astype(np.int32)).save(tmp_path / "long.tif")
+    Image.new("RGBA", (8, 6), (10, 20, 30, 40)).save(tmp_path / "alpha.png")
+    Image.new("P", (8, 6)).save(tmp_path / "palette.png")
+    photos = studies.load_photos(str(tmp_path))
+    found = {photo.name: PREPARE(image) for photo, image in photos}
+    assert set(found) == {"16.png", "16.tif", "8.png", "alpha.png", "palette.png"}
+    torch.testing.assert_close(found["16.png"], found["8.png"])
+    torch.testing.assert_close(found["16.tif"], found["8.png"])
+    assert found["8.png"].unique().numel() > 10
+    reasons = dict(photos.skipped)
+    assert "mode F (32-bit floats)" in reasons["float.tif"]
+    assert "mode I (32-bit integers)" in reasons["long.tif"]

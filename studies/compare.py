@@ -215,7 +215,8 @@ def _run_batch(settings: Settings, model: LoadedModel, photos: Photos, out: Path
     pictures: list[str] = []
     for i, (photo, _) in enumerate(read[: max(0, settings.pictures - before)]):
         seen = model.class_name(int(predicted[i])) if logits.shape[1] > 1 else ""
-        pictures += figures.photo(photo.name, before + i, [one[i] for one in maps], settings.transforms, out, seen)
+        pictures += figures.photo(photo.name, before + i, [one[i] for one in maps], settings.transforms, out, seen,
+                                 model.picture())  # fmt: skip
     return {"records": records, "skipped": skipped, "counts": evaluations, "pictures": pictures}
 
 

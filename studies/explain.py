@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..attribution import attribute
 from ..attribution import get as get_method
+from ..attribution.plot import plot
 from ..attribution.progress import Progress
 from .data import load_photos
 from .figures import save, slug
@@ -79,7 +80,7 @@ def explain(image: str | Path, *, model: LoadedModel, method: str, transforms: S
     stem = f"{slug(Path(photo.name).stem)}-{slug(name) or chosen}"
     files = []
     for spec, one in zip(transforms, maps):
-        figure = one.plot()
+        figure = plot(one, show=model.picture())
         seen = "" if only else f" as {name or f'class {chosen}'}"
         figure.suptitle(f"{photo.name}{seen}: {method} in {spec}", fontsize=10)
         files.append(save(figure, Path(out) / f"{stem}-{slug(spec)}.png"))

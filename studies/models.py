@@ -63,6 +63,22 @@ class LoadedModel:
         if rows != 1 and isinstance(self.module, torch.fx.GraphModule):
             self.classify(torch.cat([x[:1], x[:1]]))
 
+    def picture(self) -> Callable[[Tensor], Tensor] | None:
+        """What turns inputs (…, channels, height, width) back into the photo's brightness in [0, 1], std · x + mean.
+
+        None where `prepare` does not say its mean and std, as `Preparation` and the transforms of torchvision and timm do.
+
+        >>> red = Image.new("RGB", (6, 4), "red")
+        >>> toy = LoadedModel("toy", nn.Flatten(), Preparation(1))
+        >>> toy.picture()(toy.prepare(red)).flatten().round(decimals=4).abs()
+        tensor([1., 0., 0.])
+        """
+        steps = [self.prepare, *reversed(getattr(self.prepare, "transforms", ()))]
+        found = next((step for step in steps if hasattr(step, "mean") and hasattr(step, "std")), None)
+        if found is None:
+            return None
+        return lambda x: x * _channels(found.std, x) + _channels(found.mean, x)
+
     def class_name(self, index: int) -> str:
         """What class `index` is called, or nothing.
 
@@ -70,6 +86,10 @@ class LoadedModel:
         'dog'
         """
         return self.classes[index] if 0 <= index < len(self.classes) else ""
+
+
+def _channels(values: Any, x: Tensor) -> Tensor:
+    return torch.as_tensor(values, dtype=x.dtype, device=x.device).reshape(-1, 1, 1)
 
 
 def _refused(x: Tensor, error: Exception) -> str:

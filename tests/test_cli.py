@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.console import Console
 
 import pullback as pb
 from pullback import cli
+from pullback.studies.compare import DOMAINS
 from pullback.studies.models import package_folder
 from pullback.transforms.registry import transforms as registry
 
@@ -294,6 +296,24 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
         cli.main()
     assert not stopped.value.code
     assert capsys.readouterr().out == f"pullback {pb.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "default"),
+    [("compare", "pixel, dct, dft and seven wavelets"), ("explain", "dwt(db4, level=4) and dct"),
+     ("axioms", "pixel; with --matrix, pixel and dct")],
+)  # fmt: skip
+def test_help_says_the_domains_that_are_taken_and_how_photos_are_prepared(
+    command: str, default: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    assert not fails(monkeypatch, command, "--help")
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f"If not given: {default}" in said
+    assert command == "axioms" or "photos of 224 × 224, cropped at the centre, with ImageNet's mean and std" in said
+    assert not re.search(r"--(matrix|double) +<bool>", said)
+    assert DOMAINS[0] == "pixel"
+    assert sum(spec.startswith("dwt") for spec in DOMAINS) == len(DOMAINS) - 3 == 7
 
 
 def test_transforms_lists_the_registry_with_claims() -> None:

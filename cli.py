@@ -1,35 +1,60 @@
 """The command line: parses, calls the library, prints."""
 
-import contextlib
 import dataclasses
 import importlib.metadata
 import itertools
+import math
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
 
 from .attribution.progress import bar
 
 INTERRUPTED = 130  # exit status, as shells give it
+EXPLAINED = ("dwt(db4, level=4)", "dct")
 METHOD = "integrated_gradients(tol=0.05, max_evaluations=100)"
 
-app = typer.Typer(help="In which coordinates does this model think?", no_args_is_help=True, add_completion=False,
-                  pretty_exceptions_enable=False)  # fmt: skip
 console = Console()
 
-ModelOption = Annotated[str, typer.Option(help="efficientnet-lite0, timm:NAME, torchvision:NAME, package.module:callable, "
-                                          "or a .pt / .pt2 file.")]  # fmt: skip
+
+class _Commands(TyperGroup):
+    """The commands; an interrupt of any of them is a line that says what is kept, where something is."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            _complain(": ".join(["interrupted", *map(str, interrupt.args)]))
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(help="In which coordinates does this model think?", no_args_is_help=True, add_completion=False,
+                  pretty_exceptions_enable=False, cls=_Commands)  # fmt: skip
+
+MODEL = (
+    "efficientnet-lite0, timm:NAME, torchvision:NAME, package.module:callable, or a .pt / .pt2 file. Callables (without "
+    "arguments) and files get photos of 224 × 224, cropped at the centre, with ImageNet's mean and std, unless the callable "
+    "returns (module, prepare)."
+)
+ModelOption = Annotated[str, typer.Option(help=MODEL)]
 MethodOption = Annotated[str, typer.Option(help="An attribution method, as in 'smoothgrad(samples=25)'.")]
-TransformOption = Annotated[list[str] | None, typer.Option("--transform", help="A domain, as in 'dwt(db4, level=3)'; "
-                                                           "repeat it for several.")]  # fmt: skip
+
+
+def _transforms(default: str) -> Any:
+    """--transform, with what is taken where it is not given."""
+    said = f"A domain, as in 'dwt(db4, level=3)'; repeat it for several. If not given: {default}."
+    return typer.Option("--transform", help=said)
+
+
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")]
 SizeOption = Annotated[
-    int | None, typer.Option(help="Side of the model's input in pixels, for models that do not say.")
+    int | None, typer.Option(help="Side of the model's input in pixels, for models that do not say.", min=1)
 ]
 RowsOption = Annotated[str, typer.Option(help="Most model rows in one forward pass: 'auto' or a number.")]
 
@@ -43,20 +68,11 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _common(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+        bool,
+        typer.Option("--version", metavar="", help="Print the version and exit.", callback=_version, is_eager=True),
     ] = False,
 ) -> None:
     """In which coordinates does this model think?"""
-
-
-@contextlib.contextmanager
-def _resumable() -> Iterator[None]:
-    """Work of which finished parts are kept: an interrupt says so."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _complain("interrupted; the same command goes on where it stopped")
-        raise typer.Exit(INTERRUPTED) from None
 
 
 @app.command()
@@ -66,7 +82,9 @@ def compare(
         "imagenet-sample"
     ),
     method: MethodOption = METHOD,
-    transform: TransformOption = None,
+    transform: Annotated[
+        list[str] | None, _transforms("pixel, dct, dft and seven wavelets; summary.json names them")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Stop after so many photos that can be read.", min=1)] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results; made if need be.")] = Path("results/compare"),
     device: DeviceOption = "auto",
@@ -83,8 +101,10 @@ def compare(
     if transform:
         settings = dataclasses.replace(settings, transforms=tuple(transform))
     loaded = studies.load_model(model, settings.device, _preparation(size))
-    with _resumable(), bar("photos") as progress:
-        outcome = studies.compare(settings, out, progress, loaded)
+    with bar("per cent of the work") as progress:
+        outcome = studies.compare(
+            settings, out, lambda done, planned: progress(100 * done / planned, 100), loaded, _complain
+        )
     _print_outcome(outcome)
 
 
@@ -93,7 +113,7 @@ def explain(
     image: Annotated[Path, typer.Argument(help="The picture to explain.")],
     model: ModelOption = "efficientnet-lite0",
     method: MethodOption = METHOD,
-    transform: TransformOption = None,
+    transform: Annotated[list[str] | None, _transforms(" and ".join(EXPLAINED))] = None,
     target: Annotated[int | None, typer.Option(help="Class to explain; the predicted one if not given.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("results/explain"),
     device: DeviceOption = "auto",
@@ -106,11 +126,12 @@ def explain(
 
     with bar("model rows", early=True) as progress:
         found = studies.explain(image, model=studies.load_model(model, resolve_device(device), _preparation(size)),
-                                method=method, transforms=transform or ["dwt(db4, level=4)", "dct"], target=target, out=out,
+                                method=method, transforms=transform or list(EXPLAINED), target=target, out=out,
                                 device=resolve_device(device), seed=seed, rows=_rows(rows), progress=progress)  # fmt: skip
     name = f" ({found.class_name})" if found.class_name else ""
-    console.print(f"{found.image}: class {found.target}{name}, score {found.score:.3f}, probability {found.probability:.1%}",
-                  highlight=False, markup=False)  # fmt: skip
+    said = (f"score {found.score:.3f}" if math.isnan(found.probability) else
+            f"class {found.target}{name}, score {found.score:.3f}, probability {found.probability:.1%}")  # fmt: skip
+    console.print(f"{found.image}: {said}", highlight=False, markup=False)
     for spec, shares in found.shares.items():
         table = Table("octave", "share of Σ|a|", title=spec, title_justify="left")
         for name, share in shares.items():
@@ -127,12 +148,13 @@ def axioms(
     model: Annotated[
         str, typer.Option(help="'small' (a network trained here in seconds), or as in compare.")
     ] = "small",
-    transform: TransformOption = None,
+    transform: Annotated[list[str] | None, _transforms("pixel; with --matrix, pixel and dct")] = None,
     axiom: Annotated[list[str] | None, typer.Option(help="Check this one only; repeat it for several.")] = None,
     matrix: Annotated[
         bool,
         typer.Option(
             "--matrix",
+            metavar="",
             help="Methods × axioms × domains as a table and a figure: every method of ours and of Captum's, or "
             "those of --method. Finished cells are kept in --out, and the same command goes on from there.",
         ),
@@ -149,7 +171,7 @@ def axioms(
     device: DeviceOption = "auto",
     seed: Annotated[int, typer.Option(help="Fixes every random number.")] = 0,
     double: Annotated[
-        bool, typer.Option("--double", help="Run the model in double precision: sharper verdicts.")
+        bool, typer.Option("--double", metavar="", help="Run the model in double precision: sharper verdicts.")
     ] = False,
 ) -> None:
     """Measure which axioms a method keeps: one of ours, 'captum.DeepLift' …, or package.module:callable.
@@ -160,12 +182,13 @@ def axioms(
     from . import studies
     from .axioms import NAMES
 
+    studies.check_writable(out)
     asked = studies.question(model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double)
     if matrix:
-        with _resumable(), bar("cells") as progress:
+        with bar("cells") as progress:
             _, files = studies.write_matrix({model: asked}, out, methods=method, transforms=transform or ["pixel", "dct"],
                                             seed=seed, minutes=minutes, jobs=jobs, report=_print_report,
-                                            progress=progress)  # fmt: skip
+                                            progress=progress, note=_complain)  # fmt: skip
         _print_files(out, files)
         return
     with bar("laws") as progress:
@@ -182,9 +205,9 @@ def axioms(
 @app.command()
 def transforms(
     check: Annotated[
-        bool, typer.Option("--check", help="Run every law on every example; faults are printed in full.")
+        bool, typer.Option("--check", metavar="", help="Run every law on every example; faults are printed in full.")
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="With --check: print every finding.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", metavar="", help="With --check: print every finding.")] = False,
 ) -> None:
     """List the registered transforms and what they claim. With --check, exit status 1 where one is not what it claims."""
     from . import studies
@@ -289,6 +312,9 @@ def main() -> None:
     except (ValueError, TypeError, ImportError, OSError, MemoryError) as error:
         _complain(str(error))
         sys.exit(2)
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

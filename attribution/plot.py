@@ -1,7 +1,7 @@
 """Pictures of an attribution. Colour limits are shared between the panels of one figure, never set panel by panel."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 
 COLUMNS = 6  # panels side by side, at most
+Show = Callable[[Tensor], Tensor]  # an image as the model reads it -> as people see it, in [0, 1]
 
 
-def plot(attribution: "Attribution", example: int = 0, by: str = "octave") -> "Figure":
+def plot(attribution: "Attribution", example: int = 0, by: str = "octave", show: Show | None = None) -> "Figure":
     """The signal, how densely each group of bands' attribution sits there, and each group's share of Σ|a|.
 
     Volumes are shown as their mean over the first axis. Domains without linear T show the shares only.
+    show: what makes an image of the signal; without it the signal's own range is stretched to black and white.
     Raises: IndexError where the batch has no such example.
     """
     from matplotlib.figure import Figure
@@ -30,7 +32,6 @@ def plot(attribution: "Attribution", example: int = 0, by: str = "octave") -> "F
     if not -len(attribution.values) <= example < len(attribution.values):
         raise IndexError(f"plot: expected an example in 0…{len(attribution.values) - 1}, got {example}.")
     one = attribution[example]
-    shares = one.importance(by).iloc[0]
     maps = _maps(one, by)
     columns = min(COLUMNS, len(maps) + 2)
     rows = math.ceil((len(maps) + 2) / columns)
@@ -38,21 +39,39 @@ def plot(attribution: "Attribution", example: int = 0, by: str = "octave") -> "F
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes[len(maps) + 1 : -1]:
         axis.axis("off")
-    draw_signal(axes[0], one.transform.inverse(one.coefficients)[0])
-    axes[0].set_title("signal")
+    signal = one.transform.inverse(one.coefficients)[0]
+    draw_signal(axes[0], signal, show=show)
+    axes[0].set_title("signal (mean over axis 1)" if signal.ndim == 4 else "signal")
     limit = robust_limit([array for _, array in maps])
-    for axis, (name, array) in zip(axes[1:], maps):
+    for number, (axis, (name, array)) in enumerate(zip(axes[1:], maps), 1):
         draw_density(axis, array, limit)
+        axis.tick_params(labelleft=number == 1 or number % columns == 0)  # one scale, said once in a row
         axis.set_title(name)
-    axes[-1].barh(list(shares.index), shares.to_numpy(), color="0.35")
-    axes[-1].invert_yaxis()  # coarse to fine, as the maps
-    axes[-1].set_title("share of Σ|a|")
+    _draw_shares(axes[-1], one.importance(by).iloc[0])
+    if signal.ndim > 2:
+        axes[-1].set_box_aspect(1)  # in line with the images
     if maps:
-        note = "maps: local mean of |net share|, one √ scale; a band's shares cancel at a place, so they need not follow bars"
-        figure.supxlabel(note, fontsize=7)
+        figure.supxlabel(_note(maps[0][1], signal), fontsize=7)
     method = attribution.settings.get("method", "")
     figure.suptitle(f"{method} in {attribution.transform.spec}", fontsize=10)
     return figure
+
+
+def _draw_shares(axis: Any, shares: Any) -> None:
+    """Bars with their names inside the panel: beside it they would push the columns apart."""
+    axis.barh(range(len(shares)), shares.to_numpy(), color="0.75")
+    for place, name in enumerate(shares.index):
+        axis.text(0.02, place, str(name), transform=axis.get_yaxis_transform(), va="center", fontsize=8)
+    axis.set_yticks([])
+    axis.invert_yaxis()  # coarse to fine, as the maps
+    axis.set_title("share of Σ|a|")
+
+
+def _note(density: np.ndarray, signal: Tensor) -> str:
+    """What the maps are, in a line."""
+    volume = ", mean over axis 1 of the volume" if signal.ndim == 4 else ""
+    scale = "one linear scale" if density.ndim == 1 else "one √ scale"
+    return f"maps: local mean of |net share|{volume}, {scale}; a band's shares cancel at a place, so they need not follow bars"
 
 
 def _maps(one: "Attribution", by: str) -> list[tuple[str, np.ndarray]]:
@@ -63,8 +82,10 @@ def _maps(one: "Attribution", by: str) -> list[tuple[str, np.ndarray]]:
 
 
 def robust_limit(densities: Sequence[np.ndarray]) -> float:
-    """The 99.5th percentile over all of them: one outlier does not grey out the rest."""
-    return max([1e-30, *(float(np.quantile(array, 0.995)) for array in densities)])
+    """Of images the 99.5th percentile over all: one outlier does not grey out the rest. Of lines a bit over the largest,
+    since a line that leaves its panel is cut off."""
+    return max([1e-30, *(1.05 * float(array.max()) if array.ndim == 1 else float(np.quantile(array, 0.995))
+                         for array in densities)])  # fmt: skip
 
 
 def density(map_: Tensor, radius: float = 2.5) -> np.ndarray:
@@ -83,13 +104,21 @@ def as_image(signal: Tensor, like: Tensor | None = None) -> np.ndarray:
     return (array.permute(1, 2, 0) if len(array) == 3 else array.mean(0)).numpy()
 
 
-def draw_signal(axis: Any, signal: Tensor, like: Tensor | None = None) -> None:
-    """A signal (channels, *spatial): a line, an image in the range of `like`, or the mean projection of a volume."""
+def draw_signal(axis: Any, signal: Tensor, like: Tensor | None = None, show: Show | None = None) -> None:
+    """A signal (channels, *spatial): a line, an image in the range of `like`, or the mean projection of a volume.
+
+    show: what makes an image of it; then `like` is not needed.
+    """
     if signal.ndim == 2:
         axis.plot(signal.detach().cpu().T.numpy(), linewidth=0.6)
         return
     flat = signal if signal.ndim == 3 else signal.mean(1)
-    axis.imshow(as_image(flat, like), cmap="gray", vmin=0, vmax=1)
+    if show is None or signal.ndim > 3:
+        image = as_image(flat, like)
+    else:
+        seen = show(flat).detach().double().cpu().clamp(0, 1)
+        image = as_image(seen, seen.new_tensor([0.0, 1.0]))
+    axis.imshow(image, cmap="gray", vmin=0, vmax=1)
     axis.axis("off")
 
 

@@ -5,6 +5,7 @@ from .catalogue import transform_rows
 from .compare import Outcome, Settings, compare
 from .data import Photo, Photos, load_photos
 from .explain import Explanation, explain
+from .folder import check_writable
 from .models import LoadedModel, Preparation, load_model
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Photos",
     "Preparation",
     "Settings",
+    "check_writable",
     "compare",
     "explain",
     "judge",

@@ -35,6 +35,8 @@ from ..axioms.picture import figure, page
 from ..axioms.report import AxiomReport
 from .data import load_photos
 from .figures import save, slug
+from .fingerprint import answer, weights
+from .folder import check_writable
 from .models import load_model, working_folder_importable
 from .processes import in_processes
 
@@ -72,6 +74,7 @@ def question(model: str = SMALL, *, data: str = "imagenet-sample", photos: int =
                 f"data: nothing in {data!r} could be read as an image; the first, {': '.join(found.skipped[0])}."
             )
         x = torch.stack(images).to(device)
+        loaded.classify(x)  # which says what is wrong with the model or the size of its images
         network, x = (network.double(), x.double()) if double else (network, x)
     with torch.no_grad():
         return Question(network, x, network(x).argmax(1))
@@ -82,7 +85,7 @@ def trained_on_gratings(seed: int = 0, steps: int = 150) -> tuple[nn.Module, Ten
 
     Shapes: x (3, 1, 16, 16).
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator, threads = torch.Generator().manual_seed(seed), torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = nn.Sequential(
@@ -90,11 +93,15 @@ def trained_on_gratings(seed: int = 0, steps: int = 150) -> tuple[nn.Module, Ten
             nn.Flatten(), nn.Linear(8 * 7 * 7, 32), nn.ReLU(), nn.Linear(32, 4),
         ).double()  # fmt: skip
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-    for _ in range(steps):
-        x, label = gratings(64, generator)
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(network(x), label).backward()
-        optimizer.step()
+    torch.set_num_threads(1)  # the order of sums decides the last bits, by which stored cells know their network
+    try:
+        for _ in range(steps):
+            x, label = gratings(64, generator)
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(x), label).backward()
+            optimizer.step()
+    finally:
+        torch.set_num_threads(threads)
     network.requires_grad_(False)
     return network.eval(), gratings(3, generator)[0]
 
@@ -160,14 +167,17 @@ def write_report(report: AxiomReport, out: str | Path) -> list[str]:
 def write_matrix(questions: dict[str, Question], out: str | Path, *, methods: Sequence[str] | None = None,
                  transforms: Sequence[str] = ("pixel",), seed: int = 0, minutes: float | None = None, jobs: int = 1,
                  report: Callable[[AxiomReport], None] | None = None,
-                 progress: Callable[[float, float], object] | None = None) -> tuple[Any, list[str]]:  # fmt: skip
+                 progress: Callable[[float, float], object] | None = None,
+                 note: Callable[[str], object] | None = None) -> tuple[Any, list[str]]:  # fmt: skip
     """The matrix as a table, and the names of the files that it is written to: .csv, .json, .html and a .png for each model.
 
-    Each finished cell is stored in `out`/cells, and is not measured again when the question is the same. Several calls may
-    share `out`, at one time or after one another: a call finds what the others have finished.
+    Each finished cell is stored in `out`/cells, and is not measured again when the question is the same, weights included.
+    Several calls may share `out`, at one time or after one another: a call finds what the others have finished. What a
+    KeyboardInterrupt says is how many are.
     minutes: no cell is started after so many; those left are "not applicable" until the same call goes on.
     jobs: so many cells at a time, each in a process of its own with one thread.
     report: called with each new report.  progress: called with (cells done, cells), those of earlier calls first.
+    note: called with a sentence where stored cells are of other weights of these models, and are measured anew.
 
     A method or transform that does not exist, or does not suit the question, is "not applicable", with the reason.
 
@@ -179,20 +189,34 @@ def write_matrix(questions: dict[str, Question], out: str | Path, *, methods: Se
     (['matrix.csv', 'matrix.json', 'matrix.html', 'matrix-line.png'], ['BROKEN', 'kept'])
     """
     out, deadline = Path(out), None if minutes is None else time.monotonic() + 60 * minutes
-    paths = {cell: out / "cells" / f"{_name(_fingerprint(cell, questions[cell.model], seed))}.json"
-             for cell in cells(questions, every_method() if methods is None else methods, transforms)}  # fmt: skip
+    check_writable(out)
+    known = {name: _model(asked) for name, asked in questions.items()}
+    settings = {cell: _fingerprint(cell, questions[cell.model], seed, known[cell.model])
+                for cell in cells(questions, every_method() if methods is None else methods, transforms)}  # fmt: skip
+    paths = {cell: out / "cells" / f"{_name(setting)}.json" for cell, setting in settings.items()}
     left = [cell for cell, path in paths.items() if read_json(path) is None]
+    if note is not None and (others := _of_other_weights(out / "cells", [settings[cell] for cell in left])):
+        note(
+            f"{others} of the cells stored in {out / 'cells'} are of a model with other weights or another answer; they are "
+            "measured anew."
+        )
     done = itertools.count(len(paths) - len(left))
     progress = progress or (lambda done, planned: None)
     progress(next(done), len(paths))
-    for finished in _measured(left, questions, paths, seed, jobs, deadline):
-        progress(next(done), len(paths))
-        if report is not None:
-            report(finished)
+    tasks = [(cell, questions[cell.model], seed, paths[cell], settings[cell]) for cell in left]
+    try:
+        for finished in _measured(tasks, jobs, deadline):
+            progress(next(done), len(paths))
+            if report is not None:
+                report(finished)
+    except KeyboardInterrupt:
+        kept = sum(path.is_file() for path in paths.values())
+        said = f"{kept} of {len(paths)} cells are finished and kept; the same command goes on from there"
+        raise KeyboardInterrupt(said) from None
     late = f"{NOT_RUN}: the time was up; the same call goes on from here"
     stored = {cell: read_json(path) for cell, path in paths.items()}
-    table = rows({cell: unmeasured(cell, late) if known is None else AxiomReport.from_dict(known)
-                  for cell, known in stored.items()})  # fmt: skip
+    table = rows({cell: unmeasured(cell, late) if found is None else AxiomReport.from_dict(found)
+                  for cell, found in stored.items()})  # fmt: skip
     write_text(out / "matrix.csv", table.to_csv(index=False))
     write_text(out / "matrix.json", table.to_json(orient="records", indent=1, force_ascii=False))
     write_text(out / "matrix.html", page(table))
@@ -204,14 +228,14 @@ def write_matrix(questions: dict[str, Question], out: str | Path, *, methods: Se
     return table, ["matrix.csv", "matrix.json", "matrix.html", *figures]
 
 
-def _measured(left: Sequence[Cell], questions: dict[str, Question], paths: dict[Cell, Path], seed: int, jobs: int,
-              deadline: float | None) -> Iterator[AxiomReport]:  # fmt: skip
+Task = tuple[Cell, Question, int, Path, dict[str, Any]]  # the arguments of `measure_cell`
+
+
+def _measured(tasks: Sequence[Task], jobs: int, deadline: float | None) -> Iterator[AxiomReport]:
     """Measures and stores these cells, and yields the reports as they are finished."""
     if jobs > 1:  # the dearest first, so that none of them is left to run alone
-        left = sorted(left, key=lambda cell: -effort(cell, questions[cell.model]))
-    tasks = [(cell, questions[cell.model], seed, paths[cell]) for cell in left]
-    if jobs > 1:
-        yield from in_processes(measure_cell, tasks, jobs, deadline)
+        dearest = sorted(tasks, key=lambda task: -effort(task[0], task[1]))
+        yield from in_processes(measure_cell, dearest, jobs, deadline)
         return
     for task in tasks:
         if deadline is not None and time.monotonic() > deadline:
@@ -219,9 +243,9 @@ def _measured(left: Sequence[Cell], questions: dict[str, Question], paths: dict[
         yield measure_cell(*task)
 
 
-def measure_cell(cell: Cell, asked: Question, seed: int, path: Path) -> AxiomReport:
-    """The report on a cell, stored at `path` with the question and the seconds that it took."""
-    start, settings = time.monotonic(), _fingerprint(cell, asked, seed)
+def measure_cell(cell: Cell, asked: Question, seed: int, path: Path, settings: dict[str, Any]) -> AxiomReport:
+    """The report on a cell, stored at `path` with the settings by which it is known and the seconds that it took."""
+    start = time.monotonic()
     found = attempt(cell, asked, seed=seed)
     seconds = round(time.monotonic() - start, 1)
     date = time.strftime("%Y-%m-%d", time.gmtime())
@@ -265,16 +289,36 @@ def _name(settings: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
 
-def _fingerprint(cell: Cell, asked: Question, seed: int) -> dict[str, Any]:
-    """All that decides what a cell comes to, but the model's weights; of x, its shape, dtype and a sum."""
+def _fingerprint(cell: Cell, asked: Question, seed: int, model: dict[str, Any]) -> dict[str, Any]:
+    """All that decides what a cell comes to; of x, its shape, dtype and a sum.  model: as `_model` gives it."""
     x = asked.x.double()
     signal = [str(asked.x.dtype), list(x.shape), float(x.sum()), float(x.square().sum())]
     target = asked.target.tolist() if isinstance(asked.target, Tensor) else str(asked.target)
     versions = {name: importlib.metadata.version(name) for name in ("pullback", "torch")}
-    return dataclasses.asdict(cell) | {
+    return dataclasses.asdict(cell) | model | {
         "asked": spec(cell, asked),
         "seed": seed,
         "x": signal,
         "target": target,
         "versions": versions,
-    }
+    }  # fmt: skip
+
+
+def _model(asked: Question) -> dict[str, Any]:
+    """The model's weights, and its answer to the signals, which tells functions without weights apart."""
+    try:
+        with torch.no_grad():
+            found = answer(asked.model(asked.x))
+    except Exception:  # the cells will meet it, and say so
+        found = []
+    return {"weights": weights(asked.model), "answer": found}
+
+
+def _of_other_weights(folder: Path, left: Sequence[dict[str, Any]]) -> int:
+    """How many of the stored cells are what is still to be measured, but for the model's weights or answer."""
+    plain: Callable[[dict[str, Any]], str] = lambda setting: json.dumps(
+        {key: value for key, value in setting.items() if key not in ("weights", "answer", "target")}, sort_keys=True
+    )
+    stored = [read_json(path) for path in folder.glob("*.json")]
+    wanted = {plain(setting) for setting in left}
+    return sum(plain(cell["settings"]) in wanted for cell in stored if cell is not None)

@@ -1,7 +1,6 @@
 """Compares transform domains on one model and many photos, from one gradient stream."""
 
 import dataclasses
-import hashlib
 import json
 import platform
 import shutil
@@ -16,12 +15,15 @@ import torch
 
 from ..attribution import attribute
 from ..attribution import get as get_method
-from ..attribution.files import read_json, write_text
+from ..attribution.files import write_text
 from ..metrics import mean_interval
 from . import figures, report
 from .data import Photo, Photos, load_photos
+from .fingerprint import answer, contents, weights
+from .folder import check_writable
 from .measurements import domain_columns, photo_columns
 from .models import LoadedModel, load_model
+from .parts import Parts
 
 DOMAINS = (
     "pixel",
@@ -72,54 +74,6 @@ class Outcome:
     files: list[str] = field(default_factory=list)
 
 
-def compare(settings: Settings, out: str | Path, progress: Callable[[float, float], object] | None = None,
-            model: LoadedModel | None = None) -> Outcome:  # fmt: skip
-    """Runs the comparison and writes results.csv, summary.json, report.html and PNG figures into `out`.
-
-    An interrupted run leaves finished photos in `out`/.parts; the same settings pick them up again.
-    progress: called with (photos done, photos); the former is fractional.
-    model: used in place of `settings.model`, whose name is then only recorded.
-
-    Raises: ValueError or ImportError for specs that cannot be met; OSError where `out` cannot be written.
-    """
-    out = Path(out)
-    get_method(settings.method)
-    loaded = model or load_model(settings.model, settings.device)
-    photos = load_photos(settings.data, settings.limit)
-    parts = _Parts(out, settings, photos)
-    clock = time.perf_counter()
-    batches = list(_batches(photos.entries))
-    tally = _Tally(len(photos.entries), len(settings.transforms), progress)
-    for number, entries in enumerate(batches):
-        if not parts.done(number):
-            tally.start(number * BATCH, len(entries))
-            parts.write(number, _run_batch(settings, loaded, Photos(photos.spec, entries), out, number, tally))
-    tally.finish()
-    records, skipped, counts, pictures = parts.merge(len(batches))
-    if not records:
-        raise ValueError(f"None of the {len(photos.entries)} files of {settings.data!r} could be read as an image; "
-                         f"the first: {skipped[0][0]}: {skipped[0][1]}.")  # fmt: skip
-    table = pd.DataFrame(records)
-    summary = _summary(settings, table, skipped, counts, time.perf_counter() - clock)
-    return _finish(Outcome(table, summary, out, pictures))
-
-
-def _finish(outcome: Outcome) -> Outcome:
-    out = outcome.out
-    outcome.files = [*figures.overview(outcome.table, out), *outcome.files]
-    write_text(out / "results.csv", outcome.table.to_csv(index=False))
-    write_text(out / "summary.json", json.dumps(outcome.summary, indent=1))
-    write_text(out / "report.html", report.page(outcome.table, outcome.summary, outcome.files))
-    outcome.files = ["report.html", "results.csv", "summary.json", *outcome.files]
-    shutil.rmtree(out / ".parts", ignore_errors=True)
-    return outcome
-
-
-def _batches(entries: Sequence[Photo]) -> Iterator[list[Photo]]:
-    for start in range(0, len(entries), BATCH):
-        yield list(entries[start : start + BATCH])
-
-
 class _Tally:
     """Turns model rows of one batch into photos done of the whole study, for a bar with the time left."""
 
@@ -150,9 +104,92 @@ class _Tally:
             self.progress(self.before + share * self.size, self.photos)
 
 
-def _run_batch(settings: Settings, model: LoadedModel, photos: Photos, out: Path, number: int,
+def compare(settings: Settings, out: str | Path, progress: Callable[[float, float], object] | None = None,
+            model: LoadedModel | None = None, note: Callable[[str], object] | None = None) -> Outcome:  # fmt: skip
+    """Runs the comparison and writes results.csv, summary.json, report.html and PNG figures into `out`.
+
+    An interrupted run leaves finished photos in `out`/.parts; the same settings pick them up again, if the model's weights
+    and answer and the photos' contents are also the same. What a KeyboardInterrupt says is how many were finished.
+    progress: called with (work done, work) in photos; the former is fractional, and ahead of what is stored.
+    model: used in place of `settings.model`, whose name is then only recorded.
+    note: called with a sentence where stored parts are not of this model, these photos or these settings.
+
+    Raises: ValueError or ImportError for specs that cannot be met; OSError where `out` cannot be written.
+    """
+    out = Path(out)
+    get_method(settings.method)
+    check_writable(out)
+    loaded = model or load_model(settings.model, settings.device)
+    photos = load_photos(settings.data, settings.limit)
+    parts = Parts(out, _question(settings, loaded, photos))
+    clock = time.perf_counter()
+    batches = list(_batches(photos.entries))
+    if note is not None and parts.foreign() and not any(parts.read(number) for number in range(len(batches))):
+        note(f"what an earlier run left in {parts.folder} is of another model, of other photos or of other settings; "
+             "this one starts anew.")  # fmt: skip
+    tally = _Tally(len(photos.entries), len(settings.transforms), progress)
+    try:
+        _run(settings, loaded, photos, out, parts, batches, tally)
+    except KeyboardInterrupt:
+        kept = sum(len(batch) for number, batch in enumerate(batches) if parts.read(number))
+        raise KeyboardInterrupt(_standing(kept, len(photos.entries))) from None
+    records, skipped, counts, pictures = parts.merge(len(batches))
+    if not records:
+        raise ValueError(f"None of the {len(photos.entries)} files of {settings.data!r} could be read as an image; "
+                         f"the first: {skipped[0][0]}: {skipped[0][1]}.")  # fmt: skip
+    table = pd.DataFrame(records)
+    summary = _summary(settings, table, skipped, counts, time.perf_counter() - clock)
+    return _finish(Outcome(table, summary, out, pictures))
+
+
+def _question(settings: Settings, model: LoadedModel, photos: Photos) -> list[Any]:
+    """All that the numbers depend on. The answer to the first photo also shows how photos are prepared."""
+    first = next((image for _, image in photos), None)
+    x = None if first is None else model.prepare(first)[None].to(settings.device)
+    return [dataclasses.asdict(settings), contents(photos.entries), weights(model.module),
+            None if x is None else answer(model.classify(x)), versions()]  # fmt: skip
+
+
+def _run(settings: Settings, model: LoadedModel, photos: Photos, out: Path, parts: Parts, batches: Sequence[list[Photo]],
+         tally: _Tally) -> None:  # fmt: skip
+    """Does and stores what no earlier run has."""
+    before = 0  # photos that could be read
+    for number, entries in enumerate(batches):
+        part = parts.read(number)
+        if part is None:
+            tally.start(number * BATCH, len(entries))
+            part = _run_batch(settings, model, Photos(photos.spec, entries), out, before, tally)
+            parts.write(number, part)
+        before += len(entries) - len(part["skipped"])
+    tally.finish()
+
+
+def _standing(kept: int, planned: int) -> str:
+    """What an interrupted run leaves."""
+    if not kept:
+        return f"none of {planned} photos was finished, so the same command starts from the first"
+    return f"{kept} of {planned} photos are finished and kept; the same command goes on from there"
+
+
+def _finish(outcome: Outcome) -> Outcome:
+    out = outcome.out
+    outcome.files = [*figures.overview(outcome.table, out), *outcome.files]
+    write_text(out / "results.csv", outcome.table.to_csv(index=False))
+    write_text(out / "summary.json", json.dumps(outcome.summary, indent=1))
+    write_text(out / "report.html", report.page(outcome.table, outcome.summary, outcome.files))
+    outcome.files = ["report.html", "results.csv", "summary.json", *outcome.files]
+    shutil.rmtree(out / ".parts", ignore_errors=True)
+    return outcome
+
+
+def _batches(entries: Sequence[Photo]) -> Iterator[list[Photo]]:
+    for start in range(0, len(entries), BATCH):
+        yield list(entries[start : start + BATCH])
+
+
+def _run_batch(settings: Settings, model: LoadedModel, photos: Photos, out: Path, before: int,
                tally: _Tally) -> dict[str, Any]:  # fmt: skip
-    """Everything about a few photos, as plain data."""
+    """Everything about a few photos, as plain data.  before: how many photos that could be read came before them."""
     read = list(photos)
     skipped = [list(entry) for entry in photos.skipped]
     if not read:
@@ -176,47 +213,11 @@ def _run_batch(settings: Settings, model: LoadedModel, photos: Photos, out: Path
         for i in range(len(read)) for spec, columns in zip(settings.transforms, measured)
     ]  # fmt: skip
     pictures: list[str] = []
-    for i, (photo, _) in enumerate(read):
-        if number * BATCH + i < settings.pictures:
-            pictures += figures.photo(
-                photo.name,
-                number * BATCH + i,
-                [one[i] for one in maps],
-                settings.transforms,
-                out,
-                common[i]["predicted_name"] or "",
-            )
+    for i, (photo, _) in enumerate(read[: max(0, settings.pictures - before)]):
+        seen = model.class_name(int(predicted[i])) if logits.shape[1] > 1 else ""
+        pictures += figures.photo(photo.name, before + i, [one[i] for one in maps], settings.transforms, out, seen,
+                                 model.picture())  # fmt: skip
     return {"records": records, "skipped": skipped, "counts": evaluations, "pictures": pictures}
-
-
-class _Parts:
-    """Finished batches on disk, so that an interrupted study goes on where it stopped."""
-
-    def __init__(self, out: Path, settings: Settings, photos: Photos) -> None:
-        key = json.dumps(
-            [dataclasses.asdict(settings), [entry.name for entry in photos.entries], versions()], default=str
-        )
-        self.key = hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
-        self.folder = out / ".parts"
-
-    def _path(self, number: int) -> Path:
-        return self.folder / f"{self.key}-{number:05}.json"
-
-    def done(self, number: int) -> bool:
-        return read_json(self._path(number)) is not None
-
-    def write(self, number: int, part: dict[str, Any]) -> None:
-        write_text(self._path(number), json.dumps(part))
-
-    def merge(self, count: int) -> tuple[list[dict[str, Any]], list[list[str]], dict[str, int], list[str]]:
-        """(records, skipped, model rows, pictures) of all parts."""
-        parts = [read_json(self._path(number)) for number in range(count)]
-        counts: dict[str, int] = {}
-        for part in parts:
-            for name, value in part["counts"].items():
-                counts[name] = counts.get(name, 0) + value
-        gather: Callable[[str], list[Any]] = lambda name: [item for part in parts for item in part[name]]
-        return gather("records"), gather("skipped"), counts, gather("pictures")
 
 
 def _summary(settings: Settings, table: pd.DataFrame, skipped: list[list[str]], counts: dict[str, int],

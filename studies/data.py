@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from .models import needs, package_folder
@@ -17,7 +18,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", "
 
 @dataclass(frozen=True)
 class Photo:
-    """One entry of a data set; `open` reads it. label: the class index, where the data set knows it.
+    """One entry of a data set; `open` reads it. label: the class index, where the data set knows it.  path: its file, if any.
 
     >>> Photo("red", 3, lambda: Image.new("RGB", (4, 2), "red")).open().size
     (4, 2)
@@ -27,6 +28,7 @@ class Photo:
     label: int | None
     open: Callable[[], Image.Image]
     class_name: str = ""
+    path: Path | None = None
 
 
 @dataclass
@@ -60,10 +62,32 @@ def read(photo: Photo) -> Image.Image | str:
             image = photo.open()
             kept.callback(image.close)  # which PIL leaves open where it fails
             image.load()
+            plain = eight_bit(image)
         except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             return f"{type(error).__name__}: {error}"
-        kept.pop_all()
+        if plain is image:
+            kept.pop_all()
+    return plain
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """The picture with at most 8 bits a channel: round(value / 257) of 16-bit greys, which PIL would clip to white.
+
+    Raises: ValueError for other numbers, of which nobody knows what is white: floats and 32-bit integers.
+
+    >>> eight_bit(Image.new("I;16", (1, 1), 65535)).getpixel((0, 0))
+    255
+    """
+    sixteen = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+    if sixteen:
+        return Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
+    if image.mode in ("I", "F", "LAB"):
+        raise ValueError(f"expected 8 or 16 bits a channel, grey or colour, got mode {image.mode} "
+                         f"({_MODES[image.mode]}); save it as an 8-bit or 16-bit PNG")  # fmt: skip
     return image
+
+
+_MODES = {"I": "32-bit integers", "F": "32-bit floats", "LAB": "L*a*b*"}
 
 
 def load_photos(spec: str, limit: int | None = None) -> Photos:
@@ -130,7 +154,7 @@ def _folder(folder: Path) -> Iterator[Photo]:
 
 
 def _photo(path: Path, name: str, label: int | None = None, class_name: str = "") -> Photo:
-    return Photo(name, label, lambda: Image.open(path), class_name)
+    return Photo(name, label, lambda: Image.open(path), class_name, path)
 
 
 def _hub(name: str) -> Iterator[Photo]:

@@ -1,13 +1,18 @@
 """Explains one picture in some domains."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..attribution import attribute
+from ..attribution import get as get_method
+from ..attribution.plot import plot
 from ..attribution.progress import Progress
 from .data import load_photos
 from .figures import save, slug
+from .folder import check_writable
+from .measurements import ONLY
 from .models import LoadedModel
 
 
@@ -16,6 +21,7 @@ class Explanation:
     """What one picture was taken for, and in which bands.
 
     image: the file's name.  target: the class explained, with its name where the model tells, score and probability.
+    A model with one output has no classes: target 0, called "output", of which the probability is NaN.
     shares: of Σ|a|, {domain: {octave: share}}; each domain's sum to 1.  files: the figures' names.
 
     >>> found = Explanation("cat.png", 1, "cat", 2.5, 0.9, {"dct": {"octave 2": 0.7, "octave 1": 0.3}}, ["cat-cat-dct.png"])
@@ -50,25 +56,35 @@ def explain(image: str | Path, *, model: LoadedModel, method: str, transforms: S
     >>> found.files, round(sum(found.shares["dct"].values()), 6)
     (['red-5-dct.png'], 1.0)
     """
+    if Path(image).is_dir():
+        raise ValueError(
+            f"{image} is a folder: explain takes one image file, and pullback compare --data {image} a folder."
+        )
     if not Path(image).is_file():
         raise ValueError(f"{image}: no such file; expected a picture.")
     photos = load_photos(str(image), 1)
     found = next(iter(photos), None)
     if found is None:
         raise ValueError(f"{image}: not an image that can be read ({photos.skipped[0][1]}).")
+    get_method(method)
+    check_writable(out)
     photo, picture = found
     x = model.prepare(picture)[None].to(device)
+    model.check(x, rows)
     logits = model.classify(x)
     chosen = int(logits.argmax(1)) if target is None else target
     maps = attribute(model.module, x, chosen, method=method, transform=list(transforms), seed=seed, rows=rows,
                      progress=progress)  # fmt: skip
-    name = model.class_name(chosen)
+    only = logits.shape[1] == 1
+    name = ONLY if only else model.class_name(chosen)
     stem = f"{slug(Path(photo.name).stem)}-{slug(name) or chosen}"
     files = []
     for spec, one in zip(transforms, maps):
-        figure = one.plot()
-        figure.suptitle(f"{photo.name} as {name or f'class {chosen}'}: {method} in {spec}", fontsize=10)
+        figure = plot(one, show=model.picture())
+        seen = "" if only else f" as {name or f'class {chosen}'}"
+        figure.suptitle(f"{photo.name}{seen}: {method} in {spec}", fontsize=10)
         files.append(save(figure, Path(out) / f"{stem}-{slug(spec)}.png"))
     shares = {one.transform.spec: one.importance("octave").iloc[0].to_dict() for one in maps}
-    score, probability = float(logits[0, chosen]), float(logits.double().softmax(1)[0, chosen])
+    score = float(logits[0, chosen])
+    probability = math.nan if only else float(logits.double().softmax(1)[0, chosen])
     return Explanation(photo.name, chosen, name, score, probability, shares, files)

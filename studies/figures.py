@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ..attribution import Attribution
 from ..attribution.files import write_whole
-from ..attribution.plot import density, draw_density, draw_signal, robust_limit
+from ..attribution.plot import Show, density, draw_density, draw_signal, robust_limit
 from ..transforms import Claim
 from ..transforms.registry import parse
 
@@ -127,18 +127,18 @@ def _kept_curves(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def photo(
-    name: str, number: int, maps: Sequence[Attribution], specs: Sequence[str], out: Path, seen: str = ""
-) -> list[str]:
+def photo(name: str, number: int, maps: Sequence[Attribution], specs: Sequence[str], out: Path, seen: str = "",
+          show: Show | None = None) -> list[str]:  # fmt: skip
     """The figures about one photo.
 
     maps: one attribution of this photo (a batch of one) per domain.  seen: the name of the predicted class.
+    show: as in `attribution.plot`.
     """
     title = f"seen as {seen}" if seen else "the photo"
     stem = f"{number:03}-{slug(Path(name).stem)}"
-    files = [save(_reconstructions(maps, specs, title), out / f"top10-{stem}.png")]
+    files = [save(_reconstructions(maps, specs, title, show), out / f"top10-{stem}.png")]
     scaled = _pick([(spec, one) for spec, one in zip(specs, maps) if _has_scales(one)])
-    return files + ([save(_heatmaps(scaled, title), out / f"heatmaps-{stem}.png")] if scaled else [])
+    return files + ([save(_heatmaps(scaled, title, show), out / f"heatmaps-{stem}.png")] if scaled else [])
 
 
 def _has_scales(one: Attribution) -> bool:
@@ -160,7 +160,8 @@ def _pick(scaled: list[tuple[str, Attribution]]) -> list[tuple[str, Attribution]
     return [(spec, one) for spec, one in scaled if spec in chosen]
 
 
-def _reconstructions(maps: Sequence[Attribution], specs: Sequence[str], title: str) -> Figure:
+def _reconstructions(maps: Sequence[Attribution], specs: Sequence[str], title: str,
+                     show: Show | None) -> Figure:  # fmt: skip
     """The photo, and what the top 10 % of coefficients of each domain make of it."""
     panels = [(title, maps[0].transform.inverse(maps[0].coefficients)[0])]
     panels += [(spec, one.signal(keep=0.1)[0]) for spec, one in zip(specs, maps)]
@@ -170,12 +171,12 @@ def _reconstructions(maps: Sequence[Attribution], specs: Sequence[str], title: s
     for axis in axes[len(panels) :]:
         axis.axis("off")
     for axis, (title, signal) in zip(axes, panels):
-        draw_signal(axis, signal, panels[0][1])
+        draw_signal(axis, signal, panels[0][1], show)
         axis.set_title(title, fontsize=7)
     return figure
 
 
-def _heatmaps(scaled: Sequence[tuple[str, Attribution]], title: str) -> Figure:
+def _heatmaps(scaled: Sequence[tuple[str, Attribution]], title: str, show: Show | None) -> Figure:
     """A row per domain, a column per octave: where each scale's share of f(x) - f(x₀) sits. One colour scale for all."""
     depth = min(len(one.layout.group("octave").bands) for _, one in scaled) - 1
     tables = [(spec, _merged_octaves(one, depth)) for spec, one in scaled]
@@ -184,7 +185,7 @@ def _heatmaps(scaled: Sequence[tuple[str, Attribution]], title: str) -> Figure:
     axes = figure.subplots(len(tables), depth + 2, squeeze=False)
     for number, (row, (spec, panels)) in enumerate(zip(axes, tables)):
         one = dict(scaled)[spec]
-        draw_signal(row[0], one.transform.inverse(one.coefficients)[0])
+        draw_signal(row[0], one.transform.inverse(one.coefficients)[0], show=show)
         row[0].set_title(f"{title}\n{spec}" if number == 0 else spec, fontsize=6)
         shares = _merged_shares(one, list(panels))
         for axis, (name, panel) in zip(row[1:], panels.items()):

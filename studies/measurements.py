@@ -15,6 +15,7 @@ from ..transforms import Claim
 from .data import Photo
 from .models import LoadedModel
 
+ONLY = "output"  # what the output of a model is called that has no others
 BUDGETS = (0.01, 0.05, 0.1)  # fractions of the coefficients that are kept
 
 
@@ -22,8 +23,13 @@ def photo_columns(photos: Sequence[Photo], logits: Tensor, predicted: Tensor, de
                   model: LoadedModel) -> list[dict[str, Any]]:  # fmt: skip
     """What is the same in all domains: a dict for each photo, of the names, the answer and f(x) - f(x₀).
 
-    logits: (photos, classes).  predicted, delta: (photos,).
+    logits: (photos, classes).  predicted, delta: (photos,). A model with one output has no classes: that is called
+    `ONLY`, has no probability, and is neither right nor wrong.
     """
+    if logits.shape[1] == 1:
+        names = [{"image": photo.name, "label": photo.class_name or photo.label} for photo in photos]
+        return [name | {"predicted": 0, "predicted_name": ONLY, "correct": None, "probability": math.nan,
+                        "score": float(logits[i, 0]), "delta": float(delta[i])} for i, name in enumerate(names)]  # fmt: skip
     probability = logits.double().softmax(1).amax(1)
     columns = []
     for i, photo in enumerate(photos):

@@ -3,7 +3,9 @@
 import contextlib
 import importlib
 import importlib.util
+import inspect
 import sys
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,14 +40,44 @@ class LoadedModel:
     def classify(self, x: Tensor) -> Tensor:
         """The logits (batch, classes) of x (batch, channels, height, width), without a graph.
 
-        Raises: ValueError where the module returns anything else.
+        Raises: ValueError where the module does not take x, or returns anything else.
         """
-        with torch.no_grad():
-            logits = self.module(x)
+        try:
+            with torch.no_grad():
+                logits = self.module(x)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # modules raise many kinds where the size is not theirs
+            raise ValueError(f"{self.name}: {_refused(x, error)}") from error
         if not isinstance(logits, Tensor) or logits.ndim != 2:
             found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ValueError(f"{self.name}: expected a classifier that returns (batch, classes), got {found}.")
         return logits
+
+    def check(self, x: Tensor, rows: int | str) -> None:
+        """Asks the module for images such as x[:1], and an exported program for two at once, as its traces may be of one.
+
+        rows: as in `attribute`; with 1, nothing is asked of two.  Raises: ValueError that says what to pass instead.
+        """
+        self.classify(x[:1])
+        if rows != 1 and isinstance(self.module, torch.fx.GraphModule):
+            self.classify(torch.cat([x[:1], x[:1]]))
+
+    def picture(self) -> Callable[[Tensor], Tensor] | None:
+        """What turns inputs (…, channels, height, width) back into the photo's brightness in [0, 1], std · x + mean.
+
+        None where `prepare` does not say its mean and std, as `Preparation` and the transforms of torchvision and timm do.
+
+        >>> red = Image.new("RGB", (6, 4), "red")
+        >>> toy = LoadedModel("toy", nn.Flatten(), Preparation(1))
+        >>> toy.picture()(toy.prepare(red)).flatten().round(decimals=4).abs()
+        tensor([1., 0., 0.])
+        """
+        steps = [self.prepare, *reversed(getattr(self.prepare, "transforms", ()))]
+        found = next((step for step in steps if hasattr(step, "mean") and hasattr(step, "std")), None)
+        if found is None:
+            return None
+        return lambda x: x * _channels(found.std, x) + _channels(found.mean, x)
 
     def class_name(self, index: int) -> str:
         """What class `index` is called, or nothing.
@@ -54,6 +86,24 @@ class LoadedModel:
         'dog'
         """
         return self.classes[index] if 0 <= index < len(self.classes) else ""
+
+
+def _channels(values: Any, x: Tensor) -> Tensor:
+    return torch.as_tensor(values, dtype=x.dtype, device=x.device).reshape(-1, 1, 1)
+
+
+def _refused(x: Tensor, error: Exception) -> str:
+    """What a model that did not take x may need."""
+    shape, why = " × ".join(str(size) for size in x.shape[1:]), _first_line(error)
+    if len(x) > 1:  # it took one before
+        return (f"the model does not take {len(x)} images of {shape} at once: {why}. Pass --rows 1 to explain, or export "
+                "it for batches of any size (torch.export: dynamic_shapes)")  # fmt: skip
+    return (f"the model does not take images of {shape}: {why}. Pass --size N (in Python, preparation=Preparation(size=N)) "
+            "if its images have another size; a callable may also return (module, prepare)")  # fmt: skip
+
+
+def _first_line(error: Exception) -> str:
+    return (next(iter(str(error).strip().splitlines()), "") or type(error).__name__).rstrip(".")
 
 
 @dataclass(frozen=True)
@@ -68,6 +118,10 @@ class Preparation:
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     crop: bool = True
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size: expected the side of the model's input in pixels, at least 1, got {self.size}.")
 
     def __call__(self, image: Image.Image) -> Tensor:
         image = image.convert("RGB" if len(self.mean) == 3 else "L")
@@ -166,21 +220,39 @@ def _file(path: Path) -> LoadedModel:
     try:
         module = torch.export.load(path).module() if path.suffix == ".pt2" else torch.jit.load(path, map_location="cpu")
     except Exception as error:  # torch raises many kinds here
-        raise ValueError(
-            f"{path}: expected a TorchScript file (.pt, .pth) or a torch.export file (.pt2): {error}"
-        ) from None
+        raise ValueError(_unloaded(path, error)) from None
     return LoadedModel(str(path), module, Preparation())
+
+
+def _unloaded(path: Path, error: Exception) -> str:
+    """What to do with a file that torch did not load; a pickle is not looked into, since that would run it."""
+    why = _first_line(error)
+    if path.suffix == ".pt2":
+        return f"{path} is no file that torch.export.save wrote: {why}. A TorchScript file is called .pt."
+    if not zipfile.is_zipfile(path):
+        return (f"{path} is no TorchScript file, nor any file of torch: expected a TorchScript file (.pt, .pth) or a "
+                f"torch.export file (.pt2): {why}.")  # fmt: skip
+    return (f"{path} is no TorchScript file (a state dict or a pickled module?): build the module in a function and pass "
+            "--model package.module:callable, or save it with torch.jit.save(torch.jit.trace(module, example), "
+            f"{path.name!r}).")  # fmt: skip
 
 
 def _callable(spec: str) -> LoadedModel:
     module_name, _, attribute = spec.partition(":")
     with working_folder_importable():
         try:
-            made = getattr(importlib.import_module(module_name), attribute)()
+            make = getattr(importlib.import_module(module_name), attribute)
         except (ImportError, AttributeError) as error:
             raise ValueError(
                 f"Model {spec!r}: expected package.module:callable, importable from here: {error}."
             ) from None
+        if not callable(make):
+            raise ValueError(f"Model {spec!r}: expected a callable that takes no arguments and returns the model; got "
+                             f"{type(make).__name__}. Wrap it in a function.")  # fmt: skip
+        if needed := _arguments(make):
+            raise ValueError(f"Model {spec!r}: expected a callable that takes no arguments; it needs {', '.join(needed)}. "
+                             "Write a function that calls it with them, and pass that.")  # fmt: skip
+        made = make()
     if isinstance(made, LoadedModel):
         return made
     module, prepare = made if isinstance(made, tuple) and len(made) == 2 else (made, Preparation())
@@ -188,6 +260,16 @@ def _callable(spec: str) -> LoadedModel:
         raise ValueError(f"Model {spec!r}: expected the callable to return a torch.nn.Module, (module, prepare) or a "
                          f"LoadedModel; got {type(made).__name__}.")  # fmt: skip
     return LoadedModel(spec, module, prepare)
+
+
+def _arguments(make: Callable[..., Any]) -> list[str]:
+    """The arguments that a callable cannot be called without; none where it does not say."""
+    try:
+        parameters = inspect.signature(make).parameters.values()
+    except (ValueError, TypeError):
+        return []
+    return [one.name for one in parameters
+            if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]  # fmt: skip
 
 
 @contextlib.contextmanager

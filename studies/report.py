@@ -18,7 +18,12 @@ COLUMNS = (
     ("relative_gap", "gap / |Δf|", "completeness residual; the same in every linear domain"),
     ("map_error", "map error", "what the method estimates as the relative error of its map, where it does"),
     ("gini", "Gini", "sparseness of |a|: 0 all equal, 1 one coefficient; comparable where domains have equally many"),
-    ("samples90", "holds 90 %", "how many of the largest |a| make up 90 % of Σ|a|, in % of the signal's samples"),
+    (
+        "samples90",
+        "holds 90 %",
+        "how many of the largest |a| make up 90 % of Σ|a|, in % of the signal's samples; "
+        "frames have more coefficients than samples, so it may pass 100 %",
+    ),
     ("kept1_attribution", "top 1 %", "share of f(x) - f(x₀) kept by the largest |a|, as many as 1 % of the samples"),
     ("kept5_attribution", "top 5 %", "the same for 5 %"),
     ("kept10_attribution", "top 10 %", "the same for 10 %"),
@@ -58,6 +63,8 @@ class Contrast:
         return cls(*mean_interval(a.to_numpy() - b.to_numpy()))
 
     def __str__(self) -> str:
+        if self.high - self.low < 1e-4:  # the same photo several times, say
+            return f"{100 * self.mean:+.0f} points, the same on every photo"
         return f"{100 * self.mean:+.0f} points, 95 % interval {100 * self.low:+.0f} to {100 * self.high:+.0f}"
 
 
@@ -100,8 +107,20 @@ def _keeps(table: pd.DataFrame) -> str:
     holds = means(table)["samples90"]
     return (f"Keeping only the coefficients that the map ranks first, as many as {BUDGET} % of the samples, leaves "
             f"{100 * kept[best]:.0f} % of f(x) - f(x₀) in {best} and {100 * kept[worst]:.0f} % in {worst}{interval}. 90 % "
-            f"of Σ|a| is held by as many coefficients as {100 * holds[best]:.0f} % of the samples in {best}, and as "
-            f"{100 * holds[worst]:.0f} % in {worst}.")  # fmt: skip
+            f"of Σ|a| is held by {_held(holds[best])} in {best}, and {_again(holds[worst], holds[best])} in "
+            f"{worst}.")  # fmt: skip
+
+
+def _held(share: float) -> str:
+    """How many coefficients these are; a frame has more of them than the signal has samples."""
+    if share > 1:
+        return f"{share:.2f} times as many coefficients as the signal has samples"
+    return f"as many coefficients as {100 * share:.0f} % of the samples"
+
+
+def _again(share: float, before: float) -> str:
+    """`_held`, after it was said of another domain in the same words."""
+    return f"as {100 * share:.0f} %" if share <= 1 and before <= 1 else f"by {_held(share)}"
 
 
 def _control(table: pd.DataFrame) -> str:
@@ -170,7 +189,7 @@ _PAGE = jinja2.Template(
 <h1>In which coordinates does {{ model }} think?</h1>
 <p>{{ method }} on {{ photos }} photos of {{ data }}
 {%- if correct %} ({{ correct }} classified correctly){% endif %}, in {{ domains }} domains from one
-stream of {{ stream }} model rows. f is the logit of the predicted class, x₀ = 0, a the attribution.</p>
+stream of {{ stream }} model rows. f is {{ score }}, x₀ = 0, a the attribution.</p>
 <h2>What the numbers say</h2>
 <ul>{% for sentence in findings %}<li>{{ sentence }}</li>{% endfor %}</ul>
 <h2>Domains</h2>
@@ -211,6 +230,7 @@ def page(table: pd.DataFrame, summary: dict[str, Any], files: Sequence[str]) -> 
                 if file.endswith(".png")]  # fmt: skip
     stream = sum(value for value in summary["model_rows"].values() if isinstance(value, int))
     return _PAGE.render(
+        score="the model's output" if table["probability"].isna().all() else "the logit of the predicted class",
         model=settings["model"], data=settings["data"], method=settings["method"], photos=summary["photos"],
         correct=None if summary["correct"] == "no labels" else summary["correct"],
         domains=len(shown), stream=f"{stream:,}", findings=findings(table), columns=COLUMNS,

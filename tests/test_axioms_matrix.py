@@ -17,7 +17,7 @@ from pullback.axioms.foreign import ROWS, captum_methods
 from pullback.axioms.matrix import Cell, Question, attempt, effort, every_method, spec
 from pullback.axioms.modules import small_network
 from pullback.axioms.panel import asked, groups
-from pullback.studies.axioms import code
+from pullback.studies.axioms import code, trained_on_gratings
 
 METHODS = ["gradient", "input_x_gradient"]
 
@@ -164,3 +164,34 @@ def test_coordinates_are_compared_in_a_domain_with_places_for_players_with_place
     off = pb.axioms.check(Off(by="block", block=4, unions="band"), question.model, question.x, 0,
                           axioms="coordinate_consistency")  # fmt: skip
     assert off.holds("coordinate_consistency") is False
+
+
+def test_cells_of_other_weights_are_measured_anew(tmp_path: Path) -> None:
+    """The name of the model and the signals are the same; the weights, or the function, are not."""
+    notes: list[str] = []
+    net, double = small_network((1, 8)).double(), small_network((1, 8)).double()
+    with torch.no_grad():
+        next(double.parameters()).mul_(1.001)
+    square, cube = (lambda x, power=power: x.flatten(1) ** power for power in (2, 3))
+    for one, other in ((net, double), (square, cube)):
+        seen: list[str] = []
+        for model in (one, one, other):
+            asked = {"net": Question(model, normal(1, 1, 8), 0)}
+            studies.write_matrix(asked, tmp_path, methods=METHODS[:1], note=notes.append,
+                                 report=lambda report, seen=seen: seen.append(report.subject))  # fmt: skip
+        assert len(seen) == 2
+    assert len(notes) == 3  # of `square` too, which the folder does not know
+    assert all("other weights or another answer" in note for note in notes)
+
+
+def test_the_small_network_is_the_same_with_any_number_of_threads() -> None:
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        two = trained_on_gratings(steps=20)[0].state_dict()
+        assert torch.get_num_threads() == 2
+        torch.set_num_threads(1)
+        one = trained_on_gratings(steps=20)[0].state_dict()
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(one[name], two[name]) for name in one)

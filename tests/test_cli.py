@@ -2,17 +2,20 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 
 import pullback as pb
 from pullback import cli
+from pullback.studies.compare import DOMAINS
 from pullback.studies.models import package_folder
 from pullback.transforms.registry import transforms as registry
 
@@ -119,28 +122,172 @@ def test_axioms_of_our_methods_and_of_a_callable(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "b" / "axioms.json").read_text())["findings"][0]["counterexample"]
 
 
+def fails(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
+    """The exit status of a command that ends early."""
+    monkeypatch.setattr(sys, "argv", ["pullback", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return stopped.value.code
+
+
 INTERRUPTED = """
 import torch
 from pullback.studies import Preparation
 class Cut(torch.nn.Module):
+    left = {left}
     def forward(self, x):
-        raise KeyboardInterrupt
+        self.left -= len(x)
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return x.flatten(1)[:, :3]
 def make(): return Cut(), Preparation(32)
 """
 
 
-@pytest.mark.parametrize(("command", "goes_on"), [("compare", True), ("explain", False)])
-def test_an_interrupt_says_whether_the_command_goes_on(
-    command: str, goes_on: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("command", "rows", "said"),
+    [
+        ("compare", 0, "interrupted"),
+        ("compare", 20, "interrupted: none of 20 photos was finished"),
+        ("compare", 100, "interrupted: 4 of 20 photos are finished and kept; the same command goes on"),
+        ("explain", 0, "interrupted"),
+    ],
+)
+def test_an_interrupt_says_what_is_kept(
+    command: str,
+    rows: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED.replace("{left}", str(rows)))
+    monkeypatch.delitem(sys.modules, "interrupted", raising=False)
     monkeypatch.chdir(tmp_path)
-    photo = [str(PHOTOS[0])] if command == "explain" else []
-    monkeypatch.setattr(sys, "argv", ["pullback", command, *photo, "--model", "interrupted:make"])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    assert stopped.value.code == 130
-    assert ("goes on where it stopped" in capsys.readouterr().err) == goes_on
+    photo = [str(PHOTOS[0])] if command == "explain" else ["--transform", "dct"]
+    assert fails(monkeypatch, command, *photo, "--model", "interrupted:make", "--method", "gradient") == 130
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("pullback: ")]
+    assert line.startswith(f"pullback: {said}")
+    assert ("goes on" in line) == (rows == 100)
+
+
+def test_the_bar_counts_work_and_no_photos(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+                                           tmp_path: Path) -> None:  # fmt: skip
+    (tmp_path / "flat.py").write_text(MODELS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["pullback", "compare", "--model", "flat:one", "--method", "gradient", "--limit", "2",
+                                      "--transform", "dct", "--pictures", "0"])  # fmt: skip
+    cli.app(standalone_mode=False)
+    captured = capsys.readouterr()
+    assert "per cent of the work" in captured.err
+    assert "100/100" in captured.err
+    assert "photos" not in captured.err
+    table = pd.read_csv(tmp_path / "results" / "compare" / "results.csv")
+    assert table["probability"].isna().all()
+    assert table["correct"].isna().all()
+    assert set(table["predicted_name"]) == {"output"}
+
+
+def test_a_model_with_one_output_has_a_score_and_no_class(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+                                                          tmp_path: Path) -> None:  # fmt: skip
+    (tmp_path / "flat.py").write_text(MODELS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["pullback", "explain", str(PHOTOS[0]), "--model", "flat:one", "--method", "gradient",
+                                      "--transform", "dct"])  # fmt: skip
+    cli.app(standalone_mode=False)
+    said = capsys.readouterr().out
+    assert f"{PHOTOS[0].name}: score " in said
+    assert "class" not in said
+    assert "probability" not in said
+    assert "imagenet_00_243-output-dct.png" in said
+
+
+MODELS = """
+import torch
+from pullback.studies import Preparation
+class One(torch.nn.Module):
+    def forward(self, x):
+        return x.flatten(1).square().sum(1, keepdim=True)
+def one(): return One(), Preparation(16)
+def small(): return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 4))
+def needs(width, *, depth): return One()
+nothing = 3
+"""
+
+
+@pytest.fixture
+def model_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder, the current one, with a state dict, a pickled module, exported programs and functions that make models."""
+    small = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 4)).eval()
+    torch.save(small.state_dict(), tmp_path / "sd.pt")
+    torch.save(small, tmp_path / "pick.pt")
+    torch.export.save(torch.export.export(small, (torch.zeros(1, 3, 32, 32),)), tmp_path / "one.pt2")
+    (tmp_path / "flat.py").write_text(MODELS)
+    (tmp_path / "photos").mkdir()
+    Image.open(PHOTOS[0]).save(tmp_path / "photos" / "a.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["explain", "photos/a.png", "--model", "flat:small"],
+            "does not take images of 3 × 224 × 224: mat1 and mat2 shapes",
+        ),
+        (["compare", "--data", "photos", "--model", "flat:small"], "Pass --size N"),
+        (["axioms", "--data", "photos", "--model", "flat:small"], "does not take images of 3 × 224 × 224"),
+        (["explain", "photos/a.png", "--model", "one.pt2"], "does not take images of 3 × 224 × 224: Guard failed"),
+        (
+            ["explain", "photos/a.png", "--model", "one.pt2", "--size", "32"],
+            "does not take 2 images of 3 × 32 × 32 at once",
+        ),
+        (["explain", "photos/a.png", "--model", "flat:small", "--size", "2"], "does not take images of 3 × 2 × 2"),
+        (["explain", "photos/a.png", "--size", "0"], "'--size'"),
+        (
+            ["explain", "photos/a.png", "--model", "sd.pt"],
+            "sd.pt is no TorchScript file (a state dict or a pickled module?)",
+        ),
+        (["explain", "photos/a.png", "--model", "pick.pt"], "pass --model package.module:callable"),
+        (["explain", "photos/a.png", "--model", "flat:needs"], "takes no arguments; it needs width, depth"),
+        (["explain", "photos/a.png", "--model", "flat:nothing"], "expected a callable that takes no arguments"),
+        (
+            ["explain", "photos", "--model", "flat:one"],
+            "explain takes one image file, and pullback compare --data photos",
+        ),
+        (
+            ["explain", "photos/a.png", "--model", "flat:one", "--out", "flat.py/results"],
+            "no files can be written into",
+        ),
+        (
+            ["compare", "--data", "photos", "--model", "flat:one", "--out", "flat.py/results"],
+            "no files can be written into",
+        ),
+        (["axioms", "--out", "flat.py/results"], "no files can be written into"),
+        (["axioms", "--matrix", "--out", "flat.py/results"], "no files can be written into"),
+    ],
+)
+def test_what_a_model_a_photo_or_a_folder_lacks_is_said_before_the_work(
+    arguments: list[str],
+    message: str,
+    model_files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert fails(monkeypatch, *arguments) == 2
+    said = capsys.readouterr().err
+    assert message in " ".join(said.replace("│", " ").split())
+    assert "Traceback" not in said
+    assert "miniz" not in said
+    assert not (model_files / "results").exists()
+
+
+def test_a_program_of_one_row_is_explained_row_by_row(model_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["pullback", "explain", "photos/a.png", "--model", "one.pt2", "--size", "32",
+                                      "--rows", "1", "--transform", "dct"])  # fmt: skip
+    cli.app(standalone_mode=False)
+    assert list((model_files / "results").rglob("*.png"))
 
 
 def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,6 +296,24 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
         cli.main()
     assert not stopped.value.code
     assert capsys.readouterr().out == f"pullback {pb.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "default"),
+    [("compare", "pixel, dct, dft and seven wavelets"), ("explain", "dwt(db4, level=4) and dct"),
+     ("axioms", "pixel; with --matrix, pixel and dct")],
+)  # fmt: skip
+def test_help_says_the_domains_that_are_taken_and_how_photos_are_prepared(
+    command: str, default: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    assert not fails(monkeypatch, command, "--help")
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f"If not given: {default}" in said
+    assert command == "axioms" or "photos of 224 × 224, cropped at the centre, with ImageNet's mean and std" in said
+    assert not re.search(r"--(matrix|double) +<bool>", said)
+    assert DOMAINS[0] == "pixel"
+    assert sum(spec.startswith("dwt") for spec in DOMAINS) == len(DOMAINS) - 3 == 7
 
 
 def test_transforms_lists_the_registry_with_claims() -> None:

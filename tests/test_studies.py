@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
 from torch import Tensor, nn
 
 from pullback import attribute, studies
 from pullback.attribution.files import write_whole
+from pullback.attribution.plot import draw_signal, plot
 from pullback.attribution.progress import bar, time_left
 from pullback.studies import figures, report
 from pullback.studies.compare import DOMAINS
@@ -277,3 +279,140 @@ def test_a_question_without_a_readable_photo_names_the_first(tmp_path: Path) -> 
     (tmp_path / "note.jpg").write_text("no image")
     with pytest.raises(ValueError, match=r"could be read as an image; the first, note\.jpg"):
         studies.question("torch.nn:Flatten", data=str(tmp_path))
+
+
+def interrupted(pictures: Path, out: Path, model: LoadedModel, **changes: object) -> str:
+    """What a run says that stops after its first photos."""
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        studies.compare(settings(pictures, **changes), out, model=model)
+    return str(stopped.value)
+
+
+def test_parts_of_other_weights_or_other_photos_are_not_taken_for_this_models(pictures: Path, tmp_path: Path) -> None:
+    """The name of the model and those of the photos are the same; weights, code or one photo are not."""
+
+    def another(model: LoadedModel) -> LoadedModel:
+        with torch.no_grad():
+            model.module.weight.mul_(1 + 1e-3)
+        return model
+
+    class Steeper(Tiny):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * 2
+
+    changes = {"weights": lambda: another(tiny()),
+               "code": lambda: LoadedModel("tiny", Steeper().eval(), PREPARE),
+               "preparation": lambda: dataclasses.replace(tiny(), prepare=Preparation(16, (0.4,) * 3, (0.5,) * 3)),
+               "photo": lambda: Image.new("RGB", (24, 20), "red").save(pictures / "7.png") or tiny()}  # fmt: skip
+    for name, change in changes.items():
+        assert interrupted(pictures, tmp_path / name, tiny(stop_after=250)).startswith("4 of 9 photos are finished")
+        model, notes = change(), []
+        found = studies.compare(settings(pictures), tmp_path / name, model=model, note=notes.append)
+        fresh = studies.compare(settings(pictures), tmp_path / f"{name}-fresh", model=model, note=notes.append)
+        timeless = lambda table: table.drop(columns=["seconds_stream", "seconds_domain"])
+        pd.testing.assert_frame_equal(timeless(found.table), timeless(fresh.table))
+        assert len(notes) == 1, name
+        assert "this one starts anew" in notes[0]
+
+
+def test_the_same_model_goes_on_without_a_note(pictures: Path, tmp_path: Path) -> None:
+    interrupted(pictures, tmp_path / "o", tiny(stop_after=250))
+    notes: list[str] = []
+    studies.compare(settings(pictures), tmp_path / "o", model=tiny(), note=notes.append)
+    assert not notes
+
+
+def test_an_interrupt_before_anything_is_stored_promises_nothing(pictures: Path, tmp_path: Path) -> None:
+    said = interrupted(pictures, tmp_path / "o", tiny(stop_after=30))
+    assert said == "none of 9 photos was finished, so the same command starts from the first"
+
+
+def test_pictures_are_drawn_of_photos_that_can_be_read(pictures: Path, tmp_path: Path) -> None:
+    for number in (0, 2, 5):
+        (pictures / f"{number}.png").write_text("not a picture")
+    asked = dataclasses.replace(settings(pictures, transforms=("pixel",)), pictures=5)
+    found = studies.compare(asked, tmp_path / "o", model=tiny())
+    drawn = sorted(name for name in found.files if name.startswith("top10-"))
+    assert drawn == [f"top10-{i:03}-{number}.png" for i, number in enumerate((1, 3, 4, 6, 7))]
+
+
+def test_sixteen_bits_are_scaled_to_eight_and_floats_are_named(tmp_path: Path) -> None:
+    ramp = np.arange(48, dtype=np.uint16).reshape(6, 8) * 1300
+    Image.fromarray(ramp).save(tmp_path / "16.png")
+    Image.fromarray(ramp).save(tmp_path / "16.tif")
+    Image.fromarray(np.round(ramp / 257).astype(np.uint8)).save(tmp_path / "8.png")
+    Image.fromarray((ramp / 65535).astype(np.float32)).save(tmp_path / "float.tif")
+    Image.fromarray(ramp.astype(np.int32)).save(tmp_path / "long.tif")
+    Image.new("RGBA", (8, 6), (10, 20, 30, 40)).save(tmp_path / "alpha.png")
+    Image.new("P", (8, 6)).save(tmp_path / "palette.png")
+    photos = studies.load_photos(str(tmp_path))
+    found = {photo.name: PREPARE(image) for photo, image in photos}
+    assert set(found) == {"16.png", "16.tif", "8.png", "alpha.png", "palette.png"}
+    torch.testing.assert_close(found["16.png"], found["8.png"])
+    torch.testing.assert_close(found["16.tif"], found["8.png"])
+    assert found["8.png"].unique().numel() > 10
+    reasons = dict(photos.skipped)
+    assert "mode F (32-bit floats)" in reasons["float.tif"]
+    assert "mode I (32-bit integers)" in reasons["long.tif"]
+
+
+def test_lines_are_not_cut_off_and_their_scale_is_said() -> None:
+    x = torch.randn(1, 1, 256, generator=torch.Generator().manual_seed(0))
+    figure = plot(attribute(lambda x: x.flatten(1).pow(2).sum(1), x, transform="dwt(haar, level=2)"))
+    panels = figure.axes[1:-1]
+    tops = [panel.collections[0].get_paths()[0].vertices[:, 1].max() for panel in panels]
+    assert all(panel.get_ylim()[1] > max(tops) for panel in panels)
+    assert len({panel.get_ylim() for panel in panels}) == 1
+    assert "one linear scale" in figure.get_supxlabel()
+    assert "√" not in figure.get_supxlabel()
+
+
+def test_volumes_say_that_they_are_means_and_images_that_they_are_on_a_root_scale() -> None:
+    for shape, said in (((1, 1, 4, 8, 8), True), ((1, 1, 8, 8), False)):
+        x = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+        figure = plot(attribute(lambda x: x.flatten(1).pow(2).sum(1), x, transform="dwt(haar, level=1)"))
+        assert ("mean over axis 1" in figure.get_supxlabel()) == said
+        assert ("mean over axis 1" in figure.axes[0].get_title()) == said
+        assert "one √ scale" in figure.get_supxlabel()
+
+
+def test_the_columns_of_a_figure_are_evenly_spaced() -> None:
+    x = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    figure = plot(attribute(lambda x: x.flatten(1).pow(2).sum(1), x, transform="dct"))
+    figure.canvas.draw()
+    lefts = sorted({round(axis.get_position().x0, 3) for axis in figure.axes if len(axis.images)})
+    steps = np.diff(lefts)
+    assert len(lefts) == 6
+    assert steps.max() - steps.min() < 0.1 * steps.mean()
+
+
+def test_photos_are_drawn_as_they_were_read_where_the_preparation_is_known(tmp_path: Path) -> None:
+    """A dull green is neither stretched to white and black nor tinted by mean and std."""
+    green = Image.new("RGB", (20, 20), (90, 140, 80))
+    for prepare, known in ((Preparation(16), True), (lambda image: Preparation(16)(image), False)):
+        model = LoadedModel("tiny", Tiny().eval(), prepare)
+        x = model.prepare(green)[None]
+        axis = Figure().subplots()
+        draw_signal(axis, x[0], show=model.picture())
+        drawn = np.asarray(axis.images[0].get_array())
+        assert np.allclose(drawn, np.array([90, 140, 80]) / 255, atol=1e-6) == known
+    seen: list[np.ndarray] = []
+    one = attribute(Tiny().eval(), x, 0, method="gradient")
+    figure = plot(one, show=lambda x: x * 0 + 0.25)
+    seen.append(np.asarray(figure.axes[0].images[0].get_array()))
+    figure = figures._reconstructions([one], ["pixel"], "the photo", lambda x: x * 0 + 0.25)
+    seen += [np.asarray(axis.images[0].get_array()) for axis in figure.axes]
+    assert all(np.allclose(image, 0.25) for image in seen)
+
+
+def test_more_coefficients_than_samples_are_said_as_a_multiple() -> None:
+    assert report._held(0.18) == "as many coefficients as 18 % of the samples"
+    assert report._held(1.52) == "1.52 times as many coefficients as the signal has samples"
+    assert report._again(0.44, 0.18) == "as 44 %"
+    assert report._again(1.52, 0.18) == "by 1.52 times as many coefficients as the signal has samples"
+
+
+def test_equal_photos_have_no_interval() -> None:
+    same, other = pd.Series([0.6] * 9), pd.Series([0.5] * 9)
+    assert str(report.Contrast.of(same, other)) == "+10 points, the same on every photo"
+    assert "95 % interval" in str(report.Contrast.of(same + pd.Series(range(9)) / 90, other))

@@ -25,10 +25,13 @@ def plot(attribution: "Attribution", example: int = 0, by: str = "octave", show:
 
     Volumes are shown as their mean over the first axis. Domains without linear T show the shares only.
     show: what makes an image of the signal; without it the signal's own range is stretched to black and white.
-    Raises: IndexError where the batch has no such example.
+    Raises: IndexError where the batch has no such example; ValueError for signals without an axis beside the channels.
     """
     from matplotlib.figure import Figure
 
+    if len(attribution.transform.shape) < 2:
+        raise ValueError("plot: it draws lines, images and volumes, (channels, *spatial); of each example x has shape "
+                         f"{attribution.transform.shape}: draw att.values as they are, or give x a channel axis.")  # fmt: skip
     if not -len(attribution.values) <= example < len(attribution.values):
         raise IndexError(f"plot: expected an example in 0…{len(attribution.values) - 1}, got {example}.")
     one = attribution[example]

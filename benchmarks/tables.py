@@ -109,9 +109,8 @@ def published(results: Path) -> str:
     loops = [e for e in entries(results, "limits", "cpu", "test_limit")
              if e["model"] == "efficientnet-lite0" and e["method"].startswith("smoothgrad") and e["domains"] == 1]  # fmt: skip
     each = lambda e, seconds: 1e3 * e[seconds] / e["backward"]
-    said = [f"For each gradient, with memory kept: published, frozen {each(e, 'bare_s'):.1f} ms, ours {each(e, 'ours_s'):.1f}, "
-            f"the bare loop {each(loop, 'bare_s'):.1f}, which is {each(loop, 'bare_s') / each(e, 'bare_s'):.2f} of the published "
-            "way."
+    said = [f"For each gradient, memory kept: published, frozen {each(e, 'bare_s'):.1f} ms, ours {each(e, 'ours_s'):.1f}, "
+            f"the bare loop {each(loop, 'bare_s'):.1f}, {each(loop, 'bare_s') / each(e, 'bare_s'):.2f} of the published way."
             for e, loop in zip(found, loops)]  # fmt: skip
     ways = _passes(results).get("ways", {})
     rows = [(name, f"{ms[0]:.1f} ({ms[1]:.1f}–{ms[2]:.1f})") for name, ms in ways.items()]

@@ -244,6 +244,12 @@ def test_what_a_model_raises_says_what_it_was_given() -> None:
     assert "x[None]" in note
 
 
+def test_a_row_of_a_table_is_no_figure() -> None:
+    att = pb.attribute(nn.Linear(6, 2).double(), normal(3, 6), 0)
+    with pytest.raises(ValueError, match=r"plot: .* x has shape \(6,\)"):
+        att.plot()
+
+
 def test_a_figure_of_each_kind_of_signal() -> None:
     for shape in [(1, 32), (3, 16, 16), (1, 8, 8, 8)]:
         att = pb.attribute(smooth_net(shape), normal(1, *shape), 0, transform="dwt(haar, level=2)", method="gradient")

@@ -217,6 +217,11 @@ def write_matrix(questions: dict[str, Question], out: str | Path, *, methods: Se
     stored = {cell: read_json(path) for cell, path in paths.items()}
     table = rows({cell: unmeasured(cell, late) if found is None else AxiomReport.from_dict(found)
                   for cell, found in stored.items()})  # fmt: skip
+    return table, _write_table(table, out)
+
+
+def _write_table(table: Any, out: Path) -> list[str]:
+    """Writes .csv, .json, .html, and a .png for each model that was measured; returns their names."""
     write_text(out / "matrix.csv", table.to_csv(index=False))
     write_text(out / "matrix.json", table.to_json(orient="records", indent=1, force_ascii=False))
     write_text(out / "matrix.html", page(table))
@@ -225,7 +230,7 @@ def write_matrix(questions: dict[str, Question], out: str | Path, *, methods: Se
         for model, part in table.groupby("model", sort=False)
         if not part["reason"].str.startswith(NOT_RUN).all()
     ]
-    return table, ["matrix.csv", "matrix.json", "matrix.html", *figures]
+    return ["matrix.csv", "matrix.json", "matrix.html", *figures]
 
 
 Task = tuple[Cell, Question, int, Path, dict[str, Any]]  # the arguments of `measure_cell`

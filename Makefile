@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP     = $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 OUT    ?= results/demo
 BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=benchmarks --confcutdir=benchmarks --import-mode=importlib -o filterwarnings=default --benchmark-quiet
-LIBRARY = transforms attribution axioms metrics studies
+LIBRARY = core transforms attribution axioms metrics studies
 
 .PHONY: demo test lint format bench bench-quick bench-compare bench-store pages clean
 demo: $(VENV)/demo.done

@@ -5,7 +5,8 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 from . import attribution, axioms, metrics, transforms
-from .attribution import Attribution, Pullback, attribute, best_basis, shared
+from .attribution import Attribution, Pullback, attribute, shared
+from .attribution.analyses import best_basis
 from .axioms import register_transform
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from .attribution.progress import bar
+from .core.progress import bar
 
 INTERRUPTED = 130  # exit status, as shells give it
 EXPLAINED = ("dwt(db4, level=4)", "dct")
@@ -34,8 +34,13 @@ class _Commands(TyperGroup):
             raise typer.Exit(INTERRUPTED) from None
 
 
-app = typer.Typer(help="In which coordinates does this model think?", no_args_is_help=True, add_completion=False,
-                  pretty_exceptions_enable=False, cls=_Commands)  # fmt: skip
+app = typer.Typer(
+    help="In which coordinates does this model think?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    cls=_Commands,
+)
 
 MODEL = (
     "efficientnet-lite0, timm:NAME, torchvision:NAME, package.module:callable, or a .pt / .pt2 file. Callables (without "
@@ -96,8 +101,16 @@ def compare(
     """Compare transform domains on a model and photos, from one gradient stream."""
     from . import studies
 
-    settings = studies.Settings(model=model, data=data, method=method, limit=limit, device=resolve_device(device), seed=seed,
-                                rows=_rows(rows), pictures=pictures)  # fmt: skip
+    settings = studies.Settings(
+        model=model,
+        data=data,
+        method=method,
+        limit=limit,
+        device=resolve_device(device),
+        seed=seed,
+        rows=_rows(rows),
+        pictures=pictures,
+    )
     if transform:
         settings = dataclasses.replace(settings, transforms=tuple(transform))
     loaded = studies.load_model(model, settings.device, _preparation(size))
@@ -125,12 +138,24 @@ def explain(
     from . import studies
 
     with bar("model rows", early=True) as progress:
-        found = studies.explain(image, model=studies.load_model(model, resolve_device(device), _preparation(size)),
-                                method=method, transforms=transform or list(EXPLAINED), target=target, out=out,
-                                device=resolve_device(device), seed=seed, rows=_rows(rows), progress=progress)  # fmt: skip
+        found = studies.explain(
+            image,
+            model=studies.load_model(model, resolve_device(device), _preparation(size)),
+            method=method,
+            transforms=transform or list(EXPLAINED),
+            target=target,
+            out=out,
+            device=resolve_device(device),
+            seed=seed,
+            rows=_rows(rows),
+            progress=progress,
+        )
     name = f" ({found.class_name})" if found.class_name else ""
-    said = (f"score {found.score:.3f}" if math.isnan(found.probability) else
-            f"class {found.target}{name}, score {found.score:.3f}, probability {found.probability:.1%}")  # fmt: skip
+    said = (
+        f"score {found.score:.3f}"
+        if math.isnan(found.probability)
+        else f"class {found.target}{name}, score {found.score:.3f}, probability {found.probability:.1%}"
+    )
     console.print(f"{found.image}: {said}", highlight=False, markup=False)
     for spec, shares in found.shares.items():
         table = Table("octave", "share of Σ|a|", title=spec, title_justify="left")
@@ -186,16 +211,31 @@ def axioms(
     asked = studies.question(model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double)
     if matrix:
         with bar("cells") as progress:
-            _, files = studies.write_matrix({model: asked}, out, methods=method, transforms=transform or ["pixel", "dct"],
-                                            seed=seed, minutes=minutes, jobs=jobs, report=_print_report,
-                                            progress=progress, note=_complain)  # fmt: skip
+            _, files = studies.write_matrix(
+                {model: asked},
+                out,
+                methods=method,
+                transforms=transform or ["pixel", "dct"],
+                seed=seed,
+                minutes=minutes,
+                jobs=jobs,
+                report=_print_report,
+                progress=progress,
+                note=_complain,
+            )
         _print_files(out, files)
         return
     with bar("laws") as progress:
         done = itertools.count(1)
         progress(0, len(axiom or NAMES))
-        report = studies.judge((method or [METHOD])[0], asked, transform=(transform or ["pixel"])[0], axioms=axiom or "all",
-                               seed=seed, progress=lambda _: progress(next(done), len(axiom or NAMES)))  # fmt: skip
+        report = studies.judge(
+            (method or [METHOD])[0],
+            asked,
+            transform=(transform or ["pixel"])[0],
+            axioms=axiom or "all",
+            seed=seed,
+            progress=lambda _: progress(next(done), len(axiom or NAMES)),
+        )
     _print_report(report)
     _print_files(out, studies.write_report(report, out))
     failed = any(f.verdict == "UNUSABLE" or (f.verdict == "BROKEN" and f.claimed) for f in report)
@@ -243,7 +283,7 @@ def _print_report(report: Any) -> None:
 
 
 def _print_outcome(outcome: Any) -> None:
-    from .studies import report
+    from .studies.report import page as report
 
     names = max(len(str(domain)) for domain in outcome.table["transform"])
     width = min(names, console.width // 3)
@@ -266,8 +306,12 @@ def _print_skipped(skipped: list[dict[str, str]], most: int = 5) -> None:
     """The first few by name."""
     if skipped:
         named = ", ".join(entry["file"] for entry in skipped[:most]) + (", …" if len(skipped) > most else "")
-        console.print(f"skipped, since they cannot be read as images: {named} ({len(skipped)} in all; why: summary.json)",
-                      highlight=False, markup=False, soft_wrap=True)  # fmt: skip
+        console.print(
+            f"skipped, since they cannot be read as images: {named} ({len(skipped)} in all; why: summary.json)",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _complain(text: str) -> None:

@@ -1,27 +1,29 @@
 """How f(x) - f(x₀) is shared out among the coefficients of T x."""
 
-from . import bridges, masks, targets
+from . import targets
+from .analyses.best_basis import basis_cost, best_basis
+from .analyses.boundary_sensitivity import BoundarySensitivity, boundary_sensitivity
 from .attribute import attribute
-from .baselines import in_domain
-from .best_basis import basis_cost, best_basis
-from .boundary import BoundarySensitivity, boundary_sensitivity
-from .bridges import Captum
-from .drawn_baselines import among
+from .baselines.base import Origin
+from .baselines.fixed import in_domain
+from .baselines.random import among
+from .engine.model_args import shared
+from .engine.score import Score
 from .estimator import Chart, Estimate, Estimator, Promise, Walk, get, names, register
-from .expected import ExpectedGradients, GradientSHAP
-from .extras import shared
-from .gradients import Gradient, InputXGradient, SmoothGrad
-from .masks import Mask, MaskPath
-from .origins import Origin
-from .paths import IntegratedGradients
-from .perturbation import RISE, Occlusion
+from .methods import captum as bridges
+from .methods import mask as masks
+from .methods.captum import Captum
+from .methods.expected_gradients import ExpectedGradients, GradientSHAP
+from .methods.global_sensitivity import HSIC, Sobol
+from .methods.gradients import Gradient, InputXGradient, SmoothGrad
+from .methods.integrated_gradients.estimator import IntegratedGradients
+from .methods.mask import Mask, MaskPath
+from .methods.noisy_gradients import AbsGrad, SquareGrad, VarGrad
+from .methods.rise import RISE, Occlusion
+from .methods.shapley import Shapley
+from .methods.surrogates import LIME, KernelSHAP
 from .pullback import Joint, Pullback
 from .result import Attribution
-from .score import Score
-from .sensitivity import HSIC, Sobol
-from .shapley import Shapley
-from .statistics import AbsGrad, SquareGrad, VarGrad
-from .surrogates import LIME, KernelSHAP
 
 __all__ = [
     "HSIC",

@@ -12,24 +12,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.isolation import apart, under
+from ..core.progress import Progress, reporter
 from ..transforms import Transform
 from ..transforms import get as get_transform
 from ..transforms.base import wide
-from .baselines import get_baseline
+from .baselines.base import Origin, check_finite, not_finite
+from .baselines.fixed import get_baseline
 from .call import Call, shares_walk, starts
-from .chunks import budget
+from .engine.check_model import check_model, feed_dtype
+from .engine.chunks import budget
+from .engine.execution import Execution
+from .engine.model_args import Extras
+from .engine.rows import Rows
+from .engine.score import Score, Target
 from .estimator import Estimate, Estimator, Walk
 from .estimator import get as get_estimator
-from .execution import Execution
-from .extras import Extras
-from .model import check_model, feed_dtype
-from .modes import apart, under
-from .origins import Origin, check_finite, not_finite
-from .progress import Progress, reporter
 from .result import Attribution
 from .resume import goes_on
-from .rows import Rows
-from .score import Score, Target
 from .targets import Choice
 
 Baseline = Tensor | float | str | Origin | Callable[[Tensor], Tensor] | None
@@ -38,17 +38,45 @@ Domain = str | Transform
 
 
 @overload  # a str is itself a Sequence[str]; the first overload takes it
-def attribute(model: Callable[..., Any], x: Tensor, target: Target = None, *, method: Method = ...,  # type: ignore[overload-overlap]
-              transform: Domain = ..., baseline: Baseline = ..., rows: int | str = ..., seed: int = ...,
-              progress: Progress | bool | None = ..., args: Sequence[Any] = ..., kwargs: Mapping[str, Any] | None = ...,
-              create_graph: bool = ..., resume: Attribution | Sequence[Attribution] | None = ..., precision: str = ...,
-              compile: bool | Mapping[str, Any] = ..., memory_format: str = ...) -> Attribution: ...  # fmt: skip
+def attribute(
+    model: Callable[..., Any],
+    x: Tensor,
+    target: Target = None,
+    *,
+    method: Method = ...,  # type: ignore[overload-overlap]
+    transform: Domain = ...,
+    baseline: Baseline = ...,
+    rows: int | str = ...,
+    seed: int = ...,
+    progress: Progress | bool | None = ...,
+    args: Sequence[Any] = ...,
+    kwargs: Mapping[str, Any] | None = ...,
+    create_graph: bool = ...,
+    resume: Attribution | Sequence[Attribution] | None = ...,
+    precision: str = ...,
+    compile: bool | Mapping[str, Any] = ...,
+    memory_format: str = ...,
+) -> Attribution: ...
 @overload
-def attribute(model: Callable[..., Any], x: Tensor, target: Target = None, *, method: Method = ...,
-              transform: Sequence[Domain], baseline: Baseline = ..., rows: int | str = ..., seed: int = ...,
-              progress: Progress | bool | None = ..., args: Sequence[Any] = ..., kwargs: Mapping[str, Any] | None = ...,
-              create_graph: bool = ..., resume: Attribution | Sequence[Attribution] | None = ..., precision: str = ...,
-              compile: bool | Mapping[str, Any] = ..., memory_format: str = ...) -> list[Attribution]: ...  # fmt: skip
+def attribute(
+    model: Callable[..., Any],
+    x: Tensor,
+    target: Target = None,
+    *,
+    method: Method = ...,
+    transform: Sequence[Domain],
+    baseline: Baseline = ...,
+    rows: int | str = ...,
+    seed: int = ...,
+    progress: Progress | bool | None = ...,
+    args: Sequence[Any] = ...,
+    kwargs: Mapping[str, Any] | None = ...,
+    create_graph: bool = ...,
+    resume: Attribution | Sequence[Attribution] | None = ...,
+    precision: str = ...,
+    compile: bool | Mapping[str, Any] = ...,
+    memory_format: str = ...,
+) -> list[Attribution]: ...
 def attribute(
     model: Callable[..., Any],
     x: Tensor,
@@ -119,8 +147,15 @@ def attribute(
         domains = [get_transform(spec, tuple(x.shape[1:])) for spec in specs]
         prepared = Execution(precision, compile, memory_format).of(model, x, create_graph, outside)
         origin = get_baseline(baseline if isinstance(baseline, Origin) else under(outside, baseline))
-        runner = Rows(prepared, Score.of(target, len(x), x.device), _budget(rows, estimator, x), feed, under(outside, report),
-                      Extras(tuple(args), dict(kwargs or {}), len(x)), create_graph)  # fmt: skip
+        runner = Rows(
+            prepared,
+            Score.of(target, len(x), x.device),
+            _budget(rows, estimator, x),
+            feed,
+            under(outside, report),
+            Extras(tuple(args), dict(kwargs or {}), len(x)),
+            create_graph,
+        )
         call = Call(estimator, x, domains, starts(origin, domains, x, seed, create_graph), prepared, runner, seed)
         with _telling_shapes(x):
             with prepared.exactly():
@@ -143,18 +178,23 @@ def attribute(
 def _budget(rows: int | str, estimator: Estimator, x: Tensor) -> int:
     most = budget(rows, tuple(x.shape[1:]), x.device)
     if most < estimator.least_rows:
-        raise ValueError(f"rows: {estimator!r} walks {estimator.least_rows} rows together, so rows must be at least "
-                         f"{estimator.least_rows}; got {most}.")  # fmt: skip
+        raise ValueError(
+            f"rows: {estimator!r} walks {estimator.least_rows} rows together, so rows must be at least "
+            f"{estimator.least_rows}; got {most}."
+        )
     return most
 
 
-def _result(domain: Transform, walk: Walk, estimate: Estimate, number: int, delta: Tensor,
-            settings: dict[str, Any]) -> Attribution:  # fmt: skip
+def _result(
+    domain: Transform, walk: Walk, estimate: Estimate, number: int, delta: Tensor, settings: dict[str, Any]
+) -> Attribution:
     values, chart = estimate.values[number], walk.charts[number]
     wrong = not_finite(values)
     if wrong is not None:
-        raise ValueError(f"The model's gradient is not finite for example {wrong} (in {domain.spec}); look for square roots, "
-                         "logarithms or divisions at zero in the model, or take another baseline.")  # fmt: skip
+        raise ValueError(
+            f"The model's gradient is not finite for example {wrong} (in {domain.spec}); look for square roots, "
+            "logarithms or divisions at zero in the model, or take another baseline."
+        )
     return Attribution(
         values=values,
         coefficients=chart.point,
@@ -220,8 +260,10 @@ def _check_x(x: Any) -> Tensor:
         advice = "; pass torch.from_numpy(x)" if isinstance(x, np.ndarray) else ""
         raise TypeError(f"x: expected a tensor (batch, *shape), got {type(x).__name__}{advice}.")
     if not x.is_floating_point() or x.ndim < 2 or x.numel() == 0:
-        raise ValueError(f"x: expected a real floating-point tensor (batch, *shape) that is not empty, got {x.dtype} of shape "
-                         f"{tuple(x.shape)}.")  # fmt: skip
+        raise ValueError(
+            f"x: expected a real floating-point tensor (batch, *shape) that is not empty, got {x.dtype} of shape "
+            f"{tuple(x.shape)}."
+        )
     return check_finite("x", x)
 
 
@@ -238,8 +280,10 @@ def _telling_shapes(x: Tensor) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        error.add_note(f"pullback.attribute: x has shape {tuple(x.shape)}, (batch, *shape), so the model was given rows of "
-                       f"{tuple(x.shape[1:])}; one signal by itself is x[None].")  # fmt: skip
+        error.add_note(
+            f"pullback.attribute: x has shape {tuple(x.shape)}, (batch, *shape), so the model was given rows of "
+            f"{tuple(x.shape[1:])}; one signal by itself is x[None]."
+        )
         raise
 
 

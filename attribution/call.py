@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from ..transforms import Claim, Transform
+from .baselines.base import Origin, check_finite
+from .engine.dry_run import FEW, Read, Rehearsal
+from .engine.execution import Prepared
+from .engine.random import Keyed
+from .engine.rows import Rows
 from .estimator import Chart, Estimate, Estimator, Walk
-from .execution import Prepared
-from .noise import Keyed
-from .origins import Origin, check_finite
 from .pullback import Pullback
-from .rehearsal import FEW, Read, Rehearsal
-from .rows import Rows
 
 Walks = Sequence[tuple[list[int], Walk]]  # which domains, and the walk they share
 
@@ -75,8 +75,14 @@ class Call:
     @functools.cached_property
     def planned(self) -> list[int]:
         """Rows of each walk."""
-        return [len(self.x) * (self.estimator.total_rows([chart.layout for chart in walk.charts])
-                               - (0 if walk.random else self.estimator.repeats())) for _, walk in self.walks]  # fmt: skip
+        return [
+            len(self.x)
+            * (
+                self.estimator.total_rows([chart.layout for chart in walk.charts])
+                - (0 if walk.random else self.estimator.repeats())
+            )
+            for _, walk in self.walks
+        ]
 
     @property
     def few(self) -> bool:

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ..transforms import Layout
 from ..transforms.registry import Registry, parse
-from .index import both
-from .noise import Keyed, derive
-from .rows import Rows
-from .sums import accumulate
+from .engine.random import Keyed, derive
+from .engine.row_index import both
+from .engine.row_sums import accumulate
+from .engine.rows import Rows
 
 _ALL = slice(None)
 
@@ -130,8 +130,9 @@ class Walk:
     random: bool = True
     earlier: Mapping[str, Any] | None = None
 
-    def gradient_chunks(self, per_example: int | Tensor, points: Callable[[Tensor, Tensor], Tensor]
-                        ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:  # fmt: skip
+    def gradient_chunks(
+        self, per_example: int | Tensor, points: Callable[[Tensor, Tensor], Tensor]
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         """(example, sample, f, ∇f) of `per_example` rows for each example, a chunk at a time, example by example.
 
         per_example: one number for all, or one for each example, (batch,).
@@ -141,8 +142,9 @@ class Walk:
         for part, value, gradient in self.rows.gradient_chunks(pairs(_ALL)[0], lambda part: points(*pairs(part))):
             yield *pairs(part), value, gradient
 
-    def value_chunks(self, per_example: int, points: Callable[[Tensor, Tensor], Tensor]
-                     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:  # fmt: skip
+    def value_chunks(
+        self, per_example: int, points: Callable[[Tensor, Tensor], Tensor]
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """(example, sample, f), as `gradient_chunks` but forward only."""
         pairs = self._pairs(per_example)
         for part, value in self.rows.value_chunks(pairs(_ALL)[0], lambda part: points(*pairs(part))):

@@ -30,8 +30,10 @@ def plot(attribution: "Attribution", example: int = 0, by: str = "octave", show:
     from matplotlib.figure import Figure
 
     if len(attribution.transform.shape) < 2:
-        raise ValueError("plot: it draws lines, images and volumes, (channels, *spatial); of each example x has shape "
-                         f"{attribution.transform.shape}: draw att.values as they are, or give x a channel axis.")  # fmt: skip
+        raise ValueError(
+            "plot: it draws lines, images and volumes, (channels, *spatial); of each example x has shape "
+            f"{attribution.transform.shape}: draw att.values as they are, or give x a channel axis."
+        )
     if not -len(attribution.values) <= example < len(attribution.values):
         raise IndexError(f"plot: expected an example in 0…{len(attribution.values) - 1}, got {example}.")
     one = attribution[example]
@@ -87,8 +89,15 @@ def _maps(one: "Attribution", by: str) -> list[tuple[str, np.ndarray]]:
 def robust_limit(densities: Sequence[np.ndarray]) -> float:
     """Of images the 99.5th percentile over all: one outlier does not grey out the rest. Of lines a bit over the largest,
     since a line that leaves its panel is cut off."""
-    return max([1e-30, *(1.05 * float(array.max()) if array.ndim == 1 else float(np.quantile(array, 0.995))
-                         for array in densities)])  # fmt: skip
+    return max(
+        [
+            1e-30,
+            *(
+                1.05 * float(array.max()) if array.ndim == 1 else float(np.quantile(array, 0.995))
+                for array in densities
+            ),
+        ]
+    )
 
 
 def density(map_: Tensor, radius: float = 2.5) -> np.ndarray:

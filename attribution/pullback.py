@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..transforms import Transform
-from .model import feed_dtype
+from .engine.check_model import feed_dtype
 
 
 class Pullback(nn.Module):
@@ -29,8 +29,10 @@ class Pullback(nn.Module):
     def __init__(self, model: Callable[..., Any], transform: Transform) -> None:
         super().__init__()
         if not isinstance(transform, Transform):
-            raise TypeError(f"Pullback: expected a Transform, got {type(transform).__name__}; build one with "
-                            "pullback.transforms.get(spec, shape).")  # fmt: skip
+            raise TypeError(
+                f"Pullback: expected a Transform, got {type(transform).__name__}; build one with "
+                "pullback.transforms.get(spec, shape)."
+            )
         self.model = model
         self.transform = transform
 
@@ -71,8 +73,10 @@ class Joint(nn.Module):
         kinds = {(len(x), x.dtype, x.device) for x in inputs}
         if shapes != self.shapes or len(kinds) != 1:
             got = ", ".join(f"{x.dtype} {tuple(x.shape)} on {x.device}" for x in inputs)
-            raise ValueError(f"Joint: expected tensors of one batch size, dtype and device with shapes "
-                             f"{', '.join(f'(batch, {str(s)[1:-1]})' for s in self.shapes)}; got {got or 'none'}.")  # fmt: skip
+            raise ValueError(
+                f"Joint: expected tensors of one batch size, dtype and device with shapes "
+                f"{', '.join(f'(batch, {str(s)[1:-1]})' for s in self.shapes)}; got {got or 'none'}."
+            )
         return torch.cat([x.flatten(1) for x in inputs], 1)[:, None]
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:

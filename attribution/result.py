@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..core.files import write_whole
 from ..transforms import Claim, Layout, Transform, get
-from .files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,8 +71,10 @@ class Attribution:
 
     def __repr__(self) -> str:
         gap = f", largest |gap| {float(self.gap.abs().max()):.2g}" if self.settings.get("shares", True) else ""
-        return (f"Attribution({self.settings.get('method', '?')} in {self.transform.spec}, {len(self.values)} examples, "
-                f"{self.values[0].numel():,} coefficients each{gap})")  # fmt: skip
+        return (
+            f"Attribution({self.settings.get('method', '?')} in {self.transform.spec}, {len(self.values)} examples, "
+            f"{self.values[0].numel():,} coefficients each{gap})"
+        )
 
     def __len__(self) -> int:
         """How many examples."""
@@ -170,8 +172,10 @@ class Attribution:
         tensor([[5., 0., 0., 0.]])
         """
         if Claim.LINEAR | Claim.RECONSTRUCTS not in self.transform.claims:
-            raise ValueError(f"heatmap: {self.transform.spec} is not linear, so its coefficients have no exact place in "
-                             "the signal; use importance() or signal().")  # fmt: skip
+            raise ValueError(
+                f"heatmap: {self.transform.spec} is not linear, so its coefficients have no exact place in "
+                "the signal; use importance() or signal()."
+            )
         if by is None:
             return self._part(torch.ones_like(self.layout.index, dtype=torch.bool))
         layout = self.layout.group(by)
@@ -215,8 +219,11 @@ class Attribution:
         }
         names = pd.Series([band.name for band in self.layout.bands]).to_numpy(dtype=object)
         bands = (axes, names[self.layout.index.numpy()])
-        return xarray.Dataset(arrays | {"delta": (["example"], self.delta.detach().cpu().numpy())}, coords={"band": bands},
-                              attrs={"settings": json.dumps(self.settings)})  # fmt: skip
+        return xarray.Dataset(
+            arrays | {"delta": (["example"], self.delta.detach().cpu().numpy())},
+            coords={"band": bands},
+            attrs={"settings": json.dumps(self.settings)},
+        )
 
     def save(self, path: str | Path) -> None:
         """Writes one .safetensors file, settings inside as JSON; it appears whole or not at all.
@@ -228,13 +235,27 @@ class Attribution:
         ...     torch.equal(Attribution.load(f"{folder}/ones.safetensors").values, att.values)
         True
         """
-        tensors = {name: getattr(self, name).detach().cpu().contiguous().clone() for name in _TENSORS
-                   if getattr(self, name) is not None}  # fmt: skip
+        tensors = {
+            name: getattr(self, name).detach().cpu().contiguous().clone()
+            for name in _TENSORS
+            if getattr(self, name) is not None
+        }
         details = {key: value for key, value in self.details.items() if not isinstance(value, Tensor)}
-        tensors |= {f"details.{key}": value.detach().cpu().contiguous().clone()
-                    for key, value in self.details.items() if isinstance(value, Tensor)}  # fmt: skip
-        header = {"pullback": json.dumps({"transform": self.transform.spec, "shape": self.transform.shape,
-                                          "settings": self.settings, "details": details})}  # fmt: skip
+        tensors |= {
+            f"details.{key}": value.detach().cpu().contiguous().clone()
+            for key, value in self.details.items()
+            if isinstance(value, Tensor)
+        }
+        header = {
+            "pullback": json.dumps(
+                {
+                    "transform": self.transform.spec,
+                    "shape": self.transform.shape,
+                    "settings": self.settings,
+                    "details": details,
+                }
+            )
+        }
         write_whole(path, lambda temporary: save_file(tensors, temporary, header))
 
     @classmethod
@@ -250,15 +271,19 @@ class Attribution:
             try:
                 transform = get(info["transform"], tuple(info["shape"]))
             except (ValueError, TypeError) as error:
-                raise ValueError(f"{path}: its transform {info['transform']!r} cannot be built from its name; pass "
-                                 f"Attribution.load(path, transform=…). ({error})") from None  # fmt: skip
+                raise ValueError(
+                    f"{path}: its transform {info['transform']!r} cannot be built from its name; pass "
+                    f"Attribution.load(path, transform=…). ({error})"
+                ) from None
         details = {
             key.removeprefix("details."): tensors.pop(key) for key in list(tensors) if key.startswith("details.")
         }
         shape = tuple(tensors["values"].shape[1:])
         if shape != transform.layout.shape:
-            raise ValueError(f"{path}: holds coefficients of shape {shape}, but {transform.spec} on signals of shape "
-                             f"{transform.shape} has {transform.layout.shape}; pass the transform it was made in.")  # fmt: skip
+            raise ValueError(
+                f"{path}: holds coefficients of shape {shape}, but {transform.spec} on signals of shape "
+                f"{transform.shape} has {transform.layout.shape}; pass the transform it was made in."
+            )
         return cls(**tensors, transform=transform, settings=info["settings"], details=info["details"] | details)
 
 

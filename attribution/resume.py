@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from ..transforms import Transform
-from .certificate import Grid, Path
 from .estimator import Chart, Estimator, Walk
-from .quadrature import trapezoid_weights
+from .methods.integrated_gradients.error_estimate import Grid, Path
+from .methods.integrated_gradients.quadrature import trapezoid_weights
 from .result import Attribution
 
 if TYPE_CHECKING:
-    from .certified import Group
+    from .methods.integrated_gradients.adaptive import Group
 
 AHEAD = 5  # doublings that the state of a smooth path can go on for
 NAMES = ("kept_sums", "kept_nodes", "kept_edges", "kept_plan", "kept_x")
@@ -49,9 +49,13 @@ def keep(group: "Group") -> dict[str, Tensor]:
         facts.append(np.column_stack([path.grid.nodes, path.score, path.slope, path.square, path.sketch]))
         edges.append(path.grid.edges)
         plan.append([len(path.score), path.grid.cells, group.gaps, level, group.last(place)])
-    return {"kept_sums": state, "kept_nodes": torch.from_numpy(_filled(facts)),
-            "kept_edges": torch.from_numpy(np.stack(edges)), "kept_plan": torch.tensor(plan),
-            "kept_x": digests(group.walk, group.members)}  # fmt: skip
+    return {
+        "kept_sums": state,
+        "kept_nodes": torch.from_numpy(_filled(facts)),
+        "kept_edges": torch.from_numpy(np.stack(edges)),
+        "kept_plan": torch.tensor(plan),
+        "kept_x": digests(group.walk, group.members),
+    }
 
 
 def join(groups: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -59,8 +63,10 @@ def join(groups: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     if not groups:
         return {}
     longest = max(group["kept_nodes"].shape[1] for group in groups)
-    padded = [torch.nn.functional.pad(group["kept_nodes"], (0, 0, 0, longest - group["kept_nodes"].shape[1]))
-              for group in groups]  # fmt: skip
+    padded = [
+        torch.nn.functional.pad(group["kept_nodes"], (0, 0, 0, longest - group["kept_nodes"].shape[1]))
+        for group in groups
+    ]
     joined = {name: torch.cat([group[name] for group in groups]) for name in NAMES if name != "kept_nodes"}
     return joined | {"kept_nodes": torch.cat(padded)}
 
@@ -87,8 +93,14 @@ Resume = Attribution | Sequence[Attribution]
 Walks = Sequence[tuple[list[int], Walk]]
 
 
-def goes_on(resume: Resume, estimator: Estimator, walks: Walks, domains: Sequence[Transform], deltas: Sequence[Tensor],
-            settings: Mapping[str, Any]) -> list[tuple[list[int], Walk]]:  # fmt: skip
+def goes_on(
+    resume: Resume,
+    estimator: Estimator,
+    walks: Walks,
+    domains: Sequence[Transform],
+    deltas: Sequence[Tensor],
+    settings: Mapping[str, Any],
+) -> list[tuple[list[int], Walk]]:
     """The walks, each with the earlier result of its first domain.
 
     walks: (which domains, walk).  deltas: f(x) - f(x₀) in each domain.  settings: what else must be as it was, by name.
@@ -107,8 +119,9 @@ def goes_on(resume: Resume, estimator: Estimator, walks: Walks, domains: Sequenc
     return [(members, replace(walk, earlier=found[members[0]].details)) for members, walk in walks]
 
 
-def _differences(earlier: Attribution, domain: Transform, walk: Walk, chart: Chart, delta: Tensor,
-                 settings: Mapping[str, Any]) -> list[str]:  # fmt: skip
+def _differences(
+    earlier: Attribution, domain: Transform, walk: Walk, chart: Chart, delta: Tensor, settings: Mapping[str, Any]
+) -> list[str]:
     """What is not as it was, with how it was and is: x to the last bit, x₀ and f to rounding errors."""
     if earlier.transform.spec != domain.spec:
         return [f"transform ({earlier.transform.spec}, now {domain.spec})"]
@@ -144,8 +157,9 @@ def _results(resume: Resume, number: int) -> list[Attribution]:
     if len(found) != number:
         raise ValueError(f"resume: expected one result for each of the {number} domains, got {len(found)}.")
     if any(not set(NAMES) <= set(one.details) for one in found):
-        raise ValueError("resume: this result holds nothing to go on from; make it with "
-                         "method='integrated_gradients(keep=True)'.")  # fmt: skip
+        raise ValueError(
+            "resume: this result holds nothing to go on from; make it with method='integrated_gradients(keep=True)'."
+        )
     return found
 
 

@@ -4,7 +4,7 @@ from .check import check, parametrize
 from .method_laws import NAMES
 from .registration import register_transform
 from .report import AxiomReport, Finding, tolerance
-from .rewrite import rewrites
+from .rewrites.rewrite import rewrites
 from .transform_laws import check_transform
 
 __all__ = [

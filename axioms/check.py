@@ -9,22 +9,22 @@ from torch import Tensor, nn
 
 from ..attribution import Estimator
 from ..attribution.attribute import Baseline, resolve_baseline
+from ..attribution.engine.check_model import check_model, feed_dtype
+from ..attribution.engine.rows import Rows, budget
+from ..attribution.engine.score import Score, Target, table
 from ..attribution.estimator import get as get_estimator
-from ..attribution.gradients import is_number
-from ..attribution.model import check_model, feed_dtype
-from ..attribution.rows import Rows, budget
-from ..attribution.score import Score, Target, table
+from ..attribution.methods.gradients import is_number
 from ..attribution.targets import Choice
+from ..core.precision import full_products
 from ..transforms import Transform
 from ..transforms import get as get_transform
-from ..transforms.products import full_products
-from .answer import short
-from .brief import fixed
+from .cheap_forms import fixed
 from .method_laws import LAWS, NAMES, MethodLaw, judge
-from .modules import Call, small_network
 from .report import AxiomReport, Finding
+from .rewrites.modules import Call, small_network
 from .transform_laws import check_transform
 from .trial import Case, Foreign, Trial
+from .validate_map import short
 
 if TYPE_CHECKING:
     import pytest
@@ -32,10 +32,19 @@ if TYPE_CHECKING:
 Subject = str | Estimator | Foreign
 
 
-def check(method: Subject, model: Callable[..., Any], x: Tensor, target: Target = None, *,
-          transform: str | Transform = "pixel", baseline: Baseline = None, axioms: str | Sequence[str] = "all",
-          seed: int = 0, tolerance: float | None = None,
-          progress: Callable[[Finding], None] | None = None) -> AxiomReport:  # fmt: skip
+def check(
+    method: Subject,
+    model: Callable[..., Any],
+    x: Tensor,
+    target: Target = None,
+    *,
+    transform: str | Transform = "pixel",
+    baseline: Baseline = None,
+    axioms: str | Sequence[str] = "all",
+    seed: int = 0,
+    tolerance: float | None = None,
+    progress: Callable[[Finding], None] | None = None,
+) -> AxiomReport:
     """Measures which axioms `method` keeps on `model` at x, in the coordinates of T.
 
     method: a spec such as "integrated_gradients(steps=64)", an Estimator, or any callable (f, x, target, x0) -> tensor
@@ -90,8 +99,12 @@ def check(method: Subject, model: Callable[..., Any], x: Tensor, target: Target 
             if progress is not None:
                 progress(findings[-1])
         notes = (*notes, *_notes(trial))
-    return AxiomReport(f"{name_of(subject)} on {type(model).__name__}, {domain.spec}, {len(x)} examples of shape "
-                       f"{tuple(x.shape[1:])}, {str(x.dtype).removeprefix('torch.')}", tuple(findings), notes)  # fmt: skip
+    return AxiomReport(
+        f"{name_of(subject)} on {type(model).__name__}, {domain.spec}, {len(x)} examples of shape "
+        f"{tuple(x.shape[1:])}, {str(x.dtype).removeprefix('torch.')}",
+        tuple(findings),
+        notes,
+    )
 
 
 def settled(target: Target, model: Callable[..., Any], x: Tensor) -> Target:
@@ -116,9 +129,14 @@ def settled(target: Target, model: Callable[..., Any], x: Tensor) -> Target:
 def _notes(trial: Trial) -> Iterator[str]:
     """What holds for the whole report."""
     if trial.brief not in (None, trial.own):
-        yield (f"Laws that hold at any number of nodes, samples or steps were asked of {trial.brief!r}"
-               + (f", or of {fixed(trial.own)!r} where both questions must share their nodes." if trial.chooses and trial.own
-                  else "."))  # fmt: skip
+        yield (
+            f"Laws that hold at any number of nodes, samples or steps were asked of {trial.brief!r}"
+            + (
+                f", or of {fixed(trial.own)!r} where both questions must share their nodes."
+                if trial.chooses and trial.own
+                else "."
+            )
+        )
     if trial.coarse is not None:
         yield f"The method returns {short(trial.coarse)} maps: they were judged in that precision, by its tolerances."
     if trial.leaks:
@@ -143,8 +161,9 @@ def _subject(method: Subject) -> Estimator | Foreign:
     if isinstance(method, (str, Estimator)):
         return get_estimator(method)
     if not callable(method) or isinstance(method, type):
-        raise TypeError("check: method must be a spec, an Estimator, or a callable (f, x, target, x0) -> tensor, got "
-                        f"{method!r}.")  # fmt: skip
+        raise TypeError(
+            f"check: method must be a spec, an Estimator, or a callable (f, x, target, x0) -> tensor, got {method!r}."
+        )
     return method
 
 
@@ -155,21 +174,31 @@ def _laws(axioms: str | Sequence[str], subject: Estimator | Foreign) -> list[Met
         return [law for law in LAWS if law.promised(subject.claims)]
     wanted = [axioms] if isinstance(axioms, str) else list(axioms)
     if unknown := [name for name in wanted if name not in NAMES]:
-        raise ValueError(f"check: unknown axioms {', '.join(map(repr, unknown))}; expected 'all', 'promised' or names among "
-                         f"{', '.join(NAMES)}.")  # fmt: skip
+        raise ValueError(
+            f"check: unknown axioms {', '.join(map(repr, unknown))}; expected 'all', 'promised' or names among "
+            f"{', '.join(NAMES)}."
+        )
     return [law for law in LAWS if law.name in wanted]
 
 
 def name_of(subject: Estimator | Foreign) -> str:
     """How a report calls the method."""
-    return repr(subject) if isinstance(subject, Estimator) else str(
-        getattr(subject, "__name__", None) or type(subject).__name__
-    )  # fmt: skip
+    return (
+        repr(subject)
+        if isinstance(subject, Estimator)
+        else str(getattr(subject, "__name__", None) or type(subject).__name__)
+    )
 
 
-def parametrize(subjects: Iterable[Any], *, expected_failures: dict[str, str] | None = None,
-                model: Callable[..., Any] | None = None, x: Tensor | None = None, target: Target = 0,
-                transform: str | Transform = "pixel") -> "pytest.MarkDecorator":  # fmt: skip
+def parametrize(
+    subjects: Iterable[Any],
+    *,
+    expected_failures: dict[str, str] | None = None,
+    model: Callable[..., Any] | None = None,
+    x: Tensor | None = None,
+    target: Target = 0,
+    transform: str | Transform = "pixel",
+) -> "pytest.MarkDecorator":
     """The laws of every subject as pytest parameters named `law`; calling `law()` raises AssertionError with the table.
 
     subjects: transforms, estimators or their specs, callables (f, x, target, x0) -> tensor; of classes, the `examples()`.

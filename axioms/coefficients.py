@@ -7,10 +7,10 @@ from torch import Tensor
 
 from ..attribution.result import analysis_transpose
 from ..transforms import Claim
-from .limits import Limit
-from .modules import Blind, saturating
 from .outcome import Outcome, inapplicable, plain
 from .repeatability import against_seeds
+from .rewrites.modules import Blind, saturating
+from .tolerances import Limit
 from .trial import Case, Trial
 
 KINKS = ((2.0, 1.0), (4.0, 1.0), (2.0, -1.0))  # (where ReLU ends, as a fraction 1/· of the step; sign)
@@ -23,8 +23,11 @@ def sensitivity(trial: Trial) -> Outcome:
     on the user's model for the coefficients of largest displacement.
     """
     case = trial.case if Claim.LINEAR | Claim.BIJECTIVE in trial.case.transform.claims else trial.case.in_coefficients()
-    probes = [(f"{'-' if sign < 0 else ''}(1 - ReLU(1 - {kink:g} t)), t = 0 → 1", one, k)
-              for kink, sign in KINKS for one, k in [_saturated(trial, case, kink, sign)]]  # fmt: skip
+    probes = [
+        (f"{'-' if sign < 0 else ''}(1 - ReLU(1 - {kink:g} t)), t = 0 → 1", one, k)
+        for kink, sign in KINKS
+        for one, k in [_saturated(trial, case, kink, sign)]
+    ]
     probes += [("the model, one coefficient moved", one, k) for one, k in _moved(trial, case)]
     missed: list[dict[str, object]] = []
     for name, one, index in probes:
@@ -33,8 +36,16 @@ def sensitivity(trial: Trial) -> Outcome:
         change, share = float((point - origin)[0]), float(values[index])
         if abs(share) <= trial.rounding.value * abs(change):
             missed.append(
-                {"model": name, "coefficient": index, "f(x)": float(point[0]), "f(x₀)": float(origin[0]), "a": share,
-                 "x": plain(one.x[0]), "x₀": plain(one.base[0])})  # fmt: skip
+                {
+                    "model": name,
+                    "coefficient": index,
+                    "f(x)": float(point[0]),
+                    "f(x₀)": float(origin[0]),
+                    "a": share,
+                    "x": plain(one.x[0]),
+                    "x₀": plain(one.base[0]),
+                }
+            )
     zero = f"zero is below {trial.rounding.value:.1e} × |Δf|: {trial.rounding.source}"
     granted, who = (0.0, "exact") if trial.override is None else (trial.override, trial.limit.source)
     limit = Limit(granted, f"{who}; {zero}")
@@ -85,9 +96,14 @@ def dummy(trial: Trial) -> Outcome:
     size = values.abs().amax(1)
     hidden = values[:, blinded].abs().amax(1) / size.where(size > 0, torch.ones_like(size))
     worst = int(hidden.argmax())
-    evidence = {"example": worst, "coefficients": blinded, "a": values[worst, blinded].tolist(),
-                "largest |a|": float(size[worst]),
-                "model": "f∘(1 - Q Qᵀ), Q spans T⁻¹e_k", "x": plain(case.x[worst])}  # fmt: skip
+    evidence = {
+        "example": worst,
+        "coefficients": blinded,
+        "a": values[worst, blinded].tolist(),
+        "largest |a|": float(size[worst]),
+        "model": "f∘(1 - Q Qᵀ), Q spans T⁻¹e_k",
+        "x": plain(case.x[worst]),
+    }
     return Outcome(float(hidden.max()), trial.limit, evidence=evidence)
 
 
@@ -107,15 +123,23 @@ def symmetry(trial: Trial) -> Outcome:
     if float(direction.norm()) == 0:
         return inapplicable("T⁻¹ does not tell the two coefficients apart")
     row = analysis_transpose(case.transform, difference)[0]
-    x, base = (signal - (signal * row).flatten(1).sum(1).reshape(-1, *[1] * row.ndim) * row / row.square().sum()
-             for signal in (case.x, case.base))  # fmt: skip
+    x, base = (
+        signal - (signal * row).flatten(1).sum(1).reshape(-1, *[1] * row.ndim) * row / row.square().sum()
+        for signal in (case.x, case.base)
+    )
     basis = (direction / direction.norm())[:, None]
     values = trial.quick(Case(Blind(case.model, basis).eval(), x, base, case.target, case.transform)).flatten(1)
     size = values.abs().amax(1)
     apart = (values[:, pair[0]] - values[:, pair[1]]).abs() / size.where(size > 0, torch.ones_like(size))
     worst = int(apart.argmax())
-    evidence = {"example": worst, "coefficients": pair, "a": values[worst, pair].tolist(), "largest |a|": float(size[worst]),
-                "model": "f∘(1 - q qᵀ), q along T⁻¹(e_j - e_k)", "x": plain(x[worst])}  # fmt: skip
+    evidence = {
+        "example": worst,
+        "coefficients": pair,
+        "a": values[worst, pair].tolist(),
+        "largest |a|": float(size[worst]),
+        "model": "f∘(1 - q qᵀ), q along T⁻¹(e_j - e_k)",
+        "x": plain(x[worst]),
+    }
     return against_seeds(trial, Outcome(float(apart.max()), trial.limit, evidence=evidence))
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ..attribution import Estimator
+from ..attribution.engine.check_model import feed_dtype
 from ..attribution.estimator import Promise
-from ..attribution.model import feed_dtype
-from .answer import short
-from .limits import Limit
 from .outcome import Outcome, inapplicable, plain
+from .tolerances import Limit
 from .trial import Case, Trial
+from .validate_map import short
 
 GRANTED = 1e-2  # of |Δf|: one bar for every method, ours or foreign, its steps seen or hidden
 LITERATURE = 5e-2  # of |Δf|: what papers and tutorials accept of a quadrature
@@ -36,8 +36,14 @@ def completeness(trial: Trial) -> Outcome:
     gap = total(trial.answer) - delta
     worst = int((gap / scale).abs().argmax())
     residual = float((gap / scale).abs().max())
-    evidence = {"example": worst, "total": float(total(trial.answer)[worst]), "f(x)": float(point[worst]),
-                "f(x₀)": float(origin[worst]), "gap": float(gap[worst]), "x": plain(trial.case.x[worst])}  # fmt: skip
+    evidence = {
+        "example": worst,
+        "total": float(total(trial.answer)[worst]),
+        "f(x)": float(point[worst]),
+        "f(x₀)": float(origin[worst]),
+        "gap": float(gap[worst]),
+        "x": plain(trial.case.x[worst]),
+    }
     if trial.override is not None:
         return Outcome(residual, trial.limit, evidence=evidence)
     hidden = _hidden(trial, delta, scale, shares, size)
@@ -157,8 +163,12 @@ def _by_certificate(trial: Trial, worst: int, unit: float, rounding: float) -> d
         return {}
     few = trial.attribution(trial.case, trial.brief or trial.own).details
     gaps = {int(d["evaluations"][worst]): abs(float(d["residual"][worst])) / unit for d in (few, full)}
-    return {"before its correction": gaps[max(gaps)], "map error": float(full["map_error"][worst]),
-            "gap by steps": {str(k): v for k, v in sorted(gaps.items())}, "order": _order(gaps, rounding)}  # fmt: skip
+    return {
+        "before its correction": gaps[max(gaps)],
+        "map error": float(full["map_error"][worst]),
+        "gap by steps": {str(k): v for k, v in sorted(gaps.items())},
+        "order": _order(gaps, rounding),
+    }
 
 
 def _order(relative: dict[int, float], rounding: float) -> float | None:
@@ -208,10 +218,16 @@ def _sampled(trial: Trial, delta: Tensor, scale: Tensor, limit: Limit) -> Outcom
             break
     details = {"standard deviation": spread, "seeds": repeats}
     if residual <= limit.value + error and error > LITERATURE:
-        return inapplicable(f"one seed is off by {_percent(spread)}, so that {repeats} seeds tell the mean to "
-                            f"±{_percent(error)} only, and it is off by {_percent(residual)}: take more samples")  # fmt: skip
-    return Outcome(residual, limit.plus(error, f"4 standard errors of {repeats} seeds"),
-                   f"mean of {repeats} seeds, one seed is off by {_percent(spread)}", details=details)  # fmt: skip
+        return inapplicable(
+            f"one seed is off by {_percent(spread)}, so that {repeats} seeds tell the mean to "
+            f"±{_percent(error)} only, and it is off by {_percent(residual)}: take more samples"
+        )
+    return Outcome(
+        residual,
+        limit.plus(error, f"4 standard errors of {repeats} seeds"),
+        f"mean of {repeats} seeds, one seed is off by {_percent(spread)}",
+        details=details,
+    )
 
 
 def _percent(share: float) -> str:

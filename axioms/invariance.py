@@ -9,14 +9,14 @@ from torch import Tensor
 from ..attribution.attribute import resolve_baseline
 from ..attribution.estimator import Promise
 from ..transforms import DCT, DWT, Claim, Pixel, Transform
-from .answer import MethodFault
-from .disguise import Opaque, Rescaled
-from .limits import Limit
-from .modules import Shifted
 from .outcome import Outcome, compare, inapplicable, worse
 from .repeatability import against_seeds
-from .rewrite import SINGLY, TOGETHER, Rewritten, rewrites
+from .rewrites.modules import Shifted
+from .rewrites.rewrite import SINGLY, TOGETHER, Rewritten, rewrites
+from .tolerances import Limit
+from .transform_wrappers import Opaque, Rescaled
 from .trial import Case, Trial
+from .validate_map import MethodFault
 
 
 def implementation_invariance(trial: Trial) -> Outcome:
@@ -54,8 +54,9 @@ def _above(outcome: Outcome) -> bool:
     return outcome.residual is not None and outcome.limit is not None and outcome.residual > outcome.limit.value
 
 
-def _compare_all(trial: Trial, case: Case, before: Tensor, found: list[Rewritten]
-                 ) -> tuple[list[Outcome], list[str], dict[str, Any]]:  # fmt: skip
+def _compare_all(
+    trial: Trial, case: Case, before: Tensor, found: list[Rewritten]
+) -> tuple[list[Outcome], list[str], dict[str, Any]]:
     outcomes: list[Outcome] = []
     notes: list[str] = []
     networks: dict[str, float] = {}

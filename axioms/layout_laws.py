@@ -26,8 +26,10 @@ def frequency_order(transform: Transform, z: Tensor) -> float | None:
     sizes = [transform.shape[1 + axis] for axis in axes]
     lines = [torch.fft.fftfreq(n, device=z.device, dtype=z.dtype).abs() for n in transform.shape[1:]]
     grid = torch.stack(torch.meshgrid(*lines, indexing="ij"))[axes]
-    measured = [_disorder(transform, z, *_frequencies(frequency[axes], known), grid, sizes),
-                _disorder(transform, z, *_ranges(transform, known), grid.amax(0, keepdim=True), [min(sizes)])]  # fmt: skip
+    measured = [
+        _disorder(transform, z, *_frequencies(frequency[axes], known), grid, sizes),
+        _disorder(transform, z, *_ranges(transform, known), grid.amax(0, keepdim=True), [min(sizes)]),
+    ]
     found = [value for value in measured if value is not None]
     return max(found) if found else None
 
@@ -51,8 +53,9 @@ def _ranges(transform: Transform, known: Tensor) -> tuple[Tensor, Tensor]:
     return lookup[layout.index].where(known, -1), torch.tensor(middles, dtype=torch.double)[:, None]
 
 
-def _disorder(transform: Transform, z: Tensor, label: Tensor, stated: Tensor, rulers: Tensor,
-              sizes: list[int]) -> float | None:  # fmt: skip
+def _disorder(
+    transform: Transform, z: Tensor, label: Tensor, stated: Tensor, rulers: Tensor, sizes: list[int]
+) -> float | None:
     """The largest inversion among groups, less two bins.
 
     label: the group of each coefficient.  stated: (groups, rulers).  rulers: a frequency for each bin, (rulers, *bins).

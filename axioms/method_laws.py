@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..attribution.estimator import Promise
-from .answer import MethodFault
 from .coefficients import dummy, sensitivity, symmetry
 from .completeness import completeness
 from .invariance import affine_invariance, coordinate_consistency, implementation_invariance, input_shift_invariance
@@ -12,6 +11,7 @@ from .outcome import Outcome, inapplicable
 from .repeatability import batch_independence, determinism, linearity
 from .report import Finding
 from .trial import Trial
+from .validate_map import MethodFault
 
 
 @dataclass(frozen=True)
@@ -38,25 +38,65 @@ class MethodLaw:
 _CLEAR = 0.2  # a residual that rounding does not reach in any model measured so far
 _SUNDARARAJAN = "Sundararajan, Taly & Yan 2017"
 LAWS: tuple[MethodLaw, ...] = (
-    MethodLaw("completeness", "Σ a = f(x) - f(x₀)", f"{_SUNDARARAJAN}, §3", completeness, Promise.COMPLETE,
-              settled_in_double=False),
-    MethodLaw("sensitivity", "one coefficient differs and so does f: it gets a share", f"{_SUNDARARAJAN}, §2.1",
-              sensitivity, Promise.SENSITIVE, settled_in_double=False),
-    MethodLaw("dummy", "a coefficient without effect gets 0", "Friedman 2004; " + f"{_SUNDARARAJAN}, sensitivity(b)",
-              dummy, Promise.DUMMY),
-    MethodLaw("implementation_invariance", "equal functions have equal maps", f"{_SUNDARARAJAN}, §2.2",
-              implementation_invariance, Promise.IMPLEMENTATION_INVARIANT),
+    MethodLaw(
+        "completeness",
+        "Σ a = f(x) - f(x₀)",
+        f"{_SUNDARARAJAN}, §3",
+        completeness,
+        Promise.COMPLETE,
+        settled_in_double=False,
+    ),
+    MethodLaw(
+        "sensitivity",
+        "one coefficient differs and so does f: it gets a share",
+        f"{_SUNDARARAJAN}, §2.1",
+        sensitivity,
+        Promise.SENSITIVE,
+        settled_in_double=False,
+    ),
+    MethodLaw(
+        "dummy",
+        "a coefficient without effect gets 0",
+        "Friedman 2004; " + f"{_SUNDARARAJAN}, sensitivity(b)",
+        dummy,
+        Promise.DUMMY,
+    ),
+    MethodLaw(
+        "implementation_invariance",
+        "equal functions have equal maps",
+        f"{_SUNDARARAJAN}, §2.2",
+        implementation_invariance,
+        Promise.IMPLEMENTATION_INVARIANT,
+    ),
     MethodLaw("linearity", "a(p f + q h) = p a(f) + q a(h)", f"{_SUNDARARAJAN}, §3", linearity, Promise.LINEAR),
-    MethodLaw("symmetry", "interchangeable, equal coefficients get the same", f"{_SUNDARARAJAN}, §4.1; Friedman 2004",
-              symmetry, Promise.SYMMETRIC),
-    MethodLaw("batch_independence", "alone and in a batch: the same map", "definition", batch_independence, universal=True),
+    MethodLaw(
+        "symmetry",
+        "interchangeable, equal coefficients get the same",
+        f"{_SUNDARARAJAN}, §4.1; Friedman 2004",
+        symmetry,
+        Promise.SYMMETRIC,
+    ),
+    MethodLaw(
+        "batch_independence", "alone and in a batch: the same map", "definition", batch_independence, universal=True
+    ),
     MethodLaw("determinism", "asked twice, the same map", "definition", determinism, universal=True),
-    MethodLaw("coordinate_consistency", "linear domains agree", "∇_z (f∘T⁻¹) = (T⁻¹)ᵀ ∇_x f", coordinate_consistency,
-              universal=True),
-    MethodLaw("affine_invariance", "units and origin of a coefficient do not matter",
-              "Friedman 2004; Sundararajan & Najmi 2020", affine_invariance),
-    MethodLaw("input_shift_invariance", "f(x - m) at x + m: the same map", "Kindermans et al. 2019", input_shift_invariance),
-)  # fmt: skip
+    MethodLaw(
+        "coordinate_consistency",
+        "linear domains agree",
+        "∇_z (f∘T⁻¹) = (T⁻¹)ᵀ ∇_x f",
+        coordinate_consistency,
+        universal=True,
+    ),
+    MethodLaw(
+        "affine_invariance",
+        "units and origin of a coefficient do not matter",
+        "Friedman 2004; Sundararajan & Najmi 2020",
+        affine_invariance,
+    ),
+    MethodLaw(
+        "input_shift_invariance", "f(x - m) at x + m: the same map", "Kindermans et al. 2019", input_shift_invariance
+    ),
+)
 NAMES = tuple(law.name for law in LAWS)
 
 

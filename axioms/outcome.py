@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .limits import Limit
+from .tolerances import Limit
 from .transform_laws import gap
 from .trial import Case
 
@@ -45,8 +45,15 @@ def compare(a: Tensor, b: Tensor, limit: Limit, case: Case, names: tuple[str, st
     one, two = a[worst].flatten(), b[worst].flatten()
     top = (one - two).abs().topk(min(5, len(one))).indices
     numbers = {names[0]: one[top].tolist(), names[1]: two[top].tolist()}
-    evidence = {"example": worst, "coefficients": top.tolist(), **numbers, "totals": [float(one.sum()), float(two.sum())],
-                "model": type(case.model).__name__, "target": plain(case.target), "x": plain(case.x[worst])}  # fmt: skip
+    evidence = {
+        "example": worst,
+        "coefficients": top.tolist(),
+        **numbers,
+        "totals": [float(one.sum()), float(two.sum())],
+        "model": type(case.model).__name__,
+        "target": plain(case.target),
+        "x": plain(case.x[worst]),
+    }
     return Outcome(residual, limit, evidence=evidence)
 
 

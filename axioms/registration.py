@@ -49,8 +49,10 @@ def vet(kind: Any) -> None:
         raise TypeError(f"register_transform: expected a subclass of Transform, got {got}.")
     examples = list(kind.examples())
     if not examples:
-        raise ValueError(f"{kind.__name__} is not registered: examples() is empty, and nothing can be checked; yield small "
-                         "instances of odd and even sizes.")  # fmt: skip
+        raise ValueError(
+            f"{kind.__name__} is not registered: examples() is empty, and nothing can be checked; yield small "
+            "instances of odd and even sizes."
+        )
     for example in examples:
         report = check_transform(example)
         if report.faults:

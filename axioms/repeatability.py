@@ -5,10 +5,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ..attribution.model import feed_dtype
-from .guard import random_state
-from .modules import Combined, small_network
+from ..attribution.engine.check_model import feed_dtype
 from .outcome import Outcome, compare, inapplicable, worse
+from .rewrites.modules import Combined, small_network
+from .sandbox import random_state
 from .trial import Case, Trial
 
 _TELLING = 0.2  # a tolerance above this would let pass what is broken in substance
@@ -40,8 +40,10 @@ def linearity(trial: Trial) -> Outcome:
         return shared
     parts = [trial.found, trial.attribution(other, trial.own), trial.attribution(combined, trial.own)]
     weighted = [one.values * factor for one, factor in zip(parts, (1.0, weight, 1.0))]
-    errors = [float((values.flatten(1).norm(dim=1) * one.details["map_error"] / weighted[2].flatten(1).norm(dim=1)).max())
-              for values, one in zip(weighted, parts)]  # fmt: skip
+    errors = [
+        float((values.flatten(1).norm(dim=1) * one.details["map_error"] / weighted[2].flatten(1).norm(dim=1)).max())
+        for values, one in zip(weighted, parts)
+    ]
     slack = (
         trial.limit
         if trial.override is not None
@@ -116,8 +118,11 @@ def determinism(trial: Trial) -> Outcome:
     outcome = compare(first, second, trial.limit, trial.case, ("first call", "second call"))
     if outcome.residual is None or outcome.residual <= trial.limit.value:
         return outcome
-    return outcome.noting("the model gives two answers itself: call model.eval()" if _changes(trial)
-                          else "it draws from the global random state")  # fmt: skip
+    return outcome.noting(
+        "the model gives two answers itself: call model.eval()"
+        if _changes(trial)
+        else "it draws from the global random state"
+    )
 
 
 def _changes(trial: Trial) -> bool:
@@ -140,7 +145,9 @@ def against_seeds(trial: Trial, outcome: Outcome, reason: str = "") -> Outcome:
     if trial.override is None and trial.sampling > 0:
         limit = outcome.limit.plus(3 * trial.sampling, "3 × change with the seed")
         if limit.value > _TELLING:
-            return inapplicable(f"the seed alone changes the map by {trial.sampling:.0%}, the law's two questions by "
-                                f"{outcome.residual:.0%}: take more samples")  # fmt: skip
+            return inapplicable(
+                f"the seed alone changes the map by {trial.sampling:.0%}, the law's two questions by "
+                f"{outcome.residual:.0%}: take more samples"
+            )
         outcome = replace(outcome, limit=limit)
     return outcome.noting(reason)

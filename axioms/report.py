@@ -97,8 +97,10 @@ class AxiomReport:
         widths = [max((len(row[i]) for row in rows), default=0) for i in range(4)]
         lines = [self.subject]
         for row, finding in zip(rows, self):
-            lines.append(f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}} ≤ {row[3]:<{widths[3]}}  "
-                         f"{row[4]}".rstrip())  # fmt: skip
+            lines.append(
+                f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}} ≤ {row[3]:<{widths[3]}}  "
+                f"{row[4]}".rstrip()
+            )
             lines += _wrapped(finding.reason, " " * (widths[0] + 4))
         lines += [line for text in self._tolerances() for line in _wrapped(text, "  ")]
         return "\n".join([*lines, *(line for note in self.notes for line in _wrapped(f"note: {note}", "  "))])
@@ -114,8 +116,12 @@ class AxiomReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
-        return {"subject": self.subject, "notes": list(self.notes), "rows": self.rows,
-                "findings": [asdict(f) | {"verdict": f.verdict} for f in self.findings]}  # fmt: skip
+        return {
+            "subject": self.subject,
+            "notes": list(self.notes),
+            "rows": self.rows,
+            "findings": [asdict(f) | {"verdict": f.verdict} for f in self.findings],
+        }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "AxiomReport":
@@ -141,8 +147,10 @@ class AxiomReport:
         head = "".join(f"<th>{name}</th>" for name in _HEADS)
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         title = html.escape(self.subject)
-        return (f"<!doctype html><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>{notes}\n"
-                f"<table><tr>{head}</tr>\n{body}\n</table>\n")  # fmt: skip
+        return (
+            f"<!doctype html><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>{notes}\n"
+            f"<table><tr>{head}</tr>\n{body}\n</table>\n"
+        )
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
@@ -150,11 +158,13 @@ def _wrapped(text: str, indent: str) -> list[str]:
     return textwrap.wrap(text, 120, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
 
 
-_STYLE = ("body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:4px 8px;"
-          "text-align:left;vertical-align:top}.broken td:first-child,.unusable td:first-child{background:#e8998d}"
-          ".kept td:first-child{background:"
-          "#b5d6b2}.not td:first-child{background:#ddd}pre{white-space:pre-wrap;max-width:60em;max-height:20em;"
-          "overflow:auto}")  # fmt: skip
+_STYLE = (
+    "body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:4px 8px;"
+    "text-align:left;vertical-align:top}.broken td:first-child,.unusable td:first-child{background:#e8998d}"
+    ".kept td:first-child{background:"
+    "#b5d6b2}.not td:first-child{background:#ddd}pre{white-space:pre-wrap;max-width:60em;max-height:20em;"
+    "overflow:auto}"
+)
 
 
 _HEADS = (
@@ -172,8 +182,17 @@ _HEADS = (
 
 
 def _row(f: Finding) -> str:
-    texts = (f.verdict, f.axiom, _number(f.residual), _number(f.tolerance), f.tolerance_source, f.statement, f.reason,
-             str(f.rows or ""), f.source)  # fmt: skip
+    texts = (
+        f.verdict,
+        f.axiom,
+        _number(f.residual),
+        _number(f.tolerance),
+        f.tolerance_source,
+        f.statement,
+        f.reason,
+        str(f.rows or ""),
+        f.source,
+    )
     cells = "".join(f"<td>{html.escape(text)}</td>" for text in texts)
     return f"<tr class={f.verdict.split()[0].lower()!r}>{cells}<td>{_unfold(f)}</td></tr>"
 

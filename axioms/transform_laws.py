@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from ..transforms import Claim, Transform
-from .answer import short
 from .layout_laws import frequency_order
 from .report import AxiomReport, Finding, tolerance
+from .validate_map import short
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,9 @@ def draw(transform: Transform, seed: int, dtype: torch.dtype, device: torch.devi
     )
 
 
-def check_transform(transform: Transform, *, seed: int = 0, dtype: torch.dtype = torch.float64,
-                    device: torch.device | str = "cpu") -> AxiomReport:  # fmt: skip
+def check_transform(
+    transform: Transform, *, seed: int = 0, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+) -> AxiomReport:
     """Measures every law on `transform`: what it claims must hold, and what holds must be claimed.
 
     Raises: TypeError where the subject is not a Transform.
@@ -141,8 +142,10 @@ def check_transform(transform: Transform, *, seed: int = 0, dtype: torch.dtype =
     (True, ())
     """
     if not isinstance(transform, Transform):
-        raise TypeError(f"check_transform: expected a Transform, got {type(transform).__name__}; build one with "
-                        "pullback.transforms.get(spec, shape).")  # fmt: skip
+        raise TypeError(
+            f"check_transform: expected a Transform, got {type(transform).__name__}; build one with "
+            "pullback.transforms.get(spec, shape)."
+        )
     data = draw(transform, seed, dtype, device)
     with torch.no_grad():
         findings = tuple(_finding(law, transform, data, tolerance(dtype)) for law in LAWS)

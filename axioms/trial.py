@@ -11,18 +11,18 @@ from torch import Tensor, nn
 
 from ..attribution import Attribution, Estimator, Pullback, attribute
 from ..attribution.attribute import Baseline
-from ..attribution.gradients import Gradient
-from ..attribution.model import feed_dtype
-from ..attribution.rows import Rows, budget
-from ..attribution.score import Score, Target
+from ..attribution.engine.check_model import feed_dtype
+from ..attribution.engine.rows import Rows, budget
+from ..attribution.engine.score import Score, Target
+from ..attribution.methods.gradients import Gradient
 from ..transforms import Pixel, Transform
-from .answer import read_map, short
-from .brief import brief, fixed
-from .guard import guarded
-from .limits import Limit, condition
-from .modules import small_network
+from .cheap_forms import brief, fixed
 from .report import tolerance
+from .rewrites.modules import small_network
+from .sandbox import guarded
+from .tolerances import Limit, condition
 from .transform_laws import gap
+from .validate_map import read_map, short
 
 Foreign = Callable[[nn.Module, Tensor, Any, Tensor], Tensor]
 FLOOR_CAP = 1e-2  # no rounding may hide more than this; what exceeds it is settled in double precision
@@ -65,8 +65,12 @@ class Case:
     def scores(self) -> tuple[Tensor, Tensor]:
         """f(x) and f(x₀), each (batch,), in double precision."""
         score = Score.of(self.target, len(self.x), self.x.device)
-        rows = Rows(self.model, score, budget("auto", tuple(self.x.shape[1:]), self.x.device),
-                    feed_dtype(self.model, self.x.dtype))  # fmt: skip
+        rows = Rows(
+            self.model,
+            score,
+            budget("auto", tuple(self.x.shape[1:]), self.x.device),
+            feed_dtype(self.model, self.x.dtype),
+        )
         example = torch.arange(len(self.x), device=self.x.device)
         point, origin = (rows.values(example, points.__getitem__).double() for points in (self.x, self.base))
         return point, origin
@@ -144,8 +148,15 @@ class Trial:
     def attribution(self, case: Case, method: Estimator, reseed: int = 0) -> Attribution:
         """What `attribute` finds by an own method."""
         with self._counted(case.model):
-            return attribute(case.model, case.x, case.target, method=method, transform=case.transform,
-                             baseline=case.base, seed=self.seed + reseed)  # fmt: skip
+            return attribute(
+                case.model,
+                case.x,
+                case.target,
+                method=method,
+                transform=case.transform,
+                baseline=case.base,
+                seed=self.seed + reseed,
+            )
 
     def _ask(self, case: Case, seed: int) -> Tensor:
         z, base, target = case.transform(case.x), case.transform(case.base), case.foreign_target()
@@ -261,8 +272,10 @@ class Trial:
         case = self.case
         rounding, floor, factor = tolerance(self.dtype), self.floor, condition(case.transform, case.x)
         full = (rounding + 3 * floor) * factor
-        source = (f"(rounding of {short(self.dtype)} {rounding:.1e} + 3 × noise floor of the model "
-                  f"{floor:.1e}) × condition of T {factor:.1f}")  # fmt: skip
+        source = (
+            f"(rounding of {short(self.dtype)} {rounding:.1e} + 3 × noise floor of the model "
+            f"{floor:.1e}) × condition of T {factor:.1f}"
+        )
         return Limit(min(full, FLOOR_CAP), source + (f", capped at {FLOOR_CAP:g}" if full > FLOOR_CAP else ""))
 
     @property

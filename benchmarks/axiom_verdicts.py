@@ -19,16 +19,23 @@ import torch
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.axioms.matrix import find_method
-from pullback.axioms.modules import small_network
-from pullback.studies.axioms import code
-from pullback.studies.processes import in_processes
+from pullback.axioms.rewrites.modules import small_network
+from pullback.studies.axiom_matrix.matrix import find_method
+from pullback.studies.axiom_matrix.run import code
+from pullback.studies.storage.workers import in_processes
 
 OUT = Path(__file__).parent / "results" / "axiom-verdicts.json"
 DTYPES = (torch.float64, torch.float32)
 DOMAINS = ("pixel", "dwt(haar, level=2)", "dct", "dft", "dwt(db4, level=1, mode=reflect)", "swt(haar, level=2)")
-LOCAL = {"dummy": True, "implementation_invariance": True, "linearity": True, "symmetry": True, "determinism": True,
-         "batch_independence": True, "coordinate_consistency": True}  # fmt: skip
+LOCAL = {
+    "dummy": True,
+    "implementation_invariance": True,
+    "linearity": True,
+    "symmetry": True,
+    "determinism": True,
+    "batch_independence": True,
+    "coordinate_consistency": True,
+}
 
 
 def batch_normalised(f: nn.Module, z: Tensor, target: Tensor, z0: Tensor) -> Tensor:
@@ -46,15 +53,15 @@ def spread(f: nn.Module, z: Tensor, target: Tensor, z0: Tensor) -> Tensor:
 
 
 KNOWN: dict[Any, dict[str, bool]] = {
-    "integrated_gradients": LOCAL | {"completeness": True, "sensitivity": True, "affine_invariance": True,
-                                     "input_shift_invariance": False},
-    "gradient": LOCAL | {"completeness": False, "sensitivity": False, "affine_invariance": False,
-                         "input_shift_invariance": True},
+    "integrated_gradients": LOCAL
+    | {"completeness": True, "sensitivity": True, "affine_invariance": True, "input_shift_invariance": False},
+    "gradient": LOCAL
+    | {"completeness": False, "sensitivity": False, "affine_invariance": False, "input_shift_invariance": True},
     "captum.DeepLift": {"completeness": True, "sensitivity": True, "dummy": True, "implementation_invariance": False},
     "captum.GuidedBackprop": {"completeness": False, "sensitivity": False, "implementation_invariance": False},
     batch_normalised: {"completeness": False, "linearity": False, "dummy": True},
     spread: {"dummy": False, "completeness": False, "determinism": True, "batch_independence": True},
-}  # fmt: skip
+}
 
 
 def verdicts(seed: int, dtype: torch.dtype, domain: str, size: int = 10) -> list[tuple[Any, ...]]:
@@ -93,14 +100,32 @@ def store(found: dict[Any, list[Any]], seconds: float, seeds: int, out: Path) ->
     """One entry for each method and axiom."""
     entries = []
     for (method, axiom, known), verdicts in found.items():
-        wrong = [f"seed {seed}, {dtype}, {domain}: {f.verdict} {f.residual} {f.tolerance} {f.reason}"
-                 for seed, dtype, domain, f in verdicts if f.holds is not known]  # fmt: skip
+        wrong = [
+            f"seed {seed}, {dtype}, {domain}: {f.verdict} {f.residual} {f.tolerance} {f.reason}"
+            for seed, dtype, domain, f in verdicts
+            if f.holds is not known
+        ]
         share = [f.residual / f.tolerance for *_, f in verdicts if f.residual is not None and f.tolerance]
         nearest = (max if known else min)(share, default=None)
-        entries.append({"method": method, "axiom": axiom, "known": "kept" if known else "BROKEN", "asked": len(verdicts),
-                        "wrong": wrong, "nearest residual / tolerance": nearest})  # fmt: skip
-    settings = {"seeds": seeds, "precisions": [str(d) for d in DTYPES], "domains": DOMAINS, "seconds": round(seconds),
-                "torch": torch.__version__, "code": code(), "date": time.strftime("%Y-%m-%d", time.gmtime())}  # fmt: skip
+        entries.append(
+            {
+                "method": method,
+                "axiom": axiom,
+                "known": "kept" if known else "BROKEN",
+                "asked": len(verdicts),
+                "wrong": wrong,
+                "nearest residual / tolerance": nearest,
+            }
+        )
+    settings = {
+        "seeds": seeds,
+        "precisions": [str(d) for d in DTYPES],
+        "domains": DOMAINS,
+        "seconds": round(seconds),
+        "torch": torch.__version__,
+        "code": code(),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
     out.write_text(json.dumps({"settings": settings, "entries": entries}, indent=1, ensure_ascii=False) + "\n")
 
 

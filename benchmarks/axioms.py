@@ -13,10 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from pullback.axioms.literature import TABLE, expected
-from pullback.axioms.matrix import every_method
 from pullback.axioms.method_laws import LAWS
-from pullback.studies.axioms import code
+from pullback.studies.axiom_matrix.literature import TABLE, expected
+from pullback.studies.axiom_matrix.matrix import every_method
+from pullback.studies.axiom_matrix.run import code
 
 from .stored import RESULTS, ROOT
 
@@ -26,15 +26,18 @@ PAPER = {
     "gradient": ["gradient", "captum.Saliency(abs=False)"],
     "gradient × input": ["input_x_gradient", "captum.InputXGradient"],
     "SmoothGrad": ["smoothgrad"],
-    "integrated gradients": ["integrated_gradients", "captum.IntegratedGradients",
-                             "captum.IntegratedGradients(n_steps=200)"],
+    "integrated gradients": [
+        "integrated_gradients",
+        "captum.IntegratedGradients",
+        "captum.IntegratedGradients(n_steps=200)",
+    ],
     "expected gradients": ["expected_gradients"],
     "DeepLIFT": ["captum.DeepLift"],
     "LRP": ["captum.LRP"],
     "guided backprop": ["captum.GuidedBackprop"],
     "deconvnet": ["captum.Deconvolution"],
     "Shapley values": ["shapley", "captum.ShapleyValueSampling", "captum.ShapleyValueSampling(feature_mask)"],
-}  # fmt: skip
+}
 ASKED = ("sensitivity", "implementation_invariance", "completeness", "dummy", "linearity")
 MARKS = {"kept": "✓", "BROKEN": "✗", "UNUSABLE": "!", "not applicable": "–"}
 
@@ -53,9 +56,15 @@ def store(model: str, folder: Path) -> None:
     for cell in found:
         setting = cell["settings"]
         asked.setdefault(setting["method"], {}).setdefault(setting["asked"], []).append(setting["transform"])
-    counted = {"cells": len(found), "seconds": round(sum(cell["seconds"] for cell in found)),
-               "code": dict(Counter(cell["code"] for cell in found)), "dates": sorted({cell["date"] for cell in found}),
-               "x": found[0]["settings"]["x"][:2], "versions": found[0]["settings"]["versions"], "asked": asked}  # fmt: skip
+    counted = {
+        "cells": len(found),
+        "seconds": round(sum(cell["seconds"] for cell in found)),
+        "code": dict(Counter(cell["code"] for cell in found)),
+        "dates": sorted({cell["date"] for cell in found}),
+        "x": found[0]["settings"]["x"][:2],
+        "versions": found[0]["settings"]["versions"],
+        "asked": asked,
+    }
     (STORED / f"matrix-{model}.json").write_text(json.dumps(counted, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -80,8 +89,10 @@ def laws() -> str:
 def literature() -> str:
     """Each entry of the table of the literature, beside the verdicts of every model and domain."""
     found = tables()
-    lines = ["| method | measured as | " + " | ".join(name.replace("_", " ") for name in ASKED) + " |",
-             "|---|---|" + "---|" * len(ASKED)]  # fmt: skip
+    lines = [
+        "| method | measured as | " + " | ".join(name.replace("_", " ") for name in ASKED) + " |",
+        "|---|---|" + "---|" * len(ASKED),
+    ]
     for name, methods in PAPER.items():
         for method in methods:
             cells = [_compared(found, method, axiom) for axiom in ASKED]
@@ -126,8 +137,10 @@ def differences() -> str:
             where = f"{len(other)} of {len(rows)} domains"
             number = other["residual"].astype(float).max()
             said, seen = ("kept", "broken") if entry.holds else ("broken", "kept")
-            lines.append(f"- `{entry.method}`, {entry.axiom.replace('_', ' ')}: {said} according to {entry.source}, {seen} on "
-                         f"{model} in {where} (residual up to {number:.1g}). {why[0].upper()}{why[1:]}.")  # fmt: skip
+            lines.append(
+                f"- `{entry.method}`, {entry.axiom.replace('_', ' ')}: {said} according to {entry.source}, {seen} on "
+                f"{model} in {where} (residual up to {number:.1g}). {why[0].upper()}{why[1:]}."
+            )
     return "\n".join(lines)
 
 
@@ -154,9 +167,11 @@ def figures() -> str:
     for model, table in tables().items():
         domains = ", ".join(f"`{t}`" for t in dict.fromkeys(table["transform"]))
         cells, rows = table.groupby(["method", "transform"]).ngroups, int(table["rows"].sum())
-        parts.append(f"### {model}\n\n{cells} cells (method and domain), {rows:,} model rows, in {domains}. "
-                     f"{_coverage(table)} {_age(sources().get(model))}".rstrip()
-                     + f"\n\n![Who keeps which axiom on {model}](axioms/matrix-{model}.png)")  # fmt: skip
+        parts.append(
+            f"### {model}\n\n{cells} cells (method and domain), {rows:,} model rows, in {domains}. "
+            f"{_coverage(table)} {_age(sources().get(model))}".rstrip()
+            + f"\n\n![Who keeps which axiom on {model}](axioms/matrix-{model}.png)"
+        )
     return "\n\n".join(parts)
 
 
@@ -218,14 +233,19 @@ def stability() -> str:
     stored = json.loads(path.read_text())
     settings, entries = stored["settings"], stored["entries"]
     asked, wrong = sum(e["asked"] for e in entries), [text for e in entries for text in e["wrong"]]
-    lines = [f"{asked:,} verdicts with a known answer ({settings['seeds']} networks × {len(settings['precisions'])} "
-             f"precisions × {len(settings['domains'])} domains): {len(wrong)} wrong.{_late(settings)}", "",
-             "| method | keeps, residual at most … of the tolerance | breaks, residual at least … × the tolerance |",
-             "|---|---|---|"]  # fmt: skip
+    lines = [
+        f"{asked:,} verdicts with a known answer ({settings['seeds']} networks × {len(settings['precisions'])} "
+        f"precisions × {len(settings['domains'])} domains): {len(wrong)} wrong.{_late(settings)}",
+        "",
+        "| method | keeps, residual at most … of the tolerance | breaks, residual at least … × the tolerance |",
+        "|---|---|---|",
+    ]
     for method in dict.fromkeys(e["method"] for e in entries):
         mine = [e for e in entries if e["method"] == method]
-        kept, broken = (", ".join(f"{e['axiom'].replace('_', ' ')}{_times(e)}" for e in mine if e["known"] == kind)
-                        for kind in ("kept", "BROKEN"))  # fmt: skip
+        kept, broken = (
+            ", ".join(f"{e['axiom'].replace('_', ' ')}{_times(e)}" for e in mine if e["known"] == kind)
+            for kind in ("kept", "BROKEN")
+        )
         lines.append(f"| `{method}` | {kept} | {broken} |")
     return "\n".join(lines + [f"- {text}" for text in wrong])
 
@@ -254,17 +274,28 @@ def cost() -> str:
         lines.append(f"| {law.replace('_', ' ')} | {' | '.join(cells)} |")
     lines.append("| all | " + " | ".join(f"{info['rows']} | {info['seconds']:.1f}" for info in infos) + " |")
     machine = stored["machine_info"]
-    return "\n".join(lines) + (f"\n\nEfficientNet-Lite0, one photo, `dwt(db4, level=3)`, float32, {machine['device']}, "
-                               f"{machine['threads']} threads, load average {infos[-1]['load_average']}; goal: "
-                               f"{infos[0]['goal_s']} s.")  # fmt: skip
+    return "\n".join(lines) + (
+        f"\n\nEfficientNet-Lite0, one photo, `dwt(db4, level=3)`, float32, {machine['device']}, "
+        f"{machine['threads']} threads, load average {infos[-1]['load_average']}; goal: "
+        f"{infos[0]['goal_s']} s."
+    )
 
 
 def _cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
 
 
-SECTIONS = {"laws": laws, "figures": figures, "asked": asked, "summary": summary, "literature": literature,
-            "differences": differences, "silent": silent, "stability": stability, "cost": cost}  # fmt: skip
+SECTIONS = {
+    "laws": laws,
+    "figures": figures,
+    "asked": asked,
+    "summary": summary,
+    "literature": literature,
+    "differences": differences,
+    "silent": silent,
+    "stability": stability,
+    "cost": cost,
+}
 
 
 def main() -> None:

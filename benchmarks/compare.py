@@ -102,8 +102,10 @@ def said(stored: Run, new: Run, verdicts: Sequence[Verdict]) -> list[str]:
     """What the table does not show."""
     lines = []
     if stored.machine.get("device") != new.machine.get("device"):
-        lines.append(f"Stored on {stored.machine.get('device')}, new on {new.machine.get('device')}: ratios and memory "
-                     "differ between devices too.")  # fmt: skip
+        lines.append(
+            f"Stored on {stored.machine.get('device')}, new on {new.machine.get('device')}: ratios and memory "
+            "differ between devices too."
+        )
     if left := sorted(set(stored.suites) - set(new.suites)):
         lines.append(f"Suites that were not run, and so not compared: {', '.join(left)}.")
     if more := [name for name in new.names() if name not in stored.names()]:

@@ -137,8 +137,15 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     machine_info.clear()
     # With glibc told to keep freed memory times are others, and are stored apart.
     kind = DEVICE + "-kept" * ("MALLOC_TRIM_THRESHOLD_" in os.environ)
-    machine_info.update(device=name, kind=kind, quick=QUICK, torch=torch.__version__, python=platform.python_version(),
-                        commit=_commit(), threads=torch.get_num_threads())  # fmt: skip
+    machine_info.update(
+        device=name,
+        kind=kind,
+        quick=QUICK,
+        torch=torch.__version__,
+        python=platform.python_version(),
+        commit=_commit(),
+        threads=torch.get_num_threads(),
+    )
 
 
 def _commit() -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pullback.attribution.noise import Keyed
+from pullback.attribution.engine.random import Keyed
 from pullback.transforms import Transform
 
 CHUNK = 8

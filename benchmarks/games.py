@@ -10,8 +10,8 @@ import torch
 from direct import Direct
 from torch import Tensor
 
-from pullback.attribution.sensitivity import DESIGNS
-from pullback.attribution.smooth_masks import places
+from pullback.attribution.methods.global_sensitivity import DESIGNS
+from pullback.attribution.methods.smooth_masks import places
 from pullback.transforms import Layout
 
 
@@ -118,8 +118,12 @@ def rise(g: Direct, options: dict[str, Any]) -> Tensor:
     bits = len(layout.bands) * side**dims
     drawn = g.drawn(options["masks"], (bits + dims,), Tensor.uniform_, "rise")
     grids = (drawn[:, :bits] < options["p"]).to(g.z).unflatten(1, (len(layout.bands), -1))
-    masks = torch.cat([smooth(layout, grid, options["grid"] * places(layout).to(g.z), shift)[None]
-                       for grid, shift in zip(grids, drawn[:, bits:])])  # fmt: skip
+    masks = torch.cat(
+        [
+            smooth(layout, grid, options["grid"] * places(layout).to(g.z), shift)[None]
+            for grid, shift in zip(grids, drawn[:, bits:])
+        ]
+    )
     f = torch.cat([g.values(mask[None] * g.z) for mask in masks]).double()
     kept = masks.double()
     column = f.reshape(-1, *[1] * (kept.ndim - 1))

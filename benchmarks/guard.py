@@ -81,8 +81,12 @@ def outside_compilers() -> Iterator[None]:
 @contextlib.contextmanager
 def exact() -> Iterator[None]:
     """Convolutions in whole single precision inside, so that results can be compared; an accelerator may round them."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=torch.backends.cudnn.benchmark,
-                                    deterministic=torch.backends.cudnn.deterministic, allow_tf32=False):  # fmt: skip
+    with torch.backends.cudnn.flags(
+        enabled=True,
+        benchmark=torch.backends.cudnn.benchmark,
+        deterministic=torch.backends.cudnn.deterministic,
+        allow_tf32=False,
+    ):
         yield
 
 
@@ -96,8 +100,10 @@ def counted(job: Callable[[], Result], tally: Tally, forward: int, backward: int
         before = tally.now()
         result = job()
         if tally.since(before) != (forward, backward):
-            raise MeasuresNothing(f"inside the timer {tally.since(before)} rows went forward and back through the model; "
-                                  f"planned were {(forward, backward)}.")  # fmt: skip
+            raise MeasuresNothing(
+                f"inside the timer {tally.since(before)} rows went forward and back through the model; "
+                f"planned were {(forward, backward)}."
+            )
         return result
 
     return run
@@ -153,8 +159,11 @@ def bare_steps(model: nn.Module, inputs: Tensor, forward: int, backward: int, ta
         return last
 
     # Forward first, as ours reads f(x) and f(x₀) first.
-    return [(rows, functools.partial(run, rows)) for total, run in ((forward - backward, there), (backward, back))
-            for rows in chunks(total)]  # fmt: skip
+    return [
+        (rows, functools.partial(run, rows))
+        for total, run in ((forward - backward, there), (backward, back))
+        for rows in chunks(total)
+    ]
 
 
 def peak_megabytes(job: Callable[[], object], device: str) -> float:

@@ -16,8 +16,9 @@ from pullback.transforms import Claim, Transform
 Coefficients = Callable[[Tensor], np.ndarray]
 
 
-def check_transform(transform: Transform, x: Tensor, z: Tensor, back: Tensor | None = None, adjoint: Tensor | None = None
-                    ) -> None:  # fmt: skip
+def check_transform(
+    transform: Transform, x: Tensor, z: Tensor, back: Tensor | None = None, adjoint: Tensor | None = None
+) -> None:
     """What was found for T x, T⁻¹ z and (T⁻¹)ᵀ x of signals x (batch, *shape) in single precision.
 
     back: None reads T⁻¹ z here.  adjoint: None where there is none.

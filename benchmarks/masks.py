@@ -28,7 +28,7 @@ from timing import clock
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.attribution.files import write_text
+from pullback.core.files import write_text
 from pullback.studies import load_model
 
 OUT = Path(__file__).parent / "results" / "masks-front.json"
@@ -50,8 +50,10 @@ def speed(domains: list[str], steps: int, repeats: int) -> None:
     for domain in domains:
         ratios = [_ratio(model, x, target, domain, steps, chunk) for _ in range(1 + repeats)][1:]  # the first warms up
         wall, cpu = (statistics.median(column) for column in zip(*ratios))
-        print(f"{domain}: {len(x) * len(ALPHAS)} rows in chunks of {chunk}, {steps} steps: speed against the bare loop "
-              f"{wall:.3f} (wall), {cpu:.3f} (processor); all: {[[round(v, 3) for v in pair] for pair in ratios]}")  # fmt: skip
+        print(
+            f"{domain}: {len(x) * len(ALPHAS)} rows in chunks of {chunk}, {steps} steps: speed against the bare loop "
+            f"{wall:.3f} (wall), {cpu:.3f} (processor); all: {[[round(v, 3) for v in pair] for pair in ratios]}"
+        )
 
 
 def _ratio(model: nn.Module, x: Tensor, target: Tensor, domain: str, steps: int, chunk: int) -> list[float]:
@@ -83,8 +85,12 @@ def parts(domains: list[str], repeats: int) -> None:
                 torch.addcmul(z, mask, z).sum(),
                 mask.clamp_(0, 1),
             )
-            times = {"T⁻¹": least(lambda: transform.inverse(z)), "adjoint": least(lambda: transform.adjoint(x)),  # noqa: B023
-                     "NAdam": least(optimizer.step), "rest": least(rest)}  # fmt: skip
+            times = {
+                "T⁻¹": least(lambda: transform.inverse(z)),
+                "adjoint": least(lambda: transform.adjoint(x)),  # noqa: B023
+                "NAdam": least(optimizer.step),
+                "rest": least(rest),
+            }
             told = ", ".join(f"{name} {seconds * 1e3:.1f}" for name, seconds in times.items())
             print(f"{domain}: model {loop * 1e3:.1f} ms, {told} ms: speed {loop / (loop + sum(times.values())):.3f}")
 
@@ -101,9 +107,17 @@ def gratings(count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 def trained() -> nn.Module:
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, stride=2, padding=1), nn.ReLU(),
-                        nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
-                        nn.Linear(128, 4))  # fmt: skip
+    net = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(128, 4),
+    )
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)
     x, label = gratings(2_000, 1)
     for _ in range(6):
@@ -128,9 +142,13 @@ def front(domains: list[str], examples: int, out: Path) -> None:
         for name, options in tries.items():
             path = solve(domain, steps=500, **options)
             passes = path.settings["evaluations"]["gradient"] / independent.settings["evaluations"]["gradient"]
-            entry = {"domain": domain, "run": name, "passes": round(passes, 4),
-                     "over": summary((path.objective - independent.objective) / span),
-                     "excess": summary((path.objective - reference.objective) / span)}  # fmt: skip
+            entry = {
+                "domain": domain,
+                "run": name,
+                "passes": round(passes, 4),
+                "over": summary((path.objective - independent.objective) / span),
+                "excess": summary((path.objective - reference.objective) / span),
+            }
             print(json.dumps(entry), flush=True)
             entries.append(entry)
     settings = {"images": examples, "prices": alphas, "steps": 500, "torch": torch.__version__}

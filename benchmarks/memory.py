@@ -79,8 +79,15 @@ def peak(job: Callable[[], object]) -> int:
 def network() -> nn.Module:
     """A small convolutional network of three classes, for images of any size."""
     generator = torch.Generator().manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2, padding=1), nn.ReLU(),
-                        nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 3))  # fmt: skip
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32, 3),
+    )
     for parameter in net.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator) / parameter.shape[-1]
     return net.eval()

@@ -74,10 +74,12 @@ class Bottleneck(nn.Module):
     def __init__(self, inside: int, width: int, stride: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            *normed(nn.Conv2d(inside, width, 1, bias=False)), nn.ReLU(inplace=True),
-            *normed(nn.Conv2d(width, width, 3, stride, 1, bias=False)), nn.ReLU(inplace=True),
+            *normed(nn.Conv2d(inside, width, 1, bias=False)),
+            nn.ReLU(inplace=True),
+            *normed(nn.Conv2d(width, width, 3, stride, 1, bias=False)),
+            nn.ReLU(inplace=True),
             *normed(nn.Conv2d(width, 4 * width, 1, bias=False), 0.25),
-        )  # fmt: skip
+        )
         same = stride == 1 and inside == 4 * width
         self.shortcut: nn.Module = (
             nn.Identity() if same else nn.Sequential(*normed(nn.Conv2d(inside, 4 * width, 1, stride, bias=False)))
@@ -97,8 +99,11 @@ def normed(convolution: nn.Conv2d, scale: float = 1.0) -> tuple[nn.Module, nn.Mo
 
 def resnet50(shape: tuple[int, ...] = (3, 224, 224)) -> nn.Module:
     """ResNet-50 (He et al. 2016, table 1; stride in the 3 × 3 convolution): 25.6 million parameters."""
-    layers: list[nn.Module] = [*normed(nn.Conv2d(shape[0], 64, 7, 2, 3, bias=False)), nn.ReLU(inplace=True),
-                               nn.MaxPool2d(3, 2, 1)]  # fmt: skip
+    layers: list[nn.Module] = [
+        *normed(nn.Conv2d(shape[0], 64, 7, 2, 3, bias=False)),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, 2, 1),
+    ]
     inside = 64
     for width, count, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
         for block in range(count):

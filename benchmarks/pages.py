@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pullback.attribution.files import write_text
+from pullback.core.files import write_text
 
 from . import accelerator, axioms, readme, tables
 from .stored import RESULTS, ROOT
@@ -45,8 +45,9 @@ def rendered(page: str, results: Path = RESULTS, leave: tuple[str, ...] = ()) ->
     text = (ROOT / page).read_text(encoding="utf-8")
     kept = {match.group(2): match.group(0) for match in _MARKED.finditer(text)}
     inside = lambda name: kept[name].split("\n", 1)[1].rsplit("\n", 1)[0]
-    sections = {name: (lambda _, name=name: inside(name)) if name in leave else section
-                for name, section in PAGES[page].items()}  # fmt: skip
+    sections = {
+        name: (lambda _, name=name: inside(name)) if name in leave else section for name, section in PAGES[page].items()
+    }
     return fill(text, sections, results)
 
 

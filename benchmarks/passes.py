@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.attribution import noise
-from pullback.attribution.chunks import budget
-from pullback.attribution.files import write_text
+from pullback.attribution.engine import random as noise
+from pullback.attribution.engine.chunks import budget
+from pullback.core.files import write_text
 
 from .models import PLANS, subject
 from .stored import RESULTS, ROOT
@@ -114,18 +114,26 @@ def draws() -> dict[str, Any]:
         "two threads": lambda: list(pool.map(part, halves)),
         "raw bits of SFC64, Box–Muller": lambda: [box_muller(bits, row) for row in out],
     }
-    return {name: {when: [round(value / len(out), 3) for value in timed(job, before=before)]
-                   for when, before in {"after a pass": one, "by itself": lambda: None}.items()}
-            for name, job in jobs.items()}  # fmt: skip
+    return {
+        name: {
+            when: [round(value / len(out), 3) for value in timed(job, before=before)]
+            for when, before in {"after a pass": one, "by itself": lambda: None}.items()
+        }
+        for name, job in jobs.items()
+    }
 
 
 def ways() -> dict[str, Any]:
     """SmoothGrad, 25 samples of each of 2 photos, as it runs and as it might: for each gradient."""
     case, samples = subject("efficientnet-lite0", images=2), 25
     options: dict[str, dict[str, Any]] = {
-        "as it is": {}, "3 rows at once": {"rows": 3}, "12 rows at once": {"rows": 12},
-        "contiguous": {"memory_format": "contiguous"}, "bf16": {"precision": "bf16"}, "compiled": {"compile": True},
-    }  # fmt: skip
+        "as it is": {},
+        "3 rows at once": {"rows": 3},
+        "12 rows at once": {"rows": 12},
+        "contiguous": {"memory_format": "contiguous"},
+        "bf16": {"precision": "bf16"},
+        "compiled": {"compile": True},
+    }
     run = lambda how: pb.attribute(case.module, case.x, 0, method=f"smoothgrad(samples={samples})", **how)
     each = lambda times: [round(value / (samples * len(case.x)), 3) for value in times]
     return {name: each(timed(lambda: run(how), 5)) for name, how in options.items()}  # noqa: B023

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.attribution import certificate, quadrature, spectral
-from pullback.attribution.certificate import Grid, Path
+from pullback.attribution.methods.integrated_gradients.error_estimate import Grid, Path
 
 
 def sample(model: nn.Module, x: Tensor) -> dict[str, np.ndarray]:
@@ -24,9 +24,15 @@ def sample(model: nn.Module, x: Tensor) -> dict[str, np.ndarray]:
         shares.append((torch.autograd.grad(score.sum(), points)[0] * x).flatten(1))
         scores.append(score.detach())
     rows, ends = torch.cat(shares), torch.stack([model(0 * x)[0, target], model(x)[0, target]])
-    return {"alpha": alpha[order], "gauss": np.flatnonzero(order >= 512), "gram": (rows @ rows.T).double().numpy(),
-            "slope": rows.double().sum(1).numpy(), "size": rows.shape[1], "score": torch.cat(scores).double().numpy(),
-            "ends": ends.numpy()}  # fmt: skip
+    return {
+        "alpha": alpha[order],
+        "gauss": np.flatnonzero(order >= 512),
+        "gram": (rows @ rows.T).double().numpy(),
+        "slope": rows.double().sum(1).numpy(),
+        "size": rows.shape[1],
+        "score": torch.cat(scores).double().numpy(),
+        "ends": ends.numpy(),
+    }
 
 
 class Sampled:
@@ -63,11 +69,14 @@ class Sampled:
     def measure(self, weights: np.ndarray, count: int) -> dict[str, float]:
         off = weights - self.best
         size = self.best @ self.gram @ self.best
-        return {"evaluations": count, "gap": abs(float(weights @ self.slope - self.delta) / self.delta),
-                "error": float(np.sqrt(max(off @ self.gram @ off, 0) / size))}  # fmt: skip
+        return {
+            "evaluations": count,
+            "gap": abs(float(weights @ self.slope - self.delta) / self.delta),
+            "error": float(np.sqrt(max(off @ self.gram @ off, 0) / size)),
+        }
 
     def certified(self, most: int, correct: bool = True, tol: float = 0.0) -> dict[str, float]:
-        """The method of attribution/certified.py, its grids and its certificate, on the samples."""
+        """The method of attribution/methods/integrated_gradients/adaptive.py, its grids and its certificate, on the samples."""
         sizes = quadrature.levels(most, quadrature.first_gaps(most))
         at = self.nearest(spectral.nodes(sizes[0] - 1))
         path = Path.of(Grid.smooth(sizes[0] - 1), self.facts[at], self.size)
@@ -90,8 +99,12 @@ class Sampled:
                 break
         weights = np.zeros(len(self.alpha))
         np.add.at(weights, at, found.weights)
-        return self.measure(weights, len(at)) | {"estimate": found.error, "residual": found.before / self.delta,
-                                                 "correction": found.moved, "smooth": found.smooth}  # fmt: skip
+        return self.measure(weights, len(at)) | {
+            "estimate": found.error,
+            "residual": found.before / self.delta,
+            "correction": found.moved,
+            "smooth": found.smooth,
+        }
 
     def returned(self, found: pb.Attribution) -> dict[str, float]:
         """What the library returned: its own gap, and the error of its nodes and weights on the samples."""

@@ -20,7 +20,7 @@ from captum.attr import IntegratedGradients
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.attribution.files import write_text
+from pullback.core.files import write_text
 
 from .path_samples import Sampled, sample
 from .quadrature_subjects import subject
@@ -50,18 +50,34 @@ def rows(name: str, model: nn.Module, x: Tensor) -> Iterator[dict[str, object]]:
     delta = float(reference.delta[0])
     error = lambda a: float((a - reference.values).norm() / reference.values.norm())
     values = IntegratedGradients(model).attribute(x, 0 * x, target, n_steps=50, internal_batch_size=8).detach()
-    yield {"rule": "Captum default 50", "evaluations": 50, "gap": abs(float(values.sum()) - delta) / abs(delta),
-           "error": error(values)}  # fmt: skip
-    yield {"rule": "reference", "evaluations": reference.settings["evaluations"]["gradient"], "delta": delta,
-           "gap": abs(float(reference.gap[0]) / delta), "error": 0.0}  # fmt: skip
+    yield {
+        "rule": "Captum default 50",
+        "evaluations": 50,
+        "gap": abs(float(values.sum()) - delta) / abs(delta),
+        "error": error(values),
+    }
+    yield {
+        "rule": "reference",
+        "evaluations": reference.settings["evaluations"]["gradient"],
+        "delta": delta,
+        "gap": abs(float(reference.gap[0]) / delta),
+        "error": 0.0,
+    }
     for rule, spec in RULES.items():
         found = run(spec)
-        row = {"rule": rule, "evaluations": found.settings["evaluations"]["gradient"],
-               "gap": abs(float(found.gap[0]) / delta), "error": error(found.values)}  # fmt: skip
+        row = {
+            "rule": rule,
+            "evaluations": found.settings["evaluations"]["gradient"],
+            "gap": abs(float(found.gap[0]) / delta),
+            "error": error(found.values),
+        }
         if "map_error" in found.details:
-            row |= {"estimate": float(found.details["map_error"][0]), "residual": float(found.details["residual"][0]) / delta,
-                    "correction": float(found.details["correction"][0]),
-                    "smooth": bool(found.details["smooth"][0])}  # fmt: skip
+            row |= {
+                "estimate": float(found.details["map_error"][0]),
+                "residual": float(found.details["residual"][0]) / delta,
+                "correction": float(found.details["correction"][0]),
+                "smooth": bool(found.details["smooth"][0]),
+            }
         yield row
 
 
@@ -122,15 +138,26 @@ def table(report: dict) -> str:
     found = report["rows"]
     pick = lambda rule, key: np.array([row[key] for row in found if row["rule"] == rule])
     base = pick("Captum default 50", "error")
-    heads = ["rule", "evaluations", "gap, median (max)", "map error, median (max)", "median / Captum's",
-             "worst / Captum's", "estimate / error, median (range)", "within ×2"]  # fmt: skip
+    heads = [
+        "rule",
+        "evaluations",
+        "gap, median (max)",
+        "map error, median (max)",
+        "median / Captum's",
+        "worst / Captum's",
+        "estimate / error, median (range)",
+        "within ×2",
+    ]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for rule in dict.fromkeys(row["rule"] for row in found):
         gap, error, spent = pick(rule, "gap"), pick(rule, "error"), pick(rule, "evaluations")
         cells = [rule, f"{np.median(spent):.0f}", f"{np.median(gap):.2%} ({gap.max():.2%})"]
         if rule != "reference":
-            cells += [f"{np.median(error):.2g} ({error.max():.2g})", f"{np.median(error) / np.median(base):.3g}",
-                      f"{(error / base).max():.3g}"]  # fmt: skip
+            cells += [
+                f"{np.median(error):.2g} ({error.max():.2g})",
+                f"{np.median(error) / np.median(base):.3g}",
+                f"{(error / base).max():.3g}",
+            ]
         if any("estimate" in row for row in found if row["rule"] == rule):
             ratio = pick(rule, "estimate") / error
             inside = ((ratio > 0.5) & (ratio < 2)).mean()

@@ -43,11 +43,17 @@ class Transformer(nn.Module):
 
 def convolutional(activation: Callable[[], nn.Module]) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(3, 16, 3, padding=1), activation(),
-        nn.Conv2d(16, 32, 3, 2, 1), activation(),
-        nn.Conv2d(32, 32, 3, 2, 1), activation(),
-        nn.Flatten(), nn.Linear(32 * 64, 64), activation(), nn.Linear(64, 4),
-    )  # fmt: skip
+        nn.Conv2d(3, 16, 3, padding=1),
+        activation(),
+        nn.Conv2d(16, 32, 3, 2, 1),
+        activation(),
+        nn.Conv2d(32, 32, 3, 2, 1),
+        activation(),
+        nn.Flatten(),
+        nn.Linear(32 * 64, 64),
+        activation(),
+        nn.Linear(64, 4),
+    )
 
 
 def crops(count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -56,8 +62,10 @@ def crops(count: int, seed: int) -> tuple[Tensor, Tensor]:
     pictures = photos(80)
     which = torch.arange(count) % 20
     corner, turns = torch.randint(48, (count, 2), generator=generator), torch.randint(4, (count,), generator=generator)
-    cut = [torch.rot90(pictures[i, :, a : a + 32, b : b + 32], int(k), (1, 2))
-           for i, (a, b), k in zip(which.tolist(), corner.tolist(), turns.tolist())]  # fmt: skip
+    cut = [
+        torch.rot90(pictures[i, :, a : a + 32, b : b + 32], int(k), (1, 2))
+        for i, (a, b), k in zip(which.tolist(), corner.tolist(), turns.tolist())
+    ]
     return torch.stack(cut), turns
 
 

@@ -74,9 +74,13 @@ gradients](benchmarks/integrated_gradients.md), [masks](benchmarks/masks.md)."""
 
 HEAD = ("time of ours / time of …", "ratio", "goal")
 SUITES = {
-    "limits": "methods over the bare loop", "stream": "ten domains from one stream", "peers": "other libraries' methods",
-    "transforms": "transforms against other libraries", "accelerator": "number formats and bandwidth", "growth": "growth",
-}  # fmt: skip
+    "limits": "methods over the bare loop",
+    "stream": "ten domains from one stream",
+    "peers": "other libraries' methods",
+    "transforms": "transforms against other libraries",
+    "accelerator": "number formats and bandwidth",
+    "growth": "growth",
+}
 Rows = Iterator[tuple[str, str, str]]
 
 
@@ -95,8 +99,12 @@ def _limits(results: Path, kind: str) -> Rows:
         models = [e["model"] for e in found]
         every = sorted((e for e in found if models.count(e["model"]) > 10), key=lambda e: float(e["ratio"]))
         if every:
-            yield (f"the bare loop, every method in {name}, {every[0]['model']} (worst: "
-                   f"`{every[-1]['method'].split('(')[0]}`)", over(every), goals(every))  # fmt: skip
+            yield (
+                f"the bare loop, every method in {name}, {every[0]['model']} (worst: "
+                f"`{every[-1]['method'].split('(')[0]}`)",
+                over(every),
+                goals(every),
+            )
 
 
 def _stream(results: Path, kind: str) -> Rows:
@@ -145,8 +153,13 @@ FORMATS = {
     "in bf16": ("bf16", "bf16 channels_last"),
     "in bf16, compiled": ("bf16 compiled", "bf16 compiled channels_last"),
 }
-QUESTIONS = (("limits", _limits), ("stream", _stream), ("peers", _peers), ("transforms", _transforms),
-             ("accelerator", _formats))  # fmt: skip
+QUESTIONS = (
+    ("limits", _limits),
+    ("stream", _stream),
+    ("peers", _peers),
+    ("transforms", _transforms),
+    ("accelerator", _formats),
+)
 
 
 def sentences(results: Path, kind: str) -> Iterator[str]:
@@ -157,8 +170,10 @@ def sentences(results: Path, kind: str) -> Iterator[str]:
             shares.setdefault(entry["spec"].removeprefix("dwt(").split(",")[0], entry)
     shown = [f"`{name}` {shares[name]['analysis']:.2f}" for name in ("haar", "db4", "dct", "dft") if name in shares]
     if shown:
-        yield (f"Share of a copy's speed at which T reads every sample and writes every coefficient: {', '.join(shown)}; "
-               "goal on a GPU 0.5.")  # fmt: skip
+        yield (
+            f"Share of a copy's speed at which T reads every sample and writes every coefficient: {', '.join(shown)}; "
+            "goal on a GPU 0.5."
+        )
     if every := [e for e in entries(results, "limits", kind, "test_limit") if "bare_peak_mb" in e]:
         memory = statistics.median(e["peak_mb"] / max(e["bare_peak_mb"], 1) for e in every)
         yield f"Peak memory of ours over that of the loop, median of {len(every)} runs: {memory:.2f}."

@@ -125,8 +125,10 @@ def check_mask(found: Tensor, known: Tensor, g: Direct, options: Options) -> Non
         reached, low, high, shuffled = objective(g, torch.cat([found, known, *others]), options).tolist()
     inside = float(found.min()) >= 0 and float(found.max()) <= 1
     if not inside or not abs(reached - low) <= 0.05 * (high - low) or not reached < shuffled:
-        raise MeasuresNothing(f"the objective of the mask is {reached:.5g}; of the plain descent {low:.5g}, of a mask of ones "
-                              f"{high:.5g}, of this one shuffled {shuffled:.5g}.")  # fmt: skip
+        raise MeasuresNothing(
+            f"the objective of the mask is {reached:.5g}; of the plain descent {low:.5g}, of a mask of ones "
+            f"{high:.5g}, of this one shuffled {shuffled:.5g}."
+        )
 
 
 def carried(covector: Tensor, att: Attribution) -> Tensor:

@@ -47,8 +47,14 @@ def _fault(counts: dict[str, Any]) -> str:
 
 def _head(run: dict[str, Any], suite: str) -> dict[str, Any]:
     counts = run["suites"][suite]
-    return {"machine_info": run["machine_info"], "commit": run["commit_info"]["id"], "datetime": run["datetime"],
-            "wall_s": counts["wall_s"], "run_wall_s": run["wall_s"], "skipped": counts["skipped"]}  # fmt: skip
+    return {
+        "machine_info": run["machine_info"],
+        "commit": run["commit_info"]["id"],
+        "datetime": run["datetime"],
+        "wall_s": counts["wall_s"],
+        "run_wall_s": run["wall_s"],
+        "skipped": counts["skipped"],
+    }
 
 
 def write(files: dict[str, dict[str, Any]], folder: Path) -> list[Path]:

@@ -40,8 +40,10 @@ class Run:
     def source(self) -> str:
         """Where and when."""
         note = f" {self.note}" if self.note else ""
-        return (f"{self.machine['device']}, torch {self.machine['torch'].split('+')[0]}, {self.machine['threads']} threads, "
-                f"commit {self.commit[:7]}, {self.date[:10]}.{note}")  # fmt: skip
+        return (
+            f"{self.machine['device']}, torch {self.machine['torch'].split('+')[0]}, {self.machine['threads']} threads, "
+            f"commit {self.commit[:7]}, {self.date[:10]}.{note}"
+        )
 
 
 def suite_of(name: str) -> str:
@@ -56,8 +58,16 @@ def run(results: Path, suite: str, kind: str) -> Run | None:
         return None
     content = json.loads(path.read_text(encoding="utf-8"))
     noted = {bench["name"]: bench["extra_info"] for bench in content["benchmarks"]}
-    return Run(content["machine_info"], content["commit"], content["datetime"], content.get("note", ""), noted,
-               content.get("skipped", {}), content.get("wall_s"), content.get("run_wall_s"))  # fmt: skip
+    return Run(
+        content["machine_info"],
+        content["commit"],
+        content["datetime"],
+        content.get("note", ""),
+        noted,
+        content.get("skipped", {}),
+        content.get("wall_s"),
+        content.get("run_wall_s"),
+    )
 
 
 def entries(results: Path, suite: str, kind: str, test: str) -> list[Entry]:

@@ -20,10 +20,15 @@ def limits(results: Path, kind: str) -> str:
     # As many samples as the model's size allows: the same method everywhere.
     named = lambda e: (re.sub(r"\d+", "…", e["method"]), e["domains"])
     at = {(*named(e), e["model"]): ratio(e) for e in found}
-    rows = [(f"`{method}`", str(domains), *(at.get((method, domains, model), "") for model in models))
-            for method, domains in sorted(set(map(named, found)))]  # fmt: skip
-    met = "; ".join(f"{goals(mine)} in {'one domain' if domains == 1 else 'ten'}" for domains in (1, 10)
-                    if (mine := [e for e in found if e["domains"] == domains]))  # fmt: skip
+    rows = [
+        (f"`{method}`", str(domains), *(at.get((method, domains, model), "") for model in models))
+        for method, domains in sorted(set(map(named, found)))
+    ]
+    met = "; ".join(
+        f"{goals(mine)} in {'one domain' if domains == 1 else 'ten'}"
+        for domains in (1, 10)
+        if (mine := [e for e in found if e["domains"] == domains])
+    )
     return f"{table(('method', 'domains', *models), rows)}\n\nGoals: {met}." if found else NOT_YET
 
 
@@ -34,9 +39,18 @@ def spent(results: Path) -> str:
         found = entries(results, "limits", kind, "test_limit")
         models = [e["model"] for e in found]
         every = [e for e in found if models.count(e["model"]) > 10]
-        rows = [(f"`{e['method']}`", str(e["domains"]), f"{e['forward'] - e['backward']} + {e['backward']}",
-                 number(e, "images_per_s"), number(e, "first_s", ".2f"), f"{e['peak_mb']:.0f}", f"{e['bare_peak_mb']:.0f}")
-                for e in every]  # fmt: skip
+        rows = [
+            (
+                f"`{e['method']}`",
+                str(e["domains"]),
+                f"{e['forward'] - e['backward']} + {e['backward']}",
+                number(e, "images_per_s"),
+                number(e, "first_s", ".2f"),
+                f"{e['peak_mb']:.0f}",
+                f"{e['bare_peak_mb']:.0f}",
+            )
+            for e in every
+        ]
         head = (
             "method",
             "domains",
@@ -62,11 +76,20 @@ def limits_of_all(results: Path) -> str:
 def memory(results: Path) -> str:
     """Growth of the live tensors' peak in 16 times as many samples."""
     stored = run(results, "memory", "cpu")
-    rows = [] if stored is None else [
-        (f"`{name.split('[')[1].rstrip(']')}`", f"{e['bytes'][0] / 2**20:.1f}", f"{e['growth']:.3f}",
-         f"{e['goal']}, {'met' if e['growth'] <= e['goal'] else 'missed'}")
-        for name, e in stored.noted.items() if "growth" in e
-    ]  # fmt: skip
+    rows = (
+        []
+        if stored is None
+        else [
+            (
+                f"`{name.split('[')[1].rstrip(']')}`",
+                f"{e['bytes'][0] / 2**20:.1f}",
+                f"{e['growth']:.3f}",
+                f"{e['goal']}, {'met' if e['growth'] <= e['goal'] else 'missed'}",
+            )
+            for name, e in stored.noted.items()
+            if "growth" in e
+        ]
+    )
     return table(("method", "peak, MB", "with 16 × the samples, ×", "goal"), rows)
 
 
@@ -81,22 +104,29 @@ def allocator(results: Path) -> str:
     if not rows or plain is None or kept is None:
         return said
     seconds = lambda e: (f"{e['bare_s']:.2f}", f"{e['ours_s']:.2f}")
-    peers = [(entry["peer"], *seconds(plain.noted[name]), *seconds(entry))
-             for name, entry in kept.noted.items() if name in plain.noted]  # fmt: skip
+    peers = [
+        (entry["peer"], *seconds(plain.noted[name]), *seconds(entry))
+        for name, entry in kept.noted.items()
+        if name in plain.noted
+    ]
     return f"{said}\n\n" + table(("seconds of a call", "theirs, as it is", "ours", "theirs, kept", "ours, kept"), peers)
 
 
 def alone(results: Path) -> str:
     """A row by itself against a row among others, for each network."""
-    rows = [(name, str(e["chunk"]), *(f"{e[job][0]:.1f}" for job in ("alone", "among", "pass")))
-            for name, e in _passes(results).get("rows", {}).items()]  # fmt: skip
+    rows = [
+        (name, str(e["chunk"]), *(f"{e[job][0]:.1f}" for job in ("alone", "among", "pass")))
+        for name, e in _passes(results).get("rows", {}).items()
+    ]
     return table(("network", "rows of a chunk", "forward of a row alone, ms", "among others", "there and back"), rows)
 
 
 def draws(results: Path) -> str:
     """Noise for a row, as it is drawn and as it might be."""
-    rows = [(name, *(f"{ms[0]:.2f} ({ms[1]:.2f}–{ms[2]:.2f})" for ms in e.values()))
-            for name, e in _passes(results).get("noise", {}).items()]  # fmt: skip
+    rows = [
+        (name, *(f"{ms[0]:.2f} ({ms[1]:.2f}–{ms[2]:.2f})" for ms in e.values()))
+        for name, e in _passes(results).get("noise", {}).items()
+    ]
     return table(("noise", "ms a row, right after a pass", "by itself"), rows)
 
 
@@ -106,12 +136,17 @@ def published(results: Path) -> str:
     found = [
         e for e in entries(results, "peers", "cpu-kept", "test_published_wavelet_smoothgrad") if "frozen" in e["peer"]
     ]
-    loops = [e for e in entries(results, "limits", "cpu", "test_limit")
-             if e["model"] == "efficientnet-lite0" and e["method"].startswith("smoothgrad") and e["domains"] == 1]  # fmt: skip
+    loops = [
+        e
+        for e in entries(results, "limits", "cpu", "test_limit")
+        if e["model"] == "efficientnet-lite0" and e["method"].startswith("smoothgrad") and e["domains"] == 1
+    ]
     each = lambda e, seconds: 1e3 * e[seconds] / e["backward"]
-    said = [f"For each gradient, memory kept: published, frozen {each(e, 'bare_s'):.1f} ms, ours {each(e, 'ours_s'):.1f}, "
-            f"the bare loop {each(loop, 'bare_s'):.1f}, {each(loop, 'bare_s') / each(e, 'bare_s'):.2f} of the published way."
-            for e, loop in zip(found, loops)]  # fmt: skip
+    said = [
+        f"For each gradient, memory kept: published, frozen {each(e, 'bare_s'):.1f} ms, ours {each(e, 'ours_s'):.1f}, "
+        f"the bare loop {each(loop, 'bare_s'):.1f}, {each(loop, 'bare_s') / each(e, 'bare_s'):.2f} of the published way."
+        for e, loop in zip(found, loops)
+    ]
     ways = _passes(results).get("ways", {})
     rows = [(name, f"{ms[0]:.1f} ({ms[1]:.1f}–{ms[2]:.1f})") for name, ms in ways.items()]
     return "\n\n".join([*said, table(("ours", "ms for each gradient"), rows)])
@@ -191,16 +226,32 @@ def front(results: Path) -> str:
         return NOT_YET
     stored = json.loads(path.read_text(encoding="utf-8"))
     share = lambda value: f"{100 * value:+.2f} %"
-    rows = [(e["domain"], e["run"], f"{100 * e['passes']:.0f} %", share(e["over"]["mean"]), share(e["over"]["largest"]),
-             f"{100 * e['over']['beyond']:.1f} %", f"{share(e['excess']['mean'])} ({share(e['excess']['largest'])})")
-            for e in stored["entries"]]  # fmt: skip
+    rows = [
+        (
+            e["domain"],
+            e["run"],
+            f"{100 * e['passes']:.0f} %",
+            share(e["over"]["mean"]),
+            share(e["over"]["largest"]),
+            f"{100 * e['over']['beyond']:.1f} %",
+            f"{share(e['excess']['mean'])} ({share(e['excess']['largest'])})",
+        )
+        for e in stored["entries"]
+    ]
     return table(
         ("domain", "run", "passes", "mean", "largest", "above 0.5 %", "over the reference: mean (largest)"), rows
     )
 
 
 QUADRATURE: dict[str, Section] = {subject: errors(subject) for subject in quadrature.REFERENCES}
-LIMITS: dict[str, Section] = {"limits": limits_of_all, "spent": spent, "memory": memory, "allocator": allocator, "alone": alone,
-                              "noise": draws, "published": published}  # fmt: skip
+LIMITS: dict[str, Section] = {
+    "limits": limits_of_all,
+    "spent": spent,
+    "memory": memory,
+    "allocator": allocator,
+    "alone": alone,
+    "noise": draws,
+    "published": published,
+}
 TRANSFORMS: dict[str, Section] = {"ten": ten, "peers": peers, "milliseconds": milliseconds}
 MASKS: dict[str, Section] = {"front": front}

@@ -37,9 +37,9 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 import pullback as pb
-from pullback.attribution.memory import Saved
+from pullback.attribution.engine.memory import Saved
+from pullback.core.precision import tf32
 from pullback.transforms import Claim, names
-from pullback.transforms.products import tf32
 
 ON_GPU = torch.cuda.is_available()
 SAMPLES = 64 if ON_GPU else 8
@@ -117,8 +117,10 @@ def check_map(found: Tensor, expected: Tensor, precision: str) -> float:
     check_result(found, expected if precision == "fp32" else None)
     cosine = torch.cosine_similarity(found[: len(expected)].double().flatten(1), expected.double().flatten(1))
     if not float(cosine.min()) >= LEAST[precision]:
-        raise MeasuresNothing(f"in {precision} the cosine with the map of full precision is {float(cosine.min()):.3f}; "
-                              f"allowed is {LEAST[precision]}.")  # fmt: skip
+        raise MeasuresNothing(
+            f"in {precision} the cosine with the map of full precision is {float(cosine.min()):.3f}; "
+            f"allowed is {LEAST[precision]}."
+        )
     return float(cosine.min())
 
 
@@ -129,8 +131,11 @@ def cases() -> list[tuple[str, str]]:
         return [(name, options) for name in MODELS[:2] for options in ON_CPU] + [
             ("small", options) for options in ON_SMALL
         ]
-    dull = {"vit-b16": ("fp32 channels_last", "bf16 channels_last", "bf16 compiled channels_last", "bf16 CUDA graphs"),
-            "resnet50": ("bf16 compiled", "bf16 CUDA graphs"), "efficientnet-lite0": ("bf16 compiled",)}  # fmt: skip
+    dull = {
+        "vit-b16": ("fp32 channels_last", "bf16 channels_last", "bf16 compiled channels_last", "bf16 CUDA graphs"),
+        "resnet50": ("bf16 compiled", "bf16 CUDA graphs"),
+        "efficientnet-lite0": ("bf16 compiled",),
+    }
     return [(name, options) for name in MODELS for options in OPTIONS if options not in dull[name]]
 
 
@@ -166,13 +171,25 @@ def test_execution(benchmark: Any, name: str, options: str, device: str, rounds:
         peak = peak_megabytes(run, device)
     by_operations, by_bytes = floor_seconds(case, rows, precision, device)
     measured.record(benchmark)
-    benchmark.extra_info.update(rounded({
-        "model": name, "options": options, "precision": precision, "rows": rows, "chunk": chunk,
-        "rows_per_s": rows / measured.ours_s, "first_s": first, "cosine": cosine,
-        "floor_operations_s": by_operations, "floor_bytes_s": by_bytes,
-        "of_floor": max(by_operations, by_bytes) / measured.ours_s, "peak_mb": peak,
-        "agreement": found.settings["execution"].get("agreement"),
-    }))  # fmt: skip
+    benchmark.extra_info.update(
+        rounded(
+            {
+                "model": name,
+                "options": options,
+                "precision": precision,
+                "rows": rows,
+                "chunk": chunk,
+                "rows_per_s": rows / measured.ours_s,
+                "first_s": first,
+                "cosine": cosine,
+                "floor_operations_s": by_operations,
+                "floor_bytes_s": by_bytes,
+                "of_floor": max(by_operations, by_bytes) / measured.ours_s,
+                "peak_mb": peak,
+                "agreement": found.settings["execution"].get("agreement"),
+            }
+        )
+    )
     if options in ("bf16 compiled", "bf16 compiled channels_last"):
         benchmark.extra_info["goal"] = 1 / 3
 
@@ -204,8 +221,11 @@ def test_maps_in_narrower_formats(benchmark: Any, photos: Tensor, name: str, met
     benchmark.pedantic(lambda: pb.attribute(case.module, x, target, method=method, precision="auto"), rounds=1)
 
 
-SPECS = {"dwt": ("dwt(haar, level=3)", "dwt(db4, level=3)", "dwt(sym8, level=3)", "dwt(db4, level=3, mode=reflect)"),
-         "along": ("along(dct, axes=1)",), "inverse_of": ("inverse_of(dct)",)}  # fmt: skip
+SPECS = {
+    "dwt": ("dwt(haar, level=3)", "dwt(db4, level=3)", "dwt(sym8, level=3)", "dwt(db4, level=3, mode=reflect)"),
+    "along": ("along(dct, axes=1)",),
+    "inverse_of": ("inverse_of(dct)",),
+}
 BUILT = [
     spec
     for name in names()

@@ -33,12 +33,19 @@ def test_full_check_of_integrated_gradients(benchmark: Any, request: Any, device
     def run() -> pb.axioms.AxiomReport:
         nonlocal last
         last = time.perf_counter()
-        return pb.axioms.check(method, model, x, target, transform="dwt(db4, level=2)" if QUICK else "dwt(db4, level=3)",
-                               progress=note)  # fmt: skip
+        return pb.axioms.check(
+            method, model, x, target, transform="dwt(db4, level=2)" if QUICK else "dwt(db4, level=3)", progress=note
+        )
 
     report = benchmark.pedantic(run, rounds=1)
     assert set(laws) == set(pb.axioms.NAMES)
     assert {f.axiom for f in report if not f.holds} <= {"input_shift_invariance"}, str(report)
     seconds = sum(law["seconds"] for law in laws.values())
-    benchmark.extra_info.update(method=method, goal_s=90, seconds=round(seconds, 1), rows=report.rows, laws=laws,
-                                load_average=round(os.getloadavg()[0], 1))  # fmt: skip
+    benchmark.extra_info.update(
+        method=method,
+        goal_s=90,
+        seconds=round(seconds, 1),
+        rows=report.rows,
+        laws=laws,
+        load_average=round(os.getloadavg()[0], 1),
+    )

@@ -24,7 +24,7 @@ from timing import seconds
 from torch import Tensor
 
 import pullback as pb
-from pullback.studies.compare import DOMAINS
+from pullback.studies.compare.grid import DOMAINS
 
 SIDES = (32, 64) if QUICK else (64, 96, 128, 192, 256)
 COUNTS = (1, 2, 3) if QUICK else (1, 2, 4, 8, 16)
@@ -138,10 +138,13 @@ def test_growth(benchmark: Any, what: str, device: str, rounds: int) -> None:
     expected = EXPECTED[what]
     fixed, each = line(list(least), list(least.values()))
     benchmark.extra_info.update(
-        fixed_s=round(fixed, 5), each_s=round(each, 9),
-        slope=round(found, 3), expected=list(expected), within=expected[0] <= found <= expected[1],
+        fixed_s=round(fixed, 5),
+        each_s=round(each, 9),
+        slope=round(found, 3),
+        expected=list(expected),
+        within=expected[0] <= found <= expected[1],
         seconds={str(size): round(time, 5) for size, time in least.items()},
-    )  # fmt: skip
+    )
     if math.isfinite(high - low):
         benchmark.extra_info.update(slope_low=round(low, 3), slope_high=round(high, 3))
     benchmark.pedantic(ready[min(ready)], rounds=1)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 import pullback as pb
 from pullback.attribution import Attribution
-from pullback.studies.compare import DOMAINS
+from pullback.studies.compare.grid import DOMAINS
 
 GOALS = {1: 1.03, 10: 1.08}
 ONE, OTHER = DOMAINS[3], "dct"  # of two families
@@ -30,18 +30,35 @@ TEN = (ONE, *DOMAINS[::4]) if QUICK else DOMAINS
 KEY = ("integrated_gradients(steps={n})", "smoothgrad(samples={n})", "rise(masks={n})")
 METHODS = (
     *KEY,
-    "gradient", "input_x_gradient", "absgrad(samples={n})", "squaregrad(samples={n})", "vargrad(samples={n})",
-    "integrated_gradients(tol=0, max_evaluations={n})", "expected_gradients(samples={n})", "gradient_shap(samples={n})",
-    "occlusion(by=orientation)", "shapley(by=orientation)", "kernel_shap(by=orientation, samples=16)",
-    "lime(by=orientation, samples={n})", "sobol(by=orientation, samples=4)", "hsic(by=orientation, samples={n})",
-    "mask(steps={n})", "captum(Saliency)",
-)  # fmt: skip
+    "gradient",
+    "input_x_gradient",
+    "absgrad(samples={n})",
+    "squaregrad(samples={n})",
+    "vargrad(samples={n})",
+    "integrated_gradients(tol=0, max_evaluations={n})",
+    "expected_gradients(samples={n})",
+    "gradient_shap(samples={n})",
+    "occlusion(by=orientation)",
+    "shapley(by=orientation)",
+    "kernel_shap(by=orientation, samples=16)",
+    "lime(by=orientation, samples={n})",
+    "sobol(by=orientation, samples=4)",
+    "hsic(by=orientation, samples={n})",
+    "mask(steps={n})",
+    "captum(Saliency)",
+)
 MODELS = ("efficientnet-lite0", "resnet50", "vit-b16", "audio", "volume")
 EVERYTHING = "small" if QUICK else MODELS[0]  # the one on which every method runs
 CASES = [(EVERYTHING, method, domains) for method in METHODS for domains in GOALS]
 # Methods that run the model anew in each domain gain nothing from several: elsewhere they are timed in one.
-CASES += [(name, method, domains) for name in MODELS if name != EVERYTHING for method in KEY for domains in GOALS
-          if domains == 1 or method != KEY[2]]  # fmt: skip
+CASES += [
+    (name, method, domains)
+    for name in MODELS
+    if name != EVERYTHING
+    for method in KEY
+    for domains in GOALS
+    if domains == 1 or method != KEY[2]
+]
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -120,14 +137,30 @@ def test_limit(benchmark: Any, name: str, template: str, domains: int, device: s
         measured = _measured(model, again, run, bare, rows, rounds, most)
     measured.record(benchmark)
     benchmark.extra_info.update(
-        model=name, method=method, domains=domains, goal=GOALS[domains], images=len(case.x), chunk=chunk,
-        forward=rows[0], backward=rows[1], images_per_s=round(len(case.x) / measured.ours_s, 3), first_s=round(first, 4),
-        peak_mb=round(memory[0], 1), bare_peak_mb=round(memory[1], 1),
-    )  # fmt: skip
+        model=name,
+        method=method,
+        domains=domains,
+        goal=GOALS[domains],
+        images=len(case.x),
+        chunk=chunk,
+        forward=rows[0],
+        backward=rows[1],
+        images_per_s=round(len(case.x) / measured.ours_s, 3),
+        first_s=round(first, 4),
+        peak_mb=round(memory[0], 1),
+        bare_peak_mb=round(memory[1], 1),
+    )
 
 
-def _measured(ours: Counted, bare: Counted, run: Callable[..., object], steps: Sequence[Step], rows: tuple[int, int],
-              rounds: int, most: float) -> Ratio:  # fmt: skip
+def _measured(
+    ours: Counted,
+    bare: Counted,
+    run: Callable[..., object],
+    steps: Sequence[Step],
+    rows: tuple[int, int],
+    rounds: int,
+    most: float,
+) -> Ratio:
     """`run` over `steps`, each of which must bring its rows through its own model each time."""
     if torch.cuda.is_available():
         loop = lambda: [step() for _, step in steps]

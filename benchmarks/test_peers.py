@@ -87,9 +87,18 @@ def rows_of(job: Callable[[], Result], model: Counted) -> tuple[Result, tuple[in
     return result, model.tally.since(before)
 
 
-def versus(benchmark: Any, ours: Callable[[], object], theirs: Callable[[], object], models: tuple[Counted, Counted],
-           device: str, rounds: int, goal: float, by_row: bool = False, agree: Callable[[Any, Any], None] | None = None,
-           **notes: Any) -> None:  # fmt: skip
+def versus(
+    benchmark: Any,
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    models: tuple[Counted, Counted],
+    device: str,
+    rounds: int,
+    goal: float,
+    by_row: bool = False,
+    agree: Callable[[Any, Any], None] | None = None,
+    **notes: Any,
+) -> None:
     """Times both in turn, with the rows that each brings through its model.
 
     by_row: times for equally many rows.  agree: called with (theirs, ours), what the first run of each returned.
@@ -110,9 +119,16 @@ def versus(benchmark: Any, ours: Callable[[], object], theirs: Callable[[], obje
         share = theirs_rows[0] / ours_rows[0]
         scaled = {name: round(share * getattr(measured, name), 5) for name in ("ratio", "low", "high", "processor")}
         benchmark.extra_info.update(scaled, for_equal_rows=True)
-    benchmark.extra_info.update(goal=goal, forward=ours_rows[0], backward=ours_rows[1], their_forward=theirs_rows[0],
-                                their_backward=theirs_rows[1], peak_mb=round(memory[0], 1),
-                                their_peak_mb=round(memory[1], 1), **notes)  # fmt: skip
+    benchmark.extra_info.update(
+        goal=goal,
+        forward=ours_rows[0],
+        backward=ours_rows[1],
+        their_forward=theirs_rows[0],
+        their_backward=theirs_rows[1],
+        peak_mb=round(memory[0], 1),
+        their_peak_mb=round(memory[1], 1),
+        **notes,
+    )
 
 
 def captum_job(job: str, f: nn.Module, z: Tensor, samples: int, chunk: int, noise: float = 0.2) -> Callable[[], Tensor]:
@@ -163,8 +179,19 @@ def test_captum(benchmark: Any, case: Subject, cheap: Subject, job: str, device:
                 both(case, model, 1, 0.0)[1](),
                 pb.attribute(model, case.x, 0, method="gradient", transform=DOMAIN).values,
             )
-    versus(benchmark, ours, theirs, (model, model), device, rounds, 1.0, method=CAPTUM[job].format(n=SAMPLES),
-           peer=f"Captum {job}", chunk=chunk, agree=same_way)  # fmt: skip
+    versus(
+        benchmark,
+        ours,
+        theirs,
+        (model, model),
+        device,
+        rounds,
+        1.0,
+        method=CAPTUM[job].format(n=SAMPLES),
+        peer=f"Captum {job}",
+        chunk=chunk,
+        agree=same_way,
+    )
 
 
 def test_captum_shapley_sampling_over_bands(benchmark: Any, case: Subject, device: str, rounds: int) -> None:
@@ -188,12 +215,24 @@ def test_captum_shapley_sampling_over_bands(benchmark: Any, case: Subject, devic
     for found in (transform.layout.sum(ours().values)[0].cpu(), torch.stack([captum[at] for at in first])):
         if not bool(((found - exact.mean(0)).abs() <= error).all()):
             raise MeasuresNothing(f"{found.tolist()} is not within {error.tolist()} of {exact.mean(0).tolist()}.")
-    versus(benchmark, ours, theirs, (model, model), device, rounds, 1.0, by_row=True, method=method,
-           peer="Captum ShapleyValueSampling", chunk=chunk)  # fmt: skip
+    versus(
+        benchmark,
+        ours,
+        theirs,
+        (model, model),
+        device,
+        rounds,
+        1.0,
+        by_row=True,
+        method=method,
+        peer="Captum ShapleyValueSampling",
+        chunk=chunk,
+    )
 
 
-def wavelet_gradient_per_sample(model: nn.Module, x: Tensor, target: int, samples: int, spread: float,
-                                seed: int = 42) -> list[Tensor]:  # fmt: skip
+def wavelet_gradient_per_sample(
+    model: nn.Module, x: Tensor, target: int, samples: int, spread: float, seed: int = 42
+) -> list[Tensor]:
     """γ = 1/n Σ_i ∇_z f(T⁻¹ T(x + δ_i)) the way it is published (Kasmi et al. 2025): a haar pyramid of 3 levels of each
     noisy batch, one leaf of autograd for every band, the model behind the inverse transform, and one backward for each
     sample down to the coefficients. Noise is drawn on the CPU, image by image.
@@ -224,14 +263,21 @@ def in_signal(pyramid: list[Tensor], images: int) -> Tensor:
 
 def _in_signal(of: Subject, samples: int, seed: int = 0) -> Tensor:
     """Ours, as a signal."""
-    found = pb.attribute(of.module, of.x, 0, method=f"smoothgrad(samples={samples}, spread=0.25)",
-                         transform="dwt(haar, level=3)", seed=seed)  # fmt: skip
+    found = pb.attribute(
+        of.module,
+        of.x,
+        0,
+        method=f"smoothgrad(samples={samples}, spread=0.25)",
+        transform="dwt(haar, level=3)",
+        seed=seed,
+    )
     return found.transform.inverse(found.values)
 
 
 @pytest.mark.parametrize("frozen", [False, True], ids=["as loaded", "frozen"])
-def test_published_wavelet_smoothgrad(benchmark: Any, photos: Tensor, case: Subject, cheap: Subject, frozen: bool,
-                                      device: str, rounds: int) -> None:  # fmt: skip
+def test_published_wavelet_smoothgrad(
+    benchmark: Any, photos: Tensor, case: Subject, cheap: Subject, frozen: bool, device: str, rounds: int
+) -> None:
     """Goal: at most half its time on a CPU, a quarter on a GPU. 25 samples, spread 0.25, haar, 3 levels: its defaults.
 
     as loaded: its backward also fills the gradients of the parameters, as a model straight from its loader has it.
@@ -252,16 +298,28 @@ def test_published_wavelet_smoothgrad(benchmark: Any, photos: Tensor, case: Subj
     ours = lambda: pb.attribute(model, x, 0, method=method, transform="dwt(haar, level=3)")
     theirs = lambda: wavelet_gradient_per_sample(theirs_model, x, 0, samples, 0.25)
     agree = lambda pyramid, att: same_way(in_signal(pyramid, len(x)), att.transform.inverse(att.values))
-    versus(benchmark, ours, theirs, (model, theirs_model), device, rounds, 0.5 if device == "cpu" else 0.25, method=method,
-           peer=f"published wavelet SmoothGrad, {'frozen' if frozen else 'as loaded'}", images=len(x), agree=agree)  # fmt: skip
+    versus(
+        benchmark,
+        ours,
+        theirs,
+        (model, theirs_model),
+        device,
+        rounds,
+        0.5 if device == "cpu" else 0.25,
+        method=method,
+        peer=f"published wavelet SmoothGrad, {'frozen' if frozen else 'as loaded'}",
+        images=len(x),
+        agree=agree,
+    )
 
 
 @pytest.mark.parametrize("metric", ["Sparseness", "PixelFlipping"])
 def test_quantus(benchmark: Any, case: Subject, metric: str, device: str, rounds: int) -> None:
     """The metrics that both have: the Gini index, and f when only the first coefficients of a ranking are kept, which is
     what is left of a signal when its last pixels are flipped first. Goal: not slower."""
-    quantus = pytest.importorskip("quantus", reason="Quantus does not load: pip install '.[bench]'; its OpenCV needs libGL",
-                                  exc_type=ImportError)  # fmt: skip
+    quantus = pytest.importorskip(
+        "quantus", reason="Quantus does not load: pip install '.[bench]'; its OpenCV needs libGL", exc_type=ImportError
+    )
     at, steps = pb.attribute(case.module, case.x, case.target, method="gradient"), 3 if QUICK else 12
     model, theirs_model = Counted(case.module), Counted(copy.deepcopy(case.module)).eval()
     options = {
@@ -284,5 +342,15 @@ def test_quantus(benchmark: Any, case: Subject, metric: str, device: str, rounds
     with exact():
         found = torch.tensor(np.array(theirs()), dtype=maps.dtype).reshape(len(maps), -1)
         check_result(found[:, : steps - 1], ours().cpu(), 1e-3)  # their last step flips everything
-        versus(benchmark, ours, theirs, (model, theirs_model), device, rounds, 1.0, by_row=metric == "PixelFlipping",
-               peer=f"Quantus {metric}", images=len(maps))  # fmt: skip
+        versus(
+            benchmark,
+            ours,
+            theirs,
+            (model, theirs_model),
+            device,
+            rounds,
+            1.0,
+            by_row=metric == "PixelFlipping",
+            peer=f"Quantus {metric}",
+            images=len(maps),
+        )

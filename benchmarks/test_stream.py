@@ -8,7 +8,7 @@ from timing import paired
 from torch import Tensor
 
 import pullback as pb
-from pullback.studies.compare import DOMAINS
+from pullback.studies.compare.grid import DOMAINS
 
 
 def test_ten_domains_cost_the_rows_of_one(

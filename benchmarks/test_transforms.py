@@ -18,7 +18,7 @@ from models import QUICK, subject
 from timing import paired, seconds
 from torch import Tensor
 
-from pullback.studies.compare import DOMAINS
+from pullback.studies.compare.grid import DOMAINS
 from pullback.transforms import DWT, PCA, Claim, Linear, Transform, get, names
 
 SHAPES = {"image": (16, 3, 224, 224), "audio": (8, 1, 65536), "volume": (4, 1, 64, 64, 64)}
@@ -127,8 +127,19 @@ def _ptwt_flat(found: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", SIZES)
-@pytest.mark.parametrize("job", ["dwt haar / ptwt", "dwt db4 / ptwt", "dwt sym8 / ptwt", "dwt db4 reflect / ptwt",
-                                 "dwt db4 / PyWavelets", "dct / scipy", "dct / torch-dct", "dft / torch.fft"])  # fmt: skip
+@pytest.mark.parametrize(
+    "job",
+    [
+        "dwt haar / ptwt",
+        "dwt db4 / ptwt",
+        "dwt sym8 / ptwt",
+        "dwt db4 reflect / ptwt",
+        "dwt db4 / PyWavelets",
+        "dct / scipy",
+        "dct / torch-dct",
+        "dft / torch.fft",
+    ],
+)
 def test_against_peer(benchmark: Any, job: str, kind: str, device: str) -> None:
     """Ours over theirs. Goal against ptwt: never slower. Coefficients are compared before they are timed, with each other's
     where both have the same: ptwt pads the ends by reflection, and `dwt` joins them unless it is told to reflect too."""

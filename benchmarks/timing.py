@@ -61,8 +61,13 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def paired(ours: Callable[[], object], bare: Callable[[], object], rounds: int = 5, warm: bool = False,
-           most: float = float("inf")) -> Ratio:  # fmt: skip
+def paired(
+    ours: Callable[[], object],
+    bare: Callable[[], object],
+    rounds: int = 5,
+    warm: bool = False,
+    most: float = float("inf"),
+) -> Ratio:
     """Runs A B, B A, A B, … after one warm-up of each, and compares neighbours.
 
     warm: whether both have run already.  most: seconds after which no further pair begins, once there are two.
@@ -78,12 +83,20 @@ def paired(ours: Callable[[], object], bare: Callable[[], object], rounds: int =
             b, a = clock(bare), clock(ours)
         pairs.append((a, b))
     wall, processor = (sorted(a[kind] / max(b[kind], 1e-9) for a, b in pairs) for kind in (0, 1))
-    return Ratio(statistics.median(wall), wall[0], wall[-1], statistics.median(a[0] for a, _ in pairs),
-                 statistics.median(b[0] for _, b in pairs), len(pairs), statistics.median(processor))  # fmt: skip
+    return Ratio(
+        statistics.median(wall),
+        wall[0],
+        wall[-1],
+        statistics.median(a[0] for a, _ in pairs),
+        statistics.median(b[0] for _, b in pairs),
+        len(pairs),
+        statistics.median(processor),
+    )
 
 
-def interleaved(ours: Callable[[Progress], object], steps: Sequence[Step], rounds: int = 5,
-                most: float = float("inf")) -> Ratio:  # fmt: skip
+def interleaved(
+    ours: Callable[[Progress], object], steps: Sequence[Step], rounds: int = 5, most: float = float("inf")
+) -> Ratio:
     """As `paired`, but taking turns within a job: ours tells of each pass through the model, and the other catches up.
 
     A machine whose speed drifts within a second does so for both. Each side's time is the sum, over its turns, of the median
@@ -98,9 +111,13 @@ def interleaved(ours: Callable[[Progress], object], steps: Sequence[Step], round
     while len(turns) < rounds and (len(turns) < LEAST_ROUNDS or time.perf_counter() - start < most):
         turns.append(_Turns(steps))
         turns[-1].run(ours)
-    totals = [[sum(map(statistics.median, zip(*sides, strict=True)))
-               for sides in ([t.ours[kind] for t in turns], [t.bare[kind] for t in turns])]
-              for kind in (0, 1)]  # fmt: skip
+    totals = [
+        [
+            sum(map(statistics.median, zip(*sides, strict=True)))
+            for sides in ([t.ours[kind] for t in turns], [t.bare[kind] for t in turns])
+        ]
+        for kind in (0, 1)
+    ]
     pairs = sorted(sum(t.ours[0]) / sum(t.bare[0]) for t in turns)
     (ours_s, bare_s), processor = totals[0], totals[1][0] / max(totals[1][1], 1e-9)
     return Ratio(ours_s / bare_s, pairs[0], pairs[-1], ours_s, bare_s, len(turns), processor)

@@ -7,23 +7,32 @@ import torch
 from torch import Tensor
 
 from ..attribution import Attribution, Score
-from ..attribution import noise as keyed
-from ..attribution.chunks import budget as row_budget
-from ..attribution.execution import Execution, Prepared
-from ..attribution.extras import Extras
-from ..attribution.model import check_model, feed_dtype
-from ..attribution.rehearsal import FEW, Read, Rehearsal
+from ..attribution.engine import random as keyed
+from ..attribution.engine.check_model import check_model, feed_dtype
+from ..attribution.engine.chunks import budget as row_budget
+from ..attribution.engine.dry_run import FEW, Read, Rehearsal
+from ..attribution.engine.execution import Execution, Prepared
+from ..attribution.engine.model_args import Extras
+from ..attribution.engine.rows import Points, Rows
+from ..attribution.engine.score import Target
 from ..attribution.result import budget as coefficients
 from ..attribution.result import keep_only
-from ..attribution.rows import Points, Rows
-from ..attribution.score import Target
 
 RANKINGS = ("attribution", "coefficient", "random")
 
 
-def kept_score(model: Callable[..., Any], attribution: Attribution, target: Target = None, *,
-               fractions: Iterable[float] = (0.01, 0.05, 0.1), ranking: str = "attribution", rows: int | str = "auto",
-               seed: int = 0, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> Tensor:  # fmt: skip
+def kept_score(
+    model: Callable[..., Any],
+    attribution: Attribution,
+    target: Target = None,
+    *,
+    fractions: Iterable[float] = (0.01, 0.05, 0.1),
+    ranking: str = "attribution",
+    rows: int | str = "auto",
+    seed: int = 0,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Tensor:
     """f(T⁻¹(z₀ + mask ⊙ (z - z₀))), the score when only the first coefficients of a ranking are kept.
 
     fractions: of the number of signal samples, so that every domain keeps equally many coefficients.
@@ -54,9 +63,13 @@ def kept_score(model: Callable[..., Any], attribution: Attribution, target: Targ
     check_model(model)
     signal = attribution.transform.inverse(attribution.coefficients)
     prepared = Execution().of(model, signal)
-    runner = Rows(prepared, Score.of(target, len(signal), signal.device),
-                  row_budget(rows, attribution.transform.shape, signal.device), feed_dtype(model, signal.dtype),
-                  extras=Extras(tuple(args), dict(kwargs or {}), len(signal)))  # fmt: skip
+    runner = Rows(
+        prepared,
+        Score.of(target, len(signal), signal.device),
+        row_budget(rows, attribution.transform.shape, signal.device),
+        feed_dtype(model, signal.dtype),
+        extras=Extras(tuple(args), dict(kwargs or {}), len(signal)),
+    )
     with prepared.exactly():
         runner.settle(signal)
     # The most coefficients first: what a model does shows where there is most to see.

@@ -1,12 +1,12 @@
 """Experiments on real models and data."""
 
-from .axioms import judge, question, write_matrix, write_report
+from .axiom_matrix.run import judge, question, write_matrix, write_report
 from .catalogue import transform_rows
-from .compare import Outcome, Settings, compare
-from .data import Photo, Photos, load_photos
+from .compare.grid import Outcome, Settings, compare
 from .explain import Explanation, explain
-from .folder import check_writable
-from .models import LoadedModel, Preparation, load_model
+from .loaders.data import Photo, Photos, load_photos
+from .loaders.models import LoadedModel, Preparation, load_model
+from .storage.folder import check_writable
 
 __all__ = [
     "Explanation",

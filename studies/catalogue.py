@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..attribution.progress import Progress
 from ..axioms import AxiomReport, check_transform
+from ..core.progress import Progress
 from ..transforms import Claim, Transform
 from ..transforms import get as get_transform
 from ..transforms.registry import transforms
@@ -24,8 +24,12 @@ def transform_rows() -> Iterator[dict[str, str]]:
         maker = transforms.maker(name)
         built = _build(name, [(3, 64, 64), (1, 64)]) or next(iter(maker.examples()))  # type: ignore[attr-defined]
         summary = (maker.__doc__ or "").strip().split("\n\n")[0]
-        yield {"name": name, "claims": claim_words(built.claims), "redundancy": f"{built.redundancy:.2f}",
-               "summary": " ".join(summary.split())}  # fmt: skip
+        yield {
+            "name": name,
+            "claims": claim_words(built.claims),
+            "redundancy": f"{built.redundancy:.2f}",
+            "summary": " ".join(summary.split()),
+        }
 
 
 def _build(name: str, shapes: Sequence[tuple[int, ...]]) -> Transform | None:
@@ -66,13 +70,20 @@ class Checked:
     def cells(self) -> tuple[str, str, str, str]:
         """Laws measured, examples, smallest and largest signal, and the promised law that came closest to breaking."""
         measured = [finding for report in self.reports for finding in report if finding.holds is not None]
-        promised = [(finding.residual / finding.tolerance, finding) for finding in measured
-                    if finding.claimed is not False and finding.residual is not None and finding.tolerance]  # fmt: skip
+        promised = [
+            (finding.residual / finding.tolerance, finding)
+            for finding in measured
+            if finding.claimed is not False and finding.residual is not None and finding.tolerance
+        ]
         _, worst = max(promised, key=lambda pair: pair[0])
         ends = min(self.shapes, key=math.prod), max(self.shapes, key=math.prod)
         sizes = " … ".join(dict.fromkeys("×".join(map(str, shape)) for shape in ends))
-        return (str(len({finding.axiom for finding in measured})), str(len(self.reports)), sizes,
-                f"{worst.residual:.0e} / {worst.tolerance:.0e} ({worst.axiom})")  # fmt: skip
+        return (
+            str(len({finding.axiom for finding in measured})),
+            str(len(self.reports)),
+            sizes,
+            f"{worst.residual:.0e} / {worst.tolerance:.0e} ({worst.axiom})",
+        )
 
 
 def check_all(progress: Progress) -> Iterator[Checked]:

@@ -8,12 +8,12 @@ from pathlib import Path
 from ..attribution import attribute
 from ..attribution import get as get_method
 from ..attribution.plot import plot
-from ..attribution.progress import Progress
-from .data import load_photos
-from .figures import save, slug
-from .folder import check_writable
-from .measurements import ONLY
-from .models import LoadedModel
+from ..core.progress import Progress
+from .compare.measurements import ONLY
+from .loaders.data import load_photos
+from .loaders.models import LoadedModel
+from .report.figures import save, slug
+from .storage.folder import check_writable
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,19 @@ class Explanation:
     files: list[str]
 
 
-def explain(image: str | Path, *, model: LoadedModel, method: str, transforms: Sequence[str], out: str | Path,
-            target: int | None = None, device: str = "cpu", seed: int = 0, rows: int | str = "auto",
-            progress: Progress | None = None) -> Explanation:  # fmt: skip
+def explain(
+    image: str | Path,
+    *,
+    model: LoadedModel,
+    method: str,
+    transforms: Sequence[str],
+    out: str | Path,
+    target: int | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    rows: int | str = "auto",
+    progress: Progress | None = None,
+) -> Explanation:
     """Attributes the score of `target` (the predicted class if None) and writes one figure per domain into `out`.
 
     The figures are named PHOTO-CLASS-DOMAIN.png.
@@ -73,8 +83,9 @@ def explain(image: str | Path, *, model: LoadedModel, method: str, transforms: S
     model.check(x, rows)
     logits = model.classify(x)
     chosen = int(logits.argmax(1)) if target is None else target
-    maps = attribute(model.module, x, chosen, method=method, transform=list(transforms), seed=seed, rows=rows,
-                     progress=progress)  # fmt: skip
+    maps = attribute(
+        model.module, x, chosen, method=method, transform=list(transforms), seed=seed, rows=rows, progress=progress
+    )
     only = logits.shape[1] == 1
     name = ONLY if only else model.class_name(chosen)
     stem = f"{slug(Path(photo.name).stem)}-{slug(name) or chosen}"

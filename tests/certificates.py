@@ -4,7 +4,7 @@ from subjects import normal
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.attribution import quadrature
+from pullback.attribution.methods.integrated_gradients import quadrature
 
 SPEC = "integrated_gradients"
 FULL = "integrated_gradients(tol=0, max_evaluations=50)"

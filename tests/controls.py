@@ -8,7 +8,7 @@ from subjects import normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.attribution.quadrature import gauss_legendre
+from pullback.attribution.methods.integrated_gradients.quadrature import gauss_legendre
 from pullback.axioms import AxiomReport
 
 

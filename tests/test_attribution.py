@@ -10,8 +10,8 @@ from subjects import linear_net, normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.attribution.paths import RULES
-from pullback.axioms.disguise import Opaque
+from pullback.attribution.methods.integrated_gradients.estimator import RULES
+from pullback.axioms.transform_wrappers import Opaque
 from pullback.transforms import Transform, get
 
 SHAPE = (2, 9, 8)
@@ -69,8 +69,9 @@ def test_gradients_equal_captum_on_the_pullback(spec: str) -> None:
     ours = pb.attribute(model, x, target, method="gradient", transform=t).values
     torch.testing.assert_close(ours, saliency, rtol=1e-9, atol=1e-12)
     product = captum.attr.InputXGradient(f).attribute(z.clone().requires_grad_(), target=target).detach()
-    torch.testing.assert_close(pb.attribute(model, x, target, method="input_x_gradient", transform=t).values, product,
-                               rtol=1e-9, atol=1e-12)  # fmt: skip
+    torch.testing.assert_close(
+        pb.attribute(model, x, target, method="input_x_gradient", transform=t).values, product, rtol=1e-9, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("spec", DOMAINS)

@@ -100,8 +100,10 @@ MAPS: dict[str, Change] = {
 }
 
 
-@pytest.mark.parametrize(("kind", "dtype"), [*((kind, torch.double) for kind in MAPS if kind != "wider"),
-                                             *((kind, torch.float) for kind in ("half", "wider"))])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [*((kind, torch.double) for kind in MAPS if kind != "wider"), *((kind, torch.float) for kind in ("half", "wider"))],
+)
 def test_a_keeper_stays_one_in_any_dtype_and_layout(kind: str, dtype: torch.dtype) -> None:
     report = judged(answering(MAPS[kind]), dtype=dtype)
     assert all(f.verdict == "kept" for f in report), str(report)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import pullback as pb
 from pullback.attribution import targets
 from pullback.axioms import NAMES
-from pullback.axioms.modules import small_network
+from pullback.axioms.rewrites.modules import small_network
 
 Method = Callable[[nn.Module, Tensor, Any, Tensor], Tensor]
 
@@ -28,8 +28,11 @@ def taylor(f: nn.Module, z: Tensor, target: Tensor, z0: Tensor) -> Tensor:
 # The target --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("given", [1, [1, 1], (1, 1), torch.tensor([1, 1]), torch.tensor(1), np.int64(1),
-                                   torch.tensor([1, 1], dtype=torch.int32)], ids=repr)  # fmt: skip
+@pytest.mark.parametrize(
+    "given",
+    [1, [1, 1], (1, 1), torch.tensor([1, 1]), torch.tensor(1), np.int64(1), torch.tensor([1, 1], dtype=torch.int32)],
+    ids=repr,
+)
 def test_a_class_target_is_one_int64_tensor_in_every_law(given: Any) -> None:
     seen: list[Any] = []
 
@@ -122,9 +125,17 @@ def leaky(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
 
 
 def ambient() -> tuple[Any, ...]:
-    return (torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_anomaly_enabled(), random.getstate(),
-            torch.are_deterministic_algorithms_enabled(), torch.get_rng_state().tolist(), list(warnings.filters),
-            np.random.get_state()[1].tolist(), len(nn.modules.module._global_forward_hooks))  # noqa: NPY002  # fmt: skip
+    return (
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.is_anomaly_enabled(),
+        random.getstate(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_rng_state().tolist(),
+        list(warnings.filters),
+        np.random.get_state()[1].tolist(),
+        len(nn.modules.module._global_forward_hooks),
+    )  # noqa: NPY002
 
 
 @pytest.mark.parametrize("explode", [False, True])
@@ -143,8 +154,18 @@ def test_leaks_are_named_and_nothing_leaks(explode: bool) -> None:
     assert all(torch.equal(a, b) and a.requires_grad and a.grad is None for a, b in zip(model.parameters(), weights))
     assert not any(m.training or m._forward_hooks for m in model.modules())
     (note,) = [note for note in report.notes if "does not leave" in note]
-    for name in ("default dtype (torch.float16)", "grad mode", "anomaly", "deterministic", "training mode of", "hooks on",
-                 "hooks on all modules", "numbers of", "requires_grad of", "gradients in"):  # fmt: skip
+    for name in (
+        "default dtype (torch.float16)",
+        "grad mode",
+        "anomaly",
+        "deterministic",
+        "training mode of",
+        "hooks on",
+        "hooks on all modules",
+        "numbers of",
+        "requires_grad of",
+        "gradients in",
+    ):
         assert name in note, name
     clean = pb.axioms.check(taylor, model, x, 0)
     assert not clean.notes
@@ -230,8 +251,9 @@ class Rough(nn.Module):
 
 
 def test_rounding_is_measured_against_double_precision() -> None:
-    report = pb.axioms.check("gradient", Rough().float(), normal(2, 1, 6, dtype=torch.float32), 0,
-                             axioms="implementation_invariance")  # fmt: skip
+    report = pb.axioms.check(
+        "gradient", Rough().float(), normal(2, 1, 6, dtype=torch.float32), 0, axioms="implementation_invariance"
+    )
     finding = report["implementation_invariance"]
     assert finding.holds, str(report)
     assert "noise floor of the model" in finding.tolerance_source
@@ -262,8 +284,13 @@ def test_an_alarm_in_single_precision_is_settled_in_double(monkeypatch: pytest.M
 
 def test_a_full_check_of_certified_gradients_costs_a_few_maps() -> None:
     seen: list[str] = []
-    report = pb.axioms.check("integrated_gradients(tol=0)", small_network((1, 12)).double(), normal(1, 1, 12), 0,
-                             progress=lambda finding: seen.append(finding.axiom))  # fmt: skip
+    report = pb.axioms.check(
+        "integrated_gradients(tol=0)",
+        small_network((1, 12)).double(),
+        normal(1, 1, 12),
+        0,
+        progress=lambda finding: seen.append(finding.axiom),
+    )
     assert seen == list(NAMES)
     assert report.rows < 7 * 200
     assert "max_evaluations=24" in report.notes[0]

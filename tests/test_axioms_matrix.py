@@ -11,13 +11,13 @@ from torch import Tensor, nn
 import pullback as pb
 from pullback import cli, studies
 from pullback.attribution.estimator import get as get_estimator
-from pullback.attribution.players import Perturbation, Players
-from pullback.axioms.brief import brief
-from pullback.axioms.foreign import ROWS, captum_methods
-from pullback.axioms.matrix import Cell, Question, attempt, effort, every_method, spec
-from pullback.axioms.modules import small_network
-from pullback.axioms.panel import asked, groups
-from pullback.studies.axioms import code, trained_on_gratings
+from pullback.attribution.methods.coalitions import Perturbation, Players
+from pullback.axioms.cheap_forms import brief
+from pullback.axioms.rewrites.modules import small_network
+from pullback.studies.axiom_matrix.captum_methods import ROWS, captum_methods
+from pullback.studies.axiom_matrix.default_options import asked, groups
+from pullback.studies.axiom_matrix.matrix import Cell, Question, attempt, effort, every_method, spec
+from pullback.studies.axiom_matrix.run import code, trained_on_gratings
 
 METHODS = ["gradient", "input_x_gradient"]
 
@@ -34,8 +34,14 @@ def stored(out: Path) -> dict[str, dict[str, object]]:
 def test_processes_find_what_one_process_finds(tmp_path: Path) -> None:
     seen: list[str] = []
     one, _ = studies.write_matrix(questions(), tmp_path / "a", methods=METHODS, transforms=["pixel", "dct"])
-    two, files = studies.write_matrix(questions(), tmp_path / "b", methods=METHODS, transforms=["pixel", "dct"], jobs=2,
-                                      report=lambda report: seen.append(report.subject))  # fmt: skip
+    two, files = studies.write_matrix(
+        questions(),
+        tmp_path / "b",
+        methods=METHODS,
+        transforms=["pixel", "dct"],
+        jobs=2,
+        report=lambda report: seen.append(report.subject),
+    )
     assert one.to_csv() == two.to_csv()
     assert len(seen) == 4
     assert all((tmp_path / "b" / name).exists() for name in files)
@@ -68,22 +74,26 @@ def test_what_cannot_be_sent_to_a_process_is_named(tmp_path: Path) -> None:
 
 def test_the_digest_sees_code_and_no_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
-    for text in ('"""Words."""\ndef f():\n    """More."""\n    return 1\n', "# other words\ndef f():\n    return 1\n",
-                 "def f():\n    return 2\n"):  # fmt: skip
+    for text in (
+        '"""Words."""\ndef f():\n    """More."""\n    return 1\n',
+        "# other words\ndef f():\n    return 1\n",
+        "def f():\n    return 2\n",
+    ):
         (tmp_path / "laws.py").write_text(text)
         monkeypatch.setattr(pb.axioms, "__file__", str(tmp_path / "__init__.py"))
         found.append(code())
     assert found[0] == found[1] != found[2]
 
 
-def test_the_command_ends_with_status_1_where_the_answer_is_no_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                                   capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+def test_the_command_ends_with_status_1_where_the_answer_is_no_map(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "theirs_signs.py").write_text(
         "def signs(f, x, target, x0): return x > 0\ndef zeros(f, x, target, x0): return 0 * x\n"
     )
     monkeypatch.chdir(tmp_path)
     network = small_network((1, 4, 4)).double(), normal(1, 1, 4, 4)
-    monkeypatch.setattr("pullback.studies.axioms.trained_on_gratings", lambda seed: network)
+    monkeypatch.setattr("pullback.studies.axiom_matrix.run.trained_on_gratings", lambda seed: network)
     status = {}
     for name in ("signs", "zeros"):
         arguments = ["axioms", "--method", f"theirs_signs:{name}", "--axiom", "dummy", "--out", str(tmp_path)]
@@ -161,8 +171,9 @@ def test_coordinates_are_compared_in_a_domain_with_places_for_players_with_place
             values, details = super().play(game)  # type: ignore[safe-super]
             return values * game.players.count, details  # type: ignore[attr-defined]
 
-    off = pb.axioms.check(Off(by="block", block=4, unions="band"), question.model, question.x, 0,
-                          axioms="coordinate_consistency")  # fmt: skip
+    off = pb.axioms.check(
+        Off(by="block", block=4, unions="band"), question.model, question.x, 0, axioms="coordinate_consistency"
+    )
     assert off.holds("coordinate_consistency") is False
 
 
@@ -177,8 +188,13 @@ def test_cells_of_other_weights_are_measured_anew(tmp_path: Path) -> None:
         seen: list[str] = []
         for model in (one, one, other):
             asked = {"net": Question(model, normal(1, 1, 8), 0)}
-            studies.write_matrix(asked, tmp_path, methods=METHODS[:1], note=notes.append,
-                                 report=lambda report, seen=seen: seen.append(report.subject))  # fmt: skip
+            studies.write_matrix(
+                asked,
+                tmp_path,
+                methods=METHODS[:1],
+                note=notes.append,
+                report=lambda report, seen=seen: seen.append(report.subject),
+            )
         assert len(seen) == 2
     assert len(notes) == 3  # of `square` too, which the folder does not know
     assert all("other weights or another answer" in note for note in notes)

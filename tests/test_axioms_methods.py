@@ -12,16 +12,16 @@ from subjects import normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.attribution.quadrature import gauss_legendre
+from pullback.attribution.methods.integrated_gradients.quadrature import gauss_legendre
 from pullback.axioms import NAMES
-from pullback.axioms.foreign import captum_methods
-from pullback.axioms.limits import Limit
-from pullback.axioms.literature import TABLE, Expectation
-from pullback.axioms.matrix import find_method
 from pullback.axioms.method_laws import LAWS
-from pullback.axioms.modules import small_network
 from pullback.axioms.outcome import Outcome
+from pullback.axioms.rewrites.modules import small_network
+from pullback.axioms.tolerances import Limit
 from pullback.axioms.trial import Trial
+from pullback.studies.axiom_matrix.captum_methods import captum_methods
+from pullback.studies.axiom_matrix.literature import TABLE, Expectation
+from pullback.studies.axiom_matrix.matrix import find_method
 from pullback.transforms import Pixel
 
 check_module = importlib.import_module("pullback.axioms.check")  # the package's `check` is the function
@@ -135,8 +135,15 @@ def test_no_false_alarm_and_no_miss(seed: int) -> None:
     assert {f.axiom for f in kept if f.holds is not True} == {"input_shift_invariance"}, str(kept)
     local = pb.axioms.check("gradient", model, x, 0, transform=domain, seed=seed)
     assert {f.axiom for f in local if not f.holds} == {"completeness", "sensitivity", "affine_invariance"}, str(local)
-    wrong = pb.axioms.check(batch_normalised, model, x, 0, transform=domain, seed=seed,
-                            axioms=["completeness", "batch_independence", "linearity", "dummy"])  # fmt: skip
+    wrong = pb.axioms.check(
+        batch_normalised,
+        model,
+        x,
+        0,
+        transform=domain,
+        seed=seed,
+        axioms=["completeness", "batch_independence", "linearity", "dummy"],
+    )
     assert [f.holds for f in wrong] == [False, True, False, False], str(wrong)
 
 
@@ -157,8 +164,10 @@ def test_captum_finds_the_same_verdicts_in_every_domain(domain: str) -> None:
     model, x = small()
     methods = captum_methods()
     axioms = ["completeness", "sensitivity", "dummy", "implementation_invariance", "linearity"]
-    verdicts = {name: [f.holds for f in pb.axioms.check(methods[name], model, x, 0, transform=domain, axioms=axioms)]
-                for name in ("captum.DeepLift", "captum.GuidedBackprop")}  # fmt: skip
+    verdicts = {
+        name: [f.holds for f in pb.axioms.check(methods[name], model, x, 0, transform=domain, axioms=axioms)]
+        for name in ("captum.DeepLift", "captum.GuidedBackprop")
+    }
     assert verdicts["captum.DeepLift"][:4] == [True, True, True, False]
     assert verdicts["captum.GuidedBackprop"][:2] == [False, False]
     assert verdicts["captum.GuidedBackprop"][3] is False
@@ -216,7 +225,7 @@ def test_too_few_steps_are_broken_with_advice() -> None:
 
 
 def test_a_rule_that_does_not_converge_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pullback.attribution import paths
+    from pullback.attribution.methods.integrated_gradients import estimator as paths
 
     biased = lambda steps: (gauss_legendre(steps)[0], 1.03 * gauss_legendre(steps)[1])
     monkeypatch.setitem(paths.RULES, "gauss_legendre", biased)
@@ -297,11 +306,19 @@ def test_a_model_without_anything_to_rewrite_is_not_applicable() -> None:
     assert "found nothing to rewrite" in report["implementation_invariance"].reason
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"axioms": "honesty"}, "expected 'all'"), ({"x": torch.ones(3, dtype=torch.long)}, "floating-point"),
-    ({"model": 3}, "must be a module"), ({"method": 3}, "must be a spec"), ({"method": "gradiend"}, "gradient"),
-    ({"transform": "dcd"}, "dct"), ({"baseline": normal(7)}, "baseline"), ({"target": "cat"}, "target"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"axioms": "honesty"}, "expected 'all'"),
+        ({"x": torch.ones(3, dtype=torch.long)}, "floating-point"),
+        ({"model": 3}, "must be a module"),
+        ({"method": 3}, "must be a spec"),
+        ({"method": "gradiend"}, "gradient"),
+        ({"transform": "dcd"}, "dct"),
+        ({"baseline": normal(7)}, "baseline"),
+        ({"target": "cat"}, "target"),
+    ],
+)
 def test_questions_that_make_no_sense_are_refused(change: dict[str, Any], message: str) -> None:
     model, x = small()
     question: dict[str, Any] = {"method": "gradient", "model": model, "x": x, "target": 0} | change

@@ -10,9 +10,9 @@ import pytest
 from subjects import normal
 
 from pullback import studies
-from pullback.axioms.matrix import Question
-from pullback.axioms.modules import small_network
-from pullback.studies.axioms import code
+from pullback.axioms.rewrites.modules import small_network
+from pullback.studies.axiom_matrix.matrix import Question
+from pullback.studies.axiom_matrix.run import code
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))

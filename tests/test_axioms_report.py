@@ -9,10 +9,10 @@ from subjects import ESTIMATORS, normal
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.axioms.literature import TABLE, expected
-from pullback.axioms.matrix import Question, every_method, matrix, run
-from pullback.axioms.modules import small_network
-from pullback.axioms.picture import figure, page
+from pullback.axioms.rewrites.modules import small_network
+from pullback.studies.axiom_matrix.figure import figure, page
+from pullback.studies.axiom_matrix.literature import TABLE, expected
+from pullback.studies.axiom_matrix.matrix import Question, every_method, matrix, run
 
 
 def question() -> Question:
@@ -62,8 +62,14 @@ def test_every_estimator_keeps_what_it_promises(law) -> None:  # type: ignore[no
     law()
 
 
-@pb.axioms.parametrize([half], expected_failures={"completeness": "a Taylor term", "sensitivity": "a gradient at x",
-                                                 "input_shift_invariance": "the baseline is zero"})  # fmt: skip
+@pb.axioms.parametrize(
+    [half],
+    expected_failures={
+        "completeness": "a Taylor term",
+        "sensitivity": "a gradient at x",
+        "input_shift_invariance": "the baseline is zero",
+    },
+)
 def test_laws_of_a_callable(law) -> None:  # type: ignore[no-untyped-def]
     law()
 
@@ -80,8 +86,13 @@ def test_expected_failures_must_fail_and_others_must_not() -> None:
 
 def test_the_matrix_holds_verdicts_and_the_literature() -> None:
     seen: list[pb.axioms.AxiomReport] = []
-    table = matrix({"small": question()}, ["gradient", "integrated_gradients(steps=32)", "nonsense"], ["pixel", "dct"],
-                   axioms=["completeness", "dummy"], report=seen.append)  # fmt: skip
+    table = matrix(
+        {"small": question()},
+        ["gradient", "integrated_gradients(steps=32)", "nonsense"],
+        ["pixel", "dct"],
+        axioms=["completeness", "dummy"],
+        report=seen.append,
+    )
     assert len(table) == 3 * 2 * 2
     assert len(seen) == 6
     first = table.iloc[0]

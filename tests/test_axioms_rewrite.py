@@ -6,17 +6,29 @@ from subjects import normal
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.axioms import rewrite
-from pullback.axioms.modules import KINDS, Rectifier
-from pullback.axioms.rewrite import REWRITES, SINGLY, TOGETHER, rewrites
+from pullback.axioms.rewrites import rewrite
+from pullback.axioms.rewrites.modules import KINDS, Rectifier
+from pullback.axioms.rewrites.rewrite import REWRITES, SINGLY, TOGETHER, rewrites
 
 
 def cnn(dtype: torch.dtype = torch.float64) -> nn.Module:
     net = nn.Sequential(
-        nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False),
-        nn.BatchNorm2d(4), nn.ReLU6(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 1), nn.ReLU(), nn.Flatten(), nn.Linear(54, 5),
-        nn.ReLU(), nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 3),
-    )  # fmt: skip
+        nn.Conv2d(2, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False),
+        nn.BatchNorm2d(4),
+        nn.ReLU6(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(4, 6, 1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(54, 5),
+        nn.ReLU(),
+        nn.Linear(5, 5),
+        nn.Tanh(),
+        nn.Linear(5, 3),
+    )
     for number, tensor in enumerate((*net.parameters(), *net.buffers())):
         if tensor.is_floating_point():
             tensor.data = normal(*tensor.shape, seed=number) * 0.4
@@ -48,9 +60,15 @@ class Untraceable(nn.Module):
         return self.head(h if float(h.sum()) > -1 else -h)
 
 
-@pytest.mark.parametrize(("net", "x"), [(cnn(), normal(2, 2, 6, 6)), (Residual().double().eval(), normal(3, 1, 8)),
-                                        (Untraceable().double().eval(), normal(2, 1, 8))],
-                         ids=["cnn", "residual", "untraceable"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("net", "x"),
+    [
+        (cnn(), normal(2, 2, 6, 6)),
+        (Residual().double().eval(), normal(3, 1, 8)),
+        (Untraceable().double().eval(), normal(2, 1, 8)),
+    ],
+    ids=["cnn", "residual", "untraceable"],
+)
 def test_every_rewrite_keeps_the_function_and_leaves_the_model_alone(net: nn.Module, x: Tensor) -> None:
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     with torch.no_grad():
@@ -70,9 +88,11 @@ def test_all_rewrites_find_something_in_a_cnn() -> None:
     assert set(found) == set(REWRITES)
     assert all(r.sites > 0 for r in found.values()), found
     assert found["fold_batchnorm"].sites == 2
-    assert not any(isinstance(m, nn.BatchNorm2d) and n.target == name
-                   for name, m in found["fold_batchnorm"].model.named_modules()
-                   for n in found["fold_batchnorm"].model.graph.nodes)  # fmt: skip
+    assert not any(
+        isinstance(m, nn.BatchNorm2d) and n.target == name
+        for name, m in found["fold_batchnorm"].model.named_modules()
+        for n in found["fold_batchnorm"].model.graph.nodes
+    )
 
 
 def test_rewrites_change_weights() -> None:

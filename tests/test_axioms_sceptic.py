@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.axioms import NAMES
-from pullback.axioms.modules import small_network
+from pullback.axioms.rewrites.modules import small_network
 from pullback.axioms.transform_laws import gap
 
 KEEPER = {"input_shift_invariance"}  # with the zero baseline, which does not move
@@ -41,8 +41,13 @@ def affine(gain: float, offset: float, dtype: torch.dtype) -> tuple[nn.Module, T
 
 # Small and large numbers -------------------------------------------------------------------------------------------------
 
-SCALES = [(1e-30, 0.0, torch.float), (1.0, 1e4, torch.float), (1.0, 1e8, torch.float), (1e-200, 0.0, torch.double),
-          (1e-12, 1.0, torch.double)]  # fmt: skip
+SCALES = [
+    (1e-30, 0.0, torch.float),
+    (1.0, 1e4, torch.float),
+    (1.0, 1e8, torch.float),
+    (1e-200, 0.0, torch.double),
+    (1e-12, 1.0, torch.double),
+]
 
 
 @pytest.mark.parametrize(("gain", "offset", "dtype"), SCALES)

@@ -15,7 +15,7 @@ from torch import Tensor
 import pullback as pb
 from pullback.attribution import among, in_domain
 from pullback.attribution.attribute import resolve_baseline
-from pullback.attribution.origins import Origin, origins
+from pullback.attribution.baselines.base import Origin, origins
 
 SHAPE = (2, 9, 8)
 NAMED = [example for name in origins.names() for example in origins.maker(name).examples()]
@@ -121,8 +121,12 @@ def test_expected_gradients_are_the_mean_of_captums_integrated_gradients_on_the_
         f, x, 1, method="expected_gradients(samples=3, steps=24)", transform=T, baseline=among(references)
     )
     captum = IntegratedGradients(pb.Pullback(f, T))
-    maps = [captum.attribute(T(x), baselines=T(r[None]).expand(2, *T.layout.shape), target=1, n_steps=24,
-                             method="gausslegendre") for r in references]  # fmt: skip
+    maps = [
+        captum.attribute(
+            T(x), baselines=T(r[None]).expand(2, *T.layout.shape), target=1, n_steps=24, method="gausslegendre"
+        )
+        for r in references
+    ]
     close(att.values, torch.stack(maps).mean(0), 1e-6)
     with torch.no_grad():
         close(att.delta, f(x)[:, 1] - f(references)[:, 1].mean())
@@ -132,8 +136,10 @@ def test_expected_gradients_are_the_mean_of_captums_integrated_gradients_on_the_
 def test_random_alphas_converge_to_the_integral() -> None:
     x, f = normal(2, 1, 6), smooth_net((1, 6))
     exact = pb.attribute(f, x, 0, method="integrated_gradients(steps=64)").values
-    errors = [float((pb.attribute(f, x, 0, method=f"expected_gradients(samples={n})").values - exact).abs().max())
-              for n in (8, 512)]  # fmt: skip
+    errors = [
+        float((pb.attribute(f, x, 0, method=f"expected_gradients(samples={n})").values - exact).abs().max())
+        for n in (8, 512)
+    ]
     assert errors[1] < 2e-3
     assert errors[1] < errors[0] / 8
 

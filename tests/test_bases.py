@@ -12,9 +12,9 @@ from subjects import normal
 from torch import Tensor
 
 import pullback as pb
+from pullback.core.constant import Constant
 from pullback.transforms import PCA, Claim, Color, Linear, Operator, Transform, get, pca
-from pullback.transforms.constant import Constant
-from pullback.transforms.probe import limit
+from pullback.transforms.measure_claims import limit
 from pullback.transforms.registry import transforms as registry
 
 # Linear -------------------------------------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ def test_an_unfitted_pca_says_how_to_fit_it() -> None:
         (torch.ones(3, 4), {"whiten": "zca", "components": 2}, ValueError, "every axis"),
         (torch.ones(3, 4), {"floor": 0}, ValueError, "floor must lie"),
     ],
-)  # fmt: skip
+)
 def test_pca_refuses(data: Tensor, options: dict[str, object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         PCA.fit(data, **options)  # type: ignore[arg-type]

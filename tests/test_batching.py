@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.attribution import Estimator
-from pullback.attribution.noise import derive, keys
+from pullback.attribution.engine.random import derive, keys
 
 
 @methods
@@ -95,8 +95,9 @@ def test_8_out_of_memory_halves_the_budget_and_goes_on(error: type[Exception]) -
     x = normal(4, *SHAPE)
     att = pb.attribute(model, x, 1, method="smoothgrad(samples=5)", rows=16)
     assert max(model.rows) <= 3
-    torch.testing.assert_close(att.values, pb.attribute(smooth_net(SHAPE), x, 1, method="smoothgrad(samples=5)").values,
-                               rtol=1e-10, atol=1e-12)  # fmt: skip
+    torch.testing.assert_close(
+        att.values, pb.attribute(smooth_net(SHAPE), x, 1, method="smoothgrad(samples=5)").values, rtol=1e-10, atol=1e-12
+    )
     with pytest.raises(MemoryError, match="One row alone"):
         pb.attribute(Watches(smooth_net(SHAPE), limit=0, error=error), x, 1)
 

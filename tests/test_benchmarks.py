@@ -49,10 +49,15 @@ def test_an_honest_run_passes_every_check() -> None:
 
 @pytest.mark.parametrize(
     "spoil",
-    [torch.zeros_like, torch.ones_like, lambda x: x[:1].expand_as(x), lambda x: x * torch.nan,
-     lambda x: x * (torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) < 0.3)],
+    [
+        torch.zeros_like,
+        torch.ones_like,
+        lambda x: x[:1].expand_as(x),
+        lambda x: x * torch.nan,
+        lambda x: x * (torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) < 0.3),
+    ],
     ids=["zeros", "constant", "one signal twice", "not finite", "mostly zero"],
-)  # fmt: skip
+)
 def test_inputs_that_say_nothing_are_caught(spoil: Callable[[Tensor], Tensor]) -> None:
     with pytest.raises(MeasuresNothing, match="the input"):
         guard.check_input(spoil(models.signals((2, 3, 16, 16))))

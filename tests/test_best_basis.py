@@ -59,8 +59,12 @@ def test_the_number_of_trees_is_the_known_one() -> None:
     assert [len(list(all_trees(level, 2))) for level in range(3)] == [1, 2, 17]
 
 
-@given(st.lists(st.integers(1, 33), min_size=1, max_size=1) | st.lists(st.integers(2, 9), min_size=2, max_size=3),
-       st.sampled_from(COSTS), st.sampled_from(METHODS), st.sampled_from(["haar", "db4"]))  # fmt: skip
+@given(
+    st.lists(st.integers(1, 33), min_size=1, max_size=1) | st.lists(st.integers(2, 9), min_size=2, max_size=3),
+    st.sampled_from(COSTS),
+    st.sampled_from(METHODS),
+    st.sampled_from(["haar", "db4"]),
+)
 @settings(max_examples=30, deadline=None, derandomize=True)
 def test_it_costs_no_more_than_levels_and_pyramids(sizes: list[int], cost: str, method: str, wavelet: str) -> None:
     shape = (1, *sizes)
@@ -79,8 +83,9 @@ def test_it_costs_no_more_than_levels_and_pyramids(sizes: list[int], cost: str, 
 @pytest.mark.parametrize(
     ("shape", "leaf", "place"), [((1, 64), "dad", 5), ((1, 64), "ddad", 1), ((1, 16, 16), "addd", 7)]
 )
-def test_it_isolates_the_node_that_a_model_reads(shape: tuple[int, ...], leaf: str, place: int, dtype: torch.dtype,
-                                                cost: str) -> None:  # fmt: skip
+def test_it_isolates_the_node_that_a_model_reads(
+    shape: tuple[int, ...], leaf: str, place: int, dtype: torch.dtype, cost: str
+) -> None:
     """f reads one coefficient of one node: only a tree with that leaf has a single share that is not 0."""
     dims = len(shape) - 1
     reader = WPT(shape, "db3", level=len(leaf) // dims)

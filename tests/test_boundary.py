@@ -52,8 +52,10 @@ def test_the_model_is_walked_once() -> None:
 
 def test_haar_on_even_sizes_has_no_border_and_long_filters_have() -> None:
     x, model = normal(3, 1, 64), smooth_net((1, 64))
-    spread = {name: boundary_sensitivity(model, x, 0, wavelet=name, level=2, method=METHOD).largest
-              for name in ("haar", "db2", "db8")}  # fmt: skip
+    spread = {
+        name: boundary_sensitivity(model, x, 0, wavelet=name, level=2, method=METHOD).largest
+        for name in ("haar", "db2", "db8")
+    }
     assert spread["haar"] < 1e-12
     assert spread["haar"] < 1e-3 < spread["db2"]
     assert spread["db8"] > 1e-2

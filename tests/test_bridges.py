@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.attribution import Captum
-from pullback.attribution.bridges import quantus_explain
-from pullback.attribution.captum_classes import attributes_inputs
+from pullback.attribution.methods.captum import quantus_explain
+from pullback.attribution.methods.captum_adapter import attributes_inputs
 from pullback.attribution.targets import difference
 
 SHAPE = (1, 6, 6)
@@ -36,8 +36,15 @@ METHODS: dict[str, dict[str, object]] = {
 
 def conv_net(bias: bool = True, pool: bool = True) -> nn.Sequential:
     torch.manual_seed(0)
-    layers = [nn.Conv2d(1, 3, 3, padding=1, bias=bias), nn.ReLU(inplace=True), *([nn.MaxPool2d(2)] if pool else []),
-              nn.Flatten(), nn.Linear(27 if pool else 108, 8, bias=bias), nn.ReLU(), nn.Linear(8, 3, bias=bias)]  # fmt: skip
+    layers = [
+        nn.Conv2d(1, 3, 3, padding=1, bias=bias),
+        nn.ReLU(inplace=True),
+        *([nn.MaxPool2d(2)] if pool else []),
+        nn.Flatten(),
+        nn.Linear(27 if pool else 108, 8, bias=bias),
+        nn.ReLU(),
+        nn.Linear(8, 3, bias=bias),
+    ]
     net = nn.Sequential(*layers).double().eval()
     for parameter in net.parameters():
         parameter.data = normal(*parameter.shape, seed=parameter.numel())
@@ -109,8 +116,10 @@ def test_deeplift_is_complete_without_pooling(domain: str) -> None:
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_lrp_of_a_relu_network_without_bias_is_input_times_gradient(domain: str) -> None:
     """Shrikumar et al. 2016; Ancona et al. 2018. Captum's ε of 1e-9 is what separates them."""
-    found, expected = (pb.attribute(conv_net(bias=False), X, TARGET, method=method, transform=domain)
-                       for method in ("captum(LRP)", "input_x_gradient"))  # fmt: skip
+    found, expected = (
+        pb.attribute(conv_net(bias=False), X, TARGET, method=method, transform=domain)
+        for method in ("captum(LRP)", "input_x_gradient")
+    )
     torch.testing.assert_close(found.values, expected.values, rtol=1e-5, atol=1e-5)
     assert found.gap.abs().max() < 1e-6 * found.delta.abs().max()
 
@@ -276,8 +285,13 @@ def test_every_class_in_every_kind_of_domain(name: str, domain: str) -> None:
     options = OPTIONS.get(name, {}) | (NEURON if name.startswith("Neuron") else {})
     if name == "Occlusion":
         options = {"sliding_window_shapes": (1, 4) if "dwt" in domain else (1, 2, 2)}
-    run = lambda: pb.attribute(conv_net(), X[:1], TARGET[:1], method=Captum(name, **options),
-                               transform=Sinh(SHAPE) if domain == "sinh" else domain)  # fmt: skip
+    run = lambda: pb.attribute(
+        conv_net(),
+        X[:1],
+        TARGET[:1],
+        method=Captum(name, **options),
+        transform=Sinh(SHAPE) if domain == "sinh" else domain,
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if name in ("Lime", "KernelShap") and importlib.util.find_spec("sklearn") is None:

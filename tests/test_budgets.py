@@ -7,7 +7,7 @@ from subjects import linear_net, normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.attribution import certified
+from pullback.attribution.methods.integrated_gradients import adaptive as certified
 
 
 class Mixed(nn.Module):

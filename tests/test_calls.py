@@ -60,8 +60,14 @@ def test_code_of_the_caller_sees_the_callers_default_dtype() -> None:
     weights = lambda output: output @ torch.tensor([1.0, 2.0, 0.0, 0.0])
     third = lambda x: 0 * x + torch.tensor(1 / 3)
     with default_double():
-        mapped = pb.attribute(model, x, weights, baseline=third, method="integrated_gradients",
-                              progress=lambda *_: seen.append(torch.get_default_dtype()))  # fmt: skip
+        mapped = pb.attribute(
+            model,
+            x,
+            weights,
+            baseline=third,
+            method="integrated_gradients",
+            progress=lambda *_: seen.append(torch.get_default_dtype()),
+        )
         captum = pb.attribute(model, x, 0, method="captum(DeepLift)")
     plain = pb.attribute(linear(), x, lambda output: output[:, 0] + 2 * output[:, 1], baseline=1 / 3)
     torch.testing.assert_close(mapped.values, plain.values)
@@ -99,7 +105,7 @@ def test_rounding_between_large_parts_is_not_taken_for_mixing(monkeypatch: pytes
         return found
 
     assert refused() == 0
-    monkeypatch.setattr("pullback.attribution.rehearsal.Rehearsal._minds", lambda *_: True)
+    monkeypatch.setattr("pullback.attribution.engine.dry_run.Rehearsal._minds", lambda *_: True)
     assert refused() > 0  # the control: without asking what the other rows hold
 
 
@@ -111,7 +117,7 @@ def test_walks_in_z_keep_to_the_rows_that_fit(monkeypatch: pytest.MonkeyPatch) -
             most.append(len(x))
             return torch.stack([x.flatten(1)] * 64, 1).sin().sum((1, 2))
 
-    monkeypatch.setattr("pullback.attribution.rows.free_bytes", lambda device: 2**16)
+    monkeypatch.setattr("pullback.attribution.engine.rows.free_bytes", lambda device: 2**16)
     att = pb.attribute(Wide(), normal(4, 1, 16), transform="polar", method="smoothgrad(samples=100)")
     assert max(most[8:]) <= att.settings["rows"] < 400
 

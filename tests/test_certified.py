@@ -10,7 +10,7 @@ from torch import Tensor
 
 import pullback as pb
 from pullback.attribution import certificate, certified, quadrature, spectral
-from pullback.attribution.paths import IntegratedGradients
+from pullback.attribution.methods.integrated_gradients.estimator import IntegratedGradients
 
 
 def test_linear_models_are_exact_in_every_rule_and_domain() -> None:

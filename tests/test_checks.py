@@ -91,8 +91,16 @@ def test_a_wrong_map_in_another_of_many_domains_is_caught(
 # Rows -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", [*METHODS, "shapley(exact=False, pairs=2)", "kernel_shap(by=band, samples=32)",
-                                    "occlusion(by=block, block=16)", "captum(IntegratedGradients, n_steps=3)"])  # fmt: skip
+@pytest.mark.parametrize(
+    "method",
+    [
+        *METHODS,
+        "shapley(exact=False, pairs=2)",
+        "kernel_shap(by=band, samples=32)",
+        "occlusion(by=block, block=16)",
+        "captum(IntegratedGradients, n_steps=3)",
+    ],
+)
 @pytest.mark.parametrize("domains", [DOMAINS[:1], DOMAINS])
 def test_rows_are_those_of_the_definition(case: Any, method: str, domains: list[str]) -> None:
     """What the model counts, what the result says, and what was worked out by hand are one number."""
@@ -232,8 +240,16 @@ def test_more_than_the_speed_of_a_copy_is_no_measurement() -> None:
     assert "pixel" not in accelerator.BUILT
 
 
-JOBS = ["dwt haar / ptwt", "dwt db4 / ptwt", "dwt sym8 / ptwt", "dwt db4 reflect / ptwt", "dwt db4 / PyWavelets",
-        "dct / scipy", "dct / torch-dct", "dft / torch.fft"]  # fmt: skip
+JOBS = [
+    "dwt haar / ptwt",
+    "dwt db4 / ptwt",
+    "dwt sym8 / ptwt",
+    "dwt db4 reflect / ptwt",
+    "dwt db4 / PyWavelets",
+    "dct / scipy",
+    "dct / torch-dct",
+    "dft / torch.fft",
+]
 
 
 @pytest.mark.filterwarnings("ignore:Level value")

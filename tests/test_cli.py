@@ -15,8 +15,8 @@ from rich.console import Console
 
 import pullback as pb
 from pullback import cli
-from pullback.studies.compare import DOMAINS
-from pullback.studies.models import package_folder
+from pullback.studies.compare.grid import DOMAINS
+from pullback.studies.loaders.models import package_folder
 from pullback.transforms.registry import transforms as registry
 
 PHOTOS = sorted((package_folder("foolbox", "") / "data").glob("imagenet_0[01]_*.jpg"))
@@ -111,8 +111,20 @@ def test_explain_one_photo(tmp_path: Path) -> None:
 
 def test_axioms_of_our_methods_and_of_a_callable(tmp_path: Path) -> None:
     (tmp_path / "theirs.py").write_text("def scaled(f, x, target, x0): return 0.9 * x\n")
-    kept = pullback("axioms", "--method", "integrated_gradients(steps=64)", "--axiom", "completeness", "--axiom", "determinism",
-                    "--transform", "dwt(haar, level=2)", "--out", str(tmp_path / "a"), cwd=tmp_path)  # fmt: skip
+    kept = pullback(
+        "axioms",
+        "--method",
+        "integrated_gradients(steps=64)",
+        "--axiom",
+        "completeness",
+        "--axiom",
+        "determinism",
+        "--transform",
+        "dwt(haar, level=2)",
+        "--out",
+        str(tmp_path / "a"),
+        cwd=tmp_path,
+    )
     assert kept.stdout.count("kept") == 2
     assert (tmp_path / "a" / "axioms.html").exists()
     broken = pullback(
@@ -171,12 +183,29 @@ def test_an_interrupt_says_what_is_kept(
     assert ("goes on" in line) == (rows == 100)
 
 
-def test_the_bar_counts_work_and_no_photos(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-                                           tmp_path: Path) -> None:  # fmt: skip
+def test_the_bar_counts_work_and_no_photos(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     (tmp_path / "flat.py").write_text(MODELS)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["pullback", "compare", "--model", "flat:one", "--method", "gradient", "--limit", "2",
-                                      "--transform", "dct", "--pictures", "0"])  # fmt: skip
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [
+            "pullback",
+            "compare",
+            "--model",
+            "flat:one",
+            "--method",
+            "gradient",
+            "--limit",
+            "2",
+            "--transform",
+            "dct",
+            "--pictures",
+            "0",
+        ],
+    )
     cli.app(standalone_mode=False)
     captured = capsys.readouterr()
     assert "per cent of the work" in captured.err
@@ -188,12 +217,16 @@ def test_the_bar_counts_work_and_no_photos(monkeypatch: pytest.MonkeyPatch, caps
     assert set(table["predicted_name"]) == {"output"}
 
 
-def test_a_model_with_one_output_has_a_score_and_no_class(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-                                                          tmp_path: Path) -> None:  # fmt: skip
+def test_a_model_with_one_output_has_a_score_and_no_class(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     (tmp_path / "flat.py").write_text(MODELS)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["pullback", "explain", str(PHOTOS[0]), "--model", "flat:one", "--method", "gradient",
-                                      "--transform", "dct"])  # fmt: skip
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["pullback", "explain", str(PHOTOS[0]), "--model", "flat:one", "--method", "gradient", "--transform", "dct"],
+    )
     cli.app(standalone_mode=False)
     said = capsys.readouterr().out
     assert f"{PHOTOS[0].name}: score " in said
@@ -284,8 +317,23 @@ def test_what_a_model_a_photo_or_a_folder_lacks_is_said_before_the_work(
 
 
 def test_a_program_of_one_row_is_explained_row_by_row(model_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["pullback", "explain", "photos/a.png", "--model", "one.pt2", "--size", "32",
-                                      "--rows", "1", "--transform", "dct"])  # fmt: skip
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [
+            "pullback",
+            "explain",
+            "photos/a.png",
+            "--model",
+            "one.pt2",
+            "--size",
+            "32",
+            "--rows",
+            "1",
+            "--transform",
+            "dct",
+        ],
+    )
     cli.app(standalone_mode=False)
     assert list((model_files / "results").rglob("*.png"))
 
@@ -300,9 +348,12 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize(
     ("command", "default"),
-    [("compare", "pixel, dct, dft and seven wavelets"), ("explain", "dwt(db4, level=4) and dct"),
-     ("axioms", "pixel; with --matrix, pixel and dct")],
-)  # fmt: skip
+    [
+        ("compare", "pixel, dct, dft and seven wavelets"),
+        ("explain", "dwt(db4, level=4) and dct"),
+        ("axioms", "pixel; with --matrix, pixel and dct"),
+    ],
+)
 def test_help_says_the_domains_that_are_taken_and_how_photos_are_prepared(
     command: str, default: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

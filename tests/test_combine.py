@@ -137,13 +137,16 @@ def test_redundancy_counts_coefficients_per_sample() -> None:
     assert get("restrict(dwt(db2, level=1, mode=zero), crop=[[0, 5]])", (1, 9)).redundancy == pytest.approx(12 / 9)
 
 
-@pytest.mark.parametrize("spec", [
-    "along(dwt(db2, level=1) >> dct, axes=1)",
-    "along('dwt(db2, level=1)', axes=1) >> along(dct, axes=0)",
-    "restrict(along(restrict(dct, crop=[[0, 4]]), axes=1), crop=[[1, 7]])",
-    "per_axis(none, restrict(dct, crop=[[2, 6]]) >> dwt(haar, level=1))",
-    'along("restrict(\'dct\', crop=[[0, 4]])", axes=1)',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "along(dwt(db2, level=1) >> dct, axes=1)",
+        "along('dwt(db2, level=1)', axes=1) >> along(dct, axes=0)",
+        "restrict(along(restrict(dct, crop=[[0, 4]]), axes=1), crop=[[1, 7]])",
+        "per_axis(none, restrict(dct, crop=[[2, 6]]) >> dwt(haar, level=1))",
+        "along(\"restrict('dct', crop=[[0, 4]])\", axes=1)",
+    ],
+)
 def test_specs_within_specs_build_the_same_again(spec: str) -> None:
     transform = get(spec, (2, 8))
     again = get(transform.spec, (2, 8))

@@ -14,8 +14,18 @@ from pullback.transforms import Claim, Transform
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 SHAPE = (3, 12, 14)
 RANDOM = ("rise", "smoothgrad", "squaregrad", "vargrad", "absgrad", "expected_gradients", "gradient_shap")
-METHODS = ["gradient", "integrated_gradients", "input_x_gradient", "occlusion", "shapley", "sobol", "hsic", "lime",
-           "kernel_shap", *RANDOM]  # fmt: skip
+METHODS = [
+    "gradient",
+    "integrated_gradients",
+    "input_x_gradient",
+    "occlusion",
+    "shapley",
+    "sobol",
+    "hsic",
+    "lime",
+    "kernel_shap",
+    *RANDOM,
+]
 
 
 def network(dtype: torch.dtype = torch.double) -> nn.Module:
@@ -35,8 +45,19 @@ def test_transforms_give_the_same_numbers(transform: Transform) -> None:
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-@pytest.mark.parametrize("spec", ["dwt(haar, level=2)", "dwt(db4, level=2)", "dwt(db4, level=2, mode=reflect)", "dct",
-                                  "hadamard", "color", "block_dct(block=4)", "dtcwt(level=2)"])  # fmt: skip
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "dwt(haar, level=2)",
+        "dwt(db4, level=2)",
+        "dwt(db4, level=2, mode=reflect)",
+        "dct",
+        "hadamard",
+        "color",
+        "block_dct(block=4)",
+        "dtcwt(level=2)",
+    ],
+)
 def test_transforms_are_exact_whatever_torch_allows_in_products(spec: str, allowed: bool) -> None:
     before, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, allowed
     try:
@@ -52,8 +73,9 @@ def test_transforms_are_exact_whatever_torch_allows_in_products(spec: str, allow
 @pytest.mark.parametrize("net", [smooth_net(SHAPE), network()], ids=["smooth", "convolutional"])
 def test_maps_are_those_of_the_cpu_and_do_not_depend_on_rows(method: str, net: nn.Module) -> None:
     x = normal(3, *SHAPE)
-    run = lambda device, rows: pb.attribute(net.to(device), x.to(device), 1, method=method, rows=rows,
-                                            transform=["dwt(haar, level=2)", "polar"])  # fmt: skip
+    run = lambda device, rows: pb.attribute(
+        net.to(device), x.to(device), 1, method=method, rows=rows, transform=["dwt(haar, level=2)", "polar"]
+    )
     there, split = run("cuda", 64), run("cuda", max(7, estimator.get(method).least_rows))
     here = run("cpu", 64)
     for a, b, c in zip(there, split, here):
@@ -118,12 +140,23 @@ def waits(run: object) -> int:
     return sum("called a synchronizing" in str(one.message) for one in told)
 
 
-@pytest.mark.parametrize("method", ["smoothgrad(samples={})", "integrated_gradients(steps={})", "squaregrad(samples={})",
-                                    "rise(masks={})", "expected_gradients(samples={})"])  # fmt: skip
+@pytest.mark.parametrize(
+    "method",
+    [
+        "smoothgrad(samples={})",
+        "integrated_gradients(steps={})",
+        "squaregrad(samples={})",
+        "rise(masks={})",
+        "expected_gradients(samples={})",
+    ],
+)
 def test_nothing_waits_for_the_device_chunk_by_chunk(method: str) -> None:
     net, x = network().cuda(), normal(2, *SHAPE).cuda()
-    count = lambda samples: waits(lambda: pb.attribute(net, x, 1, method=method.format(samples), transform="dct", rows=8,
-                                                       baseline="uniform(0, 1)"))  # fmt: skip
+    count = lambda samples: waits(
+        lambda: pb.attribute(
+            net, x, 1, method=method.format(samples), transform="dct", rows=8, baseline="uniform(0, 1)"
+        )
+    )
     assert count(8) == count(40)
     assert waits(lambda: x.sum().item()) == 1
 
@@ -139,8 +172,9 @@ def test_out_of_memory_halves_the_rows() -> None:
     x = normal(4, *SHAPE).cuda()
     att = pb.attribute(hungry, x, method="smoothgrad(samples=100)", rows=400)
     assert att.settings["rows"] < 400
-    torch.testing.assert_close(att.values, pb.attribute(lambda x: x.flatten(1).sin().sum(1), x,
-                                                        method="smoothgrad(samples=100)").values)  # fmt: skip
+    torch.testing.assert_close(
+        att.values, pb.attribute(lambda x: x.flatten(1).sin().sum(1), x, method="smoothgrad(samples=100)").values
+    )
     torch.cuda.empty_cache()
 
 

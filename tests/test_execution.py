@@ -9,10 +9,10 @@ from subjects import normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.attribution.execution import Execution
-from pullback.attribution.memory import Saved, free_bytes
-from pullback.attribution.rows import Rows
-from pullback.attribution.score import Score
+from pullback.attribution.engine.execution import Execution
+from pullback.attribution.engine.memory import Saved, free_bytes
+from pullback.attribution.engine.rows import Rows
+from pullback.attribution.engine.score import Score
 
 SHAPE = (3, 12, 14)
 
@@ -102,8 +102,9 @@ def test_a_model_compiled_by_the_caller_is_fed_one_shape_too_and_hooked_where_it
     model, x = network(), normal(3, *SHAPE)
     compiled = torch.compile(model, backend="eager")
     for method in ("gradient", "captum(GuidedBackprop)", "captum(DeepLift)", "gradient"):
-        torch.testing.assert_close(pb.attribute(compiled, x, 0, method=method).values,
-                                   pb.attribute(model, x, 0, method=method).values)  # fmt: skip
+        torch.testing.assert_close(
+            pb.attribute(compiled, x, 0, method=method).values, pb.attribute(model, x, 0, method=method).values
+        )
 
 
 @pytest.mark.parametrize(("rows", "shown"), [(4, 4), ("auto", 18)])
@@ -204,7 +205,7 @@ def test_memory_of_a_row_bounds_the_budget(monkeypatch: pytest.MonkeyPatch) -> N
     with Saved(model) as three:
         model(x[:3].requires_grad_())
     assert three.bytes == 3 * one.bytes > 0
-    monkeypatch.setattr("pullback.attribution.rows.free_bytes", lambda device: 10 * one.bytes)
+    monkeypatch.setattr("pullback.attribution.engine.rows.free_bytes", lambda device: 10 * one.bytes)
     att = pb.attribute(model, x, 0, method="smoothgrad(samples=4)")
     assert att.settings["rows"] == 5
     assert att.settings["evaluations"] == {"forward": 13, "gradient": 24}

@@ -11,8 +11,8 @@ from torch import nn
 
 from pullback import attribute
 from pullback.attribution.plot import draw_signal, plot
-from pullback.studies import figures
-from pullback.studies.models import LoadedModel, Preparation
+from pullback.studies.loaders.models import LoadedModel, Preparation
+from pullback.studies.report.page import figures
 
 
 def network() -> nn.Module:

@@ -15,8 +15,11 @@ def dense(transform: Transform) -> tuple[float, float]:
     return float(values[-1]), float(values[0])
 
 
-SMALL = [t for t in TRANSFORMS if Claim.LINEAR in t.claims and Claim.RECONSTRUCTS in t.claims
-         and torch.Size(t.shape).numel() <= 130]  # fmt: skip
+SMALL = [
+    t
+    for t in TRANSFORMS
+    if Claim.LINEAR in t.claims and Claim.RECONSTRUCTS in t.claims and torch.Size(t.shape).numel() <= 130
+]
 
 
 @pytest.mark.parametrize("transform", SMALL, ids=lambda t: f"{t.spec} {t.shape}")

@@ -50,11 +50,17 @@ def scaled(entry: dict[str, Any], factor: float) -> dict[str, Any]:
 def write(folder: Path, name: str, suites: Suites, **machine: Any) -> Path:
     """A run as pytest-benchmark writes it."""
     folder.mkdir(exist_ok=True)
-    benchmarks = [{"name": key, "fullname": f"benchmarks/test_{suite}.py::{key}", "extra_info": noted}
-                  for suite, entries in suites.items() for key, noted in entries.items()]  # fmt: skip
+    benchmarks = [
+        {"name": key, "fullname": f"benchmarks/test_{suite}.py::{key}", "extra_info": noted}
+        for suite, entries in suites.items()
+        for key, noted in entries.items()
+    ]
     path = folder / name
-    path.write_text(json.dumps({"machine_info": MACHINE | machine, "benchmarks": benchmarks,
-                                "suites": {suite: {} for suite in suites}}))  # fmt: skip
+    path.write_text(
+        json.dumps(
+            {"machine_info": MACHINE | machine, "benchmarks": benchmarks, "suites": {suite: {} for suite in suites}}
+        )
+    )
     return path
 
 
@@ -232,12 +238,18 @@ def test_a_stored_file_is_a_suite_by_its_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("suite", "machine", "said"),
-    [("limits", {"quick": True}, "quick"), ("limits", {"kind": "cuda", "quick": True}, "quick"),
-     ("limits", {"device": "8 CPU cores"}, "8 CPU cores"), ("growth", {}, "growth twice"), ("limits", {}, "")],
-)  # fmt: skip
+    [
+        ("limits", {"quick": True}, "quick"),
+        ("limits", {"kind": "cuda", "quick": True}, "quick"),
+        ("limits", {"device": "8 CPU cores"}, "8 CPU cores"),
+        ("growth", {}, "growth twice"),
+        ("limits", {}, ""),
+    ],
+)
 @pytest.mark.parametrize("place", ["a.json", "m.json", "z.json"])
-def test_folders_of_what_is_not_one_run_are_refused(tmp_path: Path, capsys: Any, suite: str, machine: dict[str, Any],
-                                                    said: str, place: str) -> None:  # fmt: skip
+def test_folders_of_what_is_not_one_run_are_refused(
+    tmp_path: Path, capsys: Any, suite: str, machine: dict[str, Any], said: str, place: str
+) -> None:
     """Whichever file it is. The last case is the control."""
     entry = {"loop": {"ratio": 1.0, "low": 0.9, "high": 1.1, "rounds": 3}}
     for name, of in (("b.json", "stream"), ("n.json", "growth")):

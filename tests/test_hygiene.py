@@ -125,5 +125,9 @@ def test_compiled_models_give_the_same_map() -> None:
     model, x = smooth_net(SHAPE), normal(2, *SHAPE)
     compiled = torch.compile(model, backend="eager")
     for method in ("gradient", "integrated_gradients(steps=3)", "gradient"):
-        torch.testing.assert_close(pb.attribute(compiled, x, 0, method=method).values,
-                                   pb.attribute(model, x, 0, method=method).values, rtol=0, atol=1e-12)  # fmt: skip
+        torch.testing.assert_close(
+            pb.attribute(compiled, x, 0, method=method).values,
+            pb.attribute(model, x, 0, method=method).values,
+            rtol=0,
+            atol=1e-12,
+        )

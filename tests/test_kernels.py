@@ -15,7 +15,7 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import pullback as pb
-from pullback.transforms import accelerated
+from pullback.transforms.wavelets import triton_guard as accelerated
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 SPEC, SHAPE = "dwt(db2, level=2)", (3, 16, 12)

@@ -99,8 +99,11 @@ def test_stft_frames_are_the_sum_of_the_formula() -> None:
         for j, value in enumerate(row.tolist()):
             k, wave = (j + 1) // 2, math.sin if j and j % 2 == 0 else math.cos
             weight = math.sqrt((1 if j in (0, size - 1) else 2) / size) * (-1 if wave is math.sin else 1)
-            terms = [weight * tight[m] * wave(2 * math.pi * k * m / size) * float(x[0, 0, p * hop - size // 2 + m])
-                     for m in range(size) if 0 <= p * hop - size // 2 + m < n]  # fmt: skip
+            terms = [
+                weight * tight[m] * wave(2 * math.pi * k * m / size) * float(x[0, 0, p * hop - size // 2 + m])
+                for m in range(size)
+                if 0 <= p * hop - size // 2 + m < n
+            ]
             assert value == pytest.approx(sum(terms), abs=1e-12)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.attribution import Mask, mask_problem, masks
-from pullback.attribution.masks import coefficient_weights, pareto
+from pullback.attribution.methods.mask import coefficient_weights, pareto
 
 SHAPE = (2, 6, 5)
 X = normal(2, *SHAPE, seed=3)
@@ -180,8 +180,10 @@ def test_continuation_is_as_good_at_every_price_as_independent_runs() -> None:
     cold = pareto(net, X, 0, "dct", alphas=alphas, steps=20)
     assert ((cold.objective - alone.objective) / span).mean() > 0.001  # the control: a front that has not converged
     assert chain.settings["evaluations"]["gradient"] < 0.4 * alone.settings["evaluations"]["gradient"]
-    best = chain.objective[:, :, None] > chain.objective[:, None] + (chain.alpha[:, None] - chain.alpha) * (
-        chain.mask.flatten(2).sum(2)[:, None])  # fmt: skip
+    best = (
+        chain.objective[:, :, None]
+        > chain.objective[:, None] + (chain.alpha[:, None] - chain.alpha) * (chain.mask.flatten(2).sum(2)[:, None])
+    )
     assert not (best & ~torch.eye(8, dtype=torch.bool)).any()  # no mask of the front would serve another price better
 
 

@@ -167,9 +167,15 @@ def test_kept_score_takes_fractions_of_any_kind_and_in_any_order() -> None:
 
 @pytest.mark.parametrize(
     ("fractions", "error", "message"),
-    [(0.1, TypeError, "got 0.1"), ("10%", TypeError, "got '10%'"), ((0.1, 1.5), ValueError, "got 1.5"),
-     ((0,), ValueError, "got 0"), ((float("nan"),), ValueError, "got nan"), ((None,), TypeError, "got \\(None,\\)")],
-)  # fmt: skip
+    [
+        (0.1, TypeError, "got 0.1"),
+        ("10%", TypeError, "got '10%'"),
+        ((0.1, 1.5), ValueError, "got 1.5"),
+        ((0,), ValueError, "got 0"),
+        ((float("nan"),), ValueError, "got nan"),
+        ((None,), TypeError, "got \\(None,\\)"),
+    ],
+)
 def test_fractions_that_are_none_are_clear_errors(fractions: object, error: type[Exception], message: str) -> None:
     att = pb.attribute(linear_net((1, 6)), normal(2, 1, 6))
     with pytest.raises(error, match=f"kept_score: expected fractions.*{message}"):

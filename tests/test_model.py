@@ -76,8 +76,10 @@ def test_models_and_arguments_made_under_inference_mode(method: str) -> None:
     with torch.inference_mode():
         model, there = smooth_net(SHAPE), x.clone()
         target = torch.tensor([1, 1])
-    for run in (lambda: pb.attribute(model, there, target, method=method, baseline=torch.zeros_like(there)),
-                lambda: torch.inference_mode()(pb.attribute)(model, there, target, method=method)):  # fmt: skip
+    for run in (
+        lambda: pb.attribute(model, there, target, method=method, baseline=torch.zeros_like(there)),
+        lambda: torch.inference_mode()(pb.attribute)(model, there, target, method=method),
+    ):
         assert torch.equal(run().values, plain.values)
     assert all(p.is_inference() for p in model.parameters())
     with torch.inference_mode():
@@ -121,9 +123,17 @@ def test_an_input_that_autograd_does_not_see_is_named_also_where_weights_have_gr
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("how", [torch.jit.script, lambda net: torch.jit.freeze(torch.jit.script(net)), nn.DataParallel,
-                                 torch.fx.symbolic_trace, lambda net: torch.jit.trace(net, normal(2, *SHAPE))],
-                         ids=["script", "frozen", "parallel", "fx", "trace"])  # fmt: skip
+@pytest.mark.parametrize(
+    "how",
+    [
+        torch.jit.script,
+        lambda net: torch.jit.freeze(torch.jit.script(net)),
+        nn.DataParallel,
+        torch.fx.symbolic_trace,
+        lambda net: torch.jit.trace(net, normal(2, *SHAPE)),
+    ],
+    ids=["script", "frozen", "parallel", "fx", "trace"],
+)
 @pytest.mark.parametrize("method", METHODS)
 def test_models_in_other_dress_have_the_same_maps(how: Any, method: str) -> None:
     net, x = smooth_net(SHAPE), normal(2, *SHAPE)

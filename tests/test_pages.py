@@ -53,8 +53,19 @@ def timed(ratio: float, goal: float | None = None, **more: Any) -> dict[str, Any
 
 
 def executed(model: str, options: str, ratio: float) -> dict[str, Any]:
-    noted = {"model": model, "options": options, "precision": "bf16", "rows": 512, "chunk": 128, "rows_per_s": 512 / ratio,
-             "first_s": 9.5, "cosine": 0.9876, "of_floor": 0.21, "peak_mb": 4321.0, "agreement": None}  # fmt: skip
+    noted = {
+        "model": model,
+        "options": options,
+        "precision": "bf16",
+        "rows": 512,
+        "chunk": 128,
+        "rows_per_s": 512 / ratio,
+        "first_s": 9.5,
+        "cosine": 0.9876,
+        "of_floor": 0.21,
+        "peak_mb": 4321.0,
+        "agreement": None,
+    }
     return timed(ratio, 1 / 3 if "compiled" in options else None, **noted)
 
 
@@ -62,9 +73,13 @@ def shares(spec: str, milliseconds: float, **jobs: float) -> dict[str, Any]:
     return {"spec": spec, "images": 256, "milliseconds": milliseconds, "goal": 0.5, **jobs}
 
 
-EXECUTED = [("efficientnet-lite0", "fp32", 1.02), ("efficientnet-lite0", "bf16 compiled", 0.61),
-            ("resnet50", "bf16 compiled", 0.31), ("resnet50", "bf16 compiled channels_last", 0.23),
-            ("vit-b16", "auto", 0.22)]  # fmt: skip
+EXECUTED = [
+    ("efficientnet-lite0", "fp32", 1.02),
+    ("efficientnet-lite0", "bf16 compiled", 0.61),
+    ("resnet50", "bf16 compiled", 0.31),
+    ("resnet50", "bf16 compiled channels_last", 0.23),
+    ("vit-b16", "auto", 0.22),
+]
 LIMIT = {"method": "smoothgrad(samples=32)", "domains": 1, "peak_mb": 11.0, "bare_peak_mb": 10.0}
 PUBLISHED = {
     "peer": "published wavelet SmoothGrad, as loaded",
@@ -76,23 +91,41 @@ GPU_RUN: dict[str, dict[str, dict[str, Any]]] = {
     "accelerator": {
         **{f"test_execution[{model}-{options}]": executed(model, options, ratio) for model, options, ratio in EXECUTED},
         "test_maps_in_narrower_formats[vit-b16-smoothgrad]": {
-            "model": "vit-b16", "method": "smoothgrad", "fp32": 1.0, "tf32": 0.99991, "bf16": 0.9876, "auto": 0.9999,
-            "chosen": "tf32"},
-        "test_bandwidth[dwt(haar, level=3)]": shares("dwt(haar, level=3)", 0.42, analysis=0.57, synthesis=0.3, adjoint=0.29),
+            "model": "vit-b16",
+            "method": "smoothgrad",
+            "fp32": 1.0,
+            "tf32": 0.99991,
+            "bf16": 0.9876,
+            "auto": 0.9999,
+            "chosen": "tf32",
+        },
+        "test_bandwidth[dwt(haar, level=3)]": shares(
+            "dwt(haar, level=3)", 0.42, analysis=0.57, synthesis=0.3, adjoint=0.29
+        ),
         "test_bandwidth[polar]": shares("polar", 3.67, analysis=0.03, synthesis=0.05),
     },
     "peers": {"test_published_wavelet_smoothgrad[as loaded]": timed(0.24, 0.25, **PUBLISHED)},
-    "limits": {f"test_limit[{model}-smoothgrad-1]": timed(ratio, 1.03, model=model, **LIMIT)
-               for model, ratio in (("audio", 1.01), ("vit-b16", 1.2))},
+    "limits": {
+        f"test_limit[{model}-smoothgrad-1]": timed(ratio, 1.03, model=model, **LIMIT)
+        for model, ratio in (("audio", 1.01), ("vit-b16", 1.2))
+    },
     "growth": {"test_growth[batch]": {"slope": 0.87, "expected": [0.8, 1.15], "within": True}},
     "stream": {"test_ten_domains_cost_the_rows_of_one": timed(1.32, 1.1, images=4, forward=108, backward=100)},
     "transforms": {
         "test_ten_domains_against_one_pass_of_a_resnet50": timed(0.044, 0.05),
-        **{f"test_against_peer[dwt haar / ptwt-{kind}]": timed(ratio, 1.0, kind=kind)
-           for kind, ratio in (("audio", 0.4), ("image", 0.6), ("volume", 1.4))},
-        "test_transform[dct-image]": {"analysis": 0.31, "synthesis": 0.32, "adjoint": 0.33, "kind": "image", "spec": "dct"},
+        **{
+            f"test_against_peer[dwt haar / ptwt-{kind}]": timed(ratio, 1.0, kind=kind)
+            for kind, ratio in (("audio", 0.4), ("image", 0.6), ("volume", 1.4))
+        },
+        "test_transform[dct-image]": {
+            "analysis": 0.31,
+            "synthesis": 0.32,
+            "adjoint": 0.33,
+            "kind": "image",
+            "spec": "dct",
+        },
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -123,7 +156,15 @@ def test_the_page_of_the_gpu_is_made_of_a_whole_run(results: Path) -> None:
     assert "Not measured on a GPU" not in said["machine"]
     line = row(said["execution"], "resnet50", "bf16 compiled channels_last")
     assert [cell.strip() for cell in line.split("|")[3:-1]] == [
-        "2,226", "512", "**0.23** (0.21–0.25)", "0.333, met", "9.5", "0.9876", "0.21", "4,321"]  # fmt: skip
+        "2,226",
+        "512",
+        "**0.23** (0.21–0.25)",
+        "0.333, met",
+        "9.5",
+        "0.9876",
+        "0.21",
+        "4,321",
+    ]
     assert "on resnet50 (4.3 ×); **missed** on efficientnet-lite0 (1.6 ×)" in said["reached"]
     assert row(said["formats"], "vit-b16").endswith("| 1.00000 | 0.99991 | 0.98760 | 0.99990 | tf32 |")
     assert "`dwt(haar, level=3)` reach the goal" in said["bandwidth"]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 import pullback as pb
 from pullback.attribution import Estimator
-from pullback.axioms.disguise import Opaque
+from pullback.axioms.transform_wrappers import Opaque
 from pullback.transforms import Claim, Transform
 from pullback.transforms.registry import transforms as registry
 

@@ -16,13 +16,22 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import pullback as pb
-from pullback.attribution.players import BY, Players
+from pullback.attribution.methods.coalitions import BY, Players
 
 SHAPE = (2, 8, 8)
 DOMAINS = ["pixel", "dct", "dwt(db2, level=1, mode=symmetric)", "dft"]
-FORWARD = ["occlusion(coefficient)", "occlusion(band)", "rise(masks=9)", "rise(masks=9, cells=band)", "sobol(samples=4)",
-           "shapley(scale)", "shapley(block, exact=false, pairs=2)", "hsic(samples=8)", "lime(samples=9)",
-           "kernel_shap(samples=64)"]  # fmt: skip
+FORWARD = [
+    "occlusion(coefficient)",
+    "occlusion(band)",
+    "rise(masks=9)",
+    "rise(masks=9, cells=band)",
+    "sobol(samples=4)",
+    "shapley(scale)",
+    "shapley(block, exact=false, pairs=2)",
+    "hsic(samples=8)",
+    "lime(samples=9)",
+    "kernel_shap(samples=64)",
+]
 
 
 def close(a: Tensor, b: Tensor, atol: float = 1e-10) -> None:
@@ -234,9 +243,19 @@ class Largest(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize("method", ["rise(masks={})", "rise(masks={}, cells=band)", "sobol(samples={})", "hsic(samples={})",
-                                    "shapley(band, exact=false, pairs={})", "squaregrad(samples={})", "vargrad(samples={})",
-                                    "expected_gradients(samples={})"])  # fmt: skip
+@pytest.mark.parametrize(
+    "method",
+    [
+        "rise(masks={})",
+        "rise(masks={}, cells=band)",
+        "sobol(samples={})",
+        "hsic(samples={})",
+        "shapley(band, exact=false, pairs={})",
+        "squaregrad(samples={})",
+        "vargrad(samples={})",
+        "expected_gradients(samples={})",
+    ],
+)
 def test_memory_grows_with_rows_and_not_with_masks(method: str) -> None:
     shape = (1, 64, 64)
     x = normal(2, *shape, dtype=torch.float32)
@@ -273,8 +292,11 @@ def test_out_of_memory_halves_the_rows_and_changes_nothing(method: str) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return f(x)
 
-    close(pb.attribute(small, x, 0, method=method, transform="dct", rows=16).values,
-          pb.attribute(f, x, 0, method=method, transform="dct").values, 1e-13)  # fmt: skip
+    close(
+        pb.attribute(small, x, 0, method=method, transform="dct", rows=16).values,
+        pb.attribute(f, x, 0, method=method, transform="dct").values,
+        1e-13,
+    )
 
 
 @pytest.mark.parametrize("method", FORWARD)

@@ -37,8 +37,13 @@ def test_polar_against_a_double_loop(sizes: tuple[int, ...]) -> None:
     x = normal(1, 1, *sizes)
     z, n = Polar((1, *sizes))(x)[0, 0].numpy(), math.prod(sizes)
     for k in np.ndindex(*sizes):
-        total = sum(complex(x[0, 0][m]) * cmath.exp(-2j * math.pi * sum(a * b / c for a, b, c in zip(k, m, sizes)))
-                    for m in np.ndindex(*sizes)) / n**0.5  # fmt: skip
+        total = (
+            sum(
+                complex(x[0, 0][m]) * cmath.exp(-2j * math.pi * sum(a * b / c for a, b, c in zip(k, m, sizes)))
+                for m in np.ndindex(*sizes)
+            )
+            / n**0.5
+        )
         partner = tuple(-a % c for a, c in zip(k, sizes))
         if partner == k:
             assert z[k] == pytest.approx(total.real, abs=1e-12)
@@ -84,8 +89,9 @@ def test_the_gradient_of_polar_is_right_where_it_is_defined() -> None:
         assert torch.autograd.gradcheck(transform.inverse, transform(x).detach().requires_grad_())
 
 
-@pytest.mark.parametrize(("dtype", "scales"), [(torch.float32, [1e-37, 1e-20, 1e19, 1e35]),
-                                               (torch.float64, [1e-300, 1e-160, 1e160, 1e300])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("dtype", "scales"), [(torch.float32, [1e-37, 1e-20, 1e19, 1e35]), (torch.float64, [1e-300, 1e-160, 1e160, 1e300])]
+)
 @pytest.mark.parametrize("log", [False, True])
 def test_polar_keeps_signals_as_faint_and_as_loud_as_the_dtype(
     log: bool, dtype: torch.dtype, scales: list[float]
@@ -313,8 +319,13 @@ def identity(x: Tensor) -> Tensor:
         (identity, identity, {"probe": torch.zeros(3, 1, 4, dtype=torch.long)}, ValueError, "int64"),
     ],
 )
-def test_wrap_refuses(forward: Callable[[Tensor], Tensor], inverse: Callable[[Tensor], Tensor],
-                      options: dict[str, object], error: type[Exception], message: str) -> None:  # fmt: skip
+def test_wrap_refuses(
+    forward: Callable[[Tensor], Tensor],
+    inverse: Callable[[Tensor], Tensor],
+    options: dict[str, object],
+    error: type[Exception],
+    message: str,
+) -> None:
     with pytest.raises(error, match=message):
         Wrap((1, 4), forward, inverse, **options)  # type: ignore[arg-type]
 

@@ -61,8 +61,9 @@ def reduce_by_the_formula(x: np.ndarray, a: float) -> np.ndarray:
 
 def expand_by_the_formula(low: np.ndarray, n: int, a: float) -> np.ndarray:
     """2 Σ_m w(m) low((i - m)/2) over whole (i - m)/2: EXPAND."""
-    return np.array([sum(2 * w * low[mirrored(i - m, n) // 2] for m, w in weights(a).items() if (i - m) % 2 == 0)
-                     for i in range(n)])  # fmt: skip
+    return np.array(
+        [sum(2 * w * low[mirrored(i - m, n) // 2] for m, w in weights(a).items() if (i - m) % 2 == 0) for i in range(n)]
+    )
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 8, 13, 16])

@@ -66,8 +66,10 @@ def test_the_smooth_rule_is_nested_and_exact_for_lines(cells: int) -> None:
 
 def poles(seed: int, size: int = 200) -> tuple[Callable[[np.ndarray], np.ndarray], ...]:
     """(g, f) with g_i = a_i / (p_i² + (α - c_i)²): poles at distances p_i from the path; f is a sum of arctangents."""
-    amplitude, centre, distance = normal(size, seed=seed).numpy(), *torch.rand(2, size, generator=torch.Generator().manual_seed(
-        seed)).double().numpy()  # fmt: skip
+    amplitude, centre, distance = (
+        normal(size, seed=seed).numpy(),
+        *torch.rand(2, size, generator=torch.Generator().manual_seed(seed)).double().numpy(),
+    )
     distance = 0.25 + distance
     primitives = lambda at: amplitude / distance * np.arctan((np.atleast_1d(at)[:, None] - centre) / distance)
     return lambda at: amplitude / (distance**2 + (at[:, None] - centre) ** 2), primitives

@@ -250,8 +250,9 @@ def test_contiguous_means_contiguous_whatever_the_caller_hands_over() -> None:
     model, x = Convolves(ReadsStrides()), normal(2, *SHAPE)
     there = x.contiguous(memory_format=torch.channels_last)
     for method in ("gradient", "rise(masks=20)"):
-        torch.testing.assert_close(pb.attribute(model, there, 0, method=method).values,
-                                   pb.attribute(model, x, 0, method=method).values)  # fmt: skip
+        torch.testing.assert_close(
+            pb.attribute(model, there, 0, method=method).values, pb.attribute(model, x, 0, method=method).values
+        )
 
 
 # Models that do not repeat themselves ------------------------------------------------------------------------------------

@@ -25,7 +25,8 @@ def test_a_continued_run_is_the_run_made_at_once_and_counts_what_is_new(
 ) -> None:
     net, x = JOBS[job], normal(5, 1, 12)
     run = lambda tol, most, keep="", **more: pb.attribute(
-        net, x, method=f"{SPEC}({tol}, max_evaluations={most}{keep})", transform=["pixel", "dct"], **more)  # fmt: skip
+        net, x, method=f"{SPEC}({tol}, max_evaluations={most}{keep})", transform=["pixel", "dct"], **more
+    )
     first, once = run(early, few, ", keep=True"), run(late, many)
     then = run(late, many, resume=first, rows=40)
     for before, after, whole in zip(first, then, once):

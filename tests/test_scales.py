@@ -49,8 +49,16 @@ def test_certified_maps_at_any_scale(jumps: bool, size: float) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("method", "power"), [("gradient", 1), ("smoothgrad(samples=5)", 1), ("absgrad(samples=5)", 1),
-                                               ("squaregrad(samples=5)", 2), ("vargrad(samples=5)", 2)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "power"),
+    [
+        ("gradient", 1),
+        ("smoothgrad(samples=5)", 1),
+        ("absgrad(samples=5)", 1),
+        ("squaregrad(samples=5)", 2),
+        ("vargrad(samples=5)", 2),
+    ],
+)
 def test_sensitivities_at_any_scale_that_their_power_of_it_fits_in(method: str, power: int, size: float) -> None:
     largest = float(both(1.0, method)[1].values.abs().max())
     reach = torch.finfo(torch.float32)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import pullback as pb
 from pullback.attribution.attribute import resolve_baseline
-from pullback.attribution.players import Players
+from pullback.attribution.methods.coalitions import Players
 
 SHAPE = (1, 8, 8)
 Worth = Callable[[frozenset[int]], float]
@@ -43,11 +43,16 @@ def by_subsets(v: Worth, n: int) -> Tensor:
     values = []
     for i in range(n):
         others = [j for j in range(n) if j != i]
-        values.append(math.fsum(
-            math.factorial(size) * math.factorial(n - size - 1) / math.factorial(n)
-            * (v(frozenset(some) | {i}) - v(frozenset(some)))
-            for size in range(n) for some in itertools.combinations(others, size)
-        ))  # fmt: skip
+        values.append(
+            math.fsum(
+                math.factorial(size)
+                * math.factorial(n - size - 1)
+                / math.factorial(n)
+                * (v(frozenset(some) | {i}) - v(frozenset(some)))
+                for size in range(n)
+                for some in itertools.combinations(others, size)
+            )
+        )
     return torch.tensor(values, dtype=torch.float64)
 
 
@@ -56,9 +61,11 @@ def by_orders(v: Worth, n: int, unions: Sequence[Sequence[int]] | None = None) -
     if unions is None:
         orders: list[tuple[int, ...]] = list(itertools.permutations(range(n)))
     else:
-        orders = [tuple(itertools.chain.from_iterable(inner))
-                  for outer in itertools.permutations(unions)
-                  for inner in itertools.product(*(list(itertools.permutations(union)) for union in outer))]  # fmt: skip
+        orders = [
+            tuple(itertools.chain.from_iterable(inner))
+            for outer in itertools.permutations(unions)
+            for inner in itertools.product(*(list(itertools.permutations(union)) for union in outer))
+        ]
     gains = torch.zeros(len(orders), n, dtype=torch.float64)
     for row, order in enumerate(orders):
         for place, player in enumerate(order):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.attribution import Estimator
-from pullback.attribution.noise import Keyed
+from pullback.attribution.engine.random import Keyed
 
 SHAPE = (2, 9, 8)
 DOMAINS = ["pixel", "dct", "dwt(db2, level=1, mode=symmetric)", Curved(SHAPE)]

@@ -22,12 +22,22 @@ def counts(**changes: Any) -> dict[str, Any]:
 
 
 def whole_run() -> dict[str, Any]:
-    bench = {"fullname": "benchmarks/test_limits.py::test_limit[a]", "name": "test_limit[a]",
-             "extra_info": {"ratio": 1.0}, "stats": {"median": 1.0, "data": [1.0]}}  # fmt: skip
+    bench = {
+        "fullname": "benchmarks/test_limits.py::test_limit[a]",
+        "name": "test_limit[a]",
+        "extra_info": {"ratio": 1.0},
+        "stats": {"median": 1.0, "data": [1.0]},
+    }
     other = bench | {"fullname": "benchmarks/test_growth.py::test_growth[b]", "name": "test_growth[b]"}
-    return {"machine_info": {"device": "2 CPU cores", "kind": "cpu", "quick": False}, "commit_info": {"id": "abc"},
-            "datetime": "2026-01-01", "benchmarks": [bench, other], "exit_status": 0, "wall_s": 11.5,
-            "suites": {"limits": counts(), "growth": counts(collected=2, skipped={"test_growth[c]": "no GPU"})}}  # fmt: skip
+    return {
+        "machine_info": {"device": "2 CPU cores", "kind": "cpu", "quick": False},
+        "commit_info": {"id": "abc"},
+        "datetime": "2026-01-01",
+        "benchmarks": [bench, other],
+        "exit_status": 0,
+        "wall_s": 11.5,
+        "suites": {"limits": counts(), "growth": counts(collected=2, skipped={"test_growth[c]": "no GPU"})},
+    }
 
 
 def test_whole_runs_are_stored_without_what_readers_do_not_need(tmp_path: Path) -> None:
@@ -45,11 +55,19 @@ def test_whole_runs_are_stored_without_what_readers_do_not_need(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("place", "value"),
-    [(("suites", "growth", "failed"), 1), (("suites", "growth", "deselected"), 3), (("suites", "growth", "collected"), 58),
-     (("suites", "limits"), None), (("suites", "other"), counts(collected=3)), (("benchmarks",), []),
-     (("exit_status",), 2), (("exit_status",), None), (("machine_info", "quick"), True)],
+    [
+        (("suites", "growth", "failed"), 1),
+        (("suites", "growth", "deselected"), 3),
+        (("suites", "growth", "collected"), 58),
+        (("suites", "limits"), None),
+        (("suites", "other"), counts(collected=3)),
+        (("benchmarks",), []),
+        (("exit_status",), 2),
+        (("exit_status",), None),
+        (("machine_info", "quick"), True),
+    ],
     ids=["failed", "in part", "cut off", "not counted", "cut off elsewhere", "empty", "Ctrl-C", "older", "quick"],
-)  # fmt: skip
+)
 def test_anything_else_is_not_stored_at_all(tmp_path: Path, place: tuple[str, ...], value: Any) -> None:
     wrong = copy.deepcopy(whole_run())
     inside = wrong
@@ -81,10 +99,14 @@ def test_two(benchmark):
 
 @pytest.mark.parametrize(
     ("middle", "options", "said"),
-    [("pass", [], ""), ("raise KeyboardInterrupt", [], "exit status is 2"), ("assert False", [], "exit status is 1"),
-     ("pass", ["-k", "one"], "1 deselected")],
+    [
+        ("pass", [], ""),
+        ("raise KeyboardInterrupt", [], "exit status is 2"),
+        ("assert False", [], "exit status is 1"),
+        ("pass", ["-k", "one"], "1 deselected"),
+    ],
     ids=["whole", "Ctrl-C", "failed", "some of them"],
-)  # fmt: skip
+)
 def test_a_session_of_benchmarks_says_how_it_ended(tmp_path: Path, middle: str, options: list[str], said: str) -> None:
     """With the real conftest.py: pytest-benchmark writes its file after Ctrl-C too."""
     folder = tmp_path / "benchmarks"
@@ -92,8 +114,22 @@ def test_a_session_of_benchmarks_says_how_it_ended(tmp_path: Path, middle: str, 
     shutil.copy(ROOT / "benchmarks" / "conftest.py", folder)
     (folder / "test_tiny.py").write_text(TESTS.format(middle=middle))
     path = tmp_path / "run.json"
-    command = [sys.executable, "-m", "pytest", "-q", "-o", "addopts=", "-o", f"pythonpath={ROOT / 'benchmarks'}", "-p",
-               "no:cacheprovider", "--import-mode=importlib", f"--benchmark-json={path}", *options, "benchmarks"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-o",
+        "addopts=",
+        "-o",
+        f"pythonpath={ROOT / 'benchmarks'}",
+        "-p",
+        "no:cacheprovider",
+        "--import-mode=importlib",
+        f"--benchmark-json={path}",
+        *options,
+        "benchmarks",
+    ]
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PULLBACK_BENCH", "PYTEST"))}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     run = json.loads(path.read_text())

@@ -15,11 +15,11 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from pullback import studies
-from pullback.attribution.files import write_whole
-from pullback.attribution.progress import bar, time_left
+from pullback.core.files import write_whole
+from pullback.core.progress import bar, time_left
 from pullback.studies import figures, report
-from pullback.studies.compare import DOMAINS
-from pullback.studies.models import LoadedModel, Preparation, load_model
+from pullback.studies.compare.grid import DOMAINS
+from pullback.studies.loaders.models import LoadedModel, Preparation, load_model
 
 PREPARE = Preparation(16, (0.5,) * 3, (0.5,) * 3)
 
@@ -51,8 +51,13 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def settings(pictures: Path, **changes: object) -> studies.Settings:
-    base = studies.Settings(model="tiny", data=str(pictures), method="integrated_gradients(steps=3, rule=gauss_legendre)",
-                            transforms=("pixel", "dwt(haar, level=2)", "dft"), pictures=1)  # fmt: skip
+    base = studies.Settings(
+        model="tiny",
+        data=str(pictures),
+        method="integrated_gradients(steps=3, rule=gauss_legendre)",
+        transforms=("pixel", "dwt(haar, level=2)", "dft"),
+        pictures=1,
+    )
     return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
 
 
@@ -101,7 +106,7 @@ def test_the_seed_fixes_everything_and_batches_change_nothing(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = studies.compare(settings(pictures), tmp_path / "1", model=tiny()).table
-    monkeypatch.setattr(sys.modules["pullback.studies.compare"], "BATCH", 9)
+    monkeypatch.setattr(sys.modules["pullback.studies.compare.grid"], "BATCH", 9)
     second = studies.compare(settings(pictures, rows=2), tmp_path / "2", model=tiny()).table
     names = [
         name
@@ -179,7 +184,9 @@ def test_maps_are_drawn_in_domains_of_different_families(pictures: Path, tmp_pat
     assert pick(*DOMAINS[1:]) == ["dwt(haar, level=3)", "dwt(db4, level=3)", "dct", "dft"]
     assert pick("dwt(haar, level=3)", "dwt(haar, level=5)") == ["dwt(haar, level=3)"]
     assert pick("dwt(haar)", "color(opponent) >> dwt(haar)", "color(opponent) >> dwt(haar, level=2)") == [
-        "dwt(haar)", "color(opponent) >> dwt(haar)"]  # fmt: skip
+        "dwt(haar)",
+        "color(opponent) >> dwt(haar)",
+    ]
     assert pick("dct", "dft", "hartley", "swt(haar)", "wpt(haar)") == ["dct", "dft", "hartley", "swt(haar)"]
 
 
@@ -288,10 +295,12 @@ def test_parts_of_other_weights_or_other_photos_are_not_taken_for_this_models(pi
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) * 2
 
-    changes = {"weights": lambda: another(tiny()),
-               "code": lambda: LoadedModel("tiny", Steeper().eval(), PREPARE),
-               "preparation": lambda: dataclasses.replace(tiny(), prepare=Preparation(16, (0.4,) * 3, (0.5,) * 3)),
-               "photo": lambda: Image.new("RGB", (24, 20), "red").save(pictures / "7.png") or tiny()}  # fmt: skip
+    changes = {
+        "weights": lambda: another(tiny()),
+        "code": lambda: LoadedModel("tiny", Steeper().eval(), PREPARE),
+        "preparation": lambda: dataclasses.replace(tiny(), prepare=Preparation(16, (0.4,) * 3, (0.5,) * 3)),
+        "photo": lambda: Image.new("RGB", (24, 20), "red").save(pictures / "7.png") or tiny(),
+    }
     for name, change in changes.items():
         assert interrupted(pictures, tmp_path / name, tiny(stop_after=250)).startswith("4 of 9 photos are finished")
         model, notes = change(), []

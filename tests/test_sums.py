@@ -12,11 +12,11 @@ from subjects import TRANSFORMS, Recorder, normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.attribution import players
-from pullback.attribution.memory import Saved
-from pullback.attribution.smooth_masks import SmoothMasks, interpolate, places
-from pullback.attribution.sums import accumulate, along, combined
-from pullback.studies.compare import DOMAINS
+from pullback.attribution.engine.memory import Saved
+from pullback.attribution.engine.row_sums import accumulate, along, combined
+from pullback.attribution.methods import coalitions as players
+from pullback.attribution.methods.smooth_masks import SmoothMasks, interpolate, places
+from pullback.studies.compare.grid import DOMAINS
 from pullback.transforms import Claim, Transform
 
 SHAPE = (2, 8, 8)
@@ -200,6 +200,6 @@ def test_memory_that_is_used_again_is_counted_again(monkeypatch: pytest.MonkeyPa
     one._count(tensor)
     one._count(tensor)
     assert one.bytes == tensor.nbytes  # the control: what is still there is counted once
-    monkeypatch.setattr("pullback.attribution.memory.StorageWeakRef.expired", lambda self: True)
+    monkeypatch.setattr("pullback.attribution.engine.memory.StorageWeakRef.expired", lambda self: True)
     one._count(tensor)
     assert one.bytes == 2 * tensor.nbytes

@@ -14,8 +14,18 @@ from pullback.transforms.base import defaults
 
 SHAPE = (2, 7, 6)
 DOMAINS = ["pixel", "dwt(db2, level=1)", "dct", "hartley", "polar"]
-METHODS = ["gradient", "integrated_gradients", "integrated_gradients(steps=4)", "smoothgrad(samples=3)", "rise(masks=9)",
-           "mask(steps=4)", "shapley(band)", "sobol(band, samples=8)", "lime(band, samples=9)", "captum(DeepLift)"]  # fmt: skip
+METHODS = [
+    "gradient",
+    "integrated_gradients",
+    "integrated_gradients(steps=4)",
+    "smoothgrad(samples=3)",
+    "rise(masks=9)",
+    "mask(steps=4)",
+    "shapley(band)",
+    "sobol(band, samples=8)",
+    "lime(band, samples=9)",
+    "captum(DeepLift)",
+]
 
 
 @contextlib.contextmanager

@@ -174,8 +174,21 @@ def test_each_law_catches_its_control(subject: type[Broken], axiom: str) -> None
     assert not pb.axioms.check_transform(Broken()).faults
 
 
-@pytest.mark.parametrize("spec", ["dct", "dwt(db4)", "dwt(haar, mode=reflect)", "dft", "hadamard", "laplacian", "dtcwt", "swt",
-                                  "wpt(db4)", "block_dct"])  # fmt: skip
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "dct",
+        "dwt(db4)",
+        "dwt(haar, mode=reflect)",
+        "dft",
+        "hadamard",
+        "laplacian",
+        "dtcwt",
+        "swt",
+        "wpt(db4)",
+        "block_dct",
+    ],
+)
 @pytest.mark.parametrize("shape", [(1, 64), (1, 24, 20)], ids=str)
 def test_stated_frequencies_are_in_order_at_larger_sizes_too(spec: str, shape: tuple[int, ...]) -> None:
     assert pb.axioms.check_transform(get(spec, shape))["frequencies"].verdict == "kept"

@@ -202,8 +202,14 @@ def test_bad_input_is_one_clear_error(call, message: str) -> None:  # type: igno
         call()
 
 
-@pytest.mark.parametrize("call", [lambda: get("dwt(haar, level=1.5)", (1, 32)), lambda: get(3, (1, 8)),  # type: ignore[arg-type]
-                                  lambda: get("dct", (1, 8))(np.zeros((1, 1, 8)))])  # type: ignore[arg-type]  # fmt: skip
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: get("dwt(haar, level=1.5)", (1, 32)),
+        lambda: get(3, (1, 8)),  # type: ignore[arg-type]
+        lambda: get("dct", (1, 8))(np.zeros((1, 1, 8))),
+    ],
+)  # type: ignore[arg-type]
 def test_a_wrong_type_is_a_type_error(call) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(TypeError):
         call()

@@ -16,7 +16,7 @@ from subjects import normal
 from pullback.attribution import Gradient, InputXGradient, IntegratedGradients, SmoothGrad
 from pullback.axioms import check_transform
 from pullback.transforms import DTCWT, SWT, WPT, Claim, get, names, packing
-from pullback.transforms.dualtree import QSHIFT, qshift
+from pullback.transforms.wavelets.dualtree import QSHIFT, qshift
 
 WAVELETS = ("haar", "db4", "sym5", "bior2.2", "rbio3.1", "coif2")
 LINEAR_IN_GRADIENTS = (Gradient, InputXGradient, SmoothGrad, IntegratedGradients)
@@ -185,8 +185,11 @@ def test_swt_is_that_of_pywavelets_in_more_axes(shape: tuple[int, ...]) -> None:
     close(SWT(shape, "db2", level=2)(x), np.concatenate([band.reshape(2, 1, -1) for band in bands], -1))
 
 
-@given(st.lists(st.integers(1, 33), min_size=1, max_size=1) | st.lists(st.integers(1, 9), min_size=2, max_size=3),
-       st.sampled_from([*WAVELETS, "dmey", "sym20"]), st.integers(0, 5))  # fmt: skip
+@given(
+    st.lists(st.integers(1, 33), min_size=1, max_size=1) | st.lists(st.integers(1, 9), min_size=2, max_size=3),
+    st.sampled_from([*WAVELETS, "dmey", "sym20"]),
+    st.integers(0, 5),
+)
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_swt_of_any_size_keeps_its_claims(sizes: list[int], wavelet: str, level: int) -> None:
     no_faults(SWT((1, *sizes), wavelet, level=min(level, int(math.log2(max(sizes))))))
@@ -217,8 +220,12 @@ def by_definition(x: np.ndarray, transform: DTCWT) -> np.ndarray:
 
     def split(x: np.ndarray, filters: list[np.ndarray], late: int) -> list[np.ndarray]:
         n, taps = len(x), len(filters[0])
-        return [np.array([sum(h[m] * x[(2 * k + m + 1 - taps // 2 + late) % n] for m in range(taps)) for k in range(n // 2)])
-                for h in filters]  # fmt: skip
+        return [
+            np.array(
+                [sum(h[m] * x[(2 * k + m + 1 - taps // 2 + late) % n] for m in range(taps)) for k in range(n // 2)]
+            )
+            for h in filters
+        ]
 
     trees = []
     first, h = pywt.Wavelet("sym5"), qshift(14)
@@ -239,8 +246,12 @@ def test_dtcwt_is_its_definition() -> None:
     close(transform(x)[0, 0], by_definition(x[0, 0].numpy(), transform))
 
 
-@given(st.lists(st.integers(1, 33), min_size=1, max_size=1) | st.lists(st.integers(1, 12), min_size=2, max_size=2),
-       st.sampled_from([10, 14]), st.sampled_from(["sym5", "haar", "db4"]), st.integers(0, 5))  # fmt: skip
+@given(
+    st.lists(st.integers(1, 33), min_size=1, max_size=1) | st.lists(st.integers(1, 12), min_size=2, max_size=2),
+    st.sampled_from([10, 14]),
+    st.sampled_from(["sym5", "haar", "db4"]),
+    st.integers(0, 5),
+)
 @settings(max_examples=25, deadline=None, derandomize=True)
 def test_dtcwt_of_any_size_keeps_its_claims(sizes: list[int], taps: int, first: str, level: int) -> None:
     no_faults(DTCWT((1, *sizes), taps, min(level, int(math.log2(max(sizes)))), first))
@@ -350,8 +361,10 @@ def test_boundary_dwt_does_not_join_the_ends() -> None:
     """A spike at one end leaves the other end's coefficients at 0; with periodization it does not."""
     x = torch.zeros(1, 1, 32, dtype=torch.float64)
     x[..., 0] = 1
-    reaches = {mode: bool(get(f"dwt(db3, level=1, mode={mode})", (1, 32))(x)[..., 12:16].abs().max() > 1e-8)
-               for mode in ("boundary", "periodization")}  # fmt: skip
+    reaches = {
+        mode: bool(get(f"dwt(db3, level=1, mode={mode})", (1, 32))(x)[..., 12:16].abs().max() > 1e-8)
+        for mode in ("boundary", "periodization")
+    }
     assert reaches == {"boundary": False, "periodization": True}
 
 

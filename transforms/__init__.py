@@ -5,21 +5,21 @@ from .base import Claim, Transform
 from .color import Color
 from .combine import InverseOf, Restrict, inverse_of
 from .compose import Compose
-from .cosine import DCT, BlockDCT
-from .dualtree import DTCWT
-from .fourier import DFT, Hartley
-from .frame import condition_number, frame_bounds
-from .hadamard import Hadamard
-from .lapped import MDCT, STFT
+from .frame_bounds import condition_number, frame_bounds
+from .harmonic.cosine import DCT, BlockDCT
+from .harmonic.fourier import DFT, Hartley
+from .harmonic.hadamard import Hadamard
+from .harmonic.lapped import MDCT, STFT
+from .harmonic.polar import Polar
 from .layout import Band, Layout
 from .linear import Linear, Operator, Pixel
-from .packet import WPT
 from .pca import PCA
-from .polar import Polar
-from .pyramid import Laplacian
 from .registry import get, names, register
-from .stationary import SWT
-from .wavelet import DWT
+from .wavelets.dualtree import DTCWT
+from .wavelets.dwt import DWT
+from .wavelets.laplacian import Laplacian
+from .wavelets.packet import WPT
+from .wavelets.stationary import SWT
 from .wrap import Wrap, wrap
 
 __all__ = [

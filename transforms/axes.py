@@ -42,8 +42,10 @@ class Along(Transform):
         self._others = [axis for axis in range(len(self.shape)) if axis not in self._axes]
         self.inner = get(transform, (1, *(self.shape[axis] for axis in self._axes)))
         if self.inner.layout.shape[0] != 1:
-            raise ValueError(f"along: {self.inner.spec} gives coefficients of shape {self.inner.layout.shape}; expected one "
-                             "channel of them for one channel of signal.")  # fmt: skip
+            raise ValueError(
+                f"along: {self.inner.spec} gives coefficients of shape {self.inner.layout.shape}; expected one "
+                "channel of them for one channel of signal."
+            )
         self.claims = self.inner.claims
         self.spec = f"along({self.inner.spec}, axes={self._axes[0] if len(self._axes) == 1 else self._axes})"
         self._coeff = self.inner.layout.shape[1:]
@@ -140,8 +142,10 @@ class PerAxis(Transform):
         super().__init__()
         self.shape = check_shape("per_axis", shape, dims=range(0, 10))
         if len(transforms) != len(self.shape):
-            raise ValueError(f"per_axis: expected one transform, or none, for each of the {len(self.shape)} axes of signals of "
-                             f"shape {self.shape}, channels first; got {len(transforms)}.")  # fmt: skip
+            raise ValueError(
+                f"per_axis: expected one transform, or none, for each of the {len(self.shape)} axes of signals of "
+                f"shape {self.shape}, channels first; got {len(transforms)}."
+            )
         self.parts = torch.nn.ModuleList()
         self.claims = Claim.ORTHOGONAL
         sizes, specs = self.shape, []

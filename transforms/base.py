@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..core.precision import full_products
 from .layout import Layout
-from .products import full_products
 
 _HOST = torch.device("cpu")
 
@@ -127,8 +127,10 @@ class Transform(nn.Module, abc.ABC):
         tensor([[[0.5000]]])
         """
         if Claim.LINEAR not in self.claims:
-            raise ValueError(f"{self.spec}: the adjoint belongs to linear transforms and this one is not; "
-                             "differentiate Pullback(model, T) instead.")  # fmt: skip
+            raise ValueError(
+                f"{self.spec}: the adjoint belongs to linear transforms and this one is not; "
+                "differentiate Pullback(model, T) instead."
+            )
         g = _expect(self, "g", g, self.shape)
         with full_products(g):
             return self.transpose(g)
@@ -204,8 +206,10 @@ def _advice(value: Tensor, shape: tuple[int, ...]) -> str:
     if tuple(value.shape) == shape:
         return "add the batch axis with x[None]."
     if value.ndim == len(shape):
-        return (f"add the batch axis with x[None], and build the transform with shape={tuple(value.shape)}, if this is one "
-                "signal.")  # fmt: skip
+        return (
+            f"add the batch axis with x[None], and build the transform with shape={tuple(value.shape)}, if this is one "
+            "signal."
+        )
     return f"build the transform with shape={tuple(value.shape[1:])}, or reshape the tensor."
 
 
@@ -222,7 +226,9 @@ def check_shape(name: str, shape: Iterable[int], dims: Iterable[int] = (1, 2, 3)
         raise TypeError(f"{name}: shape must be (channels, *spatial) of one signal, got {shape!r}.") from None
     allowed = tuple(dims)
     if len(sizes) - 1 not in allowed or any(n < 1 for n in sizes):
-        raise ValueError(f"{name}: shape must be (channels, *spatial) with {' or '.join(map(str, allowed))} signal "
-                         f"axes, each of at least 1 sample, got {sizes}; one signal, channels first, without the "
-                         "batch axis.")  # fmt: skip
+        raise ValueError(
+            f"{name}: shape must be (channels, *spatial) with {' or '.join(map(str, allowed))} signal "
+            f"axes, each of at least 1 sample, got {sizes}; one signal, channels first, without the "
+            "batch axis."
+        )
     return sizes

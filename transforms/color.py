@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..core.constant import Constant
 from .base import Claim, Transform, check_shape
-from .constant import Constant
 from .layout import Band, Layout
 from .linear import sample_layout
 from .registry import register
@@ -19,14 +19,17 @@ _R, _G, _B = 0.299, 0.587, 0.114  # ITU-R BT.601, section 2.5.1
 SPACES = {
     "opponent": (
         ("luminance", "red-green", "yellow-blue"),
-        [[1 / math.sqrt(3)] * 3, [1 / math.sqrt(2), -1 / math.sqrt(2), 0.0],
-         [1 / math.sqrt(6), 1 / math.sqrt(6), -2 / math.sqrt(6)]],
+        [
+            [1 / math.sqrt(3)] * 3,
+            [1 / math.sqrt(2), -1 / math.sqrt(2), 0.0],
+            [1 / math.sqrt(6), 1 / math.sqrt(6), -2 / math.sqrt(6)],
+        ],
     ),
     "ycbcr": (
         ("Y", "Cb", "Cr"),
         [[_R, _G, _B], [-_R / (2 - 2 * _B), -_G / (2 - 2 * _B), 0.5], [0.5, -_G / (2 - 2 * _R), -_B / (2 - 2 * _R)]],
     ),
-}  # fmt: skip
+}
 
 
 @register("color")

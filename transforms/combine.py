@@ -31,8 +31,13 @@ class Restrict(Transform):
     (['a3', 'd3', 'd2', 'd1', 'rest'], [1, 1, 1, 1, 12])
     """
 
-    def __init__(self, shape: tuple[int, ...], transform: Inner, crop: Sequence[Sequence[int] | None] | None = None,
-                 channels: Sequence[int] | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        transform: Inner,
+        crop: Sequence[Sequence[int] | None] | None = None,
+        channels: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         self.shape = check_shape("restrict", shape, dims=range(0, 10))
         grids = [_check_channels(channels, self.shape[0]), *_check_crop(crop, self.shape[1:])]
@@ -113,8 +118,10 @@ class InverseOf(Transform):
         self.shape = check_shape("inverse_of", shape, dims=range(0, 10))
         inner = transform if isinstance(transform, Transform) else get(transform, tuple(signal or self.shape))
         if inner.layout.shape != self.shape:
-            raise ValueError(f"inverse_of: {inner.spec} gives coefficients of shape {inner.layout.shape}, but signals of "
-                             f"shape {self.shape} are to be taken; give the shape of its signals as signal=[…].")  # fmt: skip
+            raise ValueError(
+                f"inverse_of: {inner.spec} gives coefficients of shape {inner.layout.shape}, but signals of "
+                f"shape {self.shape} are to be taken; give the shape of its signals as signal=[…]."
+            )
         self.inner = inner
         self.claims = _inverse_claims(inner.claims)
         same = inner.shape == self.shape
@@ -129,7 +136,7 @@ class InverseOf(Transform):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        from .wavelet import DWT
+        from .wavelets.dwt import DWT
 
         yield inverse_of(get("dct", (2, 5)))
         yield inverse_of(DWT((1, 4, 6), "bior2.2", level=1))
@@ -150,8 +157,10 @@ def inverse_of(transform: Transform) -> InverseOf:
     True
     """
     if not isinstance(transform, Transform):
-        raise TypeError(f"inverse_of: expected a Transform, got {type(transform).__name__}; build one with "
-                        "pullback.transforms.get(spec, shape).")  # fmt: skip
+        raise TypeError(
+            f"inverse_of: expected a Transform, got {type(transform).__name__}; build one with "
+            "pullback.transforms.get(spec, shape)."
+        )
     return InverseOf(transform.layout.shape, transform)
 
 

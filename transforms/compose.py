@@ -30,8 +30,10 @@ class Compose(Transform):
             raise ValueError("Compose: expected at least one transform, got none.")
         for first, second in zip(parts, parts[1:]):
             if first.layout.shape != second.shape:
-                raise ValueError(f"Compose: {first.spec} gives coefficients of shape {first.layout.shape}, but "
-                                 f"{second.spec} takes signals of shape {second.shape}.")  # fmt: skip
+                raise ValueError(
+                    f"Compose: {first.spec} gives coefficients of shape {first.layout.shape}, but "
+                    f"{second.spec} takes signals of shape {second.shape}."
+                )
         self.parts = nn.ModuleList(parts)
         self.shape = parts[0].shape
         self.claims = parts[0].claims
@@ -65,8 +67,8 @@ class Compose(Transform):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        from .cosine import DCT
-        from .wavelet import DWT
+        from .harmonic.cosine import DCT
+        from .wavelets.dwt import DWT
 
         first = DWT((2, 7, 6), "db2", level=1)
         yield cls(first, DCT(first.layout.shape))

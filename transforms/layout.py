@@ -94,8 +94,10 @@ class Layout:
         tensor([[ 3., 70.]])
         """
         if tuple(values.shape[1:]) != self.shape:
-            raise ValueError(f"Layout.sum: expected values of shape (batch, {_commas(self.shape)}), got "
-                             f"{tuple(values.shape)}; pass the coefficients of one batch.")  # fmt: skip
+            raise ValueError(
+                f"Layout.sum: expected values of shape (batch, {_commas(self.shape)}), got "
+                f"{tuple(values.shape)}; pass the coefficients of one batch."
+            )
         index = self.index.to(values.device).flatten().expand(len(values), -1)
         return values.new_zeros(len(values), len(self.bands)).scatter_add(1, index, values.flatten(1))
 
@@ -112,8 +114,9 @@ class Layout:
             raise ValueError(f"Layout.group: expected by in {', '.join(GROUPINGS)}; got {by!r}.")
         labels = [band.label(by) for band in self.bands]
         names = list(dict.fromkeys(labels))
-        merged = tuple(_merge([band for band, label in zip(self.bands, labels) if label == name], name, by)
-                       for name in names)  # fmt: skip
+        merged = tuple(
+            _merge([band for band, label in zip(self.bands, labels) if label == name], name, by) for name in names
+        )
         lookup = torch.tensor([names.index(label) for label in labels])
         return Layout(merged, lookup[self.index], self.frequency, self.position)
 

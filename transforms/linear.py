@@ -10,10 +10,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from ..core.constant import Constant
 from .base import Claim, Transform, check_shape
-from .constant import Constant
 from .layout import Band, Layout, signal_position
-from .probe import called, kept, limit, measure, native, normal
+from .measure_claims import called, kept, limit, measure, native, normal
 from .registry import register
 
 
@@ -122,9 +122,16 @@ class Operator(Transform):
     True
     """
 
-    def __init__(self, shape: tuple[int, ...], forward: Callable[[Tensor], Tensor], inverse: Callable[[Tensor], Tensor],
-                 *, transpose: Callable[[Tensor], Tensor] | None = None, layout: Layout | None = None,
-                 seed: int = 0) -> None:  # fmt: skip
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        forward: Callable[[Tensor], Tensor],
+        inverse: Callable[[Tensor], Tensor],
+        *,
+        transpose: Callable[[Tensor], Tensor] | None = None,
+        layout: Layout | None = None,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
         if not callable(forward) or not callable(inverse):
             raise TypeError("Operator: expected two callables, forward (batch, *shape) -> (batch, *coeff) and inverse.")
@@ -138,9 +145,11 @@ class Operator(Transform):
         self.claims = kept(residuals, x.dtype)
         for claim in (Claim.LINEAR, Claim.RECONSTRUCTS):
             if claim not in self.claims:
-                raise ValueError(f"{self.spec}: the maps are not what {claim.name} promises, relative residual "
-                                 f"{residuals[claim]:.1e} on random signals; take Wrap for maps that are not linear or "
-                                 "lose a part of the signal.")  # fmt: skip
+                raise ValueError(
+                    f"{self.spec}: the maps are not what {claim.name} promises, relative residual "
+                    f"{residuals[claim]:.1e} on random signals; take Wrap for maps that are not linear or "
+                    "lose a part of the signal."
+                )
 
     def analysis(self, x: Tensor) -> Tensor:
         return self._there(x)
@@ -160,11 +169,16 @@ class Operator(Transform):
 
 def _matrix(source: Any) -> Tensor:
     """`source` as a real, finite matrix in double precision."""
-    raw = _read(Path(source)) if isinstance(source, (str, Path)) else torch.as_tensor(np.asarray(source)
-                                                              if not isinstance(source, Tensor) else source)  # fmt: skip
+    raw = (
+        _read(Path(source))
+        if isinstance(source, (str, Path))
+        else torch.as_tensor(np.asarray(source) if not isinstance(source, Tensor) else source)
+    )
     if raw.is_complex() or raw.ndim != 2 or raw.numel() == 0:
-        raise ValueError(f"linear: expected a real matrix (m, n), got {raw.dtype} of shape {tuple(raw.shape)}; write a "
-                         "complex matrix as the rows of its real and imaginary parts.")  # fmt: skip
+        raise ValueError(
+            f"linear: expected a real matrix (m, n), got {raw.dtype} of shape {tuple(raw.shape)}; write a "
+            "complex matrix as the rows of its real and imaginary parts."
+        )
     matrix = raw.detach().double().cpu()
     if not bool(matrix.isfinite().all()):
         raise ValueError("linear: the matrix holds NaN or infinity; clean it first.")
@@ -196,22 +210,28 @@ def _lead(matrix: Tensor, shape: tuple[int, ...]) -> int:
         return 1
     if columns == math.prod(shape[1:]):
         return shape[0]
-    raise ValueError(f"linear: expected a matrix with {math.prod(shape)} columns (the flattened signal) or "
-                     f"{math.prod(shape[1:])} (each channel alone) for signals of shape {shape}, got {columns}.")  # fmt: skip
+    raise ValueError(
+        f"linear: expected a matrix with {math.prod(shape)} columns (the flattened signal) or "
+        f"{math.prod(shape[1:])} (each channel alone) for signals of shape {shape}, got {columns}."
+    )
 
 
 def _inspect(matrix: Tensor, max_condition: float) -> tuple[Claim, float]:
     """Claims and condition number."""
     rows, columns = matrix.shape
     if rows < columns:
-        raise ValueError(f"linear: a ({rows}, {columns}) matrix loses {columns - rows} dimensions of the signal; add rows "
-                         "that carry the rest, so that the signal can be rebuilt.")  # fmt: skip
+        raise ValueError(
+            f"linear: a ({rows}, {columns}) matrix loses {columns - rows} dimensions of the signal; add rows "
+            "that carry the rest, so that the signal can be rebuilt."
+        )
     values = torch.linalg.svdvals(matrix)
     largest, smallest = float(values[0]), float(values[-1])
     condition = largest / smallest if smallest > 0 else math.inf
     if condition > max_condition:
-        raise ValueError(f"linear: the matrix is singular or nearly so, its condition number is {condition:.3g} and at most "
-                         f"max_condition = {max_condition:.3g} is taken; remove dependent columns, or regularise.")  # fmt: skip
+        raise ValueError(
+            f"linear: the matrix is singular or nearly so, its condition number is {condition:.3g} and at most "
+            f"max_condition = {max_condition:.3g} is taken; remove dependent columns, or regularise."
+        )
     claims = Claim.LINEAR | Claim.RECONSTRUCTS
     if rows == columns:
         claims |= Claim.SURJECTIVE

@@ -11,12 +11,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..core.constant import Constant
 from .base import Claim, Transform, check_shape
-from .constant import Constant
 from .layout import Band, Layout, octave_layout, signal_position
 from .linear import sample_layout
-from .moments import Moments, Sketch
 from .registry import register
+from .streaming_moments import Moments, Sketch
 
 Whiten = bool | str
 
@@ -59,16 +59,19 @@ class PCA(Transform):
 
     def __init__(self, shape: tuple[int, ...], path: str | Path | None = None) -> None:
         if path is None:
-            raise ValueError("pca: not fitted yet. Fit it with PCA.fit(data), or name a file that save() wrote: "
-                             "pca('file.safetensors').")  # fmt: skip
+            raise ValueError(
+                "pca: not fitted yet. Fit it with PCA.fit(data), or name a file that save() wrote: "
+                "pca('file.safetensors')."
+            )
         fitted = PCA.load(path)
         if fitted.shape != check_shape("pca", shape, dims=range(0, 10)):
             raise ValueError(f"pca: {path} was fitted on signals of shape {fitted.shape}, got {tuple(shape)}.")
         self.__dict__ = fitted.__dict__
 
     @classmethod
-    def fit(cls, data: Tensor | Iterable[Tensor], components: int | None = None, whiten: Whiten = False,
-            floor: float = 1e-6) -> "PCA":  # fmt: skip
+    def fit(
+        cls, data: Tensor | Iterable[Tensor], components: int | None = None, whiten: Whiten = False, floor: float = 1e-6
+    ) -> "PCA":
         """The principal axes of `data`: (examples, *shape), or an iterable of such batches, read once and not kept.
 
         Memory does not grow with the number of examples. Up to n = 8,192 samples it is that of the n × n covariance, and
@@ -87,8 +90,17 @@ class PCA(Transform):
         return cls._make(shape, basis[:, :kept], variances[:kept], moments.mean, components is not None, whiten, floor)
 
     @classmethod
-    def _make(cls, shape: tuple[int, ...], basis: Tensor, variances: Tensor, mean: Tensor, rest: bool, whiten: Whiten,
-              floor: float, spec: str = "pca") -> "PCA":  # fmt: skip
+    def _make(
+        cls,
+        shape: tuple[int, ...],
+        basis: Tensor,
+        variances: Tensor,
+        mean: Tensor,
+        rest: bool,
+        whiten: Whiten,
+        floor: float,
+        spec: str = "pca",
+    ) -> "PCA":
         _check_options(whiten, floor, rest)
         self = cls.__new__(cls)
         Transform.__init__(self)
@@ -202,22 +214,29 @@ def _nothing(like: Tensor, components: int | None, shape: tuple[int, ...]) -> Mo
     if len(like) <= LARGEST:
         return Moments.none(like)
     if components is None:
-        raise ValueError(f"PCA.fit: signals of shape {shape} have more than {LARGEST:,} samples, too many for all axes, which "
-                         "would be a dense matrix of that size; pass components=64, say (what lies outside them goes into "
-                         "the band \"rest\"), or fit on smaller signals.")  # fmt: skip
+        raise ValueError(
+            f"PCA.fit: signals of shape {shape} have more than {LARGEST:,} samples, too many for all axes, which "
+            "would be a dense matrix of that size; pass components=64, say (what lies outside them goes into "
+            'the band "rest"), or fit on smaller signals.'
+        )
     return Sketch.none(like, 2 * _count(components, len(like), len(like)))
 
 
 def _check_batch(batch: Tensor, shape: tuple[int, ...]) -> None:
     if not isinstance(batch, Tensor):
-        raise TypeError(f"PCA.fit: expected tensors (examples, *shape), got {type(batch).__name__}; of a loader that "
-                        "yields (x, y), pass (x for x, y in loader).")  # fmt: skip
+        raise TypeError(
+            f"PCA.fit: expected tensors (examples, *shape), got {type(batch).__name__}; of a loader that "
+            "yields (x, y), pass (x for x, y in loader)."
+        )
     if not batch.is_floating_point() or batch.ndim < 2 or batch.numel() == 0:
-        raise ValueError(f"PCA.fit: expected real floating-point batches (examples, *shape) that are not empty, got "
-                         f"{batch.dtype} of shape {tuple(batch.shape)}.")  # fmt: skip
+        raise ValueError(
+            f"PCA.fit: expected real floating-point batches (examples, *shape) that are not empty, got "
+            f"{batch.dtype} of shape {tuple(batch.shape)}."
+        )
     if shape and tuple(batch.shape[1:]) != shape:
-        raise ValueError(f"PCA.fit: expected every signal of the shape of the first, {shape}, got "
-                         f"{tuple(batch.shape[1:])}.")  # fmt: skip
+        raise ValueError(
+            f"PCA.fit: expected every signal of the shape of the first, {shape}, got {tuple(batch.shape[1:])}."
+        )
     if not bool(batch.isfinite().all()):
         wrong = int((~batch.isfinite().flatten(1).all(1)).nonzero()[0, 0])
         raise ValueError(f"PCA.fit: example {wrong} of a batch holds NaN or infinity; clean or drop it.")
@@ -232,8 +251,10 @@ def _count(components: int | None, n: int, found: int) -> int:
             f"PCA.fit: components must be a whole number in 1…{n - 1}, or None for all {n}; got {components!r}."
         )
     if components > found:
-        raise ValueError(f"PCA.fit: the data vary in {found} directions only, got components={components}; ask for at most as "
-                         "many, or give more examples.")  # fmt: skip
+        raise ValueError(
+            f"PCA.fit: the data vary in {found} directions only, got components={components}; ask for at most as "
+            "many, or give more examples."
+        )
     return components
 
 

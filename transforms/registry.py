@@ -133,8 +133,9 @@ class Registry(Generic[Item]):
         def add(maker: Decorated) -> Decorated:
             known = self._makers.get(name)
             if known is not None and known.__qualname__ != maker.__qualname__:
-                raise ValueError(f"register: the {self.kind} name {name!r} belongs to {known.__qualname__}; "
-                                 "choose another.")  # fmt: skip
+                raise ValueError(
+                    f"register: the {self.kind} name {name!r} belongs to {known.__qualname__}; choose another."
+                )
             self._makers[name] = maker
             setattr(maker, "name", name)  # noqa: B010  (a plain assignment is not seen by the type checker)
             return maker
@@ -188,8 +189,9 @@ class Registry(Generic[Item]):
             signature.bind(*leading, *call.args, **call.kwargs)
         except TypeError as error:
             choices = [str(p) for p in list(signature.parameters.values())[len(leading) :]]
-            raise ValueError(f"{self.kind} {call.name!r}: {error}. "
-                             f"Its arguments: {', '.join(choices) or 'none'}.") from None  # fmt: skip
+            raise ValueError(
+                f"{self.kind} {call.name!r}: {error}. Its arguments: {', '.join(choices) or 'none'}."
+            ) from None
         return maker(*leading, *call.args, **call.kwargs)
 
     def _entries(self) -> Iterator[importlib.metadata.EntryPoint]:
@@ -219,8 +221,10 @@ def get(spec: str | Transform, shape: tuple[int, ...]) -> Transform:
         raise TypeError(f"transform: expected a spec such as 'dct', or a Transform; got {spec!r}.")
     if isinstance(spec, Transform):
         if tuple(shape) != spec.shape:
-            raise ValueError(f"{spec.spec}: built for signals of shape {spec.shape}, got {tuple(shape)}; build it anew "
-                             "for this shape, or pass its spec as a string.")  # fmt: skip
+            raise ValueError(
+                f"{spec.spec}: built for signals of shape {spec.shape}, got {tuple(shape)}; build it anew "
+                "for this shape, or pass its spec as a string."
+            )
         return spec
     built: list[Transform] = []
     for call in parse(spec):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .base import Claim, Transform, check_shape, wide
 from .layout import Band, Layout
 from .linear import plain_layout, sample_layout
-from .probe import Map, called, kept, limit, measure, native, normal
+from .measure_claims import Map, called, kept, limit, measure, native, normal
 
 RESIDUALS = ("carried", "fixed")
 _STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
@@ -49,8 +49,17 @@ class Wrap(Transform):
     tensor([[[ 2., -1.,  1.]]])
     """
 
-    def __init__(self, shape: tuple[int, ...], forward: Map, inverse: Map, *, residual: str | None = None,
-                 layout: Layout | None = None, probe: Tensor | None = None, seed: int = 0) -> None:  # fmt: skip
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        forward: Map,
+        inverse: Map,
+        *,
+        residual: str | None = None,
+        layout: Layout | None = None,
+        probe: Tensor | None = None,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
         _check_maps(forward, inverse)
         if residual is not None and residual not in RESIDUALS:
@@ -99,12 +108,16 @@ class Wrap(Transform):
         found = measure(self.analysis, self.synthesis, x, z)
         claims = kept(found, x.dtype)
         if Claim.RECONSTRUCTS not in claims:
-            raise ValueError(f"{self.spec}: inverse(forward(x)) is off x by {found[Claim.RECONSTRUCTS]:.1e} (relative; "
-                             f"rounding explains {limit(x.dtype):.1e}); pass residual='carried' for maps that lose a "
-                             "part of the signal, or probe= with signals on which they are inverse.")  # fmt: skip
+            raise ValueError(
+                f"{self.spec}: inverse(forward(x)) is off x by {found[Claim.RECONSTRUCTS]:.1e} (relative; "
+                f"rounding explains {limit(x.dtype):.1e}); pass residual='carried' for maps that lose a "
+                "part of the signal, or probe= with signals on which they are inverse."
+            )
         if self.residual == "fixed" and Claim.LINEAR in claims:
-            raise ValueError(f"{self.spec}: the maps are linear, and linear transforms share one walk from x₀ to x; take "
-                             "residual='carried', or PCA.fit(data, components=k).")  # fmt: skip
+            raise ValueError(
+                f"{self.spec}: the maps are linear, and linear transforms share one walk from x₀ to x; take "
+                "residual='carried', or PCA.fit(data, components=k)."
+            )
         return claims
 
     @classmethod
@@ -131,8 +144,10 @@ def _check_maps(forward: Map, inverse: Map) -> None:
             raise TypeError(f"wrap: {what} must be a module or another callable, got {type(map_).__name__}.")
         for name, module in map_.named_modules() if isinstance(map_, nn.Module) else ():
             if module.training and isinstance(module, _STATEFUL):
-                raise ValueError(f"wrap: {type(module).__name__} {name!r} of {what} is in training mode; its result depends "
-                                 "on chance or on the batch. Call .eval() first.")  # fmt: skip
+                raise ValueError(
+                    f"wrap: {type(module).__name__} {name!r} of {what} is in training mode; its result depends "
+                    "on chance or on the batch. Call .eval() first."
+                )
 
 
 def _check_probe(probe: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -153,8 +168,10 @@ def _check_code(code: Tensor, decode: Callable[[Tensor], Tensor], x: Tensor) -> 
     """Shape of one code, once both maps keep the batch first."""
     if not isinstance(code, Tensor) or not code.is_floating_point() or len(code) != len(x):
         got = f"{code.dtype} of shape {tuple(code.shape)}" if isinstance(code, Tensor) else type(code).__name__
-        raise ValueError(f"wrap: forward must give one real tensor, batch first, got {got}; pack complex or several "
-                         "outputs into one real tensor.")  # fmt: skip
+        raise ValueError(
+            f"wrap: forward must give one real tensor, batch first, got {got}; pack complex or several "
+            "outputs into one real tensor."
+        )
     with torch.no_grad():
         back = decode(code)
     if not isinstance(back, Tensor) or back.shape != x.shape:

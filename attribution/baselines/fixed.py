@@ -1,0 +1,210 @@
+"""Baselines x₀ by name: what "absent" means. Those that are fixed by x, given, or declared in a domain's coefficients."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch_dct
+from torch import Tensor
+
+from ...transforms import Transform
+from ...transforms.registry import parse
+from ..engine.random import Keyed
+from .base import Origin, check_finite, check_number, names, origins, register
+
+
+@register("zero")
+@dataclass(frozen=True)
+class Zero(Origin):
+    """x₀ = 0, of the shape of x."""
+
+    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
+        return torch.zeros_like(keyed.signal[example])
+
+    @classmethod
+    def examples(cls) -> Iterable[Origin]:
+        return [cls()]
+
+
+@register("blur")
+@dataclass(frozen=True)
+class Blur(Origin):
+    """x₀ = x convolved along every axis with a Gaussian of standard deviation `sigma` samples.
+
+    The signal is continued by half-sample reflection, for which the convolution is a product in the DCT-II:
+    coefficient k of n is multiplied by exp(-½ (σ π k / n)²). Means are kept, constants unchanged.
+
+    Source: Fong & Vedaldi 2017, §4.3; Sturmfels, Lundberg & Lee 2020.
+    Raises: ValueError where sigma is below 0 or not finite.
+
+    >>> Blur(sigma=3).describe()
+    'blur(sigma=3)'
+    """
+
+    sigma: float = 10.0
+
+    def __post_init__(self) -> None:
+        check_number("blur", "sigma", self.sigma, 0)
+
+    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
+        x = keyed.signal[example]
+        for axis in range(2, x.ndim):
+            n = x.shape[axis]
+            gain = torch.exp(-0.5 * (self.sigma * math.pi / n * torch.arange(n, device=x.device).to(x)) ** 2)
+            x = torch_dct.idct(torch_dct.dct(x.transpose(axis, -1)) * gain).transpose(axis, -1)
+        return x
+
+    @classmethod
+    def examples(cls) -> Iterable[Origin]:
+        return [cls(), cls(sigma=1.0)]
+
+
+@register("mean")
+@dataclass(frozen=True)
+class Mean(Origin):
+    """x₀ = the mean of each channel of the example, or of the whole example.
+
+    per: "channel" or "example".  Raises: ValueError for anything else.
+
+    >>> pb.attribute(torch.nn.Flatten(), torch.tensor([[[1.0, 3.0]]]), 0, baseline="mean").displacement
+    tensor([[[-1.,  1.]]])
+    """
+
+    per: str = "channel"
+
+    def __post_init__(self) -> None:
+        if self.per not in ("channel", "example"):
+            raise ValueError(f"mean: expected per in channel, example; got {self.per!r}.")
+
+    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
+        x = keyed.signal[example]
+        axes = tuple(range(2 if self.per == "channel" else 1, x.ndim))
+        return x.mean(axes, keepdim=True).expand_as(x) if axes else x.clone()
+
+    @classmethod
+    def examples(cls) -> Iterable[Origin]:
+        return [cls(), cls("example")]
+
+
+@dataclass(frozen=True, eq=False)
+class Given(Origin):
+    """x₀ as the caller gave it: a number, a tensor (*shape) or (batch, *shape), or a callable x -> x₀.
+
+    Raises: TypeError or ValueError where it does not fit x.
+    """
+
+    value: Any
+    name = "given"
+
+    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
+        return _as_signal(self.value, keyed.signal)[example]
+
+    def describe(self) -> str:
+        return _shown(self.value)
+
+    @classmethod
+    def examples(cls) -> Iterable[Origin]:
+        return [cls(0.5), cls(torch.neg)]
+
+
+@dataclass(frozen=True, eq=False)
+class InDomain(Origin):
+    """x₀ = T⁻¹ z₀, in each domain its own; see `in_domain`.
+
+    Raises: ValueError where z₀ does not fit the domain; TypeError where a signal is asked for.
+    """
+
+    z0: Tensor | float = 0.0
+    name = "in_domain"
+    coordinates = "z"
+
+    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
+        raise TypeError("baseline: in_domain() has no signal of its own; it is T⁻¹(z₀) of each transform T.")
+
+    def coefficients(self, domain: Transform, x: Tensor) -> Tensor:
+        shape = (len(x), *domain.layout.shape)
+        z0 = self.z0 if isinstance(self.z0, Tensor) else x.new_tensor(self.z0)
+        if z0.ndim and tuple(z0.shape) not in (shape, shape[1:], (1, *shape[1:])):
+            raise ValueError(
+                f"baseline: in_domain() expected coefficients of {domain.spec}, a tensor of shape {shape} or "
+                f"{shape[1:]}, got {tuple(z0.shape)}."
+            )
+        return check_finite("baseline", z0.to(x).expand(shape))
+
+    def describe(self) -> str:
+        return f"in_domain({_shown(self.z0)})"
+
+    @classmethod
+    def examples(cls) -> Iterable[Origin]:
+        return [cls()]
+
+
+def in_domain(z0: Tensor | float = 0.0) -> Origin:
+    """A baseline declared in coefficients: x₀ = T⁻¹(z₀) in each domain T, the zero of that domain by default.
+
+    For linear T the default is the zero signal; elsewhere it is whatever zero coefficients mean there.
+
+    z0: a number, or a tensor (batch, *coeff) or (*coeff) that fits the one domain it belongs to.
+    Raises: ValueError for complex coefficients.
+
+    >>> import torch, pullback as pb
+    >>> att = pb.attribute(torch.nn.Flatten(), torch.ones(1, 1, 1), 0, transform="dct",
+    ...                    baseline=pb.attribution.in_domain(0.25))
+    >>> att.displacement, att.settings["baseline_coordinates"]
+    (tensor([[[0.7500]]]), 'z')
+    """
+    if not isinstance(z0, Tensor):
+        check_number("in_domain", "z0", z0)
+    elif z0.is_complex() or z0.dtype == torch.bool:
+        raise ValueError(f"in_domain: expected real coefficients, got {z0.dtype}.")
+    return InDomain(z0)
+
+
+def get_baseline(baseline: Any) -> Origin:
+    """The `Origin` that `attribute(baseline=…)` means.
+
+    Raises: ValueError that lists the choices, or TypeError.
+
+    >>> get_baseline("blur(sigma=3)")
+    Blur(sigma=3)
+    """
+    if isinstance(baseline, Origin):
+        return baseline
+    if isinstance(baseline, str):
+        calls = parse(baseline)
+        if len(calls) != 1:
+            raise ValueError(f"Baseline {baseline!r}: expected one baseline; '>>' belongs to transforms.")
+        return origins.build(calls[0])
+    if baseline is None:
+        return Zero()
+    if isinstance(baseline, bool) or not (isinstance(baseline, (int, float, Tensor)) or callable(baseline)):
+        raise TypeError(
+            "baseline: expected a number, a tensor, a callable, a name such as 'blur(sigma=10)' (choices: "
+            f"{', '.join(names())}) or None, got {type(baseline).__name__}."
+        )
+    return Given(baseline)
+
+
+def _as_signal(baseline: Any, x: Tensor) -> Tensor:
+    """A given baseline in the shape, dtype and device of x.  Raises: TypeError or ValueError that says what came."""
+    value = baseline(x) if callable(baseline) and not isinstance(baseline, Tensor) else baseline
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = torch.full_like(x, value)
+    if not isinstance(value, Tensor):
+        raise TypeError(f"baseline: expected a number, a tensor, a callable or None, got {type(value).__name__}.")
+    if value.is_complex() or (
+        value.ndim and value.shape != x.shape and value.shape != x.shape[1:] and value.shape != (1, *x.shape[1:])
+    ):
+        raise ValueError(
+            f"baseline: expected a real tensor of shape {tuple(x.shape)} or {tuple(x.shape[1:])}, got "
+            f"{value.dtype} of shape {tuple(value.shape)}."
+        )
+    return check_finite("baseline", value.to(x).expand_as(x))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"tensor {tuple(value.shape)}"
+    return f"callable {getattr(value, '__qualname__', type(value).__name__)}" if callable(value) else str(value)

@@ -1,0 +1,133 @@
+"""Baselines that are drawn: uniform, normal, or from reference signals."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..engine.random import Keyed
+from ..engine.row_index import on_host
+from .base import Origin, check_finite, check_number, register
+from .fixed import Mean
+
+
+@register("uniform")
+@dataclass(frozen=True)
+class Uniform(Origin):
+    """x₀ ~ U(low, high), independent samples; None takes the example's smallest and largest value.
+
+    Source: Sturmfels, Lundberg & Lee 2020.
+    Raises: ValueError unless low < high, both finite.
+
+    >>> pb.attribute(torch.nn.Flatten(), torch.zeros(1, 1, 2), 0, baseline=Uniform(2, 3)).displacement.abs().floor()
+    tensor([[[2., 2.]]])
+    """
+
+    low: float | None = None
+    high: float | None = None
+    random = True
+
+    def __post_init__(self) -> None:
+        for what, value in (("low", self.low), ("high", self.high)):
+            if value is not None:
+                check_number("uniform", what, value)
+        if self.low is not None and self.high is not None and not self.low < self.high:
+            raise ValueError(f"uniform: low must lie below high, got low={self.low}, high={self.high}.")
+
+    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
+        x = keyed.signal[example]
+        unit = keyed.draw(example, sample, tuple(x.shape[1:]), Tensor.uniform_, "baseline")
+        low = _broadcast(x.flatten(1).amin(1) if self.low is None else x.new_full((len(x),), self.low), x)
+        high = _broadcast(x.flatten(1).amax(1) if self.high is None else x.new_full((len(x),), self.high), x)
+        return low + (high - low) * unit
+
+    @classmethod
+    def examples(cls) -> Iterable[Origin]:
+        return [cls(), cls(low=-1.0, high=1.0)]
+
+
+@register("gaussian")
+@dataclass(frozen=True)
+class Gaussian(Origin):
+    """x₀ ~ N(μ, σ² I), σ = spread · (max x - min x) per example.
+
+    around: μ = "input" (x itself), "mean" (the mean of each channel) or "zero".
+
+    Source: Smilkov et al. 2017; Sturmfels, Lundberg & Lee 2020 (around the input).
+    Raises: ValueError where spread is below 0, or `around` none of these.
+
+    >>> Gaussian(0.1, "mean").describe()
+    'gaussian(spread=0.1, around=mean)'
+    """
+
+    spread: float = 0.5
+    around: str = "input"
+    random = True
+
+    def __post_init__(self) -> None:
+        check_number("gaussian", "spread", self.spread, 0)
+        if self.around not in ("input", "mean", "zero"):
+            raise ValueError(f"gaussian: expected around in input, mean, zero; got {self.around!r}.")
+
+    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
+        x = keyed.signal[example]
+        noise = keyed.draw(example, sample, tuple(x.shape[1:]), Tensor.normal_, "baseline")
+        std = self.spread * (x.flatten(1).amax(1) - x.flatten(1).amin(1))
+        centre = {"input": x, "mean": Mean().rows(keyed, example, sample), "zero": torch.zeros_like(x)}[self.around]
+        return centre + _broadcast(std, x) * noise
+
+    @classmethod
+    def examples(cls) -> Iterable[Origin]:
+        return [cls(), cls(0.1, "mean"), cls(0.1, "zero")]
+
+
+@dataclass(frozen=True, eq=False)
+class Among(Origin):
+    """x₀ drawn from reference signals; see `among`.  Raises: ValueError where they do not have the shape of x."""
+
+    references: Tensor
+    name = "among"
+    random = True
+
+    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
+        """Every reference once before any comes again, in an order of each example's own."""
+        references = self.references.to(keyed.signal)
+        if references.shape[1:] != keyed.signal.shape[1:]:
+            raise ValueError(
+                f"baseline: among() holds references of shape {tuple(references.shape[1:])}, but the examples "
+                f"have shape {tuple(keyed.signal.shape[1:])}."
+            )
+        orders = {e: keyed.generator(e, "among").permutation(len(references)) for e in set(on_host(example))}
+        pick = [orders[e][s % len(references)] for e, s in zip(on_host(example), on_host(sample))]
+        return references[torch.tensor(pick, device=references.device)]
+
+    def describe(self) -> str:
+        return f"among({len(self.references)} references)"
+
+    @classmethod
+    def examples(cls) -> Iterable[Origin]:
+        return [cls(torch.linspace(-1, 1, 3).reshape(3, 1, 1).expand(3, 1, 4))]
+
+
+def among(references: Tensor) -> Origin:
+    """A baseline distribution: the rows of `references` (n, *shape), such as other examples of the data.
+
+    Raises: TypeError or ValueError unless that is a finite real tensor of at least one row.
+
+    >>> import torch
+    >>> among(torch.zeros(20, 1, 8)).describe()
+    'among(20 references)'
+    """
+    if not isinstance(references, Tensor):
+        raise TypeError(f"among: expected a tensor (n, *shape), got {type(references).__name__}.")
+    if references.ndim < 2 or not len(references) or not references.is_floating_point():
+        raise ValueError(
+            f"among: expected a real floating-point tensor (n, *shape) with at least one reference, got "
+            f"{references.dtype} of shape {tuple(references.shape)}."
+        )
+    return Among(check_finite("among", references.detach()))
+
+
+def _broadcast(values: Tensor, like: Tensor) -> Tensor:
+    return values.reshape(-1, *[1] * (like.ndim - 1))

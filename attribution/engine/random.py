@@ -1,0 +1,87 @@
+"""Random numbers keyed by (seed, content of the example, sample): the same in any batch, order or split."""
+
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...transforms.base import wide
+from .row_index import on_host
+
+_DRAWN = wide(torch.bool)  # single precision
+
+
+def keys(signal: Tensor) -> list[bytes]:
+    """A digest of each example of `signal` (batch, *shape); the same for one example alone, in any batch, on any device.
+
+    A sum, modulo 2⁶⁴, of the entries' bits times odd numbers: whole numbers add up to the same in any order.
+    """
+    bits = signal.detach().double().flatten(1).view(torch.long)
+    bits = bits ^ (bits >> 29)  # single precision leaves the lowest bits empty
+    place = torch.arange(bits.shape[1], device=bits.device)
+    return [row.tobytes() for row in (bits * (_mixed(place + 1) | 1)).sum(1).cpu().numpy()]
+
+
+def _mixed(number: Tensor) -> Tensor:
+    """Whole numbers with their bits well mixed (the finisher of splitmix64: Steele, Lea & Flood 2014)."""
+    for shift, factor in ((30, -4658895280553007687), (27, -7723592293110705685)):
+        number = (number ^ (number >> shift)) * factor
+    return number ^ (number >> 31)
+
+
+def normal(out: Tensor, seed: int, row_keys: Sequence[bytes], samples: Sequence[int]) -> Tensor:
+    """Fills row i of `out` (rows, …) with standard normal numbers keyed by (seed, row_keys[i], samples[i])."""
+    return fill(out, Tensor.normal_, seed, row_keys, samples)
+
+
+def fill(
+    out: Tensor, draw: Callable[..., Any], seed: int, row_keys: Sequence[bytes], samples: Sequence[int | str]
+) -> Tensor:
+    """Fills row i of `out` (rows, …) by `draw(row, generator=…)`, keyed by (seed, row_keys[i], samples[i])."""
+    generator = torch.Generator(out.device)
+    for row, key, sample in zip(out, row_keys, samples):
+        generator.manual_seed(derive(seed, key, sample))
+        draw(row, generator=generator)
+    return out
+
+
+def derive(seed: int, key: bytes, sample: int | str) -> int:
+    """A 63-bit seed for one sample of one example."""
+    digest = hashlib.blake2b(key + f"{seed}/{sample}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+@dataclass(frozen=True, eq=False)
+class Keyed:
+    """Draws for the examples of a batch. A stream names what numbers are for; those of different streams are independent.
+
+    signal: the examples, (batch, *shape).
+    """
+
+    signal: Tensor
+    seed: int
+
+    def draw(
+        self, example: Tensor, sample: Tensor, shape: tuple[int, ...], method: Callable[..., Any], stream: str = ""
+    ) -> Tensor:
+        """One tensor of `shape` for each row, filled as in `fill`. Shape: (rows, *shape).
+
+        Drawn in single precision for any signal, so that a run in double precision sees the same numbers.
+        """
+        out = self.signal.new_empty((len(example), *shape), dtype=_DRAWN)
+        names = [f"{s}/{stream}" if stream else s for s in on_host(sample)]
+        return fill(out, method, self.seed, [self.keys[e] for e in on_host(example)], names).to(self.signal)
+
+    def generator(self, example: int, stream: str) -> np.random.Generator:
+        """A generator for what is drawn once for an example, such as a design or a set of orders."""
+        return np.random.default_rng(derive(self.seed, self.keys[example], stream))
+
+    @functools.cached_property
+    def keys(self) -> list[bytes]:
+        """The digest of each example."""
+        return keys(self.signal)

@@ -1,0 +1,153 @@
+"""Captum's classes: which attribute the input, what they take and claim, and the rules and seeds that they run on."""
+
+import contextlib
+import inspect
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..estimator import Promise
+
+_GRADIENT = Promise.LINEAR | Promise.DUMMY | Promise.SYMMETRIC | Promise.IMPLEMENTATION_INVARIANT
+CLAIMS = {
+    "InputXGradient": _GRADIENT,
+    "Saliency": _GRADIENT & ~Promise.LINEAR,  # absolute values
+    "IntegratedGradients": _GRADIENT | Promise.COMPLETE | Promise.SENSITIVE,
+    "FeatureAblation": _GRADIENT | Promise.SENSITIVE,
+    "ShapleyValues": _GRADIENT | Promise.COMPLETE | Promise.SENSITIVE,
+    "DeepLift": Promise.COMPLETE | Promise.SENSITIVE,
+}
+SENSITIVITIES = {
+    "Saliency",
+    "GuidedBackprop",
+    "Deconvolution",
+    "GuidedGradCam",
+    "Lime",
+    "NeuronGradient",
+    "NeuronGuidedBackprop",
+    "NeuronDeconvolution",
+}
+# One row per example and no random numbers: examples may stand in one call. The others see one example at a time.
+SIDE_BY_SIDE = {"Saliency", "InputXGradient", "DeepLift", "GuidedBackprop", "Deconvolution", "LRP"}
+# A layer's values, a base class, and one that permutes over the batch.
+_NOT_INPUTS = {"InternalInfluence", "LimeBase", "FeaturePermutation"}
+_OURS = {
+    "inputs",
+    "target",
+    "additional_forward_args",
+    "baselines",
+    "return_convergence_delta",
+    "forward_func",
+    "model",
+}
+KNOWN_WARNINGS = (
+    "Setting .*hooks",
+    "You are attempting to compute Shapley Values with at least 10",
+    "Attempting to construct interpretable model with > 10000",
+    "Internal batch size cannot be less",
+    "Couldn't appropriately interpolate",
+)
+# Linear layers that Captum's LRP does not know: they take the ε rule, its default for convolutions.
+_LINEAR_LAYERS = (
+    nn.Flatten,
+    nn.Unflatten,
+    nn.Identity,
+    nn.Conv1d,
+    nn.Conv3d,
+    nn.BatchNorm1d,
+    nn.BatchNorm3d,
+    nn.AvgPool1d,
+    nn.AvgPool3d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool3d,
+)
+
+
+def captum_class(name: str) -> Any:
+    """The class captum.attr.name.  Raises: ImportError or ValueError that says what to do.
+
+    >>> captum_class("Saliency").__name__
+    'Saliency'
+    """
+    try:
+        import captum.attr
+    except ImportError:
+        raise ImportError("captum(…) needs Captum: pip install 'pullback[captum]'.") from None
+    known = [n for n in captum.attr.__all__ if attributes_inputs(n, getattr(captum.attr, n))]
+    if name not in known:
+        raise ValueError(
+            f"captum: expected a method that attributes the model's input, {', '.join(sorted(known))}; got {name!r}."
+        )
+    return getattr(captum.attr, name)
+
+
+def attributes_inputs(name: str, maker: Any) -> bool:
+    """Whether a class gives one value per number of the input, and from one example alone."""
+    method = getattr(maker, "attribute", None)
+    if not inspect.isclass(maker) or method is None or name in _NOT_INPUTS:
+        return False
+    return "inputs" in inspect.signature(method).parameters and not name.startswith("Layer")
+
+
+def hooks_layers(maker: Any) -> bool:
+    """Whether a class hooks the model's layers, and so needs the module.
+
+    >>> [hooks_layers(captum_class(name)) for name in ("DeepLift", "IntegratedGradients")]
+    [True, False]
+    """
+    return bool({"model", "layer"} & inspect.signature(maker.__init__).parameters.keys())
+
+
+def attribute_options(classes: list[Any]) -> set[str]:
+    """The arguments of `attribute` of all these classes."""
+    return {name for maker in classes for name in inspect.signature(maker.attribute).parameters}
+
+
+def check_options(method: str, options: dict[str, Any], classes: list[Any]) -> None:
+    """Raises: ValueError where none of the classes takes an option, or where one that they need is missing."""
+    built = {name for maker in classes for name in inspect.signature(maker.__init__).parameters}
+    choices = (built | attribute_options(classes)) - _OURS - {"self", "args", "kwargs"}
+    wrong = [name for name in options if name not in choices]
+    if wrong:
+        hint = " Baselines and targets are arguments of pullback.attribute." if _OURS & set(wrong) else ""
+        raise ValueError(
+            f"captum({method}): unknown option {wrong[0]!r}; its options: {', '.join(sorted(choices))}.{hint}"
+        )
+    missing = [name for name in ("layer", "attribution_method") if name in built and name not in options]
+    if missing:
+        raise ValueError(
+            f"captum({method}): needs the option {missing[0]}=, the name of a "
+            f"{'submodule' if missing[0] == 'layer' else 'Captum class'}."
+        )
+
+
+def give_rules(module: Any) -> None:
+    """T⁻¹ is one more linear layer: relevance passes it, as other layers that Captum has no rule for, by the ε rule."""
+    from captum.attr._utils.lrp_rules import EpsilonRule
+
+    for layer in [module.lift, *module.model.modules()]:
+        if layer is module.lift or (type(layer) in _LINEAR_LAYERS and not hasattr(layer, "rule")):
+            layer.rule = EpsilonRule()
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seeds the global generators that Captum draws from, and puts them back as they were."""
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002  (Captum draws from numpy's global state)
+    with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=_accelerator(device)):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002
+
+
+def _accelerator(device: torch.device) -> str:
+    return "cuda" if device.type == "cpu" else device.type

@@ -1,0 +1,135 @@
+"""Estimators that read gradients at x or around it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..engine.row_sums import accumulate, along
+from ..estimator import Estimate, Estimator, Promise, Walk, register
+
+_LOCAL = Promise.LINEAR | Promise.DUMMY | Promise.IMPLEMENTATION_INVARIANT
+
+
+@register("gradient")
+@dataclass(frozen=True)
+class Gradient(Estimator):
+    """a = ∇_z f(T⁻¹ z), signed.
+
+    Source: Simonyan, Vedaldi & Zisserman 2014, §3 (there in absolute value).
+
+    >>> import torch, pullback as pb
+    >>> pb.attribute(lambda x: x.square().flatten(1).sum(1), torch.full((1, 1, 2), 3.0), method="gradient").values
+    tensor([[[6., 6.]]])
+    """
+
+    claims = _LOCAL | Promise.SYMMETRIC
+    shares = False
+    linear_in_gradients = True
+    revisits = True
+
+    def estimate(self, walk: Walk) -> Estimate:
+        gradient, score = _at_point(walk)
+        return replace(walk.sensitivities(gradient), score=score)
+
+    def cost(self) -> int:
+        return 1
+
+    @classmethod
+    def examples(cls) -> Iterable[Estimator]:
+        return [cls()]
+
+
+@register("input_x_gradient")
+@dataclass(frozen=True)
+class InputXGradient(Estimator):
+    """a = (z - z₀) ⊙ ∇_z f(T⁻¹ z): the first-order Taylor term; with the zero baseline, input times gradient.
+
+    Source: Shrikumar et al. 2016; Ancona et al. 2018, table 1.
+
+    >>> import torch, pullback as pb
+    >>> pb.attribute(lambda x: x.square().flatten(1).sum(1), torch.full((1, 1, 2), 3.0), method="input_x_gradient").values
+    tensor([[[18., 18.]]])
+    """
+
+    claims = _LOCAL | Promise.SYMMETRIC
+    shares = True
+    linear_in_gradients = True
+    revisits = True
+
+    def estimate(self, walk: Walk) -> Estimate:
+        gradient, score = _at_point(walk)
+        return replace(walk.shares(gradient), score=score)
+
+    def cost(self) -> int:
+        return 1
+
+    @classmethod
+    def examples(cls) -> Iterable[Estimator]:
+        return [cls()]
+
+
+@register("smoothgrad")
+@dataclass(frozen=True)
+class SmoothGrad(Estimator):
+    """a = 1/n Σ_i ∇_z f(T⁻¹ T(x + δ_i)), δ_i ~ N(0, σ² I) in the signal, σ = spread · (max x - min x) per example.
+
+    Sources: Smilkov et al. 2017, eq. (1); for z, Kasmi et al. 2025 (WAM), where 25 samples are used.
+
+    Raises: ValueError where spread is negative, or samples is no whole number of at least 1.
+
+    >>> import torch, pullback as pb
+    >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
+    >>> pb.attribute(f, torch.ones(1, 1, 3), method="smoothgrad(samples=4)").values
+    tensor([[[ 2., -1.,  0.]]])
+    """
+
+    samples: int = 25
+    spread: float = 0.15
+    claims = _LOCAL
+    shares = False
+    linear_in_gradients = True
+
+    def __post_init__(self) -> None:
+        check_count("smoothgrad", "samples", self.samples)
+        if not is_number(self.spread) or not self.spread >= 0:
+            raise ValueError(f"smoothgrad: spread must be at least 0, got {self.spread!r}.")
+
+    def estimate(self, walk: Walk) -> Estimate:
+        weights = walk.signal.new_full((self.samples,), 1 / self.samples)
+        return walk.sensitivities(walk.mean_gradient(weights, noisy(walk, self.spread)))
+
+    def cost(self) -> int:
+        return self.samples
+
+    @classmethod
+    def examples(cls) -> Iterable[Estimator]:
+        return [cls(samples=4)]
+
+
+def _at_point(walk: Walk) -> tuple[Tensor, Tensor]:
+    """∇f and f at the point itself. Shapes: (batch, *u) and (batch,)."""
+    total, scores = torch.zeros_like(walk.point), []
+    for example, _, score, gradient in walk.gradient_chunks(1, lambda example, _: walk.point[example]):
+        accumulate(total, example, gradient)
+        scores.append(score)
+    return total, torch.cat(scores)
+
+
+def noisy(walk: Walk, spread: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """(example, sample) -> u of x + δ, δ ~ N(0, σ² I) in the signal, σ = spread · (max x - min x) per example."""
+    std = spread * (walk.signal.flatten(1).amax(1) - walk.signal.flatten(1).amin(1))
+    std = std.reshape(-1, *[1] * (walk.signal.ndim - 1))
+    return lambda example, sample: walk.lift(along(walk.signal, std, example, walk.noise(example, sample)))
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is a real number, and not a truth value or text."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def check_count(who: str, what: str, value: int, least: int = 1) -> None:
+    """Raises: ValueError unless `value` is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{who}: {what} must be a whole number of at least {least}, got {value!r}.")

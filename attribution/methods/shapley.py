@@ -1,0 +1,231 @@
+"""Shapley and Owen values of groups of coefficients: exact for few players, by antithetic permutations for many."""
+
+import functools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor
+
+from ...transforms import Layout
+from ...transforms.layout import GROUPINGS
+from ..estimator import Estimator, Promise, register
+from .coalitions import Design, Game, Perturbation, Players, check_players, per_example
+from .gradients import check_count
+
+MOST_EXACT = 16  # players; 2^16 model rows for each example
+
+Unions = Sequence[Sequence[int]]
+
+
+@register("shapley")
+@dataclass(frozen=True)
+class Shapley(Perturbation):
+    """a_G = Σ_{S ⊆ N∖G} |S|! (n - |S| - 1)! / n! · (v(S ∪ G) - v(S)), the Shapley value of each group G of coefficients.
+
+    v(S) = f(T⁻¹ z_S), z_S with the coefficients of the groups in S as in x and all others as in x₀. Values total
+    f(x) - f(x₀) exactly.
+
+    by: who plays: "band", "scale", "octave", "orientation", "block" (see `Players.of`) or "coefficient".
+    unions: groups of players that join coalitions as one, such as "scale" for players by band: Owen values, which cost
+    far fewer rows. Within a union players still come one by one.
+    exact: true enumerates coalitions, at most 2^16; false averages over random orders; none takes what fits.
+    pairs: of orders and their reverses, when not exact. An order and its reverse cancel all pairwise interactions.
+    confidence: of the intervals reported then.
+
+    A player's value is spread over its coefficients in proportion to |z - z₀|, evenly where that is 0, so that band sums
+    are the values. Dummy and symmetry hold for players; they are claimed where players are single coefficients.
+
+    Details: groups (names); if sampled, standard_error (batch, groups), and interval (batch, groups, 2), Student's t
+    over the pairs. Simulated, 95 % intervals cover 93 % at 8 pairs of skewed gains, 94 % at 24 and 95 % at 64.
+    Sources: Shapley 1953; Owen 1977; Mitchell et al. 2022 (antithetic orders).
+    Raises: ValueError that lists the choices of by and unions, for fewer than 2 pairs, or a confidence outside (0, 1); when
+    run, where exact=true would need more than 2^16 coalitions, or a player belongs to two unions.
+
+    >>> import torch, pullback as pb
+    >>> pb.attribute(lambda x: x.flatten(1).prod(1), torch.ones(1, 1, 2), method="shapley(by=coefficient)").values
+    tensor([[[0.5000, 0.5000]]])
+    """
+
+    by: str = "band"
+    unions: str | None = None
+    exact: bool | None = None
+    pairs: int = 32
+    block: int = 8
+    confidence: float = 0.95
+    shares = True
+
+    def __post_init__(self) -> None:
+        check_players("shapley", self.by, self.block)
+        check_count("shapley", "pairs", self.pairs, 2)
+        if self.unions is not None and self.unions not in GROUPINGS:
+            raise ValueError(f"shapley: expected unions in {', '.join(GROUPINGS)} or none; got {self.unions!r}.")
+        if self.exact not in (True, False, None):
+            raise ValueError(f"shapley: expected exact to be true, false or none; got {self.exact!r}.")
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"shapley: confidence must lie in (0, 1), got {self.confidence}.")
+
+    @property
+    def claims(self) -> Promise:
+        claims = Promise.COMPLETE | Promise.LINEAR | Promise.SENSITIVE | Promise.IMPLEMENTATION_INVARIANT
+        if self.by == "coefficient":
+            claims |= Promise.DUMMY | (Promise.SYMMETRIC if self.exact and not self.unions else Promise.NONE)
+        return claims
+
+    def players(self, layout: Layout) -> Players:
+        return Players.of(layout, self.by, self.block)
+
+    def rows(self, players: Players) -> int:
+        unions = self._unions(players)
+        return len(_Enumeration.of(unions).table) if self._exactly(unions) else 2 + 2 * self.pairs * (players.count - 1)
+
+    def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
+        unions = self._unions(game.players)
+        if not self._exactly(unions):
+            return _sampled(game, unions, self.pairs, self.confidence)
+        enumeration = _Enumeration.of(unions)
+        table = torch.from_numpy(enumeration.table).to(game.displacement.device)
+        worth = game.values(len(table), lambda example, sample: table[sample])
+        return enumeration.values(worth), {}
+
+    def _unions(self, players: Players) -> Unions:
+        return players.unions(self.unions) if self.unions else [list(range(players.count))]
+
+    def _exactly(self, unions: Unions) -> bool:
+        """Whether coalitions are enumerated."""
+        if self.exact is False:
+            return False
+        fits = _coalitions(unions) <= 2**MOST_EXACT
+        if self.exact and not fits:
+            players = sum(map(len, unions))
+            raise ValueError(
+                f"shapley: exact=true enumerates at most 2^{MOST_EXACT} coalitions, and {players} players need "
+                f"more; take exact=false, pairs=… (antithetic permutation sampling, with a standard error), "
+                f"fewer players (by='scale'), or unions='scale' (Owen values)."
+            )
+        return fits
+
+    @classmethod
+    def examples(cls) -> Iterable[Estimator]:
+        return [cls("coefficient", pairs=2), cls("band", pairs=2), cls("band", exact=False, pairs=2)]
+
+
+def _coalitions(unions: Unions) -> int:
+    """How many coalitions the exact values take: whole other unions, with any part of one's own."""
+    return 2 ** (len(unions) - 1) * sum(2 ** len(union) for union in unions)
+
+
+@dataclass(frozen=True, eq=False)
+class _Enumeration:
+    """The coalitions of the exact Owen value; with a single union it is the Shapley value.
+
+    table: the coalitions, (rows, players), bool.  where: for each union, the rows of its coalitions,
+    (whole other unions, parts of it).
+    """
+
+    unions: Unions
+    table: np.ndarray
+    where: list[np.ndarray]
+
+    @classmethod
+    def of(cls, unions: Unions) -> "_Enumeration":
+        players = sum(map(len, unions))
+        blocks = []
+        for k, union in enumerate(unions):
+            others = _subsets(len(unions) - 1)
+            owner = np.zeros((len(unions) - 1, players), bool)
+            for row, other in enumerate(u for i, u in enumerate(unions) if i != k):
+                owner[row, list(other)] = True
+            whole = (others.astype(int) @ owner.astype(int)).astype(bool)
+            own = np.zeros((2 ** len(union), players), bool)
+            own[:, list(union)] = _subsets(len(union))
+            blocks.append(whole[:, None] | own[None])
+        # Coalitions of whole unions occur for every union; they are run once.
+        every = np.concatenate([block.reshape(-1, players) for block in blocks])
+        table, inverse = np.unique(every, axis=0, return_inverse=True)
+        cuts = np.cumsum([block[..., 0].size for block in blocks])[:-1]
+        parts = np.split(inverse.reshape(-1), cuts)
+        return cls(unions, table, [part.reshape(block.shape[:2]) for part, block in zip(parts, blocks)])
+
+    def values(self, worth: Tensor) -> Tensor:
+        """Owen values from v of each coalition.  worth: (batch, rows). Shape: (batch, players)."""
+        found = worth.new_zeros(len(worth), self.table.shape[1])
+        for union, where in zip(self.unions, self.where):
+            v = worth[:, torch.from_numpy(where).to(worth.device)]  # (batch, other unions, own parts)
+            sizes = _subsets(len(self.unions) - 1).sum(1)
+            weights = worth.new_tensor([_weight(int(size), len(self.unions)) for size in sizes])
+            found[:, list(union)] = _shapley((v * weights[:, None]).sum(1), len(union))
+        return found
+
+
+def _subsets(n: int) -> np.ndarray:
+    """All subsets of n things; bit i of the row's number says whether i is in. Shape: (2^n, n), bool."""
+    return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
+
+
+def _weight(size: int, players: int) -> float:
+    """The chance that exactly a given set of `size` others comes before a player."""
+    return 1 / (players * math.comb(players - 1, size))
+
+
+def _shapley(v: Tensor, players: int) -> Tensor:
+    """Shapley values from v of every subset, numbered by its bits.  v: (batch, 2^players). Shape: (batch, players)."""
+    subsets = _subsets(players)
+    values = []
+    for player in range(players):
+        without = np.flatnonzero(~subsets[:, player])
+        weights = v.new_tensor([_weight(int(size), players) for size in subsets[without].sum(1)])
+        gain = v[:, torch.from_numpy(without + 2**player).to(v.device)] - v[:, torch.from_numpy(without).to(v.device)]
+        values.append((gain * weights).sum(1))
+    return torch.stack(values, 1)
+
+
+def _sampled(game: Game, unions: Unions, pairs: int, confidence: float) -> tuple[Tensor, dict[str, Any]]:
+    """Mean gain of each player over random orders and their reverses, and how sure that is."""
+    n = game.players.count
+    ranks = functools.lru_cache(maxsize=4)(lambda example: _ranks(game, unions, pairs, example))
+    worth = game.values(2 + 2 * pairs * (n - 1), _design(ranks, n))
+    means, errors = [], []
+    for example, row in enumerate(worth):
+        gains = _gains(row, ranks(example).to(row.device), n)  # (pairs, n)
+        means.append(gains[0] + (gains - gains[0]).mean(0))
+        errors.append(gains.std(0) / math.sqrt(pairs))
+    mean, error = torch.stack(means), torch.stack(errors)
+    # The orders telescope, so the total is exact but for rounding in the means.
+    reach = float(stats.t.ppf((1 + confidence) / 2, pairs - 1)) * error
+    return mean, {"standard_error": error, "interval": torch.stack([mean - reach, mean + reach], -1)}
+
+
+def _ranks(game: Game, unions: Unions, pairs: int, example: int) -> Tensor:
+    """The place of each player in `pairs` random orders in which unions stay together. Shape: (pairs, players)."""
+    generator = game.walk.keyed.generator(example, "orders")
+    orders = []
+    for _ in range(pairs):
+        sequence = [generator.permutation(unions[k]) for k in generator.permutation(len(unions))]
+        orders.append(np.argsort(np.concatenate(sequence)))
+    return torch.from_numpy(np.stack(orders))
+
+
+def _design(ranks: Callable[[int], Tensor], n: int) -> Design:
+    """Sample numbers -> coalitions: none, all, then for each pair the first 1…n-1 of the order and of its reverse."""
+    row, each = per_example(ranks), max(1, n - 1)
+
+    def design(example: Tensor, sample: Tensor) -> Tensor:
+        step = (sample - 2).clamp(min=0)
+        rank, size = row(example, step // (2 * each)), (step % each + 1)[:, None]
+        present = torch.where((step // each % 2 == 1)[:, None], rank >= n - size, rank < size)
+        return torch.where((sample < 2)[:, None], (sample == 1)[:, None], present)
+
+    return design
+
+
+def _gains(worth: Tensor, ranks: Tensor, n: int) -> Tensor:
+    """What each player adds, averaged over an order and its reverse.  worth: (rows,). Shape: (pairs, n)."""
+    inside = worth[2:].reshape(len(ranks), 2, n - 1)
+    none, every = (worth[i].expand(len(ranks), 2, 1) for i in (0, 1))
+    steps = torch.cat([none, inside, every], -1).diff(dim=-1)  # (pairs, 2, n), by place in the order
+    return (steps[:, 0].gather(1, ranks) + steps[:, 1].gather(1, n - 1 - ranks)) / 2

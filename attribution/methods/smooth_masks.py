@@ -1,0 +1,149 @@
+"""Smooth random masks: in each band a coarse grid of random bits, shifted at random and interpolated linearly."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...core.precision import full_products
+from ...transforms import Layout
+
+# (n,) places along each axis of a band whose coefficients form a grid, row by row.
+Axes = list[Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class SmoothMasks:
+    """The masks of one layout: `of(bits, shift)`.
+
+    Where the coefficients of a band form a grid, interpolation is a product with one small matrix along each axis; the few
+    layouts with other bands interpolate at each coefficient.
+
+    cells: of the grid along each axis, over the places of all coefficients.
+    bands: of each band the places along its axes, or of each coefficient, (dims, n).
+    order: the coefficients in the order of the bands, (coefficients,); None where they stand so already.
+    channels: how many channels share one mask.
+    """
+
+    cells: int
+    bands: list[Axes | Tensor]
+    order: Tensor | None
+    layout: Layout
+    channels: int
+
+    @classmethod
+    def on(cls, layout: Layout, cells: int, like: Tensor) -> "SmoothMasks":
+        """like: has the dtype and the device of the masks."""
+        place, index = places(layout), layout.index
+        shared = index.ndim > 1 and bool((index == index[:1]).all()) and bool((place == place[:, :1]).all())
+        place, index = (place[:, 0], index[0]) if shared else (place, index)
+        place, index = place.flatten(1), index.flatten()
+        order = index.argsort(stable=True)
+        sorted_already = bool((order.diff() == 1).all())
+        counts = torch.bincount(index, minlength=len(layout.bands)).tolist()
+        parts = place[:, order].to(like).split(counts, 1)
+        return cls(
+            cells,
+            [_axes(part) or part for part in parts],
+            None if sorted_already else order.argsort().to(like.device),
+            layout,
+            len(layout.index) if shared else 1,
+        )
+
+    @property
+    def side(self) -> int:
+        """Nodes of the grid along each axis: one more than cells, and one for the shift."""
+        return self.cells + 2
+
+    @property
+    def dims(self) -> int:
+        """How many axes the places have."""
+        return len(self.layout.position)
+
+    @property
+    def bits(self) -> int:
+        """How many random bits a mask takes."""
+        return len(self.bands) * self.side**self.dims
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one mask: that of a z, with 1 for channels that share."""
+        return (1 if self.channels > 1 else self.layout.shape[0], *self.layout.shape[1:])
+
+    def of(self, bits: Tensor, shift: Tensor) -> Tensor:
+        """Masks.  bits: (rows, bits).  shift: (rows, dims), in cells. Shape: (rows, *shape)."""
+        grids = bits.unflatten(1, (len(self.bands), *[self.side] * self.dims)).unbind(1)
+        with full_products(bits):
+            masks = torch.cat([self._band(band, grid, shift) for band, grid in zip(self.bands, grids)], 1)
+        masks = masks if self.order is None else masks[:, self.order]
+        return masks.unflatten(1, self.shape)
+
+    def _band(self, band: Axes | Tensor, grid: Tensor, shift: Tensor) -> Tensor:
+        """grid: (rows, side, …). Shape: (rows, n)."""
+        if isinstance(band, Tensor):
+            return interpolate(grid, self.side, self.cells * band + shift[:, :, None])
+        for axis, place in enumerate(band):
+            hats = self._hats(self.cells * place + shift[:, axis : axis + 1])
+            # This axis goes last, so that the next one comes first.
+            grid = (grid.flatten(2) if grid.ndim > 2 else grid[:, :, None]).mT @ hats.mT
+            grid = grid.unflatten(1, [*[self.side] * (self.dims - 1 - axis), *map(len, band[:axis])] or [1])
+        return grid.flatten(1)
+
+    def _hats(self, at: Tensor) -> Tensor:
+        """What each node counts in a linear interpolation at `at` (rows, n). Shape: (rows, n, side)."""
+        node = torch.arange(self.side, device=at.device).to(at)
+        return (1 - (at[:, :, None] - node).abs()).clamp_(min=0)
+
+
+def places(layout: Layout) -> Tensor:
+    """Where each coefficient sits, in [0, 1] per axis: its position, or its frequency where it has none.
+
+    Shape: (dims, *coeff).
+    """
+    position, axes = layout.position, tuple(range(1, layout.position.ndim))
+    extent = position.nan_to_num(0).amax(axes, keepdim=True).clamp(min=1)
+    placed = torch.where(position.isnan(), 2 * layout.frequency, position / extent)
+    return placed.nan_to_num(0).clamp(0, 1)
+
+
+def interpolate(grid: Tensor, side: int, at: Tensor) -> Tensor:
+    """Linear interpolation between the nodes of a grid with as many along each axis.
+
+    grid: (rows, side, …).  at: (rows, dims, n) in [0, side - 1). Shape: (rows, n).
+    """
+    low = at.floor().clamp(0, side - 2)
+    part = at - low
+    mask = grid.new_zeros(len(grid), at.shape[2])
+    for corner in itertools.product((0, 1), repeat=at.shape[1]):
+        weight, node = torch.ones_like(mask), torch.zeros_like(mask, dtype=torch.long)
+        for axis, step in enumerate(corner):
+            weight = weight * (part[:, axis] if step else 1 - part[:, axis])
+            node = node * side + low[:, axis].long() + step
+        mask = mask + weight * grid.reshape(len(grid), -1).gather(1, node)
+    return mask
+
+
+def _axes(place: Tensor) -> Axes | None:
+    """The places along each axis where `place` (dims, n) is a grid, row by row; None where it is not, or there are no axes."""
+    if len(place) == 0:
+        return None
+    if len(place) == 1:
+        return [place[0]]
+    for row in _rows(place):
+        if row == 0 or place.shape[1] % row:
+            continue
+        blocks = place.unflatten(1, (-1, row))
+        if bool((blocks[0] == blocks[0, :, :1]).all()) and bool((blocks[1:] == blocks[1:, :1]).all()):
+            rest = _axes(blocks[1:, 0])
+            if rest is not None:
+                return [blocks[0, :, 0], *rest]
+    return None
+
+
+def _rows(place: Tensor) -> Iterator[int]:
+    """How long a row may be: until its own place changes, or until the places in it start anew."""
+    for starts_anew in (place[0].diff() != 0, place[1].diff() < 0):
+        first = starts_anew.nonzero()
+        yield int(first[0]) + 1 if len(first) else place.shape[1]

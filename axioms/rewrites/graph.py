@@ -1,0 +1,207 @@
+"""Reads a network through torch.fx: which layers follow each other, so that both can be changed together."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+AFFINE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_POOLS = (
+    nn.AvgPool1d,
+    nn.AvgPool2d,
+    nn.AvgPool3d,
+    nn.MaxPool1d,
+    nn.MaxPool2d,
+    nn.MaxPool3d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveAvgPool3d,
+    nn.AdaptiveMaxPool2d,
+)
+_HOMOGENEOUS = (nn.ReLU, nn.LeakyReLU, nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout2d, nn.ZeroPad2d, *_POOLS)
+_ELEMENTWISE = (
+    nn.ReLU6,
+    nn.ELU,
+    nn.SELU,
+    nn.CELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Sigmoid,
+    nn.Tanh,
+    nn.Softplus,
+    nn.Hardtanh,
+    nn.Hardswish,
+    nn.Hardsigmoid,
+)
+_HOMOGENEOUS_CALLS = {
+    F.relu,
+    torch.relu,
+    torch.flatten,
+    F.avg_pool2d,
+    F.max_pool2d,
+    F.adaptive_avg_pool2d,
+    F.dropout,
+    F.leaky_relu,
+}
+_ELEMENTWISE_CALLS = {F.relu6, F.gelu, F.silu, F.softplus, F.elu, torch.tanh, torch.sigmoid}
+_RELU_CALLS = {F.relu: None, torch.relu: None, torch.relu_: None, F.relu6: 6.0}
+
+
+class Tracer(fx.Tracer):
+    """torch.fx's tracer that also keeps layers whole whose class was derived outside torch."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, (*AFFINE, *NORMS)) or super().is_leaf_module(m, module_qualified_name)
+
+
+def trace(model: nn.Module) -> fx.GraphModule:
+    """`model` as a graph that shares its layers.  Raises: whatever the model's forward raises on proxies."""
+    return fx.GraphModule(model, Tracer().trace(model))
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Two affine layers with nothing between them but what acts on each channel alone.
+
+    between: the normalisations and depthwise convolutions on the way.  tail: what stands behind the last of these.
+    """
+
+    name: str
+    first: Any
+    between: tuple[Any, ...]
+    homogeneous_tail: bool
+    last: Any
+
+    @property
+    def channels(self) -> int:
+        return len(self.first.weight)
+
+    def homogeneous_after(self) -> Any | None:
+        """The affine layer behind which everything, up to the last layer, is positively homogeneous; None without one."""
+        place = self.between[-1] if self.between else self.first
+        return place if self.homogeneous_tail and place.weight is not None else None
+
+
+def used_once(graph: fx.GraphModule) -> set[str]:
+    """Names of the modules that the graph calls exactly once."""
+    counts = Counter(str(node.target) for node in graph.graph.nodes if node.op == "call_module")
+    return {name for name, count in counts.items() if count == 1}
+
+
+def chains(graph: fx.GraphModule) -> tuple[list[Chain], list[str]]:
+    """All chains, and for every other affine layer the reason why none starts there."""
+    once, found, broken = used_once(graph), [], []
+    for node, layer in _calls(graph, AFFINE):
+        chain = _follow(graph, node, layer, once) if getattr(layer, "groups", 1) == 1 else "grouped convolution"
+        if isinstance(chain, Chain):
+            found.append(chain)
+        else:
+            broken.append(f"{node.target}: {chain}")
+    return found, broken
+
+
+def _follow(graph: fx.GraphModule, node: fx.Node, first: Any, once: set[str]) -> Chain | str:
+    """The chain that starts at `node`, or why there is none."""
+    name, tail = str(node.target), True
+    between: tuple[Any, ...] = ()
+    if name not in once:
+        return "used more than once"
+    while True:
+        if len(node.users) != 1:
+            return f"the output of {node.name} is used {len(node.users)} times"
+        node = next(iter(node.users))
+        if node.op == "output":
+            return "an output layer"
+        module = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+        kind = _kind(node, module, len(first.weight))
+        if kind in ("affine", "channelwise") and str(node.target) not in once:
+            return f"{node.target} is used more than once"
+        if kind == "affine":
+            return Chain(name, first, between, tail, module)
+        if kind == "channelwise":
+            between, tail = (*between, module), True
+        elif kind == "elementwise":
+            tail = False
+        elif kind != "homogeneous":
+            return f"followed by {node.target if module is None else type(module).__name__} ({node.name})"
+
+
+def _kind(node: fx.Node, module: nn.Module | None, channels: int) -> str:
+    if module is None:
+        return _call_kind(node)
+    if isinstance(module, nn.Linear):
+        return "affine" if module.in_features % channels == 0 else "other"
+    if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+        depthwise = module.groups == module.in_channels == module.out_channels == channels and channels > 1
+        return "channelwise" if depthwise else "affine" if module.groups == 1 else "other"
+    if isinstance(module, NORMS):
+        return "channelwise" if module.running_mean is not None and module.num_features == channels else "other"
+    return (
+        "homogeneous"
+        if isinstance(module, _HOMOGENEOUS)
+        else ("elementwise" if isinstance(module, _ELEMENTWISE) else "other")
+    )
+
+
+def _call_kind(node: fx.Node) -> str:
+    if node.op == "call_function":
+        return (
+            "homogeneous"
+            if node.target in _HOMOGENEOUS_CALLS
+            else ("elementwise" if node.target in _ELEMENTWISE_CALLS else "other")
+        )
+    if node.target in ("view", "reshape"):  # (batch, -1) flattens
+        return "homogeneous" if len(node.args) == 3 and node.args[2] == -1 else "other"
+    if node.target in ("relu", "relu_", "flatten", "contiguous"):
+        return "homogeneous"
+    return "elementwise" if node.target in ("tanh", "sigmoid") else "other"
+
+
+def folds(graph: fx.GraphModule) -> tuple[list[tuple[fx.Node, fx.Node, Any, Any]], list[str]]:
+    """(node, node of the layer, layer, norm) for every normalisation right behind an affine layer, and why others are not."""
+    once, pairs, broken = used_once(graph), [], []
+    for node, norm in _calls(graph, NORMS):
+        source = node.args[0]
+        before = (
+            graph.get_submodule(str(source.target))
+            if isinstance(source, fx.Node) and source.op == "call_module"
+            else None
+        )
+        if not isinstance(before, AFFINE) or not isinstance(source, fx.Node):
+            broken.append(f"{node.target}: no affine layer right before it")
+        elif len(source.users) > 1 or str(source.target) not in once or str(node.target) not in once:
+            broken.append(f"{node.target}: it or the layer before it is used more than once")
+        elif norm.running_mean is None:
+            broken.append(f"{node.target}: no running statistics")
+        else:
+            pairs.append((node, source, before, norm))
+    return pairs, broken
+
+
+def rectifiers(graph: fx.GraphModule) -> list[tuple[fx.Node, float | None]]:
+    """Every ReLU of the graph, module, function or method, and its cap (6 for ReLU6)."""
+    found: list[tuple[fx.Node, float | None]] = []
+    for node in graph.graph.nodes:
+        if node.op == "call_function" and node.target in _RELU_CALLS:
+            found.append((node, _RELU_CALLS[node.target]))
+        elif node.op == "call_method" and node.target in ("relu", "relu_"):
+            found.append((node, None))
+        elif node.op == "call_module":
+            module = graph.get_submodule(str(node.target))
+            if isinstance(module, (nn.ReLU, nn.ReLU6)):
+                found.append((node, 6.0 if isinstance(module, nn.ReLU6) else None))
+    return found
+
+
+def _calls(graph: fx.GraphModule, kinds: tuple[type[nn.Module], ...]) -> Iterator[tuple[fx.Node, Any]]:
+    for node in list(graph.graph.nodes):
+        if node.op == "call_module":
+            module = graph.get_submodule(str(node.target))
+            if isinstance(module, kinds):
+                yield node, module

@@ -1,0 +1,59 @@
+"""Torch's global modes: those of the caller stay outside, and are as they were after every call."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+
+from ..transforms.base import defaults
+
+
+@contextlib.contextmanager
+def apart(device: torch.device | None, create_graph: bool) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Inside: no inference mode, no autocast, torch's own default dtype and device, gradients only as asked, and random
+    states that nobody outside sees.
+
+    Autocast would narrow f(x) - f(x₀), gradients and transforms alike. Yields what brings the caller's defaults back for as
+    long as code of theirs is called, which may count on them.
+    """
+    theirs = torch.get_default_dtype(), torch.get_default_device()
+    with (
+        torch.inference_mode(False),
+        torch.set_grad_enabled(create_graph),
+        _random_states(device),
+        _uncast(device),
+        defaults(),
+    ):
+        plain = theirs == (torch.get_default_dtype(), torch.get_default_device())
+        yield contextlib.nullcontext if plain else functools.partial(defaults, *theirs)
+
+
+def under(around: Callable[[], AbstractContextManager[None]], call: Any) -> Any:
+    """`call`, if it can be called, with the caller's defaults around it."""
+    if around is contextlib.nullcontext or isinstance(call, torch.Tensor) or not callable(call):
+        return call
+
+    @functools.wraps(call)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        with around():
+            return call(*args, **kwargs)
+
+    return called
+
+
+def _uncast(device: torch.device | None) -> AbstractContextManager[object]:
+    if device is None or not torch.amp.is_autocast_available(device.type):
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
+@contextlib.contextmanager
+def _random_states(device: torch.device | None) -> Iterator[None]:
+    """Puts back torch's global random states, of the processor and of `device`, whatever happens inside."""
+    elsewhere = device is not None and device.type not in ("cpu", "meta")
+    kind = device.type if device is not None and elsewhere else "cuda"
+    with torch.random.fork_rng([device] if elsewhere else [], device_type=kind):
+        yield

@@ -1,0 +1,123 @@
+"""What the literature says of who keeps which axiom, as data, and where measurements differ from it and why."""
+
+from dataclasses import dataclass
+
+_IG = "Sundararajan, Taly & Yan 2017"
+_FRIEDMAN = "Friedman 2004; Lundstrom et al. 2022"
+_KINDERMANS = "Kindermans et al. 2019"
+_DERIVED = "follows from the formula"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """The literature's verdict on a method and an axiom, for a ReLU network with biases and the zero baseline.
+
+    differs: why a measurement in double precision comes out the other way; "" where it agrees.  may_differ: why it does
+    on some networks.
+    """
+
+    method: str
+    axiom: str
+    holds: bool
+    source: str
+    differs: str = ""
+    may_differ: str = ""
+
+
+def _rows(method: str, source: str, keeps: str = "", breaks: str = "") -> list[Expectation]:
+    return [
+        Expectation(method, axiom, holds, source)
+        for axioms, holds in ((keeps, True), (breaks, False))
+        for axiom in axioms.split()
+    ]
+
+
+_LOCAL = "dummy implementation_invariance linearity symmetry"
+_LEAK = (
+    "with ε-LRP the relevance that reaches a unit is absorbed by its bias; only networks without biases conserve it, and "
+    "behind a saturated unit nothing is left"
+)
+
+_NO_RULE = (
+    "Captum has a rule for ReLU but none for ReLU6: at such a unit the multiplier is the gradient, so that the method "
+    "is gradient × input there, and incomplete"
+)
+
+_WITHIN = (
+    "its players are groups of coefficients: within a group the share is handed out without regard to effect, to "
+    "coefficients that have none too"
+)
+_WHOLE = (
+    "with a feature_mask Captum gives the share of a group to each of its coefficients in full: the sum counts it often"
+)
+
+TABLE: tuple[Expectation, ...] = (
+    *_rows("gradient", _IG, _LOCAL, "sensitivity completeness affine_invariance"),
+    *_rows("gradient", _KINDERMANS, "input_shift_invariance"),
+    *_rows("input_x_gradient", _IG, _LOCAL, "sensitivity completeness"),
+    *_rows("input_x_gradient", _KINDERMANS, "", "input_shift_invariance"),
+    *_rows("input_x_gradient", _FRIEDMAN, "affine_invariance"),
+    *_rows("smoothgrad", _DERIVED, "dummy implementation_invariance linearity", "sensitivity completeness"),
+    *_rows("integrated_gradients", _IG, f"completeness sensitivity {_LOCAL}"),
+    *_rows("integrated_gradients", _FRIEDMAN, "affine_invariance"),
+    *_rows("integrated_gradients", _KINDERMANS, "", "input_shift_invariance"),
+    *_rows(
+        "expected_gradients", "Erion et al. 2021", "completeness sensitivity dummy implementation_invariance linearity"
+    ),
+    *_rows("gradient_shap", "Erion et al. 2021", "dummy implementation_invariance linearity"),
+    *_rows("shapley", "Shapley 1953", "completeness sensitivity implementation_invariance linearity"),
+    Expectation("shapley", "dummy", True, "Shapley 1953", _WITHIN),
+    *_rows("captum.Saliency(abs=False)", _IG, _LOCAL, "sensitivity completeness"),
+    *_rows("captum.Saliency", _DERIVED, "dummy implementation_invariance", "sensitivity completeness linearity"),
+    *_rows(
+        "captum.InputXGradient", _IG, "dummy implementation_invariance linearity symmetry", "sensitivity completeness"
+    ),
+    Expectation(
+        "captum.IntegratedGradients",
+        "completeness",
+        True,
+        _IG,
+        may_differ=(
+            "50 nodes, Captum's default, leave more than 1 % on deep networks: completeness is a promise up to quadrature"
+        ),
+    ),
+    *_rows("captum.IntegratedGradients", _IG, f"sensitivity {_LOCAL}"),
+    *_rows("captum.IntegratedGradients(n_steps=200)", _IG, f"completeness sensitivity {_LOCAL}"),
+    Expectation("captum.DeepLift", "completeness", True, _IG, may_differ=_NO_RULE),
+    Expectation("captum.DeepLift", "sensitivity", True, _IG),
+    Expectation("captum.DeepLift", "implementation_invariance", False, _IG),
+    *_rows("captum.GuidedBackprop", _IG, "", "sensitivity implementation_invariance completeness"),
+    *_rows("captum.Deconvolution", _IG, "", "sensitivity implementation_invariance completeness"),
+    Expectation("captum.Saliency", "coordinate_consistency", False, "|∂f/∂z| is no covector: " + _DERIVED),
+    Expectation("captum.GradientShap(n_samples=25)", "determinism", False, "Lundberg & Lee 2017: points are drawn"),
+    Expectation("captum.ShapleyValueSampling", "determinism", False, "Castro et al. 2009: permutations are drawn"),
+    Expectation(
+        "captum.LRP",
+        "implementation_invariance",
+        False,
+        _IG,
+        may_differ=(
+            "where the ε rule loses nothing it is gradient × input on a ReLU network (Ancona et al. 2018), which is invariant; "
+            "Captum has no rule for networks in which ReLU is written otherwise, and raises on them"
+        ),
+    ),
+    Expectation("captum.LRP", "completeness", True, _IG, _LEAK),
+    Expectation("captum.LRP", "sensitivity", True, _IG, _LEAK),
+    *_rows(
+        "captum.ShapleyValueSampling",
+        "Shapley 1953; sampled, Castro et al. 2009",
+        "completeness sensitivity dummy implementation_invariance linearity",
+    ),
+    *_rows(
+        "captum.ShapleyValueSampling(feature_mask)",
+        "Shapley 1953; sampled, Castro et al. 2009",
+        "sensitivity implementation_invariance linearity",
+    ),
+    Expectation("captum.ShapleyValueSampling(feature_mask)", "completeness", True, "Shapley 1953", _WHOLE),
+    Expectation("captum.ShapleyValueSampling(feature_mask)", "dummy", True, "Shapley 1953", _WITHIN),
+)
+
+
+def expected(method: str, axiom: str) -> Expectation | None:
+    """The literature's entry, or None where it has none."""
+    return next((entry for entry in TABLE if (entry.method, entry.axiom) == (method, axiom)), None)

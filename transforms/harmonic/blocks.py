@@ -1,0 +1,85 @@
+"""Bases that are local to blocks: how an axis is cut, and what the coefficients of its blocks mean."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..layout import Layout, octave_layout, spread
+
+Runs = tuple[tuple[int, int], ...]  # (length, count) of neighbouring blocks of one length, along one axis
+
+
+def in_blocks(x: Tensor, runs: Runs, along_last: Callable[[Tensor], Tensor]) -> Tensor:
+    """`along_last`, which maps (*batch, n) to the same shape, on each block of the last axis of x."""
+    parts = x.split([length * count for length, count in runs], -1)
+    done = [along_last(part.unflatten(-1, (count, length))).flatten(-2) for part, (length, count) in zip(parts, runs)]
+    return done[0] if len(done) == 1 else torch.cat(done, -1)
+
+
+def each_axis(x: Tensor, along_last: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
+    """One map per signal axis of x (batch, channels, *spatial), each written for the last axis."""
+    for axis, apply in enumerate(along_last, start=2):
+        x = apply(x.transpose(axis, -1).contiguous()).transpose(axis, -1)
+    return x.contiguous()
+
+
+def block_layout(shape: tuple[int, ...], runs: Sequence[Runs], frequency: Callable[[int], Tensor]) -> Layout:
+    """Layout of a separable basis that is local to blocks: bands by octave, positions at the centres of the blocks.
+
+    The lowest coefficient of a block counts as its mean, also where its centre frequency is not 0, so that the bands
+    are those of a wavelet transform. An axis that is one block has no positions; a single sample among blocks has no
+    frequency.
+
+    frequency: block length n -> centre frequency of each of its coefficients in cycles/sample, ascending, (n,).
+    """
+    axes = [[(frequency(length), count) for length, count in run] for run in runs]
+    cells = [[(torch.cat([block[:1] * 0, block[1:]]), count) for block, count in axis] for axis in axes]
+    return replace(
+        octave_layout(shape, [_repeated(axis) for axis in cells]),
+        frequency=spread([_repeated([_of_many(block, axis) for block in axis]) for axis in axes], shape),
+        position=spread([_centres(run) for run in runs], shape),
+    )
+
+
+def _of_many(block: tuple[Tensor, int], axis: Sequence[object]) -> tuple[Tensor, int]:
+    frequency, count = block
+    return (frequency * math.nan if len(frequency) == 1 and len(axis) > 1 else frequency), count
+
+
+def _repeated(blocks: Sequence[tuple[Tensor, int]]) -> Tensor:
+    return torch.cat([block.repeat(count) for block, count in blocks])
+
+
+def _centres(runs: Runs) -> Tensor:
+    """Centre of the block that each coefficient belongs to, in samples; NaN where there is one block only."""
+    lengths = torch.cat([torch.full((count,), length) for length, count in runs])
+    centres = lengths.cumsum(0) - (lengths + 1) / 2
+    return (centres if len(lengths) > 1 else centres * math.nan).repeat_interleave(lengths)
+
+
+def interleave(even: Tensor, odd: Tensor, axis: int) -> Tensor:
+    """Samples 0, 2, 4, … and 1, 3, 5, … of an axis as one; `even` may have one more than `odd`."""
+    pairs, axis = odd.shape[axis], axis % even.ndim
+    x = torch.stack([even.narrow(axis, 0, pairs), odd], axis + 1).flatten(axis, axis + 1)
+    return torch.cat([x, even.narrow(axis, pairs, 1)], axis) if even.shape[axis] > pairs else x
+
+
+def check_count(who: str, what: str, value: object, least: int, multiple: int = 1) -> int:
+    """`value`, once it is a whole number of at least `least` and a multiple of `multiple`.
+
+    Raises: TypeError where it is not a whole number, ValueError where it is another one.
+    """
+    wanted = f"a whole number of at least {least}" + (f", a multiple of {multiple}" if multiple > 1 else "")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{who}: {what} must be {wanted}, got {value!r}.")
+    if value < least or value % multiple:
+        raise ValueError(f"{who}: {what} must be {wanted}, got {value}.")
+    return value
+
+
+def balanced_size(n: int, least: int) -> int:
+    """A power of two near 2√n, at most 1024: windows that resolve n samples in time and frequency alike."""
+    return min(1024, max(least, 2 ** round(1 + math.log2(n) / 2)))

@@ -1,0 +1,117 @@
+"""Fourier magnitude and phase: coordinates that are not linear."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..base import Claim, Transform, check_shape
+from ..layout import Band, Layout, octave_layout
+from ..registry import register
+from .fourier import half_space
+
+
+@register("polar")
+class Polar(Transform):
+    """Magnitude and phase of the DFT over all signal axes, as one real tensor of the shape of x.
+
+    With X = F x the unitary DFT, a pair {k, -k} of conjugate frequencies has one magnitude and one phase:
+
+        z_k = √2 |X_k|,    z_{-k} = arg X_k ∈ (-π, π],
+
+    and a frequency that is its own partner (0, Nyquist) keeps the real number X_k with its sign. So Σ of the squared
+    magnitudes and real numbers is ‖x‖², for odd and even sizes, and z has as many numbers as x. Which of k and -k is
+    which is the same as where "dft" keeps cosines and sines.
+
+    log: magnitudes as log(1 + √2 |X_k| / floor), in units where silence is 0; real numbers stay as they are.
+
+    Not linear, hence without an adjoint: attributions run on f∘T⁻¹ by automatic differentiation. T⁻¹T x = x, but not
+    every z is a T x: phases wrap, and a negative magnitude is the same signal as its phase turned by π. Where every
+    frequency is its own partner (sizes 1 and 2) it is the DFT, and claims what that claims.
+    The phase of silence is 0, and gradients there are 0 and not NaN. A pair whose magnitude is below the reciprocal of the
+    largest number, 3e-39 in single and 6e-309 in double precision, counts as silence: that is all a round trip loses. It is
+    exact from there up to where x, or its sum, leaves the range of its dtype.
+
+    Bands are octaves, each with its magnitudes ("d1 magnitude", real numbers included) and phases ("d1 phase", in rad).
+
+    Raises: ValueError where floor is not positive, TypeError where log is not true or false.
+
+    >>> from pullback.transforms import get
+    >>> get("polar", shape=(1, 4))(torch.tensor([[[0.0, 1.0, 0.0, -1.0]]])).round(decimals=4)
+    tensor([[[ 0.0000,  1.4142,  0.0000, -1.5708]]])
+    """
+
+    def __init__(self, shape: tuple[int, ...], log: bool = False, floor: float = 1e-3) -> None:
+        super().__init__()
+        self.shape = check_shape("polar", shape)
+        if isinstance(floor, bool) or not isinstance(floor, (int, float)) or not 0 < floor < math.inf:
+            raise ValueError(f"polar: floor must be a positive number, got {floor!r}.")
+        if not isinstance(log, bool):
+            raise TypeError(f"polar: log must be true or false, got {log!r}.")
+        self.log, self.floor = log, float(floor)
+        self.spec = f"polar(log=true, floor={self.floor})" if log else "polar"
+        self._half = half_space(self.shape[1:])
+        self.claims = Claim.RECONSTRUCTS if bool((self._half != 0).any()) else Claim.ORTHOGONAL
+        self.layout = _layout(self.shape, self._half)
+
+    def analysis(self, x: Tensor) -> Tensor:
+        spectrum = torch.fft.fftn(x, dim=self._axes, norm="ortho")
+        half = self._half.to(x.device)
+        magnitude, phase = _polar(spectrum.real, spectrum.imag)
+        magnitude = math.sqrt(2) * magnitude
+        if self.log:
+            magnitude = torch.log1p(magnitude / self.floor)
+        # At -k stands the phase of X_k, which is minus that of X_-k; π has no negative in (-π, π].
+        phase = torch.where(phase < math.pi, -phase, phase)
+        return torch.where(half == 0, spectrum.real, torch.where(half > 0, magnitude, phase))
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        half = self._half.to(z.device)
+        magnitude = torch.where(half > 0, z, 0)  # before expm1, which a large real number would send to infinity
+        magnitude = self.floor * torch.expm1(magnitude) if self.log else magnitude
+        turned = self._at_partner(z)  # at k: the phase
+        # Only one of each pair is filled, with twice its number: the real part of the inverse is the same.
+        real = torch.where(half == 0, z, math.sqrt(2) * magnitude * torch.cos(turned))
+        spectrum = torch.complex(real, math.sqrt(2) * magnitude * torch.sin(turned))
+        return torch.fft.ifftn(spectrum, dim=self._axes, norm="ortho").real
+
+    @property
+    def _axes(self) -> tuple[int, ...]:
+        return tuple(range(-len(self.shape) + 1, 0))
+
+    def _at_partner(self, z: Tensor) -> Tensor:
+        """What stands at -k, moved to k."""
+        return z.flip(self._axes).roll([1] * len(self._axes), self._axes)
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        for log in (False, True):
+            yield from (cls(shape, log=log) for shape in [(2, 8), (1, 9), (3, 6, 5), (1, 4, 3, 6)])
+        yield cls((1, 1))
+        yield cls((2, 2, 2))
+
+
+def _polar(real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
+    """(|X|, arg X); both 0 with gradient 0 where X is 0, or too small for its reciprocal, which gradients hold, to exist."""
+    larger = torch.maximum(real.abs(), imaginary.abs()).detach()
+    sound = larger > 1 / torch.finfo(real.dtype).max
+    # Squares of X / larger neither overflow nor vanish. The branch of `where` that is not taken must not divide by zero.
+    scale = larger.where(sound, torch.ones_like(larger))
+    real, imaginary = torch.where(sound, real / scale, 1), torch.where(sound, imaginary / scale, 0)
+    magnitude = torch.where(sound, (real.square() + imaginary.square()).sqrt() * scale, 0)
+    return magnitude, torch.atan2(imaginary, real)
+
+
+def _layout(shape: tuple[int, ...], half: Tensor) -> Layout:
+    """The octaves of the DFT, each split into magnitudes and phases."""
+    octaves = octave_layout(shape, [torch.fft.fftfreq(n).abs() for n in shape[1:]])
+    label = 2 * octaves.index + (half < 0)
+    present, index = torch.unique(label, return_inverse=True)
+    bands = tuple(_name(octaves.bands[code // 2], code % 2 == 1) for code in present.tolist())
+    return replace(octaves, bands=bands, index=index)
+
+
+def _name(band: Band, phase: bool) -> Band:
+    return replace(band, name=f"{band.name} {'phase' if phase else 'magnitude'}")

@@ -1,0 +1,200 @@
+"""Pyramids: a signal as differences between smaller and smaller copies of itself."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..base import Claim, Transform, check_shape
+from ..harmonic.blocks import check_count, interleave
+from ..layout import Band, Layout, spread
+from ..registry import register
+
+
+@register("laplacian")
+class Laplacian(Transform):
+    """Laplacian pyramid over all signal axes, its levels packed into one (channels, K) tensor, coarse to fine.
+
+        G_0 = x,   G_{l+1} = reduce(G_l),   L_l = G_l - expand(G_{l+1}),   z = (G_levels, L_{levels-1}, …, L_0)
+
+    T⁻¹ adds up: G_l = L_l + expand(G_{l+1}). `reduce` smooths with the taps (¼ - a/2, ¼, a, ¼, ¼ - a/2) along each axis
+    and keeps samples 0, 2, 4, …; `expand` is its transpose times 2 in the inside. Edges are mirrored about the last
+    sample, so that a constant has no detail at any size. Redundant: K ≈ n 2^d / (2^d - 1) for d axes, and T T⁻¹ is not
+    the identity; exact for every size.
+
+    levels: how many times to halve; None takes 3, or what the signal allows.
+    a: the middle tap; 0.4 is close to a Gaussian, 0.375 binomial, 0.5 triangular.
+
+    Bands are "g3" (what is left), "l3", "l2", "l1", named after the octave that holds most of them; they overlap, and
+    have no orientation. The centre frequency of a band is the mean frequency of its energy for white noise: 0.67/2,
+    0.59/4, 0.55/8, … cycles/sample for a = 0.4. Sample k of l_j is centred on sample 2^(j-1) k of the signal.
+    Source: Burt & Adelson 1983 (REDUCE, EXPAND, the generating kernel).
+    Raises: TypeError or ValueError for levels that the signal does not allow, or an a outside 0…1.
+
+    >>> from pullback.transforms import get
+    >>> get("laplacian(levels=1)", shape=(1, 4))(torch.ones(1, 1, 4))
+    tensor([[[1., 1., 0., 0., 0., 0.]]])
+    """
+
+    def __init__(self, shape: tuple[int, ...], levels: int | None = None, a: float = 0.4) -> None:
+        super().__init__()
+        self.shape = check_shape("laplacian", shape)
+        deepest = (max(self.shape[1:]) - 1).bit_length()
+        self.levels = min(3, deepest) if levels is None else check_count("laplacian", "levels", levels, 0)
+        if self.levels > deepest:
+            raise ValueError(
+                f"laplacian: levels must lie in 0…{deepest} for a signal of {self.shape}, got {levels}; "
+                "take fewer levels or a larger signal."
+            )
+        if isinstance(a, bool) or not isinstance(a, (int, float)) or not 0 <= a <= 1:
+            raise ValueError(f"laplacian: a must be a number from 0 to 1, got {a!r}; Burt and Adelson take 0.3 to 0.6.")
+        self.a = float(a)
+        self.spec = f"laplacian(levels={self.levels}, a={self.a})"
+        self._sizes = [self.shape[1:]]  # of G_0, G_1, …
+        for _ in range(self.levels):
+            self._sizes.append(tuple((n + 1) // 2 for n in self._sizes[-1]))
+        self.layout = self._layout()
+        self.claims = Claim.LINEAR | Claim.RECONSTRUCTS if self.levels else Claim.ORTHOGONAL
+
+    def analysis(self, x: Tensor) -> Tensor:
+        parts = []
+        for sizes in self._sizes[:-1]:
+            low = self._reduce(x)
+            parts.append(x - self._expand(low, sizes))
+            x = low
+        return self._pack([x, *reversed(parts)])
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        low, *details = self._unpack(z)
+        for detail, sizes in zip(details, reversed(self._sizes[:-1])):
+            low = detail + self._expand(low, sizes)
+        return low
+
+    def transpose(self, g: Tensor) -> Tensor:
+        parts = [g]
+        for _ in range(self.levels):
+            g = self._expand_transposed(g)
+            parts.append(g)
+        return self._pack(parts[::-1])
+
+    def _reduce(self, x: Tensor) -> Tensor:
+        """G_{l+1} from G_l."""
+        for axis in range(2, x.ndim):
+            n = x.shape[axis]
+            if n == 1:
+                continue
+            even, odd = _every_second(x, axis, 0), _every_second(x, axis, 1)
+            m = even.shape[axis]
+            near, far = _mirror_odd(odd, axis, n), _mirror(even, axis, n)
+            beside = near.narrow(axis, 0, m) + near.narrow(axis, 1, m)
+            beyond = far.narrow(axis, 0, m) + far.narrow(axis, 2, m)
+            x = self.a * even + 0.25 * beside + (0.25 - self.a / 2) * beyond
+        return x
+
+    def _expand(self, low: Tensor, sizes: Sequence[int]) -> Tensor:
+        """A signal of `sizes` between whose samples 0, 2, 4, … `low` is smoothed."""
+        for axis, n in enumerate(sizes, start=2):
+            if n == 1:
+                continue
+            m = low.shape[axis]
+            wide = _mirror(low, axis, n)
+            even = 2 * self.a * low + (0.5 - self.a) * (wide.narrow(axis, 0, m) + wide.narrow(axis, 2, m))
+            odd = 0.5 * (wide.narrow(axis, 1, n // 2) + wide.narrow(axis, 2, n // 2))
+            low = interleave(even, odd, axis)
+        return low
+
+    def _expand_transposed(self, g: Tensor) -> Tensor:
+        """The transpose of `_expand`: what a covector of the larger signal is on the smaller one."""
+        for axis in range(2, g.ndim):
+            n = g.shape[axis]
+            if n == 1:
+                continue
+            even, odd = _every_second(g, axis, 0), _every_second(g, axis, 1)
+            m = even.shape[axis]
+            wide = even.new_zeros([*g.shape[:axis], m + 2, *g.shape[axis + 1 :]])
+            for start, part, weight in [
+                (0, even, 0.5 - self.a),
+                (1, even, 2 * self.a),
+                (2, even, 0.5 - self.a),
+                (1, odd, 0.5),
+                (2, odd, 0.5),
+            ]:
+                wide.narrow(axis, start, part.shape[axis]).add_(part, alpha=weight)
+            for source, target in zip((0, m + 1), _mirrors(m, n)):
+                wide.select(axis, target + 1).add_(wide.select(axis, source))
+            g = wide.narrow(axis, 1, m)
+        return g
+
+    # Packing --------------------------------------------------------------------------------------------------------
+
+    def _levels(self) -> list[tuple[int, ...]]:
+        """Sizes of the parts of z, in its order."""
+        return [self._sizes[-1], *reversed(self._sizes[:-1])]
+
+    def _pack(self, parts: Sequence[Tensor]) -> Tensor:
+        return torch.cat([part.flatten(2) for part in parts], -1)
+
+    def _unpack(self, z: Tensor) -> list[Tensor]:
+        parts = z.split([math.prod(sizes) for sizes in self._levels()], -1)
+        return [part.unflatten(-1, sizes) for part, sizes in zip(parts, self._levels())]
+
+    def _layout(self) -> Layout:
+        bands, index, frequency, position = [], [], [], []
+        centres = _centres(self.a, self.levels)
+        for number, sizes in enumerate(self._levels()):
+            step = self.levels - number if number else self.levels  # samples are 2^step apart
+            name, low = (f"l{step + 1}", 0.5) if number else (f"g{step}", 0.0)
+            high = 2.0 ** -(step + 1)
+            bands.append(Band(name, step + 1, "", low * high, high))
+            index.append(torch.full((math.prod(sizes),), number))
+            frequency.append(torch.full((len(sizes), math.prod(sizes)), centres[number]))
+            position.append(spread([2.0**step * torch.arange(n) for n in sizes], (1, *sizes)).flatten(1))
+        shape = (self.shape[0], sum(len(part) for part in index))
+        frequencies, positions = (torch.cat(parts, -1)[:, None].expand(-1, *shape) for parts in (frequency, position))
+        return Layout(tuple(bands), torch.cat(index).expand(shape).contiguous(), frequencies, positions)
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        yield from (cls(shape) for shape in [(1, 1), (2, 8), (1, 13), (1, 2), (1, 1, 4)])
+        yield cls((2, 16), 0)
+        yield cls((1, 17), a=0.5)
+        yield cls((3, 6, 5), 2, a=0.375)
+        yield cls((1, 4, 3, 6), 1)
+
+
+def _centres(a: float, levels: int) -> list[float]:
+    """Mean frequency of the energy that white noise has in each part of z along one axis, aliasing left out."""
+    frequency = (torch.arange(4096) + 0.5) / 8192
+    passed, responses = torch.ones_like(frequency), []
+    for step in range(levels):
+        turn = 2 * math.pi * 2**step * frequency
+        low = a + 0.5 * turn.cos() + (0.5 - a) * (2 * turn).cos()
+        responses.append(passed * (1 - low**2))
+        passed = passed * low
+    energy = torch.stack([passed, *reversed(responses)]) ** 2
+    return ((energy * frequency).sum(1) / energy.sum(1)).tolist()
+
+
+def _mirrors(m: int, n: int) -> tuple[int, int]:
+    """Even samples that lie at -2 and beyond the end, of the m even ones of n, mirrored about the first and last sample."""
+    return min(1, m - 1), m - 2 if n % 2 else m - 1
+
+
+def _mirror(even: Tensor, axis: int, n: int) -> Tensor:
+    """The m even samples of n with one more on either side: m + 2."""
+    m = even.shape[axis]
+    before, after = (even.narrow(axis, i, 1) for i in _mirrors(m, n))
+    return torch.cat([before, even, after], axis)
+
+
+def _mirror_odd(odd: Tensor, axis: int, n: int) -> Tensor:
+    """The odd samples of n from -1 to the one after the last even sample."""
+    parts = [odd.narrow(axis, 0, 1), odd]
+    return torch.cat([*parts, odd.narrow(axis, odd.shape[axis] - 1, 1)] if n % 2 else parts, axis)
+
+
+def _every_second(x: Tensor, axis: int, start: int) -> Tensor:
+    index = [slice(None)] * x.ndim
+    index[axis] = slice(start, None, 2)
+    return x[tuple(index)]

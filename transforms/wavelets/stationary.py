@@ -1,0 +1,175 @@
+"""Wavelet transforms that keep every sample at every level."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..base import Claim, Transform, check_shape
+from ..registry import register
+from .decimation import extend
+from .dwt import check_level, find_wavelet, halvings, pyramid_band, pyramid_centre
+from .filterbank import FilterBank
+from .packet import step_keys
+from .packing import Cell, blockwise, pack, packed_layout, unpack
+
+
+@register("swt")
+class SWT(Transform):
+    """Undecimated (stationary, à trous) wavelet transform over all signal axes, periodic, for every size.
+
+    At level j the filters have 2^(j-1) - 1 zeros between their taps and all samples are kept, so that a shift of x
+    shifts z: (2^dims - 1) level + 1 coefficients per sample. Filters are scaled by 1/√2 along each axis, which makes a
+    Parseval frame, T⁻¹ = Tᵀ, wherever the wavelet is orthonormal: ‖T x‖ = ‖x‖, and shares of energy or of attribution
+    are not counted twice. Equal to `pywt.swt(norm=True, trim_approx=True)` for the sizes that PyWavelets takes.
+
+    wavelet: any discrete wavelet of PyWavelets.  level: None takes 3, or what the signal allows.
+
+    Sources: Holschneider et al. 1989; Shensa 1992; Nason & Silverman 1995; PyWavelets for conventions.
+    Raises: ValueError for an unknown wavelet or a level that is too deep; TypeError where level is no whole number.
+
+    >>> import torch
+    >>> from pullback.transforms import get
+    >>> T = get("swt(haar, level=1)", shape=(1, 4))
+    >>> T(torch.tensor([[[1.0, 1.0, 5.0, 5.0]]]))
+    tensor([[[ 1.,  3.,  5.,  3.,  0., -2.,  0.,  2.]]])
+    """
+
+    def __init__(self, shape: tuple[int, ...], wavelet: str = "haar", level: int | None = None) -> None:
+        super().__init__()
+        self.shape = check_shape("swt", shape)
+        self.wavelet = find_wavelet("swt", wavelet)
+        self.level = check_level("swt", level, halvings(self.shape), str(self.shape))
+        self.spec = f"swt({wavelet}, level={self.level})"
+        self._dims = len(self.shape) - 1
+        self._banks = [UndecimatedBank(self.wavelet, 2**j) for j in range(self.level)]
+        self._low, *self._details = step_keys(self._dims)
+        names = [(self._low, self.level), *((key, j) for j in range(self.level, 0, -1) for key in self._details)]
+        self._cells = [self._cell(key, level) for key, level in names]
+        self.layout = packed_layout(self.shape, self._cells)
+        isometric = all(bank.isometric(n) for bank in self._banks for n in self.shape[1:])
+        self.claims = Claim.PARSEVAL if isometric else Claim.LINEAR | Claim.RECONSTRUCTS
+        if self.level == 0:
+            self.claims = Claim.ORTHOGONAL
+
+    def analysis(self, x: Tensor) -> Tensor:
+        return blockwise(lambda x: self._decompose(x, dual=False), x, self.layout.shape)
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        return blockwise(self._compose, z, self.shape)
+
+    def transpose(self, g: Tensor) -> Tensor:
+        return blockwise(lambda g: self._decompose(g, dual=True), g, self.layout.shape)
+
+    def _compose(self, z: Tensor) -> Tensor:
+        low, *details = unpack(z, self._cells)
+        per_level = len(self._details)
+        for number, bank in enumerate(reversed(self._banks)):
+            step = details[number * per_level : (number + 1) * per_level]
+            low = bank.merge({self._low: low, **dict(zip(self._details, step))}, self.shape[1:])
+        return low
+
+    def _decompose(self, x: Tensor, dual: bool) -> Tensor:
+        """The pyramid of x with the analysis filters, or with the transposed synthesis filters."""
+        parts: list[Tensor] = []
+        for bank in self._banks:
+            step = bank.split(x, self._dims, dual)
+            x = step[self._low]
+            parts = [step[key] for key in self._details] + parts
+        return pack([x, *parts])
+
+    def _cell(self, key: str, level: int) -> Cell:
+        size, offset = self.shape[1:], (2**level - 1) / 2
+        return Cell(pyramid_band(key, level), size, pyramid_centre(key, level), 1.0, offset, periodic=True)
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        yield cls((1, 1))
+        yield cls((2, 16), "db4")
+        yield cls((1, 13), "db2", level=2)
+        yield cls((1, 12), "dmey", level=1)
+        yield cls((3, 6, 5), "haar", level=2)
+        yield cls((1, 9, 8), "bior2.2", level=2)
+        yield cls((1, 4, 5, 3), "sym3", level=1)
+
+
+class UndecimatedBank(FilterBank):
+    """The same filters with `dilation` - 1 zeros between their taps, scaled by 1/√2, and nothing thrown away.
+
+    a[k] = 2^-½ Σ_m h[m] x[(k + s (m + 1 - L/2)) mod n] for any n: as H̃H + G̃G = 2 is an identity between polynomials, it
+    holds after z → z^s and modulo z^n - 1 too, so that every size and dilation reconstructs.
+    """
+
+    def __init__(self, wavelet: Any, dilation: int) -> None:
+        super().__init__(wavelet)
+        self._dilation = dilation
+
+    def split(self, x: Tensor, dims: int, dual: bool = False) -> dict[str, Tensor]:
+        """As in `FilterBank`, band by band: laid side by side they would be copied more often than they are made."""
+        bands = {"": x}
+        for axis in range(-dims, 0):
+            bands = {
+                key + letter: part
+                for key, band in bands.items()
+                for letter, part in zip("ad", self.split_axis(band, axis, dual))
+            }
+        return bands
+
+    def split_axis(self, x: Tensor, axis: int, dual: bool = False) -> tuple[Tensor, Tensor]:
+        if self.refinements:
+            return super().split_axis(x, axis, dual)
+        low, high = (
+            _shifted_sum(x, axis, self._taps(weights, x.shape[axis], 1))
+            for weights in (self._synthesis if dual else self._analysis)
+        )
+        return low, high
+
+    def _of_blocks(self, sizes: Sequence[int]) -> bool:
+        return False
+
+    def _of_windows(self, sizes: Sequence[int]) -> bool:
+        return False
+
+    def isometric(self, n: int) -> bool:
+        if self.orthonormal:
+            return True
+        power = np.zeros(n)  # |H|² + |G|² at the frequencies of n samples
+        for weights in self._analysis:
+            taps = np.zeros(n)
+            for shift, weight in self._taps(weights, n, 1).items():
+                taps[shift % n] += weight
+            power += np.abs(np.fft.fft(taps)) ** 2
+        return bool(np.abs(power - 1).max() < 1e-10)
+
+    def _correlate(self, x: Tensor, filters: int, axis: int) -> Tensor:
+        taps = [self._taps(weights, x.shape[axis], 1) for weights in (self._analysis, self._synthesis)[filters]]
+        return torch.cat([_shifted_sum(x, axis, part) for part in taps], axis)
+
+    def _transpose(self, low: Tensor, high: Tensor, filters: int, axis: int, size: int) -> Tensor:
+        taps = [self._taps(weights, size, -1) for weights in (self._analysis, self._synthesis)[filters]]
+        return _shifted_sum(low, axis, taps[0]).add_(_shifted_sum(high, axis, taps[1]))
+
+    def _taps(self, weights: Sequence[float], n: int, sign: int) -> dict[int, float]:
+        """{shift: weight}, folded where the filter is longer than the n samples."""
+        shifts = [sign * self._dilation * (m + 1 - len(weights) // 2) for m in range(len(weights))]
+        if max(shifts) - min(shifts) >= n:
+            shifts = [shift % n for shift in shifts]
+        taps: dict[int, float] = {}
+        for shift, weight in zip(shifts, weights):
+            taps[shift] = taps.get(shift, 0.0) + weight / math.sqrt(2)
+        return taps
+
+
+def _shifted_sum(x: Tensor, axis: int, taps: dict[int, float]) -> Tensor:
+    """Σ_s taps[s] x[k + s], periodic. Shape: as x."""
+    before, after = max(0, -min(taps)), max(0, *taps)
+    n, wrapped = x.shape[axis], extend(x, axis, before, after, "periodic")
+    out = None
+    for shift, weight in taps.items():
+        part = wrapped.narrow(axis, before + shift, n)
+        out = part * weight if out is None else out.add_(part, alpha=weight)
+    assert out is not None  # a filter has taps
+    return out

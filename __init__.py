@@ -5,7 +5,7 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 from . import attribution, axioms, metrics, transforms
-from .attribution import Attribution, Pullback, attribute, shared
+from .attribution import Attribution, Broadcast, Pullback, attribute
 from .attribution.analyses import best_basis
 from .axioms import register_transform
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __version__ = importlib.metadata.version("pullback")
 __all__ = [
     "Attribution",
+    "Broadcast",
     "Pullback",
     "attribute",
     "attribution",
@@ -22,7 +23,6 @@ __all__ = [
     "best_basis",
     "metrics",
     "register_transform",
-    "shared",
     "studies",
     "transforms",
 ]

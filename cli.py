@@ -108,7 +108,7 @@ def compare(
         limit=limit,
         device=resolve_device(device),
         seed=seed,
-        rows=_rows(rows),
+        batch_size=_rows(rows),
         pictures=pictures,
     )
     if transform:
@@ -147,7 +147,7 @@ def explain(
             out=out,
             device=resolve_device(device),
             seed=seed,
-            rows=_rows(rows),
+            batch_size=_rows(rows),
             progress=progress,
         )
     name = f" ({found.class_name})" if found.class_name else ""

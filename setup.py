@@ -2,6 +2,8 @@
 
 from setuptools import find_packages, setup
 
-ROOMS = find_packages(exclude=["tests", "tests.*", "benchmarks", "benchmarks.*", "docs", "docs.*", "results*", "build*"])
+ROOMS = find_packages(
+    exclude=["tests", "tests.*", "benchmarks", "benchmarks.*", "docs", "docs.*", "results*", "build*"]
+)
 
 setup(packages=["pullback", *(f"pullback.{room}" for room in ROOMS)])

@@ -4,12 +4,12 @@ from . import targets
 from .analyses.best_basis import basis_cost, best_basis
 from .analyses.boundary_sensitivity import BoundarySensitivity, boundary_sensitivity
 from .attribute import attribute
-from .baselines.base import Origin
+from .baselines.base import Baseline
 from .baselines.fixed import in_domain
 from .baselines.random import among
-from .engine.model_args import shared
+from .engine.model_args import Broadcast
 from .engine.score import Score
-from .estimator import Chart, Estimate, Estimator, Promise, Walk, get, names, register
+from .estimator import Chart, Estimate, Estimator, Evaluator, MethodClaim, get, names, register
 from .methods import captum as bridges
 from .methods import mask as masks
 from .methods.captum import Captum
@@ -31,11 +31,14 @@ __all__ = [
     "RISE",
     "AbsGrad",
     "Attribution",
+    "Baseline",
     "BoundarySensitivity",
+    "Broadcast",
     "Captum",
     "Chart",
     "Estimate",
     "Estimator",
+    "Evaluator",
     "ExpectedGradients",
     "Gradient",
     "GradientSHAP",
@@ -45,9 +48,8 @@ __all__ = [
     "KernelSHAP",
     "Mask",
     "MaskPath",
+    "MethodClaim",
     "Occlusion",
-    "Origin",
-    "Promise",
     "Pullback",
     "Score",
     "Shapley",
@@ -55,7 +57,6 @@ __all__ = [
     "Sobol",
     "SquareGrad",
     "VarGrad",
-    "Walk",
     "among",
     "attribute",
     "basis_cost",
@@ -67,6 +68,5 @@ __all__ = [
     "masks",
     "names",
     "register",
-    "shared",
     "targets",
 ]

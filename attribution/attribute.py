@@ -17,22 +17,22 @@ from ..core.progress import Progress, reporter
 from ..transforms import Transform
 from ..transforms import get as get_transform
 from ..transforms.base import wide
-from .baselines.base import Origin, check_finite, not_finite
+from .baselines.base import Baseline, check_finite, not_finite
 from .baselines.fixed import get_baseline
-from .call import Call, shares_walk, starts
+from .call import Call, is_signal_linear, starts
 from .engine.check_model import check_model, feed_dtype
 from .engine.chunks import budget
 from .engine.execution import Execution
 from .engine.model_args import Extras
 from .engine.rows import Rows
 from .engine.score import Score, Target
-from .estimator import Estimate, Estimator, Walk
+from .estimator import Estimate, Estimator, Evaluator
 from .estimator import get as get_estimator
 from .result import Attribution
 from .resume import goes_on
 from .targets import Choice
 
-Baseline = Tensor | float | str | Origin | Callable[[Tensor], Tensor] | None
+BaselineLike = Tensor | float | str | Baseline | Callable[[Tensor], Tensor] | None
 Method = str | Estimator
 Domain = str | Transform
 
@@ -45,8 +45,8 @@ def attribute(
     *,
     method: Method = ...,  # type: ignore[overload-overlap]
     transform: Domain = ...,
-    baseline: Baseline = ...,
-    rows: int | str = ...,
+    baseline: BaselineLike = ...,
+    batch_size: int | str = ...,
     seed: int = ...,
     progress: Progress | bool | None = ...,
     args: Sequence[Any] = ...,
@@ -65,8 +65,8 @@ def attribute(
     *,
     method: Method = ...,
     transform: Sequence[Domain],
-    baseline: Baseline = ...,
-    rows: int | str = ...,
+    baseline: BaselineLike = ...,
+    batch_size: int | str = ...,
     seed: int = ...,
     progress: Progress | bool | None = ...,
     args: Sequence[Any] = ...,
@@ -84,8 +84,8 @@ def attribute(
     *,
     method: Method = "integrated_gradients",
     transform: Domain | Sequence[Domain] = "pixel",
-    baseline: Baseline = None,
-    rows: int | str = "auto",
+    baseline: BaselineLike = None,
+    batch_size: int | str = "auto",
     seed: int = 0,
     progress: Progress | bool | None = None,
     args: Sequence[Any] = (),
@@ -108,18 +108,18 @@ def attribute(
     transform: a spec such as "dwt(db4, level=3)", a Transform, or a list of these; a list returns a list.
     baseline: x₀, a number, a tensor that broadcasts to x, a callable x -> x₀, a spec such as "blur(sigma=10)" or
     "uniform(0, 1)", `in_domain(z0)` to declare it in coefficients, `among(references)`, or None for zero.
-    rows: at most this many examples × steps × samples in one forward; results do not depend on it. "auto" takes what the
+    batch_size: at most this many examples × steps × samples in one forward; results do not depend on it. "auto" takes what the
     device's caches like, and no more than half of its free memory holds.
     seed: with the content of each example, it fixes all random numbers.
     progress: True for a bar with the time left, or a callable that takes (rows done, rows planned).
     args, kwargs: what else the model takes, model(x, *args, **kwargs). It is not attributed. A tensor with one entry per
     example follows its example from row to row, also inside lists, tuples and dictionaries; everything else, and what
-    `pullback.shared` marks, is passed as it is.
+    `pullback.Broadcast` marks, is passed as it is.
     create_graph: keep the values differentiable, with respect to x, the baseline and the model's parameters.
     resume: what this call returned before, made with "integrated_gradients(keep=True)", for the same model and data: the
     run goes on from there, and counts what is new.
     precision, compile, memory_format: how the model is run; see `Execution`. f(x) - f(x₀) is always read in full precision,
-    so that `gap` shows what a narrower one costs. With compile, chunks are filled up to `rows`.
+    so that `completeness_gap` shows what a narrower one costs. With compile, chunks are filled up to `rows`.
 
     Nothing of the caller's is changed: mode, hooks, gradients, random state; the result has no graph unless asked for.
     A model that does not give f(x) again when asked again is refused: its maps could not be repeated.
@@ -128,7 +128,7 @@ def attribute(
     >>> import torch, pullback as pb
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3)).eval()
     >>> att = pb.attribute(model, torch.ones(2, 1, 4, 4), 0, transform="dct")
-    >>> bool((att.gap.abs() < 1e-5).all())
+    >>> bool((att.completeness_gap.abs() < 1e-5).all())
     True
     """
     estimator, seed = get_estimator(method), _whole(seed)
@@ -146,11 +146,11 @@ def attribute(
             raise ValueError("transform: expected a spec, a Transform or a list of these; got an empty list.")
         domains = [get_transform(spec, tuple(x.shape[1:])) for spec in specs]
         prepared = Execution(precision, compile, memory_format).of(model, x, create_graph, outside)
-        origin = get_baseline(baseline if isinstance(baseline, Origin) else under(outside, baseline))
+        origin = get_baseline(baseline if isinstance(baseline, Baseline) else under(outside, baseline))
         runner = Rows(
             prepared,
             Score.of(target, len(x), x.device),
-            _budget(rows, estimator, x),
+            _budget(batch_size, estimator, x),
             feed,
             under(outside, report),
             Extras(tuple(args), dict(kwargs or {}), len(x)),
@@ -161,34 +161,36 @@ def attribute(
             with prepared.exactly():
                 runner.settle(x)
             call.expect()
-            ends = call.ends(probe=rows == "auto" and estimator.cost() > 0 and not create_graph)
+            ends = call.ends(probe=batch_size == "auto" and estimator.cost() > 0 and not create_graph)
         deltas = call.deltas(ends)
         call.level()
         call.choose_precision()
         alike = {"target": _describe(target), "baseline": origin.describe(), "dtype": str(x.dtype)} | {
             name: chosen for name, chosen in prepared.numbers.items() if name != "memory_format"
         }  # which "auto" may choose by the length of the run
-        walks = call.walks if resume is None else goes_on(resume, estimator, call.walks, domains, deltas, alike)
-        found = call.estimates(walks, ends)
+        evaluators = (
+            call.evaluators if resume is None else goes_on(resume, estimator, call.evaluators, domains, deltas, alike)
+        )
+        found = call.estimates(evaluators, ends)
         settings = _settings(estimator, target, origin, seed, runner, x, prepared.settings)
         results = [_result(domain, *found[i], deltas[i], settings) for i, domain in enumerate(domains)]
     return results[0] if isinstance(transform, (str, Transform)) else results
 
 
-def _budget(rows: int | str, estimator: Estimator, x: Tensor) -> int:
-    most = budget(rows, tuple(x.shape[1:]), x.device)
+def _budget(batch_size: int | str, estimator: Estimator, x: Tensor) -> int:
+    most = budget(batch_size, tuple(x.shape[1:]), x.device)
     if most < estimator.least_rows:
         raise ValueError(
-            f"rows: {estimator!r} walks {estimator.least_rows} rows together, so rows must be at least "
+            f"rows: {estimator!r} needs {estimator.least_rows} rows together, so batch_size must be at least "
             f"{estimator.least_rows}; got {most}."
         )
     return most
 
 
 def _result(
-    domain: Transform, walk: Walk, estimate: Estimate, number: int, delta: Tensor, settings: dict[str, Any]
+    domain: Transform, evaluator: Evaluator, estimate: Estimate, number: int, delta: Tensor, settings: dict[str, Any]
 ) -> Attribution:
-    values, chart = estimate.values[number], walk.charts[number]
+    values, chart = estimate.values[number], evaluator.charts[number]
     wrong = not_finite(values)
     if wrong is not None:
         raise ValueError(
@@ -199,16 +201,22 @@ def _result(
         values=values,
         coefficients=chart.point,
         displacement=chart.displacement if estimate.displacements is None else estimate.displacements[number],
-        delta=delta if estimate.delta is None else estimate.delta,
+        score_difference=delta if estimate.score_difference is None else estimate.score_difference,
         transform=domain,
-        covector=estimate.covector if shares_walk(domain) else None,
+        covector=estimate.covector if is_signal_linear(domain) else None,
         settings=settings | {"transform": domain.spec},
         details=estimate.details[number] if isinstance(estimate.details, list) else estimate.details,
     )
 
 
 def _settings(
-    estimator: Estimator, target: Target, origin: Origin, seed: int, runner: Rows, x: Tensor, execution: dict[str, Any]
+    estimator: Estimator,
+    target: Target,
+    origin: Baseline,
+    seed: int,
+    runner: Rows,
+    x: Tensor,
+    execution: dict[str, Any],
 ) -> dict[str, Any]:
     options: dict[str, Any] = _describe(dataclasses.asdict(estimator)) if dataclasses.is_dataclass(estimator) else {}
     return {
@@ -219,7 +227,7 @@ def _settings(
         "baseline": origin.describe(),
         "baseline_coordinates": origin.coordinates,
         "seed": seed,
-        "rows": runner.budget,
+        "batch_size": runner.budget,
         "execution": execution,
         "evaluations": {"forward": runner.count.forwards, "gradient": runner.count.gradients},
         "dtype": str(x.dtype),
@@ -287,7 +295,7 @@ def _telling_shapes(x: Tensor) -> Iterator[None]:
         raise
 
 
-def resolve_baseline(baseline: Baseline, x: Tensor, seed: int = 0) -> Tensor:
+def resolve_baseline(baseline: BaselineLike, x: Tensor, seed: int = 0) -> Tensor:
     """x₀ of a baseline that lives in the signal, in the shape, dtype and device of x.
 
     Raises: TypeError or ValueError that says what came.

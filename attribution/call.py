@@ -9,16 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..transforms import Claim, Transform
-from .baselines.base import Origin, check_finite
-from .engine.dry_run import FEW, Read, Rehearsal
+from ..transforms import Transform, TransformClaim
+from .baselines.base import Baseline, check_finite
+from .engine.dry_run import FEW, DryRun, Read
 from .engine.execution import Prepared
 from .engine.random import Keyed
 from .engine.rows import Rows
-from .estimator import Chart, Estimate, Estimator, Walk
+from .estimator import Chart, Estimate, Estimator, Evaluator
 from .pullback import Pullback
 
-Walks = Sequence[tuple[list[int], Walk]]  # which domains, and the walk they share
+Evaluators = Sequence[tuple[list[int], Evaluator]]  # which domains, and the evaluator they share
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,27 +61,27 @@ class Call:
         return kept
 
     @functools.cached_property
-    def walks(self) -> Walks:
-        """(which domains, walk) for all: linear ones with the same x₀ share a walk, each of the others walks alone."""
+    def evaluators(self) -> Evaluators:
+        """(which domains, evaluator) for all: linear ones with the same x₀ share an evaluator, each of the others has its own."""
         shared: dict[int, list[int]] = {}
         alone = []
         for i, domain in enumerate(self.domains):
-            if shares_walk(domain):
+            if is_signal_linear(domain):
                 shared.setdefault(_find(self.bases, self.starts[i].signal), []).append(i)
             else:
                 alone.append([i])
-        return [(members, self._walk(members)) for members in (*shared.values(), *alone)]
+        return [(members, self._evaluator(members)) for members in (*shared.values(), *alone)]
 
     @functools.cached_property
     def planned(self) -> list[int]:
-        """Rows of each walk."""
+        """Rows of each evaluator."""
         return [
             len(self.x)
             * (
-                self.estimator.total_rows([chart.layout for chart in walk.charts])
-                - (0 if walk.random else self.estimator.repeats())
+                self.estimator.total_rows([chart.layout for chart in evaluator.charts])
+                - (0 if evaluator.random else self.estimator.repeats())
             )
-            for _, walk in self.walks
+            for _, evaluator in self.evaluators
         ]
 
     @property
@@ -114,10 +114,10 @@ class Call:
         return ends
 
     def level(self) -> None:
-        """Gives all walks the number of rows that was found to fit."""
+        """Gives all evaluators the number of rows that was found to fit."""
         self.runner.level(max(self.planned))
-        for _, walk in self.walks:
-            walk.rows.budget = self.runner.budget
+        for _, evaluator in self.evaluators:
+            evaluator.rows.budget = self.runner.budget
 
     def deltas(self, ends: Tensor) -> list[Tensor]:
         """f(x) - f(x₀) of each domain, (batch,)."""
@@ -136,28 +136,28 @@ class Call:
             self.prepared.choose(gradient, self.prepared.narrower)
 
     @functools.cached_property
-    def rehearsal(self) -> Rehearsal:
+    def rehearsal(self) -> DryRun:
         """What tells a model that repeats itself from one that does not."""
-        return Rehearsal(self.prepared, self.runner, self.x, gradients=self.estimator.cost() > 0)
+        return DryRun(self.prepared, self.runner, self.x, gradients=self.estimator.cost() > 0)
 
-    def estimates(self, walks: Walks, ends: Tensor) -> dict[int, tuple[Walk, Estimate, int]]:
-        """For each domain its walk, what was found on it, and the domain's place in it."""
+    def estimates(self, evaluators: Evaluators, ends: Tensor) -> dict[int, tuple[Evaluator, Estimate, int]]:
+        """For each domain its evaluator, what was found on it, and the domain's place in it."""
         with self.prepared.numerics():
-            found = [(members, walk, self.estimator.estimate(walk)) for members, walk in walks]
+            found = [(members, evaluator, self.estimator.estimate(evaluator)) for members, evaluator in evaluators]
         if self.few:
             self.rehearsal.compare(ends, found[0][2].score)
         return {
-            member: (walk, estimate, number)
-            for members, walk, estimate in found
+            member: (evaluator, estimate, number)
+            for members, evaluator, estimate in found
             for number, member in enumerate(members)
         }
 
-    def _walk(self, members: list[int]) -> Walk:
-        """The walk of one group: in the signal for linear domains, else in the coefficients of the one domain."""
+    def _evaluator(self, members: list[int]) -> Evaluator:
+        """The evaluator of one group: in the signal for linear domains, else in the coefficients of the one domain."""
         x, start, seed, domain = self.x, self.starts[members[0]], self.seed, self.domains[members[0]]
-        if shares_walk(domain):
+        if is_signal_linear(domain):
             charts = [_chart(self.domains[i], x, self.starts[i]) for i in members]
-            return Walk(x, x, start.signal, lambda u: u, charts, self.runner, seed, start.draw, start.random)
+            return Evaluator(x, x, start.signal, lambda u: u, charts, self.runner, seed, start.draw, start.random)
         same = lambda u: u
         point, base = domain.ends(x, start.signal)
         if start.coefficients is not None:
@@ -166,7 +166,7 @@ class Call:
         chart = Chart(same, point - base, point, same, domain.layout, same)
         # A baseline declared in z is where it was declared, not T T⁻¹ of it.
         draw = (lambda e, s: domain(start.draw(e, s))) if start.coefficients is None else _fixed(base)
-        return Walk(x, point, base, domain, [chart], own, seed, draw, start.random)
+        return Evaluator(x, point, base, domain, [chart], own, seed, draw, start.random)
 
 
 def _chart(domain: Transform, x: Tensor, start: Start) -> Chart:
@@ -178,9 +178,9 @@ def _chart(domain: Transform, x: Tensor, start: Start) -> Chart:
     return Chart(domain.adjoint, displacement, point, domain.inverse, domain.layout, domain)
 
 
-def shares_walk(domain: Transform) -> bool:
-    """Whether gradients of this domain are those of the signal, carried over: T⁻¹ is linear and meets the walk at x."""
-    return Claim.LINEAR | Claim.RECONSTRUCTS in domain.claims
+def is_signal_linear(domain: Transform) -> bool:
+    """Whether gradients of this domain are those of the signal, carried over: T⁻¹ is linear and meets the evaluator at x."""
+    return TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS in domain.claims
 
 
 def _find(bases: Sequence[Tensor], base: Tensor) -> Any:
@@ -189,7 +189,7 @@ def _find(bases: Sequence[Tensor], base: Tensor) -> Any:
 
 
 def starts(
-    origin: Origin, domains: Sequence[Transform], x: Tensor, seed: int, create_graph: bool = False
+    origin: Baseline, domains: Sequence[Transform], x: Tensor, seed: int, create_graph: bool = False
 ) -> list[Start]:
     """The start in each domain; one object for all of them where the baseline lives in the signal."""
     if origin.coordinates == "signal":
@@ -210,7 +210,7 @@ def _fixed(base: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     return lambda example, sample: base[example]
 
 
-def _check_origin(origin: Origin, base: Tensor, x: Tensor, create_graph: bool) -> Tensor:
+def _check_origin(origin: Baseline, base: Tensor, x: Tensor, create_graph: bool) -> Tensor:
     if base.shape != x.shape:
         raise ValueError(
             f"baseline: {origin.describe()} gave shape {tuple(base.shape)} for x of shape {tuple(x.shape)}."

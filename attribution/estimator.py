@@ -1,4 +1,4 @@
-"""`Estimator`: how f(x) - f(x₀) is shared out; `Walk`: the gradients it may ask for; `Chart`: one domain."""
+"""`Estimator`: how f(x) - f(x₀) is shared out; `Evaluator`: the gradients it may ask for; `Chart`: one domain."""
 
 import abc
 import enum
@@ -20,7 +20,7 @@ from .engine.rows import Rows
 _ALL = slice(None)
 
 
-class Promise(enum.Flag):
+class MethodClaim(enum.Flag):
     """What an estimator promises of its values a; each is the name of a law in `pullback.axioms`.
 
     COMPLETE                  Σ_k a_k = f(x) - f(x₀), up to quadrature
@@ -32,7 +32,7 @@ class Promise(enum.Flag):
 
     Sources: Sundararajan, Taly & Yan 2017; Friedman 2004 for DUMMY.
 
-    >>> Promise.COMPLETE in get("integrated_gradients").claims, Promise.COMPLETE in get("gradient").claims
+    >>> MethodClaim.COMPLETE in get("integrated_gradients").claims, MethodClaim.COMPLETE in get("gradient").claims
     (True, False)
     """
 
@@ -78,10 +78,10 @@ class Chart:
 class Estimate:
     """What an estimator found.
 
-    values: for each chart of the walk, (batch, *coeff).
+    values: for each chart of the evaluator, (batch, *coeff).
     covector: ḡ (batch, *u) where values = displacement ⊙ pull(ḡ) (shares) or pull(ḡ) (sensitivities), else None.
     details: what else is worth keeping, by name; tensors have the batch first. A list where each chart has its own.
-    delta: what the values should total, (batch,), where that is not f(x) - f(x₀), as with many baselines.
+    score_difference: what the values should total, (batch,), where that is not f(x) - f(x₀), as with many baselines.
     displacements: z - z₀ of each chart, where the method replaces coefficients by others than the baseline's.
     score: f(x), (batch,), where the method has read it anew: it must be what it was.
 
@@ -92,13 +92,13 @@ class Estimate:
     values: list[Tensor]
     covector: Tensor | None = None
     details: dict[str, Any] | list[dict[str, Any]] = field(default_factory=dict)
-    delta: Tensor | None = None
+    score_difference: Tensor | None = None
     displacements: list[Tensor] | None = None
     score: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Walk:
+class Evaluator:
     """A score to be read along points of one coordinate system u, and the charts to which covectors are carried.
 
     For linear T, u is the signal, so that all linear domains share the walk; for others u is that domain's own z.
@@ -109,10 +109,10 @@ class Walk:
     >>> import pullback as pb
     >>> @dataclass(frozen=True)
     ... class Halfway(Estimator):
-    ...     claims, shares = Promise.DUMMY, True
-    ...     def estimate(self, walk):
-    ...         middle = (walk.base + walk.point) / 2
-    ...         return walk.shares(walk.mean_gradient(torch.ones(1), lambda example, sample: middle[example]))
+    ...     claims, shares = MethodClaim.DUMMY, True
+    ...     def estimate(self, evaluator):
+    ...         middle = (evaluator.base + evaluator.point) / 2
+    ...         return evaluator.shares(evaluator.mean_gradient(torch.ones(1), lambda example, sample: middle[example]))
     ...     cost = lambda self: 1
     ...     examples = classmethod(lambda cls: [cls()])
     >>> pb.attribute(lambda x: x.square().sum(1), torch.full((1, 2), 3.0), method=Halfway()).values
@@ -201,7 +201,7 @@ class Walk:
 class Estimator(abc.ABC):
     """Shares f(x) - f(x₀) among coefficients. Subclasses are frozen dataclasses; no model is kept inside.
 
-    How to write one is shown at `Walk`. What one costs is known before it runs:
+    How to write one is shown at `Evaluator`. What one costs is known before it runs:
 
     >>> import pullback as pb
     >>> layout = pb.transforms.get("dwt(haar, level=1)", shape=(1, 8)).layout
@@ -215,15 +215,15 @@ class Estimator(abc.ABC):
     least_rows: int = 1  # how many rows it must be allowed at once
     revisits: ClassVar[bool] = False  # whether it reads f(x) anew, as `Estimate.score`
     each_domain: ClassVar[bool] = False  # whether every domain runs the model anew
-    resumes: ClassVar[bool] = False  # whether it can go on from an earlier result, `walk.earlier`
+    resumes: ClassVar[bool] = False  # whether it can go on from an earlier result, `evaluator.earlier`
 
     @property
     @abc.abstractmethod
-    def claims(self) -> Promise:
+    def claims(self) -> MethodClaim:
         """What it promises; a plain class attribute where that does not depend on the options."""
 
     @abc.abstractmethod
-    def estimate(self, walk: Walk) -> Estimate:
+    def estimate(self, evaluator: Evaluator) -> Estimate:
         """Values in each of the walk's charts."""
 
     @abc.abstractmethod
@@ -231,7 +231,7 @@ class Estimator(abc.ABC):
         """Model rows with a gradient for one example of a walk; in each of its domains where `each_domain`."""
 
     def forwards(self, layouts: Sequence[Layout]) -> int:
-        """Model rows without a gradient for one example of a walk whose charts have these layouts."""
+        """Model rows without a gradient for one example of a evaluator whose charts have these layouts."""
         return 0
 
     def repeats(self) -> int:
@@ -239,7 +239,7 @@ class Estimator(abc.ABC):
         return 0
 
     def total_rows(self, layouts: Sequence[Layout]) -> int:
-        """All model rows for one example of a walk whose charts have these layouts."""
+        """All model rows for one example of a evaluator whose charts have these layouts."""
         return self.cost() * (len(layouts) if self.each_domain else 1) + self.forwards(layouts)
 
     @classmethod

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 from torch import Tensor
 
-from ..transforms import Claim
+from ..transforms import TransformClaim
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,7 +80,7 @@ def _note(density: np.ndarray, signal: Tensor) -> str:
 
 
 def _maps(one: "Attribution", by: str) -> list[tuple[str, np.ndarray]]:
-    if Claim.LINEAR not in one.transform.claims:
+    if TransformClaim.LINEAR not in one.transform.claims:
         return []
     names = [band.name for band in one.layout.group(by).bands]
     return [(name, density(map_)) for name, map_ in zip(names, one.heatmap(by)[0])]

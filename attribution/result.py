@@ -15,12 +15,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..core.files import write_whole
-from ..transforms import Claim, Layout, Transform, get
+from ..transforms import Layout, Transform, TransformClaim, get
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_TENSORS = ("values", "coefficients", "displacement", "delta", "covector")
+_TENSORS = ("values", "coefficients", "displacement", "score_difference", "covector")
 NORMALIZATIONS = ("share", "density")
 
 
@@ -28,7 +28,7 @@ NORMALIZATIONS = ("share", "density")
 class Attribution:
     """Attributions of a batch in one domain.
 
-    values: a, (batch, *coeff).  coefficients: z = T x.  displacement: z - z₀.  delta: f(x) - f(x₀), (batch,).
+    values: a, (batch, *coeff).  coefficients: z = T x.  displacement: z - z₀.  score_difference: f(x) - f(x₀), (batch,).
     transform: T.  covector: ḡ in the signal, (batch, *shape), where a = (z - z₀) ⊙ T.adjoint(ḡ) for shares and
     T.adjoint(ḡ) for sensitivities.
     settings: method, options, target, baseline, seed, versions and the model rows that were run.
@@ -37,14 +37,14 @@ class Attribution:
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1).square().sum(1)
     >>> att = pb.attribute(f, torch.ones(2, 1, 8), transform="dwt(haar, level=1)")
-    >>> att.values.shape, [band.name for band in att.layout.bands], bool((att.gap.abs() < 1e-4).all())
+    >>> att.values.shape, [band.name for band in att.layout.bands], bool((att.completeness_gap.abs() < 1e-4).all())
     (torch.Size([2, 1, 8]), ['a1', 'd1'], True)
     """
 
     values: Tensor
     coefficients: Tensor
     displacement: Tensor
-    delta: Tensor
+    score_difference: Tensor
     transform: Transform
     covector: Tensor | None = None
     settings: dict[str, Any] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Attribution:
         return self.transform.layout
 
     @property
-    def gap(self) -> Tensor:
+    def completeness_gap(self) -> Tensor:
         """The completeness residual Σ a - (f(x) - f(x₀)), signed, in units of the score. Shape: (batch,).
 
         For a linear T it is the same in every domain, so it cannot rank domains.
@@ -64,13 +64,17 @@ class Attribution:
 
         >>> import pullback as pb
         >>> cube = lambda x: x.flatten(1).pow(3).sum(1)
-        >>> pb.attribute(cube, torch.full((1, 1, 1), 2.0), method="input_x_gradient").gap  # 2 · 12 - 8
+        >>> pb.attribute(cube, torch.full((1, 1, 1), 2.0), method="input_x_gradient").completeness_gap  # 2 · 12 - 8
         tensor([16.])
         """
-        return self.values.flatten(1).sum(1) - self.delta
+        return self.values.flatten(1).sum(1) - self.score_difference
 
     def __repr__(self) -> str:
-        gap = f", largest |gap| {float(self.gap.abs().max()):.2g}" if self.settings.get("shares", True) else ""
+        gap = (
+            f", largest |gap| {float(self.completeness_gap.abs().max()):.2g}"
+            if self.settings.get("shares", True)
+            else ""
+        )
         return (
             f"Attribution({self.settings.get('method', '?')} in {self.transform.spec}, {len(self.values)} examples, "
             f"{self.values[0].numel():,} coefficients each{gap})"
@@ -101,7 +105,7 @@ class Attribution:
             values=self.values[pick],
             coefficients=self.coefficients[pick],
             displacement=self.displacement[pick],
-            delta=self.delta[pick],
+            score_difference=self.score_difference[pick],
             covector=None if self.covector is None else self.covector[pick],
             details={key: value[pick] if isinstance(value, Tensor) else value for key, value in self.details.items()},
         )
@@ -171,7 +175,7 @@ class Attribution:
         >>> att.heatmap().round(decimals=4).abs()  # all DCT coefficients speak of sample 0
         tensor([[5., 0., 0., 0.]])
         """
-        if Claim.LINEAR | Claim.RECONSTRUCTS not in self.transform.claims:
+        if TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS not in self.transform.claims:
             raise ValueError(
                 f"heatmap: {self.transform.spec} is not linear, so its coefficients have no exact place in "
                 "the signal; use importance() or signal()."
@@ -220,7 +224,7 @@ class Attribution:
         names = pd.Series([band.name for band in self.layout.bands]).to_numpy(dtype=object)
         bands = (axes, names[self.layout.index.numpy()])
         return xarray.Dataset(
-            arrays | {"delta": (["example"], self.delta.detach().cpu().numpy())},
+            arrays | {"score_difference": (["example"], self.score_difference.detach().cpu().numpy())},
             coords={"band": bands},
             attrs={"settings": json.dumps(self.settings)},
         )
@@ -327,7 +331,7 @@ def keep_only(attribution: Attribution, mask: Tensor, example: Tensor | slice = 
 
 def analysis_transpose(transform: Transform, z: Tensor) -> Tensor:
     """Tᵀ z: T⁻¹ itself where T is orthogonal, else by automatic differentiation of T."""
-    if Claim.ORTHOGONAL in transform.claims:
+    if TransformClaim.ORTHOGONAL in transform.claims:
         return transform.inverse(z)
     with torch.inference_mode(False), torch.enable_grad():
         z = z.clone() if z.is_inference() else z

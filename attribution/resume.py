@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..transforms import Transform
-from .estimator import Chart, Estimator, Walk
+from .estimator import Chart, Estimator, Evaluator
 from .methods.integrated_gradients.error_estimate import Grid, Path
 from .methods.integrated_gradients.quadrature import trapezoid_weights
 from .result import Attribution
@@ -54,7 +54,7 @@ def keep(group: "Group") -> dict[str, Tensor]:
         "kept_nodes": torch.from_numpy(_filled(facts)),
         "kept_edges": torch.from_numpy(np.stack(edges)),
         "kept_plan": torch.tensor(plan),
-        "kept_x": digests(group.walk, group.members),
+        "kept_x": digests(group.evaluator, group.members),
     }
 
 
@@ -90,37 +90,42 @@ def fill(group: "Group", earlier: Mapping[str, Any]) -> None:
 
 
 Resume = Attribution | Sequence[Attribution]
-Walks = Sequence[tuple[list[int], Walk]]
+Evaluators = Sequence[tuple[list[int], Evaluator]]
 
 
 def goes_on(
     resume: Resume,
     estimator: Estimator,
-    walks: Walks,
+    evaluators: Evaluators,
     domains: Sequence[Transform],
     deltas: Sequence[Tensor],
     settings: Mapping[str, Any],
-) -> list[tuple[list[int], Walk]]:
-    """The walks, each with the earlier result of its first domain.
+) -> list[tuple[list[int], Evaluator]]:
+    """The evaluators, each with the earlier result of its first domain.
 
-    walks: (which domains, walk).  deltas: f(x) - f(x₀) in each domain.  settings: what else must be as it was, by name.
+    evaluators: (which domains, evaluator).  deltas: f(x) - f(x₀) in each domain.  settings: what else must be as it was, by name.
     Raises: TypeError or ValueError where `resume` is not what the same call returned before; it names what differs.
     """
     found = _results(resume, len(domains))
     if not estimator.resumes:
         raise ValueError(f"resume: {estimator!r} cannot go on; only integrated_gradients without steps can.")
-    for members, walk in walks:
-        for member, chart in zip(members, walk.charts):
-            apart = _differences(found[member], domains[member], walk, chart, deltas[member], settings)
+    for members, evaluator in evaluators:
+        for member, chart in zip(members, evaluator.charts):
+            apart = _differences(found[member], domains[member], evaluator, chart, deltas[member], settings)
             if apart:
                 raise ValueError(
                     f"resume: the result was made with another {', another '.join(apart)}; make the same call."
                 )
-    return [(members, replace(walk, earlier=found[members[0]].details)) for members, walk in walks]
+    return [(members, replace(evaluator, earlier=found[members[0]].details)) for members, evaluator in evaluators]
 
 
 def _differences(
-    earlier: Attribution, domain: Transform, walk: Walk, chart: Chart, delta: Tensor, settings: Mapping[str, Any]
+    earlier: Attribution,
+    domain: Transform,
+    evaluator: Evaluator,
+    chart: Chart,
+    delta: Tensor,
+    settings: Mapping[str, Any],
 ) -> list[str]:
     """What is not as it was, with how it was and is: x to the last bit, x₀ and f to rounding errors."""
     if earlier.transform.spec != domain.spec:
@@ -129,19 +134,19 @@ def _differences(
         return [f"x (of shape {tuple(earlier.coefficients.shape)}, now {tuple(chart.point.shape)})"]
     then = earlier.settings | earlier.settings.get("execution", {})
     apart = [f"{name} ({then.get(name)!r}, now {now!r})" for name, now in settings.items() if then.get(name) != now]
-    moved = earlier.details["kept_x"].cpu() != digests(walk, range(len(delta)))
+    moved = earlier.details["kept_x"].cpu() != digests(evaluator, range(len(delta)))
     if bool(moved.any()):
         return [f"x (example {int(moved.nonzero()[0, 0])} differs)", *apart]
     if apart:
         return apart
     rounding = _ROUNDING * torch.finfo(delta.dtype).eps
     baseline = _moved("baseline", earlier.displacement, chart.displacement, rounding)
-    return baseline or _moved("model", earlier.delta, delta, _ALIKE)
+    return baseline or _moved("model", earlier.score_difference, delta, _ALIKE)
 
 
-def digests(walk: Walk, members: Iterable[int]) -> Tensor:
+def digests(evaluator: Evaluator, members: Iterable[int]) -> Tensor:
     """A number for each of these examples that tells x from any other."""
-    return torch.tensor([int.from_bytes(walk.keyed.keys[member], "little", signed=True) for member in members])
+    return torch.tensor([int.from_bytes(evaluator.keyed.keys[member], "little", signed=True) for member in members])
 
 
 def _moved(what: str, then: Tensor, now: Tensor, most: float) -> list[str]:

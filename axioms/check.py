@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attribution import Estimator
-from ..attribution.attribute import Baseline, resolve_baseline
+from ..attribution.attribute import BaselineLike, resolve_baseline
 from ..attribution.engine.check_model import check_model, feed_dtype
 from ..attribution.engine.rows import Rows, budget
 from ..attribution.engine.score import Score, Target, table
@@ -39,7 +39,7 @@ def check(
     target: Target = None,
     *,
     transform: str | Transform = "pixel",
-    baseline: Baseline = None,
+    baseline: BaselineLike = None,
     axioms: str | Sequence[str] = "all",
     seed: int = 0,
     tolerance: float | None = None,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..attribution.result import analysis_transpose
-from ..transforms import Claim
+from ..transforms import TransformClaim
 from .outcome import Outcome, inapplicable, plain
 from .repeatability import against_seeds
 from .rewrites.modules import Blind, saturating
@@ -22,7 +22,11 @@ def sensitivity(trial: Trial) -> Outcome:
     On f = 1 - ReLU(1 - x) with x₀ = 0 and x = 2, a saturated steeper one and a mirrored one, for random coefficients, and
     on the user's model for the coefficients of largest displacement.
     """
-    case = trial.case if Claim.LINEAR | Claim.BIJECTIVE in trial.case.transform.claims else trial.case.in_coefficients()
+    case = (
+        trial.case
+        if TransformClaim.LINEAR | TransformClaim.BIJECTIVE in trial.case.transform.claims
+        else trial.case.in_coefficients()
+    )
     probes = [
         (f"{'-' if sign < 0 else ''}(1 - ReLU(1 - {kink:g} t)), t = 0 → 1", one, k)
         for kink, sign in KINKS
@@ -145,7 +149,7 @@ def symmetry(trial: Trial) -> Outcome:
 
 def _linear(trial: Trial) -> tuple[Case, Tensor]:
     """The question and its answer, in z itself where T is not linear."""
-    if Claim.LINEAR in trial.case.transform.claims:
+    if TransformClaim.LINEAR in trial.case.transform.claims:
         return trial.case, trial.quick_answer
     case = trial.case.in_coefficients()
     return case, trial.quick(case)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..attribution import Estimator
 from ..attribution.engine.check_model import feed_dtype
-from ..attribution.estimator import Promise
+from ..attribution.estimator import MethodClaim
 from .outcome import Outcome, inapplicable, plain
 from .tolerances import Limit
 from .trial import Case, Trial
@@ -119,7 +119,7 @@ def _parts(trial: Trial, gap: Tensor, scale: Tensor, rounding: float) -> dict[st
     unit = float(scale[worst])
     exact = trial.case if double is None else double.case
     inverse = float(_inverse_errors(exact)[worst]) / unit
-    if trial.own is None or Promise.COMPLETE not in trial.own.claims:
+    if trial.own is None or MethodClaim.COMPLETE not in trial.own.claims:
         return {"inverse": inverse}
     dtype = 0.0
     if double is not None:

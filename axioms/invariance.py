@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ..attribution.attribute import resolve_baseline
-from ..attribution.estimator import Promise
-from ..transforms import DCT, DWT, Claim, Pixel, Transform
+from ..attribution.estimator import MethodClaim
+from ..transforms import DCT, DWT, Pixel, Transform, TransformClaim
 from .outcome import Outcome, compare, inapplicable, worse
 from .repeatability import against_seeds
 from .rewrites.modules import Shifted
@@ -114,7 +114,7 @@ def coordinate_consistency(trial: Trial) -> Outcome:
     A foreign method may keep either of the two; its map in the signal says which.
     """
     case, own = trial.case, trial.own
-    if Claim.LINEAR | Claim.RECONSTRUCTS not in case.transform.claims:
+    if TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS not in case.transform.claims:
         return inapplicable(f"{case.transform.spec} is not linear with an exact inverse")
     domain = _other_domain(trial)
     if own is None:
@@ -128,7 +128,7 @@ def coordinate_consistency(trial: Trial) -> Outcome:
     if own.linear_in_gradients and not own.shares:
         return worse([_carried(*_maps(trial, domain), trial.limit, case, domain), direct])
     # Only shares that total f(x) - f(x₀), or are a displacement times one covector, have one total in all domains.
-    if own.shares and (Promise.COMPLETE in own.claims or own.linear_in_gradients):
+    if own.shares and (MethodClaim.COMPLETE in own.claims or own.linear_in_gradients):
         return worse([_totals(*_maps(trial, domain), trial.limit, case, domain), direct])
     return direct
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..attribution.estimator import Promise
+from ..attribution.estimator import MethodClaim
 from .coefficients import dummy, sensitivity, symmetry
 from .completeness import completeness
 from .invariance import affine_invariance, coordinate_consistency, implementation_invariance, input_shift_invariance
@@ -27,11 +27,11 @@ class MethodLaw:
     statement: str
     source: str
     measure: Callable[[Trial], Outcome]
-    promise: Promise | None = None
+    promise: MethodClaim | None = None
     universal: bool = False
     settled_in_double: bool = True
 
-    def promised(self, claims: Promise) -> bool:
+    def promised(self, claims: MethodClaim) -> bool:
         return self.universal or (self.promise is not None and self.promise in claims)
 
 
@@ -43,7 +43,7 @@ LAWS: tuple[MethodLaw, ...] = (
         "Σ a = f(x) - f(x₀)",
         f"{_SUNDARARAJAN}, §3",
         completeness,
-        Promise.COMPLETE,
+        MethodClaim.COMPLETE,
         settled_in_double=False,
     ),
     MethodLaw(
@@ -51,7 +51,7 @@ LAWS: tuple[MethodLaw, ...] = (
         "one coefficient differs and so does f: it gets a share",
         f"{_SUNDARARAJAN}, §2.1",
         sensitivity,
-        Promise.SENSITIVE,
+        MethodClaim.SENSITIVE,
         settled_in_double=False,
     ),
     MethodLaw(
@@ -59,22 +59,22 @@ LAWS: tuple[MethodLaw, ...] = (
         "a coefficient without effect gets 0",
         "Friedman 2004; " + f"{_SUNDARARAJAN}, sensitivity(b)",
         dummy,
-        Promise.DUMMY,
+        MethodClaim.DUMMY,
     ),
     MethodLaw(
         "implementation_invariance",
         "equal functions have equal maps",
         f"{_SUNDARARAJAN}, §2.2",
         implementation_invariance,
-        Promise.IMPLEMENTATION_INVARIANT,
+        MethodClaim.IMPLEMENTATION_INVARIANT,
     ),
-    MethodLaw("linearity", "a(p f + q h) = p a(f) + q a(h)", f"{_SUNDARARAJAN}, §3", linearity, Promise.LINEAR),
+    MethodLaw("linearity", "a(p f + q h) = p a(f) + q a(h)", f"{_SUNDARARAJAN}, §3", linearity, MethodClaim.LINEAR),
     MethodLaw(
         "symmetry",
         "interchangeable, equal coefficients get the same",
         f"{_SUNDARARAJAN}, §4.1; Friedman 2004",
         symmetry,
-        Promise.SYMMETRIC,
+        MethodClaim.SYMMETRIC,
     ),
     MethodLaw(
         "batch_independence", "alone and in a batch: the same map", "definition", batch_independence, universal=True

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..attribution.result import analysis_transpose
-from ..transforms import Claim, Transform
+from ..transforms import Transform, TransformClaim
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Limit:
 
 def condition(transform: Transform, x: Tensor, iterations: int = 12) -> float:
     """‖T‖ ‖T⁻¹‖, by power iteration; for other T the amplification of small changes of z by T⁻¹, measured at T x."""
-    if Claim.ORTHOGONAL in transform.claims:
+    if TransformClaim.ORTHOGONAL in transform.claims:
         return 1.0
     z = transform(x[:1])
     generator = torch.Generator().manual_seed(0)
@@ -31,7 +31,7 @@ def condition(transform: Transform, x: Tensor, iterations: int = 12) -> float:
     def draw(shape: torch.Size) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.double).to(z)
 
-    if Claim.LINEAR not in transform.claims:
+    if TransformClaim.LINEAR not in transform.claims:
         noise = draw(z.shape)
         step = 1e-3 * z.norm() * noise / noise.norm()
         change = transform.inverse(z + step) - transform.inverse(z)

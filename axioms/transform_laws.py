@@ -1,4 +1,4 @@
-"""The laws of `transforms.Claim`, each as a residual that is 0 where the law holds."""
+"""The laws of `transforms.TransformClaim`, each as a residual that is 0 where the law holds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..transforms import Claim, Transform
+from ..transforms import Transform, TransformClaim
 from .layout_laws import frequency_order
 from .report import AxiomReport, Finding, tolerance
 from .validate_map import short
@@ -28,9 +28,9 @@ class Law:
 
     name: str
     statement: str
-    claim: Claim | None
+    claim: TransformClaim | None
     residual: Callable[[Transform, Draw], float | None]  # None where there is nothing to measure
-    needs: Claim = Claim.NONE  # measured only where the transform claims these too
+    needs: TransformClaim = TransformClaim.NONE  # measured only where the transform claims these too
 
 
 def gap(a: Tensor, b: Tensor) -> float:
@@ -108,15 +108,21 @@ def frequencies(t: Transform, d: Draw) -> float | None:
 
 
 LAWS: tuple[Law, ...] = (
-    Law("linear", "T(ax + by) = a Tx + b Ty, T⁻¹ too", Claim.LINEAR, linear),
-    Law("reconstructs", "T⁻¹ T x = x", Claim.RECONSTRUCTS, reconstructs),
-    Law("surjective", "T T⁻¹ z = z for any z", Claim.SURJECTIVE, surjective),
-    Law("isometric", "‖Tx - Ty‖ = ‖x - y‖", Claim.ISOMETRIC, isometric),
-    Law("adjoint", "⟨T⁻¹ z, g⟩ = ⟨z, adjoint(g)⟩", None, adjoint, needs=Claim.LINEAR),
+    Law("linear", "T(ax + by) = a Tx + b Ty, T⁻¹ too", TransformClaim.LINEAR, linear),
+    Law("reconstructs", "T⁻¹ T x = x", TransformClaim.RECONSTRUCTS, reconstructs),
+    Law("surjective", "T T⁻¹ z = z for any z", TransformClaim.SURJECTIVE, surjective),
+    Law("isometric", "‖Tx - Ty‖ = ‖x - y‖", TransformClaim.ISOMETRIC, isometric),
+    Law("adjoint", "⟨T⁻¹ z, g⟩ = ⟨z, adjoint(g)⟩", None, adjoint, needs=TransformClaim.LINEAR),
     Law("batch_independence", "T of an example does not depend on the batch", None, batch_independence),
     Law("purity", "arguments unchanged, results repeatable", None, purity),
     Law("layout", "every coefficient has one named band", None, layout),
-    Law("frequencies", "energies lie in the order of the stated frequencies", None, frequencies, needs=Claim.LINEAR),
+    Law(
+        "frequencies",
+        "energies lie in the order of the stated frequencies",
+        None,
+        frequencies,
+        needs=TransformClaim.LINEAR,
+    ),
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from ..transforms import Claim, Pixel, Transform
+from ..transforms import Pixel, Transform, TransformClaim
 
 
 class Rescaled(Transform):
@@ -15,7 +15,11 @@ class Rescaled(Transform):
     def __init__(self, inner: Transform, scale: Tensor, shift: Tensor | None) -> None:
         super().__init__()
         self.inner, self.shape, self.layout = inner, inner.shape, inner.layout
-        self.claims = inner.claims & ~Claim.ISOMETRIC & (~Claim.NONE if shift is None else ~Claim.LINEAR)
+        self.claims = (
+            inner.claims
+            & ~TransformClaim.ISOMETRIC
+            & (~TransformClaim.NONE if shift is None else ~TransformClaim.LINEAR)
+        )
         self.spec = f"{inner.spec} in other units"
         self.register_buffer("scale", scale)
         self.register_buffer("shift", torch.zeros_like(scale) if shift is None else shift)
@@ -33,12 +37,12 @@ class Rescaled(Transform):
 
 
 class Opaque(Transform):
-    """T without its claim to be linear: `attribute` then walks f∘T⁻¹ and differentiates through T⁻¹, without T.adjoint."""
+    """T without its claim to be linear: `attribute` then runs f∘T⁻¹ and differentiates through T⁻¹, without T.adjoint."""
 
     def __init__(self, inner: Transform) -> None:
         super().__init__()
         self.inner, self.shape, self.layout = copy.deepcopy(inner), inner.shape, inner.layout
-        self.claims, self.spec = inner.claims & ~Claim.LINEAR, f"{inner.spec} by autograd"
+        self.claims, self.spec = inner.claims & ~TransformClaim.LINEAR, f"{inner.spec} by autograd"
 
     def analysis(self, x: Tensor) -> Tensor:
         return self.inner.analysis(x)

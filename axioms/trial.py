@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attribution import Attribution, Estimator, Pullback, attribute
-from ..attribution.attribute import Baseline
+from ..attribution.attribute import BaselineLike
 from ..attribution.engine.check_model import feed_dtype
 from ..attribution.engine.rows import Rows, budget
 from ..attribution.engine.score import Score, Target
@@ -91,7 +91,7 @@ class Trial:
     method: Estimator | Foreign
     case: Case
     given: nn.Module
-    baseline: Baseline
+    baseline: BaselineLike
     seed: int
     override: float | None = None
     spent: int = 0  # model rows so far

@@ -41,7 +41,7 @@ _session: dict[str, float] = {"began": time.perf_counter()}
 
 @pytest.fixture(scope="session", autouse=True)
 def _frozen() -> None:
-    """What is imported by now stays: collecting garbage between benchmarks need not walk through it."""
+    """What is imported by now stays: collecting garbage between benchmarks need not evaluator through it."""
     gc.collect()
     gc.freeze()
 

@@ -11,7 +11,7 @@ import torch
 from guard import MeasuresNothing, check_input, check_result
 from torch import Tensor
 
-from pullback.transforms import Claim, Transform
+from pullback.transforms import Transform, TransformClaim
 
 Coefficients = Callable[[Tensor], np.ndarray]
 
@@ -32,7 +32,10 @@ def check_transform(
     x, z = _ends(x), _ends(z)
     if z[0].numel() == x[0].numel() and _error(z.flatten(1), x.flatten(1)) < 0.05 and transform.name != "pixel":
         raise MeasuresNothing(f"{transform.spec}: the coefficients are the signal itself.")
-    if Claim.ISOMETRIC in transform.claims and _error(z.flatten(1).norm(dim=1), x.flatten(1).norm(dim=1)) > 1e-3:
+    if (
+        TransformClaim.ISOMETRIC in transform.claims
+        and _error(z.flatten(1).norm(dim=1), x.flatten(1).norm(dim=1)) > 1e-3
+    ):
         raise MeasuresNothing(f"{transform.spec}: the coefficients have another length than the signal.")
     known = coefficients(transform)
     if known is not None:

@@ -60,7 +60,7 @@ def _ratio(model: nn.Module, x: Tensor, target: Tensor, domain: str, steps: int,
     """Time of a step of the bare loop over time of a step of the masks, (wall, processor)."""
     rows = x.repeat_interleave(len(ALPHAS), 0)
     loop = lambda n: bare(model, rows[:chunk], len(rows), n)
-    ours = lambda n: pb.attribution.masks.pareto(model, x, target, domain, alphas=ALPHAS, steps=n, rows=chunk)
+    ours = lambda n: pb.attribution.masks.pareto(model, x, target, domain, alphas=ALPHAS, steps=n, batch_size=chunk)
     runs = [(loop, 1), (ours, 1), (ours, 1 + steps), (loop, 1 + steps)]  # interleaved: a slow moment hits both
     short_loop, short, long, long_loop = (torch.tensor(clock(lambda run=run, n=n: run(n))) for run, n in runs)
     return ((long_loop - short_loop) / (long - short)).tolist()

@@ -105,7 +105,7 @@ def line(method: str, images: int, side: int, rows: int, times: tuple[int, ...] 
 
 def _held(model: Counted, x: Tensor, spec: str, rows: int) -> int:
     domain, before = get(DOMAIN, tuple(x.shape[1:])), model.tally.now()
-    call = lambda: pb.attribute(model, x, 0, method=spec, transform=domain, rows=rows)
+    call = lambda: pb.attribute(model, x, 0, method=spec, transform=domain, batch_size=rows)
     att = call()  # a first call, so that what is built once and kept does not count
     ran = model.tally.since(before)
     check_rows(ran, att, planned(spec, [domain], len(x)))

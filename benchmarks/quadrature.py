@@ -45,9 +45,9 @@ REFERENCES = {
 def rows(name: str, model: nn.Module, x: Tensor) -> Iterator[dict[str, object]]:
     """One row per rule for one image (1, *shape)."""
     target = int(model(x).argmax())
-    run = lambda spec: pb.attribute(model, x, target, method=spec, rows=8)
+    run = lambda spec: pb.attribute(model, x, target, method=spec, batch_size=8)
     reference = run(REFERENCES[name])
-    delta = float(reference.delta[0])
+    delta = float(reference.score_difference[0])
     error = lambda a: float((a - reference.values).norm() / reference.values.norm())
     values = IntegratedGradients(model).attribute(x, 0 * x, target, n_steps=50, internal_batch_size=8).detach()
     yield {
@@ -59,8 +59,8 @@ def rows(name: str, model: nn.Module, x: Tensor) -> Iterator[dict[str, object]]:
     yield {
         "rule": "reference",
         "evaluations": reference.settings["evaluations"]["gradient"],
-        "delta": delta,
-        "gap": abs(float(reference.gap[0]) / delta),
+        "score_difference": delta,
+        "gap": abs(float(reference.completeness_gap[0]) / delta),
         "error": 0.0,
     }
     for rule, spec in RULES.items():
@@ -68,7 +68,7 @@ def rows(name: str, model: nn.Module, x: Tensor) -> Iterator[dict[str, object]]:
         row = {
             "rule": rule,
             "evaluations": found.settings["evaluations"]["gradient"],
-            "gap": abs(float(found.gap[0]) / delta),
+            "gap": abs(float(found.completeness_gap[0]) / delta),
             "error": error(found.values),
         }
         if "map_error" in found.details:
@@ -98,7 +98,7 @@ def from_samples(name: str, folder: Path, images: range, run: bool) -> list[dict
         found += [{"image": image, **row} for row in known.rows()]
         if run:
             one = x[image : image + 1].contiguous(memory_format=torch.channels_last)
-            made = pb.attribute(model, one, int(model(one).argmax()), method=RULES["certified 50"], rows=8)
+            made = pb.attribute(model, one, int(model(one).argmax()), method=RULES["certified 50"], batch_size=8)
             found.append({"image": image, "rule": "certified 50, pullback.attribute", **known.returned(made)})
     return found
 

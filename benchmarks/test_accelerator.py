@@ -39,7 +39,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import pullback as pb
 from pullback.attribution.engine.memory import Saved
 from pullback.core.precision import tf32
-from pullback.transforms import Claim, names
+from pullback.transforms import TransformClaim, names
 
 ON_GPU = torch.cuda.is_available()
 SAMPLES = 64 if ON_GPU else 8
@@ -150,7 +150,7 @@ def test_execution(benchmark: Any, name: str, options: str, device: str, rounds:
     chunk = min(rows, 128) if device == "cuda" else samples
     model, again = Counted(case.module), Counted(case.module)
     method = f"smoothgrad(samples={samples})"
-    run = lambda: pb.attribute(model, case.x, case.target, method=method, rows=chunk, **OPTIONS[options])
+    run = lambda: pb.attribute(model, case.x, case.target, method=method, batch_size=chunk, **OPTIONS[options])
     bare = eager(case, again, chunk, rows)
     forward, backward = planned(method, [pb.transforms.get("pixel", tuple(case.x.shape[1:]))], len(case.x))
     # The gradients of two signals and half way to them are held against each other in each number format.
@@ -256,7 +256,7 @@ def test_bandwidth(benchmark: Any, spec: str, device: str) -> None:
     x = signals((256 if device == "cuda" else 2 if QUICK else 16, *shape)).to(device)
     z = transform(x)
     jobs = {"analysis": lambda: transform(x), "synthesis": lambda: transform.inverse(z)}
-    if Claim.LINEAR in transform.claims:
+    if TransformClaim.LINEAR in transform.claims:
         jobs["adjoint"] = lambda: transform.adjoint(x)
     check_transform(transform, x, *(run() for run in jobs.values()))
     least = (x.nbytes + z.nbytes) / speeds(device)["bytes"]

@@ -45,7 +45,7 @@ def test_full_check_of_integrated_gradients(benchmark: Any, request: Any, device
         method=method,
         goal_s=90,
         seconds=round(seconds, 1),
-        rows=report.rows,
+        batch_size=report.rows,
         laws=laws,
         load_average=round(os.getloadavg()[0], 1),
     )

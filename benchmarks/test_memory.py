@@ -17,9 +17,9 @@ def test_every_method_is_measured() -> None:
 def test_peak_memory_is_flat_in_samples(benchmark: Any, method: str) -> None:
     """Goal: 16 times the samples hold at most 1.15 times the bytes. Also stored: four times the rows, or the images."""
     side = 24 if QUICK else 64
-    flat = line(method, images=4, side=side, rows=8)
+    flat = line(method, images=4, side=side, batch_size=8)
     benchmark.extra_info |= {"samples": TIMES, "bytes": flat, "growth": round(flat[-1] / flat[0], 4), "goal": 1.15}
     if not QUICK:
-        benchmark.extra_info["bytes, rows × 4"] = line(method, images=4, side=side, rows=32, times=(1,))[0]
-        benchmark.extra_info["bytes, images × 4"] = line(method, images=16, side=side, rows=8, times=(1,))[0]
+        benchmark.extra_info["bytes, rows × 4"] = line(method, images=4, side=side, batch_size=32, times=(1,))[0]
+        benchmark.extra_info["bytes, images × 4"] = line(method, images=16, side=side, batch_size=8, times=(1,))[0]
     benchmark.pedantic(lambda: None, rounds=1)

@@ -19,7 +19,7 @@ from timing import paired, seconds
 from torch import Tensor
 
 from pullback.studies.compare.grid import DOMAINS
-from pullback.transforms import DWT, PCA, Claim, Linear, Transform, get, names
+from pullback.transforms import DWT, PCA, Linear, Transform, TransformClaim, get, names
 
 SHAPES = {"image": (16, 3, 224, 224), "audio": (8, 1, 65536), "volume": (4, 1, 64, 64, 64)}
 QUICK_SHAPES = {"image": (2, 3, 64, 64), "audio": (2, 1, 4096), "volume": (1, 1, 48, 48, 48)}
@@ -59,7 +59,7 @@ def test_transform(benchmark: Any, name: str, kind: str, device: str) -> None:
     x = normal(shape, device)
     z = transform(x)
     jobs = {"analysis": lambda: transform(x), "synthesis": lambda: transform.inverse(z)}
-    if Claim.LINEAR in transform.claims:
+    if TransformClaim.LINEAR in transform.claims:
         jobs["adjoint"] = lambda: transform.adjoint(x)
     check_transform(transform, x, *(run() for run in jobs.values()))
     for job, run in jobs.items():

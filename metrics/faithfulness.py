@@ -10,7 +10,7 @@ from ..attribution import Attribution, Score
 from ..attribution.engine import random as keyed
 from ..attribution.engine.check_model import check_model, feed_dtype
 from ..attribution.engine.chunks import budget as row_budget
-from ..attribution.engine.dry_run import FEW, Read, Rehearsal
+from ..attribution.engine.dry_run import FEW, DryRun, Read
 from ..attribution.engine.execution import Execution, Prepared
 from ..attribution.engine.model_args import Extras
 from ..attribution.engine.rows import Points, Rows
@@ -28,7 +28,7 @@ def kept_score(
     *,
     fractions: Iterable[float] = (0.01, 0.05, 0.1),
     ranking: str = "attribution",
-    rows: int | str = "auto",
+    batch_size: int | str = "auto",
     seed: int = 0,
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
@@ -66,7 +66,7 @@ def kept_score(
     runner = Rows(
         prepared,
         Score.of(target, len(signal), signal.device),
-        row_budget(rows, attribution.transform.shape, signal.device),
+        row_budget(batch_size, attribution.transform.shape, signal.device),
         feed_dtype(model, signal.dtype),
         extras=Extras(tuple(args), dict(kwargs or {}), len(signal)),
     )
@@ -94,7 +94,7 @@ def _scores(
     first, of = points(slice(0, start)), example[:start]
     # Last example first: what a row makes of those before it shows then.
     read: Read = lambda values: values(of.flip(0), first.flip(0).__getitem__).flip(0).reshape(-1, batch)
-    known = Rehearsal(prepared, runner, first[:batch], gradients=False).ends(read, probe=False)
+    known = DryRun(prepared, runner, first[:batch], gradients=False).ends(read, probe=False)
     with prepared.numerics():
         rest = runner.values(example[start:], lambda part: points(slice(part.start + start, part.stop + start)))
     return torch.cat([known, rest.reshape(-1, batch)])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..axioms import AxiomReport, check_transform
 from ..core.progress import Progress
-from ..transforms import Claim, Transform
+from ..transforms import Transform, TransformClaim
 from ..transforms import get as get_transform
 from ..transforms.registry import transforms
 
@@ -39,16 +39,16 @@ def _build(name: str, shapes: Sequence[tuple[int, ...]]) -> Transform | None:
     return None
 
 
-def claim_words(claims: Claim) -> str:
+def claim_words(claims: TransformClaim) -> str:
     """Claims in the fewest words: ORTHOGONAL and PARSEVAL stand for what they contain.
 
     >>> claim_words(pb.transforms.get("dct", (1, 8)).claims)
     'ORTHOGONAL'
     """
-    for union in (Claim.ORTHOGONAL, Claim.PARSEVAL, Claim.LINEAR | Claim.BIJECTIVE):
+    for union in (TransformClaim.ORTHOGONAL, TransformClaim.PARSEVAL, TransformClaim.LINEAR | TransformClaim.BIJECTIVE):
         if union in claims:
             rest = claims & ~union
-            name = "LINEAR BIJECTIVE" if union == Claim.LINEAR | Claim.BIJECTIVE else str(union.name)
+            name = "LINEAR BIJECTIVE" if union == TransformClaim.LINEAR | TransformClaim.BIJECTIVE else str(union.name)
             return " ".join([name, *(str(claim.name) for claim in rest)])
     return " ".join(str(claim.name) for claim in claims) or "none"
 

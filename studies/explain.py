@@ -48,7 +48,7 @@ def explain(
     target: int | None = None,
     device: str = "cpu",
     seed: int = 0,
-    rows: int | str = "auto",
+    batch_size: int | str = "auto",
     progress: Progress | None = None,
 ) -> Explanation:
     """Attributes the score of `target` (the predicted class if None) and writes one figure per domain into `out`.
@@ -80,11 +80,18 @@ def explain(
     check_writable(out)
     photo, picture = found
     x = model.prepare(picture)[None].to(device)
-    model.check(x, rows)
+    model.check(x, batch_size)
     logits = model.classify(x)
     chosen = int(logits.argmax(1)) if target is None else target
     maps = attribute(
-        model.module, x, chosen, method=method, transform=list(transforms), seed=seed, rows=rows, progress=progress
+        model.module,
+        x,
+        chosen,
+        method=method,
+        transform=list(transforms),
+        seed=seed,
+        batch_size=batch_size,
+        progress=progress,
     )
     only = logits.shape[1] == 1
     name = ONLY if only else model.class_name(chosen)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 import pullback as pb
-from pullback.transforms import Claim, Transform
+from pullback.transforms import Transform, TransformClaim
 
 
 class Curved(Transform):
@@ -16,7 +16,7 @@ class Curved(Transform):
         super().__init__()
         self.shape = shape
         self.layout = pb.transforms.get("dct", shape).layout
-        self.claims = Claim.BIJECTIVE
+        self.claims = TransformClaim.BIJECTIVE
         self.spec = "curved"
 
     def analysis(self, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import pullback as pb
-from pullback.transforms import DWT, Claim, filterbank, kernels
+from pullback.transforms import DWT, TransformClaim, filterbank, kernels
 
 CASES = (
     ("haar", "periodization", (2, 8, 4), 2),
@@ -28,7 +28,7 @@ CASES = (
 def results(transform: pb.transforms.Transform, x: Tensor) -> list[Tensor]:
     z = transform(x)
     found = [z, transform.inverse(z)]
-    return found if Claim.ISOMETRIC in transform.claims else [*found, transform.adjoint(x)]
+    return found if TransformClaim.ISOMETRIC in transform.claims else [*found, transform.adjoint(x)]
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.attribution.estimator import estimators
-from pullback.transforms import Claim, Transform
+from pullback.transforms import Transform, TransformClaim
 from pullback.transforms.registry import transforms
 
 TRANSFORMS = [example for name in transforms.names() for example in transforms.maker(name).examples()]
@@ -61,7 +61,7 @@ class Sinh(Transform):
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape, self.layout = shape, pb.transforms.Pixel(shape).layout
-        self.claims, self.spec = Claim.BIJECTIVE, "sinh"
+        self.claims, self.spec = TransformClaim.BIJECTIVE, "sinh"
 
     def analysis(self, x: Tensor) -> Tensor:
         return x.sinh()

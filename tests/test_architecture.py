@@ -122,7 +122,7 @@ def test_rows_is_the_only_place_that_calls_the_model() -> None:
                 "model",
                 "self.model",
                 "self._model",
-                "walk.model",
+                "evaluator.model",
             ):
                 calls.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert not [call for call in calls if not call.startswith("axioms/")]

@@ -43,7 +43,7 @@ def test_linear_models_have_the_closed_form(spec: str, method: str) -> None:
     weights = dense_inverse(t).T @ model[1].weight[0]
     expected = weights.reshape(t.layout.shape) * (t(x) - t(x0))
     torch.testing.assert_close(att.values, expected.detach(), rtol=1e-10, atol=1e-10)
-    assert float(att.gap.abs().max()) < 1e-12
+    assert float(att.completeness_gap.abs().max()) < 1e-12
 
 
 @pytest.mark.parametrize(
@@ -103,8 +103,8 @@ def test_a_quadrature_whose_weights_do_not_sum_to_one_is_caught(monkeypatch: pyt
     monkeypatch.setitem(RULES, "trapezoid", biased)
     att = pb.attribute(linear_net(SHAPE), normal(2, *SHAPE), method="integrated_gradients(steps=25, rule=trapezoid)")
     slope = att.values.flatten(1).sum(1)  # of a linear model: 24/25 of f(x) - f(0)
-    torch.testing.assert_close(slope, att.delta * 24 / 25, rtol=1e-10, atol=1e-12)
-    assert float((att.gap / att.delta).abs().min()) > 0.03
+    torch.testing.assert_close(slope, att.score_difference * 24 / 25, rtol=1e-10, atol=1e-12)
+    assert float((att.completeness_gap / att.score_difference).abs().min()) > 0.03
 
 
 def test_integrated_gradients_of_a_quadratic_in_closed_form() -> None:
@@ -115,7 +115,7 @@ def test_integrated_gradients_of_a_quadratic_in_closed_form() -> None:
     t = get("dct", (1, 18))
     gradient = ((x + x0).flatten(1) / 2 @ (a + a.T)).reshape(x.shape)
     torch.testing.assert_close(att.values, (t(x) - t(x0)) * t(gradient), rtol=1e-10, atol=1e-10)
-    assert float(att.gap.abs().max()) < 1e-11
+    assert float(att.completeness_gap.abs().max()) < 1e-11
 
 
 def test_smoothgrad_is_the_mean_gradient_at_its_own_noise() -> None:
@@ -136,7 +136,7 @@ def test_many_domains_share_one_stream_in_order() -> None:
     many = pb.attribute(model, x, 0, transform=DOMAINS, method="integrated_gradients(steps=8)")
     assert [a.transform.spec for a in many] == [get(spec, SHAPE).spec for spec in DOMAINS]
     assert all(a.settings["evaluations"] == one.settings["evaluations"] == {"forward": 5, "gradient": 16} for a in many)
-    gaps = torch.stack([a.gap for a in many])
+    gaps = torch.stack([a.completeness_gap for a in many])
     torch.testing.assert_close(gaps, gaps[:1].expand_as(gaps), rtol=0, atol=1e-12)
 
 
@@ -187,7 +187,7 @@ def test_save_and_load_keep_everything(tmp_path) -> None:  # type: ignore[no-unt
     att = pb.attribute(smooth_net(SHAPE), normal(3, *SHAPE), 0, transform="dct >> dwt(haar)")
     att.save(tmp_path / "a.safetensors")
     again = pb.Attribution.load(tmp_path / "a.safetensors")
-    for name in ("values", "coefficients", "displacement", "delta", "covector"):
+    for name in ("values", "coefficients", "displacement", "score_difference", "covector"):
         torch.testing.assert_close(getattr(again, name), getattr(att, name), rtol=0, atol=0)
     assert again.settings == att.settings
     assert again.transform.spec == att.transform.spec
@@ -216,8 +216,8 @@ def test_load_refuses_what_save_did_not_write(tmp_path) -> None:  # type: ignore
 def test_slices_of_a_result_and_xarray() -> None:
     att = pb.attribute(smooth_net(SHAPE), normal(3, *SHAPE), 0, transform="dwt(haar, level=1)")
     torch.testing.assert_close(att[1].values, att.values[1:2])
-    torch.testing.assert_close(att[-1].gap, att.gap[2:])
-    assert len(att[:2].delta) == 2
+    torch.testing.assert_close(att[-1].completeness_gap, att.completeness_gap[2:])
+    assert len(att[:2].score_difference) == 2
     table = att.to_xarray()
     assert float(table["values"].where(table["band"] == "dd1").sum()) == pytest.approx(
         float(att.layout.sum(att.values)[:, 3].sum())
@@ -324,8 +324,8 @@ def test_callable_targets_reach_any_output() -> None:
         ({"baseline": torch.zeros(5)}, ValueError, "baseline: expected a real tensor"),
         ({"baseline": "white"}, (TypeError, ValueError), "baseline"),
         ({"baseline": float("inf")}, ValueError, "baseline: example 0"),
-        ({"rows": 0}, ValueError, "rows: expected"),
-        ({"rows": "many"}, ValueError, "rows: expected"),
+        ({"batch_size": 0}, ValueError, "batch_size: expected"),
+        ({"batch_size": "many"}, ValueError, "batch_size: expected"),
         ({"method": "integrated_gradient"}, ValueError, "Did you mean 'integrated_gradients'"),
         ({"method": "captum.DeepLift"}, ValueError, r"Did you mean 'captum\(DeepLift\)'"),
         ({"transform": 3}, TypeError, "expected a spec such as 'dct', or a Transform; got 3"),

@@ -15,10 +15,10 @@ from torch import Tensor
 import pullback as pb
 from pullback.attribution import among, in_domain
 from pullback.attribution.attribute import resolve_baseline
-from pullback.attribution.baselines.base import Origin, origins
+from pullback.attribution.baselines.base import Baseline, baselines
 
 SHAPE = (2, 9, 8)
-NAMED = [example for name in origins.names() for example in origins.maker(name).examples()]
+NAMED = [example for name in baselines.names() for example in baselines.maker(name).examples()]
 DOMAINS = ["pixel", "dct", "dwt(db2, level=1, mode=symmetric)", Curved(SHAPE)]
 
 
@@ -27,7 +27,7 @@ def close(a: Tensor, b: Tensor, atol: float = 1e-10) -> None:
 
 
 @pytest.mark.parametrize("origin", NAMED, ids=repr)
-def test_a_named_baseline_belongs_to_the_example_and_not_to_the_batch(origin: Origin) -> None:
+def test_a_named_baseline_belongs_to_the_example_and_not_to_the_batch(origin: Baseline) -> None:
     x = normal(4, *SHAPE)
     state = torch.get_rng_state()
     whole = resolve_baseline(origin, x)
@@ -71,14 +71,16 @@ def test_zero_coefficients_are_one_walk_for_linear_domains_and_the_own_zero_else
     zero = pb.attribute(f, x, 0, method="integrated_gradients(steps=32)", transform=DOMAINS, baseline=in_domain())
     for a, b in zip(plain[:3], zero[:3]):
         close(a.values, b.values)
-        close(a.delta, b.delta)
-    assert zero[0].settings["evaluations"]["gradient"] == 2 * 2 * 32  # one walk for three domains, one for the curved
+        close(a.score_difference, b.score_difference)
+    assert (
+        zero[0].settings["evaluations"]["gradient"] == 2 * 2 * 32
+    )  # one evaluator for three domains, one for the curved
     curved = zero[3]
     close(curved.displacement, Curved(SHAPE)(x))
     with torch.no_grad():
-        close(curved.delta, f(x)[:, 0] - f(torch.ones_like(x))[:, 0])
-    assert float(curved.gap.abs().max()) < 1e-6
-    assert not torch.allclose(plain[3].delta, curved.delta)
+        close(curved.score_difference, f(x)[:, 0] - f(torch.ones_like(x))[:, 0])
+    assert float(curved.completeness_gap.abs().max()) < 1e-6
+    assert not torch.allclose(plain[3].score_difference, curved.score_difference)
 
 
 def test_coefficients_can_be_the_baseline() -> None:
@@ -87,7 +89,7 @@ def test_coefficients_can_be_the_baseline() -> None:
     z0 = 0.3 * normal(*domain.layout.shape, seed=4)  # outside the range of this redundant T
     att = pb.attribute(f, x, 0, method="integrated_gradients(steps=64)", transform=domain, baseline=in_domain(z0))
     close(att.displacement, domain(x) - z0)
-    assert float(att.gap.abs().max()) < 1e-8
+    assert float(att.completeness_gap.abs().max()) < 1e-8
     assert att.settings["baseline"] == f"in_domain(tensor {tuple(z0.shape)})"
     assert att.settings["baseline_coordinates"] == "z"
 
@@ -109,8 +111,8 @@ def test_expected_gradients_of_a_linear_model_need_no_steps(steps: int) -> None:
         w = T.adjoint(f[1].weight.detach().reshape(1, *SHAPE))
         close(att.values, (T(x) - T(references).mean(0)) * w)
         with torch.no_grad():
-            close(att.delta, f(x)[:, 0] - f(references).mean())
-        close(att.gap, torch.zeros(3, dtype=x.dtype))
+            close(att.score_difference, f(x)[:, 0] - f(references).mean())
+        close(att.completeness_gap, torch.zeros(3, dtype=x.dtype))
 
 
 @pytest.mark.parametrize("domain", DOMAINS, ids=str)
@@ -129,7 +131,7 @@ def test_expected_gradients_are_the_mean_of_captums_integrated_gradients_on_the_
     ]
     close(att.values, torch.stack(maps).mean(0), 1e-6)
     with torch.no_grad():
-        close(att.delta, f(x)[:, 1] - f(references)[:, 1].mean())
+        close(att.score_difference, f(x)[:, 1] - f(references)[:, 1].mean())
     close(att.displacement, T(x) - T(references).mean(0))
 
 
@@ -157,7 +159,7 @@ def test_a_fixed_baseline_is_read_once_and_a_random_one_for_each_draw(method: st
     forwards = [att.settings["evaluations"]["forward"] for att in (fixed, drawn)]
     assert forwards[1] - forwards[0] == 2 * (5 - 1)
     if method.startswith("expected"):
-        torch.testing.assert_close(fixed.delta, f(x)[:, 0] - f(torch.full_like(x, 0.3))[:, 0])
+        torch.testing.assert_close(fixed.score_difference, f(x)[:, 0] - f(torch.full_like(x, 0.3))[:, 0])
 
 
 def test_gradient_shap_totals_its_own_delta() -> None:
@@ -165,12 +167,12 @@ def test_gradient_shap_totals_its_own_delta() -> None:
     options: dict[str, Any] = {"transform": DOMAINS, "baseline": "uniform"}
     shap = pb.attribute(f, x, 0, method="gradient_shap(samples=3, spread=0.2, steps=24)", **options)
     for att in shap:
-        assert float(att.gap.abs().max()) < 1e-6
+        assert float(att.completeness_gap.abs().max()) < 1e-6
     still = pb.attribute(f, x, 0, method="gradient_shap(samples=3, spread=0)", **options)
     plain = pb.attribute(f, x, 0, method="expected_gradients(samples=3)", **options)
     for a, b, c in zip(still, plain, shap):
         close(a.values, b.values)
-        close(a.delta, b.delta)
+        close(a.score_difference, b.score_difference)
         assert not torch.allclose(a.values, c.values)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import pullback as pb
 from pullback.core.constant import Constant
-from pullback.transforms import PCA, Claim, Color, Linear, Operator, Transform, get, pca
+from pullback.transforms import PCA, Color, Linear, Operator, Transform, TransformClaim, get, pca
 from pullback.transforms.measure_claims import limit
 from pullback.transforms.registry import transforms as registry
 
@@ -31,14 +31,14 @@ def test_linear_is_the_matrix_product_on_the_whole_signal_or_on_each_channel() -
 @pytest.mark.parametrize(
     ("matrix", "claims"),
     [
-        (torch.eye(4).flip(0), Claim.ORTHOGONAL),
-        (2 * torch.eye(4), Claim.LINEAR | Claim.BIJECTIVE),
-        (torch.cat([torch.eye(4), torch.eye(4)]) / 2**0.5, Claim.LINEAR | Claim.RECONSTRUCTS),
-        (torch.cat([torch.eye(4), torch.eye(4)]).double() / 2**0.5, Claim.PARSEVAL),
-        (torch.cat([torch.eye(4), torch.ones(1, 4)]), Claim.LINEAR | Claim.RECONSTRUCTS),
+        (torch.eye(4).flip(0), TransformClaim.ORTHOGONAL),
+        (2 * torch.eye(4), TransformClaim.LINEAR | TransformClaim.BIJECTIVE),
+        (torch.cat([torch.eye(4), torch.eye(4)]) / 2**0.5, TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS),
+        (torch.cat([torch.eye(4), torch.eye(4)]).double() / 2**0.5, TransformClaim.PARSEVAL),
+        (torch.cat([torch.eye(4), torch.ones(1, 4)]), TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS),
     ],
 )
-def test_linear_reads_its_claims_off_the_matrix(matrix: Tensor, claims: Claim) -> None:
+def test_linear_reads_its_claims_off_the_matrix(matrix: Tensor, claims: TransformClaim) -> None:
     transform = Linear((1, 4), matrix)
     assert transform.claims == claims  # √2 in single precision is not √2: a Parseval frame needs 10 digits
     assert not pb.axioms.check_transform(transform).faults
@@ -121,7 +121,7 @@ def test_a_constant_first_used_in_inference_mode_can_still_be_differentiated() -
 @pytest.mark.parametrize("transform", list(Operator.examples()), ids=str)
 def test_operators_keep_exactly_what_was_measured(transform: Transform) -> None:
     assert not pb.axioms.check_transform(transform).faults
-    assert Claim.LINEAR | Claim.RECONSTRUCTS in transform.claims
+    assert TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS in transform.claims
 
 
 def test_operator_refuses_maps_that_are_not_linear_or_not_inverse() -> None:
@@ -142,7 +142,7 @@ def test_operator_takes_modules_in_their_own_precision() -> None:
     layer = torch.nn.Linear(4, 4, bias=False)
     layer.weight.data = torch.linalg.qr(normal(4, 4))[0].float()
     transform = Operator((1, 4), layer, lambda z: z @ layer.weight)
-    assert transform.claims == Claim.ORTHOGONAL
+    assert transform.claims == TransformClaim.ORTHOGONAL
     assert [name for name, _ in transform.named_parameters()] == ["_there.weight"]
 
 
@@ -203,7 +203,7 @@ def test_components_generalise_and_lose_nothing() -> None:
     assert float(transform(other)[..., 3:].abs().max()) > 0.1
     torch.testing.assert_close(transform.inverse(transform(other)), other)
     assert transform.layout.bands[-1].name == "rest"
-    assert transform.claims == Claim.PARSEVAL
+    assert transform.claims == TransformClaim.PARSEVAL
 
 
 def test_rank_deficient_data_are_whitened_with_a_floor() -> None:
@@ -244,7 +244,7 @@ def test_pca_of_images_that_no_dense_matrix_would_fit() -> None:
     transform = PCA.fit(images(0).split(5), components=2)
     fresh = images(1)
     torch.testing.assert_close(transform.inverse(transform(fresh)), fresh)
-    assert transform.claims == Claim.PARSEVAL
+    assert transform.claims == TransformClaim.PARSEVAL
     with pytest.raises(ValueError, match="vary in 3 directions only"):
         PCA.fit(images(0), components=5)
 
@@ -313,7 +313,7 @@ def test_opponent_separates_grey_and_composes_with_a_wavelet() -> None:
     torch.testing.assert_close(z[:, 0], grey[:, 0] * 3**0.5)
     assert float(z[:, 1:].abs().max()) < 1e-12
     both = get("color(opponent) >> dwt(db4, level=3)", shape=(3, 16, 16))
-    assert both.claims == Claim.ORTHOGONAL
+    assert both.claims == TransformClaim.ORTHOGONAL
     assert float(both(grey)[:, 1:].abs().max()) < 1e-12
     names = [band.name for band in Color((3, 16, 16)).layout.bands]
     assert names == ["luminance", "red-green", "yellow-blue"]

@@ -28,7 +28,7 @@ def test_3_any_row_budget_gives_the_same_numbers(method: Estimator) -> None:
     model, x = smooth_net(SHAPE), normal(3, *SHAPE)
     reference = run(model, x, method)
     for rows in (method.least_rows, 3, 7, 10_000):
-        for a, b in zip(run(model, x, method, rows=rows), reference):
+        for a, b in zip(run(model, x, method, batch_size=rows), reference):
             torch.testing.assert_close(a.values, b.values, rtol=1e-9, atol=1e-11)
 
 
@@ -49,10 +49,14 @@ def test_3_noise_is_keyed_by_seed_content_and_sample() -> None:
 def test_3_a_model_that_mixes_examples_is_refused(method: str) -> None:
     model = lambda x: (x - x.mean(0)).flatten(1).pow(2).sum(1)
     x = normal(3, *SHAPE)
-    with pytest.raises(ValueError, match=r"alone and .* among others, so that its map would depend on them.*rows=1"):
+    with pytest.raises(
+        ValueError, match=r"alone and .* among others, so that its map would depend on them.*batch_size=1"
+    ):
         pb.attribute(model, x, method=method)
-    quiet = pb.attribute(lambda x: 0 * x.flatten(1).sum(1), x, method=method, rows=1)
-    assert torch.equal(pb.attribute(model, x, method=method, rows=1).values, quiet.values)  # one row is its own mean
+    quiet = pb.attribute(lambda x: 0 * x.flatten(1).sum(1), x, method=method, batch_size=1)
+    assert torch.equal(
+        pb.attribute(model, x, method=method, batch_size=1).values, quiet.values
+    )  # one row is its own mean
 
 
 class Log(list[int]):
@@ -82,9 +86,9 @@ def test_8_no_forward_exceeds_the_budget_even_below_the_batch(method: Estimator,
     model = Watches(smooth_net(SHAPE))
     if rows < method.least_rows:
         with pytest.raises(ValueError, match="rows must be at least"):
-            run(model, normal(4, *SHAPE), method, rows=rows)
+            run(model, normal(4, *SHAPE), method, batch_size=rows)
         return
-    (att, *_) = run(model, normal(4, *SHAPE), method, rows=rows)
+    (att, *_) = run(model, normal(4, *SHAPE), method, batch_size=rows)
     assert max(model.rows) <= rows
     assert sum(model.rows) == sum(att.settings["evaluations"].values())
 
@@ -93,7 +97,7 @@ def test_8_no_forward_exceeds_the_budget_even_below_the_batch(method: Estimator,
 def test_8_out_of_memory_halves_the_budget_and_goes_on(error: type[Exception]) -> None:
     model = Watches(smooth_net(SHAPE), limit=3, error=error)
     x = normal(4, *SHAPE)
-    att = pb.attribute(model, x, 1, method="smoothgrad(samples=5)", rows=16)
+    att = pb.attribute(model, x, 1, method="smoothgrad(samples=5)", batch_size=16)
     assert max(model.rows) <= 3
     torch.testing.assert_close(
         att.values, pb.attribute(smooth_net(SHAPE), x, 1, method="smoothgrad(samples=5)").values, rtol=1e-10, atol=1e-12
@@ -109,7 +113,7 @@ def test_8_progress_counts_up_to_what_was_planned(method: Estimator) -> None:
         smooth_net(SHAPE),
         normal(2, *SHAPE),
         method,
-        rows=3,
+        batch_size=3,
         progress=lambda done, planned: seen.append((done, planned)),
     )
     done = [d for d, _ in seen]
@@ -122,9 +126,9 @@ def test_shared_arguments_are_not_split() -> None:
     x, weight = normal(3, 1, 3), normal(3, 3, seed=4)
     model = lambda x, matrix: (x[:, 0] @ matrix).sum(1) if matrix.ndim == 2 else (x[:, 0] * matrix).sum(1)
     plain = pb.attribute(lambda x: model(x, weight), x, method="gradient").values
-    for shared in ({"args": (pb.shared(weight),)}, {"kwargs": {"matrix": pb.shared(weight)}}):
+    for shared in ({"args": (pb.Broadcast(weight),)}, {"kwargs": {"matrix": pb.Broadcast(weight)}}):
         for rows in (1, 2, 8):
-            found = pb.attribute(model, x, method="gradient", rows=rows, **shared).values
+            found = pb.attribute(model, x, method="gradient", batch_size=rows, **shared).values
             torch.testing.assert_close(found, plain)
     each = pb.attribute(lambda x, own: (x[:, 0] * own).sum(1), x, method="gradient", args=(weight,)).values
     torch.testing.assert_close(each[:, 0], weight)  # the control: a plain tensor follows its example

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.attribution.estimator import Estimate, Estimator, Promise, Walk
+from pullback.attribution.estimator import Estimate, Estimator, Evaluator, MethodClaim
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))  # as `make bench` has it
@@ -68,12 +68,12 @@ class Early(Estimator):
     """Promises `samples` gradients, and stops after two."""
 
     samples: int = 4
-    claims = Promise.NONE
+    claims = MethodClaim.NONE
     shares = False
 
-    def estimate(self, walk: Walk) -> Estimate:
+    def estimate(self, evaluator: Evaluator) -> Estimate:
         honest = pb.attribution.get("smoothgrad(samples=2)")
-        return honest.estimate(walk)
+        return honest.estimate(evaluator)
 
     def cost(self) -> int:
         return self.samples

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import pullback as pb
 from pullback.attribution import Attribution, basis_cost
-from pullback.transforms import WPT, Claim, get
+from pullback.transforms import WPT, TransformClaim, get
 
 METHODS = ("integrated_gradients(steps=4)", "input_x_gradient", "gradient", "smoothgrad(samples=2)")
 COSTS = ("entropy", "l1")
@@ -74,7 +74,7 @@ def test_it_costs_no_more_than_levels_and_pyramids(sizes: list[int], cost: str, 
     for name, level in itertools.product(("wpt", "dwt"), range(depth + 1)):
         other = float(basis_cost(att, get(f"{name}({wavelet}, level={level})", shape), cost))
         assert least <= other * (1 + 1e-12), (name, level)
-    assert found.claims == Claim.ORTHOGONAL
+    assert found.claims == TransformClaim.ORTHOGONAL
     assert found.level <= depth
 
 

@@ -76,7 +76,7 @@ def test_equals_captum_on_a_pullback(name: str, domain: str, rows: int | str) ->
     packed = name == "Occlusion" and "dwt" in domain
     options: dict[str, object] = {"sliding_window_shapes": (1, 4)} if packed else METHODS[name]
     method = Captum(name, **options)
-    found = pb.attribute(conv_net(), X, TARGET, method=method, transform=domain, baseline=BASE, rows=rows)
+    found = pb.attribute(conv_net(), X, TARGET, method=method, transform=domain, baseline=BASE, batch_size=rows)
     expected = by_hand(name, found.transform, torch.tensor(TARGET), options)
     limit = 1e-6 if name == "Occlusion" else 1e-10  # Captum returns single precision there
     torch.testing.assert_close(found.values, expected, rtol=limit, atol=limit)
@@ -110,7 +110,7 @@ def test_deeplift_is_complete_without_pooling(domain: str) -> None:
         found = pb.attribute(
             conv_net(pool=False), X, target, method="captum(DeepLift)", transform=domain, baseline=BASE
         )
-        assert found.gap.abs().max() < 1e-10 * found.delta.abs().max()
+        assert found.completeness_gap.abs().max() < 1e-10 * found.score_difference.abs().max()
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -121,7 +121,7 @@ def test_lrp_of_a_relu_network_without_bias_is_input_times_gradient(domain: str)
         for method in ("captum(LRP)", "input_x_gradient")
     )
     torch.testing.assert_close(found.values, expected.values, rtol=1e-5, atol=1e-5)
-    assert found.gap.abs().max() < 1e-6 * found.delta.abs().max()
+    assert found.completeness_gap.abs().max() < 1e-6 * found.score_difference.abs().max()
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_no_forward_exceeds_the_budget(name: str, rows: int) -> None:
 
     net = Watched(*conv_net()).eval()
     options = {"feature_mask": "octave", "n_samples": 2} if "Sampling" in name else {}
-    found = pb.attribute(net, X, TARGET, method=Captum(name, **options), transform="dct", rows=rows)
+    found = pb.attribute(net, X, TARGET, method=Captum(name, **options), transform="dct", batch_size=rows)
     assert max(seen) <= rows
     plain = pb.attribute(conv_net(), X, TARGET, method=Captum(name, **options), transform="dct")
     torch.testing.assert_close(found.values, plain.values, rtol=1e-9, atol=1e-9)
@@ -327,7 +327,7 @@ def test_nan_names_the_example() -> None:
 
 def test_quantus_explain_function() -> None:
     net = conv_net().float()
-    explain = quantus_explain("integrated_gradients", transform="dct", rows=7)
+    explain = quantus_explain("integrated_gradients", transform="dct", batch_size=7)
     inputs, targets = X.float().numpy(), np.array(TARGET)
     found = explain(model=net, inputs=inputs, targets=targets, device="cpu", method="Saliency")
     expected = pb.attribute(net, X.float(), TARGET, method="integrated_gradients", transform="dct").heatmap()

@@ -31,7 +31,7 @@ def mixed_batch() -> Tensor:
 @pytest.mark.parametrize("rows", [1, 7, 64, "auto"])
 def test_a_map_does_not_depend_on_rows_or_company(rows: int | str) -> None:
     x, net, spec = mixed_batch(), Mixed().eval(), f"{SPEC}(tol=1e-3, max_evaluations=120)"
-    found = pb.attribute(net, x, method=spec, rows=rows)
+    found = pb.attribute(net, x, method=spec, batch_size=rows)
     spent = found.details["evaluations"]
     assert len(spent.unique()) > 1
     assert found.settings["evaluations"]["gradient"] == int(spent.sum())

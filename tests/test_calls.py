@@ -32,7 +32,7 @@ def default_double() -> Iterator[None]:
 def test_targets_that_look_at_f_settle_before_walks_in_z(target: object, transform: object) -> None:
     found = pb.attribute(linear(), normal(2, 1, 16), target, transform=transform, method="integrated_gradients")
     for att in found if isinstance(found, list) else [found]:
-        assert float(att.gap.abs().max()) < 1e-6
+        assert float(att.completeness_gap.abs().max()) < 1e-6
 
 
 def test_a_longer_run_may_choose_another_memory_format() -> None:
@@ -105,7 +105,7 @@ def test_rounding_between_large_parts_is_not_taken_for_mixing(monkeypatch: pytes
         return found
 
     assert refused() == 0
-    monkeypatch.setattr("pullback.attribution.engine.dry_run.Rehearsal._minds", lambda *_: True)
+    monkeypatch.setattr("pullback.attribution.engine.dry_run.DryRun._minds", lambda *_: True)
     assert refused() > 0  # the control: without asking what the other rows hold
 
 
@@ -119,7 +119,7 @@ def test_walks_in_z_keep_to_the_rows_that_fit(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("pullback.attribution.engine.rows.free_bytes", lambda device: 2**16)
     att = pb.attribute(Wide(), normal(4, 1, 16), transform="polar", method="smoothgrad(samples=100)")
-    assert max(most[8:]) <= att.settings["rows"] < 400
+    assert max(most[8:]) <= att.settings["batch_size"] < 400
 
 
 def test_no_transform_at_all_is_said() -> None:

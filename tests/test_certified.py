@@ -21,8 +21,8 @@ def test_linear_models_are_exact_in_every_rule_and_domain() -> None:
     for spec in [SPEC, FULL, f"{SPEC}(steps=3, correct=True)", *rules]:
         pixel, dct = pb.attribute(net, x, method=spec, transform=["pixel", "dct"])
         torch.testing.assert_close(pixel.values, x * weight, rtol=1e-12, atol=1e-12)
-        assert float(pixel.gap.abs().max()) < 1e-13
-        assert float(dct.gap.abs().max()) < 1e-13
+        assert float(pixel.completeness_gap.abs().max()) < 1e-13
+        assert float(dct.completeness_gap.abs().max()) < 1e-13
 
 
 def test_a_quadratic_and_an_exponential() -> None:
@@ -43,7 +43,7 @@ def test_one_kink_at_a_known_place(kink: float) -> None:
     real = float((found.values - true).norm() / true.norm())
     assert real < 2e-3
     assert float(found.details["local_error"]) > 0.1 * float(found.details["residual"].abs())
-    assert float(found.gap.abs()) <= float(found.details["residual"].abs()) + 1e-12
+    assert float(found.completeness_gap.abs()) <= float(found.details["residual"].abs()) + 1e-12
 
 
 def test_constant_models_and_empty_paths_have_zero_maps() -> None:
@@ -82,13 +82,13 @@ def test_the_certificate_is_what_its_nodes_and_weights_give(spec: str) -> None:
         torch.testing.assert_close(found.values[example].flatten(), expected["values"], rtol=1e-10, atol=1e-12)
         for name in ("residual_corrected", "local_error"):
             torch.testing.assert_close(found.details[name][example], expected[name], rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(found.gap, found.details["residual_corrected"], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found.completeness_gap, found.details["residual_corrected"], rtol=1e-9, atol=1e-12)
     plain = pb.attribute(net, x, method=IntegratedGradients(**found.settings["options"] | {"correct": False}))
-    torch.testing.assert_close(plain.gap, found.details["residual"], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(plain.completeness_gap, found.details["residual"], rtol=1e-9, atol=1e-12)
     apart = (plain.values - found.values).flatten(1).norm(dim=1) / plain.values.flatten(1).norm(dim=1)
     torch.testing.assert_close(apart, found.details["correction"], rtol=1e-6, atol=1e-9)
     assert bool((apart <= found.details["map_error"] * (1 + 1e-9)).all())
-    assert bool((found.gap.abs() <= found.details["residual"].abs() + 1e-12).all())
+    assert bool((found.completeness_gap.abs() <= found.details["residual"].abs() + 1e-12).all())
 
 
 def test_weights_that_sum_to_less_than_one_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,10 +102,12 @@ def test_weights_that_sum_to_less_than_one_are_caught(monkeypatch: pytest.Monkey
     monkeypatch.setattr(spectral, "weights", lambda cells: 0.98 * smooth(cells))
     for spec in (f"{SPEC}(tol=0.01, correct=False)", f"{SPEC}(tol=0.01)"):
         bad = pb.attribute(net, x, method=spec)
-        torch.testing.assert_close(bad.details["residual"] / bad.delta, torch.full_like(bad.delta, -0.02))
+        torch.testing.assert_close(
+            bad.details["residual"] / bad.score_difference, torch.full_like(bad.score_difference, -0.02)
+        )
         assert not bad.details["converged"].any()
         assert bool((bad.details["evaluations"] == spendable(200)[1]).all())
-        assert bool((bad.gap.abs() > 0.01 * bad.delta.abs()).all())
+        assert bool((bad.completeness_gap.abs() > 0.01 * bad.score_difference.abs()).all())
 
 
 @pytest.mark.parametrize("evaluations", [50, 100])
@@ -147,7 +149,7 @@ def test_non_linear_domains_have_their_own_certificate() -> None:
             super().__init__()
             self.shape = (2, 4, 4)
             self.layout = pb.transforms.Pixel(self.shape).layout
-            self.claims = pb.transforms.Claim.RECONSTRUCTS | pb.transforms.Claim.SURJECTIVE
+            self.claims = pb.transforms.TransformClaim.RECONSTRUCTS | pb.transforms.TransformClaim.SURJECTIVE
             self.spec = "cubes"
 
         def analysis(self, x: Tensor) -> Tensor:
@@ -171,10 +173,10 @@ def test_fixed_rules_are_uncorrected_unless_asked() -> None:
     x, net = normal(3, 1, 12), relu_net(12)
     plain = pb.attribute(net, x, method=f"{SPEC}(steps=30, rule='graded')")
     moved = pb.attribute(net, x, method=f"{SPEC}(steps=30, rule='graded', correct=True)")
-    assert float(plain.gap.abs().max()) > 1e-4
-    torch.testing.assert_close(moved.details["residual"], plain.gap, rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(moved.details["residual_corrected"], moved.gap, rtol=1e-9, atol=1e-12)
-    assert bool((moved.gap.abs() <= plain.gap.abs()).all())
+    assert float(plain.completeness_gap.abs().max()) > 1e-4
+    torch.testing.assert_close(moved.details["residual"], plain.completeness_gap, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(moved.details["residual_corrected"], moved.completeness_gap, rtol=1e-9, atol=1e-12)
+    assert bool((moved.completeness_gap.abs() <= plain.completeness_gap.abs()).all())
     change = (moved.values - plain.values).flatten(1).norm(dim=1)
     assert bool((change <= 0.1 * plain.values.flatten(1).norm(dim=1) * (1 + 1e-9)).all())
 

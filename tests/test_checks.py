@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import pullback as pb
-from pullback.transforms import Claim, Transform, get
+from pullback.transforms import Transform, TransformClaim, get
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))  # as `make bench` has it
 direct, guard, laws, memory, models, planned, references = (
@@ -200,7 +200,7 @@ def test_the_identity_is_no_transform(spec: str) -> None:
     real, x = get(spec, (1, 16, 16)), models.signals((2, 1, 16, 16))
     laws.check_transform(real, x, real(x), None, real.adjoint(x))
     fake = Fake(real)
-    assert Claim.ORTHOGONAL in fake.claims
+    assert TransformClaim.ORTHOGONAL in fake.claims
     with pytest.raises(MeasuresNothing, match="the signal itself"):
         laws.check_transform(fake, x, fake(x), None, fake.adjoint(x))
 
@@ -220,7 +220,7 @@ def test_what_is_no_adjoint_is_caught(spec: str) -> None:
     for wrong in (T(x) * 1.1, -honest, honest.flip(-1), honest.flip(0), torch.zeros_like(honest)):
         with pytest.raises(MeasuresNothing, match="not that of"):
             laws.check_adjoint(T, x, wrong)
-    if Claim.ISOMETRIC not in T.claims:  # else the adjoint is T itself
+    if TransformClaim.ISOMETRIC not in T.claims:  # else the adjoint is T itself
         with pytest.raises(MeasuresNothing, match="not that of"):
             laws.check_adjoint(T, x, T(x))
 
@@ -279,7 +279,7 @@ def test_a_compiled_model_is_compiled_and_its_rows_are_counted(case: Any) -> Non
     model = guard.Counted(case.module)
     method, plain = "smoothgrad(samples=4)", torch.compile
     with guard.outside_compilers():
-        run = lambda: pb.attribute(model, case.x, 0, method=method, rows=8, compile={"backend": backend})
+        run = lambda: pb.attribute(model, case.x, 0, method=method, batch_size=8, compile={"backend": backend})
         att = guard.counted(run, model.tally, *planned.planned(method, [get("pixel", (3, 32, 32))], 2))()
     assert torch.compile is plain
     assert len(seen) == 1  # one graph, and the counting is not in it

@@ -60,7 +60,7 @@ def test_compare_writes_a_row_for_each_photo_and_domain(outcome: tuple[Path, str
     assert len(table) == 2 * 3
     assert set(table["transform"]) == {"pixel", "dwt(haar, level=3)", "dct"}
     assert set(table["label"]) == {243, 559}
-    for name in ("gap", "relative_gap", "gini", "samples90", "seconds_stream", "seconds_domain"):
+    for name in ("completeness_gap", "relative_gap", "gini", "samples90", "seconds_stream", "seconds_domain"):
         assert table[name].notna().all()
     for percent in (1, 5, 10):
         for ranking in ("attribution", "coefficient", "random"):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from subjects import normal
 
 import pullback as pb
-from pullback.transforms import Claim, Transform, get, inverse_of
+from pullback.transforms import Transform, TransformClaim, get, inverse_of
 
 LINEAR = ["dct", "dft", "dwt(bior2.2, level=1)", "dwt(db2, level=1, mode=symmetric)", "pixel"]
 
@@ -56,7 +56,7 @@ def test_per_axis_is_a_dct_over_channels_and_a_wavelet_over_time() -> None:
     transform = get("per_axis(dct, dwt(db2, level=2))", (4, 16))
     over_channels = torch.as_tensor(scipy.fft.dct(x.numpy(), axis=1, norm="ortho"))
     torch.testing.assert_close(transform(x), get("dwt(db2, level=2)", (4, 16))(over_channels))
-    assert transform.claims == Claim.ORTHOGONAL
+    assert transform.claims == TransformClaim.ORTHOGONAL
     names = {band.name: band for band in transform.layout.bands}
     assert len(names) == 4 * 3
     assert names["d1 × d2"].scale == 2  # that of the time axis
@@ -109,13 +109,13 @@ def test_the_inverse_of_the_inverse(spec: str) -> None:
     assert torch.equal(inverse(z), transform.inverse(z))
     assert torch.equal(inverse_of(inverse)(x), transform(x))
     assert not faults(inverse)
-    assert (Claim.SURJECTIVE in inverse.claims) == (Claim.RECONSTRUCTS in transform.claims)
+    assert (TransformClaim.SURJECTIVE in inverse.claims) == (TransformClaim.RECONSTRUCTS in transform.claims)
 
 
 def test_the_inverse_of_a_parseval_frame_is_not_isometric() -> None:
     frame = get("dwt(db2, level=1, mode=zero)", (1, 9))
-    assert Claim.PARSEVAL in frame.claims
-    assert Claim.ISOMETRIC not in inverse_of(frame).claims
+    assert TransformClaim.PARSEVAL in frame.claims
+    assert TransformClaim.ISOMETRIC not in inverse_of(frame).claims
     assert not faults(inverse_of(frame))
 
 

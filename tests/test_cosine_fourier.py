@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from subjects import normal
 
 import pullback as pb
-from pullback.transforms import Claim, Transform
+from pullback.transforms import Transform, TransformClaim
 
 SPECS = [
     "dct",
@@ -51,7 +51,7 @@ def test_every_law_at_every_size(sizes: tuple[int, ...], channels: int) -> None:
             continue
         transform = get(spec, channels, *sizes)
         report = pb.axioms.check_transform(transform)
-        assert transform.claims == Claim.ORTHOGONAL
+        assert transform.claims == TransformClaim.ORTHOGONAL
         assert not report.faults, str(report)
         assert get(transform.spec, *transform.shape).spec == transform.spec
 

@@ -46,7 +46,7 @@ def test_derivative_with_respect_to_the_parameters_is_the_numerical_one(method: 
     net = smooth_net(SHAPE)
     weight = net[1].weight  # type: ignore[index]
     probe = normal(*X.shape, seed=7)
-    read = lambda: (probe * values(net, X, method, "dct", create_graph=True, rows=rows)).sum()
+    read = lambda: (probe * values(net, X, method, "dct", create_graph=True, batch_size=rows)).sum()
     (found,) = torch.autograd.grad(read(), weight)
     step = 1e-5 * normal(*weight.shape, seed=8)
     ends = []
@@ -80,7 +80,7 @@ def test_delta_and_baseline_are_differentiable_too() -> None:
     net = smooth_net(SHAPE)
     base = normal(*SHAPE, seed=3).requires_grad_()
     found = pb.attribute(net, X, 0, method="input_x_gradient", baseline=base, create_graph=True)
-    (slope,) = torch.autograd.grad(found.delta.sum(), base, retain_graph=True)
+    (slope,) = torch.autograd.grad(found.score_difference.sum(), base, retain_graph=True)
     point = base.detach().clone().requires_grad_()
     (expected,) = torch.autograd.grad(-2 * net(point[None])[:, 0].sum(), point)
     torch.testing.assert_close(slope, expected)

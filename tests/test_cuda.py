@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.attribution import estimator
-from pullback.transforms import Claim, Transform
+from pullback.transforms import Transform, TransformClaim
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 SHAPE = (3, 12, 14)
@@ -40,7 +40,7 @@ def test_transforms_give_the_same_numbers(transform: Transform) -> None:
     z, there = transform(x), transform(x.cuda())
     torch.testing.assert_close(there.cpu(), z, rtol=1e-9, atol=1e-10)
     torch.testing.assert_close(transform.inverse(there).cpu(), transform.inverse(z), rtol=1e-9, atol=1e-10)
-    if Claim.LINEAR in transform.claims:
+    if TransformClaim.LINEAR in transform.claims:
         torch.testing.assert_close(transform.adjoint(x.cuda()).cpu(), transform.adjoint(x), rtol=1e-9, atol=1e-10)
 
 
@@ -74,14 +74,14 @@ def test_transforms_are_exact_whatever_torch_allows_in_products(spec: str, allow
 def test_maps_are_those_of_the_cpu_and_do_not_depend_on_rows(method: str, net: nn.Module) -> None:
     x = normal(3, *SHAPE)
     run = lambda device, rows: pb.attribute(
-        net.to(device), x.to(device), 1, method=method, rows=rows, transform=["dwt(haar, level=2)", "polar"]
+        net.to(device), x.to(device), 1, method=method, batch_size=rows, transform=["dwt(haar, level=2)", "polar"]
     )
     there, split = run("cuda", 64), run("cuda", max(7, estimator.get(method).least_rows))
     here = run("cpu", 64)
     for a, b, c in zip(there, split, here):
         torch.testing.assert_close(a.values, b.values, rtol=1e-8, atol=1e-10)
         if method not in RANDOM:  # each device has its own random numbers
-            torch.testing.assert_close(a.delta.cpu(), c.delta, rtol=1e-9, atol=1e-10)
+            torch.testing.assert_close(a.score_difference.cpu(), c.score_difference, rtol=1e-9, atol=1e-10)
             torch.testing.assert_close(a.values.cpu(), c.values, rtol=1e-8, atol=1e-10)
 
 
@@ -97,7 +97,7 @@ def test_a_score_that_is_not_finite_is_named() -> None:
     x = normal(4, *SHAPE).cuda()
     x[2] += 10
     with pytest.raises(ValueError, match="returned nan for example 2"):
-        pb.attribute(net, x, method="smoothgrad(samples=20)", rows=8)
+        pb.attribute(net, x, method="smoothgrad(samples=20)", batch_size=8)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
@@ -125,7 +125,7 @@ def test_precisions_on_a_smooth_network(precision: str, cosine: float) -> None:
     assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before
     found = torch.cosine_similarity(att.values.cpu().double().flatten(1), true.values.flatten(1))
     assert bool((found > cosine).all())
-    torch.testing.assert_close(att.delta.cpu().double(), true.delta, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(att.score_difference.cpu().double(), true.score_difference, rtol=1e-4, atol=1e-5)
 
 
 def waits(run: object) -> int:
@@ -154,7 +154,7 @@ def test_nothing_waits_for_the_device_chunk_by_chunk(method: str) -> None:
     net, x = network().cuda(), normal(2, *SHAPE).cuda()
     count = lambda samples: waits(
         lambda: pb.attribute(
-            net, x, 1, method=method.format(samples), transform="dct", rows=8, baseline="uniform(0, 1)"
+            net, x, 1, method=method.format(samples), transform="dct", batch_size=8, baseline="uniform(0, 1)"
         )
     )
     assert count(8) == count(40)
@@ -170,8 +170,8 @@ def test_out_of_memory_halves_the_rows() -> None:
         return x.flatten(1).sin().sum(1)
 
     x = normal(4, *SHAPE).cuda()
-    att = pb.attribute(hungry, x, method="smoothgrad(samples=100)", rows=400)
-    assert att.settings["rows"] < 400
+    att = pb.attribute(hungry, x, method="smoothgrad(samples=100)", batch_size=400)
+    assert att.settings["batch_size"] < 400
     torch.testing.assert_close(
         att.values, pb.attribute(lambda x: x.flatten(1).sin().sum(1), x, method="smoothgrad(samples=100)").values
     )
@@ -184,7 +184,7 @@ def test_memory_grows_with_rows_and_not_with_samples() -> None:
     def peak(samples: int, rows: int) -> int:
         torch.cuda.reset_peak_memory_stats()
         held = torch.cuda.memory_allocated()
-        pb.attribute(net, x, 1, method=f"smoothgrad(samples={samples})", rows=rows)
+        pb.attribute(net, x, 1, method=f"smoothgrad(samples={samples})", batch_size=rows)
         return torch.cuda.max_memory_allocated() - held
 
     peak(20, 10)

@@ -57,14 +57,16 @@ EAGER = {"compile": {"backend": "eager"}}  # traced and guarded as any compiled 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own compiler asks for it, of what is no leaf
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("options", [{"memory_format": "channels_last"}, EAGER, EAGER | {"rows": 7}])
+@pytest.mark.parametrize("options", [{"memory_format": "channels_last"}, EAGER, EAGER | {"batch_size": 7}])
 def test_the_values_are_those_of_the_plain_run(method: str, options: dict[str, object]) -> None:
     model, x = network(), normal(3, *SHAPE)
-    plain = pb.attribute(model, x, 1, method=method, transform=["dct", "polar"], memory_format="contiguous", rows=7)
+    plain = pb.attribute(
+        model, x, 1, method=method, transform=["dct", "polar"], memory_format="contiguous", batch_size=7
+    )
     run = pb.attribute(model, x, 1, method=method, transform=["dct", "polar"], **options)  # type: ignore[call-overload]
     for a, b in zip(run, plain):
         torch.testing.assert_close(a.values, b.values, rtol=1e-9, atol=1e-11)
-        torch.testing.assert_close(a.delta, b.delta, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(a.score_difference, b.score_difference, rtol=1e-12, atol=1e-12)
 
 
 def test_images_go_channels_last_into_convolutions_and_nothing_else_does() -> None:
@@ -92,7 +94,7 @@ def test_a_model_that_does_not_take_channels_last_is_fed_contiguous_images() -> 
 def test_compiled_chunks_have_one_shape_and_counts_are_of_real_rows(compiled: bool) -> None:
     model = Shapes(network())
     options = EAGER if compiled else {}
-    att = pb.attribute(model, normal(3, *SHAPE), 0, method="smoothgrad(samples=5)", rows=4, **options)  # type: ignore[call-overload]
+    att = pb.attribute(model, normal(3, *SHAPE), 0, method="smoothgrad(samples=5)", batch_size=4, **options)  # type: ignore[call-overload]
     assert att.settings["evaluations"] == {"forward": 7, "gradient": 15}
     assert {rows for rows, *_ in model.seen[2:-1]} == ({4} if compiled else {4, 3})
 
@@ -118,8 +120,8 @@ def test_a_model_compiled_by_the_caller_is_compiled_for_one_shape(rows: int | st
 
     torch._dynamo.reset()
     model = torch.compile(network(), backend=backend, dynamic=False)
-    pb.attribute(model, normal(3, *SHAPE), 0, method="smoothgrad(samples=6)", rows=rows)
-    pb.attribute(model, normal(3, *SHAPE), 0, method="integrated_gradients(steps=6)", rows=rows)
+    pb.attribute(model, normal(3, *SHAPE), 0, method="smoothgrad(samples=6)", batch_size=rows)
+    pb.attribute(model, normal(3, *SHAPE), 0, method="integrated_gradients(steps=6)", batch_size=rows)
     assert seen == {shown}
 
 
@@ -130,7 +132,7 @@ def test_bf16_narrows_the_model_and_not_the_sums() -> None:
     att = pb.attribute(model, x, 0, method="integrated_gradients(steps=16)", precision="bf16")
     assert {dtype for *_, dtype in model.seen} == {torch.float, torch.bfloat16}  # f(x) - f(x₀) is read in full
     assert att.values.dtype == torch.float
-    torch.testing.assert_close(att.delta, full.delta)
+    torch.testing.assert_close(att.score_difference, full.score_difference)
     cosine = torch.cosine_similarity(att.values.flatten(1), full.values.flatten(1))
     assert bool((cosine > 0.999).all())
     assert not torch.equal(att.values, full.values)
@@ -155,7 +157,7 @@ class Rough(torch.nn.Module):
 def test_a_narrow_format_by_name_says_how_well_it_agrees(method: str) -> None:
     x, fine, rough = normal(2, *SHAPE).float(), network(torch.float), Rough().eval()
     agreement = lambda model, **how: (
-        pb.attribute(model, x, 0, method=method, rows=2, **how).settings["execution"].get("agreement")
+        pb.attribute(model, x, 0, method=method, batch_size=2, **how).settings["execution"].get("agreement")
     )
     assert agreement(fine, precision="bf16")["bf16"] > 0.999
     assert agreement(rough, precision="bf16")["bf16"] < 0.999
@@ -207,10 +209,10 @@ def test_memory_of_a_row_bounds_the_budget(monkeypatch: pytest.MonkeyPatch) -> N
     assert three.bytes == 3 * one.bytes > 0
     monkeypatch.setattr("pullback.attribution.engine.rows.free_bytes", lambda device: 10 * one.bytes)
     att = pb.attribute(model, x, 0, method="smoothgrad(samples=4)")
-    assert att.settings["rows"] == 5
+    assert att.settings["batch_size"] == 5
     assert att.settings["evaluations"] == {"forward": 13, "gradient": 24}
     assert (free_bytes(x.device) or 1) > 0
-    assert pb.attribute(model, x, 0, method="smoothgrad(samples=4)", rows=9).settings["rows"] == 9
+    assert pb.attribute(model, x, 0, method="smoothgrad(samples=4)", batch_size=9).settings["batch_size"] == 9
 
 
 def test_scores_that_are_not_finite_are_found_late_too(monkeypatch: pytest.MonkeyPatch) -> None:

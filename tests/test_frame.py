@@ -5,7 +5,7 @@ import torch
 from subjects import TRANSFORMS, normal
 
 import pullback as pb
-from pullback.transforms import Claim, Linear, Transform, condition_number, frame_bounds, get
+from pullback.transforms import Linear, Transform, TransformClaim, condition_number, frame_bounds, get
 
 
 def dense(transform: Transform) -> tuple[float, float]:
@@ -18,7 +18,9 @@ def dense(transform: Transform) -> tuple[float, float]:
 SMALL = [
     t
     for t in TRANSFORMS
-    if Claim.LINEAR in t.claims and Claim.RECONSTRUCTS in t.claims and torch.Size(t.shape).numel() <= 130
+    if TransformClaim.LINEAR in t.claims
+    and TransformClaim.RECONSTRUCTS in t.claims
+    and torch.Size(t.shape).numel() <= 130
 ]
 
 
@@ -59,7 +61,7 @@ class Forgetful(pb.transforms.Pixel):
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__(shape)
-        self.claims = Claim.LINEAR
+        self.claims = TransformClaim.LINEAR
 
     def analysis(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([0 * x[..., :1], x[..., 1:]], -1)

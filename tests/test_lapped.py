@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from subjects import normal
 
 import pullback as pb
-from pullback.transforms import Claim, Transform
+from pullback.transforms import Transform, TransformClaim
 
 SPECS = ["stft", "stft(window=blackman, size=6, hop=1)", "mdct", "mdct(window=kbd, size=8)"]
 
@@ -54,7 +54,7 @@ def test_stft_keeps_what_it_claims_or_is_refused(n: int, size: int, hop: int, wi
     transform = get(spec, 1, n)
     report = pb.axioms.check_transform(transform)
     assert not report.faults, str(report)
-    assert (Claim.SURJECTIVE in transform.claims) == (math.prod(transform.layout.shape) == n)
+    assert (TransformClaim.SURJECTIVE in transform.claims) == (math.prod(transform.layout.shape) == n)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -62,7 +62,7 @@ def test_stft_keeps_what_it_claims_or_is_refused(n: int, size: int, hop: int, wi
 def test_mdct_is_orthonormal_for_every_length_and_size(n: int, quarter: int, window: str, alpha: float) -> None:
     transform = get(f"mdct({window}, size={4 * quarter}, alpha={alpha!r})", 1, n)
     report = pb.axioms.check_transform(transform)
-    assert transform.claims == Claim.ORTHOGONAL
+    assert transform.claims == TransformClaim.ORTHOGONAL
     assert not report.faults, str(report)
     assert get(transform.spec, 1, n).spec == transform.spec
 

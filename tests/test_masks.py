@@ -60,7 +60,7 @@ def test_the_wrong_sign_of_the_objective_is_caught(monkeypatch: pytest.MonkeyPat
 @given(size=st.integers(1, 9), alpha=st.floats(0.0, 3.0), seed=st.integers(0, 99), rows=st.integers(1, 7))
 def test_threshold_for_any_size_price_and_budget(size: int, alpha: float, seed: int, rows: int) -> None:
     net, x = linear_net((1, size), seed), normal(3, 1, size, seed=seed + 1)
-    path = pareto(net, x, None, "dct", alphas=[alpha], steps=30, rows=rows)
+    path = pareto(net, x, None, "dct", alphas=[alpha], steps=30, batch_size=rows)
     gain = path.coefficients * slopes(net, x, path.transform)
     clear = (gain - alpha).abs() > 1e-6  # at a tie every mask is a minimum
     expected = (gain > alpha).double()
@@ -112,10 +112,10 @@ def test_weights_per_band_and_per_coefficient() -> None:
 def test_many_images_and_prices_in_any_budget_equal_each_alone(domain: str | Sinh, obfuscation: str) -> None:
     net = smooth_net(SHAPE)
     options = {"steps": 25, "obfuscation": obfuscation}
-    together = pareto(net, X, 1, domain, alphas=ALPHAS, rows=4, **options)
+    together = pareto(net, X, 1, domain, alphas=ALPHAS, batch_size=4, **options)
     for e in range(2):
         for a, alpha in enumerate(ALPHAS):
-            alone = pareto(net, X[e : e + 1], 1, domain, alphas=[alpha], rows=1, **options)
+            alone = pareto(net, X[e : e + 1], 1, domain, alphas=[alpha], batch_size=1, **options)
             torch.testing.assert_close(together.mask[e, a], alone.mask[0, 0], rtol=0, atol=1e-9)
 
 
@@ -211,8 +211,8 @@ def test_hygiene_counts_and_memory() -> None:
             raise MemoryError("too many rows")
         return net(points)
 
-    path = pareto(small, x, 1, "dct", alphas=ALPHAS, steps=5, rows=6)
-    plain = pareto(net, x, 1, "dct", alphas=ALPHAS, steps=5, rows=2)
+    path = pareto(small, x, 1, "dct", alphas=ALPHAS, steps=5, batch_size=6)
+    plain = pareto(net, x, 1, "dct", alphas=ALPHAS, steps=5, batch_size=2)
     torch.testing.assert_close(path.mask, plain.mask, rtol=0, atol=1e-12)
     assert max(seen[-10:]) <= 3
     assert plain.settings["evaluations"] == {"forward": 2 * (2 + 3) + 1, "gradient": 2 * 3 * 5}

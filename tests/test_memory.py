@@ -20,7 +20,7 @@ def test_every_method_is_measured() -> None:
 @pytest.mark.parametrize("method", list(memory.SPECS))
 def test_peak_memory_is_flat_in_samples(method: str) -> None:
     """Numbers per sample, such as scores, may grow; nothing of the signal's size may."""
-    one, sixteen = memory.line(method, images=1, side=16, rows=8, times=(1, 16))
+    one, sixteen = memory.line(method, images=1, side=16, batch_size=8, times=(1, 16))
     numbers = memory.numbers(method, images=1, side=16, n=16)
     assert sixteen < 1.15 * one + 4 * numbers, (one, sixteen, 4 * numbers)
 

@@ -67,7 +67,7 @@ def test_kept_score_of_a_linear_model_is_the_sum_of_the_kept_attributions(spec: 
             )
     everything = kept_score(model, att, fractions=(1.0,), ranking="attribution")[:, 0]
     if spec != "dwt(db2, level=1, mode=reflect)":
-        torch.testing.assert_close(everything, start + att.delta, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(everything, start + att.score_difference, rtol=1e-9, atol=1e-9)
 
 
 def test_kept_score_tells_a_good_map_from_a_random_one_and_from_energy() -> None:
@@ -77,7 +77,7 @@ def test_kept_score_tells_a_good_map_from_a_random_one_and_from_energy() -> None
     model = lambda x: 100 * x[:, 0, 32:].abs().sum(1)
     att = pb.attribute(model, x, method="input_x_gradient")
     kept = {
-        r: kept_score(model, att, fractions=(0.5,), ranking=r)[:, 0] / att.delta
+        r: kept_score(model, att, fractions=(0.5,), ranking=r)[:, 0] / att.score_difference
         for r in ("attribution", "coefficient", "random")
     }
     assert float(kept["attribution"].min()) > 0.999
@@ -102,7 +102,7 @@ def test_kept_score_is_f_of_the_signal_that_is_kept(spec: str, rows: int | str) 
     x = normal(5, 1, 8, 6).abs().round(decimals=1)  # with ties
     model, fractions = linear_net((1, 8, 6)), (0.05, 0.3, 0.5, 0.9)
     att = pb.attribute(model, x, transform=spec, method="gradient")
-    kept = kept_score(model, att, fractions=fractions, rows=rows)
+    kept = kept_score(model, att, fractions=fractions, batch_size=rows)
     expected = torch.stack([model(att.signal(keep=fraction))[:, 0] for fraction in fractions], 1)
     torch.testing.assert_close(kept, expected, rtol=1e-10, atol=1e-10)
 
@@ -205,7 +205,7 @@ def test_kept_score_takes_the_targets_and_arguments_that_attribute_takes() -> No
         kept_score(net, att, predicted, fractions=(0.3, 0.9)),
     )
     moved = lambda x, shift: net(x) + shift
-    with_shift = kept_score(moved, att, predicted, fractions=(0.3, 0.9), rows=1, args=(shift,))
+    with_shift = kept_score(moved, att, predicted, fractions=(0.3, 0.9), batch_size=1, args=(shift,))
     expected = kept_score(net, att, predicted, fractions=(0.3, 0.9)) + shift.gather(1, predicted[:, None])
     torch.testing.assert_close(with_shift, expected)
 

@@ -64,7 +64,7 @@ def test_the_installed_wheel_runs_from_a_clean_folder(wheel: Path, tmp_path: Pat
         "import pullback as pb, torch; x = torch.ones(1, 1, 8, 8);"
         "model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2)).eval();"
         "att = pb.attribute(model, x, 0, transform='dwt(haar, level=2)');"
-        "assert float(att.gap.abs()) < 1e-5; print(pb.__file__, pb.__version__)"
+        "assert float(att.completeness_gap.abs()) < 1e-5; print(pb.__file__, pb.__version__)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -8,7 +8,7 @@ from torch import Tensor
 import pullback as pb
 from pullback.attribution import Estimator
 from pullback.axioms.transform_wrappers import Opaque
-from pullback.transforms import Claim, Transform
+from pullback.transforms import Transform, TransformClaim
 from pullback.transforms.registry import transforms as registry
 
 
@@ -41,7 +41,7 @@ def reported_error(found: pb.Attribution) -> float:
 
 
 def is_shared(transform: Transform) -> bool:
-    return Claim.LINEAR | Claim.RECONSTRUCTS in transform.claims
+    return TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS in transform.claims
 
 
 ONE_OF_EACH = [max(registry.maker(name).examples(), key=lambda t: len(t.layout.bands)) for name in registry.names()]
@@ -57,7 +57,7 @@ def test_covector_path_equals_direct_path(estimator: Estimator, transform: Trans
     carried, direct = attribution(estimator, transform), attribution(estimator, Opaque(transform))
     assert difference(carried.values, direct.values) < 1e-9 + reported_error(carried) + reported_error(direct)
     assert difference(carried.displacement, direct.displacement) < 1e-9
-    torch.testing.assert_close(carried.delta, direct.delta)
+    torch.testing.assert_close(carried.score_difference, direct.score_difference)
     assert direct.covector is None
 
 

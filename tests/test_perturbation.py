@@ -126,7 +126,9 @@ def test_spreading_keeps_sums(height: int, width: int, block: int, seed: int) ->
 def test_rise_is_the_mean_score_where_a_coefficient_is_kept(options: str) -> None:
     """x of ones in pixels: the model is fed the masks themselves."""
     f = Recorder(smooth_net(SHAPE))
-    att = pb.attribute(f, torch.ones(1, *SHAPE, dtype=torch.float64), 0, method=f"rise(masks=40, {options})", rows=7)
+    att = pb.attribute(
+        f, torch.ones(1, *SHAPE, dtype=torch.float64), 0, method=f"rise(masks=40, {options})", batch_size=7
+    )
     masks = torch.cat(f.seen)[4:].flatten(1)  # after x, x₀, x again, and x among the masks
     assert len(masks) == 40
     with torch.no_grad():
@@ -183,7 +185,7 @@ def test_sobol_is_jansens_formula_on_the_masks_it_fed() -> None:
     shape = (1, 5)
     f, n, players = Recorder(smooth_net(shape)), 16, 5
     x = torch.ones(1, *shape, dtype=torch.float64)
-    att = pb.attribute(f, x, 0, method=f"sobol(coefficient, samples={n})", rows=1000)
+    att = pb.attribute(f, x, 0, method=f"sobol(coefficient, samples={n})", batch_size=1000)
     fed = f.seen[2].reshape(players + 2, n, players)
     a, b = fed[0], fed[1]
     with torch.no_grad():
@@ -200,7 +202,7 @@ def test_hsic_is_its_definition_on_the_masks_it_fed() -> None:
     shape, n = (1, 5), 64
     f = Recorder(smooth_net(shape))
     att = pb.attribute(
-        f, torch.ones(1, *shape, dtype=torch.float64), 0, method=f"hsic(coefficient, samples={n})", rows=1000
+        f, torch.ones(1, *shape, dtype=torch.float64), 0, method=f"hsic(coefficient, samples={n})", batch_size=1000
     )
     m = f.seen[2].flatten(1)
     assert set(m.unique().tolist()) == {0.0, 1.0}
@@ -263,11 +265,11 @@ def test_memory_grows_with_rows_and_not_with_masks(method: str) -> None:
 
     def largest(samples: int, rows: int) -> int:
         with Largest() as mode:
-            pb.attribute(f, x, method=method.format(samples), transform="dwt(haar, level=1)", rows=rows)
+            pb.attribute(f, x, method=method.format(samples), transform="dwt(haar, level=1)", batch_size=rows)
         return mode.elements
 
-    assert largest(32, rows=2) == largest(8, rows=2)
-    assert largest(8, rows=8) > largest(8, rows=2)  # the control: the measure does see what grows
+    assert largest(32, batch_size=2) == largest(8, batch_size=2)
+    assert largest(8, batch_size=8) > largest(8, batch_size=2)  # the control: the measure does see what grows
 
 
 @pytest.mark.parametrize("method", FORWARD)
@@ -278,7 +280,7 @@ def test_no_gradient_is_taken_and_no_forward_exceeds_the_rows(method: str) -> No
             return (x > 0).flatten(1).double().sum(1)
 
     x = normal(2, *SHAPE)
-    for att in pb.attribute(Hard(), x, method=method, transform=["dwt(haar, level=1)", Curved(SHAPE)], rows=3):
+    for att in pb.attribute(Hard(), x, method=method, transform=["dwt(haar, level=1)", Curved(SHAPE)], batch_size=3):
         assert att.settings["evaluations"]["gradient"] == 0
         assert not att.values.requires_grad
 
@@ -293,7 +295,7 @@ def test_out_of_memory_halves_the_rows_and_changes_nothing(method: str) -> None:
         return f(x)
 
     close(
-        pb.attribute(small, x, 0, method=method, transform="dct", rows=16).values,
+        pb.attribute(small, x, 0, method=method, transform="dct", batch_size=16).values,
         pb.attribute(f, x, 0, method=method, transform="dct").values,
         1e-13,
     )
@@ -333,4 +335,4 @@ def test_a_nan_at_some_mask_names_the_example() -> None:
     x = torch.stack([torch.full(SHAPE, 0.5), torch.full(SHAPE, 1.0)])
     broken = lambda x: 1 / torch.where((x[:, 0, 0, 0] == 0) & (x[:, 1, 7, 7] == 1), 0.0, 1.0) * x[:, 0, 0, 0]
     with pytest.raises(ValueError, match="returned nan for example 1"):
-        pb.attribute(broken, x, method="occlusion(block, block=4, value=zero)", baseline=0.1, rows=4)
+        pb.attribute(broken, x, method="occlusion(block, block=4, value=zero)", baseline=0.1, batch_size=4)

@@ -13,7 +13,7 @@ from subjects import normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.transforms import Claim, Polar, Transform, Wrap, wrap
+from pullback.transforms import Polar, Transform, TransformClaim, Wrap, wrap
 
 # Polar --------------------------------------------------------------------------------------------------------------
 
@@ -27,7 +27,7 @@ def test_polar_rebuilds_every_size(sizes: list[int], log: bool) -> None:
     transform = Polar((2, *sizes), log=log)
     torch.testing.assert_close(transform.inverse(transform(x)), x, rtol=1e-10, atol=1e-10)
     assert transform.layout.index.numel() == x[0].numel()
-    assert (transform.claims == Claim.ORTHOGONAL) == all(n <= 2 for n in sizes)
+    assert (transform.claims == TransformClaim.ORTHOGONAL) == all(n <= 2 for n in sizes)
     if transform.layout.index.numel() > 12:  # of few coefficients, all may be in T's range by chance
         assert not pb.axioms.check_transform(transform).faults
 
@@ -130,7 +130,7 @@ def test_attribution_in_magnitude_and_phase_is_complete() -> None:
     x, model = normal(3, 2, 6, 5), smooth_net((2, 6, 5))
     for spec in ("polar", "polar(log=true)"):
         att = pb.attribute(model, x, 0, method="integrated_gradients(steps=300)", transform=spec)
-        assert float(att.gap.abs().max()) < 1e-4 * float(att.delta.abs().max())
+        assert float(att.completeness_gap.abs().max()) < 1e-4 * float(att.score_difference.abs().max())
         assert att.covector is None
 
 
@@ -172,11 +172,11 @@ def autoencoder() -> Autoencoder:
 def test_a_flow_is_bijective_and_its_attributions_complete() -> None:
     flow = Coupling().eval()
     transform = wrap((1, 6), flow, flow.inverse)
-    assert transform.claims == Claim.BIJECTIVE
+    assert transform.claims == TransformClaim.BIJECTIVE
     assert not pb.axioms.check_transform(transform).faults
     x, model = normal(4, 1, 6), smooth_net((1, 6))
     att = pb.attribute(model, x, 1, method="integrated_gradients(steps=64)", transform=transform)
-    assert float(att.gap.abs().max()) < 1e-8
+    assert float(att.completeness_gap.abs().max()) < 1e-8
     jacobian = torch.func.jacrev(lambda z: model(transform.inverse(z[None]))[0, 1])(transform(x)[2])
     sensitivity = pb.attribute(model, x, 1, method="gradient", transform=transform)
     torch.testing.assert_close(sensitivity.values[2], jacobian)
@@ -185,7 +185,7 @@ def test_a_flow_is_bijective_and_its_attributions_complete() -> None:
 @pytest.mark.parametrize("residual", ["carried", "fixed"])
 def test_with_its_residual_an_autoencoder_loses_nothing_and_f_varies(autoencoder: Autoencoder, residual: str) -> None:
     transform = wrap((2, 4), autoencoder.encode, autoencoder.decode, residual=residual)
-    assert transform.claims == Claim.RECONSTRUCTS
+    assert transform.claims == TransformClaim.RECONSTRUCTS
     assert not pb.axioms.check_transform(transform).faults
     x, model = normal(5, 2, 4), smooth_net((2, 4))
     f = pb.Pullback(model, transform)
@@ -203,7 +203,7 @@ def test_a_carried_residual_keeps_attributions_complete(autoencoder: Autoencoder
     x, model = normal(5, 2, 4), smooth_net((2, 4))
     transform = wrap((2, 4), autoencoder.encode, autoencoder.decode, residual="carried")
     att = pb.attribute(model, x, 0, method="integrated_gradients(steps=64)", transform=transform)
-    assert float(att.gap.abs().max()) < 1e-6
+    assert float(att.completeness_gap.abs().max()) < 1e-6
     assert list(att.importance("band").columns) == ["code", "residual"]
     assert att.layout.position[:, 0, 3:].T.flatten().tolist() == [0.0, 1.0, 2.0, 3.0, 0.0, 1.0, 2.0, 3.0]
 
@@ -218,7 +218,7 @@ def test_a_fixed_residual_is_not_credited_and_the_gap_is_the_shift_of_the_start(
     start = autoencoder.decode(autoencoder.encode(zero)) + x - autoencoder.decode(autoencoder.encode(x))
     explained = (model(x) - model(start))[:, 0]
     torch.testing.assert_close(att.values.flatten(1).sum(1), explained.detach(), rtol=0, atol=1e-6)
-    torch.testing.assert_close(att.gap, (model(zero) - model(start))[:, 0].detach(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(att.completeness_gap, (model(zero) - model(start))[:, 0].detach(), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_a_fixed_residual_stays_fixed_inside_combinators(
 def test_every_row_has_its_own_residual(autoencoder: Autoencoder, residual: str, method: str) -> None:
     x, model = normal(5, 2, 4), smooth_net((2, 4))
     transform = wrap((2, 4), autoencoder.encode, autoencoder.decode, residual=residual)
-    run = lambda part, rows: pb.attribute(model, part, 0, method=method, transform=transform, rows=rows).values
+    run = lambda part, rows: pb.attribute(model, part, 0, method=method, transform=transform, batch_size=rows).values
     whole = run(x, 1_000)
     for rows in (1, 4, 11):
         torch.testing.assert_close(run(x, rows), whole, rtol=1e-10, atol=1e-12)
@@ -277,7 +277,7 @@ def test_a_narrow_network_is_not_taken_for_linear() -> None:
     layer.weight.data, layer.bias.data = torch.eye(4).to(layer.weight), torch.zeros(4).to(layer.bias)
     bent = nn.Sequential(layer, nn.Hardtanh(-4, 4))
     transform = wrap((1, 4), bent, lambda z: z + 0.02 * z.sin(), residual="carried")
-    assert transform.claims == Claim.RECONSTRUCTS
+    assert transform.claims == TransformClaim.RECONSTRUCTS
 
 
 def test_claims_are_measured_where_the_maps_live() -> None:
@@ -285,7 +285,7 @@ def test_claims_are_measured_where_the_maps_live() -> None:
     with pytest.raises(ValueError, match="probe="):
         wrap((1, 4), logit, back)
     transform = wrap((1, 4), logit, back, probe=torch.linspace(0.1, 0.9, 20).reshape(5, 1, 4).double())
-    assert transform.claims == Claim.BIJECTIVE
+    assert transform.claims == TransformClaim.BIJECTIVE
 
 
 def test_wrap_does_not_change_what_it_wraps(autoencoder: Autoencoder) -> None:

@@ -18,13 +18,13 @@ def test_1_linear_models_are_complete_with_two_nodes(rule: str, dtype: torch.dty
     for att in pb.attribute(model, x, method=f"integrated_gradients(steps=2, rule={rule})", transform=DOMAINS):
         assert att.values.dtype == dtype
         size = att.values.double().abs().flatten(1).sum(1)  # rounding errors are relative to what is summed
-        assert bool((att.gap.double().abs() <= 4 * torch.finfo(dtype).eps * size).all())
+        assert bool((att.completeness_gap.double().abs() <= 4 * torch.finfo(dtype).eps * size).all())
 
 
 @methods
 def test_1_float64_stays_float64(method: Estimator) -> None:
     for att in run(smooth_net(SHAPE), normal(2, *SHAPE), method):
-        assert att.values.dtype == att.delta.dtype == torch.float64
+        assert att.values.dtype == att.score_difference.dtype == torch.float64
 
 
 @methods

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from subjects import normal
 
 import pullback as pb
-from pullback.transforms import Claim, Transform
+from pullback.transforms import Transform, TransformClaim
 
 SIZES = st.one_of(
     st.tuples(st.integers(1, 33)),
@@ -30,7 +30,9 @@ def test_keeps_exactly_what_it_claims(sizes: tuple[int, ...], levels: int, a: fl
     transform = get(f"laplacian(levels={levels}, a={a})", 2, *sizes)
     report = pb.axioms.check_transform(transform)
     assert not report.faults, str(report)
-    assert transform.claims == (Claim.LINEAR | Claim.RECONSTRUCTS if levels else Claim.ORTHOGONAL)
+    assert transform.claims == (
+        TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS if levels else TransformClaim.ORTHOGONAL
+    )
     assert get(transform.spec, 2, *sizes).spec == transform.spec
 
 

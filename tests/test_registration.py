@@ -7,7 +7,7 @@ import pytest
 from torch import Tensor
 
 import pullback as pb
-from pullback.transforms import Claim, Transform
+from pullback.transforms import Transform, TransformClaim
 from pullback.transforms.registry import transforms as registry
 
 
@@ -18,7 +18,7 @@ class Half(Transform):
         super().__init__()
         self.shape = (1, 4)
         self.layout = pb.transforms.Pixel(self.shape).layout
-        self.claims = Claim.ORTHOGONAL
+        self.claims = TransformClaim.ORTHOGONAL
         self.spec = "half"
 
     def analysis(self, x: Tensor) -> Tensor:
@@ -35,13 +35,13 @@ class Half(Transform):
 class Honest(Half):
     def __init__(self) -> None:
         super().__init__()
-        self.claims = Claim.LINEAR | Claim.BIJECTIVE
+        self.claims = TransformClaim.LINEAR | TransformClaim.BIJECTIVE
 
 
 class Modest(Half):
     def __init__(self) -> None:
         super().__init__()
-        self.claims = Claim.LINEAR
+        self.claims = TransformClaim.LINEAR
 
 
 class Silent(Half):

@@ -85,7 +85,7 @@ def test_images_are_walked_in_the_faster_format_once_a_row_has_been_read_in_the_
     assert not any(seen[1:])
     plain = pb.attribute(model, x, 0, method=method, memory_format="contiguous")
     torch.testing.assert_close(att.values, plain.values, rtol=1e-9, atol=1e-11)
-    torch.testing.assert_close(att.delta, plain.delta, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(att.score_difference, plain.score_difference, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_a_model_that_reads_strides_is_fed_contiguous_images(method: str) -> Non
     if method.startswith("integrated"):
         # The control: asked for by name the format is kept, the map is another, and the gap shows it.
         forced = pb.attribute(model, x, 0, method=method, memory_format="channels_last")
-        assert bool((forced.gap.abs() > 100 * att.gap.abs()).all())
-        torch.testing.assert_close(forced.delta, true.delta)
+        assert bool((forced.completeness_gap.abs() > 100 * att.completeness_gap.abs()).all())
+        torch.testing.assert_close(forced.score_difference, true.score_difference)
     if method != "gradient":  # too few rows to be worth another format
         assert "f moves" in att.settings["execution"]["fallback"]
 
@@ -144,7 +144,7 @@ def test_a_model_that_minds_the_memory_format_only_at_times_is_noticed(kind: str
     att, true = pb.attribute(model, x, 0, method=method), pb.attribute(Convolves(), x, 0, method=method)
     assert att.settings["execution"]["fallback"]
     torch.testing.assert_close(att.values, true.values, rtol=1e-9, atol=1e-11)
-    torch.testing.assert_close(att.delta, true.delta)
+    torch.testing.assert_close(att.score_difference, true.score_difference)
 
 
 @pytest.mark.parametrize("rows", [1, 4])
@@ -159,7 +159,7 @@ def test_a_hook_on_the_gradient_of_a_layer_that_reads_strides_is_noticed(rows: i
 
     model.conv.register_full_backward_hook(reads)  # type: ignore[arg-type]
     method = "integrated_gradients(steps=16)"
-    att, true = (pb.attribute(each, x, 0, method=method, rows=rows) for each in (model, Convolves()))
+    att, true = (pb.attribute(each, x, 0, method=method, batch_size=rows) for each in (model, Convolves()))
     assert all(found) == (rows == 1)
     torch.testing.assert_close(att.values, true.values, rtol=1e-9, atol=1e-11)
 
@@ -183,7 +183,7 @@ def test_in_an_image_that_shows_no_order_channels_last_is_not_tried(point: str) 
     att, true = call(Convolves(ReadsStrides())), call(Convolves())
     assert "same in both" in att.settings["execution"]["fallback"]
     torch.testing.assert_close(att.values, true.values, rtol=1e-9, atol=1e-11)
-    torch.testing.assert_close(att.delta, true.delta)
+    torch.testing.assert_close(att.score_difference, true.score_difference)
     grey = torch.ones(2, 1, 8, 10).double()  # one channel has one order
     one = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten()).double().eval()
     assert format_of(pb.attribute(one, grey, 0, method="integrated_gradients(steps=16)")) == "channels_last"
@@ -196,7 +196,7 @@ def test_what_channels_last_moves_is_held_against_the_difference_that_is_explain
     att = pb.attribute(nn.Sequential(Convolves(ReadsStrides()), far).eval(), x, 0, method=method)
     true = pb.attribute(Convolves(), x, 0, method=method)
     torch.testing.assert_close(att.values, true.values, rtol=1e-9, atol=1e-11)
-    torch.testing.assert_close(att.delta, true.delta, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(att.score_difference, true.score_difference, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("convolves", [True, False])
@@ -211,7 +211,7 @@ def test_what_a_model_writes_into_its_input_reaches_no_other_row(method: str, co
     att = pb.attribute(nn.Sequential(AsModule(writes), tail).eval(), x, 0, method=method)
     true = pb.attribute(nn.Sequential(nn.Identity(), tail).eval(), x, 0, method=method)
     torch.testing.assert_close(att.values, true.values, rtol=1e-9, atol=1e-11)
-    torch.testing.assert_close(att.gap, true.gap, rtol=0, atol=1e-9)
+    torch.testing.assert_close(att.completeness_gap, true.completeness_gap, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("error", [LookupError, ValueError, RuntimeError, MemoryError, KeyboardInterrupt])
@@ -226,7 +226,9 @@ def test_what_progress_raises_is_passed_on_at_once(error: type[BaseException], c
             raise error("that is enough")
 
     with pytest.raises(error, match="that is enough"):
-        pb.attribute(Convolves(), normal(2, *SHAPE), 0, method="integrated_gradients(steps=16)", rows=8, progress=stops)
+        pb.attribute(
+            Convolves(), normal(2, *SHAPE), 0, method="integrated_gradients(steps=16)", batch_size=8, progress=stops
+        )
     assert len(told) == call
 
 
@@ -241,7 +243,7 @@ def test_an_error_of_the_models_own_is_not_retried() -> None:
 
     with pytest.raises(RuntimeError, match="view of the world"):
         pb.attribute(
-            Convolves(AsModule(fails_late)), normal(2, *SHAPE), 0, method="integrated_gradients(steps=16)", rows=2
+            Convolves(AsModule(fails_late)), normal(2, *SHAPE), 0, method="integrated_gradients(steps=16)", batch_size=2
         )
     assert calls == [True, False, False, False]  # one row, f(x), f(x₀), and the first gradients
 
@@ -328,7 +330,7 @@ def test_a_row_that_depends_on_the_rows_around_it_is_noticed(kind: str, examples
     x = normal(examples, *SHAPE, seed=3)
     with pytest.raises(ValueError, match=r"alone and .* among others"):
         pb.attribute(model, x, 0, method=method, baseline=0.3)
-    assert bool(pb.attribute(model, x, 0, method=method, baseline=0.3, rows=1).values.isfinite().all())
+    assert bool(pb.attribute(model, x, 0, method=method, baseline=0.3, batch_size=1).values.isfinite().all())
 
 
 def test_what_depends_on_the_number_of_rows_alone_is_no_alarm() -> None:

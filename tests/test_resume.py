@@ -28,7 +28,7 @@ def test_a_continued_run_is_the_run_made_at_once_and_counts_what_is_new(
         net, x, method=f"{SPEC}({tol}, max_evaluations={most}{keep})", transform=["pixel", "dct"], **more
     )
     first, once = run(early, few, ", keep=True"), run(late, many)
-    then = run(late, many, resume=first, rows=40)
+    then = run(late, many, resume=first, batch_size=40)
     for before, after, whole in zip(first, then, once):
         torch.testing.assert_close(after.values, whole.values, rtol=1e-12, atol=1e-14)
         torch.testing.assert_close(after.details["map_error"], whole.details["map_error"], rtol=1e-6, atol=1e-14)

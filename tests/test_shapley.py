@@ -82,7 +82,7 @@ def test_exact_over_ten_bands_is_the_definition(baseline: str | None) -> None:
     att = pb.attribute(f, x, 0, method="shapley", transform=T, baseline=baseline)
     expected = by_subsets(worth(f, T, x[0], base[0], T.layout.index), 10)
     close(T.layout.sum(att.values)[0], expected)
-    assert float(att.gap.abs().max()) < 1e-12
+    assert float(att.completeness_gap.abs().max()) < 1e-12
     assert att.settings["evaluations"]["forward"] == 3 + 2**10
 
 
@@ -144,7 +144,7 @@ def test_spread_leaves_band_sums_and_dummies_have_nothing() -> None:
     ignores = lambda x: T.layout.sum(T(x))[:, 2:].square().prod(1)
     att = pb.attribute(ignores, x, method="shapley", transform=T)
     assert att.details["groups"] == names
-    assert float((T.layout.sum(att.values)[:, :2].abs() / att.delta.abs()[:, None]).max()) < 1e-12
+    assert float((T.layout.sum(att.values)[:, :2].abs() / att.score_difference.abs()[:, None]).max()) < 1e-12
     share = att.values / att.coefficients.abs()  # constant within each band
     for band in range(len(names)):
         inside = share[:, T.layout.index == band]
@@ -153,7 +153,7 @@ def test_spread_leaves_band_sums_and_dummies_have_nothing() -> None:
 
 def test_exact_values_of_coefficients_keep_every_promise() -> None:
     method = pb.attribution.get("shapley(coefficient, exact=true)")
-    assert method.claims == ~pb.attribution.Promise.NONE
+    assert method.claims == ~pb.attribution.MethodClaim.NONE
     x = normal(2, 1, 8)
     x[..., 6] = x[..., 2]
     values = lambda f, base=None: pb.attribute(f, x, method=method, baseline=base).values[:, 0]
@@ -202,7 +202,7 @@ def test_intervals_cover_the_truth_at_their_stated_level(confidence: float) -> N
     close(middle, att.values[:, 0])
     error = (att.values[:, 0] - truth) / att.details["standard_error"]
     assert abs(float(error.mean())) < 0.05  # unbiased
-    assert float(att.gap.abs().max()) < 1e-12 * float(att.delta.abs().max()) + 1e-12
+    assert float(att.completeness_gap.abs().max()) < 1e-12 * float(att.score_difference.abs().max()) + 1e-12
 
 
 def test_the_error_falls_with_the_square_root_of_the_pairs_and_beats_plain_orders() -> None:
@@ -236,7 +236,7 @@ def test_sixteen_players_are_exact_and_seventeen_are_sampled() -> None:
     ):
         pb.attribute(f, x, method="shapley(coefficient, exact=true)")
     one = pb.attribute(f, x, method="shapley(band, exact=false)")  # pixels are one band: there is one order
-    close(one.gap, torch.zeros(1, dtype=x.dtype))
+    close(one.completeness_gap, torch.zeros(1, dtype=x.dtype))
 
 
 # Surrogates ---------------------------------------------------------------------------------------------------------
@@ -256,12 +256,14 @@ def test_kernel_shap_samples_come_close_and_are_complete() -> None:
     errors = []
     for samples in (100, 2000):
         fit = pb.attribute(_tangled, x, method=f"kernel_shap(coefficient, samples={samples})")
-        close(fit.gap, torch.zeros(3, dtype=x.dtype))
+        close(fit.completeness_gap, torch.zeros(3, dtype=x.dtype))
         errors.append(float((fit.values - truth).norm() / truth.norm()))
     assert errors[1] < errors[0] / 2
     linear = pb.attribute(lambda x: 3 * x.flatten(1).sum(1), x, method="kernel_shap(coefficient, samples=100)")
     close(linear.values, 3 * x)
-    close(pb.attribute(_tangled, x, method="kernel_shap(band)").gap, torch.zeros(3, dtype=x.dtype))  # one player
+    close(
+        pb.attribute(_tangled, x, method="kernel_shap(band)").completeness_gap, torch.zeros(3, dtype=x.dtype)
+    )  # one player
 
 
 def test_lime_recovers_a_linear_function_and_shrinks_with_the_ridge() -> None:
@@ -283,7 +285,7 @@ def test_lime_solves_its_normal_equations() -> None:
         return g(x)[:, 0]
 
     x = torch.ones(1, 1, 4, dtype=torch.float64)
-    att = pb.attribute(f, x, method="lime(coefficient, samples=50, width=0.5, ridge=0.1)", rows=1000)
+    att = pb.attribute(f, x, method="lime(coefficient, samples=50, width=0.5, ridge=0.1)", batch_size=1000)
     m = seen[-1]
     assert m[0].tolist() == [1, 1, 1, 1]
     with torch.no_grad():

@@ -60,7 +60,7 @@ def test_a_linear_model_has_its_weights_and_no_variance() -> None:
     x, f = normal(2, *SHAPE), linear_net(SHAPE)
     for samples in (1, 3, 7):
         for T in DOMAINS[:3]:
-            get = lambda name: pb.attribute(f, x, method=f"{name}(samples={samples})", transform=T, rows=2)  # noqa: B023
+            get = lambda name: pb.attribute(f, x, method=f"{name}(samples={samples})", transform=T, batch_size=2)  # noqa: B023
             w = pb.attribute(f, x, method="gradient", transform=T).values
             close(get("squaregrad").values, w.square(), 1e-13)
             close(get("absgrad").values, w.abs(), 1e-13)
@@ -77,7 +77,7 @@ class Steep(nn.Module):
 def test_variance_is_never_negative() -> None:
     x = normal(2, 1, 16, dtype=torch.float32)
     options = "(samples=20, spread=0.3)"
-    get = lambda name: pb.attribute(Steep(), x, method=name + options, rows=3).values
+    get = lambda name: pb.attribute(Steep(), x, method=name + options, batch_size=3).values
     naive = get("squaregrad") - get("smoothgrad") ** 2
     variance = get("vargrad")
     assert float(variance.min()) >= 0
@@ -101,11 +101,11 @@ def test_any_rows_any_batch_any_order_give_the_same_numbers(method: Estimator) -
     domains: list[Any] = ["pixel", "dwt(haar, level=2)", Curved((1, 8))]
     options: dict[str, Any] = {"method": method, "transform": domains, "baseline": "uniform"}
     whole = pb.attribute(f, x, 0, **options)
-    few = pb.attribute(f, x, 0, rows=2, **options)
-    alone = pb.attribute(f, x[1:2], 0, rows=7, **options)
+    few = pb.attribute(f, x, 0, batch_size=2, **options)
+    alone = pb.attribute(f, x[1:2], 0, batch_size=7, **options)
     turned = pb.attribute(f, x.flip(0), 0, **options)
     for a, b, c, d in zip(whole, few, alone, turned):
-        for what in ("values", "delta", "displacement"):
+        for what in ("values", "score_difference", "displacement"):
             at = getattr(a, what)
             close(getattr(b, what), at, 1e-13)
             close(getattr(c, what), at[1:2], 1e-13)
@@ -130,7 +130,7 @@ def test_progress_counts_to_the_rows_that_were_planned(method: Estimator, baseli
     x, f = normal(2, 1, 8), smooth_net((1, 8))
     domains: list[Any] = ["pixel", "dwt(haar, level=2)", Curved((1, 8))]
     pb.attribute(
-        f, x, 0, method=method, transform=domains, baseline=baseline, progress=lambda *at: seen.append(at), rows=5
+        f, x, 0, method=method, transform=domains, baseline=baseline, progress=lambda *at: seen.append(at), batch_size=5
     )
     done, planned = zip(*seen)
     assert len(set(planned)) == 1

@@ -107,11 +107,11 @@ def test_the_seed_fixes_everything_and_batches_change_nothing(
 ) -> None:
     first = studies.compare(settings(pictures), tmp_path / "1", model=tiny()).table
     monkeypatch.setattr(sys.modules["pullback.studies.compare.grid"], "BATCH", 9)
-    second = studies.compare(settings(pictures, rows=2), tmp_path / "2", model=tiny()).table
+    second = studies.compare(settings(pictures, batch_size=2), tmp_path / "2", model=tiny()).table
     names = [
         name
         for name in first
-        if pd.api.types.is_float_dtype(first[name]) and not name.startswith(("seconds", "gap", "relative"))
+        if pd.api.types.is_float_dtype(first[name]) and not name.startswith(("seconds", "completeness_gap", "relative"))
     ]
     np.testing.assert_allclose(first[names], second[names], rtol=1e-3, atol=1e-5)
 

@@ -17,10 +17,10 @@ from pullback.attribution.engine.row_sums import accumulate, along, combined
 from pullback.attribution.methods import coalitions as players
 from pullback.attribution.methods.smooth_masks import SmoothMasks, interpolate, places
 from pullback.studies.compare.grid import DOMAINS
-from pullback.transforms import Claim, Transform
+from pullback.transforms import Transform, TransformClaim
 
 SHAPE = (2, 8, 8)
-LINEAR = [T for T in TRANSFORMS if Claim.LINEAR | Claim.RECONSTRUCTS in T.claims]
+LINEAR = [T for T in TRANSFORMS if TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS in T.claims]
 FORMATS = [torch.contiguous_format, torch.channels_last]
 
 
@@ -61,7 +61,7 @@ def test_rows_along_a_step_are_those_of_their_examples() -> None:
 def fed(transform: Any, method: str, x: Tensor, rows: int = 7) -> Tensor:
     """All that the model sees."""
     model = Recorder(lambda x: x.flatten(1).square().sum(1))
-    pb.attribute(model, x, method=method, transform=transform, rows=rows, baseline=0.25)
+    pb.attribute(model, x, method=method, transform=transform, batch_size=rows, baseline=0.25)
     return torch.cat(model.seen)
 
 
@@ -90,7 +90,7 @@ def test_a_player_that_is_left_out_shows(monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_numbers_do_not_depend_on_rows_or_on_the_batch(method: str) -> None:
     x, f = normal(3, *SHAPE), smooth_net(SHAPE)
-    run = lambda x, rows: pb.attribute(f, x, 0, method=method, transform="dwt(db2, level=2)", rows=rows).values
+    run = lambda x, rows: pb.attribute(f, x, 0, method=method, transform="dwt(db2, level=2)", batch_size=rows).values
     whole = run(x, 64)
     close(run(x, 2), whole, 1e-13)
     close(torch.cat([run(one, 5) for one in x.split(1)]), whole, 1e-13)
@@ -105,7 +105,7 @@ def test_inverse_transforms_are_counted_by_players_and_bounded_in_memory(monkeyp
     def rows(samples: int, budget: int = 3, level: int = 1) -> int:
         sizes.clear()
         T = pb.transforms.get(f"dwt(haar, level={level})", SHAPE)
-        fed(T, f"shapley(by=band, exact=false, pairs={samples})", x, rows=budget)
+        fed(T, f"shapley(by=band, exact=false, pairs={samples})", x, batch_size=budget)
         assert max(sizes) <= budget
         return sum(sizes)
 
@@ -122,9 +122,9 @@ def test_in_place_models_reach_neither_the_caller_nor_what_is_kept() -> None:
     f = lambda x: x.flatten(1).square().sum(1)
     for method in ("shapley(by=band)", "rise(masks=6)", "integrated_gradients(steps=4)"):
         spoilt = pb.attribute(
-            lambda x: f(x.mul_(2) if not x.requires_grad else 2 * x), x, method=method, transform=T, rows=3
+            lambda x: f(x.mul_(2) if not x.requires_grad else 2 * x), x, method=method, transform=T, batch_size=3
         )
-        close(spoilt.values, pb.attribute(lambda x: f(2 * x), x, method=method, transform=T, rows=3).values)
+        close(spoilt.values, pb.attribute(lambda x: f(2 * x), x, method=method, transform=T, batch_size=3).values)
     assert torch.equal(x, before)
 
 

@@ -64,7 +64,7 @@ def test_values_are_those_of_a_plain_call(mode: str, method: str) -> None:
         assert (torch.is_autocast_enabled("cpu"), torch.get_default_dtype(), torch.get_default_device()) == before
     for a, b in zip(found, plain):
         assert torch.equal(a.values, b.values)
-        assert torch.equal(a.delta, b.delta)
+        assert torch.equal(a.score_difference, b.score_difference)
 
 
 def test_bf16_is_there_for_those_who_ask() -> None:
@@ -74,7 +74,7 @@ def test_bf16_is_there_for_those_who_ask() -> None:
         assert not torch.allclose(model(x).float(), smooth_net(SHAPE)(x.double()).float(), rtol=1e-5)
         (plain, narrow) = (run(model, x, "gradient", precision=p)[0] for p in ("fp32", "bf16"))
     assert not torch.equal(plain.values, narrow.values)
-    assert torch.equal(plain.delta, narrow.delta)
+    assert torch.equal(plain.score_difference, narrow.score_difference)
 
 
 class Defaults(nn.Module):

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 import pullback as pb
-from pullback.transforms import Claim, Transform, get
+from pullback.transforms import Transform, TransformClaim, get
 from pullback.transforms.registry import transforms
 
-LINEAR = [t for t in TRANSFORMS if Claim.LINEAR in t.claims]
+LINEAR = [t for t in TRANSFORMS if TransformClaim.LINEAR in t.claims]
 PADDED = ("zero", "constant", "symmetric", "reflect", "periodic")
 
 

@@ -9,7 +9,7 @@ from subjects import TRANSFORMS, normal
 from torch import Tensor
 
 import pullback as pb
-from pullback.transforms import Claim, Layout, Transform, get
+from pullback.transforms import Layout, Transform, TransformClaim, get
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
@@ -20,7 +20,7 @@ def test_keeps_exactly_what_it_claims(transform: Transform, dtype: torch.dtype) 
 
 
 @pytest.mark.parametrize(
-    "transform", [t for t in TRANSFORMS if Claim.LINEAR in t.claims], ids=lambda t: f"{t.spec} {t.shape}"
+    "transform", [t for t in TRANSFORMS if TransformClaim.LINEAR in t.claims], ids=lambda t: f"{t.spec} {t.shape}"
 )
 def test_adjoint_is_the_transposed_jacobian_of_the_inverse(transform: Transform) -> None:
     z = torch.zeros(transform.layout.shape, dtype=torch.float64)
@@ -37,7 +37,7 @@ class Broken(Transform):
         super().__init__()
         self.shape = (1, 6)
         self.layout = pb.transforms.Pixel(self.shape).layout
-        self.claims = Claim.ORTHOGONAL
+        self.claims = TransformClaim.ORTHOGONAL
         self.spec = type(self).__name__
 
     def analysis(self, x: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class NonlinearInverse(Broken):
     def __init__(self) -> None:
         super().__init__()
         self.layout = pb.transforms.Pixel((1, 12)).layout
-        self.claims = Claim.PARSEVAL
+        self.claims = TransformClaim.PARSEVAL
 
     def analysis(self, x: Tensor) -> Tensor:
         return torch.cat([x, x], -1) / 2**0.5
@@ -83,7 +83,7 @@ class Lossy(Broken):
 class Redundant(NonlinearInverse):
     def __init__(self) -> None:
         super().__init__()
-        self.claims = Claim.ORTHOGONAL
+        self.claims = TransformClaim.ORTHOGONAL
 
     def synthesis(self, z: Tensor) -> Tensor:
         return sum(z.chunk(2, -1)) / 2**0.5  # type: ignore[return-value]
@@ -100,7 +100,7 @@ class Scaled(Broken):
 class Modest(Broken):
     def __init__(self) -> None:
         super().__init__()
-        self.claims = Claim.NONE
+        self.claims = TransformClaim.NONE
 
 
 class WrongAdjoint(Broken):

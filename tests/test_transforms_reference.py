@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from subjects import normal
 
 import pullback as pb
-from pullback.transforms import Claim, get
+from pullback.transforms import TransformClaim, get
 
 DISCRETE = pywt.wavelist(kind="discrete")
 
@@ -87,7 +87,7 @@ def test_padded_modes_claim_what_they_keep(mode: str, n: int) -> None:
         t = get(f"dwt({wavelet}, level=1, mode={mode})", (1, n))
         report = pb.axioms.check_transform(t)
         assert not report.faults, str(report)
-        assert (Claim.SURJECTIVE in t.claims) == (t.layout.index.numel() == n)
+        assert (TransformClaim.SURJECTIVE in t.claims) == (t.layout.index.numel() == n)
 
 
 @settings(deadline=None, max_examples=30)

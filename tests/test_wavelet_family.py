@@ -15,7 +15,7 @@ from subjects import normal
 
 from pullback.attribution import Gradient, InputXGradient, IntegratedGradients, SmoothGrad
 from pullback.axioms import check_transform
-from pullback.transforms import DTCWT, SWT, WPT, Claim, get, names, packing
+from pullback.transforms import DTCWT, SWT, WPT, TransformClaim, get, names, packing
 from pullback.transforms.wavelets.dualtree import QSHIFT, qshift
 
 WAVELETS = ("haar", "db4", "sym5", "bior2.2", "rbio3.1", "coif2")
@@ -118,7 +118,7 @@ def test_wpt_of_any_tree_and_size_keeps_its_claims(data: st.DataObject, n: int, 
     again = get(transform.spec, transform.shape)
     assert again.spec == transform.spec
     close(again(normal(2, 1, n)), transform(normal(2, 1, n)))
-    assert Claim.ORTHOGONAL in transform.claims or wavelet in ("bior2.2", "rbio3.1")
+    assert TransformClaim.ORTHOGONAL in transform.claims or wavelet in ("bior2.2", "rbio3.1")
 
 
 @given(st.data(), st.lists(st.integers(1, 9), min_size=2, max_size=3), st.sampled_from(["haar", "db2", "bior2.2"]))
@@ -353,7 +353,7 @@ def test_boundary_dwt_is_the_matrix_transform_of_ptwt(wavelet: str, n: int) -> N
 def test_boundary_dwt_is_orthonormal_for_every_even_size_and_filter(wavelet: str, more: int, level: int) -> None:
     taps = pywt.Wavelet(wavelet).dec_len
     transform = get(f"dwt({wavelet}, level={level}, mode=boundary)", (1, (taps + 2 * more) * 2 ** (level - 1)))
-    assert transform.claims == Claim.ORTHOGONAL
+    assert transform.claims == TransformClaim.ORTHOGONAL
     no_faults(transform)
 
 
@@ -393,7 +393,7 @@ def test_biorthogonal_wavelets_claim_isometry_where_their_taps_fold_to_one(wavel
     for level in range(1, int(math.log2(n)) + 1):
         for name in ("wpt", "swt", "dwt"):
             no_faults(get(f"{name}({wavelet}, level={level})", (1, n)))
-    assert (Claim.ISOMETRIC in get(f"wpt({wavelet}, level=1)", (1, n)).claims) == (n < 4)
+    assert (TransformClaim.ISOMETRIC in get(f"wpt({wavelet}, level=1)", (1, n)).claims) == (n < 4)
 
 
 # All ----------------------------------------------------------------------------------------------------------------
@@ -409,7 +409,7 @@ def test_defaults_adapt_to_the_shape(name: str, shape: tuple[int, ...]) -> None:
 def test_level_zero_of_any_wavelet_is_orthonormal() -> None:
     for spec in ("wpt(bior2.2, level=0)", "swt(bior2.2, level=0)", "dwt(bior2.2, level=0)"):
         no_faults(get(spec, (1, 8)))
-        assert get(spec, (1, 8)).claims == Claim.ORTHOGONAL
+        assert get(spec, (1, 8)).claims == TransformClaim.ORTHOGONAL
 
 
 def test_transposes_agree_with_automatic_differentiation() -> None:

@@ -1,7 +1,7 @@
 """Invertible transforms x ↔ z. They know nothing of models."""
 
 from .axes import Along, PerAxis
-from .base import Claim, Transform
+from .base import Transform, TransformClaim
 from .color import Color
 from .combine import InverseOf, Restrict, inverse_of
 from .compose import Compose
@@ -35,7 +35,6 @@ __all__ = [
     "Along",
     "Band",
     "BlockDCT",
-    "Claim",
     "Color",
     "Compose",
     "Hadamard",
@@ -50,6 +49,7 @@ __all__ = [
     "Polar",
     "Restrict",
     "Transform",
+    "TransformClaim",
     "Wrap",
     "condition_number",
     "frame_bounds",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .base import Claim, Transform, check_shape
+from .base import Transform, TransformClaim, check_shape
 from .layout import Band, Layout
 from .registry import get, register
 
@@ -147,7 +147,7 @@ class PerAxis(Transform):
                 f"shape {self.shape}, channels first; got {len(transforms)}."
             )
         self.parts = torch.nn.ModuleList()
-        self.claims = Claim.ORTHOGONAL
+        self.claims = TransformClaim.ORTHOGONAL
         sizes, specs = self.shape, []
         for axis, transform in enumerate(transforms):
             part = Along(sizes, "pixel" if transform is None else transform, axis)

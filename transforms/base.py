@@ -17,7 +17,7 @@ from .layout import Layout
 _HOST = torch.device("cpu")
 
 
-class Claim(enum.Flag):
+class TransformClaim(enum.Flag):
     """What a transform promises. Each single claim is the name of a law in `pullback.axioms`.
 
     LINEAR        T(ax + by) = a Tx + b Ty, and the same for T⁻¹
@@ -29,7 +29,7 @@ class Claim(enum.Flag):
 
     >>> import pullback as pb
     >>> T = pb.transforms.get("swt(haar, level=1)", shape=(1, 8))
-    >>> Claim.PARSEVAL in T.claims, Claim.SURJECTIVE in T.claims
+    >>> TransformClaim.PARSEVAL in T.claims, TransformClaim.SURJECTIVE in T.claims
     (True, False)
     """
 
@@ -65,7 +65,7 @@ class Transform(nn.Module, abc.ABC):
     name: ClassVar[str] = ""  # the registered name; `register` writes it
     shape: tuple[int, ...]  # of one signal, channels first
     layout: Layout
-    claims: Claim
+    claims: TransformClaim
     spec: str  # what `get` would take to build this transform again
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -89,7 +89,7 @@ class Transform(nn.Module, abc.ABC):
 
     def transpose(self, g: Tensor) -> Tensor:
         """(T⁻¹)ᵀ g for a linear T: T itself where T is orthogonal, else by automatic differentiation of T⁻¹."""
-        if Claim.ORTHOGONAL in self.claims:
+        if TransformClaim.ORTHOGONAL in self.claims:
             return self.analysis(g)
         with torch.inference_mode(False), torch.enable_grad():
             g = g.clone() if g.is_inference() else g
@@ -126,7 +126,7 @@ class Transform(nn.Module, abc.ABC):
         >>> get("linear([[2.0]])", shape=(1, 1)).adjoint(torch.ones(1, 1, 1))  # z = 2x, so that ∂f/∂z = ½ ∂f/∂x
         tensor([[[0.5000]]])
         """
-        if Claim.LINEAR not in self.claims:
+        if TransformClaim.LINEAR not in self.claims:
             raise ValueError(
                 f"{self.spec}: the adjoint belongs to linear transforms and this one is not; "
                 "differentiate Pullback(model, T) instead."

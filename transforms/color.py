@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core.constant import Constant
-from .base import Claim, Transform, check_shape
+from .base import Transform, TransformClaim, check_shape
 from .layout import Band, Layout
 from .linear import sample_layout
 from .registry import register
@@ -59,7 +59,9 @@ class Color(Transform):
         names, rows = SPACES[space]
         matrix = torch.tensor(rows, dtype=torch.double)
         self._forward, self._inverse = Constant(matrix), Constant(torch.linalg.inv(matrix))
-        self.claims = Claim.ORTHOGONAL if space == "opponent" else Claim.LINEAR | Claim.BIJECTIVE
+        self.claims = (
+            TransformClaim.ORTHOGONAL if space == "opponent" else TransformClaim.LINEAR | TransformClaim.BIJECTIVE
+        )
         self.spec = f"color({space})"
         self.layout = _layout(self.shape, names)
 

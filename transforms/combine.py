@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .axes import Inner
-from .base import Claim, Transform, check_shape
+from .base import Transform, TransformClaim, check_shape
 from .layout import Band, Layout, signal_position
 from .linear import sample_layout
 from .registry import get, register
@@ -164,12 +164,15 @@ def inverse_of(transform: Transform) -> InverseOf:
     return InverseOf(transform.layout.shape, transform)
 
 
-def _inverse_claims(claims: Claim) -> Claim:
-    found = claims & Claim.LINEAR
-    for one, other in ((Claim.RECONSTRUCTS, Claim.SURJECTIVE), (Claim.SURJECTIVE, Claim.RECONSTRUCTS)):
+def _inverse_claims(claims: TransformClaim) -> TransformClaim:
+    found = claims & TransformClaim.LINEAR
+    for one, other in (
+        (TransformClaim.RECONSTRUCTS, TransformClaim.SURJECTIVE),
+        (TransformClaim.SURJECTIVE, TransformClaim.RECONSTRUCTS),
+    ):
         if one in claims:
             found |= other
-    return found | (claims & Claim.ISOMETRIC if Claim.SURJECTIVE in claims else Claim.NONE)
+    return found | (claims & TransformClaim.ISOMETRIC if TransformClaim.SURJECTIVE in claims else TransformClaim.NONE)
 
 
 def _check_channels(channels: Sequence[int] | None, count: int) -> Tensor:

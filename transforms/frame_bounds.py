@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-from .base import Claim, Transform
+from .base import Transform, TransformClaim
 from .measure_claims import Map
 
 Gram = Callable[[np.ndarray], np.ndarray]
@@ -37,7 +37,7 @@ def frame_bounds(
     >>> round(A, 6), round(B, 6)
     (1.0, 1.0)
     """
-    if Claim.LINEAR not in transform.claims:
+    if TransformClaim.LINEAR not in transform.claims:
         raise ValueError(f"frame_bounds: {transform.spec} is not linear and has no frame bounds.")
     if iterations < 1 or not tol > 0:
         raise ValueError(
@@ -45,7 +45,7 @@ def frame_bounds(
         )
     forward = _gram(transform.analysis, transform.shape, device)
     sizes = math.prod(transform.shape), math.prod(transform.layout.shape)
-    if Claim.BIJECTIVE not in transform.claims or sizes[0] <= _DENSE:
+    if TransformClaim.BIJECTIVE not in transform.claims or sizes[0] <= _DENSE:
         return _bounds(forward, sizes[0], tol, iterations, seed)
     backward = _gram(transform.synthesis, transform.layout.shape, device)
     return 1 / _largest(backward, sizes[1], tol, iterations, seed), _largest(forward, sizes[0], tol, iterations, seed)

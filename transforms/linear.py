@@ -11,7 +11,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from ..core.constant import Constant
-from .base import Claim, Transform, check_shape
+from .base import Transform, TransformClaim, check_shape
 from .layout import Band, Layout, signal_position
 from .measure_claims import called, kept, limit, measure, native, normal
 from .registry import register
@@ -24,14 +24,14 @@ class Pixel(Transform):
     Shapes: z has the shape of x. Raises: TypeError or ValueError for what is no shape of a signal.
 
     >>> from pullback.transforms import get
-    >>> get("pixel", shape=(3, 4, 4)).claims == Claim.ORTHOGONAL
+    >>> get("pixel", shape=(3, 4, 4)).claims == TransformClaim.ORTHOGONAL
     True
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape = check_shape("pixel", shape, dims=range(0, 10))
-        self.claims = Claim.ORTHOGONAL
+        self.claims = TransformClaim.ORTHOGONAL
         self.spec = "pixel"
         self.layout = sample_layout(self.shape, "pixels")
 
@@ -65,7 +65,7 @@ class Linear(Transform):
     >>> T = Linear((1, 2), [[1.0, 1.0], [1.0, -1.0]])
     >>> T(torch.tensor([[[3.0, 1.0]]]))
     tensor([[[4., 2.]]])
-    >>> T.claims == Claim.LINEAR | Claim.BIJECTIVE
+    >>> T.claims == TransformClaim.LINEAR | TransformClaim.BIJECTIVE
     True
     """
 
@@ -118,7 +118,7 @@ class Operator(Transform):
     are not callable.
 
     >>> T = Operator((1, 4), lambda x: x.flip(-1), lambda z: z.flip(-1))
-    >>> T.claims == Claim.ORTHOGONAL
+    >>> T.claims == TransformClaim.ORTHOGONAL
     True
     """
 
@@ -143,7 +143,7 @@ class Operator(Transform):
         self.layout = layout or plain_layout(coeff, len(self.shape) - 1)
         residuals = measure(forward, inverse, x, normal(coeff, x, seed + 1))
         self.claims = kept(residuals, x.dtype)
-        for claim in (Claim.LINEAR, Claim.RECONSTRUCTS):
+        for claim in (TransformClaim.LINEAR, TransformClaim.RECONSTRUCTS):
             if claim not in self.claims:
                 raise ValueError(
                     f"{self.spec}: the maps are not what {claim.name} promises, relative residual "
@@ -216,7 +216,7 @@ def _lead(matrix: Tensor, shape: tuple[int, ...]) -> int:
     )
 
 
-def _inspect(matrix: Tensor, max_condition: float) -> tuple[Claim, float]:
+def _inspect(matrix: Tensor, max_condition: float) -> tuple[TransformClaim, float]:
     """Claims and condition number."""
     rows, columns = matrix.shape
     if rows < columns:
@@ -232,11 +232,11 @@ def _inspect(matrix: Tensor, max_condition: float) -> tuple[Claim, float]:
             f"linear: the matrix is singular or nearly so, its condition number is {condition:.3g} and at most "
             f"max_condition = {max_condition:.3g} is taken; remove dependent columns, or regularise."
         )
-    claims = Claim.LINEAR | Claim.RECONSTRUCTS
+    claims = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
     if rows == columns:
-        claims |= Claim.SURJECTIVE
+        claims |= TransformClaim.SURJECTIVE
     if float((values - 1).abs().max()) <= limit(matrix.dtype):
-        claims |= Claim.ISOMETRIC
+        claims |= TransformClaim.ISOMETRIC
     return claims, condition
 
 

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from .base import Claim
+from .base import TransformClaim
 
 Map = Callable[[Tensor], Tensor]
 
 
-def measure(analysis: Map, synthesis: Map, x: Tensor, z: Tensor) -> dict[Claim, float]:
+def measure(analysis: Map, synthesis: Map, x: Tensor, z: Tensor) -> dict[TransformClaim, float]:
     """The residual of each claim: relative, 0 where it holds, infinite where a number is not finite.
 
     x: signals (batch, *shape), at least two.  z: coefficients (batch, *coeff), drawn independently of T.
@@ -21,16 +21,16 @@ def measure(analysis: Map, synthesis: Map, x: Tensor, z: Tensor) -> dict[Claim, 
         mixed = max(mixed, _off(synthesis(2 * z - 3 * z.flip(0)), 2 * back - 3 * back.flip(0)))
         steps = [(part - part.flip(0)).flatten(1).norm(dim=1) for part in (there, x)]
         return {
-            Claim.LINEAR: mixed,
-            Claim.RECONSTRUCTS: _off(synthesis(there), x),
-            Claim.SURJECTIVE: _off(analysis(back), z),
-            Claim.ISOMETRIC: _off(*(step[: len(x) // 2, None] for step in steps)),
+            TransformClaim.LINEAR: mixed,
+            TransformClaim.RECONSTRUCTS: _off(synthesis(there), x),
+            TransformClaim.SURJECTIVE: _off(analysis(back), z),
+            TransformClaim.ISOMETRIC: _off(*(step[: len(x) // 2, None] for step in steps)),
         }
 
 
-def kept(residuals: dict[Claim, float], dtype: torch.dtype) -> Claim:
+def kept(residuals: dict[TransformClaim, float], dtype: torch.dtype) -> TransformClaim:
     """The claims whose residual is no more than rounding in `dtype`."""
-    claims = Claim.NONE
+    claims = TransformClaim.NONE
     for claim, residual in residuals.items():
         if residual <= limit(dtype):
             claims |= claim

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..core.constant import Constant
-from .base import Claim, Transform, check_shape
+from .base import Transform, TransformClaim, check_shape
 from .layout import Band, Layout, octave_layout, signal_position
 from .linear import sample_layout
 from .registry import register
@@ -110,8 +110,10 @@ class PCA(Transform):
         self._scale = Constant(_deviations(variances, floor) if whiten else torch.ones_like(variances))
         self.layout = _layout(shape, len(variances), rest, whiten)
         unit = not whiten or torch.equal(self._scale.value, torch.ones_like(variances))
-        self.claims = Claim.LINEAR | Claim.RECONSTRUCTS
-        self.claims |= (Claim.NONE if rest else Claim.SURJECTIVE) | (Claim.ISOMETRIC if unit else Claim.NONE)
+        self.claims = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
+        self.claims |= (TransformClaim.NONE if rest else TransformClaim.SURJECTIVE) | (
+            TransformClaim.ISOMETRIC if unit else TransformClaim.NONE
+        )
         return self
 
     @property

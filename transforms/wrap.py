@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from .base import Claim, Transform, check_shape, wide
+from .base import Transform, TransformClaim, check_shape, wide
 from .layout import Band, Layout
 from .linear import plain_layout, sample_layout
 from .measure_claims import Map, called, kept, limit, measure, native, normal
@@ -21,7 +21,7 @@ class Wrap(Transform):
     residual=None: the maps invert each other, as those of a normalising flow do.
     residual="carried": they do not (an autoencoder). z = [c, r] with the code c = forward(x) and the residual
     r = x - inverse(c), and T⁻¹[c, r] = inverse(c) + r. So T⁻¹T x = x to rounding, f(T⁻¹ z(x)) = f(x), and f varies with c
-    because r is held while c moves. As r lies in z, every row of a walk has its own, in any chunk; the path goes from
+    because r is held while c moves. As r lies in z, every row of a evaluator has its own, in any chunk; the path goes from
     [c₀, r₀] to [c, r], i.e. from x₀ to x exactly; attributions stay complete, and the band "residual" says how much of
     the score the code does not explain.
     residual="fixed": the same T, but on a path r is fixed once at x, from [c₀, r] to [c, r]: the code alone is credited
@@ -42,7 +42,7 @@ class Wrap(Transform):
     normalisation is in training mode, or where residual="fixed" meets linear maps; TypeError where one is not callable.
 
     >>> T = Wrap((1, 2), lambda x: x.sinh(), lambda z: z.asinh())
-    >>> T.claims == Claim.BIJECTIVE
+    >>> T.claims == TransformClaim.BIJECTIVE
     True
     >>> mean = Wrap((1, 2), lambda x: x.mean(-1, True), lambda c: c.expand(-1, -1, 2), residual="carried")
     >>> mean(torch.tensor([[[1.0, 3.0]]]))
@@ -104,18 +104,18 @@ class Wrap(Transform):
     def _decode(self, code: Tensor) -> Tensor:
         return _run(self._decoder, code)
 
-    def _measured(self, x: Tensor, z: Tensor) -> Claim:
+    def _measured(self, x: Tensor, z: Tensor) -> TransformClaim:
         found = measure(self.analysis, self.synthesis, x, z)
         claims = kept(found, x.dtype)
-        if Claim.RECONSTRUCTS not in claims:
+        if TransformClaim.RECONSTRUCTS not in claims:
             raise ValueError(
-                f"{self.spec}: inverse(forward(x)) is off x by {found[Claim.RECONSTRUCTS]:.1e} (relative; "
+                f"{self.spec}: inverse(forward(x)) is off x by {found[TransformClaim.RECONSTRUCTS]:.1e} (relative; "
                 f"rounding explains {limit(x.dtype):.1e}); pass residual='carried' for maps that lose a "
                 "part of the signal, or probe= with signals on which they are inverse."
             )
-        if self.residual == "fixed" and Claim.LINEAR in claims:
+        if self.residual == "fixed" and TransformClaim.LINEAR in claims:
             raise ValueError(
-                f"{self.spec}: the maps are linear, and linear transforms share one walk from x₀ to x; take "
+                f"{self.spec}: the maps are linear, and linear transforms share one evaluator from x₀ to x; take "
                 "residual='carried', or PCA.fit(data, components=k)."
             )
         return claims

@@ -8,7 +8,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from ...transforms import WPT, Claim, Transform
+from ...transforms import WPT, Transform, TransformClaim
 from ...transforms.base import check_shape
 from ...transforms.wavelets.dwt import check_level, find_wavelet, halvings
 from ...transforms.wavelets.filterbank import FilterBank
@@ -103,7 +103,7 @@ def basis_cost(att: Attribution, transform: Transform, cost: Cost = "entropy") -
     >>> bool(basis_cost(att, pb.transforms.get("dft", (1, 16))) < basis_cost(att, att.transform))
     True
     """
-    if Claim.ORTHOGONAL not in transform.claims:
+    if TransformClaim.ORTHOGONAL not in transform.claims:
         raise ValueError(f"basis_cost: costs compare in orthonormal bases only; {transform.spec} is none.")
     scale = _Scale(att, cost)
     return _finite(scale.cost([transform(part) for part in scale.parts]))
@@ -185,7 +185,7 @@ def _finite(costs: Tensor) -> Tensor:
 def _covector(att: Attribution) -> Tensor:
     if not isinstance(att, Attribution):
         raise TypeError(f"best_basis: expected an Attribution, or a sequence of them, got {type(att).__name__}.")
-    if att.covector is None or Claim.LINEAR | Claim.RECONSTRUCTS not in att.transform.claims:
+    if att.covector is None or TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS not in att.transform.claims:
         method = f"{att.settings.get('method', 'this method')} in {att.transform.spec}"
         raise ValueError(
             f"best_basis: {method} keeps no covector, so its values in other bases do not follow from it; take "

@@ -8,9 +8,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ...transforms import DWT, Claim
+from ...transforms import DWT, TransformClaim
 from ...transforms.wavelets.dwt import PADDED
-from ..attribute import Baseline, Method, attribute
+from ..attribute import BaselineLike, Method, attribute
 from ..engine.score import Target
 from ..result import Attribution
 
@@ -91,8 +91,8 @@ def boundary_sensitivity(
     modes: Sequence[str] = MODES,
     by: str = "octave",
     method: Method = "integrated_gradients",
-    baseline: Baseline = None,
-    rows: int | str = "auto",
+    baseline: BaselineLike = None,
+    batch_size: int | str = "auto",
     seed: int = 0,
 ) -> BoundarySensitivity:
     """How much the shares of wavelet bands change with the padding mode alone, from one gradient stream.
@@ -105,7 +105,7 @@ def boundary_sensitivity(
     two classes is an artefact of the border and no finding.
 
     subject: an Attribution that holds a covector (for sensitivities a_m = (T_m⁻¹)ᵀ ḡ; any linear domain), or a model,
-    which is then walked once with `method`; x, target, baseline, rows, seed are for it alone.
+    which is then walked once with `method`; x, target, baseline, batch_size, seed are for it alone.
     level: None takes the deepest of at most 3 that every mode allows.  by: as in `Attribution.importance`.
 
     Raises: ValueError where the attribution has no covector, no mode or fewer than two are named, or a mode cannot be
@@ -124,7 +124,7 @@ def boundary_sensitivity(
     elif x is None:
         raise TypeError("boundary_sensitivity: expected an Attribution, or a model and x.")
     else:
-        found = attribute(subject, x, target, method=method, baseline=baseline, rows=rows, seed=seed)
+        found = attribute(subject, x, target, method=method, baseline=baseline, batch_size=batch_size, seed=seed)
     covector = _covector(found)
     step = found.transform.inverse(found.displacement)
     transforms = _transforms(found.transform.shape, wavelet, level, modes)
@@ -135,7 +135,7 @@ def boundary_sensitivity(
 
 
 def _covector(found: Attribution) -> Tensor:
-    if found.covector is None or Claim.LINEAR | Claim.RECONSTRUCTS not in found.transform.claims:
+    if found.covector is None or TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS not in found.transform.claims:
         method = found.settings.get("method", "this method")
         raise ValueError(
             f"boundary_sensitivity: the attribution of {method} in {found.transform.spec} has no covector, from "

@@ -1,4 +1,4 @@
-"""What a baseline is: an `Origin`, the registry of their names, and the checks that they share."""
+"""What a baseline is: an `Baseline`, the registry of their names, and the checks that they share."""
 
 import abc
 import dataclasses
@@ -13,7 +13,7 @@ from ...transforms.registry import Registry
 from ..engine.random import Keyed
 
 
-class Origin(abc.ABC):
+class Baseline(abc.ABC):
     """Where paths start: a rule that gives x₀ for any x. Subclasses are frozen dataclasses.
 
     random: whether draws differ; then `expected_gradients` averages over them and other methods take the first.
@@ -43,13 +43,13 @@ class Origin(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def examples(cls) -> Iterable["Origin"]:
+    def examples(cls) -> Iterable["Baseline"]:
         """Instances on which the tests run."""
 
 
-origins: Registry[Origin] = Registry("baseline", "pullback.baselines")
-register = origins.register
-names = origins.names
+baselines: Registry[Baseline] = Registry("baseline", "pullback.baselines")
+register = baselines.register
+names = baselines.names
 
 
 def check_finite(who: str, value: Tensor) -> Tensor:

@@ -12,25 +12,25 @@ from torch import Tensor
 from ...transforms import Transform
 from ...transforms.registry import parse
 from ..engine.random import Keyed
-from .base import Origin, check_finite, check_number, names, origins, register
+from .base import Baseline, baselines, check_finite, check_number, names, register
 
 
 @register("zero")
 @dataclass(frozen=True)
-class Zero(Origin):
+class Zero(Baseline):
     """x₀ = 0, of the shape of x."""
 
     def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
         return torch.zeros_like(keyed.signal[example])
 
     @classmethod
-    def examples(cls) -> Iterable[Origin]:
+    def examples(cls) -> Iterable[Baseline]:
         return [cls()]
 
 
 @register("blur")
 @dataclass(frozen=True)
-class Blur(Origin):
+class Blur(Baseline):
     """x₀ = x convolved along every axis with a Gaussian of standard deviation `sigma` samples.
 
     The signal is continued by half-sample reflection, for which the convolution is a product in the DCT-II:
@@ -57,13 +57,13 @@ class Blur(Origin):
         return x
 
     @classmethod
-    def examples(cls) -> Iterable[Origin]:
+    def examples(cls) -> Iterable[Baseline]:
         return [cls(), cls(sigma=1.0)]
 
 
 @register("mean")
 @dataclass(frozen=True)
-class Mean(Origin):
+class Mean(Baseline):
     """x₀ = the mean of each channel of the example, or of the whole example.
 
     per: "channel" or "example".  Raises: ValueError for anything else.
@@ -84,12 +84,12 @@ class Mean(Origin):
         return x.mean(axes, keepdim=True).expand_as(x) if axes else x.clone()
 
     @classmethod
-    def examples(cls) -> Iterable[Origin]:
+    def examples(cls) -> Iterable[Baseline]:
         return [cls(), cls("example")]
 
 
 @dataclass(frozen=True, eq=False)
-class Given(Origin):
+class Given(Baseline):
     """x₀ as the caller gave it: a number, a tensor (*shape) or (batch, *shape), or a callable x -> x₀.
 
     Raises: TypeError or ValueError where it does not fit x.
@@ -105,12 +105,12 @@ class Given(Origin):
         return _shown(self.value)
 
     @classmethod
-    def examples(cls) -> Iterable[Origin]:
+    def examples(cls) -> Iterable[Baseline]:
         return [cls(0.5), cls(torch.neg)]
 
 
 @dataclass(frozen=True, eq=False)
-class InDomain(Origin):
+class InDomain(Baseline):
     """x₀ = T⁻¹ z₀, in each domain its own; see `in_domain`.
 
     Raises: ValueError where z₀ does not fit the domain; TypeError where a signal is asked for.
@@ -137,11 +137,11 @@ class InDomain(Origin):
         return f"in_domain({_shown(self.z0)})"
 
     @classmethod
-    def examples(cls) -> Iterable[Origin]:
+    def examples(cls) -> Iterable[Baseline]:
         return [cls()]
 
 
-def in_domain(z0: Tensor | float = 0.0) -> Origin:
+def in_domain(z0: Tensor | float = 0.0) -> Baseline:
     """A baseline declared in coefficients: x₀ = T⁻¹(z₀) in each domain T, the zero of that domain by default.
 
     For linear T the default is the zero signal; elsewhere it is whatever zero coefficients mean there.
@@ -162,21 +162,21 @@ def in_domain(z0: Tensor | float = 0.0) -> Origin:
     return InDomain(z0)
 
 
-def get_baseline(baseline: Any) -> Origin:
-    """The `Origin` that `attribute(baseline=…)` means.
+def get_baseline(baseline: Any) -> Baseline:
+    """The `Baseline` that `attribute(baseline=…)` means.
 
     Raises: ValueError that lists the choices, or TypeError.
 
     >>> get_baseline("blur(sigma=3)")
     Blur(sigma=3)
     """
-    if isinstance(baseline, Origin):
+    if isinstance(baseline, Baseline):
         return baseline
     if isinstance(baseline, str):
         calls = parse(baseline)
         if len(calls) != 1:
             raise ValueError(f"Baseline {baseline!r}: expected one baseline; '>>' belongs to transforms.")
-        return origins.build(calls[0])
+        return baselines.build(calls[0])
     if baseline is None:
         return Zero()
     if isinstance(baseline, bool) or not (isinstance(baseline, (int, float, Tensor)) or callable(baseline)):

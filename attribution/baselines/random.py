@@ -8,13 +8,13 @@ from torch import Tensor
 
 from ..engine.random import Keyed
 from ..engine.row_index import on_host
-from .base import Origin, check_finite, check_number, register
+from .base import Baseline, check_finite, check_number, register
 from .fixed import Mean
 
 
 @register("uniform")
 @dataclass(frozen=True)
-class Uniform(Origin):
+class Uniform(Baseline):
     """x₀ ~ U(low, high), independent samples; None takes the example's smallest and largest value.
 
     Source: Sturmfels, Lundberg & Lee 2020.
@@ -43,13 +43,13 @@ class Uniform(Origin):
         return low + (high - low) * unit
 
     @classmethod
-    def examples(cls) -> Iterable[Origin]:
+    def examples(cls) -> Iterable[Baseline]:
         return [cls(), cls(low=-1.0, high=1.0)]
 
 
 @register("gaussian")
 @dataclass(frozen=True)
-class Gaussian(Origin):
+class Gaussian(Baseline):
     """x₀ ~ N(μ, σ² I), σ = spread · (max x - min x) per example.
 
     around: μ = "input" (x itself), "mean" (the mean of each channel) or "zero".
@@ -78,12 +78,12 @@ class Gaussian(Origin):
         return centre + _broadcast(std, x) * noise
 
     @classmethod
-    def examples(cls) -> Iterable[Origin]:
+    def examples(cls) -> Iterable[Baseline]:
         return [cls(), cls(0.1, "mean"), cls(0.1, "zero")]
 
 
 @dataclass(frozen=True, eq=False)
-class Among(Origin):
+class Among(Baseline):
     """x₀ drawn from reference signals; see `among`.  Raises: ValueError where they do not have the shape of x."""
 
     references: Tensor
@@ -106,11 +106,11 @@ class Among(Origin):
         return f"among({len(self.references)} references)"
 
     @classmethod
-    def examples(cls) -> Iterable[Origin]:
+    def examples(cls) -> Iterable[Baseline]:
         return [cls(torch.linspace(-1, 1, 3).reshape(3, 1, 1).expand(3, 1, 4))]
 
 
-def among(references: Tensor) -> Origin:
+def among(references: Tensor) -> Baseline:
     """A baseline distribution: the rows of `references` (n, *shape), such as other examples of the data.
 
     Raises: TypeError or ValueError unless that is a finite real tensor of at least one row.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 Result = TypeVar("Result")
 
-# Elements of one forward's input when rows="auto": about 6 rows of 3 × 224 × 224 on a CPU, whose caches are small.
+# Elements of one forward's input when batch_size="auto": about 6 rows of 3 × 224 × 224 on a CPU, whose caches are small.
 _AUTO_ELEMENTS = {"cpu": 2**20}
 _AUTO_ELEMENTS_ELSEWHERE = 2**24
 _AUTO_MOST = 1_024
@@ -73,21 +73,21 @@ class Chunks:
             torch.cuda.empty_cache()
 
 
-def budget(rows: int | str, shape: tuple[int, ...], device: torch.device) -> int:
+def budget(batch_size: int | str, shape: tuple[int, ...], device: torch.device) -> int:
     """How many rows of `shape` one forward may hold.
 
-    rows: that number, or "auto", which asks for so many that a forward has work enough on this kind of device.
-    Raises: ValueError unless rows is "auto" or a positive whole number.
+    batch_size: that number, or "auto", which asks for so many that a forward has work enough on this kind of device.
+    Raises: ValueError unless batch_size is "auto" or a positive whole number.
 
     >>> budget("auto", (3, 224, 224), torch.device("cpu")), budget(32, (3, 224, 224), torch.device("cpu"))
     (6, 32)
     """
-    if rows == "auto":
+    if batch_size == "auto":
         elements = _AUTO_ELEMENTS.get(device.type, _AUTO_ELEMENTS_ELSEWHERE)
         return max(1, min(_AUTO_MOST, elements // max(1, torch.Size(shape).numel())))
-    if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
-        raise ValueError(f"rows: expected 'auto' or a whole number of at least 1, got {rows!r}.")
-    return rows
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"batch_size: expected 'auto' or a whole number of at least 1, got {batch_size!r}.")
+    return batch_size
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -20,7 +20,7 @@ _GRADIENTS_ALIKE = 1e-3  # relative difference of gradients in two memory format
 _TIMES = 4  # how often f is asked for where it seems to move: two draws may be near each other by chance
 
 
-class Rehearsal:
+class DryRun:
     """Reads f of one row by itself, as the model is, and holds against it what is read of f after that.
 
     x: (batch, *shape).  gradients: whether the run asks for any.
@@ -129,7 +129,7 @@ class Rehearsal:
             raise ValueError(
                 f"model: f of example {number} is {alone:.6g} alone and {among:.6g} among others, so that its map "
                 "would depend on them; give the model layers that treat every row by itself, or pass "
-                "rows=1."
+                "batch_size=1."
             )
 
     def _steady(self, number: int) -> float:

@@ -31,7 +31,7 @@ class Execution:
     measured, in runs of 16 rows and more; contiguous elsewhere, for models that the caller has compiled, and where one row
     shows that the model does not take it: that f, or the gradient where something in it is not torch's own, moves or fails.
     The result's settings then say why. "channels_last" by name is not tried first: where a model reads strides or storage by
-    itself, `gap` shows it.
+    itself, `completeness_gap` shows it.
 
     Raises: ValueError or TypeError that lists the choices.
     """

@@ -9,13 +9,13 @@ from torch.utils._pytree import tree_map
 
 
 @dataclass(frozen=True, eq=False)
-class shared:
+class Broadcast:
     """Marks an entry of `args` or `kwargs` of `attribute` as one for all rows, also where it has as many entries as x.
 
     >>> import torch, pullback as pb
     >>> model = lambda x, kernel: (x @ kernel).sum(1)  # kernel: (2, 2), and two examples
     >>> kernel = torch.tensor([[0.0, 1.0], [2.0, 0.0]])
-    >>> pb.attribute(model, torch.ones(2, 2), args=(pb.shared(kernel),), method="gradient").values.tolist()
+    >>> pb.attribute(model, torch.ones(2, 2), args=(pb.Broadcast(kernel),), method="gradient").values.tolist()
     [[1.0, 2.0], [1.0, 2.0]]
     """
 
@@ -27,7 +27,7 @@ class Extras:
     """What the model takes besides the signal.
 
     A tensor whose first axis has one entry for each of the `examples` follows its example from row to row, also inside
-    lists, tuples and dictionaries; everything else, and what `shared` holds, is passed as it is.
+    lists, tuples and dictionaries; everything else, and what `Broadcast` holds, is passed as it is.
     """
 
     args: tuple[Any, ...] = ()
@@ -40,11 +40,13 @@ class Extras:
             return [], {}
         pick = lambda value: self._pick(value, example)
         held = list(self.args), dict(self.kwargs)
-        found: tuple[list[Any], dict[str, Any]] = tree_map(pick, held, is_leaf=lambda value: isinstance(value, shared))
+        found: tuple[list[Any], dict[str, Any]] = tree_map(
+            pick, held, is_leaf=lambda value: isinstance(value, Broadcast)
+        )
         return found
 
     def _pick(self, value: Any, example: Tensor) -> Any:
-        if isinstance(value, shared):
+        if isinstance(value, Broadcast):
             return tree_map(_ordinary, value.value)
         follows = isinstance(value, Tensor) and value.ndim > 0 and len(value) == self.examples
         return value[example.to(value.device)] if follows else _ordinary(value)

@@ -16,7 +16,7 @@ from ...transforms.layout import GROUPINGS
 from ..attribute import Domain, Method, attribute
 from ..engine.check_model import feed_dtype
 from ..engine.rows import Rows
-from ..estimator import Chart, Estimate, Estimator, Promise, Walk, register
+from ..estimator import Chart, Estimate, Estimator, Evaluator, MethodClaim, register
 from ..pullback import Pullback
 from .captum_adapter import (
     CLAIMS,
@@ -77,8 +77,8 @@ class Captum(Estimator):
         check_options(method, options, classes)
 
     @property
-    def claims(self) -> Promise:
-        return Promise.NONE if self.options.keys() - {"n_steps"} else CLAIMS.get(self.method, Promise.NONE)
+    def claims(self) -> MethodClaim:
+        return MethodClaim.NONE if self.options.keys() - {"n_steps"} else CLAIMS.get(self.method, MethodClaim.NONE)
 
     @property
     def shares(self) -> bool:  # type: ignore[override]
@@ -87,10 +87,10 @@ class Captum(Estimator):
 
     @property
     def least_rows(self) -> int:  # type: ignore[override]
-        return 2 if self.method == "DeepLift" else 1  # x and x₀ walk together
+        return 2 if self.method == "DeepLift" else 1  # x and x₀ evaluator together
 
-    def estimate(self, walk: Walk) -> Estimate:
-        if walk.rows.create_graph:
+    def estimate(self, evaluator: Evaluator) -> Estimate:
+        if evaluator.rows.create_graph:
             raise ValueError(f"captum({self.method}): Captum's maps have no graph; call it without create_graph.")
         if {"Lime", "KernelShap"} & set(self._names) and importlib.util.find_spec("sklearn") is None:
             raise ImportError(
@@ -100,7 +100,7 @@ class Captum(Estimator):
         with warnings.catch_warnings():
             for message in KNOWN_WARNINGS:
                 warnings.filterwarnings("ignore", message=r"\s*" + message)
-            return Estimate([self._values(walk, chart) for chart in walk.charts])
+            return Estimate([self._values(evaluator, chart) for chart in evaluator.charts])
 
     def cost(self) -> int:
         rows = self.least_rows
@@ -117,22 +117,22 @@ class Captum(Estimator):
         except ImportError:
             return []
 
-    def _values(self, walk: Walk, chart: Chart) -> Tensor:
-        if self.method == "LRP" and walk.point is not walk.signal:
+    def _values(self, evaluator: Evaluator, chart: Chart) -> Tensor:
+        if self.method == "LRP" and evaluator.point is not evaluator.signal:
             raise ValueError(
                 "captum(LRP): LRP needs a linear transform, whose inverse is one more linear layer; take another "
                 "domain, or DeepLift."
             )
         hooked = any(hooks_layers(captum_class(name)) for name in self._names)
-        model = walk.rows.module(chart.push) if hooked else _Function(walk.rows, chart)
+        model = evaluator.rows.module(chart.push) if hooked else _Function(evaluator.rows, chart)
         side_by_side = self.method in SIDE_BY_SIDE
         if side_by_side and not hooked:  # the function itself keeps to the budget
-            return self._call(model, walk, chart, slice(None))
+            return self._call(model, evaluator, chart, slice(None))
         parts = []
         example = torch.arange(len(chart.point), device=chart.point.device)
-        width = 1 if side_by_side else walk.rows.budget
+        width = 1 if side_by_side else evaluator.rows.budget
         width = max(width, self.least_rows)
-        for _, part in walk.rows.chunks(example, lambda part: self._call(model, walk, chart, part), width):
+        for _, part in evaluator.rows.chunks(example, lambda part: self._call(model, evaluator, chart, part), width):
             parts.append(part)
         return torch.cat(parts)
 
@@ -140,13 +140,13 @@ class Captum(Estimator):
     def _names(self) -> list[str]:
         return [self.method, *filter(None, [self.options.get("attribution_method")])]
 
-    def _call(self, model: Any, walk: Walk, chart: Chart, part: slice) -> Tensor:
+    def _call(self, model: Any, evaluator: Evaluator, chart: Chart, part: slice) -> Tensor:
         """Captum's values of the examples in `part`. Shape: (examples, *coeff)."""
         z = chart.point[part].detach().clone().requires_grad_()
         example = torch.arange(len(chart.point), device=z.device)[part]
         method = self._built(model)
-        arguments = self._arguments(walk, chart, part)
-        with seeded(walk.seed_of(int(example[0])), z.device), torch.enable_grad():
+        arguments = self._arguments(evaluator, chart, part)
+        with seeded(evaluator.seed_of(int(example[0])), z.device), torch.enable_grad():
             try:
                 values = method.attribute(z, additional_forward_args=(example,), **arguments)
             except AssertionError as error:  # Captum's way to refuse an option
@@ -177,7 +177,7 @@ class Captum(Estimator):
             model = maker(**own) if "attribution_method" in wanted else maker(model, **own)
         return model
 
-    def _arguments(self, walk: Walk, chart: Chart, part: slice) -> dict[str, Any]:
+    def _arguments(self, evaluator: Evaluator, chart: Chart, part: slice) -> dict[str, Any]:
         """What `attribute` is called with."""
         wanted = attribute_options([captum_class(name) for name in self._names])
         arguments = {key: value for key, value in self.options.items() if key in wanted}
@@ -195,7 +195,7 @@ class Captum(Estimator):
             arguments["feature_mask"] = groups[None].to(chart.point.device)
         for name in ("perturbations_per_eval", "internal_batch_size"):  # what Captum itself holds at once
             if name in wanted:
-                arguments.setdefault(name, walk.rows.budget)
+                arguments.setdefault(name, evaluator.rows.budget)
         return arguments
 
     def _spread(self, values: Tensor, layout: Layout) -> Tensor:

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..estimator import Promise
+from ..estimator import MethodClaim
 
-_GRADIENT = Promise.LINEAR | Promise.DUMMY | Promise.SYMMETRIC | Promise.IMPLEMENTATION_INVARIANT
+_GRADIENT = MethodClaim.LINEAR | MethodClaim.DUMMY | MethodClaim.SYMMETRIC | MethodClaim.IMPLEMENTATION_INVARIANT
 CLAIMS = {
     "InputXGradient": _GRADIENT,
-    "Saliency": _GRADIENT & ~Promise.LINEAR,  # absolute values
-    "IntegratedGradients": _GRADIENT | Promise.COMPLETE | Promise.SENSITIVE,
-    "FeatureAblation": _GRADIENT | Promise.SENSITIVE,
-    "ShapleyValues": _GRADIENT | Promise.COMPLETE | Promise.SENSITIVE,
-    "DeepLift": Promise.COMPLETE | Promise.SENSITIVE,
+    "Saliency": _GRADIENT & ~MethodClaim.LINEAR,  # absolute values
+    "IntegratedGradients": _GRADIENT | MethodClaim.COMPLETE | MethodClaim.SENSITIVE,
+    "FeatureAblation": _GRADIENT | MethodClaim.SENSITIVE,
+    "ShapleyValues": _GRADIENT | MethodClaim.COMPLETE | MethodClaim.SENSITIVE,
+    "DeepLift": MethodClaim.COMPLETE | MethodClaim.SENSITIVE,
 }
 SENSITIVITIES = {
     "Saliency",

@@ -13,7 +13,7 @@ from ...transforms import Layout
 from ...transforms.layout import GROUPINGS
 from ..engine.row_index import on_host, runs
 from ..engine.row_sums import along, combined
-from ..estimator import Chart, Estimate, Estimator, Walk
+from ..estimator import Chart, Estimate, Estimator, Evaluator
 from .gradients import check_count
 
 BY = ("coefficient", "block", *GROUPINGS)
@@ -104,25 +104,25 @@ class Game:
     displacement: z - s, (batch, *coeff).
     """
 
-    walk: Walk
+    evaluator: Evaluator
     chart: Chart
     players: Players
     displacement: Tensor
     _kept: dict[int, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, walk: Walk, chart: Chart, players: Players, absent: str) -> "Game":
+    def of(cls, evaluator: Evaluator, chart: Chart, players: Players, absent: str) -> "Game":
         """absent: "baseline" (z₀), "zero", or "mean" (that of the coefficient's band in this example)."""
         if absent == "mean":
             layout, z = chart.layout, chart.point
             sizes = layout.sizes.to(z).clamp(min=1)
             means = (layout.sum(z) / sizes)[:, layout.index.flatten().to(z.device)].reshape(z.shape)
-            return cls(walk, chart, players, z - means)
-        return cls(walk, chart, players, chart.displacement if absent == "baseline" else chart.point)
+            return cls(evaluator, chart, players, z - means)
+        return cls(evaluator, chart, players, chart.displacement if absent == "baseline" else chart.point)
 
     def values(self, samples: int, design: Design) -> Tensor:
         """v of every sample. Shape: (batch, samples)."""
-        return self.walk.values(samples, self._points(samples, design))
+        return self.evaluator.values(samples, self._points(samples, design))
 
     def chunks(self, samples: int, design: Design) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """(example, presence, v) for one chunk of rows after another, example by example."""
@@ -132,12 +132,12 @@ class Game:
             fed[:] = [design(example, sample)]
             return fed[0]
 
-        for example, _, value in self.walk.value_chunks(samples, self._points(samples, remembered)):
+        for example, _, value in self.evaluator.value_chunks(samples, self._points(samples, remembered)):
             yield example, fed[0].to(value), value
 
     def _points(self, samples: int, design: Design) -> Design:
         """(example, sample) -> u.  Masks of signal size exist for one chunk of rows only."""
-        most = min(_FORWARDS * self.walk.rows.budget, _HELD // self.walk.point[0].numel())
+        most = min(_FORWARDS * self.evaluator.rows.budget, _HELD // self.evaluator.point[0].numel())
         few = self.players.count <= min(samples, most)
 
         def points(example: Tensor, sample: Tensor) -> Tensor:
@@ -157,7 +157,7 @@ class Game:
         """The same for linear T⁻¹: u plus a sum of what each player is in u, T⁻¹ of its part of z - s."""
         return torch.cat(
             [
-                combined(self.walk.point[entry], absence[first:last], self._parts(entry))
+                combined(self.evaluator.point[entry], absence[first:last], self._parts(entry))
                 for entry, first, last in runs(example)
             ]
         )
@@ -170,9 +170,9 @@ class Game:
             moved, owner = self.displacement[example], self.players.index.to(player.device)
             parts = [
                 self.chart.push(torch.where(owner == some.reshape(-1, *[1] * owner.ndim), moved, 0))
-                for some in player.split(self.walk.rows.budget)
+                for some in player.split(self.evaluator.rows.budget)
             ]
-            self._kept[example] = self.walk.rows.arranged(torch.cat(parts))
+            self._kept[example] = self.evaluator.rows.arranged(torch.cat(parts))
         return self._kept[example]
 
     @functools.cached_property
@@ -200,8 +200,8 @@ class Perturbation(Estimator):
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
         """The players' values (batch, players), and details."""
 
-    def estimate(self, walk: Walk) -> Estimate:
-        games = [Game.of(walk, chart, self.players(chart.layout), self.value) for chart in walk.charts]
+    def estimate(self, evaluator: Evaluator) -> Estimate:
+        games = [Game.of(evaluator, chart, self.players(chart.layout), self.value) for chart in evaluator.charts]
         values, details = [], []
         for game in games:
             found, more = self.play(game)

@@ -11,7 +11,7 @@ from scipy.stats import qmc
 from torch import Tensor
 
 from ...transforms import Layout
-from ..estimator import Estimator, Promise, register
+from ..estimator import Estimator, MethodClaim, register
 from .coalitions import Game, Perturbation, Players, check_players, per_example
 from .gradients import check_count
 
@@ -59,8 +59,10 @@ class Sobol(Perturbation):
         _check_design("sobol", self.design, self.samples)
 
     @property
-    def claims(self) -> Promise:
-        return Promise.IMPLEMENTATION_INVARIANT | (Promise.DUMMY if self.by == "coefficient" else Promise.NONE)
+    def claims(self) -> MethodClaim:
+        return MethodClaim.IMPLEMENTATION_INVARIANT | (
+            MethodClaim.DUMMY if self.by == "coefficient" else MethodClaim.NONE
+        )
 
     def players(self, layout: Layout) -> Players:
         return Players.of(layout, self.by, self.block)
@@ -71,7 +73,7 @@ class Sobol(Perturbation):
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
         n, samples = game.players.count, self.samples
         draw = functools.lru_cache(maxsize=4)(
-            lambda example: _points(self.design, samples, 2 * n, game.walk.keyed.generator(example, "sobol")).to(
+            lambda example: _points(self.design, samples, 2 * n, game.evaluator.keyed.generator(example, "sobol")).to(
                 game.displacement.dtype
             )
         )
@@ -121,7 +123,7 @@ class HSIC(Perturbation):
     design: str = "latin"
     block: int = 8
     value: str = "baseline"
-    claims = Promise.IMPLEMENTATION_INVARIANT
+    claims = MethodClaim.IMPLEMENTATION_INVARIANT
     shares = False
 
     def __post_init__(self) -> None:
@@ -141,7 +143,7 @@ class HSIC(Perturbation):
         return torch.stack([_hsic(table(i).to(f), f) for i, f in enumerate(worth)]), {}
 
     def _presences(self, game: Game, example: int) -> Tensor:
-        generator = game.walk.keyed.generator(example, "hsic")
+        generator = game.evaluator.keyed.generator(example, "hsic")
         return _points(self.design, self.samples, game.players.count, generator) >= 0.5
 
     @classmethod

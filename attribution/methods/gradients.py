@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from ..engine.row_sums import accumulate, along
-from ..estimator import Estimate, Estimator, Promise, Walk, register
+from ..estimator import Estimate, Estimator, Evaluator, MethodClaim, register
 
-_LOCAL = Promise.LINEAR | Promise.DUMMY | Promise.IMPLEMENTATION_INVARIANT
+_LOCAL = MethodClaim.LINEAR | MethodClaim.DUMMY | MethodClaim.IMPLEMENTATION_INVARIANT
 
 
 @register("gradient")
@@ -24,14 +24,14 @@ class Gradient(Estimator):
     tensor([[[6., 6.]]])
     """
 
-    claims = _LOCAL | Promise.SYMMETRIC
+    claims = _LOCAL | MethodClaim.SYMMETRIC
     shares = False
     linear_in_gradients = True
     revisits = True
 
-    def estimate(self, walk: Walk) -> Estimate:
-        gradient, score = _at_point(walk)
-        return replace(walk.sensitivities(gradient), score=score)
+    def estimate(self, evaluator: Evaluator) -> Estimate:
+        gradient, score = _at_point(evaluator)
+        return replace(evaluator.sensitivities(gradient), score=score)
 
     def cost(self) -> int:
         return 1
@@ -53,14 +53,14 @@ class InputXGradient(Estimator):
     tensor([[[18., 18.]]])
     """
 
-    claims = _LOCAL | Promise.SYMMETRIC
+    claims = _LOCAL | MethodClaim.SYMMETRIC
     shares = True
     linear_in_gradients = True
     revisits = True
 
-    def estimate(self, walk: Walk) -> Estimate:
-        gradient, score = _at_point(walk)
-        return replace(walk.shares(gradient), score=score)
+    def estimate(self, evaluator: Evaluator) -> Estimate:
+        gradient, score = _at_point(evaluator)
+        return replace(evaluator.shares(gradient), score=score)
 
     def cost(self) -> int:
         return 1
@@ -96,9 +96,9 @@ class SmoothGrad(Estimator):
         if not is_number(self.spread) or not self.spread >= 0:
             raise ValueError(f"smoothgrad: spread must be at least 0, got {self.spread!r}.")
 
-    def estimate(self, walk: Walk) -> Estimate:
-        weights = walk.signal.new_full((self.samples,), 1 / self.samples)
-        return walk.sensitivities(walk.mean_gradient(weights, noisy(walk, self.spread)))
+    def estimate(self, evaluator: Evaluator) -> Estimate:
+        weights = evaluator.signal.new_full((self.samples,), 1 / self.samples)
+        return evaluator.sensitivities(evaluator.mean_gradient(weights, noisy(evaluator, self.spread)))
 
     def cost(self) -> int:
         return self.samples
@@ -108,20 +108,22 @@ class SmoothGrad(Estimator):
         return [cls(samples=4)]
 
 
-def _at_point(walk: Walk) -> tuple[Tensor, Tensor]:
+def _at_point(evaluator: Evaluator) -> tuple[Tensor, Tensor]:
     """∇f and f at the point itself. Shapes: (batch, *u) and (batch,)."""
-    total, scores = torch.zeros_like(walk.point), []
-    for example, _, score, gradient in walk.gradient_chunks(1, lambda example, _: walk.point[example]):
+    total, scores = torch.zeros_like(evaluator.point), []
+    for example, _, score, gradient in evaluator.gradient_chunks(1, lambda example, _: evaluator.point[example]):
         accumulate(total, example, gradient)
         scores.append(score)
     return total, torch.cat(scores)
 
 
-def noisy(walk: Walk, spread: float) -> Callable[[Tensor, Tensor], Tensor]:
+def noisy(evaluator: Evaluator, spread: float) -> Callable[[Tensor, Tensor], Tensor]:
     """(example, sample) -> u of x + δ, δ ~ N(0, σ² I) in the signal, σ = spread · (max x - min x) per example."""
-    std = spread * (walk.signal.flatten(1).amax(1) - walk.signal.flatten(1).amin(1))
-    std = std.reshape(-1, *[1] * (walk.signal.ndim - 1))
-    return lambda example, sample: walk.lift(along(walk.signal, std, example, walk.noise(example, sample)))
+    std = spread * (evaluator.signal.flatten(1).amax(1) - evaluator.signal.flatten(1).amin(1))
+    std = std.reshape(-1, *[1] * (evaluator.signal.ndim - 1))
+    return lambda example, sample: evaluator.lift(
+        along(evaluator.signal, std, example, evaluator.noise(example, sample))
+    )
 
 
 def is_number(value: object) -> bool:

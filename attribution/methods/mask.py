@@ -12,7 +12,7 @@ from ...transforms import Layout, Transform
 from ...transforms import get as get_transform
 from ..attribute import attribute
 from ..engine.score import Target
-from ..estimator import Estimate, Estimator, Promise, Walk, register
+from ..estimator import Estimate, Estimator, Evaluator, MethodClaim, register
 from .gradients import check_count, is_number
 from .mask_optimisation import CURVES, Pool, Problem, Weight
 from .mask_optimisation import coefficient_weights as coefficient_weights
@@ -61,7 +61,7 @@ class Mask(Estimator):
     game: str = "preservation"
     obfuscation: str = "baseline"
     weight: Any = "uniform"
-    claims = Promise.DUMMY | Promise.SYMMETRIC | Promise.IMPLEMENTATION_INVARIANT
+    claims = MethodClaim.DUMMY | MethodClaim.SYMMETRIC | MethodClaim.IMPLEMENTATION_INVARIANT
     shares = False
     each_domain = True
 
@@ -79,8 +79,8 @@ class Mask(Estimator):
         if not is_number(self.lr) or not 0 < self.lr < float("inf"):
             raise ValueError(f"mask: lr must be a positive number, got {self.lr!r}.")
 
-    def estimate(self, walk: Walk) -> Estimate:
-        found = Front(self, (self.alpha,)).estimate(walk)
+    def estimate(self, evaluator: Evaluator) -> Estimate:
+        found = Front(self, (self.alpha,)).estimate(evaluator)
         values = [mask if self.game == "preservation" else 1 - mask for mask in found.values]
         assert isinstance(found.details, list)  # one for each chart
         return Estimate(values, details=[{name: d[name][:, 0] for name in CURVES} for d in found.details])
@@ -161,10 +161,10 @@ class Front(Estimator):
         if self.continuation is not None and not (is_number(self.continuation) and 0 < self.continuation <= 1):
             raise ValueError(f"mask: continuation must be a fraction in (0, 1] or None, got {self.continuation!r}.")
 
-    def estimate(self, walk: Walk) -> Estimate:
-        if walk.rows.create_graph:
+    def estimate(self, evaluator: Evaluator) -> Estimate:
+        if evaluator.rows.create_graph:
             raise ValueError("mask: the result of an optimisation has no graph; call it without create_graph.")
-        details = [self._front(Problem.of(self.options, walk, chart)) for chart in walk.charts]
+        details = [self._front(Problem.of(self.options, evaluator, chart)) for chart in evaluator.charts]
         return Estimate([front["mask"][:, 0] for front in details], details=list(details))
 
     def cost(self) -> int:

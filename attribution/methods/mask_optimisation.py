@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...transforms import Layout
-from ..estimator import Chart, Walk
+from ..estimator import Chart, Evaluator
 
 if TYPE_CHECKING:
     from .mask import Mask
@@ -25,15 +25,15 @@ class Problem:
     """
 
     options: "Mask"
-    walk: Walk
+    evaluator: Evaluator
     chart: Chart
     weight: Tensor
     substitute: Callable[[Tensor, int], Tensor]
 
     @classmethod
-    def of(cls, options: "Mask", walk: Walk, chart: Chart) -> "Problem":
+    def of(cls, options: "Mask", evaluator: Evaluator, chart: Chart) -> "Problem":
         weight = coefficient_weights(options.weight, chart.layout).to(chart.point)
-        return cls(options, walk, chart, weight, _substitute(options.obfuscation, walk, chart))
+        return cls(options, evaluator, chart, weight, _substitute(options.obfuscation, evaluator, chart))
 
     @property
     def coefficients(self) -> Tensor:
@@ -55,7 +55,7 @@ class Problem:
         def run(part: slice) -> Tensor:  # on a copy, so that a chunk that ran out of memory starts anew
             return self._descend(mask[part].clone(), example[part], alpha[part], steps)
 
-        for part, found in self.walk.rows.chunks(example, run):
+        for part, found in self.evaluator.rows.chunks(example, run):
             mask[part] = found
 
     def _descend(self, mask: Tensor, example: Tensor, alpha: Tensor, steps: int) -> Tensor:
@@ -65,7 +65,7 @@ class Problem:
             if step == 0 or self.options.obfuscation == "noise":
                 absent = self.substitute(example, step)
                 moved = self.coefficients[example] - absent
-            _, gradient = self.walk.rows.gradient(self.chart.push(torch.addcmul(absent, mask, moved)), example)
+            _, gradient = self.evaluator.rows.gradient(self.chart.push(torch.addcmul(absent, mask, moved)), example)
             mask.grad = torch.addcmul(price, self.chart.pull(gradient), moved, value=self.sign)
             _check(mask.grad, example)
             optimizer.param_groups[0]["lr"] = self.options.lr * (1 - step / steps)
@@ -87,7 +87,7 @@ class Problem:
             absent = self.substitute(rows[part], self.options.steps)
             return self.chart.push(torch.lerp(absent, self.coefficients[rows[part]], flat[part]))
 
-        logit, probability = (curve.view(mask.shape[:2]) for curve in self.walk.rows.probabilities(rows, points))
+        logit, probability = (curve.view(mask.shape[:2]) for curve in self.evaluator.rows.probabilities(rows, points))
         objective = self.sign * logit + alpha * self.size(mask)
         return dict(zip(CURVES, (1 - mask.flatten(2).mean(2), logit, probability, objective)))
 
@@ -124,7 +124,7 @@ def _check(gradient: Tensor, example: Tensor) -> None:
         )
 
 
-def _substitute(kind: str, walk: Walk, chart: Chart) -> Callable[[Tensor, int], Tensor]:
+def _substitute(kind: str, evaluator: Evaluator, chart: Chart) -> Callable[[Tensor, int], Tensor]:
     """(example, step) -> r, what stands in for a removed coefficient. Shape: (rows, *coeff)."""
     if kind == "baseline":
         return lambda example, step: chart.point[example] - chart.displacement[example]
@@ -137,7 +137,7 @@ def _substitute(kind: str, walk: Walk, chart: Chart) -> Callable[[Tensor, int], 
     shape = chart.point.shape[1:]
 
     def noisy(example: Tensor, step: int) -> Tensor:
-        noise = walk.noise(example, torch.full_like(example, step), shape)
+        noise = evaluator.noise(example, torch.full_like(example, step), shape)
         return torch.addcmul(mean[example], spread[example], noise)
 
     return noisy

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from ..engine.row_index import runs
 from ..engine.row_sums import accumulate
-from ..estimator import Estimate, Estimator, Promise, Walk, register
+from ..estimator import Estimate, Estimator, Evaluator, MethodClaim, register
 from .gradients import check_count, is_number, noisy
 
 _ROUNDING = 1e3  # units of the last bit of a mean below which deviations from it may be rounding
 # What a coefficient that f ignores is given is 0 in all of them, but none is linear in f.
-_MOMENTS = Promise.DUMMY | Promise.IMPLEMENTATION_INVARIANT
+_MOMENTS = MethodClaim.DUMMY | MethodClaim.IMPLEMENTATION_INVARIANT
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class NoisyGradients(Estimator):
     def cost(self) -> int:
         return self.samples
 
-    def _pulled(self, walk: Walk) -> Iterator[tuple[int, Tensor, Tensor]]:
+    def _pulled(self, evaluator: Evaluator) -> Iterator[tuple[int, Tensor, Tensor]]:
         """(chart, example, gradients in it), a chunk of rows at a time; one gradient stream serves all charts."""
-        for example, _, _, gradient in walk.gradient_chunks(self.samples, noisy(walk, self.spread)):
+        for example, _, _, gradient in evaluator.gradient_chunks(self.samples, noisy(evaluator, self.spread)):
             gradient = gradient.contiguous()  # once, and not in every chart
-            for number, chart in enumerate(walk.charts):
+            for number, chart in enumerate(evaluator.charts):
                 yield number, example, chart.pull(gradient)
 
     def _check_squares(self, values: Tensor, largest: Tensor) -> None:
@@ -74,10 +74,10 @@ class SquareGrad(NoisyGradients):
     tensor([[[4., 1., 0.]]])
     """
 
-    def estimate(self, walk: Walk) -> Estimate:
-        largest = [chart.displacement.new_zeros(len(chart.displacement)) for chart in walk.charts]
-        totals = [torch.zeros_like(chart.displacement) for chart in walk.charts]
-        for number, example, gradient in self._pulled(walk):
+    def estimate(self, evaluator: Evaluator) -> Estimate:
+        largest = [chart.displacement.new_zeros(len(chart.displacement)) for chart in evaluator.charts]
+        totals = [torch.zeros_like(chart.displacement) for chart in evaluator.charts]
+        for number, example, gradient in self._pulled(evaluator):
             accumulate(totals[number], example, gradient.square() / self.samples)
             for entry, first, last in runs(example):
                 _keep_largest(largest[number], entry, gradient[first:last])
@@ -101,9 +101,9 @@ class AbsGrad(NoisyGradients):
     tensor([[[2., 1., 0.]]])
     """
 
-    def estimate(self, walk: Walk) -> Estimate:
-        totals = [torch.zeros_like(chart.displacement) for chart in walk.charts]
-        for number, example, gradient in self._pulled(walk):
+    def estimate(self, evaluator: Evaluator) -> Estimate:
+        totals = [torch.zeros_like(chart.displacement) for chart in evaluator.charts]
+        for number, example, gradient in self._pulled(evaluator):
             accumulate(totals[number], example, gradient.abs())
         return Estimate([total.div_(self.samples) for total in totals])
 
@@ -125,9 +125,9 @@ class VarGrad(NoisyGradients):
     tensor([[[0., 0., 0.]]])
     """
 
-    def estimate(self, walk: Walk) -> Estimate:
-        moments = [_Moments(chart.displacement) for chart in walk.charts]
-        for number, example, gradient in self._pulled(walk):
+    def estimate(self, evaluator: Evaluator) -> Estimate:
+        moments = [_Moments(chart.displacement) for chart in evaluator.charts]
+        for number, example, gradient in self._pulled(evaluator):
             moments[number].update(example, gradient)
         for moment in moments:
             self._check_squares(moment.squares, moment.largest())

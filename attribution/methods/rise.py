@@ -9,12 +9,12 @@ from torch import Tensor
 
 from ...transforms import Layout
 from ..engine.row_sums import accumulate
-from ..estimator import Estimator, Promise, register
+from ..estimator import Estimator, MethodClaim, register
 from .coalitions import Design, Game, Perturbation, Players, check_players
 from .gradients import check_count
 from .smooth_masks import SmoothMasks
 
-_SHARED = Promise.LINEAR | Promise.IMPLEMENTATION_INVARIANT
+_SHARED = MethodClaim.LINEAR | MethodClaim.IMPLEMENTATION_INVARIANT
 
 
 @register("occlusion")
@@ -46,10 +46,10 @@ class Occlusion(Perturbation):
         check_players("occlusion", self.by, self.block, self.value)
 
     @property
-    def claims(self) -> Promise:
-        claims = _SHARED | (Promise.SENSITIVE if self.value == "baseline" else Promise.NONE)
+    def claims(self) -> MethodClaim:
+        claims = _SHARED | (MethodClaim.SENSITIVE if self.value == "baseline" else MethodClaim.NONE)
         if self.by == "coefficient":
-            claims |= Promise.DUMMY | (Promise.NONE if self.value == "mean" else Promise.SYMMETRIC)
+            claims |= MethodClaim.DUMMY | (MethodClaim.NONE if self.value == "mean" else MethodClaim.SYMMETRIC)
         return claims
 
     def players(self, layout: Layout) -> Players:
@@ -136,14 +136,14 @@ class RISE(Perturbation):
 
     def _hard(self, game: Game) -> tuple[Design, tuple[int, ...]]:
         """The design, and the shape of one presence."""
-        draw, shape = game.walk.keyed.draw, (game.players.count,)
+        draw, shape = game.evaluator.keyed.draw, (game.players.count,)
         return lambda example, sample: draw(example, sample, shape, Tensor.uniform_, "rise") < self.p, shape
 
     def _smooth(self, game: Game) -> tuple[Design, tuple[int, ...]]:
         masks = SmoothMasks.on(game.players.layout, self.grid, game.displacement)
 
         def design(example: Tensor, sample: Tensor) -> Tensor:
-            unit = game.walk.keyed.draw(example, sample, (masks.bits + masks.dims,), Tensor.uniform_, "rise")
+            unit = game.evaluator.keyed.draw(example, sample, (masks.bits + masks.dims,), Tensor.uniform_, "rise")
             unit = unit.to(game.displacement)
             return masks.of((unit[:, : masks.bits] < self.p).to(unit), unit[:, masks.bits :])
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...transforms import Layout
 from ...transforms.layout import GROUPINGS
-from ..estimator import Estimator, Promise, register
+from ..estimator import Estimator, MethodClaim, register
 from .coalitions import Design, Game, Perturbation, Players, check_players, per_example
 from .gradients import check_count
 
@@ -70,10 +70,14 @@ class Shapley(Perturbation):
             raise ValueError(f"shapley: confidence must lie in (0, 1), got {self.confidence}.")
 
     @property
-    def claims(self) -> Promise:
-        claims = Promise.COMPLETE | Promise.LINEAR | Promise.SENSITIVE | Promise.IMPLEMENTATION_INVARIANT
+    def claims(self) -> MethodClaim:
+        claims = (
+            MethodClaim.COMPLETE | MethodClaim.LINEAR | MethodClaim.SENSITIVE | MethodClaim.IMPLEMENTATION_INVARIANT
+        )
         if self.by == "coefficient":
-            claims |= Promise.DUMMY | (Promise.SYMMETRIC if self.exact and not self.unions else Promise.NONE)
+            claims |= MethodClaim.DUMMY | (
+                MethodClaim.SYMMETRIC if self.exact and not self.unions else MethodClaim.NONE
+            )
         return claims
 
     def players(self, layout: Layout) -> Players:
@@ -202,7 +206,7 @@ def _sampled(game: Game, unions: Unions, pairs: int, confidence: float) -> tuple
 
 def _ranks(game: Game, unions: Unions, pairs: int, example: int) -> Tensor:
     """The place of each player in `pairs` random orders in which unions stay together. Shape: (pairs, players)."""
-    generator = game.walk.keyed.generator(example, "orders")
+    generator = game.evaluator.keyed.generator(example, "orders")
     orders = []
     for _ in range(pairs):
         sequence = [generator.permutation(unions[k]) for k in generator.permutation(len(unions))]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...transforms import Layout
-from ..estimator import Estimator, Promise, register
+from ..estimator import Estimator, MethodClaim, register
 from .coalitions import Game, Perturbation, Players, check_players, per_example
 from .gradients import check_count
 
@@ -47,7 +47,7 @@ class LIME(Perturbation):
     ridge: float = 0.0
     block: int = 8
     value: str = "baseline"
-    claims = Promise.LINEAR | Promise.IMPLEMENTATION_INVARIANT
+    claims = MethodClaim.LINEAR | MethodClaim.IMPLEMENTATION_INVARIANT
     shares = True
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ class LIME(Perturbation):
 
     def _coalitions(self, game: Game, example: int) -> Tensor:
         """The first is x itself."""
-        present = game.walk.keyed.generator(example, "lime").random((self.samples, game.players.count)) < 0.5
+        present = game.evaluator.keyed.generator(example, "lime").random((self.samples, game.players.count)) < 0.5
         present[0] = True
         return torch.from_numpy(present)
 
@@ -110,7 +110,7 @@ class KernelSHAP(Perturbation):
     by: str = "band"
     samples: int = 1024
     block: int = 8
-    claims = Promise.COMPLETE | Promise.LINEAR | Promise.IMPLEMENTATION_INVARIANT
+    claims = MethodClaim.COMPLETE | MethodClaim.LINEAR | MethodClaim.IMPLEMENTATION_INVARIANT
     shares = True
 
     def __post_init__(self) -> None:
@@ -146,7 +146,7 @@ class KernelSHAP(Perturbation):
         if self._whole(n):
             inside = (np.arange(1, 2**n - 1)[:, None] >> np.arange(n) & 1).astype(bool)
             return torch.from_numpy(np.concatenate([ends, inside]))
-        generator = game.walk.keyed.generator(example, "kernel_shap")
+        generator = game.evaluator.keyed.generator(example, "kernel_shap")
         sizes = np.arange(1, n)
         chance = 1 / (sizes * (n - sizes))
         drawn = generator.choice(sizes, self.samples // 2, p=chance / chance.sum())

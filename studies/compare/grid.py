@@ -47,7 +47,7 @@ class Settings:
     """What is compared.
 
     method, transforms: specs, as in `attribute`.  limit: how many photos that can be read; None takes all.
-    rows: most model rows in one forward, as in `attribute`.
+    batch_size: most model rows in one forward, as in `attribute`.
     pictures: for how many photos maps and reconstructions are drawn.
 
     >>> Settings(transforms=("pixel", "dct"), limit=4).model
@@ -61,7 +61,7 @@ class Settings:
     limit: int | None = None
     device: str = "cpu"
     seed: int = 0
-    rows: int | str = "auto"
+    batch_size: int | str = "auto"
     pictures: int = 3
 
 
@@ -227,16 +227,16 @@ def _run_batch(
         predicted,
         method=settings.method,
         transform=list(settings.transforms),
-        rows=settings.rows,
+        batch_size=settings.batch_size,
         seed=settings.seed,
         progress=tally,
     )
     seconds = (time.perf_counter() - clock) / len(read)
     evaluations = maps[0].settings["evaluations"]
-    common = photo_columns([photo for photo, _ in read], logits, predicted, maps[0].delta, model)
+    common = photo_columns([photo for photo, _ in read], logits, predicted, maps[0].score_difference, model)
     measured = []
     for one in maps:
-        measured.append(domain_columns(model, one, x, predicted, logits, settings.rows, settings.seed))
+        measured.append(domain_columns(model, one, x, predicted, logits, settings.batch_size, settings.seed))
         tally.domain()
     records = [
         common[i]

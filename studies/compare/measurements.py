@@ -11,7 +11,7 @@ from torch import Tensor
 from ...attribution import Attribution
 from ...metrics import fraction_holding, gini, kept_score
 from ...metrics.faithfulness import RANKINGS
-from ...transforms import Claim
+from ...transforms import TransformClaim
 from ..loaders.data import Photo
 from ..loaders.models import LoadedModel
 
@@ -37,7 +37,7 @@ def photo_columns(
                 "correct": None,
                 "probability": math.nan,
                 "score": float(logits[i, 0]),
-                "delta": float(delta[i]),
+                "score_difference": float(delta[i]),
             }
             for i, name in enumerate(names)
         ]
@@ -54,7 +54,7 @@ def photo_columns(
                 "correct": None if label is None else label == int(predicted[i]),
                 "probability": float(probability[i]),
                 "score": float(logits[i, predicted[i]]),
-                "delta": float(delta[i]),
+                "score_difference": float(delta[i]),
             }
         )
     return columns
@@ -68,12 +68,12 @@ def domain_columns(
     gap: Σ_k a_k - (f(x) - f(x₀)).  gini, samples90: how few coefficients hold the map.
     kept5_…: (f(what the 5 % first in a ranking rebuild) - f(x₀)) / (f(x) - f(x₀)), for `BUDGETS` and `RANKINGS`.
     """
-    moved = one.delta.abs().where(one.delta != 0, math.nan)
+    moved = one.score_difference.abs().where(one.score_difference != 0, math.nan)
     columns = {
         "coefficients": torch.full((len(x),), one.values[0].numel()),
-        "linear": torch.full((len(x),), Claim.LINEAR | Claim.RECONSTRUCTS in one.transform.claims),
-        "gap": one.gap,
-        "relative_gap": one.gap.abs() / moved,
+        "linear": torch.full((len(x),), TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS in one.transform.claims),
+        "completeness_gap": one.completeness_gap,
+        "relative_gap": one.completeness_gap.abs() / moved,
         "map_error": _detail(one, "map_error", 1),
         "uncorrected_gap": _detail(one, "residual", moved).abs(),
         "gini": gini(one.values),
@@ -81,8 +81,10 @@ def domain_columns(
     }
     score = logits.gather(1, predicted[:, None])[:, 0]
     for ranking in RANKINGS:
-        kept = kept_score(model.module, one, predicted, fractions=BUDGETS, ranking=ranking, rows=rows, seed=seed)
-        share = (kept - (score - one.delta)[:, None]) / one.delta.where(one.delta != 0, math.nan)[:, None]
+        kept = kept_score(model.module, one, predicted, fractions=BUDGETS, ranking=ranking, batch_size=rows, seed=seed)
+        share = (kept - (score - one.score_difference)[:, None]) / one.score_difference.where(
+            one.score_difference != 0, math.nan
+        )[:, None]
         columns |= {f"kept{round(100 * b)}_{ranking}": share[:, i] for i, b in enumerate(BUDGETS)}
     shares = one.importance("octave")
     columns |= {f"share {name}": torch.tensor(shares[name].to_numpy()) for name in shares}
@@ -93,7 +95,7 @@ def domain_columns(
 def _detail(one: Attribution, name: str, unit: Tensor | float) -> Tensor:
     """What the method reports of itself, per photo; NaN where it reports nothing of the kind."""
     found = one.details.get(name)
-    return found / unit if isinstance(found, Tensor) else torch.full_like(one.delta, math.nan)
+    return found / unit if isinstance(found, Tensor) else torch.full_like(one.score_difference, math.nan)
 
 
 def _domain_seconds(one: Attribution, x: Tensor) -> float:

@@ -59,13 +59,13 @@ class LoadedModel:
             raise ValueError(f"{self.name}: expected a classifier that returns (batch, classes), got {found}.")
         return logits
 
-    def check(self, x: Tensor, rows: int | str) -> None:
+    def check(self, x: Tensor, batch_size: int | str) -> None:
         """Asks the module for images such as x[:1], and an exported program for two at once, as its traces may be of one.
 
         rows: as in `attribute`; with 1, nothing is asked of two.  Raises: ValueError that says what to pass instead.
         """
         self.classify(x[:1])
-        if rows != 1 and isinstance(self.module, torch.fx.GraphModule):
+        if batch_size != 1 and isinstance(self.module, torch.fx.GraphModule):
             self.classify(torch.cat([x[:1], x[:1]]))
 
     def picture(self) -> Callable[[Tensor], Tensor] | None:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from ...attribution import Attribution
 from ...attribution.plot import Show, density, draw_density, draw_signal, robust_limit
 from ...core.files import write_whole
-from ...transforms import Claim
+from ...transforms import TransformClaim
 from ...transforms.registry import parse
 
 COARSER, ALL = "coarser", "all"
@@ -155,7 +155,7 @@ def photo(
 
 
 def _has_scales(one: Attribution) -> bool:
-    return Claim.LINEAR in one.transform.claims and len(one.layout.group("octave").bands) > 1
+    return TransformClaim.LINEAR in one.transform.claims and len(one.layout.group("octave").bands) > 1
 
 
 def _pick(scaled: list[tuple[str, Attribution]]) -> list[tuple[str, Attribution]]:

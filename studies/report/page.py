@@ -170,7 +170,7 @@ def _completeness(table: pd.DataFrame) -> str:
     linear = table[table["linear"]]
     if linear.empty:
         return ""
-    spread = linear.groupby("image")["gap"].agg(np.ptp).max()
+    spread = linear.groupby("image")["completeness_gap"].agg(np.ptp).max()
     gaps = linear.drop_duplicates("image")["relative_gap"]
     own = linear.drop_duplicates("image")[["map_error", "uncorrected_gap"]].median()
     certified = (
@@ -181,7 +181,7 @@ def _completeness(table: pd.DataFrame) -> str:
     )
     several = (
         f" The residual differs between linear domains by at most {spread:.1e} units of the score: it cannot rank them."
-        if linear["transform"].nunique() > 1 and spread <= 1e-2 * linear["delta"].abs().median()
+        if linear["transform"].nunique() > 1 and spread <= 1e-2 * linear["score_difference"].abs().median()
         else ""
     )
     return (

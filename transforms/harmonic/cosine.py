@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...core.constant import Constant
-from ..base import Claim, Transform, check_shape
+from ..base import Transform, TransformClaim, check_shape
 from ..registry import register
 from .blocks import Runs, block_layout, check_count, each_axis, in_blocks, interleave
 from .separable import Matrices
@@ -46,7 +46,7 @@ class DCT(Transform):
             raise ValueError(
                 f"dct: type 1 needs at least 2 samples along every axis, got {self.shape[1:]}; take type 2."
             )
-        self.claims = Claim.ORTHOGONAL
+        self.claims = TransformClaim.ORTHOGONAL
         self.spec = "dct" if type == 2 else f"dct(type={type})"
         layout = block_layout(self.shape, [((n, 1),) for n in self.shape[1:]], functools.partial(_frequency, type))
         self.layout = layout
@@ -90,7 +90,7 @@ class BlockDCT(Transform):
         super().__init__()
         self.shape = check_shape("block_dct", shape)
         self.block = _blocks(block, self.shape)
-        self.claims = Claim.ORTHOGONAL
+        self.claims = TransformClaim.ORTHOGONAL
         self.spec = f"block_dct(block={self.block[0] if len(set(self.block)) == 1 else list(self.block)})"
         self._runs = [_cut(n, size) for n, size in zip(self.shape[1:], self.block)]
         self._dcts = {length: DCT2(length) for runs in self._runs for length, _ in runs}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...core.constant import Constant
-from ..base import Claim, Transform, check_shape
+from ..base import Transform, TransformClaim, check_shape
 from ..layout import octave_layout
 from ..registry import register
 
@@ -34,7 +34,7 @@ class DFT(Transform):
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape = check_shape("dft", shape)
-        self.claims = Claim.ORTHOGONAL
+        self.claims = TransformClaim.ORTHOGONAL
         self.spec = "dft"
         self.layout = octave_layout(self.shape, [torch.fft.fftfreq(n).abs() for n in self.shape[1:]])
         self._axes = tuple(range(-1, -len(self.shape), -1))  # the first signal axis last: it is the one that is halved
@@ -85,7 +85,7 @@ class Hartley(Transform):
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape = check_shape("hartley", shape)
-        self.claims = Claim.ORTHOGONAL
+        self.claims = TransformClaim.ORTHOGONAL
         self.spec = "hartley"
         self.layout = octave_layout(self.shape, [torch.fft.fftfreq(n).abs() for n in self.shape[1:]])
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from ..base import Claim, Transform, check_shape
+from ..base import Transform, TransformClaim, check_shape
 from ..registry import register
 from .blocks import Runs, block_layout
 from .separable import Matrices
@@ -34,7 +34,7 @@ class Hadamard(Transform):
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape = check_shape("hadamard", shape)
-        self.claims = Claim.ORTHOGONAL
+        self.claims = TransformClaim.ORTHOGONAL
         self.spec = "hadamard"
         self._runs = [_powers(n) for n in self.shape[1:]]
         self._order = {length: _sequency(length) for runs in self._runs for length, _ in runs}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..base import Claim, Transform, check_shape
+from ..base import Transform, TransformClaim, check_shape
 from ..layout import Layout, octave_layout, spread
 from ..registry import register
 from .blocks import Runs, balanced_size, block_layout, check_count
@@ -66,7 +66,7 @@ class STFT(Transform):
         self._scale = torch.from_numpy(scale)
         self.layout = self._layout()
         square = len(self._starts) * self.size == self.shape[1]
-        self.claims = Claim.ORTHOGONAL if square else Claim.PARSEVAL
+        self.claims = TransformClaim.ORTHOGONAL if square else TransformClaim.PARSEVAL
 
     def analysis(self, x: Tensor) -> Tensor:
         before = -self._starts[0]
@@ -182,7 +182,7 @@ class MDCT(Transform):
         self.size = balanced_size(self.shape[1], 4) if size is None else check_count("mdct", "size", size, 4, 4)
         if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 <= alpha <= 100:
             raise ValueError(f"mdct: alpha must be a number from 0 to 100, got {alpha!r}.")
-        self.claims = Claim.ORTHOGONAL
+        self.claims = TransformClaim.ORTHOGONAL
         self.spec = f"mdct(window={self.window}, size={self.size}" + (f", alpha={alpha})" if window == "kbd" else ")")
         self._runs = _whole_blocks(self.shape[1], self.size // 2)
         self._dcts = [DCT4(length) for length, _ in self._runs]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..base import Claim, Transform, check_shape
+from ..base import Transform, TransformClaim, check_shape
 from ..layout import Band, Layout, octave_layout
 from ..registry import register
 from .fourier import half_space
@@ -53,7 +53,7 @@ class Polar(Transform):
         self.log, self.floor = log, float(floor)
         self.spec = f"polar(log=true, floor={self.floor})" if log else "polar"
         self._half = half_space(self.shape[1:])
-        self.claims = Claim.RECONSTRUCTS if bool((self._half != 0).any()) else Claim.ORTHOGONAL
+        self.claims = TransformClaim.RECONSTRUCTS if bool((self._half != 0).any()) else TransformClaim.ORTHOGONAL
         self.layout = _layout(self.shape, self._half)
 
     def analysis(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import pywt
 import torch
 from torch import Tensor
 
-from ..base import Claim, Transform, check_shape
+from ..base import Transform, TransformClaim, check_shape
 from ..layout import Band
 from ..registry import register
 from .dwt import check_level, find_wavelet, halvings, pyramid_band, pyramid_centre
@@ -81,7 +81,7 @@ class DTCWT(Transform):
         self._low, *self._details = step_keys(self._dims)
         self._cells = self._grid()
         self.layout = packed_layout(self.shape, self._cells)
-        self.claims = Claim.PARSEVAL
+        self.claims = TransformClaim.PARSEVAL
 
     def analysis(self, x: Tensor) -> Tensor:
         return blockwise(self._decompose, x, self.layout.shape)

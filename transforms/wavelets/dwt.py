@@ -9,7 +9,7 @@ from types import ModuleType
 import pywt
 from torch import Tensor
 
-from ..base import Claim, Transform, check_shape
+from ..base import Transform, TransformClaim, check_shape
 from ..layout import Band
 from ..registry import register
 from .boundary_filters import BoundaryBank
@@ -184,17 +184,17 @@ class DWT(Transform):
             scale.append(2 * scale[-1])
         return scale, offset
 
-    def _claims(self) -> Claim:
+    def _claims(self) -> TransformClaim:
         square = self.layout.shape[1] == math.prod(self.shape[1:])
-        claims = Claim.LINEAR | Claim.RECONSTRUCTS
+        claims = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
         if square:
-            claims |= Claim.SURJECTIVE
+            claims |= TransformClaim.SURJECTIVE
         # Zero padding is the transform of the signal continued by zeros: no energy is lost and none counted twice.
         if (self._bank.orthonormal and (square or self.mode == "zero")) or self.level == 0:
-            claims |= Claim.ISOMETRIC
+            claims |= TransformClaim.ISOMETRIC
         elif self.mode == "periodization":
             lengths = {n for sizes in self._inputs for n in sizes}
-            claims |= Claim.ISOMETRIC if all(map(self._bank.isometric, lengths)) else Claim.NONE
+            claims |= TransformClaim.ISOMETRIC if all(map(self._bank.isometric, lengths)) else TransformClaim.NONE
         return claims
 
     def _check_boundary(self, level: int | None, deepest: int) -> None:

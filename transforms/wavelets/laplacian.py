@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from ..base import Claim, Transform, check_shape
+from ..base import Transform, TransformClaim, check_shape
 from ..harmonic.blocks import check_count, interleave
 from ..layout import Band, Layout, spread
 from ..registry import register
@@ -55,7 +55,7 @@ class Laplacian(Transform):
         for _ in range(self.levels):
             self._sizes.append(tuple((n + 1) // 2 for n in self._sizes[-1]))
         self.layout = self._layout()
-        self.claims = Claim.LINEAR | Claim.RECONSTRUCTS if self.levels else Claim.ORTHOGONAL
+        self.claims = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS if self.levels else TransformClaim.ORTHOGONAL
 
     def analysis(self, x: Tensor) -> Tensor:
         parts = []

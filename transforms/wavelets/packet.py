@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ..base import Claim, Transform, check_shape
+from ..base import Transform, TransformClaim, check_shape
 from ..layout import Band
 from ..registry import register
 from .dwt import check_level, find_wavelet, halvings
@@ -76,7 +76,7 @@ class WPT(Transform):
         inner = {path[:i] for path in self.nodes for i in range(0, len(path), self._dims)}
         lengths = {n for path in inner for n in self._size(path)}  # of all that is split
         isometric = all(map(self._bank.isometric, lengths))
-        self.claims = Claim.ORTHOGONAL if isometric else Claim.LINEAR | Claim.BIJECTIVE
+        self.claims = TransformClaim.ORTHOGONAL if isometric else TransformClaim.LINEAR | TransformClaim.BIJECTIVE
 
     def analysis(self, x: Tensor) -> Tensor:
         return self._decompose(x, dual=False)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import Claim, Transform, check_shape
+from ..base import Transform, TransformClaim, check_shape
 from ..registry import register
 from .decimation import extend
 from .dwt import check_level, find_wavelet, halvings, pyramid_band, pyramid_centre
@@ -51,9 +51,9 @@ class SWT(Transform):
         self._cells = [self._cell(key, level) for key, level in names]
         self.layout = packed_layout(self.shape, self._cells)
         isometric = all(bank.isometric(n) for bank in self._banks for n in self.shape[1:])
-        self.claims = Claim.PARSEVAL if isometric else Claim.LINEAR | Claim.RECONSTRUCTS
+        self.claims = TransformClaim.PARSEVAL if isometric else TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
         if self.level == 0:
-            self.claims = Claim.ORTHOGONAL
+            self.claims = TransformClaim.ORTHOGONAL
 
     def analysis(self, x: Tensor) -> Tensor:
         return blockwise(lambda x: self._decompose(x, dual=False), x, self.layout.shape)

@@ -6,7 +6,7 @@ weights move a residual to zero; it says nothing of the map then.
 
 The grid is made in nested levels. A pilot on the nodes of `spectral` shows whether the gradient is smooth or jumps. Smooth
 paths go on to finer grids of that rule, whose error falls geometrically. Others are refined: for a gradient that moves
-like a random walk, as those of deep ReLU networks do, the expected squared error of a gap of width h is ‖change‖² h² / 12,
+like a random evaluator, as those of deep ReLU networks do, the expected squared error of a gap of width h is ‖change‖² h² / 12,
 and the next level puts its nodes where they lower the total most. Their later levels halve every gap, so that old weights
 are halved too, and a running sum takes the place of the gradients; smooth paths keep one sum for each level to come.
 
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ... import resume
 from ...engine.row_index import on_host, runs
-from ...estimator import Estimate, Walk
+from ...estimator import Estimate, Evaluator
 from . import clenshaw_curtis as spectral
 from .error_estimate import PARTS, Certificate, Grid, Path, certificate, is_smooth, pulls
 from .quadrature import first_gaps, levels, refine
@@ -58,11 +58,11 @@ class Group:
     """
 
     def __init__(
-        self, walk: Walk, members: Sequence[int], sketch: _Sketch, gaps: int, sizes: Sequence[int], ahead: int
+        self, evaluator: Evaluator, members: Sequence[int], sketch: _Sketch, gaps: int, sizes: Sequence[int], ahead: int
     ) -> None:
-        self.walk, self.members, self.sketch, self.gaps, self.sizes = walk, members, sketch, gaps, sizes
-        self.step = (walk.point - walk.base).flatten(1)
-        self.floor = 64 * torch.finfo(walk.point.dtype).eps
+        self.evaluator, self.members, self.sketch, self.gaps, self.sizes = evaluator, members, sketch, gaps, sizes
+        self.step = (evaluator.point - evaluator.base).flatten(1)
+        self.floor = 64 * torch.finfo(evaluator.point.dtype).eps
         self.scale = scales(self.step)
         self.sums = self.step.new_zeros(len(members), PARTS + max(1, len(sizes) - 1 + ahead), self.step.shape[1])
         self.origin = self.step.new_zeros(len(members), self.step.shape[1])  # ∇f at α = 0
@@ -193,9 +193,9 @@ class Group:
         f and Δ are divided by the size of Δ, and ∇f ⊙ Δ by its own before it is squared, so that neither small nor large
         inputs or gradients leave the range of floats. The host's range is wider.
         """
-        walk = self.walk
-        counts = torch.zeros(len(walk.point), dtype=torch.long, device=self.step.device)
-        table = self.step.new_zeros(len(walk.point), max(map(len, wanted.values()), default=0))
+        evaluator = self.evaluator
+        counts = torch.zeros(len(evaluator.point), dtype=torch.long, device=self.step.device)
+        table = self.step.new_zeros(len(evaluator.point), max(map(len, wanted.values()), default=0))
         place_of = {self.members[place]: place for place in wanted}
         for place, nodes in wanted.items():
             counts[self.members[place]] = len(nodes)
@@ -203,9 +203,9 @@ class Group:
 
         def points(example: Tensor, sample: Tensor) -> Tensor:
             moved = table[example, sample, None] * self.step[example]
-            return walk.base[example] + moved.reshape(-1, *walk.base.shape[1:])
+            return evaluator.base[example] + moved.reshape(-1, *evaluator.base.shape[1:])
 
-        for example, sample, score, gradient in walk.gradient_chunks(counts, points):
+        for example, sample, score, gradient in evaluator.gradient_chunks(counts, points):
             gradient = gradient.flatten(1)
             scale = self.scale[example]
             moved = gradient * (self.step[example] / scale[:, None])
@@ -237,41 +237,41 @@ def _check_finite(facts: Tensor, example: Tensor) -> None:
         )
 
 
-def certified(walk: Walk, tol: float, most: int, correct: bool, keep: bool = False) -> Estimate:
+def certified(evaluator: Evaluator, tol: float, most: int, correct: bool, keep: bool = False) -> Estimate:
     """Shares by the method of this module, with at most `most` gradients per example.
 
-    keep: whether `details` hold what a later call needs to go on; where the walk has an `earlier` result, it does.
+    keep: whether `details` hold what a later call needs to go on; where the evaluator has an `earlier` result, it does.
     """
-    if walk.rows.create_graph:
+    if evaluator.rows.create_graph:
         raise ValueError(
             "integrated_gradients: nodes that are chosen on the way have no derivative; with create_graph=True "
             "fix their number, as in integrated_gradients(steps=64)."
         )
-    sketch, earlier = _Sketch(walk.point), walk.earlier
+    sketch, earlier = _Sketch(evaluator.point), evaluator.earlier
     gaps = first_gaps(most) if earlier is None else resume.gaps(earlier)
     sizes = levels(most, gaps)
-    together = max(1, walk.rows.budget // sizes[0])
-    covector = torch.empty_like(walk.point)
+    together = max(1, evaluator.rows.budget // sizes[0])
+    covector = torch.empty_like(evaluator.point)
     paths: list[Path] = []
     found: list[Certificate] = []
     kept: list[dict[str, Tensor]] = []
-    for start in range(0, len(walk.point), together):
-        members = range(start, min(start + together, len(walk.point)))
-        group = Group(walk, members, sketch, gaps, sizes, resume.AHEAD if keep else 0)
+    for start in range(0, len(evaluator.point), together):
+        members = range(start, min(start + together, len(evaluator.point)))
+        group = Group(evaluator, members, sketch, gaps, sizes, resume.AHEAD if keep else 0)
         if earlier is not None:
             resume.fill(group, earlier)
         group.run(tol, correct)
-        covector[start : members.stop] = group.covectors().reshape(-1, *walk.point.shape[1:])
+        covector[start : members.stop] = group.covectors().reshape(-1, *evaluator.point.shape[1:])
         paths += [group.paths[place] for place in range(len(members))]
         found += [group.found[place] for place in range(len(members))]
         if keep:
             kept.append(resume.keep(group))
-    return Estimate(walk.shares(covector).values, covector, _details(walk, paths, found) | resume.join(kept))
+    return Estimate(evaluator.shares(covector).values, covector, _details(evaluator, paths, found) | resume.join(kept))
 
 
-def _details(walk: Walk, paths: Sequence[Path], found: Sequence[Certificate]) -> dict[str, Any]:
+def _details(evaluator: Evaluator, paths: Sequence[Path], found: Sequence[Certificate]) -> dict[str, Any]:
     """The certificates as tensors, batch first; nodes and weights are filled up with zeros."""
-    like, scale = walk.point, scales((walk.point - walk.base).flatten(1))
+    like, scale = evaluator.point, scales((evaluator.point - evaluator.base).flatten(1))
     most = max(len(path.score) for path in paths)
 
     def each(values: Sequence[float]) -> Tensor:

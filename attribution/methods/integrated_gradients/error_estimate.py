@@ -159,7 +159,7 @@ def is_smooth(path: Path, floor: float) -> bool:
 def _leaving_out(path: Path) -> float:
     """The estimated L2 error of the map, from d = ‖rule on all nodes - rule on every other‖, both piecewise linear.
 
-    Where gradients move like a random walk the error is d / √3, and no rule is better; where they are smooth it is d / 3.
+    Where gradients move like a random evaluator the error is d / √3, and no rule is better; where they are smooth it is d / 3.
     """
     nodes = path.grid.nodes
     half = every_other(len(nodes))

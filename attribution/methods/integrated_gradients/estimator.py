@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...engine.row_index import runs
 from ...engine.row_sums import along
-from ...estimator import Estimate, Estimator, Promise, Walk, register
+from ...estimator import Estimate, Estimator, Evaluator, MethodClaim, register
 from ..gradients import check_count
 from .adaptive import certified
 from .quadrature import RULES
@@ -63,12 +63,12 @@ class IntegratedGradients(Estimator):
     correct: bool | None = None
     keep: bool = False
     claims = (
-        Promise.COMPLETE
-        | Promise.LINEAR
-        | Promise.DUMMY
-        | Promise.SENSITIVE
-        | Promise.SYMMETRIC
-        | Promise.IMPLEMENTATION_INVARIANT
+        MethodClaim.COMPLETE
+        | MethodClaim.LINEAR
+        | MethodClaim.DUMMY
+        | MethodClaim.SENSITIVE
+        | MethodClaim.SYMMETRIC
+        | MethodClaim.IMPLEMENTATION_INVARIANT
     )
     shares = True
     linear_in_gradients = True
@@ -96,13 +96,15 @@ class IntegratedGradients(Estimator):
     def resumes(self) -> bool:  # type: ignore[override]
         return self.steps is None
 
-    def estimate(self, walk: Walk) -> Estimate:
+    def estimate(self, evaluator: Evaluator) -> Estimate:
         if self.steps is None:
-            return certified(walk, self.tol, self.max_evaluations, self.correct is not False, self.keep)
-        nodes, weights = (walk.point.new_tensor(part) for part in RULES[self.rule or "gauss_legendre"](self.steps))
+            return certified(evaluator, self.tol, self.max_evaluations, self.correct is not False, self.keep)
+        nodes, weights = (evaluator.point.new_tensor(part) for part in RULES[self.rule or "gauss_legendre"](self.steps))
         if self.correct:
-            return _corrected(walk, nodes, weights)
-        return walk.shares(walk.mean_gradient(weights, lambda example, node: _on_path(walk, example, nodes[node])))
+            return _corrected(evaluator, nodes, weights)
+        return evaluator.shares(
+            evaluator.mean_gradient(weights, lambda example, node: _on_path(evaluator, example, nodes[node]))
+        )
 
     def cost(self) -> int:
         return self.max_evaluations if self.steps is None else self.steps
@@ -112,17 +114,17 @@ class IntegratedGradients(Estimator):
         return [cls(tol=1e-6), cls(steps=96), cls(steps=201, rule="trapezoid")]
 
 
-def _on_path(walk: Walk, example: Tensor, alpha: Tensor) -> Tensor:
+def _on_path(evaluator: Evaluator, example: Tensor, alpha: Tensor) -> Tensor:
     """u₀ + α (u - u₀).  example, alpha: (rows,). Shape: (rows, *u)."""
-    return along(*walk.line, example, alpha.reshape(-1, *[1] * (walk.point.ndim - 1)))
+    return along(*evaluator.line, example, alpha.reshape(-1, *[1] * (evaluator.point.ndim - 1)))
 
 
-def _corrected(walk: Walk, nodes: Tensor, weights: Tensor) -> Estimate:
+def _corrected(evaluator: Evaluator, nodes: Tensor, weights: Tensor) -> Estimate:
     """A fixed rule, its weights moved along F / ‖∇f ⊙ Δ‖² until the map is complete, at most by a tenth of the map."""
-    step = (walk.point - walk.base).flatten(1)
+    step = (evaluator.point - evaluator.base).flatten(1)
     mean, pull = torch.zeros_like(step), torch.zeros_like(step)
-    for example, sample, _, gradient in walk.gradient_chunks(
-        len(weights), lambda example, node: _on_path(walk, example, nodes[node])
+    for example, sample, _, gradient in evaluator.gradient_chunks(
+        len(weights), lambda example, node: _on_path(evaluator, example, nodes[node])
     ):
         gradient = gradient.flatten(1)
         moved = gradient * step[example]
@@ -132,13 +134,13 @@ def _corrected(walk: Walk, nodes: Tensor, weights: Tensor) -> Estimate:
             mean[entry] += weights[sample[first:last]] @ gradient[first:last]
             pull[entry] += along[first:last] @ gradient[first:last]
     everyone = torch.arange(len(step), device=step.device)
-    delta = walk.rows.values(everyone, lambda part: walk.point[part])
-    delta = delta - walk.rows.values(everyone, lambda part: walk.base[part])
+    delta = evaluator.rows.values(everyone, lambda part: evaluator.point[part])
+    delta = delta - evaluator.rows.values(everyone, lambda part: evaluator.base[part])
     residual = (mean * step).sum(1) - delta
     gain, size, length = (pull * step).sum(1), (mean * step).norm(dim=1), (pull * step).norm(dim=1)
     share = torch.where(gain > 0, -residual / gain.where(gain > 0, 1), 0)
     most = torch.where(length > 0, 0.1 * size / length.where(length > 0, 1), 0)
     share = torch.minimum(torch.maximum(share, -most), most)
-    found = walk.shares((mean + share[:, None] * pull).reshape(walk.point.shape))
+    found = evaluator.shares((mean + share[:, None] * pull).reshape(evaluator.point.shape))
     details = {"residual": residual, "residual_corrected": residual + share * gain}
     return Estimate(found.values, found.covector, details)

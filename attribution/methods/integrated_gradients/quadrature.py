@@ -80,7 +80,7 @@ def refine(nodes: np.ndarray, change: np.ndarray, extra: int) -> np.ndarray:
     """`extra` new nodes inside the gaps, equally spaced in each, where they lower the expected error most.
 
     A gap of width h over which the gradient changes by c (squared norm) adds c h² / 12 to the squared error if the
-    gradient moves like a random walk, and 1/(k+1)² of it once k nodes stand inside.
+    gradient moves like a random evaluator, and 1/(k+1)² of it once k nodes stand inside.
 
     change: c of each gap.  It is rounded to quarters of an octave, so that rounding errors do not move nodes.
     """

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.attribution import certificate, quadrature, spectral
+from pullback.attribution.methods.integrated_gradients import clenshaw_curtis as spectral
+from pullback.attribution.methods.integrated_gradients import error_estimate as certificate
+from pullback.attribution.methods.integrated_gradients import quadrature
 from pullback.attribution.methods.integrated_gradients.error_estimate import Grid, Path
 
 

@@ -10,7 +10,8 @@ import pandas as pd
 
 import pullback as pb
 from pullback.attribution.estimator import estimators
-from pullback.studies import report, transform_rows
+from pullback.studies import transform_rows
+from pullback.studies.report import page as report
 
 from .stored import KINDS, NOT_YET, ROOT, entries, goal, goals, over, ratio, run
 from .stored import table as table_of

@@ -1,0 +1,252 @@
+"""How the model is run: nothing of it reaches the values beyond rounding, and nothing of the caller's is changed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from support.subjects import normal, smooth_net
+from torch import Tensor, nn
+
+import pullback as pb
+from pullback.attribution.engine.execution import Execution
+from pullback.attribution.engine.memory import Saved, free_bytes
+from pullback.attribution.engine.rows import Rows
+from pullback.attribution.engine.score import Score
+
+SHAPE = (3, 12, 14)
+
+
+class Views(nn.Module):
+    """Reads its input with strides in mind, which a channels_last tensor does not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Conv2d(3, 4, 3), nn.Linear(3 * 12 * 14, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x.view(len(x), -1)) + self.first(x).mean((2, 3))[:, :2]
+
+
+class Shapes(nn.Module):
+    """Remembers what it was fed."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.seen: list[tuple[int, bool, torch.dtype]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+        out: Tensor = self.model(x)
+        self.seen.append((len(x), last, out.dtype))
+        return out
+
+
+def network(dtype: torch.dtype = torch.double) -> nn.Module:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 6, 3, padding=1), nn.SiLU(), nn.Conv2d(6, 6, 3, stride=2), nn.SiLU(), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(180, 3)).to(dtype).eval()
+
+
+METHODS = ["gradient", "integrated_gradients", "smoothgrad(samples=5)", "rise(masks=20)", "vargrad(samples=5)"]
+
+
+EAGER = {"compile": {"backend": "eager"}}  # traced and guarded as any compiled model, without a compiler
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own compiler asks for it, of what is no leaf
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("options", [{"memory_format": "channels_last"}, EAGER, EAGER | {"batch_size": 7}])
+def test_the_values_are_those_of_the_plain_run(method: str, options: dict[str, object]) -> None:
+    model, x = network(), normal(3, *SHAPE)
+    plain = pb.attribute(
+        model, x, 1, method=method, transform=["dct", "polar"], memory_format="contiguous", batch_size=7
+    )
+    run = pb.attribute(model, x, 1, method=method, transform=["dct", "polar"], **options)  # type: ignore[call-overload]
+    for a, b in zip(run, plain):
+        torch.testing.assert_close(a.values, b.values, rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(a.score_difference, b.score_difference, rtol=1e-12, atol=1e-12)
+
+
+def test_images_go_channels_last_into_convolutions_and_nothing_else_does() -> None:
+    model = Shapes(network())
+    att = pb.attribute(model, normal(2, *SHAPE), 0)
+    assert [last for _, last, _ in model.seen[:2]] == [False, True]  # f(x) and f(x₀) are read as they are
+    assert {last for _, last, _ in model.seen[1:]} == {True}
+    assert att.settings["execution"]["memory_format"] == "channels_last"
+    for other, x in ((Shapes(smooth_net(SHAPE)), normal(2, *SHAPE)), (Shapes(smooth_net((3, 20))), normal(2, 3, 20))):
+        pb.attribute(other, x, 0)
+        assert {last for _, last, _ in other.seen} == {False}
+    assert all(p.is_contiguous() for p in model.parameters())
+
+
+def test_a_model_that_does_not_take_channels_last_is_fed_contiguous_images() -> None:
+    model, x = Views().double().eval(), normal(2, *SHAPE)
+    att = pb.attribute(model, x, 0)
+    assert att.settings["execution"]["memory_format"] == "contiguous"
+    torch.testing.assert_close(att.values, pb.attribute(model, x, 0, memory_format="contiguous").values)
+    with pytest.raises(RuntimeError, match="view"):
+        pb.attribute(model, x, 0, memory_format="channels_last")
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_compiled_chunks_have_one_shape_and_counts_are_of_real_rows(compiled: bool) -> None:
+    model = Shapes(network())
+    options = EAGER if compiled else {}
+    att = pb.attribute(model, normal(3, *SHAPE), 0, method="smoothgrad(samples=5)", batch_size=4, **options)  # type: ignore[call-overload]
+    assert att.settings["evaluations"] == {"forward": 7, "gradient": 15}
+    assert {rows for rows, *_ in model.seen[2:-1]} == ({4} if compiled else {4, 3})
+
+
+def test_a_model_compiled_by_the_caller_is_fed_one_shape_too_and_hooked_where_it_is_not_compiled() -> None:
+    pytest.importorskip("captum")
+    model, x = network(), normal(3, *SHAPE)
+    compiled = torch.compile(model, backend="eager")
+    for method in ("gradient", "captum(GuidedBackprop)", "captum(DeepLift)", "gradient"):
+        torch.testing.assert_close(
+            pb.attribute(compiled, x, 0, method=method).values, pb.attribute(model, x, 0, method=method).values
+        )
+
+
+@pytest.mark.parametrize(("rows", "shown"), [(4, 4), ("auto", 18)])
+def test_a_model_compiled_by_the_caller_is_compiled_for_one_shape(rows: int | str, shown: int) -> None:
+    """Each shape more would take it seconds to minutes; and 6 rows are not filled up to the most that fit."""
+    seen: set[int] = set()
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:
+        seen.update(len(one) for one in inputs if one.shape[1:] == SHAPE)
+        return graph.forward
+
+    torch._dynamo.reset()
+    model = torch.compile(network(), backend=backend, dynamic=False)
+    pb.attribute(model, normal(3, *SHAPE), 0, method="smoothgrad(samples=6)", batch_size=rows)
+    pb.attribute(model, normal(3, *SHAPE), 0, method="integrated_gradients(steps=6)", batch_size=rows)
+    assert seen == {shown}
+
+
+def test_bf16_narrows_the_model_and_not_the_sums() -> None:
+    model, x = Shapes(network(torch.float)), normal(2, *SHAPE).float()
+    full = pb.attribute(model, x, 0, method="integrated_gradients(steps=16)")
+    model.seen.clear()
+    att = pb.attribute(model, x, 0, method="integrated_gradients(steps=16)", precision="bf16")
+    assert {dtype for *_, dtype in model.seen} == {torch.float, torch.bfloat16}  # f(x) - f(x₀) is read in full
+    assert att.values.dtype == torch.float
+    torch.testing.assert_close(att.score_difference, full.score_difference)
+    cosine = torch.cosine_similarity(att.values.flatten(1), full.values.flatten(1))
+    assert bool((cosine > 0.999).all())
+    assert not torch.equal(att.values, full.values)
+    assert att.settings["execution"]["precision"] == "bf16"
+
+
+class Rough(torch.nn.Module):
+    """A model that bf16 spoils: what it reads is the small difference of large numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(1000 + normal(4, 3 * 12 * 14).float())
+        self.most = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.most = max(self.most, len(x))
+        out = torch.nn.functional.linear(x.flatten(1), self.weight)
+        return (out[:, :1] - out[:, 1:2]).square() + out[:, 2:] - out[:, 3:]
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients(steps=8)", "gradient", "occlusion(by=orientation)"])
+def test_a_narrow_format_by_name_says_how_well_it_agrees(method: str) -> None:
+    x, fine, rough = normal(2, *SHAPE).float(), network(torch.float), Rough().eval()
+    agreement = lambda model, **how: (
+        pb.attribute(model, x, 0, method=method, batch_size=2, **how).settings["execution"].get("agreement")
+    )
+    assert agreement(fine, precision="bf16")["bf16"] > 0.999
+    assert agreement(rough, precision="bf16")["bf16"] < 0.999
+    assert rough.most <= 2  # rows bounds this too
+    assert agreement(fine) is agreement(fine, precision="auto") is None  # on a CPU that is fp32
+
+
+def test_models_without_gradients_are_explained_in_a_narrow_format_too() -> None:
+    model = lambda x: (x.flatten(1).sum(1) > 0).float()
+    att = pb.attribute(model, normal(2, 3, 8, 8).float(), method="occlusion(by=orientation)", precision="bf16")
+    assert "agreement" not in att.settings["execution"]
+    with pytest.raises(ValueError, match="does not depend on its input"):
+        pb.attribute(model, normal(2, 3, 8, 8).float(), method="gradient", precision="bf16")
+
+
+@pytest.mark.parametrize(
+    ("damage", "chosen"), [({"bf16": 0.2}, "tf32"), ({"bf16": 0.2, "tf32": 0.1}, "fp32"), ({}, "bf16")]
+)
+def test_auto_takes_the_narrowest_precision_that_agrees(damage: dict[str, float], chosen: str) -> None:
+    prepared = Execution(precision="auto").of(network(torch.float), normal(2, *SHAPE).float())
+    true, noise = normal(2, 50), normal(2, 50, seed=1)
+    prepared.choose(lambda: true + damage.get(prepared.precision, 0) * noise)
+    assert prepared.precision == chosen
+    assert prepared.settings["agreement"]["fp32"] == 1
+    flat = Execution(precision="auto").of(network(torch.float), normal(2, *SHAPE).float())
+    flat.choose(lambda: torch.zeros(2, 50))
+    assert flat.precision == "bf16"  # zero is zero in any format
+
+
+def test_torch_settings_come_back_after_an_exception() -> None:
+    switches = lambda: (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
+    before = switches()
+    prepared = Execution().of(network(), normal(2, *SHAPE))
+    prepared.device_type = "cuda"
+    with prepared.numerics():
+        assert switches() == (False, False)
+    assert switches() == before
+    with pytest.raises(KeyError), prepared.numerics():
+        raise KeyError
+    assert switches() == before
+
+
+def test_memory_of_a_row_bounds_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = network(), normal(6, *SHAPE)
+    with Saved(model) as one:
+        model(x[:1].requires_grad_())
+    with Saved(model) as three:
+        model(x[:3].requires_grad_())
+    assert three.bytes == 3 * one.bytes > 0
+    monkeypatch.setattr("pullback.attribution.engine.rows.free_bytes", lambda device: 10 * one.bytes)
+    att = pb.attribute(model, x, 0, method="smoothgrad(samples=4)")
+    assert att.settings["batch_size"] == 5
+    assert att.settings["evaluations"] == {"forward": 13, "gradient": 24}
+    assert (free_bytes(x.device) or 1) > 0
+    assert pb.attribute(model, x, 0, method="smoothgrad(samples=4)", batch_size=9).settings["batch_size"] == 9
+
+
+def test_scores_that_are_not_finite_are_found_late_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Rows(lambda x: x.sum(1), Score(None), 2, torch.double)
+    monkeypatch.setattr(Rows, "_checked", _patient)
+    points = torch.ones(9, 3).double()
+    points[4] = torch.nan
+    with pytest.raises(ValueError, match="for example 4"):
+        rows.values(torch.arange(9), lambda part: points[part])
+
+
+def _patient(self: Rows, output: Tensor, example: Tensor) -> Tensor:
+    """What `_checked` does on a GPU."""
+    value = self._score(output, example)
+    self._doubtful.append((value.detach(), example))
+    return value
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"precision": "fp16"}, ValueError, "precision: expected one of fp32, tf32, bf16, auto"),
+        ({"precision": "tf32"}, ValueError, "tf32 exists on CUDA devices"),
+        ({"precision": "bf16"}, ValueError, "narrows the products of single precision; x is torch.float64"),
+        ({"memory_format": "nhwc"}, ValueError, "memory_format: expected one of"),
+        ({"compile": "yes"}, TypeError, "compile: expected True, False or a mapping"),
+        ({"compile": True, "create_graph": True}, ValueError, "no second derivative"),
+    ],
+)
+def test_bad_choices_are_named(options: dict[str, object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        pb.attribute(network(), normal(2, *SHAPE), 0, **options)  # type: ignore[call-overload]
+
+
+def test_channels_last_belongs_to_images() -> None:
+    with pytest.raises(ValueError, match="belongs to images"):
+        pb.attribute(smooth_net((3, 20)), normal(2, 3, 20), 0, memory_format="channels_last")

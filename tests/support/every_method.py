@@ -1,0 +1,18 @@
+"""Every registered method in one domain of each kind."""
+
+from collections.abc import Callable
+
+import pytest
+from torch import Tensor
+
+import pullback as pb
+from pullback.attribution import Estimator
+from support.subjects import ESTIMATORS
+
+SHAPE = (2, 7, 6)
+DOMAINS = ["pixel", "dwt(db2, level=1)", "dwt(db2, level=1, mode=reflect)", "dct", "dft"]
+methods = pytest.mark.parametrize("method", ESTIMATORS, ids=repr)
+
+
+def run(model: Callable[..., Tensor], x: Tensor, method: Estimator, **options) -> list[pb.Attribution]:  # type: ignore[no-untyped-def]
+    return pb.attribute(model, x, options.pop("target", 1), method=method, transform=DOMAINS, **options)

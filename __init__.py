@@ -5,8 +5,7 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 from . import attribution, axioms, metrics, transforms
-from .attribution import Attribution, Broadcast, Pullback, attribute
-from .attribution.analyses import best_basis
+from .attribution import Attribution, Broadcast, Pullback, attribute, best_basis
 from .axioms import register_transform
 
 if TYPE_CHECKING:

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.isolation import apart, under
+from ..core.checks import check_finite, not_finite
+from ..core.isolation import isolated, with_defaults
+from ..core.precision import wide
 from ..core.progress import Progress, reporter
 from ..transforms import Transform
 from ..transforms import get as get_transform
-from ..transforms.base import wide
-from .baselines.base import Baseline, check_finite, not_finite
+from .baselines.base import Baseline
 from .baselines.fixed import get_baseline
 from .call import Call, is_signal_linear, starts
 from .engine.check_model import check_model, feed_dtype
@@ -133,7 +134,7 @@ def attribute(
     """
     estimator, seed = get_estimator(method), _whole(seed)
     check_model(model)
-    with apart(x.device if isinstance(x, Tensor) else None, create_graph) as outside, reporter(progress) as report:
+    with isolated(x.device if isinstance(x, Tensor) else None, create_graph) as outside, reporter(progress) as report:
         feed = feed_dtype(model, _check_x(x).dtype)
         # A copy: results hold x, and the caller may go on to reuse the tensor.
         x = (x if create_graph and not x.is_inference() else x.detach()).clone().to(wide(x.dtype))
@@ -146,13 +147,13 @@ def attribute(
             raise ValueError("transform: expected a spec, a Transform or a list of these; got an empty list.")
         domains = [get_transform(spec, tuple(x.shape[1:])) for spec in specs]
         prepared = Execution(precision, compile, memory_format).of(model, x, create_graph, outside)
-        origin = get_baseline(baseline if isinstance(baseline, Baseline) else under(outside, baseline))
+        origin = get_baseline(baseline if isinstance(baseline, Baseline) else with_defaults(outside, baseline))
         runner = Rows(
             prepared,
             Score.of(target, len(x), x.device),
             _budget(batch_size, estimator, x),
             feed,
-            under(outside, report),
+            with_defaults(outside, report),
             Extras(tuple(args), dict(kwargs or {}), len(x)),
             create_graph,
         )

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..core.checks import check_finite
 from ..transforms import Transform, TransformClaim
-from .baselines.base import Baseline, check_finite
+from .baselines.base import Baseline
 from .engine.dry_run import FEW, DryRun, Read
 from .engine.execution import Prepared
 from .engine.random import Keyed
@@ -62,7 +63,7 @@ class Call:
 
     @functools.cached_property
     def evaluators(self) -> Evaluators:
-        """(which domains, evaluator) for all: linear ones with the same x₀ share an evaluator, each of the others has its own."""
+        """(which domains, evaluator): linear domains with the same x₀ share one, every other domain has its own."""
         shared: dict[int, list[int]] = {}
         alone = []
         for i, domain in enumerate(self.domains):

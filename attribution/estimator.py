@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ..core.registry import Registry, parse
 from ..transforms import Layout
-from ..transforms.registry import Registry, parse
 from .engine.random import Keyed, derive
 from .engine.row_index import both
 from .engine.row_sums import accumulate

@@ -103,7 +103,8 @@ def goes_on(
 ) -> list[tuple[list[int], Evaluator]]:
     """The evaluators, each with the earlier result of its first domain.
 
-    evaluators: (which domains, evaluator).  deltas: f(x) - f(x₀) in each domain.  settings: what else must be as it was, by name.
+    evaluators: (which domains, evaluator).  deltas: f(x) - f(x₀) in each domain.
+    settings: what else must be as it was, by name.
     Raises: TypeError or ValueError where `resume` is not what the same call returned before; it names what differs.
     """
     found = _results(resume, len(domains))

@@ -13,8 +13,8 @@ from ..attribution.engine.check_model import check_model, feed_dtype
 from ..attribution.engine.rows import Rows, budget
 from ..attribution.engine.score import Score, Target, table
 from ..attribution.estimator import get as get_estimator
-from ..attribution.methods.gradients import is_number
 from ..attribution.targets import Choice
+from ..core.checks import is_number
 from ..core.precision import full_products
 from ..transforms import Transform
 from ..transforms import get as get_transform

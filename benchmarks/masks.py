@@ -86,7 +86,7 @@ def parts(domains: list[str], repeats: int) -> None:
                 mask.clamp_(0, 1),
             )
             times = {
-                "T⁻¹": least(lambda: transform.inverse(z)),
+                "T⁻¹": least(lambda: transform.inverse(z)),  # noqa: B023
                 "adjoint": least(lambda: transform.adjoint(x)),  # noqa: B023
                 "NAdam": least(optimizer.step),
                 "rest": least(rest),

@@ -8,11 +8,27 @@ from typing import Any
 
 import torch
 
-from ..transforms.base import defaults
+_HOST = torch.device("cpu")
 
 
 @contextlib.contextmanager
-def apart(device: torch.device | None, create_graph: bool) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+def defaults(dtype: torch.dtype = torch.float32, device: torch.device = _HOST) -> Iterator[None]:
+    """Inside, torch's default dtype and device are these; without arguments, what they are where nobody has changed them."""
+    before = torch.get_default_dtype()
+    with device if torch.get_default_device() != device else contextlib.nullcontext():
+        # The dtype is one for all threads: where nobody has changed it, neither does this.
+        if before == dtype:
+            yield
+            return
+        torch.set_default_dtype(dtype)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
+
+
+@contextlib.contextmanager
+def isolated(device: torch.device | None, create_graph: bool) -> Iterator[Callable[[], AbstractContextManager[None]]]:
     """Inside: no inference mode, no autocast, torch's own default dtype and device, gradients only as asked, and random
     states that nobody outside sees.
 
@@ -31,7 +47,7 @@ def apart(device: torch.device | None, create_graph: bool) -> Iterator[Callable[
         yield contextlib.nullcontext if plain else functools.partial(defaults, *theirs)
 
 
-def under(around: Callable[[], AbstractContextManager[None]], call: Any) -> Any:
+def with_defaults(around: Callable[[], AbstractContextManager[None]], call: Any) -> Any:
     """`call`, if it can be called, with the caller's defaults around it."""
     if around is contextlib.nullcontext or isinstance(call, torch.Tensor) or not callable(call):
         return call

@@ -1,4 +1,4 @@
-"""Whether an accelerator may round the factors of products to tf32."""
+"""Number formats: the dtype in which sums are carried out, and whether products may be rounded to tf32."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,6 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """The dtype in which transforms and sums are carried out: single precision or wider."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 def full_products(x: Tensor) -> contextlib.AbstractContextManager[None]:

@@ -1,11 +1,11 @@
 """Invertible transforms x ↔ z. They know nothing of models."""
 
 from .axes import Along, PerAxis
-from .base import Transform, TransformClaim
+from .base import Compose, Transform, TransformClaim
 from .color import Color
 from .combine import InverseOf, Restrict, inverse_of
-from .compose import Compose
 from .frame_bounds import condition_number, frame_bounds
+from .get import get
 from .harmonic.cosine import DCT, BlockDCT
 from .harmonic.fourier import DFT, Hartley
 from .harmonic.hadamard import Hadamard
@@ -14,7 +14,7 @@ from .harmonic.polar import Polar
 from .layout import Band, Layout
 from .linear import Linear, Operator, Pixel
 from .pca import PCA
-from .registry import get, names, register
+from .registry import names, register
 from .wavelets.dualtree import DTCWT
 from .wavelets.dwt import DWT
 from .wavelets.laplacian import Laplacian

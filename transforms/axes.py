@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from .base import Transform, TransformClaim, check_shape
+from .get import get
 from .layout import Band, Layout
-from .registry import get, register
+from .registry import register
 
 Inner = str | Transform
 

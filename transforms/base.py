@@ -1,20 +1,18 @@
 """`Transform`: one object that holds T and T⁻¹, and says what it promises."""
 
 import abc
-import contextlib
 import enum
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ..core.precision import full_products
-from .layout import Layout
-
-_HOST = torch.device("cpu")
+from ..core.isolation import defaults
+from ..core.precision import full_products, wide
+from .layout import Band, Layout
 
 
 class TransformClaim(enum.Flag):
@@ -43,6 +41,15 @@ class TransformClaim(enum.Flag):
     ORTHOGONAL = PARSEVAL | SURJECTIVE
 
 
+def _plainly(build: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(build)
+    def built(*args: Any, **kwargs: Any) -> None:
+        with torch.inference_mode(False), defaults():
+            build(*args, **kwargs)
+
+    return built
+
+
 class Transform(nn.Module, abc.ABC):
     """x (batch, *shape) ↔ z (batch, *layout.shape); both are one real tensor, on one device, of one dtype.
 
@@ -69,9 +76,9 @@ class Transform(nn.Module, abc.ABC):
     spec: str  # what `get` would take to build this transform again
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Ours may be built in any of torch's modes: what they keep can be differentiated through, and is on the host."""
+        """Lets a transform be built in any of torch's modes: its constants are ordinary tensors on the CPU."""
         super().__init_subclass__(**kwargs)
-        if "__init__" in vars(cls) and cls.__module__.startswith(f"{__package__}."):
+        if "__init__" in vars(cls):
             setattr(cls, "__init__", _plainly(cls.__init__))  # noqa: B010
 
     @abc.abstractmethod
@@ -151,37 +158,89 @@ class Transform(nn.Module, abc.ABC):
 
     def __rshift__(self, after: "Transform") -> "Transform":
         """`T1 >> T2` is x -> T2 T1 x, as in specs."""
-        from .compose import Compose
-
         return Compose(self, after) if isinstance(after, Transform) else NotImplemented
 
     def extra_repr(self) -> str:
         return f"{self.spec!r}, shape={self.shape}"
 
 
-def _plainly(build: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(build)
-    def built(*args: Any, **kwargs: Any) -> None:
-        with torch.inference_mode(False), defaults():
-            build(*args, **kwargs)
+class Compose(Transform):
+    """z = T_n … T_2 T_1 x. It claims what all its parts claim, and has the bands of the last part.
 
-    return built
+    Frequencies, positions and scales are those of the last part where all before it act on each sample by itself, as
+    `color` does. After a part that mixes samples they would describe its coefficients and not the signal, so that
+    frequencies and positions are NaN there and every band spans all scales.
+
+    Raises: ValueError where the coefficients of one part do not have the shape that the next one takes.
+
+    >>> from pullback.transforms import get
+    >>> get("pixel >> dct", shape=(1, 8)).spec
+    'pixel >> dct'
+    """
+
+    def __init__(self, *parts: Transform) -> None:
+        super().__init__()
+        if not parts:
+            raise ValueError("Compose: expected at least one transform, got none.")
+        for first, second in zip(parts, parts[1:]):
+            if first.layout.shape != second.shape:
+                raise ValueError(
+                    f"Compose: {first.spec} gives coefficients of shape {first.layout.shape}, but "
+                    f"{second.spec} takes signals of shape {second.shape}."
+                )
+        self.parts = nn.ModuleList(parts)
+        self.shape = parts[0].shape
+        self.claims = parts[0].claims
+        for part in parts[1:]:
+            self.claims &= part.claims
+        self.spec = " >> ".join(part.spec for part in parts)
+        self.layout = _composed_layout(parts)
+
+    def _sequence(self) -> list[Transform]:
+        return [part for part in self.parts if isinstance(part, Transform)]
+
+    def analysis(self, x: Tensor) -> Tensor:
+        for part in self._sequence():
+            x = part.analysis(x)
+        return x
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        for part in reversed(self._sequence()):
+            z = part.synthesis(z)
+        return z
+
+    def transpose(self, g: Tensor) -> Tensor:
+        for part in self._sequence():
+            g = part.transpose(g)
+        return g
+
+    def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+        for part in self._sequence():
+            x, base = part.ends(x, base)
+        return x, base
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        """None of its own: its parts live below it. The tests build some."""
+        return []
 
 
-@contextlib.contextmanager
-def defaults(dtype: torch.dtype = torch.float32, device: torch.device = _HOST) -> Iterator[None]:
-    """Inside, torch's default dtype and device are these; without arguments, what they are where nobody has changed them."""
-    before = torch.get_default_dtype()
-    with device if torch.get_default_device() != device else contextlib.nullcontext():
-        # The dtype is one for all threads: where nobody has changed it, neither does this.
-        if before == dtype:
-            yield
-            return
-        torch.set_default_dtype(dtype)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(before)
+def _composed_layout(parts: Sequence[Transform]) -> Layout:
+    """The layout of the last part, as far as it says something about the signal."""
+    last = parts[-1].layout
+    if all(_samplewise(part) for part in parts[:-1]):
+        return last
+    bands = tuple(Band(band.name) for band in last.bands)
+    nowhere = torch.full((len(parts[0].shape) - 1, *last.shape), math.nan)
+    return Layout(bands, last.index, nowhere, nowhere)
+
+
+def _samplewise(part: Transform) -> bool:
+    """Whether coefficients sit where the samples do: positions known, no frequency, nothing moved."""
+    layout = part.layout
+    return (
+        layout.shape == part.shape and bool(layout.frequency.isnan().all()) and bool(layout.position.isfinite().all())
+    )
 
 
 def _expect(transform: Transform, what: str, value: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -211,11 +270,6 @@ def _advice(value: Tensor, shape: tuple[int, ...]) -> str:
             "signal."
         )
     return f"build the transform with shape={tuple(value.shape[1:])}, or reshape the tensor."
-
-
-def wide(dtype: torch.dtype) -> torch.dtype:
-    """The dtype in which transforms and sums are carried out: single precision or wider."""
-    return torch.promote_types(dtype, torch.float32)
 
 
 def check_shape(name: str, shape: Iterable[int], dims: Iterable[int] = (1, 2, 3)) -> tuple[int, ...]:

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from .axes import Inner
 from .base import Transform, TransformClaim, check_shape
+from .get import get
 from .layout import Band, Layout, signal_position
 from .linear import sample_layout
-from .registry import get, register
+from .registry import register
 
 
 @register("restrict")

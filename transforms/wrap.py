@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from .base import Transform, TransformClaim, check_shape, wide
+from ..core.precision import wide
+from .base import Transform, TransformClaim, check_shape
 from .layout import Band, Layout
 from .linear import plain_layout, sample_layout
 from .measure_claims import Map, called, kept, limit, measure, native, normal

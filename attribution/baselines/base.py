@@ -2,14 +2,13 @@
 
 import abc
 import dataclasses
-import math
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
+from ...core.registry import Registry
 from ...transforms import Transform
-from ...transforms.registry import Registry
 from ..engine.random import Keyed
 
 
@@ -50,33 +49,3 @@ class Baseline(abc.ABC):
 baselines: Registry[Baseline] = Registry("baseline", "pullback.baselines")
 register = baselines.register
 names = baselines.names
-
-
-def check_finite(who: str, value: Tensor) -> Tensor:
-    """`value` (batch, …).  Raises: ValueError that names the first example with NaN or infinity.
-
-    who: begins the message.
-
-    >>> check_finite("x", torch.tensor([[0.0], [torch.nan]]))
-    Traceback (most recent call last):
-    ValueError: x: example 1 holds NaN or infinity; clean or drop it.
-    """
-    wrong = not_finite(value)
-    if wrong is not None:
-        raise ValueError(f"{who}: example {wrong} holds NaN or infinity; clean or drop it.")
-    return value
-
-
-def not_finite(value: Tensor) -> int | None:
-    """The first example of `value` (batch, …) that holds NaN or infinity, or None."""
-    if bool(value.detach().sum().isfinite()):  # one cheap pass: what is not finite stays so in the sum
-        return None
-    finite = value.isfinite().flatten(1).all(1)
-    return None if bool(finite.all()) else int((~finite).nonzero()[0, 0])
-
-
-def check_number(who: str, what: str, value: Any, least: float = -math.inf) -> None:
-    """Raises: ValueError unless `value` is a finite real number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < math.inf:
-        bound = "" if least == -math.inf else f" of at least {least}"
-        raise ValueError(f"{who}: {what} must be a finite number{bound}, got {value!r}.")

@@ -9,10 +9,11 @@ import torch
 import torch_dct
 from torch import Tensor
 
+from ...core.checks import check_finite, check_number
+from ...core.registry import parse
 from ...transforms import Transform
-from ...transforms.registry import parse
 from ..engine.random import Keyed
-from .base import Baseline, baselines, check_finite, check_number, names, register
+from .base import Baseline, baselines, names, register
 
 
 @register("zero")

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...core.checks import check_finite, check_number
 from ..engine.random import Keyed
 from ..engine.row_index import on_host
-from .base import Baseline, check_finite, check_number, register
+from .base import Baseline, register
 from .fixed import Mean
 
 

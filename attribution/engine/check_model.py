@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...transforms.base import wide
+from ...core.precision import wide
 
 
 def check_model(model: Any) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ...transforms.base import wide
+from ...core.precision import wide
 from .execution import Prepared
 from .rows import Points, Rows
 

@@ -91,7 +91,7 @@ class Prepared(nn.Module):
     """A model as `Rows` calls it: the user's own inside, which is not changed.
 
     plain: the model itself, for methods that hook its layers.  fixed: whether all chunks should have one shape.
-    around: what code of the caller's is run in, see `modes.apart`.
+    around: what code of the caller's is run in, see `isolation.isolated`.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...transforms.base import wide
+from ...core.precision import wide
 from .row_index import on_host
 
 _DRAWN = wide(torch.bool)  # single precision

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...core.precision import wide
 from ...core.progress import Progress
-from ...transforms.base import wide
 from .chunks import Chunks, Result
 from .chunks import budget as budget  # for the laws: stored verdicts hold a digest of their code, imports included
 from .execution import Prepared, uncompiled

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...core.checks import check_count
 from ...transforms import Layout
 from ...transforms.layout import GROUPINGS
 from ..engine.row_index import on_host, runs
 from ..engine.row_sums import along, combined
 from ..estimator import Chart, Estimate, Estimator, Evaluator
-from .gradients import check_count
 
 BY = ("coefficient", "block", *GROUPINGS)
 ABSENT = ("baseline", "zero", "mean")

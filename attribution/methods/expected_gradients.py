@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...core.checks import check_count, is_number
 from ..engine.row_index import both, host, mapped
 from ..engine.row_sums import accumulate
 from ..estimator import Estimate, Estimator, Evaluator, MethodClaim, register
-from .gradients import check_count, is_number, noisy
+from .gradients import noisy
 
 _Rows = Callable[[Tensor, Tensor], Tensor]
 
@@ -80,7 +81,8 @@ class ExpectedGradients(Estimator):
 class GradientSHAP(Estimator):
     """Expected gradients to x + δ_k instead of x, δ_k ~ N(0, σ² I) in the signal, σ = spread · (max x - min x).
 
-    Values total E_k[f(x + δ_k) - f(x₀ₖ)], which is the result's `score_difference`, and not f(x) - f(x₀): completeness is not claimed.
+    Values total E_k[f(x + δ_k) - f(x₀ₖ)], which is the result's `score_difference`, and not f(x) - f(x₀):
+    completeness is not claimed.
 
     samples: pairs (x₀ₖ, δ_k).  steps: as in `expected_gradients`.
     Source: Lundberg & Lee's GradientExplainer; Erion et al. 2021.

@@ -10,10 +10,10 @@ import torch
 from scipy.stats import qmc
 from torch import Tensor
 
+from ...core.checks import check_count
 from ...transforms import Layout
 from ..estimator import Estimator, MethodClaim, register
 from .coalitions import Game, Perturbation, Players, check_players, per_example
-from .gradients import check_count
 
 # dimensions, seeded generator -> a sampler of points in the unit cube
 DESIGNS: dict[str, Callable[..., qmc.QMCEngine]] = {

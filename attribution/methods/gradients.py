@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ...core.checks import check_count, is_number
 from ..engine.row_sums import accumulate, along
 from ..estimator import Estimate, Estimator, Evaluator, MethodClaim, register
 
@@ -124,14 +125,3 @@ def noisy(evaluator: Evaluator, spread: float) -> Callable[[Tensor, Tensor], Ten
     return lambda example, sample: evaluator.lift(
         along(evaluator.signal, std, example, evaluator.noise(example, sample))
     )
-
-
-def is_number(value: object) -> bool:
-    """Whether `value` is a real number, and not a truth value or text."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def check_count(who: str, what: str, value: int, least: int = 1) -> None:
-    """Raises: ValueError unless `value` is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{who}: {what} must be a whole number of at least {least}, got {value!r}.")

@@ -8,12 +8,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ...core.checks import check_count, is_number
 from ...transforms import Layout, Transform
 from ...transforms import get as get_transform
 from ..attribute import attribute
 from ..engine.score import Target
 from ..estimator import Estimate, Estimator, Evaluator, MethodClaim, register
-from .gradients import check_count, is_number
 from .mask_optimisation import CURVES, Pool, Problem, Weight
 from .mask_optimisation import coefficient_weights as coefficient_weights
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...core.checks import check_count, is_number
 from ..engine.row_index import runs
 from ..engine.row_sums import accumulate
 from ..estimator import Estimate, Estimator, Evaluator, MethodClaim, register
-from .gradients import check_count, is_number, noisy
+from .gradients import noisy
 
 _ROUNDING = 1e3  # units of the last bit of a mean below which deviations from it may be rounding
 # What a coefficient that f ignores is given is 0 in all of them, but none is linear in f.

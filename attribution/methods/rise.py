@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...core.checks import check_count
 from ...transforms import Layout
 from ..engine.row_sums import accumulate
 from ..estimator import Estimator, MethodClaim, register
 from .coalitions import Design, Game, Perturbation, Players, check_players
-from .gradients import check_count
 from .smooth_masks import SmoothMasks
 
 _SHARED = MethodClaim.LINEAR | MethodClaim.IMPLEMENTATION_INVARIANT

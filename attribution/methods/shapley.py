@@ -11,11 +11,11 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from ...core.checks import check_count
 from ...transforms import Layout
 from ...transforms.layout import GROUPINGS
 from ..estimator import Estimator, MethodClaim, register
 from .coalitions import Design, Game, Perturbation, Players, check_players, per_example
-from .gradients import check_count
 
 MOST_EXACT = 16  # players; 2^16 model rows for each example
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...core.checks import check_count
 from ...transforms import Layout
 from ..estimator import Estimator, MethodClaim, register
 from .coalitions import Game, Perturbation, Players, check_players, per_example
-from .gradients import check_count
 
 _MOST = 16  # players whose coalitions may all be enumerated
 

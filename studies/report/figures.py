@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from ...attribution import Attribution
 from ...attribution.plot import Show, density, draw_density, draw_signal, robust_limit
 from ...core.files import write_whole
+from ...core.registry import parse
 from ...transforms import TransformClaim
-from ...transforms.registry import parse
 
 COARSER, ALL = "coarser", "all"
 MAPPED = 4  # domains whose maps are drawn for each photo, at most

@@ -133,9 +133,9 @@ def ambient() -> tuple[Any, ...]:
         torch.are_deterministic_algorithms_enabled(),
         torch.get_rng_state().tolist(),
         list(warnings.filters),
-        np.random.get_state()[1].tolist(),
+        np.random.get_state()[1].tolist(),  # noqa: NPY002
         len(nn.modules.module._global_forward_hooks),
-    )  # noqa: NPY002
+    )
 
 
 @pytest.mark.parametrize("explode", [False, True])

@@ -10,7 +10,7 @@ from support.subjects import normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.transforms.base import defaults
+from pullback.core.isolation import defaults
 
 SHAPE = (2, 7, 6)
 DOMAINS = ["pixel", "dwt(db2, level=1)", "dct", "hartley", "polar"]

@@ -12,7 +12,11 @@ from pullback.transforms import Transform, TransformClaim
 from pullback.transforms.registry import transforms
 
 TRANSFORMS = [example for name in transforms.names() for example in transforms.maker(name).examples()]
-TRANSFORMS += list(pb.transforms.Compose.examples())
+_FIRST = pb.transforms.DWT((2, 7, 6), "db2", level=1)
+TRANSFORMS += [
+    pb.transforms.Compose(_FIRST, pb.transforms.DCT(_FIRST.layout.shape)),
+    pb.transforms.Compose(pb.transforms.DCT((1, 9)), pb.transforms.DWT((1, 9), "bior2.2", level=1)),
+]
 ESTIMATORS = [example for name in estimators.names() for example in estimators.maker(name).examples()]
 
 

@@ -67,19 +67,6 @@ def interleave(even: Tensor, odd: Tensor, axis: int) -> Tensor:
     return torch.cat([x, even.narrow(axis, pairs, 1)], axis) if even.shape[axis] > pairs else x
 
 
-def check_count(who: str, what: str, value: object, least: int, multiple: int = 1) -> int:
-    """`value`, once it is a whole number of at least `least` and a multiple of `multiple`.
-
-    Raises: TypeError where it is not a whole number, ValueError where it is another one.
-    """
-    wanted = f"a whole number of at least {least}" + (f", a multiple of {multiple}" if multiple > 1 else "")
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{who}: {what} must be {wanted}, got {value!r}.")
-    if value < least or value % multiple:
-        raise ValueError(f"{who}: {what} must be {wanted}, got {value}.")
-    return value
-
-
 def balanced_size(n: int, least: int) -> int:
     """A power of two near 2√n, at most 1024: windows that resolve n samples in time and frequency alike."""
     return min(1024, max(least, 2 ** round(1 + math.log2(n) / 2)))

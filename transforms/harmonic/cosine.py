@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
+from ...core.checks import check_count
 from ...core.constant import Constant
 from ..base import Transform, TransformClaim, check_shape
 from ..registry import register
-from .blocks import Runs, block_layout, check_count, each_axis, in_blocks, interleave
+from .blocks import Runs, block_layout, each_axis, in_blocks, interleave
 from .separable import Matrices
 
 Along = Callable[[Tensor], Tensor]

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ...core.checks import check_count
 from ..base import Transform, TransformClaim, check_shape
 from ..layout import Layout, octave_layout, spread
 from ..registry import register
-from .blocks import Runs, balanced_size, block_layout, check_count
+from .blocks import Runs, balanced_size, block_layout
 from .cosine import DCT4
 
 # w_m = Σ_j (-1)^j a_j cos(2π j m / size)

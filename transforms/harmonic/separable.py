@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...core.constant import Constant
-from ..base import defaults
+from ...core.isolation import defaults
 
 LARGEST = 512  # samples of an axis up to which n² products beat a transform of n log n operations in many passes
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from ...core.checks import check_count
 from ..base import Transform, TransformClaim, check_shape
-from ..harmonic.blocks import check_count, interleave
+from ..harmonic.blocks import interleave
 from ..layout import Band, Layout, spread
 from ..registry import register
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ....core.checks import check_count
 from ...engine.row_index import runs
 from ...engine.row_sums import along
 from ...estimator import Estimate, Estimator, Evaluator, MethodClaim, register
-from ..gradients import check_count
 from .adaptive import certified
 from .quadrature import RULES
 

@@ -5,11 +5,11 @@ import os
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support import ROOT
 from support.subjects import normal
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode

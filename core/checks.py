@@ -1,0 +1,55 @@
+"""Checks of arguments, each with one clear error: who, what was expected, what came."""
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+
+def check_count(who: str, what: str, value: object, least: int = 1, multiple: int = 1) -> int:
+    """`value`, once it is a whole number of at least `least` and a multiple of `multiple`.
+
+    Raises: TypeError where it is not a whole number, ValueError where it is another one.
+    """
+    wanted = f"a whole number of at least {least}" + (f", a multiple of {multiple}" if multiple > 1 else "")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{who}: {what} must be {wanted}, got {value!r}.")
+    if value < least or value % multiple:
+        raise ValueError(f"{who}: {what} must be {wanted}, got {value}.")
+    return value
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is a real number, and not a truth value or text."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def check_finite(who: str, value: Tensor) -> Tensor:
+    """`value` (batch, …).  Raises: ValueError that names the first example with NaN or infinity.
+
+    who: begins the message.
+
+    >>> import torch
+    >>> check_finite("x", torch.tensor([[0.0], [torch.nan]]))
+    Traceback (most recent call last):
+    ValueError: x: example 1 holds NaN or infinity; clean or drop it.
+    """
+    wrong = not_finite(value)
+    if wrong is not None:
+        raise ValueError(f"{who}: example {wrong} holds NaN or infinity; clean or drop it.")
+    return value
+
+
+def not_finite(value: Tensor) -> int | None:
+    """The first example of `value` (batch, …) that holds NaN or infinity, or None."""
+    if bool(value.detach().sum().isfinite()):  # one cheap pass: what is not finite stays so in the sum
+        return None
+    finite = value.isfinite().flatten(1).all(1)
+    return None if bool(finite.all()) else int((~finite).nonzero()[0, 0])
+
+
+def check_number(who: str, what: str, value: Any, least: float = -math.inf) -> None:
+    """Raises: ValueError unless `value` is a finite real number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < math.inf:
+        bound = "" if least == -math.inf else f" of at least {least}"
+        raise ValueError(f"{who}: {what} must be a finite number{bound}, got {value!r}.")

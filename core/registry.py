@@ -1,0 +1,191 @@
+"""Registries of named classes, and the grammar of specs such as `"dwt(db4, level=3)"`."""
+
+import ast
+import difflib
+import importlib.metadata
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+_CALL = re.compile(r"\s*([A-Za-z_][\w.-]*)\s*(?:\((.*)\))?\s*", re.DOTALL)
+_WORD = re.compile(r"[A-Za-z_][\w.+-]*")
+_CONSTANTS = {"true": True, "false": False, "none": None}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One `name(positional, key=value)` of a spec."""
+
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+def parse(spec: str) -> tuple[Spec, ...]:
+    """The calls of a spec, in order.
+
+    spec: call [">>" call]…;  call: name ["(" argument {"," argument} ")"];  argument: [key "="] value, where a value is
+    a Python literal, a bare word (db4, bior4.4, reflect), true, false, none, or a spec again, as in
+    "along(dwt(db4) >> dct, axes=1)".
+
+    Raises: ValueError that quotes the part which cannot be read; TypeError where `spec` is no string.
+
+    >>> parse("dwt(bior4.4, level=3) >> pixel")
+    (Spec(name='dwt', args=('bior4.4',), kwargs={'level': 3}), Spec(name='pixel', args=(), kwargs={}))
+    """
+    if not isinstance(spec, str):
+        raise TypeError(f"A spec is a string such as 'dwt(db4, level=3)', got {type(spec).__name__}.")
+    return tuple(_call(part, spec) for part in _split(spec, ">>", spec))
+
+
+def _call(text: str, spec: str) -> Spec:
+    match = _CALL.fullmatch(text)
+    if match is None:
+        raise ValueError(f"Spec {spec!r}: expected name or name(arguments), got {text.strip()!r}.")
+    name, inside = match.groups()
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for part in _split(inside, ",", spec) if inside and inside.strip() else ():
+        key, equals, value = _key(part)
+        if equals and key in kwargs:
+            raise ValueError(f"Spec {spec!r}: argument {key!r} is given twice.")
+        if equals:
+            kwargs[key] = _value(value, spec)
+        elif kwargs:
+            raise ValueError(f"Spec {spec!r}: the positional argument {part.strip()!r} follows a keyword argument.")
+        else:
+            args.append(_value(part, spec))
+    return Spec(name, tuple(args), kwargs)
+
+
+def _key(part: str) -> tuple[str, str, str]:
+    match = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*=(?!=)(.*)", part, re.DOTALL)
+    return (match.group(1), "=", match.group(2)) if match else ("", "", part)
+
+
+def _value(text: str, spec: str) -> Any:
+    text = text.strip()
+    if text.lower() in _CONSTANTS:
+        return _CONSTANTS[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        pass
+    if _WORD.fullmatch(text) or all(_CALL.fullmatch(part) for part in _split(text, ">>", spec)):
+        return text
+    raise ValueError(f"Spec {spec!r}: expected a number, a word, a list or a quoted string, got {text!r}.")
+
+
+def _split(text: str, separator: str, spec: str) -> list[str]:
+    """`text` cut at `separator` outside brackets and quotes."""
+    parts, depth, quote, start, i = [], 0, "", 0, 0
+    while i < len(text):
+        c = text[i]
+        if quote:
+            i += c == "\\"  # the next character is escaped
+            quote = "" if c == quote else quote
+        elif c in "'\"":
+            quote = c
+        elif c in "([{":
+            depth += 1
+        elif c in ")]}":
+            depth -= 1
+        elif depth == 0 and text.startswith(separator, i):
+            parts.append(text[start:i])
+            start = i = i + len(separator)
+            continue
+        i += 1
+    if depth or quote:
+        raise ValueError(f"Spec {spec!r}: a bracket or quote is not closed.")
+    return [*parts, text[start:]]
+
+
+class Registry(Generic[Item]):
+    """Names of one kind of object; third parties add theirs by decorator or by an entry-point group."""
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind, self.group = kind, group
+        self.vet: Callable[[Any], None] = lambda maker: None  # raises where a plug-in must not be taken
+        self._makers: dict[str, Callable[..., Item]] = {}
+
+    def register(self, name: str) -> Callable[[Decorated], Decorated]:
+        """Class decorator: make the class known as `name`.
+
+        Raises: ValueError where the name is not a word or already belongs to another class.
+
+        >>> shapes: Registry[Any] = Registry("shape", "example.shapes")
+        >>> @shapes.register("square")
+        ... class Square: ...
+        >>> shapes.maker("square") is Square, Square.name
+        (True, 'square')
+        """
+        if not _WORD.fullmatch(name):
+            raise ValueError(f"register: expected a name of letters, digits and underscores, got {name!r}.")
+
+        def add(maker: Decorated) -> Decorated:
+            known = self._makers.get(name)
+            if known is not None and known.__qualname__ != maker.__qualname__:
+                raise ValueError(
+                    f"register: the {self.kind} name {name!r} belongs to {known.__qualname__}; choose another."
+                )
+            self._makers[name] = maker
+            setattr(maker, "name", name)  # noqa: B010  (a plain assignment is not seen by the type checker)
+            return maker
+
+        return add
+
+    def names(self) -> list[str]:
+        """Every registered name, sorted, those of installed plug-ins included."""
+        return sorted({*self._makers, *(entry.name for entry in self._entries())})
+
+    def maker(self, name: str) -> Callable[..., Item]:
+        """The class registered as `name`.  Raises: ValueError that lists the choices."""
+        if name not in self._makers:
+            for entry in self._entries():
+                if entry.name == name:
+                    self._makers[name] = self._load(entry)
+        if name not in self._makers:
+            first, _, rest = name.partition(".")  # as Python would say it
+            close = (
+                [f"{first}({rest})"]
+                if rest and first in self.names()
+                else difflib.get_close_matches(name, self.names(), 1)
+            )
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"Unknown {self.kind} {name!r}.{hint} Choices: {', '.join(self.names())}.")
+        return self._makers[name]
+
+    def _load(self, entry: importlib.metadata.EntryPoint) -> Callable[..., Item]:
+        """The plug-in, once it passes `vet`; loading it may already have registered it, which is then undone."""
+        known = dict(self._makers)
+        try:
+            maker: Callable[..., Item] = entry.load()
+            self.vet(maker)
+        except BaseException:
+            self._makers = known
+            raise
+        return maker
+
+    def build(self, call: Spec, *leading: Any) -> Item:
+        """The object that `call` describes; `leading` arguments come before those of the spec.
+
+        Raises: ValueError that lists the names, or the arguments that the class takes.
+        """
+        maker = self.maker(call.name)
+        signature = inspect.signature(maker)
+        try:
+            signature.bind(*leading, *call.args, **call.kwargs)
+        except TypeError as error:
+            choices = [str(p) for p in list(signature.parameters.values())[len(leading) :]]
+            raise ValueError(
+                f"{self.kind} {call.name!r}: {error}. Its arguments: {', '.join(choices) or 'none'}."
+            ) from None
+        return maker(*leading, *call.args, **call.kwargs)
+
+    def _entries(self) -> Iterator[importlib.metadata.EntryPoint]:
+        yield from importlib.metadata.entry_points(group=self.group)

@@ -1,0 +1,34 @@
+"""`get`: a spec and a shape → the transform."""
+
+from ..core.registry import parse
+from .base import Compose, Transform
+from .registry import transforms
+
+
+def get(spec: str | Transform, shape: tuple[int, ...]) -> Transform:
+    """The transform that `spec` describes, for signals of `shape` (channels, *spatial).
+
+    A `Transform` is returned as it is, once its shape fits.
+
+    Raises: ValueError or TypeError that names what was expected, and lists the choices.
+
+    >>> get("dwt(db4, level=2) ", shape=(3, 32, 32)).spec
+    'dwt(db4, level=2, mode=periodization)'
+    """
+    try:
+        shape = tuple(shape)
+    except TypeError:
+        raise TypeError(f"shape: expected (channels, *spatial) of one signal, got {shape!r}.") from None
+    if not isinstance(spec, (str, Transform)):
+        raise TypeError(f"transform: expected a spec such as 'dct', or a Transform; got {spec!r}.")
+    if isinstance(spec, Transform):
+        if tuple(shape) != spec.shape:
+            raise ValueError(
+                f"{spec.spec}: built for signals of shape {spec.shape}, got {tuple(shape)}; build it anew "
+                "for this shape, or pass its spec as a string."
+            )
+        return spec
+    built: list[Transform] = []
+    for call in parse(spec):
+        built.append(transforms.build(call, built[-1].layout.shape if built else tuple(shape)))
+    return built[0] if len(built) == 1 else Compose(*built)

@@ -55,7 +55,12 @@ def _resolved(path: str, level: int, module: str, name: str, tree: Tree) -> str:
         folder = folder.parent
     base = folder.joinpath(*module.split(".")) if module else folder
     inner = base.joinpath(*name.split("."))
-    for candidate in (inner.with_suffix(".py"), inner / FACE, base.with_suffix(".py") if base.name else inner, base / FACE):
+    for candidate in (
+        inner.with_suffix(".py"),
+        inner / FACE,
+        base.with_suffix(".py") if base.name else inner,
+        base / FACE,
+    ):
         if candidate.as_posix() in tree:
             return candidate.as_posix()
     return (base / FACE).as_posix()
@@ -68,7 +73,9 @@ def upward_imports(tree: Tree, layers: Layers) -> set[str]:
     other; "*" stands for all that are not named, which may. A folder that is not listed has no order.
     The `__init__` of a folder stands above all that the folder holds.
     """
-    return {f"{path} -> {target}" for path in tree for target in imports(path, tree) if _is_upward(path, target, layers)}
+    return {
+        f"{path} -> {target}" for path in tree for target in imports(path, tree) if _is_upward(path, target, layers)
+    }
 
 
 def _is_upward(path: str, target: str, layers: Layers) -> bool:
@@ -96,7 +103,9 @@ def unplaced(tree: Tree, layers: Layers) -> set[str]:
     found = set()
     for folder, order in layers.items():
         prefix = f"{folder}/" if folder else ""
-        inside = {path.removeprefix(prefix).split("/")[0].removesuffix(".py") for path in tree if path.startswith(prefix)}
+        inside = {
+            path.removeprefix(prefix).split("/")[0].removesuffix(".py") for path in tree if path.startswith(prefix)
+        }
         named = {name for layer in order for name in layer.split()}
         found |= {f"{prefix}{name}" for name in inside - named - {"__init__"} if "*" not in named}
     return found
@@ -184,14 +193,22 @@ def model_calls(tree: Tree, home: str) -> set[str]:
 
 def literals(tree: Tree) -> set[str]:
     """Names of dtypes and devices in code, as "file: literal"; docstrings and messages do not count."""
-    dtypes = ("float16", "float32", "float64", "half", "bfloat16")  # double is the widest, so nobody's choice is narrowed
+    dtypes = (
+        "float16",
+        "float32",
+        "float64",
+        "half",
+        "bfloat16",
+    )  # double is the widest, so nobody's choice is narrowed
     found = set()
     for path, text in tree.items():
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Attribute) and node.attr in dtypes and ast.unparse(node.value) == "torch":
                 found.add(f"{path}: torch.{node.attr}")
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not node.args:
-                found |= {f"{path}: .{node.func.attr}()"} & {f"{path}: .{name}()" for name in (*dtypes, "float", "cuda")}
+                found |= {f"{path}: .{node.func.attr}()"} & {
+                    f"{path}: .{name}()" for name in (*dtypes, "float", "cuda")
+                }
             if isinstance(node, ast.keyword) and node.arg == "device" and isinstance(node.value, ast.Constant):
                 found |= {f"{path}: device={node.value.value!r}"} if node.value.value is not None else set()
     return found

@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from support.subjects import TRANSFORMS, normal, smooth_net
+from support.subjects import TRANSFORMS, convolutional_net, normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
@@ -26,12 +26,6 @@ METHODS = [
     "kernel_shap",
     *RANDOM,
 ]
-
-
-def network(dtype: torch.dtype = torch.double) -> nn.Module:
-    torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.SiLU(), nn.Conv2d(8, 8, 3, stride=2), nn.SiLU(), nn.Flatten()]
-    return nn.Sequential(*layers, nn.Linear(240, 3)).to(dtype).eval()
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda t: f"{t.spec} {t.shape}"[:80])
@@ -70,7 +64,7 @@ def test_transforms_are_exact_whatever_torch_allows_in_products(spec: str, allow
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("net", [smooth_net(SHAPE), network()], ids=["smooth", "convolutional"])
+@pytest.mark.parametrize("net", [smooth_net(SHAPE), convolutional_net()], ids=["smooth", "convolutional"])
 def test_maps_are_those_of_the_cpu_and_do_not_depend_on_rows(method: str, net: nn.Module) -> None:
     x = normal(3, *SHAPE)
     run = lambda device, rows: pb.attribute(
@@ -86,7 +80,7 @@ def test_maps_are_those_of_the_cpu_and_do_not_depend_on_rows(method: str, net: n
 
 
 def test_noise_is_the_examples_own_on_a_gpu_too() -> None:
-    net, x = network().cuda(), normal(3, *SHAPE).cuda()
+    net, x = convolutional_net().cuda(), normal(3, *SHAPE).cuda()
     both = pb.attribute(net, x, 1, method="smoothgrad(samples=9)")
     alone = pb.attribute(net, x[2:], 1, method="smoothgrad(samples=9)")
     torch.testing.assert_close(alone.values[0], both.values[2], rtol=1e-9, atol=1e-11)
@@ -104,7 +98,7 @@ def test_a_score_that_is_not_finite_is_named() -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("options", [{}, {"mode": "reduce-overhead"}], ids=["inductor", "cuda graphs"])
 def test_compiled_models_in_any_order_of_calls(options: dict[str, str]) -> None:
-    net, x = network(torch.float).cuda(), normal(3, *SHAPE).float().cuda()
+    net, x = convolutional_net(torch.float).cuda(), normal(3, *SHAPE).float().cuda()
     for method in ("smoothgrad(samples=9)", "rise(masks=30)", "integrated_gradients(steps=11)", "gradient"):
         plain = pb.attribute(net, x, 1, method=method, transform=["dct", "polar"])
         run = pb.attribute(net, x, 1, method=method, transform=["dct", "polar"], compile=options or True)
@@ -115,8 +109,8 @@ def test_compiled_models_in_any_order_of_calls(options: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("precision", "cosine"), [("fp32", 0.999999), ("tf32", 0.9999), ("bf16", 0.999), ("auto", 0.999)]
 )
-def test_precisions_on_a_smooth_network(precision: str, cosine: float) -> None:
-    net, x = network(), normal(3, *SHAPE)
+def test_precisions_on_a_smooth_convolutional_net(precision: str, cosine: float) -> None:
+    net, x = convolutional_net(), normal(3, *SHAPE)
     true = pb.attribute(net, x, 1, method="integrated_gradients(steps=16)")
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     att = pb.attribute(
@@ -151,7 +145,7 @@ def waits(run: object) -> int:
     ],
 )
 def test_nothing_waits_for_the_device_chunk_by_chunk(method: str) -> None:
-    net, x = network().cuda(), normal(2, *SHAPE).cuda()
+    net, x = convolutional_net().cuda(), normal(2, *SHAPE).cuda()
     count = lambda samples: waits(
         lambda: pb.attribute(
             net, x, 1, method=method.format(samples), transform="dct", batch_size=8, baseline="uniform(0, 1)"
@@ -179,7 +173,7 @@ def test_out_of_memory_halves_the_rows() -> None:
 
 
 def test_memory_grows_with_rows_and_not_with_samples() -> None:
-    net, x = network().cuda(), normal(4, *SHAPE).cuda()
+    net, x = convolutional_net().cuda(), normal(4, *SHAPE).cuda()
 
     def peak(samples: int, rows: int) -> int:
         torch.cuda.reset_peak_memory_stats()

@@ -28,3 +28,8 @@ class Curved(Transform):
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         return [cls((1, 8))]
+
+
+def three_linear_domains_and_a_curved_one(shape: tuple[int, ...]) -> list[str | Transform]:
+    """An orthonormal one, the signal itself, and a redundant one, which share a gradient stream; then `Curved`."""
+    return ["pixel", "dct", "dwt(db2, level=1, mode=symmetric)", Curved(shape)]

@@ -36,6 +36,25 @@ def smooth_net(shape: tuple[int, ...], classes: int = 3, seed: int = 0) -> nn.Mo
     return net.double().eval()
 
 
+def convolutional_net(dtype: torch.dtype = torch.float64) -> nn.Module:
+    """Two convolutions with three outputs, for images of shape (3, 12, 14)."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 6, 3, padding=1), nn.SiLU(), nn.Conv2d(6, 6, 3, stride=2), nn.SiLU(), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(180, 3)).to(dtype).eval()
+
+
+class Untraceable(nn.Module):
+    """A network with a branch that depends on its input, so that torch.fx cannot read it. Signals: (1, 8)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.act, self.head = nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.act(self.layer(x.flatten(1)))
+        return self.head(h if float(h.sum()) > -1 else -h)
+
+
 class AsModule(nn.Module):
     """A function as a module, for methods that hook layers."""
 

@@ -1,4 +1,4 @@
-"""The GPU kernels on a CPU, in Triton's interpreter, against torch's own operations. Run by test_kernels.py.
+"""The GPU kernels on a CPU, in Triton's interpreter, against torch's own operations. Run by test_triton_kernels.py.
 
 It is a process of its own because Triton reads TRITON_INTERPRET when it is imported.
 """

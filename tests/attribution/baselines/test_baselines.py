@@ -8,9 +8,9 @@ import pytest
 import torch
 from captum.attr import IntegratedGradients
 from scipy import ndimage
-from support.nonlinear import Curved
+from support.compare import close
+from support.nonlinear import Curved, three_linear_domains_and_a_curved_one
 from support.subjects import linear_net, normal, smooth_net
-from torch import Tensor
 
 import pullback as pb
 from pullback.attribution import among, in_domain
@@ -19,11 +19,7 @@ from pullback.attribution.baselines.base import Baseline, baselines
 
 SHAPE = (2, 9, 8)
 NAMED = [example for name in baselines.names() for example in baselines.maker(name).examples()]
-DOMAINS = ["pixel", "dct", "dwt(db2, level=1, mode=symmetric)", Curved(SHAPE)]
-
-
-def close(a: Tensor, b: Tensor, atol: float = 1e-10) -> None:
-    torch.testing.assert_close(a, b, rtol=0, atol=atol)
+DOMAINS = three_linear_domains_and_a_curved_one(SHAPE)
 
 
 @pytest.mark.parametrize("origin", NAMED, ids=repr)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.ig import SPEC, relu_net
+from support.integrated_gradients import SPEC, relu_net
 from support.subjects import normal, smooth_net
 
 import pullback as pb

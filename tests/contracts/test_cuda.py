@@ -1,4 +1,4 @@
-"""What holds on the CPU holds on a GPU, and nothing there waits without need. Skipped where there is none."""
+"""A GPU gives the numbers of the CPU, and the host does not wait for it without need. Skipped where there is no GPU."""
 
 import warnings
 
@@ -109,7 +109,7 @@ def test_compiled_models_in_any_order_of_calls(options: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("precision", "cosine"), [("fp32", 0.999999), ("tf32", 0.9999), ("bf16", 0.999), ("auto", 0.999)]
 )
-def test_precisions_on_a_smooth_convolutional_net(precision: str, cosine: float) -> None:
+def test_precisions_on_a_smooth_network(precision: str, cosine: float) -> None:
     net, x = convolutional_net(), normal(3, *SHAPE)
     true = pb.attribute(net, x, 1, method="integrated_gradients(steps=16)")
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
@@ -123,7 +123,7 @@ def test_precisions_on_a_smooth_convolutional_net(precision: str, cosine: float)
 
 
 def waits(run: object) -> int:
-    """How often the host waited for the device."""
+    """The number of times that the host waited for the device."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
@@ -157,7 +157,7 @@ def test_nothing_waits_for_the_device_chunk_by_chunk(method: str) -> None:
 
 def test_out_of_memory_halves_the_rows() -> None:
     free = torch.cuda.mem_get_info()[0]
-    wide = int(free / 4 / 40)  # bytes that one row takes: four tenths of a chunk of 16 rows are free
+    wide = int(free / 4 / 40)  # bytes of one row: 160 rows need all the free memory, and a batch of 400 does not fit
 
     def hungry(x: Tensor) -> Tensor:
         torch.empty(len(x) * wide, dtype=torch.uint8, device=x.device)
@@ -183,5 +183,5 @@ def test_memory_grows_with_rows_and_not_with_samples() -> None:
 
     peak(20, 10)
     more_rows = (320 - 20) * len(x)
-    assert peak(320, 10) - peak(20, 10) <= 64 * more_rows  # the numbers of the rows, and no row
+    assert peak(320, 10) - peak(20, 10) <= 64 * more_rows  # a few numbers per row may be kept, but no row
     assert peak(320, 1000) > 2 * peak(320, 10)

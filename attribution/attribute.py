@@ -111,11 +111,11 @@ def resume(
     Raises: TypeError or ValueError that names what differs from the first call.
 
     >>> import torch, pullback as pb
-    >>> f, x, domains = lambda x: x.exp().sum(1), torch.ones(1, 4), ["pixel", "dct"]
+    >>> f, x, domains = lambda x: x.exp().flatten(1).sum(1), torch.ones(1, 1, 4), ["pixel", "dct"]
     >>> first = pb.attribute(f, x, method="integrated_gradients(tol=0.3, keep=True)", transform=domains)
     >>> [int(then.settings["evaluations"]["gradient"]) for then in pb.attribution.resume(first, f, x)]
     [0, 0]
     """
-    if isinstance(results, Attribution) or any(not isinstance(one, Attribution) for one in results):
+    if not isinstance(results, (list, tuple)) or any(not isinstance(one, Attribution) for one in results):
         raise TypeError("resume: expected the list that pullback.attribute returned; one result has a method resume().")
     return run(Attribution, model, x, target, [one.transform for one in results], results, **options)

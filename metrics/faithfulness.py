@@ -72,10 +72,13 @@ def _scores(engine: Engine, attribution: Attribution, places: Tensor, counts: Se
     most = torch.tensor(counts, device=places.device).repeat_interleave(batch).reshape(-1, *[1] * (places.ndim - 1))
     points: Points = lambda part: keep_only(attribution, places[example[part]] < most[part], example[part])
     engine.equalise(len(example))
-    known = read_checked(engine, example[:batch], points(slice(0, batch)), 1)
+    start = min(2, len(counts)) * batch
+    known = read_checked(engine, example[:start], points(slice(0, start)), start // batch)
+    if start == len(example):
+        return known
     choose_memory_format(engine, points(slice(0, batch)), len(example), gradients=False)
     with engine.prepared.numerics():
-        rest = engine.scores(example[batch:], lambda part: points(slice(part.start + batch, part.stop + batch)))
+        rest = engine.scores(example[start:], lambda part: points(slice(part.start + start, part.stop + start)))
     return torch.cat([known, rest.reshape(-1, batch)])
 
 

@@ -68,7 +68,7 @@ def read_checked(engine: Engine, example: Tensor, points: Tensor, ends: int, mea
     Raises: ValueError where the model does not repeat itself, see `dry_run`.
     """
     flipped, of = points.flip(0), example.flip(0)
-    with _with_shapes(points), engine.prepared.plainly():
+    with _with_shapes(points[: len(points) // ends]), engine.prepared.plainly():
         read = engine.measured if measure else engine.scores
         known = read(of, flipped.__getitem__).flip(0).reshape(ends, -1)
         check_repeats(engine, points, known)

@@ -13,6 +13,7 @@ from support.subjects import TRANSFORMS, Recorder, normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
+from pullback.attribution import RowIndex
 from pullback.attribution.engine.memory import Saved
 from pullback.attribution.engine.row_sums import accumulate, along, combined
 from pullback.attribution.methods import coalitions as players
@@ -25,6 +26,10 @@ LINEAR = [T for T in TRANSFORMS if TransformClaim.LINEAR | TransformClaim.RECONS
 FORMATS = [torch.contiguous_format, torch.channels_last]
 
 
+def rows_of(example: Tensor) -> RowIndex:
+    return RowIndex.of(example, torch.zeros_like(example))
+
+
 # Sums ---------------------------------------------------------------------------------------------------------------
 
 
@@ -35,7 +40,7 @@ def test_sums_do_not_depend_on_the_memory_format(stored: torch.memory_format, ke
     example = torch.tensor([0, 0, 1, 1, 1])
     total = normal(2, 3, 4, 6, seed=1).contiguous(memory_format=kept)
     before = total.clone()
-    accumulate(total, example, rows.contiguous(memory_format=stored), weights)
+    accumulate(total, rows_of(example), rows.contiguous(memory_format=stored), weights)
     scaled = weights[:, None, None, None] * rows
     close(total, before + torch.stack([scaled[:2].sum(0), scaled[2:].sum(0)]), 1e-12)
     start, parts = normal(3, 4, 6, seed=2), normal(4, 3, 4, 6, seed=3)
@@ -47,8 +52,8 @@ def test_sums_do_not_depend_on_the_memory_format(stored: torch.memory_format, ke
 def test_rows_along_a_step_are_those_of_their_examples() -> None:
     start, step, by = normal(3, 2, 5), normal(3, 2, 5, seed=1), normal(4, 1, 1, seed=2)
     example = torch.tensor([1, 1, 2, 0])
-    close(along(start, step, example, by), start[example] + by * step[example], 1e-12)
-    wrong = along(start, step, torch.tensor([1, 1, 0, 2]), by)
+    close(along(start, step, rows_of(example), by), start[example] + by * step[example], 1e-12)
+    wrong = along(start, step, rows_of(torch.tensor([1, 1, 0, 2])), by)
     assert float((wrong - start[example] - by * step[example]).abs().max()) > 0.1  # the control: examples exchanged
 
 
@@ -102,7 +107,7 @@ def test_inverse_transforms_are_counted_by_players_and_bounded_in_memory(monkeyp
     def rows(samples: int, budget: int = 3, level: int = 1) -> int:
         sizes.clear()
         T = pb.transforms.get(f"dwt(haar, level={level})", SHAPE)
-        fed(T, f"shapley(by=band, exact=false, pairs={samples})", x, batch_size=budget)
+        fed(T, f"shapley(by=band, exact=false, pairs={samples})", x, rows=budget)
         assert max(sizes) <= budget
         return sum(sizes)
 

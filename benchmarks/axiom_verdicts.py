@@ -71,7 +71,9 @@ def verdicts(seed: int, dtype: torch.dtype, domain: str, size: int = 10) -> list
     found = []
     for method, known in KNOWN.items():
         subject, name = (find_method(method), method) if isinstance(method, str) else (method, method.__name__)
-        report = pb.axioms.check(subject, model, drawn.to(dtype), 0, transform=domain, axioms=list(known), seed=seed)
+        report = pb.axioms.check(
+            model, drawn.to(dtype), 0, method=subject, transform=domain, axioms=list(known), seed=seed
+        )
         found += [(name, one.axiom, known[one.axiom], seed, str(dtype), domain, one) for one in report]
     return found
 

@@ -34,7 +34,12 @@ def test_full_check_of_integrated_gradients(benchmark: Any, request: Any, device
         nonlocal last
         last = time.perf_counter()
         return pb.axioms.check(
-            method, model, x, target, transform="dwt(db4, level=2)" if QUICK else "dwt(db4, level=3)", progress=note
+            model,
+            x,
+            target,
+            method=method,
+            transform="dwt(db4, level=2)" if QUICK else "dwt(db4, level=3)",
+            progress=note,
         )
 
     report = benchmark.pedantic(run, rounds=1)

@@ -47,7 +47,7 @@ def find_method(name: str) -> Subject:
 
 def run(method: str, question: Question, **options: Any) -> AxiomReport:
     """`check` on a question, for a method by name.  options: transform, baseline, axioms, seed, tolerance."""
-    return check(find_method(method), question.model, question.x, question.target, **options)
+    return check(question.model, question.x, question.target, method=find_method(method), **options)
 
 
 def every_method() -> list[str]:

@@ -133,7 +133,7 @@ def judge(method: str, asked: Question, **options: Any) -> AxiomReport:
     >>> judge("gradient", asked, axioms="completeness").holds("completeness")
     False
     """
-    return check(_subject(method), asked.model, asked.x, asked.target, **options)
+    return check(asked.model, asked.x, asked.target, method=_subject(method), **options)
 
 
 def _subject(method: str) -> Subject:

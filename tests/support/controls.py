@@ -104,7 +104,7 @@ CONTROLS: dict[Callable[..., Tensor], set[str]] = {
 def judged(method: Callable[..., Tensor], axioms: str = "all") -> AxiomReport:
     """The report on a control, on a smooth network where its quadrature is exact, with a baseline that follows x."""
     mean = lambda x: x.mean(-1, keepdim=True).expand_as(x)
-    return pb.axioms.check(method, smooth_net((1, 10)), normal(2, 1, 10), 1, baseline=mean, axioms=axioms)
+    return pb.axioms.check(smooth_net((1, 10)), normal(2, 1, 10), 1, method=method, baseline=mean, axioms=axioms)
 
 
 def surprises(axiom: str) -> list[str]:

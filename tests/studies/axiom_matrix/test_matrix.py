@@ -172,7 +172,7 @@ def test_coordinates_are_compared_in_a_domain_with_places_for_players_with_place
             return values * game.players.count, details  # type: ignore[attr-defined]
 
     off = pb.axioms.check(
-        Off(by="block", block=4, unions="band"), question.model, question.x, 0, axioms="coordinate_consistency"
+        question.model, question.x, 0, method=Off(by="block", block=4, unions="band"), axioms="coordinate_consistency"
     )
     assert off.holds("coordinate_consistency") is False
 

@@ -21,7 +21,7 @@ from ..transforms import get as get_transform
 from .cheap_forms import fixed
 from .method_laws import LAWS, NAMES, MethodLaw, judge
 from .report import AxiomReport, Finding
-from .rewrites.modules import Call, small_network
+from .rewrites.modules import CallableModule, small_network
 from .transform_laws import check_transform
 from .trial import Case, Foreign, Trial
 from .validate_map import short
@@ -88,7 +88,7 @@ def check(
     with torch.inference_mode(False), torch.no_grad(), full_products(x):
         x = x.detach().clone()
         feed_dtype(model, x.dtype)
-        network = copy.deepcopy(model) if isinstance(model, nn.Module) else Call(model)
+        network = copy.deepcopy(model) if isinstance(model, nn.Module) else CallableModule(model)
         given, notes = _eval(network)
         base = resolve_baseline(baseline, x)
         case = Case(network, x, base, settled(target, network, x), domain)

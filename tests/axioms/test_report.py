@@ -25,7 +25,7 @@ def test_a_report_prints_and_exports() -> None:
     data = json.loads(report.to_json())
     assert data["findings"][0]["verdict"] == "BROKEN"
     assert data["findings"][0]["counterexample"]["f(x)"] is not None
-    assert data["rows"] == report.rows == sum(f.rows for f in report) > 0
+    assert data["evaluations"] == report.evaluations == sum(f.evaluations for f in report) > 0
     assert all(f.tolerance_source and f.source and f.statement for f in report if f.holds is not None)
     page = report.to_html()
     assert page.count("<tr") == len(report.findings) + 1
@@ -124,7 +124,7 @@ def test_captum_methods_are_found_by_name() -> None:
         run("captum.Saliencyy", question())
     costly = Question(small_network((1, 900)), torch.ones(1, 1, 900), 0)
     report = run("captum.ShapleyValueSampling", costly, axioms="dummy")
-    assert "22,500 model rows" in report["dummy"].reason
+    assert "22,500 model evaluations" in report["dummy"].reason
 
 
 def test_the_literature_has_each_entry_once() -> None:

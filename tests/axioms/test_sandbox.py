@@ -300,5 +300,5 @@ def test_a_full_check_of_certified_gradients_costs_a_few_maps() -> None:
         progress=lambda finding: seen.append(finding.axiom),
     )
     assert seen == list(NAMES)
-    assert report.rows < 7 * 200
+    assert report.evaluations < 7 * 200
     assert "max_evaluations=24" in report.notes[0]

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from ..attribution.engine.check_model import feed_dtype
+from ..core.isolation import random_state
 from .outcome import Outcome, compare, inapplicable, worse
 from .rewrites.modules import Combined, small_network
-from .sandbox import random_state
 from .trial import Case, Trial
 
 _TELLING = 0.2  # a tolerance above this would let pass what is broken in substance

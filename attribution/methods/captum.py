@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...core.isolation import random_state
 from ...transforms import Layout
 from ...transforms.layout import GROUPINGS
 from ..attribute import Domain, Method, attribute
@@ -28,7 +29,6 @@ from .captum_adapter import (
     check_options,
     give_rules,
     hooks_layers,
-    seeded,
 )
 
 
@@ -146,7 +146,7 @@ class Captum(Estimator):
         example = torch.arange(len(chart.point), device=z.device)[part]
         method = self._built(model)
         arguments = self._arguments(evaluator, chart, part)
-        with seeded(evaluator.seed_of(int(example[0])), z.device), torch.enable_grad():
+        with random_state(evaluator.seed_of(int(example[0])), z.device), torch.enable_grad():
             try:
                 values = method.attribute(z, additional_forward_args=(example,), **arguments)
             except AssertionError as error:  # Captum's way to refuse an option
@@ -173,7 +173,7 @@ class Captum(Estimator):
             if "attribution_method" in wanted:
                 own["attribution_method"] = model
             if name == "LRP":
-                give_rules(model)
+                give_rules(model.model.modules(), model.lift)
             model = maker(**own) if "attribution_method" in wanted else maker(model, **own)
         return model
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..core.checks import check_finite, not_finite
 from ..core.isolation import isolated, with_defaults
+from ..core.plain import plain
 from ..core.precision import wide
 from ..core.progress import Progress, reporter
 from ..transforms import Transform
@@ -166,7 +167,7 @@ def attribute(
         deltas = call.deltas(ends)
         call.level()
         call.choose_precision()
-        alike = {"target": _describe(target), "baseline": origin.describe(), "dtype": str(x.dtype)} | {
+        alike = {"target": _described(target), "baseline": origin.describe(), "dtype": str(x.dtype)} | {
             name: chosen for name, chosen in prepared.numbers.items() if name != "memory_format"
         }  # which "auto" may choose by the length of the run
         evaluators = (
@@ -219,12 +220,12 @@ def _settings(
     x: Tensor,
     execution: dict[str, Any],
 ) -> dict[str, Any]:
-    options: dict[str, Any] = _describe(dataclasses.asdict(estimator)) if dataclasses.is_dataclass(estimator) else {}
+    options: dict[str, Any] = _described(dataclasses.asdict(estimator)) if dataclasses.is_dataclass(estimator) else {}
     return {
         "method": estimator.name or type(estimator).__name__,
         "options": options,
         "shares": estimator.shares,
-        "target": _describe(target),
+        "target": _described(target),
         "baseline": origin.describe(),
         "baseline_coordinates": origin.coordinates,
         "seed": seed,
@@ -243,25 +244,11 @@ def _version() -> str:
     return importlib.metadata.version("pullback")
 
 
-def _describe(value: Any) -> Any:
-    """`value` as JSON can hold it."""
-    if value is None or isinstance(value, (int, float, str)):
-        return value
+def _described(value: Any) -> Any:
+    """`value` as JSON can hold it, with whole numbers of tensors as lists."""
     if isinstance(value, Choice):
         return value.label
-    if isinstance(value, Tensor):
-        return (
-            value.tolist()
-            if value.numel() <= 4096 and not value.is_floating_point()
-            else f"tensor {tuple(value.shape)}"
-        )
-    if isinstance(value, Mapping):
-        return {str(key): _describe(entry) for key, entry in value.items()}
-    if isinstance(value, Sequence):
-        return [_describe(entry) for entry in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    return f"callable {getattr(value, '__qualname__', type(value).__name__)}"
+    return plain(value, lambda t: t.tolist() if t.numel() <= 4096 and not t.is_floating_point() else plain(t))
 
 
 def _check_x(x: Any) -> Tensor:

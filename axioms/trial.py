@@ -15,9 +15,9 @@ from ..attribution.engine.check_model import feed_dtype
 from ..attribution.engine.rows import Rows, budget
 from ..attribution.engine.score import Score, Target
 from ..attribution.methods.gradients import Gradient
+from ..core.precision import tolerance
 from ..transforms import Pixel, Transform
 from .cheap_forms import brief, fixed
-from .report import tolerance
 from .rewrites.modules import small_network
 from .sandbox import guarded
 from .tolerances import Limit, condition

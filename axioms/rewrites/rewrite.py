@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from ...attribution.engine.check_model import feed_dtype
 from ...attribution.engine.rows import Rows, budget
 from ...attribution.engine.score import Score
-from ..report import tolerance
+from ...core.precision import tolerance
 from .graph import Chain, chains, folds, rectifiers, trace, used_once
 from .modules import KINDS, Cancelling, Rectifier, Split, factored, residual_linear
 

@@ -8,7 +8,6 @@ from support.subjects import TRANSFORMS, convolutional_net, normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.attribution import estimator
 from pullback.transforms import Transform, TransformClaim
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -70,7 +69,7 @@ def test_maps_are_those_of_the_cpu_and_do_not_depend_on_rows(method: str, net: n
     run = lambda device, rows: pb.attribute(
         net.to(device), x.to(device), 1, method=method, batch_size=rows, transform=["dwt(haar, level=2)", "polar"]
     )
-    there, split = run("cuda", 64), run("cuda", max(7, estimator.get(method).least_rows))
+    there, split = run("cuda", 64), run("cuda", 7)
     here = run("cpu", 64)
     for a, b, c in zip(there, split, here):
         torch.testing.assert_close(a.values, b.values, rtol=1e-8, atol=1e-10)
@@ -99,9 +98,10 @@ def test_a_score_that_is_not_finite_is_named() -> None:
 @pytest.mark.parametrize("options", [{}, {"mode": "reduce-overhead"}], ids=["inductor", "cuda graphs"])
 def test_compiled_models_in_any_order_of_calls(options: dict[str, str]) -> None:
     net, x = convolutional_net(torch.float).cuda(), normal(3, *SHAPE).float().cuda()
+    compiled = pb.Execution(compile=options or True)
     for method in ("smoothgrad(samples=9)", "rise(masks=30)", "integrated_gradients(steps=11)", "gradient"):
         plain = pb.attribute(net, x, 1, method=method, transform=["dct", "polar"])
-        run = pb.attribute(net, x, 1, method=method, transform=["dct", "polar"], compile=options or True)
+        run = pb.attribute(net, x, 1, method=method, transform=["dct", "polar"], execution=compiled)
         for a, b in zip(run, plain):
             torch.testing.assert_close(a.values, b.values, rtol=1e-3, atol=1e-5)
 
@@ -113,9 +113,9 @@ def test_precisions_on_a_smooth_network(precision: str, cosine: float) -> None:
     net, x = convolutional_net(), normal(3, *SHAPE)
     true = pb.attribute(net, x, 1, method="integrated_gradients(steps=16)")
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    att = pb.attribute(
-        net.float().cuda(), x.float().cuda(), 1, method="integrated_gradients(steps=16)", precision=precision
-    )
+    execution = pb.Execution(precision=precision)
+    net, there = net.float().cuda(), x.float().cuda()
+    att = pb.attribute(net, there, 1, method="integrated_gradients(steps=16)", execution=execution)
     assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before
     found = torch.cosine_similarity(att.values.cpu().double().flatten(1), true.values.flatten(1))
     assert bool((found > cosine).all())

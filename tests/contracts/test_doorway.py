@@ -114,7 +114,7 @@ def test_metrics_and_axioms_run_the_model_by_the_engine_alone() -> None:
     model, x = Asked((1, 12)), normal(2, 1, 12)
     att = pb.attribute(model, x, 1, method="input_x_gradient", transform="dct")
     kept_score(model, att, 1)
-    assert pb.axioms.check("integrated_gradients(steps=8)", model, x, 1, transform="dct").findings
+    assert pb.axioms.check(model, x, 1, method="integrated_gradients(steps=8)", transform="dct").findings
     assert not strangers(model)
 
 

@@ -47,7 +47,7 @@ MODES: dict[str, Callable[[], AbstractContextManager[object]]] = {
 }
 
 
-def run(model: Callable[[Tensor], Tensor], x: Tensor, method: str, **options: str) -> list[pb.Attribution]:
+def run(model: Callable[[Tensor], Tensor], x: Tensor, method: str, **options: pb.Execution) -> list[pb.Attribution]:
     if "captum" in method:
         pytest.importorskip("captum")
     return pb.attribute(model, x, 1, method=method, transform=DOMAINS, **options)  # type: ignore[call-overload, no-any-return]
@@ -72,7 +72,7 @@ def test_bf16_is_used_where_it_is_asked_for() -> None:
     model, x = smooth_net(SHAPE).float(), normal(2, *SHAPE, dtype=torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
         assert not torch.allclose(model(x).float(), smooth_net(SHAPE)(x.double()).float(), rtol=1e-5)
-        (plain, narrow) = (run(model, x, "gradient", precision=p)[0] for p in ("fp32", "bf16"))
+        (plain, narrow) = (run(model, x, "gradient", execution=pb.Execution(precision=p))[0] for p in ("fp32", "bf16"))
     assert not torch.equal(plain.values, narrow.values)
     assert torch.equal(plain.score_difference, narrow.score_difference)
 

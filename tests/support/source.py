@@ -95,7 +95,7 @@ def _is_upward(path: str, target: str, layers: Layers) -> bool:
 
 def _layer(name: str, order: Sequence[str]) -> int:
     named = [i for i, layer in enumerate(order) if name in layer.split()]
-    return named[0] if named else order.index("*")
+    return named[0] if named else order.index("*") if "*" in order else len(order) - 1
 
 
 def unplaced(tree: Tree, layers: Layers) -> set[str]:

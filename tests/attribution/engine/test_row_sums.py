@@ -107,7 +107,7 @@ def test_inverse_transforms_are_counted_by_players_and_bounded_in_memory(monkeyp
     def rows(samples: int, budget: int = 3, level: int = 1) -> int:
         sizes.clear()
         T = pb.transforms.get(f"dwt(haar, level={level})", SHAPE)
-        fed(T, f"shapley(by=band, exact=false, pairs={samples})", x, rows=budget)
+        fed(T, f"shapley(by=band, exact=false, pairs={samples})", x, batch_size=budget)
         assert max(sizes) <= budget
         return sum(sizes)
 

@@ -64,7 +64,7 @@ def changed(path: str, line: str) -> dict[str, str]:
 
 
 def test_rooms_and_files_import_downwards_only() -> None:
-    assert upward_imports(LIBRARY, LAYERS) == known.UPWARD_IMPORTS
+    assert upward_imports(LIBRARY, LAYERS) == set()
 
 
 def test_every_file_has_its_place_in_the_order() -> None:
@@ -96,7 +96,7 @@ def test_an_import_that_points_upwards_is_seen() -> None:
 
 
 def test_no_imports_run_in_circles() -> None:
-    assert circles(LIBRARY) == known.CIRCLES
+    assert circles(LIBRARY) == set()
 
 
 def test_a_circle_is_seen_however_it_is_hidden() -> None:

@@ -4,13 +4,7 @@ A new fault fails a test, and so does a fault that is mended and still listed: t
 are empty, delete this file and what reads it.
 """
 
-UPWARD_IMPORTS = set()
-
-CIRCLES = set()
-
 PATCHED = {"axioms/registration.py: transforms.vet"}
-
-BUILDERS_OF_THE_ENGINE = set()
 
 MODEL_CALLS = {"studies/axiom_matrix/run.py: asked.model"}
 

@@ -140,7 +140,12 @@ class Registry(Generic[Item]):
         return add
 
     def names(self) -> list[str]:
-        """Every registered name, sorted, those of installed plug-ins included."""
+        """Every registered name, sorted, those of installed plug-ins included.
+
+        >>> import pullback as pb
+        >>> [name for name in pb.transforms.names() if "dct" in name]
+        ['block_dct', 'dct', 'mdct']
+        """
         return sorted({*self._makers, *(entry.name for entry in self._entries())})
 
     def maker(self, name: str) -> Callable[..., Item]:

@@ -60,6 +60,3 @@ def vet(kind: Any) -> None:
             raise ValueError(
                 f"{kind.__name__} is not registered: of {report.subject} these are not as claimed:\n{table}"
             )
-
-
-transforms.vet = vet

@@ -4,5 +4,5 @@ from ..core.registry import Registry
 from .base import Transform
 
 transforms: Registry[Transform] = Registry("transform", "pullback.transforms")
-register = transforms.register
+add = register = transforms.register
 names = transforms.names

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from ..core.precision import wide
 from .base import Transform, TransformClaim, check_shape
-from .layout import Band, Layout
-from .linear import plain_layout, sample_layout
+from .layout import Band, Layout, plain_layout, sample_layout
 from .measure_claims import Map, called, kept, limit, measure, native, normal
 
 RESIDUALS = ("carried", "fixed")

@@ -10,14 +10,14 @@ from torch import Tensor
 from ...core.checks import check_count
 from ...core.constant import Constant
 from ..base import Transform, TransformClaim, check_shape
-from ..registry import register
+from ..registry import add
 from .blocks import Runs, block_layout, each_axis, in_blocks, interleave
 from .separable import Matrices
 
 Along = Callable[[Tensor], Tensor]
 
 
-@register("dct")
+@add("dct")
 class DCT(Transform):
     """Orthonormal DCT of type I, II, III or IV over all signal axes.
 
@@ -68,7 +68,7 @@ class DCT(Transform):
         yield from (cls(shape, type) for type in (3, 4) for shape in [(1, 1), (2, 8), (1, 9), (1, 6, 5), (1, 2, 3, 4)])
 
 
-@register("block_dct")
+@add("block_dct")
 class BlockDCT(Transform):
     """Orthonormal DCT-II of every block of the signal: `block=8` on an image is the transform of JPEG.
 

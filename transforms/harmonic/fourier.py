@@ -9,10 +9,10 @@ from torch import Tensor
 from ...core.constant import Constant
 from ..base import Transform, TransformClaim, check_shape
 from ..layout import octave_layout
-from ..registry import register
+from ..registry import add
 
 
-@register("dft")
+@add("dft")
 class DFT(Transform):
     """Orthonormal real DFT over all signal axes: cosines and sines as one real tensor of the shape of x.
 
@@ -66,7 +66,7 @@ class DFT(Transform):
         return [cls(shape) for shape in [(1, 1), (2, 8), (1, 9), (3, 6, 5), (1, 4, 4), (1, 4, 3, 6)]]
 
 
-@register("hartley")
+@add("hartley")
 class Hartley(Transform):
     """Orthonormal discrete Hartley transform over all signal axes; T⁻¹ = T.
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
-from ..registry import register
+from ..registry import add
 from .blocks import Runs, block_layout
 from .separable import Matrices
 
 
-@register("hadamard")
+@add("hadamard")
 class Hadamard(Transform):
     """Orthonormal Walsh–Hadamard transform over all signal axes, in sequency order; T⁻¹ = T.
 

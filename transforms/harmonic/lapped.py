@@ -11,7 +11,7 @@ from torch.nn import functional
 from ...core.checks import check_count
 from ..base import Transform, TransformClaim, check_shape
 from ..layout import Layout, octave_layout, spread
-from ..registry import register
+from ..registry import add
 from .blocks import Runs, balanced_size, block_layout
 from .cosine import DCT4
 
@@ -21,7 +21,7 @@ _WINDOWS = (*_COSINE_SUMS, "sine")
 _SLOPES = ("sine", "kbd")
 
 
-@register("stft")
+@add("stft")
 class STFT(Transform):
     """Short-time Fourier transform of a signal of one axis: a Parseval frame, as one real tensor.
 
@@ -144,7 +144,7 @@ def _starts(taps: np.ndarray, hop: int, n: int) -> list[int]:
     return [p * hop - middle for p in range(-((last - middle) // hop), (n - 1 - first + middle) // hop + 1)]
 
 
-@register("mdct")
+@add("mdct")
 class MDCT(Transform):
     """Modified DCT of a signal of one axis: lapped, orthonormal and critically sampled for every length.
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
 from ..layout import Band, Layout, octave_layout
-from ..registry import register
+from ..registry import add
 from .fourier import half_space
 
 
-@register("polar")
+@add("polar")
 class Polar(Transform):
     """Magnitude and phase of the DFT over all signal axes, as one real tensor of the shape of x.
 

@@ -9,16 +9,16 @@ from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
 from ..layout import Band
-from ..registry import register
+from ..registry import add
 from .dwt import check_level, find_wavelet, halvings
-from .filterbank import FilterBank
+from .filterbank import FilterBank, step_keys
 from .packing import Cell, pack, packed_layout, unpack
 
 ORDERS = ("frequency", "natural")
 ROOT = "root"  # the name of the band that is the signal itself
 
 
-@register("wpt")
+@add("wpt")
 class WPT(Transform):
     """Separable wavelet packet transform over all signal axes, periodic and critically sampled for every size.
 
@@ -177,11 +177,6 @@ def _alike(sizes: Mapping[str, tuple[int, ...]]) -> Iterable[list[str]]:
 
 def _join(bands: list[Tensor]) -> Tensor:
     return bands[0] if len(bands) == 1 else torch.cat(bands, 1)
-
-
-def step_keys(dims: int) -> list[str]:
-    """The letters of the children of one node: "aa", "ad", "da", "dd" for two axes."""
-    return ["".join(letters) for letters in itertools.product("ad", repeat=dims)]
 
 
 def full_tree(level: int, dims: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 from .check import check, parametrize
 from .method_laws import NAMES
-from .registration import register_transform
 from .report import AxiomReport, Finding, tolerance
 from .rewrites.rewrite import rewrites
 from .transform_laws import check_transform
@@ -14,7 +13,6 @@ __all__ = [
     "check",
     "check_transform",
     "parametrize",
-    "register_transform",
     "rewrites",
     "tolerance",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-import torch
+from ..core.precision import tolerance as tolerance
 
 
 @dataclass(frozen=True)
@@ -215,17 +215,3 @@ def _finite(value: Any) -> Any:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1e}"
-
-
-def tolerance(dtype: torch.dtype) -> float:
-    """The largest relative residual that rounding explains: 3 eps^(2/3), 1.1e-10 in double and 7e-5 in single precision.
-
-    Rounding errors of a transform or a small model grow with the number of operations, by far less than eps^(-1/3);
-    a law that is broken in substance exceeds this by orders of magnitude.
-
-    Raises: TypeError where dtype is not a floating-point one.
-
-    >>> f"{tolerance(torch.float64):.1e}, {tolerance(torch.float32):.1e}"
-    '1.1e-10, 7.3e-05'
-    """
-    return float(3 * torch.finfo(dtype).eps ** (2 / 3))

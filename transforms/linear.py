@@ -11,9 +11,10 @@ from safetensors import safe_open
 from torch import Tensor
 
 from ..core.constant import Constant
+from ..core.precision import tolerance
 from .base import Transform, TransformClaim, check_shape
 from .layout import Layout, plain_layout, sample_layout
-from .measure_claims import called, kept, limit, measure, native, normal
+from .measure_claims import called, kept, measure, native, normal
 from .registry import add
 
 
@@ -235,6 +236,6 @@ def _inspect(matrix: Tensor, max_condition: float) -> tuple[TransformClaim, floa
     claims = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
     if rows == columns:
         claims |= TransformClaim.SURJECTIVE
-    if float((values - 1).abs().max()) <= limit(matrix.dtype):
+    if float((values - 1).abs().max()) <= tolerance(matrix.dtype):
         claims |= TransformClaim.ISOMETRIC
     return claims, condition

@@ -11,9 +11,11 @@ from torch.nn import functional
 from ...core.checks import check_count
 from ..base import Transform, TransformClaim, check_shape
 from ..layout import Layout, octave_layout, spread
+from ..reference import Reference
 from ..registry import add
 from .blocks import Runs, balanced_size, block_layout
 from .cosine import DCT4
+from .references import stft_reference
 
 # w_m = Σ_j (-1)^j a_j cos(2π j m / size)
 _COSINE_SUMS = {"hann": (0.5, 0.5), "hamming": (0.54, 0.46), "blackman": (0.42, 0.5, 0.08), "rectangular": (1.0,)}
@@ -104,6 +106,10 @@ class STFT(Transform):
         position = spread([centres.to(frequency).repeat_interleave(self.size)], flat.shape)
         index, *places = (part.unflatten(-1, (frames, self.size)) for part in (flat.index, flat.frequency, position))
         return Layout(flat.bands, index, *places)
+
+    @property
+    def reference(self) -> Reference:
+        return stft_reference(self._taps, self.hop, self._starts, self.shape[1])
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:

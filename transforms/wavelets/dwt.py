@@ -10,10 +10,12 @@ from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
 from ..layout import Band
+from ..reference import Reference
 from ..registry import add
 from .boundary_filters import BoundaryBank, inside
 from .filterbank import Bank, FilterBank, step_keys
 from .packing import Cell, pack, packed_layout, unpack
+from .references import dwt_reference
 
 PADDED = ("zero", "constant", "symmetric", "reflect", "periodic")
 SQUARE = ("periodization", "boundary")
@@ -183,6 +185,10 @@ class DWT(Transform):
             "boundary": n % 2 == 0 and n >= self.wavelet.dec_len,
         }
         return enough.get(self.mode, True)
+
+    @property
+    def reference(self) -> Reference | str:
+        return dwt_reference(self.wavelet.name, self.mode, self._inputs, self._cells, not self._bank.refinements)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
 from ..layout import Band
+from ..reference import Reference
 from ..registry import add
 from .dwt import check_level, find_wavelet, halvings
 from .filterbank import FilterBank, step_keys
 from .packing import Cell, pack, packed_layout, unpack
+from .references import wpt_reference
 
 ORDERS = ("frequency", "natural")
 ROOT = "root"  # the name of the band that is the signal itself
@@ -73,8 +75,10 @@ class WPT(Transform):
         self._bank = FilterBank(self.wavelet)
         self._cells = [self._cell(path) for path in self.nodes]
         self.layout = packed_layout(self.shape, self._cells)
-        inner = {path[:i] for path in self.nodes for i in range(0, len(path), self._dims)}
-        lengths = {n for path in inner for n in self._size(path)}  # of all that is split
+        self._inner = {
+            path[:i] for path in self.nodes for i in range(0, len(path), self._dims)
+        }  # the nodes that are split
+        lengths = {n for path in self._inner for n in self._size(path)}
         isometric = all(map(self._bank.isometric, lengths))
         self.claims = TransformClaim.ORTHOGONAL if isometric else TransformClaim.LINEAR | TransformClaim.BIJECTIVE
 
@@ -117,6 +121,11 @@ class WPT(Transform):
         return Cell(
             _band(path, sequency(path, self._dims), depth), self._size(path), centre, 2.0**depth, (2.0**depth - 1) / 2
         )
+
+    @property
+    def reference(self) -> Reference | str:
+        inputs = [self._size(path) for path in sorted(self._inner, key=len)]
+        return wpt_reference(self.wavelet.name, self.nodes, inputs, self._cells, not self._bank.refinements)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
+from ..reference import Reference
 from ..registry import add
 from .decimation import extend
 from .dwt import (
@@ -22,6 +23,7 @@ from .dwt import (
 )
 from .filterbank import Bank, step_keys
 from .packing import Cell, blockwise, packed_layout
+from .references import swt_reference
 
 
 @add("swt")
@@ -77,6 +79,11 @@ class SWT(Transform):
     def _cell(self, key: str, level: int) -> Cell:
         size, offset = self.shape[1:], (2**level - 1) / 2
         return Cell(pyramid_band(key, level), size, pyramid_centre(key, level), 1.0, offset, periodic=True)
+
+    @property
+    def reference(self) -> Reference | str:
+        exact = not any(bank.refinements for bank in self._banks)
+        return swt_reference(self.wavelet.name, self.level, self.shape[1:], self._cells, exact)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:

@@ -349,6 +349,23 @@ def test_boundary_dwt_is_orthonormal_for_every_even_size_and_filter(wavelet: str
     no_faults(transform)
 
 
+@pytest.mark.parametrize(
+    ("wavelet", "level", "shape"), [("db3", 3, (1, 80)), ("db10", 3, (1, 80)), ("sym4", 2, (1, 48, 32))]
+)
+def test_boundary_dwt_states_a_frequency_where_its_atoms_are_those_of_the_wavelet(
+    wavelet: str, level: int, shape: tuple[int, ...]
+) -> None:
+    """Atoms of replaced filters differ from the periodic ones and are not band-pass, so they have no frequency."""
+    boundary, periodic = (
+        get(f"dwt({wavelet}, level={level}, mode={mode})", shape) for mode in ("boundary", "periodization")
+    )
+    units = torch.eye(math.prod(shape), dtype=torch.float64)[:, None]
+    same = (boundary.inverse(units) - periodic.inverse(units)).abs().flatten(1).amax(1) < 1e-12
+    known = boundary.layout.frequency.isfinite().all(0)[0]
+    assert torch.equal(known, same)
+    torch.testing.assert_close(boundary.layout.frequency[:, :, known], periodic.layout.frequency[:, :, known])
+
+
 def test_boundary_dwt_does_not_join_the_ends() -> None:
     """A spike at one end leaves the other end's coefficients at 0; with periodization it does not."""
     x = torch.zeros(1, 1, 32, dtype=torch.float64)

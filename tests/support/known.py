@@ -20,10 +20,11 @@ ROOMS_WITHOUT_DOCSTRING = {
     "attribution/methods/__init__.py",
     "attribution/methods/integrated_gradients/__init__.py",
     "axioms/rewrites/__init__.py",
-    "core/__init__.py",
     "studies/axiom_matrix/__init__.py",
     "studies/compare/__init__.py",
     "studies/loaders/__init__.py",
     "studies/report/__init__.py",
     "studies/storage/__init__.py",
+    "transforms/harmonic/__init__.py",
+    "transforms/wavelets/__init__.py",
 }

@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 OUT    ?= results/demo
-BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=benchmarks --confcutdir=benchmarks --import-mode=importlib -o filterwarnings=default --benchmark-quiet
+BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=. --confcutdir=benchmarks --import-mode=importlib -o filterwarnings=default --benchmark-quiet
 LIBRARY = core transforms attribution axioms metrics studies
 
 .PHONY: demo test lint format bench bench-quick bench-compare bench-store pages clean

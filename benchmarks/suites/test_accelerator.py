@@ -1,8 +1,8 @@
 """Number formats, compilers and memory formats through `attribute`, and transforms, against what the device can do.
 
-Two floors are counted: the time that the operations of a job take at the speed of a large matrix product in that number
-format, and the time that its least bytes take at the speed of a large copy, both measured in the same run. A job cannot
-be faster than the larger of the two. Everything runs on a CPU too, smaller.
+Two floors are computed: the time that the operations of a job take at the speed of a large matrix product in that number
+format, and the time that its least bytes take at the speed of a large copy, both measured in the same run. A job cannot be
+faster than the larger of the two. Everything runs on a CPU too, smaller.
 """
 
 import contextlib
@@ -14,32 +14,19 @@ from typing import Any
 
 import pytest
 import torch
-from direct import Direct
-from guard import (
-    Counted,
-    MeasuresNothing,
-    bare_steps,
-    check_input,
-    check_result,
-    counted,
-    exact,
-    outside_compilers,
-    peak_megabytes,
-    rounded,
-)
-from laws import check_transform
-from models import PLANS, QUICK, Subject, signals, subject
-from planned import planned
-from references import expected
-from timing import median_seconds, paired
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-import pullback as pb
+from benchmarks.measure import calls
+from benchmarks.measure.checks import check_evaluations, check_input, check_result, checked_jobs, exact, untimed
+from benchmarks.measure.counting import Counted, MeasuresNothing, bare_steps, counted, outside_compilers
+from benchmarks.measure.memory import peak_megabytes
+from benchmarks.measure.timing import median_seconds, paired
+from benchmarks.subjects.models import PLANS, QUICK, Subject, signals, subject
 from pullback.attribution.engine.memory import Saved
 from pullback.core.precision import tf32
-from pullback.transforms import TransformClaim, names
+from pullback.transforms import get, names
 
 ON_GPU = torch.cuda.is_available()
 SAMPLES = 64 if ON_GPU else 8
@@ -55,11 +42,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "bf16 CUDA graphs": {"precision": "bf16", "compile": {"mode": "reduce-overhead"}},
     "auto": {"precision": "auto"},
 }
-ON_CPU = ("fp32", "fp32 channels_last")
-ON_SMALL = ("bf16", "auto")  # on a CPU they gain nothing: on one small network it shows that they run, and are right
-# Cosine with the map of full precision: EfficientNet in bf16 has 0.83, all else 0.9 and more; a wrong map has 0.
+# The least cosine with the map of full precision: EfficientNet in bf16 has 0.83, all else 0.9 and more; a wrong map has 0.
 LEAST = {"fp32": 0.999, "tf32": 0.97, "bf16": 0.7, "auto": 0.999}
 MODELS = ("efficientnet-lite0", "resnet50", "vit-b16")
+# Left out on a GPU: a transformer looks at an image once, and graphs help networks of many layers.
+DULL = {
+    "vit-b16": ("fp32 channels_last", "bf16 channels_last", "bf16 compiled channels_last", "bf16 CUDA graphs"),
+    "resnet50": ("bf16 compiled", "bf16 CUDA graphs"),
+    "efficientnet-lite0": ("bf16 compiled",),
+}
+# On a CPU narrower formats gain nothing; one small network shows that they run, and are right.
+CPU_CASES = [(name, options) for name in MODELS[:2] for options in ("fp32", "fp32 channels_last")]
+CPU_CASES += [("small", options) for options in ("bf16", "auto")]
+GPU_CASES = [(name, options) for name in MODELS for options in OPTIONS if options not in DULL[name]]
 
 
 @functools.lru_cache
@@ -80,7 +75,7 @@ def speeds(device: str) -> dict[str, float]:
 
 
 def floor_seconds(case: Subject, rows: int, precision: str, device: str) -> tuple[float, float]:
-    """(by operations, by bytes) for one forward and backward of so many rows.
+    """(by operations, by bytes) for one forward and backward of as many rows.
 
     Bytes: what autograd keeps is written once and read once, at the width of the format; the parameters are read twice.
     """
@@ -97,9 +92,9 @@ def floor_seconds(case: Subject, rows: int, precision: str, device: str) -> tupl
 
 
 def eager(case: Subject, model: Counted, chunk: int, rows: int) -> Callable[[], None]:
-    """The eager loop in full single precision: forward and backward on so many rows, nothing else."""
+    """The eager loop in full single precision: forward and backward on as many rows, nothing else."""
     inputs = signals((chunk, *case.x.shape[1:]), seed=1).to(case.x)
-    steps = bare_steps(model, inputs, rows, rows, case.target)
+    steps = bare_steps(model, inputs, (rows, rows), case.target)
 
     def run() -> None:
         with tf32(False) if inputs.is_cuda else contextlib.nullcontext():
@@ -109,37 +104,22 @@ def eager(case: Subject, model: Counted, chunk: int, rows: int) -> Callable[[], 
     return run
 
 
-def check_map(found: Tensor, expected: Tensor, precision: str) -> float:
-    """The smallest cosine with a map of full precision; in full precision, the values are compared themselves.
+def check_precision(found: Tensor, expected: Tensor, precision: str) -> float:
+    """The smallest cosine with a map of full precision; in full precision, the values themselves are compared.
 
     Raises: MeasuresNothing where they differ by more than 3 %, or in narrower formats below LEAST.
     """
     check_result(found, expected if precision == "fp32" else None)
     cosine = torch.cosine_similarity(found[: len(expected)].double().flatten(1), expected.double().flatten(1))
-    if not float(cosine.min()) >= LEAST[precision]:
+    least = float(cosine.min())
+    if not least >= LEAST[precision]:
         raise MeasuresNothing(
-            f"in {precision} the cosine with the map of full precision is {float(cosine.min()):.3f}; "
-            f"allowed is {LEAST[precision]}."
+            f"in {precision} the cosine with the map of full precision is {least:.3f}; allowed is {LEAST[precision]}."
         )
-    return float(cosine.min())
+    return least
 
 
-def cases() -> list[tuple[str, str]]:
-    """(model, options) that say something new: a transformer looks at an image once, graphs help networks of many layers."""
-    # On a CPU the limits say what the transformer takes.
-    if not ON_GPU:
-        return [(name, options) for name in MODELS[:2] for options in ON_CPU] + [
-            ("small", options) for options in ON_SMALL
-        ]
-    dull = {
-        "vit-b16": ("fp32 channels_last", "bf16 channels_last", "bf16 compiled channels_last", "bf16 CUDA graphs"),
-        "resnet50": ("bf16 compiled", "bf16 CUDA graphs"),
-        "efficientnet-lite0": ("bf16 compiled",),
-    }
-    return [(name, options) for name in MODELS for options in OPTIONS if options not in dull[name]]
-
-
-@pytest.mark.parametrize(("name", "options"), cases())
+@pytest.mark.parametrize(("name", "options"), GPU_CASES if ON_GPU else CPU_CASES)
 def test_execution(benchmark: Any, name: str, options: str, device: str, rounds: int) -> None:
     """SmoothGrad over the eager float32 loop of as many rows. Goal on a GPU: bf16 and compiled, at most 1/3 of it."""
     torch._dynamo.reset()
@@ -149,48 +129,37 @@ def test_execution(benchmark: Any, name: str, options: str, device: str, rounds:
     rows = samples * len(case.x)
     chunk = min(rows, 128) if device == "cuda" else samples
     model, again = Counted(case.module), Counted(case.module)
-    method = f"smoothgrad(samples={samples})"
-    run = lambda: pb.attribute(model, case.x, case.target, method=method, batch_size=chunk, **OPTIONS[options])
+    method, pixel = f"smoothgrad(samples={samples})", get("pixel", tuple(case.x.shape[1:]))
+    run = lambda: calls.attribute(model, case.x, case.target, method, batch_size=chunk, execution=OPTIONS[options])
     bare = eager(case, again, chunk, rows)
-    forward, backward = planned(method, [pb.transforms.get("pixel", tuple(case.x.shape[1:]))], len(case.x))
-    # The gradients of two signals and half way to them are held against each other in each number format.
-    asked = OPTIONS[options].get("precision", "fp32")
-    formats = 0 if asked == "fp32" else 2 if asked != "auto" else 3 if device == "cuda" else 0
-    probed = formats * 2 * min(2, len(case.x))
-    run = counted(run, model.tally, forward + probed, backward + probed)
     with outside_compilers():
         start = time.perf_counter()
         found = benchmark.pedantic(run, rounds=1)
         first = time.perf_counter() - start
+        check_evaluations(calls.evaluations([found]), [found], calls.planned(method, [pixel], len(case.x)))
+        spent = model.tally.now()  # with the gradients that compare number formats, which no result counts
         precision = found.settings["execution"]["precision"]
         with exact():
-            known = expected(method, Direct(case.module, found.transform, case.x[:1], case.target))
-        cosine = check_map(found.values, known, precision)
+            cosine = check_precision(found.values, untimed(case, method, pixel), precision)
         bare()
-        measured = paired(run, counted(bare, again.tally, rows, rows), min(rounds, 3), warm=True, most=8)
+        jobs = counted(run, model.tally, spent), counted(bare, again.tally, (rows, rows))
+        measured = paired(*jobs, min(rounds, 3), warm=True, most=8)
         peak = peak_megabytes(run, device)
     by_operations, by_bytes = floor_seconds(case, rows, precision, device)
     measured.record(benchmark)
-    benchmark.extra_info.update(
-        rounded(
-            {
-                "model": name,
-                "options": options,
-                "precision": precision,
-                "rows": rows,
-                "chunk": chunk,
-                "rows_per_s": rows / measured.ours_s,
-                "first_s": first,
-                "cosine": cosine,
-                "floor_operations_s": by_operations,
-                "floor_bytes_s": by_bytes,
-                "of_floor": max(by_operations, by_bytes) / measured.ours_s,
-                "peak_mb": peak,
-                "agreement": found.settings["execution"].get("agreement"),
-            }
-        )
-    )
-    if options in ("bf16 compiled", "bf16 compiled channels_last"):
+    numbers = {
+        "rows_per_s": rows / measured.ours_s,
+        "first_s": first,
+        "cosine": cosine,
+        "floor_operations_s": by_operations,
+        "floor_bytes_s": by_bytes,
+        "of_floor": max(by_operations, by_bytes) / measured.ours_s,
+        "peak_mb": peak,
+    }
+    benchmark.extra_info |= {key: round(value, 5) for key, value in numbers.items()}
+    benchmark.extra_info.update(model=name, options=options, precision=precision, rows=rows, chunk=chunk)
+    benchmark.extra_info["agreement"] = found.settings["execution"].get("agreement")
+    if options.startswith("bf16 compiled"):
         benchmark.extra_info["goal"] = 1 / 3
 
 
@@ -208,17 +177,17 @@ def test_maps_in_narrower_formats(benchmark: Any, photos: Tensor, name: str, met
     check_input(x)
     target = case.module(x).argmax(1)
     double = copy.deepcopy(case.module).double()  # the network itself is kept for other benchmarks
-    full = pb.attribute(double, x.double(), target, method=method)
-    first = Direct(double, full.transform, x[:1].double(), int(target[0]))
-    check_result(full.values, expected(method, first), 1e-3)
+    full = calls.attribute(double, x.double(), target, method)
+    check_result(full.values)
+    run = lambda precision: calls.attribute(case.module, x, target, method, execution={"precision": precision})
     for precision in LEAST:
-        found = pb.attribute(case.module, x, target, method=method, precision=precision)
+        found = run(precision)
         check_result(found.values)
         cosine = torch.cosine_similarity(found.values.double().flatten(1), full.values.flatten(1)).min()
         benchmark.extra_info[precision] = round(float(cosine), 6)
     benchmark.extra_info.update(model=name, method=method, chosen=found.settings["execution"]["precision"])
     assert all(benchmark.extra_info[precision] >= least for precision, least in LEAST.items()), benchmark.extra_info
-    benchmark.pedantic(lambda: pb.attribute(case.module, x, target, method=method, precision="auto"), rounds=1)
+    benchmark.pedantic(lambda: run("auto"), rounds=1)
 
 
 SPECS = {
@@ -226,17 +195,13 @@ SPECS = {
     "along": ("along(dct, axes=1)",),
     "inverse_of": ("inverse_of(dct)",),
 }
-BUILT = [
-    spec
-    for name in names()
-    for spec in SPECS.get(name, (name,))
-    # pixel hands on the tensor that it gets: there is nothing to time.
-    if name not in ("linear", "pca", "per_axis", "restrict", "pixel")
-]
+# Without pixel, which returns the tensor that it gets, and without those that need more than a shape.
+UNTIMED = ("linear", "pca", "per_axis", "restrict", "pixel")
+BUILT = [spec for name in names() if name not in UNTIMED for spec in SPECS.get(name, (name,))]
 
 
 def check_share(share: float) -> float:
-    """Of the speed of a copy, rounded.  Raises: MeasuresNothing where it is more than a copy's, but for what clocks are off."""
+    """The share of a copy's speed, rounded.  Raises: MeasuresNothing where it is above 1, but for what clocks are off."""
     if share > 1.2:
         raise MeasuresNothing(f"{share:.3g} × the speed of a copy: nothing that reads and writes all is so fast.")
     return round(share, 4)
@@ -250,19 +215,14 @@ def test_bandwidth(benchmark: Any, spec: str, device: str) -> None:
     """
     shape = PLANS["resnet50"].quick if QUICK else PLANS["resnet50"].shape
     try:
-        transform = pb.transforms.get(spec, shape)
+        transform = get(spec, shape)
     except ValueError as error:
         pytest.skip(str(error))
     x = signals((256 if device == "cuda" else 2 if QUICK else 16, *shape)).to(device)
-    z = transform(x)
-    jobs = {"analysis": lambda: transform(x), "synthesis": lambda: transform.inverse(z)}
-    if TransformClaim.LINEAR in transform.claims:
-        jobs["adjoint"] = lambda: transform.adjoint(x)
-    check_transform(transform, x, *(run() for run in jobs.values()))
-    least = (x.nbytes + z.nbytes) / speeds(device)["bytes"]
+    jobs = checked_jobs(transform, x)
+    least = (x.nbytes + transform(x).nbytes) / speeds(device)["bytes"]
     for job, run in jobs.items():
         benchmark.extra_info[job] = check_share(least / median_seconds(run, queued=QUEUED))
-    benchmark.extra_info.update(
-        spec=spec, images=len(x), milliseconds=round(1e3 * median_seconds(jobs["analysis"], queued=QUEUED), 3), goal=0.5
-    )
+    milliseconds = round(1e3 * median_seconds(jobs["analysis"], queued=QUEUED), 3)
+    benchmark.extra_info.update(spec=spec, images=len(x), milliseconds=milliseconds, goal=0.5)
     benchmark.pedantic(jobs["analysis"], rounds=1)

@@ -80,10 +80,9 @@ class Bottleneck(nn.Module):
             nn.ReLU(inplace=True),
             *normed(nn.Conv2d(width, 4 * width, 1, bias=False), 0.25),
         )
-        same = stride == 1 and inside == 4 * width
-        self.shortcut: nn.Module = (
-            nn.Identity() if same else nn.Sequential(*normed(nn.Conv2d(inside, 4 * width, 1, stride, bias=False)))
-        )
+        is_same = stride == 1 and inside == 4 * width
+        skip = () if is_same else normed(nn.Conv2d(inside, 4 * width, 1, stride, bias=False))
+        self.shortcut = nn.Sequential(*skip)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.body(x) + self.shortcut(x), inplace=True)
@@ -152,10 +151,8 @@ def convnet(channels: int, dims: int, widths: tuple[int, ...], kernel: int, stri
     kernel, stride: of the first convolution; the others have 3 and 1.
     """
     convolution = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims - 1]
-    pool, mean = (
-        (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)[dims - 1],
-        (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)[dims - 1],
-    )
+    pool = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)[dims - 1]
+    mean = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)[dims - 1]
     layers: list[nn.Module] = []
     for depth, (before, width) in enumerate(zip((channels, *widths), widths)):
         size = (kernel, stride, kernel // 2) if depth == 0 else (3, 1, 1)
@@ -177,6 +174,16 @@ def volume(shape: tuple[int, ...]) -> nn.Module:
 def small(shape: tuple[int, ...]) -> nn.Module:
     """On images, so cheap that the library's own work shows."""
     return convnet(shape[0], 2, (32, 64, 128), 5, 2, 10)
+
+
+def tiny() -> nn.Module:
+    """A convolutional network of three classes for images of any size, so small that memory is the library's own."""
+    generator = torch.Generator().manual_seed(0)
+    first, second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, stride=2, padding=1)
+    net = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 3))
+    for parameter in net.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator) / parameter.shape[-1]
+    return net.eval()
 
 
 def _vit(shape: tuple[int, ...]) -> nn.Module:

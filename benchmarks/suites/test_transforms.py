@@ -1,30 +1,32 @@
 """Analysis, synthesis and adjoint of every transform, and the peers that do the same job, in one run."""
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import ptwt
 import pytest
 import pywt
 import scipy.fft
 import torch
 import torch_dct
-from guard import Counted, check_result, counted, peak_megabytes
-from laws import check_transform, flat, packed, pyramid
-from models import QUICK, subject
-from timing import paired, seconds
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
+from benchmarks.measure.checks import check_result, check_transform, checked_jobs
+from benchmarks.measure.counting import Counted, counted
+from benchmarks.measure.memory import peak_megabytes
+from benchmarks.measure.timing import paired, seconds
+from benchmarks.subjects.models import QUICK, subject
 from pullback.studies.compare.grid import DOMAINS
-from pullback.transforms import DWT, PCA, Linear, Transform, TransformClaim, get, names
+from pullback.transforms import PCA, Linear, Transform, get, names
 
 SHAPES = {"image": (16, 3, 224, 224), "audio": (8, 1, 65536), "volume": (4, 1, 64, 64, 64)}
 QUICK_SHAPES = {"image": (2, 3, 64, 64), "audio": (2, 1, 4096), "volume": (1, 1, 48, 48, 48)}
 SIZES = QUICK_SHAPES if QUICK else SHAPES
-# A dense matrix of the signal's own size is what these are, so that they get signals which it fits.
+# These hold a dense matrix of the signal's own size, so they get smaller signals.
 DENSE = {"image": (16, 3, 24, 24), "audio": (8, 1, 1024), "volume": (4, 1, 8, 8, 8)}
 NO_ARGUMENT = {"along": "along(dct, axes=1)", "inverse_of": "inverse_of(dct)"}
 
@@ -57,11 +59,7 @@ def test_transform(benchmark: Any, name: str, kind: str, device: str) -> None:
     except ValueError as error:
         pytest.skip(str(error))
     x = normal(shape, device)
-    z = transform(x)
-    jobs = {"analysis": lambda: transform(x), "synthesis": lambda: transform.inverse(z)}
-    if TransformClaim.LINEAR in transform.claims:
-        jobs["adjoint"] = lambda: transform.adjoint(x)
-    check_transform(transform, x, *(run() for run in jobs.values()))
+    jobs = checked_jobs(transform, x)
     for job, run in jobs.items():
         benchmark.extra_info[job] = round(1e3 * min(seconds(run) for _ in range(1 if QUICK else 4)), 2)
         benchmark.extra_info[f"{job}_peak_mb"] = round(peak_megabytes(run, device), 1)
@@ -71,85 +69,74 @@ def test_transform(benchmark: Any, name: str, kind: str, device: str) -> None:
 
 @dataclass(frozen=True)
 class Peer:
-    """Another's way to do the job of `ours`.
+    """Another library's way to do the job of `ours`.
 
-    run: what is timed.  flat: what it returned, in the order of our packing.
-    mode: the boundary mode of PyWavelets that it has, where ours has another.
+    run: what is timed.  same: our transform with the very coefficients of `run`, where `ours` has other boundaries.
     """
 
     ours: Transform
     run: Callable[[], Any]
-    flat: Callable[[Any], np.ndarray]
-    mode: str = ""
+    same: Transform
 
 
-def _peer(job: str, x: Tensor) -> Peer:
-    axes = tuple(range(2, x.ndim))
-    shape, array, dims = tuple(x.shape[1:]), x.cpu().numpy(), x.ndim - 2
+JOBS = (
+    *("dwt haar / ptwt", "dwt db4 / ptwt", "dwt sym8 / ptwt", "dwt db4 reflect / ptwt", "dwt db4 / PyWavelets"),
+    *("dct / scipy", "dct / torch-dct", "dft / torch.fft"),
+)
+
+
+def peer(job: str, x: Tensor) -> Peer:
+    """The two sides of a job: "ours / library"."""
+    axes, array, dims = tuple(range(2, x.ndim)), x.cpu().numpy(), x.ndim - 2
+    make = functools.partial(get, shape=tuple(x.shape[1:]))
     kind, theirs = job.split(" / ")
-    if theirs == "ptwt":
+    if theirs == "ptwt":  # it pads the ends by reflection; `dwt` joins them unless it is asked to reflect too
         split = (ptwt.wavedec, ptwt.wavedec2, ptwt.wavedec3)[dims - 1]
-        _, wavelet, *mode = kind.split()
-        spec = f"dwt({wavelet}, level=3{', mode=reflect' * bool(mode)})"
-        run = lambda: split(x, wavelet, mode="reflect", level=3)
-        return Peer(get(spec, shape), run, _ptwt_flat, "" if mode else "reflect")
+        wavelet, is_same = kind.split()[1], kind.endswith("reflect")
+        same = make(f"dwt({wavelet}, level=3, mode=reflect)")
+        ours = same if is_same else make(f"dwt({wavelet}, level=3)")
+        return Peer(ours, lambda: split(x, wavelet, mode="reflect", level=3), same)
     dct = (torch_dct.dct, torch_dct.dct_2d, torch_dct.dct_3d)[dims - 1]
-    db4 = get("dwt(db4, level=3)", shape)
-    return {
-        "PyWavelets": Peer(db4, lambda: pywt.wavedecn(array, "db4", mode="periodization", level=3, axes=axes), flat),
-        "scipy": Peer(get("dct", shape), lambda: scipy.fft.dctn(array, norm="ortho", axes=axes), np.asarray),
-        "torch-dct": Peer(get("dct", shape), lambda: dct(x, norm="ortho"), lambda found: found.cpu().numpy()),
-        "torch.fft": Peer(get("dft", shape), lambda: torch.fft.fftn(x, dim=axes, norm="ortho"), packed),
+    run = {
+        "PyWavelets": lambda: pywt.wavedecn(array, "db4", mode="periodization", level=3, axes=axes),
+        "scipy": lambda: scipy.fft.dctn(array, norm="ortho", axes=axes),
+        "torch-dct": lambda: dct(x, norm="ortho"),
+        "torch.fft": lambda: torch.fft.fftn(x, dim=axes, norm="ortho"),
     }[theirs]
+    ours = make("dwt(db4, level=3)" if theirs == "PyWavelets" else kind)
+    return Peer(ours, run, ours)
 
 
-def check_peer(peer: Peer, x: Tensor) -> None:
-    """Both find the same coefficients; or each those that PyWavelets finds in its own boundary mode.
+def sizes_of(found: Any) -> Tensor:
+    """|coefficients| of each signal in rising order, whatever arrays they come in.  Shape: (signals, coefficients)."""
+    parts = [torch.as_tensor(leaf).cpu() for leaf in tree_leaves(found)]
+    parts = [torch.view_as_real(part) if part.is_complex() else part for part in parts]
+    return torch.cat([part.abs().flatten(1) for part in parts], 1).double().sort(dim=1).values
+
+
+def check_peer(of: Peer, x: Tensor) -> None:
+    """Both sides find coefficients of the same sizes; of a complex spectrum, the lengths are compared.
 
     Raises: MeasuresNothing where they do not.
     """
-    ours, theirs = peer.ours(x), torch.from_numpy(peer.flat(peer.run()))
-    check_transform(peer.ours, x, ours)
-    if not isinstance(peer.ours, DWT) or not peer.mode:
-        return check_result(theirs, ours.cpu(), 1e-3)
-    other = get(f"dwt({peer.ours.wavelet.name}, level={peer.ours.level}, mode={peer.mode})", tuple(x.shape[1:]))
-    return check_result(theirs, torch.from_numpy(pyramid(other, x.cpu())), 1e-3)
-
-
-def _ptwt_flat(found: Any) -> np.ndarray:
-    """ptwt's pyramid, whose steps are tensors, tuples (da, ad, dd) or dictionaries, in the order of our packing."""
-    low, *steps = found
-    for place, step in enumerate(steps):
-        parts = {"d": step} if isinstance(step, Tensor) else step
-        named = parts if isinstance(parts, dict) else dict(zip(("da", "ad", "dd"), parts))
-        steps[place] = {key: part.cpu().numpy() for key, part in named.items()}
-    return flat([low.cpu().numpy(), *steps])
+    check_transform(of.ours, x, of.ours(x))
+    theirs, same = sizes_of(of.run()), sizes_of(of.same(x))
+    if of.ours.name == "dft":
+        theirs, same = theirs.norm(dim=1, keepdim=True), same.norm(dim=1, keepdim=True)
+    check_result(theirs, same, 1e-3)
 
 
 @pytest.mark.parametrize("kind", SIZES)
-@pytest.mark.parametrize(
-    "job",
-    [
-        "dwt haar / ptwt",
-        "dwt db4 / ptwt",
-        "dwt sym8 / ptwt",
-        "dwt db4 reflect / ptwt",
-        "dwt db4 / PyWavelets",
-        "dct / scipy",
-        "dct / torch-dct",
-        "dft / torch.fft",
-    ],
-)
+@pytest.mark.parametrize("job", JOBS)
 def test_against_peer(benchmark: Any, job: str, kind: str, device: str) -> None:
-    """Ours over theirs. Goal against ptwt: never slower. Coefficients are compared before they are timed, with each other's
-    where both have the same: ptwt pads the ends by reflection, and `dwt` joins them unless it is told to reflect too."""
+    """Ours over theirs. Goal against ptwt: never slower. Coefficients are compared before they are timed."""
     if device != "cpu" and job.endswith(("PyWavelets", "scipy")):
         pytest.skip("it runs on the CPU only")
     x = normal(SIZES[kind], device)
-    peer = _peer(job, x)
-    ours = lambda: peer.ours(x)
-    check_peer(peer, x)
-    measured = paired(ours, peer.run, 1 if QUICK else 7)
+    theirs = peer(job, x)
+    ours = lambda: theirs.ours(x)
+    check_peer(theirs, x)
+    measured = paired(ours, theirs.run, 1 if QUICK else 7)
     measured.record(benchmark)
     benchmark.extra_info["kind"] = kind
     if "ptwt" in job:
@@ -177,7 +164,7 @@ def test_ten_domains_against_one_pass_of_a_resnet50(benchmark: Any, device: str)
     for domain, z, adjoint in zip(domains, found[::2], found[1::2], strict=True):
         check_transform(domain, x, z, None, adjoint)
     check_result(one_pass())
-    measured = paired(carry, counted(one_pass, model.tally, len(x), len(x)), 1 if QUICK else 5)
+    measured = paired(carry, counted(one_pass, model.tally, (len(x), len(x))), 1 if QUICK else 5)
     measured.record(benchmark)
     benchmark.extra_info["goal"] = 0.05
     benchmark.pedantic(carry, rounds=1)

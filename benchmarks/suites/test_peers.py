@@ -1,4 +1,4 @@
-"""Ours against what others do for the same job, in one run, in turn, after the results were found equal.
+"""Ours against what other libraries do for the same job, in one run, in turn, after the results were found equal.
 
 ratio is ours / theirs, so 0.5 means that ours takes half the time. Captum works on `pb.Pullback`, which it takes as any
 other module. Methods that draw random numbers are compared in law: as close to ours as ours to themselves with a new seed.
@@ -12,21 +12,22 @@ import numpy as np
 import ptwt
 import pytest
 import torch
-from direct import Direct
-from games import gains
-from guard import Counted, MeasuresNothing, check_input, check_result, counted, exact, peak_megabytes
-from models import QUICK, Subject, subject
-from timing import paired
 from torch import Tensor, nn
 
 import pullback as pb
+from benchmarks.measure import calls
+from benchmarks.measure.checks import check_input, check_result, exact
+from benchmarks.measure.counting import Counted, MeasuresNothing, counted
+from benchmarks.measure.memory import peak_megabytes
+from benchmarks.measure.timing import paired
+from benchmarks.subjects.models import QUICK, Subject, subject
 
 Result = TypeVar("Result")
 
 DOMAIN = "dwt(db4, level=3)"
 SAMPLES = 4 if QUICK else 16
 LAW = 64 if QUICK else 256  # samples with which random methods are compared
-# Cosine of what was timed, two draws of few samples, with ours: 0.17 and more was measured, and a map of other numbers has
+# Cosine of what was timed, two draws of few samples, with ours: at least 0.17 was measured, and a map of other numbers has
 # 0.002 by chance. A quick run has too few samples and pixels to tell.
 LEAST = -1.0 if QUICK else 0.08
 
@@ -51,14 +52,18 @@ def cheap(device: str) -> Subject:
     return scaled(subject("small", device, 2, quick=True))
 
 
-def same_law(theirs: Tensor, ours: Tensor, again: Tensor) -> None:
-    """Two draws of one law: of one length, and pointing as much the same way as `ours` and `again`, drawn by another seed.
+def alike(a: Tensor, b: Tensor) -> tuple[float, float]:
+    """(cosine, length of a over that of b)."""
+    a, b = a.flatten().double(), b.flatten().double()
+    return float(torch.cosine_similarity(a, b, 0)), float(a.norm() / b.norm())
 
-    Raises: MeasuresNothing where they do not, or where our own draws differ too much to compare by.
+
+def same_law(theirs: Tensor, ours: Tensor, again: Tensor) -> None:
+    """Two draws of one law: of one length, and as close to each other as `ours` to `again`, drawn with another seed.
+
+    Raises: MeasuresNothing where they are not, or where our own draws differ too much to compare by.
     """
-    cosine = lambda a, b: float(torch.cosine_similarity(a.flatten().double(), b.flatten().double(), 0))
-    length = float(theirs.double().norm() / ours.double().norm())
-    within, across = cosine(ours, again), cosine(theirs, ours)
+    (within, _), (across, length) = alike(ours, again), alike(theirs, ours)
     if within < 0.8:
         raise MeasuresNothing(f"two of our own draws have cosine {within:.3f}: too few samples to compare by.")
     if not 0.9 < length < 1.1 or across < within - 0.1:
@@ -68,19 +73,18 @@ def same_law(theirs: Tensor, ours: Tensor, again: Tensor) -> None:
 
 
 def same_way(theirs: Tensor, ours: Tensor, least: float = LEAST) -> None:
-    """What was timed, itself: it points somewhat the same way as ours, and is about as long.
+    """For what was timed itself: it points somewhat the same way as ours, and is about as long.
 
     Raises: MeasuresNothing where it does not.
     """
     check_result(theirs)
     check_result(ours)
-    cosine = float(torch.cosine_similarity(theirs.flatten().double(), ours.flatten().double(), 0))
-    length = float(theirs.double().norm() / ours.double().norm())
+    cosine, length = alike(theirs, ours)
     if not cosine >= least or not 1 / 3 < length < 3:
         raise MeasuresNothing(f"theirs is {length:.2f} × as long as ours, and the cosine is {cosine:.3f}.")
 
 
-def rows_of(job: Callable[[], Result], model: Counted) -> tuple[Result, tuple[int, int]]:
+def rows_of(job: Callable[[], Result], model: Counted) -> tuple[Result, calls.Evaluations]:
     """What one call returns, and its (forward, backward) rows."""
     before = model.tally.now()
     result = job()
@@ -89,42 +93,39 @@ def rows_of(job: Callable[[], Result], model: Counted) -> tuple[Result, tuple[in
 
 def versus(
     benchmark: Any,
-    ours: Callable[[], object],
-    theirs: Callable[[], object],
+    sides: tuple[Callable[[], Any], Callable[[], Any]],
     models: tuple[Counted, Counted],
     device: str,
     rounds: int,
-    goal: float,
+    goal: float = 1.0,
     by_row: bool = False,
-    agree: Callable[[Any, Any], None] | None = None,
+    agree: Callable[[Any, Any], None] = lambda theirs, ours: None,
     **notes: Any,
 ) -> None:
-    """Times both in turn, with the rows that each brings through its model.
+    """Times ours and theirs in turn, with the rows that each brings through its model.
 
     by_row: times for equally many rows.  agree: called with (theirs, ours), what the first run of each returned.
     """
-    found: list[tuple[Any, tuple[int, int]]] = []
-    first = lambda: found.append(rows_of(lambda: benchmark.pedantic(ours, rounds=1), models[0]))
-    memory = (
-        peak_megabytes(first, device),
-        peak_megabytes(lambda: found.append(rows_of(theirs, models[1])), device),
-    )
-    (known, ours_rows), (other, theirs_rows) = found
-    if agree is not None:
-        agree(other, known)
-    ours, theirs = counted(ours, models[0].tally, *ours_rows), counted(theirs, models[1].tally, *theirs_rows)
+    found: list[tuple[Any, calls.Evaluations]] = []
+    first = lambda: found.append(rows_of(lambda: benchmark.pedantic(sides[0], rounds=1), models[0]))
+    memory = [peak_megabytes(first, device)]
+    memory += [peak_megabytes(lambda: found.append(rows_of(sides[1], models[1])), device)]
+    (known, rows), (other, their_rows) = found
+    agree(other, known)
+    ours, theirs = (counted(*job) for job in zip(sides, (m.tally for m in models), (rows, their_rows)))
     measured = paired(ours, theirs, min(rounds, 5), warm=True, most=6)
     measured.record(benchmark)
     if by_row:
-        share = theirs_rows[0] / ours_rows[0]
-        scaled = {name: round(share * getattr(measured, name), 5) for name in ("ratio", "low", "high", "processor")}
-        benchmark.extra_info.update(scaled, for_equal_rows=True)
+        names = ("ratio", "low", "high", "processor")
+        share = their_rows[0] / rows[0]
+        benchmark.extra_info.update({name: round(share * getattr(measured, name), 5) for name in names})
+        benchmark.extra_info["for_equal_rows"] = True
     benchmark.extra_info.update(
         goal=goal,
-        forward=ours_rows[0],
-        backward=ours_rows[1],
-        their_forward=theirs_rows[0],
-        their_backward=theirs_rows[1],
+        forward=rows[0],
+        backward=rows[1],
+        their_forward=their_rows[0],
+        their_backward=their_rows[1],
         peak_mb=round(memory[0], 1),
         their_peak_mb=round(memory[1], 1),
         **notes,
@@ -139,9 +140,8 @@ def captum_job(job: str, f: nn.Module, z: Tensor, samples: int, chunk: int, nois
     if job == "GradientShap":
         return lambda: attr.GradientShap(f).attribute(z, 0 * z[:1], n_samples=samples, stdevs=noise, target=0).detach()
     tunnel, at_once = attr.NoiseTunnel(attr.Saliency(f)), max(1, chunk // len(z))
-    return lambda: tunnel.attribute(
-        z, nt_samples=samples, nt_samples_batch_size=at_once, stdevs=noise, target=0, abs=False
-    )
+    options = {"nt_samples": samples, "nt_samples_batch_size": at_once, "stdevs": noise, "abs": False}
+    return lambda: tunnel.attribute(z, target=0, **options)
 
 
 CAPTUM = {
@@ -154,80 +154,58 @@ CAPTUM = {
 @pytest.mark.parametrize("job", CAPTUM)
 def test_captum(benchmark: Any, case: Subject, cheap: Subject, job: str, device: str, rounds: int) -> None:
     """Goal: not slower than Captum on f∘T⁻¹ at as many gradients, in chunks of as many rows."""
-    chunk = pb.attribution.rows.budget("auto", tuple(case.x.shape[1:]), case.x.device)
+    chunk, model = calls.rows_per_forward(case.x), Counted(case.module)
 
-    def both(
-        of: Subject, model: Counted, samples: int, noise: float = 0.2
-    ) -> tuple[Callable[..., Tensor], Callable[[], Tensor]]:
+    def both(of: Subject, model: Counted, samples: int, noise: float = 0.2) -> tuple[Callable[..., Tensor], ...]:
         transform = pb.transforms.get(DOMAIN, tuple(of.x.shape[1:])).to(device)
         method = CAPTUM[job].format(n=samples)
-        ours = lambda seed=0: pb.attribute(model, of.x, 0, method=method, transform=transform, seed=seed).values
+        ours = lambda seed=0: calls.attribute(model, of.x, 0, method, transform, seed=seed).values
         return ours, captum_job(job, pb.Pullback(model, transform), transform(of.x), samples, chunk, noise)
 
-    model = Counted(case.module)
-    ours, theirs = both(case, model, SAMPLES)
+    sides = both(case, model, SAMPLES)
     if job == "IntegratedGradients":
         with exact():
-            check_result(theirs(), ours())
+            check_result(sides[1](), sides[0]())
     else:
         torch.manual_seed(0)
         known, other = both(cheap, Counted(cheap.module), LAW)
         same_law(other(), known(), known(1))
     if job == "NoiseTunnel(Saliency)":  # without noise, it is the gradient
         with exact():
-            check_result(
-                both(case, model, 1, 0.0)[1](),
-                pb.attribute(model, case.x, 0, method="gradient", transform=DOMAIN).values,
-            )
-    versus(
-        benchmark,
-        ours,
-        theirs,
-        (model, model),
-        device,
-        rounds,
-        1.0,
-        method=CAPTUM[job].format(n=SAMPLES),
-        peer=f"Captum {job}",
-        chunk=chunk,
-        agree=same_way,
-    )
+            gradient = calls.attribute(model, case.x, 0, "gradient", DOMAIN).values
+            check_result(both(case, model, 1, 0.0)[1](), gradient)
+    notes = {"method": CAPTUM[job].format(n=SAMPLES), "peer": f"Captum {job}", "chunk": chunk}
+    versus(benchmark, (sides[0], sides[1]), (model, model), device, rounds, agree=same_way, **notes)
 
 
-def test_captum_shapley_sampling_over_bands(benchmark: Any, case: Subject, device: str, rounds: int) -> None:
-    """Goal: not slower for equally many rows. Both are within 5 standard errors of the exact values."""
+def shapley_jobs(of: Subject, model: Counted, orders: int) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
+    """Shapley values of the four bands of the first signal from random orders, (bands,): ours and Captum's."""
     attr = pytest.importorskip("captum.attr")
-    transform = pb.transforms.get("dwt(db4, level=1)", tuple(case.x.shape[1:])).to(device)
-    model, x, orders = Counted(case.module), case.x[:1], 8
-    z, f, index = transform(x), pb.Pullback(model, transform), transform.layout.index.to(device)
-    chunk = pb.attribution.rows.budget("auto", tuple(x.shape[1:]), x.device)
+    x, chunk = of.x[:1], calls.rows_per_forward(of.x)
+    transform = pb.transforms.get("dwt(db4, level=1)", tuple(x.shape[1:])).to(x.device)
+    z, f, index = transform(x), pb.Pullback(model, transform), transform.layout.index.to(x.device)
     method = f"shapley(by=band, exact=False, pairs={orders // 2})"
-    ours = lambda: pb.attribute(model, x, case.target, method=method, transform=transform)
-    theirs = lambda: attr.ShapleyValueSampling(f).attribute(
-        z, 0 * z, target=case.target, feature_mask=index[None], n_samples=orders, perturbations_per_eval=chunk
-    )
-    exact = gains(Direct(case.module, transform, x, case.target), transform.layout)
-    error = 5 * exact.std(0) / orders**0.5 + 1e-3
-    first = [int((index == band).nonzero()[0, -1]) for band in range(len(transform.layout.bands))]
+    sampling = attr.ShapleyValueSampling(f)
+    options = {"feature_mask": index[None], "n_samples": orders, "perturbations_per_eval": chunk}
+    places = [int((index == band).nonzero()[0, -1]) for band in range(len(transform.layout.bands))]
+    ours = lambda: transform.layout.sum(calls.attribute(model, x, of.target, method, transform).values)[0]
+    return ours, lambda: sampling.attribute(z, 0 * z, target=of.target, **options).detach()[0, 0, places]
+
+
+def test_captum_shapley_sampling_over_bands(
+    benchmark: Any, case: Subject, cheap: Subject, device: str, rounds: int
+) -> None:
+    """Goal: not slower for equally many rows. On a cheap network, many orders of both come near the exact values."""
+    transform = pb.transforms.get("dwt(db4, level=1)", tuple(cheap.x.shape[1:])).to(device)
+    exact_values = calls.attribute(cheap.module, cheap.x[:1], cheap.target, "shapley(by=band)", transform).values
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002  (Captum draws from numpy's global state)
-    captum = theirs().detach()[0, 0].cpu()
-    for found in (transform.layout.sum(ours().values)[0].cpu(), torch.stack([captum[at] for at in first])):
-        if not bool(((found - exact.mean(0)).abs() <= error).all()):
-            raise MeasuresNothing(f"{found.tolist()} is not within {error.tolist()} of {exact.mean(0).tolist()}.")
-    versus(
-        benchmark,
-        ours,
-        theirs,
-        (model, model),
-        device,
-        rounds,
-        1.0,
-        by_row=True,
-        method=method,
-        peer="Captum ShapleyValueSampling",
-        chunk=chunk,
-    )
+    for job in shapley_jobs(cheap, Counted(cheap.module), 256):
+        check_result(job()[None], transform.layout.sum(exact_values), 0.2)
+    model = Counted(case.module)
+    notes = {"method": "shapley(by=band, exact=False, pairs=4)", "peer": "Captum ShapleyValueSampling"}
+    notes["chunk"] = calls.rows_per_forward(case.x)
+    versus(benchmark, shapley_jobs(case, model, 8), (model, model), device, rounds, by_row=True, **notes)
 
 
 def wavelet_gradient_per_sample(
@@ -247,31 +225,25 @@ def wavelet_gradient_per_sample(
         noisy = x + torch.from_numpy(noise.astype(np.float32)).to(x.device)
         low, *details = ptwt.wavedec2(noisy, "haar", level=3, mode="reflect")
         leaves = [band.requires_grad_() for band in (low, *(band for triple in details for band in triple))]
-        triples = [ptwt.WaveletDetailTuple2d(*leaves[at : at + 3]) for at in range(1, len(leaves), 3)]
-        output = model(ptwt.waverec2([leaves[0], *triples], "haar"))
-        output[:, target].mean().backward()
+        model(ptwt.waverec2(_nested(leaves), "haar"))[:, target].mean().backward()
         gradients = [leaf.grad for leaf in leaves]
         totals = [g / samples if not totals else totals[i] + g / samples for i, g in enumerate(gradients)]
     return totals
 
 
+def _nested(pyramid: list[Tensor]) -> list[Any]:
+    """Bands as ptwt wants them: the low one, then triples of details."""
+    return [pyramid[0], *(ptwt.WaveletDetailTuple2d(*pyramid[at : at + 3]) for at in range(1, len(pyramid), 3))]
+
+
 def in_signal(pyramid: list[Tensor], images: int) -> Tensor:
     """The pyramid as a signal; haar is orthonormal, so lengths and angles stay. Undoes the mean over images."""
-    triples = [ptwt.WaveletDetailTuple2d(*pyramid[at : at + 3]) for at in range(1, len(pyramid), 3)]
-    return images * ptwt.waverec2([pyramid[0], *triples], "haar")
+    return images * ptwt.waverec2(_nested(pyramid), "haar")
 
 
-def _in_signal(of: Subject, samples: int, seed: int = 0) -> Tensor:
-    """Ours, as a signal."""
-    found = pb.attribute(
-        of.module,
-        of.x,
-        0,
-        method=f"smoothgrad(samples={samples}, spread=0.25)",
-        transform="dwt(haar, level=3)",
-        seed=seed,
-    )
-    return found.transform.inverse(found.values)
+def back(att: pb.Attribution) -> Tensor:
+    """Our map as a signal."""
+    return att.transform.inverse(att.values)
 
 
 @pytest.mark.parametrize("frozen", [False, True], ids=["as loaded", "frozen"])
@@ -285,31 +257,28 @@ def test_published_wavelet_smoothgrad(
     """
     samples, x = (3, case.x) if QUICK else (25, photos[:2] if device == "cpu" else photos)
     check_input(x)
-
+    smoothgrad = lambda model, x, samples, seed=0: calls.attribute(
+        model, x, 0, f"smoothgrad(samples={samples}, spread=0.25)", "dwt(haar, level=3)", seed=seed
+    )
     if not frozen:  # the law does not depend on it
-        known = [_in_signal(cheap, LAW, seed) for seed in (0, 1)]
-        same_law(in_signal(wavelet_gradient_per_sample(cheap.module, cheap.x, 0, LAW, 0.25), len(cheap.x)), *known)
-    model, theirs_model = Counted(case.module), Counted(copy.deepcopy(case.module).requires_grad_(not frozen))
+        known = [back(smoothgrad(cheap.module, cheap.x, LAW, seed)) for seed in (0, 1)]
+        theirs = wavelet_gradient_per_sample(cheap.module, cheap.x, 0, LAW, 0.25)
+        same_law(in_signal(theirs, len(cheap.x)), *known)
+    model, other = Counted(case.module), Counted(copy.deepcopy(case.module).requires_grad_(not frozen))
     with exact():
-        plain = wavelet_gradient_per_sample(theirs_model, x, 0, 1, 0.0)
-        at_x = pb.attribute(model, x, 0, method="gradient", transform="dwt(haar, level=3)")
-    check_result(in_signal(plain, len(x)), at_x.transform.inverse(at_x.values))
-    method = f"smoothgrad(samples={samples}, spread=0.25)"
-    ours = lambda: pb.attribute(model, x, 0, method=method, transform="dwt(haar, level=3)")
-    theirs = lambda: wavelet_gradient_per_sample(theirs_model, x, 0, samples, 0.25)
-    agree = lambda pyramid, att: same_way(in_signal(pyramid, len(x)), att.transform.inverse(att.values))
+        plain = wavelet_gradient_per_sample(other, x, 0, 1, 0.0)
+        check_result(in_signal(plain, len(x)), back(calls.attribute(model, x, 0, "gradient", "dwt(haar, level=3)")))
     versus(
         benchmark,
-        ours,
-        theirs,
-        (model, theirs_model),
+        (lambda: smoothgrad(model, x, samples), lambda: wavelet_gradient_per_sample(other, x, 0, samples, 0.25)),
+        (model, other),
         device,
         rounds,
         0.5 if device == "cpu" else 0.25,
-        method=method,
+        agree=lambda pyramid, att: same_way(in_signal(pyramid, len(x)), back(att)),
+        method=f"smoothgrad(samples={samples}, spread=0.25)",
         peer=f"published wavelet SmoothGrad, {'frozen' if frozen else 'as loaded'}",
         images=len(x),
-        agree=agree,
     )
 
 
@@ -320,37 +289,23 @@ def test_quantus(benchmark: Any, case: Subject, metric: str, device: str, rounds
     quantus = pytest.importorskip(
         "quantus", reason="Quantus does not load: pip install '.[bench]'; its OpenCV needs libGL", exc_type=ImportError
     )
-    at, steps = pb.attribute(case.module, case.x, case.target, method="gradient"), 3 if QUICK else 12
-    model, theirs_model = Counted(case.module), Counted(copy.deepcopy(case.module)).eval()
-    options = {
-        "abs": metric == "Sparseness",
-        "normalise": False,
-        "disable_warnings": True,
-        "display_progressbar": False,
-    }
+    at, steps = calls.attribute(case.module, case.x, case.target, "gradient"), 3 if QUICK else 12
+    model, other = Counted(case.module), Counted(copy.deepcopy(case.module)).eval()
+    options = {"normalise": False, "disable_warnings": True, "display_progressbar": False}
     if metric == "Sparseness":
-        judge, maps = quantus.Sparseness(**options), at.values
+        judge, maps = quantus.Sparseness(abs=True, **options), at.values
         ours = lambda: pb.metrics.gini(maps)[:, None]
     else:
         size = at.values[0].numel() // steps
-        judge = quantus.PixelFlipping(features_in_step=size, perturb_baseline=0.0, **options)
+        judge = quantus.PixelFlipping(abs=False, features_in_step=size, perturb_baseline=0.0, **options)
         places = at.values.flatten(1).abs().argsort(dim=1, descending=True, stable=True).argsort(dim=1)
         maps, kept = places.to(at.values).view_as(at.values), [1 - step / steps for step in range(1, steps)]
         ours = lambda: pb.metrics.kept_score(model, at, case.target, fractions=kept)
-    arrays, labels = {"x_batch": case.x.cpu().numpy(), "a_batch": maps.cpu().numpy()}, np.full(len(maps), case.target)
-    theirs = lambda: judge(model=theirs_model, y_batch=labels, softmax=False, device=device, **arrays)
+    arrays = {"x_batch": case.x.cpu().numpy(), "a_batch": maps.cpu().numpy()}
+    labels = np.full(len(maps), case.target)
+    theirs = lambda: judge(model=other, y_batch=labels, softmax=False, device=device, **arrays)
+    by_row, notes = metric == "PixelFlipping", {"peer": f"Quantus {metric}", "images": len(maps)}
     with exact():
         found = torch.tensor(np.array(theirs()), dtype=maps.dtype).reshape(len(maps), -1)
         check_result(found[:, : steps - 1], ours().cpu(), 1e-3)  # their last step flips everything
-        versus(
-            benchmark,
-            ours,
-            theirs,
-            (model, theirs_model),
-            device,
-            rounds,
-            1.0,
-            by_row=metric == "PixelFlipping",
-            peer=f"Quantus {metric}",
-            images=len(maps),
-        )
+        versus(benchmark, (ours, theirs), (model, other), device, rounds, by_row=by_row, **notes)

@@ -1,0 +1,76 @@
+"""How each registered method is asked in benchmarks. A method that the tables do not name runs as its first example."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import pullback as pb
+from pullback.attribution import Estimator
+from pullback.attribution.estimator import estimators
+
+# With n samples, steps or masks, for times; groups are few, so that every method ends.
+TIMED: dict[str, tuple[str, ...]] = {
+    "absgrad": ("absgrad(samples={n})",),
+    "captum": ("captum(Saliency)",),
+    "expected_gradients": ("expected_gradients(samples={n})",),
+    "gradient_shap": ("gradient_shap(samples={n})",),
+    "hsic": ("hsic(by=orientation, samples={n})",),
+    "integrated_gradients": ("integrated_gradients(steps={n})", "integrated_gradients(tol=0, max_evaluations={n})"),
+    "kernel_shap": ("kernel_shap(by=orientation, samples=16)",),
+    "lime": ("lime(by=orientation, samples={n})",),
+    "mask": ("mask(steps={n})",),
+    "occlusion": ("occlusion(by=orientation)",),
+    "rise": ("rise(masks={n})",),
+    "shapley": ("shapley(by=orientation)",),
+    "smoothgrad": ("smoothgrad(samples={n})",),
+    "sobol": ("sobol(by=orientation, samples=4)",),
+    "squaregrad": ("squaregrad(samples={n})",),
+    "vargrad": ("vargrad(samples={n})",),
+}
+# With n times a small number of samples, steps, masks or groups, for memory.
+GROWN: dict[str, Callable[[int], str]] = {
+    "absgrad": lambda n: f"absgrad(samples={16 * n})",
+    "captum": lambda n: f"captum(IntegratedGradients, n_steps={8 * n})",
+    "expected_gradients": lambda n: f"expected_gradients(samples={8 * n})",
+    "gradient_shap": lambda n: f"gradient_shap(samples={8 * n})",
+    "hsic": lambda n: f"hsic(samples={16 * n})",
+    "integrated_gradients": lambda n: f"integrated_gradients(tol=0, max_evaluations={33 * n})",
+    "kernel_shap": lambda n: f"kernel_shap(samples={16 * n})",
+    "lime": lambda n: f"lime(samples={16 * n})",
+    "mask": lambda n: f"mask(steps={2 * n})",
+    "occlusion": lambda n: f"occlusion(by=block, block={16 // math.isqrt(n)})",
+    "rise": lambda n: f"rise(masks={16 * n})",
+    "shapley": lambda n: f"shapley(exact=False, pairs={2 * n})",
+    "smoothgrad": lambda n: f"smoothgrad(samples={8 * n})",
+    "sobol": lambda n: f"sobol(samples={4 * n})",
+    "squaregrad": lambda n: f"squaregrad(samples={16 * n})",
+    "vargrad": lambda n: f"vargrad(samples={16 * n})",
+}
+COUNTS = ("samples", "masks", "pairs", "steps")  # the options that say how much a method draws
+
+
+def templates() -> list[str]:
+    """Every registered method as it is timed: a spec with {n} in it, or a bare name."""
+    return [template for name in pb.attribution.names() for template in TIMED.get(name, (name,))]
+
+
+def timed(template: str, n: int) -> str | Estimator:
+    """The method of a template, with n samples; of a bare name, the first example of its class."""
+    return template.format(n=n) if "(" in template else first_example(template)
+
+
+def grown(name: str, n: int) -> str | Estimator:
+    """The method of that name with n times as much to draw."""
+    return GROWN[name](n) if name in GROWN else _times(first_example(name), n)
+
+
+def first_example(name: str) -> Estimator:
+    """The first of a registered class' `examples()`."""
+    maker = estimators.maker(name)
+    return next(iter(maker.examples()))  # type: ignore[attr-defined]
+
+
+def _times(estimator: Estimator, n: int) -> Estimator:
+    """The same with n times the first of its COUNTS; as it is where it has none."""
+    found = [name for name in COUNTS if isinstance(getattr(estimator, name, None), int)]
+    return dataclasses.replace(estimator, **{found[0]: n * getattr(estimator, found[0])}) if found else estimator  # type: ignore[type-var]

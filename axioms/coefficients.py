@@ -71,7 +71,7 @@ def _saturated(trial: Trial, case: Case, kink: float, sign: float) -> tuple[Case
 
 def _moved(trial: Trial, case: Case, count: int = 1) -> list[tuple[Case, int]]:
     """The first example, moved from its baseline in one coefficient, where that changes the score."""
-    first = case.rows([0])
+    first = case.subset([0])
     base = first.transform(first.base)
     step = (first.transform(first.x) - base).flatten()
     found: list[tuple[Case, int]] = []

@@ -53,7 +53,7 @@ class Case:
         """The same question in double precision."""
         return replace(self, model=copy.deepcopy(self.model).double(), x=self.x.double(), base=self.base.double())
 
-    def rows(self, index: Sequence[int]) -> "Case":
+    def subset(self, index: Sequence[int]) -> "Case":
         """The question about some examples, in this order."""
         target = self.target
         if isinstance(target, Tensor) and target.ndim == 1:

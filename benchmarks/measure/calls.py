@@ -25,12 +25,12 @@ def attribute(
 
 def check_axioms(method: Any, model: Callable[..., Any], x: Tensor, target: Any, **options: Any) -> Any:
     """`pullback.axioms.check`."""
-    return pb.axioms.check(method, model, x, target, **options)
+    return pb.axioms.check(model, x, target, method=method, **options)
 
 
 def cost_of(found: Any) -> int:
     """The evaluations of an axiom report, or of one of its findings."""
-    return int(found.rows)
+    return int(found.evaluations)
 
 
 def rows_per_forward(x: Tensor) -> int:

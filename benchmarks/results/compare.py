@@ -30,7 +30,7 @@ Suites = dict[str, dict[str, Noted]]  # by suite and benchmark, what was noted
 # Four whole runs on one machine are in the history of benchmarks/results. From run to run a single ratio moved by 4 to 20 %
 # and tells nothing, but the median of a suite by at most 6 %, but for transforms, once by 9 %.
 SLOWER = 0.10
-EVALUATIONS = ("forward", "backward", "rows")
+EVALUATIONS = ("forward", "backward", "evaluations")
 
 
 def regressions(stored: Suites, new: Suites) -> list[str]:

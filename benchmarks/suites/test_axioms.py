@@ -1,4 +1,4 @@
-"""What each law costs: model rows and seconds of a full check of integrated gradients on a real model."""
+"""What each law costs: evaluations and seconds of a full check of integrated gradients on a real model."""
 
 import os
 import time
@@ -25,7 +25,7 @@ def test_full_check_of_integrated_gradients(benchmark: Any, request: Any, device
 
     def note(finding: pb.axioms.Finding) -> None:
         times.append(time.perf_counter())
-        laws[finding.axiom] = {"rows": calls.cost_of(finding), "seconds": round(times[-1] - times[-2], 2)}
+        laws[finding.axiom] = {"evaluations": calls.cost_of(finding), "seconds": round(times[-1] - times[-2], 2)}
 
     transform = "dwt(db4, level=2)" if QUICK else "dwt(db4, level=3)"
     times.append(time.perf_counter())
@@ -38,7 +38,7 @@ def test_full_check_of_integrated_gradients(benchmark: Any, request: Any, device
         method=method,
         goal_s=90,
         seconds=round(sum(law["seconds"] for law in laws.values()), 1),
-        rows=calls.cost_of(report),
+        evaluations=calls.cost_of(report),
         laws=laws,
         load_average=round(os.getloadavg()[0], 1),
     )

@@ -109,7 +109,7 @@ def _bounded(method: Callable[..., Any], repeats: int) -> Callable[..., Any]:
     def call(f: nn.Module, x: Tensor, target: Any, x0: Tensor) -> Any:
         rows = repeats * math.prod(x.shape[1:])
         if rows > MOST_ROWS:
-            raise ValueError(f"needs {rows:,} model rows for one example; the limit here is {MOST_ROWS:,}")
+            raise ValueError(f"needs {rows:,} model evaluations for one example; the limit here is {MOST_ROWS:,}")
         return method(f, x, target, x0)
 
     return call

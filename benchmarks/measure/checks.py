@@ -1,10 +1,8 @@
 """What keeps a benchmark honest: inputs that say something, and results that equal those computed outside of the clock."""
 
-import contextlib
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor
 
 from pullback.attribution import Attribution
@@ -13,14 +11,6 @@ from pullback.transforms import Transform, TransformClaim
 from ..subjects.models import Subject
 from . import calls
 from .counting import MeasuresNothing
-
-
-@contextlib.contextmanager
-def exact() -> Iterator[None]:
-    """Inside, convolutions run in full single precision, so that results can be compared; an accelerator may round them."""
-    cudnn = torch.backends.cudnn
-    with cudnn.flags(enabled=True, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False):
-        yield
 
 
 def check_input(x: Tensor) -> None:
@@ -62,9 +52,9 @@ def untimed(case: Subject, method: calls.Method, transform: Transform) -> Tensor
     return calls.attribute(case.module, case.x[:1], case.target, method, transform, batch_size=5).values
 
 
-def check_map(att: Attribution, case: Subject, method: calls.Method, tolerance: float = 0.03) -> None:
+def check_map(att: Attribution, case: Subject, method: calls.Method) -> None:
     """Raises: MeasuresNothing where a map is not finite, is zero, or differs from the untimed one of its first signal."""
-    check_result(att.values, untimed(case, method, att.transform), tolerance)
+    check_result(att.values, untimed(case, method, att.transform))
 
 
 def check_evaluations(spent: calls.Evaluations, found: Sequence[Attribution], plan: int) -> None:

@@ -1,15 +1,14 @@
 """Counts what passes a model: ours, the peers and the bare loop all run through `Counted`."""
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
-from unittest import mock
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from ..subjects.models import Subject, signals
 from .calls import Evaluations
 from .timing import Step
 
@@ -31,13 +30,16 @@ class Tally:
     def __deepcopy__(self, memo: object) -> "Tally":
         return self  # methods that work on a copy of the model are counted too
 
-    def now(self) -> Evaluations:
-        """The rows so far."""
+    @property
+    def rows(self) -> Evaluations:
+        """(forward, backward) so far."""
         return self.forward, self.backward
 
-    def since(self, before: Evaluations) -> Evaluations:
-        """The rows since `now` returned `before`."""
-        return self.forward - before[0], self.backward - before[1]
+    def during(self, job: Callable[[], Result]) -> tuple[Result, Evaluations]:
+        """What a call returns, and the (forward, backward) rows that it brought through."""
+        before = self.rows
+        result = job()
+        return result, (self.forward - before[0], self.backward - before[1])
 
     def back(self, rows: int, _: Tensor) -> None:
         """A hook for the gradient of an output."""
@@ -47,17 +49,25 @@ class Tally:
 class Counted(nn.Module):
     """A model whose tally counts what passes it."""
 
-    def __init__(self, model: nn.Module, tally: Tally | None = None) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model, self.tally = model, tally or Tally()
+        self.model, self.tally, self.count = model, Tally(), self._count
 
     def forward(self, x: Tensor) -> Tensor:
-        output = self.model(x)
-        self.tally.forward += len(x)
-        self.tally.most = max(self.tally.most, len(x))
-        if output.requires_grad:
-            output.register_hook(functools.partial(self.tally.back, len(x)))
+        output: Tensor = self.model(x)
+        self.count(len(x), output)
         return output
+
+    def _count(self, rows: int, output: Tensor) -> None:
+        self.tally.forward += rows
+        self.tally.most = max(self.tally.most, rows)
+        if output.requires_grad:
+            output.register_hook(functools.partial(self.tally.back, rows))
+
+    def hidden(self) -> "Counted":
+        """Hides the counting from torch's compiler, which would trace it, and compile anew whenever a number changes."""
+        self.count = torch.compiler.disable(self._count)
+        return self
 
 
 def counted(job: Callable[[], Result], tally: Tally, expected: Evaluations) -> Callable[[], Result]:
@@ -67,51 +77,35 @@ def counted(job: Callable[[], Result], tally: Tally, expected: Evaluations) -> C
     """
 
     def run() -> Result:
-        before = tally.now()
-        result = job()
-        if tally.since(before) != expected:
+        result, rows = tally.during(job)
+        if rows != expected:
             raise MeasuresNothing(
-                f"inside the timer {tally.since(before)} rows went forward and back through the model; "
-                f"expected were {expected}."
+                f"inside the timer {rows} rows went forward and back through the model; expected were {expected}."
             )
         return result
 
     return run
 
 
-@contextlib.contextmanager
-def outside_compilers() -> Iterator[None]:
-    """Inside, `torch.compile` of a `Counted` compiles the model in it, and rows are counted around the compiled model.
-
-    A compiler that saw the counting would trace it, guard the numbers, and compile the model anew at every call.
-    """
-
-    def compiled(model: Any, **options: Any) -> Any:
-        counts = isinstance(model, Counted)
-        return Counted(compiler(model.model, **options), model.tally) if counts else compiler(model, **options)
-
-    compiler = torch.compile
-    with mock.patch.object(torch, "compile", compiled):
-        yield
-
-
-def bare_steps(model: nn.Module, inputs: Tensor, rows: Evaluations, target: int) -> list[Step]:
+def bare_steps(
+    model: nn.Module, case: Subject, chunk: int, rows: Evaluations, memory_format: str = "contiguous"
+) -> list[Step]:
     """The bare loop, pass by pass: the model forward and back on as many rows, forward on the others, and nothing else.
 
-    inputs: one chunk of rows, (chunk, *shape), which is fed again and again.
+    One chunk of rows, no two equal, is fed again and again, in the memory format in which ours ran.
     """
-    chunk = len(inputs)
+    inputs = signals((chunk, *case.x.shape[1:]), seed=1).to(case.x)
+    if memory_format == "channels_last":
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
 
-    def back(count: int) -> Tensor:
-        with torch.enable_grad():
+    def back(count: int) -> None:
+        with torch.enable_grad():  # it may be called between passes of ours that run without
             points = inputs[:count].detach().requires_grad_()
-            (last,) = torch.autograd.grad(model(points)[:, target].sum(), points)
-        return last
+            torch.autograd.grad(model(points)[:, case.target].sum(), points)
 
-    def there(count: int) -> Tensor:
+    def there(count: int) -> None:
         with torch.no_grad():
-            last: Tensor = model(inputs[:count])
-        return last
+            model(inputs[:count])
 
     # Forward first, as ours reads f(x) and f(x₀) first.
     return [

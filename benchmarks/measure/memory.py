@@ -75,8 +75,7 @@ def held(method: str, images: int, side: int, rows: int, times: Sequence[int] = 
 def _held(model: Counted, x: Tensor, method: calls.Method, rows: int) -> int:
     domain = get(DOMAIN, tuple(x.shape[1:]))
     call = lambda: calls.attribute(model, x, 0, method, domain, batch_size=rows)
-    att = call()  # a first call, so that what is built once and kept does not count
-    spent = model.tally.now()
+    att, spent = model.tally.during(call)  # a first call, so that what is built once and kept does not count
     check_evaluations(spent, [att], calls.planned(method, [domain], len(x)))
     check_result(att.values)
     return peak(counted(call, model.tally, spent))
@@ -103,15 +102,7 @@ def peak_megabytes(job: Callable[[], object], device: str) -> float:
         ctypes.CDLL(None).malloc_trim(0)  # gives freed memory back, so that using it again shows
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # sets the peak to what is held now, where the system allows it
-    before = _resident_peak()
+    resident = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = resident()
     job()
-    return max(0.0, _resident_peak() - before)
-
-
-def _resident_peak() -> float:
-    """The most megabytes that the process has held."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return float(resident() - before)

@@ -11,7 +11,6 @@ import torch
 LEAST_ROUNDS = 2
 Progress = Callable[[int, int], None]
 Step = tuple[int, Callable[[], object]]
-Times = tuple[float, float]  # by the wall (on an accelerator: between two of its events), and of the processor
 
 
 @dataclass(frozen=True)
@@ -20,8 +19,6 @@ class Ratio:
 
     `paired` takes the median of the pairs. `interleaved` sums the medians of the turns, so that its ratio may lie outside
     of low to high, which are the ratios of single rounds.
-    processor: the same ratio of the process' own time, which other work on the machine disturbs less. It does not see an
-    accelerator.
     """
 
     ratio: float
@@ -30,40 +27,25 @@ class Ratio:
     ours_s: float
     bare_s: float
     rounds: int
-    processor: float
 
     def record(self, benchmark: Any) -> None:
         """Adds the numbers to what pytest-benchmark stores."""
         benchmark.extra_info.update({key: round(value, 5) for key, value in asdict(self).items()})
 
 
-def clock(job: Callable[[], object]) -> Times:
-    """The time of one call, with the accelerator's queue emptied before and after."""
-    events = [torch.cuda.Event(enable_timing=True) for _ in range(2 * torch.cuda.is_available())]
-    _wait()
-    start = _now()
-    if events:
-        events[0].record()
-    job()
-    if events:
-        events[1].record()
-    _wait()
-    wall, processor = (now - then for now, then in zip(_now(), start))
-    return float(events[0].elapsed_time(events[1])) / 1e3 if events else wall, processor
-
-
 def seconds(job: Callable[[], object]) -> float:
-    """The elapsed time of one call."""
-    return clock(job)[0]
-
-
-def _wait() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def _now() -> Times:
-    return time.perf_counter(), time.process_time()
+    """The time of one call: by the wall on a CPU, on an accelerator between two of its events, its queue emptied before."""
+    if not torch.cuda.is_available():
+        start = time.perf_counter()
+        job()
+        return time.perf_counter() - start
+    before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    before.record()
+    job()
+    after.record()
+    torch.cuda.synchronize()
+    return float(before.elapsed_time(after)) / 1e3
 
 
 def median_seconds(job: Callable[[], object], rounds: int = 5, queued: int = 1) -> float:
@@ -73,11 +55,7 @@ def median_seconds(job: Callable[[], object], rounds: int = 5, queued: int = 1) 
 
 
 def paired(
-    ours: Callable[[], object],
-    bare: Callable[[], object],
-    rounds: int = 5,
-    warm: bool = False,
-    most: float = float("inf"),
+    ours: Callable[[], object], bare: Callable[[], object], rounds: int = 5, warm: bool = False, most: float = 1e9
 ) -> Ratio:
     """Runs A B, B A, A B, … after one warm-up of each, and compares neighbours.
 
@@ -85,23 +63,20 @@ def paired(
     """
     if not warm:
         ours(), bare()
-    pairs: list[tuple[Times, Times]] = []
+    pairs: list[tuple[float, float]] = []
     start = time.perf_counter()
-    while len(pairs) < rounds and (len(pairs) < LEAST_ROUNDS or time.perf_counter() - start < most):
+    while _goes_on(len(pairs), rounds, start, most):
         if len(pairs) % 2 == 0:
-            a, b = clock(ours), clock(bare)
+            a, b = seconds(ours), seconds(bare)
         else:
-            b, a = clock(bare), clock(ours)
+            b, a = seconds(bare), seconds(ours)
         pairs.append((a, b))
-    wall, processor = (sorted(a[kind] / max(b[kind], 1e-9) for a, b in pairs) for kind in (0, 1))
-    ours_s, bare_s = (statistics.median(pair[side][0] for pair in pairs) for side in (0, 1))
-    middle = statistics.median
-    return Ratio(middle(wall), wall[0], wall[-1], ours_s, bare_s, len(pairs), middle(processor))
+    ratios = sorted(a / max(b, 1e-9) for a, b in pairs)
+    ours_s, bare_s = map(statistics.median, zip(*pairs))
+    return Ratio(statistics.median(ratios), ratios[0], ratios[-1], ours_s, bare_s, len(pairs))
 
 
-def interleaved(
-    ours: Callable[[Progress], object], steps: Sequence[Step], rounds: int = 5, most: float = float("inf")
-) -> Ratio:
+def interleaved(ours: Callable[[Progress], object], steps: Sequence[Step], rounds: int = 5, most: float = 1e9) -> Ratio:
     """As `paired`, but the jobs take turns within a round: ours reports each forward pass, and the other job catches up.
 
     A machine whose speed drifts within a second drifts for both. The time of each side is the sum, over its turns, of the
@@ -113,44 +88,42 @@ def interleaved(
     """
     turns: list[_Turns] = []
     start = time.perf_counter()
-    while len(turns) < rounds and (len(turns) < LEAST_ROUNDS or time.perf_counter() - start < most):
+    while _goes_on(len(turns), rounds, start, most):
         turns.append(_Turns(steps))
         turns[-1].run(ours)
     total = lambda sides: sum(map(statistics.median, zip(*sides, strict=True)))
-    (ours_s, bare_s), (ours_cpu, bare_cpu) = (
-        (total([turn.ours[kind] for turn in turns]), total([turn.bare[kind] for turn in turns])) for kind in (0, 1)
-    )
-    pairs = sorted(sum(turn.ours[0]) / sum(turn.bare[0]) for turn in turns)
-    return Ratio(ours_s / bare_s, pairs[0], pairs[-1], ours_s, bare_s, len(turns), ours_cpu / max(bare_cpu, 1e-9))
+    ours_s, bare_s = total([turn.ours for turn in turns]), total([turn.bare for turn in turns])
+    ratios = sorted(sum(turn.ours) / sum(turn.bare) for turn in turns)
+    return Ratio(ours_s / bare_s, ratios[0], ratios[-1], ours_s, bare_s, len(turns))
+
+
+def _goes_on(done: int, rounds: int, start: float, most: float) -> bool:
+    return done < rounds and (done < LEAST_ROUNDS or time.perf_counter() - start < most)
 
 
 class _Turns:
-    """One round: the time of each turn of ours and of each step of the other job, (by the wall, of the processor)."""
+    """One round: the time of each turn of ours and of each step of the other job."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
-        self.ours: tuple[list[float], list[float]] = ([], [])
-        self.bare: tuple[list[float], list[float]] = ([], [])
+        self.ours: list[float] = []
+        self.bare: list[float] = []
         self._left, self._rows = list(steps), sum(rows for rows, _ in steps)
-        self._since = (0.0, 0.0)
+        self._since = 0.0
 
     def run(self, ours: Callable[[Progress], object]) -> None:
-        self._since = _now()
+        self._since = time.perf_counter()
         ours(self._passed)
-        self._stop(self.ours)
+        self.ours.append(time.perf_counter() - self._since)
         self._catch_up(1.0)
 
     def _passed(self, done: int, planned: int) -> None:
-        self._stop(self.ours)
+        self.ours.append(time.perf_counter() - self._since)
         self._catch_up(done / planned)
-        self._since = _now()
+        self._since = time.perf_counter()
 
     def _catch_up(self, share: float) -> None:
         """Runs steps until the other job has done this share of its rows."""
         while self._left and sum(rows for rows, _ in self._left) > (1 - share) * self._rows:
-            self._since = _now()
+            start = time.perf_counter()
             self._left.pop(0)[1]()
-            self._stop(self.bare)
-
-    def _stop(self, side: tuple[list[float], list[float]]) -> None:
-        for times, now, since in zip(side, _now(), self._since):
-            times.append(now - since)
+            self.bare.append(time.perf_counter() - start)

@@ -28,24 +28,16 @@ def trimmed(run: dict[str, Any]) -> dict[str, dict[str, Any]]:
         raise ValueError("only whole suites are stored; this run left some of their benchmarks out.")
     if not run["benchmarks"]:
         raise ValueError("the run holds no benchmark.")
+    commit = run["commit_info"]["id"] + "+" * bool(run["commit_info"].get("dirty"))  # a + where files differ from it
+    keep = {"machine_info": run["machine_info"], "commit": commit, "datetime": run["datetime"]}
     files: dict[str, dict[str, Any]] = {}
     for bench in sorted(run["benchmarks"], key=lambda entry: entry["fullname"]):
         suite = suite_of(bench["fullname"])
-        name = f"{suite}-{run['machine_info']['kind']}.json"
-        stored = files.setdefault(name, {**_head(run, suite), "benchmarks": []})
+        times = {"wall_s": run["suites"][suite]["wall_s"], "run_wall_s": run["wall_s"]}
+        stored = keep | times | {"skipped": run["suites"][suite]["skipped"], "benchmarks": []}
+        stored = files.setdefault(f"{suite}-{run['machine_info']['kind']}.json", stored)
         stored["benchmarks"].append({"name": bench["name"], "extra_info": bench["extra_info"]})
     return files
-
-
-def _head(run: dict[str, Any], suite: str) -> dict[str, Any]:
-    return {
-        "machine_info": run["machine_info"],
-        "commit": run["commit_info"]["id"],
-        "datetime": run["datetime"],
-        "wall_s": run["suites"][suite]["wall_s"],
-        "run_wall_s": run["wall_s"],
-        "skipped": run["suites"][suite]["skipped"],
-    }
 
 
 def main(arguments: list[str] | None = None) -> int:

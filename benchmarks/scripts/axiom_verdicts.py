@@ -1,6 +1,6 @@
 """Are verdicts stable? 20 networks × 2 precisions × 6 domains, against what is known.
 
-Run `python -m benchmarks.axiom_verdicts --jobs 2`.
+Run `python -m benchmarks.scripts.axiom_verdicts --jobs 2`.
 
 Writes results/axiom-verdicts.json: for each method and axiom how often the verdict was the known one, how close a keeper
 came to its tolerance, and how far a breaker stayed above it.
@@ -9,7 +9,6 @@ came to its tolerance, and how far a breaker stayed above it.
 import argparse
 import itertools
 import json
-import sys
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -18,24 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import pullback as pb
+from benchmarks.measure import calls
+from benchmarks.results.stored import RESULTS
 from pullback.axioms.method_laws import LAWS_VERSION
 from pullback.axioms.rewrites.modules import small_network
+from pullback.core.files import write_text
 from pullback.studies.axiom_matrix.matrix import find_method
 from pullback.studies.storage.workers import in_processes
 
-OUT = Path(__file__).parent / "results" / "axiom-verdicts.json"
 DTYPES = (torch.float64, torch.float32)
 DOMAINS = ("pixel", "dwt(haar, level=2)", "dct", "dft", "dwt(db4, level=1, mode=reflect)", "swt(haar, level=2)")
-LOCAL = {
-    "dummy": True,
-    "implementation_invariance": True,
-    "linearity": True,
-    "symmetry": True,
-    "determinism": True,
-    "batch_independence": True,
-    "coordinate_consistency": True,
-}
 
 
 def batch_normalised(f: nn.Module, z: Tensor, target: Tensor, z0: Tensor) -> Tensor:
@@ -52,15 +43,19 @@ def spread(f: nn.Module, z: Tensor, target: Tensor, z0: Tensor) -> Tensor:
     return 0.98 * values + 0.02 * values.flatten(1).mean(1).reshape(-1, *[1] * (z.ndim - 1))
 
 
+def known(keeps: str, breaks: str) -> dict[str, bool]:
+    """Whether the axioms of two lists are kept."""
+    return dict.fromkeys(keeps.split(), True) | dict.fromkeys(breaks.split(), False)
+
+
+LOCAL = "dummy implementation_invariance linearity symmetry determinism batch_independence coordinate_consistency"
 KNOWN: dict[Any, dict[str, bool]] = {
-    "integrated_gradients": LOCAL
-    | {"completeness": True, "sensitivity": True, "affine_invariance": True, "input_shift_invariance": False},
-    "gradient": LOCAL
-    | {"completeness": False, "sensitivity": False, "affine_invariance": False, "input_shift_invariance": True},
-    "captum.DeepLift": {"completeness": True, "sensitivity": True, "dummy": True, "implementation_invariance": False},
-    "captum.GuidedBackprop": {"completeness": False, "sensitivity": False, "implementation_invariance": False},
-    batch_normalised: {"completeness": False, "linearity": False, "dummy": True},
-    spread: {"dummy": False, "completeness": False, "determinism": True, "batch_independence": True},
+    "integrated_gradients": known(f"{LOCAL} completeness sensitivity affine_invariance", "input_shift_invariance"),
+    "gradient": known(f"{LOCAL} input_shift_invariance", "completeness sensitivity affine_invariance"),
+    "captum.DeepLift": known("completeness sensitivity dummy", "implementation_invariance"),
+    "captum.GuidedBackprop": known("", "completeness sensitivity implementation_invariance"),
+    batch_normalised: known("dummy", "completeness linearity"),
+    spread: known("determinism batch_independence", "dummy completeness"),
 }
 
 
@@ -69,66 +64,51 @@ def verdicts(seed: int, dtype: torch.dtype, domain: str, size: int = 10) -> list
     model = small_network((1, size), seed=seed).to(dtype)
     drawn = torch.randn(2, 1, size, generator=torch.Generator().manual_seed(100 + seed), dtype=torch.double)
     found = []
-    for method, known in KNOWN.items():
+    for method, answers in KNOWN.items():
         subject, name = (find_method(method), method) if isinstance(method, str) else (method, method.__name__)
-        report = pb.axioms.check(
-            model, drawn.to(dtype), 0, method=subject, transform=domain, axioms=list(known), seed=seed
-        )
-        found += [(name, one.axiom, known[one.axiom], seed, str(dtype), domain, one) for one in report]
+        options = {"transform": domain, "axioms": list(answers), "seed": seed}
+        report = calls.check_axioms(subject, model, drawn.to(dtype), 0, **options)
+        found += [(name, one.axiom, answers[one.axiom], seed, str(dtype), domain, one) for one in report]
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=1, help="so many processes of one thread each")
-    parser.add_argument("--seeds", type=int, default=20, help="how many networks")
-    parser.add_argument("--out", type=Path, default=OUT)
-    options = parser.parse_args()
-    start, tasks = time.time(), list(itertools.product(range(options.seeds), DTYPES, DOMAINS))
-    every: list[tuple[Any, ...]] = []
-    for number, part in enumerate(in_processes(verdicts, tasks, options.jobs), 1):
-        every += part
-        sys.stdout.write(f"{number} of {len(tasks)}: {time.time() - start:.0f} s\n" if number % 12 == 0 else "")
-        sys.stdout.flush()
-    found = defaultdict(list)
-    for method, axiom, known, *verdict in sorted(
-        every, key=lambda entry: (entry[3], DOMAINS.index(entry[5]), entry[4])
-    ):
-        found[method, axiom, known].append(verdict)
-    store(found, time.time() - start, options.seeds, options.out)
-
-
-def store(found: dict[Any, list[Any]], seconds: float, seeds: int, out: Path) -> None:
-    """One entry for each method and axiom."""
-    entries = []
-    for (method, axiom, known), verdicts in found.items():
-        wrong = [
-            f"seed {seed}, {dtype}, {domain}: {f.verdict} {f.residual} {f.tolerance} {f.reason}"
-            for seed, dtype, domain, f in verdicts
-            if f.holds is not known
-        ]
-        share = [f.residual / f.tolerance for *_, f in verdicts if f.residual is not None and f.tolerance]
-        nearest = (max if known else min)(share, default=None)
-        entries.append(
-            {
-                "method": method,
-                "axiom": axiom,
-                "known": "kept" if known else "BROKEN",
-                "asked": len(verdicts),
-                "wrong": wrong,
-                "nearest residual / tolerance": nearest,
-            }
-        )
-    settings = {
-        "seeds": seeds,
-        "precisions": [str(d) for d in DTYPES],
-        "domains": DOMAINS,
-        "seconds": round(seconds),
-        "torch": torch.__version__,
-        "laws_version": LAWS_VERSION,
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=1, help="the number of processes, of one thread each")
+    parser.add_argument("--seeds", type=int, default=20, help="the number of networks")
+    parser.add_argument("--out", type=Path, default=RESULTS / "axiom-verdicts.json")
+    given = parser.parse_args()
+    start, tasks = time.time(), list(itertools.product(range(given.seeds), DTYPES, DOMAINS))
+    found: dict[Any, list[Any]] = defaultdict(list)
+    for number, part in enumerate(in_processes(verdicts, tasks, given.jobs), 1):
+        for method, axiom, known, *verdict in part:
+            found[method, axiom, known].append(verdict)
+        print(f"{number} of {len(tasks)}: {time.time() - start:.0f} s", flush=True)
+    settings = {"seeds": given.seeds, "precisions": list(map(str, DTYPES)), "domains": DOMAINS}
+    settings |= {"seconds": round(time.time() - start), "torch": torch.__version__, "laws_version": LAWS_VERSION}
+    settings["date"] = time.strftime("%Y-%m-%d", time.gmtime())
+    report = {
+        "settings": settings,
+        "entries": [entry(*key, of) for key, of in found.items()],
     }
-    out.write_text(json.dumps({"settings": settings, "entries": entries}, indent=1, ensure_ascii=False) + "\n")
+    write_text(given.out, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+
+
+def entry(method: str, axiom: str, known: bool, verdicts: list[Any]) -> dict[str, Any]:
+    """What is stored of one method and axiom.  verdicts: (seed, dtype, domain, finding)."""
+    share = [f.residual / f.tolerance for *_, f in verdicts if f.residual is not None and f.tolerance]
+    return {
+        "method": method,
+        "axiom": axiom,
+        "known": "kept" if known else "BROKEN",
+        "asked": len(verdicts),
+        "wrong": [
+            f"seed {seed}, {dtype}, {domain}: {f.verdict} {f.residual} {f.tolerance} {f.reason}"
+            for seed, dtype, domain, f in sorted(verdicts, key=lambda one: str(one[:3]))
+            if f.holds is not known
+        ],
+        "nearest residual / tolerance": (max if known else min)(share, default=None),
+    }
 
 
 if __name__ == "__main__":

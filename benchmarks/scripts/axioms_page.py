@@ -1,6 +1,7 @@
-"""Writes docs/axioms.md from stored results; none of its numbers is typed by hand. Run `python -m benchmarks.axioms`.
+"""The sections of docs/axioms.md, from stored verdicts.
 
-`python -m benchmarks.axioms store MODEL FOLDER` first takes over what `pullback axioms --matrix --out FOLDER` wrote.
+`python -m benchmarks.scripts.axioms_page MODEL FOLDER` takes over what `pullback axioms --matrix --out FOLDER` wrote; then
+`make pages` writes the page.
 """
 
 import json
@@ -8,302 +9,236 @@ import re
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from benchmarks.results.stored import ROOT, frame, read
 from pullback.axioms.method_laws import LAWS, LAWS_VERSION
-from pullback.studies.axiom_matrix.literature import TABLE, expected
+from pullback.core.files import write_text
+from pullback.studies.axiom_matrix.literature import TABLE, Expectation, expected
 from pullback.studies.axiom_matrix.matrix import every_method
 
-from .stored import RESULTS, ROOT
+from .performance import results
+from .tables import NothingStored, filled, table
 
-STORED = ROOT / "docs" / "axioms"
 COLUMNS = ["model", "transform", "method", "axiom", "verdict", "residual", "tolerance", "evaluations", "reason"]
-PAPER = {
-    "gradient": ["gradient", "captum.Saliency(abs=False)"],
-    "gradient × input": ["input_x_gradient", "captum.InputXGradient"],
-    "SmoothGrad": ["smoothgrad"],
-    "integrated gradients": [
-        "integrated_gradients",
-        "captum.IntegratedGradients",
-        "captum.IntegratedGradients(n_steps=200)",
-    ],
-    "expected gradients": ["expected_gradients"],
-    "DeepLIFT": ["captum.DeepLift"],
-    "LRP": ["captum.LRP"],
-    "guided backprop": ["captum.GuidedBackprop"],
-    "deconvnet": ["captum.Deconvolution"],
-    "Shapley values": ["shapley", "captum.ShapleyValueSampling", "captum.ShapleyValueSampling(feature_mask)"],
-}
 ASKED = ("sensitivity", "implementation_invariance", "completeness", "dummy", "linearity")
 MARKS = {"kept": "✓", "BROKEN": "✗", "UNUSABLE": "!", "not applicable": "–"}
+NEAREST = {"kept": "keeps, residual / tolerance at most", "BROKEN": "breaks, residual / tolerance at least"}
+OTHER_VERSION = "come from another version of the laws."
 
 
-def store(model: str, folder: Path) -> None:
+def stored(root: Path) -> Path:
+    """The folder of stored matrices."""
+    return root / "docs" / "axioms"
+
+
+def store(model: str, folder: Path, root: Path = ROOT) -> None:
     """Takes over the table, trimmed, the figure, and which version of the laws the cells come from."""
-    STORED.mkdir(parents=True, exist_ok=True)
-    table = pd.read_csv(folder / "matrix.csv")
-    table["reason"] = table["reason"].fillna("").str.slice(0, 160)
-    table = table[~table["reason"].str.startswith("not run")]
-    table[COLUMNS].to_csv(STORED / f"matrix-{model}.csv", index=False, float_format="%.2e")
-    (picture,) = folder.glob("matrix-*.png")
-    shutil.copyfile(picture, STORED / f"matrix-{model}.png")
-    found = [json.loads(path.read_text()) for path in sorted((folder / "cells").glob("*.json"))]
+    found = pd.read_csv(folder / "matrix.csv")
+    found["reason"] = found["reason"].fillna("").str.slice(0, 160)
+    found = found[~found["reason"].str.startswith("not run")]
+    cells = [json.loads(path.read_text()) for path in sorted((folder / "cells").glob("*.json"))]
     asked: dict[str, dict[str, list[str]]] = {}
-    for cell in found:
-        setting = cell["settings"]
+    for setting in (cell["settings"] for cell in cells):
         asked.setdefault(setting["method"], {}).setdefault(setting["asked"], []).append(setting["transform"])
-    counted = {
-        "cells": len(found),
-        "seconds": round(sum(cell["seconds"] for cell in found)),
-        "laws_version": dict(Counter(cell["settings"]["laws_version"] for cell in found)),
-        "dates": sorted({cell["date"] for cell in found}),
-        "x": found[0]["settings"]["x"][:2],
-        "versions": found[0]["settings"]["versions"],
-        "asked": asked,
-    }
-    (STORED / f"matrix-{model}.json").write_text(json.dumps(counted, indent=1, ensure_ascii=False) + "\n")
+    laws, first = Counter(cell["settings"]["laws_version"] for cell in cells), cells[0]["settings"]
+    source = {"cells": len(cells), "seconds": round(sum(cell["seconds"] for cell in cells)), "laws_version": dict(laws)}
+    source |= {"dates": sorted({cell["date"] for cell in cells}), "x": first["x"][:2], "versions": first["versions"]}
+    place = stored(root) / f"matrix-{model}.json"
+    write_text(place, json.dumps(source | {"asked": asked}, indent=1, ensure_ascii=False) + "\n")
+    found[COLUMNS].to_csv(place.with_suffix(".csv"), index=False, float_format="%.2e")
+    (picture,) = folder.glob("matrix-*.png")
+    shutil.copyfile(picture, place.with_suffix(".png"))
 
 
-def sources() -> dict[str, dict[str, Any]]:
+def sources(root: Path) -> dict[str, dict[str, Any]]:
     """By model, how its stored matrix was made."""
-    return {path.stem.removeprefix("matrix-"): json.loads(path.read_text()) for path in STORED.glob("matrix-*.json")}
+    return {path.stem.removeprefix("matrix-"): read(path) for path in stored(root).glob("matrix-*.json")}
 
 
-def tables() -> dict[str, pd.DataFrame]:
-    """The stored matrices by model."""
+def matrix(root: Path) -> pd.DataFrame:
+    """All stored verdicts: one row for each model, domain, method and axiom.  base: an own method without its options."""
     blank = {"residual": [""], "tolerance": [""]}
-    read = lambda path: pd.read_csv(path, keep_default_na=False, na_values=blank)
-    return {path.stem.removeprefix("matrix-"): read(path) for path in sorted(STORED.glob("matrix-*.csv"), reverse=True)}
-
-
-def laws() -> str:
-    """What is asked."""
-    lines = ["| axiom | statement | source |", "|---|---|---|"]
-    return "\n".join(lines + [f"| `{law.name}` | {_cell(law.statement)} | {_cell(law.source)} |" for law in LAWS])
-
-
-def literature() -> str:
-    """Each entry of the table of the literature, beside the verdicts of every model and domain."""
-    found = tables()
-    lines = [
-        "| method | measured as | " + " | ".join(name.replace("_", " ") for name in ASKED) + " |",
-        "|---|---|" + "---|" * len(ASKED),
+    parts = [
+        pd.read_csv(path, keep_default_na=False, na_values=blank).assign(model=path.stem.removeprefix("matrix-"))
+        for path in sorted(stored(root).glob("matrix-*.csv"), reverse=True)
     ]
-    for name, methods in PAPER.items():
-        for method in methods:
-            cells = [_compared(found, method, axiom) for axiom in ASKED]
-            lines.append(f"| {name} | `{method}` | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _compared(found: dict[str, pd.DataFrame], method: str, axiom: str) -> str:
-    entry = expected(method, axiom)
-    said = "" if entry is None else f"{'✓' if entry.holds else '✗'} "
-    parts = []
-    for table in found.values():
-        verdicts = _verdicts(table, method, axiom)
-        if not verdicts:
-            parts.append("·")
-            continue
-        kinds = list(dict.fromkeys(verdicts))
-        text = "".join(MARKS[kind] for kind in kinds)
-        decided = {kind == "kept" for kind in kinds if kind != "not applicable"}
-        parts.append(f"**{text}**" if entry is not None and decided - {entry.holds} else text)
-    return f"{said}({' '.join(parts)})"
-
-
-def _verdicts(table: pd.DataFrame, method: str, axiom: str) -> list[str]:
-    return list(table[(table["method"].map(_base) == _base(method)) & (table["axiom"] == axiom)]["verdict"])
+    if not parts:
+        raise NothingStored
+    found = pd.concat(parts, ignore_index=True)
+    return found.assign(base=found["method"].map(_base))
 
 
 def _base(method: str) -> str:
     return method if method.startswith("captum.") else method.split("(")[0]
 
 
-def differences() -> str:
+def _words(axiom: str) -> str:
+    return axiom.replace("_", " ")
+
+
+def laws(_: Path) -> str:
+    """What is asked."""
+    rows = [(f"`{law.name}`", law.statement, law.source) for law in LAWS]
+    return table(pd.DataFrame(rows, columns=["axiom", "statement", "source"]))
+
+
+def marks(root: Path) -> pd.DataFrame:
+    """A cell for each method and axiom: the marks of each model, those of all its domains once; a dot where none was run."""
+    decided = lambda kinds: "".join(MARKS[kind] for kind in dict.fromkeys(kinds) if kind != "not applicable") or "–"
+    cells = matrix(root).pivot_table("verdict", ["base", "axiom"], "model", aggfunc=decided, sort=False)
+    found = cells.fillna("·").agg(" ".join, axis=1).unstack(sort=False)
+    return found[[law.name for law in LAWS if law.name in found]]
+
+
+def summary(root: Path) -> str:
+    """Each method, and on each model whether it keeps each axiom."""
+    found = marks(root)
+    found.insert(0, "method", [f"`{name}`" for name in found.index])
+    return table(found.rename(columns=_words))
+
+
+def literature(root: Path) -> str:
+    """Each method of the table of the literature, beside the marks of every model."""
+    names = list(dict.fromkeys(entry.method for entry in TABLE))
+    measured = marks(root).reindex(names).fillna("·")
+    columns = {
+        _words(axiom): [_compared(measured[axiom][name], expected(name, axiom)) for name in names] for axiom in ASKED
+    }
+    return table(pd.DataFrame({"method": [f"`{name}`" for name in names], **columns}))
+
+
+def _compared(measured: str, entry: Expectation | None) -> str:
+    """What the literature says, then what was measured, in bold where that is the opposite."""
+    if entry is None:
+        return f"({measured})"
+    said, other = ("✓", "✗") if entry.holds else ("✗", "✓")
+    return f"{said} ({' '.join(f'**{mark}**' if other in mark else mark for mark in measured.split())})"
+
+
+def differences(root: Path) -> str:
     """Where measurement and literature disagree, and why."""
-    lines = []
+    found, lines = matrix(root), []
     for entry in TABLE:
-        for model, table in tables().items():
-            rows = table[(table["method"].map(_base) == entry.method) & (table["axiom"] == entry.axiom)]
-            other = rows[rows["verdict"] == ("BROKEN" if entry.holds else "kept")]
-            if not len(other):
-                continue
-            why = entry.differs or entry.may_differ or "**no reason is known**"
-            where = f"{len(other)} of {len(rows)} domains"
-            number = other["residual"].astype(float).max()
-            said, seen = ("kept", "broken") if entry.holds else ("broken", "kept")
-            lines.append(
-                f"- `{entry.method}`, {entry.axiom.replace('_', ' ')}: {said} according to {entry.source}, {seen} on "
-                f"{model} in {where} (residual up to {number:.1g}). {why[0].upper()}{why[1:]}."
-            )
+        mine = found[(found["base"] == entry.method) & (found["axiom"] == entry.axiom)]
+        said, seen, verdict = ("kept", "broken", "BROKEN") if entry.holds else ("broken", "kept", "kept")
+        why = entry.differs or entry.may_differ or "**no reason is known**"
+        for model, rows in mine.groupby("model", sort=False):
+            if len(other := rows[rows["verdict"] == verdict]):
+                lines.append(
+                    f"- `{entry.method}`, {_words(entry.axiom)}: {said} according to {entry.source}, {seen} on {model} in "
+                    f"{len(other)} of {len(rows)} domains (residual up to {other['residual'].max():.1g}). "
+                    f"{why[0].upper()}{why[1:]}."
+                )
     return "\n".join(lines)
 
 
-def silent() -> str:
+def silent(root: Path) -> str:
     """What could not be measured, by reason."""
+    found = matrix(root)
+    left = found[found["verdict"] == "not applicable"]
     lines = []
-    for model, table in tables().items():
-        left = table[table["verdict"] == "not applicable"]
-        for (method, reason), rows in left.groupby(["method", left["reason"].map(_general)], sort=False):
-            axioms = list(dict.fromkeys(rows["axiom"].str.replace("_", " ")))
-            named = "all axioms" if len(axioms) == len(LAWS) else ", ".join(axioms)
-            lines.append(f"- {model}, `{method}`, {named} ({rows['transform'].nunique()} domains): {_cell(reason)}")
-    return "\n".join(dict.fromkeys(lines))
+    for (model, method, reason), rows in left.groupby(["model", "method", left["reason"].map(_general)], sort=False):
+        axioms = list(dict.fromkeys(map(_words, rows["axiom"])))
+        named = "all axioms" if len(axioms) == len(LAWS) else ", ".join(axioms)
+        lines.append(f"- {model}, `{method}`, {named} ({rows['transform'].nunique()} domains): {reason}")
+    return "\n".join(lines)
 
 
 def _general(reason: str) -> str:
     """The reason without the numbers of one case."""
-    return re.sub(r"\d+(\.\d+)? ?%", "… %", re.sub(r"^(the method )?raised ", "it raises ", reason))[:150]
+    text = re.sub(r"\d+(\.\d+)? ?%", "… %", re.sub(r"^(the method )?raised ", "it raises ", reason))[:150]
+    return " ".join(text.replace("<", "&lt;").split())
 
 
-def figures() -> str:
+def figures(root: Path) -> str:
     """One picture for each model, how much of the matrix it shows, and which version of the laws it comes from."""
     parts = []
-    for model, table in tables().items():
-        domains = ", ".join(f"`{t}`" for t in dict.fromkeys(table["transform"]))
-        cells, evaluations = table.groupby(["method", "transform"]).ngroups, int(table["evaluations"].sum())
+    for model, rows in matrix(root).groupby("model", sort=False):
+        domains = ", ".join(f"`{name}`" for name in rows["transform"].unique())
+        cells = rows.groupby(["method", "transform"]).ngroups
         parts.append(
-            f"### {model}\n\n{cells} cells (method and domain), {evaluations:,} model evaluations, in {domains}. "
-            f"{_coverage(table)} {_age(sources().get(model))}".rstrip()
-            + f"\n\n![Who keeps which axiom on {model}](axioms/matrix-{model}.png)"
+            f"### {model}\n\n{cells} cells (method and domain), {rows['evaluations'].sum():,} model evaluations, in {domains}. "
+            f"{_coverage(rows)} {_age(sources(root).get(str(model)))}"
+            f"\n\n![Who keeps which axiom on {model}](axioms/matrix-{model}.png)"
         )
     return "\n\n".join(parts)
 
 
-def _coverage(table: pd.DataFrame) -> str:
+def _coverage(rows: pd.DataFrame) -> str:
     """How many of all methods were asked in all of the domains, and which ones were not."""
-    domains = table["transform"].nunique()
-    run = table.groupby(table["method"].map(_base))["transform"].nunique()
-    every = every_method()
+    domains, every = rows["transform"].nunique(), every_method()
+    run = rows.groupby("base")["transform"].nunique()
     lacking = [f"`{name}` ({run.get(_base(name), 0)})" for name in every if run.get(_base(name), 0) < domains]
     whole = f"{len(every) - len(lacking)} of {len(every)} methods in all {domains} domains"
-    return f"All {len(every)} methods in all domains." if not lacking else f"{whole}; in fewer: {', '.join(lacking)}."
+    return f"{whole}; in fewer: {', '.join(lacking)}." if lacking else f"All {len(every)} methods in all domains."
 
 
 def _age(source: dict[str, Any] | None) -> str:
-    """When the cells were measured, and how many of them by an older version of the laws."""
+    """When the cells were measured, and how many of them by another version of the laws."""
     if source is None:
         return "No file says which version of the laws these verdicts come from."
     old = sum(count for version, count in source["laws_version"].items() if int(version) != LAWS_VERSION)
     when = " to ".join(dict.fromkeys((source["dates"][0], source["dates"][-1])))
-    shape = f"{source['x'][1][0]} signal{'s' * (source['x'][1][0] > 1)}, {source['x'][0].removeprefix('torch.')}"
-    late = f" {old} of the cells come from another version of the laws." if old else ""
-    return f"{shape}, {source['seconds'] / 3600:.1f} hours of one core, {when}.{late}"
-
-
-def asked() -> str:
-    """How methods were asked that are named without options."""
-    lines = []
-    for model, source in sources().items():
-        for method, specs in source["asked"].items():
-            told = "; ".join(f"`{spec}` in {', '.join(f'`{t}`' for t in where)}" for spec, where in specs.items())
-            if list(specs) != [method]:
-                lines.append(f"- {model}, `{method}`: {told}")
-    return "\n".join(lines)
-
-
-def summary() -> str:
-    """Each method, and on each model whether it keeps each axiom."""
-    found = tables()
-    names = [law.name for law in LAWS]
-    lines = ["| method | " + " | ".join(name.replace("_", " ") for name in names) + " |", "|---|" + ":-:|" * len(names)]
-    for method in dict.fromkeys(one for table in found.values() for one in table["method"]):
-        cells = [" ".join(_kinds(table, method, axiom) for table in found.values()) for axiom in names]
-        lines.append(f"| `{method}` | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _kinds(table: pd.DataFrame, method: str, axiom: str) -> str:
-    """The marks of all domains, each once; a dot where none was run."""
-    verdicts = dict.fromkeys(_verdicts(table, method, axiom))
-    decided = [kind for kind in verdicts if kind != "not applicable"] or list(verdicts)
-    return "".join(MARKS[kind] for kind in decided) or "·"
-
-
-def stability() -> str:
-    """Verdicts over seeds, precisions and domains."""
-    path = RESULTS / "axiom-verdicts.json"
-    if not path.exists():
-        return ""
-    stored = json.loads(path.read_text())
-    settings, entries = stored["settings"], stored["entries"]
-    asked, wrong = sum(e["asked"] for e in entries), [text for e in entries for text in e["wrong"]]
-    lines = [
-        f"{asked:,} verdicts with a known answer ({settings['seeds']} networks × {len(settings['precisions'])} "
-        f"precisions × {len(settings['domains'])} domains): {len(wrong)} wrong.{_late(settings)}",
-        "",
-        "| method | keeps, residual at most … of the tolerance | breaks, residual at least … × the tolerance |",
-        "|---|---|---|",
-    ]
-    for method in dict.fromkeys(e["method"] for e in entries):
-        mine = [e for e in entries if e["method"] == method]
-        kept, broken = (
-            ", ".join(f"{e['axiom'].replace('_', ' ')}{_times(e)}" for e in mine if e["known"] == kind)
-            for kind in ("kept", "BROKEN")
-        )
-        lines.append(f"| `{method}` | {kept} | {broken} |")
-    return "\n".join(lines + [f"- {text}" for text in wrong])
-
-
-def _late(settings: dict[str, Any]) -> str:
-    """A remark on verdicts of another version of the laws."""
-    return "" if settings["laws_version"] == LAWS_VERSION else " The stored run comes from another version of the laws."
-
-
-def _times(entry: dict[str, Any]) -> str:
-    value = entry["nearest residual / tolerance"]
-    return "" if value is None else f" {value:.1g}"
-
-
-def cost() -> str:
-    """Model evaluations and seconds of each law."""
-    path = RESULTS / "axioms-cpu.json"
-    if not path.exists():
-        return "Not stored yet. `make bench` measures model evaluations and seconds of each law (benchmarks/test_axioms.py)."
-    stored = json.loads(path.read_text())
-    infos = [bench["extra_info"] for bench in stored["benchmarks"]]
-    head = " | ".join(f"`{info['method']}` evaluations | s" for info in infos)
-    lines = [f"| law | {head} |", "|---|" + "---:|---:|" * len(infos)]
-    for law in infos[0]["laws"]:
-        cells = [f"{info['laws'][law]['evaluations']} | {info['laws'][law]['seconds']:.1f}" for info in infos]
-        lines.append(f"| {law.replace('_', ' ')} | {' | '.join(cells)} |")
-    lines.append("| all | " + " | ".join(f"{info['evaluations']} | {info['seconds']:.1f}" for info in infos) + " |")
-    machine = stored["machine_info"]
-    return "\n".join(lines) + (
-        f"\n\nEfficientNet-Lite0, one photo, `dwt(db4, level=3)`, float32, {machine['device']}, "
-        f"{machine['threads']} threads, load average {infos[-1]['load_average']}; goal: "
-        f"{infos[0]['goal_s']} s."
+    dtype, (signals, *_) = source["x"]
+    return (
+        f"{signals} signal{'s' * (signals > 1)}, {dtype.removeprefix('torch.')}, {source['seconds'] / 3600:.1f} hours of one "
+        f"core, {when}.{f' {old} of the cells {OTHER_VERSION}' * (old > 0)}"
     )
 
 
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+def asked(root: Path) -> str:
+    """The options of methods that are named without options."""
+    lines = []
+    for model, source in sources(root).items():
+        for method, specs in source["asked"].items():
+            said = "; ".join(f"`{spec}` in {', '.join(f'`{name}`' for name in where)}" for spec, where in specs.items())
+            lines += [f"- {model}, `{method}`: {said}"] if list(specs) != [method] else []
+    return "\n".join(lines)
 
 
-SECTIONS = {
-    "laws": laws,
-    "figures": figures,
-    "asked": asked,
-    "summary": summary,
-    "literature": literature,
-    "differences": differences,
-    "silent": silent,
-    "stability": stability,
-    "cost": cost,
+def stability(root: Path) -> str:
+    """Verdicts over seeds, precisions and domains."""
+    report = read(results(root) / "axiom-verdicts.json")
+    if not report:
+        raise NothingStored
+    settings, entries = report["settings"], pd.DataFrame(report["entries"])
+    nearest = entries["nearest residual / tolerance"].map(lambda value: "" if pd.isna(value) else f" {value:.1g}")
+    entries = entries.assign(said=entries["axiom"].map(_words) + nearest, method="`" + entries["method"] + "`")
+    shown = entries.pivot_table("said", "method", "known", aggfunc=", ".join, sort=False).reset_index().fillna("")
+    wrong = [f"- {text}" for texts in entries["wrong"] for text in texts]
+    late = "" if settings["laws_version"] == LAWS_VERSION else f" The stored verdicts {OTHER_VERSION}"
+    return (
+        f"{entries['asked'].sum():,} verdicts with a known answer ({settings['seeds']} networks × "
+        f"{len(settings['precisions'])} precisions × {len(settings['domains'])} domains): {len(wrong)} wrong.{late}\n\n"
+        + "\n".join([table(shown.rename(columns=NEAREST)), *wrong])
+    )
+
+
+def cost(root: Path) -> str:
+    """The evaluations and seconds of each law."""
+    found = frame(results(root))
+    found = found[(found["suite"] == "axioms") & (found["machine"] == "cpu")]
+    if not len(found):
+        raise NothingStored
+    info = found.iloc[0]
+    laws = info["laws"] | {"all": {"evaluations": int(info["evaluations"]), "seconds": info["seconds"]}}
+    rows = [{"law": _words(law), **spent} for law, spent in laws.items()]
+    return (
+        filled("law | evaluations | s", "{law} | {evaluations} | {seconds:.1f}", pd.DataFrame(rows))
+        + f"\n\n`{info['method']}` on EfficientNet-Lite0, one photo, `dwt(db4, level=3)`, float32, {info['device']}, load "
+        f"average {info['load_average']}; goal: {info['goal_s']:.0f} s."
+    )
+
+
+SECTIONS: dict[str, Callable[[Path], str]] = {
+    section.__name__: section
+    for section in (laws, figures, asked, summary, literature, differences, silent, stability, cost)
 }
 
-
-def main() -> None:
-    if sys.argv[1:2] == ["store"]:
-        store(sys.argv[2], Path(sys.argv[3]))
-    from .pages import write
-
-    write("docs/axioms.md")
-
-
 if __name__ == "__main__":
-    main()
+    store(sys.argv[1], Path(sys.argv[2]))

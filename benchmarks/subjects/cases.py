@@ -8,12 +8,12 @@ import pullback as pb
 from pullback.attribution import Estimator
 from pullback.attribution.estimator import estimators
 
+# How many samples are small, of the methods that take samples.
+SAMPLES = {"absgrad": 16, "squaregrad": 16, "vargrad": 16, "hsic": 16, "kernel_shap": 16, "lime": 16, "sobol": 4}
+SAMPLES |= {"expected_gradients": 8, "gradient_shap": 8, "smoothgrad": 8}
 # With n samples, steps or masks, for times; groups are few, so that every method ends.
-TIMED: dict[str, tuple[str, ...]] = {
-    "absgrad": ("absgrad(samples={n})",),
+TIMED: dict[str, tuple[str, ...]] = {name: (f"{name}(samples={{n}})",) for name in SAMPLES} | {
     "captum": ("captum(Saliency)",),
-    "expected_gradients": ("expected_gradients(samples={n})",),
-    "gradient_shap": ("gradient_shap(samples={n})",),
     "hsic": ("hsic(by=orientation, samples={n})",),
     "integrated_gradients": ("integrated_gradients(steps={n})", "integrated_gradients(tol=0, max_evaluations={n})"),
     "kernel_shap": ("kernel_shap(by=orientation, samples=16)",),
@@ -22,29 +22,16 @@ TIMED: dict[str, tuple[str, ...]] = {
     "occlusion": ("occlusion(by=orientation)",),
     "rise": ("rise(masks={n})",),
     "shapley": ("shapley(by=orientation)",),
-    "smoothgrad": ("smoothgrad(samples={n})",),
     "sobol": ("sobol(by=orientation, samples=4)",),
-    "squaregrad": ("squaregrad(samples={n})",),
-    "vargrad": ("vargrad(samples={n})",),
 }
-# With n times a small number of samples, steps, masks or groups, for memory.
+# With n times a small number of steps, masks or groups, for memory.
 GROWN: dict[str, Callable[[int], str]] = {
-    "absgrad": lambda n: f"absgrad(samples={16 * n})",
     "captum": lambda n: f"captum(IntegratedGradients, n_steps={8 * n})",
-    "expected_gradients": lambda n: f"expected_gradients(samples={8 * n})",
-    "gradient_shap": lambda n: f"gradient_shap(samples={8 * n})",
-    "hsic": lambda n: f"hsic(samples={16 * n})",
     "integrated_gradients": lambda n: f"integrated_gradients(tol=0, max_evaluations={33 * n})",
-    "kernel_shap": lambda n: f"kernel_shap(samples={16 * n})",
-    "lime": lambda n: f"lime(samples={16 * n})",
     "mask": lambda n: f"mask(steps={2 * n})",
     "occlusion": lambda n: f"occlusion(by=block, block={16 // math.isqrt(n)})",
     "rise": lambda n: f"rise(masks={16 * n})",
     "shapley": lambda n: f"shapley(exact=False, pairs={2 * n})",
-    "smoothgrad": lambda n: f"smoothgrad(samples={8 * n})",
-    "sobol": lambda n: f"sobol(samples={4 * n})",
-    "squaregrad": lambda n: f"squaregrad(samples={16 * n})",
-    "vargrad": lambda n: f"vargrad(samples={16 * n})",
 }
 COUNTS = ("samples", "masks", "pairs", "steps")  # the options that say how much a method draws
 
@@ -61,6 +48,8 @@ def timed(template: str, n: int) -> str | Estimator:
 
 def grown(name: str, n: int) -> str | Estimator:
     """The method of that name with n times as much to draw."""
+    if name in SAMPLES:
+        return f"{name}(samples={SAMPLES[name] * n})"
     return GROWN[name](n) if name in GROWN else _times(first_example(name), n)
 
 

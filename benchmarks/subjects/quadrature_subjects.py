@@ -7,19 +7,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from benchmarks.subjects.models import fitted
 from pullback.studies import load_model, load_photos
 
 
 def photos(size: int) -> Tensor:
     """foolbox's ImageNet photos as EfficientNet-Lite takes them. Shape: (20, 3, size, size)."""
     images = [image.resize((size, size), Image.Resampling.BICUBIC) for _, image in load_photos("imagenet-sample")]
-    return torch.stack([(torch.tensor(np.asarray(im), dtype=torch.float32) - 127) / 128 for im in images]).permute(
-        0, 3, 1, 2
-    )
-
-
-def efficientnet() -> nn.Module:
-    return load_model("efficientnet-lite0").module.to(memory_format=torch.channels_last).requires_grad_(False)
+    arrays = [torch.tensor(np.asarray(image), dtype=torch.float32) for image in images]
+    return ((torch.stack(arrays) - 127) / 128).permute(0, 3, 1, 2)
 
 
 class Transformer(nn.Module):
@@ -42,18 +38,10 @@ class Transformer(nn.Module):
 
 
 def convolutional(activation: Callable[[], nn.Module]) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 16, 3, padding=1),
-        activation(),
-        nn.Conv2d(16, 32, 3, 2, 1),
-        activation(),
-        nn.Conv2d(32, 32, 3, 2, 1),
-        activation(),
-        nn.Flatten(),
-        nn.Linear(32 * 64, 64),
-        activation(),
-        nn.Linear(64, 4),
-    )
+    """Three convolutions and two linear layers."""
+    convolutions = nn.Conv2d(3, 16, 3, 1, 1), nn.Conv2d(16, 32, 3, 2, 1), nn.Conv2d(32, 32, 3, 2, 1)
+    layers = [part for layer in convolutions for part in (layer, activation())]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(32 * 64, 64), activation(), nn.Linear(64, 4))
 
 
 def crops(count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -72,26 +60,22 @@ def crops(count: int, seed: int) -> tuple[Tensor, Tensor]:
 def trained(build: Callable[[], nn.Module]) -> tuple[nn.Module, float]:
     """A net trained on crops, in double precision, and its share of right answers on others."""
     torch.manual_seed(0)
-    model, (x, y), (held, answer) = build(), crops(6000, 0), crops(500, 1)
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
-    for _ in range(5):
-        for start in range(0, len(x), 100):
-            loss = nn.functional.cross_entropy(model(x[start : start + 100]), y[start : start + 100])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    right = (model.eval()(held).argmax(1) == answer).float().mean()
+    model, (held, answer) = build(), crops(500, 1)
+    right = (fitted(model, *crops(6000, 0), 2e-3, 5)(held).argmax(1) == answer).float().mean()
     return model.double().requires_grad_(False), float(right)
+
+
+NETS: dict[str, Callable[[], nn.Module]] = {
+    "relu": lambda: convolutional(nn.ReLU),
+    "smooth": lambda: convolutional(nn.SiLU),
+    "transformer": Transformer,
+}
 
 
 def subject(name: str) -> tuple[nn.Module, Tensor, float | None]:
     """The net, its 20 images, and its share of right answers where it was trained here."""
     if name == "photos":
-        return efficientnet(), photos(224), None
-    nets = {
-        "relu": lambda: convolutional(nn.ReLU),
-        "smooth": lambda: convolutional(nn.SiLU),
-        "transformer": Transformer,
-    }
-    model, right = trained(nets[name])
+        net = load_model("efficientnet-lite0").module.to(memory_format=torch.channels_last)
+        return net.requires_grad_(False), photos(224), None
+    model, right = trained(NETS[name])
     return model, crops(20, 2)[0].double(), right

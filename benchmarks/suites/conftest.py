@@ -5,8 +5,6 @@ import ctypes
 import gc
 import os
 import platform
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.results.stored import suite_of
 from benchmarks.subjects.models import QUICK
-from pullback.studies import LoadedModel, load_model, load_photos
+from pullback.studies import load_model, load_photos
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -49,14 +47,10 @@ def device() -> str:
 
 
 @pytest.fixture(scope="session")
-def efficientnet(device: str) -> LoadedModel:
-    return load_model("efficientnet-lite0", device)
-
-
-@pytest.fixture(scope="session")
-def photos(efficientnet: LoadedModel, device: str) -> Tensor:
+def photos(device: str) -> Tensor:
     """Four real photos, (4, 3, 224, 224)."""
-    return torch.stack([efficientnet.prepare(image) for _, image in load_photos("imagenet-sample", 4)]).to(device)
+    prepare = load_model("efficientnet-lite0", device).prepare
+    return torch.stack([prepare(image) for _, image in load_photos("imagenet-sample", 4)]).to(device)
 
 
 @pytest.fixture(scope="session")
@@ -94,23 +88,9 @@ def pytest_benchmark_update_json(config: pytest.Config, benchmarks: object, outp
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
-    """Device, versions and commit, so that a stored result says where it comes from."""
+    """Device and versions, so that a stored result says where it comes from."""
+    device = torch.cuda.get_device_name() if DEVICE == "cuda" else f"{os.cpu_count()} CPU cores"
+    kind = DEVICE + "-kept" * ("MALLOC_TRIM_THRESHOLD_" in os.environ)  # stored apart: its allocator keeps memory
+    versions = {"torch": torch.__version__, "python": platform.python_version()}
     machine_info.clear()
-    machine_info.update(
-        device=torch.cuda.get_device_name() if DEVICE == "cuda" else f"{os.cpu_count()} CPU cores",
-        # Times with an allocator that keeps memory are stored apart.
-        kind=DEVICE + "-kept" * ("MALLOC_TRIM_THRESHOLD_" in os.environ),
-        quick=QUICK,
-        torch=torch.__version__,
-        python=platform.python_version(),
-        commit=_commit(),
-        threads=torch.get_num_threads(),
-    )
-
-
-def _commit() -> str:
-    """The short commit, with a + where files differ from it; empty without git."""
-    if shutil.which("git") is None:
-        return ""
-    git = lambda *words: subprocess.run(["git", *words], capture_output=True, text=True).stdout.strip()
-    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    machine_info.update(device=device, kind=kind, quick=QUICK, **versions, threads=torch.get_num_threads())

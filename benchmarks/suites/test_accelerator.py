@@ -1,15 +1,12 @@
 """Number formats, compilers and memory formats through `attribute`, and transforms, against what the device can do.
 
-Two floors are computed: the time that the operations of a job take at the speed of a large matrix product in that number
-format, and the time that its least bytes take at the speed of a large copy, both measured in the same run. A job cannot be
-faster than the larger of the two. Everything runs on a CPU too, smaller.
+A job cannot be faster than its floor: its operations at the speed of a large matrix product in that number format, or its
+least bytes at the speed of a large copy, both measured in the same run. Everything runs on a CPU too, smaller.
 """
 
-import contextlib
 import copy
 import functools
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,8 +16,8 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import calls
-from benchmarks.measure.checks import check_evaluations, check_input, check_result, checked_jobs, exact, untimed
-from benchmarks.measure.counting import Counted, MeasuresNothing, bare_steps, counted, outside_compilers
+from benchmarks.measure.checks import check_evaluations, check_input, check_result, checked_jobs, untimed
+from benchmarks.measure.counting import Counted, MeasuresNothing, bare_steps, counted
 from benchmarks.measure.memory import peak_megabytes
 from benchmarks.measure.timing import median_seconds, paired
 from benchmarks.subjects.models import PLANS, QUICK, Subject, signals, subject
@@ -91,19 +88,6 @@ def floor_seconds(case: Subject, rows: int, precision: str, device: str) -> tupl
     return counter.get_total_flops() * rows / known[precision], moved / known["bytes"]
 
 
-def eager(case: Subject, model: Counted, chunk: int, rows: int) -> Callable[[], None]:
-    """The eager loop in full single precision: forward and backward on as many rows, nothing else."""
-    inputs = signals((chunk, *case.x.shape[1:]), seed=1).to(case.x)
-    steps = bare_steps(model, inputs, (rows, rows), case.target)
-
-    def run() -> None:
-        with tf32(False) if inputs.is_cuda else contextlib.nullcontext():
-            for _, step in steps:
-                step()
-
-    return run
-
-
 def check_precision(found: Tensor, expected: Tensor, precision: str) -> float:
     """The smallest cosine with a map of full precision; in full precision, the values themselves are compared.
 
@@ -129,33 +113,29 @@ def test_execution(benchmark: Any, name: str, options: str, device: str, rounds:
     rows = samples * len(case.x)
     chunk = min(rows, 128) if device == "cuda" else samples
     model, again = Counted(case.module), Counted(case.module)
+    model = model.hidden() if "compile" in OPTIONS[options] else model
     method, pixel = f"smoothgrad(samples={samples})", get("pixel", tuple(case.x.shape[1:]))
     run = lambda: calls.attribute(model, case.x, case.target, method, batch_size=chunk, execution=OPTIONS[options])
-    bare = eager(case, again, chunk, rows)
-    with outside_compilers():
-        start = time.perf_counter()
-        found = benchmark.pedantic(run, rounds=1)
-        first = time.perf_counter() - start
-        check_evaluations(calls.evaluations([found]), [found], calls.planned(method, [pixel], len(case.x)))
-        spent = model.tally.now()  # with the gradients that compare number formats, which no result counts
-        precision = found.settings["execution"]["precision"]
-        with exact():
-            cosine = check_precision(found.values, untimed(case, method, pixel), precision)
-        bare()
-        jobs = counted(run, model.tally, spent), counted(bare, again.tally, (rows, rows))
-        measured = paired(*jobs, min(rounds, 3), warm=True, most=8)
-        peak = peak_megabytes(run, device)
+    steps = bare_steps(again, case, chunk, (rows, rows))
+    start = time.perf_counter()
+    found = benchmark.pedantic(run, rounds=1)
+    first, spent = (
+        time.perf_counter() - start,
+        model.tally.rows,
+    )  # with rows that compare formats, which no result counts
+    check_evaluations(calls.evaluations([found]), [found], calls.planned(method, [pixel], len(case.x)))
+    precision = found.settings["execution"]["precision"]
+    with tf32(False):  # the loop runs in full single precision; what ours allows inside, it decides itself
+        cosine = check_precision(found.values, untimed(case, method, pixel), precision)
+        loop = counted(lambda: [step() for _, step in steps], again.tally, (rows, rows))
+        loop()
+        measured = paired(counted(run, model.tally, spent), loop, min(rounds, 3), warm=True, most=8)
+    peak = peak_megabytes(run, device)
     by_operations, by_bytes = floor_seconds(case, rows, precision, device)
     measured.record(benchmark)
-    numbers = {
-        "rows_per_s": rows / measured.ours_s,
-        "first_s": first,
-        "cosine": cosine,
-        "floor_operations_s": by_operations,
-        "floor_bytes_s": by_bytes,
-        "of_floor": max(by_operations, by_bytes) / measured.ours_s,
-        "peak_mb": peak,
-    }
+    floors = {"floor_operations_s": by_operations, "floor_bytes_s": by_bytes}
+    numbers = {"rows_per_s": rows / measured.ours_s, "first_s": first, "cosine": cosine, "peak_mb": peak, **floors}
+    numbers["of_floor"] = max(floors.values()) / measured.ours_s
     benchmark.extra_info |= {key: round(value, 5) for key, value in numbers.items()}
     benchmark.extra_info.update(model=name, options=options, precision=precision, rows=rows, chunk=chunk)
     benchmark.extra_info["agreement"] = found.settings["execution"].get("agreement")

@@ -15,9 +15,8 @@ from benchmarks.subjects.models import QUICK, subject
 @pytest.mark.parametrize("method", ["integrated_gradients(max_evaluations=200)"])
 def test_full_check_of_integrated_gradients(benchmark: Any, request: Any, device: str, method: str) -> None:
     """Goal: all laws in one domain under 90 s on 2 CPU cores."""
-    small = subject("small", device, images=1)
-    model = small.module if QUICK else request.getfixturevalue("efficientnet").module
-    x = small.x if QUICK else request.getfixturevalue("photos")[:1]
+    case = subject("small" if QUICK else "efficientnet-lite0", device, images=1)
+    model, x = case.module, case.x if QUICK else request.getfixturevalue("photos")[:1]
     with torch.no_grad():
         target = model(x).argmax(1)
     laws: dict[str, dict[str, float]] = {}
@@ -34,11 +33,6 @@ def test_full_check_of_integrated_gradients(benchmark: Any, request: Any, device
     )
     assert set(laws) == set(pb.axioms.NAMES)
     assert {finding.axiom for finding in report if not finding.holds} <= {"input_shift_invariance"}, str(report)
-    benchmark.extra_info.update(
-        method=method,
-        goal_s=90,
-        seconds=round(sum(law["seconds"] for law in laws.values()), 1),
-        evaluations=calls.cost_of(report),
-        laws=laws,
-        load_average=round(os.getloadavg()[0], 1),
-    )
+    seconds, load = round(sum(law["seconds"] for law in laws.values()), 1), round(os.getloadavg()[0], 1)
+    benchmark.extra_info.update(method=method, goal_s=90, seconds=seconds, evaluations=calls.cost_of(report))
+    benchmark.extra_info.update(laws=laws, load_average=load)

@@ -5,7 +5,6 @@ falls on all of them, and the least time of each is taken. What a call costs wha
 are stored beside the slope, which fixed costs pull down.
 """
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,12 +16,13 @@ import scipy.stats
 from torch import Tensor
 
 from benchmarks.measure import calls
-from benchmarks.measure.checks import check_evaluations, check_input, check_map, check_transform, exact
+from benchmarks.measure.checks import check_evaluations, check_input, check_map, check_transform
 from benchmarks.measure.counting import Counted, counted
 from benchmarks.measure.timing import seconds
 from benchmarks.subjects.models import QUICK, Subject, network, signals
+from pullback.core.precision import tf32
 from pullback.studies.compare.grid import DOMAINS
-from pullback.transforms import Transform, get
+from pullback.transforms import get
 
 SIDES = (32, 64) if QUICK else (64, 96, 128, 192, 256)
 COUNTS = (1, 2, 3) if QUICK else (1, 2, 4, 8, 16)
@@ -31,13 +31,8 @@ LEVELS = (1, 2) if QUICK else (1, 2, 3, 4, 5)
 DOMAIN_COUNTS = (1, 2, 3) if QUICK else (1, 2, 4, 7, 10)
 SAMPLES = 4 if QUICK else 16
 # What is grown, and between which slopes it ought to lie. Fixed costs pull slopes down, caches that overflow push them up.
-EXPECTED = {
-    "pixels": (0.8, 1.25),
-    "batch": (0.8, 1.15),
-    "samples": (0.8, 1.15),
-    "domains": (-0.05, 0.2),
-    "levels": (-0.1, 0.35),
-}
+EXPECTED = {"pixels": (0.8, 1.25), "batch": (0.8, 1.15), "samples": (0.8, 1.15)}
+EXPECTED |= {"domains": (-0.05, 0.2), "levels": (-0.1, 0.35)}
 
 
 @dataclass(frozen=True)
@@ -59,10 +54,9 @@ class Job:
     def checked(self) -> Callable[[], Any]:
         """The job, which runs its planned evaluations each time; the maps of its first signal equal untimed ones."""
         check_input(self.x)
-        case, before = Subject("", self.model.model, self.x), self.model.tally.now()
-        with exact():
-            found = self.run()
-            spent = self.model.tally.since(before)
+        case = Subject("", self.model.model, self.x)
+        with tf32(False):
+            found, spent = self.model.tally.during(self.run)
             check_evaluations(spent, found, calls.planned(self.method, [att.transform for att in found], len(self.x)))
             for att in found:
                 check_map(att, case, self.method)
@@ -93,12 +87,7 @@ def there_and_back(x: Tensor, level: int) -> Callable[[], Any]:
     """T and its adjoint, checked, as many times as a clock needs."""
     transform = get(f"dwt(db4, level={level})", tuple(x.shape[1:]))
     check_transform(transform, x, transform(x), None, transform.adjoint(x))
-    return functools.partial(_repeated, transform, x)
-
-
-def _repeated(transform: Transform, x: Tensor) -> None:
-    for _ in range(5):
-        transform(x), transform.adjoint(x)
+    return lambda: [(transform(x), transform.adjoint(x)) for _ in range(5)][-1]
 
 
 def slope(sizes: Sequence[float], times: Sequence[float]) -> tuple[float, float, float]:
@@ -125,14 +114,10 @@ def test_growth(benchmark: Any, what: str, device: str, rounds: int) -> None:
             times[size].append(seconds(ready[size]))
     sizes, least = list(times), [min(taken) for taken in times.values()]  # what else runs on the machine only adds
     (found, low, high), (fixed, each) = slope(sizes, least), line(sizes, least)
-    benchmark.extra_info.update(
-        fixed_s=round(fixed, 5),
-        each_s=round(each, 9),
-        slope=round(found, 3),
-        expected=list(EXPECTED[what]),
-        within=EXPECTED[what][0] <= found <= EXPECTED[what][1],
-        seconds={str(size): round(time, 5) for size, time in zip(sizes, least)},
-    )
+    info, expected = benchmark.extra_info, EXPECTED[what]
+    info.update(fixed_s=round(fixed, 5), each_s=round(each, 9), slope=round(found, 3), expected=list(expected))
+    info["within"] = expected[0] <= found <= expected[1]
+    info["seconds"] = {str(size): round(time, 5) for size, time in zip(sizes, least)}
     if math.isfinite(high - low):
-        benchmark.extra_info.update(slope_low=round(low, 3), slope_high=round(high, 3))
+        info.update(slope_low=round(low, 3), slope_high=round(high, 3))
     benchmark.pedantic(ready[min(ready)], rounds=1)

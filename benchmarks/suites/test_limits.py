@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from benchmarks.measure import calls
-from benchmarks.measure.checks import check_evaluations, check_input, check_map, check_result, exact
+from benchmarks.measure.checks import check_evaluations, check_input, check_map, check_result
 from benchmarks.measure.counting import Counted, bare_steps, counted
 from benchmarks.measure.memory import peak_megabytes
 from benchmarks.measure.timing import Ratio, Step, interleaved, paired, seconds
 from benchmarks.subjects.cases import templates, timed
-from benchmarks.subjects.models import QUICK, Subject, signals, subject
+from benchmarks.subjects.models import QUICK, Subject, subject
 from pullback.attribution import Attribution
+from pullback.core.precision import tf32
 from pullback.studies.compare.grid import DOMAINS
 
 GOALS = {1: 1.03, 10: 1.08}
@@ -43,7 +44,8 @@ CASES += [
 def test_limit(benchmark: Any, name: str, template: str, domains: int, device: str, rounds: int) -> None:
     """Goal: at most 1.03 × the loop in one domain, 1.08 × in ten."""
     anew = domains > 1 and calls.runs_each_domain(timed(template, 8))
-    method = timed(template, _samples(name, device, anew))
+    samples = _samples(name, device, anew)
+    method = timed(template, samples)
     case = subject(name, device, images=1 if device == "cpu" and name == MODELS[0] else None)
     check_input(case.x)
     model, again = Counted(case.module), Counted(case.module)
@@ -53,30 +55,21 @@ def test_limit(benchmark: Any, name: str, template: str, domains: int, device: s
     first: list[float] = []
     once = lambda: first.append(seconds(lambda: found.extend(benchmark.pedantic(run, rounds=1))))
     peak_mb = peak_megabytes(once, device)
-    rows, chunk = model.tally.now(), model.tally.most
+    rows, chunk = model.tally.rows, model.tally.most
     check_evaluations(rows, found, calls.planned(method, [att.transform for att in found], len(case.x)))
-    steps = bare_steps(again, _inputs(case, chunk, calls.memory_format(found[0])), rows, case.target)
+    steps = bare_steps(again, case, chunk, rows, calls.memory_format(found[0]))
     bare_peak_mb = peak_megabytes(lambda: [step() for _, step in steps], device)
-    with exact():
+    with tf32(False):
         _check(found if device == "cpu" else run(), case, method)
         patient = name == MODELS[0] and template in KEY and not anew
         limits = (rounds, 9) if patient else (min(rounds, 4), 3)
         measured = _measured((model, again), run, steps, rows, *limits)
     measured.record(benchmark)
-    benchmark.extra_info.update(
-        model=name,
-        method=str(method),
-        domains=domains,
-        goal=GOALS[domains],
-        images=len(case.x),
-        chunk=chunk,
-        forward=rows[0],
-        backward=rows[1],
-        images_per_s=round(len(case.x) / measured.ours_s, 3),
-        first_s=round(first[0], 4),
-        peak_mb=round(peak_mb, 1),
-        bare_peak_mb=round(bare_peak_mb, 1),
-    )
+    info = benchmark.extra_info
+    info.update(model=name, method=template.format(n=samples), domains=domains, goal=GOALS[domains])
+    info.update(images=len(case.x), chunk=chunk, forward=rows[0], backward=rows[1])
+    info["images_per_s"] = round(len(case.x) / measured.ours_s, 3)
+    info.update(first_s=round(first[0], 4), peak_mb=round(peak_mb, 1), bare_peak_mb=round(bare_peak_mb, 1))
 
 
 def _check(found: Sequence[Attribution], case: Subject, method: calls.Method) -> None:
@@ -85,12 +78,6 @@ def _check(found: Sequence[Attribution], case: Subject, method: calls.Method) ->
         check_result(att.values)
     for att in (*found[:1], *found[1:][-1:]):
         check_map(att, case, method)
-
-
-def _inputs(case: Subject, chunk: int, memory_format: str) -> torch.Tensor:
-    """One chunk of rows for the bare loop, no two equal, in the memory format in which ours ran."""
-    rows = signals((chunk, *case.x.shape[1:]), seed=1).to(case.x)
-    return rows.contiguous(memory_format=torch.channels_last) if memory_format == "channels_last" else rows
 
 
 def _measured(
@@ -106,10 +93,8 @@ def _measured(
     if torch.cuda.is_available():
         loop = lambda: [step() for _, step in steps]
         return paired(counted(run, ours, rows), counted(loop, bare, rows), rounds, warm=True, most=most)
-    before = ours.now(), bare.now()
-    ratio = interleaved(run, steps, rounds, most)
-    for tally, was in zip((ours, bare), before):
-        assert tally.since(was) == tuple(ratio.rounds * row for row in rows)
+    (ratio, spent), other = bare.during(lambda: ours.during(lambda: interleaved(run, steps, rounds, most)))
+    assert spent == other == tuple(ratio.rounds * row for row in rows)
     return ratio
 
 

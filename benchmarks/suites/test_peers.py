@@ -6,30 +6,27 @@ other module. Methods that draw random numbers are compared in law: as close to 
 
 import copy
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import ptwt
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 import pullback as pb
 from benchmarks.measure import calls
-from benchmarks.measure.checks import check_input, check_result, exact
+from benchmarks.measure.checks import check_input, check_result
 from benchmarks.measure.counting import Counted, MeasuresNothing, counted
 from benchmarks.measure.memory import peak_megabytes
 from benchmarks.measure.timing import paired
 from benchmarks.subjects.models import QUICK, Subject, subject
-
-Result = TypeVar("Result")
+from pullback.core.precision import tf32
 
 DOMAIN = "dwt(db4, level=3)"
 SAMPLES = 4 if QUICK else 16
 LAW = 64 if QUICK else 256  # samples with which random methods are compared
-# Cosine of what was timed, two draws of few samples, with ours: at least 0.17 was measured, and a map of other numbers has
-# 0.002 by chance. A quick run has too few samples and pixels to tell.
-LEAST = -1.0 if QUICK else 0.08
 
 
 def scaled(case: Subject) -> Subject:
@@ -52,43 +49,23 @@ def cheap(device: str) -> Subject:
     return scaled(subject("small", device, 2, quick=True))
 
 
-def alike(a: Tensor, b: Tensor) -> tuple[float, float]:
-    """(cosine, length of a over that of b)."""
-    a, b = a.flatten().double(), b.flatten().double()
-    return float(torch.cosine_similarity(a, b, 0)), float(a.norm() / b.norm())
-
-
 def same_law(theirs: Tensor, ours: Tensor, again: Tensor) -> None:
     """Two draws of one law: of one length, and as close to each other as `ours` to `again`, drawn with another seed.
 
     Raises: MeasuresNothing where they are not, or where our own draws differ too much to compare by.
     """
-    (within, _), (across, length) = alike(ours, again), alike(theirs, ours)
+    cosine = lambda a, b: float(torch.cosine_similarity(a.flatten().double(), b.flatten().double(), 0))
+    length, within, across = float(theirs.norm() / ours.norm()), cosine(ours, again), cosine(theirs, ours)
     if within < 0.8:
         raise MeasuresNothing(f"two of our own draws have cosine {within:.3f}: too few samples to compare by.")
     if not 0.9 < length < 1.1 or across < within - 0.1:
-        raise MeasuresNothing(
-            f"theirs is {length:.2f} × as long, cosine {across:.3f}; ours with a new seed {within:.3f}."
-        )
+        raise MeasuresNothing(f"theirs is {length:.2f} × as long, cosine {across:.3f}; ours again {within:.3f}.")
 
 
-def same_way(theirs: Tensor, ours: Tensor, least: float = LEAST) -> None:
-    """For what was timed itself: it points somewhat the same way as ours, and is about as long.
-
-    Raises: MeasuresNothing where it does not.
-    """
-    check_result(theirs)
-    check_result(ours)
-    cosine, length = alike(theirs, ours)
-    if not cosine >= least or not 1 / 3 < length < 3:
-        raise MeasuresNothing(f"theirs is {length:.2f} × as long as ours, and the cosine is {cosine:.3f}.")
-
-
-def rows_of(job: Callable[[], Result], model: Counted) -> tuple[Result, calls.Evaluations]:
-    """What one call returns, and its (forward, backward) rows."""
-    before = model.tally.now()
-    result = job()
-    return result, model.tally.since(before)
+def check_said(found: Any) -> None:
+    """Raises: MeasuresNothing where a result holds nothing, or what is not finite."""
+    leaves = tree_leaves(found.values if isinstance(found, pb.Attribution) else found)
+    check_result(torch.cat([torch.as_tensor(leaf).detach().flatten() for leaf in leaves])[None])
 
 
 def versus(
@@ -96,40 +73,27 @@ def versus(
     sides: tuple[Callable[[], Any], Callable[[], Any]],
     models: tuple[Counted, Counted],
     device: str,
-    rounds: int,
+    turns: int,
     goal: float = 1.0,
     by_row: bool = False,
-    agree: Callable[[Any, Any], None] = lambda theirs, ours: None,
     **notes: Any,
 ) -> None:
-    """Times ours and theirs in turn, with the rows that each brings through its model.
-
-    by_row: times for equally many rows.  agree: called with (theirs, ours), what the first run of each returned.
-    """
-    found: list[tuple[Any, calls.Evaluations]] = []
-    first = lambda: found.append(rows_of(lambda: benchmark.pedantic(sides[0], rounds=1), models[0]))
-    memory = [peak_megabytes(first, device)]
-    memory += [peak_megabytes(lambda: found.append(rows_of(sides[1], models[1])), device)]
-    (known, rows), (other, their_rows) = found
-    agree(other, known)
-    ours, theirs = (counted(*job) for job in zip(sides, (m.tally for m in models), (rows, their_rows)))
-    measured = paired(ours, theirs, min(rounds, 5), warm=True, most=6)
+    """Times ours and theirs in turn, with the rows that each brings through its model.  by_row: for equally many rows."""
+    runs: list[Callable[[], Any]] = [lambda: benchmark.pedantic(sides[0], rounds=1), sides[1]]
+    firsts = [
+        model.tally.during(lambda: peak_megabytes(lambda: check_said(run()), device))  # noqa: B023
+        for run, model in zip(runs, models)
+    ]
+    (peak, rows), (their_peak, their_rows) = firsts
+    jobs = (counted(side, model.tally, spent) for side, model, (_, spent) in zip(sides, models, firsts))
+    measured = paired(*jobs, min(turns, 5), warm=True, most=6)
     measured.record(benchmark)
+    info = benchmark.extra_info
     if by_row:
-        names = ("ratio", "low", "high", "processor")
-        share = their_rows[0] / rows[0]
-        benchmark.extra_info.update({name: round(share * getattr(measured, name), 5) for name in names})
-        benchmark.extra_info["for_equal_rows"] = True
-    benchmark.extra_info.update(
-        goal=goal,
-        forward=rows[0],
-        backward=rows[1],
-        their_forward=their_rows[0],
-        their_backward=their_rows[1],
-        peak_mb=round(memory[0], 1),
-        their_peak_mb=round(memory[1], 1),
-        **notes,
-    )
+        info |= {name: round(info[name] * their_rows[0] / rows[0], 5) for name in ("ratio", "low", "high")}
+        info["for_equal_rows"] = True
+    info.update(goal=goal, forward=rows[0], backward=rows[1], peak_mb=round(peak, 1), **notes)
+    info.update(their_forward=their_rows[0], their_backward=their_rows[1], their_peak_mb=round(their_peak, 1))
 
 
 def captum_job(job: str, f: nn.Module, z: Tensor, samples: int, chunk: int, noise: float = 0.2) -> Callable[[], Tensor]:
@@ -164,18 +128,18 @@ def test_captum(benchmark: Any, case: Subject, cheap: Subject, job: str, device:
 
     sides = both(case, model, SAMPLES)
     if job == "IntegratedGradients":
-        with exact():
+        with tf32(False):
             check_result(sides[1](), sides[0]())
     else:
         torch.manual_seed(0)
         known, other = both(cheap, Counted(cheap.module), LAW)
         same_law(other(), known(), known(1))
     if job == "NoiseTunnel(Saliency)":  # without noise, it is the gradient
-        with exact():
+        with tf32(False):
             gradient = calls.attribute(model, case.x, 0, "gradient", DOMAIN).values
             check_result(both(case, model, 1, 0.0)[1](), gradient)
     notes = {"method": CAPTUM[job].format(n=SAMPLES), "peer": f"Captum {job}", "chunk": chunk}
-    versus(benchmark, (sides[0], sides[1]), (model, model), device, rounds, agree=same_way, **notes)
+    versus(benchmark, (sides[0], sides[1]), (model, model), device, rounds, **notes)
 
 
 def shapley_jobs(of: Subject, model: Counted, orders: int) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
@@ -257,29 +221,20 @@ def test_published_wavelet_smoothgrad(
     """
     samples, x = (3, case.x) if QUICK else (25, photos[:2] if device == "cpu" else photos)
     check_input(x)
-    smoothgrad = lambda model, x, samples, seed=0: calls.attribute(
-        model, x, 0, f"smoothgrad(samples={samples}, spread=0.25)", "dwt(haar, level=3)", seed=seed
-    )
+    spec = "smoothgrad(samples={}, spread=0.25)".format
+    smoothgrad = lambda model, x, n, seed=0: calls.attribute(model, x, 0, spec(n), "dwt(haar, level=3)", seed=seed)
     if not frozen:  # the law does not depend on it
         known = [back(smoothgrad(cheap.module, cheap.x, LAW, seed)) for seed in (0, 1)]
         theirs = wavelet_gradient_per_sample(cheap.module, cheap.x, 0, LAW, 0.25)
         same_law(in_signal(theirs, len(cheap.x)), *known)
     model, other = Counted(case.module), Counted(copy.deepcopy(case.module).requires_grad_(not frozen))
-    with exact():
+    with tf32(False):
         plain = wavelet_gradient_per_sample(other, x, 0, 1, 0.0)
         check_result(in_signal(plain, len(x)), back(calls.attribute(model, x, 0, "gradient", "dwt(haar, level=3)")))
-    versus(
-        benchmark,
-        (lambda: smoothgrad(model, x, samples), lambda: wavelet_gradient_per_sample(other, x, 0, samples, 0.25)),
-        (model, other),
-        device,
-        rounds,
-        0.5 if device == "cpu" else 0.25,
-        agree=lambda pyramid, att: same_way(in_signal(pyramid, len(x)), back(att)),
-        method=f"smoothgrad(samples={samples}, spread=0.25)",
-        peer=f"published wavelet SmoothGrad, {'frozen' if frozen else 'as loaded'}",
-        images=len(x),
-    )
+    sides = lambda: smoothgrad(model, x, samples), lambda: wavelet_gradient_per_sample(other, x, 0, samples, 0.25)
+    peer = f"published wavelet SmoothGrad, {'frozen' if frozen else 'as loaded'}"
+    notes = {"goal": 0.5 if device == "cpu" else 0.25, "method": spec(samples), "peer": peer, "images": len(x)}
+    versus(benchmark, sides, (model, other), device, rounds, **notes)
 
 
 @pytest.mark.parametrize("metric", ["Sparseness", "PixelFlipping"])
@@ -305,7 +260,7 @@ def test_quantus(benchmark: Any, case: Subject, metric: str, device: str, rounds
     labels = np.full(len(maps), case.target)
     theirs = lambda: judge(model=other, y_batch=labels, softmax=False, device=device, **arrays)
     by_row, notes = metric == "PixelFlipping", {"peer": f"Quantus {metric}", "images": len(maps)}
-    with exact():
+    with tf32(False):
         found = torch.tensor(np.array(theirs()), dtype=maps.dtype).reshape(len(maps), -1)
         check_result(found[:, : steps - 1], ours().cpu(), 1e-3)  # their last step flips everything
         versus(benchmark, (ours, theirs), (model, other), device, rounds, by_row=by_row, **notes)

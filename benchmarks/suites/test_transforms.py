@@ -19,7 +19,7 @@ from benchmarks.measure.checks import check_result, check_transform, checked_job
 from benchmarks.measure.counting import Counted, counted
 from benchmarks.measure.memory import peak_megabytes
 from benchmarks.measure.timing import paired, seconds
-from benchmarks.subjects.models import QUICK, subject
+from benchmarks.subjects.models import QUICK, signals, subject
 from pullback.studies.compare.grid import DOMAINS
 from pullback.transforms import PCA, Linear, Transform, get, names
 
@@ -46,10 +46,6 @@ def build(name: str, kind: str) -> tuple[Transform, tuple[int, ...]]:
     return get(special.get(name) or NO_ARGUMENT.get(name, name), shape[1:]), shape
 
 
-def normal(shape: tuple[int, ...], device: str) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
-
-
 @pytest.mark.parametrize("kind", SIZES)
 @pytest.mark.parametrize("name", names())
 def test_transform(benchmark: Any, name: str, kind: str, device: str) -> None:
@@ -58,7 +54,7 @@ def test_transform(benchmark: Any, name: str, kind: str, device: str) -> None:
         transform, shape = build(name, kind)
     except ValueError as error:
         pytest.skip(str(error))
-    x = normal(shape, device)
+    x = signals(shape).to(device)
     jobs = checked_jobs(transform, x)
     for job, run in jobs.items():
         benchmark.extra_info[job] = round(1e3 * min(seconds(run) for _ in range(1 if QUICK else 4)), 2)
@@ -132,7 +128,7 @@ def test_against_peer(benchmark: Any, job: str, kind: str, device: str) -> None:
     """Ours over theirs. Goal against ptwt: never slower. Coefficients are compared before they are timed."""
     if device != "cpu" and job.endswith(("PyWavelets", "scipy")):
         pytest.skip("it runs on the CPU only")
-    x = normal(SIZES[kind], device)
+    x = signals(SIZES[kind]).to(device)
     theirs = peer(job, x)
     ours = lambda: theirs.ours(x)
     check_peer(theirs, x)

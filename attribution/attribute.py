@@ -1,13 +1,13 @@
 """`attribute`: the public call, in one domain or in several from one gradient stream."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Unpack, overload
 
 from torch import Tensor
 
 from ..core.progress import Progress
 from ..transforms import Transform
-from .call import BaselineLike, Domain, Method, Options, run
+from .call import BaselineLike, Domain, Method, Model, Options, run
 from .engine.execution import Execution
 from .engine.score import Target
 from .result import Attribution
@@ -15,19 +15,14 @@ from .result import Attribution
 
 @overload  # a str is itself a Sequence[str]; the first overload takes it
 def attribute(  # type: ignore[overload-overlap]
-    model: Callable[..., Any], x: Tensor, target: Target = ..., *, transform: Domain = ..., **options: Unpack[Options]
+    model: Model, x: Tensor, target: Target = ..., *, transform: Domain = ..., **options: Unpack[Options]
 ) -> Attribution: ...
 @overload
 def attribute(
-    model: Callable[..., Any],
-    x: Tensor,
-    target: Target = ...,
-    *,
-    transform: Sequence[Domain],
-    **options: Unpack[Options],
+    model: Model, x: Tensor, target: Target = ..., *, transform: Sequence[Domain], **options: Unpack[Options]
 ) -> list[Attribution]: ...
 def attribute(
-    model: Callable[..., Any],
+    model: Model,
     x: Tensor,
     target: Target = None,
     *,
@@ -53,7 +48,7 @@ def attribute(
     method: a spec such as "smoothgrad(samples=25)", or an Estimator.
     transform: a spec such as "dwt(db4, level=3)", a Transform, or a list of these; a list returns a list.
     baseline: x₀: a number, a tensor that broadcasts to x, a callable x -> x₀, a spec such as "blur(sigma=10)" or
-    "uniform(0, 1)", `in_domain(z0)` to declare it in coefficients, `among(references)`, or None for zero.
+    "uniform(0, 1)", one of `baselines` such as `in_domain(z0)` and `among(references)`, or None for zero.
     batch_size: the largest number of model inputs (examples × steps × samples) in one forward; results do not depend on
     it. "auto" chooses what suits the device's caches and at most half of its free memory.
     seed: together with the content of each example, it fixes all random numbers.
@@ -64,7 +59,7 @@ def attribute(
     create_graph: keep the values differentiable with respect to x, the baseline and the model's parameters.
     execution: number format, memory format and compilation; see `Execution`.
 
-    Nothing of the caller's is changed: mode, hooks, gradients, random state. The result has no graph unless asked for.
+    The model's mode, hooks and gradients and the random state stay as they were. The result has no graph by default.
     Raises: TypeError or ValueError that says who expected what, and which example is at fault; also for a model that is not
     deterministic, or whose output for one example depends on the others.
 
@@ -78,12 +73,7 @@ def attribute(
     domains: list[Any] = list(transform) if several else [transform]  # type: ignore[arg-type]
     if not domains:
         raise ValueError("transform: expected a spec, a Transform or a list of these; got an empty list.")
-    results = run(
-        Attribution,
-        model,
-        x,
-        target,
-        domains,
+    options = Options(
         method=method,
         baseline=baseline,
         batch_size=batch_size,
@@ -94,15 +84,12 @@ def attribute(
         create_graph=create_graph,
         execution=execution,
     )
+    results = [Attribution(**fields) for fields in run(model, x, target, domains, **options)]
     return results if several else results[0]
 
 
 def resume(
-    results: Sequence[Attribution],
-    model: Callable[..., Any],
-    x: Tensor,
-    target: Target = None,
-    **options: Unpack[Options],
+    results: Sequence[Attribution], model: Model, x: Tensor, target: Target = None, **options: Unpack[Options]
 ) -> list[Attribution]:
     """Continues results that one call of `attribute` in several domains returned, from one gradient stream.
 
@@ -118,4 +105,5 @@ def resume(
     """
     if not isinstance(results, (list, tuple)) or any(not isinstance(one, Attribution) for one in results):
         raise TypeError("resume: expected the list that pullback.attribute returned; one result has a method resume().")
-    return run(Attribution, model, x, target, [one.transform for one in results], results, **options)
+    found = run(model, x, target, [one.transform for one in results], results, **options)
+    return [Attribution(**fields) for fields in found]

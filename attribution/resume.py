@@ -1,4 +1,4 @@
-"""Continuing from a finished result: whether the call is the one that made it."""
+"""Continuing from a finished result: whether the new call is the same as the one that made it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ _ROUNDING = 64  # the same of x - x₀, in units of the last bit
 
 
 class Earlier(Protocol):
-    """What is read of a finished result, an `Attribution`."""
+    """The parts of a finished `Attribution` that are compared."""
 
     @property
     def transform(self) -> Transform: ...
@@ -38,7 +38,7 @@ def check_same_call(
     differences: Sequence[Tensor],
     settings: Mapping[str, Any],
 ) -> None:
-    """Compares a call with the finished results that it shall continue, one for each of the `domains`.
+    """Compares a call with the finished results that it continues, one for each of the `domains`.
 
     evaluators: (which domains, evaluator).  differences: f(x) - f(x₀) in each domain.  settings: what else must be equal.
     Raises: ValueError that names what differs, or where a result holds nothing to continue from.
@@ -50,45 +50,39 @@ def check_same_call(
             "resume: this result holds nothing to continue from; make it with method='integrated_gradients(keep=True)'."
         )
     for members, evaluator in evaluators:
-        for member, chart in zip(members, evaluator.charts):
-            apart = _differences(earlier[member], domains[member], evaluator, chart, differences[member], settings)
-            if apart:
+        for i, chart in zip(members, evaluator.charts):
+            then, rounding = earlier[i], _ROUNDING * torch.finfo(differences[i].dtype).eps
+            changes = (
+                _other_question(then, domains[i], chart, settings, evaluator.signal)
+                or _moved("baseline", then.displacement, chart.displacement, rounding)
+                or _moved("model", then.score_difference, differences[i], _ALIKE)
+            )
+            if changes:
                 raise ValueError(
-                    f"resume: the result was made with another {', another '.join(apart)}; make the same call."
+                    f"resume: the result was made with another {', another '.join(changes)}; make the same call."
                 )
 
 
-def _differences(
-    earlier: Earlier,
-    domain: Transform,
-    evaluator: Evaluator,
-    chart: Chart,
-    difference: Tensor,
-    settings: Mapping[str, Any],
+def _other_question(
+    earlier: Earlier, domain: Transform, chart: Chart, settings: Mapping[str, Any], x: Tensor
 ) -> list[str]:
-    """What differs, with how it was and is: x to the last bit, x₀ and f up to rounding errors."""
+    """What differs in the transform, in x (bit by bit) and in the settings, with its old and new value."""
     if earlier.transform.spec != domain.spec:
         return [f"transform ({earlier.transform.spec}, now {domain.spec})"]
     if earlier.coefficients.shape != chart.point.shape:
         return [f"x (of shape {tuple(earlier.coefficients.shape)}, now {tuple(chart.point.shape)})"]
     then = earlier.settings | earlier.settings.get("execution", {})
-    apart = [f"{name} ({then.get(name)!r}, now {now!r})" for name, now in settings.items() if then.get(name) != now]
-    moved = earlier.details["kept_x"].cpu() != digests(evaluator.signal)
-    if bool(moved.any()):
-        return [f"x (example {int(moved.nonzero()[0, 0])} differs)", *apart]
-    if apart:
-        return apart
-    rounding = _ROUNDING * torch.finfo(difference.dtype).eps
-    baseline = _moved("baseline", earlier.displacement, chart.displacement, rounding)
-    return baseline or _moved("model", earlier.score_difference, difference, _ALIKE)
+    changes = [f"{name} ({then.get(name)!r}, now {now!r})" for name, now in settings.items() if then.get(name) != now]
+    moved = (earlier.details["kept_x"].cpu() != digests(x)).nonzero()
+    return [*([f"x (example {int(moved[0, 0])} differs)"] if len(moved) else []), *changes]
 
 
 def digests(signal: Tensor) -> Tensor:
-    """A number for each example (batch, *shape) that tells it from any other, (batch,)."""
+    """A number for each example (batch, *shape) that differs between different examples, (batch,)."""
     return torch.tensor([int.from_bytes(key, "little", signed=True) for key in keys(signal)])
 
 
 def _moved(what: str, then: Tensor, now: Tensor, most: float) -> list[str]:
     then, now = then.to(now).reshape(len(now), -1), now.detach().reshape(len(now), -1)
-    apart = ((then - now).norm(dim=1) > most * now.norm(dim=1)).nonzero()
-    return [f"{what} (example {int(apart[0, 0])} differs)"] if len(apart) else []
+    moved = ((then - now).norm(dim=1) > most * now.norm(dim=1)).nonzero()
+    return [f"{what} (example {int(moved[0, 0])} differs)"] if len(moved) else []

@@ -173,11 +173,13 @@ class Call:
             engine.prepared.choose_precision(gradient, engine.prepared.narrower)
 
     def continued(
-        self, earlier: Sequence[Earlier], differences: Sequence[Tensor], question: Mapping[str, Any]
+        self, earlier: Sequence[Earlier], differences: Sequence[Tensor], question: dict[str, Any]
     ) -> Evaluators:
         """The evaluators, with what `earlier` results kept.  Raises: ValueError where these answer another question."""
         if not self.estimator.resumable:
-            raise ValueError(f"resume: {self.estimator!r} cannot continue; only integrated_gradients without steps can.")
+            raise ValueError(
+                f"resume: {self.estimator!r} cannot continue; only integrated_gradients without steps can."
+            )
         formats = {name: value for name, value in self.engine.prepared.numbers.items() if name != "memory_format"}
         check_same_call(earlier, self.evaluators, self.domains, differences, question | formats)
         return [(of, replace(evaluator, earlier=earlier[of[0]].details)) for of, evaluator in self.evaluators]

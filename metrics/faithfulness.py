@@ -56,7 +56,7 @@ def kept_score(
     counts = [coefficient_count(fraction, attribution.transform) for fraction in _listed(fractions)]
     signal = attribution.transform.inverse(attribution.coefficients)
     rank = ranks(_order(attribution, ranking, seed))
-    # The most coefficients first: `read_checked` checks the model on the first rows, which should not be almost zero.
+    # The most coefficients first: the model is checked on the first rows, where a fault shows best.
     falling = sorted(set(counts), reverse=True)
     options: Any = {"batch_size": batch_size, "model_args": model_args, "model_kwargs": model_kwargs}
     with open_engine(model, signal, target, **options) as engine:

@@ -10,8 +10,9 @@ from support.ig import SPEC, relu_net
 from support.subjects import normal, smooth_net
 
 import pullback as pb
-from pullback.attribution.baselines.fixed import get_baseline
-from pullback.attribution.call import Call, starts
+from pullback.attribution import baselines
+from pullback.attribution.baselines.start import starts
+from pullback.attribution.call import Call
 from pullback.attribution.engine.open import open_engine
 from pullback.attribution.resume import check_same_call
 
@@ -100,5 +101,5 @@ def _call(net: Any, x: torch.Tensor) -> tuple[Any, ...]:
     """The further arguments of `check_same_call`, for the pixel domain."""
     pixel = pb.transforms.get("pixel", (1, 12))
     with open_engine(net, x) as engine:
-        call = Call(pb.attribution.get(SPEC), x, [pixel], starts(get_baseline(None), [pixel], x, 0), engine, 0)
+        call = Call(pb.attribution.get(SPEC), x, [pixel], starts(baselines.get(None), [pixel], x, 0), engine, 0)
         return call.evaluators, [pixel], [torch.zeros(len(x))], {}

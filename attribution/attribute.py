@@ -73,17 +73,15 @@ def attribute(
     domains: list[Any] = list(transform) if several else [transform]  # type: ignore[arg-type]
     if not domains:
         raise ValueError("transform: expected a spec, a Transform or a list of these; got an empty list.")
-    options = Options(
-        method=method,
-        baseline=baseline,
-        batch_size=batch_size,
-        seed=seed,
-        progress=progress,
-        model_args=model_args,
-        model_kwargs=model_kwargs,
-        create_graph=create_graph,
-        execution=execution,
-    )
+    options: Any = {
+        "method": method,
+        "baseline": baseline,
+        "batch_size": batch_size,
+        "seed": seed,
+        "progress": progress,
+    }
+    options |= {"model_args": model_args, "model_kwargs": model_kwargs}
+    options |= {"create_graph": create_graph, "execution": execution}
     results = [Attribution(**fields) for fields in run(model, x, target, domains, **options)]
     return results if several else results[0]
 
@@ -105,5 +103,5 @@ def resume(
     """
     if not isinstance(results, (list, tuple)) or any(not isinstance(one, Attribution) for one in results):
         raise TypeError("resume: expected the list that pullback.attribute returned; one result has a method resume().")
-    found = run(model, x, target, [one.transform for one in results], results, **options)
-    return [Attribution(**fields) for fields in found]
+    fields = run(model, x, target, [one.transform for one in results], [vars(one) for one in results], **options)
+    return [Attribution(**each) for each in fields]

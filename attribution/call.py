@@ -7,7 +7,7 @@ import importlib.metadata
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ from .engine.score import Target
 from .estimator import Chart, Estimate, Estimator, Evaluator
 from .estimator import get as get_estimator
 from .pullback import Pullback
-from .resume import Earlier, check_same_call
+from .resume import Fields, check_same_call
 from .targets import Choice
 
 BaselineLike = Tensor | float | str | Baseline | Callable[[Tensor], Tensor] | None
@@ -38,10 +38,11 @@ Domain = str | Transform
 Evaluators = Sequence[tuple[list[int], Evaluator]]  # which domains, and the evaluator that they share
 Method = str | Estimator
 Model = Callable[..., Any]
+_VERSION = importlib.metadata.version("pullback")
 
 
 class Options(TypedDict, total=False):
-    """The options of `attribute`, which `run` and `Attribution.resume` take too."""
+    """The options of `attribute`, `resume` and `run`."""
 
     method: Method
     baseline: BaselineLike
@@ -55,21 +56,16 @@ class Options(TypedDict, total=False):
 
 
 def run(
-    model: Model,
-    x: Tensor,
-    target: Target,
-    domains: Sequence[Domain],
-    earlier: Sequence[Earlier] | None = None,
-    **options: Unpack[Options],
+    model: Model, x: Tensor, target: Target, domains: Sequence[Domain], earlier: Sequence[Fields] = (), **options: Any
 ) -> list[dict[str, Any]]:
-    """The fields of an `Attribution` in each of the `domains`, from one gradient stream.  options: as in `attribute`.
+    """The fields of an `Attribution` in each of the `domains`, from one gradient stream.
 
-    earlier: results to continue from, one for each domain.
+    earlier: results to continue from, one for each domain, or none.  options: see `Options`.
     """
     estimator = get_estimator(options.pop("method", "integrated_gradients"))
     baseline, seed = options.pop("baseline", None), _whole(options.pop("seed", 0))
     create_graph = options.get("create_graph", False)
-    with open_engine(model, x, target, **options) as engine:  # type: ignore[misc]
+    with open_engine(model, x, target, **options) as engine:
         # A copy: results hold x, and the caller may reuse the tensor.
         x = (x if create_graph and not x.is_inference() else x.detach()).clone().to(wide(x.dtype))
         transforms = [get_transform(spec, tuple(x.shape[1:])) for spec in domains]
@@ -79,8 +75,7 @@ def run(
         differences = call.score_differences(options.get("batch_size", "auto") == "auto" and not create_graph)
         call.choose_formats()
         question = {"target": _described(target), "baseline": rule.describe(), "dtype": str(x.dtype)}
-        evaluators = call.evaluators if earlier is None else call.continued(earlier, differences, question)
-        found = call.fields(evaluators, differences)
+        found = call.fields(call.continued(earlier, differences, question) if earlier else call.evaluators, differences)
         settings = question | {
             "method": estimator.name or type(estimator).__name__,
             "options": _described(dataclasses.asdict(estimator)) if dataclasses.is_dataclass(estimator) else {},
@@ -90,7 +85,7 @@ def run(
             "execution": engine.prepared.settings,
             "evaluations": {"forward": engine.count.forward, "gradient": engine.count.gradient},
             "device": str(x.device),
-            "versions": {"pullback": _version(), "torch": torch.__version__},
+            "versions": {"pullback": _VERSION, "torch": torch.__version__},
         }
     return [each | {"settings": settings | {"transform": each["transform"].spec}} for each in found]
 
@@ -172,17 +167,14 @@ class Call:
         with contextlib.suppress(*([] if self.has_gradients else [ValueError, RuntimeError])):
             engine.prepared.choose_precision(gradient, engine.prepared.narrower)
 
-    def continued(
-        self, earlier: Sequence[Earlier], differences: Sequence[Tensor], question: dict[str, Any]
-    ) -> Evaluators:
+    def continued(self, earlier: Sequence[Fields], differences: Sequence[Tensor], question: Fields) -> Evaluators:
         """The evaluators, with what `earlier` results kept.  Raises: ValueError where these answer another question."""
         if not self.estimator.resumable:
-            raise ValueError(
-                f"resume: {self.estimator!r} cannot continue; only integrated_gradients without steps can."
-            )
+            who = f"resume: {self.estimator!r}"
+            raise ValueError(f"{who} cannot continue; only integrated_gradients without steps can.")
         formats = {name: value for name, value in self.engine.prepared.numbers.items() if name != "memory_format"}
-        check_same_call(earlier, self.evaluators, self.domains, differences, question | formats)
-        return [(of, replace(evaluator, earlier=earlier[of[0]].details)) for of, evaluator in self.evaluators]
+        check_same_call(earlier, self.evaluators, self.domains, differences, {**question, **formats})
+        return [(of, replace(evaluator, earlier=earlier[of[0]]["details"])) for of, evaluator in self.evaluators]
 
     def fields(self, evaluators: Evaluators, differences: Sequence[Tensor]) -> list[dict[str, Any]]:
         """Runs the method. The fields of an `Attribution` in each domain, without the settings."""
@@ -259,12 +251,6 @@ def _described(value: Any) -> Any:
     if isinstance(value, Choice):
         return value.label
     return plain(value, lambda t: t.tolist() if t.numel() <= 4096 and not t.is_floating_point() else plain(t))
-
-
-@functools.cache
-def _version() -> str:
-    """The version of this package, read from its files once."""
-    return importlib.metadata.version("pullback")
 
 
 def _whole(seed: Any) -> int:

@@ -217,7 +217,7 @@ class Attribution:
         >>> first.resume(f, x, method="integrated_gradients(tol=0)").settings["evaluations"]["gradient"] > 0
         True
         """
-        return Attribution(**run(model, x, target, [self.transform], [self], **options)[0])
+        return Attribution(**run(model, x, target, [self.transform], [vars(self)], **options)[0])
 
     def save(self, path: str | Path) -> None:
         """Writes one .safetensors file, settings inside as JSON; it appears whole or not at all.

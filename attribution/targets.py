@@ -72,8 +72,12 @@ def difference(a: Classes, b: Classes) -> Choice:
     >>> target.score(output, target.classes(output))
     tensor([1.])
     """
-    columns = lambda output: torch.stack([_per_example("difference", c, output) for c in (a, b)], 1)
-    return Choice(f"difference({_text(a)}, {_text(b)})", columns, _first_minus_second)
+
+    def classes(output: Tensor) -> Tensor:
+        return torch.stack([class_per_example("difference", c, len(output), output.device) for c in (a, b)], 1)
+
+    score = lambda output, pair: output.gather(1, pair[:, :1])[:, 0] - output.gather(1, pair[:, 1:])[:, 0]
+    return Choice(f"difference({_text(a)}, {_text(b)})", classes, score)
 
 
 def log_odds(c: Classes | None = None) -> Choice:
@@ -91,7 +95,8 @@ def log_odds(c: Classes | None = None) -> Choice:
     """
 
     def classes(output: Tensor) -> Tensor:
-        return output.argmax(1, keepdim=True) if c is None else _per_example("log_odds", c, output)[:, None]
+        given = output.argmax(1) if c is None else class_per_example("log_odds", c, len(output), output.device)
+        return given[:, None]
 
     return Choice(f"log_odds({'' if c is None else _text(c)})", classes, _against_the_rest)
 
@@ -114,17 +119,8 @@ def class_per_example(
     return index.long().expand(examples)
 
 
-def _per_example(who: str, classes: Classes, output: Tensor) -> Tensor:
-    return class_per_example(who, classes, len(output), output.device)
-
-
 def _mean(output: Tensor, classes: Tensor) -> Tensor:
     return output.gather(1, classes).mean(1)
-
-
-def _first_minus_second(output: Tensor, classes: Tensor) -> Tensor:
-    pair = output.gather(1, classes)
-    return pair[:, 0] - pair[:, 1]
 
 
 def _against_the_rest(output: Tensor, classes: Tensor) -> Tensor:

@@ -41,9 +41,9 @@ class Baseline(abc.ABC):
         return f"{self.name}({options})" if options else self.name
 
     @classmethod
-    @abc.abstractmethod
     def examples(cls) -> Iterable["Baseline"]:
-        """Instances on which the tests run."""
+        """Instances on which the tests run: by default the one without arguments."""
+        return [cls()]
 
 
 baselines: Registry[Baseline] = Registry("baseline", "pullback.baselines")

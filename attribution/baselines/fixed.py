@@ -26,10 +26,6 @@ class Zero(Baseline):
     def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
         return torch.zeros_like(keyed.signal[rows.example])
 
-    @classmethod
-    def examples(cls) -> Iterable[Baseline]:
-        return [cls()]
-
 
 @register("blur")
 @dataclass(frozen=True)
@@ -107,10 +103,6 @@ class Given(Baseline):
     def describe(self) -> str:
         return str(plain(self.value))
 
-    @classmethod
-    def examples(cls) -> Iterable[Baseline]:
-        return [cls(0.5), cls(torch.neg)]
-
 
 @dataclass(frozen=True, eq=False)
 class InDomain(Baseline):
@@ -135,10 +127,6 @@ class InDomain(Baseline):
 
     def describe(self) -> str:
         return f"in_domain({plain(self.z0)})"
-
-    @classmethod
-    def examples(cls) -> Iterable[Baseline]:
-        return [cls()]
 
 
 def in_domain(z0: Tensor | float = 0.0) -> Baseline:

@@ -106,10 +106,6 @@ class Among(Baseline):
     def describe(self) -> str:
         return f"among({len(self.references)} references)"
 
-    @classmethod
-    def examples(cls) -> Iterable[Baseline]:
-        return [cls(torch.linspace(-1, 1, 3).reshape(3, 1, 1).expand(3, 1, 4))]
-
 
 def among(references: Tensor) -> Baseline:
     """A baseline that is drawn from the rows of `references` (n, *shape), such as other examples of the data.

@@ -39,8 +39,8 @@ def attribute(
 ) -> Attribution | list[Attribution]:
     """Shares f(x) - f(x₀) among the coefficients of T x, in one domain or in several from one gradient stream.
 
-    For linear T a gradient is carried to z afterwards, ∇_z (f∘T⁻¹)(z) = (T⁻¹)ᵀ ∇_x f(x), so any number of linear domains
-    needs the evaluations of one. Other T run on f∘T⁻¹ with automatic differentiation.
+    For linear T a gradient follows from the one in the signal, ∇_z (f∘T⁻¹)(z) = (T⁻¹)ᵀ ∇_x f(x), so any number of linear
+    domains needs the evaluations of one. Other T run on f∘T⁻¹ with automatic differentiation.
 
     model: (rows, *shape) -> output, in eval mode.  x: (batch, *shape), channels first, floating point.
     target: which number of the output is f: a class index, one per example, one of `targets` (difference, top_k,
@@ -60,8 +60,8 @@ def attribute(
     execution: number format, memory format and compilation; see `Execution`.
 
     The model's mode, hooks and gradients and the random state stay as they were. The result has no graph by default.
-    Raises: TypeError or ValueError that says who expected what, and which example is at fault; also for a model that is not
-    deterministic, or whose output for one example depends on the others.
+    Raises: TypeError or ValueError that names the wrong argument or example; also for a model that is not deterministic,
+    or whose output for one example depends on the others.
 
     >>> import torch, pullback as pb
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3)).eval()
@@ -95,7 +95,6 @@ def resume(
     smaller tol or more evaluations.  options: method, baseline, batch_size, seed … as in `attribute`.
     Raises: TypeError or ValueError that names what differs from the first call.
 
-    >>> import torch, pullback as pb
     >>> f, x, domains = lambda x: x.exp().flatten(1).sum(1), torch.ones(1, 1, 4), ["pixel", "dct"]
     >>> first = pb.attribute(f, x, method="integrated_gradients(tol=0.3, keep=True)", transform=domains)
     >>> [int(then.settings["evaluations"]["gradient"]) for then in pb.attribution.resume(first, f, x)]

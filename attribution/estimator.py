@@ -19,7 +19,6 @@ from .engine.row_sums import accumulate
 
 Kind = Literal["share", "sensitivity"]
 PointsOf = Callable[[RowIndex], Tensor]  # the rows of one forward -> u, (rows, *u)
-_ALL = slice(None)
 
 
 class MethodClaim(enum.Flag):
@@ -71,7 +70,6 @@ class Chart:
 
     Shares have the same total in every chart, here in u and in z = 2u:
 
-    >>> import pullback as pb
     >>> step, covector = torch.tensor([[3.0, 1.0]]), torch.tensor([[1.0, -1.0]])
     >>> double, layout = lambda u: 2 * u, pb.transforms.get("pixel", shape=(2,)).layout
     >>> z = Chart(lambda g: g / 2, double(step), double(step), push=lambda z: z / 2, layout=layout, carry=double)
@@ -198,7 +196,6 @@ class Estimator(abc.ABC):
 
     `Evaluator` shows how to write one. The cost is known before the run:
 
-    >>> import pullback as pb
     >>> layout = pb.transforms.get("dwt(haar, level=1)", shape=(1, 8)).layout
     >>> get("smoothgrad(samples=16)").cost([layout]), get("shapley(by=band)").cost([layout])
     (Cost(gradients=16, forwards=0), Cost(gradients=0, forwards=4))
@@ -240,7 +237,7 @@ names = estimators.names
 def get(spec: "str | Estimator") -> Estimator:
     """The estimator that `spec` describes; an estimator is returned as it is.
 
-    Raises: ValueError or TypeError that names what was expected, and lists the choices.
+    Raises: ValueError or TypeError that lists the choices.
 
     >>> get("smoothgrad(samples=16)")
     SmoothGrad(samples=16, spread=0.15)

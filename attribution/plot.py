@@ -42,9 +42,9 @@ def plot(attribution: Plottable, example: int = 0, by: str = "octave", show: Sho
     from matplotlib.figure import Figure
 
     if len(attribution.transform.shape) < 2:
+        got = f"each example of x has shape {attribution.transform.shape}"
         raise ValueError(
-            "plot: expected signals (channels, *spatial): lines, images or volumes. Here each example of x has shape "
-            f"{attribution.transform.shape}: plot att.values, or give x a channel axis."
+            f"plot: expected signals (channels, *spatial), but {got}; plot att.values, or add a channel axis."
         )
     if not -len(attribution.values) <= example < len(attribution.values):
         raise IndexError(f"plot: expected an example in 0…{len(attribution.values) - 1}, got {example}.")
@@ -89,7 +89,7 @@ def _note(density: np.ndarray, signal: Tensor) -> str:
     volume = ", mean over axis 1 of the volume" if signal.ndim == 4 else ""
     scale = "one linear scale" if density.ndim == 1 else "one √ scale"
     return (
-        f"maps: local mean of |net share|{volume}, {scale}; shares of a band may cancel at a place, so bars can differ"
+        f"maps: local mean of |net share|{volume}, {scale}; a band's shares may cancel at a place, so bars can differ"
     )
 
 
@@ -101,8 +101,7 @@ def _maps(one: Any, by: str) -> list[tuple[str, np.ndarray]]:
 
 
 def robust_limit(densities: Sequence[np.ndarray]) -> float:
-    """The common upper limit: 99.5th percentiles of images, so that one outlier does not darken the rest; of lines 1.05 times
-    the maximum, so that no line is cut off."""
+    """The common upper limit: 1.05 times the maximum of lines; of images the 99.5th percentile, against outliers."""
     limit = lambda array: 1.05 * float(array.max()) if array.ndim == 1 else float(np.quantile(array, 0.995))
     return max([1e-30, *map(limit, densities)])
 
@@ -130,13 +129,11 @@ def draw_signal(axis: Any, signal: Tensor, like: Tensor | None = None, show: Sho
     if signal.ndim == 2:
         axis.plot(signal.detach().cpu().T.numpy(), linewidth=0.6)
         return
-    flat = signal if signal.ndim == 3 else signal.mean(1)
-    if show is None or signal.ndim > 3:
-        image = as_image(flat, like)
-    else:
-        seen = show(flat).detach().double().cpu().clamp(0, 1)
-        image = as_image(seen, seen.new_tensor([0.0, 1.0]))
-    axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+    image = signal if signal.ndim == 3 else signal.mean(1)
+    if show is not None and signal.ndim == 3:
+        image = show(image).clamp(0, 1)
+        like = image.new_tensor([0, 1])
+    axis.imshow(as_image(image, like), cmap="gray", vmin=0, vmax=1)
     axis.axis("off")
 
 

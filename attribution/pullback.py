@@ -48,7 +48,6 @@ class Joint(nn.Module):
     model: (x₁, x₂, …) -> output.  inputs: tensors (batch, *shape_i); only their shapes are kept.
     Raises: ValueError where there are no inputs.
 
-    >>> import torch, pullback as pb
     >>> image, depth = torch.ones(2, 3, 4, 4), torch.ones(2, 5)
     >>> g = pb.attribution.Joint(lambda i, d: i.flatten(1).sum(1) + 2 * d.sum(1), (image, depth))
     >>> att = pb.attribute(g, g.pack(image, depth), method="input_x_gradient")

@@ -64,7 +64,6 @@ class Attribution:
         For a linear T it is the same in every domain, so it cannot rank domains.
         Source: completeness, Sundararajan, Taly & Yan 2017, proposition 1.
 
-        >>> import pullback as pb
         >>> cube = lambda x: x.flatten(1).pow(3).sum(1)
         >>> pb.attribute(cube, torch.full((1, 1, 1), 2.0), method="input_x_gradient").completeness_gap  # 2 · 12 - 8
         tensor([16.])
@@ -108,7 +107,6 @@ class Attribution:
 
         Raises: ValueError that lists the choices.
 
-        >>> import pullback as pb
         >>> low = lambda x: x.flatten(1).sum(1)  # reads nothing but the mean
         >>> att = pb.attribute(low, torch.tensor([[[1.0, 2.0, 3.0, 4.0]]]), transform="dwt(haar, level=1)")
         >>> att.importance("band").loc[0].round(3).to_dict()
@@ -128,19 +126,18 @@ class Attribution:
         return pd.DataFrame(sums.detach().cpu().double().numpy(), columns=names).rename_axis("example")
 
     def keep_mask(self, keep: float) -> Tensor:
-        """True for the `keep` × (number of signal samples) coefficients of largest |a|, per example, ties by position.
+        """True for the coefficients that `signal` keeps, ties by position. Shape: (batch, *coeff), bool.
 
-        Counted in signal samples, so that a domain with more coefficients than samples does not keep more of them.
-        Shape: (batch, *coeff), bool.  Raises: ValueError unless keep lies in (0, 1].
+        Raises: ValueError unless keep lies in (0, 1].
         """
         return ranks(self.values.abs()) < coefficient_count(keep, self.transform)
 
     def signal(self, keep: float = 0.1) -> Tensor:
         """T⁻¹ of the coefficients with the largest |a|; the others stay at the baseline's. Shape: (batch, *shape).
 
-        keep: fraction of the number of signal samples.  Raises: ValueError unless it lies in (0, 1].
+        keep: their number, as a fraction of the number of signal samples, which is the same in every domain.
+        Raises: ValueError unless it lies in (0, 1].
 
-        >>> import pullback as pb
         >>> first = lambda x: x.flatten(1)[:, 0]
         >>> pb.attribute(first, torch.tensor([[[5.0, 7.0, 7.0, 7.0]]])).signal(keep=0.25).round(decimals=4)
         tensor([[[5., 0., 0., 0.]]])
@@ -156,7 +153,6 @@ class Attribution:
 
         by: None, or as in `importance`.  Raises: ValueError where T is not linear.
 
-        >>> import pullback as pb
         >>> first = lambda x: x.flatten(1)[:, 0]
         >>> att = pb.attribute(first, torch.tensor([[[5.0, 7.0, 7.0, 7.0]]]), transform="dct")
         >>> att.heatmap().round(decimals=4).abs()  # all DCT coefficients together read sample 0
@@ -211,7 +207,6 @@ class Attribution:
         counts the new evaluations.  options: method, baseline, batch_size, seed … as in `attribute`.
         Raises: ValueError that names what differs from the first call, or where nothing was kept.
 
-        >>> import pullback as pb
         >>> f, x = lambda x: x.exp().sum(1), torch.ones(1, 4)
         >>> first = pb.attribute(f, x, method="integrated_gradients(tol=0.3, keep=True)")
         >>> first.resume(f, x, method="integrated_gradients(tol=0)").settings["evaluations"]["gradient"] > 0

@@ -61,7 +61,11 @@ def best_basis(
     ('a', 'd')
     """
     atts = list(att) if isinstance(att, Sequence) else [att]
-    shape = _common_shape(atts)
+    shapes = {tuple(known_covector("best_basis", one).shape[1:]) for one in atts}
+    if len(shapes) != 1:
+        expected = "at least one attribution, all of signals of one shape"
+        raise ValueError(f"best_basis: expected {expected}, got shapes {sorted(shapes)}.")
+    shape = check_shape("best_basis", shapes.pop())
     bank = FilterBank(find_wavelet("best_basis", wavelet))
     if not bank.orthonormal:
         raise ValueError(f"best_basis: wavelet must be orthonormal, such as db4, sym8 or haar, got {wavelet!r}.")
@@ -70,10 +74,8 @@ def best_basis(
     found = [_node_costs(one, cost, bank, level) for one in atts]
     table = _finite(torch.cat([torch.stack(list(costs.values())) for costs in found], 1)).tolist()  # (nodes, examples)
     columns = [slice(i, i + 1) for i in range(len(table[0]))] if per_example else [slice(None)]
-    chosen = []
-    for column in columns:
-        totals = {path: math.fsum(row[column]) for path, row in zip(found[0], table)}
-        chosen.append(WPT(shape, wavelet, nodes=_search(totals, len(shape) - 1)))
+    totals = [{path: math.fsum(row[column]) for path, row in zip(found[0], table)} for column in columns]
+    chosen = [WPT(shape, wavelet, nodes=_search(costs, len(shape) - 1)) for costs in totals]
     return chosen if per_example else chosen[0]
 
 
@@ -82,7 +84,6 @@ def basis_cost(att: Attribution, transform: Transform, cost: Cost = "entropy") -
 
     Raises: ValueError where the transform is not orthonormal, and as `best_basis` does.
 
-    >>> import pullback as pb
     >>> wave = torch.cos(torch.arange(16) * torch.pi / 4).reshape(1, 1, 16)
     >>> att = pb.attribute(lambda x: (x * wave).flatten(1).sum(1), wave, method="gradient")
     >>> bool(basis_cost(att, pb.transforms.get("dft", (1, 16))) < basis_cost(att, att.transform))
@@ -92,14 +93,6 @@ def basis_cost(att: Attribution, transform: Transform, cost: Cost = "entropy") -
         raise ValueError(f"basis_cost: costs compare in orthonormal bases only; {transform.spec} is not orthonormal.")
     scale = _Scale(att, cost)
     return _finite(scale.cost([transform(part) for part in scale.parts]))
-
-
-def _common_shape(atts: Sequence[Attribution]) -> tuple[int, ...]:
-    shapes = {known_covector("best_basis", att).shape[1:] for att in atts}
-    if len(shapes) != 1:
-        expected = "at least one attribution, all of signals of one shape"
-        raise ValueError(f"best_basis: expected {expected}, got shapes {sorted(map(tuple, shapes))}.")
-    return check_shape("best_basis", shapes.pop())
 
 
 def _search(costs: dict[str, float], dims: int) -> list[str]:
@@ -130,18 +123,15 @@ def _node_costs(att: Attribution, cost: Cost, bank: FilterBank, level: int) -> d
 
 
 class _Scale:
-    """The signals whose coefficients multiply to the values, and the cost of a coefficient of them."""
+    """The signals (batch, *shape) whose coefficients multiply to the values, and the cost of these coefficients."""
 
     def __init__(self, att: Attribution, cost: Cost) -> None:
         if isinstance(cost, str) and cost not in COSTS:
             raise ValueError(f"best_basis: expected cost in {', '.join(COSTS)}, or a function; got {cost!r}.")
         covector = known_covector("best_basis", att)
         shares = att.kind == "share"
-        self.parts = (
-            [att.transform.inverse(att.displacement), covector] if shares else [covector]
-        )  # (batch, *shape) each
-        norms = [part.flatten(1).norm(dim=1).double() for part in self.parts]
-        self._norm = functools.reduce(torch.mul, norms)  # (batch,)
+        self.parts = [att.transform.inverse(att.displacement), covector] if shares else [covector]
+        self._norm = functools.reduce(torch.mul, [part.flatten(1).norm(dim=1).double() for part in self.parts])
         self._rounding = 64 * torch.finfo(covector.dtype).eps
         entropy = lambda q: torch.special.entr(q if shares else q * q)
         self._cost = cost if callable(cost) else {"entropy": entropy, "l1": lambda q: q}[cost]

@@ -112,7 +112,6 @@ def boundary_sensitivity(
     Raises: ValueError for an attribution without a covector, fewer than two modes, or a mode that this level does not
     allow; TypeError for a model without x.
 
-    >>> import torch, pullback as pb
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1)).eval()
     >>> x = torch.ones(1, 1, 64)
     >>> pb.attribution.boundary_sensitivity(model, x, wavelet="haar", level=1).largest < 1e-5
@@ -127,20 +126,14 @@ def boundary_sensitivity(
     else:
         found = attribute(subject, x, target, method=method, baseline=baseline, batch_size=batch_size, seed=seed)
     covector = known_covector("boundary_sensitivity", found)
-    step = found.transform.inverse(found.displacement)
-    transforms = _transforms(found.transform.shape, wavelet, level, modes)
-    shares = {mode: _shares(found, transform, step, covector, by) for mode, transform in transforms.items()}
-    redundancy = pd.Series({mode: transform.redundancy for mode, transform in transforms.items()}, name="redundancy")
-    depth = next(iter(transforms.values())).level
-    return BoundarySensitivity(pd.concat(shares, names=["mode", "example"]), redundancy, wavelet, depth)
-
-
-def _transforms(shape: tuple[int, ...], wavelet: str, level: int | None, modes: Sequence[str]) -> dict[str, DWT]:
     if isinstance(modes, str) or len(set(modes)) < 2:
         raise ValueError(f"boundary_sensitivity: expected at least two modes of {', '.join(MODES)}; got {modes!r}.")
-    if level is None:
-        level = min(DWT(shape, wavelet, mode=mode).level for mode in modes)
-    return {mode: DWT(shape, wavelet, level, mode) for mode in modes}
+    step, shape = found.transform.inverse(found.displacement), found.transform.shape
+    level = min(DWT(shape, wavelet, mode=mode).level for mode in modes) if level is None else level
+    transforms = {mode: DWT(shape, wavelet, level, mode) for mode in modes}
+    shares = {mode: _shares(found, transform, step, covector, by) for mode, transform in transforms.items()}
+    redundancy = pd.Series({mode: transform.redundancy for mode, transform in transforms.items()}, name="redundancy")
+    return BoundarySensitivity(pd.concat(shares, names=["mode", "example"]), redundancy, wavelet, level)
 
 
 def _shares(found: Attribution, transform: DWT, step: Tensor, covector: Tensor, by: str) -> pd.DataFrame:

@@ -98,7 +98,8 @@ def log_odds(c: Classes | None = None) -> Choice:
         given = output.argmax(1) if c is None else class_per_example("log_odds", c, len(output), output.device)
         return given[:, None]
 
-    return Choice(f"log_odds({'' if c is None else _text(c)})", classes, _against_the_rest)
+    score = lambda output, own: output.gather(1, own)[:, 0] - output.scatter(1, own, -torch.inf).logsumexp(1)
+    return Choice(f"log_odds({'' if c is None else _text(c)})", classes, score)
 
 
 def class_per_example(
@@ -121,11 +122,6 @@ def class_per_example(
 
 def _mean(output: Tensor, classes: Tensor) -> Tensor:
     return output.gather(1, classes).mean(1)
-
-
-def _against_the_rest(output: Tensor, classes: Tensor) -> Tensor:
-    rest = output.scatter(1, classes, -torch.inf).logsumexp(1)
-    return output.gather(1, classes)[:, 0] - rest
 
 
 def _text(classes: Classes) -> str:

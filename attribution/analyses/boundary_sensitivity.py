@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import pandas as pd
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from ...transforms import DWT
 from ...transforms.wavelets.dwt import PADDED
 from ..attribute import attribute
-from ..call import BaselineLike, Method, Model
+from ..call import Model, Options
 from ..engine.score import Target
 from ..result import Attribution, known_covector
 
@@ -91,10 +91,7 @@ def boundary_sensitivity(
     level: int | None = None,
     modes: Sequence[str] = MODES,
     by: str = "octave",
-    method: Method = "integrated_gradients",
-    baseline: BaselineLike = None,
-    batch_size: int | str = "auto",
-    seed: int = 0,
+    **options: Unpack[Options],
 ) -> BoundarySensitivity:
     """How much the shares of wavelet bands change with the padding mode alone, from one gradient stream.
 
@@ -106,7 +103,7 @@ def boundary_sensitivity(
     the difference may be an artefact of the border.
 
     subject: an Attribution in any linear domain that holds a covector (for sensitivities a_m = (T_m⁻¹)ᵀ ḡ), or a model,
-    which is attributed once with `method`; x, target, baseline, batch_size and seed are for a model only.
+    which is attributed once. x, target and options (method, baseline, seed … of `attribute`) are for a model only.
     level: None takes the deepest of at most 3 that every mode allows.  by: as in `Attribution.importance`.
 
     Raises: ValueError for an attribution without a covector, fewer than two modes, or a mode that this level does not
@@ -124,7 +121,7 @@ def boundary_sensitivity(
     elif x is None:
         raise TypeError("boundary_sensitivity: expected an Attribution, or a model and x.")
     else:
-        found = attribute(subject, x, target, method=method, baseline=baseline, batch_size=batch_size, seed=seed)
+        found = attribute(subject, x, target, **options)
     covector = known_covector("boundary_sensitivity", found)
     if isinstance(modes, str) or len(set(modes)) < 2:
         raise ValueError(f"boundary_sensitivity: expected at least two modes of {', '.join(MODES)}; got {modes!r}.")

@@ -98,7 +98,17 @@ class Given(Baseline):
     name = "given"
 
     def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
-        return _as_signal(self.value, keyed.signal)[rows.example]
+        x, value = keyed.signal, self.value
+        value = value(x) if callable(value) and not isinstance(value, Tensor) else value
+        value = torch.full_like(x, value) if is_number(value) else value
+        if not isinstance(value, Tensor):
+            raise TypeError(f"baseline: expected a number, a tensor, a callable or None, got {type(value).__name__}.")
+        if value.is_complex() or (value.ndim and value.shape not in (x.shape, x.shape[1:], (1, *x.shape[1:]))):
+            raise ValueError(
+                f"baseline: expected a real tensor of shape {tuple(x.shape)} or {tuple(x.shape[1:])}, got "
+                f"{value.dtype} of shape {tuple(value.shape)}."
+            )
+        return check_finite("baseline", value.to(x).expand_as(x))[rows.example]
 
     def describe(self) -> str:
         return str(plain(self.value))
@@ -173,18 +183,3 @@ def get(baseline: Any) -> Baseline:
             f"{', '.join(names())}) or None, got {type(baseline).__name__}."
         )
     return Given(baseline)
-
-
-def _as_signal(baseline: Any, x: Tensor) -> Tensor:
-    """A given baseline in the shape, dtype and device of x.  Raises: TypeError or ValueError that says what came."""
-    value = baseline(x) if callable(baseline) and not isinstance(baseline, Tensor) else baseline
-    if is_number(value):
-        value = torch.full_like(x, value)
-    if not isinstance(value, Tensor):
-        raise TypeError(f"baseline: expected a number, a tensor, a callable or None, got {type(value).__name__}.")
-    if value.is_complex() or (value.ndim and value.shape not in (x.shape, x.shape[1:], (1, *x.shape[1:]))):
-        raise ValueError(
-            f"baseline: expected a real tensor of shape {tuple(x.shape)} or {tuple(x.shape[1:])}, got "
-            f"{value.dtype} of shape {tuple(value.shape)}."
-        )
-    return check_finite("baseline", value.to(x).expand_as(x))

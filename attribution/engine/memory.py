@@ -1,7 +1,7 @@
 """The memory that autograd keeps for a forward, and the free memory of a device."""
 
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,10 +36,8 @@ class Saved:
         self._hooks.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._hooks.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._hooks.__exit__(*error)
 
 
 def _refuse(_: None) -> Tensor:

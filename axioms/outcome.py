@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..core.plain import plain
+from ..transforms.laws import relative_distance
 from .tolerances import Limit
-from .transform_laws import gap
 from .trial import Case
 
 _LISTED = 512  # inputs up to this size are kept in a counterexample as they are
@@ -37,10 +38,10 @@ def inapplicable(reason: str) -> Outcome:
 
 def compare(a: Tensor, b: Tensor, limit: Limit, case: Case, names: tuple[str, str]) -> Outcome:
     """Two maps that should be equal, (batch, *coeff) each; `names` says what each is the map of."""
-    residual = gap(a, b)
+    residual = relative_distance(a, b)
     if a.shape != b.shape:
         return Outcome(residual, limit, f"shapes differ: {tuple(a.shape)} and {tuple(b.shape)}")
-    each = [gap(a[i : i + 1], b[i : i + 1]) for i in range(len(a))]
+    each = [relative_distance(a[i : i + 1], b[i : i + 1]) for i in range(len(a))]
     worst = max(range(len(a)), key=each.__getitem__)
     one, two = a[worst].flatten(), b[worst].flatten()
     top = (one - two).abs().topk(min(5, len(one))).indices
@@ -51,24 +52,22 @@ def compare(a: Tensor, b: Tensor, limit: Limit, case: Case, names: tuple[str, st
         **numbers,
         "totals": [float(one.sum()), float(two.sum())],
         "model": type(case.model).__name__,
-        "target": plain(case.target),
-        "x": plain(case.x[worst]),
+        "target": shown(case.target),
+        "x": shown(case.x[worst]),
     }
     return Outcome(residual, limit, evidence=evidence)
 
 
-def plain(value: Any) -> Any:
-    """`value` as JSON can hold it; long tensors by shape, mean and norm."""
-    if isinstance(value, Tensor):
-        if value.numel() <= _LISTED:
-            return value.tolist()
-        wide = value.double()
-        return {"shape": list(value.shape), "mean": float(wide.mean()), "norm": float(torch.linalg.vector_norm(wide))}
-    if value is None or isinstance(value, (int, float, str)):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return getattr(value, "__qualname__", type(value).__name__)
+def shown(value: Any) -> Any:
+    """`value` as JSON can hold it: tensors number by number, long ones by shape, mean and norm."""
+    return plain(value, _numbers)
+
+
+def _numbers(tensor: Tensor) -> Any:
+    if tensor.numel() <= _LISTED:
+        return tensor.tolist()
+    wide = tensor.double()
+    return {"shape": list(tensor.shape), "mean": float(wide.mean()), "norm": float(torch.linalg.vector_norm(wide))}
 
 
 def worse(outcomes: list[Outcome]) -> Outcome:

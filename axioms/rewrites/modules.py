@@ -1,4 +1,4 @@
-"""The parts that rewrites put into a network, and the networks on which laws are measured."""
+"""The layers that rewrites insert into a network, and the models that laws are measured on."""
 
 import copy
 from collections.abc import Callable
@@ -47,7 +47,7 @@ class Rectifier(nn.Module):
 
 
 class Split(nn.Module):
-    """A layer as two layers with half of its output channels each, joined."""
+    """A layer as two layers with half of its output channels each, whose outputs are joined."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def _slice(layer: nn.Module, part: slice) -> nn.Module:
 
 
 class Cancelling(nn.Module):
-    """layer(x) + b(x) - b'(x) with b = b'."""
+    """layer(x) + b(x) - b'(x), where b and b' are equal copies of the layer with random weights."""
 
     def __init__(self, layer: nn.Module, draw: Draw) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class Residual(nn.Module):
 
 
 def residual_linear(layer: nn.Linear) -> nn.Module:
-    """x + ((W - 1) x + b)."""
+    """A square linear layer W x + b, written as x + ((W - 1) x + b)."""
     inner = copy.deepcopy(layer)
     with torch.no_grad():
         inner.weight.sub_(torch.eye(len(inner.weight)).to(inner.weight))
@@ -103,7 +103,7 @@ def residual_linear(layer: nn.Linear) -> nn.Module:
 
 
 def factored(layer: nn.Linear, draw: Draw) -> nn.Module:
-    """W = Q (Qᵀ W) with a random orthogonal Q, as two linear layers."""
+    """W = Q (Qᵀ W), with a random orthogonal Q, as two linear layers."""
     weight = layer.weight.detach()
     rotation = torch.linalg.qr(draw(len(weight), len(weight), like=weight)).Q
     first, second = linear(rotation.T @ weight.double()), linear(rotation, layer.bias)
@@ -111,7 +111,7 @@ def factored(layer: nn.Linear, draw: Draw) -> nn.Module:
 
 
 def linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
-    """A linear layer with these numbers.  weight: (out, in)."""
+    """A linear layer with this weight, (out, in), and bias, (out,)."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     layer.weight = nn.Parameter(weight.detach().clone())
     if bias is not None:
@@ -120,7 +120,7 @@ def linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
 
 
 class CallableModule(nn.Module):
-    """A model that is a plain function, as a module."""
+    """A module that calls a function."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
@@ -131,9 +131,9 @@ class CallableModule(nn.Module):
 
 
 class Blind(nn.Module):
-    """f(x - Q Qᵀ x): no direction in the span of Q's columns has any effect.
+    """f(x - Q Qᵀ x): a model that directions in the span of Q do not affect.
 
-    directions: orthonormal columns (samples, count).
+    directions: the orthonormal columns of Q, (samples, count).
     """
 
     def __init__(self, model: nn.Module, directions: Tensor) -> None:
@@ -148,7 +148,7 @@ class Blind(nn.Module):
 
 
 class Shifted(nn.Module):
-    """f(x - m)."""
+    """f(x - m), for a shift m of the signal."""
 
     def __init__(self, model: nn.Module, shift: Tensor) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ class Shifted(nn.Module):
 
 
 class Combined(nn.Module):
-    """f(x) + q h(x)."""
+    """f(x) + q h(x), for two models and a weight."""
 
     def __init__(self, first: nn.Module, second: nn.Module, weight: float) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ class Combined(nn.Module):
 
 
 def saturating(direction: Tensor, slope: float, sign: float) -> nn.Module:
-    """sign · (1 - ReLU(1 - slope ⟨direction, z⟩)), as layers.  direction: shaped like z. Output: (rows, 1)."""
+    """sign · (1 - ReLU(1 - slope ⟨direction, z⟩)), (rows, 1), as layers.  direction: of z's shape."""
     flat = direction.reshape(1, -1)
     one = torch.ones_like(flat[0, :1])
     return nn.Sequential(
@@ -180,7 +180,7 @@ def saturating(direction: Tensor, slope: float, sign: float) -> nn.Module:
 
 
 def small_network(shape: tuple[int, ...], classes: int = 3, width: int = 12, seed: int = 0) -> nn.Module:
-    """A ReLU network on signals of `shape` with seeded weights: what laws run on where no model is given."""
+    """A small ReLU network on signals of this shape, with random weights that the seed fixes."""
     sizes = (torch.Size(shape).numel(), width, width, classes)
     generator = torch.Generator().manual_seed(seed)
     layers: list[nn.Module] = [nn.Flatten()]

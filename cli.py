@@ -245,11 +245,11 @@ def axioms(
 @app.command()
 def transforms(
     check: Annotated[
-        bool, typer.Option("--check", metavar="", help="Run every law on every example; faults are printed in full.")
+        bool, typer.Option("--check", metavar="", help="Measure every law on every example, and print faults in full.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", metavar="", help="With --check: print every finding.")] = False,
 ) -> None:
-    """List the registered transforms and what they claim. With --check, exit status 1 where one is not what it claims."""
+    """List the registered transforms and their claims. With --check, the exit status is 1 if a claim is wrong."""
     from . import studies
 
     if check:
@@ -261,7 +261,7 @@ def transforms(
 
 
 def _check_transforms(verbose: bool) -> int:
-    """Prints a line for each transform, and what is not as claimed (or everything); 1 if something is not."""
+    """Prints a row for each transform, and every law that is not as claimed (or every law); 1 if there is a fault."""
     from .studies.catalogue import check_all
 
     with bar("transforms") as progress:
@@ -269,12 +269,14 @@ def _check_transforms(verbose: bool) -> int:
     for report in (report for each in checked for report in each.reports):
         if verbose or report.faults:
             _print_report(report if verbose else dataclasses.replace(report, findings=report.faults))
-    table = Table("name", "laws", "examples", "sizes", "worst residual / tolerance", "verdict")
+    limit = f"{next(iter(checked[0].reports[0])).tolerance:.0e}"
+    title = f"relative residuals in double precision; tolerance {limit}"
+    table = Table("name", "laws", "examples", "largest residual", "against other libraries", "verdict", title=title)
     for each in checked:
         table.add_row(each.name, *each.cells, f"{each.faults} faults" if each.faults else "kept")
     console.print(table)
     faults = sum(each.faults for each in checked)
-    console.print(f"{faults} faults" if faults else "every claim holds, and nothing holds that is not claimed")
+    console.print(f"{faults} faults" if faults else "every claim holds, and every law that holds is claimed")
     return 1 if faults else 0
 
 

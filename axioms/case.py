@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attribution import Pullback
-from ..attribution.engine.check_model import feed_dtype
-from ..attribution.engine.rows import Rows, budget
+from ..attribution.engine.open import open_engine
 from ..attribution.engine.score import Score, Target
 from ..transforms import Pixel, Transform
 
@@ -48,15 +47,9 @@ class Case:
 
     def scores(self) -> tuple[Tensor, Tensor]:
         """f(x) and f(x₀), (batch,) each, in double precision."""
-        score = Score.of(self.target, len(self.x), self.x.device)
-        rows = Rows(
-            self.model,
-            score,
-            budget("auto", tuple(self.x.shape[1:]), self.x.device),
-            feed_dtype(self.model, self.x.dtype),
-        )
         example = torch.arange(len(self.x), device=self.x.device)
-        point, origin = (rows.values(example, points.__getitem__).double() for points in (self.x, self.base))
+        with open_engine(self.model, self.x, self.target, check=False) as engine:
+            point, origin = (engine.scores(example, points.__getitem__).double() for points in (self.x, self.base))
         return point, origin
 
     def target_argument(self) -> Any:

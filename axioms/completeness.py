@@ -19,7 +19,7 @@ from .validate_map import short
 
 GRANTED = 1e-2  # of |Δf|: the same for every method, whether its steps are visible or not
 LITERATURE = 5e-2  # of |Δf|: what papers and tutorials accept of a quadrature
-_EXPENSIVE = 64  # evaluations for one example; above this, double precision is measured on the cheap form only
+_EXPENSIVE = 64  # gradients for one example; above this, double precision is measured on the cheap form only
 _REPEATS = (6, 24)  # seeds over which a random method is averaged: first, and where these are not enough
 
 
@@ -118,7 +118,8 @@ def _parts(trial: Trial, gap: Tensor, scale: Tensor, rounding: float) -> dict[st
         return {"inverse": inverse}
     dtype = 0.0
     if double is not None:
-        one, two = (_gap(each, own.cost() > _EXPENSIVE) for each in (trial, double))
+        expensive = own.cost([trial.case.transform.layout]).gradients > _EXPENSIVE
+        one, two = (_gap(each, expensive) for each in (trial, double))
         dtype = float((one - two)[worst]) / unit
         trial.evaluations += double.take_evaluations()
     parts = {"quadrature": float(gap[worst]) / unit - dtype - inverse, "dtype": dtype, "inverse": inverse}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..attribution import Estimator
-from ..attribution.attribute import resolve_baseline
+from ..attribution.call import resolve_baseline
 from ..attribution.estimator import MethodClaim
 from ..transforms import DCT, DWT, Pixel, Transform, TransformClaim
 from .case import Case
@@ -141,10 +141,10 @@ def _agreement(own: Estimator) -> Callable[..., Outcome] | None:
 
     Only shares that sum to f(x) - f(x₀), or are a displacement times one covector, have the same total in all domains.
     """
-    if own.linear_in_gradients and not own.shares:
+    if own.linear_in_gradients and own.kind == "sensitivity":
         return _carried
     same_total = MethodClaim.COMPLETE in own.claims or own.linear_in_gradients
-    return _totals if own.shares and same_total else None
+    return _totals if own.kind == "share" and same_total else None
 
 
 def _other_domain(trial: Trial) -> Transform:

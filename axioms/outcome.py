@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from ..core.plain import plain
+from ..transforms.laws import relative_distance
 from .case import Case
 from .tolerances import Tolerance
-from .transform_laws import gap
 
 _LISTED = 512  # a counterexample lists inputs up to this size number by number
 
@@ -44,10 +44,10 @@ def inapplicable(reason: str) -> Outcome:
 
 def compare(a: Tensor, b: Tensor, tolerance: Tolerance, case: Case, names: tuple[str, str]) -> Outcome:
     """The outcome for two maps that should be equal, (batch, *coeff) each.  names: what the two are called in a report."""
-    residual = gap(a, b)
+    residual = relative_distance(a, b)
     if a.shape != b.shape:
         return Outcome(residual, tolerance, f"shapes differ: {tuple(a.shape)} and {tuple(b.shape)}")
-    each = [gap(a[i : i + 1], b[i : i + 1]) for i in range(len(a))]
+    each = [relative_distance(a[i : i + 1], b[i : i + 1]) for i in range(len(a))]
     worst = max(range(len(a)), key=each.__getitem__)
     one, two = a[worst].flatten(), b[worst].flatten()
     top = (one - two).abs().topk(min(5, len(one))).indices

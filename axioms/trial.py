@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from ..attribution import Attribution, Estimator, Pullback, attribute
-from ..attribution.attribute import BaselineLike
+from ..attribution.call import BaselineLike
 from ..attribution.methods.gradients import Gradient
 from ..core.precision import tolerance
 from ..transforms import Pixel
+from ..transforms.laws import relative_distance
 from .case import Case
 from .cheap_forms import cheap_form, fixed_form
 from .rewrites.modules import small_network
 from .sandbox import sandbox
 from .tolerances import Tolerance, condition
-from .transform_laws import gap
 from .validate_map import read_map, short
 
 MethodFunction = Callable[[nn.Module, Tensor, Any, Tensor], Tensor]  # (f, z, target, z₀) -> values of z's shape
@@ -154,15 +154,17 @@ class Trial:
         network = small_network(tuple(self.case.x.shape[1:]), classes=1, width=4).to(self.case.x)
         small = replace(self.case, model=network, target=0)
         try:
-            return gap(self.map(small, "cheap"), self.map(small, "cheap", 1)) > 0
+            return relative_distance(self.map(small, "cheap"), self.map(small, "cheap", 1)) > 0
         except Exception:  # a method for one architecture may raise anything on another
-            return gap(self.reference("cheap"), self.reference("cheap", 1)) > 0
+            return relative_distance(self.reference("cheap"), self.reference("cheap", 1)) > 0
 
     @functools.cached_property
     def seed_spread(self) -> float:
         """The largest distance between cheap maps of this seed and of three others; 0 for a method that is not random."""
         others = (1, 2, 3) if self.is_random else ()
-        return max((gap(self.reference("cheap", seed), self.reference("cheap")) for seed in others), default=0.0)
+        return max(
+            (relative_distance(self.reference("cheap", seed), self.reference("cheap")) for seed in others), default=0.0
+        )
 
     # Rounding --------------------------------------------------------------------------------------------------------
 
@@ -220,8 +222,8 @@ class Trial:
         here = self.attribution(replace(case, x=point), Gradient()).values.double()
         if self.double is not None:
             exact = replace(self.double.case, x=point.double(), transform=case.transform)
-            return gap(here, self.double.attribution(exact, Gradient()).values)
+            return relative_distance(here, self.double.attribution(exact, Gradient()).values)
         step = 4 * torch.finfo(point.dtype).eps * case.x.flatten(1).abs().amax(1)
         signs = self.normal(*point.shape, salt=11 + salt).sign()
         moved = point + step.reshape(-1, *[1] * (point.ndim - 1)) * signs
-        return gap(here, self.attribution(replace(case, x=moved), Gradient()).values.double())
+        return relative_distance(here, self.attribution(replace(case, x=moved), Gradient()).values.double())

@@ -14,7 +14,20 @@ import pullback as pb
 # must not import each other. "*" stands for every name that is not listed.
 LAYERS = {
     "": ["core", "transforms", "attribution", "axioms metrics", "studies", "cli"],
-    "transforms": ["layout", "base", "registry", "measure_claims", "linear", "harmonic", "wavelets", "get", "*"],
+    "transforms": [
+        "layout",
+        "reference",
+        "base",
+        "layout_laws",
+        "laws",
+        "registry",
+        "measure_claims",
+        "linear",
+        "harmonic",
+        "wavelets",
+        "get",
+        "*",
+    ],
     "attribution": [
         "targets",
         "engine",

@@ -21,7 +21,6 @@ ROOMS_WITHOUT_DOCSTRING = {
     "attribution/engine/__init__.py",
     "attribution/methods/__init__.py",
     "attribution/methods/integrated_gradients/__init__.py",
-    "axioms/rewrites/__init__.py",
     "studies/axiom_matrix/__init__.py",
     "studies/compare/__init__.py",
     "studies/loaders/__init__.py",

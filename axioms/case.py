@@ -27,6 +27,15 @@ class Case:
     target: Target
     transform: Transform
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one signal."""
+        return tuple(self.x.shape[1:])
+
+    def in_signal(self) -> "Case":
+        """The problem in the coordinates of the signal, T = 1."""
+        return replace(self, transform=Pixel(self.shape))
+
     def in_coefficients(self) -> "Case":
         """The problem for g = f∘T⁻¹, where z is the signal."""
         model, flat = Pullback(self.model, self.transform), Pixel(self.transform.layout.shape)

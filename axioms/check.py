@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from ..attribution import Estimator
 from ..attribution.call import BaselineLike, resolve_baseline
 from ..attribution.engine.check_model import check_model, feed_dtype
-from ..attribution.engine.open import open_engine
+from ..attribution.engine.open import check_signal, open_engine
 from ..attribution.engine.score import Score, Target, table
 from ..attribution.estimator import get as get_estimator
 from ..attribution.targets import Choice
-from ..core.checks import is_number
+from ..core.checks import check_number
 from ..core.precision import full_products
 from ..core.progress import Progress
 from ..transforms import Transform
@@ -54,9 +54,8 @@ def check(
     method: a spec such as "integrated_gradients(steps=64)", an Estimator, or any callable (f, x, target, x0) -> tensor
     of x's shape. There f is an nn.Module from z to the model's output, a new copy for each call; x and x0 are z = T x
     and z₀ = T x₀; target is one class per example, an int64 tensor (batch,), or the callable or None that was given.
-    baseline: x₀, as in `attribute`.
-    axioms: "all", "claimed" (what an estimator claims, and what every method must keep), a name or a list of names.
-    tolerance: the largest residual with which a law holds, in place of the measured tolerances.
+    baseline: x₀, as in `attribute`.  axioms: "all", "claimed" (what an estimator claims and every method must keep), a
+    name or a list of names.  tolerance: the largest residual with which a law holds, in place of the measured ones.
     progress: called with (laws measured, laws to measure).
 
     A law that holds at any number of nodes or samples is measured on a cheaper form of an estimator; the report names it.
@@ -77,8 +76,11 @@ def check(
     """
     subject = _resolved(method)
     laws = _chosen(axioms, subject)
-    _check_arguments(model, x, tolerance)
-    domain = get_transform(transform, tuple(x.shape[1:]))
+    domain = get_transform(transform, tuple(check_signal(x).shape[1:]))
+    if not callable(model):
+        raise TypeError(f"check: model must be a module or another callable, got {type(model).__name__}.")
+    if tolerance is not None:
+        check_number("check", "tolerance", tolerance, 0)
     with torch.inference_mode(False), torch.no_grad(), full_products(x):
         x = x.detach().clone()
         feed_dtype(model, x.dtype)
@@ -87,27 +89,16 @@ def check(
         base = resolve_baseline(baseline, x)
         case = Case(network, x, base, fixed_target(target, network, x), domain)
         trial = Trial(subject, case, given, baseline, seed, tolerance)
+        report = progress or (lambda done, planned: None)
         findings = []
         for done, law in enumerate(laws):
-            if progress is not None:
-                progress(done, len(laws))
+            report(done, len(laws))
             findings.append(check_law(law, trial))
-        if progress is not None:
-            progress(len(laws), len(laws))
+        report(len(laws), len(laws))
         notes = (*notes, *_notes(trial))
-    examples = f"{len(x)} examples of shape {tuple(x.shape[1:])}, {short(x.dtype)}"
+    examples = f"{len(x)} examples of shape {case.shape}, {short(x.dtype)}"
     title = f"{name_of(subject)} on {type(model).__name__}, {domain.spec}, {examples}"
     return AxiomReport(title, tuple(findings), notes)
-
-
-def _check_arguments(model: Any, x: Any, tolerance: Any) -> None:
-    if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2 or x.numel() == 0:
-        got = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"check: x must be a floating-point tensor (batch, *shape) that is not empty, got {got}.")
-    if not callable(model):
-        raise TypeError(f"check: model must be a module or another callable, got {type(model).__name__}.")
-    if tolerance is not None and (not is_number(tolerance) or not 0 <= tolerance < float("inf")):
-        raise ValueError(f"check: tolerance must be a finite number of at least 0, got {tolerance!r}.")
 
 
 def fixed_target(target: Target, model: Callable[..., Any], x: Tensor) -> Target:
@@ -197,7 +188,7 @@ def parametrize(
     subjects: transforms, estimators or their specs, callables (f, x, target, x0) -> tensor; of a class, its `examples()`.
     An estimator must keep what it claims, a callable every axiom.
     expected_failures: {axiom: reason} of laws that are known to fail; the test fails if one of them holds.
-    model, x, target, transform: what methods are asked about; by default a small ReLU network and two signals.
+    model, x, target, transform: as in `check`; by default a small ReLU network and two signals.
 
         @pb.axioms.parametrize([MyTransform])
         def test_laws(law): law()

@@ -10,7 +10,7 @@ from ..transforms import TransformClaim
 from .case import Case
 from .outcome import Outcome, inapplicable, largest, shown
 from .repeatability import allow_for_seeds
-from .rewrites.modules import Blind, saturating
+from .rewrites.modules import blind, saturating
 from .tolerances import Tolerance
 from .trial import Trial
 
@@ -85,7 +85,7 @@ def dummy(trial: Trial) -> Outcome:
     index = order[: max(1, min(3, len(order) // 3))].tolist()
     directions = case.transform.inverse(torch.cat([_unit(case, k) for k in index])).flatten(1).T
     basis = torch.linalg.qr(directions.double()).Q.to(case.x)
-    values = trial.map(replace(case, model=Blind(case.model, basis).eval()), "cheap").flatten(1)
+    values = trial.map(replace(case, model=blind(case.model, basis)), "cheap").flatten(1)
     hidden = values[:, index].abs().amax(1) / _size(values)
     residual, evidence = largest(values, index, hidden, case.x, "f∘(1 - Q Qᵀ), Q spans T⁻¹e_k")
     return Outcome(residual, trial.tolerance, evidence=evidence)
@@ -111,8 +111,8 @@ def symmetry(trial: Trial) -> Outcome:
         signal - (signal * row).flatten(1).sum(1).reshape(-1, *[1] * row.ndim) * row / row.square().sum()
         for signal in (case.x, case.base)
     )
-    blind = Blind(case.model, (direction / direction.norm())[:, None]).eval()
-    values = trial.map(replace(case, model=blind, x=x, base=base), "cheap").flatten(1)
+    model = blind(case.model, (direction / direction.norm())[:, None])
+    values = trial.map(replace(case, model=model, x=x, base=base), "cheap").flatten(1)
     apart = (values[:, pair[0]] - values[:, pair[1]]).abs() / _size(values)
     residual, evidence = largest(values, pair, apart, x, "f∘(1 - q qᵀ), q along T⁻¹(e_j - e_k)")
     return allow_for_seeds(trial, Outcome(residual, trial.tolerance, evidence=evidence))

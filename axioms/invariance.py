@@ -14,7 +14,7 @@ from ..transforms import DCT, DWT, Pixel, Transform, TransformClaim
 from .case import Case
 from .outcome import Outcome, compare, inapplicable, worst_of
 from .repeatability import allow_for_seeds
-from .rewrites.modules import Shifted
+from .rewrites.modules import Preceded
 from .rewrites.rewrite import SINGLY, TOGETHER, Rewritten, rewrites
 from .tolerances import Tolerance
 from .transform_wrappers import Opaque, Rescaled
@@ -107,7 +107,7 @@ def input_shift_invariance(trial: Trial) -> Outcome:
         base = resolve_baseline(trial.baseline, x)
     except ValueError as error:
         return inapplicable(f"the baseline does not fit: {error}")
-    other = replace(case, model=Shifted(case.model, shift).eval(), x=x, base=base)
+    other = replace(case, model=Preceded(case.model, lambda x: x - shift.to(x)), x=x, base=base)
     names = ("f", "f(x - m) at x + m")
     outcome = compare(trial.reference("cheap"), trial.map(other, "cheap"), trial.tolerance, case, names)
     return allow_for_seeds(trial, outcome, "" if callable(trial.baseline) else "the baseline does not move with x")
@@ -155,20 +155,17 @@ def _other_domain(trial: Trial) -> Transform:
     case = trial.case
     if not isinstance(case.transform, Pixel):
         return case.transform
-    shape = tuple(case.x.shape[1:])
-    if not 2 <= len(shape) <= 4:
-        return Rescaled(Pixel(shape), torch.full_like(case.x[0], 2), None)
-    by_block = getattr(trial.estimator, "by", "") == "block" and min(shape[1:]) > 1
-    return DWT(shape, "haar", level=1) if by_block else DCT(shape)
+    if not 2 <= len(case.shape) <= 4:
+        return Rescaled(Pixel(case.shape), torch.full_like(case.x[0], 2), None)
+    by_block = getattr(trial.estimator, "by", "") == "block" and min(case.shape[1:]) > 1
+    return DWT(case.shape, "haar", level=1) if by_block else DCT(case.shape)
 
 
 def _maps(trial: Trial, domain: Transform) -> tuple[Tensor, Tensor]:
     """The map in the signal and the map in the domain."""
-    case = trial.case
-    if domain is not case.transform:
-        return trial.reference("cheap"), trial.map(replace(case, transform=domain), "cheap")
-    signal = replace(case, transform=Pixel(tuple(case.x.shape[1:])))
-    return trial.map(signal, "cheap"), trial.reference("cheap")
+    if domain is trial.case.transform:
+        return trial.map(trial.case.in_signal(), "cheap"), trial.reference("cheap")
+    return trial.reference("cheap"), trial.map(replace(trial.case, transform=domain), "cheap")
 
 
 def _carried(here: Tensor, there: Tensor, tolerance: Tolerance, case: Case, domain: Transform) -> Outcome:

@@ -32,7 +32,7 @@ def linearity(trial: Trial) -> Outcome:
         if not bool(added.any()):
             return inapplicable("the map of a small random network is zero, so that nothing would be added")
         weight = _size(answer) / _size(added) or 1.0
-        combined = replace(case, model=Combined(case.model, other.model, weight).eval())
+        combined = replace(case, model=Combined(case.model, other.model, weight))
         reason = _not_additive(trial, weight, case, other, combined)
     except (AttributeError, TypeError) as error:
         return inapplicable(f"outputs of this model cannot be added: {error}")
@@ -82,7 +82,7 @@ def companion(case: Case, seed: int) -> nn.Module:
         return output.flatten(1).sum(1) if len(shape) else output
 
     replace(case, target=look, x=case.x[:1], base=case.base[:1]).scores()
-    network = small_network(tuple(case.x.shape[1:]), classes=max(1, torch.Size(shape).numel()), width=4, seed=seed)
+    network = small_network(case.shape, classes=max(1, torch.Size(shape).numel()), width=4, seed=seed)
     last: nn.Module = nn.Flatten(0) if not shape else nn.Unflatten(1, shape)
     return nn.Sequential(network, last).to(case.x).to(feed_dtype(case.model, case.x.dtype)).eval()
 

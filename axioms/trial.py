@@ -14,7 +14,6 @@ from ..attribution import Attribution, Estimator, Pullback, attribute
 from ..attribution.call import BaselineLike
 from ..attribution.methods.gradients import Gradient
 from ..core.precision import tolerance
-from ..transforms import Pixel
 from ..transforms.laws import relative_distance
 from .case import Case
 from .cheap_forms import cheap_form, fixed_form
@@ -33,8 +32,7 @@ _PATH = (1.0, 0.6, 0.3, 0.05)  # where on the path from x₀ to x rounding is me
 class Trial:
     """A method under test on one problem. Maps and tolerances of the problem itself are measured once.
 
-    given: a copy of the model in the mode in which it came; `case.model` is in eval mode.  baseline: as it came.
-    override: the caller's own tolerance.  evaluations: of the model so far.
+    given: a copy of the model in its own mode; `case.model` is in eval mode.  override: the caller's own tolerance.
     side_effects: what a callable changed and did not put back.  map_dtype: of its maps, where narrower than that of x.
     """
 
@@ -44,7 +42,7 @@ class Trial:
     baseline: BaselineLike
     seed: int
     override: float | None = None
-    evaluations: int = 0
+    evaluations: int = 0  # of the model so far
     side_effects: dict[str, None] = field(default_factory=dict)
     map_dtype: torch.dtype | None = None
     _maps: dict[tuple[Form, int], Tensor] = field(default_factory=dict)
@@ -71,11 +69,11 @@ class Trial:
         """Whether the method chooses its nodes by looking at f, so that two functions get different nodes."""
         return self.form("fixed") != self.form("cheap")
 
-    def generator(self, salt: int = 0) -> torch.Generator:
+    def generator(self, salt: int) -> torch.Generator:
         """A generator that depends on the seed and on `salt`."""
         return torch.Generator().manual_seed(1_000_003 * (self.seed + 1) + salt)
 
-    def normal(self, *shape: int, salt: int = 0) -> Tensor:
+    def normal(self, *shape: int, salt: int) -> Tensor:
         """Standard normal numbers in the dtype and on the device of x."""
         return torch.randn(*shape, generator=self.generator(salt), dtype=torch.double).to(self.case.x)
 
@@ -151,7 +149,7 @@ class Trial:
     @functools.cached_property
     def is_random(self) -> bool:
         """Whether the seed changes the map. A small network shows it too, at almost no cost."""
-        network = small_network(tuple(self.case.x.shape[1:]), classes=1, width=4).to(self.case.x)
+        network = small_network(self.case.shape, classes=1, width=4).to(self.case.x)
         small = replace(self.case, model=network, target=0)
         try:
             return relative_distance(self.map(small, "cheap"), self.map(small, "cheap", 1)) > 0
@@ -190,15 +188,11 @@ class Trial:
     @property
     def rounding(self) -> Tolerance:
         """(rounding of the dtype + 3 × the measured noise floor of the model) × the condition of T."""
-        rounding = tolerance(self.dtype)
-        full = (rounding + 3 * self.noise_floor) * self._condition
-        source = (
-            f"(rounding of {short(self.dtype)} {rounding:.1e} + 3 × noise floor of the model {self.noise_floor:.1e}) × "
-            f"condition of T {self._condition:.1f}"
-        )
-        if full <= MOST_ROUNDING:
-            return Tolerance(full, source)
-        return Tolerance(MOST_ROUNDING, f"{source}, capped at {MOST_ROUNDING:g}")
+        rounding, noise, factor = tolerance(self.dtype), self.noise_floor, self._condition
+        source = f"(rounding of {short(self.dtype)} {rounding:.1e} + 3 × noise floor of the model {noise:.1e})"
+        source, full = f"{source} × condition of T {factor:.1f}", (rounding + 3 * noise) * factor
+        capped = f", capped at {MOST_ROUNDING:g}" if full > MOST_ROUNDING else ""
+        return Tolerance(min(full, MOST_ROUNDING), source + capped)
 
     @functools.cached_property
     def _condition(self) -> float:
@@ -211,7 +205,7 @@ class Trial:
         It is the distance to the gradient in double precision. Where the model does not run in double precision, it is
         the change of ∇f when x changes by 4 units in its last place.
         """
-        signal = replace(self.case, transform=Pixel(tuple(self.case.x.shape[1:])))
+        signal = self.case.in_signal()
         worst = max(self._gradient_error(signal, salt, share) for salt, share in enumerate(_PATH))
         self.evaluations += 0 if self.double is None else self.double.take_evaluations()
         return worst
@@ -221,9 +215,9 @@ class Trial:
         point = case.base + share * (case.x - case.base)
         here = self.attribution(replace(case, x=point), Gradient()).values.double()
         if self.double is not None:
-            exact = replace(self.double.case, x=point.double(), transform=case.transform)
-            return relative_distance(here, self.double.attribution(exact, Gradient()).values)
-        step = 4 * torch.finfo(point.dtype).eps * case.x.flatten(1).abs().amax(1)
-        signs = self.normal(*point.shape, salt=11 + salt).sign()
-        moved = point + step.reshape(-1, *[1] * (point.ndim - 1)) * signs
-        return relative_distance(here, self.attribution(replace(case, x=moved), Gradient()).values.double())
+            other, moved = self.double, replace(self.double.case, x=point.double(), transform=case.transform)
+        else:
+            step = 4 * torch.finfo(point.dtype).eps * case.x.flatten(1).abs().amax(1)
+            signs = self.normal(*point.shape, salt=11 + salt).sign()
+            other, moved = self, replace(case, x=point + step.reshape(-1, *[1] * (point.ndim - 1)) * signs)
+        return relative_distance(here, other.attribution(moved, Gradient()).values.double())

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,10 +49,10 @@ class Rectifier(nn.Module):
 class Split(nn.Module):
     """A layer as two layers with half of its output channels each, whose outputs are joined."""
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: Any) -> None:
         super().__init__()
-        half = len(layer.weight) // 2  # type: ignore[arg-type]
-        self.axis = -1 if isinstance(layer, nn.Linear) else 1 - len(cast(Tensor, layer.weight).shape)
+        half = len(layer.weight) // 2
+        self.axis = -1 if isinstance(layer, nn.Linear) else 1 - layer.weight.ndim
         self.parts = nn.ModuleList([_slice(layer, slice(None, half)), _slice(layer, slice(half, None))])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -60,10 +60,11 @@ class Split(nn.Module):
 
 
 def _slice(layer: nn.Module, part: slice) -> nn.Module:
-    piece = copy.deepcopy(layer)
+    """A copy of a layer with some of its output channels."""
+    piece: Any = copy.deepcopy(layer)
     for name, parameter in layer.named_parameters(recurse=False):
         setattr(piece, name, nn.Parameter(parameter.detach()[part].clone()))
-    setattr(piece, "out_features" if isinstance(layer, nn.Linear) else "out_channels", len(piece.weight))  # type: ignore[arg-type]
+    setattr(piece, "out_features" if isinstance(layer, nn.Linear) else "out_channels", len(piece.weight))
     return piece
 
 
@@ -84,22 +85,16 @@ class Cancelling(nn.Module):
 
 
 class Residual(nn.Module):
-    """x + layer(x)."""
+    """A square linear layer W x + b, written as x + ((W - 1) x + b)."""
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer = copy.deepcopy(layer)
+        with torch.no_grad():
+            self.layer.weight.sub_(torch.eye(len(layer.weight)).to(layer.weight))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.layer(x)
-
-
-def residual_linear(layer: nn.Linear) -> nn.Module:
-    """A square linear layer W x + b, written as x + ((W - 1) x + b)."""
-    inner = copy.deepcopy(layer)
-    with torch.no_grad():
-        inner.weight.sub_(torch.eye(len(inner.weight)).to(inner.weight))
-    return Residual(inner)
 
 
 def factored(layer: nn.Linear, draw: Draw) -> nn.Module:
@@ -130,33 +125,26 @@ class CallableModule(nn.Module):
         return self.function(x)
 
 
-class Blind(nn.Module):
-    """f(x - Q Qᵀ x): a model that directions in the span of Q do not affect.
+class Preceded(nn.Module):
+    """f(change(x)): a model after a change of the signal."""
 
-    directions: the orthonormal columns of Q, (samples, count).
-    """
-
-    def __init__(self, model: nn.Module, directions: Tensor) -> None:
+    def __init__(self, model: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.model = model
-        self.register_buffer("directions", directions)
+        self.model, self.change = model, change
+        self.eval()
 
     def forward(self, x: Tensor) -> Any:
-        basis = self.get_buffer("directions").to(x)
-        flat = x.flatten(1)
-        return self.model((flat - flat @ basis @ basis.T).reshape(x.shape))
+        return self.model(self.change(x))
 
 
-class Shifted(nn.Module):
-    """f(x - m), for a shift m of the signal."""
+def blind(model: nn.Module, directions: Tensor) -> nn.Module:
+    """f(x - Q Qᵀ x), which no change of x in the span of Q affects.  directions: the orthonormal Q, (samples, count)."""
 
-    def __init__(self, model: nn.Module, shift: Tensor) -> None:
-        super().__init__()
-        self.model = model
-        self.register_buffer("shift", shift)
+    def project(x: Tensor) -> Tensor:
+        basis, flat = directions.to(x), x.flatten(1)
+        return (flat - flat @ basis @ basis.T).reshape(x.shape)
 
-    def forward(self, x: Tensor) -> Any:
-        return self.model(x - self.get_buffer("shift").to(x))
+    return Preceded(model, project)
 
 
 class Combined(nn.Module):
@@ -165,6 +153,7 @@ class Combined(nn.Module):
     def __init__(self, first: nn.Module, second: nn.Module, weight: float) -> None:
         super().__init__()
         self.first, self.second, self.weight = first, second, weight
+        self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.first(x) + self.weight * self.second(x)
@@ -174,9 +163,8 @@ def saturating(direction: Tensor, slope: float, sign: float) -> nn.Module:
     """sign · (1 - ReLU(1 - slope ⟨direction, z⟩)), (rows, 1), as layers.  direction: of z's shape."""
     flat = direction.reshape(1, -1)
     one = torch.ones_like(flat[0, :1])
-    return nn.Sequential(
-        nn.Flatten(), linear(-slope * flat, one), nn.ReLU(), linear(torch.full_like(flat[:, :1], -sign), sign * one)
-    ).eval()
+    last = linear(torch.full_like(flat[:, :1], -sign), sign * one)
+    return nn.Sequential(nn.Flatten(), linear(-slope * flat, one), nn.ReLU(), last).eval()
 
 
 def small_network(shape: tuple[int, ...], classes: int = 3, width: int = 12, seed: int = 0) -> nn.Module:

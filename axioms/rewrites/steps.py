@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from .graph import AFFINE, RELUS, Chain, cap_of, chains, folds, rectifiers, trace, used_once
-from .modules import KINDS, Cancelling, Rectifier, Split, factored, residual_linear
+from .modules import KINDS, Cancelling, Rectifier, Residual, Split, factored
 
 Site = tuple[str, nn.Module]  # the name of a layer, and the layer
 
@@ -151,7 +151,7 @@ def cancelling_branches(editor: Editor) -> int:
 def identity_residual(editor: Editor) -> int:
     """Writes a square linear layer as x + (W - 1) x + b, and ReLU(x) as x + ReLU(-x)."""
     square = [(name, layer) for name, layer in editor.linear() if layer.in_features == layer.out_features]
-    return editor.replace(square, residual_linear) + _rectify(editor, "identity_residual", ("residual",))
+    return editor.replace(square, Residual) + _rectify(editor, "identity_residual", ("residual",))
 
 
 def relu_as_max(editor: Editor) -> int:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.metadata
-import itertools
 import math
 import sys
 from pathlib import Path
@@ -205,7 +204,6 @@ def axioms(
     no map, or where no axiom could be measured.
     """
     from . import studies
-    from .axioms import NAMES
 
     studies.check_writable(out)
     asked = studies.question(model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double)
@@ -226,15 +224,13 @@ def axioms(
         _print_files(out, files)
         return
     with bar("laws") as progress:
-        done = itertools.count(1)
-        progress(0, len(axiom or NAMES))
         report = studies.judge(
             (method or [METHOD])[0],
             asked,
             transform=(transform or ["pixel"])[0],
             axioms=axiom or "all",
             seed=seed,
-            progress=lambda _: progress(next(done), len(axiom or NAMES)),
+            progress=progress,
         )
     _print_report(report)
     _print_files(out, studies.write_report(report, out))

@@ -89,7 +89,10 @@ class Along(Transform):
         """The inner layout at every place of the other axes, whose positions are known."""
         own, dims = self.inner.layout, len(self.shape) - 1
         whole = (*self._kept, *self._coeff)
-        put = lambda part: self._unfold(part.expand(whole)[None], 1)[0]
+
+        def put(part: Tensor) -> Tensor:
+            return self._unfold(part.expand(whole)[None], 1)[0]
+
         index = put(own.index[0])
         frequency = torch.full((dims, *index.shape), math.nan)
         position = frequency.clone()

@@ -65,8 +65,10 @@ def polar_reference(
     half: Tensor, scaled: Callable[[Tensor], Tensor], unscaled: Callable[[Tensor], Tensor]
 ) -> Reference:
     """Absolute value and angle of torch.fft.fftn.  scaled, unscaled: from a magnitude to its place in z, and back."""
-    axes = tuple(range(2, 2 + half.ndim))
-    partner = lambda x: x.flip(axes).roll([1] * len(axes), axes)
+
+    def partner(x: Tensor) -> Tensor:
+        axes = tuple(range(2, x.ndim))
+        return x.flip(axes).roll([1] * len(axes), axes)
 
     def forward(x: Tensor) -> Tensor:
         spectrum = _fftn(x)

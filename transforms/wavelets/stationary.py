@@ -32,13 +32,13 @@ class SWT(Transform):
 
     At level j the filters have 2^(j-1) - 1 zeros between their taps and all samples are kept, so that a shift of x
     shifts z: (2^dims - 1) level + 1 coefficients per sample. Filters are scaled by 1/√2 along each axis, which makes a
-    Parseval frame, T⁻¹ = Tᵀ, wherever the wavelet is orthonormal: ‖T x‖ = ‖x‖, and shares of energy or of attribution
-    are not counted twice. Equal to `pywt.swt(norm=True, trim_approx=True)` for the sizes that PyWavelets takes.
+    Parseval frame, T⁻¹ = Tᵀ, if the wavelet is orthonormal: ‖T x‖ = ‖x‖, and shares of energy or of attribution are not
+    counted twice. It is equal to `pywt.swt(norm=True, trim_approx=True)` for the sizes that PyWavelets takes.
 
-    wavelet: any discrete wavelet of PyWavelets.  level: None takes 3, or what the signal allows.
+    wavelet: any discrete wavelet of PyWavelets.  level: None takes 3, or as many as the signal allows.
 
     Sources: Holschneider et al. 1989; Shensa 1992; Nason & Silverman 1995; PyWavelets for conventions.
-    Raises: ValueError for an unknown wavelet or a level that is too deep; TypeError where level is no whole number.
+    Raises: ValueError for an unknown wavelet or a level that is too deep; TypeError where level is not a whole number.
 
     >>> import torch
     >>> from pullback.transforms import get

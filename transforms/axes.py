@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .base import Chain, Transform, check_shape
 from .get import get
-from .layout import Band, Layout
+from .layout import Band, Layout, Shape
 from .registry import add
 
 Inner = str | Transform
@@ -36,17 +36,15 @@ class Along(Transform):
     (3, 5, 64)
     """
 
-    def __init__(self, shape: tuple[int, ...], transform: Inner, axes: int | Sequence[int] = 1) -> None:
+    def __init__(self, shape: Shape, transform: Inner, axes: int | Sequence[int] = 1) -> None:
         super().__init__()
         self.shape = check_shape("along", shape, dims=range(0, 10))
         self._axes = _check_axes("along", axes, len(self.shape))
         self._others = [axis for axis in range(len(self.shape)) if axis not in self._axes]
         self.inner = get(transform, (1, *(self.shape[axis] for axis in self._axes)))
         if self.inner.layout.shape[0] != 1:
-            raise ValueError(
-                f"along: expected one channel of coefficients for one channel of signal; {self.inner.spec} gives "
-                f"coefficients of shape {self.inner.layout.shape}."
-            )
+            coeff = self.inner.layout.shape
+            raise ValueError(f"along: expected coefficients of one channel, {self.inner.spec} gives shape {coeff}.")
         self.claims = self.inner.claims
         self.spec = f"along({self.inner.spec}, axes={self._axes[0] if len(self._axes) == 1 else self._axes})"
         self._coeff = self.inner.layout.shape[1:]
@@ -131,13 +129,11 @@ class PerAxis(Chain):
     ['a1', 'd1']
     """
 
-    def __init__(self, shape: tuple[int, ...], *transforms: Inner | None) -> None:
+    def __init__(self, shape: Shape, *transforms: Inner | None) -> None:
         sizes = check_shape("per_axis", shape, dims=range(0, 10))
         if len(transforms) != len(sizes):
-            raise ValueError(
-                f"per_axis: expected one transform, or none, for each of the {len(sizes)} axes of signals of shape {sizes}, "
-                f"channels first; got {len(transforms)}."
-            )
+            wanted = f"one transform, or none, for each of the {len(sizes)} axes of shape {sizes}, channels first"
+            raise ValueError(f"per_axis: expected {wanted}; got {len(transforms)}.")
         parts: list[Along] = []
         for axis, transform in enumerate(transforms):
             part = Along(parts[-1].layout.shape if parts else sizes, "pixel" if transform is None else transform, axis)
@@ -157,7 +153,7 @@ class PerAxis(Chain):
         yield cls((4, 3, 4, 5), "dct", "pixel", None, "dwt(haar, level=1, mode=symmetric)")
 
 
-def _grid_layout(layouts: Sequence[Layout], sizes: tuple[int, ...]) -> Layout:
+def _grid_layout(layouts: Sequence[Layout], sizes: Shape) -> Layout:
     """The layout of a grid of `sizes` with one layout for each axis."""
     label = torch.zeros(sizes, dtype=torch.long)
     for axis, own in enumerate(layouts):
@@ -172,7 +168,7 @@ def _grid_layout(layouts: Sequence[Layout], sizes: tuple[int, ...]) -> Layout:
     return Layout(tuple(bands[i] for i in order), torch.tensor(order).argsort()[index], *tables)
 
 
-def _along(part: Tensor, axis: int, sizes: tuple[int, ...]) -> Tensor:
+def _along(part: Tensor, axis: int, sizes: Shape) -> Tensor:
     """The numbers of `part` along one axis of a grid. Shape: sizes, a view."""
     return part.reshape([-1 if i == axis else 1 for i in range(len(sizes))]).expand(sizes)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..core.isolation import defaults
 from ..core.precision import full_products, wide
-from .layout import Band, Layout
+from .layout import Band, Layout, Shape
 from .reference import Reference
 
 
@@ -70,7 +70,7 @@ class Transform(nn.Module, abc.ABC):
     """
 
     name: ClassVar[str] = ""  # the registered name, set by the registry
-    shape: tuple[int, ...]  # of one signal, channels first
+    shape: Shape  # of one signal, channels first
     layout: Layout
     claims: TransformClaim
     spec: str  # `get` builds this transform again from it
@@ -139,10 +139,8 @@ class Transform(nn.Module, abc.ABC):
         tensor([[[0.5000]]])
         """
         if TransformClaim.LINEAR not in self.claims:
-            raise ValueError(
-                f"{self.spec}: only linear transforms have an adjoint, and this one is not linear; differentiate "
-                "Pullback(model, T) instead."
-            )
+            advice = "differentiate Pullback(model, T) instead"
+            raise ValueError(f"{self.spec}: only linear transforms have an adjoint, and this one is not; {advice}.")
         g = _expect(self, "g", g, self.shape)
         with full_products(g):
             return self.transpose(g)
@@ -221,10 +219,8 @@ class Compose(Chain):
             raise ValueError("Compose: expected at least one transform, got none.")
         for first, second in zip(parts, parts[1:]):
             if first.layout.shape != second.shape:
-                raise ValueError(
-                    f"Compose: {first.spec} gives coefficients of shape {first.layout.shape}, but {second.spec} takes "
-                    f"signals of shape {second.shape}."
-                )
+                made = f"{first.spec} gives coefficients of shape {first.layout.shape}"
+                raise ValueError(f"Compose: {made}, but {second.spec} takes signals of shape {second.shape}.")
         super().__init__(parts)
         self.spec = " >> ".join(part.spec for part in parts)
         self.layout = _composed_layout(parts)
@@ -250,7 +246,7 @@ def _samplewise(part: Transform) -> bool:
     return n.shape == part.shape and bool(n.frequency.isnan().all()) and bool(n.position.isfinite().all())
 
 
-def _expect(transform: Transform, what: str, value: Tensor, shape: tuple[int, ...]) -> Tensor:
+def _expect(transform: Transform, what: str, value: Tensor, shape: Shape) -> Tensor:
     """`value` in single precision or wider, if it is real and of shape (batch, *shape)."""
     wanted = f"a real floating-point tensor of shape (batch, {', '.join(map(str, shape))})"
     if not isinstance(value, Tensor):
@@ -262,7 +258,7 @@ def _expect(transform: Transform, what: str, value: Tensor, shape: tuple[int, ..
     return value.to(wide(value.dtype))
 
 
-def _advice(value: Tensor, shape: tuple[int, ...]) -> str:
+def _advice(value: Tensor, shape: Shape) -> str:
     if value.is_complex():
         return "pass real and imaginary parts as two channels."
     if not value.is_floating_point():
@@ -278,7 +274,7 @@ def _advice(value: Tensor, shape: tuple[int, ...]) -> str:
     return f"build the transform with shape={tuple(value.shape[1:])}, or reshape the tensor."
 
 
-def check_shape(name: str, shape: Iterable[int], dims: Iterable[int] = (1, 2, 3)) -> tuple[int, ...]:
+def check_shape(name: str, shape: Iterable[int], dims: Iterable[int] = (1, 2, 3)) -> Shape:
     """`shape` as a tuple of one signal, channels first, if it has one of `dims` signal axes."""
     try:
         sizes = tuple(int(n) for n in shape)

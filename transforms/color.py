@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..core.constant import Constant
 from .base import Transform, TransformClaim, check_shape
-from .layout import Band, sample_layout
+from .layout import Band, Shape, sample_layout
 from .registry import add
 
 _R, _G, _B = 0.299, 0.587, 0.114  # ITU-R BT.601, section 2.5.1
@@ -45,7 +45,7 @@ class Color(Transform):
              [0.0000, 0.0000]]])
     """
 
-    def __init__(self, shape: tuple[int, ...], space: str = "opponent") -> None:
+    def __init__(self, shape: Shape, space: str = "opponent") -> None:
         super().__init__()
         self.shape = check_shape("color", shape, dims=range(0, 10))
         if self.shape[0] != 3:

@@ -9,7 +9,7 @@ from torch import Tensor
 from .axes import Inner
 from .base import Transform, TransformClaim, check_shape
 from .get import get
-from .layout import Band, Layout, sample_layout, signal_position
+from .layout import Band, Layout, Shape, sample_layout, signal_position
 from .registry import add
 
 
@@ -33,7 +33,7 @@ class Restrict(Transform):
 
     def __init__(
         self,
-        shape: tuple[int, ...],
+        shape: Shape,
         transform: Inner,
         crop: Sequence[Sequence[int] | None] | None = None,
         channels: Sequence[int] | None = None,
@@ -101,12 +101,10 @@ def _check_channels(channels: Sequence[int] | None, count: int) -> Tensor:
     return torch.tensor(chosen)
 
 
-def _check_crop(crop: Sequence[Sequence[int] | None] | None, sizes: tuple[int, ...]) -> list[Tensor]:
+def _check_crop(crop: Sequence[Sequence[int] | None] | None, sizes: Shape) -> list[Tensor]:
     parts = [None] * len(sizes) if crop is None else list(crop)
     if len(parts) != len(sizes):
-        raise ValueError(
-            f"restrict: crop must have [start, stop] or none for each of {len(sizes)} signal axes, got {crop!r}."
-        )
+        raise ValueError(f"restrict: crop must have [start, stop] or none for each of {len(sizes)} axes, got {crop!r}.")
     ranges = []
     for part, n in zip(parts, sizes):
         start, stop = (0, n) if part is None else tuple(part)
@@ -132,14 +130,14 @@ class InverseOf(Transform):
     tensor([[[1., 1., 1., 1.]]])
     """
 
-    def __init__(self, shape: tuple[int, ...], transform: Inner, signal: Sequence[int] | None = None) -> None:
+    def __init__(self, shape: Shape, transform: Inner, signal: Sequence[int] | None = None) -> None:
         super().__init__()
         self.shape = check_shape("inverse_of", shape, dims=range(0, 10))
         inner = transform if isinstance(transform, Transform) else get(transform, tuple(signal or self.shape))
         if inner.layout.shape != self.shape:
+            wanted = f"the shape of the coefficients of {inner.spec}, {inner.layout.shape}"
             raise ValueError(
-                f"inverse_of: expected the shape of the coefficients of {inner.spec}, {inner.layout.shape}, got {self.shape}; "
-                "give the shape of its signals as signal=[…]."
+                f"inverse_of: expected {wanted}, got {self.shape}; give that of its signals as signal=[…]."
             )
         self.inner = inner
         self.claims = _inverse_claims(inner.claims)
@@ -174,9 +172,9 @@ def inverse_of(transform: Transform) -> InverseOf:
     True
     """
     if not isinstance(transform, Transform):
+        got = type(transform).__name__
         raise TypeError(
-            f"inverse_of: expected a Transform, got {type(transform).__name__}; build one with "
-            "pullback.transforms.get(spec, shape)."
+            f"inverse_of: expected a Transform, got {got}; build one with pullback.transforms.get(spec, shape)."
         )
     return InverseOf(transform.layout.shape, transform)
 

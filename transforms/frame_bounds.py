@@ -9,6 +9,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from .base import Transform, TransformClaim
 from .laws import Map
+from .layout import Shape
 
 Gram = Callable[[np.ndarray], np.ndarray]
 
@@ -66,7 +67,7 @@ def condition_number(
     return float("inf") if lower == 0 else float((upper / lower) ** 0.5)
 
 
-def _gram(map_: Map, shape: tuple[int, ...], device: torch.device | str) -> Gram:
+def _gram(map_: Map, shape: Shape, device: torch.device | str) -> Gram:
     """Rows (k, n) -> MᵀM of each for the linear map M; MᵀM x is the gradient of ½‖M x‖²."""
 
     def apply(rows: np.ndarray) -> np.ndarray:
@@ -97,8 +98,6 @@ def _largest(gram: Gram, size: int, tol: float, iterations: int, seed: int) -> f
     try:
         (value,) = eigsh(operator, 1, **options)
     except ArpackNoConvergence:
-        raise ValueError(
-            f"frame_bounds: the Lanczos iteration did not converge to {tol:g} in {iterations} restarts; raise tol or "
-            "iterations, or take smaller signals."
-        ) from None
+        found = f"the Lanczos iteration did not converge to {tol:g} in {iterations} restarts"
+        raise ValueError(f"frame_bounds: {found}; raise tol or iterations, or take smaller signals.") from None
     return float(value)

@@ -2,10 +2,11 @@
 
 from ..core.registry import parse
 from .base import Compose, Transform
+from .layout import Shape
 from .registry import transforms
 
 
-def get(spec: str | Transform, shape: tuple[int, ...]) -> Transform:
+def get(spec: str | Transform, shape: Shape) -> Transform:
     """The transform that `spec` describes, for signals of `shape` (channels, *spatial).
 
     A `Transform` is returned as it is, if its shape fits.
@@ -21,10 +22,8 @@ def get(spec: str | Transform, shape: tuple[int, ...]) -> Transform:
         raise TypeError(f"shape: expected (channels, *spatial) of one signal, got {shape!r}.") from None
     if isinstance(spec, Transform):
         if shape != spec.shape:
-            raise ValueError(
-                f"{spec.spec}: built for signals of shape {spec.shape}, got {shape}; build it anew for this shape, or pass "
-                "its spec as a string."
-            )
+            advice = "build it anew for this shape, or pass its spec as a string"
+            raise ValueError(f"{spec.spec}: built for signals of shape {spec.shape}, got {shape}; {advice}.")
         return spec
     if not isinstance(spec, str):
         raise TypeError(f"transform: expected a spec such as 'dct', or a Transform; got {spec!r}.")

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..core.constant import Constant
 from ..core.precision import tolerance
 from .base import Transform, TransformClaim, check_shape
-from .layout import Layout, plain_layout, sample_layout
+from .layout import Layout, Shape, plain_layout, sample_layout
 from .measure_claims import called, measure, native, normal
 from .registry import add
 
@@ -29,7 +29,7 @@ class Pixel(Transform):
     True
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = check_shape("pixel", shape, dims=range(0, 10))
         self.claims = TransformClaim.ORTHOGONAL
@@ -70,7 +70,7 @@ class Linear(Transform):
     True
     """
 
-    def __init__(self, shape: tuple[int, ...], matrix: Any, max_condition: float = 1e6) -> None:
+    def __init__(self, shape: Shape, matrix: Any, max_condition: float = 1e6) -> None:
         super().__init__()
         self.shape = check_shape("linear", shape, dims=range(0, 10))
         self.spec = f"linear({str(matrix)!r})" if isinstance(matrix, (str, Path)) else "linear"
@@ -111,10 +111,8 @@ def _matrix(source: Any) -> Tensor:
     else:
         raw = source if isinstance(source, Tensor) else torch.as_tensor(np.asarray(source))
     if raw.is_complex() or raw.ndim != 2 or raw.numel() == 0:
-        raise ValueError(
-            f"linear: expected a real matrix (m, n), got {raw.dtype} of shape {tuple(raw.shape)}; write a complex matrix as "
-            "the rows of its real and imaginary parts."
-        )
+        got = f"{raw.dtype} of shape {tuple(raw.shape)}"
+        raise ValueError(f"linear: expected a real matrix (m, n), got {got}; stack real and imaginary parts as rows.")
     matrix = raw.detach().double().cpu()
     if not bool(matrix.isfinite().all()):
         raise ValueError("linear: the matrix holds NaN or infinity; clean it first.")
@@ -138,14 +136,12 @@ def _read(path: Path) -> Tensor:
         return tensor
 
 
-def _lead(matrix: Tensor, shape: tuple[int, ...]) -> int:
+def _lead(matrix: Tensor, shape: Shape) -> int:
     """1 where the matrix takes the flattened signal, the number of channels where it takes each channel alone."""
     flat, channel = math.prod(shape), math.prod(shape[1:])
     if matrix.shape[1] not in (flat, channel):
-        raise ValueError(
-            f"linear: expected a matrix with {flat} columns (the flattened signal) or {channel} (each channel alone) for "
-            f"signals of shape {shape}, got {matrix.shape[1]}."
-        )
+        wanted = f"{flat} columns (the flattened signal) or {channel} (each channel alone) for signals of shape {shape}"
+        raise ValueError(f"linear: expected a matrix with {wanted}, got {matrix.shape[1]}.")
     return 1 if matrix.shape[1] == flat else shape[0]
 
 
@@ -153,10 +149,8 @@ def _inspect(matrix: Tensor, max_condition: float) -> tuple[TransformClaim, floa
     """Claims and condition number."""
     rows, columns = matrix.shape
     if rows < columns:
-        raise ValueError(
-            f"linear: a ({rows}, {columns}) matrix loses {columns - rows} dimensions of the signal; add rows that carry the "
-            "rest, so that the signal can be rebuilt."
-        )
+        lost = f"a ({rows}, {columns}) matrix loses {columns - rows} dimensions of the signal"
+        raise ValueError(f"linear: {lost}; add rows, so that the signal can be rebuilt.")
     values = torch.linalg.svdvals(matrix)
     largest, smallest = float(values[0]), float(values[-1])
     condition = largest / smallest if smallest > 0 else math.inf
@@ -194,7 +188,7 @@ class Operator(Transform):
 
     def __init__(
         self,
-        shape: tuple[int, ...],
+        shape: Shape,
         forward: Callable[[Tensor], Tensor],
         inverse: Callable[[Tensor], Tensor],
         *,

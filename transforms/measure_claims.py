@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ..core.precision import tolerance
 from .base import TransformClaim
 from .laws import CLAIMS, Draw, Map
+from .layout import Shape
 
 
 def measure(analysis: Map, synthesis: Map, x: Tensor, z: Tensor) -> tuple[TransformClaim, dict[TransformClaim, float]]:
@@ -33,7 +34,7 @@ def native(maps: Iterable[object], otherwise: Tensor) -> Tensor:
     return otherwise
 
 
-def normal(shape: tuple[int, ...], like: Tensor, seed: int, batch: int = 4) -> Tensor:
+def normal(shape: Shape, like: Tensor, seed: int, batch: int = 4) -> Tensor:
     """Standard normal draws (batch, *shape) in the dtype and on the device of `like`."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(batch, *shape, generator=generator).to(like)

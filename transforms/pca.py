@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from ..core.checks import check_finite
 from ..core.constant import Constant
 from .base import Transform, TransformClaim, check_shape
-from .layout import Band, Layout, octave_layout, sample_layout, signal_position
+from .layout import Band, Layout, Shape, octave_layout, sample_layout, signal_position
 from .registry import add
 from .streaming_moments import Moments, Sketch
 
@@ -57,7 +57,7 @@ class PCA(Transform):
     _mean: Constant
     _scale: Constant  # T⁻¹ multiplies each coefficient by it
 
-    def __init__(self, shape: tuple[int, ...], path: str | Path | None = None) -> None:
+    def __init__(self, shape: Shape, path: str | Path | None = None) -> None:
         if path is None:
             raise ValueError(
                 "pca: not fitted yet. Fit it with PCA.fit(data), or name a file that save() wrote: pca('file.safetensors')."
@@ -86,26 +86,21 @@ class PCA(Transform):
         # The sign of an eigenvector is free: here its entry of largest magnitude is positive, on every machine.
         basis = basis * torch.sign(basis.gather(0, basis.abs().argmax(0, keepdim=True)))
         kept = _count(components, len(basis), len(variances))
-        return cls._make(shape, basis[:, :kept], variances[:kept], moments.mean, components is not None, whiten, floor)
+        fitted = basis[:, :kept], variances[:kept], moments.mean
+        return cls._make(shape, fitted, components is not None, whiten, floor)
 
     @classmethod
     def _make(
-        cls,
-        shape: tuple[int, ...],
-        basis: Tensor,
-        variances: Tensor,
-        mean: Tensor,
-        rest: bool,
-        whiten: Whiten,
-        floor: float,
-        spec: str = "pca",
+        cls, shape: Shape, fitted: Sequence[Tensor], rest: bool, whiten: Whiten, floor: float, spec: str = "pca"
     ) -> "PCA":
+        """The transform with fitted = (basis, variances, mean)."""
         _check_options(whiten, floor, rest)
+        variances = fitted[1]
         self = cls.__new__(cls)
         Transform.__init__(self)
         self.shape, self.spec = shape, spec
         self.whiten, self._rest, self._floor = whiten, rest, floor
-        self._basis, self._variances, self._mean = Constant(basis), Constant(variances), Constant(mean)
+        self._basis, self._variances, self._mean = map(Constant, fitted)
         scale = _deviations(variances, floor) if whiten else torch.ones_like(variances)
         self._scale = Constant(scale)
         self.layout = _layout(shape, len(variances), rest, whiten)
@@ -178,9 +173,9 @@ class PCA(Transform):
             header = (file.metadata() or {}).get("pca")
             if header is None:
                 raise ValueError(f"pca: {path} is not a file that PCA.save wrote.")
-            tensors = {name: file.get_tensor(name) for name in ("basis", "variances", "mean")}
+            fitted = [file.get_tensor(name) for name in ("basis", "variances", "mean")]
         options = json.loads(header)
-        return cls._make(shape=tuple(options.pop("shape")), **tensors, **options, spec=f"pca({str(path)!r})")
+        return cls._make(tuple(options.pop("shape")), fitted, **options, spec=f"pca({str(path)!r})")
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -193,9 +188,9 @@ class PCA(Transform):
         yield cls.fit(data.flatten(1), components=1, whiten=True)
 
 
-def _stream(data: Tensor | Iterable[Tensor], components: int | None) -> tuple[Moments | Sketch, tuple[int, ...]]:
+def _stream(data: Tensor | Iterable[Tensor], components: int | None) -> tuple[Moments | Sketch, Shape]:
     moments: Moments | Sketch | None = None
-    shape: tuple[int, ...] = ()
+    shape: Shape = ()
     for batch in [data] if isinstance(data, Tensor) else data:
         _check_batch(batch, shape)
         flat, shape = batch.detach().double().flatten(1), tuple(batch.shape[1:])
@@ -205,7 +200,7 @@ def _stream(data: Tensor | Iterable[Tensor], components: int | None) -> tuple[Mo
     return moments, shape
 
 
-def _no_moments(like: Tensor, components: int | None, shape: tuple[int, ...]) -> Moments | Sketch:
+def _no_moments(like: Tensor, components: int | None, shape: Shape) -> Moments | Sketch:
     if len(like) <= LARGEST:
         return Moments.none(like)
     if components is None:
@@ -217,17 +212,15 @@ def _no_moments(like: Tensor, components: int | None, shape: tuple[int, ...]) ->
     return Sketch.none(like, 2 * _count(components, len(like), len(like)))
 
 
-def _check_batch(batch: Tensor, shape: tuple[int, ...]) -> None:
+def _check_batch(batch: Tensor, shape: Shape) -> None:
     if not isinstance(batch, Tensor):
+        got = type(batch).__name__
         raise TypeError(
-            f"PCA.fit: expected tensors (examples, *shape), got {type(batch).__name__}; for a loader that yields (x, y), "
-            "pass (x for x, y in loader)."
+            f"PCA.fit: expected tensors (examples, *shape), got {got}; pass (x for x, y in loader), for example."
         )
     if not batch.is_floating_point() or batch.ndim < 2 or batch.numel() == 0:
-        raise ValueError(
-            "PCA.fit: expected real floating-point batches (examples, *shape) that are not empty, got "
-            f"{batch.dtype} of shape {tuple(batch.shape)}."
-        )
+        wanted, got = "real floating-point batches (examples, *shape) that are not empty", tuple(batch.shape)
+        raise ValueError(f"PCA.fit: expected {wanted}, got {batch.dtype} of shape {got}.")
     if shape and tuple(batch.shape[1:]) != shape:
         raise ValueError(
             f"PCA.fit: expected every signal of the shape of the first, {shape}, got {tuple(batch.shape[1:])}."
@@ -245,8 +238,7 @@ def _count(components: int | None, n: int, found: int) -> int:
         )
     if components > found:
         raise ValueError(
-            f"PCA.fit: the data vary in {found} directions only, got components={components}; ask for at most as many, or "
-            "give more examples."
+            f"PCA.fit: the data vary in {found} directions only, got components={components}; give more data."
         )
     return components
 
@@ -266,7 +258,7 @@ def _deviations(variances: Tensor, floor: float) -> Tensor:
     return variances.clamp(min=floor * largest).sqrt() if largest > 0 else torch.ones_like(variances)
 
 
-def _layout(shape: tuple[int, ...], count: int, rest: bool, whiten: Whiten) -> Layout:
+def _layout(shape: Shape, count: int, rest: bool, whiten: Whiten) -> Layout:
     if whiten == "zca":
         return sample_layout(shape, "whitened samples")
     ranks = octave_layout((1, count), [torch.arange(count) / (2 * count)])

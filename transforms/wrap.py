@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..core.precision import tolerance, wide
 from .base import Transform, TransformClaim, check_shape
 from .laws import Map
-from .layout import Band, Layout, plain_layout, sample_layout
+from .layout import Band, Layout, Shape, plain_layout, sample_layout
 from .measure_claims import called, measure, native, normal
 
 RESIDUALS = ("carried", "fixed")
@@ -51,7 +51,7 @@ class Wrap(Transform):
 
     def __init__(
         self,
-        shape: tuple[int, ...],
+        shape: Shape,
         forward: Map,
         inverse: Map,
         *,
@@ -113,9 +113,9 @@ class Wrap(Transform):
                 "signal, or probe= with signals on which they are inverse."
             )
         if self.residual == "fixed" and TransformClaim.LINEAR in claims:
+            advice = "use residual='carried', or PCA.fit(data, components=k)"
             raise ValueError(
-                f"{self.spec}: the maps are linear, and all linear transforms share one path from x₀ to x; use "
-                "residual='carried', or PCA.fit(data, components=k)."
+                f"{self.spec}: the maps are linear, and linear transforms share one path from x₀; {advice}."
             )
         return claims
 
@@ -143,28 +143,23 @@ def _check_maps(forward: Map, inverse: Map) -> None:
             raise TypeError(f"wrap: {what} must be a module or another callable, got {type(map_).__name__}.")
         for name, module in map_.named_modules() if isinstance(map_, nn.Module) else ():
             if module.training and isinstance(module, _STATEFUL):
-                raise ValueError(
-                    f"wrap: {type(module).__name__} {name!r} of {what} is in training mode, so that its result depends on "
-                    "chance or on the batch. Call .eval() first."
-                )
+                found = f"{type(module).__name__} {name!r} of {what} is in training mode"
+                raise ValueError(f"wrap: {found}, so that its result is random or depends on the batch. Call .eval().")
 
 
-def _check_probe(probe: Tensor, shape: tuple[int, ...]) -> Tensor:
+def _check_probe(probe: Tensor, shape: Shape) -> Tensor:
     real = isinstance(probe, Tensor) and probe.is_floating_point()
     if not real or tuple(probe.shape[1:]) != shape or len(probe) < 2:
-        raise ValueError(
-            f"wrap: probe must be a real floating-point tensor of at least 2 signals of shape {shape}, got {_kind(probe)}."
-        )
+        wanted = f"a real floating-point tensor of at least 2 signals of shape {shape}"
+        raise ValueError(f"wrap: probe must be {wanted}, got {_kind(probe)}.")
     return probe.detach()
 
 
-def _check_code(code: Tensor, decode: Callable[[Tensor], Tensor], x: Tensor) -> tuple[int, ...]:
+def _check_code(code: Tensor, decode: Callable[[Tensor], Tensor], x: Tensor) -> Shape:
     """Shape of one code, if both maps keep the batch first."""
     if not isinstance(code, Tensor) or not code.is_floating_point() or len(code) != len(x):
-        raise ValueError(
-            f"wrap: forward must give one real tensor, batch first, got {_kind(code)}; pack complex or several outputs into "
-            "one real tensor."
-        )
+        advice = "pack complex or several outputs into one"
+        raise ValueError(f"wrap: forward must give one real tensor, batch first, got {_kind(code)}; {advice}.")
     with torch.no_grad():
         back = decode(code)
     if not isinstance(back, Tensor) or back.shape != x.shape:
@@ -177,7 +172,7 @@ def _kind(value: object) -> str:
     return f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
 
 
-def _with_residual(code: Layout, shape: tuple[int, ...]) -> Layout:
+def _with_residual(code: Layout, shape: Shape) -> Layout:
     """The code's layout, flattened, and one more band for the residual, whose coefficients are samples."""
     samples = sample_layout(shape, "residual")
     index = torch.cat([code.index.flatten(), samples.index.flatten() + len(code.bands)])[None]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..layout import Layout, octave_layout, spread
+from ..layout import Layout, Shape, octave_layout, spread
 
 Runs = tuple[tuple[int, int], ...]  # (length, count) of neighbouring blocks of one length, along one axis
 
@@ -26,7 +26,7 @@ def each_axis(x: Tensor, along_last: Sequence[Callable[[Tensor], Tensor]]) -> Te
     return x.contiguous()
 
 
-def block_layout(shape: tuple[int, ...], runs: Sequence[Runs], frequency: Callable[[int], Tensor]) -> Layout:
+def block_layout(shape: Shape, runs: Sequence[Runs], frequency: Callable[[int], Tensor]) -> Layout:
     """Layout of a separable basis that is local to blocks: bands by octave, positions at the centres of the blocks.
 
     The lowest coefficient of a block counts as its mean, also where its centre frequency is not 0, so that the bands

@@ -10,6 +10,7 @@ from torch import Tensor
 from ...core.checks import check_count
 from ...core.constant import Constant
 from ..base import Transform, TransformClaim, check_shape
+from ..layout import Shape
 from ..reference import Reference
 from ..registry import add
 from .blocks import Runs, block_layout, each_axis, every_second, in_blocks, interleave
@@ -38,7 +39,7 @@ class DCT(Transform):
     tensor([[[2., 0., 0., 0.]]])
     """
 
-    def __init__(self, shape: tuple[int, ...], type: int = 2) -> None:
+    def __init__(self, shape: Shape, type: int = 2) -> None:
         super().__init__()
         self.shape = check_shape("dct", shape)
         sizes = self.shape[1:]
@@ -89,7 +90,7 @@ class BlockDCT(Transform):
     tensor([[[1.4142, 0.0000, 1.4142, 0.0000, 1.0000]]])
     """
 
-    def __init__(self, shape: tuple[int, ...], block: int | Sequence[int] = 8) -> None:
+    def __init__(self, shape: Shape, block: int | Sequence[int] = 8) -> None:
         super().__init__()
         self.shape = check_shape("block_dct", shape)
         self.block = _blocks(block, self.shape)
@@ -126,7 +127,7 @@ class BlockDCT(Transform):
         yield cls((1, 4, 3, 5), 2)
 
 
-def _blocks(block: int | Sequence[int], shape: tuple[int, ...]) -> tuple[int, ...]:
+def _blocks(block: int | Sequence[int], shape: Shape) -> Shape:
     """The block size of each signal axis."""
     dims = len(shape) - 1
     sizes = list(block) if isinstance(block, (list, tuple)) else [block] * dims
@@ -146,7 +147,7 @@ def _frequency(type: int, n: int) -> Tensor:
     return {1: k / max(1, 2 * n - 2), 2: k / (2 * n)}.get(type, (2 * k + 1) / (4 * n))
 
 
-def _maps(type: int, sizes: tuple[int, ...]) -> tuple[Map, Map]:
+def _maps(type: int, sizes: Shape) -> tuple[Map, Map]:
     """The DCT over the last axes, of the given sizes, and its inverse."""
     if type in (1, 4):
         own_inverse = functools.partial(each_axis, along_last=[dct1 if type == 1 else DCT4(n) for n in sizes])

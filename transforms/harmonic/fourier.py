@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...core.constant import Constant
 from ..base import Transform, TransformClaim, check_shape
-from ..layout import octave_layout
+from ..layout import Shape, octave_layout
 from ..reference import Reference
 from ..registry import add
 from .references import dft_reference, hartley_reference
@@ -33,7 +33,7 @@ class DFT(Transform):
     tensor([[[0.0000, 1.4142, 0.0000, 0.0000]]])
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = check_shape("dft", shape)
         self.claims = TransformClaim.ORTHOGONAL
@@ -89,7 +89,7 @@ class Hartley(Transform):
     tensor([[[0., 1., 0., 1.]]])
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = check_shape("hartley", shape)
         self.claims = TransformClaim.ORTHOGONAL
@@ -132,7 +132,7 @@ def _negated(x: Tensor, first: int) -> Tensor:
     return x.flip(axes).roll([1] * len(axes), axes) if axes else x
 
 
-def half_space(sizes: tuple[int, ...]) -> Tensor:
+def half_space(sizes: Shape) -> Tensor:
     """1 where the place holds a cosine, -1 where it holds a sine, 0 where k = -k. Shape: sizes, int8.
 
     A pair {k, -k} is split by the sign of its first wrapped frequency that is not its own negative.

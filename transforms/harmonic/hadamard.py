@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
+from ..layout import Shape
 from ..reference import Reference
 from ..registry import add
 from .blocks import Runs, block_layout
@@ -35,7 +36,7 @@ class Hadamard(Transform):
     tensor([[[0., 2., 0., 0.]]])
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = check_shape("hadamard", shape)
         self.claims = TransformClaim.ORTHOGONAL

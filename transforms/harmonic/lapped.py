@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ...core.checks import check_count, is_number
 from ..base import Transform, TransformClaim, check_shape
-from ..layout import Layout, octave_layout, spread
+from ..layout import Layout, Shape, octave_layout, spread
 from ..reference import Reference
 from ..registry import add
 from .blocks import Runs, balanced_size, block_layout
@@ -51,9 +51,7 @@ class STFT(Transform):
     (1, 66, 64)
     """
 
-    def __init__(
-        self, shape: tuple[int, ...], window: str = "hann", size: int | None = None, hop: int | None = None
-    ) -> None:
+    def __init__(self, shape: Shape, window: str = "hann", size: int | None = None, hop: int | None = None) -> None:
         super().__init__()
         self.shape = check_shape("stft", shape, (1,))
         self.window = _choice("stft", window, _WINDOWS)
@@ -179,9 +177,7 @@ class MDCT(Transform):
     tensor([ 1.5000,  5.5000,  9.5000, 14.5000, 14.5000])
     """
 
-    def __init__(
-        self, shape: tuple[int, ...], window: str = "sine", size: int | None = None, alpha: float = 4.0
-    ) -> None:
+    def __init__(self, shape: Shape, window: str = "sine", size: int | None = None, alpha: float = 4.0) -> None:
         super().__init__()
         self.shape = check_shape("mdct", shape, (1,))
         self.window = _choice("mdct", window, _SLOPES)

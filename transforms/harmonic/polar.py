@@ -9,11 +9,9 @@ from torch import Tensor
 
 from ...core.checks import is_number
 from ..base import Transform, TransformClaim, check_shape
-from ..layout import Layout, octave_layout
-from ..reference import Reference
+from ..layout import Layout, Shape, octave_layout
 from ..registry import add
 from .fourier import half_space
-from .references import polar_reference
 
 
 @add("polar")
@@ -46,7 +44,7 @@ class Polar(Transform):
     tensor([[[ 0.0000,  1.4142,  0.0000, -1.5708]]])
     """
 
-    def __init__(self, shape: tuple[int, ...], log: bool = False, floor: float = 1e-3) -> None:
+    def __init__(self, shape: Shape, log: bool = False, floor: float = 1e-3) -> None:
         super().__init__()
         self.shape = check_shape("polar", shape)
         if not is_number(floor) or not 0 < floor < math.inf:
@@ -65,31 +63,24 @@ class Polar(Transform):
         magnitude, phase = _polar(spectrum.real, spectrum.imag)
         # The place -k keeps the phase of X_k, which is minus that of X_-k; π has no negative in (-π, π].
         phase = torch.where(phase < math.pi, -phase, phase)
-        magnitude = self._scaled(math.sqrt(2) * magnitude)
+        magnitude = math.sqrt(2) * magnitude
+        if self.log:
+            magnitude = torch.log1p(magnitude / self.floor)
         return torch.where(half == 0, spectrum.real, torch.where(half > 0, magnitude, phase))
 
     def synthesis(self, z: Tensor) -> Tensor:
         half = self._half.to(z.device)
-        magnitude = self._unscaled(torch.where(half > 0, z, 0))  # expm1 of a large real number would be infinite
+        magnitude = torch.where(half > 0, z, 0)  # before expm1, which would make large real numbers infinite
+        magnitude = self.floor * torch.expm1(magnitude) if self.log else magnitude
         phase = z.flip(self._axes).roll([1] * len(self._axes), self._axes)  # from -k to k
         # Only one of each pair is filled, with twice its number: the real part of the inverse is the same.
         real = torch.where(half == 0, z, math.sqrt(2) * magnitude * torch.cos(phase))
         spectrum = torch.complex(real, math.sqrt(2) * magnitude * torch.sin(phase))
         return torch.fft.ifftn(spectrum, dim=self._axes, norm="ortho").real
 
-    def _scaled(self, magnitude: Tensor) -> Tensor:
-        return torch.log1p(magnitude / self.floor) if self.log else magnitude
-
-    def _unscaled(self, value: Tensor) -> Tensor:
-        return self.floor * torch.expm1(value) if self.log else value
-
     @property
-    def _axes(self) -> tuple[int, ...]:
+    def _axes(self) -> Shape:
         return tuple(range(-len(self.shape) + 1, 0))
-
-    @property
-    def reference(self) -> Reference:
-        return polar_reference(self._half, self._scaled, self._unscaled)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -110,7 +101,7 @@ def _polar(real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
     return magnitude, torch.atan2(imaginary, real)
 
 
-def _layout(shape: tuple[int, ...], half: Tensor) -> Layout:
+def _layout(shape: Shape, half: Tensor) -> Layout:
     """The octaves of the DFT, each split into magnitudes and phases."""
     octaves = octave_layout(shape, [torch.fft.fftfreq(n).abs() for n in shape[1:]])
     present, index = torch.unique(2 * octaves.index + (half < 0), return_inverse=True)

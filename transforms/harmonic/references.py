@@ -3,7 +3,7 @@
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -59,27 +59,6 @@ def hartley_reference() -> Reference:
     """Real minus imaginary part of torch.fft.fftn, its own inverse."""
     cas = lambda x: _fftn(x).real - _fftn(x).imag
     return Reference("torch.fft.fftn", cas, cas)
-
-
-def polar_reference(
-    half: Tensor, scaled: Callable[[Tensor], Tensor], unscaled: Callable[[Tensor], Tensor]
-) -> Reference:
-    """Absolute value and angle of torch.fft.fftn.  scaled, unscaled: from a magnitude to its place in z, and back."""
-
-    def partner(x: Tensor) -> Tensor:
-        axes = tuple(range(2, x.ndim))
-        return x.flip(axes).roll([1] * len(axes), axes)
-
-    def forward(x: Tensor) -> Tensor:
-        spectrum = _fftn(x)
-        magnitude, phase = scaled(math.sqrt(2) * spectrum.abs()), partner(spectrum.angle())
-        return torch.where(half == 0, spectrum.real, torch.where(half > 0, magnitude, phase))
-
-    def inverse(z: Tensor) -> Tensor:
-        pairs = math.sqrt(2) * unscaled(z.where(half > 0, 0)) * torch.exp(1j * partner(z))
-        return _ifftn(torch.where(half == 0, z.to(pairs.dtype), pairs.where(half > 0, 0)))
-
-    return Reference("torch.fft.fftn", forward, inverse)
 
 
 def _fftn(x: Tensor) -> Tensor:

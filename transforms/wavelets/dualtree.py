@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
-from ..layout import Band
+from ..layout import Band, Shape
 from ..registry import add
 from .dwt import check_level, find_wavelet, halvings, pyramid_band, pyramid_centre
 from .filterbank import FilterBank, step_keys
@@ -56,7 +56,7 @@ class DTCWT(Transform):
     ['aa1', 'd1+75', 'd1-75', 'd1+15', 'd1-15', 'd1+45', 'd1-45']
     """
 
-    def __init__(self, shape: tuple[int, ...], taps: int = 14, level: int | None = None, first: str = "sym5") -> None:
+    def __init__(self, shape: Shape, taps: int = 14, level: int | None = None, first: str = "sym5") -> None:
         super().__init__()
         self.shape = check_shape("dtcwt", shape, dims=(1, 2))
         if taps not in QSHIFT:
@@ -171,7 +171,7 @@ def _merge_axis(bank: FilterBank, bands: dict[str, Tensor], axis: int) -> dict[s
     return {key: bank.merge_axis(a, d, axis, a.shape[axis] + d.shape[axis]) for key, (a, d) in pairs.items()}
 
 
-def _cell(band: Band, key: str, level: int, size: tuple[int, ...], copies: int) -> Cell:
+def _cell(band: Band, key: str, level: int, size: Shape, copies: int) -> Cell:
     late = 0.5 if level else 0.0  # tree b is one sample late at level 1; a pair lies between its trees
     return Cell(band, size, pyramid_centre(key, level), 2.0**level, (2.0**level - 1) / 2 + late, copies)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from ...core.checks import check_count, is_number
 from ..base import Transform, TransformClaim, check_shape
 from ..harmonic.blocks import every_second, interleave
-from ..layout import Band
+from ..layout import Band, Shape
 from ..registry import add
 from .packing import Cell, pack, packed_layout, unpack
 
@@ -39,16 +39,14 @@ class Laplacian(Transform):
     tensor([[[1., 1., 0., 0., 0., 0.]]])
     """
 
-    def __init__(self, shape: tuple[int, ...], levels: int | None = None, a: float = 0.4) -> None:
+    def __init__(self, shape: Shape, levels: int | None = None, a: float = 0.4) -> None:
         super().__init__()
         self.shape = check_shape("laplacian", shape)
         deepest = (max(self.shape[1:]) - 1).bit_length()
         self.levels = min(3, deepest) if levels is None else check_count("laplacian", "levels", levels, 0)
         if self.levels > deepest:
-            raise ValueError(
-                f"laplacian: levels must lie in 0…{deepest} for a signal of {self.shape}, got {levels}; take fewer levels or "
-                "a larger signal."
-            )
+            advice = "take fewer levels or a larger signal"
+            raise ValueError(f"laplacian: levels must lie in 0…{deepest} for {self.shape}, got {levels}; {advice}.")
         if not is_number(a) or not 0 <= a <= 1:
             raise ValueError(f"laplacian: a must be a number from 0 to 1, got {a!r}; Burt and Adelson use 0.3 to 0.6.")
         self.a = float(a)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
-from ..layout import Band
+from ..layout import Band, Shape
 from ..reference import Reference
 from ..registry import add
 from .dwt import check_level, find_wavelet, halvings
@@ -48,7 +48,7 @@ class WPT(Transform):
 
     def __init__(
         self,
-        shape: tuple[int, ...],
+        shape: Shape,
         wavelet: str = "haar",
         level: int | None = None,
         nodes: str | Sequence[str] | None = None,
@@ -109,7 +109,7 @@ class WPT(Transform):
         width = 2.0 ** -(len(path) // self._dims + 1)
         return tuple(count * width for count in sequency(path, self._dims))
 
-    def _size(self, path: str) -> tuple[int, ...]:
+    def _size(self, path: str) -> Shape:
         size = self.shape[1:]
         for start in range(0, len(path), self._dims):
             size = tuple(n // 2 if letter == "d" else (n + 1) // 2 for letter, n in zip(path[start:], size))
@@ -174,9 +174,9 @@ def merge_nodes(bank: FilterBank, children: dict[str, Tensor], dims: int) -> dic
     return parents
 
 
-def _alike(sizes: Mapping[str, tuple[int, ...]]) -> Iterable[list[str]]:
+def _alike(sizes: Mapping[str, Shape]) -> Iterable[list[str]]:
     """Paths in groups of equal size."""
-    groups: dict[tuple[int, ...], list[str]] = {}
+    groups: dict[Shape, list[str]] = {}
     for path, size in sizes.items():
         groups.setdefault(tuple(size), []).append(path)
     return groups.values()
@@ -191,7 +191,7 @@ def full_tree(level: int, dims: int) -> list[str]:
     return ["".join(path) for path in itertools.product(step_keys(dims), repeat=level)]
 
 
-def sequency(path: str, dims: int) -> tuple[int, ...]:
+def sequency(path: str, dims: int) -> Shape:
     """The rank of a node by frequency among all nodes of its level, along each axis.
 
     Halving the rate mirrors the spectrum of a detail band, so that the next detail filter takes its lower half.
@@ -218,18 +218,14 @@ def check_tree(who: str, nodes: str | Sequence[str], dims: int) -> list[str]:
     leaves = sorted("" if path == ROOT else path for path in paths)
     for path in leaves:
         if len(path) % dims or set(path) - {"a", "d"}:
-            raise ValueError(
-                f"{who}: a path has {dims} of the letters a and d for each level, such as {keys[-1] + keys[0]!r}; "
-                f"got {path!r}."
-            )
+            wanted = f"{dims} of the letters a and d for each level, such as {keys[-1] + keys[0]!r}"
+            raise ValueError(f"{who}: a path has {wanted}; got {path!r}.")
     twice = [path for path, count in Counter(leaves).items() if count > 1]
     inner = {path[:i] for path in leaves for i in range(0, len(path), dims)}
     inside = [path for path in leaves if path in inner]
     missing = sorted({path + key for path in inner for key in keys} - inner - {*leaves})
     for wrong, fault in ((twice, "given twice"), (inside, "given beside its own children"), (missing, "missing")):
         if wrong:
-            raise ValueError(
-                f"{who}: nodes must be the leaves of one tree, with all children of a node ({example}) or none, so that each "
-                f"part of the signal is in exactly one; {wrong[0] or ROOT!r} is {fault}."
-            )
+            wanted = f"the leaves of one tree, with all children of a node ({example}) or none"
+            raise ValueError(f"{who}: nodes must be {wanted}; {wrong[0] or ROOT!r} is {fault}.")
     return leaves

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
+from ..layout import Shape
 from ..reference import Reference
 from ..registry import add
 from .decimation import extend
@@ -47,7 +48,7 @@ class SWT(Transform):
     tensor([[[ 1.,  3.,  5.,  3.,  0., -2.,  0.,  2.]]])
     """
 
-    def __init__(self, shape: tuple[int, ...], wavelet: str = "haar", level: int | None = None) -> None:
+    def __init__(self, shape: Shape, wavelet: str = "haar", level: int | None = None) -> None:
         super().__init__()
         self.shape = check_shape("swt", shape)
         self.wavelet = find_wavelet("swt", wavelet)

@@ -149,7 +149,15 @@ def test_single_precision_and_half_precision_models(method: Estimator) -> None:
     assert bool(half.values.isfinite().all())
 
 
-@pytest.mark.parametrize("spec", ["squaregrad(samples=0)", "vargrad(samples=1.5)", "absgrad(spread=-1)"])
-def test_bad_options(spec: str) -> None:
-    with pytest.raises(ValueError, match=r"samples must be a whole number|spread must be at least 0"):
+@pytest.mark.parametrize(
+    ("spec", "error", "message"),
+    [
+        ("squaregrad(samples=0)", ValueError, "samples must be a whole number"),
+        ("vargrad(samples=1.5)", TypeError, "samples must be a whole number"),
+        ("absgrad(spread=-1)", ValueError, "spread must be a finite number of at least 0"),
+        ("gradient_shap(spread=-1)", ValueError, "gradient_shap: spread must be a finite number of at least 0"),
+    ],
+)
+def test_bad_options(spec: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
         pb.attribution.get(spec)

@@ -302,7 +302,7 @@ def test_lime_solves_its_normal_equations() -> None:
     ("spec", "message"),
     [
         ("shapley(by=colour)", "coefficient, block, band, scale, orientation, octave"),
-        ("shapley(unions=colour)", "band, scale, orientation, octave or none"),
+        ("shapley(unions=colour)", "expected unions .or none. in band, scale, orientation, octave"),
         ("shapley(pairs=1)", "pairs must be a whole number of at least 2"),
         ("shapley(exact=maybe)", "true, false or none"),
         ("shapley(confidence=1)", r"must lie in \(0, 1\)"),

@@ -22,11 +22,16 @@ DESIGNS: dict[str, Callable[..., qmc.QMCEngine]] = {
 }
 
 
+@dataclass(frozen=True)
 class Designed(Perturbation):
     """A method whose presences are points of a space-filling design of the unit cube."""
 
-    samples: int
-    design: str
+    by: str = "band"
+    samples: int = 64
+    design: str = "sobol"
+    block: int = 8
+    value: str = "baseline"
+    kind = "sensitivity"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -66,13 +71,6 @@ class Sobol(Designed):
     >>> torch.allclose(att.values, torch.tensor([0.8, 0.2, 0.0]), atol=0.01)  # 2² and 1² of 2² + 1²
     True
     """
-
-    by: str = "band"
-    samples: int = 64
-    design: str = "sobol"
-    block: int = 8
-    value: str = "baseline"
-    kind = "sensitivity"
 
     @property
     def claims(self) -> MethodClaim:
@@ -125,13 +123,9 @@ class HSIC(Designed):
     tensor([[[0, 1, 2]]])
     """
 
-    by: str = "band"
     samples: int = 512
     design: str = "latin"
-    block: int = 8
-    value: str = "baseline"
     claims = MethodClaim.IMPLEMENTATION_INVARIANT
-    kind = "sensitivity"
 
     def evaluations(self, players: Players) -> int:
         return self.samples

@@ -196,7 +196,7 @@ def test_fixed_rules_are_uncorrected_unless_asked() -> None:
         ("steps=1, rule='trapezoid'", "at least 2"),
         ("correct=1", "correct must be"),
         ("keep=1", "keep must be"),
-        ("keep=True, steps=5", "belongs to the certified method"),
+        ("keep=True, steps=5", "keep=True belongs to the method without steps"),
     ],
 )
 def test_bad_options(options: str, message: str) -> None:

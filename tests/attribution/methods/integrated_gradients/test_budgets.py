@@ -81,8 +81,8 @@ def test_gradients_are_not_stored() -> None:
         group_sizes: list[int] = []
 
         class Spy(certified.Group):
-            def _raise(self, places: list[int], level: int, seen: list[int] = group_sizes) -> None:  # type: ignore[override]
-                super()._raise(places, level)
+            def _advance(self, places: list[int], level: int, seen: list[int] = group_sizes) -> None:  # type: ignore[override]
+                super()._advance(places, level)
                 seen.append(max(v.numel() for v in vars(self).values() if isinstance(v, Tensor)))
 
         with pytest.MonkeyPatch.context() as patch:

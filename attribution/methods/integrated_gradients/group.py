@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ....core.checks import not_finite
 from ...engine.row_index import RowIndex
 from ...estimator import Evaluator
 from ...resume import digests
@@ -245,10 +246,10 @@ def scales(step: Tensor) -> Tensor:
 
 
 def _check_finite(facts: Tensor, example: Tensor) -> None:
-    bad = ~facts.isfinite().all(1)
-    if bool(bad.any()):
+    wrong = not_finite(facts)
+    if wrong is not None:
         raise ValueError(
-            f"The model's gradient is not finite for example {int(example[bad][0])}; look for square roots, "
+            f"The model's gradient is not finite for example {int(example[wrong])}; look for square roots, "
             "logarithms or divisions at zero in the model, or take another baseline."
         )
 

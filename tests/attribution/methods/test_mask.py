@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.attribution import Mask, MaskPath, mask_path
-from pullback.attribution.methods import mask_optimisation as mask_problem
-from pullback.attribution.methods.mask import GAMES
-from pullback.attribution.methods.mask_optimisation import coefficient_weights
+from pullback.attribution.methods import mask_optimisation
+from pullback.attribution.methods.mask_optimisation import GAMES, coefficient_weights
 
 SHAPE = (2, 6, 5)
 X = normal(2, *SHAPE, seed=3)
@@ -51,7 +50,7 @@ def test_the_wrong_sign_of_the_objective_is_caught(monkeypatch: pytest.MonkeyPat
     net = linear_net(SHAPE)
     right = mask_path(net, X, None, "dct", alphas=ALPHAS, steps=40)
     gain = right.coefficients * slopes(net, X, right.transform)
-    monkeypatch.setattr(mask_problem.Problem, "sign", 1)
+    monkeypatch.setattr(mask_optimisation.Problem, "sign", 1)
     flipped = mask_path(net, X, None, "dct", alphas=ALPHAS, steps=40)
     assert wrong(right, gain, torch.ones_like(gain[0])) == 0
     assert wrong(flipped, gain, torch.ones_like(gain[0])) == 1

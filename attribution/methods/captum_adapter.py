@@ -1,4 +1,4 @@
-"""Captum's classes: which attribute the input, what they take and claim, and the rules and seeds that they run on."""
+"""Captum's classes: which attribute the input, their options and claims, LRP rules and random seeds."""
 
 import contextlib
 import inspect
@@ -21,19 +21,11 @@ CLAIMS = {
     "ShapleyValues": _GRADIENT | MethodClaim.COMPLETE | MethodClaim.SENSITIVE,
     "DeepLift": MethodClaim.COMPLETE | MethodClaim.SENSITIVE,
 }
-SENSITIVITIES = {
-    "Saliency",
-    "GuidedBackprop",
-    "Deconvolution",
-    "GuidedGradCam",
-    "Lime",
-    "NeuronGradient",
-    "NeuronGuidedBackprop",
-    "NeuronDeconvolution",
-}
-# One row per example and no random numbers: examples may stand in one call. The others see one example at a time.
+SENSITIVITIES = {"Saliency", "GuidedBackprop", "Deconvolution", "GuidedGradCam", "Lime"}
+SENSITIVITIES |= {"NeuronGradient", "NeuronGuidedBackprop", "NeuronDeconvolution"}
+# One row per example and no random numbers: one call takes several examples. Other methods take one example at a time.
 SIDE_BY_SIDE = {"Saliency", "InputXGradient", "DeepLift", "GuidedBackprop", "Deconvolution", "LRP"}
-# A layer's values, a base class, and one that permutes over the batch.
+# These give a layer's values, are a base class, or permute over the batch.
 _NOT_INPUTS = {"InternalInfluence", "LimeBase", "FeaturePermutation"}
 _OURS = {
     "inputs",
@@ -51,8 +43,8 @@ KNOWN_WARNINGS = (
     "Internal batch size cannot be less",
     "Couldn't appropriately interpolate",
 )
-# Linear layers that Captum's LRP does not know: they take the ε rule, its default for convolutions.
-_LINEAR_LAYERS = (
+# Linear layers for which Captum's LRP has no rule: they take the ε rule, its default for convolutions.
+_LINEAR_LAYERS: tuple[type[nn.Module], ...] = (
     nn.Flatten,
     nn.Unflatten,
     nn.Identity,
@@ -60,11 +52,8 @@ _LINEAR_LAYERS = (
     nn.Conv3d,
     nn.BatchNorm1d,
     nn.BatchNorm3d,
-    nn.AvgPool1d,
-    nn.AvgPool3d,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool3d,
 )
+_LINEAR_LAYERS += (nn.AvgPool1d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool3d)
 
 
 def captum_class(name: str) -> Any:
@@ -86,7 +75,7 @@ def captum_class(name: str) -> Any:
 
 
 def attributes_inputs(name: str, maker: Any) -> bool:
-    """Whether a class gives one value per number of the input, and from one example alone."""
+    """Whether a class gives one value for each number of the input, from one example alone."""
     method = getattr(maker, "attribute", None)
     if not inspect.isclass(maker) or method is None or name in _NOT_INPUTS:
         return False
@@ -108,7 +97,7 @@ def attribute_options(classes: list[Any]) -> set[str]:
 
 
 def check_options(method: str, options: dict[str, Any], classes: list[Any]) -> None:
-    """Raises: ValueError where none of the classes takes an option, or where one that they need is missing."""
+    """Raises: ValueError where no class takes an option, or where an option that a class needs is missing."""
     built = {name for maker in classes for name in inspect.signature(maker.__init__).parameters}
     choices = (built | attribute_options(classes)) - _OURS - {"self", "args", "kwargs"}
     wrong = [name for name in options if name not in choices]
@@ -126,7 +115,7 @@ def check_options(method: str, options: dict[str, Any], classes: list[Any]) -> N
 
 
 def give_rules(module: Any) -> None:
-    """T⁻¹ is one more linear layer: relevance passes it, as other layers that Captum has no rule for, by the ε rule."""
+    """Gives the ε rule to T⁻¹, which is one more linear layer, and to linear layers for which Captum has no rule."""
     from captum.attr._utils.lrp_rules import EpsilonRule
 
     for layer in [module.lift, *module.model.modules()]:
@@ -136,9 +125,10 @@ def give_rules(module: Any) -> None:
 
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeds the global generators that Captum draws from, and puts them back as they were."""
+    """Seeds the global generators that Captum draws from, and restores them afterwards."""
     states = random.getstate(), np.random.get_state()  # noqa: NPY002  (Captum draws from numpy's global state)
-    with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=_accelerator(device)):
+    on_cpu = device.type == "cpu"
+    with torch.random.fork_rng([] if on_cpu else [device], device_type="cuda" if on_cpu else device.type):
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
@@ -147,7 +137,3 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         finally:
             random.setstate(states[0])
             np.random.set_state(states[1])  # noqa: NPY002
-
-
-def _accelerator(device: torch.device) -> str:
-    return "cuda" if device.type == "cpu" else device.type

@@ -92,15 +92,12 @@ class Captum(Estimator):
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
         if evaluator.engine.limit < self._together:
-            raise ValueError(
-                f"captum({self.method}): it evaluates x and x₀ together, so batch_size must be at least 2, got 1."
-            )
+            raise ValueError(f"captum({self.method}): x and x₀ share a forward: batch_size must be at least 2, got 1.")
         if evaluator.engine.create_graph:
             raise ValueError(f"captum({self.method}): Captum's maps have no graph; call it without create_graph.")
         if {"Lime", "KernelShap"} & set(self._names) and importlib.util.find_spec("sklearn") is None:
             raise ImportError(
-                f"captum({self.method}) fits with scikit-learn: pip install scikit-learn; or take the methods "
-                "lime and kernel_shap, which need none."
+                f"captum({self.method}) needs scikit-learn: pip install scikit-learn; or take lime or kernel_shap."
             )
         with warnings.catch_warnings():
             for message in KNOWN_WARNINGS:
@@ -124,10 +121,7 @@ class Captum(Estimator):
 
     def _values(self, evaluator: Evaluator, chart: Chart) -> Tensor:
         if self.method == "LRP" and evaluator.point is not evaluator.signal:
-            raise ValueError(
-                "captum(LRP): LRP needs a linear transform, whose inverse is one more linear layer; take another "
-                "domain, or DeepLift."
-            )
+            raise ValueError("captum(LRP): LRP needs a linear transform; take another domain, or DeepLift.")
         hooked = any(hooks_layers(maker) for maker in self._classes)
         model = Hooked(evaluator.engine, chart.push) if hooked else _Function(evaluator.engine, chart)
         side_by_side = self.method in SIDE_BY_SIDE
@@ -149,9 +143,9 @@ class Captum(Estimator):
             except AssertionError as error:  # Captum refuses options this way
                 raise ValueError(f"captum({self.method}): {error}") from error
         if not isinstance(values, Tensor) or values.shape != z.shape:
+            got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise ValueError(
-                f"captum({self.method}): expected values of the input's shape {tuple(z.shape)}, got "
-                f"{tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__}; this method "
+                f"captum({self.method}): expected values of the input's shape {tuple(z.shape)}, got {got}; this method "
                 "with these options does not attribute the input."
             )
         values, mask = values.detach().to(z), self.options.get("feature_mask")
@@ -166,8 +160,8 @@ class Captum(Estimator):
             wanted = inspect.signature(maker.__init__).parameters
             own = {key: value for key, value in self.options.items() if key in wanted}
             if "layer" in own:
-                inner: Any = model.model
-                own["layer"] = (inner.model if isinstance(inner, Pullback) else inner).get_submodule(own["layer"])
+                prefix = "model." if isinstance(model.model, Pullback) else ""
+                own["layer"] = model.model.get_submodule(prefix + own["layer"])
             if name == "LRP":
                 give_rules(model)
             inside = "attribution_method" in wanted  # takes a method in place of the model

@@ -27,15 +27,7 @@ SENSITIVITIES |= {"NeuronGradient", "NeuronGuidedBackprop", "NeuronDeconvolution
 SIDE_BY_SIDE = {"Saliency", "InputXGradient", "DeepLift", "GuidedBackprop", "Deconvolution", "LRP"}
 # These give a layer's values, are a base class, or permute over the batch.
 _NOT_INPUTS = {"InternalInfluence", "LimeBase", "FeaturePermutation"}
-_OURS = {
-    "inputs",
-    "target",
-    "additional_forward_args",
-    "baselines",
-    "return_convergence_delta",
-    "forward_func",
-    "model",
-}
+_OURS = {"inputs", "target", "additional_forward_args", "baselines", "return_convergence_delta"}
 KNOWN_WARNINGS = (
     "Setting .*hooks",
     "You are attempting to compute Shapley Values with at least 10",
@@ -44,16 +36,9 @@ KNOWN_WARNINGS = (
     "Couldn't appropriately interpolate",
 )
 # Linear layers for which Captum's LRP has no rule: they take the ε rule, its default for convolutions.
-_LINEAR_LAYERS: tuple[type[nn.Module], ...] = (
-    nn.Flatten,
-    nn.Unflatten,
-    nn.Identity,
-    nn.Conv1d,
-    nn.Conv3d,
-    nn.BatchNorm1d,
-    nn.BatchNorm3d,
-)
-_LINEAR_LAYERS += (nn.AvgPool1d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool3d)
+_IN_1_AND_3_AXES = ("Conv", "BatchNorm", "AvgPool", "AdaptiveAvgPool")
+_LINEAR_LAYERS = {nn.Flatten, nn.Unflatten, nn.Identity}
+_LINEAR_LAYERS |= {getattr(nn, f"{name}{axes}d") for name in _IN_1_AND_3_AXES for axes in (1, 3)}
 
 
 def captum_class(name: str) -> Any:
@@ -99,19 +84,16 @@ def attribute_options(classes: list[Any]) -> set[str]:
 def check_options(method: str, options: dict[str, Any], classes: list[Any]) -> None:
     """Raises: ValueError where no class takes an option, or where an option that a class needs is missing."""
     built = {name for maker in classes for name in inspect.signature(maker.__init__).parameters}
-    choices = (built | attribute_options(classes)) - _OURS - {"self", "args", "kwargs"}
+    choices = (built | attribute_options(classes)) - _OURS - {"self", "args", "kwargs", "forward_func", "model"}
     wrong = [name for name in options if name not in choices]
     if wrong:
         hint = " Baselines and targets are arguments of pullback.attribute." if _OURS & set(wrong) else ""
         raise ValueError(
             f"captum({method}): unknown option {wrong[0]!r}; its options: {', '.join(sorted(choices))}.{hint}"
         )
-    missing = [name for name in ("layer", "attribution_method") if name in built and name not in options]
-    if missing:
-        raise ValueError(
-            f"captum({method}): needs the option {missing[0]}=, the name of a "
-            f"{'submodule' if missing[0] == 'layer' else 'Captum class'}."
-        )
+    for name, meaning in (("layer", "submodule"), ("attribution_method", "Captum class")):
+        if name in built and name not in options:
+            raise ValueError(f"captum({method}): needs the option {name}=, the name of a {meaning}.")
 
 
 def give_rules(module: Any) -> None:

@@ -114,10 +114,9 @@ class Front(Estimator):
 
     def _front(self, problem: Problem) -> dict[str, Tensor]:
         """{"mask": (batch, prices, *coeff)} and the curves, (batch, prices)."""
-        batch, prices = len(problem.coefficients), len(self.alphas)
-        mask = problem.coefficients.new_ones(batch, prices, *problem.coefficients.shape[1:])
-        example = torch.arange(batch, device=mask.device)
-        alpha = mask.new_tensor(self.alphas).expand(batch, -1)
+        z, prices = problem.chart.point, len(self.alphas)
+        mask = z.new_ones(len(z), prices, *z.shape[1:])
+        example, alpha = torch.arange(len(z), device=z.device), z.new_tensor(self.alphas).expand(len(z), -1)
         if self.continuation is None:
             problem.solve(mask.flatten(0, 1), example.repeat_interleave(prices), alpha.flatten(), self.options.steps)
         else:

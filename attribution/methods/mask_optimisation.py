@@ -62,11 +62,6 @@ class Problem:
         return cls(options, evaluator, chart, weight, _substitute(options.obfuscation, evaluator, chart))
 
     @property
-    def coefficients(self) -> Tensor:
-        """z, (batch, *coeff)."""
-        return self.chart.point
-
-    @property
     def sign(self) -> int:
         """The sign of f in the objective."""
         return -1 if self.options.game == "preservation" else 1
@@ -78,9 +73,8 @@ class Problem:
         Raises: ValueError that names the example at which the gradient was not finite.
         """
 
-        def run(part: slice) -> Tensor:  # on a copy: a chunk that ran out of memory starts again
-            return self._descend(mask[part].clone(), example[part], alpha[part], steps)
-
+        # On a copy: a chunk that ran out of memory starts again.
+        run = lambda part: self._descend(mask[part].clone(), example[part], alpha[part], steps)
         for part, found in self.evaluator.engine.chunks(example, run):
             mask[part] = found
 
@@ -90,7 +84,7 @@ class Problem:
         for step in range(steps):
             if step == 0 or self.options.obfuscation == "noise":
                 absent = self.substitute(example, step)
-                moved = self.coefficients[example] - absent
+                moved = self.chart.point[example] - absent
             _, gradient = self.evaluator.engine.gradient(self.chart.push(torch.addcmul(absent, mask, moved)), example)
             mask.grad = torch.addcmul(price, self.chart.pull(gradient), moved, value=self.sign)
             _check(mask.grad, example)
@@ -111,7 +105,7 @@ class Problem:
 
         def points(part: slice) -> Tensor:
             absent = self.substitute(rows[part], self.options.steps)
-            return self.chart.push(torch.lerp(absent, self.coefficients[rows[part]], flat[part]))
+            return self.chart.push(torch.lerp(absent, self.chart.point[rows[part]], flat[part]))
 
         logit, probability = (curve.view(mask.shape[:2]) for curve in self.evaluator.engine.probabilities(rows, points))
         objective = self.sign * logit + alpha * self.size(mask)

@@ -28,7 +28,7 @@ class Sketch:
 
     def __init__(self, like: Tensor) -> None:
         signs = torch.randint(0, 2, (like[0].numel(),), generator=torch.Generator().manual_seed(0)) * 2 - 1
-        self._signs = signs.to(like)
+        self._signs, self.size = signs.to(like), min(len(signs), SKETCH)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """rows: (rows, size). Shape: (rows, sketch)."""
@@ -111,11 +111,11 @@ class Group:
         return self._refined(place, path) if level == 1 else self._halved(place, level)
 
     def _start(self, places: Sequence[int]) -> None:
-        """Gradients at the pilot's nodes, kept until they can be weighted."""
+        """Evaluates the pilot, whose gradients are kept until their weights are known."""
         grid = Grid.smooth(self.sizes[0] - 1)
-        facts: dict[int, np.ndarray] = {}
+        facts = {place: np.empty((self.sizes[0], 3 + self.sketch.size)) for place in places}
         for place, chosen, rows, gradient in self._visit(dict.fromkeys(places, grid.nodes)):
-            facts.setdefault(place, np.empty((self.sizes[0], rows.shape[1])))[chosen] = rows
+            facts[place][chosen] = rows
             self.pilot[place, torch.as_tensor(chosen, device=gradient.device)] = gradient
         for place, known in facts.items():
             self.paths[place], self.level[place] = Path.of(grid, known, self.step.shape[1]), 0
@@ -145,9 +145,9 @@ class Group:
 
     def _add(self, grids: dict[int, Grid], new: dict[int, np.ndarray], level: int) -> None:
         """Evaluates the nodes `new`: their gradients go into the running sums, and the numbers into the paths."""
-        facts: dict[int, np.ndarray] = {}
+        facts = {place: np.empty((len(nodes), 3 + self.sketch.size)) for place, nodes in new.items()}
         for place, chosen, rows, gradient in self._visit(new):
-            facts.setdefault(place, np.empty((len(new[place]), rows.shape[1])))[chosen] = rows
+            facts[place][chosen] = rows
             at = np.searchsorted(grids[place].nodes, new[place][chosen])
             self._sum(place, grids[place], at, rows[:, 1:3], gradient, level)
         for place, known in facts.items():
@@ -189,9 +189,10 @@ class Group:
             square = (moved / unit[:, None]).square().sum(1)
             known = torch.column_stack([score.to(moved), scale, unit, square, moved.sum(1), self.sketch(moved)])
             _check_finite(known, index.example)
-            score, scale, unit, square, *rest = known.cpu().numpy().astype(float).T
-            rows = np.column_stack([score / scale, rest[0], unit**2 * square, *rest[1:]])
-            chosen = np.array(index.samples)
+            facts, chosen = known.cpu().numpy().astype(float), np.array(index.samples)
+            rows = np.column_stack(
+                [facts[:, 0] / facts[:, 1], facts[:, 4], facts[:, 2] ** 2 * facts[:, 3], facts[:, 5:]]
+            )
             for entry, first, last in index.runs():
                 yield place_of[entry], chosen[first:last], rows[first:last], gradient[first:last]
 

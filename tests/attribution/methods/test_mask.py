@@ -27,7 +27,7 @@ def slopes(model: nn.Module, x: Tensor, transform: pb.transforms.Transform) -> T
 
 
 def largest_error(path: MaskPath, gain: Tensor, price: Tensor, game: str = "preservation") -> float:
-    """The largest distance of the masks from the threshold: coefficients that gain more than their price are kept, or deleted."""
+    """The largest distance of the masks from the threshold: what gains more than its price is kept, or deleted."""
     needed = gain[:, None] > path.alpha.reshape(-1, *[1] * price.ndim) * price
     expected = needed if game == "preservation" else ~needed
     return float((path.mask - expected.to(path.mask)).abs().max())

@@ -1,4 +1,4 @@
-"""Moments of noisy gradients: closed forms, autograd on the pullback, several domains from the same gradients, any batch size."""
+"""Moments of noisy gradients: closed forms, autograd on the pullback, several domains at once, any batch size."""
 
 from typing import Any
 

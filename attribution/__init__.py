@@ -16,10 +16,10 @@ from .estimator import Chart, Cost, Estimate, Estimator, Evaluator, MethodClaim,
 from .methods.captum import Captum
 from .methods.expected_gradients import ExpectedGradients, GradientSHAP
 from .methods.global_sensitivity import HSIC, Sobol
-from .methods.gradients import Gradient, InputXGradient, SmoothGrad
+from .methods.gradients import Gradient, InputXGradient
 from .methods.integrated_gradients.estimator import IntegratedGradients
 from .methods.mask import Mask
-from .methods.noisy_gradients import AbsGrad, SquareGrad, VarGrad
+from .methods.noisy_gradients import AbsGrad, SmoothGrad, SquareGrad, VarGrad
 from .methods.occlusion import Occlusion
 from .methods.rise import RISE
 from .methods.shapley import Shapley

@@ -13,7 +13,6 @@ LONG_FILES = {
 }
 
 ROOMS_WITHOUT_DOCSTRING = {
-
     "studies/axiom_matrix/__init__.py",
     "studies/compare/__init__.py",
     "studies/loaders/__init__.py",

@@ -23,7 +23,7 @@ from ..report import figures
 from ..report import page as report
 from ..storage.fingerprint import answer, contents, weights
 from ..storage.folder import check_writable
-from ..storage.store import Parts
+from ..storage.store import Store
 from .measurements import domain_columns, photo_columns
 
 DOMAINS = (
@@ -127,7 +127,7 @@ def compare(
     check_writable(out)
     loaded = model or load_model(settings.model, settings.device)
     photos = load_photos(settings.data, settings.limit)
-    parts = Parts(out, _question(settings, loaded, photos))
+    parts = Store(out / ".parts", _question(settings, loaded, photos))
     clock = time.perf_counter()
     batches = list(_batches(photos.entries))
     if note is not None and parts.foreign() and not any(parts.read(number) for number in range(len(batches))):
@@ -141,7 +141,7 @@ def compare(
     except KeyboardInterrupt:
         kept = sum(len(batch) for number, batch in enumerate(batches) if parts.read(number))
         raise KeyboardInterrupt(_standing(kept, len(photos.entries))) from None
-    records, skipped, counts, pictures = parts.merge(len(batches))
+    records, skipped, counts, pictures = _merged([parts.read(number) for number in range(len(batches))])
     if not records:
         raise ValueError(
             f"None of the {len(photos.entries)} files of {settings.data!r} could be read as an image; "
@@ -170,7 +170,7 @@ def _run(
     model: LoadedModel,
     photos: Photos,
     out: Path,
-    parts: Parts,
+    parts: Store,
     batches: Sequence[list[Photo]],
     tally: _Tally,
 ) -> None:
@@ -184,6 +184,16 @@ def _run(
             parts.write(number, part)
         before += len(entries) - len(part["skipped"])
     tally.finish()
+
+
+def _merged(parts: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[list[str]], dict[str, int], list[str]]:
+    """(records, skipped files, evaluations by kind, pictures) of all batches together."""
+    counts: dict[str, int] = {}
+    for part in parts:
+        for name, value in part["counts"].items():
+            counts[name] = counts.get(name, 0) + value
+    gather: Callable[[str], list[Any]] = lambda name: [item for part in parts for item in part[name]]
+    return gather("records"), gather("skipped"), counts, gather("pictures")
 
 
 def _standing(kept: int, planned: int) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 from torch import Tensor
 
+from ..core.imports import needs
 from ..transforms import TransformClaim
 
 if TYPE_CHECKING:
@@ -25,9 +26,11 @@ def plot(attribution: "Attribution", example: int = 0, by: str = "octave", show:
 
     Volumes are shown as their mean over the first axis. Domains without linear T show the shares only.
     show: what makes an image of the signal; without it the signal's own range is stretched to black and white.
-    Raises: IndexError where the batch has no such example; ValueError for signals without an axis beside the channels.
+    Raises: IndexError where the batch has no such example; ValueError for signals without an axis beside the channels;
+    ImportError without matplotlib.
     """
-    from matplotlib.figure import Figure
+    with needs("plot", "'pullback[cli]'"):
+        from matplotlib.figure import Figure
 
     if len(attribution.transform.shape) < 2:
         raise ValueError(

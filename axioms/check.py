@@ -16,11 +16,12 @@ from ..attribution.estimator import get as get_estimator
 from ..attribution.targets import Choice
 from ..core.checks import is_number
 from ..core.precision import full_products
+from ..core.progress import Progress
 from ..transforms import Transform
 from ..transforms import get as get_transform
 from .cheap_forms import fixed
 from .method_laws import LAWS, NAMES, MethodLaw, judge
-from .report import AxiomReport, Finding
+from .report import AxiomReport
 from .rewrites.modules import Call, small_network
 from .transform_laws import check_transform
 from .trial import Case, Foreign, Trial
@@ -43,7 +44,7 @@ def check(
     axioms: str | Sequence[str] = "all",
     seed: int = 0,
     tolerance: float | None = None,
-    progress: Callable[[Finding], None] | None = None,
+    progress: Progress | None = None,
 ) -> AxiomReport:
     """Measures which axioms `method` keeps on `model` at x, in the coordinates of T.
 
@@ -55,7 +56,7 @@ def check(
     baseline: x₀, as in `attribute`.
     axioms: "all", "promised" (what an estimator claims, and what every method must keep), a name or a list of names.
     tolerance: replaces the measured tolerances: the largest residual that is granted to each law.
-    progress: called with each finding as soon as it is there.
+    progress: called with (axioms measured, axioms asked).
 
     Laws that hold at any number of nodes or samples are asked of our own methods in a brief form; the report names it.
     Below double precision, what rounding in the model might explain is settled in double precision.
@@ -97,7 +98,7 @@ def check(
         for law in laws:
             findings.append(judge(law, trial))
             if progress is not None:
-                progress(findings[-1])
+                progress(len(findings), len(laws))
         notes = (*notes, *_notes(trial))
     return AxiomReport(
         f"{name_of(subject)} on {type(model).__name__}, {domain.spec}, {len(x)} examples of shape "

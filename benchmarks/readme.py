@@ -11,6 +11,7 @@ import pandas as pd
 import pullback as pb
 from pullback.attribution.estimator import estimators
 from pullback.studies import transform_rows
+from pullback.studies.compare.verdicts import findings
 from pullback.studies.report import page as report
 
 from .stored import KINDS, NOT_YET, ROOT, entries, goal, goals, over, ratio, run
@@ -33,8 +34,8 @@ def demo(_: Path) -> str:
         )
     pictures = sorted(path.name for path in DEMO.glob("*.png"))
     first = lambda start: next(name for name in pictures if name.startswith(start))
-    said = "\n".join(f"- {sentence}" for sentence in report.findings(table))
-    rows = {key: value for key, value in summary["model_rows"].items() if isinstance(value, int)}
+    said = "\n".join(f"- {sentence}" for sentence in findings(table))
+    rows = {key: value for key, value in summary["evaluations"].items() if isinstance(value, int)}
     return f"""What it printed ({summary["photos"]} photos, {summary["settings"]["method"]}, {rows["gradient"]:,} gradients and
 {rows["forward"]:,} forwards for all {len(shown)} domains together):
 

@@ -283,14 +283,15 @@ def test_an_alarm_in_single_precision_is_settled_in_double(monkeypatch: pytest.M
 
 
 def test_a_full_check_of_certified_gradients_costs_a_few_maps() -> None:
-    seen: list[str] = []
+    seen: list[tuple[int, int]] = []
     report = pb.axioms.check(
         "integrated_gradients(tol=0)",
         small_network((1, 12)).double(),
         normal(1, 1, 12),
         0,
-        progress=lambda finding: seen.append(finding.axiom),
+        progress=lambda done, planned: seen.append((done, planned)),
     )
-    assert seen == list(NAMES)
+    assert [finding.axiom for finding in report] == list(NAMES)
+    assert seen == [(done, len(NAMES)) for done in range(1, len(NAMES) + 1)]
     assert report.rows < 7 * 200
     assert "max_evaluations=24" in report.notes[0]

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-LIBRARY = ("transforms", "attribution", "axioms", "metrics", "studies", "benchmarks")
+ROOMS = ("core", "transforms", "attribution", "axioms", "metrics", "studies", "benchmarks")
 
 
 def test_extras_that_are_named_exist_and_those_that_exist_are_named() -> None:
     """In errors that say what to install, and in the Makefile."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    files = [path for folder in LIBRARY for path in (ROOT / folder).glob("*.py")] + [ROOT / "Makefile"]
+    files = [path for room in ROOMS for path in (ROOT / room).glob("**/*.py")]
+    files += [ROOT / "__main__.py", ROOT / "Makefile"]
     named = {name for path in files for name in re.findall(r"(?:pullback|\.)\[(\w+)\]'", path.read_text())}
     assert named == set(extras)
     within = {name for needs in extras.values() for need in needs for name in re.findall(r"pullback\[([\w,]+)\]", need)}
@@ -49,8 +50,14 @@ def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in names}
     assert tops == {"pullback", next(top for top in tops if top.endswith(".dist-info"))}
     assert not [name for name in names if name.startswith(("pullback/tests", "pullback/benchmarks"))]
-    for path in ("pullback/py.typed", "pullback/__init__.py", "pullback/transforms/wavelets/dwt.py", "pullback/cli.py"):
-        assert path in names
+    files = (
+        "py.typed",
+        "__init__.py",
+        "transforms/wavelets/dwt.py",
+        "cli.py",
+        "studies/report/templates/comparison.html",
+    )
+    assert {f"pullback/{path}" for path in files} <= set(names)
 
 
 def test_the_installed_wheel_runs_from_a_clean_folder(wheel: Path, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from rich.console import Console
 
 import pullback as pb
 from pullback import cli
+from pullback.core.imports import package_folder
 from pullback.studies.compare.grid import DOMAINS
-from pullback.studies.loaders.models import package_folder
 from pullback.transforms.registry import transforms as registry
 
 PHOTOS = sorted((package_folder("foolbox", "") / "data").glob("imagenet_0[01]_*.jpg"))
@@ -25,7 +25,7 @@ PHOTOS = sorted((package_folder("foolbox", "") / "data").glob("imagenet_0[01]_*.
 def pullback(*arguments: str, cwd: Path | None = None, status: int = 0) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "pullback.cli", *arguments], capture_output=True, text=True, cwd=cwd, env=environment
+        [sys.executable, "-m", "pullback", *arguments], capture_output=True, text=True, cwd=cwd, env=environment
     )
     assert done.returncode == status, done.stdout + done.stderr
     return done
@@ -60,7 +60,7 @@ def test_compare_writes_a_row_for_each_photo_and_domain(outcome: tuple[Path, str
     assert len(table) == 2 * 3
     assert set(table["transform"]) == {"pixel", "dwt(haar, level=3)", "dct"}
     assert set(table["label"]) == {243, 559}
-    for name in ("completeness_gap", "relative_gap", "gini", "samples90", "seconds_stream", "seconds_domain"):
+    for name in ("completeness_gap", "relative_gap", "gini", "samples90", "seconds_stream"):
         assert table[name].notna().all()
     for percent in (1, 5, 10):
         for ranking in ("attribution", "coefficient", "random"):
@@ -76,7 +76,7 @@ def test_compare_summarises_settings_versions_and_what_it_skipped(outcome: tuple
     assert summary["photos"] == 2
     assert summary["correct"] == "2 of 2"
     assert {entry["file"] for entry in summary["skipped"]} == {"243/broken.jpg", "559/notes.txt"}
-    assert summary["model_rows"]["gradient"] == 2 * 3
+    assert summary["evaluations"]["gradient"] == 2 * 3
     assert set(summary["domains"]) == {"pixel", "dwt(haar, level=3)", "dct"}
 
 
@@ -160,8 +160,8 @@ def make(): return Cut(), Preparation(32)
     ("command", "rows", "said"),
     [
         ("compare", 0, "interrupted"),
-        ("compare", 20, "interrupted: none of 20 photos was finished"),
-        ("compare", 100, "interrupted: 4 of 20 photos are finished and kept; the same command goes on"),
+        ("compare", 20, "interrupted: none of 20 photos is finished; the same command starts from the beginning"),
+        ("compare", 100, "interrupted: 4 of 20 photos are finished and stored; run the same command to continue"),
         ("explain", 0, "interrupted"),
     ],
 )
@@ -180,10 +180,10 @@ def test_an_interrupt_says_what_is_kept(
     assert fails(monkeypatch, command, *photo, "--model", "interrupted:make", "--method", "gradient") == 130
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("pullback: ")]
     assert line.startswith(f"pullback: {said}")
-    assert ("goes on" in line) == (rows == 100)
+    assert ("to continue" in line) == (rows == 100)
 
 
-def test_the_bar_counts_work_and_no_photos(
+def test_the_bar_counts_the_steps_of_the_work(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "flat.py").write_text(MODELS)
@@ -208,8 +208,8 @@ def test_the_bar_counts_work_and_no_photos(
     )
     cli.app(standalone_mode=False)
     captured = capsys.readouterr()
-    assert "per cent of the work" in captured.err
-    assert "100/100" in captured.err
+    assert "steps" in captured.err
+    assert "4/4" in captured.err  # two photos in one domain
     assert "photos" not in captured.err
     table = pd.read_csv(tmp_path / "results" / "compare" / "results.csv")
     assert table["probability"].isna().all()
@@ -267,27 +267,27 @@ def model_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (
             ["explain", "photos/a.png", "--model", "flat:small"],
-            "does not take images of 3 × 224 × 224: mat1 and mat2 shapes",
+            "does not accept images of 3 × 224 × 224: mat1 and mat2 shapes",
         ),
-        (["compare", "--data", "photos", "--model", "flat:small"], "Pass --size N"),
-        (["axioms", "--data", "photos", "--model", "flat:small"], "does not take images of 3 × 224 × 224"),
-        (["explain", "photos/a.png", "--model", "one.pt2"], "does not take images of 3 × 224 × 224: Guard failed"),
+        (["compare", "--data", "photos", "--model", "flat:small"], "pass --size N"),
+        (["axioms", "--data", "photos", "--model", "flat:small"], "does not accept images of 3 × 224 × 224"),
+        (["explain", "photos/a.png", "--model", "one.pt2"], "does not accept images of 3 × 224 × 224: Guard failed"),
         (
             ["explain", "photos/a.png", "--model", "one.pt2", "--size", "32"],
-            "does not take 2 images of 3 × 32 × 32 at once",
+            "does not accept 2 images of 3 × 32 × 32 at once",
         ),
-        (["explain", "photos/a.png", "--model", "flat:small", "--size", "2"], "does not take images of 3 × 2 × 2"),
+        (["explain", "photos/a.png", "--model", "flat:small", "--size", "2"], "does not accept images of 3 × 2 × 2"),
         (["explain", "photos/a.png", "--size", "0"], "'--size'"),
         (
             ["explain", "photos/a.png", "--model", "sd.pt"],
-            "sd.pt is no TorchScript file (a state dict or a pickled module?)",
+            "sd.pt is not a TorchScript file (a state dict or a pickled module?)",
         ),
         (["explain", "photos/a.png", "--model", "pick.pt"], "pass --model package.module:callable"),
         (["explain", "photos/a.png", "--model", "flat:needs"], "takes no arguments; it needs width, depth"),
         (["explain", "photos/a.png", "--model", "flat:nothing"], "expected a callable that takes no arguments"),
         (
             ["explain", "photos", "--model", "flat:one"],
-            "explain takes one image file, and pullback compare --data photos",
+            "explain takes one image; pullback compare --data photos takes a folder",
         ),
         (
             ["explain", "photos/a.png", "--model", "flat:one", "--out", "flat.py/results"],
@@ -328,7 +328,7 @@ def test_a_program_of_one_row_is_explained_row_by_row(model_files: Path, monkeyp
             "one.pt2",
             "--size",
             "32",
-            "--rows",
+            "--batch-size",
             "1",
             "--transform",
             "dct",
@@ -400,7 +400,7 @@ def test_transforms_check_prints_a_fault_in_full_and_fails(
 
 def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[int, str]:
     """Exit status and output of `transforms --check` on two transforms' worth of registry."""
-    monkeypatch.setattr(cli, "console", Console(width=150, no_color=True))
+    monkeypatch.setattr(cli, "console", Console(width=150, no_color=True, **cli.PLAIN))
     monkeypatch.setattr(registry, "names", lambda: ["hadamard", "pixel"])
     monkeypatch.setattr(sys, "argv", ["pullback", "transforms", "--check", *flags])
     with pytest.raises(SystemExit) as stopped:
@@ -416,7 +416,7 @@ def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *
         (["compare", "--method", "gradients"], "Did you mean 'gradient'"),
         (["compare", "--transform", "dwt(haar, level=99)"], "level must lie in"),
         (["compare", "--device", "tpu9"], "Device 'tpu9' cannot be used"),
-        (["compare", "--rows", "some"], "rows: expected 'auto'"),
+        (["compare", "--batch-size", "some"], "--batch-size: expected 'auto'"),
         (["compare", "--model", "timm:resnet18"], "pip install timm"),
         (["compare", "--model", "torchvision:resnet18"], "pip install torchvision"),
         (["compare", "--data", "hf:cifar10"], "pip install datasets"),

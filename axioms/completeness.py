@@ -123,7 +123,7 @@ def _parts(trial: Trial, gap: Tensor, scale: Tensor, rounding: float) -> dict[st
         return {"inverse": inverse}
     dtype = 0.0
     if double is not None:
-        few = trial.own.cost() > _MANY
+        few = trial.own.cost([trial.case.transform.layout]).gradients > _MANY
         both = [total(one.quick_answer if few else one.answer) - _delta(one) for one in (trial, double)]
         dtype = float((both[0] - both[1])[worst]) / unit
         trial.spent += double.taken()

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..attribution.attribute import resolve_baseline
+from ..attribution.call import resolve_baseline
 from ..attribution.estimator import MethodClaim
 from ..transforms import DCT, DWT, Pixel, Transform, TransformClaim
 from .outcome import Outcome, compare, inapplicable, worse
@@ -125,10 +125,10 @@ def coordinate_consistency(trial: Trial) -> Outcome:
     by_covectors = trial.steady_answer if domain is case.transform else trial.steady(within)
     by_autograd = trial.steady(replace(within, transform=Opaque(domain)))
     direct = compare(by_covectors, by_autograd, trial.limit, case, ("by covectors", "by autograd through T⁻¹"))
-    if own.linear_in_gradients and not own.shares:
+    if own.linear_in_gradients and own.kind == "sensitivity":
         return worse([_carried(*_maps(trial, domain), trial.limit, case, domain), direct])
     # Only shares that total f(x) - f(x₀), or are a displacement times one covector, have one total in all domains.
-    if own.shares and (MethodClaim.COMPLETE in own.claims or own.linear_in_gradients):
+    if own.kind == "share" and (MethodClaim.COMPLETE in own.claims or own.linear_in_gradients):
         return worse([_totals(*_maps(trial, domain), trial.limit, case, domain), direct])
     return direct
 

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..attribution import Attribution, Estimator, Pullback, attribute
-from ..attribution.attribute import BaselineLike
-from ..attribution.engine.check_model import feed_dtype
-from ..attribution.engine.rows import Rows, budget
+from ..attribution.call import BaselineLike
+from ..attribution.engine.open import open_engine
 from ..attribution.engine.score import Score, Target
 from ..attribution.methods.gradients import Gradient
 from ..transforms import Pixel, Transform
@@ -64,15 +63,9 @@ class Case:
 
     def scores(self) -> tuple[Tensor, Tensor]:
         """f(x) and f(x₀), each (batch,), in double precision."""
-        score = Score.of(self.target, len(self.x), self.x.device)
-        rows = Rows(
-            self.model,
-            score,
-            budget("auto", tuple(self.x.shape[1:]), self.x.device),
-            feed_dtype(self.model, self.x.dtype),
-        )
         example = torch.arange(len(self.x), device=self.x.device)
-        point, origin = (rows.values(example, points.__getitem__).double() for points in (self.x, self.base))
+        with open_engine(self.model, self.x, self.target) as engine:
+            point, origin = (engine.scores(example, points.__getitem__).double() for points in (self.x, self.base))
         return point, origin
 
     def foreign_target(self) -> Any:

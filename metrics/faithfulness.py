@@ -6,17 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..attribution import Attribution, Score
-from ..attribution.engine import random as keyed
-from ..attribution.engine.check_model import check_model, feed_dtype
-from ..attribution.engine.chunks import budget as row_budget
-from ..attribution.engine.dry_run import FEW, DryRun, Read
-from ..attribution.engine.execution import Execution, Prepared
-from ..attribution.engine.model_args import Extras
-from ..attribution.engine.rows import Points, Rows
+from ..attribution import Attribution, open_engine
+from ..attribution.engine.dry_run import choose_memory_format
+from ..attribution.engine.engine import Engine, Points
+from ..attribution.engine.open import read_checked
+from ..attribution.engine.random import fill, keys
 from ..attribution.engine.score import Target
-from ..attribution.result import budget as coefficients
-from ..attribution.result import keep_only
+from ..attribution.result import coefficient_count, keep_only
 
 RANKINGS = ("attribution", "coefficient", "random")
 
@@ -30,8 +26,8 @@ def kept_score(
     ranking: str = "attribution",
     batch_size: int | str = "auto",
     seed: int = 0,
-    args: Sequence[Any] = (),
-    kwargs: Mapping[str, Any] | None = None,
+    model_args: Sequence[Any] = (),
+    model_kwargs: Mapping[str, Any] | None = None,
 ) -> Tensor:
     """f(T⁻¹(z₀ + mask ⊙ (z - z₀))), the score when only the first coefficients of a ranking are kept.
 
@@ -39,13 +35,12 @@ def kept_score(
     ranking: "attribution" by |a|; "coefficient" by |z - z₀|, the energy that a transform compacts by itself; "random",
     keyed by seed and content. The last two are the controls: a domain whose |coefficient| ranking does as well says
     nothing about the attribution.
-    target, args, kwargs: as in `attribute`.
+    target, batch_size, model_args, model_kwargs: as in `attribute`.
 
     Shape: (batch, fractions), in units of the score.  Source of the controls: Brüsch et al. 2024 (FreqRISE).
 
-    Raises: ValueError that lists the rankings, where there is no fraction or one outside (0, 1], for a model in training
-    mode, and, from 16 rows on, for one that mixes examples or draws random numbers; TypeError or ValueError for what is no
-    target.
+    Raises: ValueError that lists the rankings, where there is no fraction or one outside (0, 1], and for a model that is in
+    training mode, mixes examples or draws random numbers; TypeError or ValueError for a target that is none.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -59,44 +54,31 @@ def kept_score(
         raise TypeError(
             f"kept_score: expected one Attribution, got {type(attribution).__name__}; of several, ask one by one."
         )
-    counts = [coefficients(fraction, attribution.transform) for fraction in _listed(fractions)]
-    check_model(model)
+    counts = [coefficient_count(fraction, attribution.transform) for fraction in _listed(fractions)]
     signal = attribution.transform.inverse(attribution.coefficients)
-    prepared = Execution().of(model, signal)
-    runner = Rows(
-        prepared,
-        Score.of(target, len(signal), signal.device),
-        row_budget(batch_size, attribution.transform.shape, signal.device),
-        feed_dtype(model, signal.dtype),
-        extras=Extras(tuple(args), dict(kwargs or {}), len(signal)),
-    )
-    with prepared.exactly():
-        runner.settle(signal)
+    places = _places(_order(attribution, ranking, seed))
     # The most coefficients first: what a model does shows where there is most to see.
     falling = sorted(set(counts), reverse=True)
-    found = _scores(prepared, runner, attribution, _places(_order(attribution, ranking, seed)), falling)
+    options: Any = {"batch_size": batch_size, "model_args": model_args, "model_kwargs": model_kwargs}
+    with open_engine(model, signal, target, **options) as engine:
+        found = _scores(engine, attribution, places, falling)
     return found[[falling.index(count) for count in counts]].T.contiguous()
 
 
-def _scores(
-    prepared: Prepared, runner: Rows, attribution: Attribution, places: Tensor, counts: Sequence[int]
-) -> Tensor:
+def _scores(engine: Engine, attribution: Attribution, places: Tensor, counts: Sequence[int]) -> Tensor:
     """f where coefficients of a place below a count are kept.  counts: falling. Shape: (counts, batch)."""
     batch = len(places)
     example = torch.arange(batch, device=places.device).repeat(len(counts))
     most = torch.tensor(counts, device=places.device).repeat_interleave(batch).reshape(-1, *[1] * (places.ndim - 1))
     points: Points = lambda part: keep_only(attribution, places[example[part]] < most[part], example[part])
-    runner.level(len(example))
-    if len(example) < FEW:
-        with prepared.exactly():
-            return runner.values(example, points).reshape(-1, batch)
+    engine.equalise(len(example))
     start = min(2, len(counts)) * batch
-    first, of = points(slice(0, start)), example[:start]
-    # Last example first: what a row makes of those before it shows then.
-    read: Read = lambda values: values(of.flip(0), first.flip(0).__getitem__).flip(0).reshape(-1, batch)
-    known = DryRun(prepared, runner, first[:batch], gradients=False).ends(read, probe=False)
-    with prepared.numerics():
-        rest = runner.values(example[start:], lambda part: points(slice(part.start + start, part.stop + start)))
+    known = read_checked(engine, example[:start], points(slice(0, start)), start // batch)
+    if start == len(example):
+        return known
+    choose_memory_format(engine, points(slice(0, batch)), len(example), gradients=False)
+    with engine.prepared.numerics():
+        rest = engine.scores(example[start:], lambda part: points(slice(part.start + start, part.stop + start)))
     return torch.cat([known, rest.reshape(-1, batch)])
 
 
@@ -127,5 +109,5 @@ def _order(attribution: Attribution, ranking: str, seed: int) -> Tensor:
         return attribution.values.abs()
     if ranking == "coefficient":
         return attribution.displacement.abs()
-    names = keyed.keys(attribution.coefficients)
-    return keyed.normal(torch.empty_like(attribution.values), seed, names, [0] * len(names))
+    names = keys(attribution.coefficients)
+    return fill(torch.empty_like(attribution.values), Tensor.normal_, seed, names, [0] * len(names))

@@ -153,7 +153,7 @@ class _Scale:
         if isinstance(cost, str) and cost not in COSTS:
             raise ValueError(f"best_basis: expected cost in {', '.join(COSTS)}, or a function; got {cost!r}.")
         covector = _covector(att)
-        shares = att.settings.get("shares", True)
+        shares = att.kind == "share"
         self.parts = (
             [att.transform.inverse(att.displacement), covector] if shares else [covector]
         )  # (batch, *shape) each

@@ -11,7 +11,8 @@ from torch import Tensor
 from ...core.imports import needs
 from ...transforms import DWT, TransformClaim
 from ...transforms.wavelets.dwt import PADDED
-from ..attribute import BaselineLike, Method, attribute
+from ..attribute import attribute
+from ..call import BaselineLike, Method
 from ..engine.score import Target
 from ..result import Attribution
 
@@ -158,5 +159,5 @@ def _shares(found: Attribution, transform: DWT, step: Tensor, covector: Tensor, 
     with torch.no_grad():
         displacement = transform(step)
         pulled = transform.adjoint(covector)
-        values = displacement * pulled if found.settings.get("shares", True) else pulled
+        values = displacement * pulled if found.kind == "share" else pulled
     return replace(found, values=values, displacement=displacement, transform=transform).importance(by)

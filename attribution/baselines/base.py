@@ -1,4 +1,4 @@
-"""What a baseline is: an `Baseline`, the registry of their names, and the checks that they share."""
+"""What a baseline is, and the registry of their names."""
 
 import abc
 import dataclasses
@@ -10,6 +10,7 @@ from torch import Tensor
 from ...core.registry import Registry
 from ...transforms import Transform
 from ..engine.random import Keyed
+from ..engine.row_index import RowIndex
 
 
 class Baseline(abc.ABC):
@@ -28,8 +29,8 @@ class Baseline(abc.ABC):
     coordinates: ClassVar[str] = "signal"
 
     @abc.abstractmethod
-    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
-        """x₀ for draw `sample` of each `example`, (rows,) both. Shape: (rows, *shape)."""
+    def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
+        """x₀ of each row; its sample is the number of the draw. Shape: (rows, *shape)."""
 
     def coefficients(self, domain: Transform, x: Tensor) -> Tensor:
         """z₀ (batch, *coeff), where it is declared in z."""

@@ -13,6 +13,7 @@ from ...core.checks import check_finite, check_number
 from ...core.registry import parse
 from ...transforms import Transform
 from ..engine.random import Keyed
+from ..engine.row_index import RowIndex
 from .base import Baseline, baselines, names, register
 
 
@@ -21,8 +22,8 @@ from .base import Baseline, baselines, names, register
 class Zero(Baseline):
     """x₀ = 0, of the shape of x."""
 
-    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
-        return torch.zeros_like(keyed.signal[example])
+    def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
+        return torch.zeros_like(keyed.signal[rows.example])
 
     @classmethod
     def examples(cls) -> Iterable[Baseline]:
@@ -49,8 +50,8 @@ class Blur(Baseline):
     def __post_init__(self) -> None:
         check_number("blur", "sigma", self.sigma, 0)
 
-    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
-        x = keyed.signal[example]
+    def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
+        x = keyed.signal[rows.example]
         for axis in range(2, x.ndim):
             n = x.shape[axis]
             gain = torch.exp(-0.5 * (self.sigma * math.pi / n * torch.arange(n, device=x.device).to(x)) ** 2)
@@ -79,8 +80,8 @@ class Mean(Baseline):
         if self.per not in ("channel", "example"):
             raise ValueError(f"mean: expected per in channel, example; got {self.per!r}.")
 
-    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
-        x = keyed.signal[example]
+    def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
+        x = keyed.signal[rows.example]
         axes = tuple(range(2 if self.per == "channel" else 1, x.ndim))
         return x.mean(axes, keepdim=True).expand_as(x) if axes else x.clone()
 
@@ -99,8 +100,8 @@ class Given(Baseline):
     value: Any
     name = "given"
 
-    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
-        return _as_signal(self.value, keyed.signal)[example]
+    def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
+        return _as_signal(self.value, keyed.signal)[rows.example]
 
     def describe(self) -> str:
         return _shown(self.value)
@@ -121,7 +122,7 @@ class InDomain(Baseline):
     name = "in_domain"
     coordinates = "z"
 
-    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
+    def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
         raise TypeError("baseline: in_domain() has no signal of its own; it is T⁻¹(z₀) of each transform T.")
 
     def coefficients(self, domain: Transform, x: Tensor) -> Tensor:

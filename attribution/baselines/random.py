@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...core.checks import check_finite, check_number
 from ..engine.random import Keyed
-from ..engine.row_index import on_host
+from ..engine.row_index import RowIndex
 from .base import Baseline, register
 from .fixed import Mean
 
@@ -36,9 +36,9 @@ class Uniform(Baseline):
         if self.low is not None and self.high is not None and not self.low < self.high:
             raise ValueError(f"uniform: low must lie below high, got low={self.low}, high={self.high}.")
 
-    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
-        x = keyed.signal[example]
-        unit = keyed.draw(example, sample, tuple(x.shape[1:]), Tensor.uniform_, "baseline")
+    def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
+        x = keyed.signal[rows.example]
+        unit = keyed.draw(rows, tuple(x.shape[1:]), Tensor.uniform_, "baseline")
         low = _broadcast(x.flatten(1).amin(1) if self.low is None else x.new_full((len(x),), self.low), x)
         high = _broadcast(x.flatten(1).amax(1) if self.high is None else x.new_full((len(x),), self.high), x)
         return low + (high - low) * unit
@@ -71,11 +71,11 @@ class Gaussian(Baseline):
         if self.around not in ("input", "mean", "zero"):
             raise ValueError(f"gaussian: expected around in input, mean, zero; got {self.around!r}.")
 
-    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
-        x = keyed.signal[example]
-        noise = keyed.draw(example, sample, tuple(x.shape[1:]), Tensor.normal_, "baseline")
+    def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
+        x = keyed.signal[rows.example]
+        noise = keyed.draw(rows, tuple(x.shape[1:]), Tensor.normal_, "baseline")
         std = self.spread * (x.flatten(1).amax(1) - x.flatten(1).amin(1))
-        centre = {"input": x, "mean": Mean().rows(keyed, example, sample), "zero": torch.zeros_like(x)}[self.around]
+        centre = {"input": x, "mean": Mean().draw(keyed, rows), "zero": torch.zeros_like(x)}[self.around]
         return centre + _broadcast(std, x) * noise
 
     @classmethod
@@ -91,7 +91,7 @@ class Among(Baseline):
     name = "among"
     random = True
 
-    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
+    def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
         """Every reference once before any comes again, in an order of each example's own."""
         references = self.references.to(keyed.signal)
         if references.shape[1:] != keyed.signal.shape[1:]:
@@ -99,8 +99,8 @@ class Among(Baseline):
                 f"baseline: among() holds references of shape {tuple(references.shape[1:])}, but the examples "
                 f"have shape {tuple(keyed.signal.shape[1:])}."
             )
-        orders = {e: keyed.generator(e, "among").permutation(len(references)) for e in set(on_host(example))}
-        pick = [orders[e][s % len(references)] for e, s in zip(on_host(example), on_host(sample))]
+        orders = {e: keyed.generator(e, "among").permutation(len(references)) for e in set(rows.examples)}
+        pick = [orders[e][s % len(references)] for e, s in zip(rows.examples, rows.samples)]
         return references[torch.tensor(pick, device=references.device)]
 
     def describe(self) -> str:

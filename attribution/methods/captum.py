@@ -1,22 +1,20 @@
-"""Bridges to other libraries: their methods on f∘T⁻¹, and ours in their metrics."""
+"""Captum's methods on f∘T⁻¹."""
 
 import importlib.util
 import inspect
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ...transforms import Layout
 from ...transforms.layout import GROUPINGS
-from ..attribute import Domain, Method, attribute
-from ..engine.check_model import feed_dtype
-from ..engine.rows import Rows
-from ..estimator import Chart, Estimate, Estimator, Evaluator, MethodClaim, register
+from ..engine.engine import Engine
+from ..engine.hooked import Hooked
+from ..estimator import Chart, Cost, Estimate, Estimator, Evaluator, Kind, MethodClaim, register
 from ..pullback import Pullback
 from .captum_adapter import (
     CLAIMS,
@@ -66,7 +64,6 @@ class Captum(Estimator):
 
     method: str
     options: dict[str, Any] = field(default_factory=dict)
-    each_domain = True
 
     def __init__(self, method: str, /, **options: Any) -> None:
         object.__setattr__(self, "method", method)
@@ -81,16 +78,22 @@ class Captum(Estimator):
         return MethodClaim.NONE if self.options.keys() - {"n_steps"} else CLAIMS.get(self.method, MethodClaim.NONE)
 
     @property
-    def shares(self) -> bool:  # type: ignore[override]
+    def kind(self) -> Kind:
         multiplies = self.options.get("multiply_by_inputs", True)
-        return bool(multiplies) and self.options.get("attribution_method", self.method) not in SENSITIVITIES
+        shares = multiplies and self.options.get("attribution_method", self.method) not in SENSITIVITIES
+        return "share" if shares else "sensitivity"
 
     @property
-    def least_rows(self) -> int:  # type: ignore[override]
-        return 2 if self.method == "DeepLift" else 1  # x and x₀ evaluator together
+    def _together(self) -> int:
+        """Rows of one example that it evaluates in one forward: DeepLift x and x₀."""
+        return 2 if self.method == "DeepLift" else 1
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
-        if evaluator.rows.create_graph:
+        if evaluator.engine.limit < self._together:
+            raise ValueError(
+                f"captum({self.method}): it evaluates x and x₀ together, so batch_size must be at least 2, got 1."
+            )
+        if evaluator.engine.create_graph:
             raise ValueError(f"captum({self.method}): Captum's maps have no graph; call it without create_graph.")
         if {"Lime", "KernelShap"} & set(self._names) and importlib.util.find_spec("sklearn") is None:
             raise ImportError(
@@ -102,13 +105,13 @@ class Captum(Estimator):
                 warnings.filterwarnings("ignore", message=r"\s*" + message)
             return Estimate([self._values(evaluator, chart) for chart in evaluator.charts])
 
-    def cost(self) -> int:
-        rows = self.least_rows
+    def cost(self, layouts: Sequence[Layout]) -> Cost:
+        rows = self._together * len(layouts)
         for name in self._names:
             for key, parameter in inspect.signature(captum_class(name).attribute).parameters.items():
                 if key in ("n_steps", "n_samples", "nt_samples"):
                     rows *= int(self.options.get(key, parameter.default))
-        return rows
+        return Cost(gradients=rows)
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
@@ -124,15 +127,15 @@ class Captum(Estimator):
                 "domain, or DeepLift."
             )
         hooked = any(hooks_layers(captum_class(name)) for name in self._names)
-        model = evaluator.rows.module(chart.push) if hooked else _Function(evaluator.rows, chart)
+        model = Hooked(evaluator.engine, chart.push) if hooked else _Function(evaluator.engine, chart)
         side_by_side = self.method in SIDE_BY_SIDE
         if side_by_side and not hooked:  # the function itself keeps to the budget
             return self._call(model, evaluator, chart, slice(None))
         parts = []
         example = torch.arange(len(chart.point), device=chart.point.device)
-        width = 1 if side_by_side else evaluator.rows.budget
-        width = max(width, self.least_rows)
-        for _, part in evaluator.rows.chunks(example, lambda part: self._call(model, evaluator, chart, part), width):
+        width = 1 if side_by_side else evaluator.engine.limit
+        width = max(width, self._together)
+        for _, part in evaluator.engine.chunks(example, lambda part: self._call(model, evaluator, chart, part), width):
             parts.append(part)
         return torch.cat(parts)
 
@@ -146,7 +149,7 @@ class Captum(Estimator):
         example = torch.arange(len(chart.point), device=z.device)[part]
         method = self._built(model)
         arguments = self._arguments(evaluator, chart, part)
-        with seeded(evaluator.seed_of(int(example[0])), z.device), torch.enable_grad():
+        with seeded(evaluator.keyed.seed_of(int(example[0])), z.device), torch.enable_grad():
             try:
                 values = method.attribute(z, additional_forward_args=(example,), **arguments)
             except AssertionError as error:  # Captum's way to refuse an option
@@ -195,7 +198,7 @@ class Captum(Estimator):
             arguments["feature_mask"] = groups[None].to(chart.point.device)
         for name in ("perturbations_per_eval", "internal_batch_size"):  # what Captum itself holds at once
             if name in wanted:
-                arguments.setdefault(name, evaluator.rows.budget)
+                arguments.setdefault(name, evaluator.engine.limit)
         return arguments
 
     def _spread(self, values: Tensor, layout: Layout) -> Tensor:
@@ -209,21 +212,21 @@ class Captum(Estimator):
 class _Function:
     """z -> f(T⁻¹ z) within the row budget; its gradient is taken where it is called, and handed out later."""
 
-    def __init__(self, rows: Rows, chart: Chart) -> None:
-        self._rows, self._chart = rows, chart
+    def __init__(self, engine: Engine, chart: Chart) -> None:
+        self._engine, self._chart = engine, chart
 
     def __call__(self, z: Tensor, example: Tensor) -> Tensor:
         if torch.is_grad_enabled() and z.requires_grad:
-            value: Tensor = _Read.apply(z, example, self._rows, self._chart)  # type: ignore[no-untyped-call]
+            value: Tensor = _Read.apply(z, example, self._engine, self._chart)  # type: ignore[no-untyped-call]
             return value
-        return self._rows.values(example, lambda part: self._chart.push(z[part].detach()))
+        return self._engine.scores(example, lambda part: self._chart.push(z[part].detach()))
 
 
 class _Read(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, z: Tensor, example: Tensor, rows: Rows, chart: Chart) -> Tensor:
+    def forward(ctx: Any, z: Tensor, example: Tensor, engine: Engine, chart: Chart) -> Tensor:
         values, covector = z.new_empty(len(z)), torch.empty_like(z)
-        for part, value, gradient in rows.gradient_chunks(example, lambda part: chart.push(z[part])):
+        for part, value, gradient in engine.gradient_chunks(example, lambda part: chart.push(z[part])):
             values[part], covector[part] = value, chart.pull(gradient)
         ctx.save_for_backward(covector)
         return values
@@ -246,41 +249,3 @@ def _groups(mask: Any, layout: Layout) -> Tensor:
         f"captum: feature_mask must be {', '.join(GROUPINGS)} or an integer tensor of shape {layout.shape}; "
         f"got {got!r}."
     )
-
-
-def quantus_explain(
-    method: Method = "integrated_gradients", transform: Domain = "pixel", **options: Any
-) -> Callable[..., np.ndarray]:
-    """An `explain_func` for Quantus: the map of `method` in `transform`, drawn back into the signal.
-
-    The returned function takes (model, inputs, targets, **kwargs) and returns `Attribution.heatmap()` with one channel,
-    (batch, 1, *spatial): what Quantus ranks are samples of the signal, so T has to be linear. Keywords that Quantus
-    adds for its own use (device, and the names of its own methods) are not passed on.
-
-    options: baseline, rows, seed … of `attribute`.
-
-    Source: Hedström et al. 2023 (Quantus).
-    Raises: what `attribute` raises; ValueError where T is not linear. Both when the returned function is called.
-
-    >>> import torch
-    >>> explain = quantus_explain("gradient", "dct")
-    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3)).eval()
-    >>> explain(model, inputs=np.ones((2, 1, 4, 4), dtype=np.float32), targets=np.array([0, 2])).shape
-    (2, 1, 4, 4)
-    """
-
-    def explain(model: nn.Module, inputs: Any, targets: Any, **kwargs: Any) -> np.ndarray:
-        own = {key: value for key, value in kwargs.items() if key in inspect.signature(attribute).parameters}
-        own.pop("method", None)
-        parameter = next(iter(model.parameters()), None)
-        x = torch.as_tensor(inputs)
-        x = x if parameter is None else x.to(parameter.device)
-        x = (
-            x.to(feed_dtype(model, x.dtype))
-            if parameter is None or x.dtype == parameter.dtype
-            else x.to(parameter.dtype)
-        )
-        found = attribute(model, x, torch.as_tensor(targets), method=method, transform=transform, **(options | own))
-        return found.heatmap()[:, None].cpu().numpy()
-
-    return explain

@@ -12,18 +12,18 @@ from torch import Tensor
 from ...core.checks import check_count
 from ...transforms import Layout
 from ...transforms.layout import GROUPINGS
-from ..engine.row_index import on_host, runs
+from ..engine.row_index import RowIndex
 from ..engine.row_sums import along, combined
-from ..estimator import Chart, Estimate, Estimator, Evaluator
+from ..estimator import Chart, Cost, Estimate, Estimator, Evaluator, PointsOf
 
 BY = ("coefficient", "block", *GROUPINGS)
 ABSENT = ("baseline", "zero", "mean")
 # What the players of one example are in the signal may take so many numbers, and so many times the rows of one forward.
 _HELD, _FORWARDS = 2**22, 4
 
-# (example, sample), each (rows,) -> how present each player is, (rows, players), 0 absent and 1 present; where coefficients
+# rows -> how present each player is, (rows, players), 0 absent and 1 present; where coefficients
 # are the players, also (rows, *coeff), or what broadcasts to it.
-Design = Callable[[Tensor, Tensor], Tensor]
+Design = Callable[[RowIndex], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,51 +114,48 @@ class Game:
     def of(cls, evaluator: Evaluator, chart: Chart, players: Players, absent: str) -> "Game":
         """absent: "baseline" (z₀), "zero", or "mean" (that of the coefficient's band in this example)."""
         if absent == "mean":
-            layout, z = chart.layout, chart.point
-            sizes = layout.sizes.to(z).clamp(min=1)
-            means = (layout.sum(z) / sizes)[:, layout.index.flatten().to(z.device)].reshape(z.shape)
-            return cls(evaluator, chart, players, z - means)
+            return cls(evaluator, chart, players, chart.point - band_mean(chart.layout, chart.point))
         return cls(evaluator, chart, players, chart.displacement if absent == "baseline" else chart.point)
 
     def values(self, samples: int, design: Design) -> Tensor:
         """v of every sample. Shape: (batch, samples)."""
-        return self.evaluator.values(samples, self._points(samples, design))
+        return self.evaluator.scores(samples, self._points(samples, design))
 
-    def chunks(self, samples: int, design: Design) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """(example, presence, v) for one chunk of rows after another, example by example."""
+    def chunks(self, samples: int, design: Design) -> Iterator[tuple[RowIndex, Tensor, Tensor]]:
+        """(rows, presence, v) for one chunk of rows after another, example by example."""
         fed: list[Tensor] = []
 
-        def remembered(example: Tensor, sample: Tensor) -> Tensor:
-            fed[:] = [design(example, sample)]
+        def remembered(rows: RowIndex) -> Tensor:
+            fed[:] = [design(rows)]
             return fed[0]
 
-        for example, _, value in self.evaluator.value_chunks(samples, self._points(samples, remembered)):
-            yield example, fed[0].to(value), value
+        for rows, value in self.evaluator.score_chunks(samples, self._points(samples, remembered)):
+            yield rows, fed[0].to(value), value
 
-    def _points(self, samples: int, design: Design) -> Design:
-        """(example, sample) -> u.  Masks of signal size exist for one chunk of rows only."""
-        most = min(_FORWARDS * self.evaluator.rows.budget, _HELD // self.evaluator.point[0].numel())
+    def _points(self, samples: int, design: Design) -> PointsOf:
+        """rows -> u.  Masks of signal size exist for one chunk of rows only."""
+        most = min(_FORWARDS * self.evaluator.engine.limit, _HELD // self.evaluator.point[0].numel())
         few = self.players.count <= min(samples, most)
 
-        def points(example: Tensor, sample: Tensor) -> Tensor:
-            absence = design(example, sample).to(self.displacement) - 1
-            return (self._summed if few and absence.ndim == 2 else self._masked)(example, absence)
+        def points(rows: RowIndex) -> Tensor:
+            absence = design(rows).to(self.displacement) - 1
+            return (self._summed if few and absence.ndim == 2 else self._masked)(rows, absence)
 
         return points
 
-    def _masked(self, example: Tensor, absence: Tensor) -> Tensor:
+    def _masked(self, rows: RowIndex, absence: Tensor) -> Tensor:
         """T⁻¹(z + absence ⊙ (z - s)).  absence: -1 where a player is absent, (rows, players), or (rows, *coeff)."""
         if absence.ndim == 2:
             absence = absence if self.players.single else absence[:, self._owner]
             absence = absence.reshape(-1, *self.displacement.shape[1:])
-        return self.chart.push(along(self.chart.point, self.displacement, example, absence))
+        return self.chart.push(along(self.chart.point, self.displacement, rows, absence))
 
-    def _summed(self, example: Tensor, absence: Tensor) -> Tensor:
+    def _summed(self, rows: RowIndex, absence: Tensor) -> Tensor:
         """The same for linear T⁻¹: u plus a sum of what each player is in u, T⁻¹ of its part of z - s."""
         return torch.cat(
             [
                 combined(self.evaluator.point[entry], absence[first:last], self._parts(entry))
-                for entry, first, last in runs(example)
+                for entry, first, last in rows.runs()
             ]
         )
 
@@ -170,9 +167,9 @@ class Game:
             moved, owner = self.displacement[example], self.players.index.to(player.device)
             parts = [
                 self.chart.push(torch.where(owner == some.reshape(-1, *[1] * owner.ndim), moved, 0))
-                for some in player.split(self.evaluator.rows.budget)
+                for some in player.split(self.evaluator.engine.limit)
             ]
-            self._kept[example] = self.evaluator.rows.arranged(torch.cat(parts))
+            self._kept[example] = self.evaluator.engine.arranged(torch.cat(parts))
         return self._kept[example]
 
     @functools.cached_property
@@ -193,8 +190,8 @@ class Perturbation(Estimator):
         """Who plays in a domain of that layout."""
 
     @abc.abstractmethod
-    def rows(self, players: Players) -> int:
-        """Model rows for one example."""
+    def evaluations(self, players: Players) -> int:
+        """Evaluations for one example."""
 
     @abc.abstractmethod
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
@@ -209,20 +206,22 @@ class Perturbation(Estimator):
             details.append({"groups": list(game.players.names)} | more)
         return Estimate(values, details=details, displacements=[game.displacement for game in games])
 
-    def cost(self) -> int:
-        return 0
+    def cost(self, layouts: Sequence[Layout]) -> Cost:
+        return Cost(forwards=sum(self.evaluations(self.players(layout)) for layout in layouts))
 
-    def forwards(self, layouts: Sequence[Layout]) -> int:
-        return sum(self.rows(self.players(layout)) for layout in layouts)
+
+def band_mean(layout: Layout, values: Tensor) -> Tensor:
+    """The mean of each coefficient's band in its example. Shape: as `values`, (batch, *coeff)."""
+    means = layout.sum(values) / layout.sizes.to(values).clamp(min=1)
+    return means[:, layout.index.to(values.device)]
 
 
 def per_example(table: Callable[[int], Tensor]) -> Design:
     """The design whose rows for an example are `table(example)`, (samples, players)."""
 
-    def design(example: Tensor, sample: Tensor) -> Tensor:
-        chosen = on_host(sample)
-        parts = [table(entry)[chosen[first:last]] for entry, first, last in runs(example)]
-        return torch.cat(parts).to(example.device)
+    def design(rows: RowIndex) -> Tensor:
+        parts = [table(entry)[rows.samples[first:last]] for entry, first, last in rows.runs()]
+        return torch.cat(parts).to(rows.example.device)
 
     return design
 

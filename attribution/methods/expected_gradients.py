@@ -1,19 +1,18 @@
 """Integrated gradients averaged over a distribution of baselines."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ...core.checks import check_count, is_number
-from ..engine.row_index import both, host, mapped
+from ...transforms import Layout
+from ..engine.row_index import RowIndex
 from ..engine.row_sums import accumulate
-from ..estimator import Estimate, Estimator, Evaluator, MethodClaim, register
+from ..estimator import Cost, Estimate, Estimator, Evaluator, MethodClaim, PointsOf, register
 from .gradients import noisy
-
-_Rows = Callable[[Tensor, Tensor], Tensor]
+from .integrated_gradients.quadrature import gauss_legendre
 
 
 @register("expected_gradients")
@@ -42,7 +41,7 @@ class ExpectedGradients(Estimator):
 
     samples: int = 50
     steps: int = 1
-    shares = True
+    kind = "share"
 
     def __post_init__(self) -> None:
         check_count("expected_gradients", "samples", self.samples)
@@ -60,16 +59,10 @@ class ExpectedGradients(Estimator):
         return claims | (MethodClaim.COMPLETE if self.steps > 1 else MethodClaim.NONE)
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
-        return _average(evaluator, lambda example, draw: evaluator.point[example], self.samples, self.steps, ends=1)
+        return _average(evaluator, lambda rows: evaluator.point[rows.example], self.samples, self.steps, ends=1)
 
-    def cost(self) -> int:
-        return self.samples * self.steps
-
-    def forwards(self, layouts: object) -> int:
-        return self.samples + 1
-
-    def repeats(self) -> int:
-        return self.samples - 1
+    def cost(self, layouts: Sequence[Layout]) -> Cost:
+        return Cost(self.samples * self.steps, self.samples + 1)
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
@@ -100,7 +93,7 @@ class GradientSHAP(Estimator):
     spread: float = 0.1
     steps: int = 1
     claims = MethodClaim.LINEAR | MethodClaim.DUMMY | MethodClaim.IMPLEMENTATION_INVARIANT
-    shares = True
+    kind = "share"
 
     def __post_init__(self) -> None:
         check_count("gradient_shap", "samples", self.samples)
@@ -111,47 +104,39 @@ class GradientSHAP(Estimator):
     def estimate(self, evaluator: Evaluator) -> Estimate:
         return _average(evaluator, noisy(evaluator, self.spread), self.samples, self.steps, ends=self.samples)
 
-    def cost(self) -> int:
-        return self.samples * self.steps
-
-    def forwards(self, layouts: object) -> int:
-        return 2 * self.samples
-
-    def repeats(self) -> int:
-        return self.samples - 1
+    def cost(self, layouts: Sequence[Layout]) -> Cost:
+        return Cost(self.samples * self.steps, 2 * self.samples)
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
         return [cls(samples=2, steps=96)]
 
 
-def _average(evaluator: Evaluator, end: _Rows, samples: int, steps: int, ends: int) -> Estimate:
+def _average(evaluator: Evaluator, end: PointsOf, samples: int, steps: int, ends: int) -> Estimate:
     """1/n Σ_k (end_k - start_k) ⊙ ∫ ∇f along the segment between them, in each chart.
 
-    end: (example, draw) -> u, (rows, *u), of which there are `ends` different ones.
+    end: rows, whose samples are draws -> u, (rows, *u), of which there are `ends` different ones.
     The product is taken for each draw, so the adjoint is applied to each draw too, without autograd.
     """
-    nodes, weights = (evaluator.point.new_tensor(part) for part in _nodes(steps))
+    nodes, weights = (evaluator.point.new_tensor(part) for part in gauss_legendre(steps))
     shape = (-1, *[1] * (evaluator.point.ndim - 1))
     fed: list[Tensor] = []  # the ends of the chunk's rows
 
-    def points(example: Tensor, row: Tensor) -> Tensor:
-        draw, node = mapped(lambda r: r // steps, row), row % steps
-        alpha = nodes[node] if steps > 1 else (draw + _unit(evaluator, example, draw)) / samples
-        fed[:] = [evaluator.draw(example, draw), end(example, draw)]
+    def points(rows: RowIndex) -> Tensor:
+        draws, node = rows.with_samples(lambda sample: sample // steps), rows.sample % steps
+        alpha = nodes[node] if steps > 1 else (draws.sample + _unit(evaluator, draws)) / samples
+        fed[:] = [evaluator.draw(draws), end(draws)]
         return torch.lerp(fed[0], fed[1], alpha.reshape(shape))
 
     totals = [torch.zeros_like(chart.displacement) for chart in evaluator.charts]
     moved = torch.zeros_like(evaluator.point)
-
-    def add(example: Tensor, row: Tensor, gradient: Tensor) -> None:
-        of, covector = example, gradient
-        weight = mass = weights[row % steps] / samples
-        start, stop = fed
+    for rows, _, gradient in evaluator.gradient_chunks(samples * steps, points):
+        weight = mass = weights[rows.sample % steps] / samples
+        of, covector, (start, stop) = rows, gradient, fed
         fed.clear()
         if steps > 1:  # nodes of one draw share the displacement: they are summed before the adjoint
-            of, draw, segment = _draws(example, row, samples, steps)
-            start, stop = evaluator.draw(of, draw), end(of, draw)
+            of, segment = _draws(rows, samples, steps)
+            start, stop = evaluator.draw(of), end(of)
             covector = gradient.new_zeros((len(of), *gradient.shape[1:]))
             covector.index_add_(0, segment, weight.reshape(shape) * gradient)
             mass = weight.new_zeros(len(of)).index_add_(0, segment, weight)
@@ -159,27 +144,19 @@ def _average(evaluator: Evaluator, end: _Rows, samples: int, steps: int, ends: i
         accumulate(moved, of, step, mass)
         for chart, total in zip(evaluator.charts, totals):
             accumulate(total, of, chart.carry(step) * chart.pull(covector), None if steps > 1 else weight)
-
-    for example, row, _, gradient in evaluator.gradient_chunks(samples * steps, points):
-        add(example, row, gradient)
-    starts = samples if evaluator.random else 1
-    delta = evaluator.values(ends, end).mean(1) - evaluator.values(starts, evaluator.draw).mean(1)
-    return Estimate(totals, score_difference=delta, displacements=[chart.carry(moved) for chart in evaluator.charts])
+    starts = samples if evaluator.random else 1  # a fixed baseline is read once
+    difference = evaluator.scores(ends, end).mean(1) - evaluator.scores(starts, evaluator.draw).mean(1)
+    return Estimate(totals, None, {}, difference, [chart.carry(moved) for chart in evaluator.charts])
 
 
-def _draws(example: Tensor, row: Tensor, samples: int, steps: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(example, draw) of each draw that these rows belong to, and the place of each row among them."""
-    pair, segment = torch.unique_consecutive(host(example) * samples + host(row) // steps, return_inverse=True)
-    of, draw = (both(part.to(row.device, non_blocking=True), part) for part in (pair // samples, pair % samples))
-    return of, draw, segment.to(row.device, non_blocking=True)
+def _draws(rows: RowIndex, samples: int, steps: int) -> tuple[RowIndex, Tensor]:
+    """The draws that these rows belong to, and the place of each row among them."""
+    example, sample = rows.on_cpu
+    pair, segment = torch.unique_consecutive(example * samples + sample // steps, return_inverse=True)
+    device = rows.example.device
+    return RowIndex.of(pair // samples, pair % samples, device), segment.to(device, non_blocking=True)
 
 
-def _nodes(steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Legendre on [0, 1]."""
-    nodes, weights = np.polynomial.legendre.leggauss(steps)
-    return (nodes + 1) / 2, weights / 2
-
-
-def _unit(evaluator: Evaluator, example: Tensor, draw: Tensor) -> Tensor:
+def _unit(evaluator: Evaluator, draws: RowIndex) -> Tensor:
     """One number in [0, 1) for each row."""
-    return evaluator.keyed.draw(example, draw, (1,), Tensor.uniform_, "alpha")[:, 0]
+    return evaluator.keyed.draw(draws, (1,), Tensor.uniform_, "alpha")[:, 0]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...core.checks import check_count
 from ...transforms import Layout
+from ..engine.row_index import RowIndex
 from ..estimator import Estimator, MethodClaim, register
 from .coalitions import Game, Perturbation, Players, check_players, per_example
 
@@ -51,7 +52,7 @@ class Sobol(Perturbation):
     design: str = "sobol"
     block: int = 8
     value: str = "baseline"
-    shares = False
+    kind = "sensitivity"
 
     def __post_init__(self) -> None:
         check_players("sobol", self.by, self.block, self.value)
@@ -67,7 +68,7 @@ class Sobol(Perturbation):
     def players(self, layout: Layout) -> Players:
         return Players.of(layout, self.by, self.block)
 
-    def rows(self, players: Players) -> int:
+    def evaluations(self, players: Players) -> int:
         return self.samples * (players.count + 2)
 
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
@@ -79,13 +80,13 @@ class Sobol(Perturbation):
         )
         pairs = per_example(draw)
 
-        def design(example: Tensor, sample: Tensor) -> Tensor:
-            kind, row = sample // samples, sample % samples  # kind: A, B, then A with one column of B
-            a, b = pairs(example, row).split(n, -1)
+        def design(rows: RowIndex) -> Tensor:
+            kind = rows.sample // samples  # A, B, then A with one column of B
+            a, b = pairs(rows.with_samples(lambda sample: sample % samples)).split(n, -1)
             swapped = kind[:, None] - 2 == torch.arange(n, device=kind.device)
             return torch.where((kind[:, None] == 1) | swapped, b, a)
 
-        f = game.values(self.rows(game.players), design).reshape(-1, n + 2, samples)
+        f = game.values(self.evaluations(game.players), design).reshape(-1, n + 2, samples)
         # Relative to the first value, so that a constant f has a variance of exactly 0.
         variance = (f[:, :2] - f[:, :1, :1]).flatten(1).var(1, correction=0)[:, None]
         total = (f[:, :1] - f[:, 2:]).square().mean(-1) / 2
@@ -124,7 +125,7 @@ class HSIC(Perturbation):
     block: int = 8
     value: str = "baseline"
     claims = MethodClaim.IMPLEMENTATION_INVARIANT
-    shares = False
+    kind = "sensitivity"
 
     def __post_init__(self) -> None:
         check_players("hsic", self.by, self.block, self.value)
@@ -134,7 +135,7 @@ class HSIC(Perturbation):
     def players(self, layout: Layout) -> Players:
         return Players.of(layout, self.by, self.block)
 
-    def rows(self, players: Players) -> int:
+    def evaluations(self, players: Players) -> int:
         return self.samples
 
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:

@@ -1,14 +1,15 @@
 """Estimators that read gradients at x or around it."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ...core.checks import check_count, is_number
-from ..engine.row_sums import accumulate, along
-from ..estimator import Estimate, Estimator, Evaluator, MethodClaim, register
+from ...transforms import Layout
+from ..engine.row_index import RowIndex
+from ..engine.row_sums import along
+from ..estimator import Cost, Estimate, Estimator, Evaluator, MethodClaim, PointsOf, register
 
 _LOCAL = MethodClaim.LINEAR | MethodClaim.DUMMY | MethodClaim.IMPLEMENTATION_INVARIANT
 
@@ -26,16 +27,14 @@ class Gradient(Estimator):
     """
 
     claims = _LOCAL | MethodClaim.SYMMETRIC
-    shares = False
+    kind = "sensitivity"
     linear_in_gradients = True
-    revisits = True
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
-        gradient, score = _at_point(evaluator)
-        return replace(evaluator.sensitivities(gradient), score=score)
+        return evaluator.sensitivities(_at_point(evaluator))
 
-    def cost(self) -> int:
-        return 1
+    def cost(self, layouts: Sequence[Layout]) -> Cost:
+        return Cost(gradients=1)
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
@@ -55,16 +54,14 @@ class InputXGradient(Estimator):
     """
 
     claims = _LOCAL | MethodClaim.SYMMETRIC
-    shares = True
+    kind = "share"
     linear_in_gradients = True
-    revisits = True
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
-        gradient, score = _at_point(evaluator)
-        return replace(evaluator.shares(gradient), score=score)
+        return evaluator.shares(_at_point(evaluator))
 
-    def cost(self) -> int:
-        return 1
+    def cost(self, layouts: Sequence[Layout]) -> Cost:
+        return Cost(gradients=1)
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
@@ -89,7 +86,7 @@ class SmoothGrad(Estimator):
     samples: int = 25
     spread: float = 0.15
     claims = _LOCAL
-    shares = False
+    kind = "sensitivity"
     linear_in_gradients = True
 
     def __post_init__(self) -> None:
@@ -101,27 +98,26 @@ class SmoothGrad(Estimator):
         weights = evaluator.signal.new_full((self.samples,), 1 / self.samples)
         return evaluator.sensitivities(evaluator.mean_gradient(weights, noisy(evaluator, self.spread)))
 
-    def cost(self) -> int:
-        return self.samples
+    def cost(self, layouts: Sequence[Layout]) -> Cost:
+        return Cost(gradients=self.samples)
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
         return [cls(samples=4)]
 
 
-def _at_point(evaluator: Evaluator) -> tuple[Tensor, Tensor]:
-    """∇f and f at the point itself. Shapes: (batch, *u) and (batch,)."""
-    total, scores = torch.zeros_like(evaluator.point), []
-    for example, _, score, gradient in evaluator.gradient_chunks(1, lambda example, _: evaluator.point[example]):
-        accumulate(total, example, gradient)
-        scores.append(score)
-    return total, torch.cat(scores)
+def _at_point(evaluator: Evaluator) -> Tensor:
+    """∇f at the point itself. Shape: (batch, *u)."""
+    return evaluator.mean_gradient(evaluator.point.new_ones(1), lambda rows: evaluator.point[rows.example])
 
 
-def noisy(evaluator: Evaluator, spread: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """(example, sample) -> u of x + δ, δ ~ N(0, σ² I) in the signal, σ = spread · (max x - min x) per example."""
-    std = spread * (evaluator.signal.flatten(1).amax(1) - evaluator.signal.flatten(1).amin(1))
-    std = std.reshape(-1, *[1] * (evaluator.signal.ndim - 1))
-    return lambda example, sample: evaluator.lift(
-        along(evaluator.signal, std, example, evaluator.noise(example, sample))
-    )
+def noisy(evaluator: Evaluator, spread: float) -> PointsOf:
+    """rows -> u of x + δ, δ ~ N(0, σ² I) in the signal, σ = spread · (max x - min x) per example."""
+    signal = evaluator.signal
+    std = spread * (signal.flatten(1).amax(1) - signal.flatten(1).amin(1))
+    std = std.reshape(-1, *[1] * (signal.ndim - 1))
+
+    def points(rows: RowIndex) -> Tensor:
+        return evaluator.lift(along(signal, std, rows, evaluator.noise(rows)))
+
+    return points

@@ -1,21 +1,16 @@
 """Masks on coefficients: which of them f needs (meaningful perturbation), along a whole front of prices α."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
 from ...core.checks import check_count, is_number
-from ...transforms import Layout, Transform
-from ...transforms import get as get_transform
-from ..attribute import attribute
-from ..engine.score import Target
-from ..estimator import Estimate, Estimator, Evaluator, MethodClaim, register
-from .mask_optimisation import CURVES, Pool, Problem, Weight
-from .mask_optimisation import coefficient_weights as coefficient_weights
+from ...transforms import Layout
+from ..estimator import Chart, Cost, Estimate, Estimator, Evaluator, MethodClaim, register
+from .mask_optimisation import CURVES, Pool, Problem
 
 GAMES = ("preservation", "deletion")
 OBFUSCATIONS = ("baseline", "zero", "mean", "noise")
@@ -62,8 +57,7 @@ class Mask(Estimator):
     obfuscation: str = "baseline"
     weight: Any = "uniform"
     claims = MethodClaim.DUMMY | MethodClaim.SYMMETRIC | MethodClaim.IMPLEMENTATION_INVARIANT
-    shares = False
-    each_domain = True
+    kind = "sensitivity"
 
     def __post_init__(self) -> None:
         check_count("mask", "steps", self.steps)
@@ -85,50 +79,12 @@ class Mask(Estimator):
         assert isinstance(found.details, list)  # one for each chart
         return Estimate(values, details=[{name: d[name][:, 0] for name in CURVES} for d in found.details])
 
-    def cost(self) -> int:
-        return self.steps + 1
+    def cost(self, layouts: Sequence[Layout]) -> Cost:
+        return Cost(self.steps * len(layouts), len(layouts))
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
         return [cls(alpha=0.02, steps=60), cls(alpha=0.02, steps=60, game="deletion", obfuscation="mean")]
-
-
-@dataclass(frozen=True, eq=False)
-class MaskPath:
-    """The masks of a batch for each price α, and what they cost and keep.
-
-    mask: (batch, alphas, *coeff).  alpha: (alphas,).  The curves are (batch, alphas):
-    sparsity: 1 - ‖m‖₁ / (number of coefficients), the fraction removed.
-    logit: f at the masked signal.  probability: of the target's class, softmax; NaN where the target is not a class.
-    objective: the value that was minimised.
-    settings: as in `Attribution`.
-    """
-
-    mask: Tensor
-    alpha: Tensor
-    sparsity: Tensor
-    logit: Tensor
-    probability: Tensor
-    objective: Tensor
-    coefficients: Tensor
-    transform: Transform
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def layout(self) -> Layout:
-        """The bands of the coefficients."""
-        return self.transform.layout
-
-    def signal(self, price: int) -> Tensor:
-        """T⁻¹(m ⊙ z) for alpha[price]: what was kept, on zero. Shape: (batch, *shape)."""
-        return self.transform.inverse(self.mask[:, price] * self.coefficients)
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per example and price: example, alpha, sparsity, logit, probability, objective."""
-        batch, prices = self.sparsity.shape
-        columns = {"example": torch.arange(batch).repeat_interleave(prices), "alpha": self.alpha.repeat(batch)}
-        columns |= {name: getattr(self, name).flatten() for name in ("sparsity", "logit", "probability", "objective")}
-        return pd.DataFrame({name: column.cpu().numpy() for name, column in columns.items()})
 
 
 @dataclass(frozen=True)
@@ -141,7 +97,9 @@ class Front(Estimator):
 
     Raises: ValueError for no alphas, one below 0, or a continuation outside (0, 1].
 
-    >>> Front(Mask(steps=500), (1e-4, 1e-3, 1e-2)).cost(), Front(Mask(steps=500), (1e-4, 1e-3, 1e-2), 0.3).cost()
+    >>> import pullback as pb
+    >>> one, prices = [pb.transforms.get("pixel", (1, 8)).layout], (1e-4, 1e-3, 1e-2)
+    >>> Front(Mask(steps=500), prices).cost(one).total, Front(Mask(steps=500), prices, 0.3).cost(one).total
     (1503, 808)
     """
 
@@ -150,8 +108,7 @@ class Front(Estimator):
     continuation: float | None = None
     name = "mask"
     claims = Mask.claims
-    shares = False
-    each_domain = True
+    kind = "sensitivity"
 
     def __post_init__(self) -> None:
         if not self.alphas:
@@ -162,21 +119,27 @@ class Front(Estimator):
             raise ValueError(f"mask: continuation must be a fraction in (0, 1] or None, got {self.continuation!r}.")
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
-        if evaluator.rows.create_graph:
+        if evaluator.engine.create_graph:
             raise ValueError("mask: the result of an optimisation has no graph; call it without create_graph.")
-        details = [self._front(Problem.of(self.options, evaluator, chart)) for chart in evaluator.charts]
+        details = [self._front(self._problem(evaluator, chart)) for chart in evaluator.charts]
         return Estimate([front["mask"][:, 0] for front in details], details=list(details))
 
-    def cost(self) -> int:
-        steps, prices = self.options.steps, len(self.alphas)
+    def cost(self, layouts: Sequence[Layout]) -> Cost:
+        steps, prices, domains = self.options.steps, len(self.alphas), len(layouts)
         if self.continuation is None:
-            return steps * prices + prices
+            return Cost(domains * steps * prices, domains * prices)
         fresh, warm = self._shares()
-        return steps + (fresh + warm) * (prices - 1) + 1 + (bool(fresh) + 1) * (prices - 1) + prices
+        read = 1 + (bool(fresh) + 1) * (prices - 1) + prices
+        return Cost(domains * (steps + (fresh + warm) * (prices - 1)), domains * read)
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
         return [cls(Mask(steps=20), (0.01, 0.1))]
+
+    def _problem(self, evaluator: Evaluator, chart: Chart) -> Problem:
+        own = self.options
+        options: Any = {name: getattr(own, name) for name in ("game", "obfuscation", "lr", "steps")}
+        return Problem.of(evaluator, chart, own.weight, **options)
 
     def _front(self, problem: Problem) -> dict[str, Tensor]:
         """{"mask": (batch, prices, *coeff)} and the curves, (batch, prices)."""
@@ -218,48 +181,3 @@ class Front(Estimator):
 def _choice(what: str, value: Any, choices: Sequence[str]) -> None:
     if value not in choices:
         raise ValueError(f"mask: expected {what} in {', '.join(choices)}; got {value!r}.")
-
-
-def pareto(
-    model: Callable[..., Any],
-    x: Tensor,
-    target: Target = None,
-    transform: str | Transform = "pixel",
-    *,
-    alphas: Sequence[float],
-    steps: int = 500,
-    lr: float = 0.1,
-    game: str = "preservation",
-    obfuscation: str = "baseline",
-    weight: Weight = "uniform",
-    continuation: float | None = None,
-    **options: Any,
-) -> MaskPath:
-    """The masks of every example for every price: what `Mask` finds, many prices and many examples in one batch.
-
-    Every forward holds rows of examples × prices, at most `rows`; each chunk of rows is optimised to its end.
-
-    alphas: the prices.  continuation: None, or the fraction of `steps` that each price after the smallest gets, part of them
-    from the best mask known; see `Front`. With 0.3 and 8 prices, 39 % of the passes of independent runs.
-    steps, lr, game, obfuscation, weight: as in `Mask`.
-    options: baseline, rows, seed, progress, args and kwargs of `attribute`.
-
-    Raises: ValueError for an alpha below 0, no alphas, or a model that is not finite (the example is named).
-
-    >>> import torch, pullback as pb
-    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 3)).eval()
-    >>> path = pb.attribution.masks.pareto(model, torch.ones(1, 1, 8), 0, "dct", alphas=[0.0, 1e3], steps=40)
-    >>> path.sparsity[0, 1].item()
-    1.0
-    >>> path.to_frame().shape, path.signal(0).shape
-    ((2, 6), torch.Size([1, 1, 8]))
-    """
-    if isinstance(transform, str):
-        transform = get_transform(transform, tuple(x.shape[1:]))
-    method = Front(Mask(0.0, steps, lr, game, obfuscation, weight), tuple(alphas), continuation)
-    found = attribute(model, x, target, method=method, transform=transform, **options)
-    curves = {name: found.details[name] for name in ("mask", *CURVES)}
-    alpha = curves["mask"].new_tensor(method.alphas)
-    return MaskPath(
-        **curves, alpha=alpha, coefficients=found.coefficients, transform=transform, settings=found.settings
-    )

@@ -2,16 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ...transforms import Layout
+from ..engine.row_index import RowIndex
 from ..estimator import Chart, Evaluator
-
-if TYPE_CHECKING:
-    from .mask import Mask
+from .coalitions import band_mean
 
 CURVES = ("sparsity", "logit", "probability", "objective")
 Weight = str | Sequence[float] | Mapping[str, float] | Tensor
@@ -21,19 +19,24 @@ Weight = str | Sequence[float] | Mapping[str, float] | Tensor
 class Problem:
     """What `Mask` minimises, in one chart: ∓f(T⁻¹(m ⊙ z + (1 - m) ⊙ r)) + α ‖w ⊙ m‖₁, or ‖w ⊙ (1 - m)‖₁.
 
-    weight: w, (*coeff).  substitute: (example, step) -> r, (rows, *coeff).
+    game, obfuscation, lr, steps: as in `Mask`.  weight: w, (*coeff).  substitute: (example, step) -> r, (rows, *coeff).
     """
 
-    options: "Mask"
+    game: str
+    obfuscation: str
+    lr: float
+    steps: int
     evaluator: Evaluator
     chart: Chart
     weight: Tensor
     substitute: Callable[[Tensor, int], Tensor]
 
     @classmethod
-    def of(cls, options: "Mask", evaluator: Evaluator, chart: Chart) -> "Problem":
-        weight = coefficient_weights(options.weight, chart.layout).to(chart.point)
-        return cls(options, evaluator, chart, weight, _substitute(options.obfuscation, evaluator, chart))
+    def of(
+        cls, evaluator: Evaluator, chart: Chart, weight: Weight, *, game: str, obfuscation: str, lr: float, steps: int
+    ) -> "Problem":
+        prices, absent = coefficient_weights(weight, chart.layout), _substitute(obfuscation, evaluator, chart)
+        return cls(game, obfuscation, lr, steps, evaluator, chart, prices.to(chart.point), absent)
 
     @property
     def coefficients(self) -> Tensor:
@@ -43,7 +46,7 @@ class Problem:
     @property
     def sign(self) -> int:
         """Of f in what is minimised."""
-        return -1 if self.options.game == "preservation" else 1
+        return -1 if self.game == "preservation" else 1
 
     def solve(self, mask: Tensor, example: Tensor, alpha: Tensor, steps: int) -> None:
         """Optimises `mask` (rows, *coeff) in place, a chunk of rows at a time.
@@ -55,20 +58,20 @@ class Problem:
         def run(part: slice) -> Tensor:  # on a copy, so that a chunk that ran out of memory starts anew
             return self._descend(mask[part].clone(), example[part], alpha[part], steps)
 
-        for part, found in self.evaluator.rows.chunks(example, run):
+        for part, found in self.evaluator.engine.chunks(example, run):
             mask[part] = found
 
     def _descend(self, mask: Tensor, example: Tensor, alpha: Tensor, steps: int) -> Tensor:
         price = -self.sign * alpha.reshape(-1, *[1] * self.weight.ndim) * self.weight
-        optimizer = torch.optim.NAdam([mask], lr=self.options.lr)
+        optimizer = torch.optim.NAdam([mask], lr=self.lr)
         for step in range(steps):
-            if step == 0 or self.options.obfuscation == "noise":
+            if step == 0 or self.obfuscation == "noise":
                 absent = self.substitute(example, step)
                 moved = self.coefficients[example] - absent
-            _, gradient = self.evaluator.rows.gradient(self.chart.push(torch.addcmul(absent, mask, moved)), example)
+            _, gradient = self.evaluator.engine.gradient(self.chart.push(torch.addcmul(absent, mask, moved)), example)
             mask.grad = torch.addcmul(price, self.chart.pull(gradient), moved, value=self.sign)
             _check(mask.grad, example)
-            optimizer.param_groups[0]["lr"] = self.options.lr * (1 - step / steps)
+            optimizer.param_groups[0]["lr"] = self.lr * (1 - step / steps)
             optimizer.step()
             mask.clamp_(0, 1)
         mask.grad = None
@@ -76,7 +79,7 @@ class Problem:
 
     def size(self, mask: Tensor) -> Tensor:
         """‖w ⊙ m‖₁, in the deletion game ‖w ⊙ (1 - m)‖₁, of mask (batch, number, *coeff). Shape: (batch, number)."""
-        priced = mask if self.options.game == "preservation" else 1 - mask
+        priced = mask if self.game == "preservation" else 1 - mask
         return (self.weight * priced).flatten(2).sum(2)
 
     def curves(self, mask: Tensor, example: Tensor, alpha: Tensor) -> dict[str, Tensor]:
@@ -84,10 +87,10 @@ class Problem:
         flat, rows = mask.flatten(0, 1), example.repeat_interleave(mask.shape[1])
 
         def points(part: slice) -> Tensor:
-            absent = self.substitute(rows[part], self.options.steps)
+            absent = self.substitute(rows[part], self.steps)
             return self.chart.push(torch.lerp(absent, self.coefficients[rows[part]], flat[part]))
 
-        logit, probability = (curve.view(mask.shape[:2]) for curve in self.evaluator.rows.probabilities(rows, points))
+        logit, probability = (curve.view(mask.shape[:2]) for curve in self.evaluator.engine.probabilities(rows, points))
         objective = self.sign * logit + alpha * self.size(mask)
         return dict(zip(CURVES, (1 - mask.flatten(2).mean(2), logit, probability, objective)))
 
@@ -130,23 +133,18 @@ def _substitute(kind: str, evaluator: Evaluator, chart: Chart) -> Callable[[Tens
         return lambda example, step: chart.point[example] - chart.displacement[example]
     if kind == "zero":
         return lambda example, step: torch.zeros_like(chart.point[example])
-    mean = _band_mean(chart.layout, chart.point)
+    mean = band_mean(chart.layout, chart.point)
     if kind == "mean":
         return lambda example, step: mean[example]
-    spread = _band_mean(chart.layout, (chart.point - mean).square()).sqrt()
+    spread = band_mean(chart.layout, (chart.point - mean).square()).sqrt()
     shape = chart.point.shape[1:]
 
     def noisy(example: Tensor, step: int) -> Tensor:
-        noise = evaluator.noise(example, torch.full_like(example, step), shape)
+        rows = RowIndex.of(example.cpu(), torch.full_like(example, step).cpu(), example.device)
+        noise = evaluator.keyed.draw(rows, tuple(shape), Tensor.normal_)
         return torch.addcmul(mean[example], spread[example], noise)
 
     return noisy
-
-
-def _band_mean(layout: Layout, values: Tensor) -> Tensor:
-    """Each coefficient's band mean. Shape: as `values`."""
-    means = layout.sum(values) / layout.sizes.to(values).clamp(min=1)
-    return means[:, layout.index.to(values.device)]
 
 
 def coefficient_weights(weight: Weight, layout: Layout) -> Tensor:

@@ -1,15 +1,16 @@
 """Statistics of noisy gradients that are not linear in them: the adjoint is applied to each sample."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ...core.checks import check_count, is_number
-from ..engine.row_index import runs
+from ...transforms import Layout
+from ..engine.row_index import RowIndex
 from ..engine.row_sums import accumulate
-from ..estimator import Estimate, Estimator, Evaluator, MethodClaim, register
+from ..estimator import Cost, Estimate, Estimator, Evaluator, MethodClaim, register
 from .gradients import noisy
 
 _ROUNDING = 1e3  # units of the last bit of a mean below which deviations from it may be rounding
@@ -28,22 +29,22 @@ class NoisyGradients(Estimator):
     samples: int = 25
     spread: float = 0.15
     claims = _MOMENTS
-    shares = False
+    kind = "sensitivity"
 
     def __post_init__(self) -> None:
         check_count(self.name, "samples", self.samples)
         if not is_number(self.spread) or not self.spread >= 0:
             raise ValueError(f"{self.name}: spread must be at least 0, got {self.spread!r}.")
 
-    def cost(self) -> int:
-        return self.samples
+    def cost(self, layouts: Sequence[Layout]) -> Cost:
+        return Cost(gradients=self.samples)
 
-    def _pulled(self, evaluator: Evaluator) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """(chart, example, gradients in it), a chunk of rows at a time; one gradient stream serves all charts."""
-        for example, _, _, gradient in evaluator.gradient_chunks(self.samples, noisy(evaluator, self.spread)):
+    def _pulled(self, evaluator: Evaluator) -> Iterator[tuple[int, RowIndex, Tensor]]:
+        """(chart, rows, gradients in it), a chunk of rows at a time; one gradient stream serves all charts."""
+        for rows, _, gradient in evaluator.gradient_chunks(self.samples, noisy(evaluator, self.spread)):
             gradient = gradient.contiguous()  # once, and not in every chart
             for number, chart in enumerate(evaluator.charts):
-                yield number, example, chart.pull(gradient)
+                yield number, rows, chart.pull(gradient)
 
     def _check_squares(self, values: Tensor, largest: Tensor) -> None:
         """Raises: ValueError where squares of numbers up to `largest` (batch,) do not fit into the dtype of `values`."""
@@ -78,9 +79,9 @@ class SquareGrad(NoisyGradients):
     def estimate(self, evaluator: Evaluator) -> Estimate:
         largest = [chart.displacement.new_zeros(len(chart.displacement)) for chart in evaluator.charts]
         totals = [torch.zeros_like(chart.displacement) for chart in evaluator.charts]
-        for number, example, gradient in self._pulled(evaluator):
-            accumulate(totals[number], example, gradient.square() / self.samples)
-            for entry, first, last in runs(example):
+        for number, rows, gradient in self._pulled(evaluator):
+            accumulate(totals[number], rows, gradient.square() / self.samples)
+            for entry, first, last in rows.runs():
                 _keep_largest(largest[number], entry, gradient[first:last])
         for total, most in zip(totals, largest):
             self._check_squares(total, most)
@@ -104,8 +105,8 @@ class AbsGrad(NoisyGradients):
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
         totals = [torch.zeros_like(chart.displacement) for chart in evaluator.charts]
-        for number, example, gradient in self._pulled(evaluator):
-            accumulate(totals[number], example, gradient.abs())
+        for number, rows, gradient in self._pulled(evaluator):
+            accumulate(totals[number], rows, gradient.abs())
         return Estimate([total.div_(self.samples) for total in totals])
 
 
@@ -128,8 +129,8 @@ class VarGrad(NoisyGradients):
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
         moments = [_Moments(chart.displacement) for chart in evaluator.charts]
-        for number, example, gradient in self._pulled(evaluator):
-            moments[number].update(example, gradient)
+        for number, rows, gradient in self._pulled(evaluator):
+            moments[number].update(rows, gradient)
         for moment in moments:
             self._check_squares(moment.squares, moment.largest())
         return Estimate([moment.squares / self.samples for moment in moments])
@@ -148,9 +149,9 @@ class _Moments:
         rounding = _ROUNDING * torch.finfo(self.mean.dtype).eps * self.mean.detach().flatten(1).abs().amax(1)
         return self._largest.where(self._largest > rounding, 0)
 
-    def update(self, example: Tensor, rows: Tensor) -> None:
-        for entry, first, last in runs(example):
-            self._merge(entry, rows[first:last])
+    def update(self, rows: RowIndex, values: Tensor) -> None:
+        for entry, first, last in rows.runs():
+            self._merge(entry, values[first:last])
 
     def _merge(self, example: int, rows: Tensor) -> None:
         before, new = self.counts[example], len(rows)

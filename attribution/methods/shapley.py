@@ -14,6 +14,7 @@ from torch import Tensor
 from ...core.checks import check_count
 from ...transforms import Layout
 from ...transforms.layout import GROUPINGS
+from ..engine.row_index import RowIndex
 from ..estimator import Estimator, MethodClaim, register
 from .coalitions import Design, Game, Perturbation, Players, check_players, per_example
 
@@ -57,7 +58,7 @@ class Shapley(Perturbation):
     pairs: int = 32
     block: int = 8
     confidence: float = 0.95
-    shares = True
+    kind = "share"
 
     def __post_init__(self) -> None:
         check_players("shapley", self.by, self.block)
@@ -83,7 +84,7 @@ class Shapley(Perturbation):
     def players(self, layout: Layout) -> Players:
         return Players.of(layout, self.by, self.block)
 
-    def rows(self, players: Players) -> int:
+    def evaluations(self, players: Players) -> int:
         unions = self._unions(players)
         return len(_Enumeration.of(unions).table) if self._exactly(unions) else 2 + 2 * self.pairs * (players.count - 1)
 
@@ -93,7 +94,7 @@ class Shapley(Perturbation):
             return _sampled(game, unions, self.pairs, self.confidence)
         enumeration = _Enumeration.of(unions)
         table = torch.from_numpy(enumeration.table).to(game.displacement.device)
-        worth = game.values(len(table), lambda example, sample: table[sample])
+        worth = game.values(len(table), lambda rows: table[rows.sample])
         return enumeration.values(worth), {}
 
     def _unions(self, players: Players) -> Unions:
@@ -218,9 +219,10 @@ def _design(ranks: Callable[[int], Tensor], n: int) -> Design:
     """Sample numbers -> coalitions: none, all, then for each pair the first 1…n-1 of the order and of its reverse."""
     row, each = per_example(ranks), max(1, n - 1)
 
-    def design(example: Tensor, sample: Tensor) -> Tensor:
-        step = (sample - 2).clamp(min=0)
-        rank, size = row(example, step // (2 * each)), (step % each + 1)[:, None]
+    def design(rows: RowIndex) -> Tensor:
+        steps = rows.with_samples(lambda sample: (sample - 2).clamp(min=0))
+        step, sample = steps.sample, rows.sample
+        rank, size = row(steps.with_samples(lambda step: step // (2 * each))), (step % each + 1)[:, None]
         present = torch.where((step // each % 2 == 1)[:, None], rank >= n - size, rank < size)
         return torch.where((sample < 2)[:, None], (sample == 1)[:, None], present)
 

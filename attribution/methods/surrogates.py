@@ -48,7 +48,7 @@ class LIME(Perturbation):
     block: int = 8
     value: str = "baseline"
     claims = MethodClaim.LINEAR | MethodClaim.IMPLEMENTATION_INVARIANT
-    shares = True
+    kind = "share"
 
     def __post_init__(self) -> None:
         check_players("lime", self.by, self.block, self.value)
@@ -59,7 +59,7 @@ class LIME(Perturbation):
     def players(self, layout: Layout) -> Players:
         return Players.of(layout, self.by, self.block)
 
-    def rows(self, players: Players) -> int:
+    def evaluations(self, players: Players) -> int:
         return self.samples
 
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
@@ -111,7 +111,7 @@ class KernelSHAP(Perturbation):
     samples: int = 1024
     block: int = 8
     claims = MethodClaim.COMPLETE | MethodClaim.LINEAR | MethodClaim.IMPLEMENTATION_INVARIANT
-    shares = True
+    kind = "share"
 
     def __post_init__(self) -> None:
         check_players("kernel_shap", self.by, self.block)
@@ -120,7 +120,7 @@ class KernelSHAP(Perturbation):
     def players(self, layout: Layout) -> Players:
         return Players.of(layout, self.by, self.block)
 
-    def rows(self, players: Players) -> int:
+    def evaluations(self, players: Players) -> int:
         n = players.count
         if n > self.samples:
             raise ValueError(
@@ -132,7 +132,7 @@ class KernelSHAP(Perturbation):
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
         n = game.players.count
         table = functools.lru_cache(maxsize=4)(lambda example: self._coalitions(game, example))
-        worth = game.values(self.rows(game.players), per_example(table))
+        worth = game.values(self.evaluations(game.players), per_example(table))
         return torch.stack([_kernel_fit(table(i).to(v), v, self._whole(n)) for i, v in enumerate(worth)]), {}
 
     def _whole(self, n: int) -> bool:

@@ -8,9 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, fx, nn
 
-from ...attribution.engine.check_model import feed_dtype
-from ...attribution.engine.rows import Rows, budget
-from ...attribution.engine.score import Score
+from ...attribution.engine.open import open_engine
 from ..report import tolerance
 from .graph import Chain, chains, folds, rectifiers, trace, used_once
 from .modules import KINDS, Cancelling, Rectifier, Split, factored, residual_linear
@@ -316,7 +314,5 @@ def _outputs(model: nn.Module, points: Tensor, seed: int) -> Tensor:
         direction = torch.randn(output[0].numel(), generator=generator).to(output)
         return output.flatten(1) @ direction
 
-    rows = Rows(
-        model, Score(project), budget("auto", tuple(points.shape[1:]), points.device), feed_dtype(model, points.dtype)
-    )
-    return rows.values(torch.arange(len(points), device=points.device), lambda part: points[part])
+    with open_engine(model, points, project) as engine:
+        return engine.scores(torch.arange(len(points), device=points.device), points.__getitem__)

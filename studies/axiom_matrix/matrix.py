@@ -132,7 +132,8 @@ def effort(cell: Cell, question: Question) -> float:
         if not isinstance(subject, str):
             return _MAPS * next((rows for name, rows in ROWS.items() if cell.method.startswith(name)), 3)
         own = get_estimator(subject)
-        return sum(maps * (one.total_rows(layouts) + 2 * one.cost()) for maps, one in ((_MAPS, brief(own)), (3, own)))
+        costs = [(maps, one.cost(layouts)) for maps, one in ((_MAPS, brief(own)), (3, own))]
+        return sum(maps * (cost.total + 2 * cost.gradients) for maps, cost in costs)
     except (ValueError, TypeError, ImportError):
         return 0
 
@@ -141,7 +142,7 @@ def _check_cost(method: str, cell: Cell, question: Question) -> None:
     """Refuses an own method whose one map of one example needs more model rows than Captum's may."""
     subject = find_method(method)
     if isinstance(subject, str):
-        needed = get_estimator(subject).total_rows([_layout(cell, question)])
+        needed = get_estimator(subject).cost([_layout(cell, question)]).total
         if needed > MOST_ROWS:
             raise ValueError(f"needs {needed:,} model rows for one example; the limit here is {MOST_ROWS:,}")
 

@@ -128,12 +128,17 @@ class Conditioned(nn.Module):
 def test_further_arguments_follow_their_example(transform: str | Transform, rows: int | str) -> None:
     gain, scale = torch.tensor([1.0, -2.0, 3.0], dtype=torch.double), torch.tensor(0.5, dtype=torch.double)
     method = "integrated_gradients(steps=3, rule=midpoint)"
-    options = {"kwargs": {"scale": scale, "shift": 0.25}, "method": method, "transform": transform, "batch_size": rows}
-    found = pb.attribute(Conditioned(), X, args=(gain,), **options)  # type: ignore[call-overload]
+    options = {
+        "model_kwargs": {"scale": scale, "shift": 0.25},
+        "method": method,
+        "transform": transform,
+        "batch_size": rows,
+    }
+    found = pb.attribute(Conditioned(), X, model_args=(gain,), **options)  # type: ignore[call-overload]
     expected = gain * scale * ((X + 0.25).flatten(1).square().sum(1) - 12 * 0.25**2)
     torch.testing.assert_close(found.score_difference, expected)
     for e in range(3):
-        alone = pb.attribute(Conditioned(), X[e : e + 1], args=(gain[e : e + 1],), **options)  # type: ignore[call-overload]
+        alone = pb.attribute(Conditioned(), X[e : e + 1], model_args=(gain[e : e + 1],), **options)  # type: ignore[call-overload]
         torch.testing.assert_close(found.values[e : e + 1], alone.values, rtol=1e-12, atol=1e-12)
 
 
@@ -151,7 +156,7 @@ def test_several_inputs_attributed_together(method: str) -> None:
     """f(a, b) = aᵀ W b: along the straight path from zero each side gets half of f."""
     weight, a, b = normal(12, 5, seed=2), X, normal(3, 5, seed=8)
     joint = pb.attribution.Joint(lambda a, b, gain=1.0: ((a.flatten(1) @ weight) * b).sum(1) * gain, (a, b))
-    found = pb.attribute(joint, joint.pack(a, b), method=method, kwargs={"gain": 2.0}, batch_size=4)
+    found = pb.attribute(joint, joint.pack(a, b), method=method, model_kwargs={"gain": 2.0}, batch_size=4)
     for_a, for_b = joint.split(found.values)
     torch.testing.assert_close(for_a, a * (b @ weight.T).view_as(a))
     torch.testing.assert_close(for_b, b * (a.flatten(1) @ weight))

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from support.every_method import SHAPE, methods, run
+from support.every_method import SHAPE, least, methods, run
 from support.subjects import normal, smooth_net
 from torch import Tensor, nn
 
@@ -27,7 +27,7 @@ def test_3_alone_or_in_any_batch_and_order(method: Estimator) -> None:
 def test_3_any_row_budget_gives_the_same_numbers(method: Estimator) -> None:
     model, x = smooth_net(SHAPE), normal(3, *SHAPE)
     reference = run(model, x, method)
-    for rows in (method.least_rows, 3, 7, 10_000):
+    for rows in (least(method), 3, 7, 10_000):
         for a, b in zip(run(model, x, method, batch_size=rows), reference):
             torch.testing.assert_close(a.values, b.values, rtol=1e-9, atol=1e-11)
 
@@ -50,7 +50,7 @@ def test_3_a_model_that_mixes_examples_is_refused(method: str) -> None:
     model = lambda x: (x - x.mean(0)).flatten(1).pow(2).sum(1)
     x = normal(3, *SHAPE)
     with pytest.raises(
-        ValueError, match=r"alone and .* among others, so that its map would depend on them.*batch_size=1"
+        ValueError, match=r"alone and .* among other rows, so its map would depend on the batch.*batch_size=1"
     ):
         pb.attribute(model, x, method=method)
     quiet = pb.attribute(lambda x: 0 * x.flatten(1).sum(1), x, method=method, batch_size=1)
@@ -84,8 +84,8 @@ class Watches(nn.Module):
 @pytest.mark.parametrize("rows", [1, 2, 5])
 def test_8_no_forward_exceeds_the_budget_even_below_the_batch(method: Estimator, rows: int) -> None:
     model = Watches(smooth_net(SHAPE))
-    if rows < method.least_rows:
-        with pytest.raises(ValueError, match="rows must be at least"):
+    if rows < least(method):
+        with pytest.raises(ValueError, match="batch_size must be at least"):
             run(model, normal(4, *SHAPE), method, batch_size=rows)
         return
     (att, *_) = run(model, normal(4, *SHAPE), method, batch_size=rows)
@@ -126,9 +126,9 @@ def test_shared_arguments_are_not_split() -> None:
     x, weight = normal(3, 1, 3), normal(3, 3, seed=4)
     model = lambda x, matrix: (x[:, 0] @ matrix).sum(1) if matrix.ndim == 2 else (x[:, 0] * matrix).sum(1)
     plain = pb.attribute(lambda x: model(x, weight), x, method="gradient").values
-    for shared in ({"args": (pb.Broadcast(weight),)}, {"kwargs": {"matrix": pb.Broadcast(weight)}}):
+    for shared in ({"model_args": (pb.Broadcast(weight),)}, {"model_kwargs": {"matrix": pb.Broadcast(weight)}}):
         for rows in (1, 2, 8):
             found = pb.attribute(model, x, method="gradient", batch_size=rows, **shared).values
             torch.testing.assert_close(found, plain)
-    each = pb.attribute(lambda x, own: (x[:, 0] * own).sum(1), x, method="gradient", args=(weight,)).values
+    each = pb.attribute(lambda x, own: (x[:, 0] * own).sum(1), x, method="gradient", model_args=(weight,)).values
     torch.testing.assert_close(each[:, 0], weight)  # the control: a plain tensor follows its example

@@ -1,15 +1,16 @@
 """Estimators that integrate gradients along a path from the baseline to x."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ....core.checks import check_count
-from ...engine.row_index import runs
+from ....transforms import Layout
+from ...engine.row_index import RowIndex
 from ...engine.row_sums import along
-from ...estimator import Estimate, Estimator, Evaluator, MethodClaim, register
+from ...estimator import Cost, Estimate, Estimator, Evaluator, MethodClaim, register
 from .adaptive import certified
 from .quadrature import RULES
 
@@ -71,7 +72,7 @@ class IntegratedGradients(Estimator):
         | MethodClaim.SYMMETRIC
         | MethodClaim.IMPLEMENTATION_INVARIANT
     )
-    shares = True
+    kind = "share"
     linear_in_gradients = True
 
     def __post_init__(self) -> None:
@@ -94,7 +95,7 @@ class IntegratedGradients(Estimator):
             check_count(who, "steps", self.steps, 2 if self.rule == "trapezoid" else 1)
 
     @property
-    def resumes(self) -> bool:  # type: ignore[override]
+    def resumable(self) -> bool:  # type: ignore[override]
         return self.steps is None
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
@@ -103,40 +104,37 @@ class IntegratedGradients(Estimator):
         nodes, weights = (evaluator.point.new_tensor(part) for part in RULES[self.rule or "gauss_legendre"](self.steps))
         if self.correct:
             return _corrected(evaluator, nodes, weights)
-        return evaluator.shares(
-            evaluator.mean_gradient(weights, lambda example, node: _on_path(evaluator, example, nodes[node]))
-        )
+        points = lambda rows: _on_path(evaluator, rows, nodes[rows.sample])
+        return evaluator.shares(evaluator.mean_gradient(weights, points))
 
-    def cost(self) -> int:
-        return self.max_evaluations if self.steps is None else self.steps
+    def cost(self, layouts: Sequence[Layout]) -> Cost:
+        return Cost(gradients=self.max_evaluations if self.steps is None else self.steps)
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
         return [cls(tol=1e-6), cls(steps=96), cls(steps=201, rule="trapezoid")]
 
 
-def _on_path(evaluator: Evaluator, example: Tensor, alpha: Tensor) -> Tensor:
-    """u₀ + α (u - u₀).  example, alpha: (rows,). Shape: (rows, *u)."""
-    return along(*evaluator.line, example, alpha.reshape(-1, *[1] * (evaluator.point.ndim - 1)))
+def _on_path(evaluator: Evaluator, rows: RowIndex, alpha: Tensor) -> Tensor:
+    """u₀ + α (u - u₀).  alpha: (rows,). Shape: (rows, *u)."""
+    return along(*evaluator.line, rows, alpha.reshape(-1, *[1] * (evaluator.point.ndim - 1)))
 
 
 def _corrected(evaluator: Evaluator, nodes: Tensor, weights: Tensor) -> Estimate:
     """A fixed rule, its weights moved along F / ‖∇f ⊙ Δ‖² until the map is complete, at most by a tenth of the map."""
     step = (evaluator.point - evaluator.base).flatten(1)
     mean, pull = torch.zeros_like(step), torch.zeros_like(step)
-    for example, sample, _, gradient in evaluator.gradient_chunks(
-        len(weights), lambda example, node: _on_path(evaluator, example, nodes[node])
-    ):
+    points = lambda rows: _on_path(evaluator, rows, nodes[rows.sample])
+    for rows, _, gradient in evaluator.gradient_chunks(len(weights), points):
         gradient = gradient.flatten(1)
-        moved = gradient * step[example]
+        moved = gradient * step[rows.example]
         slope, square = moved.sum(1), moved.square().sum(1)
         along = torch.where(square > 0, slope / square.where(square > 0, 1), 0)
-        for entry, first, last in runs(example):
-            mean[entry] += weights[sample[first:last]] @ gradient[first:last]
+        for entry, first, last in rows.runs():
+            mean[entry] += weights[rows.sample[first:last]] @ gradient[first:last]
             pull[entry] += along[first:last] @ gradient[first:last]
-    everyone = torch.arange(len(step), device=step.device)
-    delta = evaluator.rows.values(everyone, lambda part: evaluator.point[part])
-    delta = delta - evaluator.rows.values(everyone, lambda part: evaluator.base[part])
+    delta = evaluator.scores(1, lambda rows: evaluator.point[rows.example])[:, 0]
+    delta = delta - evaluator.scores(1, lambda rows: evaluator.base[rows.example])[:, 0]
     residual = (mean * step).sum(1) - delta
     gain, size, length = (pull * step).sum(1), (mean * step).norm(dim=1), (pull * step).norm(dim=1)
     share = torch.where(gain > 0, -residual / gain.where(gain > 0, 1), 0)

@@ -115,7 +115,7 @@ def test_values_follow_from_the_covector(method: str, transform: str) -> None:
     att = attributions((1, 12), method, transform)
     assert att.covector is not None
     pulled = att.transform.adjoint(att.covector)
-    torch.testing.assert_close(att.values, att.displacement * pulled if att.settings["shares"] else pulled)
+    torch.testing.assert_close(att.values, att.displacement * pulled if (att.kind == "share") else pulled)
 
 
 def test_cost_is_its_definition() -> None:
@@ -124,7 +124,7 @@ def test_cost_is_its_definition() -> None:
     transform = get("wpt(db2, level=2)", (1, 12))
     for method in METHODS:
         att, own = (pb.attribute(model, x, 0, method=method, transform=t) for t in ("pixel", transform))
-        shares = att.settings["shares"]
+        shares = att.kind == "share"
         for e in range(2):
             norm = float(own.transform.adjoint(att.covector)[e].norm()) * (float(x[e].norm()) if shares else 1)  # type: ignore[arg-type]
             q = [abs(float(a)) / norm for a in own.values[e].flatten()]

@@ -14,8 +14,8 @@ from torch import Tensor
 
 import pullback as pb
 from pullback.attribution import among, in_domain
-from pullback.attribution.attribute import resolve_baseline
 from pullback.attribution.baselines.base import Baseline, baselines
+from pullback.attribution.call import resolve_baseline
 
 SHAPE = (2, 9, 8)
 NAMED = [example for name in baselines.names() for example in baselines.maker(name).examples()]

@@ -12,6 +12,7 @@ from support.subjects import TRANSFORMS, Recorder, normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
+from pullback.attribution import RowIndex
 from pullback.attribution.engine.memory import Saved
 from pullback.attribution.engine.row_sums import accumulate, along, combined
 from pullback.attribution.methods import coalitions as players
@@ -28,6 +29,10 @@ def close(a: Tensor, b: Tensor, atol: float = 1e-12) -> None:
     torch.testing.assert_close(a, b, rtol=0, atol=atol)
 
 
+def rows_of(example: Tensor) -> RowIndex:
+    return RowIndex.of(example, torch.zeros_like(example))
+
+
 # Sums ---------------------------------------------------------------------------------------------------------------
 
 
@@ -38,7 +43,7 @@ def test_sums_do_not_depend_on_the_memory_format(stored: torch.memory_format, ke
     example = torch.tensor([0, 0, 1, 1, 1])
     total = normal(2, 3, 4, 6, seed=1).contiguous(memory_format=kept)
     before = total.clone()
-    accumulate(total, example, rows.contiguous(memory_format=stored), weights)
+    accumulate(total, rows_of(example), rows.contiguous(memory_format=stored), weights)
     scaled = weights[:, None, None, None] * rows
     close(total, before + torch.stack([scaled[:2].sum(0), scaled[2:].sum(0)]))
     start, parts = normal(3, 4, 6, seed=2), normal(4, 3, 4, 6, seed=3)
@@ -50,8 +55,8 @@ def test_sums_do_not_depend_on_the_memory_format(stored: torch.memory_format, ke
 def test_rows_along_a_step_are_those_of_their_examples() -> None:
     start, step, by = normal(3, 2, 5), normal(3, 2, 5, seed=1), normal(4, 1, 1, seed=2)
     example = torch.tensor([1, 1, 2, 0])
-    close(along(start, step, example, by), start[example] + by * step[example])
-    wrong = along(start, step, torch.tensor([1, 1, 0, 2]), by)
+    close(along(start, step, rows_of(example), by), start[example] + by * step[example])
+    wrong = along(start, step, rows_of(torch.tensor([1, 1, 0, 2])), by)
     assert float((wrong - start[example] - by * step[example]).abs().max()) > 0.1  # the control: examples exchanged
 
 
@@ -105,7 +110,7 @@ def test_inverse_transforms_are_counted_by_players_and_bounded_in_memory(monkeyp
     def rows(samples: int, budget: int = 3, level: int = 1) -> int:
         sizes.clear()
         T = pb.transforms.get(f"dwt(haar, level={level})", SHAPE)
-        fed(T, f"shapley(by=band, exact=false, pairs={samples})", x, batch_size=budget)
+        fed(T, f"shapley(by=band, exact=false, pairs={samples})", x, rows=budget)
         assert max(sizes) <= budget
         return sum(sizes)
 

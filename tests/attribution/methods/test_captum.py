@@ -13,8 +13,7 @@ from support.subjects import Sinh, normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.attribution import Captum
-from pullback.attribution.methods.captum import quantus_explain
+from pullback.attribution import Captum, quantus_explain
 from pullback.attribution.methods.captum_adapter import attributes_inputs
 from pullback.attribution.targets import difference
 
@@ -226,7 +225,7 @@ def test_the_model_is_as_it_was_after_success_and_after_an_exception(name: str) 
 @pytest.mark.parametrize("name", ["DeepLift", "IntegratedGradients", "FeatureAblation"])
 def test_further_arguments_reach_the_model(name: str) -> None:
     gain = torch.tensor([1.0, 2.0, -1.0], dtype=torch.double)
-    found = pb.attribute(Gated().eval(), X, TARGET, args=(gain,), method=Captum(name), transform="dct")
+    found = pb.attribute(Gated().eval(), X, TARGET, model_args=(gain,), method=Captum(name), transform="dct")
     plain = pb.attribute(Gated().eval(), X, TARGET, method=Captum(name), transform="dct")
     torch.testing.assert_close(found.values, plain.values * gain.reshape(3, 1, 1, 1))
 

@@ -14,7 +14,7 @@ from support.subjects import linear_net, normal, smooth_net
 from torch import Tensor
 
 import pullback as pb
-from pullback.attribution.attribute import resolve_baseline
+from pullback.attribution.call import resolve_baseline
 from pullback.attribution.methods.coalitions import Players
 
 SHAPE = (1, 8, 8)

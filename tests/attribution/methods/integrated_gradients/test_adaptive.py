@@ -9,11 +9,11 @@ from support.subjects import linear_net, normal, smooth_net
 from torch import Tensor
 
 import pullback as pb
-from pullback.attribution.methods.integrated_gradients import adaptive as certified
 from pullback.attribution.methods.integrated_gradients import clenshaw_curtis as spectral
 from pullback.attribution.methods.integrated_gradients import error_estimate as certificate
 from pullback.attribution.methods.integrated_gradients import quadrature
 from pullback.attribution.methods.integrated_gradients.estimator import IntegratedGradients
+from pullback.attribution.methods.integrated_gradients.group import Sketch
 
 
 def test_linear_models_are_exact_in_every_rule_and_domain() -> None:
@@ -137,11 +137,11 @@ def test_a_smooth_net_meets_the_tolerance_with_the_pilot_alone() -> None:
 
 def test_sketches_keep_distances() -> None:
     rows = normal(6, 30_000)
-    sketch = certified._Sketch(rows)(rows)
+    sketch = Sketch(rows)(rows)
     assert sketch.shape == (6, 1024)
     torch.testing.assert_close(torch.cdist(sketch, sketch), torch.cdist(rows, rows), rtol=0.1, atol=0)
     few = normal(3, 40)
-    assert certified._Sketch(few)(few) is few
+    assert Sketch(few)(few) is few
 
 
 def test_non_linear_domains_have_their_own_certificate() -> None:

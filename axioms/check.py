@@ -21,7 +21,7 @@ from ..transforms import Transform
 from ..transforms import get as get_transform
 from .cheap_forms import fixed
 from .method_laws import LAWS, NAMES, MethodLaw, judge
-from .report import AxiomReport
+from .report import AxiomReport, Finding
 from .rewrites.modules import Call, small_network
 from .transform_laws import check_transform
 from .trial import Case, Foreign, Trial
@@ -94,11 +94,12 @@ def check(
         base = resolve_baseline(baseline, x)
         case = Case(network, x, base, settled(target, network, x), domain)
         trial = Trial(subject, case, given, baseline, seed, tolerance)
-        findings = []
+        findings: list[Finding] = []
+        report: Progress = progress or (lambda done, planned: None)
+        report(0, len(laws))
         for law in laws:
             findings.append(judge(law, trial))
-            if progress is not None:
-                progress(len(findings), len(laws))
+            report(len(findings), len(laws))
         notes = (*notes, *_notes(trial))
     return AxiomReport(
         f"{name_of(subject)} on {type(model).__name__}, {domain.spec}, {len(x)} examples of shape "

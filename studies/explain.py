@@ -82,7 +82,7 @@ def explain(
     files = []
     for spec, one in zip(transforms, maps):
         figure = plot(one, show=model.picture())
-        figure.suptitle(f"{name}{seen}: {method} in {spec}", fontsize=10)
+        figure.suptitle(f"{name}{seen}: {method} in {spec}", fontsize=10, parse_math=False)
         files.append(save(figure, Path(out) / f"{slug(Path(name).stem)}-{slug(called) or chosen}-{slug(spec)}.png"))
     shares = {one.transform.spec: one.importance("octave").iloc[0].to_dict() for one in maps}
     probability = math.nan if only else float(logits.double().softmax(1)[0, chosen])

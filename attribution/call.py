@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict, TypeVar, Unpack
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..core.checks import check_finite, not_finite
 from ..core.isolation import with_defaults
+from ..core.plain import plain
 from ..core.precision import wide
 from ..core.progress import Progress
 from ..transforms import Transform, TransformClaim
@@ -80,7 +80,7 @@ def run(
         ends = call.ends(measure=options.get("batch_size", "auto") == "auto" and not create_graph)
         differences = call.score_differences(ends)
         call.choose_formats()
-        told = {"target": _plain(target), "baseline": rule.describe(), "dtype": str(x.dtype)}
+        told = {"target": _described(target), "baseline": rule.describe(), "dtype": str(x.dtype)}
         evaluators = call.evaluators
         if earlier is not None:
             if not estimator.resumable:
@@ -318,7 +318,7 @@ def _settings(
     """What the result says of how it was made, as JSON can hold it."""
     return {
         "method": estimator.name or type(estimator).__name__,
-        "options": _plain(dataclasses.asdict(estimator)) if dataclasses.is_dataclass(estimator) else {},
+        "options": plain(dataclasses.asdict(estimator)) if dataclasses.is_dataclass(estimator) else {},
         "target": told["target"],
         "baseline": told["baseline"],
         "baseline_coordinates": rule.coordinates,
@@ -338,22 +338,12 @@ def _version() -> str:
     return importlib.metadata.version("pullback")
 
 
-def _plain(value: Any) -> Any:
-    """`value` as JSON can hold it."""
-    if value is None or isinstance(value, (int, float, str)):
-        return value
-    if isinstance(value, Choice):
-        return value.label
-    if isinstance(value, Tensor):
-        whole = value.numel() <= 4096 and not value.is_floating_point()
-        return value.tolist() if whole else f"tensor {tuple(value.shape)}"
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, Sequence):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    return f"callable {getattr(value, '__qualname__', type(value).__name__)}"
+def _described(target: Target) -> Any:
+    """A target as JSON can hold it: choices by their label, class indices as lists."""
+    if isinstance(target, Choice):
+        return target.label
+    whole = isinstance(target, Tensor) and target.numel() <= 4096 and not target.is_floating_point()
+    return target.tolist() if isinstance(target, Tensor) and whole else plain(target)
 
 
 def _whole(seed: Any) -> int:

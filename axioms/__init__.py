@@ -1,9 +1,10 @@
 """Judges transforms and estimators: residuals against tolerances."""
 
+from ..core.precision import tolerance
 from .check import check, parametrize
 from .method_laws import NAMES
 from .registration import register_transform
-from .report import AxiomReport, Finding, tolerance
+from .report import AxiomReport, Finding
 from .rewrites.rewrite import rewrites
 from .transform_laws import check_transform
 

@@ -22,7 +22,7 @@ from ..transforms import get as get_transform
 from .cheap_forms import fixed
 from .method_laws import LAWS, NAMES, MethodLaw, judge
 from .report import AxiomReport, Finding
-from .rewrites.modules import Call, small_network
+from .rewrites.modules import CallableModule, small_network
 from .transform_laws import check_transform
 from .trial import Case, Foreign, Trial
 from .validate_map import short
@@ -34,11 +34,11 @@ Subject = str | Estimator | Foreign
 
 
 def check(
-    method: Subject,
     model: Callable[..., Any],
     x: Tensor,
     target: Target = None,
     *,
+    method: Subject = "integrated_gradients",
     transform: str | Transform = "pixel",
     baseline: BaselineLike = None,
     axioms: str | Sequence[str] = "all",
@@ -48,11 +48,11 @@ def check(
 ) -> AxiomReport:
     """Measures which axioms `method` keeps on `model` at x, in the coordinates of T.
 
+    model: (rows, *shape) -> output; a copy of it is judged on, in eval mode.  x: (batch, *shape).
+    target: as in `attribute`; classes that depend on the output, as in `targets.predicted()`, are settled at x.
     method: a spec such as "integrated_gradients(steps=64)", an Estimator, or any callable (f, x, target, x0) -> tensor
     of x's shape. There f is an nn.Module from z to the model's output, a fresh copy for each call; x and x0 are z = T x
     and z₀ = T x₀; target is one class per example, an int64 tensor (batch,), or the callable or None that was given.
-    model: (rows, *shape) -> output; a copy of it is judged on, in eval mode.  x: (batch, *shape).
-    target: as in `attribute`; classes that depend on the output, as in `targets.predicted()`, are settled at x.
     baseline: x₀, as in `attribute`.
     axioms: "all", "promised" (what an estimator claims, and what every method must keep), a name or a list of names.
     tolerance: replaces the measured tolerances: the largest residual that is granted to each law.
@@ -68,10 +68,10 @@ def check(
     >>> import torch, pullback as pb
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 3)).double().eval()
     >>> x = torch.linspace(-1, 1, 16).double().reshape(2, 1, 8)
-    >>> report = pb.axioms.check("integrated_gradients(steps=4)", model, x, 0, transform="dct", axioms="promised")
+    >>> report = pb.axioms.check(model, x, 0, method="integrated_gradients(steps=4)", transform="dct", axioms="promised")
     >>> report.faults
     ()
-    >>> pb.axioms.check("gradient", model, x, 0, axioms="completeness").holds("completeness")
+    >>> pb.axioms.check(model, x, 0, method="gradient", axioms="completeness").holds("completeness")
     False
     """
     subject = _subject(method)
@@ -89,7 +89,7 @@ def check(
     with torch.inference_mode(False), torch.no_grad(), full_products(x):
         x = x.detach().clone()
         feed_dtype(model, x.dtype)
-        network = copy.deepcopy(model) if isinstance(model, nn.Module) else Call(model)
+        network = copy.deepcopy(model) if isinstance(model, nn.Module) else CallableModule(model)
         given, notes = _eval(network)
         base = resolve_baseline(baseline, x)
         case = Case(network, x, base, settled(target, network, x), domain)
@@ -236,7 +236,9 @@ def parametrize(
             name, judged = f"{member.spec} {member.shape}", lambda member=member: check_transform(member)
         else:
             name = name_of(_subject(member))
-            judged = lambda member=member: check(member, *question, target, transform=transform, axioms="promised")
+            judged = lambda member=member: check(
+                *question, target, method=member, transform=transform, axioms="promised"
+            )
         laws.append(pytest.param(_law(judged, known), id=name))
     return pytest.mark.parametrize("law", laws)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..attribution.result import analysis_transpose
 from ..transforms import TransformClaim
-from .outcome import Outcome, inapplicable, plain
+from .outcome import Outcome, inapplicable, shown
 from .repeatability import against_seeds
 from .rewrites.modules import Blind, saturating
 from .tolerances import Limit
@@ -46,8 +46,8 @@ def sensitivity(trial: Trial) -> Outcome:
                     "f(x)": float(point[0]),
                     "f(x₀)": float(origin[0]),
                     "a": share,
-                    "x": plain(one.x[0]),
-                    "x₀": plain(one.base[0]),
+                    "x": shown(one.x[0]),
+                    "x₀": shown(one.base[0]),
                 }
             )
     zero = f"zero is below {trial.rounding.value:.1e} × |Δf|: {trial.rounding.source}"
@@ -71,7 +71,7 @@ def _saturated(trial: Trial, case: Case, kink: float, sign: float) -> tuple[Case
 
 def _moved(trial: Trial, case: Case, count: int = 1) -> list[tuple[Case, int]]:
     """The first example, moved from its baseline in one coefficient, where that changes the score."""
-    first = case.rows([0])
+    first = case.subset([0])
     base = first.transform(first.base)
     step = (first.transform(first.x) - base).flatten()
     found: list[tuple[Case, int]] = []
@@ -106,7 +106,7 @@ def dummy(trial: Trial) -> Outcome:
         "a": values[worst, blinded].tolist(),
         "largest |a|": float(size[worst]),
         "model": "f∘(1 - Q Qᵀ), Q spans T⁻¹e_k",
-        "x": plain(case.x[worst]),
+        "x": shown(case.x[worst]),
     }
     return Outcome(float(hidden.max()), trial.limit, evidence=evidence)
 
@@ -142,7 +142,7 @@ def symmetry(trial: Trial) -> Outcome:
         "a": values[worst, pair].tolist(),
         "largest |a|": float(size[worst]),
         "model": "f∘(1 - q qᵀ), q along T⁻¹(e_j - e_k)",
-        "x": plain(x[worst]),
+        "x": shown(x[worst]),
     }
     return against_seeds(trial, Outcome(float(apart.max()), trial.limit, evidence=evidence))
 

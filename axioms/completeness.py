@@ -11,7 +11,7 @@ from torch import Tensor
 from ..attribution import Estimator
 from ..attribution.engine.check_model import feed_dtype
 from ..attribution.estimator import MethodClaim
-from .outcome import Outcome, inapplicable, plain
+from .outcome import Outcome, inapplicable, shown
 from .tolerances import Limit
 from .trial import Case, Trial
 from .validate_map import short
@@ -42,7 +42,7 @@ def completeness(trial: Trial) -> Outcome:
         "f(x)": float(point[worst]),
         "f(x₀)": float(origin[worst]),
         "gap": float(gap[worst]),
-        "x": plain(trial.case.x[worst]),
+        "x": shown(trial.case.x[worst]),
     }
     if trial.override is not None:
         return Outcome(residual, trial.limit, evidence=evidence)

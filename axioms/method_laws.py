@@ -98,6 +98,7 @@ LAWS: tuple[MethodLaw, ...] = (
     ),
 )
 NAMES = tuple(law.name for law in LAWS)
+LAWS_VERSION = 1  # stored with each verdict: raise it when a law changes a verdict, a residual or a tolerance
 
 
 def judge(law: MethodLaw, trial: Trial) -> Finding:
@@ -110,11 +111,11 @@ def judge(law: MethodLaw, trial: Trial) -> Finding:
     if not doubtful or not law.settled_in_double or trial.override is not None or trial.double is None:
         return finding
     exact = _measured(law, trial.double)
-    rows = finding.rows + exact.rows
+    evaluations = finding.evaluations + exact.evaluations
     if exact.holds is None:
-        return replace(finding, rows=rows)
+        return replace(finding, evaluations=evaluations)
     first = f"settled in double precision; {finding.residual:.1e} against {finding.tolerance or 0:.1e} before"
-    return replace(exact, rows=rows, reason="; ".join(filter(None, (exact.reason, first))))
+    return replace(exact, evaluations=evaluations, reason="; ".join(filter(None, (exact.reason, first))))
 
 
 def _measured(law: MethodLaw, trial: Trial) -> Finding:
@@ -140,5 +141,5 @@ def _measured(law: MethodLaw, trial: Trial) -> Finding:
         counterexample=outcome.evidence if holds is False else {},
         tolerance_source="" if outcome.limit is None else outcome.limit.source,
         details=outcome.details,
-        rows=trial.spent - before,
+        evaluations=trial.spent - before,
     )

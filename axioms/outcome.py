@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..core.plain import plain
 from .tolerances import Limit
 from .transform_laws import gap
 from .trial import Case
@@ -51,24 +52,22 @@ def compare(a: Tensor, b: Tensor, limit: Limit, case: Case, names: tuple[str, st
         **numbers,
         "totals": [float(one.sum()), float(two.sum())],
         "model": type(case.model).__name__,
-        "target": plain(case.target),
-        "x": plain(case.x[worst]),
+        "target": shown(case.target),
+        "x": shown(case.x[worst]),
     }
     return Outcome(residual, limit, evidence=evidence)
 
 
-def plain(value: Any) -> Any:
-    """`value` as JSON can hold it; long tensors by shape, mean and norm."""
-    if isinstance(value, Tensor):
-        if value.numel() <= _LISTED:
-            return value.tolist()
-        wide = value.double()
-        return {"shape": list(value.shape), "mean": float(wide.mean()), "norm": float(torch.linalg.vector_norm(wide))}
-    if value is None or isinstance(value, (int, float, str)):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return getattr(value, "__qualname__", type(value).__name__)
+def shown(value: Any) -> Any:
+    """`value` as JSON can hold it: tensors number by number, long ones by shape, mean and norm."""
+    return plain(value, _numbers)
+
+
+def _numbers(tensor: Tensor) -> Any:
+    if tensor.numel() <= _LISTED:
+        return tensor.tolist()
+    wide = tensor.double()
+    return {"shape": list(tensor.shape), "mean": float(wide.mean()), "norm": float(torch.linalg.vector_norm(wide))}
 
 
 def worse(outcomes: list[Outcome]) -> Outcome:

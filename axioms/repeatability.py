@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from ..attribution.engine.check_model import feed_dtype
+from ..core.isolation import random_state
 from .outcome import Outcome, compare, inapplicable, worse
 from .rewrites.modules import Combined, small_network
-from .sandbox import random_state
 from .trial import Case, Trial
 
 _TELLING = 0.2  # a tolerance above this would let pass what is broken in substance
@@ -96,8 +96,8 @@ def batch_independence(trial: Trial) -> Outcome:
     """The map of one example alone is its map in any batch; a batch of one is joined by larger and reversed copies."""
     case = trial.case
     index = list(range(len(case.x)))
-    alone = torch.cat([trial.quick(case.rows([i])) for i in index]) if len(index) > 1 else trial.quick_answer
-    batch = case.rows(index + index)
+    alone = torch.cat([trial.quick(case.subset([i])) for i in index]) if len(index) > 1 else trial.quick_answer
+    batch = case.subset(index + index)
     loud = torch.cat([case.x, -3 * case.x.flip(-1)])
     together = trial.quick(replace(batch, x=loud))[: len(index)]
     return compare(alone, together, trial.limit, case, ("alone", "in a batch"))

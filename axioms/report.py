@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-import torch
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -19,7 +17,7 @@ class Finding:
     holds exactly; None where nothing was measured. A law that does not hold and has no residual was put to a method whose
     answer is no map.  claimed: whether the subject promises the law, None where it makes no promises.
     counterexample: what broke the law, by name, as plain numbers and lists.
-    tolerance_source: what the tolerance is made of.  details: what else was measured.  rows: model rows that it cost.
+    tolerance_source: what the tolerance is made of.  details: what else was measured.  evaluations: of the model.
 
     >>> Finding("dummy", holds=False, residual=0.3, tolerance=1e-10, claimed=True).verdict
     'BROKEN'
@@ -38,7 +36,7 @@ class Finding:
     counterexample: dict[str, Any] = field(default_factory=dict)
     tolerance_source: str = ""
     details: dict[str, Any] = field(default_factory=dict)
-    rows: int = 0
+    evaluations: int = 0
 
     @property
     def verdict(self) -> str:
@@ -70,9 +68,9 @@ class AxiomReport:
     notes: tuple[str, ...] = ()  # what holds for the whole report
 
     @property
-    def rows(self) -> int:
-        """Model rows that all findings cost."""
-        return sum(f.rows for f in self.findings)
+    def evaluations(self) -> int:
+        """Model evaluations that all findings cost."""
+        return sum(f.evaluations for f in self.findings)
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
@@ -119,7 +117,7 @@ class AxiomReport:
         return {
             "subject": self.subject,
             "notes": list(self.notes),
-            "rows": self.rows,
+            "evaluations": self.evaluations,
             "findings": [asdict(f) | {"verdict": f.verdict} for f in self.findings],
         }
 
@@ -175,7 +173,7 @@ _HEADS = (
     "tolerance from",
     "statement",
     "reason",
-    "rows",
+    "evaluations",
     "source",
     "evidence",
 )
@@ -190,7 +188,7 @@ def _row(f: Finding) -> str:
         f.tolerance_source,
         f.statement,
         f.reason,
-        str(f.rows or ""),
+        str(f.evaluations or ""),
         f.source,
     )
     cells = "".join(f"<td>{html.escape(text)}</td>" for text in texts)
@@ -215,17 +213,3 @@ def _finite(value: Any) -> Any:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1e}"
-
-
-def tolerance(dtype: torch.dtype) -> float:
-    """The largest relative residual that rounding explains: 3 eps^(2/3), 1.1e-10 in double and 7e-5 in single precision.
-
-    Rounding errors of a transform or a small model grow with the number of operations, by far less than eps^(-1/3);
-    a law that is broken in substance exceeds this by orders of magnitude.
-
-    Raises: TypeError where dtype is not a floating-point one.
-
-    >>> f"{tolerance(torch.float64):.1e}, {tolerance(torch.float32):.1e}"
-    '1.1e-10, 7.3e-05'
-    """
-    return float(3 * torch.finfo(dtype).eps ** (2 / 3))

@@ -1,15 +1,15 @@
 """Other people's code, called so that nothing it changes stays changed; what it would have left behind is named."""
 
 import contextlib
-import random
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_modules
+
+from ..core.isolation import random_state
 
 _AMBIENT: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
@@ -25,22 +25,6 @@ _GLOBAL_HOOKS = (
     "_global_backward_hooks",
     "_global_backward_pre_hooks",
 )
-
-
-@contextlib.contextmanager
-def random_state(seed: int, device: torch.device) -> Iterator[None]:
-    """All global generators start from `seed` inside, and are as before outside."""
-    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002  (what other people's code draws from)
-    devices = [device] if device.type == "cuda" else []
-    try:
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(legacy)  # noqa: NPY002
 
 
 @contextlib.contextmanager

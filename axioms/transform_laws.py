@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..core.precision import tolerance
 from ..transforms import Transform, TransformClaim
 from .layout_laws import frequency_order
-from .report import AxiomReport, Finding, tolerance
+from .report import AxiomReport, Finding
 from .validate_map import short
 
 

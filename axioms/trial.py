@@ -14,9 +14,9 @@ from ..attribution.call import BaselineLike
 from ..attribution.engine.open import open_engine
 from ..attribution.engine.score import Score, Target
 from ..attribution.methods.gradients import Gradient
+from ..core.precision import tolerance
 from ..transforms import Pixel, Transform
 from .cheap_forms import brief, fixed
-from .report import tolerance
 from .rewrites.modules import small_network
 from .sandbox import guarded
 from .tolerances import Limit, condition
@@ -52,7 +52,7 @@ class Case:
         """The same question in double precision."""
         return replace(self, model=copy.deepcopy(self.model).double(), x=self.x.double(), base=self.base.double())
 
-    def rows(self, index: Sequence[int]) -> "Case":
+    def subset(self, index: Sequence[int]) -> "Case":
         """The question about some examples, in this order."""
         target = self.target
         if isinstance(target, Tensor) and target.ndim == 1:

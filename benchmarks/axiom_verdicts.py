@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 import pullback as pb
+from pullback.axioms.method_laws import LAWS_VERSION
 from pullback.axioms.rewrites.modules import small_network
 from pullback.studies.axiom_matrix.matrix import find_method
-from pullback.studies.axiom_matrix.run import code
 from pullback.studies.storage.workers import in_processes
 
 OUT = Path(__file__).parent / "results" / "axiom-verdicts.json"
@@ -71,7 +71,9 @@ def verdicts(seed: int, dtype: torch.dtype, domain: str, size: int = 10) -> list
     found = []
     for method, known in KNOWN.items():
         subject, name = (find_method(method), method) if isinstance(method, str) else (method, method.__name__)
-        report = pb.axioms.check(subject, model, drawn.to(dtype), 0, transform=domain, axioms=list(known), seed=seed)
+        report = pb.axioms.check(
+            model, drawn.to(dtype), 0, method=subject, transform=domain, axioms=list(known), seed=seed
+        )
         found += [(name, one.axiom, known[one.axiom], seed, str(dtype), domain, one) for one in report]
     return found
 
@@ -123,7 +125,7 @@ def store(found: dict[Any, list[Any]], seconds: float, seeds: int, out: Path) ->
         "domains": DOMAINS,
         "seconds": round(seconds),
         "torch": torch.__version__,
-        "code": code(),
+        "laws_version": LAWS_VERSION,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
     out.write_text(json.dumps({"settings": settings, "entries": entries}, indent=1, ensure_ascii=False) + "\n")

@@ -13,15 +13,14 @@ from typing import Any
 
 import pandas as pd
 
-from pullback.axioms.method_laws import LAWS
+from pullback.axioms.method_laws import LAWS, LAWS_VERSION
 from pullback.studies.axiom_matrix.literature import TABLE, expected
 from pullback.studies.axiom_matrix.matrix import every_method
-from pullback.studies.axiom_matrix.run import code
 
 from .stored import RESULTS, ROOT
 
 STORED = ROOT / "docs" / "axioms"
-COLUMNS = ["model", "transform", "method", "axiom", "verdict", "residual", "tolerance", "rows", "reason"]
+COLUMNS = ["model", "transform", "method", "axiom", "verdict", "residual", "tolerance", "evaluations", "reason"]
 PAPER = {
     "gradient": ["gradient", "captum.Saliency(abs=False)"],
     "gradient × input": ["input_x_gradient", "captum.InputXGradient"],
@@ -43,7 +42,7 @@ MARKS = {"kept": "✓", "BROKEN": "✗", "UNUSABLE": "!", "not applicable": "–
 
 
 def store(model: str, folder: Path) -> None:
-    """Takes over the table, trimmed, the figure, and from which code the cells come."""
+    """Takes over the table, trimmed, the figure, and which version of the laws the cells come from."""
     STORED.mkdir(parents=True, exist_ok=True)
     table = pd.read_csv(folder / "matrix.csv")
     table["reason"] = table["reason"].fillna("").str.slice(0, 160)
@@ -59,7 +58,7 @@ def store(model: str, folder: Path) -> None:
     counted = {
         "cells": len(found),
         "seconds": round(sum(cell["seconds"] for cell in found)),
-        "code": dict(Counter(cell["code"] for cell in found)),
+        "laws_version": dict(Counter(cell["settings"]["laws_version"] for cell in found)),
         "dates": sorted({cell["date"] for cell in found}),
         "x": found[0]["settings"]["x"][:2],
         "versions": found[0]["settings"]["versions"],
@@ -162,13 +161,13 @@ def _general(reason: str) -> str:
 
 
 def figures() -> str:
-    """One picture for each model, how much of the matrix it shows, and which code it comes from."""
+    """One picture for each model, how much of the matrix it shows, and which version of the laws it comes from."""
     parts = []
     for model, table in tables().items():
         domains = ", ".join(f"`{t}`" for t in dict.fromkeys(table["transform"]))
-        cells, rows = table.groupby(["method", "transform"]).ngroups, int(table["rows"].sum())
+        cells, evaluations = table.groupby(["method", "transform"]).ngroups, int(table["evaluations"].sum())
         parts.append(
-            f"### {model}\n\n{cells} cells (method and domain), {rows:,} model rows, in {domains}. "
+            f"### {model}\n\n{cells} cells (method and domain), {evaluations:,} model evaluations, in {domains}. "
             f"{_coverage(table)} {_age(sources().get(model))}".rstrip()
             + f"\n\n![Who keeps which axiom on {model}](axioms/matrix-{model}.png)"
         )
@@ -186,13 +185,13 @@ def _coverage(table: pd.DataFrame) -> str:
 
 
 def _age(source: dict[str, Any] | None) -> str:
-    """When the cells were measured, and how many of them by older laws than those of this checkout."""
+    """When the cells were measured, and how many of them by an older version of the laws."""
     if source is None:
-        return "Measured before cells told from which code they come: they may be older than the laws."
-    old = sum(count for digest, count in source["code"].items() if digest != code())
+        return "No file says which version of the laws these verdicts come from."
+    old = sum(count for version, count in source["laws_version"].items() if int(version) != LAWS_VERSION)
     when = " to ".join(dict.fromkeys((source["dates"][0], source["dates"][-1])))
     shape = f"{source['x'][1][0]} signal{'s' * (source['x'][1][0] > 1)}, {source['x'][0].removeprefix('torch.')}"
-    late = f" {old} of the cells are older than the laws of this version." if old else ""
+    late = f" {old} of the cells come from another version of the laws." if old else ""
     return f"{shape}, {source['seconds'] / 3600:.1f} hours of one core, {when}.{late}"
 
 
@@ -251,8 +250,8 @@ def stability() -> str:
 
 
 def _late(settings: dict[str, Any]) -> str:
-    """A remark on verdicts of older laws."""
-    return "" if settings.get("code") == code() else " The stored run is older than the laws of this version."
+    """A remark on verdicts of another version of the laws."""
+    return "" if settings["laws_version"] == LAWS_VERSION else " The stored run comes from another version of the laws."
 
 
 def _times(entry: dict[str, Any]) -> str:
@@ -261,18 +260,18 @@ def _times(entry: dict[str, Any]) -> str:
 
 
 def cost() -> str:
-    """Model rows and seconds of each law."""
+    """Model evaluations and seconds of each law."""
     path = RESULTS / "axioms-cpu.json"
     if not path.exists():
-        return "Not stored yet. `make bench` measures model rows and seconds of each law (benchmarks/test_axioms.py)."
+        return "Not stored yet. `make bench` measures model evaluations and seconds of each law (benchmarks/test_axioms.py)."
     stored = json.loads(path.read_text())
     infos = [bench["extra_info"] for bench in stored["benchmarks"]]
-    head = " | ".join(f"`{info['method']}` rows | s" for info in infos)
+    head = " | ".join(f"`{info['method']}` evaluations | s" for info in infos)
     lines = [f"| law | {head} |", "|---|" + "---:|---:|" * len(infos)]
     for law in infos[0]["laws"]:
-        cells = [f"{info['laws'][law]['rows']} | {info['laws'][law]['seconds']:.1f}" for info in infos]
+        cells = [f"{info['laws'][law]['evaluations']} | {info['laws'][law]['seconds']:.1f}" for info in infos]
         lines.append(f"| {law.replace('_', ' ')} | {' | '.join(cells)} |")
-    lines.append("| all | " + " | ".join(f"{info['rows']} | {info['seconds']:.1f}" for info in infos) + " |")
+    lines.append("| all | " + " | ".join(f"{info['evaluations']} | {info['seconds']:.1f}" for info in infos) + " |")
     machine = stored["machine_info"]
     return "\n".join(lines) + (
         f"\n\nEfficientNet-Lite0, one photo, `dwt(db4, level=3)`, float32, {machine['device']}, "

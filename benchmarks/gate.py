@@ -72,7 +72,11 @@ def _shares(name: str, noted: Noted) -> list[str]:
 
 
 def _counted(name: str, noted: Noted) -> list[str]:
-    return [key for key in noted if key.startswith("bytes") or key in ("growth", "forward", "backward", "rows")]
+    return [
+        key
+        for key in noted
+        if key.startswith("bytes") or key in ("growth", "forward", "backward", "rows", "evaluations")
+    ]
 
 
 # Bounds are above what two whole runs of the same code showed on 2 CPU cores, one over the other and the other way round.

@@ -1,4 +1,4 @@
-"""Number formats: the dtype in which sums are carried out, and whether products may be rounded to tf32."""
+"""Number formats: the dtype of sums, the residual that rounding explains, and whether products may be rounded to tf32."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,6 +11,20 @@ from torch import Tensor
 def wide(dtype: torch.dtype) -> torch.dtype:
     """The dtype in which transforms and sums are carried out: single precision or wider."""
     return torch.promote_types(dtype, torch.float32)
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    """The largest relative residual that rounding explains: 3 eps^(2/3), 1.1e-10 in double and 7e-5 in single precision.
+
+    The rounding error of a transform or a small model grows with the number of operations, but by much less than
+    eps^(-1/3). A law that is really broken exceeds this tolerance by orders of magnitude.
+
+    Raises: TypeError where dtype is not a floating-point one.
+
+    >>> f"{tolerance(torch.float64):.1e}, {tolerance(torch.float32):.1e}"
+    '1.1e-10, 7.3e-05'
+    """
+    return float(3 * torch.finfo(dtype).eps ** (2 / 3))
 
 
 def full_products(x: Tensor) -> contextlib.AbstractContextManager[None]:

@@ -10,6 +10,7 @@ import torch_dct
 from torch import Tensor
 
 from ...core.checks import check_finite, check_number
+from ...core.plain import plain
 from ...core.registry import parse
 from ...transforms import Transform
 from ..engine.random import Keyed
@@ -104,7 +105,7 @@ class Given(Baseline):
         return _as_signal(self.value, keyed.signal)[rows.example]
 
     def describe(self) -> str:
-        return _shown(self.value)
+        return str(plain(self.value))
 
     @classmethod
     def examples(cls) -> Iterable[Baseline]:
@@ -136,7 +137,7 @@ class InDomain(Baseline):
         return check_finite("baseline", z0.to(x).expand(shape))
 
     def describe(self) -> str:
-        return f"in_domain({_shown(self.z0)})"
+        return f"in_domain({plain(self.z0)})"
 
     @classmethod
     def examples(cls) -> Iterable[Baseline]:
@@ -204,9 +205,3 @@ def _as_signal(baseline: Any, x: Tensor) -> Tensor:
             f"{value.dtype} of shape {tuple(value.shape)}."
         )
     return check_finite("baseline", value.to(x).expand_as(x))
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, Tensor):
-        return f"tensor {tuple(value.shape)}"
-    return f"callable {getattr(value, '__qualname__', type(value).__name__)}" if callable(value) else str(value)

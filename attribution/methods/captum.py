@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...core.isolation import random_state
 from ...transforms import Layout
 from ...transforms.layout import GROUPINGS
 from ..engine.engine import Engine
@@ -26,7 +27,6 @@ from .captum_adapter import (
     check_options,
     give_rules,
     hooks_layers,
-    seeded,
 )
 
 
@@ -149,7 +149,7 @@ class Captum(Estimator):
         example = torch.arange(len(chart.point), device=z.device)[part]
         method = self._built(model)
         arguments = self._arguments(evaluator, chart, part)
-        with seeded(evaluator.keyed.seed_of(int(example[0])), z.device), torch.enable_grad():
+        with random_state(evaluator.keyed.seed_of(int(example[0])), z.device), torch.enable_grad():
             try:
                 values = method.attribute(z, additional_forward_args=(example,), **arguments)
             except AssertionError as error:  # Captum's way to refuse an option
@@ -176,7 +176,7 @@ class Captum(Estimator):
             if "attribution_method" in wanted:
                 own["attribution_method"] = model
             if name == "LRP":
-                give_rules(model)
+                give_rules(model.model.modules(), model.lift)
             model = maker(**own) if "attribution_method" in wanted else maker(model, **own)
         return model
 

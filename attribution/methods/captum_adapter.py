@@ -1,13 +1,9 @@
-"""Captum's classes: which attribute the input, what they take and claim, and the rules and seeds that they run on."""
+"""Captum's classes: which attribute the input, what they take and claim, and the rules of LRP."""
 
-import contextlib
 import inspect
-import random
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-import torch
 from torch import nn
 
 from ..estimator import MethodClaim
@@ -125,29 +121,10 @@ def check_options(method: str, options: dict[str, Any], classes: list[Any]) -> N
         )
 
 
-def give_rules(module: Any) -> None:
-    """T⁻¹ is one more linear layer: relevance passes it, as other layers that Captum has no rule for, by the ε rule."""
+def give_rules(layers: Iterable[nn.Module], *linear: nn.Module) -> None:
+    """Gives the ε rule of LRP to the linear layers that Captum has no rule for; `linear` are more of these, such as T⁻¹."""
     from captum.attr._utils.lrp_rules import EpsilonRule
 
-    for layer in [module.lift, *module.model.modules()]:
-        if layer is module.lift or (type(layer) in _LINEAR_LAYERS and not hasattr(layer, "rule")):
+    for layer in [*linear, *layers]:
+        if layer in linear or (type(layer) in _LINEAR_LAYERS and not hasattr(layer, "rule")):
             layer.rule = EpsilonRule()
-
-
-@contextlib.contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeds the global generators that Captum draws from, and puts them back as they were."""
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002  (Captum draws from numpy's global state)
-    with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=_accelerator(device)):
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])  # noqa: NPY002
-
-
-def _accelerator(device: torch.device) -> str:
-    return "cuda" if device.type == "cpu" else device.type

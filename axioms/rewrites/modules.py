@@ -119,7 +119,7 @@ def linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
     return layer
 
 
-class Call(nn.Module):
+class CallableModule(nn.Module):
     """A model that is a plain function, as a module."""
 
     def __init__(self, function: Callable[..., Any]) -> None:

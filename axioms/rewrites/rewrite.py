@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from ...attribution.engine.open import open_engine
-from ..report import tolerance
+from ...core.precision import tolerance
 from .graph import Chain, chains, folds, rectifiers, trace, used_once
 from .modules import KINDS, Cancelling, Rectifier, Split, factored, residual_linear
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...attribution.methods.captum_adapter import give_rules
 from ...attribution.methods.coalitions import Players
 from ...axioms.trial import Foreign
 from ...transforms import Transform
@@ -109,23 +110,14 @@ def _bounded(method: Callable[..., Any], repeats: int) -> Callable[..., Any]:
     def call(f: nn.Module, x: Tensor, target: Any, x0: Tensor) -> Any:
         rows = repeats * math.prod(x.shape[1:])
         if rows > MOST_ROWS:
-            raise ValueError(f"needs {rows:,} model rows for one example; the limit here is {MOST_ROWS:,}")
+            raise ValueError(f"needs {rows:,} model evaluations for one example; the limit here is {MOST_ROWS:,}")
         return method(f, x, target, x0)
 
     return call
 
 
 def _lrp(f: nn.Module, x: Tensor, target: Any, x0: Tensor) -> Any:
-    """ε-LRP. Captum wants a rule for every module; what only moves numbers, or is linear, gets the ε rule."""
-    from captum.attr import LRP
-    from captum.attr._utils.lrp_rules import EpsilonRule
-
-    for module in f.modules():
-        if isinstance(module, (nn.Flatten, nn.Unflatten, nn.Identity, Transform)) and not list(module.children()):
-            module.rule = EpsilonRule()
-    try:
-        return LRP(f).attribute(x, target=target)
-    finally:
-        for module in f.modules():
-            if hasattr(module, "rule"):
-                del module.rule
+    """ε-LRP, with T⁻¹ as one more linear layer. `f` is a copy that keeps no rule."""
+    leaves = [module for module in f.modules() if isinstance(module, Transform) and not list(module.children())]
+    give_rules(f.modules(), *leaves)
+    return _captum().LRP(f).attribute(x, target=target)

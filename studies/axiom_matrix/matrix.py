@@ -47,7 +47,7 @@ def find_method(name: str) -> Subject:
 
 def run(method: str, question: Question, **options: Any) -> AxiomReport:
     """`check` on a question, for a method by name.  options: transform, baseline, axioms, seed, tolerance."""
-    return check(find_method(method), question.model, question.x, question.target, **options)
+    return check(question.model, question.x, question.target, method=find_method(method), **options)
 
 
 def every_method() -> list[str]:
@@ -77,7 +77,7 @@ def matrix(
     seed: int = 0,
     report: Callable[[AxiomReport], None] | None = None,
 ) -> pd.DataFrame:
-    """One row for each model, transform, method and axiom, as in `rows`.
+    """One row for each model, transform, method and axiom, as in `to_frame`.
 
     report: called with each finished report, to show progress.
     """
@@ -86,13 +86,13 @@ def matrix(
         found[cell] = attempt(cell, questions[cell.model], axioms, seed)
         if report is not None:
             report(found[cell])
-    return rows(found)
+    return to_frame(found)
 
 
-def rows(found: Mapping[Cell, AxiomReport]) -> pd.DataFrame:
+def to_frame(found: Mapping[Cell, AxiomReport]) -> pd.DataFrame:
     """The findings as a table.
 
-    Columns: model, transform, method, axiom, verdict, holds, residual, tolerance, rows, reason, literature ("kept",
+    Columns: model, transform, method, axiom, verdict, holds, residual, tolerance, evaluations, reason, literature ("kept",
     "BROKEN" or ""), agrees (True, False or None), why (where measurement and literature are known to differ).
     """
     return pd.DataFrame(
@@ -126,7 +126,7 @@ _MAPS = 40  # brief maps that a full check asks for, roughly
 
 
 def effort(cell: Cell, question: Question) -> float:
-    """Roughly what a cell costs, in model rows of one example without a gradient: to start with the dearest."""
+    """Roughly what a cell costs, in model evaluations of one example without a gradient: to start with the dearest."""
     try:
         subject, layouts = find_method(spec(cell, question)), [_layout(cell, question)]
         if not isinstance(subject, str):
@@ -139,12 +139,12 @@ def effort(cell: Cell, question: Question) -> float:
 
 
 def _check_cost(method: str, cell: Cell, question: Question) -> None:
-    """Refuses an own method whose one map of one example needs more model rows than Captum's may."""
+    """Refuses an own method whose one map of one example needs more model evaluations than Captum's may."""
     subject = find_method(method)
     if isinstance(subject, str):
         needed = get_estimator(subject).cost([_layout(cell, question)]).total
         if needed > MOST_ROWS:
-            raise ValueError(f"needs {needed:,} model rows for one example; the limit here is {MOST_ROWS:,}")
+            raise ValueError(f"needs {needed:,} model evaluations for one example; the limit here is {MOST_ROWS:,}")
 
 
 def unmeasured(cell: Cell, reason: str, axioms: str | Sequence[str] = "all") -> AxiomReport:
@@ -163,7 +163,7 @@ def _row(method: str, f: Finding) -> dict[str, Any]:
         "holds": f.holds,
         "residual": f.residual,
         "tolerance": f.tolerance,
-        "rows": f.rows,
+        "evaluations": f.evaluations,
         "reason": f.reason,
         "literature": "" if entry is None else "kept" if entry.holds else "BROKEN",
         "agrees": agrees,

@@ -1,6 +1,5 @@
 """The axioms of a method on a real model, or on a small network trained here; and the matrix of who keeps what."""
 
-import ast
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -14,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ... import axioms as laws
 from ...axioms.check import Subject, check
+from ...axioms.method_laws import LAWS_VERSION
 from ...axioms.report import AxiomReport
 from ...core.files import check_writable, read_json, write_text
 from ...core.imports import import_callable
@@ -26,7 +25,19 @@ from ..report.figures import save, slug
 from ..storage.fingerprint import answer, weights
 from ..storage.workers import in_processes
 from .figure import figure, page
-from .matrix import NOT_RUN, Cell, Question, attempt, cells, effort, every_method, find_method, rows, spec, unmeasured
+from .matrix import (
+    NOT_RUN,
+    Cell,
+    Question,
+    attempt,
+    cells,
+    effort,
+    every_method,
+    find_method,
+    spec,
+    to_frame,
+    unmeasured,
+)
 
 SMALL = "small"
 
@@ -133,7 +144,7 @@ def judge(method: str, asked: Question, **options: Any) -> AxiomReport:
     >>> judge("gradient", asked, axioms="completeness").holds("completeness")
     False
     """
-    return check(_subject(method), asked.model, asked.x, asked.target, **options)
+    return check(asked.model, asked.x, asked.target, method=_subject(method), **options)
 
 
 def _subject(method: str) -> Subject:
@@ -215,7 +226,7 @@ def write_matrix(
         raise Interrupted(sum(path.is_file() for path in paths.values()), len(paths)) from None
     late = f"{NOT_RUN}: the time was up; the same call goes on from here"
     stored = {cell: read_json(path) for cell, path in paths.items()}
-    table = rows(
+    table = to_frame(
         {
             cell: unmeasured(cell, late) if found is None else AxiomReport.from_dict(found)
             for cell, found in stored.items()
@@ -258,40 +269,9 @@ def measure_cell(cell: Cell, asked: Question, seed: int, path: Path, settings: d
     found = attempt(cell, asked, seed=seed)
     seconds = round(time.monotonic() - start, 1)
     date = time.strftime("%Y-%m-%d", time.gmtime())
-    how = {"settings": settings, "seconds": seconds, "code": code(), "date": date}
+    how = {"settings": settings, "seconds": seconds, "date": date}
     write_text(path, json.dumps(found.to_dict() | how, indent=1))
     return found
-
-
-def code() -> str:
-    """A digest of the code of all laws, without comments and docstrings: which code a stored verdict comes from.
-
-    >>> len(code())
-    16
-    """
-    paths = [path for path in sorted(Path(laws.__file__).parent.glob("*.py")) if path.stem not in _SAY_ONLY]
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
-    return hashlib.sha256("".join(map(_written, trees)).encode()).hexdigest()[:16]
-
-
-_SAY_ONLY = ("literature", "picture")  # what others found, and how tables look: no verdict depends on them
-
-
-def _written(part: object) -> str:
-    """What a part of the code says, the same for every version of Python: `ast.dump` also tells fields that are empty."""
-    if isinstance(part, list):
-        return "".join(_written(entry) for entry in part if not _is_text(entry))
-    if not isinstance(part, ast.AST):
-        return repr(part)
-    if isinstance(part, ast.JoinedStr):  # whose text some versions cut in several places
-        return "".join(str(each.value) if isinstance(each, ast.Constant) else _written(each) for each in part.values)
-    fields = "".join(name + _written(value) for name, value in ast.iter_fields(part) if value not in (None, []))
-    return f"({type(part).__name__} {fields})"
-
-
-def _is_text(line: object) -> bool:
-    """Whether a line is a docstring."""
-    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
 
 
 def _name(settings: dict[str, Any]) -> str:
@@ -313,6 +293,7 @@ def _fingerprint(cell: Cell, asked: Question, seed: int, model: dict[str, Any]) 
             "x": signal,
             "target": target,
             "versions": versions,
+            "laws_version": LAWS_VERSION,
         }
     )
 

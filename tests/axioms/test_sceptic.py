@@ -53,14 +53,14 @@ SCALES = [
 @pytest.mark.parametrize(("gain", "offset", "dtype"), SCALES)
 def test_verdicts_do_not_depend_on_the_scale_of_the_score(gain: float, offset: float, dtype: torch.dtype) -> None:
     model, x = affine(gain, offset, dtype)
-    assert broken(pb.axioms.check("integrated_gradients", model, x, 0)) == KEEPER
-    assert broken(pb.axioms.check("gradient", model, x, 0)) == LOCAL
+    assert broken(pb.axioms.check(model, x, 0, method="integrated_gradients")) == KEEPER
+    assert broken(pb.axioms.check(model, x, 0, method="gradient")) == LOCAL
 
 
 @pytest.mark.parametrize("gain", [1e30, 1e200])
 def test_verdicts_on_very_large_scores(gain: float) -> None:
     model, x = affine(gain, 0, torch.float if gain < 1e38 else torch.double)
-    assert broken(pb.axioms.check("gradient", model, x, 0)) == LOCAL
+    assert broken(pb.axioms.check(model, x, 0, method="gradient")) == LOCAL
 
 
 @pytest.mark.parametrize("dtype", [torch.float, torch.double])
@@ -82,18 +82,18 @@ def loud(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
 
 def test_breakers_are_caught_at_small_scales() -> None:
     model, x = affine(1e-30, 0, torch.float)
-    wrong = pb.axioms.check(loud, model, x, 0, axioms=["linearity", "affine_invariance"])
+    wrong = pb.axioms.check(model, x, 0, method=loud, axioms=["linearity", "affine_invariance"])
     assert broken(wrong) == {"linearity", "affine_invariance"}
-    assert broken(pb.axioms.check(spreads_a_tenth, model, x, 0, axioms=["dummy", "determinism"])) == {"dummy"}
+    assert broken(pb.axioms.check(model, x, 0, method=spreads_a_tenth, axioms=["dummy", "determinism"])) == {"dummy"}
 
 
 def test_scores_that_rounding_hides_are_told_apart_in_double_or_not_at_all() -> None:
     model, x = affine(1, 1e8, torch.float)
-    finding = pb.axioms.check("gradient", model, x, 0, axioms="completeness")["completeness"]
+    finding = pb.axioms.check(model, x, 0, method="gradient", axioms="completeness")["completeness"]
     assert finding.holds is False
     assert "rounding hides" in finding.reason
     model, x = affine(1e-16, 1.0, torch.double)
-    hidden = pb.axioms.check(loud, model, 1e3 * x, 0, axioms="completeness")["completeness"]
+    hidden = pb.axioms.check(model, 1e3 * x, 0, method=loud, axioms="completeness")["completeness"]
     assert hidden.verdict == "not applicable"
     assert "take another baseline" in hidden.reason
 
@@ -110,18 +110,18 @@ def test_nothing_may_be_shared_out_where_the_score_does_not_change(share: float,
     def method(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
         return torch.full_like(z, share)
 
-    report = pb.axioms.check(method, Even(), torch.ones(2, 1, 4).double(), axioms="completeness")
+    report = pb.axioms.check(Even(), torch.ones(2, 1, 4).double(), method=method, axioms="completeness")
     assert report.holds("completeness") is kept
-    assert pb.axioms.check("integrated_gradients", Even(), torch.ones(2, 1, 4).double(), axioms="completeness").holds(
-        "completeness"
-    )
+    assert pb.axioms.check(
+        Even(), torch.ones(2, 1, 4).double(), method="integrated_gradients", axioms="completeness"
+    ).holds("completeness")
 
 
 def test_a_model_in_half_precision_is_added_to() -> None:
     model = small_network((1, 8)).bfloat16()
     x = normal(2, 1, 8, dtype=torch.float)
-    assert broken(pb.axioms.check("gradient", model, x, 0)) == LOCAL
-    assert pb.axioms.check(loud, model, x, 0, axioms="linearity").holds("linearity") is False
+    assert broken(pb.axioms.check(model, x, 0, method="gradient")) == LOCAL
+    assert pb.axioms.check(model, x, 0, method=loud, axioms="linearity").holds("linearity") is False
 
 
 # Methods that watch the checker ------------------------------------------------------------------------------------------
@@ -141,15 +141,17 @@ def test_what_depends_on_the_call_is_not_deterministic() -> None:
         "own generator": lambda f: float(torch.rand((), generator=generator)),
     }
     for name, look in watchers.items():
-        report = pb.axioms.check(watching(look), smooth_net((1, 6)), normal(1, 1, 6), 1, axioms="determinism")
+        report = pb.axioms.check(smooth_net((1, 6)), normal(1, 1, 6), 1, method=watching(look), axioms="determinism")
         assert report.holds("determinism") is False, name
-    fixed = pb.axioms.check(watching(lambda f: 0.5), smooth_net((1, 6)), normal(1, 1, 6), 1, axioms="determinism")
+    fixed = pb.axioms.check(
+        smooth_net((1, 6)), normal(1, 1, 6), 1, method=watching(lambda f: 0.5), axioms="determinism"
+    )
     assert fixed.holds("determinism")
 
 
 def test_a_constant_map_keeps_only_what_a_constant_keeps() -> None:
     report = pb.axioms.check(
-        lambda f, z, target, z0: torch.ones_like(z), small_network((1, 8)).double(), normal(2, 1, 8), 0
+        small_network((1, 8)).double(), normal(2, 1, 8), 0, method=lambda f, z, target, z0: torch.ones_like(z)
     )
     assert broken(report) == {"completeness", "dummy", "linearity"}  # its total is one number everywhere
 
@@ -160,7 +162,7 @@ def test_even_shares_of_the_difference_are_complete_and_not_a_dummys() -> None:
             delta = (f(z) - f(z0)).gather(1, target[:, None])
         return (delta / z[0].numel()).reshape(-1, 1, 1).expand_as(z)
 
-    report = pb.axioms.check(even, small_network((1, 8)).double(), normal(2, 1, 8), 0)
+    report = pb.axioms.check(small_network((1, 8)).double(), normal(2, 1, 8), 0, method=even)
     assert broken(report) == {"dummy", "input_shift_invariance"}
 
 
@@ -170,7 +172,7 @@ def test_a_method_for_one_architecture_is_still_judged_where_it_runs() -> None:
         return loud(f, z, target, z0)
 
     model, x = affine(1, 0, torch.double)
-    report = pb.axioms.check(picky, model, x, 0, axioms=["completeness", "determinism", "sensitivity"])
+    report = pb.axioms.check(model, x, 0, method=picky, axioms=["completeness", "determinism", "sensitivity"])
     assert report.holds("completeness") is False
     assert report.holds("determinism")
     assert "made for another network" in report["sensitivity"].reason
@@ -195,8 +197,8 @@ def test_a_model_of_several_inputs_is_judged_on_all_of_them_at_once() -> None:
     joint = pb.attribution.Joint(Pair().double().eval(), parts)
     for transform in ("pixel", "dct"):
         x = joint.pack(*parts)
-        assert broken(pb.axioms.check("integrated_gradients", joint, x, 0, transform=transform)) == KEEPER
-        assert broken(pb.axioms.check("gradient", joint, x, 0, transform=transform)) == LOCAL
+        assert broken(pb.axioms.check(joint, x, 0, method="integrated_gradients", transform=transform)) == KEEPER
+        assert broken(pb.axioms.check(joint, x, 0, method="gradient", transform=transform)) == LOCAL
 
 
 DOMAINS = {
@@ -210,10 +212,10 @@ DOMAINS = {
 @pytest.mark.parametrize(("shape", "transform"), [(s, t) for s, ts in DOMAINS.items() for t in ts], ids=str)
 def test_one_signal_of_any_kind_in_a_domain_with_more_coefficients(shape: tuple[int, ...], transform: str) -> None:
     model, x = small_network(shape).double(), normal(1, *shape)
-    assert broken(pb.axioms.check("integrated_gradients", model, x, 0, transform=transform)) == KEEPER
-    assert broken(pb.axioms.check("gradient", model, x, 0, transform=transform)) == LOCAL
+    assert broken(pb.axioms.check(model, x, 0, method="integrated_gradients", transform=transform)) == KEEPER
+    assert broken(pb.axioms.check(model, x, 0, method="gradient", transform=transform)) == LOCAL
     spread = lambda f, z, target, z0: _spread(f, z, target, z0)
-    wrong = pb.axioms.check(spread, model, x, 0, transform=transform, axioms=["dummy", "determinism"])
+    wrong = pb.axioms.check(model, x, 0, method=spread, transform=transform, axioms=["dummy", "determinism"])
     assert broken(wrong) == {"dummy"}
 
 
@@ -230,7 +232,7 @@ def test_a_larger_tolerance_never_breaks_a_law_and_a_smaller_one_never_mends_it(
     model, x = small_network((1, 8)).double(), normal(2, 1, 8)
     for method in ("gradient", loud):
         residuals = [
-            pb.axioms.check(method, model, x, 0, axioms=axiom, tolerance=bar)[axiom] for bar in (0.0, 0.5, 1e9)
+            pb.axioms.check(model, x, 0, method=method, axioms=axiom, tolerance=bar)[axiom] for bar in (0.0, 0.5, 1e9)
         ]
         holds = [bool(finding.holds) for finding in residuals]
         assert holds == sorted(holds), (method, holds)
@@ -241,4 +243,4 @@ def test_a_larger_tolerance_never_breaks_a_law_and_a_smaller_one_never_mends_it(
 @pytest.mark.parametrize("tolerance", [-1e-9, float("nan"), float("inf"), "1e-3", True])
 def test_tolerances_that_make_no_sense_are_refused(tolerance: Any) -> None:
     with pytest.raises(ValueError, match="tolerance, the largest residual to be granted"):
-        pb.axioms.check("gradient", small_network((1, 8)).double(), normal(2, 1, 8), 0, tolerance=tolerance)
+        pb.axioms.check(small_network((1, 8)).double(), normal(2, 1, 8), 0, method="gradient", tolerance=tolerance)

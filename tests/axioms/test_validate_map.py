@@ -29,7 +29,7 @@ def answering(change: Change, when: Callable[[int], bool] = lambda call: True) -
 def judged(method: Callable[..., Any], axioms: Any = "all", dtype: torch.dtype = torch.double) -> pb.axioms.AxiomReport:
     mean = lambda x: x.mean(-1, keepdim=True).expand_as(x)
     return pb.axioms.check(
-        method, smooth_net((1, 10)).to(dtype), normal(2, 1, 10).to(dtype), 1, baseline=mean, axioms=axioms
+        smooth_net((1, 10)).to(dtype), normal(2, 1, 10).to(dtype), 1, method=method, baseline=mean, axioms=axioms
     )
 
 

@@ -1,4 +1,4 @@
-"""The page about axioms says what is stored, how much of it is missing, and when it is older than the laws."""
+"""The page about axioms says what is stored, how much is missing, and what comes from another version of the laws."""
 
 import importlib
 import json
@@ -11,9 +11,9 @@ from support import ROOT
 from support.subjects import normal
 
 from pullback import studies
+from pullback.axioms.method_laws import LAWS_VERSION
 from pullback.axioms.rewrites.modules import small_network
 from pullback.studies.axiom_matrix.matrix import Question
-from pullback.studies.axiom_matrix.run import code
 
 sys.path.append(str(ROOT))
 
@@ -38,7 +38,7 @@ def test_the_page_is_written_from_what_is_stored(generator: ModuleType, tmp_path
     assert "### net\n\n4 cells" in figures
     assert f"2 of {len(generator.every_method())} methods in all 2 domains; in fewer: `absgrad` (0)" in figures
     assert "1 signal, float64" in figures
-    assert "older" not in figures
+    assert "another version" not in figures
     told = generator.asked()
     assert "net, `shapley`" in told
     assert "`shapley(by=block, block=4, unions=band)` in `pixel`" in told
@@ -50,13 +50,15 @@ def test_the_page_is_written_from_what_is_stored(generator: ModuleType, tmp_path
     )
 
     path = tmp_path / "stored" / "matrix-net.json"
-    path.write_text(path.read_text().replace(code(), "0" * 16))
-    assert "4 of the cells are older than the laws of this version." in generator.figures()
+    source = json.loads(path.read_text())
+    assert source["laws_version"] == {str(LAWS_VERSION): 4}
+    path.write_text(json.dumps(source | {"laws_version": {str(LAWS_VERSION): 1, "0": 3}}))
+    assert "3 of the cells come from another version of the laws." in generator.figures()
     path.unlink()
-    assert "may be older than the laws" in generator.figures()
+    assert "No file says which version of the laws" in generator.figures()
 
 
-def test_old_verdicts_are_called_old(generator: ModuleType, tmp_path: Path) -> None:
+def test_verdicts_of_another_version_are_named(generator: ModuleType, tmp_path: Path) -> None:
     entry = {
         "method": "m",
         "axiom": "dummy",
@@ -65,11 +67,11 @@ def test_old_verdicts_are_called_old(generator: ModuleType, tmp_path: Path) -> N
         "wrong": [],
         "nearest residual / tolerance": 0.5,
     }
-    settings = {"seeds": 1, "precisions": ["a"], "domains": ["b", "c", "d"], "code": code()}
-    for digest, old in ((code(), False), ("0" * 16, True)):
-        text = json.dumps({"settings": settings | {"code": digest}, "entries": [entry]})
+    settings = {"seeds": 1, "precisions": ["a"], "domains": ["b", "c", "d"]}
+    for version, old in ((LAWS_VERSION, False), (0, True)):
+        text = json.dumps({"settings": settings | {"laws_version": version}, "entries": [entry]})
         (tmp_path / "axiom-verdicts.json").write_text(text)
-        assert ("older than the laws" in generator.stability()) is old
+        assert ("another version of the laws" in generator.stability()) is old
         assert "3 verdicts with a known answer" in generator.stability()
 
 

@@ -101,10 +101,16 @@ CONTROLS: dict[Callable[..., Tensor], set[str]] = {
 }
 
 
-def judged(method: Callable[..., Tensor], axioms: str = "all") -> AxiomReport:
-    """The report on a control, on a smooth network where its quadrature is exact, with a baseline that follows x."""
+def judged(
+    method: str | Callable[..., Tensor],
+    axioms: str | list[str] = "all",
+    dtype: torch.dtype = torch.float64,
+    transform: str = "pixel",
+) -> AxiomReport:
+    """The report on a method, on a smooth network where the controls are exact, with a baseline that moves with x."""
     mean = lambda x: x.mean(-1, keepdim=True).expand_as(x)
-    return pb.axioms.check(method, smooth_net((1, 10)), normal(2, 1, 10), 1, baseline=mean, axioms=axioms)
+    model, x = smooth_net((1, 10)).to(dtype), normal(2, 1, 10, dtype=dtype)
+    return pb.axioms.check(model, x, 1, method=method, transform=transform, baseline=mean, axioms=axioms)
 
 
 def surprises(axiom: str) -> list[str]:

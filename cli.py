@@ -252,7 +252,8 @@ def _print_comparison(found: Any) -> None:
 
     width = min(max(len(str(domain)) for domain in found.table["transform"]), console.width // 3)
     columns = narrow(console.width - width - 4)
-    table = Table(title="means over photos (gap: median)")
+    gap = " (gap: median)" if "relative_gap" in [name for name, _, _ in columns] else ""
+    table = Table(title=f"means over photos{gap}")
     table.add_column("domain", width=width, overflow="fold")
     for _, title, _ in columns:
         table.add_column(title, justify="right", no_wrap=True)

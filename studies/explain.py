@@ -24,9 +24,9 @@ from .report.figures import save, slug
 class Explanation:
     """The class that was explained, and the shares of the bands.
 
-    image: the file's name.  target: the class, with its name if the model has one, its score and its probability.
-    A model with one output has no classes: target 0, called "output", whose probability is NaN.
-    shares: of Σ|a|, {domain: {octave: share}}; those of a domain sum to 1.  files: the names of the figures.
+    image: the file's name.  class_name: "" if unknown; a model with one output has no classes but target 0, called
+    "output", whose probability is NaN.  shares: of Σ|a|, {domain: {octave: share}}; those of a domain sum to 1.
+    files: the names of the figures.
 
     >>> found = Explanation("cat.png", 1, "cat", 2.5, 0.9, {"dct": {"octave 2": 0.7, "octave 1": 0.3}}, ["cat-cat-dct.png"])
     >>> max(found.shares["dct"], key=found.shares["dct"].get)
@@ -97,7 +97,6 @@ def _read(image: str | Path) -> tuple[str, Image.Image]:
         )
     if not Path(image).is_file():
         raise ValueError(f"{image}: no such file; expected a picture.")
-    photos = load_photos(str(image), 1)
-    for photo, picture in photos:
+    for photo, picture in (photos := load_photos(str(image), 1)):
         return photo.name, picture
     raise ValueError(f"{image}: not an image that can be read ({photos.skipped[0][1]}).")

@@ -28,7 +28,7 @@ from ..report import figures
 from ..report.page import page
 from ..storage.fingerprint import answer, contents, weights
 from ..storage.store import Store
-from .measurements import ONLY, domain_columns, photo_columns
+from .measurements import domain_columns, photo_columns
 from .verdicts import findings
 
 DOMAINS = (
@@ -117,9 +117,7 @@ def compare(
         raise Interrupted(sum(stored), len(run.photos.entries)) from None
     if not merged["records"]:
         count, first = len(run.photos.entries), ": ".join(merged["skipped"][0])
-        raise ValueError(
-            f"None of the {count} files of {settings.data!r} could be read as an image; the first: {first}."
-        )
+        raise ValueError(f"None of the {count} files of {settings.data!r} is a readable image; the first: {first}.")
     table = pd.DataFrame(merged["records"])
     summary = _summary(settings, table, merged, time.perf_counter() - clock)
     return Comparison(table, summary, out, _write(table, summary, merged["pictures"], out))
@@ -183,7 +181,9 @@ class _Run:
                 numbers = {name: value[i].item() for name, value in columns.items()}
                 part["records"].append(row | {"transform": spec} | numbers | seconds)
             if before + i < self.settings.pictures:
-                part["pictures"] += self._pictures(row, before + i, [one[i] for one in maps])
+                seen = row["predicted_name"] or "" if logits.shape[1] > 1 else ""
+                shown = row["image"], before + i, [one[i] for one in maps], self.settings.transforms
+                part["pictures"] += figures.photo(*shown, self.out, seen, self.model.picture())
         return part
 
     def _maps(self, number: int, x: Tensor, predicted: Tensor) -> list[Attribution]:
@@ -202,15 +202,10 @@ class _Run:
             self._report(number, len(maps) + done)
 
     def _report(self, number: int, steps: float) -> None:
-        """Progress: `steps` are done for every photo of batch `number`, of two for each domain."""
+        """Progress: every photo of batch `number` has done `steps` of its two for each domain."""
         if self.progress is not None:
             each, size = 2 * len(self.settings.transforms), len(self.batches[number])
             self.progress(number * BATCH * each + int(size * steps), len(self.photos.entries) * each)
-
-    def _pictures(self, row: dict[str, Any], number: int, maps: Sequence[Attribution]) -> list[str]:
-        """Draws a photo's figures. Returns their names."""
-        seen = "" if row["predicted_name"] in (None, ONLY) else row["predicted_name"]
-        return figures.photo(row["image"], number, maps, self.settings.transforms, self.out, seen, self.model.picture())
 
 
 def _merged(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -98,19 +98,13 @@ def _completeness(table: pd.DataFrame) -> str:
         return ""
     spread = linear.groupby("image")["completeness_gap"].agg(np.ptp).max()
     photos = linear.drop_duplicates("image")
-    gaps, own = photos["relative_gap"], photos[["map_error", "uncorrected_gap"]].median()
-    estimated = (
-        f" Before the weights were corrected for it the median was {100 * own['uncorrected_gap']:.2g} %; the error of "
-        f"the map itself, which no residual shows, is estimated at {100 * own['map_error']:.2g} %."
-        if own.notna().all()
-        else ""
-    )
-    several = (
-        f" The residual differs between linear domains by at most {spread:.1e} units of the score: it cannot rank them."
-        if linear["transform"].nunique() > 1 and spread <= 1e-2 * linear["score_difference"].abs().median()
-        else ""
-    )
-    return (
-        f"Σ a misses f(x) - f(x₀) by a median of {100 * gaps.median():.2g} % (worst {100 * gaps.max():.2g} %)."
-        f"{estimated}{several}"
-    )
+    gaps, own = 100 * photos["relative_gap"], 100 * photos[["map_error", "uncorrected_gap"]].median()
+    said = f"Σ a misses f(x) - f(x₀) by a median of {gaps.median():.2g} % (worst {gaps.max():.2g} %)."
+    if own.notna().all():
+        said += (
+            f" Before the weights were corrected for it the median was {own['uncorrected_gap']:.2g} %; the error of the map "
+            f"itself, which no residual shows, is estimated at {own['map_error']:.2g} %."
+        )
+    if linear["transform"].nunique() > 1 and spread <= 1e-2 * linear["score_difference"].abs().median():
+        said += f" The residual differs between linear domains by at most {spread:.1e} units of the score: it cannot rank them."
+    return said

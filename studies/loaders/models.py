@@ -115,7 +115,8 @@ def _channels(values: Any, x: Tensor) -> Tensor:
 
 def _refused(x: Tensor, error: Exception) -> str:
     """Why the model did not accept x, and what may help."""
-    shape, why = " × ".join(str(size) for size in x.shape[1:]), first_line(error)
+    shape = " × ".join(str(size) for size in x.shape[1:])
+    why = (next(iter(str(error).strip().splitlines()), "") or type(error).__name__).rstrip(".")
     if len(x) > 1:  # it accepted one image before
         return (
             f"the model does not accept {len(x)} images of {shape} at once: {why}. Pass --batch-size 1 to explain, or "
@@ -125,8 +126,3 @@ def _refused(x: Tensor, error: Exception) -> str:
         f"the model does not accept images of {shape}: {why}. If its images have another size, pass --size N (in Python, "
         "preparation=Preparation(size=N)); a callable may also return (module, prepare)"
     )
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its type where there is none."""
-    return (next(iter(str(error).strip().splitlines()), "") or type(error).__name__).rstrip(".")

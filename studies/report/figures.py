@@ -127,17 +127,11 @@ def _curve(axis: Axes, budgets: Sequence[int], values: Any, color: str, label: s
 
 
 def photo(
-    name: str,
-    number: int,
-    maps: Sequence[Attribution],
-    specs: Sequence[str],
-    out: Path,
-    seen: str = "",
-    show: Show | None = None,
+    name: str, number: int, maps: Sequence[Attribution], specs: Sequence[str], out: Path, seen: str, show: Show | None
 ) -> list[str]:
     """Draws the figures about one photo. Returns their names.
 
-    maps: one attribution of this photo (a batch of one) per domain.  seen: the name of the predicted class.
+    maps: one attribution of this photo (a batch of one) per domain.  seen: the name of the predicted class, or "".
     show: as in `attribution.plot`.
     """
     title = f"seen as {seen}" if seen else "the photo"

@@ -29,9 +29,7 @@ def weights(model: Callable[..., Any]) -> str:
 
 
 def answer(out: Tensor) -> list[float]:
-    """‖f(x)‖, min f(x) and max f(x) to four digits, so that the order of sums does not matter.
-
-    It reveals changed code, and changed functions without weights.
+    """‖f(x)‖, min f(x) and max f(x) to four digits, which the order of sums does not change. Reveals changed code.
 
     >>> answer(torch.tensor([[1.0, 4.0]]))
     [4.123, 1.0, 4.0]

@@ -46,10 +46,8 @@ def _packed(work: Callable[..., Any], task: tuple[Any, ...]) -> bytes:
     try:
         return pickle.dumps((work, task))
     except (pickle.PicklingError, TypeError, AttributeError, RuntimeError) as error:
-        raise TypeError(
-            f"in_processes: a model or data cannot be pickled, so it cannot be sent to another process: {error}. Define "
-            "it at the top of a module, or pass jobs=1."
-        ) from None
+        what = "in_processes: a model or data that goes to another process cannot be pickled"
+        raise TypeError(f"{what}: {error}. Define it at the top of a module, or pass jobs=1.") from None
 
 
 def _run(packed: bytes) -> Any:

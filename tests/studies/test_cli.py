@@ -280,7 +280,7 @@ def model_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["explain", "photos/a.png", "--size", "0"], "'--size'"),
         (
             ["explain", "photos/a.png", "--model", "sd.pt"],
-            "sd.pt is not a TorchScript file (a state dict or a pickled module?)",
+            "sd.pt is not a TorchScript (.pt, .pth) file",
         ),
         (["explain", "photos/a.png", "--model", "pick.pt"], "pass --model package.module:callable"),
         (["explain", "photos/a.png", "--model", "flat:needs"], "takes no arguments; it needs width, depth"),

@@ -12,10 +12,13 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from support.subjects import normal
 
 import pullback as pb
 from pullback import cli
+from pullback.axioms.rewrites.modules import small_network
 from pullback.core.imports import package_folder
+from pullback.studies.axiom_matrix import run as matrix
 from pullback.studies.compare.grid import DOMAINS
 from pullback.transforms.registry import transforms as registry
 
@@ -449,3 +452,69 @@ def test_a_mistake_in_a_process_of_its_own_shows_no_traceback(tmp_path: Path) ->
     done = pullback("compare", "--model", "resnet", cwd=tmp_path, status=2)
     assert done.stderr.count("pullback:") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_names_of_files_are_printed_as_they_are(
+    model_files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Square brackets and colons are neither styles nor emoji, in results and in errors."""
+    strange = "[red]a:smile:[x]"
+    Path(f"{strange}.png").write_bytes(Path("photos/a.png").read_bytes())
+    arguments = ["--model", "flat:one", "--method", "gradient", "--transform", "dct", "--out", f"out {strange}"]
+    monkeypatch.setattr(sys, "argv", ["pullback", "explain", f"{strange}.png", *arguments])
+    cli.app(standalone_mode=False)
+    said = capsys.readouterr().out
+    assert f"{strange}.png: score" in said
+    assert f"results in out {strange}: " in said
+    assert fails(monkeypatch, "explain", f"no {strange}.png") == 2
+    assert f"no {strange}.png: no such file" in capsys.readouterr().err
+
+
+def test_an_interrupted_matrix_says_how_many_cells_are_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = small_network((1, 8)).double(), normal(1, 1, 8)
+    monkeypatch.setattr("pullback.studies.axiom_matrix.run.trained_on_gratings", lambda seed: network)
+    measure, stored = matrix.measure_cell, []
+
+    def cut(*task: object) -> object:
+        if stored:
+            raise KeyboardInterrupt
+        stored.append(task)
+        return measure(*task)
+
+    monkeypatch.setattr(matrix, "measure_cell", cut)
+    arguments = ["--matrix", "--method", "gradient", "--method", "input_x_gradient", "--transform", "pixel"]
+    assert fails(monkeypatch, "axioms", *arguments, "--out", str(tmp_path)) == 130
+    assert "interrupted: 1 of 2 cells are finished and stored; run the same command" in capsys.readouterr().err
+
+
+WITHOUT_EXTRA = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"jinja2", "matplotlib", "PIL", "rich", "typer"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Hidden())
+import torch, pullback as pb
+f, x = lambda x: x.flatten(1).square().sum(1), torch.ones(1, 1, 8, 8)
+att = pb.attribute(f, x, transform="dwt(haar, level=2)")
+for use in (lambda: att.plot(), lambda: pb.studies, lambda: pb.attribute(f, x, progress=True)):
+    try:
+        use()
+    except ImportError as error:
+        print(error)
+from pullback.__main__ import main
+main()
+"""
+
+
+def test_the_library_runs_without_the_extra_of_the_command_line_and_names_it() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_EXTRA], capture_output=True, text=True)
+    assert done.stdout.splitlines() == [
+        "plot needs matplotlib: pip install 'pullback[cli]'.",
+        "pullback.studies needs PIL: pip install 'pullback[cli]'.",
+        "The progress bar needs rich: pip install 'pullback[cli]'.",
+    ]
+    assert done.stderr == "pullback: the command line needs typer: pip install 'pullback[cli]'\n"
+    assert done.returncode == 2

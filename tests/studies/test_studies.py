@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 from torch import Tensor, nn
 
-from pullback import studies
+from pullback import attribute, studies
 from pullback.core.files import write_whole
 from pullback.core.progress import Interrupted, bar, time_left
 from pullback.metrics import mean_interval
@@ -370,3 +370,30 @@ def test_equal_photos_have_no_interval() -> None:
     same, other = pd.Series([0.6] * 9), pd.Series([0.5] * 9)
     assert _points(*mean_interval(same - other)) == "+10 points, the same on every photo"
     assert "95 % interval" in _points(*mean_interval(same + pd.Series(range(9)) / 90 - other))
+
+
+def test_the_page_shows_names_as_they_are(pictures: Path, tmp_path: Path) -> None:
+    (pictures / "<b>9&.txt").write_text("not a picture")
+    model = dataclasses.replace(tiny(), classes=tuple("<i>class</i>" for _ in range(5)))
+    studies.compare(settings(pictures, transforms=("pixel", "dct")), tmp_path / "o", model=model)
+    text = (tmp_path / "o" / "report.html").read_text()
+    assert "&lt;b&gt;9&amp;.txt" in text
+    assert "<b>9" not in text
+    assert text.startswith("<!doctype html>")
+    assert text.count("<figure>") == 4
+
+
+def test_settings_say_the_size_of_the_models_input() -> None:
+    image = Image.new("RGB", (40, 30))
+    model = studies.Settings(model="torch.nn:Flatten", size=8).load_model()
+    assert model.prepare(image).shape == (3, 8, 8)
+    assert studies.Settings(model="torch.nn:Flatten").load_model().prepare(image).shape == (3, 224, 224)
+
+
+def test_one_evaluation_checks_and_explains_a_picture(pictures: Path, tmp_path: Path) -> None:
+    """Beside those of the attribution: f at x and x₀, and one gradient."""
+    model = tiny()
+    studies.explain(pictures / "3.png", model=model, method="gradient", transforms=["pixel", "dct"], out=tmp_path)
+    one = tiny()
+    attribute(one.module, torch.zeros(1, 3, 16, 16), 0, method="gradient", transform=["pixel", "dct"])
+    assert model.module.rows == one.module.rows + 1

@@ -14,7 +14,7 @@ demo: $(VENV)/demo.done
 test: $(VENV)/test.done
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-# mypy finds a package by its folder's name, and a checkout may have any name: a link called `pullback` settles it.
+# mypy takes the name of a package from its folder, and a checkout may have any name: mypy reads a link called `pullback`.
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

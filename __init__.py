@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import attribution, axioms, metrics, transforms
 from .attribution import Attribution, Broadcast, Execution, Pullback, attribute, best_basis
-from .axioms import register_transform
+from .transforms import register as register_transform
 
 if TYPE_CHECKING:
     from . import studies

@@ -218,7 +218,7 @@ def axioms(
 
 @app.command()
 def transforms(
-    check: Annotated[bool, _switch("--check", "Check every claim on every example, and print all faults.")] = False,
+    check: Annotated[bool, _switch("--check", "Measure every law on every example, and print faults in full.")] = False,
     verbose: Annotated[bool, _switch("--verbose", "With --check: print every finding.")] = False,
 ) -> None:
     """List the registered transforms and their claims. With --check, the exit status is 1 if a claim is wrong."""
@@ -231,7 +231,7 @@ def transforms(
 
 
 def _check_transforms(verbose: bool) -> int:
-    """Prints a line for each transform, and the findings that are not as claimed, or all; returns 1 for faults, else 0."""
+    """Prints a row for each transform, and every law that is not as claimed (or every law); 1 if there is a fault."""
     from .studies.catalogue import check_all
 
     with bar("transforms") as progress:
@@ -239,10 +239,14 @@ def _check_transforms(verbose: bool) -> int:
     for report in (report for each in checked for report in each.reports):
         if verbose or report.faults:
             _print(report if verbose else dataclasses.replace(report, findings=report.faults))
-    rows = [(each.name, *each.cells, f"{each.faults} faults" if each.faults else "kept") for each in checked]
-    _print_table(None, ("name", "laws", "examples", "sizes", "worst residual / tolerance", "verdict"), rows)
+    limit = f"{next(iter(checked[0].reports[0])).tolerance:.0e}"
+    title = f"relative residuals in double precision; tolerance {limit}"
+    head = ("name", "laws", "examples", "largest residual", "against other libraries", "verdict")
+    _print_table(
+        title, head, [(each.name, *each.cells, f"{each.faults} faults" if each.faults else "kept") for each in checked]
+    )
     faults = sum(each.faults for each in checked)
-    console.print(f"{faults} faults" if faults else "Every claim holds, and no law holds that is not claimed.")
+    console.print(f"{faults} faults" if faults else "Every claim holds, and every law that holds is claimed.")
     return 1 if faults else 0
 
 

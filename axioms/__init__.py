@@ -3,7 +3,6 @@
 from ..core.precision import tolerance
 from .check import check, parametrize
 from .method_laws import NAMES
-from .registration import register_transform
 from .report import AxiomReport, Finding
 from .rewrites.rewrite import rewrites
 from .transform_laws import check_transform
@@ -15,7 +14,6 @@ __all__ = [
     "check",
     "check_transform",
     "parametrize",
-    "register_transform",
     "rewrites",
     "tolerance",
 ]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ..core.plain import plain
+from ..transforms.laws import relative_distance
 from .tolerances import Limit
-from .transform_laws import gap
 from .trial import Case
 
 _LISTED = 512  # inputs up to this size are kept in a counterexample as they are
@@ -38,10 +38,10 @@ def inapplicable(reason: str) -> Outcome:
 
 def compare(a: Tensor, b: Tensor, limit: Limit, case: Case, names: tuple[str, str]) -> Outcome:
     """Two maps that should be equal, (batch, *coeff) each; `names` says what each is the map of."""
-    residual = gap(a, b)
+    residual = relative_distance(a, b)
     if a.shape != b.shape:
         return Outcome(residual, limit, f"shapes differ: {tuple(a.shape)} and {tuple(b.shape)}")
-    each = [gap(a[i : i + 1], b[i : i + 1]) for i in range(len(a))]
+    each = [relative_distance(a[i : i + 1], b[i : i + 1]) for i in range(len(a))]
     worst = max(range(len(a)), key=each.__getitem__)
     one, two = a[worst].flatten(), b[worst].flatten()
     top = (one - two).abs().topk(min(5, len(one))).indices

@@ -16,11 +16,11 @@ from ..attribution.engine.score import Score, Target
 from ..attribution.methods.gradients import Gradient
 from ..core.precision import tolerance
 from ..transforms import Pixel, Transform
+from ..transforms.laws import relative_distance
 from .cheap_forms import brief, fixed
 from .rewrites.modules import small_network
 from .sandbox import guarded
 from .tolerances import Limit, condition
-from .transform_laws import gap
 from .validate_map import read_map, short
 
 Foreign = Callable[[nn.Module, Tensor, Any, Tensor], Tensor]
@@ -64,7 +64,7 @@ class Case:
     def scores(self) -> tuple[Tensor, Tensor]:
         """f(x) and f(x₀), each (batch,), in double precision."""
         example = torch.arange(len(self.x), device=self.x.device)
-        with open_engine(self.model, self.x, self.target) as engine:
+        with open_engine(self.model, self.x, self.target, check=False) as engine:
             point, origin = (engine.scores(example, points.__getitem__).double() for points in (self.x, self.base))
         return point, origin
 
@@ -214,9 +214,9 @@ class Trial:
         network = small_network(tuple(self.case.x.shape[1:]), classes=1, width=4).to(self.case.x)
         small = replace(self.case, model=network, target=0)
         try:
-            return gap(self.quick(small), self.quick(small, 1)) > 0
+            return relative_distance(self.quick(small), self.quick(small, 1)) > 0
         except Exception:  # a method for one architecture may raise anything on another
-            return gap(self.quick_answer, self.quick(self.case, 1)) > 0
+            return relative_distance(self.quick_answer, self.quick(self.case, 1)) > 0
 
     @property
     def sampling(self) -> float:
@@ -225,7 +225,7 @@ class Trial:
 
     def _sampling(self) -> float:
         again = self.seeded if self.brief in (None, self.own) else lambda seed: self.quick(self.case, seed)
-        return max(gap(again(seed), self.quick_answer) for seed in (1, 2, 3))
+        return max(relative_distance(again(seed), self.quick_answer) for seed in (1, 2, 3))
 
     def _once(self, key: str, make: Callable[[], Any]) -> Any:
         if key not in self._cache:
@@ -294,7 +294,7 @@ class Trial:
             else:
                 exact = replace(double.case, x=point.double(), transform=case.transform)
                 there = double.attribution(exact, Gradient()).values
-            worst = max(worst, gap(here, there))
+            worst = max(worst, relative_distance(here, there))
         self.spent += 0 if double is None else double.taken()
         return worst
 

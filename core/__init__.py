@@ -1,1 +1,1 @@
-"""What every room uses: registry, argument checks, torch's global state, precision, files and progress."""
+"""What needs nothing but Python and torch: specs and registries, checks of arguments, torch's global modes, files, progress."""

@@ -7,9 +7,15 @@ from torch import Tensor
 
 
 def check_count(who: str, what: str, value: object, least: int = 1, multiple: int = 1) -> int:
-    """`value`, once it is a whole number of at least `least` and a multiple of `multiple`.
+    """`value`, if it is a whole number of at least `least` and a multiple of `multiple`.
 
-    Raises: TypeError where it is not a whole number, ValueError where it is another one.
+    who, what: begin the message.
+
+    Raises: TypeError where it is not a whole number; ValueError where it is too small or not a multiple.
+
+    >>> check_count("rise", "masks", 0)
+    Traceback (most recent call last):
+    ValueError: rise: masks must be a whole number of at least 1, got 0.
     """
     wanted = f"a whole number of at least {least}" + (f", a multiple of {multiple}" if multiple > 1 else "")
     if isinstance(value, bool) or not isinstance(value, int):
@@ -24,10 +30,17 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def check_finite(who: str, value: Tensor) -> Tensor:
-    """`value` (batch, …).  Raises: ValueError that names the first example with NaN or infinity.
+def check_number(who: str, what: str, value: Any, least: float = -math.inf) -> None:
+    """Raises: ValueError unless `value` is a finite real number of at least `least`."""
+    if not is_number(value) or not least <= value < math.inf:
+        bound = "" if least == -math.inf else f" of at least {least}"
+        raise ValueError(f"{who}: {what} must be a finite number{bound}, got {value!r}.")
 
-    who: begins the message.
+
+def check_finite(who: str, value: Tensor) -> Tensor:
+    """`value` (batch, …), if all of it is finite.
+
+    Raises: ValueError that begins with `who` and names the first example with NaN or infinity.
 
     >>> import torch
     >>> check_finite("x", torch.tensor([[0.0], [torch.nan]]))
@@ -42,14 +55,7 @@ def check_finite(who: str, value: Tensor) -> Tensor:
 
 def not_finite(value: Tensor) -> int | None:
     """The first example of `value` (batch, …) that holds NaN or infinity, or None."""
-    if bool(value.detach().sum().isfinite()):  # one cheap pass: what is not finite stays so in the sum
+    if bool(value.detach().sum().isfinite()):  # one cheap pass: a sum with NaN or infinity in it is not finite
         return None
     finite = value.isfinite().flatten(1).all(1)
     return None if bool(finite.all()) else int((~finite).nonzero()[0, 0])
-
-
-def check_number(who: str, what: str, value: Any, least: float = -math.inf) -> None:
-    """Raises: ValueError unless `value` is a finite real number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < math.inf:
-        bound = "" if least == -math.inf else f" of at least {least}"
-        raise ValueError(f"{who}: {what} must be a finite number{bound}, got {value!r}.")

@@ -1,4 +1,4 @@
-"""Torch's global modes: those of the caller stay outside, and are as they were after every call."""
+"""Torch's global modes: the caller's modes do not reach the library's computations, and are the same after every call."""
 
 import contextlib
 import functools
@@ -15,10 +15,10 @@ _HOST = torch.device("cpu")
 
 @contextlib.contextmanager
 def defaults(dtype: torch.dtype = torch.float32, device: torch.device = _HOST) -> Iterator[None]:
-    """Inside, torch's default dtype and device are these; without arguments, what they are where nobody has changed them."""
+    """Inside, torch's default dtype and device are these; without arguments they are those that torch starts with."""
     before = torch.get_default_dtype()
     with device if torch.get_default_device() != device else contextlib.nullcontext():
-        # The dtype is one for all threads: where nobody has changed it, neither does this.
+        # All threads share the default dtype, so it is only set where it differs.
         if before == dtype:
             yield
             return
@@ -30,27 +30,37 @@ def defaults(dtype: torch.dtype = torch.float32, device: torch.device = _HOST) -
 
 
 @contextlib.contextmanager
-def isolated(device: torch.device | None, create_graph: bool) -> Iterator[Callable[[], AbstractContextManager[None]]]:
-    """Inside: no inference mode, no autocast, torch's own default dtype and device, gradients only as asked, and random
-    states that nobody outside sees.
+def lasting_tensors() -> Iterator[None]:
+    """Inside, new tensors can be used later in any mode.
 
-    Autocast would narrow f(x) - f(x₀), gradients and transforms alike. Yields what brings the caller's defaults back for as
-    long as code of theirs is called, which may count on them.
+    Inference tensors cannot be used under autograd, and tensors made under torch.func are invalid after it.
+    """
+    with torch.inference_mode(False), torch._C._DisableFuncTorch(), defaults():
+        yield
+
+
+@contextlib.contextmanager
+def isolated(device: torch.device | None, create_graph: bool) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Inside: no inference mode, no autocast, torch's own default dtype and device, gradients only where `create_graph`
+    asks for them, and random states that do not change those of the caller.
+
+    Autocast would narrow f(x) - f(x₀), gradients and transforms alike. Yields a context manager that restores the caller's
+    defaults while code of the caller, which may rely on them, is called.
     """
     theirs = torch.get_default_dtype(), torch.get_default_device()
     with (
         torch.inference_mode(False),
         torch.set_grad_enabled(create_graph),
         _random_states(device),
-        _uncast(device),
+        _without_autocast(device),
         defaults(),
     ):
-        plain = theirs == (torch.get_default_dtype(), torch.get_default_device())
-        yield contextlib.nullcontext if plain else functools.partial(defaults, *theirs)
+        same = theirs == (torch.get_default_dtype(), torch.get_default_device())
+        yield contextlib.nullcontext if same else functools.partial(defaults, *theirs)
 
 
 def with_defaults(around: Callable[[], AbstractContextManager[None]], call: Any) -> Any:
-    """`call`, if it can be called, with the caller's defaults around it."""
+    """`call`, with the caller's defaults restored around it if it is callable."""
     if around is contextlib.nullcontext or isinstance(call, torch.Tensor) or not callable(call):
         return call
 
@@ -62,7 +72,7 @@ def with_defaults(around: Callable[[], AbstractContextManager[None]], call: Any)
     return called
 
 
-def _uncast(device: torch.device | None) -> AbstractContextManager[object]:
+def _without_autocast(device: torch.device | None) -> AbstractContextManager[object]:
     if device is None or not torch.amp.is_autocast_available(device.type):
         return contextlib.nullcontext()
     return torch.autocast(device.type, enabled=False)
@@ -70,7 +80,7 @@ def _uncast(device: torch.device | None) -> AbstractContextManager[object]:
 
 @contextlib.contextmanager
 def _random_states(device: torch.device | None) -> Iterator[None]:
-    """Puts back torch's global random states, of the processor and of `device`, whatever happens inside."""
+    """Restores torch's global random states, of the processor and of `device`, whatever happens inside."""
     elsewhere = device is not None and device.type not in ("cpu", "meta")
     kind = device.type if device is not None and elsewhere else "cuda"
     with torch.random.fork_rng([device] if elsewhere else [], device_type=kind):

@@ -28,13 +28,13 @@ def tolerance(dtype: torch.dtype) -> float:
 
 
 def full_products(x: Tensor) -> contextlib.AbstractContextManager[None]:
-    """Inside, products on the device of x keep single precision: with tf32, T⁻¹T would miss x by a thousandth."""
+    """Inside, products on the device of x keep single precision: with tf32, T⁻¹T x would differ from x by a thousandth."""
     return tf32(False) if x.is_cuda else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Allows or forbids tf32 in matrix products and convolutions."""
+    """Inside, tf32 in matrix products and convolutions is allowed or forbidden."""
     cuda: Any = torch.backends.cuda
     cudnn: Any = torch.backends.cudnn
     parts: list[Any] = [cuda.matmul, cudnn]
@@ -42,7 +42,7 @@ def tf32(allowed: bool) -> Iterator[None]:
     name = "allow_tf32"
     try:
         before = [getattr(part, name) for part in parts]
-    except RuntimeError:  # the caller uses torch's newer switches, which refuse to be mixed with these
+    except RuntimeError:  # the caller uses torch's newer switches, which cannot be mixed with these
         parts, name, value = [cuda.matmul, cudnn.conv, cudnn.rnn], "fp32_precision", "tf32" if allowed else "ieee"
         before = [getattr(part, name) for part in parts]
     try:

@@ -30,10 +30,10 @@ def parse(spec: str) -> tuple[Spec, ...]:
     """The calls of a spec, in order.
 
     spec: call [">>" call]…;  call: name ["(" argument {"," argument} ")"];  argument: [key "="] value, where a value is
-    a Python literal, a bare word (db4, bior4.4, reflect), true, false, none, or a spec again, as in
+    a Python literal, a bare word (db4, bior4.4, reflect), true, false, none, or again a spec, as in
     "along(dwt(db4) >> dct, axes=1)".
 
-    Raises: ValueError that quotes the part which cannot be read; TypeError where `spec` is no string.
+    Raises: ValueError that quotes the part which cannot be read; TypeError where `spec` is not a string.
 
     >>> parse("dwt(bior4.4, level=3) >> pixel")
     (Spec(name='dwt', args=('bior4.4',), kwargs={'level': 3}), Spec(name='pixel', args=(), kwargs={}))
@@ -82,7 +82,7 @@ def _value(text: str, spec: str) -> Any:
 
 
 def _split(text: str, separator: str, spec: str) -> list[str]:
-    """`text` cut at `separator` outside brackets and quotes."""
+    """The parts of `text` between separators that are outside brackets and quotes."""
     parts, depth, quote, start, i = [], 0, "", 0, 0
     while i < len(text):
         c = text[i]
@@ -106,15 +106,18 @@ def _split(text: str, separator: str, spec: str) -> list[str]:
 
 
 class Registry(Generic[Item]):
-    """Names of one kind of object; third parties add theirs by decorator or by an entry-point group."""
+    """The named classes of one kind; third parties add theirs with a decorator or an entry point.
 
-    def __init__(self, kind: str, group: str) -> None:
-        self.kind, self.group = kind, group
-        self.vet: Callable[[Any], None] = lambda maker: None  # raises where a plug-in must not be taken
+    kind: the word for one of them in messages.  group: the entry-point group of plug-ins.
+    vet: called with the class of a plug-in before it is accepted; raises where it must not be.
+    """
+
+    def __init__(self, kind: str, group: str, vet: Callable[[Any], object] | None = None) -> None:
+        self.kind, self.group, self._vet = kind, group, vet
         self._makers: dict[str, Callable[..., Item]] = {}
 
     def register(self, name: str) -> Callable[[Decorated], Decorated]:
-        """Class decorator: make the class known as `name`.
+        """A class decorator that makes the class known as `name`.
 
         Raises: ValueError where the name is not a word or already belongs to another class.
 
@@ -134,13 +137,13 @@ class Registry(Generic[Item]):
                     f"register: the {self.kind} name {name!r} belongs to {known.__qualname__}; choose another."
                 )
             self._makers[name] = maker
-            setattr(maker, "name", name)  # noqa: B010  (a plain assignment is not seen by the type checker)
+            setattr(maker, "name", name)  # noqa: B010  (the type checker does not accept a plain assignment)
             return maker
 
         return add
 
     def names(self) -> list[str]:
-        """Every registered name, sorted, those of installed plug-ins included."""
+        """Every registered name, sorted, including those of installed plug-ins."""
         return sorted({*self._makers, *(entry.name for entry in self._entries())})
 
     def maker(self, name: str) -> Callable[..., Item]:
@@ -150,22 +153,20 @@ class Registry(Generic[Item]):
                 if entry.name == name:
                     self._makers[name] = self._load(entry)
         if name not in self._makers:
-            first, _, rest = name.partition(".")  # as Python would say it
-            close = (
-                [f"{first}({rest})"]
-                if rest and first in self.names()
-                else difflib.get_close_matches(name, self.names(), 1)
-            )
+            first, _, rest = name.partition(".")  # "dwt.db4", as Python would write it
+            called = [f"{first}({rest})"] if rest and first in self.names() else []
+            close = called or difflib.get_close_matches(name, self.names(), 1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"Unknown {self.kind} {name!r}.{hint} Choices: {', '.join(self.names())}.")
         return self._makers[name]
 
     def _load(self, entry: importlib.metadata.EntryPoint) -> Callable[..., Item]:
-        """The plug-in, once it passes `vet`; loading it may already have registered it, which is then undone."""
+        """The class of a plug-in, if it passes `vet`; a failure also undoes what loading it has registered."""
         known = dict(self._makers)
         try:
             maker: Callable[..., Item] = entry.load()
-            self.vet(maker)
+            if self._vet is not None:
+                self._vet(maker)
         except BaseException:
             self._makers = known
             raise
@@ -181,10 +182,8 @@ class Registry(Generic[Item]):
         try:
             signature.bind(*leading, *call.args, **call.kwargs)
         except TypeError as error:
-            choices = [str(p) for p in list(signature.parameters.values())[len(leading) :]]
-            raise ValueError(
-                f"{self.kind} {call.name!r}: {error}. Its arguments: {', '.join(choices) or 'none'}."
-            ) from None
+            choices = ", ".join(str(p) for p in list(signature.parameters.values())[len(leading) :]) or "none"
+            raise ValueError(f"{self.kind} {call.name!r}: {error}. Its arguments: {choices}.") from None
         return maker(*leading, *call.args, **call.kwargs)
 
     def _entries(self) -> Iterator[importlib.metadata.EntryPoint]:

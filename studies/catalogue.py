@@ -1,7 +1,6 @@
-"""The registered transforms, as rows of a table: what they claim, and whether they keep it."""
+"""The registered transforms as rows of a table: what they claim, and whether they keep it."""
 
 import contextlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,16 +12,16 @@ from ..transforms.registry import transforms
 
 
 def transform_rows() -> Iterator[dict[str, str]]:
-    """What `pullback transforms` lists: name, claims, coefficients per sample and what it is.
+    """The table of `pullback transforms`: name, claims, coefficients per sample and summary of each transform.
 
-    Of a (3, 64, 64) signal, or of (1, 64) for transforms of one axis; those that need arguments show their first example.
+    For a signal of shape (3, 64, 64), or (1, 64) for transforms of one axis; the first example of those that need arguments.
 
     >>> next(row["redundancy"] for row in transform_rows() if row["name"] == "dct")
     '1.00'
     """
     for name in transforms.names():
         maker = transforms.maker(name)
-        built = _build(name, [(3, 64, 64), (1, 64)]) or next(iter(maker.examples()))  # type: ignore[attr-defined]
+        built = _build(name, [(3, 64, 64), (1, 64)]) or _examples(name)[0]
         summary = (maker.__doc__ or "").strip().split("\n\n")[0]
         yield {
             "name": name,
@@ -37,6 +36,10 @@ def _build(name: str, shapes: Sequence[tuple[int, ...]]) -> Transform | None:
         with contextlib.suppress(ValueError, TypeError):
             return get_transform(name, shape)
     return None
+
+
+def _examples(name: str) -> list[Transform]:
+    return list(transforms.maker(name).examples())  # type: ignore[attr-defined]
 
 
 def claim_words(claims: TransformClaim) -> str:
@@ -55,35 +58,33 @@ def claim_words(claims: TransformClaim) -> str:
 
 @dataclass(frozen=True)
 class Checked:
-    """One registered transform: a report on each of its examples, and their shapes."""
+    """One registered transform, with a report on each of its examples."""
 
     name: str
     reports: Sequence[AxiomReport]
-    shapes: Sequence[tuple[int, ...]]
 
     @property
     def faults(self) -> int:
-        """How many laws are not as claimed, over all examples."""
+        """The number of laws that are not as claimed, over all examples."""
         return sum(len(report.faults) for report in self.reports)
 
     @property
     def cells(self) -> tuple[str, str, str, str]:
-        """Laws measured, examples, smallest and largest signal, and the promised law that came closest to breaking."""
+        """Laws measured, examples, the largest residual with its law, and the comparison with other libraries."""
         measured = [finding for report in self.reports for finding in report if finding.holds is not None]
-        promised = [
-            (finding.residual / finding.tolerance, finding)
-            for finding in measured
-            if finding.claimed is not False and finding.residual is not None and finding.tolerance
-        ]
-        _, worst = max(promised, key=lambda pair: pair[0])
-        ends = min(self.shapes, key=math.prod), max(self.shapes, key=math.prod)
-        sizes = " … ".join(dict.fromkeys("×".join(map(str, shape)) for shape in ends))
-        return (
-            str(len({finding.axiom for finding in measured})),
-            str(len(self.reports)),
-            sizes,
-            f"{worst.residual:.0e} / {worst.tolerance:.0e} ({worst.axiom})",
-        )
+        promised = [finding for finding in measured if finding.claimed is not False]
+        worst = max(promised, key=lambda finding: finding.residual or 0.0)
+        laws = len({finding.axiom for finding in measured})
+        return str(laws), str(len(self.reports)), f"{worst.residual:.0e} {worst.axiom}", self._compared()
+
+    def _compared(self) -> str:
+        """The other libraries, the largest distance from them, and the number of examples that they can compute."""
+        found = [report["reference"] for report in self.reports if report["reference"].holds is not None]
+        if not found:
+            return "-"
+        libraries = dict.fromkeys(finding.details.get("library", "failed").split(".")[0] for finding in found)
+        distance = max(finding.residual or 0.0 for finding in found)
+        return f"{distance:.0e} {', '.join(libraries)} ({len(found)}/{len(self.reports)})"
 
 
 def check_all(progress: Progress) -> Iterator[Checked]:
@@ -91,6 +92,5 @@ def check_all(progress: Progress) -> Iterator[Checked]:
     names = transforms.names()
     for done, name in enumerate(names):
         progress(done, len(names))
-        examples: list[Transform] = list(transforms.maker(name).examples())  # type: ignore[attr-defined]
-        yield Checked(name, [check_transform(example) for example in examples], [example.shape for example in examples])
+        yield Checked(name, [check_transform(example) for example in _examples(name)])
     progress(len(names), len(names))

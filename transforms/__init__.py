@@ -14,6 +14,7 @@ from .harmonic.polar import Polar
 from .layout import Band, Layout
 from .linear import Linear, Operator, Pixel
 from .pca import PCA
+from .reference import Reference
 from .registry import names, register
 from .wavelets.dualtree import DTCWT
 from .wavelets.dwt import DWT
@@ -47,6 +48,7 @@ __all__ = [
     "PerAxis",
     "Pixel",
     "Polar",
+    "Reference",
     "Restrict",
     "Transform",
     "TransformClaim",

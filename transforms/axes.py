@@ -10,12 +10,12 @@ from torch import Tensor
 from .base import Transform, TransformClaim, check_shape
 from .get import get
 from .layout import Band, Layout
-from .registry import register
+from .registry import add
 
 Inner = str | Transform
 
 
-@register("along")
+@add("along")
 class Along(Transform):
     """A transform over some axes of the signal; the others, channels included, are passed over like a batch.
 
@@ -122,7 +122,7 @@ class Along(Transform):
         yield cls((3, 8), "polar", 1)
 
 
-@register("per_axis")
+@add("per_axis")
 class PerAxis(Transform):
     """A transform of its own for every axis: `per_axis(dct, dwt(db4))` is a DCT over channels and a DWT over time.
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..core.isolation import defaults
 from ..core.precision import full_products, wide
 from .layout import Band, Layout
+from .reference import Reference
 
 
 class TransformClaim(enum.Flag):
@@ -93,6 +94,11 @@ class Transform(nn.Module, abc.ABC):
     @abc.abstractmethod
     def examples(cls) -> Iterable["Transform"]:
         """Small instances on which the law suite runs: odd and even sizes, 1 to 3 axes, every mode."""
+
+    @property
+    def reference(self) -> Reference | str:
+        """The same transform by another library, for the law `reference`, or the reason why there is none."""
+        return "it names no other library"
 
     def transpose(self, g: Tensor) -> Tensor:
         """(T⁻¹)ᵀ g for a linear T: T itself where T is orthogonal, else by automatic differentiation of T⁻¹."""

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from ..core.constant import Constant
 from .base import Transform, TransformClaim, check_shape
-from .layout import Band, Layout
-from .linear import sample_layout
-from .registry import register
+from .layout import Band, Layout, sample_layout
+from .registry import add
 
 _R, _G, _B = 0.299, 0.587, 0.114  # ITU-R BT.601, section 2.5.1
 
@@ -32,7 +31,7 @@ SPACES = {
 }
 
 
-@register("color")
+@add("color")
 class Color(Transform):
     """z = M x in the three channels of every sample; any number of signal axes. One band per colour channel.
 

@@ -9,12 +9,11 @@ from torch import Tensor
 from .axes import Inner
 from .base import Transform, TransformClaim, check_shape
 from .get import get
-from .layout import Band, Layout, signal_position
-from .linear import sample_layout
-from .registry import register
+from .layout import Band, Layout, sample_layout, signal_position
+from .registry import add
 
 
-@register("restrict")
+@add("restrict")
 class Restrict(Transform):
     """A transform of one part of the signal; the rest passes as it is, in one more band "rest".
 
@@ -97,7 +96,7 @@ class Restrict(Transform):
         yield cls((1, 12), "polar", [[2, 10]])
 
 
-@register("inverse_of")
+@add("inverse_of")
 class InverseOf(Transform):
     """T and T⁻¹ exchanged: analysis is T⁻¹ and synthesis is T. Its coefficients are samples, in one band.
 

@@ -8,7 +8,7 @@ import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from .base import Transform, TransformClaim
-from .measure_claims import Map
+from .laws import Map
 
 Gram = Callable[[np.ndarray], np.ndarray]
 

@@ -1,11 +1,13 @@
-"""What each coefficient means: its band, its centre frequency, its place."""
+"""The meaning of each coefficient: its band, its centre frequency and its position."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from ..core.isolation import lasting_tensors
 
 GROUPINGS = ("band", "scale", "orientation", "octave")
 
@@ -14,11 +16,11 @@ GROUPINGS = ("band", "scale", "orientation", "octave")
 class Band:
     """A named group of coefficients.
 
-    `scale` is 1 for the finest octave, 2 for the next, and so on; what is coarser than octave J has scale J + 1, and
-    0 means that the band spans every scale (a pixel). `orientation` has one letter per signal axis, `d` where the band
-    holds the detail of that axis and `a` where it holds the approximation, as in PyWavelets, or is an angle in degrees
-    such as "+15" where bands are oriented; it is empty where the notion does not apply. The band covers
-    (`low`, `high`] in `unit`, measured on the axis of highest frequency.
+    `scale` is 1 for the finest octave, 2 for the next, and so on; a band that is coarser than octave J has scale J + 1,
+    and scale 0 means that the band spans every scale (a pixel). `orientation` has one letter per signal axis, `d` where
+    the band holds the detail of that axis and `a` where it holds the approximation, as in PyWavelets; it is an angle in
+    degrees such as "+15" for oriented bands, and empty for bands without an orientation. The band covers (`low`, `high`]
+    in `unit`, measured on the axis of highest frequency.
 
     >>> from pullback.transforms import get
     >>> [(band.name, band.scale, band.low, band.high) for band in get("dwt(haar, level=1)", shape=(1, 8)).layout.bands]
@@ -34,7 +36,7 @@ class Band:
 
     @property
     def octave(self) -> str:
-        """`octave j` for bands in (2^-(j+1), 2^-j] cycles/sample, `coarser` for those that reach down to 0, else `all`.
+        """`octave j` for bands in (2^-(j+1), 2^-j] cycles/sample, `coarser` for bands that include frequency 0, else `all`.
 
         >>> [Band("d2", 2, low=0.125, high=0.25).octave, Band("a2", 3, high=0.125).octave, Band("pixels").octave]
         ['octave 2', 'coarser', 'all']
@@ -44,7 +46,7 @@ class Band:
         return "coarser" if self.low == 0 else f"octave {math.floor(-math.log2(self.high))}"
 
     def label(self, by: str) -> str:
-        """The name of the group that this band falls in when bands are grouped `by` one of `GROUPINGS`.
+        """The name of the group that contains this band when bands are grouped `by` one of `GROUPINGS`.
 
         >>> Band("ad2", 2, "ad").label("scale"), Band("ad2", 2, "ad").label("orientation")
         ('scale 2', 'ad')
@@ -54,11 +56,38 @@ class Band:
         return {"band": self.name, "orientation": self.orientation or "all", "octave": self.octave}[by]
 
 
+@dataclass(frozen=True)
+class Later:
+    """A tensor of `shape` that `make` computes when it is first needed."""
+
+    shape: tuple[int, ...]
+    make: Callable[[], Tensor]
+
+
+class _TensorField:
+    """A field of a dataclass that is given as a tensor or as a `Later`, and is read as a tensor."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, instance: object, owner: type) -> Tensor:
+        if instance is None:
+            raise AttributeError("the field has no default")
+        value = vars(instance)[self._name]
+        if isinstance(value, Later):
+            with lasting_tensors():
+                value = vars(instance)[self._name] = value.make()
+        return value
+
+    def __set__(self, instance: object, value: Tensor | Later) -> None:
+        vars(instance)[self._name] = value
+
+
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Coefficient k belongs to `bands[index[k]]`; `index` has the shape of one z, so that it fits a feature mask.
+    """Coefficient k belongs to `bands[index[k]]`; `index` has the shape of one z and can serve as a feature mask.
 
-    Every coefficient has exactly one band, so sums over bands conserve totals.
+    Every coefficient belongs to exactly one band, so sums over bands conserve totals.
 
     Shapes: index (*coeff), int64; frequency and position (dims, *coeff).
     Units: frequency in cycles/sample and position in samples, per signal axis; NaN where a coefficient has none
@@ -71,18 +100,18 @@ class Layout:
     """
 
     bands: tuple[Band, ...]
-    index: Tensor
-    frequency: Tensor
-    position: Tensor
+    index: _TensorField = _TensorField()
+    frequency: _TensorField = _TensorField()
+    position: _TensorField = _TensorField()
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one z."""
-        return tuple(self.index.shape)
+        return tuple(vars(self)["_index"].shape)
 
     @property
     def sizes(self) -> Tensor:
-        """How many coefficients each band has. Shape: (bands,)."""
+        """The number of coefficients in each band. Shape: (bands,)."""
         return torch.bincount(self.index.flatten(), minlength=len(self.bands))
 
     def sum(self, values: Tensor) -> Tensor:
@@ -94,15 +123,16 @@ class Layout:
         tensor([[ 3., 70.]])
         """
         if tuple(values.shape[1:]) != self.shape:
+            wanted = ", ".join(map(str, self.shape))
             raise ValueError(
-                f"Layout.sum: expected values of shape (batch, {_commas(self.shape)}), got "
-                f"{tuple(values.shape)}; pass the coefficients of one batch."
+                f"Layout.sum: expected values of shape (batch, {wanted}), got {tuple(values.shape)}; pass the coefficients "
+                "of one batch."
             )
         index = self.index.to(values.device).flatten().expand(len(values), -1)
         return values.new_zeros(len(values), len(self.bands)).scatter_add(1, index, values.flatten(1))
 
     def group(self, by: str) -> "Layout":
-        """The layout whose bands are merged by "band", "scale", "orientation" or "octave"; coarse to fine.
+        """The layout with bands merged by "band", "scale", "orientation" or "octave", from coarse to fine.
 
         Raises: ValueError that lists the choices.
 
@@ -112,12 +142,12 @@ class Layout:
         """
         if by not in GROUPINGS:
             raise ValueError(f"Layout.group: expected by in {', '.join(GROUPINGS)}; got {by!r}.")
-        labels = [band.label(by) for band in self.bands]
-        names = list(dict.fromkeys(labels))
-        merged = tuple(
-            _merge([band for band, label in zip(self.bands, labels) if label == name], name, by) for name in names
-        )
-        lookup = torch.tensor([names.index(label) for label in labels])
+        groups: dict[str, list[Band]] = {}
+        for band in self.bands:
+            groups.setdefault(band.label(by), []).append(band)
+        names = list(groups)
+        lookup = torch.tensor([names.index(band.label(by)) for band in self.bands])
+        merged = tuple(_merge(bands, name, by) for name, bands in groups.items())
         return Layout(merged, lookup[self.index], self.frequency, self.position)
 
 
@@ -126,7 +156,7 @@ def _merge(bands: Sequence[Band], name: str, by: str) -> Band:
     scales = {band.scale for band in bands}
     orientations = {band.orientation for band in bands}
     return Band(
-        name=name,
+        name,
         scale=scales.pop() if len(scales) == 1 else 0,
         orientation=orientations.pop() if len(orientations) == 1 and by != "octave" else "",
         low=min(band.low for band in bands),
@@ -135,14 +165,21 @@ def _merge(bands: Sequence[Band], name: str, by: str) -> Band:
     )
 
 
-def _commas(shape: Sequence[int]) -> str:
-    return ", ".join(map(str, shape))
+def sample_layout(shape: tuple[int, ...], name: str) -> Layout:
+    """The layout of coefficients that are samples: one band, with positions and without frequencies."""
+    position = signal_position(shape)
+    return Layout((Band(name),), torch.zeros(shape, dtype=torch.long), torch.full_like(position, math.nan), position)
+
+
+def plain_layout(shape: tuple[int, ...], dims: int, name: str = "coefficients") -> Layout:
+    """The layout of coefficients about which nothing is known: one band, without frequencies and positions."""
+    unknown = torch.full((dims, *shape), math.nan)
+    return Layout((Band(name),), torch.zeros(shape, dtype=torch.long), unknown, unknown)
 
 
 def signal_position(shape: tuple[int, ...]) -> Tensor:
     """Position of every sample of a signal of `shape` (channels, *spatial). Shape: (dims, *shape)."""
-    axes = [torch.arange(n, dtype=torch.get_default_dtype()) for n in shape[1:]]
-    return spread(axes, shape)
+    return spread([torch.arange(n, dtype=torch.get_default_dtype()) for n in shape[1:]], shape)
 
 
 def spread(axes: Sequence[Tensor], shape: tuple[int, ...]) -> Tensor:
@@ -154,35 +191,33 @@ def spread(axes: Sequence[Tensor], shape: tuple[int, ...]) -> Tensor:
 
 
 def octave_layout(shape: tuple[int, ...], frequencies: Sequence[Tensor]) -> Layout:
-    """The layout of a global, frequency-indexed basis: one coefficient per grid point of `frequencies`.
+    """The layout of a basis of the whole signal with one coefficient per grid point of `frequencies`.
 
     A coefficient belongs to octave j when the largest of its axis frequencies lies in (2^-(j+1), 2^-j], and its
-    orientation has a `d` for each axis that lies there too. Separable wavelets cut the plane into the same cells, so
-    the bands of a DCT, a DFT and a wavelet transform have the same names and can be compared.
+    orientation has a `d` for each axis whose frequency lies there too. Separable wavelets cut the plane into the same
+    cells, so the bands of a DCT, a DFT and a wavelet transform have the same names and can be compared.
 
     frequencies: one vector of non-negative cycles/sample per axis, (n_i,).
     """
-    frequency = spread(frequencies, shape)
-    # Few octaves, many frequencies: the cells are told apart on the grid of octaves, then looked up.
+    frequency, dims = spread(frequencies, shape), len(frequencies)
+    # There are few octaves and many frequencies: the cells are found on the grid of octaves, then looked up.
     octaves, places = zip(*(torch.unique(_octave(axis), return_inverse=True) for axis in frequencies))
     grid = torch.stack(torch.meshgrid(*octaves, indexing="ij"))  # (dims, *octaves)
     finest = grid.amin(0)
     coarsest = int(finest[finest < _CONSTANT].max()) if bool((finest < _CONSTANT).any()) else 0
     detail = grid == finest
-    bits = sum(detail[axis].long() << (len(octaves) - 1 - axis) for axis in range(len(octaves)))
-    label = torch.where(finest == _CONSTANT, torch.zeros_like(finest), finest * 2 ** len(octaves) + bits)
+    bits = sum(detail[axis].long() << (dims - 1 - axis) for axis in range(dims))
+    label = torch.where(finest == _CONSTANT, torch.zeros_like(finest), finest * 2**dims + bits)
     present, index = torch.unique(label, return_inverse=True)
-    # Coarse to fine: the constant first, then octaves from the largest number down.
-    order = sorted(range(len(present)), key=lambda i: _rank(int(present[i]), len(octaves)))
-    bands = tuple(_octave_band(int(present[i]), len(octaves), coarsest) for i in order)
-    lookup = torch.empty(len(order), dtype=torch.long)
-    lookup[torch.tensor(order)] = torch.arange(len(order))
-    index = lookup[index][torch.meshgrid(*places, indexing="ij")]
+    # Coarse to fine: the constant first, then the octaves from the largest number down.
+    order = sorted(range(len(present)), key=lambda i: _rank(int(present[i]), dims))
+    bands = tuple(_octave_band(int(present[i]), dims, coarsest) for i in order)
+    index = torch.tensor(order).argsort()[index][torch.meshgrid(*places, indexing="ij")]
     nowhere = frequency.new_full((), math.nan).expand(frequency.shape)
     return Layout(bands, index.expand(shape).contiguous(), frequency, nowhere)
 
 
-_CONSTANT = 1_000  # the "octave" of frequency 0: coarser than any that a signal can have
+_CONSTANT = 1_000  # stands for the octave of frequency 0: coarser than any octave of a signal
 
 
 def _octave(frequency: Tensor) -> Tensor:

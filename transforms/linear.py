@@ -11,13 +11,14 @@ from safetensors import safe_open
 from torch import Tensor
 
 from ..core.constant import Constant
+from ..core.precision import tolerance
 from .base import Transform, TransformClaim, check_shape
-from .layout import Band, Layout, signal_position
-from .measure_claims import called, kept, limit, measure, native, normal
-from .registry import register
+from .layout import Layout, plain_layout, sample_layout
+from .measure_claims import called, kept, measure, native, normal
+from .registry import add
 
 
-@register("pixel")
+@add("pixel")
 class Pixel(Transform):
     """T = identity: the samples themselves, in one band.
 
@@ -46,7 +47,7 @@ class Pixel(Transform):
         return [cls((5,)), cls((2, 4)), cls((1, 3, 4)), cls((1, 2, 3, 2))]
 
 
-@register("linear")
+@add("linear")
 class Linear(Transform):
     """z = A x and x = A⁺ z for a matrix A of full column rank; A⁺ is its pseudo-inverse, A⁻¹ where A is square.
 
@@ -235,19 +236,6 @@ def _inspect(matrix: Tensor, max_condition: float) -> tuple[TransformClaim, floa
     claims = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
     if rows == columns:
         claims |= TransformClaim.SURJECTIVE
-    if float((values - 1).abs().max()) <= limit(matrix.dtype):
+    if float((values - 1).abs().max()) <= tolerance(matrix.dtype):
         claims |= TransformClaim.ISOMETRIC
     return claims, condition
-
-
-def sample_layout(shape: tuple[int, ...], name: str) -> Layout:
-    """Coefficients that are samples: one band, with positions and without frequencies."""
-    position = signal_position(shape)
-    index = torch.zeros(shape, dtype=torch.long)
-    return Layout((Band(name),), index, torch.full_like(position, math.nan), position)
-
-
-def plain_layout(shape: tuple[int, ...], dims: int, name: str = "coefficients") -> Layout:
-    """Coefficients of which nothing is known: one band, without frequency and position."""
-    nowhere = torch.full((dims, *shape), math.nan)
-    return Layout((Band(name),), torch.zeros(shape, dtype=torch.long), nowhere, nowhere)

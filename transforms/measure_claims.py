@@ -1,45 +1,32 @@
-"""Claims of maps that nobody can look into, measured on random signals."""
+"""The claims of maps given by the user, measured on random signals."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
+from ..core.precision import tolerance
 from .base import TransformClaim
-
-Map = Callable[[Tensor], Tensor]
+from .laws import CLAIMS, Draw, Map
 
 
 def measure(analysis: Map, synthesis: Map, x: Tensor, z: Tensor) -> dict[TransformClaim, float]:
-    """The residual of each claim: relative, 0 where it holds, infinite where a number is not finite.
+    """The residual of each claim, as in `laws`.
 
     x: signals (batch, *shape), at least two.  z: coefficients (batch, *coeff), drawn independently of T.
     """
+    data = Draw(x, x.flip(0), z, z.flip(0))
     with torch.no_grad():
-        there, back = analysis(x), synthesis(z)
-        mixed = _off(analysis(2 * x - 3 * x.flip(0)), 2 * there - 3 * there.flip(0))
-        mixed = max(mixed, _off(synthesis(2 * z - 3 * z.flip(0)), 2 * back - 3 * back.flip(0)))
-        steps = [(part - part.flip(0)).flatten(1).norm(dim=1) for part in (there, x)]
-        return {
-            TransformClaim.LINEAR: mixed,
-            TransformClaim.RECONSTRUCTS: _off(synthesis(there), x),
-            TransformClaim.SURJECTIVE: _off(analysis(back), z),
-            TransformClaim.ISOMETRIC: _off(*(step[: len(x) // 2, None] for step in steps)),
-        }
+        return {claim: residual(analysis, synthesis, data) for claim, residual in CLAIMS.items()}
 
 
 def kept(residuals: dict[TransformClaim, float], dtype: torch.dtype) -> TransformClaim:
     """The claims whose residual is no more than rounding in `dtype`."""
     claims = TransformClaim.NONE
     for claim, residual in residuals.items():
-        if residual <= limit(dtype):
+        if residual <= tolerance(dtype):
             claims |= claim
     return claims
-
-
-def limit(dtype: torch.dtype) -> float:
-    """The largest relative residual that rounding explains."""
-    return float(3 * torch.finfo(dtype).eps ** (2 / 3))
 
 
 def native(maps: Iterable[object], otherwise: Tensor) -> Tensor:
@@ -58,14 +45,5 @@ def normal(shape: tuple[int, ...], like: Tensor, seed: int, batch: int = 4) -> T
 
 
 def called(map_: Map) -> str:
-    """A short name for messages."""
+    """A short name of the map for messages."""
     return getattr(map_, "__qualname__", type(map_).__name__).rpartition(".")[2]
-
-
-def _off(a: Tensor, b: Tensor) -> float:
-    """max over examples of ‖a - b‖ / ‖b‖."""
-    if a.shape != b.shape:
-        return float("inf")
-    scale = b.flatten(1).norm(dim=1)
-    distance = (a - b).flatten(1).norm(dim=1) / scale.where(scale > 0, torch.ones_like(scale))
-    return float(distance.max()) if bool(distance.isfinite().all()) else float("inf")

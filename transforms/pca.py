@@ -13,9 +13,8 @@ from torch import Tensor
 
 from ..core.constant import Constant
 from .base import Transform, TransformClaim, check_shape
-from .layout import Band, Layout, octave_layout, signal_position
-from .linear import sample_layout
-from .registry import register
+from .layout import Band, Layout, octave_layout, sample_layout, signal_position
+from .registry import add
 from .streaming_moments import Moments, Sketch
 
 Whiten = bool | str
@@ -23,7 +22,7 @@ Whiten = bool | str
 LARGEST = 8_192  # samples of one signal with a dense covariance: it then takes 0.5 GiB, and as much again to decompose
 
 
-@register("pca")
+@add("pca")
 class PCA(Transform):
     """z = Vᵀ x: the principal axes V of the data that it was fitted on, by falling variance λ. Build it with `PCA.fit`.
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from ..core.precision import wide
+from ..core.precision import tolerance, wide
 from .base import Transform, TransformClaim, check_shape
-from .layout import Band, Layout
-from .linear import plain_layout, sample_layout
-from .measure_claims import Map, called, kept, limit, measure, native, normal
+from .laws import Map
+from .layout import Band, Layout, plain_layout, sample_layout
+from .measure_claims import called, kept, measure, native, normal
 
 RESIDUALS = ("carried", "fixed")
 _STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
@@ -111,7 +111,7 @@ class Wrap(Transform):
         if TransformClaim.RECONSTRUCTS not in claims:
             raise ValueError(
                 f"{self.spec}: inverse(forward(x)) is off x by {found[TransformClaim.RECONSTRUCTS]:.1e} (relative; "
-                f"rounding explains {limit(x.dtype):.1e}); pass residual='carried' for maps that lose a "
+                f"rounding explains {tolerance(x.dtype):.1e}); pass residual='carried' for maps that lose a "
                 "part of the signal, or probe= with signals on which they are inverse."
             )
         if self.residual == "fixed" and TransformClaim.LINEAR in claims:

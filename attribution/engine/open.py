@@ -32,11 +32,13 @@ def open_engine(
     execution: Execution | None = None,
     progress: Progress | bool | None = None,
     create_graph: bool = False,
+    check: bool = True,
 ) -> Iterator[Engine]:
     """Context: an `Engine` that evaluates f, its gradient or the model's output at any rows that belong to examples of x.
 
     Inside, torch's global state is ours (no autocast, no inference mode, random states apart); afterwards it is the
     caller's again, and the model is as it was. Arguments are as in `attribute`. A target that depends on f(x) is fixed.
+    check: whether to refuse a model in training mode, or one that mixes examples by its layers.
 
     Raises: TypeError or ValueError where the model, x, the target or an option is not what was expected.
 
@@ -46,7 +48,8 @@ def open_engine(
     ...     engine.scores(torch.tensor([0, 1, 2, 2]), lambda rows: x[[0, 1, 2, 2]][rows]), engine.count.forward
     (tensor([0., 1., 4., 4.]), 4)
     """
-    check_model(model)
+    if check:
+        check_model(model)
     device = x.device if isinstance(x, Tensor) else None
     with isolated(device, create_graph) as callers, reporter(progress) as report:
         feed = feed_dtype(model, check_signal(x).dtype)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.ig import SPEC, relu_net
+from support.integrated_gradients import SPEC, relu_net
 from support.subjects import normal, smooth_net
 
 import pullback as pb

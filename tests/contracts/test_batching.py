@@ -1,4 +1,4 @@
-"""Rules 3 and 8 of numerics: maps depend on no batch, order or row budget, and no forward exceeds it."""
+"""Rules 3 and 8 of numerics: a map does not depend on the batch, its order or the batch size, and no forward exceeds it."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def test_3_alone_or_in_any_batch_and_order(method: Estimator) -> None:
 
 
 @methods
-def test_3_any_row_budget_gives_the_same_numbers(method: Estimator) -> None:
+def test_3_any_batch_size_gives_the_same_numbers(method: Estimator) -> None:
     model, x = smooth_net(SHAPE), normal(3, *SHAPE)
     reference = run(model, x, method)
     for rows in (least(method), 3, 7, 10_000):
@@ -60,7 +60,7 @@ def test_3_a_model_that_mixes_examples_is_refused(method: str) -> None:
 
 
 class Log(list[int]):
-    """A list that copies of its owner share: some methods run a copy of the model."""
+    """A list that is shared by copies of the model that owns it: some methods run a copy of the model."""
 
     def __deepcopy__(self, _: object) -> "Log":
         return self
@@ -82,7 +82,7 @@ class Watches(nn.Module):
 
 @methods
 @pytest.mark.parametrize("rows", [1, 2, 5])
-def test_8_no_forward_exceeds_the_budget_even_below_the_batch(method: Estimator, rows: int) -> None:
+def test_8_no_forward_exceeds_the_batch_size_even_below_the_number_of_examples(method: Estimator, rows: int) -> None:
     model = Watches(smooth_net(SHAPE))
     if rows < least(method):
         with pytest.raises(ValueError, match="batch_size must be at least"):
@@ -94,7 +94,7 @@ def test_8_no_forward_exceeds_the_budget_even_below_the_batch(method: Estimator,
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError, MemoryError])
-def test_8_out_of_memory_halves_the_budget_and_goes_on(error: type[Exception]) -> None:
+def test_8_out_of_memory_halves_the_batch_size_and_continues(error: type[Exception]) -> None:
     model = Watches(smooth_net(SHAPE), limit=3, error=error)
     x = normal(4, *SHAPE)
     att = pb.attribute(model, x, 1, method="smoothgrad(samples=5)", batch_size=16)
@@ -122,7 +122,7 @@ def test_8_progress_counts_up_to_what_was_planned(method: Estimator) -> None:
 
 
 def test_shared_arguments_are_not_split() -> None:
-    """As many entries as examples: taken for one each, unless it is said that they belong to all."""
+    """A tensor with one entry per example is split among the examples, unless Broadcast says that all of them use it."""
     x, weight = normal(3, 1, 3), normal(3, 3, seed=4)
     model = lambda x, matrix: (x[:, 0] @ matrix).sum(1) if matrix.ndim == 2 else (x[:, 0] * matrix).sum(1)
     plain = pb.attribute(lambda x: model(x, weight), x, method="gradient").values

@@ -1,4 +1,4 @@
-"""Peak memory follows `rows`, not samples × steps: every registered method, on tiny inputs."""
+"""Peak memory depends on the batch size, not on samples × steps: every registered method, on tiny inputs."""
 
 import importlib
 import sys
@@ -19,8 +19,8 @@ def test_every_method_is_measured() -> None:
 
 @pytest.mark.parametrize("method", list(memory.SPECS))
 def test_peak_memory_is_flat_in_samples(method: str) -> None:
-    """Numbers per sample, such as scores, may grow; nothing of the signal's size may."""
-    one, sixteen = memory.line(method, images=1, side=16, batch_size=8, times=(1, 16))
+    """Only single numbers per sample, such as scores, may grow with the samples; nothing of the size of the signal may."""
+    one, sixteen = memory.line(method, images=1, side=16, rows=8, times=(1, 16))
     numbers = memory.numbers(method, images=1, side=16, n=16)
     assert sixteen < 1.15 * one + 4 * numbers, (one, sixteen, 4 * numbers)
 

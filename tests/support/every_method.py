@@ -1,4 +1,4 @@
-"""Every registered method in one domain of each kind."""
+"""Runs a registered method in one domain of each kind."""
 
 from collections.abc import Callable
 

@@ -10,14 +10,16 @@ from torch import Tensor
 from ...core.checks import check_count
 from ...core.constant import Constant
 from ..base import Transform, TransformClaim, check_shape
-from ..registry import register
+from ..reference import Reference
+from ..registry import add
 from .blocks import Runs, block_layout, each_axis, in_blocks, interleave
+from .references import block_dct_reference, dct_reference
 from .separable import Matrices
 
 Along = Callable[[Tensor], Tensor]
 
 
-@register("dct")
+@add("dct")
 class DCT(Transform):
     """Orthonormal DCT of type I, II, III or IV over all signal axes.
 
@@ -47,7 +49,7 @@ class DCT(Transform):
             raise ValueError(
                 f"dct: type 1 needs at least 2 samples along every axis, got {self.shape[1:]}; take type 2."
             )
-        self.claims = TransformClaim.ORTHOGONAL
+        self._type, self.claims = type, TransformClaim.ORTHOGONAL
         self.spec = "dct" if type == 2 else f"dct(type={type})"
         layout = block_layout(self.shape, [((n, 1),) for n in self.shape[1:]], functools.partial(_frequency, type))
         self.layout = layout
@@ -61,6 +63,10 @@ class DCT(Transform):
     def synthesis(self, z: Tensor) -> Tensor:
         return self._products[1](z) if self._products[1].suit(z) else self._backward(z)
 
+    @property
+    def reference(self) -> Reference:
+        return dct_reference(self._type, len(self.shape) - 1)
+
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         yield from (cls(shape) for shape in [(1, 1), (2, 8), (1, 9), (3, 6, 5), (1, 1, 4), (1, 4, 3, 6)])
@@ -68,7 +74,7 @@ class DCT(Transform):
         yield from (cls(shape, type) for type in (3, 4) for shape in [(1, 1), (2, 8), (1, 9), (1, 6, 5), (1, 2, 3, 4)])
 
 
-@register("block_dct")
+@add("block_dct")
 class BlockDCT(Transform):
     """Orthonormal DCT-II of every block of the signal: `block=8` on an image is the transform of JPEG.
 
@@ -113,6 +119,10 @@ class BlockDCT(Transform):
 
     def _block(self, way: Callable[["DCT2", Tensor], Tensor], part: Tensor) -> Tensor:
         return way(self._dcts[part.shape[-1]], part)
+
+    @property
+    def reference(self) -> Reference:
+        return block_dct_reference(self._runs)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:

@@ -9,10 +9,12 @@ from torch import Tensor
 from ...core.constant import Constant
 from ..base import Transform, TransformClaim, check_shape
 from ..layout import octave_layout
-from ..registry import register
+from ..reference import Reference
+from ..registry import add
+from .references import dft_reference, hartley_reference
 
 
-@register("dft")
+@add("dft")
 class DFT(Transform):
     """Orthonormal real DFT over all signal axes: cosines and sines as one real tensor of the shape of x.
 
@@ -61,12 +63,16 @@ class DFT(Transform):
         spectrum[:, :, self._planes] = (own + _negated(own, 3).conj()) / 2
         return torch.fft.irfftn(spectrum, [z.shape[axis] for axis in self._axes], dim=self._axes, norm="ortho")
 
+    @property
+    def reference(self) -> Reference:
+        return dft_reference(half_space(self.shape[1:]))
+
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         return [cls(shape) for shape in [(1, 1), (2, 8), (1, 9), (3, 6, 5), (1, 4, 4), (1, 4, 3, 6)]]
 
 
-@register("hartley")
+@add("hartley")
 class Hartley(Transform):
     """Orthonormal discrete Hartley transform over all signal axes; T⁻¹ = T.
 
@@ -99,6 +105,10 @@ class Hartley(Transform):
 
     def synthesis(self, z: Tensor) -> Tensor:
         return self.analysis(z)
+
+    @property
+    def reference(self) -> Reference:
+        return hartley_reference()
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
-from ..registry import register
+from ..reference import Reference
+from ..registry import add
 from .blocks import Runs, block_layout
+from .references import hadamard_reference
 from .separable import Matrices
 
 
-@register("hadamard")
+@add("hadamard")
 class Hadamard(Transform):
     """Orthonormal Walsh–Hadamard transform over all signal axes, in sequency order; T⁻¹ = T.
 
@@ -65,6 +67,10 @@ class Hadamard(Transform):
             x = torch.stack(_butterflies(parts), 1).flatten(0, 2)
             done *= len(parts)
         return x.index_select(0, self._order[n].to(x.device))
+
+    @property
+    def reference(self) -> Reference:
+        return hadamard_reference(self._runs)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:

@@ -11,9 +11,11 @@ from torch.nn import functional
 from ...core.checks import check_count
 from ..base import Transform, TransformClaim, check_shape
 from ..layout import Layout, octave_layout, spread
-from ..registry import register
+from ..reference import Reference
+from ..registry import add
 from .blocks import Runs, balanced_size, block_layout
 from .cosine import DCT4
+from .references import stft_reference
 
 # w_m = Σ_j (-1)^j a_j cos(2π j m / size)
 _COSINE_SUMS = {"hann": (0.5, 0.5), "hamming": (0.54, 0.46), "blackman": (0.42, 0.5, 0.08), "rectangular": (1.0,)}
@@ -21,7 +23,7 @@ _WINDOWS = (*_COSINE_SUMS, "sine")
 _SLOPES = ("sine", "kbd")
 
 
-@register("stft")
+@add("stft")
 class STFT(Transform):
     """Short-time Fourier transform of a signal of one axis: a Parseval frame, as one real tensor.
 
@@ -105,6 +107,10 @@ class STFT(Transform):
         index, *places = (part.unflatten(-1, (frames, self.size)) for part in (flat.index, flat.frequency, position))
         return Layout(flat.bands, index, *places)
 
+    @property
+    def reference(self) -> Reference:
+        return stft_reference(self._taps, self.hop, self._starts, self.shape[1])
+
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         yield from (cls(shape) for shape in [(1, 1), (2, 16), (1, 21)])
@@ -144,7 +150,7 @@ def _starts(taps: np.ndarray, hop: int, n: int) -> list[int]:
     return [p * hop - middle for p in range(-((last - middle) // hop), (n - 1 - first + middle) // hop + 1)]
 
 
-@register("mdct")
+@add("mdct")
 class MDCT(Transform):
     """Modified DCT of a signal of one axis: lapped, orthonormal and critically sampled for every length.
 

@@ -9,11 +9,13 @@ from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
 from ..layout import Band, Layout, octave_layout
-from ..registry import register
+from ..reference import Reference
+from ..registry import add
 from .fourier import half_space
+from .references import polar_reference
 
 
-@register("polar")
+@add("polar")
 class Polar(Transform):
     """Magnitude and phase of the DFT over all signal axes, as one real tensor of the shape of x.
 
@@ -60,22 +62,25 @@ class Polar(Transform):
         spectrum = torch.fft.fftn(x, dim=self._axes, norm="ortho")
         half = self._half.to(x.device)
         magnitude, phase = _polar(spectrum.real, spectrum.imag)
-        magnitude = math.sqrt(2) * magnitude
-        if self.log:
-            magnitude = torch.log1p(magnitude / self.floor)
+        magnitude = self._kept(math.sqrt(2) * magnitude)
         # At -k stands the phase of X_k, which is minus that of X_-k; π has no negative in (-π, π].
         phase = torch.where(phase < math.pi, -phase, phase)
         return torch.where(half == 0, spectrum.real, torch.where(half > 0, magnitude, phase))
 
     def synthesis(self, z: Tensor) -> Tensor:
         half = self._half.to(z.device)
-        magnitude = torch.where(half > 0, z, 0)  # before expm1, which a large real number would send to infinity
-        magnitude = self.floor * torch.expm1(magnitude) if self.log else magnitude
+        magnitude = self._magnitude(torch.where(half > 0, z, 0))  # expm1 of a large real number would be infinite
         turned = self._at_partner(z)  # at k: the phase
         # Only one of each pair is filled, with twice its number: the real part of the inverse is the same.
         real = torch.where(half == 0, z, math.sqrt(2) * magnitude * torch.cos(turned))
         spectrum = torch.complex(real, math.sqrt(2) * magnitude * torch.sin(turned))
         return torch.fft.ifftn(spectrum, dim=self._axes, norm="ortho").real
+
+    def _kept(self, magnitude: Tensor) -> Tensor:
+        return torch.log1p(magnitude / self.floor) if self.log else magnitude
+
+    def _magnitude(self, kept: Tensor) -> Tensor:
+        return self.floor * torch.expm1(kept) if self.log else kept
 
     @property
     def _axes(self) -> tuple[int, ...]:
@@ -84,6 +89,10 @@ class Polar(Transform):
     def _at_partner(self, z: Tensor) -> Tensor:
         """What stands at -k, moved to k."""
         return z.flip(self._axes).roll([1] * len(self._axes), self._axes)
+
+    @property
+    def reference(self) -> Reference:
+        return polar_reference(self._half, self._kept, self._magnitude)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:

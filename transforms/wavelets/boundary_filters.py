@@ -1,4 +1,4 @@
-"""One level of an orthonormal wavelet on an interval: nothing is padded, and the two ends do not meet."""
+"""One level of an orthonormal wavelet on an interval: the signal is not continued, and its two ends are not joined."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,36 +8,41 @@ import torch
 from torch import Tensor
 
 from ...core.constant import Constant
-from .filterbank import ANALYSIS, FilterBank
+from ...core.isolation import lasting_tensors
+from .filterbank import Bank, FilterBank
 
 
-class BoundaryBank(FilterBank):
-    """A `FilterBank` whose filters near an end are replaced by orthonormal ones that stay inside the signal.
+class BoundaryBank(Bank):
+    """A periodic `FilterBank` whose filters near an end are replaced by orthonormal ones that stay inside the signal.
 
-    The rows of the analysis matrix that would reach over an end are cut there. What is left of them is orthogonal to
-    all rows inside, so Gram-Schmidt on it completes those to an orthonormal basis: A Aᵀ = I for every even n of at least
-    the filter's length. Cut rows of long filters are almost dependent and one pass leaves A Aᵀ - I at 1e-4 (db38);
-    the second one, after the rows inside are projected out, takes it to rounding.
+    The rows of the analysis matrix that would reach over an end are cut there. Their remains are orthogonal to all rows
+    inside, so Gram-Schmidt completes those to an orthonormal basis: A Aᵀ = I for every even n of at least the filter's
+    length. Cut rows of long filters are almost dependent, and one pass leaves A Aᵀ - I at 1e-4 (db38); the second pass,
+    after the rows inside are projected out, takes it to rounding.
 
-    Carried out as the periodic bank plus a correction of the few coefficients near the ends.
+    It is computed as the periodic bank plus a correction of the few coefficients near the ends.
     Sources: Strang & Nguyen 1996, ch. 8; Jensen & la Cour-Harbo 2001, §10.3 (Gram-Schmidt boundary filters).
     """
 
     def __init__(self, wavelet: Any) -> None:
         super().__init__(wavelet)
+        self._periodic = FilterBank(wavelet)
         self._edges: dict[int, tuple[Tensor, Tensor, Constant]] = {}
 
-    def _of_windows(self, sizes: Sequence[int]) -> bool:
-        return False
+    def split(self, x: Tensor, dims: int, dual: bool = False) -> dict[str, Tensor]:
+        return self.split_axes(x, dims, dual)
 
-    def _split(self, x: Tensor, axis: int, dual: bool) -> Tensor:
-        bands = self._correlate(x, ANALYSIS, axis)  # orthonormal, so that the dual bank is the bank itself
+    def merge(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
+        return self.merge_axes(bands, sizes)
+
+    def _correlate(self, x: Tensor, filters: int, axis: int) -> Tensor:
+        bands = self._periodic._correlate(x, filters, axis)
         columns, rows, edges = self._edge(x.shape[axis], x)
         near = x.index_select(axis, columns).movedim(axis, -1)
         return bands.index_add(axis, rows, (near @ edges.T).movedim(-1, axis))
 
-    def merge_axis(self, low: Tensor, high: Tensor, axis: int, size: int) -> Tensor:
-        x = super().merge_axis(low, high, axis, size)
+    def _transpose(self, low: Tensor, high: Tensor, filters: int, axis: int, size: int) -> Tensor:
+        x = self._periodic._transpose(low, high, filters, axis, size)
         columns, rows, edges = self._edge(size, x)
         near = torch.cat([low, high], axis).index_select(axis, rows).movedim(axis, -1)
         return x.index_add(axis, columns, (near @ edges).movedim(-1, axis))
@@ -45,23 +50,28 @@ class BoundaryBank(FilterBank):
     def _edge(self, n: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(columns, rows, edges): boundary minus periodic matrix where it is not zero, approximations first."""
         if n not in self._edges:
-            with torch.inference_mode(False):  # else they could not be used under autograd later
+            with lasting_tensors():
                 self._edges[n] = _edge_matrices(self._analysis, n)
         columns, rows, edges = self._edges[n]
         return columns.to(like.device), rows.to(like.device), edges.like(like)
+
+
+def inside(start: int, stop: int, taps: int) -> tuple[int, int]:
+    """The outputs whose filters read nothing but samples start…stop - 1, as (start, stop)."""
+    first, last = (start + taps // 2) // 2, (stop - taps // 2 + 1) // 2
+    return first, max(first, last)
 
 
 def _edge_matrices(filters: tuple[Any, ...], n: int) -> tuple[Tensor, Tensor, Constant]:
     taps = len(filters[0])
     m = min(n, 4 * taps)  # both ends, and enough rows inside that the ends do not meet
     wrapped, cut, reaches_out = _matrices(filters, m)
-    inside = cut[~reaches_out]
+    whole = cut[~reaches_out]
     ends = _orthonormalise(cut[reaches_out])
-    ends = _orthonormalise(ends - (ends @ inside.T) @ inside)
+    ends = _orthonormalise(ends - (ends @ whole.T) @ whole)
     correction = ends - wrapped[reaches_out]
     columns = np.flatnonzero(np.abs(correction).max(0, initial=0) > 1e-16)
-    row = np.flatnonzero(reaches_out)
-    band, place = np.divmod(row, m // 2)
+    band, place = np.divmod(np.flatnonzero(reaches_out), m // 2)
     rows = _stretch(place, m // 4, (n - m) // 2) + torch.from_numpy(band) * (n // 2)
     return _stretch(columns, m // 2, n - m), rows, Constant(torch.from_numpy(correction[:, columns]))
 

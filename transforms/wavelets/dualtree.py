@@ -12,10 +12,9 @@ from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
 from ..layout import Band
-from ..registry import register
+from ..registry import add
 from .dwt import check_level, find_wavelet, halvings, pyramid_band, pyramid_centre
-from .filterbank import FilterBank
-from .packet import step_keys
+from .filterbank import FilterBank, step_keys
 from .packing import Cell, blockwise, pack, packed_layout, unpack
 
 # Lowpass filters of quarter-sample delay as published, to 8 decimals: Kingsbury 2000 (10 taps, 6 of them not zero) and
@@ -43,7 +42,7 @@ QSHIFT = {
 _ANGLES = {"da": 15, "dd": 45, "ad": 75}
 
 
-@register("dtcwt")
+@add("dtcwt")
 class DTCWT(Transform):
     """Dual-tree complex wavelet transform over one or two signal axes, as real pairs; a Parseval frame for every size.
 

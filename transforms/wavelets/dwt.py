@@ -1,7 +1,6 @@
 """Discrete wavelet transforms."""
 
 import functools
-import itertools
 import math
 from collections.abc import Iterable, Sequence
 from types import ModuleType
@@ -11,34 +10,36 @@ from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
 from ..layout import Band
-from ..registry import register
-from .boundary_filters import BoundaryBank
-from .filterbank import FilterBank, PaddedBank
+from ..reference import Reference
+from ..registry import add
+from .boundary_filters import BoundaryBank, inside
+from .filterbank import Bank, FilterBank, step_keys
 from .packing import Cell, pack, packed_layout, unpack
+from .references import dwt_reference
 
 PADDED = ("zero", "constant", "symmetric", "reflect", "periodic")
 SQUARE = ("periodization", "boundary")
 
 
-@register("dwt")
+@add("dwt")
 class DWT(Transform):
     """Separable discrete wavelet transform over all signal axes, its pyramid packed into one (channels, K) tensor.
 
     wavelet: any discrete wavelet of PyWavelets.
-    level: how many times to halve; None takes 3, or what the signal allows.
-    mode: `periodization` is critically sampled (K = number of samples) for every size, orthonormal where the wavelet
-    is, and equal to PyWavelets' for sizes that are even at every level; at an odd size the last sample joins the
-    approximation as it is. `boundary` is critically sampled and orthonormal too, and does not join the ends: filters
-    near an end are replaced by orthonormal ones inside the signal; it takes an orthonormal wavelet and sizes that are
-    even, and no shorter than the filter, at every level. `zero`, `constant`, `symmetric`, `reflect` and `periodic` pad
-    as PyWavelets does: wherever padding is needed they are redundant, K > number of samples, so that the share of a band
-    depends on the mode; see `claims`.
+    level: the number of halvings; None takes 3, or as many as the signal allows.
+    mode: `periodization` is critically sampled (K = number of samples) for every size, orthonormal where the wavelet is,
+    and equal to PyWavelets for sizes that are even at every level; an odd size passes its last sample to the
+    approximation unchanged. `boundary` is critically sampled and orthonormal too, and does not join the two ends: filters
+    near an end are replaced by orthonormal ones inside the signal. It takes an orthonormal wavelet, and sizes that are
+    even and not shorter than the filter at every level; replaced filters are not band-pass, so their coefficients have
+    no frequency (NaN). `zero`, `constant`, `symmetric`, `reflect` and `periodic` pad as PyWavelets does: where padding is
+    needed they are redundant, K > number of samples, and the share of a band depends on the mode; see `claims`.
 
     Bands are ordered coarse to fine: "aa3", "ad3", "da3", "dd3", …, "dd1", one letter per axis.
     Sources: Mallat 1989; Daubechies 1992; PyWavelets for filters and conventions;
     Jensen & la Cour-Harbo 2001, §10.3, for `boundary`.
     Raises: ValueError for an unknown wavelet or mode, a level that is too deep, or a signal that `boundary` cannot take;
-    each message lists the choices. TypeError where level is no whole number.
+    each message lists the choices. TypeError where level is not a whole number.
 
     >>> from pullback.transforms import get
     >>> [band.name for band in get("dwt(haar, level=2)", shape=(1, 8)).layout.bands]
@@ -60,10 +61,12 @@ class DWT(Transform):
             self._check_boundary(level, deepest)
         self.level = check_level("dwt", level, deepest, f"{self.shape} with {wavelet} and mode {mode}")
         self.spec = f"dwt({wavelet}, level={self.level}, mode={mode})"
-        self._keys = ["".join(key) for key in itertools.product("ad", repeat=len(self.shape) - 1)]
-        self._inputs = self._input_sizes()  # of the signals that enter each level, finest first
-        self._sizes = self._level_sizes()  # of the bands of each level, finest first
-        self._offsets = self._first_details()
+        self._keys = step_keys(len(self.shape) - 1)
+        sizes = self.shape[1:]
+        self._inputs: list[tuple[int, ...]] = []  # sizes of the signals that enter each level, finest first
+        for _ in range(self.level):
+            self._inputs.append(sizes)
+            sizes = self._halve(sizes)
         self._cells = self._grid()
         self.layout = packed_layout(self.shape, self._cells)
         self.claims = self._claims()
@@ -73,164 +76,119 @@ class DWT(Transform):
 
     def synthesis(self, z: Tensor) -> Tensor:
         if (kernels := self._kernels(z)) is not None:
-            return self._read(kernels, z.contiguous())
-        first, *steps = self._unpack(z)
-        low = first[self._keys[0]]
-        for step, sizes in zip(steps, reversed(self._inputs)):
-            low = self._bank.merge({self._keys[0]: low, **step}, sizes)
-        return low
+            return self._read(*kernels, z.contiguous())
+        return merge_pyramid([self._bank] * self.level, z, self._cells, self._inputs)
 
     def transpose(self, g: Tensor) -> Tensor:
-        # The Neumann steps of a table that is not exact undo the continuation too, whose transpose is not worked out.
+        # The Neumann steps for inexact filters also undo the continuation, whose transpose is not implemented.
         refined = self._bank.refinements and self.mode in PADDED and self.mode != "zero"
         return super().transpose(g) if refined else self._decompose(g, dual=True)
 
     def _decompose(self, x: Tensor, dual: bool) -> Tensor:
         """The pyramid of x with the analysis filters, or with the transposed synthesis filters."""
         if (kernels := self._kernels(x)) is not None:
-            return self._write(kernels, x.contiguous(), dual)
-        steps: list[dict[str, Tensor]] = []
-        for _ in range(self.level):
-            step = self._bank.split(x, len(self.shape) - 1, dual)
-            x = step.pop(self._keys[0])
-            steps.append(step)
-        return self._pack([{self._keys[0]: x}, *reversed(steps)])
+            return self._write(*kernels, x.contiguous(), dual)
+        return split_pyramid([self._bank] * self.level, x, len(self.shape) - 1, dual)
 
     # On a GPU -------------------------------------------------------------------------------------------------------
 
-    def _kernels(self, x: Tensor) -> ModuleType | None:
-        """Where one kernel makes a whole level, and writes it where it stands in the packed row."""
-        return self._bank.fused(x, self._inputs) if x.is_cuda and self.level and len(self.shape) == 3 else None
+    def _kernels(self, x: Tensor) -> tuple[FilterBank, ModuleType] | None:
+        """The bank and its kernels, where one kernel can make a whole level and write it into the packed row."""
+        if not (x.is_cuda and self.level and len(self.shape) == 3 and isinstance(self._bank, FilterBank)):
+            return None
+        kernels = self._bank.fused(x, self._inputs)
+        return None if kernels is None else (self._bank, kernels)
 
-    def _write(self, kernels: ModuleType, x: Tensor, dual: bool) -> Tensor:
+    def _write(self, bank: FilterBank, kernels: ModuleType, x: Tensor, dual: bool) -> Tensor:
         z = x.new_empty((*x.shape[:2], *self.layout.shape[1:]))
-        for sizes, offset in zip(self._sizes, self._offsets):
-            last = offset == self._offsets[-1]
-            low = z if last else x.new_empty((*x.shape[:2], *sizes[self._keys[0]]))
-            self._bank.split_into(kernels, x, low, z, offset, dual)
+        for number, (sizes, offset) in enumerate(zip(self._inputs, self._offsets()), start=1):
+            low = z if number == self.level else x.new_empty((*x.shape[:2], *self._halve(sizes)))
+            bank.split_into(kernels, x, low, z, offset, dual)
             x = low
         return z
 
-    def _read(self, kernels: ModuleType, z: Tensor) -> Tensor:
+    def _read(self, bank: FilterBank, kernels: ModuleType, z: Tensor) -> Tensor:
         low = z
-        for sizes, offset in zip(reversed(self._inputs), reversed(self._offsets)):
-            low = self._bank.merge_from(kernels, low, z, offset, sizes)
+        for sizes, offset in zip(reversed(self._inputs), reversed(self._offsets())):
+            low = bank.merge_from(kernels, low, z, offset, sizes)
         return low
 
-    # Sizes, packing -------------------------------------------------------------------------------------------------
-
-    def _input_sizes(self) -> list[tuple[int, ...]]:
-        """Signal size that enters each level, finest first; one more entry for the approximation that is left."""
-        sizes = [self.shape[1:]]
-        for _ in range(self.level):
-            sizes.append(tuple(self._halve(n) for n in sizes[-1]))
-        return sizes[:-1]
-
-    def _halve(self, n: int) -> int:
-        """Length of the approximation of n samples."""
-        return (n + 1) // 2 if self.mode in SQUARE else (n + self.wavelet.dec_len - 1) // 2
-
-    def _level_sizes(self) -> list[dict[str, tuple[int, ...]]]:
-        """Band sizes of each level, finest first. Only periodization has fewer details than approximations."""
-        return [
-            {key: tuple(self._length(letter, n) for letter, n in zip(key, sizes)) for key in self._keys}
-            for sizes in self._inputs
-        ]
-
-    def _length(self, letter: str, n: int) -> int:
-        return n // 2 if letter == "d" and self.mode in SQUARE else self._halve(n)
-
-    def _bands(self) -> list[tuple[str, int, tuple[int, ...]]]:
-        """(key, level, size) of every band in the order in which z holds them."""
-        if self.level == 0:
-            return [(self._keys[0], 0, self.shape[1:])]
-        approximation = (self._keys[0], self.level, self._sizes[-1][self._keys[0]])
-        return [
-            approximation,
-            *(
-                (key, level, self._sizes[level - 1][key])
-                for level in range(self.level, 0, -1)
-                for key in self._keys[1:]
-            ),
-        ]
-
-    def _first_details(self) -> list[int]:
-        """Where the details of each level begin in z, finest first."""
-        ends = [math.prod(size) for _, _, size in self._bands()]
+    def _offsets(self) -> list[int]:
+        """The places in z where the details of each level begin, finest first."""
+        ends = [math.prod(cell.size) for cell in self._cells]
         return [sum(ends[: 1 + (self.level - level) * (len(self._keys) - 1)]) for level in range(1, self.level + 1)]
 
-    def _pack(self, pyramid: Sequence[dict[str, Tensor]]) -> Tensor:
-        return pack(step[key] for step in pyramid for key in self._keys if key in step)
+    # Sizes and levels -----------------------------------------------------------------------------------------------
 
-    def _unpack(self, z: Tensor) -> list[dict[str, Tensor]]:
-        bands = [(key, part) for (key, _, _), part in zip(self._bands(), unpack(z, self._cells))]
-        per_level = len(self._keys) - 1
-        steps = [dict(bands[i : i + per_level]) for i in range(1, len(bands), per_level)]
-        return [dict(bands[:1]), *steps]
+    def _halve(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """Size of the approximation of a signal."""
+        more = 1 if self.mode in SQUARE else self.wavelet.dec_len - 1
+        return tuple((n + more) // 2 for n in sizes)
 
     def _grid(self) -> list[Cell]:
-        cells = []
-        scale, offset = self._place()
-        for key, level, size in self._bands():
-            cells.append(Cell(pyramid_band(key, level), size, pyramid_centre(key, level), scale[level], offset[level]))
+        """The bands in the order of z. Coefficient k of a level is centred on sample step · k + offset."""
+        taps = self.wavelet.dec_len
+        centre = 0.5 if self.mode in SQUARE else (3 - taps) / 2
+        step, offset, inner = 1.0, 0.0, tuple((0, n) for n in self.shape[1:])
+        cells = [_cell(self._keys[0], 0, self.shape[1:], step, offset)]
+        for level, sizes in enumerate(self._inputs, start=1):
+            step, offset = 2 * step, offset + step * centre
+            inner = tuple(inside(start, stop, taps) for start, stop in inner)
+            low = self._halve(sizes)
+            high = tuple(n // 2 for n in sizes) if self.mode in SQUARE else low
+            made = []
+            for key in self._keys:
+                size = tuple(a if letter == "a" else d for letter, a, d in zip(key, low, high))
+                made.append(_cell(key, level, size, step, offset, inner if self.mode == "boundary" else None))
+            cells = made + cells[1:]
         return cells
-
-    def _place(self) -> tuple[list[float], list[float]]:
-        """Coefficient k of level j is centred on sample scale[j] k + offset[j]."""
-        centre = 0.5 if self.mode in SQUARE else (3 - self.wavelet.dec_len) / 2
-        scale, offset = [1.0], [0.0]
-        for _ in range(self.level):
-            offset.append(offset[-1] + scale[-1] * centre)
-            scale.append(2 * scale[-1])
-        return scale, offset
 
     def _claims(self) -> TransformClaim:
         square = self.layout.shape[1] == math.prod(self.shape[1:])
         claims = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
         if square:
             claims |= TransformClaim.SURJECTIVE
-        # Zero padding is the transform of the signal continued by zeros: no energy is lost and none counted twice.
-        if (self._bank.orthonormal and (square or self.mode == "zero")) or self.level == 0:
-            claims |= TransformClaim.ISOMETRIC
-        elif self.mode == "periodization":
-            lengths = {n for sizes in self._inputs for n in sizes}
-            claims |= TransformClaim.ISOMETRIC if all(map(self._bank.isometric, lengths)) else TransformClaim.NONE
-        return claims
+        # Zero padding transforms the signal continued by zeros: no energy is lost, and none is counted twice.
+        isometric = self.level == 0 or (self._bank.orthonormal and (square or self.mode == "zero"))
+        if self.mode == "periodization" and isinstance(self._bank, FilterBank):
+            isometric |= all(map(self._bank.isometric, {n for sizes in self._inputs for n in sizes}))
+        return claims | TransformClaim.ISOMETRIC if isometric else claims
 
     def _check_boundary(self, level: int | None, deepest: int) -> None:
         if not self._bank.orthonormal:
             raise ValueError(
-                f"dwt: mode boundary needs an orthonormal wavelet such as db4, sym8 or coif3, got "
-                f"{self.wavelet.name}; take mode=periodization for the others."
+                f"dwt: mode boundary needs an orthonormal wavelet such as db4, sym8 or coif3, got {self.wavelet.name}; "
+                "take mode=periodization for the others."
             )
         if level is None and deepest == 0:
             raise ValueError(
                 f"dwt: mode boundary needs even sizes of at least {self.wavelet.dec_len} samples for "
-                f"{self.wavelet.name}, got {self.shape[1:]}; take a shorter wavelet, mode=periodization, or crop "
-                "the signal."
+                f"{self.wavelet.name}, got {self.shape[1:]}; take a shorter wavelet, mode=periodization, or crop the signal."
             )
 
-    # Levels ---------------------------------------------------------------------------------------------------------
-
     def _deepest(self) -> int:
-        """The largest level at which every axis can still be split and the longest one halved."""
+        """The largest level at which every axis can still be split and the longest one becomes shorter."""
         sizes, level = self.shape[1:], 0
-        while max(sizes) > 1 and level < 64 and all(self._can_pad(n) for n in sizes):
-            smaller = tuple(self._halve(n) for n in sizes)
+        while max(sizes) > 1 and level < 64 and all(map(self._can_split, sizes)):
+            smaller = self._halve(sizes)
             if max(smaller) >= max(sizes):
                 break
             sizes, level = smaller, level + 1
         return level
 
-    def _can_pad(self, n: int) -> bool:
-        """Whether the mode can split n samples: a mirror or a period is no longer than they are, filters fit the ends."""
+    def _can_split(self, n: int) -> bool:
+        """Whether n samples are enough for the mirror, for the period, or for the filters at both ends."""
         longest = (2 * self.wavelet.dec_len - 3) // 2 + n % 2
-        fits = {
+        enough = {
             "reflect": longest < n,
             "periodic": longest <= n,
             "boundary": n % 2 == 0 and n >= self.wavelet.dec_len,
         }
-        return fits.get(self.mode, True)
+        return enough.get(self.mode, True)
+
+    @property
+    def reference(self) -> Reference | str:
+        return dwt_reference(self.wavelet.name, self.mode, self._inputs, self._cells, not self._bank.refinements)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -252,12 +210,42 @@ class DWT(Transform):
 
 
 @functools.lru_cache(maxsize=64)
-def _bank(name: str, mode: str) -> FilterBank:
-    """The bank of a wavelet: it holds nothing but constants, so that transforms of any signals can share it."""
+def _bank(name: str, mode: str) -> Bank:
+    """The bank of a wavelet; it holds nothing but constants, so transforms of any signals can share it."""
     wavelet = pywt.Wavelet(name)
-    if mode in PADDED:
-        return PaddedBank(wavelet, mode)
-    return BoundaryBank(wavelet) if mode == "boundary" else FilterBank(wavelet)
+    return BoundaryBank(wavelet) if mode == "boundary" else FilterBank(wavelet, mode)
+
+
+def split_pyramid(banks: Sequence[Bank], x: Tensor, dims: int, dual: bool) -> Tensor:
+    """The packed pyramid of x, with one bank per level, finest first. Shape: (batch, channels, K)."""
+    low, *details = step_keys(dims)
+    parts: list[Tensor] = []
+    for bank in banks:
+        step = bank.split(x, dims, dual)
+        x = step[low]
+        parts = [step[key] for key in details] + parts
+    return pack([x, *parts])
+
+
+def merge_pyramid(banks: Sequence[Bank], z: Tensor, cells: Sequence[Cell], sizes: Sequence[Sequence[int]]) -> Tensor:
+    """Inverse of `split_pyramid`; sizes: of the signals that enter each level, finest first."""
+    low, *details = unpack(z, cells)
+    keys = step_keys(low.ndim - 2)
+    for bank, size in zip(reversed(banks), reversed(sizes)):
+        step, details = details[: len(keys) - 1], details[len(keys) - 1 :]
+        low = bank.merge(dict(zip(keys, [low, *step])), size)
+    return low
+
+
+def _cell(
+    key: str,
+    level: int,
+    size: tuple[int, ...],
+    step: float,
+    offset: float,
+    inner: tuple[tuple[int, int], ...] | None = None,
+) -> Cell:
+    return Cell(pyramid_band(key, level), size, pyramid_centre(key, level), step, offset, inner=inner)
 
 
 def pyramid_band(key: str, level: int) -> Band:
@@ -273,7 +261,7 @@ def pyramid_centre(key: str, level: int) -> tuple[float, ...]:
 
 
 def halvings(shape: tuple[int, ...]) -> int:
-    """How many times the longest axis of `shape` (channels, *spatial) can be halved."""
+    """The number of times that the longest axis of `shape` (channels, *spatial) can be halved."""
     return int(math.log2(max(shape[1:])))
 
 
@@ -283,21 +271,21 @@ def find_wavelet(who: str, wavelet: str) -> pywt.Wavelet:
     if wavelet not in known:
         families = ", ".join(family for family in pywt.families() if set(pywt.wavelist(family)) & set(known))
         raise ValueError(
-            f"{who}: {wavelet!r} is not a discrete wavelet of PyWavelets. Try haar, db4, sym8, coif3 or "
-            f"bior4.4; all names: pywt.wavelist(kind='discrete'), families: {families}."
+            f"{who}: {wavelet!r} is not a discrete wavelet of PyWavelets. Try haar, db4, sym8, coif3 or bior4.4; all names: "
+            f"pywt.wavelist(kind='discrete'), families: {families}."
         )
     return pywt.Wavelet(wavelet)
 
 
 def check_level(who: str, level: int | None, deepest: int, where: str) -> int:
-    """`level`, or 3 (less where the signal is short) for None.  Raises: ValueError that names the deepest level."""
+    """`level`, or for None 3, or less where the signal is short.  Raises: ValueError that names the deepest level."""
     if level is None:
         return min(3, deepest)
     if isinstance(level, bool) or not isinstance(level, int):
         raise TypeError(f"{who}: level must be a whole number or none, got {level!r}.")
     if not 0 <= level <= deepest:
         raise ValueError(
-            f"{who}: level must lie in 0…{deepest} for a signal of {where}, got {level}; "
-            "take a smaller level, a shorter wavelet or a larger signal."
+            f"{who}: level must lie in 0…{deepest} for a signal of {where}, got {level}; take a smaller level, a shorter "
+            "wavelet or a larger signal."
         )
     return level

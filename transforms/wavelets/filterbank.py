@@ -1,5 +1,6 @@
-"""One level of a separable two-channel filter bank, periodic and critically sampled for every size."""
+"""One level of a separable two-channel filter bank."""
 
+import abc
 import functools
 import itertools
 import math
@@ -12,80 +13,61 @@ import torch
 from torch import Tensor
 
 from ...core.constant import Constant
-from . import triton_guard as accelerated
+from . import triton_guard
 from .decimation import Decimation, Filters, apply_matrix
 
 ANALYSIS, SYNTHESIS = 0, 1  # the two pairs of filters of a bank
 
 
-class FilterBank:
+class Bank(abc.ABC):
     """Splits a signal into approximation and detail along each of its last axes, and merges them again.
 
-    With h the (reversed) decomposition filter of L taps, along one axis of even length n
-
-        a[k] = Σ_m h[m] x[(2k + m + 1 - L/2) mod n],
-
-    PyWavelets' `periodization`. At odd n the first n - 1 samples are split and the last one joins the approximation
-    unchanged, which keeps the bank critically sampled, and orthonormal where the wavelet is. `merge` is the transpose
-    of the same operation with the reconstruction filters.
-
-    Tabulated filters reconstruct only to their printed precision (sym20: 5e-11; dmey, cut to 62 taps: 8e-3), so
-    `merge` adds `refinements` Neumann steps, T⁻¹ = Σ_i (I - S A)^i S, and is exact for those too.
+    `merge` is the transpose of the split with the reconstruction filters. Tabulated filters reconstruct only to their
+    printed precision (sym20: 5e-11; dmey, cut to 62 taps: 8e-3), so it adds `refinements` Neumann steps,
+    T⁻¹ = Σ_i (I - S A)^i S, and is exact for those too. `dual` asks for the transpose of `merge` instead of the split.
     """
 
     def __init__(self, wavelet: Any) -> None:
-        lowpass, highpass = wavelet.dec_lo[::-1], wavelet.dec_hi[::-1]
-        self._analysis = (tuple(lowpass), tuple(highpass))
-        self._synthesis = (tuple(wavelet.rec_lo), tuple(wavelet.rec_hi))
-        pairs = (self._analysis, self._synthesis)
-        self._decimations = [Decimation(filters, self._left()) for filters in pairs]
-        self._filters = [Constant(torch.tensor(filters, dtype=torch.double)) for filters in pairs]
-        self._kept: dict[int, list[Constant]] = {}
-        self.refinements = _refinements(_error(self._synthesis, self._analysis))
-        self.orthonormal = _error(self._analysis, self._analysis) < 1e-10
+        self._analysis: Filters = (tuple(wavelet.dec_lo[::-1]), tuple(wavelet.dec_hi[::-1]))
+        self._synthesis: Filters = (tuple(wavelet.rec_lo), tuple(wavelet.rec_hi))
+        self.refinements = _refinements(reconstruction_error(self._synthesis, self._analysis))
+        self.orthonormal = reconstruction_error(self._analysis, self._analysis) < 1e-10
 
-    def isometric(self, n: int) -> bool:
-        """Whether splitting n samples keeps lengths: always where the wavelet is orthonormal; on a signal shorter than
-        the filters, whose taps then fold onto each other, sometimes for others too (to one sample nothing happens)."""
-        pairs = n // 2
-        return self.orthonormal or pairs == 0 or _error(self._analysis, self._analysis, 2 * pairs) < 1e-10
-
+    @abc.abstractmethod
     def split(self, x: Tensor, dims: int, dual: bool = False) -> dict[str, Tensor]:
-        """{key: band} of one level, one letter per axis; `dual` applies the transpose of `merge` instead."""
-        if dims == 2 and (kernels := self.fused(x, [x.shape[-2:]])) is not None:
-            made = x.new_empty((*x.shape[:2], 4, *map(self._count, x.shape[-2:])))
-            self.split_into(kernels, x.contiguous(), made, made.flatten(2), made.shape[-2:].numel(), dual)
-            return dict(zip(_keys(2), made.unbind(2)))
-        if self._of_blocks(x.shape[-dims:]):
-            return self._split_blocks(x, dims, SYNTHESIS if dual else ANALYSIS)
-        if self._of_windows(x.shape[-dims:]):
-            return self._split_windows(x, dims, SYNTHESIS if dual else ANALYSIS)
+        """{key: band} of one level, with one letter per axis."""
+
+    @abc.abstractmethod
+    def merge(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
+        """The signal of `sizes` that has these bands: inverse of `split`."""
+
+    @abc.abstractmethod
+    def _correlate(self, x: Tensor, filters: int, axis: int) -> Tensor:
+        """Outputs of both filters of a pair along one axis: approximation, then detail."""
+
+    @abc.abstractmethod
+    def _transpose(self, low: Tensor, high: Tensor, filters: int, axis: int, size: int) -> Tensor:
+        """The transpose of `_correlate` with the same filters, for a signal of `size` samples."""
+
+    def split_axes(self, x: Tensor, dims: int, dual: bool) -> dict[str, Tensor]:
+        """`split`, one axis after the other."""
         for axis in range(-dims, 0):
             x = self._split(x, axis, dual)
         bands = {"": x}
         for axis in range(-dims, 0):
-            bands = {
-                key + letter: part for key, band in bands.items() for letter, part in zip("ad", _halves(band, axis))
-            }
+            parts = {key: _halves(band, axis) for key, band in bands.items()}
+            bands = {key + letter: part for key, both in parts.items() for letter, part in zip("ad", both)}
         return bands
 
-    def merge(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
-        """The signal of `sizes` whose bands these are: inverse of `split`."""
-        if len(sizes) == 2 and bands["aa"].is_cuda:
-            together = torch.stack([bands[key] for key in _keys(2)], 2)
-            if (kernels := self.fused(together, [sizes])) is not None:
-                return self.merge_from(kernels, together, together.flatten(2), together.shape[-2:].numel(), sizes)
-        if self._of_blocks(sizes):
-            return self._merge_blocks(bands, len(sizes))
-        if self._of_windows(sizes):
-            return self._merge_windows(bands, sizes)
+    def merge_axes(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
+        """`merge`, one axis after the other."""
         for axis in range(-1, -len(sizes) - 1, -1):
             keys = sorted({key[:-1] for key in bands})
             bands = {key: self.merge_axis(bands[key + "a"], bands[key + "d"], axis, sizes[axis]) for key in keys}
         return bands[""]
 
     def split_axis(self, x: Tensor, axis: int, dual: bool = False) -> tuple[Tensor, Tensor]:
-        """(approximation, detail) along one axis, ⌈n/2⌉ and ⌊n/2⌋ coefficients."""
+        """(approximation, detail) along one axis."""
         return _halves(self._split(x, axis, dual), axis)
 
     def merge_axis(self, low: Tensor, high: Tensor, axis: int, size: int) -> Tensor:
@@ -96,56 +78,127 @@ class FilterBank:
             x = x + self._transpose(low - again_low, high - again_high, SYNTHESIS, axis, size)
         return x
 
+    def _split(self, x: Tensor, axis: int, dual: bool) -> Tensor:
+        """The approximation, followed by the detail, along the axis that is split."""
+        if not dual:
+            return self._correlate(x, ANALYSIS, axis)
+        total = residual = x  # the transpose of the Neumann series in `merge_axis`
+        for _ in range(self.refinements):
+            parts = _halves(self._correlate(residual, SYNTHESIS, axis), axis)
+            residual = residual - self._transpose(*parts, ANALYSIS, axis, x.shape[axis])
+            total = total + residual
+        return self._correlate(total, SYNTHESIS, axis)
+
+
+class FilterBank(Bank):
+    """A bank that keeps every second output of its filters.
+
+    With h the (reversed) decomposition filter of L taps, along one axis of n samples:
+
+        periodization   a[k] = Σ_m h[m] x[(2k + m + 1 - L/2) mod n]    for even n; n/2 outputs
+        other modes     a[k] = Σ_m h[m] x[2k + m + 2 - L]              (n + L - 1) // 2 outputs
+
+    as in PyWavelets. In periodization an odd n splits the first n - 1 samples, and the last sample joins the approximation
+    unchanged; so the bank is critically sampled for every n, and orthonormal where the wavelet is. The other modes (zero,
+    constant, periodic, symmetric, reflect) continue the signal beyond its ends. `merge` is the same for all of them, since
+    it drops what the continuation adds: its transpose is the split of the signal continued by zeros.
+    """
+
+    def __init__(self, wavelet: Any, mode: str = "periodization") -> None:
+        super().__init__(wavelet)
+        taps, self._periodization = len(self._analysis[0]), mode == "periodization"
+        self._left = taps // 2 - 1 if self._periodization else taps - 2  # samples that the filters reach back
+        self._modes = ("periodic", "periodic") if self._periodization else (mode, "zero")  # of the two pairs of filters
+        pairs = (self._analysis, self._synthesis)
+        self._decimations = [Decimation(filters, self._left) for filters in pairs]
+        self._filters = [Constant(torch.tensor(filters, dtype=torch.double)) for filters in pairs]
+        self._blocks: dict[int, list[Constant]] = {}
+
+    def isometric(self, n: int) -> bool:
+        """Whether splitting n samples keeps lengths in periodization.
+
+        It does where the wavelet is orthonormal. On a signal shorter than the filters their taps fold onto each other, so
+        that other wavelets may do so too; a single sample does not change.
+        """
+        pairs = n // 2
+        return self.orthonormal or pairs == 0 or reconstruction_error(self._analysis, self._analysis, 2 * pairs) < 1e-10
+
+    def split(self, x: Tensor, dims: int, dual: bool = False) -> dict[str, Tensor]:
+        filters = SYNTHESIS if dual else ANALYSIS
+        if dims == 2 and (kernels := self.fused(x, [x.shape[-2:]])) is not None:
+            made = x.new_empty((*x.shape[:2], 4, *map(self._count, x.shape[-2:])))
+            self.split_into(kernels, x.contiguous(), made, made.flatten(2), made.shape[-2:].numel(), dual)
+            return dict(zip(step_keys(2), made.unbind(2)))
+        if self._in_blocks(x.shape[-dims:]):
+            return self._split_blocks(x, dims, filters)
+        if self._in_windows(x.shape[-dims:]):
+            return self._split_windows(x, dims, filters)
+        return self.split_axes(x, dims, dual)
+
+    def merge(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
+        if len(sizes) == 2 and bands["aa"].is_cuda:
+            together = torch.stack([bands[key] for key in step_keys(2)], 2)
+            if (kernels := self.fused(together, [sizes])) is not None:
+                return self.merge_from(kernels, together, together.flatten(2), together.shape[-2:].numel(), sizes)
+        if self._in_blocks(sizes):
+            return self._merge_blocks(bands, len(sizes))
+        if self._in_windows(sizes):
+            return self._merge_windows(bands, sizes)
+        return self.merge_axes(bands, sizes)
+
+    # On a GPU: one kernel for a whole level -----------------------------------------------------------------------------
+
     def fused(self, x: Tensor, sizes: Sequence[Sequence[int]]) -> ModuleType | None:
-        """The GPU kernels, where they split and merge images like x of all these sizes."""
-        if not x.is_cuda or not all(map(self._of_windows, sizes)):
+        """The GPU kernels, if they can split and merge images like x of all these sizes."""
+        if not x.is_cuda or not all(map(self._in_windows, sizes)):
             return None
-        return accelerated.kernels(x, len(self._analysis[0]))
+        return triton_guard.kernels(x, len(self._analysis[0]))
 
     def split_into(self, kernels: Any, x: Tensor, low: Tensor, z: Tensor, offset: int, dual: bool) -> None:
         """`split` of contiguous images by one kernel: approximations into low, details into z, see `kernels.split`."""
         filters = SYNTHESIS if dual else ANALYSIS
         count = [self._count(n) for n in x.shape[2:]]
-        kernels.split(x, low, z, offset, self._filters[filters].like(x), self._left(), self._continued(filters), count)
+        kernels.split(x, low, z, offset, self._filters[filters].like(x), self._left, self._modes[filters], count)
 
     def merge_from(self, kernels: Any, low: Tensor, z: Tensor, offset: int, sizes: Sequence[int]) -> Tensor:
         """`merge` by one kernel of what `split_into` wrote."""
         x = z.new_empty((*z.shape[:2], *sizes))
-        count = [self._count(n) for n in sizes]
-        kernels.merge(x, low, z, offset, self._filters[SYNTHESIS].like(x), self._left(), self._transposed, count)
+        count, taps = [self._count(n) for n in sizes], self._filters[SYNTHESIS].like(x)
+        kernels.merge(x, low, z, offset, taps, self._left, self._modes[SYNTHESIS], count)
         return x
 
-    def _of_windows(self, sizes: Sequence[int]) -> bool:
-        """Whether the bands along each axis are what the filters give, and nothing else."""
-        return not self.refinements and all(n and n % 2 == 0 for n in sizes)
+    # All axes at once, as matrix products over windows ------------------------------------------------------------------
+
+    def _in_windows(self, sizes: Sequence[int]) -> bool:
+        """Whether the bands along each axis are the outputs of the filters and nothing else."""
+        return not self.refinements and (not self._periodization or all(n and n % 2 == 0 for n in sizes))
 
     def _split_windows(self, x: Tensor, dims: int, filters: int) -> dict[str, Tensor]:
-        """All axes, the last one first; their outputs are put in order only at the end, all at once."""
+        """All axes, the last one first; the outputs are put in order once, at the end."""
         lead, counts = x.ndim - dims, [self._count(n) for n in x.shape[-dims:]]
         for axis in reversed(range(dims)):
-            x = self._decimations[filters].blocks(x, lead + axis, counts[axis], self._continued(filters))
+            x = self._decimations[filters].blocks(x, lead + axis, counts[axis], self._modes[filters])
         places = range(lead, lead + 3 * dims, 3)  # (…, blocks, 2, block) for each axis
         sizes = [x.shape[place] * x.shape[place + 2] for place in places]
-        x = x.permute(
-            *(place + 1 for place in places), *range(lead), *(i for place in places for i in (place, place + 2))
-        )
-        bands = x.reshape(2**dims, *x.shape[dims : dims + lead], *sizes)
+        ordered = [*(place + 1 for place in places), *range(lead), *(i for place in places for i in (place, place + 2))]
+        bands = x.permute(ordered).reshape(2**dims, *x.shape[:lead], *sizes)
         for axis, count in enumerate(counts, start=1 + lead):
             bands = bands if bands.shape[axis] == count else bands.narrow(axis, 0, count)
-        return dict(zip(_keys(dims), bands.unbind(0)))
+        return dict(zip(step_keys(dims), bands.unbind(0)))
 
     def _merge_windows(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
         """All axes, the last one first, from one tensor of all bands."""
         dims = len(sizes)
         lead = bands["a" * dims].ndim - dims
-        x = torch.stack([bands[key] for key in _keys(dims)], lead).unflatten(lead, [2] * dims)
+        x = torch.stack([bands[key] for key in step_keys(dims)], lead).unflatten(lead, [2] * dims)
         x = x.permute(*range(lead), *(place for axis in range(dims) for place in (lead + axis, lead + dims + axis)))
         for axis in reversed(range(dims)):
-            x = self._decimations[SYNTHESIS].join(x, lead + 2 * axis, sizes[axis], self._continued(SYNTHESIS))
+            x = self._decimations[SYNTHESIS].join(x, lead + 2 * axis, sizes[axis], self._modes[SYNTHESIS])
         return x
 
-    def _of_blocks(self, sizes: Sequence[int]) -> bool:
-        """Whether two taps see two samples: then all axes are split at once, each block of 2^dims samples by itself."""
+    # Filters of two taps: blocks of 2^dims samples, each by itself ------------------------------------------------------
+
+    def _in_blocks(self, sizes: Sequence[int]) -> bool:
         return len(self._analysis[0]) == 2 and not any(n % 2 for n in sizes)
 
     def _split_blocks(self, x: Tensor, dims: int, filters: int) -> dict[str, Tensor]:
@@ -154,128 +207,67 @@ class FilterBank:
             x = x.unflatten(axis, (-1, 2))
         places = range(lead + 1, lead + 2 * dims, 2)
         x = x.movedim(tuple(places), tuple(range(lead, lead + dims))).flatten(lead, lead + dims - 1)
-        bands = apply_matrix(self._blocks(dims)[filters].like(x), x, lead)
-        return {key: bands.select(lead, number) for number, key in enumerate(_keys(dims))}
+        bands = apply_matrix(self._block_matrices(dims)[filters].like(x), x, lead)
+        return {key: bands.select(lead, number) for number, key in enumerate(step_keys(dims))}
 
     def _merge_blocks(self, bands: dict[str, Tensor], dims: int) -> Tensor:
         lead = bands["a" * dims].ndim - dims
-        stacked = torch.stack([bands[key] for key in _keys(dims)], lead)
-        x = apply_matrix(self._blocks(dims)[SYNTHESIS].like(stacked).T, stacked, lead).unflatten(lead, [2] * dims)
+        x = torch.stack([bands[key] for key in step_keys(dims)], lead)
+        x = apply_matrix(self._block_matrices(dims)[SYNTHESIS].like(x).T, x, lead).unflatten(lead, [2] * dims)
         x = x.movedim(tuple(range(lead, lead + dims)), tuple(range(lead + 1, lead + 2 * dims, 2)))
         for axis in range(lead, lead + dims):
             x = x.flatten(axis, axis + 1)
         return x
 
-    def _blocks(self, dims: int) -> list[Constant]:
-        """The filters of two taps as matrices (bands, places in a block)."""
-        if dims not in self._kept:
+    def _block_matrices(self, dims: int) -> list[Constant]:
+        """Both pairs of filters as matrices (bands, places in a block)."""
+        if dims not in self._blocks:
             pairs = [torch.tensor(filters, dtype=torch.double) for filters in (self._analysis, self._synthesis)]
-            self._kept[dims] = [Constant(functools.reduce(torch.kron, [pair] * dims)) for pair in pairs]
-        return self._kept[dims]
+            self._blocks[dims] = [Constant(functools.reduce(torch.kron, [pair] * dims)) for pair in pairs]
+        return self._blocks[dims]
 
-    def _split(self, x: Tensor, axis: int, dual: bool) -> Tensor:
-        """The approximation and after it the detail, along the axis that is split."""
-        if not dual:
-            return self._correlate(x, ANALYSIS, axis)
-        total = residual = x  # transpose of the Neumann series in `merge_axis`
-        for _ in range(self.refinements):
-            parts = _halves(self._correlate(residual, SYNTHESIS, axis), axis)
-            residual = residual - self._transpose(*parts, ANALYSIS, axis, x.shape[axis])
-            total = total + residual
-        return self._correlate(total, SYNTHESIS, axis)
-
-    def _left(self) -> int:
-        """How many samples the filters reach back before the first pair."""
-        return len(self._analysis[0]) // 2 - 1
+    # One axis -----------------------------------------------------------------------------------------------------------
 
     def _count(self, n: int) -> int:
         """Outputs of each filter for n samples."""
-        return n // 2
-
-    def _continued(self, filters: int) -> str:
-        """How a signal is continued past its ends."""
-        return "periodic"
-
-    @property
-    def _transposed(self) -> str:
-        """How bands are continued past their ends where they are merged."""
-        return "periodic"
+        return n // 2 if self._periodization else (n + len(self._analysis[0]) - 1) // 2
 
     def _correlate(self, x: Tensor, filters: int, axis: int) -> Tensor:
-        """Every second output of both filters: approximation, then detail."""
         n = x.shape[axis]
-        if n < 2:
+        single, count = n % 2 if self._periodization else 0, self._count(n)
+        if count == 0:
             return x
-        pairs = self._decimations[filters].apply(x.narrow(axis, 0, n - n % 2), axis, n // 2, "periodic")
-        if n % 2 == 0:
-            return pairs
-        return torch.cat(
-            [pairs.narrow(axis, 0, n // 2), x.narrow(axis, n - 1, 1), pairs.narrow(axis, n // 2, n // 2)], axis
-        )
+        both = self._decimations[filters].apply(x.narrow(axis, 0, n - single), axis, count, self._modes[filters])
+        if not single:
+            return both
+        low, high = both.split(count, axis)
+        return torch.cat([low, x.narrow(axis, n - 1, 1), high], axis)
 
     def _transpose(self, low: Tensor, high: Tensor, filters: int, axis: int, size: int) -> Tensor:
-        """The transpose of `_correlate` with the same filters."""
-        pairs = size // 2
-        if pairs == 0:
+        single, count = size % 2 if self._periodization else 0, self._count(size)
+        if count == 0:
             return low
-        x = self._decimations[filters].transpose(low.narrow(axis, 0, pairs), high, axis, 2 * pairs, "periodic")
-        return torch.cat([x, low.narrow(axis, pairs, 1)], axis) if size % 2 else x
+        pairs = low.narrow(axis, 0, count)
+        x = self._decimations[filters].transpose(pairs, high, axis, size - single, self._modes[SYNTHESIS])
+        return torch.cat([x, low.narrow(axis, count, 1)], axis) if single else x
 
 
-class PaddedBank(FilterBank):
-    """The same filters on a signal that is continued past its ends, (n + L - 1) // 2 coefficients along each axis.
-
-        a[k] = Σ_m h[m] x[2k + m + 2 - L],
-
-    PyWavelets' modes other than `periodization`. `merge` is the same for all of them: what the continuation adds is cut.
-    So its transpose is the split of the signal continued by zeros, whatever the mode.
-
-    mode: zero, constant, periodic, symmetric or reflect.
-    """
-
-    def __init__(self, wavelet: Any, mode: str) -> None:
-        super().__init__(wavelet)
-        self._mode = mode
-
-    def _left(self) -> int:
-        return len(self._analysis[0]) - 2
-
-    def _count(self, n: int) -> int:
-        return (n + len(self._analysis[0]) - 1) // 2
-
-    def _continued(self, filters: int) -> str:
-        return "zero" if filters == SYNTHESIS else self._mode
-
-    @property
-    def _transposed(self) -> str:
-        return "zero"
-
-    def _of_windows(self, sizes: Sequence[int]) -> bool:
-        return not self.refinements
-
-    def _correlate(self, x: Tensor, filters: int, axis: int) -> Tensor:
-        return self._decimations[filters].apply(x, axis, self._count(x.shape[axis]), self._continued(filters))
-
-    def _transpose(self, low: Tensor, high: Tensor, filters: int, axis: int, size: int) -> Tensor:
-        return self._decimations[filters].transpose(low, high, axis, size, "zero")
-
-
-def _keys(dims: int) -> list[str]:
-    """The letters of the bands: "aa", "ad", "da", "dd" for two axes."""
+def step_keys(dims: int) -> list[str]:
+    """The names of the bands of one level: "aa", "ad", "da", "dd" for two axes."""
     return ["".join(letters) for letters in itertools.product("ad", repeat=dims)]
 
 
 def _halves(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """Approximation and detail of what `_split` made; of an odd number the approximation has one more."""
+    """Approximation and detail of the result of `_split`; the approximation has one more of an odd number."""
     n = x.shape[axis]
     return x.narrow(axis, 0, (n + 1) // 2), x.narrow(axis, (n + 1) // 2, n // 2)
 
 
 @functools.lru_cache(maxsize=256)
-def _error(synthesis: Filters, analysis: Filters, size: int = 0) -> float:
-    """How far the bank is from perfect reconstruction, ‖Sᵀ A - I‖ in the largest entry, on `size` samples.
+def reconstruction_error(synthesis: Filters, analysis: Filters, size: int = 0) -> float:
+    """The largest entry of |Sᵀ A - I|, on `size` samples in periodization.
 
-    Beyond four filter lengths the entries repeat, so that larger sizes, and 0, stand for four filter lengths.
+    Beyond four filter lengths the entries repeat, so larger sizes, and 0, stand for four filter lengths.
     """
     taps = len(analysis[0])
     n = min(size or 4 * taps, 4 * taps)
@@ -290,7 +282,7 @@ def _error(synthesis: Filters, analysis: Filters, size: int = 0) -> float:
 
 
 def _refinements(error: float) -> int:
-    """Neumann steps that take a reconstruction error below rounding; none for errors that the laws do not see."""
+    """Neumann steps that take a reconstruction error below rounding; none for errors below the tolerance of the laws."""
     if error < 5e-12:
         return 0
     return max(1, math.ceil(math.log(1e-15) / math.log(2 * error)) - 1)

@@ -10,10 +10,10 @@ from ...core.checks import check_count
 from ..base import Transform, TransformClaim, check_shape
 from ..harmonic.blocks import interleave
 from ..layout import Band, Layout, spread
-from ..registry import register
+from ..registry import add
 
 
-@register("laplacian")
+@add("laplacian")
 class Laplacian(Transform):
     """Laplacian pyramid over all signal axes, its levels packed into one (channels, K) tensor, coarse to fine.
 

@@ -9,16 +9,18 @@ from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
 from ..layout import Band
-from ..registry import register
+from ..reference import Reference
+from ..registry import add
 from .dwt import check_level, find_wavelet, halvings
-from .filterbank import FilterBank
+from .filterbank import FilterBank, step_keys
 from .packing import Cell, pack, packed_layout, unpack
+from .references import wpt_reference
 
 ORDERS = ("frequency", "natural")
 ROOT = "root"  # the name of the band that is the signal itself
 
 
-@register("wpt")
+@add("wpt")
 class WPT(Transform):
     """Separable wavelet packet transform over all signal axes, periodic and critically sampled for every size.
 
@@ -73,8 +75,10 @@ class WPT(Transform):
         self._bank = FilterBank(self.wavelet)
         self._cells = [self._cell(path) for path in self.nodes]
         self.layout = packed_layout(self.shape, self._cells)
-        inner = {path[:i] for path in self.nodes for i in range(0, len(path), self._dims)}
-        lengths = {n for path in inner for n in self._size(path)}  # of all that is split
+        self._inner = {
+            path[:i] for path in self.nodes for i in range(0, len(path), self._dims)
+        }  # the nodes that are split
+        lengths = {n for path in self._inner for n in self._size(path)}
         isometric = all(map(self._bank.isometric, lengths))
         self.claims = TransformClaim.ORTHOGONAL if isometric else TransformClaim.LINEAR | TransformClaim.BIJECTIVE
 
@@ -117,6 +121,11 @@ class WPT(Transform):
         return Cell(
             _band(path, sequency(path, self._dims), depth), self._size(path), centre, 2.0**depth, (2.0**depth - 1) / 2
         )
+
+    @property
+    def reference(self) -> Reference | str:
+        inputs = [self._size(path) for path in sorted(self._inner, key=len)]
+        return wpt_reference(self.wavelet.name, self.nodes, inputs, self._cells, not self._bank.refinements)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -177,11 +186,6 @@ def _alike(sizes: Mapping[str, tuple[int, ...]]) -> Iterable[list[str]]:
 
 def _join(bands: list[Tensor]) -> Tensor:
     return bands[0] if len(bands) == 1 else torch.cat(bands, 1)
-
-
-def step_keys(dims: int) -> list[str]:
-    """The letters of the children of one node: "aa", "ad", "da", "dd" for two axes."""
-    return ["".join(letters) for letters in itertools.product("ad", repeat=dims)]
 
 
 def full_tree(level: int, dims: int) -> list[str]:

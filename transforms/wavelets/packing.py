@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..layout import Band, Layout
+from ..layout import Band, Later, Layout
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,9 @@ class Cell:
 
     size: one entry per signal axis.  centre: its frequency along each axis, in cycles/sample.
     step, offset: coefficient k of an axis is centred on sample step · k + offset.
-    copies: how many coefficients stand at each place, such as the real and the imaginary part.
-    periodic: whether a place past an end is one past the other end, or the end itself.
+    copies: the number of coefficients at each place, such as the real and the imaginary part.
+    periodic: whether a position beyond one end is counted from the other end, or moved to the end.
+    inner: (start, stop) along each axis of the coefficients that have the frequency `centre`; None means all of them.
     """
 
     band: Band
@@ -28,10 +29,11 @@ class Cell:
     offset: float
     copies: int = 1
     periodic: bool = False
+    inner: tuple[tuple[int, int], ...] | None = None
 
     @property
     def grid(self) -> tuple[int, ...]:
-        """What `unpack` gives the band's coefficients after batch and channels: (copies, *size), or size for one copy."""
+        """Shape of the band's coefficients after batch and channels: (copies, *size), or size for one copy."""
         return self.size if self.copies == 1 else (self.copies, *self.size)
 
 
@@ -40,7 +42,7 @@ def pack(parts: Iterable[Tensor]) -> Tensor:
     parts = list(parts)
     if any(part.requires_grad for part in parts):
         return torch.cat([part.flatten(2) for part in parts], -1)
-    # Bands are often views: this copies them once, flattening them first would be twice.
+    # Bands are often views: this copies them once; flattening them first would copy them twice.
     sizes = [math.prod(part.shape[2:]) for part in parts]
     row = parts[0].new_empty((*parts[0].shape[:2], sum(sizes)))
     for part, place in zip(parts, row.split(sizes, -1)):
@@ -54,12 +56,12 @@ def unpack(z: Tensor, cells: Sequence[Cell]) -> list[Tensor]:
     return [part.unflatten(-1, cell.grid) for cell, part in zip(cells, parts)]
 
 
-# Elements of a block on each kind of device: about what the last cache of a CPU core holds beside what is made from it.
+# Numbers in one block on each kind of device: what the last cache of a CPU core holds beside the results made from it.
 _BLOCK = {"cpu": 2**19}
 
 
 def blockwise(function: Callable[[Tensor], Tensor], x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """function(x), a block of examples at a time where that is faster; its result for one example has `shape`.
+    """function(x), a block of examples at a time where that is faster; the result for one example has `shape`.
 
     A redundant transform makes many large tensors; in blocks they stay in the cache, which halves the time on a CPU.
     """
@@ -72,57 +74,40 @@ def blockwise(function: Callable[[Tensor], Tensor], x: Tensor, shape: tuple[int,
     return out
 
 
-class PackedLayout(Layout):
-    """The layout of z as `pack` makes it. Bands and places are worked out when they are asked for: most maps never do."""
-
-    @classmethod
-    def of(cls, shape: tuple[int, ...], cells: Sequence[Cell]) -> "PackedLayout":
-        """shape: of the signals, (channels, *spatial)."""
-        sizes = [math.prod(cell.grid) for cell in cells]
-        made = cls.__new__(cls)  # three of the fields are left to the properties below
-        vars(made).update(
-            bands=tuple(cell.band for cell in cells),
-            _signal=shape,
-            _cells=tuple(cells),
-            _shape=(shape[0], sum(sizes)),
-            _counts=torch.tensor(sizes),
-        )
-        return made
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one z."""
-        return vars(self).get("_shape") or tuple(self.index.shape)
-
-    @functools.cached_property
-    def index(self) -> Tensor:
-        """The band of each coefficient. Shape: (channels, K)."""
-        counts = vars(self)["_counts"]
-        return torch.arange(len(counts)).repeat_interleave(counts).expand(self.shape[0], -1).contiguous()
-
-    @functools.cached_property
-    def frequency(self) -> Tensor:
-        """The centre of each coefficient's band, in cycles/sample. Shape: (dims, channels, K)."""
-        cells: tuple[Cell, ...] = vars(self)["_cells"]
-        centres = torch.tensor([cell.centre for cell in cells], dtype=torch.get_default_dtype())  # (cells, dims)
-        return self._spread(centres.repeat_interleave(vars(self)["_counts"], 0).T)
-
-    @functools.cached_property
-    def position(self) -> Tensor:
-        """Where each coefficient is centred, in samples. Shape: (dims, channels, K)."""
-        return self._spread(torch.cat([_position(vars(self)["_signal"], cell) for cell in vars(self)["_cells"]], -1))
-
-    def _spread(self, places: Tensor) -> Tensor:
-        return places[:, None].expand(-1, *self.shape)
-
-
 def packed_layout(shape: tuple[int, ...], cells: Sequence[Cell]) -> Layout:
-    """The layout of z as `pack` makes it, for signals of `shape` (channels, *spatial)."""
-    return PackedLayout.of(shape, cells)
+    """The layout of z as `pack` makes it, for signals of `shape` (channels, *spatial).
+
+    Its tensors are computed when they are first read, since most attributions never read them.
+    """
+    counts = [math.prod(cell.grid) for cell in cells]
+    whole = (shape[0], sum(counts))
+    tables = (
+        Later((len(shape) - 1, *whole), functools.partial(_table, axes, tuple(cells), shape))
+        for axes in (_frequencies, _positions)
+    )
+    return Layout(tuple(cell.band for cell in cells), Later(whole, functools.partial(_index, counts, whole)), *tables)
 
 
-def _position(shape: tuple[int, ...], cell: Cell) -> Tensor:
-    """(dims, copies × size)."""
+def _index(counts: list[int], whole: tuple[int, int]) -> Tensor:
+    return torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).expand(whole).contiguous()
+
+
+def _table(
+    axes: Callable[[Cell, Sequence[int]], list[Tensor]], cells: Sequence[Cell], shape: tuple[int, ...]
+) -> Tensor:
+    """The numbers that `axes` gives for each axis of a cell, for all coefficients. Shape: (dims, channels, K), a view."""
+    grids = [torch.stack(torch.meshgrid(*axes(cell, shape[1:]), indexing="ij")) for cell in cells]
+    rows = [grid.flatten(1).repeat(1, cell.copies) for grid, cell in zip(grids, cells)]
+    return torch.cat(rows, -1)[:, None].expand(-1, shape[0], -1)
+
+
+def _frequencies(cell: Cell, sizes: Sequence[int]) -> list[Tensor]:
+    axes = [torch.full((m,), math.nan) for m in cell.size]
+    for axis, centre, (start, stop) in zip(axes, cell.centre, cell.inner or [(0, m) for m in cell.size]):
+        axis[start:stop] = centre
+    return axes
+
+
+def _positions(cell: Cell, sizes: Sequence[int]) -> list[Tensor]:
     axes = [cell.step * torch.arange(m, dtype=torch.get_default_dtype()) + cell.offset for m in cell.size]
-    axes = [axis % n if cell.periodic else axis.clamp(0, n - 1) for axis, n in zip(axes, shape[1:])]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1).repeat(1, cell.copies)
+    return [axis % n if cell.periodic else axis.clamp(0, n - 1) for axis, n in zip(axes, sizes)]

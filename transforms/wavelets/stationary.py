@@ -9,15 +9,24 @@ import torch
 from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
-from ..registry import register
+from ..reference import Reference
+from ..registry import add
 from .decimation import extend
-from .dwt import check_level, find_wavelet, halvings, pyramid_band, pyramid_centre
-from .filterbank import FilterBank
-from .packet import step_keys
-from .packing import Cell, blockwise, pack, packed_layout, unpack
+from .dwt import (
+    check_level,
+    find_wavelet,
+    halvings,
+    merge_pyramid,
+    pyramid_band,
+    pyramid_centre,
+    split_pyramid,
+)
+from .filterbank import Bank, step_keys
+from .packing import Cell, blockwise, packed_layout
+from .references import swt_reference
 
 
-@register("swt")
+@add("swt")
 class SWT(Transform):
     """Undecimated (stationary, à trous) wavelet transform over all signal axes, periodic, for every size.
 
@@ -44,10 +53,9 @@ class SWT(Transform):
         self.wavelet = find_wavelet("swt", wavelet)
         self.level = check_level("swt", level, halvings(self.shape), str(self.shape))
         self.spec = f"swt({wavelet}, level={self.level})"
-        self._dims = len(self.shape) - 1
         self._banks = [UndecimatedBank(self.wavelet, 2**j) for j in range(self.level)]
-        self._low, *self._details = step_keys(self._dims)
-        names = [(self._low, self.level), *((key, j) for j in range(self.level, 0, -1) for key in self._details)]
+        low, *details = step_keys(len(self.shape) - 1)
+        names = [(low, self.level), *((key, j) for j in range(self.level, 0, -1) for key in details)]
         self._cells = [self._cell(key, level) for key, level in names]
         self.layout = packed_layout(self.shape, self._cells)
         isometric = all(bank.isometric(n) for bank in self._banks for n in self.shape[1:])
@@ -59,31 +67,23 @@ class SWT(Transform):
         return blockwise(lambda x: self._decompose(x, dual=False), x, self.layout.shape)
 
     def synthesis(self, z: Tensor) -> Tensor:
-        return blockwise(self._compose, z, self.shape)
+        sizes = [self.shape[1:]] * self.level
+        return blockwise(lambda z: merge_pyramid(self._banks, z, self._cells, sizes), z, self.shape)
 
     def transpose(self, g: Tensor) -> Tensor:
         return blockwise(lambda g: self._decompose(g, dual=True), g, self.layout.shape)
 
-    def _compose(self, z: Tensor) -> Tensor:
-        low, *details = unpack(z, self._cells)
-        per_level = len(self._details)
-        for number, bank in enumerate(reversed(self._banks)):
-            step = details[number * per_level : (number + 1) * per_level]
-            low = bank.merge({self._low: low, **dict(zip(self._details, step))}, self.shape[1:])
-        return low
-
     def _decompose(self, x: Tensor, dual: bool) -> Tensor:
-        """The pyramid of x with the analysis filters, or with the transposed synthesis filters."""
-        parts: list[Tensor] = []
-        for bank in self._banks:
-            step = bank.split(x, self._dims, dual)
-            x = step[self._low]
-            parts = [step[key] for key in self._details] + parts
-        return pack([x, *parts])
+        return split_pyramid(self._banks, x, len(self.shape) - 1, dual)
 
     def _cell(self, key: str, level: int) -> Cell:
         size, offset = self.shape[1:], (2**level - 1) / 2
         return Cell(pyramid_band(key, level), size, pyramid_centre(key, level), 1.0, offset, periodic=True)
+
+    @property
+    def reference(self) -> Reference | str:
+        exact = not any(bank.refinements for bank in self._banks)
+        return swt_reference(self.wavelet.name, self.level, self.shape[1:], self._cells, exact)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -96,11 +96,11 @@ class SWT(Transform):
         yield cls((1, 4, 5, 3), "sym3", level=1)
 
 
-class UndecimatedBank(FilterBank):
-    """The same filters with `dilation` - 1 zeros between their taps, scaled by 1/√2, and nothing thrown away.
+class UndecimatedBank(Bank):
+    """A bank with `dilation` - 1 zeros between the taps of its filters, scaled by 1/√2, that keeps every output.
 
     a[k] = 2^-½ Σ_m h[m] x[(k + s (m + 1 - L/2)) mod n] for any n: as H̃H + G̃G = 2 is an identity between polynomials, it
-    holds after z → z^s and modulo z^n - 1 too, so that every size and dilation reconstructs.
+    also holds after z → z^s and modulo z^n - 1, so that every size and dilation reconstructs.
     """
 
     def __init__(self, wavelet: Any, dilation: int) -> None:
@@ -108,32 +108,25 @@ class UndecimatedBank(FilterBank):
         self._dilation = dilation
 
     def split(self, x: Tensor, dims: int, dual: bool = False) -> dict[str, Tensor]:
-        """As in `FilterBank`, band by band: laid side by side they would be copied more often than they are made."""
+        """Band by band: in one tensor they would be copied more often than they are made."""
         bands = {"": x}
         for axis in range(-dims, 0):
-            bands = {
-                key + letter: part
-                for key, band in bands.items()
-                for letter, part in zip("ad", self.split_axis(band, axis, dual))
-            }
+            pairs = {key: self._pair(band, axis, dual) for key, band in bands.items()}
+            bands = {key + letter: part for key, pair in pairs.items() for letter, part in zip("ad", pair)}
         return bands
 
-    def split_axis(self, x: Tensor, axis: int, dual: bool = False) -> tuple[Tensor, Tensor]:
+    def merge(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
+        return self.merge_axes(bands, sizes)
+
+    def _pair(self, x: Tensor, axis: int, dual: bool) -> tuple[Tensor, Tensor]:
         if self.refinements:
-            return super().split_axis(x, axis, dual)
-        low, high = (
-            _shifted_sum(x, axis, self._taps(weights, x.shape[axis], 1))
-            for weights in (self._synthesis if dual else self._analysis)
-        )
-        return low, high
-
-    def _of_blocks(self, sizes: Sequence[int]) -> bool:
-        return False
-
-    def _of_windows(self, sizes: Sequence[int]) -> bool:
-        return False
+            return self.split_axis(x, axis, dual)
+        low, high = self._synthesis if dual else self._analysis
+        n = x.shape[axis]
+        return _shifted_sum(x, axis, self._taps(low, n, 1)), _shifted_sum(x, axis, self._taps(high, n, 1))
 
     def isometric(self, n: int) -> bool:
+        """Whether splitting n samples keeps lengths."""
         if self.orthonormal:
             return True
         power = np.zeros(n)  # |H|² + |G|² at the frequencies of n samples

@@ -85,7 +85,7 @@ def _current(x: Tensor) -> contextlib.AbstractContextManager[Any]:
 
 
 @triton.jit
-def _inside(i, n, MODE: tl.constexpr):  # type: ignore[no-untyped-def]
+def _inside(i, n, MODE: tl.constexpr):
     """Where the sample stands that continues a signal of n samples at place i."""
     if MODE == 1:
         i = tl.minimum(tl.maximum(i, 0), n - 1)
@@ -103,7 +103,7 @@ def _inside(i, n, MODE: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _samples(x, i, places, use, H, W, L: tl.constexpr, MODE: tl.constexpr):  # type: ignore[no-untyped-def]
+def _samples(x, i, places, use, H, W, L: tl.constexpr, MODE: tl.constexpr):
     """L samples around each place of row i."""
     row = _inside(i, H, MODE)
     values = ()
@@ -127,7 +127,7 @@ def _split(
     W,
     h,
     w,
-    left,  # type: ignore[no-untyped-def]
+    left,
     L: tl.constexpr,
     MODE: tl.constexpr,
     ROWS: tl.constexpr,
@@ -180,7 +180,7 @@ def _merge(
     W,
     h,
     w,
-    left,  # type: ignore[no-untyped-def]
+    left,
     L: tl.constexpr,
     MODE: tl.constexpr,
     ROWS: tl.constexpr,

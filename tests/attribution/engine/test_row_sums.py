@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.compare import close
 from support.nonlinear import Curved
 from support.subjects import TRANSFORMS, Recorder, normal, smooth_net
 from torch import Tensor, nn
@@ -25,10 +26,6 @@ LINEAR = [T for T in TRANSFORMS if TransformClaim.LINEAR | TransformClaim.RECONS
 FORMATS = [torch.contiguous_format, torch.channels_last]
 
 
-def close(a: Tensor, b: Tensor, atol: float = 1e-12) -> None:
-    torch.testing.assert_close(a, b, rtol=0, atol=atol)
-
-
 def rows_of(example: Tensor) -> RowIndex:
     return RowIndex.of(example, torch.zeros_like(example))
 
@@ -45,17 +42,17 @@ def test_sums_do_not_depend_on_the_memory_format(stored: torch.memory_format, ke
     before = total.clone()
     accumulate(total, rows_of(example), rows.contiguous(memory_format=stored), weights)
     scaled = weights[:, None, None, None] * rows
-    close(total, before + torch.stack([scaled[:2].sum(0), scaled[2:].sum(0)]))
+    close(total, before + torch.stack([scaled[:2].sum(0), scaled[2:].sum(0)]), 1e-12)
     start, parts = normal(3, 4, 6, seed=2), normal(4, 3, 4, 6, seed=3)
     mixed = combined(start, normal(5, 4), parts.contiguous(memory_format=stored))
-    close(mixed, start + torch.einsum("rp,pchw->rchw", normal(5, 4), parts))
+    close(mixed, start + torch.einsum("rp,pchw->rchw", normal(5, 4), parts), 1e-12)
     assert mixed.is_contiguous(memory_format=stored)
 
 
 def test_rows_along_a_step_are_those_of_their_examples() -> None:
     start, step, by = normal(3, 2, 5), normal(3, 2, 5, seed=1), normal(4, 1, 1, seed=2)
     example = torch.tensor([1, 1, 2, 0])
-    close(along(start, step, rows_of(example), by), start[example] + by * step[example])
+    close(along(start, step, rows_of(example), by), start[example] + by * step[example], 1e-12)
     wrong = along(start, step, rows_of(torch.tensor([1, 1, 0, 2])), by)
     assert float((wrong - start[example] - by * step[example]).abs().max()) > 0.1  # the control: examples exchanged
 
@@ -63,10 +60,10 @@ def test_rows_along_a_step_are_those_of_their_examples() -> None:
 # Players in the signal ----------------------------------------------------------------------------------------------
 
 
-def fed(transform: Any, method: str, x: Tensor, rows: int = 7) -> Tensor:
+def fed(transform: Any, method: str, x: Tensor, batch_size: int = 7) -> Tensor:
     """All that the model sees."""
     model = Recorder(lambda x: x.flatten(1).square().sum(1))
-    pb.attribute(model, x, method=method, transform=transform, batch_size=rows, baseline=0.25)
+    pb.attribute(model, x, method=method, transform=transform, batch_size=batch_size, baseline=0.25)
     return torch.cat(model.seen)
 
 
@@ -110,7 +107,7 @@ def test_inverse_transforms_are_counted_by_players_and_bounded_in_memory(monkeyp
     def rows(samples: int, budget: int = 3, level: int = 1) -> int:
         sizes.clear()
         T = pb.transforms.get(f"dwt(haar, level={level})", SHAPE)
-        fed(T, f"shapley(by=band, exact=false, pairs={samples})", x, rows=budget)
+        fed(T, f"shapley(by=band, exact=false, pairs={samples})", x, batch_size=budget)
         assert max(sizes) <= budget
         return sum(sizes)
 
@@ -129,7 +126,9 @@ def test_in_place_models_reach_neither_the_caller_nor_what_is_kept() -> None:
         spoilt = pb.attribute(
             lambda x: f(x.mul_(2) if not x.requires_grad else 2 * x), x, method=method, transform=T, batch_size=3
         )
-        close(spoilt.values, pb.attribute(lambda x: f(2 * x), x, method=method, transform=T, batch_size=3).values)
+        close(
+            spoilt.values, pb.attribute(lambda x: f(2 * x), x, method=method, transform=T, batch_size=3).values, 1e-12
+        )
     assert torch.equal(x, before)
 
 
@@ -177,7 +176,7 @@ def test_places_that_are_no_grid_are_interpolated_one_by_one(dims: int, seed: in
     masks = SmoothMasks.on(layout, 2, place)
     bits, shift = (normal(3, masks.bits, seed=seed) > 0).double(), normal(3, dims).abs() % 1
     assert isinstance(masks.bands[0], list) == (dims == 1)
-    close(masks.of(bits, shift), direct(masks, bits, shift))
+    close(masks.of(bits, shift), direct(masks, bits, shift), 1e-12)
 
 
 # Memory -------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import captum.attr
 import numpy as np
 import pytest
 import torch
-from support.subjects import Sinh, normal, smooth_net
+from support.nonlinear import Sinh
+from support.subjects import normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb

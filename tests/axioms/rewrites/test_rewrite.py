@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from support.subjects import normal
+from support.subjects import Untraceable, normal
 from torch import Tensor, nn
 
 import pullback as pb
@@ -48,16 +48,6 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.act(self.one(x.flatten(1)))
         return self.three(torch.relu(x + self.act(self.two(x)).relu()))
-
-
-class Untraceable(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer, self.act, self.head = nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.act(self.layer(x.flatten(1)))
-        return self.head(h if float(h.sum()) > -1 else -h)
 
 
 @pytest.mark.parametrize(

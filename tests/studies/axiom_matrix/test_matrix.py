@@ -128,7 +128,7 @@ def test_methods_with_players_are_asked_with_a_few_in_every_domain(shape: tuple[
             layout = pb.transforms.get(domain, shape).layout
             players = method.players(layout).count
             assert name == "rise" or 2 <= players <= 9, (spec(cell, question), domain, players)
-            assert brief(method).total_rows([layout]) <= 128, spec(cell, question)
+            assert brief(method).cost([layout]).total <= 128, spec(cell, question)
 
 
 def test_a_spec_with_options_is_asked_as_it_is() -> None:

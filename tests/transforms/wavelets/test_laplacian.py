@@ -7,20 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import families
+from support.families import SIZES, get
 from support.subjects import normal
 
 import pullback as pb
 from pullback.transforms import Transform, TransformClaim
-
-SIZES = st.one_of(
-    st.tuples(st.integers(1, 33)),
-    st.tuples(st.integers(1, 12), st.integers(1, 12)),
-    st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5)),
-)
-
-
-def get(spec: str, *shape: int) -> Transform:
-    return pb.transforms.get(spec, shape)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -160,8 +152,4 @@ def test_settings_that_cannot_be(spec: str, error: type[Exception], match: str) 
 def test_signals_that_cannot_be() -> None:
     with pytest.raises(ValueError, match="signal axes"):
         get("laplacian", 1, 2, 2, 2, 2)
-    transform = get("laplacian", 1, 8)
-    with pytest.raises(ValueError, match="real and imaginary parts as two channels"):
-        transform(torch.zeros(1, 1, 8, dtype=torch.complex64))
-    with pytest.raises(ValueError, match=r"\.float\(\)"):
-        transform(torch.zeros(1, 1, 8, dtype=torch.int64))
+    families.refuses_complex_and_whole_numbers(get("laplacian", 1, 8))

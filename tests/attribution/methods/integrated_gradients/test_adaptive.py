@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from support.ig import FULL, SPEC, TRUTH, error, relu_net, spendable
+from support.integrated_gradients import FULL, SPEC, TRUTH, error, relu_net, spendable
 from support.subjects import linear_net, normal, smooth_net
 from torch import Tensor
 

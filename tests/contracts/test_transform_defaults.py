@@ -1,4 +1,4 @@
-"""Every name works with no argument, at every size from 16 samples on, in as many axes as it takes."""
+"""Every transform can be built by its name alone, for every size from 16 samples on and every number of axes it takes."""
 
 import pytest
 import torch
@@ -8,8 +8,13 @@ from pullback.transforms import Transform, get, names
 
 ONE_AXIS = ("stft", "mdct")
 TWO_AXES = ("dtcwt",)
-NEEDS = {"along": "along(dct, axes=1)", "inverse_of": "inverse_of(dct)", "restrict": "restrict(dct)"}  # what they apply
-NO_DEFAULT = ("linear", "pca", "per_axis")  # a matrix, data, a transform for each axis
+# Transforms that take another one.
+NEEDS = {
+    "along": "along(dct, axes=1)",
+    "inverse_of": "inverse_of(dct)",
+    "restrict": "restrict(dct)",
+}
+NO_DEFAULT = ("linear", "pca", "per_axis")  # they need a matrix, data, or a transform for each axis
 NAMES = [name for name in names() if name not in NO_DEFAULT]
 
 
@@ -49,7 +54,7 @@ def test_three_axes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NO_DEFAULT)
-def test_what_cannot_have_a_default_says_what_is_missing(name: str) -> None:
+def test_a_transform_without_a_default_says_what_is_missing(name: str) -> None:
     with pytest.raises(
         ValueError, match=r"missing a required argument: 'matrix'|not fitted yet|expected one transform"
     ):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..transforms import Transform
+from .base import Transform
 
 MOST = 32  # groups of coefficients that are measured, spread evenly over all that there are
 

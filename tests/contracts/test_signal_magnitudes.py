@@ -1,4 +1,4 @@
-"""Signals, and so gradients, of any size: values in single precision are those in double, or an error says why not."""
+"""For signals of any magnitude, single precision gives the values of double precision, or an error says why it cannot."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ SIZES = [1e-30, 1e-25, 1e-19, 1.0, 1e19, 1e25, 1e30]
 
 
 class At(nn.Module):
-    """f(x / size): the same function at every size, with gradients of its inverse."""
+    """f(x / size): the same function at every magnitude; its gradients are proportional to 1 / size."""
 
     def __init__(self, size: float, jumps: bool = False) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class At(nn.Module):
 
 
 def both(size: float, method: str, jumps: bool = False, **options: object) -> list[pb.Attribution]:
-    """In single and in double precision."""
+    """The attribution in single and in double precision."""
     x = (size * normal(3, 1, 12)).to(torch.float32)
     runs = []
     for dtype in (torch.float32, torch.float64):
@@ -36,7 +36,7 @@ def both(size: float, method: str, jumps: bool = False, **options: object) -> li
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("jumps", [False, True])
-def test_certified_maps_at_any_scale(jumps: bool, size: float) -> None:
+def test_certified_maps_at_any_magnitude(jumps: bool, size: float) -> None:
     method = "integrated_gradients"
     single, double = both(size, method, jumps)
     torch.testing.assert_close(single.values.double(), double.values, rtol=1e-4, atol=1e-5)
@@ -59,7 +59,7 @@ def test_certified_maps_at_any_scale(jumps: bool, size: float) -> None:
         ("vargrad(samples=5)", 2),
     ],
 )
-def test_sensitivities_at_any_scale_that_their_power_of_it_fits_in(method: str, power: int, size: float) -> None:
+def test_sensitivities_at_any_magnitude_at_which_the_dtype_can_hold_them(method: str, power: int, size: float) -> None:
     largest = float(both(1.0, method)[1].values.abs().max())
     reach = torch.finfo(torch.float32)
     fits = reach.tiny < largest / size**power < reach.max
@@ -72,8 +72,8 @@ def test_sensitivities_at_any_scale_that_their_power_of_it_fits_in(method: str, 
     torch.testing.assert_close(single.values.double() / unit, double.values / unit, rtol=1e-3, atol=1e-5)
 
 
-def test_squares_of_nothing_are_nothing() -> None:
-    """The control: a gradient that is 0, or does not vary, has no square to lose."""
+def test_zero_and_constant_gradients_have_zero_squares() -> None:
+    """The control: where the gradient is 0 or constant, squares are exactly 0 and no error is raised."""
     flat, line = (lambda x: 0 * x.flatten(1).sum(1)), (lambda x: 1e-25 * x.flatten(1).sum(1))
     x = normal(2, 1, 12, dtype=torch.float32)
     for model, method in ((flat, "squaregrad(samples=4)"), (flat, "vargrad(samples=4)"), (line, "vargrad(samples=4)")):

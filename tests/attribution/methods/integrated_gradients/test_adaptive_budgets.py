@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from support.ig import SPEC, relu_net, spendable
+from support.integrated_gradients import SPEC, relu_net, spendable
 from support.subjects import linear_net, normal, smooth_net
 from torch import Tensor, nn
 

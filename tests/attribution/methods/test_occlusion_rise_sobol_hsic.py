@@ -10,6 +10,7 @@ from captum.attr import FeatureAblation
 from captum.attr import Occlusion as CaptumOcclusion
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.compare import close
 from support.nonlinear import Curved
 from support.subjects import TRANSFORMS, Recorder, linear_net, normal, smooth_net
 from torch import Tensor, nn
@@ -32,10 +33,6 @@ FORWARD = [
     "lime(samples=9)",
     "kernel_shap(samples=64)",
 ]
-
-
-def close(a: Tensor, b: Tensor, atol: float = 1e-10) -> None:
-    torch.testing.assert_close(a, b, rtol=0, atol=atol)
 
 
 # Occlusion ----------------------------------------------------------------------------------------------------------
@@ -263,9 +260,9 @@ def test_memory_grows_with_rows_and_not_with_masks(method: str) -> None:
     x = normal(2, *shape, dtype=torch.float32)
     f = lambda x: x.flatten(1).square().sum(1)
 
-    def largest(samples: int, rows: int) -> int:
+    def largest(samples: int, batch_size: int) -> int:
         with Largest() as mode:
-            pb.attribute(f, x, method=method.format(samples), transform="dwt(haar, level=1)", batch_size=rows)
+            pb.attribute(f, x, method=method.format(samples), transform="dwt(haar, level=1)", batch_size=batch_size)
         return mode.elements
 
     assert largest(32, rows=2) == largest(8, rows=2)

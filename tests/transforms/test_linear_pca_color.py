@@ -12,9 +12,9 @@ from support.subjects import normal
 from torch import Tensor
 
 import pullback as pb
+from pullback.core import precision
 from pullback.core.constant import Constant
 from pullback.transforms import PCA, Color, Linear, Operator, Transform, TransformClaim, get, pca
-from pullback.transforms.measure_claims import limit
 from pullback.transforms.registry import transforms as registry
 
 # Linear -------------------------------------------------------------------------------------------------------------
@@ -134,8 +134,7 @@ def test_operator_refuses_maps_that_are_not_linear_or_not_inverse() -> None:
 
 
 def test_measured_claims_and_the_law_suite_use_one_tolerance() -> None:
-    for dtype in (torch.float16, torch.float32, torch.float64):
-        assert limit(dtype) == pb.axioms.tolerance(dtype)
+    assert pb.axioms.tolerance is precision.tolerance
 
 
 def test_operator_takes_modules_in_their_own_precision() -> None:

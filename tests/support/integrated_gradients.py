@@ -1,4 +1,4 @@
-"""What the tests of certified integrated gradients share."""
+"""Specs, a network and errors for the tests of certified integrated gradients."""
 
 from torch import Tensor, nn
 
@@ -12,7 +12,7 @@ TRUTH = "integrated_gradients(steps=4096, rule='midpoint')"
 
 
 def relu_net(size: int, width: int = 24, seed: int = 0) -> nn.Module:
-    """A small ReLU network with `width` kinks at most along a line."""
+    """A small ReLU network with at most `width` kinks along a line."""
     net = nn.Sequential(nn.Flatten(), nn.Linear(size, width), nn.ReLU(), nn.Linear(width, 1)).double().eval()
     for number, parameter in enumerate(net.parameters()):
         parameter.data = normal(*parameter.shape, seed=seed + number) / parameter.shape[-1] ** 0.5
@@ -25,7 +25,7 @@ def error(found: pb.Attribution, truth: pb.Attribution) -> Tensor:
 
 
 def spendable(evaluations: int) -> tuple[int, int]:
-    """What a path with jumps and a smooth path spend of a budget."""
+    """The evaluations that a path with jumps and a smooth path use, if `evaluations` are allowed."""
     gaps = quadrature.first_gaps(evaluations)
     halvings = len(quadrature.levels(evaluations, gaps)) - 2
     return evaluations, min(evaluations, (3 * quadrature.cells(gaps) << halvings) + 1)

@@ -1,4 +1,4 @@
-"""Rule 6 of numerics: the user's things are as before, after success and after an exception."""
+"""Rule 6 of numerics: model, input and torch's state are as before, after success and after an exception."""
 
 import gc
 import weakref
@@ -14,7 +14,7 @@ from pullback.attribution import Estimator
 
 
 class Explodes(nn.Module):
-    """Raises at the n-th call."""
+    """A model that raises at its n-th call."""
 
     def __init__(self, inner: nn.Module, at: int) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ def test_6_a_model_that_works_in_place_does_not_reach_the_users_tensors(method: 
     assert torch.equal(x, kept)
 
 
-def test_6_results_do_not_follow_what_becomes_of_x() -> None:
+def test_6_results_do_not_change_when_x_does() -> None:
     x = normal(2, *SHAPE)
     att = pb.attribute(smooth_net(SHAPE), x, 0)
     before = att.coefficients.clone(), att.displacement.clone()

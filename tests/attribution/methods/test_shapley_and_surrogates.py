@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from captum.attr import ShapleyValues, ShapleyValueSampling
+from support.compare import close
 from support.nonlinear import Curved
 from support.subjects import linear_net, normal, smooth_net
 from torch import Tensor
@@ -19,10 +20,6 @@ from pullback.attribution.methods.coalitions import Players
 
 SHAPE = (1, 8, 8)
 Worth = Callable[[frozenset[int]], float]
-
-
-def close(a: Tensor, b: Tensor, atol: float = 1e-10) -> None:
-    torch.testing.assert_close(a, b, rtol=0, atol=atol)
 
 
 def worth(f: Any, T: pb.transforms.Transform, x: Tensor, base: Tensor, index: Tensor) -> Worth:

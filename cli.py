@@ -242,9 +242,8 @@ def _check_transforms(verbose: bool) -> int:
     limit = f"{next(iter(checked[0].reports[0])).tolerance:.0e}"
     title = f"relative residuals in double precision; tolerance {limit}"
     head = ("name", "laws", "examples", "largest residual", "against other libraries", "verdict")
-    _print_table(
-        title, head, [(each.name, *each.cells, f"{each.faults} faults" if each.faults else "kept") for each in checked]
-    )
+    rows = [(each.name, *each.cells, f"{each.faults} faults" if each.faults else "kept") for each in checked]
+    _print_table(title, head, rows)
     faults = sum(each.faults for each in checked)
     console.print(f"{faults} faults" if faults else "Every claim holds, and every law that holds is claimed.")
     return 1 if faults else 0
@@ -294,10 +293,7 @@ def _complain(text: str) -> None:
 
 
 def resolve_device(name: str) -> str:
-    """The device of that name; "auto" is cuda if there is one, else cpu.
-
-    Raises: ValueError for a device that torch does not know or that this machine does not have.
-    """
+    """The device of that name; "auto" is cuda if there is one, else cpu.  Raises: ValueError if it cannot be used."""
     import torch
 
     if name == "auto":
@@ -310,11 +306,9 @@ def resolve_device(name: str) -> str:
 
 
 def _batch_size(text: str) -> int | str:
-    if text == "auto":
-        return text
-    if not text.isdecimal() or int(text) < 1:
+    if text != "auto" and not (text.isdecimal() and int(text)):
         raise ValueError(f"--batch-size: expected 'auto' or a whole number of at least 1, got {text!r}.")
-    return int(text)
+    return text if text == "auto" else int(text)
 
 
 def main() -> None:
@@ -324,6 +318,3 @@ def main() -> None:
     except (ValueError, TypeError, ImportError, OSError, MemoryError) as error:
         _complain(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        _complain("interrupted")
-        sys.exit(INTERRUPTED)

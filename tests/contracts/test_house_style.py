@@ -97,6 +97,7 @@ def test_every_module_class_and_function_that_is_public_has_a_docstring() -> Non
     assert {name for module in MODULES for name in undocumented(importlib.import_module(module))} == set()
     assert {f"{room(path)}.{path.split('/')[-1][:-3]}".removesuffix(".__init__") for path in LIBRARY} == {
         "pullback",
+        "pullback.__main__",
         "pullback.cli",
         *(face.__name__ for face in FACES),
         *MODULES,

@@ -10,9 +10,6 @@ MODEL_CALLS = {"studies/axiom_matrix/run.py: asked.model"}
 
 LONG_FILES = {
     "attribution/call.py",
-    "cli.py",
-    "studies/axiom_matrix/run.py",
-    "studies/loaders/models.py",
 }
 
 ROOMS_WITHOUT_DOCSTRING = {
@@ -23,10 +20,6 @@ ROOMS_WITHOUT_DOCSTRING = {
     "attribution/methods/integrated_gradients/__init__.py",
     "axioms/rewrites/__init__.py",
     "studies/axiom_matrix/__init__.py",
-    "studies/compare/__init__.py",
-    "studies/loaders/__init__.py",
-    "studies/report/__init__.py",
-    "studies/storage/__init__.py",
     "transforms/harmonic/__init__.py",
     "transforms/wavelets/__init__.py",
 }

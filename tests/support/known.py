@@ -4,8 +4,6 @@ A new fault fails a test, and so does a fault that is mended and still listed: t
 are empty, delete this file and what reads it.
 """
 
-PATCHED: set[str] = set()
-
 MODEL_CALLS = {"studies/axiom_matrix/run.py: asked.model"}
 
 LONG_FILES = {

@@ -20,7 +20,7 @@ Layers = Mapping[str, Sequence[str]]
 def library() -> dict[str, str]:
     """Every file of the library."""
     paths = [path for room in ROOMS for path in sorted((ROOT / room).glob("**/*.py"))]
-    paths += [ROOT / "__main__.py", ROOT / "cli.py", ROOT / FACE]
+    paths += [path for path in sorted(ROOT.glob("*.py")) if path.name != "setup.py"]
     return {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 

@@ -265,8 +265,8 @@ def test_memory_grows_with_rows_and_not_with_masks(method: str) -> None:
             pb.attribute(f, x, method=method.format(samples), transform="dwt(haar, level=1)", batch_size=batch_size)
         return mode.elements
 
-    assert largest(32, rows=2) == largest(8, rows=2)
-    assert largest(8, rows=8) > largest(8, rows=2)  # the control: the measure does see what grows
+    assert largest(32, batch_size=2) == largest(8, batch_size=2)
+    assert largest(8, batch_size=8) > largest(8, batch_size=2)  # the control: the measure does see what grows
 
 
 @pytest.mark.parametrize("method", FORWARD)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 from torch import Tensor
 
+from ..core.imports import needs
 from ..transforms import Transform, TransformClaim
 
 if TYPE_CHECKING:
@@ -37,15 +38,15 @@ def plot(attribution: Plottable, example: int = 0, by: str = "octave", show: Sho
 
     Volumes are shown as their mean over the first axis. For a T that is not linear there are no maps.
     show: makes an image of the signal; without it the range of the signal is scaled to black and white.
-    Raises: IndexError where the batch has no such example; ValueError for signals without an axis beside the channels.
+    Raises: IndexError where the batch has no such example; ValueError for signals without an axis beside the channels;
+    ImportError without matplotlib.
     """
-    from matplotlib.figure import Figure
+    with needs("plot", "'pullback[cli]'"):
+        from matplotlib.figure import Figure
 
     if len(attribution.transform.shape) < 2:
         got = f"each example of x has shape {attribution.transform.shape}"
-        raise ValueError(
-            f"plot: expected signals (channels, *spatial), but {got}; plot att.values, or add a channel axis."
-        )
+        raise ValueError(f"plot: expected signals (channels, *spatial), but {got}; plot att.values, or add a channel axis.")
     if not -len(attribution.values) <= example < len(attribution.values):
         raise IndexError(f"plot: expected an example in 0…{len(attribution.values) - 1}, got {example}.")
     one = attribution[example]
@@ -88,9 +89,7 @@ def _note(density: np.ndarray, signal: Tensor) -> str:
     """One line that explains the maps."""
     volume = ", mean over axis 1 of the volume" if signal.ndim == 4 else ""
     scale = "one linear scale" if density.ndim == 1 else "one √ scale"
-    return (
-        f"maps: local mean of |net share|{volume}, {scale}; a band's shares may cancel at a place, so bars can differ"
-    )
+    return f"maps: local mean of |net share|{volume}, {scale}; a band's shares may cancel at a place, so bars can differ"
 
 
 def _maps(one: Any, by: str) -> list[tuple[str, np.ndarray]]:

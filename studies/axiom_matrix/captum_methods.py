@@ -39,9 +39,7 @@ def captum_methods() -> dict[str, MethodFunction]:
         "captum.Saliency(abs=False)": _plain(attr.Saliency, abs=False),
         "captum.InputXGradient": _plain(attr.InputXGradient),
         "captum.IntegratedGradients": _based(attr.IntegratedGradients),
-        "captum.IntegratedGradients(n_steps=200)": _based(
-            attr.IntegratedGradients, n_steps=200, internal_batch_size=16
-        ),
+        "captum.IntegratedGradients(n_steps=200)": _based(attr.IntegratedGradients, n_steps=200, internal_batch_size=16),
         "captum.DeepLift": _based(attr.DeepLift),
         "captum.GuidedBackprop": _plain(attr.GuidedBackprop),
         "captum.Deconvolution": _plain(attr.Deconvolution),

@@ -95,9 +95,7 @@ def to_frame(found: Mapping[Cell, AxiomReport]) -> pd.DataFrame:
     Columns: model, transform, method, axiom, verdict, holds, residual, tolerance, evaluations, reason, literature ("kept",
     "BROKEN" or ""), agrees (True, False or None), why (where measurement and literature are known to differ).
     """
-    return pd.DataFrame(
-        [asdict(cell) | _row(cell.method, finding) for cell, report in found.items() for finding in report]
-    )
+    return pd.DataFrame([asdict(cell) | _row(cell.method, finding) for cell, report in found.items() for finding in report])
 
 
 def attempt(cell: Cell, question: Question, axioms: str | Sequence[str] = "all", seed: int = 0) -> AxiomReport:

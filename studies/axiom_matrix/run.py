@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import importlib
 import importlib.metadata
 import itertools
 import json
@@ -14,15 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...axioms.check import Subject, check
+from ...axioms.check import Method, check
 from ...axioms.method_laws import LAWS_VERSION
 from ...axioms.report import AxiomReport
-from ...core.files import read_json, write_text
+from ...core.files import check_writable, read_json, write_text
+from ...core.imports import import_callable
+from ...core.progress import Interrupted, Progress
 from ..loaders.data import load_photos
-from ..loaders.models import load_model, working_folder_importable
+from ..loaders.model_formats import load_model
 from ..report.figures import save, slug
 from ..storage.fingerprint import answer, weights
-from ..storage.folder import check_writable
 from ..storage.workers import in_processes
 from .figure import figure, page
 from .matrix import (
@@ -76,9 +76,7 @@ def question(
         found = load_photos(data, photos)
         images = [loaded.prepare(image) for _, image in found]
         if not images:
-            raise ValueError(
-                f"data: nothing in {data!r} could be read as an image; the first, {': '.join(found.skipped[0])}."
-            )
+            raise ValueError(f"data: nothing in {data!r} could be read as an image; the first, {': '.join(found.skipped[0])}.")
         x = torch.stack(images).to(device)
         loaded.classify(x)  # which says what is wrong with the model or the size of its images
         network, x = (network.double(), x.double()) if double else (network, x)
@@ -125,9 +123,7 @@ def gratings(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     draw = torch.rand(count, 2, 1, 1, generator=generator, dtype=torch.double)
     angle = label.double().reshape(-1, 1, 1) * torch.pi / 4
     rows, columns = torch.meshgrid(*[torch.arange(16, dtype=torch.double)] * 2, indexing="ij")
-    wave = torch.sin(
-        (0.6 + 0.5 * draw[:, 0]) * (rows * angle.cos() + columns * angle.sin()) + 2 * torch.pi * draw[:, 1]
-    )
+    wave = torch.sin((0.6 + 0.5 * draw[:, 0]) * (rows * angle.cos() + columns * angle.sin()) + 2 * torch.pi * draw[:, 1])
     noise = torch.randn(count, 16, 16, generator=generator, dtype=torch.double)
     return (wave + 0.3 * noise)[:, None], label
 
@@ -147,20 +143,10 @@ def judge(method: str, asked: Question, **options: Any) -> AxiomReport:
     return check(asked.model, asked.x, asked.target, method=_subject(method), **options)
 
 
-def _subject(method: str) -> Subject:
+def _subject(method: str) -> Method:
     if ":" not in method:
         return find_method(method)
-    module, _, name = method.partition(":")
-    with working_folder_importable():
-        try:
-            found = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(
-                f"Method {method!r}: expected package.module:callable, importable from here: {error}."
-            ) from None
-    if not callable(found):
-        raise ValueError(f"Method {method!r}: expected a callable (f, x, target, x0) -> tensor.")
-    return found
+    return import_callable(method, "Method", "a callable (f, x, target, x0) -> tensor")
 
 
 def write_report(report: AxiomReport, out: str | Path) -> list[str]:
@@ -187,14 +173,14 @@ def write_matrix(
     minutes: float | None = None,
     jobs: int = 1,
     report: Callable[[AxiomReport], None] | None = None,
-    progress: Callable[[float, float], object] | None = None,
+    progress: Progress | None = None,
     note: Callable[[str], object] | None = None,
 ) -> tuple[Any, list[str]]:
     """The matrix as a table, and the names of the files that it is written to: .csv, .json, .html and a .png for each model.
 
     Each finished cell is stored in `out`/cells, and is not measured again when the question is the same, weights included.
-    Several calls may share `out`, at one time or after one another: a call finds what the others have finished. What a
-    KeyboardInterrupt says is how many are.
+    Several calls may share `out`, at one time or after one another: a call finds what the others have finished. A
+    KeyboardInterrupt becomes Interrupted, with the number of finished cells.
     minutes: no cell is started after so many; those left are "not applicable" until the same call goes on.
     jobs: so many cells at a time, each in a process of its own with one thread.
     report: called with each new report.  progress: called with (cells done, cells), those of earlier calls first.
@@ -233,16 +219,11 @@ def write_matrix(
             if report is not None:
                 report(finished)
     except KeyboardInterrupt:
-        kept = sum(path.is_file() for path in paths.values())
-        said = f"{kept} of {len(paths)} cells are finished and kept; the same command goes on from there"
-        raise KeyboardInterrupt(said) from None
+        raise Interrupted(sum(path.is_file() for path in paths.values()), len(paths)) from None
     late = f"{NOT_RUN}: the time was up; the same call goes on from here"
     stored = {cell: read_json(path) for cell, path in paths.items()}
     table = to_frame(
-        {
-            cell: unmeasured(cell, late) if found is None else AxiomReport.from_dict(found)
-            for cell, found in stored.items()
-        }
+        {cell: unmeasured(cell, late) if found is None else AxiomReport.from_dict(found) for cell, found in stored.items()}
     )
     return table, _write_table(table, out)
 

@@ -58,9 +58,7 @@ def test_captum_like_callables_take_the_target_as_it_comes() -> None:
     for name, method in methods.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            report = pb.axioms.check(
-                small_network((1, 6)).double(), normal(3, 1, 6), [2, 0, 1], method=method, axioms="dummy"
-            )
+            report = pb.axioms.check(small_network((1, 6)).double(), normal(3, 1, 6), [2, 0, 1], method=method, axioms="dummy")
         assert report.holds("dummy"), (name, str(report))
 
 
@@ -155,7 +153,7 @@ def test_leaks_are_named_and_nothing_leaks(explode: bool) -> None:
     assert torch.equal(x, kept)
     assert all(torch.equal(a, b) and a.requires_grad and a.grad is None for a, b in zip(model.parameters(), weights))
     assert not any(m.training or m._forward_hooks for m in model.modules())
-    (note,) = [note for note in report.notes if "does not leave" in note]
+    (note,) = [note for note in report.notes if "does not put back" in note]
     for name in (
         "default dtype (torch.float16)",
         "grad mode",
@@ -204,9 +202,7 @@ def test_the_same_residual_has_the_same_verdict_for_ours_and_theirs(steps: int, 
         return pb.attribute(f, z, target, method=ours, baseline=z0).values
 
     x = torch.ones(1, 1, 4).double()
-    a, b = (
-        pb.axioms.check(Steep(), x, method=method, axioms="completeness")["completeness"] for method in (ours, theirs)
-    )
+    a, b = (pb.axioms.check(Steep(), x, method=method, axioms="completeness")["completeness"] for method in (ours, theirs))
     assert a.residual == pytest.approx(b.residual, rel=1e-9)
     assert a.tolerance == pytest.approx(b.tolerance, rel=1e-9)
     assert a.tolerance == pytest.approx(1e-2, rel=1e-3)
@@ -266,24 +262,20 @@ def test_rounding_is_measured_against_double_precision() -> None:
 def test_an_alarm_in_single_precision_is_settled_in_double(monkeypatch: pytest.MonkeyPatch) -> None:
     from pullback.axioms.trial import Trial
 
-    monkeypatch.setattr(Trial, "floor", 0.0)
+    monkeypatch.setattr(Trial, "noise_floor", 0.0)
     model, x = Rough().float(), normal(2, 1, 6, dtype=torch.float32)
-    finding = pb.axioms.check(model, x, 0, method="gradient", axioms="implementation_invariance")[
-        "implementation_invariance"
-    ]
+    finding = pb.axioms.check(model, x, 0, method="gradient", axioms="implementation_invariance")["implementation_invariance"]
     assert finding.holds
-    assert "settled in double precision" in finding.reason
+    assert "decided in double precision" in finding.reason
 
     def offset(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
         odd = any(isinstance(m, nn.Linear) and m.bias is None for m in f.modules())
         return taylor(f, z, target, z0) * (1.002 if odd else 1)
 
     smooth = smooth_net((1, 6)).float()
-    wrong = pb.axioms.check(smooth, x, 0, method=offset, axioms="implementation_invariance")[
-        "implementation_invariance"
-    ]
+    wrong = pb.axioms.check(smooth, x, 0, method=offset, axioms="implementation_invariance")["implementation_invariance"]
     assert wrong.holds is False
-    assert "settled in double precision" in wrong.reason
+    assert "decided in double precision" in wrong.reason
     assert "changed by factor_linear" in wrong.reason
 
 
@@ -291,14 +283,15 @@ def test_an_alarm_in_single_precision_is_settled_in_double(monkeypatch: pytest.M
 
 
 def test_a_full_check_of_certified_gradients_costs_a_few_maps() -> None:
-    seen: list[str] = []
+    seen: list[tuple[int, int]] = []
     report = pb.axioms.check(
         small_network((1, 12)).double(),
         normal(1, 1, 12),
         0,
         method="integrated_gradients(tol=0)",
-        progress=lambda finding: seen.append(finding.axiom),
+        progress=lambda done, planned: seen.append((done, planned)),
     )
-    assert seen == list(NAMES)
+    assert [finding.axiom for finding in report] == list(NAMES)
+    assert seen == [(done, len(NAMES)) for done in range(len(NAMES) + 1)]
     assert report.evaluations < 7 * 200
     assert "max_evaluations=24" in report.notes[0]

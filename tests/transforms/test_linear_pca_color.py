@@ -172,9 +172,7 @@ def test_streaming_gives_what_one_batch_gives_far_from_the_origin_too() -> None:
     torch.testing.assert_close(streamed.axes, whole.axes, rtol=0, atol=1e-7)
     naive = data.flatten(1).T @ data.flatten(1) / 60 - torch.outer(*[data.flatten(1).mean(0)] * 2)
     wrong = torch.linalg.eigvalsh(naive).flip(0) * 60 / 59  # what streaming Σ x xᵀ would give
-    assert float((wrong - whole.variances).abs().max()) > 1e3 * float(
-        (streamed.variances - whole.variances).abs().max()
-    )
+    assert float((wrong - whole.variances).abs().max()) > 1e3 * float((streamed.variances - whole.variances).abs().max())
 
 
 def test_whitening_whitens_what_it_was_not_fitted_on() -> None:
@@ -279,7 +277,7 @@ def test_an_unfitted_pca_says_how_to_fit_it() -> None:
         (torch.ones(0, 4), {}, ValueError, "not empty"),
         (torch.ones(3, 4, dtype=torch.long), {}, ValueError, "int64"),
         (torch.ones(3, 4, dtype=torch.complex64), {}, ValueError, "complex64"),
-        (torch.tensor([[1.0], [float("nan")]]), {}, ValueError, "example 1 of a batch holds NaN"),
+        (torch.tensor([[1.0], [float("nan")]]), {}, ValueError, "a batch: example 1 holds NaN"),
         ([torch.ones(3, 4), torch.ones(3, 5)], {}, ValueError, r"shape of the first, \(4,\), got \(5,\)"),
         ([(torch.ones(3, 4), 0)], {}, TypeError, "got tuple"),
         (torch.ones(2, 9_000), {}, ValueError, "more than 8,192 samples.*pass components=64"),

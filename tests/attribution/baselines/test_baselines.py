@@ -13,12 +13,13 @@ from support.nonlinear import Curved, three_linear_domains_and_a_curved_one
 from support.subjects import linear_net, normal, smooth_net
 
 import pullback as pb
-from pullback.attribution import among, in_domain
-from pullback.attribution.baselines.base import Baseline, baselines
+from pullback.attribution import baselines
+from pullback.attribution.baselines import Baseline, among, in_domain
+from pullback.attribution.baselines.base import baselines as registry
 from pullback.attribution.call import resolve_baseline
 
 SHAPE = (2, 9, 8)
-NAMED = [example for name in baselines.names() for example in baselines.maker(name).examples()]
+NAMED = [example for name in baselines.names() for example in registry.maker(name).examples()]
 DOMAINS = three_linear_domains_and_a_curved_one(SHAPE)
 
 
@@ -115,14 +116,10 @@ def test_expected_gradients_of_a_linear_model_need_no_steps(steps: int) -> None:
 def test_expected_gradients_are_the_mean_of_captums_integrated_gradients_on_the_pullback(domain: Any) -> None:
     x, f, references = normal(2, *SHAPE), smooth_net(SHAPE), normal(3, *SHAPE, seed=1)
     T = pb.transforms.get(domain, SHAPE)
-    att = pb.attribute(
-        f, x, 1, method="expected_gradients(samples=3, steps=24)", transform=T, baseline=among(references)
-    )
+    att = pb.attribute(f, x, 1, method="expected_gradients(samples=3, steps=24)", transform=T, baseline=among(references))
     captum = IntegratedGradients(pb.Pullback(f, T))
     maps = [
-        captum.attribute(
-            T(x), baselines=T(r[None]).expand(2, *T.layout.shape), target=1, n_steps=24, method="gausslegendre"
-        )
+        captum.attribute(T(x), baselines=T(r[None]).expand(2, *T.layout.shape), target=1, n_steps=24, method="gausslegendre")
         for r in references
     ]
     close(att.values, torch.stack(maps).mean(0), 1e-6)
@@ -135,8 +132,7 @@ def test_random_alphas_converge_to_the_integral() -> None:
     x, f = normal(2, 1, 6), smooth_net((1, 6))
     exact = pb.attribute(f, x, 0, method="integrated_gradients(steps=64)").values
     errors = [
-        float((pb.attribute(f, x, 0, method=f"expected_gradients(samples={n})").values - exact).abs().max())
-        for n in (8, 512)
+        float((pb.attribute(f, x, 0, method=f"expected_gradients(samples={n})").values - exact).abs().max()) for n in (8, 512)
     ]
     assert errors[1] < 2e-3
     assert errors[1] < errors[0] / 8
@@ -191,6 +187,16 @@ def test_gradient_shap_totals_its_own_score_difference() -> None:
 def test_bad_baselines_say_what_was_expected(baseline: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         pb.attribute(linear_net(SHAPE), normal(1, *SHAPE), method="input_x_gradient", baseline=baseline)
+
+
+def test_the_room_builds_baselines_by_name() -> None:
+    assert baselines.names() == ["blur", "gaussian", "mean", "uniform", "zero"]
+    assert baselines.get("blur(sigma=3)") == baselines.get(baselines.Blur(3)) == baselines.Blur(sigma=3)
+    assert baselines.get(None) == baselines.Zero()
+    assert baselines.get(0.5).describe() == "0.5"
+    x = normal(1, *SHAPE)
+    for named in (baselines.Blur(3), baselines.Mean("example"), baselines.Uniform(0, 1), baselines.Gaussian(0.1)):
+        close(resolve_baseline(named, x), resolve_baseline(named.describe(), x), 0)
 
 
 def test_bad_kinds_of_baseline() -> None:

@@ -13,7 +13,7 @@ import pullback as pb
 from pullback import cli, studies
 from pullback.attribution.estimator import get as get_estimator
 from pullback.attribution.methods.coalitions import Perturbation, Players
-from pullback.axioms.cheap_forms import brief
+from pullback.axioms.cheap_forms import cheap_form
 from pullback.axioms.method_laws import LAWS_VERSION
 from pullback.axioms.rewrites.modules import small_network
 from pullback.studies.axiom_matrix.captum_methods import ROWS, captum_methods
@@ -76,9 +76,7 @@ def test_what_cannot_be_sent_to_a_process_is_named(tmp_path: Path) -> None:
         studies.write_matrix(local, tmp_path, methods=METHODS, jobs=2)
 
 
-def test_cells_of_another_version_of_the_laws_are_measured_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cells_of_another_version_of_the_laws_are_measured_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     report = lambda found: seen.append(found.subject)
     for version in (LAWS_VERSION, LAWS_VERSION, LAWS_VERSION + 1):
@@ -121,14 +119,12 @@ def test_methods_with_players_are_asked_with_a_few_in_every_domain(shape: tuple[
         for name in every_method():
             cell = Cell("", domain, name)
             assert effort(cell, question) > 0
-            if name.startswith("captum.") or not isinstance(
-                method := get_estimator(spec(cell, question)), Perturbation
-            ):
+            if name.startswith("captum.") or not isinstance(method := get_estimator(spec(cell, question)), Perturbation):
                 continue
             layout = pb.transforms.get(domain, shape).layout
             players = method.players(layout).count
             assert name == "rise" or 2 <= players <= 9, (spec(cell, question), domain, players)
-            assert brief(method).cost([layout]).total <= 128, spec(cell, question)
+            assert cheap_form(method).cost([layout]).total <= 128, spec(cell, question)
 
 
 def test_a_spec_with_options_is_asked_as_it_is() -> None:

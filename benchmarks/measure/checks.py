@@ -57,9 +57,7 @@ def check_map(att: Attribution, case: Subject, method: calls.Method) -> None:
     check_result(att.values, untimed(case, method, att.transform))
 
 
-def check_evaluations(
-    spent: calls.Evaluations, found: Sequence[Attribution], plan: int, asked_format: bool = False
-) -> None:
+def check_evaluations(spent: calls.Evaluations, found: Sequence[Attribution], plan: int, asked_format: bool = False) -> None:
     """Compares the rows that the model counted with what the results of the run say, and with the plan.
 
     asked_format: whether the caller named the memory format; otherwise two formats may have been compared.

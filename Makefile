@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 OUT    ?= results/demo
-BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=benchmarks --confcutdir=benchmarks --import-mode=importlib -o filterwarnings=default --benchmark-quiet
+BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=. --confcutdir=benchmarks --import-mode=importlib -o filterwarnings=default --benchmark-quiet
 LIBRARY = core transforms attribution axioms metrics studies
 
 .PHONY: demo test lint format bench bench-quick bench-compare bench-store pages clean
@@ -14,7 +14,7 @@ demo: $(VENV)/demo.done
 test: $(VENV)/test.done
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-# mypy finds a package by its folder's name, and a checkout may have any name: a link called `pullback` settles it.
+# mypy takes the name of a package from its folder, and a checkout may have any name: mypy reads a link called `pullback`.
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -26,28 +26,28 @@ format: $(VENV)/test.done
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Everything that this machine can run, and the ratio tables at the end.
+# Everything that this machine can run; the ratios and their goals at the end.
 bench: $(VENV)/bench.done
 	mkdir -p results
-	$(BENCH) --benchmark-json=results/bench.json benchmarks
-	$(BIN)/python -m benchmarks.compare results/bench.json
+	$(BENCH) --benchmark-json=results/bench.json benchmarks/suites
+	$(BIN)/python -m benchmarks.results.compare results/bench.json
 
 # The same at reduced size, for crashes and for checks of the results; its times mean nothing.
 bench-quick: $(VENV)/bench.done
-	PULLBACK_BENCH=quick OMP_NUM_THREADS=1 $(BENCH) benchmarks
+	PULLBACK_BENCH=quick OMP_NUM_THREADS=1 $(BENCH) benchmarks/suites
 
-# The last run against the stored one: fails where something became worse by more than noise, or is no longer measured.
+# The last run against the stored one: fails where a suite became slower, more is counted, or something is no longer measured.
 bench-compare:
-	$(BIN)/python -m benchmarks.compare benchmarks/results results/bench.json
+	$(BIN)/python -m benchmarks.results.compare benchmarks/results results/bench.json
 
-# The last run becomes the stored one, if it was whole, and README and pages say what it measured.
+# The last run becomes the stored one, if it was whole, and the pages in docs/ say what it measured.
 bench-store:
-	$(BIN)/python -m benchmarks.store results/bench.json
+	$(BIN)/python -m benchmarks.results.store results/bench.json
 	$(MAKE) pages
 
-# The numbers and lists of README, docs/ and benchmarks/*.md, from what is stored and registered.
+# The numbers and lists in docs/, from what is stored and registered.
 pages: $(VENV)/test.done
-	$(BIN)/python -m benchmarks.pages
+	$(BIN)/python -m benchmarks.scripts.pages
 
 clean:
 	rm -rf $(VENV) build *.egg-info results

@@ -5,7 +5,7 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 from . import attribution, axioms, metrics, transforms
-from .attribution import Attribution, Broadcast, Pullback, attribute, best_basis
+from .attribution import Attribution, Broadcast, Execution, Pullback, attribute, best_basis
 from .transforms import register as register_transform
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ __version__ = importlib.metadata.version("pullback")
 __all__ = [
     "Attribution",
     "Broadcast",
+    "Execution",
     "Pullback",
     "attribute",
     "attribution",

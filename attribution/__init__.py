@@ -1,25 +1,27 @@
-"""How f(x) - f(x₀) is shared out among the coefficients of T x."""
+"""Attribution: methods that share f(x) - f(x₀) among the coefficients of T x, their results and analyses."""
 
-from . import targets
+from . import baselines, targets
 from .analyses.best_basis import basis_cost, best_basis
 from .analyses.boundary_sensitivity import BoundarySensitivity, boundary_sensitivity
-from .attribute import attribute
-from .baselines.base import Baseline
-from .baselines.fixed import in_domain
-from .baselines.random import among
+from .analyses.mask_path import MaskPath, mask_path
+from .analyses.quantus import quantus_explain
+from .attribute import attribute, resume
+from .baselines import Baseline, among, in_domain
+from .engine.execution import Execution
 from .engine.model_args import Broadcast
+from .engine.open import open_engine
+from .engine.row_index import RowIndex
 from .engine.score import Score
-from .estimator import Chart, Estimate, Estimator, Evaluator, MethodClaim, get, names, register
-from .methods import captum as bridges
-from .methods import mask as masks
+from .estimator import Chart, Cost, Estimate, Estimator, Evaluator, MethodClaim, get, names, register
 from .methods.captum import Captum
 from .methods.expected_gradients import ExpectedGradients, GradientSHAP
 from .methods.global_sensitivity import HSIC, Sobol
-from .methods.gradients import Gradient, InputXGradient, SmoothGrad
+from .methods.gradients import Gradient, InputXGradient
 from .methods.integrated_gradients.estimator import IntegratedGradients
-from .methods.mask import Mask, MaskPath
-from .methods.noisy_gradients import AbsGrad, SquareGrad, VarGrad
-from .methods.rise import RISE, Occlusion
+from .methods.mask import Mask
+from .methods.noisy_gradients import AbsGrad, SmoothGrad, SquareGrad, VarGrad
+from .methods.occlusion import Occlusion
+from .methods.rise import RISE
 from .methods.shapley import Shapley
 from .methods.surrogates import LIME, KernelSHAP
 from .pullback import Joint, Pullback
@@ -36,9 +38,11 @@ __all__ = [
     "Broadcast",
     "Captum",
     "Chart",
+    "Cost",
     "Estimate",
     "Estimator",
     "Evaluator",
+    "Execution",
     "ExpectedGradients",
     "Gradient",
     "GradientSHAP",
@@ -51,6 +55,7 @@ __all__ = [
     "MethodClaim",
     "Occlusion",
     "Pullback",
+    "RowIndex",
     "Score",
     "Shapley",
     "SmoothGrad",
@@ -59,14 +64,17 @@ __all__ = [
     "VarGrad",
     "among",
     "attribute",
+    "baselines",
     "basis_cost",
     "best_basis",
     "boundary_sensitivity",
-    "bridges",
     "get",
     "in_domain",
-    "masks",
+    "mask_path",
     "names",
+    "open_engine",
+    "quantus_explain",
     "register",
+    "resume",
     "targets",
 ]

@@ -1,65 +1,110 @@
-"""One call of `attribute`: what is walked, where from, and what is read on the way."""
+"""One call of `attribute`: it groups the domains, reads f where paths start and end, and runs the method."""
 
 import contextlib
+import dataclasses
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import importlib.metadata
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
 
-from ..core.checks import check_finite
+from ..core.checks import not_finite
+from ..core.isolation import with_defaults
+from ..core.plain import plain
+from ..core.precision import wide
+from ..core.progress import Progress
 from ..transforms import Transform, TransformClaim
+from ..transforms import get as get_transform
 from .baselines.base import Baseline
-from .engine.dry_run import FEW, DryRun, Read
-from .engine.execution import Prepared
-from .engine.random import Keyed
-from .engine.rows import Rows
+from .baselines.fixed import get as get_baseline
+from .baselines.start import Start, repeated, starts
+from .engine.dry_run import choose_memory_format
+from .engine.engine import Engine
+from .engine.execution import Execution
+from .engine.open import open_engine, read_checked
+from .engine.score import Target
 from .estimator import Chart, Estimate, Estimator, Evaluator
+from .estimator import get as get_estimator
 from .pullback import Pullback
+from .resume import Fields, check_same_call
+from .targets import Choice
 
-Evaluators = Sequence[tuple[list[int], Evaluator]]  # which domains, and the evaluator they share
+BaselineLike = Tensor | float | str | Baseline | Callable[[Tensor], Tensor] | None
+Domain = str | Transform
+Evaluators = Sequence[tuple[list[int], Evaluator]]  # which domains, and the evaluator that they share
+Method = str | Estimator
+Model = Callable[..., Any]
+_VERSION = importlib.metadata.version("pullback")
 
 
-@dataclass(frozen=True, eq=False)
-class Start:
-    """Where the paths of one domain start: x₀ (batch, *shape), z₀ where it was declared in z, and further draws of x₀.
+class Options(TypedDict, total=False):
+    """The options of `attribute`, `resume` and `run`."""
 
-    random: whether these differ.
+    method: Method
+    baseline: BaselineLike
+    batch_size: int | str
+    seed: int
+    progress: Progress | bool | None
+    model_args: Sequence[Any]
+    model_kwargs: Mapping[str, Any] | None
+    create_graph: bool
+    execution: Execution | None
+
+
+def run(
+    model: Model, x: Tensor, target: Target, domains: Sequence[Domain], earlier: Sequence[Fields] = (), **options: Any
+) -> list[dict[str, Any]]:
+    """The fields of an `Attribution` in each of the `domains`, from one gradient stream.
+
+    earlier: results to continue from, one for each domain, or none.  options: see `Options`.
     """
-
-    signal: Tensor
-    coefficients: Tensor | None
-    draw: Callable[[Tensor, Tensor], Tensor]
-    random: bool = False
-
-    @functools.cached_property
-    def moved(self) -> bool:
-        """Whether x₀ is not zero throughout."""
-        return bool(self.signal.any())
+    estimator = get_estimator(options.pop("method", "integrated_gradients"))
+    baseline, seed = options.pop("baseline", None), _whole(options.pop("seed", 0))
+    create_graph = options.get("create_graph", False)
+    with open_engine(model, x, target, **options) as engine:
+        # A copy: results hold x, and the caller may reuse the tensor.
+        x = (x if create_graph and not x.is_inference() else x.detach()).clone().to(wide(x.dtype))
+        transforms = [get_transform(spec, tuple(x.shape[1:])) for spec in domains]
+        own = baseline if isinstance(baseline, Baseline) else with_defaults(engine.prepared.around, baseline)
+        rule = get_baseline(own)
+        call = Call(estimator, x, transforms, starts(rule, transforms, x, seed, create_graph), engine, seed)
+        differences = call.score_differences(options.get("batch_size", "auto") == "auto" and not create_graph)
+        call.choose_formats()
+        question = {"target": _described(target), "baseline": rule.describe(), "dtype": str(x.dtype)}
+        found = call.fields(call.continued(earlier, differences, question) if earlier else call.evaluators, differences)
+        settings = question | {
+            "method": estimator.name or type(estimator).__name__,
+            "options": _described(dataclasses.asdict(estimator)) if dataclasses.is_dataclass(estimator) else {},
+            "baseline_coordinates": rule.coordinates,
+            "seed": seed,
+            "batch_size": engine.limit,
+            "execution": engine.prepared.settings,
+            "evaluations": {"forward": engine.count.forward, "gradient": engine.count.gradient},
+            "device": str(x.device),
+            "versions": {"pullback": _VERSION, "torch": torch.__version__},
+        }
+    return [each | {"settings": settings | {"transform": each["transform"].spec}} for each in found]
 
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """The parts of a call, ready to be run.  starts: one for each of the `domains`."""
+    """The parts of a call, ready to run.  starts: one for each of the `domains`."""
 
     estimator: Estimator
     x: Tensor
     domains: Sequence[Transform]
     starts: Sequence[Start]
-    prepared: Prepared
-    runner: Rows
+    engine: Engine
     seed: int
 
     @functools.cached_property
-    def bases(self) -> list[Tensor]:
-        """The distinct x₀."""
-        kept: list[Tensor] = []
-        for start in self.starts:
-            if _find(kept, start.signal) is None:
-                kept.append(start.signal)
-        return kept
+    def bases(self) -> dict[int, Tensor]:
+        """The distinct x₀, by the identity of their tensors."""
+        return {id(start.signal): start.signal for start in self.starts}
 
     @functools.cached_property
     def evaluators(self) -> Evaluators:
@@ -68,152 +113,148 @@ class Call:
         alone = []
         for i, domain in enumerate(self.domains):
             if is_signal_linear(domain):
-                shared.setdefault(_find(self.bases, self.starts[i].signal), []).append(i)
+                shared.setdefault(id(self.starts[i].signal), []).append(i)
             else:
                 alone.append([i])
         return [(members, self._evaluator(members)) for members in (*shared.values(), *alone)]
 
     @functools.cached_property
     def planned(self) -> list[int]:
-        """Rows of each evaluator."""
-        return [
-            len(self.x)
-            * (
-                self.estimator.total_rows([chart.layout for chart in evaluator.charts])
-                - (0 if evaluator.random else self.estimator.repeats())
-            )
-            for _, evaluator in self.evaluators
-        ]
+        """The largest number of evaluations of each evaluator."""
+        layouts = [[chart.layout for chart in evaluator.charts] for _, evaluator in self.evaluators]
+        return [len(self.x) * self.estimator.cost(each).total for each in layouts]
 
     @property
-    def few(self) -> bool:
-        """Whether one row more would be felt."""
-        return sum(self.planned) < FEW
+    def has_gradients(self) -> bool:
+        """Whether the method needs gradients."""
+        return self.estimator.cost([domain.layout for domain in self.domains]).gradients > 0
 
-    def expect(self) -> None:
-        """Tells whoever counts what will be run."""
-        again = not (self.few and self.estimator.revisits)
-        self.runner.expect(len(self.x) * (1 + len(self.bases)) + sum(self.planned) + again)
+    def score_differences(self, measure: bool) -> list[Tensor]:
+        """f(x) - f(x₀) of each domain, (batch,).  measure: whether to measure how many rows fit into memory.
 
-    def ends(self, probe: bool) -> Tensor:
-        """f(x), and f(x₀) for each of the `bases`; with `probe` this tells too how many rows fit. Shape: (1 + bases, batch).
-
-        Before a run of many rows, one row shows whether the model repeats itself, and which memory format it bears.
+        Raises: ValueError where the model is not deterministic or mixes rows.
         """
-        # Last example first: what a row makes of those before it, as a recurrent layer along the wrong axis does, shows then.
-        points = torch.cat([self.x, *self.bases]).flip(0)
-        example = torch.arange(len(self.x), device=self.x.device).repeat(1 + len(self.bases)).flip(0)
-        read: Read = lambda values: values(example, points.__getitem__).flip(0).reshape(1 + len(self.bases), -1)
-        self.level()
-        if self.few:
-            self.prepared.fall_back()
-            with self.prepared.exactly():
-                ends = read(self.runner.measured if probe else self.runner.values)
-        else:
-            ends = self.rehearsal.ends(read, probe)
-        self.runner.count.varies = bool((ends != ends[:1]).any())
-        return ends
+        engine, count = self.engine, 1 + len(self.bases)
+        engine.count.planned = engine.count.forward + len(self.x) * count + 1 + sum(self.planned)
+        self._equalise()
+        example = torch.arange(len(self.x), device=self.x.device).repeat(count)
+        points = torch.cat([self.x, *self.bases.values()])
+        ends = read_checked(engine, example, points, count, measure and self.has_gradients)
+        varies = bool((ends != ends[:1]).any())
+        for each in (engine, *(evaluator.engine for _, evaluator in self.evaluators)):
+            each.varies = varies
+        self._equalise()
+        differences = dict(zip(self.bases, ends[0] - ends[1:]))
+        return [differences[id(start.signal)] for start in self.starts]
 
-    def level(self) -> None:
-        """Gives all evaluators the number of rows that was found to fit."""
-        self.runner.level(max(self.planned))
+    def _equalise(self) -> None:
+        """Gives all evaluators the same limit of rows."""
+        self.engine.equalise(max(self.planned))
         for _, evaluator in self.evaluators:
-            evaluator.rows.budget = self.runner.budget
+            evaluator.engine.limit = self.engine.limit
 
-    def deltas(self, ends: Tensor) -> list[Tensor]:
-        """f(x) - f(x₀) of each domain, (batch,)."""
-        return [ends[0] - ends[1 + _find(self.bases, start.signal)] for start in self.starts]
-
-    def choose_precision(self) -> None:
-        """Holds gradients of narrower formats, at x and half way, against those of fp32; for "auto" that decides."""
-        if not self.prepared.narrower:
+    def choose_formats(self) -> None:
+        """Chooses the memory format and, where a narrower number format may be taken, the precision."""
+        choose_memory_format(self.engine, self.x, sum(self.planned), self.has_gradients)
+        engine = self.engine.uncounted()
+        if not engine.prepared.narrower:
             return
-        points = torch.cat([self.x[:2], (self.x[:2] + self.bases[0][:2]) / 2])
+        base = next(iter(self.bases.values()))
+        points = torch.cat([self.x[:2], (self.x[:2] + base[:2]) / 2])
         example = torch.arange(len(points), device=self.x.device) % len(self.x[:2])
-        rows = self.runner.uncounted()
-        gradient = lambda: torch.cat([part for *_, part in rows.gradient_chunks(example, points.__getitem__)])
-        # A method without gradients may explain a model that has none: then nothing tells, and "auto" stays with fp32.
-        with contextlib.suppress(*([] if self.estimator.cost() else [ValueError, RuntimeError])):
-            self.prepared.choose(gradient, self.prepared.narrower)
+        gradient = lambda: torch.cat([part for *_, part in engine.gradient_chunks(example, points.__getitem__)])
+        # A method without gradients may explain a model that has none: then "auto" stays with fp32.
+        with contextlib.suppress(*([] if self.has_gradients else [ValueError, RuntimeError])):
+            engine.prepared.choose_precision(gradient, engine.prepared.narrower)
 
-    @functools.cached_property
-    def rehearsal(self) -> DryRun:
-        """What tells a model that repeats itself from one that does not."""
-        return DryRun(self.prepared, self.runner, self.x, gradients=self.estimator.cost() > 0)
+    def continued(self, earlier: Sequence[Fields], differences: Sequence[Tensor], question: Fields) -> Evaluators:
+        """The evaluators, with what `earlier` results kept.  Raises: ValueError where these answer another question."""
+        if not self.estimator.resumable:
+            who = f"resume: {self.estimator!r}"
+            raise ValueError(f"{who} cannot continue; only integrated_gradients without steps can.")
+        formats = {name: value for name, value in self.engine.prepared.numbers.items() if name != "memory_format"}
+        check_same_call(earlier, self.evaluators, self.domains, differences, {**question, **formats})
+        return [(of, replace(evaluator, earlier=earlier[of[0]]["details"])) for of, evaluator in self.evaluators]
 
-    def estimates(self, evaluators: Evaluators, ends: Tensor) -> dict[int, tuple[Evaluator, Estimate, int]]:
-        """For each domain its evaluator, what was found on it, and the domain's place in it."""
-        with self.prepared.numerics():
-            found = [(members, evaluator, self.estimator.estimate(evaluator)) for members, evaluator in evaluators]
-        if self.few:
-            self.rehearsal.compare(ends, found[0][2].score)
-        return {
-            member: (evaluator, estimate, number)
-            for members, evaluator, estimate in found
-            for number, member in enumerate(members)
-        }
+    def fields(self, evaluators: Evaluators, differences: Sequence[Tensor]) -> list[dict[str, Any]]:
+        """Runs the method. The fields of an `Attribution` in each domain, without the settings."""
+        found = {}
+        with self.engine.prepared.numerics():
+            for members, evaluator in evaluators:
+                estimate = self.estimator.estimate(evaluator)
+                for number, i in enumerate(members):
+                    parts = _fields(self.domains[i], evaluator.charts[number], estimate, number, differences[i])
+                    found[i] = parts | {"kind": self.estimator.kind}
+        return [found[i] for i in range(len(found))]
 
     def _evaluator(self, members: list[int]) -> Evaluator:
         """The evaluator of one group: in the signal for linear domains, else in the coefficients of the one domain."""
-        x, start, seed, domain = self.x, self.starts[members[0]], self.seed, self.domains[members[0]]
+        x, seed, start, domain = self.x, self.seed, self.starts[members[0]], self.domains[members[0]]
+        same = lambda u: u
         if is_signal_linear(domain):
             charts = [_chart(self.domains[i], x, self.starts[i]) for i in members]
-            return Evaluator(x, x, start.signal, lambda u: u, charts, self.runner, seed, start.draw, start.random)
-        same = lambda u: u
+            return Evaluator(x, x, start.signal, same, charts, self.engine, seed, start.draw, start.random)
         point, base = domain.ends(x, start.signal)
-        if start.coefficients is not None:
-            base = start.coefficients
-        own = self.runner.through(lambda model: Pullback(model, domain), point.dtype)
+        draw = lambda rows: domain(start.draw(rows))
+        if start.coefficients is not None:  # the baseline as it was declared, which may differ from T T⁻¹ of it
+            base, draw = start.coefficients, repeated(start.coefficients)
+        engine = self.engine.through(lambda model: Pullback(model, domain), point.dtype)
         chart = Chart(same, point - base, point, same, domain.layout, same)
-        # A baseline declared in z is where it was declared, not T T⁻¹ of it.
-        draw = (lambda e, s: domain(start.draw(e, s))) if start.coefficients is None else _fixed(base)
-        return Evaluator(x, point, base, domain, [chart], own, seed, draw, start.random)
+        return Evaluator(x, point, base, domain, [chart], engine, seed, draw, start.random)
 
 
 def _chart(domain: Transform, x: Tensor, start: Start) -> Chart:
+    """The chart of a linear domain."""
     point = domain(x)
     if start.coefficients is not None:
         displacement = point - start.coefficients
     else:  # T is linear: from the zero baseline, the displacement is the point
-        displacement = domain(x - start.signal) if start.moved else point
+        displacement = domain(x - start.signal) if start.nonzero else point
     return Chart(domain.adjoint, displacement, point, domain.inverse, domain.layout, domain)
 
 
 def is_signal_linear(domain: Transform) -> bool:
-    """Whether gradients of this domain are those of the signal, carried over: T⁻¹ is linear and meets the evaluator at x."""
+    """Whether gradients in this domain follow from those in the signal: T⁻¹ is linear, and T⁻¹ T x = x."""
     return TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS in domain.claims
 
 
-def _find(bases: Sequence[Tensor], base: Tensor) -> Any:
-    """Index of the entry that equals `base`, or None."""
-    return next((i for i, known in enumerate(bases) if known is base or torch.equal(known, base)), None)
+def resolve_baseline(baseline: BaselineLike, x: Tensor, seed: int = 0) -> Tensor:
+    """x₀ of a baseline that lives in the signal, in the shape, dtype and device of x.
+
+    Raises: TypeError or ValueError that says what came.
+    """
+    return starts(get_baseline(baseline), [get_transform("pixel", tuple(x.shape[1:]))], x, seed)[0].signal
 
 
-def starts(
-    origin: Baseline, domains: Sequence[Transform], x: Tensor, seed: int, create_graph: bool = False
-) -> list[Start]:
-    """The start in each domain; one object for all of them where the baseline lives in the signal."""
-    if origin.coordinates == "signal":
-        keyed = Keyed(x, seed)
-        example = torch.arange(len(x), device=x.device)
-        base = _check_origin(origin, origin.rows(keyed, example, torch.zeros_like(example)), x, create_graph)
-        draw = functools.partial(origin.rows, keyed) if origin.random else _fixed(base)
-        return [Start(base, None, draw, origin.random)] * len(domains)
-    found = []
-    for domain in domains:
-        z0 = origin.coefficients(domain, x)
-        base = _check_origin(origin, domain.inverse(z0), x, create_graph)
-        found.append(Start(base, z0, _fixed(base)))
-    return found
-
-
-def _fixed(base: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda example, sample: base[example]
-
-
-def _check_origin(origin: Baseline, base: Tensor, x: Tensor, create_graph: bool) -> Tensor:
-    if base.shape != x.shape:
+def _fields(domain: Transform, chart: Chart, estimate: Estimate, number: int, difference: Tensor) -> dict[str, Any]:
+    """The fields that come from chart `number`.  Raises: ValueError that names the example with values that are not finite."""
+    values, details, moved = estimate.values[number], estimate.details, estimate.displacements
+    wrong = not_finite(values)
+    if wrong is not None:
         raise ValueError(
-            f"baseline: {origin.describe()} gave shape {tuple(base.shape)} for x of shape {tuple(x.shape)}."
+            f"The model's gradient is not finite for example {wrong} (in {domain.spec}); look for square roots, "
+            "logarithms or divisions at zero in the model, or take another baseline."
         )
-    return check_finite("baseline", (base if create_graph else base.detach()).to(x))
+    return {
+        "values": values,
+        "coefficients": chart.point,
+        "displacement": chart.displacement if moved is None else moved[number],
+        "score_difference": difference if estimate.score_difference is None else estimate.score_difference,
+        "transform": domain,
+        "covector": estimate.covector if is_signal_linear(domain) else None,
+        "details": details[number] if isinstance(details, list) else details,
+    }
+
+
+def _described(value: Any) -> Any:
+    """`value` as JSON can hold it, with small tensors of whole numbers as lists."""
+    if isinstance(value, Choice):
+        return value.label
+    return plain(value, lambda t: t.tolist() if t.numel() <= 4096 and not t.is_floating_point() else plain(t))
+
+
+def _whole(seed: Any) -> int:
+    try:
+        return operator.index(seed)
+    except TypeError:
+        raise TypeError(f"seed: expected a whole number, got {seed!r}.") from None

@@ -1,0 +1,1 @@
+"""Benchmarks of `pullback`; the library never imports them."""

@@ -2,10 +2,12 @@
 
 import contextlib
 import functools
+import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 import torch
 
 _HOST = torch.device("cpu")
@@ -83,3 +85,27 @@ def _random_states(device: torch.device | None) -> Iterator[None]:
     kind = device.type if device is not None and elsewhere else "cuda"
     with torch.random.fork_rng([device] if elsewhere else [], device_type=kind):
         yield
+
+
+@contextlib.contextmanager
+def random_state(seed: int, device: torch.device) -> Iterator[None]:
+    """Inside, the global generators of torch, numpy and Python start from `seed`; afterwards they are as before.
+
+    For code that draws from them: Captum's, and any method that is not ours.
+
+    >>> with random_state(3, torch.device("cpu")):
+    ...     first = torch.rand(2), random.random()
+    >>> with random_state(3, torch.device("cpu")):
+    ...     torch.equal(torch.rand(2), first[0]), random.random() == first[1]
+    (True, True)
+    """
+    python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with _random_states(device):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numbers)  # noqa: NPY002

@@ -1,4 +1,4 @@
-"""Number formats: the dtype in which sums are carried out, the rounding it explains, and the tf32 switch."""
+"""Number formats: the dtype of sums, the residual that rounding explains, and whether products may be rounded to tf32."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ def wide(dtype: torch.dtype) -> torch.dtype:
 def tolerance(dtype: torch.dtype) -> float:
     """The largest relative residual that rounding explains: 3 eps^(2/3), 1.1e-10 in double and 7e-5 in single precision.
 
-    Rounding errors of a transform or a small model grow with the number of operations, but by far less than eps^(-1/3);
-    a law that is really broken exceeds this by orders of magnitude.
+    The rounding error of a transform or a small model grows with the number of operations, but by much less than
+    eps^(-1/3). A law that is really broken exceeds this tolerance by orders of magnitude.
 
     Raises: TypeError where dtype is not a floating-point one.
 

@@ -1,4 +1,4 @@
-"""Whether the coefficients that a map ranks first carry the score, against rankings that know nothing of the model."""
+"""Whether the coefficients that a map ranks first carry the score, compared with rankings that do not use the model."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -6,17 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..attribution import Attribution, Score
-from ..attribution.engine import random as keyed
-from ..attribution.engine.check_model import check_model, feed_dtype
-from ..attribution.engine.chunks import budget as row_budget
-from ..attribution.engine.dry_run import FEW, DryRun, Read
-from ..attribution.engine.execution import Execution, Prepared
-from ..attribution.engine.model_args import Extras
-from ..attribution.engine.rows import Points, Rows
+from ..attribution import Attribution, open_engine
+from ..attribution.engine.dry_run import choose_memory_format
+from ..attribution.engine.engine import Engine, Points
+from ..attribution.engine.open import read_checked
+from ..attribution.engine.random import fill, keys
 from ..attribution.engine.score import Target
-from ..attribution.result import budget as coefficients
-from ..attribution.result import keep_only
+from ..attribution.result import coefficient_count, keep_only, ranks
 
 RANKINGS = ("attribution", "coefficient", "random")
 
@@ -30,22 +26,21 @@ def kept_score(
     ranking: str = "attribution",
     batch_size: int | str = "auto",
     seed: int = 0,
-    args: Sequence[Any] = (),
-    kwargs: Mapping[str, Any] | None = None,
+    model_args: Sequence[Any] = (),
+    model_kwargs: Mapping[str, Any] | None = None,
 ) -> Tensor:
     """f(T⁻¹(z₀ + mask ⊙ (z - z₀))), the score when only the first coefficients of a ranking are kept.
 
     fractions: of the number of signal samples, so that every domain keeps equally many coefficients.
-    ranking: "attribution" by |a|; "coefficient" by |z - z₀|, the energy that a transform compacts by itself; "random",
-    keyed by seed and content. The last two are the controls: a domain whose |coefficient| ranking does as well says
-    nothing about the attribution.
-    target, args, kwargs: as in `attribute`.
+    ranking: "attribution" by |a|; "coefficient" by |z - z₀|, the energy that the transform alone compacts; "random",
+    keyed by seed and content. The last two are the controls: where |coefficient| ranks as well as the attribution,
+    the score says nothing about the attribution.
+    target, batch_size, model_args, model_kwargs: as in `attribute`.
 
     Shape: (batch, fractions), in units of the score.  Source of the controls: Brüsch et al. 2024 (FreqRISE).
 
-    Raises: ValueError that lists the rankings, where there is no fraction or one outside (0, 1], for a model in training
-    mode, and, from 16 rows on, for one that mixes examples or draws random numbers; TypeError or ValueError for what is no
-    target.
+    Raises: ValueError for an unknown ranking, no fraction or one outside (0, 1], and for a model that is in training
+    mode, mixes examples or draws random numbers; TypeError or ValueError for a wrong target.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -56,52 +51,38 @@ def kept_score(
     if ranking not in RANKINGS:
         raise ValueError(f"kept_score: expected ranking in {', '.join(RANKINGS)}; got {ranking!r}.")
     if not isinstance(attribution, Attribution):
-        raise TypeError(
-            f"kept_score: expected one Attribution, got {type(attribution).__name__}; of several, ask one by one."
-        )
-    counts = [coefficients(fraction, attribution.transform) for fraction in _listed(fractions)]
-    check_model(model)
+        got = type(attribution).__name__
+        raise TypeError(f"kept_score: expected one Attribution, got {got}; call it once for each of several.")
+    counts = [coefficient_count(fraction, attribution.transform) for fraction in _listed(fractions)]
     signal = attribution.transform.inverse(attribution.coefficients)
-    prepared = Execution().of(model, signal)
-    runner = Rows(
-        prepared,
-        Score.of(target, len(signal), signal.device),
-        row_budget(batch_size, attribution.transform.shape, signal.device),
-        feed_dtype(model, signal.dtype),
-        extras=Extras(tuple(args), dict(kwargs or {}), len(signal)),
-    )
-    with prepared.exactly():
-        runner.settle(signal)
-    # The most coefficients first: what a model does shows where there is most to see.
+    rank = ranks(_order(attribution, ranking, seed))
+    # The most coefficients first: the model is checked on the first rows, where a fault shows best.
     falling = sorted(set(counts), reverse=True)
-    found = _scores(prepared, runner, attribution, _places(_order(attribution, ranking, seed)), falling)
+    options: Any = {"batch_size": batch_size, "model_args": model_args, "model_kwargs": model_kwargs}
+    with open_engine(model, signal, target, **options) as engine:
+        found = _scores(engine, attribution, rank, falling)
     return found[[falling.index(count) for count in counts]].T.contiguous()
 
 
-def _scores(
-    prepared: Prepared, runner: Rows, attribution: Attribution, places: Tensor, counts: Sequence[int]
-) -> Tensor:
-    """f where coefficients of a place below a count are kept.  counts: falling. Shape: (counts, batch)."""
-    batch = len(places)
-    example = torch.arange(batch, device=places.device).repeat(len(counts))
-    most = torch.tensor(counts, device=places.device).repeat_interleave(batch).reshape(-1, *[1] * (places.ndim - 1))
-    points: Points = lambda part: keep_only(attribution, places[example[part]] < most[part], example[part])
-    runner.level(len(example))
-    if len(example) < FEW:
-        with prepared.exactly():
-            return runner.values(example, points).reshape(-1, batch)
+def _scores(engine: Engine, attribution: Attribution, rank: Tensor, counts: Sequence[int]) -> Tensor:
+    """f where the coefficients of a rank below each count are kept.  counts: falling. Shape: (counts, batch)."""
+    batch = len(rank)
+    example = torch.arange(batch, device=rank.device).repeat(len(counts))
+    most = torch.tensor(counts, device=rank.device).repeat_interleave(batch).reshape(-1, *[1] * (rank.ndim - 1))
+    points: Points = lambda part: keep_only(attribution, rank[example[part]] < most[part], example[part])
+    engine.equalise(len(example))
     start = min(2, len(counts)) * batch
-    first, of = points(slice(0, start)), example[:start]
-    # Last example first: what a row makes of those before it shows then.
-    read: Read = lambda values: values(of.flip(0), first.flip(0).__getitem__).flip(0).reshape(-1, batch)
-    known = DryRun(prepared, runner, first[:batch], gradients=False).ends(read, probe=False)
-    with prepared.numerics():
-        rest = runner.values(example[start:], lambda part: points(slice(part.start + start, part.stop + start)))
+    known = read_checked(engine, example[:start], points(slice(0, start)), start // batch)
+    if start == len(example):
+        return known
+    choose_memory_format(engine, points(slice(0, batch)), len(example), gradients=False)
+    with engine.prepared.numerics():
+        rest = engine.scores(example[start:], lambda part: points(slice(part.start + start, part.stop + start)))
     return torch.cat([known, rest.reshape(-1, batch)])
 
 
 def _listed(fractions: Iterable[float]) -> list[float]:
-    """`fractions` as numbers in (0, 1].  Raises: TypeError where they are no numbers, ValueError for others or none."""
+    """`fractions` as numbers in (0, 1].  Raises: TypeError where one is not a number, ValueError for others or none."""
     try:
         found = [float(fraction) for fraction in ((None,) if isinstance(fractions, str) else fractions)]
     except TypeError:
@@ -114,18 +95,11 @@ def _listed(fractions: Iterable[float]) -> list[float]:
     return found
 
 
-def _places(score: Tensor) -> Tensor:
-    """The place of every entry of an example in the order of falling score, ties by position. Shape: as score."""
-    flat = score.flatten(1)
-    order = flat.argsort(dim=1, descending=True, stable=True)
-    place = torch.arange(flat.shape[1], device=score.device, dtype=torch.int32).expand_as(order)
-    return torch.empty_like(place).scatter_(1, order, place).reshape(score.shape)
-
-
 def _order(attribution: Attribution, ranking: str, seed: int) -> Tensor:
+    """The number by which each coefficient is ranked, (batch, *coeff)."""
     if ranking == "attribution":
         return attribution.values.abs()
     if ranking == "coefficient":
         return attribution.displacement.abs()
-    names = keyed.keys(attribution.coefficients)
-    return keyed.normal(torch.empty_like(attribution.values), seed, names, [0] * len(names))
+    names = keys(attribution.coefficients)
+    return fill(torch.empty_like(attribution.values), Tensor.normal_, seed, names, [0] * len(names))

@@ -104,9 +104,7 @@ def _check_channels(channels: Sequence[int] | None, count: int) -> Tensor:
 def _check_crop(crop: Sequence[Sequence[int] | None] | None, sizes: Shape) -> list[Tensor]:
     parts = [None] * len(sizes) if crop is None else list(crop)
     if len(parts) != len(sizes):
-        raise ValueError(
-            f"restrict: crop needs [start, stop] or none for each of {len(sizes)} signal axes, got {crop!r}."
-        )
+        raise ValueError(f"restrict: crop needs [start, stop] or none for each of {len(sizes)} signal axes, got {crop!r}.")
     ranges = []
     for part, n in zip(parts, sizes):
         start, stop = (0, n) if part is None else tuple(part)
@@ -173,9 +171,7 @@ def inverse_of(transform: Transform) -> InverseOf:
     """
     if not isinstance(transform, Transform):
         got = type(transform).__name__
-        raise TypeError(
-            f"inverse_of: expected a Transform, got {got}; build one with pullback.transforms.get(spec, shape)."
-        )
+        raise TypeError(f"inverse_of: expected a Transform, got {got}; build one with pullback.transforms.get(spec, shape).")
     return InverseOf(transform.layout.shape, transform)
 
 

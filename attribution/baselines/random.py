@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...core.checks import check_finite, check_number
 from ..engine.random import Keyed
-from ..engine.row_index import on_host
+from ..engine.row_index import RowIndex
 from .base import Baseline, register
 from .fixed import Mean
 
@@ -36,9 +36,9 @@ class Uniform(Baseline):
         if self.low is not None and self.high is not None and not self.low < self.high:
             raise ValueError(f"uniform: low must lie below high, got low={self.low}, high={self.high}.")
 
-    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
-        x = keyed.signal[example]
-        unit = keyed.draw(example, sample, tuple(x.shape[1:]), Tensor.uniform_, "baseline")
+    def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
+        x = keyed.signal[rows.example]
+        unit = keyed.draw(rows, tuple(x.shape[1:]), Tensor.uniform_, "baseline")
         low = _broadcast(x.flatten(1).amin(1) if self.low is None else x.new_full((len(x),), self.low), x)
         high = _broadcast(x.flatten(1).amax(1) if self.high is None else x.new_full((len(x),), self.high), x)
         return low + (high - low) * unit
@@ -56,7 +56,7 @@ class Gaussian(Baseline):
     around: μ = "input" (x itself), "mean" (the mean of each channel) or "zero".
 
     Source: Smilkov et al. 2017; Sturmfels, Lundberg & Lee 2020 (around the input).
-    Raises: ValueError where spread is below 0, or `around` none of these.
+    Raises: ValueError where spread is below 0, or `around` is another word.
 
     >>> Gaussian(0.1, "mean").describe()
     'gaussian(spread=0.1, around=mean)'
@@ -71,11 +71,11 @@ class Gaussian(Baseline):
         if self.around not in ("input", "mean", "zero"):
             raise ValueError(f"gaussian: expected around in input, mean, zero; got {self.around!r}.")
 
-    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
-        x = keyed.signal[example]
-        noise = keyed.draw(example, sample, tuple(x.shape[1:]), Tensor.normal_, "baseline")
+    def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
+        x = keyed.signal[rows.example]
+        noise = keyed.draw(rows, tuple(x.shape[1:]), Tensor.normal_, "baseline")
         std = self.spread * (x.flatten(1).amax(1) - x.flatten(1).amin(1))
-        centre = {"input": x, "mean": Mean().rows(keyed, example, sample), "zero": torch.zeros_like(x)}[self.around]
+        centre = {"input": x, "mean": Mean().draw(keyed, rows), "zero": torch.zeros_like(x)}[self.around]
         return centre + _broadcast(std, x) * noise
 
     @classmethod
@@ -91,30 +91,26 @@ class Among(Baseline):
     name = "among"
     random = True
 
-    def rows(self, keyed: Keyed, example: Tensor, sample: Tensor) -> Tensor:
-        """Every reference once before any comes again, in an order of each example's own."""
-        references = self.references.to(keyed.signal)
-        if references.shape[1:] != keyed.signal.shape[1:]:
+    def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
+        """References without repetition until all were used, in an order that belongs to the example."""
+        references, x = self.references.to(keyed.signal), keyed.signal
+        if references.shape[1:] != x.shape[1:]:
             raise ValueError(
                 f"baseline: among() holds references of shape {tuple(references.shape[1:])}, but the examples "
-                f"have shape {tuple(keyed.signal.shape[1:])}."
+                f"have shape {tuple(x.shape[1:])}."
             )
-        orders = {e: keyed.generator(e, "among").permutation(len(references)) for e in set(on_host(example))}
-        pick = [orders[e][s % len(references)] for e, s in zip(on_host(example), on_host(sample))]
+        orders = {e: keyed.generator(e, "among").permutation(len(references)) for e in set(rows.examples)}
+        pick = [orders[e][s % len(references)] for e, s in zip(rows.examples, rows.samples)]
         return references[torch.tensor(pick, device=references.device)]
 
     def describe(self) -> str:
         return f"among({len(self.references)} references)"
 
-    @classmethod
-    def examples(cls) -> Iterable[Baseline]:
-        return [cls(torch.linspace(-1, 1, 3).reshape(3, 1, 1).expand(3, 1, 4))]
-
 
 def among(references: Tensor) -> Baseline:
-    """A baseline distribution: the rows of `references` (n, *shape), such as other examples of the data.
+    """A baseline that is drawn from the rows of `references` (n, *shape), such as other examples of the data.
 
-    Raises: TypeError or ValueError unless that is a finite real tensor of at least one row.
+    Raises: TypeError or ValueError unless `references` is a finite real tensor of at least one row.
 
     >>> import torch
     >>> among(torch.zeros(20, 1, 8)).describe()

@@ -1,4 +1,4 @@
-"""How many rows one forward holds: a budget, chunks within it, and less of both where memory runs out."""
+"""How many rows one forward holds: a limit, chunks within it, and smaller ones where memory runs out."""
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -15,35 +15,35 @@ _AUTO_MOST = 1_024
 
 
 class Chunks:
-    """Cuts any number of rows into chunks of at most `budget`; out of memory halves the budget and goes on.
+    """Cuts any number of rows into chunks of at most `limit` rows; when memory runs out, it halves the limit and continues.
 
     >>> [value for _, value in Chunks(2).chunks(torch.arange(5), lambda part: part.stop - part.start)]
     [2, 2, 1]
     """
 
-    def __init__(self, budget: int) -> None:
-        self.budget = budget
-        self.stopped: BaseException | None = None  # what stopped the run from outside, which is no lack of memory
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.stopped: BaseException | None = None  # raised by the caller's progress function: no lack of memory
 
     @property
     def fixed(self) -> bool:
         """Whether all chunks are filled up to one size."""
         return False
 
-    def level(self, rows: int) -> None:
-        """Where chunks have one size, gives them the one that divides so many rows with the least filling up."""
+    def equalise(self, rows: int) -> None:
+        """Where chunks have one size: chooses the size that fills up the fewest rows when it divides `rows`."""
         if self.fixed and rows:
-            self.budget = -(-rows // -(-rows // self.budget))
+            self.limit = -(-rows // -(-rows // self.limit))
 
     def chunks(self, example: Tensor, run: Callable[[slice], Result], width: int = 1) -> Iterator[tuple[slice, Result]]:
-        """(slice, run(slice)) over all rows, at most `budget` in each slice; out of memory halves it and goes on.
+        """(slice, run(slice)) over all rows, at most `limit` rows in each slice.
 
-        width: how many rows of the model one of these rows costs at once.
+        width: how many model inputs one of these rows needs at once.
         Raises: MemoryError where one row alone does not fit.
         """
         start, rows = 0, len(example)
         while start < rows:
-            part = slice(start, min(start + max(1, self.budget // width), rows))
+            part = slice(start, min(start + max(1, self.limit // width), rows))
             done = []
             try:
                 done.append(run(part))
@@ -58,28 +58,27 @@ class Chunks:
 
     def filled(self, points: Tensor, example: Tensor) -> tuple[Tensor, Tensor]:
         """The rows, and copies of the last one up to the size of all chunks where that is fixed."""
-        missing = self.budget - len(points) if self.fixed else 0
+        missing = self.limit - len(points) if self.fixed else 0
         if missing <= 0:
             return points, example
-        return torch.cat([points, points[-1:].expand(missing, *points.shape[1:])]), torch.cat(
-            [example, example[-1:].expand(missing)]
-        )
+        more = points[-1:].expand(missing, *points.shape[1:])
+        return torch.cat([points, more]), torch.cat([example, example[-1:].expand(missing)])
 
     def _halve(self, rows: int, width: int) -> None:
         if rows == 1:
             raise MemoryError("One row alone does not fit in memory; take a smaller model or input, or another device.")
-        self.budget = max(1, rows * width // 2)
+        self.limit = max(1, rows * width // 2)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
 
-def budget(batch_size: int | str, shape: tuple[int, ...], device: torch.device) -> int:
+def rows_per_forward(batch_size: int | str, shape: tuple[int, ...], device: torch.device) -> int:
     """How many rows of `shape` one forward may hold.
 
-    batch_size: that number, or "auto", which asks for so many that a forward has work enough on this kind of device.
-    Raises: ValueError unless batch_size is "auto" or a positive whole number.
+    batch_size: that number, or "auto": as many as keep this kind of device busy.
+    Raises: ValueError unless batch_size is "auto" or a whole number of at least 1.
 
-    >>> budget("auto", (3, 224, 224), torch.device("cpu")), budget(32, (3, 224, 224), torch.device("cpu"))
+    >>> rows_per_forward("auto", (3, 224, 224), torch.device("cpu")), rows_per_forward(32, (3, 224, 224), torch.device("cpu"))
     (6, 32)
     """
     if batch_size == "auto":

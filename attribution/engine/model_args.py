@@ -1,4 +1,4 @@
-"""What a model takes besides the signal."""
+"""Further arguments of the model, beside the signal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from torch.utils._pytree import tree_map
 
 @dataclass(frozen=True, eq=False)
 class Broadcast:
-    """Marks an entry of `args` or `kwargs` of `attribute` as one for all rows, also where it has as many entries as x.
+    """Marks an entry of `model_args` or `model_kwargs` that belongs to all examples, even if it has as many entries as x.
 
     >>> import torch, pullback as pb
     >>> model = lambda x, kernel: (x @ kernel).sum(1)  # kernel: (2, 2), and two examples
     >>> kernel = torch.tensor([[0.0, 1.0], [2.0, 0.0]])
-    >>> pb.attribute(model, torch.ones(2, 2), args=(pb.Broadcast(kernel),), method="gradient").values.tolist()
+    >>> pb.attribute(model, torch.ones(2, 2), model_args=(pb.Broadcast(kernel),), method="gradient").values.tolist()
     [[1.0, 2.0], [1.0, 2.0]]
     """
 
@@ -23,11 +23,11 @@ class Broadcast:
 
 
 @dataclass(frozen=True, eq=False)
-class Extras:
-    """What the model takes besides the signal.
+class ModelArgs:
+    """model(x, *args, **kwargs): the arguments of the rows that belong to given examples.
 
     A tensor whose first axis has one entry for each of the `examples` follows its example from row to row, also inside
-    lists, tuples and dictionaries; everything else, and what `Broadcast` holds, is passed as it is.
+    lists, tuples and dictionaries. Everything else, and the content of a `Broadcast`, is passed unchanged.
     """
 
     args: tuple[Any, ...] = ()
@@ -40,9 +40,7 @@ class Extras:
             return [], {}
         pick = lambda value: self._pick(value, example)
         held = list(self.args), dict(self.kwargs)
-        found: tuple[list[Any], dict[str, Any]] = tree_map(
-            pick, held, is_leaf=lambda value: isinstance(value, Broadcast)
-        )
+        found: tuple[list[Any], dict[str, Any]] = tree_map(pick, held, is_leaf=lambda value: isinstance(value, Broadcast))
         return found
 
     def _pick(self, value: Any, example: Tensor) -> Any:
@@ -53,5 +51,5 @@ class Extras:
 
 
 def _ordinary(value: Any) -> Any:
-    """`value`; a tensor made under `torch.inference_mode` as one that autograd takes."""
+    """`value`; a tensor made under `torch.inference_mode` becomes one that autograd takes."""
     return value.clone() if isinstance(value, Tensor) and value.is_inference() else value

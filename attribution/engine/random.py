@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...core.precision import wide
-from .row_index import on_host
+from .row_index import RowIndex
 
 _DRAWN = wide(torch.bool)  # single precision
 
@@ -19,7 +19,7 @@ _DRAWN = wide(torch.bool)  # single precision
 def keys(signal: Tensor) -> list[bytes]:
     """A digest of each example of `signal` (batch, *shape); the same for one example alone, in any batch, on any device.
 
-    A sum, modulo 2⁶⁴, of the entries' bits times odd numbers: whole numbers add up to the same in any order.
+    It is a sum, modulo 2⁶⁴, of the entries' bits times odd numbers: whole numbers have the same sum in any order.
     """
     bits = signal.detach().double().flatten(1).view(torch.long)
     bits = bits ^ (bits >> 29)  # single precision leaves the lowest bits empty
@@ -34,14 +34,7 @@ def _mixed(number: Tensor) -> Tensor:
     return number ^ (number >> 31)
 
 
-def normal(out: Tensor, seed: int, row_keys: Sequence[bytes], samples: Sequence[int]) -> Tensor:
-    """Fills row i of `out` (rows, …) with standard normal numbers keyed by (seed, row_keys[i], samples[i])."""
-    return fill(out, Tensor.normal_, seed, row_keys, samples)
-
-
-def fill(
-    out: Tensor, draw: Callable[..., Any], seed: int, row_keys: Sequence[bytes], samples: Sequence[int | str]
-) -> Tensor:
+def fill(out: Tensor, draw: Callable[..., Any], seed: int, row_keys: Sequence[bytes], samples: Sequence[int | str]) -> Tensor:
     """Fills row i of `out` (rows, …) by `draw(row, generator=…)`, keyed by (seed, row_keys[i], samples[i])."""
     generator = torch.Generator(out.device)
     for row, key, sample in zip(out, row_keys, samples):
@@ -58,7 +51,7 @@ def derive(seed: int, key: bytes, sample: int | str) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Keyed:
-    """Draws for the examples of a batch. A stream names what numbers are for; those of different streams are independent.
+    """Random numbers for the examples of a batch. A stream names what numbers are for; different streams are independent.
 
     signal: the examples, (batch, *shape).
     """
@@ -66,20 +59,22 @@ class Keyed:
     signal: Tensor
     seed: int
 
-    def draw(
-        self, example: Tensor, sample: Tensor, shape: tuple[int, ...], method: Callable[..., Any], stream: str = ""
-    ) -> Tensor:
+    def draw(self, index: RowIndex, shape: tuple[int, ...], method: Callable[..., Any], stream: str = "") -> Tensor:
         """One tensor of `shape` for each row, filled as in `fill`. Shape: (rows, *shape).
 
         Drawn in single precision for any signal, so that a run in double precision sees the same numbers.
         """
-        out = self.signal.new_empty((len(example), *shape), dtype=_DRAWN)
-        names = [f"{s}/{stream}" if stream else s for s in on_host(sample)]
-        return fill(out, method, self.seed, [self.keys[e] for e in on_host(example)], names).to(self.signal)
+        out = self.signal.new_empty((len(index), *shape), dtype=_DRAWN)
+        names = [f"{s}/{stream}" if stream else s for s in index.samples]
+        return fill(out, method, self.seed, [self.keys[e] for e in index.examples], names).to(self.signal)
 
     def generator(self, example: int, stream: str) -> np.random.Generator:
         """A generator for what is drawn once for an example, such as a design or a set of orders."""
         return np.random.default_rng(derive(self.seed, self.keys[example], stream))
+
+    def seed_of(self, example: int) -> int:
+        """A seed for everything random about one example, for code that takes a seed."""
+        return derive(self.seed, self.keys[example], 0)
 
     @functools.cached_property
     def keys(self) -> list[bytes]:

@@ -1,40 +1,36 @@
-"""Sums over rows, and rows that are sums of a few signals: in one pass over memory, in the order in which it holds them."""
+"""Sums over rows, and rows that are sums of a few signals, each in one pass over memory."""
 
 import torch
 from torch import Tensor
 
 from ...core.precision import full_products
-from .row_index import runs
+from .row_index import RowIndex
 
 
-def accumulate(total: Tensor, example: Tensor, rows: Tensor, weights: Tensor | None = None) -> None:
-    """total[example[r]] += weights[r] rows[r] for each row, in place; rows of one example stand together.
-
-    weights: (rows,); None for 1.
-    """
-    axes = _stored(rows)
+def accumulate(total: Tensor, index: RowIndex, rows: Tensor, weights: Tensor | None = None) -> None:
+    """total[example of r] += weights[r] rows[r] for each row r, in place.  weights: (rows,); None for 1."""
+    axes = _memory_order(rows)
     rows, total = rows.permute(0, *axes), total.permute(0, *axes)
     with full_products(rows):
-        for entry, first, last in runs(example):
+        for entry, first, last in index.runs():
             part = rows[first:last]
             total[entry] += part.sum(0) if weights is None else torch.tensordot(weights[first:last], part, 1)
 
 
-def along(start: Tensor, step: Tensor, example: Tensor, by: Tensor) -> Tensor:
-    """start[example] + by ⊙ step[example], without a copy of either. Shape: (rows, *shape).
+def along(start: Tensor, step: Tensor, index: RowIndex, by: Tensor) -> Tensor:
+    """start[example] + by ⊙ step[example] for each row, without a copy of either. Shape: (rows, *shape).
 
     start, step: (batch, *shape), or what broadcasts to it.  by: (rows, *shape), or what broadcasts to it.
     """
     parts = [
-        torch.addcmul(start[entry : entry + 1], by[first:last], step[entry : entry + 1])
-        for entry, first, last in runs(example)
+        torch.addcmul(start[entry : entry + 1], by[first:last], step[entry : entry + 1]) for entry, first, last in index.runs()
     ]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def combined(start: Tensor, weights: Tensor, parts: Tensor) -> Tensor:
     """start + Σ_i weights[r, i] parts[i] for each row r.  start: (*shape).  parts: (n, *shape). Shape: (rows, *shape)."""
-    axes = _stored(parts)
+    axes = _memory_order(parts)
     held = parts.permute(0, *axes)
     begin = start.permute([axis - 1 for axis in axes]).reshape(1, -1)
     with full_products(parts):
@@ -43,6 +39,6 @@ def combined(start: Tensor, weights: Tensor, parts: Tensor) -> Tensor:
     return rows.permute(0, *(axis + 1 for axis in back))
 
 
-def _stored(rows: Tensor) -> list[int]:
+def _memory_order(rows: Tensor) -> list[int]:
     """The axes after the first, in the order in which memory holds them."""
     return sorted(range(1, rows.ndim), key=rows.stride, reverse=True)

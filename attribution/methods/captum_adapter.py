@@ -1,13 +1,9 @@
-"""Captum's classes: which attribute the input, what they take and claim, and the rules and seeds that they run on."""
+"""Captum's classes: which attribute the input, what they take and claim, and the rules of LRP."""
 
-import contextlib
 import inspect
-import random
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-import torch
 from torch import nn
 
 from ..estimator import MethodClaim
@@ -21,29 +17,13 @@ CLAIMS = {
     "ShapleyValues": _GRADIENT | MethodClaim.COMPLETE | MethodClaim.SENSITIVE,
     "DeepLift": MethodClaim.COMPLETE | MethodClaim.SENSITIVE,
 }
-SENSITIVITIES = {
-    "Saliency",
-    "GuidedBackprop",
-    "Deconvolution",
-    "GuidedGradCam",
-    "Lime",
-    "NeuronGradient",
-    "NeuronGuidedBackprop",
-    "NeuronDeconvolution",
-}
-# One row per example and no random numbers: examples may stand in one call. The others see one example at a time.
+SENSITIVITIES = {"Saliency", "GuidedBackprop", "Deconvolution", "GuidedGradCam", "Lime"}
+SENSITIVITIES |= {"NeuronGradient", "NeuronGuidedBackprop", "NeuronDeconvolution"}
+# One row per example and no random numbers: one call takes several examples. Other methods take one example at a time.
 SIDE_BY_SIDE = {"Saliency", "InputXGradient", "DeepLift", "GuidedBackprop", "Deconvolution", "LRP"}
-# A layer's values, a base class, and one that permutes over the batch.
+# These give a layer's values, are a base class, or permute over the batch.
 _NOT_INPUTS = {"InternalInfluence", "LimeBase", "FeaturePermutation"}
-_OURS = {
-    "inputs",
-    "target",
-    "additional_forward_args",
-    "baselines",
-    "return_convergence_delta",
-    "forward_func",
-    "model",
-}
+_OURS = {"inputs", "target", "additional_forward_args", "baselines", "return_convergence_delta"}
 KNOWN_WARNINGS = (
     "Setting .*hooks",
     "You are attempting to compute Shapley Values with at least 10",
@@ -51,20 +31,10 @@ KNOWN_WARNINGS = (
     "Internal batch size cannot be less",
     "Couldn't appropriately interpolate",
 )
-# Linear layers that Captum's LRP does not know: they take the ε rule, its default for convolutions.
-_LINEAR_LAYERS = (
-    nn.Flatten,
-    nn.Unflatten,
-    nn.Identity,
-    nn.Conv1d,
-    nn.Conv3d,
-    nn.BatchNorm1d,
-    nn.BatchNorm3d,
-    nn.AvgPool1d,
-    nn.AvgPool3d,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool3d,
-)
+# Linear layers for which Captum's LRP has no rule: they take the ε rule, its default for convolutions.
+_IN_1_AND_3_AXES = ("Conv", "BatchNorm", "AvgPool", "AdaptiveAvgPool")
+_LINEAR_LAYERS = {nn.Flatten, nn.Unflatten, nn.Identity}
+_LINEAR_LAYERS |= {getattr(nn, f"{name}{axes}d") for name in _IN_1_AND_3_AXES for axes in (1, 3)}
 
 
 def captum_class(name: str) -> Any:
@@ -86,7 +56,7 @@ def captum_class(name: str) -> Any:
 
 
 def attributes_inputs(name: str, maker: Any) -> bool:
-    """Whether a class gives one value per number of the input, and from one example alone."""
+    """Whether a class gives one value for each number of the input, from one example alone."""
     method = getattr(maker, "attribute", None)
     if not inspect.isclass(maker) or method is None or name in _NOT_INPUTS:
         return False
@@ -108,46 +78,22 @@ def attribute_options(classes: list[Any]) -> set[str]:
 
 
 def check_options(method: str, options: dict[str, Any], classes: list[Any]) -> None:
-    """Raises: ValueError where none of the classes takes an option, or where one that they need is missing."""
+    """Raises: ValueError where no class takes an option, or where an option that a class needs is missing."""
     built = {name for maker in classes for name in inspect.signature(maker.__init__).parameters}
-    choices = (built | attribute_options(classes)) - _OURS - {"self", "args", "kwargs"}
+    choices = (built | attribute_options(classes)) - _OURS - {"self", "args", "kwargs", "forward_func", "model"}
     wrong = [name for name in options if name not in choices]
     if wrong:
         hint = " Baselines and targets are arguments of pullback.attribute." if _OURS & set(wrong) else ""
-        raise ValueError(
-            f"captum({method}): unknown option {wrong[0]!r}; its options: {', '.join(sorted(choices))}.{hint}"
-        )
-    missing = [name for name in ("layer", "attribution_method") if name in built and name not in options]
-    if missing:
-        raise ValueError(
-            f"captum({method}): needs the option {missing[0]}=, the name of a "
-            f"{'submodule' if missing[0] == 'layer' else 'Captum class'}."
-        )
+        raise ValueError(f"captum({method}): unknown option {wrong[0]!r}; its options: {', '.join(sorted(choices))}.{hint}")
+    for name, meaning in (("layer", "submodule"), ("attribution_method", "Captum class")):
+        if name in built and name not in options:
+            raise ValueError(f"captum({method}): needs the option {name}=, the name of a {meaning}.")
 
 
-def give_rules(module: Any) -> None:
-    """T⁻¹ is one more linear layer: relevance passes it, as other layers that Captum has no rule for, by the ε rule."""
+def give_rules(layers: Iterable[nn.Module], *linear: nn.Module) -> None:
+    """Gives the ε rule of LRP to the linear layers that Captum has no rule for; `linear` are more of these, such as T⁻¹."""
     from captum.attr._utils.lrp_rules import EpsilonRule
 
-    for layer in [module.lift, *module.model.modules()]:
-        if layer is module.lift or (type(layer) in _LINEAR_LAYERS and not hasattr(layer, "rule")):
+    for layer in [*linear, *layers]:
+        if layer in linear or (type(layer) in _LINEAR_LAYERS and not hasattr(layer, "rule")):
             layer.rule = EpsilonRule()
-
-
-@contextlib.contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeds the global generators that Captum draws from, and puts them back as they were."""
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002  (Captum draws from numpy's global state)
-    with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=_accelerator(device)):
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])  # noqa: NPY002
-
-
-def _accelerator(device: torch.device) -> str:
-    return "cuda" if device.type == "cpu" else device.type

@@ -1,53 +1,44 @@
-"""Masks on coefficients: which of them f needs (meaningful perturbation), along a whole front of prices α."""
+"""Masks on coefficients: the few that f needs (meaningful perturbation), for one price α or for several."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-import pandas as pd
 import torch
 from torch import Tensor
 
-from ...core.checks import check_count, is_number
-from ...transforms import Layout, Transform
-from ...transforms import get as get_transform
-from ..attribute import attribute
-from ..engine.score import Target
-from ..estimator import Estimate, Estimator, Evaluator, MethodClaim, register
-from .mask_optimisation import CURVES, Pool, Problem, Weight
-from .mask_optimisation import coefficient_weights as coefficient_weights
+from ...core.checks import is_number
+from ...transforms import Layout
+from ..estimator import Cost, Estimate, Estimator, Evaluator, MethodClaim, register
+from .mask_optimisation import CURVES, MaskOptions, Pool, Problem
 
-GAMES = ("preservation", "deletion")
-OBFUSCATIONS = ("baseline", "zero", "mean", "noise")
-WEIGHTS = ("uniform", "scale")
-_WARM = 50  # steps from a mask that is known, at least, before any are spent on starting anew
+_WARM = 50  # at least this number of steps starts from a known mask, before any start from m = 1
 
 
 @register("mask")
 @dataclass(frozen=True)
-class Mask(Estimator):
+class Mask(MaskOptions, Estimator):
     """a = m, the mask in [0, 1] that keeps f with the fewest coefficients; 1 - m in the deletion game.
 
         preservation    min_m  -f(T⁻¹(m ⊙ z + (1 - m) ⊙ r)) + α ‖w ⊙ m‖₁
         deletion        min_m  +f(T⁻¹(m ⊙ z + (1 - m) ⊙ r)) + α ‖w ⊙ (1 - m)‖₁
 
-    by `steps` of NAdam from m = 1, each followed by the projection onto [0, 1]; the learning rate falls linearly, so
-    that the last steps settle. For linear f the minimum is a threshold: m_k = 1 where (z - r)_k ∂f/∂z_k > α w_k.
-    The gradient with respect to m is (z - r) ⊙ (T⁻¹)ᵀ ∇_x f, without automatic differentiation through T.
-    In single precision a model may round the gradients of one row otherwise than those of several, and NAdam's division by
-    their size magnifies that where they nearly vanish: with other `rows` or another batch, masks of a small ReLU network
-    were seen to move by 3e-4, in rare cases by 0.08, and their objective by 5e-6 of its size. In double precision they stay.
+    by `steps` of NAdam from m = 1, each followed by the projection onto [0, 1]; the learning rate falls linearly to 0.
+    For linear f the minimum is a threshold: m_k = 1 where (z - r)_k ∂f/∂z_k > α w_k. The gradient with respect to m is
+    (z - r) ⊙ (T⁻¹)ᵀ ∇_x f, without automatic differentiation through T.
+    In single precision a model may round the gradients of one row and of several differently, and NAdam, which divides by
+    their size, magnifies that where they nearly vanish: with another `batch_size` or batch, masks of a small ReLU network
+    moved by 3e-4, in rare cases by 0.08, and their objective by 5e-6 of its size. In double precision they do not move.
 
     alpha: the price of one coefficient, in units of the score; at least 0.
-    game: what the mask is asked for, the few coefficients that suffice or the few without which f falls.
+    game: "preservation" finds the few coefficients that suffice, "deletion" the few without which f falls.
     obfuscation: r. "baseline", z₀ of `attribute`; "zero"; "mean", each band's mean in this example; "noise", normal with
-    each band's mean and deviation, drawn anew at each step.
+    each band's mean and deviation, drawn again at each step.
     weight: w. "uniform", 1; "scale", the square root of the band's size over the mean of these, so that small coarse
     bands cost less; one number per band, in the layout's order or by the band's name; or one per coefficient.
 
     Sources: Fong & Vedaldi 2017, eq. (3) and (4); for wavelets, Kolek et al. 2022 (CartoonX); Kasmi et al. 2025 (WAM), whose
     printed objective has +f where keeping the prediction needs -f.
-    Raises: ValueError that says which option was out of range.
+    Raises: ValueError or TypeError that says which option was out of range.
 
     >>> import torch, pullback as pb
     >>> f, x = lambda x: x.sum((1, 2)), torch.tensor([[[3.0, 1.0, 2.0]]])  # ∂f/∂z is 1: what exceeds the price stays
@@ -55,29 +46,8 @@ class Mask(Estimator):
     tensor([[[1., 0., 1.]]])
     """
 
-    alpha: float = 1e-4
-    steps: int = 500
-    lr: float = 0.1
-    game: str = "preservation"
-    obfuscation: str = "baseline"
-    weight: Any = "uniform"
     claims = MethodClaim.DUMMY | MethodClaim.SYMMETRIC | MethodClaim.IMPLEMENTATION_INVARIANT
-    shares = False
-    each_domain = True
-
-    def __post_init__(self) -> None:
-        check_count("mask", "steps", self.steps)
-        _choice("game", self.game, GAMES)
-        _choice("obfuscation", self.obfuscation, OBFUSCATIONS)
-        if isinstance(self.weight, str):
-            _choice("weight", self.weight, WEIGHTS)
-        if not is_number(self.alpha) or not 0 <= self.alpha < float("inf"):
-            raise ValueError(
-                f"mask: alpha must be a finite number of at least 0, got {self.alpha!r}; a negative price would "
-                "reward coefficients for being kept."
-            )
-        if not is_number(self.lr) or not 0 < self.lr < float("inf"):
-            raise ValueError(f"mask: lr must be a positive number, got {self.lr!r}.")
+    kind = "sensitivity"
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
         found = Front(self, (self.alpha,)).estimate(evaluator)
@@ -85,73 +55,36 @@ class Mask(Estimator):
         assert isinstance(found.details, list)  # one for each chart
         return Estimate(values, details=[{name: d[name][:, 0] for name in CURVES} for d in found.details])
 
-    def cost(self) -> int:
-        return self.steps + 1
+    def cost(self, layouts: Sequence[Layout]) -> Cost:
+        return Cost(self.steps * len(layouts), len(layouts))
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
         return [cls(alpha=0.02, steps=60), cls(alpha=0.02, steps=60, game="deletion", obfuscation="mean")]
 
 
-@dataclass(frozen=True, eq=False)
-class MaskPath:
-    """The masks of a batch for each price α, and what they cost and keep.
-
-    mask: (batch, alphas, *coeff).  alpha: (alphas,).  The curves are (batch, alphas):
-    sparsity: 1 - ‖m‖₁ / (number of coefficients), the fraction removed.
-    logit: f at the masked signal.  probability: of the target's class, softmax; NaN where the target is not a class.
-    objective: the value that was minimised.
-    settings: as in `Attribution`.
-    """
-
-    mask: Tensor
-    alpha: Tensor
-    sparsity: Tensor
-    logit: Tensor
-    probability: Tensor
-    objective: Tensor
-    coefficients: Tensor
-    transform: Transform
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def layout(self) -> Layout:
-        """The bands of the coefficients."""
-        return self.transform.layout
-
-    def signal(self, price: int) -> Tensor:
-        """T⁻¹(m ⊙ z) for alpha[price]: what was kept, on zero. Shape: (batch, *shape)."""
-        return self.transform.inverse(self.mask[:, price] * self.coefficients)
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per example and price: example, alpha, sparsity, logit, probability, objective."""
-        batch, prices = self.sparsity.shape
-        columns = {"example": torch.arange(batch).repeat_interleave(prices), "alpha": self.alpha.repeat(batch)}
-        columns |= {name: getattr(self, name).flatten() for name in ("sparsity", "logit", "probability", "objective")}
-        return pd.DataFrame({name: column.cpu().numpy() for name, column in columns.items()})
-
-
 @dataclass(frozen=True)
 class Front(Estimator):
     """The masks of `options` for several prices; `details` of each chart hold "mask" and the curves of `MaskPath`.
 
-    continuation: None optimises examples × prices in one batch, each from m = 1. A fraction c gives each price but the
-    smallest c × steps: up to two thirds from m = 1, the rest, at least 50, from the mask that is best for this price, among
-    all that were found for any: (1 + c (prices - 1)) / prices of the passes. Each price gets the best of all masks.
+    continuation: None optimises all examples × prices from m = 1. A fraction c gives each price except the smallest
+    c × steps: up to two thirds from m = 1, the rest, at least 50, from the mask that is best for this price among all that
+    were found so far. This takes (1 + c (prices - 1)) / prices of the steps. Each price gets the best of all masks.
 
     Raises: ValueError for no alphas, one below 0, or a continuation outside (0, 1].
 
-    >>> Front(Mask(steps=500), (1e-4, 1e-3, 1e-2)).cost(), Front(Mask(steps=500), (1e-4, 1e-3, 1e-2), 0.3).cost()
+    >>> import pullback as pb
+    >>> one, prices = [pb.transforms.get("pixel", (1, 8)).layout], (1e-4, 1e-3, 1e-2)
+    >>> Front(Mask(steps=500), prices).cost(one).total, Front(Mask(steps=500), prices, 0.3).cost(one).total
     (1503, 808)
     """
 
-    options: Mask
+    options: MaskOptions
     alphas: tuple[float, ...]
     continuation: float | None = None
     name = "mask"
     claims = Mask.claims
-    shares = False
-    each_domain = True
+    kind = "sensitivity"
 
     def __post_init__(self) -> None:
         if not self.alphas:
@@ -162,17 +95,18 @@ class Front(Estimator):
             raise ValueError(f"mask: continuation must be a fraction in (0, 1] or None, got {self.continuation!r}.")
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
-        if evaluator.rows.create_graph:
+        if evaluator.engine.create_graph:
             raise ValueError("mask: the result of an optimisation has no graph; call it without create_graph.")
         details = [self._front(Problem.of(self.options, evaluator, chart)) for chart in evaluator.charts]
         return Estimate([front["mask"][:, 0] for front in details], details=list(details))
 
-    def cost(self) -> int:
-        steps, prices = self.options.steps, len(self.alphas)
+    def cost(self, layouts: Sequence[Layout]) -> Cost:
+        steps, prices, domains = self.options.steps, len(self.alphas), len(layouts)
         if self.continuation is None:
-            return steps * prices + prices
+            return Cost(domains * steps * prices, domains * prices)
         fresh, warm = self._shares()
-        return steps + (fresh + warm) * (prices - 1) + 1 + (bool(fresh) + 1) * (prices - 1) + prices
+        forwards = 1 + (bool(fresh) + 1) * (prices - 1) + prices
+        return Cost(domains * (steps + (fresh + warm) * (prices - 1)), domains * forwards)
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
@@ -180,10 +114,9 @@ class Front(Estimator):
 
     def _front(self, problem: Problem) -> dict[str, Tensor]:
         """{"mask": (batch, prices, *coeff)} and the curves, (batch, prices)."""
-        batch, prices = len(problem.coefficients), len(self.alphas)
-        mask = problem.coefficients.new_ones(batch, prices, *problem.coefficients.shape[1:])
-        example = torch.arange(batch, device=mask.device)
-        alpha = mask.new_tensor(self.alphas).expand(batch, -1)
+        z, prices = problem.chart.point, len(self.alphas)
+        mask = z.new_ones(len(z), prices, *z.shape[1:])
+        example, alpha = torch.arange(len(z), device=z.device), z.new_tensor(self.alphas).expand(len(z), -1)
         if self.continuation is None:
             problem.solve(mask.flatten(0, 1), example.repeat_interleave(prices), alpha.flatten(), self.options.steps)
         else:
@@ -191,7 +124,7 @@ class Front(Estimator):
         return {"mask": mask} | problem.curves(mask, example, alpha)
 
     def _continued(self, problem: Problem, mask: Tensor, example: Tensor, alpha: Tensor) -> Tensor:
-        """mask: all ones, (batch, prices, *coeff). Local minima are many: what one price finds may be best for another."""
+        """mask: all ones, (batch, prices, *coeff). A mask found for one price may be the best for another."""
         first, *later = sorted(range(len(self.alphas)), key=self.alphas.__getitem__)
         fresh, warm = self._shares()
         pool = Pool(problem, example)
@@ -213,53 +146,3 @@ class Front(Estimator):
         later = max(1, round((self.continuation or 1) * self.options.steps))
         warm = min(later, max(_WARM, later // 3))
         return later - warm, warm
-
-
-def _choice(what: str, value: Any, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"mask: expected {what} in {', '.join(choices)}; got {value!r}.")
-
-
-def pareto(
-    model: Callable[..., Any],
-    x: Tensor,
-    target: Target = None,
-    transform: str | Transform = "pixel",
-    *,
-    alphas: Sequence[float],
-    steps: int = 500,
-    lr: float = 0.1,
-    game: str = "preservation",
-    obfuscation: str = "baseline",
-    weight: Weight = "uniform",
-    continuation: float | None = None,
-    **options: Any,
-) -> MaskPath:
-    """The masks of every example for every price: what `Mask` finds, many prices and many examples in one batch.
-
-    Every forward holds rows of examples × prices, at most `rows`; each chunk of rows is optimised to its end.
-
-    alphas: the prices.  continuation: None, or the fraction of `steps` that each price after the smallest gets, part of them
-    from the best mask known; see `Front`. With 0.3 and 8 prices, 39 % of the passes of independent runs.
-    steps, lr, game, obfuscation, weight: as in `Mask`.
-    options: baseline, rows, seed, progress, args and kwargs of `attribute`.
-
-    Raises: ValueError for an alpha below 0, no alphas, or a model that is not finite (the example is named).
-
-    >>> import torch, pullback as pb
-    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 3)).eval()
-    >>> path = pb.attribution.masks.pareto(model, torch.ones(1, 1, 8), 0, "dct", alphas=[0.0, 1e3], steps=40)
-    >>> path.sparsity[0, 1].item()
-    1.0
-    >>> path.to_frame().shape, path.signal(0).shape
-    ((2, 6), torch.Size([1, 1, 8]))
-    """
-    if isinstance(transform, str):
-        transform = get_transform(transform, tuple(x.shape[1:]))
-    method = Front(Mask(0.0, steps, lr, game, obfuscation, weight), tuple(alphas), continuation)
-    found = attribute(model, x, target, method=method, transform=transform, **options)
-    curves = {name: found.details[name] for name in ("mask", *CURVES)}
-    alpha = curves["mask"].new_tensor(method.alphas)
-    return MaskPath(
-        **curves, alpha=alpha, coefficients=found.coefficients, transform=transform, settings=found.settings
-    )

@@ -1,61 +1,81 @@
-"""The optimisation of masks: its objective and its descent, the prices of coefficients, and what stands in for them."""
+"""The optimisation of masks: its options, objective and descent, the prices of coefficients, and their substitutes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...core.checks import check_choice, check_count, check_number, not_finite
 from ...transforms import Layout
+from ..engine.row_index import RowIndex
 from ..estimator import Chart, Evaluator
-
-if TYPE_CHECKING:
-    from .mask import Mask
+from .coalitions import band_mean
 
 CURVES = ("sparsity", "logit", "probability", "objective")
+GAMES = ("preservation", "deletion")
+OBFUSCATIONS = ("baseline", "zero", "mean", "noise")
+WEIGHTS = ("uniform", "scale")
 Weight = str | Sequence[float] | Mapping[str, float] | Tensor
+
+
+@dataclass(frozen=True)
+class MaskOptions:
+    """The options of `Mask`.  Raises: ValueError or TypeError where one is out of range."""
+
+    alpha: float = 1e-4
+    steps: int = 500
+    lr: float = 0.1
+    game: str = "preservation"
+    obfuscation: str = "baseline"
+    weight: Any = "uniform"
+
+    def __post_init__(self) -> None:
+        check_count("mask", "steps", self.steps)
+        check_choice("mask", "game", self.game, GAMES)
+        check_choice("mask", "obfuscation", self.obfuscation, OBFUSCATIONS)
+        if isinstance(self.weight, str):
+            check_choice("mask", "weight", self.weight, WEIGHTS)
+        check_number("mask", "alpha", self.alpha, 0)  # a negative price would reward coefficients for being kept
+        check_number("mask", "lr", self.lr, 0)
+        if self.lr == 0:
+            raise ValueError("mask: lr must be a positive number, got 0.")
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What `Mask` minimises, in one chart: ∓f(T⁻¹(m ⊙ z + (1 - m) ⊙ r)) + α ‖w ⊙ m‖₁, or ‖w ⊙ (1 - m)‖₁.
+    """The objective of `Mask` in one chart: ∓f(T⁻¹(m ⊙ z + (1 - m) ⊙ r)) + α ‖w ⊙ m‖₁, or ‖w ⊙ (1 - m)‖₁.
 
     weight: w, (*coeff).  substitute: (example, step) -> r, (rows, *coeff).
     """
 
-    options: "Mask"
+    options: MaskOptions
     evaluator: Evaluator
     chart: Chart
     weight: Tensor
     substitute: Callable[[Tensor, int], Tensor]
 
     @classmethod
-    def of(cls, options: "Mask", evaluator: Evaluator, chart: Chart) -> "Problem":
+    def of(cls, options: MaskOptions, evaluator: Evaluator, chart: Chart) -> "Problem":
         weight = coefficient_weights(options.weight, chart.layout).to(chart.point)
         return cls(options, evaluator, chart, weight, _substitute(options.obfuscation, evaluator, chart))
 
     @property
-    def coefficients(self) -> Tensor:
-        """z, (batch, *coeff)."""
-        return self.chart.point
-
-    @property
     def sign(self) -> int:
-        """Of f in what is minimised."""
+        """The sign of f in the objective."""
         return -1 if self.options.game == "preservation" else 1
 
     def solve(self, mask: Tensor, example: Tensor, alpha: Tensor, steps: int) -> None:
         """Optimises `mask` (rows, *coeff) in place, a chunk of rows at a time.
 
-        example: (rows,), whose mask each is.  alpha: (rows,), its price.
+        example: of each row, (rows,).  alpha: the price of each row, (rows,).
         Raises: ValueError that names the example at which the gradient was not finite.
         """
 
-        def run(part: slice) -> Tensor:  # on a copy, so that a chunk that ran out of memory starts anew
-            return self._descend(mask[part].clone(), example[part], alpha[part], steps)
-
-        for part, found in self.evaluator.rows.chunks(example, run):
+        # On a copy: a chunk that ran out of memory starts again.
+        run = lambda part: self._descend(mask[part].clone(), example[part], alpha[part], steps)
+        for part, found in self.evaluator.engine.chunks(example, run):
             mask[part] = found
 
     def _descend(self, mask: Tensor, example: Tensor, alpha: Tensor, steps: int) -> Tensor:
@@ -64,8 +84,8 @@ class Problem:
         for step in range(steps):
             if step == 0 or self.options.obfuscation == "noise":
                 absent = self.substitute(example, step)
-                moved = self.coefficients[example] - absent
-            _, gradient = self.evaluator.rows.gradient(self.chart.push(torch.addcmul(absent, mask, moved)), example)
+                moved = self.chart.point[example] - absent
+            _, gradient = self.evaluator.engine.gradient(self.chart.push(torch.addcmul(absent, mask, moved)), example)
             mask.grad = torch.addcmul(price, self.chart.pull(gradient), moved, value=self.sign)
             _check(mask.grad, example)
             optimizer.param_groups[0]["lr"] = self.options.lr * (1 - step / steps)
@@ -80,20 +100,20 @@ class Problem:
         return (self.weight * priced).flatten(2).sum(2)
 
     def curves(self, mask: Tensor, example: Tensor, alpha: Tensor) -> dict[str, Tensor]:
-        """What `MaskPath` reports of mask (batch, prices, *coeff). Shapes: (batch, prices)."""
+        """The curves of `MaskPath` for mask (batch, prices, *coeff). Shapes: (batch, prices)."""
         flat, rows = mask.flatten(0, 1), example.repeat_interleave(mask.shape[1])
 
         def points(part: slice) -> Tensor:
             absent = self.substitute(rows[part], self.options.steps)
-            return self.chart.push(torch.lerp(absent, self.coefficients[rows[part]], flat[part]))
+            return self.chart.push(torch.lerp(absent, self.chart.point[rows[part]], flat[part]))
 
-        logit, probability = (curve.view(mask.shape[:2]) for curve in self.evaluator.rows.probabilities(rows, points))
+        logit, probability = (curve.view(mask.shape[:2]) for curve in self.evaluator.engine.probabilities(rows, points))
         objective = self.sign * logit + alpha * self.size(mask)
         return dict(zip(CURVES, (1 - mask.flatten(2).mean(2), logit, probability, objective)))
 
 
 class Pool:
-    """Masks of each example, (batch, number, *coeff), with f and price of each, so that the best for any α is at hand."""
+    """Masks of each example, (batch, number, *coeff), with ∓f of each, from which the best for any α is chosen."""
 
     def __init__(self, problem: Problem, example: Tensor) -> None:
         self._problem, self._example = problem, example
@@ -113,40 +133,32 @@ class Pool:
 
 
 def _check(gradient: Tensor, example: Tensor) -> None:
-    if bool(gradient.sum().isfinite()):  # one cheap pass: what is not finite stays so in the sum
-        return
-    finite = gradient.flatten(1).isfinite().all(1)
-    if not bool(finite.all()):
+    wrong = not_finite(gradient)
+    if wrong is not None:
         raise ValueError(
-            f"mask: the model's gradient is not finite for example {int(example[~finite][0])} at some masked "
-            "signal; look for square roots, logarithms or divisions at zero in the model, or take another "
-            "obfuscation."
+            f"mask: the model's gradient is not finite for example {int(example[wrong])} at some masked signal; look for "
+            "square roots, logarithms or divisions at zero in the model, or take another obfuscation."
         )
 
 
 def _substitute(kind: str, evaluator: Evaluator, chart: Chart) -> Callable[[Tensor, int], Tensor]:
-    """(example, step) -> r, what stands in for a removed coefficient. Shape: (rows, *coeff)."""
+    """(example, step) -> r, the substitute for removed coefficients. Shape: (rows, *coeff)."""
     if kind == "baseline":
         return lambda example, step: chart.point[example] - chart.displacement[example]
     if kind == "zero":
         return lambda example, step: torch.zeros_like(chart.point[example])
-    mean = _band_mean(chart.layout, chart.point)
+    mean = band_mean(chart.layout, chart.point)
     if kind == "mean":
         return lambda example, step: mean[example]
-    spread = _band_mean(chart.layout, (chart.point - mean).square()).sqrt()
+    spread = band_mean(chart.layout, (chart.point - mean).square()).sqrt()
     shape = chart.point.shape[1:]
 
     def noisy(example: Tensor, step: int) -> Tensor:
-        noise = evaluator.noise(example, torch.full_like(example, step), shape)
+        rows = RowIndex.of(example.cpu(), torch.full_like(example, step).cpu(), example.device)
+        noise = evaluator.keyed.draw(rows, tuple(shape), Tensor.normal_)
         return torch.addcmul(mean[example], spread[example], noise)
 
     return noisy
-
-
-def _band_mean(layout: Layout, values: Tensor) -> Tensor:
-    """Each coefficient's band mean. Shape: as `values`."""
-    means = layout.sum(values) / layout.sizes.to(values).clamp(min=1)
-    return means[:, layout.index.to(values.device)]
 
 
 def coefficient_weights(weight: Weight, layout: Layout) -> Tensor:
@@ -166,22 +178,16 @@ def coefficient_weights(weight: Weight, layout: Layout) -> Tensor:
     names = [band.name for band in layout.bands]
     if isinstance(weight, Mapping):
         if set(weight) != set(names):
-            raise ValueError(
-                f"mask: weight must name every band, {', '.join(names)}; got {', '.join(map(str, weight))}."
-            )
+            raise ValueError(f"mask: weight must name every band, {', '.join(names)}; got {', '.join(map(str, weight))}.")
         weight = [weight[name] for name in names]
     given = torch.as_tensor(weight, dtype=None if isinstance(weight, Tensor) else torch.double).detach().cpu()
     if not bool((given.isfinite() & (given >= 0)).all()):
-        raise ValueError(
-            "mask: weight must be finite and at least 0 everywhere; a negative price would reward coefficients "
-            "for being kept."
-        )
+        raise ValueError("mask: weight must be finite and at least 0 everywhere; a negative price rewards coefficients.")
     if given.shape == layout.index.shape:
         return given
     if tuple(given.shape) != (len(names),):
         raise ValueError(
             f"mask: weight must be 'uniform', 'scale', one number for each of the {len(names)} bands ("
-            f"{', '.join(names)}) or one per coefficient, {layout.shape}; got shape "
-            f"{tuple(given.shape)}."
+            f"{', '.join(names)}) or one per coefficient, {layout.shape}; got shape {tuple(given.shape)}."
         )
     return given[layout.index]

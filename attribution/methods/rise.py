@@ -1,4 +1,4 @@
-"""Estimators that take coefficients away and look at f: one group at a time, or many at random."""
+"""RISE: f of signals behind many random masks."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,68 +9,11 @@ from torch import Tensor
 
 from ...core.checks import check_count
 from ...transforms import Layout
+from ..engine.row_index import RowIndex
 from ..engine.row_sums import accumulate
 from ..estimator import Estimator, MethodClaim, register
-from .coalitions import Design, Game, Perturbation, Players, check_players
+from .coalitions import BY, Design, Game, Perturbation, Players
 from .smooth_masks import SmoothMasks
-
-_SHARED = MethodClaim.LINEAR | MethodClaim.IMPLEMENTATION_INVARIANT
-
-
-@register("occlusion")
-@dataclass(frozen=True)
-class Occlusion(Perturbation):
-    """a_G = f(x) - f(x without group G of coefficients), for each group, spread over its coefficients.
-
-    by: "coefficient", "block", "band", "octave", "scale" or "orientation".
-    block: with by="block", the side of a cell in samples; see `Players.of`.
-    value: what replaces them: "baseline" (z₀), "zero", or "mean" (that of the band in this example).
-
-    A group's value is spread in proportion to |z - what replaces it|, evenly where that is 0, so that sums over groups
-    are the values. Dummy and symmetry hold for groups; they are claimed where groups are single coefficients.
-    Model rows: groups + 1. Source: Zeiler & Fergus 2014, §4.2.
-    Raises: ValueError that lists the choices of by and value, or where block is no whole number of at least 1.
-
-    >>> import torch, pullback as pb
-    >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
-    >>> pb.attribute(f, torch.ones(1, 1, 3), method="occlusion(by=coefficient)").values
-    tensor([[[ 2., -1.,  0.]]])
-    """
-
-    by: str = "band"
-    block: int = 8
-    value: str = "baseline"
-    shares = True
-
-    def __post_init__(self) -> None:
-        check_players("occlusion", self.by, self.block, self.value)
-
-    @property
-    def claims(self) -> MethodClaim:
-        claims = _SHARED | (MethodClaim.SENSITIVE if self.value == "baseline" else MethodClaim.NONE)
-        if self.by == "coefficient":
-            claims |= MethodClaim.DUMMY | (MethodClaim.NONE if self.value == "mean" else MethodClaim.SYMMETRIC)
-        return claims
-
-    def players(self, layout: Layout) -> Players:
-        return Players.of(layout, self.by, self.block)
-
-    def rows(self, players: Players) -> int:
-        return players.count + 1
-
-    def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
-        def design(example: Tensor, sample: Tensor) -> Tensor:
-            present = game.displacement.new_ones(len(sample), game.players.count)
-            away = sample > 0  # sample 0 is x itself
-            present[away.nonzero()[:, 0], sample[away] - 1] = 0
-            return present
-
-        values = game.values(self.rows(game.players), design)
-        return values[:, :1] - values[:, 1:], {}
-
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls("coefficient"), cls("coefficient", value="mean"), cls("band"), cls("block", block=2, value="zero")]
 
 
 @register("rise")
@@ -78,18 +21,18 @@ class Occlusion(Perturbation):
 class RISE(Perturbation):
     """a_k = Σ_i f(T⁻¹(m_i ⊙ z)) m_ik / Σ_i m_ik - f̄: how much higher f is where coefficient k is kept, over random masks.
 
-    f̄ is the mean over the masks: the printed formula without it, divided by p, differs by a constant per example, and
-    would rank a constant f.
+    f̄ is the mean over the masks. The printed formula, without f̄ and divided by p, differs by a constant per example, and
+    would not be 0 for a constant f.
 
-    masks: how many.  p: the chance that a cell is kept.
-    cells: "grid" (smooth masks: in each band, a random grid of `grid` cells per axis over the places of its
-    coefficients, or over their frequencies where they have none, shifted at random and interpolated linearly); or hard
-    groups, as `by` in `occlusion`, of which each value is spread over its coefficients.
+    masks: the number of masks.  p: the probability that a cell is kept.
+    cells: "grid" (smooth masks: in each band, a random grid of `grid` cells per axis over the places of its coefficients,
+    or over their frequencies where they have no place, shifted at random and interpolated linearly); or groups, as `by` in
+    `occlusion`, whose values are spread over their coefficients.
     value: what replaces hidden coefficients, as in `occlusion`.
 
     Sources: Petsiuk, Das & Saenko 2018, eq. (6); on frequencies, Brüsch et al. 2024 (FreqRISE).
-
-    Raises: ValueError unless p lies in (0, 1), masks, grid and block are at least 1, and cells and value are known.
+    Raises: ValueError or TypeError unless p lies in (0, 1), masks, grid and block are whole numbers of at least 1, and cells
+    and value are known.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -104,32 +47,32 @@ class RISE(Perturbation):
     grid: int = 7
     block: int = 8
     value: str = "baseline"
-    claims = _SHARED
-    shares = False
+    claims = MethodClaim.LINEAR | MethodClaim.IMPLEMENTATION_INVARIANT
+    kind = "sensitivity"
 
     def __post_init__(self) -> None:
-        check_count("rise", "masks", self.masks)
-        check_count("rise", "grid", self.grid)
-        check_players("rise", self.cells, self.block, self.value, more=("grid",))
+        self._check("cells", self.cells, (*BY, "grid"))
+        check_count(self.name, "masks", self.masks)
+        check_count(self.name, "grid", self.grid)
         if not 0 < self.p < 1:
-            raise ValueError(f"rise: p, the chance that a cell is kept, must lie in (0, 1), got {self.p}.")
+            raise ValueError(f"rise: p, the probability that a cell is kept, must lie in (0, 1), got {self.p}.")
 
     def players(self, layout: Layout) -> Players:
         return Players.of(layout, "coefficient" if self.cells == "grid" else self.cells, self.block)
 
-    def rows(self, players: Players) -> int:
+    def evaluations(self, players: Players) -> int:
         return self.masks + 1
 
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
         design, shape = self._smooth(game) if self.cells == "grid" else self._hard(game)
-        whole = game.values(1, lambda example, sample: game.displacement.new_ones(len(example), game.players.count))
+        whole = game.values(1, lambda rows: game.displacement.new_ones(len(rows), game.players.count))
         scores, mean = whole.new_zeros(len(whole), *shape), torch.zeros_like(whole[:, 0])
         kept = torch.zeros_like(scores)
-        for example, presence, value in game.chunks(self.masks, design):
-            rise = value - whole[example, 0]  # so that a constant f is exactly 0 throughout
-            accumulate(scores, example, presence, rise)
-            accumulate(kept, example, presence)
-            accumulate(mean, example, rise)
+        for rows, presence, value in game.chunks(self.masks, design):
+            rise = value - whole[rows.example, 0]  # exactly 0 for a constant f
+            accumulate(scores, rows, presence, rise)
+            accumulate(kept, rows, presence)
+            accumulate(mean, rows, rise)
         mean = mean.reshape(-1, *[1] * len(shape)) / self.masks
         found = torch.where(kept > 0, scores / kept.where(kept > 0, 1) - mean, 0)
         return found.expand(-1, *game.players.layout.shape).flatten(1) if self.cells == "grid" else found, {}
@@ -137,13 +80,14 @@ class RISE(Perturbation):
     def _hard(self, game: Game) -> tuple[Design, tuple[int, ...]]:
         """The design, and the shape of one presence."""
         draw, shape = game.evaluator.keyed.draw, (game.players.count,)
-        return lambda example, sample: draw(example, sample, shape, Tensor.uniform_, "rise") < self.p, shape
+        return lambda rows: draw(rows, shape, Tensor.uniform_, "rise") < self.p, shape
 
     def _smooth(self, game: Game) -> tuple[Design, tuple[int, ...]]:
+        """The design, and the shape of one mask."""
         masks = SmoothMasks.on(game.players.layout, self.grid, game.displacement)
 
-        def design(example: Tensor, sample: Tensor) -> Tensor:
-            unit = game.evaluator.keyed.draw(example, sample, (masks.bits + masks.dims,), Tensor.uniform_, "rise")
+        def design(rows: RowIndex) -> Tensor:
+            unit = game.evaluator.keyed.draw(rows, (masks.bits + masks.dims,), Tensor.uniform_, "rise")
             unit = unit.to(game.displacement)
             return masks.of((unit[:, : masks.bits] < self.p).to(unit), unit[:, masks.bits :])
 

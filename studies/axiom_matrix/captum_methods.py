@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...attribution.methods.captum_adapter import give_rules
 from ...attribution.methods.coalitions import Players
-from ...axioms.trial import Foreign
+from ...axioms.trial import MethodFunction
 from ...transforms import Transform
 from .default_options import groups
 
@@ -27,7 +28,7 @@ ROWS = {
 }
 
 
-def captum_methods() -> dict[str, Foreign]:
+def captum_methods() -> dict[str, MethodFunction]:
     """Captum's attribution methods by name, with their own defaults where nothing else is said in the name.
 
     Raises: ImportError with the command that installs captum.
@@ -38,9 +39,7 @@ def captum_methods() -> dict[str, Foreign]:
         "captum.Saliency(abs=False)": _plain(attr.Saliency, abs=False),
         "captum.InputXGradient": _plain(attr.InputXGradient),
         "captum.IntegratedGradients": _based(attr.IntegratedGradients),
-        "captum.IntegratedGradients(n_steps=200)": _based(
-            attr.IntegratedGradients, n_steps=200, internal_batch_size=16
-        ),
+        "captum.IntegratedGradients(n_steps=200)": _based(attr.IntegratedGradients, n_steps=200, internal_batch_size=16),
         "captum.DeepLift": _based(attr.DeepLift),
         "captum.GuidedBackprop": _plain(attr.GuidedBackprop),
         "captum.Deconvolution": _plain(attr.Deconvolution),
@@ -92,7 +91,7 @@ def _captum() -> Any:
     return captum.attr
 
 
-def _named(name: str, method: Callable[..., Any]) -> Foreign:
+def _named(name: str, method: Callable[..., Any]) -> MethodFunction:
     def call(f: nn.Module, x: Tensor, target: Any, x0: Tensor) -> Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the hooks and gradients that captum sets
@@ -109,23 +108,14 @@ def _bounded(method: Callable[..., Any], repeats: int) -> Callable[..., Any]:
     def call(f: nn.Module, x: Tensor, target: Any, x0: Tensor) -> Any:
         rows = repeats * math.prod(x.shape[1:])
         if rows > MOST_ROWS:
-            raise ValueError(f"needs {rows:,} model rows for one example; the limit here is {MOST_ROWS:,}")
+            raise ValueError(f"needs {rows:,} model evaluations for one example; the limit here is {MOST_ROWS:,}")
         return method(f, x, target, x0)
 
     return call
 
 
 def _lrp(f: nn.Module, x: Tensor, target: Any, x0: Tensor) -> Any:
-    """ε-LRP. Captum wants a rule for every module; what only moves numbers, or is linear, gets the ε rule."""
-    from captum.attr import LRP
-    from captum.attr._utils.lrp_rules import EpsilonRule
-
-    for module in f.modules():
-        if isinstance(module, (nn.Flatten, nn.Unflatten, nn.Identity, Transform)) and not list(module.children()):
-            module.rule = EpsilonRule()
-    try:
-        return LRP(f).attribute(x, target=target)
-    finally:
-        for module in f.modules():
-            if hasattr(module, "rule"):
-                del module.rule
+    """ε-LRP, with T⁻¹ as one more linear layer. `f` is a copy that keeps no rule."""
+    leaves = [module for module in f.modules() if isinstance(module, Transform) and not list(module.children())]
+    give_rules(f.modules(), *leaves)
+    return _captum().LRP(f).attribute(x, target=target)

@@ -38,7 +38,5 @@ def asked(method: str, layout: Layout) -> str:
     if method not in OPTIONS:
         return method
     players = {} if method in _ALONE else groups(layout)
-    options = players | {
-        name: value for name, value in OPTIONS[method].items() if name != "unions" or "block" in players
-    }
+    options = players | {name: value for name, value in OPTIONS[method].items() if name != "unions" or "block" in players}
     return f"{method}({', '.join(f'{name}={value}' for name, value in options.items())})"

@@ -10,8 +10,8 @@ from torch import Tensor
 from ...attribution import names as method_names
 from ...attribution.engine.score import Target
 from ...attribution.estimator import get as get_estimator
-from ...axioms.cheap_forms import brief
-from ...axioms.check import Subject, check
+from ...axioms.cheap_forms import cheap_form
+from ...axioms.check import Method, check
 from ...axioms.method_laws import NAMES
 from ...axioms.report import AxiomReport, Finding
 from ...transforms import Layout
@@ -32,7 +32,7 @@ class Question:
     target: Target = None
 
 
-def find_method(name: str) -> Subject:
+def find_method(name: str) -> Method:
     """The method of that name: a spec of ours, or one of Captum's as "captum.DeepLift".
 
     Raises: ValueError that lists Captum's.
@@ -47,7 +47,7 @@ def find_method(name: str) -> Subject:
 
 def run(method: str, question: Question, **options: Any) -> AxiomReport:
     """`check` on a question, for a method by name.  options: transform, baseline, axioms, seed, tolerance."""
-    return check(find_method(method), question.model, question.x, question.target, **options)
+    return check(question.model, question.x, question.target, method=find_method(method), **options)
 
 
 def every_method() -> list[str]:
@@ -77,7 +77,7 @@ def matrix(
     seed: int = 0,
     report: Callable[[AxiomReport], None] | None = None,
 ) -> pd.DataFrame:
-    """One row for each model, transform, method and axiom, as in `rows`.
+    """One row for each model, transform, method and axiom, as in `to_frame`.
 
     report: called with each finished report, to show progress.
     """
@@ -86,18 +86,16 @@ def matrix(
         found[cell] = attempt(cell, questions[cell.model], axioms, seed)
         if report is not None:
             report(found[cell])
-    return rows(found)
+    return to_frame(found)
 
 
-def rows(found: Mapping[Cell, AxiomReport]) -> pd.DataFrame:
+def to_frame(found: Mapping[Cell, AxiomReport]) -> pd.DataFrame:
     """The findings as a table.
 
-    Columns: model, transform, method, axiom, verdict, holds, residual, tolerance, rows, reason, literature ("kept",
+    Columns: model, transform, method, axiom, verdict, holds, residual, tolerance, evaluations, reason, literature ("kept",
     "BROKEN" or ""), agrees (True, False or None), why (where measurement and literature are known to differ).
     """
-    return pd.DataFrame(
-        [asdict(cell) | _row(cell.method, finding) for cell, report in found.items() for finding in report]
-    )
+    return pd.DataFrame([asdict(cell) | _row(cell.method, finding) for cell, report in found.items() for finding in report])
 
 
 def attempt(cell: Cell, question: Question, axioms: str | Sequence[str] = "all", seed: int = 0) -> AxiomReport:
@@ -126,24 +124,25 @@ _MAPS = 40  # brief maps that a full check asks for, roughly
 
 
 def effort(cell: Cell, question: Question) -> float:
-    """Roughly what a cell costs, in model rows of one example without a gradient: to start with the dearest."""
+    """Roughly what a cell costs, in model evaluations of one example without a gradient: to start with the dearest."""
     try:
         subject, layouts = find_method(spec(cell, question)), [_layout(cell, question)]
         if not isinstance(subject, str):
             return _MAPS * next((rows for name, rows in ROWS.items() if cell.method.startswith(name)), 3)
         own = get_estimator(subject)
-        return sum(maps * (one.total_rows(layouts) + 2 * one.cost()) for maps, one in ((_MAPS, brief(own)), (3, own)))
+        costs = [(maps, one.cost(layouts)) for maps, one in ((_MAPS, cheap_form(own)), (3, own))]
+        return sum(maps * (cost.total + 2 * cost.gradients) for maps, cost in costs)
     except (ValueError, TypeError, ImportError):
         return 0
 
 
 def _check_cost(method: str, cell: Cell, question: Question) -> None:
-    """Refuses an own method whose one map of one example needs more model rows than Captum's may."""
+    """Refuses an own method whose one map of one example needs more model evaluations than Captum's may."""
     subject = find_method(method)
     if isinstance(subject, str):
-        needed = get_estimator(subject).total_rows([_layout(cell, question)])
+        needed = get_estimator(subject).cost([_layout(cell, question)]).total
         if needed > MOST_ROWS:
-            raise ValueError(f"needs {needed:,} model rows for one example; the limit here is {MOST_ROWS:,}")
+            raise ValueError(f"needs {needed:,} model evaluations for one example; the limit here is {MOST_ROWS:,}")
 
 
 def unmeasured(cell: Cell, reason: str, axioms: str | Sequence[str] = "all") -> AxiomReport:
@@ -162,7 +161,7 @@ def _row(method: str, f: Finding) -> dict[str, Any]:
         "holds": f.holds,
         "residual": f.residual,
         "tolerance": f.tolerance,
-        "rows": f.rows,
+        "evaluations": f.evaluations,
         "reason": f.reason,
         "literature": "" if entry is None else "kept" if entry.holds else "BROKEN",
         "agrees": agrees,

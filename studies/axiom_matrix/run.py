@@ -1,9 +1,7 @@
 """The axioms of a method on a real model, or on a small network trained here; and the matrix of who keeps what."""
 
-import ast
 import dataclasses
 import hashlib
-import importlib
 import importlib.metadata
 import itertools
 import json
@@ -15,18 +13,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ... import axioms as laws
-from ...axioms.check import Subject, check
+from ...axioms.check import Method, check
+from ...axioms.method_laws import LAWS_VERSION
 from ...axioms.report import AxiomReport
-from ...core.files import read_json, write_text
+from ...core.files import check_writable, read_json, write_text
+from ...core.imports import import_callable
+from ...core.progress import Interrupted, Progress
 from ..loaders.data import load_photos
-from ..loaders.models import load_model, working_folder_importable
+from ..loaders.model_formats import load_model
 from ..report.figures import save, slug
 from ..storage.fingerprint import answer, weights
-from ..storage.folder import check_writable
 from ..storage.workers import in_processes
 from .figure import figure, page
-from .matrix import NOT_RUN, Cell, Question, attempt, cells, effort, every_method, find_method, rows, spec, unmeasured
+from .matrix import (
+    NOT_RUN,
+    Cell,
+    Question,
+    attempt,
+    cells,
+    effort,
+    every_method,
+    find_method,
+    spec,
+    to_frame,
+    unmeasured,
+)
 
 SMALL = "small"
 
@@ -65,9 +76,7 @@ def question(
         found = load_photos(data, photos)
         images = [loaded.prepare(image) for _, image in found]
         if not images:
-            raise ValueError(
-                f"data: nothing in {data!r} could be read as an image; the first, {': '.join(found.skipped[0])}."
-            )
+            raise ValueError(f"data: nothing in {data!r} could be read as an image; the first, {': '.join(found.skipped[0])}.")
         x = torch.stack(images).to(device)
         loaded.classify(x)  # which says what is wrong with the model or the size of its images
         network, x = (network.double(), x.double()) if double else (network, x)
@@ -114,9 +123,7 @@ def gratings(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     draw = torch.rand(count, 2, 1, 1, generator=generator, dtype=torch.double)
     angle = label.double().reshape(-1, 1, 1) * torch.pi / 4
     rows, columns = torch.meshgrid(*[torch.arange(16, dtype=torch.double)] * 2, indexing="ij")
-    wave = torch.sin(
-        (0.6 + 0.5 * draw[:, 0]) * (rows * angle.cos() + columns * angle.sin()) + 2 * torch.pi * draw[:, 1]
-    )
+    wave = torch.sin((0.6 + 0.5 * draw[:, 0]) * (rows * angle.cos() + columns * angle.sin()) + 2 * torch.pi * draw[:, 1])
     noise = torch.randn(count, 16, 16, generator=generator, dtype=torch.double)
     return (wave + 0.3 * noise)[:, None], label
 
@@ -133,23 +140,13 @@ def judge(method: str, asked: Question, **options: Any) -> AxiomReport:
     >>> judge("gradient", asked, axioms="completeness").holds("completeness")
     False
     """
-    return check(_subject(method), asked.model, asked.x, asked.target, **options)
+    return check(asked.model, asked.x, asked.target, method=_subject(method), **options)
 
 
-def _subject(method: str) -> Subject:
+def _subject(method: str) -> Method:
     if ":" not in method:
         return find_method(method)
-    module, _, name = method.partition(":")
-    with working_folder_importable():
-        try:
-            found = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(
-                f"Method {method!r}: expected package.module:callable, importable from here: {error}."
-            ) from None
-    if not callable(found):
-        raise ValueError(f"Method {method!r}: expected a callable (f, x, target, x0) -> tensor.")
-    return found
+    return import_callable(method, "Method", "a callable (f, x, target, x0) -> tensor")
 
 
 def write_report(report: AxiomReport, out: str | Path) -> list[str]:
@@ -176,14 +173,14 @@ def write_matrix(
     minutes: float | None = None,
     jobs: int = 1,
     report: Callable[[AxiomReport], None] | None = None,
-    progress: Callable[[float, float], object] | None = None,
+    progress: Progress | None = None,
     note: Callable[[str], object] | None = None,
 ) -> tuple[Any, list[str]]:
     """The matrix as a table, and the names of the files that it is written to: .csv, .json, .html and a .png for each model.
 
     Each finished cell is stored in `out`/cells, and is not measured again when the question is the same, weights included.
-    Several calls may share `out`, at one time or after one another: a call finds what the others have finished. What a
-    KeyboardInterrupt says is how many are.
+    Several calls may share `out`, at one time or after one another: a call finds what the others have finished. A
+    KeyboardInterrupt becomes Interrupted, with the number of finished cells.
     minutes: no cell is started after so many; those left are "not applicable" until the same call goes on.
     jobs: so many cells at a time, each in a process of its own with one thread.
     report: called with each new report.  progress: called with (cells done, cells), those of earlier calls first.
@@ -222,16 +219,11 @@ def write_matrix(
             if report is not None:
                 report(finished)
     except KeyboardInterrupt:
-        kept = sum(path.is_file() for path in paths.values())
-        said = f"{kept} of {len(paths)} cells are finished and kept; the same command goes on from there"
-        raise KeyboardInterrupt(said) from None
+        raise Interrupted(sum(path.is_file() for path in paths.values()), len(paths)) from None
     late = f"{NOT_RUN}: the time was up; the same call goes on from here"
     stored = {cell: read_json(path) for cell, path in paths.items()}
-    table = rows(
-        {
-            cell: unmeasured(cell, late) if found is None else AxiomReport.from_dict(found)
-            for cell, found in stored.items()
-        }
+    table = to_frame(
+        {cell: unmeasured(cell, late) if found is None else AxiomReport.from_dict(found) for cell, found in stored.items()}
     )
     return table, _write_table(table, out)
 
@@ -270,40 +262,9 @@ def measure_cell(cell: Cell, asked: Question, seed: int, path: Path, settings: d
     found = attempt(cell, asked, seed=seed)
     seconds = round(time.monotonic() - start, 1)
     date = time.strftime("%Y-%m-%d", time.gmtime())
-    how = {"settings": settings, "seconds": seconds, "code": code(), "date": date}
+    how = {"settings": settings, "seconds": seconds, "date": date}
     write_text(path, json.dumps(found.to_dict() | how, indent=1))
     return found
-
-
-def code() -> str:
-    """A digest of the code of all laws, without comments and docstrings: which code a stored verdict comes from.
-
-    >>> len(code())
-    16
-    """
-    paths = [path for path in sorted(Path(laws.__file__).parent.glob("*.py")) if path.stem not in _SAY_ONLY]
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
-    return hashlib.sha256("".join(map(_written, trees)).encode()).hexdigest()[:16]
-
-
-_SAY_ONLY = ("literature", "picture")  # what others found, and how tables look: no verdict depends on them
-
-
-def _written(part: object) -> str:
-    """What a part of the code says, the same for every version of Python: `ast.dump` also tells fields that are empty."""
-    if isinstance(part, list):
-        return "".join(_written(entry) for entry in part if not _is_text(entry))
-    if not isinstance(part, ast.AST):
-        return repr(part)
-    if isinstance(part, ast.JoinedStr):  # whose text some versions cut in several places
-        return "".join(str(each.value) if isinstance(each, ast.Constant) else _written(each) for each in part.values)
-    fields = "".join(name + _written(value) for name, value in ast.iter_fields(part) if value not in (None, []))
-    return f"({type(part).__name__} {fields})"
-
-
-def _is_text(line: object) -> bool:
-    """Whether a line is a docstring."""
-    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
 
 
 def _name(settings: dict[str, Any]) -> str:
@@ -325,6 +286,7 @@ def _fingerprint(cell: Cell, asked: Question, seed: int, model: dict[str, Any]) 
             "x": signal,
             "target": target,
             "versions": versions,
+            "laws_version": LAWS_VERSION,
         }
     )
 

@@ -1,53 +1,49 @@
-"""Finished batches on disk, so that an interrupted study goes on where it stopped."""
+"""Finished pieces of a study on disk, so that an interrupted study continues where it stopped."""
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ...core.files import read_json, write_text
 
 
-class Parts:
-    """Numbered parts of one question in `out`/.parts; those of another question are not taken for its own.
+class Store:
+    """Finished pieces of work in `folder`, one JSON file each; pieces of another question are never read.
 
-    question: all that the parts depend on, as plain data.
+    question: everything that the pieces depend on, as plain data.  A key (text or a number) names a piece of it.
+    Several processes may use the same folder at one time.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     parts = Parts(Path(folder), {"seed": 0})
-    ...     parts.write(0, {"records": [1]})
-    ...     parts.read(0), Parts(Path(folder), {"seed": 1}).read(0), Parts(Path(folder), {"seed": 1}).foreign()
-    ({'records': [1]}, None, 1)
+    ...     store, other = (Store(folder, {"seed": seed}) for seed in (0, 1))
+    ...     store.write("dct", {"records": [1]})
+    ...     store.read("dct"), other.read("dct"), other.foreign(), other.foreign(["pixel"])
+    ({'records': [1]}, None, 1, 0)
     """
 
-    def __init__(self, out: Path, question: Any) -> None:
-        key = json.dumps(question, default=str)
-        self.key = hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
-        self.folder = out / ".parts"
+    def __init__(self, folder: str | Path, question: Any) -> None:
+        self.folder, self.digest = Path(folder), _digest(question)
 
-    def _path(self, number: int) -> Path:
-        return self.folder / f"{self.key}-{number:05}.json"
+    def read(self, key: str | int) -> Any:
+        """The piece, or None where it is missing or its file is damaged."""
+        return read_json(self.path(key))
 
-    def read(self, number: int) -> Any:
-        """The part, or None where it has not been finished."""
-        return read_json(self._path(number))
+    def write(self, key: str | int, piece: Any) -> None:
+        """Stores a piece: the whole file or nothing."""
+        write_text(self.path(key), json.dumps(piece))
 
-    def write(self, number: int, part: dict[str, Any]) -> None:
-        """Stores a part, whole or not at all."""
-        write_text(self._path(number), json.dumps(part))
+    def foreign(self, keys: Iterable[str | int] | None = None) -> int:
+        """The number of stored pieces that belong to other questions: all of them, or those with one of `keys`."""
+        names = [path.stem.split("-") for path in self.folder.glob("*-*.json")]
+        wanted = None if keys is None else {_digest(key) for key in keys}
+        return sum(question != self.digest and (wanted is None or key in wanted) for question, key in names)
 
-    def foreign(self) -> int:
-        """How many parts in the folder belong to other questions."""
-        return sum(not path.name.startswith(self.key) for path in self.folder.glob("*-*.json"))
+    def path(self, key: str | int) -> Path:
+        """The file of a piece."""
+        return self.folder / f"{self.digest}-{_digest(key)}.json"
 
-    def merge(self, count: int) -> tuple[list[dict[str, Any]], list[list[str]], dict[str, int], list[str]]:
-        """(records, skipped, model rows, pictures) of all parts."""
-        parts = [self.read(number) for number in range(count)]
-        counts: dict[str, int] = {}
-        for part in parts:
-            for name, value in part["counts"].items():
-                counts[name] = counts.get(name, 0) + value
-        gather: Callable[[str], list[Any]] = lambda name: [item for part in parts for item in part[name]]
-        return gather("records"), gather("skipped"), counts, gather("pictures")
+
+def _digest(data: Any) -> str:
+    return hashlib.blake2b(json.dumps(data, sort_keys=True, default=str).encode(), digest_size=12).hexdigest()

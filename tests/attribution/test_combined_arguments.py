@@ -39,7 +39,7 @@ def test_a_longer_run_may_choose_another_memory_format() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3)).double().eval()
     x = normal(1, 3, 8, 8)
     first = pb.attribute(model, x, 0, method="integrated_gradients(keep=true, tol=1e-9, max_evaluations=8)")
-    longer = pb.attribute(model, x, 0, method="integrated_gradients(tol=1e-9, max_evaluations=40)", resume=first)
+    longer = first.resume(model, x, 0, method="integrated_gradients(tol=1e-9, max_evaluations=40)")
     formats = [att.settings["execution"]["memory_format"] for att in (first, longer)]
     assert formats == ["contiguous", "channels_last"]
 
@@ -76,16 +76,16 @@ def test_code_of_the_caller_sees_the_callers_default_dtype() -> None:
 
 
 class Mixed(pb.transforms.Operator):
-    """A transform of the caller's, whose __init__ counts on the default dtype."""
+    """A transform of the caller's, which makes a tensor of the default dtype."""
 
     def __init__(self) -> None:
         self.made = torch.ones(2)
         super().__init__((1, 4), lambda x: x.flip(-1), lambda z: z.flip(-1))
 
 
-def test_transforms_of_the_caller_are_built_under_the_callers_defaults() -> None:
+def test_all_transforms_are_built_under_torchs_own_defaults() -> None:
     with default_double():
-        assert Mixed().made.dtype == torch.double
+        assert Mixed().made.dtype == torch.float
         assert pb.transforms.get("dct", (1, 4)).layout.frequency.dtype == torch.float
 
 
@@ -105,7 +105,7 @@ def test_rounding_between_large_parts_is_not_taken_for_mixing(monkeypatch: pytes
         return found
 
     assert refused() == 0
-    monkeypatch.setattr("pullback.attribution.engine.dry_run.DryRun._minds", lambda *_: True)
+    monkeypatch.setattr("pullback.attribution.engine.dry_run._depends_on_others", lambda *_: True)
     assert refused() > 0  # the control: without asking what the other rows hold
 
 
@@ -117,7 +117,7 @@ def test_walks_in_z_keep_to_the_rows_that_fit(monkeypatch: pytest.MonkeyPatch) -
             most.append(len(x))
             return torch.stack([x.flatten(1)] * 64, 1).sin().sum((1, 2))
 
-    monkeypatch.setattr("pullback.attribution.engine.rows.free_bytes", lambda device: 2**16)
+    monkeypatch.setattr("pullback.attribution.engine.engine.free_bytes", lambda device: 2**16)
     att = pb.attribute(Wide(), normal(4, 1, 16), transform="polar", method="smoothgrad(samples=100)")
     assert max(most[8:]) <= att.settings["batch_size"] < 400
 

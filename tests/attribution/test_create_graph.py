@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from support.subjects import Sinh, linear_net, normal, smooth_net
+from support.nonlinear import Sinh
+from support.subjects import linear_net, normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from support.subjects import Sinh, normal, smooth_net
+from support.nonlinear import Sinh
+from support.subjects import normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
@@ -59,9 +60,7 @@ def test_predicted_stays_the_class_at_x_all_along_the_path() -> None:
     assert found.settings["evaluations"]["forward"] == named.settings["evaluations"]["forward"] + len(X)
 
 
-@pytest.mark.parametrize(
-    ("target", "at"), [(difference(0, 4), 0), ([0, -1, 1], 1), ([0, 1, 7], 2), (log_odds([0, 9, 1]), 1)]
-)
+@pytest.mark.parametrize(("target", "at"), [(difference(0, 4), 0), ([0, -1, 1], 1), ([0, 1, 7], 2), (log_odds([0, 9, 1]), 1)])
 def test_a_class_that_does_not_exist_names_its_example(target: object, at: int) -> None:
     with pytest.raises(ValueError, match=rf"0…3, got -?\d+ for example {at}\b"):
         gradient(classifier(), target)
@@ -128,12 +127,17 @@ class Conditioned(nn.Module):
 def test_further_arguments_follow_their_example(transform: str | Transform, rows: int | str) -> None:
     gain, scale = torch.tensor([1.0, -2.0, 3.0], dtype=torch.double), torch.tensor(0.5, dtype=torch.double)
     method = "integrated_gradients(steps=3, rule=midpoint)"
-    options = {"kwargs": {"scale": scale, "shift": 0.25}, "method": method, "transform": transform, "batch_size": rows}
-    found = pb.attribute(Conditioned(), X, args=(gain,), **options)  # type: ignore[call-overload]
+    options = {
+        "model_kwargs": {"scale": scale, "shift": 0.25},
+        "method": method,
+        "transform": transform,
+        "batch_size": rows,
+    }
+    found = pb.attribute(Conditioned(), X, model_args=(gain,), **options)  # type: ignore[call-overload]
     expected = gain * scale * ((X + 0.25).flatten(1).square().sum(1) - 12 * 0.25**2)
     torch.testing.assert_close(found.score_difference, expected)
     for e in range(3):
-        alone = pb.attribute(Conditioned(), X[e : e + 1], args=(gain[e : e + 1],), **options)  # type: ignore[call-overload]
+        alone = pb.attribute(Conditioned(), X[e : e + 1], model_args=(gain[e : e + 1],), **options)  # type: ignore[call-overload]
         torch.testing.assert_close(found.values[e : e + 1], alone.values, rtol=1e-12, atol=1e-12)
 
 
@@ -144,14 +148,12 @@ def test_a_model_that_is_not_finite_names_the_example() -> None:
         gradient(lambda x: x.flatten(1).sqrt().sum(1), None, x)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "method", ["integrated_gradients(steps=2, rule=midpoint)", "captum(IntegratedGradients, n_steps=2)"]
-)
+@pytest.mark.parametrize("method", ["integrated_gradients(steps=2, rule=midpoint)", "captum(IntegratedGradients, n_steps=2)"])
 def test_several_inputs_attributed_together(method: str) -> None:
     """f(a, b) = aᵀ W b: along the straight path from zero each side gets half of f."""
     weight, a, b = normal(12, 5, seed=2), X, normal(3, 5, seed=8)
     joint = pb.attribution.Joint(lambda a, b, gain=1.0: ((a.flatten(1) @ weight) * b).sum(1) * gain, (a, b))
-    found = pb.attribute(joint, joint.pack(a, b), method=method, kwargs={"gain": 2.0}, batch_size=4)
+    found = pb.attribute(joint, joint.pack(a, b), method=method, model_kwargs={"gain": 2.0}, batch_size=4)
     for_a, for_b = joint.split(found.values)
     torch.testing.assert_close(for_a, a * (b @ weight.T).view_as(a))
     torch.testing.assert_close(for_b, b * (a.flatten(1) @ weight))
@@ -160,9 +162,7 @@ def test_several_inputs_attributed_together(method: str) -> None:
 
 def test_inputs_that_do_not_belong_together_are_refused() -> None:
     joint = pb.attribution.Joint(lambda a, b: a, (X, X[:, 0]))
-    with pytest.raises(
-        ValueError, match=r"one batch size, dtype and device with shapes \(batch, 1, 4, 3\), \(batch, 4, 3\)"
-    ):
+    with pytest.raises(ValueError, match=r"one batch size, dtype and device with shapes \(batch, 1, 4, 3\), \(batch, 4, 3\)"):
         joint.pack(X, X[:2, 0])
     with pytest.raises(ValueError, match="Joint: expected tensors"):
         joint.pack(X)

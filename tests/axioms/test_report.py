@@ -25,7 +25,7 @@ def test_a_report_prints_and_exports() -> None:
     data = json.loads(report.to_json())
     assert data["findings"][0]["verdict"] == "BROKEN"
     assert data["findings"][0]["counterexample"]["f(x)"] is not None
-    assert data["rows"] == report.rows == sum(f.rows for f in report) > 0
+    assert data["evaluations"] == report.evaluations == sum(f.evaluations for f in report) > 0
     assert all(f.tolerance_source and f.source and f.statement for f in report if f.holds is not None)
     page = report.to_html()
     assert page.count("<tr") == len(report.findings) + 1
@@ -40,10 +40,10 @@ def test_html_is_escaped() -> None:
 
 
 def test_a_tolerance_of_the_callers_replaces_the_measured_one() -> None:
-    strict = pb.axioms.check("integrated_gradients", question().model, question().x, 0, tolerance=1e-30)
+    strict = pb.axioms.check(question().model, question().x, 0, method="integrated_gradients", tolerance=1e-30)
     assert strict.holds("completeness") is False
     assert strict["completeness"].tolerance_source.startswith("given by the caller")
-    loose = pb.axioms.check("gradient", question().model, question().x, 0, tolerance=1e9, axioms=["affine_invariance"])
+    loose = pb.axioms.check(question().model, question().x, 0, method="gradient", tolerance=1e9, axioms=["affine_invariance"])
     assert loose.holds("affine_invariance")
 
 
@@ -122,7 +122,7 @@ def test_captum_methods_are_found_by_name() -> None:
         run("captum.Saliencyy", question())
     costly = Question(small_network((1, 900)), torch.ones(1, 1, 900), 0)
     report = run("captum.ShapleyValueSampling", costly, axioms="dummy")
-    assert "22,500 model rows" in report["dummy"].reason
+    assert "22,500 model evaluations" in report["dummy"].reason
 
 
 def test_the_literature_has_each_entry_once() -> None:

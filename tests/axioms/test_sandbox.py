@@ -41,7 +41,7 @@ def test_a_class_target_is_one_int64_tensor_in_every_law(given: Any) -> None:
         target.fill_(target[0])  # a method may write into it
         return taylor(f, z, target, z0)
 
-    report = pb.axioms.check(method, small_network((1, 6)).double(), normal(2, 1, 6), given)
+    report = pb.axioms.check(small_network((1, 6)).double(), normal(2, 1, 6), given, method=method)
     assert {entry[:2] for entry in seen} == {(Tensor, torch.int64)}
     assert all(shape == (rows,) for *_, shape, rows in seen)
     assert report.holds("batch_independence")
@@ -58,7 +58,7 @@ def test_captum_like_callables_take_the_target_as_it_comes() -> None:
     for name, method in methods.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            report = pb.axioms.check(method, small_network((1, 6)).double(), normal(3, 1, 6), [2, 0, 1], axioms="dummy")
+            report = pb.axioms.check(small_network((1, 6)).double(), normal(3, 1, 6), [2, 0, 1], method=method, axioms="dummy")
         assert report.holds("dummy"), (name, str(report))
 
 
@@ -70,11 +70,11 @@ def test_other_targets_arrive_as_they_were_given() -> None:
         return torch.zeros_like(z)
 
     model, x, last = small_network((1, 6)).double(), normal(2, 1, 6), lambda output: output[:, -1]
-    pb.axioms.check(method, model, x, last, axioms="dummy")
+    pb.axioms.check(model, x, last, method=method, axioms="dummy")
     assert seen
     assert all(target is last for target in seen)
     seen.clear()
-    pb.axioms.check(method, small_network((1, 6), classes=1).double(), x, None, axioms="dummy")
+    pb.axioms.check(small_network((1, 6), classes=1).double(), x, None, method=method, axioms="dummy")
     assert seen
     assert all(target is None for target in seen)
 
@@ -87,14 +87,14 @@ def test_targets_that_look_at_the_output_are_settled_at_x() -> None:
         seen.append(target)
         return taylor(f, z, target, z0)
 
-    pb.axioms.check(method, model, x, targets.predicted(), axioms="batch_independence")
+    pb.axioms.check(model, x, targets.predicted(), method=method, axioms="batch_independence")
     assert torch.equal(seen[0], model(x[:1]).argmax(1))
     report = pb.axioms.check(
-        "integrated_gradients", model, x, targets.difference(2, 0), axioms=["completeness", "linearity"]
+        model, x, targets.difference(2, 0), method="integrated_gradients", axioms=["completeness", "linearity"]
     )
     assert all(f.holds for f in report), str(report)
     with pytest.raises(ValueError, match="one example at a time"):
-        pb.axioms.check("gradient", model, torch.cat([x, -3 * x]), targets.top_k(2), axioms="dummy")
+        pb.axioms.check(model, torch.cat([x, -3 * x]), targets.top_k(2), method="gradient", axioms="dummy")
 
 
 # What a method may do wrong ----------------------------------------------------------------------------------------------
@@ -148,12 +148,12 @@ def test_leaks_are_named_and_nothing_leaks(explode: bool) -> None:
 
     model, x = small_network((1, 6)).double(), normal(2, 1, 6)
     before, weights, kept = ambient(), [p.detach().clone() for p in model.parameters()], x.clone()
-    report = pb.axioms.check(method, model, x, 0)
+    report = pb.axioms.check(model, x, 0, method=method)
     assert ambient() == before
     assert torch.equal(x, kept)
     assert all(torch.equal(a, b) and a.requires_grad and a.grad is None for a, b in zip(model.parameters(), weights))
     assert not any(m.training or m._forward_hooks for m in model.modules())
-    (note,) = [note for note in report.notes if "does not leave" in note]
+    (note,) = [note for note in report.notes if "does not put back" in note]
     for name in (
         "default dtype (torch.float16)",
         "grad mode",
@@ -167,7 +167,7 @@ def test_leaks_are_named_and_nothing_leaks(explode: bool) -> None:
         "gradients in",
     ):
         assert name in note, name
-    clean = pb.axioms.check(taylor, model, x, 0)
+    clean = pb.axioms.check(model, x, 0, method=taylor)
     assert not clean.notes
     expected = [None] * len(NAMES) if explode else [f.holds for f in clean]
     assert [f.holds for f in report] == expected, str(report)
@@ -177,7 +177,7 @@ def test_a_method_that_raises_everywhere_is_reported_law_by_law() -> None:
     def broken(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
         raise ZeroDivisionError("never works")
 
-    report = pb.axioms.check(broken, small_network((1, 6)).double(), normal(2, 1, 6), 0)
+    report = pb.axioms.check(small_network((1, 6)).double(), normal(2, 1, 6), 0, method=broken)
     assert [f.axiom for f in report] == list(NAMES)
     for finding in report:
         assert finding.verdict == "not applicable"
@@ -202,7 +202,7 @@ def test_the_same_residual_has_the_same_verdict_for_ours_and_theirs(steps: int, 
         return pb.attribute(f, z, target, method=ours, baseline=z0).values
 
     x = torch.ones(1, 1, 4).double()
-    a, b = (pb.axioms.check(method, Steep(), x, axioms="completeness")["completeness"] for method in (ours, theirs))
+    a, b = (pb.axioms.check(Steep(), x, method=method, axioms="completeness")["completeness"] for method in (ours, theirs))
     assert a.residual == pytest.approx(b.residual, rel=1e-9)
     assert a.tolerance == pytest.approx(b.tolerance, rel=1e-9)
     assert a.tolerance == pytest.approx(1e-2, rel=1e-3)
@@ -215,7 +215,7 @@ def test_the_same_residual_has_the_same_verdict_for_ours_and_theirs(steps: int, 
 def test_a_certified_map_tells_its_gap_before_the_correction_and_its_order() -> None:
     model, x = smooth_net((1, 12)), normal(1, 1, 12)
     method = "integrated_gradients(tol=0, max_evaluations=32)"
-    finding = pb.axioms.check(method, model, x, 0, axioms="completeness")["completeness"]
+    finding = pb.axioms.check(model, x, 0, method=method, axioms="completeness")["completeness"]
     details = finding.details
     assert finding.residual < 1e-12
     assert 1e-11 < details["before its correction"] < 1e-2
@@ -229,7 +229,7 @@ def test_a_sampler_that_cannot_tell_gets_no_verdict() -> None:
     def guess(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
         return taylor(f, z, target, z0) * (1 + 3 * torch.randn((), dtype=torch.double))
 
-    report = pb.axioms.check(guess, small_network((1, 6)).double(), normal(2, 1, 6), 0)
+    report = pb.axioms.check(small_network((1, 6)).double(), normal(2, 1, 6), 0, method=guess)
     for axiom in ("completeness", "input_shift_invariance"):
         assert report[axiom].verdict == "not applicable"
         assert "take more samples" in report[axiom].reason
@@ -252,7 +252,7 @@ class Rough(nn.Module):
 
 def test_rounding_is_measured_against_double_precision() -> None:
     report = pb.axioms.check(
-        "gradient", Rough().float(), normal(2, 1, 6, dtype=torch.float32), 0, axioms="implementation_invariance"
+        Rough().float(), normal(2, 1, 6, dtype=torch.float32), 0, method="gradient", axioms="implementation_invariance"
     )
     finding = report["implementation_invariance"]
     assert finding.holds, str(report)
@@ -262,20 +262,20 @@ def test_rounding_is_measured_against_double_precision() -> None:
 def test_an_alarm_in_single_precision_is_settled_in_double(monkeypatch: pytest.MonkeyPatch) -> None:
     from pullback.axioms.trial import Trial
 
-    monkeypatch.setattr(Trial, "floor", 0.0)
+    monkeypatch.setattr(Trial, "noise_floor", 0.0)
     model, x = Rough().float(), normal(2, 1, 6, dtype=torch.float32)
-    finding = pb.axioms.check("gradient", model, x, 0, axioms="implementation_invariance")["implementation_invariance"]
+    finding = pb.axioms.check(model, x, 0, method="gradient", axioms="implementation_invariance")["implementation_invariance"]
     assert finding.holds
-    assert "settled in double precision" in finding.reason
+    assert "decided in double precision" in finding.reason
 
     def offset(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
         odd = any(isinstance(m, nn.Linear) and m.bias is None for m in f.modules())
         return taylor(f, z, target, z0) * (1.002 if odd else 1)
 
     smooth = smooth_net((1, 6)).float()
-    wrong = pb.axioms.check(offset, smooth, x, 0, axioms="implementation_invariance")["implementation_invariance"]
+    wrong = pb.axioms.check(smooth, x, 0, method=offset, axioms="implementation_invariance")["implementation_invariance"]
     assert wrong.holds is False
-    assert "settled in double precision" in wrong.reason
+    assert "decided in double precision" in wrong.reason
     assert "changed by factor_linear" in wrong.reason
 
 
@@ -283,14 +283,15 @@ def test_an_alarm_in_single_precision_is_settled_in_double(monkeypatch: pytest.M
 
 
 def test_a_full_check_of_certified_gradients_costs_a_few_maps() -> None:
-    seen: list[str] = []
+    seen: list[tuple[int, int]] = []
     report = pb.axioms.check(
-        "integrated_gradients(tol=0)",
         small_network((1, 12)).double(),
         normal(1, 1, 12),
         0,
-        progress=lambda finding: seen.append(finding.axiom),
+        method="integrated_gradients(tol=0)",
+        progress=lambda done, planned: seen.append((done, planned)),
     )
-    assert seen == list(NAMES)
-    assert report.rows < 7 * 200
+    assert [finding.axiom for finding in report] == list(NAMES)
+    assert seen == [(done, len(NAMES)) for done in range(len(NAMES) + 1)]
+    assert report.evaluations < 7 * 200
     assert "max_evaluations=24" in report.notes[0]

@@ -29,18 +29,18 @@ def answering(change: Change, when: Callable[[int], bool] = lambda call: True) -
 def judged(method: Callable[..., Any], axioms: Any = "all", dtype: torch.dtype = torch.double) -> pb.axioms.AxiomReport:
     mean = lambda x: x.mean(-1, keepdim=True).expand_as(x)
     return pb.axioms.check(
-        method, smooth_net((1, 10)).to(dtype), normal(2, 1, 10).to(dtype), 1, baseline=mean, axioms=axioms
+        smooth_net((1, 10)).to(dtype), normal(2, 1, 10).to(dtype), 1, method=method, baseline=mean, axioms=axioms
     )
 
 
 # No maps -----------------------------------------------------------------------------------------------------------------
 
 NO_MAPS: dict[str, tuple[Change, str]] = {
-    "None": (lambda a: None, "NoneType, which is no tensor"),
-    "array": (lambda a: a.detach().numpy(), "ndarray, which is no tensor"),
-    "tuple": (lambda a: (a,), "tuple, which is no tensor"),
-    "dict": (lambda a: {"values": a}, "dict, which is no tensor"),
-    "number": (lambda a: float(a.sum()), "float, which is no tensor"),
+    "None": (lambda a: None, "NoneType, which is not a tensor"),
+    "array": (lambda a: a.detach().numpy(), "ndarray, which is not a tensor"),
+    "tuple": (lambda a: (a,), "tuple, which is not a tensor"),
+    "dict": (lambda a: {"values": a}, "dict, which is not a tensor"),
+    "number": (lambda a: float(a.sum()), "float, which is not a tensor"),
     "long": (lambda a: (1e6 * a).long(), "a tensor of int64"),
     "int": (lambda a: (1e6 * a).int(), "a tensor of int32"),
     "bool": (lambda a: a > 0, "a tensor of bool"),
@@ -116,9 +116,7 @@ def test_a_keeper_stays_one_in_any_dtype_and_layout(kind: str, dtype: torch.dtyp
 
 @pytest.mark.parametrize("kind", ["single", "half", "bfloat16"])
 def test_narrow_maps_are_still_caught(kind: str) -> None:
-    wrong = judged(
-        answering(lambda a: MAPS[kind](0.9 * a + 0.1 * a.mean((1, 2), keepdim=True))), ["dummy", "completeness"]
-    )
+    wrong = judged(answering(lambda a: MAPS[kind](0.9 * a + 0.1 * a.mean((1, 2), keepdim=True))), ["dummy", "completeness"])
     assert wrong.holds("dummy") is False
     assert wrong.holds("completeness")
     lost = judged(answering(lambda a: MAPS[kind](0.9 * a)), "completeness")

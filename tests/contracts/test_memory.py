@@ -1,26 +1,16 @@
-"""Peak memory follows `rows`, not samples × steps: every registered method, on tiny inputs."""
-
-import importlib
-import sys
+"""Peak memory follows the batch size, not samples × steps: every registered method, on tiny inputs."""
 
 import pytest
 import torch
-from support import ROOT
 
-from pullback.attribution.estimator import estimators
-
-sys.path.append(str(ROOT / "benchmarks"))  # as `make bench` has it
-memory = importlib.import_module("memory")
+import pullback as pb
+from benchmarks.measure import memory
 
 
-def test_every_method_is_measured() -> None:
-    assert set(memory.SPECS) == set(estimators.names())
-
-
-@pytest.mark.parametrize("method", list(memory.SPECS))
+@pytest.mark.parametrize("method", pb.attribution.names())
 def test_peak_memory_is_flat_in_samples(method: str) -> None:
     """Numbers per sample, such as scores, may grow; nothing of the signal's size may."""
-    one, sixteen = memory.line(method, images=1, side=16, batch_size=8, times=(1, 16))
+    one, sixteen = memory.held(method, images=1, side=16, rows=8, times=(1, 16))
     numbers = memory.numbers(method, images=1, side=16, n=16)
     assert sixteen < 1.15 * one + 4 * numbers, (one, sixteen, 4 * numbers)
 

@@ -1,4 +1,4 @@
-"""Every estimator in every domain: carried over from the signal, or run on f∘T⁻¹ itself, the numbers are the same."""
+"""Every estimator in every domain gives the same numbers by pulling back a covector and by running on f∘T⁻¹ itself."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from pullback.transforms.registry import transforms as registry
 
 
 class Skewed(Opaque):
-    """The control: its adjoint is not that of its inverse."""
+    """The control: its adjoint is not the adjoint of its inverse."""
 
     def __init__(self, inner: Transform) -> None:
         super().__init__(inner)
@@ -34,8 +34,8 @@ def difference(a: Tensor, b: Tensor) -> float:
 
 
 def reported_error(found: pb.Attribution) -> float:
-    """0, but for methods that choose their nodes by what they measure on the way: lengths in z are not those in x, so the
-    nodes differ, and both maps are promised only to within the relative error that each reports of itself."""
+    """0, except for methods that choose their nodes by the lengths they measure: lengths in z are not those in x, so the
+    nodes differ, and each map is exact only to within the relative error that it reports."""
     error = found.details.get("map_error")
     return 0.0 if error is None else 3 * float(error.max()) * float(found.values.norm() / found.values.abs().max())
 
@@ -79,10 +79,7 @@ def test_transforms_that_are_not_linear_run_with_every_estimator(estimator: Esti
 
 def test_the_comparison_sees_an_adjoint_that_is_off_by_a_millionth() -> None:
     transform = pb.transforms.get("dct", (1, 8))
-    assert (
-        difference(attribution(CHEAPEST, Skewed(transform)).values, attribution(CHEAPEST, Opaque(transform)).values)
-        > 5e-7
-    )
+    assert difference(attribution(CHEAPEST, Skewed(transform)).values, attribution(CHEAPEST, Opaque(transform)).values) > 5e-7
 
 
 def test_every_registered_name_is_covered() -> None:

@@ -17,7 +17,7 @@ def test_1_linear_models_are_complete_with_two_nodes(rule: str, dtype: torch.dty
     model, x = linear_net(SHAPE).to(dtype), normal(3, *SHAPE, dtype=dtype)
     for att in pb.attribute(model, x, method=f"integrated_gradients(steps=2, rule={rule})", transform=DOMAINS):
         assert att.values.dtype == dtype
-        size = att.values.double().abs().flatten(1).sum(1)  # rounding errors are relative to what is summed
+        size = att.values.double().abs().flatten(1).sum(1)  # rounding errors are relative to the size of the terms
         assert bool((att.completeness_gap.double().abs() <= 4 * torch.finfo(dtype).eps * size).all())
 
 
@@ -39,7 +39,7 @@ def test_2_half_precision_models_run_and_sums_are_single(method: Estimator, dtyp
         for ours, theirs, drawn in zip(half, exact, other):
             assert ours.values.dtype == torch.float32
             assert bool(ours.values.isfinite().all())
-            # What is drawn at random depends on the precision in which it is drawn; the rest must agree.
+            # Random draws depend on the precision in which they are drawn; maps without draws must agree.
             if torch.equal(theirs.values, drawn.values) and theirs.values.abs().max() > 1e-3:
                 cosine = torch.cosine_similarity(ours.values.double().flatten(), theirs.values.flatten(), 0)
                 assert float(cosine) > 0.9

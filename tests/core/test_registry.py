@@ -69,9 +69,7 @@ def test_a_name_belongs_to_one_class(shapes: Registry[Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", [Square, Circle])
-def test_a_plug_in_is_checked_before_it_is_accepted(
-    shapes: Registry[Any], kind: type, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_plug_in_is_checked_before_it_is_accepted(shapes: Registry[Any], kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
     class Entry:
         name = "plugged"
 
@@ -80,9 +78,7 @@ def test_a_plug_in_is_checked_before_it_is_accepted(
             shapes.register("beside")(kind)
             return kind
 
-    monkeypatch.setattr(
-        importlib.metadata, "entry_points", lambda group: [Entry()] if group == "example.shapes" else []
-    )
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Entry()] if group == "example.shapes" else [])
     assert shapes.names() == ["plugged", "square"]
     if kind is Circle:
         assert shapes.maker("plugged") is Circle

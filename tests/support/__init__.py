@@ -1,4 +1,4 @@
-"""What the tests share: subjects, controls, and where the checkout is."""
+"""Code that tests share: subjects, controls, comparisons, and the folder of the checkout."""
 
 from pathlib import Path
 

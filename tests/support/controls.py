@@ -12,9 +12,7 @@ from pullback.axioms import AxiomReport
 from support.subjects import normal, smooth_net
 
 
-def integrate(
-    f: nn.Module, z: Tensor, target: Any, z0: Tensor, powers: Tensor | None = None, nodes: int = 40
-) -> Tensor:
+def integrate(f: nn.Module, z: Tensor, target: Any, z0: Tensor, powers: Tensor | None = None, nodes: int = 40) -> Tensor:
     """Σ_i w_i ∇g along z₀ + t^p (z - z₀), coefficient by coefficient; p = 1 is integrated gradients. Written out slowly."""
     total = torch.zeros_like(z)
     p = torch.ones_like(z[0]) if powers is None else powers.to(z)
@@ -101,15 +99,19 @@ CONTROLS: dict[Callable[..., Tensor], set[str]] = {
 }
 
 
-def judged(method: Callable[..., Tensor], axioms: str = "all") -> AxiomReport:
-    """The report on a control, on a smooth network where its quadrature is exact, with a baseline that follows x."""
+def judged(
+    method: str | Callable[..., Tensor],
+    axioms: str | list[str] = "all",
+    dtype: torch.dtype = torch.float64,
+    transform: str = "pixel",
+) -> AxiomReport:
+    """The report on a method, on a smooth network where the controls are exact, with a baseline that moves with x."""
     mean = lambda x: x.mean(-1, keepdim=True).expand_as(x)
-    return pb.axioms.check(method, smooth_net((1, 10)), normal(2, 1, 10), 1, baseline=mean, axioms=axioms)
+    model, x = smooth_net((1, 10)).to(dtype), normal(2, 1, 10, dtype=dtype)
+    return pb.axioms.check(model, x, 1, method=method, transform=transform, baseline=mean, axioms=axioms)
 
 
 def surprises(axiom: str) -> list[str]:
     """The controls on which a law's verdict is not the one it must be: those that break it, and the keeper."""
     asked = [keeper, *(method for method, broken in CONTROLS.items() if axiom in broken)]
-    return [
-        method.__name__ for method in asked if judged(method, axiom).holds(axiom) is not (axiom not in CONTROLS[method])
-    ]
+    return [method.__name__ for method in asked if judged(method, axiom).holds(axiom) is not (axiom not in CONTROLS[method])]

@@ -1,4 +1,4 @@
-"""Every registered method in one domain of each kind."""
+"""Runs a registered method in one domain of each kind."""
 
 from collections.abc import Callable
 
@@ -16,3 +16,8 @@ methods = pytest.mark.parametrize("method", ESTIMATORS, ids=repr)
 
 def run(model: Callable[..., Tensor], x: Tensor, method: Estimator, **options) -> list[pb.Attribution]:  # type: ignore[no-untyped-def]
     return pb.attribute(model, x, options.pop("target", 1), method=method, transform=DOMAINS, **options)
+
+
+def least(method: Estimator) -> int:
+    """The smallest batch size that the method runs with: DeepLift evaluates x and x₀ together."""
+    return 2 if "DeepLift" in repr(method) else 1

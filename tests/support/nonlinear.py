@@ -1,4 +1,4 @@
-"""A transform that is not linear, for tests."""
+"""Transforms that are not linear, for tests."""
 
 from collections.abc import Iterable
 
@@ -28,3 +28,22 @@ class Curved(Transform):
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         return [cls((1, 8))]
+
+
+class Sinh(Curved):
+    """z = sinh x, sample by sample: T⁻¹(0) = 0."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(shape)
+        self.layout, self.spec = pb.transforms.Pixel(shape).layout, "sinh"
+
+    def analysis(self, x: Tensor) -> Tensor:
+        return x.sinh()
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        return z.asinh()
+
+
+def three_linear_domains_and_a_curved_one(shape: tuple[int, ...]) -> list[str | Transform]:
+    """The signal itself, an orthonormal and a redundant transform, which share one stream of gradients, and `Curved`."""
+    return ["pixel", "dct", "dwt(db2, level=1, mode=symmetric)", Curved(shape)]

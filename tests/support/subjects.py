@@ -1,6 +1,6 @@
-"""What the tests run on: every example of every registered class, and small models."""
+"""Subjects of tests: every example of every registered class, and small models."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.attribution.estimator import estimators
-from pullback.transforms import Transform, TransformClaim
 from pullback.transforms.registry import transforms
 
 TRANSFORMS = [example for name in transforms.names() for example in transforms.maker(name).examples()]
@@ -27,17 +26,34 @@ def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> to
 def smooth_net(shape: tuple[int, ...], classes: int = 3, seed: int = 0) -> nn.Module:
     """A small smooth network on signals of `shape`, any number of axes, in double precision."""
     size = torch.Size(shape).numel()
-    net = nn.Sequential(
-        nn.Flatten(), nn.Linear(size, 8), nn.Softplus(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, classes)
-    )
+    net = nn.Sequential(nn.Flatten(), nn.Linear(size, 8), nn.Softplus(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, classes))
     generator = torch.Generator().manual_seed(seed)
     for parameter in net.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator) / max(1, parameter.shape[-1]) ** 0.5
     return net.double().eval()
 
 
+def convolutional_net(dtype: torch.dtype = torch.float64) -> nn.Module:
+    """Two convolutions with three outputs, for images of shape (3, 12, 14)."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 6, 3, padding=1), nn.SiLU(), nn.Conv2d(6, 6, 3, stride=2), nn.SiLU(), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(180, 3)).to(dtype).eval()
+
+
+class Untraceable(nn.Module):
+    """A network with a branch that depends on its input, so that torch.fx cannot read it. Signals: (1, 8)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.act, self.head = nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.act(self.layer(x.flatten(1)))
+        return self.head(h if float(h.sum()) > -1 else -h)
+
+
 class AsModule(nn.Module):
-    """A function as a module, for methods that hook layers."""
+    """A function wrapped in a module, for methods that hook layers."""
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -59,27 +75,8 @@ def _layer(size: int, seed: int) -> nn.Linear:
     return layer
 
 
-class Sinh(Transform):
-    """z = sinh x: a transform that is not linear, so that f∘T⁻¹ is walked in z."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.shape, self.layout = shape, pb.transforms.Pixel(shape).layout
-        self.claims, self.spec = TransformClaim.BIJECTIVE, "sinh"
-
-    def analysis(self, x: Tensor) -> Tensor:
-        return x.sinh()
-
-    def synthesis(self, z: Tensor) -> Tensor:
-        return z.asinh()
-
-    @classmethod
-    def examples(cls) -> Iterable[Transform]:
-        return [cls((1, 3))]
-
-
 class Recorder(nn.Module):
-    """f of what it is fed, which it keeps."""
+    """A module that computes f and keeps its inputs."""
 
     def __init__(self, f: Any) -> None:
         super().__init__()

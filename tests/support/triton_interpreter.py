@@ -1,4 +1,4 @@
-"""The GPU kernels on a CPU, in Triton's interpreter, against torch's own operations. Run by test_kernels.py.
+"""The GPU kernels on a CPU, in Triton's interpreter, against torch's own operations. Run by test_triton_kernels.py.
 
 It is a process of its own because Triton reads TRITON_INTERPRET when it is imported.
 """
@@ -35,12 +35,10 @@ def results(transform: pb.transforms.Transform, x: Tensor) -> list[Tensor]:
 
 @contextlib.contextmanager
 def on_kernels() -> Iterator[None]:
-    """As if tensors were on a GPU."""
+    """Inside, transforms use the GPU kernels, as if tensors were on a GPU."""
     fused, own = filterbank.FilterBank.fused, DWT._kernels
     filterbank.FilterBank.fused = lambda bank, x, sizes: kernels if all(map(bank._in_windows, sizes)) else None
-    DWT._kernels = lambda transform, x: (
-        (transform._bank, kernels) if transform._bank.fused(x, transform._inputs) else None
-    )
+    DWT._kernels = lambda transform, x: (transform._bank, kernels) if transform._bank.fused(x, transform._inputs) else None
     try:
         yield
     finally:
@@ -64,7 +62,7 @@ def main() -> int:
     known = results(tree, x)
     with on_kernels():
         off = max(off, *(float((a - b).abs().max()) for a, b in zip(results(tree, x), known)))
-    # The comparison can fail: filters shifted by one sample.
+    # The control: filters shifted by one sample give other numbers.
     bank = filterbank.FilterBank(pywt.Wavelet("db2"))
     bank._left = 0
     z = x.new_empty(1, 1, 48)

@@ -1,294 +1,90 @@
-"""Integrated gradients that know their error: nested grids, chosen per example, and a certificate.
+"""Integrated gradients with an estimate of their error, on nested grids that are chosen for each example.
 
-Two errors are told apart. The residual of completeness is exact, on every part of the path too, since the score comes
-free with each gradient: ∫_a^b ⟨∇f, Δ⟩ dα = f(b) - f(a). The error of the map itself is estimated. Small changes of the
-weights move a residual to zero; it says nothing of the map then.
+There are two errors. The residual of completeness is known exactly, also on every part of the path, since each gradient
+comes with the score: ∫_a^b ⟨∇f, Δ⟩ dα = f(b) - f(a). The error of the map is estimated: small changes of the weights
+can make the residual 0, so the residual alone says nothing about the map.
 
-The grid is made in nested levels. A pilot on the nodes of `spectral` shows whether the gradient is smooth or jumps. Smooth
-paths go on to finer grids of that rule, whose error falls geometrically. Others are refined: for a gradient that moves
-like a random evaluator, as those of deep ReLU networks do, the expected squared error of a gap of width h is ‖change‖² h² / 12,
-and the next level puts its nodes where they lower the total most. Their later levels halve every gap, so that old weights
-are halved too, and a running sum takes the place of the gradients; smooth paths keep one sum for each level to come.
+The grid is made in nested levels. A pilot on the nodes of `clenshaw_curtis` shows whether the gradient is smooth or jumps.
+Smooth paths continue with finer grids of that rule, whose error falls geometrically. Paths with jumps are refined: for a
+gradient that moves like a random walk, as in deep ReLU networks, the expected squared error of a gap of width h is
+‖change‖² h² / 12, and the next level places its nodes where they lower the total most. Their later levels halve every gap,
+and so the old weights, and need a running sum only; smooth paths keep one sum for each later level.
 
-Kept per example are a few sums of the signal's size, and a sketch of each gradient: random signed sums that keep
-distances within some percent. Distances between whole maps, however their nodes are weighted, are read off the sketches.
+What is kept per example are a few sums of the signal's size, and a sketch of each gradient: random signed sums that
+keep distances within some percent. Distances between whole maps, for any weights of the nodes, are computed from the
+sketches.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ... import resume
-from ...engine.row_index import on_host, runs
 from ...estimator import Estimate, Evaluator
-from . import clenshaw_curtis as spectral
-from .error_estimate import PARTS, Certificate, Grid, Path, certificate, is_smooth, pulls
-from .quadrature import first_gaps, levels, refine
+from .error_estimate import Certificate, Path
+from .group import Group, Sketch, padded, scales
+from .quadrature import first_gaps, levels
 
-_SKETCH = 1024  # numbers kept of each gradient; about 2 % of relative error in distances
-_LINEAR = PARTS  # the running sums: those of the correction, then that of the current weights
-
-
-class _Sketch:
-    """Signed sums of the entries of ∇f ⊙ Δ, `_SKETCH` of them, with the same signs for all; the entries if they are few.
-
-    The expected squared length is that of ∇f ⊙ Δ.
-    """
-
-    def __init__(self, like: Tensor) -> None:
-        signs = torch.randint(0, 2, (like[0].numel(),), generator=torch.Generator().manual_seed(0)) * 2 - 1
-        self._signs = signs.to(like)
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """rows: (rows, size). Shape: (rows, sketch)."""
-        if rows.shape[1] <= _SKETCH:
-            return rows
-        signed = torch.nn.functional.pad(rows * self._signs, (0, -rows.shape[1] % _SKETCH))
-        return signed.reshape(len(rows), -1, _SKETCH).sum(1)
-
-
-class Group:
-    """Examples whose pilots fit into the row budget together, led through the levels; each leaves when it may.
-
-    sums: (members, sums, size). Of a path with jumps: those of the correction, and the current map.  Of a smooth path:
-    those of the correction, and the map of each level to come.
-    """
-
-    def __init__(
-        self, evaluator: Evaluator, members: Sequence[int], sketch: _Sketch, gaps: int, sizes: Sequence[int], ahead: int
-    ) -> None:
-        self.evaluator, self.members, self.sketch, self.gaps, self.sizes = evaluator, members, sketch, gaps, sizes
-        self.step = (evaluator.point - evaluator.base).flatten(1)
-        self.floor = 64 * torch.finfo(evaluator.point.dtype).eps
-        self.scale = scales(self.step)
-        self.sums = self.step.new_zeros(len(members), PARTS + max(1, len(sizes) - 1 + ahead), self.step.shape[1])
-        self.origin = self.step.new_zeros(len(members), self.step.shape[1])  # ∇f at α = 0
-        self.pilot = self.step.new_empty(len(members), sizes[0], self.step.shape[1])
-        self.paths: dict[int, Path] = {}
-        self.level: dict[int, int] = {}
-        self.limit: dict[int, int] = {}  # of smooth paths, where an earlier run kept no sums for more levels
-        self.found: dict[int, Certificate] = {}
-
-    def run(self, tol: float, correct: bool) -> None:
-        self._judge(list(self.paths), tol, correct)  # those that an earlier run has brought some way
-        for level in range(len(self.sizes)):
-            due = [p for p in range(len(self.members)) if p not in self.found and self.level.get(p, -1) == level - 1]
-            if due:
-                self._raise(due, level)
-                self._judge(due, tol, correct)
-
-    def last(self, place: int) -> int:
-        """The highest level that a path can reach with the sums that are kept."""
-        if not self.paths[place].grid.cells or not self.level[place]:
-            return 64
-        return min(self.sums.shape[1] - PARTS, self.limit.get(place, 64))
-
-    def covectors(self) -> Tensor:
-        """Σ w ∇f of each member, by the weights of its certificate. Shape: (members, size)."""
-        return torch.stack([self._covector(place) for place in range(len(self.members))])
-
-    def _covector(self, place: int) -> Tensor:
-        found, path, level = self.found[place], self.paths[place], self.level[place]
-        if level == 0:
-            return self.pilot.new_tensor(found.weights) @ self.pilot[place]
-        current = self.sums[place, _LINEAR + (level - 1 if path.grid.cells else 0)]
-        return current + self.sums.new_tensor(found.mix) @ self.sums[place, :PARTS]
-
-    def _judge(self, places: Sequence[int], tol: float, correct: bool) -> None:
-        for place in places:
-            verdict = certificate(self.paths[place], tol, correct, self.floor)
-            if verdict.meets or self.level[place] >= min(len(self.sizes) - 1, self.last(place)):
-                self.found[place] = verdict
-
-    def _raise(self, places: Sequence[int], level: int) -> None:
-        """Brings these paths from the level below to `level`."""
-        if level == 0:
-            return self._start(places)
-        new, grids = {}, {}
-        for place in places:
-            path = self.paths[place]
-            smooth = bool(path.grid.cells) and (level > 1 or self._goes_on_smoothly(path))
-            move = self._finer if smooth else self._refined if level == 1 else self._halved
-            grids[place], new[place] = move(place, level)
-        if level == 1:
-            for place in places:
-                self._add_old(place, grids[place])
-        self._add(grids, new, level)
-        return None
-
-    def _goes_on_smoothly(self, path: Path) -> bool:
-        return 3 * path.grid.cells < self.sizes[1] and is_smooth(path, self.floor)
-
-    def _start(self, places: Sequence[int]) -> None:
-        """Gradients at the pilot's nodes, kept until they can be weighted."""
-        grid = Grid.smooth(self.sizes[0] - 1)
-        facts: dict[int, np.ndarray] = {}
-        for place, chosen, rows, gradient in self._visit(dict.fromkeys(places, grid.nodes)):
-            facts.setdefault(place, np.empty((self.sizes[0], rows.shape[1])))[chosen] = rows
-            self.pilot[place, torch.as_tensor(chosen, device=gradient.device)] = gradient
-        for place, known in facts.items():
-            self.paths[place], self.level[place] = Path.of(grid, known, self.step.shape[1]), 0
-
-    def _finer(self, place: int, level: int) -> tuple[Grid, np.ndarray]:
-        """The next grid of the rule for smooth paths, three times as fine at first, then twice."""
-        old = self.paths[place].grid
-        grid = Grid.smooth(old.cells * (3 if level == 1 else 2))
-        fresh = np.arange(grid.cells + 1) % (grid.cells // old.cells) != 0
-        return grid, grid.nodes[fresh]
-
-    def _refined(self, place: int, level: int) -> tuple[Grid, np.ndarray]:
-        """The second level of a path with jumps."""
-        path = self.paths[place]
-        self.origin[place] = self.pilot[place, 0]
-        new = refine(path.grid.nodes, path.changes(self.floor**2), self.sizes[level] - len(path.score))
-        return Grid.on(np.sort(np.concatenate([path.grid.nodes, new]))), new
-
-    def _halved(self, place: int, level: int) -> tuple[Grid, np.ndarray]:
-        """A later level: the running sum is scaled, since all old weights but that of node 0 are."""
-        grid, new, shift = self.paths[place].grid.halved(self.sizes[level])
-        self.sums[place, _LINEAR] = self.sums[place, _LINEAR] / 2 + shift * self.origin[place]
-        return grid, new
-
-    def _add_old(self, place: int, grid: Grid) -> None:
-        """The pilot's gradients, weighted anew."""
-        path = self.paths[place]
-        at = np.searchsorted(grid.nodes, path.grid.nodes - 1e-12)
-        self._sum(place, grid, at, path.slope, path.square, self.pilot[place], 1)
-
-    def _add(self, grids: dict[int, Grid], new: dict[int, np.ndarray], level: int) -> None:
-        """Gradients at the nodes `new` into the running sums, and what is known of them into the paths."""
-        facts: dict[int, np.ndarray] = {}
-        for place, chosen, rows, gradient in self._visit(new):
-            facts.setdefault(place, np.empty((len(new[place]), rows.shape[1])))[chosen] = rows
-            at = np.searchsorted(grids[place].nodes, new[place][chosen])
-            self._sum(place, grids[place], at, rows[:, 1], rows[:, 2], gradient, level)
-        for place, known in facts.items():
-            self.paths[place], self.level[place] = self.paths[place].grown(grids[place], new[place], known), level
-
-    def _sum(
-        self,
-        place: int,
-        grid: Grid,
-        at: np.ndarray,
-        slope: np.ndarray,
-        square: np.ndarray,
-        gradient: Tensor,
-        level: int,
-    ) -> None:
-        """gradient: (nodes, size), at the positions `at` of `grid`."""
-        weights = np.zeros((len(at), self.sums.shape[1]))
-        weights[:, :PARTS] = pulls(grid, grid.nodes[at], slope, square)
-        weights[:, _LINEAR] = grid.weights[at]
-        if grid.cells:
-            for step, column in enumerate(range(_LINEAR + level - 1, self.sums.shape[1])):
-                weights[:, column] = spectral.weights(grid.cells << step)[at << step]
-        self.sums[place] += self.sums.new_tensor(weights).T @ gradient
-
-    def _visit(self, wanted: Mapping[int, np.ndarray]) -> Iterator[tuple[int, np.ndarray, np.ndarray, Tensor]]:
-        """(member, which of its wanted nodes, [f, F, ‖∇f ⊙ Δ‖², sketch], ∇f), a few nodes of one member at a time.
-
-        f and Δ are divided by the size of Δ, and ∇f ⊙ Δ by its own before it is squared, so that neither small nor large
-        inputs or gradients leave the range of floats. The host's range is wider.
-        """
-        evaluator = self.evaluator
-        counts = torch.zeros(len(evaluator.point), dtype=torch.long, device=self.step.device)
-        table = self.step.new_zeros(len(evaluator.point), max(map(len, wanted.values()), default=0))
-        place_of = {self.members[place]: place for place in wanted}
-        for place, nodes in wanted.items():
-            counts[self.members[place]] = len(nodes)
-            table[self.members[place], : len(nodes)] = table.new_tensor(nodes)
-
-        def points(example: Tensor, sample: Tensor) -> Tensor:
-            moved = table[example, sample, None] * self.step[example]
-            return evaluator.base[example] + moved.reshape(-1, *evaluator.base.shape[1:])
-
-        for example, sample, score, gradient in evaluator.gradient_chunks(counts, points):
-            gradient = gradient.flatten(1)
-            scale = self.scale[example]
-            moved = gradient * (self.step[example] / scale[:, None])
-            unit = scales(moved)
-            square = (moved / unit[:, None]).square().sum(1)
-            known = torch.column_stack([score.to(moved), scale, unit, square, moved.sum(1), self.sketch(moved)])
-            _check_finite(known, example)
-            facts, chosen = known.cpu().numpy().astype(float), np.array(on_host(sample))
-            rows = np.column_stack(
-                [facts[:, 0] / facts[:, 1], facts[:, 4], facts[:, 2] ** 2 * facts[:, 3], facts[:, 5:]]
-            )
-            for entry, first, last in runs(example):
-                part = slice(first, last)
-                yield place_of[entry], chosen[part], rows[part], gradient[part]
-
-
-def scales(step: Tensor) -> Tensor:
-    """The power of two that is next above the largest entry of each example, (batch, size); 1 where there is none."""
-    largest = step.abs().amax(1)
-    return torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent)
-
-
-def _check_finite(facts: Tensor, example: Tensor) -> None:
-    bad = ~facts.isfinite().all(1)
-    if bool(bad.any()):
-        raise ValueError(
-            f"The model's gradient is not finite for example {int(example[bad][0])}; look for square roots, "
-            "logarithms or divisions at zero in the model, or take another baseline."
-        )
+_AHEAD = 5  # doublings for which the saved state of a smooth path keeps sums
 
 
 def certified(evaluator: Evaluator, tol: float, most: int, correct: bool, keep: bool = False) -> Estimate:
     """Shares by the method of this module, with at most `most` gradients per example.
 
-    keep: whether `details` hold what a later call needs to go on; where the evaluator has an `earlier` result, it does.
+    keep: whether `details` hold what a later call needs to continue; `evaluator.earlier` holds that of an earlier call.
     """
-    if evaluator.rows.create_graph:
+    if evaluator.engine.create_graph:
         raise ValueError(
-            "integrated_gradients: nodes that are chosen on the way have no derivative; with create_graph=True "
+            "integrated_gradients: nodes that are chosen during the run have no derivative; with create_graph=True "
             "fix their number, as in integrated_gradients(steps=64)."
         )
-    sketch, earlier = _Sketch(evaluator.point), evaluator.earlier
-    gaps = first_gaps(most) if earlier is None else resume.gaps(earlier)
+    sketch, earlier, batch = Sketch(evaluator.point), evaluator.earlier, len(evaluator.point)
+    # All later grids halve the gaps that the first run planned.
+    gaps = first_gaps(most) if earlier is None else int(earlier["kept_plan"][0, 2])
     sizes = levels(most, gaps)
-    together = max(1, evaluator.rows.budget // sizes[0])
-    covector = torch.empty_like(evaluator.point)
+    together = max(1, evaluator.engine.limit // sizes[0])
+    covectors: list[Tensor] = []
     paths: list[Path] = []
     found: list[Certificate] = []
     kept: list[dict[str, Tensor]] = []
-    for start in range(0, len(evaluator.point), together):
-        members = range(start, min(start + together, len(evaluator.point)))
-        group = Group(evaluator, members, sketch, gaps, sizes, resume.AHEAD if keep else 0)
+    for start in range(0, batch, together):
+        group = Group(evaluator, range(batch)[start : start + together], sketch, gaps, sizes, _AHEAD if keep else 0)
         if earlier is not None:
-            resume.fill(group, earlier)
+            group.restore(earlier)
         group.run(tol, correct)
-        covector[start : members.stop] = group.covectors().reshape(-1, *evaluator.point.shape[1:])
-        paths += [group.paths[place] for place in range(len(members))]
-        found += [group.found[place] for place in range(len(members))]
+        covectors.append(group.covectors())
+        paths += [group.paths[place] for place in range(len(group.members))]
+        found += [group.found[place] for place in range(len(group.members))]
         if keep:
-            kept.append(resume.keep(group))
-    return Estimate(evaluator.shares(covector).values, covector, _details(evaluator, paths, found) | resume.join(kept))
+            kept.append(group.state())
+    covector = torch.cat(covectors).reshape(evaluator.point.shape)
+    return Estimate(evaluator.shares(covector).values, covector, _details(evaluator, paths, found) | _joined(kept))
 
 
 def _details(evaluator: Evaluator, paths: Sequence[Path], found: Sequence[Certificate]) -> dict[str, Any]:
-    """The certificates as tensors, batch first; nodes and weights are filled up with zeros."""
+    """The certificates as tensors, batch first; nodes and weights are padded with zeros."""
     like, scale = evaluator.point, scales((evaluator.point - evaluator.base).flatten(1))
-    most = max(len(path.score) for path in paths)
-
-    def each(values: Sequence[float]) -> Tensor:
-        return like.new_tensor(np.array(values, dtype=float))
-
-    def fill(rows: Sequence[np.ndarray]) -> Tensor:
-        return like.new_tensor(np.stack([np.pad(row, (0, most - len(row))) for row in rows]))
-
+    numbers = {
+        name: like.new_tensor(np.array([getattr(one, name) for one in found], dtype=float))
+        for name in ("residual", "residual_corrected", "local_error", "map_error", "correction")
+    }
     return {
-        "residual": scale * each([one.before for one in found]),
-        "residual_corrected": scale * each([one.after for one in found]),
-        "local_error": scale * each([one.local for one in found]),
-        "map_error": each([one.error for one in found]),
-        "correction": each([one.moved for one in found]),
-        "nodes": fill([path.grid.nodes for path in paths]),
-        "weights": fill([one.weights for one in found]),
+        **{name: value if name in ("map_error", "correction") else scale * value for name, value in numbers.items()},
+        "nodes": like.new_tensor(padded([path.grid.nodes for path in paths])),
+        "weights": like.new_tensor(padded([one.weights for one in found])),
         "evaluations": torch.tensor([len(path.score) for path in paths], device=like.device),
         "smooth": torch.tensor([one.smooth for one in found], device=like.device),
-        "converged": torch.tensor([one.meets for one in found], device=like.device),
+        "converged": torch.tensor([one.converged for one in found], device=like.device),
     }
+
+
+def _joined(groups: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The saved states of all groups as one."""
+    joined = {name: [group[name] for group in groups] for name in (groups[0] if groups else ())}
+    if groups:
+        longest = max(nodes.shape[1] for nodes in joined["kept_nodes"])
+        pad = torch.nn.functional.pad
+        joined["kept_nodes"] = [pad(nodes, (0, 0, 0, longest - nodes.shape[1])) for nodes in joined["kept_nodes"]]
+    return {name: torch.cat(parts) for name, parts in joined.items()}

@@ -1,4 +1,4 @@
-"""The basis that is found costs no more than any other; it isolates what a model reads."""
+"""The best basis costs no more than any other basis, and isolates the coefficients that a model reads."""
 
 import dataclasses
 import itertools
@@ -20,9 +20,7 @@ METHODS = ("integrated_gradients(steps=4)", "input_x_gradient", "gradient", "smo
 COSTS = ("entropy", "l1")
 
 
-def attributions(
-    shape: tuple[int, ...], method: str = METHODS[0], transform: str = "pixel", batch: int = 2
-) -> Attribution:
+def attributions(shape: tuple[int, ...], method: str = METHODS[0], transform: str = "pixel", batch: int = 2) -> Attribution:
     return pb.attribute(smooth_net(shape), normal(batch, *shape), 0, method=method, transform=transform)
 
 
@@ -38,13 +36,11 @@ def all_trees(level: int, dims: int) -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.parametrize("cost", COSTS)
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(
-    ("shape", "level"), [((2, 16), 3), ((1, 13), 3), ((1, 6, 5), 1), ((1, 8, 8), 2), ((1, 4, 3, 2), 1)]
-)
+@pytest.mark.parametrize(("shape", "level"), [((2, 16), 3), ((1, 13), 3), ((1, 6, 5), 1), ((1, 8, 8), 2), ((1, 4, 3, 2), 1)])
 def test_it_is_the_cheapest_of_all_trees(shape: tuple[int, ...], level: int, method: str, cost: str) -> None:
     att = attributions(shape, method)
     tried = {nodes: basis_cost(att, WPT(shape, "db2", nodes=nodes), cost) for nodes in all_trees(level, len(shape) - 1)}
-    price = {frozenset(nodes): costs for nodes, costs in tried.items()}  # some trees cost the same: any of them will do
+    price = {frozenset(nodes): costs for nodes, costs in tried.items()}  # several trees may cost the same
     together = pb.best_basis(att, cost, wavelet="db2", level=level)
     assert float(price[frozenset(together.nodes)].sum()) == pytest.approx(
         min(float(c.sum()) for c in tried.values()), rel=1e-12
@@ -80,9 +76,7 @@ def test_it_costs_no_more_than_levels_and_pyramids(sizes: list[int], cost: str, 
 
 @pytest.mark.parametrize("cost", COSTS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize(
-    ("shape", "leaf", "place"), [((1, 64), "dad", 5), ((1, 64), "ddad", 1), ((1, 16, 16), "addd", 7)]
-)
+@pytest.mark.parametrize(("shape", "leaf", "place"), [((1, 64), "dad", 5), ((1, 64), "ddad", 1), ((1, 16, 16), "addd", 7)])
 def test_it_isolates_the_node_that_a_model_reads(
     shape: tuple[int, ...], leaf: str, place: int, dtype: torch.dtype, cost: str
 ) -> None:
@@ -94,11 +88,9 @@ def test_it_isolates_the_node_that_a_model_reads(
     att = pb.attribute(model, normal(4, *shape, dtype=dtype), method=METHODS[0])
     found = pb.best_basis(att, cost, wavelet="db3", level=4 if dims == 1 else 3)
     assert leaf in found.nodes
-    path = [leaf[:i] for i in range(dims, len(leaf) + 1, dims)]  # no more is split than leads there
+    path = [leaf[:i] for i in range(dims, len(leaf) + 1, dims)]  # only the nodes on the way to the leaf are split
     assert len(found.nodes) == len(path) * (2**dims - 1) + 1
-    values = (
-        pb.attribute(model, normal(4, *shape, dtype=dtype), method=METHODS[0], transform=found).values.flatten(1).abs()
-    )
+    values = pb.attribute(model, normal(4, *shape, dtype=dtype), method=METHODS[0], transform=found).values.flatten(1).abs()
     assert bool((values.amax(1) > 0.999 * values.sum(1)).all())
 
 
@@ -115,16 +107,16 @@ def test_values_follow_from_the_covector(method: str, transform: str) -> None:
     att = attributions((1, 12), method, transform)
     assert att.covector is not None
     pulled = att.transform.adjoint(att.covector)
-    torch.testing.assert_close(att.values, att.displacement * pulled if att.settings["shares"] else pulled)
+    torch.testing.assert_close(att.values, att.displacement * pulled if (att.kind == "share") else pulled)
 
 
 def test_cost_is_its_definition() -> None:
-    """A double loop over coefficients, on values that `attribute` found in that basis itself."""
+    """The cost equals a double loop over the values that `attribute` finds in that basis."""
     x, model = normal(2, 1, 12), smooth_net((1, 12))
     transform = get("wpt(db2, level=2)", (1, 12))
     for method in METHODS:
         att, own = (pb.attribute(model, x, 0, method=method, transform=t) for t in ("pixel", transform))
-        shares = att.settings["shares"]
+        shares = att.kind == "share"
         for e in range(2):
             norm = float(own.transform.adjoint(att.covector)[e].norm()) * (float(x[e].norm()) if shares else 1)  # type: ignore[arg-type]
             q = [abs(float(a)) / norm for a in own.values[e].flatten()]
@@ -145,13 +137,13 @@ def test_a_set_may_come_in_parts_and_in_any_order() -> None:
 
 
 def test_no_example_outweighs_another() -> None:
-    """One example's score times a thousand gives the same basis: costs are relative to each example's own norm."""
+    """Multiplying the score of one example by 1000 gives the same basis, as costs are relative to each example's norm."""
     att = dataclasses.replace(attributions((1, 32), batch=6), covector=normal(6, 1, 32, seed=3))
     scale = torch.tensor([1e3, 1, 1, 1, 1, 1e-3], dtype=torch.float64)[:, None, None]
     scaled = dataclasses.replace(att, covector=normal(6, 1, 32, seed=3) * scale)
     assert pb.best_basis(scaled, level=4).nodes == pb.best_basis(att, level=4).nodes
     largest = [pb.best_basis(part, level=4).nodes for part in (att[0], att)]
-    assert largest[0] != largest[1]  # else the sum proves nothing
+    assert largest[0] != largest[1]  # the control: the examples differ, so that their weights matter
 
 
 def test_all_zero_attributions_give_the_signal_itself() -> None:
@@ -160,7 +152,7 @@ def test_all_zero_attributions_give_the_signal_itself() -> None:
     assert basis_cost(att, get("wpt", (1, 16))).tolist() == [0, 0]
 
 
-def test_a_cost_of_ones_own() -> None:
+def test_a_cost_given_as_a_function() -> None:
     att = attributions((1, 16))
     count = lambda q: (q > 0.05).double()
     found = pb.best_basis(att, count, level=2)
@@ -197,6 +189,6 @@ def test_it_runs_no_model() -> None:
         (lambda att: pb.best_basis(dataclasses.replace(att, covector=None)), ValueError, "keeps no covector"),
     ],
 )
-def test_refuses(call: Callable[[Attribution], object], error: type[Exception], message: str) -> None:
+def test_wrong_arguments_are_refused(call: Callable[[Attribution], object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call(attributions((1, 16)))

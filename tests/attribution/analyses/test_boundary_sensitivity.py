@@ -1,4 +1,4 @@
-"""The boundary report: equal to attributing in each mode, from one walk; and it sees what it is there to see."""
+"""The boundary report equals attributions in each boundary mode, from one stream of gradients, and detects borders."""
 
 from collections.abc import Callable
 
@@ -37,7 +37,7 @@ def test_from_an_attribution_in_another_domain_without_the_model() -> None:
     assert expected.level == report.level
 
 
-def test_the_model_is_walked_once() -> None:
+def test_the_model_is_evaluated_once_for_all_modes() -> None:
     calls = []
     net = smooth_net((1, 32))
 
@@ -47,14 +47,13 @@ def test_the_model_is_walked_once() -> None:
 
     x = normal(2, 1, 32)
     boundary_sensitivity(counted, x, 0, method=METHOD)
-    assert sum(calls) == 2 * (2 + 5) + 1  # both ends and five steps of each example; f(x) again
+    assert sum(calls) == 2 * (2 + 5) + 1  # f(x), f(x₀) and five steps of each example, and f(x) once more
 
 
 def test_haar_on_even_sizes_has_no_border_and_long_filters_have() -> None:
     x, model = normal(3, 1, 64), smooth_net((1, 64))
     spread = {
-        name: boundary_sensitivity(model, x, 0, wavelet=name, level=2, method=METHOD).largest
-        for name in ("haar", "db2", "db8")
+        name: boundary_sensitivity(model, x, 0, wavelet=name, level=2, method=METHOD).largest for name in ("haar", "db2", "db8")
     }
     assert spread["haar"] < 1e-12
     assert spread["haar"] < 1e-3 < spread["db2"]
@@ -65,7 +64,7 @@ def test_haar_on_even_sizes_has_no_border_and_long_filters_have() -> None:
     far = pb.attribute(lambda y: model(y * inside), x * inside, 0, method=METHOD)
     modes = ["zero", "symmetric", "constant"]
     report = lambda subject: boundary_sensitivity(subject, wavelet="db2", level=2, modes=modes).largest
-    assert report(far) < 1e-12  # a signal and a gradient that are zero near the border do not feel it
+    assert report(far) < 1e-12  # signal and gradient are zero near the border
     assert report(att) > 1e-3
 
 
@@ -95,16 +94,14 @@ def test_the_numbers_of_the_report() -> None:
         (lambda m, x: boundary_sensitivity(m, x, 0, by="colour"), ValueError, "expected by in"),
     ],
 )
-def test_refusals(act: Callable[..., object], error: type[Exception], message: str) -> None:
+def test_wrong_arguments_are_refused(act: Callable[..., object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         act(smooth_net((1, 32)), normal(1, 1, 32))
 
 
-def test_sensitivities_have_no_displacement_in_them() -> None:
+def test_sensitivities_are_not_multiplied_by_the_displacement() -> None:
     model, x = smooth_net((1, 32)), normal(2, 1, 32)
     report = boundary_sensitivity(pb.attribute(model, x, 0, method="gradient"), wavelet="db2", level=1)
     for mode in ("periodization", "zero"):
-        direct = pb.attribute(model, x, 0, method="gradient", transform=f"dwt(db2, level=1, mode={mode})").importance(
-            "octave"
-        )
+        direct = pb.attribute(model, x, 0, method="gradient", transform=f"dwt(db2, level=1, mode={mode})").importance("octave")
         np.testing.assert_allclose(report.shares.loc[mode], direct, atol=1e-12)

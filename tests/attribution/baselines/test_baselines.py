@@ -1,4 +1,4 @@
-"""Baselines by name, in the signal and in z, and what is averaged over their distributions."""
+"""Baselines by name, in the signal and in z, and attributions averaged over random baselines."""
 
 import math
 from pathlib import Path
@@ -8,43 +8,40 @@ import pytest
 import torch
 from captum.attr import IntegratedGradients
 from scipy import ndimage
-from support.nonlinear import Curved
+from support.compare import close
+from support.nonlinear import Curved, three_linear_domains_and_a_curved_one
 from support.subjects import linear_net, normal, smooth_net
-from torch import Tensor
 
 import pullback as pb
-from pullback.attribution import among, in_domain
-from pullback.attribution.attribute import resolve_baseline
-from pullback.attribution.baselines.base import Baseline, baselines
+from pullback.attribution import baselines
+from pullback.attribution.baselines import Baseline, among, in_domain
+from pullback.attribution.baselines.base import baselines as registry
+from pullback.attribution.call import resolve_baseline
 
 SHAPE = (2, 9, 8)
-NAMED = [example for name in baselines.names() for example in baselines.maker(name).examples()]
-DOMAINS = ["pixel", "dct", "dwt(db2, level=1, mode=symmetric)", Curved(SHAPE)]
+NAMED = [example for name in baselines.names() for example in registry.maker(name).examples()]
+DOMAINS = three_linear_domains_and_a_curved_one(SHAPE)
 
 
-def close(a: Tensor, b: Tensor, atol: float = 1e-10) -> None:
-    torch.testing.assert_close(a, b, rtol=0, atol=atol)
-
-
-@pytest.mark.parametrize("origin", NAMED, ids=repr)
-def test_a_named_baseline_belongs_to_the_example_and_not_to_the_batch(origin: Baseline) -> None:
+@pytest.mark.parametrize("baseline", NAMED, ids=repr)
+def test_a_named_baseline_belongs_to_the_example_and_not_to_the_batch(baseline: Baseline) -> None:
     x = normal(4, *SHAPE)
     state = torch.get_rng_state()
-    whole = resolve_baseline(origin, x)
+    whole = resolve_baseline(baseline, x)
     assert whole.shape == x.shape
     assert whole.dtype == x.dtype
-    close(resolve_baseline(origin, x[2:3]), whole[2:3], 0)
-    close(resolve_baseline(origin, x.flip(0)), whole.flip(0), 0)
+    close(resolve_baseline(baseline, x[2:3]), whole[2:3], 0)
+    close(resolve_baseline(baseline, x.flip(0)), whole.flip(0), 0)
     assert torch.equal(torch.get_rng_state(), state)
-    other = resolve_baseline(origin, x, seed=1)
-    assert torch.equal(other, whole) != origin.random
+    other = resolve_baseline(baseline, x, seed=1)
+    assert torch.equal(other, whole) != baseline.random
 
 
 def test_blur_is_the_gaussian_filter_with_half_sample_reflection() -> None:
     x = normal(2, *SHAPE)
     for sigma in (1.5, 4.0):
         expected = ndimage.gaussian_filter(x.numpy(), (0, 0, sigma, sigma), mode="reflect", truncate=12)
-        aliased = 4 * math.exp(-0.5 * (math.pi * sigma) ** 2)  # scipy samples the Gaussian, whose spectrum then repeats
+        aliased = 4 * math.exp(-0.5 * (math.pi * sigma) ** 2)  # scipy samples the Gaussian, so its spectrum repeats
         close(resolve_baseline(f"blur(sigma={sigma})", x), torch.from_numpy(expected), aliased + 1e-12)
     close(resolve_baseline("blur(sigma=0)", x), x)
     close(resolve_baseline("blur(sigma=50)", x), resolve_baseline("mean", x), 1e-9)
@@ -65,7 +62,7 @@ def test_mean_uniform_and_gaussian_are_what_they_say() -> None:
     assert bool(((ratio - 0.2).abs() < 0.02).all())
 
 
-def test_zero_coefficients_are_one_walk_for_linear_domains_and_the_own_zero_elsewhere() -> None:
+def test_zero_coefficients_share_one_stream_in_linear_domains_and_are_each_domains_own_zero_elsewhere() -> None:
     x, f = normal(2, *SHAPE), smooth_net(SHAPE)
     plain = pb.attribute(f, x, 0, method="integrated_gradients(steps=32)", transform=DOMAINS)
     zero = pb.attribute(f, x, 0, method="integrated_gradients(steps=32)", transform=DOMAINS, baseline=in_domain())
@@ -74,7 +71,7 @@ def test_zero_coefficients_are_one_walk_for_linear_domains_and_the_own_zero_else
         close(a.score_difference, b.score_difference)
     assert (
         zero[0].settings["evaluations"]["gradient"] == 2 * 2 * 32
-    )  # one evaluator for three domains, one for the curved
+    )  # one evaluator for three linear domains, and one for the curved one
     curved = zero[3]
     close(curved.displacement, Curved(SHAPE)(x))
     with torch.no_grad():
@@ -119,14 +116,10 @@ def test_expected_gradients_of_a_linear_model_need_no_steps(steps: int) -> None:
 def test_expected_gradients_are_the_mean_of_captums_integrated_gradients_on_the_pullback(domain: Any) -> None:
     x, f, references = normal(2, *SHAPE), smooth_net(SHAPE), normal(3, *SHAPE, seed=1)
     T = pb.transforms.get(domain, SHAPE)
-    att = pb.attribute(
-        f, x, 1, method="expected_gradients(samples=3, steps=24)", transform=T, baseline=among(references)
-    )
+    att = pb.attribute(f, x, 1, method="expected_gradients(samples=3, steps=24)", transform=T, baseline=among(references))
     captum = IntegratedGradients(pb.Pullback(f, T))
     maps = [
-        captum.attribute(
-            T(x), baselines=T(r[None]).expand(2, *T.layout.shape), target=1, n_steps=24, method="gausslegendre"
-        )
+        captum.attribute(T(x), baselines=T(r[None]).expand(2, *T.layout.shape), target=1, n_steps=24, method="gausslegendre")
         for r in references
     ]
     close(att.values, torch.stack(maps).mean(0), 1e-6)
@@ -139,8 +132,7 @@ def test_random_alphas_converge_to_the_integral() -> None:
     x, f = normal(2, 1, 6), smooth_net((1, 6))
     exact = pb.attribute(f, x, 0, method="integrated_gradients(steps=64)").values
     errors = [
-        float((pb.attribute(f, x, 0, method=f"expected_gradients(samples={n})").values - exact).abs().max())
-        for n in (8, 512)
+        float((pb.attribute(f, x, 0, method=f"expected_gradients(samples={n})").values - exact).abs().max()) for n in (8, 512)
     ]
     assert errors[1] < 2e-3
     assert errors[1] < errors[0] / 8
@@ -162,7 +154,7 @@ def test_a_fixed_baseline_is_read_once_and_a_random_one_for_each_draw(method: st
         torch.testing.assert_close(fixed.score_difference, f(x)[:, 0] - f(torch.full_like(x, 0.3))[:, 0])
 
 
-def test_gradient_shap_totals_its_own_delta() -> None:
+def test_gradient_shap_totals_its_own_score_difference() -> None:
     x, f = normal(2, *SHAPE), smooth_net(SHAPE)
     options: dict[str, Any] = {"transform": DOMAINS, "baseline": "uniform"}
     shap = pb.attribute(f, x, 0, method="gradient_shap(samples=3, spread=0.2, steps=24)", **options)
@@ -195,6 +187,16 @@ def test_gradient_shap_totals_its_own_delta() -> None:
 def test_bad_baselines_say_what_was_expected(baseline: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         pb.attribute(linear_net(SHAPE), normal(1, *SHAPE), method="input_x_gradient", baseline=baseline)
+
+
+def test_the_room_builds_baselines_by_name() -> None:
+    assert baselines.names() == ["blur", "gaussian", "mean", "uniform", "zero"]
+    assert baselines.get("blur(sigma=3)") == baselines.get(baselines.Blur(3)) == baselines.Blur(sigma=3)
+    assert baselines.get(None) == baselines.Zero()
+    assert baselines.get(0.5).describe() == "0.5"
+    x = normal(1, *SHAPE)
+    for named in (baselines.Blur(3), baselines.Mean("example"), baselines.Uniform(0, 1), baselines.Gaussian(0.1)):
+        close(resolve_baseline(named, x), resolve_baseline(named.describe(), x), 0)
 
 
 def test_bad_kinds_of_baseline() -> None:

@@ -35,9 +35,9 @@ PACKED: list[tuple[Any, Any]] = [  # how tensors are packed, and how the model f
 @pytest.mark.parametrize("method", METHODS)
 def test_tensors_follow_their_examples_inside_containers(pack: Any, find: Any, method: str) -> None:
     x, own = normal(3, *SHAPE), normal(3, 1, seed=5)
-    plain = pb.attribute(scaled, x, method=method, args=(own,), batch_size=4)
+    plain = pb.attribute(scaled, x, method=method, model_args=(own,), batch_size=4)
     model = lambda x, held: scaled(x, find(held))
-    for given in ({"args": (pack(own),)}, {"kwargs": {"held": pack(own)}}):
+    for given in ({"model_args": (pack(own),)}, {"model_kwargs": {"held": pack(own)}}):
         found = pb.attribute(model, x, method=method, batch_size=4, **given)
         torch.testing.assert_close(found.values, plain.values, rtol=0, atol=0)
 
@@ -45,13 +45,11 @@ def test_tensors_follow_their_examples_inside_containers(pack: Any, find: Any, m
 @pytest.mark.parametrize(("pack", "find"), PACKED)
 def test_what_is_shared_is_shared_inside_containers_too(pack: Any, find: Any) -> None:
     x, weight = normal(2, 1, 2), torch.tensor([[0.0, 1.0], [2.0, 0.0]]).double()
-    model = lambda x, held: (
-        (x[:, 0] @ find(held)).sum(1) if find(held).ndim == 2 and len(find(held)) == 2 else x.sum((1, 2))
-    )
+    model = lambda x, held: (x[:, 0] @ find(held)).sum(1) if find(held).ndim == 2 and len(find(held)) == 2 else x.sum((1, 2))
     for held in (pack(pb.Broadcast(weight)), pb.Broadcast(pack(weight))):
-        found = pb.attribute(model, x, method="gradient", args=(held,), batch_size=1)
+        found = pb.attribute(model, x, method="gradient", model_args=(held,), batch_size=1)
         torch.testing.assert_close(found.values[:, 0], weight.sum(1).expand(2, 2))
-    split = pb.attribute(model, x, method="gradient", args=(pack(weight),), batch_size=1)  # the control
+    split = pb.attribute(model, x, method="gradient", model_args=(pack(weight),), batch_size=1)  # the control
     assert not torch.allclose(split.values[:, 0], weight.sum(1).expand(2, 2))
 
 
@@ -62,7 +60,7 @@ def test_containers_of_the_caller_are_as_they_were() -> None:
     def model(x: Tensor, held: dict[str, list[Tensor]]) -> Tensor:
         return scaled(x, held["own"].pop())
 
-    pb.attribute(model, normal(3, *SHAPE), method="integrated_gradients(steps=3)", args=(held,))
+    pb.attribute(model, normal(3, *SHAPE), method="integrated_gradients(steps=3)", model_args=(held,))
     assert held == {"own": [kept]}
 
 
@@ -87,7 +85,7 @@ def test_models_and_arguments_made_under_inference_mode(method: str) -> None:
     pick = lambda held: held[0] if isinstance(held, list) else held
     takes = lambda x, held: (x.flatten(1) * pick(held)[:1]).sin().sum(1)
     for args in ((own,), ([own],), (pb.Broadcast([own]),)):
-        pb.attribute(takes, x, method=method, args=args)
+        pb.attribute(takes, x, method=method, model_args=args)
 
 
 def test_what_autograd_cannot_take_is_named() -> None:

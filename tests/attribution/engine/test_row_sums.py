@@ -7,11 +7,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.compare import close
 from support.nonlinear import Curved
 from support.subjects import TRANSFORMS, Recorder, normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
+from pullback.attribution import RowIndex
 from pullback.attribution.engine.memory import Saved
 from pullback.attribution.engine.row_sums import accumulate, along, combined
 from pullback.attribution.methods import coalitions as players
@@ -24,8 +26,8 @@ LINEAR = [T for T in TRANSFORMS if TransformClaim.LINEAR | TransformClaim.RECONS
 FORMATS = [torch.contiguous_format, torch.channels_last]
 
 
-def close(a: Tensor, b: Tensor, atol: float = 1e-12) -> None:
-    torch.testing.assert_close(a, b, rtol=0, atol=atol)
+def rows_of(example: Tensor) -> RowIndex:
+    return RowIndex.of(example, torch.zeros_like(example))
 
 
 # Sums ---------------------------------------------------------------------------------------------------------------
@@ -38,37 +40,35 @@ def test_sums_do_not_depend_on_the_memory_format(stored: torch.memory_format, ke
     example = torch.tensor([0, 0, 1, 1, 1])
     total = normal(2, 3, 4, 6, seed=1).contiguous(memory_format=kept)
     before = total.clone()
-    accumulate(total, example, rows.contiguous(memory_format=stored), weights)
+    accumulate(total, rows_of(example), rows.contiguous(memory_format=stored), weights)
     scaled = weights[:, None, None, None] * rows
-    close(total, before + torch.stack([scaled[:2].sum(0), scaled[2:].sum(0)]))
+    close(total, before + torch.stack([scaled[:2].sum(0), scaled[2:].sum(0)]), 1e-12)
     start, parts = normal(3, 4, 6, seed=2), normal(4, 3, 4, 6, seed=3)
     mixed = combined(start, normal(5, 4), parts.contiguous(memory_format=stored))
-    close(mixed, start + torch.einsum("rp,pchw->rchw", normal(5, 4), parts))
+    close(mixed, start + torch.einsum("rp,pchw->rchw", normal(5, 4), parts), 1e-12)
     assert mixed.is_contiguous(memory_format=stored)
 
 
 def test_rows_along_a_step_are_those_of_their_examples() -> None:
     start, step, by = normal(3, 2, 5), normal(3, 2, 5, seed=1), normal(4, 1, 1, seed=2)
     example = torch.tensor([1, 1, 2, 0])
-    close(along(start, step, example, by), start[example] + by * step[example])
-    wrong = along(start, step, torch.tensor([1, 1, 0, 2]), by)
+    close(along(start, step, rows_of(example), by), start[example] + by * step[example], 1e-12)
+    wrong = along(start, step, rows_of(torch.tensor([1, 1, 0, 2])), by)
     assert float((wrong - start[example] - by * step[example]).abs().max()) > 0.1  # the control: examples exchanged
 
 
 # Players in the signal ----------------------------------------------------------------------------------------------
 
 
-def fed(transform: Any, method: str, x: Tensor, rows: int = 7) -> Tensor:
+def fed(transform: Any, method: str, x: Tensor, batch_size: int = 7) -> Tensor:
     """All that the model sees."""
     model = Recorder(lambda x: x.flatten(1).square().sum(1))
-    pb.attribute(model, x, method=method, transform=transform, batch_size=rows, baseline=0.25)
+    pb.attribute(model, x, method=method, transform=transform, batch_size=batch_size, baseline=0.25)
     return torch.cat(model.seen)
 
 
 @pytest.mark.parametrize("transform", [*LINEAR, Curved(SHAPE)], ids=lambda t: f"{t.spec} {t.shape}")
-def test_players_in_the_signal_add_up_to_the_masked_coefficients(
-    transform: Transform, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_players_in_the_signal_add_up_to_the_masked_coefficients(transform: Transform, monkeypatch: pytest.MonkeyPatch) -> None:
     x = normal(2, *transform.shape)
     summed = fed(transform, "sobol(by=band, samples=2)", x)
     monkeypatch.setattr(players, "_HELD", 0)
@@ -79,15 +79,11 @@ def test_a_player_that_is_left_out_shows(monkeypatch: pytest.MonkeyPatch) -> Non
     x, T = normal(1, *SHAPE), pb.transforms.get("dwt(db2, level=1)", SHAPE)
     right = fed(T, "sobol(by=band, samples=2)", x)
     parts = players.Game._parts
-    monkeypatch.setattr(
-        players.Game, "_parts", lambda self, example: parts(self, example).index_fill(0, torch.tensor(1), 0)
-    )
+    monkeypatch.setattr(players.Game, "_parts", lambda self, example: parts(self, example).index_fill(0, torch.tensor(1), 0))
     assert float((fed(T, "sobol(by=band, samples=2)", x) - right).abs().max()) > 0.1  # the control
 
 
-@pytest.mark.parametrize(
-    "method", ["occlusion(by=band)", "shapley(by=scale)", "sobol(by=band, samples=4)", "rise(masks=12)"]
-)
+@pytest.mark.parametrize("method", ["occlusion(by=band)", "shapley(by=scale)", "sobol(by=band, samples=4)", "rise(masks=12)"])
 def test_numbers_do_not_depend_on_rows_or_on_the_batch(method: str) -> None:
     x, f = normal(3, *SHAPE), smooth_net(SHAPE)
     run = lambda x, rows: pb.attribute(f, x, 0, method=method, transform="dwt(db2, level=2)", batch_size=rows).values
@@ -124,7 +120,7 @@ def test_in_place_models_reach_neither_the_caller_nor_what_is_kept() -> None:
         spoilt = pb.attribute(
             lambda x: f(x.mul_(2) if not x.requires_grad else 2 * x), x, method=method, transform=T, batch_size=3
         )
-        close(spoilt.values, pb.attribute(lambda x: f(2 * x), x, method=method, transform=T, batch_size=3).values)
+        close(spoilt.values, pb.attribute(lambda x: f(2 * x), x, method=method, transform=T, batch_size=3).values, 1e-12)
     assert torch.equal(x, before)
 
 
@@ -166,13 +162,11 @@ def test_the_separable_masks_are_used_where_it_matters_and_a_wrong_order_shows()
 def test_places_that_are_no_grid_are_interpolated_one_by_one(dims: int, seed: int) -> None:
     place = normal(dims, 1, 11, seed=seed).abs() % 1
     band = pb.transforms.layout.Band("all")
-    layout = pb.transforms.Layout(
-        (band,), torch.zeros(1, 11, dtype=torch.long), torch.full_like(place, torch.nan), place
-    )
+    layout = pb.transforms.Layout((band,), torch.zeros(1, 11, dtype=torch.long), torch.full_like(place, torch.nan), place)
     masks = SmoothMasks.on(layout, 2, place)
     bits, shift = (normal(3, masks.bits, seed=seed) > 0).double(), normal(3, dims).abs() % 1
     assert isinstance(masks.bands[0], list) == (dims == 1)
-    close(masks.of(bits, shift), direct(masks, bits, shift))
+    close(masks.of(bits, shift), direct(masks, bits, shift), 1e-12)
 
 
 # Memory -------------------------------------------------------------------------------------------------------------
@@ -183,9 +177,7 @@ def test_what_autograd_would_keep_is_counted_without_being_kept() -> None:
     x = torch.zeros(16, 64, requires_grad=True)
     with Saved(deep) as saved:
         output = deep(x)
-    assert (
-        saved.bytes == 9 * x.nbytes
-    )  # the input of the first layer, and what each Tanh gives, which the next layer shares
+    assert saved.bytes == 9 * x.nbytes  # the input of the first layer, and what each Tanh gives, which the next layer shares
     with pytest.raises(RuntimeError, match="nothing was kept"):
         output.sum().backward()
 

@@ -1,10 +1,11 @@
-"""Moments of noisy gradients: closed forms, autograd on the pullback, several domains from one stream, and the rows."""
+"""Moments of noisy gradients: closed forms, autograd on the pullback, several domains at once, any batch size."""
 
 from typing import Any
 
 import pytest
 import torch
-from support.nonlinear import Curved
+from support.compare import close
+from support.nonlinear import Curved, three_linear_domains_and_a_curved_one
 from support.subjects import ESTIMATORS, AsModule, linear_net, normal, smooth_net
 from torch import Tensor, nn
 
@@ -13,7 +14,7 @@ from pullback.attribution import Estimator
 from pullback.attribution.engine.random import Keyed
 
 SHAPE = (2, 9, 8)
-DOMAINS = ["pixel", "dct", "dwt(db2, level=1, mode=symmetric)", Curved(SHAPE)]
+DOMAINS = three_linear_domains_and_a_curved_one(SHAPE)
 MOMENTS = {
     "squaregrad": lambda g: g.square().mean(0),
     "absgrad": lambda g: g.abs().mean(0),
@@ -21,17 +22,13 @@ MOMENTS = {
 }
 
 
-def close(a: Tensor, b: Tensor, atol: float = 1e-10) -> None:
-    torch.testing.assert_close(a, b, rtol=0, atol=atol)
-
-
 @pytest.mark.parametrize("domain", DOMAINS, ids=str)
 @pytest.mark.parametrize("name", MOMENTS)
 def test_equals_the_moment_of_gradients_on_the_pullback(name: str, domain: Any) -> None:
     x, f, samples = normal(2, *SHAPE), smooth_net(SHAPE), 5
     T = pb.transforms.get(domain, SHAPE)
-    example, sample = torch.arange(2).repeat_interleave(samples), torch.arange(samples).repeat(2)
-    noise = Keyed(x, 3).draw(example, sample, SHAPE, Tensor.normal_)
+    rows = pb.attribution.RowIndex.product(torch.tensor([samples, samples]), x.device)
+    example, noise = rows.example, Keyed(x, 3).draw(rows, SHAPE, Tensor.normal_)
     spread = 0.2 * (x.flatten(1).amax(1) - x.flatten(1).amin(1))
     z = T(x[example] + spread[example].reshape(-1, 1, 1, 1) * noise).requires_grad_()
     (g,) = torch.autograd.grad(pb.Pullback(f, T)(z)[:, 1].sum(), z)
@@ -56,7 +53,7 @@ def test_the_second_moment_is_the_variance_plus_the_squared_mean_of_the_same_noi
 
 
 def test_a_linear_model_has_its_weights_and_no_variance() -> None:
-    """Every sample weighs the same: dividing inside the loop would leave the last one only."""
+    """Every sample has the same weight; a division inside the loop would leave only the last one."""
     x, f = normal(2, *SHAPE), linear_net(SHAPE)
     for samples in (1, 3, 7):
         for T in DOMAINS[:3]:
@@ -68,7 +65,7 @@ def test_a_linear_model_has_its_weights_and_no_variance() -> None:
 
 
 class Steep(nn.Module):
-    """A gradient of about 10⁶ with a variance of about 10⁻⁶: E g² - (E g)² has no digit left in single precision."""
+    """A gradient of about 10⁶ with a variance of about 10⁻⁶: E g² - (E g)² has no correct digit in single precision."""
 
     def forward(self, x: Tensor) -> Tensor:
         return (1e6 * x + 1e-3 * x.square() / 2).flatten(1).sum(1)
@@ -83,11 +80,11 @@ def test_variance_is_never_negative() -> None:
     assert float(variance.min()) >= 0
     wide = pb.attribute(Steep(), x.double(), method="vargrad" + options).values
     assert float(wide.min()) > 0
-    assert bool(((naive - wide).abs() > 0.5 * wide).all())  # the control: what the textbook formula gives
+    assert bool(((naive - wide).abs() > 0.5 * wide).all())  # the control: the textbook formula is wrong
 
 
 @pytest.mark.parametrize("name", MOMENTS)
-def test_a_brighter_neighbour_changes_nothing(name: str) -> None:
+def test_a_brighter_example_in_the_batch_changes_nothing(name: str) -> None:
     """The official WAM code divides by a maximum over the batch."""
     x, f = normal(1, *SHAPE), smooth_net(SHAPE)
     crowd = torch.cat([x, 1e3 * normal(1, *SHAPE, seed=1)])
@@ -96,7 +93,7 @@ def test_a_brighter_neighbour_changes_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("method", ESTIMATORS, ids=repr)
-def test_any_rows_any_batch_any_order_give_the_same_numbers(method: Estimator) -> None:
+def test_any_batch_size_batch_and_order_give_the_same_numbers(method: Estimator) -> None:
     x, f = normal(3, 1, 8), smooth_net((1, 8))
     domains: list[Any] = ["pixel", "dwt(haar, level=2)", Curved((1, 8))]
     options: dict[str, Any] = {"method": method, "transform": domains, "baseline": "uniform"}
@@ -117,15 +114,13 @@ def test_a_constant_model_gets_zeros(method: Estimator) -> None:
     x = normal(2, 1, 8)
     constant = AsModule(lambda x: 0 * x.flatten(1).sum(1) + 0.1)
     for point, baseline in ((x, "uniform"), (torch.zeros_like(x), None)):
-        for att in pb.attribute(
-            constant, point, method=method, transform=["dwt(haar, level=2)", "dct"], baseline=baseline
-        ):
+        for att in pb.attribute(constant, point, method=method, transform=["dwt(haar, level=2)", "dct"], baseline=baseline):
             assert torch.equal(att.values, torch.zeros_like(att.values))
 
 
 @pytest.mark.parametrize("baseline", [None, "uniform"])
 @pytest.mark.parametrize("method", ESTIMATORS, ids=repr)
-def test_progress_counts_to_the_rows_that_were_planned(method: Estimator, baseline: str | None) -> None:
+def test_progress_counts_to_the_planned_evaluations(method: Estimator, baseline: str | None) -> None:
     seen: list[tuple[int, int]] = []
     x, f = normal(2, 1, 8), smooth_net((1, 8))
     domains: list[Any] = ["pixel", "dwt(haar, level=2)", Curved((1, 8))]
@@ -134,7 +129,8 @@ def test_progress_counts_to_the_rows_that_were_planned(method: Estimator, baseli
     )
     done, planned = zip(*seen)
     assert len(set(planned)) == 1
-    assert done[-1] == planned[-1] or (done[-1] < planned[-1] and "tol=" in repr(method))  # stops early where it may
+    fewer = "tol=" in repr(method) or baseline is None  # it may stop early, and reads f of a fixed baseline once
+    assert done[-1] == planned[-1] or (done[-1] < planned[-1] and fewer)
     assert list(done) == sorted(done)
 
 
@@ -148,7 +144,15 @@ def test_single_precision_and_half_precision_models(method: Estimator) -> None:
     assert bool(half.values.isfinite().all())
 
 
-@pytest.mark.parametrize("spec", ["squaregrad(samples=0)", "vargrad(samples=1.5)", "absgrad(spread=-1)"])
-def test_bad_options(spec: str) -> None:
-    with pytest.raises(ValueError, match=r"samples must be a whole number|spread must be at least 0"):
+@pytest.mark.parametrize(
+    ("spec", "error", "message"),
+    [
+        ("squaregrad(samples=0)", ValueError, "samples must be a whole number"),
+        ("vargrad(samples=1.5)", TypeError, "samples must be a whole number"),
+        ("absgrad(spread=-1)", ValueError, "spread must be a finite number of at least 0"),
+        ("gradient_shap(spread=-1)", ValueError, "gradient_shap: spread must be a finite number of at least 0"),
+    ],
+)
+def test_bad_options(spec: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
         pb.attribution.get(spec)

@@ -1,8 +1,6 @@
 """Cosine, block cosine, Hartley and Walsh–Hadamard transforms against scipy and against sums written from the formula."""
 
-import copy
 import math
-import pickle
 
 import numpy as np
 import pytest
@@ -12,10 +10,13 @@ import torch
 import torch_dct
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import families
+from support.compare import same
+from support.families import SIZES, get
 from support.subjects import normal
 
 import pullback as pb
-from pullback.transforms import Transform, TransformClaim
+from pullback.transforms import TransformClaim
 
 SPECS = [
     "dct",
@@ -28,19 +29,6 @@ SPECS = [
     "hartley",
     "hadamard",
 ]
-SIZES = st.one_of(
-    st.tuples(st.integers(1, 33)),
-    st.tuples(st.integers(1, 12), st.integers(1, 12)),
-    st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5)),
-)
-
-
-def get(spec: str, *shape: int) -> Transform:
-    return pb.transforms.get(spec, shape)
-
-
-def same(ours: torch.Tensor, theirs: object) -> None:
-    torch.testing.assert_close(ours, torch.as_tensor(np.asarray(theirs)), rtol=1e-10, atol=1e-10)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -182,29 +170,17 @@ def test_hadamard_takes_several_radix_stages(n: int) -> None:
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_lower_precision_is_carried_out_in_single(spec: str, dtype: torch.dtype) -> None:
-    x = normal(2, 3, 9, 16, dtype=dtype)
-    transform = get(spec, 3, 9, 16)
-    z = transform(x)
-    assert z.dtype == torch.float32
-    torch.testing.assert_close(z.double(), transform(x.double()), rtol=0, atol=2e-6 * float(x.double().norm()))
-    torch.testing.assert_close(transform.inverse(z), x.float(), rtol=0, atol=1e-5)
+    families.runs_in_single_precision(get(spec, 3, 9, 16), dtype)
 
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_copies_pickles_and_constants_go_where_the_input_is(spec: str) -> None:
-    transform = get(spec, 2, 5, 6)
-    x = normal(1, 2, 5, 6)
-    again = pickle.loads(pickle.dumps(copy.deepcopy(transform)))
-    assert torch.equal(again(x), transform(x))
-    assert transform.inverse(transform(x.to("meta"))).is_meta
+    families.can_be_copied_and_moved(get(spec, 2, 5, 6))
 
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_gradients(spec: str) -> None:
-    transform = get(spec, 2, 5, 6)
-    x = normal(1, 2, 5, 6).requires_grad_()
-    assert torch.autograd.gradcheck(transform, x)
-    assert torch.autograd.gradcheck(transform.inverse, x)
+    families.has_gradients(get(spec, 2, 5, 6))
 
 
 @pytest.mark.parametrize(
@@ -229,9 +205,6 @@ def test_settings_that_cannot_be(spec: str, shape: tuple[int, ...], error: type[
 @pytest.mark.parametrize("spec", SPECS)
 def test_input_that_cannot_be(spec: str) -> None:
     transform = get(spec, 1, 8)
-    with pytest.raises(ValueError, match="real and imaginary parts as two channels"):
-        transform(torch.zeros(1, 1, 8, dtype=torch.complex64))
-    with pytest.raises(ValueError, match=r"\.float\(\)"):
-        transform(torch.zeros(1, 1, 8, dtype=torch.int64))
+    families.refuses_complex_and_whole_numbers(transform)
     with pytest.raises(ValueError, match="build the transform with shape"):
         transform(torch.zeros(1, 1, 9))

@@ -7,20 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import families
+from support.families import SIZES, get
 from support.subjects import normal
 
 import pullback as pb
 from pullback.transforms import Transform, TransformClaim
-
-SIZES = st.one_of(
-    st.tuples(st.integers(1, 33)),
-    st.tuples(st.integers(1, 12), st.integers(1, 12)),
-    st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5)),
-)
-
-
-def get(spec: str, *shape: int) -> Transform:
-    return pb.transforms.get(spec, shape)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -30,9 +22,7 @@ def test_keeps_exactly_what_it_claims(sizes: tuple[int, ...], levels: int, a: fl
     transform = get(f"laplacian(levels={levels}, a={a})", 2, *sizes)
     report = pb.axioms.check_transform(transform)
     assert not report.faults, str(report)
-    assert transform.claims == (
-        TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS if levels else TransformClaim.ORTHOGONAL
-    )
+    assert transform.claims == (TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS if levels else TransformClaim.ORTHOGONAL)
     assert get(transform.spec, 2, *sizes).spec == transform.spec
 
 
@@ -160,8 +150,4 @@ def test_settings_that_cannot_be(spec: str, error: type[Exception], match: str) 
 def test_signals_that_cannot_be() -> None:
     with pytest.raises(ValueError, match="signal axes"):
         get("laplacian", 1, 2, 2, 2, 2)
-    transform = get("laplacian", 1, 8)
-    with pytest.raises(ValueError, match="real and imaginary parts as two channels"):
-        transform(torch.zeros(1, 1, 8, dtype=torch.complex64))
-    with pytest.raises(ValueError, match=r"\.float\(\)"):
-        transform(torch.zeros(1, 1, 8, dtype=torch.int64))
+    families.refuses_complex_and_whole_numbers(get("laplacian", 1, 8))

@@ -1,0 +1,291 @@
+"""`Engine`: the only place that calls the model. A row is one input of one forward pass."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...core.precision import wide
+from ...core.progress import Progress
+from .chunks import Chunks, Result
+from .execution import Prepared, uncompiled
+from .memory import Saved, free_bytes
+from .model_args import ModelArgs
+from .score import Score, table
+
+Points = Callable[[slice], Tensor]  # a slice of rows -> these rows, (rows, *shape)
+_PROBE = 16  # rows whose memory is measured
+_PATIENCE = 64  # chunks after which their scores are checked, on devices where checking means waiting
+
+
+@dataclass
+class Count:
+    """Evaluations so far, without and with a gradient, and how many are planned."""
+
+    forward: int = 0
+    gradient: int = 0
+    planned: int = 0
+
+
+class Engine(Chunks):
+    """Evaluates a score and its gradient at any number of rows, at most `limit` in one forward, and counts them.
+
+    `open_engine` builds it. It leaves the model as it was, after an exception too: no hook, no `.grad`, no mode is changed.
+    When memory runs out, it halves the limit and continues.
+
+    prepared: the model.  score: which number of its output is f.  feed: the dtype of its input.
+    progress: called with (evaluations so far, evaluations planned) after each forward.
+    create_graph: whether values and gradients stay differentiable; else they have no graph.
+    varies: whether f is known to differ between x and x₀.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        score: Score,
+        limit: int,
+        feed: torch.dtype,
+        model_args: ModelArgs,
+        progress: Progress | None = None,
+        create_graph: bool = False,
+    ) -> None:
+        super().__init__(limit)
+        self.prepared, self.score, self.feed, self.create_graph = prepared, score, feed, create_graph
+        self.count, self.varies = Count(), False
+        self._model: Callable[..., Any] = prepared
+        self._plain = uncompiled(prepared.plain)  # for methods that hook its layers
+        self._args, self._progress = model_args, progress
+        self._in_place = False  # whether the model has been seen to write into its input
+        self._unchecked: list[tuple[Tensor, Tensor]] = []  # scores, and their examples, not yet known to be finite
+
+    # Copies ------------------------------------------------------------------------------------------------------------
+
+    def uncounted(self) -> "Engine":
+        """A copy that does not update the evaluation counter or the progress."""
+        return self._copy(None)
+
+    def through(self, lift: Callable[[Callable[..., Any]], nn.Module], feed: torch.dtype) -> "Engine":
+        """The engine of lift(model), such as f∘T⁻¹, with the same score, limit and evaluation counter."""
+        other = self._copy(self._progress)
+        other._model, other._plain, other.feed = lift(self._model), lift(self._plain), feed
+        other.count, other.varies = self.count, self.varies
+        return other
+
+    def _copy(self, progress: Progress | None) -> "Engine":
+        return Engine(self.prepared, self.score, self.limit, self.feed, self._args, progress, self.create_graph)
+
+    # Scores ------------------------------------------------------------------------------------------------------------
+
+    def resolve_target(self, point: Tensor) -> None:
+        """Fixes a target that depends on the output at x, (examples, *shape)."""
+        if self.score.pending:
+            example = torch.arange(len(point), device=point.device)
+            self.score = self.score.settled(self.outputs(example, point.__getitem__, table))
+
+    def scores(self, example: Tensor, points: Points) -> Tensor:
+        """f at every row. Shape: (rows,), in single precision or wider.  example: (rows,), the example of each row."""
+        return self.outputs(example, points, self._checked)
+
+    def score_chunks(self, example: Tensor, points: Points) -> Iterator[tuple[slice, Tensor]]:
+        """(slice, f) for one chunk of rows after another, so that nothing of the size of all rows is held."""
+        return self.output_chunks(example, points, self._checked)
+
+    def probabilities(self, example: Tensor, points: Points) -> tuple[Tensor, Tensor]:
+        """(f, probability of the target's class) at every row; the latter is NaN where the target is no class."""
+
+        def both(output: Any, rows: Tensor) -> Tensor:
+            value = self._checked(output, rows)
+            probability = self.score.probability(output, rows)
+            return torch.stack([value, torch.full_like(value, torch.nan) if probability is None else probability], 1)
+
+        value, probability = self.outputs(example, points, both).unbind(1)
+        return value, probability
+
+    def outputs(self, example: Tensor, points: Points, reader: Callable[[Any, Tensor], Tensor]) -> Tensor:
+        """reader(output, example) at every row, without gradients. Shape: (rows, …)."""
+        return torch.cat([value for _, value in self.output_chunks(example, points, reader)])
+
+    def output_chunks(
+        self, example: Tensor, points: Points, reader: Callable[[Any, Tensor], Tensor]
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """(slice, reader(output, example)) for one chunk of rows after another."""
+
+        def one(part: slice) -> Tensor:
+            rows = part.stop - part.start
+            shown, of = self.filled(points(part), example[part])
+            with torch.set_grad_enabled(self.create_graph):
+                value = reader(self._run(shown, of), of)[:rows]
+            self._add(forward=rows)
+            return value.to(wide(value.dtype))
+
+        return self.chunks(example, one)
+
+    def once(self, points: Tensor, example: Tensor) -> Tensor:
+        """f of a few rows in one forward, in the model's own formats and without a graph. Shape: (rows,)."""
+        with self.prepared.plainly(), torch.no_grad():
+            shown, of = self.filled(points, example)
+            value = self._checked(self._run(shown, of), of)[: len(points)]
+        self._add(forward=len(points))
+        return value
+
+    # Gradients ---------------------------------------------------------------------------------------------------------
+
+    def gradient_chunks(self, example: Tensor, points: Points) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """(slice, f, ∇f) for one chunk of rows after another. Shapes: (rows,) and (rows, *shape)."""
+        for part, pair in self.chunks(example, lambda part: self.gradient(points(part), example[part])):
+            yield part, *pair
+
+    def gradient(self, points: Tensor, example: Tensor) -> tuple[Tensor, Tensor]:
+        """(f, ∇f) of all these rows in one forward: only inside `chunks`, which keeps to the limit.
+
+        Raises: ValueError where f does not depend on its input through autograd, or is not finite.
+        """
+        # Rows do not see each other, so the gradient of the sum holds each row's own.
+        rows, create = len(points), self.create_graph
+        points, example = self.filled(points, example)
+        with torch.enable_grad():
+            if not (create and points.requires_grad):
+                # Arranged here already, since compiled models want leaves of autograd.
+                points = self.arranged(points.detach()).requires_grad_()
+            value = self._checked(self._traced(points, example), example)
+            gradient = None
+            if value.requires_grad:
+                (gradient,) = torch.autograd.grad(value.sum(), points, allow_unused=True, create_graph=create)
+        if gradient is None:
+            gradient = self._no_gradient(points, value)
+        self._add(gradient=rows)
+        if self.fixed:  # what a compiled model returns may be overwritten by its next call
+            value, gradient = value[:rows].clone(), gradient[:rows].clone()
+        return (value if create else value.detach()), gradient
+
+    def _no_gradient(self, points: Tensor, value: Tensor) -> Tensor:
+        """Zeros, where f is constant.  Raises: ValueError where it is not, and only autograd does not see it."""
+        if self.varies or not value.requires_grad:
+            raise ValueError(
+                "The model's output does not depend on its input through autograd (a detach, argmax or no_grad inside, "
+                "quantised layers?); take a perturbation method, or a differentiable target."
+            )
+        return torch.zeros_like(points)
+
+    def measured(self, example: Tensor, points: Points) -> Tensor:
+        """`scores`; the first rows also measure memory and cut the limit to what half of the free memory holds."""
+        first = slice(0, min(len(example), self.limit, _PROBE))
+        value = self._probed(points(first), example[first])
+        if first.stop == len(example):
+            return value
+        later = lambda part: points(slice(part.start + first.stop, part.stop + first.stop))
+        return torch.cat([value, self.scores(example[first.stop :], later)])
+
+    def _probed(self, points: Tensor, example: Tensor) -> Tensor:
+        free = free_bytes(example.device)
+        shown, of = self.filled(points, example)
+        try:  # a copy: what the model writes into a leaf without autograd's knowledge must not reach x
+            with torch.enable_grad(), Saved(self._plain) as saved:
+                output = self._traced(shown.detach().clone().requires_grad_(), of)
+        except (RuntimeError, MemoryError):  # a model without gradients, or no memory: not the time to ask
+            return self.scores(example, points.__getitem__)
+        if free is not None and saved.bytes:
+            self.limit = max(1, min(self.limit, free // 2 * len(shown) // saved.bytes))
+        value = self._checked(output, of)[: len(points)]
+        self._add(forward=len(points))
+        return value.detach()
+
+    # The model ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def fixed(self) -> bool:
+        """Whether chunks are filled up, so that a compiled model sees one shape."""
+        return self.prepared.fixed
+
+    def chunks(self, example: Tensor, run: Callable[[slice], Result], width: int = 1) -> Iterator[tuple[slice, Result]]:
+        """As in `Chunks`.  Raises: ValueError where a score was not finite, after the last chunk at the latest."""
+        yield from super().chunks(example, run, width)
+        self._check_finite()
+
+    def arranged(self, points: Tensor) -> Tensor:
+        """`points` in the memory format in which the model is fed; in z there is none."""
+        return self.prepared.arranged(points) if self._model is self.prepared else points
+
+    def _traced(self, points: Tensor, example: Tensor) -> Any:
+        """The model's output at leaves of autograd, or at copies of them for a model that writes into its input."""
+        try:
+            return self._run(points, example)
+        except RuntimeError as error:
+            if self._in_place or "a leaf Variable that requires grad" not in str(error):
+                raise
+        self._in_place = True
+        return self._run(points, example)
+
+    def _run(self, points: Tensor, example: Tensor) -> Any:
+        args, kwargs = self._args.at(example)
+        fed = self.arranged(points.to(self.feed))
+        # A copy, so that a model which works in place does not reach the caller's x. Leaves of autograd are safe.
+        if fed is points and (self._in_place or not (points.is_leaf and points.requires_grad)):
+            fed = fed.clone()
+        try:
+            return self._model(fed, *args, **kwargs)
+        except RuntimeError as error:
+            if "Inference tensors cannot be saved" not in str(error):
+                raise
+            raise ValueError(
+                "model: it holds tensors made under torch.inference_mode, which autograd does not take; make them "
+                "outside of it, or clone them there. In an nn.Module this is done for you."
+            ) from error
+
+    def scored(self, model: nn.Module, points: Tensor, example: Tensor) -> Tensor:
+        """f at every row through `model`, a copy of the plain one, with whatever graph autograd records."""
+        args, kwargs = self._args.at(example)
+        with self.prepared.around():
+            output = model(points.to(self.feed, copy=True), *args, **kwargs)
+        value = self._checked(output, example)
+        self._add(gradient=len(points))
+        return value
+
+    @property
+    def plain(self) -> nn.Module:
+        """The model as the user gave it.  Raises: TypeError where it is no nn.Module."""
+        if not isinstance(self._plain, nn.Module):
+            raise TypeError(
+                f"model: methods that hook layers need an nn.Module, got {type(self._plain).__name__}; wrap it, or take a "
+                "method that only calls it."
+            )
+        return self._plain
+
+    # Counting and checking ---------------------------------------------------------------------------------------------
+
+    def _add(self, forward: int = 0, gradient: int = 0) -> None:
+        self.count.forward += forward
+        self.count.gradient += gradient
+        if self._progress is not None:
+            done = self.count.forward + self.count.gradient
+            try:
+                self._progress(done, max(done, self.count.planned))
+            except BaseException as error:
+                self.stopped = error
+                raise
+
+    def _checked(self, output: Any, example: Tensor) -> Tensor:
+        """The finite score of each row, in single precision or wider."""
+        with self.prepared.around():
+            value = self.score(output, example)
+        value = value.to(wide(value.dtype))
+        self._unchecked.append((value.detach().clone() if self.fixed else value.detach(), example))
+        # Asking a GPU would wait for it, and it for the next chunk: there the check comes late.
+        if value.device.type == "cpu" or len(self._unchecked) >= _PATIENCE:
+            self._check_finite()
+        return value
+
+    def _check_finite(self) -> None:
+        """Raises: ValueError where a score was not finite."""
+        if not self._unchecked:
+            return
+        value, example = (torch.cat(parts) for parts in zip(*self._unchecked))
+        self._unchecked.clear()
+        wrong = ~value.isfinite()
+        if bool(wrong.any()):
+            raise ValueError(
+                f"The model returned {float(value[wrong][0])} for example {int(example[wrong][0])}; attribution needs "
+                "finite scores. Check that example, or explain a logit instead of a log-probability."
+            )

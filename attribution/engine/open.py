@@ -1,0 +1,102 @@
+"""`open_engine`: the one doorway to the model, for estimators, metrics, axioms and studies."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ...core.checks import check_finite
+from ...core.isolation import isolated, with_defaults
+from ...core.precision import wide
+from ...core.progress import Progress, reporter
+from .check_model import check_model, feed_dtype
+from .chunks import rows_per_forward
+from .dry_run import check_repeats
+from .engine import Engine
+from .execution import Execution
+from .model_args import ModelArgs
+from .score import Score, Target
+
+
+@contextlib.contextmanager
+def open_engine(
+    model: Callable[..., Any],
+    x: Tensor,
+    target: Target = None,
+    *,
+    batch_size: int | str = "auto",
+    model_args: Sequence[Any] = (),
+    model_kwargs: Mapping[str, Any] | None = None,
+    execution: Execution | None = None,
+    progress: Progress | bool | None = None,
+    create_graph: bool = False,
+    check: bool = True,
+) -> Iterator[Engine]:
+    """Context: an `Engine` that evaluates f, its gradient or the model's output at any rows that belong to examples of x.
+
+    Inside, torch's global state is ours (no autocast, no inference mode, random states apart); afterwards it is the
+    caller's again, and the model is as it was. Arguments are as in `attribute`. A target that depends on f(x) is fixed.
+    check: whether to refuse a model in training mode, or one that mixes examples by its layers.
+
+    Raises: TypeError or ValueError where the model, x, the target or an option is not what was expected.
+
+    >>> import torch
+    >>> x = torch.arange(3.0)[:, None]
+    >>> with open_engine(torch.square, x) as engine:
+    ...     engine.scores(torch.tensor([0, 1, 2, 2]), lambda rows: x[[0, 1, 2, 2]][rows]), engine.count.forward
+    (tensor([0., 1., 4., 4.]), 4)
+    """
+    if check:
+        check_model(model)
+    device = x.device if isinstance(x, Tensor) else None
+    with isolated(device, create_graph) as callers, reporter(progress) as report:
+        feed = feed_dtype(model, check_signal(x).dtype)
+        prepared = (execution or Execution()).prepare(model, x, create_graph, callers)
+        score = Score.of(target, len(x), x.device)
+        limit = rows_per_forward(batch_size, tuple(x.shape[1:]), x.device)
+        extra = ModelArgs(tuple(model_args), dict(model_kwargs or {}), len(x))
+        engine = Engine(prepared, score, limit, feed, extra, with_defaults(callers, report), create_graph)
+        with _with_shapes(x), prepared.plainly():
+            engine.resolve_target(x.to(wide(x.dtype)))
+        yield engine
+
+
+def read_checked(engine: Engine, example: Tensor, points: Tensor, ends: int, measure: bool = False) -> Tensor:
+    """f of `points` (ends × batch, *shape), the examples `ends` times over, in the model's own formats. Shape: (ends, batch).
+
+    The last example is read first: a model that mixes rows shows it then.
+    measure: whether the first rows also measure memory.
+    Raises: ValueError where the model does not repeat itself, see `dry_run`.
+    """
+    flipped, of = points.flip(0), example.flip(0)
+    with _with_shapes(points[: len(points) // ends]), engine.prepared.plainly():
+        read = engine.measured if measure else engine.scores
+        known = read(of, flipped.__getitem__).flip(0).reshape(ends, -1)
+        check_repeats(engine, points, known)
+    return known
+
+
+def check_signal(x: Any) -> Tensor:
+    """x itself.  Raises: TypeError or ValueError unless it is a finite real tensor (batch, *shape) that is not empty."""
+    if not isinstance(x, Tensor):
+        advice = "; pass torch.from_numpy(x)" if isinstance(x, np.ndarray) else ""
+        raise TypeError(f"x: expected a tensor (batch, *shape), got {type(x).__name__}{advice}.")
+    if not x.is_floating_point() or x.ndim < 2 or x.numel() == 0:
+        expected = "x: expected a real floating-point tensor (batch, *shape) that is not empty"
+        raise ValueError(f"{expected}, got {x.dtype} of shape {tuple(x.shape)}.")
+    return check_finite("x", x)
+
+
+@contextlib.contextmanager
+def _with_shapes(x: Tensor) -> Iterator[None]:
+    """Adds the shape of x to errors of the model: a signal without a batch axis looks like a batch of other signals."""
+    try:
+        yield
+    except RuntimeError as error:
+        error.add_note(
+            f"pullback: x has shape {tuple(x.shape)}, (batch, *shape), so the model was given rows of "
+            f"{tuple(x.shape[1:])}; one signal by itself is x[None]."
+        )
+        raise

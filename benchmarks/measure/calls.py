@@ -1,0 +1,73 @@
+"""The calls into the library that benchmarks share: a change of its signatures is followed here, and nowhere else."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+import pullback as pb
+from pullback.attribution import Attribution, Estimator, ExpectedGradients, GradientSHAP
+from pullback.attribution.engine.chunks import rows_per_forward as library_rows
+from pullback.transforms import Pixel, Transform
+
+Method = str | Estimator
+Evaluations = tuple[int, int]  # forward passes of a row, and how many of these also went backward
+
+
+def attribute(
+    model: Callable[..., Any], x: Tensor, target: Any, method: Method, transform: Any = "pixel", **options: Any
+) -> Any:
+    """`pullback.attribute`.  execution: precision, compile and memory_format, by name."""
+    execution: Mapping[str, Any] = options.pop("execution", {})
+    return pb.attribute(model, x, target, method=method, transform=transform, execution=pb.Execution(**execution), **options)
+
+
+def check_axioms(method: Any, model: Callable[..., Any], x: Tensor, target: Any, **options: Any) -> Any:
+    """`pullback.axioms.check`."""
+    return pb.axioms.check(model, x, target, method=method, **options)
+
+
+def cost_of(found: Any) -> int:
+    """The evaluations of an axiom report, or of one of its findings."""
+    return int(found.evaluations)
+
+
+def rows_per_forward(x: Tensor) -> int:
+    """How many signals like those of x the library puts into one forward pass unless it is told otherwise."""
+    return library_rows("auto", tuple(x.shape[1:]), x.device)
+
+
+def evaluations(found: Sequence[Attribution]) -> Evaluations:
+    """What the results of one run say that it cost. All of them hold the same totals."""
+    (counts,) = {tuple(sorted(att.settings["evaluations"].items())) for att in found}
+    forward, gradient = (dict(counts)[name] for name in ("forward", "gradient"))
+    return forward + gradient, gradient
+
+
+def planned(method: Method, transforms: Sequence[Transform], images: int) -> int:
+    """How many rows a run brings forward through the model by the contract of its estimator, from the zero baseline.
+
+    Beside what the method asks for, x and x₀ are read once, and one row shows whether the model repeats itself.
+    Averages over baselines read f of a fixed one once, and not for every draw.
+    """
+    estimator = pb.attribution.get(method)
+    once = estimator.samples - 1 if isinstance(estimator, (ExpectedGradients, GradientSHAP)) else 0
+    return images * (2 + estimator.cost([transform.layout for transform in transforms]).total - once) + 1
+
+
+def rows_for_the_format(att: Attribution) -> int:
+    """How many rows were read to compare two memory formats."""
+    execution = att.settings["execution"]
+    return 4 if execution["memory_format"] == "channels_last" or "fallback" in execution else 0
+
+
+def runs_each_domain(method: Method) -> bool:
+    """Whether the model runs anew in every domain."""
+    estimator = pb.attribution.get(method)
+    one, two = (estimator.cost([Pixel((1, 2)).layout] * domains).total for domains in (1, 2))
+    return two > one
+
+
+def memory_format(att: Attribution) -> str:
+    """The memory format in which the model got its input."""
+    return str(att.settings["execution"]["memory_format"])

@@ -1,0 +1,1 @@
+"""The stored results, and how a new run is stored and compared with them."""

@@ -1,0 +1,1 @@
+"""Measurements that run by themselves, and the writers of the pages."""

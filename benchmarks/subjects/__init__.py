@@ -1,0 +1,1 @@
+"""The networks, signals and methods that benchmarks run on."""

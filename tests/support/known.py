@@ -1,0 +1,13 @@
+"""Faults of the library's shape that are known and wait to be mended. The tests hold these sets to be exact.
+
+A new fault fails a test, and so does a fault that is mended and still listed: then delete its line here. When all sets
+are empty, delete this file and what reads it.
+"""
+
+MODEL_CALLS = {"studies/axiom_matrix/run.py: asked.model"}
+
+LONG_FILES: set[str] = set()
+
+ROOMS_WITHOUT_DOCSTRING = {
+    "studies/axiom_matrix/__init__.py",
+}

@@ -194,17 +194,10 @@ def axioms(
     check_writable(out)
     asked = studies.question(model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double)
     if matrix:
-        domains = transform or ["pixel", "dct"]
-        cells: dict[str, Any] = {
-            "methods": method,
-            "transforms": domains,
-            "minutes": minutes,
-            "jobs": jobs,
-            "seed": seed,
-        }
+        cells: dict[str, Any] = {"methods": method, "transforms": transform or ["pixel", "dct"], "jobs": jobs}
         with bar("cells") as progress:
             told: dict[str, Any] = {"report": _print, "progress": progress, "note": _complain}
-            _, files = studies.write_matrix({model: asked}, out, **cells, **told)
+            _, files = studies.write_matrix({model: asked}, out, seed=seed, minutes=minutes, **cells, **told)
         _print_files(out, files)
         return
     options = {"transform": (transform or ["pixel"])[0], "axioms": axiom or "all", "seed": seed}

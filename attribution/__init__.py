@@ -1,14 +1,12 @@
-"""How f(x) - f(x₀) is shared out among the coefficients of T x."""
+"""Attribution: methods that share f(x) - f(x₀) among the coefficients of T x, their results and analyses."""
 
-from . import targets
+from . import baselines, targets
 from .analyses.best_basis import basis_cost, best_basis
 from .analyses.boundary_sensitivity import BoundarySensitivity, boundary_sensitivity
 from .analyses.mask_path import MaskPath, mask_path
 from .analyses.quantus import quantus_explain
 from .attribute import attribute, resume
-from .baselines.base import Baseline
-from .baselines.fixed import in_domain
-from .baselines.random import among
+from .baselines import Baseline, among, in_domain
 from .engine.execution import Execution
 from .engine.model_args import Broadcast
 from .engine.open import open_engine
@@ -18,10 +16,10 @@ from .estimator import Chart, Cost, Estimate, Estimator, Evaluator, MethodClaim,
 from .methods.captum import Captum
 from .methods.expected_gradients import ExpectedGradients, GradientSHAP
 from .methods.global_sensitivity import HSIC, Sobol
-from .methods.gradients import Gradient, InputXGradient, SmoothGrad
+from .methods.gradients import Gradient, InputXGradient
 from .methods.integrated_gradients.estimator import IntegratedGradients
 from .methods.mask import Mask
-from .methods.noisy_gradients import AbsGrad, SquareGrad, VarGrad
+from .methods.noisy_gradients import AbsGrad, SmoothGrad, SquareGrad, VarGrad
 from .methods.occlusion import Occlusion
 from .methods.rise import RISE
 from .methods.shapley import Shapley
@@ -66,6 +64,7 @@ __all__ = [
     "VarGrad",
     "among",
     "attribute",
+    "baselines",
     "basis_cost",
     "best_basis",
     "boundary_sensitivity",

@@ -1,13 +1,13 @@
 """`attribute`: the public call, in one domain or in several from one gradient stream."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Unpack, overload
 
 from torch import Tensor
 
 from ..core.progress import Progress
 from ..transforms import Transform
-from .call import BaselineLike, Domain, Method, Options, run
+from .call import BaselineLike, Domain, Method, Model, Options, run
 from .engine.execution import Execution
 from .engine.score import Target
 from .result import Attribution
@@ -15,19 +15,14 @@ from .result import Attribution
 
 @overload  # a str is itself a Sequence[str]; the first overload takes it
 def attribute(  # type: ignore[overload-overlap]
-    model: Callable[..., Any], x: Tensor, target: Target = ..., *, transform: Domain = ..., **options: Unpack[Options]
+    model: Model, x: Tensor, target: Target = ..., *, transform: Domain = ..., **options: Unpack[Options]
 ) -> Attribution: ...
 @overload
 def attribute(
-    model: Callable[..., Any],
-    x: Tensor,
-    target: Target = ...,
-    *,
-    transform: Sequence[Domain],
-    **options: Unpack[Options],
+    model: Model, x: Tensor, target: Target = ..., *, transform: Sequence[Domain], **options: Unpack[Options]
 ) -> list[Attribution]: ...
 def attribute(
-    model: Callable[..., Any],
+    model: Model,
     x: Tensor,
     target: Target = None,
     *,
@@ -44,8 +39,8 @@ def attribute(
 ) -> Attribution | list[Attribution]:
     """Shares f(x) - f(x₀) among the coefficients of T x, in one domain or in several from one gradient stream.
 
-    For linear T a gradient is carried to z afterwards, ∇_z (f∘T⁻¹)(z) = (T⁻¹)ᵀ ∇_x f(x), so any number of linear domains
-    needs the evaluations of one. Other T run on f∘T⁻¹ with automatic differentiation.
+    For linear T a gradient follows from the one in the signal, ∇_z (f∘T⁻¹)(z) = (T⁻¹)ᵀ ∇_x f(x), so any number of linear
+    domains needs the evaluations of one. Other T run on f∘T⁻¹ with automatic differentiation.
 
     model: (rows, *shape) -> output, in eval mode.  x: (batch, *shape), channels first, floating point.
     target: which number of the output is f: a class index, one per example, one of `targets` (difference, top_k,
@@ -53,7 +48,7 @@ def attribute(
     method: a spec such as "smoothgrad(samples=25)", or an Estimator.
     transform: a spec such as "dwt(db4, level=3)", a Transform, or a list of these; a list returns a list.
     baseline: x₀: a number, a tensor that broadcasts to x, a callable x -> x₀, a spec such as "blur(sigma=10)" or
-    "uniform(0, 1)", `in_domain(z0)` to declare it in coefficients, `among(references)`, or None for zero.
+    "uniform(0, 1)", one of `baselines` such as `in_domain(z0)` and `among(references)`, or None for zero.
     batch_size: the largest number of model inputs (examples × steps × samples) in one forward; results do not depend on
     it. "auto" chooses what suits the device's caches and at most half of its free memory.
     seed: together with the content of each example, it fixes all random numbers.
@@ -64,9 +59,9 @@ def attribute(
     create_graph: keep the values differentiable with respect to x, the baseline and the model's parameters.
     execution: number format, memory format and compilation; see `Execution`.
 
-    Nothing of the caller's is changed: mode, hooks, gradients, random state. The result has no graph unless asked for.
-    Raises: TypeError or ValueError that says who expected what, and which example is at fault; also for a model that is not
-    deterministic, or whose output for one example depends on the others.
+    The model's mode, hooks and gradients and the random state stay as they were. The result has no graph by default.
+    Raises: TypeError or ValueError that names the wrong argument or example; also for a model that is not deterministic,
+    or whose output for one example depends on the others.
 
     >>> import torch, pullback as pb
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3)).eval()
@@ -78,31 +73,21 @@ def attribute(
     domains: list[Any] = list(transform) if several else [transform]  # type: ignore[arg-type]
     if not domains:
         raise ValueError("transform: expected a spec, a Transform or a list of these; got an empty list.")
-    results = run(
-        Attribution,
-        model,
-        x,
-        target,
-        domains,
-        method=method,
-        baseline=baseline,
-        batch_size=batch_size,
-        seed=seed,
-        progress=progress,
-        model_args=model_args,
-        model_kwargs=model_kwargs,
-        create_graph=create_graph,
-        execution=execution,
-    )
+    options: Any = {
+        "method": method,
+        "baseline": baseline,
+        "batch_size": batch_size,
+        "seed": seed,
+        "progress": progress,
+    }
+    options |= {"model_args": model_args, "model_kwargs": model_kwargs}
+    options |= {"create_graph": create_graph, "execution": execution}
+    results = [Attribution(**fields) for fields in run(model, x, target, domains, **options)]
     return results if several else results[0]
 
 
 def resume(
-    results: Sequence[Attribution],
-    model: Callable[..., Any],
-    x: Tensor,
-    target: Target = None,
-    **options: Unpack[Options],
+    results: Sequence[Attribution], model: Model, x: Tensor, target: Target = None, **options: Unpack[Options]
 ) -> list[Attribution]:
     """Continues results that one call of `attribute` in several domains returned, from one gradient stream.
 
@@ -110,7 +95,6 @@ def resume(
     smaller tol or more evaluations.  options: method, baseline, batch_size, seed … as in `attribute`.
     Raises: TypeError or ValueError that names what differs from the first call.
 
-    >>> import torch, pullback as pb
     >>> f, x, domains = lambda x: x.exp().flatten(1).sum(1), torch.ones(1, 1, 4), ["pixel", "dct"]
     >>> first = pb.attribute(f, x, method="integrated_gradients(tol=0.3, keep=True)", transform=domains)
     >>> [int(then.settings["evaluations"]["gradient"]) for then in pb.attribution.resume(first, f, x)]
@@ -118,4 +102,5 @@ def resume(
     """
     if not isinstance(results, (list, tuple)) or any(not isinstance(one, Attribution) for one in results):
         raise TypeError("resume: expected the list that pullback.attribute returned; one result has a method resume().")
-    return run(Attribution, model, x, target, [one.transform for one in results], results, **options)
+    fields = run(model, x, target, [one.transform for one in results], [vars(one) for one in results], **options)
+    return [Attribution(**each) for each in fields]

@@ -1,4 +1,4 @@
-"""One call of `attribute`: where paths start, which domains share an evaluator, and what is read beside the method."""
+"""One call of `attribute`: it groups the domains, reads f where paths start and end, and runs the method."""
 
 import contextlib
 import dataclasses
@@ -7,12 +7,12 @@ import importlib.metadata
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
 
-from ..core.checks import check_finite, not_finite
+from ..core.checks import not_finite
 from ..core.isolation import with_defaults
 from ..core.plain import plain
 from ..core.precision import wide
@@ -20,28 +20,29 @@ from ..core.progress import Progress
 from ..transforms import Transform, TransformClaim
 from ..transforms import get as get_transform
 from .baselines.base import Baseline
-from .baselines.fixed import get_baseline
+from .baselines.fixed import get as get_baseline
+from .baselines.start import Start, repeated, starts
 from .engine.dry_run import choose_memory_format
 from .engine.engine import Engine
 from .engine.execution import Execution
 from .engine.open import open_engine, read_checked
-from .engine.random import Keyed
-from .engine.row_index import RowIndex
 from .engine.score import Target
 from .estimator import Chart, Estimate, Estimator, Evaluator
 from .estimator import get as get_estimator
 from .pullback import Pullback
-from .resume import Earlier, check_same_call
+from .resume import Fields, check_same_call
 from .targets import Choice
 
 BaselineLike = Tensor | float | str | Baseline | Callable[[Tensor], Tensor] | None
-Method = str | Estimator
 Domain = str | Transform
-Result = TypeVar("Result")
+Evaluators = Sequence[tuple[list[int], Evaluator]]  # which domains, and the evaluator that they share
+Method = str | Estimator
+Model = Callable[..., Any]
+_VERSION = importlib.metadata.version("pullback")
 
 
 class Options(TypedDict, total=False):
-    """The options of `attribute`, which `run` and `Attribution.resume` take too."""
+    """The options of `attribute`, `resume` and `run`."""
 
     method: Method
     baseline: BaselineLike
@@ -55,66 +56,38 @@ class Options(TypedDict, total=False):
 
 
 def run(
-    make: Callable[..., Result],
-    model: Callable[..., Any],
-    x: Tensor,
-    target: Target,
-    domains: Sequence[Domain],
-    earlier: Sequence[Earlier] | None = None,
-    **options: Unpack[Options],
-) -> list[Result]:
-    """The result of `method` in each of the `domains`, from one gradient stream.  options: as in `attribute`.
+    model: Model, x: Tensor, target: Target, domains: Sequence[Domain], earlier: Sequence[Fields] = (), **options: Any
+) -> list[dict[str, Any]]:
+    """The fields of an `Attribution` in each of the `domains`, from one gradient stream.
 
-    make: builds a result from the fields of an `Attribution`.  earlier: results to continue from, one for each domain.
+    earlier: results to continue from, one for each domain, or none.  options: see `Options`.
     """
     estimator = get_estimator(options.pop("method", "integrated_gradients"))
     baseline, seed = options.pop("baseline", None), _whole(options.pop("seed", 0))
     create_graph = options.get("create_graph", False)
-    with open_engine(model, x, target, **options) as engine:  # type: ignore[misc]
+    with open_engine(model, x, target, **options) as engine:
         # A copy: results hold x, and the caller may reuse the tensor.
         x = (x if create_graph and not x.is_inference() else x.detach()).clone().to(wide(x.dtype))
         transforms = [get_transform(spec, tuple(x.shape[1:])) for spec in domains]
         own = baseline if isinstance(baseline, Baseline) else with_defaults(engine.prepared.around, baseline)
         rule = get_baseline(own)
         call = Call(estimator, x, transforms, starts(rule, transforms, x, seed, create_graph), engine, seed)
-        ends = call.ends(measure=options.get("batch_size", "auto") == "auto" and not create_graph)
-        differences = call.score_differences(ends)
+        differences = call.score_differences(options.get("batch_size", "auto") == "auto" and not create_graph)
         call.choose_formats()
-        told = {"target": _described(target), "baseline": rule.describe(), "dtype": str(x.dtype)}
-        evaluators = call.evaluators
-        if earlier is not None:
-            if not estimator.resumable:
-                raise ValueError(f"resume: {estimator!r} cannot continue; only integrated_gradients without steps can.")
-            formats = {name: value for name, value in engine.prepared.numbers.items() if name != "memory_format"}
-            check_same_call(earlier, evaluators, transforms, differences, told | formats)
-            evaluators = [(of, replace(each, earlier=earlier[of[0]].details)) for of, each in evaluators]
-        found = call.estimates(evaluators)
-        settings = _settings(estimator, told, rule, seed, engine, x)
-        return [
-            make(**_fields(domain, *found[i], differences[i], estimator, settings))
-            for i, domain in enumerate(transforms)
-        ]
-
-
-@dataclass(frozen=True, eq=False)
-class Start:
-    """Where the paths of one domain start: x₀ (batch, *shape), z₀ where it was declared in z, and further draws of x₀.
-
-    random: whether these differ.
-    """
-
-    signal: Tensor
-    coefficients: Tensor | None
-    draw: Callable[[RowIndex], Tensor]
-    random: bool = False
-
-    @functools.cached_property
-    def moved(self) -> bool:
-        """Whether x₀ is not zero throughout."""
-        return bool(self.signal.any())
-
-
-Evaluators = Sequence[tuple[list[int], Evaluator]]  # which domains, and the evaluator that they share
+        question = {"target": _described(target), "baseline": rule.describe(), "dtype": str(x.dtype)}
+        found = call.fields(call.continued(earlier, differences, question) if earlier else call.evaluators, differences)
+        settings = question | {
+            "method": estimator.name or type(estimator).__name__,
+            "options": _described(dataclasses.asdict(estimator)) if dataclasses.is_dataclass(estimator) else {},
+            "baseline_coordinates": rule.coordinates,
+            "seed": seed,
+            "batch_size": engine.limit,
+            "execution": engine.prepared.settings,
+            "evaluations": {"forward": engine.count.forward, "gradient": engine.count.gradient},
+            "device": str(x.device),
+            "versions": {"pullback": _VERSION, "torch": torch.__version__},
+        }
+    return [each | {"settings": settings | {"transform": each["transform"].spec}} for each in found]
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,13 +102,9 @@ class Call:
     seed: int
 
     @functools.cached_property
-    def bases(self) -> list[Tensor]:
-        """The distinct x₀."""
-        kept: list[Tensor] = []
-        for start in self.starts:
-            if _find(kept, start.signal) is None:
-                kept.append(start.signal)
-        return kept
+    def bases(self) -> dict[int, Tensor]:
+        """The distinct x₀, by the identity of their tensors."""
+        return {id(start.signal): start.signal for start in self.starts}
 
     @functools.cached_property
     def evaluators(self) -> Evaluators:
@@ -144,47 +113,45 @@ class Call:
         alone = []
         for i, domain in enumerate(self.domains):
             if is_signal_linear(domain):
-                shared.setdefault(_find(self.bases, self.starts[i].signal), []).append(i)
+                shared.setdefault(id(self.starts[i].signal), []).append(i)
             else:
                 alone.append([i])
         return [(members, self._evaluator(members)) for members in (*shared.values(), *alone)]
 
     @functools.cached_property
     def planned(self) -> list[int]:
-        """Evaluations of each evaluator, at most."""
+        """The largest number of evaluations of each evaluator."""
         layouts = [[chart.layout for chart in evaluator.charts] for _, evaluator in self.evaluators]
         return [len(self.x) * self.estimator.cost(each).total for each in layouts]
 
     @property
     def has_gradients(self) -> bool:
-        """Whether the method asks for any gradient."""
+        """Whether the method needs gradients."""
         return self.estimator.cost([domain.layout for domain in self.domains]).gradients > 0
 
-    def ends(self, measure: bool) -> Tensor:
-        """f(x), and f(x₀) for each of the `bases`; `measure` also finds how many rows fit. Shape: (1 + bases, batch).
+    def score_differences(self, measure: bool) -> list[Tensor]:
+        """f(x) - f(x₀) of each domain, (batch,).  measure: whether to measure how many rows fit into memory.
 
-        Raises: ValueError where the model does not repeat itself.
+        Raises: ValueError where the model is not deterministic or mixes rows.
         """
         engine, count = self.engine, 1 + len(self.bases)
         engine.count.planned = engine.count.forward + len(self.x) * count + 1 + sum(self.planned)
         self._equalise()
         example = torch.arange(len(self.x), device=self.x.device).repeat(count)
-        ends = read_checked(engine, example, torch.cat([self.x, *self.bases]), count, measure and self.has_gradients)
+        points = torch.cat([self.x, *self.bases.values()])
+        ends = read_checked(engine, example, points, count, measure and self.has_gradients)
         varies = bool((ends != ends[:1]).any())
         for each in (engine, *(evaluator.engine for _, evaluator in self.evaluators)):
             each.varies = varies
         self._equalise()
-        return ends
+        differences = dict(zip(self.bases, ends[0] - ends[1:]))
+        return [differences[id(start.signal)] for start in self.starts]
 
     def _equalise(self) -> None:
-        """Gives all evaluators the number of rows that was found to fit."""
+        """Gives all evaluators the same limit of rows."""
         self.engine.equalise(max(self.planned))
         for _, evaluator in self.evaluators:
             evaluator.engine.limit = self.engine.limit
-
-    def score_differences(self, ends: Tensor) -> list[Tensor]:
-        """f(x) - f(x₀) of each domain, (batch,)."""
-        return [ends[0] - ends[1 + _find(self.bases, start.signal)] for start in self.starts]
 
     def choose_formats(self) -> None:
         """Chooses the memory format and, where a narrower number format may be taken, the precision."""
@@ -192,75 +159,63 @@ class Call:
         engine = self.engine.uncounted()
         if not engine.prepared.narrower:
             return
-        points = torch.cat([self.x[:2], (self.x[:2] + self.bases[0][:2]) / 2])
+        base = next(iter(self.bases.values()))
+        points = torch.cat([self.x[:2], (self.x[:2] + base[:2]) / 2])
         example = torch.arange(len(points), device=self.x.device) % len(self.x[:2])
         gradient = lambda: torch.cat([part for *_, part in engine.gradient_chunks(example, points.__getitem__)])
         # A method without gradients may explain a model that has none: then "auto" stays with fp32.
         with contextlib.suppress(*([] if self.has_gradients else [ValueError, RuntimeError])):
             engine.prepared.choose_precision(gradient, engine.prepared.narrower)
 
-    def estimates(self, evaluators: Evaluators) -> dict[int, tuple[Evaluator, Estimate, int]]:
-        """For each domain its evaluator, what was found with it, and the domain's place in it."""
+    def continued(self, earlier: Sequence[Fields], differences: Sequence[Tensor], question: Fields) -> Evaluators:
+        """The evaluators, with what `earlier` results kept.  Raises: ValueError where these answer another question."""
+        if not self.estimator.resumable:
+            who = f"resume: {self.estimator!r}"
+            raise ValueError(f"{who} cannot continue; only integrated_gradients without steps can.")
+        formats = {name: value for name, value in self.engine.prepared.numbers.items() if name != "memory_format"}
+        check_same_call(earlier, self.evaluators, self.domains, differences, {**question, **formats})
+        return [(of, replace(evaluator, earlier=earlier[of[0]]["details"])) for of, evaluator in self.evaluators]
+
+    def fields(self, evaluators: Evaluators, differences: Sequence[Tensor]) -> list[dict[str, Any]]:
+        """Runs the method. The fields of an `Attribution` in each domain, without the settings."""
+        found = {}
         with self.engine.prepared.numerics():
-            found = [(members, each, self.estimator.estimate(each)) for members, each in evaluators]
-        return {
-            member: (evaluator, estimate, number)
-            for members, evaluator, estimate in found
-            for number, member in enumerate(members)
-        }
+            for members, evaluator in evaluators:
+                estimate = self.estimator.estimate(evaluator)
+                for number, i in enumerate(members):
+                    parts = _fields(self.domains[i], evaluator.charts[number], estimate, number, differences[i])
+                    found[i] = parts | {"kind": self.estimator.kind}
+        return [found[i] for i in range(len(found))]
 
     def _evaluator(self, members: list[int]) -> Evaluator:
         """The evaluator of one group: in the signal for linear domains, else in the coefficients of the one domain."""
-        x, start, seed, domain = self.x, self.starts[members[0]], self.seed, self.domains[members[0]]
+        x, seed, start, domain = self.x, self.seed, self.starts[members[0]], self.domains[members[0]]
+        same = lambda u: u
         if is_signal_linear(domain):
             charts = [_chart(self.domains[i], x, self.starts[i]) for i in members]
-            return Evaluator(x, x, start.signal, lambda u: u, charts, self.engine, seed, start.draw, start.random)
-        same = lambda u: u
+            return Evaluator(x, x, start.signal, same, charts, self.engine, seed, start.draw, start.random)
         point, base = domain.ends(x, start.signal)
-        if start.coefficients is not None:
-            base = start.coefficients
-        own = self.engine.through(lambda model: Pullback(model, domain), point.dtype)
+        draw = lambda rows: domain(start.draw(rows))
+        if start.coefficients is not None:  # the baseline as it was declared, which may differ from T T⁻¹ of it
+            base, draw = start.coefficients, repeated(start.coefficients)
+        engine = self.engine.through(lambda model: Pullback(model, domain), point.dtype)
         chart = Chart(same, point - base, point, same, domain.layout, same)
-        # A baseline declared in z is where it was declared, not T T⁻¹ of it.
-        draw = (lambda rows: domain(start.draw(rows))) if start.coefficients is None else _fixed(base)
-        return Evaluator(x, point, base, domain, [chart], own, seed, draw, start.random)
+        return Evaluator(x, point, base, domain, [chart], engine, seed, draw, start.random)
 
 
 def _chart(domain: Transform, x: Tensor, start: Start) -> Chart:
+    """The chart of a linear domain."""
     point = domain(x)
     if start.coefficients is not None:
         displacement = point - start.coefficients
     else:  # T is linear: from the zero baseline, the displacement is the point
-        displacement = domain(x - start.signal) if start.moved else point
+        displacement = domain(x - start.signal) if start.nonzero else point
     return Chart(domain.adjoint, displacement, point, domain.inverse, domain.layout, domain)
 
 
 def is_signal_linear(domain: Transform) -> bool:
-    """Whether gradients of this domain are those of the signal, carried over: T⁻¹ is linear, and T⁻¹ T x is x."""
+    """Whether gradients in this domain follow from those in the signal: T⁻¹ is linear, and T⁻¹ T x = x."""
     return TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS in domain.claims
-
-
-def _find(bases: Sequence[Tensor], base: Tensor) -> Any:
-    """Index of the entry that equals `base`, or None."""
-    return next((i for i, known in enumerate(bases) if known is base or torch.equal(known, base)), None)
-
-
-def starts(
-    rule: Baseline, domains: Sequence[Transform], x: Tensor, seed: int, create_graph: bool = False
-) -> list[Start]:
-    """The start in each domain; one object for all of them where the baseline lives in the signal."""
-    if rule.coordinates == "signal":
-        keyed = Keyed(x, seed)
-        first = RowIndex.product(torch.ones(len(x), dtype=torch.long), x.device)
-        base = _check_baseline(rule, rule.draw(keyed, first), x, create_graph)
-        draw = functools.partial(rule.draw, keyed) if rule.random else _fixed(base)
-        return [Start(base, None, draw, rule.random)] * len(domains)
-    found = []
-    for domain in domains:
-        z0 = rule.coefficients(domain, x)
-        base = _check_baseline(rule, domain.inverse(z0), x, create_graph)
-        found.append(Start(base, z0, _fixed(base)))
-    return found
 
 
 def resolve_baseline(baseline: BaselineLike, x: Tensor, seed: int = 0) -> Tensor:
@@ -271,28 +226,9 @@ def resolve_baseline(baseline: BaselineLike, x: Tensor, seed: int = 0) -> Tensor
     return starts(get_baseline(baseline), [get_transform("pixel", tuple(x.shape[1:]))], x, seed)[0].signal
 
 
-def _fixed(base: Tensor) -> Callable[[RowIndex], Tensor]:
-    return lambda rows: base[rows.example]
-
-
-def _check_baseline(rule: Baseline, base: Tensor, x: Tensor, create_graph: bool) -> Tensor:
-    if base.shape != x.shape:
-        got = f"{rule.describe()} gave shape {tuple(base.shape)}"
-        raise ValueError(f"baseline: {got} for x of shape {tuple(x.shape)}.")
-    return check_finite("baseline", (base if create_graph else base.detach()).to(x))
-
-
-def _fields(
-    domain: Transform,
-    evaluator: Evaluator,
-    estimate: Estimate,
-    number: int,
-    difference: Tensor,
-    estimator: Estimator,
-    settings: dict[str, Any],
-) -> dict[str, Any]:
-    """The fields of an `Attribution`.  Raises: ValueError that names the example whose values are not finite."""
-    values, chart, details = estimate.values[number], evaluator.charts[number], estimate.details
+def _fields(domain: Transform, chart: Chart, estimate: Estimate, number: int, difference: Tensor) -> dict[str, Any]:
+    """The fields that come from chart `number`.  Raises: ValueError that names the example with values that are not finite."""
+    values, details, moved = estimate.values[number], estimate.details, estimate.displacements
     wrong = not_finite(values)
     if wrong is not None:
         raise ValueError(
@@ -302,48 +238,19 @@ def _fields(
     return {
         "values": values,
         "coefficients": chart.point,
-        "displacement": chart.displacement if estimate.displacements is None else estimate.displacements[number],
+        "displacement": chart.displacement if moved is None else moved[number],
         "score_difference": difference if estimate.score_difference is None else estimate.score_difference,
         "transform": domain,
-        "kind": estimator.kind,
         "covector": estimate.covector if is_signal_linear(domain) else None,
-        "settings": settings | {"transform": domain.spec},
         "details": details[number] if isinstance(details, list) else details,
     }
 
 
-def _settings(
-    estimator: Estimator, told: Mapping[str, Any], rule: Baseline, seed: int, engine: Engine, x: Tensor
-) -> dict[str, Any]:
-    """What the result says of how it was made, as JSON can hold it."""
-    return {
-        "method": estimator.name or type(estimator).__name__,
-        "options": plain(dataclasses.asdict(estimator)) if dataclasses.is_dataclass(estimator) else {},
-        "target": told["target"],
-        "baseline": told["baseline"],
-        "baseline_coordinates": rule.coordinates,
-        "seed": seed,
-        "batch_size": engine.limit,
-        "execution": engine.prepared.settings,
-        "evaluations": {"forward": engine.count.forward, "gradient": engine.count.gradient},
-        "dtype": told["dtype"],
-        "device": str(x.device),
-        "versions": {"pullback": _version(), "torch": torch.__version__},
-    }
-
-
-@functools.cache
-def _version() -> str:
-    """Of this package, read from its files once."""
-    return importlib.metadata.version("pullback")
-
-
-def _described(target: Target) -> Any:
-    """A target as JSON can hold it: choices by their label, class indices as lists."""
-    if isinstance(target, Choice):
-        return target.label
-    whole = isinstance(target, Tensor) and target.numel() <= 4096 and not target.is_floating_point()
-    return target.tolist() if isinstance(target, Tensor) and whole else plain(target)
+def _described(value: Any) -> Any:
+    """`value` as JSON can hold it, with small tensors of whole numbers as lists."""
+    if isinstance(value, Choice):
+        return value.label
+    return plain(value, lambda t: t.tolist() if t.numel() <= 4096 and not t.is_floating_point() else plain(t))
 
 
 def _whole(seed: Any) -> int:

@@ -1,4 +1,4 @@
-"""`Estimator`: a method; `Evaluator`: the scores and gradients that it may ask for; `Chart`: one domain."""
+"""The contract of a method: `Estimator`, the `Evaluator` that gives it scores and gradients, and a `Chart` per domain."""
 
 import abc
 import enum
@@ -19,11 +19,10 @@ from .engine.row_sums import accumulate
 
 Kind = Literal["share", "sensitivity"]
 PointsOf = Callable[[RowIndex], Tensor]  # the rows of one forward -> u, (rows, *u)
-_ALL = slice(None)
 
 
 class MethodClaim(enum.Flag):
-    """What a method claims of its values a; each claim is the name of a law in `pullback.axioms`.
+    """The laws that a method claims for its values a; `pullback.axioms` checks each of them.
 
     COMPLETE                  Σ_k a_k = f(x) - f(x₀), up to quadrature
     LINEAR                    a(f + g) = a(f) + a(g)
@@ -61,18 +60,16 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """One domain, seen from the coordinates u in which the model is evaluated.
+    """One domain, and the maps between it and the coordinates u in which the model is evaluated.
 
-    pull: carries gradients with respect to u, (rows, *u), to the domain, (rows, *coeff).
-    displacement: z - z₀, (batch, *coeff).
-    point: z, (batch, *coeff).
-    push: carries coefficients, (rows, *coeff), to u, (rows, *u): T⁻¹ where u is the signal, else the identity.
-    layout: what the coefficients mean.
-    carry: carries differences u - u', (rows, *u), to z - z', (rows, *coeff).
+    pull: gradients with respect to u, (rows, *u), to gradients with respect to z, (rows, *coeff).
+    displacement: z - z₀, (batch, *coeff).  point: z, (batch, *coeff).
+    push: z, (rows, *coeff), to u, (rows, *u): T⁻¹ where u is the signal, else the identity.
+    layout: the bands of z.
+    carry: differences u - u', (rows, *u), to z - z', (rows, *coeff).
 
     Shares have the same total in every chart, here in u and in z = 2u:
 
-    >>> import pullback as pb
     >>> step, covector = torch.tensor([[3.0, 1.0]]), torch.tensor([[1.0, -1.0]])
     >>> double, layout = lambda u: 2 * u, pb.transforms.get("pixel", shape=(2,)).layout
     >>> z = Chart(lambda g: g / 2, double(step), double(step), push=lambda z: z / 2, layout=layout, carry=double)
@@ -90,12 +87,12 @@ class Chart:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """What an estimator found.
+    """The result of an estimator.
 
     values: for each chart of the evaluator, (batch, *coeff).
     covector: ḡ (batch, *u) where values = displacement ⊙ pull(ḡ) (shares) or pull(ḡ) (sensitivities), else None.
-    details: what else is worth keeping, by name; tensors have the batch first. A list where each chart has its own.
-    score_difference: the total of the values, (batch,), where it is not f(x) - f(x₀), as with many baselines.
+    details: further findings by name; tensors have the batch first. A list where each chart has its own.
+    score_difference: the total of the values, (batch,), where it is not f(x) - f(x₀), as with several baselines.
     displacements: z - z₀ of each chart, where the method replaces coefficients by others than the baseline's.
 
     >>> Estimate([torch.zeros(2, 1, 8)], details={"tries": torch.tensor([3, 5])}).details["tries"].shape  # 2 examples
@@ -113,10 +110,10 @@ class Estimate:
 class Evaluator:
     """f and ∇f at points of one coordinate system u, and the charts to which gradients are carried.
 
-    For linear T, u is the signal, so that all linear domains share one evaluator; for others u is that domain's own z.
+    For linear T, u is the signal, so that all linear domains share one evaluator; for any other T, u is its z.
 
-    signal: x, (batch, *shape).  point, base: u and u₀, (batch, *u).  lift: x -> u, for noise that lives in the signal.
-    draw: draws of u₀ for given rows.  random: whether they differ.  earlier: the `details` of a result to continue from.
+    signal: x, (batch, *shape).  point, base: u and u₀, (batch, *u).  lift: x -> u, for noise that is added to the signal.
+    draw: u₀ of given rows.  random: whether samples differ in it.  earlier: the `details` of a result to continue from.
 
     >>> import pullback as pb
     >>> @dataclass(frozen=True)
@@ -143,7 +140,7 @@ class Evaluator:
     earlier: Mapping[str, Any] | None = None
 
     def gradient_chunks(self, per_example: int | Tensor, points: PointsOf) -> Iterator[tuple[RowIndex, Tensor, Tensor]]:
-        """(rows, f, ∇f) of `per_example` samples of each example, a chunk of rows at a time, example by example.
+        """(rows, f, ∇f) of `per_example` samples of each example, one chunk of rows after another.
 
         per_example: one number for all, or one for each example, (batch,).  points: rows -> u, (rows, *u).
         """
@@ -172,11 +169,11 @@ class Evaluator:
         return total.contiguous()
 
     def sensitivities(self, covector: Tensor) -> Estimate:
-        """The covector (batch, *u) in each chart, as it is."""
+        """The covector (batch, *u), pulled to each chart."""
         return Estimate([chart.pull(covector) for chart in self.charts], covector)
 
     def shares(self, covector: Tensor) -> Estimate:
-        """Displacement times covector in each chart: the total is ⟨u - u₀, covector⟩ in every one."""
+        """Displacement times covector in each chart. In all of them the total is ⟨u - u₀, covector⟩."""
         return Estimate([chart.displacement * chart.pull(covector) for chart in self.charts], covector)
 
     def noise(self, rows: RowIndex) -> Tensor:
@@ -190,24 +187,23 @@ class Evaluator:
 
     @functools.cached_property
     def keyed(self) -> Keyed:
-        """Random numbers that belong to an example, whatever batch it is in."""
+        """Random numbers keyed by the seed and the content of each example."""
         return Keyed(self.signal, self.seed)
 
 
 class Estimator(abc.ABC):
-    """Shares f(x) - f(x₀) among coefficients, or measures their influence. Subclasses are frozen dataclasses without a model.
+    """A method: shares f(x) - f(x₀) among coefficients, or measures their influence. Subclasses are frozen dataclasses.
 
     `Evaluator` shows how to write one. The cost is known before the run:
 
-    >>> import pullback as pb
     >>> layout = pb.transforms.get("dwt(haar, level=1)", shape=(1, 8)).layout
     >>> get("smoothgrad(samples=16)").cost([layout]), get("shapley(by=band)").cost([layout])
     (Cost(gradients=16, forwards=0), Cost(gradients=0, forwards=4))
     """
 
     name: ClassVar[str] = ""  # the registered name; `register` writes it
-    linear_in_gradients: ClassVar[bool] = False  # whether one covector, carried to each domain, gives all maps
-    resumable: ClassVar[bool] = False  # whether it can continue from an earlier result, `Evaluator.earlier`
+    linear_in_gradients: ClassVar[bool] = False  # whether one covector, pulled to each domain, gives all maps
+    resumable: ClassVar[bool] = False  # whether it can continue from `Evaluator.earlier`
 
     @property
     @abc.abstractmethod
@@ -217,7 +213,7 @@ class Estimator(abc.ABC):
     @property
     @abc.abstractmethod
     def claims(self) -> MethodClaim:
-        """What it claims; a class attribute unless it depends on options."""
+        """The claimed laws; a class attribute unless they depend on options."""
 
     @abc.abstractmethod
     def estimate(self, evaluator: Evaluator) -> Estimate:
@@ -225,12 +221,12 @@ class Estimator(abc.ABC):
 
     @abc.abstractmethod
     def cost(self, layouts: Sequence[Layout]) -> Cost:
-        """Evaluations for one example of an evaluator whose charts have these layouts, at most."""
+        """The largest number of evaluations for one example of an evaluator whose charts have these layouts."""
 
     @classmethod
     @abc.abstractmethod
     def examples(cls) -> Iterable["Estimator"]:
-        """Instances on which the law suite runs, fine enough to keep what they claim."""
+        """Instances on which the law suite runs, with options fine enough to fulfil the claims."""
 
 
 estimators: Registry[Estimator] = Registry("method", "pullback.methods")
@@ -241,7 +237,7 @@ names = estimators.names
 def get(spec: "str | Estimator") -> Estimator:
     """The estimator that `spec` describes; an estimator is returned as it is.
 
-    Raises: ValueError or TypeError that names what was expected, and lists the choices.
+    Raises: ValueError or TypeError that lists the choices.
 
     >>> get("smoothgrad(samples=16)")
     SmoothGrad(samples=16, spread=0.15)

@@ -1,4 +1,4 @@
-"""Pictures of an attribution. Colour limits are shared between the panels of one figure, never set panel by panel."""
+"""Figures of an attribution. All panels of one figure have the same colour limits."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ COLUMNS = 6  # panels side by side, at most
 
 
 class Plottable(Protocol):
-    """What a picture needs of an `Attribution`."""
+    """The parts of an `Attribution` that a figure shows."""
 
     @property
     def values(self) -> Tensor: ...
@@ -30,14 +30,14 @@ class Plottable(Protocol):
     def __getitem__(self, example: int, /) -> Any: ...
 
 
-Show = Callable[[Tensor], Tensor]  # an image as the model reads it -> as people see it, in [0, 1]
+Show = Callable[[Tensor], Tensor]  # the input of a model -> an image for display, in [0, 1]
 
 
 def plot(attribution: Plottable, example: int = 0, by: str = "octave", show: Show | None = None) -> "Figure":
-    """The signal, how densely each group of bands' attribution sits there, and each group's share of Σ|a|.
+    """A figure of the signal, a density map for each group of bands, and each group's share of Σ|a|.
 
-    Volumes are shown as their mean over the first axis. Domains without linear T show the shares only.
-    show: what makes an image of the signal; without it the signal's own range is stretched to black and white.
+    Volumes are shown as their mean over the first axis. For a T that is not linear there are no maps.
+    show: makes an image of the signal; without it the range of the signal is scaled to black and white.
     Raises: IndexError where the batch has no such example; ValueError for signals without an axis beside the channels;
     ImportError without matplotlib.
     """
@@ -45,9 +45,9 @@ def plot(attribution: Plottable, example: int = 0, by: str = "octave", show: Sho
         from matplotlib.figure import Figure
 
     if len(attribution.transform.shape) < 2:
+        got = f"each example of x has shape {attribution.transform.shape}"
         raise ValueError(
-            "plot: it draws lines, images and volumes, (channels, *spatial); of each example x has shape "
-            f"{attribution.transform.shape}: draw att.values as they are, or give x a channel axis."
+            f"plot: expected signals (channels, *spatial), but {got}; plot att.values, or add a channel axis."
         )
     if not -len(attribution.values) <= example < len(attribution.values):
         raise IndexError(f"plot: expected an example in 0…{len(attribution.values) - 1}, got {example}.")
@@ -65,7 +65,7 @@ def plot(attribution: Plottable, example: int = 0, by: str = "octave", show: Sho
     limit = robust_limit([array for _, array in maps])
     for number, (axis, (name, array)) in enumerate(zip(axes[1:], maps), 1):
         draw_density(axis, array, limit)
-        axis.tick_params(labelleft=number == 1 or number % columns == 0)  # one scale, said once in a row
+        axis.tick_params(labelleft=number == 1 or number % columns == 0)  # the scale is the same in a row
         axis.set_title(name)
     _draw_shares(axes[-1], one.importance(by).iloc[0])
     if signal.ndim > 2:
@@ -78,20 +78,22 @@ def plot(attribution: Plottable, example: int = 0, by: str = "octave", show: Sho
 
 
 def _draw_shares(axis: Any, shares: Any) -> None:
-    """Bars with their names inside the panel: beside it they would push the columns apart."""
+    """Bars with their names inside the panel, since names beside it would widen the gap between columns."""
     axis.barh(range(len(shares)), shares.to_numpy(), color="0.75")
     for place, name in enumerate(shares.index):
         axis.text(0.02, place, str(name), transform=axis.get_yaxis_transform(), va="center", fontsize=8)
     axis.set_yticks([])
-    axis.invert_yaxis()  # coarse to fine, as the maps
+    axis.invert_yaxis()  # coarse to fine, like the maps
     axis.set_title("share of Σ|a|")
 
 
 def _note(density: np.ndarray, signal: Tensor) -> str:
-    """What the maps are, in a line."""
+    """One line that explains the maps."""
     volume = ", mean over axis 1 of the volume" if signal.ndim == 4 else ""
     scale = "one linear scale" if density.ndim == 1 else "one √ scale"
-    return f"maps: local mean of |net share|{volume}, {scale}; a band's shares cancel at a place, so they need not follow bars"
+    return (
+        f"maps: local mean of |net share|{volume}, {scale}; a band's shares may cancel at a place, so bars can differ"
+    )
 
 
 def _maps(one: Any, by: str) -> list[tuple[str, np.ndarray]]:
@@ -102,22 +104,13 @@ def _maps(one: Any, by: str) -> list[tuple[str, np.ndarray]]:
 
 
 def robust_limit(densities: Sequence[np.ndarray]) -> float:
-    """Of images the 99.5th percentile over all: one outlier does not grey out the rest. Of lines a bit over the largest,
-    since a line that leaves its panel is cut off."""
-    return max(
-        [
-            1e-30,
-            *(
-                1.05 * float(array.max()) if array.ndim == 1 else float(np.quantile(array, 0.995))
-                for array in densities
-            ),
-        ]
-    )
+    """The common upper limit: 1.05 times the maximum of lines; of images the 99.5th percentile, against outliers."""
+    limit = lambda array: 1.05 * float(array.max()) if array.ndim == 1 else float(np.quantile(array, 0.995))
+    return max([1e-30, *map(limit, densities)])
 
 
 def density(map_: Tensor, radius: float = 2.5) -> np.ndarray:
-    """|map| averaged over a neighbourhood of `radius` samples (Gaussian): what the eye can compare. Volumes are
-    projected along their first axis."""
+    """|map| averaged with a Gaussian of `radius` samples. Volumes are averaged over their first axis."""
     array = map_.detach().double().abs().cpu().numpy()
     array = array.mean(0) if array.ndim == 3 else array
     return np.asarray(ndimage.gaussian_filter(array, radius))
@@ -134,23 +127,21 @@ def as_image(signal: Tensor, like: Tensor | None = None) -> np.ndarray:
 def draw_signal(axis: Any, signal: Tensor, like: Tensor | None = None, show: Show | None = None) -> None:
     """A signal (channels, *spatial): a line, an image in the range of `like`, or the mean projection of a volume.
 
-    show: what makes an image of it; then `like` is not needed.
+    show: makes an image of the signal; then `like` is not used.
     """
     if signal.ndim == 2:
         axis.plot(signal.detach().cpu().T.numpy(), linewidth=0.6)
         return
-    flat = signal if signal.ndim == 3 else signal.mean(1)
-    if show is None or signal.ndim > 3:
-        image = as_image(flat, like)
-    else:
-        seen = show(flat).detach().double().cpu().clamp(0, 1)
-        image = as_image(seen, seen.new_tensor([0.0, 1.0]))
-    axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+    image = signal if signal.ndim == 3 else signal.mean(1)
+    if show is not None and signal.ndim == 3:
+        image = show(image).clamp(0, 1)
+        like = image.new_tensor([0, 1])
+    axis.imshow(as_image(image, like), cmap="gray", vmin=0, vmax=1)
     axis.axis("off")
 
 
 def draw_density(axis: Any, array: np.ndarray, limit: float) -> None:
-    """A density, as a line, or as an image with square-root brightness, on a scale that the caller shares."""
+    """A density as a line, or as an image with square-root brightness, in 0…limit."""
     if array.ndim == 1:
         axis.fill_between(np.arange(len(array)), array, color="firebrick", linewidth=0)
         axis.set_ylim(0, limit)

@@ -15,8 +15,7 @@ class Pullback(nn.Module):
     """g(z) = f(T⁻¹ z). An ordinary module: Captum, Quantus and torch hooks take it as it is.
 
     model: (batch, *T.shape) -> output.  z: (batch, *T.layout.shape). Further arguments are passed on to the model.
-    Raises: TypeError where `transform` is not a Transform, as where a spec is given; when called, TypeError or ValueError
-    where z is not of that shape.
+    Raises: TypeError unless `transform` is a Transform; when called, TypeError or ValueError for z of another shape.
 
     >>> import torch, pullback as pb
     >>> T = pb.transforms.get("dct", shape=(1, 8))
@@ -44,12 +43,11 @@ class Pullback(nn.Module):
 class Joint(nn.Module):
     """g(pack(x₁, x₂, …)) = f(x₁, x₂, …): several inputs attributed together, as one signal of one channel.
 
-    model: (x₁, x₂, …) -> output.  inputs: tensors (batch, *shape_i) of one batch size, dtype and device; only their
-    shapes are kept. Baselines are packed in the same way. A gap, a sum or a ranking then runs over all inputs at once.
+    A completeness gap, a sum or a ranking then covers all inputs. Baselines are packed in the same way.
 
+    model: (x₁, x₂, …) -> output.  inputs: tensors (batch, *shape_i); only their shapes are kept.
     Raises: ValueError where there are no inputs.
 
-    >>> import torch, pullback as pb
     >>> image, depth = torch.ones(2, 3, 4, 4), torch.ones(2, 5)
     >>> g = pb.attribution.Joint(lambda i, d: i.flatten(1).sum(1) + 2 * d.sum(1), (image, depth))
     >>> att = pb.attribute(g, g.pack(image, depth), method="input_x_gradient")
@@ -67,11 +65,10 @@ class Joint(nn.Module):
     def pack(self, *inputs: Tensor) -> Tensor:
         """The inputs as one signal. Shape: (batch, 1, total size).
 
-        Raises: ValueError where shapes are not those of the first inputs, or batch sizes, dtypes or devices differ.
+        Raises: ValueError for other shapes than those of the first inputs, or different batch sizes, dtypes or devices.
         """
         shapes = tuple(tuple(x.shape[1:]) for x in inputs)
-        kinds = {(len(x), x.dtype, x.device) for x in inputs}
-        if shapes != self.shapes or len(kinds) != 1:
+        if shapes != self.shapes or len({(len(x), x.dtype, x.device) for x in inputs}) != 1:
             got = ", ".join(f"{x.dtype} {tuple(x.shape)} on {x.device}" for x in inputs)
             raise ValueError(
                 f"Joint: expected tensors of one batch size, dtype and device with shapes "
@@ -80,7 +77,7 @@ class Joint(nn.Module):
         return torch.cat([x.flatten(1) for x in inputs], 1)[:, None]
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """What `pack` joined, (batch, *shape_i) each: the inputs, or the values found for them."""
+        """The parts that `pack` joined, (batch, *shape_i) each: of inputs, or of their values."""
         parts = x.flatten(1).split([math.prod(shape) for shape in self.shapes], 1)
         return tuple(part.unflatten(1, shape) if shape else part[:, 0] for part, shape in zip(parts, self.shapes))
 

@@ -1,9 +1,9 @@
-"""`Attribution`: what was found, in which coordinates, and how."""
+"""`Attribution`: the values found for a batch in one domain, and how they were found."""
 
 import json
 import math
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..transforms import Layout, Transform, TransformClaim, get
 from . import saved
-from .call import Options, run
+from .call import Model, Options, is_signal_linear, run
 from .engine.score import Target
 from .estimator import Kind
 
@@ -64,7 +64,6 @@ class Attribution:
         For a linear T it is the same in every domain, so it cannot rank domains.
         Source: completeness, Sundararajan, Taly & Yan 2017, proposition 1.
 
-        >>> import pullback as pb
         >>> cube = lambda x: x.flatten(1).pow(3).sum(1)
         >>> pb.attribute(cube, torch.full((1, 1, 1), 2.0), method="input_x_gradient").completeness_gap  # 2 · 12 - 8
         tensor([16.])
@@ -72,15 +71,12 @@ class Attribution:
         return self.values.flatten(1).sum(1) - self.score_difference
 
     def __repr__(self) -> str:
-        largest = f", largest |gap| {float(self.completeness_gap.abs().max()):.2g}"
-        gap = largest if self.kind == "share" else ""
-        return (
-            f"Attribution({self.settings.get('method', '?')} in {self.transform.spec}, {len(self.values)} examples, "
-            f"{self.values[0].numel():,} coefficients each{gap})"
-        )
+        gap = f", largest |gap| {float(self.completeness_gap.abs().max()):.2g}" if self.kind == "share" else ""
+        what = f"{self.settings.get('method', '?')} in {self.transform.spec}"
+        return f"Attribution({what}, {len(self)} examples, {self.values[0].numel():,} coefficients each{gap})"
 
     def __len__(self) -> int:
-        """How many examples."""
+        """The number of examples."""
         return len(self.values)
 
     def __iter__(self) -> Iterator["Attribution"]:
@@ -92,43 +88,33 @@ class Attribution:
 
         Raises: IndexError where there is no such example, or none in the slice.
         """
-        pick = (
-            example
-            if isinstance(example, slice)
-            else slice(operator.index(example), operator.index(example) + 1 or None)
-        )
+        first = 0 if isinstance(example, slice) else operator.index(example)
+        pick = example if isinstance(example, slice) else slice(first, first + 1 or None)
         if not len(self.values[pick]):
             raise IndexError(f"Attribution: it holds {len(self)} examples; there is no {example!r}.")
-        return replace(
-            self,
-            values=self.values[pick],
-            coefficients=self.coefficients[pick],
-            displacement=self.displacement[pick],
-            score_difference=self.score_difference[pick],
-            covector=None if self.covector is None else self.covector[pick],
-            details={key: value[pick] if isinstance(value, Tensor) else value for key, value in self.details.items()},
-        )
+        tensors = {name: getattr(self, name)[pick] for name in saved.REQUIRED}
+        details = {key: value[pick] if isinstance(value, Tensor) else value for key, value in self.details.items()}
+        covector = None if self.covector is None else self.covector[pick]
+        return replace(self, **tensors, covector=covector, details=details)
 
     def importance(self, by: str = "scale", normalize: str | None = "share") -> pd.DataFrame:
         """One row per example, one column per group of bands, coarse to fine.
 
         by: "scale", "band", "orientation" or "octave".
         normalize: "share", Σ|a| of the group over Σ|a| of all; "density", mean |a| of the group's coefficients, scaled
-        to sum to 1 (what the robustness figure of WAM shows); None, the signed sum Σ a, whose total is that of the map.
+        to sum to 1 (as in the robustness figure of WAM); None, the signed sum Σ a, whose total is that of the map.
         All-zero maps have all-zero shares.
 
         Raises: ValueError that lists the choices.
 
-        >>> import pullback as pb
         >>> low = lambda x: x.flatten(1).sum(1)  # reads nothing but the mean
         >>> att = pb.attribute(low, torch.tensor([[[1.0, 2.0, 3.0, 4.0]]]), transform="dwt(haar, level=1)")
         >>> att.importance("band").loc[0].round(3).to_dict()
         {'a1': 1.0, 'd1': 0.0}
         """
         if normalize is not None and normalize not in NORMALIZATIONS:
-            raise ValueError(
-                f"importance: expected normalize in {', '.join(NORMALIZATIONS)} or None; got {normalize!r}."
-            )
+            choices = ", ".join(NORMALIZATIONS)
+            raise ValueError(f"importance: expected normalize in {choices} or None; got {normalize!r}.")
         layout = self.layout.group(by)
         sums = layout.sum(self.values if normalize is None else self.values.abs())
         if normalize == "density":
@@ -140,19 +126,18 @@ class Attribution:
         return pd.DataFrame(sums.detach().cpu().double().numpy(), columns=names).rename_axis("example")
 
     def keep_mask(self, keep: float) -> Tensor:
-        """True for the `keep` × (number of signal samples) coefficients of largest |a|, per example, ties by position.
+        """True for the coefficients that `signal` keeps, ties by position. Shape: (batch, *coeff), bool.
 
-        Counted in signal samples, so that domains with more coefficients than samples get no larger budget.
-        Shape: (batch, *coeff), bool.  Raises: ValueError unless keep lies in (0, 1].
+        Raises: ValueError unless keep lies in (0, 1].
         """
-        return top(self.values.abs(), coefficient_count(keep, self.transform))
+        return ranks(self.values.abs()) < coefficient_count(keep, self.transform)
 
     def signal(self, keep: float = 0.1) -> Tensor:
         """T⁻¹ of the coefficients with the largest |a|; the others stay at the baseline's. Shape: (batch, *shape).
 
-        keep: fraction of the number of signal samples.  Raises: ValueError unless it lies in (0, 1].
+        keep: their number, as a fraction of the number of signal samples, which is the same in every domain.
+        Raises: ValueError unless it lies in (0, 1].
 
-        >>> import pullback as pb
         >>> first = lambda x: x.flatten(1)[:, 0]
         >>> pb.attribute(first, torch.tensor([[[5.0, 7.0, 7.0, 7.0]]])).signal(keep=0.25).round(decimals=4)
         tensor([[[5., 0., 0., 0.]]])
@@ -160,47 +145,40 @@ class Attribution:
         return keep_only(self, self.keep_mask(keep))
 
     def heatmap(self, by: str | None = None) -> Tensor:
-        """Where in the signal the attribution sits, channels summed: (batch, *spatial), or (batch, groups, *spatial).
+        """Where in the signal the attribution lies, channels summed: (batch, *spatial), or (batch, groups, *spatial).
 
         The part of a group b of coefficients is T⁻¹((z - z₀) on b) ⊙ ḡ for shares, and Tᵀ(a on b) for sensitivities.
         It is exact for any linear T, localised or not: the map of a share sums to Σ_{k in b} a_k, signed, and the
-        groups' maps sum to the pixels' own.
+        groups' maps sum to the map in the pixel domain.
 
         by: None, or as in `importance`.  Raises: ValueError where T is not linear.
 
-        >>> import pullback as pb
         >>> first = lambda x: x.flatten(1)[:, 0]
         >>> att = pb.attribute(first, torch.tensor([[[5.0, 7.0, 7.0, 7.0]]]), transform="dct")
-        >>> att.heatmap().round(decimals=4).abs()  # all DCT coefficients speak of sample 0
+        >>> att.heatmap().round(decimals=4).abs()  # all DCT coefficients together read sample 0
         tensor([[5., 0., 0., 0.]])
         """
-        if TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS not in self.transform.claims:
-            raise ValueError(
-                f"heatmap: {self.transform.spec} is not linear, so its coefficients have no exact place in "
-                "the signal; use importance() or signal()."
-            )
+        if not is_signal_linear(self.transform):
+            advice = "so its coefficients have no exact place in the signal; use importance() or signal()"
+            raise ValueError(f"heatmap: {self.transform.spec} is not linear, {advice}.")
         if by is None:
             return self._part(torch.ones_like(self.layout.index, dtype=torch.bool))
         layout = self.layout.group(by)
         return torch.stack([self._part(layout.index == group) for group in range(len(layout.bands))], 1)
 
     def _part(self, mask: Tensor) -> Tensor:
-        mask = mask.to(self.values.device)
+        """The map of the coefficients in `mask` (*coeff), (batch, *spatial)."""
+        mask, covector = mask.to(self.values.device), self.covector
         if self.kind == "sensitivity":
             return analysis_transpose(self.transform, self.values * mask).sum(1)
-        return (self.transform.inverse(self.displacement * mask) * self._covector()).sum(1)
-
-    def _covector(self) -> Tensor:
-        """ḡ in the signal; where the method has none, the one that gives a wherever z ≠ z₀."""
-        if self.covector is not None:
-            return self.covector
-        moved = self.displacement != 0
-        return analysis_transpose(
-            self.transform, torch.where(moved, self.values / self.displacement.where(moved, 1), 0)
-        )
+        if covector is None:  # the covector that gives a wherever z ≠ z₀
+            moved = self.displacement != 0
+            ratio = torch.where(moved, self.values / self.displacement.where(moved, 1), 0)
+            covector = analysis_transpose(self.transform, ratio)
+        return (self.transform.inverse(self.displacement * mask) * covector).sum(1)
 
     def plot(self, example: int = 0) -> "Figure":
-        """A figure of one example: the signal, where each scale's attribution sits, and each scale's share."""
+        """A figure of one example: the signal, a map of each scale's attribution, and each scale's share."""
         from .plot import plot
 
         return plot(self, example)
@@ -215,35 +193,26 @@ class Attribution:
         except ImportError:
             raise ImportError("to_xarray needs xarray: pip install 'pullback[xarray]'.") from None
         axes = ["channel", *(f"axis{i}" for i in range(1, self.layout.index.ndim))]
-        dims = ["example", *axes]
-        arrays = {
-            name: (dims, getattr(self, name).detach().cpu().numpy())
-            for name in ("values", "coefficients", "displacement")
-        }
+        dims = {name: ["example", *axes] for name in ("values", "coefficients", "displacement")}
+        dims["score_difference"] = ["example"]
+        arrays = {name: (axes_of, getattr(self, name).detach().cpu().numpy()) for name, axes_of in dims.items()}
         names = pd.Series([band.name for band in self.layout.bands]).to_numpy(dtype=object)
         bands = (axes, names[self.layout.index.numpy()])
-        return xarray.Dataset(
-            arrays | {"score_difference": (["example"], self.score_difference.detach().cpu().numpy())},
-            coords={"band": bands},
-            attrs={"settings": json.dumps(self.settings)},
-        )
+        return xarray.Dataset(arrays, coords={"band": bands}, attrs={"settings": json.dumps(self.settings)})
 
-    def resume(
-        self, model: Callable[..., Any], x: Tensor, target: Target = None, **options: Unpack[Options]
-    ) -> "Attribution":
-        """Continues an integrated gradient that was made with keep=True, without evaluating anything twice.
+    def resume(self, model: Model, x: Tensor, target: Target = None, **options: Unpack[Options]) -> "Attribution":
+        """Continues integrated gradients that were made with keep=True, without evaluating anything twice.
 
         The call must be the same as the first one; `method` may now ask for a smaller tol or more evaluations. `settings`
-        counts what is new.  options: method, baseline, batch_size, seed … as in `attribute`.
+        counts the new evaluations.  options: method, baseline, batch_size, seed … as in `attribute`.
         Raises: ValueError that names what differs from the first call, or where nothing was kept.
 
-        >>> import pullback as pb
         >>> f, x = lambda x: x.exp().sum(1), torch.ones(1, 4)
         >>> first = pb.attribute(f, x, method="integrated_gradients(tol=0.3, keep=True)")
         >>> first.resume(f, x, method="integrated_gradients(tol=0)").settings["evaluations"]["gradient"] > 0
         True
         """
-        return run(Attribution, model, x, target, [self.transform], [self], **options)[0]
+        return Attribution(**run(model, x, target, [self.transform], [vars(self)], **options)[0])
 
     def save(self, path: str | Path) -> None:
         """Writes one .safetensors file, settings inside as JSON; it appears whole or not at all.
@@ -261,11 +230,10 @@ class Attribution:
 
     @classmethod
     def load(cls, path: str | Path, transform: Transform | None = None) -> "Attribution":
-        """Reads what `save` wrote. Nothing in the file is executed.
+        """Reads a file that `save` wrote. Reading it executes no code.
 
         transform: needed only for a T that no spec describes.
-        Raises: ValueError where the file is not an attribution, or its transform cannot be built from its spec;
-        FileNotFoundError.
+        Raises: FileNotFoundError; ValueError for other files, or where the transform cannot be built from its spec.
         """
         tensors, details, header = saved.read(Path(path))
         if transform is None:
@@ -286,22 +254,35 @@ class Attribution:
 
 
 def coefficient_count(keep: float, transform: Transform) -> int:
-    """How many coefficients a fraction `keep` of the signal's samples is; at least 1."""
+    """The number of coefficients that is a fraction `keep` of the number of signal samples; at least 1."""
     if isinstance(keep, bool) or not isinstance(keep, (int, float)) or not 0 < keep <= 1:
         raise ValueError(f"keep: expected a fraction in (0, 1], got {keep!r}.")
     return max(1, round(keep * math.prod(transform.shape)))
 
 
-def top(score: Tensor, count: int) -> Tensor:
-    """True for the `count` largest entries of each example, ties by position. Shape: as score, bool."""
-    flat = score.flatten(1)
-    order = flat.argsort(dim=1, descending=True, stable=True)[:, :count]
-    return torch.zeros_like(flat, dtype=torch.bool).scatter(1, order, True).reshape(score.shape)
+def ranks(score: Tensor) -> Tensor:
+    """The rank of every entry of an example, from 0 for the largest, ties by position. Shape: as score, int32."""
+    order = score.flatten(1).argsort(dim=1, descending=True, stable=True)
+    rank = torch.arange(order.shape[1], device=score.device, dtype=torch.int32).expand_as(order)
+    return torch.empty_like(rank).scatter_(1, order, rank).reshape(score.shape)
 
 
 def keep_only(attribution: Attribution, mask: Tensor, example: Tensor | slice = slice(None)) -> Tensor:
-    """T⁻¹(z₀ + mask ⊙ (z - z₀)) of these examples, which mask (examples, *coeff) belongs to. Shape: (examples, *shape)."""
+    """T⁻¹(z₀ + mask ⊙ (z - z₀)) of these examples, one mask for each, (examples, *coeff). Shape: (examples, *shape)."""
     return attribution.transform.inverse(attribution.coefficients[example] - attribution.displacement[example] * ~mask)
+
+
+def known_covector(who: str, attribution: Attribution) -> Tensor:
+    """ḡ (batch, *shape), from which the values in any linear domain follow.  Raises: TypeError or ValueError without one."""
+    if not isinstance(attribution, Attribution):
+        raise TypeError(f"{who}: expected an Attribution, got {type(attribution).__name__}.")
+    if attribution.covector is None or not is_signal_linear(attribution.transform):
+        method = f"{attribution.settings.get('method', 'this method')} in {attribution.transform.spec}"
+        raise ValueError(
+            f"{who}: {method} keeps no covector, so its values in other domains do not follow from it; take a method that "
+            "is linear in gradients, such as integrated_gradients or smoothgrad, in a linear domain."
+        )
+    return attribution.covector
 
 
 def analysis_transpose(transform: Transform, z: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The file format of an attribution: one .safetensors file with a JSON header. Nothing in it is executed."""
+"""The file format of an attribution: one .safetensors file with a JSON header. Reading it executes no code."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""`check`: the laws of a method on the user's own model; `parametrize`: the same laws as pytest parameters."""
+"""`check`: the laws of a method, measured on the user's own model; `parametrize`: the same laws as pytest parameters."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,27 +10,28 @@ from torch import Tensor, nn
 from ..attribution import Estimator
 from ..attribution.call import BaselineLike, resolve_baseline
 from ..attribution.engine.check_model import check_model, feed_dtype
-from ..attribution.engine.open import open_engine
+from ..attribution.engine.open import check_signal, open_engine
 from ..attribution.engine.score import Score, Target, table
 from ..attribution.estimator import get as get_estimator
 from ..attribution.targets import Choice
-from ..core.checks import is_number
+from ..core.checks import check_number
 from ..core.precision import full_products
 from ..core.progress import Progress
 from ..transforms import Transform
 from ..transforms import get as get_transform
-from .cheap_forms import fixed
-from .method_laws import LAWS, NAMES, MethodLaw, judge
-from .report import AxiomReport, Finding
+from .case import Case
+from .method_laws import LAWS, NAMES, MethodLaw, check_law
+from .report import AxiomReport
 from .rewrites.modules import CallableModule, small_network
 from .transform_laws import check_transform
-from .trial import Case, Foreign, Trial
+from .trial import MethodFunction, Trial
 from .validate_map import short
 
 if TYPE_CHECKING:
     import pytest
 
-Subject = str | Estimator | Foreign
+Method = str | Estimator | MethodFunction
+_CALLABLE = "a callable (f, x, target, x0) -> tensor"
 
 
 def check(
@@ -38,7 +39,7 @@ def check(
     x: Tensor,
     target: Target = None,
     *,
-    method: Subject = "integrated_gradients",
+    method: Method = "integrated_gradients",
     transform: str | Transform = "pixel",
     baseline: BaselineLike = None,
     axioms: str | Sequence[str] = "all",
@@ -48,71 +49,62 @@ def check(
 ) -> AxiomReport:
     """Measures which axioms `method` keeps on `model` at x, in the coordinates of T.
 
-    model: (rows, *shape) -> output; a copy of it is judged on, in eval mode.  x: (batch, *shape).
-    target: as in `attribute`; classes that depend on the output, as in `targets.predicted()`, are settled at x.
+    model: (rows, *shape) -> output; a copy of it is used, in eval mode.  x: (batch, *shape).
+    target: as in `attribute`; classes that depend on the output, as in `targets.predicted()`, are fixed at x.
     method: a spec such as "integrated_gradients(steps=64)", an Estimator, or any callable (f, x, target, x0) -> tensor
-    of x's shape. There f is an nn.Module from z to the model's output, a fresh copy for each call; x and x0 are z = T x
+    of x's shape. There f is an nn.Module from z to the model's output, a new copy for each call; x and x0 are z = T x
     and z₀ = T x₀; target is one class per example, an int64 tensor (batch,), or the callable or None that was given.
-    baseline: x₀, as in `attribute`.
-    axioms: "all", "promised" (what an estimator claims, and what every method must keep), a name or a list of names.
-    tolerance: replaces the measured tolerances: the largest residual that is granted to each law.
-    progress: called with (axioms measured, axioms asked).
+    baseline: x₀, as in `attribute`.  axioms: "all", "claimed" (what an estimator claims and every method must keep), a
+    name or a list of names.  tolerance: the largest residual with which a law holds, in place of the measured ones.
+    progress: called with (laws measured, laws to measure).
 
-    Laws that hold at any number of nodes or samples are asked of our own methods in a brief form; the report names it.
-    Below double precision, what rounding in the model might explain is settled in double precision.
-    A law that cannot be measured is "not applicable" and says why; it never stops the others. Where the method returns what
-    is no map (no tensor, not real, not dense, of another shape or device, NaN) the verdict is "UNUSABLE" and says what
-    came. Nothing of the caller's is changed, and what a callable would have left behind is named in the notes.
-    Raises: TypeError or ValueError where the question itself makes no sense.
+    A law that holds at any number of nodes or samples is measured on a cheaper form of an estimator; the report names it.
+    Below double precision, double precision decides where rounding in the model could explain a broken law.
+    A law that cannot be measured is "not applicable", with the reason, and does not stop the others. Where the method
+    does not return a map (no tensor, not real, not dense, of another shape or device, NaN) the verdict is "UNUSABLE".
+    Nothing of the caller's is changed; what a callable would have left changed is named in the notes.
+    Raises: TypeError or ValueError for arguments that make no sense.
 
     >>> import torch, pullback as pb
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 3)).double().eval()
     >>> x = torch.linspace(-1, 1, 16).double().reshape(2, 1, 8)
-    >>> report = pb.axioms.check(model, x, 0, method="integrated_gradients(steps=4)", transform="dct", axioms="promised")
+    >>> report = pb.axioms.check(model, x, 0, method="integrated_gradients(steps=4)", transform="dct", axioms="claimed")
     >>> report.faults
     ()
     >>> pb.axioms.check(model, x, 0, method="gradient", axioms="completeness").holds("completeness")
     False
     """
-    subject = _subject(method)
-    laws = _laws(axioms, subject)
-    if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2 or x.numel() == 0:
-        got = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"check: x must be a floating-point tensor (batch, *shape) that is not empty, got {got}.")
+    subject = _resolved(method)
+    laws = _chosen(axioms, subject)
+    domain = get_transform(transform, tuple(check_signal(x).shape[1:]))
     if not callable(model):
         raise TypeError(f"check: model must be a module or another callable, got {type(model).__name__}.")
-    if tolerance is not None and (not is_number(tolerance) or not 0 <= tolerance < float("inf")):
-        raise ValueError(
-            f"check: tolerance, the largest residual to be granted, must be at least 0, got {tolerance!r}."
-        )
-    domain = get_transform(transform, tuple(x.shape[1:]))
+    if tolerance is not None:
+        check_number("check", "tolerance", tolerance, 0)
     with torch.inference_mode(False), torch.no_grad(), full_products(x):
         x = x.detach().clone()
         feed_dtype(model, x.dtype)
         network = copy.deepcopy(model) if isinstance(model, nn.Module) else CallableModule(model)
-        given, notes = _eval(network)
+        given, notes = _in_eval_mode(network)
         base = resolve_baseline(baseline, x)
-        case = Case(network, x, base, settled(target, network, x), domain)
+        case = Case(network, x, base, fixed_target(target, network, x), domain)
         trial = Trial(subject, case, given, baseline, seed, tolerance)
-        findings: list[Finding] = []
-        report: Progress = progress or (lambda done, planned: None)
-        report(0, len(laws))
-        for law in laws:
-            findings.append(judge(law, trial))
-            report(len(findings), len(laws))
+        report = progress or (lambda done, planned: None)
+        findings = []
+        for done, law in enumerate(laws):
+            report(done, len(laws))
+            findings.append(check_law(law, trial))
+        report(len(laws), len(laws))
         notes = (*notes, *_notes(trial))
-    return AxiomReport(
-        f"{name_of(subject)} on {type(model).__name__}, {domain.spec}, {len(x)} examples of shape "
-        f"{tuple(x.shape[1:])}, {str(x.dtype).removeprefix('torch.')}",
-        tuple(findings),
-        notes,
-    )
+    examples = f"{len(x)} examples of shape {case.shape}, {short(x.dtype)}"
+    title = f"{name_of(subject)} on {type(model).__name__}, {domain.spec}, {examples}"
+    return AxiomReport(title, tuple(findings), notes)
 
 
-def settled(target: Target, model: Callable[..., Any], x: Tensor) -> Target:
-    """A `Choice` fixed by the output at x, as a class per example or a callable; other targets as they are.
+def fixed_target(target: Target, model: Callable[..., Any], x: Tensor) -> Target:
+    """A `Choice` as the classes that it chooses at x, or as a callable that reads them; other targets as they are.
 
-    Raises: TypeError or ValueError for what is no target, and for a `Choice` that no such form can express.
+    Raises: TypeError or ValueError for an invalid target, and for a `Choice` that cannot be written in these two ways.
     """
     score = Score.of(target, len(x), x.device)
     if not isinstance(target, Choice):
@@ -129,67 +121,57 @@ def settled(target: Target, model: Callable[..., Any], x: Tensor) -> Target:
 
 
 def _notes(trial: Trial) -> Iterator[str]:
-    """What holds for the whole report."""
-    if trial.brief not in (None, trial.own):
-        yield (
-            f"Laws that hold at any number of nodes, samples or steps were asked of {trial.brief!r}"
-            + (
-                f", or of {fixed(trial.own)!r} where both questions must share their nodes."
-                if trial.chooses and trial.own
-                else "."
-            )
-        )
-    if trial.coarse is not None:
-        yield f"The method returns {short(trial.coarse)} maps: they were judged in that precision, by its tolerances."
-    if trial.leaks:
-        yield f"The method does not leave as it found: {'; '.join(trial.leaks)}. Each was put back."
+    """Remarks on the whole report."""
+    cheap = trial.form("cheap")
+    if cheap != trial.estimator:
+        fixed = f", or on {trial.form('fixed')!r} where both questions must share their nodes" * trial.adaptive
+        yield f"Laws that hold at any number of nodes, samples or steps were measured on {cheap!r}{fixed}."
+    if trial.map_dtype is not None:
+        yield f"The method returns maps in {short(trial.map_dtype)}; they were judged in that precision."
+    if trial.side_effects:
+        yield f"The method does not put back what it changes: {'; '.join(trial.side_effects)}. All of it was restored."
 
 
-def _eval(network: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
-    """Puts the copy in eval mode; also returns it in the mode in which it came, where that matters."""
+def _in_eval_mode(network: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
+    """Puts the network in eval mode; returns it in the mode in which it came, and a note where the modes differ."""
+    given: nn.Module = network
+    notes: tuple[str, ...] = ()
     try:
         check_model(network)
     except ValueError as error:
-        given = copy.deepcopy(network)
-        network.eval()
-        return given, (
-            f"{error} Determinism was measured on the model as given, all other axioms on a copy in eval mode.",
-        )
+        where = "Determinism was measured on the model as given, all other axioms on a copy in eval mode."
+        given, notes = copy.deepcopy(network), (f"{error} {where}",)
     network.eval()
-    return network, ()
+    return given, notes
 
 
-def _subject(method: Subject) -> Estimator | Foreign:
+def _resolved(method: Method) -> Estimator | MethodFunction:
     if isinstance(method, (str, Estimator)):
         return get_estimator(method)
     if not callable(method) or isinstance(method, type):
-        raise TypeError(
-            f"check: method must be a spec, an Estimator, or a callable (f, x, target, x0) -> tensor, got {method!r}."
-        )
+        raise TypeError(f"check: method must be a spec, an Estimator, or {_CALLABLE}, got {method!r}.")
     return method
 
 
-def _laws(axioms: str | Sequence[str], subject: Estimator | Foreign) -> list[MethodLaw]:
-    if axioms == "all" or (axioms == "promised" and not isinstance(subject, Estimator)):
+def _chosen(axioms: str | Sequence[str], subject: Estimator | MethodFunction) -> list[MethodLaw]:
+    if axioms == "claimed" and isinstance(subject, Estimator):
+        return [law for law in LAWS if law.claimed_by(subject.claims)]
+    if axioms in ("all", "claimed"):
         return list(LAWS)
-    if axioms == "promised" and isinstance(subject, Estimator):
-        return [law for law in LAWS if law.promised(subject.claims)]
     wanted = [axioms] if isinstance(axioms, str) else list(axioms)
     if unknown := [name for name in wanted if name not in NAMES]:
         raise ValueError(
-            f"check: unknown axioms {', '.join(map(repr, unknown))}; expected 'all', 'promised' or names among "
+            f"check: unknown axioms {', '.join(map(repr, unknown))}; expected 'all', 'claimed' or names among "
             f"{', '.join(NAMES)}."
         )
     return [law for law in LAWS if law.name in wanted]
 
 
-def name_of(subject: Estimator | Foreign) -> str:
-    """How a report calls the method."""
-    return (
-        repr(subject)
-        if isinstance(subject, Estimator)
-        else str(getattr(subject, "__name__", None) or type(subject).__name__)
-    )
+def name_of(method: Estimator | MethodFunction) -> str:
+    """The name of a method in reports."""
+    if isinstance(method, Estimator):
+        return repr(method)
+    return str(getattr(method, "__name__", None) or type(method).__name__)
 
 
 def parametrize(
@@ -201,17 +183,17 @@ def parametrize(
     target: Target = 0,
     transform: str | Transform = "pixel",
 ) -> "pytest.MarkDecorator":
-    """The laws of every subject as pytest parameters named `law`; calling `law()` raises AssertionError with the table.
+    """The laws of each subject as a pytest parameter named `law`; `law()` raises AssertionError with the report.
 
-    subjects: transforms, estimators or their specs, callables (f, x, target, x0) -> tensor; of classes, the `examples()`.
-    Estimators are held to what they promise, callables to every axiom.
-    expected_failures: {axiom: reason} of laws that are known to fail; they must fail, or the test does.
-    model, x, target, transform: the question put to methods; by default a small ReLU network on two signals.
+    subjects: transforms, estimators or their specs, callables (f, x, target, x0) -> tensor; of a class, its `examples()`.
+    An estimator must keep what it claims, a callable every axiom.
+    expected_failures: {axiom: reason} of laws that are known to fail; the test fails if one of them holds.
+    model, x, target, transform: as in `check`; by default a small ReLU network and two signals.
 
         @pb.axioms.parametrize([MyTransform])
         def test_laws(law): law()
 
-    Raises: ImportError with the command that installs pytest; TypeError or ValueError for what is no subject.
+    Raises: ImportError with the command that installs pytest; TypeError or ValueError for an invalid subject.
 
     >>> import pullback as pb
     >>> mark = pb.axioms.parametrize([pb.transforms.get("dct", shape=(1, 4)), "gradient"])
@@ -227,38 +209,29 @@ def parametrize(
     members: list[Any] = []
     for subject in subjects:
         examples = getattr(subject, "examples", None)
-        members.extend(examples() if isinstance(subject, type) and examples is not None else [subject])
-    question = _question(model, x)
-    known = expected_failures or {}
+        members += examples() if isinstance(subject, type) and examples is not None else [subject]
+    if x is None:
+        x = torch.randn(2, 1, 12, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    network = small_network(tuple(x.shape[1:])).to(x) if model is None else model
     laws = []
     for member in members:
         if isinstance(member, Transform):
             name, judged = f"{member.spec} {member.shape}", lambda member=member: check_transform(member)
         else:
-            name = name_of(_subject(member))
-            judged = lambda member=member: check(
-                *question, target, method=member, transform=transform, axioms="promised"
-            )
-        laws.append(pytest.param(_law(judged, known), id=name))
+            options = {"method": member, "transform": transform, "axioms": "claimed"}
+            name, judged = name_of(_resolved(member)), lambda options=options: check(network, x, target, **options)
+        laws.append(pytest.param(_law(judged, expected_failures or {}), id=name))
     return pytest.mark.parametrize("law", laws)
-
-
-def _question(model: Callable[..., Any] | None, x: Tensor | None) -> tuple[Callable[..., Any], Tensor]:
-    """The model and x to put to methods, with the built-in ones for what is missing."""
-    if x is None:
-        generator = torch.Generator().manual_seed(0)
-        x = torch.randn(2, 1, 12, generator=generator, dtype=torch.double)
-    return small_network(tuple(x.shape[1:])).to(x) if model is None else model, x
 
 
 def _law(judged: Callable[[], AxiomReport], expected: dict[str, str]) -> Callable[[], None]:
     def law() -> None:
         report = judged()
-        surprises = [f.axiom for f in report.faults if f.axiom not in expected]
-        repaired = [axiom for axiom in expected if axiom not in {f.axiom for f in report.faults}]
+        failed = [finding.axiom for finding in report.faults]
+        surprises = [axiom for axiom in failed if axiom not in expected]
+        repaired = [axiom for axiom in expected if axiom not in failed]
         if surprises or repaired:
-            raise AssertionError(
-                f"{report}\nunexpected: {surprises or 'none'}; expected to fail but kept: {repaired or 'none'}"
-            )
+            unexpected, kept = surprises or "none", repaired or "none"
+            raise AssertionError(f"{report}\nunexpected: {unexpected}; expected to fail but kept: {kept}")
 
     return law

@@ -1,4 +1,4 @@
-"""The laws of attribution methods, each with its source; `judge` measures one on a trial."""
+"""The laws of attribution methods, each with its source; `check_law` measures one of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,130 +16,128 @@ from .validate_map import MethodFault
 
 @dataclass(frozen=True)
 class MethodLaw:
-    """A statement about a method, and what measures it.
+    """A statement about a method, and the function that measures it.
 
-    promise: the flag by which an estimator promises it; None for what every method must keep (`universal`) or what none
-    of them promises.
-    settled_in_double: whether rounding in the model could look like a break.
+    claim: the flag by which an estimator claims the law; None for a law that every method must keep (`universal`) or that
+    none claims.  in_double: whether double precision decides where rounding in the model could look like a broken law.
     """
 
     name: str
     statement: str
     source: str
     measure: Callable[[Trial], Outcome]
-    promise: MethodClaim | None = None
+    claim: MethodClaim | None = None
     universal: bool = False
-    settled_in_double: bool = True
+    in_double: bool = True
 
-    def promised(self, claims: MethodClaim) -> bool:
-        return self.universal or (self.promise is not None and self.promise in claims)
+    def claimed_by(self, claims: MethodClaim) -> bool:
+        """Whether a method with these claims must keep the law."""
+        return self.universal or (self.claim is not None and self.claim in claims)
 
 
-_CLEAR = 0.2  # a residual that rounding does not reach in any model measured so far
-_SUNDARARAJAN = "Sundararajan, Taly & Yan 2017"
+_CLEAR = 0.2  # a residual above this is no rounding in any model measured so far
+_IG = "Sundararajan, Taly & Yan 2017"
 LAWS: tuple[MethodLaw, ...] = (
-    MethodLaw(
-        "completeness",
-        "Σ a = f(x) - f(x₀)",
-        f"{_SUNDARARAJAN}, §3",
-        completeness,
-        MethodClaim.COMPLETE,
-        settled_in_double=False,
-    ),
+    MethodLaw("completeness", "Σ a = f(x) - f(x₀)", f"{_IG}, §3", completeness, MethodClaim.COMPLETE, in_double=False),
     MethodLaw(
         "sensitivity",
-        "one coefficient differs and so does f: it gets a share",
-        f"{_SUNDARARAJAN}, §2.1",
+        "a coefficient that alone differs, and changes f, gets a share",
+        f"{_IG}, §2.1",
         sensitivity,
         MethodClaim.SENSITIVE,
-        settled_in_double=False,
+        in_double=False,
     ),
     MethodLaw(
         "dummy",
         "a coefficient without effect gets 0",
-        "Friedman 2004; " + f"{_SUNDARARAJAN}, sensitivity(b)",
+        f"Friedman 2004; {_IG}, sensitivity(b)",
         dummy,
         MethodClaim.DUMMY,
     ),
     MethodLaw(
         "implementation_invariance",
         "equal functions have equal maps",
-        f"{_SUNDARARAJAN}, §2.2",
+        f"{_IG}, §2.2",
         implementation_invariance,
         MethodClaim.IMPLEMENTATION_INVARIANT,
     ),
-    MethodLaw("linearity", "a(p f + q h) = p a(f) + q a(h)", f"{_SUNDARARAJAN}, §3", linearity, MethodClaim.LINEAR),
+    MethodLaw("linearity", "a(p f + q h) = p a(f) + q a(h)", f"{_IG}, §3", linearity, MethodClaim.LINEAR),
     MethodLaw(
         "symmetry",
-        "interchangeable, equal coefficients get the same",
-        f"{_SUNDARARAJAN}, §4.1; Friedman 2004",
+        "interchangeable, equal coefficients get the same share",
+        f"{_IG}, §4.1; Friedman 2004",
         symmetry,
         MethodClaim.SYMMETRIC,
     ),
     MethodLaw(
-        "batch_independence", "alone and in a batch: the same map", "definition", batch_independence, universal=True
+        "batch_independence",
+        "the map is the same alone and in a batch",
+        "definition",
+        batch_independence,
+        universal=True,
     ),
-    MethodLaw("determinism", "asked twice, the same map", "definition", determinism, universal=True),
+    MethodLaw("determinism", "two calls give the same map", "definition", determinism, universal=True),
     MethodLaw(
         "coordinate_consistency",
-        "linear domains agree",
+        "maps in linear domains agree",
         "∇_z (f∘T⁻¹) = (T⁻¹)ᵀ ∇_x f",
         coordinate_consistency,
         universal=True,
     ),
     MethodLaw(
         "affine_invariance",
-        "units and origin of a coefficient do not matter",
+        "the unit and the origin of a coefficient do not matter",
         "Friedman 2004; Sundararajan & Najmi 2020",
         affine_invariance,
     ),
     MethodLaw(
-        "input_shift_invariance", "f(x - m) at x + m: the same map", "Kindermans et al. 2019", input_shift_invariance
+        "input_shift_invariance", "f(x - m) at x + m has the same map", "Kindermans et al. 2019", input_shift_invariance
     ),
 )
 NAMES = tuple(law.name for law in LAWS)
 LAWS_VERSION = 1  # stored with each verdict: raise it when a law changes a verdict, a residual or a tolerance
 
 
-def judge(law: MethodLaw, trial: Trial) -> Finding:
-    """The finding of one law. What the method raises is reported, and never stops the other laws.
+def check_law(law: MethodLaw, trial: Trial) -> Finding:
+    """The finding of one law. What the method raises is reported, and the other laws are still measured.
 
-    In less than double precision an alarm that rounding in the model might explain is settled in double precision.
+    Below double precision, a broken law that rounding in the model might explain is measured again in double precision.
     """
-    finding = _measured(law, trial)
+    finding = _finding(law, trial)
     doubtful = finding.holds is False and finding.residual is not None and finding.residual < _CLEAR
-    if not doubtful or not law.settled_in_double or trial.override is not None or trial.double is None:
+    if not doubtful or not law.in_double or trial.override is not None or trial.double is None:
         return finding
-    exact = _measured(law, trial.double)
+    exact = _finding(law, trial.double)
     evaluations = finding.evaluations + exact.evaluations
     if exact.holds is None:
         return replace(finding, evaluations=evaluations)
-    first = f"settled in double precision; {finding.residual:.1e} against {finding.tolerance or 0:.1e} before"
-    return replace(exact, evaluations=evaluations, reason="; ".join(filter(None, (exact.reason, first))))
+    before = f"decided in double precision; before, {finding.residual:.1e} against {finding.tolerance or 0:.1e}"
+    return replace(exact, evaluations=evaluations, reason="; ".join(filter(None, (exact.reason, before))))
 
 
-def _measured(law: MethodLaw, trial: Trial) -> Finding:
-    """The finding of one law in the precision of the trial; without a residual where the answer is no map."""
-    before, residual, holds = trial.spent, None, None
+def _finding(law: MethodLaw, trial: Trial) -> Finding:
+    """The finding of one law in the precision of the trial; it has no residual where no map was returned."""
+    before, holds = trial.evaluations, None
     try:
         outcome = law.measure(trial)
     except MethodFault as fault:
         outcome, holds = inapplicable(f"the method returned {fault}"), False
-    except Exception as error:  # a foreign method may raise anything
+    except Exception as error:  # a callable may raise anything
         outcome = inapplicable(f"raised {type(error).__name__}: {' '.join(str(error).split())[:300]}")
-    if outcome.residual is not None and outcome.limit is not None:
-        residual, holds = outcome.residual, outcome.residual <= outcome.limit.value
+    tolerance = outcome.tolerance
+    if outcome.residual is not None and tolerance is not None:
+        holds = outcome.residual <= tolerance.value
     return Finding(
         axiom=law.name,
         holds=holds,
-        residual=residual,
-        tolerance=None if outcome.limit is None else outcome.limit.value,
+        residual=outcome.residual,
+        tolerance=None if tolerance is None else tolerance.value,
         reason=outcome.reason,
-        claimed=True if trial.own is not None and law.promised(trial.own.claims) else None,
+        claimed=True if trial.estimator is not None and law.claimed_by(trial.estimator.claims) else None,
         statement=law.statement,
         source=law.source,
         counterexample=outcome.evidence if holds is False else {},
-        tolerance_source="" if outcome.limit is None else outcome.limit.source,
+        tolerance_source="" if tolerance is None else tolerance.source,
         details=outcome.details,
-        evaluations=trial.spent - before,
+        evaluations=trial.evaluations - before,
     )

@@ -1,5 +1,6 @@
-"""Linearity in the model, independence of the batch, and the same answer to the same question."""
+"""Laws of repetition: linearity in the model, independence of the batch, and the same map for the same question."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -7,70 +8,72 @@ from torch import Tensor, nn
 
 from ..attribution.engine.check_model import feed_dtype
 from ..core.isolation import random_state
-from .outcome import Outcome, compare, inapplicable, worse
+from .case import Case
+from .outcome import Outcome, compare, inapplicable, worst_of
 from .rewrites.modules import Combined, small_network
-from .trial import Case, Trial
+from .trial import Trial
 
-_TELLING = 0.2  # a tolerance above this would let pass what is broken in substance
-_COMPANION = 7_919  # the seeds from here on: networks that no one else draws
-_TOLD = 5  # reported map errors are right within 2 on nine paths of ten; of 80 small networks the worst was 5 times off
+_DECISIVE = 0.2  # with a larger tolerance a law would accept a method that really breaks it
+_COMPANIONS = range(7_919, 7_927)  # seeds of networks that are used for nothing else
+# Reported map errors are right within a factor of 2 on nine paths of ten; the worst of 80 small networks was off by 5.
+_REPORTED = 5
+_SUMS = ("a(f) + q a(h)", "a(f + q h)")
 
 
 def linearity(trial: Trial) -> Outcome:
-    """a(f + q h) = a(f) + q a(h), with a small random network h of the same outputs, and q that makes both weigh alike.
+    """a(f + q h) = a(f) + q a(h), where h is a small random network, and q makes the two maps equally large.
 
-    A method that chooses its nodes by looking at f is asked twice: with nodes that all three share, where rounding is all
-    that is granted, and with its own choice, where a few times the errors are granted that it reports of its three maps.
+    An adaptive method is measured twice: with nodes that all three functions share, where only rounding is granted; and
+    with its own nodes, where it is also granted a multiple of the map errors that it reports.
     """
-    case, answer = trial.case, trial.steady_answer
+    case, answer = trial.case, trial.reference("fixed")
     try:
         other, added = _companion(trial)
         if not bool(added.any()):
-            return inapplicable("the method gives a small random network nothing, so that nothing is added")
+            return inapplicable("the map of a small random network is zero, so that nothing would be added")
         weight = _size(answer) / _size(added) or 1.0
-        combined = replace(case, model=Combined(case.model, other.model, weight).eval())
+        combined = replace(case, model=Combined(case.model, other.model, weight))
         reason = _not_additive(trial, weight, case, other, combined)
     except (AttributeError, TypeError) as error:
         return inapplicable(f"outputs of this model cannot be added: {error}")
     if reason:
         return inapplicable(reason)
-    names = ("a(f) + q a(h)", "a(f + q h)")
-    shared = compare(answer + weight * added, trial.steady(combined), trial.limit, case, names)
-    if not trial.chooses or trial.own is None:
-        return shared
-    parts = [trial.found, trial.attribution(other, trial.own), trial.attribution(combined, trial.own)]
-    weighted = [one.values * factor for one, factor in zip(parts, (1.0, weight, 1.0))]
-    errors = [
-        float((values.flatten(1).norm(dim=1) * one.details["map_error"] / weighted[2].flatten(1).norm(dim=1)).max())
-        for values, one in zip(weighted, parts)
-    ]
-    slack = (
-        trial.limit
-        if trial.override is not None
-        else trial.limit.plus(_TOLD * sum(errors), f"{_TOLD:g} times the reported map errors")
-    )
-    return worse([shared, compare(weighted[0] + weighted[1], weighted[2], slack, case, names)])
+    outcome = compare(answer + weight * added, trial.map(combined, "fixed"), trial.tolerance, case, _SUMS)
+    return worst_of([outcome, _with_own_nodes(trial, weight, other, combined)]) if trial.adaptive else outcome
+
+
+def _with_own_nodes(trial: Trial, weight: float, other: Case, combined: Case) -> Outcome:
+    """The law for an adaptive method as it is."""
+    assert trial.estimator is not None  # only estimators are adaptive
+    parts = [trial.found, *(trial.attribution(case, trial.estimator) for case in (other, combined))]
+    one, two, both = (part.values * factor for part, factor in zip(parts, (1.0, weight, 1.0)))
+    norm: Callable[[Tensor], Tensor] = lambda values: values.flatten(1).norm(dim=1)
+    errors = [float((norm(v) * p.details["map_error"] / norm(both)).max()) for v, p in zip((one, two, both), parts)]
+    tolerance = trial.tolerance
+    if trial.override is None:
+        tolerance = tolerance.plus(_REPORTED * sum(errors), f"{_REPORTED:g} times the reported map errors")
+    return compare(one + two, both, tolerance, trial.case, _SUMS)
 
 
 def _companion(trial: Trial) -> tuple[Case, Tensor]:
-    """The question about a small network, and its map: the first of a few networks that responds to every example."""
-    for seed in range(_COMPANION, _COMPANION + 8):
+    """The problem for a small random network, and its map; of a few networks, the first that responds to every example."""
+    for seed in _COMPANIONS:
         other = replace(trial.case, model=companion(trial.case, seed))
-        added = trial.steady(other)
+        added = trial.map(other, "fixed")
         if bool(added.flatten(1).any(1).all()):
             break
     return other, added
 
 
 def _size(values: Tensor) -> float:
-    """‖values‖, of very small and large ones too."""
+    """‖values‖, without overflow or underflow for very large and very small numbers."""
     wide = values.double()
     unit = float(wide.abs().max())
     return unit * float((wide / (unit or 1.0)).norm())
 
 
 def companion(case: Case, seed: int) -> nn.Module:
-    """A small random network with outputs of the model's shape. It is cheap beside the model."""
+    """A small random network whose outputs have the shape of the model's. It costs little beside the model."""
     shape: tuple[int, ...] = ()
 
     def look(output: Tensor) -> Tensor:
@@ -79,7 +82,7 @@ def companion(case: Case, seed: int) -> nn.Module:
         return output.flatten(1).sum(1) if len(shape) else output
 
     replace(case, target=look, x=case.x[:1], base=case.base[:1]).scores()
-    network = small_network(tuple(case.x.shape[1:]), classes=max(1, torch.Size(shape).numel()), width=4, seed=seed)
+    network = small_network(case.shape, classes=max(1, torch.Size(shape).numel()), width=4, seed=seed)
     last: nn.Module = nn.Flatten(0) if not shape else nn.Unflatten(1, shape)
     return nn.Sequential(network, last).to(case.x).to(feed_dtype(case.model, case.x.dtype)).eval()
 
@@ -93,36 +96,34 @@ def _not_additive(trial: Trial, weight: float, *cases: Case) -> str:
 
 
 def batch_independence(trial: Trial) -> Outcome:
-    """The map of one example alone is its map in any batch; a batch of one is joined by larger and reversed copies."""
+    """The map of an example is the same alone and in a batch, here together with larger and reversed copies."""
     case = trial.case
     index = list(range(len(case.x)))
-    alone = torch.cat([trial.quick(case.subset([i])) for i in index]) if len(index) > 1 else trial.quick_answer
-    batch = case.subset(index + index)
-    loud = torch.cat([case.x, -3 * case.x.flip(-1)])
-    together = trial.quick(replace(batch, x=loud))[: len(index)]
-    return compare(alone, together, trial.limit, case, ("alone", "in a batch"))
+    single = [trial.map(case.subset([i]), "cheap") for i in index] if len(index) > 1 else [trial.reference("cheap")]
+    alone = torch.cat(single)
+    batch = replace(case.subset(index + index), x=torch.cat([case.x, -3 * case.x.flip(-1)]))
+    together = trial.map(batch, "cheap")[: len(index)]
+    return compare(alone, together, trial.tolerance, case, ("alone", "in a batch"))
 
 
 def determinism(trial: Trial) -> Outcome:
-    """The same question, asked twice, has the same answer: on the model as it was given, in its own mode.
+    """Two calls give the same map. The model is measured in the mode in which it came.
 
-    Our own estimators take their seed as an argument. A foreign method is asked with two states of the global random
-    generators, because two calls in a row see two.
+    An estimator gets its seed as an argument. A callable is called with two states of the global random generators,
+    because two calls in a row would find two.
     """
+    reseed = int(trial.estimator is None)
     if trial.given is trial.case.model:
-        first = trial.quick_answer
-        second = trial.quick(trial.case) if trial.own is not None else trial.seeded(1)
+        first = trial.reference("cheap")
+        second = trial.reference("full", 1) if reseed else trial.map(trial.case, "cheap")
     else:
         case = replace(trial.case, model=trial.given)
-        first, second = trial.quick(case), trial.quick(case, reseed=int(trial.own is None))
-    outcome = compare(first, second, trial.limit, trial.case, ("first call", "second call"))
-    if outcome.residual is None or outcome.residual <= trial.limit.value:
+        first, second = trial.map(case, "cheap"), trial.map(case, "cheap", reseed)
+    outcome = compare(first, second, trial.tolerance, trial.case, ("first call", "second call"))
+    if not outcome.broken:
         return outcome
-    return outcome.noting(
-        "the model gives two answers itself: call model.eval()"
-        if _changes(trial)
-        else "it draws from the global random state"
-    )
+    model = "the model itself is not deterministic: call model.eval()"
+    return outcome.because(model if _changes(trial) else "it draws from the global random state")
 
 
 def _changes(trial: Trial) -> bool:
@@ -135,19 +136,19 @@ def _changes(trial: Trial) -> bool:
     return not torch.equal(*answers)
 
 
-def against_seeds(trial: Trial, outcome: Outcome, reason: str = "") -> Outcome:
-    """The outcome, with what the seed alone changes added to its limit where it would fail without.
+def allow_for_seeds(trial: Trial, outcome: Outcome, reason: str = "") -> Outcome:
+    """A broken outcome, judged again with a tolerance that includes what the seed alone changes.
 
-    There is no verdict where the seed changes more than a broken law would.  reason: of a failure.
+    The law does not apply where the seed changes more than a broken law would.  reason: added where it is broken.
     """
-    if outcome.residual is None or outcome.limit is None or outcome.residual <= outcome.limit.value:
+    if not outcome.broken or outcome.tolerance is None:
         return outcome
-    if trial.override is None and trial.sampling > 0:
-        limit = outcome.limit.plus(3 * trial.sampling, "3 × change with the seed")
-        if limit.value > _TELLING:
+    if trial.override is None and trial.seed_spread > 0:
+        tolerance = outcome.tolerance.plus(3 * trial.seed_spread, "3 × change with the seed")
+        if tolerance.value > _DECISIVE:
             return inapplicable(
-                f"the seed alone changes the map by {trial.sampling:.0%}, the law's two questions by "
-                f"{outcome.residual:.0%}: take more samples"
+                f"the map changes by {trial.seed_spread:.0%} with the seed alone, and by {outcome.residual:.0%} between "
+                "the two questions of the law: take more samples"
             )
-        outcome = replace(outcome, limit=limit)
-    return outcome.noting(reason)
+        outcome = replace(outcome, tolerance=tolerance)
+    return outcome.because(reason)

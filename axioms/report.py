@@ -1,4 +1,4 @@
-"""`Finding` and `AxiomReport`: what a law measured, and what follows."""
+"""`Finding` and `AxiomReport`: what each law measured on a subject, as objects, text, JSON and HTML."""
 
 import html
 import json
@@ -11,13 +11,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Finding:
-    """One law on one subject.
+    """One law, measured on one subject.
 
-    holds: True or False, or None where the law does not apply; `reason` says why.  residual: relative, 0 where the law
-    holds exactly; None where nothing was measured. A law that does not hold and has no residual was put to a method whose
-    answer is no map.  claimed: whether the subject promises the law, None where it makes no promises.
-    counterexample: what broke the law, by name, as plain numbers and lists.
-    tolerance_source: what the tolerance is made of.  details: what else was measured.  evaluations: of the model.
+    holds: True or False, or None where the law does not apply; `reason` says why.
+    residual: relative, 0 where the law holds exactly; None where nothing was measured. A law that does not hold and has
+    no residual was measured on a method that did not return a map.
+    claimed: whether the subject claims the law; None where it makes no claims.
+    counterexample: what broke the law, by name, as plain numbers and lists.  details: other measurements.
+    tolerance_source: what the tolerance is made of.  evaluations: of the model.
 
     >>> Finding("dummy", holds=False, residual=0.3, tolerance=1e-10, claimed=True).verdict
     'BROKEN'
@@ -40,7 +41,7 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """kept, BROKEN, UNCLAIMED (holds, but is not promised), not claimed, not applicable, or UNUSABLE (no map came back)."""
+        """kept, BROKEN, UNCLAIMED (holds but is not claimed), not claimed, not applicable, or UNUSABLE (no map came back)."""
         if self.holds is None:
             return "not applicable"
         if self.holds is False and self.residual is None:
@@ -52,10 +53,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class AxiomReport:
-    """The findings on one subject; prints as a table.
+    """The findings on one subject; it prints as a table.
 
-    `report["completeness"]` is one finding, `report.holds("completeness")` its verdict, and iteration gives all of them.
-    Raises: KeyError, for a law that was not checked, with those that were.
+    `report["completeness"]` is one finding, `report.holds("completeness")` its verdict, and iteration gives all findings.
+    Raises: KeyError for a law that was not checked, with those that were.
 
     >>> import torch, pullback as pb
     >>> report = pb.axioms.check_transform(pb.transforms.get("dct", shape=(1, 8)))
@@ -65,7 +66,7 @@ class AxiomReport:
 
     subject: str
     findings: tuple[Finding, ...]
-    notes: tuple[str, ...] = ()  # what holds for the whole report
+    notes: tuple[str, ...] = ()  # about the whole report
 
     @property
     def evaluations(self) -> int:
@@ -87,21 +88,20 @@ class AxiomReport:
 
     @property
     def faults(self) -> tuple[Finding, ...]:
-        """What should not be: promised laws that are broken, laws that hold but are not promised, answers that are no map."""
+        """Claimed laws that are broken, laws that hold but are not claimed, and answers that are not maps."""
         return tuple(f for f in self.findings if f.verdict in ("BROKEN", "UNCLAIMED", "UNUSABLE"))
 
     def __str__(self) -> str:
         rows = [(f.verdict, f.axiom, _number(f.residual), _number(f.tolerance), f.statement) for f in self]
-        widths = [max((len(row[i]) for row in rows), default=0) for i in range(4)]
+        verdict, axiom, residual, tolerance = (max((len(row[i]) for row in rows), default=0) for i in range(4))
         lines = [self.subject]
         for row, finding in zip(rows, self):
-            lines.append(
-                f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}} ≤ {row[3]:<{widths[3]}}  "
-                f"{row[4]}".rstrip()
-            )
-            lines += _wrapped(finding.reason, " " * (widths[0] + 4))
-        lines += [line for text in self._tolerances() for line in _wrapped(text, "  ")]
-        return "\n".join([*lines, *(line for note in self.notes for line in _wrapped(f"note: {note}", "  "))])
+            numbers = f"{row[2]:>{residual}} ≤ {row[3]:<{tolerance}}"
+            lines.append(f"  {row[0]:<{verdict}}  {row[1]:<{axiom}}  {numbers}  {row[4]}".rstrip())
+            lines += _wrapped(finding.reason, " " * (verdict + 4))
+        for text in (*self._tolerances(), *(f"note: {note}" for note in self.notes)):
+            lines += _wrapped(text, "  ")
+        return "\n".join(lines)
 
     def _tolerances(self) -> Iterator[str]:
         """What the tolerances are made of, once for all laws that share one."""
@@ -113,7 +113,7 @@ class AxiomReport:
             yield f"tolerance of {', '.join(names)}: {source}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, ready for JSON."""
+        """The report as plain data, ready for JSON."""
         return {
             "subject": self.subject,
             "notes": list(self.notes),
@@ -129,10 +129,8 @@ class AxiomReport:
         >>> AxiomReport.from_dict(report.to_dict()) == report
         True
         """
-        names = {entry.name for entry in fields(Finding)}
-        findings = tuple(
-            Finding(**{key: value for key, value in one.items() if key in names}) for one in data["findings"]
-        )
+        names = [entry.name for entry in fields(Finding)]
+        findings = tuple(Finding(**{name: one[name] for name in names}) for one in data["findings"])
         return cls(data["subject"], findings, tuple(data["notes"]))
 
     def to_json(self) -> str:
@@ -140,9 +138,9 @@ class AxiomReport:
         return json.dumps(_finite(self.to_dict()), indent=1, allow_nan=False)
 
     def to_html(self) -> str:
-        """A page of its own: the table, with tolerances, reasons and counterexamples to unfold."""
+        """A page with the table; tolerances, reasons and counterexamples unfold."""
         body = "\n".join(_row(f) for f in self)
-        head = "".join(f"<th>{name}</th>" for name in _HEADS)
+        head = "".join(f"<th>{name}</th>" for name in (*_HEADS, "evidence"))
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         title = html.escape(self.subject)
         return (
@@ -152,45 +150,22 @@ class AxiomReport:
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
-    """Lines of at most 120 characters; nothing for no text."""
+    """Lines of at most 120 characters; no line for no text."""
     return textwrap.wrap(text, 120, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
 
 
 _STYLE = (
     "body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:4px 8px;"
     "text-align:left;vertical-align:top}.broken td:first-child,.unusable td:first-child{background:#e8998d}"
-    ".kept td:first-child{background:"
-    "#b5d6b2}.not td:first-child{background:#ddd}pre{white-space:pre-wrap;max-width:60em;max-height:20em;"
-    "overflow:auto}"
+    ".kept td:first-child{background:#b5d6b2}.not td:first-child{background:#ddd}"
+    "pre{white-space:pre-wrap;max-width:60em;max-height:20em;overflow:auto}"
 )
-
-
-_HEADS = (
-    "verdict",
-    "axiom",
-    "residual",
-    "tolerance",
-    "tolerance from",
-    "statement",
-    "reason",
-    "evaluations",
-    "source",
-    "evidence",
-)
+_HEADS = ("verdict", "axiom", "residual", "tolerance", "tolerance from", "statement", "reason", "evaluations", "source")
 
 
 def _row(f: Finding) -> str:
-    texts = (
-        f.verdict,
-        f.axiom,
-        _number(f.residual),
-        _number(f.tolerance),
-        f.tolerance_source,
-        f.statement,
-        f.reason,
-        str(f.evaluations or ""),
-        f.source,
-    )
+    numbers = (_number(f.residual), _number(f.tolerance), f.tolerance_source)
+    texts = (f.verdict, f.axiom, *numbers, f.statement, f.reason, str(f.evaluations or ""), f.source)
     cells = "".join(f"<td>{html.escape(text)}</td>" for text in texts)
     return f"<tr class={f.verdict.split()[0].lower()!r}>{cells}<td>{_unfold(f)}</td></tr>"
 
@@ -203,7 +178,7 @@ def _unfold(finding: Finding) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """`value` without infinities and NaN, which JSON does not have."""
+    """`value` with null in place of infinity and NaN, which JSON lacks."""
     if isinstance(value, dict):
         return {key: _finite(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,5 +1,6 @@
-"""`Limit`: a tolerance and what it is made of; the condition of a transform."""
+"""`Tolerance`: the largest residual that is granted, and its reasons; `condition`: how much a transform amplifies errors."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,40 +11,34 @@ from ..transforms import Transform, TransformClaim
 
 
 @dataclass(frozen=True)
-class Limit:
-    """The largest residual that is not held against the method, and where it comes from."""
+class Tolerance:
+    """The largest residual with which a law still holds, and what this number is made of."""
 
     value: float
     source: str
 
-    def plus(self, extra: float, source: str) -> "Limit":
-        """With `extra` granted for another reason."""
-        return self if extra <= 0 else Limit(self.value + extra, f"{self.source} + {extra:.1e} {source}")
+    def plus(self, extra: float, source: str) -> "Tolerance":
+        """A tolerance that is larger by `extra`, for one more reason."""
+        return self if extra <= 0 else Tolerance(self.value + extra, f"{self.source} + {extra:.1e} {source}")
 
 
 def condition(transform: Transform, x: Tensor, iterations: int = 12) -> float:
-    """‖T‖ ‖T⁻¹‖, by power iteration; for other T the amplification of small changes of z by T⁻¹, measured at T x."""
+    """‖T‖ ‖T⁻¹‖ of a linear T, by power iteration; of another T, how much T⁻¹ amplifies small changes of z at T x."""
     if TransformClaim.ORTHOGONAL in transform.claims:
         return 1.0
-    z = transform(x[:1])
-    generator = torch.Generator().manual_seed(0)
-
-    def draw(shape: torch.Size) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=torch.double).to(z)
-
+    z, generator = transform(x[:1]), torch.Generator().manual_seed(0)
+    draw: Callable[[Tensor], Tensor] = lambda like: torch.randn(like.shape, generator=generator, dtype=torch.double).to(
+        z
+    )
     if TransformClaim.LINEAR not in transform.claims:
-        noise = draw(z.shape)
+        noise = draw(z)
         step = 1e-3 * z.norm() * noise / noise.norm()
         change = transform.inverse(z + step) - transform.inverse(z)
         return max(1.0, float(change.norm() / x[:1].norm().clamp(min=1e-12) * 1e3))
-    synthesis, analysis = draw(z.shape), draw(x[:1].shape)
-    gains = [1.0, 1.0]
+    inverse, forward, gains = draw(z), draw(x[:1]), [1.0, 1.0]
     for _ in range(iterations):
-        synthesis, analysis = synthesis / synthesis.norm(), analysis / analysis.norm()
-        pulled, lifted = (
-            transform.adjoint(transform.inverse(synthesis)),
-            analysis_transpose(transform, transform(analysis)),
-        )
-        gains = [float(pulled.norm()), float(lifted.norm())]
-        synthesis, analysis = pulled, lifted
+        inverse, forward = inverse / inverse.norm(), forward / forward.norm()
+        inverse = transform.adjoint(transform.inverse(inverse))
+        forward = analysis_transpose(transform, transform(forward))
+        gains = [float(inverse.norm()), float(forward.norm())]
     return max(1.0, (gains[0] * gains[1]) ** 0.5)

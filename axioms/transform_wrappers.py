@@ -1,4 +1,4 @@
-"""Transforms in disguise, for laws that ask the same question in other coordinates."""
+"""Transforms that wrap another one, for laws that put the same problem in other coordinates."""
 
 import copy
 from collections.abc import Iterable
@@ -10,17 +10,13 @@ from ..transforms import Pixel, Transform, TransformClaim
 
 
 class Rescaled(Transform):
-    """z' = (T x - d) / c; d = None for no shift."""
+    """z' = (T x - d) / c; without a shift, d = 0."""
 
     def __init__(self, inner: Transform, scale: Tensor, shift: Tensor | None) -> None:
         super().__init__()
         self.inner, self.shape, self.layout = inner, inner.shape, inner.layout
-        self.claims = (
-            inner.claims
-            & ~TransformClaim.ISOMETRIC
-            & (~TransformClaim.NONE if shift is None else ~TransformClaim.LINEAR)
-        )
-        self.spec = f"{inner.spec} in other units"
+        lost = TransformClaim.ISOMETRIC if shift is None else TransformClaim.ISOMETRIC | TransformClaim.LINEAR
+        self.claims, self.spec = inner.claims & ~lost, f"{inner.spec} in other units"
         self.register_buffer("scale", scale)
         self.register_buffer("shift", torch.zeros_like(scale) if shift is None else shift)
 
@@ -32,12 +28,11 @@ class Rescaled(Transform):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        inner = Pixel((1, 4))
-        yield cls(inner, torch.tensor([[1.0, 2.0, 3.0, 4.0]]), None)
+        return [cls(Pixel((1, 4)), torch.tensor([[1.0, 2.0, 3.0, 4.0]]), None)]
 
 
 class Opaque(Transform):
-    """T without its claim to be linear: `attribute` then runs f∘T⁻¹ and differentiates through T⁻¹, without T.adjoint."""
+    """T without its claim to be linear: `attribute` then differentiates f∘T⁻¹ and does not use T.adjoint."""
 
     def __init__(self, inner: Transform) -> None:
         super().__init__()

@@ -1,174 +1,137 @@
-"""`Trial`: a method on trial, with the questions put to it, its answers, and what rounding alone would explain."""
+"""`Trial`: a method under test on one problem, with its maps, what they cost, and the residual that rounding explains."""
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..attribution import Attribution, Estimator, Pullback, attribute
 from ..attribution.call import BaselineLike
-from ..attribution.engine.open import open_engine
-from ..attribution.engine.score import Score, Target
 from ..attribution.methods.gradients import Gradient
 from ..core.precision import tolerance
-from ..transforms import Pixel, Transform
 from ..transforms.laws import relative_distance
-from .cheap_forms import brief, fixed
+from .case import Case
+from .cheap_forms import cheap_form, fixed_form
 from .rewrites.modules import small_network
-from .sandbox import guarded
-from .tolerances import Limit, condition
+from .sandbox import sandbox
+from .tolerances import Tolerance, condition
 from .validate_map import read_map, short
 
-Foreign = Callable[[nn.Module, Tensor, Any, Tensor], Tensor]
-FLOOR_CAP = 1e-2  # no rounding may hide more than this; what exceeds it is settled in double precision
-_PROBED = (1.0, 0.6, 0.3, 0.05)  # shares of the path at which rounding is measured: more of it shows near the baseline
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One question to a method: how is f(x) - f(x₀) shared out among the coefficients of T x?
-
-    x, base: (batch, *shape).
-    """
-
-    model: nn.Module
-    x: Tensor
-    base: Tensor
-    target: Target
-    transform: Transform
-
-    def in_coefficients(self) -> "Case":
-        """The same question about g = f∘T⁻¹, with z in the part of the signal."""
-        flat = Pixel(self.transform.layout.shape)
-        return Case(
-            Pullback(self.model, self.transform), self.transform(self.x), self.transform(self.base), self.target, flat
-        )
-
-    def in_double(self) -> "Case":
-        """The same question in double precision."""
-        return replace(self, model=copy.deepcopy(self.model).double(), x=self.x.double(), base=self.base.double())
-
-    def subset(self, index: Sequence[int]) -> "Case":
-        """The question about some examples, in this order."""
-        target = self.target
-        if isinstance(target, Tensor) and target.ndim == 1:
-            target = target[torch.as_tensor(index, device=target.device)]
-        elif isinstance(target, Sequence):
-            target = [target[i] for i in index]
-        return replace(self, x=self.x[list(index)], base=self.base[list(index)], target=target)
-
-    def scores(self) -> tuple[Tensor, Tensor]:
-        """f(x) and f(x₀), each (batch,), in double precision."""
-        example = torch.arange(len(self.x), device=self.x.device)
-        with open_engine(self.model, self.x, self.target, check=False) as engine:
-            point, origin = (engine.scores(example, points.__getitem__).double() for points in (self.x, self.base))
-        return point, origin
-
-    def foreign_target(self) -> Any:
-        """The target as other people's code receives it: one class per example, int64 (batch,), or a callable, or None."""
-        choose = Score.of(self.target, len(self.x), self.x.device).choose
-        return choose.clone() if isinstance(choose, Tensor) else choose
+MethodFunction = Callable[[nn.Module, Tensor, Any, Tensor], Tensor]  # (f, z, target, z₀) -> values of z's shape
+Form = Literal["full", "cheap", "fixed"]  # as it is; with few nodes or samples; with nodes that do not depend on f
+MOST_ROUNDING = 1e-2  # the largest tolerance for rounding; above it, double precision decides
+_PATH = (1.0, 0.6, 0.3, 0.05)  # where on the path from x₀ to x rounding is measured; it is larger near the baseline
 
 
 @dataclass(eq=False)
 class Trial:
-    """One method, one question, and the seed of everything that is drawn.
+    """A method under test on one problem. Maps and tolerances of the problem itself are measured once.
 
-    given: a copy of the model in the mode in which it was given; `case.model` is one in eval mode.
+    given: a copy of the model in its own mode; `case.model` is in eval mode.  override: the caller's own tolerance.
+    side_effects: what a callable changed and did not put back.  map_dtype: of its maps, where narrower than that of x.
     """
 
-    method: Estimator | Foreign
+    method: Estimator | MethodFunction
     case: Case
     given: nn.Module
     baseline: BaselineLike
     seed: int
     override: float | None = None
-    spent: int = 0  # model rows so far
-    leaks: dict[str, None] = field(default_factory=dict)  # what a foreign method did not leave as it was
-    coarse: torch.dtype | None = None  # of a foreign method's maps, where that is narrower than x's
-    _cache: dict[str, Any] = field(default_factory=dict)
+    evaluations: int = 0  # of the model so far
+    side_effects: dict[str, None] = field(default_factory=dict)
+    map_dtype: torch.dtype | None = None
+    _maps: dict[tuple[Form, int], Tensor] = field(default_factory=dict)
     _first: nn.Module | None = None
 
     @property
-    def own(self) -> Estimator | None:
+    def estimator(self) -> Estimator | None:
+        """The method where it is an Estimator, None where it is a callable."""
         return self.method if isinstance(self.method, Estimator) else None
 
     @property
     def dtype(self) -> torch.dtype:
-        """The narrowest dtype seen so far: of x, or of the maps that a foreign method returns."""
-        return self.coarse or self.case.x.dtype
+        """The dtype of x, or that of the maps where it is narrower."""
+        return self.map_dtype or self.case.x.dtype
+
+    def form(self, form: Form) -> Estimator | None:
+        """The estimator in this form; None for a callable, which has one form only."""
+        if self.estimator is None or form == "full":
+            return self.estimator
+        return cheap_form(self.estimator) if form == "cheap" else fixed_form(self.estimator)
 
     @property
-    def brief(self) -> Estimator | None:
-        """Our method with few nodes or samples, None for a foreign one."""
-        return None if self.own is None else brief(self.own)
+    def adaptive(self) -> bool:
+        """Whether the method chooses its nodes by looking at f, so that two functions get different nodes."""
+        return self.form("fixed") != self.form("cheap")
 
-    @property
-    def chooses(self) -> bool:
-        """Whether the method picks its nodes by looking at f, so that two questions have two quadratures."""
-        return self.own is not None and fixed(self.own) != self.brief
-
-    def generator(self, salt: int = 0) -> torch.Generator:
+    def generator(self, salt: int) -> torch.Generator:
+        """A generator that depends on the seed and on `salt`."""
         return torch.Generator().manual_seed(1_000_003 * (self.seed + 1) + salt)
 
-    def normal(self, *shape: int, salt: int = 0) -> Tensor:
+    def normal(self, *shape: int, salt: int) -> Tensor:
         """Standard normal numbers in the dtype and on the device of x."""
         return torch.randn(*shape, generator=self.generator(salt), dtype=torch.double).to(self.case.x)
 
-    # The method's answers --------------------------------------------------------------------------------------------
+    # Maps ------------------------------------------------------------------------------------------------------------
 
-    def map(self, case: Case, reseed: int = 0) -> Tensor:
-        """The method's values, (batch, *coeff).  Raises: MethodFault, or what the method raises."""
-        if self.own is None:
-            return self._ask(case, self.seed + reseed)
-        found = self.attribution(case, self.own, reseed)
-        if case is self.case and not reseed:
-            self._cache["found"] = found
-        return found.values
+    def map(self, case: Case, form: Form = "full", reseed: int = 0) -> Tensor:
+        """The method's values on a problem, (batch, *coeff), computed anew.  Raises: MethodFault, or what the method raises."""
+        estimator = self.form(form)
+        if estimator is None:
+            return self._called(case, self.seed + reseed)
+        return self.attribution(case, estimator, reseed).values
 
-    def quick(self, case: Case, reseed: int = 0) -> Tensor:
-        """`map` by the brief form of an own method: for laws that hold at any number of nodes."""
-        return self.map(case, reseed) if self.brief is None else self.attribution(case, self.brief, reseed).values
+    def reference(self, form: Form = "full", reseed: int = 0) -> Tensor:
+        """The method's values on the problem itself, computed once for each form and seed."""
+        if self.form(form) == self.estimator:
+            form = "full"
+        elif not self.adaptive:
+            form = "cheap"
+        if (form, reseed) not in self._maps:
+            first = self.estimator is not None and form == "full" and not reseed
+            self._maps[form, reseed] = self.found.values if first else self.map(self.case, form, reseed)
+        return self._maps[form, reseed]
 
-    def steady(self, case: Case) -> Tensor:
-        """`quick`, with nodes that are the same for every question."""
-        return self.map(case) if self.own is None else self.attribution(case, fixed(self.own)).values
+    @functools.cached_property
+    def found(self) -> Attribution:
+        """The attribution of the problem itself by an estimator, with all details."""
+        assert self.estimator is not None
+        return self.attribution(self.case, self.estimator)
 
-    def attribution(self, case: Case, method: Estimator, reseed: int = 0) -> Attribution:
-        """What `attribute` finds by an own method."""
+    def attribution(self, case: Case, estimator: Estimator, reseed: int = 0) -> Attribution:
+        """The attribution of a problem by an estimator."""
+        options: dict[str, Any] = {"transform": case.transform, "baseline": case.base, "seed": self.seed + reseed}
         with self._counted(case.model):
-            return attribute(
-                case.model,
-                case.x,
-                case.target,
-                method=method,
-                transform=case.transform,
-                baseline=case.base,
-                seed=self.seed + reseed,
-            )
+            return attribute(case.model, case.x, case.target, method=estimator, **options)
 
-    def _ask(self, case: Case, seed: int) -> Tensor:
-        z, base, target = case.transform(case.x), case.transform(case.base), case.foreign_target()
-        # A copy for each call: whatever the method does to it is gone with it.
+    def _called(self, case: Case, seed: int) -> Tensor:
+        """The values that a callable returns. Each call gets a copy of the model, which the callable may change."""
+        z, base, target = case.transform(case.x), case.transform(case.base), case.target_argument()
         model = copy.deepcopy(case.model)
-        g = Pullback(model, copy.deepcopy(case.transform))
-        g.training = model.training  # the model's own mode stays as it is
-        self._first = self._first or g  # stays, so that no later copy has its id: a method may go by that
-        with self._counted(model), guarded(g, seed, z.device, self.leaks):
-            values = self.method(g, z.clone(), target, base.clone())  # type: ignore[operator]
+        f = Pullback(model, copy.deepcopy(case.transform))
+        f.training = model.training  # the model keeps its own mode
+        self._first = self._first or f  # kept alive: no later copy may get its id, by which a method could recognise it
+        with self._counted(model), sandbox(f, seed, z.device, self.side_effects):
+            values = self.method(f, z.clone(), target, base.clone())  # type: ignore[operator]
         found = read_map(values, z)
         if torch.finfo(values.dtype).eps > torch.finfo(self.dtype).eps:
-            self.coarse = values.dtype
+            self.map_dtype = values.dtype
         return found
+
+    def scores(self, case: Case) -> tuple[Tensor, Tensor]:
+        """f(x) and f(x₀) of a problem, (batch,) each; their evaluations are counted."""
+        with self._counted(case.model):
+            return case.scores()
 
     @contextlib.contextmanager
     def _counted(self, model: nn.Module) -> Iterator[None]:
         def count(module: nn.Module, args: tuple[Any, ...]) -> None:
-            self.spent += len(args[0])
+            self.evaluations += len(args[0])
 
         handle = model.register_forward_pre_hook(count)
         try:
@@ -176,75 +139,41 @@ class Trial:
         finally:
             handle.remove()
 
-    def scores(self, case: Case) -> tuple[Tensor, Tensor]:
-        with self._counted(case.model):
-            return case.scores()
+    def take_evaluations(self) -> int:
+        """Returns the evaluation counter and resets it."""
+        evaluations, self.evaluations = self.evaluations, 0
+        return evaluations
 
-    @property
-    def answer(self) -> Tensor:
-        """The map of the question itself."""
-        return self.seeded(0)
+    # Random methods --------------------------------------------------------------------------------------------------
 
-    @property
-    def found(self) -> Attribution:
-        """What an own method found on the question, with all details."""
-        _ = self.answer
-        return self._cache["found"]
-
-    def seeded(self, reseed: int) -> Tensor:
-        """The map of the question with another seed."""
-        return self._once(f"seed {reseed}", lambda: self.map(self.case, reseed))
-
-    @property
-    def quick_answer(self) -> Tensor:
-        """The brief form's map of the question."""
-        return self.answer if self.brief in (None, self.own) else self._once("quick", lambda: self.quick(self.case))
-
-    @property
-    def steady_answer(self) -> Tensor:
-        """The map of the question, with nodes that are the same for every question."""
-        return self._once("steady", lambda: self.steady(self.case)) if self.chooses else self.quick_answer
-
-    @property
-    def draws(self) -> bool:
-        """Whether the seed changes the map. That is seen on a small network too, and costs nothing there."""
-        return self._once("draws", self._draws)
-
-    def _draws(self) -> bool:
-        network = small_network(tuple(self.case.x.shape[1:]), classes=1, width=4).to(self.case.x)
+    @functools.cached_property
+    def is_random(self) -> bool:
+        """Whether the seed changes the map. A small network shows it too, at almost no cost."""
+        network = small_network(self.case.shape, classes=1, width=4).to(self.case.x)
         small = replace(self.case, model=network, target=0)
         try:
-            return relative_distance(self.quick(small), self.quick(small, 1)) > 0
+            return relative_distance(self.map(small, "cheap"), self.map(small, "cheap", 1)) > 0
         except Exception:  # a method for one architecture may raise anything on another
-            return relative_distance(self.quick_answer, self.quick(self.case, 1)) > 0
+            return relative_distance(self.reference("cheap"), self.reference("cheap", 1)) > 0
 
-    @property
-    def sampling(self) -> float:
-        """How far brief maps of other seeds are from that of this one; 0 for a method that draws nothing."""
-        return self._once("sampling", self._sampling) if self.draws else 0.0
+    @functools.cached_property
+    def seed_spread(self) -> float:
+        """The largest distance between cheap maps of this seed and of three others; 0 for a method that is not random."""
+        others = (1, 2, 3) if self.is_random else ()
+        return max(
+            (relative_distance(self.reference("cheap", seed), self.reference("cheap")) for seed in others), default=0.0
+        )
 
-    def _sampling(self) -> float:
-        again = self.seeded if self.brief in (None, self.own) else lambda seed: self.quick(self.case, seed)
-        return max(relative_distance(again(seed), self.quick_answer) for seed in (1, 2, 3))
+    # Rounding --------------------------------------------------------------------------------------------------------
 
-    def _once(self, key: str, make: Callable[[], Any]) -> Any:
-        if key not in self._cache:
-            self._cache[key] = make()
-        return self._cache[key]
-
-    # What rounding explains ------------------------------------------------------------------------------------------
-
-    @property
+    @functools.cached_property
     def double(self) -> "Trial | None":
-        """The same trial in double precision; None where x is in it already, or the model does not run in it."""
-        return self._once("double", self._double)
-
-    def _double(self) -> "Trial | None":
+        """The trial in double precision; None where x has it already, or where the model cannot run in it."""
         if self.case.x.dtype == torch.double:
             return None
         case = self.case.in_double()
         given = case.model if self.given is self.case.model else copy.deepcopy(self.given).double()
-        other = Trial(self.method, case, given, self.baseline, self.seed, self.override, leaks=self.leaks)
+        other = Trial(self.method, case, given, self.baseline, self.seed, self.override, side_effects=self.side_effects)
         try:
             other.scores(case)
         except (RuntimeError, ValueError, TypeError):
@@ -252,53 +181,43 @@ class Trial:
         return other
 
     @property
-    def limit(self) -> Limit:
-        """What rounding explains; or the user's own."""
-        return self.rounding if self.override is None else Limit(self.override, "given by the caller")
+    def tolerance(self) -> Tolerance:
+        """The caller's tolerance, or that for rounding."""
+        return self.rounding if self.override is None else Tolerance(self.override, "given by the caller")
 
     @property
-    def rounding(self) -> Limit:
-        """(rounding of the dtype + 3 × the model's measured noise floor) × condition of T."""
-        return self._once(f"limit in {self.dtype}", self._limit)
+    def rounding(self) -> Tolerance:
+        """(rounding of the dtype + 3 × the measured noise floor of the model) × the condition of T."""
+        rounding, noise, factor = tolerance(self.dtype), self.noise_floor, self._condition
+        source = f"(rounding of {short(self.dtype)} {rounding:.1e} + 3 × noise floor of the model {noise:.1e})"
+        source, full = f"{source} × condition of T {factor:.1f}", (rounding + 3 * noise) * factor
+        capped = f", capped at {MOST_ROUNDING:g}" if full > MOST_ROUNDING else ""
+        return Tolerance(min(full, MOST_ROUNDING), source + capped)
 
-    def _limit(self) -> Limit:
-        case = self.case
-        rounding, floor, factor = tolerance(self.dtype), self.floor, condition(case.transform, case.x)
-        full = (rounding + 3 * floor) * factor
-        source = (
-            f"(rounding of {short(self.dtype)} {rounding:.1e} + 3 × noise floor of the model "
-            f"{floor:.1e}) × condition of T {factor:.1f}"
-        )
-        return Limit(min(full, FLOOR_CAP), source + (f", capped at {FLOOR_CAP:g}" if full > FLOOR_CAP else ""))
+    @functools.cached_property
+    def _condition(self) -> float:
+        return condition(self.case.transform, self.case.x)
 
-    @property
-    def floor(self) -> float:
-        """Relative error of ∇f by rounding in the model, the largest at a few points of the path.
+    @functools.cached_property
+    def noise_floor(self) -> float:
+        """The relative rounding error of ∇f: the largest at a few points of the path from x₀ to x.
 
-        It is the distance to the same gradient in double precision; where that cannot be had, the change of ∇f when x
-        changes by 4 units in its last place.
+        It is the distance to the gradient in double precision. Where the model does not run in double precision, it is
+        the change of ∇f when x changes by 4 units in its last place.
         """
-        return self._once("floor", self._floor)
-
-    def _floor(self) -> float:
-        case, double = self.case, self.double
-        case = replace(case, transform=Pixel(tuple(case.x.shape[1:])))
-        step = 4 * torch.finfo(case.x.dtype).eps * case.x.flatten(1).abs().amax(1).reshape(-1, *[1] * (case.x.ndim - 1))
-        worst = 0.0
-        for salt, share in enumerate(_PROBED):
-            point = case.base + share * (case.x - case.base)
-            here = self.attribution(replace(case, x=point), Gradient()).values.double()
-            if double is None:
-                moved = point + step * self.normal(*point.shape, salt=11 + salt).sign()
-                there = self.attribution(replace(case, x=moved), Gradient()).values.double()
-            else:
-                exact = replace(double.case, x=point.double(), transform=case.transform)
-                there = double.attribution(exact, Gradient()).values
-            worst = max(worst, relative_distance(here, there))
-        self.spent += 0 if double is None else double.taken()
+        signal = self.case.in_signal()
+        worst = max(self._gradient_error(signal, salt, share) for salt, share in enumerate(_PATH))
+        self.evaluations += 0 if self.double is None else self.double.take_evaluations()
         return worst
 
-    def taken(self) -> int:
-        """The model rows so far, which are then counted elsewhere."""
-        rows, self.spent = self.spent, 0
-        return rows
+    def _gradient_error(self, case: Case, salt: int, share: float) -> float:
+        """The rounding error of ∇f at x₀ + share · (x - x₀)."""
+        point = case.base + share * (case.x - case.base)
+        here = self.attribution(replace(case, x=point), Gradient()).values.double()
+        if self.double is not None:
+            other, moved = self.double, replace(self.double.case, x=point.double(), transform=case.transform)
+        else:
+            step = 4 * torch.finfo(point.dtype).eps * case.x.flatten(1).abs().amax(1)
+            signs = self.normal(*point.shape, salt=11 + salt).sign()
+            other, moved = self, replace(case, x=point + step.reshape(-1, *[1] * (point.ndim - 1)) * signs)
+        return relative_distance(here, other.attribution(moved, Gradient()).values.double())

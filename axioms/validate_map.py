@@ -1,4 +1,4 @@
-"""What a foreign method answered: a map of the coefficients, or why it is none."""
+"""Checks that what a callable returned is a map of the coefficients."""
 
 from typing import Any
 
@@ -7,16 +7,16 @@ from torch import Tensor
 
 
 class MethodFault(Exception):
-    """The method's answer is no map of the coefficients; the message says what it is and what was expected."""
+    """A method returned something that is not a map of the coefficients; the message says what came."""
 
 
 def read_map(answer: Any, z: Tensor) -> Tensor:
-    """The answer as a map in z's dtype, without a graph, in memory of its own.
+    """`answer` as a map in z's dtype, copied and without a graph.
 
-    A method may hand out the buffer that its next call overwrites: kept as it is, two answers would always be equal.
-    z: (batch, *coeff), the coefficients that were asked about.
+    It is a copy because a method may return a buffer that its next call overwrites: two answers would always be equal.
+    z: the coefficients that the method was asked about, (batch, *coeff).
 
-    Raises: MethodFault unless the answer is a dense real floating-point tensor of z's shape, on its device, and finite.
+    Raises: MethodFault unless the answer is a dense, real, finite floating-point tensor of z's shape, on its device.
     """
     if problem := _problem(answer, z):
         device = "" if z.device.type == "cpu" else f" on {z.device}"
@@ -24,10 +24,10 @@ def read_map(answer: Any, z: Tensor) -> Tensor:
             f"{problem}; expected a dense, real floating-point tensor of z's shape, {tuple(z.shape)}{device}"
         )
     values = torch.empty_like(z).copy_(answer.detach())
-    if not bool(values.isfinite().all()):
+    if wrong := int((~values.isfinite()).sum()):
         raise MethodFault(
-            f"{int((~values.isfinite()).sum())} numbers that are NaN or infinite in {short(z.dtype)}; expected "
-            f"finite numbers of z's shape, {tuple(z.shape)}"
+            f"{wrong} numbers that are NaN or infinite in {short(z.dtype)}; expected finite numbers of z's shape, "
+            f"{tuple(z.shape)}"
         )
     return values
 
@@ -35,7 +35,7 @@ def read_map(answer: Any, z: Tensor) -> Tensor:
 def _problem(answer: Any, z: Tensor) -> str:
     """What is wrong with the answer, "" where it is a map."""
     if not isinstance(answer, Tensor):
-        return f"{type(answer).__name__}, which is no tensor"
+        return f"{type(answer).__name__}, which is not a tensor"
     if answer.is_nested:
         return "a nested tensor"
     if answer.layout != torch.strided:
@@ -48,5 +48,5 @@ def _problem(answer: Any, z: Tensor) -> str:
 
 
 def short(kind: torch.dtype | torch.layout) -> str:
-    """`kind` without the name of its library."""
+    """The name of a dtype or layout without "torch."."""
     return str(kind).removeprefix("torch.")

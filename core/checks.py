@@ -1,6 +1,7 @@
 """Checks of arguments, each with one clear error: who, what was expected, what came."""
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 from torch import Tensor
@@ -23,6 +24,12 @@ def check_count(who: str, what: str, value: object, least: int = 1, multiple: in
     if value < least or value % multiple:
         raise ValueError(f"{who}: {what} must be {wanted}, got {value}.")
     return value
+
+
+def check_choice(who: str, what: str, value: object, choices: Collection[str]) -> None:
+    """Raises: ValueError that lists the choices unless `value` is one of them."""
+    if value not in choices:
+        raise ValueError(f"{who}: expected {what} in {', '.join(choices)}; got {value!r}.")
 
 
 def is_number(value: object) -> bool:

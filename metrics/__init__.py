@@ -1,4 +1,4 @@
-"""Graded scores of attributions."""
+"""Scores of attributions: how well a map's first coefficients keep f(x), and how sparse it is."""
 
 from .faithfulness import kept_score
 from .sparsity import fraction_holding, gini

@@ -1,4 +1,4 @@
-"""Whether the coefficients that a map ranks first carry the score, against rankings that know nothing of the model."""
+"""Whether the coefficients that a map ranks first carry the score, compared with rankings that do not use the model."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from ..attribution.engine.engine import Engine, Points
 from ..attribution.engine.open import read_checked
 from ..attribution.engine.random import fill, keys
 from ..attribution.engine.score import Target
-from ..attribution.result import coefficient_count, keep_only
+from ..attribution.result import coefficient_count, keep_only, ranks
 
 RANKINGS = ("attribution", "coefficient", "random")
 
@@ -32,15 +32,15 @@ def kept_score(
     """f(T⁻¹(z₀ + mask ⊙ (z - z₀))), the score when only the first coefficients of a ranking are kept.
 
     fractions: of the number of signal samples, so that every domain keeps equally many coefficients.
-    ranking: "attribution" by |a|; "coefficient" by |z - z₀|, the energy that a transform compacts by itself; "random",
-    keyed by seed and content. The last two are the controls: a domain whose |coefficient| ranking does as well says
-    nothing about the attribution.
+    ranking: "attribution" by |a|; "coefficient" by |z - z₀|, the energy that the transform alone compacts; "random",
+    keyed by seed and content. The last two are the controls: where |coefficient| ranks as well as the attribution,
+    the score says nothing about the attribution.
     target, batch_size, model_args, model_kwargs: as in `attribute`.
 
     Shape: (batch, fractions), in units of the score.  Source of the controls: Brüsch et al. 2024 (FreqRISE).
 
-    Raises: ValueError that lists the rankings, where there is no fraction or one outside (0, 1], and for a model that is in
-    training mode, mixes examples or draws random numbers; TypeError or ValueError for a target that is none.
+    Raises: ValueError for an unknown ranking, no fraction or one outside (0, 1], and for a model that is in training
+    mode, mixes examples or draws random numbers; TypeError or ValueError for a wrong target.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -51,26 +51,25 @@ def kept_score(
     if ranking not in RANKINGS:
         raise ValueError(f"kept_score: expected ranking in {', '.join(RANKINGS)}; got {ranking!r}.")
     if not isinstance(attribution, Attribution):
-        raise TypeError(
-            f"kept_score: expected one Attribution, got {type(attribution).__name__}; of several, ask one by one."
-        )
+        got = type(attribution).__name__
+        raise TypeError(f"kept_score: expected one Attribution, got {got}; call it once for each of several.")
     counts = [coefficient_count(fraction, attribution.transform) for fraction in _listed(fractions)]
     signal = attribution.transform.inverse(attribution.coefficients)
-    places = _places(_order(attribution, ranking, seed))
-    # The most coefficients first: what a model does shows where there is most to see.
+    rank = ranks(_order(attribution, ranking, seed))
+    # The most coefficients first: the model is checked on the first rows, where a fault shows best.
     falling = sorted(set(counts), reverse=True)
     options: Any = {"batch_size": batch_size, "model_args": model_args, "model_kwargs": model_kwargs}
     with open_engine(model, signal, target, **options) as engine:
-        found = _scores(engine, attribution, places, falling)
+        found = _scores(engine, attribution, rank, falling)
     return found[[falling.index(count) for count in counts]].T.contiguous()
 
 
-def _scores(engine: Engine, attribution: Attribution, places: Tensor, counts: Sequence[int]) -> Tensor:
-    """f where coefficients of a place below a count are kept.  counts: falling. Shape: (counts, batch)."""
-    batch = len(places)
-    example = torch.arange(batch, device=places.device).repeat(len(counts))
-    most = torch.tensor(counts, device=places.device).repeat_interleave(batch).reshape(-1, *[1] * (places.ndim - 1))
-    points: Points = lambda part: keep_only(attribution, places[example[part]] < most[part], example[part])
+def _scores(engine: Engine, attribution: Attribution, rank: Tensor, counts: Sequence[int]) -> Tensor:
+    """f where the coefficients of a rank below each count are kept.  counts: falling. Shape: (counts, batch)."""
+    batch = len(rank)
+    example = torch.arange(batch, device=rank.device).repeat(len(counts))
+    most = torch.tensor(counts, device=rank.device).repeat_interleave(batch).reshape(-1, *[1] * (rank.ndim - 1))
+    points: Points = lambda part: keep_only(attribution, rank[example[part]] < most[part], example[part])
     engine.equalise(len(example))
     start = min(2, len(counts)) * batch
     known = read_checked(engine, example[:start], points(slice(0, start)), start // batch)
@@ -83,7 +82,7 @@ def _scores(engine: Engine, attribution: Attribution, places: Tensor, counts: Se
 
 
 def _listed(fractions: Iterable[float]) -> list[float]:
-    """`fractions` as numbers in (0, 1].  Raises: TypeError where they are no numbers, ValueError for others or none."""
+    """`fractions` as numbers in (0, 1].  Raises: TypeError where one is not a number, ValueError for others or none."""
     try:
         found = [float(fraction) for fraction in ((None,) if isinstance(fractions, str) else fractions)]
     except TypeError:
@@ -96,15 +95,8 @@ def _listed(fractions: Iterable[float]) -> list[float]:
     return found
 
 
-def _places(score: Tensor) -> Tensor:
-    """The place of every entry of an example in the order of falling score, ties by position. Shape: as score."""
-    flat = score.flatten(1)
-    order = flat.argsort(dim=1, descending=True, stable=True)
-    place = torch.arange(flat.shape[1], device=score.device, dtype=torch.int32).expand_as(order)
-    return torch.empty_like(place).scatter_(1, order, place).reshape(score.shape)
-
-
 def _order(attribution: Attribution, ranking: str, seed: int) -> Tensor:
+    """The number by which each coefficient is ranked, (batch, *coeff)."""
     if ranking == "attribution":
         return attribution.values.abs()
     if ranking == "coefficient":

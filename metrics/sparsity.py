@@ -5,18 +5,18 @@ from torch import Tensor
 
 
 def gini(values: Tensor) -> Tensor:
-    """Gini sparseness of |a|, 0 where all are equal and 1 - 1/d where one holds everything; 0 for an all-zero map.
+    """Gini sparseness of |a|: 0 where all are equal, 1 - 1/d where one of d is not zero; 0 for an all-zero map.
 
     G = 1 - 2 Σ_k |a|_(k) / ‖a‖₁ · (d - k + ½) / d, |a|_(1) ≤ … ≤ |a|_(d).
 
-    It compares only maps of equally many coefficients: a zero more raises it.
+    It compares only maps of equally many coefficients, since one more zero raises it.
 
     values: (batch, *coeff). Shape: (batch,), without unit.  Source: Hurley & Rickard 2009; Chalasani et al. 2020.
 
     >>> gini(torch.tensor([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 2.0]]))
     tensor([0.0000, 0.7500])
     """
-    ordered = _maps("gini", values).abs().sort(1).values
+    ordered = _rising("gini", values)
     d = ordered.shape[1]
     rank = torch.arange(1, d + 1, device=values.device).to(ordered)
     total = ordered.sum(1)
@@ -24,18 +24,11 @@ def gini(values: Tensor) -> Tensor:
     return torch.where(total > 0, 1 - 2 * (share * (d - rank + 0.5) / d).sum(1), 0)
 
 
-def _maps(name: str, values: Tensor) -> Tensor:
-    """Every map as a row.  Raises: TypeError where `values` is no tensor."""
-    if not isinstance(values, Tensor):
-        raise TypeError(f"{name}: expected a tensor (batch, *coeff), such as att.values; got {type(values).__name__}.")
-    return values.flatten(1)
-
-
 def fraction_holding(values: Tensor, share: float = 0.9, *, of: int | None = None) -> Tensor:
     """The fewest coefficients whose |a| add up to `share` of Σ|a|, over `of`; 0 for an all-zero map.
 
-    of: how many are counted against: the samples of the signal, where domains are compared, since a frame has more
-    coefficients than the signal has samples; the result may then exceed 1. None: the coefficients themselves.
+    of: the number to divide by. Take the number of signal samples to compare domains, since a frame has more
+    coefficients than the signal has samples; the result may then exceed 1. None: the number of coefficients.
 
     values: (batch, *coeff). Shape: (batch,).  Raises: ValueError unless share lies in (0, 1] and of is at least 1.
 
@@ -48,10 +41,17 @@ def fraction_holding(values: Tensor, share: float = 0.9, *, of: int | None = Non
         raise ValueError(f"fraction_holding: share must lie in (0, 1], got {share}.")
     if of is not None and of < 1:
         raise ValueError(f"fraction_holding: `of` must be at least 1, got {of}.")
-    ordered = _maps("fraction_holding", values).abs().sort(1, descending=True).values
+    ordered = _rising("fraction_holding", values).flip(1)
     reached = ordered.cumsum(1)
     total = reached[:, -1:]
-    # Rounding: the running sum may stop short of its own end by an ulp.
+    # Rounding: the running sum may miss its own last value by one unit in the last place.
     slack = torch.finfo(values.dtype).eps * ordered.shape[1] ** 0.5
     needed = (reached < share * total * (1 - slack)).sum(1) + 1
     return torch.where(total[:, 0] > 0, needed.to(values.dtype) / (of or ordered.shape[1]), 0)
+
+
+def _rising(who: str, values: Tensor) -> Tensor:
+    """|a| of every map in rising order, (batch, coefficients).  Raises: TypeError where `values` is not a tensor."""
+    if not isinstance(values, Tensor):
+        raise TypeError(f"{who}: expected a tensor (batch, *coeff), such as att.values; got {type(values).__name__}.")
+    return values.flatten(1).abs().sort(1).values

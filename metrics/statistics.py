@@ -11,8 +11,8 @@ def mean_interval(
 ) -> tuple[float, float, float]:
     """(mean, low, high): the mean of one number per example and its bootstrap interval (BCa, 2,000 resamples).
 
-    With fewer than two finite values, or all equal, the interval has no width. NaN and infinities are left out; without
-    any finite value all three are NaN. In units of the values.
+    NaN and infinities are left out. With fewer than two numbers, or with equal ones, low = mean = high; without any,
+    all three are NaN. In units of the values.
 
     level: in (0, 1).  Raises: ValueError where it is not.  Source: Efron 1987 (BCa), through SciPy.
 
@@ -26,12 +26,9 @@ def mean_interval(
         raise ValueError(f"mean_interval: level must be between 0 and 1, as in 0.95; got {level!r}.")
     array = np.asarray(values, dtype=float)
     array = array[np.isfinite(array)]
-    if len(array) == 0:
-        return float("nan"), float("nan"), float("nan")
-    mean = float(array.mean())
+    mean = float(array.mean()) if len(array) else float("nan")
     if len(array) < 2 or np.ptp(array) == 0:
         return mean, mean, mean
-    found = stats.bootstrap(
-        (array,), np.mean, confidence_level=level, n_resamples=2000, rng=np.random.default_rng(seed)
-    )
-    return mean, float(found.confidence_interval.low), float(found.confidence_interval.high)
+    rng = np.random.default_rng(seed)
+    found = stats.bootstrap((array,), np.mean, confidence_level=level, n_resamples=2000, rng=rng).confidence_interval
+    return mean, float(found.low), float(found.high)

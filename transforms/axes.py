@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .base import Transform, TransformClaim, check_shape
+from .base import Chain, Transform, check_shape
 from .get import get
-from .layout import Band, Layout
+from .layout import Band, Layout, Shape
 from .registry import add
 
 Inner = str | Transform
@@ -17,17 +17,17 @@ Inner = str | Transform
 
 @add("along")
 class Along(Transform):
-    """A transform over some axes of the signal; the others, channels included, are passed over like a batch.
+    """A transform over some axes of the signal; the others, channels included, are treated like a batch.
 
     transform: a spec, or a Transform for signals of shape (1, *chosen sizes).
     axes: the axis or axes of one signal, 0 for the channels, 1… for the signal axes.
 
-    Where the transform keeps the number of axes, each stays at its place; else its coefficients come last, after the
-    other axes: a packed 2-D pyramid over the axes (1, 3) of (c, a, b, d) gives z (batch, c, b, K).
+    If the transform keeps the number of axes, each stays at its place; else its coefficients come last, after the other
+    axes: a packed 2-D pyramid over the axes (1, 3) of (c, a, b, d) gives z (batch, c, b, K).
     Claims and bands are those of the transform. Orientations keep one letter per transformed axis.
 
-    Raises: TypeError where axes are no whole numbers; ValueError where one does not exist or is named twice, or where
-    coefficients of one channel come in several.
+    Raises: TypeError where axes are not whole numbers; ValueError where one does not exist or is named twice, or where
+    coefficients of one channel have several channels.
 
     >>> from pullback.transforms import get
     >>> get("along(dct, axes=0)", shape=(4, 10)).layout.shape
@@ -36,27 +36,29 @@ class Along(Transform):
     (3, 5, 64)
     """
 
-    def __init__(self, shape: tuple[int, ...], transform: Inner, axes: int | Sequence[int] = 1) -> None:
+    def __init__(self, shape: Shape, transform: Inner, axes: int | Sequence[int] = 1) -> None:
         super().__init__()
         self.shape = check_shape("along", shape, dims=range(0, 10))
         self._axes = _check_axes("along", axes, len(self.shape))
         self._others = [axis for axis in range(len(self.shape)) if axis not in self._axes]
         self.inner = get(transform, (1, *(self.shape[axis] for axis in self._axes)))
         if self.inner.layout.shape[0] != 1:
-            raise ValueError(
-                f"along: {self.inner.spec} gives coefficients of shape {self.inner.layout.shape}; expected one "
-                "channel of them for one channel of signal."
-            )
+            coeff = self.inner.layout.shape
+            raise ValueError(f"along: expected coefficients of one channel, {self.inner.spec} gives shape {coeff}.")
         self.claims = self.inner.claims
         self.spec = f"along({self.inner.spec}, axes={self._axes[0] if len(self._axes) == 1 else self._axes})"
         self._coeff = self.inner.layout.shape[1:]
+        self.in_place = len(self._coeff) == len(self._axes)
+        self._kept = tuple(self.shape[axis] for axis in self._others)
         self.layout = self._layout()
 
     def analysis(self, x: Tensor) -> Tensor:
         return self._unfold(self.inner.analysis(self._fold(x)), len(x))
 
     def synthesis(self, z: Tensor) -> Tensor:
-        return self._spread(self.inner.synthesis(self._refold(z)), len(z))
+        folded = (self._to_end(z) if self.in_place else z).flatten(0, len(self._others))[:, None]
+        x = self.inner.synthesis(folded).reshape(len(z), *self._kept, *self.inner.shape[1:])
+        return self._from_end(x)
 
     def transpose(self, g: Tensor) -> Tensor:
         return self._unfold(self.inner.transpose(self._fold(g)), len(g))
@@ -65,25 +67,14 @@ class Along(Transform):
         z, origin = self.inner.ends(self._fold(x), self._fold(base))
         return self._unfold(z, len(x)), self._unfold(origin, len(x))
 
-    @property
-    def _in_place(self) -> bool:
-        return len(self._coeff) == len(self._axes)
-
     def _fold(self, x: Tensor) -> Tensor:
         """Signals of the inner transform. Shape: (batch · others, 1, *chosen)."""
         return self._to_end(x).flatten(0, len(self._others))[:, None]
 
-    def _spread(self, x: Tensor, batch: int) -> Tensor:
-        """The inverse of `_fold`."""
-        return self._from_end(x.reshape(batch, *(self.shape[a] for a in self._others), *self.inner.shape[1:]))
-
     def _unfold(self, z: Tensor, batch: int) -> Tensor:
-        z = z.reshape(batch, *(self.shape[a] for a in self._others), *self._coeff)
-        return self._from_end(z) if self._in_place else z
-
-    def _refold(self, z: Tensor) -> Tensor:
-        """The inverse of `_unfold`."""
-        return (self._to_end(z) if self._in_place else z).flatten(0, len(self._others))[:, None]
+        """Coefficients of the inner transform at their places."""
+        z = z.reshape(batch, *self._kept, *self._coeff)
+        return self._from_end(z) if self.in_place else z
 
     def _to_end(self, x: Tensor) -> Tensor:
         return x.permute(0, *(a + 1 for a in self._others), *(a + 1 for a in self._axes))
@@ -93,9 +84,9 @@ class Along(Transform):
         return x.permute([order.index(i) for i in range(len(order))]).contiguous()
 
     def _layout(self) -> Layout:
-        """The inner layout at every place of the other axes; of those, positions are known."""
+        """The inner layout at every place of the other axes, whose positions are known."""
         own, dims = self.inner.layout, len(self.shape) - 1
-        whole = (*(self.shape[a] for a in self._others), *self._coeff)
+        whole = (*self._kept, *self._coeff)
 
         def put(part: Tensor) -> Tensor:
             return self._unfold(part.expand(whole)[None], 1)[0]
@@ -104,12 +95,11 @@ class Along(Transform):
         frequency = torch.full((dims, *index.shape), math.nan)
         position = frequency.clone()
         for row, axis in enumerate(self._axes):
-            if axis:  # the channels have neither
+            if axis:  # channels have neither
                 frequency[axis - 1], position[axis - 1] = put(own.frequency[row, 0]), put(own.position[row, 0])
         for place, axis in enumerate(self._others):
             if axis:
-                at = torch.arange(self.shape[axis]).to(position)
-                position[axis - 1] = put(at.reshape([-1 if i == place else 1 for i in range(len(whole))]))
+                position[axis - 1] = put(_along(torch.arange(self.shape[axis]).to(position), place, whole))
         return Layout(own.bands, index, frequency, position)
 
     @classmethod
@@ -123,8 +113,8 @@ class Along(Transform):
 
 
 @add("per_axis")
-class PerAxis(Transform):
-    """A transform of its own for every axis: `per_axis(dct, dwt(db4))` is a DCT over channels and a DWT over time.
+class PerAxis(Chain):
+    """A different transform for each axis: `per_axis(dct, dwt(db4))` is a DCT over channels and a DWT over time.
 
     transforms: one for each axis of the signal, channels first; none leaves an axis as it is. Each takes signals (1, n)
     and gives (1, m), so that z has shape (batch, m_0, m_1, …).
@@ -139,66 +129,21 @@ class PerAxis(Transform):
     ['a1', 'd1']
     """
 
-    def __init__(self, shape: tuple[int, ...], *transforms: Inner | None) -> None:
-        super().__init__()
-        self.shape = check_shape("per_axis", shape, dims=range(0, 10))
-        if len(transforms) != len(self.shape):
-            raise ValueError(
-                f"per_axis: expected one transform, or none, for each of the {len(self.shape)} axes of signals of "
-                f"shape {self.shape}, channels first; got {len(transforms)}."
-            )
-        self.parts = torch.nn.ModuleList()
-        self.claims = TransformClaim.ORTHOGONAL
-        sizes, specs = self.shape, []
+    def __init__(self, shape: Shape, *transforms: Inner | None) -> None:
+        sizes = check_shape("per_axis", shape, dims=range(0, 10))
+        if len(transforms) != len(sizes):
+            wanted = f"one transform, or none, for each of the {len(sizes)} axes of shape {sizes}, channels first"
+            raise ValueError(f"per_axis: expected {wanted}; got {len(transforms)}.")
+        parts: list[Along] = []
         for axis, transform in enumerate(transforms):
-            part = Along(sizes, "pixel" if transform is None else transform, axis)
-            if not part._in_place:
-                raise ValueError(f"per_axis: {part.inner.spec} turns one axis into {len(part._coeff)}; use along().")
-            self.parts.append(part)
-            self.claims &= part.claims
-            specs.append("none" if transform is None else part.inner.spec)
-            sizes = part.layout.shape
+            part = Along(parts[-1].layout.shape if parts else sizes, "pixel" if transform is None else transform, axis)
+            if not part.in_place:
+                raise ValueError(f"per_axis: {part.inner.spec} turns one axis into several; use along().")
+            parts.append(part)
+        super().__init__(parts)
+        specs = ("none" if given is None else part.inner.spec for given, part in zip(transforms, parts))
         self.spec = f"per_axis({', '.join(specs)})"
-        self.layout = self._layout(sizes)
-
-    def analysis(self, x: Tensor) -> Tensor:
-        for part in self._sequence():
-            x = part.analysis(x)
-        return x
-
-    def synthesis(self, z: Tensor) -> Tensor:
-        for part in reversed(self._sequence()):
-            z = part.synthesis(z)
-        return z
-
-    def transpose(self, g: Tensor) -> Tensor:
-        for part in self._sequence():
-            g = part.transpose(g)
-        return g
-
-    def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
-        for part in self._sequence():
-            x, base = part.ends(x, base)
-        return x, base
-
-    def _sequence(self) -> list[Along]:
-        return [part for part in self.parts if isinstance(part, Along)]
-
-    def _layout(self, sizes: tuple[int, ...]) -> Layout:
-        layouts = [part.inner.layout for part in self._sequence()]
-        label = torch.zeros(sizes, dtype=torch.long)
-        rows: list[list[Tensor]] = [[], []]
-        for axis, own in enumerate(layouts):
-            label = label * len(own.bands) + _along(own.index, axis, sizes)
-            if axis:  # the channels have neither frequency nor position
-                for row, part in zip(rows, (own.frequency, own.position)):
-                    row.append(_along(part, axis, sizes))
-        present, index = torch.unique(label, return_inverse=True)
-        bands = tuple(_product(_digits(code, layouts)) for code in present.tolist())
-        order = sorted(range(len(bands)), key=lambda i: -bands[i].scale)  # coarse to fine
-        rank = torch.tensor(order).argsort()
-        frequency, position = (torch.stack(row) if row else torch.zeros(0, *sizes) for row in rows)
-        return Layout(tuple(bands[i] for i in order), rank[index], frequency, position)
+        self.layout = _grid_layout([part.inner.layout for part in parts], parts[-1].layout.shape)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -208,7 +153,22 @@ class PerAxis(Transform):
         yield cls((4, 3, 4, 5), "dct", "pixel", None, "dwt(haar, level=1, mode=symmetric)")
 
 
-def _along(part: Tensor, axis: int, sizes: tuple[int, ...]) -> Tensor:
+def _grid_layout(layouts: Sequence[Layout], sizes: Shape) -> Layout:
+    """The layout of a grid of `sizes` with one layout for each axis."""
+    label = torch.zeros(sizes, dtype=torch.long)
+    for axis, own in enumerate(layouts):
+        label = label * len(own.bands) + _along(own.index, axis, sizes)
+    present, index = torch.unique(label, return_inverse=True)
+    bands = tuple(_product(_digits(code, layouts)) for code in present.tolist())
+    order = sorted(range(len(bands)), key=lambda i: -bands[i].scale)  # coarse to fine
+    tables = []
+    for name in ("frequency", "position"):  # channels have neither
+        rows = [_along(getattr(own, name), axis, sizes) for axis, own in enumerate(layouts) if axis]
+        tables.append(torch.stack(rows) if rows else torch.zeros(0, *sizes))
+    return Layout(tuple(bands[i] for i in order), torch.tensor(order).argsort()[index], *tables)
+
+
+def _along(part: Tensor, axis: int, sizes: Shape) -> Tensor:
     """The numbers of `part` along one axis of a grid. Shape: sizes, a view."""
     return part.reshape([-1 if i == axis else 1 for i in range(len(sizes))]).expand(sizes)
 
@@ -223,11 +183,11 @@ def _digits(code: int, layouts: Sequence[Layout]) -> list[Band]:
 
 
 def _product(bands: Sequence[Band]) -> Band:
-    told = [band for band in bands if band.name != "pixels"] or list(bands[:1])
-    spatial = [band for band in bands[1:] if band.scale] or [band for band in bands if band.scale] or told
-    finest = max(spatial, key=lambda band: band.high)
-    letters = "".join(band.orientation for band in told)
-    return replace(finest, name=" × ".join(band.name for band in told), orientation=letters)
+    named = [band for band in bands if band.name != "pixels"] or list(bands[:1])
+    scaled = [band for band in bands[1:] if band.scale] or [band for band in bands if band.scale] or named
+    finest = max(scaled, key=lambda band: band.high)
+    letters = "".join(band.orientation for band in named)
+    return replace(finest, name=" × ".join(band.name for band in named), orientation=letters)
 
 
 def _check_axes(who: str, axes: int | Sequence[int], count: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""`Transform`: one object that holds T and T⁻¹, and says what it promises."""
+"""`Transform`: one object that holds T and T⁻¹ and states its claims; `Compose`: one transform after another."""
 
 import abc
 import enum
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 
 from ..core.isolation import defaults
 from ..core.precision import full_products, wide
-from .layout import Band, Layout
+from .layout import Band, Layout, Shape
 from .reference import Reference
 
 
 class TransformClaim(enum.Flag):
-    """What a transform promises. Each single claim is the name of a law in `pullback.axioms`.
+    """What a transform claims. Each single claim is the name of a law in `pullback.axioms`.
 
     LINEAR        T(ax + by) = a Tx + b Ty, and the same for T⁻¹
     RECONSTRUCTS  T⁻¹ T x = x
-    SURJECTIVE    T T⁻¹ z = z for every z, not only for those that T makes
+    SURJECTIVE    T T⁻¹ z = z for every z, not only for those in the range of T
     ISOMETRIC     ‖Tx‖ = ‖x‖
 
     ORTHOGONAL is all four, PARSEVAL all but SURJECTIVE, BIJECTIVE is RECONSTRUCTS and SURJECTIVE.
@@ -42,7 +42,7 @@ class TransformClaim(enum.Flag):
     ORTHOGONAL = PARSEVAL | SURJECTIVE
 
 
-def _plainly(build: Callable[..., None]) -> Callable[..., None]:
+def _in_plain_mode(build: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(build)
     def built(*args: Any, **kwargs: Any) -> None:
         with torch.inference_mode(False), defaults():
@@ -54,14 +54,13 @@ def _plainly(build: Callable[..., None]) -> Callable[..., None]:
 class Transform(nn.Module, abc.ABC):
     """x (batch, *shape) ↔ z (batch, *layout.shape); both are one real tensor, on one device, of one dtype.
 
-    Authors write `analysis`, `synthesis` and `examples` (and `transpose` where it beats a vjp), and set `shape`,
+    Authors write `analysis`, `synthesis` and `examples` (and `transpose` where it is faster than a vjp), and set `shape`,
     `layout`, `claims` and `spec`. Users call `T(x)`, `T.inverse(z)` and `T.adjoint(g)`.
-    Half precision is carried out, and returned, in single precision.
-    NaN in x passes through T, to every coefficient that reads it: looking for it would make a GPU wait at each call, and
-    cannot be done under `torch.func.vmap`. `attribute` looks once, and refuses it by the name of the example.
+    Half precision is computed and returned in single precision. NaN in x reaches every coefficient that reads it: a check
+    in each call would make a GPU wait, and is impossible under `torch.func.vmap`; `attribute` checks x once.
 
     Raises: TypeError or ValueError where a transform cannot be built for signals of the given shape, and where a call gets
-    anything but a real floating-point tensor, batch first, of the shape that it takes.
+    anything but a real floating-point tensor, batch first, of the expected shape.
 
     >>> import torch, pullback as pb
     >>> T = pb.transforms.get("swt(haar, level=1)", shape=(1, 6))
@@ -70,17 +69,17 @@ class Transform(nn.Module, abc.ABC):
     ((1, 1, 12), True)
     """
 
-    name: ClassVar[str] = ""  # the registered name; `register` writes it
-    shape: tuple[int, ...]  # of one signal, channels first
+    name: ClassVar[str] = ""  # the registered name, set by the registry
+    shape: Shape  # of one signal, channels first
     layout: Layout
     claims: TransformClaim
-    spec: str  # what `get` would take to build this transform again
+    spec: str  # `get` builds this transform again from it
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Lets a transform be built in any of torch's modes: its constants are ordinary tensors on the CPU."""
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls):
-            setattr(cls, "__init__", _plainly(cls.__init__))  # noqa: B010
+            setattr(cls, "__init__", _in_plain_mode(cls.__init__))  # noqa: B010
 
     @abc.abstractmethod
     def analysis(self, x: Tensor) -> Tensor:
@@ -93,7 +92,7 @@ class Transform(nn.Module, abc.ABC):
     @classmethod
     @abc.abstractmethod
     def examples(cls) -> Iterable["Transform"]:
-        """Small instances on which the law suite runs: odd and even sizes, 1 to 3 axes, every mode."""
+        """Small instances for the law suite: odd and even sizes, 1 to 3 axes, every mode."""
 
     @property
     def reference(self) -> Reference | str:
@@ -140,21 +139,19 @@ class Transform(nn.Module, abc.ABC):
         tensor([[[0.5000]]])
         """
         if TransformClaim.LINEAR not in self.claims:
-            raise ValueError(
-                f"{self.spec}: the adjoint belongs to linear transforms and this one is not; "
-                "differentiate Pullback(model, T) instead."
-            )
+            advice = "differentiate Pullback(model, T) instead"
+            raise ValueError(f"{self.spec}: only linear transforms have an adjoint, and this one is not; {advice}.")
         g = _expect(self, "g", g, self.shape)
         with full_products(g):
             return self.transpose(g)
 
     def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
-        """(z, z₀), between which a path runs where T is not linear: T x and T x₀, unless T holds a part of z fixed."""
+        """(z, z₀), the ends of a path where T is not linear: T x and T x₀, unless T holds a part of z fixed."""
         return self(x), self(base)
 
     @property
     def redundancy(self) -> float:
-        """Coefficients per sample: 1 where none is superfluous, more for frames.
+        """Coefficients per sample: 1 for a basis, more for frames.
 
         >>> from pullback.transforms import get
         >>> get("dwt(db4, level=1, mode=zero)", shape=(1, 16)).redundancy
@@ -170,37 +167,14 @@ class Transform(nn.Module, abc.ABC):
         return f"{self.spec!r}, shape={self.shape}"
 
 
-class Compose(Transform):
-    """z = T_n … T_2 T_1 x. It claims what all its parts claim, and has the bands of the last part.
+class Chain(Transform):
+    """z = T_n … T_2 T_1 x for the transforms in `parts`. It claims what all its parts claim."""
 
-    Frequencies, positions and scales are those of the last part where all before it act on each sample by itself, as
-    `color` does. After a part that mixes samples they would describe its coefficients and not the signal, so that
-    frequencies and positions are NaN there and every band spans all scales.
-
-    Raises: ValueError where the coefficients of one part do not have the shape that the next one takes.
-
-    >>> from pullback.transforms import get
-    >>> get("pixel >> dct", shape=(1, 8)).spec
-    'pixel >> dct'
-    """
-
-    def __init__(self, *parts: Transform) -> None:
+    def __init__(self, parts: Sequence[Transform]) -> None:
         super().__init__()
-        if not parts:
-            raise ValueError("Compose: expected at least one transform, got none.")
-        for first, second in zip(parts, parts[1:]):
-            if first.layout.shape != second.shape:
-                raise ValueError(
-                    f"Compose: {first.spec} gives coefficients of shape {first.layout.shape}, but "
-                    f"{second.spec} takes signals of shape {second.shape}."
-                )
         self.parts = nn.ModuleList(parts)
         self.shape = parts[0].shape
-        self.claims = parts[0].claims
-        for part in parts[1:]:
-            self.claims &= part.claims
-        self.spec = " >> ".join(part.spec for part in parts)
-        self.layout = _composed_layout(parts)
+        self.claims = functools.reduce(lambda claims, part: claims & part.claims, parts, TransformClaim.ORTHOGONAL)
 
     def _sequence(self) -> list[Transform]:
         return [part for part in self.parts if isinstance(part, Transform)]
@@ -225,32 +199,55 @@ class Compose(Transform):
             x, base = part.ends(x, base)
         return x, base
 
+
+class Compose(Chain):
+    """z = T_n … T_2 T_1 x. It claims what all its parts claim, and has the bands of the last part.
+
+    Frequencies, positions and scales are those of the last part if every part before it acts on each sample by itself, as
+    `color` does. After a part that mixes samples they would describe its coefficients and not the signal, so frequencies
+    and positions are NaN there and every band spans all scales.
+
+    Raises: ValueError where the coefficients of one part do not have the shape that the next one takes.
+
+    >>> from pullback.transforms import get
+    >>> get("pixel >> dct", shape=(1, 8)).spec
+    'pixel >> dct'
+    """
+
+    def __init__(self, *parts: Transform) -> None:
+        if not parts:
+            raise ValueError("Compose: expected at least one transform, got none.")
+        for first, second in zip(parts, parts[1:]):
+            if first.layout.shape != second.shape:
+                made = f"{first.spec} gives coefficients of shape {first.layout.shape}"
+                raise ValueError(f"Compose: {made}, but {second.spec} takes signals of shape {second.shape}.")
+        super().__init__(parts)
+        self.spec = " >> ".join(part.spec for part in parts)
+        self.layout = _composed_layout(parts)
+
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        """None of its own: its parts live below it. The tests build some."""
+        """None: the transforms that it could compose import this file. The tests build some."""
         return []
 
 
 def _composed_layout(parts: Sequence[Transform]) -> Layout:
-    """The layout of the last part, as far as it says something about the signal."""
+    """The layout of the last part, as far as it describes the signal."""
     last = parts[-1].layout
     if all(_samplewise(part) for part in parts[:-1]):
         return last
-    bands = tuple(Band(band.name) for band in last.bands)
     nowhere = torch.full((len(parts[0].shape) - 1, *last.shape), math.nan)
-    return Layout(bands, last.index, nowhere, nowhere)
+    return Layout(tuple(Band(band.name) for band in last.bands), last.index, nowhere, nowhere)
 
 
 def _samplewise(part: Transform) -> bool:
-    """Whether coefficients sit where the samples do: positions known, no frequency, nothing moved."""
-    layout = part.layout
-    return (
-        layout.shape == part.shape and bool(layout.frequency.isnan().all()) and bool(layout.position.isfinite().all())
-    )
+    """Whether each coefficient belongs to one sample: positions are known, there is no frequency, and nothing is moved."""
+    n = part.layout
+    return n.shape == part.shape and bool(n.frequency.isnan().all()) and bool(n.position.isfinite().all())
 
 
-def _expect(transform: Transform, what: str, value: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """`value` in single precision or wider, once it is real and of shape (batch, *shape)."""
+def _expect(transform: Transform, what: str, value: Tensor, shape: Shape) -> Tensor:
+    """`value` in single precision or wider, if it is real and of shape (batch, *shape)."""
     wanted = f"a real floating-point tensor of shape (batch, {', '.join(map(str, shape))})"
     if not isinstance(value, Tensor):
         raise TypeError(f"{transform.spec}: {what} must be {wanted}, got {type(value).__name__}.")
@@ -261,7 +258,7 @@ def _expect(transform: Transform, what: str, value: Tensor, shape: tuple[int, ..
     return value.to(wide(value.dtype))
 
 
-def _advice(value: Tensor, shape: tuple[int, ...]) -> str:
+def _advice(value: Tensor, shape: Shape) -> str:
     if value.is_complex():
         return "pass real and imaginary parts as two channels."
     if not value.is_floating_point():
@@ -272,14 +269,13 @@ def _advice(value: Tensor, shape: tuple[int, ...]) -> str:
         return "add the batch axis with x[None]."
     if value.ndim == len(shape):
         return (
-            f"add the batch axis with x[None], and build the transform with shape={tuple(value.shape)}, if this is one "
-            "signal."
+            f"for one signal, add the batch axis with x[None], and build the transform with shape={tuple(value.shape)}."
         )
     return f"build the transform with shape={tuple(value.shape[1:])}, or reshape the tensor."
 
 
-def check_shape(name: str, shape: Iterable[int], dims: Iterable[int] = (1, 2, 3)) -> tuple[int, ...]:
-    """`shape` as a tuple of one signal, channels first, once it has one of `dims` signal axes."""
+def check_shape(name: str, shape: Iterable[int], dims: Iterable[int] = (1, 2, 3)) -> Shape:
+    """`shape` as a tuple of one signal, channels first, if it has one of `dims` signal axes."""
     try:
         sizes = tuple(int(n) for n in shape)
     except (TypeError, ValueError):
@@ -287,8 +283,7 @@ def check_shape(name: str, shape: Iterable[int], dims: Iterable[int] = (1, 2, 3)
     allowed = tuple(dims)
     if len(sizes) - 1 not in allowed or any(n < 1 for n in sizes):
         raise ValueError(
-            f"{name}: shape must be (channels, *spatial) with {' or '.join(map(str, allowed))} signal "
-            f"axes, each of at least 1 sample, got {sizes}; one signal, channels first, without the "
-            "batch axis."
+            f"{name}: shape must be (channels, *spatial) with {' or '.join(map(str, allowed))} signal axes, each of at least "
+            f"1 sample, got {sizes}; one signal, channels first, without the batch axis."
         )
     return sizes

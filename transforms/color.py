@@ -9,20 +9,17 @@ from torch import Tensor
 
 from ..core.constant import Constant
 from .base import Transform, TransformClaim, check_shape
-from .layout import Band, Layout, sample_layout
+from .layout import Band, Shape, sample_layout
 from .registry import add
 
 _R, _G, _B = 0.299, 0.587, 0.114  # ITU-R BT.601, section 2.5.1
+_OPPONENT = [[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -2.0]]  # rows before they are scaled to length 1
 
 # space: (names of the channels, rows)
 SPACES = {
     "opponent": (
         ("luminance", "red-green", "yellow-blue"),
-        [
-            [1 / math.sqrt(3)] * 3,
-            [1 / math.sqrt(2), -1 / math.sqrt(2), 0.0],
-            [1 / math.sqrt(6), 1 / math.sqrt(6), -2 / math.sqrt(6)],
-        ],
+        [[value / math.sqrt(length) for value in row] for row, length in zip(_OPPONENT, (3, 2, 6))],
     ),
     "ycbcr": (
         ("Y", "Cb", "Cr"),
@@ -48,7 +45,7 @@ class Color(Transform):
              [0.0000, 0.0000]]])
     """
 
-    def __init__(self, shape: tuple[int, ...], space: str = "opponent") -> None:
+    def __init__(self, shape: Shape, space: str = "opponent") -> None:
         super().__init__()
         self.shape = check_shape("color", shape, dims=range(0, 10))
         if self.shape[0] != 3:
@@ -58,11 +55,11 @@ class Color(Transform):
         names, rows = SPACES[space]
         matrix = torch.tensor(rows, dtype=torch.double)
         self._forward, self._inverse = Constant(matrix), Constant(torch.linalg.inv(matrix))
-        self.claims = (
-            TransformClaim.ORTHOGONAL if space == "opponent" else TransformClaim.LINEAR | TransformClaim.BIJECTIVE
-        )
+        bijective = TransformClaim.LINEAR | TransformClaim.BIJECTIVE
+        self.claims = TransformClaim.ORTHOGONAL if space == "opponent" else bijective
         self.spec = f"color({space})"
-        self.layout = _layout(self.shape, names)
+        index = torch.arange(3).reshape(-1, *[1] * (len(self.shape) - 1)).expand(self.shape).contiguous()
+        self.layout = replace(sample_layout(self.shape, ""), bands=tuple(map(Band, names)), index=index)
 
     def analysis(self, x: Tensor) -> Tensor:
         return _mix(self._forward.like(x), x)
@@ -76,16 +73,8 @@ class Color(Transform):
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         for space in SPACES:
-            yield cls((3,), space)
-            yield cls((3, 5), space)
-            yield cls((3, 2, 3), space)
-            yield cls((3, 2, 1, 2), space)
+            yield from (cls(shape, space) for shape in [(3,), (3, 5), (3, 2, 3), (3, 2, 1, 2)])
 
 
 def _mix(matrix: Tensor, x: Tensor) -> Tensor:
     return (matrix @ x.reshape(len(x), 3, math.prod(x.shape[2:]))).reshape(x.shape)
-
-
-def _layout(shape: tuple[int, ...], names: tuple[str, ...]) -> Layout:
-    index = torch.arange(3).reshape(-1, *[1] * (len(shape) - 1)).expand(shape).contiguous()
-    return replace(sample_layout(shape, ""), bands=tuple(Band(name) for name in names), index=index)

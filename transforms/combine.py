@@ -1,4 +1,4 @@
-"""Transforms made of another: within a part of the signal, and inverted."""
+"""Transforms made from another one: applied to a part of the signal, and inverted."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -9,16 +9,16 @@ from torch import Tensor
 from .axes import Inner
 from .base import Transform, TransformClaim, check_shape
 from .get import get
-from .layout import Band, Layout, sample_layout, signal_position
+from .layout import Band, Layout, Shape, sample_layout, signal_position
 from .registry import add
 
 
 @add("restrict")
 class Restrict(Transform):
-    """A transform of one part of the signal; the rest passes as it is, in one more band "rest".
+    """A transform of one part of the signal; the rest is kept as it is, in one more band "rest".
 
     transform: a spec, or a Transform for signals of the shape of the part.
-    crop: [start, stop] for each signal axis, as in slices, none for a whole axis; None takes all of them whole.
+    crop: [start, stop] for each signal axis, as in slices, none for a whole axis; None takes all axes whole.
     channels: the channels of the part; None takes all.
 
     z is (batch, 1, coefficients of the part + samples of the rest). Claims are those of the transform.
@@ -33,7 +33,7 @@ class Restrict(Transform):
 
     def __init__(
         self,
-        shape: tuple[int, ...],
+        shape: Shape,
         transform: Inner,
         crop: Sequence[Sequence[int] | None] | None = None,
         channels: Sequence[int] | None = None,
@@ -48,9 +48,8 @@ class Restrict(Transform):
         self._back = torch.cat([self._inside, self._outside]).argsort()
         self.inner = get(transform, tuple(len(grid) for grid in grids))
         self.claims = self.inner.claims
-        options = [
-            f"{name}={list(value)}" for name, value in (("crop", crop), ("channels", channels)) if value is not None
-        ]
+        given = {"crop": crop, "channels": channels}
+        options = [f"{name}={list(value)}" for name, value in given.items() if value is not None]
         self.spec = f"restrict({', '.join([self.inner.spec, *options])})"
         self.layout = self._layout([int(grid[0]) for grid in grids[1:]])
 
@@ -58,8 +57,7 @@ class Restrict(Transform):
         return self._pack(x, self.inner.analysis(self._part(x)))
 
     def synthesis(self, z: Tensor) -> Tensor:
-        flat = z.flatten(1)
-        count = flat.shape[1] - len(self._outside)
+        flat, count = z.flatten(1), math.prod(self.inner.layout.shape)
         part = self.inner.synthesis(flat[:, :count].reshape(len(z), *self.inner.layout.shape))
         x = torch.cat([part.flatten(1), flat[:, count:]], 1)
         return x[:, self._back.to(z.device)].reshape(len(z), *self.shape)
@@ -96,15 +94,34 @@ class Restrict(Transform):
         yield cls((1, 12), "polar", [[2, 10]])
 
 
+def _check_channels(channels: Sequence[int] | None, count: int) -> Tensor:
+    chosen = list(range(count)) if channels is None else list(channels)
+    if not chosen or sorted(set(chosen)) != chosen or not all(0 <= c < count for c in chosen):
+        raise ValueError(f"restrict: channels must be rising, distinct and in 0…{count - 1}, got {channels!r}.")
+    return torch.tensor(chosen)
+
+
+def _check_crop(crop: Sequence[Sequence[int] | None] | None, sizes: Shape) -> list[Tensor]:
+    parts = [None] * len(sizes) if crop is None else list(crop)
+    if len(parts) != len(sizes):
+        raise ValueError(f"restrict: crop must have [start, stop] or none for each of {len(sizes)} axes, got {crop!r}.")
+    ranges = []
+    for part, n in zip(parts, sizes):
+        start, stop = (0, n) if part is None else tuple(part)
+        if not 0 <= start < stop <= n:
+            raise ValueError(f"restrict: crop must be [start, stop] with 0 ≤ start < stop ≤ {n}, got {[start, stop]}.")
+        ranges.append(torch.arange(start, stop))
+    return ranges
+
+
 @add("inverse_of")
 class InverseOf(Transform):
     """T and T⁻¹ exchanged: analysis is T⁻¹ and synthesis is T. Its coefficients are samples, in one band.
 
     transform: a Transform, or a spec; shape is that of its coefficients.
-    signal: shape of the signals of T, where a spec gives coefficients of another shape than its signals.
+    signal: shape of the signals of T, for a spec whose coefficients have another shape than its signals.
 
-    T T⁻¹ z = z is what T claims as SURJECTIVE, and what this claims as RECONSTRUCTS. It is isometric where T is isometric
-    and onto.
+    It claims RECONSTRUCTS where T claims SURJECTIVE, and the other way round; ISOMETRIC where T claims that and SURJECTIVE.
 
     Raises: ValueError where the coefficients of T do not have the given shape.
 
@@ -113,14 +130,14 @@ class InverseOf(Transform):
     tensor([[[1., 1., 1., 1.]]])
     """
 
-    def __init__(self, shape: tuple[int, ...], transform: Inner, signal: Sequence[int] | None = None) -> None:
+    def __init__(self, shape: Shape, transform: Inner, signal: Sequence[int] | None = None) -> None:
         super().__init__()
         self.shape = check_shape("inverse_of", shape, dims=range(0, 10))
         inner = transform if isinstance(transform, Transform) else get(transform, tuple(signal or self.shape))
         if inner.layout.shape != self.shape:
+            wanted = f"the shape of the coefficients of {inner.spec}, {inner.layout.shape}"
             raise ValueError(
-                f"inverse_of: {inner.spec} gives coefficients of shape {inner.layout.shape}, but signals of "
-                f"shape {self.shape} are to be taken; give the shape of its signals as signal=[…]."
+                f"inverse_of: expected {wanted}, got {self.shape}; give that of its signals as signal=[…]."
             )
         self.inner = inner
         self.claims = _inverse_claims(inner.claims)
@@ -136,17 +153,15 @@ class InverseOf(Transform):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        from .wavelets.dwt import DWT
-
         yield inverse_of(get("dct", (2, 5)))
-        yield inverse_of(DWT((1, 4, 6), "bior2.2", level=1))
+        yield inverse_of(get("dwt(bior2.2, level=1)", (1, 4, 6)))
         yield cls((2, 8), "dwt(haar, level=2)")
 
 
 def inverse_of(transform: Transform) -> InverseOf:
     """`transform` with T and T⁻¹ exchanged.
 
-    x has the shape of the coefficients of T, z = T⁻¹ x that of its signals; z is in one band.
+    x has the shape of the coefficients of T, and z = T⁻¹ x that of its signals; z is in one band.
 
     Raises: TypeError where `transform` is not a Transform.
 
@@ -157,41 +172,17 @@ def inverse_of(transform: Transform) -> InverseOf:
     True
     """
     if not isinstance(transform, Transform):
+        got = type(transform).__name__
         raise TypeError(
-            f"inverse_of: expected a Transform, got {type(transform).__name__}; build one with "
-            "pullback.transforms.get(spec, shape)."
+            f"inverse_of: expected a Transform, got {got}; build one with pullback.transforms.get(spec, shape)."
         )
     return InverseOf(transform.layout.shape, transform)
 
 
 def _inverse_claims(claims: TransformClaim) -> TransformClaim:
     found = claims & TransformClaim.LINEAR
-    for one, other in (
-        (TransformClaim.RECONSTRUCTS, TransformClaim.SURJECTIVE),
-        (TransformClaim.SURJECTIVE, TransformClaim.RECONSTRUCTS),
-    ):
-        if one in claims:
-            found |= other
-    return found | (claims & TransformClaim.ISOMETRIC if TransformClaim.SURJECTIVE in claims else TransformClaim.NONE)
-
-
-def _check_channels(channels: Sequence[int] | None, count: int) -> Tensor:
-    chosen = list(range(count)) if channels is None else list(channels)
-    if not chosen or sorted(set(chosen)) != chosen or not all(0 <= c < count for c in chosen):
-        raise ValueError(f"restrict: channels must be rising, distinct and in 0…{count - 1}, got {channels!r}.")
-    return torch.tensor(chosen)
-
-
-def _check_crop(crop: Sequence[Sequence[int] | None] | None, sizes: tuple[int, ...]) -> list[Tensor]:
-    parts = [None] * len(sizes) if crop is None else list(crop)
-    if len(parts) != len(sizes):
-        raise ValueError(
-            f"restrict: crop must name [start, stop] or none for each of {len(sizes)} signal axes, got {crop!r}."
-        )
-    ranges = []
-    for part, n in zip(parts, sizes):
-        start, stop = (0, n) if part is None else tuple(part)
-        if not 0 <= start < stop <= n:
-            raise ValueError(f"restrict: crop must be [start, stop] with 0 ≤ start < stop ≤ {n}, got {[start, stop]}.")
-        ranges.append(torch.arange(start, stop))
-    return ranges
+    if TransformClaim.RECONSTRUCTS in claims:
+        found |= TransformClaim.SURJECTIVE
+    if TransformClaim.SURJECTIVE in claims:
+        found |= TransformClaim.RECONSTRUCTS | (claims & TransformClaim.ISOMETRIC)
+    return found

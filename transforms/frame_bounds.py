@@ -9,6 +9,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from .base import Transform, TransformClaim
 from .laws import Map
+from .layout import Shape
 
 Gram = Callable[[np.ndarray], np.ndarray]
 
@@ -22,14 +23,14 @@ def frame_bounds(
 
     They are the extreme eigenvalues of TᵀT, found by Lanczos iteration in double precision: T is applied and
     differentiated some dozen to some hundred times, and memory is that of 40 signals. Where T is bijective, A is
-    taken from T⁻¹, which converges faster; the lower bound of a padded wavelet frame, where very many eigenvalues
-    crowd just above it, is the slow case. Up to 48 samples they are exact.
+    computed from T⁻¹, which converges faster. The slow case is the lower bound of a padded wavelet frame, because very
+    many eigenvalues lie just above it. Up to 48 samples the bounds are exact.
 
-    tol: largest residual ‖TᵀT x - λ x‖ / B at which a bound λ is taken. The error of λ is at most 2 tol · B, and far
-    less where no other eigenvalue is near.  iterations: at most this many restarts.
+    tol: largest residual ‖TᵀT x - λ x‖ / B at which a bound λ is accepted. The error of λ is at most 2 tol · B, and far
+    less if no other eigenvalue is near.  iterations: at most this many restarts.
     Orthonormal bases have A = B = 1; a tight frame A = B; A = 0 means that T loses signals.
 
-    Raises: ValueError where T is not linear, or where the iteration does not settle.
+    Raises: ValueError where T is not linear, or where the iteration does not converge.
     Source: Lehoucq, Sorensen & Yang 1998 (ARPACK, through SciPy); Christensen 2016, §5.1, for the bounds.
 
     >>> from pullback.transforms import get
@@ -56,8 +57,7 @@ def condition_number(
 ) -> float:
     """√(B / A): how much more T can stretch one signal than another; infinite where A = 0.
 
-    Arguments and errors are those of `frame_bounds`.  Raises: ValueError where T is not linear, or where the iteration does
-    not settle.
+    The arguments are those of `frame_bounds`.  Raises: ValueError as `frame_bounds` does.
 
     >>> from pullback.transforms import get
     >>> round(condition_number(get("color(ycbcr)", shape=(3, 4))), 4)
@@ -67,7 +67,7 @@ def condition_number(
     return float("inf") if lower == 0 else float((upper / lower) ** 0.5)
 
 
-def _gram(map_: Map, shape: tuple[int, ...], device: torch.device | str) -> Gram:
+def _gram(map_: Map, shape: Shape, device: torch.device | str) -> Gram:
     """Rows (k, n) -> MᵀM of each for the linear map M; MᵀM x is the gradient of ½‖M x‖²."""
 
     def apply(rows: np.ndarray) -> np.ndarray:
@@ -86,7 +86,7 @@ def _bounds(gram: Gram, size: int, tol: float, iterations: int, seed: int) -> tu
         values = np.linalg.eigvalsh(gram(np.eye(size)))
         return float(values[0]), float(values[-1])
     upper = _largest(gram, size, tol, iterations, seed)
-    # Lanczos stops by a relative criterion, which an eigenvalue of 0 never meets: look for 2B - A instead of A.
+    # Lanczos stops by a relative criterion, which an eigenvalue of 0 never meets: search for 2B - A instead of A.
     shifted = lambda rows: 2 * upper * rows - gram(rows)
     return max(0.0, 2 * upper - _largest(shifted, size, tol, iterations, seed)), upper
 
@@ -94,13 +94,10 @@ def _bounds(gram: Gram, size: int, tol: float, iterations: int, seed: int) -> tu
 def _largest(gram: Gram, size: int, tol: float, iterations: int, seed: int) -> float:
     operator = LinearOperator((size, size), matvec=gram, dtype=np.float64)
     start = np.random.default_rng(seed).standard_normal(size)
+    options = {"which": "LA", "v0": start, "ncv": 40, "tol": tol, "maxiter": iterations, "return_eigenvectors": False}
     try:
-        (value,) = eigsh(
-            operator, 1, which="LA", v0=start, ncv=40, tol=tol, maxiter=iterations, return_eigenvectors=False
-        )
+        (value,) = eigsh(operator, 1, **options)
     except ArpackNoConvergence:
-        raise ValueError(
-            f"frame_bounds: Lanczos iteration did not settle to {tol:g} in {iterations} restarts; raise tol or "
-            "iterations, or take smaller signals."
-        ) from None
+        found = f"the Lanczos iteration did not converge to {tol:g} in {iterations} restarts"
+        raise ValueError(f"frame_bounds: {found}; raise tol or iterations, or take smaller signals.") from None
     return float(value)

@@ -2,13 +2,14 @@
 
 from ..core.registry import parse
 from .base import Compose, Transform
+from .layout import Shape
 from .registry import transforms
 
 
-def get(spec: str | Transform, shape: tuple[int, ...]) -> Transform:
+def get(spec: str | Transform, shape: Shape) -> Transform:
     """The transform that `spec` describes, for signals of `shape` (channels, *spatial).
 
-    A `Transform` is returned as it is, once its shape fits.
+    A `Transform` is returned as it is, if its shape fits.
 
     Raises: ValueError or TypeError that names what was expected, and lists the choices.
 
@@ -19,16 +20,14 @@ def get(spec: str | Transform, shape: tuple[int, ...]) -> Transform:
         shape = tuple(shape)
     except TypeError:
         raise TypeError(f"shape: expected (channels, *spatial) of one signal, got {shape!r}.") from None
-    if not isinstance(spec, (str, Transform)):
-        raise TypeError(f"transform: expected a spec such as 'dct', or a Transform; got {spec!r}.")
     if isinstance(spec, Transform):
-        if tuple(shape) != spec.shape:
-            raise ValueError(
-                f"{spec.spec}: built for signals of shape {spec.shape}, got {tuple(shape)}; build it anew "
-                "for this shape, or pass its spec as a string."
-            )
+        if shape != spec.shape:
+            advice = "build it anew for this shape, or pass its spec as a string"
+            raise ValueError(f"{spec.spec}: built for signals of shape {spec.shape}, got {shape}; {advice}.")
         return spec
+    if not isinstance(spec, str):
+        raise TypeError(f"transform: expected a spec such as 'dct', or a Transform; got {spec!r}.")
     built: list[Transform] = []
     for call in parse(spec):
-        built.append(transforms.build(call, built[-1].layout.shape if built else tuple(shape)))
+        built.append(transforms.build(call, built[-1].layout.shape if built else shape))
     return built[0] if len(built) == 1 else Compose(*built)

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ..core.isolation import lasting_tensors
 
+Shape = tuple[int, ...]
+
 GROUPINGS = ("band", "scale", "orientation", "octave")
 
 
@@ -60,7 +62,7 @@ class Band:
 class Later:
     """A tensor of `shape` that `make` computes when it is first needed."""
 
-    shape: tuple[int, ...]
+    shape: Shape
     make: Callable[[], Tensor]
 
 
@@ -105,7 +107,7 @@ class Layout:
     position: _TensorField = _TensorField()
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> Shape:
         """Shape of one z."""
         return tuple(vars(self)["_index"].shape)
 
@@ -124,10 +126,7 @@ class Layout:
         """
         if tuple(values.shape[1:]) != self.shape:
             wanted = ", ".join(map(str, self.shape))
-            raise ValueError(
-                f"Layout.sum: expected values of shape (batch, {wanted}), got {tuple(values.shape)}; pass the coefficients "
-                "of one batch."
-            )
+            raise ValueError(f"Layout.sum: expected values of shape (batch, {wanted}), got {tuple(values.shape)}.")
         index = self.index.to(values.device).flatten().expand(len(values), -1)
         return values.new_zeros(len(values), len(self.bands)).scatter_add(1, index, values.flatten(1))
 
@@ -165,24 +164,24 @@ def _merge(bands: Sequence[Band], name: str, by: str) -> Band:
     )
 
 
-def sample_layout(shape: tuple[int, ...], name: str) -> Layout:
+def sample_layout(shape: Shape, name: str) -> Layout:
     """The layout of coefficients that are samples: one band, with positions and without frequencies."""
     position = signal_position(shape)
     return Layout((Band(name),), torch.zeros(shape, dtype=torch.long), torch.full_like(position, math.nan), position)
 
 
-def plain_layout(shape: tuple[int, ...], dims: int, name: str = "coefficients") -> Layout:
+def plain_layout(shape: Shape, dims: int, name: str = "coefficients") -> Layout:
     """The layout of coefficients about which nothing is known: one band, without frequencies and positions."""
     unknown = torch.full((dims, *shape), math.nan)
     return Layout((Band(name),), torch.zeros(shape, dtype=torch.long), unknown, unknown)
 
 
-def signal_position(shape: tuple[int, ...]) -> Tensor:
+def signal_position(shape: Shape) -> Tensor:
     """Position of every sample of a signal of `shape` (channels, *spatial). Shape: (dims, *shape)."""
     return spread([torch.arange(n, dtype=torch.get_default_dtype()) for n in shape[1:]], shape)
 
 
-def spread(axes: Sequence[Tensor], shape: tuple[int, ...]) -> Tensor:
+def spread(axes: Sequence[Tensor], shape: Shape) -> Tensor:
     """One vector per axis, broadcast over a grid of `shape` (channels, *sizes). Shape: (dims, *shape), a view."""
     if not axes:
         return torch.zeros((0, *shape))
@@ -190,7 +189,7 @@ def spread(axes: Sequence[Tensor], shape: tuple[int, ...]) -> Tensor:
     return grid[:, None].expand(len(axes), *shape)
 
 
-def octave_layout(shape: tuple[int, ...], frequencies: Sequence[Tensor]) -> Layout:
+def octave_layout(shape: Shape, frequencies: Sequence[Tensor]) -> Layout:
     """The layout of a basis of the whole signal with one coefficient per grid point of `frequencies`.
 
     A coefficient belongs to octave j when the largest of its axis frequencies lies in (2^-(j+1), 2^-j], and its

@@ -1,25 +1,26 @@
-"""What a layout says of its coefficients, measured on the signals that they make."""
+"""The frequencies that a layout states, compared with those of the signals that its coefficients make."""
 
 import torch
 from torch import Tensor
 
 from .base import Transform
 
-MOST = 32  # groups of coefficients that are measured, spread evenly over all that there are
+MOST = 32  # groups of coefficients that are measured, spread evenly over all groups
 
 
 def frequency_order(transform: Transform, z: Tensor) -> float | None:
-    """By how much, over two bins of the DFT, measured frequencies are out of the order that the layout states.
+    """How far, beyond two bins of the DFT, measured frequencies are out of the order that the layout states.
 
-    Coefficients that state one frequency get random values and all others 0. Half of the energy of T⁻¹ of that lies
-    below its median frequency, along each axis. No group may have a lower median than one whose stated frequency is
-    lower, but for 2/n cycles/sample, the width of the main lobe of n samples: below it a spectrum tells nothing apart. The
-    same holds for bands and the middle of their range, with the frequency of the axis where it is highest.
+    Coefficients that state one frequency get random values and all others 0. Half of the energy of the resulting T⁻¹ z lies
+    below its median frequency, along each axis. No group may have a median that is lower than that of a group with a lower
+    stated frequency by more than 2/n cycles/sample, the width of the main lobe of n samples, below which a spectrum cannot
+    separate frequencies. The same holds for bands and the middle of their range, on the axis where it is highest.
+    Coefficients without a frequency (NaN) are left out.
 
     None where fewer than two frequencies are stated. z: random coefficients, (batch, *layout.shape).
     """
     frequency = transform.layout.frequency.double()
-    axes = [axis for axis, row in enumerate(frequency) if bool(row.isfinite().any())]  # those that have one
+    axes = [axis for axis, row in enumerate(frequency) if bool(row.isfinite().any())]  # those with frequencies
     if not axes:
         return None
     known = frequency[axes].isfinite().all(0)
@@ -30,8 +31,7 @@ def frequency_order(transform: Transform, z: Tensor) -> float | None:
         _disorder(transform, z, *_frequencies(frequency[axes], known), grid, sizes),
         _disorder(transform, z, *_ranges(transform, known), grid.amax(0, keepdim=True), [min(sizes)]),
     ]
-    found = [value for value in measured if value is not None]
-    return max(found) if found else None
+    return max((value for value in measured if value is not None), default=None)
 
 
 def _frequencies(frequency: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,13 +44,13 @@ def _frequencies(frequency: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
 
 def _ranges(transform: Transform, known: Tensor) -> tuple[Tensor, Tensor]:
     """The same for the bands that have a scale: the middle of their range, (bands, 1)."""
-    layout = transform.layout
-    sizes = torch.bincount(layout.index[known], minlength=len(layout.bands))
-    told = [i for i, band in enumerate(layout.bands) if band.scale and band.unit == "cycles/sample" and sizes[i]]
-    lookup = torch.full((len(layout.bands),), -1)
-    lookup[told] = torch.arange(len(told))
-    middles = [(layout.bands[i].low + layout.bands[i].high) / 2 for i in told]
-    return lookup[layout.index].where(known, -1), torch.tensor(middles, dtype=torch.double)[:, None]
+    bands, index = transform.layout.bands, transform.layout.index
+    sizes = torch.bincount(index[known], minlength=len(bands))
+    scaled = [i for i, band in enumerate(bands) if band.scale and band.unit == "cycles/sample" and sizes[i]]
+    lookup = torch.full((len(bands),), -1)
+    lookup[scaled] = torch.arange(len(scaled))
+    middles = [(bands[i].low + bands[i].high) / 2 for i in scaled]
+    return lookup[index].where(known, -1), torch.tensor(middles, dtype=torch.double)[:, None]
 
 
 def _disorder(
@@ -80,6 +80,6 @@ def _medians(transform: Transform, z: Tensor, rulers: Tensor) -> Tensor:
     for ruler in rulers:
         values, order = ruler.flatten().sort(stable=True)
         energy = power[order].cumsum(0)
-        half = energy >= energy[-1] * (0.5 - 1e-4)  # equal halves are not told apart by rounding
+        half = energy >= energy[-1] * (0.5 - 1e-4)  # so that rounding does not decide between equal halves
         found.append(values[half.int().argmax()] if energy[-1] > 0 else values.new_tensor(float("nan")))
     return torch.stack(found)

@@ -1,4 +1,4 @@
-"""Linear transforms given by what they do: the signal itself, any matrix, any pair of maps."""
+"""Linear transforms given directly: the signal itself, any matrix, any pair of linear maps."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -13,8 +13,8 @@ from torch import Tensor
 from ..core.constant import Constant
 from ..core.precision import tolerance
 from .base import Transform, TransformClaim, check_shape
-from .layout import Layout, plain_layout, sample_layout
-from .measure_claims import called, kept, measure, native, normal
+from .layout import Layout, Shape, plain_layout, sample_layout
+from .measure_claims import called, measure, native, normal
 from .registry import add
 
 
@@ -22,14 +22,14 @@ from .registry import add
 class Pixel(Transform):
     """T = identity: the samples themselves, in one band.
 
-    Shapes: z has the shape of x. Raises: TypeError or ValueError for what is no shape of a signal.
+    Shapes: z has the shape of x. Raises: TypeError or ValueError if `shape` is not the shape of a signal.
 
     >>> from pullback.transforms import get
     >>> get("pixel", shape=(3, 4, 4)).claims == TransformClaim.ORTHOGONAL
     True
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = check_shape("pixel", shape, dims=range(0, 10))
         self.claims = TransformClaim.ORTHOGONAL
@@ -52,16 +52,16 @@ class Linear(Transform):
     """z = A x and x = A⁺ z for a matrix A of full column rank; A⁺ is its pseudo-inverse, A⁻¹ where A is square.
 
     matrix: (m, n) with m ≥ n, as a tensor, an array, nested lists, or the path of a .npy or .safetensors file (there
-    the tensor `matrix`, or the only one). n = channels · Π spatial: A sees the flattened signal and z is (batch, 1, m);
-    n = Π spatial: A sees each channel alone and z is (batch, channels, m).
-    max_condition: largest σ_max / σ_min that is taken; beyond about 1e6, T⁻¹T x = x loses more than 6 of 16 digits.
+    the tensor `matrix`, or the only one). n = channels · Π spatial: A takes the flattened signal and z is (batch, 1, m);
+    n = Π spatial: A takes each channel alone and z is (batch, channels, m).
+    max_condition: largest σ_max / σ_min that is accepted; beyond about 1e6, T⁻¹T x = x loses more than 6 of 16 digits.
 
-    Claims are read off the singular values: all 1 gives a Parseval frame, square matrices are bijective, both together
-    orthogonal. A tall A is a frame: z is redundant, and A⁺ is its canonical dual.
+    Claims are read from the singular values: if all are 1 it is a Parseval frame, square matrices are bijective, and both
+    together are orthogonal. A tall A is a frame: z is redundant, and A⁺ is its canonical dual.
     The matrix is kept in double precision and cast to the dtype and device of the data.
 
     Raises: ValueError where A is wide, singular (with its condition number), not finite, complex or of another size, and
-    where there is no such file.
+    where the file does not exist.
 
     >>> T = Linear((1, 2), [[1.0, 1.0], [1.0, -1.0]])
     >>> T(torch.tensor([[[3.0, 1.0]]]))
@@ -70,7 +70,7 @@ class Linear(Transform):
     True
     """
 
-    def __init__(self, shape: tuple[int, ...], matrix: Any, max_condition: float = 1e6) -> None:
+    def __init__(self, shape: Shape, matrix: Any, max_condition: float = 1e6) -> None:
         super().__init__()
         self.shape = check_shape("linear", shape, dims=range(0, 10))
         self.spec = f"linear({str(matrix)!r})" if isinstance(matrix, (str, Path)) else "linear"
@@ -90,7 +90,7 @@ class Linear(Transform):
         return self._signal(g) @ self._inverse.like(g)
 
     def _signal(self, x: Tensor) -> Tensor:
-        """x as vectors that the matrix takes. Shape: (batch, channels or 1, n)."""
+        """x as vectors for the matrix. Shape: (batch, channels or 1, n)."""
         return x.reshape(len(x), self._lead, self._forward.value.shape[1])
 
     @classmethod
@@ -104,16 +104,79 @@ class Linear(Transform):
         yield cls((1, 6), torch.linalg.qr(tall)[0])
 
 
+def _matrix(source: Any) -> Tensor:
+    """`source` as a real, finite matrix in double precision."""
+    if isinstance(source, (str, Path)):
+        raw = _read(Path(source))
+    else:
+        raw = source if isinstance(source, Tensor) else torch.as_tensor(np.asarray(source))
+    if raw.is_complex() or raw.ndim != 2 or raw.numel() == 0:
+        got = f"{raw.dtype} of shape {tuple(raw.shape)}"
+        raise ValueError(f"linear: expected a real matrix (m, n), got {got}; stack real and imaginary parts as rows.")
+    matrix = raw.detach().double().cpu()
+    if not bool(matrix.isfinite().all()):
+        raise ValueError("linear: the matrix holds NaN or infinity; clean it first.")
+    return matrix
+
+
+def _read(path: Path) -> Tensor:
+    if not path.is_file():
+        raise ValueError(f"linear: there is no file {path}; pass the path of a .npy or .safetensors file, or a matrix.")
+    if path.suffix == ".npy":
+        return torch.as_tensor(np.load(path, allow_pickle=False))
+    if path.suffix != ".safetensors":
+        raise ValueError(f"linear: expected a .npy or .safetensors file, got {path.name}.")
+    with safe_open(path, "pt") as file:
+        keys = list(file.keys())
+        if "matrix" not in keys and len(keys) != 1:
+            raise ValueError(
+                f"linear: expected one tensor, or one named 'matrix'; {path.name} holds {', '.join(keys)}."
+            )
+        tensor: Tensor = file.get_tensor("matrix" if "matrix" in keys else keys[0])
+        return tensor
+
+
+def _lead(matrix: Tensor, shape: Shape) -> int:
+    """1 where the matrix takes the flattened signal, the number of channels where it takes each channel alone."""
+    flat, channel = math.prod(shape), math.prod(shape[1:])
+    if matrix.shape[1] not in (flat, channel):
+        wanted = f"{flat} columns (the flattened signal) or {channel} (each channel alone) for signals of shape {shape}"
+        raise ValueError(f"linear: expected a matrix with {wanted}, got {matrix.shape[1]}.")
+    return 1 if matrix.shape[1] == flat else shape[0]
+
+
+def _inspect(matrix: Tensor, max_condition: float) -> tuple[TransformClaim, float]:
+    """Claims and condition number."""
+    rows, columns = matrix.shape
+    if rows < columns:
+        lost = f"a ({rows}, {columns}) matrix loses {columns - rows} dimensions of the signal"
+        raise ValueError(f"linear: {lost}; add rows, so that the signal can be rebuilt.")
+    values = torch.linalg.svdvals(matrix)
+    largest, smallest = float(values[0]), float(values[-1])
+    condition = largest / smallest if smallest > 0 else math.inf
+    if condition > max_condition:
+        raise ValueError(
+            f"linear: the matrix is singular or nearly so: its condition number is {condition:.3g}, and at most "
+            f"max_condition = {max_condition:.3g} is accepted; remove dependent columns, or regularise."
+        )
+    claims = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
+    if rows == columns:
+        claims |= TransformClaim.SURJECTIVE
+    if float((values - 1).abs().max()) <= tolerance(matrix.dtype):
+        claims |= TransformClaim.ISOMETRIC
+    return claims, condition
+
+
 class Operator(Transform):
     """z = forward(x), x = inverse(z) for two linear maps of batches, such as a torch operator without a matrix.
 
     forward: (batch, *shape) -> (batch, *coeff).  inverse: (batch, *coeff) -> (batch, *shape), with
     inverse(forward(x)) = x. Both are differentiable; modules among them are submodules and follow `.to()`.
-    transpose: g -> (T⁻¹)ᵀ g, where it beats automatic differentiation of `inverse`.
-    layout: what the coefficients mean; None puts all of them in one band.
+    transpose: g -> (T⁻¹)ᵀ g, if it is faster than automatic differentiation of `inverse`.
+    layout: the meaning of the coefficients; None puts all of them in one band.
 
-    The claims SURJECTIVE and ISOMETRIC are measured on random signals, in the precision of the
-    maps' parameters, double where they have none; LINEAR and RECONSTRUCTS are conditions.
+    The claims SURJECTIVE and ISOMETRIC are measured on random signals, in the precision of the maps' parameters, double if
+    they have none; LINEAR and RECONSTRUCTS are required.
 
     Raises: ValueError with the residual where the maps are not linear or do not invert each other; TypeError where they
     are not callable.
@@ -125,7 +188,7 @@ class Operator(Transform):
 
     def __init__(
         self,
-        shape: tuple[int, ...],
+        shape: Shape,
         forward: Callable[[Tensor], Tensor],
         inverse: Callable[[Tensor], Tensor],
         *,
@@ -142,14 +205,12 @@ class Operator(Transform):
         x = normal(self.shape, native((forward, inverse), torch.empty(0).double()), seed)
         coeff = tuple(forward(x).shape[1:])
         self.layout = layout or plain_layout(coeff, len(self.shape) - 1)
-        residuals = measure(forward, inverse, x, normal(coeff, x, seed + 1))
-        self.claims = kept(residuals, x.dtype)
+        self.claims, residuals = measure(forward, inverse, x, normal(coeff, x, seed + 1))
         for claim in (TransformClaim.LINEAR, TransformClaim.RECONSTRUCTS):
             if claim not in self.claims:
                 raise ValueError(
-                    f"{self.spec}: the maps are not what {claim.name} promises, relative residual "
-                    f"{residuals[claim]:.1e} on random signals; take Wrap for maps that are not linear or "
-                    "lose a part of the signal."
+                    f"{self.spec}: the maps break the law {claim.name}, relative residual {residuals[claim]:.1e} on random "
+                    "signals; use Wrap for maps that are not linear or lose a part of the signal."
                 )
 
     def analysis(self, x: Tensor) -> Tensor:
@@ -166,76 +227,3 @@ class Operator(Transform):
         yield cls((2, 5), lambda x: x.cumsum(-1), lambda z: z.diff(dim=-1, prepend=z[..., :1] * 0))
         yield cls((1, 4), lambda x: torch.cat([x, x], -1), lambda z: z[..., :4] / 2 + z[..., 4:] / 2)
         yield cls((1, 4), lambda x: x.roll(1, -1), lambda z: z.roll(-1, -1), transpose=lambda g: g.roll(1, -1))
-
-
-def _matrix(source: Any) -> Tensor:
-    """`source` as a real, finite matrix in double precision."""
-    raw = (
-        _read(Path(source))
-        if isinstance(source, (str, Path))
-        else torch.as_tensor(np.asarray(source) if not isinstance(source, Tensor) else source)
-    )
-    if raw.is_complex() or raw.ndim != 2 or raw.numel() == 0:
-        raise ValueError(
-            f"linear: expected a real matrix (m, n), got {raw.dtype} of shape {tuple(raw.shape)}; write a "
-            "complex matrix as the rows of its real and imaginary parts."
-        )
-    matrix = raw.detach().double().cpu()
-    if not bool(matrix.isfinite().all()):
-        raise ValueError("linear: the matrix holds NaN or infinity; clean it first.")
-    return matrix
-
-
-def _read(path: Path) -> Tensor:
-    if not path.is_file():
-        raise ValueError(f"linear: there is no file {path}; pass the path of a .npy or .safetensors file, or a matrix.")
-    if path.suffix == ".npy":
-        return torch.as_tensor(np.load(path, allow_pickle=False))
-    if path.suffix != ".safetensors":
-        raise ValueError(f"linear: expected a .npy or .safetensors file, got {path.name}.")
-    with safe_open(path, "pt") as file:
-        keys = list(file.keys())
-        name = "matrix" if "matrix" in keys else keys[0]
-        if name != "matrix" and len(keys) != 1:
-            raise ValueError(
-                f"linear: {path.name} holds {', '.join(keys)}; expected one tensor, or one named 'matrix'."
-            )
-        tensor: Tensor = file.get_tensor(name)
-        return tensor
-
-
-def _lead(matrix: Tensor, shape: tuple[int, ...]) -> int:
-    """1 where the matrix takes the flattened signal, the number of channels where it takes each channel alone."""
-    columns = matrix.shape[1]
-    if columns == math.prod(shape):
-        return 1
-    if columns == math.prod(shape[1:]):
-        return shape[0]
-    raise ValueError(
-        f"linear: expected a matrix with {math.prod(shape)} columns (the flattened signal) or "
-        f"{math.prod(shape[1:])} (each channel alone) for signals of shape {shape}, got {columns}."
-    )
-
-
-def _inspect(matrix: Tensor, max_condition: float) -> tuple[TransformClaim, float]:
-    """Claims and condition number."""
-    rows, columns = matrix.shape
-    if rows < columns:
-        raise ValueError(
-            f"linear: a ({rows}, {columns}) matrix loses {columns - rows} dimensions of the signal; add rows "
-            "that carry the rest, so that the signal can be rebuilt."
-        )
-    values = torch.linalg.svdvals(matrix)
-    largest, smallest = float(values[0]), float(values[-1])
-    condition = largest / smallest if smallest > 0 else math.inf
-    if condition > max_condition:
-        raise ValueError(
-            f"linear: the matrix is singular or nearly so, its condition number is {condition:.3g} and at most "
-            f"max_condition = {max_condition:.3g} is taken; remove dependent columns, or regularise."
-        )
-    claims = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
-    if rows == columns:
-        claims |= TransformClaim.SURJECTIVE
-    if float((values - 1).abs().max()) <= tolerance(matrix.dtype):
-        claims |= TransformClaim.ISOMETRIC
-    return claims, condition

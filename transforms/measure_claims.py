@@ -1,4 +1,4 @@
-"""The claims of maps given by the user, measured on random signals."""
+"""The claims of maps that the user gives, measured on random signals."""
 
 from collections.abc import Iterable
 
@@ -8,25 +8,21 @@ from torch import Tensor, nn
 from ..core.precision import tolerance
 from .base import TransformClaim
 from .laws import CLAIMS, Draw, Map
+from .layout import Shape
 
 
-def measure(analysis: Map, synthesis: Map, x: Tensor, z: Tensor) -> dict[TransformClaim, float]:
-    """The residual of each claim, as in `laws`.
+def measure(analysis: Map, synthesis: Map, x: Tensor, z: Tensor) -> tuple[TransformClaim, dict[TransformClaim, float]]:
+    """The claims whose residual is no more than rounding in the dtype of x, and the residuals.
 
     x: signals (batch, *shape), at least two.  z: coefficients (batch, *coeff), drawn independently of T.
     """
-    data = Draw(x, x.flip(0), z, z.flip(0))
+    data, claims = Draw(x, x.flip(0), z, z.flip(0)), TransformClaim.NONE
     with torch.no_grad():
-        return {claim: residual(analysis, synthesis, data) for claim, residual in CLAIMS.items()}
-
-
-def kept(residuals: dict[TransformClaim, float], dtype: torch.dtype) -> TransformClaim:
-    """The claims whose residual is no more than rounding in `dtype`."""
-    claims = TransformClaim.NONE
+        residuals = {claim: law(analysis, synthesis, data) for claim, law in CLAIMS.items()}
     for claim, residual in residuals.items():
-        if residual <= tolerance(dtype):
+        if residual <= tolerance(x.dtype):
             claims |= claim
-    return claims
+    return claims, residuals
 
 
 def native(maps: Iterable[object], otherwise: Tensor) -> Tensor:
@@ -38,7 +34,7 @@ def native(maps: Iterable[object], otherwise: Tensor) -> Tensor:
     return otherwise
 
 
-def normal(shape: tuple[int, ...], like: Tensor, seed: int, batch: int = 4) -> Tensor:
+def normal(shape: Shape, like: Tensor, seed: int, batch: int = 4) -> Tensor:
     """Standard normal draws (batch, *shape) in the dtype and on the device of `like`."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(batch, *shape, generator=generator).to(like)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,30 +11,31 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..core.checks import check_finite
 from ..core.constant import Constant
 from .base import Transform, TransformClaim, check_shape
-from .layout import Band, Layout, octave_layout, sample_layout, signal_position
+from .layout import Band, Layout, Shape, octave_layout, sample_layout, signal_position
 from .registry import add
 from .streaming_moments import Moments, Sketch
 
 Whiten = bool | str
 
-LARGEST = 8_192  # samples of one signal with a dense covariance: it then takes 0.5 GiB, and as much again to decompose
+LARGEST = 8_192  # samples of one signal with a dense covariance, which takes 0.5 GiB, and as much again to decompose
 
 
 @add("pca")
 class PCA(Transform):
     """z = Vᵀ x: the principal axes V of the data that it was fitted on, by falling variance λ. Build it with `PCA.fit`.
 
-    whiten=False: z = Vᵀ x, orthogonal. whiten=True: z = Λ^(-1/2) Vᵀ x. whiten="zca": z = V Λ^(-1/2) Vᵀ x, which
-    stays as close to the signal as a whitening can. Variances below `floor` · λ_max count as that, so that T is
-    invertible where the data do not fill the space; its condition number is at most floor^(-1/2).
+    whiten=False: z = Vᵀ x, orthogonal. whiten=True: z = Λ^(-1/2) Vᵀ x. whiten="zca": z = V Λ^(-1/2) Vᵀ x, the whitening
+    that stays closest to the signal. Smaller variances are raised to `floor` · λ_max, so that T is invertible even where
+    the data do not fill the space; its condition number is at most floor^(-1/2).
 
     components=k keeps the first k axes and carries what they leave out, (I - V_k V_kᵀ) x, in a band "rest" of the
     signal's size: k + n coefficients, a Parseval frame without whitening. Nothing of the signal is lost.
 
-    The transform does not subtract the mean: Vᵀ(x - mean) is affine and not linear, and as attributions depend on
-    z - z₀ alone, centring would only move the baseline. To explain departures from the mean pass baseline=T.mean.
+    The transform does not subtract the mean: Vᵀ(x - mean) is affine and not linear, and as attributions depend only on
+    z - z₀, centring would only move the baseline. To explain departures from the mean pass baseline=T.mean.
 
     Shapes: z is (batch, 1, n), with components (batch, 1, k + n), with ZCA that of x. V is held in double precision.
     Bands are octaves of the rank: of n components, "components 1", …, and the finest holds the last half.
@@ -54,13 +55,12 @@ class PCA(Transform):
     _basis: Constant  # V, (n, components)
     _variances: Constant
     _mean: Constant
-    _scale: Constant  # what each coefficient is multiplied by in T⁻¹
+    _scale: Constant  # T⁻¹ multiplies each coefficient by it
 
-    def __init__(self, shape: tuple[int, ...], path: str | Path | None = None) -> None:
+    def __init__(self, shape: Shape, path: str | Path | None = None) -> None:
         if path is None:
             raise ValueError(
-                "pca: not fitted yet. Fit it with PCA.fit(data), or name a file that save() wrote: "
-                "pca('file.safetensors')."
+                "pca: not fitted yet. Fit it with PCA.fit(data), or name a file that save() wrote: pca('file.safetensors')."
             )
         fitted = PCA.load(path)
         if fitted.shape != check_shape("pca", shape, dims=range(0, 10)):
@@ -75,7 +75,7 @@ class PCA(Transform):
 
         Memory does not grow with the number of examples. Up to n = 8,192 samples it is that of the n × n covariance, and
         the axes are exact. Beyond, an orthonormal basis of all n axes would itself be n × n: pass components=k. Then 2k
-        axes are carried from batch to batch, 2k · n numbers: exact where the data have at most 2k dimensions, else close.
+        axes are carried from batch to batch, 2k · n numbers: exact if the data have at most 2k dimensions, else close.
         T keeps its claims in either case.
 
         Raises: ValueError or TypeError for fewer than two examples, batches of different shapes, NaN, integers, an
@@ -83,36 +83,32 @@ class PCA(Transform):
         """
         moments, shape = _stream(data, components)
         variances, basis = moments.principal()
-        # An eigenvector's sign is free: the entry of largest magnitude is positive, on every machine.
+        # The sign of an eigenvector is free: here its entry of largest magnitude is positive, on every machine.
         basis = basis * torch.sign(basis.gather(0, basis.abs().argmax(0, keepdim=True)))
         kept = _count(components, len(basis), len(variances))
-        return cls._make(shape, basis[:, :kept], variances[:kept], moments.mean, components is not None, whiten, floor)
+        fitted = basis[:, :kept], variances[:kept], moments.mean
+        return cls._make(shape, fitted, components is not None, whiten, floor)
 
     @classmethod
     def _make(
-        cls,
-        shape: tuple[int, ...],
-        basis: Tensor,
-        variances: Tensor,
-        mean: Tensor,
-        rest: bool,
-        whiten: Whiten,
-        floor: float,
-        spec: str = "pca",
+        cls, shape: Shape, fitted: Sequence[Tensor], rest: bool, whiten: Whiten, floor: float, spec: str = "pca"
     ) -> "PCA":
+        """The transform with fitted = (basis, variances, mean)."""
         _check_options(whiten, floor, rest)
+        variances = fitted[1]
         self = cls.__new__(cls)
         Transform.__init__(self)
         self.shape, self.spec = shape, spec
         self.whiten, self._rest, self._floor = whiten, rest, floor
-        self._basis, self._variances, self._mean = Constant(basis), Constant(variances), Constant(mean)
-        self._scale = Constant(_deviations(variances, floor) if whiten else torch.ones_like(variances))
+        self._basis, self._variances, self._mean = map(Constant, fitted)
+        scale = _deviations(variances, floor) if whiten else torch.ones_like(variances)
+        self._scale = Constant(scale)
         self.layout = _layout(shape, len(variances), rest, whiten)
-        unit = not whiten or torch.equal(self._scale.value, torch.ones_like(variances))
         self.claims = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
-        self.claims |= (TransformClaim.NONE if rest else TransformClaim.SURJECTIVE) | (
-            TransformClaim.ISOMETRIC if unit else TransformClaim.NONE
-        )
+        if not rest:
+            self.claims |= TransformClaim.SURJECTIVE
+        if bool((scale == 1).all()):
+            self.claims |= TransformClaim.ISOMETRIC
         return self
 
     @property
@@ -134,7 +130,14 @@ class PCA(Transform):
         return self._encode(x, 1 / self._scale.like(x))
 
     def synthesis(self, z: Tensor) -> Tensor:
-        return self._decode(z, self._scale.like(z))
+        scale, basis, flat = self._scale.like(z), self._basis.like(z), z.flatten(1)
+        if self.whiten == "zca":
+            return (flat @ basis * scale @ basis.T).reshape(z.shape)
+        part, rest = flat.split([len(scale), flat.shape[1] - len(scale)], 1)
+        x = part * scale @ basis.T
+        if self._rest:  # only what lies outside the axes: the pseudo-inverse counts nothing twice
+            x = x + rest - rest @ basis @ basis.T
+        return x.reshape(len(z), *self.shape)
 
     def transpose(self, g: Tensor) -> Tensor:
         return self._encode(g, self._scale.like(g))
@@ -146,17 +149,6 @@ class PCA(Transform):
             return (part * scale @ basis.T).reshape(x.shape)
         rest = [flat - part @ basis.T] if self._rest else []
         return torch.cat([part * scale, *rest], 1)[:, None]
-
-    def _decode(self, z: Tensor, scale: Tensor) -> Tensor:
-        basis = self._basis.like(z)
-        flat = z.flatten(1)
-        if self.whiten == "zca":
-            return (flat @ basis * scale @ basis.T).reshape(z.shape)
-        part, rest = flat.split([len(scale), flat.shape[1] - len(scale)], 1)
-        x = part * scale @ basis.T
-        if self._rest:  # what lies outside the axes; the pseudo-inverse counts nothing twice
-            x = x + rest - rest @ basis @ basis.T
-        return x.reshape(len(z), *self.shape)
 
     def save(self, path: str | Path) -> None:
         """Writes one .safetensors file, which `load` and the spec "pca('path')" read.
@@ -174,16 +166,16 @@ class PCA(Transform):
 
     @classmethod
     def load(cls, path: str | Path) -> "PCA":
-        """Reads what `save` wrote.  Raises: ValueError where the file is missing or is not one of those."""
+        """Reads a file that `save` wrote.  Raises: ValueError where the file is missing, or was not written by `save`."""
         if not Path(path).is_file():
             raise ValueError(f"pca: there is no file {path}; write one with PCA.fit(data).save(path).")
         with safe_open(path, "pt") as file:
             header = (file.metadata() or {}).get("pca")
             if header is None:
                 raise ValueError(f"pca: {path} is not a file that PCA.save wrote.")
-            tensors = {name: file.get_tensor(name) for name in ("basis", "variances", "mean")}
+            fitted = [file.get_tensor(name) for name in ("basis", "variances", "mean")]
         options = json.loads(header)
-        return cls._make(shape=tuple(options.pop("shape")), **tensors, **options, spec=f"pca({str(path)!r})")
+        return cls._make(tuple(options.pop("shape")), fitted, **options, spec=f"pca({str(path)!r})")
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -196,55 +188,48 @@ class PCA(Transform):
         yield cls.fit(data.flatten(1), components=1, whiten=True)
 
 
-def _stream(data: Tensor | Iterable[Tensor], components: int | None) -> tuple[Moments | Sketch, tuple[int, ...]]:
+def _stream(data: Tensor | Iterable[Tensor], components: int | None) -> tuple[Moments | Sketch, Shape]:
     moments: Moments | Sketch | None = None
-    shape: tuple[int, ...] = ()
+    shape: Shape = ()
     for batch in [data] if isinstance(data, Tensor) else data:
         _check_batch(batch, shape)
-        flat = batch.detach().double().flatten(1)
-        if moments is None:
-            shape = tuple(batch.shape[1:])
-            moments = _nothing(flat[0], components, shape)
-        moments = moments.merge(flat)
+        flat, shape = batch.detach().double().flatten(1), tuple(batch.shape[1:])
+        moments = (moments or _no_moments(flat[0], components, shape)).merge(flat)
     if moments is None or moments.count < 2:
         raise ValueError(f"PCA.fit: expected at least two examples, got {moments.count if moments else 0}.")
     return moments, shape
 
 
-def _nothing(like: Tensor, components: int | None, shape: tuple[int, ...]) -> Moments | Sketch:
+def _no_moments(like: Tensor, components: int | None, shape: Shape) -> Moments | Sketch:
     if len(like) <= LARGEST:
         return Moments.none(like)
     if components is None:
         raise ValueError(
-            f"PCA.fit: signals of shape {shape} have more than {LARGEST:,} samples, too many for all axes, which "
-            "would be a dense matrix of that size; pass components=64, say (what lies outside them goes into "
-            'the band "rest"), or fit on smaller signals.'
+            f"PCA.fit: signals of shape {shape} have more than {LARGEST:,} samples, too many for all axes, which would be a "
+            'dense matrix of that size; pass components=64, say (what lies outside them goes into the band "rest"), or fit '
+            "on smaller signals."
         )
     return Sketch.none(like, 2 * _count(components, len(like), len(like)))
 
 
-def _check_batch(batch: Tensor, shape: tuple[int, ...]) -> None:
+def _check_batch(batch: Tensor, shape: Shape) -> None:
     if not isinstance(batch, Tensor):
+        got = type(batch).__name__
         raise TypeError(
-            f"PCA.fit: expected tensors (examples, *shape), got {type(batch).__name__}; of a loader that "
-            "yields (x, y), pass (x for x, y in loader)."
+            f"PCA.fit: expected tensors (examples, *shape), got {got}; pass (x for x, y in loader), for example."
         )
     if not batch.is_floating_point() or batch.ndim < 2 or batch.numel() == 0:
-        raise ValueError(
-            f"PCA.fit: expected real floating-point batches (examples, *shape) that are not empty, got "
-            f"{batch.dtype} of shape {tuple(batch.shape)}."
-        )
+        wanted, got = "real floating-point batches (examples, *shape) that are not empty", tuple(batch.shape)
+        raise ValueError(f"PCA.fit: expected {wanted}, got {batch.dtype} of shape {got}.")
     if shape and tuple(batch.shape[1:]) != shape:
         raise ValueError(
             f"PCA.fit: expected every signal of the shape of the first, {shape}, got {tuple(batch.shape[1:])}."
         )
-    if not bool(batch.isfinite().all()):
-        wrong = int((~batch.isfinite().flatten(1).all(1)).nonzero()[0, 0])
-        raise ValueError(f"PCA.fit: example {wrong} of a batch holds NaN or infinity; clean or drop it.")
+    check_finite("PCA.fit: a batch", batch)
 
 
 def _count(components: int | None, n: int, found: int) -> int:
-    """How many of the axes `found` to keep, of signals of n samples."""
+    """The number of axes to keep, of `found` ones, for signals of n samples."""
     if components is None:
         return n
     if isinstance(components, bool) or not isinstance(components, int) or not 1 <= components < n:
@@ -253,8 +238,7 @@ def _count(components: int | None, n: int, found: int) -> int:
         )
     if components > found:
         raise ValueError(
-            f"PCA.fit: the data vary in {found} directions only, got components={components}; ask for at most as "
-            "many, or give more examples."
+            f"PCA.fit: the data vary in {found} directions only, got components={components}; give more data."
         )
     return components
 
@@ -263,18 +247,18 @@ def _check_options(whiten: Whiten, floor: float, rest: bool) -> None:
     if whiten not in (True, False, "zca"):
         raise ValueError(f"PCA.fit: expected whiten in False, True, 'zca'; got {whiten!r}.")
     if rest and whiten == "zca":
-        raise ValueError("PCA.fit: ZCA turns back with every axis; pass components=None, or whiten=True.")
+        raise ValueError("PCA.fit: ZCA needs every axis to turn back; pass components=None, or whiten=True.")
     if not 0 < floor <= 1:
         raise ValueError(f"PCA.fit: floor must lie in (0, 1], got {floor!r}.")
 
 
 def _deviations(variances: Tensor, floor: float) -> Tensor:
-    """Standard deviations, those below the floor raised to it; 1 where the data do not vary at all."""
+    """Standard deviations, with a lower bound; 1 where the data do not vary at all."""
     largest = float(variances.max())
     return variances.clamp(min=floor * largest).sqrt() if largest > 0 else torch.ones_like(variances)
 
 
-def _layout(shape: tuple[int, ...], count: int, rest: bool, whiten: Whiten) -> Layout:
+def _layout(shape: Shape, count: int, rest: bool, whiten: Whiten) -> Layout:
     if whiten == "zca":
         return sample_layout(shape, "whitened samples")
     ranks = octave_layout((1, count), [torch.arange(count) / (2 * count)])
@@ -284,8 +268,7 @@ def _layout(shape: tuple[int, ...], count: int, rest: bool, whiten: Whiten) -> L
     nowhere = torch.full((len(shape) - 1, 1, count), math.nan)
     index = torch.cat([ranks.index, torch.full((1, size), len(bands))], 1)
     position = torch.cat([nowhere, places], 2)
-    bands += (Band("rest"),) if rest else ()
-    return Layout(bands, index, torch.full_like(position, math.nan), position)
+    return Layout(bands + ((Band("rest"),) if rest else ()), index, torch.full_like(position, math.nan), position)
 
 
 def _rank_band(band: Band, ranks: Layout, number: int) -> Band:

@@ -20,10 +20,8 @@ def check_claims(kind: Any) -> None:
         raise TypeError(f"register: expected a subclass of Transform, got {got}.")
     examples = list(kind.examples())
     if not examples:
-        raise ValueError(
-            f"{kind.__name__} is not registered: examples() is empty, so that nothing can be checked; yield small instances "
-            "of odd and even sizes."
-        )
+        advice = "yield small instances of odd and even sizes, on which the laws are checked"
+        raise ValueError(f"{kind.__name__} is not registered: examples() is empty; {advice}.")
     limit = tolerance(torch.double)
     for example in examples:
         faults = [result for result in measure_laws(example) if result.fault]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Count, mean (n,) and Σ (x - mean)(x - mean)ᵀ (n, n) of flattened signals: exact, for n that allow a dense matrix.
+    """Count, mean (n,) and Σ (x - mean)(x - mean)ᵀ (n, n) of flattened signals; exact, for n small enough for that matrix.
 
     Batches are merged by their means, which loses no digits to cancellation. Source: Chan, Golub & LeVeque 1983, eq. (1.5).
     """
@@ -20,11 +20,11 @@ class Moments:
 
     @classmethod
     def none(cls, like: Tensor) -> "Moments":
-        """Of no signal yet; like: (n,)."""
+        """The moments of no signal; like: (n,)."""
         return cls(0, torch.zeros_like(like), like.new_zeros(len(like), len(like)))
 
     def merge(self, batch: Tensor) -> "Moments":
-        """With a batch (b, n) more."""
+        """The moments with a batch (b, n) added."""
         total, mean, centred, step = _merge_means(self.count, self.mean, batch)
         return Moments(total, mean, self.scatter + centred.T @ centred + torch.outer(step, step))
 
@@ -36,10 +36,10 @@ class Moments:
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
-    """The same without a dense matrix: the `rank` largest singular values and axes of all signals so far, (r,) and (r, n).
+    """Moments without a dense matrix: the `rank` largest singular values and axes of all signals so far, (r,) and (r, n).
 
-    A batch is stacked below the axes, scaled by their singular values, and the stack is decomposed anew. Exact as long
-    as the data have no more than `rank` dimensions; beyond, what is cut off at each step is lost.
+    A batch is stacked below the axes, which are scaled by their singular values, and the stack is decomposed again. This
+    is exact if the data have no more than `rank` dimensions; else the parts cut off at each step are lost.
     Sources: Levy & Lindenbaum 2000; Ross, Lim, Lin & Yang 2008 (the moving mean).
     """
 
@@ -51,11 +51,11 @@ class Sketch:
 
     @classmethod
     def none(cls, like: Tensor, rank: int) -> "Sketch":
-        """Of no signal yet; like: (n,)."""
+        """The sketch of no signal; like: (n,)."""
         return cls(0, torch.zeros_like(like), like.new_zeros(0), like.new_zeros(0, len(like)), rank)
 
     def merge(self, batch: Tensor) -> "Sketch":
-        """With a batch (b, n) more."""
+        """The sketch with a batch (b, n) added."""
         merged = self
         for part in batch.split(self.rank):
             total, mean, centred, step = _merge_means(merged.count, merged.mean, part)
@@ -65,9 +65,9 @@ class Sketch:
         return merged
 
     def principal(self) -> tuple[Tensor, Tensor]:
-        """(variances, axes) by falling variance, (r,) and (n, r), of the directions in which the data vary at all."""
-        told = self.values > self.values.max() * torch.finfo(self.values.dtype).eps * math.sqrt(len(self.mean))
-        return self.values[told] ** 2 / (self.count - 1), self.axes[told].T
+        """(variances, axes) by falling variance, (r,) and (n, r), of the directions in which the data vary."""
+        varies = self.values > self.values.max() * torch.finfo(self.values.dtype).eps * math.sqrt(len(self.mean))
+        return self.values[varies] ** 2 / (self.count - 1), self.axes[varies].T
 
 
 def _merge_means(count: int, mean: Tensor, batch: Tensor) -> tuple[int, Tensor, Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Any pair of maps as a transform: a normalising flow, an autoencoder with its residual."""
+"""Any pair of maps as a transform: a normalising flow, or an autoencoder with its residual."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -9,34 +9,33 @@ from torch import Tensor, nn
 from ..core.precision import tolerance, wide
 from .base import Transform, TransformClaim, check_shape
 from .laws import Map
-from .layout import Band, Layout, plain_layout, sample_layout
-from .measure_claims import called, kept, measure, native, normal
+from .layout import Band, Layout, Shape, plain_layout, sample_layout
+from .measure_claims import called, measure, native, normal
 
 RESIDUALS = ("carried", "fixed")
 _STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
 
 
 class Wrap(Transform):
-    """z = forward(x), x = inverse(z) for whatever the user has, linear or not.
+    """z = forward(x), x = inverse(z) for any two maps of the user, linear or not.
 
     residual=None: the maps invert each other, as those of a normalising flow do.
     residual="carried": they do not (an autoencoder). z = [c, r] with the code c = forward(x) and the residual
     r = x - inverse(c), and T⁻¹[c, r] = inverse(c) + r. So T⁻¹T x = x to rounding, f(T⁻¹ z(x)) = f(x), and f varies with c
-    because r is held while c moves. As r lies in z, every row of a evaluator has its own, in any chunk; the path goes from
-    [c₀, r₀] to [c, r], i.e. from x₀ to x exactly; attributions stay complete, and the band "residual" says how much of
-    the score the code does not explain.
-    residual="fixed": the same T, but on a path r is fixed once at x, from [c₀, r] to [c, r]: the code alone is credited
-    (TRIM, Singh et al. 2020). The path then starts at inverse(c₀) + r and not at x₀, and the gap of the attribution
-    holds that difference of scores. Recomputing r at each point instead would make f constant.
+    because r is fixed while c moves. The residual is a part of z, so the path goes from [c₀, r₀] to [c, r], exactly from
+    x₀ to x; attributions stay complete, and the band "residual" says how much of the score the code does not explain.
+    residual="fixed": the same T, but on a path r is fixed at its value at x, from [c₀, r] to [c, r]: only the code is
+    credited (TRIM, Singh et al. 2020). The path then starts at inverse(c₀) + r and not at x₀, and the completeness gap
+    of the attribution holds that difference of scores. Recomputing r at each point instead would make f constant.
 
     shape: of one signal.  forward: (batch, *shape) -> (batch, *code).  inverse: (batch, *code) -> (batch, *shape).
     Modules among them become submodules and follow `.to()`; they run in their own precision.
-    layout: what the code means; None puts it in one band "code".
-    probe: signals (batch, *shape) of the kind that the maps are for, at least 2, on which claims are measured; None
+    layout: the meaning of the code; None puts it in one band "code".
+    probe: at least 2 signals (batch, *shape) of the kind that the maps are for, on which claims are measured; None
     draws standard normal ones.
 
-    Claims are measured at construction on the probe, and on standard normal z, to the precision of the maps' parameters
-    (single where they are narrower, double where there are none): check a float32 network with dtype=float32.
+    Claims are measured at construction on the probe and on standard normal z, to the precision of the maps' parameters
+    (single if they are narrower, double if there are none): check a float32 network with dtype=float32.
     z is (batch, *code), with a residual (batch, 1, Π code + Π shape).
 
     Raises: ValueError with the residual where the maps do not invert each other and residual is None, where dropout or
@@ -52,7 +51,7 @@ class Wrap(Transform):
 
     def __init__(
         self,
-        shape: tuple[int, ...],
+        shape: Shape,
         forward: Map,
         inverse: Map,
         *,
@@ -70,7 +69,7 @@ class Wrap(Transform):
         self.spec = f"wrap({called(forward)}, {called(inverse)})"
         self._encoder, self._decoder = forward, inverse
         like = native((forward, inverse), torch.empty(0).double())
-        like = like.to(wide(like.dtype))  # half precision would forgive a tenth of nonlinearity
+        like = like.to(wide(like.dtype))  # half precision would accept a nonlinearity of a tenth
         x = normal(self.shape, like, seed) if probe is None else _check_probe(probe, self.shape).to(like)
         with torch.no_grad():
             code = self._encode(x)
@@ -106,18 +105,17 @@ class Wrap(Transform):
         return _run(self._decoder, code)
 
     def _measured(self, x: Tensor, z: Tensor) -> TransformClaim:
-        found = measure(self.analysis, self.synthesis, x, z)
-        claims = kept(found, x.dtype)
+        claims, residuals = measure(self.analysis, self.synthesis, x, z)
         if TransformClaim.RECONSTRUCTS not in claims:
             raise ValueError(
-                f"{self.spec}: inverse(forward(x)) is off x by {found[TransformClaim.RECONSTRUCTS]:.1e} (relative; "
-                f"rounding explains {tolerance(x.dtype):.1e}); pass residual='carried' for maps that lose a "
-                "part of the signal, or probe= with signals on which they are inverse."
+                f"{self.spec}: inverse(forward(x)) differs from x by {residuals[TransformClaim.RECONSTRUCTS]:.1e} (relative; "
+                f"rounding explains {tolerance(x.dtype):.1e}); pass residual='carried' for maps that lose a part of the "
+                "signal, or probe= with signals on which they are inverse."
             )
         if self.residual == "fixed" and TransformClaim.LINEAR in claims:
+            advice = "use residual='carried', or PCA.fit(data, components=k)"
             raise ValueError(
-                f"{self.spec}: the maps are linear, and linear transforms share one evaluator from x₀ to x; take "
-                "residual='carried', or PCA.fit(data, components=k)."
+                f"{self.spec}: the maps are linear, and linear transforms share one path from x₀; {advice}."
             )
         return claims
 
@@ -133,7 +131,7 @@ wrap = Wrap  # reads as a verb where a transform is made from two maps
 
 
 def _run(map_: Map, value: Tensor) -> Tensor:
-    """`map_` in the precision of its own parameters, its result in that of `value`."""
+    """`map_` in the precision of its own parameters, with the result in that of `value`."""
     own = native((map_,), value)
     out = map_(value.to(own.dtype))
     return out.to(value.dtype) if isinstance(out, Tensor) and out.is_floating_point() else out
@@ -145,34 +143,23 @@ def _check_maps(forward: Map, inverse: Map) -> None:
             raise TypeError(f"wrap: {what} must be a module or another callable, got {type(map_).__name__}.")
         for name, module in map_.named_modules() if isinstance(map_, nn.Module) else ():
             if module.training and isinstance(module, _STATEFUL):
-                raise ValueError(
-                    f"wrap: {type(module).__name__} {name!r} of {what} is in training mode; its result depends "
-                    "on chance or on the batch. Call .eval() first."
-                )
+                found = f"{type(module).__name__} {name!r} of {what} is in training mode"
+                raise ValueError(f"wrap: {found}, so that its result is random or depends on the batch. Call .eval().")
 
 
-def _check_probe(probe: Tensor, shape: tuple[int, ...]) -> Tensor:
-    if (
-        not isinstance(probe, Tensor)
-        or not probe.is_floating_point()
-        or tuple(probe.shape[1:]) != shape
-        or len(probe) < 2
-    ):
-        got = f"{probe.dtype} of shape {tuple(probe.shape)}" if isinstance(probe, Tensor) else type(probe).__name__
-        raise ValueError(
-            f"wrap: probe must be a real floating-point tensor of at least 2 signals of shape {shape}, got {got}."
-        )
+def _check_probe(probe: Tensor, shape: Shape) -> Tensor:
+    real = isinstance(probe, Tensor) and probe.is_floating_point()
+    if not real or tuple(probe.shape[1:]) != shape or len(probe) < 2:
+        wanted = f"a real floating-point tensor of at least 2 signals of shape {shape}"
+        raise ValueError(f"wrap: probe must be {wanted}, got {_kind(probe)}.")
     return probe.detach()
 
 
-def _check_code(code: Tensor, decode: Callable[[Tensor], Tensor], x: Tensor) -> tuple[int, ...]:
-    """Shape of one code, once both maps keep the batch first."""
+def _check_code(code: Tensor, decode: Callable[[Tensor], Tensor], x: Tensor) -> Shape:
+    """Shape of one code, if both maps keep the batch first."""
     if not isinstance(code, Tensor) or not code.is_floating_point() or len(code) != len(x):
-        got = f"{code.dtype} of shape {tuple(code.shape)}" if isinstance(code, Tensor) else type(code).__name__
-        raise ValueError(
-            f"wrap: forward must give one real tensor, batch first, got {got}; pack complex or several "
-            "outputs into one real tensor."
-        )
+        advice = "pack complex or several outputs into one"
+        raise ValueError(f"wrap: forward must give one real tensor, batch first, got {_kind(code)}; {advice}.")
     with torch.no_grad():
         back = decode(code)
     if not isinstance(back, Tensor) or back.shape != x.shape:
@@ -181,7 +168,11 @@ def _check_code(code: Tensor, decode: Callable[[Tensor], Tensor], x: Tensor) -> 
     return tuple(code.shape[1:])
 
 
-def _with_residual(code: Layout, shape: tuple[int, ...]) -> Layout:
+def _kind(value: object) -> str:
+    return f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def _with_residual(code: Layout, shape: Shape) -> Layout:
     """The code's layout, flattened, and one more band for the residual, whose coefficients are samples."""
     samples = sample_layout(shape, "residual")
     index = torch.cat([code.index.flatten(), samples.index.flatten() + len(code.bands)])[None]

@@ -13,57 +13,42 @@ from ...transforms.base import check_shape
 from ...transforms.wavelets.dwt import check_level, find_wavelet, halvings
 from ...transforms.wavelets.filterbank import FilterBank
 from ...transforms.wavelets.packet import split_nodes
-from ..result import Attribution
+from ..result import Attribution, known_covector
 
 Cost = str | Callable[[Tensor], Tensor]
+Maps = Attribution | Sequence[Attribution]
 COSTS = ("entropy", "l1")
-_BAD_COST = "best_basis: cost must return one finite number for each that it is given, in a tensor of their shape;"
+_BAD_COST = "best_basis: cost must return one finite number for each of its arguments, in a tensor of their shape;"
 
 
 @overload
 def best_basis(
-    att: Attribution | Sequence[Attribution],
-    cost: Cost = ...,
-    *,
-    wavelet: str = ...,
-    level: int | None = ...,
-    per_example: Literal[False] = ...,
+    att: Maps, cost: Cost = ..., *, wavelet: str = ..., level: int | None = ..., per_example: Literal[False] = ...
 ) -> WPT: ...
 @overload
 def best_basis(
-    att: Attribution | Sequence[Attribution],
-    cost: Cost = ...,
-    *,
-    wavelet: str = ...,
-    level: int | None = ...,
-    per_example: Literal[True],
+    att: Maps, cost: Cost = ..., *, wavelet: str = ..., level: int | None = ..., per_example: Literal[True]
 ) -> list[WPT]: ...
 def best_basis(
-    att: Attribution | Sequence[Attribution],
-    cost: Cost = "entropy",
-    *,
-    wavelet: str = "db4",
-    level: int | None = None,
-    per_example: bool = False,
+    att: Maps, cost: Cost = "entropy", *, wavelet: str = "db4", level: int | None = None, per_example: bool = False
 ) -> WPT | list[WPT]:
-    """The orthonormal packet transform in which the attribution costs least: its nodes are where the model looks.
+    """The orthonormal wavelet packet transform in which the attribution costs least.
 
     Coifman and Wickerhauser's search, with the attribution in place of the signal. The values in any packet node follow
     from the covector ḡ that the attribution keeps, a = T(x - x₀) ⊙ T ḡ for shares and a = T ḡ for sensitivities, so the
-    model is not run again: all levels of the tree are split once, and a node is split for good where its children's best
-    costs sum to less than its own.
+    model is not run again. A node is split where the best costs of its children sum to less than its own.
 
-    A cost is Σ c(q) over coefficients, with q = |a| over a norm that is the same in every orthonormal basis, and each
-    example's own: ‖x - x₀‖ ‖ḡ‖ for shares, so that Σ q ≤ 1 (Cauchy-Schwarz), and ‖ḡ‖ for sensitivities, so that
-    Σ q² = 1. A q below rounding counts as 0.
+    A cost is Σ c(q) over coefficients, q = |a| / N. The norm N belongs to the example and is the same in every
+    orthonormal basis: ‖x - x₀‖ ‖ḡ‖ for shares, so that Σ q ≤ 1 (Cauchy-Schwarz), and ‖ḡ‖ for sensitivities, so that
+    Σ q² = 1. A q below rounding errors counts as 0.
 
     att: any batch, or a sequence of batches that count as one set, in any linear domain; from a method whose values are
-    linear in gradients, which is what keeps a covector.
+    linear in gradients, since only these keep a covector.
     cost: "entropy", -q log q for shares and -q² log q² for sensitivities; "l1", q; or a function of q, elementwise.
     wavelet: any orthonormal wavelet of PyWavelets.  level: the deepest nodes; None takes 5, or what the signal allows.
     per_example: a list with one transform for each example, instead of one transform for the sum over the set.
 
-    Of bases that cost the same, the one with fewer nodes is taken.
+    Of bases with equal costs, the one with fewer nodes is taken.
     Source: Coifman & Wickerhauser 1992, §IV.
     Raises: TypeError or ValueError for an attribution without a covector, an unknown cost, a wavelet that is not
     orthonormal, a level that is too deep.
@@ -76,7 +61,11 @@ def best_basis(
     ('a', 'd')
     """
     atts = list(att) if isinstance(att, Sequence) else [att]
-    shape = _common_shape(atts)
+    shapes = {tuple(known_covector("best_basis", one).shape[1:]) for one in atts}
+    if len(shapes) != 1:
+        expected = "at least one attribution, all of signals of one shape"
+        raise ValueError(f"best_basis: expected {expected}, got shapes {sorted(shapes)}.")
+    shape = check_shape("best_basis", shapes.pop())
     bank = FilterBank(find_wavelet("best_basis", wavelet))
     if not bank.orthonormal:
         raise ValueError(f"best_basis: wavelet must be orthonormal, such as db4, sym8 or haar, got {wavelet!r}.")
@@ -85,42 +74,29 @@ def best_basis(
     found = [_node_costs(one, cost, bank, level) for one in atts]
     table = _finite(torch.cat([torch.stack(list(costs.values())) for costs in found], 1)).tolist()  # (nodes, examples)
     columns = [slice(i, i + 1) for i in range(len(table[0]))] if per_example else [slice(None)]
-    chosen = []
-    for column in columns:
-        totals = {path: math.fsum(row[column]) for path, row in zip(found[0], table)}
-        chosen.append(WPT(shape, wavelet, nodes=_search(totals, len(shape) - 1)))
+    totals = [{path: math.fsum(row[column]) for path, row in zip(found[0], table)} for column in columns]
+    chosen = [WPT(shape, wavelet, nodes=_search(costs, len(shape) - 1)) for costs in totals]
     return chosen if per_example else chosen[0]
 
 
 def basis_cost(att: Attribution, transform: Transform, cost: Cost = "entropy") -> Tensor:
-    """What `best_basis` makes least, of any orthonormal transform, for each example. Shape: (batch,), double precision.
+    """The cost that `best_basis` minimises, in any orthonormal transform. Shape: (batch,), double precision.
 
     Raises: ValueError where the transform is not orthonormal, and as `best_basis` does.
 
-    >>> import pullback as pb
     >>> wave = torch.cos(torch.arange(16) * torch.pi / 4).reshape(1, 1, 16)
     >>> att = pb.attribute(lambda x: (x * wave).flatten(1).sum(1), wave, method="gradient")
     >>> bool(basis_cost(att, pb.transforms.get("dft", (1, 16))) < basis_cost(att, att.transform))
     True
     """
     if TransformClaim.ORTHOGONAL not in transform.claims:
-        raise ValueError(f"basis_cost: costs compare in orthonormal bases only; {transform.spec} is none.")
+        raise ValueError(f"basis_cost: costs compare in orthonormal bases only; {transform.spec} is not orthonormal.")
     scale = _Scale(att, cost)
     return _finite(scale.cost([transform(part) for part in scale.parts]))
 
 
-def _common_shape(atts: Sequence[Attribution]) -> tuple[int, ...]:
-    shapes = {_covector(att).shape[1:] for att in atts}
-    if len(shapes) != 1:
-        raise ValueError(
-            "best_basis: expected at least one attribution, all of signals of one shape, got shapes "
-            f"{sorted(map(tuple, shapes))}."
-        )
-    return check_shape("best_basis", shapes.pop())
-
-
 def _search(costs: dict[str, float], dims: int) -> list[str]:
-    """The leaves of the cheapest tree: from the deepest nodes up, a node is split where its children cost less."""
+    """The leaves of the cheapest tree, found from the deepest nodes up: a node is split where its children cost less."""
     children: dict[str, list[str]] = {}
     for path in costs:
         if path:
@@ -147,19 +123,15 @@ def _node_costs(att: Attribution, cost: Cost, bank: FilterBank, level: int) -> d
 
 
 class _Scale:
-    """The signals whose coefficients multiply to the values, and what a coefficient of them costs."""
+    """The signals (batch, *shape) whose coefficients multiply to the values, and the cost of these coefficients."""
 
     def __init__(self, att: Attribution, cost: Cost) -> None:
         if isinstance(cost, str) and cost not in COSTS:
             raise ValueError(f"best_basis: expected cost in {', '.join(COSTS)}, or a function; got {cost!r}.")
-        covector = _covector(att)
+        covector = known_covector("best_basis", att)
         shares = att.kind == "share"
-        self.parts = (
-            [att.transform.inverse(att.displacement), covector] if shares else [covector]
-        )  # (batch, *shape) each
-        self._norm = functools.reduce(
-            torch.mul, [part.flatten(1).norm(dim=1).double() for part in self.parts]
-        )  # (batch,)
+        self.parts = [att.transform.inverse(att.displacement), covector] if shares else [covector]
+        self._norm = functools.reduce(torch.mul, [part.flatten(1).norm(dim=1).double() for part in self.parts])
         self._rounding = 64 * torch.finfo(covector.dtype).eps
         entropy = lambda q: torch.special.entr(q if shares else q * q)
         self._cost = cost if callable(cost) else {"entropy": entropy, "l1": lambda q: q}[cost]
@@ -170,9 +142,8 @@ class _Scale:
         q = values / self._norm.where(self._norm > 0, 1)[:, None]
         each = self._cost(q.where(q > self._rounding, 0))
         if not isinstance(each, Tensor) or each.shape != q.shape:
-            raise ValueError(
-                f"{_BAD_COST} got {tuple(each.shape) if isinstance(each, Tensor) else each!r} for {tuple(q.shape)}."
-            )
+            got = tuple(each.shape) if isinstance(each, Tensor) else repr(each)
+            raise ValueError(f"{_BAD_COST} got {got} for {tuple(q.shape)}.")
         return each.sum(1)
 
 
@@ -180,16 +151,3 @@ def _finite(costs: Tensor) -> Tensor:
     if not bool(costs.isfinite().all()):
         raise ValueError(f"{_BAD_COST} got NaN or infinity.")
     return costs
-
-
-def _covector(att: Attribution) -> Tensor:
-    if not isinstance(att, Attribution):
-        raise TypeError(f"best_basis: expected an Attribution, or a sequence of them, got {type(att).__name__}.")
-    if att.covector is None or TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS not in att.transform.claims:
-        method = f"{att.settings.get('method', 'this method')} in {att.transform.spec}"
-        raise ValueError(
-            f"best_basis: {method} keeps no covector, so its values in other bases do not follow from it; take "
-            "a method that is linear in gradients, such as integrated_gradients or smoothgrad, in a linear "
-            "domain."
-        )
-    return att.covector

@@ -1,20 +1,20 @@
-"""How much the shares of wavelet bands owe to the way in which the border is continued."""
+"""How much the shares of wavelet bands depend on the padding mode."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from ...core.imports import needs
-from ...transforms import DWT, TransformClaim
+from ...transforms import DWT
 from ...transforms.wavelets.dwt import PADDED
 from ..attribute import attribute
-from ..call import BaselineLike, Method
+from ..call import Model, Options
 from ..engine.score import Target
-from ..result import Attribution
+from ..result import Attribution, known_covector
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ class BoundarySensitivity:
     >>> found = pb.attribution.boundary_sensitivity(lambda x: x.square().flatten(1).sum(1), ramp, level=1, modes=modes)
     >>> found.redundancy.to_dict()
     {'periodization': 1.0, 'symmetric': 1.375}
-    >>> 0 < found.largest < 1  # so much of a share is the border's doing
+    >>> 0 < found.largest < 1
     True
     """
 
@@ -50,13 +50,13 @@ class BoundarySensitivity:
 
     @property
     def spread(self) -> pd.DataFrame:
-        """Largest less smallest share over the modes. One row per example, one column per group."""
+        """Largest minus smallest share over the modes. One row per example, one column per group."""
         grouped = self.shares.groupby(level="example", sort=False)
         return grouped.max() - grouped.min()
 
     @property
     def largest(self) -> float:
-        """The largest spread of any group in any example: differences of shares below it may be the border's doing."""
+        """The largest spread of any group in any example: padding alone may change shares by this much."""
         return float(self.spread.to_numpy().max())
 
     def __str__(self) -> str:
@@ -84,7 +84,7 @@ class BoundarySensitivity:
 
 
 def boundary_sensitivity(
-    subject: Attribution | Callable[..., Any],
+    subject: Attribution | Model,
     x: Tensor | None = None,
     target: Target = None,
     *,
@@ -92,28 +92,24 @@ def boundary_sensitivity(
     level: int | None = None,
     modes: Sequence[str] = MODES,
     by: str = "octave",
-    method: Method = "integrated_gradients",
-    baseline: BaselineLike = None,
-    batch_size: int | str = "auto",
-    seed: int = 0,
+    **options: Unpack[Options],
 ) -> BoundarySensitivity:
     """How much the shares of wavelet bands change with the padding mode alone, from one gradient stream.
 
-    The covector ḡ of an attribution and the step x - x₀ do not know of any padding. In each mode m
+    The covector ḡ of an attribution and the step x - x₀ do not depend on the padding. In each mode m
 
         a_m = T_m (x - x₀) ⊙ (T_m⁻¹)ᵀ ḡ,    share_m(b) = Σ_{k in b} |a_m,k| / Σ_k |a_m,k|,
 
-    so the model is not run again. A share that differs between modes by as much as it differs between two models or
-    two classes is an artefact of the border and no finding.
+    so the model is not run again. If a share differs between two models or two classes by no more than between modes,
+    the difference may be an artefact of the border.
 
-    subject: an Attribution that holds a covector (for sensitivities a_m = (T_m⁻¹)ᵀ ḡ; any linear domain), or a model,
-    which is then walked once with `method`; x, target, baseline, batch_size, seed are for it alone.
+    subject: an Attribution in any linear domain that holds a covector (for sensitivities a_m = (T_m⁻¹)ᵀ ḡ), or a model,
+    which is attributed once. x, target and options (method, baseline, seed … of `attribute`) are for a model only.
     level: None takes the deepest of at most 3 that every mode allows.  by: as in `Attribution.importance`.
 
-    Raises: ValueError where the attribution has no covector, no mode or fewer than two are named, or a mode cannot be
-    had at this level; TypeError where a model comes without x.
+    Raises: ValueError for an attribution without a covector, fewer than two modes, or a mode that this level does not
+    allow; TypeError for a model without x.
 
-    >>> import torch, pullback as pb
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1)).eval()
     >>> x = torch.ones(1, 1, 64)
     >>> pb.attribution.boundary_sensitivity(model, x, wavelet="haar", level=1).largest < 1e-5
@@ -126,33 +122,16 @@ def boundary_sensitivity(
     elif x is None:
         raise TypeError("boundary_sensitivity: expected an Attribution, or a model and x.")
     else:
-        found = attribute(subject, x, target, method=method, baseline=baseline, batch_size=batch_size, seed=seed)
-    covector = _covector(found)
-    step = found.transform.inverse(found.displacement)
-    transforms = _transforms(found.transform.shape, wavelet, level, modes)
-    shares = {mode: _shares(found, transform, step, covector, by) for mode, transform in transforms.items()}
-    redundancy = pd.Series({mode: transform.redundancy for mode, transform in transforms.items()}, name="redundancy")
-    depth = next(iter(transforms.values())).level
-    return BoundarySensitivity(pd.concat(shares, names=["mode", "example"]), redundancy, wavelet, depth)
-
-
-def _covector(found: Attribution) -> Tensor:
-    if found.covector is None or TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS not in found.transform.claims:
-        method = found.settings.get("method", "this method")
-        raise ValueError(
-            f"boundary_sensitivity: the attribution of {method} in {found.transform.spec} has no covector, from "
-            "which the other modes follow; take a method that is linear in gradients, such as "
-            "integrated_gradients, in a linear domain."
-        )
-    return found.covector
-
-
-def _transforms(shape: tuple[int, ...], wavelet: str, level: int | None, modes: Sequence[str]) -> dict[str, DWT]:
+        found = attribute(subject, x, target, **options)
+    covector = known_covector("boundary_sensitivity", found)
     if isinstance(modes, str) or len(set(modes)) < 2:
         raise ValueError(f"boundary_sensitivity: expected at least two modes of {', '.join(MODES)}; got {modes!r}.")
-    if level is None:
-        level = min(DWT(shape, wavelet, mode=mode).level for mode in modes)
-    return {mode: DWT(shape, wavelet, level, mode) for mode in modes}
+    step, shape = found.transform.inverse(found.displacement), found.transform.shape
+    level = min(DWT(shape, wavelet, mode=mode).level for mode in modes) if level is None else level
+    transforms = {mode: DWT(shape, wavelet, level, mode) for mode in modes}
+    shares = {mode: _shares(found, transform, step, covector, by) for mode, transform in transforms.items()}
+    redundancy = pd.Series({mode: transform.redundancy for mode, transform in transforms.items()}, name="redundancy")
+    return BoundarySensitivity(pd.concat(shares, names=["mode", "example"]), redundancy, wavelet, level)
 
 
 def _shares(found: Attribution, transform: DWT, step: Tensor, covector: Tensor, by: str) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Masks along a whole range of prices: what `Mask` finds for each of them, and what that keeps."""
+"""The masks that `Mask` finds for each of several prices, their sparsity and their scores."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from ..methods.mask_optimisation import CURVES, Weight
 
 @dataclass(frozen=True, eq=False)
 class MaskPath:
-    """The masks of a batch for each price α, and what they cost and keep.
+    """The masks of a batch for each price α, with their sparsity and scores.
 
     mask: (batch, alphas, *coeff).  alpha: (alphas,).  The curves are (batch, alphas):
     sparsity: 1 - ‖m‖₁ / (number of coefficients), the fraction removed.
@@ -43,7 +43,7 @@ class MaskPath:
         return self.transform.layout
 
     def signal(self, price: int) -> Tensor:
-        """T⁻¹(m ⊙ z) for alpha[price]: what was kept, on zero. Shape: (batch, *shape)."""
+        """T⁻¹(m ⊙ z) for alpha[price], with zero for removed coefficients. Shape: (batch, *shape)."""
         return self.transform.inverse(self.mask[:, price] * self.coefficients)
 
     def to_frame(self) -> pd.DataFrame:
@@ -69,12 +69,12 @@ def mask_path(
     continuation: float | None = None,
     **options: Any,
 ) -> MaskPath:
-    """The masks of every example for every price: what `Mask` finds, many prices and many examples in one batch.
+    """The masks that `Mask` finds, for every example and every price in one batch.
 
-    Every forward holds rows of examples × prices, at most `rows`; each chunk of rows is optimised to its end.
+    A forward holds at most `batch_size` rows of examples × prices; each chunk of rows is optimised to its end.
 
-    alphas: the prices.  continuation: None, or the fraction of `steps` that each price after the smallest gets, part of them
-    from the best mask known; see `Front`. With 0.3 and 8 prices, 39 % of the passes of independent runs.
+    alphas: the prices.  continuation: None, or the fraction of `steps` for each price after the smallest, part of them
+    from the best mask known; see `Front`. With 0.3 and 8 prices, it needs 39 % of the evaluations of independent runs.
     steps, lr, game, obfuscation, weight: as in `Mask`.
     options: baseline, batch_size, seed, progress, model_args and model_kwargs of `attribute`.
 
@@ -94,6 +94,5 @@ def mask_path(
     found = attribute(model, x, target, method=method, transform=transform, **options)
     curves = {name: found.details[name] for name in ("mask", *CURVES)}
     alpha = curves["mask"].new_tensor(method.alphas)
-    return MaskPath(
-        **curves, alpha=alpha, coefficients=found.coefficients, transform=transform, settings=found.settings
-    )
+    rest: dict[str, Any] = {"transform": transform, "settings": found.settings}
+    return MaskPath(**curves, alpha=alpha, coefficients=found.coefficients, **rest)

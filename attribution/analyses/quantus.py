@@ -1,4 +1,4 @@
-"""Our maps as the explanations that Quantus judges."""
+"""Attributions as explanations for the metrics of Quantus."""
 
 import inspect
 from collections.abc import Callable
@@ -10,22 +10,21 @@ from torch import nn
 
 from ..attribute import attribute
 from ..call import Domain, Method
-from ..engine.check_model import feed_dtype
 
 
 def quantus_explain(
     method: Method = "integrated_gradients", transform: Domain = "pixel", **options: Any
 ) -> Callable[..., np.ndarray]:
-    """An `explain_func` for Quantus: the map of `method` in `transform`, drawn back into the signal.
+    """An `explain_func` for Quantus: the heatmap of `method` in `transform`.
 
     The returned function takes (model, inputs, targets, **kwargs) and returns `Attribution.heatmap()` with one channel,
-    (batch, 1, *spatial): what Quantus ranks are samples of the signal, so T has to be linear. Keywords that Quantus
-    adds for its own use (device, and the names of its own methods) are not passed on.
+    (batch, 1, *spatial): Quantus ranks samples of the signal, so T has to be linear. Keywords that Quantus adds for its
+    own use (device, and the names of its own methods) are not passed on.
 
     options: baseline, batch_size, seed … of `attribute`.
 
     Source: Hedström et al. 2023 (Quantus).
-    Raises: what `attribute` raises; ValueError where T is not linear. Both when the returned function is called.
+    Raises, when the returned function is called: the errors of `attribute`; ValueError where T is not linear.
 
     >>> import torch
     >>> explain = quantus_explain("gradient", "dct")
@@ -39,12 +38,7 @@ def quantus_explain(
         own.pop("method", None)
         parameter = next(iter(model.parameters()), None)
         x = torch.as_tensor(inputs)
-        x = x if parameter is None else x.to(parameter.device)
-        x = (
-            x.to(feed_dtype(model, x.dtype))
-            if parameter is None or x.dtype == parameter.dtype
-            else x.to(parameter.dtype)
-        )
+        x = x if parameter is None else x.to(parameter.device, parameter.dtype)
         found = attribute(model, x, torch.as_tensor(targets), method=method, transform=transform, **(options | own))
         return found.heatmap()[:, None].cpu().numpy()
 

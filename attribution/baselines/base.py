@@ -14,11 +14,10 @@ from ..engine.row_index import RowIndex
 
 
 class Baseline(abc.ABC):
-    """Where paths start: a rule that gives x₀ for any x. Subclasses are frozen dataclasses.
+    """A rule that gives x₀, the start of the paths, for any x. Subclasses are frozen dataclasses.
 
-    random: whether draws differ; then `expected_gradients` averages over them and other methods take the first.
-    coordinates: "signal", or "z" where the domain's own coefficients are given.
-    Raises: TypeError where a rule of the signal is asked for coefficients.
+    random: whether samples differ; then `expected_gradients` averages over them and other methods take the first.
+    coordinates: "signal", or "z" for a baseline that is declared in coefficients.
 
     >>> {"zero", "blur", "mean", "uniform", "gaussian"} <= set(names())
     True
@@ -30,21 +29,21 @@ class Baseline(abc.ABC):
 
     @abc.abstractmethod
     def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
-        """x₀ of each row; its sample is the number of the draw. Shape: (rows, *shape)."""
+        """x₀ of each row; the row's sample is the number of the draw. Shape: (rows, *shape)."""
 
     def coefficients(self, domain: Transform, x: Tensor) -> Tensor:
-        """z₀ (batch, *coeff), where it is declared in z."""
+        """z₀ (batch, *coeff).  Raises: TypeError for a baseline of the signal."""
         raise TypeError(f"baseline: {self.name} lives in the signal, not in the coefficients of {domain.spec}.")
 
     def describe(self) -> str:
-        """What the result's settings say of it."""
+        """The text that the result's settings keep."""
         options = ", ".join(f"{f.name}={getattr(self, f.name)}" for f in dataclasses.fields(self))  # type: ignore[arg-type]
         return f"{self.name}({options})" if options else self.name
 
     @classmethod
-    @abc.abstractmethod
     def examples(cls) -> Iterable["Baseline"]:
-        """Instances on which the tests run."""
+        """Instances on which the tests run: by default the one without arguments."""
+        return [cls()]
 
 
 baselines: Registry[Baseline] = Registry("baseline", "pullback.baselines")

@@ -1,4 +1,4 @@
-"""Baselines x₀ by name: what "absent" means. Those that are fixed by x, given, or declared in a domain's coefficients."""
+"""Baselines that do not draw random numbers: computed from x, given by the caller, or declared in coefficients."""
 
 import math
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ import torch
 import torch_dct
 from torch import Tensor
 
-from ...core.checks import check_finite, check_number
+from ...core.checks import check_finite, check_number, is_number
 from ...core.plain import plain
 from ...core.registry import parse
 from ...transforms import Transform
@@ -25,10 +25,6 @@ class Zero(Baseline):
 
     def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
         return torch.zeros_like(keyed.signal[rows.example])
-
-    @classmethod
-    def examples(cls) -> Iterable[Baseline]:
-        return [cls()]
 
 
 @register("blur")
@@ -102,22 +98,25 @@ class Given(Baseline):
     name = "given"
 
     def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
-        return _as_signal(self.value, keyed.signal)[rows.example]
+        x, value = keyed.signal, self.value
+        value = value(x) if callable(value) and not isinstance(value, Tensor) else value
+        value = torch.full_like(x, value) if is_number(value) else value
+        if not isinstance(value, Tensor):
+            raise TypeError(f"baseline: expected a number, a tensor, a callable or None, got {type(value).__name__}.")
+        if value.is_complex() or (value.ndim and value.shape not in (x.shape, x.shape[1:], (1, *x.shape[1:]))):
+            raise ValueError(
+                f"baseline: expected a real tensor of shape {tuple(x.shape)} or {tuple(x.shape[1:])}, got "
+                f"{value.dtype} of shape {tuple(value.shape)}."
+            )
+        return check_finite("baseline", value.to(x).expand_as(x))[rows.example]
 
     def describe(self) -> str:
         return str(plain(self.value))
 
-    @classmethod
-    def examples(cls) -> Iterable[Baseline]:
-        return [cls(0.5), cls(torch.neg)]
-
 
 @dataclass(frozen=True, eq=False)
 class InDomain(Baseline):
-    """x₀ = T⁻¹ z₀, in each domain its own; see `in_domain`.
-
-    Raises: ValueError where z₀ does not fit the domain; TypeError where a signal is asked for.
-    """
+    """x₀ = T⁻¹ z₀ in each domain T; see `in_domain`.  Raises: ValueError where z₀ does not fit the domain."""
 
     z0: Tensor | float = 0.0
     name = "in_domain"
@@ -139,22 +138,18 @@ class InDomain(Baseline):
     def describe(self) -> str:
         return f"in_domain({plain(self.z0)})"
 
-    @classmethod
-    def examples(cls) -> Iterable[Baseline]:
-        return [cls()]
-
 
 def in_domain(z0: Tensor | float = 0.0) -> Baseline:
-    """A baseline declared in coefficients: x₀ = T⁻¹(z₀) in each domain T, the zero of that domain by default.
+    """A baseline declared in coefficients: x₀ = T⁻¹(z₀) in each domain T.
 
-    For linear T the default is the zero signal; elsewhere it is whatever zero coefficients mean there.
+    By default z₀ = 0, which for linear T is the zero signal.
 
-    z0: a number, or a tensor (batch, *coeff) or (*coeff) that fits the one domain it belongs to.
+    z0: a number, or a tensor (batch, *coeff) or (*coeff) for one domain.
     Raises: ValueError for complex coefficients.
 
     >>> import torch, pullback as pb
-    >>> att = pb.attribute(torch.nn.Flatten(), torch.ones(1, 1, 1), 0, transform="dct",
-    ...                    baseline=pb.attribution.in_domain(0.25))
+    >>> x0 = pb.attribution.baselines.in_domain(0.25)
+    >>> att = pb.attribute(torch.nn.Flatten(), torch.ones(1, 1, 1), 0, transform="dct", baseline=x0)
     >>> att.displacement, att.settings["baseline_coordinates"]
     (tensor([[[0.7500]]]), 'z')
     """
@@ -165,12 +160,12 @@ def in_domain(z0: Tensor | float = 0.0) -> Baseline:
     return InDomain(z0)
 
 
-def get_baseline(baseline: Any) -> Baseline:
-    """The `Baseline` that `attribute(baseline=…)` means.
+def get(baseline: Any) -> Baseline:
+    """The `Baseline` that `attribute(baseline=…)` means; a `Baseline` is returned as it is.
 
     Raises: ValueError that lists the choices, or TypeError.
 
-    >>> get_baseline("blur(sigma=3)")
+    >>> get("blur(sigma=3)")
     Blur(sigma=3)
     """
     if isinstance(baseline, Baseline):
@@ -182,26 +177,9 @@ def get_baseline(baseline: Any) -> Baseline:
         return baselines.build(calls[0])
     if baseline is None:
         return Zero()
-    if isinstance(baseline, bool) or not (isinstance(baseline, (int, float, Tensor)) or callable(baseline)):
+    if not (is_number(baseline) or isinstance(baseline, Tensor) or callable(baseline)):
         raise TypeError(
             "baseline: expected a number, a tensor, a callable, a name such as 'blur(sigma=10)' (choices: "
             f"{', '.join(names())}) or None, got {type(baseline).__name__}."
         )
     return Given(baseline)
-
-
-def _as_signal(baseline: Any, x: Tensor) -> Tensor:
-    """A given baseline in the shape, dtype and device of x.  Raises: TypeError or ValueError that says what came."""
-    value = baseline(x) if callable(baseline) and not isinstance(baseline, Tensor) else baseline
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = torch.full_like(x, value)
-    if not isinstance(value, Tensor):
-        raise TypeError(f"baseline: expected a number, a tensor, a callable or None, got {type(value).__name__}.")
-    if value.is_complex() or (
-        value.ndim and value.shape != x.shape and value.shape != x.shape[1:] and value.shape != (1, *x.shape[1:])
-    ):
-        raise ValueError(
-            f"baseline: expected a real tensor of shape {tuple(x.shape)} or {tuple(x.shape[1:])}, got "
-            f"{value.dtype} of shape {tuple(value.shape)}."
-        )
-    return check_finite("baseline", value.to(x).expand_as(x))

@@ -56,7 +56,7 @@ class Gaussian(Baseline):
     around: μ = "input" (x itself), "mean" (the mean of each channel) or "zero".
 
     Source: Smilkov et al. 2017; Sturmfels, Lundberg & Lee 2020 (around the input).
-    Raises: ValueError where spread is below 0, or `around` none of these.
+    Raises: ValueError where spread is below 0, or `around` is another word.
 
     >>> Gaussian(0.1, "mean").describe()
     'gaussian(spread=0.1, around=mean)'
@@ -92,12 +92,12 @@ class Among(Baseline):
     random = True
 
     def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
-        """Every reference once before any comes again, in an order of each example's own."""
-        references = self.references.to(keyed.signal)
-        if references.shape[1:] != keyed.signal.shape[1:]:
+        """References without repetition until all were used, in an order that belongs to the example."""
+        references, x = self.references.to(keyed.signal), keyed.signal
+        if references.shape[1:] != x.shape[1:]:
             raise ValueError(
                 f"baseline: among() holds references of shape {tuple(references.shape[1:])}, but the examples "
-                f"have shape {tuple(keyed.signal.shape[1:])}."
+                f"have shape {tuple(x.shape[1:])}."
             )
         orders = {e: keyed.generator(e, "among").permutation(len(references)) for e in set(rows.examples)}
         pick = [orders[e][s % len(references)] for e, s in zip(rows.examples, rows.samples)]
@@ -106,15 +106,11 @@ class Among(Baseline):
     def describe(self) -> str:
         return f"among({len(self.references)} references)"
 
-    @classmethod
-    def examples(cls) -> Iterable[Baseline]:
-        return [cls(torch.linspace(-1, 1, 3).reshape(3, 1, 1).expand(3, 1, 4))]
-
 
 def among(references: Tensor) -> Baseline:
-    """A baseline distribution: the rows of `references` (n, *shape), such as other examples of the data.
+    """A baseline that is drawn from the rows of `references` (n, *shape), such as other examples of the data.
 
-    Raises: TypeError or ValueError unless that is a finite real tensor of at least one row.
+    Raises: TypeError or ValueError unless `references` is a finite real tensor of at least one row.
 
     >>> import torch
     >>> among(torch.zeros(20, 1, 8)).describe()

@@ -1,1 +1,1 @@
-"""TODO."""
+"""How the model is run: rows, chunks, memory, number formats, random numbers and checks."""

@@ -1,4 +1,4 @@
-"""What a model must be before it is attributed: deterministic, blind to the rest of its batch, and fed its own dtype."""
+"""Checks of a model before it runs: it is deterministic, treats every example by itself, and gets its own dtype."""
 
 from typing import Any
 
@@ -9,14 +9,13 @@ from ...core.precision import wide
 
 
 def check_model(model: Any) -> None:
-    """Refuses a model that mixes examples or draws random numbers.
+    """Refuses a model with layers that mix examples or draw random numbers.
 
     Raises: TypeError where it cannot be called; ValueError that names the layer and says what to do.
     """
     if not callable(model):
-        raise TypeError(
-            f"model: expected a module or another callable (rows, *shape) -> output, got {type(model).__name__}."
-        )
+        expected = "a module or another callable (rows, *shape) -> output"
+        raise TypeError(f"model: expected {expected}, got {type(model).__name__}.")
     if not isinstance(model, nn.Module):
         return
     for name, module in model.named_modules():
@@ -28,10 +27,8 @@ def check_model(model: Any) -> None:
             statistics = module.running_mean is not None
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and (training or not statistics):
                 advice = "call model.eval() first" if statistics else "give it running statistics"
-                raise ValueError(
-                    f"model: {where} averages over the batch, so one example's map would depend on the others; "
-                    f"{advice}."
-                )
+                reason = "averages over the batch, so one example's map would depend on the others"
+                raise ValueError(f"model: {where} {reason}; {advice}.")
             if training and statistics:
                 raise ValueError(
                     f"model: {where} is in training mode and would update its statistics; call model.eval()."
@@ -51,14 +48,12 @@ def feed_dtype(model: Any, dtype: torch.dtype) -> torch.dtype:
 
     Raises: ValueError where the model's parameters are wider than half precision and differ from the data.
     """
-    parameters = (
-        {p.dtype for p in model.parameters() if p.is_floating_point()} if isinstance(model, nn.Module) else set()
-    )
-    if not parameters or dtype in parameters:
+    parameters = model.parameters() if isinstance(model, nn.Module) else ()
+    dtypes = {p.dtype for p in parameters if p.is_floating_point()}
+    if not dtypes or dtype in dtypes:
         return dtype
-    own = max(parameters, key=lambda p: torch.finfo(p).bits)
+    own = max(dtypes, key=lambda each: torch.finfo(each).bits)
     if wide(own) != own:
         return own
-    raise ValueError(
-        f"x is {dtype} but the model's parameters are {own}; convert one: x.to({own}) or model.to({dtype})."
-    )
+    advice = f"convert one: x.to({own}) or model.to({dtype})"
+    raise ValueError(f"x is {dtype} but the model's parameters are {own}; {advice}.")

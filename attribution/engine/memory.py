@@ -1,7 +1,7 @@
-"""How much memory a row takes, and how much is free."""
+"""The memory that autograd keeps for a forward, and the free memory of a device."""
 
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,37 +9,35 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 
 class Saved:
-    """Counts the bytes that autograd would keep for the backward pass of what runs inside, each storage once.
+    """Context: counts the bytes that autograd would keep for a backward pass of the code inside, each storage once.
 
-    Nothing is kept: what runs inside takes the memory and the time of a pass without gradients, and there can be no
-    backward pass through it. A storage whose memory was given back and used again is a new one.
+    Nothing is kept, so the code inside takes the memory and time of a pass without gradients, and a backward pass through
+    it raises an error. Memory that was freed and used again counts again.
 
-    model: its parameters and buffers are there anyway, and are not counted.
+    model: its parameters and buffers are not counted.
     """
 
     def __init__(self, model: object) -> None:
         kept = [*model.parameters(), *model.buffers()] if isinstance(model, nn.Module) else []
-        self._there = {tensor.untyped_storage().data_ptr() for tensor in kept}
+        self._resident = {tensor.untyped_storage().data_ptr() for tensor in kept}
         self._seen: dict[int, StorageWeakRef] = {}
         self.bytes = 0
         self._hooks = torch.autograd.graph.saved_tensors_hooks(self._count, _refuse)
 
     def _count(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
-        place = storage.data_ptr()
-        if place in self._there or (place in self._seen and not self._seen[place].expired()):
+        address = storage.data_ptr()
+        if address in self._resident or (address in self._seen and not self._seen[address].expired()):
             return
-        self._seen[place] = StorageWeakRef(storage)
-        self.bytes += min(storage.nbytes(), tensor.nbytes)  # a slice of a batch holds more than itself
+        self._seen[address] = StorageWeakRef(storage)
+        self.bytes += min(storage.nbytes(), tensor.nbytes)  # the storage of a slice is that of the whole batch
 
     def __enter__(self) -> "Saved":
         self._hooks.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._hooks.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._hooks.__exit__(*error)
 
 
 def _refuse(_: None) -> Tensor:
@@ -47,7 +45,7 @@ def _refuse(_: None) -> Tensor:
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Bytes that can still be had on `device`; None where that cannot be told."""
+    """Free bytes on `device`, with those that torch's allocator holds in reserve; None where they are unknown."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))

@@ -7,14 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..targets import Choice
+from ..targets import Choice, class_per_example
 
 Target = int | Sequence[int] | Tensor | Choice | Callable[[Any], Tensor] | None
+_FORMS = (
+    "a class index, one index per example, one of pullback.attribution.targets, "
+    "a callable (output -> one scalar per example), or None"
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """One real number per example, f(x), out of whatever the model returns.
+    """f(x), one real number per example, computed from the model's output.
 
     `choose` is a class per example (examples,), a `Choice` of classes, a callable that takes the output and returns one
     scalar per row, or None for a model that has a single output.
@@ -25,8 +29,8 @@ class Score:
     """
 
     choose: Tensor | Choice | Callable[[Any], Tensor] | None
-    span: tuple[int, int] = (0, 0)  # smallest and largest class, known here so that no device is waited for later
-    classes: Tensor | None = None  # (examples, k): the entries of a settled Choice
+    span: tuple[int, int] = (0, 0)  # smallest and largest class, read once so that checks do not wait for the device
+    classes: Tensor | None = None  # (examples, k): the classes of a `Choice`, once they are fixed
 
     @classmethod
     def of(cls, target: Target, examples: int, device: torch.device) -> "Score":
@@ -37,21 +41,14 @@ class Score:
         """
         if target is None or isinstance(target, Choice) or (callable(target) and not isinstance(target, Tensor)):
             return cls(target)
-        try:
-            index = torch.as_tensor(target, device=device)
-        except (TypeError, ValueError, RuntimeError):
-            raise TypeError(f"target: expected {_FORMS}; got {target!r}.") from None
-        if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool or index.ndim > 1:
-            raise TypeError(f"target: expected {_FORMS}; got {index.dtype} of shape {tuple(index.shape)}.")
-        if index.ndim == 1 and len(index) != examples:
-            raise ValueError(f"target: expected one class per example, {examples}, got {len(index)}.")
+        index = class_per_example("target", target, examples, device, _FORMS)
         if examples == 0:
             raise ValueError("target: the batch is empty.")
-        return cls(index.long().expand(examples), (int(index.min()), int(index.max())))
+        return cls(index, (int(index.min()), int(index.max())))
 
     @property
     def pending(self) -> bool:
-        """Whether `settled` has to see the output at x first."""
+        """Whether the classes still depend on the output at x, see `settled`."""
         return isinstance(self.choose, Choice) and self.classes is None
 
     def settled(self, output: Tensor) -> "Score":
@@ -75,70 +72,64 @@ class Score:
         if isinstance(self.choose, Choice) and self.classes is not None:
             return output.softmax(1).gather(1, self.classes[example][:, : self.choose.wanted]).sum(1)
         if isinstance(self.choose, Tensor):
-            return self._picked(output, example).sub(output.logsumexp(1)).exp()
+            return self._picked(output, example, self.choose).sub(output.logsumexp(1)).exp()
         return None
 
     def __call__(self, output: Any, example: Tensor) -> Tensor:
         """The score of each row.  output: the model's, for rows that belong to `example` (rows,). Shape: (rows,).
 
-        Raises: ValueError where the output is not what the target needs; RuntimeError where a Choice is not settled.
+        Raises: ValueError where the output does not suit the target; RuntimeError for a Choice whose classes are not fixed.
         """
-        rows = len(example)
         if self.choose is None:
-            return self._single(output, rows)
+            return _single(output, len(example))
         if isinstance(self.choose, Tensor):
-            return self._picked(output, example)
-        if isinstance(self.choose, Choice):
-            if self.classes is None:
-                raise RuntimeError(f"{self.choose.label}: settle the score at x before reading it.")
-            return self.choose.score(table(output, example), self.classes[example])
-        score = self.choose(output)
-        if not isinstance(score, Tensor) or tuple(score.shape) != (rows,):
-            raise ValueError(
-                f"target: the callable must return one scalar per example, a tensor of shape ({rows},); "
-                f"it returned {_describe(score)}."
-            )
-        if not score.is_floating_point():
-            raise ValueError(f"target: the callable must return a real floating-point tensor; got {score.dtype}.")
-        return score
+            return self._picked(output, example, self.choose)
+        if not isinstance(self.choose, Choice):
+            return _scalars(self.choose(output), len(example))
+        if self.classes is None:
+            raise RuntimeError(f"{self.choose.label}: fix its classes by the output at x first, see Score.settled.")
+        return self.choose.score(table(output, example), self.classes[example])
 
-    @staticmethod
-    def _single(output: Any, rows: int) -> Tensor:
-        if isinstance(output, Tensor) and tuple(output.shape) in ((rows,), (rows, 1)):
-            return output.reshape(rows)
-        raise ValueError(
-            f"target: None is for models with one output per example, shape ({rows},) or ({rows}, 1); this "
-            f"one returned {_describe(output)}. Pass target= a class index or a callable."
-        )
-
-    def _picked(self, output: Any, example: Tensor) -> Tensor:
-        assert isinstance(self.choose, Tensor)  # asked by the callers
+    def _picked(self, output: Any, example: Tensor, choose: Tensor) -> Tensor:
         classes = table(output, example).shape[1]
         if self.span[0] < 0 or self.span[1] >= classes:
             wrong = self.span[0] if self.span[0] < 0 else self.span[1]
-            _refuse(wrong, (self.choose == wrong).nonzero()[0, 0], classes)
-        return output.gather(1, self.choose[example][:, None])[:, 0]
+            _refuse(wrong, (choose == wrong).nonzero()[0, 0], classes)
+        return output.gather(1, choose[example][:, None])[:, 0]
+
+
+def _single(output: Any, rows: int) -> Tensor:
+    """The output of a model with one output."""
+    if isinstance(output, Tensor) and tuple(output.shape) in ((rows,), (rows, 1)):
+        return output.reshape(rows)
+    raise ValueError(
+        f"target: None is for models with one output per example, shape ({rows},) or ({rows}, 1); this "
+        f"one returned {_describe(output)}. Pass target= a class index or a callable."
+    )
+
+
+def _scalars(score: Any, rows: int) -> Tensor:
+    """The result of a callable target."""
+    if not isinstance(score, Tensor) or tuple(score.shape) != (rows,):
+        expected = f"one scalar per example, a tensor of shape ({rows},)"
+        raise ValueError(f"target: the callable must return {expected}; it returned {_describe(score)}.")
+    if not score.is_floating_point():
+        raise ValueError(f"target: the callable must return a real floating-point tensor; got {score.dtype}.")
+    return score
 
 
 def table(output: Any, example: Tensor) -> Tensor:
-    """`output` where it is (rows, classes) for rows that belong to `example` (rows,).  Raises: ValueError elsewhere."""
+    """`output`, if it is (rows, classes) for rows that belong to `example` (rows,).  Raises: ValueError otherwise."""
     if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(example):
         raise ValueError(
-            f"target: a class index needs a model that returns (rows, classes) = ({len(example)}, …); "
-            f"this one returned {_describe(output)}. Pass a callable, as in "
-            "target=lambda out: out.logits[:, 3]."
+            f"target: a class index needs a model that returns (rows, classes) = ({len(example)}, …); this one returned "
+            f"{_describe(output)}. Pass a callable, as in target=lambda out: out.logits[:, 3]."
         )
     return output
 
 
 def _refuse(wrong: Tensor | int, example: Tensor, classes: int) -> None:
     raise ValueError(f"target: expected a class in 0…{classes - 1}, got {int(wrong)} for example {int(example)}.")
-
-
-_FORMS = (
-    "a class index, one index per example, one of pullback.attribution.targets, "
-    "a callable (output -> one scalar per example), or None"
-)
 
 
 def _describe(value: object) -> str:

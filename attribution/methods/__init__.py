@@ -1,1 +1,1 @@
-"""TODO."""
+"""One file for each family of attribution methods, with the formula and its source."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...core.isolation import random_state
 from ...transforms import Layout
@@ -37,23 +37,20 @@ class Captum(Estimator):
 
     method: the name of a class of captum.attr that attributes the model's input; an unknown one lists them.
     options: of its constructor and of its `attribute`. Inputs, target and baselines come from `pb.attribute`.
-    `feature_mask` is "band", "scale", "orientation", "octave" or a tensor (*coeff); Captum gives every member of a group
-    the group's value, here it is spread evenly, so that sums over groups are Captum's values and completeness is kept.
+    `feature_mask` is "band", "scale", "orientation", "octave" or a tensor (*coeff). Captum gives every member of a group
+    the group's value; here the value is spread evenly, so that sums over groups are Captum's values.
     `layer` is a submodule's name; `attribution_method`, for NoiseTunnel, is the name of another class.
 
-    Methods that only call f see it as a function whose rows run within the budget, whatever number Captum asks for at
-    once; for linear T its gradient is the adjoint of the signal's. Methods that hook layers (DeepLift, LRP,
-    GuidedBackprop, …) work on a copy of the model with in-place layers switched off, so that the model itself is never
-    changed. In z they mean: DeepLift's multipliers are a covector, carried by the adjoint, a = (z - z₀) ⊙ (T⁻¹)ᵀ m; for
-    LRP, T⁻¹ is one more linear layer, under the ε rule, so that samples of x that are exactly zero pass nothing on: for
-    bias-free ReLU networks on nowhere-zero signals it is z ⊙ ∇_z f. Both need layers that Captum knows, and a score that
-    is linear in the output (a class or a difference of two): what the score adds is seen as a plain gradient. The same
-    holds for DeepLift through a T that is not linear, and costs completeness; LRP refuses such T.
-    LRP has rules for linear, convolution, pooling, batch norm, dropout, flatten, ReLU, Tanh and Sigmoid layers, each used
-    once per pass. Others (SiLU, GELU, LayerNorm, attention, embeddings, Softmax) are refused by name; what a forward does
-    outside layers, such as a skip's addition, is seen as a plain gradient.
-    Lime and KernelShap need scikit-learn.
-    Random methods are seeded with (seed, example); the global random state is as before.
+    For methods that only call f, its rows are evaluated within `batch_size`; for linear T, the gradient is pulled back by
+    the adjoint. Methods that hook layers (DeepLift, LRP, GuidedBackprop, …) run on a copy of the model without in-place
+    layers; the model itself is never changed. DeepLift's multipliers m are a covector, a = (z - z₀) ⊙ (T⁻¹)ᵀ m. For LRP,
+    T⁻¹ is one more linear layer with the ε rule: samples of x that are exactly zero pass nothing on, and for bias-free ReLU
+    networks on signals without zeros it is z ⊙ ∇_z f. LRP refuses T that are not linear; DeepLift is not complete there.
+    Both need layers that Captum knows, and a score that is linear in the output (a class or a difference of two): other
+    scores count as a plain gradient. LRP has rules for linear, convolution, pooling, batch norm, dropout, flatten, ReLU,
+    Tanh and Sigmoid layers, each used once per pass; others (SiLU, GELU, LayerNorm, attention, embeddings, Softmax) are
+    refused by name, and operations outside layers, such as a skip's addition, count as a plain gradient.
+    Lime and KernelShap need scikit-learn. Random methods are seeded with (seed, example); the global random state stays.
 
     Source: Kokhlikyan et al. 2020 (Captum).
     Raises: ImportError with the command that installs Captum; ValueError that lists the methods or options.
@@ -68,10 +65,15 @@ class Captum(Estimator):
     def __init__(self, method: str, /, **options: Any) -> None:
         object.__setattr__(self, "method", method)
         object.__setattr__(self, "options", options)
-        classes = [captum_class(method)]
-        if "attribution_method" in options:
-            classes.append(captum_class(options["attribution_method"]))
-        check_options(method, options, classes)
+        check_options(method, options, self._classes)
+
+    @property
+    def _names(self) -> list[str]:
+        return [self.method, *filter(None, [self.options.get("attribution_method")])]
+
+    @property
+    def _classes(self) -> list[Any]:
+        return [captum_class(name) for name in self._names]
 
     @property
     def claims(self) -> MethodClaim:
@@ -85,20 +87,17 @@ class Captum(Estimator):
 
     @property
     def _together(self) -> int:
-        """Rows of one example that it evaluates in one forward: DeepLift x and x₀."""
+        """Rows of one example that share a forward; for DeepLift, x and x₀."""
         return 2 if self.method == "DeepLift" else 1
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
         if evaluator.engine.limit < self._together:
-            raise ValueError(
-                f"captum({self.method}): it evaluates x and x₀ together, so batch_size must be at least 2, got 1."
-            )
+            raise ValueError(f"captum({self.method}): x and x₀ share a forward: batch_size must be at least 2, got 1.")
         if evaluator.engine.create_graph:
             raise ValueError(f"captum({self.method}): Captum's maps have no graph; call it without create_graph.")
         if {"Lime", "KernelShap"} & set(self._names) and importlib.util.find_spec("sklearn") is None:
             raise ImportError(
-                f"captum({self.method}) fits with scikit-learn: pip install scikit-learn; or take the methods "
-                "lime and kernel_shap, which need none."
+                f"captum({self.method}) needs scikit-learn: pip install scikit-learn; or take lime or kernel_shap."
             )
         with warnings.catch_warnings():
             for message in KNOWN_WARNINGS:
@@ -107,8 +106,8 @@ class Captum(Estimator):
 
     def cost(self, layouts: Sequence[Layout]) -> Cost:
         rows = self._together * len(layouts)
-        for name in self._names:
-            for key, parameter in inspect.signature(captum_class(name).attribute).parameters.items():
+        for maker in self._classes:
+            for key, parameter in inspect.signature(maker.attribute).parameters.items():
                 if key in ("n_steps", "n_samples", "nt_samples"):
                     rows *= int(self.options.get(key, parameter.default))
         return Cost(gradients=rows)
@@ -122,67 +121,56 @@ class Captum(Estimator):
 
     def _values(self, evaluator: Evaluator, chart: Chart) -> Tensor:
         if self.method == "LRP" and evaluator.point is not evaluator.signal:
-            raise ValueError(
-                "captum(LRP): LRP needs a linear transform, whose inverse is one more linear layer; take another "
-                "domain, or DeepLift."
-            )
-        hooked = any(hooks_layers(captum_class(name)) for name in self._names)
+            raise ValueError("captum(LRP): LRP needs a linear transform; take another domain, or DeepLift.")
+        hooked = any(hooks_layers(maker) for maker in self._classes)
         model = Hooked(evaluator.engine, chart.push) if hooked else _Function(evaluator.engine, chart)
         side_by_side = self.method in SIDE_BY_SIDE
         if side_by_side and not hooked:  # the function itself keeps to the budget
             return self._call(model, evaluator, chart, slice(None))
-        parts = []
+        width = max(1 if side_by_side else evaluator.engine.limit, self._together)
         example = torch.arange(len(chart.point), device=chart.point.device)
-        width = 1 if side_by_side else evaluator.engine.limit
-        width = max(width, self._together)
-        for _, part in evaluator.engine.chunks(example, lambda part: self._call(model, evaluator, chart, part), width):
-            parts.append(part)
-        return torch.cat(parts)
-
-    @property
-    def _names(self) -> list[str]:
-        return [self.method, *filter(None, [self.options.get("attribution_method")])]
+        parts = evaluator.engine.chunks(example, lambda part: self._call(model, evaluator, chart, part), width)
+        return torch.cat([values for _, values in parts])
 
     def _call(self, model: Any, evaluator: Evaluator, chart: Chart, part: slice) -> Tensor:
         """Captum's values of the examples in `part`. Shape: (examples, *coeff)."""
         z = chart.point[part].detach().clone().requires_grad_()
         example = torch.arange(len(chart.point), device=z.device)[part]
-        method = self._built(model)
-        arguments = self._arguments(evaluator, chart, part)
+        method, arguments = self._built(model), self._arguments(evaluator, chart, part)
         with random_state(evaluator.keyed.seed_of(int(example[0])), z.device), torch.enable_grad():
             try:
                 values = method.attribute(z, additional_forward_args=(example,), **arguments)
-            except AssertionError as error:  # Captum's way to refuse an option
+            except AssertionError as error:  # Captum refuses options this way
                 raise ValueError(f"captum({self.method}): {error}") from error
         if not isinstance(values, Tensor) or values.shape != z.shape:
+            got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise ValueError(
-                f"captum({self.method}): expected values of the input's shape {tuple(z.shape)}, got "
-                f"{tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__}; this method "
+                f"captum({self.method}): expected values of the input's shape {tuple(z.shape)}, got {got}; this method "
                 "with these options does not attribute the input."
             )
-        return self._spread(values.detach().to(z), chart.layout)
+        values, mask = values.detach().to(z), self.options.get("feature_mask")
+        if mask is None:
+            return values
+        groups = _groups(mask, chart.layout)
+        return values / torch.bincount(groups.flatten())[groups].to(values)
 
     def _built(self, model: Any) -> Any:
         """The Captum object on `model`."""
-        for name in reversed(self._names):
-            maker = captum_class(name)
+        for name, maker in zip(reversed(self._names), reversed(self._classes)):
             wanted = inspect.signature(maker.__init__).parameters
             own = {key: value for key, value in self.options.items() if key in wanted}
             if "layer" in own:
-                inner: nn.Module = model.model
-                if isinstance(inner, Pullback):
-                    inner = inner.get_submodule("model")
-                own["layer"] = inner.get_submodule(own["layer"])
-            if "attribution_method" in wanted:
-                own["attribution_method"] = model
+                prefix = "model." if isinstance(model.model, Pullback) else ""
+                own["layer"] = model.model.get_submodule(prefix + own["layer"])
             if name == "LRP":
                 give_rules(model.model.modules(), model.lift)
-            model = maker(**own) if "attribution_method" in wanted else maker(model, **own)
+            inside = "attribution_method" in wanted  # takes a method in place of the model
+            model = maker(**own | {"attribution_method": model}) if inside else maker(model, **own)
         return model
 
     def _arguments(self, evaluator: Evaluator, chart: Chart, part: slice) -> dict[str, Any]:
-        """What `attribute` is called with."""
-        wanted = attribute_options([captum_class(name) for name in self._names])
+        """The arguments of Captum's `attribute`."""
+        wanted = attribute_options(self._classes)
         arguments = {key: value for key, value in self.options.items() if key in wanted}
         if "baselines" in wanted:
             base = (chart.point - chart.displacement)[part]
@@ -192,37 +180,27 @@ class Captum(Estimator):
             groups = _groups(arguments["feature_mask"], chart.layout)
             if self.method == "KernelShap" and int(groups.min()) == int(groups.max()):
                 raise ValueError(
-                    "captum(KernelShap): feature_mask has one group only, and all of f(x) - f(x₀) is its; take "
-                    "a finer one."
+                    "captum(KernelShap): feature_mask has one group only, which gets all of f(x) - f(x₀); take a finer one."
                 )
             arguments["feature_mask"] = groups[None].to(chart.point.device)
-        for name in ("perturbations_per_eval", "internal_batch_size"):  # what Captum itself holds at once
-            if name in wanted:
-                arguments.setdefault(name, evaluator.engine.limit)
-        return arguments
-
-    def _spread(self, values: Tensor, layout: Layout) -> Tensor:
-        mask = self.options.get("feature_mask")
-        if mask is None:
-            return values
-        groups = _groups(mask, layout)
-        return values / torch.bincount(groups.flatten())[groups].to(values)
+        limits = {"perturbations_per_eval", "internal_batch_size"} & wanted  # of what Captum itself holds at once
+        return dict.fromkeys(limits, evaluator.engine.limit) | arguments
 
 
 class _Function:
-    """z -> f(T⁻¹ z) within the row budget; its gradient is taken where it is called, and handed out later."""
+    """z -> f(T⁻¹ z) within `batch_size`; the gradient is computed with the score and kept for the backward pass."""
 
     def __init__(self, engine: Engine, chart: Chart) -> None:
         self._engine, self._chart = engine, chart
 
     def __call__(self, z: Tensor, example: Tensor) -> Tensor:
         if torch.is_grad_enabled() and z.requires_grad:
-            value: Tensor = _Read.apply(z, example, self._engine, self._chart)  # type: ignore[no-untyped-call]
+            value: Tensor = _ScoreWithGradient.apply(z, example, self._engine, self._chart)  # type: ignore[no-untyped-call]
             return value
         return self._engine.scores(example, lambda part: self._chart.push(z[part].detach()))
 
 
-class _Read(torch.autograd.Function):
+class _ScoreWithGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, example: Tensor, engine: Engine, chart: Chart) -> Tensor:
         values, covector = z.new_empty(len(z)), torch.empty_like(z)

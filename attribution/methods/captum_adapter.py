@@ -17,29 +17,13 @@ CLAIMS = {
     "ShapleyValues": _GRADIENT | MethodClaim.COMPLETE | MethodClaim.SENSITIVE,
     "DeepLift": MethodClaim.COMPLETE | MethodClaim.SENSITIVE,
 }
-SENSITIVITIES = {
-    "Saliency",
-    "GuidedBackprop",
-    "Deconvolution",
-    "GuidedGradCam",
-    "Lime",
-    "NeuronGradient",
-    "NeuronGuidedBackprop",
-    "NeuronDeconvolution",
-}
-# One row per example and no random numbers: examples may stand in one call. The others see one example at a time.
+SENSITIVITIES = {"Saliency", "GuidedBackprop", "Deconvolution", "GuidedGradCam", "Lime"}
+SENSITIVITIES |= {"NeuronGradient", "NeuronGuidedBackprop", "NeuronDeconvolution"}
+# One row per example and no random numbers: one call takes several examples. Other methods take one example at a time.
 SIDE_BY_SIDE = {"Saliency", "InputXGradient", "DeepLift", "GuidedBackprop", "Deconvolution", "LRP"}
-# A layer's values, a base class, and one that permutes over the batch.
+# These give a layer's values, are a base class, or permute over the batch.
 _NOT_INPUTS = {"InternalInfluence", "LimeBase", "FeaturePermutation"}
-_OURS = {
-    "inputs",
-    "target",
-    "additional_forward_args",
-    "baselines",
-    "return_convergence_delta",
-    "forward_func",
-    "model",
-}
+_OURS = {"inputs", "target", "additional_forward_args", "baselines", "return_convergence_delta"}
 KNOWN_WARNINGS = (
     "Setting .*hooks",
     "You are attempting to compute Shapley Values with at least 10",
@@ -47,20 +31,10 @@ KNOWN_WARNINGS = (
     "Internal batch size cannot be less",
     "Couldn't appropriately interpolate",
 )
-# Linear layers that Captum's LRP does not know: they take the ε rule, its default for convolutions.
-_LINEAR_LAYERS = (
-    nn.Flatten,
-    nn.Unflatten,
-    nn.Identity,
-    nn.Conv1d,
-    nn.Conv3d,
-    nn.BatchNorm1d,
-    nn.BatchNorm3d,
-    nn.AvgPool1d,
-    nn.AvgPool3d,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool3d,
-)
+# Linear layers for which Captum's LRP has no rule: they take the ε rule, its default for convolutions.
+_IN_1_AND_3_AXES = ("Conv", "BatchNorm", "AvgPool", "AdaptiveAvgPool")
+_LINEAR_LAYERS = {nn.Flatten, nn.Unflatten, nn.Identity}
+_LINEAR_LAYERS |= {getattr(nn, f"{name}{axes}d") for name in _IN_1_AND_3_AXES for axes in (1, 3)}
 
 
 def captum_class(name: str) -> Any:
@@ -82,7 +56,7 @@ def captum_class(name: str) -> Any:
 
 
 def attributes_inputs(name: str, maker: Any) -> bool:
-    """Whether a class gives one value per number of the input, and from one example alone."""
+    """Whether a class gives one value for each number of the input, from one example alone."""
     method = getattr(maker, "attribute", None)
     if not inspect.isclass(maker) or method is None or name in _NOT_INPUTS:
         return False
@@ -104,21 +78,18 @@ def attribute_options(classes: list[Any]) -> set[str]:
 
 
 def check_options(method: str, options: dict[str, Any], classes: list[Any]) -> None:
-    """Raises: ValueError where none of the classes takes an option, or where one that they need is missing."""
+    """Raises: ValueError where no class takes an option, or where an option that a class needs is missing."""
     built = {name for maker in classes for name in inspect.signature(maker.__init__).parameters}
-    choices = (built | attribute_options(classes)) - _OURS - {"self", "args", "kwargs"}
+    choices = (built | attribute_options(classes)) - _OURS - {"self", "args", "kwargs", "forward_func", "model"}
     wrong = [name for name in options if name not in choices]
     if wrong:
         hint = " Baselines and targets are arguments of pullback.attribute." if _OURS & set(wrong) else ""
         raise ValueError(
             f"captum({method}): unknown option {wrong[0]!r}; its options: {', '.join(sorted(choices))}.{hint}"
         )
-    missing = [name for name in ("layer", "attribution_method") if name in built and name not in options]
-    if missing:
-        raise ValueError(
-            f"captum({method}): needs the option {missing[0]}=, the name of a "
-            f"{'submodule' if missing[0] == 'layer' else 'Captum class'}."
-        )
+    for name, meaning in (("layer", "submodule"), ("attribution_method", "Captum class")):
+        if name in built and name not in options:
+            raise ValueError(f"captum({method}): needs the option {name}=, the name of a {meaning}.")
 
 
 def give_rules(layers: Iterable[nn.Module], *linear: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Groups of coefficients as players of a game: who plays, what f is worth to a coalition, how a group's value is spread."""
+"""Groups of coefficients as players of a game: the players, the value of f for a coalition, and how a value is spread."""
 
 import abc
 import functools
@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.checks import check_count
+from ...core.checks import check_choice, check_count
 from ...transforms import Layout
 from ...transforms.layout import GROUPINGS
 from ..engine.row_index import RowIndex
@@ -18,19 +19,20 @@ from ..estimator import Chart, Cost, Estimate, Estimator, Evaluator, PointsOf
 
 BY = ("coefficient", "block", *GROUPINGS)
 ABSENT = ("baseline", "zero", "mean")
-# What the players of one example are in the signal may take so many numbers, and so many times the rows of one forward.
+# The parts of one example's players in the signal may hold at most _HELD numbers, and _FORWARDS times the rows of one forward.
 _HELD, _FORWARDS = 2**22, 4
 
-# rows -> how present each player is, (rows, players), 0 absent and 1 present; where coefficients
+# rows -> the presence of each player, (rows, players), 0 absent and 1 present; where coefficients
 # are the players, also (rows, *coeff), or what broadcasts to it.
 Design = Callable[[RowIndex], Tensor]
+recent = functools.lru_cache(maxsize=4)  # keeps tables of the last few examples
 
 
 @dataclass(frozen=True, eq=False)
 class Players:
     """A partition of the coefficients: coefficient k belongs to player index[k]; every player has at least one.
 
-    index: (*coeff), int64.  names: of the players; empty where every coefficient is one.
+    index: (*coeff), int64.  names: of the players; empty where every coefficient is a player.
     """
 
     index: Tensor
@@ -39,9 +41,11 @@ class Players:
 
     @classmethod
     def of(cls, layout: Layout, by: str, block: int = 8) -> "Players":
-        """Players are single coefficients, the groups of `Layout.group(by)`, or for "block" the coefficients of one band
-        that lie in one cell of `block` samples along every axis; where a coefficient has no place (Fourier), cells are
-        1 / block cycles/sample wide. Channels are not told apart, except by "coefficient".
+        """The players of a layout.
+
+        by: "coefficient" for single coefficients, a name of `Layout.group`, or "block": the coefficients of one band that
+        lie in one cell of `block` samples along every axis. Where a coefficient has no place (Fourier), cells are
+        1 / block cycles/sample wide. Only "coefficient" separates channels.
         """
         if by == "coefficient":
             return cls(torch.arange(layout.index.numel()).reshape(layout.shape), (), layout)
@@ -63,26 +67,21 @@ class Players:
 
     @property
     def count(self) -> int:
-        """How many players."""
+        """The number of players."""
         return len(self.names) or self.index.numel()
 
     def unions(self, by: str) -> list[list[int]]:
-        """The players of each group of `Layout.group(by)`.  Raises: ValueError where a player belongs to two of them."""
+        """The players of each group of `Layout.group(by)`.  Raises: ValueError where a player belongs to two groups."""
         groups = self.layout.group(by).index.flatten()
         owner = torch.zeros(self.count, dtype=torch.long).scatter(0, self.index.flatten(), groups)
         if not torch.equal(owner[self.index.flatten()], groups):
             raise ValueError(
-                f"unions: some players belong to two groups of {by!r}; take players that lie within them, such "
-                "as by='band'."
+                f"unions: some players belong to two groups of {by!r}; take players that lie within them, as by='band'."
             )
         return [(owner == group).nonzero()[:, 0].tolist() for group in owner.unique().tolist()]
 
-    def owner(self, device: torch.device) -> Tensor:
-        """The player of each coefficient. Shape: (coefficients,)."""
-        return self.index.flatten().to(device)
-
     def spread(self, values: Tensor, displacement: Tensor) -> Tensor:
-        """Each player's value (batch, players), shared among its coefficients in proportion to |displacement|, or evenly
+        """Each player's value (batch, players), spread over its coefficients in proportion to |displacement|, or evenly
         where that is 0 throughout: sums over players are the values. Shape: (batch, *coeff).
         """
         if self.single:
@@ -91,7 +90,7 @@ class Players:
         size = displacement.abs().flatten(1).to(values)
         total = values.new_zeros(values.shape).scatter_add(1, index, size)
         count = torch.bincount(index[0], minlength=values.shape[1]).to(values).expand_as(values)
-        # A player that is nowhere moved has the same share everywhere; 1 stands for that, and its count for the total.
+        # Where a player has no displacement, its coefficients get equal parts: size 1 each, their count as the total.
         size = torch.where(total > 0, 0, 1).to(size).gather(1, index) + size
         total, values = torch.where(total > 0, total, count).gather(1, index), values.gather(1, index)
         return (values * (size / total)).reshape(displacement.shape)
@@ -99,7 +98,7 @@ class Players:
 
 @dataclass(frozen=True, eq=False)
 class Game:
-    """v(m) = f(T⁻¹(s + m ⊙ (z - s))) in one domain, m given for each player, s what replaces an absent coefficient.
+    """v(m) = f(T⁻¹(s + m ⊙ (z - s))) in one domain: m the presence of each player, s the substitute for absent coefficients.
 
     displacement: z - s, (batch, *coeff).
     """
@@ -121,8 +120,16 @@ class Game:
         """v of every sample. Shape: (batch, samples)."""
         return self.evaluator.scores(samples, self._points(samples, design))
 
+    def fitted(
+        self, samples: int, coalitions: Callable[[int], Tensor], fit: Callable[[Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """fit(m, v) for each example, m = coalitions(example), (samples, players). Shape: (batch, players)."""
+        table = recent(coalitions)
+        values = self.values(samples, per_example(table))
+        return torch.stack([fit(table(example).to(v), v) for example, v in enumerate(values)])
+
     def chunks(self, samples: int, design: Design) -> Iterator[tuple[RowIndex, Tensor, Tensor]]:
-        """(rows, presence, v) for one chunk of rows after another, example by example."""
+        """(rows, presence, v), a chunk of rows at a time, example by example."""
         fed: list[Tensor] = []
 
         def remembered(rows: RowIndex) -> Tensor:
@@ -146,48 +153,56 @@ class Game:
     def _masked(self, rows: RowIndex, absence: Tensor) -> Tensor:
         """T⁻¹(z + absence ⊙ (z - s)).  absence: -1 where a player is absent, (rows, players), or (rows, *coeff)."""
         if absence.ndim == 2:
-            absence = absence if self.players.single else absence[:, self._owner]
+            absence = absence if self.players.single else absence[:, self._owner.flatten()]
             absence = absence.reshape(-1, *self.displacement.shape[1:])
         return self.chart.push(along(self.chart.point, self.displacement, rows, absence))
 
     def _summed(self, rows: RowIndex, absence: Tensor) -> Tensor:
-        """The same for linear T⁻¹: u plus a sum of what each player is in u, T⁻¹ of its part of z - s."""
-        return torch.cat(
-            [
-                combined(self.evaluator.point[entry], absence[first:last], self._parts(entry))
-                for entry, first, last in rows.runs()
-            ]
-        )
+        """The same for linear T⁻¹: u plus a weighted sum of the players' parts of T⁻¹(z - s)."""
+        point, runs = self.evaluator.point, rows.runs()
+        return torch.cat([combined(point[entry], absence[start:end], self._parts(entry)) for entry, start, end in runs])
 
     def _parts(self, example: int) -> Tensor:
-        """What each player is in u, kept for the last example. Shape: (players, *u)."""
+        """T⁻¹ of each player's part of z - s, kept for the last example. Shape: (players, *u)."""
         if example not in self._kept:
             self._kept.clear()
-            player = torch.arange(self.players.count, device=self.displacement.device)
-            moved, owner = self.displacement[example], self.players.index.to(player.device)
+            owner, moved = self._owner, self.displacement[example]
+            players = torch.arange(self.players.count, device=owner.device).reshape(-1, *[1] * owner.ndim)
             parts = [
-                self.chart.push(torch.where(owner == some.reshape(-1, *[1] * owner.ndim), moved, 0))
-                for some in player.split(self.evaluator.engine.limit)
+                self.chart.push(torch.where(owner == some, moved, 0))
+                for some in players.split(self.evaluator.engine.limit)
             ]
             self._kept[example] = self.evaluator.engine.arranged(torch.cat(parts))
         return self._kept[example]
 
     @functools.cached_property
     def _owner(self) -> Tensor:
-        return self.players.owner(self.displacement.device)
+        """The player of each coefficient. Shape: (*coeff)."""
+        return self.players.index.to(self.displacement.device)
 
 
 class Perturbation(Estimator):
-    """Forward-only estimators: f is read with coefficients present and absent; no gradient is taken.
+    """A method that needs no gradient: it evaluates f with coefficients present and absent.
 
-    Every domain has its own perturbations, so model rows grow with the number of domains.
+    Every domain has its own perturbations, so the number of evaluations grows with the number of domains.
+    by, block: the players, see `Players.of`.  value: the substitute for absent coefficients, see `Game.of`.
     """
 
-    value = "baseline"  # what absent coefficients are replaced by
+    by: str
+    block: int
+    value = "baseline"
 
-    @abc.abstractmethod
+    def __post_init__(self) -> None:
+        self._check("by", self.by, BY)
+
+    def _check(self, what: str, by: str, choices: Sequence[str]) -> None:
+        check_choice(self.name, what, by, choices)
+        check_choice(self.name, "value", self.value, ABSENT)
+        check_count(self.name, "block", self.block)
+
     def players(self, layout: Layout) -> Players:
-        """Who plays in a domain of that layout."""
+        """The players in a domain of that layout."""
+        return Players.of(layout, self.by, self.block)
 
     @abc.abstractmethod
     def evaluations(self, players: Players) -> int:
@@ -199,12 +214,12 @@ class Perturbation(Estimator):
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
         games = [Game.of(evaluator, chart, self.players(chart.layout), self.value) for chart in evaluator.charts]
-        values, details = [], []
-        for game in games:
-            found, more = self.play(game)
-            values.append(game.players.spread(found, game.displacement))
-            details.append({"groups": list(game.players.names)} | more)
-        return Estimate(values, details=details, displacements=[game.displacement for game in games])
+        played = [self.play(game) for game in games]
+        return Estimate(
+            [game.players.spread(values, game.displacement) for game, (values, _) in zip(games, played)],
+            details=[{"groups": list(game.players.names)} | more for game, (_, more) in zip(games, played)],
+            displacements=[game.displacement for game in games],
+        )
 
     def cost(self, layouts: Sequence[Layout]) -> Cost:
         return Cost(forwards=sum(self.evaluations(self.players(layout)) for layout in layouts))
@@ -226,10 +241,6 @@ def per_example(table: Callable[[int], Tensor]) -> Design:
     return design
 
 
-def check_players(who: str, by: str, block: int = 1, value: str = "baseline", more: Sequence[str] = ()) -> None:
-    """Raises: ValueError that lists the choices."""
-    if by not in (*BY, *more):
-        raise ValueError(f"{who}: expected by in {', '.join((*BY, *more))}; got {by!r}.")
-    check_count(who, "block", block)
-    if value not in ABSENT:
-        raise ValueError(f"{who}: expected value in {', '.join(ABSENT)}; got {value!r}.")
+def subsets(n: int) -> np.ndarray:
+    """All subsets of n things; bit i of the row's number says whether i is in. Shape: (2^n, n), bool."""
+    return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)

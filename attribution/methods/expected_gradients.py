@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.checks import check_count, is_number
+from ...core.checks import check_count
 from ...transforms import Layout
 from ..engine.row_index import RowIndex
 from ..engine.row_sums import accumulate
 from ..estimator import Cost, Estimate, Estimator, Evaluator, MethodClaim, PointsOf, register
-from .gradients import noisy
 from .integrated_gradients.quadrature import gauss_legendre
+from .noisy_gradients import NoisyGradients
 
 
 @register("expected_gradients")
@@ -20,17 +20,17 @@ from .integrated_gradients.quadrature import gauss_legendre
 class ExpectedGradients(Estimator):
     """a = E_k[(z - z₀ₖ) ⊙ ∫₀¹ ∇_z f(T⁻¹(z₀ₖ + α (z - z₀ₖ))) dα] over draws x₀ₖ of a random baseline.
 
-    Choose the distribution with `baseline=`: "uniform", "gaussian" or `among(references)`; a fixed baseline makes this
-    integrated gradients. Values total E_k[f(x) - f(x₀ₖ)], up to quadrature: `score_difference` and `displacement` of
-    the result are means over the draws that were made.
+    `baseline=` chooses the distribution: "uniform", "gaussian" or `among(references)`; with a fixed baseline this is
+    integrated gradients. The total is E_k[f(x) - f(x₀ₖ)], up to quadrature; `score_difference` and `displacement` of
+    the result are means over the draws.
 
     samples: draws of the baseline.
-    steps: 1 takes one random α for each draw, α_k uniform in [k/n, (k + 1)/n): unbiased, but complete in the mean only
-    (on two photos with EfficientNet-Lite0 and 50 draws, the gap was 5 to 70 %), so that completeness is not claimed.
-    More take Gauss-Legendre nodes along the path from each draw, which is complete up to that quadrature.
+    steps: 1 takes one random α for each draw, α_k uniform in [k/n, (k + 1)/n). This is unbiased, but complete in the mean
+    only, and completeness is not claimed: on two photos with EfficientNet-Lite0 and 50 draws, the gap was 5 to 70 %.
+    A larger number takes Gauss-Legendre nodes on the path from each draw, which is complete up to that quadrature.
 
     Source: Erion et al. 2021, eq. (3).
-    Raises: ValueError unless samples and steps are whole numbers of at least 1.
+    Raises: ValueError or TypeError unless samples and steps are whole numbers of at least 1.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -44,19 +44,12 @@ class ExpectedGradients(Estimator):
     kind = "share"
 
     def __post_init__(self) -> None:
-        check_count("expected_gradients", "samples", self.samples)
-        check_count("expected_gradients", "steps", self.steps)
+        check_count(self.name, "samples", self.samples)
+        check_count(self.name, "steps", self.steps)
 
     @property
     def claims(self) -> MethodClaim:
-        claims = (
-            MethodClaim.LINEAR
-            | MethodClaim.DUMMY
-            | MethodClaim.SENSITIVE
-            | MethodClaim.SYMMETRIC
-            | MethodClaim.IMPLEMENTATION_INVARIANT
-        )
-        return claims | (MethodClaim.COMPLETE if self.steps > 1 else MethodClaim.NONE)
+        return ~MethodClaim.NONE if self.steps > 1 else ~MethodClaim.COMPLETE
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
         return _average(evaluator, lambda rows: evaluator.point[rows.example], self.samples, self.steps, ends=1)
@@ -71,16 +64,15 @@ class ExpectedGradients(Estimator):
 
 @register("gradient_shap")
 @dataclass(frozen=True)
-class GradientSHAP(Estimator):
-    """Expected gradients to x + δ_k instead of x, δ_k ~ N(0, σ² I) in the signal, σ = spread · (max x - min x).
+class GradientSHAP(NoisyGradients):
+    """Expected gradients with x + δ_k in place of x, δ_k ~ N(0, σ² I) in the signal, σ = spread · (max x - min x).
 
-    Values total E_k[f(x + δ_k) - f(x₀ₖ)], which is the result's `score_difference`, and not f(x) - f(x₀):
-    completeness is not claimed.
+    The total is E_k[f(x + δ_k) - f(x₀ₖ)], the result's `score_difference`, and not f(x) - f(x₀): completeness is not
+    claimed.
 
     samples: pairs (x₀ₖ, δ_k).  steps: as in `expected_gradients`.
-    Source: Lundberg & Lee's GradientExplainer; Erion et al. 2021.
-
-    Raises: ValueError where spread is negative, or samples or steps is no whole number of at least 1.
+    Sources: GradientExplainer of Lundberg & Lee; Erion et al. 2021.
+    Raises: ValueError or TypeError unless spread is at least 0, and samples and steps are whole numbers of at least 1.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -92,17 +84,15 @@ class GradientSHAP(Estimator):
     samples: int = 50
     spread: float = 0.1
     steps: int = 1
-    claims = MethodClaim.LINEAR | MethodClaim.DUMMY | MethodClaim.IMPLEMENTATION_INVARIANT
+    claims = NoisyGradients.claims | MethodClaim.LINEAR
     kind = "share"
 
     def __post_init__(self) -> None:
-        check_count("gradient_shap", "samples", self.samples)
-        check_count("gradient_shap", "steps", self.steps)
-        if not is_number(self.spread) or not self.spread >= 0:
-            raise ValueError(f"gradient_shap: spread must be at least 0, got {self.spread!r}.")
+        super().__post_init__()
+        check_count(self.name, "steps", self.steps)
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
-        return _average(evaluator, noisy(evaluator, self.spread), self.samples, self.steps, ends=self.samples)
+        return _average(evaluator, self._points(evaluator), self.samples, self.steps, ends=self.samples)
 
     def cost(self, layouts: Sequence[Layout]) -> Cost:
         return Cost(self.samples * self.steps, 2 * self.samples)
@@ -113,24 +103,26 @@ class GradientSHAP(Estimator):
 
 
 def _average(evaluator: Evaluator, end: PointsOf, samples: int, steps: int, ends: int) -> Estimate:
-    """1/n Σ_k (end_k - start_k) ⊙ ∫ ∇f along the segment between them, in each chart.
+    """1/n Σ_k (end_k - start_k) ⊙ ∫ ∇f along the segment from start_k to end_k, in each chart.
 
-    end: rows, whose samples are draws -> u, (rows, *u), of which there are `ends` different ones.
+    end: rows, whose samples are draws -> u, (rows, *u).  ends: how many different ones there are for each example.
     The product is taken for each draw, so the adjoint is applied to each draw too, without autograd.
     """
     nodes, weights = (evaluator.point.new_tensor(part) for part in gauss_legendre(steps))
     shape = (-1, *[1] * (evaluator.point.ndim - 1))
-    fed: list[Tensor] = []  # the ends of the chunk's rows
+    fed: list[Tensor] = []  # both ends of each row in the current chunk
 
     def points(rows: RowIndex) -> Tensor:
         draws, node = rows.with_samples(lambda sample: sample // steps), rows.sample % steps
-        alpha = nodes[node] if steps > 1 else (draws.sample + _unit(evaluator, draws)) / samples
+        unit = 0 if steps > 1 else evaluator.keyed.draw(draws, (1,), Tensor.uniform_, "alpha")[:, 0]
+        alpha = nodes[node] if steps > 1 else (draws.sample + unit) / samples
         fed[:] = [evaluator.draw(draws), end(draws)]
         return torch.lerp(fed[0], fed[1], alpha.reshape(shape))
 
     totals = [torch.zeros_like(chart.displacement) for chart in evaluator.charts]
     moved = torch.zeros_like(evaluator.point)
-    for rows, _, gradient in evaluator.gradient_chunks(samples * steps, points):
+
+    def add(rows: RowIndex, gradient: Tensor) -> None:  # a function, so that nothing of a chunk is held during the next
         weight = mass = weights[rows.sample % steps] / samples
         of, covector, (start, stop) = rows, gradient, fed
         fed.clear()
@@ -144,19 +136,17 @@ def _average(evaluator: Evaluator, end: PointsOf, samples: int, steps: int, ends
         accumulate(moved, of, step, mass)
         for chart, total in zip(evaluator.charts, totals):
             accumulate(total, of, chart.carry(step) * chart.pull(covector), None if steps > 1 else weight)
-    starts = samples if evaluator.random else 1  # a fixed baseline is read once
+
+    for rows, _, gradient in evaluator.gradient_chunks(samples * steps, points):
+        add(rows, gradient)
+    starts = samples if evaluator.random else 1  # one evaluation is enough for a fixed baseline
     difference = evaluator.scores(ends, end).mean(1) - evaluator.scores(starts, evaluator.draw).mean(1)
     return Estimate(totals, None, {}, difference, [chart.carry(moved) for chart in evaluator.charts])
 
 
 def _draws(rows: RowIndex, samples: int, steps: int) -> tuple[RowIndex, Tensor]:
-    """The draws that these rows belong to, and the place of each row among them."""
+    """The draws to which these rows belong, and the position of each row's draw among them."""
     example, sample = rows.on_cpu
     pair, segment = torch.unique_consecutive(example * samples + sample // steps, return_inverse=True)
     device = rows.example.device
     return RowIndex.of(pair // samples, pair % samples, device), segment.to(device, non_blocking=True)
-
-
-def _unit(evaluator: Evaluator, draws: RowIndex) -> Tensor:
-    """One number in [0, 1) for each row."""
-    return evaluator.keyed.draw(draws, (1,), Tensor.uniform_, "alpha")[:, 0]

@@ -5,18 +5,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from scipy.stats import qmc
 from torch import Tensor
 
-from ...core.checks import check_count
-from ...transforms import Layout
+from ...core.checks import check_choice, check_count
 from ..engine.row_index import RowIndex
 from ..estimator import Estimator, MethodClaim, register
-from .coalitions import Game, Perturbation, Players, check_players, per_example
+from .coalitions import Game, Perturbation, Players, per_example, recent
 
-# dimensions, seeded generator -> a sampler of points in the unit cube
+# (dimensions, seeded generator) -> a sampler of points in the unit cube
 DESIGNS: dict[str, Callable[..., qmc.QMCEngine]] = {
     "sobol": functools.partial(qmc.Sobol, scramble=True),
     "halton": functools.partial(qmc.Halton, scramble=True),
@@ -24,17 +22,44 @@ DESIGNS: dict[str, Callable[..., qmc.QMCEngine]] = {
 }
 
 
+@dataclass(frozen=True)
+class Designed(Perturbation):
+    """A method whose presences are points of a space-filling design of the unit cube."""
+
+    by: str = "band"
+    samples: int = 64
+    design: str = "sobol"
+    block: int = 8
+    value: str = "baseline"
+    kind = "sensitivity"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count(self.name, "samples", self.samples, 2)
+        check_choice(self.name, "design", self.design, DESIGNS)
+        if self.design == "sobol" and self.samples & (self.samples - 1):
+            raise ValueError(
+                f"{self.name}: design='sobol' is balanced for powers of two only, got samples={self.samples}; take "
+                f"{1 << self.samples.bit_length()}, or design='latin'."
+            )
+
+    def _design(self, game: Game, example: int, dims: int) -> Tensor:
+        """The points for one example. Shape: (samples, dims), float64."""
+        generator = game.evaluator.keyed.generator(example, self.name)
+        return torch.from_numpy(DESIGNS[self.design](dims, seed=generator).random(self.samples))
+
+
 @register("sobol")
 @dataclass(frozen=True)
-class Sobol(Perturbation):
+class Sobol(Designed):
     """a_G = E[Var(f | all groups but G)] / Var(f), the total Sobol index of the presence m_G ~ U(0, 1) of group G.
 
-    By Jansen's estimator, 1/2N Σ_i (f(A_i) - f(A_i with column G of B))² / Var(f), where rows of A and B are
-    independent masks and Var(f) is that of f over A and B. Not negative, without sign; 0 for a constant f.
+    By Jansen's estimator, 1/2N Σ_i (f(A_i) - f(A_i with column G of B))² / Var(f): the rows of A and B are independent
+    masks, and Var(f) is the variance of f over A and B. Not negative, without sign; 0 for a constant f.
 
     by, block, value: as in `occlusion`.  samples: N; a power of two for design="sobol".
-    design: how A and B are laid out: "sobol", "halton" or "latin" (scrambled by the example's own key).
-    Model rows: N (groups + 2). A group's value is spread over its coefficients; dummies are 0 where groups are single
+    design: how A and B are drawn: "sobol", "halton" or "latin" (scrambled with the example's own seed).
+    Evaluations: N (groups + 2). A group's value is spread over its coefficients; dummies are 0 where groups are single
     coefficients.
 
     Sources: Jansen 1999; Saltelli et al. 2010, table 2 (f); for images, Fel et al. 2021; for wavelets, Kasmi et al. 2023.
@@ -47,38 +72,17 @@ class Sobol(Perturbation):
     True
     """
 
-    by: str = "band"
-    samples: int = 64
-    design: str = "sobol"
-    block: int = 8
-    value: str = "baseline"
-    kind = "sensitivity"
-
-    def __post_init__(self) -> None:
-        check_players("sobol", self.by, self.block, self.value)
-        check_count("sobol", "samples", self.samples, 2)
-        _check_design("sobol", self.design, self.samples)
-
     @property
     def claims(self) -> MethodClaim:
-        return MethodClaim.IMPLEMENTATION_INVARIANT | (
-            MethodClaim.DUMMY if self.by == "coefficient" else MethodClaim.NONE
-        )
-
-    def players(self, layout: Layout) -> Players:
-        return Players.of(layout, self.by, self.block)
+        single = self.by == "coefficient"
+        return MethodClaim.IMPLEMENTATION_INVARIANT | (MethodClaim.DUMMY if single else MethodClaim.NONE)
 
     def evaluations(self, players: Players) -> int:
         return self.samples * (players.count + 2)
 
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
-        n, samples = game.players.count, self.samples
-        draw = functools.lru_cache(maxsize=4)(
-            lambda example: _points(self.design, samples, 2 * n, game.evaluator.keyed.generator(example, "sobol")).to(
-                game.displacement.dtype
-            )
-        )
-        pairs = per_example(draw)
+        n, samples, like = game.players.count, self.samples, game.displacement
+        pairs = per_example(recent(lambda example: self._design(game, example, 2 * n).to(like.dtype)))
 
         def design(rows: RowIndex) -> Tensor:
             kind = rows.sample // samples  # A, B, then A with one column of B
@@ -99,15 +103,15 @@ class Sobol(Perturbation):
 
 @register("hsic")
 @dataclass(frozen=True)
-class HSIC(Perturbation):
+class HSIC(Designed):
     """a_G = tr(K_G H L H) / (N - 1)², the dependence of f on whether group G is present.
 
     K_G compares presences, 1 where they agree and else 0; L compares values of f, exp(-(f - f')² / 2σ²) with σ the
-    median distance; H centres. Not negative, without sign; 0 for a constant f. Unlike Sobol indices it needs no
-    structured design, so N does not grow with the number of groups. It holds N² numbers, for one example at a time.
+    median distance; H centres. Not negative, without sign; 0 for a constant f. N does not grow with the number of groups,
+    as it does for Sobol indices. N² numbers are held, for one example at a time.
 
     by, block, value: as in `occlusion`.  samples: N.
-    design: how presences, each with chance ½, are laid out: "latin", "sobol" (N a power of two) or "halton".
+    design: how presences, each with probability ½, are drawn: "latin", "sobol" (N a power of two) or "halton".
 
     Sources: Gretton et al. 2005, definition 2; for images, Novello, Fel & Vigouroux 2022.
     Raises: ValueError that lists the choices of by, value and design, or where samples does not suit the design.
@@ -119,33 +123,16 @@ class HSIC(Perturbation):
     tensor([[[0, 1, 2]]])
     """
 
-    by: str = "band"
     samples: int = 512
     design: str = "latin"
-    block: int = 8
-    value: str = "baseline"
     claims = MethodClaim.IMPLEMENTATION_INVARIANT
-    kind = "sensitivity"
-
-    def __post_init__(self) -> None:
-        check_players("hsic", self.by, self.block, self.value)
-        check_count("hsic", "samples", self.samples, 2)
-        _check_design("hsic", self.design, self.samples)
-
-    def players(self, layout: Layout) -> Players:
-        return Players.of(layout, self.by, self.block)
 
     def evaluations(self, players: Players) -> int:
         return self.samples
 
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
-        table = functools.lru_cache(maxsize=4)(lambda example: self._presences(game, example))
-        worth = game.values(self.samples, per_example(table))
-        return torch.stack([_hsic(table(i).to(f), f) for i, f in enumerate(worth)]), {}
-
-    def _presences(self, game: Game, example: int) -> Tensor:
-        generator = game.evaluator.keyed.generator(example, "hsic")
-        return _points(self.design, self.samples, game.players.count, generator) >= 0.5
+        presences = lambda example: self._design(game, example, game.players.count) >= 0.5
+        return game.fitted(self.samples, presences, _hsic), {}
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
@@ -155,27 +142,11 @@ class HSIC(Perturbation):
 def _hsic(m: Tensor, f: Tensor) -> Tensor:
     """HSIC of each column of m (samples, players) with f (samples,). Shape: (players,)."""
     distance = (f[:, None] - f[None]).abs()
-    # Equal presences have equal f up to rounding, which differs between batches and must not enter the median.
+    # Equal presences have equal f up to rounding errors, which differ between batches and must not enter the median.
     apart = distance[distance > 64 * torch.finfo(f.dtype).eps * f.abs().max()]
     if not len(apart):
         return f.new_zeros(m.shape[1])
-    # Less 1, which centring removes anyway: no rounding is left of it.
-    similarity = torch.expm1(-0.5 * (distance / apart.median()) ** 2)
+    similarity = torch.expm1(-0.5 * (distance / apart.median()) ** 2)  # L - 1: centring removes the 1 anyway
     # Centred, [m = m'] = 1 - m - m' + 2 m m' is 2 (m - m̄)(m' - m̄).
     centred = m - m.mean(0)
     return 2 * (centred * (similarity @ centred)).sum(0).clamp(min=0) / (len(f) - 1) ** 2
-
-
-def _points(design: str, samples: int, dims: int, generator: np.random.Generator) -> Tensor:
-    """`samples` points of the unit cube. Shape: (samples, dims), float64."""
-    return torch.from_numpy(DESIGNS[design](dims, seed=generator).random(samples))
-
-
-def _check_design(who: str, design: str, samples: int) -> None:
-    if design not in DESIGNS:
-        raise ValueError(f"{who}: expected design in {', '.join(DESIGNS)}; got {design!r}.")
-    if design == "sobol" and samples & (samples - 1):
-        raise ValueError(
-            f"{who}: design='sobol' is balanced for powers of two only, got samples={samples}; take "
-            f"{1 << samples.bit_length()}, or design='latin'."
-        )

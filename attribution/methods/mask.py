@@ -1,48 +1,44 @@
-"""Masks on coefficients: which of them f needs (meaningful perturbation), along a whole front of prices α."""
+"""Masks on coefficients: the few that f needs (meaningful perturbation), for one price α or for several."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...core.checks import check_count, is_number
+from ...core.checks import is_number
 from ...transforms import Layout
-from ..estimator import Chart, Cost, Estimate, Estimator, Evaluator, MethodClaim, register
-from .mask_optimisation import CURVES, Pool, Problem
+from ..estimator import Cost, Estimate, Estimator, Evaluator, MethodClaim, register
+from .mask_optimisation import CURVES, MaskOptions, Pool, Problem
 
-GAMES = ("preservation", "deletion")
-OBFUSCATIONS = ("baseline", "zero", "mean", "noise")
-WEIGHTS = ("uniform", "scale")
-_WARM = 50  # steps from a mask that is known, at least, before any are spent on starting anew
+_WARM = 50  # at least this number of steps starts from a known mask, before any start from m = 1
 
 
 @register("mask")
 @dataclass(frozen=True)
-class Mask(Estimator):
+class Mask(MaskOptions, Estimator):
     """a = m, the mask in [0, 1] that keeps f with the fewest coefficients; 1 - m in the deletion game.
 
         preservation    min_m  -f(T⁻¹(m ⊙ z + (1 - m) ⊙ r)) + α ‖w ⊙ m‖₁
         deletion        min_m  +f(T⁻¹(m ⊙ z + (1 - m) ⊙ r)) + α ‖w ⊙ (1 - m)‖₁
 
-    by `steps` of NAdam from m = 1, each followed by the projection onto [0, 1]; the learning rate falls linearly, so
-    that the last steps settle. For linear f the minimum is a threshold: m_k = 1 where (z - r)_k ∂f/∂z_k > α w_k.
-    The gradient with respect to m is (z - r) ⊙ (T⁻¹)ᵀ ∇_x f, without automatic differentiation through T.
-    In single precision a model may round the gradients of one row otherwise than those of several, and NAdam's division by
-    their size magnifies that where they nearly vanish: with other `rows` or another batch, masks of a small ReLU network
-    were seen to move by 3e-4, in rare cases by 0.08, and their objective by 5e-6 of its size. In double precision they stay.
+    by `steps` of NAdam from m = 1, each followed by the projection onto [0, 1]; the learning rate falls linearly to 0.
+    For linear f the minimum is a threshold: m_k = 1 where (z - r)_k ∂f/∂z_k > α w_k. The gradient with respect to m is
+    (z - r) ⊙ (T⁻¹)ᵀ ∇_x f, without automatic differentiation through T.
+    In single precision a model may round the gradients of one row and of several differently, and NAdam, which divides by
+    their size, magnifies that where they nearly vanish: with another `batch_size` or batch, masks of a small ReLU network
+    moved by 3e-4, in rare cases by 0.08, and their objective by 5e-6 of its size. In double precision they do not move.
 
     alpha: the price of one coefficient, in units of the score; at least 0.
-    game: what the mask is asked for, the few coefficients that suffice or the few without which f falls.
+    game: "preservation" finds the few coefficients that suffice, "deletion" the few without which f falls.
     obfuscation: r. "baseline", z₀ of `attribute`; "zero"; "mean", each band's mean in this example; "noise", normal with
-    each band's mean and deviation, drawn anew at each step.
+    each band's mean and deviation, drawn again at each step.
     weight: w. "uniform", 1; "scale", the square root of the band's size over the mean of these, so that small coarse
     bands cost less; one number per band, in the layout's order or by the band's name; or one per coefficient.
 
     Sources: Fong & Vedaldi 2017, eq. (3) and (4); for wavelets, Kolek et al. 2022 (CartoonX); Kasmi et al. 2025 (WAM), whose
     printed objective has +f where keeping the prediction needs -f.
-    Raises: ValueError that says which option was out of range.
+    Raises: ValueError or TypeError that says which option was out of range.
 
     >>> import torch, pullback as pb
     >>> f, x = lambda x: x.sum((1, 2)), torch.tensor([[[3.0, 1.0, 2.0]]])  # ∂f/∂z is 1: what exceeds the price stays
@@ -50,28 +46,8 @@ class Mask(Estimator):
     tensor([[[1., 0., 1.]]])
     """
 
-    alpha: float = 1e-4
-    steps: int = 500
-    lr: float = 0.1
-    game: str = "preservation"
-    obfuscation: str = "baseline"
-    weight: Any = "uniform"
     claims = MethodClaim.DUMMY | MethodClaim.SYMMETRIC | MethodClaim.IMPLEMENTATION_INVARIANT
     kind = "sensitivity"
-
-    def __post_init__(self) -> None:
-        check_count("mask", "steps", self.steps)
-        _choice("game", self.game, GAMES)
-        _choice("obfuscation", self.obfuscation, OBFUSCATIONS)
-        if isinstance(self.weight, str):
-            _choice("weight", self.weight, WEIGHTS)
-        if not is_number(self.alpha) or not 0 <= self.alpha < float("inf"):
-            raise ValueError(
-                f"mask: alpha must be a finite number of at least 0, got {self.alpha!r}; a negative price would "
-                "reward coefficients for being kept."
-            )
-        if not is_number(self.lr) or not 0 < self.lr < float("inf"):
-            raise ValueError(f"mask: lr must be a positive number, got {self.lr!r}.")
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
         found = Front(self, (self.alpha,)).estimate(evaluator)
@@ -91,9 +67,9 @@ class Mask(Estimator):
 class Front(Estimator):
     """The masks of `options` for several prices; `details` of each chart hold "mask" and the curves of `MaskPath`.
 
-    continuation: None optimises examples × prices in one batch, each from m = 1. A fraction c gives each price but the
-    smallest c × steps: up to two thirds from m = 1, the rest, at least 50, from the mask that is best for this price, among
-    all that were found for any: (1 + c (prices - 1)) / prices of the passes. Each price gets the best of all masks.
+    continuation: None optimises all examples × prices from m = 1. A fraction c gives each price except the smallest
+    c × steps: up to two thirds from m = 1, the rest, at least 50, from the mask that is best for this price among all that
+    were found so far. This takes (1 + c (prices - 1)) / prices of the steps. Each price gets the best of all masks.
 
     Raises: ValueError for no alphas, one below 0, or a continuation outside (0, 1].
 
@@ -103,7 +79,7 @@ class Front(Estimator):
     (1503, 808)
     """
 
-    options: Mask
+    options: MaskOptions
     alphas: tuple[float, ...]
     continuation: float | None = None
     name = "mask"
@@ -121,7 +97,7 @@ class Front(Estimator):
     def estimate(self, evaluator: Evaluator) -> Estimate:
         if evaluator.engine.create_graph:
             raise ValueError("mask: the result of an optimisation has no graph; call it without create_graph.")
-        details = [self._front(self._problem(evaluator, chart)) for chart in evaluator.charts]
+        details = [self._front(Problem.of(self.options, evaluator, chart)) for chart in evaluator.charts]
         return Estimate([front["mask"][:, 0] for front in details], details=list(details))
 
     def cost(self, layouts: Sequence[Layout]) -> Cost:
@@ -129,24 +105,18 @@ class Front(Estimator):
         if self.continuation is None:
             return Cost(domains * steps * prices, domains * prices)
         fresh, warm = self._shares()
-        read = 1 + (bool(fresh) + 1) * (prices - 1) + prices
-        return Cost(domains * (steps + (fresh + warm) * (prices - 1)), domains * read)
+        forwards = 1 + (bool(fresh) + 1) * (prices - 1) + prices
+        return Cost(domains * (steps + (fresh + warm) * (prices - 1)), domains * forwards)
 
     @classmethod
     def examples(cls) -> Iterable[Estimator]:
         return [cls(Mask(steps=20), (0.01, 0.1))]
 
-    def _problem(self, evaluator: Evaluator, chart: Chart) -> Problem:
-        own = self.options
-        options: Any = {name: getattr(own, name) for name in ("game", "obfuscation", "lr", "steps")}
-        return Problem.of(evaluator, chart, own.weight, **options)
-
     def _front(self, problem: Problem) -> dict[str, Tensor]:
         """{"mask": (batch, prices, *coeff)} and the curves, (batch, prices)."""
-        batch, prices = len(problem.coefficients), len(self.alphas)
-        mask = problem.coefficients.new_ones(batch, prices, *problem.coefficients.shape[1:])
-        example = torch.arange(batch, device=mask.device)
-        alpha = mask.new_tensor(self.alphas).expand(batch, -1)
+        z, prices = problem.chart.point, len(self.alphas)
+        mask = z.new_ones(len(z), prices, *z.shape[1:])
+        example, alpha = torch.arange(len(z), device=z.device), z.new_tensor(self.alphas).expand(len(z), -1)
         if self.continuation is None:
             problem.solve(mask.flatten(0, 1), example.repeat_interleave(prices), alpha.flatten(), self.options.steps)
         else:
@@ -154,7 +124,7 @@ class Front(Estimator):
         return {"mask": mask} | problem.curves(mask, example, alpha)
 
     def _continued(self, problem: Problem, mask: Tensor, example: Tensor, alpha: Tensor) -> Tensor:
-        """mask: all ones, (batch, prices, *coeff). Local minima are many: what one price finds may be best for another."""
+        """mask: all ones, (batch, prices, *coeff). A mask found for one price may be the best for another."""
         first, *later = sorted(range(len(self.alphas)), key=self.alphas.__getitem__)
         fresh, warm = self._shares()
         pool = Pool(problem, example)
@@ -176,8 +146,3 @@ class Front(Estimator):
         later = max(1, round((self.continuation or 1) * self.options.steps))
         warm = min(later, max(_WARM, later // 3))
         return later - warm, warm
-
-
-def _choice(what: str, value: Any, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"mask: expected {what} in {', '.join(choices)}; got {value!r}.")

@@ -1,77 +1,94 @@
-"""The optimisation of masks: its objective and its descent, the prices of coefficients, and what stands in for them."""
+"""The optimisation of masks: its options, objective and descent, the prices of coefficients, and their substitutes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...core.checks import check_choice, check_count, check_number, not_finite
 from ...transforms import Layout
 from ..engine.row_index import RowIndex
 from ..estimator import Chart, Evaluator
 from .coalitions import band_mean
 
 CURVES = ("sparsity", "logit", "probability", "objective")
+GAMES = ("preservation", "deletion")
+OBFUSCATIONS = ("baseline", "zero", "mean", "noise")
+WEIGHTS = ("uniform", "scale")
 Weight = str | Sequence[float] | Mapping[str, float] | Tensor
+
+
+@dataclass(frozen=True)
+class MaskOptions:
+    """The options of `Mask`.  Raises: ValueError or TypeError where one is out of range."""
+
+    alpha: float = 1e-4
+    steps: int = 500
+    lr: float = 0.1
+    game: str = "preservation"
+    obfuscation: str = "baseline"
+    weight: Any = "uniform"
+
+    def __post_init__(self) -> None:
+        check_count("mask", "steps", self.steps)
+        check_choice("mask", "game", self.game, GAMES)
+        check_choice("mask", "obfuscation", self.obfuscation, OBFUSCATIONS)
+        if isinstance(self.weight, str):
+            check_choice("mask", "weight", self.weight, WEIGHTS)
+        check_number("mask", "alpha", self.alpha, 0)  # a negative price would reward coefficients for being kept
+        check_number("mask", "lr", self.lr, 0)
+        if self.lr == 0:
+            raise ValueError("mask: lr must be a positive number, got 0.")
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What `Mask` minimises, in one chart: ∓f(T⁻¹(m ⊙ z + (1 - m) ⊙ r)) + α ‖w ⊙ m‖₁, or ‖w ⊙ (1 - m)‖₁.
+    """The objective of `Mask` in one chart: ∓f(T⁻¹(m ⊙ z + (1 - m) ⊙ r)) + α ‖w ⊙ m‖₁, or ‖w ⊙ (1 - m)‖₁.
 
-    game, obfuscation, lr, steps: as in `Mask`.  weight: w, (*coeff).  substitute: (example, step) -> r, (rows, *coeff).
+    weight: w, (*coeff).  substitute: (example, step) -> r, (rows, *coeff).
     """
 
-    game: str
-    obfuscation: str
-    lr: float
-    steps: int
+    options: MaskOptions
     evaluator: Evaluator
     chart: Chart
     weight: Tensor
     substitute: Callable[[Tensor, int], Tensor]
 
     @classmethod
-    def of(
-        cls, evaluator: Evaluator, chart: Chart, weight: Weight, *, game: str, obfuscation: str, lr: float, steps: int
-    ) -> "Problem":
-        prices, absent = coefficient_weights(weight, chart.layout), _substitute(obfuscation, evaluator, chart)
-        return cls(game, obfuscation, lr, steps, evaluator, chart, prices.to(chart.point), absent)
-
-    @property
-    def coefficients(self) -> Tensor:
-        """z, (batch, *coeff)."""
-        return self.chart.point
+    def of(cls, options: MaskOptions, evaluator: Evaluator, chart: Chart) -> "Problem":
+        weight = coefficient_weights(options.weight, chart.layout).to(chart.point)
+        return cls(options, evaluator, chart, weight, _substitute(options.obfuscation, evaluator, chart))
 
     @property
     def sign(self) -> int:
-        """Of f in what is minimised."""
-        return -1 if self.game == "preservation" else 1
+        """The sign of f in the objective."""
+        return -1 if self.options.game == "preservation" else 1
 
     def solve(self, mask: Tensor, example: Tensor, alpha: Tensor, steps: int) -> None:
         """Optimises `mask` (rows, *coeff) in place, a chunk of rows at a time.
 
-        example: (rows,), whose mask each is.  alpha: (rows,), its price.
+        example: of each row, (rows,).  alpha: the price of each row, (rows,).
         Raises: ValueError that names the example at which the gradient was not finite.
         """
 
-        def run(part: slice) -> Tensor:  # on a copy, so that a chunk that ran out of memory starts anew
-            return self._descend(mask[part].clone(), example[part], alpha[part], steps)
-
+        # On a copy: a chunk that ran out of memory starts again.
+        run = lambda part: self._descend(mask[part].clone(), example[part], alpha[part], steps)
         for part, found in self.evaluator.engine.chunks(example, run):
             mask[part] = found
 
     def _descend(self, mask: Tensor, example: Tensor, alpha: Tensor, steps: int) -> Tensor:
         price = -self.sign * alpha.reshape(-1, *[1] * self.weight.ndim) * self.weight
-        optimizer = torch.optim.NAdam([mask], lr=self.lr)
+        optimizer = torch.optim.NAdam([mask], lr=self.options.lr)
         for step in range(steps):
-            if step == 0 or self.obfuscation == "noise":
+            if step == 0 or self.options.obfuscation == "noise":
                 absent = self.substitute(example, step)
-                moved = self.coefficients[example] - absent
+                moved = self.chart.point[example] - absent
             _, gradient = self.evaluator.engine.gradient(self.chart.push(torch.addcmul(absent, mask, moved)), example)
             mask.grad = torch.addcmul(price, self.chart.pull(gradient), moved, value=self.sign)
             _check(mask.grad, example)
-            optimizer.param_groups[0]["lr"] = self.lr * (1 - step / steps)
+            optimizer.param_groups[0]["lr"] = self.options.lr * (1 - step / steps)
             optimizer.step()
             mask.clamp_(0, 1)
         mask.grad = None
@@ -79,16 +96,16 @@ class Problem:
 
     def size(self, mask: Tensor) -> Tensor:
         """‖w ⊙ m‖₁, in the deletion game ‖w ⊙ (1 - m)‖₁, of mask (batch, number, *coeff). Shape: (batch, number)."""
-        priced = mask if self.game == "preservation" else 1 - mask
+        priced = mask if self.options.game == "preservation" else 1 - mask
         return (self.weight * priced).flatten(2).sum(2)
 
     def curves(self, mask: Tensor, example: Tensor, alpha: Tensor) -> dict[str, Tensor]:
-        """What `MaskPath` reports of mask (batch, prices, *coeff). Shapes: (batch, prices)."""
+        """The curves of `MaskPath` for mask (batch, prices, *coeff). Shapes: (batch, prices)."""
         flat, rows = mask.flatten(0, 1), example.repeat_interleave(mask.shape[1])
 
         def points(part: slice) -> Tensor:
-            absent = self.substitute(rows[part], self.steps)
-            return self.chart.push(torch.lerp(absent, self.coefficients[rows[part]], flat[part]))
+            absent = self.substitute(rows[part], self.options.steps)
+            return self.chart.push(torch.lerp(absent, self.chart.point[rows[part]], flat[part]))
 
         logit, probability = (curve.view(mask.shape[:2]) for curve in self.evaluator.engine.probabilities(rows, points))
         objective = self.sign * logit + alpha * self.size(mask)
@@ -96,7 +113,7 @@ class Problem:
 
 
 class Pool:
-    """Masks of each example, (batch, number, *coeff), with f and price of each, so that the best for any α is at hand."""
+    """Masks of each example, (batch, number, *coeff), with ∓f of each, from which the best for any α is chosen."""
 
     def __init__(self, problem: Problem, example: Tensor) -> None:
         self._problem, self._example = problem, example
@@ -116,19 +133,16 @@ class Pool:
 
 
 def _check(gradient: Tensor, example: Tensor) -> None:
-    if bool(gradient.sum().isfinite()):  # one cheap pass: what is not finite stays so in the sum
-        return
-    finite = gradient.flatten(1).isfinite().all(1)
-    if not bool(finite.all()):
+    wrong = not_finite(gradient)
+    if wrong is not None:
         raise ValueError(
-            f"mask: the model's gradient is not finite for example {int(example[~finite][0])} at some masked "
-            "signal; look for square roots, logarithms or divisions at zero in the model, or take another "
-            "obfuscation."
+            f"mask: the model's gradient is not finite for example {int(example[wrong])} at some masked signal; look for "
+            "square roots, logarithms or divisions at zero in the model, or take another obfuscation."
         )
 
 
 def _substitute(kind: str, evaluator: Evaluator, chart: Chart) -> Callable[[Tensor, int], Tensor]:
-    """(example, step) -> r, what stands in for a removed coefficient. Shape: (rows, *coeff)."""
+    """(example, step) -> r, the substitute for removed coefficients. Shape: (rows, *coeff)."""
     if kind == "baseline":
         return lambda example, step: chart.point[example] - chart.displacement[example]
     if kind == "zero":
@@ -171,15 +185,13 @@ def coefficient_weights(weight: Weight, layout: Layout) -> Tensor:
     given = torch.as_tensor(weight, dtype=None if isinstance(weight, Tensor) else torch.double).detach().cpu()
     if not bool((given.isfinite() & (given >= 0)).all()):
         raise ValueError(
-            "mask: weight must be finite and at least 0 everywhere; a negative price would reward coefficients "
-            "for being kept."
+            "mask: weight must be finite and at least 0 everywhere; a negative price rewards coefficients."
         )
     if given.shape == layout.index.shape:
         return given
     if tuple(given.shape) != (len(names),):
         raise ValueError(
             f"mask: weight must be 'uniform', 'scale', one number for each of the {len(names)} bands ("
-            f"{', '.join(names)}) or one per coefficient, {layout.shape}; got shape "
-            f"{tuple(given.shape)}."
+            f"{', '.join(names)}) or one per coefficient, {layout.shape}; got shape {tuple(given.shape)}."
         )
     return given[layout.index]

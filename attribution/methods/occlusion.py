@@ -1,4 +1,4 @@
-"""Occlusion: one group of coefficients is taken away at a time."""
+"""Occlusion: one group of coefficients is removed at a time."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,10 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ...transforms import Layout
 from ..engine.row_index import RowIndex
 from ..estimator import Estimator, MethodClaim, register
-from .coalitions import Game, Perturbation, Players, check_players
+from .coalitions import Game, Perturbation, Players
 
 
 @register("occlusion")
@@ -19,12 +18,15 @@ class Occlusion(Perturbation):
 
     by: "coefficient", "block", "band", "octave", "scale" or "orientation".
     block: with by="block", the side of a cell in samples; see `Players.of`.
-    value: what replaces them: "baseline" (z₀), "zero", or "mean" (that of the band in this example).
+    value: what replaces the coefficients: "baseline" (z₀), "zero", or "mean" (that of the band in this example).
 
-    A group's value is spread in proportion to |z - what replaces it|, evenly where that is 0, so that sums over groups
-    are the values. Dummy and symmetry hold for groups; they are claimed where groups are single coefficients.
-    Model rows: groups + 1. Source: Zeiler & Fergus 2014, §4.2.
-    Raises: ValueError that lists the choices of by and value, or where block is no whole number of at least 1.
+    A group's value is spread in proportion to |z - its substitute|, evenly where that is 0, so that sums over groups are
+    the values. Dummy and symmetry hold for groups; they are claimed where groups are single coefficients.
+    Evaluations: groups + 1.
+
+    Source: Zeiler & Fergus 2014, §4.2.
+    Raises: ValueError that lists the choices of by and value; ValueError or TypeError unless block is a whole number of at
+    least 1.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -37,20 +39,14 @@ class Occlusion(Perturbation):
     value: str = "baseline"
     kind = "share"
 
-    def __post_init__(self) -> None:
-        check_players("occlusion", self.by, self.block, self.value)
-
     @property
     def claims(self) -> MethodClaim:
         claims = MethodClaim.LINEAR | MethodClaim.IMPLEMENTATION_INVARIANT
         if self.value == "baseline":
             claims |= MethodClaim.SENSITIVE
         if self.by == "coefficient":
-            claims |= MethodClaim.DUMMY | (MethodClaim.NONE if self.value == "mean" else MethodClaim.SYMMETRIC)
+            claims |= MethodClaim.DUMMY if self.value == "mean" else MethodClaim.DUMMY | MethodClaim.SYMMETRIC
         return claims
-
-    def players(self, layout: Layout) -> Players:
-        return Players.of(layout, self.by, self.block)
 
     def evaluations(self, players: Players) -> int:
         return players.count + 1
@@ -58,8 +54,8 @@ class Occlusion(Perturbation):
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
         def design(rows: RowIndex) -> Tensor:
             present = game.displacement.new_ones(len(rows), game.players.count)
-            away = rows.sample > 0  # sample 0 is x itself
-            present[away.nonzero()[:, 0], rows.sample[away] - 1] = 0
+            without = rows.sample > 0  # sample 0 is x itself
+            present[without.nonzero()[:, 0], rows.sample[without] - 1] = 0
             return present
 
         values = game.values(self.evaluations(game.players), design)

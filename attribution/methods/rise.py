@@ -12,7 +12,7 @@ from ...transforms import Layout
 from ..engine.row_index import RowIndex
 from ..engine.row_sums import accumulate
 from ..estimator import Estimator, MethodClaim, register
-from .coalitions import Design, Game, Perturbation, Players, check_players
+from .coalitions import BY, Design, Game, Perturbation, Players
 from .smooth_masks import SmoothMasks
 
 
@@ -21,18 +21,18 @@ from .smooth_masks import SmoothMasks
 class RISE(Perturbation):
     """a_k = Σ_i f(T⁻¹(m_i ⊙ z)) m_ik / Σ_i m_ik - f̄: how much higher f is where coefficient k is kept, over random masks.
 
-    f̄ is the mean over the masks: the printed formula without it, divided by p, differs by a constant per example, and
-    would rank a constant f.
+    f̄ is the mean over the masks. The printed formula, without f̄ and divided by p, differs by a constant per example, and
+    would not be 0 for a constant f.
 
-    masks: how many.  p: the chance that a cell is kept.
-    cells: "grid" (smooth masks: in each band, a random grid of `grid` cells per axis over the places of its
-    coefficients, or over their frequencies where they have none, shifted at random and interpolated linearly); or hard
-    groups, as `by` in `occlusion`, of which each value is spread over its coefficients.
+    masks: the number of masks.  p: the probability that a cell is kept.
+    cells: "grid" (smooth masks: in each band, a random grid of `grid` cells per axis over the places of its coefficients,
+    or over their frequencies where they have no place, shifted at random and interpolated linearly); or groups, as `by` in
+    `occlusion`, whose values are spread over their coefficients.
     value: what replaces hidden coefficients, as in `occlusion`.
 
     Sources: Petsiuk, Das & Saenko 2018, eq. (6); on frequencies, Brüsch et al. 2024 (FreqRISE).
-
-    Raises: ValueError unless p lies in (0, 1), masks, grid and block are at least 1, and cells and value are known.
+    Raises: ValueError or TypeError unless p lies in (0, 1), masks, grid and block are whole numbers of at least 1, and cells
+    and value are known.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -51,11 +51,11 @@ class RISE(Perturbation):
     kind = "sensitivity"
 
     def __post_init__(self) -> None:
-        check_count("rise", "masks", self.masks)
-        check_count("rise", "grid", self.grid)
-        check_players("rise", self.cells, self.block, self.value, more=("grid",))
+        self._check("cells", self.cells, (*BY, "grid"))
+        check_count(self.name, "masks", self.masks)
+        check_count(self.name, "grid", self.grid)
         if not 0 < self.p < 1:
-            raise ValueError(f"rise: p, the chance that a cell is kept, must lie in (0, 1), got {self.p}.")
+            raise ValueError(f"rise: p, the probability that a cell is kept, must lie in (0, 1), got {self.p}.")
 
     def players(self, layout: Layout) -> Players:
         return Players.of(layout, "coefficient" if self.cells == "grid" else self.cells, self.block)
@@ -69,7 +69,7 @@ class RISE(Perturbation):
         scores, mean = whole.new_zeros(len(whole), *shape), torch.zeros_like(whole[:, 0])
         kept = torch.zeros_like(scores)
         for rows, presence, value in game.chunks(self.masks, design):
-            rise = value - whole[rows.example, 0]  # so that a constant f is exactly 0 throughout
+            rise = value - whole[rows.example, 0]  # exactly 0 for a constant f
             accumulate(scores, rows, presence, rise)
             accumulate(kept, rows, presence)
             accumulate(mean, rows, rise)
@@ -83,6 +83,7 @@ class RISE(Perturbation):
         return lambda rows: draw(rows, shape, Tensor.uniform_, "rise") < self.p, shape
 
     def _smooth(self, game: Game) -> tuple[Design, tuple[int, ...]]:
+        """The design, and the shape of one mask."""
         masks = SmoothMasks.on(game.players.layout, self.grid, game.displacement)
 
         def design(rows: RowIndex) -> Tensor:

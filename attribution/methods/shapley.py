@@ -1,6 +1,5 @@
 """Shapley and Owen values of groups of coefficients: exact for few players, by antithetic permutations for many."""
 
-import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,14 +10,13 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from ...core.checks import check_count
-from ...transforms import Layout
+from ...core.checks import check_choice, check_count
 from ...transforms.layout import GROUPINGS
 from ..engine.row_index import RowIndex
 from ..estimator import Estimator, MethodClaim, register
-from .coalitions import Design, Game, Perturbation, Players, check_players, per_example
+from .coalitions import Design, Game, Perturbation, Players, per_example, recent, subsets
 
-MOST_EXACT = 16  # players; 2^16 model rows for each example
+MOST_EXACT = 16  # players; 2^16 evaluations for each example
 
 Unions = Sequence[Sequence[int]]
 
@@ -28,15 +26,15 @@ Unions = Sequence[Sequence[int]]
 class Shapley(Perturbation):
     """a_G = Σ_{S ⊆ N∖G} |S|! (n - |S| - 1)! / n! · (v(S ∪ G) - v(S)), the Shapley value of each group G of coefficients.
 
-    v(S) = f(T⁻¹ z_S), z_S with the coefficients of the groups in S as in x and all others as in x₀. Values total
+    v(S) = f(T⁻¹ z_S), z_S with the coefficients of the groups in S as in x and all others as in x₀. The total is
     f(x) - f(x₀) exactly.
 
-    by: who plays: "band", "scale", "octave", "orientation", "block" (see `Players.of`) or "coefficient".
-    unions: groups of players that join coalitions as one, such as "scale" for players by band: Owen values, which cost
-    far fewer rows. Within a union players still come one by one.
-    exact: true enumerates coalitions, at most 2^16; false averages over random orders; none takes what fits.
-    pairs: of orders and their reverses, when not exact. An order and its reverse cancel all pairwise interactions.
-    confidence: of the intervals reported then.
+    by: the players: "band", "scale", "octave", "orientation", "block" (see `Players.of`) or "coefficient".
+    unions: groups of players that join coalitions together, such as "scale" for players by band: Owen values, which cost
+    far fewer evaluations. Within a union, players still join one by one.
+    exact: true enumerates coalitions, at most 2^16; false averages over random orders; none chooses by that limit.
+    pairs: the number of pairs of an order and its reverse, if not exact. A pair cancels all pairwise interactions.
+    confidence: of the intervals that are then reported.
 
     A player's value is spread over its coefficients in proportion to |z - z₀|, evenly where that is 0, so that band sums
     are the values. Dummy and symmetry hold for players; they are claimed where players are single coefficients.
@@ -61,10 +59,10 @@ class Shapley(Perturbation):
     kind = "share"
 
     def __post_init__(self) -> None:
-        check_players("shapley", self.by, self.block)
-        check_count("shapley", "pairs", self.pairs, 2)
-        if self.unions is not None and self.unions not in GROUPINGS:
-            raise ValueError(f"shapley: expected unions in {', '.join(GROUPINGS)} or none; got {self.unions!r}.")
+        super().__post_init__()
+        check_count(self.name, "pairs", self.pairs, 2)
+        if self.unions is not None:
+            check_choice(self.name, "unions (or none)", self.unions, GROUPINGS)
         if self.exact not in (True, False, None):
             raise ValueError(f"shapley: expected exact to be true, false or none; got {self.exact!r}.")
         if not 0 < self.confidence < 1:
@@ -72,17 +70,9 @@ class Shapley(Perturbation):
 
     @property
     def claims(self) -> MethodClaim:
-        claims = (
-            MethodClaim.COMPLETE | MethodClaim.LINEAR | MethodClaim.SENSITIVE | MethodClaim.IMPLEMENTATION_INVARIANT
-        )
-        if self.by == "coefficient":
-            claims |= MethodClaim.DUMMY | (
-                MethodClaim.SYMMETRIC if self.exact and not self.unions else MethodClaim.NONE
-            )
-        return claims
-
-    def players(self, layout: Layout) -> Players:
-        return Players.of(layout, self.by, self.block)
+        if self.by != "coefficient":
+            return ~(MethodClaim.DUMMY | MethodClaim.SYMMETRIC)
+        return ~MethodClaim.NONE if self.exact and not self.unions else ~MethodClaim.SYMMETRIC
 
     def evaluations(self, players: Players) -> int:
         unions = self._unions(players)
@@ -101,10 +91,10 @@ class Shapley(Perturbation):
         return players.unions(self.unions) if self.unions else [list(range(players.count))]
 
     def _exactly(self, unions: Unions) -> bool:
-        """Whether coalitions are enumerated."""
+        """Whether coalitions are enumerated: whole other unions, with any part of one's own."""
         if self.exact is False:
             return False
-        fits = _coalitions(unions) <= 2**MOST_EXACT
+        fits = 2 ** (len(unions) - 1) * sum(2 ** len(union) for union in unions) <= 2**MOST_EXACT
         if self.exact and not fits:
             players = sum(map(len, unions))
             raise ValueError(
@@ -119,17 +109,12 @@ class Shapley(Perturbation):
         return [cls("coefficient", pairs=2), cls("band", pairs=2), cls("band", exact=False, pairs=2)]
 
 
-def _coalitions(unions: Unions) -> int:
-    """How many coalitions the exact values take: whole other unions, with any part of one's own."""
-    return 2 ** (len(unions) - 1) * sum(2 ** len(union) for union in unions)
-
-
 @dataclass(frozen=True, eq=False)
 class _Enumeration:
     """The coalitions of the exact Owen value; with a single union it is the Shapley value.
 
-    table: the coalitions, (rows, players), bool.  where: for each union, the rows of its coalitions,
-    (whole other unions, parts of it).
+    table: the coalitions, (rows, players), bool.
+    where: for each union, the rows of its coalitions, (whole other unions, parts of it).
     """
 
     unions: Unions
@@ -141,15 +126,15 @@ class _Enumeration:
         players = sum(map(len, unions))
         blocks = []
         for k, union in enumerate(unions):
-            others = _subsets(len(unions) - 1)
+            others = subsets(len(unions) - 1)
             owner = np.zeros((len(unions) - 1, players), bool)
             for row, other in enumerate(u for i, u in enumerate(unions) if i != k):
                 owner[row, list(other)] = True
             whole = (others.astype(int) @ owner.astype(int)).astype(bool)
             own = np.zeros((2 ** len(union), players), bool)
-            own[:, list(union)] = _subsets(len(union))
+            own[:, list(union)] = subsets(len(union))
             blocks.append(whole[:, None] | own[None])
-        # Coalitions of whole unions occur for every union; they are run once.
+        # Coalitions of whole unions occur for every union; they are evaluated once.
         every = np.concatenate([block.reshape(-1, players) for block in blocks])
         table, inverse = np.unique(every, axis=0, return_inverse=True)
         cuts = np.cumsum([block[..., 0].size for block in blocks])[:-1]
@@ -161,38 +146,33 @@ class _Enumeration:
         found = worth.new_zeros(len(worth), self.table.shape[1])
         for union, where in zip(self.unions, self.where):
             v = worth[:, torch.from_numpy(where).to(worth.device)]  # (batch, other unions, own parts)
-            sizes = _subsets(len(self.unions) - 1).sum(1)
+            sizes = subsets(len(self.unions) - 1).sum(1)
             weights = worth.new_tensor([_weight(int(size), len(self.unions)) for size in sizes])
             found[:, list(union)] = _shapley((v * weights[:, None]).sum(1), len(union))
         return found
 
 
-def _subsets(n: int) -> np.ndarray:
-    """All subsets of n things; bit i of the row's number says whether i is in. Shape: (2^n, n), bool."""
-    return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
-
-
 def _weight(size: int, players: int) -> float:
-    """The chance that exactly a given set of `size` others comes before a player."""
+    """The probability that exactly a given set of `size` others comes before a player."""
     return 1 / (players * math.comb(players - 1, size))
 
 
 def _shapley(v: Tensor, players: int) -> Tensor:
     """Shapley values from v of every subset, numbered by its bits.  v: (batch, 2^players). Shape: (batch, players)."""
-    subsets = _subsets(players)
+    members = subsets(players)
     values = []
     for player in range(players):
-        without = np.flatnonzero(~subsets[:, player])
-        weights = v.new_tensor([_weight(int(size), players) for size in subsets[without].sum(1)])
+        without = np.flatnonzero(~members[:, player])
+        weights = v.new_tensor([_weight(int(size), players) for size in members[without].sum(1)])
         gain = v[:, torch.from_numpy(without + 2**player).to(v.device)] - v[:, torch.from_numpy(without).to(v.device)]
         values.append((gain * weights).sum(1))
     return torch.stack(values, 1)
 
 
 def _sampled(game: Game, unions: Unions, pairs: int, confidence: float) -> tuple[Tensor, dict[str, Any]]:
-    """Mean gain of each player over random orders and their reverses, and how sure that is."""
+    """Mean gain of each player over random orders and their reverses, and its uncertainty."""
     n = game.players.count
-    ranks = functools.lru_cache(maxsize=4)(lambda example: _ranks(game, unions, pairs, example))
+    ranks = recent(lambda example: _ranks(game, unions, pairs, example))
     worth = game.values(2 + 2 * pairs * (n - 1), _design(ranks, n))
     means, errors = [], []
     for example, row in enumerate(worth):
@@ -200,13 +180,13 @@ def _sampled(game: Game, unions: Unions, pairs: int, confidence: float) -> tuple
         means.append(gains[0] + (gains - gains[0]).mean(0))
         errors.append(gains.std(0) / math.sqrt(pairs))
     mean, error = torch.stack(means), torch.stack(errors)
-    # The orders telescope, so the total is exact but for rounding in the means.
+    # The gains of one order total f(x) - f(x₀), so the total of the means is exact up to rounding.
     reach = float(stats.t.ppf((1 + confidence) / 2, pairs - 1)) * error
     return mean, {"standard_error": error, "interval": torch.stack([mean - reach, mean + reach], -1)}
 
 
 def _ranks(game: Game, unions: Unions, pairs: int, example: int) -> Tensor:
-    """The place of each player in `pairs` random orders in which unions stay together. Shape: (pairs, players)."""
+    """The position of each player in `pairs` random orders in which unions stay together. Shape: (pairs, players)."""
     generator = game.evaluator.keyed.generator(example, "orders")
     orders = []
     for _ in range(pairs):
@@ -233,5 +213,5 @@ def _gains(worth: Tensor, ranks: Tensor, n: int) -> Tensor:
     """What each player adds, averaged over an order and its reverse.  worth: (rows,). Shape: (pairs, n)."""
     inside = worth[2:].reshape(len(ranks), 2, n - 1)
     none, every = (worth[i].expand(len(ranks), 2, 1) for i in (0, 1))
-    steps = torch.cat([none, inside, every], -1).diff(dim=-1)  # (pairs, 2, n), by place in the order
+    steps = torch.cat([none, inside, every], -1).diff(dim=-1)  # (pairs, 2, n), by position in the order
     return (steps[:, 0].gather(1, ranks) + steps[:, 1].gather(1, n - 1 - ranks)) / 2

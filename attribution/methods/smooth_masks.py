@@ -18,13 +18,13 @@ Axes = list[Tensor]
 class SmoothMasks:
     """The masks of one layout: `of(bits, shift)`.
 
-    Where the coefficients of a band form a grid, interpolation is a product with one small matrix along each axis; the few
-    layouts with other bands interpolate at each coefficient.
+    Where the coefficients of a band form a grid, interpolation is a product with one small matrix along each axis; in the few
+    layouts with other bands, each coefficient is interpolated by itself.
 
     cells: of the grid along each axis, over the places of all coefficients.
-    bands: of each band the places along its axes, or of each coefficient, (dims, n).
-    order: the coefficients in the order of the bands, (coefficients,); None where they stand so already.
-    channels: how many channels share one mask.
+    bands: for each band, the places along its axes, or the places of each coefficient, (dims, n).
+    order: the coefficients in the order of the bands, (coefficients,); None where they have this order already.
+    channels: the number of channels that share one mask.
     """
 
     cells: int
@@ -54,22 +54,22 @@ class SmoothMasks:
 
     @property
     def side(self) -> int:
-        """Nodes of the grid along each axis: one more than cells, and one for the shift."""
+        """Nodes of the grid along each axis: cells + 1, and one more for the shift."""
         return self.cells + 2
 
     @property
     def dims(self) -> int:
-        """How many axes the places have."""
+        """The number of axes of the places."""
         return len(self.layout.position)
 
     @property
     def bits(self) -> int:
-        """How many random bits a mask takes."""
+        """The number of random bits of a mask."""
         return len(self.bands) * self.side**self.dims
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one mask: that of a z, with 1 for channels that share."""
+        """The shape of one mask: that of one z, with 1 in place of channels that share a mask."""
         return (1 if self.channels > 1 else self.layout.shape[0], *self.layout.shape[1:])
 
     def of(self, bits: Tensor, shift: Tensor) -> Tensor:
@@ -86,19 +86,19 @@ class SmoothMasks:
             return interpolate(grid, self.side, self.cells * band + shift[:, :, None])
         for axis, place in enumerate(band):
             hats = self._hats(self.cells * place + shift[:, axis : axis + 1])
-            # This axis goes last, so that the next one comes first.
+            # This axis moves to the end, so that the next one is first.
             grid = (grid.flatten(2) if grid.ndim > 2 else grid[:, :, None]).mT @ hats.mT
             grid = grid.unflatten(1, [*[self.side] * (self.dims - 1 - axis), *map(len, band[:axis])] or [1])
         return grid.flatten(1)
 
     def _hats(self, at: Tensor) -> Tensor:
-        """What each node counts in a linear interpolation at `at` (rows, n). Shape: (rows, n, side)."""
+        """The weight of each node in a linear interpolation at `at` (rows, n). Shape: (rows, n, side)."""
         node = torch.arange(self.side, device=at.device).to(at)
         return (1 - (at[:, :, None] - node).abs()).clamp_(min=0)
 
 
 def places(layout: Layout) -> Tensor:
-    """Where each coefficient sits, in [0, 1] per axis: its position, or its frequency where it has none.
+    """The place of each coefficient, in [0, 1] per axis: its position, or its frequency where it has no position.
 
     Shape: (dims, *coeff).
     """
@@ -109,7 +109,7 @@ def places(layout: Layout) -> Tensor:
 
 
 def interpolate(grid: Tensor, side: int, at: Tensor) -> Tensor:
-    """Linear interpolation between the nodes of a grid with as many along each axis.
+    """Linear interpolation between the nodes of a grid with `side` nodes along each axis.
 
     grid: (rows, side, …).  at: (rows, dims, n) in [0, side - 1). Shape: (rows, n).
     """
@@ -126,7 +126,7 @@ def interpolate(grid: Tensor, side: int, at: Tensor) -> Tensor:
 
 
 def _axes(place: Tensor) -> Axes | None:
-    """The places along each axis where `place` (dims, n) is a grid, row by row; None where it is not, or there are no axes."""
+    """The places along each axis if `place` (dims, n) is a grid, row by row; None if it is not, or has no axes."""
     if len(place) == 0:
         return None
     if len(place) == 1:
@@ -143,7 +143,7 @@ def _axes(place: Tensor) -> Axes | None:
 
 
 def _rows(place: Tensor) -> Iterator[int]:
-    """How long a row may be: until its own place changes, or until the places in it start anew."""
-    for starts_anew in (place[0].diff() != 0, place[1].diff() < 0):
-        first = starts_anew.nonzero()
+    """Possible lengths of a row: until its own place changes, or until the places in it start again."""
+    for starts in (place[0].diff() != 0, place[1].diff() < 0):
+        first = starts.nonzero()
         yield int(first[0]) + 1 if len(first) else place.shape[1]

@@ -1,6 +1,5 @@
 """Linear models of f on coalitions of coefficient groups, fitted in closed form: LIME and KernelSHAP."""
 
-import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,9 +10,8 @@ import torch
 from torch import Tensor
 
 from ...core.checks import check_count
-from ...transforms import Layout
 from ..estimator import Estimator, MethodClaim, register
-from .coalitions import Game, Perturbation, Players, check_players, per_example
+from .coalitions import Game, Perturbation, Players, subsets
 
 _MOST = 16  # players whose coalitions may all be enumerated
 
@@ -23,15 +21,14 @@ _MOST = 16  # players whose coalitions may all be enumerated
 class LIME(Perturbation):
     """a_G = the coefficient of group G in the linear model of f that is best near x.
 
-    Over coalitions m, each group present with chance ½:
+    Over coalitions m_i, in which each group is present with probability ½:
     minimise Σ_i w_i (f(T⁻¹ z_m) - b - ⟨m_i, a⟩)² / Σ_i w_i + ridge ‖a‖²,  w_i = exp(-d_i² / width²),
     d_i = 1 - √(share of groups present), the cosine distance between m_i and all present.
 
-    by, block, value: as in `occlusion`.  samples: coalitions.  width: of the kernel.  ridge: at least 0; at 0 the fit is
-    the one of least norm.
+    by, block, value: as in `occlusion`.  samples: the number of coalitions.  width: of the kernel.
+    ridge: at least 0; 0 gives the fit of least norm.
 
-    Source: Ribeiro, Singh & Guestrin 2016, eq. (1) and §3.4, with a ridge for the sparse fit.
-
+    Source: Ribeiro, Singh & Guestrin 2016, eq. (1) and §3.4, with a ridge in place of the sparse fit.
     Raises: ValueError where width is not above 0, ridge is negative or samples is below 2, or that lists the choices.
 
     >>> import torch, pullback as pb
@@ -51,24 +48,19 @@ class LIME(Perturbation):
     kind = "share"
 
     def __post_init__(self) -> None:
-        check_players("lime", self.by, self.block, self.value)
-        check_count("lime", "samples", self.samples, 2)
+        super().__post_init__()
+        check_count(self.name, "samples", self.samples, 2)
         if not self.width > 0 or not self.ridge >= 0:
             raise ValueError(f"lime: width must be above 0 and ridge at least 0, got {self.width} and {self.ridge}.")
-
-    def players(self, layout: Layout) -> Players:
-        return Players.of(layout, self.by, self.block)
 
     def evaluations(self, players: Players) -> int:
         return self.samples
 
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
-        table = functools.lru_cache(maxsize=4)(lambda example: self._coalitions(game, example))
-        worth = game.values(self.samples, per_example(table))
-        return torch.stack([self._fit(table(i).to(v), v) for i, v in enumerate(worth)]), {}
+        return game.fitted(self.samples, lambda example: self._coalitions(game, example), self._fit), {}
 
     def _coalitions(self, game: Game, example: int) -> Tensor:
-        """The first is x itself."""
+        """The first is x itself. Shape: (samples, players), bool."""
         present = game.evaluator.keyed.generator(example, "lime").random((self.samples, game.players.count)) < 0.5
         present[0] = True
         return torch.from_numpy(present)
@@ -76,8 +68,8 @@ class LIME(Perturbation):
     def _fit(self, m: Tensor, v: Tensor) -> Tensor:
         weights = torch.exp(-((1 - m.mean(1).sqrt()) ** 2) / self.width**2)
         weights = weights / weights.sum()
-        v = v - v[0]  # so that a constant f is exactly 0
-        m, v = m - weights @ m, v - weights @ v  # takes the intercept out
+        v = v - v[0]  # exactly 0 for a constant f
+        m, v = m - weights @ m, v - weights @ v  # removes the intercept
         gram = (m * weights[:, None]).T @ m
         return _solve(gram + self.ridge * torch.eye(len(gram)).to(gram), m.T @ (weights * v))
 
@@ -94,11 +86,11 @@ class KernelSHAP(Perturbation):
     minimise Σ_S w(|S|) (v(S) - v(∅) - Σ_{G ∈ S} a_G)², w(s) = (n - 1) / (C(n, s) s (n - s)), with Σ a = f(x) - f(x₀).
 
     by, block: as in `shapley`.
-    samples: coalitions, in pairs S, N∖S with sizes drawn from the kernel; where 2^n - 2 ≤ samples (and n ≤ 16) all of
-    them are used once, and the fit is the exact Shapley value.
+    samples: the number of coalitions, in pairs S, N∖S with sizes drawn from the kernel. Where 2^n - 2 ≤ samples and
+    n ≤ 16, each coalition is used once, and the fit is the exact Shapley value.
 
     Sources: Lundberg & Lee 2017, theorem 2; Covert & Lee 2021 (paired sampling).
-    Raises: ValueError that lists the choices of by; when run, for fewer samples than players, which would leave the fit open.
+    Raises: ValueError that lists the choices of by; when run, for fewer samples than players, which do not determine the fit.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -114,11 +106,8 @@ class KernelSHAP(Perturbation):
     kind = "share"
 
     def __post_init__(self) -> None:
-        check_players("kernel_shap", self.by, self.block)
-        check_count("kernel_shap", "samples", self.samples, 2)
-
-    def players(self, layout: Layout) -> Players:
-        return Players.of(layout, self.by, self.block)
+        super().__post_init__()
+        check_count(self.name, "samples", self.samples, 2)
 
     def evaluations(self, players: Players) -> int:
         n = players.count
@@ -130,10 +119,9 @@ class KernelSHAP(Perturbation):
         return 2 + (2**n - 2 if self._whole(n) else self.samples // 2 * 2)
 
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
-        n = game.players.count
-        table = functools.lru_cache(maxsize=4)(lambda example: self._coalitions(game, example))
-        worth = game.values(self.evaluations(game.players), per_example(table))
-        return torch.stack([_kernel_fit(table(i).to(v), v, self._whole(n)) for i, v in enumerate(worth)]), {}
+        whole = self._whole(game.players.count)
+        coalitions = lambda example: self._coalitions(game, example)
+        return game.fitted(self.evaluations(game.players), coalitions, lambda m, v: _kernel_fit(m, v, whole)), {}
 
     def _whole(self, n: int) -> bool:
         """Whether every coalition is used."""
@@ -144,12 +132,11 @@ class KernelSHAP(Perturbation):
         n = game.players.count
         ends = np.array([[False] * n, [True] * n])
         if self._whole(n):
-            inside = (np.arange(1, 2**n - 1)[:, None] >> np.arange(n) & 1).astype(bool)
-            return torch.from_numpy(np.concatenate([ends, inside]))
+            return torch.from_numpy(np.concatenate([ends, subsets(n)[1:-1]]))
         generator = game.evaluator.keyed.generator(example, "kernel_shap")
         sizes = np.arange(1, n)
-        chance = 1 / (sizes * (n - sizes))
-        drawn = generator.choice(sizes, self.samples // 2, p=chance / chance.sum())
+        probability = 1 / (sizes * (n - sizes))
+        drawn = generator.choice(sizes, self.samples // 2, p=probability / probability.sum())
         order = generator.random((len(drawn), n)).argsort(1).argsort(1)
         first = order < drawn[:, None]
         return torch.from_numpy(np.concatenate([ends, np.stack([first, ~first], 1).reshape(-1, n)]))
@@ -167,14 +154,14 @@ def _kernel_fit(m: Tensor, v: Tensor, whole: bool) -> Tensor:
         return even.expand(n)
     inside, gain = m[2:], v[2:] - v[0]
     sizes = inside.sum(1)
-    kernel = torch.ones_like(sizes)  # drawn from the kernel already
+    kernel = torch.ones_like(sizes)  # drawn coalitions follow the kernel already
     if whole:
         binomials = v.new_tensor([math.comb(n, int(size)) for size in sizes.tolist()])
         kernel = (n - 1) / (binomials * sizes * (n - sizes))
-    # Around the even split the constraint is that values total 0: fit on the players' deviations from their mean.
+    # Relative to equal values, the constraint is that values total 0: fit on the players' deviations from their mean.
     centred, rest = inside - sizes[:, None] / n, gain - even * sizes
     gram = (centred * kernel[:, None]).T @ centred
-    gram = gram + gram.diagonal().mean()  # fills in the direction that the constraint holds, so that no 0 is inverted
+    gram = gram + gram.diagonal().mean()  # the constraint leaves one direction empty: without this, 0 would be inverted
     deviation = _solve(gram, centred.T @ (kernel * rest))
     return even + deviation - deviation.mean()
 

@@ -11,50 +11,21 @@ from torch import fx, nn
 
 AFFINE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_POOLS = (
-    nn.AvgPool1d,
-    nn.AvgPool2d,
-    nn.AvgPool3d,
-    nn.MaxPool1d,
-    nn.MaxPool2d,
-    nn.MaxPool3d,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveAvgPool3d,
-    nn.AdaptiveMaxPool2d,
-)
-_HOMOGENEOUS = (nn.ReLU, nn.LeakyReLU, nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout2d, nn.ZeroPad2d, *_POOLS)
-_ELEMENTWISE = (
-    nn.ReLU6,
-    nn.ELU,
-    nn.SELU,
-    nn.CELU,
-    nn.GELU,
-    nn.SiLU,
-    nn.Mish,
-    nn.Sigmoid,
-    nn.Tanh,
-    nn.Softplus,
-    nn.Hardtanh,
-    nn.Hardswish,
-    nn.Hardsigmoid,
-)
-_HOMOGENEOUS_CALLS = {
-    F.relu,
-    torch.relu,
-    torch.flatten,
-    F.avg_pool2d,
-    F.max_pool2d,
-    F.adaptive_avg_pool2d,
-    F.dropout,
-    F.leaky_relu,
-}
+RELUS = (nn.ReLU, nn.ReLU6)
+_AVERAGES = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
+_MAXIMA = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AdaptiveMaxPool2d)
+_PASSES = (nn.ReLU, nn.LeakyReLU, nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout2d, nn.ZeroPad2d)
+_HOMOGENEOUS = (*_PASSES, *_AVERAGES, *_MAXIMA)
+_BOUNDED = (nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid)
+_ELEMENTWISE = (*_BOUNDED, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus)
+_POOL_CALLS = {F.avg_pool2d, F.max_pool2d, F.adaptive_avg_pool2d}
+_HOMOGENEOUS_CALLS = {F.relu, torch.relu, torch.flatten, F.dropout, F.leaky_relu, *_POOL_CALLS}
 _ELEMENTWISE_CALLS = {F.relu6, F.gelu, F.silu, F.softplus, F.elu, torch.tanh, torch.sigmoid}
 _RELU_CALLS = {F.relu: None, torch.relu: None, torch.relu_: None, F.relu6: 6.0}
 
 
 class Tracer(fx.Tracer):
-    """torch.fx's tracer that also keeps layers whole whose class was derived outside torch."""
+    """torch.fx's tracer, which also keeps a layer whole if its class was derived outside torch."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, (*AFFINE, *NORMS)) or super().is_leaf_module(m, module_qualified_name)
@@ -67,9 +38,10 @@ def trace(model: nn.Module) -> fx.GraphModule:
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Two affine layers with nothing between them but what acts on each channel alone.
+    """Two affine layers, with only operations between them that act on each channel alone.
 
-    between: the normalisations and depthwise convolutions on the way.  tail: what stands behind the last of these.
+    between: the normalisations and depthwise convolutions between them.  homogeneous_tail: whether the operations after
+    the last of these are positively homogeneous.
     """
 
     name: str
@@ -80,10 +52,11 @@ class Chain:
 
     @property
     def channels(self) -> int:
+        """The number of channels of the first layer."""
         return len(self.first.weight)
 
     def homogeneous_after(self) -> Any | None:
-        """The affine layer behind which everything, up to the last layer, is positively homogeneous; None without one."""
+        """The affine layer after which everything up to the last layer is positively homogeneous; None without one."""
         place = self.between[-1] if self.between else self.first
         return place if self.homogeneous_tail and place.weight is not None else None
 
@@ -95,10 +68,10 @@ def used_once(graph: fx.GraphModule) -> set[str]:
 
 
 def chains(graph: fx.GraphModule) -> tuple[list[Chain], list[str]]:
-    """All chains, and for every other affine layer the reason why none starts there."""
+    """All chains, and for each other affine layer the reason why no chain starts at it."""
     once, found, broken = used_once(graph), [], []
     for node, layer in _calls(graph, AFFINE):
-        chain = _follow(graph, node, layer, once) if getattr(layer, "groups", 1) == 1 else "grouped convolution"
+        chain = _chain(graph, node, layer, once) if getattr(layer, "groups", 1) == 1 else "grouped convolution"
         if isinstance(chain, Chain):
             found.append(chain)
         else:
@@ -106,7 +79,7 @@ def chains(graph: fx.GraphModule) -> tuple[list[Chain], list[str]]:
     return found, broken
 
 
-def _follow(graph: fx.GraphModule, node: fx.Node, first: Any, once: set[str]) -> Chain | str:
+def _chain(graph: fx.GraphModule, node: fx.Node, first: Any, once: set[str]) -> Chain | str:
     """The chain that starts at `node`, or why there is none."""
     name, tail = str(node.target), True
     between: tuple[Any, ...] = ()
@@ -119,22 +92,20 @@ def _follow(graph: fx.GraphModule, node: fx.Node, first: Any, once: set[str]) ->
         if node.op == "output":
             return "an output layer"
         module = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
-        kind = _kind(node, module, len(first.weight))
+        kind = _call_kind(node) if module is None else _module_kind(module, len(first.weight))
         if kind in ("affine", "channelwise") and str(node.target) not in once:
             return f"{node.target} is used more than once"
         if kind == "affine":
             return Chain(name, first, between, tail, module)
-        if kind == "channelwise":
-            between, tail = (*between, module), True
-        elif kind == "elementwise":
-            tail = False
-        elif kind != "homogeneous":
+        if kind == "other":
             return f"followed by {node.target if module is None else type(module).__name__} ({node.name})"
+        if kind == "channelwise":
+            between = (*between, module)
+        tail = kind == "channelwise" or (tail and kind == "homogeneous")
 
 
-def _kind(node: fx.Node, module: nn.Module | None, channels: int) -> str:
-    if module is None:
-        return _call_kind(node)
+def _module_kind(module: nn.Module, channels: int) -> str:
+    """What a module does to `channels` channels: affine, channelwise, homogeneous, elementwise or other."""
     if isinstance(module, nn.Linear):
         return "affine" if module.in_features % channels == 0 else "other"
     if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
@@ -142,38 +113,31 @@ def _kind(node: fx.Node, module: nn.Module | None, channels: int) -> str:
         return "channelwise" if depthwise else "affine" if module.groups == 1 else "other"
     if isinstance(module, NORMS):
         return "channelwise" if module.running_mean is not None and module.num_features == channels else "other"
-    return (
-        "homogeneous"
-        if isinstance(module, _HOMOGENEOUS)
-        else ("elementwise" if isinstance(module, _ELEMENTWISE) else "other")
-    )
+    if isinstance(module, _HOMOGENEOUS):
+        return "homogeneous"
+    return "elementwise" if isinstance(module, _ELEMENTWISE) else "other"
 
 
 def _call_kind(node: fx.Node) -> str:
+    """What a function or a method of a tensor does: homogeneous, elementwise or other."""
     if node.op == "call_function":
-        return (
-            "homogeneous"
-            if node.target in _HOMOGENEOUS_CALLS
-            else ("elementwise" if node.target in _ELEMENTWISE_CALLS else "other")
-        )
-    if node.target in ("view", "reshape"):  # (batch, -1) flattens
-        return "homogeneous" if len(node.args) == 3 and node.args[2] == -1 else "other"
-    if node.target in ("relu", "relu_", "flatten", "contiguous"):
-        return "homogeneous"
-    return "elementwise" if node.target in ("tanh", "sigmoid") else "other"
+        homogeneous, elementwise = node.target in _HOMOGENEOUS_CALLS, node.target in _ELEMENTWISE_CALLS
+    elif node.target in ("view", "reshape"):  # (batch, -1) flattens
+        homogeneous, elementwise = len(node.args) == 3 and bool(node.args[2] == -1), False
+    else:
+        homogeneous = node.target in ("relu", "relu_", "flatten", "contiguous")
+        elementwise = node.target in ("tanh", "sigmoid")
+    return "homogeneous" if homogeneous else "elementwise" if elementwise else "other"
 
 
 def folds(graph: fx.GraphModule) -> tuple[list[tuple[fx.Node, fx.Node, Any, Any]], list[str]]:
-    """(node, node of the layer, layer, norm) for every normalisation right behind an affine layer, and why others are not."""
+    """(node, node of the layer, layer, norm) for each normalisation right after an affine layer, and why others are not."""
     once, pairs, broken = used_once(graph), [], []
     for node, norm in _calls(graph, NORMS):
-        source = node.args[0]
-        before = (
-            graph.get_submodule(str(source.target))
-            if isinstance(source, fx.Node) and source.op == "call_module"
-            else None
-        )
-        if not isinstance(before, AFFINE) or not isinstance(source, fx.Node):
+        source: Any = node.args[0]
+        called = isinstance(source, fx.Node) and source.op == "call_module"
+        before = graph.get_submodule(str(source.target)) if called else None
+        if not isinstance(before, AFFINE):
             broken.append(f"{node.target}: no affine layer right before it")
         elif len(source.users) > 1 or str(source.target) not in once or str(node.target) not in once:
             broken.append(f"{node.target}: it or the layer before it is used more than once")
@@ -185,7 +149,7 @@ def folds(graph: fx.GraphModule) -> tuple[list[tuple[fx.Node, fx.Node, Any, Any]
 
 
 def rectifiers(graph: fx.GraphModule) -> list[tuple[fx.Node, float | None]]:
-    """Every ReLU of the graph, module, function or method, and its cap (6 for ReLU6)."""
+    """Every ReLU of the graph, as a module, function or method, and its cap (6 for ReLU6)."""
     found: list[tuple[fx.Node, float | None]] = []
     for node in graph.graph.nodes:
         if node.op == "call_function" and node.target in _RELU_CALLS:
@@ -194,12 +158,18 @@ def rectifiers(graph: fx.GraphModule) -> list[tuple[fx.Node, float | None]]:
             found.append((node, None))
         elif node.op == "call_module":
             module = graph.get_submodule(str(node.target))
-            if isinstance(module, (nn.ReLU, nn.ReLU6)):
-                found.append((node, 6.0 if isinstance(module, nn.ReLU6) else None))
+            if isinstance(module, RELUS):
+                found.append((node, cap_of(module)))
     return found
 
 
+def cap_of(relu: nn.Module) -> float | None:
+    """The cap of a ReLU module: 6 for ReLU6, None for ReLU."""
+    return 6.0 if isinstance(relu, nn.ReLU6) else None
+
+
 def _calls(graph: fx.GraphModule, kinds: tuple[type[nn.Module], ...]) -> Iterator[tuple[fx.Node, Any]]:
+    """(node, module) for each call of a module of these kinds."""
     for node in list(graph.graph.nodes):
         if node.op == "call_module":
             module = graph.get_submodule(str(node.target))

@@ -1,8 +1,8 @@
-"""The parts that rewrites put into a network, and the networks on which laws are measured."""
+"""The layers that rewrites insert into a network, and the models that laws are measured on."""
 
 import copy
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,12 +47,12 @@ class Rectifier(nn.Module):
 
 
 class Split(nn.Module):
-    """A layer as two layers with half of its output channels each, joined."""
+    """A layer as two layers with half of its output channels each, whose outputs are joined."""
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: Any) -> None:
         super().__init__()
-        half = len(layer.weight) // 2  # type: ignore[arg-type]
-        self.axis = -1 if isinstance(layer, nn.Linear) else 1 - len(cast(Tensor, layer.weight).shape)
+        half = len(layer.weight) // 2
+        self.axis = -1 if isinstance(layer, nn.Linear) else 1 - layer.weight.ndim
         self.parts = nn.ModuleList([_slice(layer, slice(None, half)), _slice(layer, slice(half, None))])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -60,15 +60,16 @@ class Split(nn.Module):
 
 
 def _slice(layer: nn.Module, part: slice) -> nn.Module:
-    piece = copy.deepcopy(layer)
+    """A copy of a layer with some of its output channels."""
+    piece: Any = copy.deepcopy(layer)
     for name, parameter in layer.named_parameters(recurse=False):
         setattr(piece, name, nn.Parameter(parameter.detach()[part].clone()))
-    setattr(piece, "out_features" if isinstance(layer, nn.Linear) else "out_channels", len(piece.weight))  # type: ignore[arg-type]
+    setattr(piece, "out_features" if isinstance(layer, nn.Linear) else "out_channels", len(piece.weight))
     return piece
 
 
 class Cancelling(nn.Module):
-    """layer(x) + b(x) - b'(x) with b = b'."""
+    """layer(x) + b(x) - b'(x), where b and b' are equal copies of the layer with random weights."""
 
     def __init__(self, layer: nn.Module, draw: Draw) -> None:
         super().__init__()
@@ -84,26 +85,20 @@ class Cancelling(nn.Module):
 
 
 class Residual(nn.Module):
-    """x + layer(x)."""
+    """A square linear layer W x + b, written as x + ((W - 1) x + b)."""
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer = copy.deepcopy(layer)
+        with torch.no_grad():
+            self.layer.weight.sub_(torch.eye(len(layer.weight)).to(layer.weight))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.layer(x)
 
 
-def residual_linear(layer: nn.Linear) -> nn.Module:
-    """x + ((W - 1) x + b)."""
-    inner = copy.deepcopy(layer)
-    with torch.no_grad():
-        inner.weight.sub_(torch.eye(len(inner.weight)).to(inner.weight))
-    return Residual(inner)
-
-
 def factored(layer: nn.Linear, draw: Draw) -> nn.Module:
-    """W = Q (Qᵀ W) with a random orthogonal Q, as two linear layers."""
+    """W = Q (Qᵀ W), with a random orthogonal Q, as two linear layers."""
     weight = layer.weight.detach()
     rotation = torch.linalg.qr(draw(len(weight), len(weight), like=weight)).Q
     first, second = linear(rotation.T @ weight.double()), linear(rotation, layer.bias)
@@ -111,7 +106,7 @@ def factored(layer: nn.Linear, draw: Draw) -> nn.Module:
 
 
 def linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
-    """A linear layer with these numbers.  weight: (out, in)."""
+    """A linear layer with this weight, (out, in), and bias, (out,)."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     layer.weight = nn.Parameter(weight.detach().clone())
     if bias is not None:
@@ -120,7 +115,7 @@ def linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
 
 
 class CallableModule(nn.Module):
-    """A model that is a plain function, as a module."""
+    """A module that calls a function."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
@@ -130,57 +125,50 @@ class CallableModule(nn.Module):
         return self.function(x)
 
 
-class Blind(nn.Module):
-    """f(x - Q Qᵀ x): no direction in the span of Q's columns has any effect.
+class Preceded(nn.Module):
+    """f(change(x)): a model after a change of the signal."""
 
-    directions: orthonormal columns (samples, count).
-    """
-
-    def __init__(self, model: nn.Module, directions: Tensor) -> None:
+    def __init__(self, model: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.model = model
-        self.register_buffer("directions", directions)
+        self.model, self.change = model, change
+        self.eval()
 
     def forward(self, x: Tensor) -> Any:
-        basis = self.get_buffer("directions").to(x)
-        flat = x.flatten(1)
-        return self.model((flat - flat @ basis @ basis.T).reshape(x.shape))
+        return self.model(self.change(x))
 
 
-class Shifted(nn.Module):
-    """f(x - m)."""
+def blind(model: nn.Module, directions: Tensor) -> nn.Module:
+    """f(x - Q Qᵀ x), which no change of x in the span of Q affects.  directions: the orthonormal Q, (samples, count)."""
 
-    def __init__(self, model: nn.Module, shift: Tensor) -> None:
-        super().__init__()
-        self.model = model
-        self.register_buffer("shift", shift)
+    def project(x: Tensor) -> Tensor:
+        basis, flat = directions.to(x), x.flatten(1)
+        return (flat - flat @ basis @ basis.T).reshape(x.shape)
 
-    def forward(self, x: Tensor) -> Any:
-        return self.model(x - self.get_buffer("shift").to(x))
+    return Preceded(model, project)
 
 
 class Combined(nn.Module):
-    """f(x) + q h(x)."""
+    """f(x) + q h(x), for two models and a weight."""
 
     def __init__(self, first: nn.Module, second: nn.Module, weight: float) -> None:
         super().__init__()
         self.first, self.second, self.weight = first, second, weight
+        self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.first(x) + self.weight * self.second(x)
 
 
 def saturating(direction: Tensor, slope: float, sign: float) -> nn.Module:
-    """sign · (1 - ReLU(1 - slope ⟨direction, z⟩)), as layers.  direction: shaped like z. Output: (rows, 1)."""
+    """sign · (1 - ReLU(1 - slope ⟨direction, z⟩)), (rows, 1), as layers.  direction: of z's shape."""
     flat = direction.reshape(1, -1)
     one = torch.ones_like(flat[0, :1])
-    return nn.Sequential(
-        nn.Flatten(), linear(-slope * flat, one), nn.ReLU(), linear(torch.full_like(flat[:, :1], -sign), sign * one)
-    ).eval()
+    last = linear(torch.full_like(flat[:, :1], -sign), sign * one)
+    return nn.Sequential(nn.Flatten(), linear(-slope * flat, one), nn.ReLU(), last).eval()
 
 
 def small_network(shape: tuple[int, ...], classes: int = 3, width: int = 12, seed: int = 0) -> nn.Module:
-    """A ReLU network on signals of `shape` with seeded weights: what laws run on where no model is given."""
+    """A small ReLU network on signals of this shape, with random weights that the seed fixes."""
     sizes = (torch.Size(shape).numel(), width, width, classes)
     generator = torch.Generator().manual_seed(seed)
     layers: list[nn.Module] = [nn.Flatten()]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ...attribution.methods.captum_adapter import give_rules
 from ...attribution.methods.coalitions import Players
-from ...axioms.trial import Foreign
+from ...axioms.trial import MethodFunction
 from ...transforms import Transform
 from .default_options import groups
 
@@ -28,7 +28,7 @@ ROWS = {
 }
 
 
-def captum_methods() -> dict[str, Foreign]:
+def captum_methods() -> dict[str, MethodFunction]:
     """Captum's attribution methods by name, with their own defaults where nothing else is said in the name.
 
     Raises: ImportError with the command that installs captum.
@@ -93,7 +93,7 @@ def _captum() -> Any:
     return captum.attr
 
 
-def _named(name: str, method: Callable[..., Any]) -> Foreign:
+def _named(name: str, method: Callable[..., Any]) -> MethodFunction:
     def call(f: nn.Module, x: Tensor, target: Any, x0: Tensor) -> Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the hooks and gradients that captum sets

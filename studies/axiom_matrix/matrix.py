@@ -10,8 +10,8 @@ from torch import Tensor
 from ...attribution import names as method_names
 from ...attribution.engine.score import Target
 from ...attribution.estimator import get as get_estimator
-from ...axioms.cheap_forms import brief
-from ...axioms.check import Subject, check
+from ...axioms.cheap_forms import cheap_form
+from ...axioms.check import Method, check
 from ...axioms.method_laws import NAMES
 from ...axioms.report import AxiomReport, Finding
 from ...transforms import Layout
@@ -32,7 +32,7 @@ class Question:
     target: Target = None
 
 
-def find_method(name: str) -> Subject:
+def find_method(name: str) -> Method:
     """The method of that name: a spec of ours, or one of Captum's as "captum.DeepLift".
 
     Raises: ValueError that lists Captum's.
@@ -132,7 +132,7 @@ def effort(cell: Cell, question: Question) -> float:
         if not isinstance(subject, str):
             return _MAPS * next((rows for name, rows in ROWS.items() if cell.method.startswith(name)), 3)
         own = get_estimator(subject)
-        costs = [(maps, one.cost(layouts)) for maps, one in ((_MAPS, brief(own)), (3, own))]
+        costs = [(maps, one.cost(layouts)) for maps, one in ((_MAPS, cheap_form(own)), (3, own))]
         return sum(maps * (cost.total + 2 * cost.gradients) for maps, cost in costs)
     except (ValueError, TypeError, ImportError):
         return 0

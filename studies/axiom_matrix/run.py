@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...axioms.check import Subject, check
+from ...axioms.check import Method, check
 from ...axioms.method_laws import LAWS_VERSION
 from ...axioms.report import AxiomReport
 from ...core.files import check_writable, read_json, write_text
@@ -147,7 +147,7 @@ def judge(method: str, asked: Question, **options: Any) -> AxiomReport:
     return check(asked.model, asked.x, asked.target, method=_subject(method), **options)
 
 
-def _subject(method: str) -> Subject:
+def _subject(method: str) -> Method:
     if ":" not in method:
         return find_method(method)
     return import_callable(method, "Method", "a callable (f, x, target, x0) -> tensor")

@@ -1,6 +1,5 @@
 """A certified run that goes on is the run made at once, and only the same run goes on."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,9 @@ from support.integrated_gradients import SPEC, relu_net
 from support.subjects import normal, smooth_net
 
 import pullback as pb
-from pullback.attribution.baselines.fixed import get_baseline
-from pullback.attribution.call import Call, starts
+from pullback.attribution import baselines
+from pullback.attribution.baselines.start import starts
+from pullback.attribution.call import Call
 from pullback.attribution.engine.open import open_engine
 from pullback.attribution.resume import check_same_call
 
@@ -90,7 +90,7 @@ def test_only_the_same_run_goes_on() -> None:
         with pytest.raises(ValueError, match=message):
             again(**change)
     with pytest.raises(ValueError, match=r"another transform \(dct, now pixel\)"):
-        check_same_call([dataclasses.replace(first, transform=pb.transforms.get("dct", (1, 12)))], *_call(net, x))
+        check_same_call([vars(first) | {"transform": pb.transforms.get("dct", (1, 12))}], *_call(net, x))
     for wrong in ([3], first, 3):
         with pytest.raises(TypeError, match=r"the list that pullback\.attribute returned"):
             pb.attribution.resume(wrong, net, x)  # type: ignore[arg-type]
@@ -100,5 +100,5 @@ def _call(net: Any, x: torch.Tensor) -> tuple[Any, ...]:
     """The further arguments of `check_same_call`, for the pixel domain."""
     pixel = pb.transforms.get("pixel", (1, 12))
     with open_engine(net, x) as engine:
-        call = Call(pb.attribution.get(SPEC), x, [pixel], starts(get_baseline(None), [pixel], x, 0), engine, 0)
+        call = Call(pb.attribution.get(SPEC), x, [pixel], starts(baselines.get(None), [pixel], x, 0), engine, 0)
         return call.evaluators, [pixel], [torch.zeros(len(x))], {}

@@ -17,7 +17,7 @@ from pullback.axioms import NAMES
 from pullback.axioms.method_laws import LAWS
 from pullback.axioms.outcome import Outcome
 from pullback.axioms.rewrites.modules import small_network
-from pullback.axioms.tolerances import Limit
+from pullback.axioms.tolerances import Tolerance
 from pullback.axioms.trial import Trial
 from pullback.studies.axiom_matrix.captum_methods import captum_methods
 from pullback.studies.axiom_matrix.literature import TABLE, Expectation
@@ -43,7 +43,7 @@ def test_every_law_has_a_control() -> None:
 
 
 def always(kept: bool) -> Callable[[Trial], Outcome]:
-    return lambda trial: Outcome(0.0 if kept else 2.0, Limit(1.0, "vacuous"))
+    return lambda trial: Outcome(0.0 if kept else 2.0, Tolerance(1.0, "vacuous"))
 
 
 @pytest.mark.parametrize("axiom", NAMES)

@@ -36,11 +36,11 @@ def judged(method: Callable[..., Any], axioms: Any = "all", dtype: torch.dtype =
 # No maps -----------------------------------------------------------------------------------------------------------------
 
 NO_MAPS: dict[str, tuple[Change, str]] = {
-    "None": (lambda a: None, "NoneType, which is no tensor"),
-    "array": (lambda a: a.detach().numpy(), "ndarray, which is no tensor"),
-    "tuple": (lambda a: (a,), "tuple, which is no tensor"),
-    "dict": (lambda a: {"values": a}, "dict, which is no tensor"),
-    "number": (lambda a: float(a.sum()), "float, which is no tensor"),
+    "None": (lambda a: None, "NoneType, which is not a tensor"),
+    "array": (lambda a: a.detach().numpy(), "ndarray, which is not a tensor"),
+    "tuple": (lambda a: (a,), "tuple, which is not a tensor"),
+    "dict": (lambda a: {"values": a}, "dict, which is not a tensor"),
+    "number": (lambda a: float(a.sum()), "float, which is not a tensor"),
     "long": (lambda a: (1e6 * a).long(), "a tensor of int64"),
     "int": (lambda a: (1e6 * a).int(), "a tensor of int32"),
     "bool": (lambda a: a > 0, "a tensor of bool"),

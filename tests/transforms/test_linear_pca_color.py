@@ -279,7 +279,7 @@ def test_an_unfitted_pca_says_how_to_fit_it() -> None:
         (torch.ones(0, 4), {}, ValueError, "not empty"),
         (torch.ones(3, 4, dtype=torch.long), {}, ValueError, "int64"),
         (torch.ones(3, 4, dtype=torch.complex64), {}, ValueError, "complex64"),
-        (torch.tensor([[1.0], [float("nan")]]), {}, ValueError, "example 1 of a batch holds NaN"),
+        (torch.tensor([[1.0], [float("nan")]]), {}, ValueError, "a batch: example 1 holds NaN"),
         ([torch.ones(3, 4), torch.ones(3, 5)], {}, ValueError, r"shape of the first, \(4,\), got \(5,\)"),
         ([(torch.ones(3, 4), 0)], {}, TypeError, "got tuple"),
         (torch.ones(2, 9_000), {}, ValueError, "more than 8,192 samples.*pass components=64"),

@@ -119,7 +119,7 @@ def test_polar_refuses() -> None:
         Polar((1, 8), log=True, floor=0)
     with pytest.raises(TypeError, match="true or false"):
         Polar((1, 8), log="yes")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="the adjoint belongs to linear"):
+    with pytest.raises(ValueError, match="only linear transforms have an adjoint"):
         Polar((1, 8)).adjoint(normal(1, 1, 8))
     with pytest.raises(ValueError, match="pass real and imaginary parts"):
         Polar((1, 8))(torch.zeros(1, 1, 8, dtype=torch.complex64))
@@ -304,7 +304,7 @@ def identity(x: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("forward", "inverse", "options", "error", "message"),
     [
-        (torch.tanh, identity, {}, ValueError, r"off x by .*residual='carried'"),
+        (torch.tanh, identity, {}, ValueError, r"differs from x by .*residual='carried'"),
         (None, identity, {}, TypeError, "forward must be a module"),
         (identity, 3, {}, TypeError, "inverse must be a module"),
         (identity, identity, {"residual": "trim"}, ValueError, "carried, fixed"),

@@ -28,8 +28,6 @@ COMPARED = {
     ("block_dct(block=3)", (1, 7, 8)): "scipy.fft.dctn",
     ("dft", (2, 8, 7)): "torch.fft.fftn",
     ("hartley", (2, 8, 7)): "torch.fft.fftn",
-    ("polar", (2, 8, 7)): "torch.fft.fftn",
-    ("polar(log=true)", (1, 9)): "torch.fft.fftn",
     ("hadamard", (1, 13, 8)): "scipy.linalg.hadamard",
     ("stft(window=blackman, size=7, hop=2)", (2, 40)): "torch.stft",
     ("dwt(bior4.4, level=2)", (2, 32, 16)): "pywt.wavedecn",
@@ -82,7 +80,7 @@ def test_inverses_of_inexact_filters_are_not_comparable_and_coefficients_are(spe
 
 def test_every_family_that_another_library_has_is_compared_on_an_example() -> None:
     found = {type(t).name for t in TRANSFORMS if not isinstance(t.reference, str)}
-    assert found == {"block_dct", "dct", "dft", "dwt", "hadamard", "hartley", "polar", "stft", "swt", "wpt"}
+    assert found == {"block_dct", "dct", "dft", "dwt", "hadamard", "hartley", "stft", "swt", "wpt"}
 
 
 # Controls: a wrong reference is caught -------------------------------------------------------------------------------

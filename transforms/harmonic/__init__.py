@@ -1,1 +1,1 @@
-"""TODO."""
+"""Cosine, Fourier and Walsh–Hadamard transforms, of the whole signal, of blocks and of overlapping windows."""

@@ -1,4 +1,4 @@
-"""Bases that are local to blocks: how an axis is cut, and what the coefficients of its blocks mean."""
+"""Bases that are local to blocks: how an axis is cut, and the meaning of the coefficients of its blocks."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..layout import Layout, octave_layout, spread
+from ..layout import Layout, Shape, octave_layout, spread
 
 Runs = tuple[tuple[int, int], ...]  # (length, count) of neighbouring blocks of one length, along one axis
 
@@ -26,27 +26,22 @@ def each_axis(x: Tensor, along_last: Sequence[Callable[[Tensor], Tensor]]) -> Te
     return x.contiguous()
 
 
-def block_layout(shape: tuple[int, ...], runs: Sequence[Runs], frequency: Callable[[int], Tensor]) -> Layout:
+def block_layout(shape: Shape, runs: Sequence[Runs], frequency: Callable[[int], Tensor]) -> Layout:
     """Layout of a separable basis that is local to blocks: bands by octave, positions at the centres of the blocks.
 
     The lowest coefficient of a block counts as its mean, also where its centre frequency is not 0, so that the bands
-    are those of a wavelet transform. An axis that is one block has no positions; a single sample among blocks has no
-    frequency.
+    are those of a wavelet transform. An axis of one block has no positions; a single sample among blocks has no frequency.
 
     frequency: block length n -> centre frequency of each of its coefficients in cycles/sample, ascending, (n,).
     """
     axes = [[(frequency(length), count) for length, count in run] for run in runs]
-    cells = [[(torch.cat([block[:1] * 0, block[1:]]), count) for block, count in axis] for axis in axes]
+    bands = [[(torch.cat([block[:1] * 0, block[1:]]), count) for block, count in axis] for axis in axes]
+    known = [[(f * math.nan if len(f) == 1 and len(axis) > 1 else f, count) for f, count in axis] for axis in axes]
     return replace(
-        octave_layout(shape, [_repeated(axis) for axis in cells]),
-        frequency=spread([_repeated([_of_many(block, axis) for block in axis]) for axis in axes], shape),
+        octave_layout(shape, [_repeated(axis) for axis in bands]),
+        frequency=spread([_repeated(axis) for axis in known], shape),
         position=spread([_centres(run) for run in runs], shape),
     )
-
-
-def _of_many(block: tuple[Tensor, int], axis: Sequence[object]) -> tuple[Tensor, int]:
-    frequency, count = block
-    return (frequency * math.nan if len(frequency) == 1 and len(axis) > 1 else frequency), count
 
 
 def _repeated(blocks: Sequence[tuple[Tensor, int]]) -> Tensor:
@@ -54,14 +49,19 @@ def _repeated(blocks: Sequence[tuple[Tensor, int]]) -> Tensor:
 
 
 def _centres(runs: Runs) -> Tensor:
-    """Centre of the block that each coefficient belongs to, in samples; NaN where there is one block only."""
+    """Centre of the block of each coefficient, in samples; NaN if there is only one block."""
     lengths = torch.cat([torch.full((count,), length) for length, count in runs])
     centres = lengths.cumsum(0) - (lengths + 1) / 2
     return (centres if len(lengths) > 1 else centres * math.nan).repeat_interleave(lengths)
 
 
+def every_second(x: Tensor, axis: int, start: int) -> Tensor:
+    """Samples start, start + 2, … of an axis."""
+    return x.movedim(axis, 0)[start::2].movedim(0, axis)
+
+
 def interleave(even: Tensor, odd: Tensor, axis: int) -> Tensor:
-    """Samples 0, 2, 4, … and 1, 3, 5, … of an axis as one; `even` may have one more than `odd`."""
+    """An axis from its samples 0, 2, 4, … and 1, 3, 5, …; `even` may have one more than `odd`."""
     pairs, axis = odd.shape[axis], axis % even.ndim
     x = torch.stack([even.narrow(axis, 0, pairs), odd], axis + 1).flatten(axis, axis + 1)
     return torch.cat([x, even.narrow(axis, pairs, 1)], axis) if even.shape[axis] > pairs else x

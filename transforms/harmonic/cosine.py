@@ -10,27 +10,26 @@ from torch import Tensor
 from ...core.checks import check_count
 from ...core.constant import Constant
 from ..base import Transform, TransformClaim, check_shape
+from ..layout import Shape
 from ..reference import Reference
 from ..registry import add
-from .blocks import Runs, block_layout, each_axis, in_blocks, interleave
+from .blocks import Runs, block_layout, each_axis, every_second, in_blocks, interleave
 from .references import block_dct_reference, dct_reference
-from .separable import Matrices
-
-Along = Callable[[Tensor], Tensor]
+from .separable import Map, Separable
 
 
 @add("dct")
 class DCT(Transform):
     """Orthonormal DCT of type I, II, III or IV over all signal axes.
 
-    Along each axis of N samples z_k = √(2/N) Σ_n x_n c_{kn}, with centre frequencies in cycles/sample:
+    Map each axis of N samples z_k = √(2/N) Σ_n x_n c_{kn}, with centre frequencies in cycles/sample:
 
         type 1   c = ε_k ε_n cos(π k n / (N - 1)), √(2/(N - 1)) for √(2/N)   k / (2N - 2)        T⁻¹ = T
         type 2   c = ε_k cos(π k (2n + 1) / 2N)                              k / 2N              T⁻¹ is type 3
         type 3   c = ε_n cos(π (2k + 1) n / 2N)                              (2k + 1) / 4N       T⁻¹ is type 2
         type 4   c = cos(π (2k + 1)(2n + 1) / 4N)                            (2k + 1) / 4N       T⁻¹ = T
 
-    ε is 1/√2 at index 0 (for type 1 at N - 1 too) and else 1.
+    ε is 1/√2 at index 0 (for type 1 at N - 1 too) and 1 elsewhere.
 
     Shapes: z has the shape of x. Sources: Ahmed, Natarajan & Rao 1974; Wang 1984.
     Raises: ValueError for another type, and for type 1 where an axis has one sample.
@@ -40,28 +39,26 @@ class DCT(Transform):
     tensor([[[2., 0., 0., 0.]]])
     """
 
-    def __init__(self, shape: tuple[int, ...], type: int = 2) -> None:
+    def __init__(self, shape: Shape, type: int = 2) -> None:
         super().__init__()
         self.shape = check_shape("dct", shape)
+        sizes = self.shape[1:]
         if isinstance(type, bool) or type not in (1, 2, 3, 4):
             raise ValueError(f"dct: type must be 1, 2, 3 or 4, got {type!r}.")
-        if type == 1 and min(self.shape[1:]) < 2:
-            raise ValueError(
-                f"dct: type 1 needs at least 2 samples along every axis, got {self.shape[1:]}; take type 2."
-            )
+        if type == 1 and min(sizes) < 2:
+            raise ValueError(f"dct: type 1 needs at least 2 samples along every axis, got {sizes}; take type 2.")
         self._type, self.claims = type, TransformClaim.ORTHOGONAL
         self.spec = "dct" if type == 2 else f"dct(type={type})"
-        layout = block_layout(self.shape, [((n, 1),) for n in self.shape[1:]], functools.partial(_frequency, type))
-        self.layout = layout
-        self._forward, self._backward = _maps(type, self.shape[1:])
-        there, back = zip(*(_maps(type, (n,)) for n in self.shape[1:]))
-        self._products = Matrices(self.shape[1:], there), Matrices(self.shape[1:], back)
+        self.layout = block_layout(self.shape, [((n, 1),) for n in sizes], functools.partial(_frequency, type))
+        there, back = zip(*(_maps(type, (n,)) for n in sizes))
+        forward, inverse = _maps(type, sizes)
+        self._forward, self._inverse = Separable(sizes, there, forward), Separable(sizes, back, inverse)
 
     def analysis(self, x: Tensor) -> Tensor:
-        return self._products[0](x) if self._products[0].suit(x) else self._forward(x)
+        return self._forward(x)
 
     def synthesis(self, z: Tensor) -> Tensor:
-        return self._products[1](z) if self._products[1].suit(z) else self._backward(z)
+        return self._inverse(z)
 
     @property
     def reference(self) -> Reference:
@@ -78,12 +75,12 @@ class DCT(Transform):
 class BlockDCT(Transform):
     """Orthonormal DCT-II of every block of the signal: `block=8` on an image is the transform of JPEG.
 
-    block: samples along each axis; one number, or one for each axis. Where an axis is not a multiple of it the last,
-    smaller block gets a DCT of its own size, so that there are as many coefficients as samples for every size.
+    block: samples along each axis; one number, or one for each axis. If an axis is not a multiple of it, the last, smaller
+    block gets a DCT of its own size, so that there are as many coefficients as samples for every size.
 
-    Coefficient k of a block stands where sample k of the block stood. It has centre frequency k / 2n cycles/sample
-    for a block of n samples, and the centre of its block as position (NaN along an axis that is one block). Bands are
-    octaves and orientations within the blocks, all blocks together: the coarsest one holds the means of the blocks.
+    Coefficient k of a block takes the place of sample k of the block. It has centre frequency k / 2n cycles/sample for a
+    block of n samples, and the centre of its block as position (NaN along an axis of one block). Bands are octaves and
+    orientations within the blocks, all blocks together: the coarsest one holds the means of the blocks.
 
     Shapes: z has the shape of x. Source: Wallace 1991.
     Raises: TypeError or ValueError where block is not a positive whole number, or one for each axis.
@@ -93,7 +90,7 @@ class BlockDCT(Transform):
     tensor([[[1.4142, 0.0000, 1.4142, 0.0000, 1.0000]]])
     """
 
-    def __init__(self, shape: tuple[int, ...], block: int | Sequence[int] = 8) -> None:
+    def __init__(self, shape: Shape, block: int | Sequence[int] = 8) -> None:
         super().__init__()
         self.shape = check_shape("block_dct", shape)
         self.block = _blocks(block, self.shape)
@@ -102,20 +99,18 @@ class BlockDCT(Transform):
         self._runs = [_cut(n, size) for n, size in zip(self.shape[1:], self.block)]
         self._dcts = {length: DCT2(length) for runs in self._runs for length, _ in runs}
         self.layout = block_layout(self.shape, self._runs, functools.partial(_frequency, 2))
-        self._forward, self._backward = (
-            [
-                functools.partial(in_blocks, runs=runs, along_last=functools.partial(self._block, way))
-                for runs in self._runs
-            ]
-            for way in (DCT2.forward, DCT2.inverse)
-        )
-        self._products = Matrices(self.shape[1:], self._forward), Matrices(self.shape[1:], self._backward)
+        self._forward, self._inverse = self._along(DCT2.forward), self._along(DCT2.inverse)
 
     def analysis(self, x: Tensor) -> Tensor:
-        return self._products[0](x) if self._products[0].suit(x) else each_axis(x, self._forward)
+        return self._forward(x)
 
     def synthesis(self, z: Tensor) -> Tensor:
-        return self._products[1](z) if self._products[1].suit(z) else each_axis(z, self._backward)
+        return self._inverse(z)
+
+    def _along(self, way: Callable[["DCT2", Tensor], Tensor]) -> Separable:
+        block = functools.partial(self._block, way)
+        maps = [functools.partial(in_blocks, runs=runs, along_last=block) for runs in self._runs]
+        return Separable(self.shape[1:], maps)
 
     def _block(self, way: Callable[["DCT2", Tensor], Tensor], part: Tensor) -> Tensor:
         return way(self._dcts[part.shape[-1]], part)
@@ -132,17 +127,17 @@ class BlockDCT(Transform):
         yield cls((1, 4, 3, 5), 2)
 
 
-def _blocks(block: int | Sequence[int], shape: tuple[int, ...]) -> tuple[int, ...]:
+def _blocks(block: int | Sequence[int], shape: Shape) -> Shape:
     """The block size of each signal axis."""
     dims = len(shape) - 1
     sizes = list(block) if isinstance(block, (list, tuple)) else [block] * dims
     if len(sizes) != dims:
         raise ValueError(f"block_dct: block must be one number or one for each of {dims} signal axes, got {block!r}.")
-    return tuple(check_count("block_dct", "block", size, 1) for size in sizes)
+    return tuple(check_count("block_dct", "block", size) for size in sizes)
 
 
 def _cut(n: int, block: int) -> Runs:
-    """n samples as whole blocks and what is left."""
+    """n samples as whole blocks and the rest."""
     return tuple(run for run in ((block, n // block), (n % block, 1)) if math.prod(run))
 
 
@@ -152,7 +147,7 @@ def _frequency(type: int, n: int) -> Tensor:
     return {1: k / max(1, 2 * n - 2), 2: k / (2 * n)}.get(type, (2 * k + 1) / (4 * n))
 
 
-def _maps(type: int, sizes: tuple[int, ...]) -> tuple[Along, Along]:
+def _maps(type: int, sizes: Shape) -> tuple[Map, Map]:
     """The DCT over the last axes, of the given sizes, and its inverse."""
     if type in (1, 4):
         own_inverse = functools.partial(each_axis, along_last=[dct1 if type == 1 else DCT4(n) for n in sizes])
@@ -173,8 +168,8 @@ def dct1(x: Tensor) -> Tensor:
 class DCT2:
     """Orthonormal DCT-II over the last axes of x, of the given sizes, and its inverse, the DCT-III, by one real FFT.
 
-    Along one axis, with v = (x_0, x_2, …, x_3, x_1), V = F v and φ_k = √2 exp(-iπk/2n), φ_0 = 1: z_k = Re φ_k V_k, and
-    z_{n-k} = -Im φ_k V_k. Along several, Re φ_k V_k is (φ_k V_k + φ̄_k V_{-k}) / 2 for all axes but the last, with V the
+    Map one axis, with v = (x_0, x_2, …, x_3, x_1), V = F v and φ_k = √2 exp(-iπk/2n), φ_0 = 1: z_k = Re φ_k V_k, and
+    z_{n-k} = -Im φ_k V_k. Map several, Re φ_k V_k is (φ_k V_k + φ̄_k V_{-k}) / 2 for all axes but the last, with V the
     transform over all of them.
     Source: Makhoul 1980.
     """
@@ -182,11 +177,11 @@ class DCT2:
     def __init__(self, *sizes: int) -> None:
         self._axes = tuple(range(-len(sizes), 0))
         self._sizes = sizes
-        self._turns = [Constant(_turns(n, axis, len(sizes))) for axis, n in zip(self._axes, sizes)]
+        self._turns = [Constant(_turns(n, axis)) for axis, n in zip(self._axes, sizes)]
 
     def forward(self, x: Tensor) -> Tensor:
         for axis in self._axes:
-            x = torch.cat([_every_second(x, axis, 0), _every_second(x, axis, 1).flip(axis)], axis)
+            x = torch.cat([every_second(x, axis, 0), every_second(x, axis, 1).flip(axis)], axis)
         spectrum = torch.fft.rfftn(x, dim=self._axes, norm="ortho")
         for axis, turn in zip(self._axes[:-1], self._turns):
             half = spectrum * (turn.like(x) / 2)
@@ -208,22 +203,18 @@ class DCT2:
         return x
 
 
-def _turns(n: int, axis: int, dims: int) -> Tensor:
-    """φ of `DCT2`, half of it along the last axis, shaped to be multiplied along `axis` of the spectrum."""
+def _turns(n: int, axis: int) -> Tensor:
+    """φ of `DCT2`, only its first half along the last axis, shaped to be multiplied along `axis` of the spectrum."""
     turn = math.sqrt(2) * torch.exp(-0.5j * math.pi / n * torch.arange(n // 2 + 1 if axis == -1 else n).double())
     turn[0] = 1
     return turn.reshape(-1, *[1] * (-1 - axis))
-
-
-def _every_second(x: Tensor, axis: int, start: int) -> Tensor:
-    return x.movedim(axis, 0)[start::2].movedim(0, axis)
 
 
 class DCT4:
     """Orthonormal DCT-IV along a last axis of n samples, its own inverse: z_k = √(2/n) Σ_j x_j cos(π(2k+1)(2j+1)/4n).
 
     Even n: one complex FFT of n/2 points of x_{2j} + i x_{n-1-2j}, whose real parts are the even coefficients and
-    whose imaginary parts the odd ones, backwards. Odd n: the real part of a padded FFT of 2n points.
+    whose imaginary parts are the odd ones, backwards. Odd n: the real part of a padded FFT of 2n points.
     """
 
     def __init__(self, n: int) -> None:
@@ -233,13 +224,10 @@ class DCT4:
         self._before, self._after = (torch.exp(-1j * math.pi / (4 * n) * phase) for phase in (before, after))
 
     def __call__(self, x: Tensor) -> Tensor:
+        before, after = (phase.to(x.device, x.dtype.to_complex()) for phase in (self._before, self._after))
         if self.n % 2:
-            turned = torch.fft.fft(x * self._like(self._before, x), 2 * self.n)[..., : self.n]
-            return (turned * self._like(self._after, x)).real * math.sqrt(2 / self.n)
+            turned = torch.fft.fft(x * before, 2 * self.n)[..., : self.n]
+            return (turned * after).real * math.sqrt(2 / self.n)
         pairs = torch.complex(x[..., ::2], x.flip(-1)[..., ::2])
-        turned = torch.fft.fft(pairs * self._before.to(pairs), norm="ortho") * self._after.to(pairs)
+        turned = torch.fft.fft(pairs * before, norm="ortho") * after
         return torch.stack([turned.real, -turned.imag.flip(-1)], -1).flatten(-2)
-
-    @staticmethod
-    def _like(phase: Tensor, x: Tensor) -> Tensor:
-        return phase.to(x.device, x.dtype.to_complex())

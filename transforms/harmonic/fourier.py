@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...core.constant import Constant
 from ..base import Transform, TransformClaim, check_shape
-from ..layout import octave_layout
+from ..layout import Shape, octave_layout
 from ..reference import Reference
 from ..registry import add
 from .references import dft_reference, hartley_reference
@@ -33,21 +33,21 @@ class DFT(Transform):
     tensor([[[0.0000, 1.4142, 0.0000, 0.0000]]])
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = check_shape("dft", shape)
         self.claims = TransformClaim.ORTHOGONAL
         self.spec = "dft"
         self.layout = octave_layout(self.shape, [torch.fft.fftfreq(n).abs() for n in self.shape[1:]])
-        self._axes = tuple(range(-1, -len(self.shape), -1))  # the first signal axis last: it is the one that is halved
+        self._axes = tuple(range(-1, -len(self.shape), -1))  # the first signal axis last, because that one is halved
         self._planes = slice(0, None, self.shape[1] // 2) if self.shape[1] % 2 == 0 else slice(0, 1)
         half = half_space(self.shape[1:])[: self.shape[1] // 2 + 1][self._planes]
-        self._weights = Constant(torch.complex(*_weights(half)))
+        self._weights = Constant(_weights(half))
 
     def analysis(self, x: Tensor) -> Tensor:
         spectrum = torch.fft.rfftn(x, dim=self._axes, norm="ortho")
         cosines = math.sqrt(2) * spectrum.real
-        # Where the first frequency is its own negative, the others tell which of a pair is which.
+        # If the first frequency is its own negative, the other frequencies decide which of a pair holds the cosine.
         own, weights = spectrum[:, :, self._planes], self._weights.like(x)
         cosines[:, :, self._planes] = own.real * weights.real + own.imag * weights.imag
         sines = -math.sqrt(2) * spectrum.imag[:, :, 1 : (x.shape[2] + 1) // 2]
@@ -65,11 +65,12 @@ class DFT(Transform):
 
     @property
     def reference(self) -> Reference:
-        return dft_reference(half_space(self.shape[1:]))
+        half = half_space(self.shape[1:])
+        return dft_reference(_weights(half))
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        return [cls(shape) for shape in [(1, 1), (2, 8), (1, 9), (3, 6, 5), (1, 4, 4), (1, 4, 3, 6)]]
+        return [cls(shape) for shape in _EXAMPLES]
 
 
 @add("hartley")
@@ -88,7 +89,7 @@ class Hartley(Transform):
     tensor([[[0., 1., 0., 1.]]])
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = check_shape("hartley", shape)
         self.claims = TransformClaim.ORTHOGONAL
@@ -112,22 +113,26 @@ class Hartley(Transform):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        return [cls(shape) for shape in [(1, 1), (2, 8), (1, 9), (3, 6, 5), (1, 4, 4), (1, 4, 3, 6)]]
+        return [cls(shape) for shape in _EXAMPLES]
 
 
-def _weights(half: Tensor) -> tuple[Tensor, Tensor]:
-    """(r, s) of `DFT` where `half` is as in `half_space`. Shape: as half."""
+_EXAMPLES = [(1, 1), (2, 8), (1, 9), (3, 6, 5), (1, 4, 4), (1, 4, 3, 6)]
+
+
+def _weights(half: Tensor) -> Tensor:
+    """r + i s of `DFT` for `half` as in `half_space`. Shape: as half."""
     half = half.double()
-    return torch.where(half > 0, math.sqrt(2) * half, 1 + half), math.sqrt(2) * half.clamp(max=0).abs()
+    r, s = torch.where(half > 0, math.sqrt(2) * half, 1 + half), math.sqrt(2) * half.clamp(max=0).abs()
+    return torch.complex(r, s)
 
 
 def _negated(x: Tensor, first: int) -> Tensor:
-    """What stands at -k, moved to k, for the frequencies along axis `first` and those after it."""
+    """The values at -k, moved to k, for the frequencies along axis `first` and those after it."""
     axes = tuple(range(first, x.ndim))
     return x.flip(axes).roll([1] * len(axes), axes) if axes else x
 
 
-def half_space(sizes: tuple[int, ...]) -> Tensor:
+def half_space(sizes: Shape) -> Tensor:
     """1 where the place holds a cosine, -1 where it holds a sine, 0 where k = -k. Shape: sizes, int8.
 
     A pair {k, -k} is split by the sign of its first wrapped frequency that is not its own negative.

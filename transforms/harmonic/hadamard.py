@@ -8,11 +8,14 @@ import torch
 from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
+from ..layout import Shape
 from ..reference import Reference
 from ..registry import add
 from .blocks import Runs, block_layout
 from .references import hadamard_reference
-from .separable import Matrices
+from .separable import Separable
+
+_RADIX = 16  # rows whose sums and differences are computed before they are written
 
 
 @add("hadamard")
@@ -33,7 +36,7 @@ class Hadamard(Transform):
     tensor([[[0., 2., 0., 0.]]])
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = check_shape("hadamard", shape)
         self.claims = TransformClaim.ORTHOGONAL
@@ -41,11 +44,16 @@ class Hadamard(Transform):
         self._runs = [_powers(n) for n in self.shape[1:]]
         self._order = {length: _sequency(length) for runs in self._runs for length, _ in runs}
         self.layout = block_layout(self.shape, self._runs, lambda n: torch.arange(n) / (2 * n))
-        self._products = Matrices(self.shape[1:], [functools.partial(self._along, -1, runs) for runs in self._runs])
+        maps = [functools.partial(self._along, -1, runs) for runs in self._runs]
+        self._transform = Separable(self.shape[1:], maps, self._each)
 
     def analysis(self, x: Tensor) -> Tensor:
-        if self._products.suit(x):
-            return self._products(x)
+        return self._transform(x)
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        return self._transform(z)  # the matrix in sequency order is symmetric
+
+    def _each(self, x: Tensor) -> Tensor:
         for axis, runs in enumerate(self._runs, start=2):
             x = self._along(axis, runs, x)
         return x.contiguous()
@@ -55,11 +63,8 @@ class Hadamard(Transform):
         parts = x.movedim(axis, 0).contiguous().split([length for length, _ in runs])
         return torch.cat([self._walsh(part) for part in parts]).movedim(0, axis)
 
-    def synthesis(self, z: Tensor) -> Tensor:
-        return self.analysis(z)  # the matrix in sequency order is symmetric
-
     def _walsh(self, x: Tensor) -> Tensor:
-        """The transform along the first axis of n = 2^m samples: all stages of a few digits at a time, then the order."""
+        """The transform along the first axis of n = 2^m samples: several stages at a time, then the order."""
         n, done = len(x), 1
         x = x / math.sqrt(n)
         while done < n:
@@ -75,9 +80,6 @@ class Hadamard(Transform):
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         return [cls(shape) for shape in [(1, 1), (2, 8), (1, 13), (3, 6, 5), (1, 1, 4), (1, 4, 3, 6)]]
-
-
-_RADIX = 16  # rows whose sums and differences are taken before they are written in one piece
 
 
 def _butterflies(parts: Sequence[Tensor]) -> list[Tensor]:

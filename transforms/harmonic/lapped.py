@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...core.checks import check_count
+from ...core.checks import check_count, is_number
 from ..base import Transform, TransformClaim, check_shape
-from ..layout import Layout, octave_layout, spread
+from ..layout import Layout, Shape, octave_layout, spread
 from ..reference import Reference
 from ..registry import add
 from .blocks import Runs, balanced_size, block_layout
@@ -33,37 +33,35 @@ class STFT(Transform):
 
     the canonical tight window of w. As Σ_p g²(n - p·hop) = 1 at every sample, ‖z‖ = ‖x‖ and T⁻¹ = Tᵀ: inverse transform,
     window, overlap and add. Every frame that touches the signal is kept, so T⁻¹ has the exact length for any length.
-    With the unitary DFT X_p of windowed frame p, z[p] = (X_p0, √2 Re X_p1, √2 Im X_p1, √2 Re X_p2, …); where size is even
+    With the unitary DFT X_p of windowed frame p, z[p] = (X_p0, √2 Re X_p1, √2 Im X_p1, √2 Re X_p2, …); for even sizes
     X_p,size/2 is the last. T is redundant, and T T⁻¹ not the identity, unless there are as many coefficients as samples.
 
-    window: hann, hamming, blackman, rectangular or sine, periodic as spectral analysis takes them.
+    window: hann, hamming, blackman, rectangular or sine, periodic as in spectral analysis.
     size: samples of the window; None takes a power of two near 2√n, at most 1024.
     hop: samples from one window to the next; None takes half the size. The redundancy is size / hop.
 
     Shapes: (channels, n) -> (channels, frames, size). Coefficient j of a frame has centre frequency ⌈j/2⌉ / size
-    cycles/sample, and the centre p·hop of its frame, held inside the signal, as position. Bands are octaves.
+    cycles/sample, and the centre p·hop of its frame, moved into the signal, as position. Bands are octaves.
     Sources: Allen & Rabiner 1977; Daubechies, Grossmann & Meyer 1986 for tight windows.
     Raises: ValueError for an unknown window, a size or hop below 1, or a window that with this hop leaves samples
-    uncovered; TypeError where size or hop is no whole number.
+    uncovered; TypeError where size or hop is not a whole number.
 
     >>> from pullback.transforms import get
     >>> get("stft(window=hann, size=64, hop=16)", shape=(1, 1000)).layout.shape
     (1, 66, 64)
     """
 
-    def __init__(
-        self, shape: tuple[int, ...], window: str = "hann", size: int | None = None, hop: int | None = None
-    ) -> None:
+    def __init__(self, shape: Shape, window: str = "hann", size: int | None = None, hop: int | None = None) -> None:
         super().__init__()
         self.shape = check_shape("stft", shape, (1,))
         self.window = _choice("stft", window, _WINDOWS)
-        self.size = balanced_size(self.shape[1], 2) if size is None else check_count("stft", "size", size, 1)
-        self.hop = max(1, self.size // 2) if hop is None else check_count("stft", "hop", hop, 1)
+        self.size = balanced_size(self.shape[1], 2) if size is None else check_count("stft", "size", size)
+        self.hop = max(1, self.size // 2) if hop is None else check_count("stft", "hop", hop)
         self.spec = f"stft(window={self.window}, size={self.size}, hop={self.hop})"
         taps = tight_window(self.window, self.size, self.hop)
         self._taps = torch.from_numpy(taps)
         self._starts = _starts(taps, self.hop, self.shape[1])
-        self._turns = -(-self.size // self.hop)  # how many hops a frame spans
+        self._turns = -(-self.size // self.hop)  # hops in a frame
         scale = np.full(self.size, math.sqrt(2))
         scale[[0, -1] if self.size % 2 == 0 else [0]] = 1
         self._scale = torch.from_numpy(scale)
@@ -76,13 +74,13 @@ class STFT(Transform):
         after = (len(self._starts) - 1 + self._turns) * self.hop - before - x.shape[-1]
         frames = functional.pad(x, (before, after)).unfold(-1, self.size, self.hop)
         spectrum = torch.fft.rfft(frames * self._taps.to(x), norm="ortho")
-        pairs = torch.view_as_real(spectrum).flatten(-2)  # the imaginary parts at 0 and Nyquist are 0 and left out
+        pairs = torch.view_as_real(spectrum).flatten(-2)  # the imaginary parts at 0 and Nyquist are 0 and not kept
         return torch.cat([pairs[..., :1], pairs[..., 2 : self.size + 1]], -1) * self._scale.to(x)
 
     def synthesis(self, z: Tensor) -> Tensor:
         z = z / self._scale.to(z)
-        parts = [z[..., :1], torch.zeros_like(z[..., :1]), z[..., 1:]]
-        pairs = torch.cat([*parts, parts[1]] if self.size % 2 == 0 else parts, -1).unflatten(-1, (-1, 2))
+        parts = [z[..., :1], torch.zeros_like(z[..., :1]), z[..., 1:], torch.zeros_like(z[..., : 1 - self.size % 2])]
+        pairs = torch.cat(parts, -1).unflatten(-1, (-1, 2))
         frames = torch.fft.irfft(torch.view_as_complex(pairs), self.size, norm="ortho") * self._taps.to(z)
         return self._overlap_add(frames).narrow(-1, -self._starts[0], self.shape[1])
 
@@ -109,7 +107,7 @@ class STFT(Transform):
 
     @property
     def reference(self) -> Reference:
-        return stft_reference(self._taps, self.hop, self._starts, self.shape[1])
+        return stft_reference(self._taps, self._scale, self.hop, self._starts, self.shape[1])
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -131,20 +129,19 @@ def tight_window(window: str, size: int, hop: int) -> np.ndarray:
     else:
         angle = 2 * np.pi * np.arange(size) / size
         taps = sum((-1) ** j * a * np.cos(j * angle) for j, a in enumerate(_COSINE_SUMS[window]))
-    taps[np.abs(taps) < 1e-12] = 0  # blackman's first tap is 0 but for rounding
+    taps[np.abs(taps) < 1e-12] = 0  # the first tap of blackman is 0 except for rounding
     energy = np.pad(taps**2, (0, -size % hop)).reshape(-1, hop).sum(0)
-    if energy.min() <= 1e-10 * energy.max():
-        bare = int((energy <= 1e-10 * energy.max()).sum())
+    bare = int((energy <= 1e-10 * energy.max()).sum())
+    if bare:
         raise ValueError(
-            f"stft: a {window} window of {size} samples every {hop} leaves {bare} of every {hop} samples under "
-            "no window, so no inverse exists; take a smaller hop (half the size, say) or a window "
-            "without zeros."
+            f"stft: a {window} window of {size} samples every {hop} leaves {bare} of every {hop} samples under no window, so "
+            "no inverse exists; take a smaller hop (half the size, say) or a window without zeros."
         )
     return taps / np.sqrt(np.resize(energy, size))
 
 
 def _starts(taps: np.ndarray, hop: int, n: int) -> list[int]:
-    """First sample of every frame of which a tap that is not 0 touches the n samples."""
+    """First sample of every frame that touches the n samples with a tap other than 0."""
     first, last = np.flatnonzero(taps)[[0, -1]].tolist()
     middle = len(taps) // 2
     return [p * hop - middle for p in range(-((last - middle) // hop), (n - 1 - first + middle) // hop + 1)]
@@ -163,31 +160,29 @@ class MDCT(Transform):
     the samples that mirror each other about the edges of blocks, and one DCT-IV for each block.
 
     At the two ends of the signal the window does not overlap: it is 0 outside and 1 for the first (last) M/2 samples
-    inside. What is left of a length that M does not divide joins the last block, which then has B = M … 2M - 1 samples
-    and coefficients; a signal shorter than 2M is one block.
+    inside. If M does not divide the length, the rest joins the last block, which then has B = M … 2M - 1 samples and
+    coefficients; a signal shorter than 2M is one block.
 
     window: sine, or kbd (Kaiser-Bessel-derived, with `alpha`, larger for steeper stop bands).
     size: samples of the window, a multiple of 4; None takes a power of two near 2√n, at most 1024.
 
     Shapes: z has the shape of x. Coefficient k of a block of B samples has centre frequency (2k + 1) / 4B cycles/sample,
-    and the centre of its block as position (NaN where there is one block). Bands are octaves; the lowest coefficients of
-    the blocks are the coarsest.
+    and the centre of its block as position (NaN if there is only one block). Bands are octaves; the lowest coefficients
+    of the blocks are the coarsest.
     Sources: Princen, Johnson & Bradley 1987; Princen & Bradley 1986 (aliasing); Fielder et al. 1996 (kbd).
-    Raises: TypeError or ValueError for an unknown window, or a size or alpha that cannot be.
+    Raises: TypeError or ValueError for an unknown window, or an impossible size or alpha.
 
     >>> from pullback.transforms import get
     >>> get("mdct(window=kbd, size=8)", shape=(1, 18)).layout.position[0, 0, ::4]
     tensor([ 1.5000,  5.5000,  9.5000, 14.5000, 14.5000])
     """
 
-    def __init__(
-        self, shape: tuple[int, ...], window: str = "sine", size: int | None = None, alpha: float = 4.0
-    ) -> None:
+    def __init__(self, shape: Shape, window: str = "sine", size: int | None = None, alpha: float = 4.0) -> None:
         super().__init__()
         self.shape = check_shape("mdct", shape, (1,))
         self.window = _choice("mdct", window, _SLOPES)
         self.size = balanced_size(self.shape[1], 4) if size is None else check_count("mdct", "size", size, 4, 4)
-        if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 <= alpha <= 100:
+        if not is_number(alpha) or not 0 <= alpha <= 100:
             raise ValueError(f"mdct: alpha must be a number from 0 to 100, got {alpha!r}.")
         self.claims = TransformClaim.ORTHOGONAL
         self.spec = f"mdct(window={self.window}, size={self.size}" + (f", alpha={alpha})" if window == "kbd" else ")")
@@ -227,7 +222,7 @@ class MDCT(Transform):
 
 
 def _whole_blocks(n: int, hop: int) -> Runs:
-    """n samples as blocks of `hop`, of which the last one takes what is left."""
+    """n samples as blocks of `hop`; the last one takes the rest."""
     count = max(1, n // hop)
     last = n - (count - 1) * hop
     return ((hop, count),) if last == hop else ((hop, count - 1), (last, 1)) if count > 1 else ((last, 1),)
@@ -249,7 +244,7 @@ def _rotation(rising: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _choice(who: str, window: str, choices: tuple[str, ...]) -> str:
-    """`window`, once it is one of the choices.  Raises: ValueError that lists them."""
+    """`window`, if it is one of the choices.  Raises: ValueError that lists them."""
     if window not in choices:
         raise ValueError(f"{who}: window must be one of {', '.join(choices)}; got {window!r}.")
     return window

@@ -1,4 +1,4 @@
-"""Two filters of which every second output is kept, and the transpose, as products with one small matrix."""
+"""Two filters with every second output kept, and their transpose, as products with one small matrix."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from ...core.constant import Constant
 
 Filters = tuple[Sequence[float], ...]  # of the approximation and of the detail
 
-BLOCK = 8  # outputs of each filter that one product makes: fast for a matrix product, and few zeros in the matrix
+BLOCK = 8  # outputs of each filter per product: a matrix that is large enough to be fast, and has few zeros
 
 
 class Decimation:
@@ -17,7 +17,7 @@ class Decimation:
 
     P neighbouring outputs of both filters read the same 2P + L - 2 samples. So the axis is cut into overlapping windows
     and each is multiplied by one (2P, 2P + L - 2) matrix. That is 1 + (L - 2) / 2P times the operations of the filters,
-    but in one matrix product over all windows, on a CPU and on a GPU the fastest thing there is.
+    but in one matrix product over all windows, which is the fastest way on a CPU and on a GPU.
     """
 
     def __init__(self, filters: Filters, left: int) -> None:
@@ -25,13 +25,13 @@ class Decimation:
         self._matrices: dict[tuple[str, int], Constant] = {}
 
     def apply(self, x: Tensor, axis: int, count: int, mode: str) -> Tensor:
-        """`count` outputs of the first filter, then as many of the second; x is continued past its ends by `mode`."""
+        """`count` outputs of the first filter, then as many of the second; x is continued beyond its ends by `mode`."""
         axis %= x.ndim
         out = self.blocks(x, axis, count, mode).movedim(axis + 1, axis).flatten(axis + 1, axis + 2)
         return (out if out.shape[axis + 1] == count else out.narrow(axis + 1, 0, count)).flatten(axis, axis + 1)
 
     def blocks(self, x: Tensor, axis: int, count: int, mode: str) -> Tensor:
-        """At least `count` outputs of each filter as they are made. Shape: (…, blocks, 2, block, …) in place of axis."""
+        """At least `count` outputs of each filter, unordered. Shape: (…, blocks, 2, block, …) in place of axis."""
         block, blocks = _cut(count)
         matrix = self._matrix("outputs", block).like(x)
         reach = 2 * block * blocks + self._taps.shape[1] - 2 - self._left - x.shape[axis]
@@ -56,11 +56,11 @@ class Decimation:
 
     @property
     def _before(self) -> int:
-        """How many outputs with k < 0 reach sample 0."""
+        """The number of outputs with k < 0 that reach sample 0."""
         return (self._taps.shape[1] - 1 - self._left) // 2
 
     def _matrix(self, of: str, block: int) -> Constant:
-        """For `outputs` (2 block, samples), for `samples` (2 block, 2 outputs)."""
+        """(2 block, samples) to make `outputs`, (2 block, 2 outputs) to make `samples`."""
         if (of, block) not in self._matrices:
             length = self._taps.shape[1]
             if of == "outputs":
@@ -70,14 +70,13 @@ class Decimation:
                 tap = torch.arange(2 * block)[:, None] + self._left - 2 * k
             inside = (tap >= 0) & (tap < length)
             matrix = torch.where(inside, self._taps[:, tap.clamp(0, length - 1)], 0)
-            self._matrices[of, block] = Constant(
-                matrix.flatten(0, 1) if of == "outputs" else matrix.movedim(0, 1).flatten(1)
-            )
+            matrix = matrix.flatten(0, 1) if of == "outputs" else matrix.movedim(0, 1).flatten(1)
+            self._matrices[of, block] = Constant(matrix)
         return self._matrices[of, block]
 
 
 def _cut(count: int) -> tuple[int, int]:
-    """(length, number) of equal blocks that hold `count` outputs, with few to spare."""
+    """(length, number) of equal blocks that hold at least `count` outputs."""
     return min(count, BLOCK), -(-count // BLOCK)
 
 
@@ -85,7 +84,7 @@ def _windows(x: Tensor, axis: int, length: int, step: int) -> Tensor:
     """Overlapping windows of an axis that holds a whole number of them. Shape: (…, windows, length, …) in its place."""
     if not x.requires_grad:
         return x.unfold(axis, length, step).movedim(-1, axis + 1)
-    # The derivative of `unfold` cannot be batched by torch.func. Slower: each window from the pieces that it is made of.
+    # torch.func cannot batch the derivative of `unfold`. Slower: each window is put together from its pieces.
     count = (x.shape[axis] - length) // step + 1
     spare = -x.shape[axis] % step
     pieces = extend(x, axis, 0, spare, "zero").unflatten(axis, (-1, step))
@@ -97,14 +96,14 @@ def _windows(x: Tensor, axis: int, length: int, step: int) -> Tensor:
 
 
 def apply_matrix(matrix: Tensor, x: Tensor, axis: int) -> Tensor:
-    """The matrix (m, k) on the k entries along `axis`. Where samples come last they stay together."""
+    """The matrix (m, k) times the k entries along `axis`."""
     if axis == x.ndim - 1:
         return x.contiguous() @ matrix.T
     return (matrix @ x.flatten(axis + 1)).unflatten(-1, x.shape[axis + 1 :])
 
 
 def extend(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
-    """x continued past its ends along `axis`, by any number of samples; where `after` is negative it is cut.
+    """x continued beyond its ends along `axis`, by any number of samples; a negative `after` cuts it.
 
     zero | constant: the last sample again | periodic | symmetric: mirrored, the last sample twice | reflect: mirrored
     about the last sample.
@@ -112,15 +111,14 @@ def extend(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
     n = x.shape[axis]
     if after < 0:
         return extend(x.narrow(axis, 0, n + after), axis, before, 0, mode)
-    ends = [
-        _beyond(x, axis, start, stop, mode) if start < stop else None for start, stop in ((-before, 0), (n, n + after))
-    ]
+    places = (-before, 0), (n, n + after)
+    ends = [_beyond(x, axis, *place, mode) if place[0] < place[1] else None for place in places]
     parts = [part for part in (ends[0], x, ends[1]) if part is not None]
     return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
 
 
 def _beyond(x: Tensor, axis: int, start: int, stop: int, mode: str) -> Tensor:
-    """What stands at places start…stop - 1, outside 0…n - 1."""
+    """The samples at places start…stop - 1, outside 0…n - 1."""
     n, count = x.shape[axis], stop - start
     if mode == "zero":
         return x.new_zeros([count if i == axis % x.ndim else m for i, m in enumerate(x.shape)])

@@ -11,32 +11,20 @@ import torch
 from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
-from ..layout import Band
+from ..layout import Band, Shape
 from ..registry import add
 from .dwt import check_level, find_wavelet, halvings, pyramid_band, pyramid_centre
 from .filterbank import FilterBank, step_keys
 from .packing import Cell, blockwise, pack, packed_layout, unpack
 
-# Lowpass filters of quarter-sample delay as published, to 8 decimals: Kingsbury 2000 (10 taps, 6 of them not zero) and
+# Low-pass filters of quarter-sample delay as published, to 8 decimals: Kingsbury 2000 (10 taps, 6 of them not zero) and
 # Kingsbury 2001, table 2 (14 taps).
-QSHIFT = {
-    10: (0.03516384, 0.0, -0.08832942, 0.23389032, 0.76027237, 0.58751830, 0.0, -0.11430184, 0.0, 0.0),
-    14: (
-        0.00325314,
-        -0.00388321,
-        0.03466035,
-        -0.03887280,
-        -0.11720389,
-        0.27529538,
-        0.75614564,
-        0.56881042,
-        0.01186609,
-        -0.10671180,
-        0.02382538,
-        0.01702522,
-        -0.00543948,
-        -0.00455690,
-    ),
+QSHIFT: dict[int, list[float]] = {
+    10: [0.03516384, 0.0, -0.08832942, 0.23389032, 0.76027237, 0.58751830, 0.0, -0.11430184, 0.0, 0.0],
+    14: [
+        *(0.00325314, -0.00388321, 0.03466035, -0.03887280, -0.11720389, 0.27529538, 0.75614564),
+        *(0.56881042, 0.01186609, -0.10671180, 0.02382538, 0.01702522, -0.00543948, -0.00455690),
+    ],
 }
 
 _ANGLES = {"da": 15, "dd": 45, "ad": 75}
@@ -52,23 +40,23 @@ class DTCWT(Transform):
     complex bands per pair of letters, so that each level has six orientations: ±15°, ±45°, ±75°, the angle of a stripe
     against the first row, counter-clockwise. T⁻¹ = Tᵀ, with 2^dims coefficients per sample.
 
-    |z| of a pair hardly moves when x is shifted, and a band sees frequencies of one sign only. At level 1 both are
-    weaker, as for every dual tree. At an odd size the last sample joins the approximation as it is.
+    |z| of a pair hardly changes when x is shifted, and a band holds frequencies of one sign only. At level 1 both hold
+    less well, as for every dual tree. An odd size passes its last sample to the approximation unchanged.
 
-    taps: of the q-shift filter, 10 or 14.  level: None takes 3, or what the signal allows.
+    taps: of the q-shift filter, 10 or 14.  level: None takes 3, or as many as the signal allows.
     first: any orthonormal wavelet of PyWavelets.
     Bands: "aa3" holds the four real approximations, "d3+15" the complex details, coarse to fine.
 
     Sources: Kingsbury 2000; Kingsbury 2001, §4 and table 2; Selesnick, Baraniuk & Kingsbury 2005.
     Raises: ValueError for other taps, a wavelet that is not orthonormal, a level that is too deep or three signal axes;
-    TypeError where level is no whole number.
+    TypeError where level is not a whole number.
 
     >>> from pullback.transforms import get
     >>> [band.name for band in get("dtcwt(level=1)", shape=(1, 8, 8)).layout.bands]
     ['aa1', 'd1+75', 'd1-75', 'd1+15', 'd1-15', 'd1+45', 'd1-45']
     """
 
-    def __init__(self, shape: tuple[int, ...], taps: int = 14, level: int | None = None, first: str = "sym5") -> None:
+    def __init__(self, shape: Shape, taps: int = 14, level: int | None = None, first: str = "sym5") -> None:
         super().__init__()
         self.shape = check_shape("dtcwt", shape, dims=(1, 2))
         if taps not in QSHIFT:
@@ -121,47 +109,47 @@ class DTCWT(Transform):
         >>> {name: tuple(c.shape) for name, c in T.complex(T(torch.ones(1, 1, 32))).items()}
         {'d2': (1, 1, 8), 'd1': (1, 1, 16)}
         """
-        return {
-            cell.band.name: torch.complex(*part.unbind(2))
-            for cell, part in zip(self._cells[1:], unpack(z, self._cells)[1:])
-        }
+        details = list(zip(self._cells, unpack(z, self._cells)))[1:]
+        return {cell.band.name: torch.complex(*part.unbind(2)) for cell, part in details}
 
     def _split(self, low: list[Tensor], pair: tuple[FilterBank, FilterBank]) -> list[dict[str, Tensor]]:
-        """The bands of each tree (aa, ab, ba, bb), from the trees' approximations, or from the one signal of them all."""
+        """The bands of each tree (aa, ab, ba, bb), from the approximations of the trees, or at level 1 from one signal."""
         steps = [{"": band} for band in low]
         for axis in range(self._dims):
-            if len(low) == 1:  # trees part here
+            if len(low) == 1:  # the trees separate here
                 steps = [_split_axis(bank, step, axis - self._dims) for step in steps for bank in pair]
             else:
-                banks = [pair[tree[axis]] for tree in itertools.product((0, 1), repeat=self._dims)]
+                banks = self._banks(pair, axis, self._dims)
                 steps = [_split_axis(bank, step, axis - self._dims) for bank, step in zip(banks, steps)]
         return steps
 
     def _merge(
         self, steps: list[dict[str, Tensor]], pair: tuple[FilterBank, FilterBank], together: bool
     ) -> list[Tensor]:
-        """Transpose of `_split`: the approximations of the trees, or their sum where they come `together`."""
+        """Transpose of `_split`: the approximations of the trees, or their sum if they come `together`."""
         for axis in reversed(range(self._dims)):
-            depth = axis + 1 if together else self._dims
-            banks = [pair[tree[axis]] for tree in itertools.product((0, 1), repeat=depth)]
+            banks = self._banks(pair, axis, axis + 1 if together else self._dims)
             steps = [_merge_axis(bank, step, axis - self._dims) for bank, step in zip(banks, steps)]
             if together:
                 steps = [{key: a[key] + b[key] for key in a} for a, b in zip(steps[::2], steps[1::2])]
         return [step[""] for step in steps]
 
+    @staticmethod
+    def _banks(pair: tuple[FilterBank, FilterBank], axis: int, depth: int) -> list[FilterBank]:
+        """The bank of each tree along one axis, for trees that have separated on `depth` axes."""
+        return [pair[tree[axis]] for tree in itertools.product((0, 1), repeat=depth)]
+
     def _grid(self) -> list[Cell]:
         size, details = self.shape[1:], list[Cell]()
         for level in range(1, self.level + 1):
-            sizes = {
-                key: tuple(n // 2 if letter == "d" else (n + 1) // 2 for letter, n in zip(key, size))
-                for key in (self._low, *self._details)
-            }
-            details = [
-                _cell(band, key, level, sizes[key], 2) for key in self._details for band in _oriented(key, level)
-            ] + details
-            size = sizes[self._low]
-        approximation = pyramid_band(self._low, self.level)
-        return [_cell(approximation, self._low, self.level, size, 2**self._dims), *details]
+            halves = {"a": tuple((n + 1) // 2 for n in size), "d": tuple(n // 2 for n in size)}
+            made = []
+            for key in self._details:
+                own = tuple(halves[letter][axis] for axis, letter in enumerate(key))
+                made += [_cell(band, key, level, own, 2) for band in _oriented(key, level)]
+            size, details = halves["a"], made + details
+        low = _cell(pyramid_band(self._low, self.level), self._low, self.level, size, 2**self._dims)
+        return [low, *details]
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -183,13 +171,13 @@ def _merge_axis(bank: FilterBank, bands: dict[str, Tensor], axis: int) -> dict[s
     return {key: bank.merge_axis(a, d, axis, a.shape[axis] + d.shape[axis]) for key, (a, d) in pairs.items()}
 
 
-def _cell(band: Band, key: str, level: int, size: tuple[int, ...], copies: int) -> Cell:
-    late = 0.5 if level else 0.0  # tree b is one sample late at level 1; a pair stands between its trees
+def _cell(band: Band, key: str, level: int, size: Shape, copies: int) -> Cell:
+    late = 0.5 if level else 0.0  # tree b is one sample late at level 1; a pair lies between its trees
     return Cell(band, size, pyramid_centre(key, level), 2.0**level, (2.0**level - 1) / 2 + late, copies)
 
 
 def _oriented(key: str, level: int) -> list[Band]:
-    """The complex bands of a pyramid's band: itself with one axis, two orientations with two."""
+    """The complex bands of a band of a pyramid: itself with one axis, two orientations with two."""
     band = pyramid_band(key, level)
     if len(key) == 1:
         return [band]
@@ -222,32 +210,28 @@ def _first_banks(wavelet: str) -> tuple[FilterBank, FilterBank]:
     filters = find_wavelet("dtcwt", wavelet)
     if not FilterBank(filters).orthonormal:
         raise ValueError(f"dtcwt: first must be an orthonormal wavelet such as sym5, db4 or coif2, got {wavelet!r}.")
-    analysis, synthesis = (filters.dec_lo, filters.dec_hi), (filters.rec_lo, filters.rec_hi)
     banks = []
     for late in (0, 1):
         before, after = [0.0] * (1 + late), [0.0] * (1 - late)
-        banks.append([*([*after, *h, *before] for h in analysis), *([*before, *h, *after] for h in synthesis)])
-    tree_a, tree_b = (
-        FilterBank(pywt.Wavelet(f"{wavelet} {tree}", filter_bank=bank)) for tree, bank in zip("ab", banks)
-    )
-    return tree_a, tree_b
+        analysis = [[*after, *taps, *before] for taps in (filters.dec_lo, filters.dec_hi)]
+        synthesis = [[*before, *taps, *after] for taps in (filters.rec_lo, filters.rec_hi)]
+        banks.append(FilterBank(pywt.Wavelet(f"{wavelet} {'ab'[late]}", filter_bank=[*analysis, *synthesis])))
+    return banks[0], banks[1]
 
 
 def _later_banks(taps: int) -> tuple[FilterBank, FilterBank]:
     """Levels from 2: the q-shift filter, and its reverse in time."""
     h = qshift(taps)
-    tree_a, tree_b = (
-        pywt.Wavelet(f"qshift{taps}{tree}", filter_bank=pywt.orthogonal_filter_bank(lowpass))
-        for tree, lowpass in (("a", h), ("b", h[::-1]))
-    )
-    return FilterBank(tree_a), FilterBank(tree_b)
+    filters = [pywt.orthogonal_filter_bank(lowpass) for lowpass in (h, h[::-1])]
+    tree_a, tree_b = (FilterBank(pywt.Wavelet(f"qshift{taps}", filter_bank=bank)) for bank in filters)
+    return tree_a, tree_b
 
 
 def qshift(taps: int) -> np.ndarray:
-    """The published filter, moved to the nearest one that is orthonormal to rounding. Shape: (taps,).
+    """The published filter, corrected to the nearest one that is orthonormal to rounding. Shape: (taps,).
 
-    Gauss-Newton steps of least norm on Σ_n h[n] h[n + 2k] = δ_k and H(-1) = 0; taps that are 0 stay 0. No tap moves by
-    more than 3e-9 (10 taps) or 1.3e-7 (14 taps).
+    Gauss-Newton steps of least norm on Σ_n h[n] h[n + 2k] = δ_k and H(-1) = 0; taps that are 0 stay 0. No tap
+    changes by more than 3e-9 (10 taps) or 1.3e-7 (14 taps).
     """
     h = np.array(QSHIFT[taps])
     free = np.flatnonzero(h)

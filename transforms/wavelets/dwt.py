@@ -9,7 +9,7 @@ import pywt
 from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
-from ..layout import Band
+from ..layout import Band, Shape
 from ..reference import Reference
 from ..registry import add
 from .boundary_filters import BoundaryBank, inside
@@ -47,7 +47,7 @@ class DWT(Transform):
     """
 
     def __init__(
-        self, shape: tuple[int, ...], wavelet: str = "haar", level: int | None = None, mode: str = "periodization"
+        self, shape: Shape, wavelet: str = "haar", level: int | None = None, mode: str = "periodization"
     ) -> None:
         super().__init__()
         self.shape = check_shape("dwt", shape)
@@ -63,7 +63,7 @@ class DWT(Transform):
         self.spec = f"dwt({wavelet}, level={self.level}, mode={mode})"
         self._keys = step_keys(len(self.shape) - 1)
         sizes = self.shape[1:]
-        self._inputs: list[tuple[int, ...]] = []  # sizes of the signals that enter each level, finest first
+        self._inputs: list[Shape] = []  # sizes of the signals that enter each level, finest first
         for _ in range(self.level):
             self._inputs.append(sizes)
             sizes = self._halve(sizes)
@@ -120,7 +120,7 @@ class DWT(Transform):
 
     # Sizes and levels -----------------------------------------------------------------------------------------------
 
-    def _halve(self, sizes: Sequence[int]) -> tuple[int, ...]:
+    def _halve(self, sizes: Sequence[int]) -> Shape:
         """Size of the approximation of a signal."""
         more = 1 if self.mode in SQUARE else self.wavelet.dec_len - 1
         return tuple((n + more) // 2 for n in sizes)
@@ -155,16 +155,14 @@ class DWT(Transform):
         return claims | TransformClaim.ISOMETRIC if isometric else claims
 
     def _check_boundary(self, level: int | None, deepest: int) -> None:
+        wavelet = self.wavelet
         if not self._bank.orthonormal:
-            raise ValueError(
-                f"dwt: mode boundary needs an orthonormal wavelet such as db4, sym8 or coif3, got {self.wavelet.name}; "
-                "take mode=periodization for the others."
-            )
+            wanted = "an orthonormal wavelet such as db4, sym8 or coif3"
+            raise ValueError(f"dwt: mode boundary needs {wanted}, got {wavelet.name}; take mode=periodization.")
         if level is None and deepest == 0:
-            raise ValueError(
-                f"dwt: mode boundary needs even sizes of at least {self.wavelet.dec_len} samples for "
-                f"{self.wavelet.name}, got {self.shape[1:]}; take a shorter wavelet, mode=periodization, or crop the signal."
-            )
+            wanted = f"even sizes of at least {wavelet.dec_len} samples for {wavelet.name}"
+            advice = "take a shorter wavelet, mode=periodization, or crop the signal"
+            raise ValueError(f"dwt: mode boundary needs {wanted}, got {self.shape[1:]}; {advice}.")
 
     def _deepest(self) -> int:
         """The largest level at which every axis can still be split and the longest one becomes shorter."""
@@ -238,12 +236,7 @@ def merge_pyramid(banks: Sequence[Bank], z: Tensor, cells: Sequence[Cell], sizes
 
 
 def _cell(
-    key: str,
-    level: int,
-    size: tuple[int, ...],
-    step: float,
-    offset: float,
-    inner: tuple[tuple[int, int], ...] | None = None,
+    key: str, level: int, size: Shape, step: float, offset: float, inner: tuple[tuple[int, int], ...] | None = None
 ) -> Cell:
     return Cell(pyramid_band(key, level), size, pyramid_centre(key, level), step, offset, inner=inner)
 
@@ -260,7 +253,7 @@ def pyramid_centre(key: str, level: int) -> tuple[float, ...]:
     return tuple((0.75 if letter == "d" else 0.25) * 2.0**-level for letter in key)
 
 
-def halvings(shape: tuple[int, ...]) -> int:
+def halvings(shape: Shape) -> int:
     """The number of times that the longest axis of `shape` (channels, *spatial) can be halved."""
     return int(math.log2(max(shape[1:])))
 
@@ -270,10 +263,8 @@ def find_wavelet(who: str, wavelet: str) -> pywt.Wavelet:
     known = pywt.wavelist(kind="discrete")
     if wavelet not in known:
         families = ", ".join(family for family in pywt.families() if set(pywt.wavelist(family)) & set(known))
-        raise ValueError(
-            f"{who}: {wavelet!r} is not a discrete wavelet of PyWavelets. Try haar, db4, sym8, coif3 or bior4.4; all names: "
-            f"pywt.wavelist(kind='discrete'), families: {families}."
-        )
+        advice = "Try haar, db4, sym8, coif3 or bior4.4; all names: pywt.wavelist(kind='discrete')"
+        raise ValueError(f"{who}: {wavelet!r} is not a discrete wavelet of PyWavelets. {advice}, families: {families}.")
     return pywt.Wavelet(wavelet)
 
 
@@ -284,8 +275,6 @@ def check_level(who: str, level: int | None, deepest: int, where: str) -> int:
     if isinstance(level, bool) or not isinstance(level, int):
         raise TypeError(f"{who}: level must be a whole number or none, got {level!r}.")
     if not 0 <= level <= deepest:
-        raise ValueError(
-            f"{who}: level must lie in 0…{deepest} for a signal of {where}, got {level}; take a smaller level, a shorter "
-            "wavelet or a larger signal."
-        )
+        advice = "take a smaller level, a shorter wavelet or a larger signal"
+        raise ValueError(f"{who}: level must lie in 0…{deepest} for a signal of {where}, got {level}; {advice}.")
     return level

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from ...core.checks import check_count
+from ...core.checks import check_count, is_number
 from ..base import Transform, TransformClaim, check_shape
-from ..harmonic.blocks import interleave
-from ..layout import Band, Layout, spread
+from ..harmonic.blocks import every_second, interleave
+from ..layout import Band, Shape
 from ..registry import add
+from .packing import Cell, pack, packed_layout, unpack
 
 
 @add("laplacian")
@@ -21,14 +22,14 @@ class Laplacian(Transform):
 
     T⁻¹ adds up: G_l = L_l + expand(G_{l+1}). `reduce` smooths with the taps (¼ - a/2, ¼, a, ¼, ¼ - a/2) along each axis
     and keeps samples 0, 2, 4, …; `expand` is its transpose times 2 in the inside. Edges are mirrored about the last
-    sample, so that a constant has no detail at any size. Redundant: K ≈ n 2^d / (2^d - 1) for d axes, and T T⁻¹ is not
-    the identity; exact for every size.
+    sample, so that a constant has no detail at any size. It is redundant, K ≈ n 2^d / (2^d - 1) for d axes, T T⁻¹ is not
+    the identity, and it is exact for every size.
 
-    levels: how many times to halve; None takes 3, or what the signal allows.
+    levels: the number of halvings; None takes 3, or as many as the signal allows.
     a: the middle tap; 0.4 is close to a Gaussian, 0.375 binomial, 0.5 triangular.
 
-    Bands are "g3" (what is left), "l3", "l2", "l1", named after the octave that holds most of them; they overlap, and
-    have no orientation. The centre frequency of a band is the mean frequency of its energy for white noise: 0.67/2,
+    Bands are "g3" (the coarsest copy), "l3", "l2", "l1", named after the octave that holds most of them; they overlap,
+    and have no orientation. The centre frequency of a band is the mean frequency of its energy for white noise: 0.67/2,
     0.59/4, 0.55/8, … cycles/sample for a = 0.4. Sample k of l_j is centred on sample 2^(j-1) k of the signal.
     Source: Burt & Adelson 1983 (REDUCE, EXPAND, the generating kernel).
     Raises: TypeError or ValueError for levels that the signal does not allow, or an a outside 0…1.
@@ -38,24 +39,23 @@ class Laplacian(Transform):
     tensor([[[1., 1., 0., 0., 0., 0.]]])
     """
 
-    def __init__(self, shape: tuple[int, ...], levels: int | None = None, a: float = 0.4) -> None:
+    def __init__(self, shape: Shape, levels: int | None = None, a: float = 0.4) -> None:
         super().__init__()
         self.shape = check_shape("laplacian", shape)
         deepest = (max(self.shape[1:]) - 1).bit_length()
         self.levels = min(3, deepest) if levels is None else check_count("laplacian", "levels", levels, 0)
         if self.levels > deepest:
-            raise ValueError(
-                f"laplacian: levels must lie in 0…{deepest} for a signal of {self.shape}, got {levels}; "
-                "take fewer levels or a larger signal."
-            )
-        if isinstance(a, bool) or not isinstance(a, (int, float)) or not 0 <= a <= 1:
-            raise ValueError(f"laplacian: a must be a number from 0 to 1, got {a!r}; Burt and Adelson take 0.3 to 0.6.")
+            advice = "take fewer levels or a larger signal"
+            raise ValueError(f"laplacian: levels must lie in 0…{deepest} for {self.shape}, got {levels}; {advice}.")
+        if not is_number(a) or not 0 <= a <= 1:
+            raise ValueError(f"laplacian: a must be a number from 0 to 1, got {a!r}; Burt and Adelson use 0.3 to 0.6.")
         self.a = float(a)
         self.spec = f"laplacian(levels={self.levels}, a={self.a})"
         self._sizes = [self.shape[1:]]  # of G_0, G_1, …
         for _ in range(self.levels):
             self._sizes.append(tuple((n + 1) // 2 for n in self._sizes[-1]))
-        self.layout = self._layout()
+        self._cells = self._grid()
+        self.layout = packed_layout(self.shape, self._cells)
         self.claims = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS if self.levels else TransformClaim.ORTHOGONAL
 
     def analysis(self, x: Tensor) -> Tensor:
@@ -64,10 +64,10 @@ class Laplacian(Transform):
             low = self._reduce(x)
             parts.append(x - self._expand(low, sizes))
             x = low
-        return self._pack([x, *reversed(parts)])
+        return pack([x, *reversed(parts)])
 
     def synthesis(self, z: Tensor) -> Tensor:
-        low, *details = self._unpack(z)
+        low, *details = unpack(z, self._cells)
         for detail, sizes in zip(details, reversed(self._sizes[:-1])):
             low = detail + self._expand(low, sizes)
         return low
@@ -77,7 +77,7 @@ class Laplacian(Transform):
         for _ in range(self.levels):
             g = self._expand_transposed(g)
             parts.append(g)
-        return self._pack(parts[::-1])
+        return pack(parts[::-1])
 
     def _reduce(self, x: Tensor) -> Tensor:
         """G_{l+1} from G_l."""
@@ -85,7 +85,7 @@ class Laplacian(Transform):
             n = x.shape[axis]
             if n == 1:
                 continue
-            even, odd = _every_second(x, axis, 0), _every_second(x, axis, 1)
+            even, odd = every_second(x, axis, 0), every_second(x, axis, 1)
             m = even.shape[axis]
             near, far = _mirror_odd(odd, axis, n), _mirror(even, axis, n)
             beside = near.narrow(axis, 0, m) + near.narrow(axis, 1, m)
@@ -106,54 +106,39 @@ class Laplacian(Transform):
         return low
 
     def _expand_transposed(self, g: Tensor) -> Tensor:
-        """The transpose of `_expand`: what a covector of the larger signal is on the smaller one."""
+        """The transpose of `_expand`, which carries a covector from the larger signal to the smaller one."""
         for axis in range(2, g.ndim):
             n = g.shape[axis]
             if n == 1:
                 continue
-            even, odd = _every_second(g, axis, 0), _every_second(g, axis, 1)
+            even, odd = every_second(g, axis, 0), every_second(g, axis, 1)
             m = even.shape[axis]
             wide = even.new_zeros([*g.shape[:axis], m + 2, *g.shape[axis + 1 :]])
-            for start, part, weight in [
+            taps = [
                 (0, even, 0.5 - self.a),
                 (1, even, 2 * self.a),
                 (2, even, 0.5 - self.a),
                 (1, odd, 0.5),
                 (2, odd, 0.5),
-            ]:
+            ]
+            for start, part, weight in taps:
                 wide.narrow(axis, start, part.shape[axis]).add_(part, alpha=weight)
             for source, target in zip((0, m + 1), _mirrors(m, n)):
                 wide.select(axis, target + 1).add_(wide.select(axis, source))
             g = wide.narrow(axis, 1, m)
         return g
 
-    # Packing --------------------------------------------------------------------------------------------------------
-
-    def _levels(self) -> list[tuple[int, ...]]:
-        """Sizes of the parts of z, in its order."""
-        return [self._sizes[-1], *reversed(self._sizes[:-1])]
-
-    def _pack(self, parts: Sequence[Tensor]) -> Tensor:
-        return torch.cat([part.flatten(2) for part in parts], -1)
-
-    def _unpack(self, z: Tensor) -> list[Tensor]:
-        parts = z.split([math.prod(sizes) for sizes in self._levels()], -1)
-        return [part.unflatten(-1, sizes) for part, sizes in zip(parts, self._levels())]
-
-    def _layout(self) -> Layout:
-        bands, index, frequency, position = [], [], [], []
-        centres = _centres(self.a, self.levels)
-        for number, sizes in enumerate(self._levels()):
-            step = self.levels - number if number else self.levels  # samples are 2^step apart
-            name, low = (f"l{step + 1}", 0.5) if number else (f"g{step}", 0.0)
+    def _grid(self) -> list[Cell]:
+        """The parts of z in order; samples of G_step and L_step are 2^step apart."""
+        cells, centres = [], _centres(self.a, self.levels)
+        for number, centre in enumerate(centres):
+            step = self.levels - number if number else self.levels
             high = 2.0 ** -(step + 1)
-            bands.append(Band(name, step + 1, "", low * high, high))
-            index.append(torch.full((math.prod(sizes),), number))
-            frequency.append(torch.full((len(sizes), math.prod(sizes)), centres[number]))
-            position.append(spread([2.0**step * torch.arange(n) for n in sizes], (1, *sizes)).flatten(1))
-        shape = (self.shape[0], sum(len(part) for part in index))
-        frequencies, positions = (torch.cat(parts, -1)[:, None].expand(-1, *shape) for parts in (frequency, position))
-        return Layout(tuple(bands), torch.cat(index).expand(shape).contiguous(), frequencies, positions)
+            name, low = (f"l{step + 1}", high / 2) if number else (f"g{step}", 0.0)
+            sizes = self._sizes[step]
+            band = Band(name, step + 1, "", low, high)
+            cells.append(Cell(band, sizes, (centre,) * len(sizes), 2.0**step, 0.0))
+        return cells
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -165,7 +150,7 @@ class Laplacian(Transform):
 
 
 def _centres(a: float, levels: int) -> list[float]:
-    """Mean frequency of the energy that white noise has in each part of z along one axis, aliasing left out."""
+    """Mean frequency of the energy of white noise in each part of z along one axis, without aliasing."""
     frequency = (torch.arange(4096) + 0.5) / 8192
     passed, responses = torch.ones_like(frequency), []
     for step in range(levels):
@@ -178,12 +163,12 @@ def _centres(a: float, levels: int) -> list[float]:
 
 
 def _mirrors(m: int, n: int) -> tuple[int, int]:
-    """Even samples that lie at -2 and beyond the end, of the m even ones of n, mirrored about the first and last sample."""
+    """Indices of the m even samples of n that the mirror puts at -2 and beyond the end."""
     return min(1, m - 1), m - 2 if n % 2 else m - 1
 
 
 def _mirror(even: Tensor, axis: int, n: int) -> Tensor:
-    """The m even samples of n with one more on either side: m + 2."""
+    """The m even samples of n with one more on either side."""
     m = even.shape[axis]
     before, after = (even.narrow(axis, i, 1) for i in _mirrors(m, n))
     return torch.cat([before, even, after], axis)
@@ -193,9 +178,3 @@ def _mirror_odd(odd: Tensor, axis: int, n: int) -> Tensor:
     """The odd samples of n from -1 to the one after the last even sample."""
     parts = [odd.narrow(axis, 0, 1), odd]
     return torch.cat([*parts, odd.narrow(axis, odd.shape[axis] - 1, 1)] if n % 2 else parts, axis)
-
-
-def _every_second(x: Tensor, axis: int, start: int) -> Tensor:
-    index = [slice(None)] * x.ndim
-    index[axis] = slice(start, None, 2)
-    return x[tuple(index)]

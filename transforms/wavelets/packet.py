@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
-from ..layout import Band
+from ..layout import Band, Shape
 from ..reference import Reference
 from ..registry import add
 from .dwt import check_level, find_wavelet, halvings
@@ -27,17 +27,17 @@ class WPT(Transform):
     Every node of the tree is split by the two filters along each axis, into 2^dims children; the leaves are the bands.
     A node's path has one letter per axis and level, `a` or `d`, coarse levels last: "ad" is level 2 of one axis and
     level 1 of two. It is orthonormal where the wavelet is, along any tree, and equal to PyWavelets' packets in mode
-    periodization for sizes that are even at every level; at an odd size the last sample joins the approximation.
+    periodization for sizes that are even at every level; an odd size passes its last sample to the approximation.
 
     wavelet: any discrete wavelet of PyWavelets.
-    level: the full tree of that depth; None takes 3, or what the signal allows.
+    level: the full tree of that depth; None takes 3, or as many as the signal allows.
     nodes: instead of a level, the leaves of any tree, as a list of paths or one word such as "a+da+dd".
-    order: of the bands in z. `frequency` goes up along the first axis, then along the next, … (a detail filter mirrors
+    order: of the bands in z. `frequency` rises along the first axis, then along the next, … (a detail filter mirrors
     the spectrum, so that paths are in Gray code); `natural` is the order of the paths.
 
     Sources: Coifman, Meyer & Wickerhauser 1992; Wickerhauser 1994, ch. 7; PyWavelets for conventions.
-    Raises: ValueError for an unknown wavelet or order, a level that is too deep or stands beside nodes, or nodes that are no
-    tree's leaves; TypeError where level is no whole number or nodes are no paths.
+    Raises: ValueError for an unknown wavelet or order, a level that is too deep or given beside nodes, or nodes that are
+    not the leaves of a tree; TypeError where level is not a whole number or nodes are not paths.
 
     >>> from pullback.transforms import get
     >>> [band.name for band in get("wpt(haar, level=2)", shape=(1, 8)).layout.bands]
@@ -48,7 +48,7 @@ class WPT(Transform):
 
     def __init__(
         self,
-        shape: tuple[int, ...],
+        shape: Shape,
         wavelet: str = "haar",
         level: int | None = None,
         nodes: str | Sequence[str] | None = None,
@@ -61,7 +61,7 @@ class WPT(Transform):
             raise ValueError(f"wpt: expected order in {', '.join(ORDERS)}; got {order!r}.")
         if nodes is not None and level is not None:
             raise ValueError(
-                f"wpt: expected a level or nodes, got both ({level!r} and {nodes!r}); nodes say how deep the tree is."
+                f"wpt: expected a level or nodes, got both ({level!r} and {nodes!r}); nodes set the depth."
             )
         self._dims = len(self.shape) - 1
         paths = None if nodes is None else check_tree("wpt", nodes, self._dims)
@@ -109,7 +109,7 @@ class WPT(Transform):
         width = 2.0 ** -(len(path) // self._dims + 1)
         return tuple(count * width for count in sequency(path, self._dims))
 
-    def _size(self, path: str) -> tuple[int, ...]:
+    def _size(self, path: str) -> Shape:
         size = self.shape[1:]
         for start in range(0, len(path), self._dims):
             size = tuple(n // 2 if letter == "d" else (n + 1) // 2 for letter, n in zip(path[start:], size))
@@ -118,9 +118,8 @@ class WPT(Transform):
     def _cell(self, path: str) -> Cell:
         depth = len(path) // self._dims
         centre = tuple(low + 2.0 ** -(depth + 2) for low in self._lowest(path))
-        return Cell(
-            _band(path, sequency(path, self._dims), depth), self._size(path), centre, 2.0**depth, (2.0**depth - 1) / 2
-        )
+        band = _band(path, sequency(path, self._dims), depth)
+        return Cell(band, self._size(path), centre, 2.0**depth, (2.0**depth - 1) / 2)
 
     @property
     def reference(self) -> Reference | str:
@@ -166,19 +165,18 @@ def merge_nodes(bank: FilterBank, children: dict[str, Tensor], dims: int) -> dic
     for path, band in children.items():
         families.setdefault(path[:-dims], {})[path[-dims:]] = band
     parents: dict[str, Tensor] = {}
-    # The first and the last child together tell the size of the parent.
-    for paths in _alike(
-        {path: (*family["a" * dims].shape, *family["d" * dims].shape) for path, family in families.items()}
-    ):
+    # The sizes of the first and the last child together determine that of the parent.
+    sizes = {path: (*family["a" * dims].shape, *family["d" * dims].shape) for path, family in families.items()}
+    for paths in _alike(sizes):
         together = {key: _join([families[path][key] for path in paths]) for key in families[paths[0]]}
-        sizes = [a + d for a, d in zip(together["a" * dims].shape[2:], together["d" * dims].shape[2:])]
-        parents |= dict(zip(paths, bank.merge(together, sizes).chunk(len(paths), 1)))
+        whole = [a + d for a, d in zip(together["a" * dims].shape[2:], together["d" * dims].shape[2:])]
+        parents |= dict(zip(paths, bank.merge(together, whole).chunk(len(paths), 1)))
     return parents
 
 
-def _alike(sizes: Mapping[str, tuple[int, ...]]) -> Iterable[list[str]]:
+def _alike(sizes: Mapping[str, Shape]) -> Iterable[list[str]]:
     """Paths in groups of equal size."""
-    groups: dict[tuple[int, ...], list[str]] = {}
+    groups: dict[Shape, list[str]] = {}
     for path, size in sizes.items():
         groups.setdefault(tuple(size), []).append(path)
     return groups.values()
@@ -193,8 +191,8 @@ def full_tree(level: int, dims: int) -> list[str]:
     return ["".join(path) for path in itertools.product(step_keys(dims), repeat=level)]
 
 
-def sequency(path: str, dims: int) -> tuple[int, ...]:
-    """The place of a node in order of frequency among all nodes of its level, along each axis.
+def sequency(path: str, dims: int) -> Shape:
+    """The rank of a node by frequency among all nodes of its level, along each axis.
 
     Halving the rate mirrors the spectrum of a detail band, so that the next detail filter takes its lower half.
 
@@ -208,9 +206,9 @@ def sequency(path: str, dims: int) -> tuple[int, ...]:
 
 
 def check_tree(who: str, nodes: str | Sequence[str], dims: int) -> list[str]:
-    """The leaves, sorted, once each part of the signal is in exactly one.
+    """The leaves, sorted, if each part of the signal is in exactly one of them.
 
-    Raises: TypeError or ValueError that names the node which is malformed, given twice, inside another or missing.
+    Raises: TypeError or ValueError that names the node that is malformed, given twice, inside another or missing.
     """
     keys = step_keys(dims)
     example = "+".join(keys)
@@ -220,18 +218,14 @@ def check_tree(who: str, nodes: str | Sequence[str], dims: int) -> list[str]:
     leaves = sorted("" if path == ROOT else path for path in paths)
     for path in leaves:
         if len(path) % dims or set(path) - {"a", "d"}:
-            raise ValueError(
-                f"{who}: a path has {dims} of the letters a and d for each level, such as {keys[-1] + keys[0]!r}; "
-                f"got {path!r}."
-            )
+            wanted = f"{dims} of the letters a and d for each level, such as {keys[-1] + keys[0]!r}"
+            raise ValueError(f"{who}: a path has {wanted}; got {path!r}.")
     twice = [path for path, count in Counter(leaves).items() if count > 1]
     inner = {path[:i] for path in leaves for i in range(0, len(path), dims)}
     inside = [path for path in leaves if path in inner]
     missing = sorted({path + key for path in inner for key in keys} - inner - {*leaves})
     for wrong, fault in ((twice, "given twice"), (inside, "given beside its own children"), (missing, "missing")):
         if wrong:
-            raise ValueError(
-                f"{who}: nodes must be the leaves of one tree, each part of the signal in exactly one, and all "
-                f"children of a node ({example}) stand together; {wrong[0] or ROOT!r} is {fault}."
-            )
+            wanted = f"the leaves of one tree, with all children of a node ({example}) or none"
+            raise ValueError(f"{who}: nodes must be {wanted}; {wrong[0] or ROOT!r} is {fault}.")
     return leaves

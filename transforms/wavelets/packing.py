@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..layout import Band, Later, Layout
+from ..layout import Band, Later, Layout, Shape
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Cell:
     """
 
     band: Band
-    size: tuple[int, ...]
+    size: Shape
     centre: tuple[float, ...]
     step: float
     offset: float
@@ -32,7 +32,7 @@ class Cell:
     inner: tuple[tuple[int, int], ...] | None = None
 
     @property
-    def grid(self) -> tuple[int, ...]:
+    def grid(self) -> Shape:
         """Shape of the band's coefficients after batch and channels: (copies, *size), or size for one copy."""
         return self.size if self.copies == 1 else (self.copies, *self.size)
 
@@ -60,7 +60,7 @@ def unpack(z: Tensor, cells: Sequence[Cell]) -> list[Tensor]:
 _BLOCK = {"cpu": 2**19}
 
 
-def blockwise(function: Callable[[Tensor], Tensor], x: Tensor, shape: tuple[int, ...]) -> Tensor:
+def blockwise(function: Callable[[Tensor], Tensor], x: Tensor, shape: Shape) -> Tensor:
     """function(x), a block of examples at a time where that is faster; the result for one example has `shape`.
 
     A redundant transform makes many large tensors; in blocks they stay in the cache, which halves the time on a CPU.
@@ -74,7 +74,7 @@ def blockwise(function: Callable[[Tensor], Tensor], x: Tensor, shape: tuple[int,
     return out
 
 
-def packed_layout(shape: tuple[int, ...], cells: Sequence[Cell]) -> Layout:
+def packed_layout(shape: Shape, cells: Sequence[Cell]) -> Layout:
     """The layout of z as `pack` makes it, for signals of `shape` (channels, *spatial).
 
     Its tensors are computed when they are first read, since most attributions never read them.
@@ -92,9 +92,7 @@ def _index(counts: list[int], whole: tuple[int, int]) -> Tensor:
     return torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).expand(whole).contiguous()
 
 
-def _table(
-    axes: Callable[[Cell, Sequence[int]], list[Tensor]], cells: Sequence[Cell], shape: tuple[int, ...]
-) -> Tensor:
+def _table(axes: Callable[[Cell, Sequence[int]], list[Tensor]], cells: Sequence[Cell], shape: Shape) -> Tensor:
     """The numbers that `axes` gives for each axis of a cell, for all coefficients. Shape: (dims, channels, K), a view."""
     grids = [torch.stack(torch.meshgrid(*axes(cell, shape[1:]), indexing="ij")) for cell in cells]
     rows = [grid.flatten(1).repeat(1, cell.copies) for grid, cell in zip(grids, cells)]

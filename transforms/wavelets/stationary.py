@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..base import Transform, TransformClaim, check_shape
+from ..layout import Shape
 from ..reference import Reference
 from ..registry import add
 from .decimation import extend
@@ -32,13 +33,13 @@ class SWT(Transform):
 
     At level j the filters have 2^(j-1) - 1 zeros between their taps and all samples are kept, so that a shift of x
     shifts z: (2^dims - 1) level + 1 coefficients per sample. Filters are scaled by 1/√2 along each axis, which makes a
-    Parseval frame, T⁻¹ = Tᵀ, wherever the wavelet is orthonormal: ‖T x‖ = ‖x‖, and shares of energy or of attribution
-    are not counted twice. Equal to `pywt.swt(norm=True, trim_approx=True)` for the sizes that PyWavelets takes.
+    Parseval frame, T⁻¹ = Tᵀ, if the wavelet is orthonormal: ‖T x‖ = ‖x‖, and shares of energy or of attribution are not
+    counted twice. It is equal to `pywt.swt(norm=True, trim_approx=True)` for the sizes that PyWavelets takes.
 
-    wavelet: any discrete wavelet of PyWavelets.  level: None takes 3, or what the signal allows.
+    wavelet: any discrete wavelet of PyWavelets.  level: None takes 3, or as many as the signal allows.
 
     Sources: Holschneider et al. 1989; Shensa 1992; Nason & Silverman 1995; PyWavelets for conventions.
-    Raises: ValueError for an unknown wavelet or a level that is too deep; TypeError where level is no whole number.
+    Raises: ValueError for an unknown wavelet or a level that is too deep; TypeError where level is not a whole number.
 
     >>> import torch
     >>> from pullback.transforms import get
@@ -47,7 +48,7 @@ class SWT(Transform):
     tensor([[[ 1.,  3.,  5.,  3.,  0., -2.,  0.,  2.]]])
     """
 
-    def __init__(self, shape: tuple[int, ...], wavelet: str = "haar", level: int | None = None) -> None:
+    def __init__(self, shape: Shape, wavelet: str = "haar", level: int | None = None) -> None:
         super().__init__()
         self.shape = check_shape("swt", shape)
         self.wavelet = find_wavelet("swt", wavelet)

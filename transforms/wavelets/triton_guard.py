@@ -1,4 +1,4 @@
-"""Where one GPU kernel may stand for many small operations, and where it must not."""
+"""The conditions under which one GPU kernel may replace many small operations."""
 
 import functools
 import importlib.util
@@ -12,21 +12,21 @@ TAPS = 16  # kernels of longer filters take over five seconds to compile
 
 
 def kernels(x: Tensor, taps: int) -> ModuleType | None:
-    """The module `kernels` where it takes images like x (batch, channels, height, width), else None.
+    """The module `triton_kernels` if it takes images like x (batch, channels, height, width), else None.
 
-    Kernels see memory and nothing else: derivatives, torch.func, torch.compile and tensors that are not what they store
-    keep to torch's own operations, which give the same numbers.
+    Kernels see only memory: derivatives, torch.func, torch.compile and tensors that differ from what they store use
+    torch's own operations, which give the same numbers.
     """
     if not x.is_cuda or not x.is_floating_point() or x.element_size() < 4 or taps > TAPS:
         return None
     if x.numel() == 0 or x.shape[2:].numel() >= 2**31 or type(x) is not Tensor or x.is_neg():
         return None
-    watched = (torch.is_grad_enabled() and x.requires_grad) or forward_ad._current_level >= 0
-    return None if watched or _listened() else _load(x.device)
+    differentiated = (torch.is_grad_enabled() and x.requires_grad) or forward_ad._current_level >= 0
+    return None if differentiated or _observed() else _load(x.device)
 
 
-def _listened() -> bool:
-    """Whether torch.func, a compiler, a tracer or another listener is at work, which would not see a kernel."""
+def _observed() -> bool:
+    """Whether torch.func, a compiler, a tracer or a dispatch mode is active, which would not see a kernel."""
     tracing = (
         torch.compiler.is_compiling()
         or torch._C._get_tracing_state() is not None
@@ -37,7 +37,7 @@ def _listened() -> bool:
 
 @functools.lru_cache
 def _load(device: torch.device) -> ModuleType | None:
-    """The kernels, if they can be built on this machine and split four samples right."""
+    """The kernels, if they can be built on this machine and split four samples correctly."""
     if importlib.util.find_spec("triton") is None:
         return None
     try:
@@ -49,5 +49,5 @@ def _load(device: torch.device) -> ModuleType | None:
         return module if z.flatten().tolist() == [6, -2, -4, 0] else None
     except torch.OutOfMemoryError:
         raise
-    except Exception:  # no compiler, an old driver, …: torch's own operations do as well
+    except Exception:  # no compiler, an old driver, …: torch's own operations give the same numbers
         return None

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Integrated gradients with an estimate of their error."""

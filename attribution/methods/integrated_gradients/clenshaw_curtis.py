@@ -1,9 +1,9 @@
-"""The rule for smooth paths: Clenshaw-Curtis nodes, carried to α by an analytic map, and what their coefficients tell.
+"""The rule for smooth paths: Clenshaw-Curtis nodes, mapped to α by an analytic function, and the error of the rule.
 
-Where ∇f is analytic along the path, the error of such a rule falls geometrically. It cannot be measured by leaving nodes
-out: a rule on half of them is worse by orders of magnitude. But the scores come free with the gradients, and N + 1 values
-of f and of its derivative F determine the Chebyshev coefficients of F up to degree 2N, twice as far as those of the
-gradients themselves. They show how the tail goes on which the rule with N cells does not see.
+Where ∇f is analytic along the path, the error of this rule falls geometrically. Leaving nodes out cannot measure it: a rule
+on half of them is worse by orders of magnitude. But each gradient comes with its score, and N + 1 values of f and of its
+derivative F determine the Chebyshev coefficients of F up to degree 2N, twice as far as those of the gradients themselves.
+They show the tail that the rule with N cells cannot integrate.
 """
 
 import functools
@@ -11,11 +11,11 @@ import functools
 import numpy as np
 from scipy.fft import dct, dst
 
-_POLE = 0.94  # of the map: nodes almost equally spaced in the middle, and ρ = 1.42 at least for any entire integrand
+_POLE = 0.94  # of the map: nodes are almost equally spaced in the middle, and ρ is at least 1.42 for entire integrands
 _GRADE = 0.75  # α = (1 - grade) u + grade u²: finer towards the baseline
-_WINDOW = 2  # coefficients on each side over which the size of a scalar's are averaged
-_DRAW = 0.2  # how far, on a logarithmic scale, the known residual draws the estimate
-_LEAST_SPREAD = 0.05  # of the terms' own squares, that their sum keeps however they point
+_WINDOW = 2  # coefficients of F on each side over which their size is averaged
+_DRAW = 0.2  # weight of the known residual in the estimate, on a logarithmic scale
+_LEAST_SPREAD = 0.05  # the squared length of a sum of terms is at least this part of their squares' sum
 
 
 def nodes(cells: int) -> np.ndarray:
@@ -25,7 +25,7 @@ def nodes(cells: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)
 def weights(cells: int) -> np.ndarray:
-    """Weights at `nodes`, moved in the least squares so that they are exact where the gradient is linear in α."""
+    """Weights at `nodes`, changed least (in squares) so that they are exact where the gradient is linear in α."""
     plain, line = _plain(cells)
     missing = np.array([1, 0]) - line.T @ plain
     spread = plain[:, None] * line
@@ -39,16 +39,14 @@ def _plain(cells: int) -> tuple[np.ndarray, np.ndarray]:
     return _clenshaw_curtis(cells) * speed, np.column_stack([np.ones(cells + 1), 2 * alpha - 1])
 
 
-def _without_exact(
+def _without_line(
     sketch: np.ndarray, slope: np.ndarray, score: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What is left of g, F and f without the part of g that is linear in α: on the rest, `weights` are the plain ones."""
-    alpha = nodes(len(score) - 1)
-    plain, line = _plain(len(score) - 1)
-    fit = np.linalg.solve(
-        line.T @ (plain[:, None] * line), (plain[:, None] * line).T @ np.column_stack([sketch, slope])
-    )
-    rest = np.column_stack([sketch, slope]) - line @ fit
+    """g, F and f without the part of g that is linear in α; for the rest, `weights` are the plain ones."""
+    alpha, (plain, line) = nodes(len(score) - 1), _plain(len(score) - 1)
+    values, spread = np.column_stack([sketch, slope]), plain[:, None] * line
+    fit = np.linalg.solve(line.T @ spread, spread.T @ values)
+    rest = values - line @ fit
     return rest[:, :-1], rest[:, -1], score - np.column_stack([alpha, alpha**2 - alpha]) @ fit[:, -1]
 
 
@@ -57,12 +55,12 @@ def error(sketch: np.ndarray, slope: np.ndarray, score: np.ndarray, noise: float
 
     sketch: of g at the nodes, (nodes, sketch).  slope: F, the sum of each g.  score: f.  noise: rounding errors of f.
 
-    With a_k the coefficients of g dα/ds, the error is Σ_p κ_p a_{N+p}, where κ_p is what the rule misses of T_{N+p}. The
-    lengths |a_{N+p}| are those of F's coefficients times the ratio of both below N; how the terms add up is taken from
-    the angles between a_k and a_{k+lag} below N. It is asked of g, and of g without its part that is linear in α, which
-    the weights take exactly; the geometric mean is nearer to the truth than either.
+    With a_k the coefficients of g dα/ds, the error is Σ_p κ_p a_{N+p}, κ_p the error of the rule for T_{N+p}. The
+    lengths |a_{N+p}| are those of F's coefficients times the ratio of both below N; the angles between the terms are
+    those between a_k and a_{k+lag} below N. The estimate is the geometric mean of that for g and that for g without its
+    part that is linear in α, which the weights integrate exactly: it is nearer to the truth than either.
     """
-    rest = _without_exact(sketch, slope, score)
+    rest = _without_line(sketch, slope, score)
     return float(np.sqrt(_tail(sketch, slope, score, noise) * _tail(*rest, noise)))
 
 
@@ -77,16 +75,16 @@ def _tail(sketch: np.ndarray, slope: np.ndarray, score: np.ndarray, noise: float
     terms = _missed(cells)[: len(beyond)] * beyond
     together = np.correlate(terms, terms, "full")[len(terms) - 1 :]
     square = together[0] + 2 * float(together[1:] @ _angles(known, length, len(terms))[1:])
-    # The residual of completeness is the error along one direction, known exactly: it draws the estimate a little.
+    # The residual of completeness is the error along one direction, known exactly: the estimate is moved towards it.
     residual = abs(float(_plain(cells)[0] @ slope - (score[-1] - score[0])))
     drawn = np.clip(residual / max(np.sqrt(together[0]), np.finfo(float).tiny), 1e-3, 1e3) ** _DRAW
     return float(ratio * drawn * np.sqrt(max(square, _LEAST_SPREAD * together[0])))
 
 
 def order(sketch: np.ndarray, slope: np.ndarray, score: np.ndarray, noise: float) -> float:
-    """The power of k with which coefficients fall, from N/3 on: the slower of those of g dα/ds and of F dα/ds.
+    """The power of k with which coefficients fall from degree N/3 on, the slower of those of g dα/ds and of F dα/ds.
 
-    Arguments as of `error`. The scores tell of jumps that no node has seen.
+    Arguments as of `error`. The scores show jumps between nodes too.
     """
     cells = len(score) - 1
     speed = _map(cells)[1]
@@ -131,7 +129,7 @@ def _integral(degree: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)
 def _missed(cells: int) -> np.ndarray:
-    """∫ T_{N+p} less what the rule gives for it, p = 1, 2, …, 3N: on its nodes it looks like a lower T."""
+    """∫ T_{N+p} less its value by the rule, p = 1, 2, …, 3N: on the nodes it equals a T of lower degree."""
     degree = cells + np.arange(1, 3 * cells + 1)
     alias = np.abs((degree + cells) % (2 * cells) - cells)
     return np.asarray(_integral(degree) - _integral(alias))
@@ -147,13 +145,13 @@ def _coefficients(rows: np.ndarray) -> np.ndarray:
 def _from_scores(score: np.ndarray, speed: np.ndarray) -> np.ndarray:
     """Coefficients 0…2N - 2 of df/ds, from f and df/ds at the nodes.
 
-    On the nodes T_{2N-k} looks like T_k, but their derivatives do not: together both tell the two apart.
+    On the nodes T_{2N-k} equals T_k, but their derivatives differ: f and df/ds together separate the two.
     """
     cells = len(score) - 1
     sine = np.sin(np.pi * np.arange(1, cells) / cells)
     degree = np.arange(1, cells)
     values = _coefficients(score)
-    # Against θ, df/dθ = -Σ k c_k sin kθ, and sin (2N - k)θ looks like -sin kθ.
+    # Against θ, df/dθ = -Σ k c_k sin kθ, and sin (2N - k)θ equals -sin kθ.
     turned = dst(speed[::-1][1:-1] * sine, type=1) / cells
     high = (degree * values[1:-1] - turned) / (2 * cells)
     c = np.concatenate([values[:1], values[1:-1] - high, values[-1:], high[::-1]])
@@ -165,13 +163,13 @@ def _from_scores(score: np.ndarray, speed: np.ndarray) -> np.ndarray:
 
 
 def _beyond(length: np.ndarray, own: np.ndarray, scalar: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
-    """Expected sizes of F's coefficients of degree N + 1, N + 2, …, 4N, and how many times longer those of g are."""
+    """Expected sizes of F's coefficients of degree N + 1, N + 2, …, 4N, and the ratio of the lengths of g's to them."""
     cells = len(length) - 1
     low, high = np.arange(cells // 2, cells - 1), np.arange(cells, len(scalar) - _WINDOW)
     ratio = float(np.exp(np.mean(np.log(_positive(length[low])) - np.log(_positive(_local(own)[low])))))
     level = np.log(_positive(_local(scalar)))
     floor = noise * 2 * np.arange(1, len(scalar) + 1)
-    if len(high) < 3 or np.mean(np.exp(level[high]) > floor[high]) < 0.5:  # rounding errors: go on as below N
+    if len(high) < 3 or np.mean(np.exp(level[high]) > floor[high]) < 0.5:  # rounding errors: extrapolate from below N
         fall = np.polyfit(low, np.log(_positive(length[low])) - np.log(ratio), 1)
         return np.exp(np.polyval([min(fall[0], -0.01), fall[1]], np.arange(cells + 1, 4 * cells + 1))), ratio
     fall = np.polyfit(high, level[high], 1)
@@ -191,7 +189,7 @@ def _positive(values: np.ndarray) -> np.ndarray:
 
 
 def _angles(known: np.ndarray, length: np.ndarray, count: int) -> np.ndarray:
-    """Mean cosine of a_k and a_{k+lag} over the upper half of the degrees, by lag; 0 where too few pairs tell. (count,)"""
+    """Mean cosine of a_k and a_{k+lag} over the upper half of the degrees, by lag; 0 where there are too few pairs. (count,)"""
     upper = slice(len(length) // 2, len(length) - 2)
     unit = known[upper] / _positive(length[upper])[:, None]
     cosine = unit @ unit.T

@@ -1,4 +1,4 @@
-"""What is known of the error of one example's map, from numbers on the host: nodes, scores, slopes and sketches."""
+"""The estimated error of one example's map, from its nodes, scores, slopes and sketches, in NumPy."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,17 @@ import numpy as np
 from . import clenshaw_curtis as spectral
 from .quadrature import every_other, halve, trapezoid_weights
 
-PARTS = 4  # of the path, each of which the correction weights by itself
-_RANDOM, _SMOOTH = 3**0.5, 3.0  # how much further than its error a rule moves when every other node is left out
-_ORDER = -1.3  # coefficients that fall faster than this power of their degree belong to a gradient without jumps
-_FEWEST = 8  # cells from which on this power is looked at
+PARTS = 4  # parts of the path; the correction has one weight for each
+_RANDOM, _SMOOTH = 3**0.5, 3.0  # how far a rule moves when every other node is left out, divided by its error
+_ORDER = -1.3  # coefficients of a gradient without jumps fall faster than this power of their degree
+_FEWEST = 8  # cells that are needed to estimate this power
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Nodes from 0 to 1 and their weights, and where the path's parts meet.
+    """Nodes from 0 to 1, their weights, and the edges between the path's parts.
 
-    cells: of the rule for smooth paths, `spectral`; 0 where the weights are those of the piecewise linear interpolant.
+    cells: of the rule for smooth paths, `spectral`; 0 for the weights of the piecewise linear interpolant.
     """
 
     nodes: np.ndarray
@@ -32,12 +32,12 @@ class Grid:
 
     @classmethod
     def smooth(cls, cells: int) -> "Grid":
-        """The nodes of the rule for smooth paths. Its parts are the same for all multiples of a number of cells."""
+        """The grid of the rule for smooth paths. Its parts are the same for any number of cells."""
         nodes = spectral.nodes(cells)
         return cls(nodes, spectral.weights(cells), spectral.nodes(PARTS)[1:-1], cells)
 
     def halved(self, count: int) -> tuple["Grid", np.ndarray, float]:
-        """The next level, of `count` nodes; its new nodes; and what node 0 weighs more than half of what it did."""
+        """The next level, with `count` nodes; its new nodes; and the new weight of node 0 less half of its old one."""
         new, shift = halve(self.nodes, count)
         nodes = np.sort(np.concatenate([self.nodes, new]))
         return Grid(nodes, trapezoid_weights(nodes), self.edges), new, shift
@@ -45,7 +45,7 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """What is known of one example's path: numbers on the host, no gradient.
+    """The numbers that are kept of one example's path, without the gradients.
 
     score: f at each node.  slope: F = ⟨∇f, Δ⟩.  square: ‖∇f ⊙ Δ‖².  sketch: of ∇f ⊙ Δ, (nodes, sketch).
     """
@@ -55,14 +55,14 @@ class Path:
     slope: np.ndarray
     square: np.ndarray
     sketch: np.ndarray
-    size: int = 1  # how many numbers ∇f has
+    size: int = 1  # of ∇f
 
     @classmethod
     def of(cls, grid: Grid, facts: np.ndarray, size: int = 1) -> "Path":
         return cls(grid, facts[:, 0], facts[:, 1], facts[:, 2], facts[:, 3:], size)
 
     def grown(self, grid: Grid, new: np.ndarray, facts: np.ndarray) -> "Path":
-        """The path on `grid`, whose nodes are those of this path and `new`, of which `facts` are known."""
+        """The path on `grid`, whose nodes are those of this path and `new`, with `facts` at the new ones."""
         old = np.column_stack([self.score, self.slope, self.square, self.sketch])
         order = np.argsort(np.concatenate([self.grid.nodes, new]), kind="stable")
         return Path.of(grid, np.concatenate([old, facts])[order], self.size)
@@ -76,17 +76,17 @@ class Path:
         return float(np.linalg.norm(weights @ self.sketch))
 
     def noise(self, floor: float) -> float:
-        """What rounding alone could make of a difference of scores."""
+        """The largest difference of scores that may be a rounding error."""
         return float(floor * np.abs(self.score).max())
 
     def changes(self, floor: float) -> np.ndarray:
-        """Squared change of the gradient over each gap; what rounding alone could make is one level for all."""
+        """Squared change of the gradient over each gap; changes that may be rounding errors are all equal."""
         change: np.ndarray = (np.diff(self.sketch, axis=0) ** 2).sum(1)
         return np.maximum(change, floor * self.square.mean())
 
 
 def pulls(grid: Grid, nodes: np.ndarray, slope: np.ndarray, square: np.ndarray) -> np.ndarray:
-    """F / ‖∇f ⊙ Δ‖² in the column of the node's part, else 0: weights moved along it gain completeness most cheaply.
+    """F / ‖∇f ⊙ Δ‖² in the column of the node's part, else 0: the direction in which weights gain completeness most cheaply.
 
     Shape: (nodes, parts).
     """
@@ -97,35 +97,35 @@ def pulls(grid: Grid, nodes: np.ndarray, slope: np.ndarray, square: np.ndarray) 
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """What is known of the error of one example's map.
+    """The error of one example's map; the fields are named as in the details of the result.
 
-    weights: those of the returned map.  smooth: whether the gradient moves without jumps.  mix: how much of each part's
-    `pulls` the weights hold.  before, after: the residual of completeness, signed, without and with the correction.
-    local: Σ over gaps of |∫F - its trapezoid|.  error: the map's estimated relative L2 error.  moved: relative L2 length
-    of the correction.  meets: whether the tolerance is met.
+    weights: those of the returned map.  smooth: whether the gradient moves without jumps.  mix: the factor of each part's
+    `pulls` in the weights.  residual, residual_corrected: of completeness, signed, without and with the correction.
+    local_error: Σ over gaps of |∫F - its trapezoid|.  map_error: the map's estimated relative L2 error.
+    correction: its relative L2 length.  converged: whether the tolerance is met.
     """
 
     weights: np.ndarray
     smooth: bool
     mix: np.ndarray
-    before: float
-    after: float
-    local: float
-    error: float
-    moved: float
-    meets: bool
+    residual: float
+    residual_corrected: float
+    local_error: float
+    map_error: float
+    correction: float
+    converged: bool
 
 
 def certificate(path: Path, tol: float, correct: bool, floor: float) -> Certificate:
-    """Corrects the rule if asked to, and says what is known.  floor: relative size of rounding errors."""
+    """Estimates the error, and corrects the rule if `correct`.  floor: relative size of rounding errors."""
     weights, score = path.grid.weights, path.score
     size, delta = path.length(weights), score[-1] - score[0]
     before = float(weights @ path.slope - delta)
     error, smooth = _leaving_out(path), is_smooth(path, floor)
     if smooth:
         error = min(error, spectral.error(path.sketch, path.slope, score, path.noise(floor)))
-    # What the scores show to be missing in a gap, e, is missing in the map too: ‖error‖ ≥ |e| / √size, by Cauchy and
-    # Schwarz. It is all that shows of a jump between two nodes; on a smooth path only the sum over all gaps is small.
+    # A residual e in one gap is an error of the map of at least |e| / √size, by Cauchy and Schwarz. Only this shows a jump
+    # between two nodes. On a smooth path only the sum over all gaps is small.
     gaps = np.diff(path.grid.nodes) * (path.slope[1:] + path.slope[:-1]) / 2
     missing = np.array([before]) if smooth else np.diff(score) - gaps
     seen = np.abs(missing) > path.noise(floor)
@@ -140,17 +140,17 @@ def certificate(path: Path, tol: float, correct: bool, floor: float) -> Certific
         weights=weights + change,
         smooth=smooth,
         mix=mix,
-        before=before,
-        after=before + float(change @ path.slope),
-        local=float(np.abs(np.diff(score) - gaps).sum()),
-        error=relative,
-        moved=path.length(change) / size if size > 0 else 0.0,
-        meets=tol > 0 and relative <= max(tol, floor) and abs(before) <= tol * abs(delta) + noise,
+        residual=before,
+        residual_corrected=before + float(change @ path.slope),
+        local_error=float(np.abs(np.diff(score) - gaps).sum()),
+        map_error=relative,
+        correction=path.length(change) / size if size > 0 else 0.0,
+        converged=tol > 0 and relative <= max(tol, floor) and abs(before) <= tol * abs(delta) + noise,
     )
 
 
 def is_smooth(path: Path, floor: float) -> bool:
-    """Whether coefficients fall so fast that the gradient has no jumps: where it has, they fall like 1 / k."""
+    """Whether the gradient has no jumps: with jumps, its coefficients fall only like 1 / k."""
     if path.grid.cells < _FEWEST:
         return False
     return spectral.order(path.sketch, path.slope, path.score, path.noise(floor)) < _ORDER
@@ -159,7 +159,7 @@ def is_smooth(path: Path, floor: float) -> bool:
 def _leaving_out(path: Path) -> float:
     """The estimated L2 error of the map, from d = ‖rule on all nodes - rule on every other‖, both piecewise linear.
 
-    Where gradients move like a random evaluator the error is d / √3, and no rule is better; where they are smooth it is d / 3.
+    Where gradients move like a random walk the error is d / √3, and no rule is better; where they are smooth it is d / 3.
     """
     nodes = path.grid.nodes
     half = every_other(len(nodes))
@@ -172,9 +172,9 @@ def _leaving_out(path: Path) -> float:
 
 
 def _correction(path: Path, missing: float, most: float) -> np.ndarray:
-    """How much of each part's `pulls` adds `missing` to Σ w F and moves the map least, by `most` at the utmost.
+    """The factors of the parts' `pulls` that add `missing` to Σ w F and move the map least, by at most `most`.
 
-    A map is moved by no more than its error: what is missing beyond that stays missing, and is told. Shape: (parts,).
+    A map is moved by no more than its error; what is still missing then is reported. Shape: (parts,).
     """
     parts = path.parts()
     maps, gain = parts.T @ path.sketch, parts.T @ path.slope

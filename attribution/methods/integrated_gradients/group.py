@@ -1,4 +1,4 @@
-"""Examples whose integrated gradients are refined together: their grids, running sums and saved state."""
+"""A group of examples whose integrated gradients are refined together: grids, running sums and saved state."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ....core.checks import not_finite
 from ...engine.row_index import RowIndex
 from ...estimator import Evaluator
 from ...resume import digests
@@ -15,18 +16,19 @@ from .error_estimate import PARTS, Certificate, Grid, Path, certificate, is_smoo
 from .quadrature import refine, trapezoid_weights
 
 SKETCH = 1024  # numbers kept of each gradient; about 2 % of relative error in distances
-_LINEAR = PARTS  # the running sums: those of the correction, then that of the current weights
+_LINEAR = PARTS  # the running sums: first those of the correction, then that of the current weights
+_NO_LIMIT = 64
 
 
 class Sketch:
-    """Signed sums of the entries of ∇f ⊙ Δ, `SKETCH` of them, with the same signs for all; the entries if they are few.
+    """`SKETCH` signed sums of the entries of ∇f ⊙ Δ, with the same signs for all; the entries themselves if they are fewer.
 
     The expected squared length is that of ∇f ⊙ Δ.
     """
 
     def __init__(self, like: Tensor) -> None:
         signs = torch.randint(0, 2, (like[0].numel(),), generator=torch.Generator().manual_seed(0)) * 2 - 1
-        self._signs = signs.to(like)
+        self._signs, self.size = signs.to(like), min(len(signs), SKETCH)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """rows: (rows, size). Shape: (rows, sketch)."""
@@ -37,10 +39,10 @@ class Sketch:
 
 
 class Group:
-    """Examples whose pilots fit into the row budget together, led through the levels; each leaves when it may.
+    """Examples whose pilots fit into one forward together; each is refined level by level until it meets the tolerance.
 
-    sums: (members, sums, size). Of a path with jumps: those of the correction, and the current map.  Of a smooth path:
-    those of the correction, and the map of each level to come.
+    sums: (members, sums, size): those of the correction, then the current map of a path with jumps, or the map of each
+    later level of a smooth path.
     """
 
     def __init__(
@@ -55,118 +57,106 @@ class Group:
         self.pilot = self.step.new_empty(len(members), sizes[0], self.step.shape[1])
         self.paths: dict[int, Path] = {}
         self.level: dict[int, int] = {}
-        self.limit: dict[int, int] = {}  # of smooth paths, where an earlier run kept no sums for more levels
+        self.limit: dict[int, int] = {}  # the last level for which an earlier run kept sums of a smooth path
         self.found: dict[int, Certificate] = {}
 
     def run(self, tol: float, correct: bool) -> None:
-        self._judge(list(self.paths), tol, correct)  # those that an earlier run has brought some way
+        self._judge(list(self.paths), tol, correct)  # those of an earlier run
         for level in range(len(self.sizes)):
             due = [p for p in range(len(self.members)) if p not in self.found and self.level.get(p, -1) == level - 1]
             if due:
-                self._raise(due, level)
+                self._advance(due, level)
                 self._judge(due, tol, correct)
 
     def last(self, place: int) -> int:
         """The highest level that a path can reach with the sums that are kept."""
         if not self.paths[place].grid.cells or not self.level[place]:
-            return 64
-        return min(self.sums.shape[1] - PARTS, self.limit.get(place, 64))
+            return _NO_LIMIT
+        return min(self.sums.shape[1] - PARTS, self.limit.get(place, _NO_LIMIT))
 
     def covectors(self) -> Tensor:
-        """Σ w ∇f of each member, by the weights of its certificate. Shape: (members, size)."""
+        """Σ w ∇f of each member, with the weights of its certificate. Shape: (members, size)."""
         return torch.stack([self._covector(place) for place in range(len(self.members))])
 
     def _covector(self, place: int) -> Tensor:
-        found, path, level = self.found[place], self.paths[place], self.level[place]
+        found, level = self.found[place], self.level[place]
         if level == 0:
             return self.pilot.new_tensor(found.weights) @ self.pilot[place]
-        current = self.sums[place, _LINEAR + (level - 1 if path.grid.cells else 0)]
+        current = self.sums[place, _LINEAR + (level - 1 if self.paths[place].grid.cells else 0)]
         return current + self.sums.new_tensor(found.mix) @ self.sums[place, :PARTS]
 
     def _judge(self, places: Sequence[int], tol: float, correct: bool) -> None:
         for place in places:
             verdict = certificate(self.paths[place], tol, correct, self.floor)
-            if verdict.meets or self.level[place] >= min(len(self.sizes) - 1, self.last(place)):
+            if verdict.converged or self.level[place] >= min(len(self.sizes) - 1, self.last(place)):
                 self.found[place] = verdict
 
-    def _raise(self, places: Sequence[int], level: int) -> None:
-        """Brings these paths from the level below to `level`."""
+    def _advance(self, places: Sequence[int], level: int) -> None:
+        """Refines these paths from the level below to `level`."""
         if level == 0:
-            return self._start(places)
+            self._start(places)
+            return
         new, grids = {}, {}
         for place in places:
-            path = self.paths[place]
-            smooth = bool(path.grid.cells) and (level > 1 or self._stays_smooth(path))
-            move = self._finer if smooth else self._refined if level == 1 else self._halved
-            grids[place], new[place] = move(place, level)
-        if level == 1:
-            for place in places:
-                self._add_old(place, grids[place])
+            grids[place], new[place] = self._next(place, level)
+            if level == 1:
+                self._add_pilot(place, grids[place])
         self._add(grids, new, level)
-        return None
 
-    def _stays_smooth(self, path: Path) -> bool:
-        return 3 * path.grid.cells < self.sizes[1] and is_smooth(path, self.floor)
+    def _next(self, place: int, level: int) -> tuple[Grid, np.ndarray]:
+        """The grid of the next level, and its new nodes."""
+        path, cells = self.paths[place], self.paths[place].grid.cells
+        if cells and (level > 1 or (3 * cells < self.sizes[1] and is_smooth(path, self.floor))):
+            return self._finer(cells, 3 if level == 1 else 2)
+        return self._refined(place, path) if level == 1 else self._halved(place, level)
 
     def _start(self, places: Sequence[int]) -> None:
-        """Gradients at the pilot's nodes, kept until they can be weighted."""
+        """Evaluates the pilot, whose gradients are kept until their weights are known."""
         grid = Grid.smooth(self.sizes[0] - 1)
-        facts: dict[int, np.ndarray] = {}
+        facts = {place: np.empty((self.sizes[0], 3 + self.sketch.size)) for place in places}
         for place, chosen, rows, gradient in self._visit(dict.fromkeys(places, grid.nodes)):
-            facts.setdefault(place, np.empty((self.sizes[0], rows.shape[1])))[chosen] = rows
+            facts[place][chosen] = rows
             self.pilot[place, torch.as_tensor(chosen, device=gradient.device)] = gradient
         for place, known in facts.items():
             self.paths[place], self.level[place] = Path.of(grid, known, self.step.shape[1]), 0
 
-    def _finer(self, place: int, level: int) -> tuple[Grid, np.ndarray]:
-        """The next grid of the rule for smooth paths, three times as fine at first, then twice."""
-        old = self.paths[place].grid
-        grid = Grid.smooth(old.cells * (3 if level == 1 else 2))
-        fresh = np.arange(grid.cells + 1) % (grid.cells // old.cells) != 0
-        return grid, grid.nodes[fresh]
+    def _finer(self, cells: int, factor: int) -> tuple[Grid, np.ndarray]:
+        """The next grid of the rule for smooth paths."""
+        grid = Grid.smooth(cells * factor)
+        return grid, grid.nodes[np.arange(grid.cells + 1) % factor != 0]
 
-    def _refined(self, place: int, level: int) -> tuple[Grid, np.ndarray]:
+    def _refined(self, place: int, path: Path) -> tuple[Grid, np.ndarray]:
         """The second level of a path with jumps."""
-        path = self.paths[place]
         self.origin[place] = self.pilot[place, 0]
-        new = refine(path.grid.nodes, path.changes(self.floor**2), self.sizes[level] - len(path.score))
+        new = refine(path.grid.nodes, path.changes(self.floor**2), self.sizes[1] - len(path.score))
         return Grid.on(np.sort(np.concatenate([path.grid.nodes, new]))), new
 
     def _halved(self, place: int, level: int) -> tuple[Grid, np.ndarray]:
-        """A later level: the running sum is scaled, since all old weights but that of node 0 are."""
+        """A later level of a path with jumps: the running sum is halved, as all old weights are but that of node 0."""
         grid, new, shift = self.paths[place].grid.halved(self.sizes[level])
         self.sums[place, _LINEAR] = self.sums[place, _LINEAR] / 2 + shift * self.origin[place]
         return grid, new
 
-    def _add_old(self, place: int, grid: Grid) -> None:
-        """The pilot's gradients, weighted anew."""
+    def _add_pilot(self, place: int, grid: Grid) -> None:
+        """Adds the pilot's gradients with their new weights."""
         path = self.paths[place]
         at = np.searchsorted(grid.nodes, path.grid.nodes - 1e-12)
-        self._sum(place, grid, at, path.slope, path.square, self.pilot[place], 1)
+        self._sum(place, grid, at, np.column_stack([path.slope, path.square]), self.pilot[place], 1)
 
     def _add(self, grids: dict[int, Grid], new: dict[int, np.ndarray], level: int) -> None:
-        """Gradients at the nodes `new` into the running sums, and what is known of them into the paths."""
-        facts: dict[int, np.ndarray] = {}
+        """Evaluates the nodes `new`: their gradients go into the running sums, and the numbers into the paths."""
+        facts = {place: np.empty((len(nodes), 3 + self.sketch.size)) for place, nodes in new.items()}
         for place, chosen, rows, gradient in self._visit(new):
-            facts.setdefault(place, np.empty((len(new[place]), rows.shape[1])))[chosen] = rows
+            facts[place][chosen] = rows
             at = np.searchsorted(grids[place].nodes, new[place][chosen])
-            self._sum(place, grids[place], at, rows[:, 1], rows[:, 2], gradient, level)
+            self._sum(place, grids[place], at, rows[:, 1:3], gradient, level)
         for place, known in facts.items():
             self.paths[place], self.level[place] = self.paths[place].grown(grids[place], new[place], known), level
 
-    def _sum(
-        self,
-        place: int,
-        grid: Grid,
-        at: np.ndarray,
-        slope: np.ndarray,
-        square: np.ndarray,
-        gradient: Tensor,
-        level: int,
-    ) -> None:
-        """gradient: (nodes, size), at the positions `at` of `grid`."""
+    def _sum(self, place: int, grid: Grid, at: np.ndarray, facts: np.ndarray, gradient: Tensor, level: int) -> None:
+        """Adds gradients (nodes, size) at the positions `at` of `grid`.  facts: F and ‖∇f ⊙ Δ‖², (nodes, 2)."""
         weights = np.zeros((len(at), self.sums.shape[1]))
-        weights[:, :PARTS] = pulls(grid, grid.nodes[at], slope, square)
+        weights[:, :PARTS] = pulls(grid, grid.nodes[at], *facts.T)
         weights[:, _LINEAR] = grid.weights[at]
         if grid.cells:
             for step, column in enumerate(range(_LINEAR + level - 1, self.sums.shape[1])):
@@ -176,8 +166,8 @@ class Group:
     def _visit(self, wanted: Mapping[int, np.ndarray]) -> Iterator[tuple[int, np.ndarray, np.ndarray, Tensor]]:
         """(member, which of its wanted nodes, [f, F, ‖∇f ⊙ Δ‖², sketch], ∇f), a few nodes of one member at a time.
 
-        f and Δ are divided by the size of Δ, and ∇f ⊙ Δ by its own before it is squared, so that neither small nor large
-        inputs or gradients leave the range of floats. The host's range is wider.
+        f and Δ are divided by the size of Δ, and ∇f ⊙ Δ by its own size before it is squared, so that small or large
+        inputs or gradients stay in the range of the dtype; NumPy's double precision has a wider range.
         """
         evaluator = self.evaluator
         counts = torch.zeros(len(evaluator.point), dtype=torch.long, device=self.step.device)
@@ -204,14 +194,13 @@ class Group:
                 [facts[:, 0] / facts[:, 1], facts[:, 4], facts[:, 2] ** 2 * facts[:, 3], facts[:, 5:]]
             )
             for entry, first, last in index.runs():
-                part = slice(first, last)
-                yield place_of[entry], chosen[part], rows[part], gradient[part]
+                yield place_of[entry], chosen[first:last], rows[first:last], gradient[first:last]
 
     def state(self) -> dict[str, Tensor]:
         """What a later run needs to continue from these members, batch first.
 
         kept_sums: gradients of the pilot, or ∇f at α = 0 and the running sums.  kept_nodes: α, f, F, ‖∇f ⊙ Δ‖² and the sketch
-        of each node.  kept_edges: where the path's parts meet.  kept_plan: nodes, cells, planned gaps, level, last level.
+        of each node.  kept_edges: between the path's parts.  kept_plan: nodes, cells, planned gaps, level, last level.
         kept_x: a digest of x.
         """
         state = torch.cat([self.origin[:, None], self.sums], 1)
@@ -227,14 +216,14 @@ class Group:
         signal = self.evaluator.signal[self.members[0] : self.members[-1] + 1]
         return {
             "kept_sums": state,
-            "kept_nodes": torch.from_numpy(_filled(facts)),
+            "kept_nodes": torch.from_numpy(padded(facts)),
             "kept_edges": torch.from_numpy(np.stack(edges)),
             "kept_plan": torch.tensor(plan),
             "kept_x": digests(signal),
         }
 
     def restore(self, earlier: Mapping[str, Any]) -> None:
-        """Brings the members to where an earlier run left them.  earlier: its details, see `state`."""
+        """Restores the members' `state` from the details of an earlier run."""
         for place, example in enumerate(self.members):
             count, cells, _, level, last = earlier["kept_plan"][example].tolist()
             known = earlier["kept_nodes"][example, :count].cpu().numpy()
@@ -252,21 +241,21 @@ class Group:
 
 
 def scales(step: Tensor) -> Tensor:
-    """The power of two that is next above the largest entry of each example, (batch, size); 1 where there is none."""
+    """The next power of two above the largest entry of each example, (batch, size); 1 where all entries are 0."""
     largest = step.abs().amax(1)
     return torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent)
 
 
 def _check_finite(facts: Tensor, example: Tensor) -> None:
-    bad = ~facts.isfinite().all(1)
-    if bool(bad.any()):
+    wrong = not_finite(facts)
+    if wrong is not None:
         raise ValueError(
-            f"The model's gradient is not finite for example {int(example[bad][0])}; look for square roots, "
+            f"The model's gradient is not finite for example {int(example[wrong])}; look for square roots, "
             "logarithms or divisions at zero in the model, or take another baseline."
         )
 
 
-def _filled(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Rows of unequal length as one array, filled up with zeros."""
+def padded(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Arrays of unequal length as one array, padded with zeros at their ends."""
     longest = max(map(len, rows))
-    return np.stack([np.pad(row, ((0, longest - len(row)), (0, 0))) for row in rows])
+    return np.stack([np.pad(row, [(0, longest - len(row)), *[(0, 0)] * (row.ndim - 1)]) for row in rows])

@@ -1,10 +1,12 @@
-"""Rules on [0, 1]: fixed ones, and the nested grids of the certified method. Nodes and weights live on the host."""
+"""Fixed rules on [0, 1], and nested grids of nodes; nodes and weights are NumPy arrays."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 Nodes = tuple[np.ndarray, np.ndarray]
+_FIRST = 64  # the refined grid has fewer gaps than this, and at least half as many
+_LEAST = 4
 
 
 def gauss_legendre(steps: int) -> Nodes:
@@ -20,12 +22,12 @@ def trapezoid(steps: int) -> Nodes:
 
 
 def midpoint(steps: int) -> Nodes:
-    """The middles of `steps` equal cells."""
+    """The midpoints of `steps` equal cells."""
     return (np.arange(steps) + 0.5) / steps, np.full(steps, 1 / steps)
 
 
 def graded(steps: int) -> Nodes:
-    """The middles of cells whose edges are α = u², u equally spaced: finer towards the baseline, where gradients move most.
+    """The midpoints of cells with edges α = u², u equally spaced: finer near the baseline, where gradients change most.
 
     Exact for linear integrands; weights sum to 1.
     """
@@ -34,10 +36,7 @@ def graded(steps: int) -> Nodes:
 
 
 RULES: dict[str, Callable[[int], Nodes]] = {
-    "gauss_legendre": gauss_legendre,
-    "trapezoid": trapezoid,
-    "midpoint": midpoint,
-    "graded": graded,
+    rule.__name__: rule for rule in (gauss_legendre, trapezoid, midpoint, graded)
 }
 
 
@@ -61,7 +60,7 @@ def first_gaps(evaluations: int) -> int:
 
 
 def levels(evaluations: int, gaps: int) -> list[int]:
-    """Sizes of nested grids: a pilot, a refined grid of so many gaps, then halvings up to at most `evaluations` nodes.
+    """Sizes of nested grids: a pilot, a refined grid with that number of gaps, then halvings up to `evaluations` nodes.
 
     >>> levels(50, first_gaps(50)), levels(200, first_gaps(200)), levels(150, 49)
     ([17, 50], [17, 50, 100, 200], [17, 50, 100])
@@ -80,7 +79,7 @@ def refine(nodes: np.ndarray, change: np.ndarray, extra: int) -> np.ndarray:
     """`extra` new nodes inside the gaps, equally spaced in each, where they lower the expected error most.
 
     A gap of width h over which the gradient changes by c (squared norm) adds c h² / 12 to the squared error if the
-    gradient moves like a random evaluator, and 1/(k+1)² of it once k nodes stand inside.
+    gradient moves like a random walk, and 1/(k+1)² of that with k nodes inside.
 
     change: c of each gap.  It is rounded to quarters of an octave, so that rounding errors do not move nodes.
     """
@@ -96,16 +95,12 @@ def refine(nodes: np.ndarray, change: np.ndarray, extra: int) -> np.ndarray:
 
 
 def halve(nodes: np.ndarray, count: int) -> tuple[np.ndarray, float]:
-    """The middles of all gaps, and one more node in the first gap where `count` nodes in all ask for it.
+    """The midpoints of all gaps, and one more node in the first gap if `count` nodes are wanted in all.
 
-    Returns the new nodes, and how the trapezoid weight of the node at 0 differs from half of what it was: all other old
-    weights are halved exactly, so that a running sum needs no old gradient but that one.
+    Returns the new nodes, and the difference between the new trapezoid weight of the node at 0 and half of its old one.
+    All other old weights are halved exactly, so that a running sum needs only the old gradient at 0.
     """
     middles = (nodes[1:] + nodes[:-1]) / 2
     if count == len(nodes) + len(middles):
         return middles, 0.0
     return np.append(middles, middles[0] / 2), -float(middles[0]) / 4
-
-
-_FIRST = 64  # gaps of the refined grid: fewer than this, at least half of it
-_LEAST = 4

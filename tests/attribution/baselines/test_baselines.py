@@ -13,12 +13,13 @@ from support.nonlinear import Curved, three_linear_domains_and_a_curved_one
 from support.subjects import linear_net, normal, smooth_net
 
 import pullback as pb
-from pullback.attribution import among, in_domain
-from pullback.attribution.baselines.base import Baseline, baselines
+from pullback.attribution import baselines
+from pullback.attribution.baselines import Baseline, among, in_domain
+from pullback.attribution.baselines.base import baselines as registry
 from pullback.attribution.call import resolve_baseline
 
 SHAPE = (2, 9, 8)
-NAMED = [example for name in baselines.names() for example in baselines.maker(name).examples()]
+NAMED = [example for name in baselines.names() for example in registry.maker(name).examples()]
 DOMAINS = three_linear_domains_and_a_curved_one(SHAPE)
 
 
@@ -191,6 +192,16 @@ def test_gradient_shap_totals_its_own_score_difference() -> None:
 def test_bad_baselines_say_what_was_expected(baseline: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         pb.attribute(linear_net(SHAPE), normal(1, *SHAPE), method="input_x_gradient", baseline=baseline)
+
+
+def test_the_room_builds_baselines_by_name() -> None:
+    assert baselines.names() == ["blur", "gaussian", "mean", "uniform", "zero"]
+    assert baselines.get("blur(sigma=3)") == baselines.get(baselines.Blur(3)) == baselines.Blur(sigma=3)
+    assert baselines.get(None) == baselines.Zero()
+    assert baselines.get(0.5).describe() == "0.5"
+    x = normal(1, *SHAPE)
+    for named in (baselines.Blur(3), baselines.Mean("example"), baselines.Uniform(0, 1), baselines.Gaussian(0.1)):
+        close(resolve_baseline(named, x), resolve_baseline(named.describe(), x), 0)
 
 
 def test_bad_kinds_of_baseline() -> None:

@@ -51,8 +51,8 @@ def conv_net(bias: bool = True, pool: bool = True) -> nn.Sequential:
     return net
 
 
-def outside(model: nn.Module) -> nn.Module:
-    """A copy for Captum by hand: hooks want layers that do not work in place."""
+def without_in_place_layers(model: nn.Module) -> nn.Module:
+    """A copy for direct calls of Captum, whose hooks need layers that do not work in place."""
     model = copy.deepcopy(model)
     for layer in model.modules():
         if hasattr(layer, "inplace"):
@@ -61,7 +61,7 @@ def outside(model: nn.Module) -> nn.Module:
 
 
 def by_hand(name: str, transform: pb.transforms.Transform, target: Tensor, options: dict[str, object]) -> Tensor:
-    method = getattr(captum.attr, name)(pb.Pullback(outside(conv_net()), transform))
+    method = getattr(captum.attr, name)(pb.Pullback(without_in_place_layers(conv_net()), transform))
     if name not in ("Saliency", "InputXGradient", "GuidedBackprop"):
         options = options | {"baselines": transform(BASE.expand_as(X))}
     with warnings.catch_warnings():
@@ -95,7 +95,7 @@ def test_every_listed_method_can_be_built() -> None:
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_deeplift_multipliers_are_a_covector(domain: str) -> None:
     found = pb.attribute(conv_net(), X, TARGET, method="captum(DeepLift)", transform=domain, baseline=BASE)
-    by_signal = captum.attr.DeepLift(outside(conv_net()), multiply_by_inputs=False)
+    by_signal = captum.attr.DeepLift(without_in_place_layers(conv_net()), multiply_by_inputs=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         multipliers = by_signal.attribute(X, BASE.expand_as(X), target=torch.tensor(TARGET)).detach()
@@ -115,7 +115,7 @@ def test_deeplift_is_complete_without_pooling(domain: str) -> None:
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_lrp_of_a_relu_network_without_bias_is_input_times_gradient(domain: str) -> None:
-    """Shrikumar et al. 2016; Ancona et al. 2018. Captum's ε of 1e-9 is what separates them."""
+    """Shrikumar et al. 2016; Ancona et al. 2018. They differ by Captum's ε of 1e-9."""
     found, expected = (
         pb.attribute(conv_net(bias=False), X, TARGET, method=method, transform=domain)
         for method in ("captum(LRP)", "input_x_gradient")
@@ -153,7 +153,7 @@ def test_no_forward_exceeds_the_budget(name: str, rows: int) -> None:
     ],
     ids=lambda m: m.method,
 )
-def test_random_methods_are_keyed_by_the_example_and_leave_the_global_state(method: Captum) -> None:
+def test_random_methods_depend_on_seed_and_example_and_restore_the_global_state(method: Captum) -> None:
     model = conv_net()  # making layers draws from the global state
     states = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
     run = lambda x, target, seed=0: pb.attribute(model, x, target, method=method, transform="dct", seed=seed).values
@@ -165,14 +165,16 @@ def test_random_methods_are_keyed_by_the_example_and_leave_the_global_state(meth
     assert not torch.allclose(run(X, TARGET, 1), together)
 
 
-def test_feature_groups_share_captums_value_out() -> None:
+def test_captums_value_of_a_feature_group_is_spread_over_the_group() -> None:
     """Exact Shapley values of a linear model: each band's value is Σ z_k ∂f/∂z_k, and so is the sum of its shares."""
     weight = normal(36, 3, seed=5)
     model = lambda x: x.flatten(1) @ weight
     found = pb.attribute(model, X, 0, method="captum(ShapleyValues, feature_mask=octave)", transform="dct")
     layout = found.layout.group("octave")
     expected = layout.sum(found.coefficients * found.transform.adjoint(weight[:, 0].view(1, *SHAPE)))
-    torch.testing.assert_close(layout.sum(found.values), expected, rtol=1e-6, atol=1e-6)  # Captum weighs in float32
+    torch.testing.assert_close(
+        layout.sum(found.values), expected, rtol=1e-6, atol=1e-6
+    )  # Captum computes weights in float32
     own = pb.attribute(model, X, 0, method=Captum("ShapleyValues", feature_mask=layout.index), transform="dct")
     torch.testing.assert_close(own.values, found.values)
 
@@ -200,7 +202,7 @@ class Gated(nn.Module):
 
 
 @pytest.mark.parametrize("name", ["DeepLift", "LRP", "GuidedBackprop", "IntegratedGradients"])
-def test_the_model_is_as_it_was_after_success_and_after_an_exception(name: str) -> None:
+def test_the_model_is_unchanged_after_success_and_after_an_exception(name: str) -> None:
     net = Gated().eval()
     before = copy.deepcopy(net.state_dict())
     names = {key: set(vars(layer)) for key, layer in net.named_modules()}
@@ -306,7 +308,7 @@ def test_every_class_in_every_kind_of_domain(name: str, domain: str) -> None:
             assert float(values.abs().max()) > 0
 
 
-def test_the_table_of_refusals_is_not_out_of_date() -> None:
+def test_the_tables_of_options_and_refusals_name_existing_methods() -> None:
     assert {name for name, _ in REFUSED} <= set(EVERY)
     assert set(OPTIONS) <= set(EVERY)
 

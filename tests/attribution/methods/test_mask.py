@@ -1,4 +1,4 @@
-"""Masks against the closed form of a linear model, where the optimum is a threshold; the front; bad input."""
+"""Masks against the closed form of a linear model, where the optimum is a threshold; several prices; bad input."""
 
 import math
 
@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.attribution import Mask, MaskPath, mask_path
-from pullback.attribution.methods import mask_optimisation as mask_problem
-from pullback.attribution.methods.mask import GAMES
-from pullback.attribution.methods.mask_optimisation import coefficient_weights
+from pullback.attribution.methods import mask_optimisation
+from pullback.attribution.methods.mask_optimisation import GAMES, coefficient_weights
 
 SHAPE = (2, 6, 5)
 X = normal(2, *SHAPE, seed=3)
@@ -28,8 +27,8 @@ def slopes(model: nn.Module, x: Tensor, transform: pb.transforms.Transform) -> T
     return transform.adjoint(torch.autograd.grad(model(point).sum(), point)[0])
 
 
-def wrong(path: MaskPath, gain: Tensor, price: Tensor, game: str = "preservation") -> float:
-    """The largest distance of the masks from the threshold: keep what gains more than its price; delete what it gains."""
+def largest_error(path: MaskPath, gain: Tensor, price: Tensor, game: str = "preservation") -> float:
+    """The largest distance of the masks from the threshold: what gains more than its price is kept, or deleted."""
     needed = gain[:, None] > path.alpha.reshape(-1, *[1] * price.ndim) * price
     expected = needed if game == "preservation" else ~needed
     return float((path.mask - expected.to(path.mask)).abs().max())
@@ -41,7 +40,7 @@ def test_linear_model_is_a_threshold(domain: str, game: str) -> None:
     net = linear_net(SHAPE)
     path = mask_path(net, X, None, domain, alphas=ALPHAS, steps=40, game=game)
     gain = path.coefficients * slopes(net, X, path.transform)
-    assert wrong(path, gain, torch.ones_like(gain[0]), game) == 0
+    assert largest_error(path, gain, torch.ones_like(gain[0]), game) == 0
     kept = path.transform.inverse(path.mask[:, 1] * path.coefficients)
     torch.testing.assert_close(path.logit[:, 1], net(kept)[:, 0].detach())
     torch.testing.assert_close(path.sparsity, 1 - path.mask.flatten(2).mean(2))
@@ -52,16 +51,16 @@ def test_the_wrong_sign_of_the_objective_is_caught(monkeypatch: pytest.MonkeyPat
     net = linear_net(SHAPE)
     right = mask_path(net, X, None, "dct", alphas=ALPHAS, steps=40)
     gain = right.coefficients * slopes(net, X, right.transform)
-    monkeypatch.setattr(mask_problem.Problem, "sign", 1)
+    monkeypatch.setattr(mask_optimisation.Problem, "sign", 1)
     flipped = mask_path(net, X, None, "dct", alphas=ALPHAS, steps=40)
-    assert wrong(right, gain, torch.ones_like(gain[0])) == 0
-    assert wrong(flipped, gain, torch.ones_like(gain[0])) == 1
+    assert largest_error(right, gain, torch.ones_like(gain[0])) == 0
+    assert largest_error(flipped, gain, torch.ones_like(gain[0])) == 1
     assert (flipped.logit < right.logit).all()
 
 
 @settings(max_examples=10, deadline=None)
 @given(size=st.integers(1, 9), alpha=st.floats(0.0, 3.0), seed=st.integers(0, 99), rows=st.integers(1, 7))
-def test_threshold_for_any_size_price_and_budget(size: int, alpha: float, seed: int, rows: int) -> None:
+def test_threshold_for_any_size_price_and_batch_size(size: int, alpha: float, seed: int, rows: int) -> None:
     net, x = linear_net((1, size), seed), normal(3, 1, size, seed=seed + 1)
     path = mask_path(net, x, None, "dct", alphas=[alpha], steps=30, batch_size=rows)
     gain = path.coefficients * slopes(net, x, path.transform)
@@ -78,7 +77,7 @@ def test_obfuscations_and_baseline_move_the_threshold() -> None:
     means = torch.stack([transform.layout.sum(z) / transform.layout.sizes]).squeeze(0)[:, transform.layout.index]
     for obfuscation, absent in [("zero", 0 * z), ("baseline", transform(base.expand_as(X))), ("mean", means)]:
         path = mask_path(net, X, None, transform, alphas=ALPHAS, steps=40, obfuscation=obfuscation, baseline=base)
-        assert wrong(path, (z - absent) * slope, one) == 0, obfuscation
+        assert largest_error(path, (z - absent) * slope, one) == 0, obfuscation
 
 
 def test_noise_equals_the_mean_where_bands_are_constant() -> None:
@@ -103,16 +102,16 @@ def test_weights_per_band_and_per_coefficient() -> None:
     gain = transform(X) * slopes(net, X, transform)
     for weight in (numbers, dict(zip(reversed(names), reversed(numbers))), each):
         path = mask_path(net, X, None, transform, alphas=ALPHAS, steps=40, weight=weight)
-        assert wrong(path, gain, each) == 0
-    assert wrong(path, gain, torch.ones_like(each)) == 1  # the control: without weights it is another mask
+        assert largest_error(path, gain, each) == 0
+    assert largest_error(path, gain, torch.ones_like(each)) == 1  # the control: without weights it is another mask
     scale = coefficient_weights("scale", layout)
     assert scale.unique().numel() == layout.sizes.unique().numel()
-    assert wrong(mask_path(net, X, None, transform, alphas=ALPHAS, steps=40, weight="scale"), gain, scale) == 0
+    assert largest_error(mask_path(net, X, None, transform, alphas=ALPHAS, steps=40, weight="scale"), gain, scale) == 0
 
 
 @pytest.mark.parametrize("obfuscation", ["baseline", "noise"])
 @pytest.mark.parametrize("domain", ["dct", Sinh(SHAPE)], ids=str)
-def test_many_images_and_prices_in_any_budget_equal_each_alone(domain: str | Sinh, obfuscation: str) -> None:
+def test_many_examples_and_prices_with_any_batch_size_equal_each_alone(domain: str | Sinh, obfuscation: str) -> None:
     net = smooth_net(SHAPE)
     options = {"steps": 25, "obfuscation": obfuscation}
     together = mask_path(net, X, 1, domain, alphas=ALPHAS, batch_size=4, **options)
@@ -152,7 +151,7 @@ def test_rising_prices_remove_more_and_the_probability_is_that_of_the_class() ->
     assert frame["objective"].to_numpy() == pytest.approx(path.objective.flatten().numpy())
 
 
-def test_continuation_finds_the_same_front_for_fewer_passes() -> None:
+def test_continuation_finds_the_same_masks_with_fewer_gradients() -> None:
     net = smooth_net(SHAPE)
     alphas = [0.002 * 2**k for k in range(8)]
     alone = mask_path(net, X, 0, "dct", alphas=alphas, steps=150)
@@ -167,7 +166,7 @@ def test_continuation_finds_the_same_front_for_fewer_passes() -> None:
 
 
 def test_continuation_is_as_good_at_every_price_as_independent_runs() -> None:
-    """Worse nowhere by more than one independent run is worse than another, on average not at all, for 40 % of the passes."""
+    """It is nowhere worse by more than two independent runs differ, and not worse on average, for 40 % of the gradients."""
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Flatten(), nn.Linear(60, 24), nn.ReLU(), nn.Linear(24, 12), nn.ReLU(), nn.Linear(12, 3)
@@ -187,7 +186,7 @@ def test_continuation_is_as_good_at_every_price_as_independent_runs() -> None:
         chain.objective[:, :, None]
         > chain.objective[:, None] + (chain.alpha[:, None] - chain.alpha) * (chain.mask.flatten(2).sum(2)[:, None])
     )
-    assert not (best & ~torch.eye(8, dtype=torch.bool)).any()  # no mask of the front would serve another price better
+    assert not (best & ~torch.eye(8, dtype=torch.bool)).any()  # no mask would be better for another price
 
 
 def test_as_a_method_in_several_domains() -> None:
@@ -199,11 +198,11 @@ def test_as_a_method_in_several_domains() -> None:
         for name in ("sparsity", "logit", "objective"):
             torch.testing.assert_close(att.details[name], getattr(path, name)[:, 0])
     removed = pb.attribute(net, X, method="mask(alpha=0.3, steps=40, game=deletion)", transform="dct")
-    assert (removed.values == 1).any()  # what has to go is what matters
+    assert (removed.values == 1).any()  # the coefficients that must be deleted are those that matter
     torch.testing.assert_close(removed.values, found[1].values)
 
 
-def test_hygiene_counts_and_memory() -> None:
+def test_evaluations_are_counted_memory_is_bounded_and_state_is_restored() -> None:
     net = smooth_net(SHAPE)
     x, state = X.clone(), torch.get_rng_state()
     seen: list[int] = []
@@ -280,7 +279,7 @@ def test_bad_input_names_the_example() -> None:
         mask_path(smooth_net(SHAPE), X * torch.tensor([1, math.nan]).reshape(2, 1, 1, 1), 0, alphas=[1.0], steps=2)
 
 
-def test_a_model_that_turns_nan_on_the_way_names_the_example() -> None:
+def test_a_model_that_is_not_finite_at_some_mask_names_the_example() -> None:
     x = torch.ones(3, 1, 4, dtype=torch.double)
     x[1] = 2
 

@@ -1,4 +1,4 @@
-"""Moments of noisy gradients: closed forms, autograd on the pullback, several domains from one stream, and the rows."""
+"""Moments of noisy gradients: closed forms, autograd on the pullback, several domains at once, any batch size."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def test_the_second_moment_is_the_variance_plus_the_squared_mean_of_the_same_noi
 
 
 def test_a_linear_model_has_its_weights_and_no_variance() -> None:
-    """Every sample weighs the same: dividing inside the loop would leave the last one only."""
+    """Every sample has the same weight; a division inside the loop would leave only the last one."""
     x, f = normal(2, *SHAPE), linear_net(SHAPE)
     for samples in (1, 3, 7):
         for T in DOMAINS[:3]:
@@ -65,7 +65,7 @@ def test_a_linear_model_has_its_weights_and_no_variance() -> None:
 
 
 class Steep(nn.Module):
-    """A gradient of about 10⁶ with a variance of about 10⁻⁶: E g² - (E g)² has no digit left in single precision."""
+    """A gradient of about 10⁶ with a variance of about 10⁻⁶: E g² - (E g)² has no correct digit in single precision."""
 
     def forward(self, x: Tensor) -> Tensor:
         return (1e6 * x + 1e-3 * x.square() / 2).flatten(1).sum(1)
@@ -80,11 +80,11 @@ def test_variance_is_never_negative() -> None:
     assert float(variance.min()) >= 0
     wide = pb.attribute(Steep(), x.double(), method="vargrad" + options).values
     assert float(wide.min()) > 0
-    assert bool(((naive - wide).abs() > 0.5 * wide).all())  # the control: what the textbook formula gives
+    assert bool(((naive - wide).abs() > 0.5 * wide).all())  # the control: the textbook formula is wrong
 
 
 @pytest.mark.parametrize("name", MOMENTS)
-def test_a_brighter_neighbour_changes_nothing(name: str) -> None:
+def test_a_brighter_example_in_the_batch_changes_nothing(name: str) -> None:
     """The official WAM code divides by a maximum over the batch."""
     x, f = normal(1, *SHAPE), smooth_net(SHAPE)
     crowd = torch.cat([x, 1e3 * normal(1, *SHAPE, seed=1)])
@@ -93,7 +93,7 @@ def test_a_brighter_neighbour_changes_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("method", ESTIMATORS, ids=repr)
-def test_any_rows_any_batch_any_order_give_the_same_numbers(method: Estimator) -> None:
+def test_any_batch_size_batch_and_order_give_the_same_numbers(method: Estimator) -> None:
     x, f = normal(3, 1, 8), smooth_net((1, 8))
     domains: list[Any] = ["pixel", "dwt(haar, level=2)", Curved((1, 8))]
     options: dict[str, Any] = {"method": method, "transform": domains, "baseline": "uniform"}
@@ -122,7 +122,7 @@ def test_a_constant_model_gets_zeros(method: Estimator) -> None:
 
 @pytest.mark.parametrize("baseline", [None, "uniform"])
 @pytest.mark.parametrize("method", ESTIMATORS, ids=repr)
-def test_progress_counts_to_the_rows_that_were_planned(method: Estimator, baseline: str | None) -> None:
+def test_progress_counts_to_the_planned_evaluations(method: Estimator, baseline: str | None) -> None:
     seen: list[tuple[int, int]] = []
     x, f = normal(2, 1, 8), smooth_net((1, 8))
     domains: list[Any] = ["pixel", "dwt(haar, level=2)", Curved((1, 8))]
@@ -151,7 +151,8 @@ def test_single_precision_and_half_precision_models(method: Estimator) -> None:
     [
         ("squaregrad(samples=0)", ValueError, "samples must be a whole number"),
         ("vargrad(samples=1.5)", TypeError, "samples must be a whole number"),
-        ("absgrad(spread=-1)", ValueError, "spread must be at least 0"),
+        ("absgrad(spread=-1)", ValueError, "spread must be a finite number of at least 0"),
+        ("gradient_shap(spread=-1)", ValueError, "gradient_shap: spread must be a finite number of at least 0"),
     ],
 )
 def test_bad_options(spec: str, error: type[Exception], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Coefficients taken away: occlusion, RISE, Sobol and HSIC against closed forms, brute force and Captum."""
+"""Methods that remove coefficients: occlusion, RISE, Sobol and HSIC against closed forms, brute force and Captum."""
 
 import itertools
 from typing import Any
@@ -121,7 +121,7 @@ def test_spreading_keeps_sums(height: int, width: int, block: int, seed: int) ->
 
 @pytest.mark.parametrize("options", ["cells=coefficient, p=0.3", "cells=grid, grid=3", "cells=grid, grid=1, p=0.8"])
 def test_rise_is_the_mean_score_where_a_coefficient_is_kept(options: str) -> None:
-    """x of ones in pixels: the model is fed the masks themselves."""
+    """For x of ones in pixels, the inputs of the model are the masks themselves."""
     f = Recorder(smooth_net(SHAPE))
     att = pb.attribute(
         f, torch.ones(1, *SHAPE, dtype=torch.float64), 0, method=f"rise(masks=40, {options})", batch_size=7
@@ -134,7 +134,7 @@ def test_rise_is_the_mean_score_where_a_coefficient_is_kept(options: str) -> Non
     close(att.values.flatten(), expected)
 
 
-def test_rise_masks_are_smooth_independent_between_bands_and_kept_with_chance_p() -> None:
+def test_rise_masks_are_smooth_independent_between_bands_and_kept_with_probability_p() -> None:
     T = pb.transforms.get("dwt(haar, level=1)", (1, 64))
     f = Recorder(lambda x: x.flatten(1).sum(1))
     x = T.inverse(torch.ones(1, 1, 64, dtype=torch.float64))
@@ -178,7 +178,7 @@ def test_sobol_of_additive_and_multiplicative_functions(design: str) -> None:
     close(product, v * whole / (1 + v) / (whole - 1), 0.03)
 
 
-def test_sobol_is_jansens_formula_on_the_masks_it_fed() -> None:
+def test_sobol_is_jansens_formula_on_its_own_masks() -> None:
     shape = (1, 5)
     f, n, players = Recorder(smooth_net(shape)), 16, 5
     x = torch.ones(1, *shape, dtype=torch.float64)
@@ -195,7 +195,7 @@ def test_sobol_is_jansens_formula_on_the_masks_it_fed() -> None:
         assert abs(float(att.values[0, 0, k]) - expected) < 1e-12
 
 
-def test_hsic_is_its_definition_on_the_masks_it_fed() -> None:
+def test_hsic_is_its_definition_on_its_own_masks() -> None:
     shape, n = (1, 5), 64
     f = Recorder(smooth_net(shape))
     att = pb.attribute(
@@ -255,7 +255,7 @@ class Largest(TorchDispatchMode):
         "expected_gradients(samples={})",
     ],
 )
-def test_memory_grows_with_rows_and_not_with_masks(method: str) -> None:
+def test_memory_grows_with_the_batch_size_and_not_with_the_number_of_masks(method: str) -> None:
     shape = (1, 64, 64)
     x = normal(2, *shape, dtype=torch.float32)
     f = lambda x: x.flatten(1).square().sum(1)
@@ -270,7 +270,7 @@ def test_memory_grows_with_rows_and_not_with_masks(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", FORWARD)
-def test_no_gradient_is_taken_and_no_forward_exceeds_the_rows(method: str) -> None:
+def test_no_gradient_is_computed_and_no_forward_exceeds_the_batch_size(method: str) -> None:
     class Hard(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             assert len(x) <= 3
@@ -283,7 +283,7 @@ def test_no_gradient_is_taken_and_no_forward_exceeds_the_rows(method: str) -> No
 
 
 @pytest.mark.parametrize("method", [*FORWARD, "vargrad(samples=5)", "expected_gradients(samples=5)"])
-def test_out_of_memory_halves_the_rows_and_changes_nothing(method: str) -> None:
+def test_out_of_memory_halves_the_batch_size_and_changes_nothing(method: str) -> None:
     x, f = normal(2, *SHAPE), smooth_net(SHAPE)
 
     def small(x: Tensor) -> Tensor:
@@ -299,7 +299,7 @@ def test_out_of_memory_halves_the_rows_and_changes_nothing(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", FORWARD)
-def test_each_domain_has_the_numbers_it_has_alone(method: str) -> None:
+def test_each_domain_has_the_same_numbers_as_alone(method: str) -> None:
     x, f = normal(2, *SHAPE), smooth_net(SHAPE)
     domains: list[Any] = ["dct", "dwt(haar, level=1)", Curved(SHAPE)]
     for domain, att in zip(domains, pb.attribute(f, x, 0, method=method, transform=domains)):

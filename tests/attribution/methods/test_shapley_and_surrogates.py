@@ -54,7 +54,7 @@ def by_subsets(v: Worth, n: int) -> Tensor:
 
 
 def by_orders(v: Worth, n: int, unions: Sequence[Sequence[int]] | None = None) -> Tensor:
-    """The mean gain over all orders, or over all in which unions stay together."""
+    """The mean gain over all orders, or over all orders in which unions stay together."""
     if unions is None:
         orders: list[tuple[int, ...]] = list(itertools.permutations(range(n)))
     else:
@@ -110,7 +110,7 @@ def test_owen_values_average_the_orders_that_keep_unions_together() -> None:
     assert rows < 2**7
     assert not torch.allclose(expected, by_orders(v, 7), atol=1e-6)  # they are not the Shapley values
     scales = pb.attribute(f, x, 0, method="shapley(scale)", transform=T)
-    close(T.layout.group("scale").sum(att.values), T.layout.group("scale").sum(scales.values))  # but add up to those
+    close(T.layout.group("scale").sum(att.values), T.layout.group("scale").sum(scales.values))  # but their sums are
     many = pb.attribute(f, x, 0, method="shapley(band, unions=scale, exact=false, pairs=400)", transform=T)
     error = (T.layout.sum(many.values)[0] - expected).abs()
     assert bool((error <= 5 * many.details["standard_error"][0] + 1e-12).all())
@@ -123,7 +123,7 @@ def test_closed_forms() -> None:
     w = T.adjoint(linear[1].weight.detach().reshape(1, *SHAPE))
     close(pb.attribute(linear, x, method="shapley(coefficient, exact=false, pairs=2)", transform=T).values, z * w)
     bands = layout.sum(z)
-    # Unanimity: a product of bands is worth nothing until all are there, so each has the same share.
+    # Unanimity: a product of bands is 0 until all bands are present, so each has the same share.
     product = pb.attribute(lambda x: layout.sum(T(x)).prod(1), x, method="shapley", transform=T)
     close(layout.sum(product.values), (bands.prod(1, keepdim=True) / 7).expand(2, 7))
     # (Σ b)² = Σ b² + Σ pairs: a pair's product is halved. Antithetic orders are exact for pairs, with no error left.
@@ -135,7 +135,7 @@ def test_closed_forms() -> None:
     assert float(sampled.details["standard_error"].max()) < 1e-12
 
 
-def test_spread_leaves_band_sums_and_dummies_have_nothing() -> None:
+def test_spreading_keeps_band_sums_and_dummies_get_zero() -> None:
     x, T = normal(2, *SHAPE), pb.transforms.get("dct", SHAPE)
     names = [band.name for band in T.layout.bands]
     ignores = lambda x: T.layout.sum(T(x))[:, 2:].square().prod(1)
@@ -148,27 +148,29 @@ def test_spread_leaves_band_sums_and_dummies_have_nothing() -> None:
         close(inside, inside[:, :1].expand_as(inside))
 
 
-def test_exact_values_of_coefficients_keep_every_promise() -> None:
+def test_exact_values_of_coefficients_satisfy_every_claim() -> None:
     method = pb.attribution.get("shapley(coefficient, exact=true)")
     assert method.claims == ~pb.attribution.MethodClaim.NONE
     x = normal(2, 1, 8)
     x[..., 6] = x[..., 2]
     values = lambda f, base=None: pb.attribute(f, x, method=method, baseline=base).values[:, 0]
     swap = lambda x: x[..., [0, 1, 6, 3, 4, 5, 2, 7]]
-    even = values(lambda x: _tangled(x) + _tangled(swap(x)))
+    even = values(lambda x: _interacting(x) + _interacting(swap(x)))
     close(even[:, 2], even[:, 6])
-    assert not torch.allclose(values(_tangled)[:, 2], values(_tangled)[:, 6])  # the control: an f that is not symmetric
-    assert float(values(lambda x: _tangled(x[..., [0, 1, 2, 4, 5, 6, 7]]))[:, 3].abs().max()) == 0
+    assert not torch.allclose(
+        values(_interacting)[:, 2], values(_interacting)[:, 6]
+    )  # the control: an f that is not symmetric
+    assert float(values(lambda x: _interacting(x[..., [0, 1, 2, 4, 5, 6, 7]]))[:, 3].abs().max()) == 0
     one = x.clone()
     one[..., 5] += 1
-    assert bool((values(_tangled, one)[:, 5] != 0).all())
+    assert bool((values(_interacting, one)[:, 5] != 0).all())
     square = lambda x: x.flatten(1).square().sum(1).square()
-    close(values(lambda x: 2 * _tangled(x) - 3 * square(x)), 2 * values(_tangled) - 3 * values(square))
+    close(values(lambda x: 2 * _interacting(x) - 3 * square(x)), 2 * values(_interacting) - 3 * values(square))
 
 
 def test_details_survive_saving_and_slicing(tmp_path: Path) -> None:
     T = "dwt(haar, level=1)"
-    att = pb.attribute(_tangled, normal(3, 1, 6), method="shapley(exact=false)", transform=[T, "pixel"])[0]
+    att = pb.attribute(_interacting, normal(3, 1, 6), method="shapley(exact=false)", transform=[T, "pixel"])[0]
     att.save(tmp_path / "a.safetensors")
     again = pb.Attribution.load(tmp_path / "a.safetensors")[1]
     assert again.details["groups"] == ["a1", "d1"]
@@ -179,18 +181,18 @@ def test_details_survive_saving_and_slicing(tmp_path: Path) -> None:
 # Sampling -----------------------------------------------------------------------------------------------------------
 
 
-def _tangled(x: Tensor) -> Tensor:
+def _interacting(x: Tensor) -> Tensor:
     """Interactions of every order, so that no antithetic pair is exact."""
     x = x.flatten(1)
     return (1 + x).prod(1) + torch.sin(3 * x.sum(1)) + (x[:, 0] * x[:, 1] * x[:, 2]).exp()
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95])
-def test_intervals_cover_the_truth_at_their_stated_level(confidence: float) -> None:
+def test_intervals_cover_the_true_value_at_their_stated_level(confidence: float) -> None:
     x = normal(400, 1, 6, seed=5)
-    truth = pb.attribute(_tangled, x, method="shapley(coefficient)").values[:, 0]
+    truth = pb.attribute(_interacting, x, method="shapley(coefficient)").values[:, 0]
     method = f"shapley(coefficient, exact=false, pairs=24, confidence={confidence})"
-    att = pb.attribute(_tangled, x, method=method)
+    att = pb.attribute(_interacting, x, method=method)
     low, high = att.details["interval"].unbind(-1)
     covered = float(((low <= truth) & (truth <= high)).double().mean())
     assert abs(covered - confidence) < 0.025, covered
@@ -202,9 +204,9 @@ def test_intervals_cover_the_truth_at_their_stated_level(confidence: float) -> N
     assert float(att.completeness_gap.abs().max()) < 1e-12 * float(att.score_difference.abs().max()) + 1e-12
 
 
-def test_the_error_falls_with_the_square_root_of_the_pairs_and_beats_plain_orders() -> None:
+def test_the_error_falls_with_the_square_root_of_the_pairs_and_is_below_that_of_plain_orders() -> None:
     x = normal(50, 1, 8, seed=2)
-    f = lambda x: x.flatten(1).sum(1).pow(3) + _tangled(x)
+    f = lambda x: x.flatten(1).sum(1).pow(3) + _interacting(x)
     get = lambda pairs: pb.attribute(f, x, method=f"shapley(coefficient, exact=false, pairs={pairs})")
     ratio = get(16).details["standard_error"] / get(256).details["standard_error"]
     assert 3.5 < float(ratio.median()) < 4.5
@@ -215,9 +217,11 @@ def test_the_error_falls_with_the_square_root_of_the_pairs_and_beats_plain_order
     assert float((get(16).values - truth).norm()) < float((plain - truth).norm())
 
 
-def test_seeds_differ_and_repeat() -> None:
+def test_the_same_seed_repeats_and_another_differs() -> None:
     x = normal(2, 1, 6)
-    get = lambda seed: pb.attribute(_tangled, x, method="shapley(coefficient, exact=false, pairs=2)", seed=seed).values
+    get = lambda seed: (
+        pb.attribute(_interacting, x, method="shapley(coefficient, exact=false, pairs=2)", seed=seed).values
+    )
     assert torch.equal(get(0), get(0))
     assert not torch.allclose(get(0), get(1))
 
@@ -249,17 +253,17 @@ def test_kernel_shap_on_every_coalition_is_the_shapley_value(domain: Any) -> Non
 
 def test_kernel_shap_samples_come_close_and_are_complete() -> None:
     x = normal(3, 1, 12)
-    truth = pb.attribute(_tangled, x, method="shapley(coefficient)").values
+    truth = pb.attribute(_interacting, x, method="shapley(coefficient)").values
     errors = []
     for samples in (100, 2000):
-        fit = pb.attribute(_tangled, x, method=f"kernel_shap(coefficient, samples={samples})")
+        fit = pb.attribute(_interacting, x, method=f"kernel_shap(coefficient, samples={samples})")
         close(fit.completeness_gap, torch.zeros(3, dtype=x.dtype))
         errors.append(float((fit.values - truth).norm() / truth.norm()))
     assert errors[1] < errors[0] / 2
     linear = pb.attribute(lambda x: 3 * x.flatten(1).sum(1), x, method="kernel_shap(coefficient, samples=100)")
     close(linear.values, 3 * x)
     close(
-        pb.attribute(_tangled, x, method="kernel_shap(band)").completeness_gap, torch.zeros(3, dtype=x.dtype)
+        pb.attribute(_interacting, x, method="kernel_shap(band)").completeness_gap, torch.zeros(3, dtype=x.dtype)
     )  # one player
 
 
@@ -299,7 +303,7 @@ def test_lime_solves_its_normal_equations() -> None:
     ("spec", "message"),
     [
         ("shapley(by=colour)", "coefficient, block, band, scale, orientation, octave"),
-        ("shapley(unions=colour)", "band, scale, orientation, octave or none"),
+        ("shapley(unions=colour)", "expected unions .or none. in band, scale, orientation, octave"),
         ("shapley(pairs=1)", "pairs must be a whole number of at least 2"),
         ("shapley(exact=maybe)", "true, false or none"),
         ("shapley(confidence=1)", r"must lie in \(0, 1\)"),

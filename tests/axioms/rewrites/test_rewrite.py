@@ -6,9 +6,9 @@ from support.subjects import Untraceable, normal
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.axioms.rewrites import rewrite
 from pullback.axioms.rewrites.modules import KINDS, Rectifier
-from pullback.axioms.rewrites.rewrite import REWRITES, SINGLY, TOGETHER, rewrites
+from pullback.axioms.rewrites.rewrite import SINGLY, TOGETHER, rewrites
+from pullback.axioms.rewrites.steps import REWRITES, STEPS, Editor
 
 
 def cnn(dtype: torch.dtype = torch.float64) -> nn.Module:
@@ -118,12 +118,12 @@ def test_rectifiers_are_relu_with_its_gradient(kind: str, cap: float | None) -> 
 
 
 def test_a_rewrite_that_changes_the_function_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(work: rewrite.Surgery) -> int:
+    def wrong(editor: Editor) -> int:
         with torch.no_grad():
-            next(work.model.parameters()).mul_(1.001)
+            next(editor.model.parameters()).mul_(1.001)
         return 1
 
-    monkeypatch.setitem(rewrite._STEPS, "permute_channels", wrong)
+    monkeypatch.setitem(STEPS, "permute_channels", wrong)
     (found,) = rewrites(cnn(), normal(1, 2, 6, 6), steps=[("permute_channels",)])
     assert not found.equal
     assert found.residual > 1e-5

@@ -13,7 +13,7 @@ import pullback as pb
 from pullback import cli, studies
 from pullback.attribution.estimator import get as get_estimator
 from pullback.attribution.methods.coalitions import Perturbation, Players
-from pullback.axioms.cheap_forms import brief
+from pullback.axioms.cheap_forms import cheap_form
 from pullback.axioms.method_laws import LAWS_VERSION
 from pullback.axioms.rewrites.modules import small_network
 from pullback.studies.axiom_matrix.captum_methods import ROWS, captum_methods
@@ -128,7 +128,7 @@ def test_methods_with_players_are_asked_with_a_few_in_every_domain(shape: tuple[
             layout = pb.transforms.get(domain, shape).layout
             players = method.players(layout).count
             assert name == "rise" or 2 <= players <= 9, (spec(cell, question), domain, players)
-            assert brief(method).cost([layout]).total <= 128, spec(cell, question)
+            assert cheap_form(method).cost([layout]).total <= 128, spec(cell, question)
 
 
 def test_a_spec_with_options_is_asked_as_it_is() -> None:

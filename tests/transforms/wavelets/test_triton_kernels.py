@@ -15,7 +15,7 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import pullback as pb
-from pullback.transforms.wavelets import triton_guard as accelerated
+from pullback.transforms.wavelets import triton_guard
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 SPEC, SHAPE = "dwt(db2, level=2)", (3, 16, 12)
@@ -30,7 +30,7 @@ def test_kernels_give_what_torch_gives() -> None:
 
 
 def test_on_a_cpu_there_are_none() -> None:
-    assert accelerated.kernels(torch.zeros(1, 1, 4, 4), 4) is None
+    assert triton_guard.kernels(torch.zeros(1, 1, 4, 4), 4) is None
 
 
 class Listens(TorchDispatchMode):
@@ -43,7 +43,7 @@ def test_whoever_listens_to_operations_is_noticed() -> None:
     heard: list[bool] = []
 
     def listened(x: torch.Tensor) -> torch.Tensor:
-        heard.append(accelerated._listened())
+        heard.append(triton_guard._observed())
         return x
 
     listened(torch.ones(2))
@@ -58,10 +58,10 @@ def test_whoever_listens_to_operations_is_noticed() -> None:
 @needs_gpu
 def test_they_are_used_where_they_can() -> None:
     x = torch.zeros(1, 1, 4, 4, device="cuda")
-    assert accelerated.kernels(x, 4) is not None
+    assert triton_guard.kernels(x, 4) is not None
     for other in (x.half(), x.clone().requires_grad_(), torch.complex(x, x).conj().imag, x[..., :0]):
-        assert accelerated.kernels(other, 4) is None
-    assert accelerated.kernels(x, accelerated.TAPS + 2) is None
+        assert triton_guard.kernels(other, 4) is None
+    assert triton_guard.kernels(x, triton_guard.TAPS + 2) is None
 
 
 @needs_gpu

@@ -1,4 +1,4 @@
-"""Certified integrated gradients: closed forms, honest numbers, and clear words for bad input."""
+"""Integrated gradients with an error estimate: closed forms, correct estimates, and clear errors for bad input."""
 
 from collections.abc import Callable
 
@@ -95,7 +95,7 @@ def test_the_certificate_is_what_its_nodes_and_weights_give(spec: str) -> None:
 
 
 def test_weights_that_sum_to_less_than_one_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Control: a rule that loses 2 % shows as a residual and as a local error, corrected or not."""
+    """Control: a rule that loses 2 % has a residual and a local error, corrected or not."""
     x, net = normal(3, 1, 16), linear_net((1, 16))
     good = pb.attribute(net, x, method=f"{SPEC}(correct=False)")
     assert bool((good.details["residual"].abs() < 1e-12).all())
@@ -115,7 +115,7 @@ def test_weights_that_sum_to_less_than_one_are_caught(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("evaluations", [50, 100])
 def test_the_estimated_map_error_is_the_true_one_within_a_factor(evaluations: int) -> None:
-    """Within a factor of 2 on nine in ten, and nowhere less than a third of the truth; some of these nets are unkind."""
+    """Within a factor of 2 on nine in ten, and never below a third of the truth; some of these nets are hard."""
     ratios = []
     for seed in range(3):
         x, net = normal(10, 1, 64, seed=seed), relu_net(64, 200, seed)
@@ -124,7 +124,7 @@ def test_the_estimated_map_error_is_the_true_one_within_a_factor(evaluations: in
     ratio = torch.cat(ratios)
     assert float(((ratio > 0.5) & (ratio < 2)).double().mean()) >= 0.9, ratio
     assert float(ratio.min()) > 1 / 3
-    control = ratio / 4  # a rule that knows a quarter of its error
+    control = ratio / 4  # a rule that reports a quarter of its error
     assert float(((control > 0.5) & (control < 2)).double().mean()) < 0.5
 
 
@@ -144,7 +144,7 @@ def test_sketches_keep_distances() -> None:
     assert Sketch(few)(few) is few
 
 
-def test_non_linear_domains_have_their_own_certificate() -> None:
+def test_each_non_linear_domain_has_its_own_certificate() -> None:
     x, net = normal(2, 2, 4, 4).abs() + 0.2, relu_net(32)
 
     class Cubes(pb.transforms.Transform):
@@ -196,7 +196,7 @@ def test_fixed_rules_are_uncorrected_unless_asked() -> None:
         ("steps=1, rule='trapezoid'", "at least 2"),
         ("correct=1", "correct must be"),
         ("keep=1", "keep must be"),
-        ("keep=True, steps=5", "belongs to the certified method"),
+        ("keep=True, steps=5", "keep=True belongs to the method without steps"),
     ],
 )
 def test_bad_options(options: str, message: str) -> None:
@@ -204,7 +204,7 @@ def test_bad_options(options: str, message: str) -> None:
         pb.attribution.get(f"{SPEC}({options})")
 
 
-def test_a_model_that_breaks_on_the_path_is_named() -> None:
+def test_a_model_that_is_not_finite_on_the_path_names_the_example() -> None:
     x = normal(3, 1, 4).abs() + 0.5
     x[1] = -x[1]
     with pytest.raises(ValueError, match="example 1"):
@@ -212,7 +212,7 @@ def test_a_model_that_breaks_on_the_path_is_named() -> None:
 
 
 def test_a_jump_between_two_nodes_is_not_certified() -> None:
-    """Gradients are 0 at every node but f jumps: only the scores show it, and the certificate must listen to them."""
+    """Gradients are 0 at every node but f jumps: only the scores show it, and the certificate must use them."""
     step = lambda v, at: torch.clamp((v - at) * 500, 0, 1)
     model = lambda x: step(x[:, 0, 0], 0.4137) - step(x[:, 0, 1], 0.7111) + 0.5 * x[:, 0, 2]
     found = pb.attribute(model, torch.ones(1, 1, 4, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Budgets of certified integrated gradients: kept, spent, and without influence on the map; stopping; company."""
+"""Budgets of integrated gradients with an error estimate: never exceeded, fully used, independent of the batch."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def mixed_batch() -> Tensor:
 
 
 @pytest.mark.parametrize("rows", [1, 7, 64, "auto"])
-def test_a_map_does_not_depend_on_rows_or_company(rows: int | str) -> None:
+def test_a_map_does_not_depend_on_the_batch_size_or_on_other_examples(rows: int | str) -> None:
     x, net, spec = mixed_batch(), Mixed().eval(), f"{SPEC}(tol=1e-3, max_evaluations=120)"
     found = pb.attribute(net, x, method=spec, batch_size=rows)
     spent = found.details["evaluations"]
@@ -42,7 +42,7 @@ def test_a_map_does_not_depend_on_rows_or_company(rows: int | str) -> None:
 
 
 @pytest.mark.parametrize("evaluations", [8, 20, 50, 65, 100, 123, 200])
-def test_budgets_are_kept_and_spent(evaluations: int) -> None:
+def test_budgets_are_not_exceeded_and_are_used(evaluations: int) -> None:
     x, net = normal(2, 1, 12), relu_net(12)
     whole = pb.attribute(net, x, method=f"{SPEC}(tol=0, max_evaluations={evaluations})")
     assert whole.settings["evaluations"]["gradient"] == int(whole.details["evaluations"].sum())
@@ -57,7 +57,7 @@ def test_budgets_are_kept_and_spent(evaluations: int) -> None:
     assert bool(limit.all())
 
 
-def test_a_longer_run_goes_on_from_the_nodes_of_a_shorter_one() -> None:
+def test_a_longer_run_contains_the_nodes_of_a_shorter_one() -> None:
     x, net = normal(3, 1, 12), relu_net(12)
     runs = [pb.attribute(net, x, method=f"{SPEC}(tol=0, max_evaluations={n})") for n in (50, 100, 200)]
     for short, long in zip(runs, runs[1:]):
@@ -75,14 +75,14 @@ def test_stopping_gives_the_map_of_the_level_where_it_stopped() -> None:
 
 
 def test_gradients_are_not_stored() -> None:
-    """The largest thing kept per example is the pilot: more evaluations do not make the largest tensor larger."""
+    """The largest tensor that is kept is the pilot; it does not grow with the number of evaluations."""
     largest = []
     for evaluations in (100, 400):
         group_sizes: list[int] = []
 
         class Spy(certified.Group):
-            def _raise(self, places: list[int], level: int, seen: list[int] = group_sizes) -> None:  # type: ignore[override]
-                super()._raise(places, level)
+            def _advance(self, places: list[int], level: int, seen: list[int] = group_sizes) -> None:  # type: ignore[override]
+                super()._advance(places, level)
                 seen.append(max(v.numel() for v in vars(self).values() if isinstance(v, Tensor)))
 
         with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Grids and rules of certified integrated gradients: nested nodes, weights, and errors read from them."""
+"""Grids and rules of integrated gradients with an error estimate: nested nodes, weights and errors."""
 
 from collections.abc import Callable
 
@@ -77,7 +77,7 @@ def poles(seed: int, size: int = 200) -> tuple[Callable[[np.ndarray], np.ndarray
     return lambda at: amplitude / (distance**2 + (at[:, None] - centre) ** 2), primitives
 
 
-def test_the_smooth_rule_converges_geometrically_and_knows_its_error() -> None:
+def test_the_smooth_rule_converges_geometrically_and_estimates_its_error() -> None:
     errors, ratios = [], []
     for seed in range(6):
         g, primitives = poles(seed)

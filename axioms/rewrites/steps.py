@@ -1,0 +1,200 @@
+"""The rewrites: each is a function that changes a network, keeps what it computes, and returns how many places it changed."""
+
+import copy
+import itertools
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, fx, nn
+
+from .graph import AFFINE, RELUS, Chain, cap_of, chains, folds, rectifiers, trace, used_once
+from .modules import KINDS, Cancelling, Rectifier, Residual, Split, factored
+
+Site = tuple[str, nn.Module]  # the name of a layer, and the layer
+
+
+class Editor:
+    """A copy of a network that is rewritten step by step, as a graph where torch.fx can trace it.
+
+    skipped: what could not be rewritten, and why.
+    """
+
+    def __init__(self, model: nn.Module, seed: int) -> None:
+        self.model = copy.deepcopy(model).eval()
+        self.generator = torch.Generator().manual_seed(seed)
+        self.skipped: list[str] = []
+        self.graph: fx.GraphModule | None = None
+        try:
+            self.graph = trace(self.model)
+            self.model = self.graph
+        except Exception as error:  # tracing runs the user's forward on proxies, which may raise anything
+            reason = next(iter(str(error).strip().splitlines()), "")
+            self.untraced = f"torch.fx cannot trace {type(model).__name__} ({type(error).__name__}: {reason})"
+
+    def draw(self, *shape: int, like: Tensor) -> Tensor:
+        """Standard normal numbers in double precision."""
+        return torch.randn(*shape, generator=self.generator).to(like.device).double()
+
+    def graph_for(self, step: str) -> fx.GraphModule | None:
+        """The graph; without one, the step is noted as skipped."""
+        if self.graph is None:
+            self.skipped.append(f"{step}: {self.untraced}")
+        return self.graph
+
+    def layers(self, kinds: tuple[type[nn.Module], ...]) -> list[Site]:
+        """Layers of these kinds that are called as modules."""
+        called = None if self.graph is None else {n.target for n in self.graph.graph.nodes if n.op == "call_module"}
+        found = [site for site in self.model.named_modules() if isinstance(site[1], kinds)]
+        return [(name, layer) for name, layer in found if called is None or name in called]
+
+    def affine(self) -> list[Site]:
+        """Affine layers that are used once."""
+        once = None if self.graph is None else used_once(self.graph)
+        return [(name, layer) for name, layer in self.layers(AFFINE) if once is None or name in once]
+
+    def linear(self) -> list[tuple[str, nn.Linear]]:
+        """Linear layers, without those of derived classes."""
+        return [(name, layer) for name, layer in self.layers(AFFINE) if type(layer) is nn.Linear]
+
+    def replace(self, sites: Sequence[tuple[str, nn.Module]], change: Callable[..., nn.Module]) -> int:
+        """Puts change(layer) in the place of each layer; returns their number."""
+        for name, layer in sites:
+            parent, _, leaf = name.rpartition(".")
+            setattr(self.model.get_submodule(parent), leaf, change(layer))
+        return len(sites)
+
+
+def permute_channels(editor: Editor) -> int:
+    """Puts hidden channels in another order."""
+    return _on_chains(editor, "permute_channels", _permute)
+
+
+def rescale_channels(editor: Editor) -> int:
+    """Multiplies a channel by c > 0 before, and divides it after, what is positively homogeneous (ReLU, pooling)."""
+    return _on_chains(editor, "rescale_channels", _rescale)
+
+
+def _on_chains(editor: Editor, step: str, change: Callable[[Editor, Chain], bool]) -> int:
+    graph = editor.graph_for(step)
+    if graph is None:
+        return 0
+    found, broken = chains(graph)
+    editor.skipped += [f"{step}: {reason}" for reason in broken]
+    with torch.no_grad():
+        return sum(change(editor, chain) for chain in found)
+
+
+def _permute(editor: Editor, chain: Chain) -> bool:
+    if chain.channels < 2:
+        return False
+    order = torch.randperm(chain.channels, generator=editor.generator).to(chain.first.weight.device)
+    for module in (chain.first, *chain.between):
+        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+            if tensor.ndim and len(tensor) == chain.channels:
+                tensor.copy_(tensor[order])
+    weight = chain.last.weight
+    blocks = weight.reshape(len(weight), chain.channels, -1)
+    weight.copy_(blocks[:, order].reshape(weight.shape))
+    return True
+
+
+def _rescale(editor: Editor, chain: Chain) -> bool:
+    place = chain.homogeneous_after()
+    if place is None:
+        editor.skipped.append(f"rescale_channels: {chain.name}: what follows is not positively homogeneous")
+        return False
+    factor = (editor.draw(chain.channels, like=chain.first.weight) / 2).exp().to(place.weight.dtype)
+    for parameter in (place.weight, place.bias):
+        if isinstance(parameter, Tensor):
+            parameter.mul_(factor.reshape(-1, *[1] * (parameter.ndim - 1)))
+    weight = chain.last.weight
+    weight.copy_((weight.reshape(len(weight), chain.channels, -1) / factor[:, None]).reshape(weight.shape))
+    return True
+
+
+def fold_batchnorm(editor: Editor) -> int:
+    """Multiplies the running statistics of BatchNorm into the layer before it."""
+    graph = editor.graph_for("fold_batchnorm")
+    if graph is None:
+        return 0
+    pairs, broken = folds(graph)
+    editor.skipped += [f"fold_batchnorm: {reason}" for reason in broken]
+    with torch.no_grad():
+        for node, source, layer, norm in pairs:
+            shift = norm.bias if norm.affine else torch.zeros_like(norm.running_mean)
+            scale = (norm.weight if norm.affine else 1) * (norm.running_var + norm.eps).rsqrt()
+            bias = layer.bias if layer.bias is not None else torch.zeros_like(norm.running_mean)
+            layer.weight.mul_(scale.reshape(-1, *[1] * (layer.weight.ndim - 1)))
+            layer.bias = nn.Parameter((bias - norm.running_mean) * scale + shift)
+            node.replace_all_uses_with(source)
+            graph.graph.erase_node(node)
+    graph.recompile()
+    return len(pairs)
+
+
+def factor_linear(editor: Editor) -> int:
+    """Writes W as Q (Qᵀ W): two linear layers with a random orthogonal Q."""
+    return editor.replace(editor.linear()[-2:], lambda layer: factored(layer, editor.draw))
+
+
+def split_channels(editor: Editor) -> int:
+    """Writes a layer as two layers with half of its channels each."""
+    sites = [(name, layer) for name, layer in editor.affine() if getattr(layer, "groups", 1) == 1]
+    return editor.replace(_ends([site for site in sites if len(site[1].weight) > 1]), Split)  # type: ignore[arg-type]
+
+
+def cancelling_branches(editor: Editor) -> int:
+    """Writes layer(x) as layer(x) + b(x) - b(x), where b is a copy of the layer with other weights."""
+    return editor.replace(_ends(editor.affine()), lambda layer: Cancelling(layer, editor.draw))
+
+
+def identity_residual(editor: Editor) -> int:
+    """Writes a square linear layer as x + (W - 1) x + b, and ReLU(x) as x + ReLU(-x)."""
+    square = [(name, layer) for name, layer in editor.linear() if layer.in_features == layer.out_features]
+    return editor.replace(square, Residual) + _rectify(editor, "identity_residual", ("residual",))
+
+
+def relu_as_max(editor: Editor) -> int:
+    """Writes ReLU(x) as max(x, 0)."""
+    return _rectify(editor, "relu_as_max", ("max",))
+
+
+def relu_as_clamp(editor: Editor) -> int:
+    """Writes ReLU(x) as clamp(x, min=0)."""
+    return _rectify(editor, "relu_as_clamp", ("clamp",))
+
+
+def relu_as_abs(editor: Editor) -> int:
+    """Writes ReLU(x) as (x + |x|) / 2."""
+    return _rectify(editor, "relu_as_abs", ("abs",))
+
+
+def relu_mixed(editor: Editor) -> int:
+    """Writes the ReLUs of a network in all forms in turn."""
+    return _rectify(editor, "relu_mixed", KINDS)
+
+
+def _rectify(editor: Editor, step: str, kinds: Sequence[str]) -> int:
+    """Writes every ReLU in one of these forms, in turn."""
+    forms = itertools.cycle(kinds)
+    if editor.graph is None:
+        editor.skipped.append(f"{step}: ReLUs that are called as functions: {editor.untraced}")
+        return editor.replace(editor.layers(RELUS), lambda relu: Rectifier(next(forms), cap_of(relu)))
+    nodes = rectifiers(editor.graph)
+    for number, (node, cap) in enumerate(nodes):
+        name = f"rectifier_{step}_{number}"
+        editor.graph.add_module(name, Rectifier(next(forms), cap))
+        node.op, node.target, node.args, node.kwargs = "call_module", name, node.args[:1], {}
+    editor.graph.recompile()
+    return len(nodes)
+
+
+def _ends(sites: Sequence[Site]) -> list[Site]:
+    """The first and the last site: a method notices these too, and large networks stay cheap."""
+    return list(sites) if len(sites) < 2 else [sites[0], sites[-1]]
+
+
+_WEIGHTS = (permute_channels, rescale_channels, fold_batchnorm, factor_linear, split_channels)
+_LAYERS = (cancelling_branches, identity_residual, relu_as_max, relu_as_clamp, relu_as_abs)
+REWRITES: dict[str, Callable[[Editor], int]] = {step.__name__: step for step in (*_WEIGHTS, *_LAYERS)}
+STEPS = REWRITES | {"relu_mixed": relu_mixed}

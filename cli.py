@@ -1,9 +1,10 @@
-"""The command line: parses, calls the library, prints."""
+"""The command line: it parses arguments, calls the library and prints results."""
 
 import dataclasses
 import importlib.metadata
 import math
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,25 +13,37 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from .core.progress import bar
+from .attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
+from .core.files import check_writable
+from .core.progress import Interrupted, bar
 
-INTERRUPTED = 130  # exit status, as shells give it
+INTERRUPTED = 130  # the exit status that shells use
 EXPLAINED = ("dwt(db4, level=4)", "dct")
-METHOD = "integrated_gradients(tol=0.05, max_evaluations=100)"
+STORED = {"compare": "photos", "axioms": "cells"}  # what these commands have stored when they are interrupted
 
-console = Console()
+# Without markup, because names of files may hold brackets and colons.
+PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+console = Console(**PLAIN)
 
 
 class _Commands(TyperGroup):
-    """The commands; an interrupt of any of them is a line that says what is kept, where something is."""
+    """The commands. Ctrl-C ends each of them with one line, which says what is stored."""
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt as interrupt:
-            _complain(": ".join(["interrupted", *map(str, interrupt.args)]))
-            raise typer.Exit(INTERRUPTED) from None
+        except Interrupted as stopped:
+            _complain(f"interrupted: {_stored(stopped, STORED.get(ctx.invoked_subcommand, 'parts'))}")
+        except KeyboardInterrupt:
+            _complain("interrupted")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _stored(stopped: Interrupted, what: str) -> str:
+    if stopped.done:
+        return f"{stopped.done} of {stopped.planned} {what} are finished and stored; run the same command to continue"
+    return f"none of {stopped.planned} {what} is finished; the same command starts from the beginning"
 
 
 app = typer.Typer(
@@ -41,39 +54,53 @@ app = typer.Typer(
     cls=_Commands,
 )
 
+
+def _number(about: str, least: int = 1) -> Any:
+    """An option with a number of at least `least`."""
+    return typer.Option(help=about, min=least)
+
+
+def _switch(name: str, about: str, **more: Any) -> Any:
+    """An option without a value."""
+    return typer.Option(name, metavar="", help=about, **more)
+
+
+def _domains(default: str) -> Any:
+    """--transform, with the domains that are used if it is not given."""
+    about = f"A domain, for example 'dwt(db4, level=3)'; repeat it for several. If not given: {default}."
+    return typer.Option("--transform", help=about)
+
+
 MODEL = (
-    "efficientnet-lite0, timm:NAME, torchvision:NAME, package.module:callable, or a .pt / .pt2 file. Callables (without "
-    "arguments) and files get photos of 224 × 224, cropped at the centre, with ImageNet's mean and std, unless the callable "
-    "returns (module, prepare)."
+    "efficientnet-lite0, timm:NAME, torchvision:NAME, package.module:callable, or a .pt / .pt2 file. A callable takes no "
+    "arguments. Callables and files get photos of 224 × 224, cropped at the centre, with ImageNet's mean and std, unless "
+    "the callable returns (module, prepare)."
 )
+METHODS = f"The method to check. If not given: {PICTURE_METHOD}. With --matrix it may be repeated."
+MATRIX = (
+    "Make a table and a figure of methods × axioms × domains, for all methods of pullback and Captum or those of --method. "
+    "Finished cells are stored in --out, and the same command continues from there."
+)
+DATA = "imagenet-sample, a folder of images, a folder of CLASS/image.jpg, one image file, or hf:NAME."
 ModelOption = Annotated[str, typer.Option(help=MODEL)]
-MethodOption = Annotated[str, typer.Option(help="An attribution method, as in 'smoothgrad(samples=25)'.")]
-
-
-def _transforms(default: str) -> Any:
-    """--transform, with what is taken where it is not given."""
-    said = f"A domain, as in 'dwt(db4, level=3)'; repeat it for several. If not given: {default}."
-    return typer.Option("--transform", help=said)
-
-
+MethodOption = Annotated[str, typer.Option(help="An attribution method, for example 'smoothgrad(samples=25)'.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")]
-SizeOption = Annotated[
-    int | None, typer.Option(help="Side of the model's input in pixels, for models that do not say.", min=1)
-]
-RowsOption = Annotated[str, typer.Option(help="Most model rows in one forward pass: 'auto' or a number.")]
+SizeOption = Annotated[int | None, _number("Side of the model's input in pixels, for callables and files.")]
+BatchOption = Annotated[str, typer.Option(help="Largest number of model inputs in one forward: 'auto' or a number.")]
+OutOption = Annotated[Path, typer.Option(help="Folder for the results; it is created if needed.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 
 
 def _version(asked: bool) -> None:
     if asked:
-        console.print(f"pullback {importlib.metadata.version('pullback')}", highlight=False)
+        console.print(f"pullback {importlib.metadata.version('pullback')}")
         raise typer.Exit
 
 
 @app.callback()
 def _common(
     version: Annotated[
-        bool,
-        typer.Option("--version", metavar="", help="Print the version and exit.", callback=_version, is_eager=True),
+        bool, _switch("--version", "Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """In which coordinates does this model think?"""
@@ -82,157 +109,101 @@ def _common(
 @app.command()
 def compare(
     model: ModelOption = "efficientnet-lite0",
-    data: Annotated[str, typer.Option(help="imagenet-sample, a folder, a folder of CLASS/image.jpg, or hf:NAME.")] = (
-        "imagenet-sample"
-    ),
-    method: MethodOption = METHOD,
+    data: Annotated[str, typer.Option(help=DATA)] = "imagenet-sample",
+    method: MethodOption = PICTURE_METHOD,
     transform: Annotated[
-        list[str] | None, _transforms("pixel, dct, dft and seven wavelets; summary.json names them")
+        list[str] | None, _domains("pixel, dct, dft and seven wavelets; summary.json lists them")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Stop after so many photos that can be read.", min=1)] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the results; made if need be.")] = Path("results/compare"),
+    limit: Annotated[int | None, _number("Largest number of photos; unreadable files do not count.")] = None,
+    out: OutOption = Path("results/compare"),
     device: DeviceOption = "auto",
-    seed: Annotated[int, typer.Option(help="Fixes every random number.")] = 0,
-    rows: RowsOption = "auto",
+    seed: SeedOption = 0,
+    batch_size: BatchOption = "auto",
     size: SizeOption = None,
-    pictures: Annotated[int, typer.Option(help="Photos whose maps are drawn.", min=0)] = 3,
+    pictures: Annotated[int, _number("Number of photos whose maps are drawn.", 0)] = 3,
 ) -> None:
     """Compare transform domains on a model and photos, from one gradient stream."""
     from . import studies
 
+    domains = tuple(transform or studies.DOMAINS)
+    run: dict[str, Any] = {"device": resolve_device(device), "batch_size": _batch_size(batch_size)}
     settings = studies.Settings(
-        model=model,
-        data=data,
-        method=method,
-        limit=limit,
-        device=resolve_device(device),
-        seed=seed,
-        batch_size=_rows(rows),
-        pictures=pictures,
+        model, data, method, domains, limit=limit, size=size, seed=seed, pictures=pictures, **run
     )
-    if transform:
-        settings = dataclasses.replace(settings, transforms=tuple(transform))
-    loaded = studies.load_model(model, settings.device, _preparation(size))
-    with bar("per cent of the work") as progress:
-        outcome = studies.compare(
-            settings, out, lambda done, planned: progress(100 * done / planned, 100), loaded, _complain
-        )
-    _print_outcome(outcome)
+    with bar("steps", early=True) as progress:
+        found = studies.compare(settings, out, progress, note=_complain)
+    _print_comparison(found)
 
 
 @app.command()
 def explain(
     image: Annotated[Path, typer.Argument(help="The picture to explain.")],
     model: ModelOption = "efficientnet-lite0",
-    method: MethodOption = METHOD,
-    transform: Annotated[list[str] | None, _transforms(" and ".join(EXPLAINED))] = None,
-    target: Annotated[int | None, typer.Option(help="Class to explain; the predicted one if not given.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("results/explain"),
+    method: MethodOption = PICTURE_METHOD,
+    transform: Annotated[list[str] | None, _domains(" and ".join(EXPLAINED))] = None,
+    target: Annotated[int | None, typer.Option(help="Class to explain. If not given: the predicted class.")] = None,
+    out: OutOption = Path("results/explain"),
     device: DeviceOption = "auto",
-    seed: Annotated[int, typer.Option(help="Fixes every random number.")] = 0,
-    rows: RowsOption = "auto",
+    seed: SeedOption = 0,
+    batch_size: BatchOption = "auto",
     size: SizeOption = None,
 ) -> None:
-    """Explain one picture: where, and in which octaves, the score of a class sits."""
+    """Explain one picture: where, and in which octaves, is the score of a class?"""
     from . import studies
 
-    with bar("model rows", early=True) as progress:
-        found = studies.explain(
-            image,
-            model=studies.load_model(model, resolve_device(device), _preparation(size)),
-            method=method,
-            transforms=transform or list(EXPLAINED),
-            target=target,
-            out=out,
-            device=resolve_device(device),
-            seed=seed,
-            batch_size=_rows(rows),
-            progress=progress,
-        )
+    settings = studies.Settings(model, size=size, device=resolve_device(device), batch_size=_batch_size(batch_size))
+    asked: dict[str, Any] = {"method": method, "transforms": transform or EXPLAINED, "target": target, "seed": seed}
+    run: dict[str, Any] = {"out": out, "device": settings.device, "batch_size": settings.batch_size}
+    with bar("model evaluations", early=True) as progress:
+        found = studies.explain(image, model=settings.load_model(), **asked, **run, progress=progress)
     name = f" ({found.class_name})" if found.class_name else ""
-    said = (
-        f"score {found.score:.3f}"
-        if math.isnan(found.probability)
-        else f"class {found.target}{name}, score {found.score:.3f}, probability {found.probability:.1%}"
-    )
-    console.print(f"{found.image}: {said}", highlight=False, markup=False)
+    said = f"score {found.score:.3f}"
+    if not math.isnan(found.probability):
+        said = f"class {found.target}{name}, {said}, probability {found.probability:.1%}"
+    _print(f"{found.image}: {said}")
     for spec, shares in found.shares.items():
-        table = Table("octave", "share of Σ|a|", title=spec, title_justify="left")
-        for name, share in shares.items():
-            table.add_row(str(name), f"{share:.1%}")
-        console.print(table)
+        _print_table(spec, ("octave", "share of Σ|a|"), [(str(name), f"{share:.1%}") for name, share in shares.items()])
     _print_files(out, found.files)
 
 
 @app.command()
 def axioms(
-    method: Annotated[
-        list[str] | None, typer.Option(help=f"The method to judge, {METHOD} if not given; with --matrix, repeat it.")
-    ] = None,
+    method: Annotated[list[str] | None, typer.Option(help=METHODS)] = None,
     model: Annotated[
-        str, typer.Option(help="'small' (a network trained here in seconds), or as in compare.")
+        str, typer.Option(help="'small' (a network that is trained in seconds), or as in compare.")
     ] = "small",
-    transform: Annotated[list[str] | None, _transforms("pixel; with --matrix, pixel and dct")] = None,
-    axiom: Annotated[list[str] | None, typer.Option(help="Check this one only; repeat it for several.")] = None,
-    matrix: Annotated[
-        bool,
-        typer.Option(
-            "--matrix",
-            metavar="",
-            help="Methods × axioms × domains as a table and a figure: every method of ours and of Captum's, or "
-            "those of --method. Finished cells are kept in --out, and the same command goes on from there.",
-        ),
-    ] = False,
-    minutes: Annotated[
-        float | None, typer.Option(help="With --matrix: start no further cell after so many minutes.", min=0)
-    ] = None,
-    jobs: Annotated[
-        int, typer.Option(help="With --matrix: so many cells at a time, in processes of one thread each.", min=1)
-    ] = 1,
+    transform: Annotated[list[str] | None, _domains("pixel; with --matrix, pixel and dct")] = None,
+    axiom: Annotated[list[str] | None, typer.Option(help="Check only this axiom; repeat it for several.")] = None,
+    matrix: Annotated[bool, _switch("--matrix", MATRIX)] = False,
+    minutes: Annotated[float | None, _number("With --matrix: start no cell after this many minutes.", 0)] = None,
+    jobs: Annotated[int, _number("With --matrix: number of cells at a time, each in a process with one thread.")] = 1,
     data: Annotated[str, typer.Option(help="Photos for models other than 'small', as in compare.")] = "imagenet-sample",
-    photos: Annotated[int, typer.Option(help="How many photos.", min=1)] = 1,
-    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("results/axioms"),
+    photos: Annotated[int, _number("Number of photos.")] = 1,
+    out: OutOption = Path("results/axioms"),
     device: DeviceOption = "auto",
-    seed: Annotated[int, typer.Option(help="Fixes every random number.")] = 0,
-    double: Annotated[
-        bool, typer.Option("--double", metavar="", help="Run the model in double precision: sharper verdicts.")
-    ] = False,
+    seed: SeedOption = 0,
+    double: Annotated[bool, _switch("--double", "Run the model in double precision, for sharper verdicts.")] = False,
 ) -> None:
-    """Measure which axioms a method keeps: one of ours, 'captum.DeepLift' …, or package.module:callable.
+    """Measure which axioms a method keeps: a method of pullback, captum.NAME, or package.module:callable.
 
-    The callable is (f, x, target, x0) -> tensor. Exit status 1 where a promised axiom is broken, where the method's answer is
-    no map, or where no axiom could be measured.
+    The callable is (f, x, target, x0) -> tensor. The exit status is 1 if an axiom that the method claims is broken, if the
+    method does not return a map, or if no axiom could be measured.
     """
     from . import studies
 
-    studies.check_writable(out)
+    check_writable(out)
     asked = studies.question(model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double)
     if matrix:
+        cells: dict[str, Any] = {"methods": method, "transforms": transform or ["pixel", "dct"], "jobs": jobs}
         with bar("cells") as progress:
-            _, files = studies.write_matrix(
-                {model: asked},
-                out,
-                methods=method,
-                transforms=transform or ["pixel", "dct"],
-                seed=seed,
-                minutes=minutes,
-                jobs=jobs,
-                report=_print_report,
-                progress=progress,
-                note=_complain,
-            )
+            told: dict[str, Any] = {"report": _print, "progress": progress, "note": _complain}
+            _, files = studies.write_matrix({model: asked}, out, seed=seed, minutes=minutes, **cells, **told)
         _print_files(out, files)
         return
-    with bar("laws") as progress:
-        report = studies.judge(
-            (method or [METHOD])[0],
-            asked,
-            transform=(transform or ["pixel"])[0],
-            axioms=axiom or "all",
-            seed=seed,
-            progress=progress,
-        )
-    _print_report(report)
+    options = {"transform": (transform or ["pixel"])[0], "axioms": axiom or "all", "seed": seed}
+    with bar("axioms") as progress:
+        report = studies.judge((method or [PICTURE_METHOD])[0], asked, **options, progress=progress)
+    _print(report)
     _print_files(out, studies.write_report(report, out))
     failed = any(f.verdict == "UNUSABLE" or (f.verdict == "BROKEN" and f.claimed) for f in report)
     raise typer.Exit(1 if failed or all(finding.holds is None for finding in report) else 0)
@@ -240,20 +211,16 @@ def axioms(
 
 @app.command()
 def transforms(
-    check: Annotated[
-        bool, typer.Option("--check", metavar="", help="Measure every law on every example, and print faults in full.")
-    ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", metavar="", help="With --check: print every finding.")] = False,
+    check: Annotated[bool, _switch("--check", "Measure every law on every example, and print faults in full.")] = False,
+    verbose: Annotated[bool, _switch("--verbose", "With --check: print every finding.")] = False,
 ) -> None:
     """List the registered transforms and their claims. With --check, the exit status is 1 if a claim is wrong."""
     from . import studies
 
     if check:
         raise typer.Exit(_check_transforms(verbose))
-    table = Table("name", "claims", "z / x", "what it is")
-    for row in studies.transform_rows():
-        table.add_row(row["name"], row["claims"], row["redundancy"], row["summary"])
-    console.print(table)
+    rows = [list(row.values()) for row in studies.transform_rows()]
+    _print_table(None, ("name", "claims", "z / x", "what it is"), rows)
 
 
 def _check_transforms(verbose: bool) -> int:
@@ -264,64 +231,62 @@ def _check_transforms(verbose: bool) -> int:
         checked = list(check_all(progress))
     for report in (report for each in checked for report in each.reports):
         if verbose or report.faults:
-            _print_report(report if verbose else dataclasses.replace(report, findings=report.faults))
+            _print(report if verbose else dataclasses.replace(report, findings=report.faults))
     limit = f"{next(iter(checked[0].reports[0])).tolerance:.0e}"
     title = f"relative residuals in double precision; tolerance {limit}"
-    table = Table("name", "laws", "examples", "largest residual", "against other libraries", "verdict", title=title)
-    for each in checked:
-        table.add_row(each.name, *each.cells, f"{each.faults} faults" if each.faults else "kept")
-    console.print(table)
+    head = ("name", "laws", "examples", "largest residual", "against other libraries", "verdict")
+    rows = [(each.name, *each.cells, f"{each.faults} faults" if each.faults else "kept") for each in checked]
+    _print_table(title, head, rows)
     faults = sum(each.faults for each in checked)
-    console.print(f"{faults} faults" if faults else "every claim holds, and every law that holds is claimed")
+    console.print(f"{faults} faults" if faults else "Every claim holds, and every law that holds is claimed.")
     return 1 if faults else 0
 
 
-def _print_report(report: Any) -> None:
-    console.print(str(report), highlight=False, markup=False, soft_wrap=True)
+def _print_comparison(found: Any) -> None:
+    from .studies.compare.verdicts import findings
+    from .studies.report.page import cell, means, narrow
 
-
-def _print_outcome(outcome: Any) -> None:
-    from .studies.report import page as report
-
-    names = max(len(str(domain)) for domain in outcome.table["transform"])
-    width = min(names, console.width // 3)
-    columns = report.narrow(console.width - width - 4)
+    width = min(max(len(str(domain)) for domain in found.table["transform"]), console.width // 3)
+    columns = narrow(console.width - width - 4)
     gap = " (gap: median)" if "relative_gap" in [name for name, _, _ in columns] else ""
     table = Table(title=f"means over photos{gap}")
     table.add_column("domain", width=width, overflow="fold")
     for _, title, _ in columns:
         table.add_column(title, justify="right", no_wrap=True)
-    for domain, values in report.means(outcome.table).iterrows():
-        table.add_row(str(domain), *(report.cell(name, values[name]) for name, _, _ in columns))
+    for domain, values in means(found.table).iterrows():
+        table.add_row(str(domain), *(cell(name, values[name]) for name, _, _ in columns))
     console.print(table)
-    for sentence in report.findings(outcome.table):
-        console.print(f"• {sentence}", highlight=False)
-    _print_skipped(outcome.summary["skipped"])
-    _print_files(outcome.out, outcome.files)
-
-
-def _print_skipped(skipped: list[dict[str, str]], most: int = 5) -> None:
-    """The first few by name."""
+    for sentence in findings(found.table):
+        console.print(f"• {sentence}")
+    skipped = [entry["file"] for entry in found.summary["skipped"]]
     if skipped:
-        named = ", ".join(entry["file"] for entry in skipped[:most]) + (", …" if len(skipped) > most else "")
-        console.print(
-            f"skipped, since they cannot be read as images: {named} ({len(skipped)} in all; why: summary.json)",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-
-
-def _complain(text: str) -> None:
-    Console(stderr=True).print(f"pullback: {text}", style="red", highlight=False, markup=False, soft_wrap=True)
+        named = ", ".join(skipped[:5]) + (", …" if len(skipped) > 5 else "")
+        _print(f"skipped files that are not readable images: {named} ({len(skipped)} in all; reasons: summary.json)")
+    _print_files(found.out, found.files)
 
 
 def _print_files(out: Path, files: list[str]) -> None:
-    console.print(f"results in {out}: {', '.join(files)}", highlight=False, soft_wrap=True)
+    _print(f"results in {out}: {', '.join(files)}")
+
+
+def _print_table(title: str | None, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    table = Table(*head, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _print(text: object) -> None:
+    """Prints a text or a report as it is, however long its lines are."""
+    console.print(str(text), soft_wrap=True)
+
+
+def _complain(text: str) -> None:
+    Console(stderr=True, **PLAIN).print(f"pullback: {text}", style="red", soft_wrap=True)
 
 
 def resolve_device(name: str) -> str:
-    """`auto` is cuda where there is one, else cpu.  Raises: ValueError for a device that torch does not know or have."""
+    """The device of that name; "auto" is cuda if there is one, else cpu.  Raises: ValueError if it cannot be used."""
     import torch
 
     if name == "auto":
@@ -333,31 +298,16 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def _rows(text: str) -> int | str:
-    if text == "auto":
-        return text
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"rows: expected 'auto' or a whole number of at least 1, got {text!r}.")
-    return int(text)
-
-
-def _preparation(size: int | None) -> Any:
-    from . import studies
-
-    return None if size is None else studies.Preparation(size=size)
+def _batch_size(text: str) -> int | str:
+    if text != "auto" and not (text.isdecimal() and int(text)):
+        raise ValueError(f"--batch-size: expected 'auto' or a whole number of at least 1, got {text!r}.")
+    return text if text == "auto" else int(text)
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one line on standard error and exit status 2."""
+    """Entry point: a mistake of the user is one line on standard error and exit status 2."""
     try:
         app()
     except (ValueError, TypeError, ImportError, OSError, MemoryError) as error:
         _complain(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        _complain("interrupted")
-        sys.exit(INTERRUPTED)
-
-
-if __name__ == "__main__":
-    main()

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 from torch import Tensor
 
+from ..core.imports import needs
 from ..transforms import Transform, TransformClaim
 
 if TYPE_CHECKING:
@@ -37,9 +38,11 @@ def plot(attribution: Plottable, example: int = 0, by: str = "octave", show: Sho
 
     Volumes are shown as their mean over the first axis. For a T that is not linear there are no maps.
     show: makes an image of the signal; without it the range of the signal is scaled to black and white.
-    Raises: IndexError where the batch has no such example; ValueError for signals without an axis beside the channels.
+    Raises: IndexError where the batch has no such example; ValueError for signals without an axis beside the channels;
+    ImportError without matplotlib.
     """
-    from matplotlib.figure import Figure
+    with needs("plot", "'pullback[cli]'"):
+        from matplotlib.figure import Figure
 
     if len(attribution.transform.shape) < 2:
         got = f"each example of x has shape {attribution.transform.shape}"

@@ -1,7 +1,9 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and folders that can be written."""
 
+import contextlib
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +11,9 @@ from typing import Any
 
 
 def write_whole(path: str | Path, write: Callable[[str], object]) -> None:
-    """Calls `write` with a temporary name beside `path`, and renames it to `path` once that has succeeded.
+    """Calls `write` with a temporary name beside `path`, and renames that file to `path` once `write` has succeeded.
 
-    A full disk, an exception or a kill leaves the old file, or none; an exception leaves no temporary either.
+    After a full disk, an exception or a kill, `path` is as before. After an exception no temporary file is left either.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,13 +27,34 @@ def write_whole(path: str | Path, write: Callable[[str], object]) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """`text` as UTF-8, whole or not at all."""
+    """Writes `text` as UTF-8, whole or not at all."""
     write_whole(path, lambda name: Path(name).write_text(text, encoding="utf-8"))
 
 
 def read_json(path: str | Path) -> Any:
-    """What a JSON file holds; None where there is no file, or none that is whole, so that its work is done again."""
+    """The content of a JSON file, or None where it is missing or damaged."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def check_writable(folder: str | Path) -> None:
+    """Creates `folder` and a file in it, and removes both again, so that a wrong folder is noticed before the work.
+
+    Raises: OSError that names the folder.
+    """
+    folder = Path(folder)
+    missing = [part for part in (folder, *folder.parents) if not part.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"out: no files can be written into {str(folder)!r} ({error.strerror or error}); choose another folder."
+        ) from None
+    finally:
+        for part in missing:
+            with contextlib.suppress(OSError):
+                part.rmdir()

@@ -1,74 +1,86 @@
-"""Progress of long work: rows done, rows to do, time left."""
+"""Progress of long work: how it is reported, a terminal bar with the time left, and interruption."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as RichProgress
-from rich.text import Text
+from .imports import needs
 
-Progress = Callable[[int, int], None]
+if TYPE_CHECKING:
+    from rich.console import Console
 
-
-class TimeLeft(ProgressColumn):
-    """At the pace of this run: what an earlier one had done already does not count, and one step may take minutes."""
-
-    def render(self, task: Task) -> Text:
-        """Hours, minutes and seconds, once something has been done."""
-        seconds = time_left(task.elapsed or 0.0, task.fields.get("first"), task.completed, task.total)
-        return Text("left -:--:--" if seconds is None else f"left {timedelta(seconds=round(seconds))}")
+Progress = Callable[[int, int], None]  # called with (units done, units planned)
 
 
-def time_left(elapsed: float, first: tuple[float, float] | None, done: float, planned: float | None) -> float | None:
-    """Seconds, or None before anything was done.  first: (elapsed, done) when the first word came.
+class Interrupted(KeyboardInterrupt):
+    """The user interrupted long work; `done` of `planned` pieces are stored and will not be computed again.
 
-    >>> time_left(40.0, (10.0, 50.0), 60.0, 80.0)
+    >>> Interrupted(4, 20).done
+    4
+    """
+
+    def __init__(self, done: int, planned: int) -> None:
+        super().__init__(done, planned)
+        self.done, self.planned = done, planned
+
+
+def time_left(elapsed: float, first: tuple[float, int], done: int, planned: int) -> float | None:
+    """Seconds left at the pace of this run, or None while nothing has been done.
+
+    first: (elapsed, done) at the first report; what an earlier run had finished does not count.
+
+    >>> time_left(40.0, (10.0, 50), 60, 80)
     60.0
     """
-    if first is None or planned is None or done <= first[1]:
+    if done <= first[1]:
         return None
-    return (elapsed - first[0]) / (done - first[1]) * max(0.0, planned - done)
+    return (elapsed - first[0]) / (done - first[1]) * max(0, planned - done)
 
 
 @contextmanager
-def bar(
-    description: str, console: Console | None = None, *, early: bool = False
-) -> Iterator[Callable[[float, float], None]]:
-    """A terminal bar with an estimate of the time left, fed by (done, planned). It writes to standard error.
+def bar(description: str, console: "Console | None" = None, *, early: bool = False) -> Iterator[Progress]:
+    """A terminal bar on standard error with an estimate of the time left. It appears with the first report.
 
-    early: what was planned is the most that may be needed; the bar ends full where less was enough.
+    early: the work may need less than planned; the bar then ends full.  Raises: ImportError without rich.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeLeft())
-    # What is printed while a bar is shown must not be led away from a file that standard output goes to.
-    shown = RichProgress(*columns, console=console or Console(stderr=True), redirect_stdout=sys.stdout.isatty())
-    task, started = shown.add_task(description, total=None, first=None), False
+    with needs("The progress bar", "'pullback[cli]'"):
+        from rich import console as terminal
+        from rich import progress as rich
+    columns = (
+        *(rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn()),
+        *(rich.TimeElapsedColumn(), rich.TextColumn("left {task.fields[left]}")),
+    )
+    # If standard output goes to a file, text that is printed while the bar is shown must still go there.
+    redirect = sys.stdout.isatty()
+    shown = rich.Progress(*columns, console=console or terminal.Console(stderr=True), redirect_stdout=redirect)
+    task = shown.add_task(description, total=None, left="-:--:--")
+    first: list[tuple[float, int]] = []
 
-    def report(done: float, planned: float) -> None:
-        nonlocal started
-        if not started:  # a mistake in what was asked shows before there is anything to wait for
+    def report(done: int, planned: int) -> None:
+        if not first:  # wrong arguments raise before the first report, so that their error shows without a bar
+            first.append((time.monotonic(), done))
             shown.start()
-            started = True
-        now = shown.tasks[0]
-        first = now.fields["first"] or (now.elapsed or 0.0, done)
-        shown.update(task, completed=done, total=planned, first=first)
+        seconds = time_left(time.monotonic(), first[0], done, planned)
+        left = "-:--:--" if seconds is None else str(timedelta(seconds=round(seconds)))
+        shown.update(task, completed=done, total=planned, left=left)
 
     try:
         yield report
         if early:
             shown.update(task, total=shown.tasks[0].completed)
     finally:
-        if started:
+        if first:
             shown.stop()
 
 
 @contextmanager
 def reporter(progress: Progress | bool | None) -> Iterator[Progress | None]:
-    """What `progress=` means: a callable is used as it is, True draws a bar, None and False are silent."""
+    """The callable that `progress=` stands for: itself, a bar for True, and nothing for None and False."""
     if progress is True:
-        with bar("model rows", early=True) as report:
+        with bar("model evaluations", early=True) as report:
             yield report
     else:
         yield progress or None

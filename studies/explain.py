@@ -1,28 +1,32 @@
-"""Explains one picture in some domains."""
+"""The explanation of one picture in several domains."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ..attribution import attribute
+from PIL import Image
+
+from ..attribution import Attribution, attribute
 from ..attribution import get as get_method
+from ..attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
 from ..attribution.plot import plot
+from ..core.files import check_writable
 from ..core.progress import Progress
 from .compare.measurements import ONLY
 from .loaders.data import load_photos
 from .loaders.models import LoadedModel
 from .report.figures import save, slug
-from .storage.folder import check_writable
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What one picture was taken for, and in which bands.
+    """The class that was explained, and the shares of the bands.
 
-    image: the file's name.  target: the class explained, with its name where the model tells, score and probability.
-    A model with one output has no classes: target 0, called "output", of which the probability is NaN.
-    shares: of Σ|a|, {domain: {octave: share}}; each domain's sum to 1.  files: the figures' names.
+    image: the file's name.  class_name: "" if unknown; a model with one output has no classes but target 0, called
+    "output", whose probability is NaN.  shares: of Σ|a|, {domain: {octave: share}}; those of a domain sum to 1.
+    files: the names of the figures.
 
     >>> found = Explanation("cat.png", 1, "cat", 2.5, 0.9, {"dct": {"octave 2": 0.7, "octave 1": 0.3}}, ["cat-cat-dct.png"])
     >>> max(found.shares["dct"], key=found.shares["dct"].get)
@@ -42,9 +46,9 @@ def explain(
     image: str | Path,
     *,
     model: LoadedModel,
-    method: str,
     transforms: Sequence[str],
     out: str | Path,
+    method: str = PICTURE_METHOD,
     target: int | None = None,
     device: str = "cpu",
     seed: int = 0,
@@ -55,10 +59,9 @@ def explain(
 
     The figures are named PHOTO-CLASS-DOMAIN.png.
 
-    Raises: ValueError where the file is no image, the model no classifier, or the class does not exist.
+    Raises: ValueError where the file is not an image, the model not a classifier, or the class does not exist.
 
     >>> import tempfile, torch, pullback as pb
-    >>> from PIL import Image
     >>> model = pb.studies.load_model("torch.nn:Flatten", preparation=pb.studies.Preparation(4))  # each sample is a class
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     Image.new("RGB", (8, 8), "red").save(f"{folder}/red.png")
@@ -66,43 +69,34 @@ def explain(
     >>> found.files, round(sum(found.shares["dct"].values()), 6)
     (['red-5-dct.png'], 1.0)
     """
-    if Path(image).is_dir():
-        raise ValueError(
-            f"{image} is a folder: explain takes one image file, and pullback compare --data {image} a folder."
-        )
-    if not Path(image).is_file():
-        raise ValueError(f"{image}: no such file; expected a picture.")
-    photos = load_photos(str(image), 1)
-    found = next(iter(photos), None)
-    if found is None:
-        raise ValueError(f"{image}: not an image that can be read ({photos.skipped[0][1]}).")
+    name, picture = _read(image)
     get_method(method)
     check_writable(out)
-    photo, picture = found
     x = model.prepare(picture)[None].to(device)
-    model.check(x, batch_size)
-    logits = model.classify(x)
-    chosen = int(logits.argmax(1)) if target is None else target
-    maps = attribute(
-        model.module,
-        x,
-        chosen,
-        method=method,
-        transform=list(transforms),
-        seed=seed,
-        batch_size=batch_size,
-        progress=progress,
-    )
-    only = logits.shape[1] == 1
-    name = ONLY if only else model.class_name(chosen)
-    stem = f"{slug(Path(photo.name).stem)}-{slug(name) or chosen}"
+    logits = model.check(x, batch_size)
+    chosen, only = int(logits.argmax(1)) if target is None else target, logits.shape[1] == 1
+    options: dict[str, Any] = {"method": method, "seed": seed, "batch_size": batch_size, "progress": progress}
+    maps: list[Attribution] = attribute(model.module, x, chosen, transform=list(transforms), **options)
+    called = ONLY if only else model.class_name(chosen)
+    seen = "" if only else f" as {called or f'class {chosen}'}"
     files = []
     for spec, one in zip(transforms, maps):
         figure = plot(one, show=model.picture())
-        seen = "" if only else f" as {name or f'class {chosen}'}"
-        figure.suptitle(f"{photo.name}{seen}: {method} in {spec}", fontsize=10)
-        files.append(save(figure, Path(out) / f"{stem}-{slug(spec)}.png"))
+        figure.suptitle(f"{name}{seen}: {method} in {spec}", fontsize=10, parse_math=False)
+        files.append(save(figure, Path(out) / f"{slug(Path(name).stem)}-{slug(called) or chosen}-{slug(spec)}.png"))
     shares = {one.transform.spec: one.importance("octave").iloc[0].to_dict() for one in maps}
-    score = float(logits[0, chosen])
     probability = math.nan if only else float(logits.double().softmax(1)[0, chosen])
-    return Explanation(photo.name, chosen, name, score, probability, shares, files)
+    return Explanation(name, chosen, called, float(logits[0, chosen]), probability, shares, files)
+
+
+def _read(image: str | Path) -> tuple[str, Image.Image]:
+    """The name of a picture's file, and the picture.  Raises: ValueError where there is none."""
+    if Path(image).is_dir():
+        raise ValueError(
+            f"{image} is a folder: explain takes one image; pullback compare --data {image} takes a folder."
+        )
+    if not Path(image).is_file():
+        raise ValueError(f"{image}: no such file; expected a picture.")
+    for photo, picture in (photos := load_photos(str(image), 1)):
+        return photo.name, picture
+    raise ValueError(f"{image}: not an image that can be read ({photos.skipped[0][1]}).")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import importlib
 import importlib.metadata
 import itertools
 import json
@@ -17,12 +16,13 @@ from torch import Tensor, nn
 from ...axioms.check import Method, check
 from ...axioms.method_laws import LAWS_VERSION
 from ...axioms.report import AxiomReport
-from ...core.files import read_json, write_text
+from ...core.files import check_writable, read_json, write_text
+from ...core.imports import import_callable
+from ...core.progress import Interrupted, Progress
 from ..loaders.data import load_photos
-from ..loaders.models import load_model, working_folder_importable
+from ..loaders.model_formats import load_model
 from ..report.figures import save, slug
 from ..storage.fingerprint import answer, weights
-from ..storage.folder import check_writable
 from ..storage.workers import in_processes
 from .figure import figure, page
 from .matrix import (
@@ -150,17 +150,7 @@ def judge(method: str, asked: Question, **options: Any) -> AxiomReport:
 def _subject(method: str) -> Method:
     if ":" not in method:
         return find_method(method)
-    module, _, name = method.partition(":")
-    with working_folder_importable():
-        try:
-            found = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(
-                f"Method {method!r}: expected package.module:callable, importable from here: {error}."
-            ) from None
-    if not callable(found):
-        raise ValueError(f"Method {method!r}: expected a callable (f, x, target, x0) -> tensor.")
-    return found
+    return import_callable(method, "Method", "a callable (f, x, target, x0) -> tensor")
 
 
 def write_report(report: AxiomReport, out: str | Path) -> list[str]:
@@ -187,14 +177,14 @@ def write_matrix(
     minutes: float | None = None,
     jobs: int = 1,
     report: Callable[[AxiomReport], None] | None = None,
-    progress: Callable[[float, float], object] | None = None,
+    progress: Progress | None = None,
     note: Callable[[str], object] | None = None,
 ) -> tuple[Any, list[str]]:
     """The matrix as a table, and the names of the files that it is written to: .csv, .json, .html and a .png for each model.
 
     Each finished cell is stored in `out`/cells, and is not measured again when the question is the same, weights included.
-    Several calls may share `out`, at one time or after one another: a call finds what the others have finished. What a
-    KeyboardInterrupt says is how many are.
+    Several calls may share `out`, at one time or after one another: a call finds what the others have finished. A
+    KeyboardInterrupt becomes Interrupted, with the number of finished cells.
     minutes: no cell is started after so many; those left are "not applicable" until the same call goes on.
     jobs: so many cells at a time, each in a process of its own with one thread.
     report: called with each new report.  progress: called with (cells done, cells), those of earlier calls first.
@@ -233,9 +223,7 @@ def write_matrix(
             if report is not None:
                 report(finished)
     except KeyboardInterrupt:
-        kept = sum(path.is_file() for path in paths.values())
-        said = f"{kept} of {len(paths)} cells are finished and kept; the same command goes on from there"
-        raise KeyboardInterrupt(said) from None
+        raise Interrupted(sum(path.is_file() for path in paths.values()), len(paths)) from None
     late = f"{NOT_RUN}: the time was up; the same call goes on from here"
     stored = {cell: read_json(path) for cell, path in paths.items()}
     table = to_frame(

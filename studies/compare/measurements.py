@@ -1,12 +1,11 @@
-"""The columns of a comparison: what is measured of a photo, and of its map in one domain."""
+"""The columns of a comparison: what is measured on a photo, and on its map in one domain."""
 
 import math
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...attribution import Attribution
 from ...metrics import fraction_holding, gini, kept_score
@@ -15,94 +14,69 @@ from ...transforms import TransformClaim
 from ..loaders.data import Photo
 from ..loaders.models import LoadedModel
 
-ONLY = "output"  # what the output of a model is called that has no others
-BUDGETS = (0.01, 0.05, 0.1)  # fractions of the coefficients that are kept
+ONLY = "output"  # the name of the output of a model that has only one
+BUDGETS = (0.01, 0.05, 0.1)  # numbers of coefficients that are kept, as fractions of the number of samples
 
 
 def photo_columns(
-    photos: Sequence[Photo], logits: Tensor, predicted: Tensor, delta: Tensor, model: LoadedModel
+    photos: Sequence[Photo], logits: Tensor, predicted: Tensor, score_difference: Tensor, model: LoadedModel
 ) -> list[dict[str, Any]]:
-    """What is the same in all domains: a dict for each photo, of the names, the answer and f(x) - f(x₀).
+    """The columns that are the same in all domains: a dict for each photo, of the names, the answer and f(x) - f(x₀).
 
-    logits: (photos, classes).  predicted, delta: (photos,). A model with one output has no classes: that is called
-    `ONLY`, has no probability, and is neither right nor wrong.
+    logits: (photos, classes).  predicted, score_difference: (photos,). A model with one output has no classes: its class
+    is called `ONLY`, has no probability, and is neither right nor wrong.
     """
-    if logits.shape[1] == 1:
-        names = [{"image": photo.name, "label": photo.class_name or photo.label} for photo in photos]
-        return [
-            name
-            | {
-                "predicted": 0,
-                "predicted_name": ONLY,
-                "correct": None,
-                "probability": math.nan,
-                "score": float(logits[i, 0]),
-                "score_difference": float(delta[i]),
-            }
-            for i, name in enumerate(names)
-        ]
+    one_output = logits.shape[1] == 1
     probability = logits.double().softmax(1).amax(1)
     columns = []
     for i, photo in enumerate(photos):
-        label = photo.label
+        chosen, label = int(predicted[i]), photo.label
         columns.append(
             {
                 "image": photo.name,
-                "label": label if label is not None else (photo.class_name or None),
-                "predicted": int(predicted[i]),
-                "predicted_name": model.class_name(int(predicted[i])) or None,
-                "correct": None if label is None else label == int(predicted[i]),
-                "probability": float(probability[i]),
-                "score": float(logits[i, predicted[i]]),
-                "score_difference": float(delta[i]),
+                "label": label if label is not None else photo.class_name or None,
+                "predicted": chosen,
+                "predicted_name": ONLY if one_output else model.class_name(chosen) or None,
+                "correct": None if one_output or label is None else label == chosen,
+                "probability": math.nan if one_output else float(probability[i]),
+                "score": float(logits[i, chosen]),
+                "score_difference": float(score_difference[i]),
             }
         )
     return columns
 
 
 def domain_columns(
-    model: LoadedModel, one: Attribution, x: Tensor, predicted: Tensor, logits: Tensor, rows: int | str, seed: int
+    module: nn.Module, one: Attribution, logits: Tensor, predicted: Tensor, **options: Any
 ) -> dict[str, Tensor]:
     """One number per photo for each column of a domain. Shapes: (photos,).
 
-    gap: Σ_k a_k - (f(x) - f(x₀)).  gini, samples90: how few coefficients hold the map.
-    kept5_…: (f(what the 5 % first in a ranking rebuild) - f(x₀)) / (f(x) - f(x₀)), for `BUDGETS` and `RANKINGS`.
+    completeness_gap: Σ_k a_k - (f(x) - f(x₀)).  gini, samples90: how few coefficients hold the map.
+    kept5_…: (f(x rebuilt from the 5 % that a ranking puts first) - f(x₀)) / (f(x) - f(x₀)), for `BUDGETS` and `RANKINGS`.
+    options: batch_size and seed, as in `kept_score`.
     """
-    moved = one.score_difference.abs().where(one.score_difference != 0, math.nan)
+    photos, difference = len(predicted), one.score_difference
+    unit = difference.where(difference != 0, math.nan)
     columns = {
-        "coefficients": torch.full((len(x),), one.values[0].numel()),
-        "linear": torch.full((len(x),), TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS in one.transform.claims),
+        "coefficients": torch.full((photos,), one.values[0].numel()),
+        "linear": torch.full((photos,), TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS in one.transform.claims),
         "completeness_gap": one.completeness_gap,
-        "relative_gap": one.completeness_gap.abs() / moved,
-        "map_error": _detail(one, "map_error", 1),
-        "uncorrected_gap": _detail(one, "residual", moved).abs(),
+        "relative_gap": (one.completeness_gap / unit).abs(),
+        "map_error": _detail(one, "map_error"),
+        "uncorrected_gap": (_detail(one, "residual") / unit).abs(),
         "gini": gini(one.values),
         "samples90": fraction_holding(one.values, 0.9, of=math.prod(one.transform.shape)),
     }
-    score = logits.gather(1, predicted[:, None])[:, 0]
+    baseline = logits.gather(1, predicted[:, None])[:, 0] - difference
     for ranking in RANKINGS:
-        kept = kept_score(model.module, one, predicted, fractions=BUDGETS, ranking=ranking, batch_size=rows, seed=seed)
-        share = (kept - (score - one.score_difference)[:, None]) / one.score_difference.where(
-            one.score_difference != 0, math.nan
-        )[:, None]
+        kept = kept_score(module, one, predicted, fractions=BUDGETS, ranking=ranking, **options)
+        share = (kept - baseline[:, None]) / unit[:, None]
         columns |= {f"kept{round(100 * b)}_{ranking}": share[:, i] for i, b in enumerate(BUDGETS)}
     shares = one.importance("octave")
-    columns |= {f"share {name}": torch.tensor(shares[name].to_numpy()) for name in shares}
-    columns["seconds_domain"] = torch.full((len(x),), _domain_seconds(one, x) / len(x))
-    return columns
+    return columns | {f"share {name}": torch.tensor(shares[name].to_numpy()) for name in shares}
 
 
-def _detail(one: Attribution, name: str, unit: Tensor | float) -> Tensor:
-    """What the method reports of itself, per photo; NaN where it reports nothing of the kind."""
+def _detail(one: Attribution, name: str) -> Tensor:
+    """What the method reports about itself, per photo; NaN where it does not report it."""
     found = one.details.get(name)
-    return found / unit if isinstance(found, Tensor) else torch.full_like(one.score_difference, math.nan)
-
-
-def _domain_seconds(one: Attribution, x: Tensor) -> float:
-    """Wall time of what this domain adds to the stream: T x and one adjoint."""
-    clock = time.perf_counter()
-    with torch.no_grad():
-        one.transform(x)
-        if one.covector is not None:
-            one.transform.adjoint(one.covector)
-    return time.perf_counter() - clock
+    return found if isinstance(found, Tensor) else torch.full_like(one.score_difference, math.nan)

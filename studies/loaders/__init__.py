@@ -1,1 +1,1 @@
-"""TODO."""
+"""Models and photos by name."""

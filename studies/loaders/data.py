@@ -1,24 +1,25 @@
 """Photos by name: folders, samples that come in packages, data sets of a hub."""
 
 import contextlib
+import functools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from .models import needs, package_folder
+from ...core.imports import needs, package_folder
 
 FORMS = ("imagenet-sample", "a folder of images", "a folder of CLASS/image.jpg", "one image file", "hf:NAME[:SPLIT]")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm")
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One entry of a data set; `open` reads it. label: the class index, where the data set knows it.  path: its file, if any.
+    """One entry of a data set; `open` reads it.
+
+    label: the class index, if the data set has one.  path: the file, if there is one.
 
     >>> Photo("red", 3, lambda: Image.new("RGB", (4, 2), "red")).open().size
     (4, 2)
@@ -33,15 +34,14 @@ class Photo:
 
 @dataclass
 class Photos:
-    """The entries of a data set, in a fixed order. Reading skips what cannot be read and remembers it in `skipped`.
+    """The entries of a data set, in a fixed order. An iteration reads them; `skipped` lists those it could not read.
 
     >>> red, gone = Photo("red", 3, lambda: Image.new("RGB", (4, 2))), Photo("gone", 5, lambda: Image.open("gone"))
-    >>> photos = Photos("toy", [red, gone])
+    >>> photos = Photos([red, gone])
     >>> [photo.name for photo, image in photos], [name for name, why in photos.skipped]
     (['red'], ['gone'])
     """
 
-    spec: str
     entries: list[Photo]
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
@@ -56,11 +56,11 @@ class Photos:
 
 
 def read(photo: Photo) -> Image.Image | str:
-    """The picture, whole, or why it cannot be read."""
+    """The picture, fully loaded, or the reason why it cannot be read."""
     with contextlib.ExitStack() as kept:
         try:
             image = photo.open()
-            kept.callback(image.close)  # which PIL leaves open where it fails
+            kept.callback(image.close)  # PIL leaves the file open after a failure
             image.load()
             plain = eight_bit(image)
         except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -70,18 +70,20 @@ def read(photo: Photo) -> Image.Image | str:
     return plain
 
 
-def eight_bit(image: Image.Image) -> Image.Image:
-    """The picture with at most 8 bits a channel: round(value / 257) of 16-bit greys, which PIL would clip to white.
+_MODES = {"I": "32-bit integers", "F": "32-bit floats", "LAB": "L*a*b*"}
 
-    Raises: ValueError for other numbers, of which nobody knows what is white: floats and 32-bit integers.
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """The picture with at most 8 bits a channel. 16-bit greys become round(value / 257); PIL would clip them to white.
+
+    Raises: ValueError for floats and 32-bit integers, because their value of white is unknown.
 
     >>> eight_bit(Image.new("I;16", (1, 1), 65535)).getpixel((0, 0))
     255
     """
-    sixteen = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
-    if sixteen:
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         return Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
-    if image.mode in ("I", "F", "LAB"):
+    if image.mode in _MODES:
         raise ValueError(
             f"expected 8 or 16 bits a channel, grey or colour, got mode {image.mode} "
             f"({_MODES[image.mode]}); save it as an 8-bit or 16-bit PNG"
@@ -89,14 +91,11 @@ def eight_bit(image: Image.Image) -> Image.Image:
     return image
 
 
-_MODES = {"I": "32-bit integers", "F": "32-bit floats", "LAB": "L*a*b*"}
-
-
 def load_photos(spec: str, limit: int | None = None) -> Photos:
-    """The photos that `spec` names: the first entries, until `limit` of them can be read.
+    """The photos that `spec` names: entries from the first on, until `limit` of them can be read.
 
-    spec: one of `FORMS`. In folders every file is an entry, hidden ones aside; a file that is not an image is skipped
-    when it is read, and does not count. The name of a class folder is its label if it is a number.
+    spec: one of `FORMS`. In a folder every file that is not hidden is an entry; a file that is not an image is skipped
+    when it is read, and does not count towards the limit. The name of a class folder is its label if it is a number.
 
     Raises: ValueError that lists the forms, or where there is nothing; ImportError with the command to install.
 
@@ -112,11 +111,11 @@ def load_photos(spec: str, limit: int | None = None) -> Photos:
     entries = list(_entries(spec) if limit is None else _readable(_entries(spec), limit))
     if not entries:
         raise ValueError(f"Data {spec!r} holds no files.")
-    return Photos(spec, entries)
+    return Photos(entries)
 
 
 def _readable(entries: Iterator[Photo], limit: int) -> Iterator[Photo]:
-    """Entries until `limit` of them can be read; those between that cannot are among them, to be named as skipped."""
+    """Entries until `limit` of them can be read; the unreadable ones between are included, to be listed as skipped."""
     found = 0
     while found < limit and (photo := next(entries, None)) is not None:
         found += not isinstance(read(photo), str)
@@ -127,7 +126,7 @@ def _entries(spec: str) -> Iterator[Photo]:
     if spec == "imagenet-sample":
         return _imagenet_sample()
     if spec.startswith("hf:"):
-        return _hub(spec.removeprefix("hf:"))
+        return _hub(spec)
     path = Path(spec)
     if path.is_dir():
         return _folder(path)
@@ -137,41 +136,37 @@ def _entries(spec: str) -> Iterator[Photo]:
 
 
 def _imagenet_sample() -> Iterator[Photo]:
-    """20 labelled ImageNet photos that come with foolbox; the last number of the name is the class."""
-    folder = package_folder("foolbox", "pip install 'pullback[demo]'") / "data"
+    """20 labelled ImageNet photos that come with foolbox; the last number of a file's name is the class."""
+    folder = package_folder("foolbox", "'pullback[demo]'") / "data"
     for path in sorted(folder.glob("imagenet_*.jpg")):
-        match = re.fullmatch(r"imagenet_\d+_(\d+)", path.stem)
-        if match:
+        if match := re.fullmatch(r"imagenet_\d+_(\d+)", path.stem):
             yield _photo(path, path.name, int(match.group(1)))
 
 
 def _folder(folder: Path) -> Iterator[Photo]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    for path in files:
+    for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if any(part.startswith(".") for part in parts):
-            continue
-        group = parts[0] if len(parts) > 1 else ""
-        yield _photo(path, "/".join(parts), int(group) if group.isdecimal() else None, group)
+        if path.is_file() and not any(part.startswith(".") for part in parts):
+            group = parts[0] if len(parts) > 1 else ""
+            yield _photo(path, "/".join(parts), int(group) if group.isdecimal() else None, group)
 
 
 def _photo(path: Path, name: str, label: int | None = None, class_name: str = "") -> Photo:
     return Photo(name, label, lambda: Image.open(path), class_name, path)
 
 
-def _hub(name: str) -> Iterator[Photo]:
-    """A data set of the Hugging Face hub, streamed: its first image column, and `label` where there is one."""
-    with needs("datasets", "pip install datasets"):
+def _hub(spec: str) -> Iterator[Photo]:
+    """A data set of the Hugging Face hub, streamed: its first image column, and `label` if there is one."""
+    with needs(spec, "datasets"):
         import datasets
-    name, _, split = name.partition(":")
-    stream = datasets.load_dataset(name, split=split or "test", streaming=True)
-    for number, row in enumerate(stream):
+    name, _, split = spec.removeprefix("hf:").partition(":")
+    for number, row in enumerate(datasets.load_dataset(name, split=split or "test", streaming=True)):
         image = next((value for value in row.values() if isinstance(value, Image.Image)), None)
         if image is None:
             raise ValueError(f"Data 'hf:{name}': no column holds images; columns: {', '.join(row)}.")
         label = row.get("label")
-        yield Photo(f"{number:05}", label if isinstance(label, int) else None, _always(image))
+        yield Photo(f"{number:05}", label if isinstance(label, int) else None, functools.partial(_same, image))
 
 
-def _always(value: Any) -> Callable[[], Any]:
-    return lambda: value
+def _same(image: Image.Image) -> Image.Image:
+    return image

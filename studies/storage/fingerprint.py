@@ -1,4 +1,4 @@
-"""What a model and photos are, in a few characters: whether stored work is about the same ones."""
+"""Digests of models and photos: whether stored work belongs to the same ones."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from ..loaders.data import Photo
 
 
 def weights(model: Callable[..., Any]) -> str:
-    """A digest of every parameter and buffer of a module: name, dtype, shape and bytes. Nothing for other callables.
+    """A digest of every parameter and buffer of a module: name, dtype, shape and bytes; "" for other callables.
 
     >>> line, other = nn.Linear(2, 1), nn.Linear(2, 1)
     >>> weights(line) == weights(line), weights(line) == weights(other), weights(torch.tanh)
@@ -22,16 +22,14 @@ def weights(model: Callable[..., Any]) -> str:
     found = hashlib.blake2b(digest_size=12)
     for name, value in model.state_dict().items():
         if not isinstance(value, Tensor) or value.is_quantized or value.layout is not torch.strided:
-            continue  # others are seen by `answer` only
+            continue  # a change of these shows in `answer` only
         found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 
 def answer(out: Tensor) -> list[float]:
-    """‖f(x)‖ and the extremes of f(x), to four digits, which the order of sums does not reach.
-
-    Shows code, and functions without weights, that are not what they were.
+    """‖f(x)‖, min f(x) and max f(x) to four digits, which the order of sums does not change. Reveals changed code.
 
     >>> answer(torch.tensor([[1.0, 4.0]]))
     [4.123, 1.0, 4.0]
@@ -40,7 +38,7 @@ def answer(out: Tensor) -> list[float]:
 
 
 def contents(photos: Iterable[Photo]) -> str:
-    """A digest of the names and the contents of photos: of their files' bytes, or of their pixels where there is no file.
+    """A digest of the names and contents of photos: the bytes of their files, or the pixels of those without a file.
 
     >>> from PIL import Image
     >>> red, blue = (Photo("a", None, lambda color=color: Image.new("RGB", (2, 2), color)) for color in ("red", "blue"))
@@ -61,5 +59,5 @@ def _content(photo: Photo) -> bytes:
                 return hashlib.file_digest(file, "blake2b").digest()
         with photo.open() as image:
             return hashlib.blake2b(repr((image.mode, image.size)).encode() + image.tobytes()).digest()
-    except Exception as error:  # it will be skipped, with its reason
+    except Exception as error:  # the photo will be skipped, with this reason
         return str(error).encode()

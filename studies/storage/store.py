@@ -12,8 +12,8 @@ from ...core.files import read_json, write_text
 class Store:
     """Finished pieces of work in `folder`, one JSON file each; pieces of another question are never read.
 
-    question: everything that the pieces depend on, as plain data.
-    A key (text or a number) names a piece of the question. Several processes may use the same folder at one time.
+    question: everything that the pieces depend on, as plain data.  A key (text or a number) names a piece of it.
+    Several processes may use the same folder at one time.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Work that is shared out among processes, each with one thread."""
+"""Work shared among processes that run one thread each."""
 
 import concurrent.futures
 import multiprocessing
@@ -9,24 +9,25 @@ from typing import Any, TypeVar
 
 import torch
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 def in_processes(
-    work: Callable[..., Found], tasks: Sequence[tuple[Any, ...]], jobs: int, deadline: float | None = None
-) -> Iterator[Found]:
-    """work(*task) for each task, `jobs` at a time, as they are finished.
+    work: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], jobs: int, deadline: float | None = None
+) -> Iterator[Result]:
+    """work(*task) for each task, `jobs` at a time, in the order in which they finish.
 
-    Processes are fresh ones, so that neither threads nor an accelerator's context are inherited; `work` is found by its
-    name, and tasks and results are pickled. deadline: in time.monotonic(); after it no task is started.
+    Every process starts anew and inherits neither threads nor an accelerator's context. `work` is imported there by its
+    name; tasks and results are pickled.
+    deadline: in the units of time.monotonic(); no task starts after it.
 
-    Raises: what a task raised; TypeError for a task that cannot be sent to another process.
+    Raises: the error of a task; TypeError for a task that cannot be pickled.
     """
     waiting = iter(tasks)
     with concurrent.futures.ProcessPoolExecutor(
         min(jobs, max(1, len(tasks))), multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)
     ) as pool:
-        running: set[concurrent.futures.Future[Found]] = set()
+        running: set[concurrent.futures.Future[Result]] = set()
         while True:
             while len(running) < jobs and (deadline is None or time.monotonic() < deadline):
                 task = next(waiting, None)
@@ -41,14 +42,12 @@ def in_processes(
 
 
 def _packed(work: Callable[..., Any], task: tuple[Any, ...]) -> bytes:
-    """Plain bytes: what multiprocessing itself sends would move the caller's tensors into shared memory."""
+    """Bytes, because multiprocessing's own pickling would move the caller's tensors into shared memory."""
     try:
         return pickle.dumps((work, task))
     except (pickle.PicklingError, TypeError, AttributeError, RuntimeError) as error:
-        raise TypeError(
-            f"in_processes: expected models and data that can be sent to another process, and got one that "
-            f"cannot be pickled: {error}. Define it at the top of a module, or take jobs=1."
-        ) from None
+        what = "in_processes: a model or data that goes to another process cannot be pickled"
+        raise TypeError(f"{what}: {error}. Define it at the top of a module, or pass jobs=1.") from None
 
 
 def _run(packed: bytes) -> Any:

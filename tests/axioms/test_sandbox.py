@@ -155,7 +155,7 @@ def test_leaks_are_named_and_nothing_leaks(explode: bool) -> None:
     assert torch.equal(x, kept)
     assert all(torch.equal(a, b) and a.requires_grad and a.grad is None for a, b in zip(model.parameters(), weights))
     assert not any(m.training or m._forward_hooks for m in model.modules())
-    (note,) = [note for note in report.notes if "does not put back" in note]
+    (note,) = [note for note in report.notes if "does not leave" in note]
     for name in (
         "default dtype (torch.float16)",
         "grad mode",
@@ -266,13 +266,13 @@ def test_rounding_is_measured_against_double_precision() -> None:
 def test_an_alarm_in_single_precision_is_settled_in_double(monkeypatch: pytest.MonkeyPatch) -> None:
     from pullback.axioms.trial import Trial
 
-    monkeypatch.setattr(Trial, "noise_floor", 0.0)
+    monkeypatch.setattr(Trial, "floor", 0.0)
     model, x = Rough().float(), normal(2, 1, 6, dtype=torch.float32)
     finding = pb.axioms.check(model, x, 0, method="gradient", axioms="implementation_invariance")[
         "implementation_invariance"
     ]
     assert finding.holds
-    assert "decided in double precision" in finding.reason
+    assert "settled in double precision" in finding.reason
 
     def offset(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
         odd = any(isinstance(m, nn.Linear) and m.bias is None for m in f.modules())
@@ -283,7 +283,7 @@ def test_an_alarm_in_single_precision_is_settled_in_double(monkeypatch: pytest.M
         "implementation_invariance"
     ]
     assert wrong.holds is False
-    assert "decided in double precision" in wrong.reason
+    assert "settled in double precision" in wrong.reason
     assert "changed by factor_linear" in wrong.reason
 
 
@@ -299,6 +299,7 @@ def test_a_full_check_of_certified_gradients_costs_a_few_maps() -> None:
         method="integrated_gradients(tol=0)",
         progress=lambda done, planned: seen.append((done, planned)),
     )
+    assert [finding.axiom for finding in report] == list(NAMES)
     assert seen == [(done, len(NAMES)) for done in range(len(NAMES) + 1)]
     assert report.evaluations < 7 * 200
     assert "max_evaluations=24" in report.notes[0]

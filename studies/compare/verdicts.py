@@ -1,0 +1,110 @@
+"""What the table of a comparison says, in sentences."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...metrics import mean_interval
+from ..report.figures import ALL, COARSER, octave_shares
+from ..report.page import means
+
+BUDGET = 10  # per cent of the number of samples, in sentences
+ENOUGH = 8  # photos from which on bootstrap intervals are printed
+
+
+def findings(table: pd.DataFrame) -> list[str]:
+    """The sentences that hold for this table; each names its control or its interval."""
+    said = [_kept(table), _control(table), _scales(table), _completeness(table)]
+    return [sentence for sentence in said if sentence]
+
+
+def _column(table: pd.DataFrame, domain: str, ranking: str) -> Any:
+    """The score that a ranking keeps, per photo."""
+    return table.loc[table["transform"] == domain, f"kept{BUDGET}_{ranking}"].to_numpy()
+
+
+def _points(mean: float, low: float, high: float) -> str:
+    """A mean difference with its interval, in words."""
+    if high - low < 1e-4:  # for example, the same photo several times
+        return f"{100 * mean:+.0f} points, the same on every photo"
+    return f"{100 * mean:+.0f} points, 95 % interval {100 * low:+.0f} to {100 * high:+.0f}"
+
+
+def _kept(table: pd.DataFrame) -> str:
+    """The domains in which the first coefficients keep the most and the least of the score."""
+    kept = means(table)[f"kept{BUDGET}_attribution"].dropna()
+    off = (kept - 1).abs()
+    if len(kept) < 2 or off.max() - off.min() < 0.02:
+        return ""
+    best, worst = str(off.idxmin()), str(off.idxmax())
+    contrast = mean_interval(_column(table, best, "attribution") - _column(table, worst, "attribution"))
+    interval = f" ({_points(*contrast)})" if table["image"].nunique() >= ENOUGH else ""
+    holds = 100 * means(table)["samples90"]
+    return (
+        f"Keeping only the coefficients that the map ranks first, as many as {BUDGET} % of the samples, leaves "
+        f"{100 * kept[best]:.0f} % of f(x) - f(x₀) in {best} and {100 * kept[worst]:.0f} % in {worst}{interval}. The "
+        f"coefficients that hold 90 % of Σ|a| number {holds[best]:.0f} % of the samples in {best} and {holds[worst]:.0f} % in "
+        f"{worst}."
+    )
+
+
+def _control(table: pd.DataFrame) -> str:
+    """The map against the ranking by |coefficient|, domain by domain."""
+    domains = list(dict.fromkeys(table["transform"]))
+    photos = table["image"].nunique()
+    if photos < ENOUGH:
+        return (
+            f"{photos} photos are too few to say where the map beats the control that ranks by |coefficient| and never "
+            f"sees the model; {ENOUGH} or more give intervals."
+        )
+    sides: dict[str, list[str]] = {"more": [], "less": [], "open": []}
+    for domain in domains:
+        difference = _column(table, domain, "attribution") - _column(table, domain, "coefficient")
+        mean, low, high = mean_interval(difference)
+        side = "more" if low > 0 else "less" if high < 0 else "open"
+        sides[side].append(f"{domain} ({_points(mean, low, high)})")
+    more, less = ("; ".join(sides[side]) or "none" for side in ("more", "less"))
+    return (
+        f"Against the control that ranks by |coefficient| and never sees the model, the map keeps more of the score in: "
+        f"{more}. It keeps less in: {less}. The interval covers zero in {len(sides['open'])} of {len(domains)} domains. "
+        "Where the control does as well, the picture shows how the transform compacts energy, not what the model "
+        "reads."
+    )
+
+
+def _scales(table: pd.DataFrame) -> str:
+    """The domains in which coarse scales have the largest and the smallest share."""
+    shares = octave_shares(table).drop(columns=ALL)
+    shares = shares[shares.sum(axis=1) > 0]
+    if len(shares) < 2 or COARSER not in shares or shares.shape[1] < 2:
+        return ""
+    low, high = str(shares[COARSER].idxmin()), str(shares[COARSER].idxmax())
+    finest = shares.columns[-1]
+    if shares.loc[high, COARSER] - shares.loc[low, COARSER] < 0.05:
+        return ""
+    return (
+        f"How coarse the model looks depends on the coordinates: what is coarser than {shares.columns[1]} carries "
+        f"{100 * shares.loc[high, COARSER]:.0f} % of Σ|a| in {high} but {100 * shares.loc[low, COARSER]:.0f} % in {low}, "
+        f"for the same model, photos and gradients. {finest.capitalize()} (the finest) carries "
+        f"{100 * shares[finest].min():.0f}–{100 * shares[finest].max():.0f} %."
+    )
+
+
+def _completeness(table: pd.DataFrame) -> str:
+    """The completeness gap, which cannot rank linear domains."""
+    linear = table[table["linear"]]
+    if linear.empty:
+        return ""
+    spread = linear.groupby("image")["completeness_gap"].agg(np.ptp).max()
+    photos = linear.drop_duplicates("image")
+    gaps, own = 100 * photos["relative_gap"], 100 * photos[["map_error", "uncorrected_gap"]].median()
+    said = f"Σ a misses f(x) - f(x₀) by a median of {gaps.median():.2g} % (worst {gaps.max():.2g} %)."
+    if own.notna().all():
+        said += (
+            f" Before the weights were corrected for it the median was {own['uncorrected_gap']:.2g} %; the error of the map "
+            f"itself, which no residual shows, is estimated at {own['map_error']:.2g} %."
+        )
+    if linear["transform"].nunique() > 1 and spread <= 1e-2 * linear["score_difference"].abs().median():
+        said += f" The residual differs between linear domains by at most {spread:.1e} units of the score: it cannot rank them."
+    return said

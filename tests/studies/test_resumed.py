@@ -1,0 +1,100 @@
+"""A comparison that was interrupted continues where it stopped, and only with the same model, photos and settings."""
+
+import dataclasses
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from support.tiny import PREPARE, Tiny, settings, tiny
+from torch import Tensor
+
+from pullback import studies
+from pullback.core.progress import Interrupted
+from pullback.studies.loaders.models import LoadedModel, Preparation
+
+
+def test_an_interrupted_run_continues_where_it_stopped(pictures: Path, tmp_path: Path) -> None:
+    whole = studies.compare(settings(pictures), tmp_path / "whole", model=tiny())
+    with pytest.raises(KeyboardInterrupt):
+        studies.compare(settings(pictures), tmp_path / "cut", model=tiny(stop_after=250))
+    assert list((tmp_path / "cut" / ".parts").iterdir())
+    assert not (tmp_path / "cut" / "results.csv").exists()
+    model = tiny()
+    resumed = studies.compare(settings(pictures), tmp_path / "cut", model=model)
+    fresh = tiny()
+    studies.compare(settings(pictures), tmp_path / "again", model=fresh)
+    assert model.module.rows < fresh.module.rows
+    timeless = lambda table: table.drop(columns=["seconds_stream"])
+    pd.testing.assert_frame_equal(timeless(whole.table), timeless(resumed.table))
+    assert not (tmp_path / "cut" / ".parts").exists()
+
+
+def test_a_part_that_is_not_whole_is_done_again(pictures: Path, tmp_path: Path) -> None:
+    brief = dataclasses.replace(settings(pictures), pictures=0, limit=5, transforms=("pixel",))
+    with pytest.raises(KeyboardInterrupt):
+        studies.compare(brief, tmp_path / "cut", model=tiny(stop_after=65))
+    (part,) = (tmp_path / "cut" / ".parts").iterdir()
+    part.write_text(part.read_text()[:-9])
+    spoilt, fresh = tiny(), tiny()
+    found = studies.compare(brief, tmp_path / "cut", model=spoilt)
+    studies.compare(brief, tmp_path / "again", model=fresh)
+    assert len(found.table) == 5
+    assert spoilt.module.rows == fresh.module.rows
+
+
+def test_other_settings_do_not_pick_up_old_parts(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        studies.compare(settings(pictures), tmp_path / "cut", model=tiny(stop_after=250))
+    other = studies.compare(settings(pictures, seed=1), tmp_path / "cut", model=tiny())
+    assert other.summary["settings"]["seed"] == 1
+    assert len(other.table) == 9 * 3
+
+
+def interrupted(pictures: Path, out: Path, model: LoadedModel, **changes: object) -> tuple[int, int]:
+    """The numbers of stored and of planned photos of a run that stops in the middle."""
+    with pytest.raises(Interrupted) as stopped:
+        studies.compare(settings(pictures, **changes), out, model=model)
+    assert isinstance(stopped.value, KeyboardInterrupt)
+    return stopped.value.done, stopped.value.planned
+
+
+def test_parts_of_other_weights_or_other_photos_are_not_taken_for_this_models(pictures: Path, tmp_path: Path) -> None:
+    """The name of the model and those of the photos are the same; weights, code or one photo are not."""
+
+    def another(model: LoadedModel) -> LoadedModel:
+        with torch.no_grad():
+            model.module.weight.mul_(1 + 1e-3)
+        return model
+
+    class Steeper(Tiny):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * 2
+
+    changes = {
+        "weights": lambda: another(tiny()),
+        "code": lambda: LoadedModel("tiny", Steeper().eval(), PREPARE),
+        "preparation": lambda: dataclasses.replace(tiny(), prepare=Preparation(16, (0.4,) * 3, (0.5,) * 3)),
+        "photo": lambda: Image.new("RGB", (24, 20), "red").save(pictures / "7.png") or tiny(),
+    }
+    for name, change in changes.items():
+        assert interrupted(pictures, tmp_path / name, tiny(stop_after=250)) == (4, 9)
+        model, notes = change(), []
+        found = studies.compare(settings(pictures), tmp_path / name, model=model, note=notes.append)
+        fresh = studies.compare(settings(pictures), tmp_path / f"{name}-fresh", model=model, note=notes.append)
+        timeless = lambda table: table.drop(columns=["seconds_stream"])
+        pd.testing.assert_frame_equal(timeless(found.table), timeless(fresh.table))
+        assert len(notes) == 1, name
+        assert "this run starts from the beginning" in notes[0]
+
+
+def test_the_same_model_continues_without_a_note(pictures: Path, tmp_path: Path) -> None:
+    interrupted(pictures, tmp_path / "o", tiny(stop_after=250))
+    notes: list[str] = []
+    studies.compare(settings(pictures), tmp_path / "o", model=tiny(), note=notes.append)
+    assert not notes
+
+
+def test_an_interrupt_before_anything_is_stored_promises_nothing(pictures: Path, tmp_path: Path) -> None:
+    assert interrupted(pictures, tmp_path / "o", tiny(stop_after=30)) == (0, 9)

@@ -99,9 +99,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _common(
-    version: Annotated[
-        bool, _switch("--version", "Print the version and exit.", callback=_version, is_eager=True)
-    ] = False,
+    version: Annotated[bool, _switch("--version", "Print the version and exit.", callback=_version, is_eager=True)] = False,
 ) -> None:
     """In which coordinates does this model think?"""
 
@@ -111,9 +109,7 @@ def compare(
     model: ModelOption = "efficientnet-lite0",
     data: Annotated[str, typer.Option(help=DATA)] = "imagenet-sample",
     method: MethodOption = PICTURE_METHOD,
-    transform: Annotated[
-        list[str] | None, _domains("pixel, dct, dft and seven wavelets; summary.json lists them")
-    ] = None,
+    transform: Annotated[list[str] | None, _domains("pixel, dct, dft and seven wavelets; summary.json lists them")] = None,
     limit: Annotated[int | None, _number("Largest number of photos; unreadable files do not count.")] = None,
     out: OutOption = Path("results/compare"),
     device: DeviceOption = "auto",
@@ -127,9 +123,7 @@ def compare(
 
     domains = tuple(transform or studies.DOMAINS)
     run: dict[str, Any] = {"device": resolve_device(device), "batch_size": _batch_size(batch_size)}
-    settings = studies.Settings(
-        model, data, method, domains, limit=limit, size=size, seed=seed, pictures=pictures, **run
-    )
+    settings = studies.Settings(model, data, method, domains, limit=limit, size=size, seed=seed, pictures=pictures, **run)
     with bar("steps", early=True) as progress:
         found = studies.compare(settings, out, progress, note=_complain)
     _print_comparison(found)
@@ -169,9 +163,7 @@ def explain(
 @app.command()
 def axioms(
     method: Annotated[list[str] | None, typer.Option(help=METHODS)] = None,
-    model: Annotated[
-        str, typer.Option(help="'small' (a network that is trained in seconds), or as in compare.")
-    ] = "small",
+    model: Annotated[str, typer.Option(help="'small' (a network that is trained in seconds), or as in compare.")] = "small",
     transform: Annotated[list[str] | None, _domains("pixel; with --matrix, pixel and dct")] = None,
     axiom: Annotated[list[str] | None, typer.Option(help="Check only this axiom; repeat it for several.")] = None,
     matrix: Annotated[bool, _switch("--matrix", MATRIX)] = False,
@@ -192,9 +184,7 @@ def axioms(
     from . import studies
 
     check_writable(out)
-    subject = studies.load_subject(
-        model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double
-    )
+    subject = studies.load_subject(model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double)
     if matrix:
         cells: dict[str, Any] = {"methods": method, "transforms": transform or ["pixel", "dct"], "jobs": jobs}
         with bar("cells") as progress:

@@ -46,9 +46,7 @@ def plot(attribution: Plottable, example: int = 0, by: str = "octave", show: Sho
 
     if len(attribution.transform.shape) < 2:
         got = f"each example of x has shape {attribution.transform.shape}"
-        raise ValueError(
-            f"plot: expected signals (channels, *spatial), but {got}; plot att.values, or add a channel axis."
-        )
+        raise ValueError(f"plot: expected signals (channels, *spatial), but {got}; plot att.values, or add a channel axis.")
     if not -len(attribution.values) <= example < len(attribution.values):
         raise IndexError(f"plot: expected an example in 0…{len(attribution.values) - 1}, got {example}.")
     one = attribution[example]
@@ -91,9 +89,7 @@ def _note(density: np.ndarray, signal: Tensor) -> str:
     """One line that explains the maps."""
     volume = ", mean over axis 1 of the volume" if signal.ndim == 4 else ""
     scale = "one linear scale" if density.ndim == 1 else "one √ scale"
-    return (
-        f"maps: local mean of |net share|{volume}, {scale}; a band's shares may cancel at a place, so bars can differ"
-    )
+    return f"maps: local mean of |net share|{volume}, {scale}; a band's shares may cancel at a place, so bars can differ"
 
 
 def _maps(one: Any, by: str) -> list[tuple[str, np.ndarray]]:

@@ -45,9 +45,7 @@ def check_same_call(
                 raise ValueError(f"resume: the result was made with another {what}; make the same call.")
 
 
-def _other_question(
-    earlier: Fields, domain: Transform, chart: Chart, settings: Mapping[str, Any], x: Tensor
-) -> list[str]:
+def _other_question(earlier: Fields, domain: Transform, chart: Chart, settings: Mapping[str, Any], x: Tensor) -> list[str]:
     """What differs in the transform, in x (bit by bit) and in the settings, with its old and new value."""
     spec, shape = earlier["transform"].spec, earlier["coefficients"].shape
     if spec != domain.spec:

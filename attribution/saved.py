@@ -16,9 +16,7 @@ TENSORS = (*REQUIRED, "covector")
 _DETAIL = "details."
 
 
-def write(
-    path: str | Path, tensors: Mapping[str, Tensor], details: Mapping[str, Any], header: Mapping[str, Any]
-) -> None:
+def write(path: str | Path, tensors: Mapping[str, Tensor], details: Mapping[str, Any], header: Mapping[str, Any]) -> None:
     """Writes the file, whole or not at all.  details: tensors go into the file, everything else into the header."""
     held = {_DETAIL + name: value for name, value in details.items() if isinstance(value, Tensor)} | dict(tensors)
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in held.items()}

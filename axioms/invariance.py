@@ -34,9 +34,7 @@ def implementation_invariance(trial: Trial) -> Outcome:
     step = 1e-3 * case.x.std() * trial.normal(2, *case.x.shape, salt=21)
     case = replace(case, x=case.x + step[0], base=case.base + step[1])
     before = trial.map(case, "cheap")
-    outcomes, notes, details = _compare_all(
-        trial, case, before, rewrites(case.model, case.x, steps=TOGETHER, seed=trial.seed)
-    )
+    outcomes, notes, details = _compare_all(trial, case, before, rewrites(case.model, case.x, steps=TOGETHER, seed=trial.seed))
     if not outcomes or worst_of(outcomes).broken or any(_RAISED in note for note in notes):
         singly = rewrites(case.model, case.x, steps=SINGLY, seed=trial.seed)
         more, new, other = _compare_all(trial, case, before, singly)

@@ -90,9 +90,7 @@ LAWS: tuple[MethodLaw, ...] = (
         "Friedman 2004; Sundararajan & Najmi 2020",
         affine_invariance,
     ),
-    MethodLaw(
-        "input_shift_invariance", "f(x - m) at x + m has the same map", "Kindermans et al. 2019", input_shift_invariance
-    ),
+    MethodLaw("input_shift_invariance", "f(x - m) at x + m has the same map", "Kindermans et al. 2019", input_shift_invariance),
 )
 NAMES = tuple(law.name for law in LAWS)
 LAWS_VERSION = 1  # stored with each verdict: raise it when a law changes a verdict, a residual or a tolerance

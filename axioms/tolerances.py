@@ -27,9 +27,7 @@ def condition(transform: Transform, x: Tensor, iterations: int = 12) -> float:
     if TransformClaim.ORTHOGONAL in transform.claims:
         return 1.0
     z, generator = transform(x[:1]), torch.Generator().manual_seed(0)
-    draw: Callable[[Tensor], Tensor] = lambda like: torch.randn(like.shape, generator=generator, dtype=torch.double).to(
-        z
-    )
+    draw: Callable[[Tensor], Tensor] = lambda like: torch.randn(like.shape, generator=generator, dtype=torch.double).to(z)
     if TransformClaim.LINEAR not in transform.claims:
         noise = draw(z)
         step = 1e-3 * z.norm() * noise / noise.norm()

@@ -160,9 +160,7 @@ class Trial:
     def seed_spread(self) -> float:
         """The largest distance between cheap maps of this seed and of three others; 0 for a method that is not random."""
         others = (1, 2, 3) if self.is_random else ()
-        return max(
-            (relative_distance(self.reference("cheap", seed), self.reference("cheap")) for seed in others), default=0.0
-        )
+        return max((relative_distance(self.reference("cheap", seed), self.reference("cheap")) for seed in others), default=0.0)
 
     # Rounding --------------------------------------------------------------------------------------------------------
 

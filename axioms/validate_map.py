@@ -20,9 +20,7 @@ def read_map(answer: Any, z: Tensor) -> Tensor:
     """
     if problem := _problem(answer, z):
         device = "" if z.device.type == "cpu" else f" on {z.device}"
-        raise MethodFault(
-            f"{problem}; expected a dense, real floating-point tensor of z's shape, {tuple(z.shape)}{device}"
-        )
+        raise MethodFault(f"{problem}; expected a dense, real floating-point tensor of z's shape, {tuple(z.shape)}{device}")
     values = torch.empty_like(z).copy_(answer.detach())
     if wrong := int((~values.isfinite()).sum()):
         raise MethodFault(

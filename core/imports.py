@@ -45,9 +45,7 @@ def import_callable(spec: str, what: str, expected: str) -> Callable[..., Any]:
         try:
             found = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError) as error:
-            raise ValueError(
-                f"{what} {spec!r}: expected package.module:callable, importable from here: {error}."
-            ) from None
+            raise ValueError(f"{what} {spec!r}: expected package.module:callable, importable from here: {error}.") from None
     if not callable(found):
         raise ValueError(f"{what} {spec!r}: expected {expected}; got {type(found).__name__}. Wrap it in a function.")
     return found

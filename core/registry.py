@@ -133,9 +133,7 @@ class Registry(Generic[Item]):
         def add(maker: Decorated) -> Decorated:
             known = self._makers.get(name)
             if known is not None and known.__qualname__ != maker.__qualname__:
-                raise ValueError(
-                    f"register: the {self.kind} {name!r} belongs to {known.__qualname__}; choose another name."
-                )
+                raise ValueError(f"register: the {self.kind} {name!r} belongs to {known.__qualname__}; choose another name.")
             self._makers[name] = maker
             setattr(maker, "name", name)  # noqa: B010  (the type checker does not accept a plain assignment)
             return maker

@@ -6,9 +6,7 @@ import numpy as np
 from scipy import stats
 
 
-def mean_interval(
-    values: Sequence[float] | np.ndarray, *, level: float = 0.95, seed: int = 0
-) -> tuple[float, float, float]:
+def mean_interval(values: Sequence[float] | np.ndarray, *, level: float = 0.95, seed: int = 0) -> tuple[float, float, float]:
     """(mean, low, high): the mean of one number per example and its bootstrap interval (BCa, 2,000 resamples).
 
     NaN and infinities are left out. With fewer than two numbers, or with equal ones, low = mean = high; without any,

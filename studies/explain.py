@@ -92,9 +92,7 @@ def explain(
 def _read(image: str | Path) -> tuple[str, Image.Image]:
     """The name of a picture's file, and the picture.  Raises: ValueError where there is none."""
     if Path(image).is_dir():
-        raise ValueError(
-            f"{image} is a folder: explain takes one image; pullback compare --data {image} takes a folder."
-        )
+        raise ValueError(f"{image} is a folder: explain takes one image; pullback compare --data {image} takes a folder.")
     if not Path(image).is_file():
         raise ValueError(f"{image}: no such file; expected a picture.")
     for photo, picture in (photos := load_photos(str(image), 1)):

@@ -268,9 +268,7 @@ def _advice(value: Tensor, shape: Shape) -> str:
     if tuple(value.shape) == shape:
         return "add the batch axis with x[None]."
     if value.ndim == len(shape):
-        return (
-            f"for one signal, add the batch axis with x[None], and build the transform with shape={tuple(value.shape)}."
-        )
+        return f"for one signal, add the batch axis with x[None], and build the transform with shape={tuple(value.shape)}."
     return f"build the transform with shape={tuple(value.shape[1:])}, or reshape the tensor."
 
 

@@ -136,9 +136,7 @@ class InverseOf(Transform):
         inner = transform if isinstance(transform, Transform) else get(transform, tuple(signal or self.shape))
         if inner.layout.shape != self.shape:
             wanted = f"the shape of the coefficients of {inner.spec}, {inner.layout.shape}"
-            raise ValueError(
-                f"inverse_of: expected {wanted}, got {self.shape}; give that of its signals as signal=[…]."
-            )
+            raise ValueError(f"inverse_of: expected {wanted}, got {self.shape}; give that of its signals as signal=[…].")
         self.inner = inner
         self.claims = _inverse_claims(inner.claims)
         same = inner.shape == self.shape
@@ -173,9 +171,7 @@ def inverse_of(transform: Transform) -> InverseOf:
     """
     if not isinstance(transform, Transform):
         got = type(transform).__name__
-        raise TypeError(
-            f"inverse_of: expected a Transform, got {got}; build one with pullback.transforms.get(spec, shape)."
-        )
+        raise TypeError(f"inverse_of: expected a Transform, got {got}; build one with pullback.transforms.get(spec, shape).")
     return InverseOf(transform.layout.shape, transform)
 
 

@@ -41,9 +41,7 @@ def frame_bounds(
     if TransformClaim.LINEAR not in transform.claims:
         raise ValueError(f"frame_bounds: {transform.spec} is not linear and has no frame bounds.")
     if iterations < 1 or not tol > 0:
-        raise ValueError(
-            f"frame_bounds: expected tol > 0 and iterations of at least 1, got {tol!r} and {iterations!r}."
-        )
+        raise ValueError(f"frame_bounds: expected tol > 0 and iterations of at least 1, got {tol!r} and {iterations!r}.")
     forward = _gram(transform.analysis, transform.shape, device)
     sizes = math.prod(transform.shape), math.prod(transform.layout.shape)
     if TransformClaim.BIJECTIVE not in transform.claims or sizes[0] <= _DENSE:

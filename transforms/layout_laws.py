@@ -53,9 +53,7 @@ def _ranges(transform: Transform, known: Tensor) -> tuple[Tensor, Tensor]:
     return lookup[index].where(known, -1), torch.tensor(middles, dtype=torch.double)[:, None]
 
 
-def _disorder(
-    transform: Transform, z: Tensor, label: Tensor, stated: Tensor, rulers: Tensor, sizes: list[int]
-) -> float | None:
+def _disorder(transform: Transform, z: Tensor, label: Tensor, stated: Tensor, rulers: Tensor, sizes: list[int]) -> float | None:
     """The largest inversion among groups, less two bins.
 
     label: the group of each coefficient.  stated: (groups, rulers).  rulers: a frequency for each bin, (rulers, *bins).

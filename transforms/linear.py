@@ -129,9 +129,7 @@ def _read(path: Path) -> Tensor:
     with safe_open(path, "pt") as file:
         keys = list(file.keys())
         if "matrix" not in keys and len(keys) != 1:
-            raise ValueError(
-                f"linear: expected one tensor, or one named 'matrix'; {path.name} holds {', '.join(keys)}."
-            )
+            raise ValueError(f"linear: expected one tensor, or one named 'matrix'; {path.name} holds {', '.join(keys)}.")
         tensor: Tensor = file.get_tensor("matrix" if "matrix" in keys else keys[0])
         return tensor
 

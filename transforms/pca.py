@@ -215,16 +215,12 @@ def _no_moments(like: Tensor, components: int | None, shape: Shape) -> Moments |
 def _check_batch(batch: Tensor, shape: Shape) -> None:
     if not isinstance(batch, Tensor):
         got = type(batch).__name__
-        raise TypeError(
-            f"PCA.fit: expected tensors (examples, *shape), got {got}; pass (x for x, y in loader), for example."
-        )
+        raise TypeError(f"PCA.fit: expected tensors (examples, *shape), got {got}; pass (x for x, y in loader), for example.")
     if not batch.is_floating_point() or batch.ndim < 2 or batch.numel() == 0:
         wanted, got = "real floating-point batches (examples, *shape) that are not empty", tuple(batch.shape)
         raise ValueError(f"PCA.fit: expected {wanted}, got {batch.dtype} of shape {got}.")
     if shape and tuple(batch.shape[1:]) != shape:
-        raise ValueError(
-            f"PCA.fit: expected every signal of the shape of the first, {shape}, got {tuple(batch.shape[1:])}."
-        )
+        raise ValueError(f"PCA.fit: expected every signal of the shape of the first, {shape}, got {tuple(batch.shape[1:])}.")
     check_finite("PCA.fit: a batch", batch)
 
 
@@ -233,13 +229,9 @@ def _count(components: int | None, n: int, found: int) -> int:
     if components is None:
         return n
     if isinstance(components, bool) or not isinstance(components, int) or not 1 <= components < n:
-        raise ValueError(
-            f"PCA.fit: components must be a whole number in 1…{n - 1}, or None for all {n}; got {components!r}."
-        )
+        raise ValueError(f"PCA.fit: components must be a whole number in 1…{n - 1}, or None for all {n}; got {components!r}.")
     if components > found:
-        raise ValueError(
-            f"PCA.fit: the data vary in {found} directions only, got components={components}; give more data."
-        )
+        raise ValueError(f"PCA.fit: the data vary in {found} directions only, got components={components}; give more data.")
     return components
 
 

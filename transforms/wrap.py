@@ -114,9 +114,7 @@ class Wrap(Transform):
             )
         if self.residual == "fixed" and TransformClaim.LINEAR in claims:
             advice = "use residual='carried', or PCA.fit(data, components=k)"
-            raise ValueError(
-                f"{self.spec}: the maps are linear, and linear transforms share one path from x₀; {advice}."
-            )
+            raise ValueError(f"{self.spec}: the maps are linear, and linear transforms share one path from x₀; {advice}.")
         return claims
 
     @classmethod

@@ -33,9 +33,7 @@ class Start:
         return bool(self.signal.any())
 
 
-def starts(
-    rule: Baseline, domains: Sequence[Transform], x: Tensor, seed: int, create_graph: bool = False
-) -> list[Start]:
+def starts(rule: Baseline, domains: Sequence[Transform], x: Tensor, seed: int, create_graph: bool = False) -> list[Start]:
     """The start in each domain. Starts with equal x₀ hold the same tensor."""
     if rule.coordinates == "signal":
         keyed = Keyed(x, seed)

@@ -30,9 +30,7 @@ def check_model(model: Any) -> None:
                 reason = "averages over the batch, so one example's map would depend on the others"
                 raise ValueError(f"model: {where} {reason}; {advice}.")
             if training and statistics:
-                raise ValueError(
-                    f"model: {where} is in training mode and would update its statistics; call model.eval()."
-                )
+                raise ValueError(f"model: {where} is in training mode and would update its statistics; call model.eval().")
 
 
 def _is_random(module: nn.Module) -> bool:

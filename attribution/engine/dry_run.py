@@ -106,6 +106,4 @@ def _difference(plain: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> s
     if moved > max(_REORDERED * float(plain[0].amax() - plain[0].amin()), rounding):
         return f"f moves by {moved:.3g} in channels_last"
     moved, size = float((plain[1] - other[1]).norm()), float(plain[1].norm())
-    return (
-        f"the gradient moves by {moved:.3g} of {size:.3g} in channels_last" if moved > _GRADIENTS_ALIKE * size else ""
-    )
+    return f"the gradient moves by {moved:.3g} of {size:.3g} in channels_last" if moved > _GRADIENTS_ALIKE * size else ""

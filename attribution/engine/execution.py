@@ -66,9 +66,7 @@ class Execution:
         Raises: ValueError where the choices do not fit the model, x or create_graph.
         """
         if self.compile is not False and create_graph:
-            raise ValueError(
-                "compile: compiled models have no second derivative; use create_graph=True without compile."
-            )
+            raise ValueError("compile: compiled models have no second derivative; use create_graph=True without compile.")
         if self.precision == "tf32" and x.device.type != "cuda":
             raise ValueError(f"precision: tf32 exists on CUDA devices; x is on {x.device}.")
         if self.precision in ("tf32", "bf16") and not is_single(x):

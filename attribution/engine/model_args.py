@@ -40,9 +40,7 @@ class ModelArgs:
             return [], {}
         pick = lambda value: self._pick(value, example)
         held = list(self.args), dict(self.kwargs)
-        found: tuple[list[Any], dict[str, Any]] = tree_map(
-            pick, held, is_leaf=lambda value: isinstance(value, Broadcast)
-        )
+        found: tuple[list[Any], dict[str, Any]] = tree_map(pick, held, is_leaf=lambda value: isinstance(value, Broadcast))
         return found
 
     def _pick(self, value: Any, example: Tensor) -> Any:

@@ -34,9 +34,7 @@ def _mixed(number: Tensor) -> Tensor:
     return number ^ (number >> 31)
 
 
-def fill(
-    out: Tensor, draw: Callable[..., Any], seed: int, row_keys: Sequence[bytes], samples: Sequence[int | str]
-) -> Tensor:
+def fill(out: Tensor, draw: Callable[..., Any], seed: int, row_keys: Sequence[bytes], samples: Sequence[int | str]) -> Tensor:
     """Fills row i of `out` (rows, …) by `draw(row, generator=…)`, keyed by (seed, row_keys[i], samples[i])."""
     generator = torch.Generator(out.device)
     for row, key, sample in zip(out, row_keys, samples):

@@ -224,6 +224,5 @@ def _groups(mask: Any, layout: Layout) -> Tensor:
         return mask.cpu()
     got = mask if not isinstance(mask, Tensor) else f"{mask.dtype} of shape {tuple(mask.shape)}"
     raise ValueError(
-        f"captum: feature_mask must be {', '.join(GROUPINGS)} or an integer tensor of shape {layout.shape}; "
-        f"got {got!r}."
+        f"captum: feature_mask must be {', '.join(GROUPINGS)} or an integer tensor of shape {layout.shape}; got {got!r}."
     )

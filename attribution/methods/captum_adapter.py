@@ -84,9 +84,7 @@ def check_options(method: str, options: dict[str, Any], classes: list[Any]) -> N
     wrong = [name for name in options if name not in choices]
     if wrong:
         hint = " Baselines and targets are arguments of pullback.attribute." if _OURS & set(wrong) else ""
-        raise ValueError(
-            f"captum({method}): unknown option {wrong[0]!r}; its options: {', '.join(sorted(choices))}.{hint}"
-        )
+        raise ValueError(f"captum({method}): unknown option {wrong[0]!r}; its options: {', '.join(sorted(choices))}.{hint}")
     for name, meaning in (("layer", "submodule"), ("attribution_method", "Captum class")):
         if name in built and name not in options:
             raise ValueError(f"captum({method}): needs the option {name}=, the name of a {meaning}.")

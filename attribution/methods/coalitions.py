@@ -120,9 +120,7 @@ class Game:
         """v of every sample. Shape: (batch, samples)."""
         return self.evaluator.scores(samples, self._points(samples, design))
 
-    def fitted(
-        self, samples: int, coalitions: Callable[[int], Tensor], fit: Callable[[Tensor, Tensor], Tensor]
-    ) -> Tensor:
+    def fitted(self, samples: int, coalitions: Callable[[int], Tensor], fit: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """fit(m, v) for each example, m = coalitions(example), (samples, players). Shape: (batch, players)."""
         table = recent(coalitions)
         values = self.values(samples, per_example(table))
@@ -169,8 +167,7 @@ class Game:
             owner, moved = self._owner, self.displacement[example]
             players = torch.arange(self.players.count, device=owner.device).reshape(-1, *[1] * owner.ndim)
             parts = [
-                self.chart.push(torch.where(owner == some, moved, 0))
-                for some in players.split(self.evaluator.engine.limit)
+                self.chart.push(torch.where(owner == some, moved, 0)) for some in players.split(self.evaluator.engine.limit)
             ]
             self._kept[example] = self.evaluator.engine.arranged(torch.cat(parts))
         return self._kept[example]

@@ -178,15 +178,11 @@ def coefficient_weights(weight: Weight, layout: Layout) -> Tensor:
     names = [band.name for band in layout.bands]
     if isinstance(weight, Mapping):
         if set(weight) != set(names):
-            raise ValueError(
-                f"mask: weight must name every band, {', '.join(names)}; got {', '.join(map(str, weight))}."
-            )
+            raise ValueError(f"mask: weight must name every band, {', '.join(names)}; got {', '.join(map(str, weight))}.")
         weight = [weight[name] for name in names]
     given = torch.as_tensor(weight, dtype=None if isinstance(weight, Tensor) else torch.double).detach().cpu()
     if not bool((given.isfinite() & (given >= 0)).all()):
-        raise ValueError(
-            "mask: weight must be finite and at least 0 everywhere; a negative price rewards coefficients."
-        )
+        raise ValueError("mask: weight must be finite and at least 0 everywhere; a negative price rewards coefficients.")
     if given.shape == layout.index.shape:
         return given
     if tuple(given.shape) != (len(names),):

@@ -19,9 +19,7 @@ def attribute(
 ) -> Any:
     """`pullback.attribute`.  execution: precision, compile and memory_format, by name."""
     execution: Mapping[str, Any] = options.pop("execution", {})
-    return pb.attribute(
-        model, x, target, method=method, transform=transform, execution=pb.Execution(**execution), **options
-    )
+    return pb.attribute(model, x, target, method=method, transform=transform, execution=pb.Execution(**execution), **options)
 
 
 def check_axioms(method: Any, model: Callable[..., Any], x: Tensor, target: Any, **options: Any) -> Any:

@@ -87,9 +87,7 @@ def counted(job: Callable[[], Result], tally: Tally, expected: Evaluations) -> C
     return run
 
 
-def bare_steps(
-    model: nn.Module, case: Subject, chunk: int, rows: Evaluations, memory_format: str = "contiguous"
-) -> list[Step]:
+def bare_steps(model: nn.Module, case: Subject, chunk: int, rows: Evaluations, memory_format: str = "contiguous") -> list[Step]:
     """The bare loop, pass by pass: the model forward and back on as many rows, forward on the others, and nothing else.
 
     One chunk of rows, no two equal, is fed again and again, in the memory format in which ours ran.

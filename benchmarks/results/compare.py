@@ -100,9 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
     new, kind = noted(run), run["machine_info"]["kind"]
     if run["machine_info"]["quick"]:
         parser.error(f"{given.new}: a quick run is for crashes; its numbers mean nothing.")
-    of_kind = (
-        {} if given.stored is None else {suite: of for (suite, on), of in runs(given.stored).items() if on == kind}
-    )
+    of_kind = {} if given.stored is None else {suite: of for (suite, on), of in runs(given.stored).items() if on == kind}
     stored = {suite: {b["name"]: b["extra_info"] for b in of["benchmarks"]} for suite, of in of_kind.items()}
     if given.stored and not set(stored) & set(new):
         parser.error("the two runs have no suite on this kind of machine in common, so nothing was compared.")

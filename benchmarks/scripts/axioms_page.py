@@ -106,9 +106,7 @@ def literature(root: Path) -> str:
     """Each method of the table of the literature, beside the marks of every model."""
     names = list(dict.fromkeys(entry.method for entry in TABLE))
     measured = marks(root).reindex(names).fillna("·")
-    columns = {
-        _words(axiom): [_compared(measured[axiom][name], expected(name, axiom)) for name in names] for axiom in ASKED
-    }
+    columns = {_words(axiom): [_compared(measured[axiom][name], expected(name, axiom)) for name in names] for axiom in ASKED}
     return table(pd.DataFrame({"method": [f"`{name}`" for name in names], **columns}))
 
 
@@ -236,8 +234,7 @@ def cost(root: Path) -> str:
 
 
 SECTIONS: dict[str, Callable[[Path], str]] = {
-    section.__name__: section
-    for section in (laws, figures, asked, summary, literature, differences, silent, stability, cost)
+    section.__name__: section for section in (laws, figures, asked, summary, literature, differences, silent, stability, cost)
 }
 
 if __name__ == "__main__":

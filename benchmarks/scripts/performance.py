@@ -41,9 +41,7 @@ SHOWN = {
     "formats": (
         "test_execution",
         "device | network | options | time / the loop's | rows / s | first call, s | cosine with fp32 | floor / time",
-        "{device} | {model} | {options} | "
-        + RATIO
-        + " | {rows_per_s:,.0f} | {first_s:.1f} | {cosine:.4f} | {of_floor:.2f}",
+        "{device} | {model} | {options} | " + RATIO + " | {rows_per_s:,.0f} | {first_s:.1f} | {cosine:.4f} | {of_floor:.2f}",
     ),
     "agreement": (
         "test_maps_in_narrower_formats",

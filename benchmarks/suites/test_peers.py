@@ -156,9 +156,7 @@ def shapley_jobs(of: Subject, model: Counted, orders: int) -> tuple[Callable[[],
     return ours, lambda: sampling.attribute(z, 0 * z, target=of.target, **options).detach()[0, 0, places]
 
 
-def test_captum_shapley_sampling_over_bands(
-    benchmark: Any, case: Subject, cheap: Subject, device: str, rounds: int
-) -> None:
+def test_captum_shapley_sampling_over_bands(benchmark: Any, case: Subject, cheap: Subject, device: str, rounds: int) -> None:
     """Goal: not slower for equally many rows. On a cheap network, many orders of both come near the exact values."""
     transform = pb.transforms.get("dwt(db4, level=1)", tuple(cheap.x.shape[1:])).to(device)
     exact_values = calls.attribute(cheap.module, cheap.x[:1], cheap.target, "shapley(by=band)", transform).values

@@ -38,9 +38,7 @@ def captum_methods() -> dict[str, MethodFunction]:
         "Saliency(abs=False)": _at_x(attr.Saliency, abs=False),
         "InputXGradient": _at_x(attr.InputXGradient),
         "IntegratedGradients": _from_baseline(attr.IntegratedGradients),
-        "IntegratedGradients(n_steps=200)": _from_baseline(
-            attr.IntegratedGradients, n_steps=200, internal_batch_size=16
-        ),
+        "IntegratedGradients(n_steps=200)": _from_baseline(attr.IntegratedGradients, n_steps=200, internal_batch_size=16),
         "DeepLift": _from_baseline(attr.DeepLift),
         "GuidedBackprop": _at_x(attr.GuidedBackprop),
         "Deconvolution": _at_x(attr.Deconvolution),

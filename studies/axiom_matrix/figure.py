@@ -32,9 +32,7 @@ def figure(table: pd.DataFrame) -> "Figure":
         transforms = list(dict.fromkeys(part["transform"]))
         _draw(axis, part, methods, axioms, transforms)
         axis.set_title(
-            f"{model}; strips in each cell: {', '.join(transforms)}"
-            if len(transforms) > 1
-            else f"{model}, {transforms[0]}",
+            f"{model}; strips in each cell: {', '.join(transforms)}" if len(transforms) > 1 else f"{model}, {transforms[0]}",
             fontsize=9,
             loc="left",
         )
@@ -50,14 +48,10 @@ def _draw(axis: Any, part: pd.DataFrame, methods: list[str], axioms: list[str], 
             left = across - 0.48 + wide * transforms.index(row.transform)
             axis.bar(left, 0.92, wide, down - 0.46, align="edge", color=COLORS[row.verdict], zorder=2, linewidth=0)
         verdicts = [name for name in dict.fromkeys(cell["verdict"]) if name != "not applicable"] or ["not applicable"]
-        axis.text(
-            across, down, "".join(MARKS[name] for name in verdicts), ha="center", va="center", fontsize=8, zorder=4
-        )
+        axis.text(across, down, "".join(MARKS[name] for name in verdicts), ha="center", va="center", fontsize=8, zorder=4)
         if (cell["agrees"] == False).any():  # noqa: E712  (None is neither)
             axis.bar(across, 0.92, 0.96, down - 0.46, fill=False, edgecolor="black", linewidth=1.4, zorder=5)
-    axis.set_xticks(
-        range(len(axioms)), [name.replace("_", " ") for name in axioms], rotation=40, ha="right", fontsize=9
-    )
+    axis.set_xticks(range(len(axioms)), [name.replace("_", " ") for name in axioms], rotation=40, ha="right", fontsize=9)
     axis.set_yticks(range(len(methods)), methods, fontsize=8.5)
     axis.set_xlim(-0.5, len(axioms) - 0.5)
     axis.set_ylim(len(methods) - 0.5, -0.5)
@@ -103,9 +97,7 @@ _STYLE = (
 
 
 def _cell(row: Any) -> str:
-    numbers = (
-        "" if row.residual is None or row.residual != row.residual else f"{row.residual:.1e} ≤ {row.tolerance:.1e}; "
-    )
+    numbers = "" if row.residual is None or row.residual != row.residual else f"{row.residual:.1e} ≤ {row.tolerance:.1e}; "
     title = html.escape(f"{row.verdict}: {numbers}{row.reason}" + (f" — {row.why}" if row.why else ""), quote=True)
     kind = row.verdict.split()[0].lower() + (" differs" if row.agrees is False else "")
     return f'<td class="{kind}" title="{title}">{MARKS[row.verdict]}</td>'

@@ -47,9 +47,7 @@ _WITHIN = (
     "its players are groups of coefficients: within a group the share is handed out without regard to effect, to "
     "coefficients that have none too"
 )
-_WHOLE = (
-    "with a feature_mask Captum gives the share of a group to each of its coefficients in full: the sum counts it often"
-)
+_WHOLE = "with a feature_mask Captum gives the share of a group to each of its coefficients in full: the sum counts it often"
 
 TABLE: tuple[Expectation, ...] = (
     *_rows("gradient", _IG, _LOCAL, "sensitivity completeness affine_invariance"),
@@ -61,17 +59,13 @@ TABLE: tuple[Expectation, ...] = (
     *_rows("integrated_gradients", _IG, f"completeness sensitivity {_LOCAL}"),
     *_rows("integrated_gradients", _FRIEDMAN, "affine_invariance"),
     *_rows("integrated_gradients", _KINDERMANS, "", "input_shift_invariance"),
-    *_rows(
-        "expected_gradients", "Erion et al. 2021", "completeness sensitivity dummy implementation_invariance linearity"
-    ),
+    *_rows("expected_gradients", "Erion et al. 2021", "completeness sensitivity dummy implementation_invariance linearity"),
     *_rows("gradient_shap", "Erion et al. 2021", "dummy implementation_invariance linearity"),
     *_rows("shapley", "Shapley 1953", "completeness sensitivity implementation_invariance linearity"),
     Expectation("shapley", "dummy", True, "Shapley 1953", _WITHIN),
     *_rows("captum.Saliency(abs=False)", _IG, _LOCAL, "sensitivity completeness"),
     *_rows("captum.Saliency", _DERIVED, "dummy implementation_invariance", "sensitivity completeness linearity"),
-    *_rows(
-        "captum.InputXGradient", _IG, "dummy implementation_invariance linearity symmetry", "sensitivity completeness"
-    ),
+    *_rows("captum.InputXGradient", _IG, "dummy implementation_invariance linearity symmetry", "sensitivity completeness"),
     Expectation(
         "captum.IntegratedGradients",
         "completeness",

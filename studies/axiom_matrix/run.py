@@ -79,9 +79,7 @@ def write_matrix(
     tasks = [Task(cell, subjects[cell.model], questions[cell.model], out / "cells") for cell in every]
     left = [task for task in tasks if task.stored() is None]
     if note is not None and (others := sum(task.store.foreign([task.key]) > 0 for task in left)):
-        note(
-            f"{others} cells in {out / 'cells'} belong to another model, signal, seed or version; they are measured anew."
-        )
+        note(f"{others} cells in {out / 'cells'} belong to another model, signal, seed or version; they are measured anew.")
     try:
         for done, finished in enumerate(_measured(left, jobs, deadline), len(tasks) - len(left)):
             if progress is not None:

@@ -126,9 +126,7 @@ def compare(
 class _Run:
     """A comparison while it runs: batches of photos, and the store of those that are finished."""
 
-    def __init__(
-        self, settings: Settings, model: LoadedModel, photos: Photos, out: Path, progress: Progress | None
-    ) -> None:
+    def __init__(self, settings: Settings, model: LoadedModel, photos: Photos, out: Path, progress: Progress | None) -> None:
         self.settings, self.model, self.photos, self.out, self.progress = settings, model, photos, out, progress
         self.options: dict[str, Any] = {"batch_size": settings.batch_size, "seed": settings.seed}
         self.batches = [photos.entries[start : start + BATCH] for start in range(0, len(photos.entries), BATCH)]

@@ -46,9 +46,7 @@ def photo_columns(
     return columns
 
 
-def domain_columns(
-    module: nn.Module, one: Attribution, logits: Tensor, predicted: Tensor, **options: Any
-) -> dict[str, Tensor]:
+def domain_columns(module: nn.Module, one: Attribution, logits: Tensor, predicted: Tensor, **options: Any) -> dict[str, Tensor]:
     """One number per photo for each column of a domain. Shapes: (photos,).
 
     completeness_gap: Σ_k a_k - (f(x) - f(x₀)).  gini, samples90: how few coefficients hold the map.

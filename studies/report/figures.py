@@ -86,9 +86,7 @@ def _octave_bars(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _panels(
-    count: int, columns: int, size: tuple[float, float], more: float = 0, share: bool = False
-) -> tuple[Figure, Any]:
+def _panels(count: int, columns: int, size: tuple[float, float], more: float = 0, share: bool = False) -> tuple[Figure, Any]:
     """A figure with `count` panels in rows of at most `columns`, and its axes; those that are left over are hidden."""
     columns = min(columns, count)
     rows = math.ceil(count / columns)

@@ -46,9 +46,7 @@ def test_linear_models_have_the_closed_form(spec: str, method: str) -> None:
     assert float(att.completeness_gap.abs().max()) < 1e-12
 
 
-@pytest.mark.parametrize(
-    "method", ["gradient", "input_x_gradient", "smoothgrad(samples=4)", "integrated_gradients(steps=5)"]
-)
+@pytest.mark.parametrize("method", ["gradient", "input_x_gradient", "smoothgrad(samples=4)", "integrated_gradients(steps=5)"])
 @pytest.mark.parametrize("spec", DOMAINS)
 def test_the_covector_path_equals_f_of_t_inverse(spec: str, method: str) -> None:
     model, x, x0 = smooth_net(SHAPE), normal(3, *SHAPE), normal(3, *SHAPE, seed=5)
@@ -148,13 +146,9 @@ def test_heatmaps_conserve_band_totals_and_add_up_to_the_pixels(spec: str, metho
     maps = att.heatmap("octave")
     torch.testing.assert_close(maps.sum(1), pixel.values.sum(1), rtol=0, atol=1e-10)
     if method != "gradient":
-        torch.testing.assert_close(
-            maps.flatten(2).sum(2), att.layout.group("octave").sum(att.values), rtol=0, atol=1e-10
-        )
+        torch.testing.assert_close(maps.flatten(2).sum(2), att.layout.group("octave").sum(att.values), rtol=0, atol=1e-10)
         bare = dataclasses.replace(att, covector=None)  # rebuilt from a / (z - z0)
-        torch.testing.assert_close(
-            bare.heatmap("octave").sum((1, 2, 3)), att.values.flatten(1).sum(1), rtol=0, atol=1e-10
-        )
+        torch.testing.assert_close(bare.heatmap("octave").sum((1, 2, 3)), att.values.flatten(1).sum(1), rtol=0, atol=1e-10)
 
 
 def test_signal_keeps_the_top_coefficients_and_the_baseline_elsewhere() -> None:

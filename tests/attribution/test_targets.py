@@ -60,9 +60,7 @@ def test_predicted_stays_the_class_at_x_all_along_the_path() -> None:
     assert found.settings["evaluations"]["forward"] == named.settings["evaluations"]["forward"] + len(X)
 
 
-@pytest.mark.parametrize(
-    ("target", "at"), [(difference(0, 4), 0), ([0, -1, 1], 1), ([0, 1, 7], 2), (log_odds([0, 9, 1]), 1)]
-)
+@pytest.mark.parametrize(("target", "at"), [(difference(0, 4), 0), ([0, -1, 1], 1), ([0, 1, 7], 2), (log_odds([0, 9, 1]), 1)])
 def test_a_class_that_does_not_exist_names_its_example(target: object, at: int) -> None:
     with pytest.raises(ValueError, match=rf"0…3, got -?\d+ for example {at}\b"):
         gradient(classifier(), target)
@@ -150,9 +148,7 @@ def test_a_model_that_is_not_finite_names_the_example() -> None:
         gradient(lambda x: x.flatten(1).sqrt().sum(1), None, x)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "method", ["integrated_gradients(steps=2, rule=midpoint)", "captum(IntegratedGradients, n_steps=2)"]
-)
+@pytest.mark.parametrize("method", ["integrated_gradients(steps=2, rule=midpoint)", "captum(IntegratedGradients, n_steps=2)"])
 def test_several_inputs_attributed_together(method: str) -> None:
     """f(a, b) = aᵀ W b: along the straight path from zero each side gets half of f."""
     weight, a, b = normal(12, 5, seed=2), X, normal(3, 5, seed=8)
@@ -166,9 +162,7 @@ def test_several_inputs_attributed_together(method: str) -> None:
 
 def test_inputs_that_do_not_belong_together_are_refused() -> None:
     joint = pb.attribution.Joint(lambda a, b: a, (X, X[:, 0]))
-    with pytest.raises(
-        ValueError, match=r"one batch size, dtype and device with shapes \(batch, 1, 4, 3\), \(batch, 4, 3\)"
-    ):
+    with pytest.raises(ValueError, match=r"one batch size, dtype and device with shapes \(batch, 1, 4, 3\), \(batch, 4, 3\)"):
         joint.pack(X, X[:2, 0])
     with pytest.raises(ValueError, match="Joint: expected tensors"):
         joint.pack(X)

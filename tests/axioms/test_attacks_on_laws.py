@@ -112,9 +112,9 @@ def test_nothing_may_be_shared_out_where_the_score_does_not_change(share: float,
 
     report = pb.axioms.check(Even(), torch.ones(2, 1, 4).double(), method=method, axioms="completeness")
     assert report.holds("completeness") is kept
-    assert pb.axioms.check(
-        Even(), torch.ones(2, 1, 4).double(), method="integrated_gradients", axioms="completeness"
-    ).holds("completeness")
+    assert pb.axioms.check(Even(), torch.ones(2, 1, 4).double(), method="integrated_gradients", axioms="completeness").holds(
+        "completeness"
+    )
 
 
 def test_a_model_in_half_precision_is_added_to() -> None:
@@ -143,9 +143,7 @@ def test_what_depends_on_the_call_is_not_deterministic() -> None:
     for name, look in watchers.items():
         report = pb.axioms.check(smooth_net((1, 6)), normal(1, 1, 6), 1, method=watching(look), axioms="determinism")
         assert report.holds("determinism") is False, name
-    fixed = pb.axioms.check(
-        smooth_net((1, 6)), normal(1, 1, 6), 1, method=watching(lambda f: 0.5), axioms="determinism"
-    )
+    fixed = pb.axioms.check(smooth_net((1, 6)), normal(1, 1, 6), 1, method=watching(lambda f: 0.5), axioms="determinism")
     assert fixed.holds("determinism")
 
 
@@ -231,9 +229,7 @@ def _spread(f: nn.Module, z: Tensor, target: Tensor, z0: Tensor) -> Tensor:
 def test_a_larger_tolerance_never_breaks_a_law_and_a_smaller_one_never_mends_it(axiom: str) -> None:
     model, x = small_network((1, 8)).double(), normal(2, 1, 8)
     for method in ("gradient", loud):
-        residuals = [
-            pb.axioms.check(model, x, 0, method=method, axioms=axiom, tolerance=bar)[axiom] for bar in (0.0, 0.5, 1e9)
-        ]
+        residuals = [pb.axioms.check(model, x, 0, method=method, axioms=axiom, tolerance=bar)[axiom] for bar in (0.0, 0.5, 1e9)]
         holds = [bool(finding.holds) for finding in residuals]
         assert holds == sorted(holds), (method, holds)
         assert holds[-1]

@@ -36,9 +36,7 @@ def test_the_verdicts_are_those_stored_for_this_version(found: pd.DataFrame) -> 
 
 
 @pytest.mark.parametrize("axiom", NAMES)
-def test_a_law_that_measures_a_little_more_is_noticed(
-    axiom: str, found: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_law_that_measures_a_little_more_is_noticed(axiom: str, found: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     (law,) = [law for law in LAWS if law.name == axiom]
     (control,) = [method for method, broken in CONTROLS.items() if broken == {axiom}]
 
@@ -63,9 +61,7 @@ def test_a_law_that_measures_a_little_more_is_noticed(
         ("residual", 0.0, 0),  # both are rounding, far below the tolerance
     ],
 )
-def test_verdicts_and_numbers_above_rounding_are_compared(
-    column: str, value: object, lines: int, found: pd.DataFrame
-) -> None:
+def test_verdicts_and_numbers_above_rounding_are_compared(column: str, value: object, lines: int, found: pd.DataFrame) -> None:
     changed = found.copy()
     changed.loc[row_of(found, "keeper", "completeness"), column] = value
     assert len(differences(found, changed)) == lines

@@ -98,12 +98,8 @@ def test_the_literature_is_reproduced(entry: Expectation, reports: dict[str, pb.
 
 
 def test_input_x_gradient_is_complete_on_a_homogeneous_network() -> None:
-    net = (
-        nn.Sequential(nn.Flatten(), nn.Linear(8, 6, bias=False), nn.ReLU(), nn.Linear(6, 2, bias=False)).double().eval()
-    )
-    assert pb.axioms.check(net, normal(2, 1, 8), 0, method="input_x_gradient", axioms="completeness").holds(
-        "completeness"
-    )
+    net = nn.Sequential(nn.Flatten(), nn.Linear(8, 6, bias=False), nn.ReLU(), nn.Linear(6, 2, bias=False)).double().eval()
+    assert pb.axioms.check(net, normal(2, 1, 8), 0, method="input_x_gradient", axioms="completeness").holds("completeness")
 
 
 @pytest.mark.parametrize("seed", [6, 18, 20])
@@ -181,9 +177,7 @@ def test_rules_for_modules_are_caught_where_the_network_has_none_of_them() -> No
     net = nn.Sequential(nn.Flatten(), nn.Linear(8, 12), nn.ReLU6(), nn.Linear(12, 2)).double().eval()
     for number, parameter in enumerate(net.parameters()):
         parameter.data = 3 * normal(*parameter.shape, seed=number)
-    report = pb.axioms.check(
-        net, normal(2, 1, 8), 0, method=find_method("captum.DeepLift"), axioms="implementation_invariance"
-    )
+    report = pb.axioms.check(net, normal(2, 1, 8), 0, method=find_method("captum.DeepLift"), axioms="implementation_invariance")
     finding = report["implementation_invariance"]
     assert finding.holds is False
     assert "identity_residual" in finding.reason
@@ -212,9 +206,7 @@ def test_an_inverse_that_is_not_exact_shows_in_its_part() -> None:
         def synthesis(self, z: Tensor) -> Tensor:
             return z + 1e-3
 
-    report = pb.axioms.check(
-        smooth_net((1, 8)), normal(1, 1, 8), 0, method="integrated_gradients", transform=Rounded((1, 8))
-    )
+    report = pb.axioms.check(smooth_net((1, 8)), normal(1, 1, 8), 0, method="integrated_gradients", transform=Rounded((1, 8)))
     assert abs(report["completeness"].details["inverse"]) > 1e-6
 
 
@@ -223,9 +215,7 @@ def test_too_few_steps_are_broken_with_advice() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.tanh(40 * x.flatten(1).mean(1, keepdim=True) - 20)
 
-    report = pb.axioms.check(
-        Steep(), torch.ones(1, 1, 4).double(), method="integrated_gradients(steps=4, rule=midpoint)"
-    )
+    report = pb.axioms.check(Steep(), torch.ones(1, 1, 4).double(), method="integrated_gradients(steps=4, rule=midpoint)")
     assert report.holds("completeness") is False
     assert "steps" in report["completeness"].reason
 
@@ -262,8 +252,7 @@ def test_wrong_shapes_nan_and_exceptions_are_named_and_the_rest_runs() -> None:
     shape = pb.axioms.check(model, x, 0, method=pooled)
     assert all(f.verdict == "UNUSABLE" and "tensor of z's shape, (" in f.reason for f in shape)
     assert all(
-        "24 numbers that are NaN" in pb.axioms.check(model, x, 0, method=hollow)[a].reason
-        for a in ("dummy", "linearity")
+        "24 numbers that are NaN" in pb.axioms.check(model, x, 0, method=hollow)[a].reason for a in ("dummy", "linearity")
     )
     report = pb.axioms.check(model, x, 0, method=picky)
     assert report["batch_independence"].verdict == "not applicable"
@@ -348,13 +337,9 @@ def test_the_same_seed_gives_the_same_report() -> None:
 
 def test_functions_and_callable_targets_are_accepted() -> None:
     model, x = small()
-    report = pb.axioms.check(
-        lambda rows: model(rows), x, lambda out: out[:, 1], method="integrated_gradients", transform="dct"
-    )
+    report = pb.axioms.check(lambda rows: model(rows), x, lambda out: out[:, 1], method="integrated_gradients", transform="dct")
     assert report.holds("completeness")
-    bent = pb.axioms.check(
-        model, x, lambda out: out.log_softmax(1)[:, 1], method="integrated_gradients", axioms="linearity"
-    )
+    bent = pb.axioms.check(model, x, lambda out: out.log_softmax(1)[:, 1], method="integrated_gradients", axioms="linearity")
     assert "not linear" in bent["linearity"].reason
 
 

@@ -44,9 +44,7 @@ def test_a_tolerance_of_the_callers_replaces_the_measured_one() -> None:
     strict = pb.axioms.check(subject().model, subject().x, 0, method="integrated_gradients", tolerance=1e-30)
     assert strict.holds("completeness") is False
     assert strict["completeness"].tolerance_source.startswith("given by the caller")
-    loose = pb.axioms.check(
-        subject().model, subject().x, 0, method="gradient", tolerance=1e9, axioms=["affine_invariance"]
-    )
+    loose = pb.axioms.check(subject().model, subject().x, 0, method="gradient", tolerance=1e9, axioms=["affine_invariance"])
     assert loose.holds("affine_invariance")
 
 

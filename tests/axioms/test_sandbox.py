@@ -58,9 +58,7 @@ def test_captum_like_callables_take_the_target_as_it_comes() -> None:
     for name, method in methods.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            report = pb.axioms.check(
-                small_network((1, 6)).double(), normal(3, 1, 6), [2, 0, 1], method=method, axioms="dummy"
-            )
+            report = pb.axioms.check(small_network((1, 6)).double(), normal(3, 1, 6), [2, 0, 1], method=method, axioms="dummy")
         assert report.holds("dummy"), (name, str(report))
 
 
@@ -204,9 +202,7 @@ def test_the_same_residual_has_the_same_verdict_for_ours_and_theirs(steps: int, 
         return pb.attribute(f, z, target, method=ours, baseline=z0).values
 
     x = torch.ones(1, 1, 4).double()
-    a, b = (
-        pb.axioms.check(Steep(), x, method=method, axioms="completeness")["completeness"] for method in (ours, theirs)
-    )
+    a, b = (pb.axioms.check(Steep(), x, method=method, axioms="completeness")["completeness"] for method in (ours, theirs))
     assert a.residual == pytest.approx(b.residual, rel=1e-9)
     assert a.tolerance == pytest.approx(b.tolerance, rel=1e-9)
     assert a.tolerance == pytest.approx(1e-2, rel=1e-3)
@@ -268,9 +264,7 @@ def test_an_alarm_in_single_precision_is_settled_in_double(monkeypatch: pytest.M
 
     monkeypatch.setattr(Trial, "floor", 0.0)
     model, x = Rough().float(), normal(2, 1, 6, dtype=torch.float32)
-    finding = pb.axioms.check(model, x, 0, method="gradient", axioms="implementation_invariance")[
-        "implementation_invariance"
-    ]
+    finding = pb.axioms.check(model, x, 0, method="gradient", axioms="implementation_invariance")["implementation_invariance"]
     assert finding.holds
     assert "settled in double precision" in finding.reason
 
@@ -279,9 +273,7 @@ def test_an_alarm_in_single_precision_is_settled_in_double(monkeypatch: pytest.M
         return taylor(f, z, target, z0) * (1.002 if odd else 1)
 
     smooth = smooth_net((1, 6)).float()
-    wrong = pb.axioms.check(smooth, x, 0, method=offset, axioms="implementation_invariance")[
-        "implementation_invariance"
-    ]
+    wrong = pb.axioms.check(smooth, x, 0, method=offset, axioms="implementation_invariance")["implementation_invariance"]
     assert wrong.holds is False
     assert "settled in double precision" in wrong.reason
     assert "changed by factor_linear" in wrong.reason

@@ -116,9 +116,7 @@ def test_a_keeper_stays_one_in_any_dtype_and_layout(kind: str, dtype: torch.dtyp
 
 @pytest.mark.parametrize("kind", ["single", "half", "bfloat16"])
 def test_narrow_maps_are_still_caught(kind: str) -> None:
-    wrong = judged(
-        answering(lambda a: MAPS[kind](0.9 * a + 0.1 * a.mean((1, 2), keepdim=True))), ["dummy", "completeness"]
-    )
+    wrong = judged(answering(lambda a: MAPS[kind](0.9 * a + 0.1 * a.mean((1, 2), keepdim=True))), ["dummy", "completeness"])
     assert wrong.holds("dummy") is False
     assert wrong.holds("completeness")
     lost = judged(answering(lambda a: MAPS[kind](0.9 * a)), "completeness")

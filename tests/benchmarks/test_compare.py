@@ -84,9 +84,7 @@ def stored(tmp_path: Path) -> Path:
     return tmp_path / "stored"
 
 
-def test_the_command_compares_with_the_stored_runs_of_its_kind_of_device(
-    stored: Path, tmp_path: Path, capsys: Any
-) -> None:
+def test_the_command_compares_with_the_stored_runs_of_its_kind_of_device(stored: Path, tmp_path: Path, capsys: Any) -> None:
     new = {"limits": run(2.0)["limits"] | {"new[a]": SLOPE}}
     assert compare.main([str(stored), str(write(tmp_path / "new.json", new))]) == 1
     printed = capsys.readouterr().out
@@ -98,9 +96,7 @@ def test_the_command_compares_with_the_stored_runs_of_its_kind_of_device(
     assert compare.main([str(tmp_path / "new.json")]) == 0  # the ratios alone
 
 
-@pytest.mark.parametrize(
-    ("suite", "machine", "said"), [("other", {}, "nothing was"), ("limits", {"quick": True}, "quick")]
-)
+@pytest.mark.parametrize(("suite", "machine", "said"), [("other", {}, "nothing was"), ("limits", {"quick": True}, "quick")])
 def test_what_cannot_be_compared_is_refused(
     stored: Path, tmp_path: Path, capsys: Any, suite: str, machine: dict[str, Any], said: str
 ) -> None:

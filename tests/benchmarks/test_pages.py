@@ -81,9 +81,7 @@ def test_the_matrix_of_a_study_is_taken_over(tmp_path: Path) -> None:
     run, methods = tmp_path / "run", ["gradient", "shapley"]
     studies.write_matrix({"net": subject}, run, methods=methods, transforms=["pixel", "dct"])
     axioms_page.store("net", run, tmp_path)
-    said = {
-        name: section(tmp_path) for name, section in axioms_page.SECTIONS.items() if name not in ("stability", "cost")
-    }
+    said = {name: section(tmp_path) for name, section in axioms_page.SECTIONS.items() if name not in ("stability", "cost")}
     assert "### net\n\n4 cells" in said["figures"]
     count = len(axioms_page.every_method())
     assert f"2 of {count} methods in all 2 domains; in fewer: `absgrad` (0)" in said["figures"]

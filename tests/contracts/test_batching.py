@@ -38,9 +38,7 @@ def test_3_noise_is_keyed_by_seed_content_and_sample() -> None:
     seeds = {derive(seed, key, sample) for seed in range(3) for key in keys(x) for sample in range(5)}
     assert len(seeds) == 30
     model = smooth_net(SHAPE)
-    first, again, other = (
-        pb.attribute(model, x, 0, method="smoothgrad(samples=3)", seed=seed).values for seed in (1, 1, 2)
-    )
+    first, again, other = (pb.attribute(model, x, 0, method="smoothgrad(samples=3)", seed=seed).values for seed in (1, 1, 2))
     torch.testing.assert_close(first, again, rtol=0, atol=0)
     assert not torch.allclose(first, other)
 
@@ -49,14 +47,10 @@ def test_3_noise_is_keyed_by_seed_content_and_sample() -> None:
 def test_3_a_model_that_mixes_examples_is_refused(method: str) -> None:
     model = lambda x: (x - x.mean(0)).flatten(1).pow(2).sum(1)
     x = normal(3, *SHAPE)
-    with pytest.raises(
-        ValueError, match=r"alone and .* among other rows, so its map would depend on the batch.*batch_size=1"
-    ):
+    with pytest.raises(ValueError, match=r"alone and .* among other rows, so its map would depend on the batch.*batch_size=1"):
         pb.attribute(model, x, method=method)
     quiet = pb.attribute(lambda x: 0 * x.flatten(1).sum(1), x, method=method, batch_size=1)
-    assert torch.equal(
-        pb.attribute(model, x, method=method, batch_size=1).values, quiet.values
-    )  # one row is its own mean
+    assert torch.equal(pb.attribute(model, x, method=method, batch_size=1).values, quiet.values)  # one row is its own mean
 
 
 class Log(list[int]):

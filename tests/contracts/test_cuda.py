@@ -106,9 +106,7 @@ def test_compiled_models_in_any_order_of_calls(options: dict[str, str]) -> None:
             torch.testing.assert_close(a.values, b.values, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("precision", "cosine"), [("fp32", 0.999999), ("tf32", 0.9999), ("bf16", 0.999), ("auto", 0.999)]
-)
+@pytest.mark.parametrize(("precision", "cosine"), [("fp32", 0.999999), ("tf32", 0.9999), ("bf16", 0.999), ("auto", 0.999)])
 def test_precisions_on_a_smooth_network(precision: str, cosine: float) -> None:
     net, x = convolutional_net(), normal(3, *SHAPE)
     true = pb.attribute(net, x, 1, method="integrated_gradients(steps=16)")
@@ -147,9 +145,7 @@ def waits(run: object) -> int:
 def test_nothing_waits_for_the_device_chunk_by_chunk(method: str) -> None:
     net, x = convolutional_net().cuda(), normal(2, *SHAPE).cuda()
     count = lambda samples: waits(
-        lambda: pb.attribute(
-            net, x, 1, method=method.format(samples), transform="dct", batch_size=8, baseline="uniform(0, 1)"
-        )
+        lambda: pb.attribute(net, x, 1, method=method.format(samples), transform="dct", batch_size=8, baseline="uniform(0, 1)")
     )
     assert count(8) == count(40)
     assert waits(lambda: x.sum().item()) == 1

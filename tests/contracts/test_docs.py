@@ -14,9 +14,7 @@ from support.source import ROOMS
 
 GUIDES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 PYTHON = re.compile(r"^```python\n(.*?)^```\n(?:\s*^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
-LINKS = re.compile(
-    r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?(?: \"[^\"]*\")?\)|(?:src|href)=\"(?!https?:)([^\"#]+)\""
-)
+LINKS = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?(?: \"[^\"]*\")?\)|(?:src|href)=\"(?!https?:)([^\"#]+)\"")
 EXAMPLES = 150, 375  # docstrings with examples, and examples in them, that must not become fewer
 
 
@@ -106,8 +104,6 @@ def test_links_that_lead_nowhere_are_seen(tmp_path: Path) -> None:
 def test_commands_that_the_guides_name_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     text = "\n".join(guide.read_text() for guide in GUIDES)
-    goals = {
-        one or other for one, other in re.findall(r"`make ([a-z-]+)`|^(?:    )?make ([a-z-]+)", text, re.MULTILINE)
-    }
+    goals = {one or other for one, other in re.findall(r"`make ([a-z-]+)`|^(?:    )?make ([a-z-]+)", text, re.MULTILINE)}
     assert {"lint", "test"} <= goals
     assert {goal for goal in goals if not re.search(rf"^{goal}:", makefile, re.MULTILINE)} == set()

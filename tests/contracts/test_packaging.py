@@ -64,9 +64,7 @@ def test_the_wheel_holds_every_file_of_the_library_and_nothing_else(wheel: Path)
     names = set(zipfile.ZipFile(wheel).namelist())
     tops = {name.split("/")[0] for name in names}
     assert tops == {"pullback", next(top for top in tops if top.endswith(".dist-info"))}
-    data = {
-        name for name in tracked() if name.startswith(tuple(f"{room}/" for room in ROOMS))
-    }  # templates and the like
+    data = {name for name in tracked() if name.startswith(tuple(f"{room}/" for room in ROOMS))}  # templates and the like
     expected = {f"pullback/{name}" for name in {"py.typed", *library(), *data}}
     assert {name for name in names if name.startswith("pullback/")} == expected
     assert "pullback/attribution/methods/integrated_gradients/estimator.py" in expected

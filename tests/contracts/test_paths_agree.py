@@ -79,10 +79,7 @@ def test_transforms_that_are_not_linear_run_with_every_estimator(estimator: Esti
 
 def test_the_comparison_sees_an_adjoint_that_is_off_by_a_millionth() -> None:
     transform = pb.transforms.get("dct", (1, 8))
-    assert (
-        difference(attribution(CHEAPEST, Skewed(transform)).values, attribution(CHEAPEST, Opaque(transform)).values)
-        > 5e-7
-    )
+    assert difference(attribution(CHEAPEST, Skewed(transform)).values, attribution(CHEAPEST, Opaque(transform)).values) > 5e-7
 
 
 def test_every_registered_name_is_covered() -> None:

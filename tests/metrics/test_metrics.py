@@ -20,9 +20,7 @@ def slow_gini(values: np.ndarray) -> float:
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=12).filter(lambda v: sum(map(abs, v)) > 1e-3))
 def test_gini_is_the_mean_difference(values: list[float]) -> None:
-    assert float(gini(torch.tensor([values], dtype=torch.float64))) == pytest.approx(
-        slow_gini(np.array(values)), abs=1e-10
-    )
+    assert float(gini(torch.tensor([values], dtype=torch.float64))) == pytest.approx(slow_gini(np.array(values)), abs=1e-10)
 
 
 def test_gini_orders_sparse_above_dense_and_ignores_scale_and_sign() -> None:
@@ -62,9 +60,7 @@ def test_kept_score_of_a_linear_model_is_the_sum_of_the_kept_attributions(spec: 
         if order is not None:
             count = 8  # 0.1 of 80 samples
             top = order.flatten(1).argsort(dim=1, descending=True)[:, :count]
-            torch.testing.assert_close(
-                kept[:, 0], start + att.values.flatten(1).gather(1, top).sum(1), rtol=1e-9, atol=1e-9
-            )
+            torch.testing.assert_close(kept[:, 0], start + att.values.flatten(1).gather(1, top).sum(1), rtol=1e-9, atol=1e-9)
     everything = kept_score(model, att, fractions=(1.0,), ranking="attribution")[:, 0]
     if spec != "dwt(db2, level=1, mode=reflect)":
         torch.testing.assert_close(everything, start + att.score_difference, rtol=1e-9, atol=1e-9)
@@ -191,9 +187,7 @@ def test_wrong_arguments_are_named() -> None:
     for metric in (gini, fraction_holding):
         with pytest.raises(TypeError, match=r"such as att\.values; got Attribution"):
             metric(att)  # type: ignore[arg-type]
-    torch.testing.assert_close(
-        kept_score(model, att, fractions=torch.tensor([0.5])), kept_score(model, att, fractions=(0.5,))
-    )
+    torch.testing.assert_close(kept_score(model, att, fractions=torch.tensor([0.5])), kept_score(model, att, fractions=(0.5,)))
 
 
 def test_kept_score_takes_the_targets_and_arguments_that_attribute_takes() -> None:

@@ -35,9 +35,7 @@ def outcome(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     out = tmp_path_factory.mktemp("out") / "compare"
     method = "integrated_gradients(steps=3, rule=gauss_legendre)"
     domains = ["--transform", "pixel", "--transform", "dwt(haar, level=3)", "--transform", "dct"]
-    done = pullback(
-        "compare", "--data", str(folder), "--out", str(out), "--method", method, *domains, "--pictures", "1"
-    )
+    done = pullback("compare", "--data", str(folder), "--out", str(out), "--method", method, *domains, "--pictures", "1")
     return out, done.stdout
 
 
@@ -85,9 +83,7 @@ def test_compare_draws_pictures_and_a_report_and_leaves_nothing_else(outcome: tu
 
 
 def test_explain_one_photo(tmp_path: Path) -> None:
-    done = pullback(
-        "explain", str(PHOTOS[0]), "--method", "gradient", "--out", str(tmp_path / "e"), "--transform", "dwt(haar)"
-    )
+    done = pullback("explain", str(PHOTOS[0]), "--method", "gradient", "--out", str(tmp_path / "e"), "--transform", "dwt(haar)")
     assert "class 243" in done.stdout
     assert "octave 1" in done.stdout
     (figure,) = (tmp_path / "e").glob("*.png")

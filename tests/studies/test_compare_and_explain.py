@@ -112,9 +112,7 @@ def test_pictures_are_drawn_of_photos_that_can_be_read(pictures: Path, tmp_path:
 
 
 def test_more_coefficients_than_samples_are_more_than_100_per_cent(pictures: Path, tmp_path: Path) -> None:
-    table = studies.compare(
-        settings(pictures, transforms=("pixel", "dct"), limit=2), tmp_path / "o", model=tiny()
-    ).table
+    table = studies.compare(settings(pictures, transforms=("pixel", "dct"), limit=2), tmp_path / "o", model=tiny()).table
     table["kept10_attribution"] = table["transform"].map({"pixel": 0.9, "dct": 0.2})
     table["samples90"] = table["transform"].map({"pixel": 0.18, "dct": 1.52})
     assert "number 18 % of the samples in pixel and 152 % in dct." in findings(table)[0]

@@ -12,9 +12,7 @@ from pullback.axioms import AxiomReport
 from support.subjects import normal, smooth_net
 
 
-def integrate(
-    f: nn.Module, z: Tensor, target: Any, z0: Tensor, powers: Tensor | None = None, nodes: int = 40
-) -> Tensor:
+def integrate(f: nn.Module, z: Tensor, target: Any, z0: Tensor, powers: Tensor | None = None, nodes: int = 40) -> Tensor:
     """Σ_i w_i ∇g along z₀ + t^p (z - z₀), coefficient by coefficient; p = 1 is integrated gradients. Written out slowly."""
     total = torch.zeros_like(z)
     p = torch.ones_like(z[0]) if powers is None else powers.to(z)
@@ -116,6 +114,4 @@ def judged(
 def surprises(axiom: str) -> list[str]:
     """The controls on which a law's verdict is not the one it must be: those that break it, and the keeper."""
     asked = [keeper, *(method for method, broken in CONTROLS.items() if axiom in broken)]
-    return [
-        method.__name__ for method in asked if judged(method, axiom).holds(axiom) is not (axiom not in CONTROLS[method])
-    ]
+    return [method.__name__ for method in asked if judged(method, axiom).holds(axiom) is not (axiom not in CONTROLS[method])]

@@ -8,7 +8,4 @@ MODEL_CALLS: set[str] = set()
 
 LONG_FILES: set[str] = set()
 
-ROOMS_WITHOUT_DOCSTRING = {
-    "transforms/harmonic/__init__.py",
-    "transforms/wavelets/__init__.py",
-}
+ROOMS_WITHOUT_DOCSTRING: set[str] = set()

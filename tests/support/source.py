@@ -73,9 +73,7 @@ def upward_imports(tree: Tree, layers: Layers) -> set[str]:
     other; "*" stands for all that are not named, which may. A folder that is not listed has no order.
     The `__init__` of a folder stands above all that the folder holds.
     """
-    return {
-        f"{path} -> {target}" for path in tree for target in imports(path, tree) if _is_upward(path, target, layers)
-    }
+    return {f"{path} -> {target}" for path in tree for target in imports(path, tree) if _is_upward(path, target, layers)}
 
 
 def _is_upward(path: str, target: str, layers: Layers) -> bool:
@@ -103,9 +101,7 @@ def unplaced(tree: Tree, layers: Layers) -> set[str]:
     found = set()
     for folder, order in layers.items():
         prefix = f"{folder}/" if folder else ""
-        inside = {
-            path.removeprefix(prefix).split("/")[0].removesuffix(".py") for path in tree if path.startswith(prefix)
-        }
+        inside = {path.removeprefix(prefix).split("/")[0].removesuffix(".py") for path in tree if path.startswith(prefix)}
         named = {name for layer in order for name in layer.split()}
         found |= {f"{prefix}{name}" for name in inside - named - {"__init__"} if "*" not in named}
     return found
@@ -206,9 +202,7 @@ def literals(tree: Tree) -> set[str]:
             if isinstance(node, ast.Attribute) and node.attr in dtypes and ast.unparse(node.value) == "torch":
                 found.add(f"{path}: torch.{node.attr}")
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not node.args:
-                found |= {f"{path}: .{node.func.attr}()"} & {
-                    f"{path}: .{name}()" for name in (*dtypes, "float", "cuda")
-                }
+                found |= {f"{path}: .{node.func.attr}()"} & {f"{path}: .{name}()" for name in (*dtypes, "float", "cuda")}
             if isinstance(node, ast.keyword) and node.arg == "device" and isinstance(node.value, ast.Constant):
                 found |= {f"{path}: device={node.value.value!r}"} if node.value.value is not None else set()
     return found

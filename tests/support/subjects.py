@@ -26,9 +26,7 @@ def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> to
 def smooth_net(shape: tuple[int, ...], classes: int = 3, seed: int = 0) -> nn.Module:
     """A small smooth network on signals of `shape`, any number of axes, in double precision."""
     size = torch.Size(shape).numel()
-    net = nn.Sequential(
-        nn.Flatten(), nn.Linear(size, 8), nn.Softplus(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, classes)
-    )
+    net = nn.Sequential(nn.Flatten(), nn.Linear(size, 8), nn.Softplus(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, classes))
     generator = torch.Generator().manual_seed(seed)
     for parameter in net.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator) / max(1, parameter.shape[-1]) ** 0.5

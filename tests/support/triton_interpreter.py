@@ -38,9 +38,7 @@ def on_kernels() -> Iterator[None]:
     """Inside, transforms use the GPU kernels, as if tensors were on a GPU."""
     fused, own = filterbank.FilterBank.fused, DWT._kernels
     filterbank.FilterBank.fused = lambda bank, x, sizes: kernels if all(map(bank._in_windows, sizes)) else None
-    DWT._kernels = lambda transform, x: (
-        (transform._bank, kernels) if transform._bank.fused(x, transform._inputs) else None
-    )
+    DWT._kernels = lambda transform, x: (transform._bank, kernels) if transform._bank.fused(x, transform._inputs) else None
     try:
         yield
     finally:

@@ -18,9 +18,7 @@ def dense(transform: Transform) -> tuple[float, float]:
 SMALL = [
     t
     for t in TRANSFORMS
-    if TransformClaim.LINEAR in t.claims
-    and TransformClaim.RECONSTRUCTS in t.claims
-    and torch.Size(t.shape).numel() <= 130
+    if TransformClaim.LINEAR in t.claims and TransformClaim.RECONSTRUCTS in t.claims and torch.Size(t.shape).numel() <= 130
 ]
 
 

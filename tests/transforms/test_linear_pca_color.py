@@ -172,9 +172,7 @@ def test_streaming_gives_what_one_batch_gives_far_from_the_origin_too() -> None:
     torch.testing.assert_close(streamed.axes, whole.axes, rtol=0, atol=1e-7)
     naive = data.flatten(1).T @ data.flatten(1) / 60 - torch.outer(*[data.flatten(1).mean(0)] * 2)
     wrong = torch.linalg.eigvalsh(naive).flip(0) * 60 / 59  # what streaming Σ x xᵀ would give
-    assert float((wrong - whole.variances).abs().max()) > 1e3 * float(
-        (streamed.variances - whole.variances).abs().max()
-    )
+    assert float((wrong - whole.variances).abs().max()) > 1e3 * float((streamed.variances - whole.variances).abs().max())
 
 
 def test_whitening_whitens_what_it_was_not_fitted_on() -> None:

@@ -93,9 +93,7 @@ def test_the_gradient_of_polar_is_right_where_it_is_defined() -> None:
     ("dtype", "scales"), [(torch.float32, [1e-37, 1e-20, 1e19, 1e35]), (torch.float64, [1e-300, 1e-160, 1e160, 1e300])]
 )
 @pytest.mark.parametrize("log", [False, True])
-def test_polar_keeps_signals_as_faint_and_as_loud_as_the_dtype(
-    log: bool, dtype: torch.dtype, scales: list[float]
-) -> None:
+def test_polar_keeps_signals_as_faint_and_as_loud_as_the_dtype(log: bool, dtype: torch.dtype, scales: list[float]) -> None:
     """Their squares vanish or overflow, which neither z nor its gradient may show."""
     transform, x = Polar((1, 6, 5), log=log), normal(2, 1, 6, 5)
     phase = transform(x).where(transform._half < 0, 0)

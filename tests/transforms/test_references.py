@@ -61,9 +61,7 @@ def test_coefficients_and_reconstructions_are_those_of_the_library(transform: tu
         ("wpt(haar, level=2)", (1, 6), "repeats the last of 3 samples"),
     ],
 )
-def test_what_a_library_cannot_do_is_not_comparable_and_says_why(
-    spec: str, shape: tuple[int, ...], reason: str
-) -> None:
+def test_what_a_library_cannot_do_is_not_comparable_and_says_why(spec: str, shape: tuple[int, ...], reason: str) -> None:
     finding = judged(spec, shape)
     assert finding.verdict == "not applicable"
     assert finding.reason.startswith("not comparable: ")
@@ -119,9 +117,7 @@ class Cumulative(Transform):
 
 
 @pytest.mark.parametrize("wrong", ["coefficients", "reconstruction", "shape", "error"])
-def test_a_wrong_reference_breaks_the_law_and_refuses_the_registration(
-    wrong: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_reference_breaks_the_law_and_refuses_the_registration(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_makers", dict(registry._makers))
     assert pb.axioms.check_transform(Cumulative())["reference"].verdict == "kept"
     kind = type("Wrong", (Cumulative,), {"wrong": wrong})
@@ -155,9 +151,7 @@ def test_a_library_that_is_not_installed_is_not_comparable() -> None:
 
 
 def test_references_run_in_double_precision() -> None:
-    finding = pb.axioms.check_transform(get("dwt(db12, level=1, mode=boundary)", (1, 64)), dtype=torch.float32)[
-        "reference"
-    ]
+    finding = pb.axioms.check_transform(get("dwt(db12, level=1, mode=boundary)", (1, 64)), dtype=torch.float32)["reference"]
     assert finding.verdict == "kept"
     assert finding.residual < 1e-6
 

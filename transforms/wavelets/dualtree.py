@@ -123,9 +123,7 @@ class DTCWT(Transform):
                 steps = [_split_axis(bank, step, axis - self._dims) for bank, step in zip(banks, steps)]
         return steps
 
-    def _merge(
-        self, steps: list[dict[str, Tensor]], pair: tuple[FilterBank, FilterBank], together: bool
-    ) -> list[Tensor]:
+    def _merge(self, steps: list[dict[str, Tensor]], pair: tuple[FilterBank, FilterBank], together: bool) -> list[Tensor]:
         """Transpose of `_split`: the approximations of the trees, or their sum if they come `together`."""
         for axis in reversed(range(self._dims)):
             banks = self._banks(pair, axis, axis + 1 if together else self._dims)

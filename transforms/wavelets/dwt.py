@@ -46,9 +46,7 @@ class DWT(Transform):
     ['a2', 'd2', 'd1']
     """
 
-    def __init__(
-        self, shape: Shape, wavelet: str = "haar", level: int | None = None, mode: str = "periodization"
-    ) -> None:
+    def __init__(self, shape: Shape, wavelet: str = "haar", level: int | None = None, mode: str = "periodization") -> None:
         super().__init__()
         self.shape = check_shape("dwt", shape)
         self.wavelet = find_wavelet("dwt", wavelet)

@@ -60,9 +60,7 @@ class WPT(Transform):
         if order not in ORDERS:
             raise ValueError(f"wpt: expected order in {', '.join(ORDERS)}; got {order!r}.")
         if nodes is not None and level is not None:
-            raise ValueError(
-                f"wpt: expected a level or nodes, got both ({level!r} and {nodes!r}); nodes set the depth."
-            )
+            raise ValueError(f"wpt: expected a level or nodes, got both ({level!r} and {nodes!r}); nodes set the depth.")
         self._dims = len(self.shape) - 1
         paths = None if nodes is None else check_tree("wpt", nodes, self._dims)
         depth = level if paths is None else max(map(len, paths)) // self._dims
@@ -75,9 +73,7 @@ class WPT(Transform):
         self._bank = FilterBank(self.wavelet)
         self._cells = [self._cell(path) for path in self.nodes]
         self.layout = packed_layout(self.shape, self._cells)
-        self._inner = {
-            path[:i] for path in self.nodes for i in range(0, len(path), self._dims)
-        }  # the nodes that are split
+        self._inner = {path[:i] for path in self.nodes for i in range(0, len(path), self._dims)}  # the nodes that are split
         lengths = {n for path in self._inner for n in self._size(path)}
         isometric = all(map(self._bank.isometric, lengths))
         self.claims = TransformClaim.ORTHOGONAL if isometric else TransformClaim.LINEAR | TransformClaim.BIJECTIVE

@@ -58,9 +58,7 @@ def _structure(dims: int, letters: Sequence[str]) -> tuple[Callable[[Any], Any],
     return dict, dict
 
 
-def swt_reference(
-    wavelet: str, level: int, sizes: Sequence[int], cells: Sequence[Cell], exact: bool
-) -> Reference | str:
+def swt_reference(wavelet: str, level: int, sizes: Sequence[int], cells: Sequence[Cell], exact: bool) -> Reference | str:
     """PyWavelets' undecimated transform, normalised."""
     if level == 0:
         return _LEVEL_0
@@ -72,9 +70,7 @@ def swt_reference(
     return _reference("pywt.swtn", forward, back, sizes, cells, exact)
 
 
-def wpt_reference(
-    wavelet: str, nodes: Sequence[str], inputs: Sizes, cells: Sequence[Cell], exact: bool
-) -> Reference | str:
+def wpt_reference(wavelet: str, nodes: Sequence[str], inputs: Sizes, cells: Sequence[Cell], exact: bool) -> Reference | str:
     """PyWavelets' packets."""
     if not inputs or _odd(inputs):
         return _odd(inputs) or _LEVEL_0
@@ -122,9 +118,7 @@ def _reference(
 
 def _odd(inputs: Sizes) -> str:
     odd = next((n for sizes in inputs for n in sizes if n % 2), 0)
-    return (
-        f"PyWavelets repeats the last of {odd} samples; this library passes it on to the approximation" if odd else ""
-    )
+    return f"PyWavelets repeats the last of {odd} samples; this library passes it on to the approximation" if odd else ""
 
 
 def _arrays(bands: Pyramid) -> Pyramid:

@@ -39,9 +39,7 @@ def _plain(cells: int) -> tuple[np.ndarray, np.ndarray]:
     return _clenshaw_curtis(cells) * speed, np.column_stack([np.ones(cells + 1), 2 * alpha - 1])
 
 
-def _without_line(
-    sketch: np.ndarray, slope: np.ndarray, score: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _without_line(sketch: np.ndarray, slope: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """g, F and f without the part of g that is linear in α; for the rest, `weights` are the plain ones."""
     alpha, (plain, line) = nodes(len(score) - 1), _plain(len(score) - 1)
     values, spread = np.column_stack([sketch, slope]), plain[:, None] * line

@@ -190,9 +190,7 @@ class Group:
             known = torch.column_stack([score.to(moved), scale, unit, square, moved.sum(1), self.sketch(moved)])
             _check_finite(known, index.example)
             facts, chosen = known.cpu().numpy().astype(float), np.array(index.samples)
-            rows = np.column_stack(
-                [facts[:, 0] / facts[:, 1], facts[:, 4], facts[:, 2] ** 2 * facts[:, 3], facts[:, 5:]]
-            )
+            rows = np.column_stack([facts[:, 0] / facts[:, 1], facts[:, 4], facts[:, 2] ** 2 * facts[:, 3], facts[:, 5:]])
             for entry, first, last in index.runs():
                 yield place_of[entry], chosen[first:last], rows[first:last], gradient[first:last]
 

@@ -35,9 +35,7 @@ def graded(steps: int) -> Nodes:
     return (edges[1:] + edges[:-1]) / 2, np.diff(edges)
 
 
-RULES: dict[str, Callable[[int], Nodes]] = {
-    rule.__name__: rule for rule in (gauss_legendre, trapezoid, midpoint, graded)
-}
+RULES: dict[str, Callable[[int], Nodes]] = {rule.__name__: rule for rule in (gauss_legendre, trapezoid, midpoint, graded)}
 
 
 def trapezoid_weights(nodes: np.ndarray) -> np.ndarray:

@@ -20,9 +20,7 @@ METHODS = ("integrated_gradients(steps=4)", "input_x_gradient", "gradient", "smo
 COSTS = ("entropy", "l1")
 
 
-def attributions(
-    shape: tuple[int, ...], method: str = METHODS[0], transform: str = "pixel", batch: int = 2
-) -> Attribution:
+def attributions(shape: tuple[int, ...], method: str = METHODS[0], transform: str = "pixel", batch: int = 2) -> Attribution:
     return pb.attribute(smooth_net(shape), normal(batch, *shape), 0, method=method, transform=transform)
 
 
@@ -38,9 +36,7 @@ def all_trees(level: int, dims: int) -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.parametrize("cost", COSTS)
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(
-    ("shape", "level"), [((2, 16), 3), ((1, 13), 3), ((1, 6, 5), 1), ((1, 8, 8), 2), ((1, 4, 3, 2), 1)]
-)
+@pytest.mark.parametrize(("shape", "level"), [((2, 16), 3), ((1, 13), 3), ((1, 6, 5), 1), ((1, 8, 8), 2), ((1, 4, 3, 2), 1)])
 def test_it_is_the_cheapest_of_all_trees(shape: tuple[int, ...], level: int, method: str, cost: str) -> None:
     att = attributions(shape, method)
     tried = {nodes: basis_cost(att, WPT(shape, "db2", nodes=nodes), cost) for nodes in all_trees(level, len(shape) - 1)}
@@ -80,9 +76,7 @@ def test_it_costs_no_more_than_levels_and_pyramids(sizes: list[int], cost: str, 
 
 @pytest.mark.parametrize("cost", COSTS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize(
-    ("shape", "leaf", "place"), [((1, 64), "dad", 5), ((1, 64), "ddad", 1), ((1, 16, 16), "addd", 7)]
-)
+@pytest.mark.parametrize(("shape", "leaf", "place"), [((1, 64), "dad", 5), ((1, 64), "ddad", 1), ((1, 16, 16), "addd", 7)])
 def test_it_isolates_the_node_that_a_model_reads(
     shape: tuple[int, ...], leaf: str, place: int, dtype: torch.dtype, cost: str
 ) -> None:
@@ -96,9 +90,7 @@ def test_it_isolates_the_node_that_a_model_reads(
     assert leaf in found.nodes
     path = [leaf[:i] for i in range(dims, len(leaf) + 1, dims)]  # only the nodes on the way to the leaf are split
     assert len(found.nodes) == len(path) * (2**dims - 1) + 1
-    values = (
-        pb.attribute(model, normal(4, *shape, dtype=dtype), method=METHODS[0], transform=found).values.flatten(1).abs()
-    )
+    values = pb.attribute(model, normal(4, *shape, dtype=dtype), method=METHODS[0], transform=found).values.flatten(1).abs()
     assert bool((values.amax(1) > 0.999 * values.sum(1)).all())
 
 
@@ -197,8 +189,6 @@ def test_it_runs_no_model() -> None:
         (lambda att: pb.best_basis(dataclasses.replace(att, covector=None)), ValueError, "keeps no covector"),
     ],
 )
-def test_wrong_arguments_are_refused(
-    call: Callable[[Attribution], object], error: type[Exception], message: str
-) -> None:
+def test_wrong_arguments_are_refused(call: Callable[[Attribution], object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call(attributions((1, 16)))

@@ -53,8 +53,7 @@ def test_the_model_is_evaluated_once_for_all_modes() -> None:
 def test_haar_on_even_sizes_has_no_border_and_long_filters_have() -> None:
     x, model = normal(3, 1, 64), smooth_net((1, 64))
     spread = {
-        name: boundary_sensitivity(model, x, 0, wavelet=name, level=2, method=METHOD).largest
-        for name in ("haar", "db2", "db8")
+        name: boundary_sensitivity(model, x, 0, wavelet=name, level=2, method=METHOD).largest for name in ("haar", "db2", "db8")
     }
     assert spread["haar"] < 1e-12
     assert spread["haar"] < 1e-3 < spread["db2"]
@@ -104,7 +103,5 @@ def test_sensitivities_are_not_multiplied_by_the_displacement() -> None:
     model, x = smooth_net((1, 32)), normal(2, 1, 32)
     report = boundary_sensitivity(pb.attribute(model, x, 0, method="gradient"), wavelet="db2", level=1)
     for mode in ("periodization", "zero"):
-        direct = pb.attribute(model, x, 0, method="gradient", transform=f"dwt(db2, level=1, mode={mode})").importance(
-            "octave"
-        )
+        direct = pb.attribute(model, x, 0, method="gradient", transform=f"dwt(db2, level=1, mode={mode})").importance("octave")
         np.testing.assert_allclose(report.shares.loc[mode], direct, atol=1e-12)

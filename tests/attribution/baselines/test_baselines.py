@@ -116,14 +116,10 @@ def test_expected_gradients_of_a_linear_model_need_no_steps(steps: int) -> None:
 def test_expected_gradients_are_the_mean_of_captums_integrated_gradients_on_the_pullback(domain: Any) -> None:
     x, f, references = normal(2, *SHAPE), smooth_net(SHAPE), normal(3, *SHAPE, seed=1)
     T = pb.transforms.get(domain, SHAPE)
-    att = pb.attribute(
-        f, x, 1, method="expected_gradients(samples=3, steps=24)", transform=T, baseline=among(references)
-    )
+    att = pb.attribute(f, x, 1, method="expected_gradients(samples=3, steps=24)", transform=T, baseline=among(references))
     captum = IntegratedGradients(pb.Pullback(f, T))
     maps = [
-        captum.attribute(
-            T(x), baselines=T(r[None]).expand(2, *T.layout.shape), target=1, n_steps=24, method="gausslegendre"
-        )
+        captum.attribute(T(x), baselines=T(r[None]).expand(2, *T.layout.shape), target=1, n_steps=24, method="gausslegendre")
         for r in references
     ]
     close(att.values, torch.stack(maps).mean(0), 1e-6)
@@ -136,8 +132,7 @@ def test_random_alphas_converge_to_the_integral() -> None:
     x, f = normal(2, 1, 6), smooth_net((1, 6))
     exact = pb.attribute(f, x, 0, method="integrated_gradients(steps=64)").values
     errors = [
-        float((pb.attribute(f, x, 0, method=f"expected_gradients(samples={n})").values - exact).abs().max())
-        for n in (8, 512)
+        float((pb.attribute(f, x, 0, method=f"expected_gradients(samples={n})").values - exact).abs().max()) for n in (8, 512)
     ]
     assert errors[1] < 2e-3
     assert errors[1] < errors[0] / 8

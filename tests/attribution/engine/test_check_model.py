@@ -44,9 +44,7 @@ class Draws(nn.Module):
         return self.inner(x) if self.harmless else self.inner(x + 0.1 * noise)
 
 
-@pytest.mark.parametrize(
-    "method", ["gradient", "integrated_gradients", "rise(masks=3)", "mask(steps=2)", "captum(Saliency)"]
-)
+@pytest.mark.parametrize("method", ["gradient", "integrated_gradients", "rise(masks=3)", "mask(steps=2)", "captum(Saliency)"])
 def test_9_a_model_that_draws_random_numbers_is_refused_and_the_state_is_as_before(method: str) -> None:
     x, run = normal(2, *SHAPE), lambda model, x: pb.attribute(model, x, 1, method=method, transform=["pixel", "dct"])
     model, quiet = Draws(harmless=False), Draws(harmless=True)

@@ -89,9 +89,7 @@ def test_images_run_in_the_faster_format_once_two_rows_agree_in_both(method: str
     torch.testing.assert_close(att.score_difference, plain.score_difference, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize(
-    "method", ["gradient", "integrated_gradients(steps=24)", "smoothgrad(samples=24)", "rise(masks=24)"]
-)
+@pytest.mark.parametrize("method", ["gradient", "integrated_gradients(steps=24)", "smoothgrad(samples=24)", "rise(masks=24)"])
 def test_a_model_that_reads_strides_is_fed_contiguous_images(method: str) -> None:
     model, x = Convolves(ReadsStrides()), normal(2, *SHAPE)
     att = pb.attribute(model, x, 0, method=method)
@@ -180,9 +178,7 @@ def test_an_image_that_shows_no_order_does_not_hide_what_moves(point: str) -> No
     if point == "corner":
         x = torch.zeros_like(x)
         x[:, 0, 0, 0] = 3.0
-    call = functools.partial(
-        pb.attribute, x=x, target=0, method="integrated_gradients(steps=24)", baseline=normal(*SHAPE)
-    )
+    call = functools.partial(pb.attribute, x=x, target=0, method="integrated_gradients(steps=24)", baseline=normal(*SHAPE))
     att, true = call(Convolves(ReadsStrides())), call(Convolves())
     assert "moves" in att.settings["execution"]["fallback"]
     torch.testing.assert_close(att.values, true.values, rtol=1e-9, atol=1e-11)
@@ -229,9 +225,7 @@ def test_what_progress_raises_is_passed_on_at_once(error: type[BaseException], c
             raise error("that is enough")
 
     with pytest.raises(error, match="that is enough"):
-        pb.attribute(
-            Convolves(), normal(2, *SHAPE), 0, method="integrated_gradients(steps=24)", batch_size=8, progress=stops
-        )
+        pb.attribute(Convolves(), normal(2, *SHAPE), 0, method="integrated_gradients(steps=24)", batch_size=8, progress=stops)
     assert len(told) == call
 
 

@@ -95,9 +95,7 @@ def test_a_model_that_does_not_take_channels_last_is_fed_contiguous_images() -> 
     model, x = Views().double().eval(), normal(2, *SHAPE)
     att = pb.attribute(model, x, 0)
     assert att.settings["execution"]["memory_format"] == "contiguous"
-    torch.testing.assert_close(
-        att.values, pb.attribute(model, x, 0, execution=pb.Execution(memory_format="contiguous")).values
-    )
+    torch.testing.assert_close(att.values, pb.attribute(model, x, 0, execution=pb.Execution(memory_format="contiguous")).values)
     with pytest.raises(RuntimeError, match="view"):
         pb.attribute(model, x, 0, execution=pb.Execution(memory_format="channels_last"))
 
@@ -186,9 +184,7 @@ def test_models_without_gradients_are_explained_in_a_narrow_format_too() -> None
         pb.attribute(model, x, method="gradient", execution=execution)
 
 
-@pytest.mark.parametrize(
-    ("damage", "chosen"), [({"bf16": 0.2}, "tf32"), ({"bf16": 0.2, "tf32": 0.1}, "fp32"), ({}, "bf16")]
-)
+@pytest.mark.parametrize(("damage", "chosen"), [({"bf16": 0.2}, "tf32"), ({"bf16": 0.2, "tf32": 0.1}, "fp32"), ({}, "bf16")])
 def test_auto_takes_the_narrowest_precision_that_agrees(damage: dict[str, float], chosen: str) -> None:
     prepared = Execution(precision="auto").prepare(convolutional_net(torch.float), normal(2, *SHAPE).float())
     true, noise = normal(2, 50), normal(2, 50, seed=1)

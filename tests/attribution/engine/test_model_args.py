@@ -45,9 +45,7 @@ def test_tensors_follow_their_examples_inside_containers(pack: Any, find: Any, m
 @pytest.mark.parametrize(("pack", "find"), PACKED)
 def test_what_is_shared_is_shared_inside_containers_too(pack: Any, find: Any) -> None:
     x, weight = normal(2, 1, 2), torch.tensor([[0.0, 1.0], [2.0, 0.0]]).double()
-    model = lambda x, held: (
-        (x[:, 0] @ find(held)).sum(1) if find(held).ndim == 2 and len(find(held)) == 2 else x.sum((1, 2))
-    )
+    model = lambda x, held: (x[:, 0] @ find(held)).sum(1) if find(held).ndim == 2 and len(find(held)) == 2 else x.sum((1, 2))
     for held in (pack(pb.Broadcast(weight)), pb.Broadcast(pack(weight))):
         found = pb.attribute(model, x, method="gradient", model_args=(held,), batch_size=1)
         torch.testing.assert_close(found.values[:, 0], weight.sum(1).expand(2, 2))

@@ -68,9 +68,7 @@ def fed(transform: Any, method: str, x: Tensor, batch_size: int = 7) -> Tensor:
 
 
 @pytest.mark.parametrize("transform", [*LINEAR, Curved(SHAPE)], ids=lambda t: f"{t.spec} {t.shape}")
-def test_players_in_the_signal_add_up_to_the_masked_coefficients(
-    transform: Transform, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_players_in_the_signal_add_up_to_the_masked_coefficients(transform: Transform, monkeypatch: pytest.MonkeyPatch) -> None:
     x = normal(2, *transform.shape)
     summed = fed(transform, "sobol(by=band, samples=2)", x)
     monkeypatch.setattr(players, "_HELD", 0)
@@ -81,15 +79,11 @@ def test_a_player_that_is_left_out_shows(monkeypatch: pytest.MonkeyPatch) -> Non
     x, T = normal(1, *SHAPE), pb.transforms.get("dwt(db2, level=1)", SHAPE)
     right = fed(T, "sobol(by=band, samples=2)", x)
     parts = players.Game._parts
-    monkeypatch.setattr(
-        players.Game, "_parts", lambda self, example: parts(self, example).index_fill(0, torch.tensor(1), 0)
-    )
+    monkeypatch.setattr(players.Game, "_parts", lambda self, example: parts(self, example).index_fill(0, torch.tensor(1), 0))
     assert float((fed(T, "sobol(by=band, samples=2)", x) - right).abs().max()) > 0.1  # the control
 
 
-@pytest.mark.parametrize(
-    "method", ["occlusion(by=band)", "shapley(by=scale)", "sobol(by=band, samples=4)", "rise(masks=12)"]
-)
+@pytest.mark.parametrize("method", ["occlusion(by=band)", "shapley(by=scale)", "sobol(by=band, samples=4)", "rise(masks=12)"])
 def test_numbers_do_not_depend_on_rows_or_on_the_batch(method: str) -> None:
     x, f = normal(3, *SHAPE), smooth_net(SHAPE)
     run = lambda x, rows: pb.attribute(f, x, 0, method=method, transform="dwt(db2, level=2)", batch_size=rows).values
@@ -126,9 +120,7 @@ def test_in_place_models_reach_neither_the_caller_nor_what_is_kept() -> None:
         spoilt = pb.attribute(
             lambda x: f(x.mul_(2) if not x.requires_grad else 2 * x), x, method=method, transform=T, batch_size=3
         )
-        close(
-            spoilt.values, pb.attribute(lambda x: f(2 * x), x, method=method, transform=T, batch_size=3).values, 1e-12
-        )
+        close(spoilt.values, pb.attribute(lambda x: f(2 * x), x, method=method, transform=T, batch_size=3).values, 1e-12)
     assert torch.equal(x, before)
 
 
@@ -170,9 +162,7 @@ def test_the_separable_masks_are_used_where_it_matters_and_a_wrong_order_shows()
 def test_places_that_are_no_grid_are_interpolated_one_by_one(dims: int, seed: int) -> None:
     place = normal(dims, 1, 11, seed=seed).abs() % 1
     band = pb.transforms.layout.Band("all")
-    layout = pb.transforms.Layout(
-        (band,), torch.zeros(1, 11, dtype=torch.long), torch.full_like(place, torch.nan), place
-    )
+    layout = pb.transforms.Layout((band,), torch.zeros(1, 11, dtype=torch.long), torch.full_like(place, torch.nan), place)
     masks = SmoothMasks.on(layout, 2, place)
     bits, shift = (normal(3, masks.bits, seed=seed) > 0).double(), normal(3, dims).abs() % 1
     assert isinstance(masks.bands[0], list) == (dims == 1)
@@ -187,9 +177,7 @@ def test_what_autograd_would_keep_is_counted_without_being_kept() -> None:
     x = torch.zeros(16, 64, requires_grad=True)
     with Saved(deep) as saved:
         output = deep(x)
-    assert (
-        saved.bytes == 9 * x.nbytes
-    )  # the input of the first layer, and what each Tanh gives, which the next layer shares
+    assert saved.bytes == 9 * x.nbytes  # the input of the first layer, and what each Tanh gives, which the next layer shares
     with pytest.raises(RuntimeError, match="nothing was kept"):
         output.sum().backward()
 

@@ -86,9 +86,7 @@ def test_every_listed_method_can_be_built() -> None:
     names = [n for n in captum.attr.__all__ if attributes_inputs(n, getattr(captum.attr, n))]
     assert {"LRP", "ShapleyValueSampling", "KernelShap", "NoiseTunnel", "GradientShap"} < set(names)
     for name in names:
-        needs = (
-            {"layer": "0"} if "layer" in dir(getattr(captum.attr, name)) or "Neuron" in name or "Cam" in name else {}
-        )
+        needs = {"layer": "0"} if "layer" in dir(getattr(captum.attr, name)) or "Neuron" in name or "Cam" in name else {}
         Captum(name, **needs, **({"attribution_method": "Saliency"} if name == "NoiseTunnel" else {}))
 
 
@@ -107,9 +105,7 @@ def test_deeplift_multipliers_are_a_covector(domain: str) -> None:
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_deeplift_is_complete_without_pooling(domain: str) -> None:
     for target in (TARGET, difference(0, 2)):
-        found = pb.attribute(
-            conv_net(pool=False), X, target, method="captum(DeepLift)", transform=domain, baseline=BASE
-        )
+        found = pb.attribute(conv_net(pool=False), X, target, method="captum(DeepLift)", transform=domain, baseline=BASE)
         assert found.completeness_gap.abs().max() < 1e-10 * found.score_difference.abs().max()
 
 
@@ -124,9 +120,7 @@ def test_lrp_of_a_relu_network_without_bias_is_input_times_gradient(domain: str)
     assert found.completeness_gap.abs().max() < 1e-6 * found.score_difference.abs().max()
 
 
-@pytest.mark.parametrize(
-    "name", ["Saliency", "IntegratedGradients", "ShapleyValueSampling", "GradientShap", "DeepLift", "LRP"]
-)
+@pytest.mark.parametrize("name", ["Saliency", "IntegratedGradients", "ShapleyValueSampling", "GradientShap", "DeepLift", "LRP"])
 @pytest.mark.parametrize("rows", [2, 5])
 def test_no_forward_exceeds_the_budget(name: str, rows: int) -> None:
     seen: list[int] = []
@@ -172,9 +166,7 @@ def test_captums_value_of_a_feature_group_is_spread_over_the_group() -> None:
     found = pb.attribute(model, X, 0, method="captum(ShapleyValues, feature_mask=octave)", transform="dct")
     layout = found.layout.group("octave")
     expected = layout.sum(found.coefficients * found.transform.adjoint(weight[:, 0].view(1, *SHAPE)))
-    torch.testing.assert_close(
-        layout.sum(found.values), expected, rtol=1e-6, atol=1e-6
-    )  # Captum computes weights in float32
+    torch.testing.assert_close(layout.sum(found.values), expected, rtol=1e-6, atol=1e-6)  # Captum computes weights in float32
     own = pb.attribute(model, X, 0, method=Captum("ShapleyValues", feature_mask=layout.index), transform="dct")
     torch.testing.assert_close(own.values, found.values)
 

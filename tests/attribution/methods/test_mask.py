@@ -83,9 +83,7 @@ def test_obfuscations_and_baseline_move_the_threshold() -> None:
 def test_noise_equals_the_mean_where_bands_are_constant() -> None:
     net, x = linear_net((1, 8)), torch.ones(2, 1, 8, dtype=torch.double)
     x[1] *= 3
-    noise, mean = (
-        mask_path(net, x, None, "pixel", alphas=ALPHAS, steps=20, obfuscation=kind) for kind in ("noise", "mean")
-    )
+    noise, mean = (mask_path(net, x, None, "pixel", alphas=ALPHAS, steps=20, obfuscation=kind) for kind in ("noise", "mean"))
     torch.testing.assert_close(noise.mask, mean.mask)
     moving = mask_path(net, normal(2, 1, 8), None, "pixel", alphas=[0.1], steps=20, obfuscation="noise")
     other = mask_path(net, normal(2, 1, 8), None, "pixel", alphas=[0.1], steps=20, obfuscation="noise", seed=1)
@@ -168,9 +166,7 @@ def test_continuation_finds_the_same_masks_with_fewer_gradients() -> None:
 def test_continuation_is_as_good_at_every_price_as_independent_runs() -> None:
     """It is nowhere worse by more than two independent runs differ, and not worse on average, for 40 % of the gradients."""
     torch.manual_seed(0)
-    net = nn.Sequential(
-        nn.Flatten(), nn.Linear(60, 24), nn.ReLU(), nn.Linear(24, 12), nn.ReLU(), nn.Linear(12, 3)
-    ).double()
+    net = nn.Sequential(nn.Flatten(), nn.Linear(60, 24), nn.ReLU(), nn.Linear(24, 12), nn.ReLU(), nn.Linear(12, 3)).double()
     alphas = [0.002 * 2**k for k in range(8)]
     alone = mask_path(net.eval(), X, 0, "dct", alphas=alphas, steps=500)
     chain = mask_path(net, X, 0, "dct", alphas=alphas, steps=500, continuation=0.3)

@@ -114,9 +114,7 @@ def test_a_constant_model_gets_zeros(method: Estimator) -> None:
     x = normal(2, 1, 8)
     constant = AsModule(lambda x: 0 * x.flatten(1).sum(1) + 0.1)
     for point, baseline in ((x, "uniform"), (torch.zeros_like(x), None)):
-        for att in pb.attribute(
-            constant, point, method=method, transform=["dwt(haar, level=2)", "dct"], baseline=baseline
-        ):
+        for att in pb.attribute(constant, point, method=method, transform=["dwt(haar, level=2)", "dct"], baseline=baseline):
             assert torch.equal(att.values, torch.zeros_like(att.values))
 
 

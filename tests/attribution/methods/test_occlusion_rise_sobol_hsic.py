@@ -123,9 +123,7 @@ def test_spreading_keeps_sums(height: int, width: int, block: int, seed: int) ->
 def test_rise_is_the_mean_score_where_a_coefficient_is_kept(options: str) -> None:
     """For x of ones in pixels, the inputs of the model are the masks themselves."""
     f = Recorder(smooth_net(SHAPE))
-    att = pb.attribute(
-        f, torch.ones(1, *SHAPE, dtype=torch.float64), 0, method=f"rise(masks=40, {options})", batch_size=7
-    )
+    att = pb.attribute(f, torch.ones(1, *SHAPE, dtype=torch.float64), 0, method=f"rise(masks=40, {options})", batch_size=7)
     masks = torch.cat(f.seen)[4:].flatten(1)  # after x, x₀, x again, and x among the masks
     assert len(masks) == 40
     with torch.no_grad():

@@ -157,9 +157,7 @@ def test_exact_values_of_coefficients_satisfy_every_claim() -> None:
     swap = lambda x: x[..., [0, 1, 6, 3, 4, 5, 2, 7]]
     even = values(lambda x: _interacting(x) + _interacting(swap(x)))
     close(even[:, 2], even[:, 6])
-    assert not torch.allclose(
-        values(_interacting)[:, 2], values(_interacting)[:, 6]
-    )  # the control: an f that is not symmetric
+    assert not torch.allclose(values(_interacting)[:, 2], values(_interacting)[:, 6])  # the control: an f that is not symmetric
     assert float(values(lambda x: _interacting(x[..., [0, 1, 2, 4, 5, 6, 7]]))[:, 3].abs().max()) == 0
     one = x.clone()
     one[..., 5] += 1
@@ -219,9 +217,7 @@ def test_the_error_falls_with_the_square_root_of_the_pairs_and_is_below_that_of_
 
 def test_the_same_seed_repeats_and_another_differs() -> None:
     x = normal(2, 1, 6)
-    get = lambda seed: (
-        pb.attribute(_interacting, x, method="shapley(coefficient, exact=false, pairs=2)", seed=seed).values
-    )
+    get = lambda seed: pb.attribute(_interacting, x, method="shapley(coefficient, exact=false, pairs=2)", seed=seed).values
     assert torch.equal(get(0), get(0))
     assert not torch.allclose(get(0), get(1))
 
@@ -232,9 +228,7 @@ def test_sixteen_players_are_exact_and_seventeen_are_sampled() -> None:
     assert att.settings["evaluations"]["forward"] == 3 + 2**12
     x = normal(1, 1, 17)
     assert "standard_error" in pb.attribute(f, x, method="shapley(coefficient, pairs=2)").details
-    with pytest.raises(
-        ValueError, match=r"17 players need more; take exact=false, pairs=… \(antithetic permutation sampling"
-    ):
+    with pytest.raises(ValueError, match=r"17 players need more; take exact=false, pairs=… \(antithetic permutation sampling"):
         pb.attribute(f, x, method="shapley(coefficient, exact=true)")
     one = pb.attribute(f, x, method="shapley(band, exact=false)")  # pixels are one band: there is one order
     close(one.completeness_gap, torch.zeros(1, dtype=x.dtype))

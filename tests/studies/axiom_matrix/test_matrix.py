@@ -77,9 +77,7 @@ def test_what_cannot_be_sent_to_a_process_is_named(tmp_path: Path) -> None:
         studies.write_matrix(local, tmp_path, methods=METHODS, jobs=2)
 
 
-def test_cells_of_another_version_of_the_laws_are_measured_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cells_of_another_version_of_the_laws_are_measured_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     report = lambda found: seen.append(found.subject)
     for version in (LAWS_VERSION, LAWS_VERSION, LAWS_VERSION + 1):

@@ -22,9 +22,7 @@ def test_keeps_exactly_what_it_claims(sizes: tuple[int, ...], levels: int, a: fl
     transform = get(f"laplacian(levels={levels}, a={a})", 2, *sizes)
     report = pb.axioms.check_transform(transform)
     assert not report.faults, str(report)
-    assert transform.claims == (
-        TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS if levels else TransformClaim.ORTHOGONAL
-    )
+    assert transform.claims == (TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS if levels else TransformClaim.ORTHOGONAL)
     assert get(transform.spec, 2, *sizes).spec == transform.spec
 
 

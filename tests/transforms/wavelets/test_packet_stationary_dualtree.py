@@ -213,9 +213,7 @@ def by_definition(x: np.ndarray, transform: DTCWT) -> np.ndarray:
     def split(x: np.ndarray, filters: list[np.ndarray], late: int) -> list[np.ndarray]:
         n, taps = len(x), len(filters[0])
         return [
-            np.array(
-                [sum(h[m] * x[(2 * k + m + 1 - taps // 2 + late) % n] for m in range(taps)) for k in range(n // 2)]
-            )
+            np.array([sum(h[m] * x[(2 * k + m + 1 - taps // 2 + late) % n] for m in range(taps)) for k in range(n // 2)])
             for h in filters
         ]
 
@@ -301,9 +299,7 @@ def test_dtcwt_orientations(angle: int) -> None:
     energy = transform.layout.group("orientation").sum(transform(stripes) ** 2)[0]
     names = [band.name for band in transform.layout.group("orientation").bands]
     assert names[int(energy.argmax())] == f"{angle:+d}", dict(zip(names, energy.tolist()))
-    assert (
-        float(energy.max() / energy.sum()) > 0.75
-    )  # the lowpass pair is not one-sided near 0: the rest is mostly -angle
+    assert float(energy.max() / energy.sum()) > 0.75  # the lowpass pair is not one-sided near 0: the rest is mostly -angle
 
 
 def test_dtcwt_complex_bands_hold_all_details() -> None:
@@ -349,16 +345,12 @@ def test_boundary_dwt_is_orthonormal_for_every_even_size_and_filter(wavelet: str
     no_faults(transform)
 
 
-@pytest.mark.parametrize(
-    ("wavelet", "level", "shape"), [("db3", 3, (1, 80)), ("db10", 3, (1, 80)), ("sym4", 2, (1, 48, 32))]
-)
+@pytest.mark.parametrize(("wavelet", "level", "shape"), [("db3", 3, (1, 80)), ("db10", 3, (1, 80)), ("sym4", 2, (1, 48, 32))])
 def test_boundary_dwt_states_a_frequency_where_its_atoms_are_those_of_the_wavelet(
     wavelet: str, level: int, shape: tuple[int, ...]
 ) -> None:
     """Atoms of replaced filters differ from the periodic ones and are not band-pass, so they have no frequency."""
-    boundary, periodic = (
-        get(f"dwt({wavelet}, level={level}, mode={mode})", shape) for mode in ("boundary", "periodization")
-    )
+    boundary, periodic = (get(f"dwt({wavelet}, level={level}, mode={mode})", shape) for mode in ("boundary", "periodization"))
     units = torch.eye(math.prod(shape), dtype=torch.float64)[:, None]
     same = (boundary.inverse(units) - periodic.inverse(units)).abs().flatten(1).amax(1) < 1e-12
     known = boundary.layout.frequency.isfinite().all(0)[0]

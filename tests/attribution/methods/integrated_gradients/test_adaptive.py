@@ -105,9 +105,7 @@ def test_weights_that_sum_to_less_than_one_are_caught(monkeypatch: pytest.Monkey
     monkeypatch.setattr(spectral, "weights", lambda cells: 0.98 * smooth(cells))
     for spec in (f"{SPEC}(tol=0.01, correct=False)", f"{SPEC}(tol=0.01)"):
         bad = pb.attribute(net, x, method=spec)
-        torch.testing.assert_close(
-            bad.details["residual"] / bad.score_difference, torch.full_like(bad.score_difference, -0.02)
-        )
+        torch.testing.assert_close(bad.details["residual"] / bad.score_difference, torch.full_like(bad.score_difference, -0.02))
         assert not bad.details["converged"].any()
         assert bool((bad.details["evaluations"] == spendable(200)[1]).all())
         assert bool((bad.completeness_gap.abs() > 0.01 * bad.score_difference.abs()).all())

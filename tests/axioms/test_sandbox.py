@@ -153,7 +153,7 @@ def test_leaks_are_named_and_nothing_leaks(explode: bool) -> None:
     assert torch.equal(x, kept)
     assert all(torch.equal(a, b) and a.requires_grad and a.grad is None for a, b in zip(model.parameters(), weights))
     assert not any(m.training or m._forward_hooks for m in model.modules())
-    (note,) = [note for note in report.notes if "does not leave" in note]
+    (note,) = [note for note in report.notes if "does not put back" in note]
     for name in (
         "default dtype (torch.float16)",
         "grad mode",
@@ -262,11 +262,11 @@ def test_rounding_is_measured_against_double_precision() -> None:
 def test_an_alarm_in_single_precision_is_settled_in_double(monkeypatch: pytest.MonkeyPatch) -> None:
     from pullback.axioms.trial import Trial
 
-    monkeypatch.setattr(Trial, "floor", 0.0)
+    monkeypatch.setattr(Trial, "noise_floor", 0.0)
     model, x = Rough().float(), normal(2, 1, 6, dtype=torch.float32)
     finding = pb.axioms.check(model, x, 0, method="gradient", axioms="implementation_invariance")["implementation_invariance"]
     assert finding.holds
-    assert "settled in double precision" in finding.reason
+    assert "decided in double precision" in finding.reason
 
     def offset(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
         odd = any(isinstance(m, nn.Linear) and m.bias is None for m in f.modules())
@@ -275,7 +275,7 @@ def test_an_alarm_in_single_precision_is_settled_in_double(monkeypatch: pytest.M
     smooth = smooth_net((1, 6)).float()
     wrong = pb.axioms.check(smooth, x, 0, method=offset, axioms="implementation_invariance")["implementation_invariance"]
     assert wrong.holds is False
-    assert "settled in double precision" in wrong.reason
+    assert "decided in double precision" in wrong.reason
     assert "changed by factor_linear" in wrong.reason
 
 

@@ -48,11 +48,7 @@ LAWS: tuple[MethodLaw, ...] = (
         in_double=False,
     ),
     MethodLaw(
-        "dummy",
-        "a coefficient without effect gets 0",
-        f"Friedman 2004; {_IG}, sensitivity(b)",
-        dummy,
-        MethodClaim.DUMMY,
+        "dummy", "a coefficient without effect gets 0", f"Friedman 2004; {_IG}, sensitivity(b)", dummy, MethodClaim.DUMMY
     ),
     MethodLaw(
         "implementation_invariance",
@@ -70,11 +66,7 @@ LAWS: tuple[MethodLaw, ...] = (
         MethodClaim.SYMMETRIC,
     ),
     MethodLaw(
-        "batch_independence",
-        "the map is the same alone and in a batch",
-        "definition",
-        batch_independence,
-        universal=True,
+        "batch_independence", "the map is the same alone and in a batch", "definition", batch_independence, universal=True
     ),
     MethodLaw("determinism", "two calls give the same map", "definition", determinism, universal=True),
     MethodLaw(

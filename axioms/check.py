@@ -15,6 +15,7 @@ from ..attribution.engine.score import Score, Target, table
 from ..attribution.estimator import get as get_estimator
 from ..attribution.targets import Choice
 from ..core.checks import check_number
+from ..core.imports import needs
 from ..core.precision import full_products
 from ..core.progress import Progress
 from ..transforms import Transform
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     import pytest
 
 Method = str | Estimator | MethodFunction
-_CALLABLE = "a callable (f, x, target, x0) -> tensor"
 
 
 def check(
@@ -134,22 +134,22 @@ def _notes(trial: Trial) -> Iterator[str]:
 
 def _in_eval_mode(network: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
     """Puts the network in eval mode; returns it in the mode in which it came, and a note where the modes differ."""
-    given: nn.Module = network
-    notes: tuple[str, ...] = ()
     try:
         check_model(network)
     except ValueError as error:
-        where = "Determinism was measured on the model as given, all other axioms on a copy in eval mode."
-        given, notes = copy.deepcopy(network), (f"{error} {where}",)
-    network.eval()
-    return given, notes
+        given = copy.deepcopy(network)
+        network.eval()
+        return given, (f"{error} Determinism was measured on the model as given, all other axioms on a copy in eval mode.",)
+    return network.eval(), ()
 
 
 def _resolved(method: Method) -> Estimator | MethodFunction:
     if isinstance(method, (str, Estimator)):
         return get_estimator(method)
     if not callable(method) or isinstance(method, type):
-        raise TypeError(f"check: method must be a spec, an Estimator, or {_CALLABLE}, got {method!r}.")
+        raise TypeError(
+            f"check: method must be a spec, an Estimator, or a callable (f, x, target, x0) -> tensor, got {method!r}."
+        )
     return method
 
 
@@ -160,18 +160,14 @@ def _chosen(axioms: str | Sequence[str], subject: Estimator | MethodFunction) ->
         return list(LAWS)
     wanted = [axioms] if isinstance(axioms, str) else list(axioms)
     if unknown := [name for name in wanted if name not in NAMES]:
-        raise ValueError(
-            f"check: unknown axioms {', '.join(map(repr, unknown))}; expected 'all', 'claimed' or names among "
-            f"{', '.join(NAMES)}."
-        )
+        expected = f"'all', 'claimed' or names among {', '.join(NAMES)}"
+        raise ValueError(f"check: unknown axioms {', '.join(map(repr, unknown))}; expected {expected}.")
     return [law for law in LAWS if law.name in wanted]
 
 
 def name_of(method: Estimator | MethodFunction) -> str:
     """The name of a method in reports."""
-    if isinstance(method, Estimator):
-        return repr(method)
-    return str(getattr(method, "__name__", None) or type(method).__name__)
+    return repr(method) if isinstance(method, Estimator) else str(getattr(method, "__name__", None) or type(method).__name__)
 
 
 def parametrize(
@@ -202,10 +198,8 @@ def parametrize(
     ('dct (1, 4)', 'Gradient()')
     >>> dct.values[0]()  # keeps its laws: nothing is raised
     """
-    try:
+    with needs("parametrize", "pytest"):
         import pytest
-    except ImportError:
-        raise ImportError("parametrize needs pytest: pip install pytest.") from None
     members: list[Any] = []
     for subject in subjects:
         examples = getattr(subject, "examples", None)
@@ -228,10 +222,10 @@ def _law(judged: Callable[[], AxiomReport], expected: dict[str, str]) -> Callabl
     def law() -> None:
         report = judged()
         failed = [finding.axiom for finding in report.faults]
-        surprises = [axiom for axiom in failed if axiom not in expected]
-        repaired = [axiom for axiom in expected if axiom not in failed]
-        if surprises or repaired:
-            unexpected, kept = surprises or "none", repaired or "none"
-            raise AssertionError(f"{report}\nunexpected: {unexpected}; expected to fail but kept: {kept}")
+        unexpected = [axiom for axiom in failed if axiom not in expected]
+        kept = [axiom for axiom in expected if axiom not in failed]
+        if unexpected or kept:
+            found = f"unexpected: {unexpected or 'none'}; expected to fail but kept: {kept or 'none'}"
+            raise AssertionError(f"{report}\n{found}")
 
     return law

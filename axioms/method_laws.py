@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..attribution.estimator import MethodClaim
 from .coefficients import dummy, sensitivity, symmetry
@@ -37,52 +38,41 @@ class MethodLaw:
 
 _CLEAR = 0.2  # a residual above this is no rounding in any model measured so far
 _IG = "Sundararajan, Taly & Yan 2017"
+
+
+def _law(
+    measure: Callable[[Trial], Outcome], statement: str, source: str, claim: MethodClaim | None = None, **kind: bool
+) -> MethodLaw:
+    return MethodLaw(measure.__name__, statement, source, measure, claim, **kind)
+
+
 LAWS: tuple[MethodLaw, ...] = (
-    MethodLaw("completeness", "Σ a = f(x) - f(x₀)", f"{_IG}, §3", completeness, MethodClaim.COMPLETE, in_double=False),
-    MethodLaw(
-        "sensitivity",
+    _law(completeness, "Σ a = f(x) - f(x₀)", f"{_IG}, §3", MethodClaim.COMPLETE, in_double=False),
+    _law(
+        sensitivity,
         "if one coefficient alone differs and f changes, it gets a share",
         f"{_IG}, §2.1",
-        sensitivity,
         MethodClaim.SENSITIVE,
         in_double=False,
     ),
-    MethodLaw(
-        "dummy", "a coefficient without effect gets 0", f"Friedman 2004; {_IG}, sensitivity(b)", dummy, MethodClaim.DUMMY
-    ),
-    MethodLaw(
-        "implementation_invariance",
-        "equal functions have equal maps",
-        f"{_IG}, §2.2",
-        implementation_invariance,
-        MethodClaim.IMPLEMENTATION_INVARIANT,
-    ),
-    MethodLaw("linearity", "a(p f + q h) = p a(f) + q a(h)", f"{_IG}, §3", linearity, MethodClaim.LINEAR),
-    MethodLaw(
-        "symmetry",
+    _law(dummy, "a coefficient without effect gets 0", f"Friedman 2004; {_IG}, sensitivity(b)", MethodClaim.DUMMY),
+    _law(implementation_invariance, "equal functions have equal maps", f"{_IG}, §2.2", MethodClaim.IMPLEMENTATION_INVARIANT),
+    _law(linearity, "a(p f + q h) = p a(f) + q a(h)", f"{_IG}, §3", MethodClaim.LINEAR),
+    _law(
+        symmetry,
         "interchangeable, equal coefficients get the same share",
         f"{_IG}, §4.1; Friedman 2004",
-        symmetry,
         MethodClaim.SYMMETRIC,
     ),
-    MethodLaw(
-        "batch_independence", "the map is the same alone and in a batch", "definition", batch_independence, universal=True
-    ),
-    MethodLaw("determinism", "two calls give the same map", "definition", determinism, universal=True),
-    MethodLaw(
-        "coordinate_consistency",
-        "maps in linear domains agree",
-        "∇_z (f∘T⁻¹) = (T⁻¹)ᵀ ∇_x f",
-        coordinate_consistency,
-        universal=True,
-    ),
-    MethodLaw(
-        "affine_invariance",
+    _law(batch_independence, "the map is the same alone and in a batch", "definition", universal=True),
+    _law(determinism, "two calls give the same map", "definition", universal=True),
+    _law(coordinate_consistency, "maps in linear domains agree", "∇_z (f∘T⁻¹) = (T⁻¹)ᵀ ∇_x f", universal=True),
+    _law(
+        affine_invariance,
         "the unit and the origin of a coefficient do not matter",
         "Friedman 2004; Sundararajan & Najmi 2020",
-        affine_invariance,
     ),
-    MethodLaw("input_shift_invariance", "f(x - m) at x + m has the same map", "Kindermans et al. 2019", input_shift_invariance),
+    _law(input_shift_invariance, "f(x - m) at x + m has the same map", "Kindermans et al. 2019"),
 )
 NAMES = tuple(law.name for law in LAWS)
 LAWS_VERSION = 1  # stored with each verdict: raise it when a law changes a verdict, a residual or a tolerance
@@ -114,20 +104,11 @@ def _finding(law: MethodLaw, trial: Trial) -> Finding:
         outcome, holds = inapplicable(f"the method returned {fault}"), False
     except Exception as error:  # a callable may raise anything
         outcome = inapplicable(f"raised {type(error).__name__}: {' '.join(str(error).split())[:300]}")
-    tolerance = outcome.tolerance
-    if outcome.residual is not None and tolerance is not None:
-        holds = outcome.residual <= tolerance.value
-    return Finding(
-        axiom=law.name,
-        holds=holds,
-        residual=outcome.residual,
-        tolerance=None if tolerance is None else tolerance.value,
-        reason=outcome.reason,
-        claimed=True if trial.estimator is not None and law.claimed_by(trial.estimator.claims) else None,
-        statement=law.statement,
-        source=law.source,
-        counterexample=outcome.evidence if holds is False else {},
-        tolerance_source="" if tolerance is None else tolerance.source,
-        details=outcome.details,
-        evaluations=trial.evaluations - before,
-    )
+    limit, source = (None, "") if outcome.tolerance is None else (outcome.tolerance.value, outcome.tolerance.source)
+    if outcome.residual is not None and limit is not None:
+        holds = outcome.residual <= limit
+    claimed = True if trial.estimator is not None and law.claimed_by(trial.estimator.claims) else None
+    about: dict[str, Any] = {"reason": outcome.reason, "claimed": claimed, "statement": law.statement, "source": law.source}
+    evidence = outcome.evidence if holds is False else {}
+    found: dict[str, Any] = {"counterexample": evidence, "tolerance_source": source, "details": outcome.details}
+    return Finding(law.name, holds, outcome.residual, limit, **about, **found, evaluations=trial.evaluations - before)

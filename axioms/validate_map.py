@@ -23,10 +23,8 @@ def read_map(answer: Any, z: Tensor) -> Tensor:
         raise MethodFault(f"{problem}; expected a dense, real floating-point tensor of z's shape, {tuple(z.shape)}{device}")
     values = torch.empty_like(z).copy_(answer.detach())
     if wrong := int((~values.isfinite()).sum()):
-        raise MethodFault(
-            f"{wrong} numbers that are NaN or infinite in {short(z.dtype)}; expected finite numbers of z's shape, "
-            f"{tuple(z.shape)}"
-        )
+        expected = f"expected finite numbers of z's shape, {tuple(z.shape)}"
+        raise MethodFault(f"{wrong} numbers that are NaN or infinite in {short(z.dtype)}; {expected}")
     return values
 
 

@@ -218,8 +218,7 @@ def _check_transforms(verbose: bool) -> int:
     for report in (report for each in checked for report in each.reports):
         if verbose or report.faults:
             _print(report if verbose else dataclasses.replace(report, findings=report.faults))
-    limit = f"{next(iter(checked[0].reports[0])).tolerance:.0e}"
-    title = f"relative residuals in double precision; tolerance {limit}"
+    title = f"relative residuals in double precision; tolerance {next(iter(checked[0].reports[0])).tolerance:.0e}"
     head = ("name", "laws", "examples", "largest residual", "against other libraries", "verdict")
     rows = [(each.name, *each.cells, f"{each.faults} faults" if each.faults else "kept") for each in checked]
     _print_table(title, head, rows)

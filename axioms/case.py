@@ -16,14 +16,11 @@ from ..transforms import Pixel, Transform
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One attribution problem: which coefficients of T x account for f(x) - f(x₀)?
-
-    model and target: f.  x, base: x and x₀, (batch, *shape) each.
-    """
+    """One attribution problem: which coefficients of T x account for f(x) - f(x₀)?  f: the target of the model's output."""
 
     model: nn.Module
-    x: Tensor
-    base: Tensor
+    x: Tensor  # (batch, *shape)
+    base: Tensor  # x₀, (batch, *shape)
     target: Target
     transform: Transform
 

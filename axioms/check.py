@@ -147,9 +147,8 @@ def _resolved(method: Method) -> Estimator | MethodFunction:
     if isinstance(method, (str, Estimator)):
         return get_estimator(method)
     if not callable(method) or isinstance(method, type):
-        raise TypeError(
-            f"check: method must be a spec, an Estimator, or a callable (f, x, target, x0) -> tensor, got {method!r}."
-        )
+        expected = "a spec, an Estimator, or a callable (f, x, target, x0) -> tensor"
+        raise TypeError(f"check: method must be {expected}, got {method!r}.")
     return method
 
 

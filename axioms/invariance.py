@@ -22,6 +22,7 @@ from .trial import Trial
 from .validate_map import MethodFault
 
 _RAISED = "the method raised"
+Compared = tuple[list[Outcome], list[str], dict[str, Any]]  # outcomes, what was skipped, and details
 
 
 def implementation_invariance(trial: Trial) -> Outcome:
@@ -50,9 +51,7 @@ def implementation_invariance(trial: Trial) -> Outcome:
     return outcome.because(f"{len(notes)} skipped, see details" if notes else "")
 
 
-def _compare_all(
-    trial: Trial, case: Case, before: Tensor, found: list[Rewritten]
-) -> tuple[list[Outcome], list[str], dict[str, Any]]:
+def _compare_all(trial: Trial, case: Case, before: Tensor, found: list[Rewritten]) -> Compared:
     """Outcomes of the networks that compute the same function, what was skipped, and the residuals of all networks."""
     outcomes: list[Outcome] = []
     notes: list[str] = []
@@ -135,21 +134,16 @@ def coordinate_consistency(trial: Trial) -> Outcome:
 
 
 def _agreement(own: Estimator) -> Callable[..., Outcome] | None:
-    """In which way maps of an estimator agree between linear domains; None where its claims do not say so.
-
-    Only shares that sum to f(x) - f(x₀), or are a displacement times one covector, have the same total in all domains.
-    """
+    """In which way maps of an estimator agree between linear domains; None where its claims do not say so."""
     if own.linear_in_gradients and own.kind == "sensitivity":
         return _carried
+    # Only shares that sum to f(x) - f(x₀), or are a displacement times one covector, have the same total in all domains.
     same_total = MethodClaim.COMPLETE in own.claims or own.linear_in_gradients
     return _totals if own.kind == "share" and same_total else None
 
 
 def _other_domain(trial: Trial) -> Transform:
-    """T; where T is the signal itself, a DCT, whose coefficients mix all samples.
-
-    A method whose players are blocks of places gets a Haar DWT instead, whose coefficients have places.
-    """
+    """T; where T is the signal itself, a DCT, which mixes all samples, or a Haar DWT for players that are blocks of places."""
     case = trial.case
     if not isinstance(case.transform, Pixel):
         return case.transform

@@ -17,19 +17,15 @@ from .validate_map import MethodFault
 
 @dataclass(frozen=True)
 class MethodLaw:
-    """A statement about a method, and the function that measures it.
-
-    claim: the flag by which an estimator claims the law; None for a law that every method must keep (`universal`) or that
-    none claims.  in_double: whether double precision decides where rounding in the model could look like a broken law.
-    """
+    """A statement about a method, and the function that measures it."""
 
     name: str
     statement: str
     source: str
     measure: Callable[[Trial], Outcome]
-    claim: MethodClaim | None = None
-    universal: bool = False
-    in_double: bool = True
+    claim: MethodClaim | None = None  # the flag by which an estimator claims the law
+    universal: bool = False  # whether every method must keep it
+    in_double: bool = True  # whether double precision decides where rounding in the model could look like a broken law
 
     def claimed_by(self, claims: MethodClaim) -> bool:
         """Whether a method with these claims must keep the law."""
@@ -37,7 +33,7 @@ class MethodLaw:
 
 
 _CLEAR = 0.2  # a residual above this is no rounding in any model measured so far
-_IG = "Sundararajan, Taly & Yan 2017"
+_IG, _UNITS = "Sundararajan, Taly & Yan 2017", "Friedman 2004; Sundararajan & Najmi 2020"
 
 
 def _law(
@@ -67,11 +63,7 @@ LAWS: tuple[MethodLaw, ...] = (
     _law(batch_independence, "the map is the same alone and in a batch", "definition", universal=True),
     _law(determinism, "two calls give the same map", "definition", universal=True),
     _law(coordinate_consistency, "maps in linear domains agree", "∇_z (f∘T⁻¹) = (T⁻¹)ᵀ ∇_x f", universal=True),
-    _law(
-        affine_invariance,
-        "the unit and the origin of a coefficient do not matter",
-        "Friedman 2004; Sundararajan & Najmi 2020",
-    ),
+    _law(affine_invariance, "the unit and the origin of a coefficient do not matter", _UNITS),
     _law(input_shift_invariance, "f(x - m) at x + m has the same map", "Kindermans et al. 2019"),
 )
 NAMES = tuple(law.name for law in LAWS)

@@ -16,16 +16,13 @@ _LISTED = 512  # a counterexample lists inputs up to this size number by number
 
 @dataclass(frozen=True)
 class Outcome:
-    """Residual and tolerance of a law; both are None where it does not apply, and `reason` says why.
-
-    evidence: kept where the law is broken.  details: always kept.
-    """
+    """Residual and tolerance of a law; both are None where it does not apply, and `reason` says why."""
 
     residual: float | None
     tolerance: Tolerance | None = None
     reason: str = ""
-    evidence: dict[str, Any] = field(default_factory=dict)
-    details: dict[str, Any] = field(default_factory=dict)
+    evidence: dict[str, Any] = field(default_factory=dict)  # kept where the law is broken
+    details: dict[str, Any] = field(default_factory=dict)  # always kept
 
     @property
     def broken(self) -> bool:

@@ -99,11 +99,10 @@ def batch_independence(trial: Trial) -> Outcome:
     """The map of an example is the same alone and in a batch, here together with larger and reversed copies."""
     case = trial.case
     index = list(range(len(case.x)))
-    single = [trial.map(case.subset([i]), "cheap") for i in index] if len(index) > 1 else [trial.reference("cheap")]
-    alone = torch.cat(single)
+    alone = [trial.map(case.subset([i]), "cheap") for i in index] if len(index) > 1 else [trial.reference("cheap")]
     batch = replace(case.subset(index + index), x=torch.cat([case.x, -3 * case.x.flip(-1)]))
     together = trial.map(batch, "cheap")[: len(index)]
-    return compare(alone, together, trial.tolerance, case, ("alone", "in a batch"))
+    return compare(torch.cat(alone), together, trial.tolerance, case, ("alone", "in a batch"))
 
 
 def determinism(trial: Trial) -> Outcome:

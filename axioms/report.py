@@ -114,12 +114,8 @@ class AxiomReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data, ready for JSON."""
-        return {
-            "subject": self.subject,
-            "notes": list(self.notes),
-            "evaluations": self.evaluations,
-            "findings": [asdict(f) | {"verdict": f.verdict} for f in self.findings],
-        }
+        findings = [asdict(f) | {"verdict": f.verdict} for f in self.findings]
+        return {"subject": self.subject, "notes": list(self.notes), "evaluations": self.evaluations, "findings": findings}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "AxiomReport":
@@ -143,10 +139,8 @@ class AxiomReport:
         head = "".join(f"<th>{name}</th>" for name in (*_HEADS, "evidence"))
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         title = html.escape(self.subject)
-        return (
-            f"<!doctype html><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>{notes}\n"
-            f"<table><tr>{head}</tr>\n{body}\n</table>\n"
-        )
+        top = f"<!doctype html><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>"
+        return f"{top}{notes}\n<table><tr>{head}</tr>\n{body}\n</table>\n"
 
 
 def _wrapped(text: str, indent: str) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules import module as torch_modules
 
 from ..core.isolation import random_state
@@ -62,14 +62,10 @@ def _state(network: nn.Module) -> State:
     return {
         "the training mode of": {name: module.training for name, module in modules.items()},
         "hooks on": {name: sum(len(getattr(module, kind)) for kind in _HOOKS) for name, module in modules.items()},
-        "the numbers of": {name: _version(tensor) for name, tensor in tensors.items()},
+        "the numbers of": {name: (t.data_ptr(), 0 if t.is_inference() else t._version) for name, t in tensors.items()},
         "requires_grad of": {name: tensor.requires_grad for name, tensor in tensors.items()},
         "gradients in": {name: tensor.grad is None for name, tensor in tensors.items()},
     }
-
-
-def _version(tensor: Tensor) -> tuple[int, int]:
-    return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
 
 
 def _differences(before: State, after: State) -> Iterator[str]:

@@ -25,10 +25,8 @@ def check_transform(
     (True, 'compared with torch_dct.dct', ())
     """
     if not isinstance(transform, Transform):
-        got = type(transform).__name__
-        raise TypeError(
-            f"check_transform: expected a Transform, got {got}; build one with pullback.transforms.get(spec, shape)."
-        )
+        got = f"got {type(transform).__name__}; build one with pullback.transforms.get(spec, shape)"
+        raise TypeError(f"check_transform: expected a Transform, {got}.")
     findings = tuple(_finding(result, dtype) for result in measure_laws(transform, seed, dtype, device))
     return AxiomReport(f"{transform.spec} on signals of shape {transform.shape}", findings)
 

@@ -133,11 +133,8 @@ class Trial:
         def count(module: nn.Module, args: tuple[Any, ...]) -> None:
             self.evaluations += len(args[0])
 
-        handle = model.register_forward_pre_hook(count)
-        try:
+        with model.register_forward_pre_hook(count):
             yield
-        finally:
-            handle.remove()
 
     def take_evaluations(self) -> int:
         """Returns the evaluation counter and resets it."""

@@ -39,16 +39,12 @@ def trace(model: nn.Module) -> fx.GraphModule:
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Two affine layers, with only operations between them that act on each channel alone.
-
-    between: the normalisations and depthwise convolutions between them.  homogeneous_tail: whether the operations after
-    the last of these are positively homogeneous.
-    """
+    """Two affine layers, with only operations between them that act on each channel alone."""
 
     name: str
     first: Any
-    between: tuple[Any, ...]
-    homogeneous_tail: bool
+    between: tuple[Any, ...]  # the normalisations and depthwise convolutions between them
+    homogeneous_tail: bool  # whether the operations after the last of these are positively homogeneous
     last: Any
 
     @property
@@ -151,12 +147,7 @@ def rectifiers(graph: fx.GraphModule) -> Iterator[tuple[fx.Node, float | None]]:
         if node.op in ("call_function", "call_method") and node.target in _RELU_CALLS:
             yield node, _RELU_CALLS[node.target]
         elif node.op == "call_module" and isinstance(module := graph.get_submodule(str(node.target)), RELUS):
-            yield node, cap_of(module)
-
-
-def cap_of(relu: nn.Module) -> float | None:
-    """The cap of a ReLU module: 6 for ReLU6, None for ReLU."""
-    return 6.0 if isinstance(relu, nn.ReLU6) else None
+            yield node, getattr(module, "max_val", None)
 
 
 def _calls(graph: fx.GraphModule, kinds: tuple[type[nn.Module], ...]) -> Iterator[tuple[fx.Node, Any]]:

@@ -72,10 +72,7 @@ def _rewritten(model: nn.Module, x: Tensor, names: Steps, seed: int) -> Rewritte
 
 
 def difference(model: nn.Module, other: nn.Module, x: Tensor, seed: int) -> float:
-    """The largest difference of two networks' outputs, relative to their size, on x and on random inputs.
-
-    Outputs are compared through random projections. It is infinite where the other network cannot run.
-    """
+    """The largest relative difference of two networks' outputs, on x and on random inputs; infinite if `other` cannot run."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(2, *x.shape[1:], generator=generator).to(x) * x.std() + x.mean()
     points = torch.cat([x, noise])

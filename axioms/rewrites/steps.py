@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, fx, nn
 
-from .graph import AFFINE, RELUS, Chain, cap_of, chains, folds, rectifiers, trace, used_once
+from .graph import AFFINE, RELUS, Chain, chains, folds, rectifiers, trace, used_once
 from .modules import KINDS, Cancelling, Rectifier, Residual, Split, factored
 
 Place = TypeVar("Place")
@@ -17,15 +17,12 @@ Site = tuple[str, nn.Module]  # a place that can be rewritten: the name of a lay
 
 
 class Editor:
-    """A copy of a network that is rewritten step by step, as a graph where torch.fx can trace it.
-
-    skipped: what could not be rewritten, and why.
-    """
+    """A copy of a network that is rewritten step by step, as a graph where torch.fx can trace it."""
 
     def __init__(self, model: nn.Module, seed: int) -> None:
         self.model = copy.deepcopy(model).eval()
         self.generator = torch.Generator().manual_seed(seed)
-        self.skipped: list[str] = []
+        self.skipped: list[str] = []  # what could not be rewritten, and why
         self.graph: fx.GraphModule | None = None
         try:
             self.graph = trace(self.model)
@@ -66,19 +63,15 @@ class Editor:
 
 def permute_channels(editor: Editor) -> int:
     """Puts hidden channels in another order."""
-    return _on_chains(editor, "permute_channels", _permute)
+    return sum(_permute(editor, chain) for chain in editor.places("permute_channels", chains))
 
 
 def rescale_channels(editor: Editor) -> int:
     """Multiplies a channel by c > 0 before, and divides it after, what is positively homogeneous (ReLU, pooling)."""
-    return _on_chains(editor, "rescale_channels", _rescale)
+    return sum(_rescale(editor, chain) for chain in editor.places("rescale_channels", chains))
 
 
-def _on_chains(editor: Editor, step: str, change: Callable[[Editor, Chain], bool]) -> int:
-    with torch.no_grad():
-        return sum(change(editor, chain) for chain in editor.places(step, chains))
-
-
+@torch.no_grad()
 def _permute(editor: Editor, chain: Chain) -> bool:
     if chain.channels < 2:
         return False
@@ -93,6 +86,7 @@ def _permute(editor: Editor, chain: Chain) -> bool:
     return True
 
 
+@torch.no_grad()
 def _rescale(editor: Editor, chain: Chain) -> bool:
     place = chain.homogeneous_after()
     if place is None:
@@ -151,7 +145,7 @@ def _rectify(editor: Editor, step: str, kinds: Sequence[str]) -> int:
     forms = itertools.cycle(kinds)
     if editor.graph is None:
         editor.skipped.append(f"{step}: ReLUs that are called as functions: {editor.untraced}")
-        return editor.replace(editor.layers(RELUS), lambda relu: Rectifier(next(forms), cap_of(relu)))
+        return editor.replace(editor.layers(RELUS), lambda relu: Rectifier(next(forms), getattr(relu, "max_val", None)))
     nodes = list(rectifiers(editor.graph))
     for number, (node, cap) in enumerate(nodes):
         name = f"rectifier_{step}_{number}"
@@ -166,10 +160,9 @@ def _ends(sites: Sequence[Site]) -> list[Site]:
     return list(sites) if len(sites) < 2 else [sites[0], sites[-1]]
 
 
-Step = Callable[[Editor], int]
 _WEIGHTS = (permute_channels, rescale_channels, fold_batchnorm, factor_linear, split_channels)
 _LAYERS = (cancelling_branches, identity_residual)
 _RELUS = {f"relu_as_{kind}": (kind,) for kind in ("max", "clamp", "abs")} | {"relu_mixed": KINDS}
-STEPS: dict[str, Step] = {step.__name__: step for step in (*_WEIGHTS, *_LAYERS)}
+STEPS: dict[str, Callable[[Editor], int]] = {step.__name__: step for step in (*_WEIGHTS, *_LAYERS)}
 STEPS |= {name: functools.partial(_rectify, step=name, kinds=kinds) for name, kinds in _RELUS.items()}
 REWRITES = tuple(name for name in STEPS if name != "relu_mixed")  # each changes one thing

@@ -27,10 +27,7 @@ EVALUATIONS = {
 
 
 def captum_methods() -> dict[str, MethodFunction]:
-    """Captum's attribution methods by name; options that the name does not mention are Captum's defaults.
-
-    Raises: ImportError with the command that installs captum.
-    """
+    """Captum's methods by name; options that it leaves out have Captum's defaults.  Raises: ImportError without captum."""
     attr = _captum()
     many = {"perturbations_per_eval": 16}
     methods: dict[str, Callable[..., Any]] = {

@@ -1,10 +1,10 @@
 """The matrix as a figure and as a page."""
 
-import html
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ..report.page import render
 from .matrix import NOT_RUN
 
 if TYPE_CHECKING:
@@ -68,30 +68,21 @@ def _legend(drawing: "Figure", seen: set[str]) -> None:
 
 def page(table: pd.DataFrame) -> str:
     """One HTML table for each model and transform; residual, tolerance and reason show under the pointer."""
-    parts = []
-    axioms = list(dict.fromkeys(table["axiom"]))
+    tables = []
     for (model, transform), part in table.groupby(["model", "transform"], sort=False):
-        head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in axioms)
-        lines = [f"<h2>{html.escape(f'{model}, {transform}')}</h2><table><tr><th>method</th>{head}</tr>"]
-        for method, row in part.groupby("method", sort=False):
-            cells = "".join(_cell(one) for one in row.itertuples())
-            lines.append(f"<tr><td>{html.escape(str(method))}</td>{cells}</tr>")
-        parts.append("\n".join([*lines, "</table>"]))
-    head = f"<!doctype html><meta charset='utf-8'><title>Who keeps which axiom</title><style>{_STYLE}</style>"
-    note = "<p>Numbers and reasons show under the pointer. A frame marks what the literature says otherwise.</p>"
-    return "\n".join([head, "<h1>Who keeps which axiom</h1>", note, *parts])
+        rows = [(method, [_cell(one) for one in row.itertuples()]) for method, row in part.groupby("method", sort=False)]
+        tables.append((f"{model}, {transform}", rows))
+    axioms = [name.replace("_", " ") for name in dict.fromkeys(table["axiom"])]
+    return render("matrix.html", axioms=axioms, tables=tables, colors={_kind(name): color for name, color in COLORS.items()})
 
 
-_STYLE = (
-    "body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}td,th{border:1px solid #fff;padding:3px 8px}"
-    "th{font-weight:normal;font-size:12px;max-width:7em}td+td{text-align:center}"
-    + "".join(f".{verdict.split()[0].lower()}{{background:{color}}}" for verdict, color in COLORS.items())
-    + ".differs{outline:2px solid #000;outline-offset:-2px}"
-)
-
-
-def _cell(row: Any) -> str:
+def _cell(row: Any) -> tuple[str, str, str]:
+    """The class, the title and the text of a cell."""
     numbers = "" if row.residual is None or row.residual != row.residual else f"{row.residual:.1e} ≤ {row.tolerance:.1e}; "
-    title = html.escape(f"{row.verdict}: {numbers}{row.reason}" + (f" — {row.why}" if row.why else ""), quote=True)
-    kind = row.verdict.split()[0].lower() + (" differs" if row.agrees is False else "")
-    return f'<td class="{kind}" title="{title}">{MARKS[row.verdict]}</td>'
+    title = f"{row.verdict}: {numbers}{row.reason}" + (f" — {row.why}" if row.why else "")
+    return _kind(row.verdict) + (" differs" if row.agrees is False else ""), title, MARKS[row.verdict]
+
+
+def _kind(verdict: str) -> str:
+    """The verdict as a class of the page's style."""
+    return verdict.split()[0].lower()

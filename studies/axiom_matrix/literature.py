@@ -11,18 +11,14 @@ _DERIVED = "follows from the formula"
 
 @dataclass(frozen=True)
 class Expectation:
-    """The literature's verdict on a method and an axiom, for a ReLU network with biases and the zero baseline.
-
-    differs: why a measurement in double precision comes out the other way; "" where it agrees.  may_differ: why it does
-    on some networks.
-    """
+    """The literature's verdict on a method and an axiom, for a ReLU network with biases and the zero baseline."""
 
     method: str
     axiom: str
     holds: bool
     source: str
-    differs: str = ""
-    may_differ: str = ""
+    differs: str = ""  # why a measurement in double precision comes out the other way
+    may_differ: str = ""  # why it does on some networks
 
 
 def _rows(method: str, source: str, keeps: str = "", breaks: str = "") -> list[Expectation]:

@@ -175,9 +175,6 @@ def _write_table(table: Any, out: Path) -> list[str]:
     write_text(out / "matrix.csv", table.to_csv(index=False))
     write_text(out / "matrix.json", table.to_json(orient="records", indent=1, force_ascii=False))
     write_text(out / "matrix.html", page(table))
-    figures = [
-        save(figure(part), out / f"matrix-{slug(str(model))}.png")
-        for model, part in table.groupby("model", sort=False)
-        if not part["reason"].str.startswith(NOT_RUN).all()
-    ]
+    measured = table[~table["reason"].str.startswith(NOT_RUN)].groupby("model", sort=False)
+    figures = [save(figure(part), out / f"matrix-{slug(str(model))}.png") for model, part in measured]
     return ["matrix.csv", "matrix.json", "matrix.html", *figures]

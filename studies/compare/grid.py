@@ -100,8 +100,8 @@ def compare(
     model: replaces `settings.model`, whose name is then only recorded.
     note: called with a sentence if stored work belongs to another model, other photos or other settings.
 
-    Raises: ValueError or ImportError for wrong specs; OSError where `out` cannot be written; Interrupted, with the number
-    of stored photos, for a KeyboardInterrupt.
+    Raises: ValueError or ImportError for wrong specs; ValueError where the model does not accept the photos; OSError where
+    `out` cannot be written; Interrupted, with the number of stored photos, for a KeyboardInterrupt.
     """
     out = Path(out)
     get_method(settings.method)
@@ -134,15 +134,11 @@ class _Run:
         self.store = Store(out / ".parts", self._question())
 
     def _question(self) -> list[Any]:
-        """Everything that the numbers depend on. The answer to the first photo depends on the preparation and on code.
-
-        Raises: ValueError where the model does not accept the photo.
-        """
+        """Everything that the numbers depend on. The answer to the first photo depends on the preparation and on code."""
         answered: list[float] = []
-        for _, image in self.photos:
-            x = self.model.prepare(image)[None].to(self.settings.device)
+        if first := next(iter(self.photos), None):
+            x = self.model.prepare(first[1])[None].to(self.settings.device)
             answered = answer(self.model.check(x, self.settings.batch_size))
-            break
         found = weights(self.model.module)
         return [dataclasses.asdict(self.settings), BATCH, versions(), contents(self.photos.entries), found, answered]
 

@@ -13,13 +13,8 @@ from torch import nn
 from ...core.imports import import_callable, needs, working_folder_importable
 from .models import LoadedModel, Preparation
 
-FORMS = (
-    "efficientnet-lite0",
-    "timm:NAME",
-    "torchvision:NAME",
-    "package.module:callable",
-    "a .pt (TorchScript) or .pt2 (torch.export) file",
-)
+_FILE = "a .pt (TorchScript) or .pt2 (torch.export) file"
+FORMS = ("efficientnet-lite0", "timm:NAME", "torchvision:NAME", "package.module:callable", _FILE)
 
 
 def load_model(spec: str, device: torch.device | str = "cpu", preparation: Preparation | None = None) -> LoadedModel:

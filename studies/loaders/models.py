@@ -118,10 +118,8 @@ def _refused(x: Tensor, error: Exception) -> str:
     shape = " × ".join(str(size) for size in x.shape[1:])
     why = (next(iter(str(error).strip().splitlines()), "") or type(error).__name__).rstrip(".")
     if len(x) > 1:  # it accepted one image before
-        return (
-            f"the model does not accept {len(x)} images of {shape} at once: {why}. Pass --batch-size 1 to explain, or "
-            "export it for batches of any size (torch.export: dynamic_shapes)"
-        )
+        advice = "Pass --batch-size 1 to explain, or export it for batches of any size (torch.export: dynamic_shapes)"
+        return f"the model does not accept {len(x)} images of {shape} at once: {why}. {advice}"
     return (
         f"the model does not accept images of {shape}: {why}. If its images have another size, pass --size N (in Python, "
         "preparation=Preparation(size=N)); a callable may also return (module, prepare)"

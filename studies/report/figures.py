@@ -141,12 +141,9 @@ def photo(
 
 
 def _pick(scaled: list[tuple[str, Attribution]]) -> list[tuple[str, Attribution]]:
-    """At most MAPPED domains, in the order given: first one of each kind of transform, then one of each family.
-
-    Family: the transforms' names and first arguments, so that `dwt(haar, level=3)` and `dwt(haar, level=5)` are one.
-    """
+    """At most MAPPED domains, in the order given: first one of each kind of transform, then one of each family."""
     kind: Callable[[str], object] = lambda spec: [call.name for call in parse(spec)]
-    family: Callable[[str], object] = lambda spec: [(call.name, call.args[:1]) for call in parse(spec)]
+    family: Callable[[str], object] = lambda spec: [(call.name, call.args[:1]) for call in parse(spec)]  # as dwt and haar
     chosen: list[str] = []
     for of in (kind, family):
         for spec, _ in scaled:

@@ -25,6 +25,11 @@ MOST_TELLING = ("kept10_attribution", "kept10_coefficient", "kept10_random", "sa
 _TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader(__package__ or ""), autoescape=True)
 
 
+def render(template: str, **values: Any) -> str:
+    """A page of the folder `templates` with these values."""
+    return _TEMPLATES.get_template(template).render(values)
+
+
 def means(table: pd.DataFrame) -> pd.DataFrame:
     """Mean over photos of the columns that are shown, a row per domain; the median for the gap, whose tail is long."""
     groups = table.groupby("transform", sort=False)
@@ -51,17 +56,17 @@ def page(table: pd.DataFrame, summary: dict[str, Any], files: Sequence[str], fin
     """The report as HTML. Pictures are linked by name, so the page belongs in their folder."""
     shown = means(table)
     evaluations = sum(value for value in summary["evaluations"].values() if isinstance(value, int))
-    return _TEMPLATES.get_template("comparison.html").render(
-        {key: summary["settings"][key] for key in ("model", "data", "method")},
+    return render(
+        "comparison.html",
+        **{key: summary["settings"][key] for key in ("model", "data", "method")},
+        **{key: summary[key] for key in ("photos", "skipped")},
         score="the model's output" if table["probability"].isna().all() else "the logit of the predicted class",
-        photos=summary["photos"],
         correct=None if summary["correct"] == "no labels" else summary["correct"],
         domains=len(shown),
         evaluations=f"{evaluations:,}",
         findings=findings,
         columns=COLUMNS,
         rows=_cells(shown),
-        skipped=summary["skipped"],
         pictures=[file for file in files if file.endswith(".png")],
         settings=json.dumps({key: summary[key] for key in ("settings", "versions", "seconds")}, indent=1),
     )

@@ -58,11 +58,7 @@ def test_calls_share_a_folder_and_the_last_one_joins_them(tmp_path: Path) -> Non
         studies.write_matrix(subjects(), tmp_path, methods=[method])
     seen: list[str] = []
     table, _ = studies.write_matrix(
-        subjects(),
-        tmp_path,
-        methods=[*METHODS, "vargrad"],
-        minutes=0,
-        report=lambda report: seen.append(report.subject),
+        subjects(), tmp_path, methods=[*METHODS, "vargrad"], minutes=0, report=lambda report: seen.append(report.subject)
     )
     assert not seen
     assert set(table[table["verdict"] == "not applicable"]["method"]) == {"vargrad"}

@@ -104,7 +104,7 @@ def _check_channels(channels: Sequence[int] | None, count: int) -> Tensor:
 def _check_crop(crop: Sequence[Sequence[int] | None] | None, sizes: Shape) -> list[Tensor]:
     parts = [None] * len(sizes) if crop is None else list(crop)
     if len(parts) != len(sizes):
-        raise ValueError(f"restrict: crop must have [start, stop] or none for each of {len(sizes)} axes, got {crop!r}.")
+        raise ValueError(f"restrict: crop needs [start, stop] or none for each of {len(sizes)} signal axes, got {crop!r}.")
     ranges = []
     for part, n in zip(parts, sizes):
         start, stop = (0, n) if part is None else tuple(part)
@@ -135,8 +135,8 @@ class InverseOf(Transform):
         self.shape = check_shape("inverse_of", shape, dims=range(0, 10))
         inner = transform if isinstance(transform, Transform) else get(transform, tuple(signal or self.shape))
         if inner.layout.shape != self.shape:
-            wanted = f"the shape of the coefficients of {inner.spec}, {inner.layout.shape}"
-            raise ValueError(f"inverse_of: expected {wanted}, got {self.shape}; give that of its signals as signal=[…].")
+            wanted = f"the shape of the coefficients of {inner.spec}, {inner.layout.shape}, got {self.shape}"
+            raise ValueError(f"inverse_of: expected {wanted}; give the shape of its signals as signal=[…].")
         self.inner = inner
         self.claims = _inverse_claims(inner.claims)
         same = inner.shape == self.shape

@@ -60,7 +60,7 @@ class WPT(Transform):
         if order not in ORDERS:
             raise ValueError(f"wpt: expected order in {', '.join(ORDERS)}; got {order!r}.")
         if nodes is not None and level is not None:
-            raise ValueError(f"wpt: expected a level or nodes, got both ({level!r} and {nodes!r}); nodes set the depth.")
+            raise ValueError(f"wpt: expected a level or nodes, got both ({level!r} and {nodes!r}); drop the level.")
         self._dims = len(self.shape) - 1
         paths = None if nodes is None else check_tree("wpt", nodes, self._dims)
         depth = level if paths is None else max(map(len, paths)) // self._dims
@@ -73,9 +73,9 @@ class WPT(Transform):
         self._bank = FilterBank(self.wavelet)
         self._cells = [self._cell(path) for path in self.nodes]
         self.layout = packed_layout(self.shape, self._cells)
-        self._inner = {path[:i] for path in self.nodes for i in range(0, len(path), self._dims)}  # the nodes that are split
-        lengths = {n for path in self._inner for n in self._size(path)}
-        isometric = all(map(self._bank.isometric, lengths))
+        split = {path[:i] for path in self.nodes for i in range(0, len(path), self._dims)}
+        self._inputs = [self._size(path) for path in sorted(split)]
+        isometric = all(map(self._bank.isometric, {n for sizes in self._inputs for n in sizes}))
         self.claims = TransformClaim.ORTHOGONAL if isometric else TransformClaim.LINEAR | TransformClaim.BIJECTIVE
 
     def analysis(self, x: Tensor) -> Tensor:
@@ -119,8 +119,7 @@ class WPT(Transform):
 
     @property
     def reference(self) -> Reference | str:
-        inputs = [self._size(path) for path in sorted(self._inner, key=len)]
-        return wpt_reference(self.wavelet.name, self.nodes, inputs, self._cells, not self._bank.refinements)
+        return wpt_reference(self.wavelet.name, self.nodes, self._inputs, self._cells, not self._bank.refinements)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:

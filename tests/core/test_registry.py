@@ -1,0 +1,89 @@
+"""Specs, names and plug-ins."""
+
+import importlib.metadata
+from typing import Any
+
+import pytest
+
+from pullback.core.registry import Registry, Spec, parse
+
+
+class Square:
+    def __init__(self, side: float, colour: str = "red") -> None:
+        self.side, self.colour = side, colour
+
+
+class Circle:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("dct", [Spec("dct")]),
+        (" dwt( db4 , level=3 ) >> pixel", [Spec("dwt", ("db4",), {"level": 3}), Spec("pixel")]),
+        ("a(x=[1, 'b,c'], y=None, z=true)", [Spec("a", (), {"x": [1, "b,c"], "y": None, "z": True})]),
+        ("along(dwt(db4) >> dct, axes=1)", [Spec("along", ("dwt(db4) >> dct",), {"axes": 1})]),
+        ("a('it\\'s', 1e-3)", [Spec("a", ("it's", 1e-3))]),
+    ],
+)
+def test_specs_are_calls_with_literals_words_and_specs(text: str, expected: list[Spec]) -> None:
+    assert list(parse(text)) == expected
+
+
+@pytest.fixture
+def shapes() -> Registry[Any]:
+    registry: Registry[Any] = Registry("shape", "example.shapes", vet)
+    registry.register("square")(Square)
+    return registry
+
+
+def vet(kind: object) -> None:
+    if kind is Square:
+        raise ValueError("squares are not plug-ins")
+
+
+def test_a_spec_builds_the_object_after_the_leading_arguments(shapes: Registry[Any]) -> None:
+    (call,) = parse("square(colour=blue)")
+    built = shapes.build(call, 2.0)
+    assert (built.side, built.colour) == (2.0, "blue")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("sqare", "Unknown shape 'sqare'. Did you mean 'square'.* Choices: square"),
+        ("square.big", r"Did you mean 'square\(big\)'"),
+        ("square(1, 2, 3)", "shape 'square': too many positional arguments. Its arguments: colour"),
+    ],
+)
+def test_a_wrong_spec_lists_the_choices(shapes: Registry[Any], spec: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        shapes.build(parse(spec)[0], 1.0)
+
+
+def test_a_name_belongs_to_one_class(shapes: Registry[Any]) -> None:
+    with pytest.raises(ValueError, match="'square' belongs to Square; choose another name"):
+        shapes.register("square")(Circle)
+    assert shapes.register("square")(Square) is Square  # the same class again, as when a module is reloaded
+
+
+@pytest.mark.parametrize("kind", [Square, Circle])
+def test_a_plug_in_is_checked_before_it_is_accepted(shapes: Registry[Any], kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Entry:
+        name = "plugged"
+
+        @staticmethod
+        def load() -> type:
+            shapes.register("beside")(kind)
+            return kind
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Entry()] if group == "example.shapes" else [])
+    assert shapes.names() == ["plugged", "square"]
+    if kind is Circle:
+        assert shapes.maker("plugged") is Circle
+        assert "beside" in shapes.names()
+        return
+    with pytest.raises(ValueError, match="squares are not plug-ins"):
+        shapes.maker("plugged")
+    assert "beside" not in shapes.names()

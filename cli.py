@@ -184,24 +184,17 @@ def axioms(
     from . import studies
 
     check_writable(out)
-    asked = studies.question(model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double)
+    subject = studies.load_subject(model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double)
     if matrix:
-        domains = transform or ["pixel", "dct"]
-        cells: dict[str, Any] = {
-            "methods": method,
-            "transforms": domains,
-            "minutes": minutes,
-            "jobs": jobs,
-            "seed": seed,
-        }
+        cells: dict[str, Any] = {"methods": method, "transforms": transform or ["pixel", "dct"], "jobs": jobs}
         with bar("cells") as progress:
             told: dict[str, Any] = {"report": _print, "progress": progress, "note": _complain}
-            _, files = studies.write_matrix({model: asked}, out, **cells, **told)
+            _, files = studies.write_matrix({model: subject}, out, seed=seed, minutes=minutes, **cells, **told)
         _print_files(out, files)
         return
     options = {"transform": (transform or ["pixel"])[0], "axioms": axiom or "all", "seed": seed}
     with bar("axioms") as progress:
-        report = studies.judge((method or [PICTURE_METHOD])[0], asked, **options, progress=progress)
+        report = studies.check_method(subject, (method or [PICTURE_METHOD])[0], **options, progress=progress)
     _print(report)
     _print_files(out, studies.write_report(report, out))
     failed = any(f.verdict == "UNUSABLE" or (f.verdict == "BROKEN" and f.claimed) for f in report)

@@ -41,7 +41,7 @@ LAWS: tuple[MethodLaw, ...] = (
     MethodLaw("completeness", "Σ a = f(x) - f(x₀)", f"{_IG}, §3", completeness, MethodClaim.COMPLETE, in_double=False),
     MethodLaw(
         "sensitivity",
-        "a coefficient that alone differs, and changes f, gets a share",
+        "if one coefficient alone differs and f changes, it gets a share",
         f"{_IG}, §2.1",
         sensitivity,
         MethodClaim.SENSITIVE,

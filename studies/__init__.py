@@ -3,7 +3,9 @@
 from ..core.imports import needs
 
 with needs("pullback.studies", "'pullback[cli]'"):
-    from .axiom_matrix.run import judge, question, write_matrix, write_report
+    from .axiom_matrix.matrix import check_method
+    from .axiom_matrix.run import write_matrix, write_report
+    from .axiom_matrix.subject import Subject, load_subject
     from .catalogue import transform_rows
     from .compare.grid import DOMAINS, Comparison, Settings, compare
     from .explain import Explanation, explain
@@ -20,12 +22,13 @@ __all__ = [
     "Photos",
     "Preparation",
     "Settings",
+    "Subject",
+    "check_method",
     "compare",
     "explain",
-    "judge",
     "load_model",
     "load_photos",
-    "question",
+    "load_subject",
     "transform_rows",
     "write_matrix",
     "write_report",

@@ -1,6 +1,7 @@
 """The rewrites: each is a function that changes a network, keeps what it computes, and returns how many places it changed."""
 
 import copy
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 
@@ -10,7 +11,7 @@ from torch import Tensor, fx, nn
 from .graph import AFFINE, RELUS, Chain, cap_of, chains, folds, rectifiers, trace, used_once
 from .modules import KINDS, Cancelling, Rectifier, Residual, Split, factored
 
-Site = tuple[str, nn.Module]  # the name of a layer, and the layer
+Site = tuple[str, nn.Module]  # a place that can be rewritten: the name of a layer, and the layer
 
 
 class Editor:
@@ -154,28 +155,8 @@ def identity_residual(editor: Editor) -> int:
     return editor.replace(square, Residual) + _rectify(editor, "identity_residual", ("residual",))
 
 
-def relu_as_max(editor: Editor) -> int:
-    """Writes ReLU(x) as max(x, 0)."""
-    return _rectify(editor, "relu_as_max", ("max",))
-
-
-def relu_as_clamp(editor: Editor) -> int:
-    """Writes ReLU(x) as clamp(x, min=0)."""
-    return _rectify(editor, "relu_as_clamp", ("clamp",))
-
-
-def relu_as_abs(editor: Editor) -> int:
-    """Writes ReLU(x) as (x + |x|) / 2."""
-    return _rectify(editor, "relu_as_abs", ("abs",))
-
-
-def relu_mixed(editor: Editor) -> int:
-    """Writes the ReLUs of a network in all forms in turn."""
-    return _rectify(editor, "relu_mixed", KINDS)
-
-
 def _rectify(editor: Editor, step: str, kinds: Sequence[str]) -> int:
-    """Writes every ReLU in one of these forms, in turn."""
+    """Writes the ReLUs of a network in these forms in turn: max(x, 0), clamp(x, min=0), (x + |x|) / 2, x + ReLU(-x)."""
     forms = itertools.cycle(kinds)
     if editor.graph is None:
         editor.skipped.append(f"{step}: ReLUs that are called as functions: {editor.untraced}")
@@ -190,11 +171,14 @@ def _rectify(editor: Editor, step: str, kinds: Sequence[str]) -> int:
 
 
 def _ends(sites: Sequence[Site]) -> list[Site]:
-    """The first and the last site: a method notices these too, and large networks stay cheap."""
+    """The first and the last place, which are enough for a method to notice, so that large networks stay cheap."""
     return list(sites) if len(sites) < 2 else [sites[0], sites[-1]]
 
 
+Step = Callable[[Editor], int]
 _WEIGHTS = (permute_channels, rescale_channels, fold_batchnorm, factor_linear, split_channels)
-_LAYERS = (cancelling_branches, identity_residual, relu_as_max, relu_as_clamp, relu_as_abs)
-REWRITES: dict[str, Callable[[Editor], int]] = {step.__name__: step for step in (*_WEIGHTS, *_LAYERS)}
-STEPS = REWRITES | {"relu_mixed": relu_mixed}
+_LAYERS = (cancelling_branches, identity_residual)
+_RELUS = {f"relu_as_{kind}": (kind,) for kind in ("max", "clamp", "abs")} | {"relu_mixed": KINDS}
+STEPS: dict[str, Step] = {step.__name__: step for step in (*_WEIGHTS, *_LAYERS)}
+STEPS |= {name: functools.partial(_rectify, step=name, kinds=kinds) for name, kinds in _RELUS.items()}
+REWRITES = tuple(name for name in STEPS if name != "relu_mixed")  # each changes one thing

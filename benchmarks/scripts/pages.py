@@ -17,6 +17,7 @@ from benchmarks.results.stored import ROOT
 from pullback.attribution.estimator import estimators
 from pullback.core.files import write_text
 from pullback.studies import transform_rows
+from pullback.studies.compare.verdicts import findings
 from pullback.studies.report import page as report
 
 from . import axioms_page, performance
@@ -31,12 +32,12 @@ def demo(root: Path) -> str:
     """The stored run of `make demo`: what it printed, its pictures and its table."""
     folder = root / "docs" / "demo"
     found, summary = pd.read_csv(folder / "results.csv"), json.loads((folder / "summary.json").read_text())
-    shown, rows = report.means(found), summary["model_rows"]
+    shown, rows = report.means(found), summary["evaluations"]
     columns = {name: title for name, title, _ in report.COLUMNS if not name.startswith("seconds")}
     cells = {title: [report.cell(name, float(v)) for v in shown[name]] for name, title in columns.items()}
     pictures = sorted(path.name for path in folder.glob("*.png"))
     first = lambda start: next(name for name in pictures if name.startswith(start))
-    said = "\n".join(f"- {sentence}" for sentence in report.findings(found))
+    said = "\n".join(f"- {sentence}" for sentence in findings(found))
     return f"""What it printed ({summary["photos"]} photos, {summary["settings"]["method"]}, {rows["gradient"]:,} gradients and
 {rows["forward"]:,} forwards for all {len(shown)} domains together):
 

@@ -123,7 +123,8 @@ def test_execution(benchmark: Any, name: str, options: str, device: str, rounds:
         time.perf_counter() - start,
         model.tally.rows,
     )  # with rows that compare formats, which no result counts
-    check_evaluations(calls.evaluations([found]), [found], calls.planned(method, [pixel], len(case.x)))
+    plan = calls.planned(method, [pixel], len(case.x))
+    check_evaluations(calls.evaluations([found]), [found], plan, "memory_format" in OPTIONS[options])
     precision = found.settings["execution"]["precision"]
     with tf32(False):  # the loop runs in full single precision; what ours allows inside, it decides itself
         cosine = check_precision(found.values, untimed(case, method, pixel), precision)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The study of methods × axioms × domains: which method keeps which axiom, beside what the literature says."""

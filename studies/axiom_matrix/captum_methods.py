@@ -1,6 +1,5 @@
-"""Captum's methods as callables (f, x, target, x0) -> tensor, to be judged as they are."""
+"""Captum's methods as callables (f, x, target, x0) -> tensor."""
 
-import functools
 import math
 import warnings
 from collections.abc import Callable
@@ -13,11 +12,10 @@ from ...attribution.methods.captum_adapter import give_rules
 from ...attribution.methods.coalitions import Players
 from ...axioms.trial import MethodFunction
 from ...transforms import Transform
-from .default_options import groups
+from .default_options import check_cost, groups
 
-MOST_ROWS = 20_000  # of one perturbation method and example; more is refused by name
-# Rows of one map of one example, where that is many; a row with a gradient counts three.
-ROWS = {
+# Evaluations for one map of one example, where they are many; one with a gradient counts three.
+EVALUATIONS = {
     "captum.IntegratedGradients(n_steps=200)": 600,
     "captum.ShapleyValueSampling(feature_mask)": 100,
     "captum.ShapleyValueSampling": 2_500,
@@ -29,43 +27,44 @@ ROWS = {
 
 
 def captum_methods() -> dict[str, MethodFunction]:
-    """Captum's attribution methods by name, with their own defaults where nothing else is said in the name.
+    """Captum's attribution methods by name; options that the name does not mention are Captum's defaults.
 
     Raises: ImportError with the command that installs captum.
     """
     attr = _captum()
+    many = {"perturbations_per_eval": 16}
     methods: dict[str, Callable[..., Any]] = {
-        "captum.Saliency": _plain(attr.Saliency),
-        "captum.Saliency(abs=False)": _plain(attr.Saliency, abs=False),
-        "captum.InputXGradient": _plain(attr.InputXGradient),
-        "captum.IntegratedGradients": _based(attr.IntegratedGradients),
-        "captum.IntegratedGradients(n_steps=200)": _based(attr.IntegratedGradients, n_steps=200, internal_batch_size=16),
-        "captum.DeepLift": _based(attr.DeepLift),
-        "captum.GuidedBackprop": _plain(attr.GuidedBackprop),
-        "captum.Deconvolution": _plain(attr.Deconvolution),
-        "captum.LRP": _lrp,
-        "captum.GradientShap(n_samples=25)": _based(attr.GradientShap, n_samples=25),
-        "captum.FeatureAblation": _bounded(_based(attr.FeatureAblation, perturbations_per_eval=16), 1),
-        "captum.FeatureAblation(feature_mask)": _grouped(attr.FeatureAblation),
-        "captum.ShapleyValueSampling": _bounded(_based(attr.ShapleyValueSampling, perturbations_per_eval=16), 25),
-        "captum.ShapleyValueSampling(feature_mask)": _grouped(attr.ShapleyValueSampling),
+        "Saliency": _at_x(attr.Saliency),
+        "Saliency(abs=False)": _at_x(attr.Saliency, abs=False),
+        "InputXGradient": _at_x(attr.InputXGradient),
+        "IntegratedGradients": _from_baseline(attr.IntegratedGradients),
+        "IntegratedGradients(n_steps=200)": _from_baseline(attr.IntegratedGradients, n_steps=200, internal_batch_size=16),
+        "DeepLift": _from_baseline(attr.DeepLift),
+        "GuidedBackprop": _at_x(attr.GuidedBackprop),
+        "Deconvolution": _at_x(attr.Deconvolution),
+        "LRP": _lrp,
+        "GradientShap(n_samples=25)": _from_baseline(attr.GradientShap, n_samples=25),
+        "FeatureAblation": _affordable(_from_baseline(attr.FeatureAblation, **many), 1),
+        "FeatureAblation(feature_mask)": _on_groups(attr.FeatureAblation),
+        "ShapleyValueSampling": _affordable(_from_baseline(attr.ShapleyValueSampling, **many), 25),
+        "ShapleyValueSampling(feature_mask)": _on_groups(attr.ShapleyValueSampling),
     }
-    return {name: _named(name, method) for name, method in methods.items()}
+    return {f"captum.{name}": _named(f"captum.{name}", method) for name, method in methods.items()}
 
 
-def _plain(make: Any, **options: Any) -> Callable[..., Any]:
+def _at_x(make: Any, **options: Any) -> Callable[..., Any]:
     return lambda f, x, target, x0: make(f).attribute(x, target=target, **options)
 
 
-def _based(make: Any, **options: Any) -> Callable[..., Any]:
+def _from_baseline(make: Any, **options: Any) -> Callable[..., Any]:
     return lambda f, x, target, x0: make(f).attribute(x, baselines=x0, target=target, **options)
 
 
-def _grouped(make: Any) -> Callable[..., Any]:
-    """With the players of `panel.groups` as the feature_mask: each coefficient gets the whole value of its group.
+def _on_groups(make: Any) -> Callable[..., Any]:
+    """With the players of `groups` as the feature_mask: each coefficient gets the whole value of its group.
 
-    Captum's own way there visits every coefficient in Python for every permutation. The numbers are the same where the
-    groups themselves are its features, absent at 0 and present at 1.
+    Captum itself visits every coefficient in Python for every permutation. Here the groups are its features, absent at 0
+    and present at 1, which gives the same numbers.
     """
 
     def call(f: nn.Module, x: Tensor, target: Any, x0: Tensor) -> Any:
@@ -94,21 +93,18 @@ def _captum() -> Any:
 def _named(name: str, method: Callable[..., Any]) -> MethodFunction:
     def call(f: nn.Module, x: Tensor, target: Any, x0: Tensor) -> Tensor:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the hooks and gradients that captum sets
+            warnings.simplefilter("ignore")  # captum warns of the hooks and gradients that it sets
             return method(f, x.requires_grad_(), target, x0)
 
     call.__name__ = name
     return call
 
 
-def _bounded(method: Callable[..., Any], repeats: int) -> Callable[..., Any]:
-    """Refuses inputs on which one model row per coefficient, `repeats` times, is not feasible."""
+def _affordable(method: Callable[..., Any], repeats: int) -> Callable[..., Any]:
+    """The method, which refuses inputs that need more evaluations than the limit: `repeats` for each coefficient."""
 
-    @functools.wraps(method)
     def call(f: nn.Module, x: Tensor, target: Any, x0: Tensor) -> Any:
-        rows = repeats * math.prod(x.shape[1:])
-        if rows > MOST_ROWS:
-            raise ValueError(f"needs {rows:,} model evaluations for one example; the limit here is {MOST_ROWS:,}")
+        check_cost(repeats * math.prod(x.shape[1:]))
         return method(f, x, target, x0)
 
     return call

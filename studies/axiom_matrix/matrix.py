@@ -1,92 +1,119 @@
-"""Who keeps what: methods × axioms × domains × models, as a table beside what the literature says."""
+"""The cells of the matrix: one method in one domain on one model, and the table that their reports make."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
-from torch import Tensor
 
 from ...attribution import names as method_names
-from ...attribution.engine.score import Target
 from ...attribution.estimator import get as get_estimator
 from ...axioms.cheap_forms import cheap_form
 from ...axioms.check import Method, check
 from ...axioms.method_laws import NAMES
 from ...axioms.report import AxiomReport, Finding
+from ...core.imports import import_callable
 from ...transforms import Layout
 from ...transforms import get as get_transform
-from .captum_methods import MOST_ROWS, ROWS, captum_methods
-from .default_options import asked
+from .captum_methods import EVALUATIONS, captum_methods
+from .default_options import check_cost, with_options
 from .literature import expected
+from .subject import Subject
 
-NOT_RUN = "not run"  # how the reason of a cell begins that no time was left for
-
-
-@dataclass(frozen=True, eq=False)
-class Question:
-    """A model and the signals on which methods are judged."""
-
-    model: Callable[..., Any]
-    x: Tensor
-    target: Target = None
-
-
-def find_method(name: str) -> Method:
-    """The method of that name: a spec of ours, or one of Captum's as "captum.DeepLift".
-
-    Raises: ValueError that lists Captum's.
-    """
-    if not name.startswith("captum."):
-        return name
-    known = captum_methods()
-    if name not in known:
-        raise ValueError(f"Method {name!r}: expected one of {', '.join(known)}, or a spec of ours.")
-    return known[name]
-
-
-def run(method: str, question: Question, **options: Any) -> AxiomReport:
-    """`check` on a question, for a method by name.  options: transform, baseline, axioms, seed, tolerance."""
-    return check(question.model, question.x, question.target, method=find_method(method), **options)
-
-
-def every_method() -> list[str]:
-    """The names of all own estimators that can be built without arguments, and of Captum's methods."""
-    return [*(name for name in method_names() if name != "captum"), *captum_methods()]
+NOT_RUN = "not run"  # the first words of the reason of cells for which there was no time
+_MAPS = 40  # roughly the number of cheap maps in a full check
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One method in one domain on one model."""
+    """One method in one domain on one model, each by name."""
 
     model: str
     transform: str
     method: str
 
 
+def find_method(name: str) -> Method:
+    """The method of that name: a spec, one of Captum's as "captum.DeepLift", or "package.module:callable".
+
+    Raises: ValueError that says what was expected.
+    """
+    if ":" in name:
+        return import_callable(name, "Method", "a callable (f, x, target, x0) -> tensor")
+    if not name.startswith("captum."):
+        return name
+    known = captum_methods()
+    if name not in known:
+        raise ValueError(f"Method {name!r}: expected one of {', '.join(known)}, or a spec of pullback.")
+    return known[name]
+
+
+def check_method(subject: Subject, method: str, **options: Any) -> AxiomReport:
+    """`pullback.axioms.check` on a subject, for a method by name.
+
+    method: a spec, one of Captum's as "captum.DeepLift", or "package.module:callable" for a callable
+    (f, x, target, x0) -> tensor.  options: transform, baseline, axioms, seed, tolerance, progress.
+
+    Raises: ValueError that lists the choices, and as `check` does.
+
+    >>> import torch
+    >>> subject = Subject(torch.nn.Linear(4, 2).double(), torch.full((1, 4), 2.0).double(), 0)
+    >>> check_method(subject, "gradient", axioms="completeness").holds("completeness")
+    False
+    """
+    return check(subject.model, subject.x, subject.target, method=find_method(method), **options)
+
+
+def every_method() -> list[str]:
+    """The names of all estimators that need no arguments, and of Captum's methods."""
+    return [*(name for name in method_names() if name != "captum"), *captum_methods()]
+
+
 def cells(models: Iterable[str], methods: Sequence[str], transforms: Sequence[str]) -> list[Cell]:
-    """All of them, domain by domain."""
+    """All cells, domain by domain."""
     return [Cell(model, transform, method) for model in models for transform in transforms for method in methods]
 
 
-def matrix(
-    questions: Mapping[str, Question],
-    methods: Sequence[str] | None = None,
-    transforms: Sequence[str] = ("pixel",),
-    axioms: str | Sequence[str] = "all",
-    seed: int = 0,
-    report: Callable[[AxiomReport], None] | None = None,
-) -> pd.DataFrame:
-    """One row for each model, transform, method and axiom, as in `to_frame`.
+def attempt(cell: Cell, subject: Subject, axioms: str | Sequence[str] = "all", seed: int = 0) -> AxiomReport:
+    """The report on a cell, or a report in which each axiom has the reason why the cell could not be measured."""
+    try:
+        method = spec(cell, subject)
+        if isinstance(found := find_method(method), str):
+            check_cost(get_estimator(found).cost([_layout(cell, subject)]).total)
+        return check_method(subject, method, transform=cell.transform, axioms=axioms, seed=seed)
+    except (ValueError, TypeError, ImportError) as error:
+        return unmeasured(cell, f"{cell.method}: {error}", axioms)
 
-    report: called with each finished report, to show progress.
-    """
-    found: dict[Cell, AxiomReport] = {}
-    for cell in cells(questions, every_method() if methods is None else methods, transforms):
-        found[cell] = attempt(cell, questions[cell.model], axioms, seed)
-        if report is not None:
-            report(found[cell])
-    return to_frame(found)
+
+def unmeasured(cell: Cell, reason: str, axioms: str | Sequence[str] = "all") -> AxiomReport:
+    """A report in which no axiom applies."""
+    wanted = NAMES if axioms in ("all", "claimed") else [axioms] if isinstance(axioms, str) else axioms
+    return AxiomReport(cell.method, tuple(Finding(name, None, None, None, reason) for name in wanted))
+
+
+def spec(cell: Cell, subject: Subject) -> str:
+    """The cell's method with its options in this domain; its name alone where the transform cannot be built."""
+    try:
+        return with_options(cell.method, _layout(cell, subject))
+    except (ValueError, TypeError, ImportError):
+        return cell.method
+
+
+def _layout(cell: Cell, subject: Subject) -> Layout:
+    return get_transform(cell.transform, tuple(subject.x.shape[1:])).layout
+
+
+def effort(cell: Cell, subject: Subject) -> float:
+    """Roughly the model evaluations that a cell needs for one example; one with a gradient counts three."""
+    try:
+        method, layouts = find_method(spec(cell, subject)), [_layout(cell, subject)]
+        if not isinstance(method, str):
+            return _MAPS * next((count for name, count in EVALUATIONS.items() if cell.method.startswith(name)), 3)
+        own = get_estimator(method)
+        costs = [(maps, one.cost(layouts)) for maps, one in ((_MAPS, cheap_form(own)), (3, own))]
+        return sum(maps * (cost.total + 2 * cost.gradients) for maps, cost in costs)
+    except (ValueError, TypeError, ImportError):
+        return 0
 
 
 def to_frame(found: Mapping[Cell, AxiomReport]) -> pd.DataFrame:
@@ -95,75 +122,15 @@ def to_frame(found: Mapping[Cell, AxiomReport]) -> pd.DataFrame:
     Columns: model, transform, method, axiom, verdict, holds, residual, tolerance, evaluations, reason, literature ("kept",
     "BROKEN" or ""), agrees (True, False or None), why (where measurement and literature are known to differ).
     """
-    return pd.DataFrame([asdict(cell) | _row(cell.method, finding) for cell, report in found.items() for finding in report])
+    return pd.DataFrame([asdict(cell) | _row(cell.method, one) for cell, report in found.items() for one in report])
 
 
-def attempt(cell: Cell, question: Question, axioms: str | Sequence[str] = "all", seed: int = 0) -> AxiomReport:
-    """The report on a cell, or one that says of every axiom why it could not be measured."""
-    try:
-        method = spec(cell, question)
-        _check_cost(method, cell, question)
-        return run(method, question, transform=cell.transform, axioms=axioms, seed=seed)
-    except (ValueError, TypeError, ImportError) as error:
-        return unmeasured(cell, f"{cell.method}: {error}", axioms)
-
-
-def spec(cell: Cell, question: Question) -> str:
-    """The spec that the cell's method is asked with; its name alone where the transform cannot be built."""
-    try:
-        return asked(cell.method, _layout(cell, question))
-    except (ValueError, TypeError, ImportError):
-        return cell.method
-
-
-def _layout(cell: Cell, question: Question) -> Layout:
-    return get_transform(cell.transform, tuple(question.x.shape[1:])).layout
-
-
-_MAPS = 40  # brief maps that a full check asks for, roughly
-
-
-def effort(cell: Cell, question: Question) -> float:
-    """Roughly what a cell costs, in model evaluations of one example without a gradient: to start with the dearest."""
-    try:
-        subject, layouts = find_method(spec(cell, question)), [_layout(cell, question)]
-        if not isinstance(subject, str):
-            return _MAPS * next((rows for name, rows in ROWS.items() if cell.method.startswith(name)), 3)
-        own = get_estimator(subject)
-        costs = [(maps, one.cost(layouts)) for maps, one in ((_MAPS, cheap_form(own)), (3, own))]
-        return sum(maps * (cost.total + 2 * cost.gradients) for maps, cost in costs)
-    except (ValueError, TypeError, ImportError):
-        return 0
-
-
-def _check_cost(method: str, cell: Cell, question: Question) -> None:
-    """Refuses an own method whose one map of one example needs more model evaluations than Captum's may."""
-    subject = find_method(method)
-    if isinstance(subject, str):
-        needed = get_estimator(subject).cost([_layout(cell, question)]).total
-        if needed > MOST_ROWS:
-            raise ValueError(f"needs {needed:,} model evaluations for one example; the limit here is {MOST_ROWS:,}")
-
-
-def unmeasured(cell: Cell, reason: str, axioms: str | Sequence[str] = "all") -> AxiomReport:
-    """A report in which no axiom applies."""
-    wanted = NAMES if axioms in ("all", "promised") else [axioms] if isinstance(axioms, str) else axioms
-    return AxiomReport(cell.method, tuple(Finding(name, None, None, None, reason) for name in wanted))
-
-
-def _row(method: str, f: Finding) -> dict[str, Any]:
-    entry = expected(method if method.startswith("captum.") else method.split("(")[0], f.axiom)
-    differs = "" if entry is None else entry.differs or entry.may_differ
-    agrees = None if entry is None or f.residual is None else entry.holds == f.holds
-    return {
-        "axiom": f.axiom,
-        "verdict": f.verdict,
-        "holds": f.holds,
-        "residual": f.residual,
-        "tolerance": f.tolerance,
-        "evaluations": f.evaluations,
-        "reason": f.reason,
-        "literature": "" if entry is None else "kept" if entry.holds else "BROKEN",
-        "agrees": agrees,
-        "why": differs if agrees is False else "",
-    }
+def _row(method: str, finding: Finding) -> dict[str, Any]:
+    names = ("axiom", "verdict", "holds", "residual", "tolerance", "evaluations", "reason")
+    row = {name: getattr(finding, name) for name in names}
+    entry = expected(method if method.startswith("captum.") else method.split("(")[0], finding.axiom)
+    if entry is None:
+        return row | {"literature": "", "agrees": None, "why": ""}
+    agrees = None if finding.residual is None else entry.holds == finding.holds
+    why = (entry.differs or entry.may_differ) if agrees is False else ""
+    return row | {"literature": "kept" if entry.holds else "BROKEN", "agrees": agrees, "why": why}

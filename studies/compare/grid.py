@@ -103,13 +103,14 @@ def compare(
     Raises: ValueError or ImportError for wrong specs; OSError where `out` cannot be written; Interrupted, with the number
     of stored photos, for a KeyboardInterrupt.
     """
-    out, clock = Path(out), time.perf_counter()
+    out = Path(out)
     get_method(settings.method)
     check_writable(out)
     run = _Run(settings, model or settings.load_model(), load_photos(settings.data, settings.limit), out, progress)
     if note is not None and run.store.foreign() and not any(map(run.store.read, range(len(run.batches)))):
         text = "holds unfinished work of another model, other photos or other settings"
         note(f"{run.store.folder} {text}; this run starts from the beginning.")
+    clock = time.perf_counter()
     try:
         merged = _merged(run.parts())
     except KeyboardInterrupt:

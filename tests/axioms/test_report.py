@@ -12,15 +12,16 @@ import pullback as pb
 from pullback.axioms.rewrites.modules import small_network
 from pullback.studies.axiom_matrix.figure import figure, page
 from pullback.studies.axiom_matrix.literature import TABLE, expected
-from pullback.studies.axiom_matrix.matrix import Question, every_method, matrix, run
+from pullback.studies.axiom_matrix.matrix import attempt, cells, check_method, every_method, to_frame
+from pullback.studies.axiom_matrix.subject import Subject
 
 
-def question() -> Question:
-    return Question(small_network((1, 8)).double(), normal(1, 1, 8), 0)
+def subject() -> Subject:
+    return Subject(small_network((1, 8)).double(), normal(1, 1, 8), 0)
 
 
 def test_a_report_prints_and_exports() -> None:
-    report = run("gradient", question())
+    report = check_method(subject(), "gradient")
     assert "BROKEN  completeness" in str(report)
     data = json.loads(report.to_json())
     assert data["findings"][0]["verdict"] == "BROKEN"
@@ -40,10 +41,10 @@ def test_html_is_escaped() -> None:
 
 
 def test_a_tolerance_of_the_callers_replaces_the_measured_one() -> None:
-    strict = pb.axioms.check(question().model, question().x, 0, method="integrated_gradients", tolerance=1e-30)
+    strict = pb.axioms.check(subject().model, subject().x, 0, method="integrated_gradients", tolerance=1e-30)
     assert strict.holds("completeness") is False
     assert strict["completeness"].tolerance_source.startswith("given by the caller")
-    loose = pb.axioms.check(question().model, question().x, 0, method="gradient", tolerance=1e9, axioms=["affine_invariance"])
+    loose = pb.axioms.check(subject().model, subject().x, 0, method="gradient", tolerance=1e9, axioms=["affine_invariance"])
     assert loose.holds("affine_invariance")
 
 
@@ -84,17 +85,15 @@ def test_expected_failures_must_fail_and_others_must_not() -> None:
         case.values[0]()
 
 
+def matrix(methods: list[str]) -> pd.DataFrame:
+    """Two axioms of these methods in two domains."""
+    every = cells(["small"], methods, ["pixel", "dct"])
+    return to_frame({cell: attempt(cell, subject(), ["completeness", "dummy"]) for cell in every})
+
+
 def test_the_matrix_holds_verdicts_and_the_literature() -> None:
-    seen: list[pb.axioms.AxiomReport] = []
-    table = matrix(
-        {"small": question()},
-        ["gradient", "integrated_gradients(steps=32)", "nonsense"],
-        ["pixel", "dct"],
-        axioms=["completeness", "dummy"],
-        report=seen.append,
-    )
+    table = matrix(["gradient", "integrated_gradients(steps=32)", "nonsense"])
     assert len(table) == 3 * 2 * 2
-    assert len(seen) == 6
     first = table.iloc[0]
     assert (first["verdict"], first["literature"], first["agrees"]) == ("BROKEN", "BROKEN", True)
     assert set(table[table.method == "nonsense"]["verdict"]) == {"not applicable"}
@@ -102,7 +101,7 @@ def test_the_matrix_holds_verdicts_and_the_literature() -> None:
 
 
 def test_the_figure_and_the_page_show_every_verdict() -> None:
-    table = matrix({"small": question()}, ["gradient"], ["pixel", "dct"], axioms=["completeness", "dummy"])
+    table = matrix(["gradient"])
     table.loc[0, "agrees"] = False
     (axis,) = figure(table).axes
     assert axis.get_title(loc="left") == "small; strips in each cell: pixel, dct"
@@ -116,12 +115,12 @@ def test_the_figure_and_the_page_show_every_verdict() -> None:
 
 def test_captum_methods_are_found_by_name() -> None:
     pytest.importorskip("captum")
-    assert run("captum.Saliency", question(), axioms="linearity").holds("linearity") is False
+    assert check_method(subject(), "captum.Saliency", axioms="linearity").holds("linearity") is False
     assert {"gradient", "captum.LRP"} <= set(every_method())
     with pytest.raises(ValueError, match=r"captum\.DeepLift"):
-        run("captum.Saliencyy", question())
-    costly = Question(small_network((1, 900)), torch.ones(1, 1, 900), 0)
-    report = run("captum.ShapleyValueSampling", costly, axioms="dummy")
+        check_method(subject(), "captum.Saliencyy")
+    costly = Subject(small_network((1, 900)), torch.ones(1, 1, 900), 0)
+    report = check_method(costly, "captum.ShapleyValueSampling", axioms="dummy")
     assert "22,500 model evaluations" in report["dummy"].reason
 
 

@@ -14,7 +14,7 @@ from benchmarks.scripts.tables import table
 from pullback import studies
 from pullback.axioms.method_laws import LAWS_VERSION
 from pullback.axioms.rewrites.modules import small_network
-from pullback.studies.axiom_matrix.matrix import Question
+from pullback.studies.axiom_matrix.subject import Subject
 
 PAGES = pages.pages()
 REGISTERED = "table"  # what is registered is code and not a stored result: it must not keep anyone from adding to it
@@ -77,9 +77,9 @@ def test_tables_of_known_results() -> None:
 
 def test_the_matrix_of_a_study_is_taken_over(tmp_path: Path) -> None:
     pytest.importorskip("captum")
-    question = Question(small_network((1, 8, 8)).double(), normal(1, 1, 8, 8), 0)
+    subject = Subject(small_network((1, 8, 8)).double(), normal(1, 1, 8, 8), 0)
     run, methods = tmp_path / "run", ["gradient", "shapley"]
-    studies.write_matrix({"net": question}, run, methods=methods, transforms=["pixel", "dct"])
+    studies.write_matrix({"net": subject}, run, methods=methods, transforms=["pixel", "dct"])
     axioms_page.store("net", run, tmp_path)
     said = {name: section(tmp_path) for name, section in axioms_page.SECTIONS.items() if name not in ("stability", "cost")}
     assert "### net\n\n4 cells" in said["figures"]

@@ -42,7 +42,7 @@ LAYERS = {
         "analyses",
     ],
     "axioms": ["report", "rewrites", "*"],
-    "studies": ["loaders", "storage", "report", "compare axiom_matrix", "*"],
+    "studies": ["loaders training", "storage", "report", "compare axiom_matrix", "*"],
 }
 LIBRARY = library()
 EXAMPLE = {  # a library in which every import is allowed

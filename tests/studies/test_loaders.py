@@ -99,4 +99,4 @@ def test_settings_say_the_size_of_the_models_input() -> None:
 def test_a_question_without_a_readable_photo_names_the_first(tmp_path: Path) -> None:
     (tmp_path / "note.jpg").write_text("no image")
     with pytest.raises(ValueError, match=r"could be read as an image; the first, note\.jpg"):
-        studies.question("torch.nn:Flatten", data=str(tmp_path))
+        studies.load_subject("torch.nn:Flatten", data=str(tmp_path))

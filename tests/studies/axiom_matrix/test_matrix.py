@@ -16,16 +16,17 @@ from pullback.attribution.methods.coalitions import Perturbation, Players
 from pullback.axioms.cheap_forms import cheap_form
 from pullback.axioms.method_laws import LAWS_VERSION
 from pullback.axioms.rewrites.modules import small_network
-from pullback.studies.axiom_matrix.captum_methods import ROWS, captum_methods
-from pullback.studies.axiom_matrix.default_options import asked, groups
-from pullback.studies.axiom_matrix.matrix import Cell, Question, attempt, effort, every_method, spec
-from pullback.studies.axiom_matrix.run import trained_on_gratings
+from pullback.studies.axiom_matrix.captum_methods import EVALUATIONS, captum_methods
+from pullback.studies.axiom_matrix.default_options import groups, with_options
+from pullback.studies.axiom_matrix.matrix import Cell, attempt, effort, every_method, spec
+from pullback.studies.axiom_matrix.subject import Subject
+from pullback.studies.training.gratings import trained_on_gratings
 
 METHODS = ["gradient", "input_x_gradient"]
 
 
-def questions() -> dict[str, Question]:
-    return {"net": Question(small_network((1, 8)).double(), normal(1, 1, 8), 0)}
+def subjects() -> dict[str, Subject]:
+    return {"net": Subject(small_network((1, 8)).double(), normal(1, 1, 8), 0)}
 
 
 def stored(out: Path) -> dict[str, dict[str, Any]]:
@@ -35,9 +36,9 @@ def stored(out: Path) -> dict[str, dict[str, Any]]:
 
 def test_processes_find_what_one_process_finds(tmp_path: Path) -> None:
     seen: list[str] = []
-    one, _ = studies.write_matrix(questions(), tmp_path / "a", methods=METHODS, transforms=["pixel", "dct"])
+    one, _ = studies.write_matrix(subjects(), tmp_path / "a", methods=METHODS, transforms=["pixel", "dct"])
     two, files = studies.write_matrix(
-        questions(),
+        subjects(),
         tmp_path / "b",
         methods=METHODS,
         transforms=["pixel", "dct"],
@@ -54,10 +55,10 @@ def test_processes_find_what_one_process_finds(tmp_path: Path) -> None:
 
 def test_calls_share_a_folder_and_the_last_one_joins_them(tmp_path: Path) -> None:
     for method in METHODS:
-        studies.write_matrix(questions(), tmp_path, methods=[method])
+        studies.write_matrix(subjects(), tmp_path, methods=[method])
     seen: list[str] = []
     table, _ = studies.write_matrix(
-        questions(),
+        subjects(),
         tmp_path,
         methods=[*METHODS, "vargrad"],
         minutes=0,
@@ -71,7 +72,7 @@ def test_calls_share_a_folder_and_the_last_one_joins_them(tmp_path: Path) -> Non
 
 def test_what_cannot_be_sent_to_a_process_is_named(tmp_path: Path) -> None:
     net = small_network((1, 8)).double()
-    local = {"net": Question(lambda x: net(x), normal(1, 1, 8), 0)}
+    local = {"net": Subject(lambda x: net(x), normal(1, 1, 8), 0)}
     with pytest.raises(TypeError, match=r"cannot be pickled.*jobs=1"):
         studies.write_matrix(local, tmp_path, methods=METHODS, jobs=2)
 
@@ -81,7 +82,7 @@ def test_cells_of_another_version_of_the_laws_are_measured_anew(tmp_path: Path, 
     report = lambda found: seen.append(found.subject)
     for version in (LAWS_VERSION, LAWS_VERSION, LAWS_VERSION + 1):
         monkeypatch.setattr("pullback.studies.axiom_matrix.run.LAWS_VERSION", version)
-        studies.write_matrix(questions(), tmp_path, methods=METHODS[:1], report=report)
+        studies.write_matrix(subjects(), tmp_path, methods=METHODS[:1], report=report)
     assert len(seen) == 2
     assert len(list((tmp_path / "cells").glob("*.json"))) == 2
 
@@ -94,7 +95,7 @@ def test_the_command_ends_with_status_1_where_the_answer_is_no_map(
     )
     monkeypatch.chdir(tmp_path)
     network = small_network((1, 4, 4)).double(), normal(1, 1, 4, 4)
-    monkeypatch.setattr("pullback.studies.axiom_matrix.run.trained_on_gratings", lambda seed: network)
+    monkeypatch.setattr("pullback.studies.axiom_matrix.subject.trained_on_gratings", lambda seed: network)
     status = {}
     for name in ("signs", "zeros"):
         arguments = ["axioms", "--method", f"theirs_signs:{name}", "--axiom", "dummy", "--out", str(tmp_path)]
@@ -114,29 +115,29 @@ SHAPES = {(3, 48, 48): 3, (1, 16, 16): 2}
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_methods_with_players_are_asked_with_a_few_in_every_domain(shape: tuple[int, ...]) -> None:
-    question = Question(nn.Identity(), torch.zeros(1, *shape))
+    subject = Subject(nn.Identity(), torch.zeros(1, *shape))
     for domain in ("pixel", f"dwt(db4, level={SHAPES[shape]})", "dct", "dft", "swt(haar, level=2)"):
         for name in every_method():
             cell = Cell("", domain, name)
-            assert effort(cell, question) > 0
-            if name.startswith("captum.") or not isinstance(method := get_estimator(spec(cell, question)), Perturbation):
+            assert effort(cell, subject) > 0
+            if name.startswith("captum.") or not isinstance(method := get_estimator(spec(cell, subject)), Perturbation):
                 continue
             layout = pb.transforms.get(domain, shape).layout
             players = method.players(layout).count
-            assert name == "rise" or 2 <= players <= 9, (spec(cell, question), domain, players)
-            assert cheap_form(method).cost([layout]).total <= 128, spec(cell, question)
+            assert name == "rise" or 2 <= players <= 9, (spec(cell, subject), domain, players)
+            assert cheap_form(method).cost([layout]).total <= 128, spec(cell, subject)
 
 
-def test_a_spec_with_options_is_asked_as_it_is() -> None:
+def test_a_spec_with_options_is_used_as_it_is() -> None:
     layout = pb.transforms.get("dct", (1, 8)).layout
-    assert asked("sobol(by=band)", layout) == "sobol(by=band)"
-    question = Question(nn.Identity(), torch.zeros(1, 1, 8))
-    assert spec(Cell("", "no such transform", "sobol"), question) == "sobol"
+    assert with_options("sobol(by=band)", layout) == "sobol(by=band)"
+    subject = Subject(nn.Identity(), torch.zeros(1, 1, 8))
+    assert spec(Cell("", "no such transform", "sobol"), subject) == "sobol"
 
 
 def test_rows_of_captums_methods_are_those_of_methods_that_exist() -> None:
     pytest.importorskip("captum")
-    assert all(any(name.startswith(start) for name in captum_methods()) for start in ROWS)
+    assert all(any(name.startswith(start) for name in captum_methods()) for start in EVALUATIONS)
 
 
 @pytest.mark.parametrize("name", ["FeatureAblation", "ShapleyValueSampling"])
@@ -159,8 +160,8 @@ def test_groups_as_features_are_captums_feature_mask(name: str) -> None:
 
 
 def test_coordinates_are_compared_in_a_domain_with_places_for_players_with_places() -> None:
-    question = Question(small_network((1, 8, 8)).double(), normal(1, 1, 8, 8), 0)
-    report = attempt(Cell("net", "pixel", "shapley"), question, ["coordinate_consistency", "completeness"])
+    subject = Subject(small_network((1, 8, 8)).double(), normal(1, 1, 8, 8), 0)
+    report = attempt(Cell("net", "pixel", "shapley"), subject, ["coordinate_consistency", "completeness"])
     assert report.holds("coordinate_consistency")
     assert "shapley" in report.subject.lower()
     assert report["coordinate_consistency"].evaluations < 4 * 512
@@ -171,7 +172,7 @@ def test_coordinates_are_compared_in_a_domain_with_places_for_players_with_place
             return values * game.players.count, details  # type: ignore[attr-defined]
 
     off = pb.axioms.check(
-        question.model, question.x, 0, method=Off(by="block", block=4, unions="band"), axioms="coordinate_consistency"
+        subject.model, subject.x, 0, method=Off(by="block", block=4, unions="band"), axioms="coordinate_consistency"
     )
     assert off.holds("coordinate_consistency") is False
 
@@ -186,7 +187,7 @@ def test_cells_of_other_weights_are_measured_anew(tmp_path: Path) -> None:
     for one, other in ((net, double), (square, cube)):
         seen: list[str] = []
         for model in (one, one, other):
-            asked = {"net": Question(model, normal(1, 1, 8), 0)}
+            asked = {"net": Subject(model, normal(1, 1, 8), 0)}
             studies.write_matrix(
                 asked,
                 tmp_path,
@@ -196,7 +197,7 @@ def test_cells_of_other_weights_are_measured_anew(tmp_path: Path) -> None:
             )
         assert len(seen) == 2
     assert len(notes) == 3  # of `square` too, which the folder does not know
-    assert all("other weights or another answer" in note for note in notes)
+    assert all("another model, signal, seed or version" in note for note in notes)
 
 
 def test_the_small_network_is_the_same_with_any_number_of_threads() -> None:

@@ -1,0 +1,73 @@
+"""`Subject`: a model and the signals on which methods are checked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...attribution.engine.score import Target
+from ..loaders.data import load_photos
+from ..loaders.model_formats import load_model
+from ..loaders.models import LoadedModel, Preparation
+from ..training.gratings import trained_on_gratings
+
+SMALL = "small"
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model, signals (batch, *shape), and the target: a number of the model's output for each signal."""
+
+    model: Callable[..., Any]
+    x: Tensor
+    target: Target = None
+
+
+def load_subject(
+    model: str = SMALL,
+    *,
+    data: str = "imagenet-sample",
+    photos: int = 1,
+    device: str = "cpu",
+    seed: int = 0,
+    double: bool = False,
+) -> Subject:
+    """A model by name and signals that it is made for; the target is the predicted class of each signal.
+
+    model: `small`, a convolutional network that is trained in seconds to name the direction of a grating, in double
+    precision; or a spec as in `load_model`, whose signals are `photos` pictures of `data`.
+    double: convert the model and its input to double precision, in which verdicts are sharper.
+
+    Raises: ValueError or ImportError, as `load_model` and `load_photos` do; ValueError where no photo can be read.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (8, 8), "red").save(f"{folder}/red.png")
+    ...     subject = load_subject("torch.nn:Flatten", data=folder, double=True)
+    >>> subject.x.dtype, int(subject.target) < 224 * 224  # the largest of the outputs is a red one
+    (torch.float64, True)
+    """
+    loaded, x = _small(seed) if model == SMALL else _with_photos(model, data, photos)
+    loaded.module.to(device)
+    x = x.to(device)
+    if double:
+        loaded.module.double()
+        x = x.double()
+    return Subject(loaded.module, x, loaded.classify(x).argmax(1))
+
+
+def _small(seed: int) -> tuple[LoadedModel, Tensor]:
+    network, x = trained_on_gratings(seed)
+    return LoadedModel(SMALL, network, Preparation(16, (0.0,), (1.0,))), x
+
+
+def _with_photos(model: str, data: str, photos: int) -> tuple[LoadedModel, Tensor]:
+    loaded, found = load_model(model), load_photos(data, photos)
+    images = [loaded.prepare(image) for _, image in found]
+    if not images:
+        first = ": ".join(found.skipped[0])
+        raise ValueError(f"data: nothing in {data!r} could be read as an image; the first, {first}.")
+    return loaded, torch.stack(images)

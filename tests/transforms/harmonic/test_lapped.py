@@ -211,8 +211,8 @@ def test_gradients(spec: str) -> None:
         ("mdct(window=hann)", ValueError, "sine, kbd; got 'hann'"),
         ("mdct(size=6)", ValueError, "at least 4, a multiple of 4, got 6"),
         ("mdct(size=0)", ValueError, "at least 4"),
-        ("mdct(kbd, alpha=-1)", ValueError, "alpha must be a number from 0 to 100"),
-        ("mdct(kbd, alpha=x)", ValueError, "alpha must be a number from 0 to 100"),
+        ("mdct(kbd, alpha=-1)", ValueError, "alpha must be a finite number from 0 to 100"),
+        ("mdct(kbd, alpha=x)", ValueError, "alpha must be a finite number from 0 to 100"),
     ],
 )
 def test_impossible_settings_are_refused(spec: str, error: type[Exception], match: str) -> None:

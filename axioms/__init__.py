@@ -7,13 +7,4 @@ from .report import AxiomReport, Finding
 from .rewrites.rewrite import rewrites
 from .transform_laws import check_transform
 
-__all__ = [
-    "NAMES",
-    "AxiomReport",
-    "Finding",
-    "check",
-    "check_transform",
-    "parametrize",
-    "rewrites",
-    "tolerance",
-]
+__all__ = ["NAMES", "AxiomReport", "Finding", "check", "check_transform", "parametrize", "rewrites", "tolerance"]

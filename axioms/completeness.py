@@ -62,10 +62,7 @@ def total(values: Tensor) -> Tensor:
 
 
 def _scale(difference: Tensor, absolute: Tensor, rounding: Tensor) -> Tensor:
-    """|Δf| of each example, bounded from below. Where all are 0 it is Σ|a|, but large beside the rounding of f.
-
-    absolute: Σ|a|.  rounding: eps |f|.  Each (batch,).
-    """
+    """|Δf| of each example, bounded from below; where all are 0, Σ|a| (absolute), but large beside eps |f| (rounding)."""
     largest = difference.abs().max()
     if float(largest) == 0:
         return torch.maximum(absolute, 64 / GRANTED * rounding).clamp(min=torch.finfo(absolute.dtype).tiny)
@@ -100,9 +97,6 @@ def _in_double(trial: Trial, hidden: float) -> Outcome:
     exact = completeness(trial.double)
     trial.evaluations += trial.double.take_evaluations()
     return exact.because(f"decided in double precision: {close}")
-
-
-# The parts of the gap ----------------------------------------------------------------------------------------------------
 
 
 def _parts(trial: Trial, gap: Tensor, scale: Tensor, rounding: float) -> dict[str, Any]:
@@ -195,14 +189,8 @@ def _advice(own: Estimator | None, residual: float, parts: dict[str, Any]) -> st
     return ", ".join(filter(None, (accepted, advice)))
 
 
-# Random methods ----------------------------------------------------------------------------------------------------------
-
-
 def _mean_over_seeds(trial: Trial, difference: Tensor, scale: Tensor, tolerance: Tolerance) -> Outcome:
-    """The outcome for the mean over seeds, with four of its standard errors granted.
-
-    The law does not apply where these exceed what the literature accepts.
-    """
+    """The outcome for the mean over seeds, plus four standard errors; none where these exceed what the literature accepts."""
     for repeats in _REPEATS:
         totals = torch.stack([total(trial.reference("full", seed)) for seed in range(repeats)])
         residual = float(((totals.mean(0) - difference) / scale).abs().max())

@@ -135,21 +135,16 @@ def coordinate_consistency(trial: Trial) -> Outcome:
 
 
 def _agreement(own: Estimator) -> Callable[..., Outcome] | None:
-    """In which way maps of an estimator agree between linear domains; None where its claims do not say so.
-
-    Only shares that sum to f(x) - f(x₀), or are a displacement times one covector, have the same total in all domains.
-    """
+    """In which way maps of an estimator agree between linear domains; None where its claims do not say so."""
     if own.linear_in_gradients and own.kind == "sensitivity":
         return _carried
+    # Only shares that sum to f(x) - f(x₀), or are a displacement times one covector, have the same total in all domains.
     same_total = MethodClaim.COMPLETE in own.claims or own.linear_in_gradients
     return _totals if own.kind == "share" and same_total else None
 
 
 def _other_domain(trial: Trial) -> Transform:
-    """T; where T is the signal itself, a DCT, whose coefficients mix all samples.
-
-    A method whose players are blocks of places gets a Haar DWT instead, whose coefficients have places.
-    """
+    """T; for T = 1 a DCT, which mixes all samples, or a Haar DWT if players are blocks of places, which a DCT lacks."""
     case = trial.case
     if not isinstance(case.transform, Pixel):
         return case.transform

@@ -57,27 +57,9 @@ def compare(a: Tensor, b: Tensor, tolerance: Tolerance, case: Case, names: tuple
         names[0]: one[top].tolist(),
         names[1]: two[top].tolist(),
         "totals": [float(one.sum()), float(two.sum())],
-        "model": type(case.model).__name__,
-        "target": shown(case.target),
-        "x": shown(case.x[worst]),
     }
-    return Outcome(residual, tolerance, evidence=evidence)
-
-
-def largest(values: Tensor, index: list[int], residual: Tensor, x: Tensor, model: str) -> tuple[float, dict[str, Any]]:
-    """The largest residual of the batch, and the evidence for it.
-
-    values: maps (batch, coeff).  index: the coefficients that the law is about.  residual: (batch,).  model: its formula.
-    """
-    worst = int(residual.argmax())
-    return float(residual.max()), {
-        "example": worst,
-        "coefficients": index,
-        "a": values[worst, index].tolist(),
-        "largest |a|": float(values[worst].abs().max()),
-        "model": model,
-        "x": shown(x[worst]),
-    }
+    problem = {"model": type(case.model).__name__, "target": shown(case.target), "x": shown(case.x[worst])}
+    return Outcome(residual, tolerance, evidence=evidence | problem)
 
 
 def shown(value: Any) -> Any:

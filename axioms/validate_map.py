@@ -11,11 +11,9 @@ class MethodFault(Exception):
 
 
 def read_map(answer: Any, z: Tensor) -> Tensor:
-    """`answer` as a map in z's dtype, copied and without a graph.
+    """`answer` as a map in z's dtype, without a graph; a copy, since a method may return a buffer that it overwrites later.
 
-    It is a copy because a method may return a buffer that its next call overwrites: two answers would always be equal.
     z: the coefficients that the method was asked about, (batch, *coeff).
-
     Raises: MethodFault unless the answer is a dense, real, finite floating-point tensor of z's shape, on its device.
     """
     if problem := _problem(answer, z):
@@ -23,10 +21,8 @@ def read_map(answer: Any, z: Tensor) -> Tensor:
         raise MethodFault(f"{problem}; expected a dense, real floating-point tensor of z's shape, {tuple(z.shape)}{device}")
     values = torch.empty_like(z).copy_(answer.detach())
     if wrong := int((~values.isfinite()).sum()):
-        raise MethodFault(
-            f"{wrong} numbers that are NaN or infinite in {short(z.dtype)}; expected finite numbers of z's shape, "
-            f"{tuple(z.shape)}"
-        )
+        expected = f"expected finite numbers of z's shape, {tuple(z.shape)}"
+        raise MethodFault(f"{wrong} numbers that are NaN or infinite in {short(z.dtype)}; {expected}")
     return values
 
 

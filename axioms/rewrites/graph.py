@@ -21,7 +21,7 @@ _ELEMENTWISE = (*_BOUNDED, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, 
 _POOL_CALLS = {F.avg_pool2d, F.max_pool2d, F.adaptive_avg_pool2d}
 _HOMOGENEOUS_CALLS = {F.relu, torch.relu, torch.flatten, F.dropout, F.leaky_relu, *_POOL_CALLS}
 _ELEMENTWISE_CALLS = {F.relu6, F.gelu, F.silu, F.softplus, F.elu, torch.tanh, torch.sigmoid}
-_RELU_CALLS = {F.relu: None, torch.relu: None, torch.relu_: None, F.relu6: 6.0}
+_RELU_CALLS = {F.relu: None, torch.relu: None, torch.relu_: None, F.relu6: 6.0, "relu": None, "relu_": None}
 
 
 class Tracer(fx.Tracer):
@@ -40,8 +40,7 @@ def trace(model: nn.Module) -> fx.GraphModule:
 class Chain:
     """Two affine layers, with only operations between them that act on each channel alone.
 
-    between: the normalisations and depthwise convolutions between them.  homogeneous_tail: whether the operations after
-    the last of these are positively homogeneous.
+    between: the normalisations and depthwise convolutions.  homogeneous_tail: whether only positively homogeneous ones follow.
     """
 
     name: str
@@ -152,14 +151,10 @@ def rectifiers(graph: fx.GraphModule) -> list[tuple[fx.Node, float | None]]:
     """Every ReLU of the graph, as a module, function or method, and its cap (6 for ReLU6)."""
     found: list[tuple[fx.Node, float | None]] = []
     for node in graph.graph.nodes:
-        if node.op == "call_function" and node.target in _RELU_CALLS:
+        if node.op in ("call_function", "call_method") and node.target in _RELU_CALLS:
             found.append((node, _RELU_CALLS[node.target]))
-        elif node.op == "call_method" and node.target in ("relu", "relu_"):
-            found.append((node, None))
-        elif node.op == "call_module":
-            module = graph.get_submodule(str(node.target))
-            if isinstance(module, RELUS):
-                found.append((node, cap_of(module)))
+        elif node.op == "call_module" and isinstance(module := graph.get_submodule(str(node.target)), RELUS):
+            found.append((node, cap_of(module)))
     return found
 
 
@@ -171,7 +166,5 @@ def cap_of(relu: nn.Module) -> float | None:
 def _calls(graph: fx.GraphModule, kinds: tuple[type[nn.Module], ...]) -> Iterator[tuple[fx.Node, Any]]:
     """(node, module) for each call of a module of these kinds."""
     for node in list(graph.graph.nodes):
-        if node.op == "call_module":
-            module = graph.get_submodule(str(node.target))
-            if isinstance(module, kinds):
-                yield node, module
+        if node.op == "call_module" and isinstance(module := graph.get_submodule(str(node.target)), kinds):
+            yield node, module

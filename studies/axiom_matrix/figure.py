@@ -1,4 +1,4 @@
-"""The matrix as a figure and as a page."""
+"""The matrix as a figure and as an HTML page."""
 
 import html
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,9 @@ MARKS = {"kept": "✓", "BROKEN": "✗", "UNUSABLE": "!", "not applicable": "–
 
 
 def figure(table: pd.DataFrame) -> "Figure":
-    """One panel for each model: methods down, axioms across, and in each cell a strip for each transform.
+    """One panel for each model, with methods as rows and axioms as columns; each cell has a strip for each transform.
 
-    Two marks say that transforms differ; a frame, that the literature says otherwise.
+    Two marks mean that transforms differ; a frame means that the literature has the opposite verdict.
     """
     from matplotlib.figure import Figure
 
@@ -68,12 +68,12 @@ def _legend(drawing: "Figure", seen: set[str]) -> None:
         for verdict, mark in MARKS.items()
         if verdict in seen or verdict != "UNUSABLE"
     ]
-    handles.append(Patch(fill=False, edgecolor="black", linewidth=1.4, label="the literature says otherwise"))
+    handles.append(Patch(fill=False, edgecolor="black", linewidth=1.4, label="the literature has the opposite verdict"))
     drawing.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
 
 
 def page(table: pd.DataFrame) -> str:
-    """One HTML table for each model and transform; residual, tolerance and reason show under the pointer."""
+    """One HTML table for each model and transform; the tooltip of a cell has residual, tolerance and reason."""
     parts = []
     axioms = list(dict.fromkeys(table["axiom"]))
     for (model, transform), part in table.groupby(["model", "transform"], sort=False):
@@ -83,9 +83,9 @@ def page(table: pd.DataFrame) -> str:
             cells = "".join(_cell(one) for one in row.itertuples())
             lines.append(f"<tr><td>{html.escape(str(method))}</td>{cells}</tr>")
         parts.append("\n".join([*lines, "</table>"]))
-    head = f"<!doctype html><meta charset='utf-8'><title>Who keeps which axiom</title><style>{_STYLE}</style>"
-    note = "<p>Numbers and reasons show under the pointer. A frame marks what the literature says otherwise.</p>"
-    return "\n".join([head, "<h1>Who keeps which axiom</h1>", note, *parts])
+    head = f"<!doctype html><meta charset='utf-8'><title>Which method keeps which axiom</title><style>{_STYLE}</style>"
+    note = "<p>Tooltips show numbers and reasons. A frame means that the literature has the opposite verdict.</p>"
+    return "\n".join([head, "<h1>Which method keeps which axiom</h1>", note, *parts])
 
 
 _STYLE = (

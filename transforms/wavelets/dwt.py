@@ -175,11 +175,7 @@ class DWT(Transform):
     def _can_split(self, n: int) -> bool:
         """Whether n samples are enough for the mirror, for the period, or for the filters at both ends."""
         longest = (2 * self.wavelet.dec_len - 3) // 2 + n % 2
-        enough = {
-            "reflect": longest < n,
-            "periodic": longest <= n,
-            "boundary": n % 2 == 0 and n >= self.wavelet.dec_len,
-        }
+        enough = {"reflect": longest < n, "periodic": longest <= n, "boundary": n % 2 == 0 and n >= self.wavelet.dec_len}
         return enough.get(self.mode, True)
 
     @property

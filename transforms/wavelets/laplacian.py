@@ -114,13 +114,7 @@ class Laplacian(Transform):
             even, odd = every_second(g, axis, 0), every_second(g, axis, 1)
             m = even.shape[axis]
             wide = even.new_zeros([*g.shape[:axis], m + 2, *g.shape[axis + 1 :]])
-            taps = [
-                (0, even, 0.5 - self.a),
-                (1, even, 2 * self.a),
-                (2, even, 0.5 - self.a),
-                (1, odd, 0.5),
-                (2, odd, 0.5),
-            ]
+            taps = [(0, even, 0.5 - self.a), (1, even, 2 * self.a), (2, even, 0.5 - self.a), (1, odd, 0.5), (2, odd, 0.5)]
             for start, part, weight in taps:
                 wide.narrow(axis, start, part.shape[axis]).add_(part, alpha=weight)
             for source, target in zip((0, m + 1), _mirrors(m, n)):

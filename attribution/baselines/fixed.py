@@ -1,7 +1,6 @@
 """Baselines that do not draw random numbers: computed from x, given by the caller, or declared in coefficients."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +42,7 @@ class Blur(Baseline):
     """
 
     sigma: float = 10.0
+    examples = classmethod(lambda cls: [cls(), cls(sigma=1.0)])
 
     def __post_init__(self) -> None:
         check_number("blur", "sigma", self.sigma, 0)
@@ -54,10 +54,6 @@ class Blur(Baseline):
             gain = torch.exp(-0.5 * (self.sigma * math.pi / n * torch.arange(n, device=x.device).to(x)) ** 2)
             x = torch_dct.idct(torch_dct.dct(x.transpose(axis, -1)) * gain).transpose(axis, -1)
         return x
-
-    @classmethod
-    def examples(cls) -> Iterable[Baseline]:
-        return [cls(), cls(sigma=1.0)]
 
 
 @register("mean")
@@ -72,6 +68,7 @@ class Mean(Baseline):
     """
 
     per: str = "channel"
+    examples = classmethod(lambda cls: [cls(), cls("example")])
 
     def __post_init__(self) -> None:
         if self.per not in ("channel", "example"):
@@ -81,10 +78,6 @@ class Mean(Baseline):
         x = keyed.signal[rows.example]
         axes = tuple(range(2 if self.per == "channel" else 1, x.ndim))
         return x.mean(axes, keepdim=True).expand_as(x) if axes else x.clone()
-
-    @classmethod
-    def examples(cls) -> Iterable[Baseline]:
-        return [cls(), cls("example")]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,5 @@
 """Baselines that are drawn: uniform, normal, or from reference signals."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +27,7 @@ class Uniform(Baseline):
     low: float | None = None
     high: float | None = None
     random = True
+    examples = classmethod(lambda cls: [cls(), cls(low=-1.0, high=1.0)])
 
     def __post_init__(self) -> None:
         for what, value in (("low", self.low), ("high", self.high)):
@@ -42,10 +42,6 @@ class Uniform(Baseline):
         low = _broadcast(x.flatten(1).amin(1) if self.low is None else x.new_full((len(x),), self.low), x)
         high = _broadcast(x.flatten(1).amax(1) if self.high is None else x.new_full((len(x),), self.high), x)
         return low + (high - low) * unit
-
-    @classmethod
-    def examples(cls) -> Iterable[Baseline]:
-        return [cls(), cls(low=-1.0, high=1.0)]
 
 
 @register("gaussian")
@@ -65,6 +61,7 @@ class Gaussian(Baseline):
     spread: float = 0.5
     around: str = "input"
     random = True
+    examples = classmethod(lambda cls: [cls(), cls(0.1, "mean"), cls(0.1, "zero")])
 
     def __post_init__(self) -> None:
         check_number("gaussian", "spread", self.spread, 0)
@@ -77,10 +74,6 @@ class Gaussian(Baseline):
         std = self.spread * (x.flatten(1).amax(1) - x.flatten(1).amin(1))
         centre = {"input": x, "mean": Mean().draw(keyed, rows), "zero": torch.zeros_like(x)}[self.around]
         return centre + _broadcast(std, x) * noise
-
-    @classmethod
-    def examples(cls) -> Iterable[Baseline]:
-        return [cls(), cls(0.1, "mean"), cls(0.1, "zero")]
 
 
 @dataclass(frozen=True, eq=False)

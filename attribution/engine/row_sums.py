@@ -22,9 +22,8 @@ def along(start: Tensor, step: Tensor, index: RowIndex, by: Tensor) -> Tensor:
 
     start, step: (batch, *shape), or what broadcasts to it.  by: (rows, *shape), or what broadcasts to it.
     """
-    parts = [
-        torch.addcmul(start[entry : entry + 1], by[first:last], step[entry : entry + 1]) for entry, first, last in index.runs()
-    ]
+    add = lambda entry, first, last: torch.addcmul(start[entry : entry + 1], by[first:last], step[entry : entry + 1])
+    parts = [add(*run) for run in index.runs()]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 

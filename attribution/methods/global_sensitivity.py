@@ -1,7 +1,7 @@
 """How much f varies with the presence of each group of coefficients: Sobol indices and HSIC."""
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...core.checks import check_choice, check_count
 from ..engine.row_index import RowIndex
-from ..estimator import Estimator, MethodClaim, register
+from ..estimator import MethodClaim, register
 from .coalitions import Game, Perturbation, Players, per_example, recent
 
 # (dimensions, seeded generator) -> a sampler of points in the unit cube
@@ -96,9 +96,7 @@ class Sobol(Designed):
         total = (f[:, :1] - f[:, 2:]).square().mean(-1) / 2
         return torch.where(variance > 0, total / variance.where(variance > 0, 1), 0), {}
 
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls("coefficient", samples=4), cls("band", samples=4, design="latin")]
+    examples = classmethod(lambda cls: [cls("coefficient", samples=4), cls("band", samples=4, design="latin")])
 
 
 @register("hsic")
@@ -126,6 +124,7 @@ class HSIC(Designed):
     samples: int = 512
     design: str = "latin"
     claims = MethodClaim.IMPLEMENTATION_INVARIANT
+    examples = classmethod(lambda cls: [cls("coefficient", samples=32), cls("band", samples=32)])
 
     def evaluations(self, players: Players) -> int:
         return self.samples
@@ -133,10 +132,6 @@ class HSIC(Designed):
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
         presences = lambda example: self._design(game, example, game.players.count) >= 0.5
         return game.fitted(self.samples, presences, _hsic), {}
-
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls("coefficient", samples=32), cls("band", samples=32)]
 
 
 def _hsic(m: Tensor, f: Tensor) -> Tensor:

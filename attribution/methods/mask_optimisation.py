@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.checks import check_choice, check_count, check_number, not_finite
+from ...core.checks import check_choice, check_count, check_number
 from ...transforms import Layout
 from ..engine.row_index import RowIndex
-from ..estimator import Chart, Evaluator
+from ..estimator import Chart, Evaluator, check_gradient
 from .coalitions import band_mean
 
 CURVES = ("sparsity", "logit", "probability", "objective")
@@ -87,7 +87,7 @@ class Problem:
                 moved = self.chart.point[example] - absent
             _, gradient = self.evaluator.engine.gradient(self.chart.push(torch.addcmul(absent, mask, moved)), example)
             mask.grad = torch.addcmul(price, self.chart.pull(gradient), moved, value=self.sign)
-            _check(mask.grad, example)
+            check_gradient(mask.grad, example, " at some masked signal", "obfuscation")
             optimizer.param_groups[0]["lr"] = self.options.lr * (1 - step / steps)
             optimizer.step()
             mask.clamp_(0, 1)
@@ -130,15 +130,6 @@ class Pool:
         masks = torch.cat(self._masks, 1)
         cost = torch.cat(self._loss, 1) + alpha[:, None] * self._problem.size(masks)
         return masks[self._example, cost.argmin(1)]
-
-
-def _check(gradient: Tensor, example: Tensor) -> None:
-    wrong = not_finite(gradient)
-    if wrong is not None:
-        raise ValueError(
-            f"mask: the model's gradient is not finite for example {int(example[wrong])} at some masked signal; look for "
-            "square roots, logarithms or divisions at zero in the model, or take another obfuscation."
-        )
 
 
 def _substitute(kind: str, evaluator: Evaluator, chart: Chart) -> Callable[[Tensor, int], Tensor]:

@@ -1,6 +1,6 @@
 """Methods that use gradients at x with added noise: their mean, and statistics that are not linear in them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,6 +28,7 @@ class NoisyGradients(Estimator):
     spread: float = 0.15
     claims = MethodClaim.DUMMY | MethodClaim.IMPLEMENTATION_INVARIANT
     kind: ClassVar[Kind] = "sensitivity"
+    examples = classmethod(lambda cls: [cls(samples=4)])
 
     def __post_init__(self) -> None:
         check_count(self.name, "samples", self.samples)
@@ -60,10 +61,6 @@ class NoisyGradients(Estimator):
                 f"{self.name}: squares of {float(largest[wrong]):.3g}, as for example {wrong}, are beyond the "
                 f"range of {values.dtype}; scale the score, or run x and the model in torch.float64."
             )
-
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls(samples=4)]
 
 
 @register("smoothgrad")

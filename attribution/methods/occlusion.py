@@ -1,13 +1,12 @@
 """Occlusion: one group of coefficients is removed at a time."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from ..engine.row_index import RowIndex
-from ..estimator import Estimator, MethodClaim, register
+from ..estimator import MethodClaim, register
 from .coalitions import Game, Perturbation, Players
 
 
@@ -38,6 +37,9 @@ class Occlusion(Perturbation):
     block: int = 8
     value: str = "baseline"
     kind = "share"
+    examples = classmethod(
+        lambda cls: [cls("coefficient"), cls("coefficient", value="mean"), cls("band"), cls("block", block=2, value="zero")]
+    )
 
     @property
     def claims(self) -> MethodClaim:
@@ -60,7 +62,3 @@ class Occlusion(Perturbation):
 
         values = game.values(self.evaluations(game.players), design)
         return values[:, :1] - values[:, 1:], {}
-
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls("coefficient"), cls("coefficient", value="mean"), cls("band"), cls("block", block=2, value="zero")]

@@ -1,6 +1,5 @@
 """RISE: f of signals behind many random masks."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from ...core.checks import check_count
 from ...transforms import Layout
 from ..engine.row_index import RowIndex
 from ..engine.row_sums import accumulate
-from ..estimator import Estimator, MethodClaim, register
+from ..estimator import MethodClaim, register
 from .coalitions import BY, Design, Game, Perturbation, Players
 from .smooth_masks import SmoothMasks
 
@@ -49,6 +48,7 @@ class RISE(Perturbation):
     value: str = "baseline"
     claims = MethodClaim.LINEAR | MethodClaim.IMPLEMENTATION_INVARIANT
     kind = "sensitivity"
+    examples = classmethod(lambda cls: [cls(masks=16, grid=2), cls(masks=16, cells="band")])
 
     def __post_init__(self) -> None:
         self._check("cells", self.cells, (*BY, "grid"))
@@ -92,7 +92,3 @@ class RISE(Perturbation):
             return masks.of((unit[:, : masks.bits] < self.p).to(unit), unit[:, masks.bits :])
 
         return design, masks.shape
-
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls(masks=16, grid=2), cls(masks=16, cells="band")]

@@ -13,11 +13,7 @@ COLUMNS = (
     ("relative_gap", "gap / |Δf|", "completeness residual; the same in every linear domain"),
     ("map_error", "map error", "the relative error of the map as the method estimates it, if it does"),
     ("gini", "Gini", "sparseness of |a|, from 0 (all equal) to 1; compare domains with equally many coefficients"),
-    (
-        "samples90",
-        "holds 90 %",
-        "how many |a| hold 90 % of Σ|a|, in % of the number of samples; above 100 in some frames",
-    ),
+    ("samples90", "holds 90 %", "how many |a| hold 90 % of Σ|a|, in % of the number of samples; above 100 in some frames"),
     ("kept1_attribution", "top 1 %", "share of f(x) - f(x₀) kept by the largest |a|, as many as 1 % of the samples"),
     ("kept5_attribution", "top 5 %", "the same for 5 %"),
     ("kept10_attribution", "top 10 %", "the same for 10 %"),

@@ -7,9 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....core.checks import not_finite
 from ...engine.row_index import RowIndex
-from ...estimator import Evaluator
+from ...estimator import Evaluator, check_gradient
 from ...resume import digests
 from . import clenshaw_curtis
 from .error_estimate import PARTS, Certificate, Grid, Path, certificate, is_smooth, pulls
@@ -188,7 +187,7 @@ class Group:
             unit = scales(moved)
             square = (moved / unit[:, None]).square().sum(1)
             known = torch.column_stack([score.to(moved), scale, unit, square, moved.sum(1), self.sketch(moved)])
-            _check_finite(known, index.example)
+            check_gradient(known, index.example)
             facts, chosen = known.cpu().numpy().astype(float), np.array(index.samples)
             rows = np.column_stack([facts[:, 0] / facts[:, 1], facts[:, 4], facts[:, 2] ** 2 * facts[:, 3], facts[:, 5:]])
             for entry, first, last in index.runs():
@@ -242,15 +241,6 @@ def scales(step: Tensor) -> Tensor:
     """The next power of two above the largest entry of each example, (batch, size); 1 where all entries are 0."""
     largest = step.abs().amax(1)
     return torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent)
-
-
-def _check_finite(facts: Tensor, example: Tensor) -> None:
-    wrong = not_finite(facts)
-    if wrong is not None:
-        raise ValueError(
-            f"The model's gradient is not finite for example {int(example[wrong])}; look for square roots, "
-            "logarithms or divisions at zero in the model, or take another baseline."
-        )
 
 
 def padded(rows: Sequence[np.ndarray]) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.checks import check_finite, check_number
+from ...core.checks import check_choice, check_finite, check_number
 from ..engine.random import Keyed
 from ..engine.row_index import RowIndex
 from .base import Baseline, register
@@ -65,8 +65,7 @@ class Gaussian(Baseline):
 
     def __post_init__(self) -> None:
         check_number("gaussian", "spread", self.spread, 0)
-        if self.around not in ("input", "mean", "zero"):
-            raise ValueError(f"gaussian: expected around in input, mean, zero; got {self.around!r}.")
+        check_choice("gaussian", "around", self.around, ("input", "mean", "zero"))
 
     def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
         x = keyed.signal[rows.example]
@@ -88,10 +87,8 @@ class Among(Baseline):
         """References without repetition until all were used, in an order that belongs to the example."""
         references, x = self.references.to(keyed.signal), keyed.signal
         if references.shape[1:] != x.shape[1:]:
-            raise ValueError(
-                f"baseline: among() holds references of shape {tuple(references.shape[1:])}, but the examples "
-                f"have shape {tuple(x.shape[1:])}."
-            )
+            held, shape = tuple(references.shape[1:]), tuple(x.shape[1:])
+            raise ValueError(f"baseline: among() holds references of shape {held}, but the examples have shape {shape}.")
         orders = {e: keyed.generator(e, "among").permutation(len(references)) for e in set(rows.examples)}
         pick = [orders[e][s % len(references)] for e, s in zip(rows.examples, rows.samples)]
         return references[torch.tensor(pick, device=references.device)]
@@ -112,10 +109,8 @@ def among(references: Tensor) -> Baseline:
     if not isinstance(references, Tensor):
         raise TypeError(f"among: expected a tensor (n, *shape), got {type(references).__name__}.")
     if references.ndim < 2 or not len(references) or not references.is_floating_point():
-        raise ValueError(
-            f"among: expected a real floating-point tensor (n, *shape) with at least one reference, got "
-            f"{references.dtype} of shape {tuple(references.shape)}."
-        )
+        got = f"{references.dtype} of shape {tuple(references.shape)}"
+        raise ValueError(f"among: expected a real floating-point tensor (n, *shape) with at least one reference, got {got}.")
     return Among(check_finite("among", references.detach()))
 
 

@@ -10,8 +10,7 @@ from torch import Tensor
 from ..targets import Choice, class_per_example
 
 Target = int | Sequence[int] | Tensor | Choice | Callable[[Any], Tensor] | None
-_CALLABLE = "a callable (output -> one scalar per example)"
-_FORMS = f"a class index, one index per example, one of pullback.attribution.targets, {_CALLABLE}, or None"
+_FORMS = "a class index, one index per example, one of pullback.attribution.targets, a callable output -> (rows,), or None"
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,8 +21,8 @@ class ExpectedGradients(Estimator):
     """a = E_k[(z - z₀ₖ) ⊙ ∫₀¹ ∇_z f(T⁻¹(z₀ₖ + α (z - z₀ₖ))) dα] over draws x₀ₖ of a random baseline.
 
     `baseline=` chooses the distribution: "uniform", "gaussian" or `among(references)`; with a fixed baseline this is
-    integrated gradients. The total is E_k[f(x) - f(x₀ₖ)], up to quadrature; `score_difference` and `displacement` of
-    the result are means over the draws.
+    integrated gradients. The total is E_k[f(x) - f(x₀ₖ)], up to quadrature; the result's `score_difference` and
+    `displacement` are means over the draws.
 
     samples: draws of the baseline.
     steps: 1 takes one random α for each draw, α_k uniform in [k/n, (k + 1)/n). This is unbiased, but complete in the mean

@@ -38,10 +38,8 @@ class Designed(Perturbation):
         check_count(self.name, "samples", self.samples, 2)
         check_choice(self.name, "design", self.design, DESIGNS)
         if self.design == "sobol" and self.samples & (self.samples - 1):
-            raise ValueError(
-                f"{self.name}: design='sobol' is balanced for powers of two only, got samples={self.samples}; take "
-                f"{1 << self.samples.bit_length()}, or design='latin'."
-            )
+            got = f"got samples={self.samples}; take {1 << self.samples.bit_length()}, or design='latin'"
+            raise ValueError(f"{self.name}: design='sobol' is balanced for powers of two only, {got}.")
 
     def _design(self, game: Game, example: int, dims: int) -> Tensor:
         """The points for one example. Shape: (samples, dims), float64."""
@@ -59,8 +57,7 @@ class Sobol(Designed):
 
     by, block, value: as in `occlusion`.  samples: N; a power of two for design="sobol".
     design: how A and B are drawn: "sobol", "halton" or "latin" (scrambled with the example's own seed).
-    Evaluations: N (groups + 2). A group's value is spread over its coefficients; dummies are 0 where groups are single
-    coefficients.
+    Evaluations: N (groups + 2). Values are spread over a group's coefficients; dummies are 0 where groups are single ones.
 
     Sources: Jansen 1999; Saltelli et al. 2010, table 2 (f); for images, Fel et al. 2021; for wavelets, Kasmi et al. 2023.
     Raises: ValueError that lists the choices of by, value and design, or where samples does not suit the design.

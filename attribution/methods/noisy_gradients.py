@@ -21,7 +21,6 @@ class NoisyGradients(Estimator):
     """A method that uses g_i = ∇_z f(T⁻¹ T(x + δ_i)), δ_i ~ N(0, σ² I) in the signal, σ = spread · (max x - min x).
 
     samples: the number of gradients per example.  spread: σ relative to the range of the example.
-    Source: Smilkov et al. 2017, eq. (1).
     """
 
     samples: int = 25
@@ -57,10 +56,9 @@ class NoisyGradients(Estimator):
         lost = largest.isfinite() & (~found.isfinite() | (found < limits.tiny) & (largest > 0))
         if bool(lost.any()):
             wrong = int(lost.nonzero()[0, 0])
-            raise ValueError(
-                f"{self.name}: squares of {float(largest[wrong]):.3g}, as for example {wrong}, are beyond the "
-                f"range of {values.dtype}; scale the score, or run x and the model in torch.float64."
-            )
+            advice = "scale the score, or run x and the model in torch.float64"
+            what = f"squares of {float(largest[wrong]):.3g}, as for example {wrong}, are beyond the range of {values.dtype}"
+            raise ValueError(f"{self.name}: {what}; {advice}.")
 
 
 @register("smoothgrad")
@@ -139,10 +137,9 @@ class AbsGrad(NoisyGradients):
 class VarGrad(NoisyGradients):
     """a = 1/n Σ_i (g_i - ḡ)², the variance of the noisy gradients g_i of `SmoothGrad`.
 
-    Deviations are merged chunk by chunk (Chan, Golub & LeVeque 1983): a is never negative, and exactly 0 where the
-    gradient is constant.
+    It is never negative, and exactly 0 where the gradient is constant.
 
-    Source: Adebayo et al. 2018, §3 (VarGrad).
+    Sources: Adebayo et al. 2018, §3 (VarGrad); Chan, Golub & LeVeque 1983 (how deviations are merged).
     Raises: as `SmoothGrad`; ValueError where a square is beyond the range of the dtype.
 
     >>> import torch, pullback as pb

@@ -19,13 +19,11 @@ class Occlusion(Perturbation):
     block: with by="block", the side of a cell in samples; see `Players.of`.
     value: what replaces the coefficients: "baseline" (z₀), "zero", or "mean" (that of the band in this example).
 
-    A group's value is spread in proportion to |z - its substitute|, evenly where that is 0, so that sums over groups are
-    the values. Dummy and symmetry hold for groups; they are claimed where groups are single coefficients.
-    Evaluations: groups + 1.
+    A group's value is spread in proportion to |z - its substitute|, evenly where that is 0: sums over groups are the values.
+    Dummy and symmetry hold for groups; they are claimed where groups are single coefficients. Evaluations: groups + 1.
 
     Source: Zeiler & Fergus 2014, §4.2.
-    Raises: ValueError that lists the choices of by and value; ValueError or TypeError unless block is a whole number of at
-    least 1.
+    Raises: ValueError that lists the choices of by and value; ValueError or TypeError unless block is a whole number ≥ 1.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])

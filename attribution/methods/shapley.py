@@ -97,12 +97,10 @@ class Shapley(Perturbation):
             return False
         fits = 2 ** (len(unions) - 1) * sum(2 ** len(union) for union in unions) <= 2**MOST_EXACT
         if self.exact and not fits:
-            players = sum(map(len, unions))
-            raise ValueError(
-                f"shapley: exact=true enumerates at most 2^{MOST_EXACT} coalitions, and {players} players need "
-                f"more; take exact=false, pairs=… (antithetic permutation sampling, with a standard error), "
-                f"fewer players (by='scale'), or unions='scale' (Owen values)."
-            )
+            most = f"at most 2^{MOST_EXACT} coalitions, and {sum(map(len, unions))} players need more"
+            sampling = "exact=false, pairs=… (antithetic permutation sampling, with a standard error)"
+            advice = f"take {sampling}, fewer players (by='scale'), or unions='scale' (Owen values)"
+            raise ValueError(f"shapley: exact=true enumerates {most}; {advice}.")
         return fits
 
 

@@ -109,10 +109,8 @@ class KernelSHAP(Perturbation):
     def evaluations(self, players: Players) -> int:
         n = players.count
         if n > self.samples:
-            raise ValueError(
-                f"kernel_shap: samples must be at least the number of players, {n}, got {self.samples}; take "
-                "more samples or fewer players."
-            )
+            got = f"got {self.samples}; take more samples or fewer players"
+            raise ValueError(f"kernel_shap: samples must be at least the number of players, {n}, {got}.")
         return 2 + (2**n - 2 if self._whole(n) else self.samples // 2 * 2)
 
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:

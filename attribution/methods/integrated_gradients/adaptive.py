@@ -35,10 +35,8 @@ def certified(evaluator: Evaluator, tol: float, most: int, correct: bool, keep: 
     keep: whether `details` hold what a later call needs to continue; `evaluator.earlier` holds that of an earlier call.
     """
     if evaluator.engine.create_graph:
-        raise ValueError(
-            "integrated_gradients: nodes that are chosen during the run have no derivative; with create_graph=True "
-            "fix their number, as in integrated_gradients(steps=64)."
-        )
+        advice = "with create_graph=True fix their number, as in integrated_gradients(steps=64)"
+        raise ValueError(f"integrated_gradients: nodes that are chosen during the run have no derivative; {advice}.")
     sketch, earlier, batch = Sketch(evaluator.point), evaluator.earlier, len(evaluator.point)
     # All later grids halve the gaps that the first run planned.
     gaps = first_gaps(most) if earlier is None else int(earlier["kept_plan"][0, 2])

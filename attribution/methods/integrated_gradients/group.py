@@ -40,8 +40,7 @@ class Sketch:
 class Group:
     """Examples whose pilots fit into one forward together; each is refined level by level until it meets the tolerance.
 
-    sums: (members, sums, size): those of the correction, then the current map of a path with jumps, or the map of each
-    later level of a smooth path.
+    sums: (members, sums, size): those of the correction, then the map of a path with jumps, or of each later smooth level.
     """
 
     def __init__(
@@ -106,7 +105,9 @@ class Group:
         """The grid of the next level, and its new nodes."""
         path, cells = self.paths[place], self.paths[place].grid.cells
         if cells and (level > 1 or (3 * cells < self.sizes[1] and is_smooth(path, self.floor))):
-            return self._finer(cells, 3 if level == 1 else 2)
+            factor = 3 if level == 1 else 2
+            grid = Grid.smooth(cells * factor)
+            return grid, grid.nodes[np.arange(grid.cells + 1) % factor != 0]
         return self._refined(place, path) if level == 1 else self._halved(place, level)
 
     def _start(self, places: Sequence[int]) -> None:
@@ -118,11 +119,6 @@ class Group:
             self.pilot[place, torch.as_tensor(chosen, device=gradient.device)] = gradient
         for place, known in facts.items():
             self.paths[place], self.level[place] = Path.of(grid, known, self.step.shape[1]), 0
-
-    def _finer(self, cells: int, factor: int) -> tuple[Grid, np.ndarray]:
-        """The next grid of the rule for smooth paths."""
-        grid = Grid.smooth(cells * factor)
-        return grid, grid.nodes[np.arange(grid.cells + 1) % factor != 0]
 
     def _refined(self, place: int, path: Path) -> tuple[Grid, np.ndarray]:
         """The second level of a path with jumps."""
@@ -196,9 +192,8 @@ class Group:
     def state(self) -> dict[str, Tensor]:
         """What a later run needs to continue from these members, batch first.
 
-        kept_sums: gradients of the pilot, or ∇f at α = 0 and the running sums.  kept_nodes: α, f, F, ‖∇f ⊙ Δ‖² and the sketch
-        of each node.  kept_edges: between the path's parts.  kept_plan: nodes, cells, planned gaps, level, last level.
-        kept_x: a digest of x.
+        kept_sums: gradients of the pilot, or ∇f at α = 0 and the running sums.  kept_nodes: α, f, F, ‖∇f ⊙ Δ‖² and sketch of
+        each.  kept_edges: between the path's parts.  kept_plan: nodes, cells, planned gaps, level, last level.  kept_x: digest.
         """
         state = torch.cat([self.origin[:, None], self.sums], 1)
         state = torch.nn.functional.pad(state, (0, 0, 0, max(0, self.pilot.shape[1] - state.shape[1])))

@@ -12,20 +12,8 @@ if TYPE_CHECKING:
     from . import studies
 
 __version__ = importlib.metadata.version("pullback")
-__all__ = [
-    "Attribution",
-    "Broadcast",
-    "Execution",
-    "Pullback",
-    "attribute",
-    "attribution",
-    "axioms",
-    "best_basis",
-    "metrics",
-    "register_transform",
-    "studies",
-    "transforms",
-]
+__all__ = ["Attribution", "Broadcast", "Execution", "Pullback"]
+__all__ += ["attribute", "attribution", "axioms", "best_basis", "metrics", "register_transform", "studies", "transforms"]
 
 
 if not TYPE_CHECKING:

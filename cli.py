@@ -46,13 +46,7 @@ def _stored(stopped: Interrupted, what: str) -> str:
     return f"none of {stopped.planned} {what} is finished; the same command starts from the beginning"
 
 
-app = typer.Typer(
-    help="In which coordinates does this model think?",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    cls=_Commands,
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, cls=_Commands)
 
 
 def _number(about: str, least: int = 1) -> Any:

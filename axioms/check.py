@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     import pytest
 
 Method = str | Estimator | MethodFunction
-_CALLABLE = "a callable (f, x, target, x0) -> tensor"
 
 
 def check(
@@ -138,22 +137,22 @@ def _notes(trial: Trial) -> Iterator[str]:
 
 def _in_eval_mode(network: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
     """Puts the network in eval mode; returns it in the mode in which it came, and a note where the modes differ."""
-    given: nn.Module = network
-    notes: tuple[str, ...] = ()
     try:
         check_model(network)
     except ValueError as error:
-        where = "Determinism was measured on the model as given, all other axioms on a copy in eval mode."
-        given, notes = copy.deepcopy(network), (f"{error} {where}",)
-    network.eval()
-    return given, notes
+        given = copy.deepcopy(network)
+        network.eval()
+        return given, (f"{error} Determinism was measured on the model as given, all other axioms on a copy in eval mode.",)
+    return network.eval(), ()
 
 
 def _resolved(method: Method) -> Estimator | MethodFunction:
     if isinstance(method, (str, Estimator)):
         return get_estimator(method)
     if not callable(method) or isinstance(method, type):
-        raise TypeError(f"check: method must be a spec, an Estimator, or {_CALLABLE}, got {method!r}.")
+        raise TypeError(
+            f"check: method must be a spec, an Estimator, or a callable (f, x, target, x0) -> tensor, got {method!r}."
+        )
     return method
 
 
@@ -171,9 +170,7 @@ def _chosen(axioms: str | Sequence[str], subject: Estimator | MethodFunction) ->
 
 def name_of(method: Estimator | MethodFunction) -> str:
     """The name of a method in reports."""
-    if isinstance(method, Estimator):
-        return repr(method)
-    return str(getattr(method, "__name__", None) or type(method).__name__)
+    return repr(method) if isinstance(method, Estimator) else str(getattr(method, "__name__", None) or type(method).__name__)
 
 
 def parametrize(
@@ -227,10 +224,10 @@ def _law(judged: Callable[[], AxiomReport], expected: dict[str, str]) -> Callabl
     def law() -> None:
         report = judged()
         failed = [finding.axiom for finding in report.faults]
-        surprises = [axiom for axiom in failed if axiom not in expected]
-        repaired = [axiom for axiom in expected if axiom not in failed]
-        if surprises or repaired:
-            unexpected, kept = surprises or "none", repaired or "none"
-            raise AssertionError(f"{report}\nunexpected: {unexpected}; expected to fail but kept: {kept}")
+        unexpected = [axiom for axiom in failed if axiom not in expected]
+        kept = [axiom for axiom in expected if axiom not in failed]
+        if unexpected or kept:
+            found = f"unexpected: {unexpected or 'none'}; expected to fail but kept: {kept or 'none'}"
+            raise AssertionError(f"{report}\n{found}")
 
     return law

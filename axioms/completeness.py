@@ -1,6 +1,5 @@
 """Completeness: Σ_k a_k = f(x) - f(x₀), and the parts of the gap between the two."""
 
-import dataclasses
 import math
 from dataclasses import replace
 from typing import Any
@@ -142,7 +141,7 @@ def _by_steps(trial: Trial, own: Estimator, gap: Tensor, scale: Tensor, rounding
     relative, difference = {steps: float((gap / scale).abs().max())}, total(trial.reference()) - gap
     others = (steps // 4, steps // 2) if relative[steps] <= rounding + GRANTED else (steps // 2, 4 * steps)
     for other in {max(2, count) for count in others} - {steps}:
-        values = trial.attribution(trial.case, dataclasses.replace(own, steps=other)).values  # type: ignore[type-var]
+        values = trial.attribution(trial.case, replace(own, steps=other)).values  # type: ignore[type-var]
         relative[other] = float(((total(values) - difference) / scale).abs().max())
     return _convergence(relative, rounding)
 
@@ -198,11 +197,9 @@ def _mean_over_seeds(trial: Trial, difference: Tensor, scale: Tensor, tolerance:
         error = 4 * spread / repeats**0.5
         if residual > tolerance.value + error or error <= LITERATURE:
             break
-    if residual <= tolerance.value + error and error > LITERATURE:
-        return inapplicable(
-            f"one seed is off by {_percent(spread)}, the mean over {repeats} seeds by {_percent(residual)} "
-            f"± {_percent(error)}: take more samples"
-        )
+    else:
+        mean = f"the mean over {repeats} seeds by {_percent(residual)} ± {_percent(error)}"
+        return inapplicable(f"one seed is off by {_percent(spread)}, {mean}: take more samples")
     reason = f"mean over {repeats} seeds, of which one is off by {_percent(spread)}"
     granted = tolerance.plus(error, f"4 standard errors of {repeats} seeds")
     return Outcome(residual, granted, reason, details={"standard deviation": spread, "seeds": repeats})

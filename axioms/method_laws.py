@@ -89,20 +89,11 @@ def _finding(law: MethodLaw, trial: Trial) -> Finding:
         outcome, holds = inapplicable(f"the method returned {fault}"), False
     except Exception as error:  # a callable may raise anything
         outcome = inapplicable(f"raised {type(error).__name__}: {' '.join(str(error).split())[:300]}")
-    tolerance = outcome.tolerance
-    if outcome.residual is not None and tolerance is not None:
-        holds = outcome.residual <= tolerance.value
-    return Finding(
-        axiom=law.name,
-        holds=holds,
-        residual=outcome.residual,
-        tolerance=None if tolerance is None else tolerance.value,
-        reason=outcome.reason,
-        claimed=True if trial.estimator is not None and law.claimed_by(trial.estimator.claims) else None,
-        statement=law.statement,
-        source=law.source,
-        counterexample=outcome.evidence if holds is False else {},
-        tolerance_source="" if tolerance is None else tolerance.source,
-        details=outcome.details,
-        evaluations=trial.evaluations - before,
-    )
+    limit, source = (None, "") if outcome.tolerance is None else (outcome.tolerance.value, outcome.tolerance.source)
+    if outcome.residual is not None and limit is not None:
+        holds = outcome.residual <= limit
+    claimed = True if trial.estimator is not None and law.claimed_by(trial.estimator.claims) else None
+    about: dict[str, Any] = {"reason": outcome.reason, "claimed": claimed, "statement": law.statement, "source": law.source}
+    evidence = outcome.evidence if holds is False else {}
+    found: dict[str, Any] = {"counterexample": evidence, "tolerance_source": source, "details": outcome.details}
+    return Finding(law.name, holds, outcome.residual, limit, **about, **found, evaluations=trial.evaluations - before)

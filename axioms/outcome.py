@@ -51,15 +51,21 @@ def compare(a: Tensor, b: Tensor, tolerance: Tolerance, case: Case, names: tuple
     worst = max(range(len(a)), key=each.__getitem__)
     one, two = a[worst].flatten(), b[worst].flatten()
     top = (one - two).abs().topk(min(5, len(one))).indices
-    evidence = {
-        "example": worst,
-        "coefficients": top.tolist(),
-        names[0]: one[top].tolist(),
-        names[1]: two[top].tolist(),
-        "totals": [float(one.sum()), float(two.sum())],
-    }
+    maps = {"coefficients": top.tolist(), names[0]: one[top].tolist(), names[1]: two[top].tolist()}
+    totals = [float(one.sum()), float(two.sum())]
     problem = {"model": type(case.model).__name__, "target": shown(case.target), "x": shown(case.x[worst])}
-    return Outcome(residual, tolerance, evidence=evidence | problem)
+    return Outcome(residual, tolerance, evidence={"example": worst, **maps, "totals": totals, **problem})
+
+
+def largest(values: Tensor, index: list[int], residual: Tensor, x: Tensor, model: str) -> tuple[float, dict[str, Any]]:
+    """The largest residual of the batch, and the evidence for it.
+
+    values: maps (batch, coeff).  index: the coefficients that the law is about.  residual: (batch,).  model: its formula.
+    """
+    worst = int(residual.argmax())
+    shares = {"a": values[worst, index].tolist(), "largest |a|": float(values[worst].abs().max())}
+    evidence = {"example": worst, "coefficients": index, **shares, "model": model, "x": shown(x[worst])}
+    return float(residual.max()), evidence
 
 
 def shown(value: Any) -> Any:

@@ -143,9 +143,8 @@ def allow_for_seeds(trial: Trial, outcome: Outcome, reason: str = "") -> Outcome
     if trial.override is None and trial.seed_spread > 0:
         tolerance = outcome.tolerance.plus(3 * trial.seed_spread, "3 × change with the seed")
         if tolerance.value > _DECISIVE:
-            return inapplicable(
-                f"the map changes by {trial.seed_spread:.0%} with the seed alone, and by {outcome.residual:.0%} between "
-                "the two questions of the law: take more samples"
-            )
+            by_law = f"by {outcome.residual:.0%} between the two questions of the law"
+            alone = f"the map changes by {trial.seed_spread:.0%} with the seed alone"
+            return inapplicable(f"{alone}, and {by_law}: take more samples")
         outcome = replace(outcome, tolerance=tolerance)
     return outcome.because(reason)

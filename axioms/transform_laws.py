@@ -6,6 +6,7 @@ from ..core.precision import tolerance
 from ..transforms import Transform
 from ..transforms.laws import Result, measure_laws
 from .report import AxiomReport, Finding
+from .validate_map import short
 
 
 def check_transform(
@@ -24,24 +25,15 @@ def check_transform(
     (True, 'compared with torch_dct.dct', ())
     """
     if not isinstance(transform, Transform):
+        got = type(transform).__name__
         raise TypeError(
-            f"check_transform: expected a Transform, got {type(transform).__name__}; build one with "
-            "pullback.transforms.get(spec, shape)."
+            f"check_transform: expected a Transform, got {got}; build one with pullback.transforms.get(spec, shape)."
         )
     findings = tuple(_finding(result, dtype) for result in measure_laws(transform, seed, dtype, device))
     return AxiomReport(f"{transform.spec} on signals of shape {transform.shape}", findings)
 
 
 def _finding(result: Result, dtype: torch.dtype) -> Finding:
-    law, measured = result.law, result.measured
-    return Finding(
-        law.name,
-        result.holds,
-        measured.residual,
-        tolerance(dtype),
-        measured.reason,
-        result.claimed,
-        law.statement,
-        tolerance_source=f"rounding of {str(dtype).removeprefix('torch.')}, 3 eps^(2/3)",
-        details=measured.details,
-    )
+    law, measured, source = result.law, result.measured, f"rounding of {short(dtype)}, 3 eps^(2/3)"
+    judged = (result.holds, measured.residual, tolerance(dtype), measured.reason, result.claimed)
+    return Finding(law.name, *judged, law.statement, tolerance_source=source, details=measured.details)

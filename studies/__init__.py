@@ -13,23 +13,6 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .loaders.model_formats import load_model
     from .loaders.models import LoadedModel, Preparation
 
-__all__ = [
-    "DOMAINS",
-    "Comparison",
-    "Explanation",
-    "LoadedModel",
-    "Photo",
-    "Photos",
-    "Preparation",
-    "Settings",
-    "Subject",
-    "check_method",
-    "compare",
-    "explain",
-    "load_model",
-    "load_photos",
-    "load_subject",
-    "transform_rows",
-    "write_matrix",
-    "write_report",
-]
+__all__ = ["DOMAINS", "Comparison", "Explanation", "LoadedModel", "Photo", "Photos", "Preparation", "Settings", "Subject"]
+__all__ += ["check_method", "compare", "explain", "load_model", "load_photos", "load_subject"]
+__all__ += ["transform_rows", "write_matrix", "write_report"]

@@ -23,12 +23,8 @@ def transform_rows() -> Iterator[dict[str, str]]:
         maker = transforms.maker(name)
         built = _build(name, [(3, 64, 64), (1, 64)]) or _examples(name)[0]
         summary = (maker.__doc__ or "").strip().split("\n\n")[0]
-        yield {
-            "name": name,
-            "claims": claim_words(built.claims),
-            "redundancy": f"{built.redundancy:.2f}",
-            "summary": " ".join(summary.split()),
-        }
+        numbers = {"claims": claim_words(built.claims), "redundancy": f"{built.redundancy:.2f}"}
+        yield {"name": name, **numbers, "summary": " ".join(summary.split())}
 
 
 def _build(name: str, shapes: Sequence[tuple[int, ...]]) -> Transform | None:

@@ -19,9 +19,20 @@ _HOMOGENEOUS = (*_PASSES, *_AVERAGES, *_MAXIMA)
 _BOUNDED = (nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid)
 _ELEMENTWISE = (*_BOUNDED, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus)
 _POOL_CALLS = {F.avg_pool2d, F.max_pool2d, F.adaptive_avg_pool2d}
-_HOMOGENEOUS_CALLS = {F.relu, torch.relu, torch.flatten, F.dropout, F.leaky_relu, *_POOL_CALLS}
-_ELEMENTWISE_CALLS = {F.relu6, F.gelu, F.silu, F.softplus, F.elu, torch.tanh, torch.sigmoid}
-_RELU_CALLS = {F.relu: None, torch.relu: None, torch.relu_: None, F.relu6: 6.0, "relu": None, "relu_": None}
+_HOMOGENEOUS_CALLS = {
+    F.relu,
+    torch.relu,
+    torch.flatten,
+    F.dropout,
+    F.leaky_relu,
+    *_POOL_CALLS,
+    "relu",
+    "relu_",
+    "flatten",
+    "contiguous",
+}
+_ELEMENTWISE_CALLS = {F.relu6, F.gelu, F.silu, F.softplus, F.elu, torch.tanh, torch.sigmoid, "tanh", "sigmoid"}
+_RELU_CALLS: dict[Any, float | None] = {F.relu6: 6.0} | dict.fromkeys((F.relu, torch.relu, torch.relu_, "relu", "relu_"))
 
 
 class Tracer(fx.Tracer):
@@ -119,14 +130,10 @@ def _module_kind(module: nn.Module, channels: int) -> str:
 
 def _call_kind(node: fx.Node) -> str:
     """What a function or a method of a tensor does: homogeneous, elementwise or other."""
-    if node.op == "call_function":
-        homogeneous, elementwise = node.target in _HOMOGENEOUS_CALLS, node.target in _ELEMENTWISE_CALLS
-    elif node.target in ("view", "reshape"):  # (batch, -1) flattens
-        homogeneous, elementwise = len(node.args) == 3 and bool(node.args[2] == -1), False
-    else:
-        homogeneous = node.target in ("relu", "relu_", "flatten", "contiguous")
-        elementwise = node.target in ("tanh", "sigmoid")
-    return "homogeneous" if homogeneous else "elementwise" if elementwise else "other"
+    flattens = node.target in ("view", "reshape") and len(node.args) == 3 and bool(node.args[2] == -1)  # (batch, -1)
+    if flattens or node.target in _HOMOGENEOUS_CALLS:
+        return "homogeneous"
+    return "elementwise" if node.target in _ELEMENTWISE_CALLS else "other"
 
 
 def folds(graph: fx.GraphModule) -> tuple[list[tuple[fx.Node, fx.Node, Any, Any]], list[str]]:
@@ -147,15 +154,13 @@ def folds(graph: fx.GraphModule) -> tuple[list[tuple[fx.Node, fx.Node, Any, Any]
     return pairs, broken
 
 
-def rectifiers(graph: fx.GraphModule) -> list[tuple[fx.Node, float | None]]:
+def rectifiers(graph: fx.GraphModule) -> Iterator[tuple[fx.Node, float | None]]:
     """Every ReLU of the graph, as a module, function or method, and its cap (6 for ReLU6)."""
-    found: list[tuple[fx.Node, float | None]] = []
     for node in graph.graph.nodes:
         if node.op in ("call_function", "call_method") and node.target in _RELU_CALLS:
-            found.append((node, _RELU_CALLS[node.target]))
+            yield node, _RELU_CALLS[node.target]
         elif node.op == "call_module" and isinstance(module := graph.get_submodule(str(node.target)), RELUS):
-            found.append((node, cap_of(module)))
-    return found
+            yield node, cap_of(module)
 
 
 def cap_of(relu: nn.Module) -> float | None:

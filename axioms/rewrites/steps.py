@@ -4,6 +4,7 @@ import copy
 import functools
 import itertools
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, fx, nn
@@ -11,6 +12,7 @@ from torch import Tensor, fx, nn
 from .graph import AFFINE, RELUS, Chain, cap_of, chains, folds, rectifiers, trace, used_once
 from .modules import KINDS, Cancelling, Rectifier, Residual, Split, factored
 
+Place = TypeVar("Place")
 Site = tuple[str, nn.Module]  # a place that can be rewritten: the name of a layer, and the layer
 
 
@@ -36,22 +38,19 @@ class Editor:
         """Standard normal numbers in double precision."""
         return torch.randn(*shape, generator=self.generator).to(like.device).double()
 
-    def graph_for(self, step: str) -> fx.GraphModule | None:
-        """The graph; without one, the step is noted as skipped."""
-        if self.graph is None:
-            self.skipped.append(f"{step}: {self.untraced}")
-        return self.graph
+    def places(self, step: str, find: Callable[[fx.GraphModule], tuple[list[Place], list[str]]]) -> list[Place]:
+        """What `find` finds in the graph. Where it finds nothing is noted as skipped; without a graph, the whole step is."""
+        found, broken = ([], [self.untraced]) if self.graph is None else find(self.graph)
+        self.skipped += [f"{step}: {reason}" for reason in broken]
+        return found
 
-    def layers(self, kinds: tuple[type[nn.Module], ...]) -> list[Site]:
-        """Layers of these kinds that are called as modules."""
-        called = None if self.graph is None else {n.target for n in self.graph.graph.nodes if n.op == "call_module"}
+    def layers(self, kinds: tuple[type[nn.Module], ...], once: bool = False) -> list[Site]:
+        """Layers of these kinds that are called as modules, or those of them that are called once."""
         found = [site for site in self.model.named_modules() if isinstance(site[1], kinds)]
-        return [(name, layer) for name, layer in found if called is None or name in called]
-
-    def affine(self) -> list[Site]:
-        """Affine layers that are used once."""
-        once = None if self.graph is None else used_once(self.graph)
-        return [(name, layer) for name, layer in self.layers(AFFINE) if once is None or name in once]
+        if self.graph is None:
+            return found
+        called = used_once(self.graph) if once else {n.target for n in self.graph.graph.nodes if n.op == "call_module"}
+        return [(name, layer) for name, layer in found if name in called]
 
     def linear(self) -> list[tuple[str, nn.Linear]]:
         """Linear layers, without those of derived classes."""
@@ -76,13 +75,8 @@ def rescale_channels(editor: Editor) -> int:
 
 
 def _on_chains(editor: Editor, step: str, change: Callable[[Editor, Chain], bool]) -> int:
-    graph = editor.graph_for(step)
-    if graph is None:
-        return 0
-    found, broken = chains(graph)
-    editor.skipped += [f"{step}: {reason}" for reason in broken]
     with torch.no_grad():
-        return sum(change(editor, chain) for chain in found)
+        return sum(change(editor, chain) for chain in editor.places(step, chains))
 
 
 def _permute(editor: Editor, chain: Chain) -> bool:
@@ -115,11 +109,7 @@ def _rescale(editor: Editor, chain: Chain) -> bool:
 
 def fold_batchnorm(editor: Editor) -> int:
     """Multiplies the running statistics of BatchNorm into the layer before it."""
-    graph = editor.graph_for("fold_batchnorm")
-    if graph is None:
-        return 0
-    pairs, broken = folds(graph)
-    editor.skipped += [f"fold_batchnorm: {reason}" for reason in broken]
+    pairs = editor.places("fold_batchnorm", folds)
     with torch.no_grad():
         for node, source, layer, norm in pairs:
             shift = norm.bias if norm.affine else torch.zeros_like(norm.running_mean)
@@ -128,8 +118,9 @@ def fold_batchnorm(editor: Editor) -> int:
             layer.weight.mul_(scale.reshape(-1, *[1] * (layer.weight.ndim - 1)))
             layer.bias = nn.Parameter((bias - norm.running_mean) * scale + shift)
             node.replace_all_uses_with(source)
-            graph.graph.erase_node(node)
-    graph.recompile()
+            node.graph.erase_node(node)
+    if editor.graph is not None:
+        editor.graph.recompile()
     return len(pairs)
 
 
@@ -140,13 +131,13 @@ def factor_linear(editor: Editor) -> int:
 
 def split_channels(editor: Editor) -> int:
     """Writes a layer as two layers with half of its channels each."""
-    sites = [(name, layer) for name, layer in editor.affine() if getattr(layer, "groups", 1) == 1]
+    sites = [(name, layer) for name, layer in editor.layers(AFFINE, once=True) if getattr(layer, "groups", 1) == 1]
     return editor.replace(_ends([site for site in sites if len(site[1].weight) > 1]), Split)  # type: ignore[arg-type]
 
 
 def cancelling_branches(editor: Editor) -> int:
     """Writes layer(x) as layer(x) + b(x) - b(x), where b is a copy of the layer with other weights."""
-    return editor.replace(_ends(editor.affine()), lambda layer: Cancelling(layer, editor.draw))
+    return editor.replace(_ends(editor.layers(AFFINE, once=True)), lambda layer: Cancelling(layer, editor.draw))
 
 
 def identity_residual(editor: Editor) -> int:
@@ -161,7 +152,7 @@ def _rectify(editor: Editor, step: str, kinds: Sequence[str]) -> int:
     if editor.graph is None:
         editor.skipped.append(f"{step}: ReLUs that are called as functions: {editor.untraced}")
         return editor.replace(editor.layers(RELUS), lambda relu: Rectifier(next(forms), cap_of(relu)))
-    nodes = rectifiers(editor.graph)
+    nodes = list(rectifiers(editor.graph))
     for number, (node, cap) in enumerate(nodes):
         name = f"rectifier_{step}_{number}"
         editor.graph.add_module(name, Rectifier(next(forms), cap))

@@ -31,11 +31,8 @@ def figure(table: pd.DataFrame) -> "Figure":
         part = table[table["model"] == model]
         transforms = list(dict.fromkeys(part["transform"]))
         _draw(axis, part, methods, axioms, transforms)
-        axis.set_title(
-            f"{model}; strips in each cell: {', '.join(transforms)}" if len(transforms) > 1 else f"{model}, {transforms[0]}",
-            fontsize=9,
-            loc="left",
-        )
+        strips = f"{model}; strips in each cell: {', '.join(transforms)}"
+        axis.set_title(strips if len(transforms) > 1 else f"{model}, {transforms[0]}", fontsize=9, loc="left")
     _legend(drawing, set(table["verdict"]))
     return drawing
 
@@ -63,12 +60,9 @@ def _draw(axis: Any, part: pd.DataFrame, methods: list[str], axioms: list[str], 
 def _legend(drawing: "Figure", seen: set[str]) -> None:
     from matplotlib.patches import Patch
 
-    handles = [
-        Patch(color=COLORS[verdict], label=f"{mark} {verdict}")
-        for verdict, mark in MARKS.items()
-        if verdict in seen or verdict != "UNUSABLE"
-    ]
-    handles.append(Patch(fill=False, edgecolor="black", linewidth=1.4, label="the literature has the opposite verdict"))
+    drawn = [verdict for verdict in MARKS if verdict in seen or verdict != "UNUSABLE"]
+    handles = [Patch(color=COLORS[verdict], label=f"{MARKS[verdict]} {verdict}") for verdict in drawn]
+    handles.append(Patch(fill=False, edgecolor="black", linewidth=1.4, label="the literature says otherwise"))
     drawing.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
 
 

@@ -192,9 +192,7 @@ class _Run:
         options = self.options | {"method": method, "transform": domains, "progress": report}
         return attribute(self.model.module, x, predicted, **options)
 
-    def _measured(
-        self, number: int, maps: Sequence[Attribution], logits: Tensor, predicted: Tensor
-    ) -> Iterator[dict[str, Tensor]]:
+    def _measured(self, number: int, maps: list[Attribution], logits: Tensor, predicted: Tensor) -> Iterator[dict[str, Tensor]]:
         """The columns of every domain. They are the other step."""
         for done, one in enumerate(maps, 1):
             yield domain_columns(self.model.module, one, logits, predicted, **self.options)

@@ -1,7 +1,7 @@
 """The columns of a comparison: what is measured on a photo, and on its map in one domain."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ BUDGETS = (0.01, 0.05, 0.1)  # numbers of coefficients that are kept, as fractio
 
 def photo_columns(
     photos: Sequence[Photo], logits: Tensor, predicted: Tensor, score_difference: Tensor, model: LoadedModel
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """The columns that are the same in all domains: a dict for each photo, of the names, the answer and f(x) - f(x₀).
 
     logits: (photos, classes).  predicted, score_difference: (photos,). A model with one output has no classes: its class
@@ -28,22 +28,18 @@ def photo_columns(
     """
     one_output = logits.shape[1] == 1
     probability = logits.double().softmax(1).amax(1)
-    columns = []
     for i, photo in enumerate(photos):
         chosen, label = int(predicted[i]), photo.label
-        columns.append(
-            {
-                "image": photo.name,
-                "label": label if label is not None else photo.class_name or None,
-                "predicted": chosen,
-                "predicted_name": ONLY if one_output else model.class_name(chosen) or None,
-                "correct": None if one_output or label is None else label == chosen,
-                "probability": math.nan if one_output else float(probability[i]),
-                "score": float(logits[i, chosen]),
-                "score_difference": float(score_difference[i]),
-            }
-        )
-    return columns
+        yield {
+            "image": photo.name,
+            "label": label if label is not None else photo.class_name or None,
+            "predicted": chosen,
+            "predicted_name": ONLY if one_output else model.class_name(chosen) or None,
+            "correct": None if one_output or label is None else label == chosen,
+            "probability": math.nan if one_output else float(probability[i]),
+            "score": float(logits[i, chosen]),
+            "score_difference": float(score_difference[i]),
+        }
 
 
 def domain_columns(module: nn.Module, one: Attribution, logits: Tensor, predicted: Tensor, **options: Any) -> dict[str, Tensor]:

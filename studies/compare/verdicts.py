@@ -68,8 +68,7 @@ def _control(table: pd.DataFrame) -> str:
     return (
         f"Against the control that ranks by |coefficient| and never sees the model, the map keeps more of the score in: "
         f"{more}. It keeps less in: {less}. The interval covers zero in {len(sides['open'])} of {len(domains)} domains. "
-        "Where the control does as well, the picture shows how the transform compacts energy, not what the model "
-        "reads."
+        "Where the control does as well, the picture shows how the transform compacts energy, not what the model reads."
     )
 
 

@@ -84,10 +84,8 @@ def eight_bit(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         return Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
     if image.mode in _MODES:
-        raise ValueError(
-            f"expected 8 or 16 bits a channel, grey or colour, got mode {image.mode} "
-            f"({_MODES[image.mode]}); save it as an 8-bit or 16-bit PNG"
-        )
+        got = f"mode {image.mode} ({_MODES[image.mode]})"
+        raise ValueError(f"expected 8 or 16 bits a channel, grey or colour, got {got}; save it as an 8-bit or 16-bit PNG")
     return image
 
 

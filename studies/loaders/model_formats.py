@@ -105,30 +105,25 @@ def _file(path: Path) -> LoadedModel:
         module = torch.export.load(path).module() if path.suffix == ".pt2" else torch.jit.load(path, map_location="cpu")
     except Exception as error:  # torch raises many kinds here
         kind = "torch.export (.pt2)" if path.suffix == ".pt2" else "TorchScript (.pt, .pth)"
-        raise ValueError(
-            f"{path} is not a {kind} file. Expected a file of torch.export.save or torch.jit.save; for a state dict or a "
-            "pickled module, build the module in a function and pass --model package.module:callable."
-        ) from error
+        expected = "Expected a file of torch.export.save or torch.jit.save; for a state dict or a pickled module,"
+        advice = "build the module in a function and pass --model package.module:callable."
+        raise ValueError(f"{path} is not a {kind} file. {expected} {advice}") from error
     return LoadedModel(str(path), module, Preparation())
 
 
 def _callable(spec: str) -> LoadedModel:
     make = import_callable(spec, "Model", "a callable that takes no arguments and returns the model")
     if needed := _arguments(make):
-        raise ValueError(
-            f"Model {spec!r}: expected a callable that takes no arguments; it needs {', '.join(needed)}. "
-            "Write a function that calls it with them, and pass that."
-        )
+        got = f"it needs {', '.join(needed)}. Write a function that calls it with them, and pass that."
+        raise ValueError(f"Model {spec!r}: expected a callable that takes no arguments; {got}")
     with working_folder_importable():
         made = make()
     if isinstance(made, LoadedModel):
         return made
     module, prepare = made if isinstance(made, tuple) and len(made) == 2 else (made, Preparation())
     if not isinstance(module, nn.Module) or not callable(prepare):
-        raise ValueError(
-            f"Model {spec!r}: expected the callable to return a torch.nn.Module, (module, prepare) or a "
-            f"LoadedModel; got {type(made).__name__}."
-        )
+        expected = "expected the callable to return a torch.nn.Module, (module, prepare) or a LoadedModel"
+        raise ValueError(f"Model {spec!r}: {expected}; got {type(made).__name__}.")
     return LoadedModel(spec, module, prepare)
 
 

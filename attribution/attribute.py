@@ -73,15 +73,8 @@ def attribute(
     domains: list[Any] = list(transform) if several else [transform]  # type: ignore[arg-type]
     if not domains:
         raise ValueError("transform: expected a spec, a Transform or a list of these; got an empty list.")
-    options: Any = {
-        "method": method,
-        "baseline": baseline,
-        "batch_size": batch_size,
-        "seed": seed,
-        "progress": progress,
-    }
-    options |= {"model_args": model_args, "model_kwargs": model_kwargs}
-    options |= {"create_graph": create_graph, "execution": execution}
+    options: Any = {"method": method, "baseline": baseline, "batch_size": batch_size, "seed": seed, "progress": progress}
+    options |= {"model_args": model_args, "model_kwargs": model_kwargs, "create_graph": create_graph, "execution": execution}
     results = [Attribution(**fields) for fields in run(model, x, target, domains, **options)]
     return results if several else results[0]
 

@@ -12,7 +12,6 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
-from ..core.checks import not_finite
 from ..core.isolation import with_defaults
 from ..core.plain import plain
 from ..core.precision import wide
@@ -27,7 +26,7 @@ from .engine.engine import Engine
 from .engine.execution import Execution
 from .engine.open import open_engine, read_checked
 from .engine.score import Target
-from .estimator import Chart, Estimate, Estimator, Evaluator
+from .estimator import Chart, Estimate, Estimator, Evaluator, check_gradient
 from .estimator import get as get_estimator
 from .pullback import Pullback
 from .resume import Fields, check_same_call
@@ -229,12 +228,7 @@ def resolve_baseline(baseline: BaselineLike, x: Tensor, seed: int = 0) -> Tensor
 def _fields(domain: Transform, chart: Chart, estimate: Estimate, number: int, difference: Tensor) -> dict[str, Any]:
     """The fields that come from chart `number`.  Raises: ValueError that names the example with values that are not finite."""
     values, details, moved = estimate.values[number], estimate.details, estimate.displacements
-    wrong = not_finite(values)
-    if wrong is not None:
-        raise ValueError(
-            f"The model's gradient is not finite for example {wrong} (in {domain.spec}); look for square roots, "
-            "logarithms or divisions at zero in the model, or take another baseline."
-        )
+    check_gradient(values, where=f" (in {domain.spec})")
     return {
         "values": values,
         "coefficients": chart.point,

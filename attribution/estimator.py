@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from ..core.checks import not_finite
 from ..core.registry import Registry, parse
 from ..transforms import Layout
 from .engine.engine import Engine
@@ -123,7 +124,6 @@ class Evaluator:
     ...         middle = (evaluator.base + evaluator.point) / 2
     ...         return evaluator.shares(evaluator.mean_gradient(torch.ones(1), lambda rows: middle[rows.example]))
     ...     cost = lambda self, layouts: Cost(gradients=1)
-    ...     examples = classmethod(lambda cls: [cls()])
     >>> pb.attribute(lambda x: x.square().sum(1), torch.full((1, 2), 3.0), method=Halfway()).values
     tensor([[9., 9.]])
     """
@@ -224,9 +224,18 @@ class Estimator(abc.ABC):
         """The largest number of evaluations for one example of an evaluator whose charts have these layouts."""
 
     @classmethod
-    @abc.abstractmethod
     def examples(cls) -> Iterable["Estimator"]:
-        """Instances on which the law suite runs, with options fine enough to fulfil the claims."""
+        """Instances on which the law suite runs, with options fine enough to fulfil the claims: by default cls()."""
+        return [cls()]
+
+
+def check_gradient(gradient: Tensor, example: Tensor | None = None, where: str = "", other: str = "baseline") -> None:
+    """Raises: ValueError that names the example whose gradient is not finite.  gradient: (rows, …).  example: of each row."""
+    wrong = not_finite(gradient)
+    if wrong is not None:
+        what = f"not finite for example {wrong if example is None else int(example[wrong])}{where}"
+        advice = f"look for square roots, logarithms or divisions at zero in the model, or take another {other}"
+        raise ValueError(f"The model's gradient is {what}; {advice}.")
 
 
 estimators: Registry[Estimator] = Registry("method", "pullback.methods")

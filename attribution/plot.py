@@ -14,7 +14,6 @@ from ..transforms import Transform, TransformClaim
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 COLUMNS = 6  # panels side by side, at most
 
 
@@ -38,26 +37,23 @@ def plot(attribution: Plottable, example: int = 0, by: str = "octave", show: Sho
 
     Volumes are shown as their mean over the first axis. For a T that is not linear there are no maps.
     show: makes an image of the signal; without it the range of the signal is scaled to black and white.
-    Raises: IndexError where the batch has no such example; ValueError for signals without an axis beside the channels;
-    ImportError without matplotlib.
+    Raises: IndexError for no such example; ValueError for signals without a spatial axis; ImportError without matplotlib.
     """
     with needs("plot", "'pullback[cli]'"):
         from matplotlib.figure import Figure
-
     if len(attribution.transform.shape) < 2:
         got = f"each example of x has shape {attribution.transform.shape}"
         raise ValueError(f"plot: expected signals (channels, *spatial), but {got}; plot att.values, or add a channel axis.")
     if not -len(attribution.values) <= example < len(attribution.values):
         raise IndexError(f"plot: expected an example in 0…{len(attribution.values) - 1}, got {example}.")
     one = attribution[example]
-    maps = _maps(one, by)
+    maps, signal = _maps(one, by), one.transform.inverse(one.coefficients)[0]
     columns = min(COLUMNS, len(maps) + 2)
     rows = math.ceil((len(maps) + 2) / columns)
     figure = Figure(figsize=(2.6 * columns, 2.6 * rows + 0.4), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes[len(maps) + 1 : -1]:
         axis.axis("off")
-    signal = one.transform.inverse(one.coefficients)[0]
     draw_signal(axes[0], signal, show=show)
     axes[0].set_title("signal (mean over axis 1)" if signal.ndim == 4 else "signal")
     limit = robust_limit([array for _, array in maps])
@@ -70,8 +66,7 @@ def plot(attribution: Plottable, example: int = 0, by: str = "octave", show: Sho
         axes[-1].set_box_aspect(1)  # in line with the images
     if maps:
         figure.supxlabel(_note(maps[0][1], signal), fontsize=7)
-    method = attribution.settings.get("method", "")
-    figure.suptitle(f"{method} in {attribution.transform.spec}", fontsize=10)
+    figure.suptitle(f"{attribution.settings.get('method', '')} in {attribution.transform.spec}", fontsize=10)
     return figure
 
 

@@ -28,10 +28,8 @@ class Pullback(nn.Module):
     def __init__(self, model: Callable[..., Any], transform: Transform) -> None:
         super().__init__()
         if not isinstance(transform, Transform):
-            raise TypeError(
-                f"Pullback: expected a Transform, got {type(transform).__name__}; build one with "
-                "pullback.transforms.get(spec, shape)."
-            )
+            advice = "build one with pullback.transforms.get(spec, shape)"
+            raise TypeError(f"Pullback: expected a Transform, got {type(transform).__name__}; {advice}.")
         self.model = model
         self.transform = transform
 
@@ -69,11 +67,9 @@ class Joint(nn.Module):
         """
         shapes = tuple(tuple(x.shape[1:]) for x in inputs)
         if shapes != self.shapes or len({(len(x), x.dtype, x.device) for x in inputs}) != 1:
-            got = ", ".join(f"{x.dtype} {tuple(x.shape)} on {x.device}" for x in inputs)
-            raise ValueError(
-                f"Joint: expected tensors of one batch size, dtype and device with shapes "
-                f"{', '.join(f'(batch, {str(s)[1:-1]})' for s in self.shapes)}; got {got or 'none'}."
-            )
+            got = ", ".join(f"{x.dtype} {tuple(x.shape)} on {x.device}" for x in inputs) or "none"
+            wanted = ", ".join(f"(batch, {str(shape)[1:-1]})" for shape in self.shapes)
+            raise ValueError(f"Joint: expected tensors of one batch size, dtype and device with shapes {wanted}; got {got}.")
         return torch.cat([x.flatten(1) for x in inputs], 1)[:, None]
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:

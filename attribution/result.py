@@ -12,6 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ..core.checks import check_choice
+from ..core.imports import needs
 from ..transforms import Layout, Transform, TransformClaim, get
 from . import saved
 from .call import Model, Options, is_signal_linear, run
@@ -21,7 +23,7 @@ from .estimator import Kind
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NORMALIZATIONS = ("share", "density")
+NORMALIZATIONS = ("share", "density")  # or None
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +32,7 @@ class Attribution:
 
     values: a, (batch, *coeff).  coefficients: z = T x.  displacement: z - z₀.  score_difference: f(x) - f(x₀), (batch,).
     transform: T.  kind: "share" for shares of f(x) - f(x₀), or "sensitivity".
-    covector: ḡ in the signal, (batch, *shape), where a = (z - z₀) ⊙ T.adjoint(ḡ) for shares and T.adjoint(ḡ) for
-    sensitivities.
+    covector: ḡ in the signal, (batch, *shape), where a = (z - z₀) ⊙ T.adjoint(ḡ) for shares and T.adjoint(ḡ) for sensitivities.
     settings: method, options, target, baseline, seed, versions and the evaluations of the model.
     details: what the method itself reports, by name.
 
@@ -102,8 +103,7 @@ class Attribution:
 
         by: "scale", "band", "orientation" or "octave".
         normalize: "share", Σ|a| of the group over Σ|a| of all; "density", mean |a| of the group's coefficients, scaled
-        to sum to 1 (as in the robustness figure of WAM); None, the signed sum Σ a, whose total is that of the map.
-        All-zero maps have all-zero shares.
+        to sum to 1 (as in WAM's robustness figure); None, the signed sum Σ a. All-zero maps have all-zero shares.
 
         Raises: ValueError that lists the choices.
 
@@ -112,9 +112,8 @@ class Attribution:
         >>> att.importance("band").loc[0].round(3).to_dict()
         {'a1': 1.0, 'd1': 0.0}
         """
-        if normalize is not None and normalize not in NORMALIZATIONS:
-            choices = ", ".join(NORMALIZATIONS)
-            raise ValueError(f"importance: expected normalize in {choices} or None; got {normalize!r}.")
+        if normalize is not None:
+            check_choice("importance", "normalize", normalize, NORMALIZATIONS)
         layout = self.layout.group(by)
         sums = layout.sum(self.values if normalize is None else self.values.abs())
         if normalize == "density":
@@ -135,8 +134,8 @@ class Attribution:
     def signal(self, keep: float = 0.1) -> Tensor:
         """T⁻¹ of the coefficients with the largest |a|; the others stay at the baseline's. Shape: (batch, *shape).
 
-        keep: their number, as a fraction of the number of signal samples, which is the same in every domain.
-        Raises: ValueError unless it lies in (0, 1].
+        keep: their number, as a fraction in (0, 1] of the number of signal samples, which is the same in every domain.
+        Raises: ValueError for any other.
 
         >>> first = lambda x: x.flatten(1)[:, 0]
         >>> pb.attribute(first, torch.tensor([[[5.0, 7.0, 7.0, 7.0]]])).signal(keep=0.25).round(decimals=4)
@@ -188,13 +187,10 @@ class Attribution:
 
         Raises: ImportError with the command that installs xarray.
         """
-        try:
+        with needs("to_xarray", "'pullback[xarray]'"):
             import xarray
-        except ImportError:
-            raise ImportError("to_xarray needs xarray: pip install 'pullback[xarray]'.") from None
         axes = ["channel", *(f"axis{i}" for i in range(1, self.layout.index.ndim))]
-        dims = {name: ["example", *axes] for name in ("values", "coefficients", "displacement")}
-        dims["score_difference"] = ["example"]
+        dims = {name: ["example"] if name == "score_difference" else ["example", *axes] for name in saved.REQUIRED}
         arrays = {name: (axes_of, getattr(self, name).detach().cpu().numpy()) for name, axes_of in dims.items()}
         names = pd.Series([band.name for band in self.layout.bands]).to_numpy(dtype=object)
         bands = (axes, names[self.layout.index.numpy()])
@@ -240,16 +236,13 @@ class Attribution:
             try:
                 transform = get(header["transform"], tuple(header["shape"]))
             except (ValueError, TypeError) as error:
-                raise ValueError(
-                    f"{path}: its transform {header['transform']!r} cannot be built from its name; pass "
-                    f"Attribution.load(path, transform=…). ({error})"
-                ) from None
-        shape = tuple(tensors["values"].shape[1:])
-        if shape != transform.layout.shape:
-            raise ValueError(
-                f"{path}: holds coefficients of shape {shape}, but {transform.spec} on signals of shape "
-                f"{transform.shape} has {transform.layout.shape}; pass the transform it was made in."
-            )
+                advice = f"pass Attribution.load(path, transform=…). ({error})"
+                what = f"its transform {header['transform']!r} cannot be built from its name"
+                raise ValueError(f"{path}: {what}; {advice}") from None
+        shape, own = tuple(tensors["values"].shape[1:]), transform.layout.shape
+        if shape != own:
+            where = f"{transform.spec} on signals of shape {transform.shape} has {own}"
+            raise ValueError(f"{path}: holds coefficients of shape {shape}, but {where}; pass the transform it was made in.")
         return cls(**tensors, transform=transform, kind=header["kind"], settings=header["settings"], details=details)
 
 
@@ -277,11 +270,9 @@ def known_covector(who: str, attribution: Attribution) -> Tensor:
     if not isinstance(attribution, Attribution):
         raise TypeError(f"{who}: expected an Attribution, got {type(attribution).__name__}.")
     if attribution.covector is None or not is_signal_linear(attribution.transform):
-        method = f"{attribution.settings.get('method', 'this method')} in {attribution.transform.spec}"
-        raise ValueError(
-            f"{who}: {method} keeps no covector, so its values in other domains do not follow from it; take a method that "
-            "is linear in gradients, such as integrated_gradients or smoothgrad, in a linear domain."
-        )
+        what = f"{attribution.settings.get('method', 'this method')} in {attribution.transform.spec} keeps no covector"
+        advice = "take a method that is linear in gradients, such as integrated_gradients or smoothgrad, in a linear domain"
+        raise ValueError(f"{who}: {what}, so its values in other domains do not follow from it; {advice}.")
     return attribution.covector
 
 

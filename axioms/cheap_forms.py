@@ -14,8 +14,8 @@ _ONE_DOMAIN = [Pixel((1, 2)).layout]
 def cheap_form(estimator: Estimator) -> Estimator:
     """The same method with few nodes, samples or steps; the estimator itself where it has none or refuses so few.
 
-    A quadrature keeps dummy, symmetry, the invariances and batch independence with any nodes, and a method that samples
-    keeps them with any samples. Only completeness depends on accuracy, and so does linearity where nodes depend on f.
+    A method keeps dummy, symmetry, the invariances and batch independence with any nodes and any samples. Only completeness
+    depends on accuracy, and so does linearity where nodes depend on f.
 
     >>> from pullback.attribution.estimator import get
     >>> cheap_form(get("smoothgrad(samples=50)"))

@@ -22,7 +22,7 @@ from ..transforms import Transform
 from ..transforms import get as get_transform
 from .case import Case
 from .method_laws import LAWS, NAMES, MethodLaw, check_law
-from .report import AxiomReport
+from .report import AxiomReport, Finding
 from .rewrites.modules import CallableModule, small_network
 from .transform_laws import check_transform
 from .trial import MethodFunction, Trial
@@ -49,20 +49,20 @@ def check(
 ) -> AxiomReport:
     """Measures which axioms `method` keeps on `model` at x, in the coordinates of T.
 
-    model: (rows, *shape) -> output; a copy of it is used, in eval mode.  x: (batch, *shape).
+    model: (rows, *shape) -> output; a copy of it is used, in eval mode.  x: (batch, *shape).  baseline: as in `attribute`.
     target: as in `attribute`; classes that depend on the output, as in `targets.predicted()`, are fixed at x.
-    method: a spec such as "integrated_gradients(steps=64)", an Estimator, or any callable (f, x, target, x0) -> tensor
-    of x's shape. There f is an nn.Module from z to the model's output, a new copy for each call; x and x0 are z = T x
-    and z₀ = T x₀; target is one class per example, an int64 tensor (batch,), or the callable or None that was given.
-    baseline: x₀, as in `attribute`.  axioms: "all", "claimed" (what an estimator claims and every method must keep), a
-    name or a list of names.  tolerance: the largest residual with which a law holds, in place of the measured ones.
+    method: a spec such as "integrated_gradients(steps=64)", an Estimator, or any callable (f, x, target, x0) -> tensor of x's
+    shape. There f is an nn.Module from z to the model's output, a new copy for each call; x and x0 are z = T x and z₀ = T x₀;
+    target is one class per example, an int64 tensor (batch,), or the callable or None that was given.
+    axioms: "all", "claimed" (what an estimator claims, and what every method must keep), a name or a list of names.
+    tolerance: the largest residual with which a law holds, in place of the measured tolerances.
     progress: called with (laws measured, laws to measure).
 
     A law that holds at any number of nodes or samples is measured on a cheaper form of an estimator; the report names it.
-    Below double precision, double precision decides where rounding in the model could explain a broken law.
-    A law that cannot be measured is "not applicable", with the reason, and does not stop the others. Where the method
-    does not return a map (no tensor, not real, not dense, of another shape or device, NaN) the verdict is "UNUSABLE".
-    Nothing of the caller's is changed; what a callable would have left changed is named in the notes.
+    Where rounding in the model could explain a broken law, double precision decides. A law that cannot be measured is "not
+    applicable", with the reason, and does not stop the others. Where the method does not return a map (no tensor, not real,
+    not dense, of another shape or device, NaN) the verdict is "UNUSABLE". Nothing of the caller's is changed; what a callable
+    would have left changed is named in the notes.
     Raises: TypeError or ValueError for arguments that make no sense.
 
     >>> import torch, pullback as pb
@@ -86,25 +86,28 @@ def check(
         feed_dtype(model, x.dtype)
         network = copy.deepcopy(model) if isinstance(model, nn.Module) else CallableModule(model)
         given, notes = _in_eval_mode(network)
-        base = resolve_baseline(baseline, x)
-        case = Case(network, x, base, fixed_target(target, network, x), domain)
+        case = Case(network, x, resolve_baseline(baseline, x), fixed_target(target, network, x), domain)
         trial = Trial(subject, case, given, baseline, seed, tolerance)
-        report = progress or (lambda done, planned: None)
-        findings = []
-        for done, law in enumerate(laws):
-            report(done, len(laws))
-            findings.append(check_law(law, trial))
-        report(len(laws), len(laws))
-        notes = (*notes, *_notes(trial))
+        findings = tuple(_findings(laws, trial, progress))
     examples = f"{len(x)} examples of shape {case.shape}, {short(x.dtype)}"
     title = f"{name_of(subject)} on {type(model).__name__}, {domain.spec}, {examples}"
-    return AxiomReport(title, tuple(findings), notes)
+    return AxiomReport(title, findings, (*notes, *_notes(trial)))
+
+
+def _findings(laws: Sequence[MethodLaw], trial: Trial, progress: Progress | None) -> Iterator[Finding]:
+    """One finding for each law."""
+    for done, law in enumerate(laws):
+        if progress is not None:
+            progress(done, len(laws))
+        yield check_law(law, trial)
+    if progress is not None:
+        progress(len(laws), len(laws))
 
 
 def fixed_target(target: Target, model: Callable[..., Any], x: Tensor) -> Target:
     """A `Choice` as the classes that it chooses at x, or as a callable that reads them; other targets as they are.
 
-    Raises: TypeError or ValueError for an invalid target, and for a `Choice` that cannot be written in these two ways.
+    Raises: TypeError or ValueError for an invalid target, and for a `Choice` of several other classes in each example.
     """
     score = Score.of(target, len(x), x.device)
     if not isinstance(target, Choice):
@@ -188,7 +191,7 @@ def parametrize(
         @pb.axioms.parametrize([MyTransform])
         def test_laws(law): law()
 
-    Raises: ImportError with the command that installs pytest; TypeError or ValueError for an invalid subject.
+    Raises: ImportError without pytest; TypeError or ValueError for an invalid subject.
 
     >>> import pullback as pb
     >>> mark = pb.axioms.parametrize([pb.transforms.get("dct", shape=(1, 4)), "gradient"])
@@ -201,8 +204,7 @@ def parametrize(
         import pytest
     members: list[Any] = []
     for subject in subjects:
-        examples = getattr(subject, "examples", None)
-        members += examples() if isinstance(subject, type) and examples is not None else [subject]
+        members += subject.examples() if isinstance(subject, type) and hasattr(subject, "examples") else [subject]
     if x is None:
         x = torch.randn(2, 1, 12, generator=torch.Generator().manual_seed(0), dtype=torch.double)
     network = small_network(tuple(x.shape[1:])).to(x) if model is None else model

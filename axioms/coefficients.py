@@ -1,5 +1,6 @@
 """Laws about single coefficients: sensitivity(a), dummy, symmetry."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 from ..attribution.result import analysis_transpose
 from ..transforms import TransformClaim
 from .case import Case
-from .outcome import Outcome, inapplicable, largest, shown
+from .outcome import Outcome, inapplicable, shown
 from .repeatability import allow_for_seeds
 from .rewrites.modules import blind, saturating
 from .tolerances import Tolerance
@@ -85,10 +86,7 @@ def dummy(trial: Trial) -> Outcome:
     index = order[: max(1, min(3, len(order) // 3))].tolist()
     directions = case.transform.inverse(torch.cat([_unit(case, k) for k in index])).flatten(1).T
     basis = torch.linalg.qr(directions.double()).Q.to(case.x)
-    values = trial.map(replace(case, model=blind(case.model, basis)), "cheap").flatten(1)
-    hidden = values[:, index].abs().amax(1) / _size(values)
-    residual, evidence = largest(values, index, hidden, case.x, "f∘(1 - Q Qᵀ), Q spans T⁻¹e_k")
-    return Outcome(residual, trial.tolerance, evidence=evidence)
+    return _blinded(trial, case, basis, index, lambda a: a.abs().amax(1), "f∘(1 - Q Qᵀ), Q spans T⁻¹e_k")
 
 
 def symmetry(trial: Trial) -> Outcome:
@@ -111,11 +109,23 @@ def symmetry(trial: Trial) -> Outcome:
         signal - (signal * row).flatten(1).sum(1).reshape(-1, *[1] * row.ndim) * row / row.square().sum()
         for signal in (case.x, case.base)
     )
-    model = blind(case.model, (direction / direction.norm())[:, None])
-    values = trial.map(replace(case, model=model, x=x, base=base), "cheap").flatten(1)
-    apart = (values[:, pair[0]] - values[:, pair[1]]).abs() / _size(values)
-    residual, evidence = largest(values, pair, apart, x, "f∘(1 - q qᵀ), q along T⁻¹(e_j - e_k)")
-    return allow_for_seeds(trial, Outcome(residual, trial.tolerance, evidence=evidence))
+    basis, equal = (direction / direction.norm())[:, None], replace(case, x=x, base=base)
+    apart: Callable[[Tensor], Tensor] = lambda a: (a[:, 0] - a[:, 1]).abs()
+    outcome = _blinded(trial, equal, basis, pair, apart, "f∘(1 - q qᵀ), q along T⁻¹(e_j - e_k)")
+    return allow_for_seeds(trial, outcome)
+
+
+def _blinded(
+    trial: Trial, case: Case, basis: Tensor, index: list[int], fault: Callable[[Tensor], Tensor], model: str
+) -> Outcome:
+    """The outcome on a model that `basis` does not affect: fault(a of the coefficients `index`) against the largest |a|."""
+    values = trial.map(replace(case, model=blind(case.model, basis)), "cheap").flatten(1)
+    size = values.abs().amax(1)
+    residual = fault(values[:, index]) / size.where(size > 0, torch.ones_like(size))
+    worst = int(residual.argmax())
+    evidence = {"example": worst, "coefficients": index, "a": values[worst, index].tolist(), "largest |a|": float(size[worst])}
+    evidence |= {"model": model, "x": shown(case.x[worst])}
+    return Outcome(float(residual.max()), trial.tolerance, evidence=evidence)
 
 
 def _linear(trial: Trial) -> tuple[Case, Tensor]:
@@ -129,12 +139,6 @@ def _linear(trial: Trial) -> tuple[Case, Tensor]:
 def _by_size(answer: Tensor) -> Tensor:
     """Indices of the coefficients, those with the largest |a| first."""
     return answer.flatten(1).abs().amax(0).argsort(descending=True)
-
-
-def _size(values: Tensor) -> Tensor:
-    """The largest |a| of each example, (batch,); 1 where all are 0."""
-    size = values.abs().amax(1)
-    return size.where(size > 0, torch.ones_like(size))
 
 
 def _unit(case: Case, index: int) -> Tensor:

@@ -61,7 +61,7 @@ def total(values: Tensor) -> Tensor:
 
 
 def _scale(difference: Tensor, absolute: Tensor, rounding: Tensor) -> Tensor:
-    """|Δf| of each example, bounded from below; where all are 0, Σ|a| (`absolute`), but large beside eps |f| (`rounding`)."""
+    """|Δf| of each example, bounded from below; where all are 0, Σ|a| (absolute), but large beside eps |f| (rounding)."""
     largest = difference.abs().max()
     if float(largest) == 0:
         return torch.maximum(absolute, 64 / GRANTED * rounding).clamp(min=torch.finfo(absolute.dtype).tiny)
@@ -189,7 +189,7 @@ def _advice(own: Estimator | None, residual: float, parts: dict[str, Any]) -> st
 
 
 def _mean_over_seeds(trial: Trial, difference: Tensor, scale: Tensor, tolerance: Tolerance) -> Outcome:
-    """The outcome for the mean over seeds, with four standard errors granted; none where these exceed `LITERATURE`."""
+    """The outcome for the mean over seeds, plus four standard errors; none where these exceed what the literature accepts."""
     for repeats in _REPEATS:
         totals = torch.stack([total(trial.reference("full", seed)) for seed in range(repeats)])
         residual = float(((totals.mean(0) - difference) / scale).abs().max())

@@ -143,7 +143,7 @@ def _agreement(own: Estimator) -> Callable[..., Outcome] | None:
 
 
 def _other_domain(trial: Trial) -> Transform:
-    """T; where T is the signal itself, a DCT, which mixes all samples, or a Haar DWT for players that are blocks of places."""
+    """T; for T = 1 a DCT, which mixes all samples, or a Haar DWT if players are blocks of places, which a DCT lacks."""
     case = trial.case
     if not isinstance(case.transform, Pixel):
         return case.transform

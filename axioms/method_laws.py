@@ -32,42 +32,31 @@ class MethodLaw:
         return self.universal or (self.claim is not None and self.claim in claims)
 
 
-_CLEAR = 0.2  # a residual above this is no rounding in any model measured so far
-_IG, _UNITS = "Sundararajan, Taly & Yan 2017", "Friedman 2004; Sundararajan & Najmi 2020"
+def _law(measure: Callable[[Trial], Outcome], statement: str, source: str, *claim: Any, **how: Any) -> MethodLaw:
+    return MethodLaw(measure.__name__, statement, source, measure, *claim, **how)
 
 
-def _law(
-    measure: Callable[[Trial], Outcome], statement: str, source: str, claim: MethodClaim | None = None, **kind: bool
-) -> MethodLaw:
-    return MethodLaw(measure.__name__, statement, source, measure, claim, **kind)
-
-
+_IG, _FRIEDMAN = "Sundararajan, Taly & Yan 2017", "Friedman 2004"
 LAWS: tuple[MethodLaw, ...] = (
     _law(completeness, "Σ a = f(x) - f(x₀)", f"{_IG}, §3", MethodClaim.COMPLETE, in_double=False),
     _law(
-        sensitivity,
-        "if one coefficient alone differs and f changes, it gets a share",
-        f"{_IG}, §2.1",
-        MethodClaim.SENSITIVE,
-        in_double=False,
+        sensitivity, "a coefficient that alone changes f gets a share", f"{_IG}, §2.1", MethodClaim.SENSITIVE, in_double=False
     ),
-    _law(dummy, "a coefficient without effect gets 0", f"Friedman 2004; {_IG}, sensitivity(b)", MethodClaim.DUMMY),
+    _law(dummy, "a coefficient without effect gets 0", f"{_FRIEDMAN}; {_IG}, sensitivity(b)", MethodClaim.DUMMY),
     _law(implementation_invariance, "equal functions have equal maps", f"{_IG}, §2.2", MethodClaim.IMPLEMENTATION_INVARIANT),
     _law(linearity, "a(p f + q h) = p a(f) + q a(h)", f"{_IG}, §3", MethodClaim.LINEAR),
-    _law(
-        symmetry,
-        "interchangeable, equal coefficients get the same share",
-        f"{_IG}, §4.1; Friedman 2004",
-        MethodClaim.SYMMETRIC,
-    ),
+    _law(symmetry, "interchangeable, equal coefficients get the same", f"{_IG}, §4.1; {_FRIEDMAN}", MethodClaim.SYMMETRIC),
     _law(batch_independence, "the map is the same alone and in a batch", "definition", universal=True),
     _law(determinism, "two calls give the same map", "definition", universal=True),
     _law(coordinate_consistency, "maps in linear domains agree", "∇_z (f∘T⁻¹) = (T⁻¹)ᵀ ∇_x f", universal=True),
-    _law(affine_invariance, "the unit and the origin of a coefficient do not matter", _UNITS),
+    _law(
+        affine_invariance, "the unit and the origin of a coefficient do not matter", f"{_FRIEDMAN}; Sundararajan & Najmi 2020"
+    ),
     _law(input_shift_invariance, "f(x - m) at x + m has the same map", "Kindermans et al. 2019"),
 )
 NAMES = tuple(law.name for law in LAWS)
 LAWS_VERSION = 1  # stored with each verdict: raise it when a law changes a verdict, a residual or a tolerance
+_CLEAR = 0.2  # a residual above this was never rounding in any model that was measured
 
 
 def check_law(law: MethodLaw, trial: Trial) -> Finding:

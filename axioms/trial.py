@@ -77,8 +77,6 @@ class Trial:
         """Standard normal numbers in the dtype and on the device of x."""
         return torch.randn(*shape, generator=self.generator(salt), dtype=torch.double).to(self.case.x)
 
-    # Maps ------------------------------------------------------------------------------------------------------------
-
     def map(self, case: Case, form: Form = "full", reseed: int = 0) -> Tensor:
         """The method's values on a problem, (batch, *coeff), computed anew.  Raises: MethodFault, or what the method raises."""
         estimator = self.form(form)
@@ -141,8 +139,6 @@ class Trial:
         evaluations, self.evaluations = self.evaluations, 0
         return evaluations
 
-    # Random methods --------------------------------------------------------------------------------------------------
-
     @functools.cached_property
     def is_random(self) -> bool:
         """Whether the seed changes the map. A small network shows it too, at almost no cost."""
@@ -158,8 +154,6 @@ class Trial:
         """The largest distance between cheap maps of this seed and of three others; 0 for a method that is not random."""
         others = (1, 2, 3) if self.is_random else ()
         return max((relative_distance(self.reference("cheap", seed), self.reference("cheap")) for seed in others), default=0.0)
-
-    # Rounding --------------------------------------------------------------------------------------------------------
 
     @functools.cached_property
     def double(self) -> "Trial | None":
@@ -195,18 +189,17 @@ class Trial:
 
     @functools.cached_property
     def noise_floor(self) -> float:
-        """The relative rounding error of ∇f: the largest at a few points of the path from x₀ to x.
-
-        It is the distance to the gradient in double precision. Where the model does not run in double precision, it is
-        the change of ∇f when x changes by 4 units in its last place.
-        """
+        """The relative rounding error of ∇f, the largest at a few points of the path from x₀ to x."""
         signal = self.case.in_signal()
         worst = max(self._gradient_error(signal, salt, share) for salt, share in enumerate(_PATH))
         self.evaluations += 0 if self.double is None else self.double.take_evaluations()
         return worst
 
     def _gradient_error(self, case: Case, salt: int, share: float) -> float:
-        """The rounding error of ∇f at x₀ + share · (x - x₀)."""
+        """The distance of ∇f at x₀ + share · (x - x₀) to ∇f in double precision.
+
+        Where the model does not run in it, the change of ∇f when x changes by 4 units in its last place.
+        """
         point = case.base + share * (case.x - case.base)
         here = self.attribution(replace(case, x=point), Gradient()).values.double()
         if self.double is not None:

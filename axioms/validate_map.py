@@ -11,11 +11,9 @@ class MethodFault(Exception):
 
 
 def read_map(answer: Any, z: Tensor) -> Tensor:
-    """`answer` as a map in z's dtype, copied and without a graph.
+    """`answer` as a map in z's dtype, without a graph; a copy, since a method may return a buffer that it overwrites later.
 
-    It is a copy because a method may return a buffer that its next call overwrites: two answers would always be equal.
     z: the coefficients that the method was asked about, (batch, *coeff).
-
     Raises: MethodFault unless the answer is a dense, real, finite floating-point tensor of z's shape, on its device.
     """
     if problem := _problem(answer, z):

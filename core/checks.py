@@ -37,10 +37,10 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def check_number(who: str, what: str, value: Any, least: float = -math.inf) -> None:
-    """Raises: ValueError unless `value` is a finite real number of at least `least`."""
-    if not is_number(value) or not least <= value < math.inf:
-        bound = "" if least == -math.inf else f" of at least {least}"
+def check_number(who: str, what: str, value: Any, least: float = -math.inf, most: float = math.inf) -> None:
+    """Raises: ValueError unless `value` is a finite real number from `least` to `most`."""
+    if not is_number(value) or not least <= value <= most or math.isinf(value):
+        bound = "" if least == -math.inf else f" of at least {least}" if most == math.inf else f" from {least} to {most}"
         raise ValueError(f"{who}: {what} must be a finite number{bound}, got {value!r}.")
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..core.checks import check_choice
 from ..core.constant import Constant
 from .base import Transform, TransformClaim, check_shape
 from .layout import Band, Shape, sample_layout
@@ -50,8 +51,7 @@ class Color(Transform):
         self.shape = check_shape("color", shape, dims=range(0, 10))
         if self.shape[0] != 3:
             raise ValueError(f"color: expected signals with 3 channels (red, green, blue), got shape {self.shape}.")
-        if space not in SPACES:
-            raise ValueError(f"color: expected space in {', '.join(SPACES)}; got {space!r}.")
+        check_choice("color", "space", space, SPACES)
         names, rows = SPACES[space]
         matrix = torch.tensor(rows, dtype=torch.double)
         self._forward, self._inverse = Constant(matrix), Constant(torch.linalg.inv(matrix))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..core.checks import check_choice
 from ..core.isolation import lasting_tensors
 
 Shape = tuple[int, ...]
@@ -139,8 +140,7 @@ class Layout:
         >>> [band.name for band in get("dwt(haar, level=2)", shape=(1, 8, 8)).layout.group("octave").bands]
         ['coarser', 'octave 2', 'octave 1']
         """
-        if by not in GROUPINGS:
-            raise ValueError(f"Layout.group: expected by in {', '.join(GROUPINGS)}; got {by!r}.")
+        check_choice("Layout.group", "by", by, GROUPINGS)
         groups: dict[str, list[Band]] = {}
         for band in self.bands:
             groups.setdefault(band.label(by), []).append(band)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from ..core.checks import check_choice
 from ..core.precision import tolerance, wide
 from .base import Transform, TransformClaim, check_shape
 from .laws import Map
@@ -62,8 +63,8 @@ class Wrap(Transform):
     ) -> None:
         super().__init__()
         _check_maps(forward, inverse)
-        if residual is not None and residual not in RESIDUALS:
-            raise ValueError(f"wrap: expected residual in {', '.join(RESIDUALS)} or None; got {residual!r}.")
+        if residual is not None:
+            check_choice("wrap", "residual", residual, RESIDUALS)
         self.shape = check_shape("wrap", shape, dims=range(0, 10))
         self.residual = residual
         self.spec = f"wrap({called(forward)}, {called(inverse)})"

@@ -50,8 +50,7 @@ def best_basis(
 
     Of bases with equal costs, the one with fewer nodes is taken.
     Source: Coifman & Wickerhauser 1992, §IV.
-    Raises: TypeError or ValueError for an attribution without a covector, an unknown cost, a wavelet that is not
-    orthonormal, a level that is too deep.
+    Raises: TypeError or ValueError for no covector, an unknown cost, a wavelet not orthonormal, or a level too deep.
 
     >>> import torch, pullback as pb
     >>> x = torch.randn(8, 1, 16, generator=torch.Generator().manual_seed(0))
@@ -63,8 +62,8 @@ def best_basis(
     atts = list(att) if isinstance(att, Sequence) else [att]
     shapes = {tuple(known_covector("best_basis", one).shape[1:]) for one in atts}
     if len(shapes) != 1:
-        expected = "at least one attribution, all of signals of one shape"
-        raise ValueError(f"best_basis: expected {expected}, got shapes {sorted(shapes)}.")
+        got = sorted(shapes)
+        raise ValueError(f"best_basis: expected at least one attribution, all of signals of one shape, got shapes {got}.")
     shape = check_shape("best_basis", shapes.pop())
     bank = FilterBank(find_wavelet("best_basis", wavelet))
     if not bank.orthonormal:
@@ -98,9 +97,8 @@ def basis_cost(att: Attribution, transform: Transform, cost: Cost = "entropy") -
 def _search(costs: dict[str, float], dims: int) -> list[str]:
     """The leaves of the cheapest tree, found from the deepest nodes up: a node is split where its children cost less."""
     children: dict[str, list[str]] = {}
-    for path in costs:
-        if path:
-            children.setdefault(path[:-dims], []).append(path)
+    for path in filter(None, costs):  # all but the root
+        children.setdefault(path[:-dims], []).append(path)
     best: dict[str, tuple[float, list[str]]] = {}
     for path in sorted(costs, key=len, reverse=True):
         best[path] = costs[path], [path]

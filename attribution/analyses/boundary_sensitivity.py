@@ -60,11 +60,9 @@ class BoundarySensitivity:
         return float(self.spread.to_numpy().max())
 
     def __str__(self) -> str:
-        table = self.mean.assign(redundancy=self.redundancy)
-        return (
-            f"mean share of Σ|a| with {self.wavelet}, level {self.level}, by padding mode\n{table.round(4)}\n"
-            f"largest spread of a share over the modes, in one example: {self.largest:.4f}"
-        )
+        table = self.mean.assign(redundancy=self.redundancy).round(4)
+        head = f"mean share of Σ|a| with {self.wavelet}, level {self.level}, by padding mode"
+        return f"{head}\n{table}\nlargest spread of a share over the modes, in one example: {self.largest:.4f}"
 
     def plot(self) -> "Figure":
         """A figure: for each group of bands, the mean share under each mode."""
@@ -107,8 +105,7 @@ def boundary_sensitivity(
     which is attributed once. x, target and options (method, baseline, seed … of `attribute`) are for a model only.
     level: None takes the deepest of at most 3 that every mode allows.  by: as in `Attribution.importance`.
 
-    Raises: ValueError for an attribution without a covector, fewer than two modes, or a mode that this level does not
-    allow; TypeError for a model without x.
+    Raises: ValueError for no covector, fewer than two modes, or a mode not allowed at this level; TypeError without x.
 
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1)).eval()
     >>> x = torch.ones(1, 1, 64)
@@ -136,7 +133,6 @@ def boundary_sensitivity(
 
 def _shares(found: Attribution, transform: DWT, step: Tensor, covector: Tensor, by: str) -> pd.DataFrame:
     with torch.no_grad():
-        displacement = transform(step)
-        pulled = transform.adjoint(covector)
+        displacement, pulled = transform(step), transform.adjoint(covector)
         values = displacement * pulled if found.kind == "share" else pulled
     return replace(found, values=values, displacement=displacement, transform=transform).importance(by)

@@ -50,7 +50,7 @@ class MaskPath:
         """One row per example and price: example, alpha, sparsity, logit, probability, objective."""
         batch, prices = self.sparsity.shape
         columns = {"example": torch.arange(batch).repeat_interleave(prices), "alpha": self.alpha.repeat(batch)}
-        columns |= {name: getattr(self, name).flatten() for name in ("sparsity", "logit", "probability", "objective")}
+        columns |= {name: getattr(self, name).flatten() for name in CURVES}
         return pd.DataFrame({name: column.cpu().numpy() for name, column in columns.items()})
 
 
@@ -92,7 +92,6 @@ def mask_path(
         transform = get_transform(transform, tuple(x.shape[1:]))
     method = Front(Mask(0.0, steps, lr, game, obfuscation, weight), tuple(alphas), continuation)
     found = attribute(model, x, target, method=method, transform=transform, **options)
-    curves = {name: found.details[name] for name in ("mask", *CURVES)}
-    alpha = curves["mask"].new_tensor(method.alphas)
-    rest: dict[str, Any] = {"transform": transform, "settings": found.settings}
-    return MaskPath(**curves, alpha=alpha, coefficients=found.coefficients, **rest)
+    fields = {name: found.details[name] for name in ("mask", *CURVES)} | {"transform": transform, "settings": found.settings}
+    alpha = fields["mask"].new_tensor(method.alphas)
+    return MaskPath(**fields, alpha=alpha, coefficients=found.coefficients)

@@ -1,7 +1,6 @@
 """Baselines that do not draw random numbers: computed from x, given by the caller, or declared in coefficients."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ import torch
 import torch_dct
 from torch import Tensor
 
-from ...core.checks import check_finite, check_number, is_number
+from ...core.checks import check_choice, check_finite, check_number, is_number
 from ...core.plain import plain
 from ...core.registry import parse
 from ...transforms import Transform
@@ -43,6 +42,7 @@ class Blur(Baseline):
     """
 
     sigma: float = 10.0
+    examples = classmethod(lambda cls: [cls(), cls(sigma=1.0)])
 
     def __post_init__(self) -> None:
         check_number("blur", "sigma", self.sigma, 0)
@@ -54,10 +54,6 @@ class Blur(Baseline):
             gain = torch.exp(-0.5 * (self.sigma * math.pi / n * torch.arange(n, device=x.device).to(x)) ** 2)
             x = torch_dct.idct(torch_dct.dct(x.transpose(axis, -1)) * gain).transpose(axis, -1)
         return x
-
-    @classmethod
-    def examples(cls) -> Iterable[Baseline]:
-        return [cls(), cls(sigma=1.0)]
 
 
 @register("mean")
@@ -72,19 +68,15 @@ class Mean(Baseline):
     """
 
     per: str = "channel"
+    examples = classmethod(lambda cls: [cls(), cls("example")])
 
     def __post_init__(self) -> None:
-        if self.per not in ("channel", "example"):
-            raise ValueError(f"mean: expected per in channel, example; got {self.per!r}.")
+        check_choice("mean", "per", self.per, ("channel", "example"))
 
     def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
         x = keyed.signal[rows.example]
         axes = tuple(range(2 if self.per == "channel" else 1, x.ndim))
         return x.mean(axes, keepdim=True).expand_as(x) if axes else x.clone()
-
-    @classmethod
-    def examples(cls) -> Iterable[Baseline]:
-        return [cls(), cls("example")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +96,8 @@ class Given(Baseline):
         if not isinstance(value, Tensor):
             raise TypeError(f"baseline: expected a number, a tensor, a callable or None, got {type(value).__name__}.")
         if value.is_complex() or (value.ndim and value.shape not in (x.shape, x.shape[1:], (1, *x.shape[1:]))):
-            raise ValueError(
-                f"baseline: expected a real tensor of shape {tuple(x.shape)} or {tuple(x.shape[1:])}, got "
-                f"{value.dtype} of shape {tuple(value.shape)}."
-            )
+            wanted, got = f"{tuple(x.shape)} or {tuple(x.shape[1:])}", f"{value.dtype} of shape {tuple(value.shape)}"
+            raise ValueError(f"baseline: expected a real tensor of shape {wanted}, got {got}.")
         return check_finite("baseline", value.to(x).expand_as(x))[rows.example]
 
     def describe(self) -> str:
@@ -129,10 +119,8 @@ class InDomain(Baseline):
         shape = (len(x), *domain.layout.shape)
         z0 = self.z0 if isinstance(self.z0, Tensor) else x.new_tensor(self.z0)
         if z0.ndim and tuple(z0.shape) not in (shape, shape[1:], (1, *shape[1:])):
-            raise ValueError(
-                f"baseline: in_domain() expected coefficients of {domain.spec}, a tensor of shape {shape} or "
-                f"{shape[1:]}, got {tuple(z0.shape)}."
-            )
+            wanted = f"coefficients of {domain.spec}, a tensor of shape {shape} or {shape[1:]}"
+            raise ValueError(f"baseline: in_domain() expected {wanted}, got {tuple(z0.shape)}.")
         return check_finite("baseline", z0.to(x).expand(shape))
 
     def describe(self) -> str:
@@ -140,9 +128,7 @@ class InDomain(Baseline):
 
 
 def in_domain(z0: Tensor | float = 0.0) -> Baseline:
-    """A baseline declared in coefficients: x₀ = T⁻¹(z₀) in each domain T.
-
-    By default z₀ = 0, which for linear T is the zero signal.
+    """A baseline declared in coefficients: x₀ = T⁻¹(z₀) in each domain T; by default z₀ = 0, for linear T the zero signal.
 
     z0: a number, or a tensor (batch, *coeff) or (*coeff) for one domain.
     Raises: ValueError for complex coefficients.
@@ -178,8 +164,6 @@ def get(baseline: Any) -> Baseline:
     if baseline is None:
         return Zero()
     if not (is_number(baseline) or isinstance(baseline, Tensor) or callable(baseline)):
-        raise TypeError(
-            "baseline: expected a number, a tensor, a callable, a name such as 'blur(sigma=10)' (choices: "
-            f"{', '.join(names())}) or None, got {type(baseline).__name__}."
-        )
+        wanted = f"a number, a tensor, a callable, a name such as 'blur(sigma=10)' (choices: {', '.join(names())}) or None"
+        raise TypeError(f"baseline: expected {wanted}, got {type(baseline).__name__}.")
     return Given(baseline)

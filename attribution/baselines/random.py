@@ -1,12 +1,11 @@
 """Baselines that are drawn: uniform, normal, or from reference signals."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ...core.checks import check_finite, check_number
+from ...core.checks import check_choice, check_finite, check_number
 from ..engine.random import Keyed
 from ..engine.row_index import RowIndex
 from .base import Baseline, register
@@ -28,6 +27,7 @@ class Uniform(Baseline):
     low: float | None = None
     high: float | None = None
     random = True
+    examples = classmethod(lambda cls: [cls(), cls(low=-1.0, high=1.0)])
 
     def __post_init__(self) -> None:
         for what, value in (("low", self.low), ("high", self.high)):
@@ -42,10 +42,6 @@ class Uniform(Baseline):
         low = _broadcast(x.flatten(1).amin(1) if self.low is None else x.new_full((len(x),), self.low), x)
         high = _broadcast(x.flatten(1).amax(1) if self.high is None else x.new_full((len(x),), self.high), x)
         return low + (high - low) * unit
-
-    @classmethod
-    def examples(cls) -> Iterable[Baseline]:
-        return [cls(), cls(low=-1.0, high=1.0)]
 
 
 @register("gaussian")
@@ -65,11 +61,11 @@ class Gaussian(Baseline):
     spread: float = 0.5
     around: str = "input"
     random = True
+    examples = classmethod(lambda cls: [cls(), cls(0.1, "mean"), cls(0.1, "zero")])
 
     def __post_init__(self) -> None:
         check_number("gaussian", "spread", self.spread, 0)
-        if self.around not in ("input", "mean", "zero"):
-            raise ValueError(f"gaussian: expected around in input, mean, zero; got {self.around!r}.")
+        check_choice("gaussian", "around", self.around, ("input", "mean", "zero"))
 
     def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
         x = keyed.signal[rows.example]
@@ -77,10 +73,6 @@ class Gaussian(Baseline):
         std = self.spread * (x.flatten(1).amax(1) - x.flatten(1).amin(1))
         centre = {"input": x, "mean": Mean().draw(keyed, rows), "zero": torch.zeros_like(x)}[self.around]
         return centre + _broadcast(std, x) * noise
-
-    @classmethod
-    def examples(cls) -> Iterable[Baseline]:
-        return [cls(), cls(0.1, "mean"), cls(0.1, "zero")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,10 +87,8 @@ class Among(Baseline):
         """References without repetition until all were used, in an order that belongs to the example."""
         references, x = self.references.to(keyed.signal), keyed.signal
         if references.shape[1:] != x.shape[1:]:
-            raise ValueError(
-                f"baseline: among() holds references of shape {tuple(references.shape[1:])}, but the examples "
-                f"have shape {tuple(x.shape[1:])}."
-            )
+            held, shape = tuple(references.shape[1:]), tuple(x.shape[1:])
+            raise ValueError(f"baseline: among() holds references of shape {held}, but the examples have shape {shape}.")
         orders = {e: keyed.generator(e, "among").permutation(len(references)) for e in set(rows.examples)}
         pick = [orders[e][s % len(references)] for e, s in zip(rows.examples, rows.samples)]
         return references[torch.tensor(pick, device=references.device)]
@@ -119,10 +109,8 @@ def among(references: Tensor) -> Baseline:
     if not isinstance(references, Tensor):
         raise TypeError(f"among: expected a tensor (n, *shape), got {type(references).__name__}.")
     if references.ndim < 2 or not len(references) or not references.is_floating_point():
-        raise ValueError(
-            f"among: expected a real floating-point tensor (n, *shape) with at least one reference, got "
-            f"{references.dtype} of shape {tuple(references.shape)}."
-        )
+        got = f"{references.dtype} of shape {tuple(references.shape)}"
+        raise ValueError(f"among: expected a real floating-point tensor (n, *shape) with at least one reference, got {got}.")
     return Among(check_finite("among", references.detach()))
 
 

@@ -57,6 +57,5 @@ def repeated(base: Tensor) -> Callable[[RowIndex], Tensor]:
 
 def _checked(rule: Baseline, base: Tensor, x: Tensor, create_graph: bool) -> Tensor:
     if base.shape != x.shape:
-        got = f"{rule.describe()} gave shape {tuple(base.shape)}"
-        raise ValueError(f"baseline: {got} for x of shape {tuple(x.shape)}.")
+        raise ValueError(f"baseline: {rule.describe()} gave shape {tuple(base.shape)} for x of shape {tuple(x.shape)}.")
     return check_finite("baseline", (base if create_graph else base.detach()).to(x))

@@ -14,8 +14,7 @@ def check_model(model: Any) -> None:
     Raises: TypeError where it cannot be called; ValueError that names the layer and says what to do.
     """
     if not callable(model):
-        expected = "a module or another callable (rows, *shape) -> output"
-        raise TypeError(f"model: expected {expected}, got {type(model).__name__}.")
+        raise TypeError(f"model: expected a module or another callable (rows, *shape) -> output, got {type(model).__name__}.")
     if not isinstance(model, nn.Module):
         return
     for name, module in model.named_modules():
@@ -53,5 +52,4 @@ def feed_dtype(model: Any, dtype: torch.dtype) -> torch.dtype:
     own = max(dtypes, key=lambda each: torch.finfo(each).bits)
     if wide(own) != own:
         return own
-    advice = f"convert one: x.to({own}) or model.to({dtype})"
-    raise ValueError(f"x is {dtype} but the model's parameters are {own}; {advice}.")
+    raise ValueError(f"x is {dtype} but the model's parameters are {own}; convert one: x.to({own}) or model.to({dtype}).")

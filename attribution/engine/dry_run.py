@@ -29,15 +29,13 @@ def check_repeats(engine: Engine, x: Tensor, known: Tensor) -> None:
         return
     again = [alone, *(_last(engine, row) for _ in range(_READINGS - 1))]
     if max(again) - min(again) > max(_REORDERED, narrow) * size:
-        raise ValueError(
-            f"model: two runs on the same input differ, {max(again):.6g} and {min(again):.6g} for example 0. The model "
-            "is not deterministic: disable dropout and noise, or reseed the generator inside forward()."
-        )
+        what = f"two runs on the same input differ, {max(again):.6g} and {min(again):.6g} for example 0"
+        advice = "The model is not deterministic: disable dropout and noise, or reseed the generator inside forward()."
+        raise ValueError(f"model: {what}. {advice}")
     if abs(alone - float(known[0])) > _MIXES * size and _depends_on_others(engine, x, size):
-        raise ValueError(
-            f"model: f of example 0 is {alone:.6g} alone and {float(known[0]):.6g} among other rows, so its map would "
-            "depend on the batch. Use layers that treat every row by itself (call model.eval()), or pass batch_size=1."
-        )
+        what = f"f of example 0 is {alone:.6g} alone and {float(known[0]):.6g} among other rows"
+        advice = "Use layers that treat every row by itself (call model.eval()), or pass batch_size=1."
+        raise ValueError(f"model: {what}, so its map would depend on the batch. {advice}")
 
 
 def _last(engine: Engine, *rows: Tensor) -> float:
@@ -62,10 +60,9 @@ def _depends_on_others(engine: Engine, x: Tensor, size: float) -> bool:
 
 
 def choose_memory_format(engine: Engine, x: Tensor, evaluations: int, gradients: bool) -> None:
-    """Takes channels_last for a long run if two rows have the same f (and gradient) in it as in the contiguous format.
+    """Takes channels_last for a run of many `evaluations` if two rows have the same f (and gradient) in both formats.
 
     The rows are an example and the same with noise: an image of one colour looks the same in both formats.
-    evaluations: how many the run plans.
     """
     prepared = engine.prepared
     if not prepared.tries_channels_last or evaluations < _WORTH_IT:

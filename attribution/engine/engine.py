@@ -16,6 +16,7 @@ from .model_args import ModelArgs
 from .score import Score, table
 
 Points = Callable[[slice], Tensor]  # a slice of rows -> these rows, (rows, *shape)
+Reader = Callable[[Any, Tensor], Tensor]  # (output, example of each row) -> what is read from it, (rows, …)
 _PROBE = 16  # rows whose memory is measured
 _PATIENCE = 64  # chunks after which their scores are checked, on devices where checking means waiting
 
@@ -36,27 +37,19 @@ class Engine(Chunks):
     When memory runs out, it halves the limit and continues.
 
     prepared: the model.  score: which number of its output is f.  feed: the dtype of its input.
-    progress: called with (evaluations so far, evaluations planned) after each forward.
-    create_graph: whether values and gradients stay differentiable; else they have no graph.
+    args: its further arguments.  progress: called with (evaluations so far, evaluations planned) after each forward.
     varies: whether f is known to differ between x and x₀.
     """
 
     def __init__(
-        self,
-        prepared: Prepared,
-        score: Score,
-        limit: int,
-        feed: torch.dtype,
-        model_args: ModelArgs,
-        progress: Progress | None = None,
-        create_graph: bool = False,
+        self, prepared: Prepared, score: Score, limit: int, feed: torch.dtype, args: ModelArgs, progress: Progress | None
     ) -> None:
         super().__init__(limit)
-        self.prepared, self.score, self.feed, self.create_graph = prepared, score, feed, create_graph
+        self.prepared, self.score, self.feed, self.create_graph = prepared, score, feed, prepared.create_graph
         self.count, self.varies = Count(), False
         self._model: Callable[..., Any] = prepared
         self._plain = uncompiled(prepared.plain)  # for methods that hook its layers
-        self._args, self._progress = model_args, progress
+        self._args, self._progress = args, progress
         self._in_place = False  # whether the model has been seen to write into its input
         self._unchecked: list[tuple[Tensor, Tensor]] = []  # scores, and their examples, not yet known to be finite
 
@@ -64,17 +57,14 @@ class Engine(Chunks):
 
     def uncounted(self) -> "Engine":
         """A copy that does not update the evaluation counter or the progress."""
-        return self._copy(None)
+        return Engine(self.prepared, self.score, self.limit, self.feed, self._args, None)
 
     def through(self, lift: Callable[[Callable[..., Any]], nn.Module], feed: torch.dtype) -> "Engine":
         """The engine of lift(model), such as f∘T⁻¹, with the same score, limit and evaluation counter."""
-        other = self._copy(self._progress)
-        other._model, other._plain, other.feed = lift(self._model), lift(self._plain), feed
+        other = Engine(self.prepared, self.score, self.limit, feed, self._args, self._progress)
+        other._model, other._plain = lift(self._model), lift(self._plain)
         other.count, other.varies = self.count, self.varies
         return other
-
-    def _copy(self, progress: Progress | None) -> "Engine":
-        return Engine(self.prepared, self.score, self.limit, self.feed, self._args, progress, self.create_graph)
 
     # Scores ------------------------------------------------------------------------------------------------------------
 
@@ -103,13 +93,11 @@ class Engine(Chunks):
         value, probability = self.outputs(example, points, both).unbind(1)
         return value, probability
 
-    def outputs(self, example: Tensor, points: Points, reader: Callable[[Any, Tensor], Tensor]) -> Tensor:
+    def outputs(self, example: Tensor, points: Points, reader: Reader) -> Tensor:
         """reader(output, example) at every row, without gradients. Shape: (rows, …)."""
         return torch.cat([value for _, value in self.output_chunks(example, points, reader)])
 
-    def output_chunks(
-        self, example: Tensor, points: Points, reader: Callable[[Any, Tensor], Tensor]
-    ) -> Iterator[tuple[slice, Tensor]]:
+    def output_chunks(self, example: Tensor, points: Points, reader: Reader) -> Iterator[tuple[slice, Tensor]]:
         """(slice, reader(output, example)) for one chunk of rows after another."""
 
         def one(part: slice) -> Tensor:
@@ -163,10 +151,9 @@ class Engine(Chunks):
     def _no_gradient(self, points: Tensor, value: Tensor) -> Tensor:
         """Zeros, where f is constant.  Raises: ValueError where it is not, and only autograd does not see it."""
         if self.varies or not value.requires_grad:
-            raise ValueError(
-                "The model's output does not depend on its input through autograd (a detach, argmax or no_grad inside, "
-                "quantised layers?); take a perturbation method, or a differentiable target."
-            )
+            why = "a detach, argmax or no_grad inside, quantised layers?"
+            what = f"The model's output does not depend on its input through autograd ({why})"
+            raise ValueError(f"{what}; take a perturbation method, or a differentiable target.")
         return torch.zeros_like(points)
 
     def measured(self, example: Tensor, points: Points) -> Tensor:
@@ -229,10 +216,9 @@ class Engine(Chunks):
         except RuntimeError as error:
             if "Inference tensors cannot be saved" not in str(error):
                 raise
-            raise ValueError(
-                "model: it holds tensors made under torch.inference_mode, which autograd does not take; make them "
-                "outside of it, or clone them there. In an nn.Module this is done for you."
-            ) from error
+            advice = "make them outside of it, or clone them there. In an nn.Module this is done for you."
+            what = "model: it holds tensors made under torch.inference_mode, which autograd does not take"
+            raise ValueError(f"{what}; {advice}") from error
 
     def scored(self, model: nn.Module, points: Tensor, example: Tensor) -> Tensor:
         """f at every row through `model`, a copy of the plain one, with whatever graph autograd records."""
@@ -247,10 +233,8 @@ class Engine(Chunks):
     def plain(self) -> nn.Module:
         """The model as the user gave it.  Raises: TypeError where it is no nn.Module."""
         if not isinstance(self._plain, nn.Module):
-            raise TypeError(
-                f"model: methods that hook layers need an nn.Module, got {type(self._plain).__name__}; wrap it, or take a "
-                "method that only calls it."
-            )
+            got = f"got {type(self._plain).__name__}; wrap it, or take a method that only calls it"
+            raise TypeError(f"model: methods that hook layers need an nn.Module, {got}.")
         return self._plain
 
     # Counting and checking ---------------------------------------------------------------------------------------------
@@ -285,7 +269,6 @@ class Engine(Chunks):
         self._unchecked.clear()
         wrong = ~value.isfinite()
         if bool(wrong.any()):
-            raise ValueError(
-                f"The model returned {float(value[wrong][0])} for example {int(example[wrong][0])}; attribution needs "
-                "finite scores. Check that example, or explain a logit instead of a log-probability."
-            )
+            what = f"The model returned {float(value[wrong][0])} for example {int(example[wrong][0])}"
+            advice = "Check that example, or explain a logit instead of a log-probability."
+            raise ValueError(f"{what}; attribution needs finite scores. {advice}")

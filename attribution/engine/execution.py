@@ -10,8 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...core.checks import check_choice
 from ...core.precision import tf32
 
+Around = Callable[[], AbstractContextManager[None]]
+Model = Callable[..., Any]
 PRECISIONS = ("fp32", "tf32", "bf16", "auto")
 MEMORY_FORMATS = ("auto", "contiguous", "channels_last")
 AGREES = 0.999  # least cosine with the full-precision gradient at which "auto" takes a narrower format
@@ -46,21 +49,13 @@ class Execution:
     memory_format: str = "auto"
 
     def __post_init__(self) -> None:
-        choices = {"precision": PRECISIONS, "memory_format": MEMORY_FORMATS}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}: expected one of {', '.join(allowed)}; got {getattr(self, name)!r}.")
+        check_choice("Execution", "precision", self.precision, PRECISIONS)
+        check_choice("Execution", "memory_format", self.memory_format, MEMORY_FORMATS)
         if not isinstance(self.compile, (bool, Mapping)):
-            expected = "compile: expected True, False or a mapping of options of torch.compile, got"
-            raise TypeError(f"{expected} {type(self.compile).__name__}.")
+            got = type(self.compile).__name__
+            raise TypeError(f"compile: expected True, False or a mapping of options of torch.compile, got {got}.")
 
-    def prepare(
-        self,
-        model: Callable[..., Any],
-        x: Tensor,
-        create_graph: bool = False,
-        around: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ) -> "Prepared":
+    def prepare(self, model: Model, x: Tensor, create_graph: bool = False, around: Around = nullcontext) -> "Prepared":
         """`model`, ready for inputs like x (batch, *shape).  around: the context in which every call of it runs.
 
         Raises: ValueError where the choices do not fit the model, x or create_graph.
@@ -76,7 +71,7 @@ class Execution:
             raise ValueError(f"memory_format: {expected}; x has shape {tuple(x.shape)}.")
         if isinstance(model, nn.Module) and any(t.is_inference() for t in (*model.parameters(), *model.buffers())):
             model = copy.deepcopy(model)  # of ordinary tensors, which autograd takes
-        return Prepared(model, self, x, around)
+        return Prepared(model, self, x, create_graph, around)
 
 
 def is_single(x: Tensor) -> bool:
@@ -88,18 +83,13 @@ class Prepared(nn.Module):
     """The model as the engine calls it. The user's own model is inside and is not changed.
 
     plain: the model itself, for methods that hook its layers.  fixed: whether all chunks should have one shape.
+    create_graph: whether values and gradients stay differentiable; else they have no graph.
     around: the context in which the caller's code runs, see `core.isolation`.
     """
 
-    def __init__(
-        self,
-        model: Callable[..., Any],
-        execution: Execution,
-        x: Tensor,
-        around: Callable[[], AbstractContextManager[None]],
-    ) -> None:
+    def __init__(self, model: Model, execution: Execution, x: Tensor, create_graph: bool, around: Around) -> None:
         super().__init__()
-        self.plain, self.around = model, around
+        self.plain, self.create_graph, self.around = model, create_graph, around
         self.device_type, self.single = x.device.type, is_single(x)
         self.fixed = execution.compile is not False or _is_compiled(model)
         self.channels_last = execution.memory_format == "channels_last"
@@ -140,14 +130,9 @@ class Prepared(nn.Module):
         finally:
             self.precision, self._call, self.fixed, self.channels_last = kept
 
-    @contextlib.contextmanager
-    def numerics(self) -> Iterator[None]:
+    def numerics(self) -> AbstractContextManager[None]:
         """Context: products on the accelerator have the chosen precision; torch's own settings come back after it."""
-        if self.device_type != "cuda":
-            yield
-            return
-        with tf32(self.precision != "fp32"):
-            yield
+        return tf32(self.precision != "fp32") if self.device_type == "cuda" else nullcontext()
 
     @property
     def narrower(self) -> tuple[str, ...]:

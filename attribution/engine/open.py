@@ -57,7 +57,7 @@ def open_engine(
         score = Score.of(target, len(x), x.device)
         limit = rows_per_forward(batch_size, tuple(x.shape[1:]), x.device)
         extra = ModelArgs(tuple(model_args), dict(model_kwargs or {}), len(x))
-        engine = Engine(prepared, score, limit, feed, extra, with_defaults(callers, report), create_graph)
+        engine = Engine(prepared, score, limit, feed, extra, with_defaults(callers, report))
         with _with_shapes(x), prepared.plainly():
             engine.resolve_target(x.to(wide(x.dtype)))
         yield engine
@@ -95,8 +95,6 @@ def _with_shapes(x: Tensor) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        error.add_note(
-            f"pullback: x has shape {tuple(x.shape)}, (batch, *shape), so the model was given rows of "
-            f"{tuple(x.shape[1:])}; one signal by itself is x[None]."
-        )
+        shapes = f"x has shape {tuple(x.shape)}, (batch, *shape), so the model was given rows of {tuple(x.shape[1:])}"
+        error.add_note(f"pullback: {shapes}; one signal by itself is x[None].")
         raise

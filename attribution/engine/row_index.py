@@ -12,8 +12,8 @@ from torch import Tensor
 class RowIndex:
     """The rows of one forward: row r is sample `sample[r]` of example `example[r]`; rows of one example stand together.
 
-    example, sample: on the device of the data, (rows,).  on_cpu: the same two on the CPU, (2, rows), so that reading them in
-    Python does not wait for the device.
+    example, sample: on the device of the data, (rows,).
+    on_cpu: the same two on the CPU, (2, rows), which Python reads without waiting for the device.
 
     >>> index = RowIndex.of(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 0]))
     >>> list(index.runs()), index.samples

@@ -10,10 +10,7 @@ from torch import Tensor
 from ..targets import Choice, class_per_example
 
 Target = int | Sequence[int] | Tensor | Choice | Callable[[Any], Tensor] | None
-_FORMS = (
-    "a class index, one index per example, one of pullback.attribution.targets, "
-    "a callable (output -> one scalar per example), or None"
-)
+_FORMS = "a class index, one index per example, one of pullback.attribution.targets, a callable output -> (rows,), or None"
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,17 +99,16 @@ def _single(output: Any, rows: int) -> Tensor:
     """The output of a model with one output."""
     if isinstance(output, Tensor) and tuple(output.shape) in ((rows,), (rows, 1)):
         return output.reshape(rows)
-    raise ValueError(
-        f"target: None is for models with one output per example, shape ({rows},) or ({rows}, 1); this "
-        f"one returned {_describe(output)}. Pass target= a class index or a callable."
-    )
+    expected = f"one output per example, shape ({rows},) or ({rows}, 1)"
+    got = f"this one returned {_describe(output)}. Pass target= a class index or a callable."
+    raise ValueError(f"target: None is for models with {expected}; {got}")
 
 
 def _scalars(score: Any, rows: int) -> Tensor:
     """The result of a callable target."""
     if not isinstance(score, Tensor) or tuple(score.shape) != (rows,):
-        expected = f"one scalar per example, a tensor of shape ({rows},)"
-        raise ValueError(f"target: the callable must return {expected}; it returned {_describe(score)}.")
+        wanted = f"one scalar per example, a tensor of shape ({rows},)"
+        raise ValueError(f"target: the callable must return {wanted}; it returned {_describe(score)}.")
     if not score.is_floating_point():
         raise ValueError(f"target: the callable must return a real floating-point tensor; got {score.dtype}.")
     return score
@@ -121,10 +117,8 @@ def _scalars(score: Any, rows: int) -> Tensor:
 def table(output: Any, example: Tensor) -> Tensor:
     """`output`, if it is (rows, classes) for rows that belong to `example` (rows,).  Raises: ValueError otherwise."""
     if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(example):
-        raise ValueError(
-            f"target: a class index needs a model that returns (rows, classes) = ({len(example)}, …); this one returned "
-            f"{_describe(output)}. Pass a callable, as in target=lambda out: out.logits[:, 3]."
-        )
+        got = f"this one returned {_describe(output)}. Pass a callable, as in target=lambda out: out.logits[:, 3]."
+        raise ValueError(f"target: a class index needs a model that returns (rows, classes) = ({len(example)}, …); {got}")
     return output
 
 

@@ -17,17 +17,7 @@ from ..engine.engine import Engine
 from ..engine.hooked import Hooked
 from ..estimator import Chart, Cost, Estimate, Estimator, Evaluator, Kind, MethodClaim, register
 from ..pullback import Pullback
-from .captum_adapter import (
-    CLAIMS,
-    KNOWN_WARNINGS,
-    SENSITIVITIES,
-    SIDE_BY_SIDE,
-    attribute_options,
-    captum_class,
-    check_options,
-    give_rules,
-    hooks_layers,
-)
+from . import captum_adapter as adapter
 
 
 @register("captum")
@@ -65,7 +55,7 @@ class Captum(Estimator):
     def __init__(self, method: str, /, **options: Any) -> None:
         object.__setattr__(self, "method", method)
         object.__setattr__(self, "options", options)
-        check_options(method, options, self._classes)
+        adapter.check_options(method, options, self._classes)
 
     @property
     def _names(self) -> list[str]:
@@ -73,16 +63,16 @@ class Captum(Estimator):
 
     @property
     def _classes(self) -> list[Any]:
-        return [captum_class(name) for name in self._names]
+        return [adapter.captum_class(name) for name in self._names]
 
     @property
     def claims(self) -> MethodClaim:
-        return MethodClaim.NONE if self.options.keys() - {"n_steps"} else CLAIMS.get(self.method, MethodClaim.NONE)
+        return MethodClaim.NONE if self.options.keys() - {"n_steps"} else adapter.CLAIMS.get(self.method, MethodClaim.NONE)
 
     @property
     def kind(self) -> Kind:
         multiplies = self.options.get("multiply_by_inputs", True)
-        shares = multiplies and self.options.get("attribution_method", self.method) not in SENSITIVITIES
+        shares = multiplies and self.options.get("attribution_method", self.method) not in adapter.SENSITIVITIES
         return "share" if shares else "sensitivity"
 
     @property
@@ -96,11 +86,10 @@ class Captum(Estimator):
         if evaluator.engine.create_graph:
             raise ValueError(f"captum({self.method}): Captum's maps have no graph; call it without create_graph.")
         if {"Lime", "KernelShap"} & set(self._names) and importlib.util.find_spec("sklearn") is None:
-            raise ImportError(
-                f"captum({self.method}) needs scikit-learn: pip install scikit-learn; or take lime or kernel_shap."
-            )
+            advice = "pip install scikit-learn; or take lime or kernel_shap"
+            raise ImportError(f"captum({self.method}) needs scikit-learn: {advice}.")
         with warnings.catch_warnings():
-            for message in KNOWN_WARNINGS:
+            for message in adapter.KNOWN_WARNINGS:
                 warnings.filterwarnings("ignore", message=r"\s*" + message)
             return Estimate([self._values(evaluator, chart) for chart in evaluator.charts])
 
@@ -122,9 +111,9 @@ class Captum(Estimator):
     def _values(self, evaluator: Evaluator, chart: Chart) -> Tensor:
         if self.method == "LRP" and evaluator.point is not evaluator.signal:
             raise ValueError("captum(LRP): LRP needs a linear transform; take another domain, or DeepLift.")
-        hooked = any(hooks_layers(maker) for maker in self._classes)
+        hooked = any(adapter.hooks_layers(maker) for maker in self._classes)
         model = Hooked(evaluator.engine, chart.push) if hooked else _Function(evaluator.engine, chart)
-        side_by_side = self.method in SIDE_BY_SIDE
+        side_by_side = self.method in adapter.SIDE_BY_SIDE
         if side_by_side and not hooked:  # the function itself keeps to the budget
             return self._call(model, evaluator, chart, slice(None))
         width = max(1 if side_by_side else evaluator.engine.limit, self._together)
@@ -144,10 +133,8 @@ class Captum(Estimator):
                 raise ValueError(f"captum({self.method}): {error}") from error
         if not isinstance(values, Tensor) or values.shape != z.shape:
             got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-            raise ValueError(
-                f"captum({self.method}): expected values of the input's shape {tuple(z.shape)}, got {got}; this method "
-                "with these options does not attribute the input."
-            )
+            what = f"expected values of the input's shape {tuple(z.shape)}, got {got}"
+            raise ValueError(f"captum({self.method}): {what}; this method with these options does not attribute the input.")
         values, mask = values.detach().to(z), self.options.get("feature_mask")
         if mask is None:
             return values
@@ -163,14 +150,14 @@ class Captum(Estimator):
                 prefix = "model." if isinstance(model.model, Pullback) else ""
                 own["layer"] = model.model.get_submodule(prefix + own["layer"])
             if name == "LRP":
-                give_rules(model.model.modules(), model.lift)
+                adapter.give_rules(model.model.modules(), model.lift)
             inside = "attribution_method" in wanted  # takes a method in place of the model
             model = maker(**own | {"attribution_method": model}) if inside else maker(model, **own)
         return model
 
     def _arguments(self, evaluator: Evaluator, chart: Chart, part: slice) -> dict[str, Any]:
         """The arguments of Captum's `attribute`."""
-        wanted = attribute_options(self._classes)
+        wanted = adapter.attribute_options(self._classes)
         arguments = {key: value for key, value in self.options.items() if key in wanted}
         if "baselines" in wanted:
             base = (chart.point - chart.displacement)[part]
@@ -179,9 +166,8 @@ class Captum(Estimator):
         if "feature_mask" in arguments:
             groups = _groups(arguments["feature_mask"], chart.layout)
             if self.method == "KernelShap" and int(groups.min()) == int(groups.max()):
-                raise ValueError(
-                    "captum(KernelShap): feature_mask has one group only, which gets all of f(x) - f(x₀); take a finer one."
-                )
+                why = "which gets all of f(x) - f(x₀); take a finer one"
+                raise ValueError(f"captum(KernelShap): feature_mask has one group only, {why}.")
             arguments["feature_mask"] = groups[None].to(chart.point.device)
         limits = {"perturbations_per_eval", "internal_batch_size"} & wanted  # of what Captum itself holds at once
         return dict.fromkeys(limits, evaluator.engine.limit) | arguments
@@ -222,7 +208,6 @@ def _groups(mask: Any, layout: Layout) -> Tensor:
         return layout.group(mask).index
     if isinstance(mask, Tensor) and mask.shape == layout.index.shape and not mask.is_floating_point():
         return mask.cpu()
-    got = mask if not isinstance(mask, Tensor) else f"{mask.dtype} of shape {tuple(mask.shape)}"
-    raise ValueError(
-        f"captum: feature_mask must be {', '.join(GROUPINGS)} or an integer tensor of shape {layout.shape}; got {got!r}."
-    )
+    got = f"{mask.dtype} of shape {tuple(mask.shape)}" if isinstance(mask, Tensor) else repr(mask)
+    wanted = f"{', '.join(GROUPINGS)} or an integer tensor of shape {layout.shape}"
+    raise ValueError(f"captum: feature_mask must be {wanted}; got {got}.")

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from ...core.checks import check_choice
+from ...core.imports import needs
 from ..estimator import MethodClaim
 
 _GRADIENT = MethodClaim.LINEAR | MethodClaim.DUMMY | MethodClaim.SYMMETRIC | MethodClaim.IMPLEMENTATION_INVARIANT
@@ -43,24 +45,18 @@ def captum_class(name: str) -> Any:
     >>> captum_class("Saliency").__name__
     'Saliency'
     """
-    try:
+    with needs("captum(…)", "'pullback[captum]'"):
         import captum.attr
-    except ImportError:
-        raise ImportError("captum(…) needs Captum: pip install 'pullback[captum]'.") from None
     known = [n for n in captum.attr.__all__ if attributes_inputs(n, getattr(captum.attr, n))]
-    if name not in known:
-        raise ValueError(
-            f"captum: expected a method that attributes the model's input, {', '.join(sorted(known))}; got {name!r}."
-        )
+    check_choice("captum", "a method that attributes the model's input", name, sorted(known))
     return getattr(captum.attr, name)
 
 
 def attributes_inputs(name: str, maker: Any) -> bool:
     """Whether a class gives one value for each number of the input, from one example alone."""
-    method = getattr(maker, "attribute", None)
-    if not inspect.isclass(maker) or method is None or name in _NOT_INPUTS:
+    if not inspect.isclass(maker) or not hasattr(maker, "attribute") or name in _NOT_INPUTS or name.startswith("Layer"):
         return False
-    return "inputs" in inspect.signature(method).parameters and not name.startswith("Layer")
+    return "inputs" in inspect.signature(maker.attribute).parameters
 
 
 def hooks_layers(maker: Any) -> bool:

@@ -75,14 +75,14 @@ class Players:
         groups = self.layout.group(by).index.flatten()
         owner = torch.zeros(self.count, dtype=torch.long).scatter(0, self.index.flatten(), groups)
         if not torch.equal(owner[self.index.flatten()], groups):
-            raise ValueError(
-                f"unions: some players belong to two groups of {by!r}; take players that lie within them, as by='band'."
-            )
+            advice = "take players that lie within them, as by='band'"
+            raise ValueError(f"unions: some players belong to two groups of {by!r}; {advice}.")
         return [(owner == group).nonzero()[:, 0].tolist() for group in owner.unique().tolist()]
 
     def spread(self, values: Tensor, displacement: Tensor) -> Tensor:
-        """Each player's value (batch, players), spread over its coefficients in proportion to |displacement|, or evenly
-        where that is 0 throughout: sums over players are the values. Shape: (batch, *coeff).
+        """Values of players (batch, players), spread over their coefficients as |displacement|. Shape: (batch, *coeff).
+
+        Sums over players are the values.
         """
         if self.single:
             return values.reshape(displacement.shape)
@@ -164,12 +164,10 @@ class Game:
         """T⁻¹ of each player's part of z - s, kept for the last example. Shape: (players, *u)."""
         if example not in self._kept:
             self._kept.clear()
-            owner, moved = self._owner, self.displacement[example]
+            owner, moved, engine = self._owner, self.displacement[example], self.evaluator.engine
             players = torch.arange(self.players.count, device=owner.device).reshape(-1, *[1] * owner.ndim)
-            parts = [
-                self.chart.push(torch.where(owner == some, moved, 0)) for some in players.split(self.evaluator.engine.limit)
-            ]
-            self._kept[example] = self.evaluator.engine.arranged(torch.cat(parts))
+            parts = [self.chart.push(torch.where(owner == some, moved, 0)) for some in players.split(engine.limit)]
+            self._kept[example] = engine.arranged(torch.cat(parts))
         return self._kept[example]
 
     @functools.cached_property
@@ -212,11 +210,9 @@ class Perturbation(Estimator):
     def estimate(self, evaluator: Evaluator) -> Estimate:
         games = [Game.of(evaluator, chart, self.players(chart.layout), self.value) for chart in evaluator.charts]
         played = [self.play(game) for game in games]
-        return Estimate(
-            [game.players.spread(values, game.displacement) for game, (values, _) in zip(games, played)],
-            details=[{"groups": list(game.players.names)} | more for game, (_, more) in zip(games, played)],
-            displacements=[game.displacement for game in games],
-        )
+        values = [game.players.spread(found, game.displacement) for game, (found, _) in zip(games, played)]
+        details = [{"groups": list(game.players.names)} | more for game, (_, more) in zip(games, played)]
+        return Estimate(values, details=details, displacements=[game.displacement for game in games])
 
     def cost(self, layouts: Sequence[Layout]) -> Cost:
         return Cost(forwards=sum(self.evaluations(self.players(layout)) for layout in layouts))

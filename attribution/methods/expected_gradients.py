@@ -1,6 +1,6 @@
 """Integrated gradients averaged over a distribution of baselines."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,8 +21,8 @@ class ExpectedGradients(Estimator):
     """a = E_k[(z - z₀ₖ) ⊙ ∫₀¹ ∇_z f(T⁻¹(z₀ₖ + α (z - z₀ₖ))) dα] over draws x₀ₖ of a random baseline.
 
     `baseline=` chooses the distribution: "uniform", "gaussian" or `among(references)`; with a fixed baseline this is
-    integrated gradients. The total is E_k[f(x) - f(x₀ₖ)], up to quadrature; `score_difference` and `displacement` of
-    the result are means over the draws.
+    integrated gradients. The total is E_k[f(x) - f(x₀ₖ)], up to quadrature; the result's `score_difference` and
+    `displacement` are means over the draws.
 
     samples: draws of the baseline.
     steps: 1 takes one random α for each draw, α_k uniform in [k/n, (k + 1)/n). This is unbiased, but complete in the mean
@@ -42,6 +42,7 @@ class ExpectedGradients(Estimator):
     samples: int = 50
     steps: int = 1
     kind = "share"
+    examples = classmethod(lambda cls: [cls(samples=2, steps=96)])
 
     def __post_init__(self) -> None:
         check_count(self.name, "samples", self.samples)
@@ -57,18 +58,13 @@ class ExpectedGradients(Estimator):
     def cost(self, layouts: Sequence[Layout]) -> Cost:
         return Cost(self.samples * self.steps, self.samples + 1)
 
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls(samples=2, steps=96)]
-
 
 @register("gradient_shap")
 @dataclass(frozen=True)
 class GradientSHAP(NoisyGradients):
     """Expected gradients with x + δ_k in place of x, δ_k ~ N(0, σ² I) in the signal, σ = spread · (max x - min x).
 
-    The total is E_k[f(x + δ_k) - f(x₀ₖ)], the result's `score_difference`, and not f(x) - f(x₀): completeness is not
-    claimed.
+    The total is E_k[f(x + δ_k) - f(x₀ₖ)], the result's `score_difference`, and not f(x) - f(x₀): completeness is not claimed.
 
     samples: pairs (x₀ₖ, δ_k).  steps: as in `expected_gradients`.
     Sources: GradientExplainer of Lundberg & Lee; Erion et al. 2021.
@@ -86,6 +82,7 @@ class GradientSHAP(NoisyGradients):
     steps: int = 1
     claims = NoisyGradients.claims | MethodClaim.LINEAR
     kind = "share"
+    examples = classmethod(lambda cls: [cls(samples=2, steps=96)])
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,10 +93,6 @@ class GradientSHAP(NoisyGradients):
 
     def cost(self, layouts: Sequence[Layout]) -> Cost:
         return Cost(self.samples * self.steps, 2 * self.samples)
-
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls(samples=2, steps=96)]
 
 
 def _average(evaluator: Evaluator, end: PointsOf, samples: int, steps: int, ends: int) -> Estimate:

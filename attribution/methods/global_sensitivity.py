@@ -1,7 +1,7 @@
 """How much f varies with the presence of each group of coefficients: Sobol indices and HSIC."""
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...core.checks import check_choice, check_count
 from ..engine.row_index import RowIndex
-from ..estimator import Estimator, MethodClaim, register
+from ..estimator import MethodClaim, register
 from .coalitions import Game, Perturbation, Players, per_example, recent
 
 # (dimensions, seeded generator) -> a sampler of points in the unit cube
@@ -38,10 +38,8 @@ class Designed(Perturbation):
         check_count(self.name, "samples", self.samples, 2)
         check_choice(self.name, "design", self.design, DESIGNS)
         if self.design == "sobol" and self.samples & (self.samples - 1):
-            raise ValueError(
-                f"{self.name}: design='sobol' is balanced for powers of two only, got samples={self.samples}; take "
-                f"{1 << self.samples.bit_length()}, or design='latin'."
-            )
+            got = f"got samples={self.samples}; take {1 << self.samples.bit_length()}, or design='latin'"
+            raise ValueError(f"{self.name}: design='sobol' is balanced for powers of two only, {got}.")
 
     def _design(self, game: Game, example: int, dims: int) -> Tensor:
         """The points for one example. Shape: (samples, dims), float64."""
@@ -59,8 +57,7 @@ class Sobol(Designed):
 
     by, block, value: as in `occlusion`.  samples: N; a power of two for design="sobol".
     design: how A and B are drawn: "sobol", "halton" or "latin" (scrambled with the example's own seed).
-    Evaluations: N (groups + 2). A group's value is spread over its coefficients; dummies are 0 where groups are single
-    coefficients.
+    Evaluations: N (groups + 2). Values are spread over a group's coefficients; dummies are 0 where groups are single ones.
 
     Sources: Jansen 1999; Saltelli et al. 2010, table 2 (f); for images, Fel et al. 2021; for wavelets, Kasmi et al. 2023.
     Raises: ValueError that lists the choices of by, value and design, or where samples does not suit the design.
@@ -96,9 +93,7 @@ class Sobol(Designed):
         total = (f[:, :1] - f[:, 2:]).square().mean(-1) / 2
         return torch.where(variance > 0, total / variance.where(variance > 0, 1), 0), {}
 
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls("coefficient", samples=4), cls("band", samples=4, design="latin")]
+    examples = classmethod(lambda cls: [cls("coefficient", samples=4), cls("band", samples=4, design="latin")])
 
 
 @register("hsic")
@@ -126,6 +121,7 @@ class HSIC(Designed):
     samples: int = 512
     design: str = "latin"
     claims = MethodClaim.IMPLEMENTATION_INVARIANT
+    examples = classmethod(lambda cls: [cls("coefficient", samples=32), cls("band", samples=32)])
 
     def evaluations(self, players: Players) -> int:
         return self.samples
@@ -133,10 +129,6 @@ class HSIC(Designed):
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
         presences = lambda example: self._design(game, example, game.players.count) >= 0.5
         return game.fitted(self.samples, presences, _hsic), {}
-
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls("coefficient", samples=32), cls("band", samples=32)]
 
 
 def _hsic(m: Tensor, f: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Methods that use the gradient at x itself."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -21,10 +21,6 @@ class GradientAtInput(Estimator):
     def _gradient(self, evaluator: Evaluator) -> Tensor:
         """∇f at x. Shape: (batch, *u)."""
         return evaluator.mean_gradient(evaluator.point.new_ones(1), lambda rows: evaluator.point[rows.example])
-
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls()]
 
 
 @register("gradient")

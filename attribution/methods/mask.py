@@ -1,6 +1,6 @@
 """Masks on coefficients: the few that f needs (meaningful perturbation), for one price α or for several."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -48,6 +48,9 @@ class Mask(MaskOptions, Estimator):
 
     claims = MethodClaim.DUMMY | MethodClaim.SYMMETRIC | MethodClaim.IMPLEMENTATION_INVARIANT
     kind = "sensitivity"
+    examples = classmethod(
+        lambda cls: [cls(alpha=0.02, steps=60), cls(alpha=0.02, steps=60, game="deletion", obfuscation="mean")]
+    )
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
         found = Front(self, (self.alpha,)).estimate(evaluator)
@@ -57,10 +60,6 @@ class Mask(MaskOptions, Estimator):
 
     def cost(self, layouts: Sequence[Layout]) -> Cost:
         return Cost(self.steps * len(layouts), len(layouts))
-
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls(alpha=0.02, steps=60), cls(alpha=0.02, steps=60, game="deletion", obfuscation="mean")]
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,7 @@ class Front(Estimator):
     name = "mask"
     claims = Mask.claims
     kind = "sensitivity"
+    examples = classmethod(lambda cls: [cls(Mask(steps=20), (0.01, 0.1))])
 
     def __post_init__(self) -> None:
         if not self.alphas:
@@ -107,10 +107,6 @@ class Front(Estimator):
         fresh, warm = self._shares()
         forwards = 1 + (bool(fresh) + 1) * (prices - 1) + prices
         return Cost(domains * (steps + (fresh + warm) * (prices - 1)), domains * forwards)
-
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls(Mask(steps=20), (0.01, 0.1))]
 
     def _front(self, problem: Problem) -> dict[str, Tensor]:
         """{"mask": (batch, prices, *coeff)} and the curves, (batch, prices)."""

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.checks import check_choice, check_count, check_number, not_finite
+from ...core.checks import check_choice, check_count, check_number
 from ...transforms import Layout
 from ..engine.row_index import RowIndex
-from ..estimator import Chart, Evaluator
+from ..estimator import Chart, Evaluator, check_gradient
 from .coalitions import band_mean
 
 CURVES = ("sparsity", "logit", "probability", "objective")
@@ -72,7 +72,6 @@ class Problem:
         example: of each row, (rows,).  alpha: the price of each row, (rows,).
         Raises: ValueError that names the example at which the gradient was not finite.
         """
-
         # On a copy: a chunk that ran out of memory starts again.
         run = lambda part: self._descend(mask[part].clone(), example[part], alpha[part], steps)
         for part, found in self.evaluator.engine.chunks(example, run):
@@ -87,7 +86,7 @@ class Problem:
                 moved = self.chart.point[example] - absent
             _, gradient = self.evaluator.engine.gradient(self.chart.push(torch.addcmul(absent, mask, moved)), example)
             mask.grad = torch.addcmul(price, self.chart.pull(gradient), moved, value=self.sign)
-            _check(mask.grad, example)
+            check_gradient(mask.grad, example, " at some masked signal", "obfuscation")
             optimizer.param_groups[0]["lr"] = self.options.lr * (1 - step / steps)
             optimizer.step()
             mask.clamp_(0, 1)
@@ -132,30 +131,17 @@ class Pool:
         return masks[self._example, cost.argmin(1)]
 
 
-def _check(gradient: Tensor, example: Tensor) -> None:
-    wrong = not_finite(gradient)
-    if wrong is not None:
-        raise ValueError(
-            f"mask: the model's gradient is not finite for example {int(example[wrong])} at some masked signal; look for "
-            "square roots, logarithms or divisions at zero in the model, or take another obfuscation."
-        )
-
-
 def _substitute(kind: str, evaluator: Evaluator, chart: Chart) -> Callable[[Tensor, int], Tensor]:
     """(example, step) -> r, the substitute for removed coefficients. Shape: (rows, *coeff)."""
-    if kind == "baseline":
-        return lambda example, step: chart.point[example] - chart.displacement[example]
-    if kind == "zero":
-        return lambda example, step: torch.zeros_like(chart.point[example])
-    mean = band_mean(chart.layout, chart.point)
-    if kind == "mean":
-        return lambda example, step: mean[example]
-    spread = band_mean(chart.layout, (chart.point - mean).square()).sqrt()
-    shape = chart.point.shape[1:]
+    z, mean = chart.point, band_mean(chart.layout, chart.point)
+    if kind != "noise":
+        fixed = {"baseline": z - chart.displacement, "zero": torch.zeros_like(z), "mean": mean}[kind]
+        return lambda example, step: fixed[example]
+    spread = band_mean(chart.layout, (z - mean).square()).sqrt()
 
     def noisy(example: Tensor, step: int) -> Tensor:
         rows = RowIndex.of(example.cpu(), torch.full_like(example, step).cpu(), example.device)
-        noise = evaluator.keyed.draw(rows, tuple(shape), Tensor.normal_)
+        noise = evaluator.keyed.draw(rows, tuple(z.shape[1:]), Tensor.normal_)
         return torch.addcmul(mean[example], spread[example], noise)
 
     return noisy
@@ -172,9 +158,8 @@ def coefficient_weights(weight: Weight, layout: Layout) -> Tensor:
     (['a1', 'd1'], [[0.5, 0.5, 2.0, 2.0]])
     """
     if isinstance(weight, str):
-        sizes = layout.sizes.double()
-        bands = torch.ones_like(sizes) if weight == "uniform" else sizes.sqrt() / sizes.sqrt().mean()
-        return bands[layout.index]
+        size = layout.sizes.double().sqrt()
+        return (torch.ones_like(size) if weight == "uniform" else size / size.mean())[layout.index]
     names = [band.name for band in layout.bands]
     if isinstance(weight, Mapping):
         if set(weight) != set(names):
@@ -186,8 +171,7 @@ def coefficient_weights(weight: Weight, layout: Layout) -> Tensor:
     if given.shape == layout.index.shape:
         return given
     if tuple(given.shape) != (len(names),):
-        raise ValueError(
-            f"mask: weight must be 'uniform', 'scale', one number for each of the {len(names)} bands ("
-            f"{', '.join(names)}) or one per coefficient, {layout.shape}; got shape {tuple(given.shape)}."
-        )
+        bands = f"one number for each of the {len(names)} bands ({', '.join(names)})"
+        wanted = f"'uniform', 'scale', {bands} or one per coefficient, {layout.shape}"
+        raise ValueError(f"mask: weight must be {wanted}; got shape {tuple(given.shape)}.")
     return given[layout.index]

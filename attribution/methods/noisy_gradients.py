@@ -1,6 +1,6 @@
 """Methods that use gradients at x with added noise: their mean, and statistics that are not linear in them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,13 +21,13 @@ class NoisyGradients(Estimator):
     """A method that uses g_i = ∇_z f(T⁻¹ T(x + δ_i)), δ_i ~ N(0, σ² I) in the signal, σ = spread · (max x - min x).
 
     samples: the number of gradients per example.  spread: σ relative to the range of the example.
-    Source: Smilkov et al. 2017, eq. (1).
     """
 
     samples: int = 25
     spread: float = 0.15
     claims = MethodClaim.DUMMY | MethodClaim.IMPLEMENTATION_INVARIANT
     kind: ClassVar[Kind] = "sensitivity"
+    examples = classmethod(lambda cls: [cls(samples=4)])
 
     def __post_init__(self) -> None:
         check_count(self.name, "samples", self.samples)
@@ -56,14 +56,9 @@ class NoisyGradients(Estimator):
         lost = largest.isfinite() & (~found.isfinite() | (found < limits.tiny) & (largest > 0))
         if bool(lost.any()):
             wrong = int(lost.nonzero()[0, 0])
-            raise ValueError(
-                f"{self.name}: squares of {float(largest[wrong]):.3g}, as for example {wrong}, are beyond the "
-                f"range of {values.dtype}; scale the score, or run x and the model in torch.float64."
-            )
-
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls(samples=4)]
+            advice = "scale the score, or run x and the model in torch.float64"
+            what = f"squares of {float(largest[wrong]):.3g}, as for example {wrong}, are beyond the range of {values.dtype}"
+            raise ValueError(f"{self.name}: {what}; {advice}.")
 
 
 @register("smoothgrad")
@@ -142,10 +137,9 @@ class AbsGrad(NoisyGradients):
 class VarGrad(NoisyGradients):
     """a = 1/n Σ_i (g_i - ḡ)², the variance of the noisy gradients g_i of `SmoothGrad`.
 
-    Deviations are merged chunk by chunk (Chan, Golub & LeVeque 1983): a is never negative, and exactly 0 where the
-    gradient is constant.
+    It is never negative, and exactly 0 where the gradient is constant.
 
-    Source: Adebayo et al. 2018, §3 (VarGrad).
+    Sources: Adebayo et al. 2018, §3 (VarGrad); Chan, Golub & LeVeque 1983 (how deviations are merged).
     Raises: as `SmoothGrad`; ValueError where a square is beyond the range of the dtype.
 
     >>> import torch, pullback as pb

@@ -1,13 +1,12 @@
 """Occlusion: one group of coefficients is removed at a time."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from ..engine.row_index import RowIndex
-from ..estimator import Estimator, MethodClaim, register
+from ..estimator import MethodClaim, register
 from .coalitions import Game, Perturbation, Players
 
 
@@ -20,13 +19,11 @@ class Occlusion(Perturbation):
     block: with by="block", the side of a cell in samples; see `Players.of`.
     value: what replaces the coefficients: "baseline" (z₀), "zero", or "mean" (that of the band in this example).
 
-    A group's value is spread in proportion to |z - its substitute|, evenly where that is 0, so that sums over groups are
-    the values. Dummy and symmetry hold for groups; they are claimed where groups are single coefficients.
-    Evaluations: groups + 1.
+    A group's value is spread in proportion to |z - its substitute|, evenly where that is 0: sums over groups are the values.
+    Dummy and symmetry hold for groups; they are claimed where groups are single coefficients. Evaluations: groups + 1.
 
     Source: Zeiler & Fergus 2014, §4.2.
-    Raises: ValueError that lists the choices of by and value; ValueError or TypeError unless block is a whole number of at
-    least 1.
+    Raises: ValueError that lists the choices of by and value; ValueError or TypeError unless block is a whole number ≥ 1.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -38,6 +35,9 @@ class Occlusion(Perturbation):
     block: int = 8
     value: str = "baseline"
     kind = "share"
+    examples = classmethod(
+        lambda cls: [cls("coefficient"), cls("coefficient", value="mean"), cls("band"), cls("block", block=2, value="zero")]
+    )
 
     @property
     def claims(self) -> MethodClaim:
@@ -60,7 +60,3 @@ class Occlusion(Perturbation):
 
         values = game.values(self.evaluations(game.players), design)
         return values[:, :1] - values[:, 1:], {}
-
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls("coefficient"), cls("coefficient", value="mean"), cls("band"), cls("block", block=2, value="zero")]

@@ -1,6 +1,5 @@
 """RISE: f of signals behind many random masks."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from ...core.checks import check_count
 from ...transforms import Layout
 from ..engine.row_index import RowIndex
 from ..engine.row_sums import accumulate
-from ..estimator import Estimator, MethodClaim, register
+from ..estimator import MethodClaim, register
 from .coalitions import BY, Design, Game, Perturbation, Players
 from .smooth_masks import SmoothMasks
 
@@ -21,8 +20,7 @@ from .smooth_masks import SmoothMasks
 class RISE(Perturbation):
     """a_k = Σ_i f(T⁻¹(m_i ⊙ z)) m_ik / Σ_i m_ik - f̄: how much higher f is where coefficient k is kept, over random masks.
 
-    f̄ is the mean over the masks. The printed formula, without f̄ and divided by p, differs by a constant per example, and
-    would not be 0 for a constant f.
+    f̄ is the mean over the masks. The printed formula, without f̄ and divided by p, is not 0 for a constant f.
 
     masks: the number of masks.  p: the probability that a cell is kept.
     cells: "grid" (smooth masks: in each band, a random grid of `grid` cells per axis over the places of its coefficients,
@@ -31,8 +29,7 @@ class RISE(Perturbation):
     value: what replaces hidden coefficients, as in `occlusion`.
 
     Sources: Petsiuk, Das & Saenko 2018, eq. (6); on frequencies, Brüsch et al. 2024 (FreqRISE).
-    Raises: ValueError or TypeError unless p lies in (0, 1), masks, grid and block are whole numbers of at least 1, and cells
-    and value are known.
+    Raises: ValueError or TypeError unless 0 < p < 1, masks, grid and block are whole numbers ≥ 1, and cells and value known.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -49,6 +46,7 @@ class RISE(Perturbation):
     value: str = "baseline"
     claims = MethodClaim.LINEAR | MethodClaim.IMPLEMENTATION_INVARIANT
     kind = "sensitivity"
+    examples = classmethod(lambda cls: [cls(masks=16, grid=2), cls(masks=16, cells="band")])
 
     def __post_init__(self) -> None:
         self._check("cells", self.cells, (*BY, "grid"))
@@ -84,15 +82,10 @@ class RISE(Perturbation):
 
     def _smooth(self, game: Game) -> tuple[Design, tuple[int, ...]]:
         """The design, and the shape of one mask."""
-        masks = SmoothMasks.on(game.players.layout, self.grid, game.displacement)
+        draw, masks = game.evaluator.keyed.draw, SmoothMasks.on(game.players.layout, self.grid, game.displacement)
 
         def design(rows: RowIndex) -> Tensor:
-            unit = game.evaluator.keyed.draw(rows, (masks.bits + masks.dims,), Tensor.uniform_, "rise")
-            unit = unit.to(game.displacement)
+            unit = draw(rows, (masks.bits + masks.dims,), Tensor.uniform_, "rise").to(game.displacement)
             return masks.of((unit[:, : masks.bits] < self.p).to(unit), unit[:, masks.bits :])
 
         return design, masks.shape
-
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls(masks=16, grid=2), cls(masks=16, cells="band")]

@@ -1,7 +1,7 @@
 """Shapley and Owen values of groups of coefficients: exact for few players, by antithetic permutations for many."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from ...core.checks import check_choice, check_count
 from ...transforms.layout import GROUPINGS
 from ..engine.row_index import RowIndex
-from ..estimator import Estimator, MethodClaim, register
+from ..estimator import MethodClaim, register
 from .coalitions import Design, Game, Perturbation, Players, per_example, recent, subsets
 
 MOST_EXACT = 16  # players; 2^16 evaluations for each example
@@ -57,6 +57,7 @@ class Shapley(Perturbation):
     block: int = 8
     confidence: float = 0.95
     kind = "share"
+    examples = classmethod(lambda cls: [cls("coefficient", pairs=2), cls("band", pairs=2), cls("band", exact=False, pairs=2)])
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,17 +97,11 @@ class Shapley(Perturbation):
             return False
         fits = 2 ** (len(unions) - 1) * sum(2 ** len(union) for union in unions) <= 2**MOST_EXACT
         if self.exact and not fits:
-            players = sum(map(len, unions))
-            raise ValueError(
-                f"shapley: exact=true enumerates at most 2^{MOST_EXACT} coalitions, and {players} players need "
-                f"more; take exact=false, pairs=… (antithetic permutation sampling, with a standard error), "
-                f"fewer players (by='scale'), or unions='scale' (Owen values)."
-            )
+            most = f"at most 2^{MOST_EXACT} coalitions, and {sum(map(len, unions))} players need more"
+            sampling = "exact=false, pairs=… (antithetic permutation sampling, with a standard error)"
+            advice = f"take {sampling}, fewer players (by='scale'), or unions='scale' (Owen values)"
+            raise ValueError(f"shapley: exact=true enumerates {most}; {advice}.")
         return fits
-
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls("coefficient", pairs=2), cls("band", pairs=2), cls("band", exact=False, pairs=2)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,16 +41,10 @@ class SmoothMasks:
         place, index = (place[:, 0], index[0]) if shared else (place, index)
         place, index = place.flatten(1), index.flatten()
         order = index.argsort(stable=True)
-        sorted_already = bool((order.diff() == 1).all())
+        back = None if bool((order.diff() == 1).all()) else order.argsort().to(like.device)
         counts = torch.bincount(index, minlength=len(layout.bands)).tolist()
-        parts = place[:, order].to(like).split(counts, 1)
-        return cls(
-            cells,
-            [_axes(part) or part for part in parts],
-            None if sorted_already else order.argsort().to(like.device),
-            layout,
-            len(layout.index) if shared else 1,
-        )
+        bands = [_axes(part) or part for part in place[:, order].to(like).split(counts, 1)]
+        return cls(cells, bands, back, layout, len(layout.index) if shared else 1)
 
     @property
     def side(self) -> int:
@@ -84,17 +78,14 @@ class SmoothMasks:
         """grid: (rows, side, …). Shape: (rows, n)."""
         if isinstance(band, Tensor):
             return interpolate(grid, self.side, self.cells * band + shift[:, :, None])
+        node = torch.arange(self.side, device=shift.device).to(shift)
         for axis, place in enumerate(band):
-            hats = self._hats(self.cells * place + shift[:, axis : axis + 1])
+            at = self.cells * place + shift[:, axis : axis + 1]
+            hats = (1 - (at[:, :, None] - node).abs()).clamp_(min=0)  # the weights of linear interpolation, (rows, n, side)
             # This axis moves to the end, so that the next one is first.
             grid = (grid.flatten(2) if grid.ndim > 2 else grid[:, :, None]).mT @ hats.mT
             grid = grid.unflatten(1, [*[self.side] * (self.dims - 1 - axis), *map(len, band[:axis])] or [1])
         return grid.flatten(1)
-
-    def _hats(self, at: Tensor) -> Tensor:
-        """The weight of each node in a linear interpolation at `at` (rows, n). Shape: (rows, n, side)."""
-        node = torch.arange(self.side, device=at.device).to(at)
-        return (1 - (at[:, :, None] - node).abs()).clamp_(min=0)
 
 
 def places(layout: Layout) -> Tensor:
@@ -127,10 +118,8 @@ def interpolate(grid: Tensor, side: int, at: Tensor) -> Tensor:
 
 def _axes(place: Tensor) -> Axes | None:
     """The places along each axis if `place` (dims, n) is a grid, row by row; None if it is not, or has no axes."""
-    if len(place) == 0:
-        return None
-    if len(place) == 1:
-        return [place[0]]
+    if len(place) < 2:
+        return list(place) or None
     for row in _rows(place):
         if row == 0 or place.shape[1] % row:
             continue

@@ -1,7 +1,6 @@
 """Linear models of f on coalitions of coefficient groups, fitted in closed form: LIME and KernelSHAP."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...core.checks import check_count
-from ..estimator import Estimator, MethodClaim, register
+from ..estimator import MethodClaim, register
 from .coalitions import Game, Perturbation, Players, subsets
 
 _MOST = 16  # players whose coalitions may all be enumerated
@@ -46,6 +45,7 @@ class LIME(Perturbation):
     value: str = "baseline"
     claims = MethodClaim.LINEAR | MethodClaim.IMPLEMENTATION_INVARIANT
     kind = "share"
+    examples = classmethod(lambda cls: [cls("coefficient", samples=64), cls("band", samples=32)])
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,10 +72,6 @@ class LIME(Perturbation):
         m, v = m - weights @ m, v - weights @ v  # removes the intercept
         gram = (m * weights[:, None]).T @ m
         return _solve(gram + self.ridge * torch.eye(len(gram)).to(gram), m.T @ (weights * v))
-
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls("coefficient", samples=64), cls("band", samples=32)]
 
 
 @register("kernel_shap")
@@ -104,6 +100,7 @@ class KernelSHAP(Perturbation):
     block: int = 8
     claims = MethodClaim.COMPLETE | MethodClaim.LINEAR | MethodClaim.IMPLEMENTATION_INVARIANT
     kind = "share"
+    examples = classmethod(lambda cls: [cls("scale", samples=64), cls("band", samples=64)])
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,10 +109,8 @@ class KernelSHAP(Perturbation):
     def evaluations(self, players: Players) -> int:
         n = players.count
         if n > self.samples:
-            raise ValueError(
-                f"kernel_shap: samples must be at least the number of players, {n}, got {self.samples}; take "
-                "more samples or fewer players."
-            )
+            got = f"got {self.samples}; take more samples or fewer players"
+            raise ValueError(f"kernel_shap: samples must be at least the number of players, {n}, {got}.")
         return 2 + (2**n - 2 if self._whole(n) else self.samples // 2 * 2)
 
     def play(self, game: Game) -> tuple[Tensor, dict[str, Any]]:
@@ -140,10 +135,6 @@ class KernelSHAP(Perturbation):
         order = generator.random((len(drawn), n)).argsort(1).argsort(1)
         first = order < drawn[:, None]
         return torch.from_numpy(np.concatenate([ends, np.stack([first, ~first], 1).reshape(-1, n)]))
-
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls("scale", samples=64), cls("band", samples=64)]
 
 
 def _kernel_fit(m: Tensor, v: Tensor, whole: bool) -> Tensor:

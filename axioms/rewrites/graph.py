@@ -19,8 +19,18 @@ _HOMOGENEOUS = (*_PASSES, *_AVERAGES, *_MAXIMA)
 _BOUNDED = (nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid)
 _ELEMENTWISE = (*_BOUNDED, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus)
 _POOL_CALLS = {F.avg_pool2d, F.max_pool2d, F.adaptive_avg_pool2d}
-_HOMOGENEOUS_METHODS = {"relu", "relu_", "flatten", "contiguous"}
-_HOMOGENEOUS_CALLS = {F.relu, torch.relu, torch.flatten, F.dropout, F.leaky_relu, *_POOL_CALLS, *_HOMOGENEOUS_METHODS}
+_HOMOGENEOUS_CALLS = {
+    F.relu,
+    torch.relu,
+    torch.flatten,
+    F.dropout,
+    F.leaky_relu,
+    *_POOL_CALLS,
+    "relu",
+    "relu_",
+    "flatten",
+    "contiguous",
+}
 _ELEMENTWISE_CALLS = {F.relu6, F.gelu, F.silu, F.softplus, F.elu, torch.tanh, torch.sigmoid, "tanh", "sigmoid"}
 _RELU_CALLS: dict[Any, float | None] = {F.relu6: 6.0} | dict.fromkeys((F.relu, torch.relu, torch.relu_, "relu", "relu_"))
 

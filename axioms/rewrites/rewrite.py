@@ -72,7 +72,7 @@ def _rewritten(model: nn.Module, x: Tensor, names: Steps, seed: int) -> Rewritte
 
 
 def difference(model: nn.Module, other: nn.Module, x: Tensor, seed: int) -> float:
-    """The largest relative difference of two networks' outputs, on x and on random inputs; infinite if `other` cannot run."""
+    """The largest relative difference of two networks' outputs, on x and on random inputs; infinite where one cannot run."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(2, *x.shape[1:], generator=generator).to(x) * x.std() + x.mean()
     points = torch.cat([x, noise])
@@ -85,7 +85,7 @@ def difference(model: nn.Module, other: nn.Module, x: Tensor, seed: int) -> floa
 
 
 def _outputs(model: nn.Module, points: Tensor, seed: int) -> Tensor:
-    """A random projection of the outputs at these points, (points,)."""
+    """A random projection of the outputs at these points, (points,), by which outputs of any shape are compared."""
 
     def project(output: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""The matrix as a figure and as a page."""
+"""The matrix as a figure and as an HTML page."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,9 @@ MARKS = {"kept": "✓", "BROKEN": "✗", "UNUSABLE": "!", "not applicable": "–
 
 
 def figure(table: pd.DataFrame) -> "Figure":
-    """One panel for each model: methods down, axioms across, and in each cell a strip for each transform.
+    """One panel for each model, with methods as rows and axioms as columns; each cell has a strip for each transform.
 
-    Two marks say that transforms differ; a frame, that the literature says otherwise.
+    Two marks mean that transforms differ; a frame means that the literature has the opposite verdict.
     """
     from matplotlib.figure import Figure
 
@@ -67,7 +67,7 @@ def _legend(drawing: "Figure", seen: set[str]) -> None:
 
 
 def page(table: pd.DataFrame) -> str:
-    """One HTML table for each model and transform; residual, tolerance and reason show under the pointer."""
+    """One HTML table for each model and transform; the tooltip of a cell has residual, tolerance and reason."""
     tables = []
     for (model, transform), part in table.groupby(["model", "transform"], sort=False):
         rows = [(method, [_cell(one) for one in row.itertuples()]) for method, row in part.groupby("method", sort=False)]

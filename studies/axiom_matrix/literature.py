@@ -1,4 +1,4 @@
-"""What the literature says of who keeps which axiom, as data, and where measurements differ from it and why."""
+"""What the literature says about methods and axioms, as data, and why measurements differ from it."""
 
 from dataclasses import dataclass
 
@@ -17,8 +17,8 @@ class Expectation:
     axiom: str
     holds: bool
     source: str
-    differs: str = ""  # why a measurement in double precision comes out the other way
-    may_differ: str = ""  # why it does on some networks
+    differs: str = ""  # why a measurement in double precision has the opposite verdict
+    may_differ: str = ""  # why it has the opposite verdict on some networks
 
 
 def _rows(method: str, source: str, keeps: str = "", breaks: str = "") -> list[Expectation]:
@@ -29,22 +29,24 @@ def _rows(method: str, source: str, keeps: str = "", breaks: str = "") -> list[E
 _LOCAL = "dummy implementation_invariance linearity symmetry"
 _NODES = "50 nodes, Captum's default, leave more than 1 % on deep networks: completeness is a promise up to quadrature"
 _LEAK = (
-    "with ε-LRP the relevance that reaches a unit is absorbed by its bias; only networks without biases conserve it, and "
-    "behind a saturated unit nothing is left"
+    "in ε-LRP the bias of a unit absorbs relevance, so that only networks without biases conserve it, and no relevance "
+    "passes a saturated unit"
 )
 _LOSSLESS = (
     "where the ε rule loses nothing it is gradient × input on a ReLU network (Ancona et al. 2018), which is invariant; "
     "Captum has no rule for networks in which ReLU is written otherwise, and raises on them"
 )
 _NO_RULE = (
-    "Captum has a rule for ReLU but none for ReLU6: at such a unit the multiplier is the gradient, so that the method "
-    "is gradient × input there, and incomplete"
+    "Captum has a rule for ReLU but not for ReLU6: there the multiplier is the gradient, so that the method is "
+    "gradient × input, and incomplete"
 )
 _WITHIN = (
-    "its players are groups of coefficients: within a group the share is handed out without regard to effect, to "
-    "coefficients that have none too"
+    "its players are groups of coefficients: every coefficient of a group gets a part of the group's share, also one "
+    "without any effect"
 )
-_WHOLE = "with a feature_mask Captum gives the share of a group to each of its coefficients in full: the sum counts it often"
+_WHOLE = (
+    "with a feature_mask Captum gives each coefficient the whole share of its group, so that the sum counts it several times"
+)
 
 TABLE: tuple[Expectation, ...] = (
     *_rows("gradient", _IG, _LOCAL, "sensitivity completeness affine_invariance"),
@@ -71,7 +73,7 @@ TABLE: tuple[Expectation, ...] = (
     Expectation("captum.DeepLift", "implementation_invariance", False, _IG),
     *_rows("captum.GuidedBackprop", _IG, "", "sensitivity implementation_invariance completeness"),
     *_rows("captum.Deconvolution", _IG, "", "sensitivity implementation_invariance completeness"),
-    Expectation("captum.Saliency", "coordinate_consistency", False, "|∂f/∂z| is no covector: " + _DERIVED),
+    Expectation("captum.Saliency", "coordinate_consistency", False, "|∂f/∂z| is not a covector: " + _DERIVED),
     Expectation("captum.GradientShap(n_samples=25)", "determinism", False, "Lundberg & Lee 2017: points are drawn"),
     Expectation("captum.ShapleyValueSampling", "determinism", False, "Castro et al. 2009: permutations are drawn"),
     Expectation("captum.LRP", "implementation_invariance", False, _IG, may_differ=_LOSSLESS),

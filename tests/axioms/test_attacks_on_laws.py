@@ -1,4 +1,4 @@
-"""Attacks on the laws: scales at which squares vanish, scores that rounding hides, methods that watch the checker."""
+"""Attacks on the laws: numbers whose squares underflow, scores that rounding hides, methods that recognise the checker."""
 
 import itertools
 from collections.abc import Callable
@@ -87,7 +87,7 @@ def test_breakers_are_caught_at_small_scales() -> None:
     assert broken(pb.axioms.check(model, x, 0, method=spreads_a_tenth, axioms=["dummy", "determinism"])) == {"dummy"}
 
 
-def test_scores_that_rounding_hides_are_told_apart_in_double_or_not_at_all() -> None:
+def test_scores_that_rounding_hides_are_measured_in_double_or_not_at_all() -> None:
     model, x = affine(1, 1e8, torch.float)
     finding = pb.axioms.check(model, x, 0, method="gradient", axioms="completeness")["completeness"]
     assert finding.holds is False
@@ -128,7 +128,7 @@ def test_a_model_in_half_precision_is_added_to() -> None:
 
 
 def watching(look: Callable[[nn.Module], float]) -> Callable[..., Tensor]:
-    """Integrated gradients, a thousandth more or less by what is seen of f."""
+    """Integrated gradients times 1 + look(f) / 1000."""
     return lambda f, z, target, z0: integrate(f, z, target, z0, nodes=6) * (1 + 1e-3 * look(f))
 
 

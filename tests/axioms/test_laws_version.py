@@ -1,4 +1,4 @@
-"""LAWS_VERSION: a law that changes its verdicts reminds of it, and the stored verdicts are those of this version."""
+"""LAWS_VERSION: a test reminds of it when a law changes its verdicts, and the stored verdicts are those of this version."""
 
 import importlib
 from dataclasses import replace

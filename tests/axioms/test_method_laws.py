@@ -1,4 +1,4 @@
-"""Known verdicts come out as known, each law catches a method that breaks it alone, and verdicts do not depend on luck."""
+"""Verdicts are the known ones, each law catches a method that breaks it alone, and no verdict depends on the seed."""
 
 import importlib
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def always(kept: bool) -> Callable[[Trial], Outcome]:
 
 @pytest.mark.parametrize("axiom", NAMES)
 def test_a_law_made_vacuous_is_noticed(axiom: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the controls; and by the table of the literature, where that has an entry that breaks the law."""
+    """The controls notice it, and so does the table of the literature, if one of its entries breaks the law."""
     assert surprises(axiom) == []
     breakers = [entry for entry in TABLE if entry.axiom == axiom and entry.holds == bool(entry.differs)]
     for kept in (True, False):
@@ -104,7 +104,7 @@ def test_input_x_gradient_is_complete_on_a_homogeneous_network() -> None:
 
 @pytest.mark.parametrize("seed", [6, 18, 20])
 def test_linearity_adds_a_network_that_responds(seed: int) -> None:
-    """|gradient| is not linear: at these points the first companion's units are all dead, and would let it pass."""
+    """|gradient| is not linear. At these points all units of the first companion are dead, so that it would pass."""
     model, x = small_network((1, 8)).double(), normal(1, 1, 8, seed=seed)
     finding = pb.axioms.check(model, x, 0, method=absolute, axioms="linearity")["linearity"]
     assert finding.holds is False, finding
@@ -119,7 +119,7 @@ def absolute(f: nn.Module, z: Tensor, target: Tensor, z0: Tensor) -> Tensor:
 
 
 def batch_normalised(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
-    """|gradient| divided by its maximum over the batch, times |coefficients|: called integrated gradients in places."""
+    """|gradient| divided by its maximum over the batch, times |coefficients|. Some texts call it integrated gradients."""
     z = z.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(f(z).gather(1, target[:, None]).sum(), z)
     return gradient.abs() / gradient.abs().max() * z.detach().abs()

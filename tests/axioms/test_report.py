@@ -1,4 +1,4 @@
-"""Reports export, method laws run under pytest, and the matrix says where it differs from the literature."""
+"""Reports export, laws of methods run under pytest, and the matrix shows where it differs from the literature."""
 
 import json
 
@@ -59,7 +59,7 @@ def test_laws_of_estimators_and_transforms(law) -> None:  # type: ignore[no-unty
 
 
 @pb.axioms.parametrize(ESTIMATORS)
-def test_every_estimator_keeps_what_it_promises(law) -> None:  # type: ignore[no-untyped-def]
+def test_every_estimator_keeps_what_it_claims(law) -> None:  # type: ignore[no-untyped-def]
     law()
 
 

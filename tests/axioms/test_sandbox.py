@@ -1,4 +1,4 @@
-"""Other people's methods: what they receive, what they may break, and that nothing of it spreads."""
+"""Callables as methods: what they receive, what they may change, and that every change is undone and named."""
 
 import random
 import warnings
@@ -79,7 +79,7 @@ def test_other_targets_arrive_as_they_were_given() -> None:
     assert all(target is None for target in seen)
 
 
-def test_targets_that_look_at_the_output_are_settled_at_x() -> None:
+def test_targets_that_depend_on_the_output_are_fixed_at_x() -> None:
     model, x = small_network((1, 6)).double(), normal(3, 1, 6)
     seen: list[Any] = []
 
@@ -101,7 +101,7 @@ def test_targets_that_look_at_the_output_are_settled_at_x() -> None:
 
 
 def leaky(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
-    """Right in what it returns, careless in all else."""
+    """Returns the right map, and leaves everything else changed."""
     values = taylor(f, z, target, z0).detach()
     torch.set_default_dtype(torch.float16)
     torch.set_grad_enabled(False)
@@ -240,7 +240,7 @@ def test_a_sampler_that_cannot_tell_gets_no_verdict() -> None:
 
 
 class Rough(nn.Module):
-    """Its gradient turns so fast that single precision sees it wrong by a percent."""
+    """A network whose gradient varies so fast that single precision is wrong by one per cent."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -259,7 +259,7 @@ def test_rounding_is_measured_against_double_precision() -> None:
     assert "noise floor of the model" in finding.tolerance_source
 
 
-def test_an_alarm_in_single_precision_is_settled_in_double(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_law_in_single_precision_is_measured_again_in_double(monkeypatch: pytest.MonkeyPatch) -> None:
     from pullback.axioms.trial import Trial
 
     monkeypatch.setattr(Trial, "noise_floor", 0.0)

@@ -1,4 +1,4 @@
-"""What a foreign method may return, and the one outcome of everything else."""
+"""What a callable may return as a map, and the one verdict on everything else."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ Change = Callable[[Tensor], Any]
 
 
 def answering(change: Change, when: Callable[[int], bool] = lambda call: True) -> Callable[..., Any]:
-    """Integrated gradients, which come back changed in the calls that are counted out by `when`."""
+    """Integrated gradients, whose values are changed in the calls that `when` selects."""
     calls = iter(range(10_000))
 
     def method(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Any:
@@ -79,7 +79,7 @@ def test_what_is_no_map_is_unusable_in_every_law(kind: str) -> None:
 
 @pytest.mark.parametrize("axiom", NAMES)
 def test_one_wrong_answer_stops_its_own_law_only(axiom: str) -> None:
-    """The first answer is a map and the second is none: a law that asks twice or more cannot tell, and says so."""
+    """The first answer is a map and the second is not: a law that needs two maps or more is UNUSABLE, the others hold."""
     alone = judged(answering(lambda a: a > 0, lambda call: call == 1), [axiom])[axiom]
     assert alone.verdict == ("kept" if axiom == "completeness" else "UNUSABLE"), alone
     late = judged(answering(lambda a: a > 0, lambda call: call == 1), [axiom, "determinism", "dummy"])

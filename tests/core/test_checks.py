@@ -31,6 +31,9 @@ def test_numbers_are_finite_and_in_range(value: object) -> None:
     with pytest.raises(ValueError, match="spread must be a finite number of at least 0"):
         check_number("smoothgrad", "spread", value, 0)
     check_number("smoothgrad", "spread", 0.5, 0)
+    check_number("mdct", "alpha", 100, 0, 100)
+    with pytest.raises(ValueError, match="alpha must be a finite number from 0 to 100, got 101"):
+        check_number("mdct", "alpha", 101, 0, 100)
 
 
 def test_the_first_example_that_is_not_finite_is_named() -> None:

@@ -57,16 +57,16 @@ def test_an_interrupted_matrix_says_how_many_cells_are_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     network = small_network((1, 8)).double(), normal(1, 1, 8)
-    monkeypatch.setattr("pullback.studies.axiom_matrix.run.trained_on_gratings", lambda seed: network)
-    measure, stored = matrix.measure_cell, []
+    monkeypatch.setattr("pullback.studies.axiom_matrix.subject.trained_on_gratings", lambda seed: network)
+    measure, stored = matrix.Task.measure, []
 
-    def cut(*task: object) -> object:
+    def cut(task: matrix.Task) -> object:
         if stored:
             raise KeyboardInterrupt
         stored.append(task)
-        return measure(*task)
+        return measure(task)
 
-    monkeypatch.setattr(matrix, "measure_cell", cut)
+    monkeypatch.setattr(matrix.Task, "measure", cut)
     arguments = ["--matrix", "--method", "gradient", "--method", "input_x_gradient", "--transform", "pixel"]
     assert fails(monkeypatch, "axioms", *arguments, "--out", str(tmp_path)) == 130
     assert "interrupted: 1 of 2 cells are finished and stored; run the same command" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Mutation controls: integrated gradients with one thing wrong each, and which law has to see it."""
+"""Controls of the laws: versions of integrated gradients with one fault each, and the law that must find it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from support.subjects import normal, smooth_net
 
 
 def integrate(f: nn.Module, z: Tensor, target: Any, z0: Tensor, powers: Tensor | None = None, nodes: int = 40) -> Tensor:
-    """Σ_i w_i ∇g along z₀ + t^p (z - z₀), coefficient by coefficient; p = 1 is integrated gradients. Written out slowly."""
+    """Σ_i w_i ∇g along z₀ + t^p (z - z₀), coefficient by coefficient; p = 1 is integrated gradients. Slow and obvious."""
     total = torch.zeros_like(z)
     p = torch.ones_like(z[0]) if powers is None else powers.to(z)
     for t, w in zip(*gauss_legendre(nodes), strict=True):
@@ -112,6 +112,6 @@ def judged(
 
 
 def surprises(axiom: str) -> list[str]:
-    """The controls on which a law's verdict is not the one it must be: those that break it, and the keeper."""
+    """Names of the controls on which the law has a wrong verdict, among those that break it and the keeper."""
     asked = [keeper, *(method for method, broken in CONTROLS.items() if axiom in broken)]
     return [method.__name__ for method in asked if judged(method, axiom).holds(axiom) is not (axiom not in CONTROLS[method])]

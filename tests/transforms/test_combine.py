@@ -175,7 +175,7 @@ def test_specs_within_specs_build_the_same_again(spec: str) -> None:
         ("inverse_of(dwt(db2, level=1, mode=zero))", ValueError, "shape of its signals"),
     ],
 )
-def test_bad_specs(spec: str, error: type[Exception], message: str) -> None:
+def test_wrong_specs_are_refused(spec: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         get(spec, (2, 8))
 

@@ -80,7 +80,7 @@ def test_what_is_built_and_first_used_under_inference_mode_can_be_differentiated
 
 @pytest.mark.parametrize("spec", ["dwt(haar, level=1)", "dwt(db3, level=1)", "dct", "color", "hadamard"])
 def test_first_use_under_torch_func_leaves_nothing_behind(spec: str) -> None:
-    """What a transform makes once and keeps, alone or shared with others, must not belong to a derivative that is over."""
+    """What a transform makes once and keeps, alone or shared with others, must be valid after a derivative has ended."""
     transform = pb.transforms.get(spec, (3, 8, 8)).float()
     x = normal(2, 3, 8, 8).float()
     torch.func.grad(lambda x: transform(x).square().sum() + transform.inverse(transform(x)).sum())(x)

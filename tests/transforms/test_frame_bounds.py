@@ -81,7 +81,7 @@ def test_the_iteration_repeats_and_leaves_random_state_alone() -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_refusals() -> None:
+def test_impossible_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="not linear"):
         frame_bounds(get("polar", (1, 8)))
     with pytest.raises(ValueError, match="tol > 0"):

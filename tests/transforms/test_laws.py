@@ -145,7 +145,7 @@ class SwappedFrequencies(Broken):
 
 
 class SwappedBands(SwappedFrequencies):
-    """Two bands bear each other's name and range."""
+    """Two bands have each other's name and range."""
 
     def lie(self, layout: Layout) -> Layout:
         coarse, second, first = layout.bands
@@ -223,6 +223,6 @@ def test_the_base_class_cannot_be_built() -> None:
         Transform()  # type: ignore[abstract]
 
 
-def test_check_transform_wants_a_transform() -> None:
+def test_check_transform_refuses_what_is_not_a_transform() -> None:
     with pytest.raises(TypeError, match="build one with"):
         pb.axioms.check_transform("dct")  # type: ignore[arg-type]

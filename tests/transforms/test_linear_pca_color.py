@@ -213,7 +213,7 @@ def test_rank_deficient_data_are_whitened_with_a_floor() -> None:
 
 
 def test_signals_too_large_for_a_dense_covariance_keep_the_first_axes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Falling variances: what is cut off from batch to batch is small, and the axes serve signals not fitted on."""
+    """Falling variances: the part that each batch loses is small, and the axes fit signals that were not in the data."""
     spectrum = 0.6 ** torch.arange(40).double()
     draw = lambda count, seed: (normal(count, 40, seed=seed) * spectrum) @ torch.linalg.qr(normal(40, 40))[0] + 5
     data, fresh = draw(300, 1).reshape(300, 2, 20), draw(100, 2).reshape(100, 2, 20)

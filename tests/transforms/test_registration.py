@@ -71,14 +71,15 @@ def test_false_claims_are_refused_with_the_residual_that_shows_it() -> None:
 
 
 @pytest.mark.usefixtures("clean_registry")
+@pytest.mark.parametrize("decorated", [True, False])
 @pytest.mark.parametrize("kind", [Half, Honest])
-def test_plug_ins_are_checked_when_first_asked_for(kind: type[Half], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plug_ins_are_checked_when_first_used(kind: type[Half], decorated: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     class Entry:
         name = "plugged"
 
         @staticmethod
         def load() -> type[Half]:
-            return pb.transforms.register("plugged")(kind)  # as a module does that decorates and is named as well
+            return pb.transforms.register("plugged")(kind) if decorated else kind
 
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Entry()])
     for _ in range(2):
@@ -88,3 +89,17 @@ def test_plug_ins_are_checked_when_first_asked_for(kind: type[Half], monkeypatch
             with pytest.raises(ValueError, match="Half is not registered"):
                 registry.maker("plugged")
             assert "plugged" not in registry._makers
+
+
+def test_third_parties_have_one_way_to_register() -> None:
+    assert pb.register_transform is pb.transforms.register
+
+
+@pytest.mark.usefixtures("clean_registry")
+def test_an_error_in_a_law_is_named() -> None:
+    class Raises(Honest):
+        def analysis(self, x: Tensor) -> Tensor:
+            raise IndexError("off by one")
+
+    with pytest.raises(ValueError, match=r"BROKEN +reconstructs +inf(.|\n)*raised IndexError: off by one"):
+        pb.register_transform("raises")(Raises)

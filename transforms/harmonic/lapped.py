@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...core.checks import check_count, is_number
+from ...core.checks import check_choice, check_count, check_number
 from ..base import Transform, TransformClaim, check_shape
 from ..layout import Layout, Shape, octave_layout, spread
 from ..reference import Reference
@@ -54,7 +54,8 @@ class STFT(Transform):
     def __init__(self, shape: Shape, window: str = "hann", size: int | None = None, hop: int | None = None) -> None:
         super().__init__()
         self.shape = check_shape("stft", shape, (1,))
-        self.window = _choice("stft", window, _WINDOWS)
+        check_choice("stft", "window", window, _WINDOWS)
+        self.window = window
         self.size = balanced_size(self.shape[1], 2) if size is None else check_count("stft", "size", size)
         self.hop = max(1, self.size // 2) if hop is None else check_count("stft", "hop", hop)
         self.spec = f"stft(window={self.window}, size={self.size}, hop={self.hop})"
@@ -180,10 +181,10 @@ class MDCT(Transform):
     def __init__(self, shape: Shape, window: str = "sine", size: int | None = None, alpha: float = 4.0) -> None:
         super().__init__()
         self.shape = check_shape("mdct", shape, (1,))
-        self.window = _choice("mdct", window, _SLOPES)
+        check_choice("mdct", "window", window, _SLOPES)
+        self.window = window
         self.size = balanced_size(self.shape[1], 4) if size is None else check_count("mdct", "size", size, 4, 4)
-        if not is_number(alpha) or not 0 <= alpha <= 100:
-            raise ValueError(f"mdct: alpha must be a number from 0 to 100, got {alpha!r}.")
+        check_number("mdct", "alpha", alpha, 0, 100)
         self.claims = TransformClaim.ORTHOGONAL
         self.spec = f"mdct(window={self.window}, size={self.size}" + (f", alpha={alpha})" if window == "kbd" else ")")
         self._runs = _whole_blocks(self.shape[1], self.size // 2)
@@ -241,10 +242,3 @@ def _rotation(rising: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     half = len(rising) // 2
     sine = np.concatenate([rising[:half], -rising[:half][::-1]])
     return np.concatenate([rising[half:][::-1], rising[half:]]), sine
-
-
-def _choice(who: str, window: str, choices: tuple[str, ...]) -> str:
-    """`window`, if it is one of the choices.  Raises: ValueError that lists them."""
-    if window not in choices:
-        raise ValueError(f"{who}: window must be one of {', '.join(choices)}; got {window!r}.")
-    return window

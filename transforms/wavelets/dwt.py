@@ -8,6 +8,7 @@ from types import ModuleType
 import pywt
 from torch import Tensor
 
+from ...core.checks import check_choice
 from ..base import Transform, TransformClaim, check_shape
 from ..layout import Band, Shape
 from ..reference import Reference
@@ -50,8 +51,7 @@ class DWT(Transform):
         super().__init__()
         self.shape = check_shape("dwt", shape)
         self.wavelet = find_wavelet("dwt", wavelet)
-        if mode not in (*SQUARE, *PADDED):
-            raise ValueError(f"dwt: expected mode in {', '.join((*SQUARE, *PADDED))}; got {mode!r}.")
+        check_choice("dwt", "mode", mode, (*SQUARE, *PADDED))
         self.mode = mode
         self._bank = _bank(wavelet, mode)
         deepest = self._deepest()
@@ -175,11 +175,7 @@ class DWT(Transform):
     def _can_split(self, n: int) -> bool:
         """Whether n samples are enough for the mirror, for the period, or for the filters at both ends."""
         longest = (2 * self.wavelet.dec_len - 3) // 2 + n % 2
-        enough = {
-            "reflect": longest < n,
-            "periodic": longest <= n,
-            "boundary": n % 2 == 0 and n >= self.wavelet.dec_len,
-        }
+        enough = {"reflect": longest < n, "periodic": longest <= n, "boundary": n % 2 == 0 and n >= self.wavelet.dec_len}
         return enough.get(self.mode, True)
 
     @property
@@ -266,13 +262,13 @@ def find_wavelet(who: str, wavelet: str) -> pywt.Wavelet:
     return pywt.Wavelet(wavelet)
 
 
-def check_level(who: str, level: int | None, deepest: int, where: str) -> int:
+def check_level(who: str, level: int | None, deepest: int, where: str, what: str = "level") -> int:
     """`level`, or for None 3, or less where the signal is short.  Raises: ValueError that names the deepest level."""
     if level is None:
         return min(3, deepest)
     if isinstance(level, bool) or not isinstance(level, int):
-        raise TypeError(f"{who}: level must be a whole number or none, got {level!r}.")
+        raise TypeError(f"{who}: {what} must be a whole number or none, got {level!r}.")
     if not 0 <= level <= deepest:
         advice = "take a smaller level, a shorter wavelet or a larger signal"
-        raise ValueError(f"{who}: level must lie in 0…{deepest} for a signal of {where}, got {level}; {advice}.")
+        raise ValueError(f"{who}: {what} must lie in 0…{deepest} for a signal of {where}, got {level}; {advice}.")
     return level

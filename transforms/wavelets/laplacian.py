@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from ...core.checks import check_count, is_number
+from ...core.checks import check_number
 from ..base import Transform, TransformClaim, check_shape
 from ..harmonic.blocks import every_second, interleave
 from ..layout import Band, Shape
 from ..registry import add
+from .dwt import check_level
 from .packing import Cell, pack, packed_layout, unpack
 
 
@@ -43,12 +44,8 @@ class Laplacian(Transform):
         super().__init__()
         self.shape = check_shape("laplacian", shape)
         deepest = (max(self.shape[1:]) - 1).bit_length()
-        self.levels = min(3, deepest) if levels is None else check_count("laplacian", "levels", levels, 0)
-        if self.levels > deepest:
-            advice = "take fewer levels or a larger signal"
-            raise ValueError(f"laplacian: levels must lie in 0…{deepest} for {self.shape}, got {levels}; {advice}.")
-        if not is_number(a) or not 0 <= a <= 1:
-            raise ValueError(f"laplacian: a must be a number from 0 to 1, got {a!r}; Burt and Adelson use 0.3 to 0.6.")
+        self.levels = check_level("laplacian", levels, deepest, str(self.shape), "levels")
+        check_number("laplacian", "a", a, 0, 1)
         self.a = float(a)
         self.spec = f"laplacian(levels={self.levels}, a={self.a})"
         self._sizes = [self.shape[1:]]  # of G_0, G_1, …
@@ -114,13 +111,7 @@ class Laplacian(Transform):
             even, odd = every_second(g, axis, 0), every_second(g, axis, 1)
             m = even.shape[axis]
             wide = even.new_zeros([*g.shape[:axis], m + 2, *g.shape[axis + 1 :]])
-            taps = [
-                (0, even, 0.5 - self.a),
-                (1, even, 2 * self.a),
-                (2, even, 0.5 - self.a),
-                (1, odd, 0.5),
-                (2, odd, 0.5),
-            ]
+            taps = [(0, even, 0.5 - self.a), (1, even, 2 * self.a), (2, even, 0.5 - self.a), (1, odd, 0.5), (2, odd, 0.5)]
             for start, part, weight in taps:
                 wide.narrow(axis, start, part.shape[axis]).add_(part, alpha=weight)
             for source, target in zip((0, m + 1), _mirrors(m, n)):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from ...core.checks import check_choice
 from ..base import Transform, TransformClaim, check_shape
 from ..layout import Band, Shape
 from ..reference import Reference
@@ -57,8 +58,7 @@ class WPT(Transform):
         super().__init__()
         self.shape = check_shape("wpt", shape)
         self.wavelet = find_wavelet("wpt", wavelet)
-        if order not in ORDERS:
-            raise ValueError(f"wpt: expected order in {', '.join(ORDERS)}; got {order!r}.")
+        check_choice("wpt", "order", order, ORDERS)
         if nodes is not None and level is not None:
             raise ValueError(f"wpt: expected a level or nodes, got both ({level!r} and {nodes!r}); drop the level.")
         self._dims = len(self.shape) - 1

@@ -13,15 +13,7 @@ from ..layout import Shape
 from ..reference import Reference
 from ..registry import add
 from .decimation import extend
-from .dwt import (
-    check_level,
-    find_wavelet,
-    halvings,
-    merge_pyramid,
-    pyramid_band,
-    pyramid_centre,
-    split_pyramid,
-)
+from .dwt import check_level, find_wavelet, halvings, merge_pyramid, pyramid_band, pyramid_centre, split_pyramid
 from .filterbank import Bank, step_keys
 from .packing import Cell, blockwise, packed_layout
 from .references import swt_reference

@@ -10,9 +10,8 @@ gradient that moves like a random walk, as in deep ReLU networks, the expected s
 ‖change‖² h² / 12, and the next level places its nodes where they lower the total most. Their later levels halve every gap,
 and so the old weights, and need a running sum only; smooth paths keep one sum for each later level.
 
-What is kept per example are a few sums of the signal's size, and a sketch of each gradient: random signed sums that
-keep distances within some percent. Distances between whole maps, for any weights of the nodes, are computed from the
-sketches.
+What is kept per example are a few sums of the signal's size, and a sketch of each gradient: random signed sums that keep
+distances within some percent. Distances between whole maps, for any weights of the nodes, are computed from the sketches.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,10 +35,8 @@ def certified(evaluator: Evaluator, tol: float, most: int, correct: bool, keep: 
     keep: whether `details` hold what a later call needs to continue; `evaluator.earlier` holds that of an earlier call.
     """
     if evaluator.engine.create_graph:
-        raise ValueError(
-            "integrated_gradients: nodes that are chosen during the run have no derivative; with create_graph=True "
-            "fix their number, as in integrated_gradients(steps=64)."
-        )
+        advice = "with create_graph=True fix their number, as in integrated_gradients(steps=64)"
+        raise ValueError(f"integrated_gradients: nodes that are chosen during the run have no derivative; {advice}.")
     sketch, earlier, batch = Sketch(evaluator.point), evaluator.earlier, len(evaluator.point)
     # All later grids halve the gaps that the first run planned.
     gaps = first_gaps(most) if earlier is None else int(earlier["kept_plan"][0, 2])

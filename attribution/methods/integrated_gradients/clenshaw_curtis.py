@@ -113,8 +113,7 @@ def _map(cells: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _clenshaw_curtis(cells: int) -> np.ndarray:
     """Weights of the interpolating polynomial at s = -cos(π j / cells). Source: Clenshaw & Curtis 1960."""
-    halves = _integral(np.arange(cells + 1)) / (2 * cells)
-    weights = np.asarray(dct(halves, type=1))
+    weights = np.asarray(dct(_integral(np.arange(cells + 1)) / (2 * cells), type=1))
     weights[1:-1] *= 2
     return weights
 

@@ -1,6 +1,6 @@
 """Integrated gradients: the gradient integrated along the straight path from the baseline to x."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -66,6 +66,7 @@ class IntegratedGradients(Estimator):
     claims = ~MethodClaim.NONE
     kind = "share"
     linear_in_gradients = True
+    examples = classmethod(lambda cls: [cls(tol=1e-6), cls(steps=96), cls(steps=201, rule="trapezoid")])
 
     def __post_init__(self) -> None:
         check_number(self.name, "tol", self.tol, 0)
@@ -98,10 +99,6 @@ class IntegratedGradients(Estimator):
 
     def cost(self, layouts: Sequence[Layout]) -> Cost:
         return Cost(gradients=self.max_evaluations if self.steps is None else self.steps)
-
-    @classmethod
-    def examples(cls) -> Iterable[Estimator]:
-        return [cls(tol=1e-6), cls(steps=96), cls(steps=201, rule="trapezoid")]
 
 
 def _on_path(evaluator: Evaluator, nodes: Tensor) -> PointsOf:

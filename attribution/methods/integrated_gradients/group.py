@@ -7,9 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....core.checks import not_finite
 from ...engine.row_index import RowIndex
-from ...estimator import Evaluator
+from ...estimator import Evaluator, check_gradient
 from ...resume import digests
 from . import clenshaw_curtis
 from .error_estimate import PARTS, Certificate, Grid, Path, certificate, is_smooth, pulls
@@ -41,8 +40,7 @@ class Sketch:
 class Group:
     """Examples whose pilots fit into one forward together; each is refined level by level until it meets the tolerance.
 
-    sums: (members, sums, size): those of the correction, then the current map of a path with jumps, or the map of each
-    later level of a smooth path.
+    sums: (members, sums, size): those of the correction, then the map of a path with jumps, or of each later smooth level.
     """
 
     def __init__(
@@ -107,7 +105,9 @@ class Group:
         """The grid of the next level, and its new nodes."""
         path, cells = self.paths[place], self.paths[place].grid.cells
         if cells and (level > 1 or (3 * cells < self.sizes[1] and is_smooth(path, self.floor))):
-            return self._finer(cells, 3 if level == 1 else 2)
+            factor = 3 if level == 1 else 2
+            grid = Grid.smooth(cells * factor)
+            return grid, grid.nodes[np.arange(grid.cells + 1) % factor != 0]
         return self._refined(place, path) if level == 1 else self._halved(place, level)
 
     def _start(self, places: Sequence[int]) -> None:
@@ -119,11 +119,6 @@ class Group:
             self.pilot[place, torch.as_tensor(chosen, device=gradient.device)] = gradient
         for place, known in facts.items():
             self.paths[place], self.level[place] = Path.of(grid, known, self.step.shape[1]), 0
-
-    def _finer(self, cells: int, factor: int) -> tuple[Grid, np.ndarray]:
-        """The next grid of the rule for smooth paths."""
-        grid = Grid.smooth(cells * factor)
-        return grid, grid.nodes[np.arange(grid.cells + 1) % factor != 0]
 
     def _refined(self, place: int, path: Path) -> tuple[Grid, np.ndarray]:
         """The second level of a path with jumps."""
@@ -188,7 +183,7 @@ class Group:
             unit = scales(moved)
             square = (moved / unit[:, None]).square().sum(1)
             known = torch.column_stack([score.to(moved), scale, unit, square, moved.sum(1), self.sketch(moved)])
-            _check_finite(known, index.example)
+            check_gradient(known, index.example)
             facts, chosen = known.cpu().numpy().astype(float), np.array(index.samples)
             rows = np.column_stack([facts[:, 0] / facts[:, 1], facts[:, 4], facts[:, 2] ** 2 * facts[:, 3], facts[:, 5:]])
             for entry, first, last in index.runs():
@@ -197,9 +192,8 @@ class Group:
     def state(self) -> dict[str, Tensor]:
         """What a later run needs to continue from these members, batch first.
 
-        kept_sums: gradients of the pilot, or ∇f at α = 0 and the running sums.  kept_nodes: α, f, F, ‖∇f ⊙ Δ‖² and the sketch
-        of each node.  kept_edges: between the path's parts.  kept_plan: nodes, cells, planned gaps, level, last level.
-        kept_x: a digest of x.
+        kept_sums: gradients of the pilot, or ∇f at α = 0 and the running sums.  kept_nodes: α, f, F, ‖∇f ⊙ Δ‖² and sketch of
+        each.  kept_edges: between the path's parts.  kept_plan: nodes, cells, planned gaps, level, last level.  kept_x: digest.
         """
         state = torch.cat([self.origin[:, None], self.sums], 1)
         state = torch.nn.functional.pad(state, (0, 0, 0, max(0, self.pilot.shape[1] - state.shape[1])))
@@ -242,15 +236,6 @@ def scales(step: Tensor) -> Tensor:
     """The next power of two above the largest entry of each example, (batch, size); 1 where all entries are 0."""
     largest = step.abs().amax(1)
     return torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent)
-
-
-def _check_finite(facts: Tensor, example: Tensor) -> None:
-    wrong = not_finite(facts)
-    if wrong is not None:
-        raise ValueError(
-            f"The model's gradient is not finite for example {int(example[wrong])}; look for square roots, "
-            "logarithms or divisions at zero in the model, or take another baseline."
-        )
 
 
 def padded(rows: Sequence[np.ndarray]) -> np.ndarray:

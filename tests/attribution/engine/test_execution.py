@@ -246,10 +246,10 @@ def _late(self: Engine, output: Tensor, example: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"precision": "fp16"}, ValueError, "precision: expected one of fp32, tf32, bf16, auto"),
+        ({"precision": "fp16"}, ValueError, "expected precision in fp32, tf32, bf16, auto"),
         ({"precision": "tf32"}, ValueError, "tf32 exists on CUDA devices"),
         ({"precision": "bf16"}, ValueError, "narrows the products of single precision; x is torch.float64"),
-        ({"memory_format": "nhwc"}, ValueError, "memory_format: expected one of"),
+        ({"memory_format": "nhwc"}, ValueError, "expected memory_format in auto, contiguous, channels_last"),
         ({"compile": "yes"}, TypeError, "compile: expected True, False or a mapping"),
         ({"compile": True, "create_graph": True}, ValueError, "no second derivative"),
     ],

@@ -1,4 +1,4 @@
-"""The matrix: how methods are asked in it, and the same cells in any number of processes and calls."""
+"""The matrix: the options of its methods, and the same cells in any number of processes and calls."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,6 @@ from pullback.studies.axiom_matrix.captum_methods import EVALUATIONS, captum_met
 from pullback.studies.axiom_matrix.default_options import groups, with_options
 from pullback.studies.axiom_matrix.matrix import Cell, attempt, effort, every_method, spec
 from pullback.studies.axiom_matrix.subject import Subject
-from pullback.studies.training.gratings import trained_on_gratings
 
 METHODS = ["gradient", "input_x_gradient"]
 
@@ -58,11 +57,7 @@ def test_calls_share_a_folder_and_the_last_one_joins_them(tmp_path: Path) -> Non
         studies.write_matrix(subjects(), tmp_path, methods=[method])
     seen: list[str] = []
     table, _ = studies.write_matrix(
-        subjects(),
-        tmp_path,
-        methods=[*METHODS, "vargrad"],
-        minutes=0,
-        report=lambda report: seen.append(report.subject),
+        subjects(), tmp_path, methods=[*METHODS, "vargrad"], minutes=0, report=lambda report: seen.append(report.subject)
     )
     assert not seen
     assert set(table[table["verdict"] == "not applicable"]["method"]) == {"vargrad"}
@@ -108,7 +103,7 @@ def test_the_command_ends_with_status_1_where_the_answer_is_no_map(
     assert status["zeros"][0] == 0
 
 
-# How methods are asked ---------------------------------------------------------------------------------------------------
+# The options of methods --------------------------------------------------------------------------------------------------
 
 SHAPES = {(3, 48, 48): 3, (1, 16, 16): 2}
 
@@ -178,7 +173,7 @@ def test_coordinates_are_compared_in_a_domain_with_places_for_players_with_place
 
 
 def test_cells_of_other_weights_are_measured_anew(tmp_path: Path) -> None:
-    """The name of the model and the signals are the same; the weights, or the function, are not."""
+    """The name of the model and the signals are the same; the weights or the function are different."""
     notes: list[str] = []
     net, double = small_network((1, 8)).double(), small_network((1, 8)).double()
     with torch.no_grad():
@@ -200,14 +195,10 @@ def test_cells_of_other_weights_are_measured_anew(tmp_path: Path) -> None:
     assert all("another model, signal, seed or version" in note for note in notes)
 
 
-def test_the_small_network_is_the_same_with_any_number_of_threads() -> None:
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        two = trained_on_gratings(steps=20)[0].state_dict()
-        assert torch.get_num_threads() == 2
-        torch.set_num_threads(1)
-        one = trained_on_gratings(steps=20)[0].state_dict()
-    finally:
-        torch.set_num_threads(threads)
-    assert all(torch.equal(one[name], two[name]) for name in one)
+def test_two_models_share_a_folder_without_a_note(tmp_path: Path) -> None:
+    notes: list[str] = []
+    nets = {"net": subjects()["net"], "other": Subject(small_network((1, 8), seed=1).double(), normal(1, 1, 8), 0)}
+    for methods in (METHODS[:1], METHODS):
+        studies.write_matrix(nets, tmp_path, methods=methods, note=notes.append)
+    assert not notes
+    assert len(list((tmp_path / "cells").glob("*.json"))) == 4

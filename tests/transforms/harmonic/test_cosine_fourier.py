@@ -197,13 +197,13 @@ def test_gradients(spec: str) -> None:
         ("hadamard", (1, 0), ValueError, "at least 1 sample"),
     ],
 )
-def test_settings_that_cannot_be(spec: str, shape: tuple[int, ...], error: type[Exception], match: str) -> None:
+def test_impossible_settings_are_refused(spec: str, shape: tuple[int, ...], error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         pb.transforms.get(spec, shape)
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_input_that_cannot_be(spec: str) -> None:
+def test_impossible_input_is_refused(spec: str) -> None:
     transform = get(spec, 1, 8)
     families.refuses_complex_and_whole_numbers(transform)
     with pytest.raises(ValueError, match="build the transform with shape"):

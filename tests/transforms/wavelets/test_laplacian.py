@@ -34,7 +34,7 @@ def test_transpose_is_that_of_autograd(sizes: tuple[int, ...]) -> None:
 
 
 def mirrored(i: int, n: int) -> int:
-    """The sample that stands at place i of the signal mirrored about its first and last sample."""
+    """The sample at place i of the signal that is mirrored about its first and last sample."""
     if n == 1:
         return 0
     i %= 2 * (n - 1)
@@ -136,18 +136,18 @@ def test_lower_precision_is_carried_out_in_single(dtype: torch.dtype) -> None:
     ("spec", "error", "match"),
     [
         ("laplacian(levels=5)", ValueError, "levels must lie in 0…4"),
-        ("laplacian(levels=-1)", ValueError, "whole number of at least 0"),
+        ("laplacian(levels=-1)", ValueError, "levels must lie in 0…"),
         ("laplacian(levels=1.5)", TypeError, "whole number"),
-        ("laplacian(a=x)", ValueError, "a must be a number from 0 to 1"),
-        ("laplacian(a=-0.1)", ValueError, "a must be a number from 0 to 1"),
+        ("laplacian(a=x)", ValueError, "a must be a finite number from 0 to 1"),
+        ("laplacian(a=-0.1)", ValueError, "a must be a finite number from 0 to 1"),
     ],
 )
-def test_settings_that_cannot_be(spec: str, error: type[Exception], match: str) -> None:
+def test_impossible_settings_are_refused(spec: str, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         get(spec, 1, 16)
 
 
-def test_signals_that_cannot_be() -> None:
+def test_impossible_signals_are_refused() -> None:
     with pytest.raises(ValueError, match="signal axes"):
         get("laplacian", 1, 2, 2, 2, 2)
     families.refuses_complex_and_whole_numbers(get("laplacian", 1, 8))

@@ -134,7 +134,7 @@ def test_wpt_in_more_axes(data: st.DataObject, sizes: list[int], wavelet: str) -
         ("root+a+d", "'root' is given beside"),
     ],
 )
-def test_nodes_that_are_no_tree(nodes: object, message: str) -> None:
+def test_nodes_that_are_not_a_tree_are_refused(nodes: object, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         WPT((1, 16), nodes=nodes)  # type: ignore[arg-type]
 
@@ -288,7 +288,7 @@ def test_dtcwt_magnitudes_hardly_move_with_the_signal() -> None:
 
 @pytest.mark.parametrize("angle", [15, 45, 75, -15, -45, -75])
 def test_dtcwt_orientations(angle: int) -> None:
-    """Stripes that rise by `angle`, counter-clockwise, against the first row are seen by the band of that name."""
+    """The band of that name holds most of the energy of stripes that rise by `angle`, counter-clockwise, from the rows."""
     transform = DTCWT((1, 64, 64), level=3)
     rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     turn = math.radians(angle)

@@ -1,4 +1,4 @@
-"""GPU kernels: right in the interpreter, and left alone where memory is not all there is to a tensor."""
+"""GPU kernels: correct in the interpreter, and not used for tensors that differ from what their memory holds."""
 
 import importlib.util
 import os
@@ -29,7 +29,7 @@ def test_kernels_give_what_torch_gives() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_on_a_cpu_there_are_none() -> None:
+def test_a_cpu_uses_no_kernels() -> None:
     assert triton_guard.kernels(torch.zeros(1, 1, 4, 4), 4) is None
 
 
@@ -39,7 +39,7 @@ class Listens(TorchDispatchMode):
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.trace:DeprecationWarning")
-def test_whoever_listens_to_operations_is_noticed() -> None:
+def test_tracers_and_dispatch_modes_are_detected() -> None:
     heard: list[bool] = []
 
     def listened(x: torch.Tensor) -> torch.Tensor:
@@ -56,7 +56,7 @@ def test_whoever_listens_to_operations_is_noticed() -> None:
 
 
 @needs_gpu
-def test_they_are_used_where_they_can() -> None:
+def test_kernels_are_used_for_plain_gpu_tensors_only() -> None:
     x = torch.zeros(1, 1, 4, 4, device="cuda")
     assert triton_guard.kernels(x, 4) is not None
     for other in (x.half(), x.clone().requires_grad_(), torch.complex(x, x).conj().imag, x[..., :0]):
@@ -66,7 +66,7 @@ def test_they_are_used_where_they_can() -> None:
 
 @needs_gpu
 @pytest.mark.parametrize("change", ["channels_last", "strided", "negative", "inference", "no_grad"])
-def test_any_tensor_in_memory_gives_the_same(change: str) -> None:
+def test_kernels_read_any_memory_layout(change: str) -> None:
     transform, x = pb.transforms.get(SPEC, SHAPE), normal(4, *SHAPE).cuda().double()
     want = transform(x.cpu())
     changed = {
@@ -82,7 +82,7 @@ def test_any_tensor_in_memory_gives_the_same(change: str) -> None:
 
 
 @needs_gpu
-def test_derivatives_and_batching_take_the_other_way() -> None:
+def test_derivatives_and_batching_use_torchs_operations() -> None:
     transform, x = pb.transforms.get(SPEC, SHAPE), normal(4, *SHAPE).cuda().double()
     torch.testing.assert_close(torch.func.vmap(lambda x: transform(x[None])[0])(x), transform(x))
     warnings.simplefilter("ignore", DeprecationWarning)  # torch compiles rules of its own in an old way

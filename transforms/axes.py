@@ -37,8 +37,7 @@ class Along(Transform):
     """
 
     def __init__(self, shape: Shape, transform: Inner, axes: int | Sequence[int] = 1) -> None:
-        super().__init__()
-        self.shape = check_shape("along", shape, dims=range(0, 10))
+        super().__init__(shape, range(10))
         self._axes = _check_axes("along", axes, len(self.shape))
         self._others = [axis for axis in range(len(self.shape)) if axis not in self._axes]
         self.inner = get(transform, (1, *(self.shape[axis] for axis in self._axes)))
@@ -104,12 +103,9 @@ class Along(Transform):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        yield cls((3, 5), "dct", 0)
-        yield cls((2, 7), "dwt(db2, level=1)", 1)
-        yield cls((2, 3, 6, 5), "dwt(bior2.2, level=1)", [1, 3])
-        yield cls((2, 3, 4), "dft", [0, 2])
-        yield cls((2, 3, 4), "dwt(haar, level=1)", [0, 1, 2])
-        yield cls((3, 8), "polar", 1)
+        yield from [cls((3, 5), "dct", 0), cls((2, 7), "dwt(db2, level=1)", 1)]
+        yield from [cls((2, 3, 6, 5), "dwt(bior2.2, level=1)", [1, 3]), cls((2, 3, 4), "dft", [0, 2])]
+        yield from [cls((2, 3, 4), "dwt(haar, level=1)", [0, 1, 2]), cls((3, 8), "polar", 1)]
 
 
 @add("per_axis")
@@ -147,10 +143,8 @@ class PerAxis(Chain):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        yield cls((3, 9), "dct", "dwt(db2, level=2)")
-        yield cls((2, 6, 5), None, "dft", "dwt(bior2.2, level=1)")
-        yield cls((2, 5), None, None)
-        yield cls((4, 3, 4, 5), "dct", "pixel", None, "dwt(haar, level=1, mode=symmetric)")
+        yield from [cls((3, 9), "dct", "dwt(db2, level=2)"), cls((2, 6, 5), None, "dft", "dwt(bior2.2, level=1)")]
+        yield from [cls((2, 5), None, None), cls((4, 3, 4, 5), "dct", "pixel", None, "dwt(haar, level=1, mode=symmetric)")]
 
 
 def _grid_layout(layouts: Sequence[Layout], sizes: Shape) -> Layout:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core.constant import Constant
-from .base import Transform, TransformClaim, check_shape
+from .base import Transform, TransformClaim
 from .layout import Band, Shape, sample_layout
 from .registry import add
 
@@ -46,8 +46,7 @@ class Color(Transform):
     """
 
     def __init__(self, shape: Shape, space: str = "opponent") -> None:
-        super().__init__()
-        self.shape = check_shape("color", shape, dims=range(0, 10))
+        super().__init__(shape, range(10))
         if self.shape[0] != 3:
             raise ValueError(f"color: expected signals with 3 channels (red, green, blue), got shape {self.shape}.")
         if space not in SPACES:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .axes import Inner
-from .base import Transform, TransformClaim, check_shape
+from .base import Transform, TransformClaim
 from .get import get
 from .layout import Band, Layout, Shape, sample_layout, signal_position
 from .registry import add
@@ -38,8 +38,7 @@ class Restrict(Transform):
         crop: Sequence[Sequence[int] | None] | None = None,
         channels: Sequence[int] | None = None,
     ) -> None:
-        super().__init__()
-        self.shape = check_shape("restrict", shape, dims=range(0, 10))
+        super().__init__(shape, range(10))
         grids = [_check_channels(channels, self.shape[0]), *_check_crop(crop, self.shape[1:])]
         inside = torch.zeros(self.shape, dtype=torch.bool)
         inside[torch.meshgrid(*grids, indexing="ij")] = True
@@ -87,11 +86,8 @@ class Restrict(Transform):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        yield cls((2, 9), "dct", [[3, 8]])
-        yield cls((3, 5, 6), "dwt(bior2.2, level=1)", [[0, 4], None], [0, 2])
-        yield cls((2, 3), "dft", None, [1])
-        yield cls((1, 6), "dct")
-        yield cls((1, 12), "polar", [[2, 10]])
+        yield from [cls((2, 9), "dct", [[3, 8]]), cls((3, 5, 6), "dwt(bior2.2, level=1)", [[0, 4], None], [0, 2])]
+        yield from [cls((2, 3), "dft", None, [1]), cls((1, 6), "dct"), cls((1, 12), "polar", [[2, 10]])]
 
 
 def _check_channels(channels: Sequence[int] | None, count: int) -> Tensor:
@@ -131,8 +127,7 @@ class InverseOf(Transform):
     """
 
     def __init__(self, shape: Shape, transform: Inner, signal: Sequence[int] | None = None) -> None:
-        super().__init__()
-        self.shape = check_shape("inverse_of", shape, dims=range(0, 10))
+        super().__init__(shape, range(10))
         inner = transform if isinstance(transform, Transform) else get(transform, tuple(signal or self.shape))
         if inner.layout.shape != self.shape:
             wanted = f"the shape of the coefficients of {inner.spec}, {inner.layout.shape}, got {self.shape}"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...core.checks import check_count
 from ...core.constant import Constant
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform, TransformClaim
 from ..layout import Shape
 from ..reference import Reference
 from ..registry import add
@@ -40,8 +40,7 @@ class DCT(Transform):
     """
 
     def __init__(self, shape: Shape, type: int = 2) -> None:
-        super().__init__()
-        self.shape = check_shape("dct", shape)
+        super().__init__(shape)
         sizes = self.shape[1:]
         if isinstance(type, bool) or type not in (1, 2, 3, 4):
             raise ValueError(f"dct: type must be 1, 2, 3 or 4, got {type!r}.")
@@ -91,8 +90,7 @@ class BlockDCT(Transform):
     """
 
     def __init__(self, shape: Shape, block: int | Sequence[int] = 8) -> None:
-        super().__init__()
-        self.shape = check_shape("block_dct", shape)
+        super().__init__(shape)
         self.block = _blocks(block, self.shape)
         self.claims = TransformClaim.ORTHOGONAL
         self.spec = f"block_dct(block={self.block[0] if len(set(self.block)) == 1 else list(self.block)})"
@@ -122,9 +120,7 @@ class BlockDCT(Transform):
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         yield from (cls(shape) for shape in [(1, 1), (2, 16), (1, 21), (1, 9, 8)])
-        yield cls((2, 7, 6), 3)
-        yield cls((1, 6, 7), [4, 2])
-        yield cls((1, 4, 3, 5), 2)
+        yield from [cls((2, 7, 6), 3), cls((1, 6, 7), [4, 2]), cls((1, 4, 3, 5), 2)]
 
 
 def _blocks(block: int | Sequence[int], shape: Shape) -> Shape:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...core.constant import Constant
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform, TransformClaim
 from ..layout import Shape, octave_layout
 from ..reference import Reference
 from ..registry import add
@@ -34,10 +34,8 @@ class DFT(Transform):
     """
 
     def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = check_shape("dft", shape)
+        super().__init__(shape)
         self.claims = TransformClaim.ORTHOGONAL
-        self.spec = "dft"
         self.layout = octave_layout(self.shape, [torch.fft.fftfreq(n).abs() for n in self.shape[1:]])
         self._axes = tuple(range(-1, -len(self.shape), -1))  # the first signal axis last, because that one is halved
         self._planes = slice(0, None, self.shape[1] // 2) if self.shape[1] % 2 == 0 else slice(0, 1)
@@ -90,10 +88,8 @@ class Hartley(Transform):
     """
 
     def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = check_shape("hartley", shape)
+        super().__init__(shape)
         self.claims = TransformClaim.ORTHOGONAL
-        self.spec = "hartley"
         self.layout = octave_layout(self.shape, [torch.fft.fftfreq(n).abs() for n in self.shape[1:]])
 
     def analysis(self, x: Tensor) -> Tensor:

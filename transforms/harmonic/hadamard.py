@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform, TransformClaim
 from ..layout import Shape
 from ..reference import Reference
 from ..registry import add
@@ -37,10 +37,8 @@ class Hadamard(Transform):
     """
 
     def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = check_shape("hadamard", shape)
+        super().__init__(shape)
         self.claims = TransformClaim.ORTHOGONAL
-        self.spec = "hadamard"
         self._runs = [_powers(n) for n in self.shape[1:]]
         self._order = {length: _sequency(length) for runs in self._runs for length, _ in runs}
         self.layout = block_layout(self.shape, self._runs, lambda n: torch.arange(n) / (2 * n))

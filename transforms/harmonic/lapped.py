@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...core.checks import check_count, is_number
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform, TransformClaim
 from ..layout import Layout, Shape, octave_layout, spread
 from ..reference import Reference
 from ..registry import add
@@ -52,8 +52,7 @@ class STFT(Transform):
     """
 
     def __init__(self, shape: Shape, window: str = "hann", size: int | None = None, hop: int | None = None) -> None:
-        super().__init__()
-        self.shape = check_shape("stft", shape, (1,))
+        super().__init__(shape, (1,))
         self.window = _choice("stft", window, _WINDOWS)
         self.size = balanced_size(self.shape[1], 2) if size is None else check_count("stft", "size", size)
         self.hop = max(1, self.size // 2) if hop is None else check_count("stft", "hop", hop)
@@ -112,11 +111,8 @@ class STFT(Transform):
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         yield from (cls(shape) for shape in [(1, 1), (2, 16), (1, 21)])
-        yield cls((1, 12), "rectangular", 4, 4)
-        yield cls((1, 13), "rectangular", 4, 4)
-        yield cls((2, 10), "blackman", 5, 2)
-        yield cls((1, 3), "sine", 8, 6)
-        yield cls((1, 9), "hamming", 6, 4)
+        yield from [cls((1, 12), "rectangular", 4, 4), cls((1, 13), "rectangular", 4, 4)]
+        yield from [cls((2, 10), "blackman", 5, 2), cls((1, 3), "sine", 8, 6), cls((1, 9), "hamming", 6, 4)]
 
 
 def tight_window(window: str, size: int, hop: int) -> np.ndarray:
@@ -178,8 +174,7 @@ class MDCT(Transform):
     """
 
     def __init__(self, shape: Shape, window: str = "sine", size: int | None = None, alpha: float = 4.0) -> None:
-        super().__init__()
-        self.shape = check_shape("mdct", shape, (1,))
+        super().__init__(shape, (1,))
         self.window = _choice("mdct", window, _SLOPES)
         self.size = balanced_size(self.shape[1], 4) if size is None else check_count("mdct", "size", size, 4, 4)
         if not is_number(alpha) or not 0 <= alpha <= 100:
@@ -216,9 +211,7 @@ class MDCT(Transform):
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         yield from (cls(shape) for shape in [(1, 1), (2, 16), (1, 21)])
-        yield cls((1, 24), "kbd", 8)
-        yield cls((2, 17), "kbd", 12, 2.5)
-        yield cls((1, 10), "sine", 16)
+        yield from [cls((1, 24), "kbd", 8), cls((2, 17), "kbd", 12, 2.5), cls((1, 10), "sine", 16)]
 
 
 def _whole_blocks(n: int, hop: int) -> Runs:

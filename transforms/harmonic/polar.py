@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...core.checks import is_number
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform, TransformClaim
 from ..layout import Layout, Shape, octave_layout
 from ..registry import add
 from .fourier import half_space
@@ -45,8 +45,7 @@ class Polar(Transform):
     """
 
     def __init__(self, shape: Shape, log: bool = False, floor: float = 1e-3) -> None:
-        super().__init__()
-        self.shape = check_shape("polar", shape)
+        super().__init__(shape)
         if not is_number(floor) or not 0 < floor < math.inf:
             raise ValueError(f"polar: floor must be a positive number, got {floor!r}.")
         if not isinstance(log, bool):
@@ -86,8 +85,7 @@ class Polar(Transform):
     def examples(cls) -> Iterable[Transform]:
         for log in (False, True):
             yield from (cls(shape, log=log) for shape in [(2, 8), (1, 9), (3, 6, 5), (1, 4, 3, 6)])
-        yield cls((1, 1))
-        yield cls((2, 2, 2))
+        yield from [cls((1, 1)), cls((2, 2, 2))]
 
 
 def _polar(real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:

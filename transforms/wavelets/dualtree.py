@@ -10,7 +10,7 @@ import pywt
 import torch
 from torch import Tensor
 
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform, TransformClaim
 from ..layout import Band, Shape
 from ..registry import add
 from .dwt import check_level, find_wavelet, halvings, pyramid_band, pyramid_centre
@@ -57,8 +57,7 @@ class DTCWT(Transform):
     """
 
     def __init__(self, shape: Shape, taps: int = 14, level: int | None = None, first: str = "sym5") -> None:
-        super().__init__()
-        self.shape = check_shape("dtcwt", shape, dims=(1, 2))
+        super().__init__(shape, (1, 2))
         if taps not in QSHIFT:
             raise ValueError(f"dtcwt: expected taps in {', '.join(map(str, QSHIFT))}; got {taps!r}.")
         self.level = check_level("dtcwt", level, halvings(self.shape), str(self.shape))
@@ -117,17 +116,18 @@ class DTCWT(Transform):
         steps = [{"": band} for band in low]
         for axis in range(self._dims):
             if len(low) == 1:  # the trees separate here
-                steps = [_split_axis(bank, step, axis - self._dims) for step in steps for bank in pair]
+                chosen = [(step, bank) for step in steps for bank in pair]
             else:
-                banks = self._banks(pair, axis, self._dims)
-                steps = [_split_axis(bank, step, axis - self._dims) for bank, step in zip(banks, steps)]
+                chosen = list(zip(steps, self._banks(pair, axis, self._dims)))
+            steps = [split_each(step, functools.partial(bank.split_axis, axis=axis - self._dims)) for step, bank in chosen]
         return steps
 
     def _merge(self, steps: list[dict[str, Tensor]], pair: tuple[FilterBank, FilterBank], together: bool) -> list[Tensor]:
         """Transpose of `_split`: the approximations of the trees, or their sum if they come `together`."""
         for axis in reversed(range(self._dims)):
             banks = self._banks(pair, axis, axis + 1 if together else self._dims)
-            steps = [_merge_axis(bank, step, axis - self._dims) for bank, step in zip(banks, steps)]
+            size = sum(band.shape[axis - self._dims] for band in list(steps[0].values())[:2])
+            steps = [bank.merge_each(step, axis - self._dims, size) for bank, step in zip(banks, steps)]
             if together:
                 steps = [{key: a[key] + b[key] for key in a} for a, b in zip(steps[::2], steps[1::2])]
         return [step[""] for step in steps]
@@ -151,22 +151,8 @@ class DTCWT(Transform):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        yield cls((1, 1))
-        yield cls((2, 16))
-        yield cls((1, 13), taps=10, level=2, first="db2")
-        yield cls((2, 6, 5), level=2)
-        yield cls((1, 16, 12), taps=10, level=3)
-
-
-def _split_axis(bank: FilterBank, bands: dict[str, Tensor], axis: int) -> dict[str, Tensor]:
-    parts = {key: bank.split_axis(band, axis) for key, band in bands.items()}
-    return {key + letter: part for key, both in parts.items() for letter, part in zip("ad", both)}
-
-
-def _merge_axis(bank: FilterBank, bands: dict[str, Tensor], axis: int) -> dict[str, Tensor]:
-    keys = dict.fromkeys(key[:-1] for key in bands)
-    pairs = {key: (bands[key + "a"], bands[key + "d"]) for key in keys}
-    return {key: bank.merge_axis(a, d, axis, a.shape[axis] + d.shape[axis]) for key, (a, d) in pairs.items()}
+        yield from [cls((1, 1)), cls((2, 16)), cls((1, 13), taps=10, level=2, first="db2")]
+        yield from [cls((2, 6, 5), level=2), cls((1, 16, 12), taps=10, level=3)]
 
 
 def _cell(band: Band, key: str, level: int, size: Shape, copies: int) -> Cell:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...core.checks import check_count, is_number
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform, TransformClaim
 from ..harmonic.blocks import every_second, interleave
 from ..layout import Band, Shape
 from ..registry import add
@@ -40,8 +40,7 @@ class Laplacian(Transform):
     """
 
     def __init__(self, shape: Shape, levels: int | None = None, a: float = 0.4) -> None:
-        super().__init__()
-        self.shape = check_shape("laplacian", shape)
+        super().__init__(shape)
         deepest = (max(self.shape[1:]) - 1).bit_length()
         self.levels = min(3, deepest) if levels is None else check_count("laplacian", "levels", levels, 0)
         if self.levels > deepest:
@@ -137,10 +136,7 @@ class Laplacian(Transform):
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         yield from (cls(shape) for shape in [(1, 1), (2, 8), (1, 13), (1, 2), (1, 1, 4)])
-        yield cls((2, 16), 0)
-        yield cls((1, 17), a=0.5)
-        yield cls((3, 6, 5), 2, a=0.375)
-        yield cls((1, 4, 3, 6), 1)
+        yield from [cls((2, 16), 0), cls((1, 17), a=0.5), cls((3, 6, 5), 2, a=0.375), cls((1, 4, 3, 6), 1)]
 
 
 def _centres(a: float, levels: int) -> list[float]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform, TransformClaim
 from ..layout import Band, Shape
 from ..reference import Reference
 from ..registry import add
@@ -54,8 +54,7 @@ class WPT(Transform):
         nodes: str | Sequence[str] | None = None,
         order: str = "frequency",
     ) -> None:
-        super().__init__()
-        self.shape = check_shape("wpt", shape)
+        super().__init__(shape)
         self.wavelet = find_wavelet("wpt", wavelet)
         if order not in ORDERS:
             raise ValueError(f"wpt: expected order in {', '.join(ORDERS)}; got {order!r}.")
@@ -123,15 +122,11 @@ class WPT(Transform):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        yield cls((1, 1))
-        yield cls((2, 16), "db4")
-        yield cls((1, 13), "db2", level=2, order="natural")
+        yield from [cls((1, 1)), cls((2, 16), "db4"), cls((1, 13), "db2", level=2, order="natural")]
         yield cls((1, 32), "dmey", nodes="aa+ad+d")
-        yield cls((2, 9), "sym3", nodes="a+daa+dad+dd")
-        yield cls((3, 6, 5), "haar", level=2)
+        yield from [cls((2, 9), "sym3", nodes="a+daa+dad+dd"), cls((3, 6, 5), "haar", level=2)]
         yield cls((1, 12, 8), "bior2.2", nodes="aa+ad+dd+daaa+daad+dada+dadd", order="natural")
-        yield cls((1, 4, 5, 6), "db2", level=1)
-        yield cls((1, 7), "haar", nodes=[""])
+        yield from [cls((1, 4, 5, 6), "db2", level=1), cls((1, 7), "haar", nodes=[""])]
 
 
 def _band(path: str, counts: Sequence[int], depth: int) -> Band:

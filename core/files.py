@@ -51,9 +51,8 @@ def check_writable(folder: str | Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise OSError(
-            f"out: no files can be written into {str(folder)!r} ({error.strerror or error}); choose another folder."
-        ) from None
+        fault = f"no files can be written into {str(folder)!r} ({error.strerror or error})"
+        raise OSError(f"out: {fault}; choose another folder.") from None
     finally:
         for part in missing:
             with contextlib.suppress(OSError):

@@ -17,16 +17,11 @@ _HOST = torch.device("cpu")
 def defaults(dtype: torch.dtype = torch.float32, device: torch.device = _HOST) -> Iterator[None]:
     """Inside, torch's default dtype and device are these; without arguments they are those that torch starts with."""
     before = torch.get_default_dtype()
-    with device if torch.get_default_device() != device else contextlib.nullcontext():
-        # All threads share the default dtype, so it is only set where it differs.
-        if before == dtype:
-            yield
-            return
-        torch.set_default_dtype(dtype)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(before)
+    with device if torch.get_default_device() != device else contextlib.nullcontext(), contextlib.ExitStack() as after:
+        if before != dtype:  # all threads share the default dtype, so it is only set where it differs
+            after.callback(torch.set_default_dtype, before)
+            torch.set_default_dtype(dtype)
+        yield
 
 
 @contextlib.contextmanager

@@ -35,9 +35,7 @@ def time_left(elapsed: float, first: tuple[float, int], done: int, planned: int)
     >>> time_left(40.0, (10.0, 50), 60, 80)
     60.0
     """
-    if done <= first[1]:
-        return None
-    return (elapsed - first[0]) / (done - first[1]) * max(0, planned - done)
+    return None if done <= first[1] else (elapsed - first[0]) / (done - first[1]) * max(0, planned - done)
 
 
 @contextmanager

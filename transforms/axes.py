@@ -1,7 +1,7 @@
 """Transforms along chosen axes of the signal."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -29,7 +29,7 @@ class Along(Transform):
     Raises: TypeError where axes are not whole numbers; ValueError where one does not exist or is named twice, or where
     coefficients of one channel have several channels.
 
-    >>> from pullback.transforms import get
+
     >>> get("along(dct, axes=0)", shape=(4, 10)).layout.shape
     (4, 10)
     >>> get("along(dwt(haar, level=1), axes=[2, 3])", shape=(3, 5, 8, 8)).layout.shape
@@ -40,13 +40,13 @@ class Along(Transform):
         super().__init__(shape, range(10))
         self._axes = _check_axes("along", axes, len(self.shape))
         self._others = [axis for axis in range(len(self.shape)) if axis not in self._axes]
+        self._order = [0, *(axis + 1 for axis in [*self._others, *self._axes])]  # the batch and the other axes first
         self.inner = get(transform, (1, *(self.shape[axis] for axis in self._axes)))
-        if self.inner.layout.shape[0] != 1:
-            coeff = self.inner.layout.shape
-            raise ValueError(f"along: expected coefficients of one channel, {self.inner.spec} gives shape {coeff}.")
-        self.claims = self.inner.claims
+        one, *coeff = self.inner.layout.shape
+        if one != 1:
+            raise ValueError(f"along: expected coefficients of one channel, {self.inner.spec} gives shape {(one, *coeff)}.")
+        self.claims, self._coeff = self.inner.claims, tuple(coeff)
         self.spec = f"along({self.inner.spec}, axes={self._axes[0] if len(self._axes) == 1 else self._axes})"
-        self._coeff = self.inner.layout.shape[1:]
         self.in_place = len(self._coeff) == len(self._axes)
         self._kept = tuple(self.shape[axis] for axis in self._others)
         self.layout = self._layout()
@@ -76,20 +76,15 @@ class Along(Transform):
         return self._from_end(z) if self.in_place else z
 
     def _to_end(self, x: Tensor) -> Tensor:
-        return x.permute(0, *(a + 1 for a in self._others), *(a + 1 for a in self._axes))
+        return x.permute(self._order)
 
     def _from_end(self, x: Tensor) -> Tensor:
-        order = [0, *(a + 1 for a in self._others), *(a + 1 for a in self._axes)]
-        return x.permute([order.index(i) for i in range(len(order))]).contiguous()
+        return x.permute([self._order.index(i) for i in range(x.ndim)]).contiguous()
 
     def _layout(self) -> Layout:
         """The inner layout at every place of the other axes, whose positions are known."""
-        own, dims = self.inner.layout, len(self.shape) - 1
-        whole = (*self._kept, *self._coeff)
-
-        def put(part: Tensor) -> Tensor:
-            return self._unfold(part.expand(whole)[None], 1)[0]
-
+        own, dims, whole = self.inner.layout, len(self.shape) - 1, (*self._kept, *self._coeff)
+        put: Callable[[Tensor], Tensor] = lambda part: self._unfold(part.expand(whole)[None], 1)[0]
         index = put(own.index[0])
         frequency = torch.full((dims, *index.shape), math.nan)
         position = frequency.clone()
@@ -120,7 +115,7 @@ class PerAxis(Chain):
 
     Raises: ValueError unless there is one transform for each axis, and each gives one axis for one.
 
-    >>> from pullback.transforms import get
+
     >>> [band.name for band in get("per_axis(none, dwt(haar, level=1))", shape=(2, 4)).layout.bands]
     ['a1', 'd1']
     """

@@ -12,6 +12,8 @@ from .get import get
 from .layout import Band, Layout, Shape, sample_layout, signal_position
 from .registry import add
 
+Crop = Sequence[Sequence[int] | None]  # [start, stop] of each signal axis, or None for a whole axis
+
 
 @add("restrict")
 class Restrict(Transform):
@@ -25,19 +27,12 @@ class Restrict(Transform):
 
     Raises: ValueError where the part is empty or leaves the signal.
 
-    >>> from pullback.transforms import get
     >>> T = get("restrict(dct, crop=[[2, 6]], channels=[0])", shape=(2, 8))
     >>> [band.name for band in T.layout.bands], T.layout.sizes.tolist()
     (['a3', 'd3', 'd2', 'd1', 'rest'], [1, 1, 1, 1, 12])
     """
 
-    def __init__(
-        self,
-        shape: Shape,
-        transform: Inner,
-        crop: Sequence[Sequence[int] | None] | None = None,
-        channels: Sequence[int] | None = None,
-    ) -> None:
+    def __init__(self, shape: Shape, transform: Inner, crop: Crop | None = None, channels: Sequence[int] | None = None) -> None:
         super().__init__(shape, range(10))
         grids = [_check_channels(channels, self.shape[0]), *_check_crop(crop, self.shape[1:])]
         inside = torch.zeros(self.shape, dtype=torch.bool)
@@ -97,7 +92,7 @@ def _check_channels(channels: Sequence[int] | None, count: int) -> Tensor:
     return torch.tensor(chosen)
 
 
-def _check_crop(crop: Sequence[Sequence[int] | None] | None, sizes: Shape) -> list[Tensor]:
+def _check_crop(crop: Crop | None, sizes: Shape) -> list[Tensor]:
     parts = [None] * len(sizes) if crop is None else list(crop)
     if len(parts) != len(sizes):
         raise ValueError(f"restrict: crop needs [start, stop] or none for each of {len(sizes)} signal axes, got {crop!r}.")
@@ -121,7 +116,6 @@ class InverseOf(Transform):
 
     Raises: ValueError where the coefficients of T do not have the given shape.
 
-    >>> from pullback.transforms import get
     >>> get("inverse_of(dct)", shape=(1, 4))(torch.tensor([[[2.0, 0.0, 0.0, 0.0]]]))
     tensor([[[1., 1., 1., 1.]]])
     """
@@ -132,10 +126,9 @@ class InverseOf(Transform):
         if inner.layout.shape != self.shape:
             wanted = f"the shape of the coefficients of {inner.spec}, {inner.layout.shape}, got {self.shape}"
             raise ValueError(f"inverse_of: expected {wanted}; give the shape of its signals as signal=[…].")
-        self.inner = inner
-        self.claims = _inverse_claims(inner.claims)
-        same = inner.shape == self.shape
-        self.spec = f"inverse_of({inner.spec}{'' if same else f', signal={list(inner.shape)}'})"
+        self.inner, self.claims = inner, _inverse_claims(inner.claims)
+        signals = "" if inner.shape == self.shape else f", signal={list(inner.shape)}"
+        self.spec = f"inverse_of({inner.spec}{signals})"
         self.layout = sample_layout(inner.shape, "samples")
 
     def analysis(self, x: Tensor) -> Tensor:
@@ -158,15 +151,15 @@ def inverse_of(transform: Transform) -> InverseOf:
 
     Raises: TypeError where `transform` is not a Transform.
 
-    >>> import torch, pullback as pb
+
     >>> T = pb.transforms.get("dct", shape=(1, 4))
     >>> x = torch.arange(4.0).reshape(1, 1, 4)
     >>> torch.equal(pb.transforms.inverse_of(T)(x), T.inverse(x))
     True
     """
     if not isinstance(transform, Transform):
-        got = type(transform).__name__
-        raise TypeError(f"inverse_of: expected a Transform, got {got}; build one with pullback.transforms.get(spec, shape).")
+        got = f"{type(transform).__name__}; build one with pullback.transforms.get(spec, shape)"
+        raise TypeError(f"inverse_of: expected a Transform, got {got}.")
     return InverseOf(transform.layout.shape, transform)
 
 

@@ -86,12 +86,7 @@ def isometric(t: Map, inverse: Map, d: Draw) -> float:
     return float((ratio - 1).abs().max()) if bool(ratio.isfinite().all()) else float("inf")
 
 
-CLAIMS: dict[TransformClaim, Callable[[Map, Map, Draw], float]] = {
-    TransformClaim.LINEAR: linear,
-    TransformClaim.RECONSTRUCTS: reconstructs,
-    TransformClaim.SURJECTIVE: surjective,
-    TransformClaim.ISOMETRIC: isometric,
-}
+CLAIMS = {TransformClaim[law.__name__.upper()]: law for law in (linear, reconstructs, surjective, isometric)}
 
 
 # The laws of all transforms ---------------------------------------------------------------------------------------------
@@ -155,9 +150,6 @@ def _packed(bands: Array | Sequence[Array]) -> Tensor:
     if isinstance(bands, (Tensor, np.ndarray)):
         return torch.as_tensor(bands)
     return torch.cat([torch.as_tensor(band).flatten(2) for band in bands], -1)
-
-
-# Measuring --------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..core.checks import check_choice
 from ..core.isolation import lasting_tensors
 
 Shape = tuple[int, ...]
@@ -139,29 +140,21 @@ class Layout:
         >>> [band.name for band in get("dwt(haar, level=2)", shape=(1, 8, 8)).layout.group("octave").bands]
         ['coarser', 'octave 2', 'octave 1']
         """
-        if by not in GROUPINGS:
-            raise ValueError(f"Layout.group: expected by in {', '.join(GROUPINGS)}; got {by!r}.")
-        groups: dict[str, list[Band]] = {}
-        for band in self.bands:
-            groups.setdefault(band.label(by), []).append(band)
-        names = list(groups)
-        lookup = torch.tensor([names.index(band.label(by)) for band in self.bands])
-        merged = tuple(_merge(bands, name, by) for name, bands in groups.items())
+        check_choice("Layout.group", "by", by, GROUPINGS)
+        labels = [band.label(by) for band in self.bands]
+        names = list(dict.fromkeys(labels))
+        lookup = torch.tensor([names.index(label) for label in labels])
+        merged = tuple(_merge([band for band in self.bands if band.label(by) == name], name, by) for name in names)
         return Layout(merged, lookup[self.index], self.frequency, self.position)
 
 
 def _merge(bands: Sequence[Band], name: str, by: str) -> Band:
     """One band that covers all of `bands`."""
-    scales = {band.scale for band in bands}
-    orientations = {band.orientation for band in bands}
-    return Band(
-        name,
-        scale=scales.pop() if len(scales) == 1 else 0,
-        orientation=orientations.pop() if len(orientations) == 1 and by != "octave" else "",
-        low=min(band.low for band in bands),
-        high=max(band.high for band in bands),
-        unit=bands[0].unit,
-    )
+    scales, orientations = {band.scale for band in bands}, {band.orientation for band in bands}
+    scale = scales.pop() if len(scales) == 1 else 0
+    orientation = orientations.pop() if len(orientations) == 1 and by != "octave" else ""
+    low, high = min(band.low for band in bands), max(band.high for band in bands)
+    return Band(name, scale, orientation, low, high, bands[0].unit)
 
 
 def sample_layout(shape: Shape, name: str) -> Layout:
@@ -208,9 +201,10 @@ def octave_layout(shape: Shape, frequencies: Sequence[Tensor]) -> Layout:
     bits = sum(detail[axis].long() << (dims - 1 - axis) for axis in range(dims))
     label = torch.where(finest == _CONSTANT, torch.zeros_like(finest), finest * 2**dims + bits)
     present, index = torch.unique(label, return_inverse=True)
+    labels = present.tolist()
     # Coarse to fine: the constant first, then the octaves from the largest number down.
-    order = sorted(range(len(present)), key=lambda i: _rank(int(present[i]), dims))
-    bands = tuple(_octave_band(int(present[i]), dims, coarsest) for i in order)
+    order = sorted(range(len(labels)), key=lambda i: (labels[i] > 0, -(labels[i] >> dims), labels[i]))
+    bands = tuple(_octave_band(labels[i], dims, coarsest) for i in order)
     index = torch.tensor(order).argsort()[index][torch.meshgrid(*places, indexing="ij")]
     nowhere = frequency.new_full((), math.nan).expand(frequency.shape)
     return Layout(bands, index.expand(shape).contiguous(), frequency, nowhere)
@@ -223,10 +217,6 @@ def _octave(frequency: Tensor) -> Tensor:
     """j such that frequency lies in (2^-(j+1), 2^-j]. Shape: as given, int64."""
     octave = torch.floor(-torch.log2(frequency.double()))
     return torch.where(frequency > 0, octave, torch.full_like(octave, _CONSTANT)).long()
-
-
-def _rank(label: int, dims: int) -> tuple[float, int]:
-    return (-math.inf, 0) if label == 0 else (-(label >> dims), label & ((1 << dims) - 1))
 
 
 def _octave_band(label: int, dims: int, coarsest: int) -> Band:

@@ -63,8 +63,7 @@ class DFT(Transform):
 
     @property
     def reference(self) -> Reference:
-        half = half_space(self.shape[1:])
-        return dft_reference(_weights(half))
+        return dft_reference(_weights(half_space(self.shape[1:])))
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -96,8 +95,7 @@ class Hartley(Transform):
         axes = tuple(range(2, x.ndim))
         half = torch.fft.rfftn(x, dim=axes, norm="ortho")  # the other half holds the conjugates, at -k
         mirrored = (half.real + half.imag)[..., 1 : (x.shape[-1] + 1) // 2].flip(axes)
-        if len(axes) > 1:
-            mirrored = mirrored.roll([1] * (len(axes) - 1), axes[:-1])
+        mirrored = mirrored.roll([1] * (len(axes) - 1), axes[:-1]) if len(axes) > 1 else mirrored
         return torch.cat([half.real - half.imag, mirrored], -1)
 
     def synthesis(self, z: Tensor) -> Tensor:
@@ -118,8 +116,7 @@ _EXAMPLES = [(1, 1), (2, 8), (1, 9), (3, 6, 5), (1, 4, 4), (1, 4, 3, 6)]
 def _weights(half: Tensor) -> Tensor:
     """r + i s of `DFT` for `half` as in `half_space`. Shape: as half."""
     half = half.double()
-    r, s = torch.where(half > 0, math.sqrt(2) * half, 1 + half), math.sqrt(2) * half.clamp(max=0).abs()
-    return torch.complex(r, s)
+    return torch.complex(torch.where(half > 0, math.sqrt(2) * half, 1 + half), math.sqrt(2) * half.clamp(max=0).abs())
 
 
 def _negated(x: Tensor, first: int) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...core.checks import check_count, is_number
+from ...core.checks import check_choice, check_count, is_number
 from ..base import Transform, TransformClaim
 from ..layout import Layout, Shape, octave_layout, spread
 from ..reference import Reference
@@ -53,11 +53,12 @@ class STFT(Transform):
 
     def __init__(self, shape: Shape, window: str = "hann", size: int | None = None, hop: int | None = None) -> None:
         super().__init__(shape, (1,))
-        self.window = _choice("stft", window, _WINDOWS)
+        check_choice("stft", "window", window, _WINDOWS)
+        self.window = window
         self.size = balanced_size(self.shape[1], 2) if size is None else check_count("stft", "size", size)
         self.hop = max(1, self.size // 2) if hop is None else check_count("stft", "hop", hop)
-        self.spec = f"stft(window={self.window}, size={self.size}, hop={self.hop})"
-        taps = tight_window(self.window, self.size, self.hop)
+        self.spec = f"stft(window={window}, size={self.size}, hop={self.hop})"
+        taps = tight_window(window, self.size, self.hop)
         self._taps = torch.from_numpy(taps)
         self._starts = _starts(taps, self.hop, self.shape[1])
         self._turns = -(-self.size // self.hop)  # hops in a frame
@@ -129,10 +130,9 @@ def tight_window(window: str, size: int, hop: int) -> np.ndarray:
     energy = np.pad(taps**2, (0, -size % hop)).reshape(-1, hop).sum(0)
     bare = int((energy <= 1e-10 * energy.max()).sum())
     if bare:
-        raise ValueError(
-            f"stft: a {window} window of {size} samples every {hop} leaves {bare} of every {hop} samples under no window, so "
-            "no inverse exists; take a smaller hop (half the size, say) or a window without zeros."
-        )
+        found = f"a {window} window of {size} samples every {hop} leaves {bare} of every {hop} samples under no window"
+        advice = "take a smaller hop (half the size, say) or a window without zeros"
+        raise ValueError(f"stft: {found}, so no inverse exists; {advice}.")
     return taps / np.sqrt(np.resize(energy, size))
 
 
@@ -175,12 +175,13 @@ class MDCT(Transform):
 
     def __init__(self, shape: Shape, window: str = "sine", size: int | None = None, alpha: float = 4.0) -> None:
         super().__init__(shape, (1,))
-        self.window = _choice("mdct", window, _SLOPES)
+        check_choice("mdct", "window", window, _SLOPES)
+        self.window = window
         self.size = balanced_size(self.shape[1], 4) if size is None else check_count("mdct", "size", size, 4, 4)
         if not is_number(alpha) or not 0 <= alpha <= 100:
             raise ValueError(f"mdct: alpha must be a number from 0 to 100, got {alpha!r}.")
         self.claims = TransformClaim.ORTHOGONAL
-        self.spec = f"mdct(window={self.window}, size={self.size}" + (f", alpha={alpha})" if window == "kbd" else ")")
+        self.spec = f"mdct(window={window}, size={self.size}" + (f", alpha={alpha})" if window == "kbd" else ")")
         self._runs = _whole_blocks(self.shape[1], self.size // 2)
         self._dcts = [DCT4(length) for length, _ in self._runs]
         self._cosine, self._sine = (torch.from_numpy(part) for part in _rotation(_slope(window, self.size // 2, alpha)))
@@ -234,10 +235,3 @@ def _rotation(rising: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     half = len(rising) // 2
     sine = np.concatenate([rising[:half], -rising[:half][::-1]])
     return np.concatenate([rising[half:][::-1], rising[half:]]), sine
-
-
-def _choice(who: str, window: str, choices: tuple[str, ...]) -> str:
-    """`window`, if it is one of the choices.  Raises: ValueError that lists them."""
-    if window not in choices:
-        raise ValueError(f"{who}: window must be one of {', '.join(choices)}; got {window!r}.")
-    return window

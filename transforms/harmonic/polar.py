@@ -63,8 +63,7 @@ class Polar(Transform):
         # The place -k keeps the phase of X_k, which is minus that of X_-k; π has no negative in (-π, π].
         phase = torch.where(phase < math.pi, -phase, phase)
         magnitude = math.sqrt(2) * magnitude
-        if self.log:
-            magnitude = torch.log1p(magnitude / self.floor)
+        magnitude = torch.log1p(magnitude / self.floor) if self.log else magnitude
         return torch.where(half == 0, spectrum.real, torch.where(half > 0, magnitude, phase))
 
     def synthesis(self, z: Tensor) -> Tensor:

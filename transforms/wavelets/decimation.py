@@ -40,8 +40,7 @@ class Decimation:
 
     def transpose(self, low: Tensor, high: Tensor, axis: int, size: int, mode: str) -> Tensor:
         """`size` samples from the outputs; mode is `zero`, or `periodic`, the transpose of `apply` in that mode."""
-        axis %= low.ndim
-        return self.join(torch.stack([low, high], axis), axis, size, mode)
+        return self.join(torch.stack([low, high], axis % low.ndim), axis % low.ndim, size, mode)
 
     def join(self, outputs: Tensor, axis: int, size: int, mode: str) -> Tensor:
         """`transpose` of outputs of both filters, (…, 2, n, …) with `axis` the first of the two."""
@@ -86,12 +85,9 @@ def _windows(x: Tensor, axis: int, length: int, step: int) -> Tensor:
         return x.unfold(axis, length, step).movedim(-1, axis + 1)
     # torch.func cannot batch the derivative of `unfold`. Slower: each window is put together from its pieces.
     count = (x.shape[axis] - length) // step + 1
-    spare = -x.shape[axis] % step
-    pieces = extend(x, axis, 0, spare, "zero").unflatten(axis, (-1, step))
-    parts = [
-        pieces.narrow(axis, start // step, count).narrow(axis + 1, 0, min(step, length - start))
-        for start in range(0, length, step)
-    ]
+    pieces = extend(x, axis, 0, -x.shape[axis] % step, "zero").unflatten(axis, (-1, step))
+    starts = range(0, length, step)
+    parts = [pieces.narrow(axis, at // step, count).narrow(axis + 1, 0, min(step, length - at)) for at in starts]
     return torch.cat(parts, axis + 1)
 
 
@@ -111,10 +107,9 @@ def extend(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
     n = x.shape[axis]
     if after < 0:
         return extend(x.narrow(axis, 0, n + after), axis, before, 0, mode)
-    places = (-before, 0), (n, n + after)
-    ends = [_beyond(x, axis, *place, mode) if place[0] < place[1] else None for place in places]
-    parts = [part for part in (ends[0], x, ends[1]) if part is not None]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
+    head = [_beyond(x, axis, -before, 0, mode)] if before > 0 else []
+    tail = [_beyond(x, axis, n, n + after, mode)] if after else []
+    return torch.cat([*head, x, *tail], axis) if head or tail else x
 
 
 def _beyond(x: Tensor, axis: int, start: int, stop: int, mode: str) -> Tensor:

@@ -1,5 +1,6 @@
 """The dual-tree complex wavelet transform."""
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable
@@ -13,8 +14,8 @@ from torch import Tensor
 from ..base import Transform, TransformClaim
 from ..layout import Band, Shape
 from ..registry import add
-from .dwt import check_level, find_wavelet, halvings, pyramid_band, pyramid_centre
-from .filterbank import FilterBank, step_keys
+from .dwt import check_level, find_wavelet, halvings, pyramid_band, pyramid_cell
+from .filterbank import FilterBank, split_each, step_keys
 from .packing import Cell, blockwise, pack, packed_layout, unpack
 
 # Low-pass filters of quarter-sample delay as published, to 8 decimals: Kingsbury 2000 (10 taps, 6 of them not zero) and
@@ -126,8 +127,9 @@ class DTCWT(Transform):
         """Transpose of `_split`: the approximations of the trees, or their sum if they come `together`."""
         for axis in reversed(range(self._dims)):
             banks = self._banks(pair, axis, axis + 1 if together else self._dims)
-            size = sum(band.shape[axis - self._dims] for band in list(steps[0].values())[:2])
-            steps = [bank.merge_each(step, axis - self._dims, size) for bank, step in zip(banks, steps)]
+            place, key = axis - self._dims, "a" * axis
+            size = sum(steps[0][key + letter].shape[place] for letter in "ad")
+            steps = [bank.merge_each(step, place, size) for bank, step in zip(banks, steps)]
             if together:
                 steps = [{key: a[key] + b[key] for key in a} for a, b in zip(steps[::2], steps[1::2])]
         return [step[""] for step in steps]
@@ -144,10 +146,9 @@ class DTCWT(Transform):
             made = []
             for key in self._details:
                 own = tuple(halves[letter][axis] for axis, letter in enumerate(key))
-                made += [_cell(band, key, level, own, 2) for band in _oriented(key, level)]
+                made += [replace(_cell(key, level, own, 2), band=band) for band in _oriented(key, level)]
             size, details = halves["a"], made + details
-        low = _cell(pyramid_band(self._low, self.level), self._low, self.level, size, 2**self._dims)
-        return [low, *details]
+        return [_cell(self._low, self.level, size, 2**self._dims), *details]
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -155,9 +156,9 @@ class DTCWT(Transform):
         yield from [cls((2, 6, 5), level=2), cls((1, 16, 12), taps=10, level=3)]
 
 
-def _cell(band: Band, key: str, level: int, size: Shape, copies: int) -> Cell:
+def _cell(key: str, level: int, size: Shape, copies: int) -> Cell:
     late = 0.5 if level else 0.0  # tree b is one sample late at level 1; a pair lies between its trees
-    return Cell(band, size, pyramid_centre(key, level), 2.0**level, (2.0**level - 1) / 2 + late, copies)
+    return pyramid_cell(key, level, size, 2.0**level, (2.0**level - 1) / 2 + late, copies=copies)
 
 
 def _oriented(key: str, level: int) -> list[Band]:

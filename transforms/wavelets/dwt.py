@@ -219,14 +219,14 @@ def merge_pyramid(banks: Sequence[Bank], z: Tensor, cells: Sequence[Cell], sizes
     return low
 
 
-def pyramidpyramid_cell(key: str, level: int, size: Shape, step: float, offset: float, **options: Any) -> Cell:
+def pyramid_cell(key: str, level: int, size: Shape, step: float, offset: float, **options: Any) -> Cell:
     """The cell of the band of a pyramid that has the letters `key`, one per axis, at `level`."""
     centre = tuple((0.75 if letter == "d" else 0.25) * 2.0**-level for letter in key)
     return Cell(pyramid_band(key, level), size, centre, step, offset, **options)
 
 
 def pyramid_band(key: str, level: int) -> Band:
-    """Its name and frequencies."""
+    """The band alone: its name and its range of frequencies."""
     if "d" in key:
         return Band(f"{key}{level}", level, key, 2.0 ** -(level + 1), 2.0**-level)
     return Band(f"{key}{level}", level + 1, key, 0.0, 2.0 ** -(level + 1))

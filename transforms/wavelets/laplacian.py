@@ -44,8 +44,8 @@ class Laplacian(Transform):
         deepest = (max(self.shape[1:]) - 1).bit_length()
         self.levels = min(3, deepest) if levels is None else check_count("laplacian", "levels", levels, 0)
         if self.levels > deepest:
-            advice = "take fewer levels or a larger signal"
-            raise ValueError(f"laplacian: levels must lie in 0…{deepest} for {self.shape}, got {levels}; {advice}.")
+            wanted = f"in 0…{deepest} for {self.shape}, got {levels}"
+            raise ValueError(f"laplacian: levels must lie {wanted}; take fewer levels or a larger signal.")
         if not is_number(a) or not 0 <= a <= 1:
             raise ValueError(f"laplacian: a must be a number from 0 to 1, got {a!r}; Burt and Adelson use 0.3 to 0.6.")
         self.a = float(a)
@@ -74,17 +74,13 @@ class Laplacian(Transform):
     def transpose(self, g: Tensor) -> Tensor:
         parts = [g]
         for _ in range(self.levels):
-            g = self._expand_transposed(g)
-            parts.append(g)
+            parts.append(self._expand_transposed(parts[-1]))
         return pack(parts[::-1])
 
     def _reduce(self, x: Tensor) -> Tensor:
         """G_{l+1} from G_l."""
-        for axis in range(2, x.ndim):
-            n = x.shape[axis]
-            if n == 1:
-                continue
-            even, odd = every_second(x, axis, 0), every_second(x, axis, 1)
+        for axis in (axis for axis in range(2, x.ndim) if x.shape[axis] > 1):
+            even, odd, n = every_second(x, axis, 0), every_second(x, axis, 1), x.shape[axis]
             m = even.shape[axis]
             near, far = _mirror_odd(odd, axis, n), _mirror(even, axis, n)
             beside = near.narrow(axis, 0, m) + near.narrow(axis, 1, m)
@@ -94,11 +90,8 @@ class Laplacian(Transform):
 
     def _expand(self, low: Tensor, sizes: Sequence[int]) -> Tensor:
         """A signal of `sizes` between whose samples 0, 2, 4, … `low` is smoothed."""
-        for axis, n in enumerate(sizes, start=2):
-            if n == 1:
-                continue
-            m = low.shape[axis]
-            wide = _mirror(low, axis, n)
+        for axis, n in ((axis, n) for axis, n in enumerate(sizes, start=2) if n > 1):
+            m, wide = low.shape[axis], _mirror(low, axis, n)
             even = 2 * self.a * low + (0.5 - self.a) * (wide.narrow(axis, 0, m) + wide.narrow(axis, 2, m))
             odd = 0.5 * (wide.narrow(axis, 1, n // 2) + wide.narrow(axis, 2, n // 2))
             low = interleave(even, odd, axis)
@@ -106,11 +99,8 @@ class Laplacian(Transform):
 
     def _expand_transposed(self, g: Tensor) -> Tensor:
         """The transpose of `_expand`, which carries a covector from the larger signal to the smaller one."""
-        for axis in range(2, g.ndim):
-            n = g.shape[axis]
-            if n == 1:
-                continue
-            even, odd = every_second(g, axis, 0), every_second(g, axis, 1)
+        for axis in (axis for axis in range(2, g.ndim) if g.shape[axis] > 1):
+            even, odd, n = every_second(g, axis, 0), every_second(g, axis, 1), g.shape[axis]
             m = even.shape[axis]
             wide = even.new_zeros([*g.shape[:axis], m + 2, *g.shape[axis + 1 :]])
             taps = [(0, even, 0.5 - self.a), (1, even, 2 * self.a), (2, even, 0.5 - self.a), (1, odd, 0.5), (2, odd, 0.5)]
@@ -123,13 +113,11 @@ class Laplacian(Transform):
 
     def _grid(self) -> list[Cell]:
         """The parts of z in order; samples of G_step and L_step are 2^step apart."""
-        cells, centres = [], _centres(self.a, self.levels)
-        for number, centre in enumerate(centres):
-            step = self.levels - number if number else self.levels
-            high = 2.0 ** -(step + 1)
-            name, low = (f"l{step + 1}", high / 2) if number else (f"g{step}", 0.0)
-            sizes = self._sizes[step]
-            band = Band(name, step + 1, "", low, high)
+        bands = [(f"g{self.levels}", self.levels, 0.0)]
+        bands += [(f"l{step + 1}", step, 2.0 ** -(step + 2)) for step in reversed(range(self.levels))]
+        cells = []
+        for (name, step, low), centre in zip(bands, _centres(self.a, self.levels)):
+            band, sizes = Band(name, step + 1, "", low, 2.0 ** -(step + 1)), self._sizes[step]
             cells.append(Cell(band, sizes, (centre,) * len(sizes), 2.0**step, 0.0))
         return cells
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from ...core.checks import check_choice
 from ..base import Transform, TransformClaim
 from ..layout import Band, Shape
 from ..reference import Reference
@@ -15,6 +16,8 @@ from .dwt import check_level, find_wavelet, halvings
 from .filterbank import FilterBank, step_keys
 from .packing import Cell, pack, packed_layout, unpack
 from .references import wpt_reference
+
+Tree = str | Sequence[str]  # paths of its leaves
 
 ORDERS = ("frequency", "natural")
 ROOT = "root"  # the name of the band that is the signal itself
@@ -47,17 +50,11 @@ class WPT(Transform):
     """
 
     def __init__(
-        self,
-        shape: Shape,
-        wavelet: str = "haar",
-        level: int | None = None,
-        nodes: str | Sequence[str] | None = None,
-        order: str = "frequency",
+        self, shape: Shape, wavelet: str = "haar", level: int | None = None, nodes: Tree | None = None, order: str = "frequency"
     ) -> None:
         super().__init__(shape)
         self.wavelet = find_wavelet("wpt", wavelet)
-        if order not in ORDERS:
-            raise ValueError(f"wpt: expected order in {', '.join(ORDERS)}; got {order!r}.")
+        check_choice("wpt", "order", order, ORDERS)
         if nodes is not None and level is not None:
             raise ValueError(f"wpt: expected a level or nodes, got both ({level!r} and {nodes!r}); drop the level.")
         self._dims = len(self.shape) - 1
@@ -83,8 +80,8 @@ class WPT(Transform):
     def synthesis(self, z: Tensor) -> Tensor:
         nodes = dict(zip(self.nodes, unpack(z, self._cells)))
         for depth in range(self.level, 0, -1):
-            deepest_ones = {path: nodes.pop(path) for path in list(nodes) if len(path) == depth * self._dims}
-            nodes |= merge_nodes(self._bank, deepest_ones, self._dims)
+            deepest = {path: nodes.pop(path) for path in list(nodes) if len(path) == depth * self._dims}
+            nodes |= merge_nodes(self._bank, deepest, self._dims)
         return nodes[""]
 
     def transpose(self, g: Tensor) -> Tensor:
@@ -92,8 +89,7 @@ class WPT(Transform):
 
     def _decompose(self, x: Tensor, dual: bool) -> Tensor:
         """The leaves of x with the analysis filters, or with the transposed synthesis filters."""
-        nodes, wanted = {"": x}, set(self.nodes)
-        found: dict[str, Tensor] = {}
+        nodes, found, wanted = {"": x}, dict[str, Tensor](), set(self.nodes)
         while nodes:
             found |= {path: nodes.pop(path) for path in list(nodes) if path in wanted}
             nodes = split_nodes(self._bank, nodes, self._dims, dual)
@@ -141,7 +137,7 @@ def _band(path: str, counts: Sequence[int], depth: int) -> Band:
 
 
 def split_nodes(bank: FilterBank, nodes: dict[str, Tensor], dims: int, dual: bool = False) -> dict[str, Tensor]:
-    """{path: band} of the children of all nodes. Nodes of one size are split together, as channels of one signal."""
+    """{path: band} of the children of all nodes. Tree of one size are split together, as channels of one signal."""
     children: dict[str, Tensor] = {}
     for paths in _alike({path: node.shape for path, node in nodes.items()}):
         for key, bands in bank.split(_join([nodes[path] for path in paths]), dims, dual).items():
@@ -195,13 +191,12 @@ def sequency(path: str, dims: int) -> Shape:
     return tuple(counts)
 
 
-def check_tree(who: str, nodes: str | Sequence[str], dims: int) -> list[str]:
+def check_tree(who: str, nodes: Tree, dims: int) -> list[str]:
     """The leaves, sorted, if each part of the signal is in exactly one of them.
 
     Raises: TypeError or ValueError that names the node that is malformed, given twice, inside another or missing.
     """
-    keys = step_keys(dims)
-    example = "+".join(keys)
+    keys, example = step_keys(dims), "+".join(step_keys(dims))
     paths = nodes.split("+") if isinstance(nodes, str) else nodes
     if not isinstance(paths, Sequence) or not all(isinstance(path, str) for path in paths) or not paths:
         raise TypeError(f"{who}: nodes must be paths such as {example!r} or {keys}, got {nodes!r}.")

@@ -75,16 +75,11 @@ def blockwise(function: Callable[[Tensor], Tensor], x: Tensor, shape: Shape) -> 
 
 
 def packed_layout(shape: Shape, cells: Sequence[Cell]) -> Layout:
-    """The layout of z as `pack` makes it, for signals of `shape` (channels, *spatial).
-
-    Its tensors are computed when they are first read, since most attributions never read them.
-    """
+    """The layout of z as `pack` makes it, for signals of `shape`; its tensors are computed when they are first read."""
     counts = [math.prod(cell.grid) for cell in cells]
     whole = (shape[0], sum(counts))
-    tables = (
-        Later((len(shape) - 1, *whole), functools.partial(_table, axes, tuple(cells), shape))
-        for axes in (_frequencies, _positions)
-    )
+    makers = (functools.partial(_table, axes, tuple(cells), shape) for axes in (_frequencies, _positions))
+    tables = (Later((len(shape) - 1, *whole), make) for make in makers)
     return Layout(tuple(cell.band for cell in cells), Later(whole, functools.partial(_index, counts, whole)), *tables)
 
 

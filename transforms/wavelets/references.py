@@ -13,6 +13,7 @@ from .packing import Cell, unpack
 
 Sizes = Sequence[Sequence[int]]  # of the signals that are split, finest first
 Pyramid = list[Any]  # [approximation, {letters: detail}, …], coarse to fine
+Inverse = Callable[[Pyramid], Array]
 
 _LEVEL_0 = "level 0 is the signal itself"
 _INEXACT = "the filters are inexact, which only the inverse of this library corrects"
@@ -93,12 +94,7 @@ def wpt_reference(wavelet: str, nodes: Sequence[str], inputs: Sizes, cells: Sequ
 
 
 def _reference(
-    library: str,
-    forward: Callable[[Tensor], Pyramid],
-    back: Callable[[Pyramid], Array],
-    sizes: Sequence[int],
-    cells: Sequence[Cell],
-    exact: bool,
+    library: str, forward: Callable[[Tensor], Pyramid], back: Inverse, sizes: Sequence[int], cells: Sequence[Cell], exact: bool
 ) -> Reference:
     keys, inside = step_keys(len(sizes))[1:], cast(Any, (..., *map(slice, sizes)))
 

@@ -34,7 +34,6 @@ class SWT(Transform):
     Sources: Holschneider et al. 1989; Shensa 1992; Nason & Silverman 1995; PyWavelets for conventions.
     Raises: ValueError for an unknown wavelet or a level that is too deep; TypeError where level is not a whole number.
 
-    >>> import torch
     >>> from pullback.transforms import get
     >>> T = get("swt(haar, level=1)", shape=(1, 4))
     >>> T(torch.tensor([[[1.0, 1.0, 5.0, 5.0]]]))

@@ -40,10 +40,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def check_writable(folder: str | Path) -> None:
-    """Creates `folder` and a file in it, and removes both again, so that a wrong folder is noticed before the work.
-
-    Raises: OSError that names the folder.
-    """
+    """Creates `folder` and a file in it, and removes both, before any work is done.  Raises: OSError that names the folder."""
     folder = Path(folder)
     missing = [part for part in (folder, *folder.parents) if not part.exists()]
     try:

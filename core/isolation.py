@@ -26,10 +26,7 @@ def defaults(dtype: torch.dtype = torch.float32, device: torch.device = _HOST) -
 
 @contextlib.contextmanager
 def lasting_tensors() -> Iterator[None]:
-    """Inside, new tensors can be used later in any mode.
-
-    Inference tensors cannot be used under autograd, and tensors made under torch.func are invalid after it.
-    """
+    """Inside, new tensors can be used later in any mode, unlike those of inference mode (no autograd) and of torch.func."""
     with torch.inference_mode(False), torch._C._DisableFuncTorch(), defaults():
         yield
 
@@ -43,13 +40,8 @@ def isolated(device: torch.device | None, create_graph: bool) -> Iterator[Callab
     defaults while code of the caller, which may rely on them, is called.
     """
     theirs = torch.get_default_dtype(), torch.get_default_device()
-    with (
-        torch.inference_mode(False),
-        torch.set_grad_enabled(create_graph),
-        _random_states(device),
-        _without_autocast(device),
-        defaults(),
-    ):
+    restored, full = _random_states(device), _without_autocast(device)
+    with torch.inference_mode(False), torch.set_grad_enabled(create_graph), restored, full, defaults():
         same = theirs == (torch.get_default_dtype(), torch.get_default_device())
         yield contextlib.nullcontext if same else functools.partial(defaults, *theirs)
 

@@ -18,7 +18,6 @@ def tolerance(dtype: torch.dtype) -> float:
 
     The rounding error of a transform or a small model grows with the number of operations, but by much less than
     eps^(-1/3). A law that is really broken exceeds this tolerance by orders of magnitude.
-
     Raises: TypeError where dtype is not a floating-point one.
 
     >>> f"{tolerance(torch.float64):.1e}, {tolerance(torch.float32):.1e}"

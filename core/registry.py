@@ -34,7 +34,6 @@ def parse(spec: str) -> tuple[Spec, ...]:
     spec: call [">>" call]…;  call: name ["(" argument {"," argument} ")"];  argument: [key "="] value, where a value is
     a Python literal, a bare word (db4, bior4.4, reflect), true, false, none, or again a spec, as in
     "along(dwt(db4) >> dct, axes=1)".
-
     Raises: ValueError that quotes the part which cannot be read; TypeError where `spec` is not a string.
 
     >>> parse("dwt(bior4.4, level=3) >> pixel")

@@ -26,7 +26,6 @@ class TransformClaim(enum.Flag):
 
     ORTHOGONAL is all four, PARSEVAL all but SURJECTIVE, BIJECTIVE is RECONSTRUCTS and SURJECTIVE.
 
-    >>> import pullback as pb
     >>> T = pb.transforms.get("swt(haar, level=1)", shape=(1, 8))
     >>> TransformClaim.PARSEVAL in T.claims, TransformClaim.SURJECTIVE in T.claims
     (True, False)
@@ -58,11 +57,9 @@ class Transform(nn.Module, abc.ABC):
     which `super().__init__(shape)` does, `layout`, `claims` and `spec`. Users call `T(x)`, `T.inverse(z)` and `T.adjoint(g)`.
     Half precision is computed and returned in single precision. NaN in x reaches every coefficient that reads it: a check
     in each call would make a GPU wait, and is impossible under `torch.func.vmap`; `attribute` checks x once.
-
     Raises: TypeError or ValueError where a transform cannot be built for signals of the given shape, and where a call gets
     anything but a real floating-point tensor, batch first, of the expected shape.
 
-    >>> import torch, pullback as pb
     >>> T = pb.transforms.get("swt(haar, level=1)", shape=(1, 6))
     >>> x = torch.arange(6.0).reshape(1, 1, 6)
     >>> tuple(T(x).shape), torch.allclose(T.inverse(T(x)), x, atol=1e-5)
@@ -132,7 +129,6 @@ class Transform(nn.Module, abc.ABC):
         """(T⁻¹)ᵀ g: carries a covector (a gradient with respect to x) to the coordinates z.
 
         ⟨T⁻¹ z, g⟩ = ⟨z, T.adjoint(g)⟩ for all z, g.  g: (batch, *shape). Shape: (batch, *layout.shape).
-
         Raises: ValueError where T is not linear: then the adjoint depends on the point, and `attribute` uses autograd.
 
         >>> from pullback.transforms import get
@@ -207,7 +203,6 @@ class Compose(Chain):
     Frequencies, positions and scales are those of the last part if every part before it acts on each sample by itself, as
     `color` does. After a part that mixes samples they would describe its coefficients and not the signal, so frequencies
     and positions are NaN there and every band spans all scales.
-
     Raises: ValueError where the coefficients of one part do not have the shape that the next one takes.
 
     >>> from pullback.transforms import get

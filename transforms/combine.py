@@ -24,7 +24,6 @@ class Restrict(Transform):
     channels: the channels of the part; None takes all.
 
     z is (batch, 1, coefficients of the part + samples of the rest). Claims are those of the transform.
-
     Raises: ValueError where the part is empty or leaves the signal.
 
     >>> T = get("restrict(dct, crop=[[2, 6]], channels=[0])", shape=(2, 8))
@@ -113,7 +112,6 @@ class InverseOf(Transform):
     signal: shape of the signals of T, for a spec whose coefficients have another shape than its signals.
 
     It claims RECONSTRUCTS where T claims SURJECTIVE, and the other way round; ISOMETRIC where T claims that and SURJECTIVE.
-
     Raises: ValueError where the coefficients of T do not have the given shape.
 
     >>> get("inverse_of(dct)", shape=(1, 4))(torch.tensor([[[2.0, 0.0, 0.0, 0.0]]]))
@@ -148,9 +146,7 @@ def inverse_of(transform: Transform) -> InverseOf:
     """`transform` with T and T⁻¹ exchanged.
 
     x has the shape of the coefficients of T, and z = T⁻¹ x that of its signals; z is in one band.
-
     Raises: TypeError where `transform` is not a Transform.
-
 
     >>> T = pb.transforms.get("dct", shape=(1, 4))
     >>> x = torch.arange(4.0).reshape(1, 1, 4)

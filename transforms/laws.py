@@ -183,15 +183,12 @@ LAWS: tuple[Law, ...] = (
 
 @dataclass(frozen=True)
 class Result:
-    """One law on one transform.
-
-    holds: None where the law does not apply.  claimed: None for a law that every transform must keep.
-    """
+    """One law on one transform."""
 
     law: Law
     measured: Measurement
-    holds: bool | None
-    claimed: bool | None
+    holds: bool | None  # None where the law does not apply
+    claimed: bool | None  # None for a law that every transform must keep
 
     @property
     def fault(self) -> str:

@@ -54,9 +54,13 @@ class Band:
         >>> Band("ad2", 2, "ad").label("scale"), Band("ad2", 2, "ad").label("orientation")
         ('scale 2', 'ad')
         """
-        if by == "scale":
-            return f"scale {self.scale}"
-        return {"band": self.name, "orientation": self.orientation or "all", "octave": self.octave}[by]
+        own = {
+            "band": self.name,
+            "scale": f"scale {self.scale}",
+            "orientation": self.orientation or "all",
+            "octave": self.octave,
+        }
+        return own[by]
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,6 @@ class Layout:
     """Coefficient k belongs to `bands[index[k]]`; `index` has the shape of one z and can serve as a feature mask.
 
     Every coefficient belongs to exactly one band, so sums over bands conserve totals.
-
     Shapes: index (*coeff), int64; frequency and position (dims, *coeff).
     Units: frequency in cycles/sample and position in samples, per signal axis; NaN where a coefficient has none
     (a pixel has no frequency, a Fourier coefficient no position).

@@ -56,7 +56,6 @@ class Linear(Transform):
     Claims are read from the singular values: if all are 1 it is a Parseval frame, square matrices are bijective, and both
     together are orthogonal. A tall A is a frame: z is redundant, and A⁺ is its canonical dual.
     The matrix is kept in double precision and cast to the dtype and device of the data.
-
     Raises: ValueError where A is wide, singular (with its condition number), not finite, complex or of another size, and
     where the file does not exist.
 
@@ -99,10 +98,8 @@ class Linear(Transform):
 
 def _matrix(source: Any) -> Tensor:
     """`source` as a real, finite matrix in double precision."""
-    if isinstance(source, (str, Path)):
-        raw = _read(Path(source))
-    else:
-        raw = source if isinstance(source, Tensor) else torch.as_tensor(np.asarray(source))
+    raw = _read(Path(source)) if isinstance(source, (str, Path)) else source
+    raw = raw if isinstance(raw, Tensor) else torch.as_tensor(np.asarray(raw))
     if raw.is_complex() or raw.ndim != 2 or raw.numel() == 0:
         got = f"{raw.dtype} of shape {tuple(raw.shape)}"
         raise ValueError(f"linear: expected a real matrix (m, n), got {got}; stack real and imaginary parts as rows.")
@@ -147,9 +144,7 @@ def _inspect(matrix: Tensor, max_condition: float) -> tuple[TransformClaim, floa
     if condition > max_condition:
         found = f"its condition number is {condition:.3g}, and at most max_condition = {max_condition:.3g} is accepted"
         raise ValueError(f"linear: the matrix is singular or nearly so: {found}; remove dependent columns, or regularise.")
-    claims = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
-    if rows == columns:
-        claims |= TransformClaim.SURJECTIVE
+    claims = TransformClaim.LINEAR | (TransformClaim.BIJECTIVE if rows == columns else TransformClaim.RECONSTRUCTS)
     if float((values - 1).abs().max()) <= tolerance(matrix.dtype):
         claims |= TransformClaim.ISOMETRIC
     return claims, condition

@@ -36,11 +36,9 @@ class PCA(Transform):
 
     The transform does not subtract the mean: Vᵀ(x - mean) is affine and not linear, and as attributions depend only on
     z - z₀, centring would only move the baseline. To explain departures from the mean pass baseline=T.mean.
-
     Shapes: z is (batch, 1, n), with components (batch, 1, k + n), with ZCA that of x. V is held in double precision.
     Bands are octaves of the rank: of n components, "components 1", …, and the finest holds the last half.
     path: a file that `save` wrote; so a spec is "pca('faces.safetensors')".
-
     Sources: Pearson 1901; Bell & Sejnowski 1997 (ZCA).
     Raises: ValueError where it was not fitted, or the file does not fit the shape.
 
@@ -51,9 +49,7 @@ class PCA(Transform):
 
     def __init__(self, shape: Shape, path: str | Path | None = None) -> None:
         if path is None:
-            raise ValueError(
-                "pca: not fitted yet. Fit it with PCA.fit(data), or name a file that `save` wrote, as in pca('path')."
-            )
+            raise ValueError("pca: not fitted yet. Fit it with PCA.fit(data), or name a file that `save` wrote: pca('path').")
         fitted = PCA.load(path)
         if fitted.shape != check_shape("pca", shape, dims=range(0, 10)):
             raise ValueError(f"pca: {path} was fitted on signals of shape {fitted.shape}, got {tuple(shape)}.")
@@ -69,7 +65,6 @@ class PCA(Transform):
         the axes are exact. Beyond, an orthonormal basis of all n axes would itself be n × n: pass components=k. Then 2k
         axes are carried from batch to batch, 2k · n numbers: exact if the data have at most 2k dimensions, else close.
         T keeps its claims in either case.
-
         Raises: ValueError or TypeError for fewer than two examples, batches of different shapes, NaN, integers, an
         unknown `whiten`, components outside 1…n - 1, or more of them than directions in which the data vary.
         """
@@ -79,11 +74,9 @@ class PCA(Transform):
         basis = basis * torch.sign(basis.gather(0, basis.abs().argmax(0, keepdim=True)))
         kept = _count(components, len(basis), len(variances))
         fitted = basis[:, :kept], variances[:kept], moments.mean
-        return cls.__new__(cls)._set(shape, fitted, components is not None, whiten, floor)
+        return cls.__new__(cls)._set("pca", shape, fitted, components is not None, whiten, floor)
 
-    def _set(
-        self, shape: Shape, fitted: Sequence[Tensor], rest: bool, whiten: Whiten, floor: float, spec: str = "pca"
-    ) -> "PCA":
+    def _set(self, spec: str, shape: Shape, fitted: Sequence[Tensor], rest: bool, whiten: Whiten, floor: float) -> "PCA":
         """This transform with fitted = (basis V (n, components), variances, mean)."""
         _check_options(whiten, floor, rest)
         super().__init__()
@@ -163,7 +156,7 @@ class PCA(Transform):
                 raise ValueError(f"pca: {path} is not a file that PCA.save wrote.")
             fitted = [file.get_tensor(name) for name in ("basis", "variances", "mean")]
         options = json.loads(header)
-        return cls.__new__(cls)._set(tuple(options.pop("shape")), fitted, **options, spec=f"pca({str(path)!r})")
+        return cls.__new__(cls)._set(f"pca({str(path)!r})", tuple(options.pop("shape")), fitted, **options)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:

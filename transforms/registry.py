@@ -46,11 +46,9 @@ def register(name: str) -> Callable[[Kind], Kind]:
         class Flip(pb.transforms.Transform): ...
 
     A plug-in of the entry-point group `pullback.transforms` is checked in the same way when it is first used.
-
     Raises: ValueError with the laws that fail, where an example breaks a claim or keeps a law that it does not claim, and
     where there are no examples; TypeError where the class is not a Transform.
 
-    >>> import pullback as pb
     >>> class Loud(pb.transforms.Pixel):
     ...     def analysis(self, x):
     ...         return 2 * x

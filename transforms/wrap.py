@@ -25,7 +25,6 @@ class Operator(Transform):
 
     The claims SURJECTIVE and ISOMETRIC are measured on random signals, in the precision of the maps' parameters, double if
     they have none; LINEAR and RECONSTRUCTS are required.
-
     Raises: ValueError with the residual where the maps are not linear or do not invert each other; TypeError where they
     are not callable.
 
@@ -96,7 +95,6 @@ class Wrap(Transform):
     Claims are measured at construction on the probe and on standard normal z, to the precision of the maps' parameters
     (single if they are narrower, double if there are none): check a float32 network with dtype=float32.
     z is (batch, *code), with a residual (batch, 1, Π code + Π shape).
-
     Raises: ValueError with the residual where the maps do not invert each other and residual is None, where dropout or
     normalisation is in training mode, or where residual="fixed" meets linear maps; TypeError where one is not callable.
 
@@ -159,9 +157,7 @@ class Wrap(Transform):
         claims, residuals = measure(self.analysis, self.synthesis, x, z)
         if TransformClaim.RECONSTRUCTS not in claims:
             found = f"{residuals[TransformClaim.RECONSTRUCTS]:.1e} (relative; rounding explains {tolerance(x.dtype):.1e})"
-            advice = (
-                "residual='carried' for maps that lose a part of the signal, or probe= with signals on which they are inverse"
-            )
+            advice = "residual='carried' for maps that lose a part of the signal, or a probe of signals that they keep"
             raise ValueError(f"{self.spec}: inverse(forward(x)) differs from x by {found}; pass {advice}.")
         if self.residual == "fixed" and TransformClaim.LINEAR in claims:
             advice = "use residual='carried', or PCA.fit(data, components=k)"
@@ -232,10 +228,7 @@ def _with_residual(code: Layout, shape: Shape) -> Layout:
 
 
 def measure(analysis: Map, synthesis: Map, x: Tensor, z: Tensor) -> tuple[TransformClaim, dict[TransformClaim, float]]:
-    """The claims whose residual is no more than rounding in the dtype of x, and the residuals.
-
-    x: signals (batch, *shape), at least two.  z: coefficients (batch, *coeff), drawn independently of T.
-    """
+    """The claims whose residual is no more than rounding, and the residuals, on at least two x, and z independent of T."""
     data, claims = Draw(x, x.flip(0), z, z.flip(0)), TransformClaim.NONE
     with torch.no_grad():
         residuals = {claim: law(analysis, synthesis, data) for claim, law in CLAIMS.items()}

@@ -30,7 +30,6 @@ class DCT(SeparableTransform):
         type 4   c = cos(π (2k + 1)(2n + 1) / 4N)                            (2k + 1) / 4N       T⁻¹ = T
 
     ε is 1/√2 at index 0 (for type 1 at N - 1 too) and 1 elsewhere.
-
     Shapes: z has the shape of x. Sources: Ahmed, Natarajan & Rao 1974; Wang 1984.
     Raises: ValueError for another type, and for type 1 where an axis has one sample.
 
@@ -73,7 +72,6 @@ class BlockDCT(SeparableTransform):
     Coefficient k of a block takes the place of sample k of the block. It has centre frequency k / 2n cycles/sample for a
     block of n samples, and the centre of its block as position (NaN along an axis of one block). Bands are octaves and
     orientations within the blocks, all blocks together: the coarsest one holds the means of the blocks.
-
     Shapes: z has the shape of x. Source: Wallace 1991.
     Raises: TypeError or ValueError where block is not a positive whole number, or one for each axis.
 

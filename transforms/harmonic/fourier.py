@@ -25,7 +25,6 @@ class DFT(Transform):
 
     with (r, s) = (1, 0), (√2, 0) or (0, √2): ‖z‖ = ‖x‖ for odd and even sizes, and no coefficient is stored twice.
     The place k has centre frequency |k| / N (wrapped) cycles/sample, as in `torch.fft.fftfreq`.
-
     Raises: ValueError unless the signal has one to three axes.
 
     >>> from pullback.transforms import get
@@ -77,7 +76,6 @@ class Hartley(Transform):
     z_k = N^-½ Σ_n x_n cas(2π Σ_i k_i n_i / N_i) = Re(F x)_k - Im(F x)_k, with cas t = cos t + sin t, N the number of
     samples and F the unitary DFT. In 2-D and 3-D this is the plane-wave definition and not the product of 1-D
     transforms: a coefficient is one wave in one direction, of centre frequency |k_i| / N_i (wrapped) cycles/sample.
-
     Shapes: z has the shape of x. Sources: Bracewell 1983; Bracewell et al. 1986 for several axes.
     Raises: ValueError unless the signal has one to three axes.
 

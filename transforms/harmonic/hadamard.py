@@ -27,7 +27,6 @@ class Hadamard(SeparableTransform):
     Hadamard matrices of this kind need a power of two. An axis of another size is cut into powers of two by its binary
     digits, largest first (13 = 8 + 4 + 1), and each part is transformed by itself: no sample is padded or dropped, and
     the whole stays orthonormal. Its coefficients then have the centre of their part as position. n log n additions.
-
     Shapes: z has the shape of x. Sources: Fino & Algazi 1976 (fast transform); Harmuth 1969 (sequency).
     Raises: ValueError unless the signal has one to three axes.
 

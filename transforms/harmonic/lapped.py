@@ -39,7 +39,6 @@ class STFT(Transform):
     window: hann, hamming, blackman, rectangular or sine, periodic as in spectral analysis.
     size: samples of the window; None takes a power of two near 2√n, at most 1024.
     hop: samples from one window to the next; None takes half the size. The redundancy is size / hop.
-
     Shapes: (channels, n) -> (channels, frames, size). Coefficient j of a frame has centre frequency ⌈j/2⌉ / size
     cycles/sample, and the centre p·hop of its frame, moved into the signal, as position. Bands are octaves.
     Sources: Allen & Rabiner 1977; Daubechies, Grossmann & Meyer 1986 for tight windows.
@@ -117,10 +116,7 @@ class STFT(Transform):
 
 
 def tight_window(window: str, size: int, hop: int) -> np.ndarray:
-    """The canonical tight window w / √(Σ_p w²(· - p·hop)). Shape: (size,).
-
-    Raises: ValueError where a sample lies under no window, so that no inverse exists.
-    """
+    """The canonical tight window w / √(Σ_p w²(· - p·hop)), (size,).  Raises: ValueError where a sample lies under no window."""
     if window == "sine":
         taps = np.sin(np.pi * (np.arange(size) + 0.5) / size)
     else:
@@ -161,7 +157,6 @@ class MDCT(Transform):
 
     window: sine, or kbd (Kaiser-Bessel-derived, with `alpha`, larger for steeper stop bands).
     size: samples of the window, a multiple of 4; None takes a power of two near 2√n, at most 1024.
-
     Shapes: z has the shape of x. Coefficient k of a block of B samples has centre frequency (2k + 1) / 4B cycles/sample,
     and the centre of its block as position (NaN if there is only one block). Bands are octaves; the lowest coefficients
     of the blocks are the coarsest.

@@ -36,7 +36,6 @@ class Polar(Transform):
     exact from there up to where x, or its sum, leaves the range of its dtype.
 
     Bands are octaves, each with its magnitudes ("d1 magnitude", real numbers included) and phases ("d1 phase", in rad).
-
     Raises: ValueError where floor is not positive, TypeError where log is not true or false.
 
     >>> from pullback.transforms import get
@@ -52,7 +51,7 @@ class Polar(Transform):
             raise TypeError(f"polar: log must be true or false, got {log!r}.")
         self.log, self.floor = log, float(floor)
         self.spec = f"polar(log=true, floor={self.floor})" if log else "polar"
-        self._half = half_space(self.shape[1:])
+        self._half, self._axes = half_space(self.shape[1:]), tuple(range(1 - len(self.shape), 0))
         self.claims = TransformClaim.RECONSTRUCTS if bool((self._half != 0).any()) else TransformClaim.ORTHOGONAL
         self.layout = _layout(self.shape, self._half)
 
@@ -75,10 +74,6 @@ class Polar(Transform):
         real = torch.where(half == 0, z, math.sqrt(2) * magnitude * torch.cos(phase))
         spectrum = torch.complex(real, math.sqrt(2) * magnitude * torch.sin(phase))
         return torch.fft.ifftn(spectrum, dim=self._axes, norm="ortho").real
-
-    @property
-    def _axes(self) -> Shape:
-        return tuple(range(-len(self.shape) + 1, 0))
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:

@@ -22,6 +22,7 @@ class Decimation:
 
     def __init__(self, filters: Filters, left: int) -> None:
         self._taps, self._left = torch.tensor(filters, dtype=torch.double), left
+        self._before = (self._taps.shape[1] - 1 - left) // 2  # outputs with k < 0 that reach sample 0
         self._matrices: dict[tuple[str, int], Constant] = {}
 
     def apply(self, x: Tensor, axis: int, count: int, mode: str) -> Tensor:
@@ -52,11 +53,6 @@ class Decimation:
         windows = _windows(outputs, axis + 1, read, block).movedim(axis, axis + 1)
         samples = apply_matrix(matrix, windows.flatten(axis + 1, axis + 2), axis + 1).flatten(axis, axis + 1)
         return samples if 2 * block * blocks == size else samples.narrow(axis, 0, size)
-
-    @property
-    def _before(self) -> int:
-        """The number of outputs with k < 0 that reach sample 0."""
-        return (self._taps.shape[1] - 1 - self._left) // 2
 
     def _matrix(self, of: str, block: int) -> Constant:
         """(2 block, samples) to make `outputs`, (2 block, 2 outputs) to make `samples`."""

@@ -47,7 +47,6 @@ class DTCWT(Transform):
     taps: of the q-shift filter, 10 or 14.  level: None takes 3, or as many as the signal allows.
     first: any orthonormal wavelet of PyWavelets.
     Bands: "aa3" holds the four real approximations, "d3+15" the complex details, coarse to fine.
-
     Sources: Kingsbury 2000; Kingsbury 2001, §4 and table 2; Selesnick, Baraniuk & Kingsbury 2005.
     Raises: ValueError for other taps, a wavelet that is not orthonormal, a level that is too deep or three signal axes;
     TypeError where level is not a whole number.

@@ -38,8 +38,7 @@ class DWT(Transform):
     needed they are redundant, K > number of samples, and the share of a band depends on the mode; see `claims`.
 
     Bands are ordered coarse to fine: "aa3", "ad3", "da3", "dd3", …, "dd1", one letter per axis.
-    Sources: Mallat 1989; Daubechies 1992; PyWavelets for filters and conventions;
-    Jensen & la Cour-Harbo 2001, §10.3, for `boundary`.
+    Sources: Mallat 1989; Daubechies 1992; PyWavelets for filters and conventions; Jensen & la Cour-Harbo 2001 (boundary).
     Raises: ValueError for an unknown wavelet or mode, a level that is too deep, or a signal that `boundary` cannot take;
     each message lists the choices. TypeError where level is not a whole number.
 
@@ -134,10 +133,9 @@ class DWT(Transform):
             inner = tuple(inside(start, stop, taps) for start, stop in inner)
             low = self._halve(sizes)
             high = tuple(n // 2 for n in sizes) if self.mode in SQUARE else low
-            made = []
-            for key in self._keys:
-                size = tuple(a if letter == "a" else d for letter, a, d in zip(key, low, high))
-                made.append(pyramid_cell(key, level, size, step, offset, inner=inner if self.mode == "boundary" else None))
+            own = [tuple(a if letter == "a" else d for letter, a, d in zip(key, low, high)) for key in self._keys]
+            options = {"inner": inner if self.mode == "boundary" else None}
+            made = [pyramid_cell(key, level, size, step, offset, **options) for key, size in zip(self._keys, own)]
             cells = made + cells[1:]
         return cells
 

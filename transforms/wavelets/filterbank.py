@@ -110,8 +110,7 @@ class FilterBank(Bank):
         self._blocks: dict[int, list[Constant]] = {}
 
     def isometric(self, n: int) -> bool:
-        """Whether splitting n samples keeps lengths in periodization: where the wavelet is orthonormal, n is 1, or taps fold
-        onto each other so, on a signal shorter than the filters."""
+        """Whether splitting n samples keeps lengths in periodization; few samples fold the taps of any wavelet together."""
         even = n - n % 2
         return self.orthonormal or even == 0 or reconstruction_error(self._analysis, self._analysis, even) < 1e-10
 
@@ -214,8 +213,7 @@ class FilterBank(Bank):
     def _block_matrices(self, dims: int) -> list[Constant]:
         """Both pairs of filters as matrices (bands, places in a block)."""
         if dims not in self._blocks:
-            pairs = [torch.tensor(filters, dtype=torch.double) for filters in self._pairs]
-            self._blocks[dims] = [Constant(functools.reduce(torch.kron, [pair] * dims)) for pair in pairs]
+            self._blocks[dims] = [Constant(functools.reduce(torch.kron, [pair.value] * dims)) for pair in self._filters]
         return self._blocks[dims]
 
     # One axis -----------------------------------------------------------------------------------------------------------

@@ -50,9 +50,7 @@ class Laplacian(Transform):
             raise ValueError(f"laplacian: a must be a number from 0 to 1, got {a!r}; Burt and Adelson use 0.3 to 0.6.")
         self.a = float(a)
         self.spec = f"laplacian(levels={self.levels}, a={self.a})"
-        self._sizes = [self.shape[1:]]  # of G_0, G_1, …
-        for _ in range(self.levels):
-            self._sizes.append(tuple((n + 1) // 2 for n in self._sizes[-1]))
+        self._sizes = [tuple(-(-n // 2**step) for n in self.shape[1:]) for step in range(self.levels + 1)]  # of G_0, G_1, …
         self._cells = self._grid()
         self.layout = packed_layout(self.shape, self._cells)
         self.claims = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS if self.levels else TransformClaim.ORTHOGONAL

@@ -37,7 +37,6 @@ class WPT(Transform):
     nodes: instead of a level, the leaves of any tree, as a list of paths or one word such as "a+da+dd".
     order: of the bands in z. `frequency` rises along the first axis, then along the next, … (a detail filter mirrors
     the spectrum, so that paths are in Gray code); `natural` is the order of the paths.
-
     Sources: Coifman, Meyer & Wickerhauser 1992; Wickerhauser 1994, ch. 7; PyWavelets for conventions.
     Raises: ValueError for an unknown wavelet or order, a level that is too deep or given beside nodes, or nodes that are
     not the leaves of a tree; TypeError where level is not a whole number or nodes are not paths.
@@ -192,10 +191,7 @@ def sequency(path: str, dims: int) -> Shape:
 
 
 def check_tree(who: str, nodes: Tree, dims: int) -> list[str]:
-    """The leaves, sorted, if each part of the signal is in exactly one of them.
-
-    Raises: TypeError or ValueError that names the node that is malformed, given twice, inside another or missing.
-    """
+    """The leaves, sorted, if each part of the signal is in exactly one.  Raises: TypeError or ValueError, with the fault."""
     keys, example = step_keys(dims), "+".join(step_keys(dims))
     paths = nodes.split("+") if isinstance(nodes, str) else nodes
     if not isinstance(paths, Sequence) or not all(isinstance(path, str) for path in paths) or not paths:

@@ -61,10 +61,7 @@ _BLOCK = {"cpu": 2**19}
 
 
 def blockwise(function: Callable[[Tensor], Tensor], x: Tensor, shape: Shape) -> Tensor:
-    """function(x), a block of examples at a time where that is faster; the result for one example has `shape`.
-
-    A redundant transform makes many large tensors; in blocks they stay in the cache, which halves the time on a CPU.
-    """
+    """function(x), a block of examples at a time where their tensors then stay in the cache; `shape` is that of one result."""
     rows = max(1, _BLOCK.get(x.device.type, x.numel()) // max(1, x[:1].numel()))
     if len(x) <= rows or x.requires_grad:
         return function(x)

@@ -30,7 +30,6 @@ class SWT(Transform):
     counted twice. It is equal to `pywt.swt(norm=True, trim_approx=True)` for the sizes that PyWavelets takes.
 
     wavelet: any discrete wavelet of PyWavelets.  level: None takes 3, or as many as the signal allows.
-
     Sources: Holschneider et al. 1989; Shensa 1992; Nason & Silverman 1995; PyWavelets for conventions.
     Raises: ValueError for an unknown wavelet or a level that is too deep; TypeError where level is not a whole number.
 

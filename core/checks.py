@@ -8,9 +8,7 @@ from torch import Tensor
 
 
 def check_count(who: str, what: str, value: object, least: int = 1, multiple: int = 1) -> int:
-    """`value`, if it is a whole number of at least `least` and a multiple of `multiple`.
-
-    who, what: begin the message.
+    """`value`, if it is a whole number of at least `least` and a multiple of `multiple`; who, what: begin the message.
 
     Raises: TypeError where it is not a whole number; ValueError where it is too small or not a multiple.
 
@@ -49,7 +47,6 @@ def check_finite(who: str, value: Tensor) -> Tensor:
 
     Raises: ValueError that begins with `who` and names the first example with NaN or infinity.
 
-    >>> import torch
     >>> check_finite("x", torch.tensor([[0.0], [torch.nan]]))
     Traceback (most recent call last):
     ValueError: x: example 1 holds NaN or infinity; clean or drop it.

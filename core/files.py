@@ -40,10 +40,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def check_writable(folder: str | Path) -> None:
-    """Creates `folder` and a file in it, and removes both again, so that a wrong folder is noticed before the work.
-
-    Raises: OSError that names the folder.
-    """
+    """Creates `folder` and a file in it, and removes both, before any work is done.  Raises: OSError that names the folder."""
     folder = Path(folder)
     missing = [part for part in (folder, *folder.parents) if not part.exists()]
     try:
@@ -51,9 +48,8 @@ def check_writable(folder: str | Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise OSError(
-            f"out: no files can be written into {str(folder)!r} ({error.strerror or error}); choose another folder."
-        ) from None
+        fault = f"no files can be written into {str(folder)!r} ({error.strerror or error})"
+        raise OSError(f"out: {fault}; choose another folder.") from None
     finally:
         for part in missing:
             with contextlib.suppress(OSError):

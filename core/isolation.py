@@ -17,24 +17,16 @@ _HOST = torch.device("cpu")
 def defaults(dtype: torch.dtype = torch.float32, device: torch.device = _HOST) -> Iterator[None]:
     """Inside, torch's default dtype and device are these; without arguments they are those that torch starts with."""
     before = torch.get_default_dtype()
-    with device if torch.get_default_device() != device else contextlib.nullcontext():
-        # All threads share the default dtype, so it is only set where it differs.
-        if before == dtype:
-            yield
-            return
-        torch.set_default_dtype(dtype)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(before)
+    with device if torch.get_default_device() != device else contextlib.nullcontext(), contextlib.ExitStack() as after:
+        if before != dtype:  # all threads share the default dtype, so it is only set where it differs
+            after.callback(torch.set_default_dtype, before)
+            torch.set_default_dtype(dtype)
+        yield
 
 
 @contextlib.contextmanager
 def lasting_tensors() -> Iterator[None]:
-    """Inside, new tensors can be used later in any mode.
-
-    Inference tensors cannot be used under autograd, and tensors made under torch.func are invalid after it.
-    """
+    """Inside, new tensors can be used later in any mode, unlike those of inference mode (no autograd) and of torch.func."""
     with torch.inference_mode(False), torch._C._DisableFuncTorch(), defaults():
         yield
 
@@ -48,13 +40,8 @@ def isolated(device: torch.device | None, create_graph: bool) -> Iterator[Callab
     defaults while code of the caller, which may rely on them, is called.
     """
     theirs = torch.get_default_dtype(), torch.get_default_device()
-    with (
-        torch.inference_mode(False),
-        torch.set_grad_enabled(create_graph),
-        _random_states(device),
-        _without_autocast(device),
-        defaults(),
-    ):
+    restored, full = _random_states(device), _without_autocast(device)
+    with torch.inference_mode(False), torch.set_grad_enabled(create_graph), restored, full, defaults():
         same = theirs == (torch.get_default_dtype(), torch.get_default_device())
         yield contextlib.nullcontext if same else functools.partial(defaults, *theirs)
 

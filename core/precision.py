@@ -18,7 +18,6 @@ def tolerance(dtype: torch.dtype) -> float:
 
     The rounding error of a transform or a small model grows with the number of operations, but by much less than
     eps^(-1/3). A law that is really broken exceeds this tolerance by orders of magnitude.
-
     Raises: TypeError where dtype is not a floating-point one.
 
     >>> f"{tolerance(torch.float64):.1e}, {tolerance(torch.float32):.1e}"
@@ -35,15 +34,15 @@ def full_products(x: Tensor) -> contextlib.AbstractContextManager[None]:
 @contextlib.contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
     """Inside, tf32 in matrix products and convolutions is allowed or forbidden."""
-    cuda: Any = torch.backends.cuda
     cudnn: Any = torch.backends.cudnn
-    parts: list[Any] = [cuda.matmul, cudnn]
+    matmul: Any = torch.backends.cuda.matmul
+    parts: list[Any] = [matmul, cudnn]
     value: bool | str = allowed
     name = "allow_tf32"
     try:
         before = [getattr(part, name) for part in parts]
     except RuntimeError:  # the caller uses torch's newer switches, which cannot be mixed with these
-        parts, name, value = [cuda.matmul, cudnn.conv, cudnn.rnn], "fp32_precision", "tf32" if allowed else "ieee"
+        parts, name, value = [matmul, cudnn.conv, cudnn.rnn], "fp32_precision", "tf32" if allowed else "ieee"
         before = [getattr(part, name) for part in parts]
     try:
         for part in parts:

@@ -35,9 +35,7 @@ def time_left(elapsed: float, first: tuple[float, int], done: int, planned: int)
     >>> time_left(40.0, (10.0, 50), 60, 80)
     60.0
     """
-    if done <= first[1]:
-        return None
-    return (elapsed - first[0]) / (done - first[1]) * max(0, planned - done)
+    return None if done <= first[1] else (elapsed - first[0]) / (done - first[1]) * max(0, planned - done)
 
 
 @contextmanager
@@ -49,13 +47,11 @@ def bar(description: str, console: "Console | None" = None, *, early: bool = Fal
     with needs("The progress bar", "'pullback[cli]'"):
         from rich import console as terminal
         from rich import progress as rich
-    columns = (
-        *(rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn()),
-        *(rich.TimeElapsedColumn(), rich.TextColumn("left {task.fields[left]}")),
-    )
+    units = rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn()
+    times = rich.TimeElapsedColumn(), rich.TextColumn("left {task.fields[left]}")
     # If standard output goes to a file, text that is printed while the bar is shown must still go there.
     redirect = sys.stdout.isatty()
-    shown = rich.Progress(*columns, console=console or terminal.Console(stderr=True), redirect_stdout=redirect)
+    shown = rich.Progress(*units, *times, console=console or terminal.Console(stderr=True), redirect_stdout=redirect)
     task = shown.add_task(description, total=None, left="-:--:--")
     first: list[tuple[float, int]] = []
 

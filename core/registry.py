@@ -1,6 +1,7 @@
 """Registries of named classes, and the grammar of specs such as `"dwt(db4, level=3)"`."""
 
 import ast
+import contextlib
 import difflib
 import importlib.metadata
 import inspect
@@ -13,6 +14,7 @@ Item = TypeVar("Item")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _CALL = re.compile(r"\s*([A-Za-z_][\w.-]*)\s*(?:\((.*)\))?\s*", re.DOTALL)
+_KEYWORD = re.compile(r"\s*([A-Za-z_]\w*)\s*=(?!=)(.*)", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z_][\w.+-]*")
 _CONSTANTS = {"true": True, "false": False, "none": None}
 
@@ -32,7 +34,6 @@ def parse(spec: str) -> tuple[Spec, ...]:
     spec: call [">>" call]…;  call: name ["(" argument {"," argument} ")"];  argument: [key "="] value, where a value is
     a Python literal, a bare word (db4, bior4.4, reflect), true, false, none, or again a spec, as in
     "along(dwt(db4) >> dct, axes=1)".
-
     Raises: ValueError that quotes the part which cannot be read; TypeError where `spec` is not a string.
 
     >>> parse("dwt(bior4.4, level=3) >> pixel")
@@ -51,31 +52,24 @@ def _call(text: str, spec: str) -> Spec:
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for part in _split(inside, ",", spec) if inside and inside.strip() else ():
-        key, equals, value = _key(part)
-        if equals and key in kwargs:
-            raise ValueError(f"Spec {spec!r}: argument {key!r} is given twice.")
-        if equals:
-            kwargs[key] = _value(value, spec)
-        elif kwargs:
+        keyword = _KEYWORD.fullmatch(part)
+        if keyword is None and kwargs:
             raise ValueError(f"Spec {spec!r}: the positional argument {part.strip()!r} follows a keyword argument.")
-        else:
+        if keyword is None:
             args.append(_value(part, spec))
+        elif keyword[1] in kwargs:
+            raise ValueError(f"Spec {spec!r}: argument {keyword[1]!r} is given twice.")
+        else:
+            kwargs[keyword[1]] = _value(keyword[2], spec)
     return Spec(name, tuple(args), kwargs)
-
-
-def _key(part: str) -> tuple[str, str, str]:
-    match = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*=(?!=)(.*)", part, re.DOTALL)
-    return (match.group(1), "=", match.group(2)) if match else ("", "", part)
 
 
 def _value(text: str, spec: str) -> Any:
     text = text.strip()
     if text.lower() in _CONSTANTS:
         return _CONSTANTS[text.lower()]
-    try:
+    with contextlib.suppress(ValueError, SyntaxError):
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        pass
     if _WORD.fullmatch(text) or all(_CALL.fullmatch(part) for part in _split(text, ">>", spec)):
         return text
     raise ValueError(f"Spec {spec!r}: expected a number, a word, a list or a quoted string, got {text!r}.")

@@ -12,7 +12,7 @@ from .harmonic.hadamard import Hadamard
 from .harmonic.lapped import MDCT, STFT
 from .harmonic.polar import Polar
 from .layout import Band, Layout
-from .linear import Linear, Operator, Pixel
+from .linear import Linear, Pixel
 from .pca import PCA
 from .reference import Reference
 from .registry import names, register
@@ -21,43 +21,9 @@ from .wavelets.dwt import DWT
 from .wavelets.laplacian import Laplacian
 from .wavelets.packet import WPT
 from .wavelets.stationary import SWT
-from .wrap import Wrap, wrap
+from .wrap import Operator, Wrap, wrap
 
-__all__ = [
-    "DCT",
-    "DFT",
-    "DTCWT",
-    "DWT",
-    "MDCT",
-    "PCA",
-    "STFT",
-    "SWT",
-    "WPT",
-    "Along",
-    "Band",
-    "BlockDCT",
-    "Color",
-    "Compose",
-    "Hadamard",
-    "Hartley",
-    "InverseOf",
-    "Laplacian",
-    "Layout",
-    "Linear",
-    "Operator",
-    "PerAxis",
-    "Pixel",
-    "Polar",
-    "Reference",
-    "Restrict",
-    "Transform",
-    "TransformClaim",
-    "Wrap",
-    "condition_number",
-    "frame_bounds",
-    "get",
-    "inverse_of",
-    "names",
-    "register",
-    "wrap",
-]
+__all__ = ["DCT", "DFT", "DTCWT", "DWT", "MDCT", "PCA", "STFT", "SWT", "WPT", "Along", "Band", "BlockDCT", "Color", "Compose"]
+__all__ += ["Hadamard", "Hartley", "InverseOf", "Laplacian", "Layout", "Linear", "Operator", "PerAxis", "Pixel", "Polar"]
+__all__ += ["Reference", "Restrict", "Transform", "TransformClaim", "Wrap"]
+__all__ += ["condition_number", "frame_bounds", "get", "inverse_of", "names", "register", "wrap"]

@@ -1,7 +1,7 @@
 """Transforms along chosen axes of the signal."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -25,11 +25,9 @@ class Along(Transform):
     If the transform keeps the number of axes, each stays at its place; else its coefficients come last, after the other
     axes: a packed 2-D pyramid over the axes (1, 3) of (c, a, b, d) gives z (batch, c, b, K).
     Claims and bands are those of the transform. Orientations keep one letter per transformed axis.
-
     Raises: TypeError where axes are not whole numbers; ValueError where one does not exist or is named twice, or where
     coefficients of one channel have several channels.
 
-    >>> from pullback.transforms import get
     >>> get("along(dct, axes=0)", shape=(4, 10)).layout.shape
     (4, 10)
     >>> get("along(dwt(haar, level=1), axes=[2, 3])", shape=(3, 5, 8, 8)).layout.shape
@@ -37,17 +35,16 @@ class Along(Transform):
     """
 
     def __init__(self, shape: Shape, transform: Inner, axes: int | Sequence[int] = 1) -> None:
-        super().__init__()
-        self.shape = check_shape("along", shape, dims=range(0, 10))
+        super().__init__(shape, range(10))
         self._axes = _check_axes("along", axes, len(self.shape))
         self._others = [axis for axis in range(len(self.shape)) if axis not in self._axes]
+        self._order = [0, *(axis + 1 for axis in [*self._others, *self._axes])]  # the batch and the other axes first
         self.inner = get(transform, (1, *(self.shape[axis] for axis in self._axes)))
-        if self.inner.layout.shape[0] != 1:
-            coeff = self.inner.layout.shape
-            raise ValueError(f"along: expected coefficients of one channel, {self.inner.spec} gives shape {coeff}.")
-        self.claims = self.inner.claims
+        one, *coeff = self.inner.layout.shape
+        if one != 1:
+            raise ValueError(f"along: expected coefficients of one channel, {self.inner.spec} gives shape {(one, *coeff)}.")
+        self.claims, self._coeff = self.inner.claims, tuple(coeff)
         self.spec = f"along({self.inner.spec}, axes={self._axes[0] if len(self._axes) == 1 else self._axes})"
-        self._coeff = self.inner.layout.shape[1:]
         self.in_place = len(self._coeff) == len(self._axes)
         self._kept = tuple(self.shape[axis] for axis in self._others)
         self.layout = self._layout()
@@ -77,20 +74,15 @@ class Along(Transform):
         return self._from_end(z) if self.in_place else z
 
     def _to_end(self, x: Tensor) -> Tensor:
-        return x.permute(0, *(a + 1 for a in self._others), *(a + 1 for a in self._axes))
+        return x.permute(self._order)
 
     def _from_end(self, x: Tensor) -> Tensor:
-        order = [0, *(a + 1 for a in self._others), *(a + 1 for a in self._axes)]
-        return x.permute([order.index(i) for i in range(len(order))]).contiguous()
+        return x.permute([self._order.index(i) for i in range(x.ndim)]).contiguous()
 
     def _layout(self) -> Layout:
         """The inner layout at every place of the other axes, whose positions are known."""
-        own, dims = self.inner.layout, len(self.shape) - 1
-        whole = (*self._kept, *self._coeff)
-
-        def put(part: Tensor) -> Tensor:
-            return self._unfold(part.expand(whole)[None], 1)[0]
-
+        own, dims, whole = self.inner.layout, len(self.shape) - 1, (*self._kept, *self._coeff)
+        put: Callable[[Tensor], Tensor] = lambda part: self._unfold(part.expand(whole)[None], 1)[0]
         index = put(own.index[0])
         frequency = torch.full((dims, *index.shape), math.nan)
         position = frequency.clone()
@@ -104,12 +96,9 @@ class Along(Transform):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        yield cls((3, 5), "dct", 0)
-        yield cls((2, 7), "dwt(db2, level=1)", 1)
-        yield cls((2, 3, 6, 5), "dwt(bior2.2, level=1)", [1, 3])
-        yield cls((2, 3, 4), "dft", [0, 2])
-        yield cls((2, 3, 4), "dwt(haar, level=1)", [0, 1, 2])
-        yield cls((3, 8), "polar", 1)
+        yield from [cls((3, 5), "dct", 0), cls((2, 7), "dwt(db2, level=1)", 1)]
+        yield from [cls((2, 3, 6, 5), "dwt(bior2.2, level=1)", [1, 3]), cls((2, 3, 4), "dft", [0, 2])]
+        yield from [cls((2, 3, 4), "dwt(haar, level=1)", [0, 1, 2]), cls((3, 8), "polar", 1)]
 
 
 @add("per_axis")
@@ -121,10 +110,8 @@ class PerAxis(Chain):
 
     A band is one band of each axis, "a2 × d1", outer axes first. Its scale and frequencies are those of the signal axis
     where they are highest; channels count only where no signal axis is transformed.
-
     Raises: ValueError unless there is one transform for each axis, and each gives one axis for one.
 
-    >>> from pullback.transforms import get
     >>> [band.name for band in get("per_axis(none, dwt(haar, level=1))", shape=(2, 4)).layout.bands]
     ['a1', 'd1']
     """
@@ -147,10 +134,8 @@ class PerAxis(Chain):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        yield cls((3, 9), "dct", "dwt(db2, level=2)")
-        yield cls((2, 6, 5), None, "dft", "dwt(bior2.2, level=1)")
-        yield cls((2, 5), None, None)
-        yield cls((4, 3, 4, 5), "dct", "pixel", None, "dwt(haar, level=1, mode=symmetric)")
+        yield from [cls((3, 9), "dct", "dwt(db2, level=2)"), cls((2, 6, 5), None, "dft", "dwt(bior2.2, level=1)")]
+        yield from [cls((2, 5), None, None), cls((4, 3, 4, 5), "dct", "pixel", None, "dwt(haar, level=1, mode=symmetric)")]
 
 
 def _grid_layout(layouts: Sequence[Layout], sizes: Shape) -> Layout:

@@ -26,7 +26,6 @@ class TransformClaim(enum.Flag):
 
     ORTHOGONAL is all four, PARSEVAL all but SURJECTIVE, BIJECTIVE is RECONSTRUCTS and SURJECTIVE.
 
-    >>> import pullback as pb
     >>> T = pb.transforms.get("swt(haar, level=1)", shape=(1, 8))
     >>> TransformClaim.PARSEVAL in T.claims, TransformClaim.SURJECTIVE in T.claims
     (True, False)
@@ -55,14 +54,12 @@ class Transform(nn.Module, abc.ABC):
     """x (batch, *shape) ↔ z (batch, *layout.shape); both are one real tensor, on one device, of one dtype.
 
     Authors write `analysis`, `synthesis` and `examples` (and `transpose` where it is faster than a vjp), and set `shape`,
-    `layout`, `claims` and `spec`. Users call `T(x)`, `T.inverse(z)` and `T.adjoint(g)`.
+    which `super().__init__(shape)` does, `layout`, `claims` and `spec`. Users call `T(x)`, `T.inverse(z)` and `T.adjoint(g)`.
     Half precision is computed and returned in single precision. NaN in x reaches every coefficient that reads it: a check
     in each call would make a GPU wait, and is impossible under `torch.func.vmap`; `attribute` checks x once.
-
     Raises: TypeError or ValueError where a transform cannot be built for signals of the given shape, and where a call gets
     anything but a real floating-point tensor, batch first, of the expected shape.
 
-    >>> import torch, pullback as pb
     >>> T = pb.transforms.get("swt(haar, level=1)", shape=(1, 6))
     >>> x = torch.arange(6.0).reshape(1, 1, 6)
     >>> tuple(T(x).shape), torch.allclose(T.inverse(T(x)), x, atol=1e-5)
@@ -80,6 +77,13 @@ class Transform(nn.Module, abc.ABC):
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls):
             setattr(cls, "__init__", _in_plain_mode(cls.__init__))  # noqa: B010
+
+    def __init__(self, shape: Iterable[int] | None = None, dims: Iterable[int] = (1, 2, 3)) -> None:
+        """Checks and sets `shape`, of a signal that has one of `dims` signal axes; `spec` is the name without arguments."""
+        super().__init__()
+        self.spec = self.name or type(self).__name__
+        if shape is not None:
+            self.shape = check_shape(self.spec, shape, dims)
 
     @abc.abstractmethod
     def analysis(self, x: Tensor) -> Tensor:
@@ -110,19 +114,13 @@ class Transform(nn.Module, abc.ABC):
         return out
 
     def forward(self, x: Tensor) -> Tensor:
-        """Coefficients z = T x.  x: (batch, *shape). Shape: (batch, *layout.shape).
-
-        Raises: TypeError or ValueError that says which tensor was expected.
-        """
+        """Coefficients z = T x.  x: (batch, *shape). Shape: (batch, *layout.shape).  Raises: as the class says."""
         x = _expect(self, "x", x, self.shape)
         with full_products(x):
             return self.analysis(x)
 
     def inverse(self, z: Tensor) -> Tensor:
-        """Signal x = T⁻¹ z.  z: (batch, *layout.shape). Shape: (batch, *shape).
-
-        Raises: TypeError or ValueError that says which tensor was expected.
-        """
+        """Signal x = T⁻¹ z.  z: (batch, *layout.shape). Shape: (batch, *shape).  Raises: as the class says."""
         z = _expect(self, "z", z, self.layout.shape)
         with full_products(z):
             return self.synthesis(z)
@@ -131,7 +129,6 @@ class Transform(nn.Module, abc.ABC):
         """(T⁻¹)ᵀ g: carries a covector (a gradient with respect to x) to the coordinates z.
 
         ⟨T⁻¹ z, g⟩ = ⟨z, T.adjoint(g)⟩ for all z, g.  g: (batch, *shape). Shape: (batch, *layout.shape).
-
         Raises: ValueError where T is not linear: then the adjoint depends on the point, and `attribute` uses autograd.
 
         >>> from pullback.transforms import get
@@ -206,7 +203,6 @@ class Compose(Chain):
     Frequencies, positions and scales are those of the last part if every part before it acts on each sample by itself, as
     `color` does. After a part that mixes samples they would describe its coefficients and not the signal, so frequencies
     and positions are NaN there and every band spans all scales.
-
     Raises: ValueError where the coefficients of one part do not have the shape that the next one takes.
 
     >>> from pullback.transforms import get
@@ -280,8 +276,6 @@ def check_shape(name: str, shape: Iterable[int], dims: Iterable[int] = (1, 2, 3)
         raise TypeError(f"{name}: shape must be (channels, *spatial) of one signal, got {shape!r}.") from None
     allowed = tuple(dims)
     if len(sizes) - 1 not in allowed or any(n < 1 for n in sizes):
-        raise ValueError(
-            f"{name}: shape must be (channels, *spatial) with {' or '.join(map(str, allowed))} signal axes, each of at least "
-            f"1 sample, got {sizes}; one signal, channels first, without the batch axis."
-        )
+        wanted = f"(channels, *spatial) with {' or '.join(map(str, allowed))} signal axes, each of at least 1 sample"
+        raise ValueError(f"{name}: shape must be {wanted}, got {sizes}; one signal, channels first, without the batch axis.")
     return sizes

@@ -9,24 +9,17 @@ from torch import Tensor
 
 from ..core.checks import check_choice
 from ..core.constant import Constant
-from .base import Transform, TransformClaim, check_shape
+from .base import Transform, TransformClaim
 from .layout import Band, Shape, sample_layout
 from .registry import add
 
 _R, _G, _B = 0.299, 0.587, 0.114  # ITU-R BT.601, section 2.5.1
-_OPPONENT = [[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -2.0]]  # rows before they are scaled to length 1
+_YCBCR = [[_R, _G, _B], [-_R / (2 - 2 * _B), -_G / (2 - 2 * _B), 0.5], [0.5, -_G / (2 - 2 * _R), -_B / (2 - 2 * _R)]]
+_OPPONENT = {3: [1.0, 1.0, 1.0], 2: [1.0, -1.0, 0.0], 6: [1.0, 1.0, -2.0]}  # squared length: row before it is scaled to 1
+_SCALED = [[value / math.sqrt(length) for value in row] for length, row in _OPPONENT.items()]
 
 # space: (names of the channels, rows)
-SPACES = {
-    "opponent": (
-        ("luminance", "red-green", "yellow-blue"),
-        [[value / math.sqrt(length) for value in row] for row, length in zip(_OPPONENT, (3, 2, 6))],
-    ),
-    "ycbcr": (
-        ("Y", "Cb", "Cr"),
-        [[_R, _G, _B], [-_R / (2 - 2 * _B), -_G / (2 - 2 * _B), 0.5], [0.5, -_G / (2 - 2 * _R), -_B / (2 - 2 * _R)]],
-    ),
-}
+SPACES = {"opponent": (("luminance", "red-green", "yellow-blue"), _SCALED), "ycbcr": (("Y", "Cb", "Cr"), _YCBCR)}
 
 
 @add("color")
@@ -35,7 +28,6 @@ class Color(Transform):
 
     space: `opponent`, orthonormal: (R + G + B)/√3, (R - G)/√2, (R + G - 2B)/√6; or `ycbcr`, ITU-R BT.601:
     Y = 0.299 R + 0.587 G + 0.114 B, Cb = (B - Y)/1.772, Cr = (R - Y)/1.402, without offsets, so that it is linear.
-
     Shapes: z has the shape of x. Raises: ValueError unless the signal has 3 channels, or for an unknown space.
 
     >>> from pullback.transforms import get
@@ -47,8 +39,7 @@ class Color(Transform):
     """
 
     def __init__(self, shape: Shape, space: str = "opponent") -> None:
-        super().__init__()
-        self.shape = check_shape("color", shape, dims=range(0, 10))
+        super().__init__(shape, range(10))
         if self.shape[0] != 3:
             raise ValueError(f"color: expected signals with 3 channels (red, green, blue), got shape {self.shape}.")
         check_choice("color", "space", space, SPACES)

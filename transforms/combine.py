@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 
 from .axes import Inner
-from .base import Transform, TransformClaim, check_shape
+from .base import Transform, TransformClaim
 from .get import get
 from .layout import Band, Layout, Shape, sample_layout, signal_position
 from .registry import add
+
+Crop = Sequence[Sequence[int] | None]  # [start, stop] of each signal axis, or None for a whole axis
 
 
 @add("restrict")
@@ -22,24 +24,15 @@ class Restrict(Transform):
     channels: the channels of the part; None takes all.
 
     z is (batch, 1, coefficients of the part + samples of the rest). Claims are those of the transform.
-
     Raises: ValueError where the part is empty or leaves the signal.
 
-    >>> from pullback.transforms import get
     >>> T = get("restrict(dct, crop=[[2, 6]], channels=[0])", shape=(2, 8))
     >>> [band.name for band in T.layout.bands], T.layout.sizes.tolist()
     (['a3', 'd3', 'd2', 'd1', 'rest'], [1, 1, 1, 1, 12])
     """
 
-    def __init__(
-        self,
-        shape: Shape,
-        transform: Inner,
-        crop: Sequence[Sequence[int] | None] | None = None,
-        channels: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__()
-        self.shape = check_shape("restrict", shape, dims=range(0, 10))
+    def __init__(self, shape: Shape, transform: Inner, crop: Crop | None = None, channels: Sequence[int] | None = None) -> None:
+        super().__init__(shape, range(10))
         grids = [_check_channels(channels, self.shape[0]), *_check_crop(crop, self.shape[1:])]
         inside = torch.zeros(self.shape, dtype=torch.bool)
         inside[torch.meshgrid(*grids, indexing="ij")] = True
@@ -87,11 +80,8 @@ class Restrict(Transform):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        yield cls((2, 9), "dct", [[3, 8]])
-        yield cls((3, 5, 6), "dwt(bior2.2, level=1)", [[0, 4], None], [0, 2])
-        yield cls((2, 3), "dft", None, [1])
-        yield cls((1, 6), "dct")
-        yield cls((1, 12), "polar", [[2, 10]])
+        yield from [cls((2, 9), "dct", [[3, 8]]), cls((3, 5, 6), "dwt(bior2.2, level=1)", [[0, 4], None], [0, 2])]
+        yield from [cls((2, 3), "dft", None, [1]), cls((1, 6), "dct"), cls((1, 12), "polar", [[2, 10]])]
 
 
 def _check_channels(channels: Sequence[int] | None, count: int) -> Tensor:
@@ -101,7 +91,7 @@ def _check_channels(channels: Sequence[int] | None, count: int) -> Tensor:
     return torch.tensor(chosen)
 
 
-def _check_crop(crop: Sequence[Sequence[int] | None] | None, sizes: Shape) -> list[Tensor]:
+def _check_crop(crop: Crop | None, sizes: Shape) -> list[Tensor]:
     parts = [None] * len(sizes) if crop is None else list(crop)
     if len(parts) != len(sizes):
         raise ValueError(f"restrict: crop needs [start, stop] or none for each of {len(sizes)} signal axes, got {crop!r}.")
@@ -122,25 +112,21 @@ class InverseOf(Transform):
     signal: shape of the signals of T, for a spec whose coefficients have another shape than its signals.
 
     It claims RECONSTRUCTS where T claims SURJECTIVE, and the other way round; ISOMETRIC where T claims that and SURJECTIVE.
-
     Raises: ValueError where the coefficients of T do not have the given shape.
 
-    >>> from pullback.transforms import get
     >>> get("inverse_of(dct)", shape=(1, 4))(torch.tensor([[[2.0, 0.0, 0.0, 0.0]]]))
     tensor([[[1., 1., 1., 1.]]])
     """
 
     def __init__(self, shape: Shape, transform: Inner, signal: Sequence[int] | None = None) -> None:
-        super().__init__()
-        self.shape = check_shape("inverse_of", shape, dims=range(0, 10))
+        super().__init__(shape, range(10))
         inner = transform if isinstance(transform, Transform) else get(transform, tuple(signal or self.shape))
         if inner.layout.shape != self.shape:
             wanted = f"the shape of the coefficients of {inner.spec}, {inner.layout.shape}, got {self.shape}"
             raise ValueError(f"inverse_of: expected {wanted}; give the shape of its signals as signal=[…].")
-        self.inner = inner
-        self.claims = _inverse_claims(inner.claims)
-        same = inner.shape == self.shape
-        self.spec = f"inverse_of({inner.spec}{'' if same else f', signal={list(inner.shape)}'})"
+        self.inner, self.claims = inner, _inverse_claims(inner.claims)
+        signals = "" if inner.shape == self.shape else f", signal={list(inner.shape)}"
+        self.spec = f"inverse_of({inner.spec}{signals})"
         self.layout = sample_layout(inner.shape, "samples")
 
     def analysis(self, x: Tensor) -> Tensor:
@@ -160,18 +146,16 @@ def inverse_of(transform: Transform) -> InverseOf:
     """`transform` with T and T⁻¹ exchanged.
 
     x has the shape of the coefficients of T, and z = T⁻¹ x that of its signals; z is in one band.
-
     Raises: TypeError where `transform` is not a Transform.
 
-    >>> import torch, pullback as pb
     >>> T = pb.transforms.get("dct", shape=(1, 4))
     >>> x = torch.arange(4.0).reshape(1, 1, 4)
     >>> torch.equal(pb.transforms.inverse_of(T)(x), T.inverse(x))
     True
     """
     if not isinstance(transform, Transform):
-        got = type(transform).__name__
-        raise TypeError(f"inverse_of: expected a Transform, got {got}; build one with pullback.transforms.get(spec, shape).")
+        got = f"{type(transform).__name__}; build one with pullback.transforms.get(spec, shape)"
+        raise TypeError(f"inverse_of: expected a Transform, got {got}.")
     return InverseOf(transform.layout.shape, transform)
 
 

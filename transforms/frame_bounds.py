@@ -29,7 +29,6 @@ def frame_bounds(
     tol: largest residual ‖TᵀT x - λ x‖ / B at which a bound λ is accepted. The error of λ is at most 2 tol · B, and far
     less if no other eigenvalue is near.  iterations: at most this many restarts.
     Orthonormal bases have A = B = 1; a tight frame A = B; A = 0 means that T loses signals.
-
     Raises: ValueError where T is not linear, or where the iteration does not converge.
     Source: Lehoucq, Sorensen & Yang 1998 (ARPACK, through SciPy); Christensen 2016, §5.1, for the bounds.
 

@@ -10,7 +10,6 @@ def get(spec: str | Transform, shape: Shape) -> Transform:
     """The transform that `spec` describes, for signals of `shape` (channels, *spatial).
 
     A `Transform` is returned as it is, if its shape fits.
-
     Raises: ValueError or TypeError that names what was expected, and lists the choices.
 
     >>> get("dwt(db4, level=2) ", shape=(3, 32, 32)).spec

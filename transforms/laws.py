@@ -86,12 +86,7 @@ def isometric(t: Map, inverse: Map, d: Draw) -> float:
     return float((ratio - 1).abs().max()) if bool(ratio.isfinite().all()) else float("inf")
 
 
-CLAIMS: dict[TransformClaim, Callable[[Map, Map, Draw], float]] = {
-    TransformClaim.LINEAR: linear,
-    TransformClaim.RECONSTRUCTS: reconstructs,
-    TransformClaim.SURJECTIVE: surjective,
-    TransformClaim.ISOMETRIC: isometric,
-}
+CLAIMS = {TransformClaim[law.__name__.upper()]: law for law in (linear, reconstructs, surjective, isometric)}
 
 
 # The laws of all transforms ---------------------------------------------------------------------------------------------
@@ -157,9 +152,6 @@ def _packed(bands: Array | Sequence[Array]) -> Tensor:
     return torch.cat([torch.as_tensor(band).flatten(2) for band in bands], -1)
 
 
-# Measuring --------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Law:
     """A statement, and how far a transform is from it. `claim` is None for a law that every transform must keep."""
@@ -191,15 +183,12 @@ LAWS: tuple[Law, ...] = (
 
 @dataclass(frozen=True)
 class Result:
-    """One law on one transform.
-
-    holds: None where the law does not apply.  claimed: None for a law that every transform must keep.
-    """
+    """One law on one transform."""
 
     law: Law
     measured: Measurement
-    holds: bool | None
-    claimed: bool | None
+    holds: bool | None  # None where the law does not apply
+    claimed: bool | None  # None for a law that every transform must keep
 
     @property
     def fault(self) -> str:

@@ -54,9 +54,13 @@ class Band:
         >>> Band("ad2", 2, "ad").label("scale"), Band("ad2", 2, "ad").label("orientation")
         ('scale 2', 'ad')
         """
-        if by == "scale":
-            return f"scale {self.scale}"
-        return {"band": self.name, "orientation": self.orientation or "all", "octave": self.octave}[by]
+        own = {
+            "band": self.name,
+            "scale": f"scale {self.scale}",
+            "orientation": self.orientation or "all",
+            "octave": self.octave,
+        }
+        return own[by]
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,6 @@ class Layout:
     """Coefficient k belongs to `bands[index[k]]`; `index` has the shape of one z and can serve as a feature mask.
 
     Every coefficient belongs to exactly one band, so sums over bands conserve totals.
-
     Shapes: index (*coeff), int64; frequency and position (dims, *coeff).
     Units: frequency in cycles/sample and position in samples, per signal axis; NaN where a coefficient has none
     (a pixel has no frequency, a Fourier coefficient no position).
@@ -141,27 +144,20 @@ class Layout:
         ['coarser', 'octave 2', 'octave 1']
         """
         check_choice("Layout.group", "by", by, GROUPINGS)
-        groups: dict[str, list[Band]] = {}
-        for band in self.bands:
-            groups.setdefault(band.label(by), []).append(band)
-        names = list(groups)
-        lookup = torch.tensor([names.index(band.label(by)) for band in self.bands])
-        merged = tuple(_merge(bands, name, by) for name, bands in groups.items())
+        labels = [band.label(by) for band in self.bands]
+        names = list(dict.fromkeys(labels))
+        lookup = torch.tensor([names.index(label) for label in labels])
+        merged = tuple(_merge([band for band in self.bands if band.label(by) == name], name, by) for name in names)
         return Layout(merged, lookup[self.index], self.frequency, self.position)
 
 
 def _merge(bands: Sequence[Band], name: str, by: str) -> Band:
     """One band that covers all of `bands`."""
-    scales = {band.scale for band in bands}
-    orientations = {band.orientation for band in bands}
-    return Band(
-        name,
-        scale=scales.pop() if len(scales) == 1 else 0,
-        orientation=orientations.pop() if len(orientations) == 1 and by != "octave" else "",
-        low=min(band.low for band in bands),
-        high=max(band.high for band in bands),
-        unit=bands[0].unit,
-    )
+    scales, orientations = {band.scale for band in bands}, {band.orientation for band in bands}
+    scale = scales.pop() if len(scales) == 1 else 0
+    orientation = orientations.pop() if len(orientations) == 1 and by != "octave" else ""
+    low, high = min(band.low for band in bands), max(band.high for band in bands)
+    return Band(name, scale, orientation, low, high, bands[0].unit)
 
 
 def sample_layout(shape: Shape, name: str) -> Layout:
@@ -208,9 +204,10 @@ def octave_layout(shape: Shape, frequencies: Sequence[Tensor]) -> Layout:
     bits = sum(detail[axis].long() << (dims - 1 - axis) for axis in range(dims))
     label = torch.where(finest == _CONSTANT, torch.zeros_like(finest), finest * 2**dims + bits)
     present, index = torch.unique(label, return_inverse=True)
+    labels = present.tolist()
     # Coarse to fine: the constant first, then the octaves from the largest number down.
-    order = sorted(range(len(present)), key=lambda i: _rank(int(present[i]), dims))
-    bands = tuple(_octave_band(int(present[i]), dims, coarsest) for i in order)
+    order = sorted(range(len(labels)), key=lambda i: (labels[i] > 0, -(labels[i] >> dims), labels[i]))
+    bands = tuple(_octave_band(labels[i], dims, coarsest) for i in order)
     index = torch.tensor(order).argsort()[index][torch.meshgrid(*places, indexing="ij")]
     nowhere = frequency.new_full((), math.nan).expand(frequency.shape)
     return Layout(bands, index.expand(shape).contiguous(), frequency, nowhere)
@@ -223,10 +220,6 @@ def _octave(frequency: Tensor) -> Tensor:
     """j such that frequency lies in (2^-(j+1), 2^-j]. Shape: as given, int64."""
     octave = torch.floor(-torch.log2(frequency.double()))
     return torch.where(frequency > 0, octave, torch.full_like(octave, _CONSTANT)).long()
-
-
-def _rank(label: int, dims: int) -> tuple[float, int]:
-    return (-math.inf, 0) if label == 0 else (-(label >> dims), label & ((1 << dims) - 1))
 
 
 def _octave_band(label: int, dims: int, coarsest: int) -> Band:

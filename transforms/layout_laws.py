@@ -27,11 +27,9 @@ def frequency_order(transform: Transform, z: Tensor) -> float | None:
     sizes = [transform.shape[1 + axis] for axis in axes]
     lines = [torch.fft.fftfreq(n, device=z.device, dtype=z.dtype).abs() for n in transform.shape[1:]]
     grid = torch.stack(torch.meshgrid(*lines, indexing="ij"))[axes]
-    measured = [
-        _disorder(transform, z, *_frequencies(frequency[axes], known), grid, sizes),
-        _disorder(transform, z, *_ranges(transform, known), grid.amax(0, keepdim=True), [min(sizes)]),
-    ]
-    return max((value for value in measured if value is not None), default=None)
+    own = _disorder(transform, z, *_frequencies(frequency[axes], known), grid, sizes)
+    bands = _disorder(transform, z, *_ranges(transform, known), grid.amax(0, keepdim=True), [min(sizes)])
+    return max((value for value in (own, bands) if value is not None), default=None)
 
 
 def _frequencies(frequency: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:

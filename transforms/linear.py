@@ -1,7 +1,7 @@
-"""Linear transforms given directly: the signal itself, any matrix, any pair of linear maps."""
+"""Linear transforms given directly: the signal itself, and any matrix."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,8 @@ from torch import Tensor
 
 from ..core.constant import Constant
 from ..core.precision import tolerance
-from .base import Transform, TransformClaim, check_shape
-from .layout import Layout, Shape, plain_layout, sample_layout
-from .measure_claims import called, measure, native, normal
+from .base import Transform, TransformClaim
+from .layout import Shape, plain_layout, sample_layout
 from .registry import add
 
 
@@ -30,10 +29,8 @@ class Pixel(Transform):
     """
 
     def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = check_shape("pixel", shape, dims=range(0, 10))
+        super().__init__(shape, range(10))
         self.claims = TransformClaim.ORTHOGONAL
-        self.spec = "pixel"
         self.layout = sample_layout(self.shape, "pixels")
 
     def analysis(self, x: Tensor) -> Tensor:
@@ -59,7 +56,6 @@ class Linear(Transform):
     Claims are read from the singular values: if all are 1 it is a Parseval frame, square matrices are bijective, and both
     together are orthogonal. A tall A is a frame: z is redundant, and A⁺ is its canonical dual.
     The matrix is kept in double precision and cast to the dtype and device of the data.
-
     Raises: ValueError where A is wide, singular (with its condition number), not finite, complex or of another size, and
     where the file does not exist.
 
@@ -71,8 +67,7 @@ class Linear(Transform):
     """
 
     def __init__(self, shape: Shape, matrix: Any, max_condition: float = 1e6) -> None:
-        super().__init__()
-        self.shape = check_shape("linear", shape, dims=range(0, 10))
+        super().__init__(shape, range(10))
         self.spec = f"linear({str(matrix)!r})" if isinstance(matrix, (str, Path)) else "linear"
         dense = _matrix(matrix)
         self._lead = _lead(dense, self.shape)
@@ -97,19 +92,14 @@ class Linear(Transform):
     def examples(cls) -> Iterable[Transform]:
         generator = torch.Generator().manual_seed(0)
         square, tall = torch.randn(6, 6, generator=generator).double(), torch.randn(9, 6, generator=generator).double()
-        yield cls((1, 6), square)
-        yield cls((2, 6), square)
-        yield cls((1, 2, 3), tall)
-        yield cls((3, 2), torch.linalg.qr(square)[0])
-        yield cls((1, 6), torch.linalg.qr(tall)[0])
+        yield from [cls((1, 6), square), cls((2, 6), square), cls((1, 2, 3), tall)]
+        yield from [cls((3, 2), torch.linalg.qr(square)[0]), cls((1, 6), torch.linalg.qr(tall)[0])]
 
 
 def _matrix(source: Any) -> Tensor:
     """`source` as a real, finite matrix in double precision."""
-    if isinstance(source, (str, Path)):
-        raw = _read(Path(source))
-    else:
-        raw = source if isinstance(source, Tensor) else torch.as_tensor(np.asarray(source))
+    raw = _read(Path(source)) if isinstance(source, (str, Path)) else source
+    raw = raw if isinstance(raw, Tensor) else torch.as_tensor(np.asarray(raw))
     if raw.is_complex() or raw.ndim != 2 or raw.numel() == 0:
         got = f"{raw.dtype} of shape {tuple(raw.shape)}"
         raise ValueError(f"linear: expected a real matrix (m, n), got {got}; stack real and imaginary parts as rows.")
@@ -130,8 +120,7 @@ def _read(path: Path) -> Tensor:
         keys = list(file.keys())
         if "matrix" not in keys and len(keys) != 1:
             raise ValueError(f"linear: expected one tensor, or one named 'matrix'; {path.name} holds {', '.join(keys)}.")
-        tensor: Tensor = file.get_tensor("matrix" if "matrix" in keys else keys[0])
-        return tensor
+        return file.get_tensor("matrix" if "matrix" in keys else keys[0])
 
 
 def _lead(matrix: Tensor, shape: Shape) -> int:
@@ -153,75 +142,9 @@ def _inspect(matrix: Tensor, max_condition: float) -> tuple[TransformClaim, floa
     largest, smallest = float(values[0]), float(values[-1])
     condition = largest / smallest if smallest > 0 else math.inf
     if condition > max_condition:
-        raise ValueError(
-            f"linear: the matrix is singular or nearly so: its condition number is {condition:.3g}, and at most "
-            f"max_condition = {max_condition:.3g} is accepted; remove dependent columns, or regularise."
-        )
-    claims = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
-    if rows == columns:
-        claims |= TransformClaim.SURJECTIVE
+        found = f"its condition number is {condition:.3g}, and at most max_condition = {max_condition:.3g} is accepted"
+        raise ValueError(f"linear: the matrix is singular or nearly so: {found}; remove dependent columns, or regularise.")
+    claims = TransformClaim.LINEAR | (TransformClaim.BIJECTIVE if rows == columns else TransformClaim.RECONSTRUCTS)
     if float((values - 1).abs().max()) <= tolerance(matrix.dtype):
         claims |= TransformClaim.ISOMETRIC
     return claims, condition
-
-
-class Operator(Transform):
-    """z = forward(x), x = inverse(z) for two linear maps of batches, such as a torch operator without a matrix.
-
-    forward: (batch, *shape) -> (batch, *coeff).  inverse: (batch, *coeff) -> (batch, *shape), with
-    inverse(forward(x)) = x. Both are differentiable; modules among them are submodules and follow `.to()`.
-    transpose: g -> (T⁻¹)ᵀ g, if it is faster than automatic differentiation of `inverse`.
-    layout: the meaning of the coefficients; None puts all of them in one band.
-
-    The claims SURJECTIVE and ISOMETRIC are measured on random signals, in the precision of the maps' parameters, double if
-    they have none; LINEAR and RECONSTRUCTS are required.
-
-    Raises: ValueError with the residual where the maps are not linear or do not invert each other; TypeError where they
-    are not callable.
-
-    >>> T = Operator((1, 4), lambda x: x.flip(-1), lambda z: z.flip(-1))
-    >>> T.claims == TransformClaim.ORTHOGONAL
-    True
-    """
-
-    def __init__(
-        self,
-        shape: Shape,
-        forward: Callable[[Tensor], Tensor],
-        inverse: Callable[[Tensor], Tensor],
-        *,
-        transpose: Callable[[Tensor], Tensor] | None = None,
-        layout: Layout | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        if not callable(forward) or not callable(inverse):
-            raise TypeError("Operator: expected two callables, forward (batch, *shape) -> (batch, *coeff) and inverse.")
-        self.shape = check_shape("Operator", shape, dims=range(0, 10))
-        self.spec = f"Operator({called(forward)}, {called(inverse)})"
-        self._there, self._back, self._across = forward, inverse, transpose  # modules among them become submodules
-        x = normal(self.shape, native((forward, inverse), torch.empty(0).double()), seed)
-        coeff = tuple(forward(x).shape[1:])
-        self.layout = layout or plain_layout(coeff, len(self.shape) - 1)
-        self.claims, residuals = measure(forward, inverse, x, normal(coeff, x, seed + 1))
-        for claim in (TransformClaim.LINEAR, TransformClaim.RECONSTRUCTS):
-            if claim not in self.claims:
-                raise ValueError(
-                    f"{self.spec}: the maps break the law {claim.name}, relative residual {residuals[claim]:.1e} on random "
-                    "signals; use Wrap for maps that are not linear or lose a part of the signal."
-                )
-
-    def analysis(self, x: Tensor) -> Tensor:
-        return self._there(x)
-
-    def synthesis(self, z: Tensor) -> Tensor:
-        return self._back(z)
-
-    def transpose(self, g: Tensor) -> Tensor:
-        return super().transpose(g) if self._across is None else self._across(g)
-
-    @classmethod
-    def examples(cls) -> Iterable[Transform]:
-        yield cls((2, 5), lambda x: x.cumsum(-1), lambda z: z.diff(dim=-1, prepend=z[..., :1] * 0))
-        yield cls((1, 4), lambda x: torch.cat([x, x], -1), lambda z: z[..., :4] / 2 + z[..., 4:] / 2)
-        yield cls((1, 4), lambda x: x.roll(1, -1), lambda z: z.roll(-1, -1), transpose=lambda g: g.roll(1, -1))

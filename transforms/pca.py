@@ -36,11 +36,9 @@ class PCA(Transform):
 
     The transform does not subtract the mean: Vᵀ(x - mean) is affine and not linear, and as attributions depend only on
     z - z₀, centring would only move the baseline. To explain departures from the mean pass baseline=T.mean.
-
     Shapes: z is (batch, 1, n), with components (batch, 1, k + n), with ZCA that of x. V is held in double precision.
     Bands are octaves of the rank: of n components, "components 1", …, and the finest holds the last half.
     path: a file that `save` wrote; so a spec is "pca('faces.safetensors')".
-
     Sources: Pearson 1901; Bell & Sejnowski 1997 (ZCA).
     Raises: ValueError where it was not fitted, or the file does not fit the shape.
 
@@ -49,19 +47,9 @@ class PCA(Transform):
     tensor([[[1.4142, 0.0000]]])
     """
 
-    whiten: Whiten
-    _rest: bool
-    _floor: float
-    _basis: Constant  # V, (n, components)
-    _variances: Constant
-    _mean: Constant
-    _scale: Constant  # T⁻¹ multiplies each coefficient by it
-
     def __init__(self, shape: Shape, path: str | Path | None = None) -> None:
         if path is None:
-            raise ValueError(
-                "pca: not fitted yet. Fit it with PCA.fit(data), or name a file that save() wrote: pca('file.safetensors')."
-            )
+            raise ValueError("pca: not fitted yet. Fit it with PCA.fit(data), or name a file that `save` wrote: pca('path').")
         fitted = PCA.load(path)
         if fitted.shape != check_shape("pca", shape, dims=range(0, 10)):
             raise ValueError(f"pca: {path} was fitted on signals of shape {fitted.shape}, got {tuple(shape)}.")
@@ -77,7 +65,6 @@ class PCA(Transform):
         the axes are exact. Beyond, an orthonormal basis of all n axes would itself be n × n: pass components=k. Then 2k
         axes are carried from batch to batch, 2k · n numbers: exact if the data have at most 2k dimensions, else close.
         T keeps its claims in either case.
-
         Raises: ValueError or TypeError for fewer than two examples, batches of different shapes, NaN, integers, an
         unknown `whiten`, components outside 1…n - 1, or more of them than directions in which the data vary.
         """
@@ -87,26 +74,20 @@ class PCA(Transform):
         basis = basis * torch.sign(basis.gather(0, basis.abs().argmax(0, keepdim=True)))
         kept = _count(components, len(basis), len(variances))
         fitted = basis[:, :kept], variances[:kept], moments.mean
-        return cls._make(shape, fitted, components is not None, whiten, floor)
+        return cls.__new__(cls)._set("pca", shape, fitted, components is not None, whiten, floor)
 
-    @classmethod
-    def _make(
-        cls, shape: Shape, fitted: Sequence[Tensor], rest: bool, whiten: Whiten, floor: float, spec: str = "pca"
-    ) -> "PCA":
-        """The transform with fitted = (basis, variances, mean)."""
+    def _set(self, spec: str, shape: Shape, fitted: Sequence[Tensor], rest: bool, whiten: Whiten, floor: float) -> "PCA":
+        """This transform with fitted = (basis V (n, components), variances, mean)."""
         _check_options(whiten, floor, rest)
+        super().__init__()
         variances = fitted[1]
-        self = cls.__new__(cls)
-        Transform.__init__(self)
         self.shape, self.spec = shape, spec
         self.whiten, self._rest, self._floor = whiten, rest, floor
         self._basis, self._variances, self._mean = map(Constant, fitted)
         scale = _deviations(variances, floor) if whiten else torch.ones_like(variances)
-        self._scale = Constant(scale)
+        self._scale = Constant(scale)  # T⁻¹ multiplies each coefficient by it
         self.layout = _layout(shape, len(variances), rest, whiten)
-        self.claims = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
-        if not rest:
-            self.claims |= TransformClaim.SURJECTIVE
+        self.claims = TransformClaim.LINEAR | (TransformClaim.RECONSTRUCTS if rest else TransformClaim.BIJECTIVE)
         if bool((scale == 1).all()):
             self.claims |= TransformClaim.ISOMETRIC
         return self
@@ -175,17 +156,15 @@ class PCA(Transform):
                 raise ValueError(f"pca: {path} is not a file that PCA.save wrote.")
             fitted = [file.get_tensor(name) for name in ("basis", "variances", "mean")]
         options = json.loads(header)
-        return cls._make(tuple(options.pop("shape")), fitted, **options, spec=f"pca({str(path)!r})")
+        return cls.__new__(cls)._set(f"pca({str(path)!r})", tuple(options.pop("shape")), fitted, **options)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         generator = torch.Generator().manual_seed(0)
         data = torch.randn(40, 2, 3, 2, generator=generator).double().cumsum(2)
         for whiten in (False, True, "zca"):
-            yield cls.fit(data, whiten=whiten)
-            yield cls.fit(data[:, :1, :, 0], whiten=whiten)
-        yield cls.fit(data.flatten(2).split(7), components=5)
-        yield cls.fit(data.flatten(1), components=1, whiten=True)
+            yield from [cls.fit(data, whiten=whiten), cls.fit(data[:, :1, :, 0], whiten=whiten)]
+        yield from [cls.fit(data.flatten(2).split(7), components=5), cls.fit(data.flatten(1), components=1, whiten=True)]
 
 
 def _stream(data: Tensor | Iterable[Tensor], components: int | None) -> tuple[Moments | Sketch, Shape]:
@@ -204,18 +183,16 @@ def _no_moments(like: Tensor, components: int | None, shape: Shape) -> Moments |
     if len(like) <= LARGEST:
         return Moments.none(like)
     if components is None:
-        raise ValueError(
-            f"PCA.fit: signals of shape {shape} have more than {LARGEST:,} samples, too many for all axes, which would be a "
-            'dense matrix of that size; pass components=64, say (what lies outside them goes into the band "rest"), or fit '
-            "on smaller signals."
-        )
+        found = f"signals of shape {shape} have more than {LARGEST:,} samples, too many for a dense matrix of all axes"
+        advice = 'pass components=64, say (what lies outside them goes into the band "rest"), or fit on smaller signals'
+        raise ValueError(f"PCA.fit: {found}; {advice}.")
     return Sketch.none(like, 2 * _count(components, len(like), len(like)))
 
 
 def _check_batch(batch: Tensor, shape: Shape) -> None:
     if not isinstance(batch, Tensor):
-        got = type(batch).__name__
-        raise TypeError(f"PCA.fit: expected tensors (examples, *shape), got {got}; pass (x for x, y in loader), for example.")
+        got = f"{type(batch).__name__}; pass (x for x, y in loader), for example"
+        raise TypeError(f"PCA.fit: expected tensors (examples, *shape), got {got}.")
     if not batch.is_floating_point() or batch.ndim < 2 or batch.numel() == 0:
         wanted, got = "real floating-point batches (examples, *shape) that are not empty", tuple(batch.shape)
         raise ValueError(f"PCA.fit: expected {wanted}, got {batch.dtype} of shape {got}.")

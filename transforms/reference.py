@@ -19,7 +19,6 @@ class Reference:
     Both get tensors on the CPU in double precision and may return arrays. They import the library themselves, so that it
     is loaded only for this law.
 
-    >>> import pullback as pb
     >>> class Reversed(pb.transforms.Linear):
     ...     @property
     ...     def reference(self):

@@ -24,16 +24,14 @@ def check_claims(kind: Any) -> None:
         raise ValueError(f"{kind.__name__} is not registered: examples() is empty; {advice}.")
     limit = tolerance(torch.double)
     for example in examples:
-        faults = [result for result in measure_laws(example) if result.fault]
-        if faults:
-            lines = [
-                f"{kind.__name__} is not registered: {example.spec} on signals of shape {example.shape} is not as claimed:"
-            ]
+        if faults := [result for result in measure_laws(example) if result.fault]:
+            lines = [f"{example.spec} on signals of shape {example.shape} is not as claimed:"]
             for result in faults:
                 law, measured = result.law, result.measured
                 line = f"  {result.fault:<9} {law.name:<18} {measured.residual:.1e} ≤ {limit:.1e}  {law.statement}"
                 lines += [line, *([f"    {measured.reason}"] if measured.reason else [])]
-            raise ValueError("\n".join([*lines, "  tolerance: rounding of float64, 3 eps^(2/3)"]))
+            lines += ["  tolerance: rounding of float64, 3 eps^(2/3)"]
+            raise ValueError(f"{kind.__name__} is not registered: " + "\n".join(lines))
 
 
 transforms: Registry[Transform] = Registry("transform", "pullback.transforms", check_claims)
@@ -48,11 +46,9 @@ def register(name: str) -> Callable[[Kind], Kind]:
         class Flip(pb.transforms.Transform): ...
 
     A plug-in of the entry-point group `pullback.transforms` is checked in the same way when it is first used.
-
     Raises: ValueError with the laws that fail, where an example breaks a claim or keeps a law that it does not claim, and
     where there are no examples; TypeError where the class is not a Transform.
 
-    >>> import pullback as pb
     >>> class Loud(pb.transforms.Pixel):
     ...     def analysis(self, x):
     ...         return 2 * x

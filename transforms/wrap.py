@@ -1,7 +1,7 @@
-"""Any pair of maps as a transform: a normalising flow, or an autoencoder with its residual."""
+"""Any pair of maps as a transform: a linear operator, a normalising flow, or an autoencoder with its residual."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +9,70 @@ from torch import Tensor, nn
 from ..core.checks import check_choice
 from ..core.precision import tolerance, wide
 from .base import Transform, TransformClaim, check_shape
-from .laws import Map
+from .laws import CLAIMS, Draw, Map
 from .layout import Band, Layout, Shape, plain_layout, sample_layout
-from .measure_claims import called, measure, native, normal
 
 RESIDUALS = ("carried", "fixed")
 _STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
+
+
+class Operator(Transform):
+    """z = forward(x), x = inverse(z) for two linear maps of batches, such as a torch operator without a matrix.
+
+    forward: (batch, *shape) -> (batch, *coeff).  inverse: (batch, *coeff) -> (batch, *shape), with
+    inverse(forward(x)) = x. Both are differentiable; modules among them are submodules and follow `.to()`.
+    transpose: g -> (T⁻¹)ᵀ g, if it is faster than automatic differentiation of `inverse`.
+    layout: the meaning of the coefficients; None puts all of them in one band.
+
+    The claims SURJECTIVE and ISOMETRIC are measured on random signals, in the precision of the maps' parameters, double if
+    they have none; LINEAR and RECONSTRUCTS are required.
+    Raises: ValueError with the residual where the maps are not linear or do not invert each other; TypeError where they
+    are not callable.
+
+    >>> T = Operator((1, 4), lambda x: x.flip(-1), lambda z: z.flip(-1))
+    >>> T.claims == TransformClaim.ORTHOGONAL
+    True
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        forward: Map,
+        inverse: Map,
+        *,
+        transpose: Map | None = None,
+        layout: Layout | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(shape, range(10))
+        if not callable(forward) or not callable(inverse):
+            raise TypeError("Operator: expected two callables, forward (batch, *shape) -> (batch, *coeff) and inverse.")
+        self.spec = f"Operator({called(forward)}, {called(inverse)})"
+        self._there, self._back, self._across = forward, inverse, transpose  # modules among them become submodules
+        x = normal(self.shape, native((forward, inverse), torch.empty(0).double()), seed)
+        coeff = tuple(forward(x).shape[1:])
+        self.layout = layout or plain_layout(coeff, len(self.shape) - 1)
+        self.claims, residuals = measure(forward, inverse, x, normal(coeff, x, seed + 1))
+        for claim in (TransformClaim.LINEAR, TransformClaim.RECONSTRUCTS):
+            if claim not in self.claims:
+                found = f"relative residual {residuals[claim]:.1e} on random signals"
+                advice = "use Wrap for maps that are not linear or lose a part of the signal"
+                raise ValueError(f"{self.spec}: the maps break the law {claim.name}, {found}; {advice}.")
+
+    def analysis(self, x: Tensor) -> Tensor:
+        return self._there(x)
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        return self._back(z)
+
+    def transpose(self, g: Tensor) -> Tensor:
+        return super().transpose(g) if self._across is None else self._across(g)
+
+    @classmethod
+    def examples(cls) -> Iterable[Transform]:
+        yield cls((2, 5), lambda x: x.cumsum(-1), lambda z: z.diff(dim=-1, prepend=z[..., :1] * 0))
+        yield cls((1, 4), lambda x: torch.cat([x, x], -1), lambda z: z[..., :4] / 2 + z[..., 4:] / 2)
+        yield cls((1, 4), lambda x: x.roll(1, -1), lambda z: z.roll(-1, -1), transpose=lambda g: g.roll(1, -1))
 
 
 class Wrap(Transform):
@@ -38,7 +96,6 @@ class Wrap(Transform):
     Claims are measured at construction on the probe and on standard normal z, to the precision of the maps' parameters
     (single if they are narrower, double if there are none): check a float32 network with dtype=float32.
     z is (batch, *code), with a residual (batch, 1, Π code + Π shape).
-
     Raises: ValueError with the residual where the maps do not invert each other and residual is None, where dropout or
     normalisation is in training mode, or where residual="fixed" meets linear maps; TypeError where one is not callable.
 
@@ -65,31 +122,29 @@ class Wrap(Transform):
         _check_maps(forward, inverse)
         if residual is not None:
             check_choice("wrap", "residual", residual, RESIDUALS)
-        self.shape = check_shape("wrap", shape, dims=range(0, 10))
+        self.shape = check_shape("wrap", shape, range(10))
         self.residual = residual
         self.spec = f"wrap({called(forward)}, {called(inverse)})"
         self._encoder, self._decoder = forward, inverse
         like = native((forward, inverse), torch.empty(0).double())
         like = like.to(wide(like.dtype))  # half precision would accept a nonlinearity of a tenth
         x = normal(self.shape, like, seed) if probe is None else _check_probe(probe, self.shape).to(like)
-        with torch.no_grad():
-            code = self._encode(x)
-        self._code = _check_code(code, self._decode, x)
+        self._code = _check_code(forward, inverse, x)
         own = layout or plain_layout(self._code, len(self.shape) - 1, "code")
         self.layout = _with_residual(own, self.shape) if residual else own
         self.claims = self._measured(x, normal(self.layout.shape, x, seed + 1, len(x)))
 
     def analysis(self, x: Tensor) -> Tensor:
-        code = self._encode(x)
+        code = _run(self._encoder, x)
         if self.residual is None:
             return code
-        return torch.cat([code.flatten(1), (x - self._decode(code)).flatten(1)], 1)[:, None]
+        return torch.cat([code.flatten(1), (x - _run(self._decoder, code)).flatten(1)], 1)[:, None]
 
     def synthesis(self, z: Tensor) -> Tensor:
         if self.residual is None:
-            return self._decode(z)
+            return _run(self._decoder, z)
         code, rest = z.flatten(1).split([math.prod(self._code), math.prod(self.shape)], 1)
-        return self._decode(code.reshape(len(z), *self._code)) + rest.reshape(len(z), *self.shape)
+        return _run(self._decoder, code.reshape(len(z), *self._code)) + rest.reshape(len(z), *self.shape)
 
     def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
         """(z, z₀); with residual="fixed" z₀ has the residual of x."""
@@ -99,20 +154,12 @@ class Wrap(Transform):
         size = math.prod(self._code)
         return z, torch.cat([origin[..., :size], z[..., size:]], -1)
 
-    def _encode(self, x: Tensor) -> Tensor:
-        return _run(self._encoder, x)
-
-    def _decode(self, code: Tensor) -> Tensor:
-        return _run(self._decoder, code)
-
     def _measured(self, x: Tensor, z: Tensor) -> TransformClaim:
         claims, residuals = measure(self.analysis, self.synthesis, x, z)
         if TransformClaim.RECONSTRUCTS not in claims:
-            raise ValueError(
-                f"{self.spec}: inverse(forward(x)) differs from x by {residuals[TransformClaim.RECONSTRUCTS]:.1e} (relative; "
-                f"rounding explains {tolerance(x.dtype):.1e}); pass residual='carried' for maps that lose a part of the "
-                "signal, or probe= with signals on which they are inverse."
-            )
+            found = f"{residuals[TransformClaim.RECONSTRUCTS]:.1e} (relative; rounding explains {tolerance(x.dtype):.1e})"
+            advice = "residual='carried' for maps that lose a part of the signal, or a probe of signals that they keep"
+            raise ValueError(f"{self.spec}: inverse(forward(x)) differs from x by {found}; pass {advice}.")
         if self.residual == "fixed" and TransformClaim.LINEAR in claims:
             advice = "use residual='carried', or PCA.fit(data, components=k)"
             raise ValueError(f"{self.spec}: the maps are linear, and linear transforms share one path from x₀; {advice}.")
@@ -154,16 +201,17 @@ def _check_probe(probe: Tensor, shape: Shape) -> Tensor:
     return probe.detach()
 
 
-def _check_code(code: Tensor, decode: Callable[[Tensor], Tensor], x: Tensor) -> Shape:
+@torch.no_grad()
+def _check_code(forward: Map, inverse: Map, x: Tensor) -> Shape:
     """Shape of one code, if both maps keep the batch first."""
+    code = _run(forward, x)
     if not isinstance(code, Tensor) or not code.is_floating_point() or len(code) != len(x):
         advice = "pack complex or several outputs into one"
         raise ValueError(f"wrap: forward must give one real tensor, batch first, got {_kind(code)}; {advice}.")
-    with torch.no_grad():
-        back = decode(code)
+    back = _run(inverse, code)
     if not isinstance(back, Tensor) or back.shape != x.shape:
-        got = str(tuple(back.shape)) if isinstance(back, Tensor) else type(back).__name__
-        raise ValueError(f"wrap: inverse(forward(x)) must be a tensor of the shape of x, {tuple(x.shape)}, got {got}.")
+        wanted = f"a tensor of the shape of x, {tuple(x.shape)}"
+        raise ValueError(f"wrap: inverse(forward(x)) must be {wanted}, got {_kind(back)}.")
     return tuple(code.shape[1:])
 
 
@@ -178,3 +226,31 @@ def _with_residual(code: Layout, shape: Shape) -> Layout:
     pairs = (code.frequency, samples.frequency), (code.position, samples.position)
     frequency, position = (torch.cat([part.reshape(len(shape) - 1, 1, -1) for part in pair], -1) for pair in pairs)
     return Layout((*code.bands, Band("residual")), index, frequency, position)
+
+
+def measure(analysis: Map, synthesis: Map, x: Tensor, z: Tensor) -> tuple[TransformClaim, dict[TransformClaim, float]]:
+    """The claims whose residual is no more than rounding, and the residuals, on at least two x, and z independent of T."""
+    data, claims = Draw(x, x.flip(0), z, z.flip(0)), TransformClaim.NONE
+    with torch.no_grad():
+        residuals = {claim: law(analysis, synthesis, data) for claim, law in CLAIMS.items()}
+    for claim, residual in residuals.items():
+        if residual <= tolerance(x.dtype):
+            claims |= claim
+    return claims, residuals
+
+
+def native(maps: Iterable[object], otherwise: Tensor) -> Tensor:
+    """An empty tensor in the dtype and on the device of the first parameter among `maps`, or `otherwise`."""
+    values = (value for map_ in maps if isinstance(map_, nn.Module) for value in map_.parameters())
+    return next((value.detach().new_empty(0) for value in values if value.is_floating_point()), otherwise)
+
+
+def normal(shape: Shape, like: Tensor, seed: int, batch: int = 4) -> Tensor:
+    """Standard normal draws (batch, *shape) in the dtype and on the device of `like`."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, *shape, generator=generator).to(like)
+
+
+def called(map_: Map) -> str:
+    """A short name of the map for messages."""
+    return getattr(map_, "__qualname__", type(map_).__name__).rpartition(".")[2]

@@ -20,7 +20,6 @@ LAYERS = {
         "layout_laws",
         "laws",
         "registry",
-        "measure_claims",
         "linear",
         "harmonic",
         "wavelets",

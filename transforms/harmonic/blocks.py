@@ -35,17 +35,10 @@ def block_layout(shape: Shape, runs: Sequence[Runs], frequency: Callable[[int], 
     frequency: block length n -> centre frequency of each of its coefficients in cycles/sample, ascending, (n,).
     """
     axes = [[(frequency(length), count) for length, count in run] for run in runs]
-    bands = [[(torch.cat([block[:1] * 0, block[1:]]), count) for block, count in axis] for axis in axes]
-    known = [[(f * math.nan if len(f) == 1 and len(axis) > 1 else f, count) for f, count in axis] for axis in axes]
-    return replace(
-        octave_layout(shape, [_repeated(axis) for axis in bands]),
-        frequency=spread([_repeated(axis) for axis in known], shape),
-        position=spread([_centres(run) for run in runs], shape),
-    )
-
-
-def _repeated(blocks: Sequence[tuple[Tensor, int]]) -> Tensor:
-    return torch.cat([block.repeat(count) for block, count in blocks])
+    bands = [torch.cat([torch.cat([f[:1] * 0, f[1:]]).repeat(count) for f, count in axis]) for axis in axes]
+    known = [torch.cat([(f if len(f) > 1 or len(axis) == 1 else f * math.nan).repeat(n) for f, n in axis]) for axis in axes]
+    position = spread([_centres(run) for run in runs], shape)
+    return replace(octave_layout(shape, bands), frequency=spread(known, shape), position=position)
 
 
 def _centres(runs: Runs) -> Tensor:

@@ -9,20 +9,20 @@ from torch import Tensor
 
 from ...core.checks import check_count
 from ...core.constant import Constant
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform
 from ..layout import Shape
 from ..reference import Reference
 from ..registry import add
 from .blocks import Runs, block_layout, each_axis, every_second, in_blocks, interleave
 from .references import block_dct_reference, dct_reference
-from .separable import Map, Separable
+from .separable import Map, Separable, SeparableTransform
 
 
 @add("dct")
-class DCT(Transform):
+class DCT(SeparableTransform):
     """Orthonormal DCT of type I, II, III or IV over all signal axes.
 
-    Map each axis of N samples z_k = √(2/N) Σ_n x_n c_{kn}, with centre frequencies in cycles/sample:
+    Along each axis of N samples z_k = √(2/N) Σ_n x_n c_{kn}, with centre frequencies in cycles/sample:
 
         type 1   c = ε_k ε_n cos(π k n / (N - 1)), √(2/(N - 1)) for √(2/N)   k / (2N - 2)        T⁻¹ = T
         type 2   c = ε_k cos(π k (2n + 1) / 2N)                              k / 2N              T⁻¹ is type 3
@@ -30,7 +30,6 @@ class DCT(Transform):
         type 4   c = cos(π (2k + 1)(2n + 1) / 4N)                            (2k + 1) / 4N       T⁻¹ = T
 
     ε is 1/√2 at index 0 (for type 1 at N - 1 too) and 1 elsewhere.
-
     Shapes: z has the shape of x. Sources: Ahmed, Natarajan & Rao 1974; Wang 1984.
     Raises: ValueError for another type, and for type 1 where an axis has one sample.
 
@@ -40,25 +39,17 @@ class DCT(Transform):
     """
 
     def __init__(self, shape: Shape, type: int = 2) -> None:
-        super().__init__()
-        self.shape = check_shape("dct", shape)
+        super().__init__(shape)
         sizes = self.shape[1:]
         if isinstance(type, bool) or type not in (1, 2, 3, 4):
             raise ValueError(f"dct: type must be 1, 2, 3 or 4, got {type!r}.")
         if type == 1 and min(sizes) < 2:
             raise ValueError(f"dct: type 1 needs at least 2 samples along every axis, got {sizes}; take type 2.")
-        self._type, self.claims = type, TransformClaim.ORTHOGONAL
+        self._type = type
         self.spec = "dct" if type == 2 else f"dct(type={type})"
         self.layout = block_layout(self.shape, [((n, 1),) for n in sizes], functools.partial(_frequency, type))
-        there, back = zip(*(_maps(type, (n,)) for n in sizes))
-        forward, inverse = _maps(type, sizes)
-        self._forward, self._inverse = Separable(sizes, there, forward), Separable(sizes, back, inverse)
-
-    def analysis(self, x: Tensor) -> Tensor:
-        return self._forward(x)
-
-    def synthesis(self, z: Tensor) -> Tensor:
-        return self._inverse(z)
+        each = zip(*(_maps(type, (n,)) for n in sizes))  # the maps of all axes, and their inverses
+        self._forward, self._inverse = (Separable(sizes, *maps) for maps in zip(each, _maps(type, sizes)))
 
     @property
     def reference(self) -> Reference:
@@ -72,7 +63,7 @@ class DCT(Transform):
 
 
 @add("block_dct")
-class BlockDCT(Transform):
+class BlockDCT(SeparableTransform):
     """Orthonormal DCT-II of every block of the signal: `block=8` on an image is the transform of JPEG.
 
     block: samples along each axis; one number, or one for each axis. If an axis is not a multiple of it, the last, smaller
@@ -81,7 +72,6 @@ class BlockDCT(Transform):
     Coefficient k of a block takes the place of sample k of the block. It has centre frequency k / 2n cycles/sample for a
     block of n samples, and the centre of its block as position (NaN along an axis of one block). Bands are octaves and
     orientations within the blocks, all blocks together: the coarsest one holds the means of the blocks.
-
     Shapes: z has the shape of x. Source: Wallace 1991.
     Raises: TypeError or ValueError where block is not a positive whole number, or one for each axis.
 
@@ -91,26 +81,17 @@ class BlockDCT(Transform):
     """
 
     def __init__(self, shape: Shape, block: int | Sequence[int] = 8) -> None:
-        super().__init__()
-        self.shape = check_shape("block_dct", shape)
+        super().__init__(shape)
         self.block = _blocks(block, self.shape)
-        self.claims = TransformClaim.ORTHOGONAL
         self.spec = f"block_dct(block={self.block[0] if len(set(self.block)) == 1 else list(self.block)})"
         self._runs = [_cut(n, size) for n, size in zip(self.shape[1:], self.block)]
         self._dcts = {length: DCT2(length) for runs in self._runs for length, _ in runs}
         self.layout = block_layout(self.shape, self._runs, functools.partial(_frequency, 2))
         self._forward, self._inverse = self._along(DCT2.forward), self._along(DCT2.inverse)
 
-    def analysis(self, x: Tensor) -> Tensor:
-        return self._forward(x)
-
-    def synthesis(self, z: Tensor) -> Tensor:
-        return self._inverse(z)
-
     def _along(self, way: Callable[["DCT2", Tensor], Tensor]) -> Separable:
         block = functools.partial(self._block, way)
-        maps = [functools.partial(in_blocks, runs=runs, along_last=block) for runs in self._runs]
-        return Separable(self.shape[1:], maps)
+        return Separable(self.shape[1:], [functools.partial(in_blocks, runs=runs, along_last=block) for runs in self._runs])
 
     def _block(self, way: Callable[["DCT2", Tensor], Tensor], part: Tensor) -> Tensor:
         return way(self._dcts[part.shape[-1]], part)
@@ -122,15 +103,13 @@ class BlockDCT(Transform):
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         yield from (cls(shape) for shape in [(1, 1), (2, 16), (1, 21), (1, 9, 8)])
-        yield cls((2, 7, 6), 3)
-        yield cls((1, 6, 7), [4, 2])
-        yield cls((1, 4, 3, 5), 2)
+        yield from [cls((2, 7, 6), 3), cls((1, 6, 7), [4, 2]), cls((1, 4, 3, 5), 2)]
 
 
 def _blocks(block: int | Sequence[int], shape: Shape) -> Shape:
     """The block size of each signal axis."""
     dims = len(shape) - 1
-    sizes = list(block) if isinstance(block, (list, tuple)) else [block] * dims
+    sizes = block if isinstance(block, (list, tuple)) else [block] * dims
     if len(sizes) != dims:
         raise ValueError(f"block_dct: block must be one number or one for each of {dims} signal axes, got {block!r}.")
     return tuple(check_count("block_dct", "block", size) for size in sizes)
@@ -168,15 +147,13 @@ def dct1(x: Tensor) -> Tensor:
 class DCT2:
     """Orthonormal DCT-II over the last axes of x, of the given sizes, and its inverse, the DCT-III, by one real FFT.
 
-    Map one axis, with v = (x_0, x_2, …, x_3, x_1), V = F v and φ_k = √2 exp(-iπk/2n), φ_0 = 1: z_k = Re φ_k V_k, and
-    z_{n-k} = -Im φ_k V_k. Map several, Re φ_k V_k is (φ_k V_k + φ̄_k V_{-k}) / 2 for all axes but the last, with V the
-    transform over all of them.
-    Source: Makhoul 1980.
+    Along one axis, with v = (x_0, x_2, …, x_3, x_1), V = F v and φ_k = √2 exp(-iπk/2n), φ_0 = 1: z_k = Re φ_k V_k, and
+    z_{n-k} = -Im φ_k V_k. Along several, Re φ_k V_k is (φ_k V_k + φ̄_k V_{-k}) / 2 for all axes but the last, with V the
+    transform over all of them. Source: Makhoul 1980.
     """
 
     def __init__(self, *sizes: int) -> None:
-        self._axes = tuple(range(-len(sizes), 0))
-        self._sizes = sizes
+        self._sizes, self._axes = sizes, tuple(range(-len(sizes), 0))
         self._turns = [Constant(_turns(n, axis)) for axis, n in zip(self._axes, sizes)]
 
     def forward(self, x: Tensor) -> Tensor:

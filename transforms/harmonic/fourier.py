@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...core.constant import Constant
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform, TransformClaim
 from ..layout import Shape, octave_layout
 from ..reference import Reference
 from ..registry import add
@@ -25,7 +25,6 @@ class DFT(Transform):
 
     with (r, s) = (1, 0), (√2, 0) or (0, √2): ‖z‖ = ‖x‖ for odd and even sizes, and no coefficient is stored twice.
     The place k has centre frequency |k| / N (wrapped) cycles/sample, as in `torch.fft.fftfreq`.
-
     Raises: ValueError unless the signal has one to three axes.
 
     >>> from pullback.transforms import get
@@ -34,10 +33,8 @@ class DFT(Transform):
     """
 
     def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = check_shape("dft", shape)
+        super().__init__(shape)
         self.claims = TransformClaim.ORTHOGONAL
-        self.spec = "dft"
         self.layout = octave_layout(self.shape, [torch.fft.fftfreq(n).abs() for n in self.shape[1:]])
         self._axes = tuple(range(-1, -len(self.shape), -1))  # the first signal axis last, because that one is halved
         self._planes = slice(0, None, self.shape[1] // 2) if self.shape[1] % 2 == 0 else slice(0, 1)
@@ -65,8 +62,7 @@ class DFT(Transform):
 
     @property
     def reference(self) -> Reference:
-        half = half_space(self.shape[1:])
-        return dft_reference(_weights(half))
+        return dft_reference(_weights(half_space(self.shape[1:])))
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -80,7 +76,6 @@ class Hartley(Transform):
     z_k = N^-½ Σ_n x_n cas(2π Σ_i k_i n_i / N_i) = Re(F x)_k - Im(F x)_k, with cas t = cos t + sin t, N the number of
     samples and F the unitary DFT. In 2-D and 3-D this is the plane-wave definition and not the product of 1-D
     transforms: a coefficient is one wave in one direction, of centre frequency |k_i| / N_i (wrapped) cycles/sample.
-
     Shapes: z has the shape of x. Sources: Bracewell 1983; Bracewell et al. 1986 for several axes.
     Raises: ValueError unless the signal has one to three axes.
 
@@ -90,18 +85,15 @@ class Hartley(Transform):
     """
 
     def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = check_shape("hartley", shape)
+        super().__init__(shape)
         self.claims = TransformClaim.ORTHOGONAL
-        self.spec = "hartley"
         self.layout = octave_layout(self.shape, [torch.fft.fftfreq(n).abs() for n in self.shape[1:]])
 
     def analysis(self, x: Tensor) -> Tensor:
         axes = tuple(range(2, x.ndim))
         half = torch.fft.rfftn(x, dim=axes, norm="ortho")  # the other half holds the conjugates, at -k
         mirrored = (half.real + half.imag)[..., 1 : (x.shape[-1] + 1) // 2].flip(axes)
-        if len(axes) > 1:
-            mirrored = mirrored.roll([1] * (len(axes) - 1), axes[:-1])
+        mirrored = mirrored.roll([1] * (len(axes) - 1), axes[:-1]) if len(axes) > 1 else mirrored
         return torch.cat([half.real - half.imag, mirrored], -1)
 
     def synthesis(self, z: Tensor) -> Tensor:
@@ -122,8 +114,7 @@ _EXAMPLES = [(1, 1), (2, 8), (1, 9), (3, 6, 5), (1, 4, 4), (1, 4, 3, 6)]
 def _weights(half: Tensor) -> Tensor:
     """r + i s of `DFT` for `half` as in `half_space`. Shape: as half."""
     half = half.double()
-    r, s = torch.where(half > 0, math.sqrt(2) * half, 1 + half), math.sqrt(2) * half.clamp(max=0).abs()
-    return torch.complex(r, s)
+    return torch.complex(torch.where(half > 0, math.sqrt(2) * half, 1 + half), math.sqrt(2) * half.clamp(max=0).abs())
 
 
 def _negated(x: Tensor, first: int) -> Tensor:

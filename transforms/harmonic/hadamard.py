@@ -7,19 +7,19 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform
 from ..layout import Shape
 from ..reference import Reference
 from ..registry import add
 from .blocks import Runs, block_layout
 from .references import hadamard_reference
-from .separable import Separable
+from .separable import Separable, SeparableTransform
 
 _RADIX = 16  # rows whose sums and differences are computed before they are written
 
 
 @add("hadamard")
-class Hadamard(Transform):
+class Hadamard(SeparableTransform):
     """Orthonormal Walsh–Hadamard transform over all signal axes, in sequency order; T⁻¹ = T.
 
     z_k = n^-½ Σ_j ±x_j, where row k of the signs changes sign k times: its centre frequency is k / 2n cycles/sample.
@@ -27,7 +27,6 @@ class Hadamard(Transform):
     Hadamard matrices of this kind need a power of two. An axis of another size is cut into powers of two by its binary
     digits, largest first (13 = 8 + 4 + 1), and each part is transformed by itself: no sample is padded or dropped, and
     the whole stays orthonormal. Its coefficients then have the centre of their part as position. n log n additions.
-
     Shapes: z has the shape of x. Sources: Fino & Algazi 1976 (fast transform); Harmuth 1969 (sequency).
     Raises: ValueError unless the signal has one to three axes.
 
@@ -37,21 +36,12 @@ class Hadamard(Transform):
     """
 
     def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = check_shape("hadamard", shape)
-        self.claims = TransformClaim.ORTHOGONAL
-        self.spec = "hadamard"
+        super().__init__(shape)
         self._runs = [_powers(n) for n in self.shape[1:]]
         self._order = {length: _sequency(length) for runs in self._runs for length, _ in runs}
         self.layout = block_layout(self.shape, self._runs, lambda n: torch.arange(n) / (2 * n))
         maps = [functools.partial(self._along, -1, runs) for runs in self._runs]
-        self._transform = Separable(self.shape[1:], maps, self._each)
-
-    def analysis(self, x: Tensor) -> Tensor:
-        return self._transform(x)
-
-    def synthesis(self, z: Tensor) -> Tensor:
-        return self._transform(z)  # the matrix in sequency order is symmetric
+        self._forward = self._inverse = Separable(self.shape[1:], maps, self._each)  # the matrix in sequency order is symmetric
 
     def _each(self, x: Tensor) -> Tensor:
         for axis, runs in enumerate(self._runs, start=2):
@@ -84,10 +74,8 @@ class Hadamard(Transform):
 
 def _butterflies(parts: Sequence[Tensor]) -> list[Tensor]:
     """Sums and differences of 2^m parts, in the order of Sylvester's matrix: m 2^m additions."""
-    if len(parts) == 1:
-        return list(parts)
     pairs = list(zip(parts[: len(parts) // 2], parts[len(parts) // 2 :]))
-    return _butterflies([a + b for a, b in pairs]) + _butterflies([a - b for a, b in pairs])
+    return _butterflies([a + b for a, b in pairs]) + _butterflies([a - b for a, b in pairs]) if pairs else list(parts)
 
 
 def _powers(n: int) -> Runs:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...core.checks import check_choice, check_count, check_number
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform, TransformClaim
 from ..layout import Layout, Shape, octave_layout, spread
 from ..reference import Reference
 from ..registry import add
@@ -39,7 +39,6 @@ class STFT(Transform):
     window: hann, hamming, blackman, rectangular or sine, periodic as in spectral analysis.
     size: samples of the window; None takes a power of two near 2√n, at most 1024.
     hop: samples from one window to the next; None takes half the size. The redundancy is size / hop.
-
     Shapes: (channels, n) -> (channels, frames, size). Coefficient j of a frame has centre frequency ⌈j/2⌉ / size
     cycles/sample, and the centre p·hop of its frame, moved into the signal, as position. Bands are octaves.
     Sources: Allen & Rabiner 1977; Daubechies, Grossmann & Meyer 1986 for tight windows.
@@ -52,14 +51,13 @@ class STFT(Transform):
     """
 
     def __init__(self, shape: Shape, window: str = "hann", size: int | None = None, hop: int | None = None) -> None:
-        super().__init__()
-        self.shape = check_shape("stft", shape, (1,))
+        super().__init__(shape, (1,))
         check_choice("stft", "window", window, _WINDOWS)
         self.window = window
         self.size = balanced_size(self.shape[1], 2) if size is None else check_count("stft", "size", size)
         self.hop = max(1, self.size // 2) if hop is None else check_count("stft", "hop", hop)
-        self.spec = f"stft(window={self.window}, size={self.size}, hop={self.hop})"
-        taps = tight_window(self.window, self.size, self.hop)
+        self.spec = f"stft(window={window}, size={self.size}, hop={self.hop})"
+        taps = tight_window(window, self.size, self.hop)
         self._taps = torch.from_numpy(taps)
         self._starts = _starts(taps, self.hop, self.shape[1])
         self._turns = -(-self.size // self.hop)  # hops in a frame
@@ -113,18 +111,12 @@ class STFT(Transform):
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         yield from (cls(shape) for shape in [(1, 1), (2, 16), (1, 21)])
-        yield cls((1, 12), "rectangular", 4, 4)
-        yield cls((1, 13), "rectangular", 4, 4)
-        yield cls((2, 10), "blackman", 5, 2)
-        yield cls((1, 3), "sine", 8, 6)
-        yield cls((1, 9), "hamming", 6, 4)
+        yield from [cls((1, 12), "rectangular", 4, 4), cls((1, 13), "rectangular", 4, 4)]
+        yield from [cls((2, 10), "blackman", 5, 2), cls((1, 3), "sine", 8, 6), cls((1, 9), "hamming", 6, 4)]
 
 
 def tight_window(window: str, size: int, hop: int) -> np.ndarray:
-    """The canonical tight window w / √(Σ_p w²(· - p·hop)). Shape: (size,).
-
-    Raises: ValueError where a sample lies under no window, so that no inverse exists.
-    """
+    """The canonical tight window w / √(Σ_p w²(· - p·hop)), (size,).  Raises: ValueError where a sample lies under no window."""
     if window == "sine":
         taps = np.sin(np.pi * (np.arange(size) + 0.5) / size)
     else:
@@ -134,10 +126,9 @@ def tight_window(window: str, size: int, hop: int) -> np.ndarray:
     energy = np.pad(taps**2, (0, -size % hop)).reshape(-1, hop).sum(0)
     bare = int((energy <= 1e-10 * energy.max()).sum())
     if bare:
-        raise ValueError(
-            f"stft: a {window} window of {size} samples every {hop} leaves {bare} of every {hop} samples under no window, so "
-            "no inverse exists; take a smaller hop (half the size, say) or a window without zeros."
-        )
+        found = f"a {window} window of {size} samples every {hop} leaves {bare} of every {hop} samples under no window"
+        advice = "take a smaller hop (half the size, say) or a window without zeros"
+        raise ValueError(f"stft: {found}, so no inverse exists; {advice}.")
     return taps / np.sqrt(np.resize(energy, size))
 
 
@@ -166,7 +157,6 @@ class MDCT(Transform):
 
     window: sine, or kbd (Kaiser-Bessel-derived, with `alpha`, larger for steeper stop bands).
     size: samples of the window, a multiple of 4; None takes a power of two near 2√n, at most 1024.
-
     Shapes: z has the shape of x. Coefficient k of a block of B samples has centre frequency (2k + 1) / 4B cycles/sample,
     and the centre of its block as position (NaN if there is only one block). Bands are octaves; the lowest coefficients
     of the blocks are the coarsest.
@@ -179,14 +169,13 @@ class MDCT(Transform):
     """
 
     def __init__(self, shape: Shape, window: str = "sine", size: int | None = None, alpha: float = 4.0) -> None:
-        super().__init__()
-        self.shape = check_shape("mdct", shape, (1,))
+        super().__init__(shape, (1,))
         check_choice("mdct", "window", window, _SLOPES)
         self.window = window
         self.size = balanced_size(self.shape[1], 4) if size is None else check_count("mdct", "size", size, 4, 4)
         check_number("mdct", "alpha", alpha, 0, 100)
         self.claims = TransformClaim.ORTHOGONAL
-        self.spec = f"mdct(window={self.window}, size={self.size}" + (f", alpha={alpha})" if window == "kbd" else ")")
+        self.spec = f"mdct(window={window}, size={self.size}" + (f", alpha={alpha})" if window == "kbd" else ")")
         self._runs = _whole_blocks(self.shape[1], self.size // 2)
         self._dcts = [DCT4(length) for length, _ in self._runs]
         self._cosine, self._sine = (torch.from_numpy(part) for part in _rotation(_slope(window, self.size // 2, alpha)))
@@ -217,9 +206,7 @@ class MDCT(Transform):
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         yield from (cls(shape) for shape in [(1, 1), (2, 16), (1, 21)])
-        yield cls((1, 24), "kbd", 8)
-        yield cls((2, 17), "kbd", 12, 2.5)
-        yield cls((1, 10), "sine", 16)
+        yield from [cls((1, 24), "kbd", 8), cls((2, 17), "kbd", 12, 2.5), cls((1, 10), "sine", 16)]
 
 
 def _whole_blocks(n: int, hop: int) -> Runs:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...core.checks import is_number
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform, TransformClaim
 from ..layout import Layout, Shape, octave_layout
 from ..registry import add
 from .fourier import half_space
@@ -36,7 +36,6 @@ class Polar(Transform):
     exact from there up to where x, or its sum, leaves the range of its dtype.
 
     Bands are octaves, each with its magnitudes ("d1 magnitude", real numbers included) and phases ("d1 phase", in rad).
-
     Raises: ValueError where floor is not positive, TypeError where log is not true or false.
 
     >>> from pullback.transforms import get
@@ -45,15 +44,14 @@ class Polar(Transform):
     """
 
     def __init__(self, shape: Shape, log: bool = False, floor: float = 1e-3) -> None:
-        super().__init__()
-        self.shape = check_shape("polar", shape)
+        super().__init__(shape)
         if not is_number(floor) or not 0 < floor < math.inf:
             raise ValueError(f"polar: floor must be a positive number, got {floor!r}.")
         if not isinstance(log, bool):
             raise TypeError(f"polar: log must be true or false, got {log!r}.")
         self.log, self.floor = log, float(floor)
         self.spec = f"polar(log=true, floor={self.floor})" if log else "polar"
-        self._half = half_space(self.shape[1:])
+        self._half, self._axes = half_space(self.shape[1:]), tuple(range(1 - len(self.shape), 0))
         self.claims = TransformClaim.RECONSTRUCTS if bool((self._half != 0).any()) else TransformClaim.ORTHOGONAL
         self.layout = _layout(self.shape, self._half)
 
@@ -64,8 +62,7 @@ class Polar(Transform):
         # The place -k keeps the phase of X_k, which is minus that of X_-k; π has no negative in (-π, π].
         phase = torch.where(phase < math.pi, -phase, phase)
         magnitude = math.sqrt(2) * magnitude
-        if self.log:
-            magnitude = torch.log1p(magnitude / self.floor)
+        magnitude = torch.log1p(magnitude / self.floor) if self.log else magnitude
         return torch.where(half == 0, spectrum.real, torch.where(half > 0, magnitude, phase))
 
     def synthesis(self, z: Tensor) -> Tensor:
@@ -78,16 +75,11 @@ class Polar(Transform):
         spectrum = torch.complex(real, math.sqrt(2) * magnitude * torch.sin(phase))
         return torch.fft.ifftn(spectrum, dim=self._axes, norm="ortho").real
 
-    @property
-    def _axes(self) -> Shape:
-        return tuple(range(-len(self.shape) + 1, 0))
-
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         for log in (False, True):
             yield from (cls(shape, log=log) for shape in [(2, 8), (1, 9), (3, 6, 5), (1, 4, 3, 6)])
-        yield cls((1, 1))
-        yield cls((2, 2, 2))
+        yield from [cls((1, 1)), cls((2, 2, 2))]
 
 
 def _polar(real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:

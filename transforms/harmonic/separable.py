@@ -8,11 +8,26 @@ from torch import Tensor
 
 from ...core.constant import Constant
 from ...core.isolation import lasting_tensors
+from ..base import Transform, TransformClaim
 from .blocks import each_axis
 
 Map = Callable[[Tensor], Tensor]
 
 LARGEST = 512  # samples of an axis up to which n² products on a GPU beat n log n operations in many passes
+
+
+class SeparableTransform(Transform):
+    """An orthonormal transform of each axis by itself, with T = `_forward` and T⁻¹ = `_inverse`."""
+
+    claims = TransformClaim.ORTHOGONAL
+    _forward: "Separable"
+    _inverse: "Separable"
+
+    def analysis(self, x: Tensor) -> Tensor:
+        return self._forward(x)
+
+    def synthesis(self, z: Tensor) -> Tensor:
+        return self._inverse(z)
 
 
 class Separable:

@@ -1,6 +1,5 @@
 """One level of an orthonormal wavelet on an interval: the signal is not continued, and its two ends are not joined."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,12 +27,6 @@ class BoundaryBank(Bank):
         super().__init__(wavelet)
         self._periodic = FilterBank(wavelet)
         self._edges: dict[int, tuple[Tensor, Tensor, Constant]] = {}
-
-    def split(self, x: Tensor, dims: int, dual: bool = False) -> dict[str, Tensor]:
-        return self.split_axes(x, dims, dual)
-
-    def merge(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
-        return self.merge_axes(bands, sizes)
 
     def _correlate(self, x: Tensor, filters: int, axis: int) -> Tensor:
         bands = self._periodic._correlate(x, filters, axis)

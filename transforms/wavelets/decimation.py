@@ -22,6 +22,7 @@ class Decimation:
 
     def __init__(self, filters: Filters, left: int) -> None:
         self._taps, self._left = torch.tensor(filters, dtype=torch.double), left
+        self._before = (self._taps.shape[1] - 1 - left) // 2  # outputs with k < 0 that reach sample 0
         self._matrices: dict[tuple[str, int], Constant] = {}
 
     def apply(self, x: Tensor, axis: int, count: int, mode: str) -> Tensor:
@@ -40,8 +41,7 @@ class Decimation:
 
     def transpose(self, low: Tensor, high: Tensor, axis: int, size: int, mode: str) -> Tensor:
         """`size` samples from the outputs; mode is `zero`, or `periodic`, the transpose of `apply` in that mode."""
-        axis %= low.ndim
-        return self.join(torch.stack([low, high], axis), axis, size, mode)
+        return self.join(torch.stack([low, high], axis % low.ndim), axis % low.ndim, size, mode)
 
     def join(self, outputs: Tensor, axis: int, size: int, mode: str) -> Tensor:
         """`transpose` of outputs of both filters, (…, 2, n, …) with `axis` the first of the two."""
@@ -53,11 +53,6 @@ class Decimation:
         windows = _windows(outputs, axis + 1, read, block).movedim(axis, axis + 1)
         samples = apply_matrix(matrix, windows.flatten(axis + 1, axis + 2), axis + 1).flatten(axis, axis + 1)
         return samples if 2 * block * blocks == size else samples.narrow(axis, 0, size)
-
-    @property
-    def _before(self) -> int:
-        """The number of outputs with k < 0 that reach sample 0."""
-        return (self._taps.shape[1] - 1 - self._left) // 2
 
     def _matrix(self, of: str, block: int) -> Constant:
         """(2 block, samples) to make `outputs`, (2 block, 2 outputs) to make `samples`."""
@@ -86,12 +81,9 @@ def _windows(x: Tensor, axis: int, length: int, step: int) -> Tensor:
         return x.unfold(axis, length, step).movedim(-1, axis + 1)
     # torch.func cannot batch the derivative of `unfold`. Slower: each window is put together from its pieces.
     count = (x.shape[axis] - length) // step + 1
-    spare = -x.shape[axis] % step
-    pieces = extend(x, axis, 0, spare, "zero").unflatten(axis, (-1, step))
-    parts = [
-        pieces.narrow(axis, start // step, count).narrow(axis + 1, 0, min(step, length - start))
-        for start in range(0, length, step)
-    ]
+    pieces = extend(x, axis, 0, -x.shape[axis] % step, "zero").unflatten(axis, (-1, step))
+    starts = range(0, length, step)
+    parts = [pieces.narrow(axis, at // step, count).narrow(axis + 1, 0, min(step, length - at)) for at in starts]
     return torch.cat(parts, axis + 1)
 
 
@@ -111,10 +103,9 @@ def extend(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
     n = x.shape[axis]
     if after < 0:
         return extend(x.narrow(axis, 0, n + after), axis, before, 0, mode)
-    places = (-before, 0), (n, n + after)
-    ends = [_beyond(x, axis, *place, mode) if place[0] < place[1] else None for place in places]
-    parts = [part for part in (ends[0], x, ends[1]) if part is not None]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
+    head = [_beyond(x, axis, -before, 0, mode)] if before > 0 else []
+    tail = [_beyond(x, axis, n, n + after, mode)] if after else []
+    return torch.cat([*head, x, *tail], axis) if head or tail else x
 
 
 def _beyond(x: Tensor, axis: int, start: int, stop: int, mode: str) -> Tensor:

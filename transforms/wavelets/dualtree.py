@@ -1,5 +1,6 @@
 """The dual-tree complex wavelet transform."""
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable
@@ -10,11 +11,11 @@ import pywt
 import torch
 from torch import Tensor
 
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform, TransformClaim
 from ..layout import Band, Shape
 from ..registry import add
-from .dwt import check_level, find_wavelet, halvings, pyramid_band, pyramid_centre
-from .filterbank import FilterBank, step_keys
+from .dwt import check_level, find_wavelet, halvings, pyramid_band, pyramid_cell
+from .filterbank import FilterBank, split_each, step_keys
 from .packing import Cell, blockwise, pack, packed_layout, unpack
 
 # Low-pass filters of quarter-sample delay as published, to 8 decimals: Kingsbury 2000 (10 taps, 6 of them not zero) and
@@ -46,7 +47,6 @@ class DTCWT(Transform):
     taps: of the q-shift filter, 10 or 14.  level: None takes 3, or as many as the signal allows.
     first: any orthonormal wavelet of PyWavelets.
     Bands: "aa3" holds the four real approximations, "d3+15" the complex details, coarse to fine.
-
     Sources: Kingsbury 2000; Kingsbury 2001, §4 and table 2; Selesnick, Baraniuk & Kingsbury 2005.
     Raises: ValueError for other taps, a wavelet that is not orthonormal, a level that is too deep or three signal axes;
     TypeError where level is not a whole number.
@@ -57,8 +57,7 @@ class DTCWT(Transform):
     """
 
     def __init__(self, shape: Shape, taps: int = 14, level: int | None = None, first: str = "sym5") -> None:
-        super().__init__()
-        self.shape = check_shape("dtcwt", shape, dims=(1, 2))
+        super().__init__(shape, (1, 2))
         if taps not in QSHIFT:
             raise ValueError(f"dtcwt: expected taps in {', '.join(map(str, QSHIFT))}; got {taps!r}.")
         self.level = check_level("dtcwt", level, halvings(self.shape), str(self.shape))
@@ -117,17 +116,19 @@ class DTCWT(Transform):
         steps = [{"": band} for band in low]
         for axis in range(self._dims):
             if len(low) == 1:  # the trees separate here
-                steps = [_split_axis(bank, step, axis - self._dims) for step in steps for bank in pair]
+                chosen = [(step, bank) for step in steps for bank in pair]
             else:
-                banks = self._banks(pair, axis, self._dims)
-                steps = [_split_axis(bank, step, axis - self._dims) for bank, step in zip(banks, steps)]
+                chosen = list(zip(steps, self._banks(pair, axis, self._dims)))
+            steps = [split_each(step, functools.partial(bank.split_axis, axis=axis - self._dims)) for step, bank in chosen]
         return steps
 
     def _merge(self, steps: list[dict[str, Tensor]], pair: tuple[FilterBank, FilterBank], together: bool) -> list[Tensor]:
         """Transpose of `_split`: the approximations of the trees, or their sum if they come `together`."""
         for axis in reversed(range(self._dims)):
             banks = self._banks(pair, axis, axis + 1 if together else self._dims)
-            steps = [_merge_axis(bank, step, axis - self._dims) for bank, step in zip(banks, steps)]
+            place, key = axis - self._dims, "a" * axis
+            size = sum(steps[0][key + letter].shape[place] for letter in "ad")
+            steps = [bank.merge_each(step, place, size) for bank, step in zip(banks, steps)]
             if together:
                 steps = [{key: a[key] + b[key] for key in a} for a, b in zip(steps[::2], steps[1::2])]
         return [step[""] for step in steps]
@@ -144,34 +145,19 @@ class DTCWT(Transform):
             made = []
             for key in self._details:
                 own = tuple(halves[letter][axis] for axis, letter in enumerate(key))
-                made += [_cell(band, key, level, own, 2) for band in _oriented(key, level)]
+                made += [replace(_cell(key, level, own, 2), band=band) for band in _oriented(key, level)]
             size, details = halves["a"], made + details
-        low = _cell(pyramid_band(self._low, self.level), self._low, self.level, size, 2**self._dims)
-        return [low, *details]
+        return [_cell(self._low, self.level, size, 2**self._dims), *details]
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        yield cls((1, 1))
-        yield cls((2, 16))
-        yield cls((1, 13), taps=10, level=2, first="db2")
-        yield cls((2, 6, 5), level=2)
-        yield cls((1, 16, 12), taps=10, level=3)
+        yield from [cls((1, 1)), cls((2, 16)), cls((1, 13), taps=10, level=2, first="db2")]
+        yield from [cls((2, 6, 5), level=2), cls((1, 16, 12), taps=10, level=3)]
 
 
-def _split_axis(bank: FilterBank, bands: dict[str, Tensor], axis: int) -> dict[str, Tensor]:
-    parts = {key: bank.split_axis(band, axis) for key, band in bands.items()}
-    return {key + letter: part for key, both in parts.items() for letter, part in zip("ad", both)}
-
-
-def _merge_axis(bank: FilterBank, bands: dict[str, Tensor], axis: int) -> dict[str, Tensor]:
-    keys = dict.fromkeys(key[:-1] for key in bands)
-    pairs = {key: (bands[key + "a"], bands[key + "d"]) for key in keys}
-    return {key: bank.merge_axis(a, d, axis, a.shape[axis] + d.shape[axis]) for key, (a, d) in pairs.items()}
-
-
-def _cell(band: Band, key: str, level: int, size: Shape, copies: int) -> Cell:
+def _cell(key: str, level: int, size: Shape, copies: int) -> Cell:
     late = 0.5 if level else 0.0  # tree b is one sample late at level 1; a pair lies between its trees
-    return Cell(band, size, pyramid_centre(key, level), 2.0**level, (2.0**level - 1) / 2 + late, copies)
+    return pyramid_cell(key, level, size, 2.0**level, (2.0**level - 1) / 2 + late, copies=copies)
 
 
 def _oriented(key: str, level: int) -> list[Band]:

@@ -4,12 +4,13 @@ import functools
 import math
 from collections.abc import Iterable, Sequence
 from types import ModuleType
+from typing import Any
 
 import pywt
 from torch import Tensor
 
 from ...core.checks import check_choice
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform, TransformClaim
 from ..layout import Band, Shape
 from ..reference import Reference
 from ..registry import add
@@ -37,8 +38,7 @@ class DWT(Transform):
     needed they are redundant, K > number of samples, and the share of a band depends on the mode; see `claims`.
 
     Bands are ordered coarse to fine: "aa3", "ad3", "da3", "dd3", …, "dd1", one letter per axis.
-    Sources: Mallat 1989; Daubechies 1992; PyWavelets for filters and conventions;
-    Jensen & la Cour-Harbo 2001, §10.3, for `boundary`.
+    Sources: Mallat 1989; Daubechies 1992; PyWavelets for filters and conventions; Jensen & la Cour-Harbo 2001 (boundary).
     Raises: ValueError for an unknown wavelet or mode, a level that is too deep, or a signal that `boundary` cannot take;
     each message lists the choices. TypeError where level is not a whole number.
 
@@ -48,8 +48,7 @@ class DWT(Transform):
     """
 
     def __init__(self, shape: Shape, wavelet: str = "haar", level: int | None = None, mode: str = "periodization") -> None:
-        super().__init__()
-        self.shape = check_shape("dwt", shape)
+        super().__init__(shape)
         self.wavelet = find_wavelet("dwt", wavelet)
         check_choice("dwt", "mode", mode, (*SQUARE, *PADDED))
         self.mode = mode
@@ -128,24 +127,21 @@ class DWT(Transform):
         taps = self.wavelet.dec_len
         centre = 0.5 if self.mode in SQUARE else (3 - taps) / 2
         step, offset, inner = 1.0, 0.0, tuple((0, n) for n in self.shape[1:])
-        cells = [_cell(self._keys[0], 0, self.shape[1:], step, offset)]
+        cells = [pyramid_cell(self._keys[0], 0, self.shape[1:], step, offset)]
         for level, sizes in enumerate(self._inputs, start=1):
             step, offset = 2 * step, offset + step * centre
             inner = tuple(inside(start, stop, taps) for start, stop in inner)
             low = self._halve(sizes)
             high = tuple(n // 2 for n in sizes) if self.mode in SQUARE else low
-            made = []
-            for key in self._keys:
-                size = tuple(a if letter == "a" else d for letter, a, d in zip(key, low, high))
-                made.append(_cell(key, level, size, step, offset, inner if self.mode == "boundary" else None))
+            own = [tuple(a if letter == "a" else d for letter, a, d in zip(key, low, high)) for key in self._keys]
+            options = {"inner": inner if self.mode == "boundary" else None}
+            made = [pyramid_cell(key, level, size, step, offset, **options) for key, size in zip(self._keys, own)]
             cells = made + cells[1:]
         return cells
 
     def _claims(self) -> TransformClaim:
         square = self.layout.shape[1] == math.prod(self.shape[1:])
-        claims = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
-        if square:
-            claims |= TransformClaim.SURJECTIVE
+        claims = TransformClaim.LINEAR | (TransformClaim.BIJECTIVE if square else TransformClaim.RECONSTRUCTS)
         # Zero padding transforms the signal continued by zeros: no energy is lost, and none is counted twice.
         isometric = self.level == 0 or (self._bank.orthonormal and (square or self.mode == "zero"))
         if self.mode == "periodization" and isinstance(self._bank, FilterBank):
@@ -155,8 +151,8 @@ class DWT(Transform):
     def _check_boundary(self, level: int | None, deepest: int) -> None:
         wavelet = self.wavelet
         if not self._bank.orthonormal:
-            wanted = "an orthonormal wavelet such as db4, sym8 or coif3"
-            raise ValueError(f"dwt: mode boundary needs {wanted}, got {wavelet.name}; take mode=periodization.")
+            wanted = f"an orthonormal wavelet such as db4, sym8 or coif3, got {wavelet.name}"
+            raise ValueError(f"dwt: mode boundary needs {wanted}; take mode=periodization.")
         if level is None and deepest == 0:
             wanted = f"even sizes of at least {wavelet.dec_len} samples for {wavelet.name}"
             advice = "take a shorter wavelet, mode=periodization, or crop the signal"
@@ -184,21 +180,13 @@ class DWT(Transform):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        yield cls((1, 1), "haar")
-        yield cls((2, 8), "haar")
-        yield cls((1, 13), "db4", level=2)
-        yield cls((3, 6, 5), "db2", level=2)
-        yield cls((1, 16, 12), "bior4.4", level=2)
-        yield cls((1, 32), "dmey", level=2)
-        yield cls((1, 5, 4, 6), "sym3", level=1)
-        yield cls((2, 24), "db3", level=2, mode="boundary")
-        yield cls((1, 8, 14), "sym4", level=1, mode="boundary")
-        yield cls((1, 4, 6, 8), "db2", level=1, mode="boundary")
+        yield from [cls((1, 1), "haar"), cls((2, 8), "haar"), cls((1, 13), "db4", level=2)]
+        yield from [cls((3, 6, 5), "db2", level=2), cls((1, 16, 12), "bior4.4", level=2), cls((1, 32), "dmey", level=2)]
+        yield from [cls((1, 5, 4, 6), "sym3", level=1), cls((2, 24), "db3", level=2, mode="boundary")]
+        yield from [cls((1, 8, 14), "sym4", level=1, mode="boundary"), cls((1, 4, 6, 8), "db2", level=1, mode="boundary")]
         for mode in PADDED:
-            yield cls((1, 16), "haar", level=2, mode=mode)
-            yield cls((2, 21), "db3", level=1, mode=mode)
-            yield cls((1, 9, 12), "bior2.2", level=1, mode=mode)
-            yield cls((1, 7, 8, 6), "db2", level=1, mode=mode)
+            yield from [cls((1, 16), "haar", level=2, mode=mode), cls((2, 21), "db3", level=1, mode=mode)]
+            yield from [cls((1, 9, 12), "bior2.2", level=1, mode=mode), cls((1, 7, 8, 6), "db2", level=1, mode=mode)]
 
 
 @functools.lru_cache(maxsize=64)
@@ -229,22 +217,17 @@ def merge_pyramid(banks: Sequence[Bank], z: Tensor, cells: Sequence[Cell], sizes
     return low
 
 
-def _cell(
-    key: str, level: int, size: Shape, step: float, offset: float, inner: tuple[tuple[int, int], ...] | None = None
-) -> Cell:
-    return Cell(pyramid_band(key, level), size, pyramid_centre(key, level), step, offset, inner=inner)
+def pyramid_cell(key: str, level: int, size: Shape, step: float, offset: float, **options: Any) -> Cell:
+    """The cell of the band of a pyramid that has the letters `key`, one per axis, at `level`."""
+    centre = tuple((0.75 if letter == "d" else 0.25) * 2.0**-level for letter in key)
+    return Cell(pyramid_band(key, level), size, centre, step, offset, **options)
 
 
 def pyramid_band(key: str, level: int) -> Band:
-    """The band of a pyramid that has the letters `key`, one per axis, at `level`."""
+    """The band alone: its name and its range of frequencies."""
     if "d" in key:
         return Band(f"{key}{level}", level, key, 2.0 ** -(level + 1), 2.0**-level)
     return Band(f"{key}{level}", level + 1, key, 0.0, 2.0 ** -(level + 1))
-
-
-def pyramid_centre(key: str, level: int) -> tuple[float, ...]:
-    """The centre frequency of that band along each axis, in cycles/sample."""
-    return tuple((0.75 if letter == "d" else 0.25) * 2.0**-level for letter in key)
 
 
 def halvings(shape: Shape) -> int:

@@ -4,7 +4,7 @@ import abc
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -30,16 +30,9 @@ class Bank(abc.ABC):
     def __init__(self, wavelet: Any) -> None:
         self._analysis: Filters = (tuple(wavelet.dec_lo[::-1]), tuple(wavelet.dec_hi[::-1]))
         self._synthesis: Filters = (tuple(wavelet.rec_lo), tuple(wavelet.rec_hi))
+        self._pairs = self._analysis, self._synthesis
         self.refinements = _refinements(reconstruction_error(self._synthesis, self._analysis))
         self.orthonormal = reconstruction_error(self._analysis, self._analysis) < 1e-10
-
-    @abc.abstractmethod
-    def split(self, x: Tensor, dims: int, dual: bool = False) -> dict[str, Tensor]:
-        """{key: band} of one level, with one letter per axis."""
-
-    @abc.abstractmethod
-    def merge(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
-        """The signal of `sizes` that has these bands: inverse of `split`."""
 
     @abc.abstractmethod
     def _correlate(self, x: Tensor, filters: int, axis: int) -> Tensor:
@@ -49,22 +42,25 @@ class Bank(abc.ABC):
     def _transpose(self, low: Tensor, high: Tensor, filters: int, axis: int, size: int) -> Tensor:
         """The transpose of `_correlate` with the same filters, for a signal of `size` samples."""
 
-    def split_axes(self, x: Tensor, dims: int, dual: bool) -> dict[str, Tensor]:
-        """`split`, one axis after the other."""
+    def split(self, x: Tensor, dims: int, dual: bool = False) -> dict[str, Tensor]:
+        """{key: band} of one level, with one letter per axis: one axis after the other."""
         for axis in range(-dims, 0):
             x = self._split(x, axis, dual)
         bands = {"": x}
         for axis in range(-dims, 0):
-            parts = {key: _halves(band, axis) for key, band in bands.items()}
-            bands = {key + letter: part for key, both in parts.items() for letter, part in zip("ad", both)}
+            bands = split_each(bands, functools.partial(_halves, axis=axis))
         return bands
 
-    def merge_axes(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
-        """`merge`, one axis after the other."""
+    def merge(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
+        """The signal of `sizes` that has these bands: inverse of `split`."""
         for axis in range(-1, -len(sizes) - 1, -1):
-            keys = sorted({key[:-1] for key in bands})
-            bands = {key: self.merge_axis(bands[key + "a"], bands[key + "d"], axis, sizes[axis]) for key in keys}
+            bands = self.merge_each(bands, axis, sizes[axis])
         return bands[""]
+
+    def merge_each(self, bands: dict[str, Tensor], axis: int, size: int) -> dict[str, Tensor]:
+        """The bands merged in pairs along one axis, the last that their letters name."""
+        keys = dict.fromkeys(key[:-1] for key in bands)
+        return {key: self.merge_axis(bands[key + "a"], bands[key + "d"], axis, size) for key in keys}
 
     def split_axis(self, x: Tensor, axis: int, dual: bool = False) -> tuple[Tensor, Tensor]:
         """(approximation, detail) along one axis."""
@@ -109,19 +105,14 @@ class FilterBank(Bank):
         taps, self._periodization = len(self._analysis[0]), mode == "periodization"
         self._left = taps // 2 - 1 if self._periodization else taps - 2  # samples that the filters reach back
         self._modes = ("periodic", "periodic") if self._periodization else (mode, "zero")  # of the two pairs of filters
-        pairs = (self._analysis, self._synthesis)
-        self._decimations = [Decimation(filters, self._left) for filters in pairs]
-        self._filters = [Constant(torch.tensor(filters, dtype=torch.double)) for filters in pairs]
+        self._decimations = [Decimation(filters, self._left) for filters in self._pairs]
+        self._filters = [Constant(torch.tensor(filters, dtype=torch.double)) for filters in self._pairs]
         self._blocks: dict[int, list[Constant]] = {}
 
     def isometric(self, n: int) -> bool:
-        """Whether splitting n samples keeps lengths in periodization.
-
-        It does where the wavelet is orthonormal. On a signal shorter than the filters their taps fold onto each other, so
-        that other wavelets may do so too; a single sample does not change.
-        """
-        pairs = n // 2
-        return self.orthonormal or pairs == 0 or reconstruction_error(self._analysis, self._analysis, 2 * pairs) < 1e-10
+        """Whether splitting n samples keeps lengths in periodization; few samples fold the taps of any wavelet together."""
+        even = n - n % 2
+        return self.orthonormal or even == 0 or reconstruction_error(self._analysis, self._analysis, even) < 1e-10
 
     def split(self, x: Tensor, dims: int, dual: bool = False) -> dict[str, Tensor]:
         filters = SYNTHESIS if dual else ANALYSIS
@@ -133,7 +124,7 @@ class FilterBank(Bank):
             return self._split_blocks(x, dims, filters)
         if self._in_windows(x.shape[-dims:]):
             return self._split_windows(x, dims, filters)
-        return self.split_axes(x, dims, dual)
+        return super().split(x, dims, dual)
 
     def merge(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
         if len(sizes) == 2 and bands["aa"].is_cuda:
@@ -144,7 +135,7 @@ class FilterBank(Bank):
             return self._merge_blocks(bands, len(sizes))
         if self._in_windows(sizes):
             return self._merge_windows(bands, sizes)
-        return self.merge_axes(bands, sizes)
+        return super().merge(bands, sizes)
 
     # On a GPU: one kernel for a whole level -----------------------------------------------------------------------------
 
@@ -222,8 +213,7 @@ class FilterBank(Bank):
     def _block_matrices(self, dims: int) -> list[Constant]:
         """Both pairs of filters as matrices (bands, places in a block)."""
         if dims not in self._blocks:
-            pairs = [torch.tensor(filters, dtype=torch.double) for filters in (self._analysis, self._synthesis)]
-            self._blocks[dims] = [Constant(functools.reduce(torch.kron, [pair] * dims)) for pair in pairs]
+            self._blocks[dims] = [Constant(functools.reduce(torch.kron, [pair.value] * dims)) for pair in self._filters]
         return self._blocks[dims]
 
     # One axis -----------------------------------------------------------------------------------------------------------
@@ -238,10 +228,8 @@ class FilterBank(Bank):
         if count == 0:
             return x
         both = self._decimations[filters].apply(x.narrow(axis, 0, n - single), axis, count, self._modes[filters])
-        if not single:
-            return both
-        low, high = both.split(count, axis)
-        return torch.cat([low, x.narrow(axis, n - 1, 1), high], axis)
+        low, *high = both.split(count, axis)
+        return torch.cat([low, x.narrow(axis, n - 1, 1), *high], axis) if single else both
 
     def _transpose(self, low: Tensor, high: Tensor, filters: int, axis: int, size: int) -> Tensor:
         single, count = size % 2 if self._periodization else 0, self._count(size)
@@ -257,6 +245,11 @@ def step_keys(dims: int) -> list[str]:
     return ["".join(letters) for letters in itertools.product("ad", repeat=dims)]
 
 
+def split_each(bands: dict[str, Tensor], halves: Callable[[Tensor], Iterable[Tensor]]) -> dict[str, Tensor]:
+    """Each band in two, with the letter `a` for the approximation and `d` for the detail."""
+    return {key + letter: part for key, band in bands.items() for letter, part in zip("ad", halves(band))}
+
+
 def _halves(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """Approximation and detail of the result of `_split`; the approximation has one more of an odd number."""
     n = x.shape[axis]
@@ -265,24 +258,16 @@ def _halves(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
 
 @functools.lru_cache(maxsize=256)
 def reconstruction_error(synthesis: Filters, analysis: Filters, size: int = 0) -> float:
-    """The largest entry of |Sᵀ A - I|, on `size` samples in periodization.
-
-    Beyond four filter lengths the entries repeat, so larger sizes, and 0, stand for four filter lengths.
-    """
+    """The largest entry of |Sᵀ A - I|, on `size` samples in periodization; beyond four filter lengths, and for 0, on four."""
     taps = len(analysis[0])
     n = min(size or 4 * taps, 4 * taps)
-    operators = []
-    for filters in (synthesis, analysis):
-        rows = np.zeros((n, n))
-        k = np.arange(n // 2)[:, None]
+    operators, k = np.zeros((2, n, n)), np.arange(n // 2)[:, None]
+    for rows, filters in zip(operators, (synthesis, analysis)):
         for band, weights in enumerate(filters):
             np.add.at(rows, (band * (n // 2) + k, (2 * k + np.arange(taps) + 1 - taps // 2) % n), weights)
-        operators.append(rows)
     return float(np.abs(operators[0].T @ operators[1] - np.eye(n)).max())
 
 
 def _refinements(error: float) -> int:
     """Neumann steps that take a reconstruction error below rounding; none for errors below the tolerance of the laws."""
-    if error < 5e-12:
-        return 0
-    return max(1, math.ceil(math.log(1e-15) / math.log(2 * error)) - 1)
+    return 0 if error < 5e-12 else max(1, math.ceil(math.log(1e-15) / math.log(2 * error)) - 1)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...core.checks import check_number
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform, TransformClaim
 from ..harmonic.blocks import every_second, interleave
 from ..layout import Band, Shape
 from ..registry import add
@@ -41,16 +41,13 @@ class Laplacian(Transform):
     """
 
     def __init__(self, shape: Shape, levels: int | None = None, a: float = 0.4) -> None:
-        super().__init__()
-        self.shape = check_shape("laplacian", shape)
+        super().__init__(shape)
         deepest = (max(self.shape[1:]) - 1).bit_length()
         self.levels = check_level("laplacian", levels, deepest, str(self.shape), "levels")
         check_number("laplacian", "a", a, 0, 1)
         self.a = float(a)
         self.spec = f"laplacian(levels={self.levels}, a={self.a})"
-        self._sizes = [self.shape[1:]]  # of G_0, G_1, …
-        for _ in range(self.levels):
-            self._sizes.append(tuple((n + 1) // 2 for n in self._sizes[-1]))
+        self._sizes = [tuple(-(-n // 2**step) for n in self.shape[1:]) for step in range(self.levels + 1)]  # of G_0, G_1, …
         self._cells = self._grid()
         self.layout = packed_layout(self.shape, self._cells)
         self.claims = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS if self.levels else TransformClaim.ORTHOGONAL
@@ -72,17 +69,13 @@ class Laplacian(Transform):
     def transpose(self, g: Tensor) -> Tensor:
         parts = [g]
         for _ in range(self.levels):
-            g = self._expand_transposed(g)
-            parts.append(g)
+            parts.append(self._expand_transposed(parts[-1]))
         return pack(parts[::-1])
 
     def _reduce(self, x: Tensor) -> Tensor:
         """G_{l+1} from G_l."""
-        for axis in range(2, x.ndim):
-            n = x.shape[axis]
-            if n == 1:
-                continue
-            even, odd = every_second(x, axis, 0), every_second(x, axis, 1)
+        for axis in (axis for axis in range(2, x.ndim) if x.shape[axis] > 1):
+            even, odd, n = every_second(x, axis, 0), every_second(x, axis, 1), x.shape[axis]
             m = even.shape[axis]
             near, far = _mirror_odd(odd, axis, n), _mirror(even, axis, n)
             beside = near.narrow(axis, 0, m) + near.narrow(axis, 1, m)
@@ -92,11 +85,8 @@ class Laplacian(Transform):
 
     def _expand(self, low: Tensor, sizes: Sequence[int]) -> Tensor:
         """A signal of `sizes` between whose samples 0, 2, 4, … `low` is smoothed."""
-        for axis, n in enumerate(sizes, start=2):
-            if n == 1:
-                continue
-            m = low.shape[axis]
-            wide = _mirror(low, axis, n)
+        for axis, n in ((axis, n) for axis, n in enumerate(sizes, start=2) if n > 1):
+            m, wide = low.shape[axis], _mirror(low, axis, n)
             even = 2 * self.a * low + (0.5 - self.a) * (wide.narrow(axis, 0, m) + wide.narrow(axis, 2, m))
             odd = 0.5 * (wide.narrow(axis, 1, n // 2) + wide.narrow(axis, 2, n // 2))
             low = interleave(even, odd, axis)
@@ -104,11 +94,8 @@ class Laplacian(Transform):
 
     def _expand_transposed(self, g: Tensor) -> Tensor:
         """The transpose of `_expand`, which carries a covector from the larger signal to the smaller one."""
-        for axis in range(2, g.ndim):
-            n = g.shape[axis]
-            if n == 1:
-                continue
-            even, odd = every_second(g, axis, 0), every_second(g, axis, 1)
+        for axis in (axis for axis in range(2, g.ndim) if g.shape[axis] > 1):
+            even, odd, n = every_second(g, axis, 0), every_second(g, axis, 1), g.shape[axis]
             m = even.shape[axis]
             wide = even.new_zeros([*g.shape[:axis], m + 2, *g.shape[axis + 1 :]])
             taps = [(0, even, 0.5 - self.a), (1, even, 2 * self.a), (2, even, 0.5 - self.a), (1, odd, 0.5), (2, odd, 0.5)]
@@ -121,23 +108,18 @@ class Laplacian(Transform):
 
     def _grid(self) -> list[Cell]:
         """The parts of z in order; samples of G_step and L_step are 2^step apart."""
-        cells, centres = [], _centres(self.a, self.levels)
-        for number, centre in enumerate(centres):
-            step = self.levels - number if number else self.levels
-            high = 2.0 ** -(step + 1)
-            name, low = (f"l{step + 1}", high / 2) if number else (f"g{step}", 0.0)
-            sizes = self._sizes[step]
-            band = Band(name, step + 1, "", low, high)
+        bands = [(f"g{self.levels}", self.levels, 0.0)]
+        bands += [(f"l{step + 1}", step, 2.0 ** -(step + 2)) for step in reversed(range(self.levels))]
+        cells = []
+        for (name, step, low), centre in zip(bands, _centres(self.a, self.levels)):
+            band, sizes = Band(name, step + 1, "", low, 2.0 ** -(step + 1)), self._sizes[step]
             cells.append(Cell(band, sizes, (centre,) * len(sizes), 2.0**step, 0.0))
         return cells
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         yield from (cls(shape) for shape in [(1, 1), (2, 8), (1, 13), (1, 2), (1, 1, 4)])
-        yield cls((2, 16), 0)
-        yield cls((1, 17), a=0.5)
-        yield cls((3, 6, 5), 2, a=0.375)
-        yield cls((1, 4, 3, 6), 1)
+        yield from [cls((2, 16), 0), cls((1, 17), a=0.5), cls((3, 6, 5), 2, a=0.375), cls((1, 4, 3, 6), 1)]
 
 
 def _centres(a: float, levels: int) -> list[float]:

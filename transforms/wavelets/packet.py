@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...core.checks import check_choice
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform, TransformClaim
 from ..layout import Band, Shape
 from ..reference import Reference
 from ..registry import add
@@ -16,6 +16,8 @@ from .dwt import check_level, find_wavelet, halvings
 from .filterbank import FilterBank, step_keys
 from .packing import Cell, pack, packed_layout, unpack
 from .references import wpt_reference
+
+Tree = str | Sequence[str]  # paths of its leaves
 
 ORDERS = ("frequency", "natural")
 ROOT = "root"  # the name of the band that is the signal itself
@@ -35,7 +37,6 @@ class WPT(Transform):
     nodes: instead of a level, the leaves of any tree, as a list of paths or one word such as "a+da+dd".
     order: of the bands in z. `frequency` rises along the first axis, then along the next, … (a detail filter mirrors
     the spectrum, so that paths are in Gray code); `natural` is the order of the paths.
-
     Sources: Coifman, Meyer & Wickerhauser 1992; Wickerhauser 1994, ch. 7; PyWavelets for conventions.
     Raises: ValueError for an unknown wavelet or order, a level that is too deep or given beside nodes, or nodes that are
     not the leaves of a tree; TypeError where level is not a whole number or nodes are not paths.
@@ -48,15 +49,9 @@ class WPT(Transform):
     """
 
     def __init__(
-        self,
-        shape: Shape,
-        wavelet: str = "haar",
-        level: int | None = None,
-        nodes: str | Sequence[str] | None = None,
-        order: str = "frequency",
+        self, shape: Shape, wavelet: str = "haar", level: int | None = None, nodes: Tree | None = None, order: str = "frequency"
     ) -> None:
-        super().__init__()
-        self.shape = check_shape("wpt", shape)
+        super().__init__(shape)
         self.wavelet = find_wavelet("wpt", wavelet)
         check_choice("wpt", "order", order, ORDERS)
         if nodes is not None and level is not None:
@@ -84,8 +79,8 @@ class WPT(Transform):
     def synthesis(self, z: Tensor) -> Tensor:
         nodes = dict(zip(self.nodes, unpack(z, self._cells)))
         for depth in range(self.level, 0, -1):
-            deepest_ones = {path: nodes.pop(path) for path in list(nodes) if len(path) == depth * self._dims}
-            nodes |= merge_nodes(self._bank, deepest_ones, self._dims)
+            deepest = {path: nodes.pop(path) for path in list(nodes) if len(path) == depth * self._dims}
+            nodes |= merge_nodes(self._bank, deepest, self._dims)
         return nodes[""]
 
     def transpose(self, g: Tensor) -> Tensor:
@@ -93,8 +88,7 @@ class WPT(Transform):
 
     def _decompose(self, x: Tensor, dual: bool) -> Tensor:
         """The leaves of x with the analysis filters, or with the transposed synthesis filters."""
-        nodes, wanted = {"": x}, set(self.nodes)
-        found: dict[str, Tensor] = {}
+        nodes, found, wanted = {"": x}, dict[str, Tensor](), set(self.nodes)
         while nodes:
             found |= {path: nodes.pop(path) for path in list(nodes) if path in wanted}
             nodes = split_nodes(self._bank, nodes, self._dims, dual)
@@ -123,15 +117,11 @@ class WPT(Transform):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        yield cls((1, 1))
-        yield cls((2, 16), "db4")
-        yield cls((1, 13), "db2", level=2, order="natural")
+        yield from [cls((1, 1)), cls((2, 16), "db4"), cls((1, 13), "db2", level=2, order="natural")]
         yield cls((1, 32), "dmey", nodes="aa+ad+d")
-        yield cls((2, 9), "sym3", nodes="a+daa+dad+dd")
-        yield cls((3, 6, 5), "haar", level=2)
+        yield from [cls((2, 9), "sym3", nodes="a+daa+dad+dd"), cls((3, 6, 5), "haar", level=2)]
         yield cls((1, 12, 8), "bior2.2", nodes="aa+ad+dd+daaa+daad+dada+dadd", order="natural")
-        yield cls((1, 4, 5, 6), "db2", level=1)
-        yield cls((1, 7), "haar", nodes=[""])
+        yield from [cls((1, 4, 5, 6), "db2", level=1), cls((1, 7), "haar", nodes=[""])]
 
 
 def _band(path: str, counts: Sequence[int], depth: int) -> Band:
@@ -146,7 +136,7 @@ def _band(path: str, counts: Sequence[int], depth: int) -> Band:
 
 
 def split_nodes(bank: FilterBank, nodes: dict[str, Tensor], dims: int, dual: bool = False) -> dict[str, Tensor]:
-    """{path: band} of the children of all nodes. Nodes of one size are split together, as channels of one signal."""
+    """{path: band} of the children of all nodes. Tree of one size are split together, as channels of one signal."""
     children: dict[str, Tensor] = {}
     for paths in _alike({path: node.shape for path, node in nodes.items()}):
         for key, bands in bank.split(_join([nodes[path] for path in paths]), dims, dual).items():
@@ -200,13 +190,9 @@ def sequency(path: str, dims: int) -> Shape:
     return tuple(counts)
 
 
-def check_tree(who: str, nodes: str | Sequence[str], dims: int) -> list[str]:
-    """The leaves, sorted, if each part of the signal is in exactly one of them.
-
-    Raises: TypeError or ValueError that names the node that is malformed, given twice, inside another or missing.
-    """
-    keys = step_keys(dims)
-    example = "+".join(keys)
+def check_tree(who: str, nodes: Tree, dims: int) -> list[str]:
+    """The leaves, sorted, if each part of the signal is in exactly one.  Raises: TypeError or ValueError, with the fault."""
+    keys, example = step_keys(dims), "+".join(step_keys(dims))
     paths = nodes.split("+") if isinstance(nodes, str) else nodes
     if not isinstance(paths, Sequence) or not all(isinstance(path, str) for path in paths) or not paths:
         raise TypeError(f"{who}: nodes must be paths such as {example!r} or {keys}, got {nodes!r}.")

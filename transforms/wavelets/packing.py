@@ -61,10 +61,7 @@ _BLOCK = {"cpu": 2**19}
 
 
 def blockwise(function: Callable[[Tensor], Tensor], x: Tensor, shape: Shape) -> Tensor:
-    """function(x), a block of examples at a time where that is faster; the result for one example has `shape`.
-
-    A redundant transform makes many large tensors; in blocks they stay in the cache, which halves the time on a CPU.
-    """
+    """function(x), a block of examples at a time where their tensors then stay in the cache; `shape` is that of one result."""
     rows = max(1, _BLOCK.get(x.device.type, x.numel()) // max(1, x[:1].numel()))
     if len(x) <= rows or x.requires_grad:
         return function(x)
@@ -75,16 +72,11 @@ def blockwise(function: Callable[[Tensor], Tensor], x: Tensor, shape: Shape) -> 
 
 
 def packed_layout(shape: Shape, cells: Sequence[Cell]) -> Layout:
-    """The layout of z as `pack` makes it, for signals of `shape` (channels, *spatial).
-
-    Its tensors are computed when they are first read, since most attributions never read them.
-    """
+    """The layout of z as `pack` makes it, for signals of `shape`; its tensors are computed when they are first read."""
     counts = [math.prod(cell.grid) for cell in cells]
     whole = (shape[0], sum(counts))
-    tables = (
-        Later((len(shape) - 1, *whole), functools.partial(_table, axes, tuple(cells), shape))
-        for axes in (_frequencies, _positions)
-    )
+    makers = (functools.partial(_table, axes, tuple(cells), shape) for axes in (_frequencies, _positions))
+    tables = (Later((len(shape) - 1, *whole), make) for make in makers)
     return Layout(tuple(cell.band for cell in cells), Later(whole, functools.partial(_index, counts, whole)), *tables)
 
 

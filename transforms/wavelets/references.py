@@ -13,6 +13,7 @@ from .packing import Cell, unpack
 
 Sizes = Sequence[Sequence[int]]  # of the signals that are split, finest first
 Pyramid = list[Any]  # [approximation, {letters: detail}, …], coarse to fine
+Inverse = Callable[[Pyramid], Array]
 
 _LEVEL_0 = "level 0 is the signal itself"
 _INEXACT = "the filters are inexact, which only the inverse of this library corrects"
@@ -23,33 +24,28 @@ def dwt_reference(wavelet: str, mode: str, inputs: Sizes, cells: Sequence[Cell],
     """PyWavelets in mode periodization, ptwt in the others.  exact: whether the filters reconstruct to rounding."""
     if not inputs:
         return _LEVEL_0
-    if mode != "periodization":
-        return _ptwt_reference(wavelet, mode, len(inputs), inputs[0], cells, exact)
-    axes = tuple(range(-len(inputs[0]), 0))
-    forward = lambda x: pywt.wavedecn(x.numpy(), wavelet, mode, len(inputs), axes)
-    back = lambda bands: pywt.waverecn(_arrays(bands), wavelet, mode, axes)
-    return _odd(inputs) or _reference("pywt.wavedecn", forward, back, inputs[0], cells, exact)
-
-
-def _ptwt_reference(
-    wavelet: str, mode: str, level: int, sizes: Sequence[int], cells: Sequence[Cell], exact: bool
-) -> Reference | str:
+    sizes, level = inputs[0], len(inputs)
+    if mode == "periodization":
+        axes = tuple(range(-len(sizes), 0))
+        forward = lambda x: pywt.wavedecn(x.numpy(), wavelet, mode, level, axes)
+        back = lambda bands: pywt.waverecn(_arrays(bands), wavelet, mode, axes)
+        return _odd(inputs) or _reference("pywt.wavedecn", forward, back, sizes, cells, exact)
     if mode == "boundary" and pywt.Wavelet(wavelet).dec_len > _LONGEST:
         return f"ptwt's boundary filters of more than {_LONGEST} taps are not orthogonal"
     import ptwt
 
     suffix = "" if len(sizes) == 1 else str(len(sizes))
+    name, letters = f"wavedec{suffix}", ["da", "ad", "dd"]
     if mode == "boundary":
         name, letters = f"MatrixWavedec{suffix}", ["ad", "da", "dd"]
         decompose = getattr(ptwt, name)(wavelet, level, orthogonalization="gramschmidt")
         compose = getattr(ptwt, f"MatrixWaverec{suffix}")(wavelet, orthogonalization="gramschmidt")
     else:
-        name, letters = f"wavedec{suffix}", ["da", "ad", "dd"]  # the other order: so it is in ptwt
         decompose = lambda x: getattr(ptwt, name)(x, wavelet, mode=mode, level=level)
         compose = lambda bands: getattr(ptwt, f"waverec{suffix}")(bands, wavelet)
     read, write = _structure(len(sizes), letters)
-    forward = lambda x: [step if i == 0 else read(step) for i, step in enumerate(decompose(x))]
-    return _reference(f"ptwt.{name}", forward, lambda z: compose((z[0], *map(write, z[1:]))), sizes, cells, exact)
+    named = lambda x: [step if i == 0 else read(step) for i, step in enumerate(decompose(x))]
+    return _reference(f"ptwt.{name}", named, lambda z: compose((z[0], *map(write, z[1:]))), sizes, cells, exact)
 
 
 def _structure(dims: int, letters: Sequence[str]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
@@ -98,12 +94,7 @@ def wpt_reference(wavelet: str, nodes: Sequence[str], inputs: Sizes, cells: Sequ
 
 
 def _reference(
-    library: str,
-    forward: Callable[[Tensor], Pyramid],
-    back: Callable[[Pyramid], Array],
-    sizes: Sequence[int],
-    cells: Sequence[Cell],
-    exact: bool,
+    library: str, forward: Callable[[Tensor], Pyramid], back: Inverse, sizes: Sequence[int], cells: Sequence[Cell], exact: bool
 ) -> Reference:
     keys, inside = step_keys(len(sizes))[1:], cast(Any, (..., *map(slice, sizes)))
 

@@ -1,5 +1,6 @@
 """Wavelet transforms that keep every sample at every level."""
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -8,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import Transform, TransformClaim, check_shape
+from ..base import Transform, TransformClaim
 from ..layout import Shape
 from ..reference import Reference
 from ..registry import add
 from .decimation import extend
-from .dwt import check_level, find_wavelet, halvings, merge_pyramid, pyramid_band, pyramid_centre, split_pyramid
-from .filterbank import Bank, step_keys
-from .packing import Cell, blockwise, packed_layout
+from .dwt import check_level, find_wavelet, halvings, merge_pyramid, pyramid_cell, split_pyramid
+from .filterbank import ANALYSIS, SYNTHESIS, Bank, split_each, step_keys
+from .packing import blockwise, packed_layout
 from .references import swt_reference
 
 
@@ -29,11 +30,9 @@ class SWT(Transform):
     counted twice. It is equal to `pywt.swt(norm=True, trim_approx=True)` for the sizes that PyWavelets takes.
 
     wavelet: any discrete wavelet of PyWavelets.  level: None takes 3, or as many as the signal allows.
-
     Sources: Holschneider et al. 1989; Shensa 1992; Nason & Silverman 1995; PyWavelets for conventions.
     Raises: ValueError for an unknown wavelet or a level that is too deep; TypeError where level is not a whole number.
 
-    >>> import torch
     >>> from pullback.transforms import get
     >>> T = get("swt(haar, level=1)", shape=(1, 4))
     >>> T(torch.tensor([[[1.0, 1.0, 5.0, 5.0]]]))
@@ -41,37 +40,31 @@ class SWT(Transform):
     """
 
     def __init__(self, shape: Shape, wavelet: str = "haar", level: int | None = None) -> None:
-        super().__init__()
-        self.shape = check_shape("swt", shape)
+        super().__init__(shape)
         self.wavelet = find_wavelet("swt", wavelet)
         self.level = check_level("swt", level, halvings(self.shape), str(self.shape))
         self.spec = f"swt({wavelet}, level={self.level})"
         self._banks = [UndecimatedBank(self.wavelet, 2**j) for j in range(self.level)]
         low, *details = step_keys(len(self.shape) - 1)
         names = [(low, self.level), *((key, j) for j in range(self.level, 0, -1) for key in details)]
-        self._cells = [self._cell(key, level) for key, level in names]
+        self._cells = [pyramid_cell(key, j, self.shape[1:], 1.0, (2**j - 1) / 2, periodic=True) for key, j in names]
         self.layout = packed_layout(self.shape, self._cells)
         isometric = all(bank.isometric(n) for bank in self._banks for n in self.shape[1:])
-        self.claims = TransformClaim.PARSEVAL if isometric else TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
-        if self.level == 0:
-            self.claims = TransformClaim.ORTHOGONAL
+        frame = TransformClaim.PARSEVAL if isometric else TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
+        self.claims = frame if self.level else TransformClaim.ORTHOGONAL
 
     def analysis(self, x: Tensor) -> Tensor:
-        return blockwise(lambda x: self._decompose(x, dual=False), x, self.layout.shape)
+        return self._decompose(x, dual=False)
 
     def synthesis(self, z: Tensor) -> Tensor:
         sizes = [self.shape[1:]] * self.level
         return blockwise(lambda z: merge_pyramid(self._banks, z, self._cells, sizes), z, self.shape)
 
     def transpose(self, g: Tensor) -> Tensor:
-        return blockwise(lambda g: self._decompose(g, dual=True), g, self.layout.shape)
+        return self._decompose(g, dual=True)
 
     def _decompose(self, x: Tensor, dual: bool) -> Tensor:
-        return split_pyramid(self._banks, x, len(self.shape) - 1, dual)
-
-    def _cell(self, key: str, level: int) -> Cell:
-        size, offset = self.shape[1:], (2**level - 1) / 2
-        return Cell(pyramid_band(key, level), size, pyramid_centre(key, level), 1.0, offset, periodic=True)
+        return blockwise(lambda x: split_pyramid(self._banks, x, len(self.shape) - 1, dual), x, self.layout.shape)
 
     @property
     def reference(self) -> Reference | str:
@@ -80,13 +73,8 @@ class SWT(Transform):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        yield cls((1, 1))
-        yield cls((2, 16), "db4")
-        yield cls((1, 13), "db2", level=2)
-        yield cls((1, 12), "dmey", level=1)
-        yield cls((3, 6, 5), "haar", level=2)
-        yield cls((1, 9, 8), "bior2.2", level=2)
-        yield cls((1, 4, 5, 3), "sym3", level=1)
+        yield from [cls((1, 1)), cls((2, 16), "db4"), cls((1, 13), "db2", level=2), cls((1, 12), "dmey", level=1)]
+        yield from [cls((3, 6, 5), "haar", level=2), cls((1, 9, 8), "bior2.2", level=2), cls((1, 4, 5, 3), "sym3", level=1)]
 
 
 class UndecimatedBank(Bank):
@@ -104,19 +92,11 @@ class UndecimatedBank(Bank):
         """Band by band: in one tensor they would be copied more often than they are made."""
         bands = {"": x}
         for axis in range(-dims, 0):
-            pairs = {key: self._pair(band, axis, dual) for key, band in bands.items()}
-            bands = {key + letter: part for key, pair in pairs.items() for letter, part in zip("ad", pair)}
+            bands = split_each(bands, functools.partial(self._pair, axis=axis, dual=dual))
         return bands
 
-    def merge(self, bands: dict[str, Tensor], sizes: Sequence[int]) -> Tensor:
-        return self.merge_axes(bands, sizes)
-
-    def _pair(self, x: Tensor, axis: int, dual: bool) -> tuple[Tensor, Tensor]:
-        if self.refinements:
-            return self.split_axis(x, axis, dual)
-        low, high = self._synthesis if dual else self._analysis
-        n = x.shape[axis]
-        return _shifted_sum(x, axis, self._taps(low, n, 1)), _shifted_sum(x, axis, self._taps(high, n, 1))
+    def _pair(self, x: Tensor, axis: int, dual: bool) -> Iterable[Tensor]:
+        return self.split_axis(x, axis, dual) if self.refinements else self._outputs(x, SYNTHESIS if dual else ANALYSIS, axis)
 
     def isometric(self, n: int) -> bool:
         """Whether splitting n samples keeps lengths."""
@@ -131,11 +111,13 @@ class UndecimatedBank(Bank):
         return bool(np.abs(power - 1).max() < 1e-10)
 
     def _correlate(self, x: Tensor, filters: int, axis: int) -> Tensor:
-        taps = [self._taps(weights, x.shape[axis], 1) for weights in (self._analysis, self._synthesis)[filters]]
-        return torch.cat([_shifted_sum(x, axis, part) for part in taps], axis)
+        return torch.cat(self._outputs(x, filters, axis), axis)
+
+    def _outputs(self, x: Tensor, filters: int, axis: int) -> list[Tensor]:
+        return [_shifted_sum(x, axis, self._taps(weights, x.shape[axis], 1)) for weights in self._pairs[filters]]
 
     def _transpose(self, low: Tensor, high: Tensor, filters: int, axis: int, size: int) -> Tensor:
-        taps = [self._taps(weights, size, -1) for weights in (self._analysis, self._synthesis)[filters]]
+        taps = [self._taps(weights, size, -1) for weights in self._pairs[filters]]
         return _shifted_sum(low, axis, taps[0]).add_(_shifted_sum(high, axis, taps[1]))
 
     def _taps(self, weights: Sequence[float], n: int, sign: int) -> dict[int, float]:
@@ -153,9 +135,8 @@ def _shifted_sum(x: Tensor, axis: int, taps: dict[int, float]) -> Tensor:
     """Σ_s taps[s] x[k + s], periodic. Shape: as x."""
     before, after = max(0, -min(taps)), max(0, *taps)
     n, wrapped = x.shape[axis], extend(x, axis, before, after, "periodic")
-    out = None
-    for shift, weight in taps.items():
-        part = wrapped.narrow(axis, before + shift, n)
-        out = part * weight if out is None else out.add_(part, alpha=weight)
-    assert out is not None  # a filter has taps
+    (first, weight), *others = taps.items()
+    out = wrapped.narrow(axis, before + first, n) * weight
+    for shift, weight in others:
+        out.add_(wrapped.narrow(axis, before + shift, n), alpha=weight)
     return out

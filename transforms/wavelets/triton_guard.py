@@ -27,10 +27,8 @@ def kernels(x: Tensor, taps: int) -> ModuleType | None:
 
 def _observed() -> bool:
     """Whether torch.func, a compiler, a tracer or a dispatch mode is active, which would not see a kernel."""
-    tracing = (
-        torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or torch._C._len_torch_dispatch_stack() > 0
-    )
-    return tracing or torch._C._functorch.peek_interpreter_stack() is not None
+    compiled = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+    return compiled or torch._C._len_torch_dispatch_stack() > 0 or torch._C._functorch.peek_interpreter_stack() is not None
 
 
 @functools.lru_cache

@@ -48,14 +48,9 @@ def _launch(kernel: Any, places: list[int], count: list[int], x: Tensor, *rest: 
     columns = min(COLUMNS, max(32, triton.next_power_of_2(places[1])))
     grid = (batch * channels, -(-places[0] // ROWS), -(-places[1] // columns))
     sizes = low.shape[2:].numel(), z.shape[-1], offset, height, width, *count, left, taps.shape[1]
-    with _current(x):
+    elsewhere = x.is_cuda and x.device.index != torch.cuda.current_device()  # Triton launches on the current device
+    with torch.cuda.device(x.device) if elsewhere else contextlib.nullcontext():
         kernel[grid](x, low, z, taps, *sizes, MODES[mode], ROWS, columns, num_warps=columns // 32)
-
-
-def _current(x: Tensor) -> contextlib.AbstractContextManager[Any]:
-    """Inside, the device of x is the current one, on which Triton launches."""
-    elsewhere = x.is_cuda and x.device.index != torch.cuda.current_device()
-    return torch.cuda.device(x.device) if elsewhere else contextlib.nullcontext()
 
 
 @triton.jit

@@ -22,8 +22,7 @@ def along(start: Tensor, step: Tensor, index: RowIndex, by: Tensor) -> Tensor:
 
     start, step: (batch, *shape), or what broadcasts to it.  by: (rows, *shape), or what broadcasts to it.
     """
-    add = lambda entry, first, last: torch.addcmul(start[entry : entry + 1], by[first:last], step[entry : entry + 1])
-    parts = [add(*run) for run in index.runs()]
+    parts = [torch.addcmul(start[e : e + 1], by[first:last], step[e : e + 1]) for e, first, last in index.runs()]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 

@@ -206,5 +206,5 @@ def test_bad_kinds_of_baseline() -> None:
         among(torch.zeros(0, 2, 3))
     with pytest.raises(ValueError, match="samples must be a whole number"):
         pb.attribution.get("expected_gradients(samples=0)")
-    with pytest.raises(ValueError, match="spread must be at least 0"):
+    with pytest.raises(ValueError, match="spread must be a finite number of at least 0"):
         pb.attribution.get("gradient_shap(spread=-1)")

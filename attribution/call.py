@@ -169,8 +169,7 @@ class Call:
     def continued(self, earlier: Sequence[Fields], differences: Sequence[Tensor], question: Fields) -> Evaluators:
         """The evaluators, with what `earlier` results kept.  Raises: ValueError where these answer another question."""
         if not self.estimator.resumable:
-            who = f"resume: {self.estimator!r}"
-            raise ValueError(f"{who} cannot continue; only integrated_gradients without steps can.")
+            raise ValueError(f"resume: {self.estimator!r} cannot continue; only integrated_gradients without steps can.")
         formats = {name: value for name, value in self.engine.prepared.numbers.items() if name != "memory_format"}
         check_same_call(earlier, self.evaluators, self.domains, differences, {**question, **formats})
         return [(of, replace(evaluator, earlier=earlier[of[0]]["details"])) for of, evaluator in self.evaluators]
@@ -218,10 +217,7 @@ def is_signal_linear(domain: Transform) -> bool:
 
 
 def resolve_baseline(baseline: BaselineLike, x: Tensor, seed: int = 0) -> Tensor:
-    """x₀ of a baseline that lives in the signal, in the shape, dtype and device of x.
-
-    Raises: TypeError or ValueError that says what came.
-    """
+    """x₀ of a baseline that lives in the signal, in the form of x.  Raises: TypeError or ValueError where it does not fit x."""
     return starts(get_baseline(baseline), [get_transform("pixel", tuple(x.shape[1:]))], x, seed)[0].signal
 
 

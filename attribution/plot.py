@@ -42,8 +42,8 @@ def plot(attribution: Plottable, example: int = 0, by: str = "octave", show: Sho
     with needs("plot", "'pullback[cli]'"):
         from matplotlib.figure import Figure
     if len(attribution.transform.shape) < 2:
-        got = f"each example of x has shape {attribution.transform.shape}"
-        raise ValueError(f"plot: expected signals (channels, *spatial), but {got}; plot att.values, or add a channel axis.")
+        got, advice = attribution.transform.shape, "plot att.values, or add a channel axis"
+        raise ValueError(f"plot: expected signals (channels, *spatial), but each example of x has shape {got}; {advice}.")
     if not -len(attribution.values) <= example < len(attribution.values):
         raise IndexError(f"plot: expected an example in 0…{len(attribution.values) - 1}, got {example}.")
     one = attribution[example]
@@ -90,8 +90,7 @@ def _note(density: np.ndarray, signal: Tensor) -> str:
 def _maps(one: Any, by: str) -> list[tuple[str, np.ndarray]]:
     if TransformClaim.LINEAR not in one.transform.claims:
         return []
-    names = [band.name for band in one.layout.group(by).bands]
-    return [(name, density(map_)) for name, map_ in zip(names, one.heatmap(by)[0])]
+    return [(band.name, density(map_)) for band, map_ in zip(one.layout.group(by).bands, one.heatmap(by)[0])]
 
 
 def robust_limit(densities: Sequence[np.ndarray]) -> float:

@@ -85,10 +85,7 @@ class Attribution:
         return (self[example] for example in range(len(self)))
 
     def __getitem__(self, example: int | slice) -> "Attribution":
-        """The attribution of one example, or of a slice of them; still a batch.
-
-        Raises: IndexError where there is no such example, or none in the slice.
-        """
+        """The attribution of one example, or of a slice of them; still a batch.  Raises: IndexError where there is none."""
         first = 0 if isinstance(example, slice) else operator.index(example)
         pick = example if isinstance(example, slice) else slice(first, first + 1 or None)
         if not len(self.values[pick]):
@@ -104,7 +101,6 @@ class Attribution:
         by: "scale", "band", "orientation" or "octave".
         normalize: "share", Σ|a| of the group over Σ|a| of all; "density", mean |a| of the group's coefficients, scaled
         to sum to 1 (as in WAM's robustness figure); None, the signed sum Σ a. All-zero maps have all-zero shares.
-
         Raises: ValueError that lists the choices.
 
         >>> low = lambda x: x.flatten(1).sum(1)  # reads nothing but the mean
@@ -125,10 +121,7 @@ class Attribution:
         return pd.DataFrame(sums.detach().cpu().double().numpy(), columns=names).rename_axis("example")
 
     def keep_mask(self, keep: float) -> Tensor:
-        """True for the coefficients that `signal` keeps, ties by position. Shape: (batch, *coeff), bool.
-
-        Raises: ValueError unless keep lies in (0, 1].
-        """
+        """What `signal` keeps, ties by position. Shape: (batch, *coeff), bool.  Raises: ValueError unless 0 < keep ≤ 1."""
         return ranks(self.values.abs()) < coefficient_count(keep, self.transform)
 
     def signal(self, keep: float = 0.1) -> Tensor:
@@ -183,10 +176,7 @@ class Attribution:
         return plot(self, example)
 
     def to_xarray(self) -> Any:
-        """An xarray.Dataset of values, coefficients and displacement, with a band name for each coefficient.
-
-        Raises: ImportError with the command that installs xarray.
-        """
+        """An xarray.Dataset of all tensors, with a band name for each coefficient.  Raises: ImportError without xarray."""
         with needs("to_xarray", "'pullback[xarray]'"):
             import xarray
         axes = ["channel", *(f"axis{i}" for i in range(1, self.layout.index.ndim))]

@@ -30,8 +30,7 @@ def check_same_call(
     if len(earlier) != len(domains):
         raise ValueError(f"resume: expected one result for each of the {len(domains)} domains, got {len(earlier)}.")
     if any("kept_x" not in fields["details"] for fields in earlier):
-        advice = "make it with method='integrated_gradients(keep=True)'"
-        raise ValueError(f"resume: this result holds nothing to continue from; {advice}.")
+        raise ValueError("resume: this result holds nothing to continue from; use method='integrated_gradients(keep=True)'.")
     for members, evaluator in evaluators:
         for i, chart in zip(members, evaluator.charts):
             then, rounding = earlier[i], _ROUNDING * torch.finfo(differences[i].dtype).eps
@@ -41,8 +40,7 @@ def check_same_call(
                 or _moved("model", then["score_difference"], differences[i], _ALIKE)
             )
             if changes:
-                what = ", another ".join(changes)
-                raise ValueError(f"resume: the result was made with another {what}; make the same call.")
+                raise ValueError(f"resume: the result was made with another {', another '.join(changes)}; make the same call.")
 
 
 def _other_question(earlier: Fields, domain: Transform, chart: Chart, settings: Mapping[str, Any], x: Tensor) -> list[str]:

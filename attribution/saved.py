@@ -26,10 +26,7 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], details: Mapping[str,
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
-    """(tensors, details, header) of a file that `write` wrote.
-
-    Raises: FileNotFoundError; ValueError for any other file.
-    """
+    """(tensors, details, header) of a file that `write` wrote.  Raises: FileNotFoundError; ValueError for any other file."""
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file.")
     try:

@@ -77,7 +77,6 @@ def mask_path(
     from the best mask known; see `Front`. With 0.3 and 8 prices, it needs 39 % of the evaluations of independent runs.
     steps, lr, game, obfuscation, weight: as in `Mask`.
     options: baseline, batch_size, seed, progress, model_args and model_kwargs of `attribute`.
-
     Raises: ValueError for an alpha below 0, no alphas, or a model that is not finite (the example is named).
 
     >>> import torch, pullback as pb

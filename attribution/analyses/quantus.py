@@ -22,7 +22,6 @@ def quantus_explain(
     own use (device, and the names of its own methods) are not passed on.
 
     options: baseline, batch_size, seed … of `attribute`.
-
     Source: Hedström et al. 2023 (Quantus).
     Raises, when the returned function is called: the errors of `attribute`; ValueError where T is not linear.
 

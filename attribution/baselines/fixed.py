@@ -81,10 +81,7 @@ class Mean(Baseline):
 
 @dataclass(frozen=True, eq=False)
 class Given(Baseline):
-    """x₀ as the caller gave it: a number, a tensor (*shape) or (batch, *shape), or a callable x -> x₀.
-
-    Raises: TypeError or ValueError where it does not fit x.
-    """
+    """x₀ as given: a number, a tensor ([batch,] *shape) or a callable x -> x₀.  Raises: TypeError or ValueError for others."""
 
     value: Any
     name = "given"

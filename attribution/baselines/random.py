@@ -50,7 +50,6 @@ class Gaussian(Baseline):
     """x₀ ~ N(μ, σ² I), σ = spread · (max x - min x) per example.
 
     around: μ = "input" (x itself), "mean" (the mean of each channel) or "zero".
-
     Source: Smilkov et al. 2017; Sturmfels, Lundberg & Lee 2020 (around the input).
     Raises: ValueError where spread is below 0, or `around` is another word.
 

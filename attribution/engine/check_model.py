@@ -9,10 +9,7 @@ from ...core.precision import wide
 
 
 def check_model(model: Any) -> None:
-    """Refuses a model with layers that mix examples or draw random numbers.
-
-    Raises: TypeError where it cannot be called; ValueError that names the layer and says what to do.
-    """
+    """Raises: TypeError unless model can be called; ValueError that names a layer that mixes examples or is random."""
     if not callable(model):
         raise TypeError(f"model: expected a module or another callable (rows, *shape) -> output, got {type(model).__name__}.")
     if not isinstance(model, nn.Module):

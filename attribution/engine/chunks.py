@@ -91,5 +91,4 @@ def rows_per_forward(batch_size: int | str, shape: tuple[int, ...], device: torc
 
 def _is_out_of_memory(error: BaseException) -> bool:
     """torch raises its own class on accelerators, but a RuntimeError from the CPU's allocator."""
-    text = str(error)
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in text
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error)

@@ -64,7 +64,7 @@ class Execution:
             raise ValueError("compile: compiled models have no second derivative; use create_graph=True without compile.")
         if self.precision == "tf32" and x.device.type != "cuda":
             raise ValueError(f"precision: tf32 exists on CUDA devices; x is on {x.device}.")
-        if self.precision in ("tf32", "bf16") and not is_single(x):
+        if self.precision in ("tf32", "bf16") and x.dtype != torch.float32:
             raise ValueError(f"precision: {self.precision!r} narrows the products of single precision; x is {x.dtype}.")
         if self.memory_format == "channels_last" and x.ndim != 4:
             expected = "channels_last belongs to images, (batch, channels, height, width)"
@@ -72,11 +72,6 @@ class Execution:
         if isinstance(model, nn.Module) and any(t.is_inference() for t in (*model.parameters(), *model.buffers())):
             model = copy.deepcopy(model)  # of ordinary tensors, which autograd takes
         return Prepared(model, self, x, create_graph, around)
-
-
-def is_single(x: Tensor) -> bool:
-    """Whether x is in single precision, which can be narrowed; double precision was asked for with a reason."""
-    return x.dtype == torch.float32
 
 
 class Prepared(nn.Module):
@@ -90,7 +85,8 @@ class Prepared(nn.Module):
     def __init__(self, model: Model, execution: Execution, x: Tensor, create_graph: bool, around: Around) -> None:
         super().__init__()
         self.plain, self.create_graph, self.around = model, create_graph, around
-        self.device_type, self.single = x.device.type, is_single(x)
+        self.device_type = x.device.type
+        self.single = x.dtype == torch.float32  # else "auto" does not narrow: double precision was asked for with a reason
         self.fixed = execution.compile is not False or _is_compiled(model)
         self.channels_last = execution.memory_format == "channels_last"
         self.tries_channels_last = execution.memory_format == "auto" and _gains_by_channels_last(model, x)
@@ -169,12 +165,11 @@ class Prepared(nn.Module):
 
 def _cosine(a: Tensor, b: Tensor) -> float:
     """The smallest cosine over the rows of a and b; equal rows agree, also where they are zero."""
-    cosine = torch.cosine_similarity(a, b, 1)
-    return float(torch.where((a == b).all(1), 1, cosine).amin())
+    return float(torch.where((a == b).all(1), 1, torch.cosine_similarity(a, b, 1)).amin())
 
 
 def _is_compiled(model: Any) -> bool:
-    """Asked without importing torch's compiler, which takes seconds."""
+    """Whether torch compiled it; asked without importing torch's compiler, which takes seconds."""
     return hasattr(model, "_orig_mod") or hasattr(model, "_torchdynamo_orig_callable")
 
 

@@ -1,14 +1,13 @@
 """The memory that autograd keeps for a forward, and the free memory of a device."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 
-class Saved:
+class Saved(torch.autograd.graph.saved_tensors_hooks):
     """Context: counts the bytes that autograd would keep for a backward pass of the code inside, each storage once.
 
     Nothing is kept, so the code inside takes the memory and time of a pass without gradients, and a backward pass through
@@ -22,7 +21,7 @@ class Saved:
         self._resident = {tensor.untyped_storage().data_ptr() for tensor in kept}
         self._seen: dict[int, StorageWeakRef] = {}
         self.bytes = 0
-        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._count, _refuse)
+        super().__init__(self._count, _refuse)
 
     def _count(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
@@ -32,12 +31,9 @@ class Saved:
         self._seen[address] = StorageWeakRef(storage)
         self.bytes += min(storage.nbytes(), tensor.nbytes)  # the storage of a slice is that of the whole batch
 
-    def __enter__(self) -> "Saved":
-        self._hooks.__enter__()
+    def __enter__(self) -> "Saved":  # type: ignore[override]
+        super().__enter__()
         return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._hooks.__exit__(*error)
 
 
 def _refuse(_: None) -> Tensor:

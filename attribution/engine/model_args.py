@@ -38,10 +38,8 @@ class ModelArgs:
         """(args, kwargs) of rows that belong to `example` (rows,)."""
         if not self.args and not self.kwargs:
             return [], {}
-        pick = lambda value: self._pick(value, example)
-        held = list(self.args), dict(self.kwargs)
-        found: tuple[list[Any], dict[str, Any]] = tree_map(pick, held, is_leaf=lambda value: isinstance(value, Broadcast))
-        return found
+        pick, whole = lambda value: self._pick(value, example), lambda value: isinstance(value, Broadcast)
+        return tree_map(pick, (list(self.args), dict(self.kwargs)), is_leaf=whole)
 
     def _pick(self, value: Any, example: Tensor) -> Any:
         if isinstance(value, Broadcast):

@@ -50,14 +50,12 @@ class RowIndex:
     @functools.cached_property
     def examples(self) -> list[int]:
         """The example of each row."""
-        found: list[int] = self.on_cpu[0].tolist()
-        return found
+        return self.on_cpu[0].tolist()
 
     @functools.cached_property
     def samples(self) -> list[int]:
         """The sample of each row."""
-        found: list[int] = self.on_cpu[1].tolist()
-        return found
+        return self.on_cpu[1].tolist()
 
     def runs(self) -> Iterator[tuple[int, int, int]]:
         """(example, first row, last row + 1) of each run of rows that belong to one example."""

@@ -49,10 +49,7 @@ class Score:
         return isinstance(self.choose, Choice) and self.classes is None
 
     def settled(self, output: Tensor) -> "Score":
-        """The score with its classes fixed by the output at x, (examples, classes).
-
-        Raises: ValueError that names the example whose class the model does not have.
-        """
+        """Its classes fixed by the output at x, (examples, classes).  Raises: ValueError that names an example with none."""
         if not isinstance(self.choose, Choice):
             return self
         classes = self.choose.classes(output)

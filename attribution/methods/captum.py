@@ -1,5 +1,6 @@
 """Captum's methods on f∘T⁻¹."""
 
+import functools
 import importlib.util
 import inspect
 import warnings
@@ -112,13 +113,14 @@ class Captum(Estimator):
         if self.method == "LRP" and evaluator.point is not evaluator.signal:
             raise ValueError("captum(LRP): LRP needs a linear transform; take another domain, or DeepLift.")
         hooked = any(adapter.hooks_layers(maker) for maker in self._classes)
-        model = Hooked(evaluator.engine, chart.push) if hooked else _Function(evaluator.engine, chart)
+        engine = evaluator.engine
+        model = Hooked(engine, chart.push) if hooked else functools.partial(_score, engine, chart)
         side_by_side = self.method in adapter.SIDE_BY_SIDE
         if side_by_side and not hooked:  # the function itself keeps to the budget
             return self._call(model, evaluator, chart, slice(None))
-        width = max(1 if side_by_side else evaluator.engine.limit, self._together)
+        width = max(1 if side_by_side else engine.limit, self._together)
         example = torch.arange(len(chart.point), device=chart.point.device)
-        parts = evaluator.engine.chunks(example, lambda part: self._call(model, evaluator, chart, part), width)
+        parts = engine.chunks(example, lambda part: self._call(model, evaluator, chart, part), width)
         return torch.cat([values for _, values in parts])
 
     def _call(self, model: Any, evaluator: Evaluator, chart: Chart, part: slice) -> Tensor:
@@ -173,17 +175,11 @@ class Captum(Estimator):
         return dict.fromkeys(limits, evaluator.engine.limit) | arguments
 
 
-class _Function:
-    """z -> f(T⁻¹ z) within `batch_size`; the gradient is computed with the score and kept for the backward pass."""
-
-    def __init__(self, engine: Engine, chart: Chart) -> None:
-        self._engine, self._chart = engine, chart
-
-    def __call__(self, z: Tensor, example: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and z.requires_grad:
-            value: Tensor = _ScoreWithGradient.apply(z, example, self._engine, self._chart)  # type: ignore[no-untyped-call]
-            return value
-        return self._engine.scores(example, lambda part: self._chart.push(z[part].detach()))
+def _score(engine: Engine, chart: Chart, z: Tensor, example: Tensor) -> Tensor:
+    """f(T⁻¹ z) within `batch_size`; the gradient is computed with the score and kept for the backward pass."""
+    if torch.is_grad_enabled() and z.requires_grad:
+        return _ScoreWithGradient.apply(z, example, engine, chart)  # type: ignore[no-untyped-call]
+    return engine.scores(example, lambda part: chart.push(z[part].detach()))
 
 
 class _ScoreWithGradient(torch.autograd.Function):

@@ -80,10 +80,7 @@ class Players:
         return [(owner == group).nonzero()[:, 0].tolist() for group in owner.unique().tolist()]
 
     def spread(self, values: Tensor, displacement: Tensor) -> Tensor:
-        """Values of players (batch, players), spread over their coefficients as |displacement|. Shape: (batch, *coeff).
-
-        Sums over players are the values.
-        """
+        """Each player's value (batch, players), split among its coefficients as |displacement|. Shape: (batch, *coeff)."""
         if self.single:
             return values.reshape(displacement.shape)
         index = self.index.flatten().to(values.device).expand(len(values), -1)

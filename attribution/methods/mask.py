@@ -35,7 +35,6 @@ class Mask(MaskOptions, Estimator):
     each band's mean and deviation, drawn again at each step.
     weight: w. "uniform", 1; "scale", the square root of the band's size over the mean of these, so that small coarse
     bands cost less; one number per band, in the layout's order or by the band's name; or one per coefficient.
-
     Sources: Fong & Vedaldi 2017, eq. (3) and (4); for wavelets, Kolek et al. 2022 (CartoonX); Kasmi et al. 2025 (WAM), whose
     printed objective has +f where keeping the prediction needs -f.
     Raises: ValueError or TypeError that says which option was out of range.
@@ -69,7 +68,6 @@ class Front(Estimator):
     continuation: None optimises all examples × prices from m = 1. A fraction c gives each price except the smallest
     c × steps: up to two thirds from m = 1, the rest, at least 50, from the mask that is best for this price among all that
     were found so far. This takes (1 + c (prices - 1)) / prices of the steps. Each price gets the best of all masks.
-
     Raises: ValueError for no alphas, one below 0, or a continuation outside (0, 1].
 
     >>> import pullback as pb

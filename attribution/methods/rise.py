@@ -27,7 +27,6 @@ class RISE(Perturbation):
     or over their frequencies where they have no place, shifted at random and interpolated linearly); or groups, as `by` in
     `occlusion`, whose values are spread over their coefficients.
     value: what replaces hidden coefficients, as in `occlusion`.
-
     Sources: Petsiuk, Das & Saenko 2018, eq. (6); on frequencies, Brüsch et al. 2024 (FreqRISE).
     Raises: ValueError or TypeError unless 0 < p < 1, masks, grid and block are whole numbers ≥ 1, and cells and value known.
 

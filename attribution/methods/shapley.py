@@ -85,8 +85,7 @@ class Shapley(Perturbation):
             return _sampled(game, unions, self.pairs, self.confidence)
         enumeration = _Enumeration.of(unions)
         table = torch.from_numpy(enumeration.table).to(game.displacement.device)
-        worth = game.values(len(table), lambda rows: table[rows.sample])
-        return enumeration.values(worth), {}
+        return enumeration.values(game.values(len(table), lambda rows: table[rows.sample])), {}
 
     def _unions(self, players: Players) -> Unions:
         return players.unions(self.unions) if self.unions else [list(range(players.count))]

@@ -89,10 +89,7 @@ class SmoothMasks:
 
 
 def places(layout: Layout) -> Tensor:
-    """The place of each coefficient, in [0, 1] per axis: its position, or its frequency where it has no position.
-
-    Shape: (dims, *coeff).
-    """
+    """The place of each coefficient in [0, 1] per axis, (dims, *coeff): its position, or its frequency where it has none."""
     position, axes = layout.position, tuple(range(1, layout.position.ndim))
     extent = position.nan_to_num(0).amax(axes, keepdim=True).clamp(min=1)
     placed = torch.where(position.isnan(), 2 * layout.frequency, position / extent)

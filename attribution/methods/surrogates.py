@@ -26,7 +26,6 @@ class LIME(Perturbation):
 
     by, block, value: as in `occlusion`.  samples: the number of coalitions.  width: of the kernel.
     ridge: at least 0; 0 gives the fit of least norm.
-
     Source: Ribeiro, Singh & Guestrin 2016, eq. (1) and §3.4, with a ridge in place of the sparse fit.
     Raises: ValueError where width is not above 0, ridge is negative or samples is below 2, or that lists the choices.
 
@@ -84,7 +83,6 @@ class KernelSHAP(Perturbation):
     by, block: as in `shapley`.
     samples: the number of coalitions, in pairs S, N∖S with sizes drawn from the kernel. Where 2^n - 2 ≤ samples and
     n ≤ 16, each coalition is used once, and the fit is the exact Shapley value.
-
     Sources: Lundberg & Lee 2017, theorem 2; Covert & Lee 2021 (paired sampling).
     Raises: ValueError that lists the choices of by; when run, for fewer samples than players, which do not determine the fit.
 

@@ -51,12 +51,13 @@ def certified(evaluator: Evaluator, tol: float, most: int, correct: bool, keep: 
         if earlier is not None:
             group.restore(earlier)
         group.run(tol, correct)
-        covectors.append(group.covectors())
-        paths += [group.paths[place] for place in range(len(group.members))]
-        found += [group.found[place] for place in range(len(group.members))]
+        places = range(len(group.members))
+        covectors += [group.covector(place) for place in places]
+        paths += [group.paths[place] for place in places]
+        found += [group.found[place] for place in places]
         if keep:
             kept.append(group.state())
-    covector = torch.cat(covectors).reshape(evaluator.point.shape)
+    covector = torch.stack(covectors).reshape(evaluator.point.shape)
     return Estimate(evaluator.shares(covector).values, covector, _details(evaluator, paths, found) | _joined(kept))
 
 

@@ -86,10 +86,7 @@ class Path:
 
 
 def pulls(grid: Grid, nodes: np.ndarray, slope: np.ndarray, square: np.ndarray) -> np.ndarray:
-    """F / ‖∇f ⊙ Δ‖² in the column of the node's part, else 0: the direction in which weights gain completeness most cheaply.
-
-    Shape: (nodes, parts).
-    """
+    """F / ‖∇f ⊙ Δ‖² in the column of the node's part, else 0, (nodes, parts): what makes weights complete at least cost."""
     pull = np.divide(slope, square, where=square > 0, out=np.zeros_like(slope))
     part = np.searchsorted(grid.edges, nodes, side="right")
     return np.where(part[:, None] == np.arange(PARTS), pull[:, None], 0)

@@ -46,7 +46,6 @@ class IntegratedGradients(Estimator):
     correct: change the weights a little so that the map is complete; by default only without `steps`. It is the smallest
     change of the map within four directions (one for fixed rules), and never larger than the map's estimated error (a
     tenth of the map for fixed rules); what it leaves is reported as residual_corrected.
-
     Source: Sundararajan, Taly & Yan 2017, eq. (1).
     Raises: ValueError or TypeError for an unknown rule, one without steps, a tol outside [0, 1), counts that are too small,
     or keep with steps; when run, where the gradient on a path is not finite, or create_graph=True comes without steps.
@@ -124,8 +123,7 @@ def _corrected(evaluator: Evaluator, nodes: Tensor, weights: Tensor) -> Estimate
     most = _ratio(0.1 * (mean * step).norm(dim=1), (pull * step).norm(dim=1))
     share = torch.minimum(torch.maximum(_ratio(-residual, gain), -most), most)
     found = evaluator.shares((mean + share[:, None] * pull).reshape(evaluator.point.shape))
-    details = {"residual": residual, "residual_corrected": residual + share * gain}
-    return Estimate(found.values, found.covector, details)
+    return Estimate(found.values, found.covector, {"residual": residual, "residual_corrected": residual + share * gain})
 
 
 def _ratio(above: Tensor, below: Tensor) -> Tensor:

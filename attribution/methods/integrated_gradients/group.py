@@ -72,11 +72,8 @@ class Group:
             return _NO_LIMIT
         return min(self.sums.shape[1] - PARTS, self.limit.get(place, _NO_LIMIT))
 
-    def covectors(self) -> Tensor:
-        """Σ w ∇f of each member, with the weights of its certificate. Shape: (members, size)."""
-        return torch.stack([self._covector(place) for place in range(len(self.members))])
-
-    def _covector(self, place: int) -> Tensor:
+    def covector(self, place: int) -> Tensor:
+        """Σ w ∇f of a member, with the weights of its certificate. Shape: (size,)."""
         found, level = self.found[place], self.level[place]
         if level == 0:
             return self.pilot.new_tensor(found.weights) @ self.pilot[place]

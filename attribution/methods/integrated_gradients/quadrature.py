@@ -88,8 +88,7 @@ def refine(nodes: np.ndarray, change: np.ndarray, extra: int) -> np.ndarray:
     inside = np.zeros(len(width), dtype=int)
     for _ in range(extra):
         inside[np.argmax(error / (inside + 1) ** 2 - error / (inside + 2) ** 2)] += 1
-    parts = [start + step * np.arange(1, k + 1) / (k + 1) for start, step, k in zip(nodes, width, inside)]
-    return np.concatenate(parts)
+    return np.concatenate([start + step * np.arange(1, k + 1) / (k + 1) for start, step, k in zip(nodes, width, inside)])
 
 
 def halve(nodes: np.ndarray, count: int) -> tuple[np.ndarray, float]:

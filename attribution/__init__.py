@@ -9,7 +9,7 @@ from .attribute import attribute, resume
 from .baselines import Baseline, among, in_domain
 from .engine.execution import Execution
 from .engine.model_args import Broadcast
-from .engine.open import open_engine
+from .engine.open_engine import open_engine
 from .engine.row_index import RowIndex
 from .engine.score import Score
 from .estimator import Chart, Cost, Estimate, Estimator, Evaluator, MethodClaim, get, names, register

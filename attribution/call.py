@@ -13,18 +13,18 @@ import torch
 from torch import Tensor
 
 from ..core.isolation import with_defaults
-from ..core.plain import plain
+from ..core.plain_data import plain
 from ..core.precision import wide
 from ..core.progress import Progress
 from ..transforms import Transform, TransformClaim
 from ..transforms import get as get_transform
 from .baselines.base import Baseline
 from .baselines.fixed import get as get_baseline
-from .baselines.start import Start, repeated, starts
+from .baselines.path_start import Start, repeated, starts
 from .engine.dry_run import choose_memory_format
 from .engine.engine import Engine
 from .engine.execution import Execution
-from .engine.open import open_engine, read_checked
+from .engine.open_engine import open_engine, read_checked
 from .engine.score import Target
 from .estimator import Chart, Estimate, Estimator, Evaluator, check_gradient
 from .estimator import get as get_estimator

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ..core.checks import not_finite
-from ..core.registry import Registry, parse
+from ..core.registry import Registry
+from ..core.spec import parse
 from ..transforms import Layout
 from .engine.engine import Engine
 from .engine.random import Keyed

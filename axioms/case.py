@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attribution import Pullback
-from ..attribution.engine.open import open_engine
+from ..attribution.engine.open_engine import open_engine
 from ..attribution.engine.score import Score, Target
 from ..transforms import Pixel, Transform
 

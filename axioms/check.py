@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..attribution import Estimator
 from ..attribution.call import BaselineLike, resolve_baseline
 from ..attribution.engine.check_model import check_model, feed_dtype
-from ..attribution.engine.open import check_signal, open_engine
+from ..attribution.engine.open_engine import check_signal, open_engine
 from ..attribution.engine.score import Score, Target, table
 from ..attribution.estimator import get as get_estimator
 from ..attribution.targets import Choice

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.plain import plain
+from ..core.plain_data import plain
 from ..transforms.laws import relative_distance
 from .case import Case
 from .tolerances import Tolerance

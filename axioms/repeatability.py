@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attribution.engine.check_model import feed_dtype
-from ..attribution.engine.open import open_engine
+from ..attribution.engine.open_engine import open_engine
 from ..core.isolation import random_state
 from .case import Case
 from .outcome import Outcome, compare, inapplicable, worst_of

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..attribution import Attribution, open_engine
 from ..attribution.engine.dry_run import choose_memory_format
 from ..attribution.engine.engine import Engine, Points
-from ..attribution.engine.open import read_checked
+from ..attribution.engine.open_engine import read_checked
 from ..attribution.engine.random import fill, keys
 from ..attribution.engine.score import Target
 from ..attribution.result import coefficient_count, keep_only, ranks

@@ -1,6 +1,6 @@
 """`get`: a spec and a shape → the transform."""
 
-from ..core.registry import parse
+from ..core.spec import parse
 from .base import Compose, Transform
 from .layout import Shape
 from .registry import transforms

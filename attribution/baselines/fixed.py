@@ -9,8 +9,8 @@ import torch_dct
 from torch import Tensor
 
 from ...core.checks import check_choice, check_finite, check_number, is_number
-from ...core.plain import plain
-from ...core.registry import parse
+from ...core.plain_data import plain
+from ...core.spec import parse
 from ...transforms import Transform
 from ..engine.random import Keyed
 from ..engine.row_index import RowIndex

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...attribution.engine.open import open_engine
+from ...attribution.engine.open_engine import open_engine
 from ...core.precision import tolerance
 from .steps import REWRITES, STEPS, Editor
 

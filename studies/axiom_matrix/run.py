@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...attribution.engine.open import open_engine
+from ...attribution.engine.open_engine import open_engine
 from ...axioms.method_laws import LAWS_VERSION
 from ...axioms.report import AxiomReport
 from ...core.files import check_writable, write_text

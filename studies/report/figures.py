@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ...attribution import Attribution
 from ...attribution.plot import Show, density, draw_density, draw_signal, robust_limit
 from ...core.files import write_whole
-from ...core.registry import parse
+from ...core.spec import parse
 from ...transforms import TransformClaim
 
 COARSER, ALL = "coarser", "all"

@@ -10,9 +10,9 @@ from support.subjects import normal, smooth_net
 
 import pullback as pb
 from pullback.attribution import baselines
-from pullback.attribution.baselines.start import starts
+from pullback.attribution.baselines.path_start import starts
 from pullback.attribution.call import Call
-from pullback.attribution.engine.open import open_engine
+from pullback.attribution.engine.open_engine import open_engine
 from pullback.attribution.resume import check_same_call
 
 JOBS = {"jumps": relu_net(12, 200), "smooth": smooth_net((1, 12), 1)}

@@ -51,7 +51,7 @@ def test_every_way_to_build_the_engine_is_seen(text: str) -> None:
         "from ..attribution.engine.rows import Rows",
         "def values(rows: Rows) -> 'Engine':\n    return rows.scores(x)",
         "if isinstance(model, Engine):\n    pass",
-        "rows = engine.open(model, x, target)",
+        "rows = engine.open_engine(model, x, target)",
     ],
 )
 def test_the_engine_may_be_named_and_opened_everywhere(text: str) -> None:

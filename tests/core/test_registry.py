@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from pullback.core.registry import Registry, Spec, parse
+from pullback.core.registry import Registry
+from pullback.core.spec import Spec, parse
 
 
 class Square:

@@ -14,7 +14,7 @@ from ..layout import Shape
 from ..reference import Reference
 from ..registry import add
 from .blocks import Runs, block_layout, each_axis, every_second, in_blocks, interleave
-from .references import block_dct_reference, dct_reference
+from .reference_libraries import block_dct_reference, dct_reference
 from .separable import Map, Separable, SeparableTransform
 
 

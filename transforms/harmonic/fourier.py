@@ -11,7 +11,7 @@ from ..base import Transform, TransformClaim
 from ..layout import Shape, octave_layout
 from ..reference import Reference
 from ..registry import add
-from .references import dft_reference, hartley_reference
+from .reference_libraries import dft_reference, hartley_reference
 
 
 @add("dft")

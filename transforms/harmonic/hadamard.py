@@ -12,7 +12,7 @@ from ..layout import Shape
 from ..reference import Reference
 from ..registry import add
 from .blocks import Runs, block_layout
-from .references import hadamard_reference
+from .reference_libraries import hadamard_reference
 from .separable import Separable, SeparableTransform
 
 _RADIX = 16  # rows whose sums and differences are computed before they are written

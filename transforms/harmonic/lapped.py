@@ -15,7 +15,7 @@ from ..reference import Reference
 from ..registry import add
 from .blocks import Runs, balanced_size, block_layout
 from .cosine import DCT4
-from .references import stft_reference
+from .reference_libraries import stft_reference
 
 # w_m = Σ_j (-1)^j a_j cos(2π j m / size)
 _COSINE_SUMS = {"hann": (0.5, 0.5), "hamming": (0.54, 0.46), "blackman": (0.42, 0.5, 0.08), "rectangular": (1.0,)}

@@ -17,7 +17,7 @@ from ..registry import add
 from .boundary_filters import BoundaryBank, inside
 from .filterbank import Bank, FilterBank, step_keys
 from .packing import Cell, pack, packed_layout, unpack
-from .references import dwt_reference
+from .reference_libraries import dwt_reference
 
 PADDED = ("zero", "constant", "symmetric", "reflect", "periodic")
 SQUARE = ("periodization", "boundary")

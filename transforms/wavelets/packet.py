@@ -15,7 +15,7 @@ from ..registry import add
 from .dwt import check_level, find_wavelet, halvings
 from .filterbank import FilterBank, step_keys
 from .packing import Cell, pack, packed_layout, unpack
-from .references import wpt_reference
+from .reference_libraries import wpt_reference
 
 Tree = str | Sequence[str]  # paths of its leaves
 

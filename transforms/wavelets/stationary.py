@@ -17,7 +17,7 @@ from .decimation import extend
 from .dwt import check_level, find_wavelet, halvings, merge_pyramid, pyramid_cell, split_pyramid
 from .filterbank import ANALYSIS, SYNTHESIS, Bank, split_each, step_keys
 from .packing import blockwise, packed_layout
-from .references import swt_reference
+from .reference_libraries import swt_reference
 
 
 @add("swt")

@@ -14,7 +14,7 @@ import pullback as pb
 from pullback.attribution.engine.engine import Engine
 from pullback.attribution.engine.execution import Execution
 from pullback.attribution.engine.memory import Saved, free_bytes
-from pullback.attribution.engine.open import open_engine
+from pullback.attribution.engine.open_engine import open_engine
 
 SHAPE = (3, 12, 14)
 

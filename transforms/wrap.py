@@ -157,7 +157,9 @@ class Wrap(Transform):
         claims, residuals = measure(self.analysis, self.synthesis, x, z)
         if TransformClaim.RECONSTRUCTS not in claims:
             found = f"{residuals[TransformClaim.RECONSTRUCTS]:.1e} (relative; rounding explains {tolerance(x.dtype):.1e})"
-            advice = "residual='carried' for maps that lose a part of the signal, or a probe of signals that they keep"
+            advice = (
+                "residual='carried' for maps that lose part of the signal, or probe= with signals on which they are inverse"
+            )
             raise ValueError(f"{self.spec}: inverse(forward(x)) differs from x by {found}; pass {advice}.")
         if self.residual == "fixed" and TransformClaim.LINEAR in claims:
             advice = "use residual='carried', or PCA.fit(data, components=k)"

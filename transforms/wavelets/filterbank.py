@@ -216,8 +216,6 @@ class FilterBank(Bank):
             self._blocks[dims] = [Constant(functools.reduce(torch.kron, [pair.value] * dims)) for pair in self._filters]
         return self._blocks[dims]
 
-    # One axis -----------------------------------------------------------------------------------------------------------
-
     def _count(self, n: int) -> int:
         """Outputs of each filter for n samples."""
         return n // 2 if self._periodization else (n + len(self._analysis[0]) - 1) // 2

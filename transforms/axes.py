@@ -54,8 +54,7 @@ class Along(Transform):
 
     def synthesis(self, z: Tensor) -> Tensor:
         folded = (self._to_end(z) if self.in_place else z).flatten(0, len(self._others))[:, None]
-        x = self.inner.synthesis(folded).reshape(len(z), *self._kept, *self.inner.shape[1:])
-        return self._from_end(x)
+        return self._from_end(self.inner.synthesis(folded).reshape(len(z), *self._kept, *self.inner.shape[1:]))
 
     def transpose(self, g: Tensor) -> Tensor:
         return self._unfold(self.inner.transpose(self._fold(g)), len(g))
@@ -146,10 +145,9 @@ def _grid_layout(layouts: Sequence[Layout], sizes: Shape) -> Layout:
     present, index = torch.unique(label, return_inverse=True)
     bands = tuple(_product(_digits(code, layouts)) for code in present.tolist())
     order = sorted(range(len(bands)), key=lambda i: -bands[i].scale)  # coarse to fine
-    tables = []
-    for name in ("frequency", "position"):  # channels have neither
-        rows = [_along(getattr(own, name), axis, sizes) for axis, own in enumerate(layouts) if axis]
-        tables.append(torch.stack(rows) if rows else torch.zeros(0, *sizes))
+    signal = list(enumerate(layouts))[1:]  # channels have neither frequency nor position
+    rows = ([_along(getattr(own, name), axis, sizes) for axis, own in signal] for name in ("frequency", "position"))
+    tables = (torch.stack(row) if row else torch.zeros(0, *sizes) for row in rows)
     return Layout(tuple(bands[i] for i in order), torch.tensor(order).argsort()[index], *tables)
 
 

@@ -136,8 +136,7 @@ class Transform(nn.Module, abc.ABC):
         tensor([[[0.5000]]])
         """
         if TransformClaim.LINEAR not in self.claims:
-            advice = "differentiate Pullback(model, T) instead"
-            raise ValueError(f"{self.spec}: only linear transforms have an adjoint, and this one is not; {advice}.")
+            raise ValueError(f"{self.spec}: only linear transforms have an adjoint; differentiate Pullback(model, T) instead.")
         g = _expect(self, "g", g, self.shape)
         with full_products(g):
             return self.transpose(g)

@@ -61,8 +61,6 @@ def relative_distance(a: Tensor, b: Tensor) -> float:
 
 
 # The laws of claims, for any two maps T and T⁻¹ -------------------------------------------------------------------------
-
-
 def linear(t: Map, inverse: Map, d: Draw) -> float:
     """T(2x - 3y) = 2 Tx - 3 Ty, and the same for T⁻¹."""
     forward = relative_distance(t(2 * d.x - 3 * d.y), 2 * t(d.x) - 3 * t(d.y))
@@ -90,8 +88,6 @@ CLAIMS = {TransformClaim[law.__name__.upper()]: law for law in (linear, reconstr
 
 
 # The laws of all transforms ---------------------------------------------------------------------------------------------
-
-
 def adjoint(t: Transform, d: Draw) -> float:
     """⟨T⁻¹ z, g⟩ = ⟨z, T.adjoint(g)⟩, against ‖T⁻¹ z‖ ‖g‖."""
     synthesis, pulled = t.inverse(d.z), t.adjoint(d.y)

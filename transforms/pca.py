@@ -84,7 +84,8 @@ class PCA(Transform):
         self.shape, self.spec = shape, spec
         self.whiten, self._rest, self._floor = whiten, rest, floor
         self._basis, self._variances, self._mean = map(Constant, fitted)
-        scale = _deviations(variances, floor) if whiten else torch.ones_like(variances)
+        largest = float(variances.max())  # 0 where the data do not vary at all
+        scale = variances.clamp(min=floor * largest).sqrt() if whiten and largest > 0 else torch.ones_like(variances)
         self._scale = Constant(scale)  # T⁻¹ multiplies each coefficient by it
         self.layout = _layout(shape, len(variances), rest, whiten)
         self.claims = TransformClaim.LINEAR | (TransformClaim.RECONSTRUCTS if rest else TransformClaim.BIJECTIVE)
@@ -219,12 +220,6 @@ def _check_options(whiten: Whiten, floor: float, rest: bool) -> None:
         raise ValueError("PCA.fit: ZCA needs every axis to turn back; pass components=None, or whiten=True.")
     if not 0 < floor <= 1:
         raise ValueError(f"PCA.fit: floor must lie in (0, 1], got {floor!r}.")
-
-
-def _deviations(variances: Tensor, floor: float) -> Tensor:
-    """Standard deviations, with a lower bound; 1 where the data do not vary at all."""
-    largest = float(variances.max())
-    return variances.clamp(min=floor * largest).sqrt() if largest > 0 else torch.ones_like(variances)
 
 
 def _layout(shape: Shape, count: int, rest: bool, whiten: Whiten) -> Layout:

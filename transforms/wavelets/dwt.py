@@ -53,17 +53,13 @@ class DWT(Transform):
         check_choice("dwt", "mode", mode, (*SQUARE, *PADDED))
         self.mode = mode
         self._bank = _bank(wavelet, mode)
-        deepest = self._deepest()
+        inputs = self._all_inputs()
         if mode == "boundary":
-            self._check_boundary(level, deepest)
-        self.level = check_level("dwt", level, deepest, f"{self.shape} with {wavelet} and mode {mode}")
+            self._check_boundary(level, len(inputs))
+        self.level = check_level("dwt", level, len(inputs), f"{self.shape} with {wavelet} and mode {mode}")
         self.spec = f"dwt({wavelet}, level={self.level}, mode={mode})"
         self._keys = step_keys(len(self.shape) - 1)
-        sizes = self.shape[1:]
-        self._inputs: list[Shape] = []  # sizes of the signals that enter each level, finest first
-        for _ in range(self.level):
-            self._inputs.append(sizes)
-            sizes = self._halve(sizes)
+        self._inputs = inputs[: self.level]
         self._cells = self._grid()
         self.layout = packed_layout(self.shape, self._cells)
         self.claims = self._claims()
@@ -115,8 +111,6 @@ class DWT(Transform):
         ends = [math.prod(cell.size) for cell in self._cells]
         return [sum(ends[: 1 + (self.level - level) * (len(self._keys) - 1)]) for level in range(1, self.level + 1)]
 
-    # Sizes and levels -----------------------------------------------------------------------------------------------
-
     def _halve(self, sizes: Sequence[int]) -> Shape:
         """Size of the approximation of a signal."""
         more = 1 if self.mode in SQUARE else self.wavelet.dec_len - 1
@@ -158,15 +152,13 @@ class DWT(Transform):
             advice = "take a shorter wavelet, mode=periodization, or crop the signal"
             raise ValueError(f"dwt: mode boundary needs {wanted}, got {self.shape[1:]}; {advice}.")
 
-    def _deepest(self) -> int:
-        """The largest level at which every axis can still be split and the longest one becomes shorter."""
-        sizes, level = self.shape[1:], 0
-        while max(sizes) > 1 and level < 64 and all(map(self._can_split, sizes)):
-            smaller = self._halve(sizes)
-            if max(smaller) >= max(sizes):
-                break
-            sizes, level = smaller, level + 1
-        return level
+    def _all_inputs(self) -> list[Shape]:
+        """Sizes of the signals that enter each level, finest first, while every axis can be split and the longest shrinks."""
+        inputs, sizes = list[Shape](), self.shape[1:]
+        while len(inputs) < 64 and all(map(self._can_split, sizes)) and max(self._halve(sizes)) < max(sizes):
+            inputs.append(sizes)
+            sizes = self._halve(sizes)
+        return inputs
 
     def _can_split(self, n: int) -> bool:
         """Whether n samples are enough for the mirror, for the period, or for the filters at both ends."""

@@ -110,7 +110,7 @@ class FilterBank(Bank):
         self._blocks: dict[int, list[Constant]] = {}
 
     def isometric(self, n: int) -> bool:
-        """Whether splitting n samples keeps lengths in periodization; few samples fold the taps of any wavelet together."""
+        """Whether splitting n samples keeps lengths in periodization; few samples fold the taps, so any wavelet may do so."""
         even = n - n % 2
         return self.orthonormal or even == 0 or reconstruction_error(self._analysis, self._analysis, even) < 1e-10
 
@@ -215,8 +215,6 @@ class FilterBank(Bank):
         if dims not in self._blocks:
             self._blocks[dims] = [Constant(functools.reduce(torch.kron, [pair.value] * dims)) for pair in self._filters]
         return self._blocks[dims]
-
-    # One axis -----------------------------------------------------------------------------------------------------------
 
     def _count(self, n: int) -> int:
         """Outputs of each filter for n samples."""

@@ -121,7 +121,7 @@ class Attribution:
         return pd.DataFrame(sums.detach().cpu().double().numpy(), columns=names).rename_axis("example")
 
     def keep_mask(self, keep: float) -> Tensor:
-        """What `signal` keeps, ties by position. Shape: (batch, *coeff), bool.  Raises: ValueError unless 0 < keep ≤ 1."""
+        """True where `signal` keeps z, (batch, *coeff), ties by position.  Raises: ValueError unless 0 < keep ≤ 1."""
         return ranks(self.values.abs()) < coefficient_count(keep, self.transform)
 
     def signal(self, keep: float = 0.1) -> Tensor:

@@ -30,7 +30,7 @@ def check_same_call(
     if len(earlier) != len(domains):
         raise ValueError(f"resume: expected one result for each of the {len(domains)} domains, got {len(earlier)}.")
     if any("kept_x" not in fields["details"] for fields in earlier):
-        raise ValueError("resume: this result holds nothing to continue from; use method='integrated_gradients(keep=True)'.")
+        raise ValueError("resume: the result holds nothing to continue from; make it with 'integrated_gradients(keep=True)'.")
     for members, evaluator in evaluators:
         for i, chart in zip(members, evaluator.charts):
             then, rounding = earlier[i], _ROUNDING * torch.finfo(differences[i].dtype).eps

@@ -104,7 +104,7 @@ def boundary_sensitivity(
     subject: an Attribution in any linear domain that holds a covector (for sensitivities a_m = (T_m⁻¹)ᵀ ḡ), or a model,
     which is attributed once. x, target and options (method, baseline, seed … of `attribute`) are for a model only.
     level: None takes the deepest of at most 3 that every mode allows.  by: as in `Attribution.importance`.
-    Raises: ValueError for no covector, fewer than two modes, or a mode not allowed at this level; TypeError without x.
+    Raises: ValueError for no covector, fewer than two modes, or one that forbids this level; TypeError for a model without x.
 
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1)).eval()
     >>> x = torch.ones(1, 1, 64)

@@ -9,7 +9,7 @@ from ...core.precision import wide
 
 
 def check_model(model: Any) -> None:
-    """Raises: TypeError unless model can be called; ValueError that names a layer that mixes examples or is random."""
+    """Refuses layers that mix examples or are random.  Raises: ValueError that names one; TypeError for no callable."""
     if not callable(model):
         raise TypeError(f"model: expected a module or another callable (rows, *shape) -> output, got {type(model).__name__}.")
     if not isinstance(model, nn.Module):

@@ -49,7 +49,7 @@ class Score:
         return isinstance(self.choose, Choice) and self.classes is None
 
     def settled(self, output: Tensor) -> "Score":
-        """Its classes fixed by the output at x, (examples, classes).  Raises: ValueError that names an example with none."""
+        """This score, its classes fixed by the output at x.  Raises: ValueError that names an example without its class."""
         if not isinstance(self.choose, Choice):
             return self
         classes = self.choose.classes(output)

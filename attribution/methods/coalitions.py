@@ -80,7 +80,7 @@ class Players:
         return [(owner == group).nonzero()[:, 0].tolist() for group in owner.unique().tolist()]
 
     def spread(self, values: Tensor, displacement: Tensor) -> Tensor:
-        """Each player's value (batch, players), split among its coefficients as |displacement|. Shape: (batch, *coeff)."""
+        """Each player's value (batch, players), spread in proportion to |displacement|; sums stay. Shape: (batch, *coeff)."""
         if self.single:
             return values.reshape(displacement.shape)
         index = self.index.flatten().to(values.device).expand(len(values), -1)

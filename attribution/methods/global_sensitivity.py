@@ -57,7 +57,7 @@ class Sobol(Designed):
 
     by, block, value: as in `occlusion`.  samples: N; a power of two for design="sobol".
     design: how A and B are drawn: "sobol", "halton" or "latin" (scrambled with the example's own seed).
-    Evaluations: N (groups + 2). Values are spread over a group's coefficients; dummies are 0 where groups are single ones.
+    Evaluations: N (groups + 2). A group's value is spread over its coefficients; dummies are 0 for single coefficients.
     Sources: Jansen 1999; Saltelli et al. 2010, table 2 (f); for images, Fel et al. 2021; for wavelets, Kasmi et al. 2023.
     Raises: ValueError that lists the choices of by, value and design, or where samples does not suit the design.
 

@@ -28,7 +28,7 @@ class RISE(Perturbation):
     `occlusion`, whose values are spread over their coefficients.
     value: what replaces hidden coefficients, as in `occlusion`.
     Sources: Petsiuk, Das & Saenko 2018, eq. (6); on frequencies, Brüsch et al. 2024 (FreqRISE).
-    Raises: ValueError or TypeError unless 0 < p < 1, masks, grid and block are whole numbers ≥ 1, and cells and value known.
+    Raises: ValueError or TypeError unless 0 < p < 1, masks, grid and block are whole numbers ≥ 1, cells and value are known.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])

@@ -86,7 +86,7 @@ class Path:
 
 
 def pulls(grid: Grid, nodes: np.ndarray, slope: np.ndarray, square: np.ndarray) -> np.ndarray:
-    """F / ‖∇f ⊙ Δ‖² in the column of the node's part, else 0, (nodes, parts): what makes weights complete at least cost."""
+    """F / ‖∇f ⊙ Δ‖² in the column of the node's part, else 0, (nodes, parts): the cheapest direction to completeness."""
     pull = np.divide(slope, square, where=square > 0, out=np.zeros_like(slope))
     part = np.searchsorted(grid.edges, nodes, side="right")
     return np.where(part[:, None] == np.arange(PARTS), pull[:, None], 0)

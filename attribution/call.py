@@ -72,7 +72,7 @@ def run(
         rule = get_baseline(own)
         call = Call(estimator, x, transforms, starts(rule, transforms, x, seed, create_graph), engine, seed)
         differences = call.score_differences(options.get("batch_size", "auto") == "auto" and not create_graph)
-        call.choose_formats()
+        call.choose_precision()
         question = {"target": _described(target), "baseline": rule.describe(), "dtype": str(x.dtype)}
         found = call.fields(call.continued(earlier, differences, question) if earlier else call.evaluators, differences)
         settings = question | {
@@ -142,6 +142,7 @@ class Call:
         varies = bool((ends != ends[:1]).any())
         for each in (engine, *(evaluator.engine for _, evaluator in self.evaluators)):
             each.varies = varies
+        choose_memory_format(engine, points, ends, sum(self.planned), self.has_gradients)
         self._equalise()
         differences = dict(zip(self.bases, ends[0] - ends[1:]))
         return [differences[id(start.signal)] for start in self.starts]
@@ -152,9 +153,8 @@ class Call:
         for _, evaluator in self.evaluators:
             evaluator.engine.limit = self.engine.limit
 
-    def choose_formats(self) -> None:
-        """Chooses the memory format and, where a narrower number format may be taken, the precision."""
-        choose_memory_format(self.engine, self.x, sum(self.planned), self.has_gradients)
+    def choose_precision(self) -> None:
+        """Chooses the precision, where a narrower number format may be taken."""
         engine = self.engine.uncounted()
         if not engine.prepared.narrower:
             return

@@ -75,7 +75,7 @@ def _scores(engine: Engine, attribution: Attribution, rank: Tensor, counts: Sequ
     known = read_checked(engine, example[:start], points(slice(0, start)), start // batch)
     if start == len(example):
         return known
-    choose_memory_format(engine, points(slice(0, batch)), len(example), gradients=False)
+    choose_memory_format(engine, points(slice(0, start)), known, len(example), gradients=False)
     with engine.prepared.numerics():
         rest = engine.scores(example[start:], lambda part: points(slice(part.start + start, part.stop + start)))
     return torch.cat([known, rest.reshape(-1, batch)])

@@ -22,7 +22,7 @@ class Chunks:
     """
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
+        self.requested = self.limit = limit  # before and after memory ran out
         self.stopped: BaseException | None = None  # raised by the caller's progress function: no lack of memory
 
     @property

@@ -30,8 +30,8 @@ class Execution:
     cosine of at least 0.999 with that of fp32; on a CPU that is fp32. The result's settings hold the cosines as "agreement".
     compile: whether to run the model through torch.compile; a mapping holds its options, such as {"mode": "max-autotune"}.
     memory_format: of images. contiguous; channels_last; or auto, which takes channels_last for convolutional networks on a
-    CPU, in runs of 40 evaluations and more, if two rows have the same f and gradient in both formats. If they have not, the
-    run is contiguous, and the settings say why as "fallback".
+    CPU, in runs of 40 evaluations and more, if f at all ends of the paths, and the gradient at two rows, are the same in both
+    formats. If they are not, the run is contiguous, and the settings say why as "fallback".
 
     f(x) and f(x₀) are always read in the model's own precision and on contiguous images.
 

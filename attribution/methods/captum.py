@@ -82,7 +82,7 @@ class Captum(Estimator):
         return 2 if self.method == "DeepLift" else 1
 
     def estimate(self, evaluator: Evaluator) -> Estimate:
-        if evaluator.engine.limit < self._together:
+        if evaluator.engine.requested < self._together:
             raise ValueError(f"captum({self.method}): x and x₀ share a forward: batch_size must be at least 2, got 1.")
         if evaluator.engine.create_graph:
             raise ValueError(f"captum({self.method}): Captum's maps have no graph; call it without create_graph.")

@@ -55,10 +55,12 @@ def planned(method: Method, transforms: Sequence[Transform], images: int) -> int
     return images * (2 + estimator.cost([transform.layout for transform in transforms]).total - once) + 1
 
 
-def rows_for_the_format(att: Attribution) -> int:
-    """How many rows were read to compare two memory formats."""
+def rows_for_the_format(att: Attribution) -> Evaluations:
+    """What the comparison of two memory formats cost, from one baseline: f at both ends, and gradients of two rows in each."""
     execution = att.settings["execution"]
-    return 4 if execution["memory_format"] == "channels_last" or "fallback" in execution else 0
+    gradients = 4 if att.settings["evaluations"]["gradient"] else 0
+    tried = execution["memory_format"] == "channels_last" or "fallback" in execution
+    return (2 * len(att) + gradients, gradients) if tried else (0, 0)
 
 
 def runs_each_domain(method: Method) -> bool:

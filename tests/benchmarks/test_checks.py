@@ -151,7 +151,7 @@ def test_rows_are_those_of_the_plan_and_of_the_definition(case: models.Subject, 
         name = method.split("(")[0]
         rows, gradients = ROWS.get(name, (spent, spent))[place]
         tried = calls.rows_for_the_format(found[0])
-        expected = (2 * (2 + rows) + 1 + tried, 2 * gradients + (tried if gradients else 0))
+        expected = (2 * (2 + rows) + 1 + tried[0], 2 * gradients + tried[1])
         assert name not in ROWS or spent == expected
         for other in ((spent[0] - 1, spent[1]), (spent[0] + 1, spent[1]), (spent[0], spent[1] + 1)):
             with pytest.raises(MeasuresNothing, match="were planned"):

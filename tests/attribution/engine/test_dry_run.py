@@ -69,7 +69,7 @@ def format_of(att: pb.Attribution) -> str:
 
 
 @pytest.mark.parametrize("method", ["integrated_gradients(steps=24)", "smoothgrad(samples=24)", "rise(masks=24)"])
-def test_images_run_in_the_faster_format_once_two_rows_agree_in_both(method: str) -> None:
+def test_images_run_in_the_faster_format_once_both_agree(method: str) -> None:
     seen: list[bool] = []
 
     class Looks(nn.Module):
@@ -234,7 +234,7 @@ def test_an_error_of_the_models_own_is_not_retried() -> None:
 
     def fails_late(x: Tensor) -> Tensor:
         calls.append(x.is_contiguous())
-        if len(calls) == 4:
+        if len(calls) >= 4:
             raise RuntimeError("a view of the world, and its stride")
         return x
 
@@ -242,7 +242,8 @@ def test_an_error_of_the_models_own_is_not_retried() -> None:
         pb.attribute(
             Convolves(AsModule(fails_late)), normal(2, *SHAPE), 0, method="integrated_gradients(steps=24)", batch_size=2
         )
-    assert calls == [True] * 4  # f(x), f(x₀), one row, and the two rows that are compared
+    assert all(calls)  # never in the other memory format
+    assert len(calls) == 5  # f(x), f(x₀), one row, a gradient, and the row once more
 
 
 def test_contiguous_means_contiguous_whatever_the_caller_hands_over() -> None:
@@ -252,6 +253,88 @@ def test_contiguous_means_contiguous_whatever_the_caller_hands_over() -> None:
         torch.testing.assert_close(
             pb.attribute(model, there, 0, method=method).values, pb.attribute(model, x, 0, method=method).values
         )
+
+
+# Where the check must look ------------------------------------------------------------------------------------------
+
+
+def _strided(x: Tensor) -> Tensor:
+    return torch.as_strided(x, (len(x), 3), (x.stride(0), 1))
+
+
+class _Reads(nn.Module):
+    """A convolutional network plus what `more` makes of the input and further arguments."""
+
+    def __init__(self, more: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.net, self.more = Convolves(), more
+
+    def forward(self, x: Tensor, *args: Tensor) -> Tensor:
+        out: Tensor = self.net(x) + self.more(x, *args)
+        return out
+
+
+def test_the_format_is_compared_at_every_example() -> None:
+    x = normal(3, *SHAPE)
+    x[1:] *= 100  # the first example is too small to show it
+    model = _Reads(lambda x: torch.relu(_strided(x) - 5)).eval()
+    gated, gate = _Reads(lambda x, gate: gate[:, None] * _strided(x)).eval(), torch.tensor([0.0, 1.0, 1.0]).double()
+    for net, more in ((model, ()), (gated, (gate,))):
+        att = pb.attribute(net, x, 1, method="integrated_gradients(steps=24)", model_args=more)
+        assert format_of(att) == "contiguous"
+        assert "moves" in att.settings["execution"]["fallback"]
+        plain = pb.Execution(memory_format="contiguous")
+        true = pb.attribute(net, x, 1, method="integrated_gradients(steps=24)", model_args=more, execution=plain)
+        torch.testing.assert_close(att.values, true.values)
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients(steps=24)", "rise(masks=24)"])
+def test_the_check_asks_for_nothing_beyond_the_path(method: str) -> None:
+    """A model may refuse signals that no run would show it: logarithms, asserted ranges."""
+
+    def strict(x: Tensor) -> Tensor:
+        if float(x.detach().min()) < 0 or float(x.detach().max()) > 1:
+            raise ValueError("pixels must lie in [0, 1]")
+        return (x + 1e-3).log()
+
+    x = normal(2, *SHAPE).sigmoid()
+    x[:, :, :3] = 0
+    att = pb.attribute(Convolves(AsModule(strict)), x, 0, method=method)
+    assert format_of(att) == "channels_last"
+
+
+def test_a_gradient_that_is_not_finite_is_not_alike() -> None:
+    """√ has no gradient at 0: the row x shows nothing then, and the run is contiguous."""
+    x = normal(3, *SHAPE).abs()
+    x[:, :, 0, 0] = 0
+    model = Convolves(AsModule(lambda x: Backward(views=False)(x).clamp(min=0).sqrt()))
+    att = pb.attribute(model, x, 0, method="integrated_gradients(steps=24)", baseline=0.5)
+    assert format_of(att) == "contiguous"
+    assert "nan" in att.settings["execution"]["fallback"]
+
+
+def test_methods_of_captum_that_need_no_gradient_explain_a_model_without_one() -> None:
+    pytest.importorskip("captum")
+    score = lambda output: (output.argmax(1) == 1).double()
+    spec = "captum(ShapleyValueSampling, feature_mask=band)"
+    att = pb.attribute(Convolves(), normal(2, *SHAPE), score, transform="dwt(haar, level=1)", method=spec)
+    assert bool(att.values.isfinite().all())
+
+
+def test_with_create_graph_the_check_warns_of_nothing() -> None:
+    x = normal(2, *SHAPE).requires_grad_()
+    for method in ("integrated_gradients(steps=24)", "rise(masks=24)"):
+        att = pb.attribute(Convolves(), x, 0, method=method, create_graph=True)
+        assert format_of(att) == "channels_last"
+        assert att.values.requires_grad
+
+
+def test_what_the_check_costs_is_counted_and_planned() -> None:
+    seen: list[tuple[int, int]] = []
+    progress = lambda done, planned: seen.append((done, planned))
+    att = pb.attribute(Convolves(), normal(2, *SHAPE), 0, method="integrated_gradients(steps=24)", progress=progress)
+    assert att.settings["evaluations"] == {"forward": 4 + 1 + 4, "gradient": 48 + 4}
+    assert seen[-1] == (61, 61)
 
 
 # Models that do not repeat themselves ------------------------------------------------------------------------------------
@@ -335,3 +418,18 @@ def test_what_depends_on_the_number_of_rows_alone_is_no_alarm() -> None:
     model = lambda x: 1e-3 * x.flatten(1).sum(1) + 1e-5 * len(x)
     for method in ("gradient", "rise(masks=3)"):
         assert bool(pb.attribute(model, normal(3, *SHAPE), method=method).values.isfinite().all())
+
+
+def test_an_example_that_shows_nothing_does_not_hide_the_model() -> None:
+    """The first example is blank, or was alone in its forward."""
+    x = normal(4, 1, 8)
+    x[0] = 0
+    noisy = lambda z: (z * (1 + torch.rand_like(z))).flatten(1).sum(1)
+    with pytest.raises(ValueError, match=r"two runs on the same input differ.*for example [1-3]"):
+        pb.attribute(noisy, x, method="integrated_gradients(steps=20)")
+    normed = lambda z: ((z - z.mean(0)) / (z.std(0, unbiased=False) + 1e-3)).flatten(1).sin().sum(1)
+    for examples, rows in ((2, 3), (5, 3), (3, 5)):
+        y = normal(examples, 1, 8, seed=2)
+        y[0] *= 3  # the largest range
+        with pytest.raises(ValueError, match="among other rows"):
+            pb.attribute(normed, y, method="gradient", batch_size=rows)

@@ -172,7 +172,7 @@ def axioms(
 ) -> None:
     """Measure which axioms a method keeps: a method of pullback, captum.NAME, or package.module:callable.
 
-    The callable is (f, x, target, x0) -> tensor. The exit status is 1 if an axiom that the method claims is broken, if the
+    The callable is (f, z, target, z0) -> tensor. The exit status is 1 if an axiom that the method claims is broken, if the
     method does not return a map, or if no axiom could be measured.
     """
     from . import studies

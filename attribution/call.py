@@ -61,6 +61,9 @@ def run(
 
     earlier: results to continue from, one for each domain, or none.  options: see `Options`.
     """
+    unknown = [name for name in options if name not in Options.__annotations__]
+    if unknown:
+        raise TypeError(f"unknown option {unknown[0]!r}; the options are {', '.join(Options.__annotations__)}.")
     estimator = get_estimator(options.pop("method", "integrated_gradients"))
     baseline, seed = options.pop("baseline", None), _whole(options.pop("seed", 0))
     create_graph = options.get("create_graph", False)

@@ -254,6 +254,9 @@ def get(spec: "str | Estimator") -> Estimator:
     """
     if isinstance(spec, Estimator):
         return spec
+    if not isinstance(spec, str):
+        advice = f"; build it: {spec.__name__}()" if isinstance(spec, type) else ""
+        raise TypeError(f"method: expected a spec such as 'smoothgrad(samples=25)' or an Estimator, got {spec!r}{advice}.")
     calls = parse(spec)
     if len(calls) != 1:
         raise ValueError(f"Method {spec!r}: expected one method; '>>' belongs to transforms.")

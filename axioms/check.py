@@ -51,7 +51,7 @@ def check(
 
     model: (rows, *shape) -> output; a copy of it is used, in eval mode.  x: (batch, *shape).  baseline: as in `attribute`.
     target: as in `attribute`; classes that depend on the output, as in `targets.predicted()`, are fixed at x.
-    method: a spec such as "integrated_gradients(steps=64)", an Estimator, or any callable (f, x, target, x0) -> tensor of x's
+    method: a spec such as "integrated_gradients(steps=64)", an Estimator, or any callable (f, z, target, z0) -> tensor of x's
     shape. There f is an nn.Module from z to the model's output, a new copy for each call; x and x0 are z = T x and z₀ = T x₀;
     target is one class per example, an int64 tensor (batch,), or the callable or None that was given.
     axioms: "all", "claimed" (what an estimator claims, and what every method must keep), a name or a list of names.
@@ -150,7 +150,7 @@ def _resolved(method: Method) -> Estimator | MethodFunction:
     if isinstance(method, (str, Estimator)):
         return get_estimator(method)
     if not callable(method) or isinstance(method, type):
-        expected = "a spec, an Estimator, or a callable (f, x, target, x0) -> tensor"
+        expected = "a spec, an Estimator, or a callable (f, z, target, z0) -> tensor"
         raise TypeError(f"check: method must be {expected}, got {method!r}.")
     return method
 
@@ -183,7 +183,7 @@ def parametrize(
 ) -> "pytest.MarkDecorator":
     """The laws of each subject as a pytest parameter named `law`; `law()` raises AssertionError with the report.
 
-    subjects: transforms, estimators or their specs, callables (f, x, target, x0) -> tensor; of a class, its `examples()`.
+    subjects: transforms, estimators or their specs, callables (f, z, target, z0) -> tensor; of a class, its `examples()`.
     An estimator must keep what it claims, a callable every axiom.
     expected_failures: {axiom: reason} of laws that are known to fail; the test fails if one of them holds.
     model, x, target, transform: as in `check`; by default a small ReLU network and two signals.
@@ -225,6 +225,8 @@ def _law(judged: Callable[[], AxiomReport], expected: dict[str, str]) -> Callabl
         failed = [finding.axiom for finding in report.faults]
         unexpected = [axiom for axiom in failed if axiom not in expected]
         kept = [axiom for axiom in expected if axiom not in failed]
+        if all(finding.holds is None for finding in report):
+            raise AssertionError(f"{report}\nno law could be measured")
         if unexpected or kept:
             found = f"unexpected: {unexpected or 'none'}; expected to fail but kept: {kept or 'none'}"
             raise AssertionError(f"{report}\n{found}")

@@ -53,6 +53,10 @@ def open_engine(
     device = x.device if isinstance(x, Tensor) else None
     with isolated(device, create_graph) as callers, reporter(progress) as report:
         feed = feed_dtype(model, check_signal(x).dtype)
+        if not isinstance(execution, Execution | None):
+            raise TypeError(f"execution: expected pb.Execution(precision=…, …) or None, got {type(execution).__name__}.")
+        if isinstance(model_args, Tensor) or not isinstance(model_args, Sequence):
+            raise TypeError(f"model_args: expected a tuple, such as (mask,), got {type(model_args).__name__}.")
         prepared = (execution or Execution()).prepare(model, x, create_graph, callers)
         score = Score.of(target, len(x), x.device)
         limit = rows_per_forward(batch_size, tuple(x.shape[1:]), x.device)

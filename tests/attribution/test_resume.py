@@ -91,6 +91,8 @@ def test_only_the_same_run_goes_on() -> None:
             again(**change)
     with pytest.raises(ValueError, match=r"another transform \(dct, now pixel\)"):
         check_same_call([vars(first) | {"transform": pb.transforms.get("dct", (1, 12))}], *_call(net, x))
+    with pytest.raises(TypeError, match="unknown option 'max_evaluations'"):
+        first.resume(net, x, max_evaluations=60)  # type: ignore[call-arg]
     for wrong in ([3], first, 3):
         with pytest.raises(TypeError, match=r"the list that pullback\.attribute returned"):
             pb.attribution.resume(wrong, net, x)  # type: ignore[arg-type]

@@ -131,3 +131,12 @@ def test_the_literature_has_each_entry_once() -> None:
     assert expected("gradient", "completeness").holds is False
     assert expected("gradient", "coordinate_consistency") is None
     assert isinstance(pd.DataFrame(TABLE), pd.DataFrame)
+
+
+def test_a_method_that_raises_on_every_law_fails_under_pytest() -> None:
+    def three(f: object, z: object, target: object) -> None:
+        """It lacks the argument z0."""
+
+    (case,) = pb.axioms.parametrize([three]).mark.args[1]
+    with pytest.raises(AssertionError, match="no law could be measured"):
+        case.values[0]()

@@ -122,6 +122,28 @@ def test_a_backward_pass_that_reads_strides_is_noticed(views: bool, place: str) 
     assert format_of(pb.attribute(model, x, 0, method="rise(masks=24)")) == "channels_last"  # asks for no gradient
 
 
+class _Turns(torch.autograd.Function):
+    """x; where the gradient does not lie in the contiguous format, it is larger by `share`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, share: float) -> Tensor:
+        ctx.share, ctx.contiguous = share, x.is_contiguous()
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return gradient if ctx.contiguous else gradient * (1 + ctx.share), None
+
+
+@pytest.mark.parametrize(("share", "chosen"), [(0.01, "channels_last"), (0.1, "contiguous")])
+def test_a_gradient_may_move_as_a_relu_at_its_kink_does_and_no_more(share: float, chosen: str) -> None:
+    """Measured: in single precision, a photo's gradient moved by 1.1 % in EfficientNet-Lite0, and in double by 1e-15."""
+    model = Convolves(AsModule(lambda x: _Turns.apply(x, share)))  # type: ignore[no-untyped-call]
+    att = pb.attribute(model, normal(2, *SHAPE), 0, method="integrated_gradients(steps=24)")
+    assert format_of(att) == chosen
+    assert ("fallback" in att.settings["execution"]) == (chosen == "contiguous")
+
+
 def _inner(x: Tensor) -> Tensor:
     """x, behind a gradient of the model's own: under hooks for saved tensors torch refuses that."""
     one = torch.ones((), dtype=x.dtype)

@@ -135,9 +135,9 @@ class _Turns(torch.autograd.Function):
         return gradient if ctx.contiguous else gradient * (1 + ctx.share), None
 
 
-@pytest.mark.parametrize(("share", "chosen"), [(0.01, "channels_last"), (0.1, "contiguous")])
-def test_a_gradient_may_move_as_a_relu_at_its_kink_does_and_no_more(share: float, chosen: str) -> None:
-    """Measured: in single precision, a photo's gradient moved by 1.1 % in EfficientNet-Lite0, and in double by 1e-15."""
+@pytest.mark.parametrize(("share", "chosen"), [(1e-4, "channels_last"), (0.01, "contiguous")])
+def test_a_gradient_that_moves_by_a_percent_is_noticed(share: float, chosen: str) -> None:
+    """Rounding at a ReLU's kink may do that too: such a run is contiguous for nothing, which costs time only."""
     model = Convolves(AsModule(lambda x: _Turns.apply(x, share)))  # type: ignore[no-untyped-call]
     att = pb.attribute(model, normal(2, *SHAPE), 0, method="integrated_gradients(steps=24)")
     assert format_of(att) == chosen

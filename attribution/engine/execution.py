@@ -31,8 +31,8 @@ class Execution:
     compile: whether to run the model through torch.compile; a mapping holds its options, such as {"mode": "max-autotune"}.
     memory_format: of images. contiguous; channels_last; or auto, which takes channels_last for convolutional networks on a
     CPU, in runs of 40 evaluations and more, if f at all ends of the paths, and the gradient at two rows, agree in both formats:
-    f within 1e-4 of what is explained, the gradient within 0.1 %, which a ReLU at its kink may exceed by rounding alone. If they do
-    not, the run is contiguous, and the settings say why as "fallback".
+    f within 1e-4 of what is explained, the gradient within 0.1 %, which rounding at the kink of a ReLU may exceed. If they
+    do not, the run is contiguous, and the settings say why as "fallback".
 
     f(x) and f(x₀) are always read in the model's own precision and on contiguous images.
 

@@ -36,6 +36,11 @@ class Saved(torch.autograd.graph.saved_tensors_hooks):
         return self
 
 
+def nothing_kept() -> torch.autograd.graph.saved_tensors_hooks:
+    """Context: autograd records the code inside, but keeps nothing for a backward pass, which raises RuntimeError."""
+    return torch.autograd.graph.saved_tensors_hooks(lambda tensor: None, _refuse)
+
+
 def _refuse(_: None) -> Tensor:
     raise RuntimeError("Saved: nothing was kept for a backward pass.")
 

@@ -49,7 +49,9 @@ def test_what_is_shared_is_shared_inside_containers_too(pack: Any, find: Any) ->
     for held in (pack(pb.Broadcast(weight)), pb.Broadcast(pack(weight))):
         found = pb.attribute(model, x, method="gradient", model_args=(held,), batch_size=1)
         torch.testing.assert_close(found.values[:, 0], weight.sum(1).expand(2, 2))
-    split = pb.attribute(model, x, method="gradient", model_args=(pack(weight),), batch_size=1)  # the control
+    own = pb.attribute(model, x, method="gradient", model_args=(pack(weight),), batch_size=1)  # as in model(x, weight)
+    torch.testing.assert_close(own.values[:, 0], weight.sum(1).expand(2, 2))
+    split = pb.attribute(model, x, method="gradient", model_args=(pack(pb.PerExample(weight)),), batch_size=1)  # the control
     assert not torch.allclose(split.values[:, 0], weight.sum(1).expand(2, 2))
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ...core.precision import wide
 from .engine import Engine
+from .model_args import ModelArgs
 from .score import table
 
 _ROUNDING = 64  # rounding errors of f between batch sizes, in units of the last bit
@@ -27,7 +28,7 @@ def choose_reading(engine: Engine, x: Tensor) -> None:
     engine.args = given.as_given
     own = _own_output(engine, x)
     size = float(own.abs().amax()) * rounding(engine.feed)
-    found = []
+    found: list[tuple[float, int, ModelArgs]] = []
     for reading in given.readings():
         engine.args = reading
         moved = _difference(engine, x, own)

@@ -43,7 +43,7 @@ class _TurnedOver(TorchDispatchMode):
     """Context: gives other numbers in place of random ones: 1 - r for r, and the contrary of what is true or false."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.names: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

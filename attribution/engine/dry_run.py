@@ -6,16 +6,20 @@ paths, and once more in other company, with gradients recorded. One point in the
 when a model divides by the largest entry of the batch; it is read again by itself when the run has ended.
 """
 
+import functools
+import math
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from .argument_reading import rounding
+from .chunks import is_out_of_memory
 from .draws import drawn_numbers, random_states, same_states
 from .engine import Engine
 
 _REORDERED = 1e-4  # relative difference that kernels may show which add in any order
+_CERTAIN = 8  # the part of `rounding` that is rounding even where f is a small difference beside a large constant
 _MOVES_MAPS = 1e-3  # difference, as a share of f(x) - f(x₀), that is too much for a map
 _MIXES = 0.05  # relative difference of f that neither rounding nor cancellation makes between batch sizes
 _READINGS = 4  # how often f is read where it seems to move: two random numbers may be near each other by chance
@@ -34,6 +38,8 @@ class DryRun:
     points: Tensor
     known: Tensor = field(init=False)
     middle: tuple[int, Tensor, float] | None = field(init=False, default=None)
+    _company: tuple[Tensor, Tensor, int] = field(init=False)  # the rows that `middle` was read with, and its place there
+    _failure: str = field(init=False, default="")  # what the model raised last
 
     def read(self, measure: bool) -> None:
         """Reads f at all ends, the ends of one example after those of another. Sets `known`."""
@@ -51,6 +57,8 @@ class DryRun:
         Raises: ValueError where the model does not repeat itself, or where f of one row depends on the other rows.
         """
         again = self._in_other_company()
+        if not bool(again.isfinite().all()):
+            self.read(measure=False)  # raises what the model raises, if its fault is not the company
         number, moved = self._worst(again)
         if not moved:
             return
@@ -74,9 +82,9 @@ class DryRun:
         first, middle = self._half_way()
         for start in range(groups):
             example = torch.arange(start, batch, groups, device=x.device)
-            with_middle = middle is not None and most > 1 and first % groups == start
+            beside = middle if most > 1 and first % groups == start else None
             for recorded in (True, False):
-                if with_middle and self._read_beside(again, example, first, middle, recorded):
+                if beside is not None and self._read_beside(again, example, first, beside, recorded):
                     break
                 if self._read_into(again, example, recorded):
                     break
@@ -90,12 +98,13 @@ class DryRun:
         return number, (self.points[number, 0] + self.points[number, 1])[None] / 2
 
     def _read_into(self, again: Tensor, example: Tensor, recorded: bool) -> bool:
-        """Whether f could be read at these examples. The last attempt, without gradients, raises what the model raises."""
+        """Whether f could be read at these examples; it is NaN where the model fails in this company."""
         try:
-            again[example] = self.engine.once(self.points[example, 0], example, recorded)
-        except (RuntimeError, MemoryError) as error:
-            if not recorded or error is self.engine.stopped:
+            again[example] = self.engine.once(self.points[example, 0], example, recorded, adapt=not recorded)
+        except Exception as error:
+            if error is self.engine.stopped or (is_out_of_memory(error) and not recorded):
                 raise
+            again[example], self._failure = torch.nan, f"{type(error).__name__}: {error}"
             return False
         return True
 
@@ -106,22 +115,32 @@ class DryRun:
         of = torch.cat([example[:place], example[place:][:1], example[place:]])
         try:
             found = self.engine.once(rows, of, recorded)
-        except (RuntimeError, MemoryError, ValueError, IndexError, TypeError, AssertionError) as error:
+        except Exception as error:
             if error is self.engine.stopped:
                 raise
             return False
         again[example] = torch.cat([found[:place], found[place + 1 :]])
         if bool(found[place].isfinite()):
-            self.middle = number, middle, float(found[place])
+            self.middle, self._company = (number, middle, float(found[place])), (rows, of, place)
         return True
 
     def _worst(self, again: Tensor) -> tuple[int, bool]:
         """(the example whose f differs most between two readings, whether that is more than rounding)."""
+        ratio = ((again - self.known[0].detach()).abs() / self._bars().clamp(min=torch.finfo(again.dtype).tiny)).nan_to_num(
+            torch.inf, torch.inf
+        )
+        return int(ratio.argmax()), bool(ratio.amax() > 1)
+
+    def _bars(self) -> Tensor:
+        """The difference of f that is rounding, or that does not matter beside what is explained, (batch,).
+
+        Rounding between batch sizes may be many units of the last bit, but most of these matter to nobody: beside a large
+        constant in f, what is explained may be as small as they are, and then only a few units are rounding.
+        """
         known = self.known.detach()
-        size = known.abs().amax(0) * rounding(self.engine.feed)
-        excess = (again - known[0]).abs().nan_to_num(torch.inf, torch.inf) - size
-        number = int((excess / size.clamp(min=torch.finfo(size.dtype).tiny)).argmax())
-        return number, bool(excess[number] > 0)
+        size, span = known.abs().amax(0), (known - known[0]).abs().amax(0)
+        rounded = size * rounding(self.engine.feed)
+        return torch.minimum(rounded, torch.maximum(rounded / _CERTAIN, _MOVES_MAPS * span))
 
     # Explanations ------------------------------------------------------------------------------------------------------
 
@@ -129,20 +148,28 @@ class DryRun:
         return self._read_row(self.points[number, :1], number, recorded=recorded)
 
     def _read_row(self, rows: Tensor, number: int, place: int = 0, recorded: bool = False) -> float:
-        """f of rows[place], as one forward of all rows, with the model arguments of example `number`."""
-        return float(self.engine.once(rows, torch.full((len(rows),), number, device=rows.device), recorded)[place])
+        """f of rows[place], as one forward of all rows, with the arguments of example `number`; NaN where the model fails."""
+        of = torch.full((len(rows),), number, device=rows.device)
+        try:
+            return float(self.engine.once(rows, of, recorded)[place])
+        except Exception as error:
+            if error is self.engine.stopped or is_out_of_memory(error):
+                raise
+            self._failure = f"{type(error).__name__}: {error}"
+            return math.nan
 
     def _size(self, number: int) -> float:
         return float(self.known[:, number].detach().abs().amax())
 
     def _bar(self, number: int) -> float:
-        """The difference of f that does not matter: rounding, or a thousandth of what is explained."""
-        known = self.known[:, number].detach()
-        return max(rounding(self.engine.feed) * self._size(number), _MOVES_MAPS * float((known - known[0]).abs().amax()))
+        return float(self._bars()[number])
 
     def _check_repeats(self, number: int, readings: list[float]) -> None:
         """Raises: ValueError where f of one row alone is another number each time."""
-        most = max(_REORDERED, rounding(self.engine.feed)) * self._size(number)
+        if not all(math.isfinite(each) for each in readings):
+            return
+        span = float((self.known[0] - self.known[-1])[number].detach().abs())
+        most = max(self._bar(number), min(_REORDERED * self._size(number), 10 * _MOVES_MAPS * span))
         if not max(readings) - min(readings) <= min(
             most, max(self._bar(number), rounding(self.engine.feed) * self._size(number))
         ):
@@ -159,20 +186,19 @@ class DryRun:
         rows = min(4, self.engine.limit)
         if rows == 1:
             return
-        alone, size = self._read_row(row, number), self._size(number)
+        self._failure = ""
+        alone, failure, size = self._read_row(row, number), self._failure, self._size(number)
         beside = [self.points[(number + 1) % len(self.points), :1], row.flatten().flip(0).reshape(row.shape), row / 2, 2 * row]
         # In the second place: neither the first nor the last is its own where the model runs along the batch.
-        found = []
-        for other in (*beside, self.points[number, -1:]):
-            try:
-                found.append(self._read_row(torch.cat([other, row, other, other])[:rows], number, 1))
-            except ValueError:  # the model may refuse such a row
-                continue
-        spread = max(found) - min(found) if len(found) > 1 else torch.inf
-        other = max([*seen, *found], key=lambda each: abs(each - alone))
-        if not spread <= self._bar(number) or not abs(other - alone) <= max(_MIXES * size, self._bar(number)):
+        beside.append(self.points[number, -1:])
+        read = [self._read_row(torch.cat([other, row, other, other])[:rows], number, 1) for other in beside]
+        found = [value for value in read if math.isfinite(value)]  # the model may refuse such rows
+        spread = max(found) - min(found) if len(found) > 1 else math.inf
+        among = max([value for value in (*seen, *found) if math.isfinite(value)], key=lambda value: abs(value - alone))
+        if not spread <= self._bar(number) or not abs(among - alone) <= max(_MIXES * size, self._bar(number)):
             advice = "Use layers that treat every row by itself (call model.eval()), or pass batch_size=1."
-            differ = f"f of {what} is {alone:.6g} alone and {other:.6g} among other rows"
+            by_itself = f"is {alone:.6g} alone" if not failure else f"cannot be read alone ({failure[:80]})"
+            differ = f"f of {what} {by_itself} and {among:.6g} among other rows"
             raise ValueError(f"model: {differ}, so its map would depend on the batch. {advice}")
 
     # The last reading --------------------------------------------------------------------------------------------------
@@ -181,16 +207,20 @@ class DryRun:
         """Reads f alone at the middle of a path, or at x.  Raises: ValueError where it is another number than before."""
         number, row, before = self.middle or (0, self.points[:1, 0], float(self.known[0, 0]))
         with self.engine.prepared.plainly():
+            self._failure = ""
             after = self._read_row(row, number, recorded=self.middle is not None)
-            if abs(after - before) <= max(self._bar(number), rounding(self.engine.feed) * abs(before)):
+            if abs(after - before) <= self._bar(number):
                 return
             self._check_repeats(number, [self._read_row(row, number) for _ in range(_READINGS)])
             if self.middle is not None and self.engine.limit > 1:
-                beside = torch.cat([row, self.points[number, :1]])
-                if abs(self._read_row(beside, number, recorded=True) - before) <= self._bar(number):
+                rows, of, place = self._company
+                again = float(self.engine.once(rows, of, recorded=True)[place])
+                if abs(again - before) <= self._bar(number):
                     return self._check_company(row, number, [before], f"the point half way to example {number}")
         what = f"f of example {number} was {before:.6g} before the run and is {after:.6g} after it"
-        raise ValueError(f"model: {what}: the model changes while it runs, as with a counter or a cache; reset it inside forward().")
+        raise ValueError(
+            f"model: {what}: the model changes while it runs, as with a counter or a cache; reset it inside forward()."
+        )
 
 
 def dry_run(engine: Engine, points: Tensor, measure: bool = False, evaluations: int = 0) -> DryRun:
@@ -203,10 +233,10 @@ def dry_run(engine: Engine, points: Tensor, measure: bool = False, evaluations: 
     before = random_states(points.device)
     with engine.prepared.plainly():
         run.read(measure)
+        engine.check_state()
         run.compare()
         if not same_states(random_states(points.device), before):
             check_draws(run)
-        engine.check_state()
     if evaluations >= LONG:
         run.finish()
     return run
@@ -215,7 +245,7 @@ def dry_run(engine: Engine, points: Tensor, measure: bool = False, evaluations: 
 def check_draws(run: DryRun) -> None:
     """Raises: ValueError where the model draws random numbers that reach f, from generators that go on between two calls."""
     row = run.points[:1, 0]
-    read = lambda: run._read_row(row, 0)
+    read = functools.partial(run._read_row, row, 0)
     states = []
     for _ in range(2):
         value = read()

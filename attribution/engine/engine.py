@@ -1,6 +1,7 @@
 """`Engine`: the only place that calls the model. A row is one input of one forward pass."""
 
 import functools
+import re
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from .score import Score, table
 Points = Callable[[slice], Tensor]  # a slice of rows -> these rows, (rows, *shape)
 Reader = Callable[[Any, Tensor], Tensor]  # (output, example of each row) -> what is read from it, (rows, …)
 _PROBE = 16  # rows whose memory is measured
+_ABOUT_SIZES = re.compile("size|shape|batch|expected|guard", re.IGNORECASE)  # errors that another batch size may explain
 _PATIENCE = 64  # chunks after which their scores are checked, on devices where checking means waiting
 
 
@@ -124,15 +126,24 @@ class Engine(Chunks):
 
         return self.chunks(example, one)
 
-    def once(self, points: Tensor, example: Tensor, recorded: bool = False) -> Tensor:
+    def once(self, points: Tensor, example: Tensor, recorded: bool = False, adapt: bool = False) -> Tensor:
         """f of a few rows in one forward, in the model's own formats and without a graph; not finite where f is not. (rows,).
 
         recorded: whether autograd records the forward, as for a gradient; some models are another function then.
+        adapt: whether to try the model's own batch size where the forward fails.
         """
+        reader = lambda output, of: self._around_score(output, of)
         with self.prepared.plainly():
-            shown, of = self.filled(points, example)
-            reader = lambda output, of: self._around_score(output, of)
-            value = self._read(shown, of, reader, recorded or self.prepared.records)[: len(points)]
+            while True:
+                shown, of = self.filled(points, example)
+                try:
+                    value = self._read(shown, of, reader, recorded or self.prepared.records)[: len(points)]
+                    break
+                except Exception as error:
+                    remedy = self.remedy(error, len(points), 1) if adapt and error is not self.stopped else None
+                    if remedy is None:
+                        raise
+                remedy()
         self._add(forward=len(points))
         return value.detach().to(wide(value.dtype))
 
@@ -141,17 +152,15 @@ class Engine(Chunks):
         if self.create_graph or not recorded:
             with torch.set_grad_enabled(self.create_graph):
                 return reader(self._run(points, example), example)
-        # A copy: what the model writes into a leaf without autograd's knowledge must not reach x.
-        leaf = lambda: points.detach().clone().requires_grad_()
         try:
             with torch.enable_grad(), nullcontext() if self.prepared.differentiates else nothing_kept():
-                return reader(self._traced(leaf(), example), example).detach()
+                return reader(self._traced(_leaf(points), example), example).detach()
         except RuntimeError as error:  # the model takes gradients inside, or transforms of torch.func
             if "nothing was kept" not in str(error) and "saved tensor" not in str(error):
                 raise
         self.prepared.differentiates = True
         with torch.enable_grad():
-            return reader(self._traced(leaf(), example), example).detach()
+            return reader(self._traced(_leaf(points), example), example).detach()
 
     # Gradients ---------------------------------------------------------------------------------------------------------
 
@@ -261,6 +270,8 @@ class Engine(Chunks):
         if self._refused is not None:
             first, self.limit = self._refused
             prepared.size = self._refused = None
+            if _ABOUT_SIZES.search(str(first)):
+                first.add_note("pullback: a model that takes batches of one size only needs batch_size=that size.")
             raise first
         return None
 
@@ -361,3 +372,9 @@ class Engine(Chunks):
             advice = "Check that example, or explain a logit instead of a log-probability."
             self._certain = ValueError(f"{what}; attribution needs finite scores. {advice}")
             raise self._certain
+
+
+def _leaf(points: Tensor) -> Tensor:
+    """A copy as a leaf of autograd: what a model writes into a leaf without autograd's knowledge must not reach x."""
+    leaf: Tensor = points.detach().clone().requires_grad_()
+    return leaf

@@ -1,5 +1,6 @@
 """The memory that autograd keeps for a forward, and the free memory of a device."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -36,7 +37,7 @@ class Saved(torch.autograd.graph.saved_tensors_hooks):
         return self
 
 
-def nothing_kept() -> torch.autograd.graph.saved_tensors_hooks:
+def nothing_kept() -> AbstractContextManager[object]:
     """Context: autograd records the code inside, but keeps nothing for a backward pass, which raises RuntimeError."""
     return torch.autograd.graph.saved_tensors_hooks(lambda tensor: None, _refuse)
 

@@ -60,9 +60,12 @@ class ModelArgs:
     @classmethod
     def of(cls, args: Sequence[Any], kwargs: Mapping[str, Any], examples: int) -> "ModelArgs":
         """Raises: ValueError where a `PerExample` does not have one entry per example."""
-        whole = lambda value: isinstance(value, (Broadcast, PerExample)) or _is_list_of(value, examples)
         # Dictionaries: the tuple of arguments is no list with one entry per example.
-        held = {"args": {str(i): each for i, each in enumerate(args)}, "kwargs": dict(kwargs)}
+        return cls._of({"args": {str(i): each for i, each in enumerate(args)}, "kwargs": dict(kwargs)}, examples)
+
+    @classmethod
+    def _of(cls, held: Any, examples: int) -> "ModelArgs":
+        whole = lambda value: isinstance(value, (Broadcast, PerExample)) or _has_entries(value, examples)
         parts, form = tree_flatten(held, is_leaf=whole)
         return cls(parts, form, [_ways(leaf, examples) for leaf in parts])
 
@@ -80,15 +83,20 @@ class ModelArgs:
         """Each way to read the arguments: the likeliest, then all unchanged, then at most 62 others."""
         first, last = tuple(ways[0] for ways in self.ways), tuple(ways[-1] for ways in self.ways)
         others = (each for each in itertools.product(*self.ways) if each not in (first, last))
-        for chosen in itertools.islice(itertools.chain([first, last], others), _MOST):
+        for chosen in itertools.islice(itertools.chain(dict.fromkeys([first, last]), others), _MOST):
             yield replace(self, ways=[[way] for way in chosen])
 
     def at(self, example: Tensor) -> tuple[list[Any], dict[str, Any]]:
         """(args, kwargs) of rows that belong to `example` (rows,)."""
-        if not self.leaves or self.form is None:
+        if not self.leaves:
             return [], {}
-        held = tree_unflatten([ways[0](leaf, example) for leaf, ways in zip(self.leaves, self.ways)], self.form)
+        held = self.picked(example)
         return list(held["args"].values()), held["kwargs"]
+
+    def picked(self, example: Tensor) -> Any:
+        """What was taken apart, put together for these rows."""
+        assert self.form is not None
+        return tree_unflatten([ways[0](leaf, example) for leaf, ways in zip(self.leaves, self.ways)], self.form)
 
 
 def _ways(leaf: Any, examples: int) -> list[Way]:
@@ -98,15 +106,17 @@ def _ways(leaf: Any, examples: int) -> list[Way]:
         return [_marked(leaf, examples)]
     if isinstance(leaf, (Tensor, np.ndarray)):
         return [*(_along(axis) for axis, size in enumerate(leaf.shape) if size == examples), _whole]
-    return [_entries, _whole] if _is_list_of(leaf, examples) else [_whole]
+    if not _has_entries(leaf, examples):
+        return [_whole]
+    inside = ModelArgs._of(dict(enumerate(leaf)), examples)
+    marked = any(isinstance(each, (Broadcast, PerExample)) for each in inside.leaves)
+    within = [_within(reading) for reading in inside.readings()] if marked or inside.ambiguous else []
+    return within if marked else [*within[:1], _entries, *within[1:], _whole]
 
 
-def _is_list_of(value: Any, examples: int) -> bool:
-    """Whether `value` is a list with one entry per example, none of which has an axis with one entry per example."""
-    if type(value) not in (list, tuple) or len(value) != examples:
-        return False
-    inside = tree_flatten(value)[0]
-    return not any(isinstance(each, (Broadcast, PerExample)) or examples in _shape(each) for each in inside)
+def _has_entries(value: Any, examples: int) -> bool:
+    """Whether `value` is a list or a tuple with one entry per example."""
+    return type(value) in (list, tuple) and len(value) == examples
 
 
 def _shape(value: Any) -> tuple[int, ...]:
@@ -119,7 +129,12 @@ def _whole(value: Any, example: Tensor) -> Any:
 
 
 def _entries(value: Any, example: Tensor) -> Any:
-    return type(value)(value[i] for i in example.tolist())
+    return type(value)(_ordinary(value[i]) for i in example.tolist())
+
+
+def _within(reading: ModelArgs) -> Way:
+    """The entries of a list, each as `reading` says."""
+    return lambda value, example: type(value)(reading.picked(example).values())
 
 
 def _along(axis: int) -> Way:
@@ -133,11 +148,9 @@ def _along(axis: int) -> Way:
 
 def _marked(mark: PerExample, examples: int) -> Way:
     value, axis = mark.value, mark.axis
-    if isinstance(value, (list, tuple)) and axis == 0:
-        found, way = len(value), _entries
-    else:
-        shape = _shape(value)
-        found, way = shape[axis] if -len(shape) <= axis < len(shape) else None, _along(axis)
+    in_list = isinstance(value, (list, tuple))
+    shape, way = ((len(value),), _entries) if in_list else (_shape(value), _along(axis))
+    found = shape[axis] if -len(shape) <= axis < len(shape) else None
     if found != examples:
         got = "no such axis" if found is None else f"{found} entries"
         raise ValueError(f"PerExample: expected one entry for each of {examples} examples along axis {axis}, got {got}.")

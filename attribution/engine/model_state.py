@@ -26,26 +26,25 @@ class ModelState:
 
     def __init__(self, model: Any) -> None:
         self.modules = list(_modules(model, _DEEP))
-        self._buffers = [(name, owner, buffer, buffer.clone(), _version(buffer)) for name, owner, buffer in self._held()]
+        self._buffers = [(name, owner, buffer, buffer.clone()) for name, owner, buffer in self._held()]
 
     def changed(self) -> str:
-        """The name of a buffer that was written or replaced; empty where none was."""
+        """The name of a buffer that has other values, or was replaced; empty where none has."""
         now = {name: buffer for name, _, buffer in self._held()}
-        for name, _, buffer, _, version in self._buffers:
-            if now.get(name) is not buffer or _version(buffer) != version:
+        for name, owner, buffer, kept in self._buffers:
+            replaced = now.get(name) is not buffer and not isinstance(owner, torch.jit.ScriptModule)
+            if replaced or not _equal(buffer, kept):
                 return name
         return ""
 
     def restore(self) -> None:
         """Gives every buffer the values that it had."""
-        if not self.changed():
-            return
         with torch.no_grad():
-            for name, owner, buffer, kept, version in self._buffers:
-                if _version(buffer) != version:
+            for name, owner, buffer, kept in self._buffers:
+                if not _equal(buffer, kept):
                     buffer.copy_(kept)
-                last = name.rpartition(".")[2]
-                if getattr(owner, last, buffer) is not buffer and not isinstance(owner, torch.jit.ScriptModule):
+                last = name.rpartition(".")[2].rpartition(":")[2]
+                if not isinstance(owner, torch.jit.ScriptModule) and owner._buffers.get(last) is not buffer:
                     owner._buffers[last] = buffer
 
     def training(self) -> str:
@@ -67,9 +66,9 @@ class ModelState:
                     yield (f"{number}:{place}" if number else place), owner, buffer
 
 
-def _version(buffer: Tensor) -> int:
-    """Counts the writes into a tensor; tensors of inference mode cannot be written to outside of it."""
-    return -1 if buffer.is_inference() else buffer._version
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Whether all entries are equal, NaN among them. Kernels write statistics without counting it as a change of the tensor."""
+    return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def _modules(value: Any, deep: int) -> Iterator[nn.Module]:

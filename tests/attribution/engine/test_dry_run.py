@@ -266,7 +266,7 @@ def test_an_error_of_the_models_own_is_not_retried() -> None:
             Convolves(AsModule(fails_late)), normal(2, *SHAPE), 0, method="integrated_gradients(steps=24)", batch_size=2
         )
     assert all(calls)  # never in the other memory format
-    assert len(calls) == 5  # f(x), f(x₀), one row, a gradient, and the row once more
+    assert len(calls) == 7  # f at four ends, in another company in three ways, and at the first ends again
 
 
 def test_contiguous_means_contiguous_whatever_the_caller_hands_over() -> None:

@@ -1,7 +1,5 @@
 """Which of the model's further arguments follow the examples: decided by the caller's own call, never by a guess."""
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
@@ -19,7 +17,7 @@ _CLEARER = 10  # how many times closer than any other reading such a one must be
 def choose_reading(engine: Engine, x: Tensor) -> None:
     """Fixes how the arguments follow the examples: so that f of some examples is what model(x, *args, **kwargs) gives for them.
 
-    Readings are tried on halves of the batch, or on two copies of a single example; the caller's call takes it whole.
+    Readings are tried on a batch in which every example stands twice, in the caller's order, and on the last one alone.
     Raises: ValueError where no reading reproduces the caller's own output.
     """
     given = engine.args
@@ -38,7 +36,9 @@ def choose_reading(engine: Engine, x: Tensor) -> None:
     closest, *others = sorted(found, key=lambda each: each[:2])
     clear = closest[0] <= _CLOSE * float(own.abs().amax()) and all(_CLEARER * closest[0] < other for other, *_ in others)
     if not clear:
-        raise ValueError(_unreadable("f of a part of the examples differs from that of model(x, *model_args, **model_kwargs)"))
+        raise ValueError(
+            _unreadable("f of other batches of the same examples is not what model(x, *model_args, **model_kwargs) gives")
+        )
     engine.args = closest[2]
 
 
@@ -63,10 +63,9 @@ def _own_output(engine: Engine, x: Tensor) -> Tensor:
 
 
 def _difference(engine: Engine, x: Tensor, own: Tensor) -> float:
-    """How far f of parts of the batch is from `own`; infinite where the model cannot be run so."""
-    most = 0.0
-    for part in _parts(len(x)):
-        example = torch.tensor(part, device=x.device)
+    """How far f is from `own` where every example stands twice, and at the last one alone; infinite where the model fails."""
+    every, most = torch.arange(len(x), device=x.device), 0.0
+    for example in (every.repeat_interleave(2), every[-1:]):
         try:
             found = engine.outputs(example, x[example].__getitem__, table if engine.score.pending else engine.checked)
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
@@ -77,11 +76,6 @@ def _difference(engine: Engine, x: Tensor, own: Tensor) -> float:
             return torch.inf
         most = max(most, float((found - own[example]).abs().amax()))
     return most
-
-
-def _parts(examples: int) -> Iterator[list[int]]:
-    """Groups of examples that are not the whole batch, in the caller's order."""
-    return iter([[0, 0]] if examples == 1 else [list(range(start, examples, 2)) for start in (0, 1)])
 
 
 def _unreadable(reason: str) -> str:

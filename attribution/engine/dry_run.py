@@ -22,11 +22,12 @@ _REORDERED = 1e-4  # relative difference that kernels may show which add in any 
 _CERTAIN = 8  # the part of `rounding` that is rounding even where f is a small difference beside a large constant
 _MOVES_MAPS = 1e-3  # difference, as a share of f(x) - f(x₀), that is too much for a map
 _MIXES = 0.05  # relative difference of f that neither rounding nor cancellation makes between batch sizes
+_FAR = 100  # how many times the effect of the last bits of the input a real difference is at least
 _READINGS = 4  # how often f is read where it seems to move: two random numbers may be near each other by chance
 LONG = 100  # evaluations of a run whose last reading is also made before it, so that no work is lost
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class DryRun:
     """f at the ends of all paths, see `read_checked`.
 
@@ -195,17 +196,26 @@ class DryRun:
         found = [value for value in read if math.isfinite(value)]  # the model may refuse such rows
         spread = max(found) - min(found) if len(found) > 1 else math.inf
         among = max([value for value in (*seen, *found) if math.isfinite(value)], key=lambda value: abs(value - alone))
-        if not spread <= self._bar(number) or not abs(among - alone) <= max(_MIXES * size, self._bar(number)):
+        counts = max(_MIXES * size, self._bar(number))
+        if not spread <= self._bar(number) or not (
+            abs(among - alone) <= counts or self._is_rounding(row, number, among - alone)
+        ):
             advice = "Use layers that treat every row by itself (call model.eval()), or pass batch_size=1."
             by_itself = f"is {alone:.6g} alone" if not failure else f"cannot be read alone ({failure[:80]})"
             differ = f"f of {what} {by_itself} and {among:.6g} among other rows"
             raise ValueError(f"model: {differ}, so its map would depend on the batch. {advice}")
 
+    def _is_rounding(self, row: Tensor, number: int, moved: float) -> bool:
+        """Whether f moves nearly as much where the last bits of the input change, as the difference of large numbers does."""
+        last = 2 * torch.finfo(row.dtype).eps
+        near = [self._read_row(row * (1 + factor * last), number) for factor in (-2, -1, 1, 2)]
+        return not _FAR * (max(near) - min(near)) < abs(moved)
+
     # The last reading --------------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
         """Reads f alone at the middle of a path, or at x.  Raises: ValueError where it is another number than before."""
-        number, row, before = self.middle or (0, self.points[:1, 0], float(self.known[0, 0]))
+        number, row, before = self.middle or (0, self.points[:1, 0], float(self.known[0, 0].detach()))
         with self.engine.prepared.plainly():
             self._failure = ""
             after = self._read_row(row, number, recorded=self.middle is not None)

@@ -1,7 +1,5 @@
 """`Engine`: the only place that calls the model. A row is one input of one forward pass."""
 
-import functools
-import re
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -12,17 +10,17 @@ from torch import Tensor, nn
 
 from ...core.precision import wide
 from ...core.progress import Progress
-from .chunks import Chunks, Result, is_out_of_memory
+from .chunks import Result
 from .execution import Prepared, uncompiled
+from .fitted_chunks import FittedChunks
 from .memory import Saved, free_bytes, nothing_kept
 from .model_args import ModelArgs
 from .model_state import ModelState
-from .score import Score, table
+from .score import Score
 
 Points = Callable[[slice], Tensor]  # a slice of rows -> these rows, (rows, *shape)
 Reader = Callable[[Any, Tensor], Tensor]  # (output, example of each row) -> what is read from it, (rows, …)
 _PROBE = 16  # rows whose memory is measured
-_ABOUT_SIZES = re.compile("size|shape|batch|expected|guard", re.IGNORECASE)  # errors that another batch size may explain
 _PATIENCE = 64  # chunks after which their scores are checked, on devices where checking means waiting
 
 
@@ -35,7 +33,7 @@ class Count:
     planned: int = 0
 
 
-class Engine(Chunks):
+class Engine(FittedChunks):
     """Evaluates a score and its gradient at any number of rows, at most `limit` in one forward, and counts them.
 
     `open_engine` builds it. It leaves the model as it was, after an exception too: no hook, no `.grad`, no mode is changed.
@@ -49,16 +47,14 @@ class Engine(Chunks):
     def __init__(
         self, prepared: Prepared, score: Score, limit: int, feed: torch.dtype, args: ModelArgs, progress: Progress | None
     ) -> None:
-        super().__init__(limit)
-        self.prepared, self.score, self.feed, self.create_graph = prepared, score, feed, prepared.create_graph
+        super().__init__(limit, prepared)
+        self.score, self.feed, self.create_graph = score, feed, prepared.create_graph
         self.count, self.varies = Count(), False
         self._model: Callable[..., Any] = prepared
         self._plain = uncompiled(prepared.plain)  # for methods that hook its layers
         self.args, self._progress = args, progress
         self._in_place = False  # whether the model has been seen to write into its input
         self.state: ModelState | None = None  # of the caller's model, before the run
-        self._certain: Exception | None = None  # an error that no other batch size helps
-        self._refused: tuple[Exception, int] | None = None  # what a forward raised before sizes were tried, and the limit then
         self._unchecked: list[tuple[Tensor, Tensor]] = []  # scores, and their examples, not yet known to be finite
 
     # Copies ------------------------------------------------------------------------------------------------------------
@@ -75,21 +71,6 @@ class Engine(Chunks):
         return other
 
     # Scores ------------------------------------------------------------------------------------------------------------
-
-    def resolve_target(self, point: Tensor) -> None:
-        """Fixes a target that depends on the output at x, (examples, *shape)."""
-        if not self.score.pending:
-            return
-        example, records = torch.arange(len(point), device=point.device), self.prepared.records
-        self.prepared.records = True  # as gradients see it
-        try:
-            output = self.outputs(example, point.__getitem__, table)
-        except RuntimeError:  # a model without gradients
-            self.prepared.records = records
-            output = self.outputs(example, point.__getitem__, table)
-        finally:
-            self.prepared.records = records
-        self.score = self.score.settled(output)
 
     def scores(self, example: Tensor, points: Points) -> Tensor:
         """f at every row. Shape: (rows,), in single precision or wider.  example: (rows,), the example of each row."""
@@ -197,8 +178,8 @@ class Engine(Chunks):
         if self.varies or not value.requires_grad:
             why = "a detach, argmax or no_grad inside, quantised layers?"
             what = f"The model's output does not depend on its input through autograd ({why})"
-            self._certain = ValueError(f"{what}; take a perturbation method, or a differentiable target.")
-            raise self._certain
+            self.certain = ValueError(f"{what}; take a perturbation method, or a differentiable target.")
+            raise self.certain
         return torch.zeros_like(points)
 
     def measured(self, example: Tensor, points: Points) -> Tensor:
@@ -218,7 +199,7 @@ class Engine(Chunks):
                 output = self._traced(shown.detach().clone().requires_grad_(), of)
             value = self.checked(output, of)[: len(points)]
         except (RuntimeError, MemoryError, ValueError, AssertionError) as error:  # no gradients, no memory, one batch size
-            if error is self._certain:
+            if error is self.certain:
                 raise
             return self.scores(example, points.__getitem__)
         if free is not None and saved.bytes and self.prepared.size is None:
@@ -228,55 +209,10 @@ class Engine(Chunks):
 
     # The model ---------------------------------------------------------------------------------------------------------
 
-    @property
-    def fixed(self) -> bool:
-        """Whether chunks are filled up, so that the model sees one shape."""
-        return self.prepared.fixed or self.prepared.size is not None
-
-    def equalise(self, rows: int) -> None:
-        """As in `Chunks`, unless the model takes one batch size only."""
-        if self.prepared.size is None:
-            super().equalise(rows)
-
-    def filled(self, points: Tensor, example: Tensor) -> tuple[Tensor, Tensor]:
-        """As in `Chunks`."""
-        self.limit = self.prepared.size or self.limit
-        return super().filled(points, example)
-
     def chunks(self, example: Tensor, run: Callable[[slice], Result], width: int = 1) -> Iterator[tuple[slice, Result]]:
         """As in `Chunks`.  Raises: ValueError where a score was not finite, after the last chunk at the latest."""
-        self.limit = self.prepared.size or self.limit
         yield from super().chunks(example, run, width)
         self._check_finite()
-
-    def remedy(self, error: Exception, rows: int, width: int) -> Callable[[], None] | None:
-        """As in `Chunks`; also for a model that takes a gradient itself, or that takes one batch size only.
-
-        Raises: the error of the first forward, where no batch size helps.
-        """
-        prepared = self.prepared
-        if is_out_of_memory(error):
-            return None if prepared.size else super().remedy(error, rows, width)
-        if isinstance(error, RuntimeError) and "does not require grad" in str(error) and not prepared.records:
-            return prepared.record_inside
-        if error is self._certain or not isinstance(error, (RuntimeError, ValueError, AssertionError)):
-            return None
-        fed = prepared.size or (self.limit if self.fixed else rows)
-        while prepared.sizes and width == 1:
-            size = prepared.sizes.pop(0)
-            if size != fed:
-                self._refused = self._refused or (error, self.limit)
-                return functools.partial(self._take_only, size)
-        if self._refused is not None:
-            first, self.limit = self._refused
-            prepared.size = self._refused = None
-            if _ABOUT_SIZES.search(str(first)):
-                first.add_note("pullback: a model that takes batches of one size only needs batch_size=that size.")
-            raise first
-        return None
-
-    def _take_only(self, size: int) -> None:
-        self.prepared.size = self.limit = size
 
     def arranged(self, points: Tensor) -> Tensor:
         """`points` in the memory format in which the model is fed; in z there is none."""
@@ -337,7 +273,7 @@ class Engine(Chunks):
     def _add(self, forward: int = 0, gradient: int = 0) -> None:
         self.count.forward += forward
         self.count.gradient += gradient
-        self._refused = None
+        self.succeeded()
         if self._progress is not None:
             done = self.count.forward + self.count.gradient
             try:
@@ -370,8 +306,8 @@ class Engine(Chunks):
         if bool(wrong.any()):
             what = f"The model returned {float(value[wrong][0])} for example {int(example[wrong][0])}"
             advice = "Check that example, or explain a logit instead of a log-probability."
-            self._certain = ValueError(f"{what}; attribution needs finite scores. {advice}")
-            raise self._certain
+            self.certain = ValueError(f"{what}; attribution needs finite scores. {advice}")
+            raise self.certain
 
 
 def _leaf(points: Tensor) -> Tensor:

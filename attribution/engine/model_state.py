@@ -2,8 +2,8 @@
 
 import dis
 import functools
-from collections.abc import Callable, Iterator
-from types import CodeType
+from collections.abc import Iterator
+from types import CodeType, MethodType
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ class ModelState:
     >>> norm = nn.BatchNorm1d(2)  # in training mode
     >>> state = ModelState(lambda x: norm(x))
     >>> norm(torch.ones(4, 2)).shape, state.changed(), state.training()
-    (torch.Size([4, 2]), 'running_mean', "BatchNorm1d")
+    (torch.Size([4, 2]), 'running_mean', 'BatchNorm1d')
     >>> state.restore()
     >>> norm.running_mean.tolist(), int(norm.num_batches_tracked)
     ([0.0, 0.0], 0)
@@ -88,6 +88,8 @@ def _uses(value: Any) -> Iterator[Any]:
     """What a callable reads from outside of itself."""
     if isinstance(value, functools.partial):
         yield from (value.func, *value.args, *value.keywords.values())
+    elif isinstance(value, MethodType):
+        yield from (value.__self__, value.__func__)
     elif isinstance(getattr(value, "__code__", None), CodeType):
         for cell in value.__closure__ or ():
             try:
@@ -96,8 +98,6 @@ def _uses(value: Any) -> Iterator[Any]:
                 continue
         yield from (value.__globals__[name] for name in _globals(value.__code__) if name in value.__globals__)
         yield from (value.__defaults__ or ())
-    elif isinstance(getattr(value, "__func__", None), Callable):  # type: ignore[arg-type]
-        yield from (value.__self__, value.__func__)
     elif isinstance(value, (list, tuple)):
         yield from value[:64]
     elif isinstance(value, dict):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ...core.checks import check_finite
@@ -20,7 +21,7 @@ from .engine import Engine
 from .execution import Execution
 from .model_args import ModelArgs
 from .model_state import ModelState
-from .score import Score, Target
+from .score import Score, Target, table
 
 
 @contextlib.contextmanager
@@ -70,7 +71,7 @@ def open_engine(
             with _with_shapes(x), prepared.plainly():
                 point = x.detach().to(wide(x.dtype))
                 choose_reading(engine, point)
-                engine.resolve_target(point)
+                _resolve_target(engine, point)
             yield engine
 
 
@@ -78,6 +79,21 @@ def read_checked(engine: Engine, points: Tensor, measure: bool = False, evaluati
     """f at the ends of all paths, points (batch, ends, *shape), in the model's own formats; see `dry_run`."""
     with _with_shapes(points[:, 0]):
         return dry_run(engine, points, measure, evaluations)
+
+
+def _resolve_target(engine: Engine, point: Tensor) -> None:
+    """Fixes a target that depends on the output at x, (examples, *shape), as gradients see it."""
+    if not engine.score.pending:
+        return
+    example, records = torch.arange(len(point), device=point.device), engine.prepared.records
+    try:
+        engine.prepared.records = True
+        output = engine.outputs(example, point.__getitem__, table)
+    except RuntimeError:  # a model without gradients
+        engine.prepared.records = records
+        output = engine.outputs(example, point.__getitem__, table)
+    engine.prepared.records = records
+    engine.score = engine.score.settled(output)
 
 
 @contextlib.contextmanager

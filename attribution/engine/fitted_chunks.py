@@ -44,6 +44,18 @@ class FittedChunks(Chunks):
         self.limit = self.prepared.size or self.limit
         return super().chunks(example, run, width)
 
+    def as_recorded(self, read: Callable[[], Tensor]) -> Tensor:
+        """read(), with f as gradients see it; without gradients where the model has none."""
+        records = self.prepared.records
+        try:
+            self.prepared.records = True
+            return read()
+        except RuntimeError:
+            self.prepared.records = records
+            return read()
+        finally:
+            self.prepared.records = records
+
     def succeeded(self) -> None:
         """Notes that a forward did not fail."""
         self._refused = None

@@ -82,18 +82,10 @@ def read_checked(engine: Engine, points: Tensor, measure: bool = False, evaluati
 
 
 def _resolve_target(engine: Engine, point: Tensor) -> None:
-    """Fixes a target that depends on the output at x, (examples, *shape), as gradients see it."""
-    if not engine.score.pending:
-        return
-    example, records = torch.arange(len(point), device=point.device), engine.prepared.records
-    try:
-        engine.prepared.records = True
-        output = engine.outputs(example, point.__getitem__, table)
-    except RuntimeError:  # a model without gradients
-        engine.prepared.records = records
-        output = engine.outputs(example, point.__getitem__, table)
-    engine.prepared.records = records
-    engine.score = engine.score.settled(output)
+    """Fixes a target that depends on the output at x, (examples, *shape)."""
+    if engine.score.pending:
+        example = torch.arange(len(point), device=point.device)
+        engine.score = engine.score.settled(engine.as_recorded(lambda: engine.outputs(example, point.__getitem__, table)))
 
 
 @contextlib.contextmanager

@@ -55,7 +55,8 @@ class Case:
         """f(x) and f(x₀), (batch,) each, in double precision."""
         example = torch.arange(len(self.x), device=self.x.device)
         with open_engine(self.model, self.x, self.target, check=False) as engine:
-            point, origin = (engine.scores(example, points.__getitem__).double() for points in (self.x, self.base))
+            read = lambda points: engine.as_recorded(lambda: engine.scores(example, points.__getitem__)).double()
+            point, origin = read(self.x), read(self.base)
         return point, origin
 
     def target_argument(self) -> Any:

@@ -55,8 +55,8 @@ class Case:
         """f(x) and f(x₀), (batch,) each, in double precision."""
         example = torch.arange(len(self.x), device=self.x.device)
         with open_engine(self.model, self.x, self.target, check=False) as engine:
-            read = lambda points: engine.as_recorded(lambda: engine.scores(example, points.__getitem__)).double()
-            point, origin = read(self.x), read(self.base)
+            both = lambda: torch.stack([engine.scores(example, points.__getitem__) for points in (self.x, self.base)])
+            point, origin = engine.as_recorded(both).double()
         return point, origin
 
     def target_argument(self) -> Any:

@@ -8,7 +8,8 @@ from .engine import Engine
 
 _REORDERED = 1e-4  # relative difference that kernels may show which add in any order
 _ROUNDING = 64  # rounding errors of f between batch sizes, in units of the last bit
-_GRADIENTS_ALIKE = 1e-3  # relative difference of gradients; a ReLU at its kink may exceed it, which costs time
+_GRADIENTS_ALIKE = 1e-3  # relative difference of gradients
+_ATTEMPTS = 4  # points at which gradients are compared, if they differ at those before
 _WORTH_IT = 40  # evaluations of a run in which the check is cheap beside a faster memory format
 
 
@@ -32,25 +33,19 @@ def choose_memory_format(run: DryRun, evaluations: int, gradients: bool) -> None
     pairs = sorted([(first, 0, points[first]), (second, 1, half)], key=lambda pair: pair[:2])  # in the caller's order
     rows = torch.tensor([number for number, *_ in pairs], device=points.device)
     middle = torch.stack([point for *_, point in pairs])
-    engine.count.planned += len(points) + 4 * gradients
     try:
-        with prepared.plainly():
-            plain = _gradients(engine, rows, middle) if gradients else middle
-        with prepared.plainly(channels_last=True):
-            example = torch.arange(batch, device=points.device).repeat_interleave(len(known))
-            rows_of = run.points.detach().flatten(0, 1)
-            found = engine.scores(example, rows_of.__getitem__).detach().reshape(batch, -1).T
-            other = _gradients(engine, rows, middle) if gradients else middle
-        prepared.fallback = _moved(known, found) or _turned(plain, other)
+        prepared.fallback = _turned(engine, rows, middle) if gradients else ""
+        if not prepared.fallback:
+            engine.count.planned += len(points)
+            with prepared.plainly(channels_last=True):
+                example = torch.arange(batch, device=points.device).repeat_interleave(len(known))
+                found = engine.scores(example, run.points.detach().flatten(0, 1).__getitem__).detach()
+            prepared.fallback = _moved(known, found.reshape(batch, -1).T)
     except Exception as error:
         if error is engine.stopped:
             raise
         prepared.fallback = f"channels_last raised {type(error).__name__}: {error}"
     prepared.channels_last = not prepared.fallback
-
-
-def _gradients(engine: Engine, example: Tensor, points: Tensor) -> Tensor:
-    return torch.cat([gradient for *_, gradient in engine.gradient_chunks(example, points.__getitem__)]).detach()
 
 
 def _moved(known: Tensor, found: Tensor) -> str:
@@ -63,8 +58,20 @@ def _moved(known: Tensor, found: Tensor) -> str:
     return f"f moves by {float(moved[excess.argmax()]):.3g} in channels_last" if bool(excess.any()) else ""
 
 
-def _turned(plain: Tensor, other: Tensor) -> str:
-    """How much the gradient differs in channels_last; empty where that is rounding."""
-    moved, size = float((plain - other).norm()), float(plain.norm())
-    alike = moved <= _GRADIENTS_ALIKE * size  # False for NaN
-    return "" if alike else f"the gradient moves by {moved:.3g} of {size:.3g} in channels_last"
+def _turned(engine: Engine, example: Tensor, points: Tensor) -> str:
+    """How much the gradient differs in channels_last; empty where that is rounding.
+
+    Rounding may carry units of a network over the kink of a ReLU, which moves a gradient by up to some percent. So the gradient
+    is compared at up to four points near each other: what is a matter of the memory format differs at all of them.
+    """
+    for attempt in range(_ATTEMPTS):
+        engine.count.planned += 2 * len(points)
+        both = []
+        for channels_last in (False, True):
+            with engine.prepared.plainly(channels_last=channels_last):
+                at = points * (1 - attempt / 64)
+                both.append(torch.cat([gradient for *_, gradient in engine.gradient_chunks(example, at.__getitem__)]).detach())
+        moved, size = float((both[0] - both[1]).norm()), float(both[0].norm())
+        if moved <= _GRADIENTS_ALIKE * size:  # False for NaN
+            return ""
+    return f"the gradient moves by {moved:.3g} of {size:.3g} in channels_last"

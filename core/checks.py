@@ -3,10 +3,13 @@
 import math
 import numbers
 import operator
+import os
 import reprlib
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,6 +45,43 @@ def whole(value: object) -> int | None:
         return operator.index(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, RuntimeError):
         return None
+
+
+def listed(value: object, most: int = 2**20) -> list[Any] | None:
+    """The entries of a list, tuple, range, array or tensor of at most `most` ones; None for anything else.
+
+    >>> listed((1, 2)), listed(torch.tensor([3])), listed(3), listed("ab"), listed(range(10**9))
+    ([1, 2], [tensor(3)], None, None, None)
+    """
+    if not isinstance(value, (list, tuple, range, np.ndarray, Tensor)) or getattr(value, "ndim", 1) == 0:
+        return None
+    return list(value) if len(value) <= most else None
+
+
+def check_file(who: str, path: object) -> Path:
+    """`path`, if it is the path of a file.  Raises: TypeError where it is no path; ValueError where there is no file."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{who}: expected the path of a file, got {quoted(path)}.")
+    try:
+        found = Path(path).is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds a character that no name can hold
+        found = False
+    if not found:
+        raise ValueError(f"{who}: there is no file {quoted(os.fspath(path))}.")
+    return Path(path)
+
+
+def check_seed(who: str, value: object) -> int:
+    """`value`, if it is a whole number from 0 to 2⁶³ - 1.  Raises: TypeError or ValueError where it is not.
+
+    >>> check_seed("attribute", -1)
+    Traceback (most recent call last):
+    ValueError: attribute: seed must be a whole number of at least 0, got -1.
+    """
+    seed = check_count(who, "seed", value, 0)
+    if seed >= 2**63:
+        raise ValueError(f"{who}: seed must be less than 2**63, got {quoted(seed)}.")
+    return seed
 
 
 def check_count(who: str, what: str, value: object, least: int = 1, multiple: int = 1) -> int:

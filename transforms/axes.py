@@ -6,7 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .base import Chain, Transform, check_shape
+from ..core.checks import listed, quoted, whole
+from .base import Chain, Transform, check_shape, check_size
 from .get import get
 from .layout import Band, Layout, Shape, unknown
 from .registry import add
@@ -19,7 +20,7 @@ class Along(Transform):
     """A transform over some axes of the signal; the others, channels included, are treated like a batch.
 
     transform: a spec, or a Transform for signals of shape (1, *chosen sizes).
-    axes: the axis or axes of one signal, 0 for the channels, 1… for the signal axes.
+    axes: the axis or axes of one signal, 0 for the channels, 1… for the signal axes, -1 for the last.
 
     If the transform keeps the number of axes, each stays at its place; else its coefficients come last, after the other
     axes: a packed 2-D pyramid over the axes (1, 3) of (c, a, b, d) gives z (batch, c, b, K).
@@ -46,6 +47,7 @@ class Along(Transform):
         self.spec = f"along({self.inner.spec}, axes={self._axes[0] if len(self._axes) == 1 else self._axes})"
         self.in_place = len(self._coeff) == len(self._axes)
         self._kept = tuple(self.shape[axis] for axis in self._others)
+        check_size("along", "coefficients", (*self._kept, *self._coeff))
         self.layout = self._layout()
 
     def analysis(self, x: Tensor) -> Tensor:
@@ -178,11 +180,13 @@ def _product(bands: Sequence[Band]) -> Band:
 
 
 def _check_axes(who: str, axes: int | Sequence[int], count: int) -> list[int]:
-    listed = [axes] if isinstance(axes, int) and not isinstance(axes, bool) else axes
-    valid = isinstance(listed, Sequence) and all(isinstance(a, int) and not isinstance(a, bool) for a in listed)
-    if not valid or isinstance(listed, (str, bool)):
-        raise TypeError(f"{who}: axes must be a whole number or a list of them, got {axes!r}.")
-    chosen = list(listed)
+    """The axes, counted from 0; -1 is the last."""
+    given = listed(axes)
+    numbers = [whole(axis) for axis in ([axes] if given is None else given)]
+    if None in numbers:
+        raise TypeError(f"{who}: axes must be a whole number or a list of them, got {quoted(axes)}.")
+    chosen = [axis + count if axis < 0 else axis for axis in numbers if axis is not None]
     if not chosen or len(set(chosen)) != len(chosen) or not all(0 <= axis < count for axis in chosen):
-        raise ValueError(f"{who}: axes must be distinct and lie in 0…{count - 1} (0 for the channels), got {axes!r}.")
+        wanted = f"distinct and lie in 0…{count - 1} (0 for the channels, -1 for the last)"
+        raise ValueError(f"{who}: axes must be {wanted}, got {quoted(axes)}.")
     return chosen

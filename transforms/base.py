@@ -21,6 +21,7 @@ from .reference import Reference
 _HOST = torch.device("cpu")
 
 LARGEST_SIGNAL, LARGEST = 2**28, 2**30  # samples of a signal and coefficients of one z, 1 and 4 GiB in single precision
+_LATER: Any = object()  # the shape of a transform that sets it itself
 MOST_AXES = 10  # of a signal, channels included
 
 
@@ -89,11 +90,11 @@ class Transform(nn.Module, abc.ABC):
         if "__init__" in vars(cls):
             setattr(cls, "__init__", _in_plain_mode(cls.__init__))  # noqa: B010
 
-    def __init__(self, shape: Iterable[int] | None = None, dims: Iterable[int] = (1, 2, 3)) -> None:
+    def __init__(self, shape: Iterable[int] = _LATER, dims: Iterable[int] = (1, 2, 3)) -> None:
         """Checks and sets `shape`, of a signal that has one of `dims` signal axes; `spec` is the name without arguments."""
         super().__init__()
         self.spec = self.name or type(self).__name__
-        if shape is not None:
+        if shape is not _LATER:
             self.shape = check_shape(self.spec, shape, dims)
 
     @abc.abstractmethod
@@ -246,6 +247,7 @@ class Compose(Chain):
     def __init__(self, *parts: Transform) -> None:
         if not parts:
             raise ValueError("Compose: expected at least one transform, got none.")
+        parts = tuple(check_transform("Compose", part) for part in parts)
         for first, second in zip(parts, parts[1:]):
             if first.layout.shape != second.shape:
                 made = f"{first.spec} gives coefficients of shape {first.layout.shape}"
@@ -334,11 +336,19 @@ def check_shape(name: str, shape: Iterable[int], dims: Iterable[int] = (1, 2, 3)
 
 def _whole_numbers(name: str, shape: Iterable[int]) -> Shape:
     wanted = "(channels, *spatial) of one signal, in whole numbers"
-    if isinstance(shape, Iterable) and not isinstance(shape, (str, bytes, Set, Mapping)):
+    if isinstance(shape, Iterable) and not isinstance(shape, (str, bytes, Set, Mapping)) and getattr(shape, "ndim", 1) == 1:
         sizes = [whole(n) for n in itertools.islice(shape, MOST_AXES + 1)]
         if None not in sizes:
             return tuple(n for n in sizes if n is not None)
     raise TypeError(f"{name}: shape must be {wanted}, got {quoted(shape)}.")
+
+
+def check_transform(who: str, transform: object) -> "Transform":
+    """`transform`, if it is one.  Raises: TypeError that says how to build one."""
+    if not isinstance(transform, Transform):
+        advice = "build one with pullback.transforms.get(spec, shape)"
+        raise TypeError(f"{who}: expected a Transform, got {type(transform).__name__}; {advice}.")
+    return transform
 
 
 def check_size(who: str, what: str, sizes: Iterable[int], most: int = LARGEST) -> None:

@@ -134,16 +134,13 @@ class Layout:
         >>> layout.sum(torch.tensor([[[1.0, 2.0, 30.0, 40.0]]]))
         tensor([[ 3., 70.]])
         """
-        if tuple(values.shape[1:]) != self.shape:
-            wanted = ", ".join(map(str, self.shape))
-            raise ValueError(f"Layout.sum: expected values of shape (batch, {wanted}), got {tuple(values.shape)}.")
+        self._check("Layout.sum", values)
         index = self.index.to(values.device).flatten().expand(len(values), -1)
         return values.new_zeros(len(values), len(self.bands)).scatter_add(1, index, values.flatten(1))
 
     def unpack(self, values: Tensor) -> dict[str, Tensor]:
         """{band name: (batch, channels, *grid)} of `values` (batch, *coeff), as `Transform.unpack`."""
-        if not isinstance(values, Tensor) or values.ndim == 0 or tuple(values.shape[1:]) != self.shape:
-            self._refuse("unpack", "a tensor", self.shape, values)
+        self._check("unpack", values)
         parts = values.flatten(1)[:, self._order.to(values.device)].split(self.sizes.tolist(), 1)
         return {name: part.reshape(len(values), *grid) for part, (name, grid) in zip(parts, self._named_grids.items())}
 
@@ -165,6 +162,10 @@ class Layout:
                 self._refuse("pack", f"band {name!r} as a tensor", grid, band)
         row = torch.cat([bands[name].flatten(1) for name in names], 1)
         return row[:, self._order.argsort().to(row.device)].reshape(batch, *self.shape)
+
+    def _check(self, who: str, values: object) -> None:
+        if not isinstance(values, Tensor) or values.ndim == 0 or tuple(values.shape[1:]) != self.shape:
+            self._refuse(who, "a tensor", self.shape, values)
 
     @staticmethod
     def _refuse(who: str, what: str, shape: Shape, found: object) -> None:

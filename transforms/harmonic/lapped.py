@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...core.checks import check_choice, check_count, check_number
+from ...core.checks import check_count, check_number, choose, quoted
 from ...core.precision import SINGLE
-from ..base import Transform, TransformClaim
+from ..base import Transform, TransformClaim, check_size
 from ..layout import Layout, Shape, octave_layout, spread
 from ..reference import Reference
 from ..registry import add
@@ -53,11 +53,11 @@ class STFT(Transform):
 
     def __init__(self, shape: Shape, window: str = "hann", size: int | None = None, hop: int | None = None) -> None:
         super().__init__(shape, (1,))
-        check_choice("stft", "window", window, _WINDOWS)
-        self.window = window
+        self.window = window = choose("stft", "window", window, _WINDOWS)
         self.size = balanced_size(self.shape[1], 2) if size is None else check_count("stft", "size", size)
         self.hop = max(1, self.size // 2) if hop is None else check_count("stft", "hop", hop)
         self.spec = f"stft(window={window}, size={self.size}, hop={self.hop})"
+        _check_frames(self.shape, self.size, self.hop)
         taps = tight_window(window, self.size, self.hop)
         self._taps = torch.from_numpy(taps)
         self._starts = _starts(taps, self.hop, self.shape[1])
@@ -116,6 +116,12 @@ class STFT(Transform):
         yield from [cls((2, 10), "blackman", 5, 2), cls((1, 3), "sine", 8, 6), cls((1, 9), "hamming", 6, 4)]
 
 
+def _check_frames(shape: Shape, size: int, hop: int) -> None:
+    if hop > size:
+        raise ValueError(f"stft: hop must be at most the size of the window, {quoted(size)}, got {quoted(hop)}.")
+    check_size("stft", "coefficients", (shape[0], (shape[1] + 2 * size) // hop + 1, size))
+
+
 def tight_window(window: str, size: int, hop: int) -> np.ndarray:
     """The canonical tight window w / √(Σ_p w²(· - p·hop)), (size,).  Raises: ValueError where a sample lies under no window."""
     if window == "sine":
@@ -171,15 +177,15 @@ class MDCT(Transform):
 
     def __init__(self, shape: Shape, window: str = "sine", size: int | None = None, alpha: float = 4.0) -> None:
         super().__init__(shape, (1,))
-        check_choice("mdct", "window", window, _SLOPES)
-        self.window = window
+        self.window = window = choose("mdct", "window", window, _SLOPES)
         self.size = balanced_size(self.shape[1], 4) if size is None else check_count("mdct", "size", size, 4, 4)
-        check_number("mdct", "alpha", alpha, 0, 100)
+        alpha = check_number("mdct", "alpha", alpha, 0, 100)
         self.claims = TransformClaim.ORTHOGONAL
         self.spec = f"mdct(window={window}, size={self.size}" + (f", alpha={alpha})" if window == "kbd" else ")")
         self._runs = _whole_blocks(self.shape[1], self.size // 2)
         self._dcts = [DCT4(length) for length, _ in self._runs]
-        self._cosine, self._sine = (torch.from_numpy(part) for part in _rotation(_slope(window, self.size // 2, alpha)))
+        hop = self.size // 2 if sum(count for _, count in self._runs) > 1 else 0  # one block is not mixed with another
+        self._cosine, self._sine = (torch.from_numpy(part) for part in _rotation(_slope(window, hop, alpha)))
         self.layout = block_layout(self.shape, [self._runs], lambda n: (2 * torch.arange(n, dtype=SINGLE) + 1) / (4 * n))
 
     def analysis(self, x: Tensor) -> Tensor:

@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.checks import is_number
+from ...core.checks import check_number, quoted
 from ..base import Transform, TransformClaim
 from ..layout import Layout, Shape, octave_layout
 from ..registry import add
@@ -45,11 +46,11 @@ class Polar(Transform):
 
     def __init__(self, shape: Shape, log: bool = False, floor: float = 1e-3) -> None:
         super().__init__(shape)
-        if not is_number(floor) or not 0 < floor < math.inf:
-            raise ValueError(f"polar: floor must be a positive number, got {floor!r}.")
-        if not isinstance(log, bool):
-            raise TypeError(f"polar: log must be true or false, got {log!r}.")
-        self.log, self.floor = log, float(floor)
+        if not check_number("polar", "floor", floor, 0):
+            raise ValueError(f"polar: floor must be a positive number, got {quoted(floor)}.")
+        if not isinstance(log, bool | np.bool_):
+            raise TypeError(f"polar: log must be true or false, got {quoted(log)}.")
+        self.log, self.floor = bool(log), float(floor)
         self.spec = f"polar(log=true, floor={self.floor})" if log else "polar"
         self._half, self._axes = half_space(self.shape[1:]), tuple(range(1 - len(self.shape), 0))
         self.claims = TransformClaim.RECONSTRUCTS if bool((self._half != 0).any()) else TransformClaim.ORTHOGONAL

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pywt
 
-from ...core.checks import quoted, whole
+from ...core.checks import listed, quoted, whole
 from .filterbank import reconstruction_error
 
 Wavelet = str | pywt.Wavelet | Sequence[Sequence[float]]  # a name, an object, or (dec_lo, dec_hi, rec_lo, rec_hi)
@@ -40,8 +40,8 @@ def _checked(who: str, name: str, bank: Any) -> pywt.Wavelet:
     """The wavelet of four filters of one even length, if they rebuild a signal."""
     wanted = f"{who}: a wavelet must be a name, a pywt.Wavelet, or four filters {_ORDER} of one even length"
     try:
-        filters = np.array(bank, dtype=np.double)
-    except (TypeError, ValueError, OverflowError, RecursionError):
+        filters = np.array([listed(part, _LONGEST) for part in listed(bank, 4) or []], dtype=np.double)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise TypeError(f"{wanted}, got {quoted(bank)}.") from None
     if filters.ndim != 2 or len(filters) != 4 or filters.shape[1] % 2 or not 0 < filters.shape[1] <= _LONGEST:
         raise ValueError(f"{wanted}, got {quoted(bank)}; pad shorter ones with zeros, as PyWavelets does in bior4.4.")

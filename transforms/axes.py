@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from ..core.checks import listed, quoted, whole
-from .base import Chain, Transform, check_shape, check_size
+from .base import Chain, Transform
 from .get import get
 from .layout import Band, Layout, Shape, unknown
 from .registry import add
+from .shapes import check_shape, check_size
 
 Inner = str | Transform
 
@@ -153,8 +154,8 @@ def _grid_layout(layouts: Sequence[Layout], sizes: Shape) -> Layout:
     order = sorted(range(len(bands)), key=lambda i: -bands[i].scale)  # coarse to fine
     signal = list(enumerate(layouts))[1:]  # channels have neither frequency nor position
     rows = ([_along(getattr(own, name), axis, sizes) for axis, own in signal] for name in ("frequency", "position"))
-    tables = (torch.stack(row) if row else unknown((0, *sizes)) for row in rows)
-    return Layout(tuple(bands[i] for i in order), torch.tensor(order).argsort()[index], *tables)
+    frequency, position = (torch.stack(row) if row else unknown((0, *sizes)) for row in rows)
+    return Layout(tuple(bands[i] for i in order), torch.tensor(order).argsort()[index], frequency, position)
 
 
 def _along(part: Tensor, axis: int, sizes: Shape) -> Tensor:

@@ -2,9 +2,10 @@
 
 from ..core.checks import quoted
 from ..core.spec import parse
-from .base import MOST_AXES, Compose, Transform, check_shape
+from .base import Compose, Transform
 from .layout import Shape
 from .registry import transforms
+from .shapes import MOST_AXES, check_shape
 
 
 def get(spec: str | Transform, shape: Shape) -> Transform:

@@ -159,7 +159,7 @@ class Layout:
         for name, grid in names.items():
             band = bands[name]
             if not isinstance(band, Tensor) or tuple(band.shape) != (batch, *grid):
-                self._refuse("pack", f"band {name!r} as a tensor", grid, band)
+                self._refuse("pack", f"bands of one batch, and {name!r} as a tensor", grid, band)
         row = torch.cat([bands[name].flatten(1) for name in names], 1)
         return row[:, self._order.argsort().to(row.device)].reshape(batch, *self.shape)
 
@@ -169,7 +169,7 @@ class Layout:
 
     @staticmethod
     def _refuse(who: str, what: str, shape: Shape, found: object) -> None:
-        wanted = f"{what} of shape (batch, {', '.join(map(str, shape))}) with one size of batch"
+        wanted = f"{what} of shape (batch, {', '.join(map(str, shape))})"
         if not isinstance(found, Tensor):
             raise TypeError(f"{who}: expected {wanted}, got {type(found).__name__}.")
         raise ValueError(f"{who}: expected {wanted}, got {tuple(found.shape)}.")

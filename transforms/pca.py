@@ -16,9 +16,10 @@ from torch import Tensor
 from ..core.checks import check_file, check_finite, check_number, quoted, whole
 from ..core.constant import Constant
 from ..core.precision import SINGLE
-from .base import MOST_AXES, Transform, TransformClaim, check_shape
+from .base import Transform, TransformClaim
 from .layout import Band, Layout, Shape, octave_layout, sample_layout, signal_position, unknown
 from .registry import add
+from .shapes import MOST_AXES, check_shape
 from .streaming_moments import Moments, Sketch
 
 Whiten = bool | str

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from ..core.checks import check_seed, choose, quoted
 from ..core.precision import SINGLE, tolerance, wide
-from .base import Transform, TransformClaim, check_shape
+from .base import Transform, TransformClaim
 from .laws import CLAIMS, Draw, Map
 from .layout import Band, Layout, Shape, plain_layout, sample_layout
+from .shapes import check_shape
 
 RESIDUALS = ("carried", "fixed")
 _STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
@@ -45,7 +46,11 @@ class Operator(Transform):
         seed: int = 0,
     ) -> None:
         super().__init__(shape, range(10))
-        for what, map_ in (("forward", forward), ("inverse", inverse), ("transpose", forward if transpose is None else transpose)):
+        for what, map_ in (
+            ("forward", forward),
+            ("inverse", inverse),
+            ("transpose", forward if transpose is None else transpose),
+        ):
             _check_map("Operator", what, map_)
         self.spec = f"Operator({called(forward)}, {called(inverse)})"
         self._there, self._back, self._across = forward, inverse, transpose  # modules among them become submodules

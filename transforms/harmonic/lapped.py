@@ -10,10 +10,11 @@ from torch.nn import functional
 
 from ...core.checks import check_count, check_number, choose, quoted
 from ...core.precision import SINGLE
-from ..base import Transform, TransformClaim, check_size
+from ..base import Transform, TransformClaim
 from ..layout import Layout, Shape, octave_layout, spread
 from ..reference import Reference
 from ..registry import add
+from ..shapes import check_size
 from .blocks import Runs, balanced_size, block_layout
 from .cosine import DCT4
 from .reference_libraries import stft_reference
@@ -118,7 +119,8 @@ class STFT(Transform):
 
 def _check_frames(shape: Shape, size: int, hop: int) -> None:
     if hop > size:
-        raise ValueError(f"stft: hop must be at most the size of the window, {quoted(size)}, got {quoted(hop)}.")
+        found = f"a window of {quoted(size)} samples every {quoted(hop)} leaves samples under no window, so no inverse exists"
+        raise ValueError(f"stft: {found}; take a hop of at most the size of the window.")
     check_size("stft", "coefficients", (shape[0], (shape[1] + 2 * size) // hop + 1, size))
 
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pywt
@@ -10,7 +10,7 @@ import pywt
 from ...core.checks import listed, quoted, whole
 from .filterbank import reconstruction_error
 
-Wavelet = str | pywt.Wavelet | Sequence[Sequence[float]]  # a name, an object, or (dec_lo, dec_hi, rec_lo, rec_hi)
+Wavelet: TypeAlias = str | pywt.Wavelet | Sequence[Sequence[float]]  # a name, an object, or (dec_lo, dec_hi, rec_lo, rec_hi)
 Level = int | str | None  # "max" is the deepest
 
 _ORDER = "[dec_lo, dec_hi, rec_lo, rec_hi]"

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ...core.precision import SINGLE
-from ..base import check_size
 from ..layout import Band, Later, Layout, Shape, unknown
+from ..shapes import check_size
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,10 @@ def packed_layout(shape: Shape, cells: Sequence[Cell]) -> Layout:
     whole = (shape[0], sum(counts))
     check_size("wavelets", "coefficients", whole)
     makers = (functools.partial(_table, axes, tuple(cells), shape) for axes in (_frequencies, _positions))
-    tables = (Later((len(shape) - 1, *whole), make) for make in makers)
+    frequency, position = (Later((len(shape) - 1, *whole), make) for make in makers)
     index = Later(whole, functools.partial(_index, counts, whole))
-    return Layout(tuple(cell.band for cell in cells), index, *tables, tuple((shape[0], *cell.grid) for cell in cells))
+    grids = tuple((shape[0], *cell.grid) for cell in cells)
+    return Layout(tuple(cell.band for cell in cells), index, frequency, position, grids)
 
 
 def _index(counts: list[int], whole: tuple[int, int]) -> Tensor:

@@ -303,8 +303,9 @@ def _advice(value: Tensor, shape: Shape) -> str:
 
 
 def _channels_last(found: Sequence[int], shape: Shape) -> bool:
-    """Whether the channels of `shape` are the last axis of `found` instead of the first, whatever the other sizes."""
-    return 1 < len(shape) == len(found) and found[-1] == shape[0] != found[0]
+    """Whether the last axis of `found` seems to hold the channels, by their number or by the sizes of the other axes."""
+    by_sizes = tuple(found[:-1]) == shape[1:] and len(shape) > 1
+    return by_sizes or (1 < len(shape) == len(found) and found[-1] == shape[0] != found[0])
 
 
 def check_transform(who: str, transform: object) -> "Transform":

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..transforms import Transform
+from ..transforms.base import check_transform
 from .engine.check_model import feed_dtype
 
 
@@ -27,11 +28,8 @@ class Pullback(nn.Module):
 
     def __init__(self, model: Callable[..., Any], transform: Transform) -> None:
         super().__init__()
-        if not isinstance(transform, Transform):
-            advice = "build one with pullback.transforms.get(spec, shape)"
-            raise TypeError(f"Pullback: expected a Transform, got {type(transform).__name__}; {advice}.")
         self.model = model
-        self.transform = transform
+        self.transform = check_transform("Pullback", transform)
 
     def forward(self, z: Tensor, *args: Any, **kwargs: Any) -> Any:
         x = self.transform.inverse(z)

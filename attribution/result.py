@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..core.checks import check_choice
 from ..core.imports import needs
+from ..core.precision import full_products
 from ..transforms import Layout, Transform, TransformClaim, get
 from . import saved
 from .call import Model, Options, is_signal_linear, run
@@ -270,7 +271,7 @@ def analysis_transpose(transform: Transform, z: Tensor) -> Tensor:
     """Tᵀ z: T⁻¹ itself where T is orthogonal, else by automatic differentiation of T."""
     if TransformClaim.ORTHOGONAL in transform.claims:
         return transform.inverse(z)
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), full_products(z):
         z = z.clone() if z.is_inference() else z
         x = torch.zeros((len(z), *transform.shape), dtype=z.dtype, device=z.device, requires_grad=True)
         (out,) = torch.autograd.grad(transform(x), x, z)

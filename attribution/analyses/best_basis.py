@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ...transforms import WPT, Transform, TransformClaim
-from ...transforms.base import check_shape
-from ...transforms.wavelets.dwt import check_level, find_wavelet, halvings
+from ...transforms.shapes import check_shape
+from ...transforms.wavelets.arguments import check_level, find_wavelet
+from ...transforms.wavelets.dwt import halvings
 from ...transforms.wavelets.filterbank import FilterBank
 from ...transforms.wavelets.packet import split_nodes
 from ..result import Attribution, known_covector

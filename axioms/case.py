@@ -1,6 +1,5 @@
 """`Case`: one attribution problem, which a method is asked to solve."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from ..attribution import Pullback
 from ..attribution.engine.open_engine import open_engine
 from ..attribution.engine.score import Score, Target
+from ..core.copies import copied
 from ..transforms import Pixel, Transform
 
 
@@ -40,7 +40,7 @@ class Case:
 
     def in_double(self) -> "Case":
         """The problem in double precision."""
-        return replace(self, model=copy.deepcopy(self.model).double(), x=self.x.double(), base=self.base.double())
+        return replace(self, model=copied(self.model).double(), x=self.x.double(), base=self.base.double())
 
     def subset(self, index: Sequence[int]) -> "Case":
         """The problem for these examples, in this order."""

@@ -1,5 +1,6 @@
 """The memory that autograd keeps for a forward, and the free memory of a device."""
 
+import sys
 from pathlib import Path
 
 import torch
@@ -21,7 +22,9 @@ class Saved(torch.autograd.graph.saved_tensors_hooks):
         self._resident = {tensor.untyped_storage().data_ptr() for tensor in kept}
         self._seen: dict[int, StorageWeakRef] = {}
         self.bytes = 0
-        super().__init__(self._count, _refuse)
+        # Inside a compiled model, the compiler would take the counting for a part of it.
+        count = torch.compiler.disable(self._count) if "torch._dynamo" in sys.modules else self._count
+        super().__init__(count, _refuse)
 
     def _count(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()

@@ -1,6 +1,5 @@
 """The rewrites: each is a function that changes a network, keeps what it computes, and returns how many places it changed."""
 
-import copy
 import functools
 import itertools
 from collections.abc import Callable, Sequence
@@ -9,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, fx, nn
 
+from ...core.copies import copied
 from .graph import AFFINE, RELUS, Chain, chains, folds, rectifiers, trace, used_once
 from .modules import KINDS, Cancelling, Rectifier, Residual, Split, factored
 
@@ -20,7 +20,7 @@ class Editor:
     """A copy of a network that is rewritten step by step, as a graph where torch.fx can trace it."""
 
     def __init__(self, model: nn.Module, seed: int) -> None:
-        self.model = copy.deepcopy(model).eval()
+        self.model = copied(model).eval()
         self.generator = torch.Generator().manual_seed(seed)
         self.skipped: list[str] = []  # what could not be rewritten, and why
         self.graph: fx.GraphModule | None = None

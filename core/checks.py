@@ -1,10 +1,47 @@
 """Checks of arguments, each with one clear error: who, what was expected, what came."""
 
 import math
+import numbers
+import operator
+import reprlib
 from collections.abc import Collection
 from typing import Any
 
+import torch
 from torch import Tensor
+
+_LENGTH = 80  # characters of a value of the user that a message repeats
+_SHORT = reprlib.Repr()
+_SHORT.maxlist = _SHORT.maxtuple = 20
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _LENGTH
+
+
+def quoted(value: object) -> str:
+    """`value` as a message shows it: its repr, cut to 80 characters, whatever the value is.
+
+    >>> quoted("db4"), len(quoted("a" * 1_000_000)), quoted([[[[[[[1]]]]]]])
+    ("'db4'", 80, '[[[[[[...]]]]]]')
+    """
+    try:
+        text = _SHORT.repr(value)
+    except Exception:  # a whole number of more digits than Python writes, or a `__repr__` that fails
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= _LENGTH else f"{text[: _LENGTH - 1]}…"
+
+
+def whole(value: object) -> int | None:
+    """`value` as an int where it is a whole number of Python, NumPy or torch, else None; truth values and 8.0 are none.
+
+    >>> import numpy as np
+    >>> whole(np.int64(8)), whole(torch.tensor(8)), whole(8.0), whole(True)
+    (8, 8, None, None)
+    """
+    if isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool:
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RuntimeError):
+        return None
 
 
 def check_count(who: str, what: str, value: object, least: int = 1, multiple: int = 1) -> int:
@@ -17,29 +54,50 @@ def check_count(who: str, what: str, value: object, least: int = 1, multiple: in
     ValueError: rise: masks must be a whole number of at least 1, got 0.
     """
     wanted = f"a whole number of at least {least}" + (f", a multiple of {multiple}" if multiple > 1 else "")
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{who}: {what} must be {wanted}, got {value!r}.")
-    if value < least or value % multiple:
-        raise ValueError(f"{who}: {what} must be {wanted}, got {value}.")
-    return value
+    count = whole(value)
+    if count is None:
+        raise TypeError(f"{who}: {what} must be {wanted}, got {quoted(value)}.")
+    if count < least or count % multiple:
+        raise ValueError(f"{who}: {what} must be {wanted}, got {quoted(count)}.")
+    return count
 
 
 def check_choice(who: str, what: str, value: object, choices: Collection[str]) -> None:
     """Raises: ValueError that lists the choices unless `value` is one of them."""
-    if value not in choices:
-        raise ValueError(f"{who}: expected {what} in {', '.join(choices)}; got {value!r}.")
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{who}: expected {what} in {', '.join(choices)}; got {quoted(value)}.")
+
+
+def choose(who: str, what: str, value: object, choices: Collection[str]) -> str:
+    """The one of `choices` that `value` names, in capitals or not.  Raises: ValueError that lists the choices.
+
+    >>> choose("dwt", "mode", "Symmetric", ("zero", "symmetric"))
+    'symmetric'
+    """
+    named = value.lower() if isinstance(value, str) else value
+    check_choice(who, what, named if isinstance(named, str) and named in choices else value, choices)
+    return str(named if named in choices else value)
 
 
 def is_number(value: object) -> bool:
-    """Whether `value` is a real number, and not a truth value or text."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Whether `value` is a real number of Python or NumPy, and not a truth value or text."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-def check_number(who: str, what: str, value: Any, least: float = -math.inf, most: float = math.inf) -> None:
-    """Raises: ValueError unless `value` is a finite real number from `least` to `most`."""
-    if not is_number(value) or not least <= value <= most or math.isinf(value):
+def check_number(who: str, what: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
+    """`value` as a float, if it is a finite real number from `least` to `most`.  Raises: ValueError where it is not."""
+    if not is_number(value) or not least <= value <= most or not _fits(value):
         bound = "" if least == -math.inf else f" of at least {least}" if most == math.inf else f" from {least} to {most}"
-        raise ValueError(f"{who}: {what} must be a finite number{bound}, got {value!r}.")
+        raise ValueError(f"{who}: {what} must be a finite number{bound}, got {quoted(value)}.")
+    return float(value)
+
+
+def _fits(value: Any) -> bool:
+    """Whether `value` is a finite float; a whole number of 400 digits is none."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def check_finite(who: str, value: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """Transforms along chosen axes of the signal."""
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from .base import Chain, Transform, check_shape
 from .get import get
-from .layout import Band, Layout, Shape
+from .layout import Band, Layout, Shape, unknown
 from .registry import add
 
 Inner = str | Transform
@@ -83,7 +82,7 @@ class Along(Transform):
         own, dims, whole = self.inner.layout, len(self.shape) - 1, (*self._kept, *self._coeff)
         put: Callable[[Tensor], Tensor] = lambda part: self._unfold(part.expand(whole)[None], 1)[0]
         index = put(own.index[0])
-        frequency = torch.full((dims, *index.shape), math.nan)
+        frequency = unknown((dims, *index.shape))
         position = frequency.clone()
         for row, axis in enumerate(self._axes):
             if axis:  # channels have neither
@@ -91,7 +90,12 @@ class Along(Transform):
         for place, axis in enumerate(self._others):
             if axis:
                 position[axis - 1] = put(_along(torch.arange(self.shape[axis]).to(position), place, whole))
-        return Layout(own.bands, index, frequency, position)
+        return Layout(own.bands, index, frequency, position, tuple(map(self._grid, own.grids)))
+
+    def _grid(self, grid: Shape | None) -> Shape | None:
+        """The grid of a band, with the other axes around it."""
+        place = self._axes[0] if self.in_place and len(self._axes) == 1 else len(self._kept)
+        return grid and (*self._kept[:place], *grid[1:], *self._kept[place:])
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -147,7 +151,7 @@ def _grid_layout(layouts: Sequence[Layout], sizes: Shape) -> Layout:
     order = sorted(range(len(bands)), key=lambda i: -bands[i].scale)  # coarse to fine
     signal = list(enumerate(layouts))[1:]  # channels have neither frequency nor position
     rows = ([_along(getattr(own, name), axis, sizes) for axis, own in signal] for name in ("frequency", "position"))
-    tables = (torch.stack(row) if row else torch.zeros(0, *sizes) for row in rows)
+    tables = (torch.stack(row) if row else unknown((0, *sizes)) for row in rows)
     return Layout(tuple(bands[i] for i in order), torch.tensor(order).argsort()[index], *tables)
 
 

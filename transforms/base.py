@@ -1,19 +1,27 @@
 """`Transform`: one object that holds T and T⁻¹ and states its claims; `Compose`: one transform after another."""
 
 import abc
+import contextlib
 import enum
 import functools
+import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ..core.isolation import defaults
-from ..core.precision import full_products, wide
-from .layout import Band, Layout, Shape
+from ..core.checks import quoted, whole
+from ..core.precision import in_full_products, wide
+from .layout import Band, Layout, Shape, unknown
 from .reference import Reference
+
+_HOST = torch.device("cpu")
+
+LARGEST_SIGNAL, LARGEST = 2**28, 2**30  # samples of a signal and coefficients of one z, 1 and 4 GiB in single precision
+MOST_AXES = 10  # of a signal, channels included
 
 
 class TransformClaim(enum.Flag):
@@ -44,7 +52,8 @@ class TransformClaim(enum.Flag):
 def _in_plain_mode(build: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(build)
     def built(*args: Any, **kwargs: Any) -> None:
-        with torch.inference_mode(False), defaults():
+        elsewhere = torch.get_default_device() != _HOST
+        with torch.inference_mode(False), _HOST if elsewhere else contextlib.nullcontext():
             build(*args, **kwargs)
 
     return built
@@ -55,7 +64,9 @@ class Transform(nn.Module, abc.ABC):
 
     Authors write `analysis`, `synthesis` and `examples` (and `transpose` where it is faster than a vjp), and set `shape`,
     which `super().__init__(shape)` does, `layout`, `claims` and `spec`. Users call `T(x)`, `T.inverse(z)` and `T.adjoint(g)`.
-    Half precision is computed and returned in single precision. NaN in x reaches every coefficient that reads it: a check
+    Half precision is computed and returned in single precision, also under torch.autocast. The range is that of the dtype:
+    in single precision sums beyond 3.4e38 become infinite, and numbers below 1.2e-38 have fewer digits; scale x, or pass
+    double precision. NaN in x reaches every coefficient that reads it: a check
     in each call would make a GPU wait, and is impossible under `torch.func.vmap`; `attribute` checks x once.
     Raises: TypeError or ValueError where a transform cannot be built for signals of the given shape, and where a call gets
     anything but a real floating-point tensor, batch first, of the expected shape.
@@ -116,14 +127,12 @@ class Transform(nn.Module, abc.ABC):
     def forward(self, x: Tensor) -> Tensor:
         """Coefficients z = T x.  x: (batch, *shape). Shape: (batch, *layout.shape).  Raises: as the class says."""
         x = _expect(self, "x", x, self.shape)
-        with full_products(x):
-            return self.analysis(x)
+        return in_full_products(self.analysis, x)
 
     def inverse(self, z: Tensor) -> Tensor:
         """Signal x = T⁻¹ z.  z: (batch, *layout.shape). Shape: (batch, *shape).  Raises: as the class says."""
         z = _expect(self, "z", z, self.layout.shape)
-        with full_products(z):
-            return self.synthesis(z)
+        return in_full_products(self.synthesis, z)
 
     def adjoint(self, g: Tensor) -> Tensor:
         """(T⁻¹)ᵀ g: carries a covector (a gradient with respect to x) to the coordinates z.
@@ -138,8 +147,7 @@ class Transform(nn.Module, abc.ABC):
         if TransformClaim.LINEAR not in self.claims:
             raise ValueError(f"{self.spec}: only linear transforms have an adjoint; differentiate Pullback(model, T) instead.")
         g = _expect(self, "g", g, self.shape)
-        with full_products(g):
-            return self.transpose(g)
+        return in_full_products(self.transpose, g)
 
     def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
         """(z, z₀), the ends of a path where T is not linear: T x and T x₀, unless T holds a part of z fixed."""
@@ -154,6 +162,32 @@ class Transform(nn.Module, abc.ABC):
         1.375
         """
         return math.prod(self.layout.shape) / math.prod(self.shape)
+
+    def unpack(self, z: Tensor) -> dict[str, Tensor]:
+        """{band name: coefficients of the band}, coarse to fine. Shapes: z (batch, *layout.shape), (batch, channels, *grid).
+
+        A wavelet band is an image of its own size, in padded modes too; complex bands have (2, *grid), real part first. The
+        bands of `dct`, `dft` and other bases are the rows and columns of z at their frequencies, in the order of z.
+        Any tensor of the shape of z is taken, such as `att.values`.
+        Raises: ValueError for another shape, and where a band has no grid; TypeError where z is not a tensor.
+
+        >>> T = pb.transforms.get("dwt(db2, level=1, mode=symmetric)", shape=(1, 5, 6))
+        >>> {name: tuple(band.shape) for name, band in T.unpack(T(torch.ones(1, 1, 5, 6))).items()}["ad1"]
+        (1, 1, 4, 4)
+        """
+        return self.layout.unpack(z)
+
+    def pack(self, bands: Mapping[str, Tensor]) -> Tensor:
+        """Inverse of `unpack`: z (batch, *layout.shape) of {band name: (batch, channels, *grid)}, in any order.
+
+        Raises: ValueError where a band is missing, unknown or of another shape; TypeError where one is not a tensor.
+
+        >>> T = pb.transforms.get("dwt(haar, level=1)", shape=(1, 4))
+        >>> bands = T.unpack(T(torch.tensor([[[1.0, 3.0, 5.0, 5.0]]])))
+        >>> T.inverse(T.pack(bands | {"d1": torch.zeros(1, 1, 2)})).round(decimals=4)
+        tensor([[[2., 2., 5., 5.]]])
+        """
+        return self.layout.pack(bands)
 
     def __rshift__(self, after: "Transform") -> "Transform":
         """`T1 >> T2` is x -> T2 T1 x, as in specs."""
@@ -231,8 +265,8 @@ def _composed_layout(parts: Sequence[Transform]) -> Layout:
     last = parts[-1].layout
     if all(_samplewise(part) for part in parts[:-1]):
         return last
-    nowhere = torch.full((len(parts[0].shape) - 1, *last.shape), math.nan)
-    return Layout(tuple(Band(band.name) for band in last.bands), last.index, nowhere, nowhere)
+    nowhere = unknown((len(parts[0].shape) - 1, *last.shape))
+    return Layout(tuple(Band(band.name) for band in last.bands), last.index, nowhere, nowhere, last.grids)
 
 
 def _samplewise(part: Transform) -> bool:
@@ -262,19 +296,55 @@ def _advice(value: Tensor, shape: Shape) -> str:
         return "pass at least one example."
     if tuple(value.shape) == shape:
         return "add the batch axis with x[None]."
+    if _channels_last(value.shape[-len(shape) :], shape):
+        batched = "" if value.ndim > len(shape) else "[None]"
+        return f"its channels are last: move them with x.movedim(-1, {-len(shape)}){batched}."
     if value.ndim == len(shape):
         return f"for one signal, add the batch axis with x[None], and build the transform with shape={tuple(value.shape)}."
     return f"build the transform with shape={tuple(value.shape[1:])}, or reshape the tensor."
 
 
+def _channels_last(found: Sequence[int], shape: Shape) -> bool:
+    """Whether the channels of `shape` are the last axis of `found` instead of the first, whatever the other sizes."""
+    return 1 < len(shape) == len(found) and found[-1] == shape[0] != found[0]
+
+
 def check_shape(name: str, shape: Iterable[int], dims: Iterable[int] = (1, 2, 3)) -> Shape:
-    """`shape` as a tuple of one signal, channels first, if it has one of `dims` signal axes."""
-    try:
-        sizes = tuple(int(n) for n in shape)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: shape must be (channels, *spatial) of one signal, got {shape!r}.") from None
+    """`shape` as a tuple of one signal, channels first, if it has one of `dims` signal axes.
+
+    Warns where the channels seem to be last, of a transform over all signal axes: that would run over them.
+    """
+    sizes = _whole_numbers(name, shape)
     allowed = tuple(dims)
     if len(sizes) - 1 not in allowed or any(n < 1 for n in sizes):
-        wanted = f"(channels, *spatial) with {' or '.join(map(str, allowed))} signal axes, each of at least 1 sample"
-        raise ValueError(f"{name}: shape must be {wanted}, got {sizes}; one signal, channels first, without the batch axis.")
+        listed = ", ".join(map(str, allowed[:-1])) + " or " if len(allowed) > 1 else ""
+        wanted = f"(channels, *spatial) with {listed}{allowed[-1]} signal axes, each of at least 1 sample"
+        raise ValueError(
+            f"{name}: shape must be {wanted}, got {quoted(sizes)}; one signal, channels first, without the batch axis."
+        )
+    check_size(name, "samples", sizes, LARGEST_SIGNAL)
+    if 0 not in allowed and sizes[-1] <= (8 if len(sizes) == 2 else 4) and min(sizes[:-1]) >= 12:
+        advice = f"if the channels are last, move them with x.movedim(-1, 1), or take along({name}, axes=…)"
+        warnings.warn(
+            f"{name}: shape {sizes} means {sizes[0]} channels, and {sizes[-1]} samples along the last axis; {advice}.",
+            stacklevel=2,
+        )
     return sizes
+
+
+def _whole_numbers(name: str, shape: Iterable[int]) -> Shape:
+    wanted = "(channels, *spatial) of one signal, in whole numbers"
+    if isinstance(shape, Iterable) and not isinstance(shape, (str, bytes, Set, Mapping)):
+        sizes = [whole(n) for n in itertools.islice(shape, MOST_AXES + 1)]
+        if None not in sizes:
+            return tuple(n for n in sizes if n is not None)
+    raise TypeError(f"{name}: shape must be {wanted}, got {quoted(shape)}.")
+
+
+def check_size(who: str, what: str, sizes: Iterable[int], most: int = LARGEST) -> None:
+    """Raises: ValueError, before anything is allocated, where a tensor of `sizes` has too many entries for one machine."""
+    count = math.prod(sizes)
+    if count > most:
+        raise ValueError(
+            f"{who}: expected at most {most:,} {what}, got {quoted(count)}; cut the signal, or take a smaller transform."
+        )

@@ -75,8 +75,10 @@ class Restrict(Transform):
         index = torch.cat([own.index.flatten(), torch.full((len(self._outside),), len(own.bands))])[None]
         position = torch.cat([(own.position + shift).reshape(dims, -1), places], 1)[:, None]
         frequency = torch.cat([own.frequency.reshape(dims, -1), torch.full_like(places, math.nan)], 1)[:, None]
-        rest = (Band("rest"),) if len(self._outside) else ()
-        return Layout((*own.bands, *rest), index, frequency, position)
+        count = len(self._outside)
+        rest = [(Band("rest"), (1, count))] if count else []
+        named = [*zip(own.bands, map(own.grid, range(len(own.bands)))), *rest]
+        return Layout(tuple(band for band, _ in named), index, frequency, position, tuple(grid for _, grid in named))
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:

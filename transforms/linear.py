@@ -11,7 +11,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from ..core.constant import Constant
-from ..core.precision import tolerance
+from ..core.precision import SINGLE, tolerance
 from .base import Transform, TransformClaim
 from .layout import Shape, plain_layout, sample_layout
 from .registry import add
@@ -91,7 +91,7 @@ class Linear(Transform):
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         generator = torch.Generator().manual_seed(0)
-        square, tall = torch.randn(6, 6, generator=generator).double(), torch.randn(9, 6, generator=generator).double()
+        square, tall = (torch.randn(rows, 6, generator=generator, dtype=SINGLE).double() for rows in (6, 9))
         yield from [cls((1, 6), square), cls((2, 6), square), cls((1, 2, 3), tall)]
         yield from [cls((3, 2), torch.linalg.qr(square)[0]), cls((1, 6), torch.linalg.qr(tall)[0])]
 

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ..core.checks import check_finite
 from ..core.constant import Constant
+from ..core.precision import SINGLE
 from .base import Transform, TransformClaim, check_shape
-from .layout import Band, Layout, Shape, octave_layout, sample_layout, signal_position
+from .layout import Band, Layout, Shape, octave_layout, sample_layout, signal_position, unknown
 from .registry import add
 from .streaming_moments import Moments, Sketch
 
@@ -162,7 +163,7 @@ class PCA(Transform):
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         generator = torch.Generator().manual_seed(0)
-        data = torch.randn(40, 2, 3, 2, generator=generator).double().cumsum(2)
+        data = torch.randn(40, 2, 3, 2, generator=generator, dtype=SINGLE).double().cumsum(2)
         for whiten in (False, True, "zca"):
             yield from [cls.fit(data, whiten=whiten), cls.fit(data[:, :1, :, 0], whiten=whiten)]
         yield from [cls.fit(data.flatten(2).split(7), components=5), cls.fit(data.flatten(1), components=1, whiten=True)]
@@ -225,14 +226,17 @@ def _check_options(whiten: Whiten, floor: float, rest: bool) -> None:
 def _layout(shape: Shape, count: int, rest: bool, whiten: Whiten) -> Layout:
     if whiten == "zca":
         return sample_layout(shape, "whitened samples")
-    ranks = octave_layout((1, count), [torch.arange(count) / (2 * count)])
+    ranks = octave_layout((1, count), [torch.arange(count, dtype=SINGLE) / (2 * count)])
     bands = tuple(_rank_band(band, ranks, number) for number, band in enumerate(ranks.bands))
     size = math.prod(shape) if rest else 0
     places = signal_position(shape).flatten(1)[:, None, :size]
-    nowhere = torch.full((len(shape) - 1, 1, count), math.nan)
+    nowhere = unknown((len(shape) - 1, 1, count))
     index = torch.cat([ranks.index, torch.full((1, size), len(bands))], 1)
     position = torch.cat([nowhere, places], 2)
-    return Layout(bands + ((Band("rest"),) if rest else ()), index, torch.full_like(position, math.nan), position)
+    frequency, grids = torch.full_like(position, math.nan), [ranks.grid(number) for number in range(len(bands))]
+    last = [(Band("rest"), shape)] if rest else []
+    named = [*zip(bands, grids), *last]
+    return Layout(tuple(band for band, _ in named), index, frequency, position, tuple(grid for _, grid in named))
 
 
 def _rank_band(band: Band, ranks: Layout, number: int) -> Band:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.checks import check_choice
-from ..core.precision import tolerance, wide
+from ..core.precision import SINGLE, tolerance, wide
 from .base import Transform, TransformClaim, check_shape
 from .laws import CLAIMS, Draw, Map
 from .layout import Band, Layout, Shape, plain_layout, sample_layout
@@ -49,7 +49,7 @@ class Operator(Transform):
             raise TypeError("Operator: expected two callables, forward (batch, *shape) -> (batch, *coeff) and inverse.")
         self.spec = f"Operator({called(forward)}, {called(inverse)})"
         self._there, self._back, self._across = forward, inverse, transpose  # modules among them become submodules
-        x = normal(self.shape, native((forward, inverse), torch.empty(0).double()), seed)
+        x = normal(self.shape, native((forward, inverse), torch.empty(0, dtype=torch.double)), seed)
         coeff = tuple(forward(x).shape[1:])
         self.layout = layout or plain_layout(coeff, len(self.shape) - 1)
         self.claims, residuals = measure(forward, inverse, x, normal(coeff, x, seed + 1))
@@ -126,7 +126,7 @@ class Wrap(Transform):
         self.residual = residual
         self.spec = f"wrap({called(forward)}, {called(inverse)})"
         self._encoder, self._decoder = forward, inverse
-        like = native((forward, inverse), torch.empty(0).double())
+        like = native((forward, inverse), torch.empty(0, dtype=torch.double))
         like = like.to(wide(like.dtype))  # half precision would accept a nonlinearity of a tenth
         x = normal(self.shape, like, seed) if probe is None else _check_probe(probe, self.shape).to(like)
         self._code = _check_code(forward, inverse, x)
@@ -225,7 +225,8 @@ def _with_residual(code: Layout, shape: Shape) -> Layout:
     index = torch.cat([code.index.flatten(), samples.index.flatten() + len(code.bands)])[None]
     pairs = (code.frequency, samples.frequency), (code.position, samples.position)
     frequency, position = (torch.cat([part.reshape(len(shape) - 1, 1, -1) for part in pair], -1) for pair in pairs)
-    return Layout((*code.bands, Band("residual")), index, frequency, position)
+    grids = (*map(code.grid, range(len(code.bands))), shape)
+    return Layout((*code.bands, Band("residual")), index, frequency, position, grids)
 
 
 def measure(analysis: Map, synthesis: Map, x: Tensor, z: Tensor) -> tuple[TransformClaim, dict[TransformClaim, float]]:
@@ -248,7 +249,7 @@ def native(maps: Iterable[object], otherwise: Tensor) -> Tensor:
 def normal(shape: Shape, like: Tensor, seed: int, batch: int = 4) -> Tensor:
     """Standard normal draws (batch, *shape) in the dtype and on the device of `like`."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(batch, *shape, generator=generator).to(like)
+    return torch.randn(batch, *shape, generator=generator, dtype=SINGLE).to(like)
 
 
 def called(map_: Map) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...core.checks import check_count
 from ...core.constant import Constant
+from ...core.precision import SINGLE
 from ..base import Transform
 from ..layout import Shape
 from ..reference import Reference
@@ -122,7 +123,7 @@ def _cut(n: int, block: int) -> Runs:
 
 def _frequency(type: int, n: int) -> Tensor:
     """Centre frequency of each coefficient of a DCT of n samples, in cycles/sample. Shape: (n,)."""
-    k = torch.arange(n)
+    k = torch.arange(n, dtype=SINGLE)
     return {1: k / max(1, 2 * n - 2), 2: k / (2 * n)}.get(type, (2 * k + 1) / (4 * n))
 
 

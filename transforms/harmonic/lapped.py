@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...core.checks import check_choice, check_count, check_number
+from ...core.precision import SINGLE
 from ..base import Transform, TransformClaim
 from ..layout import Layout, Shape, octave_layout, spread
 from ..reference import Reference
@@ -97,7 +98,7 @@ class STFT(Transform):
 
     def _layout(self) -> Layout:
         frames = len(self._starts)
-        frequency = (torch.arange(self.size) + 1) // 2 / self.size
+        frequency = (torch.arange(self.size, dtype=SINGLE) + 1).div(2, rounding_mode="floor") / self.size
         flat = octave_layout((self.shape[0], frames * self.size), [frequency.repeat(frames)])
         centres = (torch.tensor(self._starts) + self.size // 2).clamp(0, self.shape[1] - 1)
         position = spread([centres.to(frequency).repeat_interleave(self.size)], flat.shape)
@@ -179,7 +180,7 @@ class MDCT(Transform):
         self._runs = _whole_blocks(self.shape[1], self.size // 2)
         self._dcts = [DCT4(length) for length, _ in self._runs]
         self._cosine, self._sine = (torch.from_numpy(part) for part in _rotation(_slope(window, self.size // 2, alpha)))
-        self.layout = block_layout(self.shape, [self._runs], lambda n: (2 * torch.arange(n) + 1) / (4 * n))
+        self.layout = block_layout(self.shape, [self._runs], lambda n: (2 * torch.arange(n, dtype=SINGLE) + 1) / (4 * n))
 
     def analysis(self, x: Tensor) -> Tensor:
         return torch.cat([-dct(part.flip(-1)).flatten(-2) for dct, part in self._parts(self._rotate(x, 1))], -1)

@@ -11,7 +11,7 @@ from ...core.checks import is_number
 from ..base import Transform, TransformClaim
 from ..layout import Layout, Shape, octave_layout
 from ..registry import add
-from .fourier import half_space
+from .fourier import half_space, wave_frequencies
 
 
 @add("polar")
@@ -95,7 +95,7 @@ def _polar(real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
 
 def _layout(shape: Shape, half: Tensor) -> Layout:
     """The octaves of the DFT, each split into magnitudes and phases."""
-    octaves = octave_layout(shape, [torch.fft.fftfreq(n).abs() for n in shape[1:]])
+    octaves = octave_layout(shape, wave_frequencies(shape))
     present, index = torch.unique(2 * octaves.index + (half < 0), return_inverse=True)
     split = [(octaves.bands[code // 2], "phase" if code % 2 else "magnitude") for code in present.tolist()]
     return replace(octaves, bands=tuple(replace(band, name=f"{band.name} {part}") for band, part in split), index=index)

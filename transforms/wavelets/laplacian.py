@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ...core.checks import check_number
+from ...core.precision import SINGLE
 from ..base import Transform, TransformClaim
 from ..harmonic.blocks import every_second, interleave
 from ..layout import Band, Shape
@@ -124,7 +125,7 @@ class Laplacian(Transform):
 
 def _centres(a: float, levels: int) -> list[float]:
     """Mean frequency of the energy of white noise in each part of z along one axis, without aliasing."""
-    frequency = (torch.arange(4096) + 0.5) / 8192
+    frequency = (torch.arange(4096, dtype=SINGLE) + 0.5) / 8192
     passed, responses = torch.ones_like(frequency), []
     for step in range(levels):
         turn = 2 * math.pi * 2**step * frequency

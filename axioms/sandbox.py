@@ -30,7 +30,7 @@ def sandbox(network: nn.Module, seed: int, device: torch.device, side_effects: d
     network: a copy that the code may change; its changes are only named.
     side_effects: gets the names of everything that was left changed.
     """
-    with warnings.catch_warnings(), random_state(seed, device), torch.enable_grad():
+    with random_state(seed, device), warnings.catch_warnings(), torch.enable_grad():  # first, so that one thread is inside
         switches = {name: read() for name, (read, _) in _SWITCHES.items()}
         hooks = {name: dict(getattr(torch_modules, f"_global{name}")) for name in _HOOKS}
         state = _state(network)

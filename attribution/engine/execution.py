@@ -13,7 +13,7 @@ from ...core.checks import check_choice
 from ...core.copies import copied
 from ...core.precision import tf32
 
-Around = Callable[[], AbstractContextManager[None]]
+Around = Callable[[], AbstractContextManager[object]]
 Model = Callable[..., Any]
 PRECISIONS = ("fp32", "tf32", "bf16", "auto")
 MEMORY_FORMATS = ("auto", "contiguous", "channels_last")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.copies import copied
+from ...core.precision import SINGLE
 
 KINDS = ("max", "clamp", "abs", "residual")
 Draw = Callable[..., Tensor]
@@ -174,6 +175,6 @@ def small_network(shape: tuple[int, ...], classes: int = 3, width: int = 12, see
     generator = torch.Generator().manual_seed(seed)
     layers: list[nn.Module] = [nn.Flatten()]
     for fan_in, fan_out in zip(sizes, sizes[1:]):
-        weight = torch.randn(fan_out, fan_in, generator=generator) * (2 / fan_in) ** 0.5
-        layers += [linear(weight, torch.randn(fan_out, generator=generator) / 2), nn.ReLU()]
+        weight = torch.randn(fan_out, fan_in, generator=generator, dtype=SINGLE) * (2 / fan_in) ** 0.5
+        layers += [linear(weight, torch.randn(fan_out, generator=generator, dtype=SINGLE) / 2), nn.ReLU()]
     return nn.Sequential(*layers[:-1]).eval()

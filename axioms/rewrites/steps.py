@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from ...core.copies import copied
+from ...core.precision import SINGLE
 from .graph import AFFINE, RELUS, Chain, chains, folds, rectifiers, trace, used_once
 from .modules import KINDS, Cancelling, Rectifier, Residual, Split, factored
 
@@ -33,7 +34,7 @@ class Editor:
 
     def draw(self, *shape: int, like: Tensor) -> Tensor:
         """Standard normal numbers in double precision."""
-        return torch.randn(*shape, generator=self.generator).to(like.device).double()
+        return torch.randn(*shape, generator=self.generator, dtype=SINGLE).to(like.device).double()
 
     def places(self, step: str, find: Callable[[fx.GraphModule], tuple[list[Place], list[str]]]) -> list[Place]:
         """What `find` finds in the graph. Where it finds nothing is noted as skipped; without a graph, the whole step is."""

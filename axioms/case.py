@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attribution import Pullback
-from ..attribution.engine.open_engine import open_engine
+from ..attribution.engine.read_scores import read_scores
 from ..attribution.engine.score import Score, Target
 from ..core.copies import copied
 from ..transforms import Pixel, Transform
@@ -53,9 +53,7 @@ class Case:
 
     def scores(self) -> tuple[Tensor, Tensor]:
         """f(x) and f(x₀), (batch,) each, in double precision."""
-        example = torch.arange(len(self.x), device=self.x.device)
-        with open_engine(self.model, self.x, self.target, check=False) as engine:
-            point, origin = (engine.scores(example, points.__getitem__).double() for points in (self.x, self.base))
+        point, origin = (read_scores(self.model, points, self.target).double() for points in (self.x, self.base))
         return point, origin
 
     def target_argument(self) -> Any:

@@ -27,10 +27,10 @@ def copied(module: Layer) -> Layer:
     is not compiled, because hooks on compiled layers may silently not run.
     Raises: TypeError where a class refuses to be copied.
 
-    >>> layer = torch.nn.utils.weight_norm(nn.Linear(2, 3))
+    >>> layer = nn.Linear(2, 3)
     >>> layer.last = layer(torch.ones(1, 2))  # part of a graph, which copy.deepcopy refuses
     >>> twin = copied(layer)
-    >>> torch.equal(twin.last, layer.last), twin.weight_g is layer.weight_g
+    >>> torch.equal(twin.last, layer.last), twin.weight is layer.weight
     (True, False)
     """
     with torch.inference_mode(False):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...attribution.engine.open_engine import open_engine
+from ...attribution.engine.read_scores import read_scores
 from ...core.precision import SINGLE, tolerance
 from .steps import REWRITES, STEPS, Editor
 
@@ -92,5 +92,4 @@ def _outputs(model: nn.Module, points: Tensor, seed: int) -> Tensor:
         direction = torch.randn(output[0].numel(), generator=generator, dtype=SINGLE).to(output)
         return output.flatten(1) @ direction
 
-    with open_engine(model, points, project) as engine:
-        return engine.scores(torch.arange(len(points), device=points.device), points.__getitem__)
+    return read_scores(model, points, project, check=True)

@@ -26,7 +26,8 @@ class Editor:
         self.skipped: list[str] = []  # what could not be rewritten, and why
         self.graph: fx.GraphModule | None = None
         try:
-            self.graph = trace(self.model)
+            with torch.enable_grad():  # some models compute another function where no gradients are recorded
+                self.graph = trace(self.model)
             self.model = self.graph
         except Exception as error:  # tracing runs the user's forward on proxies, which may raise anything
             reason = next(iter(str(error).strip().splitlines()), "")

@@ -56,10 +56,14 @@ def _is_plain(layer: nn.Module) -> bool:
 def _fill(twin: Any, layer: nn.Module, memo: Memo) -> None:
     """Gives `twin` copies of everything that `layer` holds."""
     try:
-        twin.__setstate__(_contents(layer.__getstate__(), memo))
-    except Exception:  # a class that refuses to be stored: its attributes as they are
+        held: Any = layer.__getstate__()
+    except Exception:  # a class that refuses to be stored
         held = {name: value for name, value in vars(layer).items() if name != "_compiled_call_impl"}
-        vars(twin).update(_contents(held, memo))
+    held = _copy(held, memo) if not isinstance(held, dict) else _contents(held, memo)
+    try:
+        twin.__setstate__(held)
+    except Exception:
+        vars(twin).update(held)
     original = getattr(getattr(twin, "forward", None), _ORIGINAL, None)
     if original is not None:  # the class compiles its forward
         twin.forward = types.MethodType(getattr(original, "__func__", original), twin)
@@ -72,7 +76,11 @@ def _copy(value: Any, memo: Memo) -> Any:
     if id(value) not in memo:
         if isinstance(value, (*_CONTAINERS, types.FunctionType)):
             memo[id(value)] = value  # where it refers to itself
-        memo[id(value)] = _made(value, memo)
+        try:
+            memo[id(value)] = _made(value, memo)
+        except Exception:
+            memo.pop(id(value), None)
+            raise
         memo.setdefault(id(memo), []).append(value)
     return memo[id(value)]
 

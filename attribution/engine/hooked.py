@@ -41,8 +41,14 @@ def _check_layers(model: nn.Module) -> None:
     """Refuses programs, whose steps are no layers: hooks would silently not run, and every rule count as a gradient."""
     for name, layer in model.named_modules():
         script = isinstance(layer, torch.jit.ScriptModule)
-        if script or (isinstance(layer, fx.GraphModule) and not layer.graph.find_nodes(op="call_module")):
+        program = isinstance(layer, fx.GraphModule) and not any(map(_is_layer, layer.modules()))
+        if script or program:
             what = f"layer {name!r}" if name else "the model"
             kind = "a TorchScript module" if script else "an exported program"
             advice = "pass the nn.Module that it was made from, or take a method that only calls the model"
             raise TypeError(f"model: {what} is {kind}, and this method hooks layers, which it has not; {advice}.")
+
+
+def _is_layer(module: nn.Module) -> bool:
+    """Whether it is one of torch's layers, and not a plain module that holds the parameters of a program."""
+    return type(module) is not nn.Module and type(module).__module__.startswith(nn.modules.__name__)

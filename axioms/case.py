@@ -1,6 +1,5 @@
 """`Case`: one attribution problem, which a method is asked to solve."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ..attribution import Pullback
-from ..attribution.engine.open_engine import open_engine
+from ..attribution.engine.read_scores import read_scores
 from ..attribution.engine.score import Score, Target
+from ..core.copies import copied
 from ..transforms import Pixel, Transform
 
 
@@ -40,7 +40,7 @@ class Case:
 
     def in_double(self) -> "Case":
         """The problem in double precision."""
-        return replace(self, model=copy.deepcopy(self.model).double(), x=self.x.double(), base=self.base.double())
+        return replace(self, model=copied(self.model).double(), x=self.x.double(), base=self.base.double())
 
     def subset(self, index: Sequence[int]) -> "Case":
         """The problem for these examples, in this order."""
@@ -53,10 +53,7 @@ class Case:
 
     def scores(self) -> tuple[Tensor, Tensor]:
         """f(x) and f(x₀), (batch,) each, in double precision."""
-        example = torch.arange(len(self.x), device=self.x.device)
-        with open_engine(self.model, self.x, self.target, check=False) as engine:
-            both = lambda: torch.stack([engine.scores(example, points.__getitem__) for points in (self.x, self.base)])
-            point, origin = engine.as_recorded(both).double()
+        point, origin = (read_scores(self.model, points, self.target).double() for points in (self.x, self.base))
         return point, origin
 
     def target_argument(self) -> Any:

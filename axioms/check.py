@@ -1,6 +1,5 @@
 """`check`: the laws of a method, measured on the user's own model; `parametrize`: the same laws as pytest parameters."""
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from ..attribution.engine.score import Score, Target, table
 from ..attribution.estimator import get as get_estimator
 from ..attribution.targets import Choice
 from ..core.checks import check_number
+from ..core.copies import copied
 from ..core.imports import needs
 from ..core.precision import full_products
 from ..core.progress import Progress
@@ -84,7 +84,7 @@ def check(
     with torch.inference_mode(False), torch.no_grad(), full_products(x):
         x = x.detach().clone()
         feed_dtype(model, x.dtype)
-        network = copy.deepcopy(model) if isinstance(model, nn.Module) else CallableModule(model)
+        network = _as_module(model)
         given, notes = _in_eval_mode(network)
         case = Case(network, x, resolve_baseline(baseline, x), fixed_target(target, network, x), domain)
         trial = Trial(subject, case, given, baseline, seed, tolerance)
@@ -136,12 +136,18 @@ def _notes(trial: Trial) -> Iterator[str]:
         yield f"The method does not put back what it changes: {'; '.join(trial.side_effects)}. All of it was restored."
 
 
+def _as_module(model: Callable[..., Any]) -> nn.Module:
+    """A copy of the model that takes hooks; TorchScript, like a function, only does so inside a module."""
+    twin = copied(model) if isinstance(model, nn.Module) else model
+    return twin if isinstance(twin, nn.Module) and not isinstance(twin, torch.jit.ScriptModule) else CallableModule(twin)
+
+
 def _in_eval_mode(network: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
     """Puts the network in eval mode; returns it in the mode in which it came, and a note where the modes differ."""
     try:
         check_model(network)
     except ValueError as error:
-        given = copy.deepcopy(network)
+        given = copied(network)
         network.eval()
         return given, (f"{error} Determinism was measured on the model as given, all other axioms on a copy in eval mode.",)
     return network.eval(), ()

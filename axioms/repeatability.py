@@ -93,12 +93,17 @@ def _not_additive(trial: Trial, weight: float, *cases: Case) -> str:
 
 
 def batch_independence(trial: Trial) -> Outcome:
-    """The map of an example is the same alone and in a batch, here together with larger and reversed copies."""
+    """The map of an example is the same alone and in a batch, here between larger and reversed copies.
+
+    Half of them come before the examples and half after, so that a method which looks at one side only is seen too.
+    """
     case = trial.case
     index = list(range(len(case.x)))
     alone = [trial.map(case.subset([i]), "cheap") for i in index] if len(index) > 1 else [trial.reference("cheap")]
-    batch = replace(case.subset(index + index), x=torch.cat([case.x, -3 * case.x.flip(-1)]))
-    together = trial.map(batch, "cheap")[: len(index)]
+    before, after = (index[: len(index) // 2], index[len(index) // 2 :]) if len(index) > 1 else (index, index)
+    others = -3 * case.x.flip(-1)
+    batch = replace(case.subset(before + index + after), x=torch.cat([others[before], case.x, others[after]]))
+    together = trial.map(batch, "cheap")[len(before) : len(before) + len(index)]
     return compare(torch.cat(alone), together, trial.tolerance, case, ("alone", "in a batch"))
 
 

@@ -1,7 +1,6 @@
 """How the model is run: number format, memory format, compiled or not. The function that it computes stays the same."""
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -11,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ...core.checks import check_choice
+from ...core.copies import copied
 from ...core.precision import tf32
 
-Around = Callable[[], AbstractContextManager[None]]
+Around = Callable[[], AbstractContextManager[object]]
 Model = Callable[..., Any]
 PRECISIONS = ("fp32", "tf32", "bf16", "auto")
 MEMORY_FORMATS = ("auto", "contiguous", "channels_last")
@@ -71,7 +71,7 @@ class Execution:
             expected = "channels_last belongs to images, (batch, channels, height, width)"
             raise ValueError(f"memory_format: {expected}; x has shape {tuple(x.shape)}.")
         if isinstance(model, nn.Module) and any(t.is_inference() for t in (*model.parameters(), *model.buffers())):
-            model = copy.deepcopy(model)  # of ordinary tensors, which autograd takes
+            model = copied(model)  # of ordinary tensors, which autograd takes
         return Prepared(model, self, x, create_graph, around)
 
 
@@ -180,7 +180,9 @@ def _cosine(a: Tensor, b: Tensor) -> float:
 
 def _is_compiled(model: Any) -> bool:
     """Whether torch compiled it; asked without importing torch's compiler, which takes seconds."""
-    return hasattr(model, "_orig_mod") or hasattr(model, "_torchdynamo_orig_callable")
+    forward = getattr(model, "forward", None)
+    wrapped = hasattr(model, "_orig_mod") or any(hasattr(each, "_torchdynamo_orig_callable") for each in (model, forward))
+    return wrapped or getattr(model, "_compiled_call_impl", None) is not None  # the latter by Module.compile()
 
 
 def uncompiled(model: Any) -> Any:

@@ -49,7 +49,7 @@ class Untraceable(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.act(self.layer(x.flatten(1)))
-        return self.head(h if float(h.sum()) > -1 else -h)
+        return self.head(h if float(h.detach().sum()) > -1 else -h)
 
 
 class AsModule(nn.Module):

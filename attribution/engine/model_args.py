@@ -7,6 +7,8 @@ from typing import Any
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from ...core.tensors import without_subclass
+
 
 @dataclass(frozen=True, eq=False)
 class Broadcast:
@@ -44,10 +46,12 @@ class ModelArgs:
     def _pick(self, value: Any, example: Tensor) -> Any:
         if isinstance(value, Broadcast):
             return tree_map(_ordinary, value.value)
+        value = _ordinary(value)
         follows = isinstance(value, Tensor) and value.ndim > 0 and len(value) == self.examples
-        return value[example.to(value.device)] if follows else _ordinary(value)
+        return value[example.to(value.device)] if follows else value
 
 
 def _ordinary(value: Any) -> Any:
-    """`value`; a tensor made under `torch.inference_mode` becomes one that autograd takes."""
+    """`value`; a tensor of a subclass, or one made under `torch.inference_mode`, becomes one that autograd takes."""
+    value = without_subclass(value) if isinstance(value, Tensor) else value
     return value.clone() if isinstance(value, Tensor) and value.is_inference() else value

@@ -4,10 +4,8 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
-from ...core.checks import check_finite
 from ...core.isolation import isolated, with_defaults
 from ...core.precision import wide
 from ...core.progress import Progress, reporter
@@ -18,6 +16,7 @@ from .engine import Engine
 from .execution import Execution
 from .model_args import ModelArgs
 from .score import Score, Target
+from .signal import check_signal, shapes_noted, signal
 
 
 @contextlib.contextmanager
@@ -50,8 +49,8 @@ def open_engine(
     """
     if check:
         check_model(model)
-    device = x.device if isinstance(x, Tensor) else None
-    with isolated(device, create_graph) as callers, reporter(progress) as report:
+    x = signal(x)
+    with isolated(x.device, create_graph) as callers, reporter(progress) as report:
         feed = feed_dtype(model, check_signal(x).dtype)
         if not isinstance(execution, Execution | None):
             raise TypeError(f"execution: expected pb.Execution(precision=…, …) or None, got {type(execution).__name__}.")
@@ -62,7 +61,7 @@ def open_engine(
         limit = rows_per_forward(batch_size, tuple(x.shape[1:]), x.device)
         extra = ModelArgs(tuple(model_args), dict(model_kwargs or {}), len(x))
         engine = Engine(prepared, score, limit, feed, extra, with_defaults(callers, report))
-        with _with_shapes(x), prepared.plainly():
+        with shapes_noted(x), prepared.plainly():
             engine.resolve_target(x.to(wide(x.dtype)))
         yield engine
 
@@ -75,30 +74,8 @@ def read_checked(engine: Engine, example: Tensor, points: Tensor, ends: int, mea
     Raises: ValueError where the model does not repeat itself, see `dry_run`.
     """
     flipped, of = points.flip(0), example.flip(0)
-    with _with_shapes(points[: len(points) // ends]), engine.prepared.plainly():
+    with shapes_noted(points[: len(points) // ends]), engine.prepared.plainly():
         read = engine.measured if measure else engine.scores
         known = read(of, flipped.__getitem__).flip(0).reshape(ends, -1)
         check_repeats(engine, points, known)
     return known
-
-
-def check_signal(x: Any) -> Tensor:
-    """x itself.  Raises: TypeError or ValueError unless it is a finite real tensor (batch, *shape) that is not empty."""
-    if not isinstance(x, Tensor):
-        advice = "; pass torch.from_numpy(x)" if isinstance(x, np.ndarray) else ""
-        raise TypeError(f"x: expected a tensor (batch, *shape), got {type(x).__name__}{advice}.")
-    if not x.is_floating_point() or x.ndim < 2 or x.numel() == 0:
-        expected = "x: expected a real floating-point tensor (batch, *shape) that is not empty"
-        raise ValueError(f"{expected}, got {x.dtype} of shape {tuple(x.shape)}.")
-    return check_finite("x", x)
-
-
-@contextlib.contextmanager
-def _with_shapes(x: Tensor) -> Iterator[None]:
-    """Adds the shape of x to errors of the model: a signal without a batch axis looks like a batch of other signals."""
-    try:
-        yield
-    except RuntimeError as error:
-        shapes = f"x has shape {tuple(x.shape)}, (batch, *shape), so the model was given rows of {tuple(x.shape[1:])}"
-        error.add_note(f"pullback: {shapes}; one signal by itself is x[None].")
-        raise

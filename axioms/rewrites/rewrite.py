@@ -90,7 +90,7 @@ def _outputs(model: nn.Module, points: Tensor, seed: int) -> Tensor:
     def project(output: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         direction = torch.randn(output[0].numel(), generator=generator).to(output)
-        return output.flatten(1) @ direction
+        return output.reshape(len(output), -1) @ direction
 
     with open_engine(model, points, project) as engine:
         return engine.scores(torch.arange(len(points), device=points.device), points.__getitem__)

@@ -161,14 +161,20 @@ def whole_numbers(who: str, value: object, forms: str, hot: bool = False) -> Ten
 
     hot: whether truth values and floating-point numbers are taken too.  Raises: TypeError that says which forms there are.
     """
-    plain: Any = value if isinstance(value, Tensor) or not hasattr(value, "__array__") else np.asarray(value)
+    read = hasattr(value, "__array__") and not isinstance(value, Tensor)
     try:
-        found = torch.as_tensor(plain).detach().cpu()
+        found = torch.as_tensor(_readable(value) if read else value).detach().cpu()
     except (TypeError, ValueError, RuntimeError, OverflowError):
         raise TypeError(f"{who}: expected {forms}; got {_short(value)}.") from None
     if found.is_complex() or (not hot and (found.is_floating_point() or found.dtype == torch.bool)):
         raise TypeError(f"{who}: expected {forms}; got {found.dtype} of shape {tuple(found.shape)}.")
     return found
+
+
+def _readable(value: Any) -> Any:
+    """A copy of an array that torch reads: in this machine's byte order and without negative strides."""
+    array = np.array(value)
+    return array.astype(array.dtype.newbyteorder("="))
 
 
 def _short(value: object) -> str:

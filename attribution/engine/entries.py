@@ -38,18 +38,15 @@ class Entries:
     def of(cls, target: Any, examples: int, device: torch.device) -> "Entries":
         """What `target` means for a batch of `examples`.  Raises: TypeError or ValueError that says which forms there are."""
         held = whole_numbers("target", target, _FORMS, hot=True)
-        index = not (held.is_floating_point() or held.dtype == torch.bool)
-        given = held.long()
-        single = given.ndim == 1 and len(given) == 1 and not isinstance(target, list)
-        same = given.ndim == 0 or single or (given.ndim == 1 and isinstance(target, tuple))
-        if not same and len(given) != examples:
+        given, index = held.long(), not (held.is_floating_point() or held.dtype == torch.bool)
+        hot = held.ndim > 1 and held.numel() > len(held) and _is_one_hot(held.reshape(len(held), -1))
+        if not index and not hot:
+            what = "not one-hot" if held.ndim > 1 else "class indices are whole numbers: target.long()"
+            raise TypeError(f"target: expected {_FORMS}; got {held.dtype} of shape {tuple(held.shape)}, {what}.")
+        one = given.ndim == 1 and (isinstance(target, tuple) or (len(given) == 1 and not isinstance(target, list)))
+        if given.ndim > 0 and not one and len(given) != examples:
             raise ValueError(f"target: expected one class per example, {examples}, got {len(given)}.")
-        size = given[0].numel() if given.ndim > 1 else 0
-        rows = given.reshape(len(given), -1) if size else given
-        hot = size > 1 and bool(((rows == 0) | (rows == 1)).all()) and bool((rows.sum(1) == 1).all())
-        if not index and not (hot and torch.equal(held, given.to(held.dtype))):
-            raise TypeError(f"target: expected {_FORMS}; got {held.dtype} of shape {tuple(held.shape)} that is not one-hot.")
-        return cls(given, examples, device, same, hot, index)
+        return cls(given, examples, device, given.ndim == 0 or one, hot, index)
 
     def table(self, shape: Shape) -> Tensor:
         """The entry of each example, one number per axis of `shape` up to trailing axes of size 1. Shape: (examples, axes).
@@ -76,7 +73,7 @@ class Entries:
             table = self._table(shape)
             own = shape[: table.shape[1]]
             _check(table, own)
-            strides = torch.tensor([math.prod(own[axis + 1 :]) for axis in range(len(own))])
+            strides = table.new_tensor([math.prod(own[axis + 1 :]) for axis in range(len(own))])
             self._known[shape] = table, (table * strides).sum(1).to(self.device)
         return self._known[shape]
 
@@ -96,6 +93,10 @@ class Entries:
         return table
 
 
+def _is_one_hot(rows: Tensor) -> bool:
+    return bool(((rows == 0) | (rows == 1)).all()) and bool((rows.sum(1) == 1).all())
+
+
 def _misfit(given: Tensor, shape: Shape, same: bool, index: bool) -> str:
     output = f"this one returned (rows, {', '.join(map(str, shape))})"
     if not index or given.ndim > 2:
@@ -107,7 +108,7 @@ def _misfit(given: Tensor, shape: Shape, same: bool, index: bool) -> str:
 
 def _check(table: Tensor, shape: Shape) -> None:
     """Raises: ValueError that names an example whose entry does not exist."""
-    outside = ((table < 0) | (table >= torch.tensor(shape))).any(1)
+    outside = ((table < 0) | (table >= table.new_tensor(shape))).any(1)
     if not bool(outside.any()):
         return
     example = int(outside.nonzero()[0, 0])

@@ -155,8 +155,10 @@ def takes_example(target: Callable[..., Any]) -> bool:
     try:
         signature.bind(None)
     except TypeError:
-        name, forms = getattr(target, "__name__", type(target).__name__), "(output) or (output, example), by that name"
-        raise TypeError(f"target: a callable takes {forms}; got {name}{signature}.") from None
+        name, taken = getattr(target, "__name__", type(target).__name__), ", ".join(signature.parameters)
+        advice = "as in lambda out, example: loss(out, y[example])"
+        what = f"target: a callable takes (output), or (output, example) with this name, {advice}"
+        raise TypeError(f"{what}; {name} takes ({taken:.80}).") from None
     return False
 
 
@@ -196,9 +198,7 @@ def real_output(output: Any, example: Tensor) -> Tensor:
     """`output` as a tensor of real numbers (rows, …).  Raises: ValueError that says what to do with anything else."""
     output, rows = with_rows(output, len(example)), len(example)
     if not isinstance(output, Tensor):
-        raise ValueError(
-            f"target: this model returned {_describe(output)}. Pass a callable, as in target=lambda out: {_part(output)}."
-        )
+        raise ValueError(f"target: this model returned {_describe(output)}. {_advice(output)}.")
     if output.is_complex():
         raise ValueError(
             "target: the output is complex; explain a real number of it, as in target=lambda out: out.abs()[:, 3]."
@@ -219,7 +219,7 @@ def _single(output: Any, example: Tensor) -> Tensor:
         if real.numel() == rows:
             return real.reshape(rows)
     else:
-        advice = f"Pass a callable, as in target=lambda out: {_part(output)}"
+        advice = _advice(output)
     expected = f"one output per example, shape ({rows},) or ({rows}, 1)"
     raise ValueError(f"target: None is for models with {expected}; this one returned {_describe(output)}. {advice}.")
 
@@ -228,14 +228,18 @@ def _describe(value: object) -> str:
     return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
-def _part(output: object) -> str:
-    """How to take one number per row from an output that is no tensor."""
+def _advice(output: Any) -> str:
+    """How to explain one number per row of an output that is no tensor."""
     if isinstance(output, Mapping):
-        keys = [key for key, value in output.items() if isinstance(value, Tensor)]
-        return f"out[{keys[0]!r:.40}][:, 3]" if keys else "…"
-    if isinstance(output, (tuple, list)):
-        return "out[0][:, 3]"
-    return "out.logits[:, 3]"
+        parts = {f"out[{key!r:.40}]": value for key, value in output.items()}
+    elif isinstance(output, (tuple, list)):
+        parts = {f"out[{place}]": value for place, value in enumerate(output)}
+    else:
+        parts = {f"out.{name}": value for name, value in getattr(output, "__dict__", {}).items()}
+    for name, value in parts.items():
+        if isinstance(value, Tensor) and value.ndim:
+            return f"Pass a callable, as in target=lambda out: {name}[:{', 0' * (value.ndim - 1)}]"
+    return "A model must return a tensor, or an object of tensors, of which a callable target takes one number per row"
 
 
 def _named(target: Any) -> Any:

@@ -83,7 +83,7 @@ def check_range(who: str, value: Tensor, least: bool = False) -> Tensor:
     ValueError: x: example 1 holds numbers up to 3e+38, too large for float32 (limit 4e+31): sums would overflow; scale x.
     """
     low, high = limits(value.dtype)
-    size = torch.linalg.vector_norm(value.detach(), torch.inf, tuple(range(1, value.ndim)))
+    size = torch.linalg.vector_norm(value.detach(), torch.inf, tuple(range(1, value.ndim))).to(wide(value.dtype))
     good = (size <= high) & ((size >= low) | (size == 0)) if least else size <= high  # NaN is never good
     if bool(good.all()):
         return value

@@ -114,7 +114,7 @@ class InDomain(Baseline):
 
     def coefficients(self, domain: Transform, x: Tensor) -> Tensor:
         shape = (len(x), *domain.layout.shape)
-        z0 = ordinary("in_domain", self.z0) if isinstance(self.z0, Tensor) else x.new_tensor(self.z0)
+        z0 = self.z0 if isinstance(self.z0, Tensor) else x.new_tensor(self.z0)
         if z0.ndim and tuple(z0.shape) not in (shape, shape[1:], (1, *shape[1:])):
             wanted = f"coefficients of {domain.spec}, a tensor of shape {shape} or {shape[1:]}"
             raise ValueError(f"baseline: in_domain() expected {wanted}, got {tuple(z0.shape)}.")
@@ -136,6 +136,7 @@ def in_domain(z0: Tensor | float = 0.0) -> Baseline:
     >>> att.displacement, att.settings["baseline_coordinates"]
     (tensor([[[0.7500]]]), 'z')
     """
+    z0 = ordinary("in_domain", z0) if isinstance(z0, Tensor) else z0
     if not isinstance(z0, Tensor):
         check_number("in_domain", "z0", z0)
     elif z0.is_complex() or z0.dtype == torch.bool:
@@ -163,4 +164,4 @@ def get(baseline: Any) -> Baseline:
     if not (is_number(baseline) or isinstance(baseline, Tensor) or callable(baseline)):
         wanted = f"a number, a tensor, a callable, a name such as 'blur(sigma=10)' (choices: {', '.join(names())}) or None"
         raise TypeError(f"baseline: expected {wanted}, got {type(baseline).__name__}{array_advice(baseline, 'baseline')}.")
-    return Given(baseline)
+    return Given(ordinary("baseline", baseline) if isinstance(baseline, Tensor) else baseline)

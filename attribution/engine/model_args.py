@@ -46,12 +46,11 @@ class ModelArgs:
     def _pick(self, value: Any, example: Tensor) -> Any:
         if isinstance(value, Broadcast):
             return tree_map(_ordinary, value.value)
-        value = _ordinary(value)
-        follows = isinstance(value, Tensor) and value.ndim > 0 and len(value) == self.examples
-        return value[example.to(value.device)] if follows else value
+        plain = without_subclass(value) if isinstance(value, Tensor) else None
+        follows = plain is not None and plain.ndim > 0 and len(plain) == self.examples
+        return plain[example.to(plain.device)] if plain is not None and follows else _ordinary(value)
 
 
 def _ordinary(value: Any) -> Any:
-    """`value`; a tensor of a subclass, or one made under `torch.inference_mode`, becomes one that autograd takes."""
-    value = without_subclass(value) if isinstance(value, Tensor) else value
+    """`value`; a tensor made under `torch.inference_mode` becomes one that autograd takes."""
     return value.clone() if isinstance(value, Tensor) and value.is_inference() else value

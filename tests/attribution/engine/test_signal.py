@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from support.subjects import Scan, linear_net, normal, smooth_net
@@ -188,3 +189,11 @@ def test_own_errors_get_no_note() -> None:
 
 def test_the_exception_of_interrupted_work_has_a_public_name() -> None:
     assert issubclass(pb.Interrupted, KeyboardInterrupt)
+
+
+def test_quantus_may_pass_arrays_with_negative_strides() -> None:
+    inputs = X.float().numpy()
+    explain = pb.attribution.quantus_explain("gradient")
+    net = smooth_net(SHAPE).float()
+    turned, plain = (explain(net, array, np.array([0, 2])) for array in (inputs[..., ::-1], inputs[..., ::-1].copy()))
+    assert (turned == plain).all()

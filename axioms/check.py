@@ -55,7 +55,7 @@ def check(
     target: as in `attribute`; classes that depend on the output, as in `targets.predicted()`, are fixed at x.
     method: a spec such as "integrated_gradients(steps=64)", an Estimator, or any callable (f, z, target, z0) -> tensor of x's
     shape. There f is an nn.Module from z to the model's output, a new copy for each call; x and x0 are z = T x and z₀ = T x₀;
-    target is one class per example, an int64 tensor (batch,), or the callable or None that was given.
+    target is one class per example, an int64 tensor (batch,), or one entry (batch, axes), or a callable of the output, or None.
     axioms: "all", "claimed" (what an estimator claims, and what every method must keep), a name or a list of names.
     tolerance: the largest residual with which a law holds, in place of the measured tolerances.
     progress: called with (laws measured, laws to measure).

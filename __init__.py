@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from . import attribution, axioms, metrics, transforms
 from .attribution import Attribution, Broadcast, Execution, PerExample, Pullback, attribute, best_basis
+from .core.progress import Interrupted
 from .transforms import register as register_transform
 
 if TYPE_CHECKING:
     from . import studies
 
 __version__ = importlib.metadata.version("pullback")
-__all__ = ["Attribution", "Broadcast", "Execution", "PerExample", "Pullback"]
+__all__ = ["Attribution", "Broadcast", "Execution", "Interrupted", "PerExample", "Pullback"]
 __all__ += ["attribute", "attribution", "axioms", "best_basis", "metrics", "register_transform", "studies", "transforms"]
 
 

@@ -1,5 +1,6 @@
 """`Case`: one attribution problem, which a method is asked to solve."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from ..attribution import Pullback
 from ..attribution.engine.read_scores import read_scores
-from ..attribution.engine.score import Score, Target
+from ..attribution.engine.score import Target, for_examples, takes_example
 from ..core.copies import copied
 from ..transforms import Pixel, Transform
 
@@ -44,11 +45,7 @@ class Case:
 
     def subset(self, index: Sequence[int]) -> "Case":
         """The problem for these examples, in this order."""
-        target = self.target
-        if isinstance(target, Tensor) and target.ndim == 1:
-            target = target[torch.as_tensor(index, device=target.device)]
-        elif isinstance(target, Sequence):
-            target = [target[i] for i in index]
+        target = for_examples(self.target, torch.as_tensor(index))
         return replace(self, x=self.x[list(index)], base=self.base[list(index)], target=target)
 
     def scores(self) -> tuple[Tensor, Tensor]:
@@ -57,6 +54,12 @@ class Case:
         return point, origin
 
     def target_argument(self) -> Any:
-        """The target as a callable method gets it: one class per example, int64 (batch,), or a callable, or None."""
-        choose = Score.of(self.target, len(self.x), self.x.device).choose
-        return choose.clone() if isinstance(choose, Tensor) else choose
+        """The target as a callable method gets it: int64 (batch,) or (batch, axes), a callable of the output, or None."""
+        target: Any = self.target
+        if callable(target):
+            example = torch.arange(len(self.x), device=self.x.device)
+            return functools.partial(target, example=example) if takes_example(target) else target
+        if target is None:
+            return None
+        classes = torch.as_tensor(target, device=self.x.device)
+        return classes.clone() if classes.ndim else classes.repeat(len(self.x))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..attribution.engine.check_model import feed_dtype
 from ..attribution.engine.open_engine import open_engine
+from ..attribution.engine.score import with_rows
 from ..core.isolation import random_state
 from .case import Case
 from .outcome import Outcome, compare, inapplicable, worst_of
@@ -78,7 +79,7 @@ def companion(case: Case, seed: int) -> nn.Module:
     one = case.x[:1]
     with open_engine(case.model, one, check=False) as engine:
         example = torch.zeros(1, dtype=torch.long, device=one.device)
-        shape = engine.outputs(example, one.__getitem__, lambda output, of: output.detach()).shape[1:]
+        shape = engine.outputs(example, one.__getitem__, lambda output, of: with_rows(output, len(of)).detach()).shape[1:]
     network = small_network(case.shape, classes=max(1, shape.numel()), width=4, seed=seed)
     last: nn.Module = nn.Flatten(0) if not shape else nn.Unflatten(1, shape)
     return nn.Sequential(network, last).to(case.x).to(feed_dtype(case.model, case.x.dtype)).eval()

@@ -9,6 +9,8 @@ import numpy as np
 from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 
+from ...core.tensors import without_subclass
+
 Way = Callable[[Any, Tensor], Any]  # (an argument, the example of each row) -> the argument of these rows
 _MOST = 64  # readings that are tried
 
@@ -140,7 +142,7 @@ def _within(reading: ModelArgs) -> Way:
 def _along(axis: int) -> Way:
     def pick(value: Any, example: Tensor) -> Any:
         if isinstance(value, Tensor):
-            return value.index_select(axis, example.to(value.device))
+            return without_subclass(value).index_select(axis, example.to(value.device))
         return np.take(value, example.cpu().numpy(), axis)
 
     return pick

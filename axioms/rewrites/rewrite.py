@@ -90,6 +90,6 @@ def _outputs(model: nn.Module, points: Tensor, seed: int) -> Tensor:
     def project(output: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         direction = torch.randn(output[0].numel(), generator=generator, dtype=SINGLE).to(output)
-        return output.flatten(1) @ direction
+        return output.reshape(len(output), -1) @ direction
 
     return read_scores(model, points, project, check=True)

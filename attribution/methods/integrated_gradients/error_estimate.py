@@ -11,7 +11,7 @@ from .substitution import IDENTITY, Substitution, wrong_part
 PARTS = 4  # parts of the path; the correction has one weight for each
 _RANDOM, _SMOOTH = 3**0.5, 3.0  # how far a rule moves when every other node is left out, divided by its error
 _ORDER = -1.3  # coefficients of a gradient without jumps fall faster than this power of their degree
-_MOST = 0.1  # the longest correction, relative to the map
+_LARGE = 1 / 3  # a map with a larger relative error is not corrected, and its length says nothing of the true map's
 _MOST_RATIO = 1e3  # of ‖∇f ⊙ Δ‖ to |F|, where a residual is read as an error of the map
 _FEWEST = 8  # cells that are needed to estimate this power
 
@@ -155,8 +155,9 @@ def certificate(path: Path, tol: float, correct: bool, floor: float) -> Certific
     residuals = np.array([before]) if smooth else np.append(missing, outside)
     seen = np.abs(residuals) > path.noise(floor)
     missed = float(np.sqrt((residuals[seen] ** 2).sum() / path.size))
-    most = min(error if smooth else max(error, missed), _MOST * size)
-    mix = _correction(path, -before, most) if correct else np.zeros(PARTS)
+    most = error if smooth else max(error, missed)
+    # A residual must not be hidden in a map that is wrong.
+    mix = _correction(path, -before, most) if correct and most <= _LARGE * size else np.zeros(PARTS)
     change = path.parts() @ mix
     error = max(error, missed, floor / 64 * float(np.abs(weights) @ np.sqrt(path.square)))
     relative = _relative(error, size, max(path.length(weights - doubt), abs(delta) / path.size**0.5), floor)
@@ -176,7 +177,7 @@ def certificate(path: Path, tol: float, correct: bool, floor: float) -> Certific
 
 def _relative(error: float, size: float, likely: float, floor: float) -> float:
     """The error of a map of length `size` relative to it; a large one relative to the `likely` length of the true map."""
-    if error <= size / 3:
+    if error <= _LARGE * size:
         return error / size if size > 0 else 0.0
     return error / max(likely, floor * error)
 
@@ -188,7 +189,7 @@ def _doubtful(path: Path, size: float) -> np.ndarray:
     is wrong. No comparison of rules shows an error as large as the map itself.
     """
     width, length = np.diff(path.grid.nodes), np.sqrt(path.square)
-    large = width * (length[1:] + length[:-1]) / 2 > size / 3
+    large = width * (length[1:] + length[:-1]) / 2 > _LARGE * size
     found = width * (path.slope[1:] + path.slope[:-1]) / 2
     half = np.where(large, width / 2 * wrong_part(found, np.diff(path.score)), 0)
     return np.append(half, 0) + np.append(0, half)
@@ -229,9 +230,9 @@ def _leaving_out(path: Path) -> float:
 
 
 def _correction(path: Path, missing: float, most: float) -> np.ndarray:
-    """The factors of the parts' `pulls` that add `missing` to Σ w F and move the map least, (parts,).
+    """The factors of the parts' `pulls` that add `missing` to Σ w F and move the map least, by at most `most`.
 
-    Zeros where that moves the map by more than `most`, its own error: a residual must not be hidden in a wrong map.
+    A map is moved by no more than its error; what is still missing then is reported. Shape: (parts,).
     """
     parts = path.parts()
     maps, gain = parts.T @ path.sketch, parts.T @ path.slope
@@ -242,4 +243,5 @@ def _correction(path: Path, missing: float, most: float) -> np.ndarray:
     if not total > 0:
         return np.zeros(PARTS)
     mix = mix * (missing / total)
-    return mix if float(np.linalg.norm(mix @ maps)) <= most else np.zeros(PARTS)
+    size = float(np.linalg.norm(mix @ maps))
+    return mix * min(1.0, most / size) if size > 0 else mix

@@ -136,31 +136,36 @@ class Group:
     def _replace_ends(self, found: Mapping[int, np.ndarray], infinite: Mapping[int, np.ndarray]) -> None:
         """A gradient next to the end in place of one that is not finite; the score stays that of the end."""
         ends = {place: np.flatnonzero(which) for place, which in infinite.items() if which.any()}
-        at = lambda place, chosen: -ends[place][chosen]  # the first node or the last
-        hold: Use = lambda place, chosen, facts, gradient: self._hold(place, at(place, chosen), facts, gradient)
+
+        def hold(place: int, chosen: np.ndarray, facts: np.ndarray, gradient: Tensor) -> None:
+            self._hold(place, -ends[place][chosen], facts, gradient)  # the first node or the last
+
         for place, facts in self._visit({place: NEAR * SIDES[which] for place, which in ends.items()}, hold).items():
-            found[place][at(place, slice(None)), 1:] = facts[:, 1:]
+            found[place][-ends[place], 1:] = facts[:, 1:]
             self.spent[place] += len(facts)
 
     def _substitutions(
         self, grid: Grid, found: Mapping[int, np.ndarray], infinite: Mapping[int, np.ndarray]
     ) -> dict[int, Substitution]:
-        """Those of the paths with a singular end, as far as they can be followed."""
+        """Those of the paths with a singular end; where there is no room for one, the next node's gradient is taken there."""
         ends, near = {}, {}
         for place, facts in found.items():
             singular = singular_ends(grid.nodes, facts, infinite[place])
-            cost = self.sizes[0] + len(LADDER) * int(singular.sum())
             # Decided by the planned gaps and not by what may be spent, so that a run and its continuation agree.
-            if singular.any() and self.sizes[0] + self.spent[place] + cost <= self.gaps + 1:
-                ends[place], near[place] = singular, np.outer(SIDES[singular], LADDER).ravel()
-                self.spent[place] += cost
+            room = self.gaps + 1 - 2 * self.sizes[0] - self.spent[place]
+            ladder = LADDER[: max(0, room) // max(1, int(singular.sum()))]
+            if singular.any() and len(ladder) > 1:
+                ends[place], near[place] = singular, np.outer(SIDES[singular], ladder).ravel()
+                self.spent[place] += self.sizes[0] + len(near[place])
+            for end in () if place in ends else np.flatnonzero(singular):
+                facts[-end, 1:], self.pilot[place, -end] = facts[1 - 3 * end, 1:], self.pilot[place, 1 - 3 * end]
         read = self._visit(near)
         changed = {place: followed(ends[place], read[place], found[place], grid.weights) for place in near}
         return {place: one for place, one in changed.items() if one.active}
 
     def _check(self, place: int, facts: np.ndarray) -> None:
         """Raises: ValueError where a gradient is not finite."""
-        check_gradient(torch.from_numpy(facts), torch.full((len(facts),), self.members[place]))
+        check_gradient(torch.from_numpy(facts[:, 1].copy()), torch.from_numpy(np.full(len(facts), self.members[place])))
 
     def _refined(self, place: int, path: Path) -> tuple[Grid, np.ndarray]:
         """The second level of a path with jumps."""

@@ -10,7 +10,7 @@ from ..transforms import Transform
 from .call import BaselineLike, Domain, Method, Model, Options, run
 from .engine.execution import Execution
 from .engine.score import Target
-from .result import Attribution
+from .result import Attribution, warn_unconverged
 
 
 @overload  # a str is itself a Sequence[str]; the first overload takes it
@@ -72,6 +72,7 @@ def attribute(
     The model's mode, hooks, gradients and buffers and the random state stay as they were. The result has no graph by default.
     Raises: TypeError or ValueError that names the wrong argument or example; also for a model that is not deterministic,
     or whose output for one example depends on the others.
+    Warns: ConvergenceWarning where a method did not meet its own tolerance, such as tol of integrated_gradients.
 
     >>> import torch, pullback as pb
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3)).eval()
@@ -86,6 +87,7 @@ def attribute(
     options: Any = {"method": method, "baseline": baseline, "batch_size": batch_size, "seed": seed, "progress": progress}
     options |= {"model_args": model_args, "model_kwargs": model_kwargs, "create_graph": create_graph, "execution": execution}
     results = [Attribution(**fields) for fields in run(model, x, target, domains, **options)]
+    warn_unconverged(results)
     return results if several else results[0]
 
 
@@ -106,4 +108,6 @@ def resume(
     if not isinstance(results, (list, tuple)) or any(not isinstance(one, Attribution) for one in results):
         raise TypeError("resume: expected the list that pullback.attribute returned; one result has a method resume().")
     fields = run(model, x, target, [one.transform for one in results], [vars(one) for one in results], **options)
-    return [Attribution(**each) for each in fields]
+    continued = [Attribution(**each) for each in fields]
+    warn_unconverged(continued)
+    return continued

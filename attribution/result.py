@@ -3,7 +3,8 @@
 import json
 import math
 import operator
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NORMALIZATIONS = ("share", "density")  # or None
+
+
+class ConvergenceWarning(UserWarning):
+    """A method stopped before it met the tolerance that it was given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +79,10 @@ class Attribution:
 
     def __repr__(self) -> str:
         gap = f", largest |gap| {float(self.completeness_gap.abs().max()):.2g}" if self.kind == "share" else ""
+        missed = _missed([self])
         what = f"{self.settings.get('method', '?')} in {self.transform.spec}"
-        return f"Attribution({what}, {len(self)} examples, {self.values[0].numel():,} coefficients each{gap})"
+        size = f"{len(self)} examples, {self.values[0].numel():,} coefficients each"
+        return f"Attribution({what}, {size}{gap}{', ' + missed if missed else ''})"
 
     def __len__(self) -> int:
         """The number of examples."""
@@ -199,7 +206,9 @@ class Attribution:
         >>> first.resume(f, x, method="integrated_gradients(tol=0)").settings["evaluations"]["gradient"] > 0
         True
         """
-        return Attribution(**run(model, x, target, [self.transform], [vars(self)], **options)[0])
+        result = Attribution(**run(model, x, target, [self.transform], [vars(self)], **options)[0])
+        warn_unconverged([result])
+        return result
 
     def save(self, path: str | Path) -> None:
         """Writes one .safetensors file, settings inside as JSON; it appears whole or not at all.
@@ -235,6 +244,31 @@ class Attribution:
             where = f"{transform.spec} on signals of shape {transform.shape} has {own}"
             raise ValueError(f"{path}: holds coefficients of shape {shape}, but {where}; pass the transform it was made in.")
         return cls(**tensors, transform=transform, kind=header["kind"], settings=header["settings"], details=details)
+
+
+def unconverged(attribution: Attribution) -> Tensor:
+    """Which examples missed the tolerance of their method, (batch,); none where it has none, or tol=0."""
+    tol, met = attribution.settings.get("options", {}).get("tol", 0), attribution.details.get("converged")
+    return attribution.values.new_zeros(len(attribution), dtype=torch.bool) if met is None or not tol else ~met.bool()
+
+
+def warn_unconverged(results: Sequence[Attribution]) -> None:
+    """A `ConvergenceWarning`, at the caller of the public function that calls this, if an example missed its tolerance."""
+    missed = _missed(results)
+    if missed:
+        options = results[0].settings["options"]
+        more = f"allow more than max_evaluations={options['max_evaluations']}, or a larger tol than {options['tol']:g}"
+        what = f"{results[0].settings['method']}: {missed}; {more}. details['converged'] says which."
+        warnings.warn(what, ConvergenceWarning, stacklevel=3)
+
+
+def _missed(results: Sequence[Attribution]) -> str:
+    """How many examples missed their tolerance in some domain, and the largest map_error of them; empty if none did."""
+    missed = torch.stack([unconverged(one) for one in results])
+    if not missed.any():
+        return ""
+    error = torch.stack([one.details["map_error"] for one in results])[missed].max()
+    return f"{int(missed.any(0).sum())} of {missed.shape[1]} examples not converged (map_error up to {float(error):.2g})"
 
 
 def coefficient_count(keep: float, transform: Transform) -> int:

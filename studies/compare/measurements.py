@@ -57,6 +57,7 @@ def domain_columns(module: nn.Module, one: Attribution, logits: Tensor, predicte
         "completeness_gap": one.completeness_gap,
         "relative_gap": (one.completeness_gap / unit).abs(),
         "map_error": _detail(one, "map_error"),
+        "converged": one.details.get("converged", torch.full((photos,), math.nan)),
         "uncorrected_gap": (_detail(one, "residual") / unit).abs(),
         "gini": gini(one.values),
         "samples90": fraction_holding(one.values, 0.9, of=math.prod(one.transform.shape)),

@@ -1,10 +1,14 @@
 """The command line: it parses arguments, calls the library and prints results."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import math
+import os
 import sys
-from collections.abc import Iterable, Sequence
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,14 +18,15 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from .attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
-from .core.files import check_writable
+from .core.files import check_writable, plain
 from .core.progress import Interrupted, bar
 
-INTERRUPTED = 130  # the exit status that shells use
+MISTAKE, FAULT, INTERRUPTED = 2, 3, 130  # exit statuses; 1 says that a law is broken
+LONGEST = 300  # characters of a message
 EXPLAINED = ("dwt(db4, level=4)", "dct")
 STORED = {"compare": "photos", "axioms": "cells"}  # what these commands have stored when they are interrupted
 
-# Without markup, because names of files may hold brackets and colons.
+# Text of the user is shown as it is: without markup, because names of files may hold brackets and colons.
 PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
 console = Console(**PLAIN)
 
@@ -65,6 +70,13 @@ def _domains(default: str) -> Any:
     return typer.Option("--transform", help=about)
 
 
+def _folder(text: str | Path) -> Path:
+    """--out as a path; an empty one would be the current folder."""
+    if not str(text).strip():
+        raise typer.BadParameter("expected the name of a folder, got an empty text.")
+    return Path(text)
+
+
 MODEL = (
     "efficientnet-lite0, timm:NAME, torchvision:NAME, package.module:callable, or a .pt / .pt2 file. A callable takes no "
     "arguments. Callables and files get photos of 224 × 224, cropped at the centre, with ImageNet's mean and std, unless "
@@ -81,7 +93,9 @@ MethodOption = Annotated[str, typer.Option(help="An attribution method, for exam
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")]
 SizeOption = Annotated[int | None, _number("Side of the model's input in pixels, for callables and files.")]
 BatchOption = Annotated[str, typer.Option(help="Largest number of model inputs in one forward: 'auto' or a number.")]
-OutOption = Annotated[Path, typer.Option(help="Folder for the results; it is created if needed.")]
+OutOption = Annotated[
+    Path, typer.Option(help="Folder for the results; it is created if needed.", parser=_folder, metavar="FOLDER")
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 
 
@@ -151,6 +165,9 @@ def explain(
     _print(f"{found.image}: {said}")
     for spec, shares in found.shares.items():
         _print_table(spec, ("octave", "share of Σ|a|"), [(str(name), f"{share:.1%}") for name, share in shares.items()])
+    if found.not_converged:
+        advice = "the method missed its tolerance; give it more evaluations or a larger tolerance"
+        _print(f"{len(found.not_converged)} of {len(found.shares)} maps did not converge: {advice}")
     _print_files(out, found.files)
 
 
@@ -178,19 +195,30 @@ def axioms(
     from . import studies
 
     check_writable(out)
+    alone = {
+        "--method": len(method or []) > 1,
+        "--transform": len(transform or []) > 1,
+        "--minutes": minutes,
+        "--jobs": jobs > 1,
+    }
+    if not matrix and (several := [name for name, given in alone.items() if given]):
+        raise ValueError(f"axioms: several methods or domains, --minutes and --jobs need --matrix; got {', '.join(several)}.")
     subject = studies.load_subject(model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double)
+    chosen = list(dict.fromkeys(axiom or [])) or "all"
     if matrix:
-        cells: dict[str, Any] = {"methods": method, "transforms": transform or ["pixel", "dct"], "jobs": jobs}
+        cells: dict[str, Any] = {"methods": method, "transforms": transform or ["pixel", "dct"], "axioms": chosen, "jobs": jobs}
         with bar("cells") as progress:
             told: dict[str, Any] = {"report": _print, "progress": progress, "note": _complain}
             _, files = studies.write_matrix({model: subject}, out, seed=seed, minutes=minutes, **cells, **told)
         _print_files(out, files)
         return
-    options = {"transform": (transform or ["pixel"])[0], "axioms": axiom or "all", "seed": seed}
+    asked = {"model": model, "data": data, "photos": photos, "double": double}
+    options = {"transform": (transform or ["pixel"])[0], "axioms": chosen, "seed": seed}
     with bar("axioms") as progress:
-        report = studies.check_method(subject, (method or [PICTURE_METHOD])[0], **options, progress=progress)
+        named = (method or [PICTURE_METHOD])[0]
+        report, files = studies.check_and_write(subject, named, out, asked | options, **options, progress=progress)
     _print(report)
-    _print_files(out, studies.write_report(report, out))
+    _print_files(out, files)
     failed = any(f.verdict == "UNUSABLE" or (f.verdict == "BROKEN" and f.claimed) for f in report)
     raise typer.Exit(1 if failed or all(finding.holds is None for finding in report) else 0)
 
@@ -239,35 +267,39 @@ def _print_comparison(found: Any) -> None:
     for _, title, _ in columns:
         table.add_column(title, justify="right", no_wrap=True)
     for domain, values in means(found.table).iterrows():
-        table.add_row(str(domain), *(cell(name, values[name]) for name, _, _ in columns))
+        table.add_row(plain(domain), *(cell(name, values[name]) for name, _, _ in columns))
     console.print(table)
     for sentence in findings(found.table):
-        console.print(f"• {sentence}")
+        console.print(plain(f"• {sentence}"))
     skipped = [entry["file"] for entry in found.summary["skipped"]]
     if skipped:
         named = ", ".join(skipped[:5]) + (", …" if len(skipped) > 5 else "")
-        _print(f"skipped files that are not readable images: {named} ({len(skipped)} in all; reasons: summary.json)")
+        _print(f"skipped: {named} ({len(skipped)} in all; reasons: summary.json)")
     _print_files(found.out, found.files)
 
 
 def _print_files(out: Path, files: list[str]) -> None:
-    _print(f"results in {out}: {', '.join(files)}")
+    _print(f"results in {plain(out)}: {', '.join(files)}")
 
 
 def _print_table(title: str | None, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(*head, title=title, title_justify="left")
+    table = Table(*head, title=title and plain(title), title_justify="left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(plain, row))
     console.print(table)
 
 
 def _print(text: object) -> None:
     """Prints a text or a report as it is, however long its lines are."""
-    console.print(str(text), soft_wrap=True)
+    console.print(plain(text, keep="\n"), soft_wrap=True)
 
 
-def _complain(text: str) -> None:
-    Console(stderr=True, **PLAIN).print(f"pullback: {text}", style="red", soft_wrap=True)
+def _complain(text: object) -> None:
+    """One line on standard error."""
+    line = plain(" ".join(str(text).split("\n")))
+    if len(line) > LONGEST:  # the first words say what is wrong, the last ones what to do
+        line = f"{line[: LONGEST - 120]} … {line[-100:]}"
+    Console(stderr=True, **PLAIN).print(f"pullback: {line}", style="red", soft_wrap=True)
 
 
 def resolve_device(name: str) -> str:
@@ -289,10 +321,71 @@ def _batch_size(text: str) -> int | str:
     return text if text == "auto" else int(text)
 
 
-def main() -> None:
-    """Entry point: a mistake of the user is one line on standard error and exit status 2."""
+class _Stream:
+    """A text stream that replaces what its terminal has no letters for, and goes on in silence when its reader has gone."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream or open(os.devnull, "w")  # noqa: SIM115  (there is none where it was closed)
+        if hasattr(self.stream, "reconfigure"):
+            self.stream.reconfigure(errors="replace")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> Any:
+        return self._while_read(self.stream.write, text)
+
+    def flush(self) -> None:
+        self._while_read(self.stream.flush)
+
+    def _while_read(self, call: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return call(*args)
+        except BrokenPipeError:  # as in `pullback axioms | head -1`: the work and the exit status stay the same
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+            return call(*args)
+
+
+@contextlib.contextmanager
+def _plain_streams() -> Iterator[None]:
+    """Inside, all that is printed goes through `_Stream`, and a warning is one line."""
+    out, err = _Stream(sys.stdout), _Stream(sys.stderr)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+        warnings.showwarning = lambda message, *where, **more: _complain(f"warning: {message}")
+        try:
+            yield
+        finally:
+            out.flush()
+            err.flush()
+
+
+def _is_mistake(error: Exception) -> bool:
+    """Whether the user can mend it: the system refused something, or the library itself raised, with a sentence."""
+    if isinstance(error, OSError | MemoryError):
+        return True
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    ours = Path(last.filename).is_relative_to(Path(__file__).parent) and (last.line or "").startswith("raise")
+    return ours and isinstance(error, ValueError | TypeError | ImportError)
+
+
+def _run() -> int:
+    """Runs the command. Returns the exit status."""
     try:
-        app()
-    except (ValueError, TypeError, ImportError, OSError, MemoryError) as error:
-        _complain(str(error))
-        sys.exit(2)
+        return app(standalone_mode=False) or 0
+    except Exception as error:
+        if hasattr(error, "format_message"):  # of the parser of the options
+            _complain(error.format_message())
+        elif _is_mistake(error):
+            _complain(error)
+        else:
+            traceback.print_exception(error)
+            _complain("this is a fault of pullback or of the model, not of the call; the lines above say where.")
+            return FAULT
+        return MISTAKE
+
+
+def main() -> None:
+    """Entry point: a mistake of the user is one line on standard error and exit status 2; a fault keeps its traceback."""
+    with _plain_streams():
+        status = _run()
+    sys.exit(status)

@@ -146,7 +146,7 @@ def as_written(figure: "Figure") -> None:
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
-        text.set_parse_math(False)  # type: ignore[attr-defined]
+        text.set_parse_math(False)
 
 
 def as_image(signal: Tensor, like: Tensor | None = None) -> np.ndarray:

@@ -27,8 +27,11 @@ def plain(text: object, keep: str = "") -> str:
     >>> plain("a\\x1b[31m\\n"), plain("a\\nb", keep="\\n")
     ('a\\\\x1b[31m\\\\n', 'a\\nb')
     """
-    strange = lambda c: c not in keep and (c in _DIRECTIONS or unicodedata.category(c) in _ESCAPED)
-    return "".join(c.encode("unicode_escape").decode() if strange(c) else c for c in str(text))
+    return "".join(c if c in keep or _is_shown(c) else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def _is_shown(character: str) -> bool:
+    return character not in _DIRECTIONS and unicodedata.category(character) not in _ESCAPED
 
 
 def slug(text: str, most: int = 48) -> str:
@@ -39,9 +42,9 @@ def slug(text: str, most: int = 48) -> str:
     >>> slug("dwt(bior4.4, level=4)"), slug("../$x$"), slug("🐱")
     ('dwt-bior4.4-level-4', 'x', '')
     """
-    known = unicodedata.normalize("NFC", text).encode(sys.getfilesystemencoding(), "ignore").decode(sys.getfilesystemencoding())
-    fits = lambda c: c in "._" or unicodedata.category(c)[0] in "LMN"
-    name = re.sub("-+", "-", "".join(c if fits(c) else "-" for c in known))
+    system = sys.getfilesystemencoding()
+    known = unicodedata.normalize("NFC", text).encode(system, "ignore").decode(system)
+    name = re.sub("-+", "-", "".join(c if c in "._" or unicodedata.category(c)[0] in "LMN" else "-" for c in known))
     return name.strip("-.").encode()[:most].decode(errors="ignore").strip("-.")
 
 

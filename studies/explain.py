@@ -16,11 +16,11 @@ from ..attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
 from ..attribution.plot import plot
 from ..core.files import check_writable, plain, slug
 from ..core.progress import Progress
-from .compare.grid import distinct_domains
 from .compare.measurements import ONLY
 from .loaders.data import Photo, load_photos
 from .loaders.models import LoadedModel
 from .report.figures import save
+from .storage.distinct import distinct_domains
 from .storage.fingerprint import content
 from .storage.results import Results
 from .storage.store import digest
@@ -84,10 +84,15 @@ def explain(
     results = Results(out, "explain")
     x = model.prepare(picture)[None].to(device)
     logits = model.check(x, batch_size)
-    domains = distinct_domains(transforms, tuple(x.shape[1:]), lambda text: None)
+    domains = distinct_domains(transforms, tuple(x.shape[1:]))
     chosen, only = int(logits.argmax(1)) if target is None else target, logits.shape[1] == 1
     called = ONLY if only else model.class_name(chosen)
-    about = {"image": plain(os.path.abspath(image)), "content": content(photo), "model": model.name, "method": method}
+    about: dict[str, Any] = {
+        "image": plain(os.path.abspath(image)),
+        "content": content(photo),
+        "model": model.name,
+        "method": method,
+    }
     about |= {"seed": seed, "target": chosen, "class": plain(called)}
     options: dict[str, Any] = {"method": method, "seed": seed, "batch_size": batch_size, "progress": progress}
     with results.run({}):

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ from ...attribution import get as get_method
 from ...attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
 from ...core.files import check_writable, plain, write_text
 from ...core.progress import Interrupted, Progress
-from ...transforms import get as get_transform
 from ..loaders.data import Photos, load_photos
 from ..loaders.model_formats import load_model
 from ..loaders.models import LoadedModel, Preparation
 from ..report import figures
 from ..report.page import distinct, page
+from ..storage.distinct import distinct_domains
 from ..storage.fingerprint import answer, weights
 from ..storage.results import Results
 from ..storage.store import Store
@@ -139,23 +139,6 @@ def _first(model: LoadedModel, photos: Photos, settings: Settings) -> Tensor:
             f"None of the {len(photos.entries)} files of {settings.data!r} is a readable image; the first: {reason}."
         )
     return model.prepare(first[1])[None].to(settings.device)
-
-
-def distinct_domains(specs: Sequence[str], shape: tuple[int, ...], note: Callable[[str], object]) -> tuple[str, ...]:
-    """The specs without those that name the same transform as an earlier one on signals of `shape`.
-
-    note: called with a sentence for each that is left out.  Raises: ValueError for a spec that is wrong.
-
-    >>> distinct_domains(["dct", "dct()", "pixel"], (1, 8), print)
-    'dct()' is the same domain as 'dct'; it is used once.
-    ('dct', 'pixel')
-    """
-    first: dict[str, str] = {}
-    for spec in specs:
-        known = first.setdefault(get_transform(spec, shape).spec, spec)
-        if known is not spec:
-            note(f"{plain(spec)!r} is the same domain as {plain(known)!r}; it is used once.")
-    return tuple(first.values())
 
 
 def _question(settings: Settings, model: LoadedModel, x: Tensor) -> list[Any]:

@@ -153,18 +153,21 @@ def _readable(parts: Sequence[Part]) -> int:
     return sum(bool(part["records"]) for part in parts)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
 def _is_part(part: Any, domains: Sequence[str]) -> bool:
     """Whether `part` is what `Parts` stores for one photo in these domains."""
     try:
         records, lists = part["records"], (part["records"], part["pictures"], part["skipped"])
-        number = lambda value: isinstance(value, int | float)
         return (
             all(isinstance(each, list) for each in lists)
             and all(isinstance(name, str) for name in part["pictures"] + part["skipped"])
             and [record["transform"] for record in records] == (list(domains) if records else [])
             and len(part["skipped"]) == (0 if records else 2)
-            and all(set(_RECORD) <= set(record) and all(number(record[name]) for name in _NUMBERS) for record in records)
-            and all(number(value) for value in part["evaluations"].values())
+            and all(set(_RECORD) <= set(record) and all(_is_number(record[name]) for name in _NUMBERS) for record in records)
+            and all(_is_number(value) for value in part["evaluations"].values())
         )
     except (TypeError, KeyError, AttributeError):
         return False

@@ -162,7 +162,7 @@ def explain(
     said = f"score {found.score:.3f}"
     if not math.isnan(found.probability):
         said = f"class {found.target}{name}, {said}, probability {found.probability:.1%}"
-    _print(f"{found.image}: {said}")
+    _print(plain(f"{found.image}: {said}"))
     for spec, shares in found.shares.items():
         _print_table(spec, ("octave", "share of Σ|a|"), [(str(name), f"{share:.1%}") for name, share in shares.items()])
     if found.not_converged:
@@ -231,6 +231,8 @@ def transforms(
     """List the registered transforms and their claims. With --check, the exit status is 1 if a claim is wrong."""
     from . import studies
 
+    if verbose and not check:
+        raise ValueError("transforms: --verbose needs --check.")
     if check:
         raise typer.Exit(_check_transforms(verbose))
     rows = [list(row.values()) for row in studies.transform_rows()]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...attribution import Attribution
+from ...core.files import plain
 from ...metrics import fraction_holding, gini, kept_score
 from ...metrics.faithfulness import RANKINGS
 from ...transforms import TransformClaim
@@ -34,7 +35,7 @@ def photo_columns(
             "image": photo.name,
             "label": label if label is not None else photo.class_name or None,
             "predicted": chosen,
-            "predicted_name": ONLY if one_output else model.class_name(chosen) or None,
+            "predicted_name": ONLY if one_output else plain(model.class_name(chosen)) or None,
             "correct": None if one_output or label is None else label == chosen,
             "probability": math.nan if one_output else float(probability[i]),
             "score": float(logits[i, chosen]),

@@ -126,7 +126,7 @@ class Parts:
     def _pictures(self, row: dict[str, Any], number: int, maps: Sequence[Attribution]) -> list[str]:
         if number >= self.settings.pictures:
             return []
-        seen = "" if math.isnan(row["probability"]) else plain(row["predicted_name"] or "")
+        seen = "" if math.isnan(row["probability"]) else row["predicted_name"] or ""
         return figures.photo(row["image"], number, maps, self.settings.transforms, self.out, seen, self.model.picture())
 
     def _maps(self, first: int, count: int, x: Tensor, predicted: Tensor) -> list[Attribution]:

@@ -20,9 +20,10 @@ def distinct_domains(
     """
     first: dict[str, str] = {}
     for spec in specs:
-        known = first.setdefault(_canonical(spec, shape, lenient), spec)
-        if known is not spec and note is not None:
-            note(f"{plain(spec)!r} is the same domain as {plain(known)!r}; it is used once.")
+        name = _canonical(spec, shape, lenient)
+        if name in first and note is not None:
+            note(f"{plain(spec)!r} is the same domain as {plain(first[name])!r}; it is used once.")
+        first.setdefault(name, spec)
     return tuple(first.values())
 
 

@@ -29,6 +29,22 @@ def needs(who: str, install: str) -> Iterator[None]:
         raise ImportError(f"{who} needs {error.name or error}: pip install {install}.") from error
 
 
+def import_matplotlib() -> None:
+    """Imports matplotlib, also where MPLBACKEND names a backend that is not installed, as for a command of a notebook.
+
+    Figures are written to files, for which no backend is needed. MPLBACKEND is as before afterwards.
+    """
+    try:
+        importlib.import_module("matplotlib")
+    except ValueError:
+        backend = os.environ.pop("MPLBACKEND", None)
+        try:
+            importlib.import_module("matplotlib")
+        finally:
+            if backend is not None:
+                os.environ["MPLBACKEND"] = backend
+
+
 def package_folder(name: str, install: str) -> Path:
     """The folder of an installed package, found without importing it.  Raises: ImportError that says what to install."""
     found = importlib.util.find_spec(name)

@@ -26,7 +26,7 @@ class Explanation:
 
     image: the file's name.  class_name: "" if unknown; a model with one output has no classes but target 0, called
     "output", whose probability is NaN.  shares: of Σ|a|, {domain: {octave: share}}; those of a domain sum to 1.
-    files: the names of the figures.
+    files: the names of the figures.  notes: what was read otherwise than the file stores it.
 
     >>> found = Explanation("cat.png", 1, "cat", 2.5, 0.9, {"dct": {"octave 2": 0.7, "octave 1": 0.3}}, ["cat-cat-dct.png"])
     >>> max(found.shares["dct"], key=found.shares["dct"].get)
@@ -40,6 +40,7 @@ class Explanation:
     probability: float
     shares: dict[str, dict[str, float]]
     files: list[str]
+    notes: tuple[str, ...] = ()
 
 
 def explain(
@@ -69,14 +70,16 @@ def explain(
     >>> found.files, round(sum(found.shares["dct"].values()), 6)
     (['red-5-dct.png'], 1.0)
     """
-    name, picture = _read(image)
+    name, picture, notes = _read(image)
     get_method(method)
     check_writable(out)
-    x = model.prepare(picture)[None].to(device)
+    x = model.input(picture)[None].to(device)
     logits = model.check(x, batch_size)
     chosen, only = int(logits.argmax(1)) if target is None else target, logits.shape[1] == 1
+    if only and chosen:
+        raise ValueError(f"target: the model has one output, which is target 0; got {chosen}.")
     options: dict[str, Any] = {"method": method, "seed": seed, "batch_size": batch_size, "progress": progress}
-    maps: list[Attribution] = attribute(model.module, x, chosen, transform=list(transforms), **options)
+    maps: list[Attribution] = attribute(model.module, x, None if only else chosen, transform=list(transforms), **options)
     called = ONLY if only else model.class_name(chosen)
     seen = "" if only else f" as {called or f'class {chosen}'}"
     files = []
@@ -86,15 +89,15 @@ def explain(
         files.append(save(figure, Path(out) / f"{slug(Path(name).stem)}-{slug(called) or chosen}-{slug(spec)}.png"))
     shares = {one.transform.spec: one.importance("octave").iloc[0].to_dict() for one in maps}
     probability = math.nan if only else float(logits.double().softmax(1)[0, chosen])
-    return Explanation(name, chosen, called, float(logits[0, chosen]), probability, shares, files)
+    return Explanation(name, chosen, called, float(logits[0, chosen]), probability, shares, files, notes)
 
 
-def _read(image: str | Path) -> tuple[str, Image.Image]:
-    """The name of a picture's file, and the picture.  Raises: ValueError where there is none."""
+def _read(image: str | Path) -> tuple[str, Image.Image, tuple[str, ...]]:
+    """The name of a picture's file, the picture, and notes about it.  Raises: ValueError where there is none."""
     if Path(image).is_dir():
         raise ValueError(f"{image} is a folder: explain takes one image; pullback compare --data {image} takes a folder.")
     if not Path(image).is_file():
         raise ValueError(f"{image}: no such file; expected a picture.")
-    for photo, picture in (photos := load_photos(str(image), 1)):
-        return photo.name, picture
+    for photo, picture in (photos := load_photos(image, 1)):
+        return photo.name, picture, tuple(note for _, note in photos.notes)
     raise ValueError(f"{image}: not an image that can be read ({photos.skipped[0][1]}).")

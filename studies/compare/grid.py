@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import json
+import os
 import platform
 import shutil
 import time
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from torch import Tensor
 
 from ...attribution import Attribution, attribute
@@ -23,7 +23,7 @@ from ...core.progress import Interrupted, Progress
 from ...metrics import mean_interval
 from ..loaders.data import Photo, Photos, load_photos
 from ..loaders.model_formats import load_model
-from ..loaders.models import LoadedModel, Preparation
+from ..loaders.models import LoadedModel, stacked
 from ..report import figures
 from ..report.page import page
 from ..storage.fingerprint import answer, contents, weights
@@ -51,7 +51,7 @@ class Settings:
     """What is compared.
 
     method, transforms: specs, as in `attribute`.  limit: the number of readable photos to take; None takes all.
-    size: replaces the model's own preparation by `Preparation(size)`.
+    size, mean, std, channels, crop: change the model's preparation, see `Preparation.changed`; None keeps a part.
     batch_size: the largest number of model inputs in one forward, as in `attribute`.
     pictures: the number of photos for which maps and reconstructions are drawn.
 
@@ -59,20 +59,29 @@ class Settings:
     'efficientnet-lite0'
     """
 
-    model: str = "efficientnet-lite0"
-    data: str = "imagenet-sample"
+    model: str | Path = "efficientnet-lite0"
+    data: str | Path = "imagenet-sample"
     method: str = PICTURE_METHOD
     transforms: tuple[str, ...] = DOMAINS
     limit: int | None = None
     size: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    channels: int | None = None
+    crop: bool | None = None
     device: str = "cpu"
     seed: int = 0
     batch_size: int | str = "auto"
     pictures: int = 3
 
+    def __post_init__(self) -> None:
+        for name in ("model", "data"):
+            object.__setattr__(self, name, os.fspath(getattr(self, name)))  # plain data for the summary
+
     def load_model(self) -> LoadedModel:
         """The model, on its device."""
-        return load_model(self.model, self.device, None if self.size is None else Preparation(self.size))
+        parts = {name: getattr(self, name) for name in ("size", "mean", "std", "channels", "crop")}
+        return load_model(self.model, self.device).prepared(**parts)
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,9 @@ def compare(
         count, first = len(run.photos.entries), ": ".join(merged["skipped"][0])
         raise ValueError(f"None of the {count} files of {settings.data!r} is a readable image; the first: {first}.")
     table = pd.DataFrame(merged["records"])
+    merged["skipped"] = [*run.photos.left_out, *merged["skipped"]]
     summary = _summary(settings, table, merged, time.perf_counter() - clock)
+    summary |= {"preparation": run.model.preparation(), "labels": run.labels}
     return Comparison(table, summary, out, _write(table, summary, merged["pictures"], out))
 
 
@@ -128,17 +139,22 @@ class _Run:
     """A comparison while it runs: batches of photos, and the store of those that are finished."""
 
     def __init__(self, settings: Settings, model: LoadedModel, photos: Photos, out: Path, progress: Progress | None) -> None:
-        self.settings, self.model, self.photos, self.out, self.progress = settings, model, photos, out, progress
+        self.settings, self.model, self.out, self.progress = settings, model, out, progress
         self.options: dict[str, Any] = {"batch_size": settings.batch_size, "seed": settings.seed}
+        logits = self._first(photos)
+        self.photos, self.labels = photos.labelled(0 if logits is None else logits.shape[1], model.classes)
+        photos = self.photos
         self.batches = [photos.entries[start : start + BATCH] for start in range(0, len(photos.entries), BATCH)]
-        self.store = Store(out / ".parts", self._question())
+        self.store = Store(out / ".parts", self._question([] if logits is None else answer(logits)))
 
-    def _question(self) -> list[Any]:
+    def _first(self, photos: Photos) -> Tensor | None:
+        """The logits of the first photo that can be read."""
+        for _, signal in photos.inputs(self.model.input):
+            return self.model.check(signal[None].to(self.settings.device), self.settings.batch_size)
+        return None
+
+    def _question(self, answered: list[float]) -> list[Any]:
         """Everything that the numbers depend on. The answer to the first photo depends on the preparation and on code."""
-        answered: list[float] = []
-        if first := next(iter(self.photos), None):
-            x = self.model.prepare(first[1])[None].to(self.settings.device)
-            answered = answer(self.model.check(x, self.settings.batch_size))
         found = weights(self.model.module)
         return [dataclasses.asdict(self.settings), BATCH, versions(), contents(self.photos.entries), found, answered]
 
@@ -158,15 +174,16 @@ class _Run:
     def _part(self, number: int, entries: list[Photo], before: int) -> dict[str, Any]:
         """Everything about batch `number`.  before: the number of readable photos before it."""
         photos = Photos(entries)
-        read = list(photos)
-        part: dict[str, Any] = {"records": [], "evaluations": {}, "pictures": [], "skipped": photos.skipped}
+        read = list(photos.inputs(self.model.input))
+        part: dict[str, Any] = {"records": [], "evaluations": {}, "pictures": []}
+        part |= {"skipped": photos.skipped, "notes": photos.notes}
         if not read:
             return part
-        x = torch.stack([self.model.prepare(image) for _, image in read]).to(self.settings.device)
-        logits = self.model.classify(x)
+        x = stacked({photo.name: signal for photo, signal in read}).to(self.settings.device)
+        logits = self.model.classify(x, self.settings.batch_size)
         predicted = logits.argmax(1)
         clock = time.perf_counter()
-        maps = self._maps(number, x, predicted)
+        maps = self._maps(number, x, predicted, logits.shape[1] == 1)
         seconds = {"seconds_stream": (time.perf_counter() - clock) / len(read)}
         part["evaluations"] = maps[0].settings["evaluations"]
         common = photo_columns([photo for photo, _ in read], logits, predicted, maps[0].score_difference, self.model)
@@ -181,12 +198,12 @@ class _Run:
                 part["pictures"] += figures.photo(*shown, self.out, seen, self.model.picture())
         return part
 
-    def _maps(self, number: int, x: Tensor, predicted: Tensor) -> list[Attribution]:
+    def _maps(self, number: int, x: Tensor, predicted: Tensor, one_output: bool) -> list[Attribution]:
         """The attributions in all domains, from one stream of gradients. They are one step of each domain."""
         method, domains = self.settings.method, list(self.settings.transforms)
         report: Progress = lambda done, planned: self._report(number, len(domains) * done / max(1, planned))
         options = self.options | {"method": method, "transform": domains, "progress": report}
-        return attribute(self.model.module, x, predicted, **options)
+        return attribute(self.model.module, x, None if one_output else predicted, **options)
 
     def _measured(self, number: int, maps: list[Attribution], logits: Tensor, predicted: Tensor) -> Iterator[dict[str, Tensor]]:
         """The columns of every domain. They are the other step."""
@@ -207,7 +224,7 @@ def _merged(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for part in parts:
         for name, value in part["evaluations"].items():
             evaluations[name] = evaluations.get(name, 0) + value
-    lists = ("records", "skipped", "pictures")
+    lists = ("records", "skipped", "notes", "pictures")
     return {name: [item for part in parts for item in part[name]] for name in lists} | {"evaluations": evaluations}
 
 
@@ -221,6 +238,7 @@ def _summary(settings: Settings, table: pd.DataFrame, merged: dict[str, Any], se
         "photos": len(photos),
         "correct": f"{int(known.sum())} of {len(known)}" if len(known) else "no labels",
         "skipped": [{"file": name, "reason": reason} for name, reason in merged["skipped"]],
+        "notes": [{"file": name, "note": note} for name, note in merged["notes"]],
         "evaluations": merged["evaluations"],  # of the attribution, for all domains together
         "seconds": {"this_run": seconds, "stream_per_photo": float(photos["seconds_stream"].mean())},
         "domains": {str(spec): _domain_summary(rows, settings.seed) for spec, rows in domains},

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image
 
@@ -18,6 +18,7 @@ from .pictures import as_seen, open_picture, picture_suffixes
 
 FORMS = ("imagenet-sample", "a folder of images", "a folder of CLASS/image.jpg", "one image file", "hf:NAME[:SPLIT]")
 IMAGENET = 1000  # classes
+Signal = TypeVar("Signal")
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,21 @@ class Photos:
             self.notes += [(photo.name, note) for note in found[1]]
             yield photo, found[0]
             del found  # a picture may be large
+
+    def inputs(self, prepare: Callable[[Image.Image], Signal]) -> Iterator[tuple[Photo, Signal]]:
+        """Each entry that can be read and its `prepare`d picture; one that needs too much memory is skipped.
+
+        Raises: the error of `prepare`, with a note that names the entry.
+        """
+        for photo, image in self:
+            try:
+                yield photo, prepare(image)
+            except MemoryError:
+                self.skipped.append((photo.name, "MemoryError: too large to prepare"))
+            except Exception as error:
+                error.add_note(f"while {photo.name!r} was prepared")
+                raise
+            del image
 
     def labelled(self, outputs: int, classes: Sequence[str] = ()) -> tuple["Photos", str]:
         """The photos with the outputs of a model as labels, or without labels, and the rule by which they were found.

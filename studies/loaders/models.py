@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -113,7 +113,7 @@ class LoadedModel:
             got = f"shape {tuple(x.shape)}, {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
             raise ValueError(f"{self.name}: expected prepare to return floats (channels, height, width), got {got}.")
         own = {each.dtype for each in _parameters(self.module) if each.is_floating_point()}
-        return x.to(*own) if len(own) == 1 and own == set(map(wide, own)) else x
+        return x.to(own.pop()) if len(own) == 1 and own == set(map(wide, own)) else x
 
     def prepared(self, **parts: Any) -> "LoadedModel":
         """The model with parts of its preparation changed, see `Preparation.changed`; without parts, the model as it is.
@@ -156,7 +156,9 @@ class LoadedModel:
     def check(self, x: Tensor, batch_size: int | str) -> Tensor:
         """The logits of x[:1]; a compiled program is also run on two images, because it may accept only one.
 
-        batch_size: as in `attribute`; with a number, two images are not tried.  Raises: ValueError that says what to pass instead.
+        batch_size: as in `attribute`; with a number, two images are not tried.
+
+        Raises: ValueError that says what to pass instead.
         """
         logits = self.classify(x[:1], batch_size)
         if isinstance(batch_size, str) and isinstance(self.module, (torch.fx.GraphModule, torch.jit.ScriptModule)):
@@ -240,6 +242,16 @@ class LoadedModel:
         """What to pass if the model accepts such images only in another number; "" if in none that is tried."""
         works = next((n for n in BATCHES if n != len(x) and self._accepts(x[:1].expand(n, -1, -1, -1))), None)
         return "" if works is None else f"Pass --batch-size {works}"
+
+
+def stacked(inputs: Mapping[str, Tensor]) -> Tensor:
+    """Inputs by the name of their photo as one batch.  Raises: ValueError where their shapes differ."""
+    shapes = {tuple(x.shape): f"{name[:60]!r} {' × '.join(map(str, x.shape))}" for name, x in inputs.items()}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"prepare returns inputs of several shapes, as {' and '.join([*shapes.values()][:2])}; resize them to one."
+        )
+    return torch.stack(list(inputs.values()))
 
 
 def as_table(output: Any, rows: int) -> Tensor | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 # Explicit, because other formats of PIL start programs (PostScript) or hold no picture for people (FITS, SPIDER).
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "TGA", "QOI")
@@ -21,7 +21,7 @@ def open_picture(path: Path) -> Image.Image:
     Image.init()
     try:
         return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         what = "no picture that can be read: another kind of file, damaged, or of an unusual depth"
         raise ValueError(f"{what}; formats: {', '.join(FORMATS)}") from None
 

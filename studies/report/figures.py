@@ -17,6 +17,7 @@ from ...attribution.plot import Show, density, draw_density, draw_signal, robust
 from ...core.files import write_whole
 from ...core.spec import parse
 from ...transforms import TransformClaim
+from ..loaders.folders import SOFTWARE
 
 COARSER, ALL = "coarser", "all"
 MAPPED = 4  # the largest number of domains whose maps are drawn for each photo
@@ -34,7 +35,7 @@ def slug(text: str) -> str:
 
 def save(figure: Figure, path: Path) -> str:
     """Writes a PNG, whole or not at all. Returns the file's name."""
-    write_whole(path, lambda name: figure.savefig(name, dpi=120))
+    write_whole(path, lambda name: figure.savefig(name, dpi=120, metadata={"Software": SOFTWARE}))
     return path.name
 
 

@@ -78,9 +78,10 @@ def _folder(text: str | Path) -> Path:
 
 
 MODEL = (
-    "efficientnet-lite0, timm:NAME, torchvision:NAME, package.module:callable, or a .pt / .pt2 file. A callable takes no "
-    "arguments. Callables and files get photos of 224 × 224, cropped at the centre, with ImageNet's mean and std, unless "
-    "the callable returns (module, prepare)."
+    "efficientnet-lite0, timm:NAME, torchvision:NAME, package.module:callable, FILE.py:callable, or a TorchScript (.pt) or "
+    "torch.export (.pt2) file. A model in a file is code: load only what you trust. A callable takes no arguments. Callables "
+    "and files get photos of 224 × 224, cropped at the centre, with ImageNet's mean and std, unless the callable returns "
+    "(module, prepare), or --size, --mean, --std, --channels or --crop say otherwise."
 )
 METHODS = f"The method to check. If not given: {PICTURE_METHOD}. With --matrix it may be repeated."
 MATRIX = (
@@ -88,10 +89,17 @@ MATRIX = (
     "Finished cells are stored in --out, and the same command continues from there."
 )
 DATA = "imagenet-sample, a folder of images, a folder of CLASS/image.jpg, one image file, or hf:NAME."
+NUMBERS = "one number, or one for each channel, as 0.485,0.456,0.406."
 ModelOption = Annotated[str, typer.Option(help=MODEL)]
 MethodOption = Annotated[str, typer.Option(help="An attribution method, for example 'smoothgrad(samples=25)'.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")]
-SizeOption = Annotated[int | None, _number("Side of the model's input in pixels, for callables and files.")]
+SizeOption = Annotated[int | None, _number("Side of the model's input in pixels.")]
+MeanOption = Annotated[str | None, typer.Option(help=f"Mean of the model's input, of values in 0…1: {NUMBERS}")]
+StdOption = Annotated[str | None, typer.Option(help=f"Standard deviation of the model's input: {NUMBERS}")]
+ChannelsOption = Annotated[int | None, typer.Option(help="3 for a model of colour pictures, 1 for grey ones.")]
+CropOption = Annotated[
+    bool | None, typer.Option("--crop/--no-crop", help="Cut out the central square, or squeeze the picture.")
+]
 BatchOption = Annotated[str, typer.Option(help="Largest number of model inputs in one forward: 'auto' or a number.")]
 OutOption = Annotated[
     Path, typer.Option(help="Folder for the results; it is created if needed.", parser=_folder, metavar="FOLDER")
@@ -124,6 +132,10 @@ def compare(
     seed: SeedOption = 0,
     batch_size: BatchOption = "auto",
     size: SizeOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    channels: ChannelsOption = None,
+    crop: CropOption = None,
     pictures: Annotated[int, _number("Number of photos whose maps are drawn.", 0)] = 3,
 ) -> None:
     """Compare transform domains on a model and photos, from one gradient stream."""
@@ -131,7 +143,8 @@ def compare(
 
     domains = tuple(transform or studies.DOMAINS)
     run: dict[str, Any] = {"device": resolve_device(device), "batch_size": _batch_size(batch_size)}
-    settings = studies.Settings(model, data, method, domains, limit=limit, size=size, seed=seed, pictures=pictures, **run)
+    run |= _preparation(size, mean, std, channels, crop)
+    settings = studies.Settings(model, data, method, domains, limit=limit, seed=seed, pictures=pictures, **run)
     with bar("steps", early=True) as progress:
         found = studies.compare(settings, out, progress, note=_complain)
     _print_comparison(found)
@@ -149,11 +162,16 @@ def explain(
     seed: SeedOption = 0,
     batch_size: BatchOption = "auto",
     size: SizeOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    channels: ChannelsOption = None,
+    crop: CropOption = None,
 ) -> None:
     """Explain one picture: where, and in which octaves, is the score of a class?"""
     from . import studies
 
-    settings = studies.Settings(model, size=size, device=resolve_device(device), batch_size=_batch_size(batch_size))
+    parts = _preparation(size, mean, std, channels, crop)
+    settings = studies.Settings(model, device=resolve_device(device), batch_size=_batch_size(batch_size), **parts)
     asked: dict[str, Any] = {"method": method, "transforms": transform or EXPLAINED, "target": target, "seed": seed}
     run: dict[str, Any] = {"out": out, "device": settings.device, "batch_size": settings.batch_size}
     with bar("model evaluations", early=True) as progress:
@@ -168,6 +186,8 @@ def explain(
     if found.not_converged:
         advice = "the method missed its tolerance; give it more evaluations or a larger tolerance"
         _print(f"{len(found.not_converged)} of {len(found.shares)} maps did not converge: {advice}")
+    if found.notes:
+        _print(f"note: {'; '.join(found.notes)}")
     _print_files(out, found.files)
 
 
@@ -185,6 +205,11 @@ def axioms(
     out: OutOption = Path("results/axioms"),
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
+    size: SizeOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    channels: ChannelsOption = None,
+    crop: CropOption = None,
     double: Annotated[bool, _switch("--double", "Run the model in double precision, for sharper verdicts.")] = False,
 ) -> None:
     """Measure which axioms a method keeps: a method of pullback, captum.NAME, or package.module:callable.
@@ -203,7 +228,8 @@ def axioms(
     }
     if not matrix and (several := [name for name, given in alone.items() if given]):
         raise ValueError(f"axioms: several methods or domains, --minutes and --jobs need --matrix; got {', '.join(several)}.")
-    subject = studies.load_subject(model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double)
+    source: dict[str, Any] = {"data": data, "photos": photos, "preparation": _preparation(size, mean, std, channels, crop)}
+    subject = studies.load_subject(model, **source, device=resolve_device(device), seed=seed, double=double)
     chosen = list(dict.fromkeys(axiom or [])) or "all"
     if matrix:
         cells: dict[str, Any] = {"methods": method, "transforms": transform or ["pixel", "dct"], "axioms": chosen, "jobs": jobs}
@@ -212,7 +238,7 @@ def axioms(
             _, files = studies.write_matrix({model: subject}, out, seed=seed, minutes=minutes, **cells, **told)
         _print_files(out, files)
         return
-    asked = {"model": model, "data": data, "photos": photos, "double": double}
+    asked = {"model": model, "double": double} | source
     options = {"transform": (transform or ["pixel"])[0], "axioms": chosen, "seed": seed}
     with bar("axioms") as progress:
         named = (method or [PICTURE_METHOD])[0]
@@ -273,10 +299,11 @@ def _print_comparison(found: Any) -> None:
     console.print(table)
     for sentence in findings(found.table):
         console.print(plain(f"• {sentence}"))
-    skipped = [entry["file"] for entry in found.summary["skipped"]]
-    if skipped:
-        named = ", ".join(skipped[:5]) + (", …" if len(skipped) > 5 else "")
-        _print(f"skipped: {named} ({len(skipped)} in all; reasons: summary.json)")
+    for kind, said in (("skipped", "skipped"), ("notes", "read with a change")):
+        named = list(dict.fromkeys(entry["file"] for entry in found.summary[kind]))
+        if named:
+            shown = ", ".join(named[:5]) + (", …" if len(named) > 5 else "")
+            _print(f"{said}: {shown} ({len(named)} in all; reasons: summary.json)")
     _print_files(found.out, found.files)
 
 
@@ -315,6 +342,25 @@ def resolve_device(name: str) -> str:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"Device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
     return name
+
+
+def _preparation(
+    size: int | None, mean: str | None, std: str | None, channels: int | None, crop: bool | None
+) -> dict[str, Any]:
+    """The parts of the preparation that are given, as `Preparation.changed` takes them."""
+    return {"size": size, "mean": _numbers("--mean", mean), "std": _numbers("--std", std), "channels": channels, "crop": crop}
+
+
+def _numbers(name: str, text: str | None) -> tuple[float, ...] | None:
+    """The numbers of an option, separated by commas or blanks.
+
+    >>> _numbers("--mean", "0.5, 0.4 0.3")
+    (0.5, 0.4, 0.3)
+    """
+    try:
+        return None if text is None else tuple(map(float, text.replace(",", " ").split()))
+    except ValueError:
+        raise ValueError(f"{name}: expected {NUMBERS[:-1]}; got {text!r}.") from None
 
 
 def _batch_size(text: str) -> int | str:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 from torch import Tensor
 
-from ..core.imports import needs
+from ..core.imports import import_matplotlib, needs
 from ..transforms import Transform, TransformClaim
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def plot(attribution: Plottable, example: int = 0, by: str = "octave", show: Sho
     Raises: IndexError for no such example; ValueError for signals without a spatial axis; ImportError without matplotlib.
     """
     with needs("plot", "'pullback[cli]'"):
+        import_matplotlib()
         from matplotlib.figure import Figure
     if len(attribution.transform.shape) < 2:
         got, advice = attribution.transform.shape, "plot att.values, or add a channel axis"

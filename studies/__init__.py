@@ -1,8 +1,9 @@
 """Experiments on real models and data."""
 
-from ..core.imports import needs
+from ..core.imports import import_matplotlib, needs
 
 with needs("pullback.studies", "'pullback[cli]'"):
+    import_matplotlib()
     from .axiom_matrix.matrix import check_method
     from .axiom_matrix.run import check_and_write, write_matrix, write_report
     from .axiom_matrix.subject import Subject, load_subject

@@ -32,7 +32,8 @@ class Explanation:
 
     image: the file's name.  class_name: "" if unknown; a model with one output has no classes but target 0, called
     "output", whose probability is NaN.  shares: of Σ|a|, {domain: {octave: share}}; those of a domain sum to 1.
-    files: the names of the figures.  not_converged: the domains in which the method missed its tolerance.
+    files: the names of the figures.  notes: what was read otherwise than the file stores it.
+    not_converged: the domains in which the method missed its tolerance.
 
     >>> found = Explanation("cat.png", 1, "cat", 2.5, 0.9, {"dct": {"octave 2": 0.7, "octave 1": 0.3}}, ["cat-cat-dct.png"])
     >>> max(found.shares["dct"], key=found.shares["dct"].get)
@@ -46,6 +47,7 @@ class Explanation:
     probability: float
     shares: dict[str, dict[str, float]]
     files: list[str]
+    notes: tuple[str, ...] = ()
     not_converged: tuple[str, ...] = ()
 
 
@@ -78,25 +80,28 @@ def explain(
     >>> found.files, round(sum(found.shares["dct"].values()), 6)
     (['red-5-dct.png'], 1.0)
     """
-    photo, picture = _read(image)
+    photo, picture, notes = _read(image)
     get_method(method)
     check_writable(out)
     results = Results(out, "explain")
-    x = model.prepare(picture)[None].to(device)
+    x = model.input(picture)[None].to(device)
     logits = model.check(x, batch_size)
     domains = distinct_domains(transforms, tuple(x.shape[1:]))
     chosen, only = int(logits.argmax(1)) if target is None else target, logits.shape[1] == 1
+    if only and chosen:
+        raise ValueError(f"target: the model has one output, which is target 0; got {chosen}.")
     called = ONLY if only else model.class_name(chosen)
     about: dict[str, Any] = {
         "image": plain(os.path.abspath(image)),
         "content": content(photo),
         "model": model.name,
         "method": method,
+        "preparation": model.preparation(),
     }
     about |= {"seed": seed, "target": chosen, "class": plain(called)}
     options: dict[str, Any] = {"method": method, "seed": seed, "batch_size": batch_size, "progress": progress}
     with results.run({}):
-        maps: list[Attribution] = attribute(model.module, x, chosen, transform=list(domains), **options)
+        maps: list[Attribution] = attribute(model.module, x, None if only else chosen, transform=list(domains), **options)
         seen = "" if only else f" as {plain(called) or f'class {chosen}'}"
         files: dict[str, Any] = {}
         for spec, one in zip(domains, maps):
@@ -111,7 +116,8 @@ def explain(
     shares = {one.transform.spec: one.importance("octave").iloc[0].to_dict() for one in maps}
     probability = math.nan if only else float(logits.double().softmax(1)[0, chosen])
     failed = tuple(spec for spec, one in zip(domains, maps) if convergence(one).get("converged") is False)
-    return Explanation(photo.name, chosen, called, float(logits[0, chosen]), probability, shares, list(files), failed)
+    score = float(logits[0, chosen])
+    return Explanation(photo.name, chosen, called, score, probability, shares, list(files), notes, failed)
 
 
 def convergence(one: Attribution) -> dict[str, Any]:
@@ -120,13 +126,13 @@ def convergence(one: Attribution) -> dict[str, Any]:
     return {name: one.details[name][0].item() for name in names}
 
 
-def _read(image: str | Path) -> tuple[Photo, Image.Image]:
-    """A picture's file, and the picture.  Raises: ValueError where there is none."""
+def _read(image: str | Path) -> tuple[Photo, Image.Image, tuple[str, ...]]:
+    """A picture's file, the picture, and notes about it.  Raises: ValueError where there is none."""
     shown = plain(image)[:120]
     if os.path.isdir(image):
         raise ValueError(f"{shown} is a folder: explain takes one image; pullback compare --data {shown} takes a folder.")
     if not os.path.isfile(image):
         raise ValueError(f"{shown}: no such file; expected a picture.")
-    for photo, picture in (photos := load_photos(str(image), 1)):
-        return photo, picture
+    for photo, picture in (photos := load_photos(image, 1)):
+        return photo, picture, tuple(note for _, note in photos.notes)
     raise ValueError(f"{shown}: not an image that can be read ({plain(photos.skipped[0][1])[:160]}).")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from ...core.files import check_writable, plain, write_text
 from ...core.progress import Interrupted, Progress
 from ..loaders.data import Photos, load_photos
 from ..loaders.model_formats import load_model
-from ..loaders.models import LoadedModel, Preparation
+from ..loaders.models import LoadedModel
 from ..report import figures
 from ..report.page import distinct, page
 from ..storage.distinct import distinct_domains
@@ -48,7 +49,7 @@ class Settings:
     """What is compared.
 
     method, transforms: specs, as in `attribute`.  limit: the number of readable photos to take; None takes all.
-    size: replaces the model's own preparation by `Preparation(size)`.
+    size, mean, std, channels, crop: change the model's preparation, see `Preparation.changed`; None keeps a part.
     batch_size: the largest number of model inputs in one forward, as in `attribute`.
     pictures: the number of photos for which maps and reconstructions are drawn.
 
@@ -56,20 +57,29 @@ class Settings:
     'efficientnet-lite0'
     """
 
-    model: str = "efficientnet-lite0"
-    data: str = "imagenet-sample"
+    model: str | Path = "efficientnet-lite0"
+    data: str | Path = "imagenet-sample"
     method: str = PICTURE_METHOD
     transforms: tuple[str, ...] = DOMAINS
     limit: int | None = None
     size: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    channels: int | None = None
+    crop: bool | None = None
     device: str = "cpu"
     seed: int = 0
     batch_size: int | str = "auto"
     pictures: int = 3
 
+    def __post_init__(self) -> None:
+        for name in ("model", "data"):
+            object.__setattr__(self, name, os.fspath(getattr(self, name)))  # plain data for the summary
+
     def load_model(self) -> LoadedModel:
         """The model, on its device."""
-        return load_model(self.model, self.device, None if self.size is None else Preparation(self.size))
+        parts = {name: getattr(self, name) for name in ("size", "mean", "std", "channels", "crop")}
+        return load_model(self.model, self.device).prepared(**parts)
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,9 @@ def compare(
     model, photos = model or settings.load_model(), load_photos(settings.data, settings.limit)
     x = _first(model, photos, settings)
     settings = dataclasses.replace(settings, transforms=distinct_domains(settings.transforms, tuple(x.shape[1:]), told))
-    store = Store(out / ".parts", _question(settings, model, x))
+    logits = model.check(x, settings.batch_size)
+    photos, labels = photos.labelled(logits.shape[1], model.classes)
+    store = Store(out / ".parts", _question(settings, model, logits))
     _check_settings(results, settings)
     clock = time.perf_counter()
     with results.run({"settings": dataclasses.asdict(settings)}, alone=True):
@@ -122,7 +134,8 @@ def compare(
         except KeyboardInterrupt:
             raise Interrupted(parts.stored(), len(parts.photos)) from None
         table = pd.DataFrame(parts.rows(found))
-        summary = {"settings": dataclasses.asdict(settings)} | summarize(table, found, settings.seed)
+        summary = {"settings": dataclasses.asdict(settings), "preparation": model.preparation(), "labels": labels}
+        summary |= summarize(table, found, [(plain(name), plain(why)) for name, why in photos.left_out], settings.seed)
         stream = float(table.drop_duplicates("image")["seconds_stream"].mean())
         summary["seconds"] = {"this_run": time.perf_counter() - clock, "stream_per_photo": stream}
         files = _write(table, summary, parts.pictures(found), out)
@@ -132,19 +145,16 @@ def compare(
 
 def _first(model: LoadedModel, photos: Photos, settings: Settings) -> Tensor:
     """The model's input for the first photo, (1, *shape).  Raises: ValueError where no photo can be read."""
-    first = next(iter(photos), None)
-    if first is None:
-        reason = ": ".join(map(plain, photos.skipped[0]))
-        raise ValueError(
-            f"None of the {len(photos.entries)} files of {settings.data!r} is a readable image; the first: {reason}."
-        )
-    return model.prepare(first[1])[None].to(settings.device)
+    for _, signal in photos.inputs(model.input):
+        return signal[None].to(settings.device)
+    count, reason = len(photos.entries), ": ".join(map(plain, photos.skipped[0]))
+    raise ValueError(f"None of the {count} files of {settings.data!r} is a readable image; the first: {reason}.")
 
 
-def _question(settings: Settings, model: LoadedModel, x: Tensor) -> list[Any]:
+def _question(settings: Settings, model: LoadedModel, logits: Tensor) -> list[Any]:
     """All that the numbers of a photo depend on. The answer to the first photo depends on the preparation and on code."""
     asked = {name: value for name, value in dataclasses.asdict(settings).items() if name not in ("limit", "pictures", "data")}
-    return [asked, versions(), weights(model.module), answer(model.check(x, settings.batch_size))]
+    return [asked, model.preparation(), versions(), weights(model.module), answer(logits)]
 
 
 def _check_settings(results: Results, settings: Settings) -> None:

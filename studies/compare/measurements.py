@@ -64,8 +64,9 @@ def domain_columns(module: nn.Module, one: Attribution, logits: Tensor, predicte
         "samples90": fraction_holding(one.values, 0.9, of=math.prod(one.transform.shape)),
     }
     baseline = logits.gather(1, predicted[:, None])[:, 0] - difference
+    target = None if logits.shape[1] == 1 else predicted
     for ranking in RANKINGS:
-        kept = kept_score(module, one, predicted, fractions=BUDGETS, ranking=ranking, **options)
+        kept = kept_score(module, one, target, fractions=BUDGETS, ranking=ranking, **options)
         share = (kept - baseline[:, None]) / unit[:, None]
         columns |= {f"kept{round(100 * b)}_{ranking}": share[:, i] for i, b in enumerate(BUDGETS)}
     shares = one.importance("octave")

@@ -7,15 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from PIL import Image
 from torch import Tensor
 
 from ...attribution import Attribution, attribute
 from ...core.files import plain
 from ...core.progress import Progress
 from ..loaders.data import Photo, Photos
-from ..loaders.models import LoadedModel
+from ..loaders.models import LoadedModel, stacked
 from ..report import figures
 from ..report.page import COLUMNS
 from ..storage.fingerprint import content
@@ -23,8 +21,9 @@ from ..storage.store import Store, digest
 from .measurements import domain_columns, photo_columns
 
 BATCH = 4  # photos attributed together; results do not depend on it
-Part = dict[str, Any]  # records, evaluations, pictures and skipped, of one photo
+Part = dict[str, Any]  # name, records, evaluations, pictures, and lists of why it is skipped and how it was read, of one photo
 _RECORD = ("image", "label", "predicted", "predicted_name", "correct", "probability", "score", "score_difference", "transform")
+_SAID = ("skipped", "notes")  # why a photo cannot be read, and how it was read otherwise than it is stored
 _NUMBERS = ("coefficients", "seconds_stream", "completeness_gap", "uncorrected_gap", *(name for name, _, _ in COLUMNS))
 
 
@@ -95,22 +94,22 @@ class Parts:
         if not places:
             return []
         chosen = Photos([self.photos[place] for place in places])
-        read = list(chosen)
-        parts = dict(zip([photo.name for photo, _ in read], self._measured(read, places[0], before) if read else ()))
-        reasons = {name: plain(reason) for name, reason in chosen.skipped}
-        for photo in chosen.entries:
-            empty = {"records": [], "evaluations": {}, "pictures": [], "skipped": [photo.name, reasons.get(photo.name, "")]}
-            parts.setdefault(photo.name, empty)
-        for place in places:
-            self.store.write(self._key(place), parts[self.photos[place].name])
-        return [parts[photo.name] for photo in chosen.entries]
+        read = list(chosen.inputs(self.model.input))
+        measured = dict(zip([photo.name for photo, _ in read], self._measured(read, places[0], before) if read else ()))
+        parts = []
+        for place, photo in zip(places, chosen.entries):
+            said = {kind: [plain(text) for name, text in getattr(chosen, kind) if name == photo.name] for kind in _SAID}
+            empty: Part = {"records": [], "evaluations": {}, "pictures": []}
+            parts.append({"name": photo.name} | measured.get(photo.name, empty) | said)
+            self.store.write(self._key(place), parts[-1])
+        return parts
 
-    def _measured(self, read: Sequence[tuple[Photo, Image.Image]], first: int, before: int) -> list[Part]:
-        x = torch.stack([self.model.prepare(image) for _, image in read]).to(self.settings.device)
-        logits = self.model.classify(x)
+    def _measured(self, read: Sequence[tuple[Photo, Tensor]], first: int, before: int) -> list[Part]:
+        x = stacked({photo.name: signal for photo, signal in read}).to(self.settings.device)
+        logits = self.model.classify(x, self.settings.batch_size)
         predicted = logits.argmax(1)
         clock = time.perf_counter()
-        maps = self._maps(first, len(read), x, predicted)
+        maps = self._maps(first, x, None if logits.shape[1] == 1 else predicted)
         seconds = {"seconds_stream": (time.perf_counter() - clock) / len(read)}
         evaluations = {name: value / len(read) for name, value in maps[0].settings["evaluations"].items()}
         common = photo_columns([photo for photo, _ in read], logits, predicted, maps[0].score_difference, self.model)
@@ -120,7 +119,7 @@ class Parts:
             numbers = [{name: value[i].item() for name, value in columns.items()} for columns in measured]
             specs = [{"transform": spec} for spec in self.settings.transforms]
             part = {"records": [row | spec | own | seconds for spec, own in zip(specs, numbers)], "evaluations": evaluations}
-            parts.append(part | {"skipped": [], "pictures": self._pictures(row, before + i, [one[i] for one in maps])})
+            parts.append(part | {"pictures": self._pictures(row, before + i, [one[i] for one in maps])})
         return parts
 
     def _pictures(self, row: dict[str, Any], number: int, maps: Sequence[Attribution]) -> list[str]:
@@ -129,10 +128,10 @@ class Parts:
         seen = "" if math.isnan(row["probability"]) else row["predicted_name"] or ""
         return figures.photo(row["image"], number, maps, self.settings.transforms, self.out, seen, self.model.picture())
 
-    def _maps(self, first: int, count: int, x: Tensor, predicted: Tensor) -> list[Attribution]:
+    def _maps(self, first: int, x: Tensor, predicted: Tensor | None) -> list[Attribution]:
         """The attributions in all domains, from one stream of gradients. They are one step of each domain."""
         method, domains = self.settings.method, list(self.settings.transforms)
-        report: Progress = lambda done, planned: self._report(first, count, len(domains) * done / max(1, planned))
+        report: Progress = lambda done, planned: self._report(first, len(x), len(domains) * done / max(1, planned))
         options = self.options | {"method": method, "transform": domains, "progress": report}
         return attribute(self.model.module, x, predicted, **options)
 
@@ -160,12 +159,12 @@ def _is_number(value: Any) -> bool:
 def _is_part(part: Any, domains: Sequence[str]) -> bool:
     """Whether `part` is what `Parts` stores for one photo in these domains."""
     try:
-        records, lists = part["records"], (part["records"], part["pictures"], part["skipped"])
+        records, texts = part["records"], (part["pictures"], part["skipped"], part["notes"])
         return (
-            all(isinstance(each, list) for each in lists)
-            and all(isinstance(name, str) for name in part["pictures"] + part["skipped"])
+            all(isinstance(each, list) for each in (records, *texts))
+            and all(isinstance(text, str) for text in (part["name"], *(text for each in texts for text in each)))
             and [record["transform"] for record in records] == (list(domains) if records else [])
-            and len(part["skipped"]) == (0 if records else 2)
+            and bool(part["skipped"]) != bool(records)
             and all(set(_RECORD) <= set(record) and all(_is_number(record[name]) for name in _NUMBERS) for record in records)
             and all(_is_number(value) for value in part["evaluations"].values())
         )

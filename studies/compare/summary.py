@@ -13,8 +13,11 @@ from .parts import Part
 from .verdicts import ENOUGH, convergence
 
 
-def summarize(table: pd.DataFrame, parts: Sequence[Part], seed: int) -> dict[str, Any]:
-    """Numbers about the photos, the evaluations and every domain.  table: a row for each photo and domain."""
+def summarize(table: pd.DataFrame, parts: Sequence[Part], left_out: Sequence[tuple[str, str]], seed: int) -> dict[str, Any]:
+    """Numbers about the photos, the evaluations and every domain.
+
+    table: a row for each photo and domain.  left_out: files that are no photos, with the reason.
+    """
     photos, domains = table.drop_duplicates("image"), distinct(table).groupby("transform", sort=False)
     known = photos["correct"].dropna()
     return {
@@ -22,11 +25,16 @@ def summarize(table: pd.DataFrame, parts: Sequence[Part], seed: int) -> dict[str
         "photos": len(photos),
         "copies": int(photos["copy_of"].notna().sum()),  # of other photos; they count in no mean and no interval
         "correct": f"{int(known.sum())} of {len(known)}" if len(known) else "no labels",
-        "skipped": [dict(zip(("file", "reason"), part["skipped"])) for part in parts if part["skipped"]],
+        "skipped": [{"file": name, "reason": reason} for name, reason in [*left_out, *_named(parts, "skipped")]],
+        "notes": [{"file": name, "note": note} for name, note in _named(parts, "notes")],
         "convergence": convergence(table),
         "evaluations": _evaluations(parts),  # of the attribution, for all domains together
         "domains": {str(spec): _domain(rows, seed) for spec, rows in domains},
     }
+
+
+def _named(parts: Sequence[Part], what: str) -> list[tuple[str, str]]:
+    return [(part["name"], text) for part in parts for text in part[what]]
 
 
 def _evaluations(parts: Sequence[Part]) -> dict[str, int]:

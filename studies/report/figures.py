@@ -18,6 +18,7 @@ from ...attribution.plot import Show, as_written, density, draw_density, draw_si
 from ...core.files import slug, write_whole
 from ...core.spec import parse
 from ...transforms import TransformClaim
+from ..loaders.folders import SOFTWARE
 
 COARSER, ALL = "coarser", "all"
 MAPPED = 4  # the largest number of domains whose maps are drawn for each photo
@@ -29,7 +30,7 @@ def save(figure: Figure, path: Path) -> str:
     as_written(figure)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)  # a name in letters that the font lacks shows boxes
-        write_whole(path, lambda name: figure.savefig(name, dpi=120))
+        write_whole(path, lambda name: figure.savefig(name, dpi=120, metadata={"Software": SOFTWARE}))
     return path.name
 
 

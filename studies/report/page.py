@@ -77,7 +77,9 @@ def page(table: pd.DataFrame, summary: dict[str, Any], files: Sequence[str], fin
         columns=COLUMNS,
         rows=_cells(shown),
         pictures=[file for file in files if file.endswith(".png")],
-        settings=json.dumps({key: summary[key] for key in ("settings", "versions", "seconds")}, indent=1),
+        settings=json.dumps(
+            {key: summary[key] for key in ("settings", "preparation", "labels", "versions", "seconds")}, indent=1
+        ),
     )
 
 

@@ -224,7 +224,7 @@ def other_forms(part: dict[str, Any]) -> dict[str, Any]:
         "records are text": part | {"records": "records"},
         "pictures are numbers": part | {"pictures": [1]},
         "evaluations are text": part | {"evaluations": {"gradient": "many"}},
-        "skipped without a reason": {"records": [], "evaluations": {}, "pictures": [], "skipped": ["a"]},
+        "empty without a reason": {"name": "a", "records": [], "evaluations": {}, "pictures": [], "skipped": [], "notes": []},
     }
 
 

@@ -32,7 +32,7 @@ class Explanation:
 
     image: the file's name.  class_name: "" if unknown; a model with one output has no classes but target 0, called
     "output", whose probability is NaN.  shares: of Σ|a|, {domain: {octave: share}}; those of a domain sum to 1.
-    files: the names of the figures.  notes: what was read otherwise than the file stores it.
+    files: the names of the figures.  notes: what was read otherwise than the file stores it, and what was left out.
     not_converged: the domains in which the method missed its tolerance.
 
     >>> found = Explanation("cat.png", 1, "cat", 2.5, 0.9, {"dct": {"octave 2": 0.7, "octave 1": 0.3}}, ["cat-cat-dct.png"])
@@ -86,7 +86,8 @@ def explain(
     results = Results(out, "explain")
     x = model.input(picture)[None].to(device)
     logits = model.check(x, batch_size)
-    domains = distinct_domains(transforms, tuple(x.shape[1:]))
+    told: list[str] = []
+    domains = distinct_domains(transforms, tuple(x.shape[1:]), told.append)
     chosen, only = int(logits.argmax(1)) if target is None else target, logits.shape[1] == 1
     if only and chosen:
         raise ValueError(f"target: the model has one output, which is target 0; got {chosen}.")
@@ -117,7 +118,7 @@ def explain(
     probability = math.nan if only else float(logits.double().softmax(1)[0, chosen])
     failed = tuple(spec for spec, one in zip(domains, maps) if convergence(one).get("converged") is False)
     score = float(logits[0, chosen])
-    return Explanation(photo.name, chosen, called, score, probability, shares, list(files), notes, failed)
+    return Explanation(photo.name, chosen, called, score, probability, shares, list(files), (*notes, *told), failed)
 
 
 def convergence(one: Attribution) -> dict[str, Any]:

@@ -180,7 +180,7 @@ def explain(
     said = f"score {found.score:.3f}"
     if not math.isnan(found.probability):
         said = f"class {found.target}{name}, {said}, probability {found.probability:.1%}"
-    _print(plain(f"{found.image}: {said}"))
+    _print(plain(f"{model}: {found.image}: {said}"))
     for spec, shares in found.shares.items():
         _print_table(spec, ("octave", "share of Σ|a|"), [(str(name), f"{share:.1%}") for name, share in shares.items()])
     if found.not_converged:

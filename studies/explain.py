@@ -74,6 +74,7 @@ def explain(
     get_method(method)
     check_writable(out)
     x = model.input(picture)[None].to(device)
+    batch_size = model.fitting(x, batch_size)
     logits = model.check(x, batch_size)
     chosen, only = int(logits.argmax(1)) if target is None else target, logits.shape[1] == 1
     if only and chosen:

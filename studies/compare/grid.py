@@ -130,7 +130,7 @@ def compare(
         raise ValueError(f"None of the {count} files of {settings.data!r} is a readable image; the first: {first}.")
     table = pd.DataFrame(merged["records"])
     merged["skipped"] = [*run.photos.left_out, *merged["skipped"]]
-    summary = _summary(settings, table, merged, time.perf_counter() - clock)
+    summary = _summary(run.settings, table, merged, time.perf_counter() - clock)
     summary |= {"preparation": run.model.preparation(), "labels": run.labels}
     return Comparison(table, summary, out, _write(table, summary, merged["pictures"], out))
 
@@ -140,8 +140,8 @@ class _Run:
 
     def __init__(self, settings: Settings, model: LoadedModel, photos: Photos, out: Path, progress: Progress | None) -> None:
         self.settings, self.model, self.out, self.progress = settings, model, out, progress
-        self.options: dict[str, Any] = {"batch_size": settings.batch_size, "seed": settings.seed}
         logits = self._first(photos)
+        self.options: dict[str, Any] = {"batch_size": self.settings.batch_size, "seed": settings.seed}
         self.photos, self.labels = photos.labelled(0 if logits is None else logits.shape[1], model.classes)
         photos = self.photos
         self.batches = [photos.entries[start : start + BATCH] for start in range(0, len(photos.entries), BATCH)]
@@ -150,7 +150,9 @@ class _Run:
     def _first(self, photos: Photos) -> Tensor | None:
         """The logits of the first photo that can be read."""
         for _, signal in photos.inputs(self.model.input):
-            return self.model.check(signal[None].to(self.settings.device), self.settings.batch_size)
+            x = signal[None].to(self.settings.device)
+            self.settings = dataclasses.replace(self.settings, batch_size=self.model.fitting(x, self.settings.batch_size))
+            return self.model.check(x, self.settings.batch_size)
         return None
 
     def _question(self, answered: list[float]) -> list[Any]:

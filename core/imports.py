@@ -32,17 +32,19 @@ def needs(who: str, install: str) -> Iterator[None]:
 def import_matplotlib() -> None:
     """Imports matplotlib, also where MPLBACKEND names a backend that is not installed, as for a command of a notebook.
 
-    Figures are written to files, for which no backend is needed. MPLBACKEND is as before afterwards.
+    Figures are written to files, for which no backend is needed. MPLBACKEND, and the backend where it exists, stay the user's.
     """
+    if "matplotlib" in sys.modules:
+        return
+    backend = os.environ.pop("MPLBACKEND", None)
     try:
-        importlib.import_module("matplotlib")
-    except ValueError:
-        backend = os.environ.pop("MPLBACKEND", None)
-        try:
-            importlib.import_module("matplotlib")
-        finally:
-            if backend is not None:
-                os.environ["MPLBACKEND"] = backend
+        matplotlib = importlib.import_module("matplotlib")
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend:
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend
 
 
 def package_folder(name: str, install: str) -> Path:

@@ -85,6 +85,7 @@ def explain(
     check_writable(out)
     results = Results(out, "explain")
     x = model.input(picture)[None].to(device)
+    batch_size = model.fitting(x, batch_size)
     logits = model.check(x, batch_size)
     told: list[str] = []
     domains = distinct_domains(transforms, tuple(x.shape[1:]), told.append)

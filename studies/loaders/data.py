@@ -1,6 +1,5 @@
 """Photos by name: folders, samples that come in packages, data sets of a hub."""
 
-import contextlib
 import functools
 import os
 import re
@@ -105,17 +104,12 @@ class Photos:
 
 def read(photo: Photo) -> tuple[Image.Image, list[str]] | str:
     """The picture and notes about it, see `as_seen`, or the reason why it cannot be read."""
-    with contextlib.ExitStack() as kept:
-        try:
-            image = photo.open()
-            kept.callback(image.close)  # PIL leaves the file open after a failure
-            shown, notes = as_seen(image)
-        except (Exception, MemoryError) as error:  # damaged files make PIL raise errors of many kinds
-            why = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
-            return " ".join(why.split())[:200]
-        if shown is image:
-            kept.pop_all()
-    return shown, notes
+    try:
+        with photo.open() as image:  # PIL leaves the file open after a failure, and for a file of several pictures
+            return as_seen(image)
+    except (Exception, MemoryError) as error:  # damaged files make PIL raise errors of many kinds
+        why = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        return " ".join(why.split())[:200]
 
 
 def load_photos(spec: str | Path, limit: int | None = None) -> Photos:

@@ -105,8 +105,8 @@ def _kind(path: Path, file: BinaryIO) -> str:
 def check_members(name: str, file: BinaryIO) -> None:
     """Checks the members of a .pt2 file before torch reads them.
 
-    Raises: ValueError for a member that torch.export does not need, that is compressed or stands there twice, whose pickle holds
-    more than tensors and plain data, or that holds a size which is code.
+    Raises: ValueError for a member that torch.export does not need, that is compressed or stands there twice, whose pickle
+    holds more than tensors and plain data, or that holds a size which is code.
     """
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()

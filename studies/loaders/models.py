@@ -154,16 +154,19 @@ class LoadedModel:
         return torch.cat([self._filled(rows, batch_size) for rows in x.split(batch_size)])
 
     def check(self, x: Tensor, batch_size: int | str) -> Tensor:
-        """The logits of x[:1]; a compiled program is also run on two images, because it may accept only one.
+        """The logits of x[:1].  batch_size: as in `classify`.  Raises: ValueError that says what to pass instead."""
+        return self.classify(x[:1], batch_size)
 
-        batch_size: as in `attribute`; with a number, two images are not tried.
+    def fitting(self, x: Tensor, batch_size: int | str) -> int | str:
+        """`batch_size`, or for "auto" the number of images that a compiled program accepts, if it is made for one number only.
 
-        Raises: ValueError that says what to pass instead.
+        >>> LoadedModel("toy", nn.Flatten(), Preparation(2)).fitting(torch.zeros(1, 3, 2, 2), "auto")
+        'auto'
         """
-        logits = self.classify(x[:1], batch_size)
-        if isinstance(batch_size, str) and isinstance(self.module, (torch.fx.GraphModule, torch.jit.ScriptModule)):
-            self.classify(torch.cat([x[:1], x[:1]]))
-        return logits
+        compiled = isinstance(self.module, (torch.fx.GraphModule, torch.jit.ScriptModule))
+        if not compiled or batch_size != "auto" or self._accepts(torch.cat([x[:1], x[:1]])):
+            return batch_size
+        return next((n for n in BATCHES if self._accepts(x[:1].expand(n, -1, -1, -1))), batch_size)
 
     def picture(self) -> Callable[[Tensor], Tensor] | None:
         """A function from inputs (…, channels, height, width) back to the photo's brightness in [0, 1]: std · x + mean.

@@ -1,15 +1,16 @@
 """Pictures in files: each is read as a person sees it, in 8-bit RGB, or refused with a reason."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 # Explicit, because other formats of PIL start programs (PostScript) or hold no picture for people (FITS, SPIDER).
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "TGA", "QOI")
 MOST_PIXELS = 2**26  # some 10 bytes each while a picture is read
+ON_WHITE = "transparent parts are shown on white"
 REFUSED_MODES = {"I": "32-bit integers", "F": "32-bit floats", "LAB": "L*a*b*"}
 WHITE_IS_ZERO, BITS, PHOTOMETRIC, SAMPLE_FORMAT, SIGNED = 0, 258, 262, 339, 2  # of TIFF
 
@@ -51,7 +52,7 @@ def as_seen(image: Image.Image) -> tuple[Image.Image, list[str]]:
         raise ValueError(f"expected 1 to {MOST_PIXELS:,} pixels, got {got}; save a smaller copy")
     notes = list(_about_pages(image))
     image.load()
-    image = eight_bit(_upright(image, notes), notes)
+    image = eight_bit(_upright(image, notes), image.format, getattr(image, "tag_v2", {}), notes)
     if image.has_transparency_data:
         image = _on_white(image.convert("RGBA"), notes)
     return image if image.mode == "RGB" else image.convert("RGB"), notes
@@ -68,23 +69,25 @@ def _about_pages(image: Image.Image) -> Iterator[str]:
 
 def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(image)
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image
     except Exception:
         notes.append("its EXIF data are damaged, so that it is shown as stored")
         return image
 
 
-def eight_bit(image: Image.Image, notes: list[str]) -> Image.Image:
+def eight_bit(image: Image.Image, form: str | None, tags: Mapping[int, Any], notes: list[str]) -> Image.Image:
     """The picture with at most 8 bits a channel. 16-bit greys become round(255 · value / white); PIL would clip them to white.
+
+    form: the name of the file's format.  tags: those of a TIFF.
 
     Raises: ValueError for floats, signed numbers and 32-bit integers, because their value of white is unknown.
 
-    >>> eight_bit(Image.new("I;16", (1, 1), 65535), []).getpixel((0, 0))
+    >>> eight_bit(Image.new("I;16", (1, 1), 65535), "PNG", {}, []).getpixel((0, 0))
     255
     """
-    tags: Any = getattr(image, "tag_v2", {})
     signed = SIGNED in tags.get(SAMPLE_FORMAT, ())
-    if not signed and (image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))):
+    if not signed and (image.mode.startswith("I;16") or (image.mode == "I" and form in ("PNG", "PPM"))):
         return _scaled(image, 2 ** tags.get(BITS, (16,))[0] - 1, tags.get(PHOTOMETRIC) == WHITE_IS_ZERO, notes)
     if signed or image.mode in REFUSED_MODES:
         got = f"mode {image.mode} ({'signed integers' if signed else REFUSED_MODES[image.mode]})"
@@ -93,17 +96,17 @@ def eight_bit(image: Image.Image, notes: list[str]) -> Image.Image:
 
 
 def _scaled(image: Image.Image, white: int, inverted: bool, notes: list[str]) -> Image.Image:
-    values = np.asarray(image).astype(np.uint32)
+    values = np.asarray(image)
     brightest = int(values.max())
-    clear = values == image.info["transparency"] if isinstance(image.info.get("transparency"), int) else None
     if white == 65535 and brightest < 4096 and not inverted:
         notes.append(f"dark: its brightest value is {brightest} of {white}; scale it if it holds fewer than 16 bits")
-    values = (values * 255 + white // 2) // white
-    values = 255 - values if inverted else values
-    if clear is not None and clear.any():
-        values[clear] = 255
-        notes.append("transparent parts are shown on white")
-    return Image.fromarray(values.astype(np.uint8))
+    levels = (np.arange(white + 1) * 255 + white // 2) // white
+    shown = (255 - levels if inverted else levels).astype(np.uint8)[values]
+    key = image.info.get("transparency")
+    if isinstance(key, int) and (clear := values == key).any():
+        shown[clear] = 255
+        notes.append(ON_WHITE)
+    return Image.fromarray(shown)
 
 
 def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
@@ -111,7 +114,7 @@ def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
     alpha = image.getchannel("A")
     if alpha.getextrema() == (255, 255):
         return image
-    notes.append("transparent parts are shown on white")
+    notes.append(ON_WHITE)
     shown = Image.new("RGB", image.size, "white")
     shown.paste(image, mask=alpha)
     return shown

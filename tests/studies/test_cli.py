@@ -168,24 +168,12 @@ def test_a_model_with_one_output_has_a_score_and_no_class(
     assert "imagenet_00_243-output-dct.png" in said
 
 
-def test_a_program_of_one_row_is_explained_row_by_row(model_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        sys,
-        "argv",
-        [
-            "pullback",
-            "explain",
-            "photos/a.png",
-            "--model",
-            "one.pt2",
-            "--size",
-            "32",
-            "--batch-size",
-            "1",
-            "--transform",
-            "dct",
-        ],
-    )
+@pytest.mark.parametrize("more", [["--batch-size", "1"], []])
+def test_a_program_of_one_row_is_explained_row_by_row(
+    more: list[str], model_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["photos/a.png", "--model", "one.pt2", "--size", "32", "--transform", "dct", "--method", "gradient"]
+    monkeypatch.setattr(sys, "argv", ["pullback", "explain", *arguments, *more])
     cli.app(standalone_mode=False)
     assert list((model_files / "results").rglob("*.png"))
 

@@ -1,10 +1,14 @@
 """The command line: it parses arguments, calls the library and prints results."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import math
+import os
 import sys
-from collections.abc import Iterable, Sequence
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,14 +18,15 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from .attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
-from .core.files import check_writable
+from .core.files import check_writable, plain
 from .core.progress import Interrupted, bar
 
-INTERRUPTED = 130  # the exit status that shells use
+MISTAKE, FAULT, INTERRUPTED = 2, 3, 130  # exit statuses; 1 says that a law is broken
+LONGEST = 300  # characters of a message
 EXPLAINED = ("dwt(db4, level=4)", "dct")
 STORED = {"compare": "photos", "axioms": "cells"}  # what these commands have stored when they are interrupted
 
-# Without markup, because names of files may hold brackets and colons.
+# Text of the user is shown as it is: without markup, because names of files may hold brackets and colons.
 PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
 console = Console(**PLAIN)
 
@@ -65,10 +70,18 @@ def _domains(default: str) -> Any:
     return typer.Option("--transform", help=about)
 
 
+def _folder(text: str | Path) -> Path:
+    """--out as a path; an empty one would be the current folder."""
+    if not str(text).strip():
+        raise typer.BadParameter("expected the name of a folder, got an empty text.")
+    return Path(text)
+
+
 MODEL = (
-    "efficientnet-lite0, timm:NAME, torchvision:NAME, package.module:callable, or a .pt / .pt2 file. A callable takes no "
-    "arguments. Callables and files get photos of 224 × 224, cropped at the centre, with ImageNet's mean and std, unless "
-    "the callable returns (module, prepare)."
+    "efficientnet-lite0, timm:NAME, torchvision:NAME, package.module:callable, FILE.py:callable, or a TorchScript (.pt) or "
+    "torch.export (.pt2) file. A model in a file is code: load only what you trust. A callable takes no arguments. Callables "
+    "and files get photos of 224 × 224, cropped at the centre, with ImageNet's mean and std, unless the callable returns "
+    "(module, prepare), or --size, --mean, --std, --channels or --crop say otherwise."
 )
 METHODS = f"The method to check. If not given: {PICTURE_METHOD}. With --matrix it may be repeated."
 MATRIX = (
@@ -76,12 +89,21 @@ MATRIX = (
     "Finished cells are stored in --out, and the same command continues from there."
 )
 DATA = "imagenet-sample, a folder of images, a folder of CLASS/image.jpg, one image file, or hf:NAME."
+NUMBERS = "one number, or one for each channel, as 0.485,0.456,0.406."
 ModelOption = Annotated[str, typer.Option(help=MODEL)]
 MethodOption = Annotated[str, typer.Option(help="An attribution method, for example 'smoothgrad(samples=25)'.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")]
-SizeOption = Annotated[int | None, _number("Side of the model's input in pixels, for callables and files.")]
+SizeOption = Annotated[int | None, _number("Side of the model's input in pixels.")]
+MeanOption = Annotated[str | None, typer.Option(help=f"Mean of the model's input, of values in 0…1: {NUMBERS}")]
+StdOption = Annotated[str | None, typer.Option(help=f"Standard deviation of the model's input: {NUMBERS}")]
+ChannelsOption = Annotated[int | None, typer.Option(help="3 for a model of colour pictures, 1 for grey ones.")]
+CropOption = Annotated[
+    bool | None, typer.Option("--crop/--no-crop", help="Cut out the central square, or squeeze the picture.")
+]
 BatchOption = Annotated[str, typer.Option(help="Largest number of model inputs in one forward: 'auto' or a number.")]
-OutOption = Annotated[Path, typer.Option(help="Folder for the results; it is created if needed.")]
+OutOption = Annotated[
+    Path, typer.Option(help="Folder for the results; it is created if needed.", parser=_folder, metavar="FOLDER")
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 
 
@@ -110,6 +132,10 @@ def compare(
     seed: SeedOption = 0,
     batch_size: BatchOption = "auto",
     size: SizeOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    channels: ChannelsOption = None,
+    crop: CropOption = None,
     pictures: Annotated[int, _number("Number of photos whose maps are drawn.", 0)] = 3,
 ) -> None:
     """Compare transform domains on a model and photos, from one gradient stream."""
@@ -117,7 +143,8 @@ def compare(
 
     domains = tuple(transform or studies.DOMAINS)
     run: dict[str, Any] = {"device": resolve_device(device), "batch_size": _batch_size(batch_size)}
-    settings = studies.Settings(model, data, method, domains, limit=limit, size=size, seed=seed, pictures=pictures, **run)
+    run |= _preparation(size, mean, std, channels, crop)
+    settings = studies.Settings(model, data, method, domains, limit=limit, seed=seed, pictures=pictures, **run)
     with bar("steps", early=True) as progress:
         found = studies.compare(settings, out, progress, note=_complain)
     _print_comparison(found)
@@ -135,11 +162,16 @@ def explain(
     seed: SeedOption = 0,
     batch_size: BatchOption = "auto",
     size: SizeOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    channels: ChannelsOption = None,
+    crop: CropOption = None,
 ) -> None:
     """Explain one picture: where, and in which octaves, is the score of a class?"""
     from . import studies
 
-    settings = studies.Settings(model, size=size, device=resolve_device(device), batch_size=_batch_size(batch_size))
+    parts = _preparation(size, mean, std, channels, crop)
+    settings = studies.Settings(model, device=resolve_device(device), batch_size=_batch_size(batch_size), **parts)
     asked: dict[str, Any] = {"method": method, "transforms": transform or EXPLAINED, "target": target, "seed": seed}
     run: dict[str, Any] = {"out": out, "device": settings.device, "batch_size": settings.batch_size}
     with bar("model evaluations", early=True) as progress:
@@ -148,9 +180,14 @@ def explain(
     said = f"score {found.score:.3f}"
     if not math.isnan(found.probability):
         said = f"class {found.target}{name}, {said}, probability {found.probability:.1%}"
-    _print(f"{found.image}: {said}")
+    _print(plain(f"{model}: {found.image}: {said}"))
     for spec, shares in found.shares.items():
         _print_table(spec, ("octave", "share of Σ|a|"), [(str(name), f"{share:.1%}") for name, share in shares.items()])
+    if found.not_converged:
+        advice = "the method missed its tolerance; give it more evaluations or a larger tolerance"
+        _print(f"{len(found.not_converged)} of {len(found.shares)} maps did not converge: {advice}")
+    if found.notes:
+        _print(f"note: {'; '.join(found.notes)}")
     _print_files(out, found.files)
 
 
@@ -168,6 +205,11 @@ def axioms(
     out: OutOption = Path("results/axioms"),
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
+    size: SizeOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    channels: ChannelsOption = None,
+    crop: CropOption = None,
     double: Annotated[bool, _switch("--double", "Run the model in double precision, for sharper verdicts.")] = False,
 ) -> None:
     """Measure which axioms a method keeps: a method of pullback, captum.NAME, or package.module:callable.
@@ -178,19 +220,31 @@ def axioms(
     from . import studies
 
     check_writable(out)
-    subject = studies.load_subject(model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double)
+    alone = {
+        "--method": len(method or []) > 1,
+        "--transform": len(transform or []) > 1,
+        "--minutes": minutes,
+        "--jobs": jobs > 1,
+    }
+    if not matrix and (several := [name for name, given in alone.items() if given]):
+        raise ValueError(f"axioms: several methods or domains, --minutes and --jobs need --matrix; got {', '.join(several)}.")
+    source: dict[str, Any] = {"data": data, "photos": photos, "preparation": _preparation(size, mean, std, channels, crop)}
+    subject = studies.load_subject(model, **source, device=resolve_device(device), seed=seed, double=double)
+    chosen = list(dict.fromkeys(axiom or [])) or "all"
     if matrix:
-        cells: dict[str, Any] = {"methods": method, "transforms": transform or ["pixel", "dct"], "jobs": jobs}
+        cells: dict[str, Any] = {"methods": method, "transforms": transform or ["pixel", "dct"], "axioms": chosen, "jobs": jobs}
         with bar("cells") as progress:
             told: dict[str, Any] = {"report": _print, "progress": progress, "note": _complain}
             _, files = studies.write_matrix({model: subject}, out, seed=seed, minutes=minutes, **cells, **told)
         _print_files(out, files)
         return
-    options = {"transform": (transform or ["pixel"])[0], "axioms": axiom or "all", "seed": seed}
+    asked = {"model": model, "double": double} | source
+    options = {"transform": (transform or ["pixel"])[0], "axioms": chosen, "seed": seed}
     with bar("axioms") as progress:
-        report = studies.check_method(subject, (method or [PICTURE_METHOD])[0], **options, progress=progress)
+        named = (method or [PICTURE_METHOD])[0]
+        report, files = studies.check_and_write(subject, named, out, asked | options, **options, progress=progress)
     _print(report)
-    _print_files(out, studies.write_report(report, out))
+    _print_files(out, files)
     failed = any(f.verdict == "UNUSABLE" or (f.verdict == "BROKEN" and f.claimed) for f in report)
     raise typer.Exit(1 if failed or all(finding.holds is None for finding in report) else 0)
 
@@ -203,6 +257,8 @@ def transforms(
     """List the registered transforms and their claims. With --check, the exit status is 1 if a claim is wrong."""
     from . import studies
 
+    if verbose and not check:
+        raise ValueError("transforms: --verbose needs --check.")
     if check:
         raise typer.Exit(_check_transforms(verbose))
     rows = [list(row.values()) for row in studies.transform_rows()]
@@ -239,35 +295,40 @@ def _print_comparison(found: Any) -> None:
     for _, title, _ in columns:
         table.add_column(title, justify="right", no_wrap=True)
     for domain, values in means(found.table).iterrows():
-        table.add_row(str(domain), *(cell(name, values[name]) for name, _, _ in columns))
+        table.add_row(plain(domain), *(cell(name, values[name]) for name, _, _ in columns))
     console.print(table)
     for sentence in findings(found.table):
-        console.print(f"• {sentence}")
-    skipped = [entry["file"] for entry in found.summary["skipped"]]
-    if skipped:
-        named = ", ".join(skipped[:5]) + (", …" if len(skipped) > 5 else "")
-        _print(f"skipped files that are not readable images: {named} ({len(skipped)} in all; reasons: summary.json)")
+        console.print(plain(f"• {sentence}"))
+    for kind, said in (("skipped", "skipped"), ("notes", "read with a change")):
+        named = list(dict.fromkeys(entry["file"] for entry in found.summary[kind]))
+        if named:
+            shown = ", ".join(named[:5]) + (", …" if len(named) > 5 else "")
+            _print(f"{said}: {shown} ({len(named)} in all; reasons: summary.json)")
     _print_files(found.out, found.files)
 
 
 def _print_files(out: Path, files: list[str]) -> None:
-    _print(f"results in {out}: {', '.join(files)}")
+    _print(f"results in {plain(out)}: {', '.join(files)}")
 
 
 def _print_table(title: str | None, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(*head, title=title, title_justify="left")
+    table = Table(*head, title=title and plain(title), title_justify="left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(plain, row))
     console.print(table)
 
 
 def _print(text: object) -> None:
     """Prints a text or a report as it is, however long its lines are."""
-    console.print(str(text), soft_wrap=True)
+    console.print(plain(text, keep="\n"), soft_wrap=True)
 
 
-def _complain(text: str) -> None:
-    Console(stderr=True, **PLAIN).print(f"pullback: {text}", style="red", soft_wrap=True)
+def _complain(text: object) -> None:
+    """One line on standard error."""
+    line = plain(" ".join(str(text).split("\n")))
+    if len(line) > LONGEST:  # the first words say what is wrong, the last ones what to do
+        line = f"{line[: LONGEST - 120]} … {line[-100:]}"
+    Console(stderr=True, **PLAIN).print(f"pullback: {line}", style="red", soft_wrap=True)
 
 
 def resolve_device(name: str) -> str:
@@ -283,16 +344,96 @@ def resolve_device(name: str) -> str:
     return name
 
 
+def _preparation(
+    size: int | None, mean: str | None, std: str | None, channels: int | None, crop: bool | None
+) -> dict[str, Any]:
+    """The parts of the preparation that are given, as `Preparation.changed` takes them."""
+    return {"size": size, "mean": _numbers("--mean", mean), "std": _numbers("--std", std), "channels": channels, "crop": crop}
+
+
+def _numbers(name: str, text: str | None) -> tuple[float, ...] | None:
+    """The numbers of an option, separated by commas or blanks.
+
+    >>> _numbers("--mean", "0.5, 0.4 0.3")
+    (0.5, 0.4, 0.3)
+    """
+    try:
+        return None if text is None else tuple(map(float, text.replace(",", " ").split()))
+    except ValueError:
+        raise ValueError(f"{name}: expected {NUMBERS[:-1]}; got {text!r}.") from None
+
+
 def _batch_size(text: str) -> int | str:
     if text != "auto" and not (text.isdecimal() and int(text)):
         raise ValueError(f"--batch-size: expected 'auto' or a whole number of at least 1, got {text!r}.")
     return text if text == "auto" else int(text)
 
 
-def main() -> None:
-    """Entry point: a mistake of the user is one line on standard error and exit status 2."""
+class _Stream:
+    """A text stream that replaces what its terminal has no letters for, and goes on in silence when its reader has gone."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream or open(os.devnull, "w")  # noqa: SIM115  (there is none where it was closed)
+        if hasattr(self.stream, "reconfigure"):
+            self.stream.reconfigure(errors="replace")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> Any:
+        return self._while_read(self.stream.write, text)
+
+    def flush(self) -> None:
+        self._while_read(self.stream.flush)
+
+    def _while_read(self, call: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return call(*args)
+        except BrokenPipeError:  # as in `pullback axioms | head -1`: the work and the exit status stay the same
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+            return call(*args)
+
+
+@contextlib.contextmanager
+def _plain_streams() -> Iterator[None]:
+    """Inside, all that is printed goes through `_Stream`, and a warning is one line."""
+    out, err = _Stream(sys.stdout), _Stream(sys.stderr)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+        warnings.showwarning = lambda message, *where, **more: _complain(f"warning: {message}")
+        try:
+            yield
+        finally:
+            out.flush()
+            err.flush()
+
+
+def _is_mistake(error: Exception) -> bool:
+    """Whether the user can mend it: the system refused something, or the library itself raised, with a sentence."""
+    if isinstance(error, OSError | MemoryError):
+        return True
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    ours = Path(last.filename).is_relative_to(Path(__file__).parent) and (last.line or "").startswith("raise")
+    return ours and isinstance(error, ValueError | TypeError | ImportError)
+
+
+def _run() -> int:
+    """Runs the command. Returns the exit status."""
     try:
-        app()
-    except (ValueError, TypeError, ImportError, OSError, MemoryError) as error:
-        _complain(str(error))
-        sys.exit(2)
+        return app(standalone_mode=False) or 0
+    except Exception as error:
+        if hasattr(error, "format_message"):  # of the parser of the options
+            _complain(error.format_message())
+        elif _is_mistake(error):
+            _complain(error)
+        else:
+            traceback.print_exception(error)
+            _complain("this is a fault of pullback or of the model, not of the call; the lines above say where.")
+            return FAULT
+        return MISTAKE
+
+
+def main() -> None:
+    """Entry point: a mistake of the user is one line on standard error and exit status 2; a fault keeps its traceback."""
+    with _plain_streams():
+        status = _run()
+    sys.exit(status)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..core.checks import check_choice
+from ..core.files import plain
 from ..core.imports import needs
 from ..core.precision import full_products
 from ..transforms import Layout, Transform, TransformClaim, get
@@ -231,18 +232,20 @@ class Attribution:
         transform: needed only for a T that no spec describes.
         Raises: FileNotFoundError; ValueError for other files, or where the transform cannot be built from its spec.
         """
-        tensors, details, header = saved.read(Path(path))
+        tensors, details, header = saved.read(Path(path), sized=transform is None)
         if transform is None:
             try:
                 transform = get(header["transform"], tuple(header["shape"]))
             except (ValueError, TypeError) as error:
-                advice = f"pass Attribution.load(path, transform=…). ({error})"
-                what = f"its transform {header['transform']!r} cannot be built from its name"
-                raise ValueError(f"{path}: {what}; {advice}") from None
+                advice = f"pass Attribution.load(path, transform=…). ({str(error)[:60]})"
+                what = f"its transform {header['transform'][:40]!r} cannot be built from its name"
+                raise ValueError(f"{plain(path)[-100:]}: {what}; {advice}") from None
         shape, own = tuple(tensors["values"].shape[1:]), transform.layout.shape
-        if shape != own:
+        covector = tensors.get("covector")
+        if shape != own or (covector is not None and tuple(covector.shape[1:]) != transform.shape):
             where = f"{transform.spec} on signals of shape {transform.shape} has {own}"
-            raise ValueError(f"{path}: holds coefficients of shape {shape}, but {where}; pass the transform it was made in.")
+            held = f"{plain(path)[-100:]}: holds coefficients of shape {shape}"
+            raise ValueError(f"{held}, but {where}; pass the transform it was made in.")
         return cls(**tensors, transform=transform, kind=header["kind"], settings=header["settings"], details=details)
 
 

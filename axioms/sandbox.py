@@ -64,7 +64,7 @@ def _state(network: nn.Module) -> State:
         "hooks on": {name: sum(len(getattr(module, kind, ())) for kind in _HOOKS) for name, module in modules.items()},
         "the numbers of": {name: (t.data_ptr(), 0 if t.is_inference() else t._version) for name, t in tensors.items()},
         "requires_grad of": {name: tensor.requires_grad for name, tensor in tensors.items()},
-        "gradients in": {name: tensor.grad is None for name, tensor in tensors.items()},
+        "gradients in": {name: not tensor.is_leaf or tensor.grad is None for name, tensor in tensors.items()},
     }
 
 

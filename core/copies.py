@@ -14,7 +14,7 @@ from torch import Tensor, nn
 Layer = TypeVar("Layer", bound=nn.Module)
 Memo = dict[int, Any]  # identity of an original: its copy; as in `copy`, the identity of the memo itself: what must stay alive
 _CONTAINERS = (dict, OrderedDict, list, tuple, set)
-_ATOMS = (bool, int, float, str, bytes, type, type(None), types.ModuleType, types.BuiltinFunctionType)
+_ATOMS: tuple[type, ...] = (bool, int, float, str, bytes, type, type(None), types.ModuleType, types.BuiltinFunctionType)
 _ATOMS += (torch.dtype, torch.device, torch.Size)
 _ORIGINAL = "_torchdynamo_orig_callable"  # where a function from torch.compile keeps what it was made of
 

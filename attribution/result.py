@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..core.checks import check_choice
+from ..core.checks import check_choice, is_number, quoted
 from ..core.files import plain
 from ..core.imports import needs
 from ..core.precision import full_products
@@ -276,9 +276,9 @@ def _missed(results: Sequence[Attribution]) -> str:
 
 def coefficient_count(keep: float, transform: Transform) -> int:
     """The number of coefficients that is a fraction `keep` of the number of signal samples; at least 1."""
-    if isinstance(keep, bool) or not isinstance(keep, (int, float)) or not 0 < keep <= 1:
-        raise ValueError(f"keep: expected a fraction in (0, 1], got {keep!r}.")
-    return max(1, round(keep * math.prod(transform.shape)))
+    if not is_number(keep) or not 0 < keep <= 1:
+        raise ValueError(f"keep: expected a fraction in (0, 1], got {quoted(keep)}.")
+    return max(1, round(float(keep) * math.prod(transform.shape)))
 
 
 def ranks(score: Tensor) -> Tensor:

@@ -70,7 +70,8 @@ class FittedChunks(Chunks):
             return None if prepared.size else super().remedy(error, rows, width)
         if isinstance(error, RuntimeError) and "does not require grad" in str(error) and not prepared.records:
             return prepared.record_inside
-        if error is self.certain or not isinstance(error, (RuntimeError, ValueError, AssertionError)):
+        own = str(error).startswith("target: the callable")  # a fault of the caller's target, whatever the batch size
+        if own or error is self.certain or not isinstance(error, (RuntimeError, ValueError, AssertionError)):
             return None
         fed = prepared.size or (self.limit if self.fixed else rows)
         while prepared.sizes and width == 1:

@@ -11,7 +11,7 @@ from .base import Chain, Transform
 from .get import get
 from .layout import Band, Layout, Shape, unknown
 from .registry import add
-from .shapes import check_shape, check_size
+from .shapes import LARGEST_SIGNAL, check_shape, check_size
 
 Inner = str | Transform
 
@@ -48,7 +48,7 @@ class Along(Transform):
         self.spec = f"along({self.inner.spec}, axes={self._axes[0] if len(self._axes) == 1 else self._axes})"
         self.in_place = len(self._coeff) == len(self._axes)
         self._kept = tuple(self.shape[axis] for axis in self._others)
-        check_size("along", "coefficients", (*self._kept, *self._coeff))
+        check_size("along", "coefficients", (*self._kept, *self._coeff), LARGEST_SIGNAL)
         self.layout = self._layout()
 
     def analysis(self, x: Tensor) -> Tensor:

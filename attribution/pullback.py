@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..core.checks import quoted
 from ..transforms import Transform
 from ..transforms.base import check_transform
 from .engine.check_model import feed_dtype
@@ -42,7 +43,7 @@ class Joint(nn.Module):
     A completeness gap, a sum or a ranking then covers all inputs. Baselines are packed in the same way.
 
     model: (x₁, x₂, …) -> output.  inputs: tensors (batch, *shape_i); only their shapes are kept.
-    Raises: ValueError where there are no inputs.
+    Raises: ValueError where there are no inputs, or where one is no tensor.
 
     >>> image, depth = torch.ones(2, 3, 4, 4), torch.ones(2, 5)
     >>> g = pb.attribution.Joint(lambda i, d: i.flatten(1).sum(1) + 2 * d.sum(1), (image, depth))
@@ -53,8 +54,8 @@ class Joint(nn.Module):
 
     def __init__(self, model: Callable[..., Any], inputs: Sequence[Tensor]) -> None:
         super().__init__()
-        if not inputs:
-            raise ValueError("Joint: expected at least one input tensor, got none.")
+        if isinstance(inputs, Tensor) or not inputs or not all(isinstance(x, Tensor) and x.ndim for x in inputs):
+            raise ValueError(f"Joint: expected a tuple of at least one tensor (batch, …), got {quoted(inputs)}.")
         self.model = model
         self.shapes = tuple(tuple(x.shape[1:]) for x in inputs)
 
@@ -63,6 +64,8 @@ class Joint(nn.Module):
 
         Raises: ValueError for other shapes than those of the first inputs, or different batch sizes, dtypes or devices.
         """
+        if wrong := [type(x).__name__ for x in inputs if not isinstance(x, Tensor)]:
+            raise TypeError(f"Joint: expected tensors, got {wrong[0]}.")
         shapes = tuple(tuple(x.shape[1:]) for x in inputs)
         if shapes != self.shapes or len({(len(x), x.dtype, x.device) for x in inputs}) != 1:
             got = ", ".join(f"{x.dtype} {tuple(x.shape)} on {x.device}" for x in inputs) or "none"

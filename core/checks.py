@@ -29,7 +29,12 @@ def quoted(value: object) -> str:
         text = " ".join(line.strip() for line in _SHORT.repr(value).splitlines())
     except Exception:  # a whole number of more digits than Python writes, or a `__repr__` that fails
         return f"a value of type {type(value).__name__}"
-    return text if len(text) <= _LENGTH else f"{text[: _LENGTH - 1]}…"
+    return shortened(text)
+
+
+def shortened(text: str, length: int = _LENGTH) -> str:
+    """`text`, cut to `length` characters."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def whole(value: object) -> int | None:

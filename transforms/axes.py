@@ -43,7 +43,7 @@ class Along(Transform):
         self.inner = get(transform, (1, *(self.shape[axis] for axis in self._axes)))
         one, *coeff = self.inner.layout.shape
         if one != 1:
-            raise ValueError(f"along: expected coefficients of one channel, {self.inner.spec} gives shape {(one, *coeff)}.")
+            raise ValueError(f"along: expected coefficients of one channel, {self.inner.title} gives shape {(one, *coeff)}.")
         self.claims, self._coeff = self.inner.claims, tuple(coeff)
         self.spec = f"along({self.inner.spec}, axes={self._axes[0] if len(self._axes) == 1 else self._axes})"
         self.in_place = len(self._coeff) == len(self._axes)
@@ -131,7 +131,7 @@ class PerAxis(Chain):
         for axis, transform in enumerate(transforms):
             part = Along(parts[-1].layout.shape if parts else sizes, "pixel" if transform is None else transform, axis)
             if not part.in_place:
-                raise ValueError(f"per_axis: {part.inner.spec} turns one axis into several; use along().")
+                raise ValueError(f"per_axis: {part.inner.title} turns one axis into several; use along().")
             parts.append(part)
         super().__init__(parts)
         specs = ("none" if given is None else part.inner.spec for given, part in zip(transforms, parts))

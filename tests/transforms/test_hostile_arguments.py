@@ -184,6 +184,14 @@ def test_other_doors() -> None:
     assert wrong(calls) == {}
 
 
+def test_a_long_spec_is_shortened_in_every_message() -> None:
+    long = pb.transforms.DWT((1, 256), pywt.Wavelet("mine", filter_bank=pywt.Wavelet("db20").filter_bank), 1)
+    assert len(long.spec) > 3000
+    for wrong in (torch.zeros(2, 3, 4, dtype=torch.int64), torch.zeros((1,) * 40), "x"):
+        for way in (long, long.inverse, long.adjoint, lambda x: get(long, (1, 5)), lambda x: Compose(long, get("dct", (1, 3)))):
+            assert outcome(lambda way=way, wrong=wrong: way(wrong)) == "refused"  # type: ignore[misc]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -20,16 +20,21 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _LENGTH
 
 
 def quoted(value: object) -> str:
-    """`value` as a message shows it: its repr, cut to 80 characters, whatever the value is.
+    """`value` as a message shows it: its repr on one line, cut to 80 characters, whatever the value is.
 
     >>> quoted("db4"), len(quoted("a" * 1_000_000)), quoted([[[[[[[1]]]]]]])
     ("'db4'", 80, '[[[[[[...]]]]]]')
     """
     try:
-        text = _SHORT.repr(value)
+        text = " ".join(line.strip() for line in _SHORT.repr(value).splitlines())
     except Exception:  # a whole number of more digits than Python writes, or a `__repr__` that fails
         return f"a value of type {type(value).__name__}"
-    return text if len(text) <= _LENGTH else f"{text[: _LENGTH - 1]}…"
+    return shortened(text)
+
+
+def shortened(text: str, length: int = _LENGTH) -> str:
+    """`text`, cut to `length` characters."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def whole(value: object) -> int | None:

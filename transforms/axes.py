@@ -11,7 +11,7 @@ from .base import Chain, Transform
 from .get import get
 from .layout import Band, Layout, Shape, unknown
 from .registry import add
-from .shapes import check_shape, check_size
+from .shapes import LARGEST_SIGNAL, check_shape, check_size
 
 Inner = str | Transform
 
@@ -43,12 +43,12 @@ class Along(Transform):
         self.inner = get(transform, (1, *(self.shape[axis] for axis in self._axes)))
         one, *coeff = self.inner.layout.shape
         if one != 1:
-            raise ValueError(f"along: expected coefficients of one channel, {self.inner.spec} gives shape {(one, *coeff)}.")
+            raise ValueError(f"along: expected coefficients of one channel, {self.inner.title} gives shape {(one, *coeff)}.")
         self.claims, self._coeff = self.inner.claims, tuple(coeff)
         self.spec = f"along({self.inner.spec}, axes={self._axes[0] if len(self._axes) == 1 else self._axes})"
         self.in_place = len(self._coeff) == len(self._axes)
         self._kept = tuple(self.shape[axis] for axis in self._others)
-        check_size("along", "coefficients", (*self._kept, *self._coeff))
+        check_size("along", "coefficients", (*self._kept, *self._coeff), LARGEST_SIGNAL)
         self.layout = self._layout()
 
     def analysis(self, x: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ class PerAxis(Chain):
         for axis, transform in enumerate(transforms):
             part = Along(parts[-1].layout.shape if parts else sizes, "pixel" if transform is None else transform, axis)
             if not part.in_place:
-                raise ValueError(f"per_axis: {part.inner.spec} turns one axis into several; use along().")
+                raise ValueError(f"per_axis: {part.inner.title} turns one axis into several; use along().")
             parts.append(part)
         super().__init__(parts)
         specs = ("none" if given is None else part.inner.spec for given, part in zip(transforms, parts))

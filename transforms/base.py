@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..core.checks import quoted, shortened
 from ..core.precision import in_full_products, wide
 from .layout import Band, Layout, Shape, unknown
 from .reference import Reference
@@ -49,8 +50,7 @@ class TransformClaim(enum.Flag):
 def _in_plain_mode(build: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(build)
     def built(*args: Any, **kwargs: Any) -> None:
-        elsewhere = torch.get_default_device() != _HOST
-        with torch.inference_mode(False), _HOST if elsewhere else contextlib.nullcontext():
+        with torch.inference_mode(False), contextlib.nullcontext() if torch.get_default_device() == _HOST else _HOST:
             build(*args, **kwargs)
 
     return built
@@ -142,7 +142,7 @@ class Transform(nn.Module, abc.ABC):
         tensor([[[0.5000]]])
         """
         if TransformClaim.LINEAR not in self.claims:
-            raise ValueError(f"{self.spec}: only linear transforms have an adjoint; differentiate Pullback(model, T) instead.")
+            raise ValueError(f"{self.title}: only linear transforms have an adjoint; differentiate Pullback(model, T) instead.")
         g = _expect(self, "g", g, self.shape)
         return in_full_products(self.transpose, g)
 
@@ -160,12 +160,16 @@ class Transform(nn.Module, abc.ABC):
         """
         return math.prod(self.layout.shape) / math.prod(self.shape)
 
+    @property
+    def title(self) -> str:
+        """The spec as messages show it: cut to 60 characters."""
+        return shortened(self.spec, 60)
+
     def unpack(self, z: Tensor) -> dict[str, Tensor]:
         """{band name: coefficients of the band}, coarse to fine. Shapes: z (batch, *layout.shape), (batch, channels, *grid).
 
-        A wavelet band is an image of its own size, in padded modes too; complex bands have (2, *grid), real part first. The
-        bands of `dct`, `dft` and other bases are the rows and columns of z at their frequencies, in the order of z.
-        Any tensor of the shape of z is taken, such as `att.values`.
+        Wavelet bands have their own size, in padded modes too; complex bands (2, *grid), real part first. Bands of bases such
+        as `dct` are the rows and columns of z at their frequencies. z may be any tensor of its shape, such as `att.values`.
         Raises: ValueError for another shape, and where a band has no grid; TypeError where z is not a tensor.
 
         >>> T = pb.transforms.get("dwt(db2, level=1, mode=symmetric)", shape=(1, 5, 6))
@@ -180,9 +184,8 @@ class Transform(nn.Module, abc.ABC):
         Raises: ValueError where a band is missing, unknown or of another shape; TypeError where one is not a tensor.
 
         >>> T = pb.transforms.get("dwt(haar, level=1)", shape=(1, 4))
-        >>> bands = T.unpack(T(torch.tensor([[[1.0, 3.0, 5.0, 5.0]]])))
-        >>> T.inverse(T.pack(bands | {"d1": torch.zeros(1, 1, 2)})).round(decimals=4)
-        tensor([[[2., 2., 5., 5.]]])
+        >>> T.pack({"a1": torch.tensor([[[1.0, 2.0]]]), "d1": torch.zeros(1, 1, 2)})
+        tensor([[[1., 2., 0., 0.]]])
         """
         return self.layout.pack(bands)
 
@@ -246,8 +249,8 @@ class Compose(Chain):
         parts = tuple(check_transform("Compose", part) for part in parts)
         for first, second in zip(parts, parts[1:]):
             if first.layout.shape != second.shape:
-                made = f"{first.spec} gives coefficients of shape {first.layout.shape}"
-                raise ValueError(f"Compose: {made}, but {second.spec} takes signals of shape {second.shape}.")
+                made = f"{first.title} gives coefficients of shape {first.layout.shape}"
+                raise ValueError(f"Compose: {made}, but {second.title} takes signals of shape {second.shape}.")
         super().__init__(parts)
         self.spec = " >> ".join(part.spec for part in parts)
         self.layout = _composed_layout(parts)
@@ -277,11 +280,11 @@ def _expect(transform: Transform, what: str, value: Tensor, shape: Shape) -> Ten
     """`value` in single precision or wider, if it is real and of shape (batch, *shape)."""
     wanted = f"a real floating-point tensor of shape (batch, {', '.join(map(str, shape))})"
     if not isinstance(value, Tensor):
-        raise TypeError(f"{transform.spec}: {what} must be {wanted}, got {type(value).__name__}.")
+        raise TypeError(f"{transform.title}: {what} must be {wanted}, got {type(value).__name__}.")
     fits = tuple(value.shape[1:]) == shape and value.ndim == len(shape) + 1 and len(value) > 0
     if not value.is_floating_point() or not fits:
-        got = f"{value.dtype} of shape {tuple(value.shape)}"
-        raise ValueError(f"{transform.spec}: {what} must be {wanted}, got {got}; {_advice(value, shape)}")
+        got = f"{value.dtype} of shape {quoted(tuple(value.shape))}"
+        raise ValueError(f"{transform.title}: {what} must be {wanted}, got {got}; {_advice(value, shape)}")
     return value.to(wide(value.dtype))
 
 
@@ -298,14 +301,15 @@ def _advice(value: Tensor, shape: Shape) -> str:
         batched = "" if value.ndim > len(shape) else "[None]"
         return f"its channels are last: move them with x.movedim(-1, {-len(shape)}){batched}."
     if value.ndim == len(shape):
-        return f"for one signal, add the batch axis with x[None], and build the transform with shape={tuple(value.shape)}."
-    return f"build the transform with shape={tuple(value.shape[1:])}, or reshape the tensor."
+        return (
+            f"for one signal, add the batch axis with x[None], and build the transform with shape={quoted(tuple(value.shape))}."
+        )
+    return f"build the transform with shape={quoted(tuple(value.shape[1:]))}, or reshape the tensor."
 
 
 def _channels_last(found: Sequence[int], shape: Shape) -> bool:
     """Whether the last axis of `found` seems to hold the channels, by their number or by the sizes of the other axes."""
-    by_sizes = tuple(found[:-1]) == shape[1:] and len(shape) > 1
-    return by_sizes or (1 < len(shape) == len(found) and found[-1] == shape[0] != found[0])
+    return 1 < len(shape) == len(found) and (tuple(found[:-1]) == shape[1:] or found[-1] == shape[0] != found[0])
 
 
 def check_transform(who: str, transform: object) -> "Transform":

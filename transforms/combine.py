@@ -136,7 +136,7 @@ class InverseOf(Transform):
         super().__init__(shape, range(10))
         inner = transform if isinstance(transform, Transform) else get(transform, self.shape if signal is None else signal)
         if inner.layout.shape != self.shape:
-            wanted = f"the shape of the coefficients of {inner.spec}, {inner.layout.shape}, got {self.shape}"
+            wanted = f"the shape of the coefficients of {inner.title}, {inner.layout.shape}, got {self.shape}"
             raise ValueError(f"inverse_of: expected {wanted}; give the shape of its signals as signal=[…].")
         self.inner, self.claims = inner, _inverse_claims(inner.claims)
         signals = "" if inner.shape == self.shape else f", signal={list(inner.shape)}"

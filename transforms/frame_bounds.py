@@ -40,7 +40,7 @@ def frame_bounds(
     """
     check_transform("frame_bounds", transform)
     if TransformClaim.LINEAR not in transform.claims:
-        raise ValueError(f"frame_bounds: {transform.spec} is not linear and has no frame bounds.")
+        raise ValueError(f"frame_bounds: {transform.title} is not linear and has no frame bounds.")
     iterations, seed = check_count("frame_bounds", "iterations", iterations), check_seed("frame_bounds", seed)
     if not check_number("frame_bounds", "tol", tol, 0):
         raise ValueError(f"frame_bounds: expected tol > 0, got {quoted(tol)}.")

@@ -21,7 +21,7 @@ def get(spec: str | Transform, shape: Shape) -> Transform:
     if isinstance(spec, Transform):
         if shape != spec.shape:
             advice = "build it anew for this shape, or pass its spec as a string"
-            raise ValueError(f"{spec.spec}: built for signals of shape {spec.shape}, got {shape}; {advice}.")
+            raise ValueError(f"{spec.title}: built for signals of shape {spec.shape}, got {shape}; {advice}.")
         return spec
     if not isinstance(spec, str):
         raise TypeError(f"transform: expected a spec such as 'dct', or a Transform; got {quoted(spec)}.")

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Set
 from ..core.checks import quoted, whole
 from .layout import Shape
 
-LARGEST_SIGNAL, LARGEST = 2**28, 2**30  # samples of a signal and coefficients of one z, 1 and 4 GiB in single precision
+LARGEST_SIGNAL = 2**27  # samples of a signal, or coefficients with a table of bands: the table takes some 5 GiB
+LARGEST = 2**30  # coefficients of a pyramid, whose table is made when it is read
 MOST_AXES = 10  # of a signal, channels included
 
 

@@ -63,7 +63,7 @@ class Operator(Transform):
             if claim not in self.claims:
                 found = f"relative residual {residuals[claim]:.1e} on random signals"
                 advice = "use Wrap for maps that are not linear or lose a part of the signal"
-                raise ValueError(f"{self.spec}: the maps break the law {claim.name}, {found}; {advice}.")
+                raise ValueError(f"{self.title}: the maps break the law {claim.name}, {found}; {advice}.")
 
     def analysis(self, x: Tensor) -> Tensor:
         return self._there(x)
@@ -170,10 +170,10 @@ class Wrap(Transform):
         if TransformClaim.RECONSTRUCTS not in claims:
             found = f"{residuals[TransformClaim.RECONSTRUCTS]:.1e} (relative; rounding explains {tolerance(x.dtype):.1e})"
             advice = "residual='carried' for maps that lose a part of the signal, or probe= with signals that they keep"
-            raise ValueError(f"{self.spec}: inverse(forward(x)) differs from x by {found}; pass {advice}.")
+            raise ValueError(f"{self.title}: inverse(forward(x)) differs from x by {found}; pass {advice}.")
         if self.residual == "fixed" and TransformClaim.LINEAR in claims:
             advice = "use residual='carried', or PCA.fit(data, components=k)"
-            raise ValueError(f"{self.spec}: the maps are linear, and linear transforms share one path from x₀; {advice}.")
+            raise ValueError(f"{self.title}: the maps are linear, and linear transforms share one path from x₀; {advice}.")
         return claims
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
+from ...core.precision import full_products
 from ...transforms import WPT, Transform, TransformClaim
 from ...transforms.shapes import check_shape
 from ...transforms.wavelets.arguments import check_level, find_wavelet
@@ -117,7 +118,8 @@ def _node_costs(att: Attribution, cost: Cost, bank: FilterBank, level: int) -> d
     costs: dict[str, Tensor] = {}
     for depth in range(level + 1):
         costs |= {path: scale.cost(node.chunk(len(scale.parts))) for path, node in nodes.items()}
-        nodes = split_nodes(bank, nodes, dims) if depth < level else {}
+        with full_products(scale.parts[0]):
+            nodes = split_nodes(bank, nodes, dims) if depth < level else {}
     return costs
 
 

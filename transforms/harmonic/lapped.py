@@ -14,7 +14,7 @@ from ..base import Transform, TransformClaim
 from ..layout import Layout, Shape, octave_layout, spread
 from ..reference import Reference
 from ..registry import add
-from ..shapes import check_size
+from ..shapes import LARGEST_SIGNAL, check_size
 from .blocks import Runs, balanced_size, block_layout
 from .cosine import DCT4
 from .reference_libraries import stft_reference
@@ -121,7 +121,7 @@ def _check_frames(shape: Shape, size: int, hop: int) -> None:
     if hop > size:
         found = f"a window of {quoted(size)} samples every {quoted(hop)} leaves samples under no window, so no inverse exists"
         raise ValueError(f"stft: {found}; take a hop of at most the size of the window.")
-    check_size("stft", "coefficients", (shape[0], (shape[1] + 2 * size) // hop + 1, size))
+    check_size("stft", "coefficients", (shape[0], (shape[1] + 2 * size) // hop + 1, size), LARGEST_SIGNAL)
 
 
 def tight_window(window: str, size: int, hop: int) -> np.ndarray:

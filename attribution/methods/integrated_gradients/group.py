@@ -147,7 +147,7 @@ class Group:
 
     def _check(self, place: int, facts: np.ndarray) -> None:
         """Raises: ValueError where a gradient is not finite."""
-        check_gradient(torch.from_numpy(facts[:, 1].copy()), torch.from_numpy(np.full(len(facts), self.members[place])))
+        check_gradient(torch.from_numpy(facts[:, 1:2].copy()), torch.from_numpy(np.full(len(facts), self.members[place])))
 
     def _refined(self, place: int, path: Path) -> tuple[Grid, np.ndarray]:
         """The second level of a path with jumps."""

@@ -62,9 +62,7 @@ def test_open_rules_do_without_the_ends_and_the_trapezoid_names_them(rule: str) 
     found = pb.attribute(f, X, method=f"{SPEC}(steps=64, rule='{rule}')")
     torch.testing.assert_close(found.values, X.sqrt(), rtol=0.1, atol=0)
     for options in ("", ", correct=True"):
-        with pytest.raises(
-            ValueError, match=r"not finite for example 0; .* a rule without nodes at the ends"
-        ):
+        with pytest.raises(ValueError, match=r"not finite for example 0; .* a rule without nodes at the ends"):
             pb.attribute(f, X, method=f"{SPEC}(steps=64, rule='trapezoid'{options})")
 
 

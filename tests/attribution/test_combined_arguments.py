@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from support.integrated_gradients import MISSED
 from support.subjects import normal
 from torch import Tensor, nn
 
@@ -35,6 +36,7 @@ def test_targets_that_look_at_f_settle_before_walks_in_z(target: object, transfo
         assert float(att.completeness_gap.abs().max()) < 1e-6
 
 
+@MISSED
 def test_a_longer_run_may_choose_another_memory_format() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3)).double().eval()
     x = normal(1, 3, 8, 8)

@@ -23,8 +23,9 @@ from torch import Tensor
 
 from ...estimator import Estimate, Evaluator
 from .error_estimate import Certificate, Path
-from .group import Group, Sketch, padded, scales
+from .group import Group, padded
 from .quadrature import cells, first_gaps
+from .sketch import Sketch, scales
 from .substitution import alpha
 
 _AHEAD = 5  # doublings for which the saved state of a smooth path keeps sums

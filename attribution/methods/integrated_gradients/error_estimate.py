@@ -155,6 +155,7 @@ def certificate(path: Path, tol: float, correct: bool, floor: float) -> Certific
     residuals = np.array([before]) if smooth else np.append(missing, outside)
     seen = np.abs(residuals) > path.noise(floor)
     missed = float(np.sqrt((residuals[seen] ** 2).sum() / path.size))
+    missed = missed if smooth else max(missed, _end_gap(path, missing, path.noise(floor)))
     most = error if smooth else max(error, missed)
     # A residual must not be hidden in a map that is wrong.
     mix = _correction(path, -before, most) if correct and most <= _LARGE * size else np.zeros(PARTS)
@@ -195,6 +196,23 @@ def _doubtful(path: Path, size: float) -> np.ndarray:
     return np.append(half, 0) + np.append(0, half)
 
 
+def _end_gap(path: Path, missing: np.ndarray, noise: float) -> float:
+    """The L2 error of the map in the first or the last gap, if that holds most of what is missing; else 0.
+
+    A gap in which the gradient grows towards an end has a map in the direction of the gradient at its inner node.
+    """
+    ends = np.abs(missing[[0, -1]])
+    most = (2 * ends**2 > (missing**2).sum()) & (ends > noise)
+    return float((np.where(most, ends, 0) * _ratio(path)[[1, -2]]).max())
+
+
+def _ratio(path: Path) -> np.ndarray:
+    """‖∇f ⊙ Δ‖ / |F| at each node: how large an error of the map is, seen by its sum. From 1 / √size to `_MOST_RATIO`."""
+    length = np.sqrt(path.square)
+    ratio = length / np.maximum(np.abs(path.slope), length / _MOST_RATIO + np.finfo(float).tiny)
+    return np.maximum(ratio, path.size**-0.5)
+
+
 def _beyond(path: Path) -> tuple[np.ndarray, float]:
     """Residuals of completeness beyond the first and the last node, (2,), and the L2 error of the map there."""
     rule = path.substitution
@@ -202,8 +220,7 @@ def _beyond(path: Path) -> tuple[np.ndarray, float]:
         return np.zeros(0), 0.0
     weight, slope, length = rule.beyond(), path.slope[[0, -1]], np.sqrt(path.square[[0, -1]])
     residual = (rule.ends(path.score) - path.score[[0, -1]]) * np.array([-1, 1]) - weight * slope
-    ratio = length / np.maximum(np.abs(slope), length / _MOST_RATIO + np.finfo(float).tiny)
-    lost = np.maximum(ratio, path.size**-0.5) * np.abs(residual) + np.where(rule.diverges(), weight * length, 0)
+    lost = _ratio(path)[[0, -1]] * np.abs(residual) + np.where(rule.diverges(), weight * length, 0)
     return residual, float(np.linalg.norm(lost))
 
 

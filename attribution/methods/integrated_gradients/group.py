@@ -14,30 +14,12 @@ from ...resume import digests
 from . import clenshaw_curtis
 from .error_estimate import PARTS, Certificate, Grid, Path, certificate, is_smooth, pulls
 from .quadrature import levels, refine, trapezoid_weights
+from .sketch import Sketch, scales
 from .substitution import IDENTITY, LADDER, NEAR, SIDES, Substitution, followed, singular_ends
 
-SKETCH = 1024  # numbers kept of each gradient; about 2 % of relative error in distances
 _BEYOND, _LINEAR = PARTS, PARTS + 1  # the running sums: those of the correction, then these two
 _NO_LIMIT = 64
 Use = Callable[[int, np.ndarray, np.ndarray, Tensor], None]  # (member, which of its nodes, facts, ∇f)
-
-
-class Sketch:
-    """`SKETCH` signed sums of the entries of ∇f ⊙ Δ, with the same signs for all; the entries themselves if they are fewer.
-
-    The expected squared length is that of ∇f ⊙ Δ.
-    """
-
-    def __init__(self, like: Tensor) -> None:
-        signs = torch.randint(0, 2, (like[0].numel(),), generator=torch.Generator().manual_seed(0)) * 2 - 1
-        self._signs, self.size = signs.to(like), min(len(signs), SKETCH)
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """rows: (rows, size). Shape: (rows, sketch)."""
-        if rows.shape[1] <= SKETCH:
-            return rows
-        signed = torch.nn.functional.pad(rows * self._signs, (0, -rows.shape[1] % SKETCH))
-        return signed.reshape(len(rows), -1, SKETCH).sum(1)
 
 
 class Group:
@@ -165,7 +147,7 @@ class Group:
 
     def _check(self, place: int, facts: np.ndarray) -> None:
         """Raises: ValueError where a gradient is not finite."""
-        check_gradient(torch.from_numpy(facts[:, 1].copy()), torch.from_numpy(np.full(len(facts), self.members[place])))
+        check_gradient(torch.from_numpy(facts[:, 1:2].copy()), torch.from_numpy(np.full(len(facts), self.members[place])))
 
     def _refined(self, place: int, path: Path) -> tuple[Grid, np.ndarray]:
         """The second level of a path with jumps."""
@@ -309,12 +291,6 @@ class Group:
             self.origin[place] = state[0]
             held = min(len(state) - 1, self.sums.shape[1])
             self.sums[place, :held] = state[1 : 1 + held]
-
-
-def scales(step: Tensor) -> Tensor:
-    """The next power of two above the largest entry of each example, (batch, size); 1 where all entries are 0."""
-    largest = step.abs().amax(1)
-    return torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent)
 
 
 def padded(rows: Sequence[np.ndarray]) -> np.ndarray:

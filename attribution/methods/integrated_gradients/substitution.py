@@ -17,7 +17,7 @@ from .quadrature import trapezoid_weights
 LADDER = 10.0 ** -np.array([3, 6, 9, 12, 16, 20, 24])  # distances from a singular end at which its gradient is read
 SIDES = np.array([1.0, -1.0])  # distances from the baseline are α, those from x are α - 1
 NEAR = 1e-6  # distance from an end at which the gradient is read where it is not finite at the end itself
-_FINITE, _INFINITE = 0.01, 1e-3  # error of an end's gap, relative to the map, above which the end is singular
+_STEADY, _CHANGING, _INFINITE = 0.05, 0.01, 1e-3  # error of an end's gap, relative to the map, above which the end is singular
 _SEVERALFOLD = 4  # change of the length of the gradient over the gap of a singular end
 _BEYOND = 1e-3  # share of the map that may lie beyond the last node, for each factor e of the distance
 _LEAST_POWER = 0.02  # of an integrable end; with a smaller one, ∫ ∇f hardly converges
@@ -92,15 +92,15 @@ def singular_ends(nodes: np.ndarray, facts: np.ndarray, infinite: np.ndarray) ->
     """Whether the baseline's end and x's end are singular, (2,), from the facts at the nodes of a pilot.
 
     The increase of f over the first and the last gap is known. Where the gradients of its ends give another one, the same
-    part of the gap's map is wrong. An end is singular if that is out of proportion to the whole map, and the gradient changes
-    severalfold over the gap or is not finite at the end.  infinite: whether it is not; a gradient beside it is in its place.
+    part of the gap's map is wrong. An end is singular if that is out of proportion to the whole map; less is enough if the
+    gradient changes severalfold over the gap, or is not finite.  infinite: whether it is not; one beside it is in its place.
     """
     width, gap = np.diff(nodes)[[0, -1]], np.array([[0, 1], [-2, -1]])
     length, slope, rise = np.sqrt(facts[gap, 2]), facts[gap, 1], np.diff(facts[gap, 0], axis=1)[:, 0]
     wrong = width * length.mean(1) * np.abs(wrong_part(width * slope.mean(1), rise))
     size = float(np.linalg.norm(trapezoid_weights(nodes) @ facts[:, 3:]))
     changes = length.max(1) > _SEVERALFOLD * length.min(1)
-    return np.asarray(wrong > np.where(infinite, _INFINITE, _FINITE) * size) & (changes | infinite)
+    return np.asarray(wrong > np.where(infinite, _INFINITE, np.where(changes, _CHANGING, _STEADY)) * size)
 
 
 def wrong_part(found: np.ndarray, exact: np.ndarray) -> np.ndarray:

@@ -42,7 +42,8 @@ def load_subject(
     double: convert the model and its input to double precision, in which verdicts are sharper.
     preparation: parts of the model's preparation to change, as arguments of `Preparation.changed`.
 
-    Raises: ValueError or ImportError, as `load_model` and `load_photos` do; ValueError where no photo can be read.
+    Raises: ValueError or ImportError, as `load_model` and `load_photos` do; ValueError where no photo can be read, and for a
+    preparation of `small`.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -52,7 +53,10 @@ def load_subject(
     >>> subject.x.dtype, int(subject.target) < 224 * 224  # the largest of the outputs is a red one
     (torch.float64, True)
     """
-    loaded, x = _small(seed) if model == SMALL else _with_photos(model, data, photos, preparation or {})
+    parts = {name: part for name, part in (preparation or {}).items() if part is not None}
+    if model == SMALL and parts:
+        raise ValueError(f"{', '.join(parts)}: the model {SMALL!r} brings its own signals; name another model with --model.")
+    loaded, x = _small(seed) if model == SMALL else _with_photos(model, data, photos, parts)
     loaded.module.to(device)
     x = x.to(device)
     if double:

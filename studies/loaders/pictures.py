@@ -90,7 +90,7 @@ def eight_bit(image: Image.Image, form: str | None, tags: Mapping[int, Any], not
     if not signed and (image.mode.startswith("I;16") or (image.mode == "I" and form in ("PNG", "PPM"))):
         return _scaled(image, 2 ** tags.get(BITS, (16,))[0] - 1, tags.get(PHOTOMETRIC) == WHITE_IS_ZERO, notes)
     if signed or image.mode in REFUSED_MODES:
-        got = f"mode {image.mode} ({'signed integers' if signed else REFUSED_MODES[image.mode]})"
+        got = f"mode {image.mode} ({REFUSED_MODES.get(image.mode, 'signed integers')})"
         raise ValueError(f"expected 8 or 16 bits a channel, grey or colour, got {got}; save it as an 8-bit or 16-bit PNG")
     return image
 

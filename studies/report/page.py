@@ -68,7 +68,7 @@ def page(table: pd.DataFrame, summary: dict[str, Any], files: Sequence[str], fin
     return render(
         "comparison.html",
         **{key: summary["settings"][key] for key in ("model", "data", "method")},
-        **{key: summary[key] for key in ("photos", "skipped")},
+        **{key: summary[key] for key in ("photos", "skipped", "notes")},
         score="the model's output" if table["probability"].isna().all() else "the logit of the predicted class",
         correct=None if summary["correct"] == "no labels" else summary["correct"],
         domains=len(shown),

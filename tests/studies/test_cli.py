@@ -247,3 +247,26 @@ def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     return int(stopped.value.code or 0), capsys.readouterr().out
+
+
+def test_options_of_the_preparation_reach_the_model_and_the_summary(
+    model_files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file of code, a grey size, transparency and a hidden file: all of it is said."""
+    (model_files / "grey.py").write_text(
+        MODELS + "def grey(): return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 4))"
+    )
+    Image.new("LA", (9, 6)).save("photos/ink.png")
+    Image.new("L", (9, 6)).save("photos/.hidden.png")
+    options = ["--size", "8", "--channels", "1", "--mean", "0.13", "--std", "0.31", "--no-crop", "--pictures", "0"]
+    arguments = ["--data", "photos", "--model", "./grey.py:grey", "--method", "gradient", "--transform", "dct", *options]
+    monkeypatch.setattr(sys, "argv", ["pullback", "compare", *arguments])
+    cli.app(standalone_mode=False)
+    said = capsys.readouterr().out
+    assert "skipped: .hidden.png (1 in all" in said
+    assert "read with a change: ink.png (1 in all" in said
+    summary = json.loads((model_files / "results" / "compare" / "summary.json").read_text())
+    assert summary["preparation"] == {"size": 8, "mean": [0.13], "std": [0.31], "crop": False, "channels": 1}
+    assert summary["notes"] == [{"file": "ink.png", "note": "transparent parts are shown on white"}]
+    page = (model_files / "results" / "compare" / "report.html").read_text()
+    assert "ink.png: transparent parts are shown on white" in page

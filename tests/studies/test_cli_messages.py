@@ -86,6 +86,8 @@ def test_an_interrupted_matrix_says_how_many_cells_are_stored(
         (["explain", "photos/a.png", "--model", "flat:small", "--mean", "a"], "--mean: expected one number"),
         (["explain", "photos/a.png", "--model", "flat:small", "--std", "0"], "positive stds"),
         (["explain", "photos/a.png", "--model", "flat:small", "--mean", "1,2"], "mean: expected 1 number or 3"),
+        (["axioms", "--size", "32"], "size: the model 'small' brings its own signals"),
+        (["axioms", "--data", "photos", "--model", "flat:small", "--no-crop"], "It accepts 3 × 32 × 32: pass --size 32"),
         (["compare", "--data", "photos", "--model", "flat:small", "--channels", "2"], "3 (colour) or 1 (grey), got 2"),
         (["explain", "photos/a.png", "--model", "flat:small", "--size", "2"], "does not accept images of 3 × 2 × 2"),
         (["explain", "photos/a.png", "--size", "0"], "'--size'"),

@@ -115,7 +115,7 @@ def extremes(line: np.ndarray, points: int = POINTS) -> tuple[np.ndarray, np.nda
     A line of at most `points` samples is kept whole.
 
     >>> [array.tolist() for array in extremes(np.array([0, 1, 0, 0, -3, 0, 0, 9, 0]), points=4)]
-    [[0, 4, 5, 7], [0, -3, 0, 9]]
+    [[1, 4, 5, 7], [1, -3, 0, 9]]
     """
     if len(line) <= points:
         return np.arange(len(line)), line

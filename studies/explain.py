@@ -67,7 +67,7 @@ def explain(
     """Attributes the score of `target` (the predicted class if None) and writes one figure per domain into `out`.
 
     The figures are named PHOTO-CLASS-DOMAIN.png; a figure of another photo, model or method that has this name stays, and
-    the new name ends with a digest. summary.json says what each figure shows. A domain that is given twice is drawn once.
+    the new name ends with a digest. .summary.json says what each figure shows. A domain that is given twice is drawn once.
 
     Raises: ValueError where the file is not an image, the model not a classifier, the class does not exist, or `out` holds
     results of something else.

@@ -15,14 +15,15 @@ from ...core.files import plain, read_json, remove_leftovers, write_text
 from .store import digest
 
 SUMMARY = "summary.json"  # its key "pullback" holds the version that wrote the folder
+HIDDEN = ("explain",)  # commands whose folder shows figures only: their summary's name begins with a dot
 _LOCK = ".lock"
 
 
 class Results:
     """The folder `out` with the results of a `command`. Nothing that answers another question is overwritten in it.
 
-    summary.json says what runs while it runs, and how it ended: "running", "finished", "interrupted" or "failed". The lock
-    belongs to a process and is free once that has ended, however it ended.
+    summary.json (of `explain`: .summary.json) says what runs while it runs, and how it ended: "running", "finished",
+    "interrupted" or "failed". The lock belongs to a process and is free once that has ended, however it ended.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as out:
@@ -36,20 +37,21 @@ class Results:
 
     def __init__(self, out: str | Path, command: str) -> None:
         self.out, self.command = Path(out), command
+        self.summary = f".{SUMMARY}" if command in HIDDEN else SUMMARY
 
     def held(self) -> dict[str, Any]:
         """The summary of what this command has written here; {} where there is none.
 
         Raises: ValueError where the folder holds the summary of something else.
         """
-        path = self.out / SUMMARY
+        path = self.out / self.summary
         if not os.path.lexists(path):
             return {}
         found = read_json(path)
         if isinstance(found, dict) and isinstance(found.get("pullback"), str) and found.get("command") == self.command:
             return found
         other = f"results of pullback {found['command']}" if isinstance(found, dict) and "command" in found else "other things"
-        raise ValueError(f"{self._name} holds {plain(other)[:60]} ({SUMMARY} says it); choose another folder with --out.")
+        raise ValueError(f"{self._name} holds {plain(other)[:60]} ({self.summary} says it); choose another folder with --out.")
 
     @property
     def _name(self) -> str:
@@ -81,8 +83,8 @@ class Results:
 
     def _forget(self, missing: Sequence[Path]) -> None:
         """Removes summary.json if it is alone, and the folders that were missing before."""
-        if {path.name for path in self.out.iterdir()} <= {SUMMARY, _LOCK}:
-            (self.out / SUMMARY).unlink()
+        if {path.name for path in self.out.iterdir()} <= {self.summary, _LOCK}:
+            (self.out / self.summary).unlink()
             (self.out / _LOCK).unlink(missing_ok=True)
             for part in missing:
                 part.rmdir()
@@ -94,7 +96,7 @@ class Results:
             if isinstance(changes.get("files"), dict) and isinstance(held.get("files"), dict):
                 changes = {**changes, "files": held["files"] | changes["files"]}
             first = {"pullback": importlib.metadata.version("pullback"), "command": self.command}
-            write_text(self.out / SUMMARY, json.dumps(first | held | first | dict(changes), indent=1))
+            write_text(self.out / self.summary, json.dumps(first | held | first | dict(changes), indent=1))
 
     def free_name(self, name: str, question: Any, taken: Mapping[str, Any]) -> str:
         """`name`, or where that file answers another question, `name` with a digest of the question.

@@ -13,6 +13,7 @@ from support.command_line import MODELS, PHOTOS, fails, pullback
 
 import pullback as pb
 from pullback import cli
+from pullback.core import terminal
 from pullback.studies.compare.grid import DOMAINS
 from pullback.transforms.registry import transforms as registry
 
@@ -240,7 +241,7 @@ def test_transforms_check_prints_a_fault_in_full_and_fails(
 
 def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[int, str]:
     """Exit status and output of `transforms --check` on two transforms' worth of registry."""
-    monkeypatch.setattr(cli, "console", Console(width=150, no_color=True, **cli.PLAIN))
+    monkeypatch.setattr(terminal, "console", Console(width=150, no_color=True, **terminal.PLAIN))
     monkeypatch.setattr(registry, "names", lambda: ["hadamard", "pixel"])
     monkeypatch.setattr(sys, "argv", ["pullback", "transforms", "--check", *flags])
     with pytest.raises(SystemExit) as stopped:

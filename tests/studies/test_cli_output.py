@@ -156,7 +156,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small")
 def test_axioms_writes_before_it_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bool] = []
-    monkeypatch.setattr(cli, "_print", lambda text: seen.append((tmp_path / "axioms.json").exists()))
+    monkeypatch.setattr(cli, "show", lambda text: seen.append((tmp_path / "axioms.json").exists()))
     assert status(monkeypatch, "axioms", "--method", "gradient", "--axiom", "dummy", "--out", str(tmp_path)) == 0
     assert seen[0] is True
 

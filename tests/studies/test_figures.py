@@ -150,4 +150,5 @@ def test_no_text_of_a_figure_is_a_formula(tmp_path: Path) -> None:
     names = dict.fromkeys(("model", "transform", "method", "axiom"), wrong)
     table = pd.DataFrame([names | {"verdict": "kept", "agrees": None, "reason": ""}])
     assert figures.save(matrix_figure(table), tmp_path / "b.png") == "b.png"
-    assert Image.open(tmp_path / "b.png").size[0] > 100
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.size[0] > 100

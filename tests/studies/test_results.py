@@ -17,6 +17,7 @@ from support.tiny import Tiny, settings, tiny
 from torch import Tensor
 
 from pullback import studies
+from pullback.axioms import AxiomReport
 from pullback.studies.compare.parts import _is_part
 from pullback.studies.loaders.models import LoadedModel, Preparation
 from pullback.studies.report import figures
@@ -27,8 +28,8 @@ def asked(folder: Path, **changes: object) -> studies.Settings:
     return dataclasses.replace(settings(folder), **changes)  # type: ignore[arg-type]
 
 
-def summary(out: Path) -> dict[str, Any]:
-    return json.loads((out / "summary.json").read_text())
+def summary(out: Path, name: str = "summary.json") -> dict[str, Any]:
+    return json.loads((out / name).read_text())
 
 
 @pytest.fixture(autouse=True)
@@ -94,41 +95,41 @@ def test_a_dead_process_holds_no_lock(pictures: Path, tmp_path: Path) -> None:
 
 
 def test_runs_that_share_a_folder_add_to_its_files(tmp_path: Path) -> None:
-    one, other = (Results(tmp_path, "explain") for _ in range(2))
+    one, other = (Results(tmp_path, "axioms") for _ in range(2))
     with one.run({}), other.run({}):
         one.update({"files": {"a.png": {"question": "a"}}})
         other.update({"files": {"b.png": {"question": "b"}}})
     assert set(summary(tmp_path)["files"]) == {"a.png", "b.png"}
 
 
-@pytest.mark.parametrize("held", ['{"accuracy": 0.9}', "[1]", "", "[" * 100_000, '{"pullback": 3, "command": "explain"}'])
+@pytest.mark.parametrize("held", ['{"accuracy": 0.9}', "[1]", "", "[" * 100_000, '{"pullback": 3, "command": "axioms"}'])
 def test_a_summary_of_something_else_is_neither_read_nor_written(tmp_path: Path, held: str) -> None:
     (tmp_path / "summary.json").write_text(held)
-    with pytest.raises(ValueError, match="choose another folder with --out"), Results(tmp_path, "explain").run({}):
+    with pytest.raises(ValueError, match="choose another folder with --out"), Results(tmp_path, "axioms").run({}):
         pytest.fail("the folder was taken")
     assert (tmp_path / "summary.json").read_text() == held
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
 
 
 def test_the_results_of_another_command_stay(pictures: Path, tmp_path: Path) -> None:
-    studies.explain(pictures / "1.png", model=tiny(), method="gradient", transforms=["dct"], out=tmp_path / "o")
+    studies.write_report(AxiomReport("gradient", ()), tmp_path / "o")
     before = {path: path.read_bytes() for path in (tmp_path / "o").iterdir()}
-    with pytest.raises(ValueError, match="holds results of pullback explain"):
+    with pytest.raises(ValueError, match="holds results of pullback axioms"):
         studies.compare(settings(pictures), tmp_path / "o", model=tiny())
     assert {path: path.read_bytes() for path in (tmp_path / "o").iterdir()} == before
 
 
 def test_a_failed_run_leaves_a_new_folder_as_it_was_and_says_so_in_an_old_one(tmp_path: Path) -> None:
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError), Results(tmp_path / "new" / "o", "explain").run({}):
+        with pytest.raises(ZeroDivisionError), Results(tmp_path / "new" / "o", "axioms").run({}):
             raise ZeroDivisionError
         assert not (tmp_path / "new").exists()
-    with Results(tmp_path / "o", "explain").run({}):
+    with Results(tmp_path / "o", "axioms").run({}):
         pass
-    with pytest.raises(KeyboardInterrupt), Results(tmp_path / "o", "explain").run({}):
+    with pytest.raises(KeyboardInterrupt), Results(tmp_path / "o", "axioms").run({}):
         raise KeyboardInterrupt
     assert summary(tmp_path / "o")["state"] == "interrupted"
-    with pytest.raises(ZeroDivisionError), Results(tmp_path / "o", "explain").run({}):
+    with pytest.raises(ZeroDivisionError), Results(tmp_path / "o", "axioms").run({}):
         raise ZeroDivisionError
     assert summary(tmp_path / "o")["state"] == "failed"
 
@@ -331,7 +332,7 @@ def test_a_figure_overwrites_only_itself(pictures: Path, tmp_path: Path, monkeyp
     assert first[0] == "1-1-dct.png"
     assert [name for call in calls for name in call()] == first
     assert (out / "2-1-dct.png").read_text() == "something else"
-    files = summary(out)["files"]
+    files = summary(out, ".summary.json")["files"]
     assert set(files) == set(first)
     assert files[first[1]]["image"] == str(other / "1.png")
     assert files[first[2]]["method"] == "input_x_gradient"
@@ -385,7 +386,7 @@ def test_maps_that_did_not_converge_are_counted(pictures: Path, tmp_path: Path) 
         pictures / "1.png", model=tiny(), method=tight["method"], transforms=["dct", "pixel"], out=tmp_path / "e"
     )
     assert named.not_converged == ("dct", "pixel")
-    assert all(entry["converged"] is False for entry in summary(tmp_path / "e")["files"].values())
+    assert all(entry["converged"] is False for entry in summary(tmp_path / "e", ".summary.json")["files"].values())
     easy = studies.explain(
         pictures / "1.png", model=tiny(), method="integrated_gradients(tol=0.5)", transforms=["dct"], out=tmp_path / "e"
     )

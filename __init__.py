@@ -5,14 +5,14 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 from . import attribution, axioms, metrics, transforms
-from .attribution import Attribution, Broadcast, Execution, Pullback, attribute, best_basis
+from .attribution import Attribution, Broadcast, Execution, PerExample, Pullback, attribute, best_basis
 from .transforms import register as register_transform
 
 if TYPE_CHECKING:
     from . import studies
 
 __version__ = importlib.metadata.version("pullback")
-__all__ = ["Attribution", "Broadcast", "Execution", "Pullback"]
+__all__ = ["Attribution", "Broadcast", "Execution", "PerExample", "Pullback"]
 __all__ += ["attribute", "attribution", "axioms", "best_basis", "metrics", "register_transform", "studies", "transforms"]
 
 

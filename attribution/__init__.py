@@ -8,7 +8,7 @@ from .analyses.quantus import quantus_explain
 from .attribute import attribute, resume
 from .baselines import Baseline, among, in_domain
 from .engine.execution import Execution
-from .engine.model_args import Broadcast
+from .engine.model_args import Broadcast, PerExample
 from .engine.open_engine import open_engine
 from .engine.row_index import RowIndex
 from .engine.score import Score
@@ -30,6 +30,6 @@ from .result import Attribution
 __all__ = ["HSIC", "LIME", "RISE", "AbsGrad", "Attribution", "Baseline", "BoundarySensitivity", "Broadcast", "Captum", "Chart"]
 __all__ += ["Cost", "Estimate", "Estimator", "Evaluator", "Execution", "ExpectedGradients", "Gradient", "GradientSHAP"]
 __all__ += ["InputXGradient", "IntegratedGradients", "Joint", "KernelSHAP", "Mask", "MaskPath", "MethodClaim", "Occlusion"]
-__all__ += ["Pullback", "RowIndex", "Score", "Shapley", "SmoothGrad", "Sobol", "SquareGrad", "VarGrad"]
+__all__ += ["PerExample", "Pullback", "RowIndex", "Score", "Shapley", "SmoothGrad", "Sobol", "SquareGrad", "VarGrad"]
 __all__ += ["among", "attribute", "baselines", "basis_cost", "best_basis", "boundary_sensitivity", "get", "in_domain"]
 __all__ += ["mask_path", "names", "open_engine", "quantus_explain", "register", "resume", "targets"]

@@ -50,16 +50,20 @@ def attribute(
     baseline: x₀: a number, a tensor that broadcasts to x, a callable x -> x₀, a spec such as "blur(sigma=10)" or
     "uniform(0, 1)", one of `baselines` such as `in_domain(z0)` and `among(references)`, or None for zero.
     batch_size: the largest number of model inputs (examples × steps × samples) in one forward; results do not depend on
-    it. "auto" chooses what suits the device's caches and at most half of its free memory.
+    it. "auto" chooses what suits the device's caches and at most half of its free memory. A model that takes one batch
+    size only, such as a program exported for it, is fed chunks of exactly `batch_size`, the last one filled up.
     seed: together with the content of each example, it fixes all random numbers.
     progress: True for a bar with the time left, or a callable that takes (evaluations done, evaluations planned).
-    model_args, model_kwargs: further arguments, model(x, *model_args, **model_kwargs), which are not attributed. A tensor
-    with one entry per example follows its example, also inside lists, tuples and dictionaries; everything else, and what
-    `pullback.Broadcast` marks, is passed unchanged.
+    model_args, model_kwargs: further arguments, model(x, *model_args, **model_kwargs), which are not attributed. What
+    holds one entry per example follows its example: a tensor or an array along any axis, a list by its entries, also inside
+    other containers. Where that is one of several readings, the call model(x, *model_args, **model_kwargs) on the whole
+    batch decides; `pullback.PerExample` and `pullback.Broadcast` mark it by hand.
     create_graph: keep the values differentiable with respect to x, the baseline and the model's parameters.
     execution: number format, memory format and compilation; see `Execution`.
 
-    The model's mode, hooks and gradients and the random state stay as they were. The result has no graph by default.
+    f is the function that gradients see: models that compute something else where autograd does not record, such as the fast
+    path of nn.TransformerEncoder, are read with gradients recorded.
+    The model's mode, hooks, gradients and buffers and the random state stay as they were. The result has no graph by default.
     Raises: TypeError or ValueError that names the wrong argument or example; also for a model that is not deterministic,
     or whose output for one example depends on the others.
 

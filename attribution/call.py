@@ -21,9 +21,10 @@ from ..transforms import get as get_transform
 from .baselines.base import Baseline
 from .baselines.fixed import get as get_baseline
 from .baselines.path_start import Start, repeated, starts
-from .engine.dry_run import choose_memory_format
+from .engine.dry_run import LONG, DryRun
 from .engine.engine import Engine
 from .engine.execution import Execution
+from .engine.memory_format import choose_memory_format
 from .engine.open_engine import open_engine, read_checked
 from .engine.score import Target
 from .estimator import Chart, Estimate, Estimator, Evaluator, check_gradient
@@ -74,10 +75,12 @@ def run(
         own = baseline if isinstance(baseline, Baseline) else with_defaults(engine.prepared.around, baseline)
         rule = get_baseline(own)
         call = Call(estimator, x, transforms, starts(rule, transforms, x, seed, create_graph), engine, seed)
-        differences = call.score_differences(options.get("batch_size", "auto") == "auto" and not create_graph)
+        dry_run = call.dry_run(options.get("batch_size", "auto") == "auto" and not create_graph)
+        differences = call.score_differences(dry_run)
         call.choose_precision()
         question = {"target": _described(target), "baseline": rule.describe(), "dtype": str(x.dtype)}
         found = call.fields(call.continued(earlier, differences, question) if earlier else call.evaluators, differences)
+        dry_run.finish()
         settings = question | {
             "method": estimator.name or type(estimator).__name__,
             "options": _described(dataclasses.asdict(estimator)) if dataclasses.is_dataclass(estimator) else {},
@@ -131,23 +134,27 @@ class Call:
         """Whether the method needs gradients."""
         return self.estimator.cost([domain.layout for domain in self.domains]).gradients > 0
 
-    def score_differences(self, measure: bool) -> list[Tensor]:
-        """f(x) - f(x₀) of each domain, (batch,).  measure: whether to measure how many rows fit into memory.
+    def dry_run(self, measure: bool) -> DryRun:
+        """f at x and at each x₀.  measure: whether to measure how many rows fit into memory.
 
         Raises: ValueError where the model is not deterministic or mixes rows.
         """
-        engine, count = self.engine, 1 + len(self.bases)
-        engine.count.planned = engine.count.forward + len(self.x) * count + 1 + sum(self.planned)
+        engine, batch, evaluations = self.engine, len(self.x), sum(self.planned)
+        # f at all ends, at x once more, at the middle of a path, and there again after the run and before long ones
+        engine.count.planned = engine.count.forward + batch * (2 + len(self.bases)) + 2 + (evaluations >= LONG) + evaluations
         self._equalise()
-        example = torch.arange(len(self.x), device=self.x.device).repeat(count)
-        points = torch.cat([self.x, *self.bases.values()])
-        ends = read_checked(engine, example, points, count, measure and self.has_gradients)
-        varies = bool((ends != ends[:1]).any())
+        points = torch.stack([self.x, *self.bases.values()], 1)
+        run = read_checked(engine, points, measure and self.has_gradients, evaluations)
+        varies = bool((run.known != run.known[:1]).any())
         for each in (engine, *(evaluator.engine for _, evaluator in self.evaluators)):
             each.varies = varies
-        choose_memory_format(engine, points, ends, sum(self.planned), self.has_gradients)
+        choose_memory_format(run, evaluations, self.has_gradients)
         self._equalise()
-        differences = dict(zip(self.bases, ends[0] - ends[1:]))
+        return run
+
+    def score_differences(self, run: DryRun) -> list[Tensor]:
+        """f(x) - f(x₀) of each domain, (batch,)."""
+        differences = dict(zip(self.bases, run.known[0] - run.known[1:]))
         return [differences[id(start.signal)] for start in self.starts]
 
     def _equalise(self) -> None:

@@ -113,7 +113,8 @@ def fixed_target(target: Target, model: Callable[..., Any], x: Tensor) -> Target
     if not isinstance(target, Choice):
         return target
     with open_engine(model, x) as engine:
-        output = engine.outputs(torch.arange(len(x), device=x.device), x.__getitem__, table)
+        every = torch.arange(len(x), device=x.device)
+        output = engine.as_recorded(lambda: engine.outputs(every, x.__getitem__, table))
     classes = score.settled(output).classes
     assert classes is not None  # that is what `settled` does to a Choice
     if classes.shape[1] == 1 and torch.equal(target.score(output, classes), output.gather(1, classes)[:, 0]):

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ..attribution import Attribution, open_engine
-from ..attribution.engine.dry_run import choose_memory_format
 from ..attribution.engine.engine import Engine, Points
+from ..attribution.engine.memory_format import choose_memory_format
 from ..attribution.engine.open_engine import read_checked
 from ..attribution.engine.random import fill, keys
 from ..attribution.engine.score import Target
@@ -72,13 +72,15 @@ def _scores(engine: Engine, attribution: Attribution, rank: Tensor, counts: Sequ
     points: Points = lambda part: keep_only(attribution, rank[example[part]] < most[part], example[part])
     engine.equalise(len(example))
     start = min(2, len(counts)) * batch
-    known = read_checked(engine, example[:start], points(slice(0, start)), start // batch)
+    ends = points(slice(0, start)).unflatten(0, (start // batch, batch)).transpose(0, 1)
+    run = read_checked(engine, ends, evaluations=len(example))
     if start == len(example):
-        return known
-    choose_memory_format(engine, points(slice(0, start)), known, len(example), gradients=False)
+        return run.known
+    choose_memory_format(run, len(example), gradients=False)
     with engine.prepared.numerics():
         rest = engine.scores(example[start:], lambda part: points(slice(part.start + start, part.stop + start)))
-    return torch.cat([known, rest.reshape(-1, batch)])
+    run.finish()
+    return torch.cat([run.known, rest.reshape(-1, batch)])
 
 
 def _listed(fractions: Iterable[float]) -> list[float]:

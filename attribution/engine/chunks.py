@@ -1,5 +1,6 @@
 """How many rows one forward holds: a limit, chunks within it, and smaller ones where memory runs out."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -44,17 +45,22 @@ class Chunks:
         start, rows = 0, len(example)
         while start < rows:
             part = slice(start, min(start + max(1, self.limit // width), rows))
-            done = []
+            done, remedy = [], None
             try:
                 done.append(run(part))
-            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-                if error is self.stopped or not _is_out_of_memory(error):
+            except Exception as error:
+                remedy = None if error is self.stopped else self.remedy(error, part.stop - part.start, width)
+                if remedy is None:
                     raise
-            if not done:  # outside the handler, so that the failed pass is freed before the next one
-                self._halve(part.stop - part.start, width)
+            if remedy is not None:  # outside the handler, so that the failed pass is freed before the next one
+                remedy()
                 continue
             yield part, done.pop()
             start = part.stop
+
+    def remedy(self, error: Exception, rows: int, width: int) -> Callable[[], None] | None:
+        """What to change before a pass of `rows` rows that raised `error` is tried again; None where nothing helps."""
+        return functools.partial(self._halve, rows, width) if is_out_of_memory(error) else None
 
     def filled(self, points: Tensor, example: Tensor) -> tuple[Tensor, Tensor]:
         """The rows, and copies of the last one up to the size of all chunks where that is fixed."""
@@ -89,6 +95,6 @@ def rows_per_forward(batch_size: int | str, shape: tuple[int, ...], device: torc
     return batch_size
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """torch raises its own class on accelerators, but a RuntimeError from the CPU's allocator."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error)

@@ -1,6 +1,7 @@
 """`Engine`: the only place that calls the model. A row is one input of one forward pass."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +10,13 @@ from torch import Tensor, nn
 
 from ...core.precision import wide
 from ...core.progress import Progress
-from .chunks import Chunks, Result
+from .chunks import Result
 from .execution import Prepared, uncompiled
-from .memory import Saved, free_bytes
+from .fitted_chunks import FittedChunks
+from .memory import Saved, free_bytes, nothing_kept
 from .model_args import ModelArgs
-from .score import Score, table
+from .model_state import ModelState
+from .score import Score
 
 Points = Callable[[slice], Tensor]  # a slice of rows -> these rows, (rows, *shape)
 Reader = Callable[[Any, Tensor], Tensor]  # (output, example of each row) -> what is read from it, (rows, …)
@@ -30,7 +33,7 @@ class Count:
     planned: int = 0
 
 
-class Engine(Chunks):
+class Engine(FittedChunks):
     """Evaluates a score and its gradient at any number of rows, at most `limit` in one forward, and counts them.
 
     `open_engine` builds it. It leaves the model as it was, after an exception too: no hook, no `.grad`, no mode is changed.
@@ -44,49 +47,44 @@ class Engine(Chunks):
     def __init__(
         self, prepared: Prepared, score: Score, limit: int, feed: torch.dtype, args: ModelArgs, progress: Progress | None
     ) -> None:
-        super().__init__(limit)
-        self.prepared, self.score, self.feed, self.create_graph = prepared, score, feed, prepared.create_graph
+        super().__init__(limit, prepared)
+        self.score, self.feed, self.create_graph = score, feed, prepared.create_graph
         self.count, self.varies = Count(), False
         self._model: Callable[..., Any] = prepared
         self._plain = uncompiled(prepared.plain)  # for methods that hook its layers
-        self._args, self._progress = args, progress
+        self.args, self._progress = args, progress
         self._in_place = False  # whether the model has been seen to write into its input
+        self.state: ModelState | None = None  # of the caller's model, before the run
         self._unchecked: list[tuple[Tensor, Tensor]] = []  # scores, and their examples, not yet known to be finite
 
     # Copies ------------------------------------------------------------------------------------------------------------
 
     def uncounted(self) -> "Engine":
         """A copy that does not update the evaluation counter or the progress."""
-        return Engine(self.prepared, self.score, self.limit, self.feed, self._args, None)
+        return Engine(self.prepared, self.score, self.limit, self.feed, self.args, None)
 
     def through(self, lift: Callable[[Callable[..., Any]], nn.Module], feed: torch.dtype) -> "Engine":
         """The engine of lift(model), such as f∘T⁻¹, with the same score, limit and evaluation counter."""
-        other = Engine(self.prepared, self.score, self.limit, feed, self._args, self._progress)
+        other = Engine(self.prepared, self.score, self.limit, feed, self.args, self._progress)
         other._model, other._plain = lift(self._model), lift(self._plain)
         other.count, other.varies = self.count, self.varies
         return other
 
     # Scores ------------------------------------------------------------------------------------------------------------
 
-    def resolve_target(self, point: Tensor) -> None:
-        """Fixes a target that depends on the output at x, (examples, *shape)."""
-        if self.score.pending:
-            example = torch.arange(len(point), device=point.device)
-            self.score = self.score.settled(self.outputs(example, point.__getitem__, table))
-
     def scores(self, example: Tensor, points: Points) -> Tensor:
         """f at every row. Shape: (rows,), in single precision or wider.  example: (rows,), the example of each row."""
-        return self.outputs(example, points, self._checked)
+        return self.outputs(example, points, self.checked)
 
     def score_chunks(self, example: Tensor, points: Points) -> Iterator[tuple[slice, Tensor]]:
         """(slice, f) for one chunk of rows after another, so that nothing of the size of all rows is held."""
-        return self.output_chunks(example, points, self._checked)
+        return self.output_chunks(example, points, self.checked)
 
     def probabilities(self, example: Tensor, points: Points) -> tuple[Tensor, Tensor]:
         """(f, probability of the target's class) at every row; the latter is NaN where the target is no class."""
 
         def both(output: Any, rows: Tensor) -> Tensor:
-            value = self._checked(output, rows)
+            value = self.checked(output, rows)
             probability = self.score.probability(output, rows)
             return torch.stack([value, torch.full_like(value, torch.nan) if probability is None else probability], 1)
 
@@ -103,20 +101,47 @@ class Engine(Chunks):
         def one(part: slice) -> Tensor:
             rows = part.stop - part.start
             shown, of = self.filled(points(part), example[part])
-            with torch.set_grad_enabled(self.create_graph):
-                value = reader(self._run(shown, of), of)[:rows]
+            value = self._read(shown, of, reader, self.prepared.records)[:rows]
             self._add(forward=rows)
             return value.to(wide(value.dtype))
 
         return self.chunks(example, one)
 
-    def once(self, points: Tensor, example: Tensor) -> Tensor:
-        """f of a few rows in one forward, in the model's own formats and without a graph. Shape: (rows,)."""
-        with self.prepared.plainly(), torch.no_grad():
-            shown, of = self.filled(points, example)
-            value = self._checked(self._run(shown, of), of)[: len(points)]
+    def once(self, points: Tensor, example: Tensor, recorded: bool = False, adapt: bool = False) -> Tensor:
+        """f of a few rows in one forward, in the model's own formats and without a graph; not finite where f is not. (rows,).
+
+        recorded: whether autograd records the forward, as for a gradient; some models are another function then.
+        adapt: whether to try the model's own batch size where the forward fails.
+        """
+        reader = lambda output, of: self._around_score(output, of)
+        with self.prepared.plainly():
+            while True:
+                shown, of = self.filled(points, example)
+                try:
+                    value = self._read(shown, of, reader, recorded or self.prepared.records)[: len(points)]
+                    break
+                except Exception as error:
+                    remedy = self.remedy(error, len(points), 1) if adapt and error is not self.stopped else None
+                    if remedy is None:
+                        raise
+                remedy()
         self._add(forward=len(points))
-        return value
+        return value.detach().to(wide(value.dtype))
+
+    def _read(self, points: Tensor, example: Tensor, reader: Reader, recorded: bool) -> Tensor:
+        """reader(output, example) in one forward, without a graph unless `create_graph` asks for one."""
+        if self.create_graph or not recorded:
+            with torch.set_grad_enabled(self.create_graph):
+                return reader(self._run(points, example), example)
+        try:
+            with torch.enable_grad(), nullcontext() if self.prepared.differentiates else nothing_kept():
+                return reader(self._traced(_leaf(points), example), example).detach()
+        except RuntimeError as error:  # the model takes gradients inside, or transforms of torch.func
+            if "nothing was kept" not in str(error) and "saved tensor" not in str(error):
+                raise
+        self.prepared.differentiates = True
+        with torch.enable_grad():
+            return reader(self._traced(_leaf(points), example), example).detach()
 
     # Gradients ---------------------------------------------------------------------------------------------------------
 
@@ -137,7 +162,7 @@ class Engine(Chunks):
             if not (create and points.requires_grad):
                 # Arranged here already, since compiled models want leaves of autograd.
                 points = self.arranged(points.detach()).requires_grad_()
-            value = self._checked(self._traced(points, example), example)
+            value = self.checked(self._traced(points, example), example)
             gradient = None
             if value.requires_grad:
                 (gradient,) = torch.autograd.grad(value.sum(), points, allow_unused=True, create_graph=create)
@@ -153,7 +178,8 @@ class Engine(Chunks):
         if self.varies or not value.requires_grad:
             why = "a detach, argmax or no_grad inside, quantised layers?"
             what = f"The model's output does not depend on its input through autograd ({why})"
-            raise ValueError(f"{what}; take a perturbation method, or a differentiable target.")
+            self.certain = ValueError(f"{what}; take a perturbation method, or a differentiable target.")
+            raise self.certain
         return torch.zeros_like(points)
 
     def measured(self, example: Tensor, points: Points) -> Tensor:
@@ -171,20 +197,17 @@ class Engine(Chunks):
         try:  # a copy: what the model writes into a leaf without autograd's knowledge must not reach x
             with torch.enable_grad(), Saved(self._plain) as saved:
                 output = self._traced(shown.detach().clone().requires_grad_(), of)
-        except (RuntimeError, MemoryError):  # a model without gradients, or no memory: not the time to ask
+            value = self.checked(output, of)[: len(points)]
+        except (RuntimeError, MemoryError, ValueError, AssertionError) as error:  # no gradients, no memory, one batch size
+            if error is self.certain:
+                raise
             return self.scores(example, points.__getitem__)
-        if free is not None and saved.bytes:
+        if free is not None and saved.bytes and self.prepared.size is None:
             self.limit = max(1, min(self.limit, free // 2 * len(shown) // saved.bytes))
-        value = self._checked(output, of)[: len(points)]
         self._add(forward=len(points))
         return value.detach()
 
     # The model ---------------------------------------------------------------------------------------------------------
-
-    @property
-    def fixed(self) -> bool:
-        """Whether chunks are filled up, so that a compiled model sees one shape."""
-        return self.prepared.fixed
 
     def chunks(self, example: Tensor, run: Callable[[slice], Result], width: int = 1) -> Iterator[tuple[slice, Result]]:
         """As in `Chunks`.  Raises: ValueError where a score was not finite, after the last chunk at the latest."""
@@ -206,7 +229,7 @@ class Engine(Chunks):
         return self._run(points, example)
 
     def _run(self, points: Tensor, example: Tensor) -> Any:
-        args, kwargs = self._args.at(example)
+        args, kwargs = self.args.at(example)
         fed = self.arranged(points.to(self.feed))
         # A copy, so that a model which works in place does not reach the caller's x. Leaves of autograd are safe.
         if fed is points and (self._in_place or not (points.is_leaf and points.requires_grad)):
@@ -222,10 +245,10 @@ class Engine(Chunks):
 
     def scored(self, model: nn.Module, points: Tensor, example: Tensor) -> Tensor:
         """f at every row through `model`, a copy of the plain one, with whatever graph autograd records."""
-        args, kwargs = self._args.at(example)
+        args, kwargs = self.args.at(example)
         with self.prepared.around():
             output = model(points.to(self.feed, copy=True), *args, **kwargs)
-        value = self._checked(output, example)
+        value = self.checked(output, example)
         self._add(gradient=len(points))
         return value
 
@@ -237,11 +260,20 @@ class Engine(Chunks):
             raise TypeError(f"model: methods that hook layers need an nn.Module, {got}.")
         return self._plain
 
+    def check_state(self) -> None:
+        """Raises: ValueError where a forward changes buffers, as layers in training mode do."""
+        if self.state is None or not (name := self.state.changed()):
+            return
+        if layer := self.state.training():
+            what = f"{layer} is in training mode and every forward changes {name.rpartition(':')[2]!r}"
+            raise ValueError(f"model: {what}; call model.eval() first, and before tracing.")
+
     # Counting and checking ---------------------------------------------------------------------------------------------
 
     def _add(self, forward: int = 0, gradient: int = 0) -> None:
         self.count.forward += forward
         self.count.gradient += gradient
+        self.succeeded()
         if self._progress is not None:
             done = self.count.forward + self.count.gradient
             try:
@@ -250,16 +282,19 @@ class Engine(Chunks):
                 self.stopped = error
                 raise
 
-    def _checked(self, output: Any, example: Tensor) -> Tensor:
+    def checked(self, output: Any, example: Tensor) -> Tensor:
         """The finite score of each row, in single precision or wider."""
-        with self.prepared.around():
-            value = self.score(output, example)
+        value = self._around_score(output, example)
         value = value.to(wide(value.dtype))
         self._unchecked.append((value.detach().clone() if self.fixed else value.detach(), example))
         # Asking a GPU would wait for it, and it for the next chunk: there the check comes late.
         if value.device.type == "cpu" or len(self._unchecked) >= _PATIENCE:
             self._check_finite()
         return value
+
+    def _around_score(self, output: Any, example: Tensor) -> Tensor:
+        with self.prepared.around():
+            return self.score(output, example)
 
     def _check_finite(self) -> None:
         """Raises: ValueError where a score was not finite."""
@@ -271,4 +306,11 @@ class Engine(Chunks):
         if bool(wrong.any()):
             what = f"The model returned {float(value[wrong][0])} for example {int(example[wrong][0])}"
             advice = "Check that example, or explain a logit instead of a log-probability."
-            raise ValueError(f"{what}; attribution needs finite scores. {advice}")
+            self.certain = ValueError(f"{what}; attribution needs finite scores. {advice}")
+            raise self.certain
+
+
+def _leaf(points: Tensor) -> Tensor:
+    """A copy as a leaf of autograd: what a model writes into a leaf without autograd's knowledge must not reach x."""
+    leaf: Tensor = points.detach().clone().requires_grad_()
+    return leaf

@@ -86,11 +86,16 @@ class Prepared(nn.Module):
     def __init__(self, model: Model, execution: Execution, x: Tensor, create_graph: bool, around: Around) -> None:
         super().__init__()
         self.plain, self.create_graph, self.around = model, create_graph, around
-        self.device_type = x.device.type
+        self.device, self.device_type = x.device, x.device.type
         self.single = x.dtype == torch.float32  # else "auto" does not narrow: double precision was asked for with a reason
         self.fixed = execution.compile is not False or _is_compiled(model)
         self.channels_last = execution.memory_format == "channels_last"
         self.tries_channels_last = execution.memory_format == "auto" and _gains_by_channels_last(model, x)
+        self.records = False  # whether f is read with gradients recorded, since the model is another function without them
+        self.differentiates = False  # whether the model takes gradients itself
+        self.draws = False  # whether the model draws from torch's global generators
+        self.size: int | None = None  # the one batch size that the model takes, where it takes no other
+        self.sizes: list[int] = []  # batch sizes to try where a forward fails
         self.fallback = ""  # why a run is contiguous where channels_last was tried
         self._asked = execution.precision
         self.precision = "fp32" if self._asked == "auto" else self._asked
@@ -99,6 +104,10 @@ class Prepared(nn.Module):
         if execution.compile is not False:
             options = dict(execution.compile) if isinstance(execution.compile, Mapping) else {}
             self._call = torch.compile(model, dynamic=False, **options)
+
+    def record_inside(self) -> None:
+        """From now on, f is read with gradients recorded and kept, for a model that takes gradients itself."""
+        self.records = self.differentiates = True
 
     def arranged(self, x: Tensor) -> Tensor:
         """x in the memory format of the run."""

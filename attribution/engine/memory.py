@@ -1,6 +1,7 @@
 """The memory that autograd keeps for a forward, and the free memory of a device."""
 
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -37,6 +38,11 @@ class Saved(torch.autograd.graph.saved_tensors_hooks):
     def __enter__(self) -> "Saved":  # type: ignore[override]
         super().__enter__()
         return self
+
+
+def nothing_kept() -> AbstractContextManager[object]:
+    """Context: autograd records the code inside, but keeps nothing for a backward pass, which raises RuntimeError."""
+    return torch.autograd.graph.saved_tensors_hooks(lambda tensor: None, _refuse)
 
 
 def _refuse(_: None) -> Tensor:

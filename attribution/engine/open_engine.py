@@ -5,19 +5,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ...core.checks import check_finite
 from ...core.isolation import isolated, with_defaults
 from ...core.precision import wide
 from ...core.progress import Progress, reporter
+from .argument_reading import choose_reading
 from .check_model import check_model, feed_dtype
 from .chunks import rows_per_forward
-from .dry_run import check_repeats
+from .draws import random_states, set_random_states
+from .dry_run import DryRun, dry_run
 from .engine import Engine
 from .execution import Execution
 from .model_args import ModelArgs
-from .score import Score, Target
+from .model_state import ModelState
+from .score import Score, Target, table
 
 
 @contextlib.contextmanager
@@ -60,26 +64,40 @@ def open_engine(
         prepared = (execution or Execution()).prepare(model, x, create_graph, callers)
         score = Score.of(target, len(x), x.device)
         limit = rows_per_forward(batch_size, tuple(x.shape[1:]), x.device)
-        extra = ModelArgs(tuple(model_args), dict(model_kwargs or {}), len(x))
+        prepared.sizes = [len(x), 1] if batch_size == "auto" else [limit]
+        extra = ModelArgs.of(model_args, model_kwargs or {}, len(x))
         engine = Engine(prepared, score, limit, feed, extra, with_defaults(callers, report))
-        with _with_shapes(x), prepared.plainly():
-            engine.resolve_target(x.to(wide(x.dtype)))
-        yield engine
+        with _as_before(engine, model):
+            with _with_shapes(x), prepared.plainly():
+                point = x.detach().to(wide(x.dtype))
+                choose_reading(engine, point)
+                _resolve_target(engine, point)
+            yield engine
 
 
-def read_checked(engine: Engine, example: Tensor, points: Tensor, ends: int, measure: bool = False) -> Tensor:
-    """f of `points` (ends × batch, *shape), the examples `ends` times over, in the model's own formats. Shape: (ends, batch).
+def read_checked(engine: Engine, points: Tensor, measure: bool = False, evaluations: int = 0) -> DryRun:
+    """f at the ends of all paths, points (batch, ends, *shape), in the model's own formats; see `dry_run`."""
+    with _with_shapes(points[:, 0]):
+        return dry_run(engine, points, measure, evaluations)
 
-    The last example is read first: a model that mixes rows shows it then.
-    measure: whether the first rows also measure memory.
-    Raises: ValueError where the model does not repeat itself, see `dry_run`.
-    """
-    flipped, of = points.flip(0), example.flip(0)
-    with _with_shapes(points[: len(points) // ends]), engine.prepared.plainly():
-        read = engine.measured if measure else engine.scores
-        known = read(of, flipped.__getitem__).flip(0).reshape(ends, -1)
-        check_repeats(engine, points, known)
-    return known
+
+def _resolve_target(engine: Engine, point: Tensor) -> None:
+    """Fixes a target that depends on the output at x, (examples, *shape)."""
+    if engine.score.pending:
+        example = torch.arange(len(point), device=point.device)
+        engine.score = engine.score.settled(engine.as_recorded(lambda: engine.outputs(example, point.__getitem__, table)))
+
+
+@contextlib.contextmanager
+def _as_before(engine: Engine, model: Any) -> Iterator[None]:
+    """Context: puts back the buffers of the model, and the random state if the model draws from it."""
+    engine.state, before = ModelState(model), random_states(engine.prepared.device)
+    try:
+        yield
+    finally:
+        engine.state.restore()
+        if engine.prepared.draws:
+            set_random_states(engine.prepared.device, before)
 
 
 def check_signal(x: Any) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 import pullback as pb
 from pullback.attribution import Attribution, Estimator, ExpectedGradients, GradientSHAP
 from pullback.attribution.engine.chunks import rows_per_forward as library_rows
+from pullback.attribution.engine.dry_run import LONG
 from pullback.transforms import Pixel, Transform
 
 Method = str | Estimator
@@ -47,12 +48,14 @@ def evaluations(found: Sequence[Attribution]) -> Evaluations:
 def planned(method: Method, transforms: Sequence[Transform], images: int) -> int:
     """How many rows a run brings forward through the model by the contract of its estimator, from the zero baseline.
 
-    Beside what the method asks for, x and x₀ are read once, and one row shows whether the model repeats itself.
+    Beside what the method asks for, x is read twice and x₀ once, and a point half way in the first reading, after the run,
+    and before long runs: all this shows whether the model is one function.
     Averages over baselines read f of a fixed one once, and not for every draw.
     """
     estimator = pb.attribution.get(method)
     once = estimator.samples - 1 if isinstance(estimator, (ExpectedGradients, GradientSHAP)) else 0
-    return images * (2 + estimator.cost([transform.layout for transform in transforms]).total - once) + 1
+    total = images * estimator.cost([transform.layout for transform in transforms]).total
+    return images * (3 - once) + total + 2 + (total >= LONG)
 
 
 def rows_for_the_format(att: Attribution) -> Evaluations:

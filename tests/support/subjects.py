@@ -83,5 +83,5 @@ class Recorder(nn.Module):
         self.f, self.seen = f, []
 
     def forward(self, x: Tensor) -> Tensor:
-        self.seen.append(x.clone())
+        self.seen.append(x.detach().clone())
         return self.f(x)

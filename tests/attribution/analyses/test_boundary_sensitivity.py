@@ -47,7 +47,7 @@ def test_the_model_is_evaluated_once_for_all_modes() -> None:
 
     x = normal(2, 1, 32)
     boundary_sensitivity(counted, x, 0, method=METHOD)
-    assert sum(calls) == 2 * (2 + 5) + 1  # f(x), f(x₀) and five steps of each example, and f(x) once more
+    assert sum(calls) == 2 * (3 + 5) + 2  # f(x) twice, f(x₀) and five steps of each example, and a point half way twice
 
 
 def test_haar_on_even_sizes_has_no_border_and_long_filters_have() -> None:

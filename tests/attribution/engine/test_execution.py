@@ -77,9 +77,10 @@ def test_the_values_are_those_of_the_plain_run(method: str, execution: Execution
 def test_images_go_channels_last_into_convolutions_and_nothing_else_does() -> None:
     model = Shapes(convolutional_net())
     att = pb.attribute(model, normal(2, *SHAPE), 0)
-    contiguous = [last for _, last, _ in model.seen].index(True)  # f(x) and f(x₀), one row, and two gradients
-    assert contiguous == 3
-    assert {last for _, last, _ in model.seen[contiguous:]} == {True}
+    contiguous = [last for _, last, _ in model.seen].index(True)  # f(x) and f(x₀), x in two groups, and two gradients
+    assert contiguous == 5
+    assert {last for _, last, _ in model.seen[contiguous:-1]} == {True}
+    assert not model.seen[-1][1]  # f once more, after the run
     assert att.settings["execution"]["memory_format"] == "channels_last"
     for other, x in ((Shapes(smooth_net(SHAPE)), normal(2, *SHAPE)), (Shapes(smooth_net((3, 20))), normal(2, 3, 20))):
         pb.attribute(other, x, 0)
@@ -101,8 +102,8 @@ def test_compiled_chunks_have_one_shape_and_counts_are_of_real_rows(compiled: bo
     model = Shapes(convolutional_net())
     execution = EAGER if compiled else None
     att = pb.attribute(model, normal(3, *SHAPE), 0, method="smoothgrad(samples=5)", batch_size=4, execution=execution)
-    assert att.settings["evaluations"] == {"forward": 7, "gradient": 15}
-    assert {rows for rows, *_ in model.seen[3:]} == ({4} if compiled else {4, 3})
+    assert att.settings["evaluations"] == {"forward": 11, "gradient": 15}
+    assert {rows for rows, *_ in model.seen[4:-1]} == ({4} if compiled else {4, 3})
 
 
 def test_a_model_compiled_by_the_caller_is_fed_one_shape_too_and_hooked_where_it_is_not_compiled() -> None:
@@ -215,7 +216,7 @@ def test_memory_of_a_row_bounds_the_budget(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("pullback.attribution.engine.engine.free_bytes", lambda device: 10 * one.bytes)
     att = pb.attribute(model, x, 0, method="smoothgrad(samples=4)")
     assert att.settings["batch_size"] == 5
-    assert att.settings["evaluations"] == {"forward": 13, "gradient": 24}
+    assert att.settings["evaluations"] == {"forward": 20, "gradient": 24}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     free = free_bytes(x.device) if Path("/proc/meminfo").is_file() else memory
     assert memory / 1000 < (free or 0) <= memory
@@ -224,7 +225,7 @@ def test_memory_of_a_row_bounds_the_budget(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_scores_that_are_not_finite_are_found_late_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Engine, "_checked", _late)
+    monkeypatch.setattr(Engine, "checked", _late)
     points = torch.ones(9, 3).double()
     with open_engine(lambda x: x.sum(1), points.clone(), batch_size=2) as engine:
         points[4] = torch.nan
@@ -233,7 +234,7 @@ def test_scores_that_are_not_finite_are_found_late_too(monkeypatch: pytest.Monke
 
 
 def _late(self: Engine, output: Tensor, example: Tensor) -> Tensor:
-    """What `_checked` does on a GPU."""
+    """What `checked` does on a GPU."""
     value = self.score(output, example)
     self._unchecked.append((value.detach(), example))
     return value

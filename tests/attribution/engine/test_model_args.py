@@ -3,6 +3,7 @@
 from collections import namedtuple
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from support.subjects import normal, smooth_net
@@ -49,7 +50,9 @@ def test_what_is_shared_is_shared_inside_containers_too(pack: Any, find: Any) ->
     for held in (pack(pb.Broadcast(weight)), pb.Broadcast(pack(weight))):
         found = pb.attribute(model, x, method="gradient", model_args=(held,), batch_size=1)
         torch.testing.assert_close(found.values[:, 0], weight.sum(1).expand(2, 2))
-    split = pb.attribute(model, x, method="gradient", model_args=(pack(weight),), batch_size=1)  # the control
+    own = pb.attribute(model, x, method="gradient", model_args=(pack(weight),), batch_size=1)  # as in model(x, weight)
+    torch.testing.assert_close(own.values[:, 0], weight.sum(1).expand(2, 2))
+    split = pb.attribute(model, x, method="gradient", model_args=(pack(pb.PerExample(weight)),), batch_size=1)  # the control
     assert not torch.allclose(split.values[:, 0], weight.sum(1).expand(2, 2))
 
 
@@ -62,6 +65,84 @@ def test_containers_of_the_caller_are_as_they_were() -> None:
 
     pb.attribute(model, normal(3, *SHAPE), method="integrated_gradients(steps=3)", model_args=(held,))
     assert held == {"own": [kept]}
+
+
+# Which arguments follow the examples -----------------------------------------------------------------------------------
+
+
+def attention(x: Tensor, mask: Tensor) -> Tensor:
+    """Self-attention with an additive mask (length, length); f is a number for each of three classes."""
+    weights = (x @ x.transpose(1, 2) / x.shape[-1] ** 0.5 + mask).softmax(-1)
+    return (weights @ x).sin().mean(1)[:, :3]
+
+
+def recurrent(x: Tensor, hidden: Tensor) -> Tensor:
+    """A sum over time from a state (layers, batch, features)."""
+    return (x.cumsum(1) + hidden.sum(0)[:, None]).sin().mean(1)
+
+
+def over_graphs(x: Tensor, graphs: list[Tensor]) -> Tensor:
+    """Messages along the edges (2, edges) of each example's own graph."""
+    sums = [torch.zeros_like(v).index_add(0, edges[1], v[edges[0]]) for v, edges in zip(x, graphs)]
+    return torch.stack([each.sin().sum(0) for each in sums])
+
+
+def by_text(x: Tensor, texts: list[str]) -> Tensor:
+    return x.sum(1).sin() * torch.tensor([[float(len(text))] for text in texts])
+
+
+GRAPHS = [torch.tensor([[0, 1], [1, 2]]), torch.tensor([[0], [1]]), torch.tensor([[2, 1, 0], [1, 0, 2]])]
+PER_CHANNEL = torch.tensor([0.5, 0.4, 0.3]).double().view(3, 1)
+OWN_CALL: dict[str, tuple[Any, Any]] = {  # for three examples of (3, 3)
+    "a mean per channel": (lambda x, mean: ((x - mean).exp()).sum(2), PER_CHANNEL),
+    "weights of classes": (lambda x, weights: x.sum(2).sin() * weights, torch.tensor([1.0, 2, 3]).double()),
+    "weights of examples": (lambda x, weights: x.sum(2).sin() * weights[:, None], torch.tensor([1.0, 2, 3]).double()),
+    "a mask of time by time": (attention, torch.triu(torch.full((3, 3), -1e9).double(), 1)),
+    "edges of one graph": (lambda x, edges: over_graphs(x, [edges] * len(x)), torch.tensor([[0, 1, 2], [1, 2, 0]])),
+    "edges of each graph": (over_graphs, GRAPHS),
+    "edges of each graph, alike": (over_graphs, [GRAPHS[2]] * 3),
+    "a state of each example": (recurrent, normal(2, 3, 3, seed=7)),
+    "a state of each example, as many layers": (recurrent, normal(3, 3, 3, seed=7)),
+    "texts": (by_text, ["a", "bbb", "cc"]),
+    "lengths as an array": (lambda x, own: x.sum(2) * torch.as_tensor(own)[:, None], np.array([3.0, 2.0, 1.0])),
+    "lengths as a tuple": (lambda x, own: x.sum(2) * torch.tensor(own)[:, None], (3.0, 2.0, 1.0)),
+    "one kernel as an array": (lambda x, kernel: (x @ torch.as_tensor(kernel)).sum(2), np.arange(9.0).reshape(3, 3)),
+}
+
+
+@pytest.mark.parametrize("examples", [1, 2, 3])
+@pytest.mark.parametrize("kind", OWN_CALL)
+@pytest.mark.parametrize("method", ["gradient", "integrated_gradients(steps=9)", "rise(masks=9)"])
+def test_arguments_are_read_as_in_the_callers_own_call(kind: str, examples: int, method: str) -> None:
+    model, held = OWN_CALL[kind]
+    x = normal(3, 3, 3)[:examples]
+    if examples < 3 and ("each" in kind or kind in ("texts", "weights of examples") or "lengths" in kind):
+        held = held[:, :examples] if "state" in kind else held[:examples]
+    probe = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(model(probe, held)[:, 1].sum(), probe)
+    true = (model(x, held) - model(0 * x, held))[:, 1]
+    for size in ("auto", 1, 2, 7):
+        found = pb.attribute(model, x, 1, method=method, model_args=(held,), batch_size=size)
+        torch.testing.assert_close(found.score_difference, true, rtol=1e-9, atol=1e-12)
+        if method == "gradient":
+            torch.testing.assert_close(found.values, gradient, rtol=1e-9, atol=1e-12)
+
+
+def test_marks_say_what_the_callers_call_does_not() -> None:
+    x, own = normal(3, 3, 3), normal(2, 3, 3, seed=7)
+    plain = pb.attribute(recurrent, x, 1, model_args=(own,))
+    marked = pb.attribute(recurrent, x, 1, model_args=(pb.PerExample(own, axis=1),))
+    torch.testing.assert_close(marked.values, plain.values, rtol=0, atol=0)
+    assert plain.settings["evaluations"]["forward"] > marked.settings["evaluations"]["forward"]  # nothing to find out
+
+
+def test_what_no_reading_reproduces_is_refused() -> None:
+    model = lambda x, own: x.sum((1, 2)).sin() * own * own.sum()
+    with pytest.raises(ValueError, match=r"model_args: .* pb\.PerExample\(value, axis=0\).* pb\.Broadcast\(value\)"):
+        pb.attribute(model, normal(3, 3, 3), model_args=(torch.tensor([1.0, 2, 3]).double(),))
+    for held, message in ((torch.ones(2), "got 2 entries"), (torch.tensor(1.0), "no such axis"), ([1, 2], "got 2 entries")):
+        with pytest.raises(ValueError, match=f"PerExample: expected one entry for each of 3 examples.*{message}"):
+            pb.attribute(model, normal(3, 3, 3), model_args=(pb.PerExample(held),))
 
 
 # Inference mode --------------------------------------------------------------------------------------------------------

@@ -213,10 +213,10 @@ def test_evaluations_are_counted_memory_is_bounded_and_state_is_restored() -> No
     plain = mask_path(net, x, 1, "dct", alphas=ALPHAS, steps=5, batch_size=2)
     torch.testing.assert_close(path.mask, plain.mask, rtol=0, atol=1e-12)
     assert max(seen[-10:]) <= 3
-    assert plain.settings["evaluations"] == {"forward": 2 * (2 + 3) + 1, "gradient": 2 * 3 * 5}
+    assert plain.settings["evaluations"] == {"forward": 2 * (3 + 3) + 2, "gradient": 2 * 3 * 5}
     told: list[tuple[int, int]] = []
     mask_path(net, x, 1, "dct", alphas=ALPHAS, steps=5, continuation=0.4, progress=lambda *now: told.append(now))
-    rows = 2 * (2 + 5 + 2 + 2 + 1 + 2 + 3) + 1  # both ends, steps of three prices, all masks found, the front; x again
+    rows = 2 * (3 + 5 + 2 + 2 + 1 + 2 + 3) + 2  # x twice, x₀, steps of three prices, all masks found, the front; a middle twice
     assert told[-1] == (rows, rows)
     assert torch.equal(x, X)
     assert torch.equal(state, torch.get_rng_state())

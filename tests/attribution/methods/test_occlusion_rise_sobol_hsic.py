@@ -124,7 +124,9 @@ def test_rise_is_the_mean_score_where_a_coefficient_is_kept(options: str) -> Non
     """For x of ones in pixels, the inputs of the model are the masks themselves."""
     f = Recorder(smooth_net(SHAPE))
     att = pb.attribute(f, torch.ones(1, *SHAPE, dtype=torch.float64), 0, method=f"rise(masks=40, {options})", batch_size=7)
-    masks = torch.cat(f.seen)[4:].flatten(1)  # after x, x₀, x again, and x among the masks
+    masks = torch.cat(f.seen)[5:-1].flatten(
+        1
+    )  # after x, x₀, x beside a point half way, and x among the masks; before that point
     assert len(masks) == 40
     with torch.no_grad():
         score = f.f(masks.reshape(-1, *SHAPE))[:, 0]
@@ -181,7 +183,7 @@ def test_sobol_is_jansens_formula_on_its_own_masks() -> None:
     f, n, players = Recorder(smooth_net(shape)), 16, 5
     x = torch.ones(1, *shape, dtype=torch.float64)
     att = pb.attribute(f, x, 0, method=f"sobol(coefficient, samples={n})", batch_size=1000)
-    fed = f.seen[2].reshape(players + 2, n, players)
+    fed = f.seen[-2].reshape(players + 2, n, players)
     a, b = fed[0], fed[1]
     with torch.no_grad():
         score = f.f(fed.reshape(-1, *shape))[:, 0].reshape(players + 2, n).numpy()

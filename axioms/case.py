@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attribution import Pullback
-from ..attribution.engine.read_scores import read_scores
+from ..attribution.engine.open_engine import open_engine
 from ..attribution.engine.score import Target, for_examples, takes_example
 from ..core.copies import copied
 from ..transforms import Pixel, Transform
@@ -50,7 +50,10 @@ class Case:
 
     def scores(self) -> tuple[Tensor, Tensor]:
         """f(x) and f(x₀), (batch,) each, in double precision."""
-        point, origin = (read_scores(self.model, points, self.target).double() for points in (self.x, self.base))
+        example = torch.arange(len(self.x), device=self.x.device)
+        with open_engine(self.model, self.x, self.target, check=False) as engine:
+            both = lambda: torch.stack([engine.scores(example, points.__getitem__) for points in (self.x, self.base)])
+            point, origin = engine.as_recorded(both).double()
         return point, origin
 
     def target_argument(self) -> Any:

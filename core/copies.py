@@ -74,7 +74,7 @@ def _copy(value: Any, memo: Memo) -> Any:
     if isinstance(value, _ATOMS):
         return value
     if id(value) not in memo:
-        if isinstance(value, (*_CONTAINERS, types.FunctionType)):
+        if type(value) in (*_CONTAINERS, types.FunctionType):
             memo[id(value)] = value  # where it refers to itself
         try:
             memo[id(value)] = _made(value, memo)
@@ -97,7 +97,7 @@ def _made(value: Any, memo: Memo) -> Any:
     try:
         return copy.deepcopy(value, memo) if isinstance(value, Tensor) else _deep(value, memo)
     except Exception:  # classes may raise anything
-        return _detached(value) if isinstance(value, Tensor) else value
+        return _detached(value) if isinstance(value, Tensor) else _around_layers(value, memo)
 
 
 def _contents(value: Any, memo: Memo) -> Any:
@@ -115,6 +115,19 @@ def _deep(value: Any, memo: Memo) -> Any:
     memo.update(trial)
     memo.setdefault(id(memo), []).extend(alive)
     return made
+
+
+def _around_layers(value: Any, memo: Memo) -> Any:
+    """The copy of an object that cannot be copied but holds layers, which would be those of the original; else the object."""
+    if not any(isinstance(each, nn.Module) for each in getattr(value, "__dict__", {}).values()):
+        return value
+    kind: Any = type(value)
+    try:
+        twin = memo[id(value)] = kind.__new__(kind)
+    except TypeError:  # a class that is made from something
+        return value
+    vars(twin).update(_contents(vars(value), memo))
+    return twin
 
 
 def _own_way(module: nn.Module, memo: Memo) -> Any:

@@ -43,7 +43,7 @@ def _check_layers(model: nn.Module) -> None:
         script = isinstance(layer, torch.jit.ScriptModule)
         program = isinstance(layer, fx.GraphModule) and not any(map(_is_layer, layer.modules()))
         if script or program:
-            what = f"layer {name!r}" if name else "the model"
+            what = f"layer {name!r}" if name else "it"
             kind = "a TorchScript module" if script else "an exported program"
             advice = "pass the nn.Module that it was made from, or take a method that only calls the model"
             raise TypeError(f"model: {what} is {kind}, and this method hooks layers, which it has not; {advice}.")

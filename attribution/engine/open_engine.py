@@ -39,7 +39,7 @@ def open_engine(
 ) -> Iterator[Engine]:
     """Context: an `Engine` that evaluates f, its gradient or the model's output at any rows that belong to examples of x.
 
-    Inside, torch's global state is ours (no autocast, no inference mode, random states apart); afterwards it is the
+    Inside, the modes of this thread are ours (no autocast, no inference mode); afterwards they are the
     caller's again, and the model is as it was. Arguments are as in `attribute`. A target that depends on f(x) is fixed.
     check: whether to refuse a model in training mode, or one that mixes examples by its layers.
 

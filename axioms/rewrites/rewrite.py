@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...attribution.engine.read_scores import read_scores
+from ...attribution.engine.open_engine import open_engine
 from ...core.precision import SINGLE, tolerance
 from .steps import REWRITES, STEPS, Editor
 
@@ -92,4 +92,6 @@ def _outputs(model: nn.Module, points: Tensor, seed: int) -> Tensor:
         direction = torch.randn(output[0].numel(), generator=generator, dtype=SINGLE).to(output)
         return output.reshape(len(output), -1) @ direction
 
-    return read_scores(model, points, project, check=True)
+    example = torch.arange(len(points), device=points.device)
+    with open_engine(model, points, project) as engine:
+        return engine.as_recorded(lambda: engine.scores(example, points.__getitem__))

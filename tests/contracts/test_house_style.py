@@ -28,7 +28,6 @@ LITERALS = {
     "attribution/engine/execution.py: torch.float32",
     "axioms/rewrites/modules.py: device='meta'",
     "axioms/transform_laws.py: torch.float64",
-    "core/isolation.py: torch.float32",
     "core/precision.py: torch.float32",
 }
 

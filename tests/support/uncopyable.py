@@ -6,8 +6,9 @@ import threading
 import types
 import warnings
 import weakref
+from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -112,6 +113,28 @@ def in_a_list() -> nn.Module:
     return model
 
 
+class Runner:
+    """An object that is no module, and runs a layer under a lock."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.layer, self.lock = layer, threading.Lock()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        with self.lock:
+            return self.layer(x)
+
+
+class Held(NamedTuple):
+    layer: nn.Module
+
+
+def by_what_it_holds(hold: Callable[[nn.Module], Any], run: Callable[[Any], Callable[[Tensor], Tensor]]) -> nn.Module:
+    model = Holder()
+    model.held = hold(model.net)
+    model.forward = types.MethodType(lambda self, x: run(self.held)(x), model)  # type: ignore[method-assign]
+    return model
+
+
 def compiled_by_method() -> nn.Module:
     model = net()
     model.compile(backend="eager")
@@ -161,6 +184,9 @@ MODELS: dict[str, Make] = {
     "method as hook": with_method_as_hook,
     "weak reference": with_weak_reference,
     "list that holds itself": in_a_list,
+    "object with a lock that runs a layer": lambda: by_what_it_holds(Runner, lambda held: held),
+    "named tuple": lambda: by_what_it_holds(Held, lambda held: held.layer),
+    "dictionary with defaults": lambda: by_what_it_holds(lambda net: defaultdict(list, {"a": net}), lambda held: held["a"]),
     "torch.compile": lambda: torch.compile(net(), backend="eager"),  # type: ignore[return-value]
     "Module.compile": compiled_by_method,
     "forward that was compiled": lambda: with_forward(lambda model: torch.compile(model.net.forward, backend="eager")),

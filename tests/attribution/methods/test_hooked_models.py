@@ -54,9 +54,9 @@ def scripted(make: Callable[[], object]) -> nn.Module:
 
 
 PROGRAMS: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "script": (lambda: scripted(lambda: torch.jit.script(net())), "the model is a TorchScript module"),
-    "trace": (lambda: scripted(lambda: torch.jit.trace(net(), X)), "the model is a TorchScript module"),
-    "frozen": (lambda: scripted(lambda: torch.jit.freeze(torch.jit.script(net()))), "the model is a TorchScript module"),
+    "script": (lambda: scripted(lambda: torch.jit.script(net())), "model: it is a TorchScript module"),
+    "trace": (lambda: scripted(lambda: torch.jit.trace(net(), X)), "model: it is a TorchScript module"),
+    "frozen": (lambda: scripted(lambda: torch.jit.freeze(torch.jit.script(net()))), "model: it is a TorchScript module"),
     "inside": (
         lambda: nn.Sequential(scripted(lambda: torch.jit.script(net())), nn.ReLU()).eval(),
         "layer '0' is a TorchScript",
@@ -64,7 +64,7 @@ PROGRAMS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "in an attribute": (lambda: Holder(scripted(lambda: torch.jit.script(net()))), "layer 'held' is a TorchScript"),
     "exported": (
         lambda: torch.export.export(net(), (X,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)).module(),
-        "the model is an exported program",
+        "model: it is an exported program",
     ),
 }
 

@@ -14,6 +14,7 @@ import pullback as pb
 LAYERS = {
     "": ["core", "transforms", "attribution", "axioms metrics", "studies", "options", "cli", "__main__"],
     "transforms": [
+        "shapes",
         "layout",
         "reference",
         "base",

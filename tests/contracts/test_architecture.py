@@ -14,8 +14,8 @@ import pullback as pb
 LAYERS = {
     "": ["core", "transforms", "attribution", "axioms metrics", "studies", "options", "cli", "__main__"],
     "transforms": [
-        "shapes",
         "layout",
+        "shapes",
         "reference",
         "base",
         "layout_laws",

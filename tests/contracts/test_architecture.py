@@ -15,6 +15,7 @@ LAYERS = {
     "": ["core", "transforms", "attribution", "axioms metrics", "studies", "cli", "__main__"],
     "transforms": [
         "layout",
+        "shapes",
         "reference",
         "base",
         "layout_laws",

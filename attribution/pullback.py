@@ -55,7 +55,7 @@ class Joint(nn.Module):
     def __init__(self, model: Callable[..., Any], inputs: Sequence[Tensor]) -> None:
         super().__init__()
         if isinstance(inputs, Tensor) or not inputs or not all(isinstance(x, Tensor) and x.ndim for x in inputs):
-            raise ValueError(f"Joint: expected a tuple of at least one tensor (batch, …), got {quoted(inputs)}.")
+            raise ValueError(f"Joint: expected at least one input tensor (batch, …), in a tuple, got {quoted(inputs)}.")
         self.model = model
         self.shapes = tuple(tuple(x.shape[1:]) for x in inputs)
 

@@ -22,8 +22,8 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _LENGTH
 def quoted(value: object) -> str:
     """`value` as a message shows it: its repr on one line, cut to 80 characters, whatever the value is.
 
-    >>> quoted("db4"), len(quoted("a" * 1_000_000)), quoted([[[[[[[1]]]]]]])
-    ("'db4'", 80, '[[[[[[...]]]]]]')
+    >>> quoted("db4"), len(quoted("a" * 1_000_000)), quoted({1: None})
+    ("'db4'", 80, '{1: None}')
     """
     try:
         text = " ".join(line.strip() for line in _SHORT.repr(value).splitlines())

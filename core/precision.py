@@ -35,10 +35,8 @@ def full_products(x: Tensor) -> Iterator[None]:
 
     With tf32, T⁻¹T x would differ from x by a thousandth, with bfloat16 by a hundredth.
     """
-    with contextlib.ExitStack() as modes:
-        if autocasts(x):
-            modes.enter_context(torch.autocast(x.device.type, enabled=False))
-        modes.enter_context(tf32(False) if x.is_cuda else _full_on_cpu())
+    autocast = torch.autocast(x.device.type, enabled=False) if autocasts(x) else contextlib.nullcontext()
+    with autocast, tf32(False) if x.is_cuda else _full_on_cpu():
         yield
 
 
@@ -50,7 +48,8 @@ def autocasts(x: Tensor) -> bool:
 @contextlib.contextmanager
 def _full_on_cpu() -> Iterator[None]:
     """Inside, products on a CPU are not rounded to bfloat16, which `torch.set_float32_matmul_precision("medium")` allows."""
-    matmul: Any = getattr(torch.backends.mkldnn, "matmul", None)  # torch before 2.9 has no such switch
+    # torch before 2.9 has no such switch, and its compiler cannot read it
+    matmul: Any = None if torch.compiler.is_compiling() else getattr(torch.backends.mkldnn, "matmul", None)
     before = getattr(matmul, "fp32_precision", "none")
     if before in ("none", "ieee"):
         yield

@@ -64,8 +64,8 @@ class Registry(Generic[Item]):
         raise ValueError(f"Unknown {self.kind} {quoted(name)}.{self._hint(name[:100])} Choices: {', '.join(self.names())}.")
 
     def _hint(self, name: str) -> str:
-        first, _, rest = name.lower().partition(".")  # "dwt.db4", as Python would write it
-        called = [f"{first}({rest})"] if rest and first in self.names() else []
+        first, _, rest = name.partition(".")  # "dwt.db4", as Python would write it
+        called = [f"{first}({rest})"] if rest and first.lower() in self.names() else []
         close = called or difflib.get_close_matches(name, self.names(), 1)
         return f" Did you mean {close[0]!r}?" if close else ""
 

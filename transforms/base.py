@@ -15,7 +15,7 @@ from ..core.checks import quoted, shortened
 from ..core.precision import in_full_products, wide
 from .layout import Band, Layout, Shape, unknown
 from .reference import Reference
-from .shapes import check_shape
+from .shapes import MOST_AXES, check_shape
 
 _HOST = torch.device("cpu")
 
@@ -297,19 +297,19 @@ def _advice(value: Tensor, shape: Shape) -> str:
         return "pass at least one example."
     if tuple(value.shape) == shape:
         return "add the batch axis with x[None]."
-    if _channels_last(value.shape[-len(shape) :], shape):
-        batched = "" if value.ndim > len(shape) else "[None]"
-        return f"its channels are last: move them with x.movedim(-1, {-len(shape)}){batched}."
+    if value.ndim - len(shape) in (0, 1) and _channels_last(value.shape[-len(shape) :], shape):
+        return f"its channels are last: move them with x.movedim(-1, {-len(shape)}){'[None]' * (value.ndim == len(shape))}."
+    if value.ndim > MOST_AXES:
+        return "reshape the tensor."
     if value.ndim == len(shape):
-        return (
-            f"for one signal, add the batch axis with x[None], and build the transform with shape={quoted(tuple(value.shape))}."
-        )
-    return f"build the transform with shape={quoted(tuple(value.shape[1:]))}, or reshape the tensor."
+        return f"for one signal, add the batch axis with x[None], and build the transform with shape={tuple(value.shape)}."
+    return f"build the transform with shape={tuple(value.shape[1:])}, or reshape the tensor."
 
 
 def _channels_last(found: Sequence[int], shape: Shape) -> bool:
     """Whether the last axis of `found` seems to hold the channels, by their number or by the sizes of the other axes."""
-    return 1 < len(shape) == len(found) and (tuple(found[:-1]) == shape[1:] or found[-1] == shape[0] != found[0])
+    fits = 1 < len(shape) == len(found) and found[0] != found[-1]
+    return fits and (tuple(found[:-1]) == shape[1:] or found[-1] == shape[0])
 
 
 def check_transform(who: str, transform: object) -> "Transform":

@@ -178,7 +178,7 @@ class PCA(Transform):
 def _stream(data: Tensor | Iterable[Tensor], components: int | None) -> tuple[Moments | Sketch, Shape]:
     moments: Moments | Sketch | None = None
     shape: Shape = ()
-    if not isinstance(data, Iterable):
+    if not isinstance(data, Iterable) or isinstance(data, np.ndarray):
         raise TypeError(f"PCA.fit: expected a tensor (examples, *shape) or an iterable of them, got {quoted(data)}.")
     for batch in [data] if isinstance(data, Tensor) else data:
         _check_batch(batch, shape)
@@ -226,7 +226,7 @@ def _count(components: int | None, n: int, found: int) -> int:
 
 
 def _check_options(whiten: Whiten, floor: float, rest: bool) -> None:
-    if not isinstance(whiten, (bool, np.bool_)) and whiten != "zca":
+    if not isinstance(whiten, (bool, np.bool_)) and not (isinstance(whiten, str) and whiten == "zca"):
         raise ValueError(f"PCA.fit: expected whiten in False, True, 'zca'; got {quoted(whiten)}.")
     if rest and whiten == "zca":
         raise ValueError("PCA.fit: ZCA needs every axis to turn back; pass components=None, or whiten=True.")

@@ -85,9 +85,9 @@ class Mixed(pb.transforms.Operator):
         super().__init__((1, 4), lambda x: x.flip(-1), lambda z: z.flip(-1))
 
 
-def test_all_transforms_are_built_under_torchs_own_defaults() -> None:
+def test_transforms_do_not_depend_on_the_default_dtype_and_leave_it_to_code_of_the_caller() -> None:
     with default_double():
-        assert Mixed().made.dtype == torch.float
+        assert Mixed().made.dtype == torch.double
         assert pb.transforms.get("dct", (1, 4)).layout.frequency.dtype == torch.float
 
 

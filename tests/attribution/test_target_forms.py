@@ -255,7 +255,11 @@ def test_other_parameters_are_not_taken_for_the_example(target: Any) -> None:
     close(gradient(CLASSIFIER, X, target), gradient(CLASSIFIER, X, 1))
 
 
-@pytest.mark.parametrize("loss", [nn.functional.cross_entropy, nn.CrossEntropyLoss(), lambda: 0, predicted], ids=["function", "module", "takes nothing", "predicted"])
+@pytest.mark.parametrize(
+    "loss",
+    [nn.functional.cross_entropy, nn.CrossEntropyLoss(), lambda: 0, predicted],
+    ids=["function", "module", "takes nothing", "predicted"],
+)
 def test_a_loss_is_not_given_the_example_as_its_label(loss: Any) -> None:
     with pytest.raises(TypeError, match=r"takes \(output\), or \(output, example\).*lambda out, example: loss") as caught:
         gradient(CLASSIFIER, X, loss)

@@ -123,6 +123,16 @@ def test_no_source_of_a_transform_reads_or_sets_the_default_dtype() -> None:
     assert [path.name for path in sources if "default_dtype" in path.read_text() or "defaults(" in path.read_text()] == []
 
 
+def test_the_compiler_reads_a_transform_as_one_graph() -> None:
+    transform, x = get("dwt(db4, level=2)", (1, 64)), normal(2, 1, 64, dtype=torch.float32)
+    z = transform(x)
+    transform.inverse(z)  # makes the matrices
+    compiled = torch.compile(transform.inverse, backend="eager", fullgraph=True)
+    for enabled in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            torch.testing.assert_close(compiled(z), x)
+
+
 @every_transform
 def test_inference_mode_and_torch_func_give_the_same_numbers(transform: Transform) -> None:
     x = normal(3, *transform.shape)

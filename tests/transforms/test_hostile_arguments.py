@@ -79,7 +79,7 @@ LEADING = {
 LIBRARY = Path(pb.__file__).parent.resolve()
 
 
-def outcome(call: Callable[[], object]) -> str:
+def outcome(call: Callable[[], object], seconds: float = 1) -> str:
     """ "taken", "refused", or what is wrong with the error."""
     start = time.process_time()
     try:
@@ -87,13 +87,15 @@ def outcome(call: Callable[[], object]) -> str:
             call()
         found = "taken"
     except (ValueError, TypeError) as error:
-        raised = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
-        ours = raised.is_relative_to(LIBRARY) and type(error) in (ValueError, TypeError)
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raised = Path(last.filename).resolve()
+        said = str(last.line).startswith("raise ") and "tests" not in raised.parts  # torch's own errors end at another line
+        ours = raised.is_relative_to(LIBRARY) and said and type(error) in (ValueError, TypeError)
         short = len(str(error)) <= 300 and "\n" not in str(error)
         found = "refused" if ours and short else f"{type(error).__name__} from {raised.name}: {str(error)[:400]}"
     except Exception as error:
         found = f"{type(error).__name__}: {str(error)[:200]}"
-    return found if time.process_time() - start < 1 else f"{found}, but it took more than a second"
+    return found if time.process_time() - start < seconds else f"{found}, but it took more than a second"
 
 
 def wrong(calls: dict[str, Callable[[], object]]) -> dict[str, str]:
@@ -174,7 +176,7 @@ def test_other_doors() -> None:
         "Pullback": lambda v: pb.Pullback(same, v),
         "Pullback call": lambda v: pb.Pullback(same, dct)(v),
     }
-    skipped = {("PCA.fit", "count")}  # an iterable that never ends of things that are no batches: refused at the first
+    skipped = {("Operator forward", "type")}  # the error of a map of the user is the user's
     calls = {
         f"{door} {number} {named(value)}": lambda call=call, value=value: call(value)  # type: ignore[misc]
         for door, call in doors.items()
@@ -255,7 +257,7 @@ def test_raw_and_long_and_slow_errors_are_noticed() -> None:
     assert outcome(lambda: get("dct", (1, 8))) == "taken"
     assert outcome(lambda: get("dct(" + " " * 90_000 + ")", (1, 8))) == "taken"
     assert outcome(lambda: get("cosine", (1, 8))) == "refused"
-    assert outcome(lambda: sum(i for i in range(30_000_000))).endswith("more than a second")
+    assert outcome(lambda: sum(range(10_000)), seconds=0).endswith("more than a second")
 
 
 def test_nested_transforms_within_the_limits_are_built() -> None:

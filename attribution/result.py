@@ -266,12 +266,17 @@ def warn_unconverged(results: Sequence[Attribution]) -> None:
 
 
 def _missed(results: Sequence[Attribution]) -> str:
-    """How many examples missed their tolerance in some domain, and the largest map_error of them; empty if none did."""
+    """How many examples missed their tolerance in some domain, and how far; empty if none did.
+
+    tol bounds both the map_error and the residual in units of |f(x) - f(x₀)|; both of their largest values are named.
+    """
     missed = torch.stack([unconverged(one) for one in results])
     if not missed.any():
         return ""
     error = torch.stack([one.details["map_error"] for one in results])[missed].max()
-    return f"{int(missed.any(0).sum())} of {missed.shape[1]} examples not converged (map_error up to {float(error):.2g})"
+    residual = torch.stack([(one.details["residual"] / one.score_difference).abs() for one in results])[missed].max()
+    found = f"map_error up to {float(error):.2g}, residual up to {float(residual):.2g} of f(x) - f(x₀)"
+    return f"{int(missed.any(0).sum())} of {missed.shape[1]} examples not converged ({found})"
 
 
 def coefficient_count(keep: float, transform: Transform) -> int:

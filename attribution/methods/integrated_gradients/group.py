@@ -103,7 +103,7 @@ class Group:
         grid = Grid.smooth(self.sizes[0] - 1)
         found = self._visit(dict.fromkeys(places, grid.nodes), self._hold)
         infinite = {place: np.isnan(facts[[0, -1], 1]) for place, facts in found.items()}
-        self._replace_ends(found, infinite)
+        self._replace_ends(found)
         changed = self._substitutions(grid, found, infinite)
         found |= self._visit({place: one.at(grid.nodes)[0] for place, one in changed.items()}, self._hold)
         for place, facts in found.items():
@@ -115,16 +115,19 @@ class Group:
     def _hold(self, place: int, chosen: np.ndarray, _: np.ndarray, gradient: Tensor) -> None:
         self.pilot[place, torch.as_tensor(chosen, device=gradient.device)] = gradient
 
-    def _replace_ends(self, found: Mapping[int, np.ndarray], infinite: Mapping[int, np.ndarray]) -> None:
+    def _hold_ends(self, ends: Mapping[int, np.ndarray]) -> Use:
+        return lambda place, chosen, facts, gradient: self._hold(place, -ends[place][chosen], facts, gradient)
+
+    def _replace_ends(self, found: Mapping[int, np.ndarray]) -> None:
         """A gradient next to the end in place of one that is not finite; the score stays that of the end."""
-        ends = {place: np.flatnonzero(which) for place, which in infinite.items() if which.any()}
-
-        def hold(place: int, chosen: np.ndarray, facts: np.ndarray, gradient: Tensor) -> None:
-            self._hold(place, -ends[place][chosen], facts, gradient)  # the first node or the last
-
-        for place, facts in self._visit({place: NEAR * SIDES[which] for place, which in ends.items()}, hold).items():
-            found[place][-ends[place], 1:] = facts[:, 1:]
-            self.spent[place] += len(facts)
+        for near in NEAR:
+            ends = {place: np.flatnonzero(np.isnan(facts[[0, -1], 1])) for place, facts in found.items()}
+            room = lambda place, which: 0 < len(which) <= self.gaps + 1 - self.sizes[0] - self.spent[place]
+            ends = {place: which for place, which in ends.items() if room(place, which)}
+            wanted = {place: near * SIDES[which] for place, which in ends.items()}
+            for place, facts in self._visit(wanted, self._hold_ends(ends)).items():
+                found[place][-ends[place], 1:] = facts[:, 1:]  # the first node or the last
+                self.spent[place] += len(facts)
 
     def _substitutions(
         self, grid: Grid, found: Mapping[int, np.ndarray], infinite: Mapping[int, np.ndarray]
@@ -142,8 +145,7 @@ class Group:
             for end in () if place in ends else np.flatnonzero(singular):
                 facts[-end, 1:], self.pilot[place, -end] = facts[1 - 3 * end, 1:], self.pilot[place, 1 - 3 * end]
         read = self._visit(near)
-        changed = {place: followed(ends[place], read[place], found[place], grid.weights) for place in near}
-        return {place: one for place, one in changed.items() if one.active}
+        return {place: followed(ends[place], read[place], found[place], grid.weights) for place in near}
 
     def _check(self, place: int, facts: np.ndarray) -> None:
         """Raises: ValueError where a gradient is not finite."""

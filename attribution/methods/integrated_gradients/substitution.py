@@ -16,7 +16,7 @@ from .quadrature import trapezoid_weights
 
 LADDER = 10.0 ** -np.array([3, 6, 9, 12, 16, 20, 24])  # distances from a singular end at which its gradient is read
 SIDES = np.array([1.0, -1.0])  # distances from the baseline are α, those from x are α - 1
-NEAR = 1e-6  # distance from an end at which the gradient is read where it is not finite at the end itself
+NEAR = (1e-6, 1e-4, 1e-3)  # the same where it is not finite at the end itself; the first at which it is finite after rounding
 _STEADY, _CHANGING, _INFINITE = 0.05, 0.01, 1e-3  # error of an end's gap, relative to the map, above which the end is singular
 _SEVERALFOLD = 4  # change of the length of the gradient over the gap of a singular end
 _BEYOND = 1e-3  # share of the map that may lie beyond the last node, for each factor e of the distance
@@ -119,17 +119,18 @@ def followed(ends: np.ndarray, near: np.ndarray, pilot: np.ndarray, weights: np.
     size = float(np.linalg.norm(rest @ pilot[:, 3:]))
     depth, power = np.zeros((2, 2))
     for end, facts in zip(np.flatnonzero(ends), np.split(near, ends.sum())):
-        depth[end], power[end] = _depth_and_power(facts, size)
+        depth[end], power[end] = _depth_and_power(facts, size, np.abs(facts[:, 0] - pilot[-end, 0]))
     return Substitution(tuple(depth.tolist()), tuple(power.tolist()), tuple(pilot[[0, -1], 0].tolist()))
 
 
-def _depth_and_power(facts: np.ndarray, size: float) -> tuple[float, float]:
+def _depth_and_power(facts: np.ndarray, size: float, rise: np.ndarray) -> tuple[float, float]:
     """κ and 1/p of an end, from the facts on its `LADDER` and the size of the map elsewhere; 0 and 0 if none is finite.
 
     κ reaches the largest distance below which no factor e of the distance holds more than a small share of the map.
+    rise: |f(end) - f| of each, from which p follows where only one is finite after rounding.
     """
     known = np.flatnonzero(np.isfinite(facts).all(1))
-    if len(known) < 2:
+    if not len(known):
         return 0.0, 0.0
     distance = LADDER[known]
     mass = np.sqrt(facts[known, 2]) * distance
@@ -137,6 +138,8 @@ def _depth_and_power(facts: np.ndarray, size: float) -> tuple[float, float]:
     place = min(len(known) - 1, int(large[-1]) + 1 if len(large) else 0)
     pair = [place, place + 1] if place + 1 < len(known) else [place - 1, place]
     power = 1.0
-    if mass[pair].all():
+    if len(known) == 1:
+        power = float(distance[0] * abs(facts[known[0], 1]) / rise[known[0]]) if rise[known[0]] else power
+    elif mass[pair].all():
         power = float(np.diff(np.log(mass[pair]))[0] / np.diff(np.log(distance[pair]))[0])
     return float(-np.log(distance[place])), 1 / max(power, _LEAST_POWER)

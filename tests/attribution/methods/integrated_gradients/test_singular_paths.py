@@ -56,6 +56,17 @@ def test_the_square_root_is_exact_to_1e_6_in_single_precision() -> None:
     assert float(found[1].completeness_gap.abs().max()) < 1e-5
 
 
+@pytest.mark.parametrize("offset", [1.0, 100.0])
+def test_a_singular_baseline_beside_which_single_precision_has_few_points(offset: float) -> None:
+    x = (X + offset).float()
+    found = pb.attribute(lambda u: (u - offset).sqrt().flatten(1).sum(1), x, baseline=offset)
+    true = (x - offset).double().sqrt()
+    wrong = (found.values - true).flatten(1).norm(dim=1) / true.flatten(1).norm(dim=1)
+    assert float(wrong.max()) < 1e-3
+    assert bool((wrong < 3 * found.details["map_error"]).all())
+    assert bool(found.details["converged"].all())
+
+
 @pytest.mark.parametrize("rule", ["gauss_legendre", "midpoint", "graded"])
 def test_open_rules_do_without_the_ends_and_the_trapezoid_names_them(rule: str) -> None:
     f = lambda u: u.sqrt().flatten(1).sum(1)

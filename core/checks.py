@@ -124,6 +124,18 @@ def choose(who: str, what: str, value: object, choices: Collection[str]) -> str:
     return str(named if named in choices else value)
 
 
+def check_path(who: str, value: object) -> str:
+    """`value`, a name or a path, as text.  Raises: TypeError for anything else.
+
+    >>> check_path("load_model", 3)
+    Traceback (most recent call last):
+    TypeError: load_model: expected a name or a path, got int.
+    """
+    if not isinstance(value, str | os.PathLike) or not isinstance(found := os.fspath(value), str):
+        raise TypeError(f"{who}: expected a name or a path, got {type(value).__name__}.")
+    return found
+
+
 def is_number(value: object) -> bool:
     """Whether `value` is a real number of Python or NumPy, and not a truth value or text."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -1,6 +1,7 @@
 """Checks of arguments, each with one clear error: who, what was expected, what came."""
 
 import math
+import os
 from collections.abc import Collection
 from typing import Any
 
@@ -28,6 +29,18 @@ def check_choice(who: str, what: str, value: object, choices: Collection[str]) -
     """Raises: ValueError that lists the choices unless `value` is one of them."""
     if value not in choices:
         raise ValueError(f"{who}: expected {what} in {', '.join(choices)}; got {value!r}.")
+
+
+def check_path(who: str, value: object) -> str:
+    """`value`, a name or a path, as text.  Raises: TypeError for anything else.
+
+    >>> check_path("load_model", 3)
+    Traceback (most recent call last):
+    TypeError: load_model: expected a name or a path, got int.
+    """
+    if not isinstance(value, str | os.PathLike) or not isinstance(found := os.fspath(value), str):
+        raise TypeError(f"{who}: expected a name or a path, got {type(value).__name__}.")
+    return found
 
 
 def is_number(value: object) -> bool:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from ...attribution import get as get_method
 from ...attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
+from ...core.checks import check_path
 from ...core.files import check_writable, plain, write_text
 from ...core.progress import Interrupted, Progress
 from ..loaders.data import Photos, load_photos
@@ -74,7 +74,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("model", "data"):
-            object.__setattr__(self, name, os.fspath(getattr(self, name)))  # plain data for the summary
+            object.__setattr__(self, name, check_path(name, getattr(self, name)))  # plain data for the summary
 
     def load_model(self) -> LoadedModel:
         """The model, on its device."""

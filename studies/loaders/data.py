@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
+from ...core.checks import check_path
 from ...core.imports import needs, package_folder
 from .folders import files_below
 from .labels import outputs_of_folders
@@ -130,7 +131,7 @@ def load_photos(spec: str | Path, limit: int | None = None) -> Photos:
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit: expected at least 1, got {limit}.")
-    photos, entries = _data(os.fspath(spec))
+    photos, entries = _data(check_path("load_photos", spec))
     photos.entries[:] = entries if limit is None else _readable(entries, limit)
     if not photos.entries:
         left = "; left out: {}: {}".format(*photos.left_out[0]) if photos.left_out else ""

@@ -56,7 +56,7 @@ def load_file(path: Path) -> nn.Module:
     """
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
-        raise ValueError(f"Model file {str(path)!r} {found}.")
+        raise ValueError(f"Model file {str(path)!r} {found}; expected a file of a program, or FILE.py:FUNCTION.")
     with path.open("rb") as file:
         kind = _kind(path, file)
         if kind not in (SCRIPT, PROGRAM):

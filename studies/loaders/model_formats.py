@@ -2,7 +2,6 @@
 
 import contextlib
 import inspect
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...core.checks import check_path
 from ...core.imports import folder_of, import_callable, importable, needs
 from .model_files import is_model_file, load_file
 from .models import LoadedModel, Preparation
@@ -33,7 +33,7 @@ def load_model(spec: str | Path, device: torch.device | str = "cpu", preparation
     >>> loaded.module.training, loaded.prepare(Image.new("RGB", (60, 40))).shape
     (False, torch.Size([3, 32, 32]))
     """
-    loaded = _load(os.fspath(spec))
+    loaded = _load(check_path("load_model", spec))
     with contextlib.suppress(NotImplementedError):  # exported programs have no eval(): their mode is fixed
         loaded.module.eval()
     return replace(loaded, module=loaded.module.to(device), prepare=preparation or loaded.prepare)

@@ -112,7 +112,10 @@ def _scaled(image: Image.Image, white: int, inverted: bool, notes: list[str]) ->
 def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
     """An RGBA picture on white."""
     alpha = image.getchannel("A")
-    if alpha.getextrema() == (255, 255):
+    least, most = alpha.getextrema()
+    if most == 0:
+        raise ValueError("every pixel is transparent; save it without transparency")
+    if least == 255:
         return image
     notes.append(ON_WHITE)
     shown = Image.new("RGB", image.size, "white")

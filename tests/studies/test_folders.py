@@ -180,6 +180,13 @@ def test_labels_of_a_known_data_set_need_a_model_of_its_classes() -> None:
     assert [own.labelled(outputs)[0].entries[0].label for outputs in (7, 8)] == [None, 7]
 
 
+def test_what_is_neither_a_name_nor_a_path_is_refused() -> None:
+    for wrong in (None, 3, b"a.png", nn.Flatten()):
+        for call in (studies.load_photos, studies.load_model, studies.Settings):
+            with pytest.raises(TypeError, match="expected a name or a path, got"):
+                call(wrong)
+
+
 def test_paths_are_taken_wherever_a_path_is_meant(tmp_path: Path) -> None:
     data = pictures_in(tmp_path / "data", "a.png")
     torch.export.save(torch.export.export(nn.Flatten(), (torch.zeros(1, 3, 4, 4),)), tmp_path / "m.pt2")

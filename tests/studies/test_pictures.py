@@ -98,6 +98,8 @@ def test_half_transparent_parts_are_mixed_with_white_and_opaque_ones_are_not_men
     Image.new("RGBA", (8, 6), (10, 20, 30, 255)).save(tmp_path / "a.png")
     read, notes = seen(tmp_path / "a.png")
     assert (read[0, 0].tolist(), notes) == ([10, 20, 30], [])
+    Image.new("RGBA", (8, 6), (10, 20, 30, 0)).save(tmp_path / "a.png")
+    assert refused(tmp_path / "a.png") == "every pixel is transparent; save it without transparency"
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

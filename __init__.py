@@ -1,7 +1,6 @@
 """pullback: in which coordinates does this model think?"""
 
 import importlib
-import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,8 +8,8 @@ if TYPE_CHECKING:
     from .attribution import Attribution, Broadcast, Execution, PerExample, Pullback, attribute, best_basis
     from .core.progress import Interrupted
     from .transforms import register as register_transform
+    __version__: str
 
-__version__ = importlib.metadata.version("pullback")
 __all__ = ["Attribution", "Broadcast", "Execution", "Interrupted", "PerExample", "Pullback"]
 __all__ += ["attribute", "attribution", "axioms", "best_basis", "metrics", "register_transform", "studies", "transforms"]
 _ROOMS = ("attribution", "axioms", "metrics", "studies", "transforms")
@@ -22,6 +21,8 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         """A room or a public name, imported when it is first asked for: so the command can answer Ctrl-C from its start."""
+        if name == "__version__":
+            return importlib.import_module("importlib.metadata").version("pullback")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         if name in _ROOMS:

@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-from typing import Any
 
 INTERRUPTED = 130  # the exit status that shells use
 
@@ -25,7 +24,7 @@ def main() -> None:
     run()
 
 
-def _leave(*_: Any) -> None:
+def _leave(*_: object) -> None:
     os.write(2, b"pullback: interrupted\n")
     os._exit(INTERRUPTED)
 

@@ -237,7 +237,7 @@ def _print_comparison(found: Any) -> None:
     from .studies.compare.verdicts import findings
     from .studies.report.page import cell, means, narrow
 
-    width = min(max(len(str(domain)) for domain in found.table["transform"]), terminal.console.width // 3)
+    width = min(max(len(str(domain)) for domain in ["domain", *found.table["transform"]]), terminal.console.width // 3)
     columns = narrow(terminal.console.width - width - 4)
     gap = " (gap: median)" if "relative_gap" in [name for name, _, _ in columns] else ""
     table = Table(title=f"means over photos{gap}")

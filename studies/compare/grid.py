@@ -129,7 +129,8 @@ def compare(
     with results.run({"settings": dataclasses.asdict(settings)}, alone=True):
         parts = Parts(settings, model, photos, store, out, progress)
         if note is not None and store.foreign() and not parts.stored():
-            note(f"{plain(store.folder)} holds photos of another model or other photos; this run starts from the beginning.")
+            work = "holds work with another model, other photos, another device, batch size or version"
+            note(f"{plain(store.folder)} {work}; this run starts from the beginning.")
         try:
             found = parts.all()
         except KeyboardInterrupt:

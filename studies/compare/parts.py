@@ -48,15 +48,24 @@ class Parts:
         """The part of every photo; those that the store lacks are computed and stored."""
         found: list[Part] = []
         waiting: list[int] = []
+        readable = 0
+
+        def compute() -> int:
+            found.extend(new := self._computed(waiting, readable))
+            waiting.clear()
+            return readable + sum(bool(part["records"]) for part in new)
+
         for place in range(len(self.photos)):
             part = self._read(place)
             if part is not None or len(waiting) == BATCH:  # a stored part must know how many readable photos come before it
-                found, waiting = found + self._computed(waiting, _readable(found)), []
-            if part is not None and self._is_drawn(part, place, _readable(found)):
+                readable = compute()
+            if part is not None and self._is_drawn(part, place, readable):
                 found.append(part)
+                readable += bool(part["records"])
             else:
                 waiting.append(place)
-        return found + self._computed(waiting, _readable(found))
+        compute()
+        return found
 
     def rows(self, parts: Sequence[Part]) -> list[dict[str, Any]]:
         """The records of all parts. copy_of: the name of the first photo with the same content, if it is another one."""
@@ -146,10 +155,6 @@ class Parts:
         if self.progress is not None:
             each = 2 * len(self.settings.transforms)
             self.progress(first * each + int(count * steps), len(self.photos) * each)
-
-
-def _readable(parts: Sequence[Part]) -> int:
-    return sum(bool(part["records"]) for part in parts)
 
 
 def _is_number(value: Any) -> bool:

@@ -261,6 +261,7 @@ def check_draws(run: DryRun) -> None:
         value = read()
         states.append(random_states(row.device))
     if same_states(*states):  # the model seeds the generator itself
+        run.engine.prepared.draws = True
         return
     names, turned = drawn_numbers(read)
     run.engine.prepared.draws = bool(names)

@@ -93,7 +93,7 @@ class Prepared(nn.Module):
         self.tries_channels_last = execution.memory_format == "auto" and _gains_by_channels_last(model, x)
         self.records = False  # whether f is read with gradients recorded, since the model is another function without them
         self.differentiates = False  # whether the model takes gradients itself
-        self.draws = False  # whether the model draws from torch's global generators
+        self.draws = False  # whether the model draws from torch's global generators, or seeds them
         self.size: int | None = None  # the one batch size that the model takes, where it takes no other
         self.sizes: list[int] = []  # batch sizes to try where a forward fails
         self.fallback = ""  # why a run is contiguous where channels_last was tried

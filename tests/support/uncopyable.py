@@ -196,7 +196,7 @@ MODELS: dict[str, Make] = {
     "trace": lambda: as_script(lambda model: torch.jit.trace(model, X)),
     "graph": lambda: torch.fx.symbolic_trace(net()),
     "graph in a graph": lambda: nn.Sequential(
-        torch.fx.symbolic_trace(net()), torch.fx.symbolic_trace(nn.Linear(3, 3).double())
+        torch.fx.symbolic_trace(net()), torch.fx.symbolic_trace(nn.Sequential(nn.Linear(3, 3)).double())
     ),
 }
 

@@ -27,7 +27,7 @@ def test_deeplift_is_complete_so_its_hooks_ran_and_the_model_is_as_before(name: 
 
 
 class Explodes(Holder):
-    """A model that raises at its n-th call; the count is shared by its copies."""
+    """A model that raises at its n-th call; its copies go on counting."""
 
     def __init__(self, calls: list[int], at: int) -> None:
         super().__init__(threading.Lock())
@@ -35,15 +35,15 @@ class Explodes(Holder):
 
     def forward(self, x: Tensor) -> Tensor:
         if next(self.count) == self.at:
-            raise RuntimeError("boom")
+            raise KeyError("boom")
         return self.net(x)
 
 
-@pytest.mark.parametrize("at", range(1, 6))
+@pytest.mark.parametrize("at", [1, 3, 7, 9])  # while f is read, and on the copy
 def test_the_model_is_as_before_after_an_exception(at: int) -> None:
     model = Explodes(list(range(1, 100)), at)
     before = held(model)
-    with pytest.raises(RuntimeError, match="boom"):
+    with pytest.raises(KeyError, match="boom"):
         pb.attribute(model, X, 1, method="captum(DeepLift)", batch_size=2)
     assert held(model) == before
 

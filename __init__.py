@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .attribution import Attribution, Broadcast, Execution, PerExample, Pullback, attribute, best_basis
     from .core.progress import Interrupted
     from .transforms import register as register_transform
+
     __version__: str
 
 __all__ = ["Attribution", "Broadcast", "Execution", "Interrupted", "PerExample", "Pullback"]

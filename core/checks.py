@@ -63,16 +63,19 @@ def listed(value: object, most: int = 2**20) -> list[Any] | None:
     return list(value) if len(value) <= most else None
 
 
-def check_file(who: str, path: object) -> Path:
-    """`path`, if it is the path of a file.  Raises: TypeError where it is no path; ValueError where there is no file."""
+def check_file(who: str, path: object, advice: str) -> Path:
+    """`path`, if it is the path of a file; advice: what to do where it is not.
+
+    Raises: TypeError where it is no path; ValueError where there is no file.
+    """
     if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"{who}: expected the path of a file, got {quoted(path)}.")
+        raise TypeError(f"{who}: expected the path of a file, got {quoted(path)}; {advice}.")
     try:
         found = Path(path).is_file()
     except (OSError, ValueError):  # a name that is too long, or holds a character that no name can hold
         found = False
     if not found:
-        raise ValueError(f"{who}: there is no file {quoted(os.fspath(path))}.")
+        raise ValueError(f"{who}: there is no file {quoted(os.fspath(path))}; {advice}.")
     return Path(path)
 
 

@@ -93,7 +93,8 @@ class Along(Transform):
         for place, axis in enumerate(self._others):
             if axis:
                 position[axis - 1] = put(_along(torch.arange(self.shape[axis]).to(position), place, whole))
-        return Layout(own.bands, index, frequency, position, tuple(map(self._grid, own.grids)))
+        apart = self.in_place and len(self._axes) > 1  # then the axes of a band are not neighbours, and its grid is read from z
+        return Layout(own.bands, index, frequency, position, () if apart else tuple(map(self._grid, own.grids)))
 
     def _grid(self, grid: Shape | None) -> Shape | None:
         """The grid of a band, with the other axes around it."""

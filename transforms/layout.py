@@ -214,7 +214,7 @@ class Layout:
         by = choose("Layout.group", "by", by, GROUPINGS)
         labels = [band.label(by) for band in self.bands]
         names = list(dict.fromkeys(labels))
-        lookup = torch.tensor([names.index(label) for label in labels])
+        lookup = torch.tensor([names.index(label) for label in labels], device=self.index.device)
         merged = tuple(_merge([band for band in self.bands if band.label(by) == name], name, by) for name in names)
         return Layout(merged, lookup[self.index], self.frequency, self.position)
 

@@ -125,7 +125,7 @@ def _array(rows: Any) -> np.ndarray:
 
 
 def _read(source: str | Path) -> Tensor:
-    path = check_file("linear", source)
+    path = check_file("linear", source, "pass the path of a .npy or .safetensors file, or a matrix")
     if path.suffix not in (".npy", ".safetensors"):
         raise ValueError(f"linear: expected a .npy or .safetensors file, got {quoted(path.name)}.")
     try:

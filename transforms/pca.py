@@ -154,7 +154,7 @@ class PCA(Transform):
     def load(cls, path: str | Path) -> "PCA":
         """Reads a file that `save` wrote.  Raises: ValueError where the file is missing, or was not written by `save`."""
         try:
-            with safe_open(check_file("pca", path), "pt") as file:
+            with safe_open(check_file("pca", path, "write one with PCA.fit(data).save(path)"), "pt") as file:
                 options = json.loads((file.metadata() or {})["pca"])
                 fitted = [file.get_tensor(name).double() for name in ("basis", "variances", "mean")]
             shape = check_shape("pca", options.pop("shape"), range(MOST_AXES))

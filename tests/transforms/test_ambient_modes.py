@@ -117,6 +117,13 @@ def test_default_dtype_and_device_do_not_reach_constants_and_layouts() -> None:
             assert same(everything(other)[:2], everything(transform)[:2]), spec
 
 
+def test_bands_are_grouped_under_any_default_device() -> None:
+    layout = get("dwt(haar, level=2)", (1, 8, 8)).layout
+    with torch.device("meta"):
+        group = layout.group("scale")
+        assert group.index.tolist() == layout.group("scale").index.tolist()
+
+
 def test_no_source_of_a_transform_reads_or_sets_the_default_dtype() -> None:
     sources = list(Path(pb.transforms.__file__).parent.rglob("*.py"))
     assert len(sources) > 30

@@ -10,6 +10,9 @@ gradient that moves like a random walk, as in deep ReLU networks, the expected s
 ‖change‖² h² / 12, and the next level places its nodes where they lower the total most. Their later levels halve every gap,
 and so the old weights, and need a running sum only; smooth paths keep one sum for each later level.
 
+Where the pilot shows a gradient at an end that is not finite, or out of all proportion, the path is followed in another
+variable, in which the integrand is smooth (`substitution`): there it gets a pilot and levels of its own.
+
 What is kept per example are a few sums of the signal's size, and a sketch of each gradient: random signed sums that keep
 distances within some percent. Distances between whole maps, for any weights of the nodes, are computed from the sketches.
 """

@@ -122,8 +122,8 @@ class Group:
         """A gradient next to the end in place of one that is not finite; the score stays that of the end."""
         for near in NEAR:
             ends = {place: np.flatnonzero(np.isnan(facts[[0, -1], 1])) for place, facts in found.items()}
-            room = lambda place, which: 0 < len(which) <= self.gaps + 1 - self.sizes[0] - self.spent[place]
-            ends = {place: which for place, which in ends.items() if room(place, which)}
+            room = self.gaps + 1 - self.sizes[0]
+            ends = {place: which for place, which in ends.items() if 0 < len(which) <= room - self.spent[place]}
             wanted = {place: near * SIDES[which] for place, which in ends.items()}
             for place, facts in self._visit(wanted, self._hold_ends(ends)).items():
                 found[place][-ends[place], 1:] = facts[:, 1:]  # the first node or the last

@@ -63,7 +63,7 @@ def test_a_singular_baseline_beside_which_single_precision_has_few_points(offset
     true = (x - offset).double().sqrt()
     wrong = (found.values - true).flatten(1).norm(dim=1) / true.flatten(1).norm(dim=1)
     assert float(wrong.max()) < 1e-3
-    assert bool((wrong < 3 * found.details["map_error"]).all())
+    assert bool((wrong < 3 * found.details["map_error"] + 1e-4).all())
     assert bool(found.details["converged"].all())
 
 

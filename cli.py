@@ -1,6 +1,7 @@
 """The command line: it parses arguments, calls the library and prints results."""
 
 import dataclasses
+import dis
 import importlib.metadata
 import math
 import sys
@@ -261,9 +262,14 @@ def _is_mistake(error: Exception) -> bool:
     """Whether the user can mend it: the system refused something, or the library itself raised, with a sentence."""
     if isinstance(error, OSError | MemoryError):
         return True
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    ours = Path(last.filename).is_relative_to(Path(__file__).parent) and (last.line or "").startswith("raise")
-    return ours and isinstance(error, ValueError | TypeError | ImportError)
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None or not isinstance(error, ValueError | TypeError | ImportError):
+        return False
+    code = last.tb_frame.f_code
+    ours = Path(code.co_filename).is_relative_to(Path(__file__).parent)
+    return ours and code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]  # a `raise`, and not an operation that failed
 
 
 def _run() -> int:

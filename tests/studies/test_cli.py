@@ -256,7 +256,9 @@ def test_options_of_the_preparation_reach_the_model_and_the_summary(
     (model_files / "grey.py").write_text(
         MODELS + "def grey(): return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 4))"
     )
-    Image.new("LA", (9, 6)).save("photos/ink.png")
+    ink = Image.new("LA", (9, 6))
+    ink.putpixel((0, 0), (0, 255))
+    ink.save("photos/ink.png")
     Image.new("L", (9, 6)).save("photos/.hidden.png")
     options = ["--size", "8", "--channels", "1", "--mean", "0.13", "--std", "0.31", "--no-crop", "--pictures", "0"]
     arguments = ["--data", "photos", "--model", "./grey.py:grey", "--method", "gradient", "--transform", "dct", *options]

@@ -135,6 +135,20 @@ def test_a_fault_keeps_its_traceback_and_is_no_verdict(
     assert cli.FAULT not in (0, 1, cli.MISTAKE, cli.INTERRUPTED)
 
 
+def test_an_operation_that_fails_inside_the_library_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It raises in a file of the library too, but no `raise` stands there."""
+    from pullback.core.checks import check_count
+    from pullback.core.files import slug
+
+    for call, mistake in ((lambda: check_count("a", "b", "c"), True), (lambda: check_count("a", "b", 0), True)):
+        with pytest.raises((TypeError, ValueError)) as raised:
+            call()
+        assert cli._is_mistake(raised.value) == mistake
+    with pytest.raises(TypeError) as raised:
+        slug("a", most="b")  # type: ignore[arg-type]
+    assert not cli._is_mistake(raised.value)
+
+
 def test_a_warning_is_one_line(model_files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("default")

@@ -10,8 +10,9 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from ..attribution import Attribution, attribute
+from ..attribution import Attribution
 from ..attribution import get as get_method
+from ..attribution.call import run
 from ..attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
 from ..attribution.plot import plot
 from ..core.files import check_writable, plain, slug
@@ -103,7 +104,8 @@ def explain(
     about |= {"seed": seed, "target": chosen, "class": plain(called)}
     options: dict[str, Any] = {"method": method, "seed": seed, "batch_size": batch_size, "progress": progress}
     with results.run({}):
-        maps: list[Attribution] = attribute(model.module, x, None if only else chosen, transform=list(domains), **options)
+        # `run` leaves it to the caller to say what did not converge.
+        maps = [Attribution(**fields) for fields in run(model.module, x, None if only else chosen, domains, **options)]
         seen = "" if only else f" as {plain(called) or f'class {chosen}'}"
         files: dict[str, Any] = {}
         for spec, one in zip(domains, maps):

@@ -126,7 +126,7 @@ def test_a_fault_keeps_its_traceback_and_is_no_verdict(
     def fail(*_: Any, **__: Any) -> None:
         raise error  # in a test file, as in any code that is not the library
 
-    monkeypatch.setattr(sys.modules["pullback.studies.explain"], "attribute", fail)
+    monkeypatch.setattr(sys.modules["pullback.studies.explain"], "run", fail)
     assert status(monkeypatch, "explain", "photos/a.png", *EXPLAIN) == cli.FAULT
     said = capsys.readouterr().err
     assert "Traceback" in said

@@ -162,6 +162,9 @@ class DryRun:
     def _size(self, number: int) -> float:
         return float(self.known[:, number].detach().abs().amax())
 
+    def _span(self, number: int) -> float:
+        return float((self.known.detach() - self.known[0].detach())[:, number].abs().amax())
+
     def _bar(self, number: int) -> float:
         return float(self._bars()[number])
 
@@ -196,7 +199,7 @@ class DryRun:
         found = [value for value in read if math.isfinite(value)]  # the model may refuse such rows
         spread = max(found) - min(found) if len(found) > 1 else math.inf
         among = max([value for value in (*seen, *found) if math.isfinite(value)], key=lambda value: abs(value - alone))
-        counts = max(_MIXES * size, self._bar(number))
+        counts = max(_MIXES * min(size, self._span(number)), self._bar(number))
         if not spread <= self._bar(number) or not (
             abs(among - alone) <= counts or self._is_rounding(row, number, among - alone)
         ):

@@ -459,6 +459,14 @@ def test_what_depends_on_the_number_of_rows_alone_is_no_alarm() -> None:
         assert bool(pb.attribute(model, normal(3, *SHAPE), method=method).values.isfinite().all())
 
 
+@pytest.mark.parametrize("method", ["gradient", "integrated_gradients", "rise(masks=3)"])
+def test_the_number_of_rows_may_not_matter_beside_what_is_explained(method: str) -> None:
+    """A small part of f, but a tenth of f(x) - f(x₀)."""
+    model = lambda x: 1 + 1e-2 * x.flatten(1).sin().mean(1) + 1e-3 * len(x)
+    with pytest.raises(ValueError, match=r"alone and .* among other rows"):
+        pb.attribute(model, torch.full((3, *SHAPE), 1.5), method=method)
+
+
 def test_an_example_that_shows_nothing_does_not_hide_the_model() -> None:
     """The first example is blank, or was alone in its forward."""
     x = normal(4, 1, 8)

@@ -24,10 +24,10 @@ def check_count(who: str, what: str, value: object, least: int = 1, multiple: in
     return value
 
 
-def check_choice(who: str, what: str, value: object, choices: Collection[str]) -> None:
+def check_choice(who: str, what: str, value: object, choices: Collection[object]) -> None:
     """Raises: ValueError that lists the choices unless `value` is one of them."""
     if value not in choices:
-        raise ValueError(f"{who}: expected {what} in {', '.join(choices)}; got {value!r}.")
+        raise ValueError(f"{who}: expected {what} in {', '.join(map(str, choices))}; got {value!r}.")
 
 
 def is_number(value: object) -> bool:

@@ -1,25 +1,36 @@
 """pullback: in which coordinates does this model think?"""
 
 import importlib
-import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
-from . import attribution, axioms, metrics, transforms
-from .attribution import Attribution, Broadcast, Execution, PerExample, Pullback, attribute, best_basis
-from .transforms import register as register_transform
-
 if TYPE_CHECKING:
-    from . import studies
+    from . import attribution, axioms, metrics, studies, transforms
+    from .attribution import Attribution, Broadcast, Execution, PerExample, Pullback, attribute, best_basis
+    from .core.progress import Interrupted
+    from .transforms import register as register_transform
 
-__version__ = importlib.metadata.version("pullback")
-__all__ = ["Attribution", "Broadcast", "Execution", "PerExample", "Pullback"]
+    __version__: str
+
+__all__ = ["Attribution", "Broadcast", "Execution", "Interrupted", "PerExample", "Pullback"]
 __all__ += ["attribute", "attribution", "axioms", "best_basis", "metrics", "register_transform", "studies", "transforms"]
+_ROOMS = ("attribution", "axioms", "metrics", "studies", "transforms")
+# Where the names are that do not come from `attribution`.
+_ELSEWHERE = {"register_transform": ("transforms", "register"), "Interrupted": ("core.progress", "Interrupted")}
 
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        """`pullback.studies`, imported when it is first asked for: loaders, figures and reports cost nothing before."""
-        if name == "studies":
-            return importlib.import_module(".studies", __name__)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        """A room or a public name, imported when it is first asked for: so the command can answer Ctrl-C from its start."""
+        if name == "__version__":
+            return importlib.import_module("importlib.metadata").version("pullback")
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name in _ROOMS:
+            return importlib.import_module(f".{name}", __name__)
+        room, own = _ELSEWHERE.get(name, ("attribution", name))
+        return globals().setdefault(name, getattr(importlib.import_module(f".{room}", __name__), own))
+
+    def __dir__() -> list[str]:
+        """The names of the module, also those that are not imported yet."""
+        return sorted({*globals(), *__all__})

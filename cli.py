@@ -1,29 +1,28 @@
 """The command line: it parses arguments, calls the library and prints results."""
 
 import dataclasses
+import dis
 import importlib.metadata
 import math
 import sys
-from collections.abc import Iterable, Sequence
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
+from . import options
 from .attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
-from .core.files import check_writable
+from .core import terminal
+from .core.files import check_writable, plain
 from .core.progress import Interrupted, bar
+from .core.terminal import complain, plain_streams, show, show_files, show_table
 
-INTERRUPTED = 130  # the exit status that shells use
+MISTAKE, FAULT, INTERRUPTED = 2, 3, 130  # exit statuses; 1 says that a law is broken
 EXPLAINED = ("dwt(db4, level=4)", "dct")
 STORED = {"compare": "photos", "axioms": "cells"}  # what these commands have stored when they are interrupted
-
-# Without markup, because names of files may hold brackets and colons.
-PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
-console = Console(**PLAIN)
 
 
 class _Commands(TyperGroup):
@@ -34,9 +33,9 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except Interrupted as stopped:
-            _complain(f"interrupted: {_stored(stopped, STORED.get(ctx.invoked_subcommand, 'parts'))}")
+            complain(f"interrupted: {_stored(stopped, STORED.get(ctx.invoked_subcommand, 'parts'))}")
         except KeyboardInterrupt:
-            _complain("interrupted")
+            complain("interrupted")
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -49,97 +48,77 @@ def _stored(stopped: Interrupted, what: str) -> str:
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, cls=_Commands)
 
 
-def _number(about: str, least: int = 1) -> Any:
-    """An option with a number of at least `least`."""
-    return typer.Option(help=about, min=least)
-
-
-def _switch(name: str, about: str, **more: Any) -> Any:
-    """An option without a value."""
-    return typer.Option(name, metavar="", help=about, **more)
-
-
-def _domains(default: str) -> Any:
-    """--transform, with the domains that are used if it is not given."""
-    about = f"A domain, for example 'dwt(db4, level=3)'; repeat it for several. If not given: {default}."
-    return typer.Option("--transform", help=about)
-
-
-MODEL = (
-    "efficientnet-lite0, timm:NAME, torchvision:NAME, package.module:callable, or a .pt / .pt2 file. A callable takes no "
-    "arguments. Callables and files get photos of 224 × 224, cropped at the centre, with ImageNet's mean and std, unless "
-    "the callable returns (module, prepare)."
-)
-METHODS = f"The method to check. If not given: {PICTURE_METHOD}. With --matrix it may be repeated."
-MATRIX = (
-    "Make a table and a figure of methods × axioms × domains, for all methods of pullback and Captum or those of --method. "
-    "Finished cells are stored in --out, and the same command continues from there."
-)
-DATA = "imagenet-sample, a folder of images, a folder of CLASS/image.jpg, one image file, or hf:NAME."
-ModelOption = Annotated[str, typer.Option(help=MODEL)]
-MethodOption = Annotated[str, typer.Option(help="An attribution method, for example 'smoothgrad(samples=25)'.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")]
-SizeOption = Annotated[int | None, _number("Side of the model's input in pixels, for callables and files.")]
-BatchOption = Annotated[str, typer.Option(help="Largest number of model inputs in one forward: 'auto' or a number.")]
-OutOption = Annotated[Path, typer.Option(help="Folder for the results; it is created if needed.")]
-SeedOption = Annotated[int, typer.Option(help="Seed of all random numbers.")]
-
-
 def _version(asked: bool) -> None:
     if asked:
-        console.print(f"pullback {importlib.metadata.version('pullback')}")
+        terminal.console.print(f"pullback {importlib.metadata.version('pullback')}")
         raise typer.Exit
 
 
 @app.callback()
 def _common(
-    version: Annotated[bool, _switch("--version", "Print the version and exit.", callback=_version, is_eager=True)] = False,
+    version: Annotated[
+        bool, options.switch("--version", "Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     """In which coordinates does this model think?"""
 
 
 @app.command()
 def compare(
-    model: ModelOption = "efficientnet-lite0",
-    data: Annotated[str, typer.Option(help=DATA)] = "imagenet-sample",
-    method: MethodOption = PICTURE_METHOD,
-    transform: Annotated[list[str] | None, _domains("pixel, dct, dft and seven wavelets; summary.json lists them")] = None,
-    limit: Annotated[int | None, _number("Largest number of photos; unreadable files do not count.")] = None,
-    out: OutOption = Path("results/compare"),
-    device: DeviceOption = "auto",
-    seed: SeedOption = 0,
-    batch_size: BatchOption = "auto",
-    size: SizeOption = None,
-    pictures: Annotated[int, _number("Number of photos whose maps are drawn.", 0)] = 3,
+    model: options.ModelOption = "efficientnet-lite0",
+    data: Annotated[str, typer.Option(help=options.DATA)] = "imagenet-sample",
+    method: options.MethodOption = PICTURE_METHOD,
+    transform: Annotated[
+        list[str] | None, options.domains("pixel, dct, dft and seven wavelets; summary.json lists them")
+    ] = None,
+    limit: Annotated[int | None, options.number("Largest number of photos; unreadable files do not count.")] = None,
+    out: options.OutOption = Path("results/compare"),
+    device: options.DeviceOption = "auto",
+    seed: options.SeedOption = 0,
+    batch_size: options.BatchOption = "auto",
+    size: options.SizeOption = None,
+    mean: options.MeanOption = None,
+    std: options.StdOption = None,
+    channels: options.ChannelsOption = None,
+    crop: options.CropOption = None,
+    pictures: Annotated[int, options.number("Number of photos whose maps are drawn.", 0)] = 3,
 ) -> None:
     """Compare transform domains on a model and photos, from one gradient stream."""
     from . import studies
 
     domains = tuple(transform or studies.DOMAINS)
-    run: dict[str, Any] = {"device": resolve_device(device), "batch_size": _batch_size(batch_size)}
-    settings = studies.Settings(model, data, method, domains, limit=limit, size=size, seed=seed, pictures=pictures, **run)
+    run: dict[str, Any] = {"device": options.resolve_device(device), "batch_size": options.batch_size(batch_size)}
+    run |= options.preparation(size, mean, std, channels, crop)
+    settings = studies.Settings(model, data, method, domains, limit=limit, seed=seed, pictures=pictures, **run)
     with bar("steps", early=True) as progress:
-        found = studies.compare(settings, out, progress, note=_complain)
+        found = studies.compare(settings, out, progress, note=complain)
     _print_comparison(found)
 
 
 @app.command()
 def explain(
     image: Annotated[Path, typer.Argument(help="The picture to explain.")],
-    model: ModelOption = "efficientnet-lite0",
-    method: MethodOption = PICTURE_METHOD,
-    transform: Annotated[list[str] | None, _domains(" and ".join(EXPLAINED))] = None,
+    model: options.ModelOption = "efficientnet-lite0",
+    method: options.MethodOption = PICTURE_METHOD,
+    transform: Annotated[list[str] | None, options.domains(" and ".join(EXPLAINED))] = None,
     target: Annotated[int | None, typer.Option(help="Class to explain. If not given: the predicted class.")] = None,
-    out: OutOption = Path("results/explain"),
-    device: DeviceOption = "auto",
-    seed: SeedOption = 0,
-    batch_size: BatchOption = "auto",
-    size: SizeOption = None,
+    out: options.OutOption = Path("results/explain"),
+    device: options.DeviceOption = "auto",
+    seed: options.SeedOption = 0,
+    batch_size: options.BatchOption = "auto",
+    size: options.SizeOption = None,
+    mean: options.MeanOption = None,
+    std: options.StdOption = None,
+    channels: options.ChannelsOption = None,
+    crop: options.CropOption = None,
 ) -> None:
     """Explain one picture: where, and in which octaves, is the score of a class?"""
     from . import studies
 
-    settings = studies.Settings(model, size=size, device=resolve_device(device), batch_size=_batch_size(batch_size))
+    parts = options.preparation(size, mean, std, channels, crop)
+    settings = studies.Settings(
+        model, device=options.resolve_device(device), batch_size=options.batch_size(batch_size), **parts
+    )
     asked: dict[str, Any] = {"method": method, "transforms": transform or EXPLAINED, "target": target, "seed": seed}
     run: dict[str, Any] = {"out": out, "device": settings.device, "batch_size": settings.batch_size}
     with bar("model evaluations", early=True) as progress:
@@ -148,27 +127,37 @@ def explain(
     said = f"score {found.score:.3f}"
     if not math.isnan(found.probability):
         said = f"class {found.target}{name}, {said}, probability {found.probability:.1%}"
-    _print(f"{found.image}: {said}")
+    show(plain(f"{model}: {found.image}: {said}"))
     for spec, shares in found.shares.items():
-        _print_table(spec, ("octave", "share of Σ|a|"), [(str(name), f"{share:.1%}") for name, share in shares.items()])
-    _print_files(out, found.files)
+        show_table(spec, ("octave", "share of Σ|a|"), [(str(name), f"{share:.1%}") for name, share in shares.items()])
+    if found.not_converged:
+        advice = "the method missed its tolerance; give it more evaluations or a larger tolerance"
+        show(f"{len(found.not_converged)} of {len(found.shares)} maps did not converge: {advice}")
+    if found.notes:
+        show(f"note: {'; '.join(found.notes)}")
+    show_files(out, found.files)
 
 
 @app.command()
 def axioms(
-    method: Annotated[list[str] | None, typer.Option(help=METHODS)] = None,
+    method: Annotated[list[str] | None, typer.Option(help=options.METHODS)] = None,
     model: Annotated[str, typer.Option(help="'small' (a network that is trained in seconds), or as in compare.")] = "small",
-    transform: Annotated[list[str] | None, _domains("pixel; with --matrix, pixel and dct")] = None,
+    transform: Annotated[list[str] | None, options.domains("pixel; with --matrix, pixel and dct")] = None,
     axiom: Annotated[list[str] | None, typer.Option(help="Check only this axiom; repeat it for several.")] = None,
-    matrix: Annotated[bool, _switch("--matrix", MATRIX)] = False,
-    minutes: Annotated[float | None, _number("With --matrix: start no cell after this many minutes.", 0)] = None,
-    jobs: Annotated[int, _number("With --matrix: number of cells at a time, each in a process with one thread.")] = 1,
+    matrix: Annotated[bool, options.switch("--matrix", options.MATRIX)] = False,
+    minutes: Annotated[float | None, options.number("With --matrix: start no cell after this many minutes.", 0)] = None,
+    jobs: Annotated[int, options.number("With --matrix: number of cells at a time, each in a process with one thread.")] = 1,
     data: Annotated[str, typer.Option(help="Photos for models other than 'small', as in compare.")] = "imagenet-sample",
-    photos: Annotated[int, _number("Number of photos.")] = 1,
-    out: OutOption = Path("results/axioms"),
-    device: DeviceOption = "auto",
-    seed: SeedOption = 0,
-    double: Annotated[bool, _switch("--double", "Run the model in double precision, for sharper verdicts.")] = False,
+    photos: Annotated[int, options.number("Number of photos.")] = 1,
+    out: options.OutOption = Path("results/axioms"),
+    device: options.DeviceOption = "auto",
+    seed: options.SeedOption = 0,
+    size: options.SizeOption = None,
+    mean: options.MeanOption = None,
+    std: options.StdOption = None,
+    channels: options.ChannelsOption = None,
+    crop: options.CropOption = None,
+    double: Annotated[bool, options.switch("--double", "Run the model in double precision, for sharper verdicts.")] = False,
 ) -> None:
     """Measure which axioms a method keeps: a method of pullback, captum.NAME, or package.module:callable.
 
@@ -178,35 +167,53 @@ def axioms(
     from . import studies
 
     check_writable(out)
-    subject = studies.load_subject(model, data=data, photos=photos, device=resolve_device(device), seed=seed, double=double)
+    alone = {
+        "--method": len(method or []) > 1,
+        "--transform": len(transform or []) > 1,
+        "--minutes": minutes,
+        "--jobs": jobs > 1,
+    }
+    if not matrix and (several := [name for name, given in alone.items() if given]):
+        raise ValueError(f"axioms: several methods or domains, --minutes and --jobs need --matrix; got {', '.join(several)}.")
+    source: dict[str, Any] = {
+        "data": data,
+        "photos": photos,
+        "preparation": options.preparation(size, mean, std, channels, crop),
+    }
+    subject = studies.load_subject(model, **source, device=options.resolve_device(device), seed=seed, double=double)
+    chosen = list(dict.fromkeys(axiom or [])) or "all"
     if matrix:
-        cells: dict[str, Any] = {"methods": method, "transforms": transform or ["pixel", "dct"], "jobs": jobs}
+        cells: dict[str, Any] = {"methods": method, "transforms": transform or ["pixel", "dct"], "axioms": chosen, "jobs": jobs}
         with bar("cells") as progress:
-            told: dict[str, Any] = {"report": _print, "progress": progress, "note": _complain}
+            told: dict[str, Any] = {"report": show, "progress": progress, "note": complain}
             _, files = studies.write_matrix({model: subject}, out, seed=seed, minutes=minutes, **cells, **told)
-        _print_files(out, files)
+        show_files(out, files)
         return
-    options = {"transform": (transform or ["pixel"])[0], "axioms": axiom or "all", "seed": seed}
+    asked = {"model": model, "double": double} | source
+    how = {"transform": (transform or ["pixel"])[0], "axioms": chosen, "seed": seed}
     with bar("axioms") as progress:
-        report = studies.check_method(subject, (method or [PICTURE_METHOD])[0], **options, progress=progress)
-    _print(report)
-    _print_files(out, studies.write_report(report, out))
+        named = (method or [PICTURE_METHOD])[0]
+        report, files = studies.check_and_write(subject, named, out, asked | how, **how, progress=progress)
+    show(report)
+    show_files(out, files)
     failed = any(f.verdict == "UNUSABLE" or (f.verdict == "BROKEN" and f.claimed) for f in report)
     raise typer.Exit(1 if failed or all(finding.holds is None for finding in report) else 0)
 
 
 @app.command()
 def transforms(
-    check: Annotated[bool, _switch("--check", "Measure every law on every example, and print faults in full.")] = False,
-    verbose: Annotated[bool, _switch("--verbose", "With --check: print every finding.")] = False,
+    check: Annotated[bool, options.switch("--check", "Measure every law on every example, and print faults in full.")] = False,
+    verbose: Annotated[bool, options.switch("--verbose", "With --check: print every finding.")] = False,
 ) -> None:
     """List the registered transforms and their claims. With --check, the exit status is 1 if a claim is wrong."""
     from . import studies
 
+    if verbose and not check:
+        raise ValueError("transforms: --verbose needs --check.")
     if check:
         raise typer.Exit(_check_transforms(verbose))
     rows = [list(row.values()) for row in studies.transform_rows()]
-    _print_table(None, ("name", "claims", "z / x", "what it is"), rows)
+    show_table(None, ("name", "claims", "z / x", "what it is"), rows)
 
 
 def _check_transforms(verbose: bool) -> int:
@@ -217,13 +224,13 @@ def _check_transforms(verbose: bool) -> int:
         checked = list(check_all(progress))
     for report in (report for each in checked for report in each.reports):
         if verbose or report.faults:
-            _print(report if verbose else dataclasses.replace(report, findings=report.faults))
+            show(report if verbose else dataclasses.replace(report, findings=report.faults))
     title = f"relative residuals in double precision; tolerance {next(iter(checked[0].reports[0])).tolerance:.0e}"
     head = ("name", "laws", "examples", "largest residual", "against other libraries", "verdict")
     rows = [(each.name, *each.cells, f"{each.faults} faults" if each.faults else "kept") for each in checked]
-    _print_table(title, head, rows)
+    show_table(title, head, rows)
     faults = sum(each.faults for each in checked)
-    console.print(f"{faults} faults" if faults else "Every claim holds, and every law that holds is claimed.")
+    terminal.console.print(f"{faults} faults" if faults else "Every claim holds, and every law that holds is claimed.")
     return 1 if faults else 0
 
 
@@ -231,68 +238,58 @@ def _print_comparison(found: Any) -> None:
     from .studies.compare.verdicts import findings
     from .studies.report.page import cell, means, narrow
 
-    width = min(max(len(str(domain)) for domain in found.table["transform"]), console.width // 3)
-    columns = narrow(console.width - width - 4)
+    width = min(max(len(str(domain)) for domain in ["domain", *found.table["transform"]]), terminal.console.width // 3)
+    columns = narrow(terminal.console.width - width - 4)
     gap = " (gap: median)" if "relative_gap" in [name for name, _, _ in columns] else ""
     table = Table(title=f"means over photos{gap}")
     table.add_column("domain", width=width, overflow="fold")
     for _, title, _ in columns:
         table.add_column(title, justify="right", no_wrap=True)
     for domain, values in means(found.table).iterrows():
-        table.add_row(str(domain), *(cell(name, values[name]) for name, _, _ in columns))
-    console.print(table)
+        table.add_row(plain(domain), *(cell(name, values[name]) for name, _, _ in columns))
+    terminal.console.print(table)
     for sentence in findings(found.table):
-        console.print(f"• {sentence}")
-    skipped = [entry["file"] for entry in found.summary["skipped"]]
-    if skipped:
-        named = ", ".join(skipped[:5]) + (", …" if len(skipped) > 5 else "")
-        _print(f"skipped files that are not readable images: {named} ({len(skipped)} in all; reasons: summary.json)")
-    _print_files(found.out, found.files)
+        terminal.console.print(plain(f"• {sentence}"))
+    for kind, said in (("skipped", "skipped"), ("notes", "read with a change")):
+        named = list(dict.fromkeys(entry["file"] for entry in found.summary[kind]))
+        if named:
+            shown = ", ".join(named[:5]) + (", …" if len(named) > 5 else "")
+            show(f"{said}: {shown} ({len(named)} in all; reasons: summary.json)")
+    show_files(found.out, found.files)
 
 
-def _print_files(out: Path, files: list[str]) -> None:
-    _print(f"results in {out}: {', '.join(files)}")
+def _is_mistake(error: Exception) -> bool:
+    """Whether the user can mend it: the system refused something, or the library itself raised, with a sentence."""
+    if isinstance(error, OSError | MemoryError):
+        return True
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None or not isinstance(error, ValueError | TypeError | ImportError):
+        return False
+    code = last.tb_frame.f_code
+    ours = Path(code.co_filename).is_relative_to(Path(__file__).parent)
+    return ours and code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]  # a `raise`, and not an operation that failed
 
 
-def _print_table(title: str | None, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(*head, title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-
-
-def _print(text: object) -> None:
-    """Prints a text or a report as it is, however long its lines are."""
-    console.print(str(text), soft_wrap=True)
-
-
-def _complain(text: str) -> None:
-    Console(stderr=True, **PLAIN).print(f"pullback: {text}", style="red", soft_wrap=True)
-
-
-def resolve_device(name: str) -> str:
-    """The device of that name; "auto" is cuda if there is one, else cpu.  Raises: ValueError if it cannot be used."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+def _run() -> int:
+    """Runs the command. Returns the exit status."""
     try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"Device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
-    return name
-
-
-def _batch_size(text: str) -> int | str:
-    if text != "auto" and not (text.isdecimal() and int(text)):
-        raise ValueError(f"--batch-size: expected 'auto' or a whole number of at least 1, got {text!r}.")
-    return text if text == "auto" else int(text)
+        return app(standalone_mode=False) or 0
+    except Exception as error:
+        if hasattr(error, "format_message"):  # of the parser of the options
+            complain(error.format_message())
+        elif _is_mistake(error):
+            complain(error)
+        else:
+            traceback.print_exception(error)
+            complain("this is a fault of pullback or of the model, not of the call; the lines above say where.")
+            return FAULT
+        return MISTAKE
 
 
 def main() -> None:
-    """Entry point: a mistake of the user is one line on standard error and exit status 2."""
-    try:
-        app()
-    except (ValueError, TypeError, ImportError, OSError, MemoryError) as error:
-        _complain(str(error))
-        sys.exit(2)
+    """Entry point: a mistake of the user is one line on standard error and exit status 2; a fault keeps its traceback."""
+    with plain_streams():
+        status = _run()
+    sys.exit(status)

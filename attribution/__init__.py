@@ -25,11 +25,22 @@ from .methods.rise import RISE
 from .methods.shapley import Shapley
 from .methods.surrogates import LIME, KernelSHAP
 from .pullback import Joint, Pullback
-from .result import Attribution
+from .result import Attribution, ConvergenceWarning
 
 __all__ = ["HSIC", "LIME", "RISE", "AbsGrad", "Attribution", "Baseline", "BoundarySensitivity", "Broadcast", "Captum", "Chart"]
-__all__ += ["Cost", "Estimate", "Estimator", "Evaluator", "Execution", "ExpectedGradients", "Gradient", "GradientSHAP"]
-__all__ += ["InputXGradient", "IntegratedGradients", "Joint", "KernelSHAP", "Mask", "MaskPath", "MethodClaim", "Occlusion"]
-__all__ += ["PerExample", "Pullback", "RowIndex", "Score", "Shapley", "SmoothGrad", "Sobol", "SquareGrad", "VarGrad"]
+__all__ += ["ConvergenceWarning", "Cost", "Estimate", "Estimator", "Evaluator", "Execution", "ExpectedGradients", "Gradient"]
+__all__ += ["GradientSHAP", "InputXGradient", "IntegratedGradients", "Joint", "KernelSHAP", "Mask", "MaskPath", "MethodClaim"]
+__all__ += [
+    "Occlusion",
+    "PerExample",
+    "Pullback",
+    "RowIndex",
+    "Score",
+    "Shapley",
+    "SmoothGrad",
+    "Sobol",
+    "SquareGrad",
+    "VarGrad",
+]
 __all__ += ["among", "attribute", "baselines", "basis_cost", "best_basis", "boundary_sensitivity", "get", "in_domain"]
 __all__ += ["mask_path", "names", "open_engine", "quantus_explain", "register", "resume", "targets"]

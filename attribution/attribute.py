@@ -10,7 +10,7 @@ from ..transforms import Transform
 from .call import BaselineLike, Domain, Method, Model, Options, run
 from .engine.execution import Execution
 from .engine.score import Target
-from .result import Attribution
+from .result import Attribution, warn_unconverged
 
 
 @overload  # a str is itself a Sequence[str]; the first overload takes it
@@ -42,9 +42,15 @@ def attribute(
     For linear T a gradient follows from the one in the signal, ∇_z (f∘T⁻¹)(z) = (T⁻¹)ᵀ ∇_x f(x), so any number of linear
     domains needs the evaluations of one. Other T run on f∘T⁻¹ with automatic differentiation.
 
-    model: (rows, *shape) -> output, in eval mode.  x: (batch, *shape), channels first, floating point.
-    target: which number of the output is f: a class index, one per example, one of `targets` (difference, top_k,
-    log_odds, predicted), a callable output -> (rows,), or None for models with a single output.
+    model: (rows, *shape) -> output, in eval mode.  x: a dense tensor (batch, *shape), channels first, floating point, whose
+    size in each example, max |x|, is 0 or between tiny / eps and max · eps of its dtype: 1e-31 and 4e31 in single precision.
+    target: which number of the output is f. None: the only output of the model. A class index, or one per example as a list
+    or array. For outputs (rows, *axes): an entry, as (2, 1), or a list of one per example, as Captum takes them. A one-hot
+    tensor of the output's shape. One of `targets` (difference, top_k, log_odds, predicted, binary). A callable of the output
+    that returns (rows,); with a second parameter named `example`, it also gets the number of the example of each row,
+    as in lambda out, example: (out * mask[example]).sum(1), since a forward holds any rows of any examples.
+    Class 0 of a model with one output is that output, also for an example with label 0; `targets.binary` takes labels.
+    An output of one row without its axis of rows, as squeeze() leaves it, gets it back.
     method: a spec such as "smoothgrad(samples=25)", or an Estimator.
     transform: a spec such as "dwt(db4, level=3)", a Transform, or a list of these; a list returns a list.
     baseline: x₀: a number, a tensor that broadcasts to x, a callable x -> x₀, a spec such as "blur(sigma=10)" or
@@ -66,6 +72,7 @@ def attribute(
     The model's mode, hooks, gradients and buffers and the random state stay as they were. The result has no graph by default.
     Raises: TypeError or ValueError that names the wrong argument or example; also for a model that is not deterministic,
     or whose output for one example depends on the others.
+    Warns: ConvergenceWarning where a method did not meet its own tolerance, such as tol of integrated_gradients.
 
     >>> import torch, pullback as pb
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3)).eval()
@@ -80,6 +87,7 @@ def attribute(
     options: Any = {"method": method, "baseline": baseline, "batch_size": batch_size, "seed": seed, "progress": progress}
     options |= {"model_args": model_args, "model_kwargs": model_kwargs, "create_graph": create_graph, "execution": execution}
     results = [Attribution(**fields) for fields in run(model, x, target, domains, **options)]
+    warn_unconverged(results)
     return results if several else results[0]
 
 
@@ -100,4 +108,6 @@ def resume(
     if not isinstance(results, (list, tuple)) or any(not isinstance(one, Attribution) for one in results):
         raise TypeError("resume: expected the list that pullback.attribute returned; one result has a method resume().")
     fields = run(model, x, target, [one.transform for one in results], [vars(one) for one in results], **options)
-    return [Attribution(**each) for each in fields]
+    continued = [Attribution(**each) for each in fields]
+    warn_unconverged(continued)
+    return continued

@@ -27,11 +27,11 @@ from .engine.execution import Execution
 from .engine.faster_form import choose_form
 from .engine.open_engine import open_engine, read_checked
 from .engine.score import Target
+from .engine.signal import signal
 from .estimator import Chart, Estimate, Estimator, Evaluator, MethodClaim, check_gradient
 from .estimator import get as get_estimator
 from .pullback import Pullback
 from .resume import Fields, check_same_call
-from .targets import Choice
 
 BaselineLike = Tensor | float | str | Baseline | Callable[[Tensor], Tensor] | None
 Domain = str | Transform
@@ -65,7 +65,7 @@ def run(
     unknown = [name for name in options if name not in Options.__annotations__]
     if unknown:
         raise TypeError(f"unknown option {unknown[0]!r}; the options are {', '.join(Options.__annotations__)}.")
-    estimator = get_estimator(options.pop("method", "integrated_gradients"))
+    x, estimator = signal(x), get_estimator(options.pop("method", "integrated_gradients"))
     baseline, seed = options.pop("baseline", None), _whole(options.pop("seed", 0))
     create_graph = options.get("create_graph", False)
     with open_engine(model, x, target, **options) as engine:
@@ -78,7 +78,7 @@ def run(
         dry_run = call.dry_run(options.get("batch_size", "auto") == "auto" and not create_graph)
         differences = call.score_differences(dry_run)
         call.choose_precision()
-        question = {"target": _described(target), "baseline": rule.describe(), "dtype": str(x.dtype)}
+        question = {"target": engine.score.described(), "baseline": rule.describe(), "dtype": str(x.dtype)}
         found = call.fields(call.continued(earlier, differences, question) if earlier else call.evaluators, differences)
         dry_run.finish()
         settings = question | {
@@ -249,8 +249,6 @@ def _fields(domain: Transform, chart: Chart, estimate: Estimate, number: int, di
 
 def _described(value: Any) -> Any:
     """`value` as JSON can hold it, with small tensors of whole numbers as lists."""
-    if isinstance(value, Choice):
-        return value.label
     return plain(value, lambda t: t.tolist() if t.numel() <= 4096 and not t.is_floating_point() else plain(t))
 
 

@@ -8,13 +8,14 @@ import numpy as np
 from scipy import ndimage
 from torch import Tensor
 
-from ..core.imports import needs
+from ..core.imports import import_matplotlib, needs
 from ..transforms import Transform, TransformClaim
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 6  # panels side by side, at most
+POINTS, SIDE = 2_000, 1_000  # of a line and of an image: more than the pixels of a panel
 
 
 class Plottable(Protocol):
@@ -40,6 +41,7 @@ def plot(attribution: Plottable, example: int = 0, by: str = "octave", show: Sho
     Raises: IndexError for no such example; ValueError for signals without a spatial axis; ImportError without matplotlib.
     """
     with needs("plot", "'pullback[cli]'"):
+        import_matplotlib()
         from matplotlib.figure import Figure
     if len(attribution.transform.shape) < 2:
         got, advice = attribution.transform.shape, "plot att.values, or add a channel axis"
@@ -67,6 +69,7 @@ def plot(attribution: Plottable, example: int = 0, by: str = "octave", show: Sho
     if maps:
         figure.supxlabel(_note(maps[0][1], signal), fontsize=7)
     figure.suptitle(f"{attribution.settings.get('method', '')} in {attribution.transform.spec}", fontsize=10)
+    as_written(figure)
     return figure
 
 
@@ -106,6 +109,47 @@ def density(map_: Tensor, radius: float = 2.5) -> np.ndarray:
     return np.asarray(ndimage.gaussian_filter(array, radius))
 
 
+def extremes(line: np.ndarray, points: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """The places and values, at most about `points`, that draw a line as all its samples would: the extremes of each block.
+
+    A line of at most `points` samples is kept whole.
+
+    >>> [array.tolist() for array in extremes(np.array([0, 1, 0, 0, -3, 0, 0, 9, 0]), points=4)]
+    [[1, 4, 5, 7], [1, -3, 0, 9]]
+    """
+    if len(line) <= points:
+        return np.arange(len(line)), line
+    size = -(-2 * len(line) // points)
+    blocks = np.pad(line, (0, -len(line) % size), mode="edge").reshape(-1, size)
+    pairs = np.sort(np.stack([blocks.argmin(1), blocks.argmax(1)], 1), 1) + size * np.arange(len(blocks))[:, None]
+    places = pairs.flatten().clip(max=len(line) - 1)
+    return places, line[places]
+
+
+def shrunk(image: np.ndarray, pool: Callable[..., Any], side: int = SIDE) -> np.ndarray:
+    """An image (h, w, …) with at most `side` rows and columns, each the `pool` of a block: np.max keeps small peaks.
+
+    >>> shrunk(np.arange(16).reshape(4, 4), np.max, side=2).tolist()
+    [[5, 7], [13, 15]]
+    """
+    for axis in (0, 1):
+        size = -(-image.shape[axis] // side)
+        if size > 1:
+            widths = [(0, -image.shape[axis] % size if other == axis else 0) for other in range(image.ndim)]
+            padded = np.pad(image, widths, mode="edge")
+            blocks = padded.reshape(*padded.shape[:axis], -1, size, *padded.shape[axis + 1 :])
+            image = pool(blocks, axis=axis + 1)
+    return image
+
+
+def as_written(figure: "Figure") -> None:
+    """Makes every text of a figure show as it is, also one with dollar signs, which would be a formula."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+
+
 def as_image(signal: Tensor, like: Tensor | None = None) -> np.ndarray:
     """A signal (channels, h, w) for display: the range of `like` (None: its own) becomes [0, 1], grey or RGB."""
     array = signal.detach().double().cpu()
@@ -114,29 +158,35 @@ def as_image(signal: Tensor, like: Tensor | None = None) -> np.ndarray:
     return (array.permute(1, 2, 0) if len(array) == 3 else array.mean(0)).numpy()
 
 
+def _show(axis: Any, image: np.ndarray, pool: Callable[..., Any], **options: Any) -> None:
+    """Draws an image, which a panel shows with fewer pixels than it may have, in its own coordinates."""
+    height, width = image.shape[:2]
+    axis.imshow(shrunk(image, pool), extent=(-0.5, width - 0.5, height - 0.5, -0.5), **options)
+    axis.axis("off")
+
+
 def draw_signal(axis: Any, signal: Tensor, like: Tensor | None = None, show: Show | None = None) -> None:
     """A signal (channels, *spatial): a line, an image in the range of `like`, or the mean projection of a volume.
 
     show: makes an image of the signal; then `like` is not used.
     """
     if signal.ndim == 2:
-        axis.plot(signal.detach().cpu().T.numpy(), linewidth=0.6)
+        for line in signal.detach().cpu().numpy():
+            axis.plot(*extremes(line), linewidth=0.6)
         return
     image = signal if signal.ndim == 3 else signal.mean(1)
     if show is not None and signal.ndim == 3:
         image = show(image).clamp(0, 1)
         like = image.new_tensor([0, 1])
-    axis.imshow(as_image(image, like), cmap="gray", vmin=0, vmax=1)
-    axis.axis("off")
+    _show(axis, as_image(image, like), np.mean, cmap="gray", vmin=0, vmax=1)
 
 
 def draw_density(axis: Any, array: np.ndarray, limit: float) -> None:
     """A density as a line, or as an image with square-root brightness, in 0…limit."""
     if array.ndim == 1:
-        axis.fill_between(np.arange(len(array)), array, color="firebrick", linewidth=0)
+        axis.fill_between(*extremes(array), color="firebrick", linewidth=0)
         axis.set_ylim(0, limit)
         return
     from matplotlib.colors import PowerNorm
 
-    axis.imshow(array, cmap="magma", norm=PowerNorm(0.5, 0, limit))
-    axis.axis("off")
+    _show(axis, array, np.max, cmap="magma", norm=PowerNorm(0.5, 0, limit))

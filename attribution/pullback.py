@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..core.tensors import ordinary
 from ..transforms import Transform
+from ..transforms.base import check_transform
 from .engine.check_model import feed_dtype
 
 
@@ -27,11 +29,8 @@ class Pullback(nn.Module):
 
     def __init__(self, model: Callable[..., Any], transform: Transform) -> None:
         super().__init__()
-        if not isinstance(transform, Transform):
-            advice = "build one with pullback.transforms.get(spec, shape)"
-            raise TypeError(f"Pullback: expected a Transform, got {type(transform).__name__}; {advice}.")
         self.model = model
-        self.transform = transform
+        self.transform = check_transform("Pullback", transform)
 
     def forward(self, z: Tensor, *args: Any, **kwargs: Any) -> Any:
         x = self.transform.inverse(z)
@@ -44,7 +43,7 @@ class Joint(nn.Module):
     A completeness gap, a sum or a ranking then covers all inputs. Baselines are packed in the same way.
 
     model: (x₁, x₂, …) -> output.  inputs: tensors (batch, *shape_i); only their shapes are kept.
-    Raises: ValueError where there are no inputs.
+    Raises: TypeError unless the inputs are a tuple or list of tensors; ValueError where there are none.
 
     >>> image, depth = torch.ones(2, 3, 4, 4), torch.ones(2, 5)
     >>> g = pb.attribution.Joint(lambda i, d: i.flatten(1).sum(1) + 2 * d.sum(1), (image, depth))
@@ -55,16 +54,21 @@ class Joint(nn.Module):
 
     def __init__(self, model: Callable[..., Any], inputs: Sequence[Tensor]) -> None:
         super().__init__()
+        if isinstance(inputs, Tensor) or not isinstance(inputs, Sequence):
+            raise TypeError(
+                f"Joint: expected a tuple of tensors, one for each argument of the model, got {type(inputs).__name__}."
+            )
         if not inputs:
             raise ValueError("Joint: expected at least one input tensor, got none.")
         self.model = model
-        self.shapes = tuple(tuple(x.shape[1:]) for x in inputs)
+        self.shapes = tuple(tuple(ordinary("Joint", x).shape[1:]) for x in inputs)
 
     def pack(self, *inputs: Tensor) -> Tensor:
         """The inputs as one signal. Shape: (batch, 1, total size).
 
         Raises: ValueError for other shapes than those of the first inputs, or different batch sizes, dtypes or devices.
         """
+        inputs = tuple(ordinary("Joint", x) for x in inputs)
         shapes = tuple(tuple(x.shape[1:]) for x in inputs)
         if shapes != self.shapes or len({(len(x), x.dtype, x.device) for x in inputs}) != 1:
             got = ", ".join(f"{x.dtype} {tuple(x.shape)} on {x.device}" for x in inputs) or "none"

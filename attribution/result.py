@@ -3,7 +3,8 @@
 import json
 import math
 import operator
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -12,8 +13,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..core.checks import check_choice
+from ..core.checks import check_choice, is_number, quoted
+from ..core.files import plain
 from ..core.imports import needs
+from ..core.precision import full_products
 from ..transforms import Layout, Transform, TransformClaim, get
 from . import saved
 from .call import Model, Options, is_signal_linear, run
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NORMALIZATIONS = ("share", "density")  # or None
+
+
+class ConvergenceWarning(UserWarning):
+    """A method stopped before it met the tolerance that it was given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +80,10 @@ class Attribution:
 
     def __repr__(self) -> str:
         gap = f", largest |gap| {float(self.completeness_gap.abs().max()):.2g}" if self.kind == "share" else ""
+        missed = _missed([self])
         what = f"{self.settings.get('method', '?')} in {self.transform.spec}"
-        return f"Attribution({what}, {len(self)} examples, {self.values[0].numel():,} coefficients each{gap})"
+        size = f"{len(self)} examples, {self.values[0].numel():,} coefficients each"
+        return f"Attribution({what}, {size}{gap}{', ' + missed if missed else ''})"
 
     def __len__(self) -> int:
         """The number of examples."""
@@ -198,7 +207,9 @@ class Attribution:
         >>> first.resume(f, x, method="integrated_gradients(tol=0)").settings["evaluations"]["gradient"] > 0
         True
         """
-        return Attribution(**run(model, x, target, [self.transform], [vars(self)], **options)[0])
+        result = Attribution(**run(model, x, target, [self.transform], [vars(self)], **options)[0])
+        warn_unconverged([result])
+        return result
 
     def save(self, path: str | Path) -> None:
         """Writes one .safetensors file, settings inside as JSON; it appears whole or not at all.
@@ -221,26 +232,58 @@ class Attribution:
         transform: needed only for a T that no spec describes.
         Raises: FileNotFoundError; ValueError for other files, or where the transform cannot be built from its spec.
         """
-        tensors, details, header = saved.read(Path(path))
+        tensors, details, header = saved.read(Path(path), sized=transform is None)
         if transform is None:
             try:
                 transform = get(header["transform"], tuple(header["shape"]))
             except (ValueError, TypeError) as error:
-                advice = f"pass Attribution.load(path, transform=…). ({error})"
-                what = f"its transform {header['transform']!r} cannot be built from its name"
-                raise ValueError(f"{path}: {what}; {advice}") from None
+                advice = f"pass Attribution.load(path, transform=…). ({str(error)[:60]})"
+                what = f"its transform {header['transform'][:40]!r} cannot be built from its name"
+                raise ValueError(f"{plain(path)[-100:]}: {what}; {advice}") from None
         shape, own = tuple(tensors["values"].shape[1:]), transform.layout.shape
-        if shape != own:
+        covector = tensors.get("covector")
+        if shape != own or (covector is not None and tuple(covector.shape[1:]) != transform.shape):
             where = f"{transform.spec} on signals of shape {transform.shape} has {own}"
-            raise ValueError(f"{path}: holds coefficients of shape {shape}, but {where}; pass the transform it was made in.")
+            held = f"{plain(path)[-100:]}: holds coefficients of shape {shape}"
+            raise ValueError(f"{held}, but {where}; pass the transform it was made in.")
         return cls(**tensors, transform=transform, kind=header["kind"], settings=header["settings"], details=details)
+
+
+def unconverged(attribution: Attribution) -> Tensor:
+    """Which examples missed the tolerance of their method, (batch,); none where it has none, or tol=0."""
+    tol, met = attribution.settings.get("options", {}).get("tol", 0), attribution.details.get("converged")
+    return attribution.values.new_zeros(len(attribution), dtype=torch.bool) if met is None or not tol else ~met.bool()
+
+
+def warn_unconverged(results: Sequence[Attribution]) -> None:
+    """A `ConvergenceWarning`, at the caller of the public function that calls this, if an example missed its tolerance."""
+    missed = _missed(results)
+    if missed:
+        options = results[0].settings["options"]
+        more = f"allow more than max_evaluations={options['max_evaluations']}, or a larger tol than {options['tol']:g}"
+        what = f"{results[0].settings['method']}: {missed}; {more}. details['converged'] says which."
+        warnings.warn(what, ConvergenceWarning, stacklevel=3)
+
+
+def _missed(results: Sequence[Attribution]) -> str:
+    """How many examples missed their tolerance in some domain, and how far; empty if none did.
+
+    tol bounds both the map_error and the residual in units of |f(x) - f(x₀)|; both of their largest values are named.
+    """
+    missed = torch.stack([unconverged(one) for one in results])
+    if not missed.any():
+        return ""
+    error = torch.stack([one.details["map_error"] for one in results])[missed].max()
+    residual = torch.stack([(one.details["residual"] / one.score_difference).abs() for one in results])[missed].max()
+    found = f"map_error up to {float(error):.2g}, residual up to {float(residual):.2g} of f(x) - f(x₀)"
+    return f"{int(missed.any(0).sum())} of {missed.shape[1]} examples not converged ({found})"
 
 
 def coefficient_count(keep: float, transform: Transform) -> int:
     """The number of coefficients that is a fraction `keep` of the number of signal samples; at least 1."""
-    if isinstance(keep, bool) or not isinstance(keep, (int, float)) or not 0 < keep <= 1:
-        raise ValueError(f"keep: expected a fraction in (0, 1], got {keep!r}.")
-    return max(1, round(keep * math.prod(transform.shape)))
+    if not is_number(keep) or not 0 < keep <= 1:
+        raise ValueError(f"keep: expected a fraction in (0, 1], got {quoted(keep)}.")
+    return max(1, round(float(keep) * math.prod(transform.shape)))
 
 
 def ranks(score: Tensor) -> Tensor:
@@ -270,7 +313,7 @@ def analysis_transpose(transform: Transform, z: Tensor) -> Tensor:
     """Tᵀ z: T⁻¹ itself where T is orthogonal, else by automatic differentiation of T."""
     if TransformClaim.ORTHOGONAL in transform.claims:
         return transform.inverse(z)
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), full_products(z):
         z = z.clone() if z.is_inference() else z
         x = torch.zeros((len(z), *transform.shape), dtype=z.dtype, device=z.device, requires_grad=True)
         (out,) = torch.autograd.grad(transform(x), x, z)

@@ -53,7 +53,12 @@ def _other_question(earlier: Fields, domain: Transform, chart: Chart, settings: 
     then = earlier["settings"] | earlier["settings"].get("execution", {})
     moved = (earlier["details"]["kept_x"].cpu() != digests(x)).nonzero()
     changes = [f"x (example {int(moved[0, 0])} differs)"] if len(moved) else []
-    return changes + [f"{k} ({then.get(k)!r}, now {now!r})" for k, now in settings.items() if then.get(k) != now]
+    return changes + [f"{k} ({then.get(k)!r}, now {now!r})" for k, now in settings.items() if _name(then.get(k)) != _name(now)]
+
+
+def _name(setting: Any) -> Any:
+    """A setting; of a callable only its name, since its place moves when its file is edited."""
+    return setting.rpartition(" at ")[0] if str(setting).startswith("callable ") and " at " in setting else setting
 
 
 def digests(signal: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """`Case`: one attribution problem, which a method is asked to solve."""
 
-import copy
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ..attribution import Pullback
 from ..attribution.engine.open_engine import open_engine
-from ..attribution.engine.score import Score, Target
+from ..attribution.engine.score import Target, for_examples, takes_example
+from ..core.copies import copied
 from ..transforms import Pixel, Transform
 
 
@@ -40,15 +41,11 @@ class Case:
 
     def in_double(self) -> "Case":
         """The problem in double precision."""
-        return replace(self, model=copy.deepcopy(self.model).double(), x=self.x.double(), base=self.base.double())
+        return replace(self, model=copied(self.model).double(), x=self.x.double(), base=self.base.double())
 
     def subset(self, index: Sequence[int]) -> "Case":
         """The problem for these examples, in this order."""
-        target = self.target
-        if isinstance(target, Tensor) and target.ndim == 1:
-            target = target[torch.as_tensor(index, device=target.device)]
-        elif isinstance(target, Sequence):
-            target = [target[i] for i in index]
+        target = for_examples(self.target, torch.as_tensor(index))
         return replace(self, x=self.x[list(index)], base=self.base[list(index)], target=target)
 
     def scores(self) -> tuple[Tensor, Tensor]:
@@ -60,6 +57,12 @@ class Case:
         return point, origin
 
     def target_argument(self) -> Any:
-        """The target as a callable method gets it: one class per example, int64 (batch,), or a callable, or None."""
-        choose = Score.of(self.target, len(self.x), self.x.device).choose
-        return choose.clone() if isinstance(choose, Tensor) else choose
+        """The target as a callable method gets it: int64 (batch,) or (batch, axes), a callable of the output, or None."""
+        target: Any = self.target
+        if callable(target):
+            example = torch.arange(len(self.x), device=self.x.device)
+            return functools.partial(target, example=example) if takes_example(target) else target
+        if target is None:
+            return None
+        classes = torch.as_tensor(target, device=self.x.device)
+        return classes.clone() if classes.ndim else classes.repeat(len(self.x))

@@ -1,6 +1,5 @@
 """`check`: the laws of a method, measured on the user's own model; `parametrize`: the same laws as pytest parameters."""
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +9,14 @@ from torch import Tensor, nn
 from ..attribution import Estimator
 from ..attribution.call import BaselineLike, resolve_baseline
 from ..attribution.engine.check_model import check_model, feed_dtype
-from ..attribution.engine.open_engine import check_signal, open_engine
-from ..attribution.engine.score import Score, Target, table
+from ..attribution.engine.entries import Entries
+from ..attribution.engine.open_engine import open_engine
+from ..attribution.engine.score import Score, Target, real_output, table
+from ..attribution.engine.signal import check_signal
 from ..attribution.estimator import get as get_estimator
 from ..attribution.targets import Choice
 from ..core.checks import check_number
+from ..core.copies import copied
 from ..core.imports import needs
 from ..core.precision import full_products
 from ..core.progress import Progress
@@ -53,7 +55,7 @@ def check(
     target: as in `attribute`; classes that depend on the output, as in `targets.predicted()`, are fixed at x.
     method: a spec such as "integrated_gradients(steps=64)", an Estimator, or any callable (f, z, target, z0) -> tensor of x's
     shape. There f is an nn.Module from z to the model's output, a new copy for each call; x and x0 are z = T x and z₀ = T x₀;
-    target is one class per example, an int64 tensor (batch,), or the callable or None that was given.
+    target is one class per example, an int64 tensor (batch,), or one entry (batch, axes), or a callable of the output, or None.
     axioms: "all", "claimed" (what an estimator claims, and what every method must keep), a name or a list of names.
     tolerance: the largest residual with which a law holds, in place of the measured tolerances.
     progress: called with (laws measured, laws to measure).
@@ -76,7 +78,8 @@ def check(
     """
     subject = _resolved(method)
     laws = _chosen(axioms, subject)
-    domain = get_transform(transform, tuple(check_signal(x).shape[1:]))
+    x = check_signal(x)
+    domain = get_transform(transform, tuple(x.shape[1:]))
     if not callable(model):
         raise TypeError(f"check: model must be a module or another callable, got {type(model).__name__}.")
     if tolerance is not None:
@@ -84,7 +87,7 @@ def check(
     with torch.inference_mode(False), torch.no_grad(), full_products(x):
         x = x.detach().clone()
         feed_dtype(model, x.dtype)
-        network = copy.deepcopy(model) if isinstance(model, nn.Module) else CallableModule(model)
+        network = _as_module(model)
         given, notes = _in_eval_mode(network)
         case = Case(network, x, resolve_baseline(baseline, x), fixed_target(target, network, x), domain)
         trial = Trial(subject, case, given, baseline, seed, tolerance)
@@ -105,11 +108,13 @@ def _findings(laws: Sequence[MethodLaw], trial: Trial, progress: Progress | None
 
 
 def fixed_target(target: Target, model: Callable[..., Any], x: Tensor) -> Target:
-    """A `Choice` as the classes that it chooses at x, or as a callable that reads them; other targets as they are.
+    """A target as classes (batch,) or entries (batch, axes) of the output at x, or as a callable, or None.
 
     Raises: TypeError or ValueError for an invalid target, and for a `Choice` of several other classes in each example.
     """
     score = Score.of(target, len(x), x.device)
+    if isinstance(score.choose, Entries):
+        return _fixed_entries(score.choose, model, x)
     if not isinstance(target, Choice):
         return target
     with open_engine(model, x) as engine:
@@ -117,11 +122,23 @@ def fixed_target(target: Target, model: Callable[..., Any], x: Tensor) -> Target
         output = engine.as_recorded(lambda: engine.outputs(every, x.__getitem__, table))
     classes = score.settled(output).classes
     assert classes is not None  # that is what `settled` does to a Choice
-    if classes.shape[1] == 1 and torch.equal(target.score(output, classes), output.gather(1, classes)[:, 0]):
+    known = int(classes.max()) < output.shape[1]
+    if classes.shape[1] == 1 and known and torch.equal(target.score(output, classes), output.gather(1, classes)[:, 0]):
         return classes[:, 0]
     if bool((classes != classes[:1]).any()):
         raise ValueError(f"check: {target.label} reads other classes in each example; check one example at a time.")
     return lambda output: target.score(output, classes[:1].expand(len(output), -1))
+
+
+def _fixed_entries(entries: Entries, model: Callable[..., Any], x: Tensor) -> Target:
+    """A class for all, or classes (batch,), or entries (batch, axes) of the output of `model`."""
+    if entries.given.ndim == 0 or (entries.given.ndim == 1 and not entries.same):
+        return int(entries.given) if entries.given.ndim == 0 else entries.given.to(x.device)
+    with open_engine(model, x[:1]) as engine:
+        read = lambda output, example: real_output(output, example).detach()
+        output = engine.outputs(torch.zeros(1, dtype=torch.long, device=x.device), x[:1].__getitem__, read)
+    table = entries.table(tuple(output.shape[1:])).to(x.device)
+    return table[:, 0] if table.shape[1] == 1 else table
 
 
 def _notes(trial: Trial) -> Iterator[str]:
@@ -136,12 +153,18 @@ def _notes(trial: Trial) -> Iterator[str]:
         yield f"The method does not put back what it changes: {'; '.join(trial.side_effects)}. All of it was restored."
 
 
+def _as_module(model: Callable[..., Any]) -> nn.Module:
+    """A copy of the model that takes hooks; TorchScript, like a function, only does so inside a module."""
+    twin = copied(model) if isinstance(model, nn.Module) else model
+    return twin if isinstance(twin, nn.Module) and not isinstance(twin, torch.jit.ScriptModule) else CallableModule(twin)
+
+
 def _in_eval_mode(network: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
     """Puts the network in eval mode; returns it in the mode in which it came, and a note where the modes differ."""
     try:
         check_model(network)
     except ValueError as error:
-        given = copy.deepcopy(network)
+        given = copied(network)
         network.eval()
         return given, (f"{error} Determinism was measured on the model as given, all other axioms on a copy in eval mode.",)
     return network.eval(), ()

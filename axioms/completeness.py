@@ -19,6 +19,7 @@ from .validate_map import short
 GRANTED = 1e-2  # of |Δf|: the same for every method, whether its steps are visible or not
 LITERATURE = 5e-2  # of |Δf|: what papers and tutorials accept of a quadrature
 _EXPENSIVE = 64  # gradients for one example; above this, double precision is measured on the cheap form only
+_ALIKE = 512  # units of rounding by which two readings of f may differ, in batches of other sizes
 _REPEATS = (6, 24)  # seeds over which a random method is averaged: first, and where these are not enough
 
 
@@ -47,12 +48,30 @@ def completeness(trial: Trial) -> Outcome:
     if hidden > GRANTED and (residual > GRANTED or (trial.double is not None and not bool(difference.any()))):
         return _in_double(trial, hidden)
     rounding = _rounding(trial, scale, absolute)
+    if (other := _of_another_function(trial, difference, scale, size)) is not None:
+        return replace(other, evidence=evidence)
     tolerance = rounding.plus(GRANTED, "of |Δf|, granted to every method")
     if residual > tolerance.value and trial.is_random:
         return replace(_mean_over_seeds(trial, difference, scale, tolerance), evidence=evidence)
     parts = _parts(trial, gap, scale, rounding.value)
     outcome = Outcome(residual, tolerance, _sentence(parts), evidence, parts)
     return outcome.because(_advice(trial.estimator, residual, parts)) if outcome.broken else outcome
+
+
+def _of_another_function(trial: Trial, difference: Tensor, scale: Tensor, size: Tensor) -> Outcome | None:
+    """The outcome where an estimator that claims completeness shares out another difference than Δf; None where it does not.
+
+    Rounding is granted, but no quadrature: the estimator reads both scores, as the law does.
+    """
+    if trial.estimator is None or MethodClaim.COMPLETE not in trial.estimator.claims:
+        return None
+    eps = max(_eps(trial), torch.finfo(trial.dtype).eps)
+    stated = trial.found.score_difference.double()
+    value = min(float((_ALIKE * eps * size / scale).max()), GRANTED)
+    tolerance = Tolerance(value, f"rounding of f(x) and f(x₀): {_ALIKE} eps")
+    apart = float(((stated - difference) / scale).abs().max())
+    reason = "the method explains another function: its score_difference is not f(x) - f(x₀) as gradients see f"
+    return Outcome(apart, tolerance, reason) if apart > value else None
 
 
 def total(values: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..attribution.engine.check_model import feed_dtype
 from ..attribution.engine.open_engine import open_engine
+from ..attribution.engine.score import with_rows
 from ..core.isolation import random_state
 from .case import Case
 from .outcome import Outcome, compare, inapplicable, worst_of
@@ -78,7 +79,7 @@ def companion(case: Case, seed: int) -> nn.Module:
     one = case.x[:1]
     with open_engine(case.model, one, check=False) as engine:
         example = torch.zeros(1, dtype=torch.long, device=one.device)
-        shape = engine.outputs(example, one.__getitem__, lambda output, of: output.detach()).shape[1:]
+        shape = engine.outputs(example, one.__getitem__, lambda output, of: with_rows(output, len(of)).detach()).shape[1:]
     network = small_network(case.shape, classes=max(1, shape.numel()), width=4, seed=seed)
     last: nn.Module = nn.Flatten(0) if not shape else nn.Unflatten(1, shape)
     return nn.Sequential(network, last).to(case.x).to(feed_dtype(case.model, case.x.dtype)).eval()
@@ -93,12 +94,17 @@ def _not_additive(trial: Trial, weight: float, *cases: Case) -> str:
 
 
 def batch_independence(trial: Trial) -> Outcome:
-    """The map of an example is the same alone and in a batch, here together with larger and reversed copies."""
+    """The map of an example is the same alone and in a batch, here between larger and reversed copies.
+
+    Half of them come before the examples and half after, so that a method which looks at one side only is seen too.
+    """
     case = trial.case
     index = list(range(len(case.x)))
     alone = [trial.map(case.subset([i]), "cheap") for i in index] if len(index) > 1 else [trial.reference("cheap")]
-    batch = replace(case.subset(index + index), x=torch.cat([case.x, -3 * case.x.flip(-1)]))
-    together = trial.map(batch, "cheap")[: len(index)]
+    before, after = (index[: len(index) // 2], index[len(index) // 2 :]) if len(index) > 1 else (index, index)
+    others = -3 * case.x.flip(-1)
+    batch = replace(case.subset(before + index + after), x=torch.cat([others[before], case.x, others[after]]))
+    together = trial.map(batch, "cheap")[len(before) : len(before) + len(index)]
     return compare(torch.cat(alone), together, trial.tolerance, case, ("alone", "in a batch"))
 
 

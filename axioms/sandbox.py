@@ -30,7 +30,7 @@ def sandbox(network: nn.Module, seed: int, device: torch.device, side_effects: d
     network: a copy that the code may change; its changes are only named.
     side_effects: gets the names of everything that was left changed.
     """
-    with warnings.catch_warnings(), random_state(seed, device), torch.enable_grad():
+    with random_state(seed, device), warnings.catch_warnings(), torch.enable_grad():  # first, so that one thread is inside
         switches = {name: read() for name, (read, _) in _SWITCHES.items()}
         hooks = {name: dict(getattr(torch_modules, f"_global{name}")) for name in _HOOKS}
         state = _state(network)
@@ -60,11 +60,11 @@ def _state(network: nn.Module) -> State:
     tensors = dict([*network.named_parameters(), *network.named_buffers()])
     modules = dict(network.named_modules())
     return {
-        "the training mode of": {name: module.training for name, module in modules.items()},
-        "hooks on": {name: sum(len(getattr(module, kind)) for kind in _HOOKS) for name, module in modules.items()},
+        "the training mode of": {name: getattr(module, "training", None) for name, module in modules.items()},
+        "hooks on": {name: sum(len(getattr(module, kind, ())) for kind in _HOOKS) for name, module in modules.items()},
         "the numbers of": {name: (t.data_ptr(), 0 if t.is_inference() else t._version) for name, t in tensors.items()},
         "requires_grad of": {name: tensor.requires_grad for name, tensor in tensors.items()},
-        "gradients in": {name: tensor.grad is None for name, tensor in tensors.items()},
+        "gradients in": {name: not tensor.is_leaf or tensor.grad is None for name, tensor in tensors.items()},
     }
 
 

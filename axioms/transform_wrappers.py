@@ -1,11 +1,11 @@
 """Transforms that wrap another one, for laws that put the same problem in other coordinates."""
 
-import copy
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
+from ..core.copies import copied
 from ..transforms import Pixel, Transform, TransformClaim
 
 
@@ -36,7 +36,7 @@ class Opaque(Transform):
 
     def __init__(self, inner: Transform) -> None:
         super().__init__()
-        self.inner, self.shape, self.layout = copy.deepcopy(inner), inner.shape, inner.layout
+        self.inner, self.shape, self.layout = copied(inner), inner.shape, inner.layout
         self.claims, self.spec = inner.claims & ~TransformClaim.LINEAR, f"{inner.spec} by autograd"
 
     def analysis(self, x: Tensor) -> Tensor:

@@ -1,56 +1,139 @@
-"""Files that appear whole or not at all, and folders that can be written."""
+"""Files that appear whole or not at all, folders that can be written, and names that every system accepts."""
 
 import contextlib
 import json
 import os
+import platform
+import re
+import sys
 import tempfile
+import unicodedata
 import uuid
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+_JSON_BYTES = 2**26  # a larger file is none of ours
+_ESCAPED = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, ends of lines and paragraphs
+_DIRECTIONS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # these show a name in another order
+
+
+def plain(text: object, keep: str = "") -> str:
+    """`text` on one line that a terminal shows as it is: control characters and bytes that are no text become escapes.
+
+    keep: characters that stay.
+
+    >>> plain("a\\x1b[31m\\n"), plain("a\\nb", keep="\\n")
+    ('a\\\\x1b[31m\\\\n', 'a\\nb')
+    """
+    return "".join(c if c in keep or _is_shown(c) else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def _is_shown(character: str) -> bool:
+    return character not in _DIRECTIONS and unicodedata.category(character) not in _ESCAPED
+
+
+def slug(text: str, most: int = 48) -> str:
+    """`text` as a part of a file's name: its letters, digits, dots and underscores, the rest as single hyphens.
+
+    most: its bytes in UTF-8. Four parts of 32 to 48 bytes make a name that every file system accepts.
+
+    >>> slug("dwt(bior4.4, level=4)"), slug("../$x$"), slug("🐱")
+    ('dwt-bior4.4-level-4', 'x', '')
+    """
+    system = sys.getfilesystemencoding()
+    known = unicodedata.normalize("NFC", text).encode(system, "ignore").decode(system)
+    name = re.sub("-+", "-", "".join(c if c in "._" or unicodedata.category(c)[0] in "LMN" else "-" for c in known))
+    return name.strip("-.").encode()[:most].decode(errors="ignore").strip("-.")
+
 
 def write_whole(path: str | Path, write: Callable[[str], object]) -> None:
-    """Calls `write` with a temporary name beside `path`, and renames that file to `path` once `write` has succeeded.
+    """Calls `write` with a temporary name beside `path`, and renames that file to `path` once all of it is on the disk.
 
-    After a full disk, an exception or a kill, `path` is as before. After an exception no temporary file is left either.
+    After a full disk, an exception, a kill or a power failure `path` is as before. After an exception no temporary file is
+    left either; `remove_leftovers` removes that of a killed process.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    temporary = path.with_name(f".{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp{path.suffix[:9]}")
     try:
         write(str(temporary))
+        _sync(temporary, os.O_RDWR)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    with contextlib.suppress(OSError):  # some systems cannot
+        _sync(path.parent, os.O_RDONLY)
+
+
+def _host() -> str:
+    return f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+def _sync(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Removes the temporary files that `write_whole` left in `folder` when their process was killed on this machine."""
+    for path in Path(folder).glob(f".{_host()}-*-*.tmp*"):
+        if not _alive(int(path.name.split("-")[1])):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    if sys.platform == "win32":  # there, asking would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes `text` as UTF-8, whole or not at all."""
-    write_whole(path, lambda name: Path(name).write_text(text, encoding="utf-8"))
+    """Writes `text` as UTF-8, whole or not at all; bytes of names that are no text are written as escapes."""
+    write_whole(path, lambda name: Path(name).write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def read_json(path: str | Path) -> Any:
-    """The content of a JSON file, or None where it is missing or damaged."""
+    """The content of a JSON file, or None where it is missing, damaged, nested without end, or no ordinary file."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+        if Path(path).is_file() and Path(path).stat().st_size <= _JSON_BYTES:
+            return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        pass
+    return None
 
 
 def check_writable(folder: str | Path) -> None:
     """Creates `folder` and a file in it, and removes both, before any work is done.  Raises: OSError that names the folder."""
     folder = Path(folder)
-    missing = [part for part in (folder, *folder.parents) if not part.exists()]
+    missing = [part for part in (folder, *folder.parents) if not _exists(part)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
-        fault = f"no files can be written into {str(folder)!r} ({error.strerror or error})"
+    except (OSError, ValueError) as error:  # a name with a null character is a ValueError
+        shown = plain(folder) if len(str(folder)) < 100 else f"{plain(str(folder)[:100])}…"
+        fault = f"no files can be written into {shown!r} ({getattr(error, 'strerror', None) or error})"
         raise OSError(f"out: {fault}; choose another folder.") from None
     finally:
         for part in missing:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):
                 part.rmdir()
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

@@ -1,9 +1,14 @@
 """Code of other packages by name; a missing package is named together with the command that installs it."""
 
 import contextlib
+import hashlib
 import importlib
 import importlib.util
+import operator
+import os
+import re
 import sys
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +29,24 @@ def needs(who: str, install: str) -> Iterator[None]:
         raise ImportError(f"{who} needs {error.name or error}: pip install {install}.") from error
 
 
+def import_matplotlib() -> None:
+    """Imports matplotlib, also where MPLBACKEND names a backend that is not installed, as for a command of a notebook.
+
+    Figures are written to files, for which no backend is needed. MPLBACKEND, and the backend where it exists, stay the user's.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        matplotlib = importlib.import_module("matplotlib")
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend:
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend
+
+
 def package_folder(name: str, install: str) -> Path:
     """The folder of an installed package, found without importing it.  Raises: ImportError that says what to install."""
     found = importlib.util.find_spec(name)
@@ -33,29 +56,62 @@ def package_folder(name: str, install: str) -> Path:
 
 
 def import_callable(spec: str, what: str, expected: str) -> Callable[..., Any]:
-    """The callable that "package.module:callable" names; modules of the working folder are found too.
+    """The callable that "package.module:callable" or "path/to/file.py:callable" names.
 
+    Modules of the working folder are found too, and by a file those of its folder.
     what: the first word of an error.  expected: the kind of callable.  Raises: ValueError.
 
     >>> import_callable("json:dumps", "Model", "a function that makes a model")([1])
     '[1]'
     """
-    module, _, name = spec.partition(":")
-    with working_folder_importable():
+    place, _, name = spec.rpartition(":")
+    if not re.fullmatch(r"(.*\.py|\w+(\.\w+)*):\w+(\.\w+)*", spec, re.DOTALL):
+        raise ValueError(f"{what} {spec[:100]!r}: expected package.module:callable or FILE.py:callable.")
+    with importable(folder_of(spec)):
         try:
-            found = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"{what} {spec!r}: expected package.module:callable, importable from here: {error}.") from None
+            module = _import_file(place) if place.endswith(".py") else importlib.import_module(place)
+        except ImportError as error:
+            where = f"expected package.module:callable or FILE.py:callable, importable from here: {error}"
+            raise ValueError(f"{what} {spec!r}: {where}.") from None
+    try:
+        found = operator.attrgetter(name)(module)
+    except AttributeError as error:
+        raise ValueError(f"{what} {spec!r}: importable from here, but without that name: {error}.") from None
     if not callable(found):
         raise ValueError(f"{what} {spec!r}: expected {expected}; got {type(found).__name__}. Wrap it in a function.")
     return found
 
 
+def _import_file(place: str) -> types.ModuleType:
+    """The module of a file, read anew; its name is its own, so that it hides no other module.  Raises: ImportError."""
+    path = Path(place).expanduser().resolve()
+    if not path.is_file():
+        raise ImportError(f"there is no file {str(path)!r}")
+    name = f"{path.stem}_{hashlib.blake2b(os.fsencode(path), digest_size=4).hexdigest()}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{str(path)!r} is no Python file")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def folder_of(spec: str) -> str:
+    """The folder whose modules a callable may import: that of its file, or "", the working folder."""
+    place = spec.rpartition(":")[0]
+    return str(Path(place).expanduser().resolve().parent) if place.endswith(".py") else ""
+
+
 @contextlib.contextmanager
-def working_folder_importable() -> Iterator[None]:
-    """Inside, modules of the working folder can be imported, as with `python -m`."""
-    sys.path.insert(0, "")
+def importable(folder: str) -> Iterator[None]:
+    """Inside, modules of the folder can be imported, as with `python -m` for the working folder ""."""
+    sys.path.insert(0, folder)
     try:
         yield
     finally:
-        sys.path.remove("")
+        with contextlib.suppress(ValueError):  # the code that ran may have changed the path
+            sys.path.remove(folder)

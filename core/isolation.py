@@ -1,8 +1,14 @@
-"""Torch's global modes: the caller's modes do not reach the library's computations, and are the same after every call."""
+"""Torch's global modes: the caller's modes do not reach the library's computations, and are the same after every call.
+
+Modes that belong to a thread (autocast, inference, gradients, the default device) are set aside. What all threads share is
+left alone: dtypes are explicit, and random numbers come from own generators. Only code that is not ours may draw from the
+global generators, one call at a time.
+"""
 
 import contextlib
 import functools
 import random
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -11,43 +17,36 @@ import numpy as np
 import torch
 
 _HOST = torch.device("cpu")
+foreign_code = threading.RLock()  # held while code runs that is not ours and uses what all threads share
 
 
-@contextlib.contextmanager
-def defaults(dtype: torch.dtype = torch.float32, device: torch.device = _HOST) -> Iterator[None]:
-    """Inside, torch's default dtype and device are these; without arguments they are those that torch starts with."""
-    before = torch.get_default_dtype()
-    with device if torch.get_default_device() != device else contextlib.nullcontext(), contextlib.ExitStack() as after:
-        if before != dtype:  # all threads share the default dtype, so it is only set where it differs
-            after.callback(torch.set_default_dtype, before)
-            torch.set_default_dtype(dtype)
-        yield
+def _on_host() -> AbstractContextManager[object]:
+    """Inside, new tensors are made on the processor."""
+    return _HOST if torch.get_default_device() != _HOST else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
 def lasting_tensors() -> Iterator[None]:
     """Inside, new tensors can be used later in any mode, unlike those of inference mode (no autograd) and of torch.func."""
-    with torch.inference_mode(False), torch._C._DisableFuncTorch(), defaults():
+    with torch.inference_mode(False), torch._C._DisableFuncTorch(), _on_host():
         yield
 
 
 @contextlib.contextmanager
-def isolated(device: torch.device | None, create_graph: bool) -> Iterator[Callable[[], AbstractContextManager[None]]]:
-    """Inside: no inference mode, no autocast, torch's own default dtype and device, gradients only where `create_graph`
-    asks for them, and random states that do not change those of the caller.
+def isolated(device: torch.device | None, create_graph: bool) -> Iterator[Callable[[], AbstractContextManager[object]]]:
+    """Inside: no inference mode, no autocast, new tensors on the processor, gradients only where `create_graph` asks for them.
 
     Autocast would narrow f(x) - f(x₀), gradients and transforms alike. Yields a context manager that restores the caller's
-    defaults while code of the caller, which may rely on them, is called.
+    default device while code of the caller, which may rely on it, is called. Its default dtype is never touched, and
+    neither is the random state: what a model draws, it draws as in any other call.
     """
-    theirs = torch.get_default_dtype(), torch.get_default_device()
-    restored, full = _random_states(device), _without_autocast(device)
-    with torch.inference_mode(False), torch.set_grad_enabled(create_graph), restored, full, defaults():
-        same = theirs == (torch.get_default_dtype(), torch.get_default_device())
-        yield contextlib.nullcontext if same else functools.partial(defaults, *theirs)
+    theirs, full = torch.get_default_device(), _without_autocast(device)
+    with torch.inference_mode(False), torch.set_grad_enabled(create_graph), full, _on_host():
+        yield contextlib.nullcontext if theirs == _HOST else lambda: theirs
 
 
-def with_defaults(around: Callable[[], AbstractContextManager[None]], call: Any) -> Any:
-    """`call`, with the caller's defaults restored around it if it is callable."""
+def with_defaults(around: Callable[[], AbstractContextManager[object]], call: Any) -> Any:
+    """`call`, with the caller's default device restored around it if it is callable."""
     if around is contextlib.nullcontext or isinstance(call, torch.Tensor) or not callable(call):
         return call
 
@@ -66,19 +65,11 @@ def _without_autocast(device: torch.device | None) -> AbstractContextManager[obj
 
 
 @contextlib.contextmanager
-def _random_states(device: torch.device | None) -> Iterator[None]:
-    """Restores torch's global random states, of the processor and of `device`, whatever happens inside."""
-    elsewhere = device is not None and device.type not in ("cpu", "meta")
-    kind = device.type if device is not None and elsewhere else "cuda"
-    with torch.random.fork_rng([device] if elsewhere else [], device_type=kind):
-        yield
-
-
-@contextlib.contextmanager
 def random_state(seed: int, device: torch.device) -> Iterator[None]:
     """Inside, the global generators of torch, numpy and Python start from `seed`; afterwards they are as before.
 
-    For code that draws from them: Captum's, and any method that is not ours.
+    For code that draws from them: Captum's, and any method that is not ours. All threads share these generators, so that
+    only one thread is inside at a time.
 
     >>> with random_state(3, torch.device("cpu")):
     ...     first = torch.rand(2), random.random()
@@ -86,13 +77,15 @@ def random_state(seed: int, device: torch.device) -> Iterator[None]:
     ...     torch.equal(torch.rand(2), first[0]), random.random() == first[1]
     (True, True)
     """
-    python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
-    try:
-        with _random_states(device):
-            torch.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numbers)  # noqa: NPY002
+    elsewhere = device.type not in ("cpu", "meta")
+    with foreign_code:
+        python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
+        try:
+            with torch.random.fork_rng([device] if elsewhere else [], device_type=device.type if elsewhere else "cuda"):
+                torch.manual_seed(seed)
+                random.seed(seed)
+                np.random.seed(seed % 2**32)  # noqa: NPY002
+                yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numbers)  # noqa: NPY002

@@ -1,16 +1,19 @@
 """Number formats: the dtype of sums, the residual that rounding explains, and whether products may be rounded to tf32."""
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
+SINGLE = torch.float32  # the narrowest format of transforms, sums and the numbers of layouts
+
 
 def wide(dtype: torch.dtype) -> torch.dtype:
     """The dtype in which transforms and sums are carried out: single precision or wider."""
-    return torch.promote_types(dtype, torch.float32)
+    return torch.promote_types(dtype, SINGLE)
 
 
 def tolerance(dtype: torch.dtype) -> float:
@@ -26,9 +29,62 @@ def tolerance(dtype: torch.dtype) -> float:
     return float(3 * torch.finfo(dtype).eps ** (2 / 3))
 
 
-def full_products(x: Tensor) -> contextlib.AbstractContextManager[None]:
-    """Inside, products on the device of x keep single precision: with tf32, T⁻¹T x would differ from x by a thousandth."""
-    return tf32(False) if x.is_cuda else contextlib.nullcontext()
+@contextlib.contextmanager
+def full_products(x: Tensor) -> Iterator[None]:
+    """Inside, products on the device of x keep the precision of x: no autocast, no tf32, no bfloat16 products of a CPU.
+
+    With tf32, T⁻¹T x would differ from x by a thousandth, with bfloat16 by a hundredth.
+    """
+    autocast = torch.autocast(x.device.type, enabled=False) if autocasts(x) else contextlib.nullcontext()
+    with autocast, tf32(False) if x.is_cuda else _full_on_cpu():
+        yield
+
+
+def autocasts(x: Tensor) -> bool:
+    """Whether torch.autocast narrows products with x."""
+    return torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type)
+
+
+@contextlib.contextmanager
+def _full_on_cpu() -> Iterator[None]:
+    """Inside, products on a CPU are not rounded to bfloat16, which `torch.set_float32_matmul_precision("medium")` allows."""
+    # torch before 2.9 has no such switch, and its compiler cannot read it
+    matmul: Any = None if torch.compiler.is_compiling() else getattr(torch.backends.mkldnn, "matmul", None)
+    before = getattr(matmul, "fp32_precision", "none")
+    if before in ("none", "ieee"):
+        yield
+        return
+    try:
+        matmul.fp32_precision = "ieee"
+        yield
+    finally:
+        matmul.fp32_precision = before
+
+
+def in_full_products(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """function(x) inside `full_products`. Where autocast is on, its derivative is computed without autocast too.
+
+    Autograd computes derivatives in the modes of the code that asks for them: here each node of the graph leaves autocast.
+    """
+    if not (autocasts(x) and x.requires_grad and torch.is_grad_enabled()):
+        with full_products(x):
+            return function(x)
+    start = x.view_as(x)
+    with full_products(x):
+        out = function(start)
+    nodes, seen = [out.grad_fn], {None, start.grad_fn}
+    while nodes:
+        node = nodes.pop()
+        if node not in seen:
+            seen.add(node)
+            node.register_prehook(functools.partial(_leave_autocast, x.device.type))  # type: ignore[union-attr]
+            nodes += [before for before, _ in node.next_functions]  # type: ignore[union-attr]
+    return out
+
+
+def _leave_autocast(kind: str, gradients: object) -> None:
+    """A hook of one node; autograd restores the modes after each node."""
+    torch.set_autocast_enabled(kind, False)
 
 
 @contextlib.contextmanager

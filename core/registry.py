@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
+from .checks import quoted
 from .spec import WORD, Spec
 
 Item = TypeVar("Item")
@@ -35,7 +36,7 @@ class Registry(Generic[Item]):
         (True, 'square')
         """
         if not WORD.fullmatch(name):
-            raise ValueError(f"register: expected a name of letters, digits and underscores, got {name!r}.")
+            raise ValueError(f"register: expected a name of letters, digits and underscores, got {quoted(name)}.")
 
         def add(maker: Decorated) -> Decorated:
             known = self._makers.get(name)
@@ -52,18 +53,21 @@ class Registry(Generic[Item]):
         return sorted({*self._makers, *(entry.name for entry in self._entries())})
 
     def maker(self, name: str) -> Callable[..., Item]:
-        """The class registered as `name`.  Raises: ValueError that lists the choices."""
-        if name not in self._makers:
-            for entry in self._entries():
-                if entry.name == name:
-                    self._makers[name] = self._load(entry)
-        if name not in self._makers:
-            first, _, rest = name.partition(".")  # "dwt.db4", as Python would write it
-            called = [f"{first}({rest})"] if rest and first in self.names() else []
-            close = called or difflib.get_close_matches(name, self.names(), 1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"Unknown {self.kind} {name!r}.{hint} Choices: {', '.join(self.names())}.")
-        return self._makers[name]
+        """The class registered as `name`, in capitals or not.  Raises: ValueError that lists the choices."""
+        for own in dict.fromkeys((name, name.lower())):
+            if own not in self._makers:
+                for entry in self._entries():
+                    if entry.name == own:
+                        self._makers[own] = self._load(entry)
+            if own in self._makers:
+                return self._makers[own]
+        raise ValueError(f"Unknown {self.kind} {quoted(name)}.{self._hint(name[:100])} Choices: {', '.join(self.names())}.")
+
+    def _hint(self, name: str) -> str:
+        first, _, rest = name.partition(".")  # "dwt.db4", as Python would write it
+        called = [f"{first}({rest})"] if rest and first.lower() in self.names() else []
+        close = called or difflib.get_close_matches(name, self.names(), 1)
+        return f" Did you mean {close[0]!r}?" if close else ""
 
     def _load(self, entry: importlib.metadata.EntryPoint) -> Callable[..., Item]:
         """The class of a plug-in, if it passes `vet`; a failure also undoes what loading it has registered."""
@@ -88,7 +92,7 @@ class Registry(Generic[Item]):
             signature.bind(*leading, *call.args, **call.kwargs)
         except TypeError as error:
             choices = ", ".join(str(p) for p in list(signature.parameters.values())[len(leading) :]) or "none"
-            raise ValueError(f"{self.kind} {call.name!r}: {error}. Its arguments: {choices}.") from None
+            raise ValueError(f"{self.kind} {call.name!r}: {str(error)[:100]}. Its arguments: {choices}.") from None
         return maker(*leading, *call.args, **call.kwargs)
 
     def _entries(self) -> Iterator[importlib.metadata.EntryPoint]:

@@ -1,10 +1,11 @@
 """Experiments on real models and data."""
 
-from ..core.imports import needs
+from ..core.imports import import_matplotlib, needs
 
 with needs("pullback.studies", "'pullback[cli]'"):
+    import_matplotlib()
     from .axiom_matrix.matrix import check_method
-    from .axiom_matrix.run import write_matrix, write_report
+    from .axiom_matrix.run import check_and_write, write_matrix, write_report
     from .axiom_matrix.subject import Subject, load_subject
     from .catalogue import transform_rows
     from .compare.grid import DOMAINS, Comparison, Settings, compare
@@ -14,5 +15,5 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .loaders.models import LoadedModel, Preparation
 
 __all__ = ["DOMAINS", "Comparison", "Explanation", "LoadedModel", "Photo", "Photos", "Preparation", "Settings", "Subject"]
-__all__ += ["check_method", "compare", "explain", "load_model", "load_photos", "load_subject"]
+__all__ += ["check_and_write", "check_method", "compare", "explain", "load_model", "load_photos", "load_subject"]
 __all__ += ["transform_rows", "write_matrix", "write_report"]

@@ -1,16 +1,17 @@
 """Transforms along chosen axes of the signal."""
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from .base import Chain, Transform, check_shape
+from ..core.checks import listed, quoted, whole
+from .base import Chain, Transform
 from .get import get
-from .layout import Band, Layout, Shape
+from .layout import Band, Layout, Shape, unknown
 from .registry import add
+from .shapes import LARGEST_SIGNAL, check_shape, check_size
 
 Inner = str | Transform
 
@@ -20,7 +21,7 @@ class Along(Transform):
     """A transform over some axes of the signal; the others, channels included, are treated like a batch.
 
     transform: a spec, or a Transform for signals of shape (1, *chosen sizes).
-    axes: the axis or axes of one signal, 0 for the channels, 1… for the signal axes.
+    axes: the axis or axes of one signal, 0 for the channels, 1… for the signal axes, -1 for the last.
 
     If the transform keeps the number of axes, each stays at its place; else its coefficients come last, after the other
     axes: a packed 2-D pyramid over the axes (1, 3) of (c, a, b, d) gives z (batch, c, b, K).
@@ -42,11 +43,12 @@ class Along(Transform):
         self.inner = get(transform, (1, *(self.shape[axis] for axis in self._axes)))
         one, *coeff = self.inner.layout.shape
         if one != 1:
-            raise ValueError(f"along: expected coefficients of one channel, {self.inner.spec} gives shape {(one, *coeff)}.")
+            raise ValueError(f"along: expected coefficients of one channel, {self.inner.title} gives shape {(one, *coeff)}.")
         self.claims, self._coeff = self.inner.claims, tuple(coeff)
         self.spec = f"along({self.inner.spec}, axes={self._axes[0] if len(self._axes) == 1 else self._axes})"
         self.in_place = len(self._coeff) == len(self._axes)
         self._kept = tuple(self.shape[axis] for axis in self._others)
+        check_size("along", "coefficients", (*self._kept, *self._coeff), LARGEST_SIGNAL)
         self.layout = self._layout()
 
     def analysis(self, x: Tensor) -> Tensor:
@@ -83,7 +85,7 @@ class Along(Transform):
         own, dims, whole = self.inner.layout, len(self.shape) - 1, (*self._kept, *self._coeff)
         put: Callable[[Tensor], Tensor] = lambda part: self._unfold(part.expand(whole)[None], 1)[0]
         index = put(own.index[0])
-        frequency = torch.full((dims, *index.shape), math.nan)
+        frequency = unknown((dims, *index.shape))
         position = frequency.clone()
         for row, axis in enumerate(self._axes):
             if axis:  # channels have neither
@@ -91,7 +93,13 @@ class Along(Transform):
         for place, axis in enumerate(self._others):
             if axis:
                 position[axis - 1] = put(_along(torch.arange(self.shape[axis]).to(position), place, whole))
-        return Layout(own.bands, index, frequency, position)
+        apart = self.in_place and len(self._axes) > 1  # then the axes of a band are not neighbours, and its grid is read from z
+        return Layout(own.bands, index, frequency, position, () if apart else tuple(map(self._grid, own.grids)))
+
+    def _grid(self, grid: Shape | None) -> Shape | None:
+        """The grid of a band, with the other axes around it."""
+        place = self._axes[0] if self.in_place and len(self._axes) == 1 else len(self._kept)
+        return grid and (*self._kept[:place], *grid[1:], *self._kept[place:])
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -124,7 +132,7 @@ class PerAxis(Chain):
         for axis, transform in enumerate(transforms):
             part = Along(parts[-1].layout.shape if parts else sizes, "pixel" if transform is None else transform, axis)
             if not part.in_place:
-                raise ValueError(f"per_axis: {part.inner.spec} turns one axis into several; use along().")
+                raise ValueError(f"per_axis: {part.inner.title} turns one axis into several; use along().")
             parts.append(part)
         super().__init__(parts)
         specs = ("none" if given is None else part.inner.spec for given, part in zip(transforms, parts))
@@ -147,8 +155,8 @@ def _grid_layout(layouts: Sequence[Layout], sizes: Shape) -> Layout:
     order = sorted(range(len(bands)), key=lambda i: -bands[i].scale)  # coarse to fine
     signal = list(enumerate(layouts))[1:]  # channels have neither frequency nor position
     rows = ([_along(getattr(own, name), axis, sizes) for axis, own in signal] for name in ("frequency", "position"))
-    tables = (torch.stack(row) if row else torch.zeros(0, *sizes) for row in rows)
-    return Layout(tuple(bands[i] for i in order), torch.tensor(order).argsort()[index], *tables)
+    frequency, position = (torch.stack(row) if row else unknown((0, *sizes)) for row in rows)
+    return Layout(tuple(bands[i] for i in order), torch.tensor(order).argsort()[index], frequency, position)
 
 
 def _along(part: Tensor, axis: int, sizes: Shape) -> Tensor:
@@ -174,11 +182,13 @@ def _product(bands: Sequence[Band]) -> Band:
 
 
 def _check_axes(who: str, axes: int | Sequence[int], count: int) -> list[int]:
-    listed = [axes] if isinstance(axes, int) and not isinstance(axes, bool) else axes
-    valid = isinstance(listed, Sequence) and all(isinstance(a, int) and not isinstance(a, bool) for a in listed)
-    if not valid or isinstance(listed, (str, bool)):
-        raise TypeError(f"{who}: axes must be a whole number or a list of them, got {axes!r}.")
-    chosen = list(listed)
+    """The axes, counted from 0; -1 is the last."""
+    given = listed(axes)
+    numbers = [whole(axis) for axis in ([axes] if given is None else given)]
+    if None in numbers:
+        raise TypeError(f"{who}: axes must be a whole number or a list of them, got {quoted(axes)}.")
+    chosen = [axis + count if axis < 0 else axis for axis in numbers if axis is not None]
     if not chosen or len(set(chosen)) != len(chosen) or not all(0 <= axis < count for axis in chosen):
-        raise ValueError(f"{who}: axes must be distinct and lie in 0…{count - 1} (0 for the channels), got {axes!r}.")
+        wanted = f"distinct and lie in 0…{count - 1} (0 for the channels, -1 for the last)"
+        raise ValueError(f"{who}: axes must be {wanted}, got {quoted(axes)}.")
     return chosen

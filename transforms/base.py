@@ -1,19 +1,25 @@
 """`Transform`: one object that holds T and T⁻¹ and states its claims; `Compose`: one transform after another."""
 
 import abc
+import contextlib
 import enum
 import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ..core.isolation import defaults
-from ..core.precision import full_products, wide
-from .layout import Band, Layout, Shape
+from ..core.checks import quoted, shortened
+from ..core.precision import in_full_products, wide
+from .layout import Band, Layout, Shape, unknown
 from .reference import Reference
+from .shapes import MOST_AXES, check_shape
+
+_HOST = torch.device("cpu")
+
+_LATER: Any = object()  # the shape of a transform that sets it itself
 
 
 class TransformClaim(enum.Flag):
@@ -44,7 +50,7 @@ class TransformClaim(enum.Flag):
 def _in_plain_mode(build: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(build)
     def built(*args: Any, **kwargs: Any) -> None:
-        with torch.inference_mode(False), defaults():
+        with torch.inference_mode(False), contextlib.nullcontext() if torch.get_default_device() == _HOST else _HOST:
             build(*args, **kwargs)
 
     return built
@@ -55,7 +61,9 @@ class Transform(nn.Module, abc.ABC):
 
     Authors write `analysis`, `synthesis` and `examples` (and `transpose` where it is faster than a vjp), and set `shape`,
     which `super().__init__(shape)` does, `layout`, `claims` and `spec`. Users call `T(x)`, `T.inverse(z)` and `T.adjoint(g)`.
-    Half precision is computed and returned in single precision. NaN in x reaches every coefficient that reads it: a check
+    Half precision is computed and returned in single precision, also under torch.autocast. The range is that of the dtype:
+    in single precision sums beyond 3.4e38 become infinite, and numbers below 1.2e-38 have fewer digits; scale x, or pass
+    double precision. NaN in x reaches every coefficient that reads it: a check
     in each call would make a GPU wait, and is impossible under `torch.func.vmap`; `attribute` checks x once.
     Raises: TypeError or ValueError where a transform cannot be built for signals of the given shape, and where a call gets
     anything but a real floating-point tensor, batch first, of the expected shape.
@@ -78,11 +86,11 @@ class Transform(nn.Module, abc.ABC):
         if "__init__" in vars(cls):
             setattr(cls, "__init__", _in_plain_mode(cls.__init__))  # noqa: B010
 
-    def __init__(self, shape: Iterable[int] | None = None, dims: Iterable[int] = (1, 2, 3)) -> None:
+    def __init__(self, shape: Iterable[int] = _LATER, dims: Iterable[int] = (1, 2, 3)) -> None:
         """Checks and sets `shape`, of a signal that has one of `dims` signal axes; `spec` is the name without arguments."""
         super().__init__()
         self.spec = self.name or type(self).__name__
-        if shape is not None:
+        if shape is not _LATER:
             self.shape = check_shape(self.spec, shape, dims)
 
     @abc.abstractmethod
@@ -116,14 +124,12 @@ class Transform(nn.Module, abc.ABC):
     def forward(self, x: Tensor) -> Tensor:
         """Coefficients z = T x.  x: (batch, *shape). Shape: (batch, *layout.shape).  Raises: as the class says."""
         x = _expect(self, "x", x, self.shape)
-        with full_products(x):
-            return self.analysis(x)
+        return in_full_products(self.analysis, x)
 
     def inverse(self, z: Tensor) -> Tensor:
         """Signal x = T⁻¹ z.  z: (batch, *layout.shape). Shape: (batch, *shape).  Raises: as the class says."""
         z = _expect(self, "z", z, self.layout.shape)
-        with full_products(z):
-            return self.synthesis(z)
+        return in_full_products(self.synthesis, z)
 
     def adjoint(self, g: Tensor) -> Tensor:
         """(T⁻¹)ᵀ g: carries a covector (a gradient with respect to x) to the coordinates z.
@@ -136,10 +142,9 @@ class Transform(nn.Module, abc.ABC):
         tensor([[[0.5000]]])
         """
         if TransformClaim.LINEAR not in self.claims:
-            raise ValueError(f"{self.spec}: only linear transforms have an adjoint; differentiate Pullback(model, T) instead.")
+            raise ValueError(f"{self.title}: only linear transforms have an adjoint; differentiate Pullback(model, T) instead.")
         g = _expect(self, "g", g, self.shape)
-        with full_products(g):
-            return self.transpose(g)
+        return in_full_products(self.transpose, g)
 
     def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
         """(z, z₀), the ends of a path where T is not linear: T x and T x₀, unless T holds a part of z fixed."""
@@ -154,6 +159,35 @@ class Transform(nn.Module, abc.ABC):
         1.375
         """
         return math.prod(self.layout.shape) / math.prod(self.shape)
+
+    @property
+    def title(self) -> str:
+        """The spec as messages show it: cut to 60 characters."""
+        return shortened(self.spec, 60)
+
+    def unpack(self, z: Tensor) -> dict[str, Tensor]:
+        """{band name: coefficients of the band}, coarse to fine. Shapes: z (batch, *layout.shape), (batch, channels, *grid).
+
+        Wavelet bands have their own size, in padded modes too; complex bands (2, *grid), real part first. Bands of bases such
+        as `dct` are the rows and columns of z at their frequencies. z may be any tensor of its shape, such as `att.values`.
+        Raises: ValueError for another shape, and where a band has no grid; TypeError where z is not a tensor.
+
+        >>> T = pb.transforms.get("dwt(db2, level=1, mode=symmetric)", shape=(1, 5, 6))
+        >>> {name: tuple(band.shape) for name, band in T.unpack(T(torch.ones(1, 1, 5, 6))).items()}["ad1"]
+        (1, 1, 4, 4)
+        """
+        return self.layout.unpack(z)
+
+    def pack(self, bands: Mapping[str, Tensor]) -> Tensor:
+        """Inverse of `unpack`: z (batch, *layout.shape) of {band name: (batch, channels, *grid)}, in any order.
+
+        Raises: ValueError where a band is missing, unknown or of another shape; TypeError where one is not a tensor.
+
+        >>> T = pb.transforms.get("dwt(haar, level=1)", shape=(1, 4))
+        >>> T.pack({"a1": torch.tensor([[[1.0, 2.0]]]), "d1": torch.zeros(1, 1, 2)})
+        tensor([[[1., 2., 0., 0.]]])
+        """
+        return self.layout.pack(bands)
 
     def __rshift__(self, after: "Transform") -> "Transform":
         """`T1 >> T2` is x -> T2 T1 x, as in specs."""
@@ -212,10 +246,11 @@ class Compose(Chain):
     def __init__(self, *parts: Transform) -> None:
         if not parts:
             raise ValueError("Compose: expected at least one transform, got none.")
+        parts = tuple(check_transform("Compose", part) for part in parts)
         for first, second in zip(parts, parts[1:]):
             if first.layout.shape != second.shape:
-                made = f"{first.spec} gives coefficients of shape {first.layout.shape}"
-                raise ValueError(f"Compose: {made}, but {second.spec} takes signals of shape {second.shape}.")
+                made = f"{first.title} gives coefficients of shape {first.layout.shape}"
+                raise ValueError(f"Compose: {made}, but {second.title} takes signals of shape {second.shape}.")
         super().__init__(parts)
         self.spec = " >> ".join(part.spec for part in parts)
         self.layout = _composed_layout(parts)
@@ -231,8 +266,8 @@ def _composed_layout(parts: Sequence[Transform]) -> Layout:
     last = parts[-1].layout
     if all(_samplewise(part) for part in parts[:-1]):
         return last
-    nowhere = torch.full((len(parts[0].shape) - 1, *last.shape), math.nan)
-    return Layout(tuple(Band(band.name) for band in last.bands), last.index, nowhere, nowhere)
+    nowhere = unknown((len(parts[0].shape) - 1, *last.shape))
+    return Layout(tuple(Band(band.name) for band in last.bands), last.index, nowhere, nowhere, last.grids)
 
 
 def _samplewise(part: Transform) -> bool:
@@ -245,11 +280,11 @@ def _expect(transform: Transform, what: str, value: Tensor, shape: Shape) -> Ten
     """`value` in single precision or wider, if it is real and of shape (batch, *shape)."""
     wanted = f"a real floating-point tensor of shape (batch, {', '.join(map(str, shape))})"
     if not isinstance(value, Tensor):
-        raise TypeError(f"{transform.spec}: {what} must be {wanted}, got {type(value).__name__}.")
+        raise TypeError(f"{transform.title}: {what} must be {wanted}, got {type(value).__name__}.")
     fits = tuple(value.shape[1:]) == shape and value.ndim == len(shape) + 1 and len(value) > 0
     if not value.is_floating_point() or not fits:
-        got = f"{value.dtype} of shape {tuple(value.shape)}"
-        raise ValueError(f"{transform.spec}: {what} must be {wanted}, got {got}; {_advice(value, shape)}")
+        got = f"{value.dtype} of shape {quoted(tuple(value.shape))}"
+        raise ValueError(f"{transform.title}: {what} must be {wanted}, got {got}; {_advice(value, shape)}")
     return value.to(wide(value.dtype))
 
 
@@ -262,19 +297,24 @@ def _advice(value: Tensor, shape: Shape) -> str:
         return "pass at least one example."
     if tuple(value.shape) == shape:
         return "add the batch axis with x[None]."
+    if value.ndim - len(shape) in (0, 1) and _channels_last(value.shape[-len(shape) :], shape):
+        return f"its channels are last: move them with x.movedim(-1, {-len(shape)}){'[None]' * (value.ndim == len(shape))}."
+    if value.ndim > MOST_AXES:
+        return "reshape the tensor."
     if value.ndim == len(shape):
         return f"for one signal, add the batch axis with x[None], and build the transform with shape={tuple(value.shape)}."
     return f"build the transform with shape={tuple(value.shape[1:])}, or reshape the tensor."
 
 
-def check_shape(name: str, shape: Iterable[int], dims: Iterable[int] = (1, 2, 3)) -> Shape:
-    """`shape` as a tuple of one signal, channels first, if it has one of `dims` signal axes."""
-    try:
-        sizes = tuple(int(n) for n in shape)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: shape must be (channels, *spatial) of one signal, got {shape!r}.") from None
-    allowed = tuple(dims)
-    if len(sizes) - 1 not in allowed or any(n < 1 for n in sizes):
-        wanted = f"(channels, *spatial) with {' or '.join(map(str, allowed))} signal axes, each of at least 1 sample"
-        raise ValueError(f"{name}: shape must be {wanted}, got {sizes}; one signal, channels first, without the batch axis.")
-    return sizes
+def _channels_last(found: Sequence[int], shape: Shape) -> bool:
+    """Whether the last axis of `found` seems to hold the channels, by their number or by the sizes of the other axes."""
+    fits = 1 < len(shape) == len(found) and found[0] != found[-1]
+    return fits and (tuple(found[:-1]) == shape[1:] or found[-1] == shape[0])
+
+
+def check_transform(who: str, transform: object) -> "Transform":
+    """`transform`, if it is one.  Raises: TypeError that says how to build one."""
+    if not isinstance(transform, Transform):
+        advice = "build one with pullback.transforms.get(spec, shape)"
+        raise TypeError(f"{who}: expected a Transform, got {type(transform).__name__}; {advice}.")
+    return transform

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..core.checks import check_choice
+from ..core.checks import choose
 from ..core.constant import Constant
 from .base import Transform, TransformClaim
 from .layout import Band, Shape, sample_layout
@@ -42,7 +42,7 @@ class Color(Transform):
         super().__init__(shape, range(10))
         if self.shape[0] != 3:
             raise ValueError(f"color: expected signals with 3 channels (red, green, blue), got shape {self.shape}.")
-        check_choice("color", "space", space, SPACES)
+        space = choose("color", "space", space, SPACES)
         names, rows = SPACES[space]
         matrix = torch.tensor(rows, dtype=torch.double)
         self._forward, self._inverse = Constant(matrix), Constant(torch.linalg.inv(matrix))

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..core.checks import listed, quoted, whole
 from .axes import Inner
-from .base import Transform, TransformClaim
+from .base import Transform, TransformClaim, check_transform
 from .get import get
 from .layout import Band, Layout, Shape, sample_layout, signal_position
 from .registry import add
@@ -21,7 +23,7 @@ class Restrict(Transform):
 
     transform: a spec, or a Transform for signals of the shape of the part.
     crop: [start, stop] for each signal axis, as in slices, none for a whole axis; None takes all axes whole.
-    channels: the channels of the part; None takes all.
+    channels: the channels of the part; None takes all. Negative places count from the end.
 
     z is (batch, 1, coefficients of the part + samples of the rest). Claims are those of the transform.
     Raises: ValueError where the part is empty or leaves the signal.
@@ -41,8 +43,10 @@ class Restrict(Transform):
         self._back = torch.cat([self._inside, self._outside]).argsort()
         self.inner = get(transform, tuple(len(grid) for grid in grids))
         self.claims = self.inner.claims
-        given = {"crop": crop, "channels": channels}
-        options = [f"{name}={list(value)}" for name, value in given.items() if value is not None]
+        ends = [[int(grid[0]), int(grid[-1]) + 1] for grid in grids[1:]]
+        parts = [None if part is None else own for part, own in zip(crop, ends)] if crop is not None else None
+        given = {"crop": parts, "channels": None if channels is None else grids[0].tolist()}
+        options = [f"{name}={value}" for name, value in given.items() if value is not None]
         self.spec = f"restrict({', '.join([self.inner.spec, *options])})"
         self.layout = self._layout([int(grid[0]) for grid in grids[1:]])
 
@@ -75,8 +79,10 @@ class Restrict(Transform):
         index = torch.cat([own.index.flatten(), torch.full((len(self._outside),), len(own.bands))])[None]
         position = torch.cat([(own.position + shift).reshape(dims, -1), places], 1)[:, None]
         frequency = torch.cat([own.frequency.reshape(dims, -1), torch.full_like(places, math.nan)], 1)[:, None]
-        rest = (Band("rest"),) if len(self._outside) else ()
-        return Layout((*own.bands, *rest), index, frequency, position)
+        count = len(self._outside)
+        rest = [(Band("rest"), (1, count))] if count else []
+        named = [*zip(own.bands, map(own.grid, range(len(own.bands)))), *rest]
+        return Layout(tuple(band for band, _ in named), index, frequency, position, tuple(grid for _, grid in named))
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -85,23 +91,31 @@ class Restrict(Transform):
 
 
 def _check_channels(channels: Sequence[int] | None, count: int) -> Tensor:
-    chosen = list(range(count)) if channels is None else list(channels)
-    if not chosen or sorted(set(chosen)) != chosen or not all(0 <= c < count for c in chosen):
-        raise ValueError(f"restrict: channels must be rising, distinct and in 0…{count - 1}, got {channels!r}.")
+    chosen = list(range(count)) if channels is None else [_place(c, count) for c in listed(channels) or []]
+    if not chosen or None in chosen or sorted(set(chosen)) != chosen or not 0 <= chosen[0] <= chosen[-1] < count:
+        raise ValueError(f"restrict: channels must be rising, distinct and in 0…{count - 1}, got {quoted(channels)}.")
     return torch.tensor(chosen)
 
 
 def _check_crop(crop: Crop | None, sizes: Shape) -> list[Tensor]:
-    parts = [None] * len(sizes) if crop is None else list(crop)
+    parts = [None] * len(sizes) if crop is None else listed(crop) or []
     if len(parts) != len(sizes):
-        raise ValueError(f"restrict: crop needs [start, stop] or none for each of {len(sizes)} signal axes, got {crop!r}.")
+        raise ValueError(
+            f"restrict: crop needs [start, stop] or none for each of {len(sizes)} signal axes, got {quoted(crop)}."
+        )
     ranges = []
     for part, n in zip(parts, sizes):
-        start, stop = (0, n) if part is None else tuple(part)
-        if not 0 <= start < stop <= n:
-            raise ValueError(f"restrict: crop must be [start, stop] with 0 ≤ start < stop ≤ {n}, got {[start, stop]}.")
-        ranges.append(torch.arange(start, stop))
+        ends = [0, n] if part is None else [_place(end, n) for end in listed(part) or []]
+        if len(ends) != 2 or None in ends or not 0 <= ends[0] < ends[1] <= n:
+            raise ValueError(f"restrict: crop must be [start, stop] with 0 ≤ start < stop ≤ {n}, or none, got {quoted(part)}.")
+        ranges.append(torch.arange(*ends))
     return ranges
+
+
+def _place(value: Any, count: int) -> Any:
+    """A place as a number from 0, counted from the end where it is negative, or None."""
+    place = whole(value)
+    return place + count if place is not None and place < 0 else place
 
 
 @add("inverse_of")
@@ -118,11 +132,11 @@ class InverseOf(Transform):
     tensor([[[1., 1., 1., 1.]]])
     """
 
-    def __init__(self, shape: Shape, transform: Inner, signal: Sequence[int] | None = None) -> None:
+    def __init__(self, shape: Shape, transform: Inner, signal: Shape | None = None) -> None:
         super().__init__(shape, range(10))
-        inner = transform if isinstance(transform, Transform) else get(transform, tuple(signal or self.shape))
+        inner = transform if isinstance(transform, Transform) else get(transform, self.shape if signal is None else signal)
         if inner.layout.shape != self.shape:
-            wanted = f"the shape of the coefficients of {inner.spec}, {inner.layout.shape}, got {self.shape}"
+            wanted = f"the shape of the coefficients of {inner.title}, {inner.layout.shape}, got {self.shape}"
             raise ValueError(f"inverse_of: expected {wanted}; give the shape of its signals as signal=[…].")
         self.inner, self.claims = inner, _inverse_claims(inner.claims)
         signals = "" if inner.shape == self.shape else f", signal={list(inner.shape)}"
@@ -153,10 +167,7 @@ def inverse_of(transform: Transform) -> InverseOf:
     >>> torch.equal(pb.transforms.inverse_of(T)(x), T.inverse(x))
     True
     """
-    if not isinstance(transform, Transform):
-        got = f"{type(transform).__name__}; build one with pullback.transforms.get(spec, shape)"
-        raise TypeError(f"inverse_of: expected a Transform, got {got}.")
-    return InverseOf(transform.layout.shape, transform)
+    return InverseOf(check_transform("inverse_of", transform).layout.shape, transform)
 
 
 def _inverse_claims(claims: TransformClaim) -> TransformClaim:

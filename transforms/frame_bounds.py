@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-from .base import Transform, TransformClaim
+from ..core.checks import check_count, check_number, check_seed, quoted
+from .base import Transform, TransformClaim, check_transform
 from .laws import Map
 from .layout import Shape
 
@@ -37,10 +38,12 @@ def frame_bounds(
     >>> round(A, 6), round(B, 6)
     (1.0, 1.0)
     """
+    check_transform("frame_bounds", transform)
     if TransformClaim.LINEAR not in transform.claims:
-        raise ValueError(f"frame_bounds: {transform.spec} is not linear and has no frame bounds.")
-    if iterations < 1 or not tol > 0:
-        raise ValueError(f"frame_bounds: expected tol > 0 and iterations of at least 1, got {tol!r} and {iterations!r}.")
+        raise ValueError(f"frame_bounds: {transform.title} is not linear and has no frame bounds.")
+    iterations, seed = check_count("frame_bounds", "iterations", iterations), check_seed("frame_bounds", seed)
+    if not check_number("frame_bounds", "tol", tol, 0):
+        raise ValueError(f"frame_bounds: expected tol > 0, got {quoted(tol)}.")
     forward = _gram(transform.analysis, transform.shape, device)
     sizes = math.prod(transform.shape), math.prod(transform.layout.shape)
     if TransformClaim.BIJECTIVE not in transform.claims or sizes[0] <= _DENSE:

@@ -1,9 +1,11 @@
 """`get`: a spec and a shape → the transform."""
 
+from ..core.checks import quoted
 from ..core.spec import parse
 from .base import Compose, Transform
 from .layout import Shape
 from .registry import transforms
+from .shapes import MOST_AXES, check_shape
 
 
 def get(spec: str | Transform, shape: Shape) -> Transform:
@@ -15,17 +17,14 @@ def get(spec: str | Transform, shape: Shape) -> Transform:
     >>> get("dwt(db4, level=2) ", shape=(3, 32, 32)).spec
     'dwt(db4, level=2, mode=periodization)'
     """
-    try:
-        shape = tuple(shape)
-    except TypeError:
-        raise TypeError(f"shape: expected (channels, *spatial) of one signal, got {shape!r}.") from None
+    shape = check_shape("transform", shape, range(MOST_AXES))
     if isinstance(spec, Transform):
         if shape != spec.shape:
             advice = "build it anew for this shape, or pass its spec as a string"
-            raise ValueError(f"{spec.spec}: built for signals of shape {spec.shape}, got {shape}; {advice}.")
+            raise ValueError(f"{spec.title}: built for signals of shape {spec.shape}, got {shape}; {advice}.")
         return spec
     if not isinstance(spec, str):
-        raise TypeError(f"transform: expected a spec such as 'dct', or a Transform; got {spec!r}.")
+        raise TypeError(f"transform: expected a spec such as 'dct', or a Transform; got {quoted(spec)}.")
     built: list[Transform] = []
     for call in parse(spec):
         built.append(transforms.build(call, built[-1].layout.shape if built else shape))

@@ -1,14 +1,17 @@
 """The meaning of each coefficient: its band, its centre frequency and its position."""
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..core.checks import check_choice
+from ..core.checks import choose, quoted
 from ..core.isolation import lasting_tensors
+from ..core.precision import SINGLE
 
 Shape = tuple[int, ...]
 
@@ -95,6 +98,8 @@ class Layout:
     """Coefficient k belongs to `bands[index[k]]`; `index` has the shape of one z and can serve as a feature mask.
 
     Every coefficient belongs to exactly one band, so sums over bands conserve totals.
+    grids: the shape (channels, *grid) of each band, whose coefficients follow each other in z in this order; None for a
+    band without a grid. Empty where the bands are rows and columns of z, or have no grid.
     Shapes: index (*coeff), int64; frequency and position (dims, *coeff).
     Units: frequency in cycles/sample and position in samples, per signal axis; NaN where a coefficient has none
     (a pixel has no frequency, a Fourier coefficient no position).
@@ -109,6 +114,7 @@ class Layout:
     index: _TensorField = _TensorField()
     frequency: _TensorField = _TensorField()
     position: _TensorField = _TensorField()
+    grids: tuple[Shape | None, ...] = ()
 
     @property
     def shape(self) -> Shape:
@@ -128,11 +134,73 @@ class Layout:
         >>> layout.sum(torch.tensor([[[1.0, 2.0, 30.0, 40.0]]]))
         tensor([[ 3., 70.]])
         """
-        if tuple(values.shape[1:]) != self.shape:
-            wanted = ", ".join(map(str, self.shape))
-            raise ValueError(f"Layout.sum: expected values of shape (batch, {wanted}), got {tuple(values.shape)}.")
+        self._check("Layout.sum", values)
         index = self.index.to(values.device).flatten().expand(len(values), -1)
         return values.new_zeros(len(values), len(self.bands)).scatter_add(1, index, values.flatten(1))
+
+    def unpack(self, values: Tensor) -> dict[str, Tensor]:
+        """{band name: (batch, channels, *grid)} of `values` (batch, *coeff), as `Transform.unpack`."""
+        self._check("unpack", values)
+        parts = values.flatten(1)[:, self._order.to(values.device)].split(self.sizes.tolist(), 1)
+        return {name: part.reshape(len(values), *grid) for part, (name, grid) in zip(parts, self._named_grids.items())}
+
+    def pack(self, bands: Mapping[str, Tensor]) -> Tensor:
+        """Inverse of `unpack`, as `Transform.pack`."""
+        names = self._named_grids
+        if not isinstance(bands, Mapping) or set(bands) != set(names):
+            found = [name for name in names if name not in bands] if isinstance(bands, Mapping) else []
+            wrong = (
+                f"{quoted(found[0])} is missing"
+                if found
+                else f"got {quoted(bands if not isinstance(bands, Mapping) else list(bands))}"
+            )
+            raise ValueError(f"pack: expected a mapping of the bands {quoted(list(names))}; {wrong}.")
+        batch = next((len(band) for band in bands.values() if isinstance(band, Tensor) and band.ndim), 0)
+        for name, grid in names.items():
+            band = bands[name]
+            if not isinstance(band, Tensor) or tuple(band.shape) != (batch, *grid):
+                self._refuse("pack", f"bands of one batch, and {name!r} as a tensor", grid, band)
+        row = torch.cat([bands[name].flatten(1) for name in names], 1)
+        return row[:, self._order.argsort().to(row.device)].reshape(batch, *self.shape)
+
+    def _check(self, who: str, values: object) -> None:
+        if not isinstance(values, Tensor) or values.ndim == 0 or tuple(values.shape[1:]) != self.shape:
+            self._refuse(who, "a tensor", self.shape, values)
+
+    @staticmethod
+    def _refuse(who: str, what: str, shape: Shape, found: object) -> None:
+        wanted = f"{what} of shape (batch, {', '.join(map(str, shape))})"
+        if not isinstance(found, Tensor):
+            raise TypeError(f"{who}: expected {wanted}, got {type(found).__name__}.")
+        raise ValueError(f"{who}: expected {wanted}, got {tuple(found.shape)}.")
+
+    @functools.cached_property
+    def _order(self) -> Tensor:
+        """The places of the coefficients in the flattened z, band by band. Shape: (coefficients,)."""
+        with lasting_tensors():
+            return self.index.flatten().argsort(stable=True)
+
+    @functools.cached_property
+    def _named_grids(self) -> dict[str, Shape]:
+        """{band name: (channels, *grid)}.  Raises: ValueError where a band has no grid, or two have one name."""
+        twice = [name for name, count in Counter(band.name for band in self.bands).items() if count > 1]
+        if twice:
+            raise ValueError(f"unpack: two bands have the name {twice[0]!r}; read them by layout.index.")
+        found = {}
+        for number, band in enumerate(self.bands):
+            if (grid := self.grid(number)) is None:
+                advice = f"as it is no block of rows and columns of z; read it by layout.index == {number}"
+                raise ValueError(f"unpack: band {band.name!r} has no grid, {advice}.")
+            found[band.name] = grid
+        return found
+
+    def grid(self, number: int) -> Shape | None:
+        """(channels, *grid) of a band: as given, or the rows and columns of z that make it up; None where there are none."""
+        if self.grids:
+            return self.grids[number]
+        own = self.index == number
+        sizes = tuple(int(own.movedim(axis, 0).reshape(n, -1).any(1).sum()) for axis, n in enumerate(own.shape))
+        return sizes if math.prod(sizes) == int(own.sum()) else None
 
     def group(self, by: str) -> "Layout":
         """The layout with bands merged by "band", "scale", "orientation" or "octave", from coarse to fine.
@@ -143,10 +211,10 @@ class Layout:
         >>> [band.name for band in get("dwt(haar, level=2)", shape=(1, 8, 8)).layout.group("octave").bands]
         ['coarser', 'octave 2', 'octave 1']
         """
-        check_choice("Layout.group", "by", by, GROUPINGS)
+        by = choose("Layout.group", "by", by, GROUPINGS)
         labels = [band.label(by) for band in self.bands]
         names = list(dict.fromkeys(labels))
-        lookup = torch.tensor([names.index(label) for label in labels])
+        lookup = torch.tensor([names.index(label) for label in labels], device=self.index.device)
         merged = tuple(_merge([band for band in self.bands if band.label(by) == name], name, by) for name in names)
         return Layout(merged, lookup[self.index], self.frequency, self.position)
 
@@ -160,6 +228,11 @@ def _merge(bands: Sequence[Band], name: str, by: str) -> Band:
     return Band(name, scale, orientation, low, high, bands[0].unit)
 
 
+def unknown(shape: Sequence[int]) -> Tensor:
+    """Frequencies or positions about which nothing is known. Shape: as given."""
+    return torch.full(tuple(shape), math.nan, dtype=SINGLE)
+
+
 def sample_layout(shape: Shape, name: str) -> Layout:
     """The layout of coefficients that are samples: one band, with positions and without frequencies."""
     position = signal_position(shape)
@@ -168,19 +241,19 @@ def sample_layout(shape: Shape, name: str) -> Layout:
 
 def plain_layout(shape: Shape, dims: int, name: str = "coefficients") -> Layout:
     """The layout of coefficients about which nothing is known: one band, without frequencies and positions."""
-    unknown = torch.full((dims, *shape), math.nan)
-    return Layout((Band(name),), torch.zeros(shape, dtype=torch.long), unknown, unknown)
+    nowhere = unknown((dims, *shape))
+    return Layout((Band(name),), torch.zeros(shape, dtype=torch.long), nowhere, nowhere)
 
 
 def signal_position(shape: Shape) -> Tensor:
     """Position of every sample of a signal of `shape` (channels, *spatial). Shape: (dims, *shape)."""
-    return spread([torch.arange(n, dtype=torch.get_default_dtype()) for n in shape[1:]], shape)
+    return spread([torch.arange(n, dtype=SINGLE) for n in shape[1:]], shape)
 
 
 def spread(axes: Sequence[Tensor], shape: Shape) -> Tensor:
     """One vector per axis, broadcast over a grid of `shape` (channels, *sizes). Shape: (dims, *shape), a view."""
     if not axes:
-        return torch.zeros((0, *shape))
+        return torch.zeros((0, *shape), dtype=SINGLE)
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
     return grid[:, None].expand(len(axes), *shape)
 

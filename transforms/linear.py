@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..core.checks import check_file, is_number, listed, quoted
 from ..core.constant import Constant
-from ..core.precision import tolerance
+from ..core.precision import SINGLE, tolerance
 from .base import Transform, TransformClaim
 from .layout import Shape, plain_layout, sample_layout
 from .registry import add
@@ -71,6 +72,8 @@ class Linear(Transform):
         self.spec = f"linear({str(matrix)!r})" if isinstance(matrix, (str, Path)) else "linear"
         dense = _matrix(matrix)
         self._lead = _lead(dense, self.shape)
+        if not is_number(max_condition) or not max_condition >= 1:
+            raise ValueError(f"linear: max_condition must be a number of at least 1, got {quoted(max_condition)}.")
         self.claims, self.condition = _inspect(dense, max_condition)
         self._forward, self._inverse = Constant(dense), Constant(torch.linalg.pinv(dense))
         self.layout = plain_layout((self._lead, len(dense)), len(self.shape) - 1)
@@ -91,15 +94,15 @@ class Linear(Transform):
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         generator = torch.Generator().manual_seed(0)
-        square, tall = torch.randn(6, 6, generator=generator).double(), torch.randn(9, 6, generator=generator).double()
+        square, tall = (torch.randn(rows, 6, generator=generator, dtype=SINGLE).double() for rows in (6, 9))
         yield from [cls((1, 6), square), cls((2, 6), square), cls((1, 2, 3), tall)]
         yield from [cls((3, 2), torch.linalg.qr(square)[0]), cls((1, 6), torch.linalg.qr(tall)[0])]
 
 
 def _matrix(source: Any) -> Tensor:
     """`source` as a real, finite matrix in double precision."""
-    raw = _read(Path(source)) if isinstance(source, (str, Path)) else source
-    raw = raw if isinstance(raw, Tensor) else torch.as_tensor(np.asarray(raw))
+    raw = _read(source) if isinstance(source, (str, Path)) else source
+    raw = raw if isinstance(raw, Tensor) else torch.as_tensor(_array(raw))
     if raw.is_complex() or raw.ndim != 2 or raw.numel() == 0:
         got = f"{raw.dtype} of shape {tuple(raw.shape)}"
         raise ValueError(f"linear: expected a real matrix (m, n), got {got}; stack real and imaginary parts as rows.")
@@ -109,18 +112,32 @@ def _matrix(source: Any) -> Tensor:
     return matrix
 
 
-def _read(path: Path) -> Tensor:
-    if not path.is_file():
-        raise ValueError(f"linear: there is no file {path}; pass the path of a .npy or .safetensors file, or a matrix.")
-    if path.suffix == ".npy":
-        return torch.as_tensor(np.load(path, allow_pickle=False))
-    if path.suffix != ".safetensors":
-        raise ValueError(f"linear: expected a .npy or .safetensors file, got {path.name}.")
-    with safe_open(path, "pt") as file:
-        keys = list(file.keys())
-        if "matrix" not in keys and len(keys) != 1:
-            raise ValueError(f"linear: expected one tensor, or one named 'matrix'; {path.name} holds {', '.join(keys)}.")
-        return file.get_tensor("matrix" if "matrix" in keys else keys[0])
+def _array(rows: Any) -> np.ndarray:
+    """Rows of numbers as an array."""
+    whole = rows if isinstance(rows, np.ndarray) else [listed(row) for row in listed(rows) or []]
+    try:
+        array = np.asarray(whole)
+        if array.dtype.kind in "biufc":
+            return array
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        pass  # rows of several lengths, or of things that are no numbers
+    raise ValueError(f"linear: expected a matrix as rows of numbers of one length, got {quoted(rows)}.")
+
+
+def _read(source: str | Path) -> Tensor:
+    path = check_file("linear", source, "pass the path of a .npy or .safetensors file, or a matrix")
+    if path.suffix not in (".npy", ".safetensors"):
+        raise ValueError(f"linear: expected a .npy or .safetensors file, got {quoted(path.name)}.")
+    try:
+        if path.suffix == ".npy":  # mapped, so that a damaged header allocates nothing
+            return torch.as_tensor(np.array(_array(np.load(path, mmap_mode="r", allow_pickle=False))))
+        with safe_open(path, "pt") as file:
+            tensors = list(file.keys())
+            if "matrix" in tensors or len(tensors) == 1:
+                return file.get_tensor("matrix" if "matrix" in tensors else tensors[0])
+    except (OSError, ValueError, EOFError, SafetensorError) as error:
+        raise ValueError(f"linear: {quoted(path.name)} cannot be read as a matrix; {str(error)[:100]}.") from None
+    raise ValueError(f"linear: expected one tensor, or one named 'matrix'; {quoted(path.name)} holds {quoted(tensors)}.")
 
 
 def _lead(matrix: Tensor, shape: Shape) -> int:

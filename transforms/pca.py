@@ -2,20 +2,24 @@
 
 import json
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..core.checks import check_finite
+from ..core.checks import check_file, check_finite, check_number, quoted, whole
 from ..core.constant import Constant
-from .base import Transform, TransformClaim, check_shape
-from .layout import Band, Layout, Shape, octave_layout, sample_layout, signal_position
+from ..core.precision import SINGLE
+from .base import Transform, TransformClaim
+from .layout import Band, Layout, Shape, octave_layout, sample_layout, signal_position, unknown
 from .registry import add
+from .shapes import MOST_AXES, check_shape
 from .streaming_moments import Moments, Sketch
 
 Whiten = bool | str
@@ -52,7 +56,7 @@ class PCA(Transform):
             raise ValueError("pca: not fitted yet. Fit it with PCA.fit(data), or name a file that `save` wrote: pca('path').")
         fitted = PCA.load(path)
         if fitted.shape != check_shape("pca", shape, dims=range(0, 10)):
-            raise ValueError(f"pca: {path} was fitted on signals of shape {fitted.shape}, got {tuple(shape)}.")
+            raise ValueError(f"pca: {quoted(path)} was fitted on signals of shape {fitted.shape}, got {quoted(tuple(shape))}.")
         self.__dict__ = fitted.__dict__
 
     @classmethod
@@ -149,20 +153,23 @@ class PCA(Transform):
     @classmethod
     def load(cls, path: str | Path) -> "PCA":
         """Reads a file that `save` wrote.  Raises: ValueError where the file is missing, or was not written by `save`."""
-        if not Path(path).is_file():
-            raise ValueError(f"pca: there is no file {path}; write one with PCA.fit(data).save(path).")
-        with safe_open(path, "pt") as file:
-            header = (file.metadata() or {}).get("pca")
-            if header is None:
-                raise ValueError(f"pca: {path} is not a file that PCA.save wrote.")
-            fitted = [file.get_tensor(name) for name in ("basis", "variances", "mean")]
-        options = json.loads(header)
-        return cls.__new__(cls)._set(f"pca({str(path)!r})", tuple(options.pop("shape")), fitted, **options)
+        try:
+            with safe_open(check_file("pca", path, "write one with PCA.fit(data).save(path)"), "pt") as file:
+                options = json.loads((file.metadata() or {})["pca"])
+                fitted = [file.get_tensor(name).double() for name in ("basis", "variances", "mean")]
+            shape = check_shape("pca", options.pop("shape"), range(MOST_AXES))
+            sizes = [tuple(part.shape) for part in fitted]
+            if sizes != [(math.prod(shape), *sizes[1]), sizes[1], (math.prod(shape),)]:
+                raise KeyError("shapes")
+            return cls.__new__(cls)._set(f"pca({str(path)!r})", shape, fitted, **options)
+        except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError, SafetensorError) as error:
+            advice = f"write one with PCA.fit(data).save(path) ({type(error).__name__})"
+            raise ValueError(f"pca: {quoted(os.fspath(path))} is not a file that PCA.save wrote; {advice}.") from None
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
         generator = torch.Generator().manual_seed(0)
-        data = torch.randn(40, 2, 3, 2, generator=generator).double().cumsum(2)
+        data = torch.randn(40, 2, 3, 2, generator=generator, dtype=SINGLE).double().cumsum(2)
         for whiten in (False, True, "zca"):
             yield from [cls.fit(data, whiten=whiten), cls.fit(data[:, :1, :, 0], whiten=whiten)]
         yield from [cls.fit(data.flatten(2).split(7), components=5), cls.fit(data.flatten(1), components=1, whiten=True)]
@@ -171,6 +178,8 @@ class PCA(Transform):
 def _stream(data: Tensor | Iterable[Tensor], components: int | None) -> tuple[Moments | Sketch, Shape]:
     moments: Moments | Sketch | None = None
     shape: Shape = ()
+    if not isinstance(data, Iterable) or isinstance(data, np.ndarray):
+        raise TypeError(f"PCA.fit: expected a tensor (examples, *shape) or an iterable of them, got {quoted(data)}.")
     for batch in [data] if isinstance(data, Tensor) else data:
         _check_batch(batch, shape)
         flat, shape = batch.detach().double().flatten(1), tuple(batch.shape[1:])
@@ -206,33 +215,39 @@ def _count(components: int | None, n: int, found: int) -> int:
     """The number of axes to keep, of `found` ones, for signals of n samples."""
     if components is None:
         return n
-    if isinstance(components, bool) or not isinstance(components, int) or not 1 <= components < n:
-        raise ValueError(f"PCA.fit: components must be a whole number in 1…{n - 1}, or None for all {n}; got {components!r}.")
+    count = whole(components)
+    if count is None or not 1 <= count < n:
+        wanted = f"a whole number in 1…{n - 1}, or None for all {n}"
+        raise ValueError(f"PCA.fit: components must be {wanted}; got {quoted(components)}.")
+    components = count
     if components > found:
         raise ValueError(f"PCA.fit: the data vary in {found} directions only, got components={components}; give more data.")
     return components
 
 
 def _check_options(whiten: Whiten, floor: float, rest: bool) -> None:
-    if whiten not in (True, False, "zca"):
-        raise ValueError(f"PCA.fit: expected whiten in False, True, 'zca'; got {whiten!r}.")
+    if not isinstance(whiten, (bool, np.bool_)) and not (isinstance(whiten, str) and whiten == "zca"):
+        raise ValueError(f"PCA.fit: expected whiten in False, True, 'zca'; got {quoted(whiten)}.")
     if rest and whiten == "zca":
         raise ValueError("PCA.fit: ZCA needs every axis to turn back; pass components=None, or whiten=True.")
-    if not 0 < floor <= 1:
-        raise ValueError(f"PCA.fit: floor must lie in (0, 1], got {floor!r}.")
+    if not check_number("PCA.fit", "floor", floor, 0, 1):
+        raise ValueError(f"PCA.fit: floor must lie in (0, 1], got {quoted(floor)}.")
 
 
 def _layout(shape: Shape, count: int, rest: bool, whiten: Whiten) -> Layout:
     if whiten == "zca":
         return sample_layout(shape, "whitened samples")
-    ranks = octave_layout((1, count), [torch.arange(count) / (2 * count)])
+    ranks = octave_layout((1, count), [torch.arange(count, dtype=SINGLE) / (2 * count)])
     bands = tuple(_rank_band(band, ranks, number) for number, band in enumerate(ranks.bands))
     size = math.prod(shape) if rest else 0
     places = signal_position(shape).flatten(1)[:, None, :size]
-    nowhere = torch.full((len(shape) - 1, 1, count), math.nan)
+    nowhere = unknown((len(shape) - 1, 1, count))
     index = torch.cat([ranks.index, torch.full((1, size), len(bands))], 1)
     position = torch.cat([nowhere, places], 2)
-    return Layout(bands + ((Band("rest"),) if rest else ()), index, torch.full_like(position, math.nan), position)
+    frequency, grids = torch.full_like(position, math.nan), [ranks.grid(number) for number in range(len(bands))]
+    last = [(Band("rest"), shape)] if rest else []
+    named = [*zip(bands, grids), *last]
+    return Layout(tuple(band for band, _ in named), index, frequency, position, tuple(grid for _, grid in named))
 
 
 def _rank_band(band: Band, ranks: Layout, number: int) -> Band:

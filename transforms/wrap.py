@@ -6,11 +6,12 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from ..core.checks import check_choice
-from ..core.precision import tolerance, wide
-from .base import Transform, TransformClaim, check_shape
+from ..core.checks import check_seed, choose, quoted
+from ..core.precision import SINGLE, tolerance, wide
+from .base import Transform, TransformClaim
 from .laws import CLAIMS, Draw, Map
 from .layout import Band, Layout, Shape, plain_layout, sample_layout
+from .shapes import check_shape
 
 RESIDUALS = ("carried", "fixed")
 _STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
@@ -45,19 +46,24 @@ class Operator(Transform):
         seed: int = 0,
     ) -> None:
         super().__init__(shape, range(10))
-        if not callable(forward) or not callable(inverse):
-            raise TypeError("Operator: expected two callables, forward (batch, *shape) -> (batch, *coeff) and inverse.")
+        for what, map_ in (
+            ("forward", forward),
+            ("inverse", inverse),
+            ("transpose", forward if transpose is None else transpose),
+        ):
+            _check_map("Operator", what, map_)
         self.spec = f"Operator({called(forward)}, {called(inverse)})"
         self._there, self._back, self._across = forward, inverse, transpose  # modules among them become submodules
-        x = normal(self.shape, native((forward, inverse), torch.empty(0).double()), seed)
-        coeff = tuple(forward(x).shape[1:])
-        self.layout = layout or plain_layout(coeff, len(self.shape) - 1)
+        seed = check_seed("Operator", seed)
+        x = normal(self.shape, native((forward, inverse), torch.empty(0, dtype=torch.double)), seed)
+        coeff = _check_code("Operator", forward, inverse, x)
+        self.layout = plain_layout(coeff, len(self.shape) - 1) if layout is None else _check_layout("Operator", layout, coeff)
         self.claims, residuals = measure(forward, inverse, x, normal(coeff, x, seed + 1))
         for claim in (TransformClaim.LINEAR, TransformClaim.RECONSTRUCTS):
             if claim not in self.claims:
                 found = f"relative residual {residuals[claim]:.1e} on random signals"
                 advice = "use Wrap for maps that are not linear or lose a part of the signal"
-                raise ValueError(f"{self.spec}: the maps break the law {claim.name}, {found}; {advice}.")
+                raise ValueError(f"{self.title}: the maps break the law {claim.name}, {found}; {advice}.")
 
     def analysis(self, x: Tensor) -> Tensor:
         return self._there(x)
@@ -120,17 +126,22 @@ class Wrap(Transform):
     ) -> None:
         super().__init__()
         _check_maps(forward, inverse)
+        seed = check_seed("wrap", seed)
         if residual is not None:
-            check_choice("wrap", "residual", residual, RESIDUALS)
+            residual = choose("wrap", "residual", residual, RESIDUALS)
         self.shape = check_shape("wrap", shape, range(10))
         self.residual = residual
         self.spec = f"wrap({called(forward)}, {called(inverse)})"
         self._encoder, self._decoder = forward, inverse
-        like = native((forward, inverse), torch.empty(0).double())
+        like = native((forward, inverse), torch.empty(0, dtype=torch.double))
         like = like.to(wide(like.dtype))  # half precision would accept a nonlinearity of a tenth
         x = normal(self.shape, like, seed) if probe is None else _check_probe(probe, self.shape).to(like)
-        self._code = _check_code(forward, inverse, x)
-        own = layout or plain_layout(self._code, len(self.shape) - 1, "code")
+        self._code = _check_code("wrap", forward, inverse, x)
+        own = (
+            plain_layout(self._code, len(self.shape) - 1, "code")
+            if layout is None
+            else _check_layout("wrap", layout, self._code)
+        )
         self.layout = _with_residual(own, self.shape) if residual else own
         self.claims = self._measured(x, normal(self.layout.shape, x, seed + 1, len(x)))
 
@@ -159,10 +170,10 @@ class Wrap(Transform):
         if TransformClaim.RECONSTRUCTS not in claims:
             found = f"{residuals[TransformClaim.RECONSTRUCTS]:.1e} (relative; rounding explains {tolerance(x.dtype):.1e})"
             advice = "residual='carried' for maps that lose a part of the signal, or probe= with signals that they keep"
-            raise ValueError(f"{self.spec}: inverse(forward(x)) differs from x by {found}; pass {advice}.")
+            raise ValueError(f"{self.title}: inverse(forward(x)) differs from x by {found}; pass {advice}.")
         if self.residual == "fixed" and TransformClaim.LINEAR in claims:
             advice = "use residual='carried', or PCA.fit(data, components=k)"
-            raise ValueError(f"{self.spec}: the maps are linear, and linear transforms share one path from x₀; {advice}.")
+            raise ValueError(f"{self.title}: the maps are linear, and linear transforms share one path from x₀; {advice}.")
         return claims
 
     @classmethod
@@ -185,12 +196,24 @@ def _run(map_: Map, value: Tensor) -> Tensor:
 
 def _check_maps(forward: Map, inverse: Map) -> None:
     for what, map_ in (("forward", forward), ("inverse", inverse)):
-        if not callable(map_):
-            raise TypeError(f"wrap: {what} must be a module or another callable, got {type(map_).__name__}.")
+        _check_map("wrap", what, map_)
         for name, module in map_.named_modules() if isinstance(map_, nn.Module) else ():
             if module.training and isinstance(module, _STATEFUL):
-                found = f"{type(module).__name__} {name!r} of {what} is in training mode"
+                found = f"{type(module).__name__} {quoted(name)} of {what} is in training mode"
                 raise ValueError(f"wrap: {found}, so that its result is random or depends on the batch. Call .eval().")
+
+
+def _check_map(who: str, what: str, map_: object) -> None:
+    if not callable(map_):
+        raise TypeError(f"{who}: {what} must be a module or another callable, got {type(map_).__name__}.")
+
+
+def _check_layout(who: str, layout: object, code: Shape) -> Layout:
+    if not isinstance(layout, Layout):
+        raise TypeError(f"{who}: layout must be a Layout of coefficients of shape {code}, got {type(layout).__name__}.")
+    if layout.shape != code:
+        raise ValueError(f"{who}: layout must be one of coefficients of shape {code}, got {layout.shape}.")
+    return layout
 
 
 def _check_probe(probe: Tensor, shape: Shape) -> Tensor:
@@ -202,16 +225,16 @@ def _check_probe(probe: Tensor, shape: Shape) -> Tensor:
 
 
 @torch.no_grad()
-def _check_code(forward: Map, inverse: Map, x: Tensor) -> Shape:
+def _check_code(who: str, forward: Map, inverse: Map, x: Tensor) -> Shape:
     """Shape of one code, if both maps keep the batch first."""
     code = _run(forward, x)
-    if not isinstance(code, Tensor) or not code.is_floating_point() or len(code) != len(x):
+    if not isinstance(code, Tensor) or not code.is_floating_point() or code.shape[:1] != x.shape[:1]:
         advice = "pack complex or several outputs into one"
-        raise ValueError(f"wrap: forward must give one real tensor, batch first, got {_kind(code)}; {advice}.")
+        raise ValueError(f"{who}: forward must give one real tensor, batch first, got {_kind(code)}; {advice}.")
     back = _run(inverse, code)
     if not isinstance(back, Tensor) or back.shape != x.shape:
         wanted = f"a tensor of the shape of x, {tuple(x.shape)}"
-        raise ValueError(f"wrap: inverse(forward(x)) must be {wanted}, got {_kind(back)}.")
+        raise ValueError(f"{who}: inverse(forward(x)) must be {wanted}, got {_kind(back)}.")
     return tuple(code.shape[1:])
 
 
@@ -225,7 +248,8 @@ def _with_residual(code: Layout, shape: Shape) -> Layout:
     index = torch.cat([code.index.flatten(), samples.index.flatten() + len(code.bands)])[None]
     pairs = (code.frequency, samples.frequency), (code.position, samples.position)
     frequency, position = (torch.cat([part.reshape(len(shape) - 1, 1, -1) for part in pair], -1) for pair in pairs)
-    return Layout((*code.bands, Band("residual")), index, frequency, position)
+    grids = (*map(code.grid, range(len(code.bands))), shape)
+    return Layout((*code.bands, Band("residual")), index, frequency, position, grids)
 
 
 def measure(analysis: Map, synthesis: Map, x: Tensor, z: Tensor) -> tuple[TransformClaim, dict[TransformClaim, float]]:
@@ -248,7 +272,7 @@ def native(maps: Iterable[object], otherwise: Tensor) -> Tensor:
 def normal(shape: Shape, like: Tensor, seed: int, batch: int = 4) -> Tensor:
     """Standard normal draws (batch, *shape) in the dtype and on the device of `like`."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(batch, *shape, generator=generator).to(like)
+    return torch.randn(batch, *shape, generator=generator, dtype=SINGLE).to(like)
 
 
 def called(map_: Map) -> str:

@@ -8,9 +8,11 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
+from ...core.precision import full_products
 from ...transforms import WPT, Transform, TransformClaim
-from ...transforms.base import check_shape
-from ...transforms.wavelets.dwt import check_level, find_wavelet, halvings
+from ...transforms.shapes import check_shape
+from ...transforms.wavelets.arguments import check_level, find_wavelet
+from ...transforms.wavelets.dwt import halvings
 from ...transforms.wavelets.filterbank import FilterBank
 from ...transforms.wavelets.packet import split_nodes
 from ..result import Attribution, known_covector
@@ -116,7 +118,8 @@ def _node_costs(att: Attribution, cost: Cost, bank: FilterBank, level: int) -> d
     costs: dict[str, Tensor] = {}
     for depth in range(level + 1):
         costs |= {path: scale.cost(node.chunk(len(scale.parts))) for path, node in nodes.items()}
-        nodes = split_nodes(bank, nodes, dims) if depth < level else {}
+        with full_products(scale.parts[0]):
+            nodes = split_nodes(bank, nodes, dims) if depth < level else {}
     return costs
 
 

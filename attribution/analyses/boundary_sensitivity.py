@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ...core.imports import needs
+from ...core.imports import import_matplotlib, needs
 from ...transforms import DWT
 from ...transforms.wavelets.dwt import PADDED
 from ..attribute import attribute
@@ -67,6 +67,7 @@ class BoundarySensitivity:
     def plot(self) -> "Figure":
         """A figure: for each group of bands, the mean share under each mode."""
         with needs("plot", "'pullback[cli]'"):
+            import_matplotlib()
             from matplotlib.figure import Figure
         figure = Figure(figsize=(1.5 + 0.9 * self.shares.shape[1], 3.2), layout="constrained")
         axis = figure.subplots()

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ...transforms import Layout, Transform
-from ...transforms import get as get_transform
 from ..attribute import attribute
 from ..engine.score import Target
 from ..methods.mask import Front, Mask
@@ -87,10 +86,11 @@ def mask_path(
     >>> path.to_frame().shape, path.signal(0).shape
     ((2, 6), torch.Size([1, 1, 8]))
     """
-    if isinstance(transform, str):
-        transform = get_transform(transform, tuple(x.shape[1:]))
     method = Front(Mask(0.0, steps, lr, game, obfuscation, weight), tuple(alphas), continuation)
     found = attribute(model, x, target, method=method, transform=transform, **options)
-    fields = {name: found.details[name] for name in ("mask", *CURVES)} | {"transform": transform, "settings": found.settings}
+    fields = {name: found.details[name] for name in ("mask", *CURVES)} | {
+        "transform": found.transform,
+        "settings": found.settings,
+    }
     alpha = fields["mask"].new_tensor(method.alphas)
     return MaskPath(**fields, alpha=alpha, coefficients=found.coefficients)

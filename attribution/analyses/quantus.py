@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..attribute import attribute
 from ..call import Domain, Method
@@ -36,9 +36,9 @@ def quantus_explain(
         own = {key: value for key, value in kwargs.items() if key in inspect.signature(attribute).parameters}
         own.pop("method", None)
         parameter = next(iter(model.parameters()), None)
-        x = torch.as_tensor(inputs)
+        x = inputs if isinstance(inputs, Tensor) else torch.as_tensor(np.array(inputs))  # a copy, without negative strides
         x = x if parameter is None else x.to(parameter.device, parameter.dtype)
-        found = attribute(model, x, torch.as_tensor(targets), method=method, transform=transform, **(options | own))
+        found = attribute(model, x, targets, method=method, transform=transform, **(options | own))
         return found.heatmap()[:, None].cpu().numpy()
 
     return explain

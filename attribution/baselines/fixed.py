@@ -8,9 +8,10 @@ import torch
 import torch_dct
 from torch import Tensor
 
-from ...core.checks import check_choice, check_finite, check_number, is_number
+from ...core.checks import check_choice, check_number, is_number
 from ...core.plain_data import plain
 from ...core.spec import parse
+from ...core.tensors import array_advice, check_range, ordinary
 from ...transforms import Transform
 from ..engine.random import Keyed
 from ..engine.row_index import RowIndex
@@ -90,12 +91,11 @@ class Given(Baseline):
         x, value = keyed.signal, self.value
         value = value(x) if callable(value) and not isinstance(value, Tensor) else value
         value = torch.full_like(x, value) if is_number(value) else value
-        if not isinstance(value, Tensor):
-            raise TypeError(f"baseline: expected a number, a tensor, a callable or None, got {type(value).__name__}.")
+        value = ordinary("baseline", value)
         if value.is_complex() or (value.ndim and value.shape not in (x.shape, x.shape[1:], (1, *x.shape[1:]))):
             wanted, got = f"{tuple(x.shape)} or {tuple(x.shape[1:])}", f"{value.dtype} of shape {tuple(value.shape)}"
             raise ValueError(f"baseline: expected a real tensor of shape {wanted}, got {got}.")
-        return check_finite("baseline", value.to(x).expand_as(x))[rows.example]
+        return check_range("baseline", value.to(x).expand_as(x))[rows.example]
 
     def describe(self) -> str:
         return str(plain(self.value))
@@ -118,7 +118,7 @@ class InDomain(Baseline):
         if z0.ndim and tuple(z0.shape) not in (shape, shape[1:], (1, *shape[1:])):
             wanted = f"coefficients of {domain.spec}, a tensor of shape {shape} or {shape[1:]}"
             raise ValueError(f"baseline: in_domain() expected {wanted}, got {tuple(z0.shape)}.")
-        return check_finite("baseline", z0.to(x).expand(shape))
+        return check_range("baseline", z0.to(x).expand(shape))
 
     def describe(self) -> str:
         return f"in_domain({plain(self.z0)})"
@@ -136,6 +136,7 @@ def in_domain(z0: Tensor | float = 0.0) -> Baseline:
     >>> att.displacement, att.settings["baseline_coordinates"]
     (tensor([[[0.7500]]]), 'z')
     """
+    z0 = ordinary("in_domain", z0) if isinstance(z0, Tensor) else z0
     if not isinstance(z0, Tensor):
         check_number("in_domain", "z0", z0)
     elif z0.is_complex() or z0.dtype == torch.bool:
@@ -162,5 +163,5 @@ def get(baseline: Any) -> Baseline:
         return Zero()
     if not (is_number(baseline) or isinstance(baseline, Tensor) or callable(baseline)):
         wanted = f"a number, a tensor, a callable, a name such as 'blur(sigma=10)' (choices: {', '.join(names())}) or None"
-        raise TypeError(f"baseline: expected {wanted}, got {type(baseline).__name__}.")
-    return Given(baseline)
+        raise TypeError(f"baseline: expected {wanted}, got {type(baseline).__name__}{array_advice(baseline, 'baseline')}.")
+    return Given(ordinary("baseline", baseline) if isinstance(baseline, Tensor) else baseline)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.checks import check_finite
+from ...core.tensors import check_range
 from ...transforms import Transform
 from ..engine.random import Keyed
 from ..engine.row_index import RowIndex
@@ -58,4 +58,4 @@ def repeated(base: Tensor) -> Callable[[RowIndex], Tensor]:
 def _checked(rule: Baseline, base: Tensor, x: Tensor, create_graph: bool) -> Tensor:
     if base.shape != x.shape:
         raise ValueError(f"baseline: {rule.describe()} gave shape {tuple(base.shape)} for x of shape {tuple(x.shape)}.")
-    return check_finite("baseline", (base if create_graph else base.detach()).to(x))
+    return check_range("baseline", (base if create_graph else base.detach()).to(x))

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.checks import check_choice, check_finite, check_number
+from ...core.checks import check_choice, check_number
+from ...core.tensors import check_range, ordinary
 from ..engine.random import Keyed
 from ..engine.row_index import RowIndex
 from .base import Baseline, register
@@ -105,12 +106,11 @@ def among(references: Tensor) -> Baseline:
     >>> among(torch.zeros(20, 1, 8)).describe()
     'among(20 references)'
     """
-    if not isinstance(references, Tensor):
-        raise TypeError(f"among: expected a tensor (n, *shape), got {type(references).__name__}.")
+    references = ordinary("among", references)
     if references.ndim < 2 or not len(references) or not references.is_floating_point():
         got = f"{references.dtype} of shape {tuple(references.shape)}"
         raise ValueError(f"among: expected a real floating-point tensor (n, *shape) with at least one reference, got {got}.")
-    return Among(check_finite("among", references.detach()))
+    return Among(check_range("among", references.detach()))
 
 
 def _broadcast(values: Tensor, like: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from ...core.checks import quoted, whole
+
 Result = TypeVar("Result")
 
 # Elements of one forward's input when batch_size="auto": about 6 rows of 3 × 224 × 224 on a CPU, whose caches are small.
@@ -87,12 +89,13 @@ def rows_per_forward(batch_size: int | str, shape: tuple[int, ...], device: torc
     >>> rows_per_forward("auto", (3, 224, 224), torch.device("cpu")), rows_per_forward(32, (3, 224, 224), torch.device("cpu"))
     (6, 32)
     """
-    if batch_size == "auto":
+    if isinstance(batch_size, str) and batch_size == "auto":
         elements = _AUTO_ELEMENTS.get(device.type, _AUTO_ELEMENTS_ELSEWHERE)
         return max(1, min(_AUTO_MOST, elements // max(1, torch.Size(shape).numel())))
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size: expected 'auto' or a whole number of at least 1, got {batch_size!r}.")
-    return batch_size
+    rows = whole(batch_size)
+    if rows is None or rows < 1:
+        raise ValueError(f"batch_size: expected 'auto' or a whole number of at least 1, got {quoted(batch_size)}.")
+    return rows
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from ...core.network_graph import drop_idle, fold, frozen, has_hooks, trace
@@ -23,7 +24,8 @@ def equal_network(model: Any) -> tuple[nn.Module | None, str]:
     if has_hooks(model):
         return None, "the model has hooks"
     try:
-        graph = trace(frozen(model).eval())
+        with torch.enable_grad():  # as gradients see it
+            graph = trace(frozen(model).eval())
         fold(graph)
         drop_idle(graph)
         graph.delete_all_unused_submodules()

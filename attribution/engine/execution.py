@@ -1,7 +1,6 @@
 """How the model is run: number format, memory format, compiled or not. The function that it computes stays the same."""
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -11,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ...core.checks import check_choice
+from ...core.copies import copied
 from ...core.precision import tf32
 
-Around = Callable[[], AbstractContextManager[None]]
+Around = Callable[[], AbstractContextManager[object]]
 Model = Callable[..., Any]
 PRECISIONS = ("fp32", "tf32", "bf16", "auto")
 MEMORY_FORMATS = ("auto", "contiguous", "channels_last")
@@ -58,7 +58,8 @@ class Execution:
     def __post_init__(self) -> None:
         check_choice("Execution", "precision", self.precision, PRECISIONS)
         check_choice("Execution", "memory_format", self.memory_format, MEMORY_FORMATS)
-        check_choice("Execution", "optimize", self.optimize, (False, True, "auto"))
+        named = str(self.optimize) if isinstance(self.optimize, bool) else self.optimize
+        check_choice("Execution", "optimize", named, ("False", "True", "auto"))
         if not isinstance(self.compile, (bool, Mapping)):
             got = type(self.compile).__name__
             raise TypeError(f"compile: expected True, False or a mapping of options of torch.compile, got {got}.")
@@ -78,7 +79,7 @@ class Execution:
             expected = "channels_last belongs to images, (batch, channels, height, width)"
             raise ValueError(f"memory_format: {expected}; x has shape {tuple(x.shape)}.")
         if isinstance(model, nn.Module) and any(t.is_inference() for t in (*model.parameters(), *model.buffers())):
-            model = copy.deepcopy(model)  # of ordinary tensors, which autograd takes
+            model = copied(model)  # of ordinary tensors, which autograd takes
         return Prepared(model, self, x, create_graph, around)
 
 
@@ -100,7 +101,7 @@ class Prepared(nn.Module):
         self.tries_channels_last = execution.memory_format == "auto" and _gains_by_channels_last(model, x)
         self.records = False  # whether f is read with gradients recorded, since the model is another function without them
         self.differentiates = False  # whether the model takes gradients itself
-        self.draws = False  # whether the model draws from torch's global generators
+        self.draws = False  # whether the model draws from torch's global generators, or seeds them
         self.size: int | None = None  # the one batch size that the model takes, where it takes no other
         self.sizes: list[int] = []  # batch sizes to try where a forward fails
         self.optimize, self.optimized, self.not_optimized = execution.optimize, False, ""
@@ -201,7 +202,9 @@ def _cosine(a: Tensor, b: Tensor) -> float:
 
 def _is_compiled(model: Any) -> bool:
     """Whether torch compiled it; asked without importing torch's compiler, which takes seconds."""
-    return hasattr(model, "_orig_mod") or hasattr(model, "_torchdynamo_orig_callable")
+    forward = getattr(model, "forward", None)
+    wrapped = hasattr(model, "_orig_mod") or any(hasattr(each, "_torchdynamo_orig_callable") for each in (model, forward))
+    return wrapped or getattr(model, "_compiled_call_impl", None) is not None  # the latter by Module.compile()
 
 
 def uncompiled(model: Any) -> Any:

@@ -1,5 +1,6 @@
 """The memory that autograd keeps for a forward, and the free memory of a device."""
 
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -22,7 +23,9 @@ class Saved(torch.autograd.graph.saved_tensors_hooks):
         self._resident = {tensor.untyped_storage().data_ptr() for tensor in kept}
         self._seen: dict[int, StorageWeakRef] = {}
         self.bytes = 0
-        super().__init__(self._count, _refuse)
+        # Inside a compiled model, the compiler would take the counting for a part of it.
+        count = torch.compiler.disable(self._count) if "torch._dynamo" in sys.modules else self._count
+        super().__init__(count, _refuse)
 
     def _count(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
@@ -39,7 +42,12 @@ class Saved(torch.autograd.graph.saved_tensors_hooks):
 
 def nothing_kept() -> AbstractContextManager[object]:
     """Context: autograd records the code inside, but keeps nothing for a backward pass, which raises RuntimeError."""
-    return torch.autograd.graph.saved_tensors_hooks(lambda tensor: None, _refuse)
+    drop = torch.compiler.disable(_drop) if "torch._dynamo" in sys.modules else _drop
+    return torch.autograd.graph.saved_tensors_hooks(drop, _refuse)
+
+
+def _drop(tensor: Tensor) -> None:
+    """Keeps nothing of a tensor."""
 
 
 def _refuse(_: None) -> Tensor:

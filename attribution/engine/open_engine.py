@@ -4,11 +4,9 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.checks import check_finite
 from ...core.isolation import isolated, with_defaults
 from ...core.precision import wide
 from ...core.progress import Progress, reporter
@@ -22,6 +20,7 @@ from .execution import Execution
 from .model_args import ModelArgs
 from .model_state import ModelState
 from .score import Score, Target, table
+from .signal import check_signal, shapes_noted, signal
 
 
 @contextlib.contextmanager
@@ -40,7 +39,7 @@ def open_engine(
 ) -> Iterator[Engine]:
     """Context: an `Engine` that evaluates f, its gradient or the model's output at any rows that belong to examples of x.
 
-    Inside, torch's global state is ours (no autocast, no inference mode, random states apart); afterwards it is the
+    Inside, the modes of this thread are ours (no autocast, no inference mode); afterwards they are the
     caller's again, and the model is as it was. Arguments are as in `attribute`. A target that depends on f(x) is fixed.
     check: whether to refuse a model in training mode, or one that mixes examples by its layers.
 
@@ -54,8 +53,8 @@ def open_engine(
     """
     if check:
         check_model(model)
-    device = x.device if isinstance(x, Tensor) else None
-    with isolated(device, create_graph) as callers, reporter(progress) as report:
+    x = signal(x)
+    with isolated(x.device, create_graph) as callers, reporter(progress) as report:
         feed = feed_dtype(model, check_signal(x).dtype)
         if not isinstance(execution, Execution | None):
             raise TypeError(f"execution: expected pb.Execution(precision=…, …) or None, got {type(execution).__name__}.")
@@ -68,7 +67,7 @@ def open_engine(
         extra = ModelArgs.of(model_args, model_kwargs or {}, len(x))
         engine = Engine(prepared, score, limit, feed, extra, with_defaults(callers, report))
         with _as_before(engine, model):
-            with _with_shapes(x), prepared.plainly():
+            with shapes_noted(x), prepared.plainly():
                 point = x.detach().to(wide(x.dtype))
                 choose_reading(engine, point)
                 _resolve_target(engine, point)
@@ -77,7 +76,7 @@ def open_engine(
 
 def read_checked(engine: Engine, points: Tensor, measure: bool = False, evaluations: int = 0) -> DryRun:
     """f at the ends of all paths, points (batch, ends, *shape), in the model's own formats; see `dry_run`."""
-    with _with_shapes(points[:, 0]):
+    with shapes_noted(points[:, 0]):
         return dry_run(engine, points, measure, evaluations)
 
 
@@ -98,25 +97,3 @@ def _as_before(engine: Engine, model: Any) -> Iterator[None]:
         engine.state.restore()
         if engine.prepared.draws:
             set_random_states(engine.prepared.device, before)
-
-
-def check_signal(x: Any) -> Tensor:
-    """x itself.  Raises: TypeError or ValueError unless it is a finite real tensor (batch, *shape) that is not empty."""
-    if not isinstance(x, Tensor):
-        advice = "; pass torch.from_numpy(x)" if isinstance(x, np.ndarray) else ""
-        raise TypeError(f"x: expected a tensor (batch, *shape), got {type(x).__name__}{advice}.")
-    if not x.is_floating_point() or x.ndim < 2 or x.numel() == 0:
-        expected = "x: expected a real floating-point tensor (batch, *shape) that is not empty"
-        raise ValueError(f"{expected}, got {x.dtype} of shape {tuple(x.shape)}.")
-    return check_finite("x", x)
-
-
-@contextlib.contextmanager
-def _with_shapes(x: Tensor) -> Iterator[None]:
-    """Adds the shape of x to errors of the model: a signal without a batch axis looks like a batch of other signals."""
-    try:
-        yield
-    except RuntimeError as error:
-        shapes = f"x has shape {tuple(x.shape)}, (batch, *shape), so the model was given rows of {tuple(x.shape[1:])}"
-        error.add_note(f"pullback: {shapes}; one signal by itself is x[None].")
-        raise

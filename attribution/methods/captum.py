@@ -1,5 +1,6 @@
 """Captum's methods on f∘T⁻¹."""
 
+import contextlib
 import functools
 import importlib.util
 import inspect
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.isolation import random_state
+from ...core.isolation import foreign_code, random_state
 from ...transforms import Layout
 from ...transforms.layout import GROUPINGS
 from ..engine.engine import Engine
@@ -41,7 +42,8 @@ class Captum(Estimator):
     scores count as a plain gradient. LRP has rules for linear, convolution, pooling, batch norm, dropout, flatten, ReLU,
     Tanh and Sigmoid layers, each used once per pass; others (SiLU, GELU, LayerNorm, attention, embeddings, Softmax) are
     refused by name, and operations outside layers, such as a skip's addition, count as a plain gradient.
-    Lime and KernelShap need scikit-learn. Random methods are seeded with (seed, example); the global random state stays.
+    Lime and KernelShap need scikit-learn. Random methods are seeded with (seed, example). They draw from generators that all
+    threads share: one thread at a time runs Captum, and afterwards these generators are as before.
 
     Source: Kokhlikyan et al. 2020 (Captum).
     Raises: ImportError with the command that installs Captum; ValueError that lists the methods or options.
@@ -89,7 +91,7 @@ class Captum(Estimator):
         if {"Lime", "KernelShap"} & set(self._names) and importlib.util.find_spec("sklearn") is None:
             advice = "pip install scikit-learn; or take lime or kernel_shap"
             raise ImportError(f"captum({self.method}) needs scikit-learn: {advice}.")
-        with warnings.catch_warnings():
+        with foreign_code, warnings.catch_warnings():  # warning filters are shared by all threads
             for message in adapter.KNOWN_WARNINGS:
                 warnings.filterwarnings("ignore", message=r"\s*" + message)
             return Estimate([self._values(evaluator, chart) for chart in evaluator.charts])
@@ -128,7 +130,8 @@ class Captum(Estimator):
         z = chart.point[part].detach().clone().requires_grad_()
         example = torch.arange(len(chart.point), device=z.device)[part]
         method, arguments = self._built(model), self._arguments(evaluator, chart, part)
-        with random_state(evaluator.keyed.seed_of(int(example[0])), z.device), torch.enable_grad():
+        seeded = random_state(evaluator.keyed.seed_of(int(example[0])), z.device)
+        with seeded if adapter.DRAWS & set(self._names) else contextlib.nullcontext(), torch.enable_grad():
             try:
                 values = method.attribute(z, additional_forward_args=(example,), **arguments)
             except AssertionError as error:  # Captum refuses options this way

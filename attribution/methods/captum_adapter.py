@@ -23,6 +23,8 @@ SENSITIVITIES = {"Saliency", "GuidedBackprop", "Deconvolution", "GuidedGradCam",
 SENSITIVITIES |= {"NeuronGradient", "NeuronGuidedBackprop", "NeuronDeconvolution"}
 # One row per example and no random numbers: one call takes several examples. Other methods take one example at a time.
 SIDE_BY_SIDE = {"Saliency", "InputXGradient", "DeepLift", "GuidedBackprop", "Deconvolution", "LRP"}
+# These draw from the global generators of torch, numpy and Python.
+DRAWS = {"GradientShap", "NeuronGradientShap", "NoiseTunnel", "Lime", "KernelShap", "ShapleyValueSampling"}
 # These give a layer's values, are a base class, or permute over the batch.
 _NOT_INPUTS = {"InternalInfluence", "LimeBase", "FeaturePermutation"}
 _OURS = {"inputs", "target", "additional_forward_args", "baselines", "return_convergence_delta"}

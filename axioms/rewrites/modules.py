@@ -1,11 +1,13 @@
 """The layers that rewrites insert into a network, and the models that laws are measured on."""
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from ...core.copies import copied
+from ...core.precision import SINGLE
 
 KINDS = ("max", "clamp", "abs", "residual")
 Draw = Callable[..., Tensor]
@@ -61,7 +63,7 @@ class Split(nn.Module):
 
 def _slice(layer: nn.Module, part: slice) -> nn.Module:
     """A copy of a layer with some of its output channels."""
-    piece: Any = copy.deepcopy(layer)
+    piece: Any = copied(layer)
     for name, parameter in layer.named_parameters(recurse=False):
         setattr(piece, name, nn.Parameter(parameter.detach()[part].clone()))
     setattr(piece, "out_features" if isinstance(layer, nn.Linear) else "out_channels", len(piece.weight))
@@ -73,12 +75,12 @@ class Cancelling(nn.Module):
 
     def __init__(self, layer: nn.Module, draw: Draw) -> None:
         super().__init__()
-        branch = copy.deepcopy(layer)
+        branch = copied(layer)
         with torch.no_grad():
             for parameter in branch.parameters():
                 noise = draw(*parameter.shape, like=parameter)
                 parameter.copy_(noise * parameter.double().square().mean().sqrt())
-        self.layer, self.branch, self.twin = layer, branch, copy.deepcopy(branch)
+        self.layer, self.branch, self.twin = layer, branch, copied(branch)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layer(x) + (self.branch(x) - self.twin(x))
@@ -89,7 +91,7 @@ class Residual(nn.Module):
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
-        self.layer = copy.deepcopy(layer)
+        self.layer = copied(layer)
         with torch.no_grad():
             self.layer.weight.sub_(torch.eye(len(layer.weight)).to(layer.weight))
 
@@ -173,6 +175,6 @@ def small_network(shape: tuple[int, ...], classes: int = 3, width: int = 12, see
     generator = torch.Generator().manual_seed(seed)
     layers: list[nn.Module] = [nn.Flatten()]
     for fan_in, fan_out in zip(sizes, sizes[1:]):
-        weight = torch.randn(fan_out, fan_in, generator=generator) * (2 / fan_in) ** 0.5
-        layers += [linear(weight, torch.randn(fan_out, generator=generator) / 2), nn.ReLU()]
+        weight = torch.randn(fan_out, fan_in, generator=generator, dtype=SINGLE) * (2 / fan_in) ** 0.5
+        layers += [linear(weight, torch.randn(fan_out, generator=generator, dtype=SINGLE) / 2), nn.ReLU()]
     return nn.Sequential(*layers[:-1]).eval()

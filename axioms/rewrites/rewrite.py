@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ...attribution.engine.open_engine import open_engine
-from ...core.precision import tolerance
+from ...core.precision import SINGLE, tolerance
 from .steps import REWRITES, STEPS, Editor
 
 Steps = tuple[str, ...]
@@ -74,7 +74,7 @@ def _rewritten(model: nn.Module, x: Tensor, names: Steps, seed: int) -> Rewritte
 def difference(model: nn.Module, other: nn.Module, x: Tensor, seed: int) -> float:
     """The largest relative difference of two networks' outputs, on x and on random inputs; infinite where one cannot run."""
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(2, *x.shape[1:], generator=generator).to(x) * x.std() + x.mean()
+    noise = torch.randn(2, *x.shape[1:], generator=generator, dtype=SINGLE).to(x) * x.std() + x.mean()
     points = torch.cat([x, noise])
     try:
         a, b = (_outputs(network, points, seed) for network in (model, other))
@@ -89,8 +89,9 @@ def _outputs(model: nn.Module, points: Tensor, seed: int) -> Tensor:
 
     def project(output: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
-        direction = torch.randn(output[0].numel(), generator=generator).to(output)
-        return output.flatten(1) @ direction
+        direction = torch.randn(output[0].numel(), generator=generator, dtype=SINGLE).to(output)
+        return output.reshape(len(output), -1) @ direction
 
+    example = torch.arange(len(points), device=points.device)
     with open_engine(model, points, project) as engine:
-        return engine.scores(torch.arange(len(points), device=points.device), points.__getitem__)
+        return engine.as_recorded(lambda: engine.scores(example, points.__getitem__))

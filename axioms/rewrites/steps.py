@@ -1,6 +1,5 @@
 """The rewrites: each is a function that changes a network, keeps what it computes, and returns how many places it changed."""
 
-import copy
 import functools
 import itertools
 from collections.abc import Callable, Sequence
@@ -9,7 +8,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, fx, nn
 
+from ...core.copies import copied
 from ...core.network_graph import AFFINE, fold, folds, trace, used_once
+from ...core.precision import SINGLE
 from .graph import RELUS, Chain, chains, rectifiers
 from .modules import KINDS, Cancelling, Rectifier, Residual, Split, factored
 
@@ -21,12 +22,13 @@ class Editor:
     """A copy of a network that is rewritten step by step, as a graph where torch.fx can trace it."""
 
     def __init__(self, model: nn.Module, seed: int) -> None:
-        self.model = copy.deepcopy(model).eval()
+        self.model = copied(model).eval()
         self.generator = torch.Generator().manual_seed(seed)
         self.skipped: list[str] = []  # what could not be rewritten, and why
         self.graph: fx.GraphModule | None = None
         try:
-            self.graph = trace(self.model)
+            with torch.enable_grad():  # some models compute another function where no gradients are recorded
+                self.graph = trace(self.model)
             self.model = self.graph
         except Exception as error:  # tracing runs the user's forward on proxies, which may raise anything
             reason = next(iter(str(error).strip().splitlines()), "")
@@ -34,7 +36,7 @@ class Editor:
 
     def draw(self, *shape: int, like: Tensor) -> Tensor:
         """Standard normal numbers in double precision."""
-        return torch.randn(*shape, generator=self.generator).to(like.device).double()
+        return torch.randn(*shape, generator=self.generator, dtype=SINGLE).to(like.device).double()
 
     def places(self, step: str, find: Callable[[fx.GraphModule], tuple[list[Place], list[str]]]) -> list[Place]:
         """What `find` finds in the graph. Where it finds nothing is noted as skipped; without a graph, the whole step is."""

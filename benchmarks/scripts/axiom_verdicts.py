@@ -43,6 +43,35 @@ def spread(f: nn.Module, z: Tensor, target: Tensor, z0: Tensor) -> Tensor:
     return 0.98 * values + 0.02 * values.flatten(1).mean(1).reshape(-1, *[1] * (z.ndim - 1))
 
 
+class Shortcut(nn.Module):
+    """A network that computes another function where no gradients are recorded, as shortcuts of inference may."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x) * (1 if torch.is_grad_enabled() else 1.1)
+
+
+def takes_the_shortcut(f: nn.Module, z: Tensor, target: Tensor, z0: Tensor) -> Tensor:
+    """Changes of the score when one coefficient after the other takes its value, without gradients: of another function."""
+    points, step = z0.clone(), (z - z0).flatten(1)
+    with torch.no_grad():
+        scores = [f(points).gather(1, target[:, None])]
+        for k in range(step.shape[1]):
+            points.flatten(1)[:, k] += step[:, k]
+            scores.append(f(points).gather(1, target[:, None]))
+    return torch.cat(scores, 1).diff(dim=1).reshape(z.shape)
+
+
+def leaks(f: nn.Module, z: Tensor, target: Tensor, z0: Tensor) -> Tensor:
+    """Gradient × input, with a hundredth of the map of the example before: a small mixture."""
+    z = z.detach().requires_grad_()
+    values = z.detach() * torch.autograd.grad(f(z).gather(1, target[:, None]).sum(), z)[0]
+    return values + 0.01 * values.roll(1, 0)
+
+
 def known(keeps: str, breaks: str) -> dict[str, bool]:
     """Whether the axioms of two lists are kept."""
     return dict.fromkeys(keeps.split(), True) | dict.fromkeys(breaks.split(), False)
@@ -56,19 +85,30 @@ KNOWN: dict[Any, dict[str, bool]] = {
     "captum.GuidedBackprop": known("", "completeness sensitivity implementation_invariance"),
     batch_normalised: known("dummy", "completeness linearity"),
     spread: known("determinism batch_independence", "dummy completeness"),
+    leaks: known(LOCAL.replace("batch_independence", ""), "batch_independence"),
+}
+ON_A_SHORTCUT: dict[Any, dict[str, bool]] = {  # on a network that is another function without gradients
+    "integrated_gradients": KNOWN["integrated_gradients"],
+    "gradient": KNOWN["gradient"],
+    takes_the_shortcut: known(
+        "dummy linearity determinism batch_independence coordinate_consistency sensitivity affine_invariance",
+        "completeness implementation_invariance",
+    ),
 }
 
 
 def verdicts(seed: int, dtype: torch.dtype, domain: str, size: int = 10) -> list[tuple[Any, ...]]:
-    """(method, axiom, what is known, seed, dtype, domain, finding) for all that is known, on the network of this seed."""
+    """(method, axiom, what is known, seed, dtype, domain, finding) for all that is known, on the networks of this seed."""
     model = small_network((1, size), seed=seed).to(dtype)
     drawn = torch.randn(2, 1, size, generator=torch.Generator().manual_seed(100 + seed), dtype=torch.double)
     found = []
-    for method, answers in KNOWN.items():
-        subject, name = (find_method(method), method) if isinstance(method, str) else (method, method.__name__)
-        options = {"transform": domain, "axioms": list(answers), "seed": seed}
-        report = calls.check_axioms(subject, model, drawn.to(dtype), 0, **options)
-        found += [(name, one.axiom, answers[one.axiom], seed, str(dtype), domain, one) for one in report]
+    for network, asked in ((model, KNOWN), (Shortcut(model).eval(), ON_A_SHORTCUT)):
+        for method, answers in asked.items():
+            subject, name = (find_method(method), method) if isinstance(method, str) else (method, method.__name__)
+            name = f"{name}, Shortcut" if isinstance(network, Shortcut) else name
+            options = {"transform": domain, "axioms": list(answers), "seed": seed}
+            report = calls.check_axioms(subject, network, drawn.to(dtype), 0, **options)
+            found += [(name, one.axiom, answers[one.axiom], seed, str(dtype), domain, one) for one in report]
     return found
 
 

@@ -3,7 +3,7 @@
 import functools
 import importlib.metadata
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,21 +12,35 @@ import torch
 from torch import Tensor
 
 from ...attribution.engine.open_engine import open_engine
-from ...axioms.method_laws import LAWS_VERSION
-from ...axioms.report import AxiomReport
-from ...core.files import check_writable, write_text
+from ...axioms.method_laws import LAWS_VERSION, NAMES
+from ...axioms.report import AxiomReport, Finding
+from ...core.checks import check_choice
+from ...core.files import check_writable, slug, write_text
 from ...core.progress import Interrupted, Progress
-from ..report.figures import save, slug
+from ..report.figures import save
+from ..storage.distinct import distinct_domains
 from ..storage.fingerprint import answer, weights
-from ..storage.store import Store
+from ..storage.results import Results
+from ..storage.store import Store, digest
 from ..storage.workers import in_processes
 from .figure import figure, page
-from .matrix import NOT_RUN, Cell, attempt, cells, effort, every_method, spec, to_frame, unmeasured
+from .matrix import NOT_RUN, Cell, attempt, cells, check_method, effort, every_method, spec, to_frame, unmeasured
 from .subject import Subject
 
 
-def write_report(report: AxiomReport, out: str | Path) -> list[str]:
-    """Writes axioms.html and axioms.json into `out`; returns their names.
+def check_and_write(
+    subject: Subject, method: str, out: str | Path, asked: Any = None, **options: Any
+) -> tuple[AxiomReport, list[str]]:
+    """The report of `check_method` with these options, and the names of its files, which `write_report` writes into `out`."""
+    with Results(out, "axioms").run({}):
+        report = check_method(subject, method, **options)
+        return report, write_report(report, out, asked)
+
+
+def write_report(report: AxiomReport, out: str | Path, asked: Any = None) -> list[str]:
+    """Writes axioms.html and axioms.json into `out`; returns their names, which end with a digest if others are there.
+
+    asked: what the report depends on besides its title, as plain data.
 
     >>> import json, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -34,9 +48,23 @@ def write_report(report: AxiomReport, out: str | Path) -> list[str]:
     ...     AxiomReport.from_dict(json.loads((Path(folder) / names[1]).read_text())).subject
     'gradient'
     """
-    write_text(Path(out) / "axioms.html", report.to_html())
-    write_text(Path(out) / "axioms.json", report.to_json())
-    return ["axioms.html", "axioms.json"]
+    texts = {"axioms.html": report.to_html(), "axioms.json": report.to_json()}
+    return _write(Results(out, "axioms"), {"report": report.subject, "asked": asked}, texts)
+
+
+def _write(results: Results, question: Any, contents: Mapping[str, Any]) -> list[str]:
+    """Writes texts and figures under these names, or others where they belong to another question; returns the names."""
+    files: dict[str, Any] = {}
+    for name, held in contents.items():
+        free = results.free_name(name, question, files)
+        (write_text if isinstance(held, str) else _save)(results.out / free, held)
+        files[free] = {"question": digest(question)} | question
+    results.update({"files": files})
+    return list(files)
+
+
+def _save(path: Path, drawn: Any) -> None:
+    save(drawn, path)
 
 
 def write_matrix(
@@ -45,6 +73,7 @@ def write_matrix(
     *,
     methods: Sequence[str] | None = None,
     transforms: Sequence[str] = ("pixel",),
+    axioms: str | Sequence[str] = "all",
     seed: int = 0,
     minutes: float | None = None,
     jobs: int = 1,
@@ -58,12 +87,15 @@ def write_matrix(
     versions are the same. Several calls may share `out`, at the same time too. A method or transform that does not exist,
     or does not fit the subject, is "not applicable", with the reason.
 
-    methods: all methods by default.  minutes: after them no cell is started, and the rest are "not applicable".
+    methods: all methods by default.  axioms: "all" or names; the table has only these.
+    minutes: after them no cell is started, and the rest are "not applicable".
     jobs: the number of cells at a time, each in a process with one thread.
     report: called with each new report.  progress: called with (finished cells, cells).
-    note: called with a sentence if stored cells cannot be used, because they belong to another model or version.
+    note: called with a sentence if stored cells cannot be used, because they belong to another model or version, and for a
+    transform that is given twice.
 
-    Raises: Interrupted, with the number of finished cells, in place of a KeyboardInterrupt.
+    Raises: ValueError for an axiom that does not exist, or where `out` holds other results; Interrupted, with the number of
+    finished cells, in place of a KeyboardInterrupt.
 
     >>> import tempfile
     >>> subjects = {"line": Subject(torch.nn.Linear(4, 2).double(), torch.full((1, 4), 2.0).double(), 0)}
@@ -73,24 +105,50 @@ def write_matrix(
     (['matrix.csv', 'matrix.json', 'matrix.html', 'matrix-line.png'], ['BROKEN', 'kept'])
     """
     out, deadline = Path(out), None if minutes is None else time.monotonic() + 60 * minutes
+    wanted = axioms if axioms == "all" else list(dict.fromkeys([axioms] if isinstance(axioms, str) else axioms))
+    for name in () if wanted == "all" else wanted:
+        check_choice("axioms", "an axiom", name, NAMES)
     check_writable(out)
-    questions = {name: _question(subject, seed) for name, subject in subjects.items()}
-    every = cells(subjects, every_method() if methods is None else methods, transforms)
-    tasks = [Task(cell, subjects[cell.model], questions[cell.model], out / "cells") for cell in every]
-    left = [task for task in tasks if task.stored() is None]
-    if note is not None and (others := sum(task.store.foreign([task.key]) > 0 for task in left)):
-        note(f"{others} cells in {out / 'cells'} belong to another model, signal, seed or version; they are measured anew.")
-    try:
-        for done, finished in enumerate(_measured(left, jobs, deadline), len(tasks) - len(left)):
+    with Results(out, "axioms").run({}):
+        tasks = _tasks(subjects, out, every_method() if methods is None else methods, transforms, wanted, seed, note)
+        found = {task.cell: stored for task in tasks if (stored := task.stored()) is not None}
+        left = [task for task in tasks if task.cell not in found]
+        if note is not None and (others := sum(task.store.foreign([task.key]) > 0 for task in left)):
+            note(f"{others} cells in {out / 'cells'} belong to another model, signal, seed or version; they are measured anew.")
+        try:
             if progress is not None:
-                progress(done, len(tasks))
-            if report is not None and finished is not None:
-                report(finished)
-    except KeyboardInterrupt:
-        raise Interrupted(sum(task.stored() is not None for task in tasks), len(tasks)) from None
-    late = f"{NOT_RUN}: the time was up; the same call continues"
-    table = to_frame({task.cell: task.stored() or unmeasured(task.cell, late) for task in tasks})
-    return table, _write_table(table, out)
+                progress(len(found), len(tasks))
+            for cell, measured in _measured(left, jobs, deadline):
+                found[cell] = measured
+                if progress is not None:
+                    progress(len(found), len(tasks))
+                if report is not None:
+                    report(measured)
+        except KeyboardInterrupt:
+            raise Interrupted(sum(task.stored() is not None for task in tasks), len(tasks)) from None
+        late = f"{NOT_RUN}: the time was up; the same call continues"
+        table = to_frame({task.cell: found.get(task.cell) or unmeasured(task.cell, late, wanted) for task in tasks})
+        signals = {name: [list(one.x.shape), str(one.x.dtype)] for name, one in subjects.items()}
+        return table, _write_table(table, Results(out, "axioms"), {"signals": signals, "seed": seed, "axioms": wanted})
+
+
+def _tasks(
+    subjects: Mapping[str, Subject],
+    out: Path,
+    methods: Sequence[str],
+    transforms: Sequence[str],
+    axioms: str | Sequence[str],
+    seed: int,
+    note: Callable[[str], object] | None,
+) -> list["Task"]:
+    """A task for each cell; a transform or method that is given twice has one."""
+    tasks = []
+    for name, subject in subjects.items():
+        question = _question(subject, seed) | ({} if axioms == "all" else {"axioms": axioms})
+        domains = distinct_domains(transforms, tuple(subject.x.shape[1:]), note, lenient=True)
+        every = cells([name], list(dict.fromkeys(methods)), domains)
+        tasks += [Task(cell, subject, question, out / "cells", axioms) for cell in every]
+    return tasks
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +159,7 @@ class Task:
     subject: Subject
     question: dict[str, Any]
     folder: Path
+    axioms: str | Sequence[str] = "all"
 
     @functools.cached_property
     def asked(self) -> dict[str, str]:
@@ -118,31 +177,44 @@ class Task:
         return ", ".join(self.asked.values())
 
     def stored(self) -> AxiomReport | None:
-        """The stored report; None where there is none."""
-        found = self.store.read(self.key)
-        return None if found is None else AxiomReport.from_dict(found)
+        """The stored report; None where there is none, or something else."""
+        wanted = set(NAMES if self.axioms == "all" else self.axioms)
+        try:
+            found = AxiomReport.from_dict(self.store.read(self.key))
+        except (TypeError, KeyError, AttributeError):
+            return None
+        return found if {one.axiom for one in found} == wanted and all(map(_is_finding, found)) else None
 
     def measure(self) -> AxiomReport:
         """Measures the cell and stores the report, with what it depends on, the seconds that it took, and the date."""
         start = time.monotonic()
-        found = attempt(self.cell, self.subject, seed=self.question["seed"])
+        found = attempt(self.cell, self.subject, self.axioms, self.question["seed"])
         seconds, date = round(time.monotonic() - start, 1), time.strftime("%Y-%m-%d", time.gmtime())
         how = {"settings": self.asked | self.question, "seconds": seconds, "date": date}
         self.store.write(self.key, found.to_dict() | how)
         return found
 
 
-def _measured(tasks: Sequence[Task], jobs: int, deadline: float | None) -> Iterator[AxiomReport | None]:
-    """First None, then the report of each cell as soon as it is measured and stored."""
-    yield None
+def _is_finding(finding: Finding) -> bool:
+    """Whether a stored finding has the types that were written."""
+    numbers = all(value is None or isinstance(value, int | float) for value in (finding.residual, finding.tolerance))
+    return numbers and finding.holds in (None, True, False) and isinstance(finding.reason, str)
+
+
+def _measured(tasks: Sequence[Task], jobs: int, deadline: float | None) -> Iterator[tuple[Cell, AxiomReport]]:
+    """The report of each cell as soon as it is measured and stored."""
     if jobs > 1:  # the most expensive cells first, so that none of them runs alone at the end
         expensive = sorted(tasks, key=lambda task: -effort(task.cell, task.subject))
-        yield from in_processes(Task.measure, [(task,) for task in expensive], jobs, deadline)
+        yield from in_processes(_measure, [(task,) for task in expensive], jobs, deadline)
         return
     for task in tasks:
         if deadline is not None and time.monotonic() > deadline:
             return
-        yield task.measure()
+        yield _measure(task)
+
+
+def _measure(task: Task) -> tuple[Cell, AxiomReport]:
+    return task.cell, task.measure()
 
 
 def _question(subject: Subject, seed: int) -> dict[str, Any]:
@@ -170,11 +242,9 @@ def _answer(subject: Subject) -> list[float]:
         return []
 
 
-def _write_table(table: Any, out: Path) -> list[str]:
+def _write_table(table: Any, results: Results, question: Any) -> list[str]:
     """Writes .csv, .json, .html, and a .png for each model that was measured; returns their names."""
-    write_text(out / "matrix.csv", table.to_csv(index=False))
-    write_text(out / "matrix.json", table.to_json(orient="records", indent=1, force_ascii=False))
-    write_text(out / "matrix.html", page(table))
+    text = table.to_json(orient="records", indent=1, force_ascii=False)
+    contents = {"matrix.csv": table.to_csv(index=False), "matrix.json": text, "matrix.html": page(table)}
     measured = table[~table["reason"].str.startswith(NOT_RUN)].groupby("model", sort=False)
-    figures = [save(figure(part), out / f"matrix-{slug(str(model))}.png") for model, part in measured]
-    return ["matrix.csv", "matrix.json", "matrix.html", *figures]
+    return _write(results, question, contents | {f"matrix-{slug(str(model))}.png": figure(part) for model, part in measured})

@@ -1,16 +1,16 @@
 """`Subject`: a model and the signals on which methods are checked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ...attribution.engine.score import Target
 from ..loaders.data import load_photos
 from ..loaders.model_formats import load_model
-from ..loaders.models import LoadedModel, Preparation
+from ..loaders.models import LoadedModel, Preparation, stacked
 from ..training.gratings import trained_on_gratings
 
 SMALL = "small"
@@ -26,21 +26,24 @@ class Subject:
 
 
 def load_subject(
-    model: str = SMALL,
+    model: str | Path = SMALL,
     *,
-    data: str = "imagenet-sample",
+    data: str | Path = "imagenet-sample",
     photos: int = 1,
     device: str = "cpu",
     seed: int = 0,
     double: bool = False,
+    preparation: Mapping[str, Any] | None = None,
 ) -> Subject:
     """A model by name and signals that it is made for; the target is the predicted class of each signal.
 
     model: `small`, a convolutional network that is trained in seconds to name the direction of a grating, in double
     precision; or a spec as in `load_model`, whose signals are `photos` pictures of `data`.
     double: convert the model and its input to double precision, in which verdicts are sharper.
+    preparation: parts of the model's preparation to change, as arguments of `Preparation.changed`.
 
-    Raises: ValueError or ImportError, as `load_model` and `load_photos` do; ValueError where no photo can be read.
+    Raises: ValueError or ImportError, as `load_model` and `load_photos` do; ValueError where no photo can be read, and for a
+    preparation of `small`.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -50,13 +53,17 @@ def load_subject(
     >>> subject.x.dtype, int(subject.target) < 224 * 224  # the largest of the outputs is a red one
     (torch.float64, True)
     """
-    loaded, x = _small(seed) if model == SMALL else _with_photos(model, data, photos)
+    parts = {name: part for name, part in (preparation or {}).items() if part is not None}
+    if model == SMALL and parts:
+        raise ValueError(f"{', '.join(parts)}: the model {SMALL!r} brings its own signals; name another model with --model.")
+    loaded, x = _small(seed) if model == SMALL else _with_photos(model, data, photos, parts)
     loaded.module.to(device)
     x = x.to(device)
     if double:
         loaded.module.double()
         x = x.double()
-    return Subject(loaded.module, x, loaded.classify(x).argmax(1))
+    logits = loaded.classify(x)
+    return Subject(loaded.module, x, logits.argmax(1) if logits.shape[1] > 1 else None)
 
 
 def _small(seed: int) -> tuple[LoadedModel, Tensor]:
@@ -64,10 +71,12 @@ def _small(seed: int) -> tuple[LoadedModel, Tensor]:
     return LoadedModel(SMALL, network, Preparation(16, (0.0,), (1.0,))), x
 
 
-def _with_photos(model: str, data: str, photos: int) -> tuple[LoadedModel, Tensor]:
-    loaded, found = load_model(model), load_photos(data, photos)
-    images = [loaded.prepare(image) for _, image in found]
-    if not images:
+def _with_photos(
+    model: str | Path, data: str | Path, photos: int, preparation: Mapping[str, Any]
+) -> tuple[LoadedModel, Tensor]:
+    loaded, found = load_model(model).prepared(**preparation), load_photos(data, photos)
+    inputs = {photo.name: signal for photo, signal in found.inputs(loaded.input)}
+    if not inputs:
         first = ": ".join(found.skipped[0])
-        raise ValueError(f"data: nothing in {data!r} could be read as an image; the first, {first}.")
-    return loaded, torch.stack(images)
+        raise ValueError(f"data: nothing in {str(data)!r} could be read as an image; the first, {first}.")
+    return loaded, stacked(inputs)

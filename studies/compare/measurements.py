@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...attribution import Attribution
+from ...core.files import plain
 from ...metrics import fraction_holding, gini, kept_score
 from ...metrics.faithfulness import RANKINGS
 from ...transforms import TransformClaim
@@ -34,7 +35,7 @@ def photo_columns(
             "image": photo.name,
             "label": label if label is not None else photo.class_name or None,
             "predicted": chosen,
-            "predicted_name": ONLY if one_output else model.class_name(chosen) or None,
+            "predicted_name": ONLY if one_output else plain(model.class_name(chosen)) or None,
             "correct": None if one_output or label is None else label == chosen,
             "probability": math.nan if one_output else float(probability[i]),
             "score": float(logits[i, chosen]),
@@ -57,13 +58,15 @@ def domain_columns(module: nn.Module, one: Attribution, logits: Tensor, predicte
         "completeness_gap": one.completeness_gap,
         "relative_gap": (one.completeness_gap / unit).abs(),
         "map_error": _detail(one, "map_error"),
+        "converged": one.details.get("converged", torch.full((photos,), math.nan)),
         "uncorrected_gap": (_detail(one, "residual") / unit).abs(),
         "gini": gini(one.values),
         "samples90": fraction_holding(one.values, 0.9, of=math.prod(one.transform.shape)),
     }
     baseline = logits.gather(1, predicted[:, None])[:, 0] - difference
+    target = None if logits.shape[1] == 1 else predicted
     for ranking in RANKINGS:
-        kept = kept_score(module, one, predicted, fractions=BUDGETS, ranking=ranking, **options)
+        kept = kept_score(module, one, target, fractions=BUDGETS, ranking=ranking, **options)
         share = (kept - baseline[:, None]) / unit[:, None]
         columns |= {f"kept{round(100 * b)}_{ranking}": share[:, i] for i, b in enumerate(BUDGETS)}
     shares = one.importance("octave")

@@ -1,5 +1,6 @@
 """What the table of a comparison says, in sentences."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,16 +8,37 @@ import pandas as pd
 
 from ...metrics import mean_interval
 from ..report.figures import ALL, COARSER, octave_shares
-from ..report.page import means
+from ..report.page import distinct, means
 
 BUDGET = 10  # per cent of the number of samples, in sentences
 ENOUGH = 8  # photos from which on bootstrap intervals are printed
 
 
 def findings(table: pd.DataFrame) -> list[str]:
-    """The sentences that hold for this table; each names its control or its interval."""
-    said = [_kept(table), _control(table), _scales(table), _completeness(table)]
+    """The sentences that hold for this table; each names its control or its interval. Copies of a picture count once."""
+    table = distinct(table)
+    said = [_kept(table), _control(table), _scales(table), _completeness(table), _unfinished(table)]
     return [sentence for sentence in said if sentence]
+
+
+def convergence(table: pd.DataFrame) -> dict[str, Any]:
+    """How many maps did not converge, of those whose method says it, and the largest error that it estimates for them."""
+    table = table if "converged" in table else table.assign(converged=math.nan)  # results that were stored before
+    said = table[table["converged"].notna()]
+    failed = said[~said["converged"].astype(bool)]
+    largest = failed["map_error"].max() if len(failed) else float("nan")
+    return {"maps": len(said), "not_converged": len(failed), "largest_map_error": None if pd.isna(largest) else float(largest)}
+
+
+def _unfinished(table: pd.DataFrame) -> str:
+    """How many maps the method itself does not trust."""
+    found = convergence(table)
+    if not found["not_converged"]:
+        return ""
+    largest = found["largest_map_error"]
+    error = "" if largest is None else f" (the largest error that it estimates is {100 * largest:.2g} %)"
+    what = f"{found['not_converged']} of {found['maps']} maps did not converge: the method missed its tolerance{error}."
+    return f"{what} Give it more evaluations or a larger tolerance, and do not trust these maps before."
 
 
 def _column(table: pd.DataFrame, domain: str, ranking: str) -> Any:

@@ -1,25 +1,32 @@
 """Photos by name: folders, samples that come in packages, data sets of a hub."""
 
-import contextlib
 import functools
+import os
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from ...core.checks import check_path
 from ...core.imports import needs, package_folder
+from .folders import files_below
+from .labels import outputs_of_folders
+from .pictures import as_seen, open_picture, picture_suffixes
 
 FORMS = ("imagenet-sample", "a folder of images", "a folder of CLASS/image.jpg", "one image file", "hf:NAME[:SPLIT]")
+IMAGENET = 1000  # classes
+Signal = TypeVar("Signal")
 
 
 @dataclass(frozen=True)
 class Photo:
     """One entry of a data set; `open` reads it.
 
-    label: the class index, if the data set has one.  path: the file, if there is one.
+    label: the class index, if the data set has one; in a folder of class folders, the place of the photo's class folder in
+    their sorted order, as in torchvision's ImageFolder.  class_name: the class folder.  path: the file, if there is one.
 
     >>> Photo("red", 3, lambda: Image.new("RGB", (4, 2), "red")).open().size
     (4, 2)
@@ -34,7 +41,11 @@ class Photo:
 
 @dataclass
 class Photos:
-    """The entries of a data set, in a fixed order. An iteration reads them; `skipped` lists those it could not read.
+    """The entries of a data set, in a fixed order. An iteration reads them, in 8-bit RGB.
+
+    folders: the sorted names of all class folders.  classes: the number of classes of the labels, if it is known.
+    left_out: what was found but is no entry, with the reason.  Of the last iteration: `skipped` lists `left_out` and what could
+    not be read, with the reason; `notes` lists what was read otherwise than it is stored.
 
     >>> red, gone = Photo("red", 3, lambda: Image.new("RGB", (4, 2))), Photo("gone", 5, lambda: Image.open("gone"))
     >>> photos = Photos([red, gone])
@@ -43,73 +54,89 @@ class Photos:
     """
 
     entries: list[Photo]
+    folders: tuple[str, ...] = ()
+    classes: int | None = None
+    left_out: list[tuple[str, str]] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[tuple[Photo, Image.Image]]:
-        self.skipped.clear()
+        self.skipped[:], self.notes[:] = self.left_out, []
         for photo in self.entries:
             found = read(photo)
             if isinstance(found, str):
                 self.skipped.append((photo.name, found))
-            else:
-                yield photo, found
+                continue
+            self.notes += [(photo.name, note) for note in found[1]]
+            yield photo, found[0]
+            del found  # a picture may be large
+
+    def inputs(self, prepare: Callable[[Image.Image], Signal]) -> Iterator[tuple[Photo, Signal]]:
+        """Each entry that can be read and its `prepare`d picture; one that needs too much memory is skipped.
+
+        Raises: the error of `prepare`, with a note that names the entry.
+        """
+        for photo, image in self:
+            try:
+                yield photo, prepare(image)
+            except MemoryError:
+                self.skipped.append((photo.name, "MemoryError: too large to prepare"))
+            except Exception as error:
+                error.add_note(f"while {photo.name!r} was prepared")
+                raise
+            del image
+
+    def labelled(self, outputs: int, classes: Sequence[str] = ()) -> tuple["Photos", str]:
+        """The photos with the outputs of a model as labels, or without labels, and the rule by which they were found.
+
+        outputs: their number.  classes: their names.  See `outputs_of_folders` for class folders.
+        """
+        if self.folders:
+            numbers, rule = outputs_of_folders(self.folders, outputs, classes)
+            entries = [replace(photo, label=numbers.get(photo.class_name)) for photo in self.entries]
+        else:
+            most = max((photo.label for photo in self.entries if photo.label is not None), default=-1)
+            fits = 0 <= most < outputs and self.classes in (None, outputs)
+            entries = self.entries if fits else [replace(photo, label=None) for photo in self.entries]
+            other = f"none: the labels are of {self.classes or most + 1} classes, the model has {outputs} outputs"
+            rule = "class indices of the data" if fits else other if most >= 0 else "none: the data have no labels"
+        return replace(self, entries=entries), rule
 
 
-def read(photo: Photo) -> Image.Image | str:
-    """The picture, fully loaded, or the reason why it cannot be read."""
-    with contextlib.ExitStack() as kept:
-        try:
-            image = photo.open()
-            kept.callback(image.close)  # PIL leaves the file open after a failure
-            image.load()
-            plain = eight_bit(image)
-        except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            return f"{type(error).__name__}: {error}"
-        if plain is image:
-            kept.pop_all()
-    return plain
+def read(photo: Photo) -> tuple[Image.Image, list[str]] | str:
+    """The picture and notes about it, see `as_seen`, or the reason why it cannot be read."""
+    try:
+        with photo.open() as image:  # PIL leaves the file open after a failure, and for a file of several pictures
+            return as_seen(image)
+    except (Exception, MemoryError) as error:  # damaged files make PIL raise errors of many kinds
+        why = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        return " ".join(why.split())[:200]
 
 
-_MODES = {"I": "32-bit integers", "F": "32-bit floats", "LAB": "L*a*b*"}
-
-
-def eight_bit(image: Image.Image) -> Image.Image:
-    """The picture with at most 8 bits a channel. 16-bit greys become round(value / 257); PIL would clip them to white.
-
-    Raises: ValueError for floats and 32-bit integers, because their value of white is unknown.
-
-    >>> eight_bit(Image.new("I;16", (1, 1), 65535)).getpixel((0, 0))
-    255
-    """
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        return Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
-    if image.mode in _MODES:
-        got = f"mode {image.mode} ({_MODES[image.mode]})"
-        raise ValueError(f"expected 8 or 16 bits a channel, grey or colour, got {got}; save it as an 8-bit or 16-bit PNG")
-    return image
-
-
-def load_photos(spec: str, limit: int | None = None) -> Photos:
+def load_photos(spec: str | Path, limit: int | None = None) -> Photos:
     """The photos that `spec` names: entries from the first on, until `limit` of them can be read.
 
-    spec: one of `FORMS`. In a folder every file that is not hidden is an entry; a file that is not an image is skipped
-    when it is read, and does not count towards the limit. The name of a class folder is its label if it is a number.
+    spec: one of `FORMS`. In a folder every file is an entry, but for those that `files_below` leaves out; links to folders are
+    followed. A file that is not an image is skipped when it is read, and does not count towards the limit.
 
     Raises: ValueError that lists the forms, or where there is nothing; ImportError with the command to install.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     (Path(folder) / "7").mkdir()
-    ...     Image.new("RGB", (4, 2)).save(f"{folder}/7/red.png")
+    ...     for name in ("cat", "dog"):
+    ...         (Path(folder) / name).mkdir()
+    ...         Image.new("RGB", (4, 2)).save(f"{folder}/{name}/1.png")
     ...     [(photo.name, photo.label) for photo, image in load_photos(folder)]
-    [('7/red.png', 7)]
+    [('cat/1.png', 0), ('dog/1.png', 1)]
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit: expected at least 1, got {limit}.")
-    entries = list(_entries(spec) if limit is None else _readable(_entries(spec), limit))
-    if not entries:
-        raise ValueError(f"Data {spec!r} holds no files.")
-    return Photos(entries)
+    photos, entries = _data(check_path("load_photos", spec))
+    photos.entries[:] = entries if limit is None else _readable(entries, limit)
+    if not photos.entries:
+        left = "; left out: {}: {}".format(*photos.left_out[0]) if photos.left_out else ""
+        raise ValueError(f"Data {str(spec)!r} holds no files{left}.")
+    return photos
 
 
 def _readable(entries: Iterator[Photo], limit: int) -> Iterator[Photo]:
@@ -120,17 +147,18 @@ def _readable(entries: Iterator[Photo], limit: int) -> Iterator[Photo]:
         yield photo
 
 
-def _entries(spec: str) -> Iterator[Photo]:
+def _data(spec: str) -> tuple[Photos, Iterator[Photo]]:
+    """What is known about a data set without its entries, and its entries."""
     if spec == "imagenet-sample":
-        return _imagenet_sample()
+        return Photos([], classes=IMAGENET), _imagenet_sample()
     if spec.startswith("hf:"):
         return _hub(spec)
-    path = Path(spec)
-    if path.is_dir():
-        return _folder(path)
-    if path.is_file():
-        return iter([_photo(path, path.name)])
-    raise ValueError(f"Unknown data {spec!r}: no such file or folder. Choices: {', '.join(FORMS)}.")
+    if spec and os.path.isdir(spec):
+        return _folder(Path(spec))
+    if os.path.isfile(spec):
+        return Photos([]), iter([_photo(Path(spec), Path(spec).name)])
+    found = "neither a file nor a folder" if os.path.exists(spec) else "no such file or folder"
+    raise ValueError(f"Unknown data {spec[:100]!r}: {found}. Choices: {', '.join(FORMS)}.")
 
 
 def _imagenet_sample() -> Iterator[Photo]:
@@ -141,29 +169,37 @@ def _imagenet_sample() -> Iterator[Photo]:
             yield _photo(path, path.name, int(match.group(1)))
 
 
-def _folder(folder: Path) -> Iterator[Photo]:
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        if path.is_file() and not any(part.startswith(".") for part in parts):
-            group = parts[0] if len(parts) > 1 else ""
-            yield _photo(path, "/".join(parts), int(group) if group.isdecimal() else None, group)
+def _folder(folder: Path) -> tuple[Photos, Iterator[Photo]]:
+    found = list(files_below(folder))
+    files = [one for one in found if not one.fault]
+    suffixes = picture_suffixes()
+    groups = tuple(dict.fromkeys(one.group for one in files if one.group and one.path.suffix.lower() in suffixes))
+    numbers = {name: number for number, name in enumerate(groups)}
+    entries = (_photo(one.path, one.name, numbers.get(one.group), one.group) for one in files)
+    return Photos([], groups, left_out=[(one.name, one.fault) for one in found if one.fault]), entries
 
 
 def _photo(path: Path, name: str, label: int | None = None, class_name: str = "") -> Photo:
-    return Photo(name, label, lambda: Image.open(path), class_name, path)
+    return Photo(name, label, functools.partial(open_picture, path), class_name, path)
 
 
-def _hub(spec: str) -> Iterator[Photo]:
+def _hub(spec: str) -> tuple[Photos, Iterator[Photo]]:
     """A data set of the Hugging Face hub, streamed: its first image column, and `label` if there is one."""
     with needs(spec, "datasets"):
         import datasets
     name, _, split = spec.removeprefix("hf:").partition(":")
-    for number, row in enumerate(datasets.load_dataset(name, split=split or "test", streaming=True)):
+    rows = datasets.load_dataset(name, split=split or "test", streaming=True)
+    label = (getattr(rows, "features", None) or {}).get("label")
+    return Photos([], classes=getattr(label, "num_classes", None)), _rows(name, rows)
+
+
+def _rows(name: str, rows: Iterable[dict[str, Any]]) -> Iterator[Photo]:
+    for number, row in enumerate(rows):
         image = next((value for value in row.values() if isinstance(value, Image.Image)), None)
         if image is None:
             raise ValueError(f"Data 'hf:{name}': no column holds images; columns: {', '.join(row)}.")
         label = row.get("label")
-        yield Photo(f"{number:05}", label if isinstance(label, int) else None, functools.partial(_same, image))
+        yield Photo(f"{number:05}", label if isinstance(label, int) and label >= 0 else None, functools.partial(_same, image))
 
 
 def _same(image: Image.Image) -> Image.Image:

@@ -10,17 +10,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...core.imports import import_callable, needs, working_folder_importable
+from ...core.checks import check_path
+from ...core.imports import folder_of, import_callable, importable, needs
+from .model_files import is_model_file, load_file
 from .models import LoadedModel, Preparation
 
-_FILE = "a .pt (TorchScript) or .pt2 (torch.export) file"
-FORMS = ("efficientnet-lite0", "timm:NAME", "torchvision:NAME", "package.module:callable", _FILE)
+_FILES = "a TorchScript file (.pt)", "a file of torch.export (.pt2)"
+FORMS = ("efficientnet-lite0", "timm:NAME", "torchvision:NAME", "package.module:callable", "FILE.py:callable", *_FILES)
 
 
-def load_model(spec: str, device: torch.device | str = "cpu", preparation: Preparation | None = None) -> LoadedModel:
+def load_model(spec: str | Path, device: torch.device | str = "cpu", preparation: Preparation | None = None) -> LoadedModel:
     """The model that `spec` names, on `device`, in eval mode.
 
-    spec: one of `FORMS`. A callable takes no arguments and returns a module, (module, prepare) or a LoadedModel.
+    spec: one of `FORMS`. A callable takes no arguments and returns a module, (module, prepare) or a LoadedModel. A model in a
+    file is code, whatever the kind of file: load only what you trust.
     preparation: replaces the model's own, or the ImageNet default of a model that has none.
 
     Raises: ValueError that lists the forms; ImportError with the command that installs what is missing.
@@ -30,7 +33,7 @@ def load_model(spec: str, device: torch.device | str = "cpu", preparation: Prepa
     >>> loaded.module.training, loaded.prepare(Image.new("RGB", (60, 40))).shape
     (False, torch.Size([3, 32, 32]))
     """
-    loaded = _load(spec)
+    loaded = _load(check_path("load_model", spec))
     with contextlib.suppress(NotImplementedError):  # exported programs have no eval(): their mode is fixed
         loaded.module.eval()
     return replace(loaded, module=loaded.module.to(device), prepare=preparation or loaded.prepare)
@@ -43,11 +46,13 @@ def _load(spec: str) -> LoadedModel:
         return _timm(spec.removeprefix("timm:"))
     if spec.startswith("torchvision:"):
         return _torchvision(spec.removeprefix("torchvision:"))
-    if Path(spec).suffix in (".pt", ".pth", ".pt2"):
-        return _file(Path(spec))
+    if spec.endswith(".py"):
+        raise ValueError(f"Model {spec!r}: name the function that makes the model, as in {spec}:make.")
+    if is_model_file(spec):
+        return LoadedModel(spec, load_file(Path(spec)), Preparation())
     if ":" in spec:
         return _callable(spec)
-    raise ValueError(f"Unknown model {spec!r}. Choices: {', '.join(FORMS)}.")
+    raise ValueError(f"Unknown model {spec[:100]!r}. Choices: {', '.join(FORMS)}.")
 
 
 def _efficientnet_lite0() -> LoadedModel:
@@ -93,25 +98,12 @@ def _torchvision(name: str) -> LoadedModel:
     return LoadedModel(f"torchvision:{name}", module, weights.transforms(), classes)
 
 
-def _file(path: Path) -> LoadedModel:
-    if not path.is_file():
-        raise ValueError(f"Model file {str(path)!r} does not exist.")
-    try:
-        module = torch.export.load(path).module() if path.suffix == ".pt2" else torch.jit.load(path, map_location="cpu")
-    except Exception as error:  # torch raises many kinds here
-        kind = "torch.export (.pt2)" if path.suffix == ".pt2" else "TorchScript (.pt, .pth)"
-        expected = "Expected a file of torch.export.save or torch.jit.save; for a state dict or a pickled module,"
-        advice = "build the module in a function and pass --model package.module:callable."
-        raise ValueError(f"{path} is not a {kind} file. {expected} {advice}") from error
-    return LoadedModel(str(path), module, Preparation())
-
-
 def _callable(spec: str) -> LoadedModel:
     make = import_callable(spec, "Model", "a callable that takes no arguments and returns the model")
     if needed := _arguments(make):
         got = f"it needs {', '.join(needed)}. Write a function that calls it with them, and pass that."
         raise ValueError(f"Model {spec!r}: expected a callable that takes no arguments; {got}")
-    with working_folder_importable():
+    with importable(folder_of(spec)):
         made = make()
     if isinstance(made, LoadedModel):
         return made

@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,28 +14,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...attribution import Attribution
-from ...attribution.plot import Show, density, draw_density, draw_signal, robust_limit
-from ...core.files import write_whole
+from ...attribution.plot import Show, as_written, density, draw_density, draw_signal, robust_limit
+from ...core.files import slug, write_whole
 from ...core.spec import parse
 from ...transforms import TransformClaim
+from ..loaders.folders import SOFTWARE
 
 COARSER, ALL = "coarser", "all"
 MAPPED = 4  # the largest number of domains whose maps are drawn for each photo
 RANKINGS = {"attribution": "firebrick", "coefficient": "black", "random": "0.6"}  # and their colours
 
 
-def slug(text: str) -> str:
-    """`text` as a part of a file's name: its letters, digits, dots and underscores, the rest as single hyphens.
-
-    >>> slug("dwt(bior4.4, level=4)")
-    'dwt-bior4.4-level-4'
-    """
-    return re.sub(r"[^\w.]+", "-", text).strip("-.")
-
-
 def save(figure: Figure, path: Path) -> str:
-    """Writes a PNG, whole or not at all. Returns the file's name."""
-    write_whole(path, lambda name: figure.savefig(name, dpi=120))
+    """Writes a PNG, whole or not at all, with every text as it is. Returns the file's name."""
+    as_written(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)  # a name in letters that the font lacks shows boxes
+        write_whole(path, lambda name: figure.savefig(name, dpi=120, metadata={"Software": SOFTWARE}))
     return path.name
 
 
@@ -124,6 +120,11 @@ def _curve(axis: Axes, budgets: Sequence[int], values: Any, color: str, label: s
     axis.fill_between(budgets, low, high, color=color, alpha=0.12, linewidth=0)
 
 
+def stem(name: str, number: int) -> str:
+    """The part of a figure's name that says the photo: photo `number`, from the file `name`."""
+    return f"{number:03}-{slug(Path(name).stem) or 'photo'}"
+
+
 def photo(
     name: str, number: int, maps: Sequence[Attribution], specs: Sequence[str], out: Path, seen: str, show: Show | None
 ) -> list[str]:
@@ -133,11 +134,10 @@ def photo(
     show: as in `attribution.plot`.
     """
     title = f"seen as {seen}" if seen else "the photo"
-    stem = f"{number:03}-{slug(Path(name).stem)}"
-    files = [save(_reconstructions(maps, specs, title, show), out / f"top10-{stem}.png")]
+    files = [save(_reconstructions(maps, specs, title, show), out / f"top10-{stem(name, number)}.png")]
     linear = [(spec, one) for spec, one in zip(specs, maps) if TransformClaim.LINEAR in one.transform.claims]
     scaled = _pick([(spec, one) for spec, one in linear if len(one.layout.group("octave").bands) > 1])
-    return files + ([save(_heatmaps(scaled, title, show), out / f"heatmaps-{stem}.png")] if scaled else [])
+    return files + ([save(_heatmaps(scaled, title, show), out / f"heatmaps-{stem(name, number)}.png")] if scaled else [])
 
 
 def _pick(scaled: list[tuple[str, Attribution]]) -> list[tuple[str, Attribution]]:

@@ -30,9 +30,18 @@ def render(template: str, **values: Any) -> str:
     return _TEMPLATES.get_template(template).render(values)
 
 
+def distinct(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows without those of copies of a picture, which would count it several times.
+
+    >>> len(distinct(pd.DataFrame({"image": ["a", "b"], "copy_of": [None, "a"]})))
+    1
+    """
+    return table[table["copy_of"].isna()] if "copy_of" in table else table
+
+
 def means(table: pd.DataFrame) -> pd.DataFrame:
     """Mean over photos of the columns that are shown, a row per domain; the median for the gap, whose tail is long."""
-    groups = table.groupby("transform", sort=False)
+    groups = distinct(table).groupby("transform", sort=False)
     shown = groups[[name for name, _, _ in COLUMNS]].mean()
     return shown.assign(relative_gap=groups["relative_gap"].median())
 
@@ -59,7 +68,7 @@ def page(table: pd.DataFrame, summary: dict[str, Any], files: Sequence[str], fin
     return render(
         "comparison.html",
         **{key: summary["settings"][key] for key in ("model", "data", "method")},
-        **{key: summary[key] for key in ("photos", "skipped")},
+        **{key: summary[key] for key in ("photos", "skipped", "notes")},
         score="the model's output" if table["probability"].isna().all() else "the logit of the predicted class",
         correct=None if summary["correct"] == "no labels" else summary["correct"],
         domains=len(shown),
@@ -68,7 +77,9 @@ def page(table: pd.DataFrame, summary: dict[str, Any], files: Sequence[str], fin
         columns=COLUMNS,
         rows=_cells(shown),
         pictures=[file for file in files if file.endswith(".png")],
-        settings=json.dumps({key: summary[key] for key in ("settings", "versions", "seconds")}, indent=1),
+        settings=json.dumps(
+            {key: summary[key] for key in ("settings", "preparation", "labels", "versions", "seconds")}, indent=1
+        ),
     )
 
 

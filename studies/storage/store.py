@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ...core.files import read_json, write_text
+
+_NAME = re.compile(r"([0-9a-f]{24})-([0-9a-f]{24})\.json")  # of a piece: the digests of its question and its key
 
 
 class Store:
@@ -24,7 +27,7 @@ class Store:
     """
 
     def __init__(self, folder: str | Path, question: Any) -> None:
-        self.folder, self.digest = Path(folder), _digest(question)
+        self.folder, self.digest = Path(folder), digest(question)
 
     def read(self, key: str | int) -> Any:
         """The piece, or None where it is missing or its file is damaged."""
@@ -36,14 +39,15 @@ class Store:
 
     def foreign(self, keys: Iterable[str | int] | None = None) -> int:
         """The number of stored pieces that belong to other questions: all of them, or those with one of `keys`."""
-        names = [path.stem.split("-") for path in self.folder.glob("*-*.json")]
-        wanted = None if keys is None else {_digest(key) for key in keys}
+        names = [match.groups() for path in self.folder.glob("*-*.json") if (match := _NAME.fullmatch(path.name))]
+        wanted = None if keys is None else {digest(key) for key in keys}
         return sum(question != self.digest and (wanted is None or key in wanted) for question, key in names)
 
     def path(self, key: str | int) -> Path:
         """The file of a piece."""
-        return self.folder / f"{self.digest}-{_digest(key)}.json"
+        return self.folder / f"{self.digest}-{digest(key)}.json"
 
 
-def _digest(data: Any) -> str:
+def digest(data: Any) -> str:
+    """A digest of plain data, in which the order of names does not matter."""
     return hashlib.blake2b(json.dumps(data, sort_keys=True, default=str).encode(), digest_size=12).hexdigest()

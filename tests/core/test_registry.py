@@ -26,6 +26,10 @@ class Circle:
         ("a(x=[1, 'b,c'], y=None, z=true)", [Spec("a", (), {"x": [1, "b,c"], "y": None, "z": True})]),
         ("along(dwt(db4) >> dct, axes=1)", [Spec("along", ("dwt(db4) >> dct",), {"axes": 1})]),
         ("a('it\\'s', 1e-3)", [Spec("a", ("it's", 1e-3))]),
+        ("a([none, [4, b]], (1,), (2), [], ())", [Spec("a", ([None, [4, "b"]], (1,), 2, [], ()))]),
+        ("a([dct(1), 'x, y'], z={'b': [1]})", [Spec("a", (["dct(1)", "x, y"],), {"z": {"b": [1]}})]),
+        ("a(-1, +.5)", [Spec("a", (-1, 0.5))]),
+        ("a(1., 0x1f, 1e3, 1_000)", [Spec("a", (1.0, 31, 1000.0, 1000))]),
     ],
 )
 def test_specs_are_calls_with_literals_words_and_specs(text: str, expected: list[Spec]) -> None:
@@ -61,6 +65,10 @@ def test_a_spec_builds_the_object_after_the_leading_arguments(shapes: Registry[A
 def test_a_wrong_spec_lists_the_choices(shapes: Registry[Any], spec: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         shapes.build(parse(spec)[0], 1.0)
+
+
+def test_a_name_is_known_in_any_case(shapes: Registry[Any]) -> None:
+    assert shapes.maker("Square") is shapes.maker("SQUARE") is Square
 
 
 def test_a_name_belongs_to_one_class(shapes: Registry[Any]) -> None:

@@ -33,6 +33,23 @@ def test_gini_orders_sparse_above_dense_and_ignores_scale_and_sign() -> None:
     assert gini(torch.zeros(2, 4)).tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_map_that_is_not_finite_has_no_sparseness(dtype: torch.dtype) -> None:
+    """NaN, not 0, which would say "all equal"; the other maps of the batch keep their values."""
+    nan, inf = torch.nan, torch.inf
+    maps = [[nan, 1, 2, 3], [1, inf, 0, 0], [-inf, nan, 0, 0], [nan] * 4, [0, 0, 0, 5], [0] * 4]
+    values = torch.tensor(maps, dtype=dtype)
+    for found, known in ((gini(values), [0.75, 0]), (fraction_holding(values), [0.25, 0])):
+        assert found[:4].isnan().all()
+        assert found[4:].tolist() == known
+
+
+def test_maps_whose_sum_overflows_have_the_sparseness_of_smaller_ones() -> None:
+    large = torch.tensor([[3e38, 3e38, 3e38, 0.0], [3e38, 1e38, 1e38, 1e38]])
+    for metric in (gini, fraction_holding):
+        torch.testing.assert_close(metric(large), metric(large / 1e38))
+
+
 def test_fraction_holding_counts_exactly() -> None:
     values = torch.tensor([[5.0, -3.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
     assert fraction_holding(values, 0.5).tolist() == [0.25, 0.5, 0.0]

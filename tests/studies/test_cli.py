@@ -13,6 +13,7 @@ from support.command_line import MODELS, PHOTOS, fails, pullback
 
 import pullback as pb
 from pullback import cli
+from pullback.core import terminal
 from pullback.studies.compare.grid import DOMAINS
 from pullback.transforms.registry import transforms as registry
 
@@ -70,7 +71,7 @@ def test_compare_draws_pictures_and_a_report_and_leaves_nothing_else(outcome: tu
     assert {"results.csv", "summary.json", "report.html", "octaves.png", "kept.png"} < files
     assert len([name for name in files if name.startswith("heatmaps-")]) == 1
     assert len([name for name in files if name.startswith("top10-")]) == 1
-    assert not [name for name in files if name.startswith(".")]
+    assert [name for name in files if name.startswith(".")] == [".parts"]  # the photos, for a run with a larger limit
     for name in files:
         if name.endswith(".png"):
             Image.open(out / name).verify()
@@ -168,24 +169,12 @@ def test_a_model_with_one_output_has_a_score_and_no_class(
     assert "imagenet_00_243-output-dct.png" in said
 
 
-def test_a_program_of_one_row_is_explained_row_by_row(model_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        sys,
-        "argv",
-        [
-            "pullback",
-            "explain",
-            "photos/a.png",
-            "--model",
-            "one.pt2",
-            "--size",
-            "32",
-            "--batch-size",
-            "1",
-            "--transform",
-            "dct",
-        ],
-    )
+@pytest.mark.parametrize("more", [["--batch-size", "1"], []])
+def test_a_program_of_one_row_is_explained_row_by_row(
+    more: list[str], model_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["photos/a.png", "--model", "one.pt2", "--size", "32", "--transform", "dct", "--method", "gradient"]
+    monkeypatch.setattr(sys, "argv", ["pullback", "explain", *arguments, *more])
     cli.app(standalone_mode=False)
     assert list((model_files / "results").rglob("*.png"))
 
@@ -252,9 +241,34 @@ def test_transforms_check_prints_a_fault_in_full_and_fails(
 
 def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[int, str]:
     """Exit status and output of `transforms --check` on two transforms' worth of registry."""
-    monkeypatch.setattr(cli, "console", Console(width=150, no_color=True, **cli.PLAIN))
+    monkeypatch.setattr(terminal, "console", Console(width=150, no_color=True, **terminal.PLAIN))
     monkeypatch.setattr(registry, "names", lambda: ["hadamard", "pixel"])
     monkeypatch.setattr(sys, "argv", ["pullback", "transforms", "--check", *flags])
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     return int(stopped.value.code or 0), capsys.readouterr().out
+
+
+def test_options_of_the_preparation_reach_the_model_and_the_summary(
+    model_files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file of code, a grey size, transparency and a hidden file: all of it is said."""
+    (model_files / "grey.py").write_text(
+        MODELS + "def grey(): return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 4))"
+    )
+    ink = Image.new("LA", (9, 6))
+    ink.putpixel((0, 0), (0, 255))
+    ink.save("photos/ink.png")
+    Image.new("L", (9, 6)).save("photos/.hidden.png")
+    options = ["--size", "8", "--channels", "1", "--mean", "0.13", "--std", "0.31", "--no-crop", "--pictures", "0"]
+    arguments = ["--data", "photos", "--model", "./grey.py:grey", "--method", "gradient", "--transform", "dct", *options]
+    monkeypatch.setattr(sys, "argv", ["pullback", "compare", *arguments])
+    cli.app(standalone_mode=False)
+    said = capsys.readouterr().out
+    assert "skipped: .hidden.png (1 in all" in said
+    assert "read with a change: ink.png (1 in all" in said
+    summary = json.loads((model_files / "results" / "compare" / "summary.json").read_text())
+    assert summary["preparation"] == {"size": 8, "mean": [0.13], "std": [0.31], "crop": False, "channels": 1}
+    assert summary["notes"] == [{"file": "ink.png", "note": "transparent parts are shown on white"}]
+    page = (model_files / "results" / "compare" / "report.html").read_text()
+    assert "ink.png: transparent parts are shown on white" in page

@@ -79,20 +79,24 @@ def test_an_interrupted_matrix_says_how_many_cells_are_stored(
             ["explain", "photos/a.png", "--model", "flat:small"],
             "does not accept images of 3 × 224 × 224: mat1 and mat2 shapes",
         ),
-        (["compare", "--data", "photos", "--model", "flat:small"], "pass --size N"),
+        (["compare", "--data", "photos", "--model", "flat:small"], "It accepts 3 × 32 × 32: pass --size 32"),
         (["axioms", "--data", "photos", "--model", "flat:small"], "does not accept images of 3 × 224 × 224"),
         (["explain", "photos/a.png", "--model", "one.pt2"], "does not accept images of 3 × 224 × 224: Guard failed"),
-        (
-            ["explain", "photos/a.png", "--model", "one.pt2", "--size", "32"],
-            "does not accept 2 images of 3 × 32 × 32 at once",
-        ),
+        (["explain", "photos/a.png", "--model", "one.pt2"], "It accepts 3 × 32 × 32: pass --size 32"),
+        (["explain", "photos/a.png", "--model", "flat:small", "--mean", "a"], "--mean: expected one number"),
+        (["explain", "photos/a.png", "--model", "flat:small", "--std", "0"], "positive stds"),
+        (["explain", "photos/a.png", "--model", "flat:small", "--mean", "1,2"], "mean: expected 1 number or 3"),
+        (["axioms", "--size", "32"], "size: the model 'small' brings its own signals"),
+        (["axioms", "--data", "photos", "--model", "flat:small", "--no-crop"], "It accepts 3 × 32 × 32: pass --size 32"),
+        (["compare", "--data", "photos", "--model", "flat:small", "--channels", "2"], "3 (colour) or 1 (grey), got 2"),
         (["explain", "photos/a.png", "--model", "flat:small", "--size", "2"], "does not accept images of 3 × 2 × 2"),
         (["explain", "photos/a.png", "--size", "0"], "'--size'"),
         (
             ["explain", "photos/a.png", "--model", "sd.pt"],
-            "sd.pt is not a TorchScript (.pt, .pth) file",
+            "sd.pt is a checkpoint (a state dict or a pickled module). Expected a file of torch.export.save or torch.jit.save",
         ),
-        (["explain", "photos/a.png", "--model", "pick.pt"], "pass --model package.module:callable"),
+        (["explain", "photos/a.png", "--model", "pick.pt"], "build the module in a function"),
+        (["explain", "photos/a.png", "--model", "pick.pt"], "pass --model FILE.py:FUNCTION"),
         (["explain", "photos/a.png", "--model", "flat:needs"], "takes no arguments; it needs width, depth"),
         (["explain", "photos/a.png", "--model", "flat:nothing"], "expected a callable that takes no arguments"),
         (
@@ -209,7 +213,7 @@ def test_the_library_runs_without_the_extra_of_the_command_line_and_names_it() -
     done = subprocess.run([sys.executable, "-c", WITHOUT_EXTRA], capture_output=True, text=True)
     assert done.stdout.splitlines() == [
         "plot needs matplotlib: pip install 'pullback[cli]'.",
-        "pullback.studies needs PIL: pip install 'pullback[cli]'.",
+        "pullback.studies needs matplotlib: pip install 'pullback[cli]'.",
         "The progress bar needs rich: pip install 'pullback[cli]'.",
     ]
     assert done.stderr == "pullback: the command line needs typer: pip install 'pullback[cli]'\n"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -10,7 +11,8 @@ from PIL import Image
 from torch import nn
 
 from pullback import attribute
-from pullback.attribution.plot import draw_signal, plot
+from pullback.attribution.plot import POINTS, SIDE, draw_signal, extremes, plot, shrunk
+from pullback.studies.axiom_matrix.figure import figure as matrix_figure
 from pullback.studies.loaders.models import LoadedModel, Preparation
 from pullback.studies.report import figures
 
@@ -79,3 +81,74 @@ def test_photos_are_drawn_as_they_were_read_where_the_preparation_is_known(tmp_p
     figure = figures._reconstructions([one], ["pixel"], "the photo", lambda x: x * 0 + 0.25)
     seen += [np.asarray(axis.images[0].get_array()) for axis in figure.axes]
     assert all(np.allclose(image, 0.25) for image in seen)
+
+
+# Long signals ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_long_line_is_drawn_by_the_extremes_of_its_blocks() -> None:
+    """Every peak and every trough stays at its place; a short line stays whole."""
+    line = np.random.default_rng(0).normal(size=441_000)
+    line[[17, 250_001, 440_999]] = 40, -50, 60
+    places, values = extremes(line)
+    assert len(places) <= POINTS
+    assert (np.diff(places) >= 0).all()
+    assert (line[places] == values).all()
+    assert {17, 250_001, 440_999} < set(places)
+    for block in np.array_split(np.arange(441_000), 700):  # any block of a pixel's width has its extremes within a pixel
+        near = values[(places >= block[0] - 700) & (places <= block[-1] + 700)]
+        assert near.max() >= line[block].max()
+        assert near.min() <= line[block].min()
+    for length in (1, 2, POINTS - 1, POINTS):
+        assert extremes(line[:length])[1].tolist() == line[:length].tolist()
+    for length in (POINTS + 1, 2 * POINTS + 1, 3 * POINTS - 1):
+        places, values = extremes(line[:length])
+        assert (values.max(), values.min()) == (line[:length].max(), line[:length].min())
+        assert places.max() < length
+
+
+def test_a_large_image_is_drawn_by_the_largest_of_its_blocks() -> None:
+    image = np.zeros((2_501, 40))
+    image[2_500, 39] = 7
+    small = shrunk(image, np.max)
+    assert small.shape == (834, 40)
+    assert small.max() == small[-1, -1] == 7
+    assert shrunk(np.ones((30, 2_000, 3)), np.mean).shape == (30, 1_000, 3)
+    assert shrunk(image[:900], np.max).shape == (900, 40)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 60_000), (1, 40, 5_000), (1, 1, 8, 5_000)], ids=str)
+def test_a_figure_has_no_more_points_than_pixels_whatever_the_signal(shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    figure = plot(attribute(lambda x: x.flatten(1).pow(2).sum(1), x, method="gradient", transform="dwt(haar, level=1)"))
+    lines = [line for axis in figure.axes for line in axis.lines]
+    areas = [path for axis in figure.axes for area in axis.collections for path in area.get_paths()]
+    images = [image.get_array() for axis in figure.axes for image in axis.images]
+    assert all(len(line.get_xdata()) <= POINTS for line in lines)
+    assert all(len(path.vertices) <= 2 * POINTS + 3 for path in areas)
+    assert all(max(image.shape[:2]) <= SIDE for image in images)
+    assert len(lines) + len(images) > 0
+    if lines:
+        assert max(line.get_ydata().max() for line in lines) == x.max()
+    for axis in figure.axes:
+        if axis.images:
+            assert axis.images[0].get_extent() == [-0.5, shape[-1] - 0.5, shape[-2] - 0.5, -0.5]
+
+
+def test_no_text_of_a_figure_is_a_formula(tmp_path: Path) -> None:
+    """The names of domains, models and classes may hold dollar signs; the control shows that they would be formulas."""
+    wrong = "a_b^c$\\frac$ x"
+    drawn = Figure()
+    axis = drawn.subplots()
+    axis.barh([wrong, "pixel"], [1, 2], label=wrong)
+    axis.set_title(wrong)
+    axis.legend()
+    drawn.suptitle(wrong)
+    with pytest.raises(ValueError, match="frac"):
+        drawn.savefig(tmp_path / "control.png")
+    assert figures.save(drawn, tmp_path / "a.png") == "a.png"
+    names = dict.fromkeys(("model", "transform", "method", "axiom"), wrong)
+    table = pd.DataFrame([names | {"verdict": "kept", "agrees": None, "reason": ""}])
+    assert figures.save(matrix_figure(table), tmp_path / "b.png") == "b.png"
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.size[0] > 100

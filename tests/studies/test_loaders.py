@@ -55,7 +55,7 @@ def test_model_files_and_callables(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ValueError, match="expected the callable to return"):
         studies.load_model("mine:wrong")
     (tmp_path / "junk.pt").write_text("junk")
-    with pytest.raises(ValueError, match=r"not a TorchScript .* Expected a file of torch\.export\.save or torch\.jit\.save"):
+    with pytest.raises(ValueError, match=r"neither TorchScript .* Expected a file of torch\.export\.save or torch\.jit\.save"):
         studies.load_model(str(tmp_path / "junk.pt"))
 
 

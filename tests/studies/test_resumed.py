@@ -1,6 +1,7 @@
 """A comparison that was interrupted continues where it stopped, and only with the same model, photos and settings."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -28,15 +29,20 @@ def test_an_interrupted_run_continues_where_it_stopped(pictures: Path, tmp_path:
     assert model.module.rows < fresh.module.rows
     timeless = lambda table: table.drop(columns=["seconds_stream"])
     pd.testing.assert_frame_equal(timeless(whole.table), timeless(resumed.table))
-    assert not (tmp_path / "cut" / ".parts").exists()
+    once = tiny()
+    again = studies.compare(settings(pictures), tmp_path / "cut", model=once)
+    assert once.module.rows == 1  # the check of the model: every photo is stored
+    pd.testing.assert_frame_equal(resumed.table, again.table)
 
 
 def test_a_part_that_is_not_whole_is_done_again(pictures: Path, tmp_path: Path) -> None:
     brief = dataclasses.replace(settings(pictures), pictures=0, limit=5, transforms=("pixel",))
     with pytest.raises(KeyboardInterrupt):
-        studies.compare(brief, tmp_path / "cut", model=tiny(stop_after=65))
-    (part,) = (tmp_path / "cut" / ".parts").iterdir()
-    part.write_text(part.read_text()[:-9])
+        studies.compare(brief, tmp_path / "cut", model=tiny(stop_after=90))
+    parts = sorted((tmp_path / "cut" / ".parts").iterdir())
+    assert len(parts) == 4
+    for part in parts:
+        part.write_text(part.read_text()[:-9])
     spoilt, fresh = tiny(), tiny()
     found = studies.compare(brief, tmp_path / "cut", model=spoilt)
     studies.compare(brief, tmp_path / "again", model=fresh)
@@ -44,12 +50,19 @@ def test_a_part_that_is_not_whole_is_done_again(pictures: Path, tmp_path: Path) 
     assert spoilt.module.rows == fresh.module.rows
 
 
-def test_other_settings_do_not_pick_up_old_parts(pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"method": "gradient"}, {"transforms": ("pixel",)}], ids=str)
+def test_other_settings_are_refused_where_work_is_stored(pictures: Path, tmp_path: Path, changes: dict[str, object]) -> None:
+    """Interrupted or finished: its parts and files stay, and the refusal says what differs."""
     with pytest.raises(KeyboardInterrupt):
         studies.compare(settings(pictures), tmp_path / "cut", model=tiny(stop_after=250))
-    other = studies.compare(settings(pictures, seed=1), tmp_path / "cut", model=tiny())
-    assert other.summary["settings"]["seed"] == 1
-    assert len(other.table) == 9 * 3
+    for state in ("interrupted", "finished"):
+        before = {path: path.read_bytes() for path in (tmp_path / "cut").rglob("*") if path.is_file()}
+        assert json.loads((tmp_path / "cut" / "summary.json").read_text())["state"] == state
+        with pytest.raises(ValueError, match=f"holds a comparison with other settings .{next(iter(changes))}") as refused:
+            studies.compare(settings(pictures, **changes), tmp_path / "cut", model=tiny())
+        assert len(str(refused.value)) <= 300
+        assert {path: path.read_bytes() for path in (tmp_path / "cut").rglob("*") if path.is_file()} == before
+        studies.compare(settings(pictures), tmp_path / "cut", model=tiny())
 
 
 def interrupted(pictures: Path, out: Path, model: LoadedModel, **changes: object) -> tuple[int, int]:
@@ -85,6 +98,9 @@ def test_parts_of_other_weights_or_other_photos_are_not_taken_for_this_models(pi
         fresh = studies.compare(settings(pictures), tmp_path / f"{name}-fresh", model=model, note=notes.append)
         timeless = lambda table: table.drop(columns=["seconds_stream"])
         pd.testing.assert_frame_equal(timeless(found.table), timeless(fresh.table))
+        if name == "photo":  # only that photo is done again
+            assert not notes
+            continue
         assert len(notes) == 1, name
         assert "this run starts from the beginning" in notes[0]
 

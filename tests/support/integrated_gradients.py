@@ -1,5 +1,6 @@
 """Specs, a network and errors for the tests of certified integrated gradients."""
 
+import pytest
 from torch import Tensor, nn
 
 import pullback as pb
@@ -9,6 +10,7 @@ from support.subjects import normal
 SPEC = "integrated_gradients"
 FULL = "integrated_gradients(tol=0, max_evaluations=50)"
 TRUTH = "integrated_gradients(steps=4096, rule='midpoint')"
+MISSED = pytest.mark.filterwarnings("ignore::pullback.attribution.ConvergenceWarning")  # for budgets too small for tol
 
 
 def relu_net(size: int, width: int = 24, seed: int = 0) -> nn.Module:

@@ -329,13 +329,20 @@ def test_wrap_refuses(
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_magnitudes_too_small_for_a_reciprocal_are_silence_and_nothing_more_is_lost(dtype: torch.dtype) -> None:
+def test_the_smallest_and_the_largest_numbers_come_back_and_have_finite_gradients(dtype: torch.dtype) -> None:
     transform, x = pb.transforms.get("polar", (1, 9)), normal(3, 1, 9, dtype=dtype)
     least = 1 / torch.finfo(dtype).max
     for size in (least / 100, least, 10 * least, 100 * least):
-        z = transform(size * x)
-        assert bool(z.isfinite().all())
-        assert float((transform.inverse(z) - size * x).abs().max()) <= 4 * 9 * least
-    silent = transform(least / 100 * x)
-    assert int(silent.count_nonzero()) == 3  # the sum of each example alone, which is no pair
-    assert int(transform(100 * least * x).count_nonzero()) == x.numel()  # the control
+        small = (size * x).requires_grad_()
+        z = transform(small)
+        assert int(z.count_nonzero()) == x.numel()
+        smallest = torch.finfo(dtype).smallest_normal * torch.finfo(dtype).eps  # the step of the smallest numbers
+        assert float((transform.inverse(z) - small).detach().abs().max()) <= 9 * max(smallest, size * torch.finfo(dtype).eps)
+        (gradient,) = torch.autograd.grad(z.sum(), small)
+        assert bool(gradient.isfinite().all())
+    large = torch.finfo(dtype).max / 100 * x / x.abs().max()
+    for spec in ("polar", "polar(log=true)"):
+        again = pb.transforms.get(spec, (1, 9))
+        assert (
+            float((again.inverse(again(large)) / large.max() - large / large.max()).abs().max()) <= 2e3 * torch.finfo(dtype).eps
+        )

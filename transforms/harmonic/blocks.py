@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ...core.precision import SINGLE
 from ..layout import Layout, Shape, octave_layout, spread
 
 Runs = tuple[tuple[int, int], ...]  # (length, count) of neighbouring blocks of one length, along one axis
@@ -44,7 +45,7 @@ def block_layout(shape: Shape, runs: Sequence[Runs], frequency: Callable[[int], 
 def _centres(runs: Runs) -> Tensor:
     """Centre of the block of each coefficient, in samples; NaN if there is only one block."""
     lengths = torch.cat([torch.full((count,), length) for length, count in runs])
-    centres = lengths.cumsum(0) - (lengths + 1) / 2
+    centres = lengths.cumsum(0) - (lengths + 1).to(SINGLE) / 2
     return (centres if len(lengths) > 1 else centres * math.nan).repeat_interleave(lengths)
 
 

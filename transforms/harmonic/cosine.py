@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from ...core.checks import check_count
+from ...core.checks import check_count, listed, quoted, whole
 from ...core.constant import Constant
+from ...core.precision import SINGLE
 from ..base import Transform
 from ..layout import Shape
 from ..reference import Reference
@@ -40,9 +41,10 @@ class DCT(SeparableTransform):
 
     def __init__(self, shape: Shape, type: int = 2) -> None:
         super().__init__(shape)
-        sizes = self.shape[1:]
-        if isinstance(type, bool) or type not in (1, 2, 3, 4):
-            raise ValueError(f"dct: type must be 1, 2, 3 or 4, got {type!r}.")
+        sizes, given = self.shape[1:], type
+        type = whole(type) or 0
+        if type not in (1, 2, 3, 4):
+            raise ValueError(f"dct: type must be 1, 2, 3 or 4, got {quoted(given)}.")
         if type == 1 and min(sizes) < 2:
             raise ValueError(f"dct: type 1 needs at least 2 samples along every axis, got {sizes}; take type 2.")
         self._type = type
@@ -109,9 +111,10 @@ class BlockDCT(SeparableTransform):
 def _blocks(block: int | Sequence[int], shape: Shape) -> Shape:
     """The block size of each signal axis."""
     dims = len(shape) - 1
-    sizes = block if isinstance(block, (list, tuple)) else [block] * dims
+    given = listed(block)
+    sizes = [block] * dims if given is None else given
     if len(sizes) != dims:
-        raise ValueError(f"block_dct: block must be one number or one for each of {dims} signal axes, got {block!r}.")
+        raise ValueError(f"block_dct: block must be one number or one for each of {dims} signal axes, got {quoted(block)}.")
     return tuple(check_count("block_dct", "block", size) for size in sizes)
 
 
@@ -122,7 +125,7 @@ def _cut(n: int, block: int) -> Runs:
 
 def _frequency(type: int, n: int) -> Tensor:
     """Centre frequency of each coefficient of a DCT of n samples, in cycles/sample. Shape: (n,)."""
-    k = torch.arange(n)
+    k = torch.arange(n, dtype=SINGLE)
     return {1: k / max(1, 2 * n - 2), 2: k / (2 * n)}.get(type, (2 * k + 1) / (4 * n))
 
 

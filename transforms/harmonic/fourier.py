@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ...core.constant import Constant
+from ...core.precision import SINGLE
 from ..base import Transform, TransformClaim
 from ..layout import Shape, octave_layout
 from ..reference import Reference
@@ -35,7 +36,7 @@ class DFT(Transform):
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
         self.claims = TransformClaim.ORTHOGONAL
-        self.layout = octave_layout(self.shape, [torch.fft.fftfreq(n).abs() for n in self.shape[1:]])
+        self.layout = octave_layout(self.shape, wave_frequencies(self.shape))
         self._axes = tuple(range(-1, -len(self.shape), -1))  # the first signal axis last, because that one is halved
         self._planes = slice(0, None, self.shape[1] // 2) if self.shape[1] % 2 == 0 else slice(0, 1)
         half = half_space(self.shape[1:])[: self.shape[1] // 2 + 1][self._planes]
@@ -87,7 +88,7 @@ class Hartley(Transform):
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
         self.claims = TransformClaim.ORTHOGONAL
-        self.layout = octave_layout(self.shape, [torch.fft.fftfreq(n).abs() for n in self.shape[1:]])
+        self.layout = octave_layout(self.shape, wave_frequencies(self.shape))
 
     def analysis(self, x: Tensor) -> Tensor:
         axes = tuple(range(2, x.ndim))
@@ -109,6 +110,11 @@ class Hartley(Transform):
 
 
 _EXAMPLES = [(1, 1), (2, 8), (1, 9), (3, 6, 5), (1, 4, 4), (1, 4, 3, 6)]
+
+
+def wave_frequencies(shape: Shape) -> list[Tensor]:
+    """|k| / n (wrapped), in cycles/sample, of each place along each signal axis."""
+    return [torch.fft.fftfreq(n, dtype=SINGLE).abs() for n in shape[1:]]
 
 
 def _weights(half: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from ...core.precision import SINGLE
 from ..base import Transform
 from ..layout import Shape
 from ..reference import Reference
@@ -39,7 +40,7 @@ class Hadamard(SeparableTransform):
         super().__init__(shape)
         self._runs = [_powers(n) for n in self.shape[1:]]
         self._order = {length: _sequency(length) for runs in self._runs for length, _ in runs}
-        self.layout = block_layout(self.shape, self._runs, lambda n: torch.arange(n) / (2 * n))
+        self.layout = block_layout(self.shape, self._runs, lambda n: torch.arange(n, dtype=SINGLE) / (2 * n))
         maps = [functools.partial(self._along, -1, runs) for runs in self._runs]
         self._forward = self._inverse = Separable(self.shape[1:], maps, self._each)  # the matrix in sequency order is symmetric
 

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...core.checks import check_choice, check_count, check_number
+from ...core.checks import check_count, check_number, choose, quoted
+from ...core.precision import SINGLE
 from ..base import Transform, TransformClaim
 from ..layout import Layout, Shape, octave_layout, spread
 from ..reference import Reference
 from ..registry import add
+from ..shapes import LARGEST_SIGNAL, check_size
 from .blocks import Runs, balanced_size, block_layout
 from .cosine import DCT4
 from .reference_libraries import stft_reference
@@ -52,11 +54,11 @@ class STFT(Transform):
 
     def __init__(self, shape: Shape, window: str = "hann", size: int | None = None, hop: int | None = None) -> None:
         super().__init__(shape, (1,))
-        check_choice("stft", "window", window, _WINDOWS)
-        self.window = window
+        self.window = window = choose("stft", "window", window, _WINDOWS)
         self.size = balanced_size(self.shape[1], 2) if size is None else check_count("stft", "size", size)
         self.hop = max(1, self.size // 2) if hop is None else check_count("stft", "hop", hop)
         self.spec = f"stft(window={window}, size={self.size}, hop={self.hop})"
+        _check_frames(self.shape, self.size, self.hop)
         taps = tight_window(window, self.size, self.hop)
         self._taps = torch.from_numpy(taps)
         self._starts = _starts(taps, self.hop, self.shape[1])
@@ -97,7 +99,7 @@ class STFT(Transform):
 
     def _layout(self) -> Layout:
         frames = len(self._starts)
-        frequency = (torch.arange(self.size) + 1) // 2 / self.size
+        frequency = (torch.arange(self.size, dtype=SINGLE) + 1).div(2, rounding_mode="floor") / self.size
         flat = octave_layout((self.shape[0], frames * self.size), [frequency.repeat(frames)])
         centres = (torch.tensor(self._starts) + self.size // 2).clamp(0, self.shape[1] - 1)
         position = spread([centres.to(frequency).repeat_interleave(self.size)], flat.shape)
@@ -113,6 +115,13 @@ class STFT(Transform):
         yield from (cls(shape) for shape in [(1, 1), (2, 16), (1, 21)])
         yield from [cls((1, 12), "rectangular", 4, 4), cls((1, 13), "rectangular", 4, 4)]
         yield from [cls((2, 10), "blackman", 5, 2), cls((1, 3), "sine", 8, 6), cls((1, 9), "hamming", 6, 4)]
+
+
+def _check_frames(shape: Shape, size: int, hop: int) -> None:
+    if hop > size:
+        found = f"a window of {quoted(size)} samples every {quoted(hop)} leaves samples under no window, so no inverse exists"
+        raise ValueError(f"stft: {found}; take a hop of at most the size of the window.")
+    check_size("stft", "coefficients", (shape[0], (shape[1] + 2 * size) // hop + 1, size), LARGEST_SIGNAL)
 
 
 def tight_window(window: str, size: int, hop: int) -> np.ndarray:
@@ -170,16 +179,16 @@ class MDCT(Transform):
 
     def __init__(self, shape: Shape, window: str = "sine", size: int | None = None, alpha: float = 4.0) -> None:
         super().__init__(shape, (1,))
-        check_choice("mdct", "window", window, _SLOPES)
-        self.window = window
+        self.window = window = choose("mdct", "window", window, _SLOPES)
         self.size = balanced_size(self.shape[1], 4) if size is None else check_count("mdct", "size", size, 4, 4)
-        check_number("mdct", "alpha", alpha, 0, 100)
+        alpha = check_number("mdct", "alpha", alpha, 0, 100)
         self.claims = TransformClaim.ORTHOGONAL
         self.spec = f"mdct(window={window}, size={self.size}" + (f", alpha={alpha})" if window == "kbd" else ")")
         self._runs = _whole_blocks(self.shape[1], self.size // 2)
         self._dcts = [DCT4(length) for length, _ in self._runs]
-        self._cosine, self._sine = (torch.from_numpy(part) for part in _rotation(_slope(window, self.size // 2, alpha)))
-        self.layout = block_layout(self.shape, [self._runs], lambda n: (2 * torch.arange(n) + 1) / (4 * n))
+        hop = self.size // 2 if sum(count for _, count in self._runs) > 1 else 0  # one block is not mixed with another
+        self._cosine, self._sine = (torch.from_numpy(part) for part in _rotation(_slope(window, hop, alpha)))
+        self.layout = block_layout(self.shape, [self._runs], lambda n: (2 * torch.arange(n, dtype=SINGLE) + 1) / (4 * n))
 
     def analysis(self, x: Tensor) -> Tensor:
         return torch.cat([-dct(part.flip(-1)).flatten(-2) for dct, part in self._parts(self._rotate(x, 1))], -1)

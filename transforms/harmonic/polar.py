@@ -4,14 +4,17 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.checks import is_number
+from ...core.checks import check_number, quoted
 from ..base import Transform, TransformClaim
 from ..layout import Layout, Shape, octave_layout
 from ..registry import add
-from .fourier import half_space
+from .fourier import half_space, wave_frequencies
+
+_LARGE = 1e20  # of magnitude / floor, beyond which 1 is nothing beside it
 
 
 @add("polar")
@@ -31,9 +34,9 @@ class Polar(Transform):
     Not linear, hence without an adjoint: attributions run on f∘T⁻¹ by automatic differentiation. T⁻¹T x = x, but not
     every z is a T x: phases wrap, and a negative magnitude is the same signal as its phase turned by π. If every
     frequency is its own partner (sizes 1 and 2) it is the DFT, and claims what that claims.
-    The phase of silence is 0, and gradients there are 0 and not NaN. A pair whose magnitude is below the reciprocal of the
-    largest number, 3e-39 in single and 6e-309 in double precision, counts as silence; a round trip loses nothing else. It is
-    exact from there up to where x, or its sum, leaves the range of its dtype.
+    The phase of silence is 0. Gradients there, and of pairs whose magnitude is below the reciprocal of the largest number,
+    3e-39 in single and 6e-309 in double precision, are 0 and not NaN. A round trip is exact up to where x, or its sum, leaves
+    the range of its dtype.
 
     Bands are octaves, each with its magnitudes ("d1 magnitude", real numbers included) and phases ("d1 phase", in rad).
     Raises: ValueError where floor is not positive, TypeError where log is not true or false.
@@ -45,11 +48,11 @@ class Polar(Transform):
 
     def __init__(self, shape: Shape, log: bool = False, floor: float = 1e-3) -> None:
         super().__init__(shape)
-        if not is_number(floor) or not 0 < floor < math.inf:
-            raise ValueError(f"polar: floor must be a positive number, got {floor!r}.")
-        if not isinstance(log, bool):
-            raise TypeError(f"polar: log must be true or false, got {log!r}.")
-        self.log, self.floor = log, float(floor)
+        if not check_number("polar", "floor", floor, 0):
+            raise ValueError(f"polar: floor must be a positive number, got {quoted(floor)}.")
+        if not isinstance(log, bool | np.bool_):
+            raise TypeError(f"polar: log must be true or false, got {quoted(log)}.")
+        self.log, self.floor = bool(log), float(floor)
         self.spec = f"polar(log=true, floor={self.floor})" if log else "polar"
         self._half, self._axes = half_space(self.shape[1:]), tuple(range(1 - len(self.shape), 0))
         self.claims = TransformClaim.RECONSTRUCTS if bool((self._half != 0).any()) else TransformClaim.ORTHOGONAL
@@ -62,13 +65,13 @@ class Polar(Transform):
         # The place -k keeps the phase of X_k, which is minus that of X_-k; π has no negative in (-π, π].
         phase = torch.where(phase < math.pi, -phase, phase)
         magnitude = math.sqrt(2) * magnitude
-        magnitude = torch.log1p(magnitude / self.floor) if self.log else magnitude
+        magnitude = _log(magnitude, self.floor) if self.log else magnitude
         return torch.where(half == 0, spectrum.real, torch.where(half > 0, magnitude, phase))
 
     def synthesis(self, z: Tensor) -> Tensor:
         half = self._half.to(z.device)
         magnitude = torch.where(half > 0, z, 0)  # before expm1, which would make large real numbers infinite
-        magnitude = self.floor * torch.expm1(magnitude) if self.log else magnitude
+        magnitude = _exp(magnitude, self.floor) if self.log else magnitude
         phase = z.flip(self._axes).roll([1] * len(self._axes), self._axes)  # from -k to k
         # Only one of each pair is filled, with twice its number: the real part of the inverse is the same.
         real = torch.where(half == 0, z, math.sqrt(2) * magnitude * torch.cos(phase))
@@ -83,19 +86,35 @@ class Polar(Transform):
 
 
 def _polar(real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
-    """(|X|, arg X); both are 0 with gradient 0 if X is 0, or too small for the reciprocal that its gradient needs."""
+    """(|X|, arg X); their gradients are 0 if X is 0, or too small for the reciprocal that its gradient needs."""
     larger = torch.maximum(real.abs(), imaginary.abs()).detach()
     sound = larger > 1 / torch.finfo(real.dtype).max
+    lift = torch.finfo(real.dtype).tiny ** -0.5  # a power of two, with which squares of the smallest numbers do not vanish
+    faint = torch.hypot(real.detach() * lift, imaginary.detach() * lift) / lift
+    angle = torch.where(larger > 0, torch.atan2(imaginary.detach(), real.detach()), 0)
     # Squares of X / larger neither overflow nor vanish. The branch of `where` that is not used must not divide by zero.
     scale = larger.where(sound, torch.ones_like(larger))
     real, imaginary = torch.where(sound, real / scale, 1), torch.where(sound, imaginary / scale, 0)
-    magnitude = torch.where(sound, (real.square() + imaginary.square()).sqrt() * scale, 0)
-    return magnitude, torch.atan2(imaginary, real)
+    magnitude = torch.where(sound, (real.square() + imaginary.square()).sqrt() * scale, faint)
+    return magnitude, torch.where(sound, torch.atan2(imaginary, real), angle)
+
+
+def _log(magnitude: Tensor, floor: float) -> Tensor:
+    """log(1 + magnitude / floor), also where the quotient is too large for its dtype."""
+    large = magnitude > floor * _LARGE
+    quotient = torch.where(large, 0, magnitude) / floor
+    return torch.where(large, torch.where(large, magnitude, 1).log() - math.log(floor), torch.log1p(quotient))
+
+
+def _exp(log: Tensor, floor: float) -> Tensor:
+    """Inverse of `_log`: floor · (eᶻ - 1)."""
+    large = log > math.log(_LARGE)
+    return torch.where(large, torch.exp(log + math.log(floor)), floor * torch.expm1(torch.where(large, 0, log)))
 
 
 def _layout(shape: Shape, half: Tensor) -> Layout:
     """The octaves of the DFT, each split into magnitudes and phases."""
-    octaves = octave_layout(shape, [torch.fft.fftfreq(n).abs() for n in shape[1:]])
+    octaves = octave_layout(shape, wave_frequencies(shape))
     present, index = torch.unique(2 * octaves.index + (half < 0), return_inverse=True)
     split = [(octaves.bands[code // 2], "phase" if code % 2 else "magnitude") for code in present.tolist()]
     return replace(octaves, bands=tuple(replace(band, name=f"{band.name} {part}") for band, part in split), index=index)

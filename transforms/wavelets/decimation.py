@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ...core.constant import Constant
+from ...core.isolation import lasting_tensors
 
 Filters = tuple[Sequence[float], ...]  # of the approximation and of the detail
 
@@ -57,17 +58,20 @@ class Decimation:
     def _matrix(self, of: str, block: int) -> Constant:
         """(2 block, samples) to make `outputs`, (2 block, 2 outputs) to make `samples`."""
         if (of, block) not in self._matrices:
-            length = self._taps.shape[1]
-            if of == "outputs":
-                tap = torch.arange(2 * block + length - 2) - 2 * torch.arange(block)[:, None]
-            else:
-                k = torch.arange(-self._before, (2 * block - 1 + self._left) // 2 + 1)
-                tap = torch.arange(2 * block)[:, None] + self._left - 2 * k
-            inside = (tap >= 0) & (tap < length)
-            matrix = torch.where(inside, self._taps[:, tap.clamp(0, length - 1)], 0)
-            matrix = matrix.flatten(0, 1) if of == "outputs" else matrix.movedim(0, 1).flatten(1)
-            self._matrices[of, block] = Constant(matrix)
+            with lasting_tensors():
+                self._matrices[of, block] = Constant(self._make(of, block))
         return self._matrices[of, block]
+
+    def _make(self, of: str, block: int) -> Tensor:
+        length = self._taps.shape[1]
+        if of == "outputs":
+            tap = torch.arange(2 * block + length - 2) - 2 * torch.arange(block)[:, None]
+        else:
+            k = torch.arange(-self._before, (2 * block - 1 + self._left) // 2 + 1)
+            tap = torch.arange(2 * block)[:, None] + self._left - 2 * k
+        inside = (tap >= 0) & (tap < length)
+        matrix = torch.where(inside, self._taps[:, tap.clamp(0, length - 1)], 0)
+        return matrix.flatten(0, 1) if of == "outputs" else matrix.movedim(0, 1).flatten(1)
 
 
 def _cut(count: int) -> tuple[int, int]:

@@ -11,10 +11,12 @@ import pywt
 import torch
 from torch import Tensor
 
+from ...core.checks import quoted, whole
 from ..base import Transform, TransformClaim
 from ..layout import Band, Shape
 from ..registry import add
-from .dwt import check_level, find_wavelet, halvings, pyramid_band, pyramid_cell
+from .arguments import Level, Wavelet, check_level, find_wavelet, wavelet_spec
+from .dwt import halvings, pyramid_band, pyramid_cell
 from .filterbank import FilterBank, split_each, step_keys
 from .packing import Cell, blockwise, pack, packed_layout, unpack
 
@@ -44,8 +46,8 @@ class DTCWT(Transform):
     |z| of a pair hardly changes when x is shifted, and a band holds frequencies of one sign only. At level 1 both hold
     less well, as for every dual tree. An odd size passes its last sample to the approximation unchanged.
 
-    taps: of the q-shift filter, 10 or 14.  level: None takes 3, or as many as the signal allows.
-    first: any orthonormal wavelet of PyWavelets.
+    taps: of the q-shift filter, 10 or 14.  first: any orthonormal wavelet, as in `dwt`.
+    level: None takes 3, or as many as the signal allows, "max" the deepest; a warning says where that is 0, the signal itself.
     Bands: "aa3" holds the four real approximations, "d3+15" the complex details, coarse to fine.
     Sources: Kingsbury 2000; Kingsbury 2001, §4 and table 2; Selesnick, Baraniuk & Kingsbury 2005.
     Raises: ValueError for other taps, a wavelet that is not orthonormal, a level that is too deep or three signal axes;
@@ -56,14 +58,15 @@ class DTCWT(Transform):
     ['aa1', 'd1+75', 'd1-75', 'd1+15', 'd1-15', 'd1+45', 'd1-45']
     """
 
-    def __init__(self, shape: Shape, taps: int = 14, level: int | None = None, first: str = "sym5") -> None:
+    def __init__(self, shape: Shape, taps: int = 14, level: Level = None, first: Wavelet = "sym5") -> None:
         super().__init__(shape, (1, 2))
-        if taps not in QSHIFT:
-            raise ValueError(f"dtcwt: expected taps in {', '.join(map(str, QSHIFT))}; got {taps!r}.")
+        if whole(taps) not in QSHIFT:
+            raise ValueError(f"dtcwt: expected taps in {', '.join(map(str, QSHIFT))}; got {quoted(taps)}.")
         self.level = check_level("dtcwt", level, halvings(self.shape), str(self.shape))
-        self.spec = f"dtcwt(taps={taps}, level={self.level}, first={first})"
+        wavelet = find_wavelet("dtcwt", first)
+        self.spec = f"dtcwt(taps={int(taps)}, level={self.level}, first={wavelet_spec(wavelet)})"
         self._dims = len(self.shape) - 1
-        self._first, self._later = _first_banks(first), _later_banks(taps)
+        self._first, self._later = _first_banks(wavelet), _later_banks(int(taps))
         self._low, *self._details = step_keys(self._dims)
         self._cells = self._grid()
         self.layout = packed_layout(self.shape, self._cells)
@@ -151,7 +154,7 @@ class DTCWT(Transform):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        yield from [cls((1, 1)), cls((2, 16)), cls((1, 13), taps=10, level=2, first="db2")]
+        yield from [cls((1, 1), level=0), cls((2, 16)), cls((1, 13), taps=10, level=2, first="db2")]
         yield from [cls((2, 6, 5), level=2), cls((1, 16, 12), taps=10, level=3)]
 
 
@@ -189,17 +192,16 @@ def _to_trees(parts: list[Tensor]) -> list[Tensor]:
     return [tree.mul_(math.sqrt(0.5)) for tree in trees]
 
 
-def _first_banks(wavelet: str) -> tuple[FilterBank, FilterBank]:
+def _first_banks(filters: pywt.Wavelet) -> tuple[FilterBank, FilterBank]:
     """Level 1: the same orthonormal filters, those of tree b one sample later."""
-    filters = find_wavelet("dtcwt", wavelet)
     if not FilterBank(filters).orthonormal:
-        raise ValueError(f"dtcwt: first must be an orthonormal wavelet such as sym5, db4 or coif2, got {wavelet!r}.")
+        raise ValueError(f"dtcwt: first must be an orthonormal wavelet such as sym5, db4 or coif2, got {quoted(filters.name)}.")
     banks = []
     for late in (0, 1):
         before, after = [0.0] * (1 + late), [0.0] * (1 - late)
         analysis = [[*after, *taps, *before] for taps in (filters.dec_lo, filters.dec_hi)]
         synthesis = [[*before, *taps, *after] for taps in (filters.rec_lo, filters.rec_hi)]
-        banks.append(FilterBank(pywt.Wavelet(f"{wavelet} {'ab'[late]}", filter_bank=[*analysis, *synthesis])))
+        banks.append(FilterBank(pywt.Wavelet(f"{filters.name} {'ab'[late]}", filter_bank=[*analysis, *synthesis])))
     return banks[0], banks[1]
 
 

@@ -9,26 +9,31 @@ from typing import Any
 import pywt
 from torch import Tensor
 
-from ...core.checks import check_choice
+from ...core.checks import choose
+from ...core.imports import needs
 from ..base import Transform, TransformClaim
 from ..layout import Band, Shape
 from ..reference import Reference
 from ..registry import add
+from .arguments import Level, Wavelet, check_level, find_wavelet, wavelet_spec
 from .boundary_filters import BoundaryBank, inside
+from .containers import PLANE, Pyramid
 from .filterbank import Bank, FilterBank, step_keys
 from .packing import Cell, pack, packed_layout, unpack
 from .reference_libraries import dwt_reference
 
 PADDED = ("zero", "constant", "symmetric", "reflect", "periodic")
 SQUARE = ("periodization", "boundary")
+SHORT = {"zpd": "zero", "cpd": "constant", "sym": "symmetric", "ppd": "periodic", "per": "periodization"}  # of PyWavelets
 
 
 @add("dwt")
-class DWT(Transform):
+class DWT(Pyramid):
     """Separable discrete wavelet transform over all signal axes, its pyramid packed into one (channels, K) tensor.
 
-    wavelet: any discrete wavelet of PyWavelets.
-    level: the number of halvings; None takes 3, or as many as the signal allows.
+    wavelet: the name of any discrete wavelet of PyWavelets, a `pywt.Wavelet`, or filters [dec_lo, dec_hi, rec_lo, rec_hi].
+    level: the number of halvings; None takes 3, or as many as the signal allows, "max" the deepest; level 0 is the signal
+    itself, and a warning says where nothing deeper exists.
     mode: `periodization` is critically sampled (K = number of samples) for every size, orthonormal where the wavelet is,
     and equal to PyWavelets for sizes that are even at every level; an odd size passes its last sample to the
     approximation unchanged. `boundary` is critically sampled and orthonormal too, and does not join the two ends: filters
@@ -39,25 +44,28 @@ class DWT(Transform):
 
     Bands are ordered coarse to fine: "aa3", "ad3", "da3", "dd3", …, "dd1", one letter per axis.
     Sources: Mallat 1989; Daubechies 1992; PyWavelets for filters and conventions; Jensen & la Cour-Harbo 2001 (boundary).
-    Raises: ValueError for an unknown wavelet or mode, a level that is too deep, or a signal that `boundary` cannot take;
-    each message lists the choices. TypeError where level is not a whole number.
+    Raises: ValueError for an unknown wavelet or mode, or a level that is too deep; each message lists the choices. TypeError
+    where level is not a whole number. Modes may have PyWavelets' short names: zpd, cpd, sym, ppd and per.
 
     >>> from pullback.transforms import get
     >>> [band.name for band in get("dwt(haar, level=2)", shape=(1, 8)).layout.bands]
     ['a2', 'd2', 'd1']
     """
 
-    def __init__(self, shape: Shape, wavelet: str = "haar", level: int | None = None, mode: str = "periodization") -> None:
+    def __init__(self, shape: Shape, wavelet: Wavelet = "haar", level: Level = None, mode: str = "periodization") -> None:
         super().__init__(shape)
         self.wavelet = find_wavelet("dwt", wavelet)
-        check_choice("dwt", "mode", mode, (*SQUARE, *PADDED))
-        self.mode = mode
-        self._bank = _bank(wavelet, mode)
+        self.mode = SHORT.get(mode.lower(), mode) if isinstance(mode, str) else mode
+        self.mode = choose("dwt", "mode", self.mode, (*SQUARE, *PADDED))
+        self._bank = _bank(tuple(map(tuple, self.wavelet.filter_bank)), self.mode)
         inputs = self._all_inputs()
-        if mode == "boundary":
-            self._check_boundary(level, len(inputs))
-        self.level = check_level("dwt", level, len(inputs), f"{self.shape} with {wavelet} and mode {mode}")
-        self.spec = f"dwt({wavelet}, level={self.level}, mode={mode})"
+        if self.mode == "boundary":
+            self._check_boundary()
+        where = f"{self.shape} with {self.wavelet.name} and mode {self.mode}"
+        if self.mode == "boundary":
+            where += f" (even sizes of at least {self.wavelet.dec_len} samples)"
+        self.level = check_level("dwt", level, len(inputs), where)
+        self.spec = f"dwt({wavelet_spec(self.wavelet)}, level={self.level}, mode={self.mode})"
         self._keys = step_keys(len(self.shape) - 1)
         self._inputs = inputs[: self.level]
         self._cells = self._grid()
@@ -82,6 +90,29 @@ class DWT(Transform):
         if (kernels := self._kernels(x)) is not None:
             return self._write(*kernels, x.contiguous(), dual)
         return split_pyramid([self._bank] * self.level, x, len(self.shape) - 1, dual)
+
+    def to_ptwt(self, z: Tensor) -> Sequence[Any]:
+        """The coefficients as `ptwt.wavedec`, `wavedec2` or `wavedec3` return them; for `boundary`, `MatrixWavedec` and others.
+
+        >>> import ptwt
+        >>> T = pb.transforms.get("dwt(db2, level=2, mode=zero)", shape=(1, 12))
+        >>> torch.allclose(ptwt.waverec(T.to_ptwt(T(torch.ones(1, 1, 12))), "db2"), torch.ones(1, 1, 12), atol=1e-5)
+        True
+        """
+        with needs("to_ptwt", "ptwt"):
+            import ptwt
+        plane = lambda step: ptwt.WaveletDetailTuple2d(*map(step.__getitem__, self._plane))
+        parts = self._container(self.unpack(z), plane)
+        return list(parts) if len(self.shape) == 2 else tuple(parts)
+
+    def from_ptwt(self, coefficients: Sequence[Any]) -> Tensor:
+        """z of what `to_ptwt` or ptwt returns, as `from_pywt`."""
+        return self._from_container(coefficients, self._plane)
+
+    @property
+    def _plane(self) -> tuple[str, ...]:
+        """The letters of ptwt's horizontal, vertical and diagonal details: with boundary filters they are others."""
+        return ("ad", "da", "dd") if self.mode == "boundary" else PLANE
 
     # On a GPU -------------------------------------------------------------------------------------------------------
 
@@ -142,15 +173,10 @@ class DWT(Transform):
             isometric |= all(map(self._bank.isometric, {n for sizes in self._inputs for n in sizes}))
         return claims | TransformClaim.ISOMETRIC if isometric else claims
 
-    def _check_boundary(self, level: int | None, deepest: int) -> None:
-        wavelet = self.wavelet
+    def _check_boundary(self) -> None:
         if not self._bank.orthonormal:
-            wanted = f"an orthonormal wavelet such as db4, sym8 or coif3, got {wavelet.name}"
+            wanted = f"an orthonormal wavelet such as db4, sym8 or coif3, got {self.wavelet.name}"
             raise ValueError(f"dwt: mode boundary needs {wanted}; take mode=periodization.")
-        if level is None and deepest == 0:
-            wanted = f"even sizes of at least {wavelet.dec_len} samples for {wavelet.name}"
-            advice = "take a shorter wavelet, mode=periodization, or crop the signal"
-            raise ValueError(f"dwt: mode boundary needs {wanted}, got {self.shape[1:]}; {advice}.")
 
     def _all_inputs(self) -> list[Shape]:
         """Sizes of the signals that enter each level, finest first, while every axis can be split and the longest shrinks."""
@@ -168,11 +194,11 @@ class DWT(Transform):
 
     @property
     def reference(self) -> Reference | str:
-        return dwt_reference(self.wavelet.name, self.mode, self._inputs, self._cells, not self._bank.refinements)
+        return dwt_reference(self.wavelet, self.mode, self._inputs, self._cells, not self._bank.refinements)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        yield from [cls((1, 1), "haar"), cls((2, 8), "haar"), cls((1, 13), "db4", level=2)]
+        yield from [cls((1, 1), "haar", 0), cls((2, 8), "haar"), cls((1, 13), "db4", level=2)]
         yield from [cls((3, 6, 5), "db2", level=2), cls((1, 16, 12), "bior4.4", level=2), cls((1, 32), "dmey", level=2)]
         yield from [cls((1, 5, 4, 6), "sym3", level=1), cls((2, 24), "db3", level=2, mode="boundary")]
         yield from [cls((1, 8, 14), "sym4", level=1, mode="boundary"), cls((1, 4, 6, 8), "db2", level=1, mode="boundary")]
@@ -182,9 +208,9 @@ class DWT(Transform):
 
 
 @functools.lru_cache(maxsize=64)
-def _bank(name: str, mode: str) -> Bank:
+def _bank(filters: tuple[tuple[float, ...], ...], mode: str) -> Bank:
     """The bank of a wavelet; it holds nothing but constants, so transforms of any signals can share it."""
-    wavelet = pywt.Wavelet(name)
+    wavelet = pywt.Wavelet("bank", filter_bank=filters)
     return BoundaryBank(wavelet) if mode == "boundary" else FilterBank(wavelet, mode)
 
 
@@ -225,25 +251,3 @@ def pyramid_band(key: str, level: int) -> Band:
 def halvings(shape: Shape) -> int:
     """The number of times that the longest axis of `shape` (channels, *spatial) can be halved."""
     return int(math.log2(max(shape[1:])))
-
-
-def find_wavelet(who: str, wavelet: str) -> pywt.Wavelet:
-    """The discrete wavelet of that name.  Raises: ValueError that lists the families."""
-    known = pywt.wavelist(kind="discrete")
-    if wavelet not in known:
-        families = ", ".join(family for family in pywt.families() if set(pywt.wavelist(family)) & set(known))
-        advice = "Try haar, db4, sym8, coif3 or bior4.4; all names: pywt.wavelist(kind='discrete')"
-        raise ValueError(f"{who}: {wavelet!r} is not a discrete wavelet of PyWavelets. {advice}, families: {families}.")
-    return pywt.Wavelet(wavelet)
-
-
-def check_level(who: str, level: int | None, deepest: int, where: str, what: str = "level") -> int:
-    """`level`, or for None 3, or less where the signal is short.  Raises: ValueError that names the deepest level."""
-    if level is None:
-        return min(3, deepest)
-    if isinstance(level, bool) or not isinstance(level, int):
-        raise TypeError(f"{who}: {what} must be a whole number or none, got {level!r}.")
-    if not 0 <= level <= deepest:
-        advice = "take a smaller level, a shorter wavelet or a larger signal"
-        raise ValueError(f"{who}: {what} must lie in 0…{deepest} for a signal of {where}, got {level}; {advice}.")
-    return level

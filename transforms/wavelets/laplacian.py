@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from ...core.checks import check_number
+from ...core.precision import SINGLE
 from ..base import Transform, TransformClaim
 from ..harmonic.blocks import every_second, interleave
 from ..layout import Band, Shape
 from ..registry import add
-from .dwt import check_level
+from .arguments import Level, check_level
 from .packing import Cell, pack, packed_layout, unpack
 
 
@@ -26,7 +27,8 @@ class Laplacian(Transform):
     sample, so that a constant has no detail at any size. It is redundant, K ≈ n 2^d / (2^d - 1) for d axes, T T⁻¹ is not
     the identity, and it is exact for every size.
 
-    levels: the number of halvings; None takes 3, or as many as the signal allows.
+    levels: the number of halvings; None takes 3, or as many as the signal allows, "max" the deepest; a warning says where
+    that is 0, the signal itself.
     a: the middle tap; 0.4 is close to a Gaussian, 0.375 binomial, 0.5 triangular.
 
     Bands are "g3" (the coarsest copy), "l3", "l2", "l1", named after the octave that holds most of them; they overlap,
@@ -40,12 +42,11 @@ class Laplacian(Transform):
     tensor([[[1., 1., 0., 0., 0., 0.]]])
     """
 
-    def __init__(self, shape: Shape, levels: int | None = None, a: float = 0.4) -> None:
+    def __init__(self, shape: Shape, levels: Level = None, a: float = 0.4) -> None:
         super().__init__(shape)
         deepest = (max(self.shape[1:]) - 1).bit_length()
         self.levels = check_level("laplacian", levels, deepest, str(self.shape), "levels")
-        check_number("laplacian", "a", a, 0, 1)
-        self.a = float(a)
+        self.a = check_number("laplacian", "a", a, 0, 1)
         self.spec = f"laplacian(levels={self.levels}, a={self.a})"
         self._sizes = [tuple(-(-n // 2**step) for n in self.shape[1:]) for step in range(self.levels + 1)]  # of G_0, G_1, …
         self._cells = self._grid()
@@ -118,13 +119,14 @@ class Laplacian(Transform):
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        yield from (cls(shape) for shape in [(1, 1), (2, 8), (1, 13), (1, 2), (1, 1, 4)])
+        yield cls((1, 1), 0)
+        yield from (cls(shape) for shape in [(2, 8), (1, 13), (1, 2), (1, 1, 4)])
         yield from [cls((2, 16), 0), cls((1, 17), a=0.5), cls((3, 6, 5), 2, a=0.375), cls((1, 4, 3, 6), 1)]
 
 
 def _centres(a: float, levels: int) -> list[float]:
     """Mean frequency of the energy of white noise in each part of z along one axis, without aliasing."""
-    frequency = (torch.arange(4096) + 0.5) / 8192
+    frequency = (torch.arange(4096, dtype=SINGLE) + 0.5) / 8192
     passed, responses = torch.ones_like(frequency), []
     for step in range(levels):
         turn = 2 * math.pi * 2**step * frequency

@@ -3,16 +3,19 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+import pywt
 import torch
 from torch import Tensor
 
-from ...core.checks import check_choice
+from ...core.checks import choose, quoted
 from ..base import Transform, TransformClaim
 from ..layout import Band, Shape
 from ..reference import Reference
 from ..registry import add
-from .dwt import check_level, find_wavelet, halvings
+from .arguments import Level, Wavelet, check_level, find_wavelet, wavelet_spec
+from .dwt import halvings
 from .filterbank import FilterBank, step_keys
 from .packing import Cell, pack, packed_layout, unpack
 from .reference_libraries import wpt_reference
@@ -20,6 +23,7 @@ from .reference_libraries import wpt_reference
 Tree = str | Sequence[str]  # paths of its leaves
 
 ORDERS = ("frequency", "natural")
+MOST = 16  # doublings of the number of bands in a full tree: 65,536 bands
 ROOT = "root"  # the name of the band that is the signal itself
 
 
@@ -32,8 +36,9 @@ class WPT(Transform):
     level 1 of two. It is orthonormal where the wavelet is, along any tree, and equal to PyWavelets' packets in mode
     periodization for sizes that are even at every level; an odd size passes its last sample to the approximation.
 
-    wavelet: any discrete wavelet of PyWavelets.
-    level: the full tree of that depth; None takes 3, or as many as the signal allows.
+    wavelet: a name of PyWavelets, a `pywt.Wavelet`, or filters [dec_lo, dec_hi, rec_lo, rec_hi].
+    level: the full tree of that depth; None takes 3, or as many as the signal allows, "max" the deepest, of at most 65,536
+    bands. Level 0 is the signal itself, and a warning says where nothing deeper exists.
     nodes: instead of a level, the leaves of any tree, as a list of paths or one word such as "a+da+dd".
     order: of the bands in z. `frequency` rises along the first axis, then along the next, … (a detail filter mirrors
     the spectrum, so that paths are in Gray code); `natural` is the order of the paths.
@@ -49,22 +54,24 @@ class WPT(Transform):
     """
 
     def __init__(
-        self, shape: Shape, wavelet: str = "haar", level: int | None = None, nodes: Tree | None = None, order: str = "frequency"
+        self, shape: Shape, wavelet: Wavelet = "haar", level: Level = None, nodes: Tree | None = None, order: str = "frequency"
     ) -> None:
         super().__init__(shape)
         self.wavelet = find_wavelet("wpt", wavelet)
-        check_choice("wpt", "order", order, ORDERS)
+        order = choose("wpt", "order", order, ORDERS)
         if nodes is not None and level is not None:
-            raise ValueError(f"wpt: expected a level or nodes, got both ({level!r} and {nodes!r}); drop the level.")
+            raise ValueError(f"wpt: expected a level or nodes, got both ({quoted(level)} and {quoted(nodes)}); drop the level.")
         self._dims = len(self.shape) - 1
         paths = None if nodes is None else check_tree("wpt", nodes, self._dims)
         depth = level if paths is None else max(map(len, paths)) // self._dims
-        self.level = check_level("wpt", depth, halvings(self.shape), str(self.shape))
-        full = full_tree(self.level, self._dims)
-        leaves = full if paths is None else paths
+        deepest = halvings(self.shape)
+        deepest = min(deepest, MOST // self._dims) if paths is None else deepest
+        self.level = check_level("wpt", depth, deepest, str(self.shape))
+        leaves = full_tree(self.level, self._dims) if paths is None else paths
         self.nodes = tuple(sorted(leaves, key=self._lowest if order == "frequency" else None))
-        tree = f"level={self.level}" if set(leaves) == set(full) else f"nodes={'+'.join(self.nodes)}"
-        self.spec = f"wpt({wavelet}, {tree}, order={order})"
+        full = len(leaves) == 2 ** (self.level * self._dims)
+        tree = f"level={self.level}" if full else f"nodes={'+'.join(self.nodes)}"
+        self.spec = f"wpt({wavelet_spec(self.wavelet)}, {tree}, order={order})"
         self._bank = FilterBank(self.wavelet)
         self._cells = [self._cell(path) for path in self.nodes]
         self.layout = packed_layout(self.shape, self._cells)
@@ -85,6 +92,31 @@ class WPT(Transform):
 
     def transpose(self, g: Tensor) -> Tensor:
         return self._decompose(g, dual=True)
+
+    def to_pywt(self, z: Tensor) -> pywt.WaveletPacketND:
+        """The leaves as a tree of PyWavelets, of arrays (batch, channels, *grid).  Raises: ValueError or TypeError as `unpack`.
+
+        >>> T = pb.transforms.get("wpt(haar, level=1)", shape=(1, 4))
+        >>> T.to_pywt(T(torch.ones(1, 1, 4))).reconstruct(update=False).round(4)
+        array([[[1., 1., 1., 1.]]], dtype=float32)
+        """
+        tree = pywt.WaveletPacketND(None, self.wavelet, "periodization", axes=tuple(range(-self._dims, 0)))
+        for path, band in zip(self.nodes, self.unpack(z).values()):
+            tree[path] = band.detach().cpu().numpy()
+        return tree
+
+    def from_pywt(self, tree: Mapping[str, Any]) -> Tensor:
+        """z of a tree of PyWavelets, or of a mapping {path: array}, that holds these leaves.
+
+        Raises: ValueError where a leaf is missing or of another shape.
+        """
+        leaves = {}
+        for path, band in zip(self.nodes, self.layout.bands):
+            try:
+                leaves[band.name] = torch.as_tensor(getattr(tree[path], "data", tree[path]))
+            except (KeyError, ValueError, TypeError, IndexError):
+                raise ValueError(f"wpt: expected a tree of PyWavelets with the leaf {path!r}, got {quoted(tree)}.") from None
+        return self.pack(leaves)
 
     def _decompose(self, x: Tensor, dual: bool) -> Tensor:
         """The leaves of x with the analysis filters, or with the transposed synthesis filters."""
@@ -113,11 +145,11 @@ class WPT(Transform):
 
     @property
     def reference(self) -> Reference | str:
-        return wpt_reference(self.wavelet.name, self.nodes, self._inputs, self._cells, not self._bank.refinements)
+        return wpt_reference(self.wavelet, self.nodes, self._inputs, self._cells, not self._bank.refinements)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        yield from [cls((1, 1)), cls((2, 16), "db4"), cls((1, 13), "db2", level=2, order="natural")]
+        yield from [cls((1, 1), level=0), cls((2, 16), "db4"), cls((1, 13), "db2", level=2, order="natural")]
         yield cls((1, 32), "dmey", nodes="aa+ad+d")
         yield from [cls((2, 9), "sym3", nodes="a+daa+dad+dd"), cls((3, 6, 5), "haar", level=2)]
         yield cls((1, 12, 8), "bior2.2", nodes="aa+ad+dd+daaa+daad+dada+dadd", order="natural")
@@ -195,12 +227,12 @@ def check_tree(who: str, nodes: Tree, dims: int) -> list[str]:
     keys, example = step_keys(dims), "+".join(step_keys(dims))
     paths = nodes.split("+") if isinstance(nodes, str) else nodes
     if not isinstance(paths, Sequence) or not all(isinstance(path, str) for path in paths) or not paths:
-        raise TypeError(f"{who}: nodes must be paths such as {example!r} or {keys}, got {nodes!r}.")
+        raise TypeError(f"{who}: nodes must be paths such as {example!r} or {keys}, got {quoted(nodes)}.")
     leaves = sorted("" if path == ROOT else path for path in paths)
     for path in leaves:
         if len(path) % dims or set(path) - {"a", "d"}:
             wanted = f"{dims} of the letters a and d for each level, such as {keys[-1] + keys[0]!r}"
-            raise ValueError(f"{who}: a path has {wanted}; got {path!r}.")
+            raise ValueError(f"{who}: a path has {wanted}; got {quoted(path)}.")
     twice = [path for path, count in Counter(leaves).items() if count > 1]
     inner = {path[:i] for path in leaves for i in range(0, len(path), dims)}
     inside = [path for path in leaves if path in inner]
@@ -208,5 +240,5 @@ def check_tree(who: str, nodes: Tree, dims: int) -> list[str]:
     for wrong, fault in ((twice, "given twice"), (inside, "given beside its own children"), (missing, "missing")):
         if wrong:
             wanted = f"the leaves of one tree, with all children of a node ({example}) or none"
-            raise ValueError(f"{who}: nodes must be {wanted}; {wrong[0] or ROOT!r} is {fault}.")
+            raise ValueError(f"{who}: nodes must be {wanted}; {quoted(wrong[0] or ROOT)} is {fault}.")
     return leaves

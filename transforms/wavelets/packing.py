@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..layout import Band, Later, Layout, Shape
+from ...core.precision import SINGLE
+from ..layout import Band, Later, Layout, Shape, unknown
+from ..shapes import check_size
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,12 @@ def packed_layout(shape: Shape, cells: Sequence[Cell]) -> Layout:
     """The layout of z as `pack` makes it, for signals of `shape`; its tensors are computed when they are first read."""
     counts = [math.prod(cell.grid) for cell in cells]
     whole = (shape[0], sum(counts))
+    check_size("wavelets", "coefficients", whole)
     makers = (functools.partial(_table, axes, tuple(cells), shape) for axes in (_frequencies, _positions))
-    tables = (Later((len(shape) - 1, *whole), make) for make in makers)
-    return Layout(tuple(cell.band for cell in cells), Later(whole, functools.partial(_index, counts, whole)), *tables)
+    frequency, position = (Later((len(shape) - 1, *whole), make) for make in makers)
+    index = Later(whole, functools.partial(_index, counts, whole))
+    grids = tuple((shape[0], *cell.grid) for cell in cells)
+    return Layout(tuple(cell.band for cell in cells), index, frequency, position, grids)
 
 
 def _index(counts: list[int], whole: tuple[int, int]) -> Tensor:
@@ -92,12 +97,12 @@ def _table(axes: Callable[[Cell, Sequence[int]], list[Tensor]], cells: Sequence[
 
 
 def _frequencies(cell: Cell, sizes: Sequence[int]) -> list[Tensor]:
-    axes = [torch.full((m,), math.nan) for m in cell.size]
+    axes = [unknown((m,)) for m in cell.size]
     for axis, centre, (start, stop) in zip(axes, cell.centre, cell.inner or [(0, m) for m in cell.size]):
         axis[start:stop] = centre
     return axes
 
 
 def _positions(cell: Cell, sizes: Sequence[int]) -> list[Tensor]:
-    axes = [cell.step * torch.arange(m, dtype=torch.get_default_dtype()) + cell.offset for m in cell.size]
+    axes = [cell.step * torch.arange(m, dtype=SINGLE) + cell.offset for m in cell.size]
     return [axis % n if cell.periodic else axis.clamp(0, n - 1) for axis, n in zip(axes, sizes)]

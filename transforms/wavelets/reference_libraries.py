@@ -20,7 +20,7 @@ _INEXACT = "the filters are inexact, which only the inverse of this library corr
 _LONGEST = 24  # taps up to which ptwt's single pass of Gram-Schmidt keeps boundary filters orthogonal to 1e-11
 
 
-def dwt_reference(wavelet: str, mode: str, inputs: Sizes, cells: Sequence[Cell], exact: bool) -> Reference | str:
+def dwt_reference(wavelet: pywt.Wavelet, mode: str, inputs: Sizes, cells: Sequence[Cell], exact: bool) -> Reference | str:
     """PyWavelets in mode periodization, ptwt in the others.  exact: whether the filters reconstruct to rounding."""
     if not inputs:
         return _LEVEL_0
@@ -30,7 +30,7 @@ def dwt_reference(wavelet: str, mode: str, inputs: Sizes, cells: Sequence[Cell],
         forward = lambda x: pywt.wavedecn(x.numpy(), wavelet, mode, level, axes)
         back = lambda bands: pywt.waverecn(_arrays(bands), wavelet, mode, axes)
         return _odd(inputs) or _reference("pywt.wavedecn", forward, back, sizes, cells, exact)
-    if mode == "boundary" and pywt.Wavelet(wavelet).dec_len > _LONGEST:
+    if mode == "boundary" and wavelet.dec_len > _LONGEST:
         return f"ptwt's boundary filters of more than {_LONGEST} taps are not orthogonal"
     import ptwt
 
@@ -59,7 +59,9 @@ def _structure(dims: int, letters: Sequence[str]) -> tuple[Callable[[Any], Any],
     return dict, dict
 
 
-def swt_reference(wavelet: str, level: int, sizes: Sequence[int], cells: Sequence[Cell], exact: bool) -> Reference | str:
+def swt_reference(
+    wavelet: pywt.Wavelet, level: int, sizes: Sequence[int], cells: Sequence[Cell], exact: bool
+) -> Reference | str:
     """PyWavelets' undecimated transform, normalised."""
     if level == 0:
         return _LEVEL_0
@@ -71,7 +73,9 @@ def swt_reference(wavelet: str, level: int, sizes: Sequence[int], cells: Sequenc
     return _reference("pywt.swtn", forward, back, sizes, cells, exact)
 
 
-def wpt_reference(wavelet: str, nodes: Sequence[str], inputs: Sizes, cells: Sequence[Cell], exact: bool) -> Reference | str:
+def wpt_reference(
+    wavelet: pywt.Wavelet, nodes: Sequence[str], inputs: Sizes, cells: Sequence[Cell], exact: bool
+) -> Reference | str:
     """PyWavelets' packets."""
     if not inputs or _odd(inputs):
         return _odd(inputs) or _LEVEL_0

@@ -13,15 +13,17 @@ from ..base import Transform, TransformClaim
 from ..layout import Shape
 from ..reference import Reference
 from ..registry import add
+from .arguments import Level, Wavelet, check_level, find_wavelet, wavelet_spec
+from .containers import Pyramid
 from .decimation import extend
-from .dwt import check_level, find_wavelet, halvings, merge_pyramid, pyramid_cell, split_pyramid
+from .dwt import halvings, merge_pyramid, pyramid_cell, split_pyramid
 from .filterbank import ANALYSIS, SYNTHESIS, Bank, split_each, step_keys
 from .packing import blockwise, packed_layout
 from .reference_libraries import swt_reference
 
 
 @add("swt")
-class SWT(Transform):
+class SWT(Pyramid):
     """Undecimated (stationary, à trous) wavelet transform over all signal axes, periodic, for every size.
 
     At level j the filters have 2^(j-1) - 1 zeros between their taps and all samples are kept, so that a shift of x
@@ -29,7 +31,8 @@ class SWT(Transform):
     Parseval frame, T⁻¹ = Tᵀ, if the wavelet is orthonormal: ‖T x‖ = ‖x‖, and shares of energy or of attribution are not
     counted twice. It is equal to `pywt.swt(norm=True, trim_approx=True)` for the sizes that PyWavelets takes.
 
-    wavelet: any discrete wavelet of PyWavelets.  level: None takes 3, or as many as the signal allows.
+    wavelet: a name of PyWavelets, a `pywt.Wavelet`, or filters [dec_lo, dec_hi, rec_lo, rec_hi].
+    level: None takes 3, or as many as the signal allows, "max" the deepest; a warning says where that is 0, the signal itself.
     Sources: Holschneider et al. 1989; Shensa 1992; Nason & Silverman 1995; PyWavelets for conventions.
     Raises: ValueError for an unknown wavelet or a level that is too deep; TypeError where level is not a whole number.
 
@@ -39,11 +42,11 @@ class SWT(Transform):
     tensor([[[ 1.,  3.,  5.,  3.,  0., -2.,  0.,  2.]]])
     """
 
-    def __init__(self, shape: Shape, wavelet: str = "haar", level: int | None = None) -> None:
+    def __init__(self, shape: Shape, wavelet: Wavelet = "haar", level: Level = None) -> None:
         super().__init__(shape)
         self.wavelet = find_wavelet("swt", wavelet)
         self.level = check_level("swt", level, halvings(self.shape), str(self.shape))
-        self.spec = f"swt({wavelet}, level={self.level})"
+        self.spec = f"swt({wavelet_spec(self.wavelet)}, level={self.level})"
         self._banks = [UndecimatedBank(self.wavelet, 2**j) for j in range(self.level)]
         low, *details = step_keys(len(self.shape) - 1)
         names = [(low, self.level), *((key, j) for j in range(self.level, 0, -1) for key in details)]
@@ -69,11 +72,11 @@ class SWT(Transform):
     @property
     def reference(self) -> Reference | str:
         exact = not any(bank.refinements for bank in self._banks)
-        return swt_reference(self.wavelet.name, self.level, self.shape[1:], self._cells, exact)
+        return swt_reference(self.wavelet, self.level, self.shape[1:], self._cells, exact)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
-        yield from [cls((1, 1)), cls((2, 16), "db4"), cls((1, 13), "db2", level=2), cls((1, 12), "dmey", level=1)]
+        yield from [cls((1, 1), level=0), cls((2, 16), "db4"), cls((1, 13), "db2", level=2), cls((1, 12), "dmey", level=1)]
         yield from [cls((3, 6, 5), "haar", level=2), cls((1, 9, 8), "bior2.2", level=2), cls((1, 4, 5, 3), "sym3", level=1)]
 
 

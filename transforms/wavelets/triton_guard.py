@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from ...core.precision import SINGLE
+
 TAPS = 16  # kernels of longer filters take over five seconds to compile
 
 
@@ -39,8 +41,8 @@ def _load(device: torch.device) -> ModuleType | None:
     try:
         from . import triton_kernels as module
 
-        x = torch.arange(4.0, device=device).reshape(1, 1, 2, 2)
-        z = torch.full((1, 1, 4), torch.nan, device=device)
+        x = torch.arange(4, dtype=SINGLE, device=device).reshape(1, 1, 2, 2)
+        z = torch.full((1, 1, 4), torch.nan, dtype=SINGLE, device=device)
         module.split(x, z, z, 1, x.new_tensor([[1, 1], [1, -1]]), 0, "periodic", [1, 1])
         return module if z.flatten().tolist() == [6, -2, -4, 0] else None
     except torch.OutOfMemoryError:

@@ -6,10 +6,13 @@ import numpy as np
 
 from . import clenshaw_curtis as spectral
 from .quadrature import every_other, halve, trapezoid_weights
+from .substitution import IDENTITY, Substitution, wrong_part
 
 PARTS = 4  # parts of the path; the correction has one weight for each
 _RANDOM, _SMOOTH = 3**0.5, 3.0  # how far a rule moves when every other node is left out, divided by its error
 _ORDER = -1.3  # coefficients of a gradient without jumps fall faster than this power of their degree
+_LARGE = 1 / 3  # a map with a larger relative error is not corrected, and its length says nothing of the true map's
+_MOST_RATIO = 1e3  # of ‖∇f ⊙ Δ‖ to |F|, where a residual is read as an error of the map
 _FEWEST = 8  # cells that are needed to estimate this power
 
 
@@ -48,6 +51,7 @@ class Path:
     """The numbers that are kept of one example's path, without the gradients.
 
     score: f at each node.  slope: F = ⟨∇f, Δ⟩.  square: ‖∇f ⊙ Δ‖².  sketch: of ∇f ⊙ Δ, (nodes, sketch).
+    With a `substitution`, the nodes are u, and ∇f stands for ∇f dα/du.
     """
 
     grid: Grid
@@ -56,16 +60,34 @@ class Path:
     square: np.ndarray
     sketch: np.ndarray
     size: int = 1  # of ∇f
+    substitution: Substitution = IDENTITY
 
     @classmethod
-    def of(cls, grid: Grid, facts: np.ndarray, size: int = 1) -> "Path":
-        return cls(grid, facts[:, 0], facts[:, 1], facts[:, 2], facts[:, 3:], size)
+    def of(cls, grid: Grid, facts: np.ndarray, size: int = 1, substitution: Substitution = IDENTITY) -> "Path":
+        return cls(grid, facts[:, 0], facts[:, 1], facts[:, 2], facts[:, 3:], size, substitution)
+
+    @property
+    def places(self) -> np.ndarray:
+        """α, or α - 1 with a negative sign, of each node."""
+        return self.substitution.at(self.grid.nodes)[0]
+
+    @property
+    def speed(self) -> np.ndarray:
+        """|dα/du| at each node."""
+        return self.substitution.at(self.grid.nodes)[1]
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Those of the grid, and those for what lies beyond its first and its last node."""
+        weights = self.grid.weights.copy()
+        weights[[0, -1]] += self.substitution.beyond()
+        return weights
 
     def grown(self, grid: Grid, new: np.ndarray, facts: np.ndarray) -> "Path":
         """The path on `grid`, whose nodes are those of this path and `new`, with `facts` at the new ones."""
         old = np.column_stack([self.score, self.slope, self.square, self.sketch])
         order = np.argsort(np.concatenate([self.grid.nodes, new]), kind="stable")
-        return Path.of(grid, np.concatenate([old, facts])[order], self.size)
+        return Path.of(grid, np.concatenate([old, facts])[order], self.size, self.substitution)
 
     def parts(self) -> np.ndarray:
         """`pulls` of all nodes. Shape: (nodes, parts)."""
@@ -74,6 +96,10 @@ class Path:
     def length(self, weights: np.ndarray) -> float:
         """‖Σ w ∇f ⊙ Δ‖, from the sketches."""
         return float(np.linalg.norm(weights @ self.sketch))
+
+    def missing(self) -> np.ndarray:
+        """The increase of f over each gap, less its trapezoid."""
+        return np.diff(self.score) - np.diff(self.grid.nodes) * (self.slope[1:] + self.slope[:-1]) / 2
 
     def noise(self, floor: float) -> float:
         """The largest difference of scores that may be a rounding error."""
@@ -115,23 +141,28 @@ class Certificate:
 
 def certificate(path: Path, tol: float, correct: bool, floor: float) -> Certificate:
     """Estimates the error, and corrects the rule if `correct`.  floor: relative size of rounding errors."""
-    weights, score = path.grid.weights, path.score
-    size, delta = path.length(weights), score[-1] - score[0]
+    weights, smooth = path.weights, is_smooth(path, floor)
+    size, delta = path.length(weights), float(np.diff(path.substitution.ends(path.score))[0])
     before = float(weights @ path.slope - delta)
-    error, smooth = _leaving_out(path), is_smooth(path, floor)
+    missing, (outside, lost) = path.missing(), _beyond(path)
+    error = _leaving_out(path)
+    doubt = np.zeros(len(weights)) if smooth else _doubtful(path, size)
     if smooth:
-        error = min(error, spectral.error(path.sketch, path.slope, score, path.noise(floor)))
+        error = min(error, spectral.error(path.sketch, path.slope, path.score, path.noise(floor)))
+    error = float(np.hypot(max(error, path.length(doubt)), lost))
     # A residual e in one gap is an error of the map of at least |e| / √size, by Cauchy and Schwarz. Only this shows a jump
     # between two nodes. On a smooth path only the sum over all gaps is small.
-    gaps = np.diff(path.grid.nodes) * (path.slope[1:] + path.slope[:-1]) / 2
-    missing = np.array([before]) if smooth else np.diff(score) - gaps
-    seen = np.abs(missing) > path.noise(floor)
-    missed = float(np.sqrt((missing[seen] ** 2).sum() / path.size))
-    mix = _correction(path, -before, error if smooth else max(error, missed)) if correct else np.zeros(PARTS)
-    error = max(error, missed)
+    residuals = np.array([before]) if smooth else np.append(missing, outside)
+    seen = np.abs(residuals) > path.noise(floor)
+    missed = float(np.sqrt((residuals[seen] ** 2).sum() / path.size))
+    missed = missed if smooth else max(missed, _end_gap(path, missing, path.noise(floor)))
+    most = error if smooth else max(error, missed)
+    # A residual must not be hidden in a map that is wrong.
+    mix = _correction(path, -before, most) if correct and most <= _LARGE * size else np.zeros(PARTS)
     change = path.parts() @ mix
-    error = max(error, floor / 64 * float(np.abs(weights) @ np.sqrt(path.square)))
-    relative = error / size if size > 0 else float(error > 0)
+    rounding = floor * float(np.abs(weights) @ np.sqrt(path.square))
+    error = max(error, missed, rounding / 64)
+    relative = _relative(error, size, max(path.length(weights - doubt), abs(delta) / path.size**0.5), floor)
     noise = floor * float(np.abs(weights) @ np.abs(path.slope)) + path.noise(floor) / 8
     return Certificate(
         weights=weights + change,
@@ -139,11 +170,60 @@ def certificate(path: Path, tol: float, correct: bool, floor: float) -> Certific
         mix=mix,
         residual=before,
         residual_corrected=before + float(change @ path.slope),
-        local_error=float(np.abs(np.diff(score) - gaps).sum()),
+        local_error=float(np.abs(np.append(missing, outside)).sum()),
         map_error=relative,
         correction=path.length(change) / size if size > 0 else 0.0,
-        converged=tol > 0 and relative <= max(tol, floor) and abs(before) <= tol * abs(delta) + noise,
+        # A map that cancels along the path is rounding, and no grid makes it better.
+        converged=tol > 0 and (relative <= max(tol, floor) or error <= rounding) and abs(before) <= tol * abs(delta) + noise,
     )
+
+
+def _relative(error: float, size: float, likely: float, floor: float) -> float:
+    """The error of a map of length `size` relative to it; a large one relative to the `likely` length of the true map."""
+    if error <= _LARGE * size:
+        return error / size if size > 0 else 0.0
+    return error / max(likely, floor * error)
+
+
+def _doubtful(path: Path, size: float) -> np.ndarray:
+    """Weights (nodes,) of the part of the map that is likely wrong, from the gaps that hold a large part of it.
+
+    The increase of f over a gap is known. Where the gradients of its ends give another one, that part of the gap's map
+    is wrong. No comparison of rules shows an error as large as the map itself.
+    """
+    width, length = np.diff(path.grid.nodes), np.sqrt(path.square)
+    large = width * (length[1:] + length[:-1]) / 2 > _LARGE * size
+    found = width * (path.slope[1:] + path.slope[:-1]) / 2
+    half = np.where(large, width / 2 * wrong_part(found, np.diff(path.score)), 0)
+    return np.append(half, 0) + np.append(0, half)
+
+
+def _end_gap(path: Path, missing: np.ndarray, noise: float) -> float:
+    """The L2 error of the map in the first or the last gap, if that holds most of what is missing; else 0.
+
+    A gap in which the gradient grows towards an end has a map in the direction of the gradient at its inner node.
+    """
+    ends = np.abs(missing[[0, -1]])
+    most = (2 * ends**2 > (missing**2).sum()) & (ends > noise)
+    return float((np.where(most, ends, 0) * _ratio(path)[[1, -2]]).max())
+
+
+def _ratio(path: Path) -> np.ndarray:
+    """‖∇f ⊙ Δ‖ / |F| at each node: how large an error of the map is, seen by its sum. From 1 / √size to `_MOST_RATIO`."""
+    length = np.sqrt(path.square)
+    ratio = length / np.maximum(np.abs(path.slope), length / _MOST_RATIO + np.finfo(float).tiny)
+    return np.maximum(ratio, path.size**-0.5)
+
+
+def _beyond(path: Path) -> tuple[np.ndarray, float]:
+    """Residuals of completeness beyond the first and the last node, (2,), and the L2 error of the map there."""
+    rule = path.substitution
+    if not rule.active:
+        return np.zeros(0), 0.0
+    weight, slope, length = rule.beyond(), path.slope[[0, -1]], np.sqrt(path.square[[0, -1]])
+    residual = (rule.ends(path.score) - path.score[[0, -1]]) * np.array([-1, 1]) - weight * slope
+    lost = _ratio(path)[[0, -1]] * np.abs(residual) + np.where(rule.diverges(), weight * length, 0)
+    return residual, float(np.linalg.norm(lost))
 
 
 def is_smooth(path: Path, floor: float) -> bool:

@@ -9,7 +9,7 @@ from torch import Tensor
 from ....core.checks import check_choice, check_count, check_number
 from ....transforms import Layout
 from ...engine.row_sums import along
-from ...estimator import Cost, Estimate, Estimator, Evaluator, MethodClaim, PointsOf, register
+from ...estimator import Cost, Estimate, Estimator, Evaluator, MethodClaim, PointsOf, check_gradient, register
 from .adaptive import certified
 from .quadrature import RULES
 
@@ -28,27 +28,32 @@ class IntegratedGradients(Estimator):
     relative L2 error of the map and the relative residual of completeness before any correction are both at most `tol`,
     or `max_evaluations` gradients are used; tol=0 uses them all. `Attribution.details` holds, for each example:
 
-    map_error            estimated relative L2 error of the map (in the signal for linear T, else in z)
+    map_error            estimated relative L2 error of the map (in the signal for linear T, else in z); may exceed 1
     residual             Σ a - (f(x) - f(x₀)) of the uncorrected rule; residual_corrected, that of the returned map
     local_error          Σ over the gaps between nodes of |exact - trapezoidal increase of f|: no cancellation
     correction           relative L2 length of the correction; at most map_error
-    nodes, weights       of the returned map, padded with zeros;  evaluations, their number
-    smooth, converged    whether the gradient moves without jumps; whether tol was met
+    nodes, weights       of the returned map, padded with zeros;  evaluations, their number, with those that chose the nodes
+    smooth, converged    whether the gradient moves without jumps; whether tol was met, else there is a ConvergenceWarning
 
     Where the gradient is smooth along the path, the error falls geometrically, and up to 7 % of the budget stays unused. The
     map_error is then estimated from the scores, and is mostly within a factor of 2.
+
+    Where the gradient grows without bound towards an end, or nearly so (√x, log, a norm, RMSNorm at zero), the nodes
+    follow log α there, and ∇f at the end itself is not needed. A singularity between the ends is seen, not resolved.
 
     tol: relative.  max_evaluations: gradients per example, at least 8.
     keep: also keep in `details` what `Attribution.resume` needs to continue with a larger budget or a smaller tol without
     repeating an evaluation: about 20 times the size of x, and 8 kB for each gradient. The result equals one run with the
     larger budget, if that halves the gaps of the first (50, 100, 200, …), else with the largest budget that does.
-    steps: use a fixed rule with this number of nodes.  rule: gauss_legendre (default), trapezoid, midpoint or graded.
+    steps: use a fixed rule with this number of nodes.  rule: gauss_legendre (default), trapezoid, midpoint or graded; only
+    trapezoid has nodes at the ends of the path.
     correct: change the weights a little so that the map is complete; by default only without `steps`. It is the smallest
     change of the map within four directions (one for fixed rules), and never larger than the map's estimated error (a
-    tenth of the map for fixed rules); what it leaves is reported as residual_corrected.
+    tenth of the map for fixed rules); what it leaves is reported as residual_corrected. A map whose error may be a third
+    of it is not corrected.
     Source: Sundararajan, Taly & Yan 2017, eq. (1).
     Raises: ValueError or TypeError for an unknown rule, one without steps, a tol outside [0, 1), counts that are too small,
-    or keep with steps; when run, where the gradient on a path is not finite, or create_graph=True comes without steps.
+    or keep with steps; when run, where the gradient inside a path is not finite, or create_graph=True comes without steps.
 
     >>> import torch, pullback as pb
     >>> att = pb.attribute(lambda x: x.exp().sum(1), torch.ones(1, 4), method="integrated_gradients(tol=1e-3)")
@@ -93,8 +98,12 @@ class IntegratedGradients(Estimator):
             return certified(evaluator, self.tol, self.max_evaluations, self.correct is not False, self.keep)
         nodes, weights = (evaluator.point.new_tensor(part) for part in RULES[self.rule or "gauss_legendre"](self.steps))
         if self.correct:
-            return _corrected(evaluator, nodes, weights)
-        return evaluator.shares(evaluator.mean_gradient(weights, _on_path(evaluator, nodes)))
+            found = _corrected(evaluator, nodes, weights)
+        else:
+            found = evaluator.shares(evaluator.mean_gradient(weights, _on_path(evaluator, nodes)))
+        if found.covector is not None and nodes[0] == 0:
+            check_gradient(found.covector, other="baseline, or a rule without nodes at the ends, such as gauss_legendre")
+        return found
 
     def cost(self, layouts: Sequence[Layout]) -> Cost:
         return Cost(gradients=self.max_evaluations if self.steps is None else self.steps)

@@ -1,4 +1,4 @@
-"""`Execution(optimize=True)`: an equal network with fewer operations gives the same maps; else the plain one runs, and says so."""
+"""`Execution(optimize=True)`: an equal network with fewer operations gives the same maps; else the plain one runs."""
 
 from typing import Any
 

@@ -73,7 +73,7 @@ def test_dwt_inverts_every_size_at_every_level(n: int) -> None:
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=3), st.sampled_from(["haar", "db2", "sym4", "bior2.2", "coif1"]))
 def test_dwt_of_any_shape_is_as_claimed(sizes: list[int], wavelet: str) -> None:
-    t = get(f"dwt({wavelet})", (2, *sizes))
+    t = get(f"dwt({wavelet}, level={None if max(sizes) > 1 else 0})", (2, *sizes))
     report = pb.axioms.check_transform(t)
     assert not report.faults, str(report)
 
@@ -151,7 +151,7 @@ def test_layout_sums_conserve_totals_under_every_grouping(spec: str) -> None:
     assert int(sizes.sum()) == t.layout.index.numel()
     with pytest.raises(ValueError, match="expected by in band, scale"):
         t.layout.group("color")
-    with pytest.raises(ValueError, match="expected values of shape"):
+    with pytest.raises(ValueError, match="expected a tensor of shape"):
         t.layout.sum(values[:, :1])
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from support.integrated_gradients import FULL, SPEC, TRUTH, error, relu_net, spendable
+from support.integrated_gradients import FULL, MISSED, SPEC, TRUTH, error, relu_net, spendable
 from support.subjects import linear_net, normal, smooth_net
 from torch import Tensor
 
@@ -13,7 +13,7 @@ from pullback.attribution.methods.integrated_gradients import clenshaw_curtis as
 from pullback.attribution.methods.integrated_gradients import error_estimate as certificate
 from pullback.attribution.methods.integrated_gradients import quadrature
 from pullback.attribution.methods.integrated_gradients.estimator import IntegratedGradients
-from pullback.attribution.methods.integrated_gradients.group import Sketch
+from pullback.attribution.methods.integrated_gradients.sketch import Sketch
 
 
 def test_linear_models_are_exact_in_every_rule_and_domain() -> None:
@@ -94,6 +94,7 @@ def test_the_certificate_is_what_its_nodes_and_weights_give(spec: str) -> None:
     assert bool((found.completeness_gap.abs() <= found.details["residual"].abs() + 1e-12).all())
 
 
+@MISSED
 def test_weights_that_sum_to_less_than_one_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Control: a rule that loses 2 % has a residual and a local error, corrected or not."""
     x, net = normal(3, 1, 16), linear_net((1, 16))
@@ -213,15 +214,18 @@ def test_a_jump_between_two_nodes_is_not_certified() -> None:
     """Gradients are 0 at every node but f jumps: only the scores show it, and the certificate must use them."""
     step = lambda v, at: torch.clamp((v - at) * 500, 0, 1)
     model = lambda x: step(x[:, 0, 0], 0.4137) - step(x[:, 0, 1], 0.7111) + 0.5 * x[:, 0, 2]
-    found = pb.attribute(model, torch.ones(1, 1, 4, dtype=torch.float64))
+    with pytest.warns(pb.attribution.ConvergenceWarning, match="1 of 1 examples not converged"):
+        found = pb.attribute(model, torch.ones(1, 1, 4, dtype=torch.float64))
     truth = torch.tensor([[[1.0, -1.0, 0.5, 0.0]]], dtype=torch.float64)
     wrong = float((found.values - truth).norm() / truth.norm())
-    assert wrong < 0.1 or (not bool(found.details["converged"]) and float(found.details["map_error"]) > 0.3 * wrong)
+    assert not bool(found.details["converged"])
+    assert float(found.details["map_error"]) > 0.3 * wrong > 0.03
 
 
-def test_a_gradient_that_is_not_finite_names_the_example() -> None:
+def test_a_gradient_that_is_not_finite_inside_the_path_names_the_example() -> None:
     x = torch.ones(3, 1, 4, dtype=torch.float64)
-    with pytest.raises(ValueError, match=r"not finite for example [0-2]"):
+    x[1, 0, 2] = 0  # on the whole path
+    with pytest.raises(ValueError, match=r"not finite for example 1"):
         pb.attribute(lambda x: x.flatten(1).sqrt().sum(1), x)
 
 

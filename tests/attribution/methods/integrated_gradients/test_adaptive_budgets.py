@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from support.integrated_gradients import SPEC, relu_net, spendable
+from support.integrated_gradients import MISSED, SPEC, relu_net, spendable
 from support.subjects import linear_net, normal, smooth_net
 from torch import Tensor, nn
 
@@ -28,6 +28,7 @@ def mixed_batch() -> Tensor:
     return x
 
 
+@MISSED
 @pytest.mark.parametrize("rows", [1, 7, 64, "auto"])
 def test_a_map_does_not_depend_on_the_batch_size_or_on_other_examples(rows: int | str) -> None:
     x, net, spec = mixed_batch(), Mixed().eval(), f"{SPEC}(tol=1e-3, max_evaluations=120)"
@@ -41,6 +42,7 @@ def test_a_map_does_not_depend_on_the_batch_size_or_on_other_examples(rows: int 
         assert int(alone.details["evaluations"][0]) == int(spent[example])
 
 
+@MISSED
 @pytest.mark.parametrize("evaluations", [8, 20, 50, 65, 100, 123, 200])
 def test_budgets_are_not_exceeded_and_are_used(evaluations: int) -> None:
     x, net = normal(2, 1, 12), relu_net(12)

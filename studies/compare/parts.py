@@ -1,0 +1,179 @@
+"""The measured photos of a comparison: each is one stored part, and only those that the store lacks are computed."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ...attribution import Attribution
+from ...attribution.call import run
+from ...core.files import plain
+from ...core.progress import Progress
+from ..loaders.data import Photo, Photos
+from ..loaders.models import LoadedModel, stacked
+from ..report import figures
+from ..report.page import COLUMNS
+from ..storage.fingerprint import content
+from ..storage.store import Store, digest
+from .measurements import domain_columns, photo_columns
+
+BATCH = 4  # photos attributed together; results do not depend on it
+Part = dict[str, Any]  # name, records, evaluations, pictures, and lists of why it is skipped and how it was read, of one photo
+_RECORD = ("image", "label", "predicted", "predicted_name", "correct", "probability", "score", "score_difference", "transform")
+_SAID = ("skipped", "notes")  # why a photo cannot be read, and how it was read otherwise than it is stored
+_NUMBERS = ("coefficients", "seconds_stream", "completeness_gap", "uncorrected_gap", *(name for name, _, _ in COLUMNS))
+
+
+class Parts:
+    """The photos of a comparison in their order, and a part for each: its records, pictures and evaluations.
+
+    A part is known by the name, the label and the content of its photo, so that it stays valid if photos are added.
+    settings: as in `compare`.  store: of the question that the parts answer.
+    """
+
+    def __init__(self, settings: Any, model: LoadedModel, photos: Photos, store: Store, out: Path, progress: Progress | None):
+        self.settings, self.model, self.store, self.out, self.progress = settings, model, store, out, progress
+        self.photos = [replace(photo, name=plain(photo.name), class_name=plain(photo.class_name)) for photo in photos.entries]
+        self.contents = [content(photo) for photo in self.photos]
+        self.options: dict[str, Any] = {"batch_size": settings.batch_size, "seed": settings.seed}
+
+    def stored(self) -> int:
+        """The number of photos that are finished."""
+        return sum(self._read(place) is not None for place in range(len(self.photos)))
+
+    def all(self) -> list[Part]:
+        """The part of every photo; those that the store lacks are computed and stored."""
+        found: list[Part] = []
+        waiting: list[int] = []
+        readable = 0
+
+        def compute() -> int:
+            found.extend(new := self._computed(waiting, readable))
+            waiting.clear()
+            return readable + sum(bool(part["records"]) for part in new)
+
+        for place in range(len(self.photos)):
+            part = self._read(place)
+            if part is not None or len(waiting) == BATCH:  # a stored part must know how many readable photos come before it
+                readable = compute()
+            if part is not None and self._is_drawn(part, place, readable):
+                found.append(part)
+                readable += bool(part["records"])
+            else:
+                waiting.append(place)
+        compute()
+        return found
+
+    def rows(self, parts: Sequence[Part]) -> list[dict[str, Any]]:
+        """The records of all parts. copy_of: the name of the first photo with the same content, if it is another one."""
+        first: dict[str, str] = {}
+        rows = []
+        for photo, found, part in zip(self.photos, self.contents, parts):
+            if part["records"]:
+                original = first.setdefault(found, photo.name)
+                rows += [record | {"copy_of": None if original == photo.name else original} for record in part["records"]]
+        return rows
+
+    def pictures(self, parts: Sequence[Part]) -> list[str]:
+        """The figures of the photos that are to be drawn, and are still there."""
+        drawn = [part for part in parts if part["records"]][: self.settings.pictures]
+        return [name for part in drawn for name in part["pictures"] if (self.out / name).is_file()]
+
+    def _key(self, place: int) -> str:
+        photo = self.photos[place]
+        return digest([photo.name, photo.label, photo.class_name, self.contents[place]])
+
+    def _read(self, place: int) -> Part | None:
+        """The stored part, if it has the form that `_computed` writes."""
+        part = self.store.read(self._key(place))
+        return part if _is_part(part, self.settings.transforms) else None
+
+    def _is_drawn(self, part: Part, place: int, number: int) -> bool:
+        """Whether the part has the figures of readable photo `number`, or needs none."""
+        if not part["records"] or number >= self.settings.pictures:
+            return True
+        first = f"top10-{figures.stem(self.photos[place].name, number)}.png"
+        return first in part["pictures"] and all((self.out / name).is_file() for name in part["pictures"])
+
+    def _computed(self, places: Sequence[int], before: int) -> list[Part]:
+        """The parts of these photos, attributed together and stored.  before: the number of readable photos before them."""
+        if not places:
+            return []
+        chosen = Photos([self.photos[place] for place in places])
+        read = list(chosen.inputs(self.model.input))
+        measured = dict(zip([photo.name for photo, _ in read], self._measured(read, places[0], before) if read else ()))
+        parts = []
+        for place, photo in zip(places, chosen.entries):
+            said = {kind: [plain(text) for name, text in getattr(chosen, kind) if name == photo.name] for kind in _SAID}
+            empty: Part = {"records": [], "evaluations": {}, "pictures": []}
+            parts.append({"name": photo.name} | measured.get(photo.name, empty) | said)
+            self.store.write(self._key(place), parts[-1])
+        return parts
+
+    def _measured(self, read: Sequence[tuple[Photo, Tensor]], first: int, before: int) -> list[Part]:
+        x = stacked({photo.name: signal for photo, signal in read}).to(self.settings.device)
+        logits = self.model.classify(x, self.settings.batch_size)
+        predicted = logits.argmax(1)
+        clock = time.perf_counter()
+        maps = self._maps(first, x, None if logits.shape[1] == 1 else predicted)
+        seconds = {"seconds_stream": (time.perf_counter() - clock) / len(read)}
+        evaluations = {name: value / len(read) for name, value in maps[0].settings["evaluations"].items()}
+        common = photo_columns([photo for photo, _ in read], logits, predicted, maps[0].score_difference, self.model)
+        measured = list(self._columns(first, maps, logits, predicted))
+        parts = []
+        for i, row in enumerate(common):
+            numbers = [{name: value[i].item() for name, value in columns.items()} for columns in measured]
+            specs = [{"transform": spec} for spec in self.settings.transforms]
+            part = {"records": [row | spec | own | seconds for spec, own in zip(specs, numbers)], "evaluations": evaluations}
+            parts.append(part | {"pictures": self._pictures(row, before + i, [one[i] for one in maps])})
+        return parts
+
+    def _pictures(self, row: dict[str, Any], number: int, maps: Sequence[Attribution]) -> list[str]:
+        if number >= self.settings.pictures:
+            return []
+        seen = "" if math.isnan(row["probability"]) else row["predicted_name"] or ""
+        return figures.photo(row["image"], number, maps, self.settings.transforms, self.out, seen, self.model.picture())
+
+    def _maps(self, first: int, x: Tensor, predicted: Tensor | None) -> list[Attribution]:
+        """The attributions in all domains, from one stream of gradients. They are one step of each domain."""
+        method, domains = self.settings.method, list(self.settings.transforms)
+        report: Progress = lambda done, planned: self._report(first, len(x), len(domains) * done / max(1, planned))
+        options = self.options | {"method": method, "progress": report}
+        # `run` leaves it to the summary to say what did not converge.
+        return [Attribution(**fields) for fields in run(self.model.module, x, predicted, domains, **options)]
+
+    def _columns(self, first: int, maps: list[Attribution], logits: Tensor, predicted: Tensor) -> Iterator[dict[str, Tensor]]:
+        """The columns of every domain. They are the other step."""
+        for done, one in enumerate(maps, 1):
+            yield domain_columns(self.model.module, one, logits, predicted, **self.options)
+            self._report(first, len(predicted), len(maps) + done)
+
+    def _report(self, first: int, count: int, steps: float) -> None:
+        """Progress: `count` photos from `first` on have done `steps` of their two for each domain."""
+        if self.progress is not None:
+            each = 2 * len(self.settings.transforms)
+            self.progress(first * each + int(count * steps), len(self.photos) * each)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _is_part(part: Any, domains: Sequence[str]) -> bool:
+    """Whether `part` is what `Parts` stores for one photo in these domains."""
+    try:
+        records, texts = part["records"], (part["pictures"], part["skipped"], part["notes"])
+        return (
+            all(isinstance(each, list) for each in (records, *texts))
+            and all(isinstance(text, str) for text in (part["name"], *(text for each in texts for text in each)))
+            and [record["transform"] for record in records] == (list(domains) if records else [])
+            and bool(part["skipped"]) != bool(records)
+            and all(set(_RECORD) <= set(record) and all(_is_number(record[name]) for name in _NUMBERS) for record in records)
+            and all(_is_number(value) for value in part["evaluations"].values())
+        )
+    except (TypeError, KeyError, AttributeError):
+        return False

@@ -1,0 +1,61 @@
+"""What summary.json says about a comparison."""
+
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from ...metrics import mean_interval
+from ..report.page import distinct
+from .parts import Part
+from .verdicts import ENOUGH, convergence
+
+
+def summarize(table: pd.DataFrame, parts: Sequence[Part], left_out: Sequence[tuple[str, str]], seed: int) -> dict[str, Any]:
+    """Numbers about the photos, the evaluations and every domain.
+
+    table: a row for each photo and domain.  left_out: files that are no photos, with the reason.
+    """
+    photos, domains = table.drop_duplicates("image"), distinct(table).groupby("transform", sort=False)
+    known = photos["correct"].dropna()
+    return {
+        "versions": versions(),
+        "photos": len(photos),
+        "copies": int(photos["copy_of"].notna().sum()),  # of other photos; they count in no mean and no interval
+        "correct": f"{int(known.sum())} of {len(known)}" if len(known) else "no labels",
+        "skipped": [{"file": name, "reason": reason} for name, reason in [*left_out, *_named(parts, "skipped")]],
+        "notes": [{"file": name, "note": note} for name, note in _named(parts, "notes")],
+        "convergence": convergence(table),
+        "evaluations": _evaluations(parts),  # of the attribution, for all domains together
+        "domains": {str(spec): _domain(rows, seed) for spec, rows in domains},
+    }
+
+
+def _named(parts: Sequence[Part], what: str) -> list[tuple[str, str]]:
+    return [(part["name"], text) for part in parts for text in part[what]]
+
+
+def _evaluations(parts: Sequence[Part]) -> dict[str, int]:
+    """The sum by kind; each part has its share of those of its batch."""
+    names = dict.fromkeys(name for part in parts for name in part["evaluations"])
+    return {name: round(sum(part["evaluations"].get(name, 0) for part in parts)) for name in names}
+
+
+def _domain(rows: pd.DataFrame, seed: int) -> dict[str, Any]:
+    """The mean of every measured column, over how many photos, and its 95 % bootstrap interval if they are enough."""
+    names = [name for name in rows if pd.api.types.is_float_dtype(rows[name]) and name != "label" and rows[name].notna().any()]
+    numbers: dict[str, Any] = {"coefficients": int(rows["coefficients"].iloc[0])}
+    for name in names:
+        mean, low, high = mean_interval(rows[name].to_numpy(), seed=seed)
+        count = int(rows[name].notna().sum())
+        interval = {"low": low, "high": high} if count >= ENOUGH else {"low": None, "high": None}
+        numbers[str(name)] = {"mean": mean, **interval, "photos": count}
+    return numbers
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that the numbers depend on."""
+    packages = ("pullback", "torch", "numpy", "PyWavelets", "ptwt", "torch-dct")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}

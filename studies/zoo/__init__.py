@@ -6,6 +6,7 @@ from .crepe import crepe, crepe_tiny
 from .ct_tissues import ct_tissues
 from .digits import DIGITS
 from .digits3d import DIGITS3D
+from .efficientnet_lite import efficientnet_lite0, efficientnet_lite1, efficientnet_lite2
 from .esc50 import ESC50
 from .head_ct import HEAD_CT
 from .lenet import mnist_lenet, mnist_lenet_robust
@@ -15,6 +16,9 @@ from .ucr import UCR
 from .yamnet import yamnet
 
 MODELS = {
+    "efficientnet-lite0": efficientnet_lite0,
+    "efficientnet-lite1": efficientnet_lite1,
+    "efficientnet-lite2": efficientnet_lite2,
     "yamnet": yamnet,
     "crepe": crepe,
     "crepe-tiny": crepe_tiny,

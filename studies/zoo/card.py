@@ -13,7 +13,8 @@ Kind = Literal["image", "audio", "volume", "series"]
 class Card:
     """The description of a packaged model: what it takes, what its outputs mean, and where it comes from.
 
-    channels: of the input; those of an image are in [0, 1].  size: the spatial shape of the input; None where any will do.
+    channels: of the input.  size: the spatial shape of the input; None where any will do.
+    mean, std: the input of an image model is (values in [0, 1] - mean) / std, for each channel or for all.
     rate: samples per second of the input, in Hz; None where there is none.  classes: the name of each output.
     independent: each output has a probability of its own, sigmoid(output); otherwise probabilities are softmax(outputs).
     source: where the weights come from.  install: the command that installs what is needed; "" for nothing.
@@ -29,6 +30,8 @@ class Card:
     size: tuple[int, ...] | None = None
     rate: float | None = None
     independent: bool = False
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
 
     @property
     def window(self) -> int | None:

@@ -12,7 +12,7 @@ from pullback.studies.zoo.digits import digits_of
 
 QUICK = sorted(MODELS.keys() - {"digits3d-net"})  # that one is trained for half a minute
 FORMULAS = {"ct-tissues"}
-SIZES = {"image": (28, 28), "audio": (16_001,), "volume": (5, 6, 7), "series": (150,)}  # where a model takes any
+SIZES = {"image": (28, 28), "audio": (5_001,), "volume": (5, 6, 7), "series": (150,)}  # where a model takes any
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,8 @@ def test_a_model_does_what_its_card_says(name: str) -> None:
     assert card.window == (150 if name == "gunpoint-net" else None)
     assert (card.rate is not None) == (card.kind == "audio")
     assert all((card.source, card.licence, card.install.startswith("pip install") or name in FORMULAS))
-    assert len(set(card.classes)) == len(card.classes)
+    assert len(card.classes) - len(set(card.classes)) <= 2  # two kinds of cranes in ImageNet, and of maillots
+    assert len(card.mean) == len(card.std) in (1, card.channels)
     assert not any(each.training for each in module.modules())
     x = 300 * torch.rand(3, card.channels, *size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -57,7 +58,7 @@ def test_gradients_are_finite_and_reach_the_input_also_for_silence(name: str) ->
 @pytest.mark.parametrize("name", MODELS.keys() - FORMULAS)
 def test_a_missing_package_is_named_with_the_command_that_installs_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"^\w+ is missing: pip install --no-deps [\w.=-]+\.$"):
+    with pytest.raises(ImportError, match=r"^\w+ is missing: pip install (--no-deps )?[\w.= -]+\.$"):
         MODELS[name]()
 
 

@@ -89,15 +89,17 @@ def test_yamnet_names_the_animal(yamnet: tuple[torch.nn.Module, Card], recording
 def test_a_recording_is_explained_in_two_domains(yamnet: tuple[torch.nn.Module, Card], recordings: list[Item]) -> None:
     """Of the probability: from silence, where the logit of every animal is far below zero, a logit would explain loudness."""
     module, card = yamnet
-    item = next((item for item in recordings if item.name == "tuxpaint/crow"), recordings[-1])
+    clear = ("tuxpaint/crow", "ovos/rooster", "gcompris/LRBark_3_LA_cut")  # each package brings one
+    item = next(item for item in recordings if item.name in clear)
     number = card.classes.index(item.class_name)
     probability = lambda output: output[:, number].sigmoid()
     x = heard(item)[..., :15_616]
     maps = pb.attribute(module, x, probability, method="integrated_gradients(tol=0.1)", transform=["stft", "dwt(db8, level=6)"])
     for found in maps:
         assert found.values.isfinite().all()
-        assert found.score_difference.abs() > 1e-3
-        assert (found.completeness_gap / found.score_difference).abs() < 0.01
+        assert found.score_difference > 0.5
+        assert found.details["residual"].abs() < 0.1 * found.score_difference
+        assert found.completeness_gap.abs() < 1e-4 * found.score_difference
 
 
 def test_the_logit_of_silence_is_far_below_that_of_a_faint_copy(yamnet: tuple[torch.nn.Module, Card]) -> None:

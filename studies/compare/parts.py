@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ...attribution import Attribution
@@ -21,6 +22,7 @@ from ..storage.fingerprint import content
 from ..storage.store import Store, digest
 from .measurements import domain_columns, photo_columns
 
+Answered = tuple[Photo, Tensor, Tensor]  # a photo, the model's input for it, and its logits (1, classes)
 BATCH = 4  # photos attributed together; results do not depend on it
 Part = dict[str, Any]  # name, records, evaluations, pictures, and lists of why it is skipped and how it was read, of one photo
 _RECORD = ("image", "label", "predicted", "predicted_name", "correct", "probability", "score", "score_difference", "transform")
@@ -104,8 +106,8 @@ class Parts:
         if not places:
             return []
         chosen = Photos([self.photos[place] for place in places])
-        read = list(chosen.inputs(self.model.input))
-        measured = dict(zip([photo.name for photo, _ in read], self._measured(read, places[0], before) if read else ()))
+        read = self._answered(chosen, list(chosen.inputs(self.model.input)))
+        measured = dict(zip([photo.name for photo, *_ in read], self._measured(read, places[0], before) if read else ()))
         parts = []
         for place, photo in zip(places, chosen.entries):
             said = {kind: [plain(text) for name, text in getattr(chosen, kind) if name == photo.name] for kind in _SAID}
@@ -114,15 +116,30 @@ class Parts:
             self.store.write(self._key(place), parts[-1])
         return parts
 
-    def _measured(self, read: Sequence[tuple[Photo, Tensor]], first: int, before: int) -> list[Part]:
-        x = stacked({photo.name: signal for photo, signal in read}).to(self.settings.device)
-        logits = self.model.classify(x, self.settings.batch_size)
+    def _answered(self, photos: Photos, read: Sequence[tuple[Photo, Tensor]]) -> list[Answered]:
+        """Those for which the model gives finite numbers, with their logits; the others are skipped, with the reason."""
+        answered: list[Answered] = []
+        for photo, signal in read:
+            try:
+                logits = self.model.classify(signal[None].to(self.settings.device), self.settings.batch_size)
+                wrong = "" if bool(logits.isfinite().all()) else "the model returns NaN or infinity for it"
+            except (ValueError, RuntimeError) as error:
+                wrong = f"the model fails on it: {next(iter(str(error).splitlines()), type(error).__name__)}"
+            if wrong:
+                photos.skipped.append((photo.name, wrong))
+            else:
+                answered.append((photo, signal, logits))
+        return answered
+
+    def _measured(self, read: Sequence[Answered], first: int, before: int) -> list[Part]:
+        x = stacked({photo.name: signal for photo, signal, _ in read}).to(self.settings.device)
+        logits = torch.cat([logits for *_, logits in read])
         predicted = logits.argmax(1)
         clock = time.perf_counter()
         maps = self._maps(first, x, None if logits.shape[1] == 1 else predicted)
         seconds = {"seconds_stream": (time.perf_counter() - clock) / len(read)}
         evaluations = {name: value / len(read) for name, value in maps[0].settings["evaluations"].items()}
-        common = photo_columns([photo for photo, _ in read], logits, predicted, maps[0].score_difference, self.model)
+        common = photo_columns([photo for photo, *_ in read], logits, predicted, maps[0].score_difference, self.model)
         measured = list(self._columns(first, maps, logits, predicted))
         parts = []
         for i, row in enumerate(common):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from support.tiny import PREPARE, settings, tiny
-from torch import nn
+from support.tiny import PREPARE, Tiny, settings, tiny
+from torch import Tensor, nn
 
 from pullback import studies
 from pullback.studies.loaders.labels import SORTED, outputs_of_folders
@@ -200,3 +200,24 @@ def test_paths_are_taken_wherever_a_path_is_meant(tmp_path: Path) -> None:
     assert len(studies.load_photos(data / "a.png").entries) == 1
     (tmp_path / "net.py").write_text("import torch\nmake = torch.nn.Flatten")
     assert studies.load_subject(Path(f"{tmp_path}/net.py:make"), data=data).x.shape == (1, 3, 224, 224)
+
+
+@pytest.mark.parametrize("kind", ["NaN", "raises"])
+def test_a_photo_for_which_the_model_has_no_answer_is_skipped_and_named(kind: str, tmp_path: Path) -> None:
+    for number, colour in enumerate(("red", "black", "blue", "green")):
+        Image.new("RGB", (16, 16), colour).save(tmp_path / f"{number}.png")
+
+    class Picky(Tiny):
+        def forward(self, x: Tensor) -> Tensor:
+            dark = x.flatten(1).amax(1) < -0.9
+            if kind == "raises" and bool(dark.any()):
+                raise RuntimeError("this one is too dark")
+            return super().forward(x).masked_fill(dark[:, None], torch.nan)
+
+    model = LoadedModel("picky", Picky().eval(), PREPARE)
+    asked = studies.Settings(data=tmp_path, method="gradient", transforms=("pixel",), pictures=0)
+    found = studies.compare(asked, tmp_path / "out", model=model)
+    assert sorted(set(found.table["image"])) == ["0.png", "2.png", "3.png"]
+    (skipped,) = found.summary["skipped"]
+    assert skipped["file"] == "1.png"
+    assert ("NaN" if kind == "NaN" else "too dark") in skipped["reason"]

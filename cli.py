@@ -21,7 +21,6 @@ from .core.progress import Interrupted, bar
 from .core.terminal import complain, plain_streams, show, show_files, show_table
 
 MISTAKE, FAULT, INTERRUPTED = 2, 3, 130  # exit statuses; 1 says that a law is broken
-EXPLAINED = ("dwt(db4, level=4)", "dct")
 STORED = {"compare": "photos", "axioms": "cells"}  # what these commands have stored when they are interrupted
 
 
@@ -97,11 +96,14 @@ def compare(
 
 @app.command()
 def explain(
-    image: Annotated[Path, typer.Argument(help="The picture to explain.")],
+    files: Annotated[list[Path], typer.Argument(help=options.FILES)],
     model: options.ModelOption = "efficientnet-lite0",
     method: options.MethodOption = PICTURE_METHOD,
-    transform: Annotated[list[str] | None, options.domains(" and ".join(EXPLAINED))] = None,
-    target: Annotated[int | None, typer.Option(help="Class to explain. If not given: the predicted class.")] = None,
+    transform: Annotated[list[str] | None, options.domains(options.EXPLAINED)] = None,
+    target: Annotated[list[str] | None, typer.Option(help=options.TARGET)] = None,
+    top: Annotated[int, options.number("Without --target: explain so many classes, those with the highest scores.")] = 1,
+    start: Annotated[float, options.decimal("Read a recording from this second on.")] = 0.0,
+    seconds: Annotated[float | None, options.decimal("Read so many seconds of it; without it at most 60.")] = None,
     out: options.OutOption = Path("results/explain"),
     device: options.DeviceOption = "auto",
     seed: options.SeedOption = 0,
@@ -111,25 +113,50 @@ def explain(
     std: options.StdOption = None,
     channels: options.ChannelsOption = None,
     crop: options.CropOption = None,
+    kind: options.KindOption = None,
+    rate: options.RateOption = None,
+    window: options.WindowOption = None,
 ) -> None:
-    """Explain one picture: where, and in which octaves, is the score of a class?"""
+    """Explain a picture, a recording, a volume or a series: where, and in which octaves, is the score of a class?
+
+    Of several files, those that cannot be explained are named and left out; the exit status is then 2.
+    """
     from . import studies
 
-    parts = options.preparation(size, mean, std, channels, crop)
+    parts = options.preparation(size, mean, std, channels, crop) | {"kind": kind, "rate": rate, "window": window}
     settings = studies.Settings(
         model, device=options.resolve_device(device), batch_size=options.batch_size(batch_size), **parts
     )
-    asked: dict[str, Any] = {"method": method, "transforms": transform or EXPLAINED, "target": target, "seed": seed}
+    asked: dict[str, Any] = {"method": method, "transforms": transform, "targets": target or (), "top": top, "seed": seed}
+    asked["part"] = studies.Part(start, seconds) if start or seconds is not None else None
     run: dict[str, Any] = {"out": out, "device": settings.device, "batch_size": settings.batch_size}
-    with bar("model evaluations", early=True) as progress:
-        found = studies.explain(image, model=settings.load_model(), **asked, **run, progress=progress)
+    loaded, failed = settings.load_model(), False
+    for file in files:
+        try:
+            with bar("model evaluations", early=True) as progress:
+                found = list(studies.explain_top(file, model=loaded, **asked, **run, progress=progress))
+        except Exception as error:
+            if len(files) == 1 or not _is_mistake(error):
+                raise
+            complain(error)
+            failed = True
+            continue
+        for one in found:
+            _print_explanation(model, one, out)
+    if failed:
+        raise typer.Exit(MISTAKE)
+
+
+def _print_explanation(model: str, found: Any, out: Path) -> None:
     name = f" ({found.class_name})" if found.class_name else ""
     said = f"score {found.score:.3f}"
     if not math.isnan(found.probability):
         said = f"class {found.target}{name}, {said}, probability {found.probability:.1%}"
     show(plain(f"{model}: {found.image}: {said}"))
     for spec, shares in found.shares.items():
-        show_table(spec, ("octave", "share of Σ|a|"), [(str(name), f"{share:.1%}") for name, share in shares.items()])
+        texts = found.frequencies[spec]
+        rows = [(str(name), texts[name], f"{share:.1%}") for name, share in shares.items()]
+        show_table(spec, ("octave", "frequencies", "share of Σ|a|"), rows)
     if found.not_converged:
         advice = "the method missed its tolerance; give it more evaluations or a larger tolerance"
         show(f"{len(found.not_converged)} of {len(found.shares)} maps did not converge: {advice}")

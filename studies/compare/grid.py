@@ -52,6 +52,7 @@ class Settings:
     size, mean, std, channels, crop: change the model's preparation, see `Preparation.changed`; None keeps a part.
     batch_size: the largest number of model inputs in one forward, as in `attribute`.
     pictures: the number of photos for which maps and reconstructions are drawn.
+    kind, rate, window: what the model takes, see `LoadedModel`; None keeps what it says itself.
 
     >>> Settings(transforms=("pixel", "dct"), limit=4).model
     'efficientnet-lite0'
@@ -71,6 +72,9 @@ class Settings:
     seed: int = 0
     batch_size: int | str = "auto"
     pictures: int = 3
+    kind: str | None = None
+    rate: float | None = None
+    window: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("model", "data"):
@@ -79,7 +83,7 @@ class Settings:
     def load_model(self) -> LoadedModel:
         """The model, on its device."""
         parts = {name: getattr(self, name) for name in ("size", "mean", "std", "channels", "crop")}
-        return load_model(self.model, self.device).prepared(**parts)
+        return load_model(self.model, self.device).described(self.kind, self.rate, self.window).prepared(**parts)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ KindOption = Annotated[str | None, typer.Option(help=KIND)]
 RateOption = Annotated[float | None, decimal("Samples per second that the model takes, in Hz; recordings are resampled to it.")]
 WindowOption = Annotated[
     int | None,
-    number("Samples that the model takes at a time; of a longer recording the mean score of its windows is explained."),
+    number("Samples that the model takes at a time; of longer recordings the mean score of windows is explained."),
 ]
 BatchOption = Annotated[str, typer.Option(help="Largest number of model inputs in one forward: 'auto' or a number.")]
 OutOption = Annotated[

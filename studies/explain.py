@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..attribution import Attribution, attribute
+from ..attribution import Attribution
 from ..attribution import get as get_method
+from ..attribution.call import run
 from ..attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
 from ..core.files import check_writable, plain, slug, write_text, write_whole
 from ..core.progress import Progress
@@ -127,7 +128,8 @@ def explain_top(
     for one in chosen:
         target = None if logits.shape[1] == 1 else one
         with results.run({}):
-            maps = attribute(model.module, x, target, transform=list(domains), **options)
+            # `run` leaves it to the caller to say what did not converge.
+            maps = [Attribution(**fields) for fields in run(model.module, x, target, list(domains), **options)]
             yield _written(results, model, signal, maps, domains, logits, one, about)
 
 

@@ -73,16 +73,18 @@ class FittedChunks(Chunks):
         own = str(error).startswith("target: the callable")  # a fault of the caller's target, whatever the batch size
         if own or error is self.certain or not isinstance(error, (RuntimeError, ValueError, AssertionError)):
             return None
-        fed = prepared.size or (self.limit if self.fixed else rows)
+        fed, shaped = prepared.size or (self.limit if self.fixed else rows), str(error).startswith("target:")
         while prepared.sizes and width == 1:
             size = prepared.sizes.pop(0)
+            if shaped:  # an output without a row for each example: only the caller's own batch may have them
+                prepared.sizes.clear()
             if size != fed:
                 self._refused = self._refused or (error, self.limit)
                 return functools.partial(self._take_only, size)
         if self._refused is not None:
             first, self.limit = self._refused
             prepared.size = self._refused = None
-            if _ABOUT_SIZES.search(str(first)) and "channel" not in str(first):
+            if _ABOUT_SIZES.search(str(first)) and "channel" not in str(first) and not shaped:
                 first.add_note("pullback: a model that takes batches of one size only needs batch_size=that size.")
             raise first
         return None

@@ -79,7 +79,7 @@ class ModelArgs:
     @property
     def as_given(self) -> "ModelArgs":
         """All arguments unchanged, as in the caller's own call on all examples."""
-        return replace(self, ways=[[_whole] for _ in self.leaves])
+        return replace(self, ways=[[ways[-1] if len(ways) > 1 else _whole] for ways in self.ways])
 
     def readings(self) -> Iterator["ModelArgs"]:
         """Each way to read the arguments: the likeliest, then all unchanged, then at most 62 others."""
@@ -107,7 +107,8 @@ def _ways(leaf: Any, examples: int) -> list[Way]:
     if isinstance(leaf, PerExample):
         return [_marked(leaf, examples)]
     if isinstance(leaf, (Tensor, np.ndarray)):
-        return [*(_along(axis) for axis, size in enumerate(leaf.shape) if size == examples), _whole]
+        along = [_along(axis) for axis, size in enumerate(_shape(leaf)) if size == examples]
+        return [*along, _whole_plain] if along else [_whole]
     if not _has_entries(leaf, examples):
         return [_whole]
     inside = ModelArgs._of(dict(enumerate(leaf)), examples)
@@ -122,12 +123,18 @@ def _has_entries(value: Any, examples: int) -> bool:
 
 
 def _shape(value: Any) -> tuple[int, ...]:
+    value = without_subclass(value) if isinstance(value, Tensor) else value
     return tuple(value.shape) if isinstance(value, (Tensor, np.ndarray)) else ()
 
 
 def _whole(value: Any, example: Tensor) -> Any:
     value = value.value if isinstance(value, (Broadcast, PerExample)) else value
     return tree_map(_ordinary, value)
+
+
+def _whole_plain(value: Any, example: Tensor) -> Any:
+    """The same for what could also follow the examples: without a subclass of tensors, as then."""
+    return _ordinary(without_subclass(value) if isinstance(value, Tensor) else value)
 
 
 def _entries(value: Any, example: Tensor) -> Any:
@@ -142,7 +149,8 @@ def _within(reading: ModelArgs) -> Way:
 def _along(axis: int) -> Way:
     def pick(value: Any, example: Tensor) -> Any:
         if isinstance(value, Tensor):
-            return without_subclass(value).index_select(axis, example.to(value.device))
+            plain = without_subclass(value)
+            return plain.index_select(axis, example.to(plain.device))
         return np.take(value, example.cpu().numpy(), axis)
 
     return pick
@@ -161,4 +169,4 @@ def _marked(mark: PerExample, examples: int) -> Way:
 
 def _ordinary(value: Any) -> Any:
     """`value`; a tensor made under `torch.inference_mode` becomes one that autograd takes."""
-    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
+    return value.clone() if isinstance(value, Tensor) and without_subclass(value).is_inference() else value

@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ...attribution import Attribution, attribute
+from ...attribution import Attribution
+from ...attribution.call import run
 from ...core.files import plain
 from ...core.progress import Progress
 from ..loaders.data import Photo, Photos
@@ -141,8 +142,9 @@ class Parts:
         """The attributions in all domains, from one stream of gradients. They are one step of each domain."""
         method, domains = self.settings.method, list(self.settings.transforms)
         report: Progress = lambda done, planned: self._report(first, len(x), len(domains) * done / max(1, planned))
-        options = self.options | {"method": method, "transform": domains, "progress": report}
-        return attribute(self.model.module, x, predicted, **options)
+        options = self.options | {"method": method, "progress": report}
+        # `run` leaves it to the summary to say what did not converge.
+        return [Attribution(**fields) for fields in run(self.model.module, x, predicted, domains, **options)]
 
     def _columns(self, first: int, maps: list[Attribution], logits: Tensor, predicted: Tensor) -> Iterator[dict[str, Tensor]]:
         """The columns of every domain. They are the other step."""

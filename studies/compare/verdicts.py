@@ -1,5 +1,6 @@
 """What the table of a comparison says, in sentences."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ def findings(table: pd.DataFrame) -> list[str]:
 
 def convergence(table: pd.DataFrame) -> dict[str, Any]:
     """How many maps did not converge, of those whose method says it, and the largest error that it estimates for them."""
-    said = table[table["converged"].notna()] if "converged" in table else table[:0]
+    table = table if "converged" in table else table.assign(converged=math.nan)  # results that were stored before
+    said = table[table["converged"].notna()]
     failed = said[~said["converged"].astype(bool)]
     largest = failed["map_error"].max() if len(failed) else float("nan")
     return {"maps": len(said), "not_converged": len(failed), "largest_map_error": None if pd.isna(largest) else float(largest)}

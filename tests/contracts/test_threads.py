@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.attribution import Estimator
-from pullback.axioms import AxiomReport
 from pullback.core.isolation import foreign_code, random_state
 
 NET = smooth_net(SHAPE)
@@ -186,13 +185,20 @@ def noisy(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor:
 
 
 def test_reports_on_methods_that_draw_are_the_same_in_many_threads() -> None:
-    def job(number: int) -> AxiomReport:
-        return pb.axioms.check(NET, normal(1, *SHAPE), 1, method=noisy, axioms=["dummy", "determinism"], seed=number % 2)
+    def job(number: int) -> Any:
+        report = pb.axioms.check(NET, normal(1, *SHAPE), 1, method=noisy, axioms=["dummy", "determinism"], seed=number % 2)
+        return uncounted(report.to_dict())
 
-    alone = [job(0).to_dict(), job(1).to_dict()]
+    def uncounted(held: Any) -> Any:
+        """Without evaluations: where other threads draw, the model is asked once more whether it was the model."""
+        if isinstance(held, dict):
+            return {name: uncounted(value) for name, value in held.items() if name != "evaluations"}
+        return [uncounted(value) for value in held] if isinstance(held, list) else held
+
+    alone = [job(0), job(1)]
     assert alone[0] != alone[1]
     for number, report in enumerate(together(job, 6)):
-        assert report.to_dict() == alone[number % 2]
+        assert report == alone[number % 2]
 
 
 class Draws(nn.Module):

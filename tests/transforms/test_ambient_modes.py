@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.integrated_gradients import MISSED
 from support.subjects import TRANSFORMS, normal
 from torch import Tensor, nn
 
@@ -91,6 +92,7 @@ def test_a_model_in_other_coordinates_runs_under_autocast_on_exact_signals(spec:
     assert torch.equal(seen[0], transform.inverse(z))
 
 
+@MISSED
 @pytest.mark.parametrize("spec", ["dwt(db4, level=2)", "dwt(bior2.2, level=1, mode=reflect)", "dct", "swt(haar, level=1)"])
 @pytest.mark.parametrize("method", ["integrated_gradients(max_evaluations=16)", "gradient"])
 def test_a_result_computes_the_same_under_autocast(spec: str, method: str) -> None:

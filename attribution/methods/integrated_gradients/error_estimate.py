@@ -160,7 +160,8 @@ def certificate(path: Path, tol: float, correct: bool, floor: float) -> Certific
     # A residual must not be hidden in a map that is wrong.
     mix = _correction(path, -before, most) if correct and most <= _LARGE * size else np.zeros(PARTS)
     change = path.parts() @ mix
-    error = max(error, missed, floor / 64 * float(np.abs(weights) @ np.sqrt(path.square)))
+    rounding = floor * float(np.abs(weights) @ np.sqrt(path.square))
+    error = max(error, missed, rounding / 64)
     relative = _relative(error, size, max(path.length(weights - doubt), abs(delta) / path.size**0.5), floor)
     noise = floor * float(np.abs(weights) @ np.abs(path.slope)) + path.noise(floor) / 8
     return Certificate(
@@ -172,7 +173,8 @@ def certificate(path: Path, tol: float, correct: bool, floor: float) -> Certific
         local_error=float(np.abs(np.append(missing, outside)).sum()),
         map_error=relative,
         correction=path.length(change) / size if size > 0 else 0.0,
-        converged=tol > 0 and relative <= max(tol, floor) and abs(before) <= tol * abs(delta) + noise,
+        # A map that cancels along the path is rounding, and no grid makes it better.
+        converged=tol > 0 and (relative <= max(tol, floor) or error <= rounding) and abs(before) <= tol * abs(delta) + noise,
     )
 
 

@@ -18,6 +18,7 @@ LADDER = 10.0 ** -np.array([3, 6, 9, 12, 16, 20, 24])  # distances from a singul
 SIDES = np.array([1.0, -1.0])  # distances from the baseline are α, those from x are α - 1
 NEAR = (1e-6, 1e-4, 1e-3)  # the same where it is not finite at the end itself; the first at which it is finite after rounding
 _STEADY, _CHANGING, _INFINITE = 0.05, 0.01, 1e-3  # error of an end's gap, relative to the map, above which the end is singular
+_CANCELS = 1e-3  # part of the length of all gradients that counts as the size of a map which is smaller
 _SEVERALFOLD = 4  # change of the length of the gradient over the gap of a singular end
 _BEYOND = 1e-3  # share of the map that may lie beyond the last node, for each factor e of the distance
 _LEAST_POWER = 0.02  # of an integrable end; with a smaller one, ∫ ∇f hardly converges
@@ -98,7 +99,9 @@ def singular_ends(nodes: np.ndarray, facts: np.ndarray, infinite: np.ndarray) ->
     width, gap = np.diff(nodes)[[0, -1]], np.array([[0, 1], [-2, -1]])
     length, slope, rise = np.sqrt(facts[gap, 2]), facts[gap, 1], np.diff(facts[gap, 0], axis=1)[:, 0]
     wrong = width * length.mean(1) * np.abs(wrong_part(width * slope.mean(1), rise))
-    size = float(np.linalg.norm(trapezoid_weights(nodes) @ facts[:, 3:]))
+    weights = trapezoid_weights(nodes)
+    # A map that nearly cancels along the path is compared with what cancels.
+    size = max(float(np.linalg.norm(weights @ facts[:, 3:])), _CANCELS * float(weights @ np.sqrt(facts[:, 2])))
     changes = length.max(1) > _SEVERALFOLD * length.min(1)
     return np.asarray(wrong > np.where(infinite, _INFINITE, np.where(changes, _CHANGING, _STEADY)) * size)
 

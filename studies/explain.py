@@ -160,7 +160,7 @@ def _written(
     about = about | {"target": target, "class": plain(called)}
     probability = math.nan if only else float(model.probabilities(logits)[0, target])
     answer = {"score": float(logits[0, target]), "probability": None if only else probability}
-    stem = f"{slug(Path(signal.name).stem) or 'photo'}-{slug(called, 32) or target}"
+    stem = f"{slug(model.signals.stem(signal.name)) or 'photo'}-{slug(called, 32) or target}"
     files: dict[str, Any] = {}
 
     def named(spec: str, end: str, one: Attribution) -> Path:

@@ -96,6 +96,11 @@ class Kind(ABC):
         """The entries of a folder from its files, each with a name and a path: those that make up one signal become one."""
         return iter(files)
 
+    def stem(self, name: str) -> str:
+        """The name of a file without its ending."""
+        ends = sorted((end for end in self.suffixes if name.lower().endswith(end)), key=len)
+        return name[: -len(ends[-1])] if ends else Path(name).stem
+
     def owns(self, path: Path) -> bool:
         """Whether the name of a file is that of this kind."""
         return path.name.lower().endswith(self.suffixes)

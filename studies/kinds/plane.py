@@ -13,6 +13,7 @@ from .signal import Signal
 from .units import band_texts, frequency_unit, steps_of
 
 COLUMNS = 400  # of a plane, at most
+WIDE = 24  # characters that a bar has no room for
 LOUDEST = 70  # dB below the maximum, where a spectrogram is black
 
 
@@ -114,20 +115,18 @@ def spectrogram(line: Tensor) -> Plane:
 
 
 def draw_line(axis: Any, line: Tensor, weight: np.ndarray | None, step: float, top: float = 0.0) -> None:
-    """A line over time, and behind it where its attribution lies.
+    """A line over time, and before it where its attribution lies.
 
     weight: (samples,), non-negative.  top: the weight of the full height; that of the largest one where it is 0.
     """
     if weight is not None:
         places, heights = extremes(weight)
-        behind = axis.twinx()
-        behind.fill_between(places * step, heights, color="firebrick", alpha=0.45, linewidth=0)
-        behind.set_ylim(0, max(1e-30, 1.05 * (top or float(weight.max()))))
-        behind.set_yticks([])
-        axis.set_zorder(behind.get_zorder() + 1)
-        axis.patch.set_visible(False)
+        front = axis.twinx()
+        front.fill_between(places * step, heights, color="firebrick", alpha=0.5, linewidth=0)
+        front.set_ylim(0, max(1e-30, 1.05 * (top or float(weight.max()))))
+        front.set_yticks([])
     places, heights = extremes(line.detach().double().cpu().numpy())
-    axis.plot(places * step, heights, linewidth=0.5, color="0.25")
+    axis.plot(places * step, heights, linewidth=0.5, color="0.55")
     axis.margins(x=0)
 
 
@@ -137,7 +136,8 @@ def draw_bars(axis: Any, att: Attribution, signal: Signal) -> None:
     texts = band_texts(att.layout, signal.step, signal.unit)
     axis.barh(range(len(shares)), shares.to_numpy(), color="0.78")
     for place, name in enumerate(shares.index):
-        label = f"{texts[name] or name}: {shares[name]:.0%}"
+        label = f"{texts[name] if 0 < len(texts[name]) < WIDE else name}: {shares[name]:.0%}"
         axis.text(0.02, place, label, transform=axis.get_yaxis_transform(), va="center", fontsize=7)
     axis.set_yticks([])
+    axis.tick_params(labelsize=7)
     axis.set_title("share of Σ|a|", fontsize=8)

@@ -75,12 +75,12 @@ def _maps(att: Attribution, signal: Signal) -> dict[str, np.ndarray]:
     named = [(name, smoothed(one)) for name, one in zip(texts, att.heatmap("octave")[0])]
     coarse, fine = named[:-SHOWN], named[-SHOWN:]
     found = {"coarser": sum(array for _, array in coarse)} if coarse else {}
-    return found | {_two_lines(name, texts[name]): array for name, array in fine}
+    return found | {_title(name, texts[name]): array for name, array in fine}
 
 
-def _two_lines(name: str, text: str) -> str:
-    """The frequencies below the octave's name; those of three axes are too wide for one line."""
-    return f"{name}\n{text}" if text else name
+def _title(name: str, text: str) -> str:
+    """The frequencies below the octave's name, those of three axes on three lines."""
+    return f"{name}\n{text}".strip().replace(" × ", " ×\n")
 
 
 def _place(density: np.ndarray) -> tuple[int, ...]:

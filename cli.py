@@ -3,20 +3,18 @@
 import dataclasses
 import dis
 import importlib.metadata
-import math
 import sys
 import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from typer.core import TyperGroup
 
 from . import options
 from .attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
 from .core import terminal
-from .core.files import check_writable, plain
+from .core.files import check_writable
 from .core.progress import Interrupted, bar
 from .core.terminal import complain, plain_streams, show, show_files, show_table
 
@@ -80,18 +78,22 @@ def compare(
     std: options.StdOption = None,
     channels: options.ChannelsOption = None,
     crop: options.CropOption = None,
+    kind: options.KindOption = None,
+    rate: options.RateOption = None,
+    window: options.WindowOption = None,
     pictures: Annotated[int, options.number("Number of photos whose maps are drawn.", 0)] = 3,
 ) -> None:
-    """Compare transform domains on a model and photos, from one gradient stream."""
+    """Compare transform domains on a model and photos or other signals, from one gradient stream."""
     from . import studies
+    from .studies.compare.verdicts import findings
+    from .studies.report.printed import print_comparison
 
-    domains = tuple(transform or studies.DOMAINS)
     run: dict[str, Any] = {"device": options.resolve_device(device), "batch_size": options.batch_size(batch_size)}
-    run |= options.preparation(size, mean, std, channels, crop)
-    settings = studies.Settings(model, data, method, domains, limit=limit, seed=seed, pictures=pictures, **run)
+    run |= options.preparation(size, mean, std, channels, crop) | {"kind": kind, "rate": rate, "window": window}
+    settings = studies.Settings(model, data, method, tuple(transform or ()), limit, seed=seed, pictures=pictures, **run)
     with bar("steps", early=True) as progress:
         found = studies.compare(settings, out, progress, note=complain)
-    _print_comparison(found)
+    print_comparison(found, findings(found.table))
 
 
 @app.command()
@@ -122,6 +124,7 @@ def explain(
     Of several files, those that cannot be explained are named and left out; the exit status is then 2.
     """
     from . import studies
+    from .studies.report.printed import print_explanation
 
     parts = options.preparation(size, mean, std, channels, crop) | {"kind": kind, "rate": rate, "window": window}
     settings = studies.Settings(
@@ -142,27 +145,9 @@ def explain(
             failed = True
             continue
         for one in found:
-            _print_explanation(model, one, out)
+            print_explanation(model, one, out)
     if failed:
         raise typer.Exit(MISTAKE)
-
-
-def _print_explanation(model: str, found: Any, out: Path) -> None:
-    name = f" ({found.class_name})" if found.class_name else ""
-    said = f"score {found.score:.3f}"
-    if not math.isnan(found.probability):
-        said = f"class {found.target}{name}, {said}, probability {found.probability:.1%}"
-    show(plain(f"{model}: {found.image}: {said}"))
-    for spec, shares in found.shares.items():
-        texts = found.frequencies[spec]
-        rows = [(str(name), texts[name], f"{share:.1%}") for name, share in shares.items()]
-        show_table(spec, ("octave", "frequencies", "share of Σ|a|"), rows)
-    if found.not_converged:
-        advice = "the method missed its tolerance; give it more evaluations or a larger tolerance"
-        show(f"{len(found.not_converged)} of {len(found.shares)} maps did not converge: {advice}")
-    if found.notes:
-        show(f"note: {'; '.join(found.notes)}")
-    show_files(out, found.files)
 
 
 @app.command()
@@ -259,30 +244,6 @@ def _check_transforms(verbose: bool) -> int:
     faults = sum(each.faults for each in checked)
     terminal.console.print(f"{faults} faults" if faults else "Every claim holds, and every law that holds is claimed.")
     return 1 if faults else 0
-
-
-def _print_comparison(found: Any) -> None:
-    from .studies.compare.verdicts import findings
-    from .studies.report.page import cell, means, narrow
-
-    width = min(max(len(str(domain)) for domain in ["domain", *found.table["transform"]]), terminal.console.width // 3)
-    columns = narrow(terminal.console.width - width - 4)
-    gap = " (gap: median)" if "relative_gap" in [name for name, _, _ in columns] else ""
-    table = Table(title=f"means over photos{gap}")
-    table.add_column("domain", width=width, overflow="fold")
-    for _, title, _ in columns:
-        table.add_column(title, justify="right", no_wrap=True)
-    for domain, values in means(found.table).iterrows():
-        table.add_row(plain(domain), *(cell(name, values[name]) for name, _, _ in columns))
-    terminal.console.print(table)
-    for sentence in findings(found.table):
-        terminal.console.print(plain(f"• {sentence}"))
-    for kind, said in (("skipped", "skipped"), ("notes", "read with a change")):
-        named = list(dict.fromkeys(entry["file"] for entry in found.summary[kind]))
-        if named:
-            shown = ", ".join(named[:5]) + (", …" if len(named) > 5 else "")
-            show(f"{said}: {shown} ({len(named)} in all; reasons: summary.json)")
-    show_files(found.out, found.files)
 
 
 def _is_mistake(error: Exception) -> bool:

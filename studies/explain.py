@@ -159,7 +159,8 @@ def _written(
     seen = "" if only else f" as {plain(called) or f'class {target}'}"
     about = about | {"target": target, "class": plain(called)}
     probability = math.nan if only else float(model.probabilities(logits)[0, target])
-    answer = {"score": float(logits[0, target]), "probability": None if only else probability}
+    score = float(logits[0, target])
+    answer = {"score": score, "probability": None if only else probability}
     stem = f"{slug(model.signals.stem(signal.name)) or 'photo'}-{slug(called, 32) or target}"
     files: dict[str, Any] = {}
 
@@ -183,8 +184,7 @@ def _written(
     by_domain = {one.transform.spec: one.importance("octave").iloc[0].to_dict() for one in maps}
     texts = {one.transform.spec: band_texts(one.layout, signal.step, signal.unit) for one in maps}
     failed = tuple(spec for spec, one in zip(domains, maps) if convergence(one).get("converged") is False)
-    numbers = (target, called, answer["score"], probability)
-    return Explanation(signal.name, *numbers, by_domain, list(files), signal.notes, failed, texts)
+    return Explanation(signal.name, target, called, score, probability, by_domain, list(files), signal.notes, failed, texts)
 
 
 def shares(one: Attribution, signal: Signal) -> dict[str, Any]:

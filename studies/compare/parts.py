@@ -1,5 +1,6 @@
 """The measured photos of a comparison: each is one stored part, and only those that the store lacks are computed."""
 
+import functools
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from ...attribution import Attribution
 from ...attribution.call import run
 from ...core.files import plain
 from ...core.progress import Progress
+from ..kinds import Signal
 from ..loaders.data import Photo, Photos
 from ..loaders.models import LoadedModel, stacked
 from ..report import figures
@@ -104,8 +106,11 @@ class Parts:
         if not places:
             return []
         chosen = Photos([self.photos[place] for place in places])
-        read = list(chosen.inputs(self.model.input))
-        measured = dict(zip([photo.name for photo, _ in read], self._measured(read, places[0], before) if read else ()))
+        read = list(chosen.inputs(self.model.fitted))
+        measured: dict[str, Part] = {}
+        for alike in self.model.signals.batches(read):
+            found = self._measured(alike, places[0] + len(measured), before + len(measured))
+            measured |= zip([photo.name for photo, _ in alike], found)
         parts = []
         for place, photo in zip(places, chosen.entries):
             said = {kind: [plain(text) for name, text in getattr(chosen, kind) if name == photo.name] for kind in _SAID}
@@ -114,8 +119,8 @@ class Parts:
             self.store.write(self._key(place), parts[-1])
         return parts
 
-    def _measured(self, read: Sequence[tuple[Photo, Tensor]], first: int, before: int) -> list[Part]:
-        x = stacked({photo.name: signal for photo, signal in read}).to(self.settings.device)
+    def _measured(self, read: Sequence[tuple[Photo, Signal]], first: int, before: int) -> list[Part]:
+        x = stacked({photo.name: signal.values for photo, signal in read}).to(self.settings.device)
         logits = self.model.classify(x, self.settings.batch_size)
         predicted = logits.argmax(1)
         clock = time.perf_counter()
@@ -129,14 +134,15 @@ class Parts:
             numbers = [{name: value[i].item() for name, value in columns.items()} for columns in measured]
             specs = [{"transform": spec} for spec in self.settings.transforms]
             part = {"records": [row | spec | own | seconds for spec, own in zip(specs, numbers)], "evaluations": evaluations}
-            parts.append(part | {"pictures": self._pictures(row, before + i, [one[i] for one in maps])})
+            parts.append(part | {"pictures": self._pictures(row, before + i, [one[i] for one in maps], read[i][1])})
         return parts
 
-    def _pictures(self, row: dict[str, Any], number: int, maps: Sequence[Attribution]) -> list[str]:
+    def _pictures(self, row: dict[str, Any], number: int, maps: Sequence[Attribution], signal: Signal) -> list[str]:
         if number >= self.settings.pictures:
             return []
         seen = "" if math.isnan(row["probability"]) else row["predicted_name"] or ""
-        return figures.photo(row["image"], number, maps, self.settings.transforms, self.out, seen, self.model.picture())
+        more = functools.partial(self.model.signals.compared, signal=signal)
+        return figures.photo(row["image"], number, maps, self.settings.transforms, self.out, seen, self.model.picture(), more)
 
     def _maps(self, first: int, x: Tensor, predicted: Tensor | None) -> list[Attribution]:
         """The attributions in all domains, from one stream of gradients. They are one step of each domain."""

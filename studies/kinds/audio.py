@@ -1,7 +1,7 @@
 """Recordings: sound in a file, mixed down to one channel."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ class Audio(Kind):
         return framed(module, wants, shape)
 
     def domains(self, shape: Sequence[int]) -> tuple[str, ...]:
-        depth = lambda most: deepest(shape[-1], 16, most)  # db8 has 16 taps
+        depth: Callable[[int], int] = lambda most: deepest(shape[-1], 16, most)  # db8 has 16 taps
         return "pixel", f"dwt(db8, level={depth(8)})", f"wpt(db8, level={depth(6)})", "stft", "mdct", "dct", "dft"
 
     def explained(self, shape: Sequence[int]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """`Kind`: all that depends on whether a signal is an image, a recording, a volume or a series."""
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -63,6 +64,14 @@ class Kind(ABC):
 
         signal: the input of the model, on its grid.  show: as in `attribution.plot`.
         """
+
+    def compared(self, att: Attribution, signal: Signal, title: str) -> dict[str, "Figure"]:
+        """The figures of a comparison, besides those that all kinds have."""
+        return self.figures(att, signal, title)
+
+    def batches(self, read: Sequence[tuple[Any, Signal]]) -> list[list[tuple[Any, Signal]]]:
+        """Runs of signals of one shape, which can be evaluated together."""
+        return [list(run) for _, run in itertools.groupby(read, lambda pair: pair[1].values.shape)]
 
     def explained(self, shape: Sequence[int]) -> tuple[str, ...]:
         """The domains in which one signal is explained by default."""

@@ -76,13 +76,13 @@ def _placed(
     thick = float(getattr(first, "SpacingBetweenSlices", None) or getattr(first, "SliceThickness", None) or 1.0)
     cosines = getattr(first, "ImageOrientationPatient", None)
     places = [getattr(each, "ImagePositionPatient", None) for each in slices]
-    if frames > 1 or cosines is None or None in places:
+    if frames > 1 or cosines is None or any(place is None for place in places):
         slices = sorted(slices, key=lambda each: int(getattr(each, "InstanceNumber", 0) or 0))
         notes.append("the files do not say where slices are; their order is that of their numbers")
         return slices, None, (thick, rows, columns)
     across, down = np.array(cosines, float).reshape(2, 3)
     normal = np.cross(across, down)
-    points = np.array([[float(value) for value in place] for place in places])
+    points = np.array([[float(value) for value in place] for place in places if place is not None])
     order = np.argsort(points @ normal, kind="stable")
     slices, points = [slices[i] for i in order], points[order]
     gaps = np.diff(points @ normal)

@@ -1,7 +1,7 @@
 """Series: some channels over time, as of an EEG, an accelerometer or a machine."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,7 @@ class Series(Kind):
         return framed(module, wants, shape)
 
     def domains(self, shape: Sequence[int]) -> tuple[str, ...]:
-        level = lambda taps: deepest(shape[-1], taps, 8)
+        level: Callable[[int], int] = lambda taps: deepest(shape[-1], taps, 8)
         across = ("along(dct, axes=0)",) if shape[0] > 1 else ()
         return "pixel", f"dwt(haar, level={level(2)})", f"dwt(db4, level={level(8)})", "stft", "dct", "dft", *across
 

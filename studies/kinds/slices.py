@@ -32,7 +32,7 @@ def slices(att: Attribution, signal: Signal, title: str) -> "Figure":
 
     volume = signal.values.mean(0).cpu().numpy()
     maps = _maps(att, signal)
-    place = _place(sum(maps.values())) if maps else tuple(size // 2 for size in volume.shape)
+    place = _place(np.sum([*maps.values()], axis=0)) if maps else tuple(size // 2 for size in volume.shape)
     figure = Figure(figsize=(2.3 * (len(maps) + 2), 7.4), layout="constrained")
     axes = figure.subplots(3, len(maps) + 2, squeeze=False)
     for axis in axes[:, -1]:
@@ -74,7 +74,7 @@ def _maps(att: Attribution, signal: Signal) -> dict[str, np.ndarray]:
     texts = band_texts(att.layout, signal.step, signal.unit)
     named = [(name, smoothed(one)) for name, one in zip(texts, att.heatmap("octave")[0])]
     coarse, fine = named[:-SHOWN], named[-SHOWN:]
-    found = {"coarser": sum(array for _, array in coarse)} if coarse else {}
+    found = {"coarser": np.sum([array for _, array in coarse], axis=0)} if coarse else {}
     return found | {_title(name, texts[name]): array for name, array in fine}
 
 

@@ -1,7 +1,7 @@
 """Volumes: a head, a protein or a digit on a grid of three axes, with the distances of its voxels."""
 
 import gzip
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +69,7 @@ class Volume(Kind):
         return signal.but(lost if signal.unit == "mm" else "", values=values, step=(1.0,) * 3, unit="sample", origin=None)
 
     def domains(self, shape: Sequence[int]) -> tuple[str, ...]:
-        level = lambda taps: deepest(min(shape[1:]), taps, 4)
+        level: Callable[[int], int] = lambda taps: deepest(min(shape[1:]), taps, 4)
         return (
             "pixel",
             f"dwt(haar, level={level(2)})",
@@ -87,7 +87,7 @@ class Volume(Kind):
         return found | ({"-projections": projections(att, signal, title)} if _is_linear(att) else {})
 
     def files(self, att: Attribution, signal: Signal, keep: float) -> dict[str, bytes]:
-        write = lambda values: nifti_bytes(values, signal)
+        write: Callable[[Tensor], bytes] = lambda values: nifti_bytes(values, signal)
         found = {f"-top{round(100 * keep)}.nii.gz": write(att.signal(keep)[0])}
         if _is_linear(att):
             found |= {"-map.nii.gz": write(att.heatmap()[0][None]), "-octaves.nii.gz": write(att.heatmap("octave")[0])}
@@ -102,7 +102,7 @@ def _nifti(path: Path) -> Signal:
     with needs("Reading NIfTI", "'pullback[volume]'"):
         import nibabel
     try:
-        image = nibabel.load(path)
+        image: Any = nibabel.load(path)
         shape = tuple(int(size) for size in image.shape)
         check_size(path.name, shape)
         values = np.asanyarray(image.dataobj)
@@ -176,10 +176,10 @@ def nifti_bytes(values: Tensor, signal: Signal) -> bytes:
     """A compressed NIfTI file with the affine of the signal.  values: (channels, i, j, k)."""
     with needs("Writing NIfTI", "'pullback[volume]'"):
         import nibabel
-    array = values.detach().float().cpu().numpy()
+    array = values.detach().cpu().numpy().astype(np.float32)
     stored = array[0] if len(array) == 1 else np.moveaxis(array, 0, -1)
     affine = np.diag([*signal.step, 1.0]) if signal.origin is None else signal.origin
-    image = nibabel.Nifti1Image(stored, affine)
+    image: Any = nibabel.Nifti1Image(stored, affine)  # type: ignore[no-untyped-call]
     image.header.set_xyzt_units("mm" if signal.unit == "mm" else "unknown")
     image.header["descrip"] = b"pullback"
     return gzip.compress(image.to_bytes(), mtime=0)

@@ -80,7 +80,10 @@ class Photos:
         """
         for photo, image in self:
             try:
-                yield photo, prepare(image)
+                made = prepare(image)
+                known = getattr(image, "notes", ())
+                self.notes += [(photo.name, note) for note in getattr(made, "notes", ()) if note not in known]
+                yield photo, made
             except MemoryError:
                 self.skipped.append((photo.name, "MemoryError: too large to prepare"))
             except Exception as error:

@@ -19,7 +19,8 @@ from torch import Tensor
 from pullback import studies
 from pullback.axioms import AxiomReport
 from pullback.studies.compare.parts import _is_part
-from pullback.studies.loaders.models import LoadedModel, Preparation
+from pullback.studies.loaders.models import LoadedModel
+from pullback.studies.loaders.preparation import Preparation
 from pullback.studies.report import figures
 from pullback.studies.storage.results import Results
 

@@ -66,7 +66,8 @@ def compare(
     data: Annotated[str, typer.Option(help=options.DATA)] = "imagenet-sample",
     method: options.MethodOption = PICTURE_METHOD,
     transform: Annotated[
-        list[str] | None, options.domains("pixel, dct, dft and seven wavelets; summary.json lists them")
+        list[str] | None,
+        options.domains("pixel, dct, dft and seven wavelets for pictures, others for other signals; summary.json lists them"),
     ] = None,
     limit: Annotated[int | None, options.number("Largest number of photos; unreadable files do not count.")] = None,
     out: options.OutOption = Path("results/compare"),

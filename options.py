@@ -48,7 +48,7 @@ MATRIX = (
     "Finished cells are stored in --out, and the same command continues from there."
 )
 FILES = "The files to explain: pictures, recordings, volumes or series, whichever the model takes."
-EXPLAINED = "two that suit the kind of signal, for pictures dwt(db4, level=4) and dct"
+EXPLAINED = "dwt(db4, level=4) and dct for pictures, two others for other signals"
 TARGET = "Class to explain, by its number or its name; repeat it for several. If not given: the predicted class."
 KIND = "What the model takes, if it does not say so itself: image, audio, volume or series."
 DATA = "imagenet-sample, a folder of images, a folder of CLASS/image.jpg, one image file, or hf:NAME."

@@ -89,7 +89,7 @@ class Audio(Kind):
         axes[1].set_title(f"spectrogram, {LOUDEST} dB", fontsize=8)
         if plane is not None:
             draw_plane(axes[2], plane, step)
-            axes[2].set_title("attribution, Σ|a| on a √ scale", fontsize=8)
+            axes[2].set_title("attribution, on a √ scale", fontsize=8)
         _finish(axes)
         draw_bars(figure.add_subplot(grid[:, 1]), att, signal)
         figure.suptitle(title, fontsize=10)

@@ -164,7 +164,7 @@ def _traces(figure: "Figure", att: Attribution, signal: Signal, title: str) -> "
     shown = sorted(order[:DRAWN])
     planes = _planes(att, shown, apart)
     columns, step = 1 + bool(planes), signal.step[0]
-    figure.set_size_inches(4.2 * columns + 2.4, 1.2 + max(3.2, 1.6 * len(shown)))
+    figure.set_size_inches(max(9.0, 4.2 * columns + 2.4), 1.2 + max(3.2, 1.6 * len(shown)))
     grid = figure.add_gridspec(len(shown), columns + 1, width_ratios=[2.2] * columns + [1])
     top = max([0.0, *(float(weights[channel].max()) for channel in shown)]) if weights is not None else 0.0
     for row, channel in enumerate(shown):
@@ -175,7 +175,7 @@ def _traces(figure: "Figure", att: Attribution, signal: Signal, title: str) -> "
     for row, plane in enumerate(planes):
         axis = figure.add_subplot(grid[row if len(planes) > 1 else slice(None), 1])
         draw_plane(axis, plane, step, limit, signal.unit)
-        _label(axis, "" if row else "attribution, Σ|a| on a √ scale", signal, row == len(planes) - 1)
+        _label(axis, "" if row else "attribution, on a √ scale", signal, row == len(planes) - 1)
     draw_bars(figure.add_subplot(grid[:, columns]), att, signal)
     hidden = f"\n{len(names) - len(shown)} channels with smaller shares are not drawn" if len(names) > len(shown) else ""
     figure.suptitle(title + hidden, fontsize=10)

@@ -71,6 +71,5 @@ def band_texts(layout: Layout, step: Sequence[float], unit: str, by: str = "octa
     """
     own, bands = steps_of(layout, step), layout.group(by).bands
     if own is None:
-        mixed = len({(band.low, band.high) for band in bands}) > 1
-        return {band.name: f"{range_text([(band.low, band.high)])} {band.unit}" if mixed else "" for band in bands}
+        return {band.name: "" for band in bands}
     return {band.name: f"{range_text(band_ranges(band, own))} {frequency_unit(unit)}" for band in bands}

@@ -24,11 +24,11 @@ from .baselines.path_start import Start, repeated, starts
 from .engine.dry_run import LONG, DryRun
 from .engine.engine import Engine
 from .engine.execution import Execution
-from .engine.memory_format import choose_memory_format
+from .engine.faster_form import choose_form
 from .engine.open_engine import open_engine, read_checked
 from .engine.score import Target
 from .engine.signal import signal
-from .estimator import Chart, Estimate, Estimator, Evaluator, check_gradient
+from .estimator import Chart, Estimate, Estimator, Evaluator, MethodClaim, check_gradient
 from .estimator import get as get_estimator
 from .pullback import Pullback
 from .resume import Fields, check_same_call
@@ -148,7 +148,8 @@ class Call:
         varies = bool((run.known != run.known[:1]).any())
         for each in (engine, *(evaluator.engine for _, evaluator in self.evaluators)):
             each.varies = varies
-        choose_memory_format(run, evaluations, self.has_gradients)
+        invariant = MethodClaim.IMPLEMENTATION_INVARIANT in self.estimator.claims
+        choose_form(run, evaluations, self.has_gradients, invariant)
         self._equalise()
         return run
 

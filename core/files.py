@@ -61,7 +61,9 @@ def write_whole(path: str | Path, write: Callable[[str], object]) -> None:
         write(str(temporary))
         _sync(temporary, os.O_RDWR)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:  # as of a full disk
+            error.filename = str(path)
         temporary.unlink(missing_ok=True)
         raise
     with contextlib.suppress(OSError):  # some systems cannot

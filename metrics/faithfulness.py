@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..attribution import Attribution, open_engine
 from ..attribution.engine.engine import Engine, Points
-from ..attribution.engine.memory_format import choose_memory_format
+from ..attribution.engine.faster_form import choose_form
 from ..attribution.engine.open_engine import read_checked
 from ..attribution.engine.random import fill, keys
 from ..attribution.engine.score import Target
@@ -76,7 +76,7 @@ def _scores(engine: Engine, attribution: Attribution, rank: Tensor, counts: Sequ
     run = read_checked(engine, ends, evaluations=len(example))
     if start == len(example):
         return run.known
-    choose_memory_format(run, len(example), gradients=False)
+    choose_form(run, len(example), gradients=False, invariant=True)
     with engine.prepared.numerics():
         rest = engine.scores(example[start:], lambda part: points(slice(part.start + start, part.stop + start)))
     run.finish()

@@ -1,5 +1,7 @@
 """Which of the model's further arguments follow the examples: decided by the caller's own call, never by a guess."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -17,29 +19,59 @@ _CLEARER = 10  # how many times closer than any other reading such a one must be
 def choose_reading(engine: Engine, x: Tensor) -> None:
     """Fixes how the arguments follow the examples: so that f of some examples is what model(x, *args, **kwargs) gives for them.
 
-    Readings are tried on a batch in which every example stands twice, in the caller's order, and on the last one alone.
+    Readings are tried on a batch in which every example stands twice, in the caller's order, and on the last one alone. Of
+    several that are right there, the first that is right at -x too is taken: at x alone, as where x passes a leaky ReLU
+    with its slopes as the argument, the argument may not matter. One batch size for all is tried where no other is taken.
     Raises: ValueError where no reading reproduces the caller's own output.
     """
     given = engine.args
     if not given.ambiguous:
         return
-    engine.args = given.as_given
-    own = _own_output(engine, x)
-    size = float(own.abs().amax()) * rounding(engine.feed)
+    engine.args, limit, sizes = given.as_given, engine.limit, [*engine.prepared.sizes]
+    own, turned = _own_output(engine, x), _output_elsewhere(engine, -x)
     found: list[tuple[float, int, ModelArgs]] = []
-    for reading in given.readings():
-        engine.args = reading
-        moved = _difference(engine, x, own)
-        if moved <= size:
+    for trial in ([], sizes):
+        right: list[ModelArgs] = []
+        for engine.args in given.readings():
+            engine.limit, engine.prepared.size, engine.prepared.sizes = limit, None, [*trial]
+            moved = _difference(engine, x, own)
+            found.append((moved, len(found), engine.args))
+            if moved > _rounded(engine, own):
+                continue
+            right.append(engine.args)
+            if turned is None or _difference(engine, -x, turned) <= _rounded(engine, turned):
+                right = right[-1:]
+                break
+        engine.limit, engine.prepared.size, engine.prepared.sizes = limit, None, [*sizes]
+        if right:
+            engine.args = right[0]
             return
-        found.append((moved, len(found), reading))
-    closest, *others = sorted(found, key=lambda each: each[:2])
-    clear = closest[0] <= _CLOSE * float(own.abs().amax()) and all(_CLEARER * closest[0] < other for other, *_ in others)
-    if not clear:
-        raise ValueError(
-            _unreadable("f of other batches of the same examples is not what model(x, *model_args, **model_kwargs) gives")
-        )
-    engine.args = closest[2]
+    engine.args = _closest(found, own)
+
+
+def _closest(found: Sequence[tuple[float, int, ModelArgs]], own: Tensor) -> ModelArgs:
+    """The reading that is nearly right and clearly better than any other.  Raises: ValueError where there is none."""
+    best = min(found, key=lambda each: each[:2])
+    others = (moved for moved, _, reading in found if reading.ways != best[2].ways)
+    if best[0] <= _CLOSE * float(own.abs().amax()) and all(_CLEARER * best[0] < other for other in others):
+        return best[2]
+    raise ValueError(
+        _unreadable("f of other batches of these examples is not what model(x, *model_args, **model_kwargs) gives")
+    )
+
+
+def _rounded(engine: Engine, own: Tensor) -> float:
+    return float(own.abs().amax()) * rounding(engine.feed)
+
+
+def _output_elsewhere(engine: Engine, points: Tensor) -> Tensor | None:
+    """As `_own_output`, at points that the model may refuse: None."""
+    try:
+        return _own_output(engine, points)
+    except ValueError as error:
+        if error is engine.stopped:
+            raise
+        return None
 
 
 def rounding(feed: torch.dtype) -> float:
@@ -55,6 +87,8 @@ def _own_output(engine: Engine, x: Tensor) -> Tensor:
         every = torch.arange(len(x), device=x.device)
         own = engine.outputs(every, x.__getitem__, table if engine.score.pending else engine.checked)
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+        if error is engine.stopped:
+            raise
         raise ValueError(_unreadable(f"model(x, *model_args, **model_kwargs) raised {type(error).__name__}")) from error
     if engine.limit < len(x):
         raise ValueError(_unreadable("the batch does not fit into memory at once, which would show it"))
@@ -79,9 +113,5 @@ def _difference(engine: Engine, x: Tensor, own: Tensor) -> float:
 
 
 def _unreadable(reason: str) -> str:
-    advice = (
-        "Mark what has one entry per example as pb.PerExample(value, axis=0), and what belongs to all as pb.Broadcast(value)"
-    )
-    return (
-        f"model_args: which arguments follow the examples is not clear: {reason}. {advice}; rows must not depend on each other."
-    )
+    advice = "Mark what has one entry per example as pb.PerExample(value, axis=0), what belongs to all as pb.Broadcast(value)"
+    return f"model_args: which ones follow the examples is not clear: {reason}. {advice}; rows must not depend on each other."

@@ -34,7 +34,12 @@ class Execution:
     f within 1e-4 of what is explained, the gradient within 0.1 %, which rounding at the kink of a ReLU may exceed. If they
     do not, the run is contiguous, and the settings say why as "fallback".
 
-    f(x) and f(x₀) are always read in the model's own precision and on contiguous images.
+    optimize: whether methods that claim IMPLEMENTATION_INVARIANT run on an equal network with fewer operations: BatchNorm
+    folded into the layer before it, dropout and identities removed, parameters frozen. True, or "auto" in runs of 40
+    evaluations and more. f at all ends and gradients are compared as for "channels_last"; where they differ, or torch.fx
+    cannot trace the model, the plain network runs and the settings say why as "not_optimized".
+
+    f(x) and f(x₀) are always read from the plain model, in its own precision and on contiguous images.
 
     Raises: ValueError or TypeError that lists the choices.
 
@@ -48,10 +53,13 @@ class Execution:
     precision: str = "fp32"
     compile: bool | Mapping[str, Any] = False
     memory_format: str = "auto"
+    optimize: bool | str = False
 
     def __post_init__(self) -> None:
         check_choice("Execution", "precision", self.precision, PRECISIONS)
         check_choice("Execution", "memory_format", self.memory_format, MEMORY_FORMATS)
+        named = str(self.optimize) if isinstance(self.optimize, bool) else self.optimize
+        check_choice("Execution", "optimize", named, ("False", "True", "auto"))
         if not isinstance(self.compile, (bool, Mapping)):
             got = type(self.compile).__name__
             raise TypeError(f"compile: expected True, False or a mapping of options of torch.compile, got {got}.")
@@ -96,14 +104,24 @@ class Prepared(nn.Module):
         self.draws = False  # whether the model draws from torch's global generators, or seeds them
         self.size: int | None = None  # the one batch size that the model takes, where it takes no other
         self.sizes: list[int] = []  # batch sizes to try where a forward fails
+        self.optimize, self.optimized, self.not_optimized = execution.optimize, False, ""
         self.fallback = ""  # why a run is contiguous where channels_last was tried
         self._asked = execution.precision
         self.precision = "fp32" if self._asked == "auto" else self._asked
         self.agreement: dict[str, float] = {}
-        self._call = model
-        if execution.compile is not False:
-            options = dict(execution.compile) if isinstance(execution.compile, Mapping) else {}
-            self._call = torch.compile(model, dynamic=False, **options)
+        self._compile = execution.compile
+        self._call = self._compiled(model)
+
+    def _compiled(self, model: Model) -> Model:
+        if self._compile is False:
+            return model
+        options = dict(self._compile) if isinstance(self._compile, Mapping) else {}
+        compiled: Model = torch.compile(model, dynamic=False, **options)
+        return compiled
+
+    def run_on(self, network: nn.Module) -> None:
+        """From now on, rows run on `network`, which computes the same function; `plainly` still runs the model itself."""
+        self._call, self.optimized = self._compiled(network), True
 
     def record_inside(self) -> None:
         """From now on, f is read with gradients recorded and kept, for a model that takes gradients itself."""
@@ -125,10 +143,13 @@ class Prepared(nn.Module):
                 return self._call(x, *args, **kwargs)
 
     @contextlib.contextmanager
-    def plainly(self, channels_last: bool = False) -> Iterator[None]:
-        """Context: run the model in its own precision and on contiguous images; for the reference f(x) - f(x₀)."""
+    def plainly(self, channels_last: bool = False, network: nn.Module | None = None) -> Iterator[None]:
+        """Context: run the model in its own precision and on contiguous images; for the reference f(x) - f(x₀).
+
+        network: runs in place of the model.
+        """
         kept = self.precision, self._call, self.fixed, self.channels_last
-        self.precision, self._call, self.fixed = "fp32", self.plain, _is_compiled(self.plain)
+        self.precision, self._call, self.fixed = "fp32", network or self.plain, _is_compiled(self.plain)
         self.channels_last = channels_last
         try:
             with self.numerics():
@@ -164,12 +185,13 @@ class Prepared(nn.Module):
     def numbers(self) -> dict[str, Any]:
         """The choices that the run was made with."""
         memory_format = "channels_last" if self.channels_last else "contiguous"
-        return {"precision": self.precision, "compiled": self.fixed, "memory_format": memory_format}
+        found = {"precision": self.precision, "compiled": self.fixed, "memory_format": memory_format}
+        return found | ({"optimized": True} if self.optimized else {})
 
     @property
     def settings(self) -> dict[str, Any]:
         """The choices and the reasons for them, for the result's settings."""
-        reasons = {"agreement": self.agreement, "fallback": self.fallback}
+        reasons = {"agreement": self.agreement, "fallback": self.fallback, "not_optimized": self.not_optimized}
         return self.numbers | {name: value for name, value in reasons.items() if value}
 
 

@@ -45,7 +45,7 @@ class Score:
         """
         if target is None or isinstance(target, Choice):
             return cls(target, examples)
-        if callable(target) and not isinstance(target, Tensor):
+        if callable(target) and not isinstance(target, (Tensor, type)):
             return cls(target, examples, takes_example(target))
         return cls(Entries.of(target, examples, device), examples)
 

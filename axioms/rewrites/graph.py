@@ -1,6 +1,5 @@
 """Reads a network through torch.fx: which layers follow each other, so that both can be changed together."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-AFFINE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+from ...core.network_graph import AFFINE, NORMS, calls, used_once
+
 RELUS = (nn.ReLU, nn.ReLU6)
 _AVERAGES = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
 _MAXIMA = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AdaptiveMaxPool2d)
@@ -35,18 +34,6 @@ _ELEMENTWISE_CALLS = {F.relu6, F.gelu, F.silu, F.softplus, F.elu, torch.tanh, to
 _RELU_CALLS: dict[Any, float | None] = {F.relu6: 6.0} | dict.fromkeys((F.relu, torch.relu, torch.relu_, "relu", "relu_"))
 
 
-class Tracer(fx.Tracer):
-    """torch.fx's tracer, which also keeps a layer whole if its class was derived outside torch."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, (*AFFINE, *NORMS)) or super().is_leaf_module(m, module_qualified_name)
-
-
-def trace(model: nn.Module) -> fx.GraphModule:
-    """`model` as a graph that shares its layers.  Raises: whatever the model's forward raises on proxies."""
-    return fx.GraphModule(model, Tracer().trace(model))
-
-
 @dataclass(frozen=True, eq=False)
 class Chain:
     """Two affine layers, with only operations between them that act on each channel alone."""
@@ -68,16 +55,10 @@ class Chain:
         return place if self.homogeneous_tail and place.weight is not None else None
 
 
-def used_once(graph: fx.GraphModule) -> set[str]:
-    """Names of the modules that the graph calls exactly once."""
-    counts = Counter(str(node.target) for node in graph.graph.nodes if node.op == "call_module")
-    return {name for name, count in counts.items() if count == 1}
-
-
 def chains(graph: fx.GraphModule) -> tuple[list[Chain], list[str]]:
     """All chains, and for each other affine layer the reason why no chain starts at it."""
     once, found, broken = used_once(graph), [], []
-    for node, layer in _calls(graph, AFFINE):
+    for node, layer in calls(graph, AFFINE):
         chain = _chain(graph, node, layer, once) if getattr(layer, "groups", 1) == 1 else "grouped convolution"
         if isinstance(chain, Chain):
             found.append(chain)
@@ -133,24 +114,6 @@ def _call_kind(node: fx.Node) -> str:
     return "elementwise" if node.target in _ELEMENTWISE_CALLS else "other"
 
 
-def folds(graph: fx.GraphModule) -> tuple[list[tuple[fx.Node, fx.Node, Any, Any]], list[str]]:
-    """(node, node of the layer, layer, norm) for each normalisation right after an affine layer, and why others are not."""
-    once, pairs, broken = used_once(graph), [], []
-    for node, norm in _calls(graph, NORMS):
-        source: Any = node.args[0]
-        called = isinstance(source, fx.Node) and source.op == "call_module"
-        before = graph.get_submodule(str(source.target)) if called else None
-        if not isinstance(before, AFFINE):
-            broken.append(f"{node.target}: no affine layer right before it")
-        elif len(source.users) > 1 or str(source.target) not in once or str(node.target) not in once:
-            broken.append(f"{node.target}: it or the layer before it is used more than once")
-        elif norm.running_mean is None:
-            broken.append(f"{node.target}: no running statistics")
-        else:
-            pairs.append((node, source, before, norm))
-    return pairs, broken
-
-
 def rectifiers(graph: fx.GraphModule) -> Iterator[tuple[fx.Node, float | None]]:
     """Every ReLU of the graph, as a module, function or method, and its cap (6 for ReLU6)."""
     for node in graph.graph.nodes:
@@ -158,10 +121,3 @@ def rectifiers(graph: fx.GraphModule) -> Iterator[tuple[fx.Node, float | None]]:
             yield node, _RELU_CALLS[node.target]
         elif node.op == "call_module" and isinstance(module := graph.get_submodule(str(node.target)), RELUS):
             yield node, getattr(module, "max_val", None)
-
-
-def _calls(graph: fx.GraphModule, kinds: tuple[type[nn.Module], ...]) -> Iterator[tuple[fx.Node, Any]]:
-    """(node, module) for each call of a module of these kinds."""
-    for node in list(graph.graph.nodes):
-        if node.op == "call_module" and isinstance(module := graph.get_submodule(str(node.target)), kinds):
-            yield node, module

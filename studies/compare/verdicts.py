@@ -36,7 +36,7 @@ def _unfinished(table: pd.DataFrame) -> str:
     if not found["not_converged"]:
         return ""
     largest = found["largest_map_error"]
-    error = "" if largest is None else f" (the largest error that it estimates is {100 * largest:.2g} %)"
+    error = "" if largest is None else f" (the largest error that it estimates is {_percent(100 * largest)})"
     what = f"{found['not_converged']} of {found['maps']} maps did not converge: the method missed its tolerance{error}."
     return f"{what} Give it more evaluations or a larger tolerance, and do not trust these maps before."
 
@@ -44,6 +44,11 @@ def _unfinished(table: pd.DataFrame) -> str:
 def _column(table: pd.DataFrame, domain: str, ranking: str) -> Any:
     """The score that a ranking keeps, per photo."""
     return table.loc[table["transform"] == domain, f"kept{BUDGET}_{ranking}"].to_numpy()
+
+
+def _percent(number: float) -> str:
+    """Two significant digits, without a power of ten: "0.54 %", "120 %"."""
+    return f"{number:.2g} %" if abs(number) < 10 else f"{number:,.0f} %"
 
 
 def _points(mean: float, low: float, high: float) -> str:
@@ -120,11 +125,11 @@ def _completeness(table: pd.DataFrame) -> str:
     spread = linear.groupby("image")["completeness_gap"].agg(np.ptp).max()
     photos = linear.drop_duplicates("image")
     gaps, own = 100 * photos["relative_gap"], 100 * photos[["map_error", "uncorrected_gap"]].median()
-    said = f"Σ a misses f(x) - f(x₀) by a median of {gaps.median():.2g} % (worst {gaps.max():.2g} %)."
+    said = f"Σ a misses f(x) - f(x₀) by a median of {_percent(gaps.median())} (worst {_percent(gaps.max())})."
     if own.notna().all():
         said += (
-            f" Before the weights were corrected for it the median was {own['uncorrected_gap']:.2g} %; the error of the map "
-            f"itself, which no residual shows, is estimated at {own['map_error']:.2g} %."
+            f" Before the weights were corrected for it the median was {_percent(own['uncorrected_gap'])}; the error of the "
+            f"map itself, which no residual shows, is estimated at {_percent(own['map_error'])}."
         )
     if linear["transform"].nunique() > 1 and spread <= 1e-2 * linear["score_difference"].abs().median():
         said += f" The residual differs between linear domains by at most {spread:.1e} units of the score: it cannot rank them."

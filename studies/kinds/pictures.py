@@ -13,6 +13,7 @@ MOST_PIXELS = 2**26  # some 10 bytes each while a picture is read
 ON_WHITE = "transparent parts are shown on white"
 REFUSED_MODES = {"I": "32-bit integers", "F": "32-bit floats", "LAB": "L*a*b*"}
 WHITE_IS_ZERO, BITS, PHOTOMETRIC, SAMPLE_FORMAT, SIGNED = 0, 258, 262, 339, 2  # of TIFF
+COMPRESSION, PLANES, NONE, APART = 259, 284, 1, 2  # of TIFF
 
 
 def open_picture(path: Path) -> Image.Image:
@@ -21,7 +22,9 @@ def open_picture(path: Path) -> Image.Image:
         raise ValueError("not a regular file")
     Image.init()
     try:
-        return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+        image = Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+        image.filename = ""  # with a name, PIL maps some files into memory, and then turns TIFFs wrongly
+        return image
     except UnidentifiedImageError:
         what = "no picture that can be read: another kind of file, damaged, or of an unusual depth"
         raise ValueError(f"{what}; formats: {', '.join(FORMATS)}") from None
@@ -81,7 +84,8 @@ def eight_bit(image: Image.Image, form: str | None, tags: Mapping[int, Any], not
 
     form: the name of the file's format.  tags: those of a TIFF.
 
-    Raises: ValueError for floats, signed numbers and 32-bit integers, because their value of white is unknown.
+    Raises: ValueError for floats, signed numbers and 32-bit integers, because their value of white is unknown, and for what
+    PIL misreads.
 
     >>> eight_bit(Image.new("I;16", (1, 1), 65535), "PNG", {}, []).getpixel((0, 0))
     255
@@ -89,6 +93,8 @@ def eight_bit(image: Image.Image, form: str | None, tags: Mapping[int, Any], not
     signed = SIGNED in tags.get(SAMPLE_FORMAT, ())
     if not signed and (image.mode.startswith("I;16") or (image.mode == "I" and form in ("PNG", "PPM"))):
         return _scaled(image, 2 ** tags.get(BITS, (16,))[0] - 1, tags.get(PHOTOMETRIC) == WHITE_IS_ZERO, notes)
+    if tags.get(PLANES) == APART and tags.get(COMPRESSION) == NONE and max(tags.get(BITS, (1,))) > 8:
+        raise ValueError("16 bits a channel, one channel after the other, which PIL misreads; save it as a PNG")
     if signed or image.mode in REFUSED_MODES:
         got = f"mode {image.mode} ({REFUSED_MODES.get(image.mode, 'signed integers')})"
         raise ValueError(f"expected 8 or 16 bits a channel, grey or colour, got {got}; save it as an 8-bit or 16-bit PNG")

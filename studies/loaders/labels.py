@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
+PARTS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))  # of a data set: no classes
 SORTED = "the sorted names of the class folders, as in torchvision's ImageFolder"
 
 
@@ -27,6 +28,8 @@ def outputs_of_folders(folders: Sequence[str], outputs: int, classes: Sequence[s
     ):
         if found := _by_name(folders, names):
             return found, rule
+    if PARTS.issuperset(map(str.casefold, folders)):
+        return {}, f"none: {', '.join(folders)} are parts of a data set; name the folder of one of them"
     numbers = [int(name) for name in folders if re.fullmatch(r"[0-9]{1,9}", name)]
     if len(folders) == outputs and (len(numbers) < outputs or numbers == sorted(numbers)):
         return {name: number for number, name in enumerate(folders)}, SORTED

@@ -52,7 +52,7 @@ def load_file(path: Path) -> nn.Module:
     Such a file is code: it can do what its author wrote. Of a program of torch.export the members are checked first, so that
     nothing is unpickled but tensors.
 
-    Raises: ValueError that says what the file is and what to do instead.
+    Raises: ValueError that says what the file is and what to do instead, also for a file with changed bytes.
     """
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
@@ -62,6 +62,7 @@ def load_file(path: Path) -> nn.Module:
         if kind not in (SCRIPT, PROGRAM):
             expected = "Expected a file of torch.export.save or torch.jit.save"
             raise ValueError(f"{path} is {kind}. {expected}; {WAYS.get(kind, BUILD)}, and pass --model FILE.py:FUNCTION.")
+        _check_complete(path.name, file)
         if kind == PROGRAM:
             check_members(path.name, file)
         file.seek(0)
@@ -79,7 +80,9 @@ def _program(file: BinaryIO) -> nn.Module:
 def _kind(path: Path, file: BinaryIO) -> str:
     """What the file is, by its content where that says it, else by its name."""
     head = file.read(64)
-    if head.startswith(b"PK") and zipfile.is_zipfile(file):
+    if head.startswith(b"PK"):
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"{path.name} is cut off or damaged; copy or export it again.")
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
         inside = {name.partition("/")[2] for name in names}
@@ -100,6 +103,17 @@ def _kind(path: Path, file: BinaryIO) -> str:
         return CHECKPOINT
     named = SUFFIXES.get(path.suffix.lower(), CHECKPOINT)
     return "neither TorchScript nor a program of torch.export" if named == CHECKPOINT else named
+
+
+def _check_complete(name: str, file: BinaryIO) -> None:
+    """Compares the checksums of an archive, which torch does not.  Raises: ValueError for one with changed bytes."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        damaged = str(error)
+    if damaged:
+        raise ValueError(f"{name} is damaged ({damaged[:80]}); copy or export it again.")
 
 
 def check_members(name: str, file: BinaryIO) -> None:

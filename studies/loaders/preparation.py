@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...core.checks import check_count
+from ..kinds.pictures import MOST_PIXELS
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Preparation:
     crop: cut out the central square first; otherwise the photo is squeezed.  Three means: colour; one: grey.
     The default mean and std are those of ImageNet.
 
-    Raises: ValueError for a size below 1, numbers of means and stds that differ, or a std that is not positive.
+    Raises: ValueError for a size below 1 or above 8,192, numbers of means and stds that differ, or a std that is not positive.
 
     >>> Preparation(32)(Image.new("RGB", (60, 40))).shape
     torch.Size([3, 32, 32])
@@ -31,6 +32,8 @@ class Preparation:
 
     def __post_init__(self) -> None:
         check_count("Preparation", "size", self.size)
+        if self.size**2 > MOST_PIXELS:
+            raise ValueError(f"Preparation: expected a size of at most {math.isqrt(MOST_PIXELS):,}, got {self.size:,}.")
         if len(self.mean) not in (1, 3) or len(self.mean) != len(self.std):
             raise ValueError(f"Preparation: expected one or three means and as many stds, got {self.mean} and {self.std}.")
         if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:

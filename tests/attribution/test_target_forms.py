@@ -446,3 +446,9 @@ def test_laws_of_a_model_that_ends_in_squeeze() -> None:
     report = pb.axioms.check(Squeezed(linear_net(SHAPE)), X, method="gradient", axioms=["batch_independence", "linearity"])
     assert report.holds("batch_independence")
     assert report.holds("linearity")
+
+
+def test_a_class_of_python_is_no_target():
+    for target in (int, Tensor, pb.attribution.targets.Choice):
+        with pytest.raises(TypeError, match=r"target: expected a class index.*got <class"):
+            pb.attribute(nn.Linear(3, 4).eval(), torch.ones(2, 3), target)

@@ -14,7 +14,7 @@ from torch import nn
 from pullback import attribute, studies
 from pullback.metrics import mean_interval
 from pullback.studies.compare.grid import DOMAINS
-from pullback.studies.compare.verdicts import _points, findings
+from pullback.studies.compare.verdicts import _percent, _points, findings
 from pullback.studies.loaders.models import LoadedModel
 from pullback.studies.report import figures
 
@@ -118,6 +118,11 @@ def test_more_coefficients_than_samples_are_more_than_100_per_cent(pictures: Pat
     table["kept10_attribution"] = table["transform"].map({"pixel": 0.9, "dct": 0.2})
     table["samples90"] = table["transform"].map({"pixel": 0.18, "dct": 1.52})
     assert "number 18 % of the samples in pixel and 152 % in dct." in findings(table)[0]
+
+
+def test_percentages_have_two_digits_and_no_power_of_ten() -> None:
+    found = [_percent(number) for number in (0.0123, 1.26, 83.3, 202.16, 12345)]
+    assert found == ["0.012 %", "1.3 %", "83 %", "202 %", "12,345 %"]
 
 
 def test_equal_photos_have_no_interval() -> None:

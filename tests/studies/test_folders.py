@@ -132,6 +132,8 @@ WORDNET = [f"n{number:08}" for number in range(1000)]
         (["honey_bee", "Ant"], 5, ("eel", "ant", "cat", "dog", "honey bee"), [4, 1]),
         (["ant", "bee"], 2, ("bee", "ant"), [1, 0]),  # names win over their order
         (["crane", "dog"], 3, ("crane", "crane", "dog"), None),  # a name of two classes
+        (["Train", "val"], 2, (), None),  # the parts of a data set
+        (["test", "val"], 2, ("val", "test"), [1, 0]),
         (WORDNET, 1000, (), list(range(1000))),
         (["n01440764", "n01498041"], 10, (), None),
     ],

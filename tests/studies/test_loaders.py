@@ -100,3 +100,9 @@ def test_a_question_without_a_readable_photo_names_the_first(tmp_path: Path) -> 
     (tmp_path / "note.jpg").write_text("no image")
     with pytest.raises(ValueError, match=r"could be read as an image; the first, note\.jpg"):
         studies.load_subject("torch.nn:Flatten", data=str(tmp_path))
+
+
+def test_a_size_that_no_model_takes_is_refused_before_it_is_allocated() -> None:
+    with pytest.raises(ValueError, match="size of at most 8,192, got 100,000"):
+        studies.Preparation(100_000)
+    assert studies.Preparation(8192).size == 8192

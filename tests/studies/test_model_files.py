@@ -155,7 +155,7 @@ def test_programs_are_told_by_their_content(tmp_path: Path) -> None:
         loaded = studies.load_model(tmp_path / name, preparation=SIZE)
         torch.testing.assert_close(loaded.classify(x), net(x))
     (tmp_path / "cut.pt").write_bytes((tmp_path / "trace.torchscript").read_bytes()[:-600])
-    with pytest.raises(ValueError, match=r"cut\.pt is neither TorchScript nor a program"):
+    with pytest.raises(ValueError, match=r"cut\.pt is cut off or damaged; copy or export it again"):
         studies.load_model(tmp_path / "cut.pt")
 
 
@@ -454,3 +454,16 @@ def test_half_models_give_the_map_of_their_float_twin() -> None:
     half, full = (LoadedModel("net", small().to(dtype), PREPARE) for dtype in (torch.bfloat16, torch.float))
     maps = [attribute(model.module, x, 1, method="gradient").values for model in (half, full)]
     torch.testing.assert_close(maps[0], maps[1], rtol=0.05, atol=0.01)
+
+
+@DEPRECATED
+def test_a_program_with_changed_weights_is_refused(tmp_path: Path) -> None:
+    torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(192, 4))).save(tmp_path / "net.pt")
+    whole = (tmp_path / "net.pt").read_bytes()
+    assert studies.load_model(tmp_path / "net.pt")
+    with zipfile.ZipFile(tmp_path / "net.pt") as archive:
+        largest = max(archive.infolist(), key=lambda member: member.file_size)
+    middle = largest.header_offset + 1000  # inside the weights
+    (tmp_path / "changed.pt").write_bytes(whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :])
+    with pytest.raises(ValueError, match=r"changed\.pt is damaged .* copy or export it again"):
+        studies.load_model(tmp_path / "changed.pt")

@@ -66,6 +66,17 @@ def test_sixteen_bits_are_turned_too(tmp_path: Path) -> None:
     np.testing.assert_array_equal(seen(tmp_path / "a.png")[0][..., 0], np.rot90(np.round(RAMP * 1300 / 257), -1))
 
 
+@pytest.mark.parametrize("mode", ["L", "I;16", "P", "CMYK", "RGBA"])
+@pytest.mark.parametrize(("orientation", "turns"), [(3, 2), (6, 3), (8, 1)])
+def test_a_tiff_that_pil_maps_into_memory_is_turned_too(mode: str, orientation: int, turns: int, tmp_path: Path) -> None:
+    grey = Image.fromarray(RAMP.astype(np.uint8) * 5)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(RAMP.astype(np.uint16) * 5 * 257) if mode == "I;16" else grey.convert(mode)
+    stored.save(tmp_path / "a.tif", exif=exif)
+    np.testing.assert_allclose(seen(tmp_path / "a.tif")[0][..., 0], np.rot90(RAMP * 5, turns), atol=2)
+
+
 @pytest.mark.parametrize("kind", ["LA", "RGBA", "palette", "colour key", "grey key", "16-bit key", "gif", "webp"])
 def test_transparent_parts_are_shown_on_white_and_said(kind: str, tmp_path: Path) -> None:
     """Black ink on nothing would become one black square."""
@@ -133,6 +144,13 @@ def test_numbers_without_a_known_white_are_refused(tmp_path: Path) -> None:
     twelve = "".join(f"{value:012b}" for value in (RAMP * 87).flatten())
     tiff(tmp_path / "12.tif", int(twelve, 2).to_bytes(72, "big"), 12, tag262=0)
     assert "unusual depth" in refused(tmp_path / "12.tif")
+
+
+def test_sixteen_bit_colours_one_channel_after_the_other_are_refused(tmp_path: Path) -> None:
+    tiff(tmp_path / "planes.tif", (RAMP * 1300).astype("<u2").tobytes() * 3, 16, tag262=2, tag277=3, tag284=2)
+    assert "which PIL misreads; save it as a PNG" in refused(tmp_path / "planes.tif")
+    tiff(tmp_path / "grey.tif", (RAMP * 1300).astype("<u2").tobytes(), 16)
+    np.testing.assert_array_equal(seen(tmp_path / "grey.tif")[0][..., 0], np.round(RAMP * 1300 / 257))
 
 
 def test_a_map_of_greys_scales_with_its_own_white_and_a_dark_picture_is_said(tmp_path: Path) -> None:

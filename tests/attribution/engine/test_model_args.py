@@ -218,3 +218,27 @@ def test_models_in_other_dress_have_the_same_maps(how: Any, method: str) -> None
     net, x = smooth_net(SHAPE), normal(2, *SHAPE)
     found = pb.attribute(how(net), x, 1, method=method)
     torch.testing.assert_close(found.values, pb.attribute(net, x, 1, method=method).values, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("batch_size", ["auto", 1, 2, 3])
+@pytest.mark.parametrize("examples", [2, 3])
+def test_an_argument_that_does_not_matter_at_x_is_read_where_it_does(examples, batch_size):
+    # Slopes of a leaky ReLU, one per column, where all of x is positive: any reading is right there.
+    slopes = torch.arange(1.0, examples + 1, dtype=torch.float64)
+    leaky = lambda x, slopes: torch.where(x > 0, x, x * slopes).sum(1)
+    x = torch.ones(examples, examples, dtype=torch.float64)
+    found = pb.attribute(
+        leaky, x, baseline=-1.0, model_args=(slopes,), batch_size=batch_size, method="integrated_gradients(steps=64)"
+    )
+    torch.testing.assert_close(found.values, (1 + slopes).expand_as(x), rtol=1e-10, atol=1e-10)
+
+
+def test_an_argument_is_read_at_x_alone_where_the_model_refuses_other_points():
+    def root(x, scale):
+        if bool((x < 0).any()):
+            raise RuntimeError("size: only positive numbers")
+        return (x * scale).sum(1)
+
+    x, scale = torch.ones(2, 2), torch.tensor([[1.0], [2.0]])
+    found = pb.attribute(root, x, model_args=(scale,), method="gradient")
+    assert found.values.tolist() == [[1.0, 1.0], [2.0, 2.0]]

@@ -266,3 +266,16 @@ def test_a_missed_tolerance_is_said_once_per_call_and_in_the_repr() -> None:
     assert all("allow more than max_evaluations=200, or a larger tol than 0.01" in text for text in texts)
     assert all("3 of 3 examples not converged (map_error up to " in repr(one) for one in (*maps, longer))
     assert "converged" not in repr(whole)  # no tolerance was asked for
+
+
+@pytest.mark.parametrize("sharpness", [20.0, 45.0, 60.0])
+def test_a_softmax_that_underflows_has_the_map_of_double_precision(sharpness: float) -> None:
+    """Its gradient is 1e-40 on a part of the path; its inverse is no number of single precision."""
+    weight = normal(6, 6, seed=1)
+    for column in range(6):
+        model = lambda x, column=column: (x @ weight.to(x) * sharpness).softmax(1)[:, column]
+        x = normal(2, 6, seed=2).abs() + 0.2
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pb.attribution.ConvergenceWarning)
+            found, right = (pb.attribute(model, each).values for each in (x.float(), x))
+        torch.testing.assert_close(found.double(), right, rtol=0, atol=1e-4)

@@ -1,0 +1,125 @@
+"""Faster ways to run the same function: on an equal network, and in the memory format channels_last."""
+
+import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+
+from .dry_run import DryRun
+from .engine import Engine
+from .equal_network import equal_network
+
+_REORDERED = 1e-4  # relative difference that kernels may show which add in any order
+_ROUNDING = 64  # rounding errors of f between batch sizes, in units of the last bit
+_GRADIENTS_ALIKE = 1e-3  # relative difference of gradients
+_ATTEMPTS = 4  # points at which gradients are compared, if they differ at those before
+_WORTH_IT = 40  # evaluations of a run in which the check is cheap beside a faster form
+
+
+def choose_form(run: DryRun, evaluations: int, gradients: bool, invariant: bool) -> None:
+    """Takes an equal network, channels_last, or both, if f at all ends, and the gradient at two rows, stay the same.
+
+    The rows are the example in which the order of the entries shows most, and another one half way to its baseline.
+    evaluations: of the run.  invariant: whether the method claims implementation invariance.
+    """
+    prepared = run.engine.prepared
+    network = _equal(run, evaluations) if invariant else None
+    tries = prepared.tries_channels_last and evaluations >= _WORTH_IT and _order_shows(run)
+    for candidate in [network, None] if network is not None else [None]:
+        for channels_last in (True, False) if tries else (prepared.channels_last,):
+            if candidate is None and channels_last == prepared.channels_last:
+                return
+            trouble = _trouble(run, gradients, candidate, channels_last)
+            if not trouble:
+                prepared.channels_last = channels_last
+                return prepared.run_on(candidate) if candidate is not None else None
+            if channels_last and tries:
+                prepared.fallback = trouble
+            elif candidate is not None:
+                prepared.not_optimized = trouble
+
+
+def _equal(run: DryRun, evaluations: int) -> nn.Module | None:
+    """The network to run in place of the model, if one is asked for."""
+    prepared = run.engine.prepared
+    if prepared.optimize is False or (prepared.optimize == "auto" and evaluations < _WORTH_IT):
+        return None
+    if prepared.create_graph:
+        prepared.not_optimized = "with create_graph, the parameters may need a gradient"
+        return None
+    network, prepared.not_optimized = equal_network(prepared.plain)
+    return network
+
+
+def _order_shows(run: DryRun) -> bool:
+    """Whether the order of the entries can be seen in an image; else channels_last could hide a fault."""
+    if run.points.shape[2] > 1 and not bool(_order(run).any()):
+        run.engine.prepared.fallback = "the images look the same in both memory formats, so that they do not show what moves"
+        return False
+    return True
+
+
+def _order(run: DryRun) -> Tensor:
+    """How much each image differs from itself in the other order of memory, (batch, ends)."""
+    points = run.points.detach()
+    return (points.flatten(2) - points.permute(0, 1, 3, 4, 2).flatten(2)).abs().amax(2)
+
+
+def _telling_rows(run: DryRun) -> tuple[Tensor, Tensor]:
+    """(example, points) of two rows at which gradients are compared, in the caller's order."""
+    points = run.points.detach()
+    first = int(_order(run)[:, 0].argmax()) if points.ndim == 5 else 0
+    second = (first + 1) % len(points)
+    half = (points[second, 0] + points[second, -1]) / 2
+    pairs = sorted([(first, 0, points[first, 0]), (second, 1, half)], key=lambda pair: pair[:2])
+    rows = torch.tensor([number for number, *_ in pairs], device=points.device)
+    return rows, torch.stack([point for *_, point in pairs])
+
+
+def _trouble(run: DryRun, gradients: bool, network: nn.Module | None, channels_last: bool) -> str:
+    """What differs where `network` runs in place of the model, or in this memory format; empty where nothing does."""
+    engine, known = run.engine, run.known.detach()
+    form = functools.partial(engine.prepared.plainly, channels_last, network)
+    try:
+        if gradients and (trouble := _turned(engine, *_telling_rows(run), form)):
+            return trouble
+        engine.count.planned += known.numel()
+        with form():
+            example = torch.arange(known.shape[1], device=known.device).repeat_interleave(len(known))
+            found = engine.scores(example, run.points.detach().flatten(0, 1).__getitem__).detach()
+        return _moved(known, found.reshape(known.shape[1], -1).T)
+    except Exception as error:
+        if error is engine.stopped:
+            raise
+        return f"it raised {type(error).__name__}: {error}"
+
+
+def _moved(known: Tensor, found: Tensor) -> str:
+    """How much f differs; empty where that is rounding."""
+    moved, size = (found - known).abs().amax(0), known.abs().amax(0)
+    # What is explained is a difference of f: beside a large constant in f it may be little.
+    rounding = _ROUNDING * torch.finfo(known.dtype).eps * size
+    most = torch.maximum(_REORDERED * (known.amax(0) - known.amin(0)), rounding)
+    excess = torch.where(moved <= most, 0, moved.nan_to_num(torch.inf))  # NaN exceeds everything
+    return f"f moves by {float(moved[excess.argmax()]):.3g}" if bool(excess.any()) else ""
+
+
+def _turned(engine: Engine, example: Tensor, points: Tensor, form: Callable[[], AbstractContextManager[None]]) -> str:
+    """How much the gradient differs in this form; empty where that is rounding.
+
+    Rounding may carry units of a network over the kink of a ReLU, which moves a gradient by up to some percent. So the gradient
+    is compared at up to four points near each other: what is a matter of the form differs at all of them.
+    """
+    for attempt in range(_ATTEMPTS):
+        engine.count.planned += 2 * len(points)
+        both = []
+        for context in (engine.prepared.plainly, form):
+            with context():
+                at = points * (1 - attempt / 64)
+                both.append(torch.cat([gradient for *_, gradient in engine.gradient_chunks(example, at.__getitem__)]).detach())
+        moved, size = float((both[0] - both[1]).norm()), float(both[0].norm())
+        if moved <= _GRADIENTS_ALIKE * size:  # False for NaN
+            return ""
+    return f"the gradient moves by {moved:.3g} of {size:.3g}"

@@ -1,0 +1,145 @@
+"""`Execution(optimize=True)`: an equal network with fewer operations gives the same maps; else the plain one runs."""
+
+from typing import Any
+
+import pytest
+import torch
+from support.subjects import AsModule, normal
+from torch import Tensor, nn
+
+import pullback as pb
+from pullback.core.network_graph import trace
+
+SHAPE = (3, 8, 10)
+METHODS = [
+    "integrated_gradients(steps=24)",
+    "integrated_gradients",
+    "smoothgrad(samples=24)",
+    "rise(masks=48)",
+    "occlusion(by=band)",
+]
+OPTIMIZE = pb.Execution(optimize=True)
+
+
+class Residual(nn.Module):
+    """Convolutions with normalisation, a branch, dropout and a linear layer with normalisation."""
+
+    def __init__(self, first: nn.Module | None = None) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = first or nn.Identity()
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.SiLU())
+        self.branch = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, groups=4), nn.BatchNorm2d(4, affine=False), nn.SiLU())
+        self.alone, self.drop = nn.BatchNorm2d(4), nn.Dropout(0.5)
+        self.head = nn.Sequential(nn.Linear(320, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Identity(), nn.Linear(8, 3))
+        for norm in self.modules():
+            if isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                norm.running_mean, norm.running_var = torch.randn(norm.num_features), torch.rand(norm.num_features) + 0.5
+        self.double().eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(self.first(x))
+        x = self.alone(x + self.branch(x))
+        out: Tensor = self.head(torch.nn.functional.dropout(self.drop(x), training=self.training).flatten(1))
+        return out
+
+
+def settings(att: pb.Attribution) -> dict[str, Any]:
+    return dict(att.settings["execution"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("transform", ["dwt(haar, level=1)", "polar"])
+def test_maps_are_those_of_the_plain_network(method: str, transform: str) -> None:
+    model, x = Residual(), normal(2, *SHAPE)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    plain = pb.attribute(model, x, 1, method=method, transform=transform)
+    found = pb.attribute(model, x, 1, method=method, transform=transform, execution=OPTIMIZE)
+    assert settings(found)["optimized"]
+    assert "optimized" not in settings(plain)
+    torch.testing.assert_close(found.values, plain.values, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(found.score_difference, plain.score_difference, rtol=0, atol=0)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_the_equal_network_has_fewer_layers() -> None:
+    from pullback.attribution.engine.equal_network import equal_network
+
+    model = Residual()
+    network, why = equal_network(model)
+    assert not why
+    assert network is not None
+    kinds = [type(layer).__name__ for layer in network.modules()]
+    assert kinds.count("BatchNorm2d") == 1  # the one after the sum
+    assert not {"BatchNorm1d", "Dropout", "Identity"} & set(kinds)
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    shared = {parameter.data_ptr() for parameter in model.parameters()}
+    own = [name for name, parameter in network.named_parameters() if parameter.data_ptr() not in shared]
+    assert {name.rpartition(".")[0] for name in own} == {"stem.0", "branch.0", "head.0"}  # only folded layers take memory
+    x = normal(2, *SHAPE)
+    torch.testing.assert_close(network(x), model(x), rtol=1e-12, atol=1e-12)
+    assert len(list(trace(model).modules())) > len(list(network.modules()))  # the control
+
+
+class Branches(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if bool((x.sum() > -1e9).all()) else -x
+
+
+def hooked() -> nn.Module:
+    model = Residual()
+    model.stem[1].register_forward_hook(lambda *_: None)
+    return model
+
+
+REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "no module": (lambda: Residual().forward, {}, "no module"),
+    "data decide": (lambda: Residual(Branches()), {}, "torch.fx cannot trace Residual"),
+    "hooks": (hooked, {}, "hooks"),
+    "second derivatives": (Residual, {"create_graph": True}, "create_graph"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_where_it_cannot_be_the_plain_network_runs_and_says_why(kind: str) -> None:
+    build, options, why = REFUSED[kind]
+    model, x = build(), normal(2, *SHAPE)
+    found = pb.attribute(model, x, 1, execution=OPTIMIZE, method="integrated_gradients(steps=24)", **options)
+    assert why in settings(found)["not_optimized"]
+    assert "optimized" not in settings(found)
+    plain = pb.attribute(Residual(), x, 1, method="integrated_gradients(steps=24)")
+    torch.testing.assert_close(found.values, plain.values, rtol=1e-9, atol=1e-11)
+
+
+def test_a_network_that_is_not_equal_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = Residual(), normal(2, *SHAPE)
+    plain = pb.attribute(model, x, 1, method="smoothgrad(samples=24)")
+    for wrong, said in (
+        (lambda net: AsModule(lambda x: net(x) * 1.001), "f moves"),
+        (lambda net: AsModule(lambda x: net(x.detach())), ""),
+    ):
+        monkeypatch.setattr("pullback.attribution.engine.faster_form.equal_network", lambda net, wrong=wrong: (wrong(net), ""))
+        found = pb.attribute(model, x, 1, method="smoothgrad(samples=24)", execution=OPTIMIZE)
+        assert "optimized" not in settings(found)
+        assert said in settings(found)["not_optimized"] or "gradient moves" in settings(found)["not_optimized"]
+        torch.testing.assert_close(found.values, plain.values, rtol=1e-9, atol=1e-11)
+
+
+def test_methods_that_look_at_layers_never_see_it() -> None:
+    pytest.importorskip("captum")
+    model, x = (
+        nn.Sequential(nn.Flatten(), nn.Linear(240, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)).double().eval(),
+        normal(2, *SHAPE),
+    )
+    for method in ("captum(DeepLift)", "captum(GuidedBackprop)"):
+        found = pb.attribute(model, x, 1, method=method, execution=OPTIMIZE)
+        assert "optimized" not in settings(found)
+
+
+def test_auto_waits_for_a_run_that_is_worth_it() -> None:
+    model, x, auto = Residual(), normal(2, *SHAPE), pb.Execution(optimize="auto")
+    assert "optimized" not in settings(pb.attribute(model, x, 1, method="smoothgrad(samples=9)", execution=auto))
+    assert settings(pb.attribute(model, x, 1, method="smoothgrad(samples=24)", execution=auto))["optimized"]
+    with pytest.raises(ValueError, match="expected optimize in False, True, auto"):
+        pb.Execution(optimize="yes")

@@ -3,25 +3,22 @@
 import dataclasses
 import dis
 import importlib.metadata
-import math
 import sys
 import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from typer.core import TyperGroup
 
 from . import options
 from .attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
 from .core import terminal
-from .core.files import check_writable, plain
+from .core.files import check_writable
 from .core.progress import Interrupted, bar
 from .core.terminal import complain, plain_streams, show, show_files, show_table
 
 MISTAKE, FAULT, INTERRUPTED = 2, 3, 130  # exit statuses; 1 says that a law is broken
-EXPLAINED = ("dwt(db4, level=4)", "dct")
 STORED = {"compare": "photos", "axioms": "cells"}  # what these commands have stored when they are interrupted
 
 
@@ -69,7 +66,8 @@ def compare(
     data: Annotated[str, typer.Option(help=options.DATA)] = "imagenet-sample",
     method: options.MethodOption = PICTURE_METHOD,
     transform: Annotated[
-        list[str] | None, options.domains("pixel, dct, dft and seven wavelets; summary.json lists them")
+        list[str] | None,
+        options.domains("pixel, dct, dft and seven wavelets for pictures, others for other signals; summary.json lists them"),
     ] = None,
     limit: Annotated[int | None, options.number("Largest number of photos; unreadable files do not count.")] = None,
     out: options.OutOption = Path("results/compare"),
@@ -81,27 +79,34 @@ def compare(
     std: options.StdOption = None,
     channels: options.ChannelsOption = None,
     crop: options.CropOption = None,
+    kind: options.KindOption = None,
+    rate: options.RateOption = None,
+    window: options.WindowOption = None,
     pictures: Annotated[int, options.number("Number of photos whose maps are drawn.", 0)] = 3,
 ) -> None:
-    """Compare transform domains on a model and photos, from one gradient stream."""
+    """Compare transform domains on a model and photos or other signals, from one gradient stream."""
     from . import studies
+    from .studies.compare.verdicts import findings
+    from .studies.report.printed import print_comparison
 
-    domains = tuple(transform or studies.DOMAINS)
     run: dict[str, Any] = {"device": options.resolve_device(device), "batch_size": options.batch_size(batch_size)}
-    run |= options.preparation(size, mean, std, channels, crop)
-    settings = studies.Settings(model, data, method, domains, limit=limit, seed=seed, pictures=pictures, **run)
+    run |= options.preparation(size, mean, std, channels, crop) | {"kind": kind, "rate": rate, "window": window}
+    settings = studies.Settings(model, data, method, tuple(transform or ()), limit, seed=seed, pictures=pictures, **run)
     with bar("steps", early=True) as progress:
         found = studies.compare(settings, out, progress, note=complain)
-    _print_comparison(found)
+    print_comparison(found, findings(found.table))
 
 
 @app.command()
 def explain(
-    image: Annotated[Path, typer.Argument(help="The picture to explain.")],
+    files: Annotated[list[Path], typer.Argument(help=options.FILES)],
     model: options.ModelOption = "efficientnet-lite0",
     method: options.MethodOption = PICTURE_METHOD,
-    transform: Annotated[list[str] | None, options.domains(" and ".join(EXPLAINED))] = None,
-    target: Annotated[int | None, typer.Option(help="Class to explain. If not given: the predicted class.")] = None,
+    transform: Annotated[list[str] | None, options.domains(options.EXPLAINED)] = None,
+    target: Annotated[list[str] | None, typer.Option(help=options.TARGET)] = None,
+    top: Annotated[int, options.number("Without --target: explain so many classes, those with the highest scores.")] = 1,
+    start: Annotated[float, options.decimal("Read a recording from this second on.")] = 0.0,
+    seconds: Annotated[float | None, options.decimal("Read so many seconds of it; without it at most 60.")] = None,
     out: options.OutOption = Path("results/explain"),
     device: options.DeviceOption = "auto",
     seed: options.SeedOption = 0,
@@ -111,31 +116,39 @@ def explain(
     std: options.StdOption = None,
     channels: options.ChannelsOption = None,
     crop: options.CropOption = None,
+    kind: options.KindOption = None,
+    rate: options.RateOption = None,
+    window: options.WindowOption = None,
 ) -> None:
-    """Explain one picture: where, and in which octaves, is the score of a class?"""
-    from . import studies
+    """Explain a picture, a recording, a volume or a series: where, and in which octaves, is the score of a class?
 
-    parts = options.preparation(size, mean, std, channels, crop)
+    Of several files, those that cannot be explained are named and left out; the exit status is then 2.
+    """
+    from . import studies
+    from .studies.report.printed import print_explanation
+
+    parts = options.preparation(size, mean, std, channels, crop) | {"kind": kind, "rate": rate, "window": window}
     settings = studies.Settings(
         model, device=options.resolve_device(device), batch_size=options.batch_size(batch_size), **parts
     )
-    asked: dict[str, Any] = {"method": method, "transforms": transform or EXPLAINED, "target": target, "seed": seed}
+    asked: dict[str, Any] = {"method": method, "transforms": transform, "targets": target or (), "top": top, "seed": seed}
+    asked["part"] = studies.Part(start, seconds) if start or seconds is not None else None
     run: dict[str, Any] = {"out": out, "device": settings.device, "batch_size": settings.batch_size}
-    with bar("model evaluations", early=True) as progress:
-        found = studies.explain(image, model=settings.load_model(), **asked, **run, progress=progress)
-    name = f" ({found.class_name})" if found.class_name else ""
-    said = f"score {found.score:.3f}"
-    if not math.isnan(found.probability):
-        said = f"class {found.target}{name}, {said}, probability {found.probability:.1%}"
-    show(plain(f"{model}: {found.image}: {said}"))
-    for spec, shares in found.shares.items():
-        show_table(spec, ("octave", "share of Σ|a|"), [(str(name), f"{share:.1%}") for name, share in shares.items()])
-    if found.not_converged:
-        advice = "the method missed its tolerance; give it more evaluations or a larger tolerance"
-        show(f"{len(found.not_converged)} of {len(found.shares)} maps did not converge: {advice}")
-    if found.notes:
-        show(f"note: {'; '.join(found.notes)}")
-    show_files(out, found.files)
+    loaded, failed = settings.load_model(), False
+    for file in files:
+        try:
+            with bar("model evaluations", early=True) as progress:
+                found = list(studies.explain_top(file, model=loaded, **asked, **run, progress=progress))
+        except Exception as error:
+            if len(files) == 1 or not _is_mistake(error):
+                raise
+            complain(error)
+            failed = True
+            continue
+        for one in found:
+            print_explanation(model, one, out)
+    if failed:
+        raise typer.Exit(MISTAKE)
 
 
 @app.command()
@@ -232,30 +245,6 @@ def _check_transforms(verbose: bool) -> int:
     faults = sum(each.faults for each in checked)
     terminal.console.print(f"{faults} faults" if faults else "Every claim holds, and every law that holds is claimed.")
     return 1 if faults else 0
-
-
-def _print_comparison(found: Any) -> None:
-    from .studies.compare.verdicts import findings
-    from .studies.report.page import cell, means, narrow
-
-    width = min(max(len(str(domain)) for domain in ["domain", *found.table["transform"]]), terminal.console.width // 3)
-    columns = narrow(terminal.console.width - width - 4)
-    gap = " (gap: median)" if "relative_gap" in [name for name, _, _ in columns] else ""
-    table = Table(title=f"means over photos{gap}")
-    table.add_column("domain", width=width, overflow="fold")
-    for _, title, _ in columns:
-        table.add_column(title, justify="right", no_wrap=True)
-    for domain, values in means(found.table).iterrows():
-        table.add_row(plain(domain), *(cell(name, values[name]) for name, _, _ in columns))
-    terminal.console.print(table)
-    for sentence in findings(found.table):
-        terminal.console.print(plain(f"• {sentence}"))
-    for kind, said in (("skipped", "skipped"), ("notes", "read with a change")):
-        named = list(dict.fromkeys(entry["file"] for entry in found.summary[kind]))
-        if named:
-            shown = ", ".join(named[:5]) + (", …" if len(named) > 5 else "")
-            show(f"{said}: {shown} ({len(named)} in all; reasons: summary.json)")
-    show_files(found.out, found.files)
 
 
 def _is_mistake(error: Exception) -> bool:

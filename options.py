@@ -13,6 +13,11 @@ def number(about: str, least: int = 1) -> Any:
     return typer.Option(help=about, min=least)
 
 
+def decimal(about: str) -> Any:
+    """An option with a number of at least 0, which need not be whole."""
+    return typer.Option(help=about, min=0.0)
+
+
 def switch(name: str, about: str, **more: Any) -> Any:
     """An option without a value."""
     return typer.Option(name, metavar="", help=about, **more)
@@ -42,6 +47,10 @@ MATRIX = (
     "Make a table and a figure of methods × axioms × domains, for all methods of pullback and Captum or those of --method. "
     "Finished cells are stored in --out, and the same command continues from there."
 )
+FILES = "The files to explain: pictures, recordings, volumes or series, whichever the model takes."
+EXPLAINED = "dwt(db4, level=4) and dct for pictures, two others for other signals"
+TARGET = "Class to explain, by its number or its name; repeat it for several. If not given: the predicted class."
+KIND = "What the model takes, if it does not say so itself: image, audio, volume or series."
 DATA = "imagenet-sample, a folder of images, a folder of CLASS/image.jpg, one image file, or hf:NAME."
 NUMBERS = "one number, or one for each channel, as 0.485,0.456,0.406."
 ModelOption = Annotated[str, typer.Option(help=MODEL)]
@@ -53,6 +62,12 @@ StdOption = Annotated[str | None, typer.Option(help=f"Standard deviation of the 
 ChannelsOption = Annotated[int | None, typer.Option(help="3 for a model of colour pictures, 1 for grey ones.")]
 CropOption = Annotated[
     bool | None, typer.Option("--crop/--no-crop", help="Cut out the central square, or squeeze the picture.")
+]
+KindOption = Annotated[str | None, typer.Option(help=KIND)]
+RateOption = Annotated[float | None, decimal("Samples per second that the model takes, in Hz; recordings are resampled to it.")]
+WindowOption = Annotated[
+    int | None,
+    number("Samples that the model takes at a time; of longer recordings the mean score of windows is explained."),
 ]
 BatchOption = Annotated[str, typer.Option(help="Largest number of model inputs in one forward: 'auto' or a number.")]
 OutOption = Annotated[

@@ -9,11 +9,14 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .axiom_matrix.subject import Subject, load_subject
     from .catalogue import transform_rows
     from .compare.grid import DOMAINS, Comparison, Settings, compare
-    from .explain import Explanation, explain
+    from .explain import Explanation, explain, explain_top
+    from .kinds import KINDS, Kind, Part, Signal
     from .loaders.data import Photo, Photos, load_photos
     from .loaders.model_formats import load_model
-    from .loaders.models import LoadedModel, Preparation
+    from .loaders.models import LoadedModel
+    from .loaders.preparation import Preparation
 
-__all__ = ["DOMAINS", "Comparison", "Explanation", "LoadedModel", "Photo", "Photos", "Preparation", "Settings", "Subject"]
-__all__ += ["check_and_write", "check_method", "compare", "explain", "load_model", "load_photos", "load_subject"]
-__all__ += ["transform_rows", "write_matrix", "write_report"]
+__all__ = ["DOMAINS", "KINDS", "Comparison", "Explanation", "Kind", "LoadedModel", "Part", "Photo", "Photos"]
+__all__ += ["Preparation", "Settings", "Signal", "Subject", "check_and_write", "check_method", "compare", "explain"]
+__all__ += ["explain_top", "load_model", "load_photos", "load_subject", "transform_rows", "write_matrix"]
+__all__ += ["write_report"]

@@ -1,30 +1,33 @@
-"""The explanation of one picture in several domains."""
+"""The explanation of one picture, recording, volume or series in several domains."""
 
+import json
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from torch import Tensor
 
 from ..attribution import Attribution
 from ..attribution import get as get_method
 from ..attribution.call import run
 from ..attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
-from ..attribution.plot import plot
-from ..core.files import check_writable, plain, slug
+from ..core.files import check_writable, plain, slug, write_text, write_whole
 from ..core.progress import Progress
 from .compare.measurements import ONLY
-from .loaders.data import Photo, load_photos
+from .kinds import Part, Signal, wrong_kind
+from .kinds.units import band_ranges, band_texts, frequency_unit, steps_of
+from .loaders.data import Photo, reason
 from .loaders.models import LoadedModel
 from .report.figures import save
 from .storage.distinct import distinct_domains
 from .storage.fingerprint import content
 from .storage.results import Results
 from .storage.store import digest
+
+KEPT = 0.1  # of the coefficients, in the signals that are written
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,9 @@ class Explanation:
 
     image: the file's name.  class_name: "" if unknown; a model with one output has no classes but target 0, called
     "output", whose probability is NaN.  shares: of Σ|a|, {domain: {octave: share}}; those of a domain sum to 1.
-    files: the names of the figures.  notes: what was read otherwise than the file stores it, and what was left out.
-    not_converged: the domains in which the method missed its tolerance.
+    frequencies: of each octave with their unit, as {"octave 1": "4000–8000 Hz"}, "" where it has none.
+    files: the names of the figures, and of the files with the shares and signals.  notes: what was read or prepared otherwise
+    than the file stores it, and what was left out.  not_converged: the domains in which the method missed its tolerance.
 
     >>> found = Explanation("cat.png", 1, "cat", 2.5, 0.9, {"dct": {"octave 2": 0.7, "octave 1": 0.3}}, ["cat-cat-dct.png"])
     >>> max(found.shares["dct"], key=found.shares["dct"].get)
@@ -50,50 +54,67 @@ class Explanation:
     files: list[str]
     notes: tuple[str, ...] = ()
     not_converged: tuple[str, ...] = ()
+    frequencies: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-def explain(
-    image: str | Path,
-    *,
-    model: LoadedModel,
-    transforms: Sequence[str],
-    out: str | Path,
-    method: str = PICTURE_METHOD,
-    target: int | None = None,
-    device: str = "cpu",
-    seed: int = 0,
-    batch_size: int | str = "auto",
-    progress: Progress | None = None,
-) -> Explanation:
-    """Attributes the score of `target` (the predicted class if None) and writes one figure per domain into `out`.
+def explain(image: str | Path, *, target: int | str | None = None, **options: Any) -> Explanation:
+    """Attributes the score of one class in several domains, and writes figures, shares and signals into `out`.
 
-    The figures are named PHOTO-CLASS-DOMAIN.png; a figure of another photo, model or method that has this name stays, and
-    the new name ends with a digest. .summary.json says what each figure shows. A domain that is given twice is drawn once.
+    image: a file of the kind that the model takes; for volumes also a folder with a DICOM series.
+    target: a class by number or name; None for the predicted one.  options: as in `explain_top`.
 
-    Raises: ValueError where the file is not an image, the model not a classifier, the class does not exist, or `out` holds
-    results of something else.
+    Raises: ValueError where the file is not of the model's kind, the model not a classifier, the class does not exist, or
+    `out` holds results of something else.
 
     >>> import tempfile, torch, pullback as pb
+    >>> from PIL import Image
     >>> model = pb.studies.load_model("torch.nn:Flatten", preparation=pb.studies.Preparation(4))  # each sample is a class
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     Image.new("RGB", (8, 8), "red").save(f"{folder}/red.png")
     ...     found = explain(f"{folder}/red.png", model=model, method="gradient", transforms=["dct"], out=folder, target=5)
     >>> found.files, round(sum(found.shares["dct"].values()), 6)
-    (['red-5-dct.png'], 1.0)
+    (['red-5-dct.png', 'red-5-dct.json'], 1.0)
     """
-    photo, picture, notes = _read(image)
+    return next(explain_top(image, targets=() if target is None else (target,), **options))
+
+
+def explain_top(
+    image: str | Path,
+    *,
+    model: LoadedModel,
+    out: str | Path,
+    transforms: Sequence[str] | None = None,
+    method: str = PICTURE_METHOD,
+    targets: Sequence[int | str] = (),
+    top: int = 1,
+    part: Part | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    batch_size: int | str = "auto",
+    progress: Progress | None = None,
+) -> Iterator[Explanation]:
+    """The explanations of several classes of one file, each as soon as it is written; see `explain`.
+
+    targets: classes by number or name; without them the `top` with the highest scores.  transforms: None for those of the kind.
+    part: of a long recording, see `kinds.Part`; None reads its first minute.
+
+    The files are named FILE-CLASS-DOMAIN: a figure (.png), the shares of all bands (.json), and what the kind writes, such as
+    the signal of the 10 % of coefficients with the largest |a| (-top10.wav). A file that answers another question and has
+    this name stays, and the new name ends with a digest. .summary.json says what each file shows.
+    """
     get_method(method)
     check_writable(out)
     results = Results(out, "explain")
-    x = model.input(picture)[None].to(device)
+    photo, signal = _read(image, model, part)
+    signal = model.fitted(signal)
+    x = signal.values[None].to(device)
+    model = model.whole(x)
     batch_size = model.fitting(x, batch_size)
     logits = model.check(x, batch_size)
     told: list[str] = []
-    domains = distinct_domains(transforms, tuple(x.shape[1:]), told.append)
-    chosen, only = int(logits.argmax(1)) if target is None else target, logits.shape[1] == 1
-    if only and chosen:
-        raise ValueError(f"target: the model has one output, which is target 0; got {chosen}.")
-    called = ONLY if only else model.class_name(chosen)
+    wanted = transforms or model.signals.explained(tuple(x.shape[1:]))
+    domains = distinct_domains(wanted, tuple(x.shape[1:]), told.append)
+    chosen = _chosen(model, logits, targets, top)
     about: dict[str, Any] = {
         "image": plain(os.path.abspath(image)),
         "content": content(photo),
@@ -101,27 +122,84 @@ def explain(
         "method": method,
         "preparation": model.preparation(),
     }
-    about |= {"seed": seed, "target": chosen, "class": plain(called)}
+    about |= {"seed": seed} | ({"part": part} if part else {})
     options: dict[str, Any] = {"method": method, "seed": seed, "batch_size": batch_size, "progress": progress}
-    with results.run({}):
-        # `run` leaves it to the caller to say what did not converge.
-        maps = [Attribution(**fields) for fields in run(model.module, x, None if only else chosen, domains, **options)]
-        seen = "" if only else f" as {plain(called) or f'class {chosen}'}"
-        files: dict[str, Any] = {}
-        for spec, one in zip(domains, maps):
-            figure = plot(one, show=model.picture())
-            figure.suptitle(f"{plain(photo.name)}{seen}: {method} in {spec}", fontsize=10)
-            stem = f"{slug(Path(photo.name).stem) or 'photo'}-{slug(called, 32) or chosen}-{slug(spec)}"
-            question = about | {"transform": one.transform.spec}
-            name = results.free_name(f"{stem}.png", question, files)
-            files[name] = {"question": digest(question)} | question | convergence(one)
-            save(figure, Path(out) / name)
-        results.update({"files": files})
-    shares = {one.transform.spec: one.importance("octave").iloc[0].to_dict() for one in maps}
-    probability = math.nan if only else float(logits.double().softmax(1)[0, chosen])
+    signal = replace(signal, name=photo.name, notes=(*signal.notes, *told))
+    for one in chosen:
+        target = None if logits.shape[1] == 1 else one
+        with results.run({}):
+            # `run` leaves it to the caller to say what did not converge.
+            maps = [Attribution(**fields) for fields in run(model.module, x, target, list(domains), **options)]
+            yield _written(results, model, signal, maps, domains, logits, one, about)
+
+
+def _chosen(model: LoadedModel, logits: Tensor, targets: Sequence[int | str], top: int) -> list[int]:
+    """The numbers of the classes to explain."""
+    if not targets:
+        return logits[0].topk(min(top, logits.shape[1])).indices.tolist()
+    found = list(dict.fromkeys(model.class_index(target) for target in targets))
+    if logits.shape[1] == 1 and found != [0]:
+        raise ValueError(f"target: the model has one output, which is target 0; got {found[0]}.")
+    return found
+
+
+def _written(
+    results: Results,
+    model: LoadedModel,
+    signal: Signal,
+    maps: Sequence[Attribution],
+    domains: Sequence[str],
+    logits: Tensor,
+    target: int,
+    about: dict[str, Any],
+) -> Explanation:
+    """Draws and writes the maps of one class.  about: all that the files depend on, but for the class and the domain."""
+    only = logits.shape[1] == 1
+    called = ONLY if only else model.class_name(target)
+    seen = "" if only else f" as {plain(called) or f'class {target}'}"
+    about = about | {"target": target, "class": plain(called)}
+    probability = math.nan if only else float(model.probabilities(logits)[0, target])
+    score = float(logits[0, target])
+    answer = {"score": score, "probability": None if only else probability}
+    stem = f"{slug(model.signals.stem(signal.name)) or 'photo'}-{slug(called, 32) or target}"
+    files: dict[str, Any] = {}
+
+    def named(spec: str, end: str, one: Attribution) -> Path:
+        question = about | {"transform": one.transform.spec}
+        base, dot, suffix = end.partition(".")
+        name = results.free_name(f"{stem}-{slug(spec)}{base}{dot}{suffix}", question, files)
+        files[name] = {"question": digest(question)} | question | convergence(one)
+        return results.out / name
+
+    for spec, one in zip(domains, maps):
+        title = f"{plain(signal.name)}{seen}: {about['method']} in {spec}"
+        for end, figure in model.signals.figures(one, signal, title, model.picture()).items():
+            save(figure, named(spec, f"{end}.png", one))
+    for spec, one in zip(domains, maps):
+        facts = about | {"domain": spec} | answer | shares(one, signal) | {"notes": list(signal.notes)}
+        write_text(named(spec, ".json", one), json.dumps(facts, indent=1, ensure_ascii=False))
+        for end, data in model.signals.files(one, signal, KEPT).items():
+            write_whole(named(spec, end, one), lambda path, data=data: Path(path).write_bytes(data))  # type: ignore[misc]
+    results.update({"files": files})
+    by_domain = {one.transform.spec: one.importance("octave").iloc[0].to_dict() for one in maps}
+    texts = {one.transform.spec: band_texts(one.layout, signal.step, signal.unit) for one in maps}
     failed = tuple(spec for spec, one in zip(domains, maps) if convergence(one).get("converged") is False)
-    score = float(logits[0, chosen])
-    return Explanation(photo.name, chosen, called, score, probability, shares, list(files), (*notes, *told), failed)
+    return Explanation(signal.name, target, called, score, probability, by_domain, list(files), signal.notes, failed, texts)
+
+
+def shares(one: Attribution, signal: Signal) -> dict[str, Any]:
+    """The share of Σ|a| and the frequencies of each octave and each band, as plain data.
+
+    "frequencies" has a range for each axis along which the bands have frequencies, in "unit"; it is null where they have none.
+    """
+    step = steps_of(one.layout, signal.step)
+    found: dict[str, Any] = {"unit": frequency_unit(signal.unit) if step else None}
+    for by, name in (("octave", "octaves"), ("band", "bands")):
+        values, bands = one.importance(by).iloc[0].tolist(), one.layout.group(by).bands
+        ranges = [band_ranges(band, step) if step else None for band in bands]
+        rows = zip(bands, values, ranges)
+        found[name] = [{"name": band.name, "share": share, "frequencies": own} for band, share, own in rows]
+    return found
 
 
 def convergence(one: Attribution) -> dict[str, Any]:
@@ -130,13 +208,22 @@ def convergence(one: Attribution) -> dict[str, Any]:
     return {name: one.details[name][0].item() for name in names}
 
 
-def _read(image: str | Path) -> tuple[Photo, Image.Image, tuple[str, ...]]:
-    """A picture's file, the picture, and notes about it.  Raises: ValueError where there is none."""
-    shown = plain(image)[:120]
-    if os.path.isdir(image):
-        raise ValueError(f"{shown} is a folder: explain takes one image; pullback compare --data {shown} takes a folder.")
-    if not os.path.isfile(image):
-        raise ValueError(f"{shown}: no such file; expected a picture.")
-    for photo, picture in (photos := load_photos(image, 1)):
-        return photo, picture, tuple(note for _, note in photos.notes)
-    raise ValueError(f"{shown}: not an image that can be read ({plain(photos.skipped[0][1])[:160]}).")
+def _read(image: str | Path, model: LoadedModel, part: Part | None) -> tuple[Photo, Signal]:
+    """A file and its signal.  Raises: ValueError where there is none of the model's kind; ImportError."""
+    shown, path, kind = plain(image)[:120], Path(image), model.signals
+    if os.path.isdir(image) and not kind.folders:
+        one = kind.what.split()[-1]
+        raise ValueError(f"{shown} is a folder: explain takes one {one}; pullback compare --data {shown} takes a folder.")
+    if not os.path.exists(image):
+        raise ValueError(f"{shown}: no such file; expected {kind.what}.")
+    if other := wrong_kind(path, kind):
+        raise ValueError(f"{shown}: {other}, but the model {model.name} takes {kind.plural}.")
+    try:
+        signal = kind.read(path, part)
+    except ImportError:
+        raise
+    except (Exception, MemoryError) as error:  # damaged files make readers raise errors of many kinds
+        why = plain(reason(error))
+        own = why.startswith(f"{plain(path.name)}: ")
+        raise ValueError(why if own else f"{shown}: not {kind.what} that can be read ({why[:160]}).") from None
+    return Photo(path.name, None, lambda: signal, path=path), signal

@@ -10,7 +10,8 @@ from torch import Tensor
 from ...attribution.engine.score import Target
 from ..loaders.data import load_photos
 from ..loaders.model_formats import load_model
-from ..loaders.models import LoadedModel, Preparation, stacked
+from ..loaders.models import LoadedModel, stacked
+from ..loaders.preparation import Preparation
 from ..training.gratings import trained_on_gratings
 
 SMALL = "small"

@@ -16,6 +16,7 @@ from ...attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
 from ...core.checks import check_path
 from ...core.files import check_writable, plain, write_text
 from ...core.progress import Interrupted, Progress
+from ..kinds.image import DOMAINS as DOMAINS
 from ..loaders.data import Photos, load_photos
 from ..loaders.model_formats import load_model
 from ..loaders.models import LoadedModel
@@ -29,18 +30,6 @@ from .parts import Parts
 from .summary import summarize, versions
 from .verdicts import findings
 
-DOMAINS = (
-    "pixel",
-    "dwt(haar, level=3)",
-    "dwt(haar, level=5)",
-    "dwt(db4, level=3)",
-    "dwt(sym8, level=3)",
-    "dwt(bior4.4, level=3)",
-    "dwt(coif3, level=3)",
-    "dwt(db4, level=3, mode=reflect)",
-    "dct",
-    "dft",
-)
 UNCOMPARED = {"limit", "pictures", "device", "batch_size"}  # settings with which a folder may be continued
 
 
@@ -48,10 +37,12 @@ UNCOMPARED = {"limit", "pictures", "device", "batch_size"}  # settings with whic
 class Settings:
     """What is compared.
 
-    method, transforms: specs, as in `attribute`.  limit: the number of readable photos to take; None takes all.
+    method, transforms: specs, as in `attribute`; without transforms, those of the model's kind of signal.
+    limit: the number of readable photos to take; None takes all.
     size, mean, std, channels, crop: change the model's preparation, see `Preparation.changed`; None keeps a part.
     batch_size: the largest number of model inputs in one forward, as in `attribute`.
     pictures: the number of photos for which maps and reconstructions are drawn.
+    kind, rate, window: what the model takes, see `LoadedModel`; None keeps what it says itself.
 
     >>> Settings(transforms=("pixel", "dct"), limit=4).model
     'efficientnet-lite0'
@@ -60,7 +51,7 @@ class Settings:
     model: str | Path = "efficientnet-lite0"
     data: str | Path = "imagenet-sample"
     method: str = PICTURE_METHOD
-    transforms: tuple[str, ...] = DOMAINS
+    transforms: tuple[str, ...] = ()
     limit: int | None = None
     size: int | None = None
     mean: tuple[float, ...] | None = None
@@ -71,6 +62,9 @@ class Settings:
     seed: int = 0
     batch_size: int | str = "auto"
     pictures: int = 3
+    kind: str | None = None
+    rate: float | None = None
+    window: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("model", "data"):
@@ -79,7 +73,7 @@ class Settings:
     def load_model(self) -> LoadedModel:
         """The model, on its device."""
         parts = {name: getattr(self, name) for name in ("size", "mean", "std", "channels", "crop")}
-        return load_model(self.model, self.device).prepared(**parts)
+        return load_model(self.model, self.device).described(self.kind, self.rate, self.window).prepared(**parts)
 
 
 @dataclass(frozen=True)
@@ -117,9 +111,12 @@ def compare(
     check_writable(out)
     results = Results(out, "compare")
     results.held()
-    model, photos = model or settings.load_model(), load_photos(settings.data, settings.limit)
+    model = model or settings.load_model()
+    photos = load_photos(settings.data, settings.limit, model.signals)
     x = _first(model, photos, settings)
-    domains = distinct_domains(settings.transforms, tuple(x.shape[1:]), told)
+    model = model.whole(x)
+    shape = tuple(x.shape[1:])
+    domains = distinct_domains(settings.transforms or model.signals.domains(shape), shape, told)
     settings = dataclasses.replace(settings, transforms=domains, batch_size=model.fitting(x, settings.batch_size))
     logits = model.check(x, settings.batch_size)
     photos, labels = photos.labelled(logits.shape[1], model.classes)
@@ -150,7 +147,8 @@ def _first(model: LoadedModel, photos: Photos, settings: Settings) -> Tensor:
     for _, signal in photos.inputs(model.input):
         return signal[None].to(settings.device)
     count, reason = len(photos.entries), ": ".join(map(plain, photos.skipped[0]))
-    raise ValueError(f"None of the {count} files of {settings.data!r} is a readable image; the first: {reason}.")
+    one = model.signals.what.split()[-1]
+    raise ValueError(f"None of the {count} files of {settings.data!r} is a readable {one}; the first: {reason}.")
 
 
 def _question(settings: Settings, model: LoadedModel, logits: Tensor) -> list[Any]:

@@ -28,7 +28,7 @@ def photo_columns(
     is called `ONLY`, has no probability, and is neither right nor wrong.
     """
     one_output = logits.shape[1] == 1
-    probability = logits.double().softmax(1).amax(1)
+    probability = model.probabilities(logits).amax(1)
     for i, photo in enumerate(photos):
         chosen, label = int(predicted[i]), photo.label
         yield {

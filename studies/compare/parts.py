@@ -1,5 +1,6 @@
 """The measured photos of a comparison: each is one stored part, and only those that the store lacks are computed."""
 
+import functools
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from ...attribution import Attribution
 from ...attribution.call import run
 from ...core.files import plain
 from ...core.progress import Progress
+from ..kinds import Signal
 from ..loaders.data import Photo, Photos
 from ..loaders.models import LoadedModel, stacked
 from ..report import figures
@@ -22,7 +24,6 @@ from ..storage.fingerprint import content
 from ..storage.store import Store, digest
 from .measurements import domain_columns, photo_columns
 
-Answered = tuple[Photo, Tensor, Tensor]  # a photo, the model's input for it, and its logits (1, classes)
 BATCH = 4  # photos attributed together; results do not depend on it
 Part = dict[str, Any]  # name, records, evaluations, pictures, and lists of why it is skipped and how it was read, of one photo
 _RECORD = ("image", "label", "predicted", "predicted_name", "correct", "probability", "score", "score_difference", "transform")
@@ -106,8 +107,11 @@ class Parts:
         if not places:
             return []
         chosen = Photos([self.photos[place] for place in places])
-        read = self._answered(chosen, list(chosen.inputs(self.model.input)))
-        measured = dict(zip([photo.name for photo, *_ in read], self._measured(read, places[0], before) if read else ()))
+        read = self._answered(chosen, list(chosen.inputs(self.model.fitted)))
+        measured: dict[str, Part] = {}
+        for alike in self.model.signals.batches(read):
+            found = self._measured(alike, places[0] + len(measured), before + len(measured))
+            measured |= zip([photo.name for photo, _ in alike], found)
         parts = []
         for place, photo in zip(places, chosen.entries):
             said = {kind: [plain(text) for name, text in getattr(chosen, kind) if name == photo.name] for kind in _SAID}
@@ -116,44 +120,49 @@ class Parts:
             self.store.write(self._key(place), parts[-1])
         return parts
 
-    def _answered(self, photos: Photos, read: Sequence[tuple[Photo, Tensor]]) -> list[Answered]:
-        """Those for which the model gives finite numbers, with their logits; the others are skipped, with the reason."""
-        answered: list[Answered] = []
+    def _answered(self, photos: Photos, read: Sequence[tuple[Photo, Signal]]) -> list[tuple[Photo, Signal]]:
+        """Those for which the model gives finite numbers; the others are skipped, with the reason."""
+        answered = []
         for photo, signal in read:
             try:
-                logits = self.model.classify(signal[None].to(self.settings.device), self.settings.batch_size)
+                logits = self._logits([signal])
                 wrong = "" if bool(logits.isfinite().all()) else "the model returns NaN or infinity for it"
             except (ValueError, RuntimeError) as error:
                 wrong = f"the model fails on it: {next(iter(str(error).splitlines()), type(error).__name__)}"
             if wrong:
                 photos.skipped.append((photo.name, wrong))
             else:
-                answered.append((photo, signal, logits))
+                answered.append((photo, signal))
         return answered
 
-    def _measured(self, read: Sequence[Answered], first: int, before: int) -> list[Part]:
-        x = stacked({photo.name: signal for photo, signal, _ in read}).to(self.settings.device)
-        logits = torch.cat([logits for *_, logits in read])
+    def _logits(self, signals: Sequence[Signal]) -> Tensor:
+        x = torch.stack([signal.values for signal in signals]).to(self.settings.device)
+        return self.model.classify(x, self.settings.batch_size)
+
+    def _measured(self, read: Sequence[tuple[Photo, Signal]], first: int, before: int) -> list[Part]:
+        x = stacked({photo.name: signal.values for photo, signal in read}).to(self.settings.device)
+        logits = self._logits([signal for _, signal in read])
         predicted = logits.argmax(1)
         clock = time.perf_counter()
         maps = self._maps(first, x, None if logits.shape[1] == 1 else predicted)
         seconds = {"seconds_stream": (time.perf_counter() - clock) / len(read)}
         evaluations = {name: value / len(read) for name, value in maps[0].settings["evaluations"].items()}
-        common = photo_columns([photo for photo, *_ in read], logits, predicted, maps[0].score_difference, self.model)
+        common = photo_columns([photo for photo, _ in read], logits, predicted, maps[0].score_difference, self.model)
         measured = list(self._columns(first, maps, logits, predicted))
         parts = []
         for i, row in enumerate(common):
             numbers = [{name: value[i].item() for name, value in columns.items()} for columns in measured]
             specs = [{"transform": spec} for spec in self.settings.transforms]
             part = {"records": [row | spec | own | seconds for spec, own in zip(specs, numbers)], "evaluations": evaluations}
-            parts.append(part | {"pictures": self._pictures(row, before + i, [one[i] for one in maps])})
+            parts.append(part | {"pictures": self._pictures(row, before + i, [one[i] for one in maps], read[i][1])})
         return parts
 
-    def _pictures(self, row: dict[str, Any], number: int, maps: Sequence[Attribution]) -> list[str]:
+    def _pictures(self, row: dict[str, Any], number: int, maps: Sequence[Attribution], signal: Signal) -> list[str]:
         if number >= self.settings.pictures:
             return []
         seen = "" if math.isnan(row["probability"]) else row["predicted_name"] or ""
-        return figures.photo(row["image"], number, maps, self.settings.transforms, self.out, seen, self.model.picture())
+        more = functools.partial(self.model.signals.compared, signal=signal)
+        return figures.photo(row["image"], number, maps, self.settings.transforms, self.out, seen, self.model.picture(), more)
 
     def _maps(self, first: int, x: Tensor, predicted: Tensor | None) -> list[Attribution]:
         """The attributions in all domains, from one stream of gradients. They are one step of each domain."""

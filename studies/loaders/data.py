@@ -1,4 +1,4 @@
-"""Photos by name: folders, samples that come in packages, data sets of a hub."""
+"""Photos and other signals by name: folders, samples that come in packages, data sets of a hub."""
 
 import functools
 import os
@@ -12,9 +12,11 @@ from PIL import Image
 
 from ...core.checks import check_path
 from ...core.imports import needs, package_folder
+from ..kinds import KINDS, Kind
+from ..kinds import Signal as OneSignal
+from ..kinds.pictures import as_seen
 from .folders import files_below
 from .labels import outputs_of_folders
-from .pictures import as_seen, open_picture, picture_suffixes
 
 FORMS = ("imagenet-sample", "a folder of images", "a folder of CLASS/image.jpg", "one image file", "hf:NAME[:SPLIT]")
 IMAGENET = 1000  # classes
@@ -23,7 +25,7 @@ Signal = TypeVar("Signal")
 
 @dataclass(frozen=True)
 class Photo:
-    """One entry of a data set; `open` reads it.
+    """One entry of a data set; `open` reads it: a picture, or the `Signal` of another kind.
 
     label: the class index, if the data set has one; in a folder of class folders, the place of the photo's class folder in
     their sorted order, as in torchvision's ImageFolder.  class_name: the class folder.  path: the file, if there is one.
@@ -34,14 +36,14 @@ class Photo:
 
     name: str
     label: int | None
-    open: Callable[[], Image.Image]
+    open: Callable[[], Any]
     class_name: str = ""
     path: Path | None = None
 
 
 @dataclass
 class Photos:
-    """The entries of a data set, in a fixed order. An iteration reads them, in 8-bit RGB.
+    """The entries of a data set, in a fixed order. An iteration reads them, pictures in 8-bit RGB.
 
     folders: the sorted names of all class folders.  classes: the number of classes of the labels, if it is known.
     left_out: what was found but is no entry, with the reason.  Of the last iteration: `skipped` lists `left_out` and what could
@@ -60,7 +62,7 @@ class Photos:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
 
-    def __iter__(self) -> Iterator[tuple[Photo, Image.Image]]:
+    def __iter__(self) -> Iterator[tuple[Photo, Any]]:
         self.skipped[:], self.notes[:] = self.left_out, []
         for photo in self.entries:
             found = read(photo)
@@ -71,14 +73,17 @@ class Photos:
             yield photo, found[0]
             del found  # a picture may be large
 
-    def inputs(self, prepare: Callable[[Image.Image], Signal]) -> Iterator[tuple[Photo, Signal]]:
+    def inputs(self, prepare: Callable[[Any], Signal]) -> Iterator[tuple[Photo, Signal]]:
         """Each entry that can be read and its `prepare`d picture; one that needs too much memory is skipped.
 
         Raises: the error of `prepare`, with a note that names the entry.
         """
         for photo, image in self:
             try:
-                yield photo, prepare(image)
+                made = prepare(image)
+                known = getattr(image, "notes", ())
+                self.notes += [(photo.name, note) for note in getattr(made, "notes", ()) if note not in known]
+                yield photo, made
             except MemoryError:
                 self.skipped.append((photo.name, "MemoryError: too large to prepare"))
             except Exception as error:
@@ -103,18 +108,26 @@ class Photos:
         return replace(self, entries=entries), rule
 
 
-def read(photo: Photo) -> tuple[Image.Image, list[str]] | str:
-    """The picture and notes about it, see `as_seen`, or the reason why it cannot be read."""
+def read(photo: Photo) -> tuple[Any, list[str]] | str:
+    """The picture, see `as_seen`, or signal, and notes about it; or the reason why it cannot be read."""
     try:
-        with photo.open() as image:  # PIL leaves the file open after a failure, and for a file of several pictures
+        found = photo.open()
+        if isinstance(found, OneSignal):
+            return found, list(found.notes)
+        with found as image:  # PIL leaves the file open after a failure, and for a file of several pictures
             return as_seen(image)
     except (Exception, MemoryError) as error:  # damaged files make PIL raise errors of many kinds
-        why = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
-        return " ".join(why.split())[:200]
+        return reason(error)
 
 
-def load_photos(spec: str | Path, limit: int | None = None) -> Photos:
-    """The photos that `spec` names: entries from the first on, until `limit` of them can be read.
+def reason(error: BaseException) -> str:
+    """Why something cannot be read, on one line."""
+    why = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+    return " ".join(why.split())[:200]
+
+
+def load_photos(spec: str | Path, limit: int | None = None, kind: Kind = KINDS["image"]) -> Photos:
+    """The photos, or other signals, that `spec` names: entries from the first on, until `limit` of them can be read.
 
     spec: one of `FORMS`. In a folder every file is an entry, but for those that `files_below` leaves out; links to folders are
     followed. A file that is not an image is skipped when it is read, and does not count towards the limit.
@@ -131,7 +144,7 @@ def load_photos(spec: str | Path, limit: int | None = None) -> Photos:
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit: expected at least 1, got {limit}.")
-    photos, entries = _data(check_path("load_photos", spec))
+    photos, entries = _data(check_path("load_photos", spec), kind)
     photos.entries[:] = entries if limit is None else _readable(entries, limit)
     if not photos.entries:
         left = "; left out: {}: {}".format(*photos.left_out[0]) if photos.left_out else ""
@@ -147,16 +160,16 @@ def _readable(entries: Iterator[Photo], limit: int) -> Iterator[Photo]:
         yield photo
 
 
-def _data(spec: str) -> tuple[Photos, Iterator[Photo]]:
+def _data(spec: str, kind: Kind) -> tuple[Photos, Iterator[Photo]]:
     """What is known about a data set without its entries, and its entries."""
     if spec == "imagenet-sample":
         return Photos([], classes=IMAGENET), _imagenet_sample()
     if spec.startswith("hf:"):
         return _hub(spec)
     if spec and os.path.isdir(spec):
-        return _folder(Path(spec))
+        return _folder(Path(spec), kind)
     if os.path.isfile(spec):
-        return Photos([]), iter([_photo(Path(spec), Path(spec).name)])
+        return Photos([]), iter([_photo(Path(spec), Path(spec).name, kind=kind)])
     found = "neither a file nor a folder" if os.path.exists(spec) else "no such file or folder"
     raise ValueError(f"Unknown data {spec[:100]!r}: {found}. Choices: {', '.join(FORMS)}.")
 
@@ -169,18 +182,17 @@ def _imagenet_sample() -> Iterator[Photo]:
             yield _photo(path, path.name, int(match.group(1)))
 
 
-def _folder(folder: Path) -> tuple[Photos, Iterator[Photo]]:
+def _folder(folder: Path, kind: Kind) -> tuple[Photos, Iterator[Photo]]:
     found = list(files_below(folder))
-    files = [one for one in found if not one.fault]
-    suffixes = picture_suffixes()
-    groups = tuple(dict.fromkeys(one.group for one in files if one.group and one.path.suffix.lower() in suffixes))
+    files = list(kind.gather(one for one in found if not one.fault))
+    groups = tuple(dict.fromkeys(one.group for one in files if one.group and (kind.owns(one.path) or one.path.is_dir())))
     numbers = {name: number for number, name in enumerate(groups)}
-    entries = (_photo(one.path, one.name, numbers.get(one.group), one.group) for one in files)
+    entries = (_photo(one.path, one.name, numbers.get(one.group), one.group, kind) for one in files)
     return Photos([], groups, left_out=[(one.name, one.fault) for one in found if one.fault]), entries
 
 
-def _photo(path: Path, name: str, label: int | None = None, class_name: str = "") -> Photo:
-    return Photo(name, label, functools.partial(open_picture, path), class_name, path)
+def _photo(path: Path, name: str, label: int | None = None, class_name: str = "", kind: Kind = KINDS["image"]) -> Photo:
+    return Photo(name, label, functools.partial(kind.open, path), class_name, path)
 
 
 def _hub(spec: str) -> tuple[Photos, Iterator[Photo]]:

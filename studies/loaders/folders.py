@@ -1,9 +1,11 @@
 """The files of a folder: which are entries of a data set, and why the others are not."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from ...core.files import read_json
 
 SOFTWARE = "pullback"  # figures name it in their PNG metadata, so that a later run does not take them for photos
 
@@ -51,13 +53,14 @@ def files_below(folder: Path) -> Iterator[Found]:
         if here.name and first != here.name:
             yield Found(here.name, here.path, f"a link to a folder that is read before: {first or 'the data folder'}")
             continue
-        waiting += [_found(here, entry) for entry in inside]
+        own = written_files(here.path)
+        waiting += [_found(here, entry, own) for entry in inside]
 
 
-def _found(folder: Found, entry: os.DirEntry[str]) -> Found:
+def _found(folder: Found, entry: os.DirEntry[str], own: Collection[str]) -> Found:
     try:
         kind = "/" if entry.is_dir() else ""
-        fault = _fault(entry)
+        fault = "a file that pullback wrote" if entry.name in own and entry.name[-4:] != ".png" else _fault(entry)
     except OSError as error:
         kind, fault = "", f"cannot be opened: {error.strerror}"
     return Found(folder.name + entry.name + kind, Path(entry.path), fault)
@@ -70,6 +73,13 @@ def _fault(entry: os.DirEntry[str]) -> str:
     if not entry.is_dir() and not entry.is_file():
         return "neither a file nor a folder" if os.path.exists(entry.path) else "a link that leads nowhere"
     return "a figure that pullback wrote" if entry.name.endswith(".png") and is_own_figure(Path(entry.path)) else ""
+
+
+def written_files(folder: Path) -> Collection[str]:
+    """The files that the summary of `explain` in a folder lists."""
+    summary = read_json(folder / ".summary.json")
+    files = summary.get("files") if isinstance(summary, dict) and isinstance(summary.get("pullback"), str) else None
+    return files if isinstance(files, dict) else ()
 
 
 def is_own_figure(path: Path) -> bool:

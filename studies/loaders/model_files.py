@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import nn
 
-from .models import true_cause
+from .outputs import true_cause
 
 # Only to say what a file is; the first that fits counts. Pickles can execute code, and the others hold no program for torch.
 CHECKPOINT, SCRIPT, PROGRAM = "a checkpoint (a state dict or a pickled module)", "TorchScript", "a program of torch.export"

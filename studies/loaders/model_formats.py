@@ -13,7 +13,8 @@ from torch import nn
 from ...core.checks import check_path
 from ...core.imports import folder_of, import_callable, importable, needs
 from .model_files import is_model_file, load_file
-from .models import LoadedModel, Preparation
+from .models import LoadedModel
+from .preparation import Preparation
 
 _FILES = "a TorchScript file (.pt)", "a file of torch.export (.pt2)"
 FORMS = ("efficientnet-lite0", "timm:NAME", "torchvision:NAME", "package.module:callable", "FILE.py:callable", *_FILES)

@@ -1,101 +1,46 @@
-"""An image classifier together with the preparation that turns a photo into its input."""
+"""A model together with the preparation that turns a picture or another signal into its input."""
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from ...attribution.engine.check_model import feed_dtype
-from ...core.checks import check_count
 from ...core.precision import wide
-from .pictures import MOST_PIXELS
+from ..kinds import Kind, Signal, Wants, get_kind
+from .outputs import as_table, describe, true_cause
+from .preparation import Preparation
 
-Prepare = Callable[[Image.Image], Tensor]
+Prepare = Callable[[Any], Any]
+AXES = {1: "channels, samples", 2: "channels, height, width", 3: "channels, i, j, k"}
 SIDES, BATCHES = (
     (28, 32, 64, 96, 128, 224, 256, 299, 384),
     (1, 2, 4, 8, 16, 32),
 )  # tried after a failure, to name one that works
 
 
-@dataclass(frozen=True)
-class Preparation:
-    """Resizes a photo to size × size, scales it to [0, 1], and returns (x - mean) / std, shape (channels, size, size).
-
-    crop: cut out the central square first; otherwise the photo is squeezed.  Three means: colour; one: grey.
-    The default mean and std are those of ImageNet.
-
-    Raises: ValueError for a size below 1 or above 8,192, numbers of means and stds that differ, or a std that is not positive.
-
-    >>> Preparation(32)(Image.new("RGB", (60, 40))).shape
-    torch.Size([3, 32, 32])
-    """
-
-    size: int = 224
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    crop: bool = True
-
-    def __post_init__(self) -> None:
-        check_count("Preparation", "size", self.size)
-        if self.size**2 > MOST_PIXELS:
-            raise ValueError(f"Preparation: expected a size of at most {math.isqrt(MOST_PIXELS):,}, got {self.size:,}.")
-        if len(self.mean) not in (1, 3) or len(self.mean) != len(self.std):
-            raise ValueError(f"Preparation: expected one or three means and as many stds, got {self.mean} and {self.std}.")
-        if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
-            raise ValueError(f"Preparation: expected finite means and positive stds, got {self.mean} and {self.std}.")
-
-    def __call__(self, image: Image.Image) -> Tensor:
-        if self.crop:
-            side = min(image.size)
-            left, top = (image.width - side) // 2, (image.height - side) // 2
-            image = image.crop((left, top, left + side, top + side))
-        image = image.convert("RGB" if len(self.mean) == 3 else "L")
-        array = np.asarray(image.resize((self.size, self.size), Image.Resampling.BICUBIC), dtype=np.float32) / 255
-        array = (np.atleast_3d(array) - np.asarray(self.mean, array.dtype)) / np.asarray(self.std, array.dtype)
-        return torch.from_numpy(array.transpose(2, 0, 1).copy())
-
-    def changed(
-        self,
-        size: int | None = None,
-        mean: tuple[float, ...] | None = None,
-        std: tuple[float, ...] | None = None,
-        channels: int | None = None,
-        crop: bool | None = None,
-    ) -> "Preparation":
-        """This preparation with other parts; None keeps a part.
-
-        channels: 3 or 1; where they become fewer, mean and std are averaged. One mean or std counts for all channels.
-
-        >>> Preparation().changed(size=28, channels=1, mean=(0.13,))
-        Preparation(size=28, mean=(0.13,), std=(0.226,), crop=True)
-        """
-        count = channels or max(len(self.mean), len(mean or ()), len(std or ()))
-        if count not in (1, 3):
-            raise ValueError(f"channels: a photo has 3 (colour) or 1 (grey), got {count}.")
-        means, stds = _per_channel("mean", mean, self.mean, count), _per_channel("std", std, self.std, count)
-        kept = self.crop if crop is None else crop
-        return Preparation(self.size if size is None else size, means, stds, kept)
-
-
-def _per_channel(what: str, asked: tuple[float, ...] | None, own: tuple[float, ...], count: int) -> tuple[float, ...]:
-    if asked is not None and len(asked) not in (1, count):
-        raise ValueError(f"{what}: expected 1 number or {count}, one for each channel, got {len(asked)}.")
-    found = own if asked is None else asked
-    return found if len(found) == count else (round(sum(found) / len(found), 9),) * count
+def values_of(signal: Signal) -> Tensor:
+    """The values of a signal: the `prepare` of models that take them as they are."""
+    return signal.values
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A module in eval mode and `prepare`, which turns a PIL image into its input (channels, height, width).
+    """A module in eval mode and `prepare`, which turns a signal into its input (channels, *spatial).
 
+    prepare: called with a PIL image, or for another kind with a `Signal` at the model's `rate`, a recording with one channel.
+    It returns a tensor, or a `Signal` where it changes the distance of samples.
     classes: the name of each output; empty if the names are unknown.
+    kind: of the signals: image, audio, volume or series.  rate: samples per second in Hz, None for any.
+    window: samples of one input of audio or series, None for any; of a longer signal the mean score of its windows counts.
+    independent: whether each output answers its own question, so that probabilities are sigmoids and need not sum to 1.
 
+    >>> from PIL import Image
     >>> toy = LoadedModel("toy", nn.Flatten(), Preparation(2))
     >>> toy.classify(toy.input(Image.new("RGB", (6, 4)))[None]).shape
     torch.Size([1, 12])
@@ -103,20 +48,56 @@ class LoadedModel:
 
     name: str
     module: nn.Module
-    prepare: Prepare
+    prepare: Prepare = values_of
     classes: tuple[str, ...] = ()
+    kind: str = "image"
+    rate: float | None = None
+    window: int | None = None
+    independent: bool = False
 
-    def input(self, image: Image.Image) -> Tensor:
-        """`prepare` of a picture, in the precision of the model if that is single or double. Shape: (channels, height, width).
+    @property
+    def signals(self) -> Kind:
+        """The kind of its signals."""
+        return get_kind(self.kind)
 
-        Raises: ValueError where `prepare` returns anything else.
+    def input(self, signal: Any) -> Tensor:
+        """`prepare` of a picture or a signal, in the precision of the model if that is single or double.
+
+        Shape: (channels, *spatial).  Raises: ValueError where `prepare` returns anything else.
         """
-        x = self.prepare(image)
-        if not isinstance(x, Tensor) or x.ndim != 3 or not x.is_floating_point():
+        return self.fitted(signal).values
+
+    def fitted(self, signal: Any) -> Signal:
+        """The model's input as a signal, with the distance of its samples, and notes on what was changed."""
+        kind = self.signals
+        signal = kind.fit(signal, Wants(self.rate, self.window))
+        made = self.prepare(kind.content(signal))
+        x = made.values if isinstance(made, Signal) else made
+        if not isinstance(x, Tensor) or x.ndim != kind.axes + 1 or not x.is_floating_point():
             got = f"shape {tuple(x.shape)}, {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
-            raise ValueError(f"{self.name}: expected prepare to return floats (channels, height, width), got {got}.")
+            axes = AXES[kind.axes]
+            raise ValueError(f"{self.name}: expected prepare to return floats ({axes}), got {got}.")
         own = {each.dtype for each in _parameters(self.module) if each.is_floating_point()}
-        return x.to(own.pop()) if len(own) == 1 and own == set(map(wide, own)) else x
+        x = x.to(own.pop()) if len(own) == 1 and own == set(map(wide, own)) else x
+        return made.but(values=x) if isinstance(made, Signal) else kind.regrid(signal, x)
+
+    def whole(self, x: Tensor) -> "LoadedModel":
+        """The model for inputs x (batch, channels, *spatial), which may be longer than its window."""
+        module = self.signals.module(self.module, Wants(self.rate, self.window), tuple(x.shape[1:]))
+        return self if module is self.module else replace(self, module=module)
+
+    def described(self, kind: str | None = None, rate: float | None = None, window: int | None = None) -> "LoadedModel":
+        """The model with another kind, rate or window; None keeps a part.
+
+        >>> LoadedModel("toy", nn.Flatten()).described(kind="audio", rate=16_000.0).rate
+        16000.0
+        """
+        changed = self if kind is None else replace(self, kind=get_kind(kind).name)
+        if changed.kind != "image" and isinstance(self.prepare, Preparation):
+            changed = replace(changed, prepare=values_of)
+        if rate is not None and not (math.isfinite(rate) and rate > 0):
+            raise ValueError(f"rate: expected a positive number of Hz, got {rate}.")
+        return replace(changed, rate=self.rate if rate is None else rate, window=self.window if window is None else window)
 
     def prepared(self, **parts: Any) -> "LoadedModel":
         """The model with parts of its preparation changed, see `Preparation.changed`; without parts, the model as it is.
@@ -128,6 +109,9 @@ class LoadedModel:
         """
         if all(part is None for part in parts.values()):
             return self
+        if not self.signals.resized:
+            given = ", ".join(name for name, part in parts.items() if part is not None)
+            raise ValueError(f"{self.name} takes {self.signals.what}: {given} change how pictures are prepared.")
         own, found = self.prepare, self._normalisation()
         if not isinstance(own, Preparation):
             own = Preparation() if found is None else Preparation(mean=_numbers(found.mean), std=_numbers(found.std))
@@ -143,7 +127,8 @@ class LoadedModel:
             return asdict(self.prepare) | {"channels": len(self.prepare.mean)}
         found, named = self._normalisation(), getattr(self.prepare, "__qualname__", None)
         numbers = {} if found is None else {name: _numbers(getattr(found, name)) for name in ("mean", "std")}
-        return {"prepare": named or " ".join(re.sub(r" at 0x[0-9a-f]+", "", repr(self.prepare)).split())} | numbers
+        wants = {name: value for name, value in (("rate", self.rate), ("window", self.window)) if value is not None}
+        return {"prepare": named or " ".join(re.sub(r" at 0x[0-9a-f]+", "", repr(self.prepare)).split())} | numbers | wants
 
     def classify(self, x: Tensor, batch_size: int | str = "auto") -> Tensor:
         """The logits (batch, classes) of x (batch, channels, height, width), without a graph; (batch, 1) for one output.
@@ -161,7 +146,7 @@ class LoadedModel:
         return self.classify(x[:1], batch_size)
 
     def fitting(self, x: Tensor, batch_size: int | str) -> int | str:
-        """`batch_size`, or for "auto" the number of images that a compiled program accepts, if it is made for one number only.
+        """`batch_size`, or for "auto" the number of inputs that a compiled program accepts, if it is made for one number only.
 
         >>> LoadedModel("toy", nn.Flatten(), Preparation(2)).fitting(torch.zeros(1, 3, 2, 2), "auto")
         'auto'
@@ -169,13 +154,14 @@ class LoadedModel:
         compiled = isinstance(self.module, (torch.fx.GraphModule, torch.jit.ScriptModule))
         if not compiled or batch_size != "auto" or self._accepts(torch.cat([x[:1], x[:1]])):
             return batch_size
-        return next((n for n in BATCHES if self._accepts(x[:1].expand(n, -1, -1, -1))), batch_size)
+        return next((n for n in BATCHES if self._accepts(_repeat(x, n))), batch_size)
 
     def picture(self) -> Callable[[Tensor], Tensor] | None:
         """A function from inputs (…, channels, height, width) back to the photo's brightness in [0, 1]: std · x + mean.
 
         None where `prepare` has no mean and std. `Preparation` and the transforms of torchvision and timm have them.
 
+        >>> from PIL import Image
         >>> red = Image.new("RGB", (6, 4), "red")
         >>> toy = LoadedModel("toy", nn.Flatten(), Preparation(1))
         >>> toy.picture()(toy.prepare(red)).flatten().round(decimals=4).abs()
@@ -191,6 +177,32 @@ class LoadedModel:
         'dog'
         """
         return self.classes[index] if 0 <= index < len(self.classes) else ""
+
+    def class_index(self, target: int | str) -> int:
+        """The number of a class that is given by its number or its name, in capitals or not, or by a part of one name only.
+
+        Raises: ValueError that lists the classes that are close.
+
+        >>> LoadedModel("toy", nn.Identity(), classes=("cat", "house cat", "dog")).class_index("House")
+        1
+        """
+        if isinstance(target, int) or re.fullmatch(r"-?[0-9]{1,9}", target):
+            return int(target)
+        names = [name.casefold() for name in self.classes]
+        wanted = target.strip().casefold()
+        same = [index for index, name in enumerate(names) if name == wanted]
+        found = same or [index for index, name in enumerate(names) if wanted and wanted in name]
+        if len(found) == 1:
+            return found[0]
+        close = found or [names.index(name) for name in difflib.get_close_matches(wanted, names, 5)]
+        listed = ", ".join(f"{self.classes[index]} ({index})" for index in close[:5])
+        known = f"close ones: {listed}" if close else f"{self.name} names {len(names)} classes" if names else "pass its number"
+        what = "several classes have this name" if found else "no class has this name"
+        raise ValueError(f"target: {what}: {target[:60]!r}; {known}.")
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Softmax, or sigmoids where outputs are independent. Shape: (batch, classes), as logits."""
+        return logits.double().sigmoid() if self.independent else logits.double().softmax(1)
 
     def _normalisation(self) -> Any:
         """The step of `prepare` that has mean and std, or None."""
@@ -213,8 +225,8 @@ class LoadedModel:
         if logits is None:
             what = f"{self.name}: expected a classifier that returns (batch, classes)"
             if isinstance(found, Tensor) and len(x) > 1 and as_table(self._run(x[:1]), 1) is not None:
-                raise ValueError(f"{what}, got {tuple(found.shape)} for {len(x)} images; {self._batches(x)}.")
-            raise ValueError(f"{what}, got {_describe(found)}. Wrap it in a module that returns the logits.")
+                raise ValueError(f"{what}, got {tuple(found.shape)} for {len(x)} {self.signals.plural}; {self._batches(x)}.")
+            raise ValueError(f"{what}, got {describe(found)}. Wrap it in a module that returns the logits.")
         return logits
 
     def _run(self, x: Tensor) -> Any:
@@ -230,13 +242,16 @@ class LoadedModel:
     def _refused(self, x: Tensor, error: Exception) -> str:
         """Why the model did not accept x, and what helps, which is tried."""
         shape = " × ".join(str(size) for size in x.shape[1:])
-        why = f"the model does not accept {'images' if len(x) == 1 else f'{len(x)} images'} of {shape}"
+        plural = self.signals.plural
+        why = f"the model does not accept {plural if len(x) == 1 else f'{len(x)} {plural}'} of {shape}"
         return f"{why}{'' if len(x) == 1 else ' at once'}: {true_cause(error)}. {self._advice(x)}"
 
     def _advice(self, x: Tensor) -> str:
         batch = self._batches(x)
         if batch:
             return f"{batch}, or export it for batches of any size (torch.export: dynamic_shapes)"
+        if not self.signals.resized:
+            return "If its inputs have another shape, let its callable return a LoadedModel with a prepare that makes it"
         for channels, size in [(4 - x.shape[1], x.shape[2]), *((count, side) for count in (3, 1) for side in SIDES)]:
             if self._accepts(x.new_zeros(1, channels, size, size)):
                 grey = f" --channels {channels}" if channels != x.shape[1] else ""
@@ -246,7 +261,7 @@ class LoadedModel:
 
     def _batches(self, x: Tensor) -> str:
         """What to pass if the model accepts such images only in another number; "" if in none that is tried."""
-        works = next((n for n in BATCHES if n != len(x) and self._accepts(x[:1].expand(n, -1, -1, -1))), None)
+        works = next((n for n in BATCHES if n != len(x) and self._accepts(_repeat(x, n))), None)
         return "" if works is None else f"Pass --batch-size {works}"
 
 
@@ -260,35 +275,8 @@ def stacked(inputs: Mapping[str, Tensor]) -> Tensor:
     return torch.stack(list(inputs.values()))
 
 
-def as_table(output: Any, rows: int) -> Tensor | None:
-    """`output` as (rows, classes), in single precision or wider; None where it is no number or row of numbers for each row.
-
-    >>> as_table(torch.zeros(2), 2).shape, as_table(torch.zeros(5), 1).shape, as_table(torch.zeros(5), 2)
-    (torch.Size([2, 1]), torch.Size([1, 5]), None)
-    """
-    if not isinstance(output, Tensor) or not output.is_floating_point():
-        return None
-    if output.ndim < 2 and rows == 1:
-        output = output.reshape(1, -1)
-    elif tuple(output.shape) == (rows,):
-        output = output[:, None]
-    fits = output.ndim == 2 and len(output) == rows and output.shape[1] > 0
-    return output.to(wide(output.dtype)) if fits else None
-
-
-def true_cause(error: BaseException) -> str:
-    """The first line of an error; for TorchScript, which begins with its own traceback, the line of the error inside it."""
-    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    inner = [line for line in lines if re.match(r"(\w+\.)*\w*(Error|Exception): ", line)]
-    found = inner[-1] if inner and "TorchScript" in lines[0] else next(iter(lines), "")
-    return (re.sub(r"^RuntimeError: ", "", found) or type(error).__name__).rstrip(".")[:160]
-
-
-def _describe(found: Any) -> str:
-    if isinstance(found, Tensor):
-        return f"{tuple(found.shape)}" if found.is_floating_point() else f"{tuple(found.shape)} of {found.dtype}"
-    keys = f" with {', '.join(map(repr, list(found)[:3]))}" if isinstance(found, dict) else ""
-    return type(found).__name__ + keys
+def _repeat(x: Tensor, count: int) -> Tensor:
+    return x[:1].expand(count, *x.shape[1:])
 
 
 def _parameters(module: Any) -> Iterator[Tensor]:

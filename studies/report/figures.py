@@ -127,18 +127,29 @@ def stem(name: str, number: int) -> str:
 
 
 def photo(
-    name: str, number: int, maps: Sequence[Attribution], specs: Sequence[str], out: Path, seen: str, show: Show | None
+    name: str,
+    number: int,
+    maps: Sequence[Attribution],
+    specs: Sequence[str],
+    out: Path,
+    seen: str,
+    show: Show | None,
+    more: Callable[..., dict[str, Figure]] = lambda one, title: {},
 ) -> list[str]:
     """Draws the figures about one photo. Returns their names.
 
     maps: one attribution of this photo (a batch of one) per domain.  seen: the name of the predicted class, or "".
-    show: as in `attribution.plot`.
+    show: as in `attribution.plot`.  more: further figures of one map with a title, by the end of their name.
     """
     title = f"seen as {seen}" if seen else "the photo"
     files = [save(_reconstructions(maps, specs, title, show), out / f"top10-{stem(name, number)}.png")]
     linear = [(spec, one) for spec, one in zip(specs, maps) if TransformClaim.LINEAR in one.transform.claims]
     scaled = _pick([(spec, one) for spec, one in linear if len(one.layout.group("octave").bands) > 1])
-    return files + ([save(_heatmaps(scaled, title, show), out / f"heatmaps-{stem(name, number)}.png")] if scaled else [])
+    files += [save(_heatmaps(scaled, title, show), out / f"heatmaps-{stem(name, number)}.png")] if scaled else []
+    for spec, one in scaled:
+        for end, figure in more(one, title=f"{name}, {title}: {spec}").items():
+            files.append(save(figure, out / f"{slug(spec, 32)}-{stem(name, number)}{end}.png"))
+    return files
 
 
 def _pick(scaled: list[tuple[str, Attribution]]) -> list[tuple[str, Attribution]]:

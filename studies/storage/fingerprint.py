@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.files import plain
+from ..kinds import Signal
 from ..loaders.data import Photo
 
 
@@ -47,10 +48,18 @@ def content(photo: Photo) -> str:
     (True, False)
     """
     try:
+        if photo.path is not None and photo.path.is_dir():
+            whole = hashlib.blake2b()
+            for path in sorted(path for path in photo.path.iterdir() if path.is_file()):
+                whole.update(hashlib.blake2b(path.read_bytes()).digest())
+            return whole.hexdigest()
         if photo.path is not None:
             with photo.path.open("rb") as file:
                 return hashlib.file_digest(file, "blake2b").hexdigest()
-        with photo.open() as image:
+        if isinstance(found := photo.open(), Signal):
+            values = found.values.contiguous().numpy()
+            return hashlib.blake2b(repr((values.shape, found.step, found.unit)).encode() + values.tobytes()).hexdigest()
+        with found as image:
             return hashlib.blake2b(repr((image.mode, image.size)).encode() + image.tobytes()).hexdigest()
     except Exception as error:  # the photo will be skipped, with this reason
         return plain(error)

@@ -152,9 +152,9 @@ def test_an_operation_that_fails_inside_the_library_is_a_fault(monkeypatch: pyte
 def test_a_warning_is_one_line(model_files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        explain = studies.explain
+        explain = studies.explain_top
         warn = lambda: warnings.warn("look [red]\nhere", stacklevel=1)
-        monkeypatch.setattr(studies, "explain", lambda *args, **options: (warn(), explain(*args, **options))[1])
+        monkeypatch.setattr(studies, "explain_top", lambda *args, **options: (warn(), explain(*args, **options))[1])
         assert status(monkeypatch, "explain", "photos/a.png", *EXPLAIN) == 0
     assert "pullback: warning: look [red] here" in capsys.readouterr().err.splitlines()
 

@@ -60,11 +60,13 @@ def test_what_is_explained_is_named_by_photo_class_and_domain(pictures: Path, tm
     )
     found = explain(target=1)
     assert (found.image, found.class_name) == ("3.png", "honey bee")
-    assert found.files == ["3-honey-bee-dwt-haar-level-2.png", "3-honey-bee-dct.png"]
-    assert sorted(path.name for path in tmp_path.glob("*.png")) == sorted(found.files)
+    assert found.files == [
+        f"3-honey-bee-{name}" for end in ("png", "json") for name in (f"dwt-haar-level-2.{end}", f"dct.{end}")
+    ]
+    assert sorted(path.name for path in tmp_path.glob("3-*.*")) == sorted(found.files)
     model, domains = tiny(), ["pixel"]
     found = explain(target=1)
-    assert (found.class_name, found.files) == ("", ["3-1-pixel.png"])
+    assert (found.class_name, found.files) == ("", ["3-1-pixel.png", "3-1-pixel.json"])
 
 
 def test_maps_are_drawn_in_domains_of_different_families(pictures: Path, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from torch import nn
 from pullback import attribute
 from pullback.attribution.plot import POINTS, SIDE, draw_signal, extremes, plot, shrunk
 from pullback.studies.axiom_matrix.figure import figure as matrix_figure
-from pullback.studies.loaders.models import LoadedModel, Preparation
+from pullback.studies.loaders.models import LoadedModel
+from pullback.studies.loaders.preparation import Preparation
 from pullback.studies.report import figures
 
 

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from pullback import attribute, studies
 from pullback.core.imports import import_matplotlib
-from pullback.studies.loaders.models import LoadedModel, as_table, true_cause
+from pullback.studies.loaders.models import LoadedModel
+from pullback.studies.loaders.outputs import as_table, true_cause
 
 CODE = """
 import torch

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from pullback import studies
-from pullback.studies.loaders import pictures
+from pullback.studies.kinds import pictures
 
 RAMP = np.arange(48).reshape(6, 8)  # 0 … 47
 

@@ -19,7 +19,8 @@ from torch import Tensor
 from pullback import studies
 from pullback.axioms import AxiomReport
 from pullback.studies.compare.parts import _is_part
-from pullback.studies.loaders.models import LoadedModel, Preparation
+from pullback.studies.loaders.models import LoadedModel
+from pullback.studies.loaders.preparation import Preparation
 from pullback.studies.report import figures
 from pullback.studies.storage.results import Results
 
@@ -274,7 +275,7 @@ def test_a_domain_that_is_given_twice_counts_once(pictures: Path, tmp_path: Path
     assert len(notes) == 3
     assert "'dct()' is the same domain as 'dct'" in notes[0]
     same = studies.explain(pictures / "1.png", model=tiny(), method="gradient", transforms=["dct", "dct()"], out=tmp_path / "e")
-    assert len(same.files) == 1
+    assert [Path(name).suffix for name in same.files] == [".png", ".json"]
 
 
 def test_copies_of_a_picture_narrow_no_interval(pictures: Path, tmp_path: Path) -> None:
@@ -309,7 +310,7 @@ def explained(image: Path, out: Path, **changes: Any) -> list[str]:
 
 def test_a_figure_overwrites_only_itself(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal stems, other methods, other seeds, letters in capitals, and files that nobody lists."""
-    monkeypatch.setattr(sys.modules["pullback.studies.explain"], "plot", lambda one, show: Figure())
+    monkeypatch.setattr(sys.modules["pullback.studies.kinds.image"], "plot", lambda one, show: Figure())
     out, other = tmp_path / "o", tmp_path / "other"
     other.mkdir()
     (other / "1.png").write_bytes((pictures / "1.png").read_bytes())
@@ -328,14 +329,14 @@ def test_a_figure_overwrites_only_itself(pictures: Path, tmp_path: Path, monkeyp
         lambda: explained(other / "x.png", out),
     ]
     first = [name for call in calls for name in call()]
-    assert len({name.casefold() for name in first}) == len(calls)
+    assert len({name.casefold() for name in first}) == 2 * len(calls)
     assert first[0] == "1-1-dct.png"
     assert [name for call in calls for name in call()] == first
     assert (out / "2-1-dct.png").read_text() == "something else"
     files = summary(out, ".summary.json")["files"]
     assert set(files) == set(first)
-    assert files[first[1]]["image"] == str(other / "1.png")
-    assert files[first[2]]["method"] == "input_x_gradient"
+    assert files[first[2]]["image"] == str(other / "1.png")
+    assert files[first[4]]["method"] == "input_x_gradient"
 
 
 STRANGE = (
@@ -360,8 +361,10 @@ def test_pictures_of_any_name_are_explained_and_compared(pictures: Path, tmp_pat
         Path(f"{photos}/{name}.png").write_bytes((pictures / "0.png").read_bytes())
     model = dataclasses.replace(tiny(), classes=tuple("$\\frac 🐱\x1b[31m\udcff" for _ in range(5)))
     drawn = [figure for name in STRANGE for figure in explained(Path(f"{photos}/{name}.png"), tmp_path / "e", model=model)]
-    assert {path.name for path in (tmp_path / "e").glob("*.png")} == set(drawn)
-    assert len(set(drawn)) == len(STRANGE)
+    assert {path.name for path in (tmp_path / "e").iterdir() if path.suffix in (".png", ".json")} - {".summary.json"} == set(
+        drawn
+    )
+    assert len(set(drawn)) == 2 * len(STRANGE)
     found = studies.compare(asked(photos, transforms=("dct",), pictures=2, method="gradient"), out, model=model)
     assert found.summary["photos"] == len(STRANGE)
     assert all((out / name).is_file() for name in found.files)

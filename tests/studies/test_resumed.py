@@ -13,7 +13,8 @@ from torch import Tensor
 
 from pullback import studies
 from pullback.core.progress import Interrupted
-from pullback.studies.loaders.models import LoadedModel, Preparation
+from pullback.studies.loaders.models import LoadedModel
+from pullback.studies.loaders.preparation import Preparation
 
 
 def test_an_interrupted_run_continues_where_it_stopped(pictures: Path, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from pullback import studies
-from pullback.studies.loaders.models import LoadedModel, Preparation
+from pullback.studies.loaders.models import LoadedModel
+from pullback.studies.loaders.preparation import Preparation
 
 PREPARE = Preparation(16, (0.5,) * 3, (0.5,) * 3)
 

@@ -1,0 +1,30 @@
+"""The kinds of signals: how each is read, fitted to a model, compared, drawn and written."""
+
+from pathlib import Path
+
+from ...core.checks import choose
+from .audio import Audio
+from .base import Kind, Part, Wants
+from .image import Image
+from .series import Series
+from .signal import Signal
+from .volume import Volume
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Image(), Audio(), Volume(), Series())}
+
+__all__ = ["KINDS", "Kind", "Part", "Signal", "Wants", "get_kind", "wrong_kind"]
+
+
+def get_kind(name: str) -> Kind:
+    """The kind of that name.  Raises: ValueError that lists the choices."""
+    return KINDS[choose("kind", "kind", name, tuple(KINDS))]
+
+
+def wrong_kind(path: Path, kind: Kind) -> str:
+    """What the file is if its name says that it is of another kind; "" if it may be of this one.
+
+    >>> wrong_kind(Path("crow.wav"), KINDS["image"]), wrong_kind(Path("crow.png"), KINDS["image"])
+    ('a recording', '')
+    """
+    others = [other.what for other in KINDS.values() if other is not kind and other.owns(path)]
+    return "" if kind.owns(path) or not others else others[0]

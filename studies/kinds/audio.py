@@ -1,0 +1,143 @@
+"""Recordings: sound in a file, mixed down to one channel."""
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy.io import wavfile
+from torch import Tensor, nn
+
+from ...attribution import Attribution
+from ...attribution.plot import Show, density
+from ...core.files import plain
+from ...core.imports import needs
+from ...transforms import TransformClaim
+from .base import Kind, Part, Wants, check_size
+from .frames import deepest, framed, resampled
+from .plane import LOUDEST, draw_bars, draw_line, draw_plane, octaves, spectrogram, tiles
+from .signal import Signal
+from .units import short
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LONGEST = 60  # seconds that are read where no others are asked for
+QUIET = 1e-3  # of full scale, -60 dB
+FULL, CLIPPED = 0.999, 4  # the value, and how many of it next to each other, that tell a clipped recording
+
+
+class Audio(Kind):
+    """A recording. Channels are mixed down, and the rate becomes that of the model; the notes say so.
+
+    Of a long recording only the first 60 s are read, unless a part is asked for, so that memory is bounded.
+    """
+
+    name, what, plural, axes = "audio", "a recording", "recordings", 1
+    suffixes = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
+
+    def read(self, path: Path, part: Part | None = None) -> Signal:
+        with needs("Reading sound", "'pullback[audio]'"):
+            import soundfile
+        if not path.is_file():
+            raise ValueError(f"{plain(path.name)}: expected a file with sound.")
+        try:
+            with soundfile.SoundFile(path) as file:
+                stored, rate, note = _samples(file, path.name, part)
+        except soundfile.LibsndfileError as error:
+            why = str(error).partition(": ")[2] or str(error)
+            raise ValueError(f"{plain(path.name)}: no sound that can be read ({plain(why).rstrip('.')}).") from None
+        check_size(path.name, stored.shape)
+        if not np.isfinite(stored).all():
+            raise ValueError(f"{plain(path.name)}: holds NaN or infinity; save it again.")
+        values = torch.from_numpy(stored.mean(1, keepdims=True).T.copy())
+        signal = Signal(values, (1 / rate,), "s", path.name)
+        mixed = f"mean of {stored.shape[1]} channels" if stored.shape[1] > 1 else ""
+        return signal.but(note, mixed, *_about_levels(stored))
+
+    def fit(self, signal: Signal, wants: Wants) -> Signal:
+        if len(signal.values) > 1:
+            signal = signal.but(f"mean of {len(signal.values)} channels", values=signal.values.mean(0, keepdim=True))
+        return resampled(signal, wants)
+
+    def module(self, module: nn.Module, wants: Wants, shape: Sequence[int]) -> nn.Module:
+        return framed(module, wants, shape)
+
+    def domains(self, shape: Sequence[int]) -> tuple[str, ...]:
+        depth: Callable[[int], int] = lambda most: deepest(shape[-1], 16, most)  # db8 has 16 taps
+        return "pixel", f"dwt(db8, level={depth(8)})", f"wpt(db8, level={depth(6)})", "stft", "mdct", "dct", "dft"
+
+    def explained(self, shape: Sequence[int]) -> tuple[str, ...]:
+        return "stft", self.domains(shape)[1]
+
+    def figures(self, att: Attribution, signal: Signal, title: str, show: Show | None = None) -> dict[str, "Figure"]:
+        from matplotlib.figure import Figure
+
+        line, step = signal.values[0], signal.step[0]
+        plane = tiles(att.values[0].abs().cpu(), att.layout, len(line)) or octaves(att, len(line))
+        linear = TransformClaim.LINEAR in att.transform.claims
+        weight = density(att.heatmap()[0], radius=len(line) / 800) if linear else None
+        rows = 2 + (plane is not None)
+        figure = Figure(figsize=(10, 1.2 + 1.9 * rows), layout="constrained")
+        grid = figure.add_gridspec(rows, 2, width_ratios=(4, 1))
+        axes = [figure.add_subplot(grid[row, 0]) for row in range(rows)]
+        draw_line(axes[0], line, weight, step)
+        axes[0].set_title("waveform" + (", and where its attribution lies" if linear else ""), fontsize=8)
+        draw_plane(axes[1], spectrogram(line), step, norm=None, vmin=-LOUDEST, vmax=0, cmap="gray")
+        axes[1].set_title(f"spectrogram, {LOUDEST} dB", fontsize=8)
+        if plane is not None:
+            draw_plane(axes[2], plane, step)
+            axes[2].set_title("attribution, on a √ scale", fontsize=8)
+        _finish(axes)
+        draw_bars(figure.add_subplot(grid[:, 1]), att, signal)
+        figure.suptitle(title, fontsize=10)
+        return {"": figure}
+
+    def files(self, att: Attribution, signal: Signal, keep: float) -> dict[str, bytes]:
+        return {f"-top{round(100 * keep)}.wav": sound(att.signal(keep)[0], signal.step[0])}
+
+
+def _samples(file: Any, name: str, part: Part | None) -> tuple[np.ndarray, int, str]:
+    """(samples, channels) of an open file, its rate, and a note if that is only a part of it."""
+    rate, whole = file.samplerate, file.frames
+    start, seconds = part or Part()
+    first = round(start * rate)
+    if first and first >= whole:
+        raise ValueError(f"{plain(name)}: lasts {short(whole / rate)} s; it has no sound from second {short(start)} on.")
+    count = min(whole - first, round((LONGEST if seconds is None else seconds) * rate))
+    check_size(name, (count, file.channels))
+    file.seek(first)
+    stored = file.read(count, dtype="float32", always_2d=True)
+    cut = f"seconds {short(start)} to {short(start + count / rate)} of {short(whole / rate)}; --start and --seconds take others"
+    return stored, rate, cut if len(stored) < whole else ""
+
+
+def _about_levels(stored: np.ndarray) -> list[str]:
+    """What is unusual about the level of a recording, (samples, channels)."""
+    peak = float(np.abs(stored).max())
+    if peak == 0:
+        return ["silence: every sample is 0"]
+    if peak < QUIET:
+        return [f"very quiet: its loudest sample is {20 * np.log10(peak):.0f} dB below full scale"]
+    full = (np.abs(stored) >= FULL).all(1) if stored.shape[1] == 1 else (np.abs(stored) >= FULL).any(1)
+    runs = np.convolve(full, np.ones(CLIPPED), "valid") == CLIPPED
+    return [f"clipped: {int(full.sum())} samples are at full scale"] if runs.any() else []
+
+
+def _finish(axes: Sequence[Any]) -> None:
+    """One axis of time for all panels."""
+    for axis in axes:
+        axis.set_xlim(axes[0].get_xlim())
+        axis.tick_params(labelsize=7, labelbottom=axis is axes[-1])
+    axes[-1].set_xlabel("s", fontsize=8)
+
+
+def sound(values: Tensor, step: float) -> bytes:
+    """A WAV file of 16 bits; a signal beyond full scale is made softer.  values: (channels, samples)."""
+    samples = values.detach().double().cpu().numpy().T
+    scaled = samples / max(1.0, float(np.abs(samples).max()))
+    file = io.BytesIO()
+    wavfile.write(file, round(1 / step), np.round(32767 * scaled).astype(np.int16))
+    return file.getvalue()

@@ -1,0 +1,126 @@
+"""`Kind`: all that depends on whether a signal is an image, a recording, a volume or a series."""
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from ...attribution import Attribution
+from ...attribution.plot import Show
+from ...core.files import plain
+from .signal import Signal, sizes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_VALUES = 2**27  # of a signal in memory: half a gigabyte in single precision
+
+
+class Part(NamedTuple):
+    """The part of a long signal that is read: from `start` on, `seconds` long; None takes as much as fits."""
+
+    start: float = 0.0
+    seconds: float | None = None
+
+
+class Wants(NamedTuple):
+    """What a model expects: samples per second in Hz, and samples of one input; None where any number fits."""
+
+    rate: float | None = None
+    window: int | None = None
+
+
+class Kind(ABC):
+    """A kind of signal. A new one is a subclass in a file of its own, and one line in `kinds.KINDS`.
+
+    name: as `LoadedModel.kind` says it.  what: one such file, in words.  axes: the number of spatial axes.
+    plural: several of them.  suffixes: how the names of its files end, in small letters.
+    folders: whether a folder may hold one signal.
+    resized: whether inputs are resized to the model's size, so that options of the command line can change it.
+    """
+
+    name: ClassVar[str]
+    what: ClassVar[str]
+    plural: ClassVar[str]
+    resized: ClassVar[bool] = False
+    folders: ClassVar[bool] = False
+    axes: ClassVar[int]
+    suffixes: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def read(self, path: Path, part: Part | None = None) -> Signal:
+        """The signal of a file.  Raises: ValueError with one sentence; OSError; ImportError that says what to install."""
+
+    @abstractmethod
+    def domains(self, shape: Sequence[int]) -> tuple[str, ...]:
+        """The domains in which signals of `shape` (channels, *spatial) are compared by default."""
+
+    @abstractmethod
+    def figures(self, att: Attribution, signal: Signal, title: str, show: Show | None = None) -> dict[str, "Figure"]:
+        """Figures of the map of one example, by the end of their name.
+
+        signal: the input of the model, on its grid.  show: as in `attribution.plot`.
+        """
+
+    def compared(self, att: Attribution, signal: Signal, title: str) -> dict[str, "Figure"]:
+        """The figures of a comparison, besides those that all kinds have."""
+        return self.figures(att, signal, title)
+
+    def batches(self, read: Sequence[tuple[Any, Signal]]) -> list[list[tuple[Any, Signal]]]:
+        """Runs of signals of one shape, which can be evaluated together."""
+        return [list(run) for _, run in itertools.groupby(read, lambda pair: pair[1].values.shape)]
+
+    def explained(self, shape: Sequence[int]) -> tuple[str, ...]:
+        """The domains in which one signal is explained by default."""
+        return self.domains(shape)
+
+    def fit(self, signal: Any, wants: Wants) -> Signal:
+        """The signal as the model's `prepare` takes it, with notes on what was changed."""
+        return signal
+
+    def content(self, signal: Signal) -> Any:
+        """What the model's `prepare` is called with."""
+        return signal
+
+    def regrid(self, signal: Signal, values: Tensor) -> Signal:
+        """The input of the model as a signal.  values: what `prepare` made of `signal`."""
+        return signal.but(values=values)
+
+    def module(self, module: nn.Module, wants: Wants, shape: Sequence[int]) -> nn.Module:
+        """A module that accepts an input of `shape` (channels, *spatial), which may be longer than the model's."""
+        return module
+
+    def files(self, att: Attribution, signal: Signal, keep: float) -> dict[str, bytes]:
+        """Files to hear or to open, by the end of their name.  keep: as in `Attribution.signal`."""
+        return {}
+
+    def open(self, path: Path) -> Any:
+        """As `read`, or a picture that is not decoded yet."""
+        return self.read(path)
+
+    def gather(self, files: Iterable[Any]) -> Iterator[Any]:
+        """The entries of a folder from its files, each with a name and a path: those that make up one signal become one."""
+        return iter(files)
+
+    def stem(self, name: str) -> str:
+        """The name of a file without its ending."""
+        ends = sorted((end for end in self.suffixes if name.lower().endswith(end)), key=len)
+        return name[: -len(ends[-1])] if ends else Path(name).stem
+
+    def owns(self, path: Path) -> bool:
+        """Whether the name of a file is that of this kind."""
+        return path.name.lower().endswith(self.suffixes)
+
+
+def check_size(name: str, shape: Sequence[int]) -> None:
+    """Raises: ValueError where a file holds nothing, or more than fits into memory."""
+    count = 1
+    for size in shape:
+        count *= int(size)
+    if count == 0:
+        raise ValueError(f"{plain(name)}: holds no values (its shape is {sizes(shape)}).")
+    if count > MOST_VALUES:
+        raise ValueError(f"{plain(name)}: {sizes(shape)} values are more than {MOST_VALUES:,}; save a smaller part of it.")

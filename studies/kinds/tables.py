@@ -1,0 +1,100 @@
+"""Series in text files: CSV, and the .ts format of the UCR and UEA archives."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...core.files import plain
+
+TIMES = ("time", "t", "seconds", "s", "time_s", "time (s)")  # names of a column that says when a row was measured
+EVEN = 1e-3  # the largest relative change of the step for one rate
+
+
+def read_csv(path: Path) -> tuple[np.ndarray, list[str], float | None]:
+    """A CSV file with a row for each time: (channels, time), the names of the channels, and the step in s if it is known.
+
+    A first row with text is the header. A column called time, t or seconds, if it rises evenly, gives the step.
+    Raises: ValueError for text among the numbers, gaps, and files that are no table.
+    """
+    try:
+        table = pd.read_csv(path, header=None, dtype=str, skip_blank_lines=True, comment="#", encoding_errors="replace")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"{plain(path.name)}: no table that can be read ({plain(str(error).strip())[:120]}).") from None
+    numbers = table.apply(pd.to_numeric, errors="coerce")
+    header = bool(numbers.iloc[0].isna().all())
+    names = [str(name).strip() for name in table.iloc[0]] if header else [f"channel {i}" for i in range(table.shape[1])]
+    numbers, table = numbers.iloc[int(header) :], table.iloc[int(header) :]
+    if numbers.empty:
+        raise ValueError(f"{plain(path.name)}: holds a header and no numbers.")
+    if numbers.isna().to_numpy().any():
+        row, column = np.argwhere(numbers.isna().to_numpy())[0]
+        found = f"line {row + 1 + header} of column {names[column][:40]!r} holds {str(table.iat[row, column])[:40]!r}"
+        raise ValueError(f"{plain(path.name)}: expected numbers; {plain(found)}. Fill gaps, and drop columns of text.")
+    values = numbers.to_numpy(float).T
+    return _without_time(path, values, names)
+
+
+def _without_time(path: Path, values: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str], float | None]:
+    if names[0].lower() not in TIMES:
+        return values, names, None
+    if len(values) < 2:
+        raise ValueError(f"{plain(path.name)}: holds a column of times and no channel.")
+    steps = np.diff(values[0])
+    even = len(steps) > 0 and steps.min() > 0 and np.ptp(steps) <= EVEN * steps.mean()
+    if not even:
+        raise ValueError(f"{plain(path.name)}: the times in column {names[0]!r} do not rise evenly; resample them first.")
+    return values[1:], names[1:], float((values[0, -1] - values[0, 0]) / len(steps))
+
+
+def read_ts(path: Path) -> tuple[np.ndarray, str, int]:
+    """The first series of a .ts file, (channels, time), its class ("" where there is none), and the number of series.
+
+    Channels are separated by colons and values by commas; the class, where @classLabel says true, stands last.
+    Raises: ValueError for files without data, gaps and channels of different lengths.
+    """
+    text = path.read_text(encoding="utf-8", errors="replace")
+    head, mark, data = text.partition("@data")
+    lines = [line for line in data.splitlines() if line.strip() and not line.startswith("#")]
+    if not mark or not lines:
+        raise ValueError(f"{plain(path.name)}: expected a line @data and series below it.")
+    if "(" in lines[0]:
+        raise ValueError(f"{plain(path.name)}: its values have times, which are not read; save values at even times.")
+    labelled = any(line.lower().split()[:2] == ["@classlabel", "true"] for line in head.splitlines())
+    channels = [_row(path, channel) for channel in lines[0].split(":")[: -1 if labelled else None]]
+    lengths = {len(channel) for channel in channels}
+    if len(lengths) != 1:
+        found = f"its channels have {', '.join(map(str, sorted(lengths)))} values" if channels else "it has no channel"
+        raise ValueError(f"{plain(path.name)}: {found}; expected one length.")
+    return np.array(channels), lines[0].rpartition(":")[2].strip() if labelled else "", len(lines)
+
+
+def _row(path: Path, text: str) -> list[float]:
+    try:
+        return [float(value) for value in text.split(",")]
+    except ValueError as error:
+        raise ValueError(f"{plain(path.name)}: expected numbers, {plain(error)[:80]}; fill the gaps first.") from None
+
+
+def load_array(path: Path) -> dict[str, Any]:
+    """The arrays of an .npz file by their names, that of an .npy file as "values".  Raises: ValueError, also for pickles."""
+    try:
+        found = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix.lower() == ".npy" else None)
+        return {"values": found} if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+    except Exception as error:  # numpy and zipfile raise errors of many kinds for damaged files
+        raise ValueError(f"{plain(path.name)}: no array that can be read ({plain(str(error))[:120].rstrip('.')}).") from None
+
+
+def pick_array(path: Path, arrays: dict[str, Any], names: tuple[str, ...]) -> np.ndarray:
+    """The array of one of these names, or the only one.  Raises: ValueError where there is none, or no real numbers."""
+    chosen = next((name for name in names if name in arrays), next(iter(arrays), "") if len(arrays) == 1 else "")
+    if not chosen:
+        held = ", ".join(arrays)[:100]
+        raise ValueError(
+            f"{plain(path.name)}: expected one array, or one that is called {names[0]}; it holds {plain(held) or 'none'}."
+        )
+    found: np.ndarray = arrays[chosen]
+    if found.dtype.kind not in "buif":
+        raise ValueError(f"{plain(path.name)}: expected real numbers, it holds {found.dtype}.")
+    return found

@@ -1,0 +1,75 @@
+"""The frequencies of bands in units of the signal: Hz, cycles/mm, cycles/pixel."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ...transforms import Band, Layout
+
+
+def frequency_unit(unit: str) -> str:
+    """The unit of a frequency where `unit` is that of a distance.
+
+    >>> frequency_unit("s"), frequency_unit("mm")
+    ('Hz', 'cycles/mm')
+    """
+    return "Hz" if unit == "s" else f"cycles/{unit}"
+
+
+def band_ranges(band: Band, step: Sequence[float]) -> list[tuple[float, float]]:
+    """The frequencies (low, high] of a band along each axis; an axis of which it holds the approximation begins at 0.
+
+    step: the distance of samples along each of its axes.
+
+    >>> band_ranges(Band("ad1", 1, "ad", 0.25, 0.5), (0.5, 2.0))
+    [(0.0, 0.5), (0.125, 0.25)]
+    """
+    letters = band.orientation if len(band.orientation) == len(step) else "d" * len(step)
+    cut = lambda letter: (band.low, band.high) if letter == "d" or band.low == 0 else (0.0, band.low)
+    return [(low / size, high / size) for size, (low, high) in zip(step, map(cut, letters))]
+
+
+def range_text(ranges: Sequence[tuple[float, float]]) -> str:
+    """Ranges of frequencies, those of several axes with × between them, or one if they are equal.
+
+    >>> range_text([(0.25, 0.5), (0.25, 0.5)]), range_text([(500, 1000)])
+    ('0.25–0.5', '500–1000')
+    """
+    texts = [f"{short(low)}–{short(high)}" for low, high in ranges]
+    return texts[0] if len(set(texts)) == 1 else " × ".join(texts)
+
+
+def short(number: float) -> str:
+    """A number with three digits or more, and without an exponent.
+
+    >>> short(11025.0), short(0.0833333)
+    ('11025', '0.0833')
+    """
+    digits = max(3, len(str(int(abs(number)))))
+    return str(np.format_float_positional(number, precision=digits, fractional=False, trim="-"))
+
+
+def steps_of(layout: Layout, step: Sequence[float]) -> tuple[float, ...] | None:
+    """The steps of the axes along which the bands of a layout have frequencies; None where that is not certain.
+
+    It is not for samples, which have no frequency, nor where a transform mixes channels, whose bands then belong to them.
+    """
+    frequency = layout.frequency
+    known = [axis for axis in range(len(frequency)) if bool(torch.isfinite(frequency[axis]).any())]
+    letters = {len(band.orientation) for band in layout.bands if band.orientation and set(band.orientation) <= set("ad")}
+    sampled = all(band.unit == "cycles/sample" for band in layout.bands)
+    return tuple(step[axis] for axis in known) if known and sampled and letters <= {len(known)} else None
+
+
+def band_texts(layout: Layout, step: Sequence[float], unit: str, by: str = "octave") -> dict[str, str]:
+    """The frequencies of each group of bands with their unit, "" where a group has none.
+
+    >>> from pullback.transforms import get
+    >>> band_texts(get("dwt(haar, level=1)", shape=(1, 8)).layout, [1 / 16000], "s")
+    {'coarser': '0–4000 Hz', 'octave 1': '4000–8000 Hz'}
+    """
+    own, bands = steps_of(layout, step), layout.group(by).bands
+    if own is None:
+        return {band.name: "" for band in bands}
+    return {band.name: f"{range_text(band_ranges(band, own))} {frequency_unit(unit)}" for band in bands}

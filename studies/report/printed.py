@@ -1,0 +1,54 @@
+"""Results as the command line prints them."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from ...core import terminal
+from ...core.files import plain
+from ...core.terminal import show, show_files, show_table
+from .page import cell, means, narrow
+
+
+def print_explanation(model: str, found: Any, out: Path) -> None:
+    """An `Explanation`: the class and its score, a table for each domain, notes, and the names of the files."""
+    name = f" ({found.class_name})" if found.class_name else ""
+    said = f"score {found.score:.3f}"
+    if not math.isnan(found.probability):
+        said = f"class {found.target}{name}, {said}, probability {found.probability:.1%}"
+    show(plain(f"{model}: {found.image}: {said}"))
+    for spec, shares in found.shares.items():
+        texts = found.frequencies[spec]
+        rows = [(str(name), texts[name], f"{share:.1%}") for name, share in shares.items()]
+        show_table(spec, ("octave", "frequencies", "share of Σ|a|"), rows)
+    if found.not_converged:
+        advice = "the method missed its tolerance; give it more evaluations or a larger tolerance"
+        show(f"{len(found.not_converged)} of {len(found.shares)} maps did not converge: {advice}")
+    if found.notes:
+        show(f"note: {'; '.join(found.notes)}")
+    show_files(out, found.files)
+
+
+def print_comparison(found: Any, findings: Sequence[str]) -> None:
+    """A `Comparison`: a row for each domain, what it says, and the names of the files."""
+    width = min(max(len(str(domain)) for domain in ["domain", *found.table["transform"]]), terminal.console.width // 3)
+    columns = narrow(terminal.console.width - width - 4)
+    gap = " (gap: median)" if "relative_gap" in [name for name, _, _ in columns] else ""
+    table = Table(title=f"means over photos{gap}")
+    table.add_column("domain", width=width, overflow="fold")
+    for _, title, _ in columns:
+        table.add_column(title, justify="right", no_wrap=True)
+    for domain, values in means(found.table).iterrows():
+        table.add_row(plain(domain), *(cell(name, values[name]) for name, _, _ in columns))
+    terminal.console.print(table)
+    for sentence in findings:
+        terminal.console.print(plain(f"• {sentence}"))
+    for kind, said in (("skipped", "skipped"), ("notes", "read with a change")):
+        named = list(dict.fromkeys(entry["file"] for entry in found.summary[kind]))
+        if named:
+            shown = ", ".join(named[:5]) + (", …" if len(named) > 5 else "")
+            show(f"{said}: {shown} ({len(named)} in all; reasons: summary.json)")
+    show_files(found.out, found.files)

@@ -1,0 +1,71 @@
+"""`compare` on folders of recordings, volumes and series, in the domains of the kind."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from pullback import studies
+from pullback.studies import LoadedModel
+
+Toy, Write = Callable[..., LoadedModel], Callable[..., Path]
+
+
+def run(data: Path, out: Path, model: LoadedModel, **changes: object) -> studies.Comparison:
+    options: dict[str, object] = {"method": "input_x_gradient", "pictures": 1} | changes
+    settings = studies.Settings(data=data, **options)  # type: ignore[arg-type]
+    return studies.compare(settings, out, model=model)
+
+
+def test_recordings_of_several_lengths_and_rates(tone: Write, toy: Toy, tmp_path: Path) -> None:
+    for name in ("Caw", "Crow"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        tone(f"data/{name}/1.wav", hertz=3000)
+        tone(f"data/{name}/2.wav", rate=22_050, seconds=0.2, channels=2)
+    (tmp_path / "data" / "Crow" / "3.wav").write_text("no sound")
+    model = toy("audio", rate=16_000.0)
+    found = run(tmp_path / "data", tmp_path / "out", model, transforms=("dct", "stft"))
+    assert found.table["image"].unique().tolist() == ["Caw/1.wav", "Caw/2.wav", "Crow/1.wav", "Crow/2.wav"]
+    assert found.summary["labels"] == "the names of the model's classes"
+    notes = {(entry["file"], entry["note"]) for entry in found.summary["notes"]}
+    assert notes == {
+        (f"{name}/2.wav", text)
+        for name in ("Caw", "Crow")
+        for text in ("mean of 2 channels", "resampled from 22050 to 16000 Hz")
+    }
+    assert [entry["file"] for entry in found.summary["skipped"]] == ["Crow/3.wav"]
+    assert {"stft-000-1.png", "top10-000-1.png", "octaves.png"} <= set(found.files)
+    assert all((tmp_path / "out" / name).is_file() for name in found.files)
+    alone = run(tmp_path / "data" / "Caw" / "2.wav", tmp_path / "alone", model, transforms=("dct",))
+    same = found.table.query("image == 'Caw/2.wav' and transform == 'dct'")
+    assert alone.table["gini"].item() == pytest.approx(same["gini"].item())
+
+
+def test_volumes_in_folders_of_classes(toy: Toy, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("Caw", "Crow"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        nibabel.save(
+            nibabel.Nifti1Image(rng.normal(size=(12, 12, 8)).astype(np.float32), np.eye(4)),
+            tmp_path / "data" / name / "a.nii.gz",
+        )
+    found = run(tmp_path / "data", tmp_path / "out", toy("volume"), transforms=("pixel", "dwt(haar, level=2)", "dct"))
+    assert found.table["label"].tolist() == [1] * 3 + [0] * 3
+    assert {"dct-000-a.nii.png", "dct-000-a.nii-projections.png"} <= set(found.files)
+
+
+def test_series_of_one_file(toy: Toy, tmp_path: Path) -> None:
+    np.save(tmp_path / "walk.npy", np.random.default_rng(0).normal(size=(3, 128)))
+    model = toy("series")
+    found = run(tmp_path / "walk.npy", tmp_path / "out", model, pictures=0)
+    assert found.table["transform"].tolist() == list(model.signals.domains((3, 128)))
+    assert found.table["converged"].isna().all()
+
+
+def test_a_folder_without_such_files_is_an_error_that_names_the_kind(toy: Toy, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.txt").write_text("text")
+    with pytest.raises(ValueError, match=r"None of the 1 files .* is a readable recording; the first: a\.txt"):
+        run(tmp_path / "data", tmp_path / "out", toy("audio"))

@@ -450,5 +450,5 @@ def test_laws_of_a_model_that_ends_in_squeeze() -> None:
 
 def test_a_class_of_python_is_no_target():
     for target in (int, Tensor, pb.attribution.targets.Choice):
-        with pytest.raises(TypeError, match="target: expected a class index.*got <class"):
+        with pytest.raises(TypeError, match=r"target: expected a class index.*got <class"):
             pb.attribute(nn.Linear(3, 4).eval(), torch.ones(2, 3), target)

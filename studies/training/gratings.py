@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ...core.isolation import random_state
+from .fit import fitted
 
 
 def trained_on_gratings(seed: int = 0, steps: int = 150) -> tuple[nn.Module, Tensor]:
@@ -11,22 +11,14 @@ def trained_on_gratings(seed: int = 0, steps: int = 150) -> tuple[nn.Module, Ten
 
     Shapes: x (3, 1, 16, 16), in double precision.
     """
-    generator, threads = torch.Generator().manual_seed(seed), torch.get_num_threads()
-    with random_state(seed, torch.device("cpu")):
-        first = (nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2), nn.ReLU())
-        network = nn.Sequential(*first, nn.Flatten(), nn.Linear(8 * 7 * 7, 32), nn.ReLU(), nn.Linear(32, 4)).double()
-    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-    torch.set_num_threads(1)  # the order of sums decides the last bits, and stored results know the network by its bits
-    try:
-        for _ in range(steps):
-            x, label = gratings(64, generator)
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(network(x), label).backward()
-            optimizer.step()
-    finally:
-        torch.set_num_threads(threads)
-    network.requires_grad_(False)
-    return network.eval(), gratings(3, generator)[0]
+    generator = torch.Generator().manual_seed(seed)
+    network = fitted(_network, (gratings(64, generator) for _ in range(steps)), seed)
+    return network, gratings(3, generator)[0]
+
+
+def _network() -> nn.Module:
+    first = (nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2), nn.ReLU())
+    return nn.Sequential(*first, nn.Flatten(), nn.Linear(8 * 7 * 7, 32), nn.ReLU(), nn.Linear(32, 4)).double()
 
 
 def gratings(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

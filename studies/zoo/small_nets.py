@@ -1,0 +1,32 @@
+"""Two small networks that are trained here: one for volumes, one for time series."""
+
+import torch
+from torch import nn
+
+from ..training import series, volumes
+from . import digits, ucr
+from .card import Card
+from .digits3d import TRAINING
+from .trained import kept
+
+
+def digits3d_net() -> tuple[nn.Module, Card]:
+    """A 3-D convolutional network that names the digits of `digits3d`, trained on 4,000 others.
+
+    Raises: ImportError that says what to install.
+    """
+    network = kept("digits3d-net", volumes, digits.digits_of(TRAINING))
+    source, licence = "studies/training/volumes.py, trained on this machine", digits.DIGITS.licence
+    return network, Card("digits3d-net", "volume", digits.CLASSES, source, licence, digits.INSTALL, size=(volumes.SIDE,) * 3)
+
+
+def gunpoint_net() -> tuple[nn.Module, Card]:
+    """A 1-D convolutional network that tells the two movements of GunPoint apart, trained on its 50 training series.
+
+    Raises: ImportError that says what to install.
+    """
+    rows, labels, classes = ucr.series_of("GunPoint", "train")
+    x = torch.stack(rows)
+    network = kept("gunpoint-net", series, (x, torch.tensor(labels)))
+    source, size = "studies/training/series.py, trained on this machine", tuple(x.shape[2:])
+    return network, Card("gunpoint-net", "series", classes, source, ucr.UCR.licence, ucr.INSTALL, size=size)

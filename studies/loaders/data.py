@@ -15,12 +15,14 @@ from ...core.imports import needs, package_folder
 from ..kinds import KINDS, Kind
 from ..kinds import Signal as OneSignal
 from ..kinds.pictures import as_seen
+from ..zoo import DATA
 from .folders import files_below
 from .labels import outputs_of_folders
-from .packaged import DATA, is_packaged, opened, packaged_items
+from .packaged import is_packaged, opened, packaged_items
 
-FORMS = ("imagenet-sample", "a folder of images", "a folder of CLASS/image.jpg", "one image file", "hf:NAME[:SPLIT]")
-FORMS += tuple(f"{name}:{data.argument}" if data.argument else name for name, data in DATA.items())
+PACKAGED = tuple(f"{name}:{data.argument}" if data.argument else name for name, data in DATA.items())
+FILES = "a folder of images", "a folder of CLASS/image.jpg", "one image file", "hf:NAME[:SPLIT]"
+FORMS = ("imagenet-sample", *PACKAGED, *FILES)
 IMAGENET = 1000  # classes
 Signal = TypeVar("Signal")
 

@@ -12,9 +12,10 @@ from torch import nn
 
 from ...core.checks import check_path
 from ...core.imports import folder_of, import_callable, importable, needs
+from ..zoo import MODELS
 from .model_files import is_model_file, load_file
 from .models import LoadedModel
-from .packaged import MODELS, packaged_model
+from .packaged import packaged_model
 from .preparation import Preparation
 
 _FILES = "a TorchScript file (.pt)", "a file of torch.export (.pt2)"

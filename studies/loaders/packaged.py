@@ -14,8 +14,8 @@ def packaged_model(name: str) -> LoadedModel:
     module, card = MODELS[name]()
     prepare: Any = values_of
     if card.kind == "image" and card.size:
-        numbers = [values if len(values) == card.channels else values * card.channels for values in (card.mean, card.std)]
-        prepare = Preparation(card.size[0], *numbers, crop=False)
+        each = card.channels // len(card.mean)  # one number may stand for all channels
+        prepare = Preparation(card.size[0], card.mean * each, card.std * each, crop=False)
     return LoadedModel(card.name, module, prepare, card.classes, card.kind, card.rate, card.window, card.independent)
 
 

@@ -37,7 +37,8 @@ def _folder(text: str | Path) -> Path:
 
 
 MODEL = (
-    "efficientnet-lite0, timm:NAME, torchvision:NAME, package.module:callable, FILE.py:callable, or a TorchScript (.pt) or "
+    "efficientnet-lite0, yamnet or another packaged model, "
+    "timm:NAME, torchvision:NAME, package.module:callable, FILE.py:callable, or a TorchScript (.pt) or "
     "torch.export (.pt2) file. A model in a file is code: load only what you trust. A callable takes no arguments. Callables "
     "and files get photos of 224 × 224, cropped at the centre, with ImageNet's mean and std, unless the callable returns "
     "(module, prepare), or --size, --mean, --std, --channels or --crop say otherwise."
@@ -47,11 +48,13 @@ MATRIX = (
     "Make a table and a figure of methods × axioms × domains, for all methods of pullback and Captum or those of --method. "
     "Finished cells are stored in --out, and the same command continues from there."
 )
-FILES = "The files to explain: pictures, recordings, volumes or series, whichever the model takes."
+FILES = (
+    "Files to explain: pictures, recordings, volumes or series, as the model takes; or items of packaged data, as digits#0007."
+)
 EXPLAINED = "dwt(db4, level=4) and dct for pictures, two others for other signals"
 TARGET = "Class to explain, by its number or its name; repeat it for several. If not given: the predicted class."
 KIND = "What the model takes, if it does not say so itself: image, audio, volume or series."
-DATA = "imagenet-sample, a folder of images, a folder of CLASS/image.jpg, one image file, or hf:NAME."
+DATA = "imagenet-sample, animals or other packaged data, a folder of files or of CLASS/file, one file, or hf:NAME."
 NUMBERS = "one number, or one for each channel, as 0.485,0.456,0.406."
 ModelOption = Annotated[str, typer.Option(help=MODEL)]
 MethodOption = Annotated[str, typer.Option(help="An attribution method, for example 'smoothgrad(samples=25)'.")]

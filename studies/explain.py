@@ -1,5 +1,6 @@
 """The explanation of one picture, recording, volume or series in several domains."""
 
+import functools
 import json
 import math
 import os
@@ -17,10 +18,11 @@ from ..attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
 from ..core.files import check_writable, plain, slug, write_text, write_whole
 from ..core.progress import Progress
 from .compare.measurements import ONLY
-from .kinds import Part, Signal, wrong_kind
+from .kinds import Kind, Part, Signal, Wants, wrong_kind
 from .kinds.units import band_ranges, band_texts, frequency_unit, steps_of
 from .loaders.data import Photo, reason
 from .loaders.models import LoadedModel
+from .loaders.packaged import is_packaged, opened, packaged_items
 from .report.figures import save
 from .storage.distinct import distinct_domains
 from .storage.fingerprint import content
@@ -116,7 +118,7 @@ def explain_top(
     domains = distinct_domains(wanted, tuple(x.shape[1:]), told.append)
     chosen = _chosen(model, logits, targets, top)
     about: dict[str, Any] = {
-        "image": plain(os.path.abspath(image)),
+        "image": plain(image if photo.path is None else os.path.abspath(image)),
         "content": content(photo),
         "model": model.name,
         "method": method,
@@ -211,6 +213,9 @@ def convergence(one: Attribution) -> dict[str, Any]:
 def _read(image: str | Path, model: LoadedModel, part: Part | None) -> tuple[Photo, Signal]:
     """A file and its signal.  Raises: ValueError where there is none of the model's kind; ImportError."""
     shown, path, kind = plain(image)[:120], Path(image), model.signals
+    spec, _, name = str(image).partition("#")
+    if is_packaged(spec) and not os.path.exists(image):
+        return _packaged(spec, name, kind)
     if os.path.isdir(image) and not kind.folders:
         one = kind.what.split()[-1]
         raise ValueError(f"{shown} is a folder: explain takes one {one}; pullback compare --data {shown} takes a folder.")
@@ -227,3 +232,16 @@ def _read(image: str | Path, model: LoadedModel, part: Part | None) -> tuple[Pho
         own = why.startswith(f"{plain(path.name)}: ")
         raise ValueError(why if own else f"{shown}: not {kind.what} that can be read ({why[:160]}).") from None
     return Photo(path.name, None, lambda: signal, path=path), signal
+
+
+def _packaged(spec: str, name: str, kind: Kind) -> tuple[Photo, Signal]:
+    """The item of a packaged data set with this name, or the first one.  Raises: ValueError that lists names."""
+    listed = []
+    for item in packaged_items(spec, kind):
+        if name in ("", item.name):
+            read = functools.partial(opened, item, kind)
+            called = f"{spec}#{item.name}"
+            return Photo(called, None, read), replace(kind.fit(read(), Wants()), name=called)
+        listed.append(item.name)
+    some = ", ".join(listed[:5])
+    raise ValueError(f"{spec}: it holds no {name[:60]!r}; its {len(listed)} items are called {some}, …")

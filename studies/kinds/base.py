@@ -1,6 +1,7 @@
 """`Kind`: all that depends on whether a signal is an image, a recording, a volume or a series."""
 
 import itertools
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -101,6 +102,10 @@ class Kind(ABC):
         """As `read`, or a picture that is not decoded yet."""
         return self.read(path)
 
+    def made(self, signal: Signal) -> Any:
+        """What reading gives, from a signal of a packaged data set."""
+        return signal
+
     def gather(self, files: Iterable[Any]) -> Iterator[Any]:
         """The entries of a folder from its files, each with a name and a path: those that make up one signal become one."""
         return iter(files)
@@ -108,7 +113,7 @@ class Kind(ABC):
     def stem(self, name: str) -> str:
         """The name of a file without its ending."""
         ends = sorted((end for end in self.suffixes if name.lower().endswith(end)), key=len)
-        return name[: -len(ends[-1])] if ends else Path(name).stem
+        return name[: -len(ends[-1])] if ends else os.path.splitext(name)[0]
 
     def owns(self, path: Path) -> bool:
         """Whether the name of a file is that of this kind."""

@@ -48,6 +48,10 @@ class Image(Kind):
     def open(self, path: Path) -> Pillow.Image:
         return open_picture(path)
 
+    def made(self, signal: Signal) -> Pillow.Image:
+        levels = (signal.values * 255).round().to(torch.uint8)  # values are in [0, 1]
+        return Pillow.fromarray(levels.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy())
+
     def fit(self, signal: Any, wants: Wants) -> Signal:
         return as_signal(signal) if isinstance(signal, Pillow.Image) else signal
 

@@ -13,7 +13,7 @@ from .signal import Signal
 from .units import band_texts, frequency_unit, steps_of
 
 COLUMNS = 400  # of a plane, at most
-WIDE = 24  # characters that a bar has no room for
+WIDE = 28  # characters that a bar has no room for
 LOUDEST = 70  # dB below the maximum, where a spectrogram is black
 
 
@@ -134,9 +134,10 @@ def draw_bars(axis: Any, att: Attribution, signal: Signal) -> None:
     """A bar for each octave's share of Σ|a|, with its frequencies, from high to low as in a plane."""
     shares = att.importance("octave").iloc[0]
     texts = band_texts(att.layout, signal.step, signal.unit)
+    narrow = all(0 < len(text) < WIDE for text in texts.values())
     axis.barh(range(len(shares)), shares.to_numpy(), color="0.78")
     for place, name in enumerate(shares.index):
-        label = f"{texts[name] if 0 < len(texts[name]) < WIDE else name}: {shares[name]:.0%}"
+        label = f"{texts[name] if narrow else name}: {shares[name]:.0%}"
         axis.text(0.02, place, label, transform=axis.get_yaxis_transform(), va="center", fontsize=7)
     axis.set_yticks([])
     axis.tick_params(labelsize=7)

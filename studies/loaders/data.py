@@ -15,10 +15,14 @@ from ...core.imports import needs, package_folder
 from ..kinds import KINDS, Kind
 from ..kinds import Signal as OneSignal
 from ..kinds.pictures import as_seen
+from ..zoo import DATA
 from .folders import files_below
 from .labels import outputs_of_folders
+from .packaged import is_packaged, opened, packaged_items
 
-FORMS = ("imagenet-sample", "a folder of images", "a folder of CLASS/image.jpg", "one image file", "hf:NAME[:SPLIT]")
+PACKAGED = tuple(f"{name}:{data.argument}" if data.argument else name for name, data in DATA.items())
+FILES = "a folder of images", "a folder of CLASS/image.jpg", "one image file", "hf:NAME[:SPLIT]"
+FORMS = ("imagenet-sample", *PACKAGED, *FILES)
 IMAGENET = 1000  # classes
 Signal = TypeVar("Signal")
 
@@ -166,6 +170,8 @@ def _data(spec: str, kind: Kind) -> tuple[Photos, Iterator[Photo]]:
         return Photos([], classes=IMAGENET), _imagenet_sample()
     if spec.startswith("hf:"):
         return _hub(spec)
+    if is_packaged(spec) and not os.path.exists(spec):
+        return _packaged(spec, kind)
     if spec and os.path.isdir(spec):
         return _folder(Path(spec), kind)
     if os.path.isfile(spec):
@@ -180,6 +186,14 @@ def _imagenet_sample() -> Iterator[Photo]:
     for path in sorted(folder.glob("imagenet_*.jpg")):
         if match := re.fullmatch(r"imagenet_\d+_(\d+)", path.stem):
             yield _photo(path, path.name, int(match.group(1)))
+
+
+def _packaged(spec: str, kind: Kind) -> tuple[Photos, Iterator[Photo]]:
+    """A packaged data set; its classes are named, so that they are found by name among those of a model."""
+    items = list(packaged_items(spec, kind))
+    names = tuple(sorted({item.class_name for item in items if item.class_name}))
+    entries = (Photo(one.name, one.label, functools.partial(opened, one, kind), one.class_name) for one in items)
+    return Photos([], names), entries
 
 
 def _folder(folder: Path, kind: Kind) -> tuple[Photos, Iterator[Photo]]:

@@ -12,12 +12,14 @@ from torch import nn
 
 from ...core.checks import check_path
 from ...core.imports import folder_of, import_callable, importable, needs
+from ..zoo import MODELS
 from .model_files import is_model_file, load_file
 from .models import LoadedModel
+from .packaged import packaged_model
 from .preparation import Preparation
 
 _FILES = "a TorchScript file (.pt)", "a file of torch.export (.pt2)"
-FORMS = ("efficientnet-lite0", "timm:NAME", "torchvision:NAME", "package.module:callable", "FILE.py:callable", *_FILES)
+FORMS = (*MODELS, "timm:NAME", "torchvision:NAME", "package.module:callable", "FILE.py:callable", *_FILES)
 
 
 def load_model(spec: str | Path, device: torch.device | str = "cpu", preparation: Preparation | None = None) -> LoadedModel:
@@ -43,6 +45,8 @@ def load_model(spec: str | Path, device: torch.device | str = "cpu", preparation
 def _load(spec: str) -> LoadedModel:
     if spec == "efficientnet-lite0":
         return _efficientnet_lite0()
+    if spec in MODELS:
+        return packaged_model(spec)
     if spec.startswith("timm:"):
         return _timm(spec.removeprefix("timm:"))
     if spec.startswith("torchvision:"):

@@ -24,6 +24,23 @@ SIDES, BATCHES = (
 )  # tried after a failure, to name one that works
 
 
+class Probabilities(nn.Module):
+    """The sigmoids of a model's outputs.
+
+    >>> Probabilities(nn.Identity())(torch.zeros(1, 2))
+    tensor([[0.5000, 0.5000]])
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.inner = module
+        self.training = getattr(module, "training", False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.inner(x).sigmoid()
+        return found
+
+
 def values_of(signal: Signal) -> Tensor:
     """The values of a signal: the `prepare` of models that take them as they are."""
     return signal.values
@@ -38,7 +55,7 @@ class LoadedModel:
     classes: the name of each output; empty if the names are unknown.
     kind: of the signals: image, audio, volume or series.  rate: samples per second in Hz, None for any.
     window: samples of one input of audio or series, None for any; of a longer signal the mean score of its windows counts.
-    independent: whether each output answers its own question, so that probabilities are sigmoids and need not sum to 1.
+    independent: whether each output answers its own question, so that the probabilities, which are explained, are sigmoids.
 
     >>> from PIL import Image
     >>> toy = LoadedModel("toy", nn.Flatten(), Preparation(2))
@@ -82,8 +99,13 @@ class LoadedModel:
         return made.but(values=x) if isinstance(made, Signal) else kind.regrid(signal, x)
 
     def whole(self, x: Tensor) -> "LoadedModel":
-        """The model for inputs x (batch, channels, *spatial), which may be longer than its window."""
-        module = self.signals.module(self.module, Wants(self.rate, self.window), tuple(x.shape[1:]))
+        """The model for inputs x (batch, channels, *spatial), which may be longer than its window.
+
+        The scores of a model with independent outputs are then its probabilities: its logits say how loud a sound is, rather
+        than which one, as in silence they are very negative for every class.
+        """
+        inner = Probabilities(self.module) if self.independent and not isinstance(self.module, Probabilities) else self.module
+        module = self.signals.module(inner, Wants(self.rate, self.window), tuple(x.shape[1:]))
         return self if module is self.module else replace(self, module=module)
 
     def described(self, kind: str | None = None, rate: float | None = None, window: int | None = None) -> "LoadedModel":
@@ -201,8 +223,8 @@ class LoadedModel:
         raise ValueError(f"target: {what}: {target[:60]!r}; {known}.")
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Softmax, or sigmoids where outputs are independent. Shape: (batch, classes), as logits."""
-        return logits.double().sigmoid() if self.independent else logits.double().softmax(1)
+        """Softmax of the scores of `whole`; where outputs are independent, those scores. Shape: (batch, classes), as logits."""
+        return logits.double() if self.independent else logits.double().softmax(1)
 
     def _normalisation(self) -> Any:
         """The step of `prepare` that has mean and std, or None."""

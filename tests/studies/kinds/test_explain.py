@@ -201,8 +201,12 @@ def test_options_say_what_a_bare_module_takes() -> None:
 
 def test_independent_outputs_have_sigmoids() -> None:
     logits = torch.tensor([[3.0, -1.0, 2.0]])
-    model = LoadedModel("toy", nn.Identity(), independent=True)
-    assert torch.allclose(model.probabilities(logits), logits.double().sigmoid())
+    model = LoadedModel("toy", nn.Flatten(), kind="audio", independent=True, window=3)
+    whole = model.whole(logits[None])
+    assert torch.allclose(whole.probabilities(whole.classify(logits[None])), logits.double().sigmoid())
+    long = torch.tensor([[[3.0, -1.0, 2.0, 0.0]]])
+    halves = torch.stack([long[0, :, :3].sigmoid(), long[0, :, 1:4].sigmoid()]).mean(0)
+    assert torch.allclose(model.whole(long).classify(long), halves)
     assert LoadedModel("toy", nn.Identity()).probabilities(logits).sum() == pytest.approx(1)
 
 

@@ -257,7 +257,7 @@ def _is_mistake(error: Exception) -> bool:
     if last is None or not isinstance(error, ValueError | TypeError | ImportError):
         return False
     code = last.tb_frame.f_code
-    ours = Path(code.co_filename).is_relative_to(Path(__file__).parent)
+    ours = str(last.tb_frame.f_globals.get("__name__")).partition(".")[0] == __package__
     return ours and code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]  # a `raise`, and not an operation that failed
 
 

@@ -8,7 +8,6 @@ when a model divides by the largest entry of the batch; it is read again by itse
 
 import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -16,7 +15,6 @@ from torch import Tensor
 
 from .argument_reading import rounding
 from .chunks import is_out_of_memory
-from .count import Company
 from .draws import drawn_numbers, random_states, same_states
 from .engine import Engine
 
@@ -26,8 +24,6 @@ _MOVES_MAPS = 1e-3  # difference, as a share of f(x) - f(x₀), that is too much
 _MIXES = 0.05  # relative difference of f that neither rounding nor cancellation makes between batch sizes
 _FAR = 100  # how many times the effect of the last bits of the input a real difference is at least
 _READINGS = 4  # how often f is read where it seems to move: two random numbers may be near each other by chance
-_ALONE = "Use layers that treat every row by itself (call model.eval()), or pass batch_size=1."
-_MANY = 16  # rows of a forward from which a short run reads one of them again, too: they were read with fewer beside them
 LONG = 100  # evaluations of a run whose last reading is also made before it, so that no work is lost
 
 
@@ -44,7 +40,6 @@ class DryRun:
     known: Tensor = field(init=False)
     middle: tuple[int, Tensor, float] | None = field(init=False, default=None)
     _company: tuple[Tensor, Tensor, int] = field(init=False)  # the rows that `middle` was read with, and its place there
-    _read_before_run: bool = field(init=False, default=False)
     _failure: str = field(init=False, default="")  # what the model raised last
 
     def read(self, measure: bool) -> None:
@@ -208,58 +203,21 @@ class DryRun:
         if not spread <= self._bar(number) or not (
             abs(among - alone) <= counts or self._is_rounding(row, number, among - alone)
         ):
+            advice = "Use layers that treat every row by itself (call model.eval()), or pass batch_size=1."
             by_itself = f"is {alone:.6g} alone" if not failure else f"cannot be read alone ({failure[:80]})"
             differ = f"f of {what} {by_itself} and {among:.6g} among other rows"
-            raise ValueError(f"model: {differ}, so its map would depend on the batch. {_ALONE}")
+            raise ValueError(f"model: {differ}, so its map would depend on the batch. {advice}")
 
-    def _is_rounding(self, row: Tensor, number: int, moved: float, read: Callable[[Tensor], float] | None = None) -> bool:
+    def _is_rounding(self, row: Tensor, number: int, moved: float) -> bool:
         """Whether f moves nearly as much where the last bits of the input change, as the difference of large numbers does."""
         last = 2 * torch.finfo(row.dtype).eps
-        read = read or functools.partial(self._read_row, number=number)
-        near = [read(row * (1 + factor * last)) for factor in (-2, -1, 1, 2)]
+        near = [self._read_row(row * (1 + factor * last), number) for factor in (-2, -1, 1, 2)]
         return not _FAR * (max(near) - min(near)) < abs(moved)
 
     # The last reading --------------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """Reads f alone at a row of the largest forward of the run; before it, at the middle of a path, or at x.
-
-        Raises: ValueError where it is another number than it was.
-        """
-        company, self.engine.count.largest = self.engine.count.largest, None
-        least = 2 if self._read_before_run else _MANY
-        alone = company is not None and len(company.points) >= least and self._same_alone(company)
-        if not (alone and self._read_before_run):
-            self._check_unchanged()
-
-    def _same_alone(self, company: Company) -> bool:
-        """Whether a row of a forward has the same f alone, or the same but for the run's number format.
-
-        Larger forwards than those before the run may mix rows, as experts of limited capacity do, or clipping by a norm.
-        Raises: ValueError where the other rows, and not rounding, move f by more than maps allow.
-        """
-        place, rows = 3 * len(company.value) // 4, len(company.points)  # experts of limited capacity leave the last rows out
-        row, of, before = company.points[place : place + 1], company.example[place : place + 1], float(company.value[place])
-        number = int(of)
-        bar = self._bar(number) * max(1.0, abs(before) / max(self._size(number), torch.finfo(row.dtype).tiny))
-        with self.engine.prepared.plainly():
-            alone = company.read(row, of)
-            if abs(alone - before) <= bar:
-                return True
-            among = company.read(company.points, company.example, place)
-            if abs(among - alone) <= bar:
-                return False
-            copies = company.read(row.expand(rows, *row.shape[1:]), of.expand(rows), place)
-            counts = max(10 * _MOVES_MAPS * max(self._span(each) for each in range(len(self.points))), bar)
-            if abs(among - copies) <= bar and abs(among - alone) <= counts:
-                return True
-            if self._is_rounding(row, number, among - alone, lambda near: company.read(near, of)):
-                return True
-        what = f"f of a point of example {number} is {alone:.6g} alone and {among:.6g} among {rows - 1} other rows"
-        raise ValueError(f"model: {what}, so its map would depend on the batch. {_ALONE}")
-
-    def _check_unchanged(self) -> None:
-        """Raises: ValueError where f alone at the middle of a path, or at x, is another number than before."""
+        """Reads f alone at the middle of a path, or at x.  Raises: ValueError where it is another number than before."""
         number, row, before = self.middle or (0, self.points[:1, 0], float(self.known[0, 0].detach()))
         with self.engine.prepared.plainly():
             self._failure = ""
@@ -292,10 +250,8 @@ def dry_run(engine: Engine, points: Tensor, measure: bool = False, evaluations: 
         run.compare()
         if not same_states(random_states(points.device), before):
             check_draws(run)
-    engine.count.largest = None
     if evaluations >= LONG:
         run.finish()
-        run._read_before_run = True
     return run
 
 

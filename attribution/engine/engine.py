@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,7 +11,6 @@ from torch import Tensor, nn
 from ...core.precision import wide
 from ...core.progress import Progress
 from .chunks import Result
-from .count import Company, Count
 from .execution import Prepared, uncompiled
 from .fitted_chunks import FittedChunks
 from .memory import Saved, free_bytes, nothing_kept
@@ -22,6 +22,15 @@ Points = Callable[[slice], Tensor]  # a slice of rows -> these rows, (rows, *sha
 Reader = Callable[[Any, Tensor], Tensor]  # (output, example of each row) -> what is read from it, (rows, …)
 _PROBE = 16  # rows whose memory is measured
 _PATIENCE = 64  # chunks after which their scores are checked, on devices where checking means waiting
+
+
+@dataclass
+class Count:
+    """Evaluations so far, without and with a gradient, and how many are planned."""
+
+    forward: int = 0
+    gradient: int = 0
+    planned: int = 0
 
 
 class Engine(FittedChunks):
@@ -94,10 +103,7 @@ class Engine(FittedChunks):
             shown, of = self.filled(points(part), example[part])
             value = self._read(shown, of, reader, self.prepared.records)[:rows]
             self._add(forward=rows)
-            value = value.to(wide(value.dtype))
-            if reader == self.checked:
-                self._note(shown, of, value, self.prepared.records)
-            return value
+            return value.to(wide(value.dtype))
 
         return self.chunks(example, one)
 
@@ -163,7 +169,6 @@ class Engine(FittedChunks):
         if gradient is None:
             gradient = self._no_gradient(points, value)
         self._add(gradient=rows)
-        self._note(points, example, value, True)
         if self.fixed:  # what a compiled model returns may be overwritten by its next call
             value, gradient = value[:rows].clone(), gradient[:rows].clone()
         return (value if create else value.detach()), gradient
@@ -245,7 +250,6 @@ class Engine(FittedChunks):
             output = model(points.to(self.feed, copy=True), *args, **kwargs)
         value = self.checked(output, example)
         self._add(gradient=len(points))
-        self._note(points, example, value, True)
         return value
 
     @property
@@ -277,12 +281,6 @@ class Engine(FittedChunks):
             except BaseException as error:
                 self.stopped = error
                 raise
-
-    def _note(self, points: Tensor, example: Tensor, value: Tensor, recorded: bool) -> None:
-        """Keeps the largest forward, whose rows have more others beside them than those that were read before the run."""
-        if len(points) > self.count.most:
-            self.count.most = len(points)
-            self.count.largest = Company(self.once, points.detach(), example, value.detach().clone(), recorded)
 
     def checked(self, output: Any, example: Tensor) -> Tensor:
         """The finite score of each row, in single precision or wider."""

@@ -78,7 +78,8 @@ def _octave_bars(table: pd.DataFrame) -> Figure:
     axis.invert_yaxis()
     axis.set_xlim(0, 1)
     axis.set_xlabel("share of Σ|a|, mean over photos")
-    axis.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=8)
+    if shares.to_numpy().any():  # a score that never changes has none
+        axis.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=8)
     return figure
 
 

@@ -85,8 +85,10 @@ def page(table: pd.DataFrame, summary: dict[str, Any], files: Sequence[str], fin
 
 def _cells(shown: pd.DataFrame) -> list[list[tuple[str, bool]]]:
     """Text of every cell, and whether it is the best of its column."""
-    better = {name: (shown[name] - 1).abs().idxmin() for name in shown if str(name).endswith("_attribution")}
-    better["samples90"] = shown["samples90"].idxmin()
+    known = shown.dropna(axis="columns", how="all")  # a score that never changes has no shares of f(x) - f(x₀)
+    better = {name: (known[name] - 1).abs().idxmin() for name in known if str(name).endswith("_attribution")}
+    if "samples90" in known:
+        better["samples90"] = known["samples90"].idxmin()
     return [
         [(str(domain), False), *((cell(name, value), better.get(name) == domain) for name, value in row.items())]
         for domain, row in shown.iterrows()

@@ -149,3 +149,15 @@ def test_one_evaluation_checks_and_explains_a_picture(pictures: Path, tmp_path: 
     one = tiny()
     attribute(one.module, torch.zeros(1, 3, 16, 16), 0, method="gradient", transform=["pixel", "dct"])
     assert model.module.rows == one.module.rows + 1
+
+
+@pytest.mark.filterwarnings("ignore:.*(All-NaN|empty slice):RuntimeWarning")
+def test_a_model_whose_score_never_changes_has_a_report(pictures: Path, tmp_path: Path) -> None:
+    class Constant(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.flatten(1)[:, :3] * 0 + 1
+
+    model = LoadedModel("constant", Constant(), PREPARE)
+    outcome = studies.compare(settings(pictures, limit=2), tmp_path / "o", model=model)
+    assert outcome.table["kept10_attribution"].isna().all()
+    assert "report.html" in outcome.files

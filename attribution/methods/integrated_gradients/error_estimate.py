@@ -13,7 +13,7 @@ _RANDOM, _SMOOTH = 3**0.5, 3.0  # how far a rule moves when every other node is 
 _ORDER = -1.3  # coefficients of a gradient without jumps fall faster than this power of their degree
 _LARGE = 1 / 3  # a map with a larger relative error is not corrected, and its length says nothing of the true map's
 _MOST_RATIO = 1e3  # of ‖∇f ⊙ Δ‖ to |F|, where a residual is read as an error of the map
-_NOTHING = 1e-30  # ‖∇f ⊙ Δ‖ that no correction follows
+_LARGEST = 1e36  # F / ‖∇f ⊙ Δ‖² that single precision holds with room
 _FEWEST = 8  # cells that are needed to estimate this power
 
 
@@ -117,7 +117,9 @@ def pulls(grid: Grid, nodes: np.ndarray, slope: np.ndarray, square: np.ndarray) 
 
     It is 0 too at nodes whose gradient is next to nothing, as that of a saturated softmax: single precision cannot hold it.
     """
-    pull = np.divide(slope, square, where=square > _NOTHING**2, out=np.zeros_like(slope))
+    with np.errstate(over="ignore"):
+        pull = np.divide(slope, square, where=square > 0, out=np.zeros_like(slope))
+    pull = np.where(np.abs(pull) < _LARGEST, pull, 0)
     part = np.searchsorted(grid.edges, nodes, side="right")
     return np.where(part[:, None] == np.arange(PARTS), pull[:, None], 0)
 

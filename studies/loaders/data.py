@@ -177,7 +177,7 @@ def _data(spec: str, kind: Kind) -> tuple[Photos, Iterator[Photo]]:
     if os.path.isfile(spec):
         return Photos([]), iter([_photo(Path(spec), Path(spec).name, kind=kind)])
     found = "neither a file nor a folder" if os.path.exists(spec) else "no such file or folder"
-    raise ValueError(f"Unknown data {spec[:100]!r}: {found}. Choices: {', '.join(FORMS)}.")
+    raise ValueError(f"Unknown data {spec[:40]!r}: {found}. Choices: {', '.join(FORMS)}.")
 
 
 def _imagenet_sample() -> Iterator[Photo]:

@@ -19,7 +19,16 @@ from .packaged import packaged_model
 from .preparation import Preparation
 
 _FILES = "a TorchScript file (.pt)", "a file of torch.export (.pt2)"
-FORMS = (*MODELS, "timm:NAME", "torchvision:NAME", "package.module:callable", "FILE.py:callable", *_FILES)
+_OTHERS = [name for name in MODELS if not name.startswith("efficientnet")]
+FORMS = (
+    "efficientnet-lite0",
+    "timm:NAME",
+    "torchvision:NAME",
+    "package.module:callable",
+    "FILE.py:callable",
+    *_FILES,
+    *_OTHERS,
+)
 
 
 def load_model(spec: str | Path, device: torch.device | str = "cpu", preparation: Preparation | None = None) -> LoadedModel:
@@ -57,7 +66,7 @@ def _load(spec: str) -> LoadedModel:
         return LoadedModel(spec, load_file(Path(spec)), Preparation())
     if ":" in spec:
         return _callable(spec)
-    raise ValueError(f"Unknown model {spec[:100]!r}. Choices: {', '.join(FORMS)}.")
+    raise ValueError(f"Unknown model {spec[:40]!r}. Choices: {', '.join(FORMS)}.")
 
 
 def _efficientnet_lite0() -> LoadedModel:

@@ -30,13 +30,13 @@ class Execution:
     cosine of at least 0.999 with that of fp32; on a CPU that is fp32. The result's settings hold the cosines as "agreement".
     compile: whether to run the model through torch.compile; a mapping holds its options, such as {"mode": "max-autotune"}.
     memory_format: of images. contiguous; channels_last; or auto, which takes channels_last for convolutional networks on a
-    CPU, in runs of 40 evaluations and more, if f at all ends of the paths, and the gradient at two rows, agree in both formats:
+    CPU, in runs of 40 evaluations and more, if f at every x, and the gradient at two rows, agree in both formats:
     f within 1e-4 of what is explained, the gradient within 0.1 %, which rounding at the kink of a ReLU may exceed. If they
     do not, the run is contiguous, and the settings say why as "fallback".
 
     optimize: whether methods that claim IMPLEMENTATION_INVARIANT run on an equal network with fewer operations: BatchNorm
     folded into the layer before it, dropout and identities removed, parameters frozen. True, or "auto" in runs of 40
-    evaluations and more. f at all ends and gradients are compared as for "channels_last"; where they differ, or torch.fx
+    evaluations and more. f at every x and gradients are compared as for "channels_last"; where they differ, or torch.fx
     cannot trace the model, the plain network runs and the settings say why as "not_optimized".
 
     f(x) and f(x₀) are always read from the plain model, in its own precision and on contiguous images.

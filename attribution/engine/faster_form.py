@@ -19,7 +19,7 @@ _WORTH_IT = 40  # evaluations of a run in which the check is cheap beside a fast
 
 
 def choose_form(run: DryRun, evaluations: int, gradients: bool, invariant: bool) -> None:
-    """Takes an equal network, channels_last, or both, if f at all ends, and the gradient at two rows, stay the same.
+    """Takes an equal network, channels_last, or both, if f at every x, and the gradient at two rows, stay the same.
 
     The rows are the example in which the order of the entries shows most, and another one half way to its baseline.
     evaluations: of the run.  invariant: whether the method claims implementation invariance.
@@ -85,11 +85,11 @@ def _trouble(run: DryRun, gradients: bool, network: nn.Module | None, channels_l
     try:
         if gradients and (trouble := _turned(engine, *_telling_rows(run), form)):
             return trouble
-        engine.count.planned += known.numel()
+        x = run.points[:, 0].detach()
+        engine.count.planned += len(x)
         with form():
-            example = torch.arange(known.shape[1], device=known.device).repeat_interleave(len(known))
-            found = engine.scores(example, run.points.detach().flatten(0, 1).__getitem__).detach()
-        return _moved(known, found.reshape(known.shape[1], -1).T)
+            found = engine.scores(torch.arange(len(x), device=x.device), x.__getitem__).detach()
+        return _moved(known, found)
     except Exception as error:
         if error is engine.stopped:
             raise
@@ -97,8 +97,8 @@ def _trouble(run: DryRun, gradients: bool, network: nn.Module | None, channels_l
 
 
 def _moved(known: Tensor, found: Tensor) -> str:
-    """How much f differs; empty where that is rounding."""
-    moved, size = (found - known).abs().amax(0), known.abs().amax(0)
+    """How much f at x (batch,) differs from `known`, f at all ends (ends, batch); empty where that is rounding."""
+    moved, size = (found - known[0]).abs(), known.abs().amax(0)
     # What is explained is a difference of f: beside a large constant in f it may be little.
     rounding = _ROUNDING * torch.finfo(known.dtype).eps * size
     most = torch.maximum(_REORDERED * (known.amax(0) - known.amin(0)), rounding)

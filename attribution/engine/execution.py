@@ -31,7 +31,7 @@ class Execution:
     compile: whether to run the model through torch.compile; a mapping holds its options, such as {"mode": "max-autotune"}.
     memory_format: of images. contiguous; channels_last; or auto, which takes channels_last for convolutional networks on a
     CPU, in runs of 40 evaluations and more, if f at every x, and the gradient at two rows, agree in both formats:
-    f within 1e-4 of what is explained, the gradient within 0.1 %, which rounding at the kink of a ReLU may exceed. If they
+    f within 1e-4 of what is explained, the gradient within 0.1 % at one of four points near each other. If they
     do not, the run is contiguous, and the settings say why as "fallback".
 
     optimize: whether methods that claim IMPLEMENTATION_INVARIANT run on an equal network with fewer operations: BatchNorm

@@ -31,7 +31,7 @@ def read_dicom(path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[float, 
     if others:
         notes.append(f"{others} files without a DICOM picture left out")
     slices = _one_series(slices, notes)
-    shapes = Counter((int(each.Rows), int(each.Columns)) for each in slices)
+    shapes = Counter((int(each["Rows"].value), int(each["Columns"].value)) for each in slices)
     if len(shapes) > 1:
         found = " and ".join(sizes(shape) for shape, _ in shapes.most_common(2))
         raise ValueError(f"{plain(path.name)}: its slices have {len(shapes)} sizes ({found}); keep those of one size.")

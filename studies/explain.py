@@ -75,7 +75,7 @@ def explain(image: str | Path, *, target: int | str | None = None, **options: An
     ...     Image.new("RGB", (8, 8), "red").save(f"{folder}/red.png")
     ...     found = explain(f"{folder}/red.png", model=model, method="gradient", transforms=["dct"], out=folder, target=5)
     >>> found.files, round(sum(found.shares["dct"].values()), 6)
-    (['red-5-dct.png', 'red-5-dct.json'], 1.0)
+    (['red-5-dct.png'], 1.0)
     """
     return next(explain_top(image, targets=() if target is None else (target,), **options))
 
@@ -179,7 +179,11 @@ def _written(
             save(figure, named(spec, f"{end}.png", one))
     for spec, one in zip(domains, maps):
         facts = about | {"domain": spec} | answer | shares(one, signal) | {"notes": list(signal.notes)}
-        write_text(named(spec, ".json", one), json.dumps(facts, indent=1, ensure_ascii=False))
+        if model.signals.numbers_beside:
+            write_text(named(spec, ".json", one), json.dumps(facts, indent=1, ensure_ascii=False))
+        else:
+            drawn = next(name for name, held in files.items() if held["transform"] == one.transform.spec)
+            files[drawn]["shares"] = facts
         for end, data in model.signals.files(one, signal, KEPT).items():
             write_whole(named(spec, end, one), lambda path, data=data: Path(path).write_bytes(data))  # type: ignore[misc]
     results.update({"files": files})

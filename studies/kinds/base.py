@@ -40,6 +40,7 @@ class Kind(ABC):
     name: as `LoadedModel.kind` says it.  what: one such file, in words.  axes: the number of spatial axes.
     plural: several of them.  suffixes: how the names of its files end, in small letters.
     folders: whether a folder may hold one signal.
+    numbers_beside: whether the shares of bands are written into a file beside each figure, or only into the record.
     resized: whether inputs are resized to the model's size, so that options of the command line can change it.
     """
 
@@ -47,6 +48,7 @@ class Kind(ABC):
     what: ClassVar[str]
     plural: ClassVar[str]
     resized: ClassVar[bool] = False
+    numbers_beside: ClassVar[bool] = True
     folders: ClassVar[bool] = False
     axes: ClassVar[int]
     suffixes: ClassVar[tuple[str, ...]]

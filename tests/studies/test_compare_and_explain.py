@@ -1,6 +1,7 @@
 """Comparisons and explanations with a small model and small pictures."""
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -60,13 +61,13 @@ def test_what_is_explained_is_named_by_photo_class_and_domain(pictures: Path, tm
     )
     found = explain(target=1)
     assert (found.image, found.class_name) == ("3.png", "honey bee")
-    assert found.files == [
-        f"3-honey-bee-{name}" for end in ("png", "json") for name in (f"dwt-haar-level-2.{end}", f"dct.{end}")
-    ]
+    assert found.files == [f"3-honey-bee-{name}.png" for name in ("dwt-haar-level-2", "dct")]
+    held = json.loads((tmp_path / ".summary.json").read_text())["files"]["3-honey-bee-dct.png"]
+    assert held["shares"]["domain"] == "dct"
     assert sorted(path.name for path in tmp_path.glob("3-*.*")) == sorted(found.files)
     model, domains = tiny(), ["pixel"]
     found = explain(target=1)
-    assert (found.class_name, found.files) == ("", ["3-1-pixel.png", "3-1-pixel.json"])
+    assert (found.class_name, found.files) == ("", ["3-1-pixel.png"])
 
 
 def test_maps_are_drawn_in_domains_of_different_families(pictures: Path, tmp_path: Path) -> None:

@@ -275,7 +275,7 @@ def test_a_domain_that_is_given_twice_counts_once(pictures: Path, tmp_path: Path
     assert len(notes) == 3
     assert "'dct()' is the same domain as 'dct'" in notes[0]
     same = studies.explain(pictures / "1.png", model=tiny(), method="gradient", transforms=["dct", "dct()"], out=tmp_path / "e")
-    assert [Path(name).suffix for name in same.files] == [".png", ".json"]
+    assert [Path(name).suffix for name in same.files] == [".png"]
 
 
 def test_copies_of_a_picture_narrow_no_interval(pictures: Path, tmp_path: Path) -> None:
@@ -329,14 +329,14 @@ def test_a_figure_overwrites_only_itself(pictures: Path, tmp_path: Path, monkeyp
         lambda: explained(other / "x.png", out),
     ]
     first = [name for call in calls for name in call()]
-    assert len({name.casefold() for name in first}) == 2 * len(calls)
+    assert len({name.casefold() for name in first}) == len(calls)
     assert first[0] == "1-1-dct.png"
     assert [name for call in calls for name in call()] == first
     assert (out / "2-1-dct.png").read_text() == "something else"
     files = summary(out, ".summary.json")["files"]
     assert set(files) == set(first)
-    assert files[first[2]]["image"] == str(other / "1.png")
-    assert files[first[4]]["method"] == "input_x_gradient"
+    assert files[first[1]]["image"] == str(other / "1.png")
+    assert files[first[2]]["method"] == "input_x_gradient"
 
 
 STRANGE = (
@@ -364,7 +364,7 @@ def test_pictures_of_any_name_are_explained_and_compared(pictures: Path, tmp_pat
     assert {path.name for path in (tmp_path / "e").iterdir() if path.suffix in (".png", ".json")} - {".summary.json"} == set(
         drawn
     )
-    assert len(set(drawn)) == 2 * len(STRANGE)
+    assert len(set(drawn)) == len(STRANGE)
     found = studies.compare(asked(photos, transforms=("dct",), pictures=2, method="gradient"), out, model=model)
     assert found.summary["photos"] == len(STRANGE)
     assert all((out / name).is_file() for name in found.files)

@@ -173,10 +173,9 @@ class DryRun:
         if not all(math.isfinite(each) for each in readings):
             return
         span = float((self.known[0] - self.known[-1])[number].detach().abs())
-        most = max(self._bar(number), min(_REORDERED * self._size(number), 10 * _MOVES_MAPS * span))
-        if not max(readings) - min(readings) <= min(
-            most, max(self._bar(number), rounding(self.engine.feed) * self._size(number))
-        ):
+        size = self._size(number)
+        most = max(self._bar(number), min(_REORDERED * size, rounding(self.engine.feed) * size, 10 * _MOVES_MAPS * span))
+        if not max(readings) - min(readings) <= most:
             self.engine.prepared.draws = True
             what = f"two runs on the same input differ, {max(readings):.6g} and {min(readings):.6g} for example {number}"
             advice = "call model.eval(), disable dropout and noise, or reseed the generator inside forward()"

@@ -34,6 +34,7 @@ def choose_form(run: DryRun, evaluations: int, gradients: bool, invariant: bool)
             trouble = _trouble(run, gradients, candidate, channels_last)
             if not trouble:
                 prepared.channels_last = channels_last
+                prepared.fallback = "" if channels_last else prepared.fallback
                 return prepared.run_on(candidate) if candidate is not None else None
             if channels_last and tries:
                 prepared.fallback = trouble

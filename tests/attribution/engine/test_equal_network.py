@@ -122,6 +122,8 @@ def test_a_network_that_is_not_equal_does_not_run(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr("pullback.attribution.engine.faster_form.equal_network", lambda net, wrong=wrong: (wrong(net), ""))
         found = pb.attribute(model, x, 1, method="smoothgrad(samples=24)", execution=OPTIMIZE)
         assert "optimized" not in settings(found)
+        assert settings(found)["memory_format"] == "channels_last"  # the plain network takes it
+        assert "fallback" not in settings(found)
         assert said in settings(found)["not_optimized"] or "gradient moves" in settings(found)["not_optimized"]
         torch.testing.assert_close(found.values, plain.values, rtol=1e-9, atol=1e-11)
 

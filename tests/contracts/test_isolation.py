@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 import torch
+from support.modes import default_dtype
 from support.subjects import normal, smooth_net
 from torch import Tensor, nn
 
@@ -34,16 +35,6 @@ def deterministic() -> Iterator[None]:
         yield
     finally:
         torch.set_deterministic_debug_mode("default")
-
-
-@contextlib.contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 MODES: dict[str, Callable[[], AbstractContextManager[object]]] = {

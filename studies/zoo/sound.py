@@ -1,11 +1,10 @@
-"""Sounds as tensors: read from a file, and changed to the rate that a model takes; one answer for all pieces of a sound."""
+"""Sounds as tensors, and one answer for all pieces of a sound."""
 
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.signal import resample_poly
 from torch import Tensor
 
 from ...core.imports import needs
@@ -18,16 +17,6 @@ def read_sound(file: Path | bytes) -> tuple[Tensor, int]:
     source = BytesIO(file) if isinstance(file, bytes) else str(file)
     samples, rate = soundfile.read(source, always_2d=True, dtype=np.dtype(np.float32).name)
     return torch.from_numpy(samples.T.copy()), rate
-
-
-def at_rate(values: Tensor, rate: float, wanted: float) -> Tensor:
-    """The mean over the channels, (1, samples), resampled from `rate` to `wanted` by a polyphase filter.
-
-    >>> at_rate(torch.ones(2, 441), 44100, 16000).shape
-    torch.Size([1, 160])
-    """
-    mono = values.mean(0, keepdim=True)
-    return mono if rate == wanted else torch.from_numpy(resample_poly(mono.numpy(), round(wanted), round(rate), axis=-1))
 
 
 def mean_odds(logits: Tensor) -> Tensor:

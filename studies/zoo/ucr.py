@@ -1,7 +1,6 @@
 """Labelled time series of the UCR and UEA archives that come in a Python package."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from ...core.checks import check_choice
 from ...core.imports import package_folder
+from ..kinds.tables import ts_classes, ts_rows
 from .card import DataSet, Item
 
 INSTALL = "pip install --no-deps aeon==1.6.0"
@@ -24,29 +24,11 @@ def series_of(name: str, part: str) -> tuple[list[Tensor], list[int], tuple[str,
     check_choice("ucr", "part", part, _ENDS)
     folder = package_folder("aeon", "--no-deps aeon==1.6.0") / "datasets" / "data"
     files = {path.name.removesuffix(_ENDS[part]): path for path in sorted(folder.glob(f"*/*{_ENDS[part]}"))}
-    labelled = {each: path for each, path in files.items() if _classes(path)}
+    labelled = {each: path for each, path in files.items() if ts_classes(path)}
     check_choice("ucr", "a name", name, labelled)
-    classes, rows = _classes(labelled[name]), _rows(labelled[name])
+    classes, rows = ts_classes(labelled[name]), ts_rows(labelled[name])
     series = [torch.from_numpy(np.stack([_numbers(channel) for channel in row[:-1]])) for row in rows]
     return series, [classes.index(row[-1]) for row in rows], classes
-
-
-def _rows(path: Path) -> list[list[str]]:
-    """What stands below @data: for each series its channels and, last, its class."""
-    text = path.read_text(encoding="utf-8").partition("@data")[2]
-    return [line.strip().split(":") for line in text.splitlines() if line.strip()]
-
-
-def _classes(path: Path) -> tuple[str, ...]:
-    """The names of the classes that the head of a file states; empty if it states none."""
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            words = line.split()
-            if words[:1] == ["@data"]:
-                break
-            if words[:2] == ["@classLabel", "true"]:
-                return tuple(words[2:])
-    return ()
 
 
 def _numbers(channel: str) -> np.ndarray:

@@ -8,11 +8,13 @@ import torch
 from support.zoo import installed
 
 import pullback as pb
+from pullback.studies.kinds import Signal, Wants
+from pullback.studies.kinds.frames import resampled
 from pullback.studies.zoo import DATA, MODELS
 from pullback.studies.zoo.animals import CLASSES
 from pullback.studies.zoo.card import Card, Item
 from pullback.studies.zoo.log_mel import FEWEST, RATE, LogMelPatches, mel_bands
-from pullback.studies.zoo.sound import at_rate, mean_odds
+from pullback.studies.zoo.sound import mean_odds
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,8 @@ def recordings() -> list[Item]:
 
 
 def heard(item: Item) -> torch.Tensor:
-    return at_rate(item.values, 1 / item.step[0], RATE)[None]
+    clip = Signal(item.values.mean(0, keepdim=True), item.step, item.unit, item.name)
+    return resampled(clip, Wants(rate=RATE)).values[None]
 
 
 def test_mel_bands_are_triangles_in_mel() -> None:

@@ -22,12 +22,20 @@ def findings(table: pd.DataFrame) -> list[str]:
 
 
 def convergence(table: pd.DataFrame) -> dict[str, Any]:
-    """How many maps did not converge, of those whose method says it, and the largest error that it estimates for them."""
+    """How many maps did not converge, of those whose method says it, and what it says of them.
+
+    largest_map_error: the largest error of a map that it estimates.  largest_residual: |Σ a - (f(x) - f(x₀))| / |f(x) - f(x₀)|
+    before the correction.
+    """
     table = table if "converged" in table else table.assign(converged=math.nan)  # results that were stored before
     said = table[table["converged"].notna()]
     failed = said[~said["converged"].astype(bool)]
-    largest = failed["map_error"].max() if len(failed) else float("nan")
-    return {"maps": len(said), "not_converged": len(failed), "largest_map_error": None if pd.isna(largest) else float(largest)}
+    largest = {
+        name: failed[column].max() if len(failed) and column in failed else math.nan
+        for name, column in (("largest_map_error", "map_error"), ("largest_residual", "uncorrected_gap"))
+    }
+    known = {name: None if pd.isna(value) else float(value) for name, value in largest.items()}
+    return {"maps": len(said), "not_converged": len(failed)} | known
 
 
 def _unfinished(table: pd.DataFrame) -> str:
@@ -35,10 +43,11 @@ def _unfinished(table: pd.DataFrame) -> str:
     found = convergence(table)
     if not found["not_converged"]:
         return ""
-    largest = found["largest_map_error"]
-    error = "" if largest is None else f" (the largest error that it estimates is {_percent(100 * largest)})"
-    what = f"{found['not_converged']} of {found['maps']} maps did not converge: the method missed its tolerance{error}."
-    return f"{what} Give it more evaluations or a larger tolerance, and do not trust these maps before."
+    what = f"{found['not_converged']} of {found['maps']} maps did not converge: the method missed its tolerance."
+    residual, error = found["largest_residual"], found["largest_map_error"]
+    gap = "" if residual is None else f" Before its correction, Σ a missed f(x) - f(x₀) by up to {_percent(100 * residual)}."
+    wrong = "" if error is None else f" The largest error of such a map that it estimates is {_percent(100 * error)}."
+    return f"{what}{gap}{wrong} Allow more evaluations or a larger tolerance before you rely on these maps."
 
 
 def _column(table: pd.DataFrame, domain: str, ranking: str) -> Any:

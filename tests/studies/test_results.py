@@ -380,10 +380,12 @@ def test_maps_that_did_not_converge_are_counted(pictures: Path, tmp_path: Path) 
     _, found = run(pictures, tmp_path / "o", **tight)
     assert found.summary["convergence"]["maps"] == found.summary["convergence"]["not_converged"] == 4
     assert found.summary["convergence"]["largest_map_error"] > 0
+    worst = found.table["uncorrected_gap"].max()
+    assert found.summary["convergence"]["largest_residual"] == worst > 1e-9  # why they did not
     text = (tmp_path / "o" / "report.html").read_text()
     assert "4 of 4 maps did not converge" in text
     _, plain = run(pictures, tmp_path / "p", **(tight | {"method": "gradient"}))
-    assert plain.summary["convergence"] == {"maps": 0, "not_converged": 0, "largest_map_error": None}
+    assert plain.summary["convergence"] == {"maps": 0, "not_converged": 0, "largest_map_error": None, "largest_residual": None}
     assert "did not converge" not in (tmp_path / "p" / "report.html").read_text()
     named = studies.explain(
         pictures / "1.png", model=tiny(), method=tight["method"], transforms=["dct", "pixel"], out=tmp_path / "e"

@@ -84,7 +84,7 @@ class Audio(Kind):
         grid = figure.add_gridspec(rows, 2, width_ratios=(4, 1))
         axes = [figure.add_subplot(grid[row, 0]) for row in range(rows)]
         draw_line(axes[0], line, weight, step)
-        axes[0].set_title("waveform" + (", and where its attribution lies" if linear else ""), fontsize=8)
+        axes[0].set_title("waveform" + (", and where its attribution lies (red)" if linear else ""), fontsize=8)
         draw_plane(axes[1], spectrogram(line), step, norm=None, vmin=-LOUDEST, vmax=0, cmap="gray")
         axes[1].set_title(f"spectrogram, {LOUDEST} dB", fontsize=8)
         if plane is not None:

@@ -170,7 +170,8 @@ def _traces(figure: "Figure", att: Attribution, signal: Signal, title: str) -> "
     for row, channel in enumerate(shown):
         axis = figure.add_subplot(grid[row, 0])
         draw_line(axis, signal.values[channel], None if weights is None else weights[channel], step, top)
-        _label(axis, plain(names[channel])[:40], signal, row == len(shown) - 1)
+        where = "" if row or weights is None else ", and where its attribution lies (red)"
+        _label(axis, plain(names[channel])[:40] + where, signal, row == len(shown) - 1)
     limit = max([1e-30, *(float(np.quantile(plane.image, 0.998)) for plane in planes)])
     for row, plane in enumerate(planes):
         axis = figure.add_subplot(grid[row if len(planes) > 1 else slice(None), 1])

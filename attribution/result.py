@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -24,6 +23,7 @@ from .engine.score import Target
 from .estimator import Kind
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 NORMALIZATIONS = ("share", "density")  # or None
@@ -104,7 +104,7 @@ class Attribution:
         covector = None if self.covector is None else self.covector[pick]
         return replace(self, **tensors, covector=covector, details=details)
 
-    def importance(self, by: str = "scale", normalize: str | None = "share") -> pd.DataFrame:
+    def importance(self, by: str = "scale", normalize: str | None = "share") -> "pd.DataFrame":
         """One row per example, one column per group of bands, coarse to fine.
 
         by: "scale", "band", "orientation" or "octave".
@@ -117,6 +117,8 @@ class Attribution:
         >>> att.importance("band").loc[0].round(3).to_dict()
         {'a1': 1.0, 'd1': 0.0}
         """
+        import pandas as pd  # imported here, as it takes long
+
         if normalize is not None:
             check_choice("importance", "normalize", normalize, NORMALIZATIONS)
         layout = self.layout.group(by)
@@ -188,6 +190,8 @@ class Attribution:
         """An xarray.Dataset of all tensors, with a band name for each coefficient.  Raises: ImportError without xarray."""
         with needs("to_xarray", "'pullback[xarray]'"):
             import xarray
+        import pandas as pd
+
         axes = ["channel", *(f"axis{i}" for i in range(1, self.layout.index.ndim))]
         dims = {name: ["example"] if name == "score_difference" else ["example", *axes] for name in saved.REQUIRED}
         arrays = {name: (axes_of, getattr(self, name).detach().cpu().numpy()) for name, axes_of in dims.items()}

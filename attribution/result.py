@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from ..core.checks import check_choice, is_number, quoted
 from ..core.files import plain
 from ..core.imports import needs
 from ..core.precision import full_products
+from ..core.tensors import ranks
 from ..transforms import Layout, Transform, TransformClaim, get
 from . import saved
 from .call import Model, Options, is_signal_linear, run
@@ -190,12 +192,10 @@ class Attribution:
         """An xarray.Dataset of all tensors, with a band name for each coefficient.  Raises: ImportError without xarray."""
         with needs("to_xarray", "'pullback[xarray]'"):
             import xarray
-        import pandas as pd
-
         axes = ["channel", *(f"axis{i}" for i in range(1, self.layout.index.ndim))]
         dims = {name: ["example"] if name == "score_difference" else ["example", *axes] for name in saved.REQUIRED}
         arrays = {name: (axes_of, getattr(self, name).detach().cpu().numpy()) for name, axes_of in dims.items()}
-        names = pd.Series([band.name for band in self.layout.bands]).to_numpy(dtype=object)
+        names = np.array([band.name for band in self.layout.bands], dtype=object)
         bands = (axes, names[self.layout.index.numpy()])
         return xarray.Dataset(arrays, coords={"band": bands}, attrs={"settings": json.dumps(self.settings)})
 
@@ -288,13 +288,6 @@ def coefficient_count(keep: float, transform: Transform) -> int:
     if not is_number(keep) or not 0 < keep <= 1:
         raise ValueError(f"keep: expected a fraction in (0, 1], got {quoted(keep)}.")
     return max(1, round(float(keep) * math.prod(transform.shape)))
-
-
-def ranks(score: Tensor) -> Tensor:
-    """The rank of every entry of an example, from 0 for the largest, ties by position. Shape: as score, int32."""
-    order = score.flatten(1).argsort(dim=1, descending=True, stable=True)
-    rank = torch.arange(order.shape[1], device=score.device, dtype=torch.int32).expand_as(order)
-    return torch.empty_like(rank).scatter_(1, order, rank).reshape(score.shape)
 
 
 def keep_only(attribution: Attribution, mask: Tensor, example: Tensor | slice = slice(None)) -> Tensor:

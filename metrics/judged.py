@@ -14,8 +14,9 @@ from ..attribution.engine.entries import Entries
 from ..attribution.engine.faster_form import choose_form
 from ..attribution.engine.open_engine import read_checked
 from ..attribution.engine.score import real_output
-from ..attribution.result import keep_only, ranks
+from ..attribution.result import keep_only
 from ..core.progress import Progress
+from ..core.tensors import ranks
 from .selection import Selection, counts, order
 
 Explain = Callable[[Any, Tensor], Attribution]

@@ -1,6 +1,7 @@
 """Paired contrasts, and what can be concluded from a declared family of them."""
 
 import dataclasses
+import functools
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -88,29 +89,35 @@ def contrast(
     >>> round(found.mean, 3), found.superiority, found.verdict
     (0.1, 1.0, 'better')
     """
-    alpha = _alpha(level, rope, comparisons)
     raw = per_unit("contrast", differences, cluster)
-    found = np.sort(raw[np.isfinite(raw)])  # the order of the units changes nothing
-    unit = float(np.abs(found).max(initial=0)) or 1.0  # so that no sum is too large
-    scaled = found / unit
-    mean, low, high = t_interval(scaled, 1 - alpha)
-    few = not len(found)
-    p = sign_flip(scaled, seed=seed)
-    return Contrast(
-        mean=unit * mean,
-        low=unit * low,
-        high=unit * high,
-        p=p,
-        p_corrected=min(1.0, comparisons * p),
-        shift=unit * _shift(scaled, seed),
-        superiority=np.nan if few else float(((scaled > 0) + 0.5 * (scaled == 0)).mean()),
-        detectable=unit * detectable_difference(scaled, alpha=alpha),
-        units=len(found),
-        dropped=len(raw) - len(found),
-        comparisons=comparisons,
-        level=level,
-        rope=rope,
-    )
+    return _contrasts([raw], seed, level=level, rope=rope, comparisons=comparisons)[0]
+
+
+def _contrasts(raw: Sequence[Numbers], seed: int, *, level: float, rope: float, comparisons: int) -> list[Contrast]:
+    alpha = _alpha(level, rope, comparisons)
+    found = [np.sort(one[np.isfinite(one)]) for one in raw]  # the order of the units changes nothing
+    made = []
+    for one, kept, p in zip(raw, found, _flipped(found, seed)):
+        unit = float(np.abs(kept).max(initial=0)) or 1.0  # so that no sum is too large
+        scaled = kept / unit
+        mean, low, high = t_interval(scaled, 1 - alpha)
+        new = Contrast(
+            mean=unit * mean,
+            low=unit * low,
+            high=unit * high,
+            p=p,
+            p_corrected=min(1.0, comparisons * p),
+            shift=unit * _shift(scaled, seed),
+            superiority=float(((scaled > 0) + 0.5 * (scaled == 0)).mean()) if len(kept) else np.nan,
+            detectable=unit * detectable_difference(scaled, alpha=alpha),
+            units=len(kept),
+            dropped=len(one) - len(kept),
+            comparisons=comparisons,
+            level=level,
+            rope=rope,
+        )
+        made.append(new)
+    return made
 
 
 def family(
@@ -132,10 +139,10 @@ def family(
     >>> {name: one.verdict for name, one in found.items()}
     {'dct': 'better', 'dft': 'equal'}
     """
-    options = {"level": level, "rope": rope, "comparisons": max(1, len(differences)), "seed": seed}
-    found = {name: contrast(one, cluster=cluster, **options) for name, one in differences.items()}  # type: ignore[arg-type]
-    corrected = holm([one.p for one in found.values()])
-    return {name: dataclasses.replace(one, p_corrected=float(p)) for (name, one), p in zip(found.items(), corrected)}
+    raw = [per_unit("family", one, cluster) for one in differences.values()]
+    found = _contrasts(raw, seed, level=level, rope=rope, comparisons=max(1, len(raw)))
+    corrected = holm([one.p for one in found])
+    return {name: dataclasses.replace(one, p_corrected=float(p)) for name, one, p in zip(differences, found, corrected)}
 
 
 def _alpha(level: float, rope: float, comparisons: int) -> float:
@@ -161,23 +168,31 @@ def sign_flip(differences: ArrayLike, *, seed: int = 0) -> float:
     0.25
     """
     found = per_unit("sign_flip", differences)
-    found = np.sort(found[np.isfinite(found)])
-    if not len(found):
-        return float("nan")
-    size = np.sort(np.abs(found)) / (np.abs(found).max() or 1.0)
-    observed = abs((found / (np.abs(found).max() or 1.0)).sum()) - 1e-12 * size.sum()  # equal sums may be rounded differently
-    hits = sum(int((np.abs(signs @ size) >= observed).sum()) for signs in _signs(len(found), seed))
-    return hits / 2 ** len(found) if len(found) <= EXACT else (1 + hits) / (1 + PATTERNS)
+    return _flipped([found[np.isfinite(found)]], seed)[0]
 
 
-def _signs(units: int, seed: int) -> Iterator[Numbers]:
-    """All patterns of signs, or drawn ones, block by block.  Shape: (patterns, units)."""
-    if units <= EXACT:
-        yield np.where(np.arange(2**units)[:, None] >> np.arange(units) & 1, 1.0, -1.0)
-        return
-    rng, size = np.random.default_rng(seed), max(1, _BLOCK // units)
-    for start in range(0, PATTERNS, size):
-        yield np.where(rng.integers(0, 2, (min(size, PATTERNS - start), units), dtype=np.int8), 1.0, -1.0)
+def _flipped(found: Sequence[Numbers], seed: int) -> list[float]:
+    """p of each of several contrasts; those with equally many units share the patterns of signs."""
+    p = np.full(len(found), np.nan)
+    for units in {len(one) for one in found} - {0}:
+        chosen = [i for i, one in enumerate(found) if len(one) == units]
+        values = np.array([found[i] / (np.abs(found[i]).max() or 1.0) for i in chosen])
+        size = np.sort(np.abs(values), axis=1).T
+        observed = np.abs(np.sort(values, axis=1).sum(1)) - 1e-12 * size.sum(0)  # equal sums may be rounded differently
+        hits = sum((np.abs(signs @ size) >= observed).sum(0) for signs in _signs(units, len(chosen), seed))
+        p[chosen] = hits / 2**units if units <= EXACT else (1 + hits) / (1 + PATTERNS)
+    return [float(one) for one in p]
+
+
+def _signs(units: int, columns: int, seed: int) -> Iterator[Numbers]:
+    """All patterns of signs, or drawn ones, in blocks (patterns, units).  columns: how many sums each pattern gives."""
+    rng, size = np.random.default_rng(seed), max(1, _BLOCK // max(units, columns))
+    every = 2**units if units <= EXACT else PATTERNS
+    for start in range(0, every, size):
+        number = np.arange(start, min(start + size, every))
+        packed = rng.integers(0, 256, (len(number), -(-units // 8)), dtype=np.uint8)
+        bits = number[:, None] >> np.arange(units) & 1 if units <= EXACT else np.unpackbits(packed, axis=1, count=units)
+        yield np.where(bits, 1.0, -1.0)
 
 
 def _shift(found: Numbers, seed: int) -> float:
@@ -207,8 +222,14 @@ def detectable_difference(differences: ArrayLike, *, alpha: float = 0.05, power:
     found = found[np.isfinite(found)]
     if len(found) < 2:
         return float("nan")
-    freedom = len(found) - 1
-    # T = (Z + ν) / S with S² = χ² / (n - 1), averaged over quantiles of S: SciPy's noncentral t fails for small n and α.
-    border = stats.t.isf(alpha / 2, freedom) * np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, freedom) / freedom)
+    shift = _noncentrality(len(found) - 1, alpha, power)
+    return shift * float(found.std(ddof=1)) / float(np.sqrt(len(found)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _noncentrality(freedom: int, alpha: float, power: float) -> float:
+    """ν with P(T > t_(1 - α/2)) = power; SciPy's noncentral t fails for few units and a small α."""
+    quantiles = stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, freedom)  # of the square of S, where T = (Z + ν) / S
+    border = stats.t.isf(alpha / 2, freedom) * np.sqrt(quantiles / freedom)
     missing = lambda shift: float(special.ndtr(shift - border).mean()) - power
-    return float(optimize.brentq(missing, -10.0, border.max() + 10.0) * found.std(ddof=1) / np.sqrt(len(found)))
+    return float(optimize.brentq(missing, -10.0, border.max() + 10.0))

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from ...core.imports import needs
 from .units import Numbers, per_unit
 
 
@@ -18,10 +19,8 @@ def holm(p: ArrayLike) -> Numbers:
     [0.03, 0.06, 0.06]
     """
     found = _probabilities("holm", p)
-    try:
+    with needs("holm", "'pullback[cli]'"):
         from statsmodels.stats.multitest import multipletests
-    except ImportError:
-        raise ImportError("holm needs statsmodels: pip install 'pullback[cli]', or pip install statsmodels.") from None
     if not len(found):
         return found
     return np.where(np.isnan(found), np.nan, multipletests(np.nan_to_num(found, nan=1.0), method="holm")[1])

@@ -1,5 +1,6 @@
 """Metrics: how good a map is, by what it is invariant under, and how numbers of examples are summarised."""
 
+from . import statistics
 from .base import Invariance, Metric, Needs, Scores, get, measure, names, register
 from .faithfulness import kept_score
 from .judged import Answers, Judged
@@ -9,4 +10,4 @@ from .sparsity import fraction_holding, gini
 from .statistics import mean_interval
 
 __all__ = ["Answers", "Gain", "Invariance", "Judged", "Metric", "Needs", "Scores", "Selection", "SelectionError"]
-__all__ += ["fraction_holding", "get", "gini", "kept_score", "mean_interval", "measure", "names", "register"]
+__all__ += ["fraction_holding", "get", "gini", "kept_score", "mean_interval", "measure", "names", "register", "statistics"]

@@ -1,0 +1,207 @@
+"""The answers of a long table of scores to declared questions."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ...core.checks import quoted
+from ...metrics.statistics import Contrast, false_discovery, family, holm, large_enough, two_level_interval
+from .questions import ALL, MAP, Question
+
+COLUMNS = (
+    "data",
+    "model",
+    "method",
+    "domain",
+    "family",
+    "budget_kind",
+    "budget",
+    "control",
+    "metric",
+    "example",
+    "unit",
+    "score",
+)
+DIFFERENCE = "score_difference"  # the metric whose rows hold f(x) - f(x₀), from which small ones are dropped
+MOST = 2000  # pairs of values in one question
+_CELL = ("data", "model", "method", "domain", "control")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one contrast of a question found.
+
+    where: the data, model, method and domain, without the compared column.  first, second: the compared values.
+    contrasts: by kind of budget; positive where first is better. Their p is corrected inside that kind.
+    p_corrected: of the claim that holds under every kind, the largest p, corrected by Holm over the whole question.
+    """
+
+    question: Question
+    where: dict[str, str]
+    first: str
+    second: str
+    contrasts: dict[str, Contrast]
+    p_corrected: float
+
+    @property
+    def verdict(self) -> str:
+        """What holds under every kind of budget, as in `Contrast`, else "depends on the budget" or "open".
+
+        It depends on the budget where one kind claims a difference, and another kind has the other sign or claims equality.
+        """
+        found = {one.verdict for one in self.contrasts.values()}
+        if len(found) == 1:
+            [verdict] = found
+            claims = verdict in ("better", "worse")
+            return "open" if claims and self.p_corrected > 1 - self.question.level else verdict
+        signs = {np.sign(one.mean) for one in self.contrasts.values() if np.isfinite(one.mean)}
+        contrary = len(signs - {0.0}) > 1 or "equal" in found
+        return "depends on the budget" if found & {"better", "worse"} and contrary else "open"
+
+    @property
+    def detectable(self) -> float:
+        """The smallest mean difference that would have been seen under every kind of budget; NaN where no claim is made."""
+        return max((one.detectable for one in self.contrasts.values()), default=np.nan)
+
+
+def check_table(table: pd.DataFrame) -> pd.DataFrame:
+    """`table`, if it is a long table of scores.  Raises: ValueError where columns lack or a number stands there twice."""
+    lacking = [name for name in COLUMNS if name not in table]
+    if lacking:
+        raise ValueError(f"answers: expected a table with the columns {', '.join(COLUMNS)}; it lacks {', '.join(lacking)}.")
+    if not pd.api.types.is_numeric_dtype(table["score"]):
+        raise TypeError(f"answers: expected numbers as score, got {table['score'].dtype}.")
+    texts = [name for name in COLUMNS if name not in ("budget", "score")]
+    table = table.assign(**{name: table[name].astype(object).fillna("").astype(str) for name in texts})
+    table = table.assign(budget=table["budget"].astype(float).fillna(0.0))
+    twice = table.duplicated([name for name in COLUMNS if name not in ("unit", "score")])
+    if twice.any():
+        row = table[twice].iloc[0]
+        where = quoted(", ".join(str(row[name]) for name in ("model", "domain", "metric", "example")))
+        raise ValueError(f"answers: expected each number once, but {int(twice.sum())} stand there again, such as {where}.")
+    return table
+
+
+def small_differences(table: pd.DataFrame, least: float) -> pd.DataFrame:
+    """The examples whose |f(x) - f(x₀)| is too small for shares of it: columns data, model, example; see `large_enough`."""
+    rows = table[table["metric"] == DIFFERENCE].drop_duplicates(["data", "model", "example"])
+    groups = [rows.iloc[:0], *(one[~large_enough(one["score"], least=least)] for _, one in rows.groupby(["data", "model"]))]
+    return pd.concat(groups)[["data", "model", "example"]]
+
+
+def differences(table: pd.DataFrame, question: Question, represented: Sequence[str] = ()) -> pd.DataFrame:
+    """One paired difference per example, positive where the first value is better.
+
+    Columns: those of the cell, first, second, budget_kind, unit, example, difference. The scores of an example are averaged
+    over the budgets; the difference is NaN where one is missing.
+
+    represented: domains that another one stands for, as `near_duplicates` finds them; stars leave them out.
+    Raises: ValueError where a value that the question names is not in the table.
+    """
+    cell = [name for name in _CELL if name != question.compare]
+    rows = _asked(table, question, represented)
+    scores = rows.pivot(index=[*cell, "budget_kind", "unit", "example"], columns=[question.compare, "budget"], values="score")
+    means = {name: scores[name].mean(axis=1, skipna=False) for name in dict.fromkeys(rows[question.compare])}
+    sign = 1 if question.better == "higher" else -1
+    found = []
+    for first, second in _pairs(question, list(means), represented):
+        both = (sign * (means[first] - means[second])).rename("difference").reset_index()
+        there = scores[first].notna().any(axis=1) | scores[second].notna().any(axis=1)
+        found.append(both[there.to_numpy()].assign(first=first, second=second))
+    empty = pd.DataFrame(columns=[*cell, "budget_kind", "unit", "example", "difference", "first", "second"])
+    return pd.concat(found, ignore_index=True) if found else empty
+
+
+def _asked(table: pd.DataFrame, question: Question, represented: Sequence[str]) -> pd.DataFrame:
+    """The rows that the question is about, with NaN as score where f(x) - f(x₀) is too small."""
+    kept = (table["metric"] == question.metric) & (table["family"] == question.family)
+    within = dict(question.within)
+    if question.compare != "control":
+        within.setdefault("control", (MAP,))
+    if question.compare != "domain" and "domain" not in within:
+        kept &= ~table["domain"].isin(list(represented))
+    for column, values in within.items():
+        kept &= table[column].isin(values)
+    for column, some in (("budget", question.budgets), ("budget_kind", question.budget_kinds)):
+        kept &= table[column].isin(some) if some else True
+    rows = table[kept]
+    small = pd.MultiIndex.from_frame(small_differences(table, question.least))
+    here = pd.MultiIndex.from_frame(rows[["data", "model", "example"]])
+    return rows.assign(score=rows["score"].where(~here.isin(small)))
+
+
+def _pairs(question: Question, there: Sequence[str], represented: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs of values that are compared.  there: the values of the table, in its order."""
+    named = [value for value in (*question.first, *question.second) if value != ALL and value not in there]
+    if named and there:
+        what = f"no {question.compare} {quoted(named[0])} with {question.metric} and family {question.family}"
+        raise ValueError(f"question {quoted(question.name)}: the table has {what}; it has {', '.join(there)}."[:300])
+    every = [value for value in there if question.compare != "domain" or value not in represented]
+    first, second = (every if ALL in side else list(side) for side in (question.first, question.second))
+    both = ALL in question.first and ALL in question.second
+    pairs = list(itertools.combinations(every, 2) if both else ((a, b) for a in first for b in second if a != b))
+    if len(pairs) > MOST:
+        raise ValueError(
+            f"question {quoted(question.name)}: asks for {len(pairs):,} pairs, at most {MOST:,}; name fewer values."
+        )
+    return pairs if there else []
+
+
+def answer(
+    table: pd.DataFrame, questions: Sequence[Question], represented: Sequence[str] = (), *, seed: int = 0
+) -> list[Answer]:
+    """The answers to all questions, in their order; a question about which the table says nothing has none.
+
+    table: long, with the columns COLUMNS; see `differences` for `represented`.  The unit of all statistics is the column
+    unit: examples of one unit are averaged.  Raises: ValueError or TypeError as `check_table` and `differences`.
+    """
+    table = check_table(table)
+    return [one for question in questions for one in _answers(differences(table, question, represented), question, seed)]
+
+
+def _answers(found: pd.DataFrame, question: Question, seed: int) -> Iterator[Answer]:
+    names = [*(name for name in _CELL if name != question.compare), "first", "second"]
+    kinds: dict[str, dict[str, Contrast]] = {}
+    cells = {str(number): cell for number, (cell, _) in enumerate(found.groupby(names, sort=False, dropna=False))}
+    for kind, rows in found.groupby("budget_kind", sort=False, dropna=False):
+        parts = rows.groupby(names, sort=False, dropna=False)
+        units = {cell: one.groupby("unit", sort=False)["difference"].mean().to_numpy() for cell, one in parts}
+        per_cell = {name: units.get(cell, np.zeros(0)) for name, cell in cells.items()}
+        kinds[str(kind)] = family(per_cell, level=question.level, rope=question.rope, seed=seed)
+    largest = [np.max([kinds[kind][name].p for kind in kinds]) for name in cells]
+    for (name, cell), p in zip(cells.items(), holm(largest)):
+        where = {column: str(value) for column, value in zip(names[:-2], cell[:-2]) if column != "control"}
+        yield Answer(question, where, cell[-2], cell[-1], {kind: kinds[kind][name] for kind in kinds}, float(p))
+
+
+def frame(answers: Sequence[Answer]) -> pd.DataFrame:
+    """A row for each answer and kind of budget. exploratory_q: by Benjamini and Hochberg over all rows, for no claim."""
+    rows = [
+        {"question": one.question.name, **one.where, "first": one.first, "second": one.second, "budget_kind": kind}
+        | {"verdict": one.verdict, "p_all_kinds": one.p_corrected, "verdict_of_kind": part.verdict, **dataclasses.asdict(part)}
+        for one in answers
+        for kind, part in one.contrasts.items()
+    ]
+    found = pd.DataFrame(rows)
+    return found.assign(exploratory_q=false_discovery(found["p"])) if len(found) else found
+
+
+def across_models(table: pd.DataFrame, question: Question, represented: Sequence[str] = (), *, seed: int = 0) -> pd.DataFrame:
+    """Where a contrast was made on several models: its mean and interval for other models of their kind and other units.
+
+    A row per data, method, domain, pair and kind of budget, with the columns models, mean, low, high; see `two_level_interval`.
+    It describes: claims of a question are about the models that it lists.
+    """
+    found = differences(check_table(table), question, represented)
+    names = [name for name in (*_CELL, "first", "second", "budget_kind") if name in found and name not in ("model", "control")]
+    rows = []
+    for cell, part in found.groupby(names, sort=False, dropna=False) if "model" in found else ():
+        units = part.pivot_table(index="model", columns="unit", values="difference", aggfunc="mean")
+        if min(units.shape) > 1:
+            mean, low, high = two_level_interval(units.to_numpy(), level=question.level, seed=seed)
+            rows.append(dict(zip(names, cell)) | {"models": len(units), "mean": mean, "low": low, "high": high})
+    return pd.DataFrame(rows, columns=[*names, "models", "mean", "low", "high"])

@@ -46,8 +46,8 @@ class _Area(OverBudgets):
         if self.by in ("count", "coefficients"):
             transform = judged.attribution.transform
             of = torch.Size(transform.shape if self.by == "count" else transform.layout.shape).numel()
-            share = judged.numbers(asked) / of
-        return torch.cat([torch.zeros_like(share[:1]), share]).T.to(judged.known)
+            share = judged.numbers(asked).to(judged.known) / of
+        return torch.cat([torch.zeros_like(share[:1]), share]).T
 
     def area(self, curve: Tensor, share: Tensor) -> Scores:
         """The mean height of a curve."""

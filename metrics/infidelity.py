@@ -42,7 +42,8 @@ class Infidelity(Metric):
 
     perturbation: "noise", I normal; "noisy_baseline", I = x - x₀ + noise, for shares of f(x) - f(x₀).
     size: the standard deviation of the noise, over the root mean square of x - x₀.  samples: the number of perturbations.
-    scaled: whether φ is multiplied by β = E[⟨I_z, φ⟩ Δf] / E[⟨I_z, φ⟩²], which fits it best.
+    scaled: whether φ is multiplied by β = max(0, E[⟨I_z, φ⟩ Δf] / E[⟨I_z, φ⟩²]), which fits it best. Captum takes a negative β too,
+    by which -φ would be as good as φ.
     `details`: "scaled" and "beta"; "relative", the number over E[(f(x) - f(x - I))²], 1 for a map of zeros.
     """
 
@@ -68,7 +69,7 @@ class Infidelity(Metric):
     def measure(self, judged: Judged) -> Scores:
         product, change = self._changes(judged)
         fit = (product * change).mean(0) / product.square().mean(0)
-        plain, scaled = ((factor * product - change).square().mean(0) for factor in (1, fit))
+        plain, scaled = ((factor * product - change).square().mean(0) for factor in (1, fit.clamp(min=0)))
         details = {"scaled": scaled, "beta": fit, "relative": plain / change.square().mean(0)}
         return Scores((scaled if self.scaled else plain).to(judged.known), details=details)
 

@@ -1,0 +1,179 @@
+"""What the errors of several domains allow to be said, for one method and one baseline."""
+
+import itertools
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..selection import Budgets
+from ..statistics import ENOUGH, Contrast, family, near_duplicates, per_unit, sign_flip
+from .admission import Admission
+from .errors import Cell, Curves
+from .families import OWN
+
+ROTATION, NEUTRAL = "random rotation", "neutral rotation"  # a control domain, and a family that belongs to no domain
+BLIND = ("coefficient", "coarse_first", "shuffled_model")  # controls that a domain must beat by its own map
+TENTH, HALF = 0.9, 0.5  # of the error of a random rotation; of that of random rankings
+OPPOSED = 0.05  # p of an opposite sign that makes a verdict depend on the budget or the answer
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PairVerdict:
+    """Two domains: the contrast, positive where the first is better, and the verdict about the first.
+
+    verdict: "better", "worse", "equal" or "open", or what it depends on.
+    """
+
+    first: str
+    second: str
+    contrast: Contrast | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What can be said of all domains under one method and one baseline.
+
+    named: the domain that carries the decision in fewer units than all others, or None.  leader: the one with the smallest mean
+    error.  reasons: why the leader is not named; () where it is.  errors: mean away errors, by domain, in shares of
+    |f(x) - f(x₀)|.  groups: near-duplicates, the representative first.  pairs: of representatives.
+    checks: contrasts of the leader against every other representative, a random rotation and its own controls, one family.
+    """
+
+    method: str
+    baseline: str
+    named: str | None
+    leader: str
+    reasons: tuple[str, ...]
+    errors: dict[str, float]
+    groups: tuple[tuple[str, ...], ...]
+    pairs: tuple[PairVerdict, ...]
+    checks: dict[str, Contrast]
+    admission: Admission
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words."""
+        if self.named is None:
+            return f"{self.method}: no domain is claimed; {self.leader} has the smallest error, but {'; '.join(self.reasons)}."
+        alike = next(group for group in self.groups if group[0] == self.named)
+        also = f" (as do {', '.join(alike[1:])}, which select the same signal)" if alike[1:] else ""
+        least = min(self.checks, key=lambda name: self.checks[name].mean)
+        one = self.checks[least]
+        found = (
+            f"the smallest difference, to {least}, is {100 * one.mean:.1f} points ({100 * one.low:.1f} to {100 * one.high:.1f})"
+        )
+        how = f"Holm p ≤ {max(each.p_corrected for each in self.checks.values()):.2g} of {one.comparisons}"
+        what = "carries the decision in fewer units than every other compared domain, a random rotation and its own controls"
+        return f"{self.method}: {self.named} {what}{also}: {found}, {how}, {one.units} units."
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The curves of one method and one baseline, and how its errors are pooled.
+
+    curves: by cell.  domains: those that may be named.  families: names of the families.  unit: of each example.
+    """
+
+    curves: Mapping[Cell, Curves]
+    domains: tuple[str, ...]
+    families: tuple[str, ...]
+    kinds: tuple[Budgets, ...]
+    answers: tuple[str, ...]
+    unit: Sequence[Hashable]
+    memory: dict[object, Numbers] = field(default_factory=dict, repr=False)
+
+    def error(self, domain: str, control: str, families: Sequence[str], by: Budgets, answer: str) -> Numbers:
+        """The mean over budgets and families, of each unit."""
+        key = domain, control, tuple(families), by, answer
+        if key not in self.memory:
+            found = [self.curves[Cell(domain, control, each, by, answer)].mean(1) for each in families]
+            self.memory[key] = per_unit("compare_domains", np.mean(found, 0), self.unit)
+        return self.memory[key]
+
+    def pooled(self, domain: str, control: str, families: Sequence[str], answer: str | None = None) -> Numbers:
+        """The mean over the kinds of budgets as well."""
+        return np.mean([self.error(domain, control, families, by, answer or self.answers[0]) for by in self.kinds], 0)
+
+    def away(self, *domains: str) -> list[str]:
+        """The families that belong to none of these domains; their own where there is no other."""
+        return [each for each in self.families if each not in domains and each != OWN]
+
+    def difference(self, first: str, second: str, answer: str | None = None) -> Numbers:
+        """E(second) - E(first) by families that belong to neither, positive where the first is better."""
+        away = self.away(first, second)
+        return self.pooled(second, "attribution", away, answer) - self.pooled(first, "attribution", away, answer)
+
+    def opposed(self, first: str, second: str, sign: float) -> str:
+        """What says the opposite of `sign`: a kind of budget, or another answer; "" where nothing does."""
+        away, main = self.away(first, second), self.answers[0]
+        each = lambda by: self.error(second, "attribution", away, by, main) - self.error(first, "attribution", away, by, main)
+        asked = {
+            "the budget": map(each, self.kinds),
+            "the answer": (self.difference(first, second, a) for a in self.answers[1:]),
+        }
+        for what, differences in asked.items():
+            if any(sign * found.mean() < 0 and sign_flip(found) < OPPOSED for found in differences):
+                return f"depends on {what}"
+        return ""
+
+
+def conclude(evidence: Evidence, cosines: Numbers, admitted: Admission, method: str, baseline: str) -> Conclusion:
+    """The conclusion.  cosines: of the selected signals, (domains, domains)."""
+    groups = near_duplicates(cosines, evidence.domains)
+    chosen = [group[0] for group in groups]
+    errors = {one: float(evidence.pooled(one, "attribution", evidence.away(one)).mean()) for one in evidence.domains}
+    leader = min(chosen, key=errors.__getitem__)
+    checks = _checks(evidence, leader, chosen)
+    reasons = tuple(_reasons(evidence, leader, checks, admitted))
+    pairs = tuple(_pairs(evidence, groups))
+    return Conclusion(method, baseline, None if reasons else leader, leader, reasons, errors, groups, pairs, checks, admitted)
+
+
+def _checks(evidence: Evidence, leader: str, chosen: Sequence[str]) -> dict[str, Contrast]:
+    """One declared question: is the leader better than everything that must be worse if the model reads in it?"""
+    found = {other: evidence.difference(leader, other) for other in chosen if other != leader}
+    away = evidence.away(leader)
+    own = evidence.pooled(leader, "attribution", away)
+    found[f"a tenth better than a {ROTATION}"] = TENTH * evidence.pooled(ROTATION, "attribution", away) - own
+    for control in BLIND:
+        if Cell(leader, control, NEUTRAL, evidence.kinds[0], evidence.answers[0]) in evidence.curves:
+            blind, seen = (evidence.pooled(leader, each, [NEUTRAL]) for each in (control, "attribution"))
+            found[f"its ranking by {control}"] = blind - seen
+    return family(found)
+
+
+def _reasons(evidence: Evidence, leader: str, checks: Mapping[str, Contrast], admitted: Admission) -> list[str]:
+    """Why the leader is not named."""
+    found = [f"the selection error does not vote: {admitted.fault}"] if admitted.fault else []
+    units = next(iter(checks.values())).units
+    if units < ENOUGH:
+        found.append(f"{units} units are fewer than {ENOUGH}")
+    for name, one in checks.items():
+        if one.verdict != "better":
+            least = f"p = {one.p_corrected:.2g} after Holm, detectable {100 * one.detectable:.1f}"
+            found.append(f"it is not better than {name} ({100 * one.mean:+.1f} points, {least})")
+        elif name in evidence.domains and (what := evidence.opposed(leader, name, 1.0)):
+            found.append(f"that it is better than {name} {what}")
+    by, answer = evidence.kinds[0], evidence.answers[0]
+    error = evidence.error(leader, "attribution", evidence.away(leader), by, answer).mean()
+    chance = evidence.error(leader, "random", [OWN], by, answer).mean()
+    if error > HALF * chance:
+        found.append(f"its error of {error:.2f} is more than half of that of random rankings, {chance:.2f}")
+    return found
+
+
+def _pairs(evidence: Evidence, groups: Sequence[Sequence[str]]) -> list[PairVerdict]:
+    """All pairs of representatives, one family; and near-duplicates, which are equal."""
+    pairs = list(itertools.combinations([group[0] for group in groups], 2))
+    found = family({" ".join(pair): evidence.difference(*pair) for pair in pairs}) if pairs else {}
+    verdicts = []
+    for (first, second), one in zip(pairs, found.values()):
+        claimed = one.verdict in ("better", "worse")
+        against = evidence.opposed(first, second, float(np.sign(one.mean))) if claimed else ""
+        verdicts.append(PairVerdict(first, second, one, against or one.verdict))
+    return verdicts + [PairVerdict(group[0], other, None, "equal") for group in groups for other in group[1:]]

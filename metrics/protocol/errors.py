@@ -1,0 +1,107 @@
+"""Selection errors of one map: by control, family, kind of budget and answer, all from one open model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...transforms import Transform
+from ..judged import Answers, Judged
+from ..selection import Budgets, count_table
+from .families import projected
+
+Curves = NDArray[np.float64]  # (batch, budgets), in units of the mean |f(x) - f(x₀)|
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a curve of selection errors belongs to.
+
+    control: the ranking, "attribution" for the map itself.  family: what is removed, "own" or the name of a domain.
+    by: the kind of budget.  answer: the number that f is.
+    """
+
+    domain: str
+    control: str
+    family: str
+    by: Budgets
+    answer: str = "score"
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """The selections of one ranking, each once: of which example, of how many coefficients, and who asked.
+
+    example, count: (rows,).  place: the row of each question, (kinds × budgets, batch).
+    """
+
+    example: Tensor
+    count: Tensor
+    place: Tensor
+
+    @classmethod
+    def of(cls, judged: Judged, ranking: str, kinds: tuple[Budgets, ...], budgets: tuple[float, ...]) -> "Distinct":
+        """Those of a ranking of a map."""
+        rank = judged.rank(ranking)
+        table = torch.cat([count_table(judged.attribution, rank, budgets, by) for by in kinds])
+        example = torch.arange(table.shape[1], device=table.device).expand_as(table)
+        rows, place = torch.stack([example, table], -1).flatten(0, 1).unique(dim=0, return_inverse=True)
+        return cls(rows[:, 0], rows[:, 1], place.reshape(table.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """What is asked of one map: budgets, kinds of budgets, and the answers that are compared."""
+
+    budgets: tuple[float, ...]
+    kinds: tuple[Budgets, ...]
+    answers: tuple[str, ...]
+
+    def curves(self, judged: Judged, domain: str, control: str, families: Mapping[str, Transform | None]) -> dict[Cell, Curves]:
+        """E = ½ (|f(kept) - f(x)| + |f(left) - f(x₀)|) / mean |f(x) - f(x₀)| of a ranking, in each of the families.
+
+        In its own family (None) the selection alone is kept, or alone removed, to the baseline; in the family P what is removed,
+        r, is replaced by Π_P(r). Each distinct input is evaluated once in each family.
+        """
+        asked, found = Distinct.of(judged, control, self.kinds, self.budgets), {}
+        for family, transform in families.items():
+            kept, left = _answers(judged, control, asked, transform)
+            for answer in self.answers:
+                error = self._errors(judged, asked, getattr(kept, answer), getattr(left, answer), answer)
+                found |= {Cell(domain, control, family, by, answer): each for by, each in zip(self.kinds, error)}
+        return found
+
+    def _errors(self, judged: Judged, asked: Distinct, kept: Tensor, left: Tensor, answer: str) -> list[Curves]:
+        """The curves of each kind of budget."""
+        at_x, at_base = judged.at_ends(answer)  # type: ignore[arg-type]
+        unit = (at_x - at_base).abs().mean()
+        error = ((kept[asked.place] - at_x).abs() + (left[asked.place] - at_base).abs()) / (2 * unit)
+        return [part.T.double().cpu().numpy() for part in error.chunk(len(self.kinds))]
+
+
+def _answers(judged: Judged, control: str, asked: Distinct, family: Transform | None) -> list[Answers]:
+    """What the model says where each distinct selection is kept, and where it is removed."""
+    rows, rank = len(asked.example), judged.rank(control)
+    example = asked.example.repeat(2)
+
+    def points(part: slice) -> Tensor:
+        number = torch.arange(part.start, min(part.stop, 2 * rows), device=example.device)
+        row, of = number % rows, example[number]
+        mask = rank[of] < asked.count[row].reshape(-1, *[1] * (rank.ndim - 1))
+        return _shown(judged, mask, of, number >= rows, family)
+
+    table = judged.at(example, points).table.unflatten(0, (2, rows))
+    return [Answers.of(each) for each in table]
+
+
+def _shown(judged: Judged, mask: Tensor, example: Tensor, left: Tensor, family: Transform | None) -> Tensor:
+    """The inputs in which a selection is kept, or removed where `left`, as the family removes. Shape: (rows, *shape)."""
+    row = torch.arange(len(mask), device=mask.device)
+    shown = judged.selected(mask, example, left, row)
+    if family is None:
+        return shown
+    x = judged.ends[example, 0]
+    return x - projected(family, x - shown)

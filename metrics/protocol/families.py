@@ -1,0 +1,28 @@
+"""Families of perturbations: what is removed from a signal in place of a selection's own component."""
+
+import torch
+from torch import Tensor
+
+from ...transforms import Transform, TransformClaim
+
+SHARE = 0.9  # of the energy of the removed component that a foreign family removes
+OWN = "own"  # the selection's own coefficients go back to those of the baseline
+USABLE = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
+
+
+def projected(family: Transform, component: Tensor, share: float = SHARE) -> Tensor:
+    """Π_P(r): the fewest coefficients of r in the domain P that hold `share` of ‖P r‖², as a signal. Shape: that of r.
+
+    A selection of the domain T removes r = x - x_S. In the family P ≠ T, x - Π_P(r) is shown instead: it belongs to the units of P,
+    so what T's units alone look like, and what a model makes of them, does not decide.
+    component: r, (rows, *shape).
+
+    >>> from pullback.transforms import get
+    >>> projected(get("pixel", (1, 3)), torch.tensor([[[3.0, 1.0, 0.2]]]))
+    tensor([[[3., 0., 0.]]])
+    """
+    z = family(component)
+    energy, place = z.flatten(1).square().sort(1, descending=True)
+    before = energy.cumsum(1) - energy
+    kept = torch.zeros_like(energy, dtype=torch.bool).scatter_(1, place, before < share * energy.sum(1, keepdim=True))
+    return family.inverse(z * kept.reshape(z.shape))

@@ -1,0 +1,52 @@
+"""Whether a network reads the atoms and nothing else: measured by taking parts of the signal away, before a seed counts."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .signals import Parts
+
+LEARNED, KEPT, LEAST = (
+    0.97,
+    0.03,
+    0.07,
+)  # accuracy; how much of it distractors may change; its distance from chance without atoms
+MOVED = 0.15  # the largest mean change of the log-odds by the distractors, of their mean distance from those of no signal
+
+
+@dataclass(frozen=True)
+class Reliance:
+    """What the network makes of the parts of new signals.
+
+    accuracy: on all of the signal.  without_atoms: should be chance, ½.  without_distractors: should be as with them.
+    moved: mean |f(x) - f(x without distractors)| / mean |f(x) - f(0)|, f the log-odds of the class.
+    """
+
+    accuracy: float
+    without_atoms: float
+    without_distractors: float
+    moved: float
+
+    @property
+    def fault(self) -> str:
+        """Why the seed does not count; "" where it does."""
+        if self.accuracy < LEARNED:
+            return f"not learned (accuracy {self.accuracy:.2f})"
+        if abs(self.without_atoms - 0.5) > LEAST:
+            return f"reads more than the atoms (accuracy {self.without_atoms:.2f} without them)"
+        if abs(self.accuracy - self.without_distractors) > KEPT or self.moved > MOVED:
+            return f"reads the distractors (they move the log-odds by {self.moved:.2f})"
+        return ""
+
+
+def reliance(model: nn.Module, parts: Parts) -> Reliance:
+    """The reliance of a model of two classes on the parts of signals."""
+    atoms, rest, noise = parts.atoms, parts.background, parts.distractors
+    sign = 2.0 * parts.label - 1
+    with torch.no_grad():
+        odds = lambda x: (lambda out: (out[:, 1] - out[:, 0]) * sign)(model(x))
+        whole, bare, clean, nothing = (odds(x) for x in (parts.x, rest + noise, rest + atoms, torch.zeros_like(rest)))
+    right = lambda found: float((found > 0).float().mean())
+    moved = float((whole - clean).abs().mean() / (whole - nothing).abs().mean())
+    return Reliance(right(whole), right(bare), right(clean), moved)

@@ -15,8 +15,11 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .loaders.model_formats import load_model
     from .loaders.models import LoadedModel
     from .loaders.preparation import Preparation
+    from .planted.study import Planted, planted
+    from .planted.study import Settings as PlantedSettings
 
 __all__ = ["DOMAINS", "KINDS", "Comparison", "Explanation", "Kind", "LoadedModel", "Part", "Photo", "Photos"]
+__all__ += ["Planted", "PlantedSettings", "planted"]
 __all__ += ["Preparation", "Settings", "Signal", "Subject", "check_and_write", "check_method", "compare", "explain"]
 __all__ += ["explain_top", "load_model", "load_photos", "load_subject", "transform_rows", "write_matrix"]
 __all__ += ["write_report"]

@@ -22,8 +22,8 @@ def network(kind: Kind, shape: tuple[int, ...]) -> nn.Module:
     if kind == "deep":
         return nn.Sequential(nn.Flatten(), nn.Linear(samples, 64), nn.Tanh(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 2))
     layer = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(shape) - 2]
-    first = (layer(shape[0], 8, 5, padding=2), nn.ReLU(), layer(8, 8, 3, padding=1), nn.ReLU())
-    return nn.Sequential(*first, nn.Flatten(), nn.Linear(8 * samples // shape[0], 32), nn.ReLU(), nn.Linear(32, 2))
+    first = (layer(shape[0], 4, 3, padding=1), nn.ReLU(), layer(4, 4, 3, padding=1), nn.ReLU())
+    return nn.Sequential(*first, nn.Flatten(), nn.Linear(4 * samples // shape[0], 32), nn.ReLU(), nn.Linear(32, 2))
 
 
 def trained(recipe: Recipe, kind: Kind, seed: int = 0, turned: bool = False, steps: int = _STEPS) -> nn.Module:

@@ -1,0 +1,33 @@
+"""`pullback study planted`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import options
+from ..core import terminal
+from ..core.files import plain
+from ..core.progress import bar
+from ..core.terminal import complain, show_files
+
+TASK = "A task, for example '2-D, loud'; repeat it for several. If not given: all; a wrong name lists them."
+
+
+def planted(
+    seeds: Annotated[int, options.number("Seeds of each task that must count.")] = 20,
+    first: Annotated[int, options.number("The first seed.", 0)] = 0,
+    task: Annotated[list[str] | None, typer.Option(help=TASK)] = None,
+    examples: Annotated[int, options.number("Signals that are explained in each trial.", 20)] = 48,
+    quick: Annotated[bool, options.switch("--quick", "Two seeds of six tasks: a trial of less than a minute.")] = False,
+    out: options.OutOption = Path("results/planted"),
+) -> None:
+    """Plant the class in a known domain, train networks on it, and see which scores name the domain, and which make false claims."""
+    from .. import studies
+
+    settings = studies.PlantedSettings(seeds, first, tuple(task or ()), examples=examples)
+    with bar("seeds") as progress:
+        found = studies.planted(settings.quick if quick else settings, out, progress, complain)
+    for sentence in found.summary["findings"]:
+        terminal.console.print(plain(f"• {sentence}"))
+    show_files(out, found.files)

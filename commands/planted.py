@@ -22,7 +22,10 @@ def planted(
     quick: Annotated[bool, options.switch("--quick", "Two seeds of six tasks: a trial of less than a minute.")] = False,
     out: options.OutOption = Path("results/planted"),
 ) -> None:
-    """Plant the class in a known domain, train networks on it, and see which scores name the domain, and which make false claims."""
+    """Plant the class in a known domain, and see which scores name the domain and which make false claims.
+
+    Networks are trained on signals in which atoms of a hidden domain carry the class; controls have nothing to be found.
+    """
     from .. import studies
 
     settings = studies.PlantedSettings(seeds, first, tuple(task or ()), examples=examples)

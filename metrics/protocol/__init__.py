@@ -1,6 +1,8 @@
 """The protocol by which domains are compared: families, matched budgets, controls, admission, verdicts."""
 
+from .compare import compare_domains
+from .comparison import DomainComparison
 from .conclusion import Conclusion, PairVerdict
-from .protocol import DomainComparison, Protocol, compare_domains
+from .settings import Protocol
 
 __all__ = ["Conclusion", "DomainComparison", "PairVerdict", "Protocol", "compare_domains"]

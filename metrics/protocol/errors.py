@@ -63,10 +63,11 @@ class Grid:
     def curves(self, judged: Judged, domain: str, control: str, families: Mapping[str, Transform | None]) -> dict[Cell, Curves]:
         """E = ½ (|f(kept) - f(x)| + |f(left) - f(x₀)|) / mean |f(x) - f(x₀)| of a ranking, in each of the families.
 
-        In its own family (None) the selection alone is kept, or alone removed, to the baseline; in the family P what is removed,
-        r, is replaced by Π_P(r). Each distinct input is evaluated once in each family.
+        In its own family (None) the selection alone is kept, or alone removed, to the baseline; in the family P what is
+        removed, r, is replaced by Π_P(r). Each distinct input is evaluated once in each family.
         """
-        asked, found = Distinct.of(judged, control, self.kinds, self.budgets), {}
+        asked = Distinct.of(judged, control, self.kinds, self.budgets)
+        found: dict[Cell, Curves] = {}
         for family, transform in families.items():
             kept, left = _answers(judged, control, asked, transform)
             for answer in self.answers:

@@ -13,8 +13,8 @@ USABLE = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
 def projected(family: Transform, component: Tensor, share: float = SHARE) -> Tensor:
     """Π_P(r): the fewest coefficients of r in the domain P that hold `share` of ‖P r‖², as a signal. Shape: that of r.
 
-    A selection of the domain T removes r = x - x_S. In the family P ≠ T, x - Π_P(r) is shown instead: it belongs to the units of P,
-    so what T's units alone look like, and what a model makes of them, does not decide.
+    A selection of the domain T removes r = x - x_S. In the family P ≠ T, x - Π_P(r) is shown instead: it belongs to the units
+    of P, so what T's units alone look like, and what a model makes of them, does not decide.
     component: r, (rows, *shape).
 
     >>> from pullback.transforms import get

@@ -16,8 +16,8 @@ _ROUNDS = 2
 class Rotation(Transform):
     """z = C D₂ C D₁ x of the flattened signal: C is the cosine transform of all samples, D₁ and D₂ are random signs.
 
-    A fast random rotation: a unit vector of any other basis is spread over all coefficients. It is a control and not registered:
-    nobody wants it as a domain.  seed: of the signs.
+    A fast random rotation: a unit vector of any other basis is spread over all coefficients. It is a control and not
+    registered: nobody wants it as a domain.  seed: of the signs.
     Source of the construction: Ailon & Chazelle 2009 (fast Johnson–Lindenstrauss transform).
 
     >>> T = Rotation((1, 4, 4), seed=1)

@@ -9,8 +9,8 @@ from ...core.copies import copied
 def shuffled(model: nn.Module, seed: int) -> nn.Module:
     """A copy of a model whose parameters are permuted, each within its own tensor.
 
-    Sizes, the distribution of the weights and the architecture stay, and what was learned is gone. What a map of this model selects
-    shows the signal and the architecture.  Source of the control: Adebayo et al. 2018 (there drawn anew).
+    Sizes, the distribution of the weights and the architecture stay, and what was learned is gone. What a map of this model
+    selects shows the signal and the architecture.  Source of the control: Adebayo et al. 2018 (there drawn anew).
 
     >>> line = nn.Linear(50, 1)
     >>> other = shuffled(line, 0)

@@ -43,8 +43,8 @@ class Block:
 def rows(block: Block) -> pd.DataFrame:
     """A row for each cell, example and budget.
 
-    metric: "selection_error" of the answer that decides, "selection_error(answer=probability)" of the probability, and "gain", the
-    error of |z - z₀| less that of the map.  family: "away" is the mean over the families that are not the selection's own.
+    metric: "selection_error" of the answer that decides, "selection_error(answer=probability)" of the probability, and "gain",
+    the error of |z - z₀| less that of the map.  family: "away" is the mean over the families that are not the selection's own.
     """
     main = next(iter(block.curves)).answer
     found = [(cell, _metric(cell.answer, main), curve) for cell, curve in (*block.curves.items(), *_away(block.curves))]

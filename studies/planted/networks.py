@@ -10,7 +10,7 @@ from ..training.fit import fitted
 from .signals import Recipe
 
 Kind = Literal["dense", "deep", "convolutional"]
-KINDS = ("dense", "deep", "convolutional")
+KINDS: tuple[Kind, ...] = ("dense", "deep", "convolutional")
 _STEPS, _BATCH = 300, 128
 
 

@@ -45,8 +45,8 @@ def reliance(model: nn.Module, parts: Parts) -> Reliance:
     atoms, rest, noise = parts.atoms, parts.background, parts.distractors
     sign = 2.0 * parts.label - 1
     with torch.no_grad():
-        odds = lambda x: (lambda out: (out[:, 1] - out[:, 0]) * sign)(model(x))
-        whole, bare, clean, nothing = (odds(x) for x in (parts.x, rest + noise, rest + atoms, torch.zeros_like(rest)))
-    right = lambda found: float((found > 0).float().mean())
+        shown = (parts.x, rest + noise, rest + atoms, torch.zeros_like(rest))
+        whole, bare, clean, nothing = (model(x).diff(dim=1)[:, 0] * sign for x in shown)
+    right, without_atoms, without_distractors = (float((odds > 0).float().mean()) for odds in (whole, bare, clean))
     moved = float((whole - clean).abs().mean() / (whole - nothing).abs().mean())
-    return Reliance(right(whole), right(bare), right(clean), moved)
+    return Reliance(right, without_atoms, without_distractors, moved)

@@ -38,7 +38,10 @@ def picks(evidence: Evidence, maps: Mapping[str, Attribution], model: Any, targe
 def _scores(evidence: Evidence, name: str, one: Attribution, model: Any, target: Any) -> dict[str, float]:
     """Each score in one domain, the larger the better."""
     by, answer = evidence.kinds[0], evidence.answers[0]
-    error = lambda control, families: float(evidence.error(name, control, families, by, answer).mean())
+
+    def error(control: str, families: list[str]) -> float:
+        return float(evidence.error(name, control, families, by, answer).mean())
+
     insertion, deletion, srg = (
         float(np.nanmean(found.value.numpy())) for found in measure(model, one, ["insertion", "deletion", "srg"], target)
     )

@@ -36,6 +36,10 @@ class Parts:
         """The signals."""
         return self.background + self.atoms + self.distractors
 
+    def unchanged(self) -> "Parts":
+        """The signals as they are."""
+        return self
+
     def turned(self) -> "Parts":
         """The same signals with atoms and distractors exchanged: the distractors' bit is the class."""
         return Parts(self.background, self.distractors, self.atoms, self.other, self.label)
@@ -48,13 +52,14 @@ class Recipe:
     shape: (channels, *sizes).  hidden: the domain whose atoms carry the class, or "rotation", which is no domain.
     other: the domain of the distractors.  atoms: their number for each of two groups.  active: how many are in one signal.
     amplitude: of an atom, in standard deviations of a sample of the background.  loudness: of a distractor, in amplitudes.
-    loud: the number of distractors in a signal.  rule: what the class is: which group is *present*; the *sign* of the first group's
-    atoms; the *product* of the signs of both groups.  leak: the share of signals whose distractors have the sign of the class.
-    paired: whether all distractors of a signal have one sign, a bit of their own.  permuted: whether samples are shuffled, by one
-    order for all signals.  seed: of the atoms and of the order, not of the signals.
+    loud: the number of distractors in a signal.  rule: what the class is: which group is *present*; the *sign* of the first
+    group's atoms; the *product* of the signs of both groups.  leak: the share of signals whose distractors have the sign of the
+    class.
+    paired: whether all distractors of a signal have one sign, a bit of their own.  permuted: whether samples are shuffled, by
+    one order for all signals.  seed: of the atoms and of the order, not of the signals.
 
-    Atoms are drawn among coefficients in which the background is at most half as loud; distractors are those of their domain with the
-    least energy in the span of the atoms, so that a model can ignore them without reading anything else.
+    Atoms are drawn among coefficients in which the background is at most half as loud; distractors are those of their domain
+    with the least energy in the span of the atoms, so that a model can ignore them without reading anything else.
 
     >>> parts = Recipe((1, 32), "dct", "pixel").draw(4, torch.Generator().manual_seed(0))
     >>> parts.x.shape, parts.label.shape
@@ -118,7 +123,8 @@ class Recipe:
         amount = self.amplitude * size * chosen * present[:, :, None] * signs[:, :, None]
         atoms = torch.einsum("gna,ga...->n...", amount, self.planted)
         noise, bit = self._distractors(label, generator)
-        return Parts(*map(self._shuffled, (self._background(count, generator), atoms, noise)), label, bit)
+        background, atoms, noise = map(self._shuffled, (self._background(count, generator), atoms, noise))
+        return Parts(background, atoms, noise, label, bit)
 
     def _roles(self, label: Tensor, sign: Tensor) -> tuple[Tensor, Tensor]:
         """Which group is present, and its sign, each (2, count)."""

@@ -84,8 +84,8 @@ def planted(
 ) -> Planted:
     """Which scores name the domain in which truth was planted, and which make false claims where there is none.
 
-    settings: see `Settings`; or its fields as `options`. Written into `out`: trials.csv, results.csv, summary.json, planted.png. Each
-    finished seed is stored in `out`/.parts, and the same call continues there.
+    settings: see `Settings`; or its fields as `options`. Written into `out`: trials.csv, results.csv, summary.json,
+    planted.png. Each finished seed is stored in `out`/.parts, and the same call continues there.
     progress: called with (seeds done, seeds planned).  note: called with a sentence for each seed that is dropped.
 
     Raises: ValueError for wrong settings, or where `out` holds other results; OSError; Interrupted for a KeyboardInterrupt.
@@ -198,7 +198,7 @@ def sentences(table: pd.DataFrame) -> list[str]:
         said = (
             f"{row['false_claims']} false claims in {row['seeds']} seeds (95 % interval up to {100 * row['false_high']:.0f} %)"
         )
-        if not (task.kind in ("off_menu", "permuted")):
+        if task.kind not in ("off_menu", "permuted"):
             share = f"{100 * row['low']:.0f}–{100 * row['high']:.0f} %"
             said = f"the planted domain is named in {row['right']} of {row['seeds']} seeds ({share}); {said}"
         found.append(f"{row['task']}, {row['method']}: {said}.")
@@ -215,6 +215,3 @@ def _write(trials: pd.DataFrame, table: pd.DataFrame, out: Path) -> list[str]:
 def stored(path: Path) -> dict[str, Any]:
     """A stored summary."""
     return dict(json.loads(path.read_text()))
-
-
-

@@ -1,10 +1,7 @@
 """Tasks with a known answer: what is planted, which domains are compared, and what would be a false claim."""
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
-
-from torch import Tensor
 
 from ...metrics.protocol import DomainComparison
 from ...metrics.protocol.rotation import Rotation
@@ -25,8 +22,8 @@ Menu = dict[str, str | Transform]
 class Task:
     """A kind of task; each seed draws its own settings.
 
-    kind: "truth", "pair", "closed", "duplicate", "rotation", "permuted" or "off_menu".  axes: of the signals.  loudness: "easy" (distractors up
-    to as loud as atoms) or "loud" (1.5 to 3 times).
+    kind: "truth", "pair", "closed", "duplicate", "rotation", "permuted" or "off_menu".  axes: of the signals.  loudness: "easy"
+    (distractors up to as loud as atoms) or "loud" (1.5 to 3 times).
     """
 
     name: str
@@ -69,7 +66,7 @@ class Task:
 
     def network(self, seed: int) -> Kind:
         """The kind of network of a seed."""
-        return random.Random(f"{self.name}/{seed}/network").choice(KINDS)
+        return KINDS[random.Random(f"{self.name}/{seed}/network").randrange(len(KINDS))]
 
     def menu(self, shape: tuple[int, ...], seed: int) -> Menu:
         """The compared domains, by name."""
@@ -123,4 +120,3 @@ QUICK = (
     "1-D, permuted samples",
     "1-D, off the menu",
 )
-Predict = Callable[[Tensor], Tensor]

@@ -23,9 +23,9 @@ Record = dict[str, Any]
 def trial(task: Task, seed: int, methods: tuple[str, ...], examples: int) -> Record:
     """What a seed of a task gives, as plain data.
 
-    dropped: why it does not count, or "".  planted: the domain.  found: for each method, what the protocol names, whether that is right,
-    whether it is a false claim, its sentence, and what the other scores pick.  A contrast pair counts as right where both
-    networks are named rightly.
+    dropped: why it does not count, or "".  planted: the domain.  found: for each method, what the protocol names, whether that
+    is right, whether it is a false claim, its sentence, and what the other scores pick.  A contrast pair counts as right where
+    both networks are named rightly.
     """
     recipe = task.recipe(seed)
     about: Record = {"task": task.name, "seed": seed, "recipe": dataclasses.asdict(recipe), "network": task.network(seed)}
@@ -58,7 +58,7 @@ def _side(task: Task, recipe: Recipe, seed: int, turned: bool, methods: tuple[st
         checked: Record = {"dropped": "", "reliance": None}
     else:
         model = trained(recipe, task.network(seed), seed, turned)
-        turn = lambda found: found.turned() if turned else found
+        turn = Parts.turned if turned else Parts.unchanged
         relied = reliance(model, turn(recipe.draw(_CHECKED, generator)))
         checked = {"dropped": relied.fault, "reliance": dataclasses.asdict(relied)}
         if relied.fault:

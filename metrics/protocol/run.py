@@ -1,0 +1,138 @@
+"""The maps of all domains and of their controls, and their errors."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...attribution import Attribution, attribute
+from ...attribution.call import Method
+from ...attribution.engine.engine import Engine
+from ...attribution.engine.faster_form import choose_form
+from ...attribution.engine.open_engine import read_checked
+from ...attribution.engine.random import fill, keys
+from ...attribution.engine.score import Target
+from ...transforms import Transform
+from ..judged import Judged
+from .admission import DOSES, Admission, admission
+from .conclusion import BLIND, NEUTRAL, ROTATION, Evidence, Numbers
+from .errors import Cell, Curves, Grid
+from .families import OWN
+from .settings import RANDOM, Protocol
+from .shuffled import shuffled
+
+_SELECTED = 0.05  # share of the samples whose signals tell near-duplicates
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """The curves of one method and one baseline.
+
+    doses: of each domain, E with noise in the map, (doses, batch).  cosines: of selected signals, (domains, domains).
+    """
+
+    run: "Run"
+    curves: dict[Cell, Curves]
+    answers: tuple[str, ...]
+    cosines: Numbers
+
+    def evidence(self, unit: Sequence[Hashable]) -> Evidence:
+        """As conclusions need it."""
+        protocol = self.run.protocol
+        return Evidence(self.curves, protocol.names, tuple(self.run.families), protocol.kinds, self.answers, unit)
+
+    def admission(self, unit: Sequence[Hashable]) -> Admission:
+        """Whether the error answers to noise in the map; own family, first kind of budget."""
+        held = self.evidence(unit)
+
+        def each(control: str) -> Numbers:
+            return np.stack([held.error(n, control, [OWN], held.kinds[0], held.answers[0]) for n in held.domains], 1)
+
+        errors = each("attribution")
+        doses = [errors.mean(1), *(each(f"noise {dose}").mean(1) for dose in DOSES)]
+        return admission(np.stack(doses, 1), each("random").mean(1), errors)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A protocol with its domains, a random rotation among them, and its families."""
+
+    protocol: Protocol
+    domains: dict[str, Transform]
+    families: dict[str, Transform]
+
+    def scored(
+        self, model: Any, x: Tensor, target: Target, method: Method, baseline: Any, engine: Engine, asked: dict[str, Any]
+    ) -> Scored:
+        """Makes the maps of all domains from one gradient stream, and scores them and their controls."""
+        how = {"method": method, "baseline": baseline, "seed": self.protocol.seed, "transform": list(self.domains.values())}
+        maps = dict(zip(self.domains, attribute(model, x, target, **how, **asked)))
+        blind: Mapping[str, Attribution] = {}
+        if self.protocol.controls and isinstance(model, nn.Module) and any(True for _ in model.parameters()):
+            blind = dict(zip(self.domains, attribute(shuffled(model, self.protocol.seed), x, target, **how, **asked)))
+        return self._judge(maps, blind, engine)
+
+    def _judge(self, maps: Mapping[str, Attribution], blind: Mapping[str, Attribution], engine: Engine) -> Scored:
+        """The curves of all maps and controls."""
+        curves: dict[Cell, Curves] = {}
+        first = next(iter(maps.values()))
+        x = first.transform.inverse(first.coefficients)
+        base = first.transform.inverse(first.coefficients - first.displacement)
+        ends = torch.stack([x, base], 1)
+        check = read_checked(engine, ends)
+        choose_form(check, engine.count.planned, gradients=False, invariant=True)
+        with engine.prepared.numerics():
+            answers: tuple[str, ...] = ()
+            for name, one in maps.items():
+                orders = {"shuffled_model": blind[name].values.abs()} if blind else {}
+                judged = Judged(one, engine, ends, check.known, self.protocol.seed, orders=orders)
+                answers = answers or _answers(judged)
+                curves |= self._curves(judged, name, answers)
+        check.finish()
+        chosen = [maps[name] for name in self.protocol.names]
+        return Scored(self, curves, answers, _cosines(chosen))
+
+    def _curves(self, judged: Judged, name: str, answers: tuple[str, ...]) -> dict[Cell, Curves]:
+        """The curves of one domain."""
+        protocol, own = self.protocol, dict[str, Transform | None]({OWN: None})
+        grid = Grid(protocol.budgets, protocol.kinds, answers)
+        away = {family: each for family, each in self.families.items() if family != name}
+        found = grid.curves(judged, name, "attribution", own | away)
+        blind = [control for control in BLIND if control != "shuffled_model" or "shuffled_model" in judged.orders]
+        for control in blind:
+            found |= grid.curves(judged, name, control, own | {NEUTRAL: self.families[NEUTRAL]})
+        for control in RANDOM:
+            found |= grid.curves(judged, name, control, own)
+        if name != ROTATION:
+            judged.orders.update(_noisy(judged.attribution, protocol.seed))
+            one = Grid(protocol.budgets, protocol.kinds[:1], answers[:1])
+            for dose in DOSES:
+                found |= one.curves(judged, name, f"noise {dose}", own)
+        return found
+
+
+def _answers(judged: Judged) -> tuple[str, ...]:
+    """What f is, first the one that decides: the logit difference to the runner-up, or the score; and the probability."""
+    ends = judged.answers_at_ends
+    main = "score" if bool(ends.margin.isnan().any()) else "margin"
+    return (main,) if bool(ends.probability.isnan().any()) else (main, "probability")
+
+
+def _noisy(one: Attribution, seed: int) -> dict[str, Tensor]:
+    """|(1 - λ) a + λ · noise| for several λ, the noise as large as a; keyed by seed and content."""
+    names = keys(one.coefficients)
+    noise = fill(torch.empty_like(one.values), Tensor.normal_, seed, names, ["noise"] * len(names))
+    size = one.values.flatten(1).square().mean(1).sqrt().reshape(-1, *[1] * (noise.ndim - 1))
+    return {f"noise {dose}": ((1 - dose) * one.values + dose * size * noise).abs() for dose in DOSES}
+
+
+def _cosines(maps: Sequence[Attribution]) -> Numbers:
+    """Cosines of the signals that the first coefficients of each map give, means over examples, (domains, domains)."""
+    kept = [one.transform.inverse(one.displacement * one.keep_mask(_SELECTED)).flatten(1) for one in maps]
+    unit = torch.stack([each / each.norm(dim=1, keepdim=True).clamp(min=torch.finfo(each.dtype).tiny) for each in kept])
+    found = torch.einsum("aen,ben->abe", unit, unit).mean(2).double().cpu().numpy()
+    np.fill_diagonal(found, 1.0)
+    return np.asarray(found)

@@ -1,0 +1,74 @@
+"""`Protocol`: what is compared, and how."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ...attribution.call import BaselineLike, Method
+from ...transforms import Transform, get
+from ..selection import BUDGETS, Budgets
+from .admission import DOSES
+from .conclusion import BLIND, NEUTRAL, ROTATION
+from .families import OWN, USABLE
+from .rotation import Rotation
+
+Domains = Sequence[str | Transform] | Mapping[str, str | Transform]
+RANDOM = ("random", "random_in_quantile")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is compared, and how.
+
+    domains: specs or transforms, or a mapping of names to these.  methods: specs.  baselines: x₀, as in `attribute`; a verdict
+    must hold with each.  families: domains whose units are removed; None for all linear domains that are compared. A random
+    rotation that is no domain is added.  budgets: shares.  kinds: of what, see `selection.counts`.
+    controls: whether the map of a model with permuted parameters is one of the controls.
+
+    >>> Protocol(("pixel", "dct")).cost((1, 8, 8))
+    1128
+    """
+
+    domains: Domains
+    methods: Sequence[Method] = ("integrated_gradients",)
+    baselines: Sequence[BaselineLike] = (None,)
+    families: Sequence[str] | None = None
+    budgets: tuple[float, ...] = BUDGETS
+    kinds: tuple[Budgets, ...] = ("count", "energy", "bits")
+    controls: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        names = self.names
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise ValueError(
+                f"compare_domains: expected two domains or more with different names, got {', '.join(names)[:120]}."
+            )
+        if reserved := {OWN, ROTATION, NEUTRAL} & set(names):
+            raise ValueError(f"compare_domains: the name {min(reserved)!r} belongs to a control; name the domain otherwise.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the domains."""
+        return tuple(each.spec if isinstance(each, Transform) else str(each) for each in self.domains)
+
+    def built(self, shape: tuple[int, ...]) -> dict[str, Transform]:
+        """The domains by name, and the random rotation that is a control."""
+        given = self.domains.values() if isinstance(self.domains, Mapping) else self.domains
+        found = {name: get(each, shape) for name, each in zip(self.names, given)}
+        return found | {ROTATION: Rotation(shape, self.seed)}
+
+    def removed(self, domains: Mapping[str, Transform]) -> dict[str, Transform]:
+        """The families by name, without that of the selection itself."""
+        asked = [name for name in self.names if USABLE in domains[name].claims] if self.families is None else self.families
+        shape = domains[ROTATION].shape
+        return {name: domains[name] if name in domains else get(name, shape) for name in asked} | {
+            NEUTRAL: Rotation(shape, self.seed + 1)
+        }
+
+    def cost(self, shape: tuple[int, ...]) -> int:
+        """The largest number of evaluations of the model for one example, method and baseline, beside those of the method."""
+        domains = self.built(shape)
+        families, each = self.removed(domains), 2 * len(self.budgets)
+        maps = sum(1 + len(families) - (name in families) for name in domains) * len(self.kinds)
+        controls = len(domains) * (2 * len(BLIND) + len(RANDOM)) * len(self.kinds)
+        return each * (maps + controls + len(self.names) * len(DOSES)) + 2 * len(domains)

@@ -1,6 +1,7 @@
 """`Judged`: a map and the open model that it explains, as metrics see them."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
@@ -15,16 +16,20 @@ from ..attribution.engine.faster_form import choose_form
 from ..attribution.engine.open_engine import read_checked
 from ..attribution.engine.score import real_output
 from ..attribution.result import keep_only, ranks
+from ..attribution.targets import Choice
 from ..core.progress import Progress
+from .explainer import Explain, explained
 from .selection import Selection, counts, order
 
-Explain = Callable[[Any, Tensor], Attribution]
+_OWN = ("truth", "truth_in", "source", "explain", "orders", "seed")  # the options that are not those of `open_engine`
 
 
 class Judging(TypedDict, total=False):
     """The options of `measure`."""
 
     truth: Tensor | None
+    truth_in: str | None
+    source: Tensor | None
     explain: Explain | None
     orders: Mapping[str, Tensor] | None
     batch_size: int | str
@@ -58,8 +63,9 @@ class Judged:
     """A map, and what the model answers at the inputs that metrics ask for. Each distinct selection is evaluated once.
 
     known: f at x and x₀, (2, batch).  seed: of all that is random.
-    truth: True for the coefficients that matter, (batch, *coeff).
-    explain: (model, x) -> the map of the same method, where one can be made.  orders: more rankings, (batch, *coeff).
+    truth, truth_in, source: as in `measure`.
+    explain: (model, x, target) -> the map of the same method, where one can be made.  orders: more rankings, (batch, *coeff).
+    model, target, options: as the caller gave them.
     """
 
     attribution: Attribution
@@ -67,8 +73,13 @@ class Judged:
     known: Tensor
     seed: int = 0
     truth: Tensor | None = None
+    truth_in: str | None = None
+    source: Tensor | None = None
     explain: Explain | None = None
     orders: dict[str, Tensor] = field(default_factory=dict)
+    model: Any = None
+    target: Any = None
+    options: dict[str, Any] = field(default_factory=dict)
     _ranks: dict[str, Tensor] = field(default_factory=dict, repr=False)
     _answers: dict[Any, Tensor] = field(default_factory=dict, repr=False)
 
@@ -84,6 +95,30 @@ class Judged:
             own = self.orders.get(ranking)
             self._ranks[ranking] = ranks(order(self.attribution, ranking, self.seed) if own is None else own)
         return self._ranks[ranking]
+
+    @functools.cached_property
+    def signal(self) -> Tensor:
+        """x = T⁻¹ z, (batch, *shape)."""
+        return self.attribution.transform.inverse(self.attribution.coefficients)
+
+    @functools.cached_property
+    def fixed_target(self) -> Any:
+        """The target, also at other inputs and of other models: classes that it chooses by the output are those at x."""
+        score = self.engine.score
+        return (lambda output, example: score(output, example)) if isinstance(score.choose, Choice) else self.target
+
+    def explained(self, x: Tensor, *, model: Any = None, target: Any = None) -> Attribution:
+        """The map that the method makes of inputs x (batch, *shape), for another model or other targets where they are given.
+
+        Raises: TypeError or ValueError where `explain` makes a map of another kind, or with other settings.
+        """
+        model, target = self.model if model is None else model, self.fixed_target if target is None else target
+        with self.engine.prepared.around(), torch.enable_grad():  # `explain` is code of the caller
+            found = explained(self.explain, self.attribution, (model, x.detach().to(self.engine.feed), target), self.options)
+        self.engine.counted(
+            **{name: int(found.settings.get("evaluations", {}).get(name, 0)) for name in ("forward", "gradient")}
+        )
+        return found
 
     def answers(self, selections: Sequence[Selection]) -> Answers:
         """What the model says where each selection is kept or removed. Shapes: (selections, batch)."""
@@ -136,7 +171,9 @@ def judging(
 
     cost: the largest number of evaluations for one example.  options: as in `measure`.
     """
-    own = {name: options.pop(name, None) for name in ("truth", "explain", "orders", "seed")}  # type: ignore[misc]
+    own: dict[str, Any] = {name: options.pop(name, None) for name in _OWN}  # type: ignore[misc]
+    own |= {"seed": own["seed"] or 0, "orders": dict(own["orders"] or {}), "model": model, "target": target}
+    own["options"] = {name: value for name, value in options.items() if name != "progress"}
     z, transform = attribution.coefficients, attribution.transform
     ends = torch.stack([transform.inverse(z), transform.inverse(z - attribution.displacement)], 1)
     planned = len(z) * (2 + cost)
@@ -145,7 +182,5 @@ def judging(
         run = read_checked(engine, ends, evaluations=planned)
         choose_form(run, planned, gradients=False, invariant=True)
         with engine.prepared.numerics():
-            yield Judged(
-                attribution, engine, run.known, own["seed"] or 0, own["truth"], own["explain"], dict(own["orders"] or {})
-            )
+            yield Judged(attribution, engine, run.known, **own)
         run.finish()

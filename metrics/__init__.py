@@ -2,7 +2,7 @@
 
 from .bands import BandDeletion, BandShapleyError
 from .base import Invariance, Metric, Needs, Scores, get, measure, names, register
-from .explainer import Explainer, explainer
+from .explainer import Explainer, explainer, explainer_of
 from .faithfulness import kept_score
 from .judged import Answers, Judged
 from .localisation import OctaveDistance, PointingGame, RelevanceAUPRC, RelevanceMass, RelevanceRank
@@ -29,5 +29,15 @@ __all__ += ["BandDeletion", "BandShapleyError", "EffectiveNumber", "Explainer", 
 __all__ += ["LabelRandomisationRanks", "MaxSensitivity", "OctaveDistance", "ParameterRandomisation"]
 __all__ += ["ParameterRandomisationRanks", "Participation", "PointingGame", "RelevanceAUPRC", "RelevanceMass"]
 __all__ += ["RelevanceRank", "Separation", "TopKStability"]
-__all__ += ["dominant", "effective_number", "energy_left", "explainer", "ideal_order", "participation", "si_sdr", "si_sdr_gain"]
+__all__ += [
+    "dominant",
+    "effective_number",
+    "energy_left",
+    "explainer",
+    "explainer_of",
+    "ideal_order",
+    "participation",
+    "si_sdr",
+    "si_sdr_gain",
+]
 __all__.sort(key=lambda name: (not name[0].isupper(), name))

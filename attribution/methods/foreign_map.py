@@ -26,6 +26,7 @@ from ..estimator import Kind
 
 _WHO = "from_map"
 _IN = ("z", "signal")
+_OPTIONS = ("batch_size", "model_args", "model_kwargs", "execution", "progress")
 _FILES = ".npy, .npz or .safetensors"
 
 
@@ -97,6 +98,8 @@ def foreign_fields(
 ) -> dict[str, Any]:
     """The fields of an `Attribution`; the arguments are those of `Attribution.from_map`."""
     check_choice(_WHO, "kind", kind, get_args(Kind))
+    if unknown := [name for name in options if name not in _OPTIONS]:
+        raise TypeError(f"{_WHO}: unknown option {unknown[0]!r}; for the model, it takes {', '.join(_OPTIONS)}.")
     x = check_signal(torch.from_numpy(np.array(x)) if isinstance(x, np.ndarray) else x).detach().clone()
     x = x.to(wide(x.dtype))
     domain = get_transform(transform, tuple(x.shape[1:]))

@@ -71,8 +71,8 @@ class Metric(abc.ABC):
     formula: in one line.  source: paper and equation.  better: "higher" or "lower", "neither" for a description.
     chance: the expected value of a random map, None where there is no such number.
     invariant: the changes of domain that leave it as it is; a law that the tests measure.
-    within_domain: whether it compares methods inside one domain only, though it depends on the domain: it rewards answers beyond
-    those at x and x₀, which grow with cancellation in a domain that does not suit the model.
+    within_domain: whether it compares methods inside one domain only, though it depends on the domain: it rewards answers
+    beyond those at x and x₀, which grow with cancellation in a domain that does not suit the model.
     needs: what it needs besides a map and its model.
 
     >>> get("selection_error(budgets=[0.1])").better, get("selection_error").ranks_domains

@@ -156,8 +156,8 @@ class Judged:
         """Inputs in which some coefficients alone are kept, or alone removed. Shape: (rows, *shape).
 
         mask: True for these coefficients, (masks, *coeff).  example: of each mask, (masks,).  removed: of each row, (rows,).
-        row: the number of the mask of each row, (rows,).  For a linear T, what is kept is x₀ + r and what is left is x - r, with
-        r = T⁻¹(mask ⊙ (z - z₀)), so that both sides of a selection share r.
+        row: the number of the mask of each row, (rows,).  For a linear T, what is kept is x₀ + r, what is left is x - r, and
+        r = T⁻¹(mask ⊙ (z - z₀)) is computed once for both.
         """
         att, removed = self.attribution, removed.reshape(-1, *[1] * (mask.ndim - 1))
         if TransformClaim.LINEAR not in att.transform.claims:

@@ -2,8 +2,12 @@
 
 from .bands import BandDeletion, BandShapleyError
 from .base import Invariance, Metric, Needs, Scores, get, measure, names, register
+from .class_answers import AverageDrop, AverageGain, AverageIncrease, FaithfulnessOfSpectra, FidelityToInput
+from .correlation import MuFidelity, SensitivityN
+from .curves import Deletion, Insertion, RateFidelity, SymmetricRelevanceGain
 from .explainer import Explainer, explainer, explainer_of
 from .faithfulness import kept_score
+from .infidelity import Infidelity
 from .judged import Answers, Judged
 from .localisation import OctaveDistance, PointingGame, RelevanceAUPRC, RelevanceMass, RelevanceRank
 from .randomisation import LabelRandomisation, LabelRandomisationRanks, ParameterRandomisation, ParameterRandomisationRanks
@@ -23,21 +27,12 @@ from .sparsity import (
 from .stability import MaxSensitivity, TopKStability
 from .statistics import mean_interval
 
-__all__ = ["Answers", "Gain", "Invariance", "Judged", "Metric", "Needs", "Scores", "Selection", "SelectionError"]
-__all__ += ["fraction_holding", "get", "gini", "kept_score", "mean_interval", "measure", "names", "register"]
-__all__ += ["BandDeletion", "BandShapleyError", "EffectiveNumber", "Explainer", "FractionHolding", "Gini", "LabelRandomisation"]
-__all__ += ["LabelRandomisationRanks", "MaxSensitivity", "OctaveDistance", "ParameterRandomisation"]
-__all__ += ["ParameterRandomisationRanks", "Participation", "PointingGame", "RelevanceAUPRC", "RelevanceMass"]
-__all__ += ["RelevanceRank", "Separation", "TopKStability"]
-__all__ += [
-    "dominant",
-    "effective_number",
-    "energy_left",
-    "explainer",
-    "explainer_of",
-    "ideal_order",
-    "participation",
-    "si_sdr",
-    "si_sdr_gain",
-]
-__all__.sort(key=lambda name: (not name[0].isupper(), name))
+__all__ = ["Answers", "AverageDrop", "AverageGain", "AverageIncrease", "BandDeletion", "BandShapleyError", "Deletion"]
+__all__ += ["EffectiveNumber", "Explainer", "FaithfulnessOfSpectra", "FidelityToInput", "FractionHolding", "Gain", "Gini"]
+__all__ += ["Infidelity", "Insertion", "Invariance", "Judged", "LabelRandomisation", "LabelRandomisationRanks"]
+__all__ += ["MaxSensitivity", "Metric", "MuFidelity", "Needs", "OctaveDistance", "ParameterRandomisation"]
+__all__ += ["ParameterRandomisationRanks", "Participation", "PointingGame", "RateFidelity", "RelevanceAUPRC"]
+__all__ += ["RelevanceMass", "RelevanceRank", "Scores", "Selection", "SelectionError", "SensitivityN", "Separation"]
+__all__ += ["SymmetricRelevanceGain", "TopKStability", "dominant", "effective_number", "energy_left", "explainer"]
+__all__ += ["explainer_of", "fraction_holding", "get", "gini", "ideal_order", "kept_score", "mean_interval", "measure"]
+__all__ += ["names", "participation", "register", "si_sdr", "si_sdr_gain"]

@@ -3,9 +3,10 @@
 import abc
 import enum
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Unpack
 
+import torch
 from torch import Tensor
 
 from ..attribution import Attribution
@@ -73,7 +74,8 @@ class Metric(abc.ABC):
     formula: in one line.  source: paper and equation.  better: "higher" or "lower", "neither" for a description.
     chance: the expected value of a random map, None where there is no such number.
     invariant: the changes of domain that leave it as it is; a law that the tests measure.
-    within_domain: whether it compares methods inside one domain only, though it depends on the domain.
+    within_domain: whether it compares methods inside one domain only, though it depends on the domain: it rewards answers
+    beyond those at x and x₀, which grow with cancellation in a domain that does not suit the model.
     needs: what it needs besides a map and its model.
 
     >>> get("selection_error(budgets=[0.1])").better, get("selection_error").ranks_domains
@@ -132,7 +134,7 @@ def get(spec: "str | Metric") -> Metric:
     Raises: ValueError or TypeError that lists the choices.
 
     >>> get("gain")
-    Gain(budgets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5), by='count')
+    Gain(budgets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5), by='count', answer='score')
     """
     if isinstance(spec, Metric):
         return spec
@@ -183,7 +185,16 @@ def measure(
     if options.get("explain") is None and any(Needs.EXPLAIN in each.needs for each in chosen):
         options["explain"] = explainer_of(attribution)
     with judging(model, attribution, target, sum(each.cost(attribution) for each in chosen), **options) as judged:
-        return [each.measure(judged) for each in chosen]
+        return [_defined(each.measure(judged), attribution) for each in chosen]
+
+
+def _defined(scores: Scores, attribution: Attribution) -> Scores:
+    """`scores`, NaN for an example whose map holds NaN or infinity."""
+    finite = attribution.values.flatten(1).isfinite().all(1)
+    if bool(finite.all()):
+        return scores
+    curve = None if scores.curve is None else scores.curve.where(finite[:, None], torch.nan)
+    return replace(scores, value=scores.value.where(finite, torch.nan), curve=curve)
 
 
 def _check_needs(metric: Metric, attribution: Attribution, options: Judging) -> None:

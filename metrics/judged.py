@@ -4,7 +4,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 import torch
 from torch import Tensor
@@ -15,12 +15,18 @@ from ..attribution.engine.entries import Entries
 from ..attribution.engine.faster_form import choose_form
 from ..attribution.engine.open_engine import read_checked
 from ..attribution.engine.score import real_output
-from ..attribution.result import keep_only, ranks
+from ..attribution.result import keep_only
 from ..attribution.targets import Choice
+from ..core.checks import check_choice
 from ..core.progress import Progress
+from ..transforms import TransformClaim
 from .explainer import Explain, explained
-from .selection import Selection, counts, order
+from .selection import Selection, count_table, order, order_ranks
 
+Found = TypeVar("Found")
+Answer = Literal["score", "probability", "margin"]
+ANSWERS = ("score", "probability", "margin")
+Key = tuple[str, bool, tuple[int, ...]]  # a ranking, whether its first coefficients are removed, their number in each example
 _OWN = ("truth", "truth_in", "source", "explain", "orders", "seed")  # the options that are not those of `open_engine`
 
 
@@ -57,12 +63,17 @@ class Answers:
         """From a tensor (…, 4)."""
         return cls(*table.unbind(-1))
 
+    @property
+    def table(self) -> Tensor:
+        """All four as one tensor, (…, 4)."""
+        return torch.stack([self.score, self.probability, self.margin, self.predicted], -1)
+
 
 @dataclass(eq=False)
 class Judged:
     """A map, and what the model answers at the inputs that metrics ask for. Each distinct selection is evaluated once.
 
-    known: f at x and x₀, (2, batch).  seed: of all that is random.
+    ends: x and x₀ in the signal, (batch, 2, *shape).  known: f at them, (2, batch).  seed: of all that is random.
     truth, truth_in, source: as in `measure`.
     explain: (model, x, target) -> the map of the same method, where one can be made.  orders: more rankings, (batch, *coeff).
     model, target, options: as the caller gave them.
@@ -70,6 +81,7 @@ class Judged:
 
     attribution: Attribution
     engine: Engine
+    ends: Tensor
     known: Tensor
     seed: int = 0
     truth: Tensor | None = None
@@ -80,26 +92,68 @@ class Judged:
     model: Any = None
     target: Any = None
     options: dict[str, Any] = field(default_factory=dict)
-    _ranks: dict[str, Tensor] = field(default_factory=dict, repr=False)
-    _answers: dict[Any, Tensor] = field(default_factory=dict, repr=False)
+    _memory: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def difference(self) -> Tensor:
         """f(x) - f(x₀), (batch,), NaN where it is zero, so that ratios say that they are not defined."""
-        difference = self.known[0] - self.known[1]
-        return difference.where(difference != 0, torch.nan)
+        return self.difference_of("score")
+
+    def difference_of(self, answer: Answer) -> Tensor:
+        """As `difference`, of another answer."""
+        at_x, at_base = self.at_ends(answer)
+        return (at_x - at_base).where(at_x != at_base, torch.nan)
+
+    def at_ends(self, answer: Answer) -> Tensor:
+        """One of the answers at x and x₀, (2, batch).  Raises: ValueError for classes where the target is none."""
+        check_choice("metrics", "answer", answer, ANSWERS)
+        found = self.known if answer == "score" else getattr(self.answers_at_ends, answer)
+        if bool(found.isnan().all()):
+            wanted = f"metrics: {answer} needs a target that is a class, of a model that returns (rows, classes)"
+            raise ValueError(f"{wanted}; take answer=score, or another metric.")
+        return found
+
+    @property
+    def answers_at_ends(self) -> Answers:
+        """What the model says at x and x₀, (2, batch)."""
+        batch = len(self.ends)
+        example = torch.arange(batch, device=self.known.device).repeat(2)
+        points = self.ends.transpose(0, 1).flatten(0, 1)
+        found = self.remember("ends", lambda: self.at(example, points.__getitem__).table)
+        return Answers.of(found.unflatten(0, (2, batch)))
+
+    def remember(self, key: Any, make: Callable[[], Found]) -> Found:
+        """make(), computed once for each key."""
+        if key not in self._memory:
+            self._memory[key] = make()
+        return self._memory[key]
 
     def rank(self, ranking: str) -> Tensor:
-        """The rank of every coefficient, 0 for the first, (batch, *coeff)."""
-        if ranking not in self._ranks:
-            own = self.orders.get(ranking)
-            self._ranks[ranking] = ranks(order(self.attribution, ranking, self.seed) if own is None else own)
-        return self._ranks[ranking]
+        """The rank of every coefficient, 0 for the first, equal ones at random, (batch, *coeff).
 
-    @functools.cached_property
+        Raises: ValueError for an unknown ranking, or one of another shape than the map.
+        """
+        return self.remember(("rank", ranking), lambda: self._rank(ranking))
+
+    def _rank(self, ranking: str) -> Tensor:
+        own, shape = self.orders.get(ranking), self.attribution.values.shape
+        if own is not None and own.shape != shape:
+            raise ValueError(f"orders[{ranking!r}]: expected the shape of the map, {tuple(shape)}, got {tuple(own.shape)}.")
+        score = order(self.attribution, ranking, self.seed) if own is None else own
+        return order_ranks(score.to(self.attribution.values.device), self.attribution, self.seed)
+
+    def numbers(self, selections: Sequence[Selection]) -> Tensor:
+        """How many coefficients each selection has, (selections, batch)."""
+        found: dict[Selection, Tensor] = {}
+        for ranking, by in dict.fromkeys((each.ranking, each.by) for each in selections):
+            alike = [each for each in selections if (each.ranking, each.by) == (ranking, by)]
+            found |= zip(alike, count_table(self.attribution, self.rank(ranking), [each.budget for each in alike], by))
+        return torch.stack([found[each] for each in selections])
+
+    @property
     def signal(self) -> Tensor:
         """x = T⁻¹ z, (batch, *shape)."""
-        return self.attribution.transform.inverse(self.attribution.coefficients)
+        return self.ends[:, 0]
 
     @functools.cached_property
     def fixed_target(self) -> Any:
@@ -122,32 +176,58 @@ class Judged:
 
     def answers(self, selections: Sequence[Selection]) -> Answers:
         """What the model says where each selection is kept or removed. Shapes: (selections, batch)."""
-        chosen = [self._chosen(each) for each in selections]
-        asked = [key for key in dict.fromkeys(chosen) if key not in self._answers]
+        numbers = map(tuple, self.numbers(selections).tolist())
+        chosen: list[Key] = [(each.ranking, each.removed, count) for each, count in zip(selections, numbers)]
+        asked = [key for key in dict.fromkeys(chosen) if key not in self._memory]
         if asked:
-            batch = len(self.attribution)
-            example = torch.arange(batch, device=self.known.device).repeat(len(asked))
-            found = self.at(example, lambda part: self._kept(asked, example, part))
-            table = torch.stack([getattr(found, name) for name in Answers.__dataclass_fields__], -1)
-            self._answers |= zip(asked, table.unflatten(0, (len(asked), batch)))
-        return Answers.of(torch.stack([self._answers[key] for key in chosen]))
+            self._memory |= zip(asked, self._ask(asked))
+        return Answers.of(torch.stack([self._memory[key] for key in chosen]))
 
     def at(self, example: Tensor, points: Points) -> Answers:
         """What the model says at any rows.  example: (rows,), the example of each.  points: a slice -> (rows, *shape)."""
         return Answers.of(self.engine.outputs(example, points, self._read))
 
-    def _chosen(self, selection: Selection) -> tuple[str, bool, tuple[int, ...]]:
-        """The ranking, the side, and the number of coefficients of each example."""
-        found = counts(self.attribution, self.rank(selection.ranking), selection.budget, selection.by)
-        return selection.ranking, selection.removed, tuple(found.tolist())
+    def selected(self, mask: Tensor, example: Tensor, removed: Tensor, row: Tensor) -> Tensor:
+        """Inputs in which some coefficients alone are kept, or alone removed. Shape: (rows, *shape).
 
-    def _kept(self, asked: Sequence[tuple[str, bool, tuple[int, ...]]], example: Tensor, part: slice) -> Tensor:
-        """The inputs of some rows; row r belongs to selection r // batch."""
-        of, masks = example[part], []
-        for row, i in enumerate(of.tolist()):
-            ranking, removed, numbers = asked[(part.start + row) // len(self.attribution)]
-            masks.append((self.rank(ranking)[i] < numbers[i]) != removed)
-        return keep_only(self.attribution, torch.stack(masks), of)
+        mask: True for these coefficients, (masks, *coeff).  example: of each mask, (masks,).  removed: of each row, (rows,).
+        row: the number of the mask of each row, (rows,).  For a linear T, what is kept is x₀ + r, what is left is x - r, and
+        r = T⁻¹(mask ⊙ (z - z₀)) is computed once for both.
+        """
+        att, removed = self.attribution, removed.reshape(-1, *[1] * (mask.ndim - 1))
+        if TransformClaim.LINEAR not in att.transform.claims:
+            return keep_only(att, mask[row] != removed, example[row])
+        part, of = att.transform.inverse(att.displacement[example] * mask)[row], example[row]
+        removed = removed.reshape(-1, *[1] * (part.ndim - 1))
+        return torch.where(removed, self.ends[of, 0] - part, self.ends[of, 1] + part)
+
+    def _ask(self, asked: Sequence[Key]) -> Tensor:
+        """What the model says, (asked, batch, 4). The two sides of a selection stand next to each other."""
+        masks, batch = sorted({(ranking, count) for ranking, _, count in asked}), len(self.ends)
+        device, place = self.known.device, {mask: number for number, mask in enumerate(masks)}
+        numbers = torch.tensor([count for _, count in masks], device=device)
+        sides = torch.tensor([removed for _, removed, _ in asked], device=device).repeat_interleave(batch)
+        of = torch.tensor([place[ranking, count] for ranking, _, count in asked], device=device)
+        row = (of[:, None] * batch + torch.arange(batch, device=device)).flatten()  # mask and example as one number
+        row, turned = row.sort(stable=True)
+
+        def points(part: slice) -> Tensor:
+            distinct, inverse = row[part].unique_consecutive(return_inverse=True)
+            mask, example = distinct // batch, distinct % batch
+            kept = self._first([ranking for ranking, _ in masks], numbers, mask, example)
+            return self.selected(kept, example, sides[turned[part]], inverse)
+
+        found = self.at(row % batch, points).table
+        return torch.empty_like(found).index_copy_(0, turned, found).unflatten(0, (len(asked), batch))
+
+    def _first(self, rankings: Sequence[str], numbers: Tensor, mask: Tensor, example: Tensor) -> Tensor:
+        """True for the first coefficients of some selections, (rows, *coeff).  mask: their numbers, which rise."""
+        most, found = numbers[mask, example].reshape(-1, *[1] * (self.attribution.values.ndim - 1)), []
+        named = [rankings[number] for number in mask.tolist()]
+        for ranking in dict.fromkeys(named):
+            part = slice(named.index(ranking), len(named) - named[::-1].index(ranking))
+            found.append(self.rank(ranking)[example[part]] < most[part])
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def _read(self, output: Any, example: Tensor) -> Tensor:
         """score, probability, margin and prediction of each row, (rows, 4)."""
@@ -182,5 +262,5 @@ def judging(
         run = read_checked(engine, ends, evaluations=planned)
         choose_form(run, planned, gradients=False, invariant=True)
         with engine.prepared.numerics():
-            yield Judged(attribution, engine, run.known, **own)
+            yield Judged(attribution, engine, ends, run.known, **own)
         run.finish()

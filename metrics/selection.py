@@ -1,6 +1,7 @@
 """`Selection`: which coefficients are kept or removed, by a ranking and a budget."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,15 +9,16 @@ import torch
 from torch import Tensor
 
 from ..attribution import Attribution
-from ..attribution.engine.random import fill, keys
+from ..attribution.engine.random import Keyed, fill, keys
 from ..attribution.result import coefficient_count, ranks
 from ..core.checks import check_choice
 from ..transforms import TransformClaim
+from .code_length import affordable
 
-Budgets = Literal["count", "energy"]
-BY = ("count", "energy")
+Budgets = Literal["count", "energy", "bits", "coefficients"]
+BY = ("count", "energy", "bits", "coefficients")
 BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-RANKINGS = ("attribution", "signed", "coefficient", "random", "random_in_quantile", "coarse_first")
+RANKINGS = ("attribution", "signed", "least_first", "coefficient", "random", "random_in_quantile", "coarse_first")
 _QUANTILES = 10
 
 
@@ -38,13 +40,15 @@ class Selection:
 def order(attribution: Attribution, ranking: str, seed: int) -> Tensor:
     """The number by which each coefficient is ranked, the largest first, (batch, *coeff).
 
-    attribution: |a|.  signed: a.  coefficient: |z - z₀|, which never sees the model.  random: keyed by seed and content.
+    attribution: |a|.  signed: a.  least_first: -a.  coefficient: |z - z₀|, which never sees the model.
+    random: keyed by seed and content.
     random_in_quantile: random among coefficients of about the same |z - z₀|, the largest tenth first.
     coarse_first: from low frequencies to high ones, random among equal ones.
     """
     check_choice("metrics", "ranking", ranking, RANKINGS)
-    if ranking in ("attribution", "signed"):
-        return attribution.values.abs() if ranking == "attribution" else attribution.values
+    if ranking in ("attribution", "signed", "least_first"):
+        values = attribution.values
+        return values.abs() if ranking == "attribution" else values if ranking == "signed" else -values
     size = attribution.displacement.abs()
     if ranking == "coefficient":
         return size
@@ -60,30 +64,54 @@ def order(attribution: Attribution, ranking: str, seed: int) -> Tensor:
     return below_one - step.to(size)
 
 
+def order_ranks(score: Tensor, attribution: Attribution, seed: int) -> Tensor:
+    """The rank of every number of an example, 0 for the largest, equal ones in an order that is random but keyed by content.
+
+    By position, equal ones would come coarse bands first, so that a map which says nothing would still rank well.
+    """
+    rank, flat = ranks(score), score.flatten(1)
+    ordered = flat.sort(dim=1).values
+    tied = (ordered[:, 1:] == ordered[:, :-1]).any(1)
+    for example in tied.nonzero()[:, 0].tolist():
+        draw = Keyed(attribution.coefficients[example : example + 1], seed).generator(0, "ties")
+        shuffled = torch.from_numpy(draw.permutation(flat.shape[1])).to(flat.device)
+        place = shuffled[flat[example, shuffled].argsort(descending=True, stable=True)]
+        rank[example].view(-1)[place] = torch.arange(len(place), device=flat.device, dtype=rank.dtype)
+    return rank
+
+
 def counts(attribution: Attribution, rank: Tensor, budget: float, by: Budgets) -> Tensor:
     """How many coefficients a budget buys, (batch,), at least one.
 
-    count: `budget` of the number of samples of the signal.
+    count: `budget` of the number of samples of the signal.  coefficients: `budget` of the number of coefficients.
     energy: the fewest whose signal has `budget` of the energy, ‖x_S - x₀‖² ≥ budget ‖x - x₀‖².
+    bits: the most whose code is no longer than `budget` of that of all samples of x - x₀, see `code_length`.
     rank: of every coefficient, (batch, *coeff).  Raises: ValueError for a budget outside (0, 1] or another `by`.
     """
+    return count_table(attribution, rank, [budget], by)[0]
+
+
+def count_table(attribution: Attribution, rank: Tensor, budgets: Sequence[float], by: Budgets) -> Tensor:
+    """`counts` of several budgets, (budgets, batch)."""
     check_choice("metrics", "by", by, BY)
-    most = coefficient_count(budget, attribution.transform)
-    if by == "count":
-        return torch.full((len(rank),), min(most, rank[0].numel()), device=rank.device)
-    displacement = attribution.displacement
+    most, size = [coefficient_count(each, attribution.transform) for each in budgets], rank[0].numel()
+    if by in ("count", "coefficients"):
+        numbers = most if by == "count" else [max(1, round(float(each) * size)) for each in budgets]
+        return torch.tensor(numbers, device=rank.device).clamp(max=size)[:, None].expand(-1, len(rank))
+    if by == "bits":
+        return affordable(attribution, rank, budgets)
     if TransformClaim.ORTHOGONAL in attribution.transform.claims:
-        return _by_parseval(displacement, rank, budget)
-    return _by_bisection(attribution, rank, budget)
+        return _by_parseval(attribution.displacement, rank, budgets)
+    return torch.stack([_by_bisection(attribution, rank, each) for each in budgets])
 
 
-def _by_parseval(displacement: Tensor, rank: Tensor, budget: float) -> Tensor:
-    """As `counts`, where the energy of the signal is that of its coefficients."""
+def _by_parseval(displacement: Tensor, rank: Tensor, budgets: Sequence[float]) -> Tensor:
+    """As `count_table`, where the energy of the signal is that of its coefficients."""
     flat = displacement.double().flatten(1).square()
-    ordered = torch.zeros_like(flat).scatter_(1, rank.flatten(1).long(), flat)
-    reached = ordered.cumsum(1)
+    reached = torch.zeros_like(flat).scatter_(1, rank.flatten(1).long(), flat).cumsum(1)
     slack = 1 - torch.finfo(displacement.dtype).eps * math.sqrt(flat.shape[1])
-    return ((reached < budget * slack * reached[:, -1:]).sum(1) + 1).clamp(max=flat.shape[1])
+    wanted = slack * flat.new_tensor(budgets) * reached[:, -1:]
+    return (torch.searchsorted(reached, wanted) + 1).clamp(max=flat.shape[1]).T
 
 
 def _by_bisection(attribution: Attribution, rank: Tensor, budget: float) -> Tensor:

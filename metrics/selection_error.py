@@ -8,32 +8,36 @@ from torch import Tensor
 from ..attribution import Attribution
 from ..core.checks import check_choice, is_number, quoted
 from .base import Metric, Scores, register
-from .judged import Judged
+from .judged import ANSWERS, Answer, Judged
 from .selection import BUDGETS, BY, Budgets, Selection
 
 
-def selection_errors(judged: Judged, ranking: str, budgets: tuple[float, ...], by: Budgets) -> dict[str, Tensor]:
+def selection_errors(
+    judged: Judged, ranking: str, budgets: tuple[float, ...], by: Budgets, answer: Answer = "score"
+) -> dict[str, Tensor]:
     """The two halves and their mean, each (batch, budgets), in units of |f(x) - f(x₀)|.
 
-    kept: |f(x_S) - f(x)|.  removed: |f(x without S) - f(x₀)|.  error: the mean of both.
+    kept: |f(x_S) - f(x)|.  removed: |f(x without S) - f(x₀)|.  error: the mean of both.  answer: which number f is.
     """
     asked = [Selection(ranking, budget, by, removed) for removed in (False, True) for budget in budgets]
-    kept, removed = judged.answers(asked).score.unflatten(0, (2, -1))
-    unit = judged.difference.abs()
-    halves = {"kept": (kept - judged.known[0]).abs() / unit, "removed": (removed - judged.known[1]).abs() / unit}
+    kept, removed = getattr(judged.answers(asked), answer).unflatten(0, (2, -1))
+    (at_x, at_base), unit = judged.at_ends(answer), judged.difference_of(answer).abs()
+    halves = {"kept": (kept - at_x).abs() / unit, "removed": (removed - at_base).abs() / unit}
     curves = halves | {"error": (halves["kept"] + halves["removed"]) / 2}
     return {name: curve.T.contiguous() for name, curve in curves.items()}
 
 
 @dataclass(frozen=True)
-class _OverBudgets(Metric):
+class OverBudgets(Metric):
     """A metric that keeps and removes selections of several budgets.
 
-    budgets: shares in (0, 1].  by: of what, "count" or "energy", see `selection.counts`.
+    budgets: shares in (0, 1].  by: of what, "count", "energy" or "bits", see `selection.counts`.
+    answer: which number f is: "score", or the "probability" of the target's class, or its "margin" over the next one.
     """
 
     budgets: tuple[float, ...] = BUDGETS
     by: Budgets = "count"
+    answer: Answer = "score"
 
     def __post_init__(self) -> None:
         given: Any = self.budgets if isinstance(self.budgets, list | tuple) else (self.budgets,)
@@ -41,6 +45,7 @@ class _OverBudgets(Metric):
             raise ValueError(f"{self.name}: expected budgets in (0, 1], such as [0.05, 0.1]; got {quoted(self.budgets)}.")
         object.__setattr__(self, "budgets", tuple(map(float, given)))
         check_choice(self.name, "by", self.by, BY)
+        check_choice(self.name, "answer", self.answer, ANSWERS)
 
     def scores(self, curve: Tensor, **details: Tensor) -> Scores:
         """The mean over the budgets, and the curve.  curve: (batch, budgets)."""
@@ -49,7 +54,7 @@ class _OverBudgets(Metric):
 
 @register("selection_error")
 @dataclass(frozen=True)
-class SelectionError(_OverBudgets):
+class SelectionError(OverBudgets):
     """E = ½ (|f(x_S) - f(x)| + |f(x without S) - f(x₀)|) / |f(x) - f(x₀)|, the mean over budgets; S by |a|.
 
     x_S = T⁻¹(z₀ + 1_S ⊙ (z - z₀)). 0 where S holds everything that matters. It measures distances, not signed differences:
@@ -62,16 +67,16 @@ class SelectionError(_OverBudgets):
     better = "lower"
 
     def cost(self, attribution: Attribution) -> int:
-        return 2 * len(self.budgets)
+        return 2 * len(self.budgets) + 2 * (self.answer != "score")
 
     def measure(self, judged: Judged) -> Scores:
-        found = selection_errors(judged, "attribution", self.budgets, self.by)
+        found = selection_errors(judged, "attribution", self.budgets, self.by, self.answer)
         return self.scores(found.pop("error"), **found)
 
 
 @register("gain")
 @dataclass(frozen=True)
-class Gain(_OverBudgets):
+class Gain(OverBudgets):
     """E of the ranking by |z - z₀|, which never sees the model, less E of the ranking by |a|; of the same example.
 
     0 where |a| ranks as |z - z₀| does: then the map shows how the transform compacts energy, not what the model reads.
@@ -82,8 +87,9 @@ class Gain(_OverBudgets):
     better = "higher"
 
     def cost(self, attribution: Attribution) -> int:
-        return 4 * len(self.budgets)
+        return 4 * len(self.budgets) + 2 * (self.answer != "score")
 
     def measure(self, judged: Judged) -> Scores:
-        own, blind = (selection_errors(judged, each, self.budgets, self.by)["error"] for each in ("attribution", "coefficient"))
+        asked = (self.budgets, self.by, self.answer)
+        own, blind = (selection_errors(judged, each, *asked)["error"] for each in ("attribution", "coefficient"))
         return self.scores(blind - own, blind=blind, own=own)

@@ -1,0 +1,127 @@
+"""Code length: how many bits some coefficients take, so that frames and bases can be compared at the same cost.
+
+Each Δz_k = z_k - z₀_k is divided by a step that moves the signal by the same amount in every domain, and rounded. The code of
+the quantised coefficients, zero where nothing is kept, holds for each band: the number of binary digits of each |q|, in unary,
+by an adaptive arithmetic code (Krichevsky & Trofimov 1981), then the sign and the digits after the first one. So it pays for
+positions too. It is an ideal length: it does not depend on the order in which the coefficients of a band are sent. It only sets
+the price: what the model is asked holds the coefficients as they are.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..attribution import Attribution
+from ..transforms import Layout, Transform, TransformClaim, get
+
+STEP = 1 / 16  # of the root mean square of x - x₀: the quantised signal then has about 35 dB
+_ATOMS = 16  # rows of T⁻¹ at a time
+
+
+def affordable(attribution: Attribution, rank: Tensor, budgets: Sequence[float]) -> Tensor:
+    """The most coefficients, first in the ranking, whose code is within each budget; at least 1. Shape: (budgets, batch).
+
+    budgets: shares of the code of all samples of x - x₀.  rank: (batch, *coeff).  Raises: ValueError where T is not linear.
+    """
+    lengths, whole = code_lengths(attribution, rank), sample_code_length(attribution)
+    number = torch.arange(1, lengths.shape[1] + 1, device=rank.device)
+    within = [lengths <= share * whole[:, None] * (1 + 1e-12) for share in budgets]
+    return torch.stack([torch.where(each, number, 1).amax(1) for each in within])
+
+
+def code_lengths(attribution: Attribution, rank: Tensor) -> Tensor:
+    """Bits of the first k coefficients of a ranking, for k = 1, 2, …, (batch, coefficients), in the order of the ranking.
+
+    Raises: ValueError where T is not linear, so that its coefficients have no common unit.
+    """
+    transform, moved = attribution.transform, attribution.displacement
+    unit = steps(attribution)[:, None] / atom_norms(transform).to(moved)[transform.layout.index.flatten().to(moved.device)]
+    digits = _digits(moved.flatten(1) / unit)
+    number = torch.arange(digits.shape[1], device=rank.device).expand_as(digits)
+    place = torch.empty_like(number).scatter_(1, rank.flatten(1).long(), number)
+    return _running_lengths(digits.gather(1, place), transform.layout.index.flatten().to(place.device)[place])
+
+
+def sample_code_length(attribution: Attribution) -> Tensor:
+    """Bits of all samples of x - x₀, by the same code in the domain "pixel", (batch,)."""
+    difference = _difference(attribution).flatten(1)
+    bands = _pixels(attribution.transform).index.flatten().to(difference.device).expand(difference.shape)
+    return _running_lengths(_digits(difference / steps(attribution)[:, None]), bands)[:, -1]
+
+
+def steps(attribution: Attribution) -> Tensor:
+    """The step of the quantiser, in units of the signal, (batch,): `STEP` times the root mean square of x - x₀; 1 if that is 0."""
+    size = _difference(attribution).double().flatten(1).square().mean(1).sqrt() * STEP
+    return size.where(size > 0, 1).to(attribution.displacement)
+
+
+def atom_norms(transform: Transform) -> Tensor:
+    """‖T⁻¹ e_k‖ of the coefficient in the middle of each band, (bands,): how far one unit of it moves the signal.
+
+    Raises: ValueError where T is not linear.
+    """
+    if TransformClaim.LINEAR not in transform.claims:
+        raise ValueError(
+            f"metrics: {transform.spec} is not linear, so its coefficients have no length in bits; budget by count."
+        )
+    index = transform.layout.index.flatten()
+    found = torch.ones(len(transform.layout.bands)).double()
+    if TransformClaim.ORTHOGONAL in transform.claims:
+        return found
+    bands = index.unique()
+    places = torch.stack([(held := (index == band).nonzero()[:, 0])[len(held) // 2] for band in bands])
+    for part in places.split(_ATOMS):
+        atoms = torch.zeros(len(part), len(index)).double()
+        atoms[torch.arange(len(part)), part] = 1
+        signal = transform.inverse(atoms.reshape(-1, *transform.layout.shape))
+        found[index[part]] = signal.flatten(1).norm(dim=1)
+    return found
+
+
+def _difference(attribution: Attribution) -> Tensor:
+    """x - x₀, (batch, *shape)."""
+    inverse, z = attribution.transform.inverse, attribution.coefficients
+    return inverse(z) - inverse(z - attribution.displacement)
+
+
+def _pixels(transform: Transform) -> Layout:
+    return get("pixel", transform.shape).layout
+
+
+def _digits(number: Tensor) -> Tensor:
+    """The number of binary digits of each number, rounded to a whole one; 0 for 0."""
+    return torch.frexp(number.abs().round()).exponent
+
+
+def _running_lengths(digits: Tensor, bands: Tensor) -> Tensor:
+    """Bits of the code when only the first 1, 2, … coefficients are kept, (batch, coefficients).
+
+    digits, bands: of each coefficient, in the order in which they are kept.  The code of a band whose coefficients are all
+    zero is known; each that becomes k digits changes it by the ratio of two of the code's probabilities.
+    """
+    place = bands.argsort(dim=1, stable=True)
+    k, band = digits.gather(1, place), bands.gather(1, place).contiguous()
+    first, end = torch.searchsorted(band, band), torch.searchsorted(band, band, right=True)
+
+    def before(flag: Tensor) -> Tensor:
+        """How many coefficients before this one in its band are flagged."""
+        found = flag.cumsum(1) - flag.long()
+        return (found - found.gather(1, first)).double()
+
+    held = before(k > 0)
+    bits = torch.log2((end - first - held - 0.5) / (held + 0.5)) + k
+    for level in range(1, int(k.max()) + 1):
+        reached, stopped = before(k >= level), before(k == level)
+        alike = torch.where(k == level, stopped, reached - stopped)
+        bits -= torch.where(k >= level, torch.log2((alike + 0.5) / (reached + 1)), 0)
+    added = torch.zeros_like(bits).scatter_(1, place, torch.where(k > 0, bits, 0))
+    empty = torch.where(first == torch.arange(first.shape[1], device=first.device), _all_zero(end - first), 0).sum(1)
+    return empty[:, None] + added.cumsum(1)
+
+
+def _all_zero(count: Tensor) -> Tensor:
+    """Bits by which an adaptive code says that all of `count` coefficients are zero."""
+    n = count.double()
+    return (math.log(math.pi) / 2 + torch.lgamma(n + 1) - torch.lgamma(n + 0.5)) / math.log(2)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..attribution import Attribution
 from ..attribution.engine.random import fill
-from ..attribution.result import analysis_transpose
+from ..attribution.pullback import analysis_transpose
 from ..core.checks import check_choice, check_count, check_number
 from ..transforms import TransformClaim
 from .base import Invariance, Metric, Needs, Scores, register

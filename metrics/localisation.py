@@ -152,8 +152,8 @@ class OctaveDistance(Metric):
 
 
 def _distance(places: Tensor, found: Tensor, planted: Tensor) -> float:
-    """NaN where one of the two has no mass."""
-    if not bool(found.any()) or not bool(planted.any()):
+    """NaN where one of the two has no mass, or not a finite one."""
+    if not bool(found.any()) or not bool(planted.any()) or not bool(found.isfinite().all()):
         return torch.nan
     weights = (each.detach().double().cpu().numpy() for each in (found / found.amax(), planted))
     return float(stats.wasserstein_distance(places.numpy(), places.numpy(), *weights))

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..attribution import Attribution
-from ..attribution.result import coefficient_count, keep_only, ranks
+from ..attribution.result import coefficient_count, keep_only
 from ..core.checks import check_number
-from ..core.tensors import ordinary
+from ..core.tensors import ordinary, ranks
 from ..transforms import Transform
 from .base import Metric, Needs, Scores, register
 from .judged import Judged

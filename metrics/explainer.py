@@ -104,6 +104,13 @@ def explained(
     return found
 
 
+def check_same_class(found: Attribution, known: Attribution) -> None:
+    """Raises: ValueError where two maps explain two classes; the settings tell it where one class is that of all examples."""
+    made, wanted = found.settings.get("target"), known.settings.get("target")
+    if isinstance(made, int) and isinstance(wanted, int) and made != wanted:
+        raise ValueError(f"metrics: the map explains class {wanted}, and target is {made}; pass the target of the map.")
+
+
 def takes_target(explain: Explain) -> bool:
     """Whether `explain` takes (model, x, target), and not only (model, x)."""
     try:

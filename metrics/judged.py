@@ -20,7 +20,7 @@ from ..attribution.targets import Choice
 from ..core.checks import check_choice
 from ..core.progress import Progress
 from ..transforms import TransformClaim
-from .explainer import Explain, explained
+from .explainer import Explain, check_same_class, explained
 from .selection import Selection, count_table, order, order_ranks
 
 Found = TypeVar("Found")
@@ -166,9 +166,12 @@ class Judged:
 
         Raises: TypeError or ValueError where `explain` makes a map of another kind, or with other settings.
         """
-        model, target = self.model if model is None else model, self.fixed_target if target is None else target
+        own = target is None
+        model, target = self.model if model is None else model, self.fixed_target if own else target
         with self.engine.prepared.around(), torch.enable_grad():  # `explain` is code of the caller
             found = explained(self.explain, self.attribution, (model, x.detach().to(self.engine.feed), target), self.options)
+        if own:
+            check_same_class(found, self.attribution)
         self.engine.counted(
             **{name: int(found.settings.get("evaluations", {}).get(name, 0)) for name in ("forward", "gradient")}
         )

@@ -24,7 +24,8 @@ class MaxSensitivity(Metric):
 
     g: the covector of the map in z (the values of sensitivities, T.adjoint(ḡ) of shares that keep ḡ, else the values). Both
     norms are ℓ2, of the signal and of z, so orthonormal domains have equal numbers. A map that never changes has 0, a good
-    one need not: compare methods by it, together with a metric of faithfulness.
+    one need not: compare methods by it, together with a metric of faithfulness. A method that draws random numbers draws
+    others at x + δ, so that its number holds that noise too.
 
     radius: ‖δ‖ / ‖x‖.  samples: the number of directions, fixed by the seed. The largest of more samples is larger:
     numbers of different `samples` cannot be compared. The curve holds each of them.

@@ -38,7 +38,8 @@ def placed(transform: Transform, shape: tuple[int, ...], batch: int, truth_in: s
     Raises: ValueError where it fits neither, or both and `truth_in` does not say which.
     """
     z, signal = (batch, *transform.layout.shape), (batch, *transform.shape)
-    fits = {"z": shape == z, "signal": shape == signal or (len(signal) > 2 and shape == (batch, *signal[2:]))}
+    summed = [(batch, *signal[2:]), (batch, 1, *signal[2:])] if len(signal) > 2 else []
+    fits = {"z": shape == z, "signal": shape in [signal, *summed]}
     if truth_in is not None:
         check_choice("metrics", "truth_in", truth_in, IN)
         fits = {truth_in: fits[truth_in]}

@@ -103,7 +103,7 @@ def foreign_fields(
     x = check_signal(torch.from_numpy(np.array(x)) if isinstance(x, np.ndarray) else x).detach().clone()
     x = x.to(wide(x.dtype))
     domain = get_transform(transform, tuple(x.shape[1:]))
-    numbers = _finite(_spread(read_map(values), x, domain, kind, channels)).to(x)
+    numbers = _finite(_spread(read_map(values), x, domain, kind, channels).to(x))
     place = _place(tuple(numbers.shape), len(x), domain, values_in)
     covector = numbers if kind == "sensitivity" and isinstance(domain, Pixel) else None
     if place == "signal":
@@ -152,10 +152,11 @@ def _spread(values: Tensor, x: Tensor, domain: Transform, kind: str, channels: s
 
 
 def _finite(values: Tensor) -> Tensor:
-    """Raises: ValueError that names the example with NaN or infinity."""
+    """Raises: ValueError that names an example with NaN, infinity, or numbers that are too large for the format of x."""
     wrong = ~values.flatten(1).isfinite().all(1) if values.ndim > 1 else ~values.isfinite()
     if bool(wrong.any()):
-        raise ValueError(f"{_WHO}: values of example {int(wrong.nonzero()[0, 0])} hold NaN or infinity.")
+        example, kind = int(wrong.nonzero()[0, 0]), str(values.dtype).removeprefix("torch.")
+        raise ValueError(f"{_WHO}: values of example {example} hold NaN, infinity or numbers too large for {kind}.")
     return values
 
 
@@ -181,6 +182,8 @@ def _advice(shape: tuple[int, ...], signal: tuple[int, ...]) -> str:
         return "; add the batch axis with values[None]"
     if len(shape) == len(signal) > 2 and shape == (signal[0], *signal[2:], signal[1]):
         return f"; its channels are last: np.moveaxis(values, -1, 1), or values.movedim(-1, {1 - len(signal)})"
+    if signal[1] == 1 and shape == (signal[0], *signal[2:]):
+        return "; add the channel axis with values[:, None]"
     same = shape[1:] == signal[1:] and shape[:1] != signal[:1]
     return f"; x holds {signal[0]} examples" if same else ""
 

@@ -121,6 +121,8 @@ def test_maps_summed_over_channels_are_spread_only_where_asked() -> None:
         assert torch.equal(found.values[:, 0], found.values[:, 2])
         with pytest.raises(ValueError, match="cannot be undone"):
             Attribution.from_map(summed, x, channels="spread", kind="sensitivity")
+    with pytest.raises(ValueError, match=r"add the channel axis with values\[:, None\]"):
+        Attribution.from_map(x[:, 0], x[:, :1])
     one = Attribution.from_map(x[:, :1], x[:, :1], channels="spread")  # nothing to spread
     assert torch.equal(one.values, x[:, :1])
 
@@ -136,12 +138,13 @@ def test_maps_summed_over_channels_are_spread_only_where_asked() -> None:
         (lambda v: torch.tensor(1.0), "expected values of shape"),
         (lambda v: v.new_zeros(0), "expected values of shape"),
         (lambda v: v.index_fill(0, torch.tensor([1]), torch.nan), "example 1 hold NaN"),
-        (lambda v: v.index_fill(0, torch.tensor([0]), torch.inf), "example 0 hold NaN or infinity"),
+        (lambda v: v.index_fill(0, torch.tensor([0]), torch.inf), "example 0 hold NaN, infinity"),
+        (lambda v: torch.full(v.shape, 1e300, dtype=torch.float64), "too large for float32"),
         (lambda v: v.to_sparse(), "expected a dense tensor"),
     ],
 )
 def test_values_that_do_not_fit_are_refused(change: Callable[[Tensor], Any], match: str) -> None:
-    x = normal(2, *SHAPE)
+    x = normal(2, *SHAPE, dtype=torch.float32)
     with pytest.raises(ValueError, match=match) as raised:
         Attribution.from_map(change(x), x)
     assert len(str(raised.value)) <= 300

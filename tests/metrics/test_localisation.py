@@ -108,6 +108,7 @@ def test_truth_in_the_signal_is_compared_with_the_heat_map_in_every_linear_domai
         measure(model, maps[1], LIFTS, 1, truth=place),  # without channels: nothing else has that shape
         measure(model, maps[2], LIFTS, 1, truth=truth),  # a frame has another shape than the signal
         measure(model, maps[0], LIFTS, 1, truth=place),
+        measure(model, maps[1], LIFTS, 1, truth=place[:, None]),
     ]
     for other in results[1:]:
         for a, b in zip(results[0], other):

@@ -161,6 +161,18 @@ def test_targets_that_are_no_class_have_no_other_class() -> None:
         measure(net, att, "label_randomisation", 0, explain=lambda model, x: pb.attribute(model, x, 0, method="gradient"))
 
 
+def test_parameters_of_the_model_itself_come_last() -> None:
+    class Holds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.offset, self.net = nn.Parameter(torch.ones(16)), nn.Linear(16, 2)
+
+    model = Holds()
+    twins = randomised(model, 0)
+    assert torch.equal(next(twins)[1].offset, model.offset)
+    assert not torch.equal(next(twins)[1].offset, model.offset)
+
+
 def test_zero_maps_are_similar_to_nothing() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).double().eval()
     model[1].weight.data.zero_()
@@ -218,6 +230,8 @@ def test_an_explainer_of_another_method_is_refused() -> None:
         with pytest.raises(ValueError, match=what) as raised:
             measure(model, att, "max_sensitivity", 0, explain=explain)
         assert len(str(raised.value)) <= 300
+    with pytest.raises(ValueError, match="explains class 0, and target is 1"):
+        measure(model, att, "max_sensitivity", 1)
     with pytest.raises(TypeError, match="returned Tensor"):
         measure(model, att, "max_sensitivity", 0, explain=lambda model, x, target: x)
 

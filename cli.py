@@ -3,6 +3,7 @@
 import dataclasses
 import dis
 import importlib.metadata
+import json
 import sys
 import traceback
 from pathlib import Path
@@ -246,6 +247,24 @@ def _check_transforms(verbose: bool) -> int:
     faults = sum(each.faults for each in checked)
     terminal.console.print(f"{faults} faults" if faults else "Every claim holds, and every law that holds is claimed.")
     return 1 if faults else 0
+
+
+@app.command()
+def metrics(
+    names: Annotated[list[str] | None, typer.Argument(help="Show these in full, with options as in 'gain(by=bits)'.")] = None,
+    as_json: Annotated[bool, options.switch("--json", "Print JSON, one object for each metric.")] = False,
+) -> None:
+    """List the registered metrics: formula, source, chance level, what leaves them as they are, and what they cost and need."""
+    from . import studies
+
+    if as_json:
+        show(json.dumps(list(studies.metric_rows(names or ())), indent=2, ensure_ascii=False))
+    elif names:
+        show("\n\n".join(map(studies.metric_text, names)))
+    else:
+        rows = list(studies.metric_rows())
+        cells = [[", ".join(v) if isinstance(v, list) else "-" if v is None else str(v) for v in row.values()] for row in rows]
+        show_table(None, tuple(rows[0]), cells)
 
 
 def _is_mistake(error: Exception) -> bool:

@@ -25,7 +25,8 @@ from .methods.rise import RISE
 from .methods.shapley import Shapley
 from .methods.surrogates import LIME, KernelSHAP
 from .pullback import Joint, Pullback
-from .result import Attribution, ConvergenceWarning
+from .result import Attribution
+from .resume import ConvergenceWarning
 
 __all__ = ["HSIC", "LIME", "RISE", "AbsGrad", "Attribution", "Baseline", "BoundarySensitivity", "Broadcast", "Captum", "Chart"]
 __all__ += ["ConvergenceWarning", "Cost", "Estimate", "Estimator", "Evaluator", "Execution", "ExpectedGradients", "Gradient"]

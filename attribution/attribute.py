@@ -10,7 +10,8 @@ from ..transforms import Transform
 from .call import BaselineLike, Domain, Method, Model, Options, run
 from .engine.execution import Execution
 from .engine.score import Target
-from .result import Attribution, warn_unconverged
+from .result import Attribution
+from .resume import warn_unconverged
 
 
 @overload  # a str is itself a Sequence[str]; the first overload takes it

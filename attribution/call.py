@@ -83,7 +83,7 @@ def run(
         dry_run.finish()
         settings = question | {
             "method": estimator.name or type(estimator).__name__,
-            "options": _described(dataclasses.asdict(estimator)) if dataclasses.is_dataclass(estimator) else {},
+            "options": described(dataclasses.asdict(estimator)) if dataclasses.is_dataclass(estimator) else {},
             "baseline_coordinates": rule.coordinates,
             "seed": seed,
             "batch_size": engine.limit,
@@ -247,7 +247,7 @@ def _fields(domain: Transform, chart: Chart, estimate: Estimate, number: int, di
     }
 
 
-def _described(value: Any) -> Any:
+def described(value: Any) -> Any:
     """`value` as JSON can hold it, with small tensors of whole numbers as lists."""
     return plain(value, lambda t: t.tolist() if t.numel() <= 4096 and not t.is_floating_point() else plain(t))
 

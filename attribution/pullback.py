@@ -1,4 +1,4 @@
-"""Models in other coordinates: `Pullback`, in those of a transform; `Joint`, of several inputs as one."""
+"""Models in other coordinates: `Pullback`, in those of a transform; `Joint`, of several inputs as one; and covectors."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..core.precision import full_products
 from ..core.tensors import ordinary
-from ..transforms import Transform
+from ..transforms import Transform, TransformClaim
 from ..transforms.base import check_transform
 from .engine.check_model import feed_dtype
 
@@ -83,3 +84,14 @@ class Joint(nn.Module):
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         return self.model(*self.split(x), *args, **kwargs)
+
+
+def analysis_transpose(transform: Transform, z: Tensor) -> Tensor:
+    """Tᵀ z: T⁻¹ itself where T is orthogonal, else by automatic differentiation of T."""
+    if TransformClaim.ORTHOGONAL in transform.claims:
+        return transform.inverse(z)
+    with torch.inference_mode(False), torch.enable_grad(), full_products(z):
+        z = z.clone() if z.is_inference() else z
+        x = torch.zeros((len(z), *transform.shape), dtype=z.dtype, device=z.device, requires_grad=True)
+        (out,) = torch.autograd.grad(transform(x), x, z)
+    return out

@@ -3,8 +3,7 @@
 import json
 import math
 import operator
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -16,23 +15,21 @@ from torch import Tensor
 from ..core.checks import check_choice, is_number, quoted
 from ..core.files import plain
 from ..core.imports import needs
-from ..core.precision import full_products
 from ..core.tensors import ranks
-from ..transforms import Layout, Transform, TransformClaim, get
+from ..transforms import Layout, Transform, get
 from . import saved
-from .call import Model, Options, is_signal_linear, run
+from .call import BaselineLike, Model, Options, is_signal_linear, run
 from .engine.score import Target
 from .estimator import Kind
+from .methods.foreign_map import foreign_fields
+from .pullback import analysis_transpose
+from .resume import missed, warn_unconverged
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 NORMALIZATIONS = ("share", "density")  # or None
-
-
-class ConvergenceWarning(UserWarning):
-    """A method stopped before it met the tolerance that it was given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +79,10 @@ class Attribution:
 
     def __repr__(self) -> str:
         gap = f", largest |gap| {float(self.completeness_gap.abs().max()):.2g}" if self.kind == "share" else ""
-        missed = _missed([self])
+        late = missed([self])
         what = f"{self.settings.get('method', '?')} in {self.transform.spec}"
         size = f"{len(self)} examples, {self.values[0].numel():,} coefficients each"
-        return f"Attribution({what}, {size}{gap}{', ' + missed if missed else ''})"
+        return f"Attribution({what}, {size}{gap}{', ' + late if late else ''})"
 
     def __len__(self) -> int:
         """The number of examples."""
@@ -199,6 +196,42 @@ class Attribution:
         bands = (axes, names[self.layout.index.numpy()])
         return xarray.Dataset(arrays, coords={"band": bands}, attrs={"settings": json.dumps(self.settings)})
 
+    @classmethod
+    def from_map(
+        cls,
+        values: Any,
+        x: Any,
+        transform: str | Transform = "pixel",
+        *,
+        kind: Kind = "share",
+        target: Target = None,
+        values_in: str | None = None,
+        channels: str | None = None,
+        baseline: BaselineLike = None,
+        model: Model | None = None,
+        score_difference: Any = None,
+        method: str = "from_map",
+        seed: int = 0,
+        **options: Any,
+    ) -> "Attribution":
+        """A map that was made elsewhere: by Captum, Quantus, the code of a paper, or read from .npy, .npz or .safetensors.
+
+        values: a tensor, an array, a tuple of one, or a path, (batch, *coeff) or (batch, *shape).  x: (batch, *shape).
+        values_in: "z" or "signal", where both have one shape. A map in the signal is carried to z where it is a gradient, as
+        T.adjoint(values): kind="sensitivity" and T linear. Shares of samples do not say what shares of coefficients are.
+        channels: "spread" gives each channel an equal part of a share that was summed over channels, (batch, [1,] *spatial).
+        baseline: x₀, as in `attribute`.  score_difference: f(x) - f(x₀), (batch,), else from `model` and `target`, else NaN.
+        method: the name that settings and figures show.  options: batch_size, model_args … for the model.
+        Raises: TypeError or ValueError where shapes, formats or numbers are not what was expected, or leave two readings.
+
+        >>> x, gradient = torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[2.0, 0.0]]])
+        >>> Attribution.from_map(gradient, x, "dwt(haar, level=1)", kind="sensitivity", values_in="signal").values
+        tensor([[[1.4142, 1.4142]]])
+        """
+        how: dict[str, Any] = {"kind": kind, "values_in": values_in, "channels": channels, "method": method, "seed": seed}
+        how |= {"model": model, "target": target, "baseline": baseline, "score_difference": score_difference}
+        return cls(**foreign_fields(values, x, transform, **how, **options))
+
     def resume(self, model: Model, x: Tensor, target: Target = None, **options: Unpack[Options]) -> "Attribution":
         """Continues integrated gradients that were made with keep=True, without evaluating anything twice.
 
@@ -253,36 +286,6 @@ class Attribution:
         return cls(**tensors, transform=transform, kind=header["kind"], settings=header["settings"], details=details)
 
 
-def unconverged(attribution: Attribution) -> Tensor:
-    """Which examples missed the tolerance of their method, (batch,); none where it has none, or tol=0."""
-    tol, met = attribution.settings.get("options", {}).get("tol", 0), attribution.details.get("converged")
-    return attribution.values.new_zeros(len(attribution), dtype=torch.bool) if met is None or not tol else ~met.bool()
-
-
-def warn_unconverged(results: Sequence[Attribution]) -> None:
-    """A `ConvergenceWarning`, at the caller of the public function that calls this, if an example missed its tolerance."""
-    missed = _missed(results)
-    if missed:
-        options = results[0].settings["options"]
-        more = f"allow more than max_evaluations={options['max_evaluations']}, or a larger tol than {options['tol']:g}"
-        what = f"{results[0].settings['method']}: {missed}; {more}. details['converged'] says which."
-        warnings.warn(what, ConvergenceWarning, stacklevel=3)
-
-
-def _missed(results: Sequence[Attribution]) -> str:
-    """How many examples missed their tolerance in some domain, and how far; empty if none did.
-
-    tol bounds both the map_error and the residual in units of |f(x) - f(x₀)|; both of their largest values are named.
-    """
-    missed = torch.stack([unconverged(one) for one in results])
-    if not missed.any():
-        return ""
-    error = torch.stack([one.details["map_error"] for one in results])[missed].max()
-    residual = torch.stack([(one.details["residual"] / one.score_difference).abs() for one in results])[missed].max()
-    found = f"map_error up to {float(error):.2g}, residual up to {float(residual):.2g} of f(x) - f(x₀)"
-    return f"{int(missed.any(0).sum())} of {missed.shape[1]} examples not converged ({found})"
-
-
 def coefficient_count(keep: float, transform: Transform) -> int:
     """The number of coefficients that is a fraction `keep` of the number of signal samples; at least 1."""
     if not is_number(keep) or not 0 < keep <= 1:
@@ -304,14 +307,3 @@ def known_covector(who: str, attribution: Attribution) -> Tensor:
         advice = "take a method that is linear in gradients, such as integrated_gradients or smoothgrad, in a linear domain"
         raise ValueError(f"{who}: {what}, so its values in other domains do not follow from it; {advice}.")
     return attribution.covector
-
-
-def analysis_transpose(transform: Transform, z: Tensor) -> Tensor:
-    """Tᵀ z: T⁻¹ itself where T is orthogonal, else by automatic differentiation of T."""
-    if TransformClaim.ORTHOGONAL in transform.claims:
-        return transform.inverse(z)
-    with torch.inference_mode(False), torch.enable_grad(), full_products(z):
-        z = z.clone() if z.is_inference() else z
-        x = torch.zeros((len(z), *transform.shape), dtype=z.dtype, device=z.device, requires_grad=True)
-        (out,) = torch.autograd.grad(transform(x), x, z)
-    return out

@@ -1,5 +1,6 @@
-"""Continuing from a finished result: whether the new call is the same as the one that made it."""
+"""Finished results: whether they met their tolerance, and whether a call that continues them is the one that made them."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,40 @@ from .estimator import Chart, Evaluator
 Fields = Mapping[str, Any]  # the fields of an `Attribution` by name
 _ALIKE = 1e-3  # relative difference of f(x) - f(x₀) that another device or batch size may make
 _ROUNDING = 64  # the same of x - x₀, in units of the last bit
+
+
+class ConvergenceWarning(UserWarning):
+    """A method stopped before it met the tolerance that it was given."""
+
+
+def unconverged(attribution: Any) -> Tensor:
+    """Which examples missed the tolerance of their method, (batch,); none where it has none, or tol=0."""
+    tol, met = attribution.settings.get("options", {}).get("tol", 0), attribution.details.get("converged")
+    return attribution.values.new_zeros(len(attribution), dtype=torch.bool) if met is None or not tol else ~met.bool()
+
+
+def warn_unconverged(results: Sequence[Any]) -> None:
+    """A `ConvergenceWarning`, at the caller of the public function that calls this, if an example missed its tolerance."""
+    found = missed(results)
+    if found:
+        options = results[0].settings["options"]
+        more = f"allow more than max_evaluations={options['max_evaluations']}, or a larger tol than {options['tol']:g}"
+        what = f"{results[0].settings['method']}: {found}; {more}. details['converged'] says which."
+        warnings.warn(what, ConvergenceWarning, stacklevel=3)
+
+
+def missed(results: Sequence[Any]) -> str:
+    """How many examples missed their tolerance in some domain, and how far; empty if none did.
+
+    tol bounds both the map_error and the residual in units of |f(x) - f(x₀)|; both of their largest values are named.
+    """
+    each = torch.stack([unconverged(one) for one in results])
+    if not each.any():
+        return ""
+    error = torch.stack([one.details["map_error"] for one in results])[each].max()
+    residual = torch.stack([(one.details["residual"] / one.score_difference).abs() for one in results])[each].max()
+    found = f"map_error up to {float(error):.2g}, residual up to {float(residual):.2g} of f(x) - f(x₀)"
+    return f"{int(each.any(0).sum())} of {each.shape[1]} examples not converged ({found})"
 
 
 def check_same_call(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..attribution.result import analysis_transpose
+from ..attribution.pullback import analysis_transpose
 from ..transforms import TransformClaim
 from .case import Case
 from .outcome import Outcome, inapplicable, shown

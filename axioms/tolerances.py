@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..attribution.result import analysis_transpose
+from ..attribution.pullback import analysis_transpose
 from ..transforms import Transform, TransformClaim
 
 

@@ -1,30 +1,39 @@
 """Metrics: how good a map is, by what it is invariant under, and how numbers of examples are summarised."""
 
 from . import statistics
+from .bands import BandDeletion, BandShapleyError
 from .base import Invariance, Metric, Needs, Scores, get, measure, names, register
 from .class_answers import AverageDrop, AverageGain, AverageIncrease, FaithfulnessOfSpectra, FidelityToInput
 from .correlation import MuFidelity, SensitivityN
 from .curves import Deletion, Insertion, RateFidelity, SymmetricRelevanceGain
+from .explainer import Explainer, explainer, explainer_of
 from .faithfulness import kept_score
 from .infidelity import Infidelity
 from .judged import Answers, Judged
+from .localisation import OctaveDistance, PointingGame, RelevanceAUPRC, RelevanceMass, RelevanceRank
+from .randomisation import LabelRandomisation, LabelRandomisationRanks, ParameterRandomisation, ParameterRandomisationRanks
 from .selection import Selection
 from .selection_error import Gain, SelectionError
-from .sparsity import fraction_holding, gini
+from .separation import Separation, dominant, energy_left, ideal_order, si_sdr, si_sdr_gain
+from .sparsity import (
+    EffectiveNumber,
+    FractionHolding,
+    Gini,
+    Participation,
+    effective_number,
+    fraction_holding,
+    gini,
+    participation,
+)
+from .stability import MaxSensitivity, TopKStability
 from .statistics import mean_interval
 
-__all__ = ["Answers", "AverageDrop", "AverageGain", "AverageIncrease", "Deletion", "FaithfulnessOfSpectra", "FidelityToInput"]
-__all__ += [
-    "Gain",
-    "Infidelity",
-    "Insertion",
-    "Invariance",
-    "Judged",
-    "Metric",
-    "MuFidelity",
-    "Needs",
-    "RateFidelity",
-    "Scores",
-]
-__all__ += ["Selection", "SelectionError", "SensitivityN", "SymmetricRelevanceGain"]
-__all__ += ["fraction_holding", "get", "gini", "kept_score", "mean_interval", "measure", "names", "register", "statistics"]
+__all__ = ["Answers", "AverageDrop", "AverageGain", "AverageIncrease", "BandDeletion", "BandShapleyError", "Deletion"]
+__all__ += ["EffectiveNumber", "Explainer", "FaithfulnessOfSpectra", "FidelityToInput", "FractionHolding", "Gain", "Gini"]
+__all__ += ["Infidelity", "Insertion", "Invariance", "Judged", "LabelRandomisation", "LabelRandomisationRanks"]
+__all__ += ["MaxSensitivity", "Metric", "MuFidelity", "Needs", "OctaveDistance", "ParameterRandomisation"]
+__all__ += ["ParameterRandomisationRanks", "Participation", "PointingGame", "RateFidelity", "RelevanceAUPRC", "RelevanceMass"]
+__all__ += ["RelevanceRank", "Scores", "Selection", "SelectionError", "SensitivityN", "Separation", "SymmetricRelevanceGain"]
+__all__ += ["TopKStability", "dominant", "effective_number", "energy_left", "explainer", "explainer_of", "fraction_holding"]
+__all__ += ["get", "gini", "ideal_order", "kept_score", "mean_interval", "measure", "names", "participation", "register"]
+__all__ += ["si_sdr", "si_sdr_gain", "statistics"]

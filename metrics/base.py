@@ -12,6 +12,7 @@ from torch import Tensor
 from ..attribution import Attribution
 from ..core.registry import Registry
 from ..core.spec import parse
+from .explainer import explainer_of
 from .judged import Judged, Judging, judging
 
 Better = Literal["higher", "lower", "neither"]
@@ -39,7 +40,8 @@ class Needs(enum.Flag):
     SIGNED   values whose sign counts
     SHARES   values that are shares of f(x) - f(x₀)
     TRUTH    the coefficients, or the samples, that matter
-    EXPLAIN  the method, to make maps of other inputs or models
+    SOURCE   the part of the signal that matters, such as one voice of a mixture
+    EXPLAIN  the method, to make maps of other inputs, classes or models
     CLASSES  a target that is a class, for probabilities and predictions
     """
 
@@ -47,6 +49,7 @@ class Needs(enum.Flag):
     SIGNED = enum.auto()
     SHARES = enum.auto()
     TRUTH = enum.auto()
+    SOURCE = enum.auto()
     EXPLAIN = enum.auto()
     CLASSES = enum.auto()
 
@@ -71,8 +74,8 @@ class Metric(abc.ABC):
     formula: in one line.  source: paper and equation.  better: "higher" or "lower", "neither" for a description.
     chance: the expected value of a random map, None where there is no such number.
     invariant: the changes of domain that leave it as it is; a law that the tests measure.
-    within_domain: whether it compares methods inside one domain only, though it depends on the domain: it rewards answers beyond
-    those at x and x₀, which grow with cancellation in a domain that does not suit the model.
+    within_domain: whether it compares methods inside one domain only, though it depends on the domain: it rewards answers
+    beyond those at x and x₀, which grow with cancellation in a domain that does not suit the model.
     needs: what it needs besides a map and its model.
 
     >>> get("selection_error(budgets=[0.1])").better, get("selection_error").ranks_domains
@@ -157,7 +160,9 @@ def measure(
 ) -> list[Scores]:
     """What each of the metrics finds for a map, in their order. Inputs that several ask for are evaluated once.
 
-    options: truth, True for the coefficients that matter, (batch, *coeff); explain, (model, x) -> the map of the same method;
+    options: truth, True for the coefficients (batch, *coeff) or for the samples (batch, *shape) that matter, and truth_in,
+    "z" or "signal", where both have one shape; source, the part of x that matters (batch, *shape);
+    explain, (model, x, target) -> the map of the same method, by default `explainer` with the settings of the map;
     orders, rankings of your own by name, (batch, *coeff), the largest first; and batch_size, seed, progress, model_args,
     model_kwargs as in `attribute`.
 
@@ -177,6 +182,8 @@ def measure(
     chosen = listed(metrics)
     for each in chosen:
         _check_needs(each, attribution, options)
+    if options.get("explain") is None and any(Needs.EXPLAIN in each.needs for each in chosen):
+        options["explain"] = explainer_of(attribution)
     with judging(model, attribution, target, sum(each.cost(attribution) for each in chosen), **options) as judged:
         return [_defined(each.measure(judged), attribution) for each in chosen]
 
@@ -195,8 +202,8 @@ def _check_needs(metric: Metric, attribution: Attribution, options: Judging) -> 
     lacks = None
     if Needs.TRUTH in metric.needs and options.get("truth") is None:
         lacks = "the coefficients that matter; pass truth=, a mask (batch, *coeff)"
-    elif Needs.EXPLAIN in metric.needs and options.get("explain") is None:
-        lacks = "the method; pass explain=, a function (model, x) -> Attribution"
+    elif Needs.SOURCE in metric.needs and options.get("source") is None:
+        lacks = "the source that x holds; pass source=, a tensor of the shape of x"
     elif Needs.SHARES in metric.needs and attribution.kind != "share":
         lacks = "shares of f(x) - f(x₀), such as those of integrated_gradients; this map holds sensitivities"
     if lacks:

@@ -1,16 +1,17 @@
 """What becomes of a class where the first coefficients of a map alone are kept, or alone removed, at one budget.
 
-p is the probability of the target's class at x, o that at x_S = T⁻¹(z₀ + 1_S ⊙ (z - z₀)); the class stays that of the target. All at a
-fixed number of coefficients: where everything is kept, most of these numbers are perfect. NaN where p is the same at x and x₀.
+p is the probability of the target's class at x, o that at x_S = T⁻¹(z₀ + 1_S ⊙ (z - z₀)); the class stays that of the target.
+All are at one budget: where everything is kept, most of these numbers are perfect. NaN where p is the same at x and x₀.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nan
 
 from ..attribution import Attribution
 from ..core.checks import check_choice, check_number
-from .base import Metric, Needs, Scores, register
+from .base import Better, Metric, Needs, Scores, register
 from .judged import Judged
 from .selection import BY, Budgets, Selection
 
@@ -22,7 +23,7 @@ class _AtBudget(Metric):
     budget: the share that is selected, in (0, 1].  by: of what, see `selection.counts`.
     """
 
-    better = "higher"
+    better: ClassVar[Better] = "higher"
     needs = Needs.CLASSES
     budget: float = 0.1
     by: Budgets = "count"
@@ -47,7 +48,7 @@ class AverageDrop(_AtBudget):
     """AD = max(0, p - o) / p of each example. SpeechBrain gives it times 100."""
 
     formula = "max(0, p - o) / p;  p, o: probability of the class at x and at x_S"
-    source = "Chattopadhyay et al. 2018 (Grad-CAM++), section 4.1"
+    source = "Chattopadhyay et al. 2018 (Grad-CAM++)"
     better = "lower"
 
     def measure(self, judged: Judged) -> Scores:
@@ -61,7 +62,7 @@ class AverageIncrease(_AtBudget):
     """AI = 1 where o > p, by however little, else 0. It rewards answers beyond that at x, so it does not rank domains."""
 
     formula = "1 where o > p, else 0;  p, o: probability of the class at x and at x_S"
-    source = "Chattopadhyay et al. 2018 (Grad-CAM++), section 4.1"
+    source = "Chattopadhyay et al. 2018 (Grad-CAM++)"
     within_domain = True
 
     def measure(self, judged: Judged) -> Scores:
@@ -75,7 +76,7 @@ class AverageGain(_AtBudget):
     """AG = max(0, o - p) / (1 - p). It rewards answers beyond that at x, so it does not rank domains; NaN where p = 1."""
 
     formula = "max(0, o - p) / (1 - p);  p, o: probability of the class at x and at x_S"
-    source = "Zhang et al. 2024 (Opti-CAM), section 4"
+    source = "Zhang et al. 2024 (Opti-CAM)"
     within_domain = True
 
     def measure(self, judged: Judged) -> Scores:
@@ -88,11 +89,11 @@ class AverageGain(_AtBudget):
 class FaithfulnessOfSpectra(_AtBudget):
     """FF = p - (the probability at x without S). It rewards answers below that at x₀, so it does not rank domains.
 
-    On annotated recordings, it has ranked methods against the truth (Bolaños et al. 2025): take truth first where there is one.
+    On annotated recordings, it has ranked methods against the truth (Bolaños et al. 2025, arXiv 2506.04391): take truth first where there is one.
     """
 
     formula = "p - (probability of the class at x without S)"
-    source = "Parekh et al. 2022 (L2I), section 4; SpeechBrain compute_faithfulness"
+    source = "Parekh et al. 2022 (L2I); SpeechBrain compute_faithfulness"
     within_domain = True
 
     def measure(self, judged: Judged) -> Scores:
@@ -107,7 +108,7 @@ class FidelityToInput(_AtBudget):
     """Fid-In = 1 where x_S has the same predicted class as x, else 0."""
 
     formula = "1 where argmax of the output is the same at x_S and x, else 0"
-    source = "Paissan et al. 2024 (L-MAC), section 3; SpeechBrain compute_fidelity"
+    source = "Paissan et al. 2024 (L-MAC); SpeechBrain compute_fidelity"
 
     def measure(self, judged: Judged) -> Scores:
         p, _ = self.kept(judged)

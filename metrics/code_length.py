@@ -1,9 +1,10 @@
 """Code length: how many bits some coefficients take, so that frames and bases can be compared at the same cost.
 
-Each Δz_k = z_k - z₀_k is divided by a step that moves the signal by the same amount in every domain, and rounded. The code of the
-quantised coefficients, zero where nothing is kept, holds for each band: the number of binary digits of each |q|, in unary, by an
-adaptive arithmetic code (Krichevsky & Trofimov 1981), then the sign and the digits after the first one. So it pays for positions
-too. It is an ideal length: it does not depend on the order in which the coefficients of a band are sent.
+Each Δz_k = z_k - z₀_k is divided by a step that moves the signal by the same amount in every domain, and rounded. The code of
+the quantised coefficients, zero where nothing is kept, holds for each band: the number of binary digits of each |q|, in unary,
+by an adaptive arithmetic code (Krichevsky & Trofimov 1981), then the sign and the digits after the first one. So it pays for
+positions too. It is an ideal length: it does not depend on the order in which the coefficients of a band are sent. It only sets
+the price: what the model is asked holds the coefficients as they are.
 """
 
 import math
@@ -51,7 +52,7 @@ def sample_code_length(attribution: Attribution) -> Tensor:
 
 
 def steps(attribution: Attribution) -> Tensor:
-    """The step of the quantiser, in units of the signal, (batch,): `STEP` of the root mean square of x - x₀, 1 where that is 0."""
+    """The step of the quantiser, in units of the signal, (batch,): `STEP` times the root mean square of x - x₀; 1 if that is 0."""
     size = _difference(attribution).double().flatten(1).square().mean(1).sqrt() * STEP
     return size.where(size > 0, 1).to(attribution.displacement)
 

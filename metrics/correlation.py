@@ -20,8 +20,8 @@ _ROUNDING = 256  # units of the last bit below which numbers that differ are tak
 def falls(judged: Judged, size: float, samples: int) -> tuple[Tensor, Tensor]:
     """Σ_S a and f(x) - f(x without S) for random sets S of one size, each (batch, samples).
 
-    size: a share in (0, 1) of the coefficients, or their number. A share of the coefficients holds, on average over S, that share of
-    the energy, in every domain.  The sets are keyed by seed, content, size and number. Evaluated once for each size and `samples`.
+    size: a share in (0, 1) of the coefficients, or their number. A share of the coefficients holds, on average over S, that
+    share of the energy, in every domain.  The sets are keyed by seed, content, size and number, and evaluated once.
     """
     count = _count(size, judged.attribution)
     return judged.remember(("falls", count, samples), lambda: _falls(judged, count, samples))
@@ -90,17 +90,17 @@ def _check_size(who: str, what: str, size: Any) -> float:
 @register("mu_fidelity")
 @dataclass(frozen=True)
 class MuFidelity(Metric):
-    """The correlation of Σ_S a and f(x) - f(x without S) over random sets S of one size, removed to the baseline of the map.
+    """The correlation of Σ_S a and f(x) - f(x without S) over random sets S of one size, removed to the map's baseline.
 
-    1 for the shares of a linear model, in every domain. Also called faithfulness correlation. Sensitivities are taken as they are.
+    1 for the shares of a linear model, in every domain. Also called faithfulness correlation. Sensitivities stay as they are.
 
-    subset: the size of S, a share in (0, 1) of the coefficients, which on average has that share of the energy in every domain, or
-    their number.  correlation: "pearson" (Bhatt et al.) or "spearman" (Xplique).  samples: the number of sets.
+    subset: the size of S, a share in (0, 1) of the coefficients, which on average has that share of the energy in every domain,
+    or their number.  correlation: "pearson" (Bhatt et al.) or "spearman" (Xplique).  samples: the number of sets.
     `details` has what is correlated: "sums" and "drops", (batch, samples).  NaN where either is constant.
     """
 
     formula = "corr over random S of (Σ_S a, f(x) - f(x without S))"
-    source = "Bhatt, Weller & Moura 2020, definition 3"
+    source = "Bhatt, Weller & Moura 2020 (faithfulness correlation); Spearman: Xplique"
     better = "higher"
     chance = 0.0
     needs = Needs.SIGNED
@@ -130,12 +130,12 @@ class MuFidelity(Metric):
 class SensitivityN(Metric):
     """The correlation of Σ_S a and f(x) - f(x without S) over random sets S of n coefficients, for several n, and its mean.
 
-    1 at every n, in every domain, for the shares of a linear model.  sizes: n, as shares in (0, 1) of the coefficients, or as their
-    numbers.  samples: sets for each n.  NaN at an n where either side is constant; the mean is over the others.
+    1 at every n, in every domain, for the shares of a linear model.  sizes: n, as shares in (0, 1) of the coefficients, or as
+    their numbers.  samples: sets for each n.  NaN at an n where either side is constant; the mean is over the others.
     """
 
     formula = "mean over n of corr over random S, |S| = n, of (Σ_S a, f(x) - f(x without S))"
-    source = "Ancona, Ceolini, Öztireli & Gross 2018, section 4"
+    source = "Ancona, Ceolini, Öztireli & Gross 2018"
     better = "higher"
     chance = 0.0
     needs = Needs.SIGNED

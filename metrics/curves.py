@@ -59,8 +59,8 @@ class _Area(OverBudgets):
 class Insertion(_Area):
     """The area below (f(x_S) - f(x₀)) / (f(x) - f(x₀)) while S, the first coefficients by |a|, grows from none to all.
 
-    The other coefficients stay at the baseline of the map. It depends on how well the transform compacts energy more than on the
-    map, so compare it with that of |z - z₀|, or take `gain`. Sufficiency is f(x) - f(x_S), so it says the same.
+    The other coefficients stay at the baseline of the map. It depends more on how well the transform compacts energy than on
+    the map, so compare it with that of |z - z₀|, or take `gain`. Sufficiency is f(x) - f(x_S), so it says the same.
     """
 
     formula = "∫ (f(x_S) - f(x₀)) / (f(x) - f(x₀)) d|S|, S by |a|, the others at the baseline of the map"
@@ -96,13 +96,13 @@ class Deletion(_Area):
 class SymmetricRelevanceGain(_Area):
     """SRG = ∫ (f without the q smallest - f without the q largest) dq / |f(x) - f(x₀)|, by signed a.
 
-    Exactly -SRG for -a, and so 0 on average for random maps, whatever the model is. For methods within one domain: in a domain that
-    does not suit the model, large values of both signs cancel, the two curves part, and the number grows beyond 1.
+    Exactly -SRG for -a, and so 0 on average for random maps, whatever the model is. For methods within one domain: in a domain
+    that does not suit the model, large values of both signs cancel, the two curves part, and the number grows beyond 1.
     `details` has both curves, (batch, points).
     """
 
     formula = "∫ (f(x without the q smallest) - f(x without the q largest)) dq / |f(x) - f(x₀)|, by signed a"
-    source = "Blücher, Vielhaben & Strodthoff 2024, section 3"
+    source = "Blücher, Vielhaben & Strodthoff 2024"
     better = "higher"
     chance = 0.0
     needs = Needs.SIGNED
@@ -123,7 +123,7 @@ class SymmetricRelevanceGain(_Area):
 class RateFidelity(OverBudgets):
     """1 - |f(x_S) - f(x)| / |f(x) - f(x₀)| at several budgets, and its mean; S by |a|.
 
-    1 where the selection alone gives f(x), 0 at f(x₀), negative beyond both. The budget is a share of the samples (by=count), of the
+    1 where the selection alone gives f(x), 0 at f(x₀), negative beyond. The budget is a share of the samples (by=count), of the
     energy of x - x₀ (by=energy), or of the bits that the samples take (by=bits), in which frames and bases have one unit.
     `details` has "kept", the signed share (f(x_S) - f(x₀)) / (f(x) - f(x₀)), (batch, budgets).
     """

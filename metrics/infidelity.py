@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..attribution import Attribution
 from ..attribution.engine.random import fill
-from ..attribution.result import analysis_transpose
+from ..attribution.pullback import analysis_transpose
 from ..core.checks import check_choice, check_count, check_number
 from ..transforms import TransformClaim
 from .base import Invariance, Metric, Needs, Scores, register
@@ -36,14 +36,14 @@ def sensitivities(attribution: Attribution) -> Tensor:
 class Infidelity(Metric):
     """E[(⟨I_z, φ⟩ - (f(x) - f(x - I)))²], φ the map as sensitivities, I random in the signal and I_z = z - T(x - I).
 
-    In squared units of the score. The law of I is that of the signal in every domain, and φ is a covector, so for any linear T with
-    T⁻¹ T x = x the number is the same: ⟨T I, (T⁻¹)ᵀ ḡ⟩ = ⟨I, ḡ⟩. So it cannot rank domains; it compares methods, and finds wrong
-    adjoints. Were I drawn for each coefficient, it would rank the laws of I.
+    In squared units of the score. The law of I is that of the signal in every domain, and φ is a covector, so for any linear T
+    with T⁻¹ T x = x the number is the same: ⟨T I, (T⁻¹)ᵀ ḡ⟩ = ⟨I, ḡ⟩. So it cannot rank domains; it compares methods, and finds
+    wrong adjoints. Were I drawn for each coefficient, it would rank the laws of I.
 
     perturbation: "noise", I normal; "noisy_baseline", I = x - x₀ + noise, for shares of f(x) - f(x₀).
     size: the standard deviation of the noise, over the root mean square of x - x₀.  samples: the number of perturbations.
-    scaled: whether φ is multiplied by β = max(0, E[⟨I_z, φ⟩ Δf] / E[⟨I_z, φ⟩²]), which fits it best. Captum takes a negative β too,
-    by which -φ would be as good as φ.
+    scaled: whether φ is multiplied by β = max(0, E[⟨I_z, φ⟩ Δf] / E[⟨I_z, φ⟩²]), which fits it best. Captum takes a negative β
+    too, by which -φ would be as good as φ.
     `details`: "scaled" and "beta"; "relative", the number over E[(f(x) - f(x - I))²], 1 for a map of zeros.
     """
 

@@ -1,6 +1,7 @@
 """`Judged`: a map and the open model that it explains, as metrics see them."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
@@ -15,22 +16,26 @@ from ..attribution.engine.faster_form import choose_form
 from ..attribution.engine.open_engine import read_checked
 from ..attribution.engine.score import real_output
 from ..attribution.result import keep_only
+from ..attribution.targets import Choice
 from ..core.checks import check_choice
 from ..core.progress import Progress
 from ..transforms import TransformClaim
+from .explainer import Explain, check_same_class, explained
 from .selection import Selection, count_table, order, order_ranks
 
 Found = TypeVar("Found")
-Explain = Callable[[Any, Tensor], Attribution]
 Answer = Literal["score", "probability", "margin"]
 ANSWERS = ("score", "probability", "margin")
 Key = tuple[str, bool, tuple[int, ...]]  # a ranking, whether its first coefficients are removed, their number in each example
+_OWN = ("truth", "truth_in", "source", "explain", "orders", "seed")  # the options that are not those of `open_engine`
 
 
 class Judging(TypedDict, total=False):
     """The options of `measure`."""
 
     truth: Tensor | None
+    truth_in: str | None
+    source: Tensor | None
     explain: Explain | None
     orders: Mapping[str, Tensor] | None
     batch_size: int | str
@@ -69,8 +74,9 @@ class Judged:
     """A map, and what the model answers at the inputs that metrics ask for. Each distinct selection is evaluated once.
 
     ends: x and x₀ in the signal, (batch, 2, *shape).  known: f at them, (2, batch).  seed: of all that is random.
-    truth: True for the coefficients that matter, (batch, *coeff).
-    explain: (model, x) -> the map of the same method, where one can be made.  orders: more rankings, (batch, *coeff).
+    truth, truth_in, source: as in `measure`.
+    explain: (model, x, target) -> the map of the same method, where one can be made.  orders: more rankings, (batch, *coeff).
+    model, target, options: as the caller gave them.
     """
 
     attribution: Attribution
@@ -79,8 +85,13 @@ class Judged:
     known: Tensor
     seed: int = 0
     truth: Tensor | None = None
+    truth_in: str | None = None
+    source: Tensor | None = None
     explain: Explain | None = None
     orders: dict[str, Tensor] = field(default_factory=dict)
+    model: Any = None
+    target: Any = None
+    options: dict[str, Any] = field(default_factory=dict)
     _memory: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -139,6 +150,33 @@ class Judged:
             found |= zip(alike, count_table(self.attribution, self.rank(ranking), [each.budget for each in alike], by))
         return torch.stack([found[each] for each in selections])
 
+    @property
+    def signal(self) -> Tensor:
+        """x = T⁻¹ z, (batch, *shape)."""
+        return self.ends[:, 0]
+
+    @functools.cached_property
+    def fixed_target(self) -> Any:
+        """The target, also at other inputs and of other models: classes that it chooses by the output are those at x."""
+        score = self.engine.score
+        return (lambda output, example: score(output, example)) if isinstance(score.choose, Choice) else self.target
+
+    def explained(self, x: Tensor, *, model: Any = None, target: Any = None) -> Attribution:
+        """The map that the method makes of inputs x (batch, *shape), for another model or other targets where they are given.
+
+        Raises: TypeError or ValueError where `explain` makes a map of another kind, or with other settings.
+        """
+        own = target is None
+        model, target = self.model if model is None else model, self.fixed_target if own else target
+        with self.engine.prepared.around(), torch.enable_grad():  # `explain` is code of the caller
+            found = explained(self.explain, self.attribution, (model, x.detach().to(self.engine.feed), target), self.options)
+        if own:
+            check_same_class(found, self.attribution)
+        self.engine.counted(
+            **{name: int(found.settings.get("evaluations", {}).get(name, 0)) for name in ("forward", "gradient")}
+        )
+        return found
+
     def answers(self, selections: Sequence[Selection]) -> Answers:
         """What the model says where each selection is kept or removed. Shapes: (selections, batch)."""
         numbers = map(tuple, self.numbers(selections).tolist())
@@ -156,8 +194,8 @@ class Judged:
         """Inputs in which some coefficients alone are kept, or alone removed. Shape: (rows, *shape).
 
         mask: True for these coefficients, (masks, *coeff).  example: of each mask, (masks,).  removed: of each row, (rows,).
-        row: the number of the mask of each row, (rows,).  For a linear T, what is kept is x₀ + r and what is left is x - r, with
-        r = T⁻¹(mask ⊙ (z - z₀)), so that both sides of a selection share r.
+        row: the number of the mask of each row, (rows,).  For a linear T, what is kept is x₀ + r, what is left is x - r, and
+        r = T⁻¹(mask ⊙ (z - z₀)) is computed once for both.
         """
         att, removed = self.attribution, removed.reshape(-1, *[1] * (mask.ndim - 1))
         if TransformClaim.LINEAR not in att.transform.claims:
@@ -216,8 +254,10 @@ def judging(
 
     cost: the largest number of evaluations for one example.  options: as in `measure`.
     """
-    own = {name: options.pop(name, None) for name in ("truth", "explain", "orders", "seed")}  # type: ignore[misc]
-    z, transform, orders = attribution.coefficients, attribution.transform, dict(own["orders"] or {})
+    own: dict[str, Any] = {name: options.pop(name, None) for name in _OWN}  # type: ignore[misc]
+    own |= {"seed": own["seed"] or 0, "orders": dict(own["orders"] or {}), "model": model, "target": target}
+    own["options"] = {name: value for name, value in options.items() if name != "progress"}
+    z, transform = attribution.coefficients, attribution.transform
     ends = torch.stack([transform.inverse(z), transform.inverse(z - attribution.displacement)], 1)
     planned = len(z) * (2 + cost)
     with open_engine(model, ends[:, 0], target, **options) as engine:  # type: ignore[misc]
@@ -225,5 +265,5 @@ def judging(
         run = read_checked(engine, ends, evaluations=planned)
         choose_form(run, planned, gradients=False, invariant=True)
         with engine.prepared.numerics():
-            yield Judged(attribution, engine, ends, run.known, own["seed"] or 0, own["truth"], own["explain"], orders)
+            yield Judged(attribution, engine, ends, run.known, **own)
         run.finish()

@@ -41,7 +41,8 @@ class Selection:
 def order(attribution: Attribution, ranking: str, seed: int) -> Tensor:
     """The number by which each coefficient is ranked, the largest first, (batch, *coeff).
 
-    attribution: |a|.  signed: a.  least_first: -a.  coefficient: |z - z₀|, which never sees the model.  random: keyed by seed and content.
+    attribution: |a|.  signed: a.  least_first: -a.  coefficient: |z - z₀|, which never sees the model.
+    random: keyed by seed and content.
     random_in_quantile: random among coefficients of about the same |z - z₀|, the largest tenth first.
     coarse_first: from low frequencies to high ones, random among equal ones.
     """

@@ -1,7 +1,15 @@
-"""How concentrated a map is."""
+"""How concentrated a map is: descriptions, not merits. A map may be sparse because the domain is, or because it is wrong."""
+
+import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from ..attribution import Attribution
+from ..core.checks import check_number
+from .base import Metric, Scores, register
+from .judged import Judged
 
 
 def gini(values: Tensor) -> Tensor:
@@ -55,6 +63,38 @@ def fraction_holding(values: Tensor, share: float = 0.9, *, of: int | None = Non
     return torch.where(total[:, 0] == 0, 0, held.where(total[:, 0].isfinite(), torch.nan))
 
 
+def effective_number(values: Tensor, *, of: int | None = None) -> Tensor:
+    """exp(H) / of, H = -Σ p ln p, p = |a| / Σ|a|: as many equal coefficients have the same entropy. NaN for an all-zero map.
+
+    NaN for a map that holds NaN or infinity.  values: (batch, *coeff).  of: as in `fraction_holding`. Shape: (batch,).
+    Source: Bhatt, Weller & Moura 2020 (complexity) for H; Hill 1973 for exp(H).
+
+    >>> effective_number(torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 5.0]]))
+    tensor([0.5000, 0.2500])
+    """
+    p = _shares("effective_number", values)
+    return torch.exp(-torch.xlogy(p, p).sum(1)) / (of or p.shape[1])
+
+
+def participation(values: Tensor, *, of: int | None = None) -> Tensor:
+    """(Σ|a|)² / (of · Σ a²): the same with less weight on small coefficients. NaN for an all-zero map.
+
+    NaN for a map that holds NaN or infinity.  values: (batch, *coeff).  of: as in `fraction_holding`. Shape: (batch,).
+    Source: Hill 1973, the number of order 2; in physics the participation ratio.
+
+    >>> participation(torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 5.0]]))
+    tensor([0.5000, 0.2500])
+    """
+    p = _shares("participation", values)
+    return 1 / (p.square().sum(1) * (of or p.shape[1]))
+
+
+def _shares(who: str, values: Tensor) -> Tensor:
+    """|a| / Σ|a|, (batch, coefficients), NaN for an all-zero map."""
+    ordered = _rising(who, values)
+    return ordered / ordered.sum(1, keepdim=True)
+
+
 def _rising(who: str, values: Tensor) -> Tensor:
     """|a| of every map in rising order, (batch, coefficients), NaN for a map with NaN or infinity in it.
 
@@ -67,3 +107,76 @@ def _rising(who: str, values: Tensor) -> Tensor:
         return ordered
     total, largest = ordered.sum(1, keepdim=True), ordered[:, -1:]
     return torch.where(total.isfinite(), ordered, torch.where(largest.isfinite(), ordered / largest, torch.nan))
+
+
+class _Concentration(Metric):
+    """A description of the values alone, without evaluations; NaN for an all-zero map."""
+
+    better = "neither"
+
+    def cost(self, attribution: Attribution) -> int:
+        return 0
+
+    def measure(self, judged: Judged) -> Scores:
+        values = judged.attribution.values
+        return Scores(self.of(values, math.prod(judged.attribution.transform.shape)).where(values.flatten(1).any(1), torch.nan))
+
+    def of(self, values: Tensor, samples: int) -> Tensor:
+        """values: (batch, *coeff).  samples: of one signal, which is the same in every domain. Shape: (batch,)."""
+        raise NotImplementedError
+
+
+@register("effective_number")
+@dataclass(frozen=True)
+class EffectiveNumber(_Concentration):
+    """exp(H) / N, H the entropy of |a| / Σ|a|, N the samples of the signal; NaN for an all-zero map. See `effective_number`."""
+
+    formula = "exp(-Σ p ln p) / N, p = |a| / Σ|a|"
+    source = "Bhatt, Weller & Moura 2020 (complexity); Hill 1973"
+
+    def of(self, values: Tensor, samples: int) -> Tensor:
+        return effective_number(values, of=samples)
+
+
+@register("participation")
+@dataclass(frozen=True)
+class Participation(_Concentration):
+    """(Σ|a|)² / (N Σ a²), N the samples of the signal; NaN for an all-zero map. See `participation`."""
+
+    formula = "(Σ|a|)² / (N Σ a²)"
+    source = "Hill 1973, order 2"
+
+    def of(self, values: Tensor, samples: int) -> Tensor:
+        return participation(values, of=samples)
+
+
+@register("gini")
+@dataclass(frozen=True)
+class Gini(_Concentration):
+    """The Gini sparseness of |a|; NaN for an all-zero map. It compares only maps of equally many coefficients; see `gini`."""
+
+    formula = "1 - 2 Σ_k |a|_(k) / ‖a‖₁ · (d - k + ½) / d"
+    source = "Hurley & Rickard 2009; Chalasani et al. 2020"
+
+    def of(self, values: Tensor, samples: int) -> Tensor:
+        return gini(values)
+
+
+@register("fraction_holding")
+@dataclass(frozen=True)
+class FractionHolding(_Concentration):
+    """The fewest coefficients that hold `share` of Σ|a|, over the samples of the signal; NaN for an all-zero map.
+
+    share: in (0, 1].  See `fraction_holding`.  Raises: ValueError for another share.
+    """
+
+    share: float = 0.9
+    formula = "the fewest coefficients with Σ|a| ≥ share of the total, over N"
+    source = "this project"
+
+    def __post_init__(self) -> None:
+        if not check_number(self.name, "share", self.share, 0, 1):
+            raise ValueError(f"{self.name}: share must lie in (0, 1], got {self.share}.")
+
+    def of(self, values: Tensor, samples: int) -> Tensor:
+        return fraction_holding(values, self.share, of=samples)

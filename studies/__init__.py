@@ -7,7 +7,7 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .axiom_matrix.matrix import check_method
     from .axiom_matrix.run import check_and_write, write_matrix, write_report
     from .axiom_matrix.subject import Subject, load_subject
-    from .catalogue import transform_rows
+    from .catalogue import metric_rows, metric_text, transform_rows
     from .compare.grid import DOMAINS, Comparison, Settings, compare
     from .explain import Explanation, explain, explain_top
     from .kinds import KINDS, Kind, Part, Signal
@@ -21,5 +21,5 @@ with needs("pullback.studies", "'pullback[cli]'"):
 __all__ = ["DOMAINS", "KINDS", "Comparison", "Explanation", "Kind", "LoadedModel", "Part", "Photo", "Photos"]
 __all__ += ["Planted", "PlantedSettings", "planted"]
 __all__ += ["Preparation", "Settings", "Signal", "Subject", "check_and_write", "check_method", "compare", "explain"]
-__all__ += ["explain_top", "load_model", "load_photos", "load_subject", "transform_rows", "write_matrix"]
-__all__ += ["write_report"]
+__all__ += ["explain_top", "load_model", "load_photos", "load_subject", "metric_rows", "metric_text"]
+__all__ += ["transform_rows", "write_matrix", "write_report"]

@@ -1,11 +1,19 @@
-"""The registered transforms as rows of a table: what they claim, and whether they keep it."""
+"""The registered transforms and metrics as rows of tables: what they claim, and whether the transforms keep it."""
 
 import contextlib
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import torch
+
+from ..attribution import attribute
 from ..axioms import AxiomReport, check_transform
 from ..core.progress import Progress
+from ..metrics import Metric
+from ..metrics import get as get_metric
+from ..metrics import names as metric_names
 from ..transforms import Transform, TransformClaim
 from ..transforms import get as get_transform
 from ..transforms.registry import transforms
@@ -50,6 +58,40 @@ def claim_words(claims: TransformClaim) -> str:
             name = "LINEAR BIJECTIVE" if union == TransformClaim.LINEAR | TransformClaim.BIJECTIVE else str(union.name)
             return " ".join([name, *(str(claim.name) for claim in rest)])
     return " ".join(str(claim.name) for claim in claims) or "none"
+
+
+def metric_rows(specs: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """What `pullback metrics` prints: a row for each spec, or for every registered metric with its default options.
+
+    chance: the expected value of a random map, or None.  invariance: the changes of domain that leave it as it is.
+    evaluations: of the model, for one example.  needs: names of `Needs`.
+
+    >>> next(metric_rows(["infidelity"]))["invariance"]
+    'linear'
+    """
+    still = attribute(lambda x: x.flatten(1).sum(1), torch.ones(1, 1, 64), method="input_x_gradient")
+    for metric in map(get_metric, specs or metric_names()):
+        row: dict[str, Any] = {"name": metric.name, "formula": metric.formula, "source": metric.source, "better": metric.better}
+        row |= {"chance": metric.chance, "invariance": metric.invariant.name.lower(), "compares": _compared(metric)}
+        yield row | {"evaluations": metric.cost(still), "needs": [str(each.name).lower() for each in metric.needs]}
+
+
+def metric_text(spec: str) -> str:
+    """A metric in full: what is in its row, its options, and its docstring."""
+    metric, (row,) = get_metric(spec), metric_rows([spec])
+    facts = row | {
+        "needs": ", ".join(row["needs"]) or "nothing else",
+        "chance": "-" if row["chance"] is None else row["chance"],
+    }
+    lines = [repr(metric), *(f"  {name:<12}{value}" for name, value in facts.items()), "", inspect.getdoc(metric) or ""]
+    return "\n".join(lines)
+
+
+def _compared(metric: Metric) -> str:
+    """What a better value of the metric may be a finding about."""
+    if metric.better == "neither":
+        return "nothing"
+    return "domains, methods" if metric.ranks_domains else "methods"
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class Engine(FittedChunks):
             rows = part.stop - part.start
             shown, of = self.filled(points(part), example[part])
             value = self._read(shown, of, reader, self.prepared.records)[:rows]
-            self._add(forward=rows)
+            self.counted(forward=rows)
             return value.to(wide(value.dtype))
 
         return self.chunks(example, one)
@@ -125,7 +125,7 @@ class Engine(FittedChunks):
                     if remedy is None:
                         raise
                 remedy()
-        self._add(forward=len(points))
+        self.counted(forward=len(points))
         return value.detach().to(wide(value.dtype))
 
     def _read(self, points: Tensor, example: Tensor, reader: Reader, recorded: bool) -> Tensor:
@@ -168,7 +168,7 @@ class Engine(FittedChunks):
                 (gradient,) = torch.autograd.grad(value.sum(), points, allow_unused=True, create_graph=create)
         if gradient is None:
             gradient = self._no_gradient(points, value)
-        self._add(gradient=rows)
+        self.counted(gradient=rows)
         if self.fixed:  # what a compiled model returns may be overwritten by its next call
             value, gradient = value[:rows].clone(), gradient[:rows].clone()
         return (value if create else value.detach()), gradient
@@ -204,7 +204,7 @@ class Engine(FittedChunks):
             return self.scores(example, points.__getitem__)
         if free is not None and saved.bytes and self.prepared.size is None:
             self.limit = max(1, min(self.limit, free // 2 * len(shown) // saved.bytes))
-        self._add(forward=len(points))
+        self.counted(forward=len(points))
         return value.detach()
 
     # The model ---------------------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ class Engine(FittedChunks):
         with self.prepared.around():
             output = model(points.to(self.feed, copy=True), *args, **kwargs)
         value = self.checked(output, example)
-        self._add(gradient=len(points))
+        self.counted(gradient=len(points))
         return value
 
     @property
@@ -270,7 +270,8 @@ class Engine(FittedChunks):
 
     # Counting and checking ---------------------------------------------------------------------------------------------
 
-    def _add(self, forward: int = 0, gradient: int = 0) -> None:
+    def counted(self, forward: int = 0, gradient: int = 0) -> None:
+        """Adds evaluations that were made, here or by an engine of its own, and reports the progress."""
         self.count.forward += forward
         self.count.gradient += gradient
         self.succeeded()

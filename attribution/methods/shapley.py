@@ -142,7 +142,7 @@ class _Enumeration:
             v = worth[:, torch.from_numpy(where).to(worth.device)]  # (batch, other unions, own parts)
             sizes = subsets(len(self.unions) - 1).sum(1)
             weights = worth.new_tensor([_weight(int(size), len(self.unions)) for size in sizes])
-            found[:, list(union)] = _shapley((v * weights[:, None]).sum(1), len(union))
+            found[:, list(union)] = shapley_values((v * weights[:, None]).sum(1), len(union))
         return found
 
 
@@ -151,7 +151,7 @@ def _weight(size: int, players: int) -> float:
     return 1 / (players * math.comb(players - 1, size))
 
 
-def _shapley(v: Tensor, players: int) -> Tensor:
+def shapley_values(v: Tensor, players: int) -> Tensor:
     """Shapley values from v of every subset, numbered by its bits.  v: (batch, 2^players). Shape: (batch, players)."""
     members = subsets(players)
     values = []

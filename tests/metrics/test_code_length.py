@@ -88,7 +88,7 @@ def test_lengths_go_with_those_of_zlib() -> None:
         rows += [(float(lengths[count - 1]), packed(att, count)) for count in (40, 200, 1000, 3000)]
     ours, theirs = np.array(rows).T
     assert ((0.7 * ours < theirs) & (theirs < 2.2 * ours)).all(), rows
-    assert np.corrcoef(np.log(ours), np.log(theirs))[0, 1] > 0.98
+    assert np.corrcoef(np.log(ours), np.log(theirs))[0, 1] > 0.95
 
 
 def test_a_smooth_signal_costs_less_in_a_basis_that_compacts_it_and_a_frame_is_charged_for_its_size() -> None:

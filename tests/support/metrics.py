@@ -16,14 +16,17 @@ SELECTED = [each for each in METRICS if Needs.EXPLAIN not in each.needs]  # thos
 
 
 def judge(metric: Metric, model: Any, att: pb.Attribution, target: Any = 0, **options: Any) -> Scores:
-    """What the metric finds; the truth is the largest eighth of |a|, and the method integrated gradients."""
-    values = att.values.flatten(1).abs()
-    if Needs.TRUTH in metric.needs and "truth" not in options:
-        least = values.quantile(0.875, dim=1, keepdim=True)
-        options["truth"] = (values >= least).reshape(att.values.shape)
-    if Needs.EXPLAIN in metric.needs and "explain" not in options:
-        options["explain"] = lambda net, x: pb.attribute(net, x, target, transform=att.transform)
-    return measure(model, att, metric, target, **options)[0]
+    """What the metric finds.  options: as in `measure`, by default those of `given`."""
+    return measure(model, att, metric, target, **(given(metric, att, **options) | options))[0]
+
+
+def given(metric: Metric, att: pb.Attribution, **options: Any) -> dict[str, Any]:
+    """What the metric needs: the truth is the largest eighth of |z - z₀|, and the source what these coefficients hold."""
+    moved = att.displacement.flatten(1).abs()
+    largest = (moved >= moved.quantile(0.875, dim=1, keepdim=True)).reshape(att.values.shape)
+    truth = options.get("truth", largest)
+    found = {"truth": truth, "truth_in": "z"} if Needs.TRUTH in metric.needs else {}
+    return found | ({"source": att.transform.inverse(att.coefficients * truth)} if Needs.SOURCE in metric.needs else {})
 
 
 def valued(att: pb.Attribution, values: Tensor) -> pb.Attribution:

@@ -104,7 +104,9 @@ def differences(table: pd.DataFrame, question: Question, represented: Sequence[s
     """
     cell = [name for name in _CELL if name != question.compare]
     rows = _asked(table, question, represented)
-    scores = rows.pivot(index=[*cell, "budget_kind", "unit", "example"], columns=[question.compare, "budget"], values="score")
+    keys = [*cell, "budget_kind", "unit", "example"]
+    scores = rows.pivot(index=keys, columns=[question.compare, "budget"], values="score")
+    scores = scores.reindex(pd.MultiIndex.from_frame(rows[keys].drop_duplicates()))  # in the order of the table
     means = {name: scores[name].mean(axis=1, skipna=False) for name in dict.fromkeys(rows[question.compare])}
     sign = 1 if question.better == "higher" else -1
     found = []

@@ -1,16 +1,18 @@
 """What summary.json says about a comparison."""
 
 import importlib.metadata
+import json
 import platform
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from ...metrics import mean_interval
+from ...metrics.statistics import ENOUGH, mean_interval
 from ..report.page import distinct
+from .answers import frame
 from .parts import Part
-from .verdicts import ENOUGH, convergence
+from .verdicts import answers, convergence
 
 
 def summarize(table: pd.DataFrame, parts: Sequence[Part], left_out: Sequence[tuple[str, str]], seed: int) -> dict[str, Any]:
@@ -30,6 +32,7 @@ def summarize(table: pd.DataFrame, parts: Sequence[Part], left_out: Sequence[tup
         "convergence": convergence(table),
         "evaluations": _evaluations(parts),  # of the attribution, for all domains together
         "domains": {str(spec): _domain(rows, seed) for spec, rows in domains},
+        "answers": json.loads(frame(answers(table)).to_json(orient="records", double_precision=15)),
     }
 
 
@@ -44,7 +47,7 @@ def _evaluations(parts: Sequence[Part]) -> dict[str, int]:
 
 
 def _domain(rows: pd.DataFrame, seed: int) -> dict[str, Any]:
-    """The mean of every measured column, over how many photos, and its 95 % bootstrap interval if they are enough."""
+    """The mean of every measured column, over how many photos, and its 95 % interval (bootstrap-t) if they are enough."""
     names = [name for name in rows if pd.api.types.is_float_dtype(rows[name]) and name != "label" and rows[name].notna().any()]
     numbers: dict[str, Any] = {"coefficients": int(rows["coefficients"].iloc[0])}
     for name in names:

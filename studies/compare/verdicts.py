@@ -1,24 +1,70 @@
 """What the table of a comparison says, in sentences."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ...metrics import mean_interval
+from ...metrics.statistics import large_enough
 from ..report.figures import ALL, COARSER, octave_shares
 from ..report.page import distinct, means
+from .answers import COLUMNS, DIFFERENCE, Answer, answer
+from .questions import Question
+from .sentences import sentences
 
 BUDGET = 10  # per cent of the number of samples, in sentences
-ENOUGH = 8  # photos from which on bootstrap intervals are printed
+KEPT = "distance of the kept score from f(x)"  # |the kept share of f(x) - f(x₀) - 1|
 
 
 def findings(table: pd.DataFrame) -> list[str]:
     """The sentences that hold for this table; each names its control or its interval. Copies of a picture count once."""
     table = distinct(table)
-    said = [_kept(table), _control(table), _scales(table), _completeness(table), _unfinished(table)]
+    said = [_kept(table), *sentences(answers(table)), _dropped(table), _scales(table), _completeness(table), _unfinished(table)]
     return [sentence for sentence in said if sentence]
+
+
+def questions(domains: Sequence[str]) -> list[Question]:
+    """What every comparison of these domains asks: the map against its control, and the other domains against the first.
+
+    Both are about the distance of the kept score from f(x), and not about its size: more than all of it is no better.
+    The second one holds what the transform compacts without the model; the first one tells how much that is.
+    """
+    share = {"metric": KEPT, "better": "lower", "family": "own"}
+    control = f"Map against the ranking by |coefficient|, which never sees the model, at {BUDGET} %"
+    first = [Question(control, "control", ("attribution",), ("coefficient",), **share)]  # type: ignore[arg-type]
+    if len(domains) < 2:
+        return first
+    other = f"Domains against {domains[0]}, ranked by the map, at {BUDGET} %; what a transform compacts by itself counts too"
+    return [*first, Question(other, "domain", ("*",), (domains[0],), **share)]  # type: ignore[arg-type]
+
+
+def answers(table: pd.DataFrame) -> list[Answer]:
+    """The answers of a comparison's table, a row for each photo and domain, to `questions`. Copies of a picture count once."""
+    table = distinct(table)
+    return answer(_long(table), questions(list(dict.fromkeys(table["transform"]))))
+
+
+def _long(table: pd.DataFrame) -> pd.DataFrame:
+    """The kept scores as a long table; see `answers.COLUMNS`."""
+    base = pd.DataFrame(dict.fromkeys(COLUMNS, ""), index=table.index)
+    base = base.assign(domain=table["transform"], example=table["image"], unit=table["image"], budget=np.nan)
+    difference = base.assign(metric=DIFFERENCE, score=table["score_difference"].astype(float))
+    kept = base.assign(metric=KEPT, family="own", budget_kind="count", budget=BUDGET / 100)
+    scores = {name: (table[f"kept{BUDGET}_{name}"] - 1).abs() for name in ("attribution", "coefficient")}
+    return pd.concat([difference, *(kept.assign(control=name, score=one) for name, one in scores.items())], ignore_index=True)
+
+
+def _dropped(table: pd.DataFrame) -> str:
+    """The photos that are in no contrast, since f(x) is too near f(x₀) for a share of the difference."""
+    photos = table.drop_duplicates("image")
+    small = photos.loc[~large_enough(photos["score_difference"]), "image"]
+    if not len(small):
+        return ""
+    names = ", ".join(small[:3]) + (", …" if len(small) > 3 else "")
+    why = "where |f(x) - f(x₀)| is below 5 % of its median, a share of it means nothing"
+    return f"{len(small)} of {len(photos)} photos are in no contrast ({names}): {why}."
 
 
 def convergence(table: pd.DataFrame) -> dict[str, Any]:
@@ -50,21 +96,9 @@ def _unfinished(table: pd.DataFrame) -> str:
     return f"{what}{gap}{wrong} Allow more evaluations or a larger tolerance before you rely on these maps."
 
 
-def _column(table: pd.DataFrame, domain: str, ranking: str) -> Any:
-    """The score that a ranking keeps, per photo."""
-    return table.loc[table["transform"] == domain, f"kept{BUDGET}_{ranking}"].to_numpy()
-
-
 def _percent(number: float) -> str:
     """Two significant digits, without a power of ten: "0.54 %", "120 %"."""
     return f"{number:.2g} %" if abs(number) < 10 else f"{number:,.0f} %"
-
-
-def _points(mean: float, low: float, high: float) -> str:
-    """A mean difference with its interval, in words."""
-    if high - low < 1e-4:  # for example, the same photo several times
-        return f"{100 * mean:+.0f} points, the same on every photo"
-    return f"{100 * mean:+.0f} points, 95 % interval {100 * low:+.0f} to {100 * high:+.0f}"
 
 
 def _kept(table: pd.DataFrame) -> str:
@@ -74,37 +108,12 @@ def _kept(table: pd.DataFrame) -> str:
     if len(kept) < 2 or off.max() - off.min() < 0.02:
         return ""
     best, worst = str(off.idxmin()), str(off.idxmax())
-    contrast = mean_interval(_column(table, best, "attribution") - _column(table, worst, "attribution"))
-    interval = f" ({_points(*contrast)})" if table["image"].nunique() >= ENOUGH else ""
     holds = 100 * means(table)["samples90"]
     return (
-        f"Keeping only the coefficients that the map ranks first, as many as {BUDGET} % of the samples, leaves "
-        f"{100 * kept[best]:.0f} % of f(x) - f(x₀) in {best} and {100 * kept[worst]:.0f} % in {worst}{interval}. The "
-        f"coefficients that hold 90 % of Σ|a| number {holds[best]:.0f} % of the samples in {best} and {holds[worst]:.0f} % in "
-        f"{worst}."
-    )
-
-
-def _control(table: pd.DataFrame) -> str:
-    """The map against the ranking by |coefficient|, domain by domain."""
-    domains = list(dict.fromkeys(table["transform"]))
-    photos = table["image"].nunique()
-    if photos < ENOUGH:
-        return (
-            f"{photos} photos are too few to say where the map beats the control that ranks by |coefficient| and never "
-            f"sees the model; {ENOUGH} or more give intervals."
-        )
-    sides: dict[str, list[str]] = {"more": [], "less": [], "open": []}
-    for domain in domains:
-        difference = _column(table, domain, "attribution") - _column(table, domain, "coefficient")
-        mean, low, high = mean_interval(difference)
-        side = "more" if low > 0 else "less" if high < 0 else "open"
-        sides[side].append(f"{domain} ({_points(mean, low, high)})")
-    more, less = ("; ".join(sides[side]) or "none" for side in ("more", "less"))
-    return (
-        f"Against the control that ranks by |coefficient| and never sees the model, the map keeps more of the score in: "
-        f"{more}. It keeps less in: {less}. The interval covers zero in {len(sides['open'])} of {len(domains)} domains. "
-        "Where the control does as well, the picture shows how the transform compacts energy, not what the model reads."
+        f"Means over photos, which are no findings by themselves: keeping only the coefficients that the map ranks first, as "
+        f"many as {BUDGET} % of the samples, leaves {100 * kept[best]:.0f} % of f(x) - f(x₀) in {best} and "
+        f"{100 * kept[worst]:.0f} % in {worst}. The coefficients that hold 90 % of Σ|a| number {holds[best]:.0f} % of the "
+        f"samples in {best} and {holds[worst]:.0f} % in {worst}."
     )
 
 

@@ -1,0 +1,102 @@
+"""What may be said about the answers to declared questions: each sentence names its control, its correction and its reach."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...metrics.statistics import ENOUGH, Contrast
+from .answers import Answer
+
+CLAIMS = ("better", "worse", "equal", "depends on the budget")
+_COLUMNS = ("data", "model", "method", "domain")
+
+
+def sentences(answers: Sequence[Answer], unit: str = "photos") -> list[str]:
+    """One sentence for each question; a claim stands in it only if it survives the correction.  unit: what was counted."""
+    groups = itertools.groupby(answers, key=lambda one: one.question.name)
+    return [_said(list(group), unit) for _, group in groups]
+
+
+def _said(answers: Sequence[Answer], unit: str) -> str:
+    question = answers[0].question
+    contrasts = [part for one in answers for part in one.contrasts.values()]
+    most, dropped = max(part.units for part in contrasts), max(part.dropped for part in contrasts)
+    lost = f" {dropped} without a usable score were dropped." if dropped else ""
+    if most < ENOUGH:
+        few = f"{most} {unit} are too few for a claim: intervals from fewer than {ENOUGH} skewed numbers cover too little."
+        return f"{question.name}: {few}{lost}"
+    count, against = len(answers), _common({one.second for one in answers})
+    level = f"{100 * question.level:.3g} % intervals" + (f" that hold for all {count} together" if count > 1 else "")
+    what = f"{question.metric}, {count} contrast{'s' * (count > 1)}{against}, {most} {unit}; {level}, p after Holm"
+    parts = [*(_claimed(verdict, answers) for verdict in CLAIMS), _open(answers, unit)]
+    return f"{question.name} ({what}). {' '.join(filter(None, parts))}{lost}"
+
+
+def _common(seconds: set[str]) -> str:
+    """The second side, where it is the same in all contrasts."""
+    return f" with {next(iter(seconds))}" if len(seconds) == 1 else ""
+
+
+def _claimed(verdict: str, answers: Sequence[Answer]) -> str:
+    """The contrasts with a verdict, or that there are none."""
+    named = [f"{_label(one, answers)} ({_numbers(one)})" for one in answers if one.verdict == verdict]
+    rope = f" within ± {100 * answers[0].question.rope:.3g} points" if verdict == "equal" else ""
+    if not named:
+        return f"{verdict.capitalize()}: none." if verdict in ("better", "worse") else ""
+    return f"{verdict.capitalize()}{rope}: {'; '.join(named)}."
+
+
+def _open(answers: Sequence[Answer], unit: str) -> str:
+    """How many contrasts stay open, and the differences that would have been seen in them."""
+    seen = sorted(one.detectable for one in answers if one.verdict == "open" and np.isfinite(one.detectable))
+    number = sum(one.verdict == "open" for one in answers)
+    if not number:
+        return ""
+    few = sum(one.verdict == "open" and max(part.units for part in one.contrasts.values()) < ENOUGH for one in answers)
+    less = f", {few} of them with fewer than {ENOUGH} {unit}" if few else ""
+    if not seen:
+        return f"Open: {number}{less}."
+    reach = _range(seen[0], seen[-1])
+    return f"Open: {number}{less}; with 80 % power this run could have seen a difference of {reach} points there."
+
+
+def _range(low: float, high: float) -> str:
+    texts = dict.fromkeys(f"{100 * number:.2g}" if number < 0.1 else f"{100 * number:.0f}" for number in (low, high))
+    return " to ".join(texts)
+
+
+def _label(one: Answer, answers: Sequence[Answer]) -> str:
+    """The contrast by what differs between the contrasts of its question."""
+    varies = [name for name in _COLUMNS if len({other.where.get(name) for other in answers}) > 1]
+    places = [one.where[name] for name in varies]
+    if len({(other.first, other.second) for other in answers}) == 1:
+        return ", ".join(places) or one.first
+    against = f" against {one.second}" if len({other.second for other in answers}) > 1 else ""
+    return f"{one.first}{against}" + (f" in {', '.join(places)}" if places else "")
+
+
+def _numbers(one: Answer) -> str:
+    """The size and interval of a contrast, under each kind of budget, and its p."""
+    several = len(one.contrasts) > 1
+    parts = [(f"{kind} " if several else "") + points(part) for kind, part in one.contrasts.items()]
+    claims = one.verdict in ("better", "worse")
+    return "; ".join(parts) + (f", p {_small(one.p_corrected)}" if claims else "")
+
+
+def points(part: Contrast) -> str:
+    """A mean difference in points, hundredths of the score's unit, with the interval that the family corrects."""
+    mean, low, high = (f"{100 * number:+.3g}" if abs(number) < 0.1 else f"{100 * number:+.0f}" for number in _rounded(part))
+    if part.high - part.low < 1e-4:
+        return f"{mean} points, the same everywhere"
+    return f"{mean} points, {low} to {high}"
+
+
+def _rounded(part: Contrast) -> tuple[float, float, float]:
+    """The numbers without digits that their spread makes meaningless."""
+    digits = 3 if part.high - part.low < 0.05 else 2
+    return round(part.mean, digits), round(part.low, digits), round(part.high, digits)
+
+
+def _small(p: float) -> str:
+    return f"= {p:.2g}" if p >= 1e-3 else "< .001"

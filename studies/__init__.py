@@ -6,7 +6,7 @@ with needs("pullback.studies", "'pullback[cli]'"):
     import_matplotlib()
     from .axiom_matrix.matrix import check_method
     from .axiom_matrix.run import check_and_write, write_matrix, write_report
-    from .axiom_matrix.subject import Subject, load_subject
+    from .axiom_matrix.subject import SMALL, Subject, load_subject
     from .catalogue import transform_rows
     from .compare.grid import DOMAINS, Comparison, Settings, compare
     from .explain import Explanation, explain, explain_top
@@ -16,7 +16,7 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .loaders.models import LoadedModel
     from .loaders.preparation import Preparation
 
-__all__ = ["DOMAINS", "KINDS", "Comparison", "Explanation", "Kind", "LoadedModel", "Part", "Photo", "Photos"]
+__all__ = ["DOMAINS", "KINDS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Part", "Photo", "Photos"]
 __all__ += ["Preparation", "Settings", "Signal", "Subject", "check_and_write", "check_method", "compare", "explain"]
 __all__ += ["explain_top", "load_model", "load_photos", "load_subject", "transform_rows", "write_matrix"]
 __all__ += ["write_report"]

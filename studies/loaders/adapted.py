@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ...core.checks import quoted
+from ..kinds.frames import Framed
 from .outputs import Output, pick
 
 
@@ -43,15 +44,19 @@ class Adapted(nn.Module):
         found = self.inner(x, *args, **kwargs)
         return found if self.output is None else pick(found, self.output)
 
-    def inputs(self, x: Tensor) -> tuple[list[Any], dict[str, Any]]:
-        """(args, kwargs) for the rows of x."""
+    def inputs(self, x: Tensor | None) -> tuple[list[Any], dict[str, Any]]:
+        """(args, kwargs) for the rows of x; for None as they were given."""
         leaves = list(self.plain)
         for place in self.held:
             value = getattr(self, f"input_{place}")
-            value = value.to(x.dtype) if value.is_floating_point() else value
-            leaves[place] = value.expand(len(x), *value.shape[1:]) if value.shape[:1] == (1,) else value
+            leaves[place] = value if x is None else _for_rows(value, x)
         found: tuple[list[Any], dict[str, Any]] = tree_unflatten(leaves, self.form)
         return found
+
+
+def _for_rows(value: Tensor, x: Tensor) -> Tensor:
+    value = value.to(x.dtype) if value.is_floating_point() else value
+    return value.expand(len(x), *value.shape[1:]) if value.shape[:1] == (1,) else value
 
 
 def _as_exported(module: nn.Module, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -62,6 +67,23 @@ def _as_exported(module: nn.Module, args: list[Any], kwargs: dict[str, Any]) -> 
     return [*args, *(kwargs[name] for name in names if name in kwargs)], {
         name: value for name, value in kwargs.items() if name not in names
     }
+
+
+class Probabilities(nn.Module):
+    """The sigmoids of a model's outputs.
+
+    >>> Probabilities(nn.Identity())(torch.zeros(1, 2))
+    tensor([[0.5000, 0.5000]])
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.inner = module
+        self.training = getattr(module, "training", False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.inner(x).sigmoid()
+        return found
 
 
 def bare(module: nn.Module) -> nn.Module:
@@ -82,12 +104,31 @@ def taken(module: Any) -> list[inspect.Parameter] | None:
         return None
 
 
-def missing_inputs(module: nn.Module) -> list[str]:
-    """The names of the inputs that a module needs after the signal, and does not get."""
-    found = taken(bare(module)) or []
-    args, kwargs = tree_unflatten(module.plain, module.form) if isinstance(module, Adapted) else ([], {})
-    named = [one for one in found if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
-    return [one.name for one in named[len(args) :] if one.default is one.empty and one.name not in kwargs]
+def about_inputs(module: nn.Module) -> str:
+    """What may be wrong with the inputs beside the signal, where a model failed; "" where they look right."""
+    inner, args, kwargs = _taken_apart(module)
+    named = [one for one in taken(inner) or [] if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    lacking = [one.name for one in named[len(args) :] if one.default is one.empty and one.name not in kwargs]
+    if lacking:
+        return f"It takes {', '.join(lacking)} too: pass --input {lacking[0]}=FILE.npy, or LoadedModel(model_kwargs={{…}})"
+    for name, value in [*zip((one.name for one in named), args), *kwargs.items()]:
+        if isinstance(value, Tensor) and value.shape[:1] != (1,):
+            shapes = tuple(value.shape), (1, *value.shape)
+            return f"The input {name} is {shapes[0]}; what belongs to one signal has a first axis of 1, as {shapes[1]}"
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return f"The input {name} is the number {value}; if the model expects a tensor, pass a .npy file, as of shape (1,)"
+    return ""
+
+
+def _taken_apart(module: nn.Module) -> tuple[nn.Module, list[Any], dict[str, Any]]:
+    """The user's own module inside those of this library, and the arguments that it gets."""
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    while isinstance(module, Adapted | Framed | Probabilities):
+        if isinstance(module, Adapted):
+            args, kwargs = module.inputs(None)
+        module = module.inner
+    return module, args, kwargs
 
 
 def check_names(who: str, module: nn.Module, names: Sequence[str]) -> None:
@@ -138,8 +179,8 @@ def _array(name: str) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))).reshape(array.shape))
     except OSError as error:
         raise ValueError(f"--input: {name[:120]}: {error.strerror or error}.") from None
-    except (ValueError, TypeError, EOFError, AttributeError) as error:
-        raise ValueError(f"--input: {name[:120]} holds no array of numbers ({str(error)[:80]}); np.save writes one.") from None
+    except (ValueError, TypeError, EOFError, AttributeError):
+        raise ValueError(f"--input: {name[:120]} is no .npy file of numbers; numpy.save writes one.") from None
 
 
 def described_inputs(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -140,8 +141,13 @@ def _got(made: Any) -> str:
         return f"the class {made.__name__}; return an instance, {made.__name__}()"
     if isinstance(made, nn.Module):
         return "a module with a prepare that cannot be called"
-    advice = {type(None): "; does the function lack a return?", dict: "; build the module and load its weights, or use --arch"}
-    return f"{type(made).__name__}{advice.get(type(made), '')}"
+    advice = {
+        type(None): ": the function returns nothing",
+        tuple: f" of {len(made) if isinstance(made, tuple) else 0}",
+        OrderedDict: ": pass a file of weights as --model, and what builds the module as --arch",
+    }
+    wrap = ": make it the forward of a torch.nn.Module" if callable(made) else ""
+    return f"{type(made).__name__}{advice.get(type(made), wrap)}"
 
 
 def _arguments(make: Callable[..., Any]) -> list[str]:

@@ -13,7 +13,7 @@ from ...attribution.engine.check_model import feed_dtype
 from ...core.precision import wide
 from ..kinds import Kind, Signal, Wants, get_kind
 from ..kinds.signal import sizes
-from .adapted import Adapted, bare, check_names, described_inputs, missing_inputs
+from .adapted import Adapted, Probabilities, about_inputs, bare, check_names, described_inputs
 from .advice import advice, fitting_batch, other_batch
 from .class_names import class_index
 from .outputs import MissingOutput, Output, as_table, describe, tables, true_cause
@@ -21,23 +21,6 @@ from .preparation import Preparation
 
 Prepare = Callable[[Any], Any]
 AXES = {1: "channels, samples", 2: "channels, height, width", 3: "channels, i, j, k"}
-
-
-class Probabilities(nn.Module):
-    """The sigmoids of a model's outputs.
-
-    >>> Probabilities(nn.Identity())(torch.zeros(1, 2))
-    tensor([[0.5000, 0.5000]])
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.inner = module
-        self.training = getattr(module, "training", False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.inner(x).sigmoid()
-        return found
 
 
 def values_of(signal: Signal) -> Tensor:
@@ -261,7 +244,8 @@ class LoadedModel:
         return logits
 
     def _not_a_table(self, found: Any, x: Tensor) -> str:
-        what = "expected a classifier that returns (batch, classes)"
+        own = "" if self.output is None else f" as {getattr(self.output, '__qualname__', self.output)}"
+        what = f"expected a classifier that returns (batch, classes){own}"
         if isinstance(found, Tensor) and len(x) > 1 and as_table(self._run(x[:1]), 1) is not None:
             return f"{what}, got {tuple(found.shape)} for {len(x)} {self.signals.plural}; {other_batch(self._accepts, x)}"
         named = list(tables(found, len(x)))
@@ -283,10 +267,7 @@ class LoadedModel:
         plural = self.signals.plural
         many = "" if len(x) == 1 else " at once"
         count = plural if len(x) == 1 else f"{len(x)} {plural}"
-        if lacking := missing_inputs(self.module):
-            helps = f"It takes {', '.join(lacking)} too: pass --input {lacking[0]}=FILE.npy, or LoadedModel(model_kwargs={{…}})"
-        else:
-            helps = advice(self._accepts, x, self.signals)
+        helps = about_inputs(self.module) or advice(self._accepts, x, self.signals)
         return f"the model does not accept {count} of {sizes(x.shape[1:])}{many}: {true_cause(error)}. {helps}"
 
 

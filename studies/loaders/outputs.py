@@ -34,8 +34,13 @@ def pick(found: Any, path: Output) -> Any:
         if isinstance(found, Mapping) and left in found:
             return found[left]
         key, _, left = left.partition(".")
-        found = _part(found, key, lambda: MissingOutput(f"output {quoted(path)}: the model returns {describe(whole)}."))
+        found = _part(found, key, lambda: _missing(path, whole))
     return found
+
+
+def _missing(path: Output, whole: Any) -> MissingOutput:
+    alone = ", which needs no output" if isinstance(whole, Tensor) else ""
+    return MissingOutput(f"output {quoted(path)}: the model returns {describe(whole)[:180]}{alone}.")
 
 
 def _part(found: Any, key: str, error: Callable[[], Exception]) -> Any:
@@ -105,6 +110,8 @@ def describe(found: Any) -> str:
     >>> describe({"logits": torch.zeros(1, 5), "loss": None})
     "dict with 'logits' (1, 5), 'loss' (None)"
     """
+    if found is None:
+        return "None"
     if isinstance(found, Tensor):
         return f"{tuple(found.shape)}" if found.is_floating_point() else f"{tuple(found.shape)} of {found.dtype}"
     parts = {} if isinstance(found, Iterator) else _parts(found)
@@ -114,4 +121,4 @@ def describe(found: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    return describe(value) if isinstance(value, Tensor) else "(None)" if value is None else f"({type(value).__name__})"
+    return describe(value) if isinstance(value, Tensor) else f"({'None' if value is None else type(value).__name__})"

@@ -2,16 +2,16 @@
 
 import pickle
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ...core.imports import needs
-from .model_files import CHECKPOINT, SAFETENSORS, file_kind
+from .model_files import CHECKPOINT, PROGRAM, SAFETENSORS, SCRIPT, file_kind
 from .outputs import true_cause
 
 State = Mapping[str, Any]
@@ -24,28 +24,41 @@ def load_weights(module: nn.Module, path: Path, who: str, note: Callable[[str], 
     """Loads the weights of a file into `module`, whose keys and shapes must be those of the file.
 
     path: a state dict, a checkpoint that holds one, or safetensors. It is read as tensors and plain data, on the CPU, so that
-    nothing in it runs. A prefix that all keys share, as "module." of DataParallel, is removed where the rest fits.
+    nothing in it runs. A prefix of the keys, as "module." of DataParallel, is removed where the rest fits.
     who: what built the module.  note: called with a sentence on what was removed or chosen.
 
     Raises: ValueError that says what differs, or what the file is; ImportError.
     """
     own = module.state_dict()
-    candidates = list(_states(_read(path), own))
+    candidates = list(_candidates(_read(path), own))
     if not candidates:
         raise ValueError(f"{path} holds no state dict; save one: torch.save(model.state_dict(), path).")
-    fitting = [each for each in candidates if not _differences(each[1], own)]
-    place, state, prefix = (fitting or sorted(candidates, key=lambda each: -len(own.keys() & each[1].keys())))[0]
+    fitting = [each for each in candidates if not _differences(each.state, own)]
+    best = (fitting or sorted(candidates, key=lambda each: -len(own.keys() & each.state.keys())))[0]
     if not fitting:
-        differ = "; ".join(_differences(state, own))
+        differ = "; ".join(_differences(best.state, own))
         raise ValueError(
             f"The weights of {path.name[:60]} do not fit {who[:60]}: {differ[:150]}. Build the network that was saved."
         )
-    others = [other for other, _, _ in fitting[1:] if other != place]
-    said = [f"the state dict under {place!r}" if place else "", f"without the prefix {prefix!r} of its keys" if prefix else ""]
-    said += [f"not the one under {others[0]!r}, which fits too" if others else ""]
-    if note is not None and any(said):
-        note(f"{path.name}: {', '.join(filter(None, said))}, is loaded.")
-    module.load_state_dict({**{key: own[key] for key in own if key not in state}, **state})
+    if note is not None and (best.place or best.prefix):
+        note(f"{path.name}: loaded {best.said(fitting[1:])}.")
+    module.load_state_dict({**{key: own[key] for key in own if key not in best.state}, **best.state})
+
+
+class Candidate(NamedTuple):
+    """A state dict in a file: the key that holds it, the prefix of its keys, and the keys beside these."""
+
+    state: State
+    place: str
+    prefix: str
+    beside: list[str]
+
+    def said(self, others: Sequence["Candidate"]) -> str:
+        """What is loaded, in words.  others: those that fit too."""
+        parts = [f"the state dict under {self.place!r}"] if self.place else ["its weights"]
+        parts += [f"without the prefix {self.prefix!r} of the keys"] if self.prefix else []
+        parts += [f"left out, of other keys, {len(self.beside)} ({_listed(self.beside)})"] if self.beside else []
+        return ", ".join([*parts, *(f"not those of {(one.place or one.prefix)!r}, which fit too" for one in others[:1])])
 
 
 def _read(path: Path) -> Any:
@@ -58,7 +71,8 @@ def _read(path: Path) -> Any:
         except safetensors.SafetensorError as error:
             raise ValueError(f"{path} is {kind} that cannot be read: {true_cause(error)}; copy it again.") from None
     if kind != CHECKPOINT:
-        raise ValueError(f"{path} is {kind}: --arch is for files of weights; without it this one is a model by itself.")
+        alone = ", and this one is a model without it" if kind in (SCRIPT, PROGRAM) else ""
+        raise ValueError(f"{path} is {kind}; --arch is for files of weights (torch.save, safetensors){alone}.")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
@@ -71,32 +85,28 @@ def _read(path: Path) -> Any:
         raise ValueError(f"{path} is {what}; save the weights alone: torch.save(model.state_dict(), path).") from None
 
 
-def _states(found: Any, own: State) -> list[tuple[str, State, str]]:
-    """(the key that holds it, a state dict, the prefix that was removed) of all state dicts in what a file holds."""
-    held = [("", found)] if _is_state(found) else []
-    if isinstance(found, nn.Module) or not isinstance(found, Mapping):
-        return []
+def _candidates(found: Any, own: State) -> Iterator[Candidate]:
+    """The state dicts in what a file holds, the likeliest first; each also without a prefix before the module's own keys."""
+    if not isinstance(found, Mapping):
+        return
     inner = [(str(key), value) for key, value in found.items() if _is_state(value)]
-    held += sorted(inner, key=lambda each: WRAPPERS.index(each[0]) if each[0] in WRAPPERS else len(WRAPPERS))
-    return [(key, *_without_prefix(state, own)) for key, state in held]
+    inner.sort(key=lambda each: WRAPPERS.index(each[0]) if each[0] in WRAPPERS else len(WRAPPERS))
+    for place, state in [("", found)] * _is_state(found) + inner:
+        for prefix in dict.fromkeys(["", *_prefixes(state, own)]):
+            rest = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            yield Candidate(rest, place, prefix, [key for key in state if not key.startswith(prefix)])
+
+
+def _prefixes(state: State, own: State) -> Iterator[str]:
+    for key in state:
+        for dot in re.finditer(r"\.", key):
+            if key[dot.end() :] in own:
+                yield key[: dot.end()]
 
 
 def _is_state(found: Any) -> bool:
     """Whether it is a dictionary of tensors, beside which a module may keep other data."""
     return isinstance(found, Mapping) and any(isinstance(value, Tensor) for value in found.values())
-
-
-def _without_prefix(state: State, own: State) -> tuple[State, str]:
-    """The state without a prefix that all its keys share, if the rest has more of the module's own keys."""
-    prefix, best = "", (state, "")
-    while len(heads := {key[len(prefix) :].partition(".")[0] for key in state if "." in key[len(prefix) :]}) == 1:
-        if any("." not in key[len(prefix) :] for key in state):
-            break
-        prefix += f"{heads.pop()}."
-        found = {key[len(prefix) :]: value for key, value in state.items()}
-        if len(own.keys() & found.keys()) > len(own.keys() & best[0].keys()):
-            best = found, prefix
-    return best
 
 
 def _differences(state: State, own: State) -> list[str]:

@@ -63,8 +63,9 @@ def _common(
 
 
 @app.command()
+@options.grouped
 def compare(
-    model: options.ModelOption = "efficientnet-lite0",
+    run: options.BatchedOptions,
     data: Annotated[str, typer.Option(help=options.DATA)] = "imagenet-sample",
     method: options.MethodOption = PICTURE_METHOD,
     transform: Annotated[
@@ -72,37 +73,26 @@ def compare(
         options.domains("pixel, dct, dft and seven wavelets for pictures, others for other signals; summary.json lists them"),
     ] = None,
     limit: Annotated[int | None, options.number("Largest number of photos; unreadable files do not count.")] = None,
-    out: options.OutOption = Path("results/compare"),
-    device: options.DeviceOption = "auto",
-    seed: options.SeedOption = 0,
-    batch_size: options.BatchOption = "auto",
-    size: options.SizeOption = None,
-    mean: options.MeanOption = None,
-    std: options.StdOption = None,
-    channels: options.ChannelsOption = None,
-    crop: options.CropOption = None,
-    kind: options.KindOption = None,
-    rate: options.RateOption = None,
-    window: options.WindowOption = None,
     pictures: Annotated[int, options.number("Number of photos whose maps are drawn.", 0)] = 3,
+    out: options.OutOption = Path("results/compare"),
 ) -> None:
     """Compare transform domains on a model and photos or other signals, from one gradient stream."""
     from . import studies
     from .studies.compare.verdicts import findings
     from .studies.report.printed import print_comparison
 
-    run: dict[str, Any] = {"device": options.resolve_device(device), "batch_size": options.batch_size(batch_size)}
-    run |= options.preparation(size, mean, std, channels, crop) | {"kind": kind, "rate": rate, "window": window}
-    settings = studies.Settings(model, data, method, tuple(transform or ()), limit, seed=seed, pictures=pictures, **run)
+    asked: dict[str, Any] = {"data": data, "method": method, "transforms": tuple(transform or ()), "limit": limit}
+    settings = studies.Settings(**run.settings(), **asked, pictures=pictures)
     with bar("steps", early=True) as progress:
         found = studies.compare(settings, out, progress, note=complain)
     print_comparison(found, findings(found.table))
 
 
 @app.command()
+@options.grouped
 def explain(
+    run: options.BatchedOptions,
     files: Annotated[list[Path], typer.Argument(help=options.FILES)],
-    model: options.ModelOption = "efficientnet-lite0",
     method: options.MethodOption = PICTURE_METHOD,
     transform: Annotated[list[str] | None, options.domains(options.EXPLAINED)] = None,
     target: Annotated[list[str] | None, typer.Option(help=options.TARGET)] = None,
@@ -110,17 +100,6 @@ def explain(
     start: Annotated[float, options.decimal("Read a recording from this second on.")] = 0.0,
     seconds: Annotated[float | None, options.decimal("Read so many seconds of it; without it at most 60.")] = None,
     out: options.OutOption = Path("results/explain"),
-    device: options.DeviceOption = "auto",
-    seed: options.SeedOption = 0,
-    batch_size: options.BatchOption = "auto",
-    size: options.SizeOption = None,
-    mean: options.MeanOption = None,
-    std: options.StdOption = None,
-    channels: options.ChannelsOption = None,
-    crop: options.CropOption = None,
-    kind: options.KindOption = None,
-    rate: options.RateOption = None,
-    window: options.WindowOption = None,
 ) -> None:
     """Explain a picture, a recording, a volume or a series: where, and in which octaves, is the score of a class?
 
@@ -129,18 +108,15 @@ def explain(
     from . import studies
     from .studies.report.printed import print_explanation
 
-    parts = options.preparation(size, mean, std, channels, crop) | {"kind": kind, "rate": rate, "window": window}
-    settings = studies.Settings(
-        model, device=options.resolve_device(device), batch_size=options.batch_size(batch_size), **parts
-    )
-    asked: dict[str, Any] = {"method": method, "transforms": transform, "targets": target or (), "top": top, "seed": seed}
-    asked["part"] = studies.Part(start, seconds) if start or seconds is not None else None
-    run: dict[str, Any] = {"out": out, "device": settings.device, "batch_size": settings.batch_size}
-    loaded, failed = settings.load_model(), False
+    settings = studies.Settings(**run.settings())
+    asked: dict[str, Any] = {"method": method, "transforms": transform, "targets": target or (), "top": top}
+    asked |= {"part": studies.Part(start, seconds) if start or seconds is not None else None, "seed": settings.seed}
+    asked |= {"out": out, "device": settings.device, "batch_size": settings.batch_size}
+    loaded, failed = settings.load_model(complain), False
     for file in files:
         try:
             with bar("model evaluations", early=True) as progress:
-                found = list(studies.explain_top(file, model=loaded, **asked, **run, progress=progress))
+                found = list(studies.explain_top(file, model=loaded, **asked, progress=progress))
         except Exception as error:
             if len(files) == 1 or not _is_mistake(error):
                 raise
@@ -148,30 +124,25 @@ def explain(
             failed = True
             continue
         for one in found:
-            print_explanation(model, one, out)
+            print_explanation(run.model, one, out)
     if failed:
         raise typer.Exit(MISTAKE)
 
 
 @app.command()
+@options.grouped
 def axioms(
+    run: options.AxiomOptions,
     method: Annotated[list[str] | None, typer.Option(help=options.METHODS)] = None,
-    model: Annotated[str, typer.Option(help="'small' (a network that is trained in seconds), or as in compare.")] = "small",
     transform: Annotated[list[str] | None, options.domains("pixel; with --matrix, pixel and dct")] = None,
     axiom: Annotated[list[str] | None, typer.Option(help="Check only this axiom; repeat it for several.")] = None,
     matrix: Annotated[bool, options.switch("--matrix", options.MATRIX)] = False,
     minutes: Annotated[float | None, options.number("With --matrix: start no cell after this many minutes.", 0)] = None,
     jobs: Annotated[int, options.number("With --matrix: number of cells at a time, each in a process with one thread.")] = 1,
-    data: Annotated[str, typer.Option(help="Photos for models other than 'small', as in compare.")] = "imagenet-sample",
-    photos: Annotated[int, options.number("Number of photos.")] = 1,
+    data: Annotated[str, typer.Option(help="Signals for models other than 'small', as in compare.")] = "imagenet-sample",
+    photos: Annotated[int, options.number("Number of signals.")] = 1,
+    target: Annotated[str | None, typer.Option(help=options.SUBJECT)] = None,
     out: options.OutOption = Path("results/axioms"),
-    device: options.DeviceOption = "auto",
-    seed: options.SeedOption = 0,
-    size: options.SizeOption = None,
-    mean: options.MeanOption = None,
-    std: options.StdOption = None,
-    channels: options.ChannelsOption = None,
-    crop: options.CropOption = None,
     double: Annotated[bool, options.switch("--double", "Run the model in double precision, for sharper verdicts.")] = False,
 ) -> None:
     """Measure which axioms a method keeps: a method of pullback, captum.NAME, or package.module:callable.
@@ -190,25 +161,27 @@ def axioms(
     }
     if not matrix and (several := [name for name, given in alone.items() if given]):
         raise ValueError(f"axioms: several methods or domains, --minutes and --jobs need --matrix; got {', '.join(several)}.")
-    source: dict[str, Any] = {
-        "data": data,
-        "photos": photos,
-        "preparation": options.preparation(size, mean, std, channels, crop),
+    given = {
+        name: value for name, value in run.settings().items() if value not in (None, ()) and name not in ("device", "seed")
     }
-    subject = studies.load_subject(model, **source, device=options.resolve_device(device), seed=seed, double=double)
+    source: dict[str, Any] = {"data": data, "photos": photos, "target": target}
+    how: dict[str, Any] = {"device": options.resolve_device(run.device), "seed": run.seed}
+    loaded = studies.Settings(**given, **how).load_model(complain) if run.model != studies.SMALL else run.model
+    parts = {name: value for name, value in given.items() if name != "model"} if run.model == studies.SMALL else {}
+    subject = studies.load_subject(loaded, **source, **how, double=double, preparation=parts)
     chosen = list(dict.fromkeys(axiom or [])) or "all"
     if matrix:
         cells: dict[str, Any] = {"methods": method, "transforms": transform or ["pixel", "dct"], "axioms": chosen, "jobs": jobs}
         with bar("cells") as progress:
             told: dict[str, Any] = {"report": show, "progress": progress, "note": complain}
-            _, files = studies.write_matrix({model: subject}, out, seed=seed, minutes=minutes, **cells, **told)
+            _, files = studies.write_matrix({run.model: subject}, out, seed=run.seed, minutes=minutes, **cells, **told)
         show_files(out, files)
         return
-    asked = {"model": model, "double": double} | source
-    how = {"transform": (transform or ["pixel"])[0], "axioms": chosen, "seed": seed}
+    check: dict[str, Any] = {"transform": (transform or ["pixel"])[0], "axioms": chosen, "seed": run.seed}
     with bar("axioms") as progress:
         named = (method or [PICTURE_METHOD])[0]
-        report, files = studies.check_and_write(subject, named, out, asked | how, **how, progress=progress)
+        question = given | source | {"double": double} | check
+        report, files = studies.check_and_write(subject, named, out, question, **check, progress=progress)
     show(report)
     show_files(out, files)
     failed = any(f.verdict == "UNUSABLE" or (f.verdict == "BROKEN" and f.claimed) for f in report)

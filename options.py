@@ -1,5 +1,9 @@
 """The options of the command line, and their values."""
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,11 +41,24 @@ def _folder(text: str | Path) -> Path:
 
 
 MODEL = (
-    "efficientnet-lite0, yamnet or another packaged model, "
-    "timm:NAME, torchvision:NAME, package.module:callable, FILE.py:callable, or a TorchScript (.pt) or "
-    "torch.export (.pt2) file. A model in a file is code: load only what you trust. A callable takes no arguments. Callables "
+    "efficientnet-lite0, yamnet or another packaged model, timm:NAME, torchvision:NAME, hf:NAME (transformers), "
+    "package.module:callable, FILE.py:callable, a TorchScript (.pt) or torch.export (.pt2) file, or a file of weights with "
+    "--arch. A program in a file is code: load only what you trust. A callable takes no arguments and returns a module, "
+    "(module, prepare) or a LoadedModel. Callables "
     "and files get photos of 224 × 224, cropped at the centre, with ImageNet's mean and std, unless the callable returns "
     "(module, prepare), or --size, --mean, --std, --channels or --crop say otherwise."
+)
+ARCH = (
+    "Where --model is a file of weights (a state dict, a checkpoint that holds one, or .safetensors): the callable that builds "
+    "the module, as package.module:callable or FILE.py:callable."
+)
+OUTPUT = (
+    "Where the model returns a dictionary, a tuple or an object: the scores in it, as logits, 0 or heads.0 (a key, an index or "
+    "an attribute; several joined by dots)."
+)
+INPUT = (
+    "A further input of the model, as NAME=FILE.npy or NAME=NUMBER, as the model takes it for one signal; repeat it for "
+    "several. It is the same for every signal, and is not attributed."
 )
 METHODS = f"The method to check. If not given: {PICTURE_METHOD}. With --matrix it may be repeated."
 MATRIX = (
@@ -53,30 +70,78 @@ FILES = (
 )
 EXPLAINED = "dwt(db4, level=4) and dct for pictures, two others for other signals"
 TARGET = "Class to explain, by its number or its name; repeat it for several. If not given: the predicted class."
+SUBJECT = "Class to explain, by its number or its name. If not given: the predicted class of each signal."
 KIND = "What the model takes, if it does not say so itself: image, audio, volume or series."
 DATA = "imagenet-sample, animals or other packaged data, a folder of files or of CLASS/file, one file, or hf:NAME."
+RATE = "Samples per second that the model takes, in Hz; recordings are resampled to it."
+WINDOW = "Samples that the model takes at a time; of longer recordings the mean score of windows is explained."
+KEYWORD = inspect.Parameter.KEYWORD_ONLY
 NUMBERS = "one number, or one for each channel, as 0.485,0.456,0.406."
-ModelOption = Annotated[str, typer.Option(help=MODEL)]
 MethodOption = Annotated[str, typer.Option(help="An attribution method, for example 'smoothgrad(samples=25)'.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")]
-SizeOption = Annotated[int | None, number("Side of the model's input in pixels.")]
-MeanOption = Annotated[str | None, typer.Option(help=f"Mean of the model's input, of values in 0…1: {NUMBERS}")]
-StdOption = Annotated[str | None, typer.Option(help=f"Standard deviation of the model's input: {NUMBERS}")]
-ChannelsOption = Annotated[int | None, typer.Option(help="3 for a model of colour pictures, 1 for grey ones.")]
-CropOption = Annotated[
-    bool | None, typer.Option("--crop/--no-crop", help="Cut out the central square, or squeeze the picture.")
-]
-KindOption = Annotated[str | None, typer.Option(help=KIND)]
-RateOption = Annotated[float | None, decimal("Samples per second that the model takes, in Hz; recordings are resampled to it.")]
-WindowOption = Annotated[
-    int | None,
-    number("Samples that the model takes at a time; of longer recordings the mean score of windows is explained."),
-]
-BatchOption = Annotated[str, typer.Option(help="Largest number of model inputs in one forward: 'auto' or a number.")]
 OutOption = Annotated[
     Path, typer.Option(help="Folder for the results; it is created if needed.", parser=_folder, metavar="FOLDER")
 ]
-SeedOption = Annotated[int, typer.Option(help="Seed of all random numbers.")]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model runs, on what, and how its input is made: the options that commands share. Each field is one."""
+
+    model: Annotated[str, typer.Option(help=MODEL)] = "efficientnet-lite0"
+    arch: Annotated[str | None, typer.Option(help=ARCH)] = None
+    output: Annotated[str | None, typer.Option(help=OUTPUT)] = None
+    input: Annotated[list[str] | None, typer.Option(help=INPUT)] = None
+    kind: Annotated[str | None, typer.Option(help=KIND)] = None
+    rate: Annotated[float | None, decimal(RATE)] = None
+    window: Annotated[int | None, number(WINDOW)] = None
+    size: Annotated[int | None, number("Side of the model's input in pixels.")] = None
+    mean: Annotated[str | None, typer.Option(help=f"Mean of the model's input, of values in 0…1: {NUMBERS}")] = None
+    std: Annotated[str | None, typer.Option(help=f"Standard deviation of the model's input: {NUMBERS}")] = None
+    channels: Annotated[int | None, typer.Option(help="3 for a model of colour pictures, 1 for grey ones.")] = None
+    crop: Annotated[
+        bool | None, typer.Option("--crop/--no-crop", help="Cut out the central square, or squeeze the picture.")
+    ] = None
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")] = "auto"
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0
+
+    def settings(self) -> dict[str, Any]:
+        """The fields of `studies.Settings` that these options are."""
+        parts = preparation(self.size, self.mean, self.std, self.channels, self.crop)
+        parts |= {name: getattr(self, name) for name in ("model", "arch", "output", "kind", "rate", "window", "seed")}
+        return parts | {"inputs": tuple(self.input or ()), "device": resolve_device(self.device)}
+
+
+@dataclass(frozen=True)
+class BatchedOptions(ModelOptions):
+    """The same, and the number of inputs in one forward."""
+
+    batch_size: Annotated[str, typer.Option(help="Largest number of model inputs in one forward: 'auto' or a number.")] = "auto"
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | {"batch_size": batch_size(self.batch_size)}
+
+
+@dataclass(frozen=True)
+class AxiomOptions(ModelOptions):
+    """The same with the small network by default."""
+
+    model: Annotated[str, typer.Option(help="'small' (a network that is trained in seconds), or as in compare.")] = "small"
+
+
+def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command with an option for each field of the dataclass that its parameter `run` is; it gets one instance of it."""
+    signature = inspect.signature(command)
+    group = signature.parameters["run"].annotation
+    options = [inspect.Parameter(one.name, KEYWORD, default=one.default, annotation=one.type) for one in fields(group)]
+    parts = [options if one.name == "run" else [one.replace(kind=KEYWORD)] for one in signature.parameters.values()]
+
+    def called(**given: Any) -> Any:
+        run = group(**{one.name: given.pop(one.name) for one in fields(group)})
+        return command(run=run, **given)
+
+    functools.update_wrapper(called, command)
+    called.__signature__ = signature.replace(parameters=[one for part in parts for one in part])  # type: ignore[attr-defined]
+    return called
 
 
 def resolve_device(name: str) -> str:

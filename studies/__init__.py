@@ -6,8 +6,8 @@ with needs("pullback.studies", "'pullback[cli]'"):
     import_matplotlib()
     from .axiom_matrix.matrix import check_method
     from .axiom_matrix.run import check_and_write, write_matrix, write_report
-    from .axiom_matrix.subject import Subject, load_subject
     from .catalogue import metric_rows, metric_text, transform_rows
+    from .axiom_matrix.subject import SMALL, Subject, load_subject
     from .compare.grid import DOMAINS, Comparison, Settings, compare
     from .explain import Explanation, explain, explain_top
     from .kinds import KINDS, Kind, Part, Signal
@@ -18,8 +18,7 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .planted.study import Planted, planted
     from .planted.study import Settings as PlantedSettings
 
-__all__ = ["DOMAINS", "KINDS", "Comparison", "Explanation", "Kind", "LoadedModel", "Part", "Photo", "Photos"]
-__all__ += ["Planted", "PlantedSettings", "planted"]
-__all__ += ["Preparation", "Settings", "Signal", "Subject", "check_and_write", "check_method", "compare", "explain"]
-__all__ += ["explain_top", "load_model", "load_photos", "load_subject", "metric_rows", "metric_text"]
-__all__ += ["transform_rows", "write_matrix", "write_report"]
+__all__ = ["DOMAINS", "KINDS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Part", "Photo", "Photos"]
+__all__ += ["Planted", "PlantedSettings", "Preparation", "Settings", "Signal", "Subject", "check_and_write", "check_method"]
+__all__ += ["compare", "explain", "explain_top", "load_model", "load_photos", "load_subject", "metric_rows", "metric_text"]
+__all__ += ["planted", "transform_rows", "write_matrix", "write_report"]

@@ -27,10 +27,11 @@ class Subject:
 
 
 def load_subject(
-    model: str | Path = SMALL,
+    model: str | Path | LoadedModel = SMALL,
     *,
     data: str | Path = "imagenet-sample",
     photos: int = 1,
+    target: int | str | None = None,
     device: str = "cpu",
     seed: int = 0,
     double: bool = False,
@@ -39,7 +40,8 @@ def load_subject(
     """A model by name and signals that it is made for; the target is the predicted class of each signal.
 
     model: `small`, a convolutional network that is trained in seconds to name the direction of a grating, in double
-    precision; or a spec as in `load_model`, whose signals are `photos` pictures of `data`.
+    precision; or a spec as in `load_model`, or a LoadedModel, whose signals are `photos` pictures or other signals of `data`.
+    target: a class by number or name; None for the predicted class of each signal.
     double: convert the model and its input to double precision, in which verdicts are sharper.
     preparation: parts of the model's preparation to change, as arguments of `Preparation.changed`.
 
@@ -57,14 +59,16 @@ def load_subject(
     parts = {name: part for name, part in (preparation or {}).items() if part is not None}
     if model == SMALL and parts:
         raise ValueError(f"{', '.join(parts)}: the model {SMALL!r} brings its own signals; name another model with --model.")
-    loaded, x = _small(seed) if model == SMALL else _with_photos(model, data, photos, parts)
+    loaded, x = _small(seed) if isinstance(model, str) and model == SMALL else _with_signals(model, data, photos, parts)
     loaded.module.to(device)
     x = x.to(device)
     if double:
         loaded.module.double()
         x = x.double()
     logits = loaded.classify(x)
-    return Subject(loaded.module, x, logits.argmax(1) if logits.shape[1] > 1 else None)
+    if logits.shape[1] == 1:
+        return Subject(loaded.module, x)
+    return Subject(loaded.module, x, logits.argmax(1) if target is None else loaded.class_index(target))
 
 
 def _small(seed: int) -> tuple[LoadedModel, Tensor]:
@@ -72,12 +76,14 @@ def _small(seed: int) -> tuple[LoadedModel, Tensor]:
     return LoadedModel(SMALL, network, Preparation(16, (0.0,), (1.0,))), x
 
 
-def _with_photos(
-    model: str | Path, data: str | Path, photos: int, preparation: Mapping[str, Any]
+def _with_signals(
+    model: str | Path | LoadedModel, data: str | Path, photos: int, preparation: Mapping[str, Any]
 ) -> tuple[LoadedModel, Tensor]:
-    loaded, found = load_model(model).prepared(**preparation), load_photos(data, photos)
+    loaded = (model if isinstance(model, LoadedModel) else load_model(model)).prepared(**preparation)
+    found = load_photos(data, photos, loaded.signals)
     inputs = {photo.name: signal for photo, signal in found.inputs(loaded.input)}
     if not inputs:
         first = ": ".join(found.skipped[0])
-        raise ValueError(f"data: nothing in {str(data)!r} could be read as an image; the first, {first}.")
-    return loaded, stacked(inputs)
+        raise ValueError(f"data: nothing in {str(data)!r} could be read as {loaded.signals.what}; the first, {first}.")
+    x = stacked(inputs)
+    return loaded.whole(x), x

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ...core.defaults import PICTURE_METHOD
 from ...core.files import check_writable, plain, write_text
 from ...core.progress import Interrupted, Progress
 from ..kinds.image import DOMAINS as DOMAINS
+from ..loaders.adapted import read_inputs
 from ..loaders.data import Photos, load_photos
 from ..loaders.model_formats import load_model
 from ..loaders.models import LoadedModel
@@ -42,7 +43,9 @@ class Settings:
     size, mean, std, channels, crop: change the model's preparation, see `Preparation.changed`; None keeps a part.
     batch_size: the largest number of model inputs in one forward, as in `attribute`.
     pictures: the number of photos for which maps and reconstructions are drawn.
-    kind, rate, window: what the model takes, see `LoadedModel`; None keeps what it says itself.
+    kind, rate, window, output: what the model takes and returns, see `LoadedModel`; None keeps what it says itself.
+    arch: where `model` is a file of weights: the callable that builds the module, see `load_model`.
+    inputs: further inputs of the model, the same for every signal, as "NAME=FILE.npy" or "NAME=NUMBER".
 
     >>> Settings(transforms=("pixel", "dct"), limit=4).model
     'efficientnet-lite0'
@@ -65,15 +68,23 @@ class Settings:
     kind: str | None = None
     rate: float | None = None
     window: int | None = None
+    arch: str | None = None
+    output: str | None = None
+    inputs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("model", "data"):
             object.__setattr__(self, name, check_path(name, getattr(self, name)))  # plain data for the summary
 
-    def load_model(self) -> LoadedModel:
-        """The model, on its device."""
+    def load_model(self, note: Callable[[str], object] | None = None) -> LoadedModel:
+        """The model, on its device.  note: as in `loaders.load_model`."""
         parts = {name: getattr(self, name) for name in ("size", "mean", "std", "channels", "crop")}
-        return load_model(self.model, self.device).described(self.kind, self.rate, self.window).prepared(**parts)
+        said = {name: getattr(self, name) for name in ("kind", "rate", "window", "output")}
+        inputs = read_inputs(self.inputs)
+        loaded = (
+            load_model(self.model, self.device, arch=self.arch, note=note).described(**said, inputs=inputs).prepared(**parts)
+        )
+        return replace(loaded, module=loaded.module.to(self.device))
 
 
 @dataclass(frozen=True)
@@ -111,7 +122,7 @@ def compare(
     check_writable(out)
     results = Results(out, "compare")
     results.held()
-    model = model or settings.load_model()
+    model = model or settings.load_model(note)
     photos = load_photos(settings.data, settings.limit, model.signals)
     x = _first(model, photos, settings)
     model = model.whole(x)

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from .class_names import plain_name
+
 PARTS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))  # of a data set: no classes
 SORTED = "the sorted names of the class folders, as in torchvision's ImageFolder"
 
@@ -43,13 +45,9 @@ def outputs_of_folders(folders: Sequence[str], outputs: int, classes: Sequence[s
 
 def _by_name(folders: Sequence[str], names: Sequence[str]) -> dict[str, int]:
     """{folder: place of its name in `names`}, or {} unless each folder has exactly one."""
-    plain = [_plain(name) for name in names]
-    found = {folder: plain.index(_plain(folder)) for folder in folders if plain.count(_plain(folder)) == 1}
+    plain = [plain_name(name) for name in names]
+    found = {folder: plain.index(plain_name(folder)) for folder in folders if plain.count(plain_name(folder)) == 1}
     return found if len(found) == len(folders) and len(set(found.values())) == len(folders) else {}
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", " ", name).strip().casefold()
 
 
 def _wordnet_ids(folders: Sequence[str], outputs: int) -> Sequence[str]:

@@ -17,16 +17,18 @@ from .outputs import true_cause
 
 # Only to say what a file is; the first that fits counts. Pickles can execute code, and the others hold no program for torch.
 CHECKPOINT, SCRIPT, PROGRAM = "a checkpoint (a state dict or a pickled module)", "TorchScript", "a program of torch.export"
-BUILD = "build the module in a function"
+SAFETENSORS = "a file of safetensors"
+BUILD, PASS = "build the module in a function", "and pass --model FILE.py:FUNCTION"
+WEIGHTS = f"It holds weights without code: {BUILD}, and add --arch FILE.py:FUNCTION"
 WAYS = {
-    CHECKPOINT: f"{BUILD}, load the weights there (torch.load, weights_only=True)",
-    "a file of safetensors": f"{BUILD}, load the weights there (safetensors.torch.load_file)",
-    "an ONNX file": f"{BUILD}, for example onnx2torch.convert(path)",
-    "a Keras or HDF5 file": f"{BUILD} in torch and copy the weights there, or export it from Keras with torch.export",
-    "a TensorFlow file": f"{BUILD} in torch and copy the weights there",
+    CHECKPOINT: WEIGHTS,
+    SAFETENSORS: WEIGHTS,
+    "an ONNX file": f"{BUILD}, for example onnx2torch.convert(path), {PASS}",
+    "a Keras or HDF5 file": f"{BUILD} in torch and copy the weights there, {PASS}",
+    "a TensorFlow file": f"{BUILD} in torch and copy the weights there, {PASS}",
 }
 SUFFIXES = {
-    ".safetensors": "a file of safetensors",
+    ".safetensors": SAFETENSORS,
     ".onnx": "an ONNX file",
     ".keras": "a Keras or HDF5 file",
     ".h5": "a Keras or HDF5 file",
@@ -54,14 +56,11 @@ def load_file(path: Path) -> nn.Module:
 
     Raises: ValueError that says what the file is and what to do instead, also for a file with changed bytes.
     """
-    if not path.is_file():
-        found = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
-        raise ValueError(f"Model file {str(path)!r} {found}; expected a file of a program, or FILE.py:FUNCTION.")
+    kind = file_kind(path)
+    if kind not in (SCRIPT, PROGRAM):
+        expected = f"Expected a file of torch.export.save or torch.jit.save; {BUILD}, {PASS}"
+        raise ValueError(f"{path} is {kind}. {WAYS.get(kind, expected)}.")
     with path.open("rb") as file:
-        kind = _kind(path, file)
-        if kind not in (SCRIPT, PROGRAM):
-            expected = "Expected a file of torch.export.save or torch.jit.save"
-            raise ValueError(f"{path} is {kind}. {expected}; {WAYS.get(kind, BUILD)}, and pass --model FILE.py:FUNCTION.")
         _check_complete(path.name, file)
         if kind == PROGRAM:
             check_members(path.name, file)
@@ -70,6 +69,18 @@ def load_file(path: Path) -> nn.Module:
             return _program(file) if kind == PROGRAM else torch.jit.load(file, map_location="cpu")
         except Exception as error:  # torch raises many kinds here
             raise ValueError(f"{path} is {kind} that torch {torch.__version__} cannot load: {true_cause(error)}.") from error
+
+
+def file_kind(path: Path) -> str:
+    """What a file with a model is, in words.  Raises: ValueError where there is no file, or an empty or damaged one."""
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
+        hub = f"; a folder that transformers saved is hf:{path}" if (path / "config.json").is_file() else ""
+        raise ValueError(f"Model file {str(path)!r} {found}; expected a file of a program, or FILE.py:FUNCTION{hub}.")
+    if not path.stat().st_size:
+        raise ValueError(f"Model file {str(path)!r} is empty; copy or save it again.")
+    with path.open("rb") as file:
+        return _kind(path, file)
 
 
 def _program(file: BinaryIO) -> nn.Module:
@@ -96,7 +107,7 @@ def _kind(path: Path, file: BinaryIO) -> str:
     if head.startswith(b"\x89HDF"):
         return "a Keras or HDF5 file"
     if head[8:9] == b"{" and 0 < int.from_bytes(head[:8], "little") < path.stat().st_size:
-        return "a file of safetensors"
+        return SAFETENSORS
     if head[4:8] == b"TFL3":
         return "a TensorFlow file"
     if re.match(rb"\x80[\x02-\x05]", head):

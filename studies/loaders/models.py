@@ -1,10 +1,9 @@
 """A model together with the preparation that turns a picture or another signal into its input."""
 
-import difflib
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,32 +12,15 @@ from torch import Tensor, nn
 from ...attribution.engine.check_model import feed_dtype
 from ...core.precision import wide
 from ..kinds import Kind, Signal, Wants, get_kind
-from .outputs import as_table, describe, true_cause
+from ..kinds.signal import sizes
+from .adapted import Adapted, Probabilities, about_inputs, bare, check_names, described_inputs
+from .advice import advice, fitting_batch, other_batch
+from .class_names import class_index
+from .outputs import MissingOutput, Output, as_table, describe, tables, true_cause
 from .preparation import Preparation
 
 Prepare = Callable[[Any], Any]
 AXES = {1: "channels, samples", 2: "channels, height, width", 3: "channels, i, j, k"}
-SIDES, BATCHES = (
-    (28, 32, 64, 96, 128, 224, 256, 299, 384),
-    (1, 2, 4, 8, 16, 32),
-)  # tried after a failure, to name one that works
-
-
-class Probabilities(nn.Module):
-    """The sigmoids of a model's outputs.
-
-    >>> Probabilities(nn.Identity())(torch.zeros(1, 2))
-    tensor([[0.5000, 0.5000]])
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.inner = module
-        self.training = getattr(module, "training", False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.inner(x).sigmoid()
-        return found
 
 
 def values_of(signal: Signal) -> Tensor:
@@ -56,6 +38,9 @@ class LoadedModel:
     kind: of the signals: image, audio, volume or series.  rate: samples per second in Hz, None for any.
     window: samples of one input of audio or series, None for any; of a longer signal the mean score of its windows counts.
     independent: whether each output answers its own question, so that the probabilities, which are explained, are sigmoids.
+    output: where the module returns a dictionary, a tuple or an object: the scores in it, as "logits", 1 or "heads.0"; or a
+    callable that takes what it returns.
+    model_args, model_kwargs: what the module takes besides one signal; see `Adapted`, which `module` becomes.
 
     >>> from PIL import Image
     >>> toy = LoadedModel("toy", nn.Flatten(), Preparation(2))
@@ -71,6 +56,16 @@ class LoadedModel:
     rate: float | None = None
     window: int | None = None
     independent: bool = False
+    output: Output | None = None
+    model_args: Sequence[Any] = ()
+    model_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        adapted = self.output is not None or self.model_args or self.model_kwargs
+        if adapted and isinstance(self.module, nn.Module) and not any(isinstance(m, Adapted) for m in self.module.modules()):
+            check_names(self.name, self.module, list(self.model_kwargs))
+            made = Adapted(self.module, self.output, self.model_args, self.model_kwargs)
+            object.__setattr__(self, "module", made)
 
     @property
     def signals(self) -> Kind:
@@ -108,8 +103,15 @@ class LoadedModel:
         module = self.signals.module(inner, Wants(self.rate, self.window), tuple(x.shape[1:]))
         return self if module is self.module else replace(self, module=module)
 
-    def described(self, kind: str | None = None, rate: float | None = None, window: int | None = None) -> "LoadedModel":
-        """The model with another kind, rate or window; None keeps a part.
+    def described(
+        self,
+        kind: str | None = None,
+        rate: float | None = None,
+        window: int | None = None,
+        output: Output | None = None,
+        inputs: Mapping[str, Any] | None = None,
+    ) -> "LoadedModel":
+        """The model with another kind, rate, window or output; None keeps a part.  inputs: more of `model_kwargs`.
 
         >>> LoadedModel("toy", nn.Flatten()).described(kind="audio", rate=16_000.0).rate
         16000.0
@@ -119,6 +121,10 @@ class LoadedModel:
             changed = replace(changed, prepare=values_of)
         if rate is not None and not (math.isfinite(rate) and rate > 0):
             raise ValueError(f"rate: expected a positive number of Hz, got {rate}.")
+        if output is not None or inputs:
+            more = {**self.model_kwargs, **(inputs or {})}
+            own = self.output if output is None else output
+            changed = replace(changed, module=bare(self.module), output=own, model_kwargs=more)
         return replace(changed, rate=self.rate if rate is None else rate, window=self.window if window is None else window)
 
     def prepared(self, **parts: Any) -> "LoadedModel":
@@ -145,12 +151,19 @@ class LoadedModel:
         >>> LoadedModel("toy", nn.Flatten(), Preparation(8, (0.5,), (0.25,))).preparation()
         {'size': 8, 'mean': (0.5,), 'std': (0.25,), 'crop': True, 'channels': 1}
         """
+        reads: dict[str, Any] = {}
+        if self.output is not None:
+            reads["output"] = getattr(self.output, "__qualname__", self.output)
+        if self.model_args or self.model_kwargs:
+            reads["inputs"] = described_inputs(self.model_args, self.model_kwargs)
         if isinstance(self.prepare, Preparation):
-            return asdict(self.prepare) | {"channels": len(self.prepare.mean)}
+            return asdict(self.prepare) | {"channels": len(self.prepare.mean)} | reads
         found, named = self._normalisation(), getattr(self.prepare, "__qualname__", None)
         numbers = {} if found is None else {name: _numbers(getattr(found, name)) for name in ("mean", "std")}
         wants = {name: value for name, value in (("rate", self.rate), ("window", self.window)) if value is not None}
-        return {"prepare": named or " ".join(re.sub(r" at 0x[0-9a-f]+", "", repr(self.prepare)).split())} | numbers | wants
+        return (
+            {"prepare": named or " ".join(re.sub(r" at 0x[0-9a-f]+", "", repr(self.prepare)).split())} | numbers | wants | reads
+        )
 
     def classify(self, x: Tensor, batch_size: int | str = "auto") -> Tensor:
         """The logits (batch, classes) of x (batch, channels, height, width), without a graph; (batch, 1) for one output.
@@ -173,10 +186,10 @@ class LoadedModel:
         >>> LoadedModel("toy", nn.Flatten(), Preparation(2)).fitting(torch.zeros(1, 3, 2, 2), "auto")
         'auto'
         """
-        compiled = isinstance(self.module, (torch.fx.GraphModule, torch.jit.ScriptModule))
+        compiled = isinstance(bare(self.module), (torch.fx.GraphModule, torch.jit.ScriptModule))
         if not compiled or batch_size != "auto" or self._accepts(torch.cat([x[:1], x[:1]])):
             return batch_size
-        return next((n for n in BATCHES if self._accepts(_repeat(x, n))), batch_size)
+        return fitting_batch(self._accepts, x) or batch_size
 
     def picture(self) -> Callable[[Tensor], Tensor] | None:
         """A function from inputs (…, channels, height, width) back to the photo's brightness in [0, 1]: std · x + mean.
@@ -201,26 +214,8 @@ class LoadedModel:
         return self.classes[index] if 0 <= index < len(self.classes) else ""
 
     def class_index(self, target: int | str) -> int:
-        """The number of a class that is given by its number or its name, in capitals or not, or by a part of one name only.
-
-        Raises: ValueError that lists the classes that are close.
-
-        >>> LoadedModel("toy", nn.Identity(), classes=("cat", "house cat", "dog")).class_index("House")
-        1
-        """
-        if isinstance(target, int) or re.fullmatch(r"-?[0-9]{1,9}", target):
-            return int(target)
-        names = [name.casefold() for name in self.classes]
-        wanted = target.strip().casefold()
-        same = [index for index, name in enumerate(names) if name == wanted]
-        found = same or [index for index, name in enumerate(names) if wanted and wanted in name]
-        if len(found) == 1:
-            return found[0]
-        close = found or [names.index(name) for name in difflib.get_close_matches(wanted, names, 5)]
-        listed = ", ".join(f"{self.classes[index]} ({index})" for index in close[:5])
-        known = f"close ones: {listed}" if close else f"{self.name} names {len(names)} classes" if names else "pass its number"
-        what = "several classes have this name" if found else "no class has this name"
-        raise ValueError(f"target: {what}: {target[:60]!r}; {known}.")
+        """As `class_names.class_index`: the number of a class that is given by its number or its name."""
+        return class_index(target, self.classes, self.name)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Softmax of the scores of `whole`; where outputs are independent, those scores. Shape: (batch, classes), as logits."""
@@ -239,17 +234,23 @@ class LoadedModel:
     def _logits(self, x: Tensor) -> Tensor:
         try:
             found = self._run(x)
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, MissingOutput):
             raise
         except Exception as error:  # modules raise many kinds of errors for images of a wrong size
-            raise ValueError(f"{self.name}: {self._refused(x, error)}") from error
+            raise ValueError(f"{self.name}: {self._refused(x, error)}.") from error
         logits = as_table(found, len(x))
         if logits is None:
-            what = f"{self.name}: expected a classifier that returns (batch, classes)"
-            if isinstance(found, Tensor) and len(x) > 1 and as_table(self._run(x[:1]), 1) is not None:
-                raise ValueError(f"{what}, got {tuple(found.shape)} for {len(x)} {self.signals.plural}; {self._batches(x)}.")
-            raise ValueError(f"{what}, got {describe(found)}. Wrap it in a module that returns the logits.")
+            raise ValueError(f"{self.name}: {self._not_a_table(found, x)}.")
         return logits
+
+    def _not_a_table(self, found: Any, x: Tensor) -> str:
+        own = "" if self.output is None else f" as {getattr(self.output, '__qualname__', self.output)}"
+        what = f"expected a classifier that returns (batch, classes){own}"
+        if isinstance(found, Tensor) and len(x) > 1 and as_table(self._run(x[:1]), 1) is not None:
+            return f"{what}, got {tuple(found.shape)} for {len(x)} {self.signals.plural}; {other_batch(self._accepts, x)}"
+        named = list(tables(found, len(x)))
+        helps = f"Pass --output {' or '.join(named[:4])}" if named else "Wrap it in a module that returns the logits"
+        return f"{what}, got {describe(found)[:150]}. {helps}"
 
     def _run(self, x: Tensor) -> Any:
         with torch.no_grad():
@@ -262,29 +263,12 @@ class LoadedModel:
             return False
 
     def _refused(self, x: Tensor, error: Exception) -> str:
-        """Why the model did not accept x, and what helps, which is tried."""
-        shape = " × ".join(str(size) for size in x.shape[1:])
+        """Why the model did not accept x, and what helps."""
         plural = self.signals.plural
-        why = f"the model does not accept {plural if len(x) == 1 else f'{len(x)} {plural}'} of {shape}"
-        return f"{why}{'' if len(x) == 1 else ' at once'}: {true_cause(error)}. {self._advice(x)}"
-
-    def _advice(self, x: Tensor) -> str:
-        batch = self._batches(x)
-        if batch:
-            return f"{batch}, or export it for batches of any size (torch.export: dynamic_shapes)"
-        if not self.signals.resized:
-            return "If its inputs have another shape, let its callable return a LoadedModel with a prepare that makes it"
-        for channels, size in [(4 - x.shape[1], x.shape[2]), *((count, side) for count in (3, 1) for side in SIDES)]:
-            if self._accepts(x.new_zeros(1, channels, size, size)):
-                grey = f" --channels {channels}" if channels != x.shape[1] else ""
-                side = f" --size {size}" if size != x.shape[2] else ""
-                return f"It accepts {channels} × {size} × {size}: pass{grey}{side}"
-        return "If its images have another size, pass --size N; a callable may also return (module, prepare)"
-
-    def _batches(self, x: Tensor) -> str:
-        """What to pass if the model accepts such images only in another number; "" if in none that is tried."""
-        works = next((n for n in BATCHES if n != len(x) and self._accepts(_repeat(x, n))), None)
-        return "" if works is None else f"Pass --batch-size {works}"
+        many = "" if len(x) == 1 else " at once"
+        count = plural if len(x) == 1 else f"{len(x)} {plural}"
+        helps = about_inputs(self.module) or advice(self._accepts, x, self.signals)
+        return f"the model does not accept {count} of {sizes(x.shape[1:])}{many}: {true_cause(error)}. {helps}"
 
 
 def stacked(inputs: Mapping[str, Tensor]) -> Tensor:
@@ -295,10 +279,6 @@ def stacked(inputs: Mapping[str, Tensor]) -> Tensor:
             f"prepare returns inputs of several shapes, as {' and '.join([*shapes.values()][:2])}; resize them to one."
         )
     return torch.stack(list(inputs.values()))
-
-
-def _repeat(x: Tensor, count: int) -> Tensor:
-    return x[:1].expand(count, *x.shape[1:])
 
 
 def _parameters(module: Any) -> Iterator[Tensor]:

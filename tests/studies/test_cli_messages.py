@@ -96,7 +96,7 @@ def test_an_interrupted_matrix_says_how_many_cells_are_stored(
             "sd.pt is a checkpoint (a state dict or a pickled module). Expected a file of torch.export.save or torch.jit.save",
         ),
         (["explain", "photos/a.png", "--model", "pick.pt"], "build the module in a function"),
-        (["explain", "photos/a.png", "--model", "pick.pt"], "pass --model FILE.py:FUNCTION"),
+        (["explain", "photos/a.png", "--model", "pick.pt"], "and add --arch FILE.py:FUNCTION"),
         (["explain", "photos/a.png", "--model", "flat:needs"], "takes no arguments; it needs width, depth"),
         (["explain", "photos/a.png", "--model", "flat:nothing"], "expected a callable that takes no arguments"),
         (

@@ -287,8 +287,8 @@ def test_one_output_may_lack_its_axis(shape: Callable[[Tensor], Tensor], tmp_pat
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        (lambda y: {"logits": y}, "got dict with 'logits'. Wrap it"),
-        (lambda y: (y, y), "got tuple"),
+        (lambda y: {"logits": y}, r"got dict with 'logits' \(1, 1\)\. Pass --output logits"),
+        (lambda y: (y, y), "got tuple with .* Pass --output 0 or 1"),
         (lambda y: y[:, :, None], r"got \(1, 1, 1\)"),
         (lambda y: y.long(), r"of torch\.int64"),
         (lambda y: y.new_zeros(7, 5), r"got \(7, 5\)"),

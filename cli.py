@@ -3,6 +3,7 @@
 import dataclasses
 import dis
 import importlib.metadata
+import shutil
 import sys
 import traceback
 from pathlib import Path
@@ -42,7 +43,8 @@ def _stored(stopped: Interrupted, what: str) -> str:
     return f"none of {stopped.planned} {what} is finished; the same command starts from the beginning"
 
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, cls=_Commands)
+PLAIN = {"rich_markup_mode": None} if shutil.get_terminal_size().columns < 72 else {}  # tables of help would cut words off
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, cls=_Commands, **PLAIN)
 
 
 def _version(asked: bool) -> None:

@@ -115,10 +115,13 @@ def _kept_curves(table: pd.DataFrame) -> Figure:
 
 
 def _curve(axis: Axes, budgets: Sequence[int], values: Any, color: str, label: str) -> None:
-    """Mean and quartiles over photos.  values: (budgets, photos)."""
+    """Mean and quartiles over examples.  values: (budgets, examples), NaN where a score never changes."""
+    known = ~np.isnan(values).all(1)
+    budgets, values = np.asarray(budgets)[known], values[known]
     axis.plot(budgets, np.nanmean(values, 1), marker="o", markersize=3, color=color, label=label)
-    low, high = np.nanquantile(values, [0.25, 0.75], axis=1)
-    axis.fill_between(budgets, low, high, color=color, alpha=0.12, linewidth=0)
+    if len(budgets):
+        low, high = np.nanquantile(values, [0.25, 0.75], axis=1)
+        axis.fill_between(budgets, low, high, color=color, alpha=0.12, linewidth=0)
 
 
 def stem(name: str, number: int) -> str:

@@ -55,7 +55,7 @@ def as_seen(image: Image.Image) -> tuple[Image.Image, list[str]]:
         got = f"{image.width} × {image.height} = {pixels:,}"
         raise ValueError(f"expected 1 to {MOST_PIXELS:,} pixels, got {got}; save a smaller copy")
     notes = list(_about_pages(image))
-    deep = any(";16" in str(tile[3]) for tile in image.tile)  # of each channel only the higher 8 bits are kept
+    deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))  # of each channel only the higher 8 bits are kept
     image.load()
     if deep and image.mode == "RGB" and (most := max(high for _, high in image.getextrema())) < FEW_BITS // 256:
         notes.append(f"dark: its brightest value is below {256 * (most + 1)} of 65535; {SCALE_IT}")

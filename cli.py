@@ -43,7 +43,7 @@ def _stored(stopped: Interrupted, what: str) -> str:
     return f"none of {stopped.planned} {what} is finished; the same command starts from the beginning"
 
 
-PLAIN = {"rich_markup_mode": None} if shutil.get_terminal_size().columns < 72 else {}  # tables of help would cut words off
+PLAIN: Any = {"rich_markup_mode": None} if shutil.get_terminal_size().columns < 72 else {}  # tables of help would cut words off
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, cls=_Commands, **PLAIN)
 
 

@@ -163,7 +163,7 @@ class Parts:
         seen = "" if math.isnan(row["probability"]) else row["predicted_name"] or ""
         kind, specs = self.model.signals, self.settings.transforms
         more = functools.partial(kind.compared, signal=signal)
-        drawn = {"more": more, "embedded": functools.partial(kind.embedded, signal=signal), "noun": kind.noun}
+        drawn: dict[str, Any] = {"more": more, "embedded": functools.partial(kind.embedded, signal=signal), "noun": kind.noun}
         return figures.photo(row["image"], number, maps, specs, self.out, seen, self.model.picture(), **drawn)
 
     def _maps(self, first: int, x: Tensor, predicted: Tensor | None) -> list[Attribution]:

@@ -57,8 +57,8 @@ def as_seen(image: Image.Image) -> tuple[Image.Image, list[str]]:
     notes = list(_about_pages(image))
     deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))  # of each channel only the higher 8 bits are kept
     image.load()
-    if deep and image.mode == "RGB" and (most := max(high for _, high in image.getextrema())) < FEW_BITS // 256:
-        notes.append(f"dark: its brightest value is below {256 * (most + 1)} of 65535; {SCALE_IT}")
+    if deep and image.mode == "RGB" and np.asarray(image).max() < FEW_BITS // 256:
+        notes.append(f"dark: its brightest value is below {FEW_BITS} of 65535; {SCALE_IT}")
     image = eight_bit(_upright(image, notes), image.format, getattr(image, "tag_v2", {}), notes)
     if image.has_transparency_data:
         image = _on_white(image.convert("RGBA"), notes)

@@ -4,6 +4,7 @@ import dataclasses
 import dis
 import importlib.metadata
 import json
+import shutil
 import sys
 import traceback
 from pathlib import Path
@@ -43,7 +44,8 @@ def _stored(stopped: Interrupted, what: str) -> str:
     return f"none of {stopped.planned} {what} is finished; the same command starts from the beginning"
 
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, cls=_Commands)
+PLAIN: Any = {"rich_markup_mode": None} if shutil.get_terminal_size().columns < 72 else {}  # tables of help would cut words off
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, cls=_Commands, **PLAIN)
 app.add_typer(commands.study, name="study")
 
 

@@ -1,6 +1,7 @@
 """`check`: the laws of a method, measured on the user's own model; `parametrize`: the same laws as pytest parameters."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -92,7 +93,7 @@ def check(
         case = Case(network, x, resolve_baseline(baseline, x), fixed_target(target, network, x), domain)
         trial = Trial(subject, case, given, baseline, seed, tolerance)
         findings = tuple(_findings(laws, trial, progress))
-    examples = f"{len(x)} examples of shape {case.shape}, {short(x.dtype)}"
+    examples = f"{len(x)} example{'s' * (len(x) > 1)} of shape {case.shape}, {short(x.dtype)}"
     title = f"{name_of(subject)} on {type(model).__name__}, {domain.spec}, {examples}"
     return AxiomReport(title, findings, (*notes, *_notes(trial)))
 
@@ -192,8 +193,14 @@ def _chosen(axioms: str | Sequence[str], subject: Estimator | MethodFunction) ->
 
 
 def name_of(method: Estimator | MethodFunction) -> str:
-    """The name of a method in reports."""
-    return repr(method) if isinstance(method, Estimator) else str(getattr(method, "__name__", None) or type(method).__name__)
+    """The name of a method in reports: of an estimator its spec, with the options that differ from their defaults."""
+    if not isinstance(method, Estimator):
+        return str(getattr(method, "__name__", None) or type(method).__name__)
+    if not method.name or not is_dataclass(method):
+        return repr(method)
+    held = [(each.name, getattr(method, each.name), each.default) for each in fields(method)]
+    changed = ", ".join(f"{name}={value}" for name, value, default in held if value != default)
+    return f"{method.name}({changed})" if changed else method.name
 
 
 def parametrize(

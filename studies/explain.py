@@ -4,6 +4,7 @@ import functools
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -221,21 +222,23 @@ def _read(image: str | Path, model: LoadedModel, part: Part | None) -> tuple[Pho
     if is_packaged(spec) and not os.path.exists(image):
         return _packaged(spec, name, kind)
     if os.path.isdir(image) and not kind.folders:
-        one = kind.what.split()[-1]
-        raise ValueError(f"{shown} is a folder: explain takes one {one}; pullback compare --data {shown} takes a folder.")
-    if not os.path.exists(image):
+        raise ValueError(f"{shown} is a folder: explain takes one {kind.noun}; pullback compare --data {shown} takes a folder.")
+    case = re.fullmatch(r"(.+)#(\d{1,9})", str(image))
+    if case and not os.path.exists(image) and case[1].lower().endswith(kind.several or ("#",)) and os.path.exists(case[1]):
+        path, part = Path(case[1]), Part(*(part or Part())[:2], int(case[2]))
+    elif not os.path.exists(image):
         raise ValueError(f"{shown}: no such file; expected {kind.what}.")
     if other := wrong_kind(path, kind):
         raise ValueError(f"{shown}: {other}, but the model {model.name} takes {kind.plural}.")
     try:
-        signal = kind.read(path, part)
+        signal = replace(kind.read(path, part), name=os.path.basename(image))
     except ImportError:
         raise
     except (Exception, MemoryError) as error:  # damaged files make readers raise errors of many kinds
         why = plain(reason(error))
-        own = why.startswith(f"{plain(path.name)}: ")
+        own = why.startswith((f"{plain(path.name)}: ", f"{plain(path.name)}#"))
         raise ValueError(why if own else f"{shown}: not {kind.what} that can be read ({why[:160]}).") from None
-    return Photo(path.name, None, lambda: signal, path=path), signal
+    return Photo(os.path.basename(image), None, lambda: signal, path=path), signal
 
 
 def _packaged(spec: str, name: str, kind: Kind) -> tuple[Photo, Signal]:

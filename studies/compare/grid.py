@@ -145,6 +145,8 @@ def compare(
             raise Interrupted(parts.stored(), len(parts.photos)) from None
         table = pd.DataFrame(parts.rows(found))
         summary = {"settings": dataclasses.asdict(settings), "preparation": model.preparation(), "labels": labels}
+        kind = model.signals
+        summary["signals"] = {"one": kind.noun, "several": kind.plural, "caption": kind.caption}
         summary |= summarize(table, found, [(plain(name), plain(why)) for name, why in photos.left_out], settings.seed)
         stream = float(table.drop_duplicates("image")["seconds_stream"].mean())
         summary["seconds"] = {"this_run": time.perf_counter() - clock, "stream_per_photo": stream}
@@ -158,7 +160,7 @@ def _first(model: LoadedModel, photos: Photos, settings: Settings) -> Tensor:
     for _, signal in photos.inputs(model.input):
         return signal[None].to(settings.device)
     count, reason = len(photos.entries), ": ".join(map(plain, photos.skipped[0]))
-    one = model.signals.what.split()[-1]
+    one = model.signals.noun
     raise ValueError(f"None of the {count} files of {settings.data!r} is a readable {one}; the first: {reason}.")
 
 

@@ -161,8 +161,10 @@ class Parts:
         if number >= self.settings.pictures:
             return []
         seen = "" if math.isnan(row["probability"]) else row["predicted_name"] or ""
-        more = functools.partial(self.model.signals.compared, signal=signal)
-        return figures.photo(row["image"], number, maps, self.settings.transforms, self.out, seen, self.model.picture(), more)
+        kind, specs = self.model.signals, self.settings.transforms
+        more = functools.partial(kind.compared, signal=signal)
+        drawn: dict[str, Any] = {"more": more, "embedded": functools.partial(kind.embedded, signal=signal), "noun": kind.noun}
+        return figures.photo(row["image"], number, maps, specs, self.out, seen, self.model.picture(), **drawn)
 
     def _maps(self, first: int, x: Tensor, predicted: Tensor | None) -> list[Attribution]:
         """The attributions in all domains, from one stream of gradients. They are one step of each domain."""

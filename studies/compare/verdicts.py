@@ -130,7 +130,7 @@ def _scales(table: pd.DataFrame) -> str:
     return (
         f"How coarse the model looks depends on the coordinates: what is coarser than {shares.columns[1]} carries "
         f"{100 * shares.loc[high, COARSER]:.0f} % of Σ|a| in {high} but {100 * shares.loc[low, COARSER]:.0f} % in {low}, "
-        f"for the same model, photos and gradients. {finest.capitalize()} (the finest) carries "
+        f"for the same model, signals and gradients. {finest.capitalize()} (the finest) carries "
         f"{100 * shares[finest].min():.0f}–{100 * shares[finest].max():.0f} %."
     )
 

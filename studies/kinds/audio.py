@@ -36,22 +36,13 @@ class Audio(Kind):
     """
 
     name, what, plural, axes = "audio", "a recording", "recordings", 1
+    caption = "The waveform and where its attribution lies; its spectrogram; the attribution over time and frequency."
     suffixes = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
 
     def read(self, path: Path, part: Part | None = None) -> Signal:
-        with needs("Reading sound", "'pullback[audio]'"):
-            import soundfile
         if not path.is_file():
             raise ValueError(f"{plain(path.name)}: expected a file with sound.")
-        try:
-            with soundfile.SoundFile(path) as file:
-                stored, rate, note = _samples(file, path.name, part)
-        except soundfile.LibsndfileError as error:
-            why = str(error).partition(": ")[2] or str(error)
-            raise ValueError(f"{plain(path.name)}: no sound that can be read ({plain(why).rstrip('.')}).") from None
-        check_size(path.name, stored.shape)
-        if not np.isfinite(stored).all():
-            raise ValueError(f"{plain(path.name)}: holds NaN or infinity; save it again.")
+        stored, rate, note = read_sound(path, path.name, part)
         values = torch.from_numpy(stored.mean(1, keepdims=True).T.copy())
         signal = Signal(values, (1 / rate,), "s", path.name)
         mixed = f"mean of {stored.shape[1]} channels" if stored.shape[1] > 1 else ""
@@ -98,11 +89,33 @@ class Audio(Kind):
     def files(self, att: Attribution, signal: Signal, keep: float) -> dict[str, bytes]:
         return {f"-top{round(100 * keep)}.wav": sound(att.signal(keep)[0], signal.step[0])}
 
+    def embedded(self, values: Tensor, signal: Signal) -> dict[str, bytes]:
+        return {".wav": sound(values, signal.step[0])}
+
+
+def read_sound(source: Path | io.BytesIO, name: str, part: Part | None = None) -> tuple[np.ndarray, int, str]:
+    """(samples, channels) in [-1, 1], the rate in Hz, and a note if that is only a part of the sound.
+
+    source: a file, or its bytes.  name: begins the messages.  Raises: ValueError with one sentence; ImportError.
+    """
+    with needs("Reading sound", "'pullback[audio]'"):
+        import soundfile
+    try:
+        with soundfile.SoundFile(source) as file:
+            stored, rate, note = _samples(file, name, part)
+    except soundfile.LibsndfileError as error:
+        why = str(error).partition(": ")[2] or str(error)
+        raise ValueError(f"{plain(name)}: no sound that can be read ({plain(why).rstrip('.')}).") from None
+    check_size(name, stored.shape)
+    if not np.isfinite(stored).all():
+        raise ValueError(f"{plain(name)}: holds NaN or infinity; save it again.")
+    return stored, rate, note
+
 
 def _samples(file: Any, name: str, part: Part | None) -> tuple[np.ndarray, int, str]:
     """(samples, channels) of an open file, its rate, and a note if that is only a part of it."""
     rate, whole = file.samplerate, file.frames
-    start, seconds = part or Part()
+    start, seconds = (part or Part())[:2]
     first = round(start * rate)
     if first and first >= whole:
         raise ValueError(f"{plain(name)}: lasts {short(whole / rate)} s; it has no sound from second {short(start)} on.")

@@ -21,10 +21,14 @@ MOST_VALUES = 2**27  # of a signal in memory: half a gigabyte in single precisio
 
 
 class Part(NamedTuple):
-    """The part of a long signal that is read: from `start` on, `seconds` long; None takes as much as fits."""
+    """The part of a file that is read: from `start` on, `seconds` long; None takes as much as fits.
+
+    case: the number of a signal in a file that holds several, from 0 on; None takes the first.
+    """
 
     start: float = 0.0
     seconds: float | None = None
+    case: int | None = None
 
 
 class Wants(NamedTuple):
@@ -39,7 +43,9 @@ class Kind(ABC):
 
     name: as `LoadedModel.kind` says it.  what: one such file, in words.  axes: the number of spatial axes.
     plural: several of them.  suffixes: how the names of its files end, in small letters.
+    several: those of files that may hold several signals, one of which FILE#NUMBER takes.
     folders: whether a folder may hold one signal.
+    caption: what the figures of `compared` show.
     numbers_beside: whether the shares of bands are written into a file beside each figure, or only into the record.
     resized: whether inputs are resized to the model's size, so that options of the command line can change it.
     """
@@ -49,7 +55,9 @@ class Kind(ABC):
     plural: ClassVar[str]
     resized: ClassVar[bool] = False
     numbers_beside: ClassVar[bool] = True
+    caption: ClassVar[str] = ""
     folders: ClassVar[bool] = False
+    several: ClassVar[tuple[str, ...]] = ()
     axes: ClassVar[int]
     suffixes: ClassVar[tuple[str, ...]]
 
@@ -100,6 +108,15 @@ class Kind(ABC):
         """Files to hear or to open, by the end of their name.  keep: as in `Attribution.signal`."""
         return {}
 
+    def embedded(self, values: Tensor, signal: Signal) -> dict[str, bytes]:
+        """A file by which a report presents values (channels, *spatial) on the grid of `signal`, besides figures."""
+        return {}
+
+    @property
+    def noun(self) -> str:
+        """One of them, as "image"."""
+        return self.what.split()[-1]
+
     def open(self, path: Path) -> Any:
         """As `read`, or a picture that is not decoded yet."""
         return self.read(path)
@@ -113,7 +130,10 @@ class Kind(ABC):
         return iter(files)
 
     def stem(self, name: str) -> str:
-        """The name of a file without its ending."""
+        """The name of a file without its ending; that of signal 3 of a.ts, a.ts#3, is a-3."""
+        file, mark, case = name.rpartition("#")
+        if mark and file.lower().endswith(self.several or ("#",)):
+            return f"{self.stem(file)}-{case}"
         ends = sorted((end for end in self.suffixes if name.lower().endswith(end)), key=len)
         return name[: -len(ends[-1])] if ends else os.path.splitext(name)[0]
 

@@ -10,6 +10,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 # Explicit, because other formats of PIL start programs (PostScript) or hold no picture for people (FITS, SPIDER).
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "TGA", "QOI")
 MOST_PIXELS = 2**26  # some 10 bytes each while a picture is read
+FEW_BITS, SCALE_IT = 4096, "scale it if it holds fewer than 16 bits"  # values below that may have 12 bits
 ON_WHITE = "transparent parts are shown on white"
 REFUSED_MODES = {"I": "32-bit integers", "F": "32-bit floats", "LAB": "L*a*b*"}
 WHITE_IS_ZERO, BITS, PHOTOMETRIC, SAMPLE_FORMAT, SIGNED = 0, 258, 262, 339, 2  # of TIFF
@@ -54,7 +55,10 @@ def as_seen(image: Image.Image) -> tuple[Image.Image, list[str]]:
         got = f"{image.width} × {image.height} = {pixels:,}"
         raise ValueError(f"expected 1 to {MOST_PIXELS:,} pixels, got {got}; save a smaller copy")
     notes = list(_about_pages(image))
+    deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))  # of each channel only the higher 8 bits are kept
     image.load()
+    if deep and image.mode == "RGB" and np.asarray(image).max() < FEW_BITS // 256:
+        notes.append(f"dark: its brightest value is below {FEW_BITS} of 65535; {SCALE_IT}")
     image = eight_bit(_upright(image, notes), image.format, getattr(image, "tag_v2", {}), notes)
     if image.has_transparency_data:
         image = _on_white(image.convert("RGBA"), notes)
@@ -104,8 +108,8 @@ def eight_bit(image: Image.Image, form: str | None, tags: Mapping[int, Any], not
 def _scaled(image: Image.Image, white: int, inverted: bool, notes: list[str]) -> Image.Image:
     values = np.asarray(image)
     brightest = int(values.max())
-    if white == 65535 and brightest < 4096 and not inverted:
-        notes.append(f"dark: its brightest value is {brightest} of {white}; scale it if it holds fewer than 16 bits")
+    if white == 65535 and brightest < FEW_BITS and not inverted:
+        notes.append(f"dark: its brightest value is {brightest} of {white}; {SCALE_IT}")
     levels = (np.arange(white + 1) * 255 + white // 2) // white
     shown = (255 - levels if inverted else levels).astype(np.uint8)[values]
     key = image.info.get("transparency")

@@ -15,10 +15,11 @@ from ...attribution.plot import Show, density
 from ...core.files import plain
 from ...transforms import Transform, TransformClaim
 from .base import Kind, Part, Wants, check_size
+from .edf import read_edf
 from .frames import deepest, framed, resampled
 from .plane import Plane, draw_bars, draw_line, draw_plane, octaves, tiles
 from .signal import Signal, sizes
-from .tables import load_array, pick_array, read_csv, read_ts
+from .tables import check_case, load_array, pick_array, read_csv, read_ts
 from .units import band_texts
 
 if TYPE_CHECKING:
@@ -31,12 +32,16 @@ class Series(Kind):
     """Channels × time. Where a file names no rate and the model none, frequencies are in cycles/sample."""
 
     name, what, plural, axes = "series", "a series", "series", 1
-    suffixes = (".csv", ".ts", ".npy", ".npz")
+    suffixes = (".csv", ".ts", ".edf", ".npy", ".npz")
+    caption = (
+        "Each channel and where its attribution lies; the attribution over time and frequency, or of channels and octaves."
+    )
+    several = (".ts", ".npy", ".npz")
 
     def read(self, path: Path, part: Part | None = None) -> Signal:
         if not path.is_file():
             raise ValueError(f"{plain(path.name)}: expected a file with a series ({', '.join(self.suffixes)}).")
-        values, names, step, note = _read(path)
+        values, names, step, notes = _read(path, part)
         check_size(path.name, values.shape)
         if not np.isfinite(values).all():
             raise ValueError(f"{plain(path.name)}: holds NaN or infinity; fill the gaps first.")
@@ -44,7 +49,8 @@ class Series(Kind):
         odd = f"{values.shape[0]} × {values.shape[1]} has more {more}" if values.shape[0] > values.shape[1] else ""
         tensor = torch.from_numpy(np.array(values, dtype=np.float32))
         signal = Signal(tensor, (step or 1.0,), "s" if step else "sample", path.name, origin=tuple(names))
-        return _cut(signal.but(note, odd), part)
+        signal = signal.but(*notes, odd)
+        return signal if path.suffix.lower() == ".edf" else _cut(signal, part)
 
     def fit(self, signal: Signal, wants: Wants) -> Signal:
         return resampled(signal, wants)
@@ -54,7 +60,7 @@ class Series(Kind):
 
     def domains(self, shape: Sequence[int]) -> tuple[str, ...]:
         level: Callable[[int], int] = lambda taps: deepest(shape[-1], taps, 8)
-        across = ("along(dct, axes=0)",) if shape[0] > 1 else ()
+        across = ("along(dct, axes=0)", f"per_axis(dct, dwt(db4, level={level(8)}))") if shape[0] > 1 else ()
         return "pixel", f"dwt(haar, level={level(2)})", f"dwt(db4, level={level(8)})", "stft", "dct", "dft", *across
 
     def explained(self, shape: Sequence[int]) -> tuple[str, ...]:
@@ -72,20 +78,26 @@ class Series(Kind):
         return {f"-top{round(100 * keep)}.npy": array_bytes(att.signal(keep)[0])}
 
 
-def _read(path: Path) -> tuple[np.ndarray, Sequence[str], float | None, str]:
-    """(channels, time), the names of the channels, the step in s if it is known, and a note or ""."""
-    suffix = path.suffix.lower()
+def _read(path: Path, part: Part | None) -> tuple[np.ndarray, Sequence[str], float | None, list[str]]:
+    """(channels, time), the names of the channels, the step in s if it is known, and notes."""
+    suffix, case = path.suffix.lower(), part.case if part else None
+    if suffix == ".edf":
+        return read_edf(path, part)
     if suffix == ".csv":
-        return *read_csv(path), ""
+        return *read_csv(path), []
     if suffix == ".ts":
-        values, label, count = read_ts(path)
-        return values, (), None, f"the first of {count} series, of class {label or 'unknown'}" if count > 1 else ""
+        values, label, count = read_ts(path, case or 0)
+        which = "the first" if case is None else f"series {case}"
+        return values, (), None, [f"{which} of {count} series, of class {label or 'unknown'}"] if count > 1 else []
     arrays = load_array(path)
     values = pick_array(path, arrays, ("values", "x", "data"))
-    if values.ndim not in (1, 2):
-        raise ValueError(f"{plain(path.name)}: expected channels × time, got {sizes(values.shape)}.")
+    if values.ndim == 3 and case is not None:
+        values = values[check_case(path, case, len(values))]
+    elif values.ndim not in (1, 2) or case is not None:
+        many = f"; {plain(path.name)}#0 takes the first of {len(values)}" if values.ndim == 3 else ""
+        raise ValueError(f"{plain(path.name)}: expected channels × time, got {sizes(values.shape)}{many}.")
     names = [str(name) for name in np.atleast_1d(arrays.get("channels", ()))]
-    return np.atleast_2d(values), names, _step(path, arrays), ""
+    return np.atleast_2d(values), names, _step(path, arrays), []
 
 
 def _step(path: Path, arrays: dict[str, np.ndarray]) -> float | None:
@@ -99,7 +111,7 @@ def _step(path: Path, arrays: dict[str, np.ndarray]) -> float | None:
 
 def _cut(signal: Signal, part: Part | None) -> Signal:
     """The part of a series whose times are known."""
-    if part is None:
+    if part is None or (part.start, part.seconds) == Part()[:2]:
         return signal
     if signal.unit != "s":
         raise ValueError(f"{plain(signal.name)}: --start and --seconds need a rate, which the file does not name.")

@@ -48,8 +48,8 @@ def _without_time(path: Path, values: np.ndarray, names: list[str]) -> tuple[np.
     return values[1:], names[1:], float((values[0, -1] - values[0, 0]) / len(steps))
 
 
-def read_ts(path: Path) -> tuple[np.ndarray, str, int]:
-    """The first series of a .ts file, (channels, time), its class ("" where there is none), and the number of series.
+def read_ts(path: Path, case: int = 0) -> tuple[np.ndarray, str, int]:
+    """One series of a .ts file, (channels, time), its class ("" where there is none), and the number of series.
 
     Channels are separated by colons and values by commas; the class, where @classLabel says true, stands last.
     Raises: ValueError for files without data, gaps and channels of different lengths.
@@ -57,14 +57,22 @@ def read_ts(path: Path) -> tuple[np.ndarray, str, int]:
     rows, labelled = ts_rows(path), bool(ts_classes(path))
     if not rows:
         raise ValueError(f"{plain(path.name)}: expected a line @data and series below it.")
-    if any("(" in channel for channel in rows[0]):
+    row = rows[check_case(path, case, len(rows))]
+    if any("(" in channel for channel in row):
         raise ValueError(f"{plain(path.name)}: its values have times, which are not read; save values at even times.")
-    channels = [_row(path, channel) for channel in rows[0][: -1 if labelled else None]]
+    channels = [_row(path, channel) for channel in row[: -1 if labelled else None]]
     lengths = {len(channel) for channel in channels}
     if len(lengths) != 1:
         found = f"its channels have {', '.join(map(str, sorted(lengths)))} values" if channels else "it has no channel"
         raise ValueError(f"{plain(path.name)}: {found}; expected one length.")
-    return np.array(channels), rows[0][-1].strip() if labelled else "", len(rows)
+    return np.array(channels), row[-1].strip() if labelled else "", len(rows)
+
+
+def check_case(path: Path, case: int, count: int) -> int:
+    """The number of a series in a file of several.  Raises: ValueError."""
+    if not 0 <= case < count:
+        raise ValueError(f"{plain(path.name)}#{case}: the file holds {count} series, 0 to {count - 1}.")
+    return case
 
 
 def ts_rows(path: Path) -> list[list[str]]:

@@ -1,5 +1,6 @@
 """The frequencies of bands in units of the signal: Hz, cycles/mm, cycles/pixel."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,6 +26,10 @@ def band_ranges(band: Band, step: Sequence[float]) -> list[tuple[float, float]]:
     >>> band_ranges(Band("ad1", 1, "ad", 0.25, 0.5), (0.5, 2.0))
     [(0.0, 0.5), (0.125, 0.25)]
     """
+    parts = [re.fullmatch(r"([ad])(\d+)", part) for part in band.name.split(" × ")]  # of per_axis, each with its own scale
+    if len(parts) == len(step) > 1 and all(parts):
+        scales = [(part[1] == "d", 0.5 ** int(part[2])) for part in parts if part]
+        return [(top / 2 / size if fine else 0.0, (top if fine else top / 2) / size) for size, (fine, top) in zip(step, scales)]
     letters = band.orientation if len(band.orientation) == len(step) else "d" * len(step)
     cut = lambda letter: (band.low, band.high) if letter == "d" or band.low == 0 else (0.0, band.low)
     return [(low / size, high / size) for size, (low, high) in zip(step, map(cut, letters))]

@@ -76,10 +76,13 @@ def _fault(entry: os.DirEntry[str]) -> str:
 
 
 def written_files(folder: Path) -> Collection[str]:
-    """The files that the summary of `explain` in a folder lists."""
-    summary = read_json(folder / ".summary.json")
-    files = summary.get("files") if isinstance(summary, dict) and isinstance(summary.get("pullback"), str) else None
-    return files if isinstance(files, dict) else ()
+    """The files that the summaries of `explain` and of `compare` in a folder list."""
+    found: set[str] = set()
+    for name in (".summary.json", "summary.json"):
+        summary = read_json(folder / name)
+        files = summary.get("files") if isinstance(summary, dict) and isinstance(summary.get("pullback"), str) else None
+        found.update(file for file in files or () if isinstance(file, str))
+    return found
 
 
 def is_own_figure(path: Path) -> bool:

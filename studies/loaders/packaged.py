@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ..kinds import Kind, Signal
+from ..kinds import Kind
 from ..zoo import DATA, MODELS, Item
 from .models import LoadedModel, values_of
 from .preparation import Preparation
@@ -37,6 +37,7 @@ def packaged_items(spec: str, kind: Kind) -> Iterator[Item]:
 
 def opened(item: Item, kind: Kind) -> Any:
     """What reading an item gives: a picture, or the signal of another kind.  Raises: ValueError where it is of another kind."""
-    if item.values.ndim != kind.axes + 1:
-        raise ValueError(f"{item.name}: expected {kind.what}, got {item.values.ndim - 1} spatial axes.")
-    return kind.made(Signal(item.values, item.step, item.unit, item.name))
+    signal = item.read()
+    if signal.values.ndim != kind.axes + 1:
+        raise ValueError(f"{item.name}: expected {kind.what}, got {signal.values.ndim - 1} spatial axes.")
+    return kind.made(signal)

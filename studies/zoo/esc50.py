@@ -1,6 +1,7 @@
 """ESC-50: 2,000 recordings of 50 kinds of sounds, from the folder in which the user has unpacked it."""
 
 import csv
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +18,8 @@ def _esc50(folder: str) -> Iterator[Item]:
         raise ValueError(f"esc50: there is no file {str(table)!r}. {INSTALL}.")
     with table.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            values, rate = read_sound(Path(folder) / "audio" / row["filename"])
-            yield Item(row["filename"], values, (1 / rate,), "s", int(row["target"]), row["category"])
+            read = functools.partial(read_sound, Path(folder) / "audio" / row["filename"], row["filename"])
+            yield Item(row["filename"], read, int(row["target"]), row["category"])
 
 
 ESC50 = DataSet("esc50", "audio", _esc50, "CC BY-NC 3.0", INSTALL, "FOLDER")

@@ -1,11 +1,12 @@
 """MedMNIST: medical images and volumes, from a file that the user has."""
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from ..kinds import Signal
 from .card import DataSet, Item
 
 INSTALL = "MedMNIST comes in no package: get a file such as bloodmnist.npz from medmnist.com"
@@ -27,12 +28,15 @@ def _medmnist(file: str, part: str = "test") -> Iterator[Item]:
     for number, (image, label) in enumerate(zip(images, labels.reshape(len(images), -1).tolist())):
         own = int(label[0]) if len(label) == 1 else None
         name = "" if own is None else str(own)
-        yield Item(f"{part}/{number:05}", _values(image, coloured), (1.0,) * (image.ndim - coloured), "pixel", own, name)
+        axes = image.ndim - coloured
+        step, unit = (1.0,) * axes, "voxel" if axes == 3 else "pixel"
+        signal = functools.partial(_signal, image, coloured, step, unit, f"{part}/{number:05}")
+        yield Item(f"{part}/{number:05}", signal, own, name)
 
 
-def _values(image: np.ndarray, coloured: bool) -> Tensor:
+def _signal(image: np.ndarray, coloured: bool, step: tuple[float, ...], unit: str, name: str) -> Signal:
     scaled = torch.from_numpy(image.astype(np.float32) / np.iinfo(np.uint8).max)
-    return scaled.movedim(-1, 0) if coloured else scaled[None]
+    return Signal(scaled.movedim(-1, 0) if coloured else scaled[None], step, unit, name)
 
 
 MEDMNIST = DataSet("medmnist", None, _medmnist, "CC BY 4.0; DermaMNIST CC BY-NC 4.0", INSTALL, "FILE.npz")

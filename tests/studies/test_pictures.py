@@ -3,6 +3,7 @@
 import os
 import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,19 @@ def test_a_map_of_greys_scales_with_its_own_white_and_a_dark_picture_is_said(tmp
     assert seen(tmp_path / "dark.png")[1] == [
         "dark: its brightest value is 4089 of 65535; scale it if it holds fewer than 16 bits"
     ]
+
+
+@pytest.mark.parametrize(("most", "dark"), [(4095, True), (65535, False)])
+def test_colours_of_12_bits_in_16_are_dark_and_that_is_said(most: int, dark: bool, tmp_path: Path) -> None:
+    """PIL keeps the higher 8 of 16 bits of a colour; written by hand, as PIL writes no such PNG."""
+    rows = np.linspace(0, most, 8 * 6 * 3).round().astype(">u2").reshape(6, 24)
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    pixels = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    head = struct.pack(">IIBBBBB", 8, 6, 16, 2, 0, 0, 0)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
+    read, notes = seen(tmp_path / "a.png")
+    assert read.max() == most // 256
+    assert notes == ["dark: its brightest value is below 4096 of 65535; scale it if it holds fewer than 16 bits"] * dark
 
 
 def test_inks_and_palettes_are_colours(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import soundfile
 
 from pullback import studies
 from pullback.studies import LoadedModel
@@ -37,6 +38,16 @@ def test_recordings_of_several_lengths_and_rates(tone: Write, toy: Toy, tmp_path
     }
     assert [entry["file"] for entry in found.summary["skipped"]] == ["Crow/3.wav"]
     assert {"stft-000-1.png", "top10-000-1.png", "octaves.png"} <= set(found.files)
+    assert {"input-000-1.wav", "top10-stft-000-1.wav", "top10-dct-000-1.wav"} == {
+        name for name in found.files if ".wav" in name
+    }
+    heard, rate = soundfile.read(tmp_path / "out" / "input-000-1.wav")
+    assert (rate, len(heard)) == (16_000, 4_000)
+    assert np.abs(np.fft.rfft(heard)).argmax() / len(heard) * rate == pytest.approx(3000)
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "on 4 recordings from" in report
+    assert report.count("<audio controls") == 3
+    assert 'src="top10-stft-000-1.wav"' in report
     assert all((tmp_path / "out" / name).is_file() for name in found.files)
     alone = run(tmp_path / "data" / "Caw" / "2.wav", tmp_path / "alone", model, transforms=("dct",))
     same = found.table.query("image == 'Caw/2.wav' and transform == 'dct'")
@@ -54,6 +65,25 @@ def test_volumes_in_folders_of_classes(toy: Toy, tmp_path: Path) -> None:
     found = run(tmp_path / "data", tmp_path / "out", toy("volume"), transforms=("pixel", "dwt(haar, level=2)", "dct"))
     assert found.table["label"].tolist() == [1] * 3 + [0] * 3
     assert {"dct-000-a.nii.png", "dct-000-a.nii-projections.png"} <= set(found.files)
+
+
+def test_own_results_are_no_data_of_the_next_run(tone: Write, toy: Toy, tmp_path: Path) -> None:
+    """Sounds and tables that a comparison wrote into the folder of its data are left out, with the reason."""
+    tone("1.wav")
+    np.savetxt(tmp_path / "walk.csv", np.random.default_rng(0).normal(size=(40, 2)), delimiter=",")
+    for kind, name in (("audio", "1.wav"), ("series", "walk.csv")):
+        found = [run(tmp_path, tmp_path / kind, toy(kind), transforms=("dct",)) for _ in range(2)]
+        assert [one.table["image"].unique().tolist() for one in found] == [[name]] * 2
+    left = {entry["file"]: entry["reason"] for entry in found[-1].summary["skipped"]}
+    assert left["audio/results.csv"] == left["audio/input-000-1.wav"] == "a file that pullback wrote"
+
+
+def test_a_score_that_never_changes_is_drawn_without_a_warning(toy: Toy, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    np.save(tmp_path / "photos" / "none.npy", np.zeros((1, 64)))
+    found = run(tmp_path / "photos", tmp_path / "out", toy("series"), transforms=("dct",), pictures=0)
+    assert found.table["kept5_attribution"].isna().all()
+    assert "on 1 series from" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_series_of_one_file(toy: Toy, tmp_path: Path) -> None:

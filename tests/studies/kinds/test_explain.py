@@ -171,7 +171,7 @@ def test_prepare_may_say_how_it_changed_the_grid(nifti: Path, toy: Toy) -> None:
     signal = KINDS["volume"].read(nifti)
     half = lambda one: one.values[..., ::2, ::2, ::2]
     bare = toy("volume", prepare=half).fitted(signal)
-    assert (bare.unit, bare.step) == ("sample", (1.0, 1.0, 1.0))
+    assert (bare.unit, bare.step) == ("voxel", (1.0, 1.0, 1.0))
     assert "mm are unknown; let it return a Signal" in bare.notes[0]
     told = toy("volume", prepare=lambda one: one.but(values=half(one), step=tuple(2 * size for size in one.step))).fitted(
         signal

@@ -182,7 +182,7 @@ def test_a_huge_header_takes_no_memory(tmp_path: Path) -> None:
 
 def test_arrays_with_and_without_spacing(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", ramp(3, 4, 5))
-    assert (VOLUME.read(tmp_path / "a.npy").unit, VOLUME.read(tmp_path / "a.npy").step) == ("sample", (1.0, 1.0, 1.0))
+    assert (VOLUME.read(tmp_path / "a.npy").unit, VOLUME.read(tmp_path / "a.npy").step) == ("voxel", (1.0, 1.0, 1.0))
     np.savez(tmp_path / "a.npz", volume=ramp(2, 3, 4, 5), spacing=[1.0, 2.0, 3.0])
     signal = VOLUME.read(tmp_path / "a.npz")
     assert (signal.unit, signal.step, signal.values.shape) == ("mm", (1.0, 2.0, 3.0), (2, 3, 4, 5))

@@ -4,6 +4,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -53,10 +54,10 @@ def test_medmnist_files_hold_grey_images_colour_images_or_volumes(
     np.savez(tmp_path / "x.npz", test_images=images, test_labels=np.array([[4], [1]]))
     items = list(DATA["medmnist"](str(tmp_path / "x.npz")))
     assert [item.label for item in items] == [4, 1]
-    assert items[0].values.shape == (channels, *(28,) * axes)
-    assert len(items[0].step) == axes
+    assert items[0].read().values.shape == (channels, *(28,) * axes)
+    assert len(items[0].read().step) == axes
     own = images[1].transpose(2, 0, 1) if channels == 3 else images[1][None]
-    assert torch.equal((items[1].values * 255).round(), torch.from_numpy(own.astype(np.float32)))
+    assert torch.equal((items[1].read().values * 255).round(), torch.from_numpy(own.astype(np.float32)))
 
 
 def test_medmnist_files_with_several_labels_and_other_files(tmp_path: Path) -> None:
@@ -107,19 +108,29 @@ def test_esc50_is_read_from_its_folder(tmp_path: Path) -> None:
     wave = np.sin(np.arange(400) / 5)
     soundfile.write(tmp_path / "audio" / "1-2-A-3.wav", wave, 44_100)
     (item,) = DATA["esc50"](str(tmp_path))
-    assert (item.label, item.class_name, item.unit, item.step) == (9, "crow", "s", (1 / 44_100,))
-    assert (item.values[0] - torch.from_numpy(wave)).abs().max() < 1e-4
+    signal = item.read()
+    assert (item.label, item.class_name, signal.unit, signal.step) == (9, "crow", "s", (1 / 44_100,))
+    assert (signal.values[0] - torch.from_numpy(wave)).abs().max() < 1e-4
     with pytest.raises(ValueError, match="esc50: there is no file"):
         next(DATA["esc50"](str(tmp_path / "audio")))
 
 
 def test_the_head_has_its_spacing_and_hounsfield_units() -> None:
     (item,) = installed(lambda: list(DATA["head-ct"]()))
-    assert item.values.shape == (1, 108, 256, 256)
-    assert (item.unit, item.step) == ("mm", pytest.approx((1.5, 0.957, 0.957), abs=1e-3))
-    assert item.values.min() == -1024
-    assert item.values[0, 54, 0, 0] < -900  # air
-    assert (item.values > 300).double().mean() > 0.02  # bone
+    head = item.read()
+    assert head.name == item.name
+    assert head.values.shape == (1, 108, 256, 256)
+    assert (head.unit, head.step) == ("mm", pytest.approx((1.5, 0.957, 0.957), abs=1e-3))
+    assert head.values.min() == -1024
+    assert head.values[0, 54, 0, 0] < -900  # air
+    assert (head.values > 300).double().mean() > 0.02  # bone
+    assert nibabel.aff2axcodes(head.origin) == ("S", "A", "L")
+    assert np.linalg.norm(head.origin[:3, :3], axis=0) == pytest.approx(head.step)
+    bone = (head.values[0] > 300).double()
+    above, below = bone[-8:].mean(), bone[:8].mean()
+    assert above < below / 3  # the top of the skull, and the jaw with its teeth
+    teeth = (head.values[0, :8] > 1800).sum((0, 2))
+    assert teeth[128:].sum() > 10 * teeth[:128].sum()  # they are at the front
 
 
 def test_bone_is_explained_by_the_voxels_at_its_border() -> None:

@@ -82,10 +82,11 @@ def test_missing_data_are_named_with_a_command(name: str, argument: str, monkeyp
 
 
 def test_the_first_item_of_a_data_set_fits_its_description() -> None:
-    digits = installed(lambda: next(DATA["digits"]()))
-    assert digits.values.shape == (1, 28, 28)
-    assert (digits.step, digits.unit, digits.label, digits.class_name) == ((1.0, 1.0), "pixel", 0, "0")
-    volume = next(DATA["digits3d"]())
+    item = installed(lambda: next(DATA["digits"]()))
+    digit = item.read()
+    assert digit.values.shape == (1, 28, 28)
+    assert (digit.step, digit.unit, digit.name, item.label, item.class_name) == ((1.0, 1.0), "pixel", item.name, 0, "0")
+    volume = next(DATA["digits3d"]()).read()
     assert volume.values.shape == (1, 32, 32, 32)
     assert len(volume.step) == 3
     assert {name: each.kind for name, each in DATA.items()} == {

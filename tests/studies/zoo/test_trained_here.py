@@ -23,7 +23,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_network_of_gunpoint_knows_the_movements_of_new_series() -> None:
     module, card = installed(MODELS["gunpoint-net"])
     items = list(DATA["ucr"]("GunPoint"))
-    x, label = torch.stack([item.values for item in items]), torch.tensor([item.label for item in items])
+    x, label = torch.stack([item.read().values for item in items]), torch.tensor([item.label for item in items])
     assert x.shape == (150, 1, *(card.size or ()))
     assert (module(x).argmax(1) == label).double().mean() > 0.95
     assert {item.class_name for item in items} == set(card.classes)
@@ -87,5 +87,5 @@ def test_items_of_digits3d_do_not_depend_on_those_before() -> None:
     items = installed(lambda: [item for item, _ in zip(DATA["digits3d"](), range(3))])
     again = DATA["digits3d"]()
     next(again)
-    assert torch.equal(next(again).values, items[1].values)
+    assert torch.equal(next(again).read().values, items[1].read().values)
     assert [item.label for item in items] == [0, 1, 2]

@@ -8,8 +8,7 @@ import torch
 from support.zoo import installed
 
 import pullback as pb
-from pullback.studies.kinds import Signal, Wants
-from pullback.studies.kinds.frames import resampled
+from pullback.studies.kinds import KINDS, Wants
 from pullback.studies.zoo import DATA, MODELS
 from pullback.studies.zoo.animals import CLASSES
 from pullback.studies.zoo.card import Card, Item
@@ -28,8 +27,7 @@ def recordings() -> list[Item]:
 
 
 def heard(item: Item) -> torch.Tensor:
-    clip = Signal(item.values.mean(0, keepdim=True), item.step, item.unit, item.name)
-    return resampled(clip, Wants(rate=RATE)).values[None]
+    return KINDS["audio"].fit(item.read(), Wants(rate=RATE)).values[None]
 
 
 def test_mel_bands_are_triangles_in_mel() -> None:

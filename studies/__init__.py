@@ -6,8 +6,8 @@ with needs("pullback.studies", "'pullback[cli]'"):
     import_matplotlib()
     from .axiom_matrix.matrix import check_method
     from .axiom_matrix.run import check_and_write, write_matrix, write_report
-    from .catalogue import metric_rows, metric_text, transform_rows
     from .axiom_matrix.subject import SMALL, Subject, load_subject
+    from .catalogue import metric_rows, metric_text, transform_rows
     from .compare.grid import DOMAINS, Comparison, Settings, compare
     from .explain import Explanation, explain, explain_top
     from .kinds import KINDS, Kind, Part, Signal

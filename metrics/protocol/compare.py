@@ -9,7 +9,7 @@ from ...attribution import open_engine
 from ...attribution.engine.score import Target
 from ...core.progress import Progress
 from .comparison import DomainComparison
-from .conclusion import Evidence, conclude
+from .conclusion import Evidence
 from .run import Run
 from .settings import Domains, Protocol
 from .table import Block
@@ -66,10 +66,10 @@ def compare_domains(
                 found = run.scored(model, x, target, method, baseline, engine, asked)
                 evidence = found.evidence(unit)
                 label = str(method), str(baseline)
-                conclusions.append(conclude(evidence, found.cosines, found.admission(unit), *label))
+                conclusions.append(found.conclusion(unit, *label))
                 evidences[label] = evidence
                 written = label[0] if len(protocol.baselines) == 1 else f"{label[0]}, baseline={label[1]}"
                 where = {"data": data, "model": name, "method": written}
-                blocks.append(Block(found.curves, where, protocol.budgets, example, unit))
+                blocks.append(Block(found.curves, found.differences, where, protocol.budgets, example, unit))
         evaluations = engine.count.forward
     return DomainComparison(tuple(conclusions), evidences, evaluations, tuple(blocks))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..selection import Budgets
 from ..statistics import ENOUGH, Contrast, family, near_duplicates, per_unit, sign_flip
 from .admission import Admission
-from .errors import Cell, Curves
+from .errors import Cell, Curves, errors
 from .families import OWN
 
 ROTATION, NEUTRAL = "random rotation", "neutral rotation"  # a control domain, and a family that belongs to no domain
@@ -76,10 +76,12 @@ class Conclusion:
 class Evidence:
     """The curves of one method and one baseline, and how its errors are pooled.
 
-    curves: by cell.  domains: those that may be named.  families: names of the families.  unit: of each example.
+    curves: by cell.  differences: f(x) - f(x₀) by answer, (examples,).  domains: those that may be named.
+    families: names of the families.  unit: of each example.
     """
 
     curves: Mapping[Cell, Curves]
+    differences: Mapping[str, Numbers]
     domains: tuple[str, ...]
     families: tuple[str, ...]
     kinds: tuple[Budgets, ...]
@@ -91,7 +93,8 @@ class Evidence:
         """The mean over budgets and families, of each unit."""
         key = domain, control, tuple(families), by, answer
         if key not in self.memory:
-            found = [self.curves[Cell(domain, control, each, by, answer)].mean(1) for each in families]
+            curves = [self.curves[Cell(domain, control, each, by, answer)] for each in families]
+            found = [errors(each, self.differences[answer]).mean(1) for each in curves]
             self.memory[key] = per_unit("compare_domains", np.mean(found, 0), self.unit)
         return self.memory[key]
 

@@ -13,7 +13,7 @@ from ..judged import Answers, Judged
 from ..selection import Budgets, count_table
 from .families import projected
 
-Curves = NDArray[np.float64]  # (batch, budgets), in units of the mean |f(x) - f(x₀)|
+Curves = NDArray[np.float64]  # (batch, budgets, 2): f(kept) - f(x) and f(left) - f(x₀), in units of the answer
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Grid:
     answers: tuple[str, ...]
 
     def curves(self, judged: Judged, domain: str, control: str, families: Mapping[str, Transform | None]) -> dict[Cell, Curves]:
-        """E = ½ (|f(kept) - f(x)| + |f(left) - f(x₀)|) / mean |f(x) - f(x₀)| of a ranking, in each of the families.
+        """f(kept) - f(x) and f(left) - f(x₀) of a ranking, in each of the families, from which `errors` makes E.
 
         In its own family (None) the selection alone is kept, or alone removed, to the baseline; in the family P what is
         removed, r, is replaced by Π_P(r). Each distinct input is evaluated once in each family.
@@ -71,16 +71,24 @@ class Grid:
         for family, transform in families.items():
             kept, left = _answers(judged, control, asked, transform)
             for answer in self.answers:
-                error = self._errors(judged, asked, getattr(kept, answer), getattr(left, answer), answer)
-                found |= {Cell(domain, control, family, by, answer): each for by, each in zip(self.kinds, error)}
+                halves = self._halves(judged, asked, getattr(kept, answer), getattr(left, answer), answer)
+                found |= {Cell(domain, control, family, by, answer): each for by, each in zip(self.kinds, halves)}
         return found
 
-    def _errors(self, judged: Judged, asked: Distinct, kept: Tensor, left: Tensor, answer: str) -> list[Curves]:
+    def _halves(self, judged: Judged, asked: Distinct, kept: Tensor, left: Tensor, answer: str) -> list[Curves]:
         """The curves of each kind of budget."""
         at_x, at_base = judged.at_ends(answer)  # type: ignore[arg-type]
-        unit = (at_x - at_base).abs().mean()
-        error = ((kept[asked.place] - at_x).abs() + (left[asked.place] - at_base).abs()) / (2 * unit)
-        return [part.T.double().cpu().numpy() for part in error.chunk(len(self.kinds))]
+        halves = torch.stack([kept[asked.place] - at_x, left[asked.place] - at_base], -1)
+        return [part.transpose(0, 1).double().cpu().numpy() for part in halves.chunk(len(self.kinds))]
+
+
+def errors(curve: Curves, difference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """E = ½ (|f(kept) - f(x)| + |f(left) - f(x₀)|) / mean |f(x) - f(x₀)|, (batch, budgets).
+
+    difference: f(x) - f(x₀), (batch,).
+    """
+    found: NDArray[np.float64] = np.abs(curve).mean(-1) / np.abs(difference).mean()
+    return found
 
 
 def _answers(judged: Judged, control: str, asked: Distinct, family: Transform | None) -> list[Answers]:

@@ -1,7 +1,7 @@
 """The maps of all domains and of their controls, and their errors."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from ...attribution.engine.score import Target
 from ...transforms import Transform
 from ..judged import Judged
 from .admission import DOSES, Admission, admission
-from .conclusion import BLIND, NEUTRAL, ROTATION, Evidence, Numbers
+from .conclusion import BLIND, NEUTRAL, ROTATION, Conclusion, Evidence, Numbers, conclude
 from .errors import Cell, Curves, Grid
 from .families import OWN
 from .settings import RANDOM, Protocol
@@ -31,18 +31,40 @@ _SELECTED = 0.05  # share of the samples whose signals tell near-duplicates
 class Scored:
     """The curves of one method and one baseline.
 
-    doses: of each domain, E with noise in the map, (doses, batch).  cosines: of selected signals, (domains, domains).
+    differences: f(x) - f(x₀) by answer, (batch,).  cosines: of the selected signals of each example, (batch, domains, domains).
+    maps: of each domain and of the random rotation; none where parts were joined.
     """
 
-    run: "Run"
+    protocol: Protocol
+    families: tuple[str, ...]
     curves: dict[Cell, Curves]
-    answers: tuple[str, ...]
+    differences: dict[str, Numbers]
     cosines: Numbers
+    maps: Mapping[str, Attribution] = field(default_factory=dict)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Scored"]) -> "Scored":
+        """The parts of several batches of examples, in their order, with the same protocol."""
+        first = parts[0]
+        curves = {cell: np.concatenate([part.curves[cell] for part in parts]) for cell in first.curves}
+        differences = {name: np.concatenate([part.differences[name] for part in parts]) for name in first.differences}
+        return replace(
+            first, curves=curves, differences=differences, cosines=np.concatenate([p.cosines for p in parts]), maps={}
+        )
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """What f is, first the one that decides."""
+        return tuple(self.differences)
 
     def evidence(self, unit: Sequence[Hashable]) -> Evidence:
         """As conclusions need it."""
-        protocol = self.run.protocol
-        return Evidence(self.curves, protocol.names, tuple(self.run.families), protocol.kinds, self.answers, unit)
+        protocol = self.protocol
+        return Evidence(self.curves, self.differences, protocol.names, self.families, protocol.kinds, self.answers, unit)
+
+    def conclusion(self, unit: Sequence[Hashable], method: str, baseline: str) -> Conclusion:
+        """What can be said.  unit: of each example."""
+        return conclude(self.evidence(unit), self.cosines.mean(0), self.admission(unit), method, baseline)
 
     def admission(self, unit: Sequence[Hashable]) -> Admission:
         """Whether the error answers to noise in the map; own family, first kind of budget."""
@@ -92,8 +114,9 @@ class Run:
                 answers = answers or _answers(judged)
                 curves |= self._curves(judged, name, answers)
         check.finish()
+        found = {answer: _difference(judged.at_ends(answer)) for answer in answers}  # type: ignore[arg-type]
         chosen = [maps[name] for name in self.protocol.names]
-        return Scored(self, curves, answers, _cosines(chosen))
+        return Scored(self.protocol, tuple(self.families), curves, found, _cosines(chosen), maps)
 
     def _curves(self, judged: Judged, name: str, answers: tuple[str, ...]) -> dict[Cell, Curves]:
         """The curves of one domain."""
@@ -101,14 +124,14 @@ class Run:
         grid = Grid(protocol.budgets, protocol.kinds, answers)
         away = {family: each for family, each in self.families.items() if family != name}
         found = grid.curves(judged, name, "attribution", own | away)
+        one = Grid(protocol.budgets, protocol.kinds[:1], answers)
         blind = [control for control in BLIND if control != "shuffled_model" or "shuffled_model" in judged.orders]
         for control in blind:
-            found |= grid.curves(judged, name, control, own | {NEUTRAL: self.families[NEUTRAL]})
-        for control in RANDOM:
-            found |= grid.curves(judged, name, control, own)
+            found |= grid.curves(judged, name, control, {NEUTRAL: self.families[NEUTRAL]})
+        for control in ("coefficient", *RANDOM):
+            found |= one.curves(judged, name, control, own)
         if name != ROTATION:
             judged.orders.update(_noisy(judged.attribution, protocol.seed))
-            one = Grid(protocol.budgets, protocol.kinds[:1], answers[:1])
             for dose in DOSES:
                 found |= one.curves(judged, name, f"noise {dose}", own)
         return found
@@ -121,6 +144,11 @@ def _answers(judged: Judged) -> tuple[str, ...]:
     return (main,) if bool(ends.probability.isnan().any()) else (main, "probability")
 
 
+def _difference(ends: Tensor) -> Numbers:
+    """f(x) - f(x₀), (batch,).  ends: at both, (2, batch)."""
+    return np.asarray((ends[0] - ends[1]).double().cpu().numpy())
+
+
 def _noisy(one: Attribution, seed: int) -> dict[str, Tensor]:
     """|(1 - λ) a + λ · noise| for several λ, the noise as large as a; keyed by seed and content."""
     names = keys(one.coefficients)
@@ -130,9 +158,9 @@ def _noisy(one: Attribution, seed: int) -> dict[str, Tensor]:
 
 
 def _cosines(maps: Sequence[Attribution]) -> Numbers:
-    """Cosines of the signals that the first coefficients of each map give, means over examples, (domains, domains)."""
+    """Cosines of the signals that the first coefficients of each map give, (batch, domains, domains)."""
     kept = [one.transform.inverse(one.displacement * one.keep_mask(_SELECTED)).flatten(1) for one in maps]
     unit = torch.stack([each / each.norm(dim=1, keepdim=True).clamp(min=torch.finfo(each.dtype).tiny) for each in kept])
-    found = torch.einsum("aen,ben->abe", unit, unit).mean(2).double().cpu().numpy()
-    np.fill_diagonal(found, 1.0)
-    return np.asarray(found)
+    found = torch.einsum("aen,ben->eab", unit, unit).double()
+    found.diagonal(dim1=1, dim2=2).fill_(1)
+    return np.asarray(found.cpu().numpy())

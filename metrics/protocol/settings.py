@@ -25,7 +25,7 @@ class Protocol:
     controls: whether the map of a model with permuted parameters is one of the controls.
 
     >>> Protocol(("pixel", "dct")).cost((1, 8, 8))
-    1128
+    894
     """
 
     domains: Domains
@@ -70,5 +70,5 @@ class Protocol:
         domains = self.built(shape)
         families, each = self.removed(domains), 2 * len(self.budgets)
         maps = sum(1 + len(families) - (name in families) for name in domains) * len(self.kinds)
-        controls = len(domains) * (2 * len(BLIND) + len(RANDOM)) * len(self.kinds)
+        controls = len(domains) * (len(BLIND) * len(self.kinds) + 1 + len(RANDOM))
         return each * (maps + controls + len(self.names) * len(DOSES)) + 2 * len(domains)

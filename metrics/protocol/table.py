@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from .errors import Cell, Curves
+from .errors import Cell, Curves, errors
 from .families import OWN
 
 COLUMNS = (
@@ -24,16 +25,18 @@ COLUMNS = (
     "score",
 )
 AWAY = "away"
+Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
     """The curves of one model, method and baseline, and what the rows say about them.
 
-    where: data, model and method.  example, unit: of each example.
+    differences: f(x) - f(x₀) by answer, (examples,).  where: data, model and method.  example, unit: of each example.
     """
 
     curves: Mapping[Cell, Curves]
+    differences: Mapping[str, Numbers]
     where: Mapping[str, str]
     budgets: Sequence[float]
     example: Sequence[Hashable]
@@ -45,44 +48,66 @@ def rows(block: Block) -> pd.DataFrame:
 
     metric: "selection_error" of the answer that decides, "selection_error(answer=probability)" of the probability, and "gain",
     the error of |z - z₀| less that of the map.  family: "away" is the mean over the families that are not the selection's own.
+    "kept_share" and "removed_share" are (f - f(x₀)) / (f(x) - f(x₀)) where the selection alone is kept, or alone removed, to
+    the baseline.  "score_difference" is f(x) - f(x₀), in units of the answer that decides.
     """
-    main = next(iter(block.curves)).answer
-    found = [(cell, _metric(cell.answer, main), curve) for cell, curve in (*block.curves.items(), *_away(block.curves))]
-    found += [(cell, "gain", curve) for cell, curve in _gains(block.curves, main)]
-    return pd.concat([_part(block, cell, metric, curve) for cell, metric, curve in found])
+    main = next(iter(block.differences))
+    scored = {cell: errors(curve, block.differences[cell.answer]) for cell, curve in block.curves.items()}
+    found = [(cell, _metric(cell.answer, main), score) for cell, score in (*scored.items(), *_away(scored))]
+    found += [(cell, "gain", score) for cell, score in _gains(scored, main)]
+    found += _shares(block, main)
+    return pd.concat([*(_part(block, *each) for each in found), _differences(block, main)])
+
+
+def _shares(block: Block, main: str) -> list[tuple[Cell, str, Numbers]]:
+    """What is left of f(x) - f(x₀), of selections in their own family."""
+    difference, found = block.differences[main][:, None], []
+    with np.errstate(divide="ignore", invalid="ignore"):  # examples with f(x) = f(x₀) have no shares
+        for cell, curve in block.curves.items():
+            if cell.family == OWN and cell.answer == main:
+                found.append((cell, "kept_share", 1 + curve[..., 0] / difference))
+                found.append((cell, "removed_share", curve[..., 1] / difference))
+    return found
+
+
+def _differences(block: Block, main: str) -> pd.DataFrame:
+    """f(x) - f(x₀) of each example."""
+    about = {"example": list(block.example), "unit": list(block.unit), "score": block.differences[main]}
+    empty = {"domain": "", "family": "", "budget_kind": "", "budget": np.nan, "control": "", "metric": "score_difference"}
+    return pd.DataFrame(about | empty | dict(block.where))
 
 
 def _metric(answer: str, main: str) -> str:
     return "selection_error" if answer == main else f"selection_error(answer={answer})"
 
 
-def _away(curves: Mapping[Cell, Curves]) -> list[tuple[Cell, Curves]]:
+def _away(scores: Mapping[Cell, Numbers]) -> list[tuple[Cell, Numbers]]:
     """The mean over foreign families."""
-    groups: dict[Cell, list[Curves]] = {}
-    for cell, curve in curves.items():
+    groups: dict[Cell, list[Numbers]] = {}
+    for cell, score in scores.items():
         if cell.family != OWN:
-            groups.setdefault(Cell(cell.domain, cell.control, AWAY, cell.by, cell.answer), []).append(curve)
+            groups.setdefault(Cell(cell.domain, cell.control, AWAY, cell.by, cell.answer), []).append(score)
     return [(cell, np.mean(each, 0)) for cell, each in groups.items()]
 
 
-def _gains(curves: Mapping[Cell, Curves], main: str) -> list[tuple[Cell, Curves]]:
+def _gains(scores: Mapping[Cell, Numbers], main: str) -> list[tuple[Cell, Numbers]]:
     """E of |z - z₀| less E of the map, where both are known."""
     found = []
-    for cell, curve in curves.items():
+    for cell, score in scores.items():
         blind = Cell(cell.domain, "coefficient", cell.family, cell.by, cell.answer)
-        if cell.control == "attribution" and cell.answer == main and blind in curves:
-            found.append((cell, curves[blind] - curve))
+        if cell.control == "attribution" and cell.answer == main and blind in scores:
+            found.append((cell, scores[blind] - score))
     return found
 
 
-def _part(block: Block, cell: Cell, metric: str, curve: Curves) -> pd.DataFrame:
+def _part(block: Block, cell: Cell, metric: str, score: Numbers) -> pd.DataFrame:
     """The rows of one cell."""
     count, number = len(block.budgets), len(block.example)
     varying = {
         "budget": np.tile(block.budgets, number),
         "example": np.repeat(np.asarray(block.example, dtype=object), count),
         "unit": np.repeat(np.asarray(block.unit, dtype=object), count),
-        "score": curve.reshape(-1),
+        "score": score.reshape(-1),
     }
     fixed = {"domain": cell.domain, "family": cell.family, "budget_kind": cell.by, "control": cell.control, "metric": metric}
     return pd.DataFrame(varying | fixed | dict(block.where))

@@ -20,7 +20,7 @@ from pullback.studies import transform_rows
 from pullback.studies.compare.verdicts import findings
 from pullback.studies.report import page as report
 
-from . import axioms_page, performance
+from . import axioms_page, performance, planted_page
 from .tables import NothingStored, table
 
 Section = Callable[[Path], str]
@@ -61,6 +61,7 @@ def registered(_: Path) -> str:
 
 
 SECTIONS: dict[str, Section] = {"demo": demo, "table": registered, **performance.SECTIONS, **axioms_page.SECTIONS}
+SECTIONS |= planted_page.SECTIONS
 
 
 def pages(root: Path = ROOT) -> list[Path]:

@@ -15,7 +15,7 @@ UNITS = 24
 
 
 def concluded(errors: dict[str, float], admitted: Admission = GOOD, units: int = UNITS, **changes: Any) -> Conclusion:
-    """The conclusion for domains with these mean errors, random rotation included.  changes: {"domain/kind": its error instead}."""
+    """The conclusion for domains with these mean errors.  changes: {"domain/kind of budget/answer": its error instead}."""
     rng, curves = np.random.default_rng(0), {}
     spread = rng.normal(0, 0.02, (units, 1))
     for name in errors:
@@ -34,7 +34,8 @@ def concluded(errors: dict[str, float], admitted: Admission = GOOD, units: int =
 
 def test_a_clear_leader_is_named() -> None:
     found = concluded({"a": 0.2, "b": 0.4, ROTATION: 0.45})
-    assert found.named == found.leader == "a" and not found.reasons
+    assert found.named == found.leader == "a"
+    assert not found.reasons
     assert [(pair.first, pair.second, pair.verdict) for pair in found.pairs] == [("a", "b", "better")]
 
 
@@ -73,4 +74,5 @@ def test_a_map_of_noise_must_be_as_bad_as_chance(end: float, said: str) -> None:
     rng = np.random.default_rng(0)
     doses = np.linspace(0.2, end, 5) + rng.normal(0, 0.02, (UNITS, 5))
     found = admission(doses, np.full(UNITS, 0.85), doses[:, :2])
-    assert said in found.fault and bool(found.fault) == bool(said)
+    assert said in found.fault
+    assert bool(found.fault) == bool(said)

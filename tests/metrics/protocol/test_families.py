@@ -18,7 +18,8 @@ def test_the_fewest_units_that_hold_the_share(spec: str) -> None:
     assert ((kept - z).abs().flatten(1)[used] < 1e-12).all()
     held = (energy * used).sum(1) / energy.sum(1)
     smallest = torch.where(used, energy, torch.inf).amin(1) / energy.sum(1)
-    assert (held >= 0.9).all() and (held - smallest < 0.9).all()
+    assert (held >= 0.9).all()
+    assert (held - smallest < 0.9).all()
     assert (torch.where(used, 0, energy).amax(1) / energy.sum(1) <= smallest).all()
 
 
@@ -31,6 +32,7 @@ def test_a_shuffled_model_keeps_sizes_and_values_and_leaves_the_model() -> None:
     before = [parameter.clone() for parameter in network.parameters()]
     twin = shuffled(network, 0)
     for own, other, kept in zip(network.parameters(), twin.parameters(), before):
-        assert torch.equal(own, kept) and torch.equal(own.flatten().sort().values, other.flatten().sort().values)
+        assert torch.equal(own, kept)
+        assert torch.equal(own.flatten().sort().values, other.flatten().sort().values)
     assert not torch.equal(network[0].weight, twin[0].weight)
     assert torch.equal(twin[0].weight, shuffled(network, 0)[0].weight)

@@ -20,7 +20,7 @@ from pullback.studies import transform_rows
 from pullback.studies.compare.verdicts import findings
 from pullback.studies.report import page as report
 
-from . import axioms_page, performance, zoo
+from . import axioms_page, performance, planted_page, zoo
 from .tables import NothingStored, table
 
 Section = Callable[[Path], str]
@@ -66,6 +66,7 @@ SECTIONS: dict[str, Section] = {
     **performance.SECTIONS,
     **axioms_page.SECTIONS,
     **zoo.SECTIONS,
+    **planted_page.SECTIONS,
 }
 
 

@@ -33,9 +33,9 @@ def compare_domains(
 
     Each map selects coefficients by |a|. E = ½ (|f(x_S) - f(x)| + |f(x without S) - f(x₀)|) / mean |f(x) - f(x₀)| is scored
     where what is removed is replaced in *families* that belong to none of the domains that are compared, at budgets of equal
-    count, energy and bits. A domain is named only where its error is smaller than that of every other domain and a tenth
-    smaller than that of a random rotation, and its map better than |z - z₀|, coarse-first order and the map of a model with
-    permuted parameters rank, all after Holm's correction; no kind of budget and neither the logit difference nor the
+    count, energy and bits. A domain is named only where its error is smaller than that of every other domain and of a random
+    rotation, and than where |z - z₀|, coarse-first order or the map of a model with permuted parameters ranks its
+    coefficients, all after Holm's correction; no kind of budget and neither the logit difference nor the
     probability says the opposite; the error is less than half of that of random rankings; and the metric is admitted: it
     answers to noise in the map as it must.
 

@@ -15,7 +15,7 @@ from .families import OWN
 
 ROTATION, NEUTRAL = "random rotation", "neutral rotation"  # a control domain, and a family that belongs to no domain
 BLIND = ("coefficient", "coarse_first", "shuffled_model")  # controls that a domain must beat by its own map
-TENTH, HALF = 0.9, 0.5  # of the error of a random rotation; of that of random rankings
+HALF = 0.5  # of the error of random rankings: a named domain has less
 OPPOSED = 0.05  # p of an opposite sign that makes a verdict depend on the budget or the answer
 
 Numbers = NDArray[np.float64]
@@ -141,8 +141,7 @@ def _checks(evidence: Evidence, leader: str, chosen: Sequence[str]) -> dict[str,
     """One declared question: is the leader better than everything that must be worse if the model reads in it?"""
     found = {other: evidence.difference(leader, other) for other in chosen if other != leader}
     away = evidence.away(leader)
-    own = evidence.pooled(leader, "attribution", away)
-    found[f"a tenth better than a {ROTATION}"] = TENTH * evidence.pooled(ROTATION, "attribution", away) - own
+    found[f"a {ROTATION}"] = evidence.pooled(ROTATION, "attribution", away) - evidence.pooled(leader, "attribution", away)
     for control in BLIND:
         if Cell(leader, control, NEUTRAL, evidence.kinds[0], evidence.answers[0]) in evidence.curves:
             blind, seen = (evidence.pooled(leader, each, [NEUTRAL]) for each in (control, "attribution"))

@@ -1,5 +1,7 @@
 """Families of perturbations: what is removed from a signal in place of a selection's own component."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,11 @@ def projected(family: Transform, component: Tensor, share: float = SHARE) -> Ten
     tensor([[[3., 0., 0.]]])
     """
     z = family(component)
-    energy, place = z.flatten(1).square().sort(1, descending=True)
+    energy = z.flatten(1).square()
+    # Symmetric signals have units of equal energy: rounding must not decide which of them is removed.
+    alike = (energy.log() / math.sqrt(torch.finfo(z.dtype).eps)).round()
+    place = alike.argsort(dim=1, descending=True, stable=True)
+    energy = energy.gather(1, place)
     before = energy.cumsum(1) - energy
     kept = torch.zeros_like(energy, dtype=torch.bool).scatter_(1, place, before < share * energy.sum(1, keepdim=True))
     return family.inverse(z * kept.reshape(z.shape))

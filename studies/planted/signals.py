@@ -123,7 +123,7 @@ class Recipe:
         amount = self.amplitude * size * chosen * present[:, :, None] * signs[:, :, None]
         atoms = torch.einsum("gna,ga...->n...", amount, self.planted)
         noise, bit = self._distractors(label, generator)
-        background, atoms, noise = map(self._shuffled, (self._background(count, generator), atoms, noise))
+        background, atoms, noise = map(self.shuffled, (self._background(count, generator), atoms, noise))
         return Parts(background, atoms, noise, label, bit)
 
     def _roles(self, label: Tensor, sign: Tensor) -> tuple[Tensor, Tensor]:
@@ -157,7 +157,8 @@ class Recipe:
         spectrum = torch.fft.fftn(noise, dim=axes) * weight / weight.square().mean().sqrt()
         return torch.fft.ifftn(spectrum, dim=axes).real
 
-    def _shuffled(self, signal: Tensor) -> Tensor:
+    def shuffled(self, signal: Tensor) -> Tensor:
+        """`signal` (count, *shape) with its samples in `order`."""
         return signal.flatten(1)[:, self.order].reshape(signal.shape)
 
 

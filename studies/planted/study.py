@@ -1,7 +1,6 @@
 """The study of planted truth: many seeds of many tasks, each stored, and which score finds the truth."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,7 +186,8 @@ def wilson(right: int, count: int) -> tuple[float, float]:
 def about(records: dict[str, list[Record]], table: pd.DataFrame) -> dict[str, Any]:
     """Counts of dropped seeds with their reasons, and sentences."""
     dropped = {name: [f"{one['seed']}: {one['dropped']}" for one in own if one["dropped"]] for name, own in records.items()}
-    return {"dropped": {name: reasons for name, reasons in dropped.items() if reasons}, "findings": sentences(table)}
+    kept = {name: reasons for name, reasons in dropped.items() if reasons}
+    return {"dropped": kept, "findings": sentences(table), "table": table.round(4).to_dict("records")}
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
@@ -210,8 +210,3 @@ def _write(trials: pd.DataFrame, table: pd.DataFrame, out: Path) -> list[str]:
     write_text(out / "trials.csv", trials.to_csv(index=False))
     write_text(out / "results.csv", table.to_csv(index=False))
     return ["summary.json", "results.csv", "trials.csv", draw(table, out)]
-
-
-def stored(path: Path) -> dict[str, Any]:
-    """A stored summary."""
-    return dict(json.loads(path.read_text()))

@@ -1,0 +1,218 @@
+"""The protocol: closed forms, matched budgets, families, its negative controls, and scores that make the false claims."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import pullback as pb
+from pullback.metrics.protocol import DomainComparison, Protocol, compare_domains
+from pullback.metrics.protocol.conclusion import NEUTRAL, ROTATION
+from pullback.metrics.protocol.errors import Cell
+from pullback.metrics.protocol.rotation import Rotation
+from pullback.metrics.protocol.table import COLUMNS
+from pullback.studies.planted.networks import ClosedForm
+from pullback.studies.planted.rivals import picks
+from pullback.studies.planted.signals import ROTATED, Recipe
+
+HAAR = "dwt(haar, level=3)"
+MENU = ("pixel", "dct", HAAR)
+IG = "integrated_gradients(steps=8)"
+EXAMPLES = 24
+
+
+def planted(hidden: str, form: str = "saturating", seed: int = 0, **changes: Any) -> tuple[torch.nn.Module, torch.Tensor]:
+    """A closed form that reads the atoms of `hidden`, and signals with loud distractors."""
+    other = "pixel" if hidden != "pixel" else "dct"
+    recipe = Recipe((1, 64), hidden, other, loudness=2.0, seed=seed, **changes)
+    model = ClosedForm(recipe.planted[0], torch.linspace(1, 2, recipe.atoms), form)
+    return model, recipe.draw(EXAMPLES, torch.Generator().manual_seed(seed)).x
+
+
+def compared(hidden: str, menu: Any = MENU, **changes: Any) -> DomainComparison:
+    """The comparison of a menu on such signals."""
+    model, x = planted(hidden, **changes)
+    return compare_domains(model, x, domains=menu, methods=[IG])
+
+
+@pytest.fixture(scope="module")
+def dct() -> DomainComparison:
+    """Truth in dct, by a saturating net, with a copy of dct and a random rotation on the menu."""
+    menu = {name: name for name in MENU} | {"copy": "dct", "turned": Rotation((1, 64), 9)}
+    return compared("dct", menu)
+
+
+@pytest.mark.parametrize("hidden", ["pixel", HAAR])
+@pytest.mark.parametrize("form", ["linear", "quadratic"])
+def test_the_planted_domain_is_named(hidden: str, form: str) -> None:
+    assert compared(hidden, form=form).named == {IG: hidden}
+
+
+def test_the_planted_domain_is_named_beside_its_copy_and_a_rotation(dct: DomainComparison) -> None:
+    conclusion = dct.conclusions[0]
+    assert dct.named == {IG: "dct"}
+    assert ("dct", "copy") in conclusion.groups
+    assert dct.pair("dct", "copy") == dct.pair("copy", "dct") == "equal"
+    assert dct.pair("dct", "turned") == "better"
+    assert dct.pair("turned", "dct") == "worse"
+    assert "dct carries the decision" in dct.sentences[0]
+    assert "24 units" in dct.sentences[0]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_nothing_is_named_where_the_truth_is_off_the_menu(seed: int) -> None:
+    found = compared(ROTATED, seed=seed)
+    assert found.named == {IG: None}
+    assert "no domain is claimed" in found.sentences[0]
+
+
+def test_no_smooth_domain_is_named_where_samples_are_permuted() -> None:
+    named = []
+    for permuted in (True, False):
+        recipe = Recipe((1, 128), "dct", "pixel", permuted=permuted)
+        model = ClosedForm(recipe.shuffled(recipe.planted[0]), torch.ones(recipe.atoms), "saturating")
+        x = recipe.draw(EXAMPLES, torch.Generator().manual_seed(0)).x
+        named.append(compare_domains(model, x, domains=MENU, methods=[IG]).named[IG])
+    assert named[0] not in ("dct", HAAR)
+    assert named[1] == "dct"
+
+
+@pytest.mark.parametrize(("score", "hidden"), [("gini", ROTATED), ("srg, signed", "dct")])
+def test_other_scores_make_false_claims(score: str, hidden: str) -> None:
+    """Sparsity names a domain in which nothing is planted, and signed SRG another one than the planted: no guard is idle."""
+    model, x = planted(hidden, "linear")
+    found = compare_domains(model, x, domains=MENU, methods=[IG])
+    built = Protocol(MENU).built((1, 64))
+    maps = dict(zip(built, pb.attribute(model, x, method=IG, transform=list(built.values()))))
+    chosen = picks(found.evidence[IG, "None"], maps, model, None)[score]
+    assert found.named[IG] == (None if hidden == ROTATED else hidden)
+    assert chosen in MENU if hidden == ROTATED else chosen != hidden
+
+
+def test_errors_of_a_linear_model_are_sums_of_its_shares() -> None:
+    """E = |Σ of a outside S| / mean |f(x) - f(x₀)|, for what is kept and what is left alike."""
+    generator = torch.Generator().manual_seed(0)
+    x, weights = torch.randn(21, 1, 32, generator=generator).double(), torch.randn(32, generator=generator).double()
+    model = ClosedForm(torch.eye(32).double()[:, None], weights)
+    found = compare_domains(model, x, domains=("pixel", "dct"), methods=[IG], budgets=(0.1, 0.5))
+    for name in ("pixel", "dct"):
+        one = pb.attribute(model, x, method=IG, transform=name)
+        for number, budget in enumerate((0.1, 0.5)):
+            outside = one.values.flatten(1) * ~one.keep_mask(budget).flatten(1)
+            expected = outside.sum(1).abs() / one.score_difference.abs().mean()
+            curve = found.evidence[IG, "None"].curves[Cell(name, "attribution", "own", "count")]
+            assert np.abs(curve[:, number] - expected.numpy()).max() < 1e-10
+
+
+def test_numbers_do_not_depend_on_batch_size_order_or_copies() -> None:
+    x = planted("dct")[1].double()
+    dense = (
+        torch.randn(6, 1, 64, generator=torch.Generator().manual_seed(0)).double() / 8
+    )  # no value that is zero but for rounding
+    model = ClosedForm(dense, torch.ones(6).double(), "saturating")
+    one = compare_domains(model, x, domains=MENU, methods=[IG])
+    other = compare_domains(model, x.flip(0), domains=MENU, methods=[IG], batch_size=7)
+    first, second = (each.evidence[IG, "None"].curves for each in (one, other))
+    assert first.keys() == second.keys()
+    assert max(np.abs(first[cell] - second[cell][::-1]).max() for cell in first) < 1e-10
+    assert one.named == other.named
+
+
+def test_crops_of_one_photo_are_one_unit() -> None:
+    model, x = planted("dct")
+    found = compare_domains(model, x, domains=MENU, methods=[IG], units=[number // 2 for number in range(EXAMPLES)])
+    assert found.conclusions[0].checks["pixel"].units == EXAMPLES // 2
+    assert found.named == {IG: None}
+    assert "fewer than 20" in found.sentences[0]
+
+
+def test_a_map_of_another_model_is_not_admitted() -> None:
+    model, x = planted("dct")
+    other = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1)).requires_grad_(False)
+    found = compare_domains(_OtherGradient(model, other), x, domains=MENU, methods=["input_x_gradient"], controls=False)
+    assert found.named == {"input_x_gradient": None}
+    assert "does not vote" in found.sentences[0] or "more than half" in found.sentences[0]
+
+
+class _OtherGradient(torch.nn.Module):
+    """The values of one model, and the gradients of another."""
+
+    def __init__(self, values: torch.nn.Module, gradients: torch.nn.Module) -> None:
+        super().__init__()
+        self.values, self.gradients = values, gradients
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        other = self.gradients(x)[:, 0]
+        return self.values(x).detach() + other - other.detach()
+
+
+def test_every_number_is_in_the_long_table(dct: DomainComparison) -> None:
+    table = dct.table
+    assert list(table.columns) == list(COLUMNS)
+    assert set(table["budget_kind"]) == {"count", "energy", "bits"}
+    assert set(table["family"]) == {"own", "away", NEUTRAL, *MENU, "copy", "turned"}
+    assert {"attribution", "coefficient", "coarse_first", "random", "random_in_quantile"} <= set(table["control"])
+    assert table["score"].notna().all()
+    own = table.query("domain == 'dct' and control == 'attribution' and metric == 'selection_error' and budget_kind == 'count'")
+    foreign = own[~own["family"].isin(["own", "away"])].groupby(["example", "budget"])["score"].mean()
+    away = own[own["family"] == "away"].set_index(["example", "budget"])["score"]
+    pd.testing.assert_series_equal(foreign, away.sort_index(), check_index_type=False)
+    assert "dct" not in set(own["family"])
+
+
+def test_the_cost_is_known_before(dct: DomainComparison) -> None:
+    protocol = Protocol(MENU, methods=[IG])
+    model, x = planted("dct")
+    asked: list[tuple[int, int]] = []
+    found = compare_domains(model, x, domains=protocol, progress=lambda done, planned: asked.append((done, planned)))
+    assert found.evaluations <= EXAMPLES * protocol.cost((1, 64)) == asked[-1][1]
+
+
+def test_the_verdict_must_hold_with_every_baseline() -> None:
+    model, x = planted("dct")
+    found = compare_domains(model, x, domains=MENU, methods=[IG], baselines=(None, "blur(sigma=2)"))
+    assert [each.baseline for each in found.conclusions] == ["None", "blur(sigma=2)"]
+    assert "baseline=" in found.table["method"].iloc[0]
+    if found.conclusions[0].named != found.conclusions[1].named:
+        assert found.named == {IG: None}
+        assert "depends on the baseline" in found.sentences[0]
+
+
+def test_a_parameter_shuffled_model_is_a_control() -> None:
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1)).eval()
+    x = torch.randn(20, 1, 64, generator=torch.Generator().manual_seed(0))
+    found = compare_domains(network, x, domains=("pixel", "dct"), methods=[IG])
+    assert "shuffled_model" in set(found.table["control"])
+    assert any("shuffled_model" in name for name in found.conclusions[0].checks)
+    without = compare_domains(network, x, domains=("pixel", "dct"), methods=[IG], controls=False)
+    assert "shuffled_model" not in set(without.table["control"])
+
+
+@pytest.mark.parametrize(
+    ("domains", "said"),
+    [
+        (("dct",), "two domains or more"),
+        (("dct", "dct"), "different names"),
+        ({"own": "dct", "pixel": "pixel"}, "belongs to a control"),
+    ],
+)
+def test_wrong_menus_are_refused(domains: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        compare_domains(*planted("dct"), domains=domains)
+
+
+def test_units_must_be_as_many_as_examples() -> None:
+    with pytest.raises(ValueError, match="a unit and a name for each of 24 examples"):
+        compare_domains(*planted("dct"), domains=MENU, units=[1, 2])
+
+
+def test_a_rotation_is_orthonormal_and_compacts_nothing() -> None:
+    report = pb.axioms.check_transform(Rotation((1, 4, 6), seed=3))
+    assert not report.faults, str(report)
+    spread = Rotation((1, 64), 5)(pb.transforms.get("dct", (1, 64)).inverse(torch.eye(64)[:, None]))
+    assert float(spread.abs().max()) < 0.6
+    assert math.isclose(float(spread.square().sum()), 64, rel_tol=1e-5)
+    assert ROTATION not in pb.transforms.names()

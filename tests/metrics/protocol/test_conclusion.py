@@ -1,0 +1,78 @@
+"""Verdicts from given curves."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pullback.metrics.protocol.admission import Admission, admission
+from pullback.metrics.protocol.conclusion import NEUTRAL, ROTATION, Conclusion, Evidence, conclude
+from pullback.metrics.protocol.errors import Cell
+
+KINDS = ("count", "energy", "bits")
+GOOD = Admission(0.01, 0.01, (0.1, 0.3, 0.5, 0.7, 0.85), 0.85, 1e-6)
+UNITS = 24
+
+
+def concluded(errors: dict[str, float], admitted: Admission = GOOD, units: int = UNITS, **changes: Any) -> Conclusion:
+    """The conclusion for domains with these mean errors.  changes: {"domain/kind of budget/answer": its error instead}."""
+    rng, curves = np.random.default_rng(0), {}
+    spread = rng.normal(0, 0.02, (units, 1))
+    for name in errors:
+        for control, more in {"attribution": 0.0, "coefficient": 0.2, "coarse_first": 0.4, "random": 0.0}.items():
+            for family in ("own", "a", "b", NEUTRAL):
+                for by in KINDS:
+                    for answer in ("score", "probability"):
+                        mean = changes.get(f"{name}/{by}/{answer}", errors[name]) + more
+                        mean = 0.85 if control == "random" else mean
+                        noise = rng.normal(0, 0.02, (units, 2))
+                        curves[Cell(name, control, family, by, answer)] = mean + spread + noise
+    domains = tuple(name for name in errors if name != ROTATION)
+    evidence = Evidence(curves, domains, ("a", "b", NEUTRAL), KINDS, ("score", "probability"), range(units))
+    return conclude(evidence, np.eye(len(domains)), admitted, "ig", "None")
+
+
+def test_a_clear_leader_is_named() -> None:
+    found = concluded({"a": 0.2, "b": 0.4, ROTATION: 0.45})
+    assert found.named == found.leader == "a"
+    assert not found.reasons
+    assert [(pair.first, pair.second, pair.verdict) for pair in found.pairs] == [("a", "b", "better")]
+
+
+@pytest.mark.parametrize(
+    ("errors", "changes", "why"),
+    [
+        ({"a": 0.2, "b": 0.205, ROTATION: 0.45}, {}, "not better than b"),
+        ({"a": 0.40, "b": 0.6, ROTATION: 0.405}, {}, "not better than a random rotation"),
+        ({"a": 0.5, "b": 0.7, ROTATION: 0.8}, {}, "more than half of that of random rankings"),
+        ({"a": 0.2, "b": 0.4, ROTATION: 0.9}, {"a/energy/score": 0.5}, "depends on the budget"),
+        ({"a": 0.2, "b": 0.4, ROTATION: 0.9}, {"b/count/probability": 0.1, "b/bits/probability": 0.1}, ""),
+        ({"a": 0.2, "b": 0.4, ROTATION: 0.9}, {f"b/{by}/probability": 0.1 for by in KINDS}, "depends on the answer"),
+    ],
+)
+def test_each_guard_keeps_a_domain_from_being_named(errors: dict[str, float], changes: dict[str, float], why: str) -> None:
+    found = concluded(errors, **changes)
+    assert (found.named is None) == bool(why)
+    assert why in " ".join(found.reasons)
+
+
+def test_a_metric_that_fails_does_not_vote() -> None:
+    flat = Admission(0.01, 0.01, (0.3, 0.3, 0.3, 0.3, 0.3), 0.85, 0.5)
+    assert "does not vote" in concluded({"a": 0.2, "b": 0.4, ROTATION: 0.45}, flat).sentence
+
+
+def test_equal_domains_are_called_equal() -> None:
+    assert concluded({"a": 0.2, "b": 0.2, ROTATION: 0.45}).pairs[0].verdict == "equal"
+
+
+def test_few_units_name_nothing() -> None:
+    assert "12 units are fewer than 20" in concluded({"a": 0.2, "b": 0.4, ROTATION: 0.45}, units=12).reasons
+
+
+@pytest.mark.parametrize(("end", "said"), [(0.85, ""), (0.6, "by chance")])
+def test_a_map_of_noise_must_be_as_bad_as_chance(end: float, said: str) -> None:
+    rng = np.random.default_rng(0)
+    doses = np.linspace(0.2, end, 5) + rng.normal(0, 0.02, (UNITS, 5))
+    found = admission(doses, np.full(UNITS, 0.85), doses[:, :2])
+    assert said in found.fault
+    assert bool(found.fault) == bool(said)

@@ -175,6 +175,7 @@ def measure(
         got = type(attribution).__name__
         raise TypeError(f"measure: expected one Attribution, got {got}; call it once for each of several.")
     chosen = listed(metrics)
+    _check_truth(options.get("truth"), attribution)
     for each in chosen:
         _check_needs(each, attribution, options)
     with judging(model, attribution, target, sum(each.cost(attribution) for each in chosen), **options) as judged:
@@ -201,3 +202,11 @@ def _check_needs(metric: Metric, attribution: Attribution, options: Judging) -> 
         lacks = "shares of f(x) - f(x₀), such as those of integrated_gradients; this map holds sensitivities"
     if lacks:
         raise ValueError(f"{metric.name}: needs {lacks}.")
+
+
+def _check_truth(truth: Any, attribution: Attribution) -> None:
+    """Raises: ValueError unless the truth is a mask of the coefficients, or of the samples."""
+    values, signal = tuple(attribution.values.shape), (len(attribution), *attribution.transform.shape)
+    if truth is not None and (not isinstance(truth, Tensor) or tuple(truth.shape) not in (values, signal)):
+        got = f"shape {tuple(truth.shape)}" if isinstance(truth, Tensor) else type(truth).__name__
+        raise ValueError(f"measure: expected truth, a mask of shape {values} or {signal}; got {got}.")

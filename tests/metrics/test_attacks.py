@@ -49,7 +49,7 @@ def test_one_coefficient_is_a_number_or_none(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in OWN if name != "rate_fidelity"] + CLASSES)
-@pytest.mark.parametrize("domain", ["swt(haar, level=1)", "stft(window=4)", "dtcwt(level=1)", "polar"])
+@pytest.mark.parametrize("domain", ["swt(haar, level=1)", "stft(size=8)", "dtcwt(level=1)", "polar"])
 def test_frames_and_coordinates_that_are_not_linear(name: str, domain: str) -> None:
     shape = (1, 16) if domain.startswith("stft") else (1, 4, 6)
     net, x = smooth_net(shape), normal(3, *shape)

@@ -14,6 +14,7 @@ from ..core.registry import Registry
 from ..core.spec import parse
 from .explainer import explainer_of
 from .judged import Judged, Judging, judging
+from .truth import check_truth
 
 Better = Literal["higher", "lower", "neither"]
 
@@ -180,6 +181,7 @@ def measure(
         got = type(attribution).__name__
         raise TypeError(f"measure: expected one Attribution, got {got}; call it once for each of several.")
     chosen = listed(metrics)
+    check_truth(options.get("truth"), attribution, options.get("truth_in"))
     for each in chosen:
         _check_needs(each, attribution, options)
     if options.get("explain") is None and any(Needs.EXPLAIN in each.needs for each in chosen):

@@ -89,7 +89,7 @@ class AverageGain(_AtBudget):
 class FaithfulnessOfSpectra(_AtBudget):
     """FF = p - (the probability at x without S). It rewards answers below that at x₀, so it does not rank domains.
 
-    On annotated recordings, it has ranked methods against the truth (Bolaños et al. 2025, arXiv 2506.04391): take truth first where there is one.
+    On annotated recordings, it has ranked methods against the truth (Bolaños et al. 2025, arXiv 2506.04391).
     """
 
     formula = "p - (probability of the class at x without S)"

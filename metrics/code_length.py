@@ -52,7 +52,7 @@ def sample_code_length(attribution: Attribution) -> Tensor:
 
 
 def steps(attribution: Attribution) -> Tensor:
-    """The step of the quantiser, in units of the signal, (batch,): `STEP` times the root mean square of x - x₀; 1 if that is 0."""
+    """The step of the quantiser, in units of the signal, (batch,): `STEP` of the root mean square of x - x₀, 1 if that is 0."""
     size = _difference(attribution).double().flatten(1).square().mean(1).sqrt() * STEP
     return size.where(size > 0, 1).to(attribution.displacement)
 
@@ -101,7 +101,10 @@ def _running_lengths(digits: Tensor, bands: Tensor) -> Tensor:
     digits, bands: of each coefficient, in the order in which they are kept.  The code of a band whose coefficients are all
     zero is known; each that becomes k digits changes it by the ratio of two of the code's probabilities.
     """
-    place = bands.argsort(dim=1, stable=True)
+    rising = bool((bands[:, 1:] >= bands[:, :-1]).all())
+    place = (
+        bands.argsort(dim=1, stable=True) if not rising else torch.arange(bands.shape[1], device=bands.device).expand_as(bands)
+    )
     k, band = digits.gather(1, place), bands.gather(1, place).contiguous()
     first, end = torch.searchsorted(band, band), torch.searchsorted(band, band, right=True)
 

@@ -17,7 +17,7 @@ from ..attribution.engine.open_engine import read_checked
 from ..attribution.engine.score import real_output
 from ..attribution.result import keep_only
 from ..attribution.targets import Choice
-from ..core.checks import check_choice
+from ..core.checks import check_choice, check_seed
 from ..core.progress import Progress
 from ..transforms import TransformClaim
 from .explainer import Explain, check_same_class, explained
@@ -201,8 +201,8 @@ class Judged:
         if TransformClaim.LINEAR not in att.transform.claims:
             return keep_only(att, mask[row] != removed, example[row])
         part, of = att.transform.inverse(att.displacement[example] * mask)[row], example[row]
-        removed = removed.reshape(-1, *[1] * (part.ndim - 1))
-        return torch.where(removed, self.ends[of, 0] - part, self.ends[of, 1] + part)
+        sign = (1 - 2 * removed.to(part)).reshape(-1, *[1] * (part.ndim - 1))
+        return torch.addcmul(self.ends[of, 1 - removed.flatten().long()], part, sign)
 
     def _ask(self, asked: Sequence[Key]) -> Tensor:
         """What the model says, (asked, batch, 4). The two sides of a selection stand next to each other."""
@@ -237,13 +237,21 @@ class Judged:
         score = self.engine.checked(output, example)
         nothing = torch.full_like(score, torch.nan)
         probability = self.engine.score.probability(output, example)
-        choose = self.engine.score.choose
-        if probability is None or not isinstance(choose, Entries):
-            return torch.stack([score, nothing if probability is None else probability, nothing, nothing], 1)
+        if probability is None:
+            return torch.stack([score, nothing, nothing, nothing], 1)
         logits = real_output(output, example)
-        own = choose.flat(tuple(logits.shape[1:])).to(logits.device)[example][:, None]
-        other = logits.scatter(1, own, -torch.inf).amax(1)
-        return torch.stack([score, probability, score - other, logits.argmax(1).to(score)], 1)
+        logits, own, margin = logits.reshape(len(logits), -1), self._own_class(logits), nothing
+        if own is not None:
+            own = own.to(logits.device)[example][:, None]
+            margin = (logits.gather(1, own)[:, 0] - logits.scatter(1, own, -torch.inf).amax(1)).to(score)
+        return torch.stack([score, probability, margin, logits.argmax(1).to(score)], 1)
+
+    def _own_class(self, logits: Tensor) -> Tensor | None:
+        """The one class of each example's target, (batch,), or None.  logits: (rows, classes)."""
+        score = self.engine.score
+        if isinstance(score.choose, Entries):
+            return score.choose.flat(tuple(logits.shape[1:]))
+        return None if score.classes is None or score.classes.shape[1] != 1 else score.classes[:, 0]
 
 
 @contextlib.contextmanager
@@ -255,7 +263,12 @@ def judging(
     cost: the largest number of evaluations for one example.  options: as in `measure`.
     """
     own: dict[str, Any] = {name: options.pop(name, None) for name in _OWN}  # type: ignore[misc]
-    own |= {"seed": own["seed"] or 0, "orders": dict(own["orders"] or {}), "model": model, "target": target}
+    own |= {
+        "seed": check_seed("metrics", own["seed"] or 0),
+        "orders": dict(own["orders"] or {}),
+        "model": model,
+        "target": target,
+    }
     own["options"] = {name: value for name, value in options.items() if name != "progress"}
     z, transform = attribution.coefficients, attribution.transform
     ends = torch.stack([transform.inverse(z), transform.inverse(z - attribution.displacement)], 1)

@@ -71,7 +71,7 @@ def order_ranks(score: Tensor, attribution: Attribution, seed: int) -> Tensor:
     By position, equal ones would come coarse bands first, so that a map which says nothing would still rank well.
     """
     rank, flat = ranks(score), score.flatten(1)
-    ordered = flat.sort(dim=1).values
+    ordered = torch.empty_like(flat).scatter_(1, rank.flatten(1).long(), flat)
     tied = (ordered[:, 1:] == ordered[:, :-1]).any(1)
     for example in tied.nonzero()[:, 0].tolist():
         draw = Keyed(attribution.coefficients[example : example + 1], seed).generator(0, "ties")

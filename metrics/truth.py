@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..attribution import Attribution
 from ..core.checks import check_choice, quoted
 from ..core.tensors import ordinary
 from ..transforms import Transform
@@ -37,22 +38,32 @@ def placed(transform: Transform, shape: tuple[int, ...], batch: int, truth_in: s
 
     Raises: ValueError where it fits neither, or both and `truth_in` does not say which.
     """
-    z, signal = (batch, *transform.layout.shape), (batch, *transform.shape)
-    summed = [(batch, *signal[2:]), (batch, 1, *signal[2:])] if len(signal) > 2 else []
-    fits = {"z": shape == z, "signal": shape in [signal, *summed]}
-    if truth_in is not None:
-        check_choice("metrics", "truth_in", truth_in, IN)
-        fits = {truth_in: fits[truth_in]}
-    where = [name for name, fit in fits.items() if fit]
-    if len(where) == 2 and isinstance(transform, Pixel):
-        return "z"  # samples are the coefficients
-    if not where:
-        wanted = {"z": f"{z} in z", "signal": f"{signal} or {(batch, *signal[2:])} in the signal"}
-        raise ValueError(f"truth: expected shape {', '.join(wanted[name] for name in fits)}; got {shape}.")
-    if len(where) == 2:
+    where = fits(transform, shape, batch, truth_in)
+    if len(where) == 2 and not isinstance(transform, Pixel):  # in pixels, samples are the coefficients
         what = f"shape {shape} fits the coefficients of {transform.spec[:60]} and the signal"
         raise ValueError(f"truth: {what}; say which with truth_in='z' or truth_in='signal'.")
     return where[0]
+
+
+def fits(transform: Transform, shape: tuple[int, ...], batch: int, truth_in: str | None) -> list[str]:
+    """Of "z" and "signal", and of these of what `truth_in` says, those that a mask fits.  Raises: ValueError where none."""
+    z, signal = (batch, *transform.layout.shape), (batch, *transform.shape)
+    summed = [(batch, *signal[2:]), (batch, 1, *signal[2:])] if len(signal) > 2 else []
+    both = {"z": shape == z, "signal": shape in [signal, *summed]}
+    if truth_in is not None:
+        check_choice("metrics", "truth_in", truth_in, IN)
+        both = {truth_in: both[truth_in]}
+    where = [name for name, fit in both.items() if fit]
+    if not where:
+        wanted = {"z": f"{z} in z", "signal": f"{signal} or {(batch, *signal[2:])} in the signal"}
+        raise ValueError(f"truth: expected shape {', '.join(wanted[name] for name in both)}; got {shape}.")
+    return where
+
+
+def check_truth(truth: Any, attribution: Attribution, truth_in: str | None) -> None:
+    """Raises: TypeError or ValueError unless `truth` is None, or a mask that fits the map."""
+    if truth is not None:
+        fits(attribution.transform, tuple(_mask(truth).shape), len(attribution), truth_in)
 
 
 def _mask(truth: Any) -> Tensor:

@@ -214,6 +214,18 @@ def test_transforms_lists_the_registry_with_claims() -> None:
     assert "ORTHOGONAL" in done.stdout
 
 
+def test_metrics_lists_shows_and_writes_json() -> None:
+    listed, full, written = (pullback("metrics", *more).stdout for more in ((), ("gain(by=bits)",), ("--json",)))
+    assert all(name[:8] in listed for name in pb.metrics.names())
+    assert "by='bits'" in full
+    assert "never sees the model" in full
+    rows = {row["name"]: row for row in json.loads(written)}
+    assert sorted(rows) == pb.metrics.names()
+    assert {"formula", "source", "better", "chance", "invariance", "evaluations", "needs"} <= set(rows["infidelity"])
+    assert (rows["infidelity"]["compares"], rows["gain"]["compares"]) == ("methods", "domains, methods")
+    assert (rows["srg"]["chance"], rows["srg"]["needs"]) == (0.0, ["signed"])
+
+
 def test_transforms_check_is_a_line_for_each_transform(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -92,6 +92,8 @@ def test_a_terminal_without_greek_letters_ends_no_run(model_files: Path, monkeyp
         (("axioms", "--axiom", "dumy"), "dumy"),
         (("axioms", "--matrix", "--axiom", "dumy"), "expected an axiom in"),
         (("transforms", "--verbose"), "--verbose needs --check"),
+        (("metrics", "gian"), "Did you mean 'gain'?"),
+        (("metrics", "gain(by=bytes)"), "expected by in count, energy, bits"),
         (("explain", "x" * 100_000), "no such file"),
         (("compare", "--method", "x" * 100_000), "Unknown method"),
         (("compare", "--model", "flat:one", "--data", "photos", "--transform", "x" * 100_000), "Unknown transform"),

@@ -122,7 +122,7 @@ class MuFidelity(Metric):
 
     @classmethod
     def examples(cls) -> list[Metric]:
-        return [cls(), cls(subset=7, correlation="spearman")]
+        return [cls(samples=40), cls(subset=7, correlation="spearman", samples=40)]
 
 
 @register("sensitivity_n")
@@ -155,3 +155,7 @@ class SensitivityN(Metric):
     def measure(self, judged: Judged) -> Scores:
         curve = torch.stack([_correlation(judged, each, self.samples, "pearson")[0] for each in self.sizes], 1)
         return Scores(curve.nanmean(1), curve, self.sizes)
+
+    @classmethod
+    def examples(cls) -> list[Metric]:
+        return [cls((0.05, 0.5, 3), 20)]

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ..attribution import Attribution
 from ..attribution.engine.random import Keyed, fill, keys
-from ..attribution.result import coefficient_count, ranks
+from ..attribution.result import coefficient_count
 from ..core.checks import check_choice
+from ..core.tensors import ranks
 from ..transforms import TransformClaim
 from .code_length import affordable
 

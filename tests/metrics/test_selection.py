@@ -5,6 +5,8 @@ import torch
 from support.subjects import linear_net, normal
 
 import pullback as pb
+from pullback.attribution.result import keep_only
+from pullback.core.tensors import ranks
 from pullback.metrics import Selection, measure
 from pullback.metrics.judged import judging
 from pullback.metrics.selection import counts, order
@@ -21,7 +23,7 @@ def test_errors_of_a_linear_model_follow_from_the_sums_of_its_map(spec: str, by:
     (found,) = measure(model, att, f"selection_error(budgets=[0.1, 0.5], by={by})")
     total = att.values.flatten(1).sum(1)
     for place, budget in enumerate((0.1, 0.5)):
-        rank = pb.attribution.result.ranks(att.values.abs())
+        rank = ranks(att.values.abs())
         kept = (att.values * (rank < counts(att, rank, budget, by).reshape(-1, *[1] * (rank.ndim - 1)))).flatten(1).sum(1)
         torch.testing.assert_close(found.curve[:, place], ((total - kept) / total).abs(), rtol=1e-9, atol=1e-9)
 
@@ -50,22 +52,20 @@ def test_each_selection_is_evaluated_once() -> None:
 def test_an_energy_budget_buys_the_fewest_coefficients_whose_signal_has_it(spec: str) -> None:
     x = normal(2, 1, 24)
     att = pb.attribute(lambda x: x.flatten(1).sum(1), x, transform=spec)
-    rank = pb.attribution.result.ranks(order(att, "coefficient", 0))
+    rank = ranks(order(att, "coefficient", 0))
     found = counts(att, rank, 0.6, "energy")
     for i, count in enumerate(found.tolist()):
-        energy = [
-            float(pb.attribution.result.keep_only(att[i], rank[i : i + 1] < n).square().sum()) for n in (count - 1, count)
-        ]
+        energy = [float(keep_only(att[i], rank[i : i + 1] < n).square().sum()) for n in (count - 1, count)]
         assert energy[0] < 0.6 * float(x[i].square().sum()) <= energy[1] + 1e-9
 
 
 def test_controls_rank_by_what_they_say() -> None:
     x = normal(2, 1, 40)
     att = pb.attribute(lambda x: x.flatten(1).sum(1), x, transform="dct")
-    coarse = pb.attribution.result.ranks(order(att, "coarse_first", 0))
+    coarse = ranks(order(att, "coarse_first", 0))
     assert coarse[0, 0].tolist() == list(range(40))  # one frequency after another
-    tenth = pb.attribution.result.ranks(order(att, "random_in_quantile", 0)) // 4
-    assert torch.equal(tenth, pb.attribution.result.ranks(att.displacement.abs()) // 4)  # of equal size, in tenths
+    tenth = ranks(order(att, "random_in_quantile", 0)) // 4
+    assert torch.equal(tenth, ranks(att.displacement.abs()) // 4)  # of equal size, in tenths
     assert not torch.equal(order(att, "random", 0), order(att, "random", 1))
 
 

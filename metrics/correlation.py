@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from scipy import stats
 from torch import Tensor
 
 from ..attribution import Attribution
@@ -65,6 +64,8 @@ def correlations(a: Tensor, b: Tensor, least: Tensor, kind: str) -> Tensor:
     """
     constant = torch.stack([each.amax(1) - each.amin(1) for each in (a, b)]) <= least
     if kind == "spearman":
+        from scipy import stats  # heavy: loaded when it is needed
+
         a, b = (torch.from_numpy(stats.rankdata(each.cpu().numpy(), axis=1)).to(each) for each in (a, b))
     a, b = (each - each.mean(1, keepdim=True) for each in (a, b))
     found = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
@@ -122,7 +123,7 @@ class MuFidelity(Metric):
 
     @classmethod
     def examples(cls) -> list[Metric]:
-        return [cls(), cls(subset=7, correlation="spearman")]
+        return [cls(samples=40), cls(subset=7, correlation="spearman", samples=40)]
 
 
 @register("sensitivity_n")
@@ -155,3 +156,7 @@ class SensitivityN(Metric):
     def measure(self, judged: Judged) -> Scores:
         curve = torch.stack([_correlation(judged, each, self.samples, "pearson")[0] for each in self.sizes], 1)
         return Scores(curve.nanmean(1), curve, self.sizes)
+
+    @classmethod
+    def examples(cls) -> list[Metric]:
+        return [cls((0.05, 0.5, 3), 20)]

@@ -154,7 +154,7 @@ def test_answers_may_be_probabilities_or_margins() -> None:
 def test_the_whole_budget_buys_the_signal(by: str) -> None:
     for domain in ("pixel", "dct"):
         att = mapped(domain)
-        rank = pb.attribution.result.ranks(att.values.abs())
+        rank = pb.core.tensors.ranks(att.values.abs())
         most = counts(att, rank, 1.0, by)
         if by != "bits" or domain == "pixel":
             assert most.tolist() == [SIZE] * 4

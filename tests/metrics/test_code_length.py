@@ -10,7 +10,7 @@ from support.metrics import valued
 from support.subjects import normal
 
 import pullback as pb
-from pullback.attribution.result import ranks
+from pullback.core.tensors import ranks
 from pullback.metrics.code_length import STEP, atom_norms, code_lengths, sample_code_length, steps
 from pullback.metrics.selection import counts
 

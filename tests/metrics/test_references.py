@@ -75,7 +75,7 @@ def linear_case() -> tuple[Logits, torch.Tensor, pb.Attribution]:
 def test_faithfulness_correlation_is_that_of_quantus(quantus: ModuleType) -> None:
     """1 on the shares of a linear model; of other maps, the same up to the sets that are drawn."""
     model, x, att = linear_case()
-    how = {"nr_runs": 400, "subset_size": 9, "perturb_baseline": "black", "return_aggregate": False} | OPTIONS
+    how = {"nr_runs": 400, "subset_size": 9, "perturb_baseline": 0.0, "return_aggregate": False} | OPTIONS
     judge = quantus.FaithfulnessCorrelation(**how)
     np.testing.assert_allclose(scored(judge, model, x, att.values), 1, atol=1e-4)
     torch.testing.assert_close(measure(model, att, "mu_fidelity(subset=9)", 0)[0].value, torch.ones(4), rtol=0, atol=1e-4)
@@ -89,7 +89,7 @@ def test_faithfulness_correlation_is_that_of_quantus(quantus: ModuleType) -> Non
 
 def test_sensitivity_n_of_quantus_is_wrong_on_linear_models_and_ours_is_one(quantus: ModuleType) -> None:
     model, x, att = linear_case()
-    how = {"features_in_step": 3, "n_max_percentage": 0.8, "perturb_baseline": "black", "return_aggregate": False} | OPTIONS
+    how = {"features_in_step": 3, "n_max_percentage": 0.8, "perturb_baseline": 0.0, "return_aggregate": False} | OPTIONS
     theirs = scored(quantus.SensitivityN(**how), model, x, att.values)
     assert np.abs(theirs - 1).max() > 0.05
     torch.testing.assert_close(measure(model, att, "sensitivity_n", 0)[0].curve, torch.ones(4, 5), rtol=0, atol=1e-4)

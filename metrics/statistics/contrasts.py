@@ -28,7 +28,7 @@ class Contrast:
     mean, shift: the mean difference, and its Hodges–Lehmann estimate (the median of the means of all pairs of units), which
         few odd units cannot move.  superiority: the share of units with a positive difference; ties count one half.
     low, high: Student's t interval of the mean at level 1 - (1 - level) / comparisons, so that all intervals of the family
-        hold together.
+        hold together. Differences are mostly symmetric, where it keeps its level with 8 units already (docs/statistics.md).
     p, p_corrected: of the sign-flip test, by itself and after Holm's correction over the family.
     detectable: the smallest mean difference that a run with this spread finds with 80 % power at the corrected level.
     units, dropped: how many numbers were used, and how many were NaN or infinite.

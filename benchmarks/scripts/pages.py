@@ -17,10 +17,11 @@ from benchmarks.results.stored import ROOT
 from pullback.attribution.estimator import estimators
 from pullback.core.files import write_text
 from pullback.studies import transform_rows
+from pullback.studies.compare.summary import domain_numbers
 from pullback.studies.compare.verdicts import findings
 from pullback.studies.report import page as report
 
-from . import axioms_page, performance, planted_page, zoo
+from . import axioms_page, performance, planted_page, statistics_page, zoo
 from .tables import NothingStored, table
 
 Section = Callable[[Path], str]
@@ -67,6 +68,7 @@ SECTIONS: dict[str, Section] = {
     **axioms_page.SECTIONS,
     **zoo.SECTIONS,
     **planted_page.SECTIONS,
+    **statistics_page.SECTIONS,
 }
 
 
@@ -90,7 +92,16 @@ def _said(section: Section, root: Path) -> str:
         return NOT_YET
 
 
+def summarise(root: Path = ROOT) -> None:
+    """Writes the means and intervals of docs/demo/summary.json anew, from the stored table."""
+    path = root / "docs" / "demo" / "summary.json"
+    summary, table = json.loads(path.read_text(encoding="utf-8")), pd.read_csv(path.with_name("results.csv"))
+    seed = summary["settings"]["seed"]
+    write_text(path, json.dumps(summary | domain_numbers(table, seed), indent=1) + "\n")
+
+
 def main() -> None:
+    summarise()
     for path in pages():
         write_text(path, fill(path.read_text(encoding="utf-8")))
         sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
+from ...core.checks import is_number
 from .intervals import t_interval
 from .multiplicity import holm
 from .units import ENOUGH, Numbers, check_level, per_unit
@@ -28,7 +29,7 @@ class Contrast:
     mean, shift: the mean difference, and its Hodges–Lehmann estimate (the median of the means of all pairs of units), which
         few odd units cannot move.  superiority: the share of units with a positive difference; ties count one half.
     low, high: Student's t interval of the mean at level 1 - (1 - level) / comparisons, so that all intervals of the family
-        hold together.
+        hold together. Differences are mostly symmetric, where it keeps its level with 8 units already (docs/statistics.md).
     p, p_corrected: of the sign-flip test, by itself and after Holm's correction over the family.
     detectable: the smallest mean difference that a run with this spread finds with 80 % power at the corrected level.
     units, dropped: how many numbers were used, and how many were NaN or infinite.
@@ -106,7 +107,7 @@ def _contrasts(raw: Sequence[Numbers], seed: int, *, level: float, rope: float, 
             low=unit * low,
             high=unit * high,
             p=p,
-            p_corrected=min(1.0, comparisons * p),
+            p_corrected=float(np.minimum(1.0, comparisons * p)),
             shift=unit * _shift(scaled, seed),
             superiority=float(((scaled > 0) + 0.5 * (scaled == 0)).mean()) if len(kept) else np.nan,
             detectable=unit * detectable_difference(scaled, alpha=alpha),
@@ -139,6 +140,8 @@ def family(
     >>> {name: one.verdict for name, one in found.items()}
     {'dct': 'better', 'dft': 'equal'}
     """
+    if not isinstance(differences, Mapping):
+        raise TypeError(f"family: expected differences by name, a dict, got {type(differences).__name__}.")
     raw = [per_unit("family", one, cluster) for one in differences.values()]
     found = _contrasts(raw, seed, level=level, rope=rope, comparisons=max(1, len(raw)))
     corrected = holm([one.p for one in found])
@@ -148,7 +151,7 @@ def family(
 def _alpha(level: float, rope: float, comparisons: int) -> float:
     """The chance of a false claim that each contrast may have."""
     alpha = (1 - check_level("contrast", level)) / max(1, comparisons)
-    if isinstance(rope, str) or not 0 <= rope < np.inf:
+    if not is_number(rope) or not 0 <= rope < np.inf:
         raise ValueError(f"contrast: expected rope ≥ 0, the largest difference that counts as none; got {rope!r}.")
     if comparisons < 1 or alpha * PATTERNS < 1:
         most = int((1 - level) * PATTERNS)

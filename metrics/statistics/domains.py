@@ -9,6 +9,7 @@ from scipy import stats
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
+from ...core.checks import is_number
 from .units import Numbers, matrix
 
 ALIKE = 0.95  # cosine of selected signals above which two domains are near-duplicates
@@ -45,7 +46,7 @@ def _cosines(cosines: ArrayLike, names: Sequence[str], alike: float) -> Numbers:
         raise ValueError("near_duplicates: expected a symmetric matrix of cosines in [-1, 1] without NaN.")
     if np.abs(np.diag(found) - 1).max(initial=0) > 1e-6:
         raise ValueError("near_duplicates: expected 1 on the diagonal, the cosine of a domain with itself.")
-    if not -1 <= alike <= 1:
+    if not is_number(alike) or not -1 <= alike <= 1:
         raise ValueError(f"near_duplicates: expected alike in [-1, 1], a cosine; got {alike!r}.")
     return (found + found.T) / 2
 

@@ -18,9 +18,10 @@ def mean_interval(
 ) -> tuple[float, float, float]:
     """(mean, low, high): the mean of one number per unit and its interval, bootstrap-t with 2,000 resamples.
 
-    The interval is m - s q, with s the standard error and q the quantiles of (m* - m) / s* over resamples. Of 20 numbers that
-    are normal, lognormal or Student's t with 3 degrees of freedom, it covered at least 91 % of the time, Student's t 87 %, BCa
-    86 % (benchmarks/results/interval-coverage.json). With fewer than eight different numbers it is Student's t interval.
+    The interval is m - s q, with s the standard error and q the quantiles of (m* - m) / s* over resamples. For 20 numbers of
+    four distributions, lognormal among them, a 95 % interval covered the mean in at least 90 % of simulations, Student's t in
+    88 %, BCa in 87 % (docs/statistics.md). One huge number makes it very wide. With fewer than
+    eight different numbers it is Student's t interval.
 
     NaN and infinities are left out. One number alone, and equal numbers, give low = mean = high; without any number, all
     three are NaN. In units of the values.  cluster: as in `per_unit`.  level: in (0, 1).
@@ -37,13 +38,11 @@ def mean_interval(
     check_level("mean_interval", level)
     found = per_unit("mean_interval", values, cluster)
     found = np.sort(found[np.isfinite(found)])  # the order of the units changes nothing
-    if len(found) < 2 or np.ptp(found) == 0:
-        mean = float(found.mean()) if len(found) else float("nan")
-        return mean, mean, mean
-    if len(np.unique(found)) < _DISTINCT:
-        return t_interval(found, level)
-    unit = np.abs(found).max()
+    unit = float(np.abs(found).max(initial=0)) or 1.0  # so that no sum is too large
     scaled = found / unit
+    if len(np.unique(scaled)) < _DISTINCT:
+        mean, low, high = t_interval(scaled, level)
+        return unit * mean, unit * low, unit * high
     mean, error = scaled.mean(), stats.sem(scaled)
     pivots = np.concatenate(list(_pivots(scaled - mean, np.random.default_rng(seed))))
     low, high = np.quantile(pivots, [(1 - level) / 2, (1 + level) / 2])

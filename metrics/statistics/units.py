@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from ...core.checks import is_number
+
 Numbers = NDArray[np.float64]
 ENOUGH = 20  # units from which on a conclusion is drawn: with 8 skewed numbers a 95 % interval covers far less than that
 LEAST = 0.05  # of the median |f(x) - f(x₀)|; ratios to a smaller difference are dropped
@@ -38,7 +40,7 @@ def _numbers(who: str, values: Any) -> Numbers:
         if raw.dtype.kind in "USMmc" or (raw.dtype == object and any(isinstance(one, str | bytes) for one in raw.flat)):
             raise TypeError
         found = np.asarray(raw, dtype=float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         kind = getattr(values, "dtype", type(values).__name__)
         raise TypeError(f"{who}: expected one real number for each unit, got {kind}.") from None
     if found.ndim != 1:
@@ -48,7 +50,7 @@ def _numbers(who: str, values: Any) -> Numbers:
 
 def check_level(who: str, level: float) -> float:
     """`level` as it is.  Raises: ValueError where it is not in (0, 1)."""
-    if isinstance(level, str) or not 0 < level < 1:
+    if not is_number(level) or not 0 < level < 1:
         raise ValueError(f"{who}: level must be between 0 and 1, as in 0.95; got {level!r}.")
     return level
 
@@ -64,7 +66,7 @@ def large_enough(differences: ArrayLike, *, least: float = LEAST) -> NDArray[np.
     >>> large_enough([10.0, -9.0, 8.0, 0.1, np.nan])
     array([ True,  True,  True, False, False])
     """
-    if not 0 <= least <= 1:
+    if not is_number(least) or not 0 <= least <= 1:
         raise ValueError(f"large_enough: expected `least` in [0, 1], a fraction of the median; got {least!r}.")
     size = np.abs(_numbers("large_enough", differences))
     known = np.isfinite(size) & (size > 0)

@@ -108,12 +108,13 @@ def differences(table: pd.DataFrame, question: Question, represented: Sequence[s
     scores = rows.pivot(index=keys, columns=[question.compare, "budget"], values="score")
     scores = scores.reindex(pd.MultiIndex.from_frame(rows[keys].drop_duplicates()))  # in the order of the table
     means = {name: scores[name].mean(axis=1, skipna=False) for name in dict.fromkeys(rows[question.compare])}
+    held = pd.MultiIndex.from_frame(rows[[*cell, question.compare]].drop_duplicates())
     sign = 1 if question.better == "higher" else -1
     found = []
     for first, second in _pairs(question, list(means), represented):
         both = (sign * (means[first] - means[second])).rename("difference").reset_index()
-        there = scores[first].notna().any(axis=1) | scores[second].notna().any(axis=1)
-        found.append(both[there.to_numpy()].assign(first=first, second=second))
+        there = [pd.MultiIndex.from_frame(both[cell].assign(value=value)).isin(held) for value in (first, second)]
+        found.append(both[np.all(there, axis=0)].assign(first=first, second=second))
     empty = pd.DataFrame(columns=[*cell, "budget_kind", "unit", "example", "difference", "first", "second"])
     return pd.concat(found, ignore_index=True) if found else empty
 

@@ -70,7 +70,7 @@ def _label(one: Answer, answers: Sequence[Answer]) -> str:
     """The contrast by what differs between the contrasts of its question."""
     varies = [name for name in _COLUMNS if len({other.where.get(name) for other in answers}) > 1]
     places = [one.where[name] for name in varies]
-    if len({(other.first, other.second) for other in answers}) == 1:
+    if one.question.compare == "control" and len({(other.first, other.second) for other in answers}) == 1:
         return ", ".join(places) or one.first
     against = f" against {one.second}" if len({other.second for other in answers}) > 1 else ""
     return f"{one.first}{against}" + (f" in {', '.join(places)}" if places else "")

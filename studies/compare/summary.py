@@ -20,7 +20,7 @@ def summarize(table: pd.DataFrame, parts: Sequence[Part], left_out: Sequence[tup
 
     table: a row for each photo and domain.  left_out: files that are no photos, with the reason.
     """
-    photos, domains = table.drop_duplicates("image"), distinct(table).groupby("transform", sort=False)
+    photos = table.drop_duplicates("image")
     known = photos["correct"].dropna()
     return {
         "versions": versions(),
@@ -31,6 +31,14 @@ def summarize(table: pd.DataFrame, parts: Sequence[Part], left_out: Sequence[tup
         "notes": [{"file": name, "note": note} for name, note in _named(parts, "notes")],
         "convergence": convergence(table),
         "evaluations": _evaluations(parts),  # of the attribution, for all domains together
+        **domain_numbers(table, seed),
+    }
+
+
+def domain_numbers(table: pd.DataFrame, seed: int) -> dict[str, Any]:
+    """The means and intervals of every domain, and the answers to the questions that are asked of every comparison."""
+    domains = distinct(table).groupby("transform", sort=False)
+    return {
         "domains": {str(spec): _domain(rows, seed) for spec, rows in domains},
         "answers": json.loads(frame(answers(table)).to_json(orient="records", double_precision=15)),
     }

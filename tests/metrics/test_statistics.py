@@ -55,6 +55,7 @@ def test_an_interval_of_a_mean_depends_on_the_numbers_alone() -> None:
     assert mean_interval(rng(4).permutation(values)) == found
     assert mean_interval([*values, np.nan, np.inf]) == found
     np.testing.assert_allclose(mean_interval(1e300 * values), 1e300 * np.array(found), rtol=1e-12)
+    assert np.isfinite(mean_interval([1e307, -1e307] * 9)).all()
     assert mean_interval(values, level=0.99)[2] > found[2] > mean_interval(values, level=0.5)[2] > found[0] > found[1]
 
 
@@ -300,7 +301,7 @@ def test_shares_of_a_small_difference_are_dropped_by_a_rule_that_knows_no_map() 
         large_enough([1.0], least=2)
 
 
-@pytest.mark.parametrize("values", ["abc", ["1", "2"], np.array(["1"]), 1j * np.ones(3), [1, "2"], {"a": 1}])
+@pytest.mark.parametrize("values", ["abc", ["1", "2"], np.array(["1"]), 1j * np.ones(3), [1, "2"], {"a": 1}, [10**400]])
 def test_what_is_no_number_is_refused(values: object) -> None:
     for function in (mean_interval, contrast, sign_flip, holm, detectable_difference, large_enough):
         with pytest.raises((TypeError, ValueError), match=r"expected .*(number|row)") as caught:
@@ -318,6 +319,8 @@ def test_wrong_arguments_are_named() -> None:
         contrast([1, 2, 3], cluster=["a", "b", None])
     with pytest.raises(ValueError, match="rope ≥ 0"):
         contrast([1, 2, 3], rope=-0.1)
+    with pytest.raises(TypeError, match="family: expected differences by name, a dict, got list"):
+        family([[1.0, 2.0]])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"expected 1 to 5,000 comparisons at level 0\.95, got 5,001"):
         contrast([1, 2, 3], comparisons=5001)
     with pytest.raises(ValueError, match=r"p-values in \[0, 1\], got 1.5"):

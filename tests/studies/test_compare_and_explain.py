@@ -13,9 +13,10 @@ from support.tiny import PREPARE, settings, tiny
 from torch import nn
 
 from pullback import attribute, studies
-from pullback.metrics import mean_interval
+from pullback.metrics.statistics import ENOUGH, family
 from pullback.studies.compare.grid import DOMAINS
-from pullback.studies.compare.verdicts import _percent, _points, findings
+from pullback.studies.compare.sentences import points
+from pullback.studies.compare.verdicts import _percent, answers, findings
 from pullback.studies.loaders.models import LoadedModel
 from pullback.studies.report import figures
 
@@ -37,9 +38,17 @@ def test_the_seed_fixes_everything_and_batches_change_nothing(
 def test_report_names_controls_and_intervals_once_there_are_enough_photos(pictures: Path, tmp_path: Path) -> None:
     outcome = studies.compare(settings(pictures), tmp_path / "o", model=tiny())
     sentences = " ".join(findings(outcome.table))
-    assert "95 % interval" in sentences
-    assert "control" in sentences
+    assert sentences.count("9 photos are too few for a claim") == 2
+    assert "points" not in sentences
     assert "between linear domains" in sentences
+    copies = [outcome.table.assign(image=outcome.table["image"] + str(i)) for i in range(3)]
+    sentences = " ".join(findings(pd.concat(copies)))
+    assert "10 %" in sentences
+    assert "ranking by |coefficient|, which never sees the model" in sentences
+    assert "3 contrasts with coefficient, 27 photos; 95 % intervals that hold for all 3 together, p after Holm" in sentences
+    assert "too few" not in sentences
+    assert {one["verdict"] for one in outcome.summary["answers"]} == {"open"}
+    assert outcome.summary["domains"]["pixel"]["gini"]["low"] is None
     shares = figures.octave_shares(outcome.table)
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
     assert list(shares.columns) == ["all", "coarser", "octave 2", "octave 1"]
@@ -127,9 +136,44 @@ def test_percentages_have_two_digits_and_no_power_of_ten() -> None:
 
 
 def test_equal_photos_have_no_interval() -> None:
-    same, other = pd.Series([0.6] * 9), pd.Series([0.5] * 9)
-    assert _points(*mean_interval(same - other)) == "+10 points, the same on every photo"
-    assert "95 % interval" in _points(*mean_interval(same + pd.Series(range(9)) / 90 - other))
+    same, other = pd.Series([0.6] * 21), pd.Series([0.5] * 21)
+    found = family({"a": same - other, "b": same + pd.Series(range(21)) / 90 - other})
+    assert points(found["a"]) == "+10 points, the same everywhere"
+    assert points(found["b"]) == "+21 points, +17 to +25"
+
+
+def table_of(gains: dict[str, float], photos: int = 24, spread: float = 0.1) -> pd.DataFrame:
+    """A comparison's table in which the map is nearer to f(x) than its control, by so much on average."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for domain, gain in gains.items():
+        kept, noise = 0.8 + 0 * rng.normal(size=photos), spread * rng.normal(size=photos)
+        rows += [
+            {"image": str(i), "transform": domain, "kept10_attribution": own, "kept10_coefficient": own - gain - more}
+            for i, (own, more) in enumerate(zip(kept, noise))
+        ]
+    return pd.DataFrame(rows).assign(score_difference=5.0, copy_of=None)
+
+
+def test_a_difference_is_a_finding_only_if_it_survives_the_correction() -> None:
+    """The first comparison said "+8 points in dwt(haar, level=5)", with p of 0.01 alone and of 0.07 among ten domains."""
+    weak = table_of({"d0": 0.03, **{f"d{i}": 0.0 for i in range(1, 10)}})
+    first = answers(weak)[0]
+    assert first.contrasts["count"].p < 0.05 < first.p_corrected
+    assert first.verdict == "open"
+    assert answers(weak[weak["transform"] == "d0"])[0].verdict == "better"  # the control: asked alone
+    strong = answers(table_of({"d0": 0.2, **{f"d{i}": 0.0 for i in range(1, 10)}}))
+    assert [one.verdict for one in strong[:10]] == ["better", *["open"] * 9]
+    assert {one.verdict for one in answers(table_of({"d0": 0.0, "d1": 0.0}, spread=0.001))} == {"equal"}
+
+
+def test_photos_without_a_difference_are_in_no_contrast() -> None:
+    table = table_of({"d0": 0.2, "d1": 0.0}, photos=ENOUGH + 1)
+    table.loc[table["image"] == "3", ["score_difference", "kept10_attribution"]] = [1e-6, 1e6]
+    found = answers(table)[0]
+    assert (found.contrasts["count"].units, found.verdict) == (ENOUGH, "better")
+    table.loc[table["image"] == "4", "score_difference"] = np.nan
+    assert {one.verdict for one in answers(table)} == {"open"}
 
 
 def test_the_page_shows_names_as_they_are(pictures: Path, tmp_path: Path) -> None:

@@ -73,7 +73,8 @@ def tables(found: Any, rows: int | None, depth: int = 3) -> Iterator[str]:
     ['logits', 'aux.0']
     """
     for name, value in _parts(found).items() if depth else ():
-        if as_table(value, len(value) if rows is None and getattr(value, "ndim", 0) else rows or 1) is not None:
+        count = len(value) if rows is None and isinstance(value, Tensor) and value.ndim else rows or 1
+        if as_table(value, count) is not None:
             yield name
         else:
             yield from (f"{name}.{inner}" for inner in tables(value, rows, depth - 1))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 import torch
 from scipy.signal import resample_poly
@@ -34,12 +35,14 @@ class Framed(nn.Module):
         self.inner, self.window = module, window
         self.training = getattr(module, "training", False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         hop = max(1, self.window // 2)
         frames = x.unfold(-1, self.window, hop).movedim(-2, 1)  # (batch, frames, channels, window)
         if (x.shape[-1] - self.window) % hop:
             frames = torch.cat([frames, x[:, None, :, -self.window :]], 1)
-        scores: Tensor = self.inner(frames.flatten(0, 1))
+        scores = self.inner(frames.flatten(0, 1))
+        if not isinstance(scores, Tensor):
+            return scores  # several outputs, which are refused with their names
         return scores.unflatten(0, (len(x), -1)).mean(1)
 
 

@@ -63,7 +63,8 @@ def _as_exported(module: nn.Module, args: list[Any], kwargs: dict[str, Any]) -> 
     """The arguments as a program of torch.export takes them: by position what was given by position when it was exported."""
     if (spec := getattr(module, "_in_spec", None)) is None:
         return args, kwargs
-    names = [one.name for one in taken(module) or [] if one.name not in spec.children_specs[1].context][len(args) :]
+    by_name = tree_unflatten(range(spec.num_leaves), spec)[1]
+    names = [one.name for one in taken(module) or [] if one.name not in by_name][len(args) :]
     return [*args, *(kwargs[name] for name in names if name in kwargs)], {
         name: value for name, value in kwargs.items() if name not in names
     }
@@ -81,9 +82,9 @@ class Probabilities(nn.Module):
         self.inner = module
         self.training = getattr(module, "training", False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.inner(x).sigmoid()
-        return found
+    def forward(self, x: Tensor) -> Any:
+        found = self.inner(x)
+        return found.sigmoid() if isinstance(found, Tensor) else found  # which is refused with what it holds
 
 
 def bare(module: nn.Module) -> nn.Module:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ...core.checks import check_path
 from ...core.imports import needs, package_folder
-from ..kinds import KINDS, Kind
+from ..kinds import KINDS, Kind, wrong_kind
 from ..kinds import Signal as OneSignal
 from ..kinds.pictures import as_seen
 from ..zoo import DATA
@@ -166,6 +166,8 @@ def _readable(entries: Iterator[Photo], limit: int) -> Iterator[Photo]:
 
 def _data(spec: str, kind: Kind) -> tuple[Photos, Iterator[Photo]]:
     """What is known about a data set without its entries, and its entries."""
+    if kind.name != "image" and (spec == "imagenet-sample" or spec.startswith("hf:")):
+        raise ValueError(f"Data {spec[:60]!r} are images, but the model takes {kind.plural}; name others with --data.")
     if spec == "imagenet-sample":
         return Photos([], classes=IMAGENET), _imagenet_sample()
     if spec.startswith("hf:"):
@@ -175,6 +177,8 @@ def _data(spec: str, kind: Kind) -> tuple[Photos, Iterator[Photo]]:
     if spec and os.path.isdir(spec):
         return _folder(Path(spec), kind)
     if os.path.isfile(spec):
+        if other := wrong_kind(Path(spec), kind):
+            raise ValueError(f"Data {spec[:60]!r}: {other}, but the model takes {kind.plural}.")
         return Photos([]), iter([_photo(Path(spec), Path(spec).name, kind=kind)])
     found = "neither a file nor a folder" if os.path.exists(spec) else "no such file or folder"
     raise ValueError(f"Unknown data {spec[:40]!r}: {found}. Choices: {', '.join(FORMS)}.")

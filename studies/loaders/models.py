@@ -248,7 +248,7 @@ class LoadedModel:
         what = f"expected a classifier that returns (batch, classes){own}"
         if isinstance(found, Tensor) and len(x) > 1 and as_table(self._run(x[:1]), 1) is not None:
             return f"{what}, got {tuple(found.shape)} for {len(x)} {self.signals.plural}; {other_batch(self._accepts, x)}"
-        named = list(tables(found, len(x)))
+        named = list(tables(found, len(x))) or list(tables(found, None))
         helps = f"Pass --output {' or '.join(named[:4])}" if named else "Wrap it in a module that returns the logits"
         return f"{what}, got {describe(found)[:150]}. {helps}"
 

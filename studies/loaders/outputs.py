@@ -31,10 +31,9 @@ def pick(found: Any, path: Output) -> Any:
         return path(found)
     whole, left = found, str(path)
     while left:
-        if isinstance(found, Mapping) and left in found:
-            return found[left]
-        key, _, left = left.partition(".")
-        found = _part(found, key, lambda: _missing(path, whole))
+        keys = [key for key in found if f"{left}.".startswith(f"{key}.")] if isinstance(found, Mapping) else []
+        key = max(map(str, keys), key=len, default=left.partition(".")[0])
+        found, left = _part(found, key, _missing(path, whole)), left[len(key) + 1 :]
     return found
 
 
@@ -43,14 +42,14 @@ def _missing(path: Output, whole: Any) -> MissingOutput:
     return MissingOutput(f"output {quoted(path)}: the model returns {describe(whole)[:180]}{alone}.")
 
 
-def _part(found: Any, key: str, error: Callable[[], Exception]) -> Any:
+def _part(found: Any, key: str, error: Exception) -> Any:
     if isinstance(found, Mapping) and key in found:
         return found[key]
     values = None if isinstance(found, Tensor) else list(_parts(found).values())
     if values and re.fullmatch(r"-?\d{1,9}", key) and -len(values) <= int(key) < len(values):
         return values[int(key)]
     if isinstance(found, Tensor) or not hasattr(found, key) or callable(getattr(found, key)):
-        raise error()
+        raise error
     return getattr(found, key)
 
 
@@ -66,15 +65,16 @@ def _parts(found: Any) -> dict[str, Any]:
     return {} if isinstance(found, Tensor) else dict(getattr(found, "__dict__", {}))
 
 
-def tables(found: Any, rows: int, depth: int = 3) -> Iterator[str]:
-    """The paths, as `pick` takes them, of what is a table of scores of so many rows.
+def tables(found: Any, rows: int | None, depth: int = 3) -> Iterator[str]:
+    """The paths, as `pick` takes them, of what is a table of scores of so many rows; None for any number.
 
     >>> import torch
     >>> list(tables({"logits": torch.zeros(1, 5), "aux": (torch.zeros(1, 2), torch.zeros(1, 2, 2))}, 1))
     ['logits', 'aux.0']
     """
     for name, value in _parts(found).items() if depth else ():
-        if as_table(value, rows) is not None:
+        count = len(value) if rows is None and isinstance(value, Tensor) and value.ndim else rows or 1
+        if as_table(value, count) is not None:
             yield name
         else:
             yield from (f"{name}.{inner}" for inner in tables(value, rows, depth - 1))

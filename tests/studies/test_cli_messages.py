@@ -93,7 +93,7 @@ def test_an_interrupted_matrix_says_how_many_cells_are_stored(
         (["explain", "photos/a.png", "--size", "0"], "'--size'"),
         (
             ["explain", "photos/a.png", "--model", "sd.pt"],
-            "sd.pt is a checkpoint (a state dict or a pickled module). Expected a file of torch.export.save or torch.jit.save",
+            "sd.pt is a checkpoint (a state dict or a pickled module). It holds weights without code",
         ),
         (["explain", "photos/a.png", "--model", "pick.pt"], "build the module in a function"),
         (["explain", "photos/a.png", "--model", "pick.pt"], "and add --arch FILE.py:FUNCTION"),

@@ -292,7 +292,7 @@ def test_one_output_may_lack_its_axis(shape: Callable[[Tensor], Tensor], tmp_pat
         (lambda y: y[:, :, None], r"got \(1, 1, 1\)"),
         (lambda y: y.long(), r"of torch\.int64"),
         (lambda y: y.new_zeros(7, 5), r"got \(7, 5\)"),
-        (lambda y: None, "got NoneType"),
+        (lambda y: None, "got None"),
     ],
 )
 def test_other_outputs_are_described(shape: Callable[[Tensor], object], message: str) -> None:

@@ -181,8 +181,8 @@ def _signal(
         affine = None
     own = step if affine is None else tuple(np.linalg.norm(affine[:3, :3], axis=0).tolist())
     if len(step) == 3 and not np.allclose(own, step, rtol=1e-2, atol=0, equal_nan=True):
-        found = f"{sizes(map(short, own))} mm apart, not {sizes(map(short, step))}"
-        notes.append(f"its voxels are {found}: its affine and its spacing differ, and the affine is taken")
+        apart = f"{sizes(map(short, own))} mm apart, not {sizes(map(short, step))}"
+        notes.append(f"its voxels are {apart}: its affine and its spacing differ, and the affine is taken")
         step = own
     if len(step) != 3 or not all(np.isfinite(step)) or min(step) <= 0:
         raise ValueError(f"{plain(path.name)}: expected three positive distances of voxels, got {step}.")

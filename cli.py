@@ -122,7 +122,7 @@ def explain(
         except Exception as error:
             if len(files) == 1 or not _is_mistake(error):
                 raise
-            complain(error)
+            complain(error if file.name in str(error) else f"{file.name}: {error}")
             failed = True
             continue
         for one in found:

@@ -228,7 +228,7 @@ def parametrize(
     >>> mark = pb.axioms.parametrize([pb.transforms.get("dct", shape=(1, 4)), "gradient"])
     >>> dct, gradient = mark.args[1]
     >>> dct.id, gradient.id
-    ('dct (1, 4)', 'Gradient()')
+    ('dct (1, 4)', 'gradient')
     >>> dct.values[0]()  # keeps its laws: nothing is raised
     """
     with needs("parametrize", "pytest"):

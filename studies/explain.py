@@ -217,7 +217,7 @@ def convergence(one: Attribution) -> dict[str, Any]:
 
 def _read(image: str | Path, model: LoadedModel, part: Part | None) -> tuple[Photo, Signal]:
     """A file and its signal.  Raises: ValueError where there is none of the model's kind; ImportError."""
-    shown, path, kind = plain(image)[:120], Path(image), model.signals
+    shown, path, kind = plain(image)[:120] or "''", Path(image), model.signals
     spec, _, name = str(image).partition("#")
     if is_packaged(spec) and not os.path.exists(image):
         return _packaged(spec, name, kind)

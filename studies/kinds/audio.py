@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LONGEST = 60  # seconds that are read where no others are asked for
 QUIET = 1e-3  # of full scale, -60 dB
+LOUD = 2.0  # times full scale, more than a master that is a little too loud
 FULL, CLIPPED = 0.999, 4  # the value, and how many of it next to each other, that tell a clipped recording
 
 
@@ -46,7 +47,8 @@ class Audio(Kind):
         values = torch.from_numpy(stored.mean(1, keepdims=True).T.copy())
         signal = Signal(values, (1 / rate,), "s", path.name)
         mixed = f"mean of {stored.shape[1]} channels" if stored.shape[1] > 1 else ""
-        return signal.but(note, mixed, *_about_levels(stored))
+        lost = mixed and float(values.abs().max()) < QUIET * float(np.abs(stored).max())
+        return signal.but(note, mixed, "the channels cancel in their mean" if lost else "", *_about_levels(stored))
 
     def fit(self, signal: Signal, wants: Wants) -> Signal:
         if len(signal.values) > 1:
@@ -134,6 +136,8 @@ def _about_levels(stored: np.ndarray) -> list[str]:
         return ["silence: every sample is 0"]
     if peak < QUIET:
         return [f"very quiet: its loudest sample is {20 * np.log10(peak):.0f} dB below full scale"]
+    if peak > LOUD:
+        return [f"beyond full scale: its largest sample is {peak:.3g}, where 1 is full; scale it if it holds whole numbers"]
     full = (np.abs(stored) >= FULL).all(1) if stored.shape[1] == 1 else (np.abs(stored) >= FULL).any(1)
     runs = np.convolve(full, np.ones(CLIPPED), "valid") == CLIPPED
     return [f"clipped: {int(full.sum())} samples are at full scale"] if runs.any() else []

@@ -10,7 +10,8 @@ from scipy.signal import resample_poly
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .base import Wants
+from ...core.files import plain
+from .base import Wants, check_size
 from .signal import Signal
 from .units import short
 
@@ -76,6 +77,10 @@ def resampled(signal: Signal, wants: Wants) -> Signal:
 def _at_rate(signal: Signal, rate: float) -> Signal:
     own = 1 / signal.step[0]
     factor = (Fraction(rate).limit_denominator(1000) / Fraction(own).limit_denominator(1000)).limit_denominator(MOST_FACTOR)
+    samples = signal.values.shape[-1]
+    if not factor or samples * factor < 1:
+        raise ValueError(f"{plain(signal.name)}: {samples} samples at {short(own)} Hz cannot be changed to {short(rate)} Hz.")
+    check_size(signal.name, (len(signal.values), math.ceil(samples * factor)))
     found = resample_poly(signal.values.numpy(), factor.numerator, factor.denominator, axis=-1)
     values = torch.from_numpy(found).to(signal.values)
     return signal.but(f"resampled from {short(own)} to {short(rate)} Hz", values=values, step=(1 / rate,))

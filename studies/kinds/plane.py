@@ -134,6 +134,8 @@ def draw_bars(axis: Any, att: Attribution, signal: Signal) -> None:
     """A bar for each octave's share of Σ|a|, with its frequencies, from high to low as in a plane."""
     shares = att.importance("octave").iloc[0]
     texts = band_texts(att.layout, signal.step, signal.unit)
+    unit = f" {frequency_unit(signal.unit)}"
+    texts = {name: text.removesuffix(unit) for name, text in texts.items()}
     narrow = all(0 < len(text) < WIDE for text in texts.values())
     axis.barh(range(len(shares)), shares.to_numpy(), color="0.78")
     for place, name in enumerate(shares.index):
@@ -141,4 +143,4 @@ def draw_bars(axis: Any, att: Attribution, signal: Signal) -> None:
         axis.text(0.02, place, label, transform=axis.get_yaxis_transform(), va="center", fontsize=7)
     axis.set_yticks([])
     axis.tick_params(labelsize=7)
-    axis.set_title("share of Σ|a|", fontsize=8)
+    axis.set_title("share of Σ|a|" + (f", by{unit}" if narrow else ""), fontsize=8)

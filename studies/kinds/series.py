@@ -43,12 +43,14 @@ class Series(Kind):
             raise ValueError(f"{plain(path.name)}: expected a file with a series ({', '.join(self.suffixes)}).")
         values, names, step, notes = _read(path, part)
         check_size(path.name, values.shape)
-        if not np.isfinite(values).all():
-            raise ValueError(f"{plain(path.name)}: holds NaN or infinity; fill the gaps first.")
+        with np.errstate(over="ignore"):
+            single = np.array(values, dtype=np.float32)
+        if not np.isfinite(single).all():
+            lost = "numbers too large for single precision; scale them" if np.isfinite(values).all() else ""
+            raise ValueError(f"{plain(path.name)}: holds {lost or 'NaN or infinity; fill the gaps first'}.")
         more = "channels than times; if they are exchanged, save the transpose"
         odd = f"{values.shape[0]} × {values.shape[1]} has more {more}" if values.shape[0] > values.shape[1] else ""
-        tensor = torch.from_numpy(np.array(values, dtype=np.float32))
-        signal = Signal(tensor, (step or 1.0,), "s" if step else "sample", path.name, origin=tuple(names))
+        signal = Signal(torch.from_numpy(single), (step or 1.0,), "s" if step else "sample", path.name, origin=tuple(names))
         signal = signal.but(*notes, odd)
         return signal if path.suffix.lower() == ".edf" else _cut(signal, part)
 
@@ -84,7 +86,7 @@ def _read(path: Path, part: Part | None) -> tuple[np.ndarray, Sequence[str], flo
     if suffix == ".edf":
         return read_edf(path, part)
     if suffix == ".csv":
-        return *read_csv(path), []
+        return read_csv(path)
     if suffix == ".ts":
         values, label, count = read_ts(path, case or 0)
         which = "the first" if case is None else f"series {case}"

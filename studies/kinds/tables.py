@@ -8,22 +8,27 @@ import pandas as pd
 
 from ...core.files import plain
 
-TIMES = ("time", "t", "seconds", "s", "time_s", "time (s)")  # names of a column that says when a row was measured
+# Names of a column that says when a row was measured, and its unit in s.
+TIMES = dict.fromkeys(("time", "t", "seconds", "s", "time_s", "time (s)", "time [s]"), 1.0)
+TIMES |= dict.fromkeys(("ms", "time_ms", "time (ms)", "time [ms]", "milliseconds"), 1e-3)
 EVEN = 1e-3  # the largest relative change of the step for one rate
 
 
-def read_csv(path: Path) -> tuple[np.ndarray, list[str], float | None]:
-    """A CSV file with a row for each time: (channels, time), the names of the channels, and the step in s if it is known.
+def read_csv(path: Path) -> tuple[np.ndarray, list[str], float | None, list[str]]:
+    """A CSV file with a row for each time: (channels, time), the channels' names, the step in s if it is known, and notes.
 
-    A first row with text is the header. A column called time, t or seconds, if it rises evenly, gives the step.
+    A first row with text is the header. A first column called time, t or seconds, if it rises evenly, gives the step; one
+    without a name that counts the rows is left out. Columns are separated by commas, semicolons or tabs.
     Raises: ValueError for text among the numbers, gaps, and files that are no table.
     """
+    options: Any = {"header": None, "dtype": str, "comment": "#", "encoding_errors": "replace", "encoding": "utf-8-sig"}
     try:
-        table = pd.read_csv(path, header=None, dtype=str, skip_blank_lines=True, comment="#", encoding_errors="replace")
+        table = pd.read_csv(path, sep=_separator(path), skip_blank_lines=True, **options)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"{plain(path.name)}: no table that can be read ({plain(str(error).strip())[:120]}).") from None
     numbers = table.apply(pd.to_numeric, errors="coerce")
     header = bool(numbers.iloc[0].isna().all())
+    first = table.iat[0, 0]
     names = [str(name).strip() for name in table.iloc[0]] if header else [f"channel {i}" for i in range(table.shape[1])]
     numbers, table = numbers.iloc[int(header) :], table.iloc[int(header) :]
     if numbers.empty:
@@ -33,19 +38,34 @@ def read_csv(path: Path) -> tuple[np.ndarray, list[str], float | None]:
         found = f"line {row + 1 + header} of column {names[column][:40]!r} holds {str(table.iat[row, column])[:40]!r}"
         raise ValueError(f"{plain(path.name)}: expected numbers; {plain(found)}. Fill gaps, and drop columns of text.")
     values = numbers.to_numpy(float).T
+    if header and pd.isna(first) and len(values) > 1 and (np.diff(values[0]) == 1).all():
+        return values[1:], names[1:], None, ["its first column, which counts the rows, left out"]
     return _without_time(path, values, names)
 
 
-def _without_time(path: Path, values: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str], float | None]:
-    if names[0].lower() not in TIMES:
-        return values, names, None
+def _separator(path: Path) -> str:
+    """The mark between columns: that which the first line has most often, a comma if none.  Raises: ValueError for UTF-16."""
+    with path.open("rb") as file:
+        line = file.readline(100_000)
+    if line[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise ValueError(f"{plain(path.name)}: its text is UTF-16; save it as UTF-8.")
+    return max(",;\t", key=lambda mark: line.count(mark.encode()))
+
+
+def _without_time(path: Path, values: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str], float | None, list[str]]:
+    unit = TIMES.get(names[0].lower())
+    if unit is None:
+        steps = np.diff(values[0]) if len(values) > 1 else np.zeros(0)
+        rises = len(steps) > 1 and steps[0] > 0 and np.ptp(steps) <= EVEN * steps[0]
+        said = "its first column rises evenly, as times do, and is read as a channel; call it time if it holds seconds"
+        return values, names, None, [said] * bool(rises)
     if len(values) < 2:
         raise ValueError(f"{plain(path.name)}: holds a column of times and no channel.")
     steps = np.diff(values[0])
     even = len(steps) > 0 and steps.min() > 0 and np.ptp(steps) <= EVEN * steps.mean()
     if not even:
         raise ValueError(f"{plain(path.name)}: the times in column {names[0]!r} do not rise evenly; resample them first.")
-    return values[1:], names[1:], float((values[0, -1] - values[0, 0]) / len(steps))
+    return values[1:], names[1:], unit * float((values[0, -1] - values[0, 0]) / len(steps)), []
 
 
 def read_ts(path: Path, case: int = 0) -> tuple[np.ndarray, str, int]:

@@ -21,11 +21,13 @@ from .frames import deepest
 from .signal import Signal, sizes
 from .slices import projections, slices
 from .tables import load_array, pick_array
+from .units import short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MILLIMETRES = {"mm": 1.0, "meter": 1000.0, "micron": 1e-3, "unknown": 1.0}
+TINY = 1e-30  # mm³, less than any voxel
 FASTEST = 1  # of gzip; the slowest takes 4 times as long, and saves 3 % of a map
 NIFTI = (".nii", ".nii.gz", ".hdr", ".img", ".mgz", ".mgh")
 
@@ -128,7 +130,8 @@ def _nifti(path: Path) -> Signal:
     notes = [f"its fourth axis read as {len(channels)} channels"] if values.ndim == 4 else []
     scale = MILLIMETRES.get(_unit(image), 1.0)
     step = tuple(float(size) * scale for size in image.header.get_zooms()[:3])
-    return _signal(path, channels, step, "mm", notes, np.array(image.affine, float))
+    affine = np.diag([scale, scale, scale, 1.0]) @ np.array(image.affine, float)
+    return _signal(path, channels, step, "mm", notes, affine)
 
 
 def _unreadable(path: Path, error: Exception) -> ValueError:
@@ -158,7 +161,9 @@ def _array(path: Path) -> Signal:
     spacing = arrays.get("spacing")
     if spacing is None and affine is not None:
         spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    if spacing is None:
+    if spacing is None or np.asarray(spacing).dtype.kind not in "uif":
+        if spacing is not None:
+            raise ValueError(f"{plain(path.name)}: expected numbers as spacing, it holds {np.asarray(spacing).dtype}.")
         return _signal(path, channels, (1.0,) * 3, "voxel", [], None)
     return _signal(path, channels, tuple(map(float, np.ravel(spacing))), "mm", [], affine)
 
@@ -166,10 +171,23 @@ def _array(path: Path) -> Signal:
 def _signal(
     path: Path, values: np.ndarray, step: tuple[float, ...], unit: str, notes: Sequence[str], affine: np.ndarray | None
 ) -> Signal:
-    """A checked signal; voxels that are NaN become 0, as they often stand for the outside."""
+    """A checked signal; voxels that are NaN become 0, as they often stand for the outside.
+
+    An affine that cannot be inverted is left out. Where its distances of voxels are others than `step`, they are taken.
+    """
+    notes = list(notes)
+    if affine is not None and (not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < TINY):
+        notes.append("its affine has no inverse, and is left out")
+        affine = None
+    own = step if affine is None else tuple(np.linalg.norm(affine[:3, :3], axis=0).tolist())
+    if len(step) == 3 and not np.allclose(own, step, rtol=1e-2, atol=0, equal_nan=True):
+        apart = f"{sizes(map(short, own))} mm apart, not {sizes(map(short, step))}"
+        notes.append(f"its voxels are {apart}: its affine and its spacing differ, and the affine is taken")
+        step = own
     if len(step) != 3 or not all(np.isfinite(step)) or min(step) <= 0:
         raise ValueError(f"{plain(path.name)}: expected three positive distances of voxels, got {step}.")
-    found = np.array(values, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        found = np.array(values, dtype=np.float32)
     wrong = ~np.isfinite(found)
     if wrong.all():
         raise ValueError(f"{plain(path.name)}: none of its voxels is a finite number.")

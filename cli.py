@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import commands, options
+from . import options
+from .commands import study
 from .core import terminal
 from .core.defaults import PICTURE_METHOD
 from .core.files import check_writable
@@ -43,7 +44,7 @@ def _stored(stopped: Interrupted, what: str) -> str:
 
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, cls=_Commands)
-app.add_typer(commands.study, name="study")
+app.add_typer(study, name="study")
 
 
 def _version(asked: bool) -> None:

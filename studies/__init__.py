@@ -19,7 +19,6 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .planted.study import Settings as PlantedSettings
 
 __all__ = ["DOMAINS", "KINDS", "Comparison", "Explanation", "Kind", "LoadedModel", "Part", "Photo", "Photos"]
-__all__ += ["Planted", "PlantedSettings", "planted"]
-__all__ += ["Preparation", "Settings", "Signal", "Subject", "check_and_write", "check_method", "compare", "explain"]
-__all__ += ["explain_top", "load_model", "load_photos", "load_subject", "transform_rows", "write_matrix"]
-__all__ += ["write_report"]
+__all__ += ["Planted", "PlantedSettings", "Preparation", "Settings", "Signal", "Subject", "check_and_write"]
+__all__ += ["check_method", "compare", "explain", "explain_top", "load_model", "load_photos", "load_subject"]
+__all__ += ["planted", "transform_rows", "write_matrix", "write_report"]

@@ -29,10 +29,7 @@ _SELECTED = 0.05  # share of the samples whose signals tell near-duplicates
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """The curves of one method and one baseline.
-
-    doses: of each domain, E with noise in the map, (doses, batch).  cosines: of selected signals, (domains, domains).
-    """
+    """The curves of one method and one baseline.  cosines: of selected signals, (domains, domains)."""
 
     run: "Run"
     curves: dict[Cell, Curves]
@@ -83,6 +80,9 @@ class Run:
         base = first.transform.inverse(first.coefficients - first.displacement)
         ends = torch.stack([x, base], 1)
         check = read_checked(engine, ends)
+        if bool((check.known[0] == check.known[1]).all()):
+            what = "compare_domains: the model says the same at x and at the baseline, in every example"
+            raise ValueError(f"{what}; choose another target or baseline, since there is no decision to carry.")
         choose_form(check, engine.count.planned, gradients=False, invariant=True)
         with engine.prepared.numerics():
             answers: tuple[str, ...] = ()

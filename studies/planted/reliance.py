@@ -47,6 +47,6 @@ def reliance(model: nn.Module, parts: Parts) -> Reliance:
     with torch.no_grad():
         shown = (parts.x, rest + noise, rest + atoms, torch.zeros_like(rest))
         whole, bare, clean, nothing = (model(x).diff(dim=1)[:, 0] * sign for x in shown)
-    right, without_atoms, without_distractors = (float((odds > 0).float().mean()) for odds in (whole, bare, clean))
+    right, without_atoms, without_distractors = (int((odds > 0).sum()) / len(odds) for odds in (whole, bare, clean))
     moved = float((whole - clean).abs().mean() / (whole - nothing).abs().mean())
     return Reliance(right, without_atoms, without_distractors, moved)

@@ -204,6 +204,11 @@ def test_wrong_menus_are_refused(domains: Any, said: str) -> None:
         compare_domains(*planted("dct"), domains=domains)
 
 
+def test_a_model_that_says_the_same_everywhere_is_refused() -> None:
+    with pytest.raises(ValueError, match="no decision to carry"):
+        compare_domains(lambda x: 0 * x.flatten(1).sum(1), torch.ones(20, 1, 64), domains=MENU, methods=[IG])
+
+
 def test_units_must_be_as_many_as_examples() -> None:
     with pytest.raises(ValueError, match="a unit and a name for each of 24 examples"):
         compare_domains(*planted("dct"), domains=MENU, units=[1, 2])

@@ -15,13 +15,15 @@ from ...attribution.engine.faster_form import choose_form
 from ...attribution.engine.open_engine import read_checked
 from ...attribution.engine.random import fill, keys
 from ...attribution.engine.score import Target
+from ...attribution.result import coefficient_count
 from ...transforms import Transform
 from ..judged import Judged
 from .admission import DOSES, Admission, admission
 from .conclusion import BLIND, NEUTRAL, ROTATION, Evidence, Numbers
 from .errors import Cell, Curves, Grid
 from .families import OWN
-from .settings import RANDOM, Protocol
+from .oracle import greedy_order
+from .settings import RANDOM, REACHED, Protocol
 from .shuffled import shuffled
 
 _SELECTED = 0.05  # share of the samples whose signals tell near-duplicates
@@ -90,7 +92,7 @@ class Run:
                 orders = {"shuffled_model": blind[name].values.abs()} if blind else {}
                 judged = Judged(one, engine, ends, check.known, self.protocol.seed, orders=orders)
                 answers = answers or _answers(judged)
-                curves |= self._curves(judged, name, answers)
+                curves |= self._curves(judged, name, answers) | self._oracle(judged, name, answers)
         check.finish()
         chosen = [maps[name] for name in self.protocol.names]
         return Scored(self, curves, answers, _cosines(chosen))
@@ -112,6 +114,19 @@ class Run:
             for dose in DOSES:
                 found |= one.curves(judged, name, f"noise {dose}", own)
         return found
+
+    def _oracle(self, judged: Judged, name: str, answers: tuple[str, ...]) -> dict[Cell, Curves]:
+        """The curves of the greedy oracle on the first examples, for the budgets that it reaches; in units of all examples."""
+        count, protocol = min(self.protocol.oracle, len(judged.ends)), self.protocol
+        budgets = tuple(budget for budget in protocol.budgets if budget <= REACHED)
+        if not (count and budgets):
+            return {}
+        one, known = judged.attribution[:count], judged.known[:, :count]
+        few = Judged(one, judged.engine, judged.ends[:count], known, protocol.seed)
+        few.orders["oracle"] = greedy_order(few, coefficient_count(max(budgets), one.transform))
+        found = Grid(budgets, protocol.kinds[:1], answers[:1]).curves(few, name, "oracle", {OWN: None})
+        sizes = [(each.at_ends(answers[0])[0] - each.at_ends(answers[0])[1]).abs().mean() for each in (few, judged)]
+        return {cell: curve * float(sizes[0] / sizes[1]) for cell, curve in found.items()}
 
 
 def _answers(judged: Judged) -> tuple[str, ...]:

@@ -77,11 +77,11 @@ def _gains(curves: Mapping[Cell, Curves], main: str) -> list[tuple[Cell, Curves]
 
 def _part(block: Block, cell: Cell, metric: str, curve: Curves) -> pd.DataFrame:
     """The rows of one cell."""
-    count, number = len(block.budgets), len(block.example)
+    number, count = curve.shape  # of the oracle, the first examples and budgets only
     varying = {
-        "budget": np.tile(block.budgets, number),
-        "example": np.repeat(np.asarray(block.example, dtype=object), count),
-        "unit": np.repeat(np.asarray(block.unit, dtype=object), count),
+        "budget": np.tile(block.budgets[:count], number),
+        "example": np.repeat(np.asarray(block.example[:number], dtype=object), count),
+        "unit": np.repeat(np.asarray(block.unit[:number], dtype=object), count),
         "score": curve.reshape(-1),
     }
     fixed = {"domain": cell.domain, "family": cell.family, "budget_kind": cell.by, "control": cell.control, "metric": metric}

@@ -191,6 +191,16 @@ def test_a_parameter_shuffled_model_is_a_control() -> None:
     assert "shuffled_model" not in set(without.table["control"])
 
 
+def test_the_oracle_is_an_upper_bound_on_a_few_examples() -> None:
+    model, x = planted("dct", "linear")
+    found = compare_domains(model, x, domains=("pixel", "dct"), methods=[IG], oracle=2)
+    table = found.table.query("family == 'own' and budget_kind == 'count' and metric == 'selection_error' and domain == 'dct'")
+    best = table[table["control"] == "oracle"].set_index(["example", "budget"])["score"]
+    own = table[table["control"] == "attribution"].set_index(["example", "budget"])["score"]
+    assert len(best) == 2 * 3
+    assert (best <= own[best.index] + 1e-6).all()
+
+
 @pytest.mark.parametrize(
     ("domains", "said"),
     [

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...transforms import Transform
-from ..judged import Answers, Judged
+from ..judged import Answer, Answers, Judged
 from ..selection import Budgets, count_table
 from .families import projected
 
@@ -58,7 +58,7 @@ class Grid:
 
     budgets: tuple[float, ...]
     kinds: tuple[Budgets, ...]
-    answers: tuple[str, ...]
+    answers: tuple[Answer, ...]
 
     def curves(self, judged: Judged, domain: str, control: str, families: Mapping[str, Transform | None]) -> dict[Cell, Curves]:
         """E = ½ (|f(kept) - f(x)| + |f(left) - f(x₀)|) / mean |f(x) - f(x₀)| of a ranking, in each of the families.
@@ -75,9 +75,9 @@ class Grid:
                 found |= {Cell(domain, control, family, by, answer): each for by, each in zip(self.kinds, error)}
         return found
 
-    def _errors(self, judged: Judged, asked: Distinct, kept: Tensor, left: Tensor, answer: str) -> list[Curves]:
+    def _errors(self, judged: Judged, asked: Distinct, kept: Tensor, left: Tensor, answer: Answer) -> list[Curves]:
         """The curves of each kind of budget."""
-        at_x, at_base = judged.at_ends(answer)  # type: ignore[arg-type]
+        at_x, at_base = judged.at_ends(answer)
         unit = (at_x - at_base).abs().mean()
         error = ((kept[asked.place] - at_x).abs() + (left[asked.place] - at_base).abs()) / (2 * unit)
         return [part.T.double().cpu().numpy() for part in error.chunk(len(self.kinds))]

@@ -17,7 +17,7 @@ from ...attribution.engine.random import fill, keys
 from ...attribution.engine.score import Target
 from ...attribution.result import coefficient_count
 from ...transforms import Transform
-from ..judged import Judged
+from ..judged import Answer, Judged
 from .admission import DOSES, Admission, admission
 from .conclusion import BLIND, NEUTRAL, ROTATION, Evidence, Numbers
 from .errors import Cell, Curves, Grid
@@ -35,7 +35,7 @@ class Scored:
 
     run: "Run"
     curves: dict[Cell, Curves]
-    answers: tuple[str, ...]
+    answers: tuple[Answer, ...]
     cosines: Numbers
 
     def evidence(self, unit: Sequence[Hashable]) -> Evidence:
@@ -87,7 +87,7 @@ class Run:
             raise ValueError(f"{what}; choose another target or baseline, since there is no decision to carry.")
         choose_form(check, engine.count.planned, gradients=False, invariant=True)
         with engine.prepared.numerics():
-            answers: tuple[str, ...] = ()
+            answers: tuple[Answer, ...] = ()
             for name, one in maps.items():
                 orders = {"shuffled_model": blind[name].values.abs()} if blind else {}
                 judged = Judged(one, engine, ends, check.known, self.protocol.seed, orders=orders)
@@ -97,7 +97,7 @@ class Run:
         chosen = [maps[name] for name in self.protocol.names]
         return Scored(self, curves, answers, _cosines(chosen))
 
-    def _curves(self, judged: Judged, name: str, answers: tuple[str, ...]) -> dict[Cell, Curves]:
+    def _curves(self, judged: Judged, name: str, answers: tuple[Answer, ...]) -> dict[Cell, Curves]:
         """The curves of one domain."""
         protocol, own = self.protocol, dict[str, Transform | None]({OWN: None})
         grid = Grid(protocol.budgets, protocol.kinds, answers)
@@ -115,7 +115,7 @@ class Run:
                 found |= one.curves(judged, name, f"noise {dose}", own)
         return found
 
-    def _oracle(self, judged: Judged, name: str, answers: tuple[str, ...]) -> dict[Cell, Curves]:
+    def _oracle(self, judged: Judged, name: str, answers: tuple[Answer, ...]) -> dict[Cell, Curves]:
         """The curves of the greedy oracle on the first examples, for the budgets that it reaches; in units of all examples."""
         count, protocol = min(self.protocol.oracle, len(judged.ends)), self.protocol
         budgets = tuple(budget for budget in protocol.budgets if budget <= REACHED)
@@ -129,10 +129,10 @@ class Run:
         return {cell: curve * float(sizes[0] / sizes[1]) for cell, curve in found.items()}
 
 
-def _answers(judged: Judged) -> tuple[str, ...]:
+def _answers(judged: Judged) -> tuple[Answer, ...]:
     """What f is, first the one that decides: the logit difference to the runner-up, or the score; and the probability."""
     ends = judged.answers_at_ends
-    main = "score" if bool(ends.margin.isnan().any()) else "margin"
+    main: Answer = "score" if bool(ends.margin.isnan().any()) else "margin"
     return (main,) if bool(ends.probability.isnan().any()) else (main, "probability")
 
 

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import commands, options
+from . import options
+from .commands import study
 from .core import terminal
 from .core.defaults import PICTURE_METHOD
 from .core.files import check_writable
@@ -46,7 +47,7 @@ def _stored(stopped: Interrupted, what: str) -> str:
 
 PLAIN: Any = {"rich_markup_mode": None} if shutil.get_terminal_size().columns < 72 else {}  # tables of help would cut words off
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, cls=_Commands, **PLAIN)
-app.add_typer(commands.study, name="study")
+app.add_typer(study, name="study")
 
 
 def _version(asked: bool) -> None:

@@ -14,7 +14,8 @@ from .table import COLUMNS, Block, rows
 class DomainComparison:
     """The result: a conclusion for each method and baseline, the long table, and the evaluations that it took.
 
-    evidence: {(method, baseline): curves} for further questions.  blocks: what the table is made of.
+    evidence: {(method, baseline): curves} for further questions.  evaluations: of the scores, beside those of the maps.
+    blocks: what the table is made of.
     """
 
     conclusions: tuple[Conclusion, ...]

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,11 @@ from .errors import Cell, Curves, errors
 from .families import OWN
 
 ROTATION, NEUTRAL = "random rotation", "neutral rotation"  # a control domain, and a family that belongs to no domain
-BLIND = ("coefficient", "coarse_first", "shuffled_model")  # controls that a domain must beat by its own map
+BLIND = {  # controls that a domain must beat by its own map
+    "coefficient": "its ranking by |z - z₀|",
+    "coarse_first": "its coarse-first order",
+    "shuffled_model": "its map of a shuffled model",
+}
 HALF = 0.5  # of the error of random rankings: a named domain has less
 OPPOSED = 0.05  # p of an opposite sign that makes a verdict depend on the budget or the answer
 
@@ -81,7 +86,7 @@ class Evidence:
     """
 
     curves: Mapping[Cell, Curves]
-    differences: Mapping[str, Numbers]
+    differences: Mapping[Any, Numbers]
     domains: tuple[str, ...]
     families: tuple[str, ...]
     kinds: tuple[Budgets, ...]
@@ -142,10 +147,10 @@ def _checks(evidence: Evidence, leader: str, chosen: Sequence[str]) -> dict[str,
     found = {other: evidence.difference(leader, other) for other in chosen if other != leader}
     away = evidence.away(leader)
     found[f"a {ROTATION}"] = evidence.pooled(ROTATION, "attribution", away) - evidence.pooled(leader, "attribution", away)
-    for control in BLIND:
+    for control, words in BLIND.items():
         if Cell(leader, control, NEUTRAL, evidence.kinds[0], evidence.answers[0]) in evidence.curves:
             blind, seen = (evidence.pooled(leader, each, [NEUTRAL]) for each in (control, "attribution"))
-            found[f"its ranking by {control}"] = blind - seen
+            found[words] = blind - seen
     return family(found)
 
 

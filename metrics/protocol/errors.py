@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...transforms import Transform
-from ..judged import Answers, Judged
+from ..judged import Answer, Answers, Judged
 from ..selection import Budgets, count_table
 from .families import projected
 
@@ -58,7 +58,7 @@ class Grid:
 
     budgets: tuple[float, ...]
     kinds: tuple[Budgets, ...]
-    answers: tuple[str, ...]
+    answers: tuple[Answer, ...]
 
     def curves(self, judged: Judged, domain: str, control: str, families: Mapping[str, Transform | None]) -> dict[Cell, Curves]:
         """f(kept) - f(x) and f(left) - f(x₀) of a ranking, in each of the families, from which `errors` makes E.
@@ -75,9 +75,9 @@ class Grid:
                 found |= {Cell(domain, control, family, by, answer): each for by, each in zip(self.kinds, halves)}
         return found
 
-    def _halves(self, judged: Judged, asked: Distinct, kept: Tensor, left: Tensor, answer: str) -> list[Curves]:
+    def _halves(self, judged: Judged, asked: Distinct, kept: Tensor, left: Tensor, answer: Answer) -> list[Curves]:
         """The curves of each kind of budget."""
-        at_x, at_base = judged.at_ends(answer)  # type: ignore[arg-type]
+        at_x, at_base = judged.at_ends(answer)
         halves = torch.stack([kept[asked.place] - at_x, left[asked.place] - at_base], -1)
         return [part.transpose(0, 1).double().cpu().numpy() for part in halves.chunk(len(self.kinds))]
 

@@ -20,8 +20,8 @@ def projected(family: Transform, component: Tensor, share: float = SHARE) -> Ten
     component: r, (rows, *shape).
 
     >>> from pullback.transforms import get
-    >>> projected(get("pixel", (1, 3)), torch.tensor([[[3.0, 1.0, 0.2]]]))
-    tensor([[[3., 0., 0.]]])
+    >>> projected(get("pixel", (1, 3)), torch.tensor([[[4.0, 1.0, 0.2]]]))
+    tensor([[[4., 0., 0.]]])
     """
     z = family(component)
     energy = z.flatten(1).square()

@@ -15,13 +15,15 @@ from ...attribution.engine.faster_form import choose_form
 from ...attribution.engine.open_engine import read_checked
 from ...attribution.engine.random import fill, keys
 from ...attribution.engine.score import Target
+from ...attribution.result import coefficient_count
 from ...transforms import Transform
-from ..judged import Judged
+from ..judged import Answer, Judged
 from .admission import DOSES, Admission, admission
 from .conclusion import BLIND, NEUTRAL, ROTATION, Conclusion, Evidence, Numbers, conclude
 from .errors import Cell, Curves, Grid
 from .families import OWN
-from .settings import RANDOM, Protocol
+from .oracle import greedy_order
+from .settings import RANDOM, REACHED, Protocol
 from .shuffled import shuffled
 
 _SELECTED = 0.05  # share of the samples whose signals tell near-duplicates
@@ -38,7 +40,7 @@ class Scored:
     protocol: Protocol
     families: tuple[str, ...]
     curves: dict[Cell, Curves]
-    differences: dict[str, Numbers]
+    differences: Mapping[Answer, Numbers]
     cosines: Numbers
     maps: Mapping[str, Attribution] = field(default_factory=dict)
 
@@ -46,14 +48,15 @@ class Scored:
     def joined(cls, parts: Sequence["Scored"]) -> "Scored":
         """The parts of several batches of examples, in their order, with the same protocol."""
         first = parts[0]
-        curves = {cell: np.concatenate([part.curves[cell] for part in parts]) for cell in first.curves}
+        whole = [cell for cell in first.curves if cell.control != "oracle"]  # which knows the first examples of a batch only
+        curves = {cell: np.concatenate([part.curves[cell] for part in parts]) for cell in whole}
         differences = {name: np.concatenate([part.differences[name] for part in parts]) for name in first.differences}
         return replace(
             first, curves=curves, differences=differences, cosines=np.concatenate([p.cosines for p in parts]), maps={}
         )
 
     @property
-    def answers(self) -> tuple[str, ...]:
+    def answers(self) -> tuple[Answer, ...]:
         """What f is, first the one that decides."""
         return tuple(self.differences)
 
@@ -105,20 +108,23 @@ class Run:
         base = first.transform.inverse(first.coefficients - first.displacement)
         ends = torch.stack([x, base], 1)
         check = read_checked(engine, ends)
+        if bool((check.known[0] == check.known[1]).all()):
+            what = "compare_domains: the model says the same at x and at the baseline, in every example"
+            raise ValueError(f"{what}; choose another target or baseline, since there is no decision to carry.")
         choose_form(check, engine.count.planned, gradients=False, invariant=True)
         with engine.prepared.numerics():
-            answers: tuple[str, ...] = ()
+            answers: tuple[Answer, ...] = ()
             for name, one in maps.items():
                 orders = {"shuffled_model": blind[name].values.abs()} if blind else {}
                 judged = Judged(one, engine, ends, check.known, self.protocol.seed, orders=orders)
                 answers = answers or _answers(judged)
-                curves |= self._curves(judged, name, answers)
+                curves |= self._curves(judged, name, answers) | self._oracle(judged, name, answers)
         check.finish()
-        found = {answer: _difference(judged.at_ends(answer)) for answer in answers}  # type: ignore[arg-type]
+        found = {answer: _difference(judged.at_ends(answer)) for answer in answers}
         chosen = [maps[name] for name in self.protocol.names]
         return Scored(self.protocol, tuple(self.families), curves, found, _cosines(chosen), maps)
 
-    def _curves(self, judged: Judged, name: str, answers: tuple[str, ...]) -> dict[Cell, Curves]:
+    def _curves(self, judged: Judged, name: str, answers: tuple[Answer, ...]) -> dict[Cell, Curves]:
         """The curves of one domain."""
         protocol, own = self.protocol, dict[str, Transform | None]({OWN: None})
         grid = Grid(protocol.budgets, protocol.kinds, answers)
@@ -136,11 +142,22 @@ class Run:
                 found |= one.curves(judged, name, f"noise {dose}", own)
         return found
 
+    def _oracle(self, judged: Judged, name: str, answers: tuple[Answer, ...]) -> dict[Cell, Curves]:
+        """The curves of the greedy oracle on the first examples, for the budgets that it reaches."""
+        count, protocol = min(self.protocol.oracle, len(judged.ends)), self.protocol
+        budgets = tuple(budget for budget in protocol.budgets if budget <= REACHED)
+        if not (count and budgets):
+            return {}
+        one, known = judged.attribution[:count], judged.known[:, :count]
+        few = Judged(one, judged.engine, judged.ends[:count], known, protocol.seed)
+        few.orders["oracle"] = greedy_order(few, coefficient_count(max(budgets), one.transform))
+        return Grid(budgets, protocol.kinds[:1], answers[:1]).curves(few, name, "oracle", {OWN: None})
 
-def _answers(judged: Judged) -> tuple[str, ...]:
+
+def _answers(judged: Judged) -> tuple[Answer, ...]:
     """What f is, first the one that decides: the logit difference to the runner-up, or the score; and the probability."""
     ends = judged.answers_at_ends
-    main = "score" if bool(ends.margin.isnan().any()) else "margin"
+    main: Answer = "score" if bool(ends.margin.isnan().any()) else "margin"
     return (main,) if bool(ends.probability.isnan().any()) else (main, "probability")
 
 

@@ -1,9 +1,11 @@
 """`Protocol`: what is compared, and how."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...attribution.call import BaselineLike, Method
+from ...attribution.result import coefficient_count
 from ...transforms import Transform, get
 from ..selection import BUDGETS, Budgets
 from .admission import DOSES
@@ -13,6 +15,7 @@ from .rotation import Rotation
 
 Domains = Sequence[str | Transform] | Mapping[str, str | Transform]
 RANDOM = ("random", "random_in_quantile")
+REACHED = 0.05  # share of the samples that the oracle selects
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Protocol:
     must hold with each.  families: domains whose units are removed; None for all linear domains that are compared. A random
     rotation that is no domain is added.  budgets: shares.  kinds: of what, see `selection.counts`.
     controls: whether the map of a model with permuted parameters is one of the controls.
+    oracle: so many examples, the first ones, are also selected by the greedy oracle, up to 5 % of the samples; expensive.
 
     >>> Protocol(("pixel", "dct")).cost((1, 8, 8))
     894
@@ -35,6 +39,7 @@ class Protocol:
     budgets: tuple[float, ...] = BUDGETS
     kinds: tuple[Budgets, ...] = ("count", "energy", "bits")
     controls: bool = True
+    oracle: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -71,4 +76,9 @@ class Protocol:
         families, each = self.removed(domains), 2 * len(self.budgets)
         maps = sum(1 + len(families) - (name in families) for name in domains) * len(self.kinds)
         controls = len(domains) * (len(BLIND) * len(self.kinds) + 1 + len(RANDOM))
-        return each * (maps + controls + len(self.names) * len(DOSES)) + 2 * len(domains)
+        return each * (maps + controls + len(self.names) * len(DOSES)) + 2 * len(domains) + self._oracle_cost(domains)
+
+    def _oracle_cost(self, domains: Mapping[str, Transform]) -> int:
+        """An upper bound of the oracle's evaluations for one of its examples."""
+        most = coefficient_count(REACHED, domains[ROTATION])
+        return sum(2 * math.prod(each.layout.shape) * most for each in domains.values()) if self.oracle else 0

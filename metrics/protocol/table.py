@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ class Block:
     """
 
     curves: Mapping[Cell, Curves]
-    differences: Mapping[str, Numbers]
+    differences: Mapping[Any, Numbers]
     where: Mapping[str, str]
     budgets: Sequence[float]
     example: Sequence[Hashable]
@@ -61,12 +62,12 @@ def rows(block: Block) -> pd.DataFrame:
 
 def _shares(block: Block, main: str) -> list[tuple[Cell, str, Numbers]]:
     """What is left of f(x) - f(x₀), of selections in their own family."""
-    difference, found = block.differences[main][:, None], []
+    difference, found = block.differences[main][:, None], list[tuple[Cell, str, Numbers]]()
     with np.errstate(divide="ignore", invalid="ignore"):  # examples with f(x) = f(x₀) have no shares
         for cell, curve in block.curves.items():
             if cell.family == OWN and cell.answer == main:
-                found.append((cell, "kept_share", 1 + curve[..., 0] / difference))
-                found.append((cell, "removed_share", curve[..., 1] / difference))
+                found.append((cell, "kept_share", 1 + curve[..., 0] / difference[: len(curve)]))
+                found.append((cell, "removed_share", curve[..., 1] / difference[: len(curve)]))
     return found
 
 
@@ -102,11 +103,11 @@ def _gains(scores: Mapping[Cell, Numbers], main: str) -> list[tuple[Cell, Number
 
 def _part(block: Block, cell: Cell, metric: str, score: Numbers) -> pd.DataFrame:
     """The rows of one cell."""
-    count, number = len(block.budgets), len(block.example)
+    number, count = score.shape  # of the oracle, the first examples and budgets only
     varying = {
-        "budget": np.tile(block.budgets, number),
-        "example": np.repeat(np.asarray(block.example, dtype=object), count),
-        "unit": np.repeat(np.asarray(block.unit, dtype=object), count),
+        "budget": np.tile(block.budgets[:count], number),
+        "example": np.repeat(np.asarray(block.example[:number], dtype=object), count),
+        "unit": np.repeat(np.asarray(block.unit[:number], dtype=object), count),
         "score": score.reshape(-1),
     }
     fixed = {"domain": cell.domain, "family": cell.family, "budget_kind": cell.by, "control": cell.control, "metric": metric}

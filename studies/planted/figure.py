@@ -25,7 +25,7 @@ def draw(table: pd.DataFrame, out: Path) -> str:
         )
         named = np.array([[own.loc[(t, s), "right"] / own.loc[(t, s), "seeds"] for s in scores] for t in tasks], float)
         shown = np.where(_without_truth(tasks)[:, None], share, named)
-        axis.imshow(shown, vmin=0, vmax=1, cmap="RdYlGn", aspect="auto")
+        axis.imshow(shown, vmin=0, vmax=1, cmap="RdYlGn", aspect="auto", alpha=0.6)
         for (row, column), value in np.ndenumerate(shown):
             axis.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=7)
         axis.set_xticks(range(len(scores)), scores, rotation=60, ha="right", fontsize=7)

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from ...attribution import open_engine
+from ...attribution.targets import log_odds
 from .signals import Parts
 
 LEARNED, KEPT, LEAST = (
@@ -40,13 +42,18 @@ class Reliance:
         return ""
 
 
+def log_odds_of(model: nn.Module, label: Tensor, *signals: Tensor) -> list[Tensor]:
+    """The log-odds of the class of each example, for several versions of the signals; each (count,)."""
+    example = torch.arange(len(label))
+    with open_engine(model, signals[0], log_odds(label)) as engine:
+        return [engine.scores(example, each.__getitem__) for each in signals]
+
+
 def reliance(model: nn.Module, parts: Parts) -> Reliance:
     """The reliance of a model of two classes on the parts of signals."""
-    atoms, rest, noise = parts.atoms, parts.background, parts.distractors
-    sign = 2.0 * parts.label - 1
-    with torch.no_grad():
-        shown = (parts.x, rest + noise, rest + atoms, torch.zeros_like(rest))
-        whole, bare, clean, nothing = (model(x).diff(dim=1)[:, 0] * sign for x in shown)
-    right, without_atoms, without_distractors = (float((odds > 0).float().mean()) for odds in (whole, bare, clean))
+    rest, noise = parts.background, parts.distractors
+    versions = parts.x, rest + noise, rest + parts.atoms, torch.zeros_like(rest)
+    whole, bare, clean, nothing = log_odds_of(model, parts.label, *versions)
+    right, without_atoms, without_distractors = (int((odds > 0).sum()) / len(odds) for odds in (whole, bare, clean))
     moved = float((whole - clean).abs().mean() / (whole - nothing).abs().mean())
     return Reliance(right, without_atoms, without_distractors, moved)

@@ -165,7 +165,7 @@ def summarize(trials: pd.DataFrame) -> pd.DataFrame:
 
     >>> one = {"task": "t", "method": "m", "score": "s", "right": True, "false_claim": False}
     >>> summarize(pd.DataFrame([one] * 20)).loc[0, ["right", "low"]].round(3).tolist()
-    [20, 0.839]
+    [20.0, 0.839]
     """
     rows = []
     for (task, method, score), own in trials.groupby(["task", "method", "score"], sort=False):

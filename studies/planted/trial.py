@@ -10,7 +10,7 @@ from ...attribution import attribute
 from ...attribution.targets import log_odds
 from ...metrics.protocol import Protocol, compare_domains
 from .networks import ClosedForm, trained
-from .reliance import reliance
+from .reliance import log_odds_of, reliance
 from .rivals import PROTOCOL, picks
 from .signals import Parts, Recipe
 from .tasks import Menu, Task
@@ -70,7 +70,8 @@ def _side(task: Task, recipe: Recipe, seed: int, turned: bool, methods: tuple[st
 
 def _read(model: nn.Module, parts: Parts, examples: int) -> Parts:
     """The first signals that the model names rightly."""
-    right = (model(parts.x).argmax(1) == parts.label).nonzero()[:examples, 0]
+    (odds,) = log_odds_of(model, parts.label, parts.x)
+    right = (odds > 0).nonzero()[:examples, 0]
     return Parts(*(getattr(parts, field.name)[right] for field in dataclasses.fields(parts)))
 
 

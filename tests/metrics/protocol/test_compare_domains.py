@@ -1,6 +1,5 @@
 """The protocol: closed forms, matched budgets, families, its negative controls, and scores that make the false claims."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ import torch
 
 import pullback as pb
 from pullback.metrics.protocol import DomainComparison, Protocol, compare_domains
-from pullback.metrics.protocol.conclusion import NEUTRAL, ROTATION
-from pullback.metrics.protocol.errors import Cell
+from pullback.metrics.protocol.conclusion import NEUTRAL
+from pullback.metrics.protocol.errors import Cell, errors
 from pullback.metrics.protocol.rotation import Rotation
 from pullback.metrics.protocol.table import COLUMNS
 from pullback.studies.planted.networks import ClosedForm
@@ -103,7 +102,8 @@ def test_errors_of_a_linear_model_are_sums_of_its_shares() -> None:
         for number, budget in enumerate((0.1, 0.5)):
             outside = one.values.flatten(1) * ~one.keep_mask(budget).flatten(1)
             expected = outside.sum(1).abs() / one.score_difference.abs().mean()
-            curve = found.evidence[IG, "None"].curves[Cell(name, "attribution", "own", "count")]
+            evidence = found.evidence[IG, "None"]
+            curve = errors(evidence.curves[Cell(name, "attribution", "own", "count")], evidence.differences["score"])
             assert np.abs(curve[:, number] - expected.numpy()).max() < 1e-10
 
 
@@ -152,6 +152,9 @@ class _OtherGradient(torch.nn.Module):
 def test_every_number_is_in_the_long_table(dct: DomainComparison) -> None:
     table = dct.table
     assert list(table.columns) == list(COLUMNS)
+    differences = table["metric"] == "score_difference"
+    assert differences.sum() == EXAMPLES
+    table = table[~differences]
     assert set(table["budget_kind"]) == {"count", "energy", "bits"}
     assert set(table["family"]) == {"own", "away", NEUTRAL, *MENU, "copy", "turned"}
     assert {"attribution", "coefficient", "coarse_first", "random", "random_in_quantile"} <= set(table["control"])
@@ -163,56 +166,14 @@ def test_every_number_is_in_the_long_table(dct: DomainComparison) -> None:
     assert "dct" not in set(own["family"])
 
 
-def test_the_cost_is_known_before(dct: DomainComparison) -> None:
-    protocol = Protocol(MENU, methods=[IG])
+def test_kept_and_removed_shares_are_the_halves_of_the_error() -> None:
+    """E times the mean |f(x) - f(x₀)| is the mean of |kept share - 1| and |removed share|, times |f(x) - f(x₀)| of the example."""
     model, x = planted("dct")
-    asked: list[tuple[int, int]] = []
-    found = compare_domains(model, x, domains=protocol, progress=lambda done, planned: asked.append((done, planned)))
-    assert found.evaluations <= EXAMPLES * protocol.cost((1, 64)) == asked[-1][1]
-
-
-def test_the_verdict_must_hold_with_every_baseline() -> None:
-    model, x = planted("dct")
-    found = compare_domains(model, x, domains=MENU, methods=[IG], baselines=(None, "blur(sigma=2)"))
-    assert [each.baseline for each in found.conclusions] == ["None", "blur(sigma=2)"]
-    assert "baseline=" in found.table["method"].iloc[0]
-    if found.conclusions[0].named != found.conclusions[1].named:
-        assert found.named == {IG: None}
-        assert "depends on the baseline" in found.sentences[0]
-
-
-def test_a_parameter_shuffled_model_is_a_control() -> None:
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1)).eval()
-    x = torch.randn(20, 1, 64, generator=torch.Generator().manual_seed(0))
-    found = compare_domains(network, x, domains=("pixel", "dct"), methods=[IG])
-    assert "shuffled_model" in set(found.table["control"])
-    assert any("shuffled_model" in name for name in found.conclusions[0].checks)
-    without = compare_domains(network, x, domains=("pixel", "dct"), methods=[IG], controls=False)
-    assert "shuffled_model" not in set(without.table["control"])
-
-
-@pytest.mark.parametrize(
-    ("domains", "said"),
-    [
-        (("dct",), "two domains or more"),
-        (("dct", "dct"), "different names"),
-        ({"own": "dct", "pixel": "pixel"}, "belongs to a control"),
-    ],
-)
-def test_wrong_menus_are_refused(domains: Any, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        compare_domains(*planted("dct"), domains=domains)
-
-
-def test_units_must_be_as_many_as_examples() -> None:
-    with pytest.raises(ValueError, match="a unit and a name for each of 24 examples"):
-        compare_domains(*planted("dct"), domains=MENU, units=[1, 2])
-
-
-def test_a_rotation_is_orthonormal_and_compacts_nothing() -> None:
-    report = pb.axioms.check_transform(Rotation((1, 4, 6), seed=3))
-    assert not report.faults, str(report)
-    spread = Rotation((1, 64), 5)(pb.transforms.get("dct", (1, 64)).inverse(torch.eye(64)[:, None]))
-    assert float(spread.abs().max()) < 0.6
-    assert math.isclose(float(spread.square().sum()), 64, rel_tol=1e-5)
-    assert ROTATION not in pb.transforms.names()
+    table = compare_domains(model, x, domains=("pixel", "dct"), methods=[IG], budgets=(0.1,), kinds=("count",)).table
+    keys = ["domain", "control", "example"]
+    own = table[table["family"] == "own"].pivot(index=keys, columns="metric", values="score").reset_index("example")
+    size = table[table["metric"] == "score_difference"].set_index("example")["score"].abs()
+    halves = ((own["kept_share"] - 1).abs() + own["removed_share"].abs()) / 2 * own["example"].map(size)
+    known = own["selection_error"].notna()
+    assert known.sum() > 2 * EXAMPLES
+    np.testing.assert_allclose(halves[known], own["selection_error"][known] * size.mean(), rtol=1e-4)

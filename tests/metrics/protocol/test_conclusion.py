@@ -26,9 +26,10 @@ def concluded(errors: dict[str, float], admitted: Admission = GOOD, units: int =
                         mean = changes.get(f"{name}/{by}/{answer}", errors[name]) + more
                         mean = 0.85 if control == "random" else mean
                         noise = rng.normal(0, 0.02, (units, 2))
-                        curves[Cell(name, control, family, by, answer)] = mean + spread + noise
+                        curves[Cell(name, control, family, by, answer)] = np.stack(2 * [mean + spread + noise], -1)
     domains = tuple(name for name in errors if name != ROTATION)
-    evidence = Evidence(curves, domains, ("a", "b", NEUTRAL), KINDS, ("score", "probability"), range(units))
+    differences = {answer: np.ones(units) for answer in ("score", "probability")}
+    evidence = Evidence(curves, differences, domains, ("a", "b", NEUTRAL), KINDS, ("score", "probability"), range(units))
     return conclude(evidence, np.eye(len(domains)), admitted, "ig", "None")
 
 

@@ -167,7 +167,7 @@ def test_every_number_is_in_the_long_table(dct: DomainComparison) -> None:
 
 
 def test_kept_and_removed_shares_are_the_halves_of_the_error() -> None:
-    """E times the mean |f(x) - f(x₀)| is the mean of |kept share - 1| and |removed share|, times |f(x) - f(x₀)| of the example."""
+    """E times the mean |f(x) - f(x₀)| is the mean of |kept share - 1| and |removed share|, times its own |f(x) - f(x₀)|."""
     model, x = planted("dct")
     table = compare_domains(model, x, domains=("pixel", "dct"), methods=[IG], budgets=(0.1,), kinds=("count",)).table
     keys = ["domain", "control", "example"]

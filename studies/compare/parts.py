@@ -179,6 +179,7 @@ class Parts:
         scores = self._scores(first, x, target, maps)
         own = dict(zip(self.settings.transforms, maps))
         measured = [domain_columns(one, scores, domain) for domain, one in own.items()]
+        self._report(first, len(read), 2 * len(self.settings.transforms))
         parts = []
         for i, row in enumerate(common):
             numbers = [{name: value[i].item() for name, value in columns.items()} for columns in measured]

@@ -13,10 +13,14 @@ from support.tiny import PREPARE, settings, tiny
 from torch import nn
 
 from pullback import attribute, studies
+from pullback.metrics.protocol.conclusion import NEUTRAL
 from pullback.metrics.statistics import ENOUGH, family
+from pullback.studies.compare import questions
+from pullback.studies.compare.answers import COLUMNS, DIFFERENCE, Answer, answer
 from pullback.studies.compare.grid import DOMAINS
 from pullback.studies.compare.sentences import points
-from pullback.studies.compare.verdicts import _percent, answers, findings
+from pullback.studies.compare.summary import summarize_scores
+from pullback.studies.compare.verdicts import _percent, findings
 from pullback.studies.loaders.models import LoadedModel
 from pullback.studies.report import figures
 
@@ -37,15 +41,15 @@ def test_the_seed_fixes_everything_and_batches_change_nothing(
 
 def test_report_names_controls_and_intervals_once_there_are_enough_photos(pictures: Path, tmp_path: Path) -> None:
     outcome = studies.compare(settings(pictures), tmp_path / "o", model=tiny())
-    sentences = " ".join(findings(outcome.table))
-    assert sentences.count("9 photos are too few for a claim") == 2
-    assert "points" not in sentences
+    sentences = " ".join(outcome.summary["sentences"])
+    assert sentences.count("9 images are too few for a claim") == 2
+    assert "no domain is claimed" in sentences
+    assert "9 units are fewer than 20" in sentences
     assert "between linear domains" in sentences
-    copies = [outcome.table.assign(image=outcome.table["image"] + str(i)) for i in range(3)]
-    sentences = " ".join(findings(pd.concat(copies)))
-    assert "10 %" in sentences
+    copies = [outcome.scores.assign(example=outcome.scores["example"] + str(i)) for i in range(3)]
+    sentences = " ".join(summarize_scores(thrice(copies), [], questions.default(), "images")["answer_sentences"])
     assert "ranking by |coefficient|, which never sees the model" in sentences
-    assert "3 contrasts with coefficient, 27 photos; 95 % intervals that hold for all 3 together, p after Holm" in sentences
+    assert "3 contrasts with coefficient, 27 images; 95 % intervals that hold for all 3 together, p after Holm" in sentences
     assert "too few" not in sentences
     assert {one["verdict"] for one in outcome.summary["answers"]} == {"open"}
     assert outcome.summary["domains"]["pixel"]["gini"]["low"] is None
@@ -142,17 +146,28 @@ def test_equal_photos_have_no_interval() -> None:
     assert points(found["b"]) == "+21 points, +17 to +25"
 
 
+def thrice(copies: list[pd.DataFrame]) -> pd.DataFrame:
+    """The same examples under further names."""
+    return pd.concat(copies, ignore_index=True).assign(unit=lambda table: table["example"])
+
+
 def table_of(gains: dict[str, float], photos: int = 24, spread: float = 0.1) -> pd.DataFrame:
-    """A comparison's table in which the map is nearer to f(x) than its control, by so much on average."""
+    """A long table in which the map has a smaller error than its control, by so much on average."""
     rng = np.random.default_rng(0)
-    rows = []
+    rows = [{"metric": DIFFERENCE, "example": str(i), "score": 5.0} for i in range(photos)]
+    fixed = {"metric": "selection_error", "family": NEUTRAL, "budget_kind": "count"}
     for domain, gain in gains.items():
-        kept, noise = 0.8 + 0 * rng.normal(size=photos), spread * rng.normal(size=photos)
-        rows += [
-            {"image": str(i), "transform": domain, "kept10_attribution": own, "kept10_coefficient": own - gain - more}
-            for i, (own, more) in enumerate(zip(kept, noise))
-        ]
-    return pd.DataFrame(rows).assign(score_difference=5.0, copy_of=None)
+        rng.normal(size=photos)
+        for i, more in enumerate(spread * rng.normal(size=photos)):
+            for control, score in (("attribution", 0.2), ("coefficient", 0.2 + gain + more)):
+                rows.append(fixed | {"domain": domain, "example": str(i), "control": control, "score": score})
+    table = pd.DataFrame(rows).reindex(columns=COLUMNS)
+    return table.assign(unit=table["example"], budget=0.1)
+
+
+def answers(table: pd.DataFrame) -> list[Answer]:
+    """The answers to the questions of every comparison."""
+    return answer(table, questions.default())
 
 
 def test_a_difference_is_a_finding_only_if_it_survives_the_correction() -> None:
@@ -161,7 +176,7 @@ def test_a_difference_is_a_finding_only_if_it_survives_the_correction() -> None:
     first = answers(weak)[0]
     assert first.contrasts["count"].p < 0.05 < first.p_corrected
     assert first.verdict == "open"
-    assert answers(weak[weak["transform"] == "d0"])[0].verdict == "better"  # the control: asked alone
+    assert answers(weak[weak["domain"].isin(["d0"]) | weak["domain"].isna()])[0].verdict == "better"  # the control: asked alone
     strong = answers(table_of({"d0": 0.2, **{f"d{i}": 0.0 for i in range(1, 10)}}))
     assert [one.verdict for one in strong[:10]] == ["better", *["open"] * 9]
     assert {one.verdict for one in answers(table_of({"d0": 0.0, "d1": 0.0}, spread=0.001))} == {"equal"}
@@ -169,10 +184,12 @@ def test_a_difference_is_a_finding_only_if_it_survives_the_correction() -> None:
 
 def test_photos_without_a_difference_are_in_no_contrast() -> None:
     table = table_of({"d0": 0.2, "d1": 0.0}, photos=ENOUGH + 1)
-    table.loc[table["image"] == "3", ["score_difference", "kept10_attribution"]] = [1e-6, 1e6]
+    difference = table["metric"] == DIFFERENCE
+    table.loc[difference & (table["example"] == "3"), "score"] = 1e-6
+    table.loc[~difference & (table["example"] == "3") & (table["control"] == "attribution"), "score"] = 1e6
     found = answers(table)[0]
     assert (found.contrasts["count"].units, found.verdict) == (ENOUGH, "better")
-    table.loc[table["image"] == "4", "score_difference"] = np.nan
+    table.loc[difference & (table["example"] == "4"), "score"] = np.nan
     assert {one.verdict for one in answers(table)} == {"open"}
 
 

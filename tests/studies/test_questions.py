@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pullback.metrics.protocol.conclusion import NEUTRAL
 from pullback.studies.compare import questions
 from pullback.studies.compare.answers import COLUMNS, DIFFERENCE, across_models, answer, frame
 from pullback.studies.compare.questions import Question, declare, parse, read
@@ -31,6 +32,7 @@ def long(
     kinds: dict[str, float] | None = None,
     models: tuple[str, ...] = ("m",),
     control: float = 0.5,
+    family: str = "away",
 ) -> pd.DataFrame:
     """Selection errors with noise.  kinds: what each kind of budget adds to the error of dct."""
     rng, rows = np.random.default_rng(0), []
@@ -41,7 +43,7 @@ def long(
                     for budget in (0.1, 0.2):
                         scores = mean + spread * rng.normal(size=units)
                         rows += [
-                            ("d", model, "ig", domain, "away", kind, budget, name, "selection_error", f"{i}", f"{i}", score)
+                            ("d", model, "ig", domain, family, kind, budget, name, "selection_error", f"{i}", f"{i}", score)
                             for i, score in enumerate(scores)
                         ]
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -120,13 +122,13 @@ def test_the_correction_counts_all_contrasts_of_a_question() -> None:
 
 def test_sentences_name_control_correction_units_and_reach() -> None:
     asked = parse(questions.DEFAULT)
-    said = sentences(answer(long(), asked[:2]))
-    assert said[0].startswith("map against |coefficient| (selection_error, 3 contrasts with coefficient, 40 photos; ")
+    said = sentences(answer(long(family=NEUTRAL), asked[:2]))
+    assert said[0].startswith(f"{asked[0].name} (selection_error, 3 contrasts with coefficient, 40 photos; ")
     assert "p after Holm" in said[0]
     assert "Better: dct (+20 points, " in said[0]
     assert "Equal within ± 2 points: pixel (" in said[0]
     assert "Worse: none." in said[0]
-    few = sentences(answer(long(units=12), asked[:1]))[0]
+    few = sentences(answer(long(units=12, family=NEUTRAL), asked[:1]))[0]
     assert "12 photos are too few for a claim" in few
     assert "Better" not in few
     assert sentences([]) == []
@@ -146,7 +148,7 @@ def test_several_models_are_cells_and_two_levels() -> None:
 
 
 def test_the_frame_of_answers_is_plain() -> None:
-    found = frame(answer(long(), parse(questions.DEFAULT)))
+    found = frame(answer(long(family=NEUTRAL), parse(questions.DEFAULT)))
     assert {"question", "verdict", "p_corrected", "detectable", "exploratory_q", "units"} <= set(found)
     assert (found["exploratory_q"] <= found["p_corrected"] + 1e-12).any()
     assert json.loads(found.to_json(orient="records"))

@@ -67,7 +67,7 @@ def test_a_second_run_is_refused_while_the_first_one_runs(pictures: Path, tmp_pa
             found = summary(out)
             assert found["state"] == "running"
             assert found["process"]["id"] == os.getpid()
-            assert found["settings"]["method"] == brief.method
+            assert found["settings"]["method"] == brief.method[0]
             for other in (brief, asked(pictures, seed=7)):
                 with pytest.raises(ValueError, match="in use by another run") as refused:
                     studies.compare(other, out, model=tiny())
@@ -171,7 +171,10 @@ def alike(numbers: dict[str, Any], others: dict[str, Any]) -> None:
     """The means and intervals are the same, to the rounding of another batch."""
     assert set(numbers) == set(others)
     for name in set(numbers) - {"seconds_stream", "coefficients", "completeness_gap", "relative_gap"}:
-        assert numbers[name] == pytest.approx(others[name], rel=1e-3, abs=1e-5), name
+        known = {key: value for key, value in others[name].items() if value is not None}  # no interval of few photos
+        assert {key: value for key, value in numbers[name].items() if value is not None} == pytest.approx(
+            known, rel=1e-3, abs=1e-5
+        ), name
 
 
 def same(found: Any, fresh: Any) -> None:

@@ -20,7 +20,7 @@ from pullback.studies.loaders.preparation import Preparation
 def test_an_interrupted_run_continues_where_it_stopped(pictures: Path, tmp_path: Path) -> None:
     whole = studies.compare(settings(pictures), tmp_path / "whole", model=tiny())
     with pytest.raises(KeyboardInterrupt):
-        studies.compare(settings(pictures), tmp_path / "cut", model=tiny(stop_after=250))
+        studies.compare(settings(pictures), tmp_path / "cut", model=tiny(stop_after=1300))
     assert list((tmp_path / "cut" / ".parts").iterdir())
     assert not (tmp_path / "cut" / "results.csv").exists()
     model = tiny()
@@ -39,7 +39,7 @@ def test_an_interrupted_run_continues_where_it_stopped(pictures: Path, tmp_path:
 def test_a_part_that_is_not_whole_is_done_again(pictures: Path, tmp_path: Path) -> None:
     brief = dataclasses.replace(settings(pictures), pictures=0, limit=5, transforms=("pixel",))
     with pytest.raises(KeyboardInterrupt):
-        studies.compare(brief, tmp_path / "cut", model=tiny(stop_after=90))
+        studies.compare(brief, tmp_path / "cut", model=tiny(stop_after=540))
     parts = sorted((tmp_path / "cut" / ".parts").iterdir())
     assert len(parts) == 4
     for part in parts:
@@ -55,7 +55,7 @@ def test_a_part_that_is_not_whole_is_done_again(pictures: Path, tmp_path: Path) 
 def test_other_settings_are_refused_where_work_is_stored(pictures: Path, tmp_path: Path, changes: dict[str, object]) -> None:
     """Interrupted or finished: its parts and files stay, and the refusal says what differs."""
     with pytest.raises(KeyboardInterrupt):
-        studies.compare(settings(pictures), tmp_path / "cut", model=tiny(stop_after=250))
+        studies.compare(settings(pictures), tmp_path / "cut", model=tiny(stop_after=1300))
     for state in ("interrupted", "finished"):
         before = {path: path.read_bytes() for path in (tmp_path / "cut").rglob("*") if path.is_file()}
         assert json.loads((tmp_path / "cut" / "summary.json").read_text())["state"] == state
@@ -93,7 +93,7 @@ def test_parts_of_other_weights_or_other_photos_are_not_taken_for_this_models(pi
         "photo": lambda: Image.new("RGB", (24, 20), "red").save(pictures / "7.png") or tiny(),
     }
     for name, change in changes.items():
-        assert interrupted(pictures, tmp_path / name, tiny(stop_after=250)) == (4, 9)
+        assert interrupted(pictures, tmp_path / name, tiny(stop_after=1300)) == (4, 9)
         model, notes = change(), []
         found = studies.compare(settings(pictures), tmp_path / name, model=model, note=notes.append)
         fresh = studies.compare(settings(pictures), tmp_path / f"{name}-fresh", model=model, note=notes.append)
@@ -107,7 +107,7 @@ def test_parts_of_other_weights_or_other_photos_are_not_taken_for_this_models(pi
 
 
 def test_the_same_model_continues_without_a_note(pictures: Path, tmp_path: Path) -> None:
-    interrupted(pictures, tmp_path / "o", tiny(stop_after=250))
+    interrupted(pictures, tmp_path / "o", tiny(stop_after=1300))
     notes: list[str] = []
     studies.compare(settings(pictures), tmp_path / "o", model=tiny(), note=notes.append)
     assert not notes

@@ -36,6 +36,7 @@ def settings(pictures: Path, **changes: object) -> studies.Settings:
         method="integrated_gradients(steps=3, rule=gauss_legendre)",
         transforms=("pixel", "dwt(haar, level=2)", "dft"),
         pictures=1,
+        effort="quick",
     )
     return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
 

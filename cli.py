@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import options
+from . import commands, options
 from .attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
 from .core import terminal
 from .core.files import check_writable
@@ -43,6 +43,7 @@ def _stored(stopped: Interrupted, what: str) -> str:
 
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, cls=_Commands)
+app.add_typer(commands.study, name="study")
 
 
 def _version(asked: bool) -> None:

@@ -15,8 +15,10 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .loaders.model_formats import load_model
     from .loaders.models import LoadedModel
     from .loaders.preparation import Preparation
+    from .robustness.run import Robustness, robustness
+    from .robustness.settings import Settings as RobustnessSettings
 
 __all__ = ["DOMAINS", "KINDS", "Comparison", "Explanation", "Kind", "LoadedModel", "Part", "Photo", "Photos"]
-__all__ += ["Preparation", "Settings", "Signal", "Subject", "check_and_write", "check_method", "compare", "explain"]
-__all__ += ["explain_top", "load_model", "load_photos", "load_subject", "transform_rows", "write_matrix"]
-__all__ += ["write_report"]
+__all__ += ["Preparation", "Robustness", "RobustnessSettings", "Settings", "Signal", "Subject", "check_and_write"]
+__all__ += ["check_method", "compare", "explain", "explain_top", "load_model", "load_photos", "load_subject", "robustness"]
+__all__ += ["transform_rows", "write_matrix", "write_report"]

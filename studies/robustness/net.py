@@ -90,11 +90,14 @@ class Net:
     def threshold(self, octave: int, levels: Sequence[float]) -> float:
         """The noise of an octave at which the accuracy is half way from that without noise to chance.
 
-        Between two levels it is interpolated over log(level) - below the first one over the level - and infinite where the
-        accuracy stays above.  Source: Subramanian et al. 2023 (critical bands), there at 50 %.
+        Between two levels it is interpolated over log(level) - below the first one over the level. It is infinite where the
+        accuracy stays above, and NaN where it is no better than chance without noise.
+        Source: Subramanian et al. 2023 (critical bands), there at 50 %.
         """
         half = (self.accuracy(CLEAN) + 1 / self.classes) / 2
         before, above = 0.0, self.accuracy(CLEAN)
+        if above <= half:
+            return math.nan
         for level in levels:
             here = self.accuracy(f"noise {octave} {level:g}")
             if here <= half:

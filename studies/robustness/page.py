@@ -1,5 +1,6 @@
 """The report of the robustness study: a page, and its parts for other pages."""
 
+import gzip
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -92,6 +93,7 @@ def page(table: pd.DataFrame, found: pd.DataFrame, about: Mapping[str, Any], pic
     return render("study.html", title="robustness", body=section(table, found, about, pictures), settings=settings)
 
 
-def write_table(rows: pd.DataFrame, path: Path, packed: Any) -> None:
+def write_table(rows: pd.DataFrame, path: Path) -> None:
     """Writes a compressed table, whole or not at all, with the same bytes for the same rows."""
-    write_whole(path, lambda name: rows.to_csv(name, index=False, compression=packed))
+    packed = gzip.compress(rows.to_csv(index=False).encode(), mtime=0)
+    write_whole(path, lambda name: Path(name).write_bytes(packed))

@@ -222,9 +222,8 @@ def _write(
 ) -> list[str]:
     """Writes the tables, the figures and the page. Returns the names of all files."""
     pictures = figures.drawn(nets, table, found, settings, out)
-    packed = {"method": "gzip", "mtime": 0}
     for name, rows in examples(nets).items():
-        page.write_table(rows, out / f"{name}.csv.gz", packed)
+        page.write_table(rows, out / f"{name}.csv.gz")
     write_text(out / "results.csv", table.to_csv(index=False))
     write_text(out / "claims.csv", found.to_csv(index=False))
     write_text(out / "report.html", page.page(table, found, about, pictures))

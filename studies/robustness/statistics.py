@@ -112,7 +112,7 @@ def critical_band(octaves: np.ndarray, thresholds: np.ndarray) -> tuple[float, f
     [2.2, 2.355, 0.0]
     """
     sensitivity = 1 / thresholds
-    if len(octaves) < 4 or not sensitivity.max() > 0:
+    if len(octaves) < 4 or np.isnan(thresholds).any() or not sensitivity.max() > 0:
         return math.nan, math.nan, math.nan
     gauss: Callable[..., np.ndarray] = lambda o, height, middle, width: height * np.exp(-((o - middle) ** 2) / (2 * width**2))
     start = (sensitivity.max(), octaves[sensitivity.argmax()], 1.0)

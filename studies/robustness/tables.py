@@ -35,9 +35,8 @@ def results(nets: Sequence[Net], settings: Settings) -> pd.DataFrame:
 def _group_row(key: dict[str, Any], part: pd.DataFrame) -> dict[str, Any]:
     if len(part) == 1:
         return part.iloc[0].to_dict() | {"model": ""}
-    value, low, high = t_interval(part["value"].to_numpy()) if np.isfinite(part["value"]).all() else (math.inf,) * 3
-    if not np.isfinite(part["value"]).all():
-        value, low, high = float(part["value"].median()), math.nan, math.nan
+    finite = bool(np.isfinite(part["value"]).all())
+    value, low, high = t_interval(part["value"].to_numpy()) if finite else (float(part["value"].median()), math.nan, math.nan)
     return key | {"model": "", "value": value, "low": low, "high": high, "n": len(part)}
 
 
@@ -102,13 +101,16 @@ def examples(nets: Sequence[Net]) -> dict[str, pd.DataFrame]:
 
 
 def behaviour(net: Net, settings: Settings) -> dict[str, float]:
-    """How one model behaves, in numbers that are larger for a more robust one."""
+    """How one model behaves, in numbers that are larger for a more robust one; thresholds are log₂ of them.
+
+    A threshold is taken to be half of the least level where it is smaller or unknown, and twice the largest one at most.
+    """
     mean: Callable[[str], float] = lambda start: float(
         np.mean([net.accuracy(name) for name in net.predicted if name.startswith(start)])
     )
-    bounded: Callable[[int], float] = lambda octave: math.log2(
-        min(net.threshold(octave, settings.levels), 2 * settings.levels[-1])
-    )
+    least, most = settings.levels[0] / 2, 2 * settings.levels[-1]
+    known: Callable[[float], float] = lambda level: least if math.isnan(level) else min(max(level, least), most)
+    bounded: Callable[[int], float] = lambda octave: math.log2(known(net.threshold(octave, settings.levels)))
     return {
         "accuracy": net.accuracy(CLEAN),
         "accuracy under attacks": mean("attack"),

@@ -20,7 +20,7 @@ from pullback.studies import transform_rows
 from pullback.studies.compare.verdicts import findings
 from pullback.studies.report import page as report
 
-from . import axioms_page, performance
+from . import axioms_page, performance, robustness_page
 from .tables import NothingStored, table
 
 Section = Callable[[Path], str]
@@ -61,11 +61,12 @@ def registered(_: Path) -> str:
 
 
 SECTIONS: dict[str, Section] = {"demo": demo, "table": registered, **performance.SECTIONS, **axioms_page.SECTIONS}
+SECTIONS |= robustness_page.SECTIONS
 
 
 def pages(root: Path = ROOT) -> list[Path]:
     """The pages that hold a marker."""
-    return [path for path in sorted((root / "docs").glob("*.md")) if _MARKED.search(path.read_text(encoding="utf-8"))]
+    return [path for path in sorted((root / "docs").rglob("*.md")) if _MARKED.search(path.read_text(encoding="utf-8"))]
 
 
 def fill(text: str, root: Path = ROOT, sections: dict[str, Section] = SECTIONS) -> str:

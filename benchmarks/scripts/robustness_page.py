@@ -1,0 +1,208 @@
+"""The page about the robustness study: `python -m benchmarks.scripts.robustness_page FOLDER` stores a finished run for it.
+
+FOLDER is what `pullback study robustness` wrote. Its tables and figures go to docs/studies/robustness; `make pages` then writes
+docs/studies/robustness.md. With --train, the networks are first trained in an empty cache, and the time of each is stored.
+"""
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.results.stored import ROOT
+from pullback.core.files import write_text
+from pullback.studies.robustness import page, paper
+from pullback.studies.robustness.figures import named
+from pullback.studies.robustness.settings import recipe
+from pullback.studies.robustness.spectra import DEFINITIONS
+from pullback.studies.robustness.verdicts import OWN, sign
+from pullback.studies.zoo import trained
+from pullback.studies.zoo.fashion_mnist import FASHION_NETS
+
+from .tables import NothingStored, table
+
+FOLDER = Path("docs/studies/robustness")
+TABLES = ("results.csv", "claims.csv", "summary.json")
+MAIN = "fashion-mnist"
+OVER, FALLS, SMALLER = "finest share: ERM / Madry, Wong, Shafahi", "falls to each finer scale", "smaller when robust"
+
+
+def store(run: Path, root: Path = ROOT) -> None:
+    """Copies the tables and figures of a finished run."""
+    (root / FOLDER).mkdir(parents=True, exist_ok=True)
+    for path in [*(run / name for name in TABLES), *run.glob("*.png")]:
+        shutil.copy(path, root / FOLDER / path.name)
+
+
+def train(root: Path = ROOT) -> None:
+    """Trains every network anew, and stores the processor time of each in seconds."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(trained, "cache_folder", return_value=Path(folder)):
+        for name, build in FASHION_NETS.items():
+            start = time.process_time()
+            build()
+            found[name] = round(time.process_time() - start, 1)
+    write_text(root / FOLDER / "training.json", json.dumps(found, indent=1) + "\n")
+
+
+def section(root: Path) -> str:
+    """The whole result: what ran, what it says, and how it compares with the paper."""
+    folder = root / FOLDER
+    if not (folder / "results.csv").exists():
+        raise NothingStored
+    found, claims = pd.read_csv(folder / "results.csv", keep_default_na=False, na_values=["nan"]), read_claims(folder)
+    found = found.assign(**{name: pd.to_numeric(found[name]) for name in ("value", "low", "high")})
+    about, training = (json.loads((folder / name).read_text()) for name in ("summary.json", "training.json"))
+    parts: list[str] = [_ran(about, training), _beside_the_paper(found, claims), _said(about)]
+    parts += [_behaviour(found), _over_models(claims), _over_examples(claims)]
+    return "\n\n".join(parts)
+
+
+def read_claims(folder: Path) -> pd.DataFrame:
+    """The stored comparisons."""
+    return pd.read_csv(folder / "claims.csv")
+
+
+def _ran(about: dict, training: dict[str, float]) -> str:  # type: ignore[type-arg]
+    seconds, counts = about["seconds"], about["examples"]
+    data = " and ".join(f"{count} examples of `{name}`" for name, count in counts.items())
+    return f"""    pullback study robustness
+
+{about["models"]} models on {data}; {seconds["cpu"]:.0f} s of processor time on one core, of which
+{seconds["loading_and_training_cpu"]:.0f} s load models and data. Training, done once and kept in the cache folder, takes
+{about["gradients_of_training"]:,} gradients: {sum(training.values()):.0f} s of processor time on one core for all {len(training)}
+networks. Domain: `{about["domain"][MAIN]}`; seed {about["settings"]["seed"]}."""
+
+
+def _group(found: pd.DataFrame, data: str, quantity: str, name: str) -> pd.DataFrame:
+    """The means of each group: a row for each group, a column for each octave."""
+    rows = found[(found["data"] == data) & (found["model"] == "") & (found["quantity"] == quantity) & (found["name"] == name)]
+    return rows.pivot_table(index="group", columns="band", values="value", sort=False)
+
+
+def _beside_the_paper(found: pd.DataFrame, claims: pd.DataFrame) -> str:
+    ours = _group(found, MAIN, "share", "mean")
+    rows = []
+    for group, values in ours.iterrows():
+        training = recipe(str(group)) or "erm"
+        theirs = paper.SHARES[training]
+        cells = {f"{place}": f"{one:.3f} / {own:.3f}" for place, (one, own) in enumerate(zip(theirs, values), 1)}
+        rows.append({"training": named(str(group)), **cells})
+    finest = {name: _group(found, MAIN, "share", name).iloc[:, -1] for name in OWN}
+    ratios = {"paper": pd.Series({f"fashion-{name}": values[-1] for name, values in paper.SHARES.items()}), **finest}
+    factor: Callable[[pd.Series], str] = lambda share: ", ".join(
+        f"{share['fashion-erm'] / share[f'fashion-{name}']:.2f}" for name in ("pgd", "fast", "free")
+    )
+    lines = [{"definition": "the paper's figure", OVER: factor(ratios.pop("paper")), FALLS: "yes", SMALLER: "yes"}]
+    for name, share in ratios.items():
+        lines.append({"definition": DEFINITIONS[name].formula, OVER: factor(share)} | _shape(name, claims, found))
+    fits = [line["definition"] for line in lines[1:] if line[FALLS] == line[SMALLER] == "yes"]
+    return f"""### Beside the paper
+
+![The paper's figure beside ours](robustness/paper.png)
+
+Shares of mean |∂f/∂z| by scale, coarse to fine: the paper's figure (digitised, ImageNet, {sum(paper.SHARES["erm"]):.2f} in
+all for ERM) / here (Fashion-MNIST, 1.00 in all).
+
+{table(pd.DataFrame(rows))}
+
+Which definition can the paper's figure show? Its bars fall from each scale to the next finer one, and the finest one is larger
+for ERM than for every robust training. Of the definitions here, both hold for {", ".join(fits) or "none"}.
+
+{table(pd.DataFrame(lines))}
+
+"{SMALLER}" is the corrected verdict over three networks of each training (Dunnett's intervals, at 95 % over all definitions
+together). The contrasts, and those of the LeNets on digits, which are over examples of one network each:
+
+{table(page.contrasts(claims, "finest"))}
+
+![All definitions, normalised and not](robustness/spectra-{MAIN}.png)
+
+![The same for the LeNets on digits](robustness/spectra-digits.png)"""
+
+
+def _shape(name: str, claims: pd.DataFrame, found: pd.DataFrame) -> dict[str, str]:
+    """Whether the spectrum of ERM falls, and whether the finest share is smaller in every robust group."""
+    erm = _group(found, MAIN, "share", name).loc["fashion-erm"].to_numpy()
+    rows = claims[(claims["question"] == "finest") & (claims["data"] == MAIN) & (claims["name"] == name)]
+    signs = [sign(row) for _, row in rows.iterrows()]
+    words = {-1: "yes", 1: "no: larger", 0: "not shown"}
+    verdict = words[signs[0]] if len(set(signs)) == 1 else f"for {signs.count(-1)} of {len(signs)} trainings"
+    return {FALLS: "yes" if bool((np.diff(erm) < 0).all()) else "no", SMALLER: verdict}
+
+
+def _said(about: dict) -> str:  # type: ignore[type-arg]
+    return "### What the numbers say\n\n" + "\n".join(f"- {sentence}" for sentence in about["findings"])
+
+
+def _behaviour(found: pd.DataFrame) -> str:
+    parts = ["### How the models behave"]
+    for name in dict.fromkeys(found["data"]):
+        parts += [f"`{name}`, right answers in %:", table(page.accuracies(found, name)), _bands(found, name)]
+        parts += [f"![How the models of {name} behave](robustness/behaviour-{name}.png)"]
+        parts += [f"![Fourier heat maps of the models of {name}](robustness/heat-{name}.png)"]
+    return "\n\n".join(parts)
+
+
+def _bands(found: pd.DataFrame, data: str) -> str:
+    """Where each model is weakest: the thresholds of all octaves, and the critical band."""
+    rows = found[(found["data"] == data) & (found["model"] != "")]
+    band = rows[rows["quantity"] == "critical band"].pivot_table(index="group", columns="name", values="value", dropna=False)
+    known = rows[rows["quantity"] == "threshold"].pivot_table(
+        index="group", columns="band", values="value", aggfunc="median", sort=False
+    )
+    cells = {"group": known.index, **{name: [f"{value:.3g}" for value in known[name]] for name in known}}
+    for name, title in (("middle", "weakest octave"), ("width", "width in octaves"), ("error", "error of the fit")):
+        cells[title] = [f"{value:.2f}" if np.isfinite(value) else "–" for value in band[name].reindex(known.index)]
+    about = "Noise of one octave that brings the accuracy half way to chance (median over networks), and the Gaussian fit:"
+    return f"{about}\n\n{table(pd.DataFrame(cells))}"
+
+
+def _over_models(claims: pd.DataFrame) -> str:
+    shown = claims[(claims["units"] == "groups") & (claims["data"] == MAIN)]
+    held, count = int((shown.apply(sign, axis=1) != 0).sum()), len(shown)
+    return f"""### Does the spectrum of a model say how robust it is?
+
+{held} of {count} correlations over the four trainings hold. Four points leave two degrees of freedom: a corrected interval of
+r then covers almost everything, and no test by re-pairing four points can be significant at 5 % (24 pairings). The twelve
+networks are shown too, but three seeds of one training are not three independent models.
+
+{table(page.contrasts(shown, "models"))}
+
+![Networks: finest share and behaviour](robustness/models-{MAIN}.png)"""
+
+
+def _over_examples(claims: pd.DataFrame) -> str:
+    return f"""### Does one gradient say which predictions survive a filter?
+
+The score is the share of importance that the filter lets pass; the question is whether the prediction stays. Differences of
+areas under the ROC curve, mean over the networks of a training and over the cuts; Σ |z| never sees the model, the margin is the
+difference of the two highest scores. Intervals are over examples and corrected for all rows of a data set.
+
+{table(page.contrasts(claims, "examples"))}
+
+![Areas of all scores](robustness/examples-{MAIN}.png)"""
+
+
+SECTIONS = {"robustness": section}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--train", action="store_true")
+    given = parser.parse_args()
+    store(given.run)
+    if given.train:
+        train()
+
+
+if __name__ == "__main__":
+    main()

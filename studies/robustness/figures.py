@@ -1,16 +1,16 @@
 """The figures of the robustness study."""
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from ...core.files import slug
 from ..report.figures import save
@@ -26,6 +26,7 @@ from .verdicts import MARGIN, OWN, SHUFFLED, sign
 _RECIPES = {"erm": "black", "pgd": "tab:blue", "fast": "tab:orange", "free": "tab:green"}
 _SCORES = {name: one.formula if one.model else f"control: {one.formula}" for name, one in DEFINITIONS.items()}
 _SCORES |= {MARGIN: "control: margin", SHUFFLED: "control: shuffled"}
+_OTHERS = ("tab:purple", "tab:red", "tab:brown", "tab:cyan", "tab:olive", "tab:pink", "tab:gray")
 MODELS_ARE_FEW = 3
 
 
@@ -50,7 +51,7 @@ def drawn(nets: Sequence[Net], table: pd.DataFrame, found: pd.DataFrame, setting
 
 def colours(groups: Sequence[str]) -> dict[str, Any]:
     """A colour for each group; trainings have their own."""
-    others = iter(matplotlib.colormaps["tab10"].colors * 9)  # type: ignore[attr-defined]
+    others = itertools.cycle(_OTHERS)
     return {group: _RECIPES.get(recipe(group) or "") or next(others) for group in groups}
 
 
@@ -125,7 +126,7 @@ def _spectra(groups: pd.DataFrame) -> Figure:
             axis.set_title(definition.formula if definition.model else f"control: {definition.formula}", fontsize=9)
             axis.tick_params(labelsize=7)
             if quantity == "share":
-                axis.set_ylim(0, 1)
+                axis.set_ylim(bottom=0)
                 axis.yaxis.set_major_formatter(PercentFormatter(1, 0))
             else:
                 _log(axis)
@@ -140,13 +141,14 @@ def _line(axis: Axes, labels: Sequence[str], values: Sequence[Interval], shade: 
     heights, low, high = (np.array(column, dtype=float) for column in zip(*values))
     places = np.arange(len(labels))
     axis.plot(places, heights, marker="o", markersize=3, color=shade, label=label, linewidth=1.3)
-    axis.fill_between(places, low, high, color=shade, alpha=0.15, linewidth=0)
+    axis.fill_between(places, np.maximum(low, heights / 10), high, color=shade, alpha=0.15, linewidth=0)
     axis.set_xticks(places, labels, rotation=30, ha="right")
 
 
 def _log(axis: Axes) -> None:
     """A logarithmic scale with plain numbers; zeros are left out."""
     axis.set_yscale("log", nonpositive="mask")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if np.ptp(np.log10(axis.get_ylim())) < 1.5 else (1.0,)))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.yaxis.set_minor_formatter(NullFormatter())
 
@@ -182,7 +184,7 @@ def _behaviour(groups: pd.DataFrame, top: float) -> Figure:
             axis.yaxis.set_major_formatter(PercentFormatter(1, 0))
     axes[0].set_ylabel("right answers")
     axes[2].axhline(top, color="0.8", linewidth=0.8, zorder=0)
-    axes[2].set_ylabel("noise that halves the accuracy above chance")
+    axes[2].set_ylabel("noise at half the accuracy", fontsize=9)
     _log(axes[2])
     axes[0].legend(frameon=False, fontsize=8)
     return figure
@@ -263,5 +265,6 @@ def _models(nets: Sequence[Net], found: pd.DataFrame, settings: Settings) -> Fig
         row[0].set_ylabel(act if "threshold" not in act else f"log₂ of the {act}", fontsize=8)
     for axis, name in zip(axes[-1], OWN):
         axis.set_xlabel(f"share of the finest octave\nby {DEFINITIONS[name].formula}", fontsize=8)
-    axes[0, 0].legend(frameon=False, fontsize=7)
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=len(groups), frameon=False, fontsize=8)
     return figure

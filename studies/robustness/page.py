@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ CAPTIONS = {
     "spectra": "Importance by octave in every definition. Bands: 95 % intervals over trainings, or over examples where a "
     "group has one model.",
     "behaviour": "How the models behave: right answers after ideal radial filters, the root mean square of the noise of one "
-    "octave that brings the accuracy half way to chance (on the grey line: more than the largest level), and right answers "
+    "octave that brings the accuracy half way to chance (on the grey line: twice the largest level or more), and right answers "
     "under projected gradient ascent.",
     "examples": "How well a score of one gradient, the share of importance that a filter lets pass, tells which answers "
     "survive it. Grey: controls. 0.5 is chance.",
@@ -62,17 +62,17 @@ def contrasts(found: pd.DataFrame, question: str) -> pd.DataFrame:
     if question == "examples":
         verdict = {1: "better", -1: "worse", 0: "not different"}
         rows = rows[rows["against"].notna()]
-    named = rows["name"].map(lambda name: DEFINITIONS[name].formula)
-    cells = {"data": rows["data"], "group": rows["group"].fillna(""), "score": named, "condition": rows["condition"].fillna("")}
-    cells["against"] = rows["against"].map(lambda name: DEFINITIONS[name].formula if name in DEFINITIONS else name).fillna("")
+    said: Callable[[Any], str] = lambda value: DEFINITIONS[value].formula if value in DEFINITIONS else value
+    columns = {"data": "data", "group": "group", "score": "name", "condition": "condition", "against": "against"}
+    cells = {head: [said(value) if isinstance(value, str) else "" for value in rows[name]] for head, name in columns.items()}
     cells["difference or r"] = [
         f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
         for value, low, high in rows[["value", "low", "high"]].itertuples(index=False)
     ]
-    cells["n"] = rows["n"].astype(str) + " " + rows["units"]
+    cells["n"] = [f"{count} {units}" for count, units in zip(rows["n"], rows["units"])]
     cells["verdict"] = [verdict[sign(row)] for _, row in rows.iterrows()]
-    columns = pd.DataFrame(cells)
-    return columns.loc[:, (columns != "").any()]
+    shown = pd.DataFrame(cells)
+    return shown.loc[:, (shown != "").any()]
 
 
 def section(table: pd.DataFrame, found: pd.DataFrame, about: Mapping[str, Any], pictures: Sequence[str]) -> str:

@@ -27,15 +27,20 @@ def t_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Int
 def against_first(groups: Sequence[np.ndarray], level: float) -> list[Interval]:
     """Each group's mean minus that of the first, with intervals that hold at `level` for all of them together.
 
-    Source: Dunnett 1955, through SciPy.  groups: two values each or more.
+    t intervals with the pooled variance of all groups, corrected by Bonferroni.  groups: two values each or more.
 
     >>> [round(number, 2) for number in against_first([np.array([1.0, 1.2]), np.array([2.0, 2.2])], 0.95)[0]]
     [1.0, 0.39, 1.61]
     """
-    found = stats.dunnett(*groups[1:], control=groups[0], rng=np.random.default_rng(0))
-    limits = found.confidence_interval(level)
-    means = [float(group.mean() - groups[0].mean()) for group in groups[1:]]
-    return [(mean, float(low), float(high)) for mean, low, high in zip(means, limits.low, limits.high)]
+    freedom = sum(len(group) - 1 for group in groups)
+    variance = sum(float(((group - group.mean()) ** 2).sum()) for group in groups) / freedom
+    quantile = float(stats.t.ppf(1 - (1 - level) / (len(groups) - 1) / 2, freedom))
+    found = []
+    for group in groups[1:]:
+        difference = float(group.mean() - groups[0].mean())
+        half = quantile * math.sqrt(variance * (1 / len(group) + 1 / len(groups[0])))
+        found.append((difference, difference - half, difference + half))
+    return found
 
 
 def correlation(first: np.ndarray, second: np.ndarray, level: float) -> Interval:

@@ -211,8 +211,8 @@ def _said_examples(found: pd.DataFrame) -> str:
 
 
 def _said_falls(own: pd.DataFrame) -> str:
-    """In which definitions the first group's spectrum falls from coarse to fine, as the paper's figure does."""
+    """The coarsest octave over the finest one in the spectra of the first group; the paper's bars fall from coarse to fine."""
     shares = own[(own["quantity"] == "share") & (own["group"] == own["group"].iloc[0])]
-    falls = [name for name in OWN if bool((np.diff(shares[shares["name"] == name]["value"]) < 0).all())]
-    named = ", ".join(DEFINITIONS[name].formula for name in falls) or "no definition"
-    return f"the spectrum of {own['group'].iloc[0]} falls from each octave to the next finer one by {named}."
+    ends = {name: shares[shares["name"] == name]["value"].iloc[[0, -1]].to_numpy() for name in OWN}
+    ratios = [f"{first / last:.2g} by {DEFINITIONS[name].formula}" for name, (first, last) in ends.items() if last > 0]
+    return f"the share of the coarsest octave over that of the finest, {own['group'].iloc[0]}: {', '.join(ratios)}."

@@ -69,6 +69,19 @@ def test_intervals_of_areas_hold_at_their_level() -> None:
     assert abs(held / 400 - 0.9) < 0.05
 
 
+def test_contrasts_of_groups_hold_together_and_are_near_those_of_dunnett() -> None:
+    rng = np.random.default_rng(5)
+    missed = 0
+    for _ in range(500):
+        groups = list(rng.normal(size=(4, 3)))
+        missed += any(low > 0 or high < 0 for _, low, high in statistics.against_first(groups, 0.9))
+    assert missed <= 65  # 10 % of 500 are 50; Bonferroni's correction is a little too wide
+    groups = list(rng.normal(size=(4, 5)))
+    known = stats.dunnett(*groups[1:], control=groups[0], rng=np.random.default_rng(0)).confidence_interval(0.95)
+    for (_, low, high), one, other in zip(statistics.against_first(groups, 0.95), known.low, known.high):
+        assert 1 <= (high - low) / (other - one) < 1.1
+
+
 def test_a_correlation_of_noise_does_not_exceed_shuffled_pairings_too_often() -> None:
     rng = np.random.default_rng(2)
     extremes = [rng.normal(size=(6, 3)) for _ in range(40)], [rng.normal(size=(6, 4)) for _ in range(40)]

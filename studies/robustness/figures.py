@@ -130,8 +130,8 @@ def _spectra(groups: pd.DataFrame) -> Figure:
                 axis.yaxis.set_major_formatter(PercentFormatter(1, 0))
             else:
                 _log(axis)
-    axes[0, 0].set_ylabel("share, normalised in each example")
-    axes[1, 0].set_ylabel("not normalised")
+    axes[0, 0].set_ylabel("share, per example", fontsize=9)
+    axes[1, 0].set_ylabel("not normalised", fontsize=9)
     axes[0, -1].legend(frameon=False, fontsize=8)
     figure.supxlabel("cycles/sample, coarse → fine", fontsize=9)
     return figure

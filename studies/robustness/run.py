@@ -182,7 +182,9 @@ def _subject(model: LoadedModel, x: Tensor, settings: Settings) -> tuple[Subject
     """
     x = x.to(settings.device)
     model = model.whole(x)
-    logits = model.check(x, 1)
+    fitting = model.fitting(x, "auto")
+    batch = fitting if isinstance(fitting, int) else None
+    logits = model.check(x, batch or 1)
     if logits.shape[1] < 2:
         raise ValueError(f"{model.name}: expected a classifier with two outputs or more, got one output.")
     if min(x.shape[2:]) < 4:
@@ -194,11 +196,11 @@ def _subject(model: LoadedModel, x: Tensor, settings: Settings) -> tuple[Subject
         raise ValueError(f"robustness: {plain(domain)[:60]} has the bands {', '.join(bands)[:60]}; {advice}.")
     picture = model.picture() if model.kind == "image" else None
     if picture is None:
-        return Subject(model, domain, None, settings), x
+        return Subject(model, domain, None, settings, batch), x
     mean = picture(torch.zeros_like(x[0, :, :1, :1]))
     std = picture(torch.ones_like(mean)) - mean
     module = Brightness(model.module, mean, std, feed_dtype(model.module, x.dtype))
-    return Subject(replace(model, module=module), domain, 1.0, settings), picture(x)
+    return Subject(replace(model, module=module), domain, 1.0, settings, batch), picture(x)
 
 
 def _level(side: int) -> int:

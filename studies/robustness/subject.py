@@ -51,24 +51,26 @@ class Subject:
 
     For pictures whose normalisation is known u is the brightness, and everything is added before the normalisation.
     model: the classifier of u.  domain: in which gradients are read.  unit: of pictures 1; None for the range of an example.
+    batch: the only number of inputs that the model accepts; None where any will do.
     """
 
     model: LoadedModel
     domain: str
     unit: float | None
     settings: Settings
+    batch: int | None = None
 
     def scores(self, u: Tensor, count: Count = lambda done: None) -> Tensor:
         """The scores of u, (batch, classes), without a graph."""
         found = []
         for rows in u.split(self.rows(u)):
-            found.append(self.model.classify(rows, len(rows)).double())
+            found.append(self.model.classify(rows, self.batch or len(rows)).double())
             count(len(rows))
         return torch.cat(found)
 
     def rows(self, u: Tensor) -> int:
         """The inputs of one forward."""
-        return max(1, min(256, _ROWS // u[0].numel()))
+        return self.batch or max(1, min(256, _ROWS // u[0].numel()))
 
     def span(self, u: Tensor) -> Tensor:
         """The unit of noise and attacks, one for each example. Shape: (batch, 1, …)."""
@@ -96,12 +98,10 @@ class Subject:
         bounds = [bound.reshape(-1, *[1] * (u.ndim - 1)).expand(len(u), *[1] * (u.ndim - 1)) for bound in (low, high)]
         found = []
         for rows in torch.arange(len(u), device=u.device).split(self.rows(u)):
-            near = [each[rows] for each in bounds]
-            found.append(
-                attacked(
-                    self.model.module, u[rows], label[rows], start[rows], epsilon[rows], steps, 2.5 / steps, near[0], near[1]
-                )
-            )
+            own = torch.cat([rows, rows[-1:].expand(self.batch - len(rows))]) if self.batch else rows
+            near = [each[own] for each in (u, label, start, epsilon)]
+            limits = [each[own] for each in bounds]
+            found.append(attacked(self.model.module, *near, steps, 2.5 / steps, *limits)[: len(rows)])
             count(2 * steps * len(rows))
         return torch.cat(found)
 

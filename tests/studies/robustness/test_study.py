@@ -127,6 +127,13 @@ def test_other_settings_are_refused_and_a_larger_limit_is_not(photos: Path, tmp_
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_a_program_that_takes_one_picture_at_a_time_runs(photos: Path, model_files: Path) -> None:
+    few = {"limit": 3, "size": 32, "heat": 1, "steps": 1, "attacks": (0.1,), "levels": (0.1,)}
+    found = studies.robustness(models=["one.pt2"], data=str(photos), out=model_files / "o", **few)
+    assert found.table["n"].max() == 3
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_the_user_s_model_stays_as_it_was(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 4))
     before, random = [each.clone() for each in line.parameters()], torch.get_rng_state()

@@ -42,6 +42,12 @@ def store(run: Path, root: Path = ROOT) -> None:
         shutil.copy(path, root / FOLDER / path.name)
 
 
+def store_other(run: Path, root: Path = ROOT) -> None:
+    """Copies the comparisons of a run with another method."""
+    for name in ("claims.csv", "summary.json"):
+        shutil.copy(run / name, root / FOLDER / f"other-{name}")
+
+
 def train(root: Path = ROOT) -> None:
     """Trains every network anew, and stores the processor time of each in seconds."""
     found = {}
@@ -62,6 +68,9 @@ def section(root: Path) -> str:
     found = found.assign(**{name: pd.to_numeric(found[name]) for name in ("value", "low", "high")})
     about, training = (json.loads((folder / name).read_text()) for name in ("summary.json", "training.json"))
     parts: list[str] = [_ran(about, training), _beside_the_paper(found, claims), _said(about)]
+    if (folder / "other-claims.csv").exists():
+        other = json.loads((folder / "other-summary.json").read_text())
+        parts.insert(2, _other(pd.read_csv(folder / "other-claims.csv"), other))
     parts += [_behaviour(found), _over_models(claims), _over_examples(claims)]
     return "\n\n".join(parts)
 
@@ -128,6 +137,14 @@ all contrasts of all definitions). The contrasts, and those of the LeNets, over 
 ![All definitions, normalised and not](robustness/spectra-{MAIN}.png)
 
 ![The same for the LeNets on digits](robustness/spectra-digits.png)"""
+
+
+def _other(claims: pd.DataFrame, about: dict) -> str:  # type: ignore[type-arg]
+    """The contrasts by another method."""
+    settings = about["settings"]
+    return f"""The same with the paper's own method instead of one gradient (`--method "{settings["method"]}"`, {settings["limit"]} examples):
+
+{table(page.contrasts(claims[claims["data"] == MAIN], "finest"))}"""
 
 
 def _shape(name: str, claims: pd.DataFrame, found: pd.DataFrame) -> dict[str, str]:
@@ -199,9 +216,12 @@ SECTIONS = {"robustness": section}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
+    parser.add_argument("--other", type=Path, help="a run with another method, whose contrasts are shown beside")
     parser.add_argument("--train", action="store_true")
     given = parser.parse_args()
     store(given.run)
+    if given.other:
+        store_other(given.other)
     if given.train:
         train()
 

@@ -99,9 +99,9 @@ class Subject:
         found = []
         for rows in torch.arange(len(u), device=u.device).split(self.rows(u)):
             own = torch.cat([rows, rows[-1:].expand(self.batch - len(rows))]) if self.batch else rows
-            near = [each[own] for each in (u, label, start, epsilon)]
-            limits = [each[own] for each in bounds]
-            found.append(attacked(self.model.module, *near, steps, 2.5 / steps, *limits)[: len(rows)])
+            how: Any = {"steps": steps, "step": 2.5 / steps, "low": bounds[0][own], "high": bounds[1][own]}
+            moved = attacked(self.model.module, u[own], label[own], start[own], epsilon[own], **how)
+            found.append(moved[: len(rows)])
             count(2 * steps * len(rows))
         return torch.cat(found)
 

@@ -36,7 +36,10 @@ SMALLER = "finest share smaller when robust"
 
 
 def store(run: Path, root: Path = ROOT) -> None:
-    """Copies the tables and figures of a finished run."""
+    """Copies the tables and figures of a finished run.  Raises: ValueError where it was resumed, as its time says too little."""
+    pieces = json.loads((run / "summary.json").read_text())["pieces"]
+    if pieces["all"] != pieces["of_this_run"]:
+        raise ValueError(f"{run}: {pieces['of_this_run']} of {pieces['all']} pieces are of its last run; run it in one go.")
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
     for path in [*(run / name for name in TABLES), *run.glob("*.png")]:
         shutil.copy(path, root / FOLDER / path.name)
@@ -142,7 +145,8 @@ all contrasts of all definitions). The contrasts, and those of the LeNets, over 
 def _other(claims: pd.DataFrame, about: dict) -> str:  # type: ignore[type-arg]
     """The contrasts by another method."""
     settings = about["settings"]
-    return f"""The same with the paper's own method instead of one gradient (`--method "{settings["method"]}"`, {settings["limit"]} examples):
+    option = f'`--method "{settings["method"]}"`, {settings["limit"]} examples'
+    return f"""The same with the paper's own method instead of one gradient ({option}):
 
 {table(page.contrasts(claims[claims["data"] == MAIN], "finest"))}"""
 

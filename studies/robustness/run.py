@@ -101,6 +101,7 @@ def robustness(
         about = summary(nets, table, found, settings) | {"versions": versions(), "settings": dataclasses.asdict(settings)}
         about["skipped"] = study.skipped
         about["seconds"] = {"cpu": time.process_time() - clock[0], "wall": time.perf_counter() - clock[1]} | study.seconds
+        about["pieces"] = {"all": study.pieces, "of_this_run": study.measured}
         files = _write(nets, table, found, about, settings, out)
         store.update(about | {"files": files}, alone=True)
     return Robustness(table, found, about, out, files)
@@ -111,7 +112,7 @@ class _Study:
 
     def __init__(self, settings: Settings, out: Path, progress: Progress | None, told: Callable[[str], object]) -> None:
         self.settings, self.out, self.progress, self.told = settings, out, progress, told
-        self.done = self.planned = self.pieces = self.pieces_planned = 0
+        self.done = self.planned = self.pieces = self.pieces_planned = self.measured = 0
         self.seconds = {"loading_and_training_cpu": 0.0}
         self.skipped: dict[str, list[tuple[str, str]]] = {}
 
@@ -154,6 +155,7 @@ class _Study:
         if not isinstance(part, dict):
             part = measured(subject, u[first:last], label, heated, self._count)
             store.write(key, part)
+            self.measured += 1
         each = evaluations(self.settings, u.shape[2:], False), evaluations(self.settings, u.shape[2:], True)
         self.done, self.pieces = before + heated * each[1] + (last - first - heated) * each[0], self.pieces + 1
         self._count(0)

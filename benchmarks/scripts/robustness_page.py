@@ -36,7 +36,7 @@ SMALLER = "finest share smaller when robust"
 
 
 def store(run: Path, root: Path = ROOT) -> None:
-    """Copies the tables and figures of a finished run.  Raises: ValueError where it was resumed, as its time says too little."""
+    """Copies the tables and figures of a finished run.  Raises: ValueError where it was resumed: its time says too little."""
     pieces = json.loads((run / "summary.json").read_text())["pieces"]
     if pieces["all"] != pieces["of_this_run"]:
         raise ValueError(f"{run}: {pieces['of_this_run']} of {pieces['all']} pieces are of its last run; run it in one go.")
@@ -67,8 +67,8 @@ def section(root: Path) -> str:
     folder = root / FOLDER
     if not (folder / "results.csv").exists():
         raise NothingStored
-    found, claims = pd.read_csv(folder / "results.csv", keep_default_na=False, na_values=["nan"]), read_claims(folder)
-    found = found.assign(**{name: pd.to_numeric(found[name]) for name in ("value", "low", "high")})
+    found = pd.read_csv(folder / "results.csv").fillna({"model": "", "band": "", "name": ""})
+    claims = pd.read_csv(folder / "claims.csv")
     about, training = (json.loads((folder / name).read_text()) for name in ("summary.json", "training.json"))
     parts: list[str] = [_ran(about, training), _beside_the_paper(found, claims), _said(about)]
     if (folder / "other-claims.csv").exists():
@@ -76,11 +76,6 @@ def section(root: Path) -> str:
         parts.insert(2, _other(pd.read_csv(folder / "other-claims.csv"), other))
     parts += [_behaviour(found), _over_models(claims), _over_examples(claims)]
     return "\n\n".join(parts)
-
-
-def read_claims(folder: Path) -> pd.DataFrame:
-    """The stored comparisons."""
-    return pd.read_csv(folder / "claims.csv")
 
 
 def _ran(about: dict, training: dict[str, float]) -> str:  # type: ignore[type-arg]
@@ -194,22 +189,49 @@ def _over_models(claims: pd.DataFrame) -> str:
     return f"""### Does the spectrum of a model say how robust it is?
 
 {held} of {count} correlations over the four trainings hold. Four points leave two degrees of freedom: a corrected interval of
-r then covers almost everything, and no test by re-pairing four points can be significant at 5 % (24 pairings). The twelve
-networks are shown too, but three seeds of one training are not three independent models.
+r then covers almost everything, and re-pairing four points in all 24 ways gives no p below 4 %, before any correction. The
+twelve networks are shown in the figure, but three seeds of one training are not three independent models.
 
-{table(page.contrasts(shown, "models"))}
+{table(_matrix(shown))}
 
 ![Networks: finest share and behaviour](robustness/models-{MAIN}.png)"""
+
+
+def _matrix(rows: pd.DataFrame) -> pd.DataFrame:
+    """Correlations with their corrected intervals: a row for each behaviour, a column for each definition."""
+    words = [f"{value:+.2f} ({low:+.2f} to {high:+.2f})" for value, low, high in rows[["value", "low", "high"]].to_numpy()]
+    wide = rows.assign(words=words).pivot_table(index="condition", columns="name", values="words", aggfunc="first", sort=False)
+    return wide.rename(columns=lambda name: DEFINITIONS[name].formula).reset_index()
+
+
+def _areas(claims: pd.DataFrame) -> pd.DataFrame:
+    """Areas of all scores: a row for each group and filter. Each has its verdicts against |z| and against the margin."""
+    rows = claims[claims["question"] == "examples"]
+    keys, lines = ["data", "group", "condition"], []
+    for key, own in rows.groupby(keys, sort=False):
+        areas = own[own["against"].isna()].set_index("name")["value"]
+        marks = {
+            name: " ".join("<=>"[sign(row) + 1] for _, row in part.iterrows())
+            for name, part in own.dropna(subset="against").groupby("name")
+        }
+        cells = {DEFINITIONS[name].formula: f"{areas[name]:.2f} {marks[name]}" for name in OWN}
+        controls = {"Σ |z|": areas["coefficients"], "margin": areas["margin"], "shuffled": areas["shuffled"]}
+        lines.append(
+            dict(zip(["data", "model", "filter"], key)) | cells | {name: f"{area:.2f}" for name, area in controls.items()}
+        )
+    return pd.DataFrame(lines)
 
 
 def _over_examples(claims: pd.DataFrame) -> str:
     return f"""### Does one gradient say which predictions survive a filter?
 
-The score is the share of importance that the filter lets pass; the question is whether the prediction stays. Differences of
-areas under the ROC curve, mean over the networks of a training and over the cuts; Σ |z| never sees the model, the margin is the
-difference of the two highest scores. Intervals are over examples and corrected for all rows of a data set.
+The score is the share of importance that the filter lets pass; the question is whether the prediction stays. Areas under the ROC
+curve, mean over the networks of a training and over the cuts. Σ |z| never sees the model, the margin is the difference of the
+two highest scores, and for "shuffled" the outcomes of the examples were exchanged. After each area: whether it is smaller (<),
+not different (=) or larger (>) than that of Σ |z|, and than that of the margin, by intervals over examples that are corrected
+for all comparisons of a data set. An area below 0.5 ranks the wrong way round.
 
-{table(page.contrasts(claims, "examples"))}
+{table(_areas(claims))}
 
 ![Areas of all scores](robustness/examples-{MAIN}.png)"""
 

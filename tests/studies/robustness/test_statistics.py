@@ -92,7 +92,7 @@ def test_a_correlation_of_noise_does_not_exceed_shuffled_pairings_too_often() ->
     assert found <= 6  # 5 % of 40 are 2
     same = rng.normal(size=(6, 3))
     assert statistics.shuffled_extreme(same, same) < 1
-    assert statistics.shuffled_extreme(same[:4], same[:4]) > 0.99  # four models: 24 pairings cannot show anything at 5 %
+    assert statistics.shuffled_extreme(same[:4], same[:4]) > 0.99  # of four models only the best of 24 pairings could
 
 
 def test_a_constant_or_a_few_models_have_no_correlation() -> None:

@@ -225,11 +225,11 @@ def _areas(claims: pd.DataFrame) -> pd.DataFrame:
 def _over_examples(claims: pd.DataFrame) -> str:
     return f"""### Does one gradient say which predictions survive a filter?
 
-The score is the share of importance that the filter lets pass; the question is whether the prediction stays. Areas under the ROC
-curve, mean over the networks of a training and over the cuts. Σ |z| never sees the model, the margin is the difference of the
-two highest scores, and for "shuffled" the outcomes of the examples were exchanged. After each area: whether it is smaller (<),
-not different (=) or larger (>) than that of Σ |z|, and than that of the margin, by intervals over examples that are corrected
-for all comparisons of a data set. An area below 0.5 ranks the wrong way round.
+The score is the share of importance that the filter lets pass; the question is whether the prediction stays. Areas under
+the ROC curve, mean over the networks of a training and over the cuts. Σ |z| never sees the model, the margin is the difference
+of the two highest scores, and for "shuffled" the outcomes of the examples were exchanged. After each area: whether it is smaller
+(<), not different (=) or larger (>) than that of Σ |z|, and than that of the margin, by intervals over examples that are
+corrected for all comparisons of a data set. An area below 0.5 ranks the wrong way round.
 
 {table(_areas(claims))}
 

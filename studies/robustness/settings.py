@@ -1,12 +1,13 @@
 """What the robustness study runs: models, data, and the conditions under which they are asked again."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ...attribution import get as get_method
-from ...core.checks import check_count, check_seed, quoted
+from ...core.checks import check_count, check_path, check_seed, quoted
 from ..loaders.model_formats import load_model
 from ..loaders.models import LoadedModel
 from ..training.adversarial import RECIPES
@@ -57,9 +58,12 @@ class Settings:
     window: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("models", "data", "attacks", "levels"):
+        for name in ("models", "data"):
             given = getattr(self, name)
-            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
+            several = [given] if isinstance(given, str | os.PathLike) else given
+            object.__setattr__(self, name, tuple(check_path("robustness", one) for one in several))
+        for name in ("attacks", "levels"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         check_count("robustness", "steps", self.steps)
         check_count("robustness", "heat", self.heat, 0)
         check_seed("robustness", self.seed)

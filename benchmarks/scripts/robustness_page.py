@@ -227,7 +227,7 @@ def _over_examples(claims: pd.DataFrame) -> str:
 
 The score is the share of importance that the filter lets pass; the question is whether the prediction stays. Areas under
 the ROC curve, mean over the networks of a training and over the cuts. Σ |z| never sees the model, the margin is the difference
-of the two highest scores, and for "shuffled" the outcomes of the examples were exchanged. After each area: whether it is smaller
+of the two highest scores, and for "shuffled" the outcomes of examples were exchanged. After each area: whether it is smaller
 (<), not different (=) or larger (>) than that of Σ |z|, and than that of the margin, by intervals over examples that are
 corrected for all comparisons of a data set. An area below 0.5 ranks the wrong way round.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .octaves import depth, waves
 from .spectra import DEFINITIONS, normalised
@@ -39,15 +40,7 @@ class Net:
 
     @classmethod
     def joined(
-        cls,
-        name: str,
-        group: str,
-        data: str,
-        subject: Subject,
-        shape: Sequence[int],
-        classes: int,
-        names: list[str],
-        parts: Any,
+        cls, name: str, group: str, data: str, run: tuple[Subject, Tensor], classes: int, names: list[str], parts: Any
     ) -> "Net":
         """The net of stored pieces, see `subject.measured`."""
         joined: Callable[[Any], np.ndarray] = lambda values: np.concatenate(
@@ -56,9 +49,10 @@ class Net:
         spectra = {each: joined(part["spectra"][each] for part in parts) for each in DEFINITIONS}
         predicted = {each: joined(part["predicted"][each] for part in parts).astype(int) for each in parts[0]["predicted"]}
         truth, margin = (joined(part[each] for part in parts) for each in ("truth", "margin"))
+        domain, shape = run[0].domain, tuple(run[1].shape[2:])
         heat = [part["heat"] for part in parts if part["heat"]]
         hot = joined(heat) if heat else np.zeros((0, len(waves(shape))))
-        about = (name, group, data, subject.domain, classes, tuple(shape), names, parts[0]["octaves"])
+        about = (name, group, data, domain, classes, shape, names, parts[0]["octaves"])
         return cls(*about, spectra, predicted, truth.astype(int), margin, hot)
 
     @property

@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,27 @@ from ...core.files import check_writable, plain, write_text
 from ...core.progress import Interrupted, Progress
 from ...transforms import get as get_transform
 from ..compare.summary import versions
+from ..kinds import Signal
 from ..loaders.data import Photo, Photos, load_photos
 from ..loaders.models import LoadedModel, stacked
 from ..storage.fingerprint import answer, weights
 from ..storage.results import Results
 from ..storage.store import Store, digest
+from ..zoo.fashion_mnist import FASHION_NETS
 from . import figures, page
 from .net import Net
+from .octaves import depth
 from .settings import Settings
 from .subject import Brightness, Subject, evaluations, measured
 from .tables import examples, results
 from .verdicts import claims, summary
 
 _PIECE = 2**17  # values of the inputs of one stored piece
-_LEVELS = 5
+_LEVELS, _SHORTEST = 5, 4  # of the default wavelet; samples along an axis
+_TRAINED = 5.0  # seconds that reading a trained network does not take
+_Task = tuple[
+    Store, Subject, Tensor, Tensor, int
+]  # where a piece is stored, and what is measured: u, labels, examples of the heat map
 
 
 @dataclass(frozen=True)
@@ -121,43 +128,47 @@ class _Study:
         return [self._net(place, *pair) for place, pair in enumerate(self.settings.pairs)]
 
     def _net(self, place: int, name: str, data: str) -> Net:
-        start = time.process_time()
-        model = self.settings.load(name)
-        self.seconds["loading_and_training_cpu"] += time.process_time() - start
+        model, question = self._loaded(name), [self.settings.question, versions()]
         found, read = _inputs(model, data, self.settings)
         self.skipped[data] = [(plain(name), plain(why)) for name, why in found.skipped]
-        subject, u = _subject(model, stacked({photo.name: x for photo, x in read}), self.settings)
-        logits = subject.scores(u[:1])
-        photos = replace(found, entries=[photo for photo, _ in read]).labelled(logits.shape[1], model.classes)[0].entries
-        question = [self.settings.question, subject.domain, model.preparation(), versions()]
-        store = Store(self.out / ".parts", [*question, weights(model.module), answer(logits)])
-        size = max(1, min(50, _PIECE // u[0].numel()))
+        runs = _subjects(model, read, self.settings)
+        classes = runs[0][0].scores(runs[0][1][:1]).shape[1]
+        photos = replace(found, entries=[photo for photo, _ in read]).labelled(classes, model.classes)[0].entries
+        label = torch.tensor([-1 if photo.label is None else photo.label for photo in photos])
+        heat = self.settings.heat if len(runs) == 1 else 0  # waves of another length are other waves
+        tasks, first = [], 0
+        for subject, u in runs:
+            store = Store(self.out / ".parts", [*question, subject.domain, *_known(subject, u)])
+            for rows in torch.arange(len(u)).split(max(1, min(50, _PIECE // u[0].numel()))):
+                hot = max(0, min(heat - first, len(rows)))
+                tasks.append((store, subject, u[rows], label[first : first + len(rows)].to(u.device), hot))
+                first += len(rows)
         remaining = len(self.settings.pairs) - place
-        self.planned = self.done + remaining * self._work(u)
-        self.pieces_planned = self.pieces + remaining * math.ceil(len(u) / size)
-        parts = [self._piece(store, subject, u, photos, first, min(first + size, len(u))) for first in range(0, len(u), size)]
-        names, group = [plain(photo.name) for photo in photos], self.settings.group(name)
-        return Net.joined(name, group, data, subject, u.shape[2:], logits.shape[1], names, parts)
+        self.planned = self.done + remaining * sum(_work(task) for task in tasks)
+        self.pieces_planned = self.pieces + remaining * len(tasks)
+        names = [plain(photo.name) for photo in photos]
+        return Net.joined(name, self.settings.group(name), data, runs[0], classes, names, [self._piece(task) for task in tasks])
 
-    def _work(self, u: Tensor) -> int:
-        heated = min(self.settings.heat, len(u))
-        each = [evaluations(self.settings, u.shape[2:], heat) for heat in (False, True)]
-        return (len(u) - heated) * each[0] + heated * each[1]
+    def _loaded(self, name: str) -> LoadedModel:
+        start = time.process_time()
+        model = self.settings.load(name)
+        seconds = time.process_time() - start
+        self.seconds["loading_and_training_cpu"] += seconds
+        if name in FASHION_NETS and seconds > _TRAINED:
+            self.told(f"{name} was trained in {seconds:.0f} s and is kept for the next time.")
+        return model
 
-    def _piece(self, store: Store, subject: Subject, u: Tensor, photos: list[Photo], first: int, last: int) -> dict[str, Any]:
-        """The measured examples `first` to `last`, from the store where they are there."""
-        label = torch.tensor([-1 if photo.label is None else photo.label for photo in photos[first:last]]).to(u.device)
-        heated = max(0, min(self.settings.heat, last) - first)
-        content = hashlib.blake2b(u[first:last].cpu().contiguous().numpy().tobytes()).hexdigest()
-        key = digest([content, label.tolist(), heated])
+    def _piece(self, task: _Task) -> dict[str, Any]:
+        """The measured examples of a task, from the store where they are there."""
+        store, subject, u, label, heat = task
+        content = hashlib.blake2b(u.cpu().contiguous().numpy().tobytes()).hexdigest()
+        key, before = digest([content, tuple(u.shape), label.tolist(), heat]), self.done
         part = store.read(key)
-        before = self.done
         if not isinstance(part, dict):
-            part = measured(subject, u[first:last], label, heated, self._count)
+            part = measured(subject, u, label, heat, self._count)
             store.write(key, part)
             self.measured += 1
-        each = evaluations(self.settings, u.shape[2:], False), evaluations(self.settings, u.shape[2:], True)
-        self.done, self.pieces = before + heated * each[1] + (last - first - heated) * each[0], self.pieces + 1
+        self.done, self.pieces = before + _work(task), self.pieces + 1
         self._count(0)
         return part
 
@@ -167,31 +178,56 @@ class _Study:
             self.progress(min(self.done, self.planned), self.planned)
 
 
-def _inputs(model: LoadedModel, data: str, settings: Settings) -> tuple[Photos, list[tuple[Photo, Tensor]]]:
+def _work(task: _Task) -> int:
+    """The work on a piece, in forwards."""
+    _, subject, u, _, heat = task
+    each = [evaluations(subject.settings, u.shape[2:], hot) for hot in (False, True)]
+    return (len(u) - heat) * each[0] + heat * each[1]
+
+
+def _known(subject: Subject, u: Tensor) -> list[Any]:
+    """What the model is: its preparation, its weights, and its answer to the first example."""
+    return [subject.model.preparation(), weights(subject.model.module), answer(subject.scores(u[:1]))]
+
+
+def _inputs(model: LoadedModel, data: str, settings: Settings) -> tuple[Photos, list[tuple[Photo, Signal]]]:
     """The data, and the examples of them that can be read.  Raises: ValueError where there is none."""
     photos = load_photos(data, settings.limit, model.signals)
-    found = list(photos.inputs(model.input))
+    found = list(photos.inputs(model.fitted))
     if not found:
         reason = ": ".join(map(plain, photos.skipped[0]))
         raise ValueError(f"None of the {len(photos.entries)} files of {data[:60]!r} can be read; the first: {reason}.")
     return photos, found
 
 
-def _subject(model: LoadedModel, x: Tensor, settings: Settings) -> tuple[Subject, Tensor]:
-    """The model in the units in which it is asked, and the examples in them.  x: its inputs, as `prepare` makes them.
+def _subjects(model: LoadedModel, read: Sequence[tuple[Photo, Signal]], settings: Settings) -> list[tuple[Subject, Tensor]]:
+    """Runs of examples of one shape, each with the model in the units in which it is asked.
 
     Raises: ValueError where the model has one output, signals are too short, or the domain has no octaves.
     """
-    x = x.to(settings.device)
+    sides = {min(signal.values.shape[1:]) for _, signal in read}
+    if min(sides) < _SHORTEST:
+        what = f"inputs of at least {_SHORTEST} samples along each axis"
+        raise ValueError(f"{model.name}: expected {what}, got one of {min(sides)}.")
+    domain = settings.transform or f"dwt(haar, level={_level(min(sides))})"
+    named: Callable[[Any], dict[str, Tensor]] = lambda run: {
+        f"{photo.name} ({number})": signal.values for number, (photo, signal) in enumerate(run)
+    }
+    runs = [stacked(named(run)) for run in model.signals.batches(read)]
+    found = [_subject(model, x.to(settings.device), domain, settings) for x in runs]
+    if len({depth(u.shape[2:]) for _, u in found}) > 1:
+        what = f"from {min(sides)} to {max(sides)} samples have different octaves"
+        raise ValueError(f"{model.name}: inputs {what}; cut them to one length.")
+    return found
+
+
+def _subject(model: LoadedModel, x: Tensor, domain: str, settings: Settings) -> tuple[Subject, Tensor]:
+    """The model of x, which are inputs as `prepare` makes them, as a function of u, and u."""
     model = model.whole(x)
     fitting = model.fitting(x, "auto")
     batch = fitting if isinstance(fitting, int) else None
-    logits = model.check(x, batch or 1)
-    if logits.shape[1] < 2:
+    if model.check(x, batch or 1).shape[1] < 2:
         raise ValueError(f"{model.name}: expected a classifier with two outputs or more, got one output.")
-    if min(x.shape[2:]) < 4:
-        raise ValueError(f"{model.name}: expected inputs of at least 4 samples along each axis, got {tuple(x.shape[2:])}.")
-    domain = settings.transform or f"dwt(haar, level={_level(min(x.shape[2:]))})"
     bands = [band.name for band in get_transform(domain, tuple(x.shape[1:])).layout.group("octave").bands]
     if bands != ["coarser", *(f"octave {number}" for number in range(len(bands) - 1, 0, -1))]:
         advice = "choose one with octaves, as dwt(haar, level=4) or dct"

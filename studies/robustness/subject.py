@@ -136,6 +136,9 @@ def measured(subject: Subject, u: Tensor, label: Tensor, heat: int, count: Count
     heat: the number of examples that take part in the Fourier heat map.
     """
     scores = subject.scores(u, count)
+    if not bool(scores.isfinite().all()):
+        wrong = int((~scores.isfinite()).any(1).nonzero()[0, 0])
+        raise ValueError(f"{subject.model.name}: the model returns NaN or infinity for example {wrong} of this batch.")
     predicted = scores.argmax(1)
     truth = label.where(label >= 0, predicted)
     att, own = subject.gradients(u, predicted, count)

@@ -126,6 +126,11 @@ def test_other_settings_are_refused_and_a_larger_limit_is_not(photos: Path, tmp_
     assert studies.robustness(settings(photos, "image", limit=4, heat=0), out).table["n"].max() == 4
 
 
+def test_a_model_that_returns_nan_is_named(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="broken: the model returns NaN or infinity for example 0"):
+        studies.robustness(settings(photos, "broken", limit=2), tmp_path / "o")
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_a_program_that_takes_one_picture_at_a_time_runs(photos: Path, model_files: Path) -> None:
     few = {"limit": 3, "size": 32, "heat": 1, "steps": 1, "attacks": (0.1,), "levels": (0.1,)}
@@ -150,6 +155,7 @@ def signals(kind: str, folder: Path) -> None:
         shape = {"series": (2, 64), "volume": (8, 8, 8), "audio": (256,)}[kind]
         values = rng.normal(size=shape).astype(np.float32)
         if kind == "audio":
+            values = values[: 200 + 20 * (number // 2)]  # recordings of two lengths
             with wave.open(str(folder / f"{number}.wav"), "wb") as file:
                 file.setparams((1, 2, 8_000, 0, "NONE", "NONE"))
                 file.writeframes((3000 * values).astype("<i2").tobytes())
@@ -169,6 +175,7 @@ def test_a_user_s_model_of_any_kind_runs(kind: str, tmp_path: Path, monkeypatch:
         found.table.query("quantity == 'accuracy' and name == 'clean'")["value"].eq(1).all()
     )  # without labels, its own answers
     assert found.summary["domain"][str(tmp_path / "data")].startswith("dwt(haar, level=")
+    assert found.table["quantity"].eq("heat").any() == (kind != "audio")  # waves of another length are other waves
 
 
 @pytest.mark.parametrize(

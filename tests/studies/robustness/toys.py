@@ -42,3 +42,7 @@ def audio() -> LoadedModel:
 
 def single() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 1))
+
+
+def broken() -> tuple[nn.Module, Preparation]:
+    return Scales(float("nan")).eval(), Preparation(16, (0.5,), (0.25,))

@@ -17,6 +17,8 @@ MODELS = (
 )
 DATA = f"{options.DATA} Once for all models, or once for each."
 TRANSFORM = "A domain with octaves, for example 'dwt(db4, level=4)' or dct. If not given: the Haar wavelet."
+QUICK = "Few examples and conditions: a trial of less than a minute, by default into results/robustness-quick."
+OUT = Path("results/robustness")
 METHOD = "A method of the kind sensitivity, for example 'smoothgrad(samples=25, spread=0.25)'."
 
 
@@ -27,8 +29,8 @@ def robustness(
     method: Annotated[str, typer.Option(help=METHOD)] = "gradient",
     limit: Annotated[int, options.number("Largest number of examples of each data set.")] = 500,
     heat: Annotated[int, options.number("Examples of the Fourier heat map.", 0)] = 100,
-    quick: Annotated[bool, options.switch("--quick", "Few examples and conditions: a trial of less than a minute.")] = False,
-    out: options.OutOption = Path("results/robustness"),
+    quick: Annotated[bool, options.switch("--quick", QUICK)] = False,
+    out: options.OutOption = OUT,
     device: options.DeviceOption = "auto",
     seed: options.SeedOption = 0,
     size: options.SizeOption = None,
@@ -47,8 +49,10 @@ def robustness(
     parts |= {"kind": kind, "rate": rate, "window": window, "device": options.resolve_device(device)}
     asked: dict[str, Any] = {"method": method, "transform": transform, "limit": limit, "heat": heat, "seed": seed}
     settings = studies.RobustnessSettings(tuple(model or ()), tuple(data or ()), **asked, **parts)
+    if quick:
+        settings, out = settings.quick, Path("results/robustness-quick") if out == OUT else out
     with bar("forwards") as progress:
-        found = studies.robustness(settings.quick if quick else settings, out, progress, complain)
+        found = studies.robustness(settings, out, progress, complain)
     for data_set, rows in found.accuracies.items():
         show_table(f"{data_set}: right answers, %", list(rows.columns), rows.to_numpy().tolist())
     for sentence in found.summary["findings"]:

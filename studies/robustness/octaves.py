@@ -93,7 +93,7 @@ def waves(shape: Sequence[int]) -> list[tuple[int, ...]]:
 
 def wave(shape: Sequence[int], frequency: Sequence[int], phase: Tensor) -> Tensor:
     """cos(2π Σ k n / N + phase) with mean square 1: one wave for each phase. Shapes: phase (…); result (…, *shape)."""
-    grids = torch.meshgrid(*[torch.arange(n, dtype=phase.dtype) / n for n in shape], indexing="ij")
+    grids = torch.meshgrid(*[torch.arange(n).to(phase) / n for n in shape], indexing="ij")
     angle = sum(k * grid for k, grid in zip(frequency, grids))
     found = torch.cos(2 * torch.pi * angle + phase.reshape(*phase.shape, *[1] * len(shape)))
     size = found.flatten(phase.ndim).square().mean(-1).sqrt().clamp(min=torch.finfo(phase.dtype).eps)

@@ -139,11 +139,13 @@ all contrasts of all definitions). The contrasts, and those of the LeNets, over 
 
 def _other(claims: pd.DataFrame, about: dict) -> str:  # type: ignore[type-arg]
     """The contrasts by another method."""
-    settings = about["settings"]
+    settings, coarsest = about["settings"], next(said for said in about["findings"] if "coarsest" in said)
     option = f'`--method "{settings["method"]}"`, {settings["limit"]} examples'
     return f"""The same with the paper's own method instead of one gradient ({option}):
 
-{table(page.contrasts(claims[claims["data"] == MAIN], "finest"))}"""
+{table(page.contrasts(claims[claims["data"] == MAIN], "finest"))}
+
+There, {coarsest.removeprefix(f"{MAIN}: ")} (The paper's figure: {paper.SHARES["erm"][0] / paper.SHARES["erm"][-1]:.2g}.)"""
 
 
 def _shape(name: str, claims: pd.DataFrame, found: pd.DataFrame) -> dict[str, str]:

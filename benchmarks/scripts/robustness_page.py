@@ -134,8 +134,8 @@ all contrasts of all definitions). The contrasts, and those of the LeNets, over 
 
 {table(page.contrasts(claims, "finest"))}
 
-The normalisation hides the largest difference: as it is, mean |∂f/∂z| of ERM is {factors.min():.1f} to {factors.max():.1f} times
-that of Madry's training, depending on the octave.
+The normalisation hides the largest difference: as it is, mean |∂f/∂z| of ERM is {factors.min():.1f} to {factors.max():.1f}
+times that of Madry's training, depending on the octave.
 
 ![All definitions, normalised and not](robustness/spectra-{MAIN}.png)
 

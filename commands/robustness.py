@@ -1,0 +1,60 @@
+"""`pullback study robustness`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import options
+from ..core import terminal
+from ..core.files import plain
+from ..core.progress import bar
+from ..core.terminal import complain, show_files, show_table
+
+MODELS = (
+    f"Repeat it for several; those with one data set are compared with the first. {options.MODEL} If not given: twelve small "
+    "networks on Fashion-MNIST, trained as usual and in three ways against attacks, and two LeNets on digits."
+)
+DATA = f"{options.DATA} Once for all models, or once for each."
+TRANSFORM = "A domain with octaves, for example 'dwt(db4, level=4)' or dct. If not given: the Haar wavelet."
+QUICK = "Few examples and conditions: a trial of less than a minute, by default into results/robustness-quick."
+OUT = Path("results/robustness")
+METHOD = "A method of the kind sensitivity, for example 'smoothgrad(samples=25, spread=0.25)'."
+
+
+def robustness(
+    model: Annotated[list[str] | None, typer.Option(help=MODELS)] = None,
+    data: Annotated[list[str] | None, typer.Option(help=DATA)] = None,
+    transform: Annotated[str | None, typer.Option(help=TRANSFORM)] = None,
+    method: Annotated[str, typer.Option(help=METHOD)] = "gradient",
+    limit: Annotated[int, options.number("Largest number of examples of each data set.")] = 500,
+    heat: Annotated[int, options.number("Examples of the Fourier heat map.", 0)] = 100,
+    quick: Annotated[bool, options.switch("--quick", QUICK)] = False,
+    out: options.OutOption = OUT,
+    device: options.DeviceOption = "auto",
+    seed: options.SeedOption = 0,
+    size: options.SizeOption = None,
+    mean: options.MeanOption = None,
+    std: options.StdOption = None,
+    channels: options.ChannelsOption = None,
+    crop: options.CropOption = None,
+    kind: options.KindOption = None,
+    rate: options.RateOption = None,
+    window: options.WindowOption = None,
+) -> None:
+    """On which scales models rely, and whether that says how they bear filters, noise and attacks."""
+    from .. import studies
+
+    parts: dict[str, Any] = options.preparation(size, mean, std, channels, crop)
+    parts |= {"kind": kind, "rate": rate, "window": window, "device": options.resolve_device(device)}
+    asked: dict[str, Any] = {"method": method, "transform": transform, "limit": limit, "heat": heat, "seed": seed}
+    settings = studies.RobustnessSettings(tuple(model or ()), tuple(data or ()), **asked, **parts)
+    if quick:
+        settings, out = settings.quick, Path("results/robustness-quick") if out == OUT else out
+    with bar("forwards") as progress:
+        found = studies.robustness(settings, out, progress, complain)
+    for data_set, rows in found.accuracies.items():
+        show_table(f"{data_set}: right answers, %", list(rows.columns), rows.to_numpy().tolist())
+    for sentence in found.summary["findings"]:
+        terminal.console.print(plain(f"• {sentence}"))
+    show_files(out, found.files)

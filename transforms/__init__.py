@@ -6,6 +6,7 @@ from .color import Color
 from .combine import InverseOf, Restrict, inverse_of
 from .frame_bounds import condition_number, frame_bounds
 from .get import get
+from .grouped import BlockLinear, SubbandLinear
 from .harmonic.cosine import DCT, BlockDCT
 from .harmonic.fourier import DFT, Hartley
 from .harmonic.hadamard import Hadamard
@@ -19,6 +20,7 @@ from .registry import names, register
 from .wavelets.dualtree import DTCWT
 from .wavelets.dwt import DWT
 from .wavelets.laplacian import Laplacian
+from .wavelets.lattice import Lattice, lattice_angles
 from .wavelets.packet import WPT
 from .wavelets.stationary import SWT
 from .wrap import Operator, Wrap, wrap
@@ -26,4 +28,5 @@ from .wrap import Operator, Wrap, wrap
 __all__ = ["DCT", "DFT", "DTCWT", "DWT", "MDCT", "PCA", "STFT", "SWT", "WPT", "Along", "Band", "BlockDCT", "Color", "Compose"]
 __all__ += ["Hadamard", "Hartley", "InverseOf", "Laplacian", "Layout", "Linear", "Operator", "PerAxis", "Pixel", "Polar"]
 __all__ += ["Reference", "Restrict", "Transform", "TransformClaim", "Wrap"]
+__all__ += ["BlockLinear", "Lattice", "SubbandLinear", "lattice_angles"]
 __all__ += ["condition_number", "frame_bounds", "get", "inverse_of", "names", "register", "wrap"]

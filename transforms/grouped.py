@@ -164,6 +164,15 @@ class BlockLinear(Grouped):
         self.claims = TransformClaim.ORTHOGONAL
         self.layout = self._layout()
 
+    @classmethod
+    def identity(cls, shape: Shape, block: int | Sequence[int] = 8, overlap: bool = False) -> "BlockLinear":
+        """The transform whose matrix is the identity: the groups alone.
+
+        >>> BlockLinear.identity((3, 8, 8), 4).tables["block"].shape
+        torch.Size([4, 48])
+        """
+        return cls(shape, torch.eye(shape[0] * math.prod(_blocks(block, tuple(shape), overlap))), block, overlap)
+
     def with_matrices(self, matrices: Mapping[str, Any]) -> "BlockLinear":
         return BlockLinear(self.shape, matrices["block"], self.block, self.overlap)
 
@@ -230,6 +239,16 @@ class SubbandLinear(Grouped):
         index = torch.tensor([lookup[band.scale] for band in own.bands])[own.index]
         self.layout = Layout(bands, index, torch.full_like(own.frequency, math.nan), own.position)
 
+    @classmethod
+    def identity(cls, shape: Shape, transform: Inner = "dwt(db4, level=3)") -> "SubbandLinear":
+        """The transform whose matrices are identities: the groups alone.
+
+        >>> SubbandLinear.identity((3, 8), "dwt(haar, level=1)").tables["d1"].shape
+        torch.Size([4, 3])
+        """
+        inner = get(transform, shape)
+        return cls(shape, {name: torch.eye(table.shape[1]) for name, table in _scales(inner)[0].items()}, inner)
+
     def with_matrices(self, matrices: Mapping[str, Any]) -> "SubbandLinear":
         return SubbandLinear(self.shape, matrices, self.inner)
 
@@ -247,19 +266,6 @@ class SubbandLinear(Grouped):
         yield cls((2, 8), {"a2": _random(2), "d2": _random(2), "d1": _random(2)}, "dwt(db2, level=2)")
         yield cls((2, 4, 6), {"a1": _random(2), "d1": _random(6)}, "lattice(angles=[0.4], level=1)")
         yield cls((1, 4, 6), {"a1": _random(1), "d1": _random(3)}, "swt(haar, level=1)")
-
-
-def plain(kind: type[Grouped], shape: Shape, *options: Any) -> Grouped:
-    """A grouped transform of `kind` whose matrices are identities; options: what follows the matrices.
-
-    >>> plain(SubbandLinear, (3, 8), "dwt(haar, level=1)").matrices["d1"].shape
-    torch.Size([3, 3])
-    """
-    if issubclass(kind, BlockLinear):
-        sizes = _blocks(options[0] if options else 8, shape, False)
-        return kind(shape, torch.eye(shape[0] * math.prod(sizes)), *options)  # type: ignore[call-arg]
-    tables, _ = _scales(get(*options, shape))
-    return kind(shape, {name: torch.eye(table.shape[1]) for name, table in tables.items()}, *options)  # type: ignore[call-arg]
 
 
 def _blocks(block: int | Sequence[int], shape: Shape, overlap: bool) -> Shape:

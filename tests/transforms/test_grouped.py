@@ -9,7 +9,6 @@ from torch import Tensor
 
 import pullback as pb
 from pullback.transforms import BlockLinear, SubbandLinear, get
-from pullback.transforms.grouped import plain
 
 
 def dct_matrix(*sizes: int) -> Tensor:
@@ -62,7 +61,7 @@ def test_given_atoms_are_completed_to_an_orthonormal_basis() -> None:
 def test_sub_bands_are_mixed_place_by_place() -> None:
     inner = get("dwt(db2, level=2)", (3, 8, 8))
     turn = torch.linalg.qr(normal(9, 9)).Q
-    identity = plain(SubbandLinear, (3, 8, 8), inner)
+    identity = SubbandLinear.identity((3, 8, 8), inner)
     x = normal(2, 3, 8, 8)
     torch.testing.assert_close(identity(x), inner(x))
     bands = inner.unpack(inner(x))
@@ -75,7 +74,7 @@ def test_sub_bands_are_mixed_place_by_place() -> None:
 @pytest.mark.parametrize("spec", ["block_linear('{}', block=4)", "subband_linear('{}', transform=dwt(haar, level=1))"])
 def test_a_saved_transform_is_built_from_its_spec_also_by_a_saved_attribution(spec: str, tmp_path: Path) -> None:
     kind, *options = (BlockLinear, 4) if spec.startswith("block") else (SubbandLinear, "dwt(haar, level=1)")
-    T = plain(kind, (2, 8), *options)
+    T = kind.identity((2, 8), *options)
     T = T.with_matrices({name: torch.linalg.qr(normal(*each.shape)).Q for name, each in T.matrices.items()})
     T.save(tmp_path / "atoms.safetensors")
     read = get(spec.format(tmp_path / "atoms.safetensors"), (2, 8))
@@ -98,7 +97,7 @@ def test_bad_matrices_and_blocks_get_one_clear_error(tmp_path: Path) -> None:
         (lambda: BlockLinear((1, 8), wrong), "not a file that save wrote"),
         (lambda: SubbandLinear((1, 8), {"d1": eye}, "dwt(haar, level=1)"), "a matrix for each of a1, d1"),
         (lambda: SubbandLinear((1, 8), {}, "dct"), "expected dwt, lattice or swt"),
-        (lambda: plain(SubbandLinear, (1, 7, 8), "dwt(haar, level=1)"), "several sizes at a scale"),
+        (lambda: SubbandLinear.identity((1, 7, 8), "dwt(haar, level=1)"), "several sizes at a scale"),
     ):
         with pytest.raises((ValueError, TypeError), match=said) as error:
             call()

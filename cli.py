@@ -229,6 +229,48 @@ def transforms(
     show_table(None, ("name", "claims", "z / x", "what it is"), rows)
 
 
+study = typer.Typer(no_args_is_help=True, cls=_Commands, help="Run an experiment of the library on a model and data.")
+app.add_typer(study, name="study")
+
+
+@study.command()
+def search(
+    model: options.ModelOption = "efficientnet-lite0",
+    data: Annotated[str, typer.Option(help=options.DATA)] = "imagenet-sample",
+    family: Annotated[list[str] | None, typer.Option(help=options.FAMILY)] = None,
+    objective: Annotated[
+        str, typer.Option(help="What domains are trained and chosen by: l1, entropy, selection, expected.")
+    ] = "l1",
+    method: options.MethodOption = PICTURE_METHOD,
+    limit: Annotated[int | None, options.number("Largest number of photos.")] = None,
+    cuts: Annotated[int, options.number("Square parts of each picture, at most 5; they count as one photo.")] = 1,
+    folds: Annotated[int, options.number("Parts of the photos, of which each judges once.", 3)] = 5,
+    quick: Annotated[bool, options.switch("--quick", "Only search hidden frames, where the truth is known.")] = False,
+    out: options.OutOption = Path("results/search"),
+    device: options.DeviceOption = "auto",
+    seed: options.SeedOption = 0,
+    batch_size: options.BatchOption = "auto",
+) -> None:
+    """Fit domains to what a model reads, and judge them on photos that the fit has not seen."""
+    from .studies import search as studies_search
+
+    if quick:
+        with bar("hidden frames") as progress:
+            _, said = studies_search.search_planted(out, progress=progress)
+        for sentence in said:
+            show(sentence)
+        show_files(out, ["planted.csv"])
+        return
+    asked: dict[str, Any] = {"families": tuple(family or studies_search.FAMILIES), "device": options.resolve_device(device)}
+    asked |= {"method": method, "limit": limit, "cuts": cuts, "folds": folds, "batch_size": options.batch_size(batch_size)}
+    with bar("searches") as progress:
+        settings = studies_search.Search(model, data, objective=objective, seed=seed, **asked)
+        found = studies_search.search(settings, out, progress)
+    for one in found.found.values():
+        show(f"• {one}")
+    show_files(out, found.files)
+
+
 def _check_transforms(verbose: bool) -> int:
     """Prints a row for each transform, and every law that is not as claimed (or every law); 1 if there is a fault."""
     from .studies.catalogue import check_all

@@ -21,8 +21,19 @@ from .pairs import Pairs
 
 WAVELETS = ("haar", "db2", "db4", "sym8")
 # From the attribution KLT alone to the KLT of the data alone, and mixtures with the moment of the gradients.
-WEIGHTS: tuple[Weights, ...] = ((1, 0, 0), (3, 1, 0), (1, 1, 0), (1, 3, 0), (1, 9, 0), (0, 1, 0), (0, 3, 1), (0, 1, 1), (1, 1, 1))
+WEIGHTS: tuple[Weights, ...] = (
+    (1, 0, 0),
+    (3, 1, 0),
+    (1, 1, 0),
+    (1, 3, 0),
+    (1, 9, 0),
+    (0, 1, 0),
+    (0, 3, 1),
+    (0, 1, 1),
+    (1, 1, 1),
+)
 BLIND: tuple[Weights, ...] = ((0, 1, 0),)
+Candidate = tuple[str, Transform]
 
 
 class Family(abc.ABC):
@@ -31,8 +42,8 @@ class Family(abc.ABC):
     name: str
 
     @abc.abstractmethod
-    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterable[Transform]:
-        """Linear transforms of signals of `pairs.shape`, each fitted on these examples."""
+    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterable[Candidate]:
+        """(how it was made, transform) of linear transforms of signals of `pairs.shape`, each fitted on these examples."""
 
 
 families: Registry[Family] = Registry("family", "pullback.families")
@@ -48,10 +59,9 @@ class Menu(Family):
 
     specs: Sequence[str | Transform] = ()
 
-    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterable[Transform]:
-        if self.specs:
-            return [get(spec, pairs.shape) for spec in self.specs]
-        return list(menu(pairs.shape))
+    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterable[Candidate]:
+        chosen = (get(spec, pairs.shape) for spec in self.specs) if self.specs else menu(pairs.shape)
+        return ((transform.spec, transform) for transform in chosen)
 
 
 @families.register("packets")
@@ -65,11 +75,12 @@ class Packets(Family):
     wavelets: Sequence[str] = WAVELETS
     level: int | None = None
 
-    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[Transform]:
+    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[Candidate]:
         att = [part.as_attribution() for part in pairs.blocks()]
         for wavelet, cost in itertools.product(self.wavelets, ("entropy", "l1")):
             if not (pairs.blind and cost == "l1"):  # Σ z² is the same in all of them
-                yield best_basis(att, cost, wavelet=wavelet, level=self.level)
+                found = best_basis(att, cost, wavelet=wavelet, level=self.level)
+                yield f"{cost}, {found.spec}", found
 
 
 @families.register("block_klt")
@@ -84,11 +95,12 @@ class BlockKLT(Family):
     overlap: bool = True
     weights: Sequence[Weights] = WEIGHTS
 
-    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[Transform]:
+    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[Candidate]:
         for block in [self.block] if isinstance(self.block, int) else self.block:
             if all(n % block == 0 for n in pairs.shape[1:]):
                 for overlap in (False, True) if self.overlap and block % 2 == 0 else (False,):
-                    yield from _klts(BlockLinear.identity(pairs.shape, block, overlap), pairs, self.weights)
+                    how = f"block={block}{', overlap' if overlap else ''}"
+                    yield from _klts(BlockLinear.identity(pairs.shape, block, overlap), pairs, self.weights, how)
 
 
 @families.register("subband_klt")
@@ -103,11 +115,11 @@ class SubbandKLT(Family):
     levels: Sequence[int] = (3, 5)
     weights: Sequence[Weights] = WEIGHTS
 
-    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[Transform]:
+    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[Candidate]:
         for wavelet, level in itertools.product(self.wavelets, self.levels):
             if all(n % 2**level == 0 for n in pairs.shape[1:]):
-                groups = SubbandLinear.identity(pairs.shape, f"dwt({wavelet}, level={level})")
-                yield from _klts(groups, pairs, self.weights)
+                inner = f"dwt({wavelet}, level={level})"
+                yield from _klts(SubbandLinear.identity(pairs.shape, inner), pairs, self.weights, inner)
 
 
 @families.register("lattice")
@@ -131,15 +143,16 @@ class Trained(Family):
             check_count("lattice", what, getattr(self, what))
         check_number("lattice", "rate", self.rate, 0)
 
-    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[Transform]:
+    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[Candidate]:
         level = min(self.level, int(math.log2(min(pairs.shape[1:]))))
         for wavelet in self.wavelets:
             start = torch.tensor(lattice_angles(wavelet), dtype=torch.double)
             sizes = {"all": (), "level": (level, 1), "axis": (level, len(pairs.shape) - 1, 1)}[self.each]
             start = start.expand(*sizes[:-1], len(start)).clone()
             build: Callable[[Tensor], Transform] = lambda angles: Lattice(pairs.shape, angles, level)
-            yield build(start)
-            yield build(trained(build, start, pairs, objective, self.steps, self.batch, self.rate, seed))
+            yield wavelet, build(start)
+            found = trained(build, start, pairs, objective, self.steps, self.batch, self.rate, seed)
+            yield f"{wavelet}, trained", build(found)
 
 
 def trained(
@@ -168,9 +181,9 @@ def trained(
     return parameters.detach()
 
 
-def _klts(groups: Grouped, pairs: Pairs, weights: Sequence[Weights]) -> Iterator[Grouped]:
+def _klts(groups: Grouped, pairs: Pairs, weights: Sequence[Weights], how: str) -> Iterator[Candidate]:
     moments = Moments.none(groups).merge(pairs)
-    return (moments.klt(each) for each in (BLIND if pairs.blind else weights))
+    return ((f"{how}, weights={tuple(each)}", moments.klt(each)) for each in (BLIND if pairs.blind else weights))
 
 
 def menu(shape: tuple[int, ...]) -> Iterator[Transform]:

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..attribution import Attribution, attribute
+from ..attribution import Attribution
 from ..attribution.engine.score import Target
 from ..core.checks import check_count, check_seed, quoted
-from ..core.copies import copied
 from ..core.files import write_text
 from ..core.progress import Progress, reporter
 from ..transforms import Transform
@@ -23,9 +22,9 @@ from .families import Family, get_family
 from .judging import contrast, selection_error
 from .objectives import Objective, get_objective
 from .pairs import Pairs, picked
+from .streams import FITTED, TWIN, Streams
 
-Source = Attribution | Sequence[Attribution] | tuple[Callable[..., Any], Tensor]
-FITTED, TWIN, CONTROLS = "fitted", "twin", ("shuffled", "randomised")
+Source = Attribution | Sequence[Attribution] | tuple[Callable[..., Any], Tensor] | Streams
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +35,8 @@ class FittedDomain:
     judged: one row for each example, judged where it was in the third part: example, group, fold, and what it costs in the
     domain that was fitted without it, for each search: fitted, twin, and the controls; less is better.
     contrasts: one row for each pair of searches: domain, against, difference (how much less the domain costs), low, high, p,
-    groups, detectable.  candidates: one row for each candidate: fold, search, domain, fit, choose, chosen.
+    groups, detectable.  candidates: one row for each: fold (-1 for `transform` and `twin`), search, candidate, choose, its mean
+    cost on the part that chooses, chosen, whether it was, and fit, its cost on the part that it was fitted on if it was.
     settings: family, objective, judge, seed.
 
     >>> x = torch.randn(12, 1, 8, generator=torch.Generator().manual_seed(0))
@@ -77,11 +77,12 @@ class FittedDomain:
         folder = Path(folder)
         for name, frame in (("judged", self.judged), ("contrasts", self.contrasts), ("candidates", self.candidates)):
             write_text(folder / f"{name}.csv", frame.to_csv(index=False))
-        named = {"transform": self.transform, "twin": self.twin}
-        for name, transform in named.items():
+        specs = {}
+        for name, transform in (("transform", self.transform), ("twin", self.twin)):
+            specs[name] = transform.spec
             if isinstance(transform, Grouped):
                 transform.save(folder / f"{name}.safetensors")
-        specs = {name: transform.spec for name, transform in named.items()}
+                specs[name] = transform.spec_of(folder / f"{name}.safetensors")
         write_text(folder / "settings.json", json.dumps(self.settings | specs | {"counts": self.counts}, indent=1) + "\n")
 
 
@@ -109,8 +110,9 @@ def fit_domain(
     The fitted domain counts only where it beats its twin. What the controls gain comes from more numbers, not from the model.
 
     source: attributions of a method that is linear in gradients; or (model, x), which makes them with `options` of
-    `attribute` and judges by the two-sided selection error of the model instead of the objective.
-    family: menu, packets, block_klt, subband_klt or lattice, with options, as "block_klt(block=4)"; a list of specs; or a Family.
+    `attribute` and judges by the two-sided selection error of the model instead of the objective; or `Streams`, which are
+    these for several calls.
+    family: menu, packets, block_klt, subband_klt or lattice, with options, as "block_klt(block=4)"; a list of specs; a Family.
     objective: selection, l1, entropy or expected; what candidates are trained and chosen by.
     target: as in `attribute`, with (model, x) only.  groups: one number or name for each example, such as its photo.
     folds: at least 3.  progress: True for a bar, or a callable that takes (searches done, searches planned).
@@ -125,60 +127,60 @@ def fit_domain(
     ('dct', False)
     """
     chosen, cost, seed = get_family(family), get_objective(objective), check_seed("fit_domain", seed)  # type: ignore[arg-type]
-    model, pairs, searches = _searches(source, target, groups, seed, options)
-    parts = _folds(pairs.group, check_count("fit_domain", "folds", folds, 3), seed)
-    judge = _Judge(model, target, cost, len(pairs), options)
-    judged, rows, found = [], list[dict[str, Any]](), dict[str, Transform]()
+    streams = _streams(source, target, groups, seed, options)
+    parts = _folds(streams.pairs.group, check_count("fit_domain", "folds", folds, 3), seed)
     with reporter(progress) as report:
-        for fold, members in enumerate(parts):
-            choose = parts[(fold + 1) % len(parts)]
-            fit = torch.cat([part for number, part in enumerate(parts) if number not in (fold, (fold + 1) % len(parts))])
-            domains = {}
-            for number, (name, data) in enumerate(searches.items()):
-                domains[name] = _search(chosen, cost, data, fit, choose, seed, rows, {"fold": fold, "search": name})
-                if report is not None:
-                    report(fold * (len(searches) + 1) + number + 1, len(parts) * (len(searches) + 1))
-            judged.append(judge(pairs, members, fit, domains).assign(fold=fold))
-    for name in (FITTED, TWIN):
-        rest = torch.cat(parts[1:])
-        found[name] = _search(chosen, cost, searches[name], rest, parts[0], seed, rows, {"fold": -1, "search": name})
-    table = pd.concat(judged).sort_values("example", ignore_index=True)
-    settings = {"family": chosen.name, "objective": cost.name, "judge": judge.name, "folds": len(parts), "seed": seed}
-    return FittedDomain(found[FITTED], found[TWIN], table, _contrasts(table, list(searches), seed), pd.DataFrame(rows), settings)
+        run = _Run(chosen, cost, streams, parts, seed, report)
+        table = pd.concat([run.fold(number) for number in range(len(parts))]).sort_values("example", ignore_index=True)
+        final = [run.search(-1, name, torch.cat(parts[1:]), parts[0]) for name in (FITTED, TWIN)]
+    settings = {"family": chosen.name, "objective": cost.name, "judge": run.judge.name, "folds": len(parts), "seed": seed}
+    contrasts = _contrasts(table, list(run.searches), seed)
+    return FittedDomain(final[0], final[1], table, contrasts, pd.DataFrame(run.rows), settings)
 
 
-def _searches(
-    source: Source, target: Target, groups: Any, seed: int, options: dict[str, Any]
-) -> tuple[Callable[..., Any] | None, Pairs, dict[str, Pairs]]:
-    """The model, if there is one, the real pairs, and the pairs that each search works with."""
-    model, pairs, randomised = None, None, {}
+class _Run:
+    """All searches of one call.  rows: one for each candidate so far."""
+
+    def __init__(
+        self, family: Family, objective: Objective, streams: Streams, parts: list[Tensor], seed: int, report: Progress | None
+    ) -> None:
+        self._family, self._objective, self._pairs, self._seed = family, objective, streams.pairs, seed
+        self._parts, self._report, self._done = parts, report, 0
+        self.searches, self.judge, self.rows = streams.searches(seed), _Judge(streams, objective), list[dict[str, Any]]()
+
+    def fold(self, number: int) -> pd.DataFrame:
+        """What the examples of one fold cost in the domains that each search fits on the others."""
+        after = (number + 1) % len(self._parts)
+        fit = torch.cat([part for place, part in enumerate(self._parts) if place not in (number, after)])
+        domains = {name: self.search(number, name, fit, self._parts[after]) for name in self.searches}
+        return self.judge(self._pairs, self._parts[number], fit, domains).assign(fold=number)
+
+    def search(self, fold: int, name: str, fit: Tensor, choose: Tensor) -> Transform:
+        """The candidate, fitted on one part, that costs least on another; a row for each goes into `rows`."""
+        first, second = self.searches[name][fit], self.searches[name][choose]
+        best: tuple[float, Transform, dict[str, Any]] | None = None
+        for how, candidate in self._family.candidates(first, self._objective, self._seed):
+            cost = float(self._objective.costs(candidate, second, first).mean())
+            row = {"fold": fold, "search": name, "candidate": how, "choose": cost, "chosen": False}
+            self.rows.append(row)
+            best = (cost, candidate, row) if best is None or cost < best[0] else best
+        if best is None:
+            shape = self._pairs.shape
+            raise ValueError(f"fit_domain: the family {self._family.name} has no member for signals of shape {shape}.")
+        best[2].update(chosen=True, fit=float(self._objective.costs(best[1], first, first).mean()))
+        self._done += 1
+        if self._report is not None:
+            self._report(self._done, len(self._parts) * len(self.searches) + 2)
+        return best[1]
+
+
+def _streams(source: Source, target: Target, groups: Any, seed: int, options: dict[str, Any]) -> Streams:
     if isinstance(source, tuple) and len(source) == 2 and isinstance(source[1], Tensor):
-        model, x = source
-        stream = lambda f: Pairs.of(attribute(f, x, target, seed=seed, **options), groups)
-        pairs = stream(model)
-        if isinstance(model, nn.Module) and any(True for _ in model.parameters()):
-            randomised = {CONTROLS[1]: stream(randomise(model, seed))}
-    elif options or target is not None:
+        return Streams.of(*source, target, groups=groups, seed=seed, **options)
+    if options or target is not None:
         what = f"expected target and {', '.join(options) or 'options'} only with (model, x)"
         raise TypeError(f"fit_domain: {what}; attributions are already made.")
-    pairs = Pairs.of(source, groups) if pairs is None else pairs  # type: ignore[arg-type]
-    return model, pairs, {FITTED: pairs, TWIN: pairs.without_model(), CONTROLS[0]: pairs.shuffled(seed), **randomised}
-
-
-def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
-    """A copy of a model with the entries of each parameter in random order: the sizes stay, what was learned goes.
-
-    >>> layer = nn.Linear(3, 2)
-    >>> other = randomise(layer)
-    >>> torch.equal(other.weight.sort().values.sort(0).values.sum(), layer.weight.sort().values.sort(0).values.sum()) or True
-    True
-    """
-    twin, generator = copied(model), torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in twin.parameters():
-            order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
-            parameter.copy_(parameter.flatten()[order].reshape(parameter.shape))
-    return twin
+    return source if isinstance(source, Streams) else Streams(Pairs.of(source, groups))  # type: ignore[arg-type]
 
 
 def _folds(group: Tensor, count: int, seed: int) -> list[Tensor]:
@@ -190,50 +192,22 @@ def _folds(group: Tensor, count: int, seed: int) -> list[Tensor]:
     return [torch.isin(group, dealt[fold::count]).nonzero()[:, 0] for fold in range(count)]
 
 
-def _search(
-    family: Family,
-    objective: Objective,
-    pairs: Pairs,
-    fit: Tensor,
-    choose: Tensor,
-    seed: int,
-    rows: list[dict[str, Any]],
-    place: dict[str, Any],
-) -> Transform:
-    """The candidate, fitted on one part, that costs least on another; a row for each goes into `rows`."""
-    first, second = pairs[fit], pairs[choose]
-    best: tuple[float, Transform] | None = None
-    start = len(rows)
-    for candidate in family.candidates(first, objective, seed):
-        cost = float(objective.costs(candidate, second, first).mean())
-        rows.append({**place, "domain": candidate.spec, "choose": cost, "chosen": False})
-        if best is None or cost < best[0]:
-            best, which = (cost, candidate), len(rows) - 1
-    if best is None:
-        raise ValueError(f"fit_domain: the family {family.name} has no member for signals of shape {pairs.shape}.")
-    rows[which] |= {"chosen": True, "fit": float(objective.costs(best[1], first, first).mean()), "number": which - start}
-    return best[1]
-
-
 class _Judge:
     """What an example costs in a domain: the selection error of the model, or the objective where there is no model."""
 
-    def __init__(
-        self, model: Callable[..., Any] | None, target: Target, objective: Objective, count: int, options: dict[str, Any]
-    ) -> None:
-        self._model, self._target, self._objective, self._count = model, target, objective, count
-        self._options = {name: options[name] for name in ("batch_size", "model_args", "model_kwargs") if name in options}
-        self.name = f"objective {objective.name}" if model is None else "selection error"
+    def __init__(self, streams: Streams, objective: Objective) -> None:
+        self._streams, self._objective = streams, objective
+        self.name = f"objective {objective.name}" if streams.model is None else "selection error"
 
     def __call__(self, pairs: Pairs, members: Tensor, fit: Tensor, domains: dict[str, Transform]) -> pd.DataFrame:
         own = pairs[members]
-        if self._model is None:
+        if self._streams.model is None:
             found = {name: self._objective.costs(T, own, pairs[fit]) for name, T in domains.items()}
         else:
             found = dict[str, Tensor]()
             for part in torch.arange(len(members)).split(16):
-                target: Any = picked(self._target, members[part], self._count)
-                errors = selection_error(self._model, own[part], domains, target, **self._options)
+                target: Any = picked(self._streams.target, members[part], len(pairs))
+                errors = selection_error(self._streams.model, own[part], domains, target, **self._streams.options)
                 found = {name: torch.cat([found[name], e]) if name in found else e for name, e in errors.items()}
         columns = {name: cost.detach().cpu().double().numpy() for name, cost in found.items()}
         return pd.DataFrame({"example": members.cpu().numpy(), "group": own.group.cpu().numpy(), **columns})

@@ -48,7 +48,9 @@ def selection_error(
         base, moved = att.coefficients - att.displacement, -att.displacement
         kept = kept_score(model, att, fractions=budgets, ranking=ranking, **more)
         # What is left without S is the baseline with the other coefficients kept: the roles of x and x₀ change.
-        left = kept_score(model, replace(att, coefficients=base, displacement=moved), fractions=budgets, ranking=ranking, **more)
+        left = kept_score(
+            model, replace(att, coefficients=base, displacement=moved), fractions=budgets, ranking=ranking, **more
+        )
         errors = (kept - whole).abs() + (left - whole + pairs.score_difference[:, None]).abs()
         found[name] = (errors / 2 / pairs.score_difference.abs()[:, None]).mean(1)
     return found
@@ -96,4 +98,3 @@ def holm(p: Sequence[float]) -> list[float]:
         running = max(running, min(1.0, (len(p) - rank) * p[place]))
         found[place] = round(running, 12)
     return found
-

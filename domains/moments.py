@@ -95,8 +95,12 @@ def attribution_klt(
     if atoms is None:
         return Moments.none(groups).merge(pairs).klt(weights)
     if tuple(_checked(weights)) != (1, 0, 0):
-        raise ValueError(f"attribution_klt: with atoms, the weights must be (1, 0, 0), got {quoted(weights)}; drop one of them.")
-    wanted = {kind: min(check_count("attribution_klt", "atoms", atoms), table.shape[1]) for kind, table in groups.tables.items()}
+        raise ValueError(
+            f"attribution_klt: with atoms, the weights must be (1, 0, 0), got {quoted(weights)}; drop one of them."
+        )
+    wanted = {
+        kind: min(check_count("attribution_klt", "atoms", atoms), table.shape[1]) for kind, table in groups.tables.items()
+    }
     return groups.with_matrices({kind: leading_atoms(pairs, groups, kind, n, seed)[1] for kind, n in wanted.items()})
 
 

@@ -39,9 +39,10 @@ class Objective(abc.ABC):
 
 @dataclass(frozen=True, eq=False)
 class _Values:
-    """Values a (examples, d), with Σ a and ‖x - x₀‖ ‖ḡ‖ of each example, (examples,), and the number of signal samples."""
+    """Values a and coefficients z of x - x₀, (examples, d), Σ a and ‖x - x₀‖ ‖ḡ‖, (examples,), and the number of samples."""
 
     a: Tensor
+    z: Tensor
     total: Tensor
     scale: Tensor
     samples: int
@@ -49,8 +50,9 @@ class _Values:
 
     @classmethod
     def of(cls, transform: Transform, pairs: Pairs) -> "_Values":
-        samples = pairs.displacement[0].numel()
-        return cls(pairs.values(transform).flatten(1), pairs.total, pairs.scale, samples, pairs.blind)
+        z = transform(pairs.displacement).flatten(1)
+        g = z if pairs.blind else transform.adjoint(pairs.covector).flatten(1)
+        return cls(z * g, z, pairs.total, pairs.scale, pairs.displacement[0].numel(), pairs.blind)
 
 
 objectives: Registry[Objective] = Registry("objective", "pullback.objectives")
@@ -63,7 +65,7 @@ class L1(Objective):
 
     def each(self, a: _Values) -> Tensor:
         if a.blind:
-            return (a.a.abs() / a.scale[:, None]).sqrt().sum(1) / a.samples**0.5
+            return a.z.abs().sum(1) / (a.samples * a.scale).sqrt()
         return a.a.abs().sum(1) / a.scale
 
 
@@ -73,7 +75,8 @@ class Entropy(Objective):
     """-Σ q ln q with q = |a| / ‖x - x₀‖ ‖ḡ‖, as in `best_basis`; without a model, that of the energy z² / ‖z‖²."""
 
     def each(self, a: _Values) -> Tensor:
-        return torch.special.entr(a.a.abs() / a.scale[:, None]).sum(1)
+        q = (a.a.abs() / a.scale[:, None]).clamp(min=torch.finfo(a.a.dtype).tiny)  # at 0 its derivative is infinite
+        return torch.special.entr(q).sum(1)
 
 
 @objectives.register("selection")

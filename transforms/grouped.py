@@ -71,14 +71,18 @@ class Grouped(Transform, abc.ABC):
         parts = [atoms(flat[:, self.tables[kind].to(y.device)], inverse) for kind, atoms in self._atoms.items()]
         return torch.cat([part.flatten(1) for part in parts], 1)[:, self._back.to(y.device)].reshape(y.shape)
 
+    @abc.abstractmethod
+    def spec_of(self, path: str | Path) -> str:
+        """The spec that builds this transform from a file that `save` wrote."""
+
     def save(self, path: str | Path) -> None:
-        """Writes the matrices into one .safetensors file, from which a spec builds this transform again.
+        """Writes the matrices into one .safetensors file; `spec_of` says how a spec builds this transform from it.
 
         >>> import tempfile
         >>> T = BlockLinear((1, 4), torch.tensor([[0.6, 0.8], [0.8, -0.6]]), block=2)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     T.save(f"{folder}/atoms.safetensors")
-        ...     get(f"block_linear('{folder}/atoms.safetensors', block=2)", (1, 4))(torch.ones(1, 1, 4))
+        ...     get(T.spec_of(f"{folder}/atoms.safetensors"), (1, 4))(torch.ones(1, 1, 4))
         tensor([[[ 1.4000, -0.2000,  1.4000, -0.2000]]])
         """
         save_file({kind: matrix.contiguous() for kind, matrix in self.matrices.items()}, path)
@@ -156,9 +160,7 @@ class BlockLinear(Grouped):
         self.block = _blocks(block, self.shape, overlap)
         self.overlap = bool(overlap)
         given, matrix = (matrix, _read(self.name, matrix)) if isinstance(matrix, (str, Path)) else (None, {"block": matrix})
-        same = len(set(self.block)) == 1
-        options = f"block={self.block[0] if same else list(self.block)}{', overlap=true' if overlap else ''}"
-        self.spec = "block_linear" if given is None else f"block_linear({str(given)!r}, {options})"
+        self.spec = "block_linear" if given is None else self.spec_of(given)
         self._edges = [Constant(_edge(size)) for size in self.block] if overlap else []
         self._set_groups({"block": _block_table(self.shape, self.block)}, matrix)
         self.claims = TransformClaim.ORTHOGONAL
@@ -175,6 +177,10 @@ class BlockLinear(Grouped):
 
     def with_matrices(self, matrices: Mapping[str, Any]) -> "BlockLinear":
         return BlockLinear(self.shape, matrices["block"], self.block, self.overlap)
+
+    def spec_of(self, path: str | Path) -> str:
+        block = self.block[0] if len(set(self.block)) == 1 else list(self.block)
+        return f"block_linear({str(path)!r}, block={block}{', overlap=true' if self.overlap else ''})"
 
     @property
     def atoms(self) -> Tensor:
@@ -195,7 +201,8 @@ class BlockLinear(Grouped):
         ranks, table = rank_layout(math.prod(self.block) * self.shape[0], "atom"), self.tables["block"]
         index = torch.empty(math.prod(self.shape), dtype=torch.long)
         index[table] = ranks.index.expand(table.shape)
-        centres = [(torch.arange(n, dtype=SINGLE) // size) * size + (size - 1) / 2 for n, size in zip(self.shape[1:], self.block)]
+        starts = [torch.arange(n, dtype=SINGLE) // size * size for n, size in zip(self.shape[1:], self.block)]
+        centres = [start + (size - 1) / 2 for start, size in zip(starts, self.block)]
         nowhere = unknown((len(self.block), *self.shape))
         return Layout(ranks.bands, index.reshape(self.shape), nowhere, spread(centres, self.shape), (None,) * len(ranks.bands))
 
@@ -233,7 +240,7 @@ class SubbandLinear(Grouped):
         given = matrices if isinstance(matrices, (str, Path)) else None
         tables, bands = _scales(self.inner)
         self._set_groups(tables, _read(self.name, given) if given is not None else dict(matrices))  # type: ignore[arg-type]
-        self.spec = "subband_linear" if given is None else f"subband_linear({str(given)!r}, transform={self.inner.spec})"
+        self.spec = "subband_linear" if given is None else self.spec_of(given)
         self.claims = self.inner.claims
         own, lookup = self.inner.layout, {band.scale: number for number, band in enumerate(bands)}
         index = torch.tensor([lookup[band.scale] for band in own.bands])[own.index]
@@ -251,6 +258,9 @@ class SubbandLinear(Grouped):
 
     def with_matrices(self, matrices: Mapping[str, Any]) -> "SubbandLinear":
         return SubbandLinear(self.shape, matrices, self.inner)
+
+    def spec_of(self, path: str | Path) -> str:
+        return f"subband_linear({str(path)!r}, transform={self.inner.spec})"
 
     def first(self, x: Tensor) -> Tensor:
         return self.inner.analysis(x)

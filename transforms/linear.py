@@ -100,7 +100,7 @@ class Linear(Transform):
 
 
 def as_matrix(who: str, source: Any) -> Tensor:
-    """`source` as a real, finite matrix in double precision.  Raises: ValueError, which begins with `who`, for anything else."""
+    """`source` as a real, finite matrix in double precision.  Raises: ValueError, beginning with `who`, for anything else."""
     raw = _read(source) if isinstance(source, (str, Path)) else source
     raw = raw if isinstance(raw, Tensor) else torch.as_tensor(_array(raw))
     if raw.is_complex() or raw.ndim != 2 or raw.numel() == 0:

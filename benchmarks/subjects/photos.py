@@ -62,8 +62,10 @@ def _stacked(found: list[tuple[int, Tensor]]) -> tuple[Tensor, Tensor]:
 def fashion(part: str, count: int) -> tuple[Tensor, Tensor]:
     """The first pictures of Fashion-MNIST and their labels.  part: "train" or "t10k". Shapes: (count, 1, 28, 28), (count,)."""
     root = cache_folder() / "debian" / "dataset-fashion-mnist"
-    read = lambda what, skip: np.frombuffer(gzip.decompress(next(root.rglob(f"{part}-{what}*")).read_bytes()), np.uint8, -1, skip)
-    pictures = torch.tensor(read("images", 16)[: count * 784].reshape(-1, 1, 28, 28) / 255, dtype=torch.float32)
+    read = lambda what, skip: np.frombuffer(
+        gzip.decompress(next(root.rglob(f"{part}-{what}*")).read_bytes()), np.uint8, -1, skip
+    )
+    pictures = torch.tensor(read("images", 16)[: count * 784].reshape(-1, 1, 28, 28) / 255, dtype=torch.float)
     return pictures, torch.tensor(read("labels", 8)[:count].astype(int))
 
 

@@ -15,7 +15,8 @@ def test_the_angles_of_a_wavelet_give_its_transform(wavelet: str, shape: tuple[i
     T, known = Lattice(shape, lattice_angles(wavelet), 2), get(f"dwt({wavelet}, level=2)", shape)
     x = normal(2, *shape)
     torch.testing.assert_close(T(x), known(x), rtol=1e-10, atol=1e-10)
-    assert torch.equal(T.layout.position, known.layout.position) and T.layout.bands == known.layout.bands
+    assert torch.equal(T.layout.position, known.layout.position)
+    assert T.layout.bands == known.layout.bands
 
 
 def test_the_angles_of_db2_are_known() -> None:

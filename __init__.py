@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["Attribution", "Broadcast", "Execution", "Interrupted", "PerExample", "Pullback"]
-__all__ += ["attribute", "attribution", "axioms", "best_basis", "metrics", "register_transform", "studies", "transforms"]
-__all__ += ["FittedDomain", "domains", "fit_domain"]
-_ROOMS = ("domains", "attribution", "axioms", "metrics", "studies", "transforms")
+__all__ = ["Attribution", "Broadcast", "Execution", "FittedDomain", "Interrupted", "PerExample", "Pullback"]
+__all__ += ["attribute", "attribution", "axioms", "best_basis", "domains", "fit_domain", "metrics", "register_transform"]
+__all__ += ["studies", "transforms"]
+_ROOMS = ("attribution", "axioms", "domains", "metrics", "studies", "transforms")
 # Where the names are that do not come from `attribution`.
 _ELSEWHERE = {"register_transform": ("transforms", "register"), "Interrupted": ("core.progress", "Interrupted")}
 _ELSEWHERE |= {name: ("domains", name) for name in ("FittedDomain", "fit_domain")}

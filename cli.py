@@ -2,6 +2,7 @@
 
 import dataclasses
 import dis
+import functools
 import importlib.metadata
 import sys
 import traceback
@@ -254,20 +255,14 @@ def search(
     """Fit domains to what a model reads, and judge them on photos that the fit has not seen."""
     from .studies import search as studies_search
 
-    if quick:
-        with bar("hidden frames") as progress:
-            _, said = studies_search.search_planted(out, progress=progress)
-        for sentence in said:
-            show(sentence)
-        show_files(out, ["planted.csv"])
-        return
-    asked: dict[str, Any] = {"families": tuple(family or studies_search.FAMILIES), "device": options.resolve_device(device)}
+    asked: dict[str, Any] = {"families": tuple(family or studies_search.FAMILIES), "objective": objective, "seed": seed}
     asked |= {"method": method, "limit": limit, "cuts": cuts, "folds": folds, "batch_size": options.batch_size(batch_size)}
+    settings = studies_search.Search(model, data, device=options.resolve_device(device), **asked)
     with bar("searches") as progress:
-        settings = studies_search.Search(model, data, objective=objective, seed=seed, **asked)
-        found = studies_search.search(settings, out, progress)
-    for one in found.found.values():
-        show(f"• {one}")
+        run = studies_search.search_planted if quick else functools.partial(studies_search.search, settings)
+        found = run(out, progress=progress)
+    for sentence in found.said:
+        show(f"• {sentence}")
     show_files(out, found.files)
 
 

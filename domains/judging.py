@@ -71,7 +71,7 @@ def contrast(better: np.ndarray, worse: np.ndarray, group: np.ndarray, seed: int
     and this number of groups sees with a power of 80 %. NaN where there are fewer than two groups.
 
     >>> found = contrast(np.zeros(6), np.array([1.0, 1.2, 0.9, 1.1, 1.0, 0.8]), np.arange(6))
-    >>> round(found["difference"], 3), found["low"] > 0, found["p"]
+    >>> round(found["difference"], 3), bool(found["low"] > 0), found["p"]
     (1.0, True, 0.03125)
     """
     means = pd.Series(worse - better).groupby(group).mean().to_numpy()

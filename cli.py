@@ -13,8 +13,8 @@ import typer
 from typer.core import TyperGroup
 
 from . import options
-from .attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
 from .core import terminal
+from .core.defaults import PICTURE_METHOD
 from .core.files import check_writable
 from .core.progress import Interrupted, bar
 from .core.terminal import complain, plain_streams, show, show_files, show_table

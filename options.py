@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
+from .core.defaults import PICTURE_METHOD
 
 
 def number(about: str, least: int = 1) -> Any:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from scipy import ndimage
 from torch import Tensor
 
 from ..core.imports import import_matplotlib, needs
@@ -106,6 +105,8 @@ def density(map_: Tensor, radius: float = 2.5) -> np.ndarray:
     """|map| averaged with a Gaussian of `radius` samples. Volumes are averaged over their first axis."""
     array = map_.detach().double().abs().cpu().numpy()
     array = array.mean(0) if array.ndim == 3 else array
+    from scipy import ndimage  # imported here, as it takes long
+
     return np.asarray(ndimage.gaussian_filter(array, radius))
 
 

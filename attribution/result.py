@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-import pandas as pd
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +17,7 @@ from ..core.checks import check_choice, is_number, quoted
 from ..core.files import plain
 from ..core.imports import needs
 from ..core.precision import full_products
+from ..core.tensors import ranks
 from ..transforms import Layout, Transform, TransformClaim, get
 from . import saved
 from .call import Model, Options, is_signal_linear, run
@@ -24,6 +25,7 @@ from .engine.score import Target
 from .estimator import Kind
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 NORMALIZATIONS = ("share", "density")  # or None
@@ -104,7 +106,7 @@ class Attribution:
         covector = None if self.covector is None else self.covector[pick]
         return replace(self, **tensors, covector=covector, details=details)
 
-    def importance(self, by: str = "scale", normalize: str | None = "share") -> pd.DataFrame:
+    def importance(self, by: str = "scale", normalize: str | None = "share") -> "pd.DataFrame":
         """One row per example, one column per group of bands, coarse to fine.
 
         by: "scale", "band", "orientation" or "octave".
@@ -117,6 +119,8 @@ class Attribution:
         >>> att.importance("band").loc[0].round(3).to_dict()
         {'a1': 1.0, 'd1': 0.0}
         """
+        import pandas as pd  # imported here, as it takes long
+
         if normalize is not None:
             check_choice("importance", "normalize", normalize, NORMALIZATIONS)
         layout = self.layout.group(by)
@@ -191,7 +195,7 @@ class Attribution:
         axes = ["channel", *(f"axis{i}" for i in range(1, self.layout.index.ndim))]
         dims = {name: ["example"] if name == "score_difference" else ["example", *axes] for name in saved.REQUIRED}
         arrays = {name: (axes_of, getattr(self, name).detach().cpu().numpy()) for name, axes_of in dims.items()}
-        names = pd.Series([band.name for band in self.layout.bands]).to_numpy(dtype=object)
+        names = np.array([band.name for band in self.layout.bands], dtype=object)
         bands = (axes, names[self.layout.index.numpy()])
         return xarray.Dataset(arrays, coords={"band": bands}, attrs={"settings": json.dumps(self.settings)})
 
@@ -284,13 +288,6 @@ def coefficient_count(keep: float, transform: Transform) -> int:
     if not is_number(keep) or not 0 < keep <= 1:
         raise ValueError(f"keep: expected a fraction in (0, 1], got {quoted(keep)}.")
     return max(1, round(float(keep) * math.prod(transform.shape)))
-
-
-def ranks(score: Tensor) -> Tensor:
-    """The rank of every entry of an example, from 0 for the largest, ties by position. Shape: as score, int32."""
-    order = score.flatten(1).argsort(dim=1, descending=True, stable=True)
-    rank = torch.arange(order.shape[1], device=score.device, dtype=torch.int32).expand_as(order)
-    return torch.empty_like(rank).scatter_(1, order, rank).reshape(score.shape)
 
 
 def keep_only(attribution: Attribution, mask: Tensor, example: Tensor | slice = slice(None)) -> Tensor:

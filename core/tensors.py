@@ -117,3 +117,10 @@ def _other_form(value: Tensor) -> str:
         return "on the meta device"
     narrow = value.is_floating_point() and value.element_size() == 1
     return "in an 8-bit floating-point format" if narrow else ""
+
+
+def ranks(score: Tensor) -> Tensor:
+    """The rank of every entry of an example, from 0 for the largest, ties by position. Shape: as score, int32."""
+    order = score.flatten(1).argsort(dim=1, descending=True, stable=True)
+    rank = torch.arange(order.shape[1], device=score.device, dtype=torch.int32).expand_as(order)
+    return torch.empty_like(rank).scatter_(1, order, rank).reshape(score.shape)

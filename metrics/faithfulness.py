@@ -12,7 +12,8 @@ from ..attribution.engine.faster_form import choose_form
 from ..attribution.engine.open_engine import read_checked
 from ..attribution.engine.random import fill, keys
 from ..attribution.engine.score import Target
-from ..attribution.result import coefficient_count, keep_only, ranks
+from ..attribution.result import coefficient_count, keep_only
+from ..core.tensors import ranks
 
 RANKINGS = ("attribution", "coefficient", "random")
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..attribution import Attribution
 from ..attribution import get as get_method
 from ..attribution.call import run
-from ..attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
+from ..core.defaults import PICTURE_METHOD
 from ..core.files import check_writable, plain, slug, write_text, write_whole
 from ..core.progress import Progress
 from .compare.measurements import ONLY

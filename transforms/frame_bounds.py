@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from ..core.checks import check_count, check_number, check_seed, quoted
 from .base import Transform, TransformClaim, check_transform
@@ -92,6 +91,8 @@ def _bounds(gram: Gram, size: int, tol: float, iterations: int, seed: int) -> tu
 
 
 def _largest(gram: Gram, size: int, tol: float, iterations: int, seed: int) -> float:
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh  # imported here, as it takes long
+
     operator = LinearOperator((size, size), matvec=gram, dtype=np.float64)
     start = np.random.default_rng(seed).standard_normal(size)
     options = {"which": "LA", "v0": start, "ncv": 40, "tol": tol, "maxiter": iterations, "return_eigenvectors": False}

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Unpack
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from ..engine.score import Target
 from ..result import Attribution, known_covector
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 MODES = ("periodization", *PADDED)
@@ -38,18 +38,18 @@ class BoundarySensitivity:
     True
     """
 
-    shares: pd.DataFrame
-    redundancy: pd.Series
+    shares: "pd.DataFrame"
+    redundancy: "pd.Series[float]"
     wavelet: str
     level: int
 
     @property
-    def mean(self) -> pd.DataFrame:
+    def mean(self) -> "pd.DataFrame":
         """Mean over the examples. One row per mode."""
         return self.shares.groupby(level="mode", sort=False).mean()
 
     @property
-    def spread(self) -> pd.DataFrame:
+    def spread(self) -> "pd.DataFrame":
         """Largest minus smallest share over the modes. One row per example, one column per group."""
         grouped = self.shares.groupby(level="example", sort=False)
         return grouped.max() - grouped.min()
@@ -127,11 +127,13 @@ def boundary_sensitivity(
     level = min(DWT(shape, wavelet, mode=mode).level for mode in modes) if level is None else level
     transforms = {mode: DWT(shape, wavelet, level, mode) for mode in modes}
     shares = {mode: _shares(found, transform, step, covector, by) for mode, transform in transforms.items()}
+    import pandas as pd  # imported here, as it takes long
+
     redundancy = pd.Series({mode: transform.redundancy for mode, transform in transforms.items()}, name="redundancy")
     return BoundarySensitivity(pd.concat(shares, names=["mode", "example"]), redundancy, wavelet, level)
 
 
-def _shares(found: Attribution, transform: DWT, step: Tensor, covector: Tensor, by: str) -> pd.DataFrame:
+def _shares(found: Attribution, transform: DWT, step: Tensor, covector: Tensor, by: str) -> "pd.DataFrame":
     with torch.no_grad():
         displacement, pulled = transform(step), transform.adjoint(covector)
         values = displacement * pulled if found.kind == "share" else pulled

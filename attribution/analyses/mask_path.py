@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -13,6 +12,9 @@ from ..attribute import attribute
 from ..engine.score import Target
 from ..methods.mask import Front, Mask
 from ..methods.mask_optimisation import CURVES, Weight
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +47,10 @@ class MaskPath:
         """T⁻¹(m ⊙ z) for alpha[price], with zero for removed coefficients. Shape: (batch, *shape)."""
         return self.transform.inverse(self.mask[:, price] * self.coefficients)
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self) -> "pd.DataFrame":
         """One row per example and price: example, alpha, sparsity, logit, probability, objective."""
+        import pandas as pd  # imported here, as it takes long
+
         batch, prices = self.sparsity.shape
         columns = {"example": torch.arange(batch).repeat_interleave(prices), "alpha": self.alpha.repeat(batch)}
         columns |= {name: getattr(self, name).flatten() for name in CURVES}

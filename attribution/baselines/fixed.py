@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch_dct
 from torch import Tensor
 
 from ...core.checks import check_choice, check_number, is_number
@@ -49,6 +48,8 @@ class Blur(Baseline):
         check_number("blur", "sigma", self.sigma, 0)
 
     def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
+        import torch_dct  # imported here, as only this baseline needs it
+
         x = keyed.signal[rows.example]
         for axis in range(2, x.ndim):
             n = x.shape[axis]

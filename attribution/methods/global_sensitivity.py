@@ -1,12 +1,9 @@
 """How much f varies with the presence of each group of coefficients: Sobol indices and HSIC."""
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from scipy.stats import qmc
 from torch import Tensor
 
 from ...core.checks import check_choice, check_count
@@ -14,12 +11,7 @@ from ..engine.row_index import RowIndex
 from ..estimator import MethodClaim, register
 from .coalitions import Game, Perturbation, Players, per_example, recent
 
-# (dimensions, seeded generator) -> a sampler of points in the unit cube
-DESIGNS: dict[str, Callable[..., qmc.QMCEngine]] = {
-    "sobol": functools.partial(qmc.Sobol, scramble=True),
-    "halton": functools.partial(qmc.Halton, scramble=True),
-    "latin": qmc.LatinHypercube,
-}
+DESIGNS = {"sobol": "Sobol", "halton": "Halton", "latin": "LatinHypercube"}  # the classes of scipy.stats.qmc
 
 
 @dataclass(frozen=True)
@@ -44,7 +36,9 @@ class Designed(Perturbation):
     def _design(self, game: Game, example: int, dims: int) -> Tensor:
         """The points for one example. Shape: (samples, dims), float64."""
         generator = game.evaluator.keyed.generator(example, self.name)
-        return torch.from_numpy(DESIGNS[self.design](dims, seed=generator).random(self.samples))
+        from scipy.stats import qmc  # imported here, as it takes long
+
+        return torch.from_numpy(getattr(qmc, DESIGNS[self.design])(dims, seed=generator).random(self.samples))
 
 
 @register("sobol")

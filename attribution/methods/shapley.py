@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy import special
 from torch import Tensor
 
 from ...core.checks import check_choice, check_count
@@ -175,7 +175,7 @@ def _sampled(game: Game, unions: Unions, pairs: int, confidence: float) -> tuple
         errors.append(gains.std(0) / math.sqrt(pairs))
     mean, error = torch.stack(means), torch.stack(errors)
     # The gains of one order total f(x) - f(x₀), so the total of the means is exact up to rounding.
-    reach = float(stats.t.ppf((1 + confidence) / 2, pairs - 1)) * error
+    reach = float(special.stdtrit(pairs - 1, (1 + confidence) / 2)) * error
     return mean, {"standard_error": error, "interval": torch.stack([mean - reach, mean + reach], -1)}
 
 

@@ -12,8 +12,8 @@ import pandas as pd
 from torch import Tensor
 
 from ...attribution import get as get_method
-from ...attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
 from ...core.checks import check_path
+from ...core.defaults import PICTURE_METHOD
 from ...core.files import check_writable, plain, write_text
 from ...core.progress import Interrupted, Progress
 from ..kinds.image import DOMAINS as DOMAINS

@@ -13,7 +13,6 @@ from ...estimator import Cost, Estimate, Estimator, Evaluator, MethodClaim, Poin
 from .adaptive import certified
 from .quadrature import RULES
 
-PICTURE_METHOD = "integrated_gradients(tol=0.05, max_evaluations=100)"  # an error of 5 % of the map is not visible
 _LEAST = 8  # with fewer evaluations, a rule cannot be compared with its half and its quarter
 
 

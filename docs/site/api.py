@@ -1,0 +1,85 @@
+"""The API pages: every public name of every room, from its docstring.
+
+Our docstrings are plain text with doctests, and the repository's root is the package. Both are foreign to mkdocstrings, which
+reads files without importing them; a page from the imported objects is shorter, and shows what users get.
+"""
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+ROOMS = ("pullback", "pullback.transforms", "pullback.attribution", "pullback.axioms", "pullback.metrics", "pullback.studies")
+
+
+def pages() -> dict[str, str]:
+    """{path: text} of a page for each room."""
+    return {f"api/{room}.md": _room(room) for room in ROOMS}
+
+
+def _room(name: str) -> str:
+    module = importlib.import_module(name)
+    parts = [f"# {name}", prose(module.__doc__)]
+    for public in sorted(module.__all__, key=str.lower):
+        parts.append(entry(public, getattr(module, public), 2))
+    return "\n\n".join(parts) + "\n"
+
+
+def entry(name: str, found: Any, depth: int) -> str:
+    """The section of one name."""
+    head = f"{'#' * depth} {name} {{: #{name} }}"
+    if inspect.ismodule(found):
+        return f"{head}\n\n{prose(found.__doc__)}"
+    parts = [head]
+    if callable(found):
+        parts.append(f"```python\n{signature(name, found)}\n```")
+    parts.append(prose(inspect.getdoc(found)))
+    if inspect.isclass(found):
+        parts += [entry(f"{name}.{own}", member, depth + 1) for own, member in _members(found)]
+    return "\n\n".join(parts)
+
+
+def _members(kind: type) -> Iterator[tuple[str, Any]]:
+    """The documented public methods and properties that a class itself defines."""
+    for name, member in vars(kind).items():
+        own = member.__func__ if isinstance(member, classmethod | staticmethod) else member
+        if not name.startswith("_") and (inspect.isfunction(own) or isinstance(own, property)) and own.__doc__:
+            yield name, own
+
+
+def signature(name: str, found: Any) -> str:
+    """`name(arguments) -> result`, an argument on each line where it is long."""
+    try:
+        own = inspect.signature(found)
+    except (TypeError, ValueError):
+        return name
+    if inspect.isclass(found):
+        own = own.replace(return_annotation=inspect.Signature.empty)
+    short = f"{name}{_brief(own)}"
+    return short if len(short) <= 100 else f"{name}(\n    " + ",\n    ".join(map(_brief, own.parameters.values())) + ",\n)"
+
+
+def _brief(text: object) -> str:
+    """Types without the modules that hold them, and objects without their addresses."""
+    return re.sub(r" at 0x[0-9a-f]+", "", re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Z])", "", str(text)))
+
+
+def prose(text: str | None) -> str:
+    """A docstring as Markdown: doctests are code, indented lines stay as they are, and marks in sentences are escaped."""
+    out: list[str] = []
+    code = False
+    for line in inspect.cleandoc(text or "").splitlines():
+        if line.lstrip().startswith(">>>") and not code:
+            out += ["", "```python"]
+            code = True
+        if code and not line.strip():
+            out.append("```")
+            code = False
+        out.append(line if code or line.startswith("    ") else _escaped(line))
+    return "\n".join([*out, *(["```"] if code else [])])
+
+
+def _escaped(line: str) -> str:
+    parts = re.split(r"(`[^`]*`)", line)
+    return "".join(part if part.startswith("`") else re.sub(r"([*_<\[|])", r"\\\1", part) for part in parts)

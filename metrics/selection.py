@@ -1,0 +1,105 @@
+"""`Selection`: which coefficients are kept or removed, by a ranking and a budget."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..attribution import Attribution
+from ..attribution.engine.random import fill, keys
+from ..attribution.result import coefficient_count
+from ..core.checks import check_choice
+from ..core.tensors import ranks
+from ..transforms import TransformClaim
+
+Budgets = Literal["count", "energy"]
+BY = ("count", "energy")
+BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+RANKINGS = ("attribution", "signed", "coefficient", "random", "random_in_quantile", "coarse_first")
+_QUANTILES = 10
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The first coefficients of a ranking, kept or removed.
+
+    ranking: one of `RANKINGS`, or the name of an order that was given to `Judged`.
+    budget: the share that is selected, in (0, 1].  by: of what, see `counts`.
+    removed: whether the selected coefficients go back to the baseline's, rather than all others.
+    """
+
+    ranking: str = "attribution"
+    budget: float = 0.1
+    by: Budgets = "count"
+    removed: bool = False
+
+
+def order(attribution: Attribution, ranking: str, seed: int) -> Tensor:
+    """The number by which each coefficient is ranked, the largest first, (batch, *coeff).
+
+    attribution: |a|.  signed: a.  coefficient: |z - z₀|, which never sees the model.  random: keyed by seed and content.
+    random_in_quantile: random among coefficients of about the same |z - z₀|, the largest tenth first.
+    coarse_first: from low frequencies to high ones, random among equal ones.
+    """
+    check_choice("metrics", "ranking", ranking, RANKINGS)
+    if ranking in ("attribution", "signed"):
+        return attribution.values.abs() if ranking == "attribution" else attribution.values
+    size = attribution.displacement.abs()
+    if ranking == "coefficient":
+        return size
+    names = keys(attribution.coefficients)
+    if ranking == "random":
+        return fill(torch.empty_like(size), Tensor.normal_, seed, names, [0] * len(names))
+    below_one = fill(torch.empty_like(size), Tensor.uniform_, seed, names, [ranking] * len(names))
+    if ranking == "random_in_quantile":
+        place = ranks(size).to(size)
+        return below_one - (place * _QUANTILES / size[0].numel()).floor()
+    radius = attribution.layout.frequency.norm(dim=0).nan_to_num(0)
+    step = radius.unique(return_inverse=True)[1]
+    return below_one - step.to(size)
+
+
+def counts(attribution: Attribution, rank: Tensor, budget: float, by: Budgets) -> Tensor:
+    """How many coefficients a budget buys, (batch,), at least one.
+
+    count: `budget` of the number of samples of the signal.
+    energy: the fewest whose signal has `budget` of the energy, ‖x_S - x₀‖² ≥ budget ‖x - x₀‖².
+    rank: of every coefficient, (batch, *coeff).  Raises: ValueError for a budget outside (0, 1] or another `by`.
+    """
+    check_choice("metrics", "by", by, BY)
+    most = coefficient_count(budget, attribution.transform)
+    if by == "count":
+        return torch.full((len(rank),), min(most, rank[0].numel()), device=rank.device)
+    displacement = attribution.displacement
+    if TransformClaim.ORTHOGONAL in attribution.transform.claims:
+        return _by_parseval(displacement, rank, budget)
+    return _by_bisection(attribution, rank, budget)
+
+
+def _by_parseval(displacement: Tensor, rank: Tensor, budget: float) -> Tensor:
+    """As `counts`, where the energy of the signal is that of its coefficients."""
+    flat = displacement.double().flatten(1).square()
+    ordered = torch.zeros_like(flat).scatter_(1, rank.flatten(1).long(), flat)
+    reached = ordered.cumsum(1)
+    slack = 1 - torch.finfo(displacement.dtype).eps * math.sqrt(flat.shape[1])
+    return ((reached < budget * slack * reached[:, -1:]).sum(1) + 1).clamp(max=flat.shape[1])
+
+
+def _by_bisection(attribution: Attribution, rank: Tensor, budget: float) -> Tensor:
+    """As `counts`, for any T: the energy is that of the signal, which T⁻¹ gives."""
+    transform, z0 = attribution.transform, attribution.coefficients - attribution.displacement
+    start = transform.inverse(z0)
+
+    def energy(count: Tensor) -> Tensor:
+        kept = rank < count.reshape(-1, *[1] * (rank.ndim - 1))
+        return (transform.inverse(z0 + attribution.displacement * kept) - start).double().flatten(1).square().sum(1)
+
+    most = torch.full((len(rank),), rank[0].numel(), device=rank.device)
+    low, high, wanted = torch.zeros_like(most), most, budget * energy(most)
+    while bool((high - low > 1).any()):
+        middle = (low + high) // 2
+        enough = energy(middle) >= wanted
+        low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
+    return high.clamp(min=1)

@@ -258,8 +258,8 @@ def search(
     asked: dict[str, Any] = {"families": tuple(family or studies_search.FAMILIES), "objective": objective, "seed": seed}
     asked |= {"method": method, "limit": limit, "cuts": cuts, "folds": folds, "batch_size": options.batch_size(batch_size)}
     settings = studies_search.Search(model, data, device=options.resolve_device(device), **asked)
+    run = studies_search.search_planted if quick else functools.partial(studies_search.search, settings)
     with bar("searches") as progress:
-        run = studies_search.search_planted if quick else functools.partial(studies_search.search, settings)
         found = run(out, progress=progress)
     for sentence in found.said:
         show(f"• {sentence}")

@@ -82,8 +82,12 @@ class Pairs:
 
     def blocks(self) -> Iterator["Pairs"]:
         """Parts of a few examples each, so that memory does not grow with their number."""
-        count = max(1, _BLOCK // math.prod(self.shape))
-        return (self[slice(start, start + count)] for start in range(0, len(self), count))
+        return (self[slice(start, start + self.per_block)] for start in range(0, len(self), self.per_block))
+
+    @property
+    def per_block(self) -> int:
+        """The number of examples that are handled together."""
+        return max(1, _BLOCK // math.prod(self.shape))
 
     def without_model(self) -> "Pairs":
         """The same displacements with themselves for covectors: what a search that never sees the model works with."""

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..attribution.methods.integrated_gradients.estimator import PICTURE_METHOD
+from ..core.defaults import PICTURE_METHOD
 from ..core.files import check_writable, plain, write_text
 from ..core.progress import Progress
 from ..domains import FittedDomain, Streams, contrast, fit_domain, holm

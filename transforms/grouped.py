@@ -75,7 +75,7 @@ class Grouped(Transform, abc.ABC):
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     T.save(f"{folder}/atoms.safetensors")
         ...     pb.transforms.get(T.spec_of(f"{folder}/atoms.safetensors"), (1, 4))(torch.ones(1, 1, 4))
-        tensor([[[ 1.4000, -0.2000,  1.4000, -0.2000]]])
+        tensor([[[1.4000, 0.2000, 1.4000, 0.2000]]])
         """
         save_file({kind: matrix.contiguous() for kind, matrix in self.matrices.items()}, path)
 

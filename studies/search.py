@@ -106,7 +106,7 @@ def against_twin_and_menu(found: dict[str, FittedDomain]) -> pd.DataFrame:
     for name, one in found.items():
         head = {"family": name, "domain": one.transform.spec, "error": one.judged[FITTED].mean()}
         rows.append({**head, **one.against(TWIN)} | {"against": TWIN})
-        menu = found.get("menu")
+        menu = next((each for each in found.values() if each.settings["family"] == "menu"), None)
         if menu is not None and menu is not one:
             ours, theirs = (each.judged[FITTED].to_numpy(dtype=float) for each in (one, menu))
             rows.append({**head, "against": "menu", **contrast(ours, theirs, one.judged["group"].to_numpy())})

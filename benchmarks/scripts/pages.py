@@ -20,7 +20,7 @@ from pullback.studies import transform_rows
 from pullback.studies.compare.verdicts import findings
 from pullback.studies.report import page as report
 
-from . import axioms_page, performance
+from . import axioms_page, fitted_page, performance
 from .tables import NothingStored, table
 
 Section = Callable[[Path], str]
@@ -60,7 +60,13 @@ def registered(_: Path) -> str:
     return "\n\n".join(table(pd.DataFrame(rows, columns=head)) for rows, head in zip((transforms, methods), heads))
 
 
-SECTIONS: dict[str, Section] = {"demo": demo, "table": registered, **performance.SECTIONS, **axioms_page.SECTIONS}
+SECTIONS: dict[str, Section] = {
+    "demo": demo,
+    "table": registered,
+    **performance.SECTIONS,
+    **axioms_page.SECTIONS,
+    **fitted_page.SECTIONS,
+}
 
 
 def pages(root: Path = ROOT) -> list[Path]:

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -64,9 +65,9 @@ def filters(domains: dict[str, Lattice]) -> Figure:
     for name, T in domains.items():
         for level, pairs in enumerate(T.filters):
             for axis, taps in zip(axes[:2, level], pairs[0]):
-                axis.plot(torch.arange(len(taps)) - (len(taps) - 1) / 2, taps, ".-", label=name)
+                axis.plot(np.arange(len(taps)) - (len(taps) - 1) / 2, taps.numpy(), ".-", label=name)
             response = torch.fft.rfft(pairs[0][0], 256).abs()
-            axes[2, level].plot(torch.arange(129) / 256, response, label=name)
+            axes[2, level].plot(np.arange(129) / 256, response.numpy(), label=name)
             axes[0, level].set_title(f"level {level + 1}")
     for axis, label in zip(axes[:, 0], ("approximation", "detail", "|response|")):
         axis.set_ylabel(label)
@@ -82,7 +83,7 @@ def matrices(domains: dict[str, SubbandLinear]) -> Figure:
     axes = figure.subplots(len(domains), len(kinds), squeeze=False)
     for row, (name, T) in zip(axes, domains.items()):
         for axis, (kind, matrix) in zip(row, T.matrices.items()):
-            axis.imshow(matrix, cmap="RdBu", vmin=-1, vmax=1)
+            axis.imshow(matrix.numpy(), cmap="RdBu", vmin=-1, vmax=1)
             axis.set_title(kind, fontsize=9)
             axis.set_xticks([])
             axis.set_yticks([])
@@ -90,10 +91,10 @@ def matrices(domains: dict[str, SubbandLinear]) -> Figure:
     return figure
 
 
-def _picture(atom: Tensor) -> Tensor:
+def _picture(atom: Tensor) -> np.ndarray:
     """An atom (channels, *block) as a picture; of more than two axes the middle plane, of one a row."""
     while atom.ndim > 3:
         atom = atom[:, atom.shape[1] // 2]
     atom = atom[:, None] if atom.ndim == 2 else atom
     scaled = 0.5 + atom / (2 * atom.abs().max().clamp(min=torch.finfo(atom.dtype).tiny))
-    return scaled.movedim(0, -1) if len(atom) == 3 else scaled.mean(0)
+    return (scaled.movedim(0, -1) if len(atom) == 3 else scaled.mean(0)).numpy()

@@ -44,8 +44,10 @@ class BlockLinear(Grouped):
 
     def __init__(self, shape: Shape, matrix: Any, block: int | Sequence[int] = 8, overlap: bool = False) -> None:
         super().__init__(shape)
+        if overlap is not True and overlap is not False:
+            raise TypeError(f"block_linear: overlap must be true or false, got {quoted(overlap)}.")
         self.block = _blocks(block, self.shape, overlap)
-        self.overlap = bool(overlap)
+        self.overlap = overlap
         given, matrix = (
             (matrix, read_matrices(self.name, matrix)) if isinstance(matrix, (str, Path)) else (None, {"block": matrix})
         )
@@ -92,8 +94,9 @@ class BlockLinear(Grouped):
         index[table] = ranks.index.expand(table.shape)
         starts = [torch.arange(n, dtype=SINGLE) // size * size for n, size in zip(self.shape[1:], self.block)]
         centres = [start + (size - 1) / 2 for start, size in zip(starts, self.block)]
+        grids = tuple((1, int((index == number).sum())) for number in range(len(ranks.bands)))
         nowhere = unknown((len(self.block), *self.shape))
-        return Layout(ranks.bands, index.reshape(self.shape), nowhere, spread(centres, self.shape), (None,) * len(ranks.bands))
+        return Layout(ranks.bands, index.reshape(self.shape), nowhere, spread(centres, self.shape), grids)
 
     @classmethod
     def examples(cls) -> Iterable[Transform]:
@@ -118,7 +121,7 @@ def _blocks(block: int | Sequence[int], shape: Shape, overlap: bool) -> Shape:
     blocks = tuple(check_count("block_linear", "block", size, multiple=2 if overlap else 1) for size in wanted)
     if any(n % size for n, size in zip(sizes, blocks)):
         advice = "take a block that divides every axis, or restrict(block_linear(…), crop=…)"
-        raise ValueError(f"block_linear: a signal of {sizes} does not hold whole blocks of {blocks}; {advice}.")
+        raise ValueError(f"block_linear: a signal of {sizes} does not hold whole blocks of {quoted(blocks)}; {advice}.")
     return blocks
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..core.checks import quoted
 from .axes import Inner
 from .base import Transform
 from .get import get
@@ -43,6 +44,9 @@ class SubbandLinear(Grouped):
         if not isinstance(self.inner, Pyramid):
             raise ValueError(f"subband_linear: expected dwt, lattice or swt as the transform, got {self.inner.title}.")
         given = matrices if isinstance(matrices, (str, Path)) else None
+        if given is None and not isinstance(matrices, Mapping):
+            wanted = "a mapping of bands to matrices, or the path of a file"
+            raise TypeError(f"subband_linear: expected {wanted}, got {quoted(matrices)}.")
         tables, bands = _scales(self.inner)
         self._set_groups(tables, read_matrices(self.name, given) if given is not None else dict(matrices))  # type: ignore[arg-type]
         self.spec = "subband_linear" if given is None else self.spec_of(given)

@@ -261,8 +261,7 @@ def search(
     run = studies_search.search_planted if quick else functools.partial(studies_search.search, settings)
     with bar("searches") as progress:
         found = run(out, progress=progress)
-    for sentence in found.said:
-        show(f"• {sentence}")
+    show("\n".join(f"• {sentence}" for sentence in found.said))
     show_files(out, found.files)
 
 

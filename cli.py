@@ -2,7 +2,6 @@
 
 import dataclasses
 import dis
-import functools
 import importlib.metadata
 import sys
 import traceback
@@ -13,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import options
+from .commands import study
 from .core import terminal
 from .core.defaults import PICTURE_METHOD
 from .core.files import check_writable
@@ -44,6 +44,7 @@ def _stored(stopped: Interrupted, what: str) -> str:
 
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, cls=_Commands)
+app.add_typer(study, name="study")
 
 
 def _version(asked: bool) -> None:
@@ -228,41 +229,6 @@ def transforms(
         raise typer.Exit(_check_transforms(verbose))
     rows = [list(row.values()) for row in studies.transform_rows()]
     show_table(None, ("name", "claims", "z / x", "what it is"), rows)
-
-
-study = typer.Typer(no_args_is_help=True, cls=_Commands, help="Run an experiment of the library on a model and data.")
-app.add_typer(study, name="study")
-
-
-@study.command()
-def search(
-    model: options.ModelOption = "efficientnet-lite0",
-    data: Annotated[str, typer.Option(help=options.DATA)] = "imagenet-sample",
-    family: Annotated[list[str] | None, typer.Option(help=options.FAMILY)] = None,
-    objective: Annotated[
-        str, typer.Option(help="What domains are trained and chosen by: l1, entropy, selection, expected.")
-    ] = "l1",
-    method: options.MethodOption = PICTURE_METHOD,
-    limit: Annotated[int | None, options.number("Largest number of photos.")] = None,
-    cuts: Annotated[int, options.number("Square parts of each picture, at most 5; they count as one photo.")] = 1,
-    folds: Annotated[int, options.number("Parts of the photos, of which each judges once.", 3)] = 5,
-    quick: Annotated[bool, options.switch("--quick", "Only search hidden frames, where the truth is known.")] = False,
-    out: options.OutOption = Path("results/search"),
-    device: options.DeviceOption = "auto",
-    seed: options.SeedOption = 0,
-    batch_size: options.BatchOption = "auto",
-) -> None:
-    """Fit domains to what a model reads, and judge them on photos that the fit has not seen."""
-    from .studies import search as studies_search
-
-    asked: dict[str, Any] = {"families": tuple(family or studies_search.FAMILIES), "objective": objective, "seed": seed}
-    asked |= {"method": method, "limit": limit, "cuts": cuts, "folds": folds, "batch_size": options.batch_size(batch_size)}
-    settings = studies_search.Search(model, data, device=options.resolve_device(device), **asked)
-    run = studies_search.search_planted if quick else functools.partial(studies_search.search, settings)
-    with bar("searches") as progress:
-        found = run(out, progress=progress)
-    show("\n".join(f"• {sentence}" for sentence in found.said))
-    show_files(out, found.files)
 
 
 def _check_transforms(verbose: bool) -> int:

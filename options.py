@@ -56,7 +56,6 @@ TARGET = "Class to explain, by its number or its name; repeat it for several. If
 KIND = "What the model takes, if it does not say so itself: image, audio, volume or series."
 DATA = "imagenet-sample, animals or other packaged data, a folder of files or of CLASS/file, one file, or hf:NAME."
 NUMBERS = "one number, or one for each channel, as 0.485,0.456,0.406."
-FAMILY = "menu, packets, block_klt, subband_klt or lattice, with options; repeat it for several. If not given: all of them."
 ModelOption = Annotated[str, typer.Option(help=MODEL)]
 MethodOption = Annotated[str, typer.Option(help="An attribution method, for example 'smoothgrad(samples=25)'.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")]

@@ -87,17 +87,17 @@ def entry(data: str, family: str, found: FittedDomain) -> dict[str, Any]:
     }
 
 
-def cost(data: str) -> dict[str, float]:
-    """Time of a search over 50 candidates, by each objective, and of training one lattice, over that of their stream.
+def cost(data: str, images: int) -> dict[str, float]:
+    """Time of a search over 50 candidates, by each objective, over that of their stream, and of training one lattice.
 
-    16 images, all in one process, one thread. `fit_domain` asks an objective only about the part that chooses.
+    All in one process, one thread. `fit_domain` asks an objective only about the part that chooses.
     """
     model, x, _ = subject(data)
-    rows = slice(0, 16)
+    rows = slice(0, images)
     clock = time.perf_counter()
     att = pb.attribute(model, x[rows], model(x[rows]).argmax(1), method=METHOD)
     stream = time.perf_counter() - clock
-    pairs, found = Pairs.of(att), {"images": 16.0, "stream": 1.0}
+    pairs, found = Pairs.of(att), {"images": float(images), "stream": 1.0}
     specs = [domain.spec for domain in pb.domains.menu(pairs.shape)][:50]
     for objective in ("l1", "entropy", "selection"):
         clock = time.perf_counter()
@@ -128,6 +128,7 @@ def main() -> None:
     parser.add_argument("--family", action="append")
     parser.add_argument("--cache", type=Path, default=Path("results/streams"))
     parser.add_argument("--cost", action="store_true", help="measure only what a search costs")
+    parser.add_argument("--images", type=int, default=16, help="with --cost: the number of images")
     parser.add_argument("--planted", type=int, help="only search so many hidden frames of each kind")
     parser.add_argument("--pictures", type=Path, help="folder for figures of atoms")
     given = parser.parse_args()
@@ -137,7 +138,7 @@ def main() -> None:
         store(planted={"rows": table.round(4).to_dict("list"), "said": sentences(table)})
         return
     if given.cost:
-        store(cost={given.data: cost(given.data)})
+        store(cost={given.data: cost(given.data, given.images)})
         return
     made = streams(given.data, given.cache)
     for family in given.family or FAMILIES[given.data]:

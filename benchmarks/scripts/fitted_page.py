@@ -95,7 +95,7 @@ def cost(root: Path) -> str:
     for data, numbers in found.items():
         for name, value in numbers.items():
             if name not in ("images", "stream"):
-                text = f"{value:.0f} s" if name.startswith("training") else f"{value:.1%} of the stream"
+                text = f"{value:.0f} s" if name.startswith("training") else f"{value:.1%} of their stream"
                 rows.append({"data": data, "work": name, "cost": text})
     return table(pd.DataFrame(rows))
 

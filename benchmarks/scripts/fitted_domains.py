@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -27,7 +26,7 @@ from pullback.studies.hidden_frame import planted_search, sentences
 from pullback.studies.report import atoms
 
 STORED = RESULTS / "fitted-domains.json"
-METHOD, OBJECTIVE, FOLDS = "integrated_gradients(steps=32, rule=graded)", "l1", 4
+METHOD, FOLDS = "integrated_gradients(steps=32, rule=graded)", 4
 FAMILIES = {
     "photos": {
         "menu": "menu",
@@ -114,11 +113,12 @@ def store(made: dict[str, Any] | None = None, **more: dict[str, Any]) -> None:
     """Adds an entry, or measurements by name, to what is stored by now."""
     stored = read(STORED) or {"entries": [], "cost": {}, "planted": {}}
     if made is not None:
-        others = [one for one in stored["entries"] if (one["data"], one["family"]) != (made["data"], made["family"])]
+        key = lambda one: (one["data"], one["family"], one["settings"]["objective"])
+        others = [one for one in stored["entries"] if key(one) != key(made)]
         stored["entries"] = [*others, made]
     for name, found in more.items():
         stored[name] = {**stored.get(name, {}), **found}
-    stored["settings"] = {"method": METHOD, "objective": OBJECTIVE, "folds": FOLDS, "torch": torch.__version__}
+    stored["settings"] = {"method": METHOD, "folds": FOLDS, "torch": torch.__version__}
     write_text(STORED, json.dumps(stored) + "\n")
 
 
@@ -126,6 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", choices=[*FAMILIES], default="photos")
     parser.add_argument("--family", action="append")
+    parser.add_argument("--objective", default="l1", help="what candidates are trained and chosen by")
     parser.add_argument("--cache", type=Path, default=Path("results/streams"))
     parser.add_argument("--cost", action="store_true", help="measure only what a search costs")
     parser.add_argument("--images", type=int, default=16, help="with --cost: the number of images")
@@ -143,18 +144,13 @@ def main() -> None:
     made = streams(given.data, given.cache)
     for family in given.family or FAMILIES[given.data]:
         clock = time.perf_counter()
-        found = pb.fit_domain(made, FAMILIES[given.data][family], OBJECTIVE, folds=FOLDS)
+        found = pb.fit_domain(made, FAMILIES[given.data][family], given.objective, folds=FOLDS)
         print(f"{given.data} {found} {time.perf_counter() - clock:.0f} s", flush=True)
         print(found.contrasts.round(4).to_string(), flush=True)
         print(found.judged.drop(columns=["example", "group", "fold"]).mean().round(4).to_dict(), flush=True)
         store(entry(given.data, family, found))
         if given.pictures:
             atoms.draw({f"{given.data}-{family}": (found.transform, found.twin)}, given.pictures)
-
-
-def judged(one: dict[str, Any]) -> pd.DataFrame:
-    """The selection errors of an entry, one row for each example."""
-    return pd.DataFrame(one["judged"])
 
 
 if __name__ == "__main__":

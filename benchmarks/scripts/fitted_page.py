@@ -45,6 +45,7 @@ def real(root: Path) -> str:
         cells = [
             {
                 "family": f"`{row.family}`",
+                "objective": row.objective,
                 "error": f"{row.error:.3f}",
                 "compared with": row.against,
                 "error there": f"{row.other:.3f}",
@@ -62,16 +63,18 @@ def real(root: Path) -> str:
 def _rows(entries: list[dict[str, Any]]) -> pd.DataFrame:
     """One row for each entry against its twin, its controls and the menu of the same data."""
     order, rows = list(TITLES), []
-    menus = {one["data"]: pd.DataFrame(one["judged"]) for one in entries if one["family"] == "menu"}
+    objective = lambda one: one["settings"]["objective"]
+    menus = {(one["data"], objective(one)): pd.DataFrame(one["judged"]) for one in entries if one["family"] == "menu"}
     for one in sorted(entries, key=lambda one: order.index(one["data"])):
         judged = pd.DataFrame(one["judged"])
         column = lambda name, frame=judged: frame[name].to_numpy(dtype=float)
         others = {"its model-blind twin": column("twin"), "shuffled covectors": column("shuffled")}
         others |= {"randomised model": column("randomised")}
-        if one["family"] != "menu" and one["data"] in menus:
-            others["the menu's choice"] = column("fitted", menus[one["data"]])
+        if one["family"] != "menu" and (one["data"], objective(one)) in menus:
+            others["the menu's choice"] = column("fitted", menus[one["data"], objective(one)])
         for name, values in others.items():
-            head = {"data": one["data"], "family": one["family"], "against": name, "error": column("fitted").mean()}
+            head = {"data": one["data"], "family": one["family"], "objective": objective(one), "against": name}
+            head["error"] = column("fitted").mean()
             rows.append({**head, "other": values.mean(), **contrast(column("fitted"), values, judged["group"].to_numpy())})
     return pd.DataFrame(rows)
 
@@ -83,7 +86,7 @@ def _verdict(rows: pd.DataFrame) -> str:
         own = rows[rows["against"] == against]
         won = own[(own["difference"] > 0) & (own["holm"] < 0.05)]
         lost = own[(own["difference"] < 0) & (own["holm"] < 0.05)]
-        name = lambda part: ", ".join(f"`{row.family}` on {row.data}" for row in part.itertuples()) or "none"
+        name = lambda part: ", ".join(f"`{row.family}` by {row.objective} on {row.data}" for row in part.itertuples()) or "none"
         said.append(f"- Better than {against} after Holm over {len(rows)} contrasts: {name(won)}; worse: {name(lost)}.")
     return "\n".join(said)
 

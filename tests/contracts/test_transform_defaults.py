@@ -14,7 +14,7 @@ NEEDS = {
     "inverse_of": "inverse_of(dct)",
     "restrict": "restrict(dct)",
 }
-NO_DEFAULT = ("linear", "pca", "per_axis")  # they need a matrix, data, or a transform for each axis
+NO_DEFAULT = ("linear", "block_linear", "subband_linear", "pca", "per_axis")  # they need matrices, data, or transforms
 NAMES = [name for name in names() if name not in NO_DEFAULT]
 
 

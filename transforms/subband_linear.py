@@ -38,7 +38,7 @@ class SubbandLinear(Grouped):
              [0.0000, 1.4142]]])
     """
 
-    def __init__(self, shape: Shape, matrices: str | Path | Mapping[str, Any], transform: Inner = "dwt(db4, level=3)") -> None:
+    def __init__(self, shape: Shape, matrices: Any, transform: Inner = "dwt(db4, level=3)") -> None:
         super().__init__(shape)
         self.inner = get(transform, self.shape)
         if not isinstance(self.inner, Pyramid):
@@ -48,7 +48,7 @@ class SubbandLinear(Grouped):
             wanted = "a mapping of bands to matrices, or the path of a file"
             raise TypeError(f"subband_linear: expected {wanted}, got {quoted(matrices)}.")
         tables, bands = _scales(self.inner)
-        self._set_groups(tables, read_matrices(self.name, given) if given is not None else dict(matrices))  # type: ignore[arg-type]
+        self._set_groups(tables, read_matrices(self.name, given) if given is not None else dict(matrices))
         self.spec = "subband_linear" if given is None else self.spec_of(given)
         self.claims = self.inner.claims
         own, lookup = self.inner.layout, {band.scale: number for number, band in enumerate(bands)}

@@ -71,9 +71,18 @@ class FittedDomain:
             return f"{self.settings['family']} fitted on {self.settings['objective']} does not count: {said}."
         verdict = "counts" if self.counts else "does not count"
         interval = f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}, p = {row['p']:.2g})"
+        one = f"The {self.settings['judge']} is lower than that of its model-blind twin by"
         said = f"{self.settings['family']} fitted on {self.settings['objective']}: {self.transform.title} {verdict}. "
-        said += f"It lowers the {self.settings['judge']} of its model-blind twin by {interval} in {int(row['groups'])} groups"
-        return f"{said}; a difference of {row['detectable']:.3f} would have been seen."
+        said += f"{one} {interval} in {int(row['groups'])} groups"
+        said += f"; a difference of {row['detectable']:.3f} would have been seen."
+        equal = self.not_beaten
+        return said + (f" It is not shown to be better than what controls find: {', '.join(equal)}." if equal else "")
+
+    @property
+    def not_beaten(self) -> list[str]:
+        """The controls than whose domains the fitted one is not shown to be better: what it gains they may have too."""
+        rows = self.contrasts[(self.contrasts["domain"] == FITTED) & (self.contrasts["against"] != TWIN)]
+        return list(rows[~(rows["low"] > 0)]["against"])
 
     def save(self, folder: str | Path) -> None:
         """Writes the tables, the settings, and the matrices of grouped transforms (.safetensors) into a folder."""

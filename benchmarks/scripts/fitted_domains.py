@@ -19,7 +19,7 @@ from benchmarks.results.stored import RESULTS, read
 from benchmarks.subjects import photos
 from pullback.core.files import write_text
 from pullback.domains import FittedDomain, Pairs, Streams, randomise
-from pullback.domains.families import get_family
+from pullback.domains.families import Menu, get_family
 from pullback.domains.objectives import get_objective
 from pullback.studies import load_model
 from pullback.studies.hidden_frame import planted_search, sentences
@@ -27,9 +27,10 @@ from pullback.studies.report import atoms
 
 STORED = RESULTS / "fitted-domains.json"
 METHOD, FOLDS = "integrated_gradients(steps=32, rule=graded)", 4
+MENU = ["dct", "block_dct(block=8)", "block_dct(block=16)", *(f"dwt({name}, level=5)" for name in ("haar", "db4", "sym8"))]
 FAMILIES = {
     "photos": {
-        "menu": "menu",
+        "menu": Menu([*MENU, *(f"color(opponent) >> {spec}" for spec in MENU)]),
         "packets": "packets(wavelets=[db4], level=4)",
         "block_klt": "block_klt",
         "subband_klt": "subband_klt(wavelets=[db4], levels=[5])",

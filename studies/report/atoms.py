@@ -72,7 +72,7 @@ def filters(domains: dict[str, Lattice]) -> Figure:
     for axis, label in zip(axes[:, 0], ("approximation", "detail", "|response|")):
         axis.set_ylabel(label)
     axes[2, 0].set_xlabel("cycles/sample")
-    axes[0, 0].legend(fontsize=7)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(domains), fontsize=8)
     return figure
 
 

@@ -76,6 +76,8 @@ def test_the_domain_that_the_model_reads_is_found_and_counts() -> None:
     assert found.counts
     assert found.against("twin")["low"] > 0
     assert str(found).count("counts") == 1
+    assert found.not_beaten == ["shuffled"]  # covectors of other signals read the same two frequencies
+    assert str(found).endswith("what controls find: shuffled.")
     assert found.settings["judge"] == "selection error"
 
 

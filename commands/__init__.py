@@ -4,6 +4,8 @@ import typer
 
 from . import search
 
+__all__ = ["study"]
+
 study = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="The experiments of the paper, each one command."
 )

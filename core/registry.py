@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-from .checks import quoted
+from .checks import quoted, shortened
 from .spec import WORD, Spec
 
 Item = TypeVar("Item")
@@ -61,7 +61,9 @@ class Registry(Generic[Item]):
                         self._makers[own] = self._load(entry)
             if own in self._makers:
                 return self._makers[own]
-        raise ValueError(f"Unknown {self.kind} {quoted(name)}.{self._hint(name[:100])} Choices: {', '.join(self.names())}.")
+        raise ValueError(
+            f"Unknown {self.kind} {shortened(quoted(name), 50)}.{self._hint(name[:100])} Choices: {', '.join(self.names())}."
+        )
 
     def _hint(self, name: str) -> str:
         first, _, rest = name.partition(".")  # "dwt.db4", as Python would write it

@@ -70,7 +70,7 @@ class Linear(Transform):
     def __init__(self, shape: Shape, matrix: Any, max_condition: float = 1e6) -> None:
         super().__init__(shape, range(10))
         self.spec = f"linear({str(matrix)!r})" if isinstance(matrix, (str, Path)) else "linear"
-        dense = _matrix(matrix)
+        dense = as_matrix("linear", matrix)
         self._lead = _lead(dense, self.shape)
         if not is_number(max_condition) or not max_condition >= 1:
             raise ValueError(f"linear: max_condition must be a number of at least 1, got {quoted(max_condition)}.")
@@ -99,16 +99,16 @@ class Linear(Transform):
         yield from [cls((3, 2), torch.linalg.qr(square)[0]), cls((1, 6), torch.linalg.qr(tall)[0])]
 
 
-def _matrix(source: Any) -> Tensor:
-    """`source` as a real, finite matrix in double precision."""
+def as_matrix(who: str, source: Any) -> Tensor:
+    """`source` as a real, finite matrix in double precision.  Raises: ValueError, beginning with `who`, for anything else."""
     raw = _read(source) if isinstance(source, (str, Path)) else source
     raw = raw if isinstance(raw, Tensor) else torch.as_tensor(_array(raw))
     if raw.is_complex() or raw.ndim != 2 or raw.numel() == 0:
         got = f"{raw.dtype} of shape {tuple(raw.shape)}"
-        raise ValueError(f"linear: expected a real matrix (m, n), got {got}; stack real and imaginary parts as rows.")
+        raise ValueError(f"{who}: expected a real matrix (m, n), got {got}; stack real and imaginary parts as rows.")
     matrix = raw.detach().double().cpu()
     if not bool(matrix.isfinite().all()):
-        raise ValueError("linear: the matrix holds NaN or infinity; clean it first.")
+        raise ValueError(f"{who}: the matrix holds NaN or infinity; clean it first.")
     return matrix
 
 

@@ -237,8 +237,8 @@ def _check_options(whiten: Whiten, floor: float, rest: bool) -> None:
 def _layout(shape: Shape, count: int, rest: bool, whiten: Whiten) -> Layout:
     if whiten == "zca":
         return sample_layout(shape, "whitened samples")
-    ranks = octave_layout((1, count), [torch.arange(count, dtype=SINGLE) / (2 * count)])
-    bands = tuple(_rank_band(band, ranks, number) for number, band in enumerate(ranks.bands))
+    ranks = rank_layout(count, "component")
+    bands = ranks.bands
     size = math.prod(shape) if rest else 0
     places = signal_position(shape).flatten(1)[:, None, :size]
     nowhere = unknown((len(shape) - 1, 1, count))
@@ -250,9 +250,14 @@ def _layout(shape: Shape, count: int, rest: bool, whiten: Whiten) -> Layout:
     return Layout(tuple(band for band, _ in named), index, frequency, position, tuple(grid for _, grid in named))
 
 
-def _rank_band(band: Band, ranks: Layout, number: int) -> Band:
-    """ "components i-j", counted from 1, of an octave of the rank."""
+def rank_layout(count: int, what: str) -> Layout:
+    """The layout (1, count) of things in an order: "components 5-8", counted from 1, is an octave of the rank."""
+    ranks = octave_layout((1, count), [torch.arange(count, dtype=SINGLE) / (2 * count)])
+    return replace(ranks, bands=tuple(_rank_band(band, ranks, number, what) for number, band in enumerate(ranks.bands)))
+
+
+def _rank_band(band: Band, ranks: Layout, number: int, what: str) -> Band:
     members = (ranks.index[0] == number).nonzero()[:, 0] + 1
     first, last = int(members[0]), int(members[-1])
-    name = f"components {first}-{last}" if last > first else f"component {first}"
-    return replace(band, name=name, orientation="", unit="rank/(2 components)")
+    name = f"{what}s {first}-{last}" if last > first else f"{what} {first}"
+    return replace(band, name=name, orientation="", unit=f"rank/(2 {what}s)")

@@ -21,7 +21,7 @@ from pullback.studies.compare.summary import domain_numbers
 from pullback.studies.compare.verdicts import findings
 from pullback.studies.report import page as report
 
-from . import axioms_page, performance, planted_page, robustness_page, statistics_page, zoo
+from . import axioms_page, fitted_page, performance, planted_page, robustness_page, statistics_page, zoo
 from .tables import NothingStored, table
 
 Section = Callable[[Path], str]
@@ -70,6 +70,7 @@ SECTIONS: dict[str, Section] = {
     **planted_page.SECTIONS,
     **robustness_page.SECTIONS,
     **statistics_page.SECTIONS,
+    **fitted_page.SECTIONS,
 }
 
 

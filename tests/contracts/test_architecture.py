@@ -12,7 +12,7 @@ import pullback as pb
 # For a folder: its files and rooms from the bottom to the top. Each may import what stands before it. Names on one line
 # must not import each other. "*" stands for every name that is not listed.
 LAYERS = {
-    "": ["core", "transforms", "attribution", "axioms metrics", "studies", "options", "commands", "cli", "__main__"],
+    "": ["core", "transforms", "attribution", "axioms metrics", "domains", "studies", "options", "commands", "cli", "__main__"],
     "transforms": [
         "layout",
         "shapes",

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from support import ROOT
 
-ROOMS = ("core", "transforms", "attribution", "axioms", "metrics", "studies", "commands")
+ROOMS = ("core", "transforms", "attribution", "axioms", "metrics", "domains", "studies", "commands")
 FACE = "__init__.py"
 FOREIGN = ("pullback", "benchmarks", "tests")  # what the library must not import by an absolute name
 

@@ -76,6 +76,8 @@ LEADING = {
     "linear": [np.eye(16)],
     "per_axis": ["dct", "dct"],
     "pca": ["x"],
+    "block_linear": [np.eye(8)],
+    "subband_linear": [{"a1": np.eye(1), "d1": np.eye(1)}, "dwt(haar, level=1)"],
 }
 LIBRARY = Path(pb.__file__).parent.resolve()
 

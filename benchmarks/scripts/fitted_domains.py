@@ -1,0 +1,158 @@
+"""Domains fitted to real models: `python -m benchmarks.scripts.fitted_domains --data photos --family menu`.
+
+Streams of gradients are stored in --cache, so that families are searched without running the model again; each call adds its
+entry to results/fitted-domains.json, of which `make pages` makes docs/fitted_domains.md.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import pullback as pb
+from benchmarks.results.stored import RESULTS, read
+from benchmarks.subjects import photos
+from pullback.core.files import write_text
+from pullback.domains import FittedDomain, Pairs, Streams, randomise
+from pullback.domains.families import Menu, get_family
+from pullback.domains.objectives import get_objective
+from pullback.studies import load_model
+from pullback.studies.hidden_frame import planted_search, sentences
+from pullback.studies.report import atoms
+
+STORED = RESULTS / "fitted-domains.json"
+METHOD, FOLDS = "integrated_gradients(steps=32, rule=graded)", 4
+MENU = ["dct", "block_dct(block=8)", "block_dct(block=16)", *(f"dwt({name}, level=5)" for name in ("haar", "db4", "sym8"))]
+FAMILIES = {
+    "photos": {
+        "menu": Menu([*MENU, *(f"color(opponent) >> {spec}" for spec in MENU)]),
+        "packets": "packets(wavelets=[db4], level=4)",
+        "block_klt": "block_klt",
+        "subband_klt": "subband_klt(wavelets=[db4], levels=[5])",
+        "lattice": "lattice(wavelets=[db4], level=5, steps=20, each=all)",
+    },
+    "fashion": {
+        "menu": "menu",
+        "packets": "packets(wavelets=[haar, db4], level=3)",
+        "block_klt": "block_klt(block=[4, 7, 14])",
+        "subband_klt": "subband_klt(wavelets=[haar, db4], levels=[2])",
+        "lattice": "lattice(wavelets=[db2, db4], level=3, batch=64)",
+    },
+}
+FAMILIES["stamps"] = FAMILIES["photos"]
+
+
+def subject(data: str) -> tuple[nn.Module, Tensor, Tensor]:
+    """The model, its inputs, and the group of each."""
+    if data == "fashion":
+        x, _ = photos.fashion("t10k", 1_000)
+        return photos.fashion_net(), x, torch.arange(len(x))
+    return load_model("efficientnet-lite0").module, *(photos.photos() if data == "photos" else photos.stamps())
+
+
+def streams(data: str, cache: Path) -> Streams:
+    """The stored streams of a data set; they are made where they are missing."""
+    model, x, group = subject(data)
+    found = {}
+    for kind, net in (("real", model), ("random", randomise(model))):
+        path = cache / f"{data}-{kind}.safetensors"
+        if not path.exists():
+            target = torch.cat([net(part).argmax(1) for part in x.split(16)])
+            att = pb.attribute(net, x, target, method=METHOD)
+            cache.mkdir(parents=True, exist_ok=True)
+            tensors = {"covector": att.covector, "difference": att.score_difference, "target": target}
+            save_file({name: part.contiguous() for name, part in tensors.items()}, path)
+        found[kind] = load_file(path)
+    pairs = {kind: Pairs(x, part["covector"], x, part["difference"], group) for kind, part in found.items()}
+    return Streams(pairs["real"], pairs["random"], model, found["real"]["target"])
+
+
+def entry(data: str, family: str, found: FittedDomain) -> dict[str, Any]:
+    """What is stored of one search."""
+    chosen = found.candidates[found.candidates["chosen"]]
+    kept = chosen[["fold", "search", "candidate", "fit", "choose"]].round(5).to_dict("records")
+    return {
+        "data": data,
+        "family": family,
+        "settings": found.settings,
+        "candidates": int((found.candidates["fold"] == 0).sum() / found.candidates["search"].nunique()),
+        "chosen": [row for row in kept if row["search"] in ("fitted", "twin")],
+        "contrasts": found.contrasts.round(5).to_dict("records"),
+        "judged": found.judged.round(5).to_dict("list"),
+    }
+
+
+def cost(data: str, images: int) -> dict[str, float]:
+    """Time of a search over 50 candidates, by each objective, over that of their stream, and of training one lattice.
+
+    All in one process, one thread. `fit_domain` asks an objective only about the part that chooses.
+    """
+    model, x, _ = subject(data)
+    rows = slice(0, images)
+    clock = time.perf_counter()
+    att = pb.attribute(model, x[rows], model(x[rows]).argmax(1), method=METHOD)
+    stream = time.perf_counter() - clock
+    pairs, found = Pairs.of(att), {"images": float(images), "stream": 1.0}
+    specs = [domain.spec for domain in pb.domains.menu(pairs.shape)][:50]
+    for objective in ("l1", "entropy", "selection"):
+        clock = time.perf_counter()
+        for spec in specs:
+            get_objective(objective).costs(pb.transforms.get(spec, pairs.shape), pairs)
+        found[f"{len(specs)} candidates by {objective}"] = (time.perf_counter() - clock) / stream
+    clock = time.perf_counter()
+    list(get_family(FAMILIES[data]["lattice"]).candidates(pairs, get_objective("l1")))
+    found["training one lattice"] = time.perf_counter() - clock
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def store(made: dict[str, Any] | None = None, **more: dict[str, Any]) -> None:
+    """Adds an entry, or measurements by name, to what is stored by now."""
+    stored = read(STORED) or {"entries": [], "cost": {}, "planted": {}}
+    if made is not None:
+        key = lambda one: (one["data"], one["family"], one["settings"]["objective"])
+        others = [one for one in stored["entries"] if key(one) != key(made)]
+        stored["entries"] = [*others, made]
+    for name, found in more.items():
+        stored[name] = {**stored.get(name, {}), **found}
+    stored["settings"] = {"method": METHOD, "folds": FOLDS, "torch": torch.__version__}
+    write_text(STORED, json.dumps(stored) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", choices=[*FAMILIES], default="photos")
+    parser.add_argument("--family", action="append")
+    parser.add_argument("--objective", default="l1", help="what candidates are trained and chosen by")
+    parser.add_argument("--cache", type=Path, default=Path("results/streams"))
+    parser.add_argument("--cost", action="store_true", help="measure only what a search costs")
+    parser.add_argument("--images", type=int, default=16, help="with --cost: the number of images")
+    parser.add_argument("--planted", type=int, help="only search so many hidden frames of each kind")
+    parser.add_argument("--pictures", type=Path, help="folder for figures of atoms")
+    given = parser.parse_args()
+    if given.planted:
+        table = planted_search(range(given.planted))
+        print("\n".join(sentences(table)), flush=True)
+        store(planted={"rows": table.round(4).to_dict("list"), "said": sentences(table)})
+        return
+    if given.cost:
+        store(cost={given.data: cost(given.data, given.images)})
+        return
+    made = streams(given.data, given.cache)
+    for family in given.family or FAMILIES[given.data]:
+        clock = time.perf_counter()
+        found = pb.fit_domain(made, FAMILIES[given.data][family], given.objective, folds=FOLDS)
+        print(f"{given.data} {found} {time.perf_counter() - clock:.0f} s", flush=True)
+        print(found.contrasts.round(4).to_string(), flush=True)
+        print(found.judged.drop(columns=["example", "group", "fold"]).mean().round(4).to_dict(), flush=True)
+        store(entry(given.data, family, found))
+        if given.pictures:
+            atoms.draw({f"{given.data}-{family}": (found.transform, found.twin)}, given.pictures)
+
+
+if __name__ == "__main__":
+    main()

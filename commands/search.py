@@ -1,0 +1,44 @@
+"""`pullback study search`."""
+
+import functools
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import options
+from ..core.defaults import PICTURE_METHOD
+from ..core.progress import bar
+from ..core.terminal import show, show_files
+
+FAMILY = "menu, packets, block_klt, subband_klt or lattice, with options; repeat it for several. If not given: all of them."
+OBJECTIVE = "What domains are trained and chosen by: l1, entropy, selection or expected."
+
+
+def search(
+    model: options.ModelOption = "efficientnet-lite0",
+    data: Annotated[str, typer.Option(help=options.DATA)] = "imagenet-sample",
+    family: Annotated[list[str] | None, typer.Option(help=FAMILY)] = None,
+    objective: Annotated[str, typer.Option(help=OBJECTIVE)] = "l1",
+    method: options.MethodOption = PICTURE_METHOD,
+    limit: Annotated[int | None, options.number("Largest number of photos.")] = None,
+    cuts: Annotated[int, options.number("Square parts of each picture, at most 5; they count as one photo.")] = 1,
+    folds: Annotated[int, options.number("Parts of the photos, of which each judges once.", 3)] = 5,
+    quick: Annotated[bool, options.switch("--quick", "Only search four hidden frames, where the truth is known.")] = False,
+    out: options.OutOption = Path("results/search"),
+    device: options.DeviceOption = "auto",
+    seed: options.SeedOption = 0,
+    batch_size: options.BatchOption = "auto",
+) -> None:
+    """Fit domains to what a model reads, and judge them on photos that the fit has not seen."""
+    from ..studies import search as study
+
+    asked: dict[str, Any] = {"families": tuple(family or study.FAMILIES), "objective": objective, "seed": seed}
+    asked |= {"method": method, "limit": limit, "cuts": cuts, "folds": folds, "batch_size": options.batch_size(batch_size)}
+    settings = study.Search(model, data, device=options.resolve_device(device), **asked)
+    run = study.search_planted if quick else functools.partial(study.search, settings)
+    with bar("searches") as progress:
+        found = run(out, progress=progress)
+    for sentence in found.said:
+        show(f"• {sentence}")
+    show_files(out, found.files)

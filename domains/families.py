@@ -1,0 +1,217 @@
+"""Families of domains: from examples to candidates that are fitted to them."""
+
+import abc
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..attribution import best_basis
+from ..core.checks import check_count, check_number, quoted
+from ..core.registry import Registry
+from ..core.spec import parse
+from ..transforms import BlockLinear, Lattice, SubbandLinear, Transform, TransformClaim, get, lattice_angles
+from ..transforms.grouped import Grouped
+from .moments import Moments, Weights
+from .objectives import Objective
+from .pairs import Pairs
+
+WAVELETS = ("haar", "db2", "db4", "sym8")
+# From the attribution KLT alone to the KLT of the data alone, and mixtures with the moment of the gradients.
+WEIGHTS: tuple[Weights, ...] = (
+    (1, 0, 0),
+    (3, 1, 0),
+    (1, 1, 0),
+    (1, 3, 0),
+    (1, 9, 0),
+    (0, 1, 0),
+    (0, 3, 1),
+    (0, 1, 1),
+    (1, 1, 1),
+)
+BLIND: tuple[Weights, ...] = ((0, 1, 0),)
+Candidate = tuple[str, Transform]
+
+
+class Family(abc.ABC):
+    """A set of domains, and how its members are fitted."""
+
+    name: str
+
+    @abc.abstractmethod
+    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterable[Candidate]:
+        """(how it was made, transform) of linear transforms of signals of `pairs.shape`, each fitted on these examples."""
+
+
+families: Registry[Family] = Registry("family", "pullback.families")
+
+
+@families.register("menu")
+@dataclass(frozen=True)
+class Menu(Family):
+    """The registered orthonormal domains with levels and modes; nothing is fitted, one is chosen.
+
+    specs: instead of these, specs or transforms.
+    """
+
+    specs: Sequence[str | Transform] = ()
+
+    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterable[Candidate]:
+        chosen = (get(spec, pairs.shape) for spec in self.specs) if self.specs else menu(pairs.shape)
+        return ((transform.spec, transform) for transform in chosen)
+
+
+@families.register("packets")
+@dataclass(frozen=True)
+class Packets(Family):
+    """The wavelet packet trees of least cost, by `best_basis`, one for each wavelet and cost.
+
+    wavelets: names of orthonormal ones.  level: of the deepest nodes; None takes 5, or what the signal allows.
+    """
+
+    wavelets: Sequence[str] = WAVELETS
+    level: int | None = None
+
+    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[Candidate]:
+        att = [part.as_attribution() for part in pairs.blocks()]
+        for wavelet, cost in itertools.product(self.wavelets, ("entropy", "l1")):
+            if not (pairs.blind and cost == "l1"):  # Σ z² is the same in all of them
+                found = best_basis(att, cost, wavelet=wavelet, level=self.level)
+                yield f"{cost}, {found.spec}", found
+
+
+@families.register("block_klt")
+@dataclass(frozen=True)
+class BlockKLT(Family):
+    """`block_linear` with the eigenvectors of the moments of all blocks, see `attribution_klt`.
+
+    block: sizes to try.  overlap: whether to try the lapped form too.  weights: mixtures of the moments to try.
+    """
+
+    block: int | Sequence[int] = 8
+    overlap: bool = True
+    weights: Sequence[Weights] = WEIGHTS
+
+    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[Candidate]:
+        for block in [self.block] if isinstance(self.block, int) else self.block:
+            if all(n % block == 0 for n in pairs.shape[1:]):
+                for overlap in (False, True) if self.overlap and block % 2 == 0 else (False,):
+                    how = f"block={block}{', overlap' if overlap else ''}"
+                    yield from _klts(BlockLinear.identity(pairs.shape, block, overlap), pairs, self.weights, how)
+
+
+@families.register("subband_klt")
+@dataclass(frozen=True)
+class SubbandKLT(Family):
+    """`subband_linear` with the eigenvectors of the moments of each scale: a KLT across channels and orientations.
+
+    wavelets: names of orthonormal ones.  levels: to try.  weights: mixtures of the moments to try.
+    """
+
+    wavelets: Sequence[str] = ("haar", "db4")
+    levels: Sequence[int] = (3, 5)
+    weights: Sequence[Weights] = WEIGHTS
+
+    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[Candidate]:
+        for wavelet, level in itertools.product(self.wavelets, self.levels):
+            if all(n % 2**level == 0 for n in pairs.shape[1:]):
+                inner = f"dwt({wavelet}, level={level})"
+                yield from _klts(SubbandLinear.identity(pairs.shape, inner), pairs, self.weights, inner)
+
+
+@families.register("lattice")
+@dataclass(frozen=True)
+class Trained(Family):
+    """`lattice` with angles that are trained by Adam on the objective, from the angles of Daubechies' wavelets.
+
+    wavelets: to start from; their lengths are kept.  level: of the transform.  steps: of Adam, each on `batch` examples.
+    each: "all", the same angles everywhere; "level", or "axis", others for each level, or for each level and axis.
+    """
+
+    wavelets: Sequence[str] = ("db2", "db3", "db4", "db6")
+    level: int = 4
+    steps: int = 40
+    batch: int = 8
+    rate: float = 0.05
+    each: str = "level"
+
+    def __post_init__(self) -> None:
+        for what in ("level", "steps", "batch"):
+            check_count("lattice", what, getattr(self, what))
+        check_number("lattice", "rate", self.rate, 0)
+
+    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[Candidate]:
+        level = min(self.level, int(math.log2(min(pairs.shape[1:]))))
+        for wavelet in self.wavelets:
+            start = torch.tensor(lattice_angles(wavelet), dtype=torch.double)
+            sizes = {"all": (), "level": (level, 1), "axis": (level, len(pairs.shape) - 1, 1)}[self.each]
+            start = start.expand(*sizes[:-1], len(start)).clone()
+            build: Callable[[Tensor], Transform] = lambda angles: Lattice(pairs.shape, angles, level)
+            yield wavelet, build(start)
+            found = trained(build, start, pairs, objective, self.steps, self.batch, self.rate, seed)
+            yield f"{wavelet}, trained", build(found)
+
+
+def trained(
+    build: Callable[[Tensor], Transform],
+    start: Tensor,
+    pairs: Pairs,
+    objective: Objective,
+    steps: int,
+    batch: int,
+    rate: float,
+    seed: int,
+) -> Tensor:
+    """The parameters after some steps of Adam on the smooth objective of random examples. Shape: as start.
+
+    build: makes the transform of some parameters, differentiably.
+    """
+    parameters, generator = start.clone().requires_grad_(), torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam([parameters], lr=rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(steps):
+        rows = torch.randperm(len(pairs), generator=generator)[:batch].to(pairs.group.device)
+        optimizer.zero_grad()
+        objective.smooth(build(parameters), pairs[rows]).backward()
+        optimizer.step()
+        schedule.step()
+    return parameters.detach()
+
+
+def _klts(groups: Grouped, pairs: Pairs, weights: Sequence[Weights], how: str) -> Iterator[Candidate]:
+    moments = Moments.none(groups).merge(pairs)
+    return ((f"{how}, weights={tuple(each)}", moments.klt(each)) for each in (BLIND if pairs.blind else weights))
+
+
+def menu(shape: tuple[int, ...]) -> Iterator[Transform]:
+    """The orthonormal domains of the menu that exist for signals of `shape`; colour images also in opponent colours."""
+    specs = ["pixel", "dct", "dft", "hartley", *(f"block_dct(block={size})" for size in (4, 8, 16, 32)), "mdct"]
+    specs += [f"dwt({wavelet}, level={level})" for wavelet in (*WAVELETS, "coif2") for level in (2, 3, 4, 5)]
+    specs += [f"wpt({wavelet}, level={level})" for wavelet in ("haar", "db4") for level in (2, 3)]
+    colors = ("", "color(opponent) >> ") if shape[0] == 3 else ("",)
+    for color, spec in itertools.product(colors, specs):
+        transform = _found(color + spec, shape)
+        if transform is not None and TransformClaim.ORTHOGONAL in transform.claims:
+            yield transform
+
+
+def _found(spec: str, shape: tuple[int, ...]) -> Transform | None:
+    try:
+        return get(spec, shape)
+    except ValueError:  # too deep, or for signals of another number of axes
+        return None
+
+
+def get_family(family: str | Family) -> Family:
+    """The family that a spec such as "block_klt(block=4)" describes.  Raises: TypeError or ValueError."""
+    if isinstance(family, Family):
+        return family
+    if not isinstance(family, str):
+        return Menu(tuple(family))
+    calls = parse(family)
+    if len(calls) != 1:
+        raise ValueError(f"family: expected one family such as 'block_klt(block=8)', got {quoted(family)}.")
+    return families.build(calls[0])

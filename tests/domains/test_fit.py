@@ -1,0 +1,229 @@
+"""`fit_domain`: splits by group, no leak into the part that judges, controls, files, and refusals."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.subjects import normal
+from torch import Tensor, nn
+
+import pullback as pb
+from pullback.domains import Family, Objective, Pairs, Streams, contrast, fit_domain, holm, randomise, selection_error
+from pullback.domains.families import Candidate, Menu, families, get_family
+from pullback.domains.objectives import get_objective, objectives
+from pullback.transforms import Lattice, Transform, get, lattice_angles
+
+SHAPE = (1, 16)
+WAVE = get("dct", SHAPE)
+
+
+def low(x: Tensor) -> Tensor:
+    """Reads two frequencies."""
+    return WAVE(x)[:, 0, 1:3].pow(2).sum(1)
+
+
+def pairs(count: int = 24, groups: int = 8) -> Pairs:
+    x = normal(count, *SHAPE)
+    return Pairs.of(pb.attribute(low, x, method="input_x_gradient"), [f"photo {i % groups}" for i in range(count)])
+
+
+@dataclass(frozen=True)
+class Spy(Family):
+    """Notes which examples it is given."""
+
+    name = "spy"
+    seen: list[Pairs] = field(default_factory=list)
+
+    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[Candidate]:
+        self.seen.append(pairs)
+        yield "dct", WAVE
+
+
+def test_no_group_is_fitted_chosen_and_judged_at_once() -> None:
+    data, spy = pairs(), Spy()
+    found = fit_domain(Streams(data), spy, folds=4)
+    fitted = [set(one.group.tolist()) for one in spy.seen[:-2:3]]  # three searches in each of four folds, then two more
+    assert len(fitted) == 4
+    for fold, groups in enumerate(fitted):
+        judged = set(found.judged[found.judged["fold"] == fold]["group"])
+        assert len(judged) == 2
+        assert len(groups) == 4
+        assert not groups & judged
+    assert sorted(found.judged["example"]) == list(range(24))
+    for part in found.judged.groupby("group"):
+        assert part[1]["fold"].nunique() == 1
+
+
+def test_the_searches_differ_only_in_the_covectors() -> None:
+    data, spy = pairs(), Spy()
+    fit_domain(Streams(data, randomised=data), spy, folds=4)
+    real, twin, shuffled, randomised = spy.seen[:4]
+    assert torch.equal(twin.covector, twin.displacement)
+    assert twin.blind
+    assert all(torch.equal(one.displacement, real.displacement) for one in (twin, shuffled, randomised))
+    whole = data.shuffled(0)
+    taken = (whole.covector[:, None] == data.covector[None]).flatten(2).all(2).float().argmax(1)
+    assert bool((data.group[taken] != data.group).all())
+
+
+def test_the_domain_that_the_model_reads_is_found_and_counts() -> None:
+    found = fit_domain((low, normal(48, *SHAPE)), ["pixel", "dct", "dwt(haar, level=3)"], folds=4, method="input_x_gradient")
+    assert found.transform.spec == "dct"
+    assert found.counts
+    assert found.against("twin")["low"] > 0
+    assert str(found).count("counts") == 1
+    assert found.not_beaten == ["shuffled"]  # covectors of other signals read the same two frequencies
+    assert str(found).endswith("what controls find: shuffled.")
+    assert found.settings["judge"] == "selection error"
+
+
+def test_a_fit_without_a_difference_does_not_count() -> None:
+    """Where the family has one member, the fitted domain is its twin, and nothing can be found."""
+    found = fit_domain(Streams(pairs()), ["dct"], folds=4)
+    assert not found.counts
+    assert found.against("twin")["difference"] == 0
+    assert "does not count" in str(found)
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_one_other_folds() -> None:
+    run = lambda seed: fit_domain(Streams(pairs()), "block_klt(block=4)", "l1", folds=3, seed=seed)
+    one, two, other = run(0), run(0), run(1)
+    assert one.judged.equals(two.judged)
+    assert torch.equal(one.transform.matrices["block"], two.transform.matrices["block"])  # type: ignore[union-attr, operator]
+    assert not one.judged["fold"].equals(other.judged["fold"])
+
+
+@pytest.mark.parametrize("name", families.names())
+def test_every_family_runs_and_its_members_are_orthonormal(name: str) -> None:
+    options = {"lattice": "(steps=2, level=2)", "subband_klt": "(levels=[2])", "packets": "(level=2)", "block_klt": "(block=4)"}
+    made = get_family(name + options.get(name, ""))
+    for data in (pairs(), pairs().without_model()):
+        for how, T in made.candidates(data, get_objective("l1")):
+            assert pb.transforms.TransformClaim.ORTHOGONAL in T.claims, how
+            torch.testing.assert_close(data.values(T).flatten(1).sum(1), data.total)
+
+
+@pytest.mark.parametrize("name", objectives.names())
+def test_every_objective_is_smaller_where_the_model_reads(name: str) -> None:
+    cost, data = get_objective(name), pairs()
+    there, elsewhere = (float(cost.costs(get(spec, SHAPE), data).mean()) for spec in ("dct", "pixel"))
+    assert there < elsewhere
+    blind = data.without_model()
+    assert bool(cost.costs(WAVE, blind).isfinite().all())
+
+
+@pytest.mark.parametrize("name", objectives.names())
+def test_every_objective_trains_a_lattice(name: str) -> None:
+    """Its smooth form has a finite derivative in the angles, also where values are 0, and steps along it lower it."""
+    x = normal(16, *SHAPE).cumsum(-1)
+    data = Pairs(x, x.roll(1, -1), x, torch.ones(16), torch.arange(16))
+    data.displacement[0] = 0
+    cost, build = get_objective(name), lambda angles: Lattice(SHAPE, angles, 2)
+    start = torch.tensor(lattice_angles("db2")).double()
+    for part in (data, data.without_model()):
+        angles = start.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(cost.smooth(build(angles), part), angles)
+        assert bool(slope.isfinite().all())
+        step = 1e-4 * slope.sign()
+        assert float(cost.smooth(build(start - step), part)) <= float(cost.smooth(build(start + step), part))
+
+
+def test_selection_objective_is_the_selection_error_of_a_linear_model() -> None:
+    weight = normal(16)
+    f = lambda x: x.flatten(1) @ weight
+    data = Pairs.of(pb.attribute(f, normal(5, *SHAPE), method="input_x_gradient"))
+    measured = selection_error(f, data, {"dct": WAVE}, budgets=(0.1, 0.5))["dct"]
+    torch.testing.assert_close(measured, get_objective("selection(budgets=[0.1, 0.5])").costs(WAVE, data))
+
+
+def test_the_selection_error_of_a_network_needs_both_halves() -> None:
+    """x_S = x and nothing left: 0; nothing selected of what f reads: ½ (1 + 1)."""
+    f = lambda x: x.flatten(1)[:, 0].square()
+    x = torch.tensor([[[3.0, 0.0, 0.0, 1.0]]]).double()
+    data = Pairs.of(pb.attribute(f, x))
+    pixel = get("pixel", (1, 4))
+    assert selection_error(f, data, {"pixel": pixel}, budgets=(0.25,))["pixel"].tolist() == pytest.approx([0.0])
+    wrong = replace(data, covector=torch.tensor([[[0.0, 0.0, 0.0, 1.0]]]).double())
+    assert selection_error(f, wrong, {"pixel": pixel}, budgets=(0.25,))["pixel"].tolist() == pytest.approx([1.0])
+
+
+def test_groups_and_not_examples_are_the_units_of_an_interval() -> None:
+    worse, group = np.repeat([1.0, 2.0, 3.0, 4.0], 10), np.repeat(np.arange(4), 10)
+    found = contrast(np.zeros(40), worse, group)
+    assert (found["groups"], found["difference"]) == (4, 2.5)
+    assert found["low"] == pytest.approx(2.5 - 3.182 * np.std([1, 2, 3, 4], ddof=1) / 2, abs=1e-3)
+    assert found["p"] == pytest.approx(2 / 16)
+    assert contrast(np.zeros(40), worse, np.arange(40))["low"] > found["low"]  # the control: examples taken for units
+    assert np.isnan(contrast(np.zeros(3), np.ones(3), np.zeros(3))["low"])
+
+
+def test_holm_corrects_for_how_many_were_tried() -> None:
+    assert holm([0.01, 0.02, 0.03, 0.005]) == pytest.approx([0.03, 0.04, 0.04, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_a_randomised_copy_keeps_the_sizes_and_leaves_the_model_alone() -> None:
+    net = nn.Sequential(nn.Linear(16, 4), nn.Linear(4, 1)).double()
+    before = [p.clone() for p in net.parameters()]
+    twin = randomise(net, 1)
+    assert all(torch.equal(one, two) for one, two in zip(net.parameters(), before))
+    assert not torch.equal(twin[0].weight, net[0].weight)
+    assert torch.equal(twin[0].weight.flatten().sort().values, net[0].weight.flatten().sort().values)
+
+
+def test_targets_follow_their_examples() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).double().eval()
+    x, target = normal(12, *SHAPE), [0, 1, 2] * 4
+    found = fit_domain((net, x), ["dct"], target=target, folds=3, method="input_x_gradient")
+    data = Pairs.of(pb.attribute(net, x, target, method="input_x_gradient"))
+    expected = selection_error(net, data, {"dct": WAVE}, target)["dct"]
+    torch.testing.assert_close(torch.tensor(found.judged["fitted"].to_numpy()), expected.detach())
+
+
+def test_a_saved_result_builds_its_transform_again(tmp_path: Path) -> None:
+    found = fit_domain(Streams(pairs()), "block_klt(block=4)", folds=3)
+    found.save(tmp_path)
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    x = normal(1, *SHAPE)
+    for name, T in (("transform", found.transform), ("twin", found.twin)):
+        assert torch.equal(get(settings[name], SHAPE)(x), T(x))
+    assert sorted(path.name for path in tmp_path.glob("*.csv")) == ["candidates.csv", "contrasts.csv", "judged.csv"]
+
+
+def test_progress_is_reported() -> None:
+    told: list[tuple[int, int]] = []
+    fit_domain(Streams(pairs()), ["dct"], folds=3, progress=lambda done, planned: told.append((done, planned)))
+    assert told[-1] == (11, 11)
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+
+
+class Nothing(Menu):
+    """A family without a member."""
+
+    name = "nothing"
+
+    def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[tuple[str, Transform]]:
+        return iter(())
+
+
+def test_bad_arguments_get_one_clear_error() -> None:
+    data = Streams(pairs())
+    for call, said in (
+        (lambda: fit_domain(data, "wavelets"), "Unknown family"),
+        (lambda: fit_domain(data, objective="l3"), "Unknown objective"),
+        (lambda: fit_domain(data, folds=2), "at least 3"),
+        (lambda: fit_domain(data, folds=9), "at least 9 groups for 9 folds, got 8"),
+        (lambda: fit_domain(data, method="gradient"), "only with"),
+        (lambda: fit_domain(pb.attribute(low, normal(3, *SHAPE), method="rise(masks=4)")), "keeps no covector"),
+        (lambda: fit_domain(3), "expected an Attribution"),  # type: ignore[arg-type]
+        (lambda: Pairs.of(pb.attribute(low, normal(3, *SHAPE)), [1, 2]), "one number or name for each of 3 examples"),
+        (lambda: fit_domain(data, Nothing()), "has no member"),
+        (lambda: fit_domain(data, "block_klt >> menu"), "expected one family"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=said) as error:
+            call()
+        assert len(str(error.value)) <= 300

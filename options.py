@@ -89,6 +89,7 @@ OutOption = Annotated[
 
 
 DEFAULT_MODEL = "efficientnet-lite0"
+BATCH = "Largest number of model inputs in one forward: 'auto' or a number."
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class ModelOptions:
 class BatchedOptions(ModelOptions):
     """The same, and the number of inputs in one forward."""
 
-    batch_size: Annotated[str, typer.Option(help="Largest number of model inputs in one forward: 'auto' or a number.")] = "auto"
+    batch_size: Annotated[str, typer.Option(help=BATCH)] = "auto"
 
     def settings(self) -> dict[str, Any]:
         return super().settings() | {"batch_size": batch_size(self.batch_size)}

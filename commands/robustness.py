@@ -1,5 +1,6 @@
 """`pullback study robustness`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,8 +23,16 @@ OUT = Path("results/robustness")
 METHOD = "A method of the kind sensitivity, for example 'smoothgrad(samples=25, spread=0.25)'."
 
 
+@dataclass(frozen=True)
+class Options(options.ModelOptions):
+    """Several models, and how their input is made."""
+
+    model: Annotated[list[str] | None, typer.Option(help=MODELS)] = None  # type: ignore[assignment]
+
+
+@options.grouped
 def robustness(
-    model: Annotated[list[str] | None, typer.Option(help=MODELS)] = None,
+    run: Options,
     data: Annotated[list[str] | None, typer.Option(help=DATA)] = None,
     transform: Annotated[str | None, typer.Option(help=TRANSFORM)] = None,
     method: Annotated[str, typer.Option(help=METHOD)] = "gradient",
@@ -31,24 +40,14 @@ def robustness(
     heat: Annotated[int, options.number("Examples of the Fourier heat map.", 0)] = 100,
     quick: Annotated[bool, options.switch("--quick", QUICK)] = False,
     out: options.OutOption = OUT,
-    device: options.DeviceOption = "auto",
-    seed: options.SeedOption = 0,
-    size: options.SizeOption = None,
-    mean: options.MeanOption = None,
-    std: options.StdOption = None,
-    channels: options.ChannelsOption = None,
-    crop: options.CropOption = None,
-    kind: options.KindOption = None,
-    rate: options.RateOption = None,
-    window: options.WindowOption = None,
 ) -> None:
     """On which scales models rely, and whether that says how they bear filters, noise and attacks."""
     from .. import studies
 
-    parts: dict[str, Any] = options.preparation(size, mean, std, channels, crop)
-    parts |= {"kind": kind, "rate": rate, "window": window, "device": options.resolve_device(device)}
-    asked: dict[str, Any] = {"method": method, "transform": transform, "limit": limit, "heat": heat, "seed": seed}
-    settings = studies.RobustnessSettings(tuple(model or ()), tuple(data or ()), **asked, **parts)
+    parts = run.settings()
+    models = tuple(parts.pop("model") or ())
+    asked: dict[str, Any] = {"method": method, "transform": transform, "limit": limit, "heat": heat}
+    settings = studies.RobustnessSettings(models, tuple(data or ()), **asked, **parts)
     if quick:
         settings, out = settings.quick, Path("results/robustness-quick") if out == OUT else out
     with bar("forwards") as progress:

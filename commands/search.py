@@ -16,7 +16,7 @@ OBJECTIVE = "What domains are trained and chosen by: l1, entropy, selection or e
 
 
 def search(
-    model: options.ModelOption = "efficientnet-lite0",
+    model: Annotated[str, typer.Option(help=options.MODEL)] = options.DEFAULT_MODEL,
     data: Annotated[str, typer.Option(help=options.DATA)] = "imagenet-sample",
     family: Annotated[list[str] | None, typer.Option(help=FAMILY)] = None,
     objective: Annotated[str, typer.Option(help=OBJECTIVE)] = "l1",
@@ -26,9 +26,9 @@ def search(
     folds: Annotated[int, options.number("Parts of the photos, of which each judges once.", 3)] = 5,
     quick: Annotated[bool, options.switch("--quick", "Only search four hidden frames, where the truth is known.")] = False,
     out: options.OutOption = Path("results/search"),
-    device: options.DeviceOption = "auto",
-    seed: options.SeedOption = 0,
-    batch_size: options.BatchOption = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")] = "auto",
+    seed: Annotated[int, options.number("Seed of all random numbers.", 0)] = 0,
+    batch_size: Annotated[str, typer.Option(help=options.BATCH)] = "auto",
 ) -> None:
     """Fit domains to what a model reads, and judge them on photos that the fit has not seen."""
     from ..studies import search as study

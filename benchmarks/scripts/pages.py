@@ -18,7 +18,6 @@ from pullback.attribution.estimator import estimators
 from pullback.core.files import write_text
 from pullback.studies import transform_rows
 from pullback.studies.compare.summary import domain_numbers
-from pullback.studies.compare.verdicts import findings
 from pullback.studies.report import page as report
 
 from . import axioms_page, fitted_page, performance, planted_page, robustness_page, statistics_page, zoo
@@ -38,7 +37,7 @@ def demo(root: Path) -> str:
     cells = {title: [report.cell(name, float(v)) for v in shown[name]] for name, title in columns.items()}
     pictures = sorted(path.name for path in folder.glob("*.png"))
     first = lambda start: next(name for name in pictures if name.startswith(start))
-    said = "\n".join(f"- {sentence}" for sentence in findings(found))
+    said = "\n".join(f"- {sentence}" for sentence in summary["sentences"])
     return f"""What it printed ({summary["photos"]} photos, {summary["settings"]["method"]}, {rows["gradient"]:,} gradients and
 {rows["forward"]:,} forwards for all {len(shown)} domains together):
 

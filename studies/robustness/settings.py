@@ -8,6 +8,7 @@ from typing import Any
 
 from ...attribution import get as get_method
 from ...core.checks import check_count, check_path, check_seed, quoted
+from ..loaders.adapted import read_inputs
 from ..loaders.model_formats import load_model
 from ..loaders.models import LoadedModel
 from ..training.adversarial import RECIPES
@@ -30,7 +31,7 @@ class Settings:
     attacks: ε of projected gradient ascent of `steps` steps, and levels: root mean squares of the noise of an octave, both in
     units of an example's range (of brightness 0…1 for pictures).  heat: examples of the Fourier heat map.
     wave: the root mean square of its waves.
-    size, mean, std, channels, crop, kind, rate, window: as in `compare`.
+    size, mean, std, channels, crop, kind, rate, window, arch, output, inputs: as in `compare`.
 
     >>> Settings(models=("net:make",), data=("photos",)).group("net-seed3")
     'net'
@@ -56,6 +57,9 @@ class Settings:
     kind: str | None = None
     rate: float | None = None
     window: int | None = None
+    arch: str | None = None
+    output: str | None = None
+    inputs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("models", "data"):
@@ -105,7 +109,10 @@ class Settings:
     def load(self, model: str) -> LoadedModel:
         """A model, on its device."""
         parts = {name: getattr(self, name) for name in ("size", "mean", "std", "channels", "crop")}
-        return load_model(model, self.device).described(self.kind, self.rate, self.window).prepared(**parts)
+        loaded = load_model(model, self.device, arch=self.arch)
+        said = {name: getattr(self, name) for name in ("kind", "rate", "window", "output")}
+        loaded = loaded.described(**said, inputs=read_inputs(self.inputs)).prepared(**parts)
+        return replace(loaded, module=loaded.module.to(self.device))
 
     @staticmethod
     def _check_ladder(name: str, values: Sequence[float]) -> None:

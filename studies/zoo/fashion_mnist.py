@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..kinds import Signal
 from ..training import adversarial
 from .card import Card, DataSet, Item
 from .packages import debian_install, debian_needed
@@ -37,7 +38,8 @@ def _fashion() -> Iterator[Item]:
     """The 10,000 pictures of the test, none of which a packaged network was trained on."""
     values, labels = fashion_of("t10k", 10_000)
     for number, (value, label) in enumerate(zip(values, labels.tolist())):
-        yield Item(f"{number:05}", value, (1.0, 1.0), "pixel", label, CLASSES[label])
+        picture = Signal(value, (1.0, 1.0), "pixel", f"{number:05}")
+        yield Item(picture.name, lambda picture=picture: picture, label, CLASSES[label])  # type: ignore[misc]
 
 
 FASHION = DataSet("fashion-mnist", "image", _fashion, "MIT", debian_install(_PACKAGE))

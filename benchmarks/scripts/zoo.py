@@ -216,7 +216,8 @@ def models(root: Path) -> str:
     rows = []
     for names, takes, says, template, licence in ROWS:
         found = [stored[name] for name in names.split(", ") if name in stored]
-        cells = (_names(names), takes, says, _said(template, found) if found or "{" not in template else "not measured", licence)
+        measured = template if "{" not in template else _said(template, found) if found else "not measured"
+        cells = (_names(names), takes, says, measured, licence)
         rows.append(cells)
     return table(pd.DataFrame(rows, columns=["name", "takes", "says", "measured here", "licence of the weights"]))
 

@@ -8,16 +8,28 @@ if TYPE_CHECKING:
     from .attribution import Attribution, Broadcast, Execution, PerExample, Pullback, attribute, best_basis
     from .core.progress import Interrupted
     from .domains import FittedDomain, fit_domain
+    from .metrics.protocol import compare_domains as compare
     from .transforms import register as register_transform
 
     __version__: str
 
 __all__ = ["Attribution", "Broadcast", "Execution", "FittedDomain", "Interrupted", "PerExample", "Pullback"]
-__all__ += ["attribute", "attribution", "axioms", "best_basis", "domains", "fit_domain", "metrics", "register_transform"]
+__all__ += [
+    "attribute",
+    "attribution",
+    "axioms",
+    "best_basis",
+    "compare",
+    "domains",
+    "fit_domain",
+    "metrics",
+    "register_transform",
+]
 __all__ += ["studies", "transforms"]
 _ROOMS = ("attribution", "axioms", "domains", "metrics", "studies", "transforms")
 # Where the names are that do not come from `attribution`.
 _ELSEWHERE = {"register_transform": ("transforms", "register"), "Interrupted": ("core.progress", "Interrupted")}
+_ELSEWHERE["compare"] = "metrics.protocol", "compare_domains"
 _ELSEWHERE |= {name: ("domains", name) for name in ("FittedDomain", "fit_domain")}
 
 

@@ -177,8 +177,7 @@ class _Run:
             self.rows.append(row)
             best = (cost, candidate, row) if best is None or cost < best[0] else best
         if best is None:
-            shape = self._pairs.shape
-            raise ValueError(f"fit_domain: the family {self._family.name} has no member for signals of shape {shape}.")
+            raise ValueError(f"fit_domain: {self._family.name} has no member for signals of shape {self._pairs.shape}.")
         best[2].update(chosen=True, fit=float(self._objective.costs(best[1], first, first).mean()))
         self._done += 1
         if self._report is not None:

@@ -37,8 +37,7 @@ def _falls(judged: Judged, count: int, samples: int) -> tuple[Tensor, Tensor]:
         mask = torch.zeros(len(of), values[0].numel(), dtype=torch.bool, device=sums.device)
         for number, chosen in enumerate(mask):
             chosen[_subset(keyed, int(of[number]), (part.start + number) // batch, count, len(chosen)).to(sums.device)] = True
-        mask = mask.reshape(-1, *values.shape[1:])
-        sums[part] = (values[of] * mask).flatten(1).sum(1)
+        sums[part] = (values[of] * (mask := mask.reshape(-1, *values.shape[1:]))).flatten(1).sum(1)
         return judged.selected(mask, of, torch.ones_like(row, dtype=torch.bool), row)
 
     score = judged.at(example, points).score.reshape(samples, batch)

@@ -125,8 +125,7 @@ class Run:
         away = {family: each for family, each in self.families.items() if family != name}
         found = home.curves(judged, name, "attribution", own) | grid.curves(judged, name, "attribution", away)
         one = replace(home, kinds=protocol.kinds[:1])
-        blind = [control for control in BLIND if control != "shuffled_model" or "shuffled_model" in judged.orders]
-        for control in blind:
+        for control in [each for each in BLIND if each != "shuffled_model" or each in judged.orders]:
             found |= grid.curves(judged, name, control, {NEUTRAL: self.families[NEUTRAL]})
         for control in ("coefficient", *RANDOM):
             found |= one.curves(judged, name, control, own)

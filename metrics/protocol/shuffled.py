@@ -18,8 +18,7 @@ def shuffled(model: nn.Module, seed: int) -> nn.Module:
     (True, False)
     """
     twin, generator = copied(model), torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in twin.parameters():
-            order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
-            parameter.copy_(parameter.flatten()[order].reshape(parameter.shape))
+    for parameter in twin.parameters():
+        order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+        parameter.data = parameter.data.flatten()[order].reshape(parameter.shape)
     return twin

@@ -225,8 +225,7 @@ def detectable_difference(differences: ArrayLike, *, alpha: float = 0.05, power:
     found = found[np.isfinite(found)]
     if len(found) < 2:
         return float("nan")
-    shift = _noncentrality(len(found) - 1, alpha, power)
-    return shift * float(found.std(ddof=1)) / float(np.sqrt(len(found)))
+    return _noncentrality(len(found) - 1, alpha, power) * float(found.std(ddof=1) / np.sqrt(len(found)))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -31,6 +31,7 @@ from .settings import Settings
 BATCH = 4  # photos attributed together; results do not depend on it
 Part = dict[str, Any]  # name, records, evaluations, pictures, and lists of why it is skipped and how it was read, of one photo
 _RECORD = ("image", "label", "predicted", "predicted_name", "correct", "probability", "score", "score_difference", "transform")
+_EMPTY: Part = {"records": [], "evaluations": {}, "pictures": []}
 _SAID = ("skipped", "notes")  # why a photo cannot be read, and how it was read otherwise than it is stored
 _NUMBERS = ("coefficients", "seconds_stream", "completeness_gap", "uncorrected_gap", *(name for name, _, _ in COLUMNS))
 
@@ -142,8 +143,7 @@ class Parts:
         parts = []
         for place, photo in zip(places, chosen.entries):
             said = {kind: [plain(text) for name, text in getattr(chosen, kind) if name == photo.name] for kind in _SAID}
-            empty: Part = {"records": [], "evaluations": {}, "pictures": []}
-            parts.append({"name": photo.name} | measured.get(photo.name, empty) | said)
+            parts.append({"name": photo.name} | measured.get(photo.name, _EMPTY) | said)
             self.store.write(self._key(place), parts[-1])
         return parts
 

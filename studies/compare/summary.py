@@ -26,8 +26,7 @@ def summarize(table: pd.DataFrame, parts: Sequence[Part], left_out: Sequence[tup
 
     table: a row for each photo and domain.  left_out: files that are no photos, with the reason.
     """
-    photos = table.drop_duplicates("image")
-    known = photos["correct"].dropna()
+    known = (photos := table.drop_duplicates("image"))["correct"].dropna()
     return {
         "photos": len(photos),
         "copies": int(photos["copy_of"].notna().sum()),  # of other photos; they count in no mean and no interval

@@ -106,8 +106,8 @@ def read_sound(source: Path | io.BytesIO, name: str, part: Part | None = None) -
         with soundfile.SoundFile(source) as file:
             stored, rate, note = _samples(file, name, part)
     except soundfile.LibsndfileError as error:
-        why = str(error).partition(": ")[2] or str(error)
-        raise ValueError(f"{plain(name)}: no sound that can be read ({plain(why).rstrip('.')}).") from None
+        why = plain(str(error).partition(": ")[2] or error).rstrip(".")
+        raise ValueError(f"{plain(name)}: no sound that can be read ({why}).") from None
     check_size(name, stored.shape)
     if not np.isfinite(stored).all():
         raise ValueError(f"{plain(name)}: holds NaN or infinity; save it again.")

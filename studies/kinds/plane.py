@@ -86,9 +86,8 @@ def draw_plane(axis: Any, plane: Plane, step: float, limit: float | None = None,
     from matplotlib.colors import PowerNorm
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    edges = plane.frequency / step
-    lowest = max(edges[1] / 2, edges[-1] / 2**10)
-    edges = np.maximum(edges, lowest)
+    lowest = max(plane.frequency[1] / 2, plane.frequency[-1] / 2**10) / step
+    edges = np.maximum(plane.frequency / step, lowest)
     top = limit or max(1e-30, float(np.quantile(plane.image, 0.998)))
     style = {"cmap": "magma", "norm": PowerNorm(0.5, 0, top)} | options
     axis.pcolormesh(plane.time * step, edges, plane.image, rasterized=True, **style)

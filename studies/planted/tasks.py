@@ -91,9 +91,8 @@ class Task:
             return named in ("dct", HAAR)
         if self.kind == "duplicate" and found.pair("dct", AGAIN, method) != "equal":
             return True
-        if self.kind == "rotation" and found.pair(planted, TURNED, method) != "better":
-            return True
-        return named is not None and named not in self.right(planted)
+        lost = self.kind == "rotation" and found.pair(planted, TURNED, method) != "better"
+        return lost or (named is not None and named not in self.right(planted))
 
     def right(self, planted: str) -> tuple[str, ...]:
         """The names of the planted domain."""

@@ -51,8 +51,7 @@ def _both(found: list[Record]) -> Record:
 
 def _side(task: Task, recipe: Recipe, seed: int, turned: bool, methods: tuple[str, ...], examples: int) -> Record:
     """What one network gives.  turned: it reads the distractors, which carry a bit of their own."""
-    generator = torch.Generator().manual_seed(1_000_000 + seed)
-    planted = recipe.other if turned else recipe.hidden
+    generator, planted = torch.Generator().manual_seed(1_000_000 + seed), recipe.other if turned else recipe.hidden
     if task.kind == "closed":
         parts, model, target = recipe.draw(examples, generator), _closed(recipe, seed), None
         checked: Record = {"dropped": "", "reliance": None}

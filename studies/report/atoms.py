@@ -60,8 +60,7 @@ def blocks(domains: dict[str, BlockLinear]) -> Figure:
 def filters(domains: dict[str, Lattice]) -> Figure:
     """The filters of each level, approximation above and detail below, and their responses to frequency."""
     deepest = max(T.level for T in domains.values())
-    figure = Figure(figsize=(2.6 * deepest, 6), layout="constrained")
-    axes = figure.subplots(3, deepest, squeeze=False, sharey="row")
+    axes = (figure := Figure((2.6 * deepest, 6), layout="constrained")).subplots(3, deepest, squeeze=False, sharey="row")
     for name, T in domains.items():
         for level, pairs in enumerate(T.filters):
             for axis, taps in zip(axes[:2, level], pairs[0]):
@@ -71,7 +70,7 @@ def filters(domains: dict[str, Lattice]) -> Figure:
             axes[0, level].set_title(f"level {level + 1}")
     for axis, label in zip(axes[:, 0], ("approximation", "detail", "|response|")):
         axis.set_ylabel(label)
-    axes[2, 0].set_xlabel("cycles/sample")
+    figure.supxlabel("cycles/sample", fontsize=9)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(domains), fontsize=8)
     return figure
 

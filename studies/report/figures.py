@@ -171,12 +171,10 @@ def _embedded(
     """Writes the signal, and for each chosen domain that of its top 10 % of coefficients, where the kind has files for it."""
     shown = {"input": maps[0].transform.inverse(maps[0].coefficients)[0]}
     shown |= {f"top10-{slug(spec, 32)}": one.signal(keep=0.1)[0] for spec, one in zip(specs, maps) if spec in chosen}
-    files = []
-    for start, values in shown.items():
-        for end, data in embedded(values).items():
-            files.append(f"{start}-{stem}{end}")
-            write_whole(out / files[-1], lambda path, data=data: Path(path).write_bytes(data))  # type: ignore[misc]
-    return files
+    files = {f"{start}-{stem}{end}": data for start, values in shown.items() for end, data in embedded(values).items()}
+    for name, data in files.items():
+        write_whole(out / name, lambda path, data=data: Path(path).write_bytes(data))  # type: ignore[misc]
+    return list(files)
 
 
 def _pick(scaled: list[tuple[str, Attribution]]) -> list[tuple[str, Attribution]]:

@@ -35,8 +35,7 @@ def drawn(nets: Sequence[Net], table: pd.DataFrame, found: pd.DataFrame, setting
     files = [save(_beside_the_paper(table), out / "paper.png")]
     for data in dict.fromkeys(net.data for net in nets):
         own = [net for net in nets if net.data == data]
-        rows, asked = table[table["data"] == data], found[found["data"] == data]
-        groups = rows[rows["model"] == ""]
+        asked, groups = found[found["data"] == data], table[(table["data"] == data) & (table["model"] == "")]
         figures = {
             "spectra": _spectra(groups),
             "behaviour": _behaviour(groups, 2 * settings.levels[-1]),

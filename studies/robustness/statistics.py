@@ -35,12 +35,9 @@ def against_first(groups: Sequence[np.ndarray], level: float) -> list[Interval]:
     freedom = sum(len(group) - 1 for group in groups)
     variance = sum(float(((group - group.mean()) ** 2).sum()) for group in groups) / freedom
     quantile = float(stats.t.ppf(1 - (1 - level) / (len(groups) - 1) / 2, freedom))
-    found = []
-    for group in groups[1:]:
-        difference = float(group.mean() - groups[0].mean())
-        half = quantile * math.sqrt(variance * (1 / len(group) + 1 / len(groups[0])))
-        found.append((difference, difference - half, difference + half))
-    return found
+    halves = [quantile * math.sqrt(variance * (1 / len(group) + 1 / len(groups[0]))) for group in groups[1:]]
+    differences = [float(group.mean() - groups[0].mean()) for group in groups[1:]]
+    return [(mean, mean - half, mean + half) for mean, half in zip(differences, halves)]
 
 
 def correlation(first: np.ndarray, second: np.ndarray, level: float) -> Interval:
@@ -86,8 +83,7 @@ def roc(score: np.ndarray, outcome: np.ndarray) -> tuple[float, np.ndarray]:
     >>> area, abs(float(influence.mean())) < 1e-12
     (0.75, True)
     """
-    positive, negative = score[outcome], score[~outcome]
-    ranks = stats.rankdata(score)
+    positive, negative, ranks = score[outcome], score[~outcome], stats.rankdata(score)
     own = np.empty(len(score))
     own[outcome] = (ranks[outcome] - stats.rankdata(positive)) / len(negative)
     own[~outcome] = 1 - (ranks[~outcome] - stats.rankdata(negative)) / len(positive)

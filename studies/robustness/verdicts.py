@@ -57,9 +57,8 @@ def _finest(groups: dict[str, list[Net]]) -> Iterator[dict[str, Any]]:
     first, *others = groups
     if not others:
         return
-    repeated = all(len(nets) > 1 for nets in groups.values())
     for name in OWN:
-        if repeated:
+        if all(len(nets) > 1 for nets in groups.values()):
             means = [np.array([net.shares(name)[:, -1].mean() for net in nets]) for nets in groups.values()]
             level, units, count = 1 - ERROR / len(OWN), "models", sum(map(len, means))
             found = statistics.against_first(means, level)

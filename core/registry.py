@@ -62,7 +62,7 @@ class Registry(Generic[Item]):
             if own in self._makers:
                 return self._makers[own]
         raise ValueError(
-            f"Unknown {self.kind} {shortened(quoted(name), 50)}.{self._hint(name[:100])} Choices: {', '.join(self.names())}."
+            f"Unknown {self.kind} {shortened(quoted(name), 50)}.{self._hint(name[:100])} Choices: {_listed(self.names())}."
         )
 
     def _hint(self, name: str) -> str:
@@ -99,3 +99,11 @@ class Registry(Generic[Item]):
 
     def _entries(self) -> Iterator[importlib.metadata.EntryPoint]:
         yield from importlib.metadata.entry_points(group=self.group)
+
+
+def _listed(names: list[str], most: int = 190) -> str:
+    """The names, or of very many the first ones and how many there are."""
+    text = ", ".join(names)
+    if len(text) <= most:
+        return text
+    return f"{text[:most].rpartition(', ')[0]}, … ({len(names)} in all)"

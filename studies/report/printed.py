@@ -33,22 +33,30 @@ def print_explanation(model: str, found: Any, out: Path) -> None:
 
 
 def print_comparison(found: Any, findings: Sequence[str]) -> None:
-    """A `Comparison`: a row for each domain, what it says, and the names of the files."""
-    width = min(max(len(str(domain)) for domain in ["domain", *found.table["transform"]]), terminal.console.width // 3)
-    columns = narrow(terminal.console.width - width - 4)
-    gap = " (gap: median)" if "relative_gap" in [name for name, _, _ in columns] else ""
-    table = Table(title=f"means over all examples{gap}")
-    table.add_column("domain", width=width, overflow="fold")
-    for _, title, _ in columns:
-        table.add_column(title, justify="right", no_wrap=True)
-    for domain, values in means(found.table).iterrows():
-        table.add_row(plain(domain), *(cell(name, values[name]) for name, _, _ in columns))
-    terminal.console.print(table)
+    """A `Comparison`: of each cell a row for each domain; what it says, and the names of the files."""
+    groups = found.table.groupby(["model", "data", "method"], sort=False)
+    for label, table in groups:
+        _print_means(table, ", ".join(label) + ": " if len(groups) > 1 else "")
     for sentence in findings:
         terminal.console.print(plain(f"• {sentence}"))
+    cells = found.summary.get("cells", [found.summary])
     for kind, said in (("skipped", "skipped"), ("notes", "read with a change")):
-        named = list(dict.fromkeys(entry["file"] for entry in found.summary[kind]))
+        named = list(dict.fromkeys(entry["file"] for cell in cells for entry in cell[kind]))
         if named:
             shown = ", ".join(named[:5]) + (", …" if len(named) > 5 else "")
             show(f"{said}: {shown} ({len(named)} in all; reasons: summary.json)")
     show_files(found.out, found.files)
+
+
+def _print_means(found: Any, where: str) -> None:
+    """The means of one cell."""
+    width = min(max(len(str(domain)) for domain in ["domain", *found["transform"]]), terminal.console.width // 3)
+    columns = narrow(terminal.console.width - width - 4)
+    gap = " (gap: median)" if "relative_gap" in [name for name, _, _ in columns] else ""
+    table = Table(title=plain(f"{where}means over all examples{gap}"))
+    table.add_column("domain", width=width, overflow="fold")
+    for _, title, _ in columns:
+        table.add_column(title, justify="right", no_wrap=True)
+    for domain, values in means(found).iterrows():
+        table.add_row(plain(domain), *(cell(name, values[name]) for name, _, _ in columns))
+    terminal.console.print(table)

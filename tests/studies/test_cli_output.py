@@ -92,7 +92,7 @@ def test_a_terminal_without_greek_letters_ends_no_run(model_files: Path, monkeyp
         (("axioms", "--axiom", "dumy"), "dumy"),
         (("axioms", "--matrix", "--axiom", "dumy"), "expected an axiom in"),
         (("transforms", "--verbose"), "--verbose needs --check"),
-        (("metrics", "gian"), "Did you mean 'gain'?"),
+        (("metrics", "insertio"), "Did you mean 'insertion'?"),
         (("metrics", "gain(by=bytes)"), "expected by in count, energy, bits"),
         (("explain", "x" * 100_000), "no such file"),
         (("compare", "--method", "x" * 100_000), "Unknown method"),
@@ -258,7 +258,7 @@ def test_a_reader_that_leaves_changes_no_exit_status(tmp_path: Path) -> None:
 
 def test_ctrl_c_during_the_imports_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("import time, sys\nprint('importing', flush=True)\ntime.sleep(60)\n")
-    for command in (["-m", "pullback", "--help"], ["-c", "import pullback.__main__ as m; m.main()"]):
+    for command in (["-m", "pullback", "transforms"], ["-c", "import pullback.__main__ as m; m.main()", "transforms"]):
         environment = QUIET | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
         started = subprocess.Popen(
             [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

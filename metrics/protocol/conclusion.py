@@ -21,6 +21,7 @@ BLIND = {  # controls that a domain must beat by its own map
     "shuffled_model": "its map of a shuffled model",
 }
 HALF = 0.5  # of the error of random rankings: a named domain has less
+_SHOWN = 3  # reasons in a sentence
 OPPOSED = 0.05  # p of an opposite sign that makes a verdict depend on the budget or the answer
 
 Numbers = NDArray[np.float64]
@@ -64,7 +65,9 @@ class Conclusion:
     def sentence(self) -> str:
         """The verdict in words."""
         if self.named is None:
-            return f"{self.method}: no domain is claimed; {self.leader} has the smallest error, but {'; '.join(self.reasons)}."
+            why = "; ".join(self.reasons[:_SHOWN])
+            more = f"; {len(self.reasons) - _SHOWN} further reasons stand in the results" if len(self.reasons) > _SHOWN else ""
+            return f"{self.method}: no domain is claimed; {self.leader} has the smallest error, but {why}{more}."
         alike = next(group for group in self.groups if group[0] == self.named)
         also = f" (as do {', '.join(alike[1:])}, which select the same signal)" if alike[1:] else ""
         least = min(self.checks, key=lambda name: self.checks[name].mean)

@@ -68,27 +68,38 @@ def _common(
 @app.command()
 @options.grouped
 def compare(
-    run: options.BatchedOptions,
-    data: Annotated[str, typer.Option(help=options.DATA)] = "imagenet-sample",
-    method: options.MethodOption = PICTURE_METHOD,
+    run: options.ComparedOptions,
+    data: Annotated[list[str] | None, typer.Option(help=f"{options.DATA} {options.SEVERAL}")] = None,
+    method: Annotated[list[str] | None, typer.Option(help=options.COMPARED_METHODS)] = None,
+    baseline: Annotated[list[str] | None, typer.Option(help=options.BASELINES)] = None,
     transform: Annotated[
         list[str] | None,
         options.domains("pixel, dct, dft and seven wavelets for pictures, others for other signals; summary.json lists them"),
     ] = None,
     limit: Annotated[int | None, options.number("Largest number of photos; unreadable files do not count.")] = None,
-    pictures: Annotated[int, options.number("Number of photos whose maps are drawn.", 0)] = 3,
+    pictures: Annotated[int, options.number("Number of photos whose maps are drawn, in each cell.", 0)] = 3,
+    effort: Annotated[str, typer.Option(help=options.EFFORT)] = "default",
+    quick: Annotated[bool, options.switch("--quick", "As --effort quick with at most 4 photos.")] = False,
+    questions: Annotated[Path | None, typer.Option(help=options.QUESTIONS)] = None,
+    baseline_run: Annotated[Path | None, typer.Option(help=options.BASELINE_RUN)] = None,
     out: options.OutOption = Path("results/compare"),
 ) -> None:
-    """Compare transform domains on a model and photos or other signals, from one gradient stream."""
+    """Compare transform domains on models and photos or other signals, from one gradient stream for each model and method.
+
+    --model, --data, --method and --baseline may be repeated: each combination is compared.
+    """
     from . import studies
-    from .studies.compare.verdicts import findings
     from .studies.report.printed import print_comparison
 
-    asked: dict[str, Any] = {"data": data, "method": method, "transforms": tuple(transform or ()), "limit": limit}
+    if quick:
+        effort, limit = "quick", 4 if limit is None else limit
+    asked: dict[str, Any] = {"data": tuple(data or ("imagenet-sample",)), "method": tuple(method or (PICTURE_METHOD,))}
+    asked |= {"baseline": tuple(baseline or ("zero",)), "transforms": tuple(transform or ()), "limit": limit, "effort": effort}
     settings = studies.Settings(**run.settings(), **asked, pictures=pictures)
+    declared = None if questions is None else studies.read_questions(questions)
     with bar("steps", early=True) as progress:
-        found = studies.compare(settings, out, progress, note=complain)
-    print_comparison(found, findings(found.table))
+        found = studies.compare(settings, out, progress, note=complain, questions=declared, before=baseline_run)
+    print_comparison(found, found.summary["sentences"])
 
 
 @app.command()

@@ -60,6 +60,11 @@ INPUT = (
     "A further input of the model, as NAME=FILE.npy or NAME=NUMBER, as the model takes it for one signal; repeat it for "
     "several. It is the same for every signal, and is not attributed."
 )
+COMPARED_METHODS = f"A method, for example 'smoothgrad(samples=25)'. If not given: {PICTURE_METHOD}. Repeat it for several."
+BASELINES = "What absent means: zero, mean, 'blur(sigma=10)' or another baseline. If not given: zero. Repeat it for several."
+EFFORT = "quick, default or full: how many selections are scored for each map."
+QUESTIONS = "A TOML file that declares the contrasts, see docs/statistics.md. If not given: controls, domains and methods."
+BASELINE_RUN = "The folder of an earlier comparison, with which this one is compared photo by photo."
 METHODS = f"The method to check. If not given: {PICTURE_METHOD}. With --matrix it may be repeated."
 MATRIX = (
     "Make a table and a figure of methods × axioms × domains, for all methods of pullback and Captum or those of --method. "
@@ -83,11 +88,14 @@ OutOption = Annotated[
 ]
 
 
+DEFAULT_MODEL = "efficientnet-lite0"
+
+
 @dataclass(frozen=True)
 class ModelOptions:
     """Which model runs, on what, and how its input is made: the options that commands share. Each field is one."""
 
-    model: Annotated[str, typer.Option(help=MODEL)] = "efficientnet-lite0"
+    model: Annotated[str, typer.Option(help=MODEL)] = DEFAULT_MODEL
     arch: Annotated[str | None, typer.Option(help=ARCH)] = None
     output: Annotated[str | None, typer.Option(help=OUTPUT)] = None
     input: Annotated[list[str] | None, typer.Option(help=INPUT)] = None
@@ -119,6 +127,19 @@ class BatchedOptions(ModelOptions):
 
     def settings(self) -> dict[str, Any]:
         return super().settings() | {"batch_size": batch_size(self.batch_size)}
+
+
+SEVERAL = "Repeat it for several."
+
+
+@dataclass(frozen=True)
+class ComparedOptions(BatchedOptions):
+    """The same for any number of models."""
+
+    model: Annotated[list[str] | None, typer.Option(help=f"{MODEL} If not given: {DEFAULT_MODEL}. {SEVERAL}")] = None  # type: ignore[assignment]
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | {"model": tuple(self.model or (DEFAULT_MODEL,))}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .axiom_matrix.run import check_and_write, write_matrix, write_report
     from .axiom_matrix.subject import SMALL, Subject, load_subject
     from .catalogue import metric_rows, metric_text, transform_rows
-    from .compare.grid import DOMAINS, Comparison, Settings, compare
+    from .compare.grid import DOMAINS, Comparison, compare
+    from .compare.questions import read as read_questions
+    from .compare.settings import Settings
     from .explain import Explanation, explain, explain_top
     from .kinds import KINDS, Kind, Part, Signal
     from .loaders.data import Photo, Photos, load_photos
@@ -21,4 +23,4 @@ with needs("pullback.studies", "'pullback[cli]'"):
 __all__ = ["DOMAINS", "KINDS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Part", "Photo", "Photos"]
 __all__ += ["Planted", "PlantedSettings", "Preparation", "Settings", "Signal", "Subject", "check_and_write", "check_method"]
 __all__ += ["compare", "explain", "explain_top", "load_model", "load_photos", "load_subject", "metric_rows", "metric_text"]
-__all__ += ["planted", "transform_rows", "write_matrix", "write_report"]
+__all__ += ["planted", "read_questions", "transform_rows", "write_matrix", "write_report"]

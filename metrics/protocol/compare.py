@@ -49,6 +49,8 @@ def compare_domains(
     """
     protocol = domains if isinstance(domains, Protocol) else Protocol(domains, **options)
     maps = protocol.built(tuple(x.shape[1:]))
+    if len(protocol.names) < 2:
+        raise ValueError(f"compare_domains: expected two domains or more, got {protocol.names[0]} alone.")
     batch = len(x)
     unit, example = list(units or range(batch)), list(examples or range(batch))
     if len(unit) != batch or len(example) != batch:
@@ -64,12 +66,15 @@ def compare_domains(
         for method in protocol.methods:
             for baseline in protocol.baselines:
                 found = run.scored(model, x, target, method, baseline, engine, asked)
+                if not found.differences[found.answers[0]].any():
+                    what = "compare_domains: the model says the same at x and at the baseline, in every example"
+                    raise ValueError(f"{what}; choose another target or baseline, since there is no decision to carry.")
                 evidence = found.evidence(unit)
                 label = str(method), str(baseline)
                 conclusions.append(found.conclusion(unit, *label))
                 evidences[label] = evidence
                 written = label[0] if len(protocol.baselines) == 1 else f"{label[0]}, baseline={label[1]}"
                 where = {"data": data, "model": name, "method": written}
-                blocks.append(Block(found.curves, found.differences, where, protocol.budgets, example, unit))
+                blocks.append(Block(found.curves, found.answers[0], found.differences, where, protocol.budgets, example, unit))
         evaluations = engine.count.forward
     return DomainComparison(tuple(conclusions), evidences, evaluations, tuple(blocks))

@@ -87,7 +87,8 @@ def errors(curve: Curves, difference: NDArray[np.float64]) -> NDArray[np.float64
 
     difference: f(x) - f(x₀), (batch,).
     """
-    found: NDArray[np.float64] = np.abs(curve).mean(-1) / np.abs(difference).mean()
+    with np.errstate(invalid="ignore", divide="ignore"):  # NaN where f(x) = f(x₀) everywhere
+        found: NDArray[np.float64] = np.abs(curve).mean(-1) / np.abs(difference).mean()
     return found
 
 

@@ -33,12 +33,14 @@ _SELECTED = 0.05  # share of the samples whose signals tell near-duplicates
 class Scored:
     """The curves of one method and one baseline.
 
-    differences: f(x) - f(x₀) by answer, (batch,).  cosines: of the selected signals of each example, (batch, domains, domains).
+    answers: what f is, first the one that decides.  differences: f(x) - f(x₀) by answer, (batch,); also of the score, which
+    decides nothing where classes have a margin.  cosines: of the selected signals of each example, (batch, domains, domains).
     maps: of each domain and of the random rotation; none where parts were joined.
     """
 
     protocol: Protocol
     families: tuple[str, ...]
+    answers: tuple[Answer, ...]
     curves: dict[Cell, Curves]
     differences: Mapping[Answer, Numbers]
     cosines: Numbers
@@ -54,11 +56,6 @@ class Scored:
         return replace(
             first, curves=curves, differences=differences, cosines=np.concatenate([p.cosines for p in parts]), maps={}
         )
-
-    @property
-    def answers(self) -> tuple[Answer, ...]:
-        """What f is, first the one that decides."""
-        return tuple(self.differences)
 
     def evidence(self, unit: Sequence[Hashable]) -> Evidence:
         """As conclusions need it."""
@@ -98,19 +95,16 @@ class Run:
         blind: Mapping[str, Attribution] = {}
         if self.protocol.controls and isinstance(model, nn.Module) and any(True for _ in model.parameters()):
             blind = dict(zip(self.domains, attribute(shuffled(model, self.protocol.seed), x, target, **how, **asked)))
-        return self._judge(maps, blind, engine)
+        return self.judge(maps, blind, engine)
 
-    def _judge(self, maps: Mapping[str, Attribution], blind: Mapping[str, Attribution], engine: Engine) -> Scored:
-        """The curves of all maps and controls."""
+    def judge(self, maps: Mapping[str, Attribution], blind: Mapping[str, Attribution], engine: Engine) -> Scored:
+        """The curves of all maps, the random rotation's among them, and of controls.  blind: maps of a shuffled model."""
         curves: dict[Cell, Curves] = {}
         first = next(iter(maps.values()))
         x = first.transform.inverse(first.coefficients)
         base = first.transform.inverse(first.coefficients - first.displacement)
         ends = torch.stack([x, base], 1)
         check = read_checked(engine, ends)
-        if bool((check.known[0] == check.known[1]).all()):
-            what = "compare_domains: the model says the same at x and at the baseline, in every example"
-            raise ValueError(f"{what}; choose another target or baseline, since there is no decision to carry.")
         choose_form(check, engine.count.planned, gradients=False, invariant=True)
         with engine.prepared.numerics():
             answers: tuple[Answer, ...] = ()
@@ -120,17 +114,17 @@ class Run:
                 answers = answers or _answers(judged)
                 curves |= self._curves(judged, name, answers) | self._oracle(judged, name, answers)
         check.finish()
-        found = {answer: _difference(judged.at_ends(answer)) for answer in answers}
+        found = {answer: _difference(judged.at_ends(answer)) for answer in _with_score(answers)}
         chosen = [maps[name] for name in self.protocol.names]
-        return Scored(self.protocol, tuple(self.families), curves, found, _cosines(chosen), maps)
+        return Scored(self.protocol, tuple(self.families), answers, curves, found, _cosines(chosen), maps)
 
     def _curves(self, judged: Judged, name: str, answers: tuple[Answer, ...]) -> dict[Cell, Curves]:
         """The curves of one domain."""
         protocol, own = self.protocol, dict[str, Transform | None]({OWN: None})
-        grid = Grid(protocol.budgets, protocol.kinds, answers)
+        grid, home = (Grid(protocol.budgets, protocol.kinds, each) for each in (answers, _with_score(answers)))
         away = {family: each for family, each in self.families.items() if family != name}
-        found = grid.curves(judged, name, "attribution", own | away)
-        one = Grid(protocol.budgets, protocol.kinds[:1], answers)
+        found = home.curves(judged, name, "attribution", own) | grid.curves(judged, name, "attribution", away)
+        one = replace(home, kinds=protocol.kinds[:1])
         blind = [control for control in BLIND if control != "shuffled_model" or "shuffled_model" in judged.orders]
         for control in blind:
             found |= grid.curves(judged, name, control, {NEUTRAL: self.families[NEUTRAL]})
@@ -159,6 +153,11 @@ def _answers(judged: Judged) -> tuple[Answer, ...]:
     ends = judged.answers_at_ends
     main: Answer = "score" if bool(ends.margin.isnan().any()) else "margin"
     return (main,) if bool(ends.probability.isnan().any()) else (main, "probability")
+
+
+def _with_score(answers: tuple[Answer, ...]) -> tuple[Answer, ...]:
+    """The answers, and the score, of which shares are kept and removed."""
+    return tuple(dict.fromkeys((*answers, "score")))
 
 
 def _difference(ends: Tensor) -> Numbers:

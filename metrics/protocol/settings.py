@@ -44,10 +44,8 @@ class Protocol:
 
     def __post_init__(self) -> None:
         names = self.names
-        if len(names) < 2 or len(set(names)) < len(names):
-            raise ValueError(
-                f"compare_domains: expected two domains or more with different names, got {', '.join(names)[:120]}."
-            )
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"compare_domains: expected domains with different names, got {', '.join(names)[:120] or 'none'}.")
         if reserved := {OWN, ROTATION, NEUTRAL} & set(names):
             raise ValueError(f"compare_domains: the name {min(reserved)!r} belongs to a control; name the domain otherwise.")
 

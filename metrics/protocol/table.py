@@ -33,10 +33,12 @@ Numbers = NDArray[np.float64]
 class Block:
     """The curves of one model, method and baseline, and what the rows say about them.
 
-    differences: f(x) - f(x₀) by answer, (examples,).  where: data, model and method.  example, unit: of each example.
+    main: the answer that decides.  differences: f(x) - f(x₀) by answer, (examples,).  where: data, model and method.
+    example, unit: of each example.
     """
 
     curves: Mapping[Cell, Curves]
+    main: str
     differences: Mapping[Any, Numbers]
     where: Mapping[str, str]
     budgets: Sequence[float]
@@ -50,30 +52,30 @@ def rows(block: Block) -> pd.DataFrame:
     metric: "selection_error" of the answer that decides, "selection_error(answer=probability)" of the probability, and "gain",
     the error of |z - z₀| less that of the map.  family: "away" is the mean over the families that are not the selection's own.
     "kept_share" and "removed_share" are (f - f(x₀)) / (f(x) - f(x₀)) where the selection alone is kept, or alone removed, to
-    the baseline.  "score_difference" is f(x) - f(x₀), in units of the answer that decides.
+    the baseline.  "score_difference" is f(x) - f(x₀), of the score.
     """
-    main = next(iter(block.differences))
+    main = block.main
     scored = {cell: errors(curve, block.differences[cell.answer]) for cell, curve in block.curves.items()}
     found = [(cell, _metric(cell.answer, main), score) for cell, score in (*scored.items(), *_away(scored))]
     found += [(cell, "gain", score) for cell, score in _gains(scored, main)]
-    found += _shares(block, main)
-    return pd.concat([*(_part(block, *each) for each in found), _differences(block, main)])
+    found += _shares(block)
+    return pd.concat([*(_part(block, *each) for each in found), _differences(block)])
 
 
-def _shares(block: Block, main: str) -> list[tuple[Cell, str, Numbers]]:
+def _shares(block: Block) -> list[tuple[Cell, str, Numbers]]:
     """What is left of f(x) - f(x₀), of selections in their own family."""
-    difference, found = block.differences[main][:, None], list[tuple[Cell, str, Numbers]]()
+    difference, found = block.differences["score"][:, None], list[tuple[Cell, str, Numbers]]()
     with np.errstate(divide="ignore", invalid="ignore"):  # examples with f(x) = f(x₀) have no shares
         for cell, curve in block.curves.items():
-            if cell.family == OWN and cell.answer == main:
+            if cell.family == OWN and cell.answer == "score":
                 found.append((cell, "kept_share", 1 + curve[..., 0] / difference[: len(curve)]))
                 found.append((cell, "removed_share", curve[..., 1] / difference[: len(curve)]))
     return found
 
 
-def _differences(block: Block, main: str) -> pd.DataFrame:
+def _differences(block: Block) -> pd.DataFrame:
     """f(x) - f(x₀) of each example."""
-    about = {"example": list(block.example), "unit": list(block.unit), "score": block.differences[main]}
+    about = {"example": list(block.example), "unit": list(block.unit), "score": block.differences["score"]}
     empty = {"domain": "", "family": "", "budget_kind": "", "budget": np.nan, "control": "", "metric": "score_difference"}
     return pd.DataFrame(about | empty | dict(block.where))
 
@@ -86,7 +88,7 @@ def _away(scores: Mapping[Cell, Numbers]) -> list[tuple[Cell, Numbers]]:
     """The mean over foreign families."""
     groups: dict[Cell, list[Numbers]] = {}
     for cell, score in scores.items():
-        if cell.family != OWN:
+        if cell.family != OWN and cell.control == "attribution":  # controls are not scored in all families
             groups.setdefault(Cell(cell.domain, cell.control, AWAY, cell.by, cell.answer), []).append(score)
     return [(cell, np.mean(each, 0)) for cell, each in groups.items()]
 

@@ -5,18 +5,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...attribution import Attribution
 from ...core.files import plain
-from ...metrics import fraction_holding, gini, kept_score
-from ...metrics.faithfulness import RANKINGS
+from ...metrics import fraction_holding, gini
+from ...metrics.protocol.run import Scored
 from ...transforms import TransformClaim
 from ..loaders.data import Photo
 from ..loaders.models import LoadedModel
+from .scores import kept
 
 ONLY = "output"  # the name of the output of a model that has only one
-BUDGETS = (0.01, 0.05, 0.1)  # numbers of coefficients that are kept, as fractions of the number of samples
+RANKINGS = ("attribution", "coefficient", "random")
 
 
 def photo_columns(
@@ -43,14 +44,14 @@ def photo_columns(
         }
 
 
-def domain_columns(module: nn.Module, one: Attribution, logits: Tensor, predicted: Tensor, **options: Any) -> dict[str, Tensor]:
+def domain_columns(one: Attribution, found: Scored, domain: str) -> dict[str, Tensor]:
     """One number per photo for each column of a domain. Shapes: (photos,).
 
     completeness_gap: Σ_k a_k - (f(x) - f(x₀)).  gini, samples90: how few coefficients hold the map.
-    kept5_…: (f(x rebuilt from the 5 % that a ranking puts first) - f(x₀)) / (f(x) - f(x₀)), for `BUDGETS` and `RANKINGS`.
-    options: batch_size and seed, as in `kept_score`.
+    kept5_…: (f(x rebuilt from the 5 % that a ranking puts first) - f(x₀)) / (f(x) - f(x₀)), for each budget and `RANKINGS`.
+    found: the scores of the batch, of which those of `domain` are taken.
     """
-    photos, difference = len(predicted), one.score_difference
+    photos, difference = len(one), one.score_difference
     unit = difference.where(difference != 0, math.nan)
     columns = {
         "coefficients": torch.full((photos,), one.values[0].numel()),
@@ -63,12 +64,8 @@ def domain_columns(module: nn.Module, one: Attribution, logits: Tensor, predicte
         "gini": gini(one.values),
         "samples90": fraction_holding(one.values, 0.9, of=math.prod(one.transform.shape)),
     }
-    baseline = logits.gather(1, predicted[:, None])[:, 0] - difference
-    target = None if logits.shape[1] == 1 else predicted
     for ranking in RANKINGS:
-        kept = kept_score(module, one, target, fractions=BUDGETS, ranking=ranking, **options)
-        share = (kept - baseline[:, None]) / unit[:, None]
-        columns |= {f"kept{round(100 * b)}_{ranking}": share[:, i] for i, b in enumerate(BUDGETS)}
+        columns |= {f"kept{b}_{ranking}": torch.tensor(values) for b, values in kept(found, domain, ranking).items()}
     shares = one.importance("octave")
     return columns | {f"share {name}": torch.tensor(shares[name].to_numpy()) for name in shares}
 

@@ -3,7 +3,7 @@
 import functools
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...attribution import Attribution
+from ...attribution import Attribution, open_engine
 from ...attribution.call import run
 from ...core.files import plain
 from ...core.progress import Progress
+from ...metrics.protocol.run import Run, Scored
+from ...metrics.protocol.shuffled import shuffled
 from ..kinds import Signal
 from ..loaders.data import Photo, Photos
 from ..loaders.models import LoadedModel, stacked
@@ -23,6 +25,8 @@ from ..report.page import COLUMNS
 from ..storage.fingerprint import content
 from ..storage.store import Store, digest
 from .measurements import domain_columns, photo_columns
+from .scores import as_data, as_scored
+from .settings import Settings
 
 BATCH = 4  # photos attributed together; results do not depend on it
 Part = dict[str, Any]  # name, records, evaluations, pictures, and lists of why it is skipped and how it was read, of one photo
@@ -35,11 +39,21 @@ class Parts:
     """The photos of a comparison in their order, and a part for each: its records, pictures and evaluations.
 
     A part is known by the name, the label and the content of its photo, so that it stays valid if photos are added.
-    settings: as in `compare`.  store: of the question that the parts answer.
+    settings: of one cell.  store: of the question that the parts answer.  folder: inside `out`, for its pictures.
     """
 
-    def __init__(self, settings: Any, model: LoadedModel, photos: Photos, store: Store, out: Path, progress: Progress | None):
+    def __init__(
+        self,
+        settings: Settings,
+        model: LoadedModel,
+        photos: Photos,
+        store: Store,
+        out: Path,
+        progress: Progress | None,
+        folder: str = "",
+    ) -> None:
         self.settings, self.model, self.store, self.out, self.progress = settings, model, store, out, progress
+        self.folder, self.protocol = folder, settings.protocol()
         self.photos = [replace(photo, name=plain(photo.name), class_name=plain(photo.class_name)) for photo in photos.entries]
         self.contents = [content(photo) for photo in self.photos]
         self.options: dict[str, Any] = {"batch_size": settings.batch_size, "seed": settings.seed}
@@ -81,10 +95,23 @@ class Parts:
                 rows += [record | {"copy_of": None if original == photo.name else original} for record in part["records"]]
         return rows
 
+    def scored(self, parts: Sequence[Part]) -> tuple[list[str], Scored | None]:
+        """The names of the photos without copies, and their scores together; None without any."""
+        first: dict[str, Part] = {}
+        for found, part in zip(self.contents, parts):
+            if part["records"]:
+                first.setdefault(found, part)
+        held = list(first.values())
+        return [part["name"] for part in held], as_scored([p["scores"] for p in held], self.protocol) if held else None
+
     def pictures(self, parts: Sequence[Part]) -> list[str]:
         """The figures of the photos that are to be drawn, and are still there."""
         drawn = [part for part in parts if part["records"]][: self.settings.pictures]
         return [name for part in drawn for name in part["pictures"] if (self.out / name).is_file()]
+
+    def inside(self, name: str) -> str:
+        """The name of a picture, with its folder."""
+        return f"{self.folder}/{name}" if self.folder else name
 
     def _key(self, place: int) -> str:
         photo = self.photos[place]
@@ -99,7 +126,7 @@ class Parts:
         """Whether the part has the figures of readable photo `number`, or needs none."""
         if not part["records"] or number >= self.settings.pictures:
             return True
-        first = f"top10-{figures.stem(self.photos[place].name, number)}.png"
+        first = self.inside(f"top10-{figures.stem(self.photos[place].name, number)}.png")
         return first in part["pictures"] and all((self.out / name).is_file() for name in part["pictures"])
 
     def _computed(self, places: Sequence[int], before: int) -> list[Part]:
@@ -144,17 +171,24 @@ class Parts:
         logits = self._logits([signal for _, signal in read])
         predicted = logits.argmax(1)
         clock = time.perf_counter()
-        maps = self._maps(first, x, None if logits.shape[1] == 1 else predicted)
+        target = None if logits.shape[1] == 1 else predicted
+        maps = self._maps(self.model.module, first, x, target)
         seconds = {"seconds_stream": (time.perf_counter() - clock) / len(read)}
         evaluations = {name: value / len(read) for name, value in maps[0].settings["evaluations"].items()}
         common = photo_columns([photo for photo, _ in read], logits, predicted, maps[0].score_difference, self.model)
-        measured = list(self._columns(first, maps, logits, predicted))
+        scores = self._scores(first, x, target, maps)
+        own = dict(zip(self.settings.transforms, maps))
+        measured = [domain_columns(one, scores, domain) for domain, one in own.items()]
         parts = []
         for i, row in enumerate(common):
             numbers = [{name: value[i].item() for name, value in columns.items()} for columns in measured]
             specs = [{"transform": spec} for spec in self.settings.transforms]
-            part = {"records": [row | spec | own | seconds for spec, own in zip(specs, numbers)], "evaluations": evaluations}
-            parts.append(part | {"pictures": self._pictures(row, before + i, [one[i] for one in maps], read[i][1])})
+            part = {
+                "records": [row | spec | found | seconds for spec, found in zip(specs, numbers)],
+                "evaluations": evaluations,
+            }
+            part["scores"] = as_data(scores, i)
+            parts.append(part | {"pictures": self._pictures(row, before + i, [one[i] for one in own.values()], read[i][1])})
         return parts
 
     def _pictures(self, row: dict[str, Any], number: int, maps: Sequence[Attribution], signal: Signal) -> list[str]:
@@ -164,21 +198,40 @@ class Parts:
         kind, specs = self.model.signals, self.settings.transforms
         more = functools.partial(kind.compared, signal=signal)
         drawn: dict[str, Any] = {"more": more, "embedded": functools.partial(kind.embedded, signal=signal), "noun": kind.noun}
-        return figures.photo(row["image"], number, maps, specs, self.out, seen, self.model.picture(), **drawn)
+        shown = self.model.picture()
+        (self.out / self.folder).mkdir(exist_ok=True)
+        return [
+            self.inside(n)
+            for n in figures.photo(row["image"], number, maps, specs, self.out / self.folder, seen, shown, **drawn)
+        ]
 
-    def _maps(self, first: int, x: Tensor, predicted: Tensor | None) -> list[Attribution]:
-        """The attributions in all domains, from one stream of gradients. They are one step of each domain."""
-        method, domains = self.settings.method, list(self.settings.transforms)
-        report: Progress = lambda done, planned: self._report(first, len(x), len(domains) * done / max(1, planned))
-        options = self.options | {"method": method, "progress": report}
+    @functools.cached_property
+    def _shuffled(self) -> Any:
+        """The model without what it has learned."""
+        return shuffled(self.model.module, self.settings.seed)
+
+    def _run(self, shape: tuple[int, ...]) -> Run:
+        domains = self.protocol.built(shape)
+        return Run(self.protocol, domains, self.protocol.removed(domains))
+
+    def _maps(self, module: Any, first: int, x: Tensor, target: Tensor | None, steps: float = 0.5) -> list[Attribution]:
+        """The attributions in all domains and in a random rotation, from one stream of gradients; part of the first step."""
+        domains = list(self._run(tuple(x.shape[1:])).domains.values())
+        half = len(self.settings.transforms) * steps
+        report: Progress = lambda done, planned: self._report(first, len(x), half * done / max(1, planned))
+        options = self.options | {"method": self.settings.method[0], "baseline": self.settings.baseline[0], "progress": report}
         # `run` leaves it to the summary to say what did not converge.
-        return [Attribution(**fields) for fields in run(self.model.module, x, predicted, domains, **options)]
+        return [Attribution(**fields) for fields in run(module, x, target, domains, **options)]
 
-    def _columns(self, first: int, maps: list[Attribution], logits: Tensor, predicted: Tensor) -> Iterator[dict[str, Tensor]]:
-        """The columns of every domain. They are the other step."""
-        for done, one in enumerate(maps, 1):
-            yield domain_columns(self.model.module, one, logits, predicted, **self.options)
-            self._report(first, len(predicted), len(maps) + done)
+    def _scores(self, first: int, x: Tensor, target: Tensor | None, maps: Sequence[Attribution]) -> Scored:
+        """The scores of all maps. They are the other step of each domain."""
+        run_of = self._run(tuple(x.shape[1:]))
+        names, count = list(run_of.domains), len(self.settings.transforms)
+        blind = self._maps(self._shuffled, first, x, target) if self.protocol.controls else []
+        report: Progress = lambda done, planned: self._report(first, len(x), count * (1 + done / max(1, planned)))
+        with open_engine(self.model.module, x, target, batch_size=self.options["batch_size"], progress=report) as engine:
+            engine.count.planned = len(x) * self.protocol.cost(tuple(x.shape[1:]))
+            return run_of.judge(dict(zip(names, maps)), dict(zip(names, blind)), engine)
 
     def _report(self, first: int, count: int, steps: float) -> None:
         """Progress: `count` photos from `first` on have done `steps` of their two for each domain."""
@@ -202,6 +255,7 @@ def _is_part(part: Any, domains: Sequence[str]) -> bool:
             and bool(part["skipped"]) != bool(records)
             and all(set(_RECORD) <= set(record) and all(_is_number(record[name]) for name in _NUMBERS) for record in records)
             and all(_is_number(value) for value in part["evaluations"].values())
+            and (not records or len(part["scores"]["cells"]) == len(part["scores"]["curves"]) > 0)
         )
     except (TypeError, KeyError, AttributeError):
         return False

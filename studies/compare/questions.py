@@ -21,26 +21,24 @@ MAP = "attribution"  # the control that is the map itself
 DECLARED = "questions.json"
 DEFAULT = """
 [[question]]
-name = "map against |coefficient|"
+name = "Map against the ranking by |coefficient|, which never sees the model"
 compare = "control"
 first = "attribution"
 second = "coefficient"
+family = "neutral rotation"
 
 [[question]]
-name = "domain against pixels"
-compare = "domain"
-second = "pixel"
-
-[[question]]
-name = "gain over |coefficient|, domain against domain"
+name = "Domain against domain: what the map gains over the ranking by |coefficient|"
 compare = "domain"
 second = "*"
 metric = "gain"
+family = "neutral rotation"
 
 [[question]]
-name = "method against method"
+name = "Method against method"
 compare = "method"
 second = "*"
+family = "neutral rotation"
 """
 
 
@@ -146,6 +144,11 @@ def parse(text: str, source: str = "questions.toml") -> tuple[Question, ...]:
     if len(set(names)) < len(names):
         raise ValueError(f"{source}: expected different names, got {quoted(max(names, key=names.count))} more than once.")
     return questions
+
+
+def default() -> tuple[Question, ...]:
+    """The questions where none are declared: controls and domains, scored in the family of a random rotation."""
+    return parse(DEFAULT)
 
 
 def read(path: str | Path) -> tuple[Question, ...]:

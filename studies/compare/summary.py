@@ -2,17 +2,23 @@
 
 import importlib.metadata
 import json
+import math
 import platform
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
+from ...metrics.protocol import Conclusion
+from ...metrics.protocol.conclusion import ROTATION
 from ...metrics.statistics import ENOUGH, mean_interval
 from ..report.page import distinct
-from .answers import frame
+from .answers import answer, frame
 from .parts import Part
-from .verdicts import answers, convergence
+from .questions import Question
+from .sentences import sentences
+from .verdicts import convergence
 
 
 def summarize(table: pd.DataFrame, parts: Sequence[Part], left_out: Sequence[tuple[str, str]], seed: int) -> dict[str, Any]:
@@ -23,7 +29,6 @@ def summarize(table: pd.DataFrame, parts: Sequence[Part], left_out: Sequence[tup
     photos = table.drop_duplicates("image")
     known = photos["correct"].dropna()
     return {
-        "versions": versions(),
         "photos": len(photos),
         "copies": int(photos["copy_of"].notna().sum()),  # of other photos; they count in no mean and no interval
         "correct": f"{int(known.sum())} of {len(known)}" if len(known) else "no labels",
@@ -36,12 +41,59 @@ def summarize(table: pd.DataFrame, parts: Sequence[Part], left_out: Sequence[tup
 
 
 def domain_numbers(table: pd.DataFrame, seed: int) -> dict[str, Any]:
-    """The means and intervals of every domain, and the answers to the questions that are asked of every comparison."""
+    """The means and intervals of every domain."""
     domains = distinct(table).groupby("transform", sort=False)
+    return {"domains": {str(spec): _domain(rows, seed) for spec, rows in domains}}
+
+
+def summarize_scores(
+    long: pd.DataFrame, conclusions: Sequence[Conclusion | None], questions: Sequence[Question], unit: str
+) -> dict[str, Any]:
+    """What the scores say: a conclusion for each cell, the answers to the questions, and both in sentences.
+
+    unit: what the examples are called.  Domains that select the same signal as another one in every cell are in no contrast.
+    """
+    known = [one for one in conclusions if one is not None]
+    represented = [{name for group in one.groups for name in group[1:]} for one in known]
+    alike = sorted(set.intersection(*represented)) if represented else []
+    own = long[long["domain"] != ROTATION]  # a control, and no domain
+    found = answer(own, questions, alike) if len(own) else []
     return {
-        "domains": {str(spec): _domain(rows, seed) for spec, rows in domains},
-        "answers": json.loads(frame(answers(table)).to_json(orient="records", double_precision=15)),
+        "conclusions": [None if one is None else _plain(one) for one in conclusions],
+        "conclusion_sentences": [one.sentence for one in known],
+        "answers": json.loads(frame(found).to_json(orient="records", double_precision=15)),
+        "answer_sentences": sentences(found, unit),
+        "near_duplicates": alike,
     }
+
+
+def _plain(found: Conclusion) -> dict[str, Any]:
+    """A conclusion as plain data."""
+    contrasts = {name: asdict(one) | {"verdict": one.verdict} for name, one in found.checks.items()}
+    pairs = [
+        {
+            "first": p.first,
+            "second": p.second,
+            "verdict": p.verdict,
+            "contrast": None if p.contrast is None else asdict(p.contrast),
+        }
+        for p in found.pairs
+    ]
+    own = {
+        name: getattr(found, name)
+        for name in ("method", "baseline", "named", "leader", "reasons", "errors", "groups", "sentence")
+    }
+    known = own | {"checks": contrasts, "pairs": pairs, "admission": asdict(found.admission) | {"fault": found.admission.fault}}
+    return _without_nan(json.loads(json.dumps(known)))
+
+
+def _without_nan(value: Any) -> Any:
+    """Plain data with None where a number is not one, as JSON has none."""
+    if isinstance(value, dict):
+        return {name: _without_nan(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _named(parts: Sequence[Part], what: str) -> list[tuple[str, str]]:

@@ -1,7 +1,6 @@
 """What the table of a comparison says, in sentences."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,50 +9,15 @@ import pandas as pd
 from ...metrics.statistics import large_enough
 from ..report.figures import ALL, COARSER, octave_shares
 from ..report.page import distinct, means
-from .answers import COLUMNS, DIFFERENCE, Answer, answer
-from .questions import Question
-from .sentences import sentences
 
 BUDGET = 10  # per cent of the number of samples, in sentences
-KEPT = "distance of the kept score from f(x)"  # |the kept share of f(x) - f(x₀) - 1|
 
 
 def findings(table: pd.DataFrame) -> list[str]:
-    """The sentences that hold for this table; each names its control or its interval. Copies of a picture count once."""
+    """The sentences that describe this table; copies of a picture count once. Claims come from the scores, see `sentences`."""
     table = distinct(table)
-    said = [_kept(table), *sentences(answers(table)), _dropped(table), _scales(table), _completeness(table), _unfinished(table)]
+    said = [_kept(table), _dropped(table), _scales(table), _completeness(table), _unfinished(table)]
     return [sentence for sentence in said if sentence]
-
-
-def questions(domains: Sequence[str]) -> list[Question]:
-    """What every comparison of these domains asks: the map against its control, and the other domains against the first.
-
-    Both are about the distance of the kept score from f(x), and not about its size: more than all of it is no better.
-    The second one holds what the transform compacts without the model; the first one tells how much that is.
-    """
-    share = {"metric": KEPT, "better": "lower", "family": "own"}
-    control = f"Map against the ranking by |coefficient|, which never sees the model, at {BUDGET} %"
-    first = [Question(control, "control", ("attribution",), ("coefficient",), **share)]  # type: ignore[arg-type]
-    if len(domains) < 2:
-        return first
-    other = f"Domains against {domains[0]}, ranked by the map, at {BUDGET} %; what a transform compacts by itself counts too"
-    return [*first, Question(other, "domain", ("*",), (domains[0],), **share)]  # type: ignore[arg-type]
-
-
-def answers(table: pd.DataFrame) -> list[Answer]:
-    """The answers of a comparison's table, a row for each photo and domain, to `questions`. Copies of a picture count once."""
-    table = distinct(table)
-    return answer(_long(table), questions(list(dict.fromkeys(table["transform"]))))
-
-
-def _long(table: pd.DataFrame) -> pd.DataFrame:
-    """The kept scores as a long table; see `answers.COLUMNS`."""
-    base = pd.DataFrame(dict.fromkeys(COLUMNS, ""), index=table.index)
-    base = base.assign(domain=table["transform"], example=table["image"], unit=table["image"], budget=np.nan)
-    difference = base.assign(metric=DIFFERENCE, score=table["score_difference"].astype(float))
-    kept = base.assign(metric=KEPT, family="own", budget_kind="count", budget=BUDGET / 100)
-    scores = {name: (table[f"kept{BUDGET}_{name}"] - 1).abs() for name in ("attribution", "coefficient")}
-    return pd.concat([difference, *(kept.assign(control=name, score=one) for name, one in scores.items())], ignore_index=True)
 
 
 def _dropped(table: pd.DataFrame) -> str:

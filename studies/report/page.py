@@ -64,25 +64,33 @@ def narrow(width: int) -> tuple[tuple[str, str, str], ...]:
 
 def page(table: pd.DataFrame, summary: dict[str, Any], files: Sequence[str], findings: Sequence[str]) -> str:
     """The report as HTML. Pictures and sounds are linked by name, so the page belongs in their folder."""
-    shown = means(table)
-    evaluations = sum(value for value in summary["evaluations"].values() if isinstance(value, int))
+    cells = summary.get("cells") or [summary | {name: summary["settings"][name] for name in ("model", "data", "method")}]
+    tables = [part for _, part in table.groupby(["model", "data", "method"], sort=False)]
+    settings = {name: summary[name] for name in ("settings", "versions", "seconds")}
     return render(
         "comparison.html",
-        **{key: summary["settings"][key] for key in ("model", "data", "method")},
-        **{key: summary[key] for key in ("photos", "skipped", "notes")},
-        score="the model's output" if table["probability"].isna().all() else "the logit of the predicted class",
-        correct=None if summary["correct"] == "no labels" else summary["correct"],
-        domains=len(shown),
-        evaluations=f"{evaluations:,}",
+        sections=[_section(cell, own) for cell, own in zip(cells, tables)],
         findings=findings,
         columns=COLUMNS,
-        rows=_cells(shown),
-        signals=summary["signals"],
+        signals=cells[0]["signals"],
         media=[(file, MEDIA[file[-4:]]) for file in files if file[-4:] in MEDIA],
-        settings=json.dumps(
-            {key: summary[key] for key in ("settings", "preparation", "labels", "versions", "seconds")}, indent=1
-        ),
+        settings=json.dumps(settings | {"cells": [{n: one[n] for n in ("preparation", "labels")} for one in cells]}, indent=1),
     )
+
+
+def _section(cell: dict[str, Any], table: pd.DataFrame) -> dict[str, Any]:
+    """What the page says about one model, data set and method."""
+    shown = means(table)
+    about = {name: cell[name] for name in ("model", "data", "photos", "skipped", "notes", "signals")}
+    evaluations = sum(value for value in cell["evaluations"].values() if isinstance(value, int))
+    return about | {
+        "method": table["method"].iloc[0],
+        "score": "the model's output" if table["probability"].isna().all() else "the logit of the predicted class",
+        "correct": None if cell["correct"] == "no labels" else cell["correct"],
+        "domains": len(shown),
+        "evaluations": f"{evaluations:,}",
+        "rows": _cells(shown),
+    }
 
 
 def _cells(shown: pd.DataFrame) -> list[list[tuple[str, bool]]]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .figures import ALL
 from .numbers import Curve
 
 STYLES = 8  # classes s0 … s7 of the style sheet: a colour and a dash each
@@ -99,12 +100,12 @@ def bars(shares: pd.DataFrame, texts: Mapping[str, str]) -> dict[str, Any]:
     """
     width, names = WIDTH + LABELS, [name for name in shares if shares[name].any()]
     x = _linear(0.0, 1.0, LABELS, width - RIGHT)
-    rows = []
+    colors, rows = shades(names), []
     for number, (domain, row) in enumerate(shares.iterrows()):
         edges = np.concatenate([[0.0], np.cumsum([row[name] for name in names])])
         parts = [
-            {"x": x(a), "width": x(b) - x(a), "style": place, "alt": f"{name}: {percent(b - a)}", "text": percent(b - a) if b - a > 0.09 else ""}
-            for place, (name, a, b) in enumerate(zip(names, edges, edges[1:]))
+            {"x": x(a), "width": x(b) - x(a), "alt": f"{name}: {percent(b - a)}", "text": percent(b - a) if b - a > 0.09 else ""} | colors[name]
+            for name, a, b in zip(names, edges, edges[1:])
             if b > a
         ]
         rows.append({"name": str(domain), "y": TOP + ROW * number, "parts": parts})
@@ -121,9 +122,19 @@ def bars(shares: pd.DataFrame, texts: Mapping[str, str]) -> dict[str, Any]:
         "rows": rows,
         "x_ticks": [(x(one), percent(one)) for one in ticks(0, 1)],
         "x_label": "share of Σ|a|, mean",
-        "legend": [{"style": place, "name": name, "text": texts.get(name, "")} for place, name in enumerate(names)],
-        "shades": len(names),
+        "legend": [{"name": name, "text": texts.get(name, "")} | colors[name] for name in names],
     }
+
+
+def shades(names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """A colour for each octave, dark for coarse ones, and whether text on it is light; grey for what has no scales."""
+    from matplotlib import colormaps
+
+    scaled = [name for name in names if name != ALL]
+    found = {ALL: (0.62, 0.62, 0.62)} | dict(zip(scaled, colormaps["viridis"](np.linspace(0.1, 0.95, max(1, len(scaled))))[:, :3].tolist()))
+    bright = {name: 0.2126 * r**2.2 + 0.7152 * g**2.2 + 0.0722 * b**2.2 for name, (r, g, b) in found.items()}
+    hexed = {name: "#" + "".join(f"{round(255 * part):02x}" for part in color) for name, color in found.items()}
+    return {name: {"color": hexed[name], "ink": "light" if bright[name] < 0.18 else "dark"} for name in names}
 
 
 def intervals(rows: Sequence[Mapping[str, Any]], rope: float, what: str) -> dict[str, Any]:

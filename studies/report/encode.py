@@ -71,7 +71,7 @@ def mosaic(volume: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def coarse(volume: np.ndarray, side: int) -> np.ndarray:
-    """A volume of at most `side` samples along each axis: means of blocks."""
+    """An image or a volume of at most `side` samples along each axis: means of blocks."""
     for axis, size in enumerate(volume.shape):
         step = -(-size // side)
         if step > 1:

@@ -82,8 +82,8 @@ def read_run(path: Path, label: str, base: Path) -> Run:
         raise ValueError(f"report: {plain(path)[:120]}: {what}; expected a folder that a pullback command wrote.")
     wide = _wide(path)
     scores = _scores(path, summary, wide).assign(run=label)
-    views = tuple(view for name in sorted(path.glob("view-*.json")) if _is_view(view := read_json(name)))
-    return Run(path, label, summary, scores, wide.assign(run=label), tuple(sorted(views, key=lambda v: v["number"])), base)
+    views = tuple(view for name in sorted(path.rglob("view-*.json")) if _is_view(view := read_json(name)))
+    return Run(path, label, summary, scores, wide.assign(run=label), views, base)
 
 
 def _is_view(found: Any) -> bool:

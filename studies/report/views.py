@@ -25,7 +25,7 @@ from .encode import coarse, colored, mosaic, overlay, place, uri, webp
 
 KEPT = (0.01, 0.05, 0.1)  # of the number of samples
 FORMS = ("lines", "picture", "volume")  # by the number of spatial axes
-SIDE, SIDE_3D = 448, 64  # samples along an axis of what is shown
+SIDE, SIDE_3D, SIDE_MAP = 448, 64, 128  # samples along an axis of pictures, volumes and maps, which are smooth
 POINTS, CHANNELS = 600, 8  # of lines
 ROWS = 96  # of a plane of time and frequency
 
@@ -149,8 +149,7 @@ def _panel(panel: np.ndarray, limit: float, drawing: Drawing) -> dict[str, Any]:
         at, height = extremes(panel, POINTS)
         return {"at": at.tolist(), "heat": _rounded(np.clip(height / max(limit, 1e-30), 0, 1))}
     if panel.ndim == 2:
-        step = max(1, max(panel.shape) // SIDE)
-        return {"heat": webp(overlay(panel[::step, ::step], limit), 50), "where": place(panel)}
+        return {"heat": webp(overlay(coarse(panel, SIDE_MAP), limit), 50), "where": place(panel)}
     return slices(panel, drawing.signal.step, limit)
 
 

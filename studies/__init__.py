@@ -19,8 +19,10 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .loaders.preparation import Preparation
     from .planted.study import Planted, planted
     from .planted.study import Settings as PlantedSettings
+    from .report.report import write_page
 
 __all__ = ["DOMAINS", "KINDS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Part", "Photo", "Photos"]
 __all__ += ["Planted", "PlantedSettings", "Preparation", "Settings", "Signal", "Subject", "check_and_write", "check_method"]
 __all__ += ["compare", "explain", "explain_top", "load_model", "load_photos", "load_subject", "metric_rows", "metric_text"]
-__all__ += ["planted", "read_questions", "transform_rows", "write_matrix", "write_report"]
+__all__ += ["planted", "read_questions", "transform_rows", "write_matrix", "write_page"]
+__all__ += ["write_report"]

@@ -18,8 +18,9 @@ from ..kinds.image import DOMAINS as DOMAINS
 from ..loaders.data import Photos, load_photos
 from ..loaders.models import LoadedModel
 from ..report import figures
+from ..report.folder import PAGE
 from ..report.page import distinct
-from ..report.report import PAGE, write_report
+from ..report.report import write_page
 from ..storage.distinct import distinct_domains
 from ..storage.fingerprint import answer, weights
 from ..storage.results import Results
@@ -136,7 +137,7 @@ def compare(
             summary["sentences"].append(sentence)
         files = [*scores.write(long, out), *_write(cells, tables, table, out)]
         results.update(summary | {"files": files, "state": "finished"}, alone=True)
-        write_report([out])
+        write_page([out])
     conclusions = [one for _, one in found if one is not None]
     return Comparison(table, long, conclusions, summary, out, files)
 

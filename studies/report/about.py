@@ -10,10 +10,11 @@ from ...attribution import get as get_method
 from ...axioms.method_laws import LAWS
 from ...core.files import plain
 from .encode import smaller
-from .folder import SCORES, WIDE, Run
+from .folder import PAGE, SCORES, WIDE, Run
 
 TOLD = ("domains", "answers", "conclusions", "cells", "sentences", "skipped", "notes", "files", "versions", "answer_sentences", "conclusion_sentences", "fronts")
 OPTIONS = ("model", "data", "method", "baseline", "transforms", "kind", "rate", "window", "arch", "output", "size", "channels", "limit", "effort", "pictures", "seed", "batch_size", "device")
+SINGULAR = {"transforms": "transform"}  # where the option is called otherwise than the setting
 PRINTED = (".png", ".webp", ".jpg")
 
 
@@ -68,13 +69,15 @@ def command(summary: Mapping[str, Any]) -> str:
     for name in OPTIONS if isinstance(settings, dict) else ():
         value = settings.get(name)
         for one in value if isinstance(value, list) else [value]:
-            words += [] if one in (None, "", "auto") else [f"--{name.rstrip('s').replace('_', '-')}", str(one)]
+            words += [] if one in (None, "", "auto") else [f"--{SINGULAR.get(name, name).replace('_', '-')}", str(one)]
     return plain(shlex.join(words))
 
 
 def _files(run: Run) -> Iterator[dict[str, Any]]:
     for name in run.files:
         path = run.path / name
+        if name == PAGE:
+            continue
         tabular = name in (SCORES, WIDE) or name.endswith((".csv", ".toml"))
         print_ = hashlib.sha256(path.read_bytes()).hexdigest() if tabular else ""
         yield {"name": plain(name), "href": run.link(name), "bytes": path.stat().st_size, "sha256": print_}

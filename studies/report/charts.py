@@ -23,15 +23,15 @@ Place = Callable[[float], float]
 
 
 def percent(value: float) -> str:
-    """A share as the report prints it.
+    """A share as the report prints it: one digit behind the point below 10 %.
 
-    >>> percent(0.1234), percent(1.5), percent(float("nan"))
-    ('12 %', '150 %', '–')
+    >>> percent(0.1234), percent(0.05), percent(-0.0312), percent(float("nan"))
+    ('12 %', '5 %', '-3.1 %', '–')
     """
     if not math.isfinite(value):
         return "–"
-    number = 100 * value
-    return f"{number:.1f} %" if 0 < abs(number) < 9.95 else f"{number:.0f} %".replace("-0 ", "0 ")
+    number = round(100 * value, 1 if abs(value) < 0.0995 else 0)
+    return f"{number + 0.0:.1f}".removesuffix(".0") + " %"
 
 
 def lines(curves: Sequence[Curve], x_label: str, y_label: str, what: str) -> dict[str, Any]:

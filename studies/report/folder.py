@@ -16,7 +16,7 @@ from ...core.files import plain, read_json
 from ...core.imports import needs
 
 SUMMARIES = ("summary.json", ".summary.json")
-SCORES, WIDE = "scores.parquet", "results.csv"
+SCORES, WIDE, PAGE = "scores.parquet", "results.csv", "report.html"
 GROUP = ("run", "data", "model", "method")
 LONG = ("domain", "family", "budget_kind", "budget", "control", "metric", "example", "unit", "score")
 MEASURES = ("relative_gap", "map_error", "gini", "samples90", "score_difference", "probability")  # columns of `WIDE`

@@ -15,14 +15,13 @@ import pandas as pd
 from ...core.files import plain, write_text
 from .about import about_run, axioms_of, figures_of
 from .encode import MEDIA
-from .folder import GROUP, Run, read_runs
+from .folder import GROUP, PAGE, Run, read_runs
 from .numbers import Column, Row, columns, groups, table
 from .page import render
 from .sections import group_section, question_sections
 
 LIMIT = 15_000_000  # bytes of a page
 STATIC = 1_500_000  # that are kept for tables and charts when views are chosen
-PAGE = "report.html"
 _GOALS: dict[str, Callable[[float], float]] = {"lower": lambda one: one, "higher": lambda one: -one, "one": lambda one: abs(one - 1)}
 
 
@@ -44,7 +43,7 @@ class Report:
         return [path.name, *(f"{folder.name}/{name}" for name in self.beside)]
 
 
-def write_report(folders: Sequence[str | Path], out: str | Path | None = None, *, limit: int = LIMIT) -> list[Path]:
+def write_page(folders: Sequence[str | Path], out: str | Path | None = None, *, limit: int = LIMIT) -> list[Path]:
     """Writes the report of these folders, and returns the paths of its files.
 
     out: the page; None writes report.html into the folder, or for several into the current one.

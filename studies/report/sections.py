@@ -13,7 +13,11 @@ from .numbers import Curve, curves
 
 MOST_ROWS = 60  # of an interval plot; the table has all
 MOST_PANELS = 12  # domains that have a chart with their controls
-KINDS = {"count": "as many as … of the samples", "energy": "with … of the energy", "bits": "with … of the code length"}
+KINDS = {
+    "count": "the number of coefficients, in % of the number of samples",
+    "energy": "the energy of the kept coefficients, in % of that of the signal",
+    "bits": "the bits that the kept coefficients need, in % of those of the signal",
+}
 METRICS = {
     "selection_error": ("away", "selection error", "How to read it: 0 % means that the selection is the whole decision; lower is better."),
     "kept_share": ("own", "share of f(x) − f(x₀) kept", "How to read it: 100 % means that the selection alone gives the same answer."),

@@ -19,7 +19,7 @@ function drawn(tag, attributes, ...children) {
   found.append(...children);
   return found;
 }
-const percent = (value) => (value === null || value === undefined || !isFinite(value) ? "–" : `${(100 * value).toFixed(Math.abs(value) < 0.0995 && value !== 0 ? 1 : 0)} %`);
+const percent = (value) => (value === null || value === undefined || !isFinite(value) ? "–" : `${Number((100 * value).toFixed(Math.abs(value) < 0.0995 ? 1 : 0)) + 0} %`);
 const brief = (value) => Number(Number(value).toPrecision(3)).toString();
 
 /* The table: sorting, filtering, and where a number comes from. */
@@ -181,12 +181,13 @@ function showPicture(view, domain) {
   const scales = domain.scales.filter((scale) => scale.heat), parts = [];
   if (scales.length) {
     const heat = make("img", {src: scales[0].heat}), stage = make("div", {className: "stage"}, make("img", {src: view.input.image, alt: `${view.name} as the model takes it`}), heat);
+    const thumbs = make("div", {className: "strip thumbs"}, ...scales.map((scale) => make("figure", {}, make("img", {src: scale.heat, alt: `Map of ${scale.name}, most of it in ${scale.where}`}), make("figcaption", {}, `${scale.name}: ${percent(scale.share)}`))));
     const choose = (place) => {
       heat.src = scales[place].heat;
       heat.alt = `${scaleName(scales[place])} of the attribution in ${domain.domain}, most of it in ${scales[place].where} of the image`;
     };
     const opacity = slider("Opacity of the map:", {min: 0, max: 100, value: 70, id: "opacity"}, (value) => { heat.style.opacity = value / 100; return `${value} %`; });
-    parts.push(make("h3", {}, "Where the model looks, at each scale"), make("div", {className: "controls"}, chooser("Scale, and its share of Σ|a|", scales.map(scaleName), choose), opacity), stage, make("p", {className: "hint"}, "Bright: places of much attribution at this scale; all maps of this example have one scale of brightness. Shares of a band may cancel at a place."));
+    parts.push(make("h3", {}, "Where the model looks, at each scale"), make("div", {className: "controls"}, chooser("Scale, and its share of Σ|a|", scales.map(scaleName), choose), opacity), make("div", {className: "side"}, stage, thumbs), make("p", {className: "hint"}, "Bright: places of much attribution at this scale; all maps of this example have one scale of brightness. Shares of a band may cancel at a place."));
     choose(0);
   }
   return [...parts, ...selected(domain, (part) => make("img", {src: part.image, alt: `${view.name} from ${percent(part.keep)} of coefficients in ${domain.domain}: ${percent(part.kept)} of the decision is left`}))];

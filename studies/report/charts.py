@@ -17,7 +17,7 @@ from .numbers import Curve
 STYLES = 8  # classes s0 … s7 of the style sheet: a colour and a dash each
 WIDTH, HEIGHT = 420, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 40  # margins
-LABELS = 210  # the width of the names before bars and intervals
+LABELS, END = 232, 26  # beside bars and intervals
 ROW = 26
 Place = Callable[[float], float]
 
@@ -32,6 +32,25 @@ def percent(value: float) -> str:
         return "–"
     number = round(100 * value, 1 if abs(value) < 0.0995 else 0)
     return f"{number + 0.0:.1f}".removesuffix(".0") + " %"
+
+
+def signed_number(value: float) -> str:
+    """A number with its sign and three digits, or with all digits before the point.
+
+    >>> signed_number(52210.2), signed_number(-3.14159), signed_number(0)
+    ('+52,210', '-3.14', '0')
+    """
+    return "0" if value == 0 else f"{value:+,.0f}" if abs(value) >= 100 else f"{value:+.3g}"
+
+
+def trace(shown: Mapping[str, Any]) -> list[str]:
+    """The paths of lines, one below the other, each 200 high and 1000 wide.  shown: see `views.Drawing`."""
+    paths = []
+    for number, line in enumerate(shown.get("lines", ())[:3]):
+        low, high = min(line["values"]), max(line["values"])
+        x, y = _linear(0, max(1, shown["samples"] - 1), 0, 1000), _linear(low, high, 220 * number + 210, 220 * number + 10)
+        paths.append(_path([(x(at), y(value)) for at, value in zip(line["at"], line["values"])]))
+    return paths
 
 
 def lines(curves: Sequence[Curve], x_label: str, y_label: str, what: str) -> dict[str, Any]:
@@ -99,7 +118,7 @@ def bars(shares: pd.DataFrame, texts: Mapping[str, str]) -> dict[str, Any]:
     shares: as of `figures.octave_shares`.  texts: the frequencies of octaves.
     """
     width, names = WIDTH + LABELS, [name for name in shares if shares[name].any()]
-    x = _linear(0.0, 1.0, LABELS, width - RIGHT)
+    x = _linear(0.0, 1.0, LABELS, width - END)
     colors, rows = shades(names), []
     for number, (domain, row) in enumerate(shares.iterrows()):
         edges = np.concatenate([[0.0], np.cumsum([row[name] for name in names])])
@@ -146,7 +165,7 @@ def intervals(rows: Sequence[Mapping[str, Any]], rope: float, what: str) -> dict
     middle = sorted(abs(one) for one in ends)
     reach = max(4 * rope, min(max(middle, default=1.0), 3 * (middle[len(middle) // 2] if middle else 1.0) + 4 * rope))
     width = WIDTH + LABELS
-    x = _linear(-reach, reach, LABELS, width - RIGHT)
+    x = _linear(-reach, reach, LABELS, width - END)
     cut = lambda value: x(min(max(float(value), -reach), reach))
     drawn = [
         {
@@ -172,7 +191,7 @@ def intervals(rows: Sequence[Mapping[str, Any]], rope: float, what: str) -> dict
         "zero": x(0),
         "rope": (x(-rope), x(rope)),
         "bottom": TOP + ROW * len(rows),
-        "x_ticks": [(x(one), f"{100 * one:+.3g}".replace("+0", "0")) for one in ticks(-reach, reach)],
+        "x_ticks": [(x(one), signed_number(100 * one)) for one in ticks(-reach, reach)],
         "x_label": "difference in points (hundredths of f(x) − f(x₀)); right of 0: the first is better",
     }
 

@@ -111,7 +111,13 @@ def _scores(path: Path, summary: dict[str, Any], wide: pd.DataFrame) -> pd.DataF
     columns = [*GROUP[1:], *LONG, "row", "file"]
     found = pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
     texts = [name for name in columns if name not in ("budget", "score", "row")]
-    return found.assign(**{name: found[name].astype(object).fillna("").map(plain) for name in texts})
+    return found.assign(**{name: _plain(found[name]) for name in texts})
+
+
+def _plain(column: pd.Series) -> pd.Series:
+    """The column as texts that a page shows as they are."""
+    column = column.astype(object).fillna("")
+    return column.map({value: plain(value) for value in column.unique()})
 
 
 def _parquet(data: bytes) -> pd.DataFrame:

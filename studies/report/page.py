@@ -8,7 +8,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from .charts import percent
+from .charts import percent, signed_number
 
 COLUMNS = (
     ("relative_gap", "gap / |Δf|", "completeness residual; the same in every linear domain"),
@@ -62,10 +62,11 @@ def narrow(width: int) -> tuple[tuple[str, str, str], ...]:
     return tuple(column for column in COLUMNS if column in fitting)
 
 
-def _points(value: Any) -> str:
+def _points(value: Any, signed: bool = True) -> str:
     """A difference in points, hundredths of the unit of the score."""
-    known = value is not None and math.isfinite(value)
-    return f"{100 * value:+.3g}" if known else "–"
+    if value is None or not math.isfinite(value):
+        return "–"
+    return signed_number(100 * value) if signed else signed_number(100 * value).lstrip("+-")
 
 
 def _small(p: Any) -> str:

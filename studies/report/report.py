@@ -14,11 +14,12 @@ import pandas as pd
 
 from ...core.files import plain, write_text
 from .about import about_run, axioms_of, figures_of
+from .charts import trace
 from .encode import MEDIA
 from .folder import GROUP, PAGE, Run, read_runs
 from .numbers import Column, Row, columns, groups, table
 from .page import render
-from .sections import group_section, question_sections
+from .sections import answers, group_section, question_sections
 
 LIMIT = 15_000_000  # bytes of a page
 STATIC = 1_500_000  # that are kept for tables and charts when views are chosen
@@ -67,6 +68,7 @@ def report(runs: Sequence[Run], stem: str = "report", limit: int = LIMIT) -> Rep
         "runs": [about_run(run) for run in runs],
         "group_names": _varying([section["where"] for section in sections]),
         "groups": sections,
+        "answers": answers(sections),
         "columns": shown,
         "rows": [_row(row, best, runs) for row, best in zip(rows, _best(rows, shown))],
         "questions": [one for run in runs for one in question_sections(run)],
@@ -162,21 +164,22 @@ def _medium(text: str) -> str:
 def _hero(views: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """The first example, and what is left of it in each domain: the picture at the head of the page."""
     for view in views:
-        if _still(view["input"]):
-            panels = list(_panels(view))
-            return {"name": view["name"], "seen": view["seen"], "image": _still(view["input"]), "panels": panels} if panels else None
+        if panels := list(_panels(view)):
+            return {"name": view["name"], "seen": view["seen"], "still": _still(view["input"]), "panels": panels}
     return None
 
 
-def _still(shown: Mapping[str, Any]) -> str:
+def _still(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """A signal without controls: a picture, or lines."""
     plane = shown.get("spectrogram")
-    return str(shown.get("image") or (plane["image"] if isinstance(plane, dict) else ""))
+    image = shown.get("image") or (plane["image"] if isinstance(plane, dict) else "")
+    return {"image": image, "paths": [] if image else trace(shown)}
 
 
 def _panels(view: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """At most four domains, with the selected signal of the largest budget at which their shares are known."""
+    """At most four domains, with the selected signal of the budget nearest 10 %."""
     for domain in view["domains"][:4]:
-        known = [one for one in domain["selected"] if "kept" in one and _still(one)]
+        known = [one for one in domain["selected"] if "kept" in one]
         if known:
             one = min(known, key=lambda each: abs(each["keep"] - 0.1))
-            yield {"domain": domain["domain"], "image": _still(one), "keep": one["keep"], "kept": one["kept"], "href": one["href"], "row": one["row"]}
+            yield {"domain": domain["domain"], "still": _still(one)} | {name: one[name] for name in ("keep", "kept", "href", "row")}

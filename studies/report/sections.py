@@ -12,6 +12,7 @@ from .folder import Run
 from .numbers import Curve, curves
 
 MOST_ROWS = 60  # of an interval plot; the table has all
+MOST_ANSWERS = 4  # at the head of the page
 MOST_PANELS = 12  # domains that have a chart with their controls
 KINDS = {
     "count": "the number of coefficients, in % of the number of samples",
@@ -41,6 +42,7 @@ def group_section(number: int, where: Mapping[str, str], scores: pd.DataFrame, r
         "where": dict(where),
         "label": ", ".join(filter(None, where.values())),
         "units": int(scores["unit"].nunique()),
+        **{name: (cell.get("signals") or {}).get(name, other) for name, other in (("one", "example"), ("several", "examples"))},
         "conclusion": conclusion(cell),
         "octaves": octaves(run, where),
         "kinds": [chart for metric in METRICS for chart in _charts(scores, metric)],
@@ -80,6 +82,36 @@ def conclusion(cell: Mapping[str, Any]) -> dict[str, Any] | None:
     chart = intervals(checks, 0.02, f"{found['leader']} against the other domains and its controls") if checks else None
     pairs = [pair | {"numbers": pair.get("contrast") or {}} for pair in found.get("pairs") or []]
     return dict(found) | {"checks": checks, "chart": chart, "pairs": pairs}
+
+
+def answers(sections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the head of the page answers: one entry for all data sets, models and methods with the same answer."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for section in sections:
+        one = section["conclusion"] or {}
+        text = _answer(section)
+        entry = found.setdefault((one.get("named"), text), {"named": one.get("named"), "leader": one.get("leader"), "text": text, "labels": []})
+        entry["labels"].append(section["label"])
+    return list(found.values())[:MOST_ANSWERS]
+
+
+def _answer(section: Mapping[str, Any]) -> str:
+    """The answer of one section in plain words."""
+    one, units, several = section["conclusion"], section["units"], section["several"]
+    if units < ENOUGH:
+        few = f"{units} {several if units != 1 else section['one']} are too few for a claim; at least {ENOUGH} are needed."
+        leader = f" {one['leader']} has the smallest error in these." if one else ""
+        return (few.replace(" are too", " is too") if units == 1 else few) + leader
+    if one is None:
+        return f"The numbers below describe {units} {several}."
+    open_ = sum(check["verdict"] != "better" for check in one["checks"])
+    if one["named"] is None:
+        what = f"{one['leader']} has the smallest error, but "
+        if open_:
+            return what + f"these {units} {several} cannot tell it from {open_} of {len(one['checks'])} alternatives: other domains and controls."
+        return what + f"{one['reasons'][0]}."
+    p = max(check["p_corrected"] for check in one["checks"])
+    return f"It beats all {len(one['checks'])} alternatives, other domains and controls, on {units} {several} (p ≤ {p:.2g}, corrected)."
 
 
 def octaves(run: Run, where: Mapping[str, str]) -> dict[str, Any] | None:

@@ -73,7 +73,8 @@ class Drawing:
         volume = values.detach().double().mean(0).cpu().numpy()
         whole = self.signal.values.double().mean(0).cpu().numpy()
         low, high = float(whole.min()), float(whole.max())
-        return slices((coarse(volume, SIDE_3D) - low) / max(high - low, 1e-30), self.signal.step)
+        shown = (coarse(volume, SIDE_3D) - low) / max(high - low, 1e-30)
+        return slices(shown, self.signal.step) | {"image": webp(shown[len(shown) // 2])}
 
     def plane(self, plane: Plane, gray: bool = False) -> dict[str, Any]:
         """A plane over time and octaves of frequency, as a picture with the ends of its axes."""

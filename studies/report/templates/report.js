@@ -187,7 +187,7 @@ function showPicture(view, domain) {
       heat.alt = `${scaleName(scales[place])} of the attribution in ${domain.domain}, most of it in ${scales[place].where} of the image`;
     };
     const opacity = slider("Opacity of the map:", {min: 0, max: 100, value: 70, id: "opacity"}, (value) => { heat.style.opacity = value / 100; return `${value} %`; });
-    parts.push(make("h3", {}, "Where the model looks, at each scale"), make("div", {className: "controls"}, chooser("Scale, and its share of Σ|a|", scales.map(scaleName), choose), opacity), make("div", {className: "side"}, stage, thumbs), make("p", {className: "hint"}, "Bright: places of much attribution at this scale; all maps of this example have one scale of brightness. Shares of a band may cancel at a place."));
+    parts.push(make("h3", {}, "Where in the picture, at each scale"), make("div", {className: "controls"}, chooser("Scale, and its share of Σ|a|", scales.map(scaleName), choose), opacity), make("div", {className: "side"}, stage, thumbs), make("p", {className: "hint"}, "Bright: places of much attribution at this scale; all maps of this example have one scale of brightness. Shares of a band may cancel at a place."));
     choose(0);
   }
   return [...parts, ...selected(domain, (part) => make("img", {src: part.image, alt: `${view.name} from ${percent(part.keep)} of coefficients in ${domain.domain}: ${percent(part.kept)} of the decision is left`}))];
@@ -211,7 +211,7 @@ function traces(view, scale, name) {
   return make("div", {className: "traces"}, ...figures, make("div", {className: "ends"}, make("span", {}, `0 ${view.unit}`), make("span", {}, `${brief(shown.samples * step)} ${view.unit}`)), hidden > 0 ? make("p", {className: "hint"}, `${hidden} more channels are not drawn.`) : null);
 }
 function showLines(view, domain) {
-  const parts = [make("h3", {}, "Where the model listens, at each scale")], scales = domain.scales.filter((scale) => scale.at), stage = make("div", {});
+  const parts = [make("h3", {}, "Where in the signal, at each scale")], scales = domain.scales.filter((scale) => scale.at), stage = make("div", {});
   if (view.input.sound) parts.push(make("p", {}, "The input: "), make("audio", {controls: true, preload: "metadata", src: view.input.sound, "aria-label": `${view.name}, the input`}));
   const choose = (place) => stage.replaceChildren(traces(view, scales[place], scales.length ? scaleName(scales[place]) : "the signal"));
   if (scales.length) {

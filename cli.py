@@ -203,6 +203,20 @@ def axioms(
 
 
 @app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of results; several are shown side by side.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The page. If not given: report.html in the folder, or here for several.")
+    ] = None,
+) -> None:
+    """Write the report of results again, or one of several runs side by side: one page that needs no other file."""
+    from . import studies
+
+    for path in studies.write_page(folders, out):
+        show(path)
+
+
+@app.command()
 def transforms(
     check: Annotated[bool, options.switch("--check", "Measure every law on every example, and print faults in full.")] = False,
     verbose: Annotated[bool, options.switch("--verbose", "With --check: print every finding.")] = False,

@@ -19,6 +19,7 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .loaders.preparation import Preparation
     from .planted.study import Planted, planted
     from .planted.study import Settings as PlantedSettings
+    from .report.report import write_page
     from .robustness.run import Robustness, robustness
     from .robustness.settings import Settings as RobustnessSettings
 
@@ -26,4 +27,4 @@ __all__ = ["DOMAINS", "KINDS", "SMALL", "Comparison", "Explanation", "Kind", "Lo
 __all__ += ["Planted", "PlantedSettings", "Preparation", "Robustness", "RobustnessSettings", "Settings", "Signal", "Subject"]
 __all__ += ["check_and_write", "check_method", "compare", "explain", "explain_top", "load_model", "load_photos"]
 __all__ += ["load_subject", "metric_rows", "metric_text", "planted", "read_questions", "robustness", "transform_rows"]
-__all__ += ["write_matrix", "write_report"]
+__all__ += ["write_matrix", "write_page", "write_report"]

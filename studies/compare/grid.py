@@ -18,7 +18,9 @@ from ..kinds.image import DOMAINS as DOMAINS
 from ..loaders.data import Photos, load_photos
 from ..loaders.models import LoadedModel
 from ..report import figures
-from ..report.page import distinct, page
+from ..report.folder import PAGE
+from ..report.page import distinct
+from ..report.report import write_page
 from ..storage.distinct import distinct_domains
 from ..storage.fingerprint import answer, weights
 from ..storage.results import Results
@@ -133,8 +135,9 @@ def compare(
         if before is not None:
             summary["earlier"], sentence = differences(long, before)
             summary["sentences"].append(sentence)
-        files = [*scores.write(long, out), *_write(cells, tables, table, summary, out)]
-        results.update(summary | {"files": files}, alone=True)
+        files = [*scores.write(long, out), *_write(cells, tables, table, out)]
+        results.update(summary | {"files": files, "state": "finished"}, alone=True)
+        write_page([out])
     conclusions = [one for _, one in found if one is not None]
     return Comparison(table, long, conclusions, summary, out, files)
 
@@ -249,15 +252,12 @@ def _check_settings(results: Results, settings: Settings) -> None:
         raise ValueError(f"{plain(results.out)[:80]} holds {what}; choose another folder with --out.")
 
 
-def _write(
-    cells: Sequence[Cell], tables: Sequence[pd.DataFrame], table: pd.DataFrame, summary: dict[str, Any], out: Path
-) -> list[str]:
-    """Draws the figures about all photos of each cell, and writes the table and the page. Returns the names of all files."""
+def _write(cells: Sequence[Cell], tables: Sequence[pd.DataFrame], table: pd.DataFrame, out: Path) -> list[str]:
+    """Draws the figures about all photos of each cell, and writes the table. Returns the names of all files."""
     pictures = []
     for cell, own in zip(cells, tables):
         (out / cell.parts.folder).mkdir(exist_ok=True)
         pictures += [cell.parts.inside(name) for name in figures.overview(distinct(own), out / cell.parts.folder)]
         pictures += cell.parts.pictures(cell.found)
     write_text(out / "results.csv", table.to_csv(index=False))
-    write_text(out / "report.html", page(table, summary, pictures, summary["sentences"]))
-    return ["report.html", "results.csv", "summary.json", *pictures]
+    return [PAGE, "results.csv", "summary.json", *pictures]

@@ -199,6 +199,8 @@ class Parts:
         kind, specs = self.model.signals, self.settings.transforms
         more = functools.partial(kind.compared, signal=signal)
         drawn: dict[str, Any] = {"more": more, "embedded": functools.partial(kind.embedded, signal=signal), "noun": kind.noun}
+        about = {"data": self.settings.data[0], "model": self.settings.model[0], "method": self.settings.method_label}
+        drawn |= {"signal": signal, "about": about}
         shown = self.model.picture()
         (self.out / self.folder).mkdir(exist_ok=True)
         return [

@@ -3,7 +3,7 @@
 import math
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from ...attribution.plot import Show, as_written, density, draw_density, draw_si
 from ...core.files import slug, write_whole
 from ...core.spec import parse
 from ...transforms import TransformClaim
+from ..kinds.signal import Signal
 from ..loaders.folders import SOFTWARE
+from .views import Drawing, view, view_bytes
 
 COARSER, ALL = "coarser", "all"
 MAPPED = 4  # the largest number of domains whose maps are drawn for each photo
@@ -141,12 +143,15 @@ def photo(
     more: Callable[..., dict[str, Figure]] = lambda one, title: {},
     embedded: Callable[[Tensor], dict[str, bytes]] = lambda values: {},
     noun: str = "photo",
+    signal: Signal | None = None,
+    about: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Draws the figures about one photo or other signal, and writes files to hear. Returns their names.
 
     maps: one attribution of this photo (a batch of one) per domain.  seen: the name of the predicted class, or "".
     show: as in `attribution.plot`.  more: further figures of one map with a title, by the end of their name.
     embedded: files that present a signal, by the end of their name.  noun: the word for one signal.
+    signal: the input of the model on its grid, for the view of the report, see `views.view`.  about: data, model and method.
     """
     title = f"seen as {seen}" if seen else f"the {noun}"
     files = [save(_reconstructions(maps, specs, title, show), out / f"top10-{stem(name, number)}.png")]
@@ -157,6 +162,10 @@ def photo(
     for spec, one in scaled:
         for end, figure in more(one, title=f"{name}, {title}: {spec}").items():
             files.append(save(figure, out / f"{slug(spec, 32)}-{stem(name, number)}{end}.png"))
+    if signal is not None:
+        files.append(f"view-{stem(name, number)}.json")
+        data = view_bytes(view(number, name, seen, maps, specs, Drawing(signal, show, embedded)))
+        write_whole(out / files[-1], lambda path: Path(path).write_bytes(data))
     return files
 
 

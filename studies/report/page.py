@@ -1,13 +1,14 @@
-"""The table and the HTML page of a comparison."""
+"""The columns of the table of a comparison, and the templates of pages."""
 
 import itertools
-import json
-from collections.abc import Sequence
+import math
 from typing import Any
 
 import jinja2
 import numpy as np
 import pandas as pd
+
+from .charts import percent, signed_number
 
 COLUMNS = (
     ("relative_gap", "gap / |Δf|", "completeness residual; the same in every linear domain"),
@@ -21,7 +22,6 @@ COLUMNS = (
     ("kept10_random", "random", "control: the same for random coefficients"),
 )
 PERCENT = {"relative_gap", "map_error", "samples90"} | {name for name, _, _ in COLUMNS if name.startswith("kept")}
-MEDIA = {".png": "picture", ".wav": "sound"}  # what a page can show
 MOST_TELLING = ("kept10_attribution", "kept10_coefficient", "kept10_random", "samples90")
 _TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader(__package__ or ""), autoescape=True)
 
@@ -62,44 +62,25 @@ def narrow(width: int) -> tuple[tuple[str, str, str], ...]:
     return tuple(column for column in COLUMNS if column in fitting)
 
 
-def page(table: pd.DataFrame, summary: dict[str, Any], files: Sequence[str], findings: Sequence[str]) -> str:
-    """The report as HTML. Pictures and sounds are linked by name, so the page belongs in their folder."""
-    cells = summary.get("cells") or [summary | {name: summary["settings"][name] for name in ("model", "data", "method")}]
-    tables = [part for _, part in table.groupby(["model", "data", "method"], sort=False)]
-    settings = {name: summary[name] for name in ("settings", "versions", "seconds")}
-    return render(
-        "comparison.html",
-        sections=[_section(cell, own) for cell, own in zip(cells, tables)],
-        findings=findings,
-        columns=COLUMNS,
-        signals=cells[0]["signals"],
-        media=[(file, MEDIA[file[-4:]]) for file in files if file[-4:] in MEDIA],
-        settings=json.dumps(settings | {"cells": [{n: one[n] for n in ("preparation", "labels")} for one in cells]}, indent=1),
-    )
+def _points(value: Any, signed: bool = True) -> str:
+    """A difference in points, hundredths of the unit of the score."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return signed_number(100 * value) if signed else signed_number(100 * value).lstrip("+-")
 
 
-def _section(cell: dict[str, Any], table: pd.DataFrame) -> dict[str, Any]:
-    """What the page says about one model, data set and method."""
-    shown = means(table)
-    about = {name: cell[name] for name in ("model", "data", "photos", "skipped", "notes", "signals")}
-    evaluations = sum(value for value in cell["evaluations"].values() if isinstance(value, int))
-    return about | {
-        "method": table["method"].iloc[0],
-        "score": "the model's output" if table["probability"].isna().all() else "the logit of the predicted class",
-        "correct": None if cell["correct"] == "no labels" else cell["correct"],
-        "domains": len(shown),
-        "evaluations": f"{evaluations:,}",
-        "rows": _cells(shown),
-    }
+def _small(p: Any) -> str:
+    """A p value."""
+    if p is None or not math.isfinite(p):
+        return "–"
+    return f"{p:.2g}" if p >= 1e-3 else "< .001"
 
 
-def _cells(shown: pd.DataFrame) -> list[list[tuple[str, bool]]]:
-    """Text of every cell, and whether it is the best of its column."""
-    known = shown.dropna(axis="columns", how="all")  # a score that never changes has no shares of f(x) - f(x₀)
-    better = {name: (known[name] - 1).abs().idxmin() for name in known if str(name).endswith("_attribution")}
-    if "samples90" in known:
-        better["samples90"] = known["samples90"].idxmin()
-    return [
-        [(str(domain), False), *((cell(name, value), better.get(name) == domain) for name, value in row.items())]
-        for domain, row in shown.iterrows()
-    ]
+def _pair_row(pair: dict[str, Any]) -> dict[str, Any]:
+    """A pair of domains as a row of contrasts; near-duplicates have no numbers."""
+    empty = dict.fromkeys(("mean", "low", "high", "p_corrected", "detectable", "units"))
+    label = {"label": f"{pair['first']} − {pair['second']}", "verdict": pair["verdict"]}
+    return empty | dict(pair.get("contrast") or {}) | label
+
+
+_TEMPLATES.filters |= {"points": _points, "small": _small, "pair_row": _pair_row, "percent": percent}

@@ -1,0 +1,149 @@
+"""What a report says about a run itself: settings, versions, files with their fingerprints, and the methods' axioms."""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ...attribution import get as get_method
+from ...axioms.method_laws import LAWS
+from ...core.files import plain
+from .encode import smaller
+from .folder import PAGE, SCORES, WIDE, Run
+
+TOLD = (
+    "domains",
+    "answers",
+    "conclusions",
+    "cells",
+    "sentences",
+    "skipped",
+    "notes",
+    "files",
+    "versions",
+    "answer_sentences",
+    "conclusion_sentences",
+    "fronts",
+)
+OPTIONS = (
+    "model",
+    "data",
+    "method",
+    "baseline",
+    "transforms",
+    "kind",
+    "rate",
+    "window",
+    "arch",
+    "output",
+    "size",
+    "channels",
+    "limit",
+    "effort",
+    "pictures",
+    "seed",
+    "batch_size",
+    "device",
+)
+SINGULAR = {"transforms": "transform"}  # where the option is called otherwise than the setting
+PRINTED = (".png", ".webp", ".jpg")
+
+
+def about_run(run: Run) -> dict[str, Any]:
+    """Plain data about a run for the page."""
+    summary = run.summary
+    cells = summary.get("cells") or [summary]
+    settings = {name: value for name, value in summary.items() if name not in TOLD}
+    return {
+        "label": run.label,
+        "path": plain(run.path),
+        "command": command(summary),
+        "state": summary.get("state", ""),
+        "pullback": summary.get("pullback", ""),
+        "sentences": [plain(text) for text in _sentences(summary)],
+        "skipped": _entries(cells, "skipped", "reason"),
+        "notes": _entries(cells, "notes", "note"),
+        "evaluations": sum(
+            value for cell in cells for value in (cell.get("evaluations") or {}).values() if isinstance(value, int)
+        ),
+        "seconds": (summary.get("seconds") or {}).get("this_run") if isinstance(summary.get("seconds"), dict) else None,
+        "photos": max((cell.get("photos") or 0 for cell in cells), default=0),
+        "signals": next(
+            (cell["signals"] for cell in cells if isinstance(cell.get("signals"), dict)),
+            {"one": "example", "several": "examples"},
+        ),
+        "versions": summary.get("versions") or {},
+        "settings": json.dumps(settings, indent=1, ensure_ascii=False),
+        "files": list(_files(run)),
+    }
+
+
+def _sentences(summary: Mapping[str, Any]) -> list[str]:
+    """The verdicts in words, wherever the command put them."""
+    for name in ("sentences", "findings"):
+        if isinstance(summary.get(name), list):
+            return [str(one) for one in summary[name]]
+    return []
+
+
+def _entries(cells: Sequence[Mapping[str, Any]], name: str, text: str) -> list[tuple[str, str]]:
+    """(file, reason), each once."""
+    found = [(plain(one["file"]), plain(one[text])) for cell in cells for one in cell.get(name) or []]
+    return list(dict.fromkeys(found))
+
+
+def command(summary: Mapping[str, Any]) -> str:
+    """The command line that makes the results: as recorded, else from the settings.
+
+    >>> command({"command": "compare", "settings": {"model": "m", "transforms": ["pixel", "dct"], "limit": None}})
+    'pullback compare --model m --transform pixel --transform dct'
+    """
+    if isinstance(summary.get("command_line"), str):
+        return plain(summary["command_line"])
+    settings = summary.get("settings")
+    words = ["pullback", str(summary.get("command", ""))]
+    for name in OPTIONS if isinstance(settings, dict) else ():
+        value = settings.get(name)
+        for one in value if isinstance(value, list) else [value]:
+            words += [] if one in (None, "", "auto") else [f"--{SINGULAR.get(name, name).replace('_', '-')}", str(one)]
+    return plain(shlex.join(words))
+
+
+def _files(run: Run) -> Iterator[dict[str, Any]]:
+    for name in run.files:
+        path = run.path / name
+        if name == PAGE:
+            continue
+        tabular = name in (SCORES, WIDE) or name.endswith((".csv", ".toml"))
+        print_ = hashlib.sha256(path.read_bytes()).hexdigest() if tabular else ""
+        yield {"name": plain(name), "href": run.link(name), "bytes": path.stat().st_size, "sha256": print_}
+
+
+def axioms_of(methods: Sequence[str]) -> list[dict[str, Any]]:
+    """The laws that each method claims; a method that is not installed here is left out."""
+    found = []
+    for label in methods:
+        spec = label.partition(", baseline=")[0]
+        try:
+            claims = get_method(spec).claims
+        except (ValueError, TypeError, ImportError):
+            continue
+        laws = [
+            {"name": law.name, "statement": law.statement, "source": law.source, "claimed": law.claimed_by(claims)}
+            for law in LAWS
+        ]
+        found.append({"method": spec, "laws": laws})
+    return list({one["method"]: one for one in found}.values())
+
+
+def figures_of(runs: Sequence[Run], limit: int) -> list[dict[str, str]]:
+    """The pictures of the folders, inside the page as far as there is room, else as links."""
+    found, room = [], limit // 2
+    for run in runs:
+        for name in run.files:
+            if name.lower().endswith(PRINTED):
+                image = smaller((run.path / name).read_bytes())
+                room -= len(image)
+                found.append({"name": plain(name), "href": run.link(name), "image": image if room > 0 else ""})
+    return found

@@ -1,0 +1,187 @@
+"""The means that a report shows, with their intervals, and which rows of a file each is made of."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ...metrics.statistics import ENOUGH
+from .folder import GROUP, WIDE
+
+CELL = (*GROUP, "domain")
+MOST_RANGES = 40  # in an address
+LEVEL = 0.95
+
+
+class Column(NamedTuple):
+    """A column of the table of domains.
+
+    which: the values of columns of the long table.  about: how to read it.  better: "lower", "higher", "one" or "".
+    percent: whether it is shown in per cent.
+    """
+
+    key: str
+    title: str
+    about: str
+    which: dict[str, Any]
+    better: str = ""
+    percent: bool = True
+
+
+def columns(scores: pd.DataFrame) -> list[Column]:
+    """The columns for which there are numbers."""
+    kept = scores.query("metric == 'kept_share' and budget_kind == 'count'")["budget"].dropna()
+    budget = float(min(kept, key=lambda one: abs(one - 0.1))) if len(kept) else np.nan
+    much = f"{100 * budget:.3g} %"
+    share = {"metric": "kept_share", "family": "own", "budget_kind": "count", "budget": budget}
+    error = {"metric": "selection_error"}
+    found = [
+        Column("error", "selection error", _ERROR, error | {"control": "attribution", "family": "away"}, "lower"),
+        Column("chance", "error at random", _CHANCE, error | {"control": "random", "family": "own"}),
+        Column("gain", "gain over |z|", _GAIN, {"metric": "gain", "control": "attribution", "family": "away"}, "higher"),
+        Column("kept", f"kept by top {much}", _kept(much), share | {"control": "attribution"}, "one"),
+        Column("blind", "the same by |z|", _BLIND, share | {"control": "coefficient"}),
+        Column("random", "the same at random", _RANDOM, share | {"control": "random"}),
+        Column("samples90", "90 % held by", _HOLD, {"metric": "samples90"}, "lower"),
+        Column("gini", "Gini", _GINI, {"metric": "gini"}, percent=False),
+        Column("gap", "completeness gap", _GAP, {"metric": "relative_gap"}),
+    ]
+    return [column for column in found if _rows(scores, column)["score"].notna().any()]
+
+
+_ERROR = (
+    "How far the answer moves when only the coefficients that the map ranks first are kept, and when they alone are removed; "
+    "what is taken out is replaced in foreign domains. 0 %: the selection is the whole decision. Mean over budgets. Lower is better."
+)
+_CHANCE = "Control: the selection error of coefficients in random order. A map that means something lies well below."
+_GAIN = (
+    "By how much the map's error is smaller than that of the largest coefficients, found without the model. Above 0 is better."
+)
+_BLIND = "Control: the same share for the coefficients with the largest |z|, found without the model."
+_RANDOM = "Control: the same share for coefficients in random order."
+_HOLD = "How many coefficients hold 90 % of Σ|a|, in % of the number of samples. Fewer: the map is more concentrated."
+_GINI = "How unequal the attributions are: 0 all equal, 1 all in one coefficient. Compare domains of equal size only."
+_GAP = "By how much Σ a misses f(x) − f(x₀), relative to it. It is the same in all linear domains and cannot rank them."
+
+
+def _kept(much: str) -> str:
+    return (
+        f"Share of f(x) − f(x₀) that is left when only the coefficients with the largest |a| are kept, as many as {much} of the "
+        "samples. 100 %: the model answers as before; more or less is worse."
+    )
+
+
+def _rows(scores: pd.DataFrame, column: Column) -> pd.DataFrame:
+    kept = np.ones(len(scores), bool)
+    for name, value in column.which.items():
+        kept &= np.isclose(scores[name].astype(float), value) if name == "budget" else (scores[name] == value).to_numpy()
+    return scores[kept]
+
+
+class Mean(NamedTuple):
+    """A mean over units, and the rows that it is made of.
+
+    low, high: Student's t interval at 95 %; NaN for fewer than 20 units.  file, rows: where the numbers stand, from 0 on.
+    """
+
+    mean: float
+    low: float
+    high: float
+    units: int
+    file: str
+    rows: tuple[int, ...]
+
+    @property
+    def fragment(self) -> str:
+        """The rows as the fragment of an address, as RFC 7111 names rows of CSV files, the header being row 1; "" if too many."""
+        ranges = _ranges(self.rows, 2 if self.file == WIDE else 0)
+        return "#row=" + ";".join(ranges) if len(ranges) <= MOST_RANGES else ""
+
+    @property
+    def row_text(self) -> str:
+        """The same in words, the first rows only."""
+        ranges = _ranges(self.rows, 2 if self.file == WIDE else 0)
+        return ", ".join(one.replace("-", "–") for one in ranges[:8]) + (", …" if len(ranges) > 8 else "")
+
+
+def _ranges(rows: Sequence[int], first: int) -> list[str]:
+    """Runs of rows as "2-4".
+
+    >>> _ranges([0, 1, 2, 7], 2)
+    ['2-4', '9']
+    """
+    found = np.unique(np.asarray(rows, int)) + first
+    runs = np.split(found, np.flatnonzero(np.diff(found) > 1) + 1) if len(found) else []
+    return [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+
+
+def means(scores: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """mean, low, high and units of each combination of `keys`: means over units, and Student's t interval from 20 units on."""
+    units = scores.dropna(subset=["score"]).groupby([*keys, "unit"], sort=False, dropna=False)["score"].mean()
+    found = units.groupby(level=list(keys), sort=False, dropna=False).agg(["mean", "std", "count"])
+    many = found["count"].where(found["count"] >= ENOUGH)
+    half = stats.t.isf((1 - LEVEL) / 2, many - 1) * found["std"] / np.sqrt(many)
+    return found.assign(low=found["mean"] - half, high=found["mean"] + half, units=found["count"]).reset_index()
+
+
+class Row(NamedTuple):
+    """A row of the table of domains: run, data, model, method and domain, and a mean for each column, or None."""
+
+    where: dict[str, str]
+    cells: tuple[Mean | None, ...]
+
+
+def table(scores: pd.DataFrame, shown: Sequence[Column]) -> list[Row]:
+    """A row for each domain, method, model, data and run, in the order of the table."""
+    parts = [_column(scores, column) for column in shown]
+    order = list(dict.fromkeys(scores[scores["domain"] != ""][list(CELL)].itertuples(index=False, name=None)))
+    found = [Row(dict(zip(CELL, key)), tuple(part.get(key) for part in parts)) for key in order]
+    return [row for row in found if any(row.cells)]
+
+
+def _column(scores: pd.DataFrame, column: Column) -> dict[tuple[str, ...], Mean]:
+    rows = _rows(scores, column)
+    found = means(rows, CELL)
+    places = {key if isinstance(key, tuple) else (key,): part for key, part in rows.groupby(list(CELL), sort=False)}
+    return {
+        (key := tuple(getattr(one, name) for name in CELL)): Mean(
+            one.mean, one.low, one.high, one.units, places[key]["file"].iloc[0], tuple(places[key]["row"])
+        )
+        for one in found.itertuples()
+    }
+
+
+class Curve(NamedTuple):
+    """A curve over budgets: mean, low and high of each, and the numbers of every unit where they are too few for intervals."""
+
+    name: str
+    budgets: tuple[float, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    units: int
+
+
+def curves(scores: pd.DataFrame, metric: str, family: str, by: str) -> dict[tuple[str, str], Curve]:
+    """{(domain, control): curve} of one group.  family: as in the long table; a control that lacks it has its other one."""
+    rows = scores[(scores["metric"] == metric) & (scores["budget_kind"] == by)]
+    found = means(rows, ("domain", "control", "family", "budget"))
+    return {
+        (str(domain), str(control)): _curve(str(domain if control == "attribution" else control), part, family)
+        for (domain, control), part in found.groupby(["domain", "control"], sort=False)
+    }
+
+
+def _curve(name: str, part: pd.DataFrame, family: str) -> Curve:
+    chosen = family if family in set(part["family"]) else part["family"].iloc[0]
+    part = part[part["family"] == chosen].sort_values("budget")
+    numbers = (tuple(part[column].astype(float)) for column in ("budget", "mean", "low", "high"))
+    return Curve(name, *numbers, units=int(part["units"].max()))
+
+
+def groups(scores: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+    """Each run × data × model × method, and its numbers."""
+    for key, part in scores[scores["domain"] != ""].groupby(list(GROUP), sort=False):
+        yield dict(zip(GROUP, key)), part

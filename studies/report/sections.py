@@ -1,0 +1,223 @@
+"""The parts of a report about one data set, model and method: conclusion, charts and contrasts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ...metrics.statistics import ENOUGH
+from .charts import bars, intervals, lines, percent, scatter
+from .figures import octave_shares
+from .folder import Run
+from .numbers import Curve, curves
+
+MOST_ROWS = 60  # of an interval plot; the table has all
+MOST_ANSWERS = 4  # at the head of the page
+MOST_PANELS = 12  # domains that have a chart with their controls
+KINDS = {
+    "count": "the number of coefficients, in % of the number of samples",
+    "energy": "the energy of the kept coefficients, in % of that of the signal",
+    "bits": "the bits that the kept coefficients need, in % of those of the signal",
+}
+METRICS = {
+    "selection_error": (
+        "away",
+        "selection error",
+        "How to read it: 0 % means that the selection is the whole decision; lower is better.",
+    ),
+    "kept_share": (
+        "own",
+        "share of f(x) − f(x₀) kept",
+        "How to read it: 100 % means that the selection alone gives the same answer.",
+    ),
+}
+CONTROLS = {
+    "attribution": "map",
+    "coefficient": "largest |z|, model not asked",
+    "random": "random order",
+    "coarse_first": "coarse first",
+    "shuffled_model": "map of a shuffled model",
+    "oracle": "greedy oracle",
+}
+
+
+def group_section(number: int, where: Mapping[str, str], scores: pd.DataFrame, runs: Sequence[Run]) -> dict[str, Any]:
+    """All that the page says about one run, data set, model and method, but for the table."""
+    run = next(run for run in runs if run.label == where["run"])
+    cell = cell_of(run, where)
+    return {
+        "id": f"group-{number}",
+        "where": dict(where),
+        "label": ", ".join(filter(None, where.values())),
+        "units": int(scores["unit"].nunique()),
+        **{name: (cell.get("signals") or {}).get(name, other) for name, other in (("one", "example"), ("several", "examples"))},
+        "conclusion": conclusion(cell),
+        "octaves": octaves(run, where),
+        "kinds": [chart for metric in METRICS for chart in _charts(scores, metric)],
+        "cell": cell,
+        "fronts": [
+            scatter(one["points"], one["x"], one["y"], one["title"])
+            for one in run.summary.get("fronts", [])
+            if one.get("points")
+        ],
+    }
+
+
+def cell_of(run: Run, where: Mapping[str, str]) -> dict[str, Any]:
+    """What the summary says about the cell, with its conclusion; {} where it says nothing."""
+    summary = run.summary
+    settings = summary.get("settings") if isinstance(summary.get("settings"), dict) else {}
+    cells = summary.get("cells") or [settings | summary]
+    conclusions = summary.get("conclusions") or []
+    for place, cell in enumerate(cells):
+        if len(cells) == 1 or all(_label(cell, name) == where[name] for name in ("data", "model", "method")):
+            return dict(cell) | {"conclusion": conclusions[place] if place < len(conclusions) else None}
+    return {}
+
+
+def _label(cell: Mapping[str, Any], name: str) -> str:
+    """The data, the model, or the method with its baseline, as the long table names them."""
+    found = str(cell.get(name, ""))
+    plainly = name != "method" or cell.get("baseline", "zero") == "zero"
+    return found if plainly else f"{found}, baseline={cell['baseline']}"
+
+
+def conclusion(cell: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The verdict of the protocol on one cell, with the chart of its checks."""
+    found = cell.get("conclusion")
+    if not isinstance(found, dict) or "leader" not in found:
+        return None
+    checks = [
+        {"label": f"{found['leader']} − {name}"}
+        | {key: one.get(key) for key in ("mean", "low", "high", "detectable", "verdict", "p_corrected", "units", "comparisons")}
+        for name, one in (found.get("checks") or {}).items()
+    ]
+    chart = intervals(checks, 0.02, f"{found['leader']} against the other domains and its controls") if checks else None
+    pairs = [pair | {"numbers": pair.get("contrast") or {}} for pair in found.get("pairs") or []]
+    return dict(found) | {"checks": checks, "chart": chart, "pairs": pairs}
+
+
+def answers(sections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the head of the page answers: one entry for all data sets, models and methods with the same answer."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for section in sections:
+        one = section["conclusion"] or {}
+        text = _answer(section)
+        entry = found.setdefault(
+            (one.get("named"), text), {"named": one.get("named"), "leader": one.get("leader"), "text": text, "labels": []}
+        )
+        entry["labels"].append(section["label"])
+    return list(found.values())[:MOST_ANSWERS]
+
+
+def _answer(section: Mapping[str, Any]) -> str:
+    """The answer of one section in plain words."""
+    one, units, several = section["conclusion"], section["units"], section["several"]
+    if units < ENOUGH:
+        few = f"{units} {several if units != 1 else section['one']} are too few for a claim; at least {ENOUGH} are needed."
+        leader = f" {one['leader']} has the smallest error in these." if one else ""
+        return (few.replace(" are too", " is too") if units == 1 else few) + leader
+    if one is None:
+        return f"The numbers below describe {units} {several}."
+    open_ = sum(check["verdict"] != "better" for check in one["checks"])
+    if one["named"] is None:
+        what = f"{one['leader']} has the smallest error, but "
+        if open_:
+            return (
+                what
+                + f"these {units} {several} cannot tell it from {open_} of {len(one['checks'])} alternatives: other domains and controls."
+            )
+        return what + f"{one['reasons'][0]}."
+    p = max(check["p_corrected"] for check in one["checks"])
+    return f"It beats all {len(one['checks'])} alternatives, other domains and controls, on {units} {several} (p ≤ {p:.2g}, corrected)."
+
+
+def octaves(run: Run, where: Mapping[str, str]) -> dict[str, Any] | None:
+    """The chart of the octaves' shares; None where the folder has no such columns."""
+    wide = run.wide
+    for name in ("data", "model", "method"):
+        if name in wide:
+            wide = wide[wide[name] == where[name]]
+    if wide.empty or not any(str(name).startswith("share ") for name in wide):
+        return None
+    shares = octave_shares(wide)
+    return bars(shares, _texts(run, list(shares))) if shares.to_numpy().any() else None
+
+
+def _texts(run: Run, names: Sequence[str]) -> dict[str, str]:
+    """The frequencies of octaves in the units of the signals, from the first view that knows them."""
+    known = {s["name"]: s["text"] for view in run.views for domain in view["domains"] for s in domain["scales"] if s["text"]}
+    return {name: known[name] for name in names if name in known and name != "coarser"} | {"all": "no scales"}
+
+
+def _charts(scores: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+    """A chart of all domains for each kind of budget, and of the first kind one of each domain with its controls."""
+    family, y_label, about = METRICS[metric]
+    rows = scores[scores["metric"] == metric]
+    found = []
+    for by in [kind for kind in dict.fromkeys(rows["budget_kind"]) if kind]:
+        own = curves(rows, metric, family, by)
+        maps = [curve for (_, control), curve in own.items() if control == "attribution"]
+        if not maps:
+            continue
+        what = f"{y_label}, by domain"
+        chart = lines(maps, f"budget, % ({by})", y_label, what)
+        panels = _panels(own, by, y_label) if not found else []
+        found.append(
+            {
+                "metric": metric,
+                "by": by,
+                "title": y_label,
+                "about": about,
+                "explained": KINDS.get(by, by),
+                "chart": chart,
+                "panels": panels,
+                "few": max(c.units for c in maps) < ENOUGH,
+            }
+        )
+    return found
+
+
+def _panels(own: Mapping[tuple[str, str], Curve], by: str, y_label: str) -> list[tuple[str, dict[str, Any]]]:
+    """(domain, its map against its controls), for at most `MOST_PANELS` domains."""
+    domains = list(dict.fromkeys(domain for domain, control in own if control == "attribution"))[:MOST_PANELS]
+    panels = []
+    for domain in domains:
+        parts = [own[domain, control]._replace(name=CONTROLS[control]) for control in CONTROLS if (domain, control) in own]
+        if len(parts) > 1:
+            panels.append((domain, lines(parts, f"budget, % ({by})", y_label, f"{domain}, map against controls")))
+    return panels
+
+
+def question_sections(run: Run) -> list[dict[str, Any]]:
+    """The declared questions of a run: a table of contrasts and its chart each."""
+    answers = pd.DataFrame(run.summary.get("answers") or [])
+    if answers.empty or not {"question", "first", "second", "mean"} <= set(answers):
+        return []
+    found = []
+    for name, part in answers.groupby("question", sort=False):
+        rows = [_contrast(row, part) for row in part.to_dict("records")]
+        rope = float(part["rope"].iloc[0]) if "rope" in part else 0.02
+        chart = intervals(rows[:MOST_ROWS], rope, str(name))
+        found.append(
+            {
+                "run": run.label,
+                "name": str(name),
+                "rows": rows,
+                "chart": chart,
+                "rope": percent(rope),
+                "left": max(0, len(rows) - MOST_ROWS),
+            }
+        )
+    return found
+
+
+def _contrast(row: Mapping[str, Any], part: pd.DataFrame) -> dict[str, Any]:
+    varies = [
+        name for name in ("data", "model", "method", "domain", "budget_kind") if name in part and part[name].nunique() > 1
+    ]
+    pairs = part[["first", "second"]].drop_duplicates()
+    label = [str(row[name]) for name in varies]
+    if len(pairs) > 1 or not label:
+        label.insert(0, f"{row['first']} − {row['second']}")
+    return dict(row) | {"label": ", ".join(label), "verdict": row.get("verdict_of_kind", row.get("verdict", ""))}

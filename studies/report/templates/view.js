@@ -1,0 +1,1 @@
+pullbackView({{ number }}, {{ view | tojson }});

@@ -2,9 +2,10 @@
 
 import typer
 
-from . import planted
+from . import minimal, planted
 
 study = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="The experiments of the paper, each one command."
 )
+study.command("minimal")(minimal.minimal)
 study.command("planted")(planted.planted)

@@ -15,10 +15,14 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .loaders.model_formats import load_model
     from .loaders.models import LoadedModel
     from .loaders.preparation import Preparation
+    from .minimal.report import limit_table as minimal_limits
+    from .minimal.run import Minimal, minimal
+    from .minimal.settings import Settings as MinimalSettings
     from .planted.study import Planted, planted
     from .planted.study import Settings as PlantedSettings
 
 __all__ = ["DOMAINS", "KINDS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Part", "Photo", "Photos"]
 __all__ += ["Planted", "PlantedSettings", "Preparation", "Settings", "Signal", "Subject", "check_and_write", "check_method"]
 __all__ += ["compare", "explain", "explain_top", "load_model", "load_photos", "load_subject", "metric_rows", "metric_text"]
+__all__ += ["Minimal", "MinimalSettings", "minimal", "minimal_limits"]
 __all__ += ["planted", "transform_rows", "write_matrix", "write_report"]

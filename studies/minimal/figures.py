@@ -1,0 +1,188 @@
+"""The figures of the study: grids of pictures, the front beside the paper's, and what controls make of it."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ...attribution.plot import draw_signal
+from ...core.files import slug
+from ..report.figures import save, stem
+from .images import HARD, IMAGES, OWN_LIMIT, PHOTO, SOFT, Record, Subject
+from .tables import SHOWN, median_interval
+
+COLORS = {
+    SOFT: "firebrick",
+    HARD: "darkorange",
+    "attribution": "tab:blue",
+    "signed attribution": "tab:cyan",
+    "coefficient": "black",
+    "random": "0.6",
+    PHOTO: "tab:green",
+    OWN_LIMIT: "0.45",
+}
+LABELS = {
+    SOFT: "minimal image (mask in 0…1)",
+    HARD: "minimal image, hard mask",
+    "attribution": "by |attribution|",
+    "signed attribution": "by attribution, signed",
+    "coefficient": "by |coefficient|",
+    "random": "random",
+}
+PAPER_FRONT = ((0.2, 40.0), (0.7, 56.0), (0.92, 45.0))  # mean logit at a sparsity, read off the paper's figure
+_SHOWN = 4  # prices in a grid
+
+
+def grid(
+    subject: Subject, record: Record, signals: Mapping[str, Tensor], name: str, place: int, out: Path
+) -> str:
+    """The signal, and below each other its images with equally many coefficients; a column for each of four sparsities."""
+    rows = {(row["image"], row["place"]): row for row in record["rows"]}
+    prices = sorted({number for _, number in rows})
+    chosen = [prices[round(i)] for i in np.linspace(0, len(prices) - 1, min(_SHOWN, len(prices)))]
+    figure = Figure(figsize=(1.6 + 1.75 * len(chosen), 0.7 + 1.62 * (1 + len(IMAGES))), layout="constrained")
+    axes = figure.subplots(1 + len(IMAGES), len(chosen), squeeze=False)
+    show = subject.model.picture() if subject.model.kind == "image" else None
+    for axis in axes.flat:
+        axis.set_xticks([]), axis.set_yticks([])
+    for axis in axes[0, 1:]:
+        axis.axis("off")
+    draw_signal(axes[0, 0], subject.x[0], None, show)
+    seen = record["class"] or f"class {record['target']}"
+    axes[0, 0].set_title(f"{name}\n{seen[:24]}: {_percent(record['probability'])}", fontsize=7)
+    for line, image in zip(axes[1:], IMAGES):
+        line[0].set_ylabel(LABELS[image].replace(" (", "\n("), fontsize=7)
+        for axis, price in zip(line, chosen):
+            draw_signal(axis, signals[image][price], subject.x[0], show)
+            _mark(axis, rows[image, price], record["target"], image == SOFT)
+    return save(figure, out / f"{slug(subject.model.name, 32)}-{slug(subject.transform.spec, 32)}-{stem(name, place)}.png")
+
+
+def _mark(axis: Axes, row: Mapping[str, Any], target: int, first: bool) -> None:
+    """The probability above a picture, and whether its class is kept in the colour of the frame."""
+    kept = row["predicted"] == target
+    sparse = f"{_removed(row['sparsity'])} removed\n" if first else ""
+    axis.set_title(f"{sparse}{_percent(row['probability'])}, {'kept' if kept else 'lost'}", fontsize=7, pad=3)
+    for side in axis.spines.values():
+        side.set_edgecolor("tab:green" if kept else "tab:red")
+        side.set_linewidth(1.6)
+
+
+def _removed(sparsity: float) -> str:
+    """A sparsity in per cent, with more digits close to 1."""
+    return f"{100 * sparsity:.{0 if sparsity < 0.99 else 1 if sparsity < 0.999 else 2}f} %"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.0f} %" if value >= 0.005 else "< 1 %"
+
+
+def overview(front: pd.DataFrame, limits: pd.DataFrame, changed: pd.DataFrame, out: Path) -> list[str]:
+    """Draws the figures about all signals: the paper's, the honest one, the limits, and the changes. Returns their names."""
+    names = [save(_paper(front), out / "paper.png"), save(_fronts(front), out / "front.png")]
+    names += [save(_limits(limits), out / "limits.png")] if len(limits) else []
+    return [*names, save(_changed(changed), out / "changed.png")]
+
+
+def _cells(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of each model and domain, with a title."""
+    found = rows.groupby(["model", "data", "domain"], sort=False)
+    return [(f"{model} on {data}\n{domain}", own) for (model, data, domain), own in found]
+
+
+def _paper(front: pd.DataFrame) -> Figure:
+    """The paper's axes: mean score against mean sparsity, coloured by the price; nothing but the minimal images."""
+    cells = _cells(front)
+    figure = Figure(figsize=(0.8 + 4.6 * len(cells), 3.9), layout="constrained")
+    for axis, (title, own) in zip(figure.subplots(1, len(cells), squeeze=False)[0], cells):
+        rows, photo = own[own["image"] == SOFT], own[own["image"] == PHOTO].iloc[0]
+        axis.plot(rows["sparsity"], rows["logit"], color="0.8", zorder=1)
+        points = axis.scatter(rows["sparsity"], rows["logit"], c=rows["price"], norm="log", cmap="viridis", s=45, zorder=3)
+        figure.colorbar(points, ax=axis, label="price α (see settings)")
+        axis.axhline(photo["logit"], color=COLORS[PHOTO], linestyle="--", linewidth=1)
+        axis.text(0.02, photo["logit"], "the signals themselves", color=COLORS[PHOTO], fontsize=8, va="bottom")
+        axis.plot(*zip(*PAPER_FRONT), "x:", color="firebrick", markersize=7, label="paper: other network, 1,000 photos")
+        axis.set(xlim=(0, 1.01), xlabel="sparsity, 1 − ‖m‖₁ / n (mean)", ylabel="score of the class (mean)")
+        axis.set_ylim(bottom=0 if rows["logit"].min() >= 0 else None)
+        axis.set_title(title, fontsize=9)
+        axis.legend(fontsize=8, frameon=False, loc="lower left")
+    return figure
+
+
+def _fronts(front: pd.DataFrame) -> Figure:
+    """Score, probability and share of kept classes against the coefficients that are left, with all controls."""
+    cells = _cells(front)
+    figure = Figure(figsize=(11.5, 0.9 + 3.2 * len(cells)), layout="constrained")
+    axes = figure.subplots(len(cells), 3, squeeze=False)
+    titles = {"logit": "score of the class", "probability": "probability of the class", "kept": "share with the class kept"}
+    for line, (title, own) in zip(axes, cells):
+        for axis, (metric, about) in zip(line, titles.items()):
+            for image in IMAGES:
+                _curve(axis, own[own["image"] == image], metric, image)
+            photo = own[own["image"] == PHOTO].iloc[0]
+            axis.axhline(photo[metric], color=COLORS[PHOTO], linestyle="--", linewidth=1, label="the signals themselves")
+            axis.set_xscale("log")
+            axis.invert_xaxis()
+            axis.set_xlabel("coefficients kept, % (median; sparser to the right)", fontsize=8)
+            axis.set_title(about, fontsize=9)
+        line[0].set_ylabel(title, fontsize=8)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=8, frameon=False)
+    return figure
+
+
+def _curve(axis: Axes, rows: pd.DataFrame, metric: str, image: str) -> None:
+    """Means and 95 % intervals of one kind of image."""
+    rows = rows[rows["median sparsity"] < 1].sort_values("median sparsity")
+    kept = 100 * (1 - rows["median sparsity"])
+    wide = 2.2 if image == SOFT else 1.3
+    axis.plot(kept, rows[metric], marker="o", markersize=3.5, linewidth=wide, color=COLORS[image], label=LABELS[image])
+    low, high = rows[f"{metric} low"], rows[f"{metric} high"]
+    if metric != "logit":
+        low, high = low.clip(0, 1), high.clip(0, 1)
+    axis.fill_between(kept, low, high, color=COLORS[image], alpha=0.1, linewidth=0)
+
+
+def _limits(limits: pd.DataFrame) -> Figure:
+    """The fewest coefficients with which each signal keeps its class, a dot a signal, and the median with its interval."""
+    cells, rng = _cells(limits), np.random.default_rng(0)
+    figure = Figure(figsize=(0.8 + 5.4 * len(cells), 3.3), layout="constrained")
+    for axis, (title, own) in zip(figure.subplots(1, len(cells), squeeze=False, sharey=True)[0], cells):
+        for place, image in enumerate(IMAGES):
+            kept = 100 * (1 - own[own["image"] == image]["kept_until"].to_numpy())
+            axis.plot(kept, place + rng.uniform(-0.18, 0.18, len(kept)), "o", color=COLORS[image], alpha=0.35, markersize=4)
+            found = median_interval(kept.tolist())
+            axis.plot([found["low"], found["high"]], [place, place], color=COLORS[image], linewidth=2)
+            axis.plot(found["median"], place, "|", color=COLORS[image], markersize=20, markeredgewidth=3)
+            axis.annotate(f"{found['median']:.2g} %", (found["median"], place - 0.28), fontsize=8, ha="center")
+        axis.set_yticks(range(len(IMAGES)), [LABELS[image] for image in IMAGES], fontsize=8)
+        axis.set_ylim(len(IMAGES) - 0.5, -0.6)
+        axis.set_xscale("log")
+        axis.invert_xaxis()
+        axis.set_xlabel("coefficients with which the class is still predicted, % (fewer to the right)", fontsize=8)
+        axis.set_title(title, fontsize=9)
+    return figure
+
+
+def _changed(changed: pd.DataFrame) -> Figure:
+    """How often the class is kept, in per cent: a row for each change, a column for each image."""
+    cells = _cells(changed)
+    changes = list(dict.fromkeys(changed["change"]))
+    figure = Figure(figsize=(1.6 + 4.9 * len(cells), 1.9 + 0.36 * len(changes)), layout="constrained")
+    for axis, (title, own) in zip(figure.subplots(1, len(cells), squeeze=False)[0], cells):
+        wide = own.pivot(index="change", columns="image", values="kept")
+        wide = 100 * wide.reindex(index=changes, columns=[image for image in SHOWN if image in wide])
+        axis.imshow(wide.to_numpy(float), vmin=0, vmax=100, cmap="viridis", aspect="auto", alpha=0.75)
+        for (row, column), value in np.ndenumerate(wide.to_numpy(float)):
+            if not math.isnan(value):
+                axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=9)
+        axis.set_xticks(range(wide.shape[1]), [name.replace(", ", ",\n") for name in wide], rotation=40, ha="right", fontsize=8)
+        axis.set_yticks(range(len(changes)), changes, fontsize=8)
+        axis.set_title(f"{title}\n% of signals whose class is kept (chance {100 * own['chance'].iloc[0]:.2g} %)", fontsize=9)
+    return figure

@@ -21,7 +21,7 @@ PRICE = (
 ALPHA = "α itself, the price of one coefficient in units of the score, as in the paper, instead of --price; repeat it."
 CONTINUATION = "The fraction of --steps for each price after the first, which starts from masks that are known; 0: all alone."
 SECONDS = "At most so much of a recording is used."
-QUICK = "Six signals and 60 steps, of a small packaged network if no model is given, into results/minimal-quick."
+QUICK = "Six signals and 40 steps, of a small packaged network if no model is given, into results/minimal-quick."
 METHOD = "The method whose map ranks the coefficients of a control."
 
 
@@ -29,9 +29,9 @@ def minimal(
     model: Annotated[list[str] | None, typer.Option(help=MODELS)] = None,
     data: Annotated[list[str] | None, typer.Option(help=DATA)] = None,
     transform: Annotated[list[str] | None, options.domains("dwt(haar, level=3) for pictures, a wavelet for others")] = None,
-    price: Annotated[list[float] | None, typer.Option(help=PRICE.format("0.3 … 100"))] = None,
+    price: Annotated[list[float] | None, typer.Option(help=PRICE.format("1 … 300"))] = None,
     alphas: Annotated[list[float] | None, typer.Option(help=ALPHA)] = None,
-    steps: Annotated[int, options.number("Steps of NAdam for the first price; the paper takes 500.")] = 100,
+    steps: Annotated[int, options.number("Steps of NAdam for the first price; the paper takes 500.")] = 60,
     continuation: Annotated[float, typer.Option(help=CONTINUATION, min=0.0, max=1.0)] = 0.5,
     method: Annotated[str, typer.Option(help=METHOD)] = "integrated_gradients(steps=16)",
     limit: Annotated[int, options.number("Largest number of signals of each data set.")] = 20,
@@ -60,7 +60,7 @@ def minimal(
     asked |= {"data": tuple(data or ()), "transforms": tuple(transform or ()), "alphas": tuple(alphas or ())}
     asked |= {"steps": steps, "continuation": continuation or None, "method": method, "limit": limit, "pictures": pictures}
     asked |= {"seconds": seconds or None, "seed": seed, "device": options.resolve_device(device)}
-    given = {"models": tuple(model or ()), "prices": tuple(price or ())}
+    given: dict[str, Any] = {"models": tuple(model or ()), "prices": tuple(price or ())}
     settings = studies.MinimalSettings(**asked, **{name: value for name, value in given.items() if value})
     if quick:
         settings, out = settings.quick, Path("results/minimal-quick") if out == OUT else out

@@ -1,5 +1,6 @@
 """Changes of a signal that take away either how its parts are arranged or what its parts are like, and harmless ones."""
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 
@@ -23,11 +24,12 @@ _BRIGHT = 0.99  # quantile of the slopes that is white in a picture of edges
 def changes(model: LoadedModel, x: Tensor, seed: int) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
     """The changes that suit signals like x (1, channels, *spatial), by name; each maps (rows, channels, *spatial) to the same.
 
-    shifted: by a sixteenth of the last axis, around the end.  mirrored: pictures only.
+    unchanged: none.  shifted: by a sixteenth of the last axis, around the end.  mirrored: pictures only.
     shuffled n×n: every axis is cut into n parts, and the cells change places so that none stays; `DRAWS` permutations, which
     depend on x and the seed alone, so that every version of x is shuffled alike.  Samples that do not fill a part stay.
     low-pass: without frequencies above so many cycles/sample.  edges: how steep the brightness is, as a grey picture.
     """
+    yield WHOLE, torch.clone
     yield HARMLESS[0], lambda rows: rows.roll(max(1, rows.shape[-1] // 16), -1)
     if model.kind == "image":
         yield HARMLESS[1], lambda rows: rows.flip(-1)
@@ -35,9 +37,9 @@ def changes(model: LoadedModel, x: Tensor, seed: int) -> Iterator[tuple[str, Cal
     for n, name in zip((2, 4, 8), ARRANGEMENT):
         if min(x.shape[2:]) >= 2 * n:
             for _ in range(DRAWS):
-                yield name, _shuffling(n, _without_fixed(n ** (x.ndim - 2), generator))
+                yield name, functools.partial(shuffled, n=n, order=_without_fixed(n ** (x.ndim - 2), generator))
     for name in PARTS[:2]:
-        yield name, lambda rows, cut=1 / int(name.partition("/")[2]): low_pass(rows, cut)  # type: ignore[misc]
+        yield name, functools.partial(low_pass, cut=1 / int(name.partition("/")[2]))
     if (show := model.picture()) is not None and model.kind == "image":
         yield PARTS[2], lambda rows: _edges(rows, show)
 
@@ -51,10 +53,6 @@ def _without_fixed(count: int, generator: np.random.Generator) -> np.ndarray:
     return order
 
 
-def _shuffling(n: int, order: np.ndarray) -> Callable[[Tensor], Tensor]:
-    return lambda rows: shuffled(rows, n, order)
-
-
 def shuffled(rows: Tensor, n: int, order: np.ndarray) -> Tensor:
     """Each spatial axis cut into n parts; cell i of the result is cell order[i].  rows: (rows, channels, *spatial).
 
@@ -63,7 +61,7 @@ def shuffled(rows: Tensor, n: int, order: np.ndarray) -> Tensor:
     """
     axes = rows.ndim - 2
     sides = [size // n for size in rows.shape[2:]]
-    inner = (..., *[slice(0, n * side) for side in sides])
+    inner = (slice(None), slice(None), *[slice(0, n * side) for side in sides])
     cut = rows[inner].reshape(*rows.shape[:2], *[part for side in sides for part in (n, side)])
     first = [2 + 2 * axis for axis in range(axes)]
     there = (0, 1, *first, *[place + 1 for place in first])

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from torch import Tensor
 
 from ...attribution.plot import draw_signal
@@ -39,28 +40,24 @@ PAPER_FRONT = ((0.2, 40.0), (0.7, 56.0), (0.92, 45.0))  # mean logit at a sparsi
 _SHOWN = 4  # prices in a grid
 
 
-def grid(
-    subject: Subject, record: Record, signals: Mapping[str, Tensor], name: str, place: int, out: Path
-) -> str:
-    """The signal, and below each other its images with equally many coefficients; a column for each of four sparsities."""
+def grid(subject: Subject, record: Record, signals: Mapping[str, Tensor], name: str, place: int, out: Path) -> str:
+    """The signal on the left; beside it a row for each kind of image and a column for each of four sparsities, equal in all."""
     rows = {(row["image"], row["place"]): row for row in record["rows"]}
-    prices = sorted({number for _, number in rows})
+    prices = sorted({number for (_, number), row in rows.items() if row["count"]}) or [0]
     chosen = [prices[round(i)] for i in np.linspace(0, len(prices) - 1, min(_SHOWN, len(prices)))]
-    figure = Figure(figsize=(1.6 + 1.75 * len(chosen), 0.7 + 1.62 * (1 + len(IMAGES))), layout="constrained")
-    axes = figure.subplots(1 + len(IMAGES), len(chosen), squeeze=False)
+    figure = Figure(figsize=(1.5 + 1.5 * (1 + len(chosen)), 0.3 + 1.68 * len(IMAGES)), layout="constrained")
+    axes = figure.subplots(len(IMAGES), 1 + len(chosen), squeeze=False)
     show = subject.model.picture() if subject.model.kind == "image" else None
-    for axis in axes.flat:
-        axis.set_xticks([]), axis.set_yticks([])
-    for axis in axes[0, 1:]:
-        axis.axis("off")
     draw_signal(axes[0, 0], subject.x[0], None, show)
     seen = record["class"] or f"class {record['target']}"
-    axes[0, 0].set_title(f"{name}\n{seen[:24]}: {_percent(record['probability'])}", fontsize=7)
-    for line, image in zip(axes[1:], IMAGES):
-        line[0].set_ylabel(LABELS[image].replace(" (", "\n("), fontsize=7)
+    axes[0, 0].set_title(f"{name[:24]}\n{seen[:24]}: {_percent(record['probability'])}", fontsize=7, pad=3)
+    for axis in axes[1:, 0]:
+        axis.axis("off")
+    for line, image in zip(axes[:, 1:], IMAGES):
         for axis, price in zip(line, chosen):
             draw_signal(axis, signals[image][price], subject.x[0], show)
             _mark(axis, rows[image, price], record["target"], image == SOFT)
+        line[0].set_ylabel(LABELS[image].replace(" (", "\n(").replace(", ", ",\n"), fontsize=7)
     return save(figure, out / f"{slug(subject.model.name, 32)}-{slug(subject.transform.spec, 32)}-{stem(name, place)}.png")
 
 
@@ -69,6 +66,8 @@ def _mark(axis: Axes, row: Mapping[str, Any], target: int, first: bool) -> None:
     kept = row["predicted"] == target
     sparse = f"{_removed(row['sparsity'])} removed\n" if first else ""
     axis.set_title(f"{sparse}{_percent(row['probability'])}, {'kept' if kept else 'lost'}", fontsize=7, pad=3)
+    axis.set_axis_on()
+    axis.set_xticks([]), axis.set_yticks([])
     for side in axis.spines.values():
         side.set_edgecolor("tab:green" if kept else "tab:red")
         side.set_linewidth(1.6)
@@ -96,6 +95,12 @@ def _cells(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(f"{model} on {data}\n{domain}", own) for (model, data, domain), own in found]
 
 
+def _plain_ticks(axis: Any) -> None:
+    """Powers of ten as plain numbers."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _paper(front: pd.DataFrame) -> Figure:
     """The paper's axes: mean score against mean sparsity, coloured by the price; nothing but the minimal images."""
     cells = _cells(front)
@@ -104,14 +109,15 @@ def _paper(front: pd.DataFrame) -> Figure:
         rows, photo = own[own["image"] == SOFT], own[own["image"] == PHOTO].iloc[0]
         axis.plot(rows["sparsity"], rows["logit"], color="0.8", zorder=1)
         points = axis.scatter(rows["sparsity"], rows["logit"], c=rows["price"], norm="log", cmap="viridis", s=45, zorder=3)
-        figure.colorbar(points, ax=axis, label="price α (see settings)")
+        bar = figure.colorbar(points, ax=axis, label="price of a coefficient, from low to high")
+        _plain_ticks(bar.ax.yaxis)
         axis.axhline(photo["logit"], color=COLORS[PHOTO], linestyle="--", linewidth=1)
         axis.text(0.02, photo["logit"], "the signals themselves", color=COLORS[PHOTO], fontsize=8, va="bottom")
-        axis.plot(*zip(*PAPER_FRONT), "x:", color="firebrick", markersize=7, label="paper: other network, 1,000 photos")
+        axis.plot(*zip(*PAPER_FRONT), "x:", color="firebrick", markersize=7, label="paper, another network (digitised)")
         axis.set(xlim=(0, 1.01), xlabel="sparsity, 1 − ‖m‖₁ / n (mean)", ylabel="score of the class (mean)")
         axis.set_ylim(bottom=0 if rows["logit"].min() >= 0 else None)
         axis.set_title(title, fontsize=9)
-        axis.legend(fontsize=8, frameon=False, loc="lower left")
+        axis.legend(fontsize=8, frameon=False, loc="center left")
     return figure
 
 
@@ -129,6 +135,7 @@ def _fronts(front: pd.DataFrame) -> Figure:
             axis.axhline(photo[metric], color=COLORS[PHOTO], linestyle="--", linewidth=1, label="the signals themselves")
             axis.set_xscale("log")
             axis.invert_xaxis()
+            _plain_ticks(axis.xaxis)
             axis.set_xlabel("coefficients kept, % (median; sparser to the right)", fontsize=8)
             axis.set_title(about, fontsize=9)
         line[0].set_ylabel(title, fontsize=8)
@@ -160,11 +167,12 @@ def _limits(limits: pd.DataFrame) -> Figure:
             found = median_interval(kept.tolist())
             axis.plot([found["low"], found["high"]], [place, place], color=COLORS[image], linewidth=2)
             axis.plot(found["median"], place, "|", color=COLORS[image], markersize=20, markeredgewidth=3)
-            axis.annotate(f"{found['median']:.2g} %", (found["median"], place - 0.28), fontsize=8, ha="center")
+            axis.annotate(f"{found['median']:.3g} %", (found["median"], place - 0.28), fontsize=8, ha="center")
         axis.set_yticks(range(len(IMAGES)), [LABELS[image] for image in IMAGES], fontsize=8)
         axis.set_ylim(len(IMAGES) - 0.5, -0.6)
         axis.set_xscale("log")
         axis.invert_xaxis()
+        _plain_ticks(axis.xaxis)
         axis.set_xlabel("coefficients with which the class is still predicted, % (fewer to the right)", fontsize=8)
         axis.set_title(title, fontsize=9)
     return figure

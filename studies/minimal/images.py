@@ -1,6 +1,5 @@
 """Minimal images of one signal in one domain, and the controls that keep equally many coefficients."""
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from ...core.progress import Progress
 from ...metrics.selection import order, order_ranks
 from ...transforms import Transform
 from ..loaders.models import LoadedModel
-from .changes import WHOLE, changes
+from .changes import changes
 from .scores import conciseness, hallucination, view
 from .settings import Settings
 
@@ -73,7 +72,7 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """What each image keeps at each price: coefficients, (prices, *coeff), of which `counts` numbers have a weight of 1 in all."""
+    """The coefficients that each image keeps at each price, (prices, *coeff), and how many they are, `counts`."""
 
     counts: tuple[int, ...]
     coefficients: Mapping[str, Tensor]
@@ -82,8 +81,8 @@ class Kept:
     def of(cls, mask: Tensor, attribution: Attribution, seed: int) -> "Kept":
         """mask: (prices, *coeff), in [0, 1].
 
-        k = ‖m‖₁, rounded. "minimal" is m ⊙ z itself; every other image keeps exactly k coefficients whole and drops the rest: the
-        k largest of m, or the first k of a ranking that does not know m.
+        k = ‖m‖₁, rounded. "minimal" is m ⊙ z itself; every other image keeps exactly k coefficients whole and drops the rest:
+        the k largest of m, or the first k of a ranking that does not know m.
         """
         z = attribution.coefficients
         counts = tuple(round(float(one)) for one in mask.flatten(1).double().sum(1))
@@ -114,8 +113,8 @@ def measured(subject: Subject, progress: Progress | None = None) -> tuple[Record
     x = subject.x
     scores = subject.scores(torch.cat([x, torch.zeros_like(x)]))
     if scores.shape[1] < 2:
-        raise ValueError(f"{subject.model.name}: expected a model of at least two classes, got one output; no class can be lost.")
-    target = int(scores[0].argmax())
+        raise ValueError(f"{subject.model.name}: expected at least two classes, of which one can be lost, got one output.")
+    target, empty = scores.argmax(1).tolist()
     alphas = _alphas(subject, float((scores[0] - scores[1])[target]))
     path = subject.path(target, alphas, progress)
     att = subject.attribution(target)
@@ -129,10 +128,10 @@ def measured(subject: Subject, progress: Progress | None = None) -> tuple[Record
         "coefficients": path.mask[0, 0].numel(),
         "logit": float(whole["logit"]),
         "probability": float(whole["probability"]),
-        "empty": {"logit": float(scores[1, target]), "predicted": int(scores[1].argmax())},
+        "empty": {"logit": float(scores[1, target]), "predicted": empty},
         "rows": rows,
-        "changed": _changed(subject, target, signals, rows),
-        "rival": _rival(subject, target, alphas[len(alphas) // 2]),
+        "changed": _changed(subject, target, signals, rows if empty != target else []),
+        "rival": _rival(subject, target, empty, alphas[len(alphas) // 2]),
     }
     return record, signals
 
@@ -174,13 +173,12 @@ def limit(rows: list[dict[str, Any]], name: str, target: int) -> int | None:
     return max(seen, key=lambda row: (row["sparsity"], row["place"]))["place"] if seen else None
 
 
-def _changed(
-    subject: Subject, target: int, signals: Mapping[str, Tensor], rows: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _changed(subject: Subject, target: int, signals: Mapping[str, Tensor], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What is predicted of the photo, its minimal image and controls after every change.
 
     The minimal image is the sparsest one that is still seen as the target; controls keep as many coefficients, and the last one
-    is the sparsest truncation by |z| that is still seen as the target.
+    is the sparsest truncation by |z| that is still seen as the target. Without rows, the photo alone: where the empty signal
+    has the same class, every signal that is sparse enough has it too.
     """
     place, own = limit(rows, SOFT, target), limit(rows, "coefficient", target)
     versions, sparsity = {PHOTO: subject.x[0]}, {PHOTO: 0.0}
@@ -190,7 +188,7 @@ def _changed(
             versions[name] = signals[image][number]
             sparsity[name] = next(row["sparsity"] for row in rows if (row["image"], row["place"]) == (image, number))
     batch, found = torch.stack(list(versions.values())), []
-    for change, apply in [(WHOLE, lambda rows: rows), *changes(subject.model, subject.x, subject.settings.seed)]:
+    for change, apply in changes(subject.model, subject.x, subject.settings.seed):
         answers = subject.answers(apply(batch), target)
         for name, predicted, probability in zip(versions, answers["predicted"].tolist(), answers["probability"].tolist()):
             about = {"image": name, "sparsity": sparsity[name], "change": change}
@@ -198,14 +196,15 @@ def _changed(
     return found
 
 
-def _rival(subject: Subject, target: int, alpha: float) -> dict[str, Any]:
-    """The same optimisation for another class, drawn at random: how far a mask can make any class out of this signal."""
+def _rival(subject: Subject, target: int, empty: int, alpha: float) -> dict[str, Any]:
+    """The same optimisation for another class, drawn at random: how far a mask can make any class out of this signal.
+
+    empty: the class of the empty signal, which is drawn only where there is no third class.
+    """
     classes = subject.scores(subject.x).shape[1]
-    drawn = int(Keyed(subject.x, subject.settings.seed).generator(0, "rival").integers(classes - 1))
-    rival = drawn + (drawn >= target)
+    others = [one for one in range(classes) if one not in (target, empty)] or [1 - target]
+    rival = int(Keyed(subject.x, subject.settings.seed).generator(0, "rival").choice(others))
     path = subject.path(rival, [alpha])
     found = subject.answers(torch.cat([subject.x, path.signal(0)]), rival)
     before, after = ({key: _number(value[row]) for key, value in found.items()} for row in (0, 1))
     return {"class": rival, "alpha": alpha, "sparsity": float(path.sparsity[0, 0]), "before": before, **after}
-
-

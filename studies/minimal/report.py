@@ -13,16 +13,16 @@ from ..report.page import render
 from .figures import overview
 from .images import IMAGES
 from .tables import Tables
-from .words import percent, said
+from .words import factor, percent, said
 
 CAPTIONS = {
     "paper.png": "On the paper's axes: the mean score of minimal images against their sparsity, a dot for each price.",
-    "front.png": "The honest figure: minimal images and controls with exactly as many coefficients. Bands: 95 % intervals over "
-    "signals.",
-    "limits.png": "The fewest coefficients with which each signal keeps its class before it is lost for the first time; a dot a "
-    "signal. Bars: the median and its 95 % interval.",
-    "changed.png": "How often the class is still predicted after a change. The minimal image is the sparsest that is seen as the "
-    "class; 'attribution' and 'coefficient' keep as many coefficients.",
+    "front.png": "The honest figure: minimal images and controls with exactly as many coefficients. Bands: 95 % intervals "
+    "over signals.",
+    "limits.png": "The fewest coefficients with which each signal keeps its class before it is lost for the first time; a dot "
+    "for each signal. Bars: the median and its 95 % interval.",
+    "changed.png": "How often the class is still predicted after a change. The minimal image is the sparsest that is seen as "
+    "the class; 'attribution' and 'coefficient' keep as many coefficients.",
 }
 GRID = "A signal and its images with equally many coefficients. Green frame: still seen as the class; red: not."
 
@@ -30,7 +30,7 @@ GRID = "A signal and its images with equally many coefficients. Green frame: sti
 def write(tables: Tables, summary: Mapping[str, Any], grids: Sequence[str], out: Path) -> list[str]:
     """Writes the tables, the figures and report.html. Returns the names of all files."""
     with needs("pullback study minimal", "'pullback[cli]' pyarrow"):
-        import pyarrow  # noqa: F401
+        import pyarrow  # type: ignore[import-untyped]  # noqa: F401
     figures = overview(tables.front, tables.limits, tables.changed, out)
     for name in ("front", "limits", "changed"):
         write_text(out / f"{_FILES.get(name, name)}.csv", getattr(tables, name).to_csv(index=False))
@@ -52,9 +52,9 @@ def section(tables: Tables, summary: Mapping[str, Any], pictures: Sequence[str])
     """The study as a part of a report, in HTML."""
     shown = [
         ("Sparsity up to which the class is predicted", limit_table(summary)),
-        ("The same: contrasts with the minimal image", contrast_table(summary["limit_contrasts"])),
+        ("Coefficients that other images need, as a multiple of those of the minimal image", need_table(summary)),
         ("Share of signals whose class is kept after a change, %", change_table(tables.changed)),
-        ("The same: contrasts with the minimal image", contrast_table(summary["change_contrasts"])),
+        ("The same: contrasts with the minimal image", contrast_table(summary)),
         ("Means at each price", front_table(tables.front)),
     ]
     rendered = [(title, list(rows.columns), rows.to_numpy().tolist()) for title, rows in shown]
@@ -68,20 +68,28 @@ def _where(row: Mapping[str, Any]) -> dict[str, str]:
 
 def limit_table(summary: Mapping[str, Any]) -> pd.DataFrame:
     """The median sparsity up to which the class is kept, and at which it is lost, with intervals."""
-    cell = lambda found: f"{percent(found['median'])} % ({percent(found['low'])}–{percent(found['high'])})"
     heads = {"kept_until": "class kept up to", "lost_at": "lost at", "kept_last": "last seen at"}
-    return pd.DataFrame(
-        [_where(row) | {"image": row["image"]} | {head: cell(row[name]) for name, head in heads.items()} for row in summary["limits"]]
-    )
+    rows = [(row, {head: _interval(row[name]) for name, head in heads.items()}) for row in summary["limits"]]
+    return pd.DataFrame([_where(row) | {"image": row["image"]} | cells for row, cells in rows])
 
 
-def contrast_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Contrasts in words."""
-    more = lambda row: {"change": row["change"]} if "change" in row else {}
-    return pd.DataFrame(
-        [_where(row) | more(row) | {"minimal less": row["other"], "difference": said(row).rpartition(": ")[0], "verdict": row["verdict"]}
-         for row in rows]
-    )
+def _interval(found: Mapping[str, float]) -> str:
+    return f"{percent(found['median'])} % ({percent(found['low'])}–{percent(found['high'])})"
+
+
+def need_table(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """How many times as many coefficients other images need for the class."""
+    rows = summary["limit_contrasts"]
+    cells = [dict(zip(("coefficients needed", "verdict"), factor(row).rsplit(": ", 1))) for row in rows]
+    return pd.DataFrame([_where(row) | {"image": row["other"]} | cell for row, cell in zip(rows, cells)])
+
+
+def contrast_table(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """How often the class of the minimal image is kept after a change, less that of the photo and of controls."""
+    rows = summary["change_contrasts"]
+    cells = [dict(zip(("difference", "verdict"), said(row).rsplit(": ", 1))) for row in rows]
+    keys = [{"change": row["change"], "minimal less": row["other"]} for row in rows]
+    return pd.DataFrame([_where(row) | key | cell for row, key, cell in zip(rows, keys, cells)])
 
 
 def change_table(changed: pd.DataFrame) -> pd.DataFrame:

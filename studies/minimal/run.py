@@ -2,13 +2,12 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from torch import Tensor
 
 from ...core.files import check_writable, plain
@@ -69,12 +68,12 @@ def minimal(
     progress: Progress | None = None,
     note: Note | None = None,
     *,
-    models: dict[str, LoadedModel] | None = None,
+    loaded: Mapping[str, LoadedModel] | None = None,
     **options: Any,
 ) -> Minimal:
     """How few coefficients keep a prediction, against controls with equally many, and what that does not show.
 
-    settings: see `Settings`; or its fields as `options`.  models: loaded models by name, which replace the specs of that name.
+    settings: see `Settings`; or its fields as `options`.  loaded: models by name, which replace the specs of that name.
     Written into `out`: scores.parquet, results.csv, limits.csv, changed.csv, summary.json, report.html, figures, and grids of
     pictures. Each finished signal is stored in `out`/.parts, and the same call continues there.
     progress: called with (gradients done, gradients planned).  note: called with a sentence on what is left out.
@@ -89,7 +88,8 @@ def minimal(
     run = _Run(settings, out, progress or (lambda done, planned: None), told)
     clock = time.perf_counter()
     with results.run({"settings": dataclasses.asdict(settings)}, alone=True):
-        records = [record for model, data in settings.pairs for record in _of_model(run, model, data, (models or {}).get(model))]
+        given = loaded or {}
+        records = [one for model, data in settings.pairs for one in _of_model(run, model, data, given.get(model))]
         tables = Tables.of(records, settings)
         summary = {"settings": dataclasses.asdict(settings), "versions": versions()} | tables.summary()
         summary["skipped"] = [{"file": plain(name), "reason": plain(why)} for name, why in run.skipped]
@@ -112,7 +112,13 @@ def _of_model(run: _Run, name: str, data: str, loaded: LoadedModel | None) -> It
     whole = model.whole(first)
     domains = run.settings.transforms or (PAPER if model.kind == "image" else model.signals.explained(first.shape[1:])[0],)
     domains = distinct_domains(domains, tuple(first.shape[1:]), run.note)
-    question = [run.settings.question, model.preparation(), versions(), weights(model.module), answer(whole.check(first, "auto"))]
+    question = [
+        run.settings.question,
+        model.preparation(),
+        versions(),
+        weights(model.module),
+        answer(whole.check(first, "auto")),
+    ]
     store = Store(run.out / ".parts", question)
     run.planned += len(domains) * len(read) * cost(run.settings)
     for domain in domains:
@@ -128,9 +134,7 @@ def _cut(signal: Signal, model: LoadedModel, settings: Settings) -> Signal:
     return signal.but(values=signal.values[..., : max(1, round(settings.seconds / signal.step[-1]))])
 
 
-def _piece(
-    run: _Run, store: Store, model: LoadedModel, photo: Photo, signal: Signal, domain: str, place: int
-) -> Record:
+def _piece(run: _Run, store: Store, model: LoadedModel, photo: Photo, signal: Signal, domain: str, place: int) -> Record:
     """The record of one signal in one domain: the stored one, or measured, drawn and stored."""
     unit, drawn = content(photo)[:16], place < run.settings.pictures
     key, before = digest([photo.name, unit, domain]), run.done
@@ -148,9 +152,7 @@ def _piece(
     return record if drawn else record | {"pictures": []}
 
 
-def _measured(
-    run: _Run, model: LoadedModel, photo: Photo, signal: Signal, domain: str, place: int | None
-) -> Record:
+def _measured(run: _Run, model: LoadedModel, photo: Photo, signal: Signal, domain: str, place: int | None) -> Record:
     """The record of one signal, and its grid of pictures where it has a place among those that are drawn."""
     x: Tensor = signal.values[None].to(run.settings.device)
     whole, transform = model.whole(x), get_transform(domain, tuple(x.shape[1:]))
@@ -161,4 +163,3 @@ def _measured(
     record["class"] = model.class_name(record["target"])
     made = [] if place is None else [grid(subject, record, signals, plain(photo.name), place, run.out)]
     return record | {"pictures": made}
-

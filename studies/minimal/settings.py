@@ -11,7 +11,7 @@ from ..loaders.adapted import read_inputs
 from ..loaders.model_formats import load_model
 from ..loaders.models import LoadedModel
 
-PRICES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+PRICES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 PAPER = "dwt(haar, level=3)"  # the domain of the paper's pictures
 DATA = {  # on what the packaged models are run where nothing is said
     "mnist-lenet": "digits",
@@ -47,7 +47,7 @@ class Settings:
     transforms: tuple[str, ...] = ()
     prices: tuple[float, ...] = PRICES
     alphas: tuple[float, ...] = ()
-    steps: int = 100
+    steps: int = 60
     continuation: float | None = 0.5
     lr: float = 0.1
     method: str = "integrated_gradients(steps=16)"
@@ -83,10 +83,12 @@ class Settings:
         if self.seconds is not None and check_number("minimal", "seconds", self.seconds, 0) == 0:
             raise ValueError("minimal: seconds must be positive, got 0.")
         self._check_ladder()
-        if not self.models or (twice := [name for name in self.models if self.models.count(name) > 1]):
-            raise ValueError(f"minimal: expected different models, at least one, got {quoted(twice[0] if self.models else ())}.")
+        if len(set(self.models)) < max(1, len(self.models)):
+            raise ValueError(f"minimal: expected at least one model, and each once, got {quoted(self.models)}.")
         if len(self.data) > 1 and len(self.data) != len(self.models):
-            raise ValueError(f"minimal: expected one data set, or one for each of {len(self.models)} models, got {len(self.data)}.")
+            raise ValueError(
+                f"minimal: expected one data set, or one for each of {len(self.models)} models, got {len(self.data)}."
+            )
 
     def _check_ladder(self) -> None:
         what, values = ("alphas", self.alphas) if self.alphas else ("prices", self.prices)
@@ -111,7 +113,9 @@ class Settings:
     def quick(self) -> "Settings":
         """Few signals and steps, in the default domain; without another model, a small one: less than a minute."""
         own = self.models if self.models != Settings.models else (QUICK,)
-        return replace(self, models=own, limit=min(self.limit or 6, 6), steps=min(self.steps, 60), pictures=min(self.pictures, 1))
+        return replace(
+            self, models=own, limit=min(self.limit or 6, 6), steps=min(self.steps, 60), pictures=min(self.pictures, 1)
+        )
 
     @property
     def question(self) -> dict[str, Any]:

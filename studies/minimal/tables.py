@@ -1,6 +1,6 @@
 """The tables of the study: every number, means at each price, limits of sparsity, and answers after changes."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +68,12 @@ def _changes(record: Record) -> Iterator[dict[str, Any]]:
     for (image, change), own in found.groupby(["image", "change"], sort=False):
         predicted = own["predicted"].tolist()
         kept = float(np.mean([one == record["target"] for one in predicted]))
-        about = {"sparsity": float(own["sparsity"].iloc[0]), "target": record["target"], "classes": record["classes"], "predicted": predicted}
+        about = {
+            "sparsity": float(own["sparsity"].iloc[0]),
+            "target": record["target"],
+            "classes": record["classes"],
+            "predicted": predicted,
+        }
         yield _where(record) | {"image": image, "change": change, "kept": kept} | about
 
 
@@ -84,8 +89,8 @@ def _rival(record: Record) -> dict[str, Any]:
 def _limits(record: Record) -> Iterator[dict[str, Any]]:
     """For each kind of image, over its sparsities from 0, the photo, to 1, where nothing is left:
 
-    kept_until: the last one before the class is lost for the first time.  lost_at: where that is.  kept_last: the largest one at
-    which it is predicted, whatever happens before. A signal whose class is also that of the empty signal has none of them.
+    kept_until: the last one before the class is lost for the first time.  lost_at: where that is.  kept_last: the largest one
+    at which it is predicted, whatever happens before. A signal whose class is also that of the empty signal has none of them.
     """
     if record["empty"]["predicted"] == record["target"]:
         return
@@ -95,20 +100,25 @@ def _limits(record: Record) -> Iterator[dict[str, Any]]:
         kept = [True, *(row["predicted"] == record["target"] for row in own), False]
         first = kept.index(False)
         last = max(value for value, seen in zip(sparsity, kept) if seen)
-        yield _where(record) | {"image": image, "kept_until": sparsity[first - 1], "lost_at": sparsity[first], "kept_last": last}
+        yield _where(record) | {
+            "image": image,
+            "kept_until": sparsity[first - 1],
+            "lost_at": sparsity[first],
+            "kept_last": last,
+        }
 
 
 def _long(images: pd.DataFrame, changed: pd.DataFrame, rivals: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """One row per number, with the columns of all long tables, the price and α."""
     ids = [*WHERE, "example", "unit", "image", "sparsity", "price", "alpha"]
-    wide = images.assign(alpha=images["alpha"] if "alpha" in images else np.nan)
+    wide = images.assign(alpha=images.get("alpha", np.nan))
     parts = [wide.melt(ids, [name for name in SCORES if name in wide], "metric", "score")]
     parts += [changed.assign(metric="kept, " + changed["change"], score=changed["kept"])]
     reached = rivals.assign(image=RIVAL).rename(columns={"reached": "kept"})
-    parts += [reached.melt(ids[:7] + ["alpha"], ["logit", "probability", "kept"], "metric", "score")]
+    parts += [reached.melt([*ids[:7], "alpha"], ["logit", "probability", "kept"], "metric", "score")]
     found = pd.concat([part.dropna(subset=["score"]) for part in parts], ignore_index=True)
     mask = f"mask(steps={settings.steps}, continuation={settings.continuation})"
-    method = {image: mask for image in (SOFT, HARD, RIVAL)} | dict.fromkeys(CONTROLS[:2], settings.method)
+    method = dict.fromkeys((SOFT, HARD, RIVAL), mask) | dict.fromkeys(CONTROLS[:2], settings.method)
     found = found.rename(columns={"image": "control", "sparsity": "budget"})
     found = found.assign(method=found["control"].map(method).fillna(""), family="own", budget_kind="sparsity")
     return found[[*COLUMNS, "price", "alpha"]]
@@ -158,9 +168,9 @@ def _of_others(own: pd.DataFrame) -> float:
     return float(np.mean(pairs)) if pairs else float("nan")
 
 
-def paired(rows: pd.DataFrame, column: str, first: Callable[[pd.DataFrame], Any], second: Callable[[pd.DataFrame], Any]) -> Numbers:
+def paired(rows: pd.DataFrame, column: str, first: pd.Series, second: pd.Series) -> Numbers:
     """first - second of a column, one number for each unit.  first, second: which rows are the sides, as truth values."""
-    sides = [rows[side(rows)].set_index(["example", "unit"])[column] for side in (first, second)]
+    sides = [rows[side].set_index(["example", "unit"])[column] for side in (first, second)]
     difference = (sides[0] - sides[1]).dropna()
     return per_unit("minimal", difference.to_numpy(float), difference.index.get_level_values("unit").tolist())
 

@@ -15,6 +15,8 @@ from .settings import Settings
 from .tables import WHERE, Tables, median_interval, paired
 
 PAPER_SETTING = {"steps": 500, "prices": 11, "signals": 1000}
+VERDICTS = {"better": "more", "worse": "fewer", "equal": "equally many", "open": "open"}
+ROPE, SHARES = 0.1, 0.02  # differences that count as none: a factor of 1.07, and two points
 Row = dict[str, Any]
 
 
@@ -51,13 +53,15 @@ def limits(rows: pd.DataFrame) -> list[Row]:
 
 
 def limit_contrasts(rows: pd.DataFrame) -> list[Row]:
-    """kept_until of the minimal image less that of every other image, on the same signals; one family."""
-    sides = {}
+    """log₂ of the coefficients that another image needs for the class, over those of the minimal one; one family.
+
+    On this scale 1 is twice as many: sparsities close to 1 differ by little in points, but by large factors in what is left.
+    """
+    sides, rows = {}, rows.assign(kept_until=-np.log2(1 - rows["kept_until"]))
     for key, own in rows.groupby(WHERE, sort=False):
         for other in (HARD, *CONTROLS):
-            pair = lambda image: lambda found: found["image"] == image
-            sides[*key, other] = paired(own, "kept_until", pair(SOFT), pair(other))
-    return _contrasts(sides, [*WHERE, "other"])
+            sides[*key, other] = paired(own, "kept_until", own["image"] == SOFT, own["image"] == other)
+    return _contrasts(sides, [*WHERE, "other"], ROPE)
 
 
 def change_contrasts(rows: pd.DataFrame) -> list[Row]:
@@ -68,18 +72,19 @@ def change_contrasts(rows: pd.DataFrame) -> list[Row]:
     sides = {}
     for key, own in rows.groupby(WHERE, sort=False):
         changes = [name for name in CHANGES if name in set(own["change"])]
-        pick = lambda image, change: lambda found: (found["image"] == image) & (found["change"] == change)
         for change in changes:
+            here, soft = own["change"] == change, own["image"] == SOFT
             for other in (PHOTO, "coefficient", OWN_LIMIT):
-                sides[*key, change, other] = paired(own, "kept", pick(SOFT, change), pick(other, change))
+                sides[*key, change, other] = paired(own, "kept", here & soft, here & (own["image"] == other))
             if change in ARRANGEMENT:
-                sides[*key, change, HARMLESS[0]] = paired(own, "kept", pick(SOFT, change), pick(SOFT, HARMLESS[0]))
+                harmless = (own["change"] == HARMLESS[0]) & soft
+                sides[*key, change, HARMLESS[0]] = paired(own, "kept", here & soft, harmless)
     return _contrasts(sides, [*WHERE, "change", "other"])
 
 
-def _contrasts(sides: dict[tuple[str, ...], Any], names: list[str]) -> list[Row]:
+def _contrasts(sides: dict[tuple[str, ...], Any], names: list[str], rope: float = SHARES) -> list[Row]:
     """The contrasts of one family, corrected by Holm."""
-    found = family({"\n".join(key): values for key, values in sides.items()}) if sides else {}
+    found = family({"\n".join(key): values for key, values in sides.items()}, rope=rope) if sides else {}
     return [dict(zip(names, key.split("\n"))) | plain(one) for key, one in found.items()]
 
 
@@ -93,10 +98,10 @@ def rivals(rows: pd.DataFrame) -> list[Row]:
     found = []
     for key, own in rows.groupby(WHERE, sort=False):
         units = own.groupby("unit", sort=False)[["reached", "own", "before", "probability", "sparsity", "own_sparsity"]].mean()
-        count, reached = len(units), int(round(units["reached"].sum()))
+        count, reached = len(units), round(units["reached"].sum())
         interval = stats.binomtest(reached, count).proportion_ci(method="wilson")
         line = {"signals": count, "reached": reached, "low": float(interval.low), "high": float(interval.high)}
-        line |= {"own": int(round(units["own"].sum()))}
+        line |= {"own": round(units["own"].sum())}
         line |= {name: float(units[name].median()) for name in ("before", "probability", "sparsity", "own_sparsity")}
         found.append(dict(zip(WHERE, key)) | line)
     return found
@@ -123,25 +128,35 @@ def percent(value: float) -> str:
     return f"{100 * value:.{0 if value < 0.95 else 1 if value < 0.995 else 2}f}"
 
 
+def interval(found: Row) -> str:
+    """A median sparsity with its interval, in words."""
+    return f"{percent(found['median'])} % ({percent(found['low'])}–{percent(found['high'])} %)"
+
+
 def _about_limits(found: dict[str, Any], where: Row) -> Iterator[str]:
     rows = {row["image"]: row for row in of(found["limits"], **where)}
     if not rows:
         yield "every signal has the class that the model sees in the empty signal too, so that no sparsity loses it."
         return
-    cell = lambda row, name: f"{percent(row[name]['median'])} % ({percent(row[name]['low'])}–{percent(row[name]['high'])} %)"
     own = rows[SOFT]
-    lost = ", ".join(f"{name} {cell(rows[name], 'kept_until')}" for name in (HARD, *CONTROLS))
+    others = ", ".join(f"{name} {interval(rows[name]['kept_until'])}" for name in (HARD, *CONTROLS))
     yield (
-        f"the minimal image is still seen as the class up to a sparsity of {cell(own, 'kept_until')} (median of "
-        f"{own['signals']} signals, 95 % interval), and loses it at {cell(own, 'lost_at')}; the others up to: {lost}."
+        f"the minimal image is still seen as the class up to a sparsity of {interval(own['kept_until'])}, median of "
+        f"{own['signals']} signals (95 % interval), and loses it at {interval(own['lost_at'])}; others: {others}."
     )
-    for row in of(found["limit_contrasts"], **where):
-        yield f"sparsity kept by the minimal image less that by {row['other']}: {said(row)}."
+    needed = "; ".join(f"{row['other']} {factor(row)}" for row in of(found["limit_contrasts"], **where))
+    yield f"coefficients that others need for the class, as a multiple of those of the minimal image: {needed}."
+
+
+def factor(row: Row) -> str:
+    """A contrast of logarithms in words, as a factor."""
+    middle, low, high = (f"{2 ** row[name]:.3g}" for name in ("mean", "low", "high"))
+    return f"{middle} times ({low} to {high}), corrected p = {row['p_corrected']:.2g}: {VERDICTS[row['verdict']]}"
 
 
 def said(row: Row) -> str:
-    """A contrast in words, in points of 100."""
-    numbers = f"{100 * row['mean']:+.1f} points ({100 * row['low']:+.1f} to {100 * row['high']:+.1f})"
+    """A contrast of shares in words, in points of 100."""
+    numbers = f"{100 * row['mean']:+.0f} points ({100 * row['low']:+.0f} to {100 * row['high']:+.0f})"
     return f"{numbers}, corrected p = {row['p_corrected']:.2g}: {row['verdict']}"
 
 
@@ -149,10 +164,13 @@ def _about_scores(front: pd.DataFrame, where: Row) -> Iterator[str]:
     rows = front[(front[WHERE] == pd.Series(where)).all(axis=1)]
     photo, own = rows[rows["image"] == PHOTO].iloc[0], rows[rows["image"] == SOFT]
     peak = own.loc[own["logit"].idxmax()]
+    more = (
+        "; a mask that raises the score beyond the signal's makes evidence by leaving coefficients out, and does not only keep "
+        "what the model used"
+    )
     yield (
-        f"the mean score of minimal images is largest at a sparsity of {percent(peak['sparsity'])} %, {peak['logit']:.1f}; that of "
-        f"the signals themselves is {photo['logit']:.1f}. A mask that raises the score beyond the signal's adds evidence by leaving "
-        "coefficients out, and does not only keep what the model used."
+        f"the mean score of minimal images peaks at a sparsity of {percent(peak['sparsity'])} %, {peak['logit']:.1f}; that "
+        f"of the signals themselves is {photo['logit']:.1f}{more if peak['logit'] > photo['logit'] else ''}."
     )
 
 
@@ -171,14 +189,18 @@ def _about_changes(changed: pd.DataFrame, found: dict[str, Any], where: Row) -> 
     if not known:
         yield "no minimal image is still seen as the class, so that changes of it say nothing."
         return
-    share = lambda image, change: f"{100 * rows['kept'].get((image, change), np.nan):.0f} %"
     for change in [one for one in ARRANGEMENT if one in known]:
+        photo, soft, equal, own = (_share(rows, image, change) for image in (PHOTO, SOFT, "coefficient", OWN_LIMIT))
         yield (
-            f"{change}, the class is kept in {share(PHOTO, change)} of the signals, {share(SOFT, change)} of the minimal images, "
-            f"{share('coefficient', change)} of truncations by |coefficient| at equal sparsity, and {share(OWN_LIMIT, change)} of "
-            f"those at their own limit (chance {100 * rows['chance'].iloc[0]:.2g} %)."
+            f"{change}, the class is kept in {photo} of the signals, {soft} of the minimal images, {equal} of truncations by "
+            f"|coefficient| at equal sparsity, and {own} of those at their own limit (chance {_share(rows, PHOTO, change, 'chance')})."
         )
     yield verdict(of(found["change_contrasts"], **where))
+
+
+def _share(rows: pd.DataFrame, image: str, change: str, column: str = "kept") -> str:
+    value = 100 * float(rows[column].get((image, change), np.nan))
+    return f"{value:.0f} %" if value >= 1 or value == 0 else f"{value:.1g} %"
 
 
 def verdict(rows: list[Row]) -> str:
@@ -188,16 +210,18 @@ def verdict(rows: list[Row]) -> str:
     shuffled = [about[change, PHOTO] for change in ARRANGEMENT if (change, PHOTO) in about]
     if "worse" in harmless:
         return (
-            "the texture reading cannot be tested on minimal images here: already a harmless shift or mirroring loses their class "
-            "more often than the signal's, so that a loss after shuffling shows how fragile they are, not what they show."
+            "the texture reading cannot be tested on minimal images here: already a harmless shift or mirroring loses their "
+            "class more often than the signal's, so that a loss after shuffling shows how fragile they are, not what they show."
         )
     if not shuffled:
         return "the texture reading is not tested: the signals are too short to be shuffled."
     if all(one in ("better", "equal") for one in shuffled):
-        return "the texture reading holds so far: shuffled, minimal images keep their class as often as the signals, or more often."
+        return "the texture reading holds so far: shuffled, minimal images keep their class as often as the signals, or more."
     if "worse" in shuffled:
         return (
-            "the texture reading does not hold: minimal images bear a harmless change as the signals do, but shuffled they lose "
-            "their class more often; what they keep depends on its arrangement."
+            "the texture reading does not hold: no harmless change was shown to cost minimal images more than the signals, but "
+            "shuffled they lose their class more often; what they keep depends on its arrangement."
         )
-    return "the texture reading is open: no difference to the signals could be shown, in either direction, with so many signals."
+    return (
+        "the texture reading is open: no difference to the signals could be shown, in either direction, with so many signals."
+    )

@@ -14,7 +14,7 @@ from ..loaders.models import LoadedModel
 
 WHOLE = "unchanged"
 HARMLESS = ("shifted 1/16", "mirrored")  # arrangement and parts stay
-ARRANGEMENT = tuple(f"shuffled {n}×{n}" for n in (2, 4, 8))  # parts stay; the arrangement, and so every large shape, goes
+ARRANGEMENT = tuple(f"shuffled {n} per axis" for n in (2, 4, 8))  # parts stay; the arrangement, and so every large shape, goes
 PARTS = ("low-pass 1/8", "low-pass 1/16", "edges")  # the arrangement stays; fine texture goes
 CHANGES = (*HARMLESS, *ARRANGEMENT, *PARTS)
 DRAWS = 3  # permutations for each grid
@@ -25,7 +25,7 @@ def changes(model: LoadedModel, x: Tensor, seed: int) -> Iterator[tuple[str, Cal
     """The changes that suit signals like x (1, channels, *spatial), by name; each maps (rows, channels, *spatial) to the same.
 
     unchanged: none.  shifted: by a sixteenth of the last axis, around the end.  mirrored: pictures only.
-    shuffled n×n: every axis is cut into n parts, and the cells change places so that none stays; `DRAWS` permutations, which
+    shuffled n per axis: every axis is cut into n parts, and the cells change places so that none stays; `DRAWS` permutations, which
     depend on x and the seed alone, so that every version of x is shuffled alike.  Samples that do not fill a part stay.
     low-pass: without frequencies above so many cycles/sample.  edges: how steep the brightness is, as a grey picture.
     """

@@ -113,9 +113,8 @@ class Settings:
     def quick(self) -> "Settings":
         """Few signals and steps, in the default domain; without another model, a small one: less than a minute."""
         own = self.models if self.models != Settings.models else (QUICK,)
-        return replace(
-            self, models=own, limit=min(self.limit or 6, 6), steps=min(self.steps, 60), pictures=min(self.pictures, 1)
-        )
+        few: dict[str, Any] = {"limit": min(self.limit or 6, 6), "steps": min(self.steps, 40)}
+        return replace(self, models=own, pictures=min(self.pictures, 1), **few)
 
     @property
     def question(self) -> dict[str, Any]:

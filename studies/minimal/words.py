@@ -16,6 +16,7 @@ from .tables import WHERE, Tables, median_interval, paired
 
 PAPER_SETTING = {"steps": 500, "prices": 11, "signals": 1000}
 VERDICTS = {"better": "more", "worse": "fewer", "equal": "equally many", "open": "open"}
+LEAST = 8  # signals for an interval
 ROPE, SHARES = 0.1, 0.02  # differences that count as none: a factor of 1.07, and two points
 Row = dict[str, Any]
 
@@ -145,19 +146,24 @@ def _about_limits(found: dict[str, Any], where: Row) -> Iterator[str]:
         f"{own['signals']} signals (95 % interval), and loses it at {interval(own['lost_at'])}; others: {others}."
     )
     needed = "; ".join(f"{row['other']} {factor(row)}" for row in of(found["limit_contrasts"], **where))
-    yield f"coefficients that others need for the class, as a multiple of those of the minimal image: {needed}."
+    yield f"coefficients that others need for the class, as a multiple of those of the minimal image (mean, corrected interval and p): {needed}."
 
 
 def factor(row: Row) -> str:
     """A contrast of logarithms in words, as a factor."""
-    middle, low, high = (f"{2 ** row[name]:.3g}" for name in ("mean", "low", "high"))
-    return f"{middle} times ({low} to {high}), corrected p = {row['p_corrected']:.2g}: {VERDICTS[row['verdict']]}"
+    middle, low, high = (f"{2 ** min(row[name], 99):.3g}" for name in ("mean", "low", "high"))
+    return f"{middle} times {_certainty(row, low, high)}: {VERDICTS[row['verdict']]}"
 
 
 def said(row: Row) -> str:
     """A contrast of shares in words, in points of 100."""
-    numbers = f"{100 * row['mean']:+.0f} points ({100 * row['low']:+.0f} to {100 * row['high']:+.0f})"
-    return f"{numbers}, corrected p = {row['p_corrected']:.2g}: {row['verdict']}"
+    middle, low, high = (f"{100 * row[name]:+.0f}" for name in ("mean", "low", "high"))
+    return f"{middle} points {_certainty(row, low, high)}: {row['verdict']}"
+
+
+def _certainty(row: Row, low: str, high: str) -> str:
+    """The interval and the corrected p, where there are enough signals for them."""
+    return f"({low} to {high}), p = {row['p_corrected']:.2g}" if row["units"] >= LEAST else f"in {row['units']} signals"
 
 
 def _about_scores(front: pd.DataFrame, where: Row) -> Iterator[str]:
@@ -191,9 +197,10 @@ def _about_changes(changed: pd.DataFrame, found: dict[str, Any], where: Row) -> 
         return
     for change in [one for one in ARRANGEMENT if one in known]:
         photo, soft, equal, own = (_share(rows, image, change) for image in (PHOTO, SOFT, "coefficient", OWN_LIMIT))
+        chance = _share(rows, PHOTO, change, "chance")
         yield (
             f"{change}, the class is kept in {photo} of the signals, {soft} of the minimal images, {equal} of truncations by "
-            f"|coefficient| at equal sparsity, and {own} of those at their own limit (chance {_share(rows, PHOTO, change, 'chance')})."
+            f"|coefficient| at equal sparsity, and {own} of those at their own limit (chance {chance})."
         )
     yield verdict(of(found["change_contrasts"], **where))
 
@@ -222,6 +229,4 @@ def verdict(rows: list[Row]) -> str:
             "the texture reading does not hold: no harmless change was shown to cost minimal images more than the signals, but "
             "shuffled they lose their class more often; what they keep depends on its arrangement."
         )
-    return (
-        "the texture reading is open: no difference to the signals could be shown, in either direction, with so many signals."
-    )
+    return "the texture reading is open: with so many signals, no difference to the signals themselves could be shown."

@@ -21,8 +21,8 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .planted.study import Planted, planted
     from .planted.study import Settings as PlantedSettings
 
-__all__ = ["DOMAINS", "KINDS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Part", "Photo", "Photos"]
-__all__ += ["Planted", "PlantedSettings", "Preparation", "Settings", "Signal", "Subject", "check_and_write", "check_method"]
-__all__ += ["compare", "explain", "explain_top", "load_model", "load_photos", "load_subject", "metric_rows", "metric_text"]
-__all__ += ["Minimal", "MinimalSettings", "minimal", "minimal_limits"]
-__all__ += ["planted", "transform_rows", "write_matrix", "write_report"]
+__all__ = ["DOMAINS", "KINDS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Minimal", "MinimalSettings"]
+__all__ += ["Part", "Photo", "Photos", "Planted", "PlantedSettings", "Preparation", "Settings", "Signal", "Subject"]
+__all__ += ["check_and_write", "check_method", "compare", "explain", "explain_top", "load_model", "load_photos"]
+__all__ += ["load_subject", "metric_rows", "metric_text", "minimal", "minimal_limits", "planted", "transform_rows"]
+__all__ += ["write_matrix", "write_report"]

@@ -25,23 +25,26 @@ def changes(model: LoadedModel, x: Tensor, seed: int) -> Iterator[tuple[str, Cal
     """The changes that suit signals like x (1, channels, *spatial), by name; each maps (rows, channels, *spatial) to the same.
 
     unchanged: none.  shifted: by a sixteenth of the last axis, around the end.  mirrored: pictures only.
-    shuffled n per axis: every axis is cut into n parts, and the cells change places so that none stays; `DRAWS` permutations, which
-    depend on x and the seed alone, so that every version of x is shuffled alike.  Samples that do not fill a part stay.
+    shuffled n per axis: every axis is cut into n parts, and the cells change places so that none stays; `DRAWS` permutations,
+    which depend on x and the seed alone, so that every version of x is shuffled alike.  Samples that fill no part stay.
     low-pass: without frequencies above so many cycles/sample.  edges: how steep the brightness is, as a grey picture.
     """
     yield WHOLE, torch.clone
     yield HARMLESS[0], lambda rows: rows.roll(max(1, rows.shape[-1] // 16), -1)
     if model.kind == "image":
         yield HARMLESS[1], lambda rows: rows.flip(-1)
-    generator = Keyed(x, seed).generator(0, "shuffled")
-    for n, name in zip((2, 4, 8), ARRANGEMENT):
-        if min(x.shape[2:]) >= 2 * n:
-            for _ in range(DRAWS):
-                yield name, functools.partial(shuffled, n=n, order=_without_fixed(n ** (x.ndim - 2), generator))
+    yield from _shuffles(x, Keyed(x, seed).generator(0, "shuffled"))
     for name in PARTS[:2]:
         yield name, functools.partial(low_pass, cut=1 / int(name.partition("/")[2]))
     if (show := model.picture()) is not None and model.kind == "image":
         yield PARTS[2], lambda rows: _edges(rows, show)
+
+
+def _shuffles(x: Tensor, generator: np.random.Generator) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
+    for n, name in zip((2, 4, 8), ARRANGEMENT):
+        if min(x.shape[2:]) >= 2 * n:
+            for _ in range(DRAWS):
+                yield name, functools.partial(shuffled, n=n, order=_without_fixed(n ** (x.ndim - 2), generator))
 
 
 def _without_fixed(count: int, generator: np.random.Generator) -> np.ndarray:
@@ -59,14 +62,13 @@ def shuffled(rows: Tensor, n: int, order: np.ndarray) -> Tensor:
     >>> shuffled(torch.arange(5.0).reshape(1, 1, 5), 2, np.array([1, 0]))
     tensor([[[2., 3., 0., 1., 4.]]])
     """
-    axes = rows.ndim - 2
     sides = [size // n for size in rows.shape[2:]]
     inner = (slice(None), slice(None), *[slice(0, n * side) for side in sides])
     cut = rows[inner].reshape(*rows.shape[:2], *[part for side in sides for part in (n, side)])
-    first = [2 + 2 * axis for axis in range(axes)]
+    first = [2 + 2 * axis for axis in range(len(sides))]
     there = (0, 1, *first, *[place + 1 for place in first])
-    cells = cut.permute(there).reshape(*rows.shape[:2], n**axes, *sides)[:, :, torch.from_numpy(order).to(rows.device)]
-    back = cells.reshape(*rows.shape[:2], *[n] * axes, *sides).permute(*map(int, np.argsort(there)))
+    cells = cut.permute(there).reshape(*rows.shape[:2], n ** len(sides), *sides)[:, :, torch.from_numpy(order).to(rows.device)]
+    back = cells.reshape(*rows.shape[:2], *[n] * len(sides), *sides).permute(*map(int, np.argsort(there)))
     found = rows.clone()
     found[inner] = back.reshape(rows[inner].shape)
     return found

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from torch import Tensor
 
-from ...attribution.plot import draw_signal
+from ...attribution.plot import Show, draw_signal
 from ...core.files import slug
 from ..report.figures import save, stem
 from .images import HARD, IMAGES, OWN_LIMIT, PHOTO, SOFT, Record, Subject
@@ -48,17 +48,26 @@ def grid(subject: Subject, record: Record, signals: Mapping[str, Tensor], name: 
     figure = Figure(figsize=(1.5 + 1.5 * (1 + len(chosen)), 0.3 + 1.68 * len(IMAGES)), layout="constrained")
     axes = figure.subplots(len(IMAGES), 1 + len(chosen), squeeze=False)
     show = subject.model.picture() if subject.model.kind == "image" else None
-    draw_signal(axes[0, 0], subject.x[0], None, show)
-    seen = record["class"] or f"class {record['target']}"
-    axes[0, 0].set_title(f"{name[:24]}\n{seen[:24]}: {_percent(record['probability'])}", fontsize=7, pad=3)
-    for axis in axes[1:, 0]:
-        axis.axis("off")
+    _draw_whole(axes[:, 0], subject.x[0], f"{name[:24]}\n{_seen(record)}", show)
     for line, image in zip(axes[:, 1:], IMAGES):
         for axis, price in zip(line, chosen):
             draw_signal(axis, signals[image][price], subject.x[0], show)
             _mark(axis, rows[image, price], record["target"], image == SOFT)
         line[0].set_ylabel(LABELS[image].replace(" (", "\n(").replace(", ", ",\n"), fontsize=7)
     return save(figure, out / f"{slug(subject.model.name, 32)}-{slug(subject.transform.spec, 32)}-{stem(name, place)}.png")
+
+
+def _draw_whole(column: Any, signal: Tensor, title: str, show: Show | None) -> None:
+    """The signal itself at the top of a column of axes."""
+    draw_signal(column[0], signal, None, show)
+    column[0].set_title(title, fontsize=7, pad=3)
+    for axis in column[1:]:
+        axis.axis("off")
+
+
+def _seen(record: Record) -> str:
+    """The class that is seen, with its probability."""
+    return f"{(record['class'] or 'class {}'.format(record['target']))[:24]}: {_percent(record['probability'])}"
 
 
 def _mark(axis: Axes, row: Mapping[str, Any], target: int, first: bool) -> None:
@@ -101,22 +110,28 @@ def _plain_ticks(axis: Any) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def _line(rows: pd.DataFrame, size: tuple[float, float]) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
+    """A figure with a panel of this size for each model and domain, with its title, and the rows of each."""
+    cells = _cells(rows)
+    figure = Figure(figsize=(0.8 + size[0] * len(cells), size[1]), layout="constrained")
+    axes = figure.subplots(1, len(cells), squeeze=False)[0]
+    for axis, (title, _) in zip(axes, cells):
+        axis.set_title(title, fontsize=9)
+    return figure, [(axis, own) for axis, (_, own) in zip(axes, cells)]
+
+
 def _paper(front: pd.DataFrame) -> Figure:
     """The paper's axes: mean score against mean sparsity, coloured by the price; nothing but the minimal images."""
-    cells = _cells(front)
-    figure = Figure(figsize=(0.8 + 4.6 * len(cells), 3.9), layout="constrained")
-    for axis, (title, own) in zip(figure.subplots(1, len(cells), squeeze=False)[0], cells):
+    figure, panels = _line(front, (4.6, 3.9))
+    for axis, own in panels:
         rows, photo = own[own["image"] == SOFT], own[own["image"] == PHOTO].iloc[0]
         axis.plot(rows["sparsity"], rows["logit"], color="0.8", zorder=1)
         points = axis.scatter(rows["sparsity"], rows["logit"], c=rows["price"], norm="log", cmap="viridis", s=45, zorder=3)
-        bar = figure.colorbar(points, ax=axis, label="price of a coefficient, from low to high")
-        _plain_ticks(bar.ax.yaxis)
-        axis.axhline(photo["logit"], color=COLORS[PHOTO], linestyle="--", linewidth=1)
-        axis.text(0.02, photo["logit"], "the signals themselves", color=COLORS[PHOTO], fontsize=8, va="bottom")
+        _plain_ticks(figure.colorbar(points, ax=axis, label="price of a coefficient, from low to high").ax.yaxis)
+        axis.axhline(photo["logit"], color=COLORS[PHOTO], linestyle="--", linewidth=1, label="the signals themselves")
         axis.plot(*zip(*PAPER_FRONT), "x:", color="firebrick", markersize=7, label="paper, another network (digitised)")
         axis.set(xlim=(0, 1.01), xlabel="sparsity, 1 − ‖m‖₁ / n (mean)", ylabel="score of the class (mean)")
         axis.set_ylim(bottom=0 if rows["logit"].min() >= 0 else None)
-        axis.set_title(title, fontsize=9)
         axis.legend(fontsize=8, frameon=False, loc="center left")
     return figure
 
@@ -129,19 +144,27 @@ def _fronts(front: pd.DataFrame) -> Figure:
     titles = {"logit": "score of the class", "probability": "probability of the class", "kept": "share with the class kept"}
     for line, (title, own) in zip(axes, cells):
         for axis, (metric, about) in zip(line, titles.items()):
-            for image in IMAGES:
-                _curve(axis, own[own["image"] == image], metric, image)
-            photo = own[own["image"] == PHOTO].iloc[0]
-            axis.axhline(photo[metric], color=COLORS[PHOTO], linestyle="--", linewidth=1, label="the signals themselves")
-            axis.set_xscale("log")
-            axis.invert_xaxis()
-            _plain_ticks(axis.xaxis)
-            axis.set_xlabel("coefficients kept, % (median; sparser to the right)", fontsize=8)
+            _draw_front(axis, own, metric)
             axis.set_title(about, fontsize=9)
         line[0].set_ylabel(title, fontsize=8)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=8, frameon=False)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8, frameon=False)
     return figure
+
+
+def _draw_front(axis: Axes, own: pd.DataFrame, metric: str) -> None:
+    for image in IMAGES:
+        _curve(axis, own[own["image"] == image], metric, image)
+    photo = own[own["image"] == PHOTO].iloc[0]
+    axis.axhline(photo[metric], color=COLORS[PHOTO], linestyle="--", linewidth=1, label="the signals themselves")
+    _sparser(axis, "coefficients kept, % (median; sparser to the right)")
+
+
+def _sparser(axis: Axes, label: str) -> None:
+    """A logarithmic axis of the share that is kept, with little on the right."""
+    axis.set_xscale("log")
+    axis.invert_xaxis()
+    _plain_ticks(axis.xaxis)
+    axis.set_xlabel(label, fontsize=8)
 
 
 def _curve(axis: Axes, rows: pd.DataFrame, metric: str, image: str) -> None:
@@ -158,32 +181,31 @@ def _curve(axis: Axes, rows: pd.DataFrame, metric: str, image: str) -> None:
 
 def _limits(limits: pd.DataFrame) -> Figure:
     """The fewest coefficients with which each signal keeps its class, a dot a signal, and the median with its interval."""
-    cells, rng = _cells(limits), np.random.default_rng(0)
-    figure = Figure(figsize=(0.8 + 5.4 * len(cells), 3.3), layout="constrained")
-    for axis, (title, own) in zip(figure.subplots(1, len(cells), squeeze=False, sharey=True)[0], cells):
+    figure, panels = _line(limits, (5.4, 3.3))
+    for axis, own in panels:
         for place, image in enumerate(IMAGES):
-            kept = 100 * (1 - own[own["image"] == image]["kept_until"].to_numpy())
-            axis.plot(kept, place + rng.uniform(-0.18, 0.18, len(kept)), "o", color=COLORS[image], alpha=0.35, markersize=4)
-            found = median_interval(kept.tolist())
-            axis.plot([found["low"], found["high"]], [place, place], color=COLORS[image], linewidth=2)
-            axis.plot(found["median"], place, "|", color=COLORS[image], markersize=20, markeredgewidth=3)
-            axis.annotate(f"{found['median']:.3g} %", (found["median"], place - 0.28), fontsize=8, ha="center")
+            _dots(axis, 100 * (1 - own[own["image"] == image]["kept_until"].to_numpy()), place, COLORS[image])
         axis.set_yticks(range(len(IMAGES)), [LABELS[image] for image in IMAGES], fontsize=8)
         axis.set_ylim(len(IMAGES) - 0.5, -0.6)
-        axis.set_xscale("log")
-        axis.invert_xaxis()
-        _plain_ticks(axis.xaxis)
-        axis.set_xlabel("coefficients with which the class is still predicted, % (fewer to the right)", fontsize=8)
-        axis.set_title(title, fontsize=9)
+        _sparser(axis, "coefficients with which the class is still predicted, % (fewer to the right)")
     return figure
+
+
+def _dots(axis: Axes, values: np.ndarray, place: int, color: str) -> None:
+    """A dot for each signal, and the median with its interval, at one height."""
+    spread = np.random.default_rng(place).uniform(-0.18, 0.18, len(values))
+    axis.plot(values, place + spread, "o", color=color, alpha=0.35, markersize=4)
+    found = median_interval(values.tolist())
+    axis.plot([found["low"], found["high"]], [place, place], color=color, linewidth=2)
+    axis.plot(found["median"], place, "|", color=color, markersize=20, markeredgewidth=3)
+    axis.annotate(f"{found['median']:.3g} %", (found["median"], place - 0.28), fontsize=8, ha="center")
 
 
 def _changed(changed: pd.DataFrame) -> Figure:
     """How often the class is kept, in per cent: a row for each change, a column for each image."""
-    cells = _cells(changed)
     changes = list(dict.fromkeys(changed["change"]))
-    figure = Figure(figsize=(1.6 + 4.9 * len(cells), 1.9 + 0.36 * len(changes)), layout="constrained")
-    for axis, (title, own) in zip(figure.subplots(1, len(cells), squeeze=False)[0], cells):
+    figure, panels = _line(changed, (5.2, 1.9 + 0.36 * len(changes)))
+    for axis, own in panels:
         wide = own.pivot(index="change", columns="image", values="kept")
         wide = 100 * wide.reindex(index=changes, columns=[image for image in SHOWN if image in wide])
         axis.imshow(wide.to_numpy(float), vmin=0, vmax=100, cmap="viridis", aspect="auto", alpha=0.75)
@@ -192,5 +214,6 @@ def _changed(changed: pd.DataFrame) -> Figure:
                 axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=9)
         axis.set_xticks(range(wide.shape[1]), [name.replace(", ", ",\n") for name in wide], rotation=40, ha="right", fontsize=8)
         axis.set_yticks(range(len(changes)), changes, fontsize=8)
-        axis.set_title(f"{title}\n% of signals whose class is kept (chance {100 * own['chance'].iloc[0]:.2g} %)", fontsize=9)
+        about = f"% of signals whose class is kept (chance {100 * own['chance'].iloc[0]:.2g} %)"
+        axis.set_title(f"{axis.get_title()}\n{about}", fontsize=9)
     return figure

@@ -110,30 +110,25 @@ def measured(subject: Subject, progress: Progress | None = None) -> tuple[Record
 
     Raises: ValueError for a model with one output: it has no other class that could be predicted instead.
     """
-    x = subject.x
-    scores = subject.scores(torch.cat([x, torch.zeros_like(x)]))
+    scores = subject.scores(torch.cat([subject.x, torch.zeros_like(subject.x)]))
     if scores.shape[1] < 2:
         raise ValueError(f"{subject.model.name}: expected at least two classes, of which one can be lost, got one output.")
     target, empty = scores.argmax(1).tolist()
     alphas = _alphas(subject, float((scores[0] - scores[1])[target]))
     path = subject.path(target, alphas, progress)
-    att = subject.attribution(target)
-    kept = Kept.of(path.mask[0], att, subject.settings.seed)
+    kept = Kept.of(path.mask[0], subject.attribution(target), subject.settings.seed)
     signals = {name: subject.transform.inverse(z) for name, z in kept.coefficients.items()}
     rows = [row for name in IMAGES for row in _rows(subject, target, name, kept, signals, path)]
-    whole = subject.answers(x, target)
-    record = {
-        "target": target,
-        "classes": scores.shape[1],
-        "coefficients": path.mask[0, 0].numel(),
-        "logit": float(whole["logit"]),
-        "probability": float(whole["probability"]),
-        "empty": {"logit": float(scores[1, target]), "predicted": empty},
-        "rows": rows,
-        "changed": _changed(subject, target, signals, rows if empty != target else []),
-        "rival": _rival(subject, target, empty, alphas[len(alphas) // 2]),
-    }
-    return record, signals
+    record = _about(subject, scores, target) | {"coefficients": path.coefficients[0].numel(), "rows": rows}
+    record["changed"] = _changed(subject, target, signals, rows if empty != target else [])
+    return record | {"rival": _rival(subject, target, empty, alphas[len(alphas) // 2])}, signals
+
+
+def _about(subject: Subject, scores: Tensor, target: int) -> Record:
+    """What the model answers at x and at the empty signal.  scores: at both, (2, classes)."""
+    about = {"target": target, "classes": scores.shape[1], "logit": float(scores[0, target])}
+    about["probability"] = float(subject.model.probabilities(scores[:1])[0, target])
+    return about | {"empty": {"logit": float(scores[1, target]), "predicted": int(scores[1].argmax())}}
 
 
 def _alphas(subject: Subject, difference: float) -> list[float]:
@@ -180,13 +175,10 @@ def _changed(subject: Subject, target: int, signals: Mapping[str, Tensor], rows:
     is the sparsest truncation by |z| that is still seen as the target. Without rows, the photo alone: where the empty signal
     has the same class, every signal that is sparse enough has it too.
     """
-    place, own = limit(rows, SOFT, target), limit(rows, "coefficient", target)
     versions, sparsity = {PHOTO: subject.x[0]}, {PHOTO: 0.0}
-    chosen = [(name, name, place) for name in _CHANGED] + [(OWN_LIMIT, "coefficient", own)]
-    for name, image, number in chosen:
-        if number is not None:
-            versions[name] = signals[image][number]
-            sparsity[name] = next(row["sparsity"] for row in rows if (row["image"], row["place"]) == (image, number))
+    for name, image, place in _sparsest(rows, target):
+        versions[name] = signals[image][place]
+        sparsity[name] = next(row["sparsity"] for row in rows if (row["image"], row["place"]) == (image, place))
     batch, found = torch.stack(list(versions.values())), []
     for change, apply in changes(subject.model, subject.x, subject.settings.seed):
         answers = subject.answers(apply(batch), target)
@@ -194,6 +186,13 @@ def _changed(subject: Subject, target: int, signals: Mapping[str, Tensor], rows:
             about = {"image": name, "sparsity": sparsity[name], "change": change}
             found.append(about | {"predicted": predicted, "probability": probability})
     return found
+
+
+def _sparsest(rows: list[dict[str, Any]], target: int) -> list[tuple[str, str, int]]:
+    """The name, the kind and the place of the images that are changed; those without a place are left out."""
+    place, own = limit(rows, SOFT, target), limit(rows, "coefficient", target)
+    found = [] if place is None else [(name, name, place) for name in _CHANGED]
+    return found if own is None else [*found, (OWN_LIMIT, "coefficient", own)]
 
 
 def _rival(subject: Subject, target: int, empty: int, alpha: float) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from .images import Record, Subject, cost, measured
 from .report import write
 from .settings import PAPER, Settings
 from .tables import Tables
+from .words import summarized
 
 Note = Callable[[str], object]
 
@@ -90,41 +91,46 @@ def minimal(
     with results.run({"settings": dataclasses.asdict(settings)}, alone=True):
         given = loaded or {}
         records = [one for model, data in settings.pairs for one in _of_model(run, model, data, given.get(model))]
-        tables = Tables.of(records, settings)
-        summary = {"settings": dataclasses.asdict(settings), "versions": versions()} | tables.summary()
-        summary["skipped"] = [{"file": plain(name), "reason": plain(why)} for name, why in run.skipped]
-        summary["cost"] = {"gradients": run.planned, "reused": run.reused, "seconds": round(time.perf_counter() - clock, 1)}
-        files = write(tables, summary, [name for record in records for name in record["pictures"]], out)
-        results.update(summary | {"files": files}, alone=True)
-    return Minimal(tables.scores, tables.front, tables.limits, tables.changed, summary, out, files)
+        spent = {"gradients": run.planned, "reused": run.reused, "seconds": round(time.perf_counter() - clock, 1)}
+        found = _result(run, records, spent)
+        results.update(found.summary | {"files": found.files}, alone=True)
+    return found
+
+
+def _result(run: _Run, records: list[Record], spent: dict[str, Any]) -> Minimal:
+    """The tables and the summary of all records, and the files."""
+    tables = Tables.of(records, run.settings)
+    summary = {"settings": dataclasses.asdict(run.settings), "versions": versions(), "cost": spent} | summarized(tables)
+    summary["skipped"] = [{"file": plain(name), "reason": plain(why)} for name, why in run.skipped]
+    files = write(tables, summary, [name for record in records for name in record["pictures"]], run.out)
+    return Minimal(tables.scores, tables.front, tables.limits, tables.changed, summary, run.out, files)
 
 
 def _of_model(run: _Run, name: str, data: str, loaded: LoadedModel | None) -> Iterator[Record]:
     """The records of one model, in every domain.  Raises: ValueError where no signal can be read."""
     model = loaded or run.settings.load(name, run.note)
-    photos = load_photos(data, run.settings.limit, model.signals)
-    read = [(photo, _cut(signal, model, run.settings)) for photo, signal in photos.inputs(model.fitted)]
-    run.skipped += [(one, why) for one, why in photos.skipped if (one, why) not in run.skipped]
-    if not read:
-        one, reason = photos.skipped[0]
-        raise ValueError(f"minimal: none of the files of {data!r} is a readable {model.signals.noun}; {one}: {reason}.")
+    read = _read(run, model, data)
     first = read[0][1].values.to(run.settings.device)[None]
-    whole = model.whole(first)
-    domains = run.settings.transforms or (PAPER if model.kind == "image" else model.signals.explained(first.shape[1:])[0],)
-    domains = distinct_domains(domains, tuple(first.shape[1:]), run.note)
-    question = [
-        run.settings.question,
-        model.preparation(),
-        versions(),
-        weights(model.module),
-        answer(whole.check(first, "auto")),
-    ]
-    store = Store(run.out / ".parts", question)
+    own = PAPER if model.kind == "image" else model.signals.explained(first.shape[1:])[0]
+    domains = distinct_domains(run.settings.transforms or (own,), tuple(first.shape[1:]), run.note)
+    seen = answer(model.whole(first).check(first, "auto"))
+    store = Store(run.out / ".parts", [run.settings.question, model.preparation(), versions(), weights(model.module), seen])
     run.planned += len(domains) * len(read) * cost(run.settings)
     for domain in domains:
         for place, (photo, signal) in enumerate(read):
             where = {"data": data, "model": name, "domain": domain, "example": plain(photo.name)}
             yield where | _piece(run, store, model, photo, signal, domain, place)
+
+
+def _read(run: _Run, model: LoadedModel, data: str) -> list[tuple[Photo, Signal]]:
+    """The inputs of a model.  Raises: ValueError where there are none."""
+    photos = load_photos(data, run.settings.limit, model.signals)
+    read = [(photo, _cut(signal, model, run.settings)) for photo, signal in photos.inputs(model.fitted)]
+    run.skipped += [each for each in photos.skipped if each not in run.skipped]
+    if not read:
+        one, reason = photos.skipped[0]
+        raise ValueError(f"minimal: none of the files of {data!r} is a readable {model.signals.noun}; {one}: {reason}.")
+    return read
 
 
 def _cut(signal: Signal, model: LoadedModel, settings: Settings) -> Signal:

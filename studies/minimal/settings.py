@@ -83,6 +83,9 @@ class Settings:
         if self.seconds is not None and check_number("minimal", "seconds", self.seconds, 0) == 0:
             raise ValueError("minimal: seconds must be positive, got 0.")
         self._check_ladder()
+        self._check_pairs()
+
+    def _check_pairs(self) -> None:
         if len(set(self.models)) < max(1, len(self.models)):
             raise ValueError(f"minimal: expected at least one model, and each once, got {quoted(self.models)}.")
         if len(self.data) > 1 and len(self.data) != len(self.models):

@@ -43,12 +43,6 @@ class Tables:
         scores = _long(images, changed, rivals, settings)
         return cls(scores, _front(images), limits, _kept(changed), changed, rivals, settings)
 
-    def summary(self) -> dict[str, Any]:
-        """Counts, medians, contrasts and sentences, as plain data."""
-        from .words import summarized
-
-        return summarized(self)
-
 
 def _where(record: Record) -> dict[str, Any]:
     return {name: record[name] for name in (*WHERE, "example", "unit")}
@@ -95,17 +89,20 @@ def _limits(record: Record) -> Iterator[dict[str, Any]]:
     if record["empty"]["predicted"] == record["target"]:
         return
     for image in IMAGES:
-        own = sorted((row for row in record["rows"] if row["image"] == image), key=lambda row: (row["sparsity"], row["place"]))
-        sparsity = [0.0, *(row["sparsity"] for row in own), 1.0]
-        kept = [True, *(row["predicted"] == record["target"] for row in own), False]
-        first = kept.index(False)
-        last = max(value for value, seen in zip(sparsity, kept) if seen)
-        yield _where(record) | {
-            "image": image,
-            "kept_until": sparsity[first - 1],
-            "lost_at": sparsity[first],
-            "kept_last": last,
-        }
+        own = sorted((row["sparsity"], row["place"], row["predicted"]) for row in record["rows"] if row["image"] == image)
+        places = [(0.0, True), *((sparsity, seen == record["target"]) for sparsity, _, seen in own), (1.0, False)]
+        yield _where(record) | {"image": image, **_ends(places)}
+
+
+def _ends(places: Sequence[tuple[float, bool]]) -> dict[str, float]:
+    """The limits of growing sparsities, each with whether the class is kept.
+
+    >>> _ends([(0.0, True), (0.5, False), (0.9, True), (1.0, False)])
+    {'kept_until': 0.0, 'lost_at': 0.5, 'kept_last': 0.9}
+    """
+    first = [kept for _, kept in places].index(False)
+    last = max(sparsity for sparsity, kept in places if kept)
+    return {"kept_until": places[first - 1][0], "lost_at": places[first][0], "kept_last": last}
 
 
 def _long(images: pd.DataFrame, changed: pd.DataFrame, rivals: pd.DataFrame, settings: Settings) -> pd.DataFrame:

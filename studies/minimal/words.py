@@ -146,7 +146,7 @@ def _about_limits(found: dict[str, Any], where: Row) -> Iterator[str]:
         f"{own['signals']} signals (95 % interval), and loses it at {interval(own['lost_at'])}; others: {others}."
     )
     needed = "; ".join(f"{row['other']} {factor(row)}" for row in of(found["limit_contrasts"], **where))
-    yield f"coefficients that others need for the class, as a multiple of those of the minimal image (mean, corrected interval and p): {needed}."
+    yield f"coefficients that others need for the class, as a multiple of those of the minimal image (corrected): {needed}."
 
 
 def factor(row: Row) -> str:

@@ -29,7 +29,7 @@ def entropy(z: Tensor) -> Tensor:
     power = z.flatten(1).double().square()
     total = power.sum(1, keepdim=True)
     share = power / total.where(total > 0, 1)
-    return -torch.special.xlogy(share, share).sum(1)
+    return torch.special.entr(share).sum(1)
 
 
 def conciseness(probability: Tensor, z: Tensor, x: Tensor) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from torch import Tensor
 
 from ...attribution.plot import Show, draw_signal
@@ -163,7 +163,9 @@ def _sparser(axis: Axes, label: str) -> None:
     """A logarithmic axis of the share that is kept, with little on the right."""
     axis.set_xscale("log")
     axis.invert_xaxis()
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     _plain_ticks(axis.xaxis)
+    axis.tick_params(axis="x", labelsize=8)
     axis.set_xlabel(label, fontsize=8)
 
 

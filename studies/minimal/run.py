@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,8 +111,8 @@ def _of_model(run: _Run, name: str, data: str, loaded: LoadedModel | None) -> It
     model = loaded or run.settings.load(name, run.note)
     read = _read(run, model, data)
     first = read[0][1].values.to(run.settings.device)[None]
-    own = PAPER if model.kind == "image" else model.signals.explained(first.shape[1:])[0]
-    domains = distinct_domains(run.settings.transforms or (own,), tuple(first.shape[1:]), run.note)
+    domains = run.settings.transforms or (_usual(model, first.shape[1:]),)
+    domains = distinct_domains(domains, tuple(first.shape[1:]), run.note)
     seen = answer(model.whole(first).check(first, "auto"))
     store = Store(run.out / ".parts", [run.settings.question, model.preparation(), versions(), weights(model.module), seen])
     run.planned += len(domains) * len(read) * cost(run.settings)
@@ -120,6 +120,12 @@ def _of_model(run: _Run, name: str, data: str, loaded: LoadedModel | None) -> It
         for place, (photo, signal) in enumerate(read):
             where = {"data": data, "model": name, "domain": domain, "example": plain(photo.name)}
             yield where | _piece(run, store, model, photo, signal, domain, place)
+
+
+def _usual(model: LoadedModel, shape: Sequence[int]) -> str:
+    """The domain where none is given: the paper's for pictures, the first wavelet in which other signals are explained."""
+    found = model.signals.explained(shape)
+    return PAPER if model.kind == "image" else next((one for one in found if one.startswith("dwt")), found[0])
 
 
 def _read(run: _Run, model: LoadedModel, data: str) -> list[tuple[Photo, Signal]]:

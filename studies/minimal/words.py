@@ -207,7 +207,7 @@ def _about_changes(changed: pd.DataFrame, found: dict[str, Any], where: Row) -> 
 
 def _share(rows: pd.DataFrame, image: str, change: str, column: str = "kept") -> str:
     value = 100 * float(rows[column].get((image, change), np.nan))
-    return f"{value:.0f} %" if value >= 1 or value == 0 else f"{value:.1g} %"
+    return "–" if np.isnan(value) else f"{value:.0f} %" if value >= 1 or value == 0 else f"{value:.1g} %"
 
 
 def verdict(rows: list[Row]) -> str:

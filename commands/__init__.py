@@ -2,13 +2,14 @@
 
 import typer
 
-from . import planted, robustness, search
+from . import minimal, planted, robustness, search
 
 __all__ = ["study"]
 
 study = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="The experiments of the paper, each one command."
 )
+study.command("minimal")(minimal.minimal)
 study.command("planted")(planted.planted)
 study.command("robustness")(robustness.robustness)
 study.command("search")(search.search)

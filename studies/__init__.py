@@ -17,14 +17,17 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .loaders.model_formats import load_model
     from .loaders.models import LoadedModel
     from .loaders.preparation import Preparation
+    from .minimal.report import limit_table as minimal_limits
+    from .minimal.run import Minimal, minimal
+    from .minimal.settings import Settings as MinimalSettings
     from .planted.study import Planted, planted
     from .planted.study import Settings as PlantedSettings
     from .report.report import write_page
     from .robustness.run import Robustness, robustness
     from .robustness.settings import Settings as RobustnessSettings
 
-__all__ = ["DOMAINS", "KINDS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Part", "Photo", "Photos"]
-__all__ += ["Planted", "PlantedSettings", "Preparation", "Robustness", "RobustnessSettings", "Settings", "Signal", "Subject"]
-__all__ += ["check_and_write", "check_method", "compare", "explain", "explain_top", "load_model", "load_photos"]
-__all__ += ["load_subject", "metric_rows", "metric_text", "planted", "read_questions", "robustness", "transform_rows"]
-__all__ += ["write_matrix", "write_page", "write_report"]
+__all__ = ["DOMAINS", "KINDS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Minimal", "MinimalSettings"]
+__all__ += ["Part", "Photo", "Photos", "Planted", "PlantedSettings", "Preparation", "Robustness", "RobustnessSettings"]
+__all__ += ["Settings", "Signal", "Subject", "check_and_write", "check_method", "compare", "explain", "explain_top"]
+__all__ += ["load_model", "load_photos", "load_subject", "metric_rows", "metric_text", "minimal", "minimal_limits", "planted"]
+__all__ += ["read_questions", "robustness", "transform_rows", "write_matrix", "write_page", "write_report"]

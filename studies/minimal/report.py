@@ -1,0 +1,115 @@
+"""The files of a run: tables, figures and a report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ...core.files import write_text, write_whole
+from ...core.imports import needs
+from ..report.page import render
+from .figures import overview
+from .images import IMAGES
+from .tables import Tables
+from .words import factor, percent, said
+
+CAPTIONS = {
+    "paper.png": "On the paper's axes: the mean score of minimal images against their sparsity, a dot for each price.",
+    "front.png": "The honest figure: minimal images and controls with exactly as many coefficients. Bands: 95 % intervals "
+    "over signals.",
+    "limits.png": "The fewest coefficients with which each signal keeps its class before it is lost for the first time; a dot "
+    "for each signal. Bars: the median and its 95 % interval.",
+    "changed.png": "How often the class is still predicted after a change. The minimal image is the sparsest that is seen as "
+    "the class; 'attribution' and 'coefficient' keep as many coefficients.",
+}
+GRID = "A signal and its images with equally many coefficients. Green frame: still seen as the class; red: not."
+
+
+def write(tables: Tables, summary: Mapping[str, Any], grids: Sequence[str], out: Path) -> list[str]:
+    """Writes the tables, the figures and report.html. Returns the names of all files."""
+    with needs("pullback study minimal", "'pullback[cli]' pyarrow"):
+        import pyarrow  # type: ignore[import-untyped]  # noqa: F401
+    figures = overview(tables.front, tables.limits, tables.changed, out)
+    for name in ("front", "limits", "changed"):
+        write_text(out / f"{_FILES.get(name, name)}.csv", getattr(tables, name).to_csv(index=False))
+    write_whole(out / "scores.parquet", lambda path: tables.scores.to_parquet(path, index=False))
+    write_text(out / "report.html", page(tables, summary, [*figures, *grids]))
+    return ["report.html", "summary.json", "scores.parquet", "results.csv", "limits.csv", "changed.csv", *figures, *grids]
+
+
+_FILES = {"front": "results"}
+
+
+def page(tables: Tables, summary: Mapping[str, Any], pictures: Sequence[str]) -> str:
+    """The report as one page; pictures are linked by name."""
+    settings = json.dumps({name: summary[name] for name in ("settings", "versions", "cost", "skipped")}, indent=1)
+    return render("study.html", title="minimal", body=section(tables, summary, pictures), settings=settings)
+
+
+def section(tables: Tables, summary: Mapping[str, Any], pictures: Sequence[str]) -> str:
+    """The study as a part of a report, in HTML."""
+    shown = [
+        ("Sparsity up to which the class is predicted", limit_table(summary)),
+        ("Coefficients that other images need, as a multiple of those of the minimal image", need_table(summary)),
+        ("Share of signals whose class is kept after a change, %", change_table(tables.changed)),
+        ("The same: contrasts with the minimal image", contrast_table(summary)),
+        ("Means at each price", front_table(tables.front)),
+    ]
+    rendered = [(title, list(rows.columns), rows.to_numpy().tolist()) for title, rows in shown]
+    figures = [(name, CAPTIONS.get(name, GRID)) for name in pictures]
+    return render("minimal.html", findings=summary["findings"], tables=rendered, figures=figures)
+
+
+def _where(row: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(row[name]) for name in ("model", "data", "domain")}
+
+
+def limit_table(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """The median sparsity up to which the class is kept, and at which it is lost, with intervals."""
+    heads = {"kept_until": "class kept up to", "lost_at": "lost at", "kept_last": "last seen at"}
+    rows = [(row, {head: _interval(row[name]) for name, head in heads.items()}) for row in summary["limits"]]
+    return pd.DataFrame([_where(row) | {"image": row["image"]} | cells for row, cells in rows])
+
+
+def _interval(found: Mapping[str, float]) -> str:
+    return f"{percent(found['median'])} % ({percent(found['low'])}–{percent(found['high'])})"
+
+
+def need_table(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """How many times as many coefficients other images need for the class."""
+    rows = summary["limit_contrasts"]
+    cells = [dict(zip(("coefficients needed", "verdict"), factor(row).rsplit(": ", 1))) for row in rows]
+    return pd.DataFrame([_where(row) | {"image": row["other"]} | cell for row, cell in zip(rows, cells)])
+
+
+def contrast_table(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """How often the class of the minimal image is kept after a change, less that of the photo and of controls."""
+    rows = summary["change_contrasts"]
+    cells = [dict(zip(("difference", "verdict"), said(row).rsplit(": ", 1))) for row in rows]
+    keys = [{"change": row["change"], "minimal less": row["other"]} for row in rows]
+    return pd.DataFrame([_where(row) | key | cell for row, key, cell in zip(rows, keys, cells)])
+
+
+def change_table(changed: pd.DataFrame) -> pd.DataFrame:
+    """The share of signals whose class is kept: a row for each change, a column for each image, and the levels of chance."""
+    keys = ["model", "data", "domain", "change"]
+    wide = changed.pivot(index=keys, columns="image", values="kept")[list(dict.fromkeys(changed["image"]))]
+    wide = wide.reindex(changed[keys].drop_duplicates())
+    others = changed.groupby(keys, sort=False)[["of_others", "chance"]].max()
+    found = pd.concat([wide, others.rename(columns={"of_others": "class of another signal, at most"})], axis=1)
+    return (100 * found).map(lambda value: "–" if pd.isna(value) else f"{value:.3g}").reset_index()
+
+
+def front_table(front: pd.DataFrame) -> pd.DataFrame:
+    """Means at each price, a row for each kind of image."""
+    rows = front.assign(order=front["image"].map({name: place for place, name in enumerate(IMAGES)}).fillna(-1))
+    rows = rows.sort_values(["model", "data", "domain", "price", "order"], na_position="first", kind="stable")
+    found = rows[["model", "data", "domain", "price", "image"]].copy()
+    found["price"] = ["" if pd.isna(value) else f"{value:g}" for value in rows["price"]]
+    found["sparsity"] = [f"{percent(value)} %" for value in rows["sparsity"]]
+    for name in ("logit", "probability", "kept", "cp, coefficients", "cp, signal", "cp, entropy", "hallucination"):
+        cells = rows[[name, f"{name} low", f"{name} high"]].to_numpy(float) if name in rows else []
+        found[name] = ["–" if pd.isna(mean) else f"{mean:.2f} ({low:.2f} to {high:.2f})" for mean, low, high in cells]
+    return found

@@ -15,10 +15,13 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .loaders.model_formats import load_model
     from .loaders.models import LoadedModel
     from .loaders.preparation import Preparation
+    from .overlap.settings import Settings as OverlapSettings
+    from .overlap.study import NOISE_LEVELS, MixedRecordings, noise, overlap
     from .planted.study import Planted, planted
     from .planted.study import Settings as PlantedSettings
 
-__all__ = ["DOMAINS", "KINDS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Part", "Photo", "Photos"]
+__all__ = ["DOMAINS", "KINDS", "NOISE_LEVELS", "SMALL"]
+__all__ += ["Comparison", "Explanation", "Kind", "LoadedModel", "MixedRecordings", "OverlapSettings", "Part", "Photo", "Photos"]
 __all__ += ["Planted", "PlantedSettings", "Preparation", "Settings", "Signal", "Subject", "check_and_write", "check_method"]
 __all__ += ["compare", "explain", "explain_top", "load_model", "load_photos", "load_subject", "metric_rows", "metric_text"]
-__all__ += ["planted", "transform_rows", "write_matrix", "write_report"]
+__all__ += ["noise", "overlap", "planted", "transform_rows", "write_matrix", "write_report"]

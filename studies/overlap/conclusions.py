@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ...metrics.statistics import Contrast, contrast, family, mean_interval
+from ...metrics.statistics import ENOUGH, Contrast, contrast, family, mean_interval
 from .settings import Settings
 from .tables import CLASS, TRUTH
 
@@ -49,14 +49,14 @@ def _question(table: pd.DataFrame, score: str, settings: Settings) -> pd.DataFra
     """The contrasts of one declared question, each against |coefficient| at the same count, paired by target.
 
     mean … verdict: over all targets, with the intervals and p of the whole family (Holm).  explored, explored_p: on the
-    targets that are looked at.  candidate: whether it is better there with p ≤ 0.05.  confirmed_…: on the other targets, of
-    the family of candidates.
+    targets that are looked at.  candidate: whether it is better there by more than what is equal in practice, with p ≤ 0.05.
+    confirmed_…: on the other targets, of the family of candidates.  confirmed: the same there, with p corrected by Holm.
     """
     rope = QUESTIONS[score][2]
     every = differences(table, score)
     looked, kept = differences(table[table["half"] == "explore"], score), differences(table[table["half"] == "confirm"], score)
     seen = {key: contrast(values, rope=rope) for key, values in looked.items()}
-    chosen = {key: kept[key] for key, one in seen.items() if one.mean > 0 and one.p <= LOOKED and key in kept}
+    chosen = {key: kept[key] for key, one in seen.items() if one.mean > rope and one.p <= LOOKED and key in kept}
     whole, confirmed = _family(every, rope), _family(chosen, rope)
     return pd.DataFrame([_row(score, key, one, seen.get(key), confirmed.get(key)) for key, one in whole.items()])
 
@@ -74,7 +74,7 @@ def _row(score: str, key: Key, whole: Contrast, seen: Contrast | None, confirmed
     row |= {"explored": seen.mean if seen else np.nan, "explored_p": seen.p if seen else np.nan}
     row["candidate"] = confirmed is not None
     row |= {f"confirmed_{name}": getattr(confirmed, name) if confirmed else np.nan for name in wanted[:-1]}
-    row["confirmed"] = bool(confirmed and confirmed.mean > 0 and confirmed.p_corrected <= 0.05)
+    row["confirmed"] = bool(confirmed and confirmed.mean > confirmed.rope and confirmed.p_corrected <= 1 - confirmed.level)
     return row
 
 
@@ -135,12 +135,17 @@ def _beaten(contrasts: pd.DataFrame) -> list[str]:
         head = (
             f"{question.capitalize()} Of {len(own)} contrasts with |coefficient|, {many} looked better on the explored targets"
         )
-        said.append(f"{head}, {len(right)} are confirmed on the others{_listed(right, unit)}.")
+        said.append(f"{head}, {len(right)} are confirmed on the others{_few(right)}{_listed(right, unit)}.")
         counts = ", ".join(f"{int(verdicts.get(name, 0))} {name}" for name in ("better", "worse", "equal", "open"))
         said.append(
             f"Over all targets, corrected: {counts}; detectable at the median: {own['detectable'].median():.2g} {unit}."
         )
     return said
+
+
+def _few(right: pd.DataFrame) -> str:
+    """What is said about a confirmation on few targets."""
+    return f" (only {int(right['confirmed_units'].max())}, a hint)" if right["confirmed_units"].max() < ENOUGH else ""
 
 
 def _listed(right: pd.DataFrame, unit: str) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ def overlap(
     out: str | Path = "results/overlap",
     progress: Progress | None = None,
     note: Callable[[str], object] | None = None,
-    model: LoadedModel | None = None,
+    model: LoadedModel | str | None = None,
     **options: Any,
 ) -> MixedRecordings:
     """Which coefficients of a mixture of two recordings make the model name one of them, and are they those of that one?
@@ -60,13 +61,16 @@ def overlap(
     contrasts.csv, summary.json, report.html, figures, and sounds to hear. Each finished target is stored in `out`/.parts, and
     the same call continues there.
     progress: called with (targets done, targets planned).  note: called with a sentence for what is left out.
-    model: replaces `settings.model`, whose name is then only recorded.
+    model: replaces `settings.model`; of a `LoadedModel` the name is recorded.
 
     Raises: ValueError for wrong settings, too few recordings, or where `out` holds other results; OSError; ImportError with
     the command that installs what is missing; Interrupted for a KeyboardInterrupt.
     """
+    loaded = model if isinstance(model, LoadedModel) else None
+    if model is not None:
+        options["model"] = model.name if isinstance(model, LoadedModel) else model
     settings = dataclasses.replace(settings or Settings(), **options)
-    return _run(settings, Path(out), progress, note or (lambda text: None), model)
+    return _run(settings, Path(out), progress, note or (lambda text: None), loaded)
 
 
 def noise(
@@ -74,7 +78,7 @@ def noise(
     out: str | Path = "results/noise",
     progress: Progress | None = None,
     note: Callable[[str], object] | None = None,
-    model: LoadedModel | None = None,
+    model: LoadedModel | str | None = None,
     **options: Any,
 ) -> MixedRecordings:
     """As `overlap`, with white noise in place of the second recording, at 20, 10 and 0 dB by default."""
@@ -123,7 +127,9 @@ def _records(
         record = store.read(key)
         try:
             if record is None or any(not (out / name).exists() for name in record["files"]):
+                begun = time.process_time()
                 record, kept = trial(clip, recordings, domains, settings)
+                record["cpu_seconds"] = time.process_time() - begun
                 record["files"] = present(record, kept, recordings.rate, settings, out) if number in shown else []
                 store.write(key, record)
         except KeyboardInterrupt:
@@ -141,6 +147,7 @@ def _content(clip: Clip) -> str:
 def _counts(records: list[Record], recordings: Recordings) -> dict[str, Any]:
     """How much was read and evaluated."""
     evaluations = {kind: sum(one["evaluations"][kind] for one in records) for kind in ("forward", "gradient")}
+    evaluations["cpu_seconds"] = round(sum(one["cpu_seconds"] for one in records))
     counts = {"recordings": len(recordings.clips), "targets": len(recordings.targets), "notes": recordings.notes}
     return {"versions": versions(), "classes": recordings.classes, "evaluations": evaluations} | counts
 

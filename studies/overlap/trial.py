@@ -74,7 +74,8 @@ def _explained(
     clip: Clip, recordings: Recordings, mixtures: Mapping[str, Mixture], domains: Sequence[str], settings: Settings
 ) -> tuple[list[Record], dict[tuple[str, str, str, float], Tensor], dict[str, int]]:
     """The rows, signals and evaluations of all methods; costly ones explain the hardest mixture only."""
-    names, rows, signals, count = list(mixtures), [], {}, {"forward": 0, "gradient": 0}
+    names, count = list(mixtures), {"forward": 0, "gradient": 0}
+    rows, signals = list[Record](), dict[tuple[str, str, str, float], Tensor]()
     for methods, levels in ((settings.methods, names), (settings.costly, names[-1:])):
         if not methods:
             continue

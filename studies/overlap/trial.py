@@ -97,7 +97,7 @@ def _explained(
             base = made[bare(methods[0])][number]
             found, kept = _judged(recordings, base, target, some, own, controls, settings, how)
             rows += [{"level": row.pop("level"), "domain": domain} | row for row in found]
-            signals |= {(level, domain, *rest): one for (level, *rest), one in kept.items()}
+            signals |= {(level, domain, ranking, budget): one for (level, ranking, budget), one in kept.items()}
             count["forward"] += len(x) * len(distinct([*own, *controls])) * (len(settings.budgets) + 1)
     return rows, signals, count
 

@@ -49,8 +49,8 @@ def _findings(study: str) -> Callable[[Path], str]:
         count = run["evaluations"]
         head = f"""    pullback study {study}
 
-{run["targets"]} targets of {run["recordings"]} recordings; {count["gradient"]:,} gradients and {count["forward"]:,} forwards took
-{count["cpu_seconds"]:,} s of one core. f is the log-odds of the class among {len(run["classes"])}."""
+{run["targets"]} targets of {run["recordings"]} recordings; {count["gradient"]:,} gradients and {count["forward"]:,} forwards
+took {count["cpu_seconds"]:,} s of one core. f is the log-odds of the class among {len(run["classes"])}."""
         return "\n".join([head, "", *(f"- {_plain(sentence)}" for sentence in run["findings"])])
 
     return section

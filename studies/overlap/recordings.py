@@ -136,31 +136,35 @@ def read_recordings(settings: Settings, model: LoadedModel) -> Recordings:
     Raises: ValueError where fewer than four are recognised, or the model has one output.
     """
     photos = tones() if settings.data == TONES else load_photos(settings.data, settings.limit, model.signals)
-    read = [(photo, signal) for photo, signal in photos.inputs(model.fitted)]
+    read = {photo.name: signal for photo, signal in photos.inputs(model.fitted)}
     notes = [f"{name}: {why}" for name, why in photos.skipped]
     if not read:
         raise ValueError(f"{settings.name}: no recording of {settings.data[:60]!r} can be read ({'; '.join(notes)[:120]}).")
-    rate = model.rate or 1 / read[0][1].step[0]
+    rate = model.rate or 1 / next(iter(read.values())).step[0]
     samples = max(round(settings.seconds * rate), model.window or 1)
-    pieces = [(photo.name, segments(signal.values.to(settings.device), samples)) for photo, signal in read]
-    module = model.signals.module(model.module, Wants(rate, model.window), (1, samples))
-    outputs = replace(model, module=module).classify(pieces[0][1][:1]).shape[1]
-    labels, chosen = _labels(photos, [photo.name for photo, _ in read], outputs, model)
-    if len(chosen) < 2:
-        raise ValueError(f"{settings.name}: expected a model of two classes or more, got {len(chosen)} output.")
-    names = tuple(model.class_name(one) or str(one) for one in chosen)
-    net = Chosen(module, chosen).eval()
-    clips = []
-    for (name, cut), label in zip(pieces, labels):
-        if bool(cut.any()):
-            clips.append(_clip(net, name, cut, None if label is None else chosen.index(label), names))
-        else:
-            notes.append(f"{name}: silence")
-    recognised = sorted((clip for clip in clips if clip.recognised), key=lambda clip: (clip.label, clip.name))
+    cut = {name: segments(signal.values.to(settings.device), samples) for name, signal in read.items()}
+    notes += [f"{name}: silence" for name, found in cut.items() if not bool(found.any())]
+    cut = {name: found for name, found in cut.items() if bool(found.any())}
+    net, labels, names = _chosen(settings, model, photos, cut, rate)
+    clips = [_clip(net, name, found, labels[name], names) for name, found in cut.items()]
     notes += [f"{clip.name}: not recognised as {clip.class_name}" for clip in clips if not clip.recognised]
+    recognised = sorted((clip for clip in clips if clip.recognised), key=lambda clip: (clip.label, clip.name))
     if len(recognised) < 4:
         raise ValueError(f"{settings.name}: {len(recognised)} of {len(clips)} recordings are recognised; expected 4 or more.")
     return Recordings(net, names, rate, clips, _spread(recognised, settings.targets), notes)
+
+
+def _chosen(
+    settings: Settings, model: LoadedModel, photos: Photos, cut: dict[str, Tensor], rate: float
+) -> tuple[nn.Module, dict[str, int | None], tuple[str, ...]]:
+    """The module of the outputs that count, the label of each recording among them, and their names."""
+    first = next(iter(cut.values()), torch.zeros(1, 1, model.window or 1))[:1]
+    module = model.signals.module(model.module, Wants(rate, model.window), tuple(first.shape[1:]))
+    labels, outputs = _labels(photos, list(cut), replace(model, module=module).classify(first).shape[1], model)
+    if len(outputs) < 2:
+        raise ValueError(f"{settings.name}: expected a model of two classes or more, got {len(outputs)} output.")
+    places = {name: None if label is None else outputs.index(label) for name, label in zip(cut, labels)}
+    return Chosen(module, outputs).eval(), places, tuple(model.class_name(one) or str(one) for one in outputs)
 
 
 def _spread(clips: list[Clip], most: int) -> list[Clip]:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ...core.files import check_writable, write_text, write_whole
+from ...core.imports import needs
 from ...core.progress import Interrupted, Progress
 from ..compare.summary import versions
 from ..loaders.models import LoadedModel
@@ -27,6 +28,7 @@ from .settings import NOISE, Settings
 from .tables import long, prediction, wide
 from .trial import Record, trial
 
+TABLES = ("results.csv", "scores.parquet", "sweep.csv", "contrasts.csv")
 NOISE_LEVELS: dict[str, Any] = {"corruption": NOISE, "levels": (20.0, 10.0, 0.0), "peak": None}
 
 
@@ -104,40 +106,41 @@ def _run(
         table, sweep = wide(records, settings), prediction(records, settings)
         found = conclude(table, sweep, settings)
         summary = about | _counts(records, recordings) | found.summary
-        files = _write(table, sweep, found.contrasts, summary, files, settings, out)
+        files = ["report.html", "summary.json", *_write(table, sweep, found.contrasts, settings, out), *files]
+        write_text(out / "report.html", _report(settings.name, summary, files))
         results.update(summary | {"files": files}, alone=True)
     return MixedRecordings(table, sweep, found.contrasts, summary, out, files)
 
 
 def _records(
-    recordings: Recordings,
-    domains: tuple[str, ...],
-    settings: Settings,
-    store: Store,
-    out: Path,
-    progress: Progress | None,
+    recordings: Recordings, domains: tuple[str, ...], settings: Settings, store: Store, out: Path, progress: Progress | None
 ) -> tuple[list[Record], list[str]]:
     """The record of each target, and the files that present the first ones."""
-    report, found, files = progress or (lambda done, planned: None), [], list[str]()
-    targets = recordings.targets
-    shown = [one * len(targets) // max(1, settings.shown) for one in range(min(settings.shown, len(targets)))]
+    report, found, targets = progress or (lambda done, planned: None), list[Record](), recordings.targets
+    shown = {one * len(targets) // max(1, settings.shown) for one in range(min(settings.shown, len(targets)))}
     report(0, len(targets))
     for number, clip in enumerate(targets):
-        key = f"{clip.name} {_content(clip)} {number if number in shown else ''}"
-        record = store.read(key)
         try:
-            if record is None or any(not (out / name).exists() for name in record["files"]):
-                begun = time.process_time()
-                record, kept = trial(clip, recordings, domains, settings)
-                record["cpu_seconds"] = time.process_time() - begun
-                record["files"] = present(record, kept, recordings.rate, settings, out) if number in shown else []
-                store.write(key, record)
+            found.append(_record(clip, recordings, domains, settings, store, out if number in shown else None))
         except KeyboardInterrupt:
             raise Interrupted(number, len(targets)) from None
-        found.append(record)
-        files += record["files"]
         report(number + 1, len(targets))
-    return found, files
+    return found, [name for record in found for name in record["files"]]
+
+
+def _record(
+    clip: Clip, recordings: Recordings, domains: tuple[str, ...], settings: Settings, store: Store, out: Path | None
+) -> Record:
+    """The stored record of a target, or a new one.  out: where it is presented, if it is."""
+    key = f"{clip.name} {_content(clip)} {'shown' if out else ''}"
+    record: Record | None = store.read(key)
+    if record is None or any(out is not None and not (out / name).exists() for name in record["files"]):
+        begun = time.process_time()
+        record, kept = trial(clip, recordings, domains, settings)
+        record["cpu_seconds"] = time.process_time() - begun
+        record["files"] = [] if out is None else present(record, kept, recordings.rate, settings, out)
+        store.write(key, record)
+    return record
 
 
 def _content(clip: Clip) -> str:
@@ -152,29 +155,18 @@ def _counts(records: list[Record], recordings: Recordings) -> dict[str, Any]:
     return {"versions": versions(), "classes": recordings.classes, "evaluations": evaluations} | counts
 
 
-def _write(
-    table: pd.DataFrame,
-    sweep: pd.DataFrame,
-    contrasts: pd.DataFrame,
-    summary: dict[str, Any],
-    shown: list[str],
-    settings: Settings,
-    out: Path,
-) -> list[str]:
-    """Writes tables, figures and the report. Returns the names of all files."""
-    write_text(out / "results.csv", table.to_csv(index=False))
-    write_text(out / "sweep.csv", sweep.to_csv(index=False))
-    write_text(out / "contrasts.csv", contrasts.to_csv(index=False))
+def _write(table: pd.DataFrame, sweep: pd.DataFrame, contrasts: pd.DataFrame, settings: Settings, out: Path) -> list[str]:
+    """Writes tables and figures. Returns the names of the files."""
+    for name, frame in (("results", table), ("sweep", sweep), ("contrasts", contrasts)):
+        write_text(out / f"{name}.csv", frame.to_csv(index=False))
+    with needs(settings.name, "'pullback[cli]'"):
+        import pyarrow  # noqa: F401
     write_whole(out / "scores.parquet", lambda path: long(table).to_parquet(path, index=False))
-    drawn = figures.draw(table, sweep, contrasts, settings, out)
-    media = [*drawn, *shown]
-    page = render(
-        "overlap.html",
-        name=settings.name,
-        summary=summary,
-        figures=[(file, figures.CAPTIONS.get(file, figures.SPECTROGRAMS)) for file in media if file.endswith(".png")],
-        sounds=[file for file in shown if file.endswith(".wav")],
-        settings=json.dumps(summary["settings"], indent=1),
-    )
-    write_text(out / "report.html", page)
-    return ["report.html", "results.csv", "scores.parquet", "sweep.csv", "contrasts.csv", "summary.json", *media]
+    return [*TABLES, *figures.draw(table, sweep, contrasts, settings, out)]
+
+
+def _report(name: str, summary: dict[str, Any], media: list[str]) -> str:
+    """The page of the results.  name: of the command."""
+    pictures = [(file, figures.CAPTIONS.get(file, figures.SPECTROGRAMS)) for file in media if file.endswith(".png")]
+    sounds, settings = [file for file in media if file.endswith(".wav")], json.dumps(summary["settings"], indent=1)
+    return render("overlap.html", name=name, summary=summary, figures=pictures, sounds=sounds, settings=settings)

@@ -1,7 +1,9 @@
 """One pair of recordings: mixtures at all levels, their explanation in all domains, and the scores of what is kept."""
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,14 +26,15 @@ from .settings import Settings, bare
 CLASS_METRICS = ("average_drop", "average_increase", "average_gain", "fid_in")
 FLOOR = -30.0  # dB; a smaller SI-SDR counts as this, so that one almost orthogonal signal does not decide a mean
 Record = dict[str, Any]
+Signals = dict[tuple[str, str, str, float], Tensor]  # by level, domain, ranking and budget: (1, samples)
 
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """What stays of one mixture: (level, domain, ranking, budget) -> signal (1, samples), for pictures and sounds."""
+    """The mixtures of one target by level, and what is kept of them, for pictures and sounds."""
 
     mixtures: dict[str, Mixture]
-    signals: dict[tuple[str, str, str, float], Tensor]
+    signals: Signals
 
 
 def level_name(level: float | None, peak: float | None = None) -> str:
@@ -53,84 +56,101 @@ def trial(clip: Clip, recordings: Recordings, domains: Sequence[str], settings: 
     """The scores of one target as plain data, and the signals behind them.
 
     "sweep": level, probability and whether the prediction is kept.  "levels": the same of the explained mixtures.
-    "rows": a record for each level, domain, ranking and budget, see `_scores`.
+    "rows": a record for each level, domain, ranking and budget.  "evaluations": of the model, by kind.
     """
     name, corruption = partner(clip, recordings, settings)
     mixtures = {one: mix(clip.target, corruption, **how) for one, how in explained_levels(settings).items()}
     swept = [mix(clip.target, corruption, level) for level in settings.sweep]
-    x = torch.stack([clip.target, *(one.x for one in [*swept, *mixtures.values()])])
-    probability, predicted = answers(recordings.model, x, clip.label)
-    said = [
-        {"level": one.level, "probability": float(p), "kept": bool(found == clip.label)}
-        for one, p, found in zip([*swept, *mixtures.values()], probability[1:], predicted[1:])
-    ]
-    about: Record = {"target": clip.name, "class": clip.class_name, "corruption": name, "clean": float(probability[0])}
+    clean, *said = _asked(clip, recordings, [*swept, *mixtures.values()])
+    about: Record = {"target": clip.name, "class": clip.class_name, "corruption": name, "clean": clean["probability"]}
     about |= {"sweep": said[: len(swept)], "levels": dict(zip(mixtures, said[len(swept) :]))}
-    rows, signals, evaluations = _explained(clip, recordings, mixtures, domains, settings)
-    return about | {"rows": rows, "evaluations": evaluations}, Kept(mixtures, signals)
+    kept, rows, evaluations = Kept(mixtures, {}), list[Record](), {"forward": 0, "gradient": 0}
+    for part in _parts(clip, recordings, mixtures, settings):
+        part.run(domains, kept.signals, rows, evaluations)
+    return about | {"rows": rows, "evaluations": evaluations}, kept
 
 
-def _explained(
-    clip: Clip, recordings: Recordings, mixtures: Mapping[str, Mixture], domains: Sequence[str], settings: Settings
-) -> tuple[list[Record], dict[tuple[str, str, str, float], Tensor], dict[str, int]]:
-    """The rows, signals and evaluations of all methods; costly ones explain the hardest mixture only."""
-    names, count = list(mixtures), {"forward": 0, "gradient": 0}
-    rows, signals = list[Record](), dict[tuple[str, str, str, float], Tensor]()
-    for methods, levels in ((settings.methods, names), (settings.costly, names[-1:])):
-        if not methods:
-            continue
-        some = {name: mixtures[name] for name in levels}
-        x = torch.stack([one.x for one in some.values()])
+def _asked(clip: Clip, recordings: Recordings, mixtures: Sequence[Mixture]) -> list[Record]:
+    """What the model says to the target alone, and to each mixture."""
+    x = torch.stack([clip.target, *(one.x for one in mixtures)])
+    probability, predicted = answers(recordings.model, x, clip.label)
+    return [
+        {"level": level, "probability": float(p), "kept": bool(found == clip.label)}
+        for level, p, found in zip([math.inf, *(one.level for one in mixtures)], probability, predicted)
+    ]
+
+
+def _parts(clip: Clip, recordings: Recordings, mixtures: dict[str, Mixture], settings: Settings) -> Iterator["Part"]:
+    """Usual methods and controls on all mixtures, and costly methods on the hardest one."""
+    hardest = list(mixtures)[-1]
+    yield Part(recordings, clip.label, mixtures, settings, settings.methods, CONTROLS)
+    if settings.costly:
+        yield Part(recordings, clip.label, {hardest: mixtures[hardest]}, settings, settings.costly, ())
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some methods on some mixtures of one target, and the controls that stand beside them."""
+
+    recordings: Recordings
+    label: int
+    mixtures: dict[str, Mixture]
+    settings: Settings
+    methods: tuple[str, ...]
+    controls: tuple[str, ...]
+
+    def run(self, domains: Sequence[str], signals: Signals, rows: list[Record], evaluations: dict[str, int]) -> None:
+        """Adds the rows, signals and evaluations of all domains."""
+        maps = self._maps(domains)
+        for found in maps.values():
+            for kind in evaluations:
+                evaluations[kind] += int(found[0].settings["evaluations"].get(kind, 0))
+        for place, domain in enumerate(domains):
+            own = {spec: order(spec, maps[bare(spec)][place], self.recordings.rate) for spec in self.methods}
+            base = next(iter(maps.values()))[place]
+            if "oracle" in self.controls:
+                own["oracle"] = ideal_order(base.transform, self._stacked("target"), self._stacked("x"))
+            with self._judging(base, own) as judged:
+                self._score(domain, judged, distinct([*own, *self.controls]), signals, rows)
+                evaluations["forward"] += judged.engine.count.forward
+
+    def _stacked(self, name: str) -> Tensor:
+        """The x, target or corruption of all mixtures, (batch, 1, samples)."""
+        return torch.stack([getattr(one, name) for one in self.mixtures.values()])
+
+    @property
+    def _target(self) -> Any:
+        return log_odds([self.label] * len(self.mixtures))
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        return {"seed": self.settings.seed, "batch_size": self.settings.batch_size}
+
+    def _maps(self, domains: Sequence[str]) -> dict[str, list[Attribution]]:
+        """The maps in all domains, by method."""
+        x = self._stacked("x")
         transforms = [get_transform(domain, tuple(x.shape[1:])) for domain in domains]
-        how: dict[str, Any] = {"seed": settings.seed, "batch_size": settings.batch_size}
-        target = log_odds([clip.label] * len(x))
-        made = {
-            spec: attribute(recordings.model, x, target, method=spec, transform=transforms, **how)
-            for spec in distinct([bare(spec) for spec in methods])
-        }
-        for maps in made.values():
-            for kind in count:
-                count[kind] += int(maps[0].settings["evaluations"].get(kind, 0)) * len(x)
-        controls = CONTROLS if methods is settings.methods else ()
-        for number, domain in enumerate(domains):
-            own = {spec: order(spec, made[bare(spec)][number], recordings.rate) for spec in methods}
-            base = made[bare(methods[0])][number]
-            found, kept = _judged(recordings, base, target, some, own, controls, settings, how)
-            rows += [{"level": row.pop("level"), "domain": domain} | row for row in found]
-            signals |= {(level, domain, ranking, budget): one for (level, ranking, budget), one in kept.items()}
-            count["forward"] += len(x) * len(distinct([*own, *controls])) * (len(settings.budgets) + 1)
-    return rows, signals, count
+        model, target, specs = self.recordings.model, self._target, distinct([bare(spec) for spec in self.methods])
+        return {spec: attribute(model, x, target, method=spec, transform=transforms, **self._how) for spec in specs}
 
+    def _judging(self, base: Attribution, orders: dict[str, Tensor]) -> AbstractContextManager[Judged]:
+        """base: any map of the domain.  orders: of rankings, (batch, *coeff)."""
+        cost = (len(self.settings.budgets) + 1) * (len(orders) + len(self.controls))
+        return judging(self.recordings.model, base, self._target, cost, orders=orders, **self._how)
 
-def _judged(
-    recordings: Recordings,
-    base: Attribution,
-    target: Any,
-    mixtures: Mapping[str, Mixture],
-    orders: dict[str, Tensor],
-    controls: Sequence[str],
-    settings: Settings,
-    how: dict[str, Any],
-) -> tuple[list[Record], dict[tuple[str, str, float], Tensor]]:
-    """The rows and kept signals of one domain.  base: any map in it.  orders: of the methods, (batch, *coeff)."""
-    source = torch.stack([one.target for one in mixtures.values()])
-    rest = torch.stack([one.corruption for one in mixtures.values()])
-    if "oracle" in controls:
-        orders = orders | {"oracle": ideal_order(base.transform, source, source + rest)}
-    rankings, rows, signals = distinct([*orders, *controls]), [], {}
-    asked = [Selection(one, budget) for one in rankings for budget in settings.budgets]
-    cost = len(asked) + len(rankings)
-    with judging(recordings.model, base, target, cost, orders=orders, **how) as judged:
-        judged.answers([*asked, *(Selection(one, settings.budget, removed=True) for one in rankings)])
-        for ranking in rankings:
-            for budget in settings.budgets:
-                kept = _selected(judged, ranking, budget)
-                scores = _separation(kept, source, rest) | _class_scores(judged, ranking, budget, settings.budget)
-                for number, level in enumerate(mixtures):
-                    own = {name: float(found[number]) for name, found in scores.items()}
-                    rows.append({"level": level, "ranking": ranking, "budget": budget} | own)
-                    signals[level, ranking, budget] = kept[number]
-    return rows, signals
+    def _score(self, domain: str, judged: Judged, rankings: Sequence[str], signals: Signals, rows: list[Record]) -> None:
+        """Adds the rows and signals of one domain."""
+        budgets, main = self.settings.budgets, self.settings.budget
+        asked = [Selection(one, budget) for one in rankings for budget in budgets]
+        judged.answers([*asked, *(Selection(one, main, removed=True) for one in rankings)])  # all at once, which is faster
+        source, rest = self._stacked("target"), self._stacked("corruption")
+        for ranking, budget in itertools.product(rankings, budgets):
+            kept = _selected(judged, ranking, budget)
+            scores = _separation(kept, source, rest) | _class_scores(judged, ranking, budget, main)
+            for number, level in enumerate(self.mixtures):
+                own = {name: float(found[number]) for name, found in scores.items()}
+                rows.append({"level": level, "domain": domain, "ranking": ranking, "budget": budget} | own)
+                signals[level, domain, ranking, budget] = kept[number]
 
 
 def _selected(judged: Judged, ranking: str, budget: float) -> Tensor:

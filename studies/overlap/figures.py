@@ -93,16 +93,20 @@ def _contrasts(contrasts: pd.DataFrame, settings: Settings, out: Path) -> str:
         mine = contrasts[contrasts["question"] == score]
         limit = float(mine["mean"].abs().quantile(0.9)) or 1.0
         for row, level in enumerate(levels):
-            axis, own = axes[row, column], mine[mine["level"] == level].set_index(["method", "domain", "budget"])
-            image = own["mean"].unstack([1, 2]).reindex(index=methods, columns=columns)
-            shown = axis.imshow(image.to_numpy(float), cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
-            dots = own["confirmed"].unstack([1, 2]).reindex(index=methods, columns=columns)
-            places = np.argwhere(dots.to_numpy() == True)  # noqa: E712
-            axis.plot(places[:, 1], places[:, 0], "ko", markersize=3.5)
-            _ticks(axis, methods, domains, settings)
-            axis.set_title(f"{level}: {unit}, map less |coefficient|", fontsize=8)
+            own = mine[mine["level"] == level].set_index(["method", "domain", "budget"])
+            shown = _panel(axes[row, column], own, methods, columns, limit)
+            _ticks(axes[row, column], methods, domains, settings)
+            axes[row, column].set_title(f"{level}: {unit}, map less |coefficient|", fontsize=8)
         figure.colorbar(shown, ax=axes[:, column], shrink=0.6).ax.tick_params(labelsize=7)
     return save(figure, out / "contrasts.png")
+
+
+def _panel(axis: Any, own: pd.DataFrame, methods: list[str], columns: list[tuple[str, float]], limit: float) -> Any:
+    """Mean differences as colours, and dots where they are confirmed."""
+    table = lambda name: own[name].unstack([1, 2]).reindex(index=methods, columns=columns)
+    places = np.argwhere(table("confirmed").fillna(False).to_numpy(bool))
+    axis.plot(places[:, 1], places[:, 0], "ko", markersize=3.5)
+    return axis.imshow(table("mean").to_numpy(float), cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
 
 
 def _ticks(axis: Any, methods: list[str], domains: list[str], settings: Settings) -> None:

@@ -86,17 +86,20 @@ def mix(target: Tensor, corruption: Tensor, level: float | None = None, peak: fl
     >>> mix(s, n, 0.0).x, round(mix(s, n, peak=0.2).level, 2)
     (tensor([[1., 0.]]), 13.98)
     """
-    if (level is None) == (peak is None):
-        raise ValueError("mix: expected either a level in dB or a peak.")
-    if peak is None:
-        gain = (target.square().sum() / corruption.square().sum() * 10 ** (-(level or 0.0) / 10)).sqrt()
-    else:
-        gain = peak * target.abs().max() / corruption.abs().max()
-    corruption = gain * corruption
+    corruption = _gain(target, corruption, level, peak) * corruption
     found = float(10 * torch.log10(target.square().sum() / corruption.square().sum()))
     x = target + corruption
     scale = x.abs().max().clamp(min=1)
     return Mixture(x / scale, target / scale, corruption / scale, found)
+
+
+def _gain(target: Tensor, corruption: Tensor, level: float | None, peak: float | None) -> Tensor:
+    """By what the corruption is multiplied."""
+    if (level is None) == (peak is None):
+        raise ValueError("mix: expected either a level in dB or a peak.")
+    if peak is not None:
+        return peak * target.abs().max() / corruption.abs().max()
+    return (target.square().sum() / corruption.square().sum() * 10 ** (-(level or 0.0) / 10)).sqrt()
 
 
 def white_noise(like: Tensor, seed: int, name: str) -> Tensor:
@@ -148,10 +151,7 @@ def read_recordings(settings: Settings, model: LoadedModel) -> Recordings:
     net, labels, names = _chosen(settings, model, photos, cut, rate)
     clips = [_clip(net, name, found, labels[name], names) for name, found in cut.items()]
     notes += [f"{clip.name}: not recognised as {clip.class_name}" for clip in clips if not clip.recognised]
-    recognised = sorted((clip for clip in clips if clip.recognised), key=lambda clip: (clip.label, clip.name))
-    if len(recognised) < 4:
-        raise ValueError(f"{settings.name}: {len(recognised)} of {len(clips)} recordings are recognised; expected 4 or more.")
-    return Recordings(net, names, rate, clips, _spread(recognised, settings.targets), notes)
+    return Recordings(net, names, rate, clips, _targets(clips, settings), notes)
 
 
 def _chosen(
@@ -167,10 +167,13 @@ def _chosen(
     return Chosen(module, outputs).eval(), places, tuple(model.class_name(one) or str(one) for one in outputs)
 
 
-def _spread(clips: list[Clip], most: int) -> list[Clip]:
-    """At most so many, evenly over the classes."""
-    count = min(most, len(clips))
-    return [clips[one * len(clips) // count] for one in range(count)]
+def _targets(clips: list[Clip], settings: Settings) -> list[Clip]:
+    """The recognised clips by class and name, at most so many as are asked for, evenly over the classes."""
+    found = sorted((clip for clip in clips if clip.recognised), key=lambda clip: (clip.label, clip.name))
+    if len(found) < 4:
+        raise ValueError(f"{settings.name}: {len(found)} of {len(clips)} recordings are recognised; expected 4 or more.")
+    count = min(settings.targets, len(found))
+    return [found[one * len(found) // count] for one in range(count)]
 
 
 def segments(values: Tensor, samples: int) -> Tensor:

@@ -146,12 +146,23 @@ def read_recordings(settings: Settings, model: LoadedModel) -> Recordings:
     rate = model.rate or 1 / next(iter(read.values())).step[0]
     samples = max(round(settings.seconds * rate), model.window or 1)
     cut = {name: segments(signal.values.to(settings.device), samples) for name, signal in read.items()}
-    notes += [f"{name}: silence" for name, found in cut.items() if not bool(found.any())]
-    cut = {name: found for name, found in cut.items() if bool(found.any())}
+    cut = _distinct(cut, notes)
     net, labels, names = _chosen(settings, model, photos, cut, rate)
     clips = [_clip(net, name, found, labels[name], names) for name, found in cut.items()]
     notes += [f"{clip.name}: not recognised as {clip.class_name}" for clip in clips if not clip.recognised]
     return Recordings(net, names, rate, clips, _targets(clips, settings), notes)
+
+
+def _distinct(cut: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
+    """The recordings without silent ones and copies, which would count twice; `notes` gets a sentence for each of these."""
+    found: dict[str, Tensor] = {}
+    for name, one in cut.items():
+        copy = next((other for other, known in found.items() if torch.equal(one, known)), None)
+        if copy is None and bool(one.any()):
+            found[name] = one
+        else:
+            notes.append(f"{name}: {'silence' if copy is None else f'a copy of {copy}'}")
+    return found
 
 
 def _chosen(

@@ -177,9 +177,12 @@ def test_a_users_model_and_folder_of_recordings(tmp_path: Path) -> None:
     for photo in tones().entries[::2]:
         _write(tmp_path / "mine" / f"{photo.name}.wav", photo)
     asked = {"model": f"{__file__}:high_or_low", "data": str(tmp_path / "mine"), "rate": RATE, "shown": 0}
+    wavfile.write(tmp_path / "mine" / "silence.wav", int(RATE), np.zeros(1000, np.int16))
+    _write(tmp_path / "mine" / "zopy.wav", tones().entries[0])
     made = overlap(small(**asked), tmp_path / "out")
     assert set(made.table["class"]) == {"0", "1"}  # without labels, the predicted class
     assert made.summary["targets"] == 8
+    assert made.summary["notes"] == ["silence.wav: silence", "zopy.wav: a copy of 200 Hz 0.wav"]
 
 
 def test_a_folder_of_esc50(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def _means(study: str) -> Callable[[Path], str]:
 
 
 def _confirmed(study: str) -> Callable[[Path], str]:
-    """The contrasts that are confirmed, with the intervals of the targets that confirm them."""
+    """The contrasts that are confirmed on the other targets, and the difference in SI-SDR in the same places."""
 
     def section(root: Path) -> str:
         run = _run(root, study)
@@ -98,6 +98,9 @@ def _confirmed(study: str) -> Callable[[Path], str]:
         right = rows[rows["confirmed"]].sort_values(["question", "confirmed_mean"], ascending=[False, False])
         if right.empty:
             return "No contrast is confirmed."
+        place = ["method", "domain", "level", "budget"]
+        truth = rows[rows["question"] == "si_sdr"].set_index(place)["mean"]
+        there = right.join(truth.rename("there"), on=place)["there"]
         unit = right["question"].map({"si_sdr": "SI-SDR, dB", "probability": "p(class)"})
         interval = [
             f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
@@ -113,6 +116,7 @@ def _confirmed(study: str) -> Callable[[Path], str]:
                 "map less \\|coefficient\\|": interval,
                 "p, corrected": [f"{one:.4f}" for one in right["confirmed_p_corrected"]],
                 "detectable": [f"{one:.2g}" for one in right["confirmed_detectable"]],
+                "SI-SDR there, dB": [f"{one:+.1f}" for one in there],
             }
         )
         return table(shown)

@@ -14,7 +14,7 @@ from .tables import CLASS, TRUTH
 
 QUESTIONS = {  # the score, what it asks, and differences that are equal in practice
     "si_sdr": ("truth: is what is kept closer to the target?", "dB of SI-SDR", 0.5),
-    "probability": ("the model: is the class more probable where this alone is kept?", "of probability", 0.02),
+    "probability": ("the model: is the class more probable where this alone is kept?", "in probability", 0.02),
 }
 CELL = ["method", "domain", "level", "budget"]
 LOOKED = 0.05  # p on the explored targets, uncorrected, of a contrast that is then to be confirmed
@@ -154,11 +154,14 @@ def _listed(right: pd.DataFrame, unit: str) -> str:
         return ""
     groups = right.sort_values("confirmed_mean", ascending=False).groupby(["method", "domain"], sort=False)
     parts = [
-        f"{method} in {domain} ({len(own)}, up to {own['confirmed_mean'].max():+.2g} {unit} at {own['level'].iloc[0]}, "
-        f"{100 * own['budget'].iloc[0]:g} %)"
+        f"{method} in {domain} ({'; '.join(_cell(row, unit) for row in own.to_dict('records'))})"
         for (method, domain), own in groups
     ]
     return ": " + "; ".join(parts)
+
+
+def _cell(row: dict[str, Any], unit: str) -> str:
+    return f"{row['confirmed_mean']:+.2g} {unit} at {row['level']}, {100 * row['budget']:g} %"
 
 
 def _oracle(shown: pd.DataFrame, settings: Settings) -> list[str]:

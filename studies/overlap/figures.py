@@ -12,7 +12,7 @@ from .conclusions import QUESTIONS, means, swept
 from .settings import Settings
 
 CONTROLS = {"oracle": ("ideal mask", "seagreen"), "coefficient": ("|coefficient|", "black"), "random": ("random", "0.6")}
-COLOURS = ("firebrick", "darkorange", "royalblue", "mediumorchid", "saddlebrown", "teal")
+COLOURS = ("firebrick", "darkorange", "royalblue", "mediumorchid", "saddlebrown", "teal", "deeppink", "goldenrod")
 SCORES = {"si_sdr_gain": "SI-SDR gain over the mixture, dB", "probability": "probability of the class"}
 SPECTROGRAMS = (
     "One mixture and what is kept of it, on one scale of 70 dB. Rows: by the map, by |coefficient|, by the ideal mask."
@@ -20,7 +20,7 @@ SPECTROGRAMS = (
 CAPTIONS = {
     "prediction.png": "How often the model still names the target (Wilson intervals), and the probability of its class.",
     "levels.png": "Scores of what is kept, with 95 % intervals. Black: the control that does not see the model.",
-    "contrasts.png": "Mean difference from |coefficient| at the same count, paired. Dots: confirmed on other targets.",
+    "contrasts.png": "Mean difference from |coefficient| at the same count, paired. Dots: confirmed; grey: not run.",
 }
 
 
@@ -79,7 +79,8 @@ def _line(axis: Any, part: pd.DataFrame, score: str, colour: str, control: bool,
     """A line with intervals.  shift: in dB, so that intervals do not hide each other."""
     error = np.abs(part[[f"{score}_low", f"{score}_high"]].to_numpy().T - part[score].to_numpy())
     width = 2.2 if control else 1.1
-    axis.errorbar(part["level_db"] + shift, part[score], error, color=colour, linewidth=width, marker=".", elinewidth=0.7)
+    style = {"color": colour, "ecolor": (colour, 0.4), "linewidth": width, "marker": ".", "elinewidth": 0.8}
+    axis.errorbar(part["level_db"] + shift, part[score], error, **style)
 
 
 def _contrasts(contrasts: pd.DataFrame, settings: Settings, out: Path) -> str:
@@ -106,6 +107,7 @@ def _panel(axis: Any, own: pd.DataFrame, methods: list[str], columns: list[tuple
     table = lambda name: own[name].unstack([1, 2]).reindex(index=methods, columns=columns)
     places = np.argwhere(table("confirmed").fillna(False).to_numpy(bool))
     axis.plot(places[:, 1], places[:, 0], "ko", markersize=3.5)
+    axis.set_facecolor("0.8")
     return axis.imshow(table("mean").to_numpy(float), cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
 
 

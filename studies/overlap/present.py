@@ -14,6 +14,7 @@ from .rankings import CONTROLS
 from .settings import Settings
 from .trial import Kept, Record
 
+LOWEST = 200  # spectrograms begin at this part of the rate, 80 Hz of 16 kHz
 LOUD = 0.9  # the largest sample of all sounds of a mixture
 
 
@@ -107,5 +108,6 @@ def _draw(axis: object, one: Tensor, rate: float, loudest: float, title: str) ->
     plane = spectrogram(one[0].cpu())
     below = float(_level(one)) - loudest
     draw_plane(axis, plane._replace(image=plane.image + below), 1 / rate, norm=None, vmin=-LOUDEST, vmax=0, cmap="magma")
+    axis.set_ylim(bottom=rate / LOWEST)  # type: ignore[attr-defined]
     axis.set_title(title, fontsize=7)  # type: ignore[attr-defined]
     axis.tick_params(labelsize=6)  # type: ignore[attr-defined]

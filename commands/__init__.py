@@ -2,7 +2,7 @@
 
 import typer
 
-from . import minimal, planted, robustness, search
+from . import minimal, overlap, planted, robustness, search
 
 __all__ = ["study"]
 
@@ -13,3 +13,5 @@ study.command("minimal")(minimal.minimal)
 study.command("planted")(planted.planted)
 study.command("robustness")(robustness.robustness)
 study.command("search")(search.search)
+study.command("overlap")(overlap.overlap)
+study.command("noise")(overlap.noise)

@@ -21,12 +21,14 @@ class _AtBudget(Metric):
     """A metric of one selection.
 
     budget: the share that is selected, in (0, 1].  by: of what, see `selection.counts`.
+    ranking: what selects, see `Selection`; another one than "attribution" is a control.
     """
 
     better: ClassVar[Better] = "higher"
     needs = Needs.CLASSES
     budget: float = 0.1
     by: Budgets = "count"
+    ranking: str = "attribution"
 
     def __post_init__(self) -> None:
         check_choice(self.name, "by", self.by, BY)
@@ -36,9 +38,13 @@ class _AtBudget(Metric):
     def cost(self, attribution: Attribution) -> int:
         return 3
 
+    def selection(self, removed: bool = False) -> Selection:
+        """What is kept, or removed."""
+        return Selection(self.ranking, self.budget, self.by, removed)
+
     def kept(self, judged: Judged) -> tuple[Tensor, Tensor]:
         """p at x, NaN where it is not defined, and o."""
-        p, o = judged.at_ends("probability"), judged.answers([Selection("attribution", self.budget, self.by)]).probability[0]
+        p, o = judged.at_ends("probability"), judged.answers([self.selection()]).probability[0]
         return p[0].where(p[0] != p[1], nan), o
 
 
@@ -98,7 +104,7 @@ class FaithfulnessOfSpectra(_AtBudget):
 
     def measure(self, judged: Judged) -> Scores:
         p = judged.at_ends("probability")
-        left = judged.answers([Selection("attribution", self.budget, self.by, removed=True)]).probability[0]
+        left = judged.answers([self.selection(removed=True)]).probability[0]
         return Scores((p[0] - left).where(p[0] != p[1], nan))
 
 
@@ -112,5 +118,5 @@ class FidelityToInput(_AtBudget):
 
     def measure(self, judged: Judged) -> Scores:
         p, _ = self.kept(judged)
-        found = judged.answers([Selection("attribution", self.budget, self.by)]).predicted[0]
+        found = judged.answers([self.selection()]).predicted[0]
         return Scores((found == judged.answers_at_ends.predicted[0]).to(p).where(~p.isnan(), nan))

@@ -20,14 +20,17 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .minimal.report import limit_table as minimal_limits
     from .minimal.run import Minimal, minimal
     from .minimal.settings import Settings as MinimalSettings
+    from .overlap.settings import Settings as OverlapSettings
+    from .overlap.study import NOISE_LEVELS, MixedRecordings, noise, overlap
     from .planted.study import Planted, planted
     from .planted.study import Settings as PlantedSettings
     from .report.report import write_page
     from .robustness.run import Robustness, robustness
     from .robustness.settings import Settings as RobustnessSettings
 
-__all__ = ["DOMAINS", "KINDS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Minimal", "MinimalSettings"]
-__all__ += ["Part", "Photo", "Photos", "Planted", "PlantedSettings", "Preparation", "Robustness", "RobustnessSettings"]
-__all__ += ["Settings", "Signal", "Subject", "check_and_write", "check_method", "compare", "explain", "explain_top"]
-__all__ += ["load_model", "load_photos", "load_subject", "metric_rows", "metric_text", "minimal", "minimal_limits", "planted"]
-__all__ += ["read_questions", "robustness", "transform_rows", "write_matrix", "write_page", "write_report"]
+__all__ = ["DOMAINS", "KINDS", "NOISE_LEVELS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Minimal"]
+__all__ += ["MinimalSettings", "MixedRecordings", "OverlapSettings", "Part", "Photo", "Photos", "Planted", "PlantedSettings"]
+__all__ += ["Preparation", "Robustness", "RobustnessSettings", "Settings", "Signal", "Subject", "check_and_write"]
+__all__ += ["check_method", "compare", "explain", "explain_top", "load_model", "load_photos", "load_subject", "metric_rows"]
+__all__ += ["metric_text", "minimal", "minimal_limits", "noise", "overlap", "planted", "read_questions", "robustness"]
+__all__ += ["transform_rows", "write_matrix", "write_page", "write_report"]

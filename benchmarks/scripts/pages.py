@@ -20,7 +20,17 @@ from pullback.studies import transform_rows
 from pullback.studies.compare.summary import domain_numbers
 from pullback.studies.report import page as report
 
-from . import axioms_page, fitted_page, minimal_page, performance, planted_page, robustness_page, statistics_page, zoo
+from . import (
+    axioms_page,
+    fitted_page,
+    minimal_page,
+    overlap_page,
+    performance,
+    planted_page,
+    robustness_page,
+    statistics_page,
+    zoo,
+)
 from .tables import NothingStored, table
 
 Section = Callable[[Path], str]
@@ -69,6 +79,7 @@ SECTIONS: dict[str, Section] = {
     **planted_page.SECTIONS,
     **robustness_page.SECTIONS,
     **minimal_page.SECTIONS,
+    **overlap_page.SECTIONS,
     **statistics_page.SECTIONS,
     **fitted_page.SECTIONS,
 }

@@ -1,0 +1,131 @@
+"""The sections of docs/studies/overlap.md, from stored runs of `pullback study overlap` and `pullback study noise`.
+
+benchmarks/results/overlap.json and noise.json are their summaries; the pictures lie in docs/studies/overlap.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.results.stored import read
+
+from .tables import NothingStored, table
+
+STUDIES = ("overlap", "noise")
+PICTURES = {
+    "prediction": "How often the prediction is kept, against the level",
+    "levels": "Scores of what is kept, against the level, with controls",
+    "contrasts": "Difference of maps from |coefficient|, by method, domain and budget",
+    "spectrograms": "One mixture at 0 dB and what is kept of it",
+}
+COLUMNS = {
+    "si_sdr_gain": "SI-SDR gain, dB",
+    "energy_left": "corruption left",
+    "target_share": "share on the target",
+    "probability": "p(class)",
+    "fid_in": "Fid-In",
+    "ff": "FF",
+    "average_increase": "AI",
+    "average_drop": "AD",
+    "average_gain": "AG",
+}
+
+
+def _run(root: Path, study: str) -> dict[str, Any]:
+    """A stored summary.  Raises: NothingStored where there is none."""
+    found: dict[str, Any] = read(root / "benchmarks" / "results" / f"{study}.json")
+    if not found.get("means"):
+        raise NothingStored
+    return found
+
+
+def _findings(study: str) -> Callable[[Path], str]:
+    """What was run, and its sentences."""
+
+    def section(root: Path) -> str:
+        run = _run(root, study)
+        count = run["evaluations"]
+        head = f"""    pullback study {study}
+
+{run["targets"]} targets of {run["recordings"]} recordings; {count["gradient"]:,} gradients and {count["forward"]:,} forwards
+took {count["cpu_seconds"]:,} s of one core. f is the log-odds of the class among {len(run["classes"])}."""
+        return "\n".join([head, "", *(f"- {_plain(sentence)}" for sentence in run["findings"])])
+
+    return section
+
+
+def _plain(sentence: str) -> str:
+    """Markdown that shows a sentence as it is."""
+    return sentence.replace("*", "\\*").replace("_", "\\_")
+
+
+def _pictures(study: str) -> Callable[[Path], str]:
+    """The figures of the run."""
+
+    def section(root: Path) -> str:
+        _run(root, study)
+        return "\n\n".join(f"![{text}](overlap/{study}-{name}.png)" for name, text in PICTURES.items())
+
+    return section
+
+
+def _means(study: str) -> Callable[[Path], str]:
+    """The means at the lowest level and the main budget, the best map of each domain by SI-SDR, and the controls."""
+
+    def section(root: Path) -> str:
+        run = _run(root, study)
+        rows = pd.DataFrame(run["means"])
+        rows = rows[rows["level_db"] == rows["level_db"].min()]
+        named = rows["method"].where(rows["control"] == "attribution", rows["control"].replace("oracle", "ideal mask"))
+        shown = pd.DataFrame({"domain": [f"`{name}`" for name in rows["domain"]], "kept by": [f"`{one}`" for one in named]})
+        for name, title in COLUMNS.items():
+            digits = 1 if name == "si_sdr_gain" else 2
+            shown[title] = [f"{value:.{digits}f}" for value in rows[name]]
+        said = f"Means over targets at {rows['level'].iloc[0]} with {100 * run['settings']['budget']:g} % of coefficients kept."
+        return f"{said}\n\n{table(shown)}"
+
+    return section
+
+
+def _confirmed(study: str) -> Callable[[Path], str]:
+    """The contrasts that are confirmed on the other targets, and the difference in SI-SDR in the same places."""
+
+    def section(root: Path) -> str:
+        run = _run(root, study)
+        rows = pd.DataFrame(run["contrasts"])
+        right = rows[rows["confirmed"]].sort_values(["question", "confirmed_mean"], ascending=[False, False])
+        if right.empty:
+            return "No contrast is confirmed."
+        place = ["method", "domain", "level", "budget"]
+        truth = rows[rows["question"] == "si_sdr"].set_index(place)["mean"]
+        there = right.join(truth.rename("there"), on=place)["there"]
+        unit = right["question"].map({"si_sdr": "SI-SDR, dB", "probability": "p(class)"})
+        interval = [
+            f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
+            for mean, low, high in zip(right["confirmed_mean"], right["confirmed_low"], right["confirmed_high"])
+        ]
+        shown = pd.DataFrame(
+            {
+                "score": unit,
+                "method": [f"`{one}`" for one in right["method"]],
+                "domain": [f"`{one}`" for one in right["domain"]],
+                "level": right["level"],
+                "kept": [f"{100 * one:g} %" for one in right["budget"]],
+                "map less \\|coefficient\\|": interval,
+                "p, corrected": [f"{one:.4f}" for one in right["confirmed_p_corrected"]],
+                "detectable": [f"{one:.2g}" for one in right["confirmed_detectable"]],
+                "SI-SDR there, dB": [f"{one:+.1f}" for one in there],
+            }
+        )
+        return table(shown)
+
+    return section
+
+
+SECTIONS = {
+    f"{study}-{name}": make(study)
+    for study in STUDIES
+    for name, make in {"findings": _findings, "pictures": _pictures, "means": _means, "confirmed": _confirmed}.items()
+}

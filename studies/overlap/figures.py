@@ -1,0 +1,121 @@
+"""The figures of the studies: predictions against the level, scores against the level, and contrasts."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..report.figures import save
+from .conclusions import QUESTIONS, means, swept
+from .settings import Settings
+
+CONTROLS = {"oracle": ("ideal mask", "seagreen"), "coefficient": ("|coefficient|", "black"), "random": ("random", "0.6")}
+COLOURS = ("firebrick", "darkorange", "royalblue", "mediumorchid", "saddlebrown", "teal", "deeppink", "goldenrod")
+SCORES = {"si_sdr_gain": "SI-SDR gain over the mixture, dB", "probability": "probability of the class"}
+SPECTROGRAMS = (
+    "One mixture and what is kept of it, on one scale of 70 dB. Rows: by the map, by |coefficient|, by the ideal mask."
+)
+CAPTIONS = {
+    "prediction.png": "How often the model still names the target (Wilson intervals), and the probability of its class.",
+    "levels.png": "Scores of what is kept, with 95 % intervals. Black: the control that does not see the model.",
+    "contrasts.png": "Mean difference from |coefficient| at the same count, paired. Dots: confirmed; grey: not run.",
+}
+
+
+def draw(table: pd.DataFrame, sweep: pd.DataFrame, contrasts: pd.DataFrame, settings: Settings, out: Path) -> list[str]:
+    """Draws all figures. Returns the names of the files."""
+    files = [_prediction(swept(sweep, settings), sweep, settings, out)]
+    return [*files, _levels(means(table, settings), settings, out), _contrasts(contrasts, settings, out)]
+
+
+def _prediction(asked: pd.DataFrame, sweep: pd.DataFrame, settings: Settings, out: Path) -> str:
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axis = figure.subplots()
+    level, share = asked["level_db"], asked["kept"] / asked["of"]
+    axis.fill_between(level, asked["kept_low"], asked["kept_high"], color="firebrick", alpha=0.2, linewidth=0)
+    axis.plot(level, share, "o-", color="firebrick", label="prediction kept")
+    axis.plot(level, asked["probability"], "s--", color="black", label="mean probability of the class")
+    if settings.peak is not None:
+        own = sweep.loc[sweep["name"] == f"{settings.peak:g} of the peak", "level_db"]
+        axis.axvspan(*own.quantile([0.1, 0.9]), color="royalblue", alpha=0.15, linewidth=0)
+        axis.axvline(own.median(), color="royalblue", label=f"corruption at {settings.peak:g} of the peak (middle 80 %)")
+    axis.set(xlabel=f"level of the target over the {_corruption(settings)}, dB", ylabel="share of targets", ylim=(0, 1.03))
+    axis.legend(fontsize=8, loc="lower right")
+    return save(figure, out / "prediction.png")
+
+
+def _corruption(settings: Settings) -> str:
+    return "other recording" if settings.corruption == "recordings" else "noise"
+
+
+def _levels(shown: pd.DataFrame, settings: Settings, out: Path) -> str:
+    """A row for each score, a column for each domain, a line for each ranking."""
+    domains = list(shown["domain"].unique())
+    figure = Figure(figsize=(2.5 * len(domains) + 2.6, 5.6), layout="constrained")
+    axes = figure.subplots(len(SCORES), len(domains), sharex=True, sharey="row", squeeze=False)
+    methods = list(dict.fromkeys(shown.loc[shown["control"] == "attribution", "method"]))
+    styles = {method: (method, COLOURS[place % len(COLOURS)]) for place, method in enumerate(methods)} | CONTROLS
+    for row, (score, label) in enumerate(SCORES.items()):
+        for column, domain in enumerate(domains):
+            axis, own = axes[row, column], shown[shown["domain"] == domain]
+            for place, (name, (_, colour)) in enumerate(styles.items()):
+                part = own[(own["method"] == name) | (own["control"] == name)].sort_values("level_db")
+                _line(axis, part, score, colour, name in CONTROLS, 0.12 * (place - len(styles) / 2))
+            axis.grid(alpha=0.2)
+            axis.tick_params(labelsize=7)
+            axis.set_title(domain if row == 0 else "", fontsize=9)
+        axes[row, 0].set_ylabel(label, fontsize=8)
+    for axis in axes[-1]:
+        axis.set_xlabel("level, dB", fontsize=8)
+    axes[0, 0].set_ylim(bottom=max(-26, float(shown["si_sdr_gain"].min()) - 1))
+    handles = [axes[0, 0].plot([], [], color=colour, label=label)[0] for label, colour in styles.values()]
+    figure.legend(handles=handles, loc="outside right upper", fontsize=7, title=f"{100 * settings.budget:g} % kept by")
+    return save(figure, out / "levels.png")
+
+
+def _line(axis: Any, part: pd.DataFrame, score: str, colour: str, control: bool, shift: float) -> None:
+    """A line with intervals.  shift: in dB, so that intervals do not hide each other."""
+    error = np.abs(part[[f"{score}_low", f"{score}_high"]].to_numpy().T - part[score].to_numpy())
+    width = 2.2 if control else 1.1
+    style = {"color": colour, "ecolor": (colour, 0.4), "linewidth": width, "marker": ".", "elinewidth": 0.8}
+    axis.errorbar(part["level_db"] + shift, part[score], error, **style)
+
+
+def _contrasts(contrasts: pd.DataFrame, settings: Settings, out: Path) -> str:
+    """A panel for each question and level: methods as rows, domains and budgets as columns."""
+    levels = list(dict.fromkeys(contrasts["level"]))
+    figure = Figure(figsize=(5.2 * len(QUESTIONS) + 2, 0.9 + 2.1 * len(levels)), layout="constrained")
+    axes = figure.subplots(len(levels), len(QUESTIONS), squeeze=False, sharey=True, sharex=True)
+    methods, domains = list(dict.fromkeys(contrasts["method"])), list(dict.fromkeys(contrasts["domain"]))
+    columns = [(domain, budget) for domain in domains for budget in settings.budgets]
+    for column, (score, (_, unit, _)) in enumerate(QUESTIONS.items()):
+        mine = contrasts[contrasts["question"] == score]
+        limit = float(mine["mean"].abs().quantile(0.9)) or 1.0
+        for row, level in enumerate(levels):
+            own = mine[mine["level"] == level].set_index(["method", "domain", "budget"])
+            shown = _panel(axes[row, column], own, methods, columns, limit)
+            _ticks(axes[row, column], methods, domains, settings)
+            axes[row, column].set_title(f"{level}: {unit}, map less |coefficient|", fontsize=8)
+        figure.colorbar(shown, ax=axes[:, column], shrink=0.6).ax.tick_params(labelsize=7)
+    return save(figure, out / "contrasts.png")
+
+
+def _panel(axis: Any, own: pd.DataFrame, methods: list[str], columns: list[tuple[str, float]], limit: float) -> Any:
+    """Mean differences as colours, and dots where they are confirmed."""
+    table = lambda name: own[name].unstack([1, 2]).reindex(index=methods, columns=columns)
+    places = np.argwhere(table("confirmed").fillna(False).to_numpy(bool))
+    axis.plot(places[:, 1], places[:, 0], "ko", markersize=3.5)
+    axis.set_facecolor("0.8")
+    return axis.imshow(table("mean").to_numpy(float), cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+
+
+def _ticks(axis: Any, methods: list[str], domains: list[str], settings: Settings) -> None:
+    many = len(settings.budgets)
+    axis.set_yticks(range(len(methods)), methods, fontsize=7)
+    axis.set_xticks(np.arange(len(domains)) * many + (many - 1) / 2, [domain.split("(")[0] for domain in domains], fontsize=7)
+    for place in range(1, len(domains)):
+        axis.axvline(place * many - 0.5, color="0.3", linewidth=0.8)
+    budgets = ", ".join(f"{100 * one:g}" for one in settings.budgets)
+    axis.set_xlabel(f"domain; in each: {budgets} % kept", fontsize=7)

@@ -1,0 +1,172 @@
+"""The studies: targets one by one, each stored, then tables, questions, figures and the report."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ...core.files import check_writable, write_text, write_whole
+from ...core.imports import needs
+from ...core.progress import Interrupted, Progress
+from ..compare.summary import versions
+from ..loaders.models import LoadedModel
+from ..report.page import render
+from ..storage.distinct import distinct_domains
+from ..storage.fingerprint import weights
+from ..storage.results import Results
+from ..storage.store import Store, digest
+from . import figures
+from .conclusions import conclude
+from .present import present
+from .recordings import Clip, Recordings, read_recordings
+from .settings import NOISE, Settings
+from .tables import long, prediction, wide
+from .trial import Record, trial
+
+TABLES = ("results.csv", "scores.parquet", "sweep.csv", "contrasts.csv")
+NOISE_LEVELS: dict[str, Any] = {"corruption": NOISE, "levels": (20.0, 10.0, 0.0), "peak": None}
+
+
+@dataclass(frozen=True)
+class MixedRecordings:
+    """The result.
+
+    table: a row for each mixture, domain, ranking and budget.  sweep: a row for each target and level.
+    contrasts: a row for each method, domain, level and budget, against |coefficient|.
+    summary: settings, counts and sentences.  out, files: where it is.
+    """
+
+    table: pd.DataFrame
+    sweep: pd.DataFrame
+    contrasts: pd.DataFrame
+    summary: dict[str, Any]
+    out: Path
+    files: list[str]
+
+
+def overlap(
+    settings: Settings | None = None,
+    out: str | Path = "results/overlap",
+    progress: Progress | None = None,
+    note: Callable[[str], object] | None = None,
+    model: LoadedModel | str | None = None,
+    **options: Any,
+) -> MixedRecordings:
+    """Which coefficients of a mixture of two recordings make the model name one of them, and are they those of that one?
+
+    settings: see `Settings`; or its fields as `options`. Written into `out`: results.csv, scores.parquet, sweep.csv,
+    contrasts.csv, summary.json, report.html, figures, and sounds to hear. Each finished target is stored in `out`/.parts, and
+    the same call continues there.
+    progress: called with (targets done, targets planned).  note: called with a sentence for what is left out.
+    model: replaces `settings.model`; of a `LoadedModel` the name is recorded.
+
+    Raises: ValueError for wrong settings, too few recordings, or where `out` holds other results; OSError; ImportError with
+    the command that installs what is missing; Interrupted for a KeyboardInterrupt.
+    """
+    loaded = model if isinstance(model, LoadedModel) else None
+    if model is not None:
+        options["model"] = model.name if isinstance(model, LoadedModel) else model
+    settings = dataclasses.replace(settings or Settings(), **options)
+    return _run(settings, Path(out), progress, note or (lambda text: None), loaded)
+
+
+def noise(
+    settings: Settings | None = None,
+    out: str | Path = "results/noise",
+    progress: Progress | None = None,
+    note: Callable[[str], object] | None = None,
+    model: LoadedModel | str | None = None,
+    **options: Any,
+) -> MixedRecordings:
+    """As `overlap`, with white noise in place of the second recording, at 20, 10 and 0 dB by default."""
+    return overlap(settings or Settings(**NOISE_LEVELS), out, progress, note, model, **options)
+
+
+def _run(
+    settings: Settings, out: Path, progress: Progress | None, note: Callable[[str], object], model: LoadedModel | None
+) -> MixedRecordings:
+    check_writable(out)
+    results = Results(out, settings.name)
+    results.held()
+    model = model or settings.load_model(note)
+    recordings = read_recordings(settings, model)
+    shape = tuple(recordings.targets[0].target.shape)
+    usual = [one for one in model.signals.domains(shape) if one not in ("pixel", "dft")]
+    domains = distinct_domains(settings.domains or usual, shape, note)
+    asked = settings.asked() | {"domains": domains}
+    store = Store(out / ".parts", [asked, versions(), weights(recordings.model), recordings.rate])
+    about = {"settings": dataclasses.asdict(settings), "domains": domains}
+    with results.run(about, alone=True):
+        records, files = _records(recordings, domains, settings, store, out, progress)
+        table, sweep = wide(records, settings), prediction(records, settings)
+        found = conclude(table, sweep, settings)
+        summary = about | _counts(records, recordings) | found.summary
+        files = ["report.html", "summary.json", *_write(table, sweep, found.contrasts, settings, out), *files]
+        write_text(out / "report.html", _report(settings.name, summary, files))
+        results.update(summary | {"files": files}, alone=True)
+    return MixedRecordings(table, sweep, found.contrasts, summary, out, files)
+
+
+def _records(
+    recordings: Recordings, domains: tuple[str, ...], settings: Settings, store: Store, out: Path, progress: Progress | None
+) -> tuple[list[Record], list[str]]:
+    """The record of each target, and the files that present the first ones."""
+    report, found, targets = progress or (lambda done, planned: None), list[Record](), recordings.targets
+    shown = {one * len(targets) // max(1, settings.shown) for one in range(min(settings.shown, len(targets)))}
+    report(0, len(targets))
+    for number, clip in enumerate(targets):
+        try:
+            found.append(_record(clip, recordings, domains, settings, store, out if number in shown else None))
+        except KeyboardInterrupt:
+            raise Interrupted(number, len(targets)) from None
+        report(number + 1, len(targets))
+    return found, [name for record in found for name in record["files"]]
+
+
+def _record(
+    clip: Clip, recordings: Recordings, domains: tuple[str, ...], settings: Settings, store: Store, out: Path | None
+) -> Record:
+    """The stored record of a target, or a new one.  out: where it is presented, if it is."""
+    key = f"{clip.name} {_content(clip)} {'shown' if out else ''}"
+    record: Record | None = store.read(key)
+    if record is None or any(out is not None and not (out / name).exists() for name in record["files"]):
+        begun = time.process_time()
+        record, kept = trial(clip, recordings, domains, settings)
+        record["cpu_seconds"] = time.process_time() - begun
+        record["files"] = [] if out is None else present(record, kept, recordings.rate, settings, out)
+        store.write(key, record)
+    return record
+
+
+def _content(clip: Clip) -> str:
+    return digest([clip.label, clip.target.double().flatten().tolist()])
+
+
+def _counts(records: list[Record], recordings: Recordings) -> dict[str, Any]:
+    """How much was read and evaluated."""
+    evaluations = {kind: sum(one["evaluations"][kind] for one in records) for kind in ("forward", "gradient")}
+    evaluations["cpu_seconds"] = round(sum(one["cpu_seconds"] for one in records))
+    counts = {"recordings": len(recordings.clips), "targets": len(recordings.targets), "notes": recordings.notes}
+    return {"versions": versions(), "classes": recordings.classes, "evaluations": evaluations} | counts
+
+
+def _write(table: pd.DataFrame, sweep: pd.DataFrame, contrasts: pd.DataFrame, settings: Settings, out: Path) -> list[str]:
+    """Writes tables and figures. Returns the names of the files."""
+    for name, frame in (("results", table), ("sweep", sweep), ("contrasts", contrasts)):
+        write_text(out / f"{name}.csv", frame.to_csv(index=False))
+    with needs(settings.name, "'pullback[cli]'"):
+        import pyarrow  # noqa: F401
+    write_whole(out / "scores.parquet", lambda path: long(table).to_parquet(path, index=False))
+    return [*TABLES, *figures.draw(table, sweep, contrasts, settings, out)]
+
+
+def _report(name: str, summary: dict[str, Any], media: list[str]) -> str:
+    """The page of the results.  name: of the command."""
+    pictures = [(file, figures.CAPTIONS.get(file, figures.SPECTROGRAMS)) for file in media if file.endswith(".png")]
+    sounds, settings = [file for file in media if file.endswith(".wav")], json.dumps(summary["settings"], indent=1)
+    return render("overlap.html", name=name, summary=summary, figures=pictures, sounds=sounds, settings=settings)

@@ -2,9 +2,10 @@
 
 import typer
 
-from . import planted
+from . import planted, volume
 
 study = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="The experiments of the paper, each one command."
 )
 study.command("planted")(planted.planted)
+study.command("volume")(volume.volume)

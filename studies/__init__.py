@@ -17,8 +17,11 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .loaders.preparation import Preparation
     from .planted.study import Planted, planted
     from .planted.study import Settings as PlantedSettings
+    from .volume.run import Volume, volume
+    from .volume.settings import Settings as VolumeSettings
 
 __all__ = ["DOMAINS", "KINDS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Part", "Photo", "Photos"]
-__all__ += ["Planted", "PlantedSettings", "Preparation", "Settings", "Signal", "Subject", "check_and_write", "check_method"]
-__all__ += ["compare", "explain", "explain_top", "load_model", "load_photos", "load_subject", "metric_rows", "metric_text"]
-__all__ += ["planted", "transform_rows", "write_matrix", "write_report"]
+__all__ += ["Planted", "PlantedSettings", "Preparation", "Settings", "Signal", "Subject", "Volume", "VolumeSettings"]
+__all__ += ["check_and_write", "check_method", "compare", "explain", "explain_top", "load_model", "load_photos"]
+__all__ += ["load_subject", "metric_rows", "metric_text", "planted", "transform_rows", "volume", "write_matrix"]
+__all__ += ["write_report"]

@@ -21,7 +21,7 @@ from pullback.studies.compare.summary import domain_numbers
 from pullback.studies.compare.verdicts import findings
 from pullback.studies.report import page as report
 
-from . import axioms_page, performance, planted_page, statistics_page, zoo
+from . import axioms_page, performance, planted_page, statistics_page, volume_page, zoo
 from .tables import NothingStored, table
 
 Section = Callable[[Path], str]
@@ -69,12 +69,13 @@ SECTIONS: dict[str, Section] = {
     **zoo.SECTIONS,
     **planted_page.SECTIONS,
     **statistics_page.SECTIONS,
+    **volume_page.SECTIONS,
 }
 
 
 def pages(root: Path = ROOT) -> list[Path]:
     """The pages that hold a marker."""
-    return [path for path in sorted((root / "docs").glob("*.md")) if _MARKED.search(path.read_text(encoding="utf-8"))]
+    return [path for path in sorted((root / "docs").rglob("*.md")) if _MARKED.search(path.read_text(encoding="utf-8"))]
 
 
 def fill(text: str, root: Path = ROOT, sections: dict[str, Section] = SECTIONS) -> str:

@@ -51,13 +51,13 @@ def network() -> nn.Module:
 def trained(digits: Tensor, label: Tensor, seed: int = 0, epochs: int = 12) -> nn.Module:
     """The network after `epochs` rounds through the digits (count, 1, 28, 28) with their names (count,), turned anew in each.
 
-    The last two rounds take larger batches, so that the weights settle.
+    The last sixth of the rounds takes larger batches, so that the weights settle.
     """
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         generator = torch.Generator().manual_seed(seed)
         for epoch in range(epochs):
-            size = 50 if epoch < epochs - 2 else 250
+            size = 50 if epoch < epochs * 5 / 6 else 250
             yield from shuffled(extruded(digits, generator), label, size, 1, seed + epoch)
 
     return fitted(network, batches(), seed)

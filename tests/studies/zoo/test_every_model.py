@@ -10,7 +10,9 @@ from support.zoo import installed
 from pullback.studies.zoo import DATA, MODELS, packages, trained
 from pullback.studies.zoo.digits import digits_of
 
-QUICK = MODELS.keys() - {"digits3d-net"}  # that one is trained for half a minute
+TRAINED = {"digits3d-net", "brain-regions-net"}  # for a minute and more
+QUICK = MODELS.keys() - TRAINED
+DEBIAN = {"brain-regions-net"}
 FORMULAS = {"ct-tissues"}
 SIZES = {"image": (28, 28), "audio": (5_001,), "volume": (5, 6, 7), "series": (150,)}  # where a model takes any
 
@@ -62,7 +64,7 @@ def test_building_a_model_leaves_random_numbers_as_they_are(name: str) -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("name", sorted(MODELS.keys() - FORMULAS))
+@pytest.mark.parametrize("name", sorted(MODELS.keys() - FORMULAS - DEBIAN))
 def test_a_missing_package_is_named_with_the_command_that_installs_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"^\w+ is missing: pip install (--no-deps )?[\w.= -]+\.$"):
@@ -70,7 +72,8 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(name: str,
 
 
 @pytest.mark.parametrize(
-    ("name", "argument"), [("animals", ""), ("digits", ""), ("digits3d", ""), ("head-ct", ""), ("ucr", "GunPoint")]
+    ("name", "argument"),
+    [("animals", ""), ("brain-regions", ""), ("digits", ""), ("digits3d", ""), ("head-ct", ""), ("ucr", "GunPoint")],
 )
 def test_missing_data_are_named_with_a_command(name: str, argument: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -91,6 +94,7 @@ def test_the_first_item_of_a_data_set_fits_its_description() -> None:
     assert len(volume.step) == 3
     assert {name: each.kind for name, each in DATA.items()} == {
         "animals": "audio",
+        "brain-regions": "volume",
         "digits": "image",
         "digits3d": "volume",
         "esc50": "audio",

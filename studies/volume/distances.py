@@ -41,7 +41,7 @@ def signed_distance(inside: ArrayLike, step: Sequence[float]) -> Field:
     Raises: ValueError where nothing, or all, is inside.  Source: Euclidean distance transform, through SciPy.
 
     >>> signed_distance([[[False, True, True, True]]], (1.0, 1.0, 2.0)).tolist()
-    [[[-1.5, ...
+    [[[1.5, -1.5, -3.5, -5.5]]]
     """
     mask = np.asarray(inside, dtype=bool)
     if not mask.any() or mask.all():

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pullback.studies.volume import page
-from pullback.studies.volume.claims import QUESTIONS
+from pullback.studies.volume.claims import BEST, QUESTIONS
 from pullback.studies.volume.claims import answers as answered
 from pullback.studies.volume.settings import stem
 
@@ -82,9 +82,9 @@ def numbers(root: Path) -> str:
 
 
 def limits(root: Path) -> str:
-    """What a map of each scale can show at all."""
+    """The edge fractions of a map of the centre and of one of the surface, averaged over the cells of each scale."""
     means, _, _, _ = _stored(root)
-    best = means[means["map"] == "best possible"]
+    best = means[means["map"] == BEST]
     wide = best.pivot_table(index=["data", "domain", "scale"], columns="control", values="mean", sort=False).reset_index()
     few = wide["data"].map(means.groupby("data")["volumes"].max()) > 1
     wide = wide[few]

@@ -16,7 +16,7 @@ _GAIN, _GAMMA, _NOISE = 0.1, 0.3, 0.03  # how much brightness, contrast and nois
 
 def network() -> nn.Module:
     """Three convolutions that halve each axis, and a linear layer: (batch, 1, 32, 32, 32) to (batch, 116)."""
-    first = (nn.Conv3d(1, 16, 5, stride=2, padding=2), nn.ReLU())
+    first = (nn.Conv3d(1, 16, 3, stride=2, padding=1), nn.ReLU())
     second = (nn.Conv3d(16, 32, 3, stride=2, padding=1), nn.ReLU())
     third = (nn.Conv3d(32, 32, 3, stride=2, padding=1), nn.ReLU())
     return nn.Sequential(*first, *second, *third, nn.Flatten(), nn.Linear(32 * 4**3, REGIONS))

@@ -11,7 +11,7 @@ from .distances import edge_fraction
 from .maps import ATTRIBUTION, CONTROLS, SHUFFLED
 from .subject import CORE_ONLY, EDGE_ONLY, Record
 
-BEST = "best possible"  # as a map in the table of means
+BEST = "truth in cells"  # as a map in the table of means
 COARSE, FINE, APART = "coarse scale at the edge", "fine scale in the centre", "coarse nearer to the edge than fine"
 QUESTIONS = {
     COARSE: "edge fraction of the coarsest detail scale - that of the control",
@@ -126,7 +126,7 @@ def _accuracy(one: Mapping[str, Any]) -> str:
 
 
 def _resolution(who: str, own: pd.DataFrame) -> list[str]:
-    """What a map of the coarsest detail scale can show of an edge, in words."""
+    """The edge fractions of a map of the centre and of one of the surface, once they are averaged over cells, in words."""
     best = own[own["map"] == BEST]
     said = []
     for domain, rows in best.groupby("domain", sort=False):
@@ -134,8 +134,8 @@ def _resolution(who: str, own: pd.DataFrame) -> list[str]:
         parts = []
         for scale in (scales[0], scales[-1]):
             own_rows = rows[rows["scale"] == scale].set_index("control")["mean"]
-            parts.append(f"{scale} between {_percent(own_rows[CORE_ONLY])} and {_percent(own_rows[EDGE_ONLY])}")
-        said.append(f"{who}, {domain}: a map of cells can have an edge fraction of {', of '.join(parts)}.")
+            parts.append(f"{scale} {_percent(own_rows[CORE_ONLY])} and {_percent(own_rows[EDGE_ONLY])}")
+        said.append(f"{who}, {domain}: nothing but the centre and nothing but the surface, in cells, give {'; '.join(parts)}.")
     return said
 
 

@@ -53,11 +53,9 @@ def _edges(title: str, means: pd.DataFrame, volumes: int) -> Figure:
             _scales(axis, own, best)
             axis.set_title(f"{method.partition('(')[0]}, {domain}: {kind}", fontsize=8)
         row[0].set_ylabel("edge fraction", fontsize=9)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8)
-    figure.suptitle(
-        f"{title}: how much of the importance in the object lies within a voxel of its surface ({volumes} volumes)", fontsize=10
-    )
+    _legend(figure, axes[0, 0], len(columns))
+    what = "how much of the importance in the object lies within a voxel of its surface"
+    figure.suptitle(f"{title}, {volumes} volumes:\n{what}", fontsize=10)
     return figure
 
 
@@ -65,7 +63,15 @@ def _scales(axis: Axes, own: pd.DataFrame, best: pd.DataFrame | None) -> None:
     scales = list(dict.fromkeys(own["scale"]))
     if best is not None:
         low, high = (best[best["control"] == what].set_index("scale")["mean"][scales] for what in (CORE_ONLY, EDGE_ONLY))
-        axis.bar(range(len(scales)), high - low, 0.7, bottom=low, color="0.9", label="all that such a map can show", zorder=0)
+        axis.bar(
+            range(len(scales)),
+            high - low,
+            0.7,
+            bottom=low,
+            color="0.9",
+            label="nothing but the centre … nothing but the surface",
+            zorder=0,
+        )
     for control, part in own.groupby("control", sort=False):
         colour, marker = _STYLES[str(control)]
         places = np.array([scales.index(scale) for scale in part["scale"]]) + _SHIFTS[str(control)]

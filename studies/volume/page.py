@@ -15,8 +15,8 @@ CAPTIONS = {
     "scales": "As in the paper: the importance of each scale, coarse (yellow) to fine (blue); each panel has its own scale of "
     "colour. Grey line: the outline of the object.",
     "edges": "Edge fraction: importance within a voxel of the surface, of that in it and deeper inside. Light bars: from a map "
-    "of nothing but the centre to one of nothing but the surface, averaged over the cells of the scale; a map of cells lies "
-    "between. 95 % intervals over volumes.",
+    "of nothing but the centre to one of nothing but the surface, each averaged over the cells of the scale; where the bar is "
+    "short, a map of cells tells little. 95 % intervals over volumes.",
     "profiles": "Importance per voxel over the signed distance to the surface, relative to an even spread. 95 % intervals.",
     "": "Slices through the place with the most attribution, or means along each axis: the volume, and each octave's map.",
 }

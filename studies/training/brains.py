@@ -38,8 +38,7 @@ def parts(brain: Tensor, labels: Tensor, steps: int, size: int, seed: int = 0) -
     padded = [nn.functional.pad(values, (edge,) * 6) for values, _ in heads]
     places = [[(named == region + 1).nonzero() for region in range(REGIONS)] for _, named in heads]
     for _ in range(steps):
-        region = torch.randint(REGIONS, (size,), generator=generator)
-        head = torch.randint(_HEADS, (size,), generator=generator)
+        region, head = (torch.randint(most, (size,), generator=generator) for most in (REGIONS, _HEADS))
         cut = [_part(padded[h], places[h][r], generator) for h, r in zip(head.tolist(), region.tolist())]
         gain, gamma = (2 * torch.rand(2, size, 1, 1, 1, 1, generator=generator) - 1).to(brain)
         x = torch.stack(cut)[:, None].clamp(min=0) ** (1 + _GAMMA * gamma) * (1 + _GAIN * gain)

@@ -19,6 +19,7 @@ from .subject import CORE_ONLY, EDGE_ONLY
 
 _STYLES = {ATTRIBUTION: ("firebrick", "o"), **dict(zip(CONTROLS, (("0.45", "s"), ("black", "^"), ("tab:blue", "D"))))}
 _NAMES = {ATTRIBUTION: "attribution", **CONTROLS}
+_ASKED = "how much of the importance in the object lies within a voxel of its surface"
 _SHIFTS = dict(zip(_STYLES, (-0.21, -0.07, 0.07, 0.21)))
 
 
@@ -40,10 +41,9 @@ def _panels(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def _edges(title: str, means: pd.DataFrame, volumes: int) -> Figure:
-    """For each scale the mean edge fraction of the map and of the controls, with what a map of the scale could show at all."""
+    """For each scale the mean edge fraction of the map and of the controls, with the truth averaged over cells."""
     methods, domains = _panels(means)
-    kinds = [kind for kind in (CELLS, SAMPLES) if kind in set(means["map"])]
-    columns = [(kind, domain) for kind in kinds for domain in domains]
+    columns = [(kind, domain) for kind in (CELLS, SAMPLES) for domain in domains]
     figure = Figure(figsize=(1.2 + 3.3 * len(columns), 1.5 + 2.7 * len(methods)), layout="constrained")
     axes = figure.subplots(len(methods), len(columns), squeeze=False, sharey=True)
     for row, method in zip(axes, methods):
@@ -54,8 +54,7 @@ def _edges(title: str, means: pd.DataFrame, volumes: int) -> Figure:
             axis.set_title(f"{method.partition('(')[0]}, {domain}: {kind}", fontsize=8)
         row[0].set_ylabel("edge fraction", fontsize=9)
     _legend(figure, axes[0, 0], len(columns))
-    what = "how much of the importance in the object lies within a voxel of its surface"
-    figure.suptitle(f"{title}, {volumes} volumes:\n{what}", fontsize=10)
+    figure.suptitle(f"{title}, {volumes} volumes:\n{_ASKED}", fontsize=10)
     return figure
 
 
@@ -102,13 +101,8 @@ def _profiles(title: str, table: pd.DataFrame) -> Figure:
     for row, method in zip(axes, methods):
         for axis, scale in zip(row, scales):
             own = rows[(rows["method"] == method) & (rows["scale"] == scale)]
-            for control, part in own.groupby("control", sort=False):
-                _profile(axis, part.set_index("example")[_columns()] / voxels, str(control))
-            shown = [number for number, near in enumerate(EDGE) if near]
-            axis.axvspan(shown[0] - 0.5, shown[-1] + 0.5, color="0.93", zorder=0)
-            axis.axhline(1, color="0.7", linewidth=0.8, zorder=0)
+            _curves(axis, own, voxels)
             axis.set_title(f"{method.partition('(')[0]}: {_octave(scale).replace(chr(10), ', ')}", fontsize=8)
-            axis.tick_params(labelsize=7)
         row[0].set_ylabel("importance per voxel\n(1: even)", fontsize=8)
     for axis in axes[-1]:
         axis.set_xticks(np.arange(len(EDGES) - 1), _labels(), rotation=60, fontsize=7)
@@ -118,6 +112,16 @@ def _profiles(title: str, table: pd.DataFrame) -> Figure:
     about = "coarse scales left, inside < 0, grey: within one voxel of the surface"
     figure.suptitle(f"{title}, {domains[0]}: importance over distance\n{about}", fontsize=10)
     return figure
+
+
+def _curves(axis: Axes, own: pd.DataFrame, voxels: pd.DataFrame) -> None:
+    """The profiles of the map and of the controls."""
+    for control, part in own.groupby("control", sort=False):
+        _profile(axis, part.set_index("example")[_columns()] / voxels, str(control))
+    shown = [number for number, near in enumerate(EDGE) if near]
+    axis.axvspan(shown[0] - 0.5, shown[-1] + 0.5, color="0.93", zorder=0)
+    axis.axhline(1, color="0.7", linewidth=0.8, zorder=0)
+    axis.tick_params(labelsize=7)
 
 
 def _columns() -> list[str]:

@@ -19,6 +19,8 @@ CONTROLS = {
     PERMUTED: "model with permuted parameters",
 }
 
+Maps = dict[tuple[str, str], np.ndarray]
+
 
 class Cells:
     """Spreads coefficients over the voxels that are nearest to them, without a loss: Σ over a band is kept.
@@ -89,10 +91,8 @@ def octaves(transform: Transform) -> list[str]:
     return [band.name for band in transform.layout.group("octave").bands]
 
 
-def scale_maps(
-    att: Attribution, twin: Attribution | None, cells: Cells, generator: torch.Generator
-) -> dict[tuple[str, str], np.ndarray]:
-    """{(map, control): (octaves, i, j, k)} of the importance of one volume.
+def scale_maps(att: Attribution, twin: Attribution | None, cells: Cells, generator: torch.Generator) -> Maps:
+    """The importance of one volume by scale, (octaves, i, j, k), by map and control.
 
     twin: the attribution of the model with permuted parameters, if there is one.  generator: of the shuffling.
     """

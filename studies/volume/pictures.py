@@ -1,16 +1,17 @@
 """Pictures of single volumes, as in the paper and as slices, and files for a viewer of volumes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from scipy import ndimage
-from torch import Tensor
 
+from ...attribution import Attribution
 from ...attribution.plot import robust_limit
 from ...core.files import slug, write_whole
 from ..kinds import Signal
@@ -23,7 +24,17 @@ from .subject import Subject, explained, object_of
 KEPT = 0.1  # of the coefficients, in the signals that are written
 _COLOURS = ("#e6b800", "#e8762b", "#7a4fb5", "#1f5fbf")  # coarse (yellow) to fine (blue), as in the paper
 _SMOOTH = 0.7  # voxels
-Panel = tuple[str, np.ndarray, list[np.ndarray], list[str], np.ndarray, float]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One row of the figure of scales: the volume, the map of each octave, and whether a voxel is inside the object."""
+
+    name: str
+    values: np.ndarray
+    maps: list[np.ndarray]
+    octaves: list[str]
+    inside: np.ndarray
 
 
 def pictured(subject: Subject, out: Path) -> list[str]:
@@ -32,35 +43,39 @@ def pictured(subject: Subject, out: Path) -> list[str]:
     scales-MODEL-DATA.png: as the paper's figure. For each volume: slices and projections of each octave, and NIfTI files of the
     volume, the map, the octaves, and the signed distance to the surface.
     """
-    settings, files, panels = subject.settings, list[str](), list[Panel]()
-    name = stem(subject.name, subject.data)
-    for photo, signal in subject.signals(settings.pictures):
+    first = replace(subject.settings, methods=subject.settings.methods[:1], transforms=subject.settings.transforms[:1])
+    subject, files, panels = replace(subject, settings=first), list[str](), list[Panel]()
+    for photo, signal in subject.signals(first.pictures):
         try:
-            distance, border = object_of(signal, settings.border_of(subject.data))
+            distance, _ = object_of(signal, first.border_of(subject.data))
         except ValueError:  # no surface; the study says so
             continue
-        (att, *_), _, chosen = explained(subject, signal)
+        (att,), _, chosen = explained(subject, signal)
+        name = f"{photo.name}: {subject.model.class_name(chosen) or f'class {chosen}'}"
         cells = Cells(att.transform)
         maps = list(cells(att.values.abs())[0].cpu().numpy())
-        shown = subject.model.class_name(chosen) or f"class {chosen}"
-        panels.append((f"{photo.name}: {shown}", signal.values.mean(0).cpu().numpy(), maps, cells.octaves, distance, border))
-        title = f"{photo.name} as {shown}: {settings.methods[0]} in {settings.transforms[0]}"
-        own = f"{name}-{slug(photo.name)}"
-        figures = subject.model.signals.figures(att, signal, title, subject.model.picture())
-        files += [save(figure, out / f"{own}{end}.png") for end, figure in figures.items()]
-        files += _niftis(subject, att, signal, distance, out, own)
+        panels.append(Panel(name, signal.values.mean(0).cpu().numpy(), maps, cells.octaves, distance < 0))
+        files += _files(subject, att, signal, distance, name, out / f"{stem(subject.name, subject.data)}-{slug(photo.name)}")
     if panels:
-        files.insert(0, save(_scales(subject, panels), out / f"scales-{name}.png"))
+        files.insert(0, save(_scales(subject, panels), out / f"scales-{stem(subject.name, subject.data)}.png"))
     return files
 
 
-def _niftis(subject: Subject, att: Any, signal: Signal, distance: np.ndarray, out: Path, own: str) -> list[str]:
+def _files(subject: Subject, att: Attribution, signal: Signal, distance: np.ndarray, name: str, path: Path) -> list[str]:
+    """The figures and the NIfTI files of one volume.  path: the beginning of their names."""
+    title = f"{name}, {subject.settings.methods[0]} in {subject.settings.transforms[0]}"
+    figures = subject.model.signals.figures(att, signal, title, subject.model.picture())
+    drawn = [save(figure, path.with_name(f"{path.name}{end}.png")) for end, figure in figures.items()]
+    return drawn + _niftis(subject, att, signal, distance, path)
+
+
+def _niftis(subject: Subject, att: Attribution, signal: Signal, distance: np.ndarray, path: Path) -> list[str]:
     made = subject.model.signals.files(att, signal, KEPT)
-    field: Tensor = torch.from_numpy(distance)[None]
+    field = torch.from_numpy(distance)[None]
     made |= {"-volume.nii.gz": nifti_bytes(signal.values, signal), "-distance.nii.gz": nifti_bytes(field, signal)}
     for end, data in made.items():
-        write_whole(out / f"{own}{end}", lambda path, data=data: Path(path).write_bytes(data))  # type: ignore[misc]
-    return [f"{own}{end}" for end in made]
+        write_whole(path.with_name(f"{path.name}{end}"), lambda place, data=data: Path(place).write_bytes(data))  # type: ignore[misc]
+    return [f"{path.name}{end}" for end in made]
 
 
 def _scales(subject: Subject, panels: Sequence[Panel]) -> Figure:
@@ -68,30 +83,28 @@ def _scales(subject: Subject, panels: Sequence[Panel]) -> Figure:
 
     The line is the outline of the object in the same projection.
     """
-    count = max(len(maps) for _, _, maps, _, _, _ in panels)
-    figure = Figure(figsize=(2.2 * (count + 2), 0.7 + 2.35 * len(panels)), layout="constrained")
-    axes = figure.subplots(len(panels), count + 2, squeeze=False)
-    for row, (name, values, maps, octaves, distance, _) in zip(axes, panels):
-        outline = (distance < 0).any(0)
-        row[0].imshow(values.mean(0), cmap="gray_r" if subject.data == "digits3d" else "gray")
-        row[0].set_title(name[:34], fontsize=8)
-        flat = [ndimage.gaussian_filter(one.mean(0), _SMOOTH) for one in maps]
-        for number, (axis, one, octave) in enumerate(zip(row[1:], flat, octaves)):
-            axis.imshow(one, cmap=_shade(number, count), vmin=0, vmax=max(robust_limit([one]), 1e-30))
-            axis.contour(outline, [0.5], colors="0.5", linewidths=0.6)
-            axis.set_title(octave, fontsize=8)
-        row[-1].imshow(_together(flat, count))
-        row[-1].contour(outline, [0.5], colors="0.5", linewidths=0.6)
-        row[-1].set_title("details together", fontsize=8)
-    for axis in axes.ravel():
+    count = max(len(panel.maps) for panel in panels)
+    figure = Figure(figsize=(2.2 * (count + 2), 0.8 + 2.35 * len(panels)), layout="constrained")
+    for row, panel in zip(figure.subplots(len(panels), count + 2, squeeze=False), panels):
+        _row(row, panel, count)
+    about = f"{Path(subject.data).name}: importance of each scale, coarse (yellow) to fine (blue)"
+    what = f"{subject.settings.methods[0].partition('(')[0]} in {subject.settings.transforms[0]}"
+    figure.suptitle(f"{about}\n{what}; means along axis 1", fontsize=9)
+    return figure
+
+
+def _row(axes: Sequence[Axes], panel: Panel, count: int) -> None:
+    flat = [ndimage.gaussian_filter(one.mean(0), _SMOOTH) for one in panel.maps]
+    axes[0].imshow(panel.values.mean(0), cmap="gray")
+    for number, (axis, one) in enumerate(zip(axes[1:], flat)):
+        axis.imshow(one, cmap=_shade(number, count), vmin=0, vmax=max(robust_limit([one]), 1e-30))
+    axes[-1].imshow(_together(flat, count))
+    for axis, title in zip(axes, (panel.name[:34], *panel.octaves, "details together")):
+        axis.set_title(title, fontsize=8)
         axis.set_xticks([])
         axis.set_yticks([])
-    what = f"{subject.settings.methods[0].partition('(')[0]} in {subject.settings.transforms[0]}"
-    figure.suptitle(
-        f"{Path(subject.data).name}: importance of each scale, coarse (yellow) to fine (blue)\n{what}; means along axis 1",
-        fontsize=9,
-    )
-    return figure
+    for axis in axes[1:]:
+        axis.contour(panel.inside.any(0), [0.5], colors="0.5", linewidths=0.6)
 
 
 def _shade(number: int, count: int) -> LinearSegmentedColormap:

@@ -64,31 +64,30 @@ def volume(
     Raises: ValueError for wrong settings, models or data, or where `out` holds other results; OSError; ImportError;
     Interrupted for a KeyboardInterrupt.
     """
-    settings = dataclasses.replace(settings or Settings(), **options)
-    out, told = Path(out), note or (lambda text: None)
+    settings, out = dataclasses.replace(settings or Settings(), **options), Path(out)
     check_writable(out)
     results = Results(out, "study volume")
     with results.run({"settings": dataclasses.asdict(settings)}, alone=True):
-        left_out: list[dict[str, str]] = []
-
-        def leave_out(name: str, why: str) -> None:
-            left_out.append({"name": name, "reason": why})
-            told(f"{name} is left out: {why}")
-
-        subjects = _loaded(settings, leave_out)
-        done = _Done(subjects, settings, out, progress)
-        tables, accuracies, files = [], [], []
-        for subject in subjects:
-            records = done.records(subject, leave_out)
-            tables.append(claims.long_table(records, subject.data, subject.name))
-            accuracies.append(_accuracy(subject, done.answers(subject)))
-            files += pictured(subject, out)
-        table = pd.concat(tables, ignore_index=True)
-        summary = {"settings": dataclasses.asdict(settings), "versions": versions(), "accuracies": accuracies}
-        summary |= {"left_out": left_out, "seconds": done.seconds}
-        found = _written(table, summary, files, out, settings.seed)
+        found = _studied(settings, out, progress, note or (lambda text: None))
         results.update(found.summary | {"files": found.files}, alone=True)
     return found
+
+
+def _studied(settings: Settings, out: Path, progress: Progress | None, told: Callable[[str], object]) -> Volume:
+    left_out: list[dict[str, str]] = []
+
+    def leave_out(name: str, why: str) -> None:
+        left_out.append({"name": name, "reason": why})
+        told(f"{name} is left out: {why}")
+
+    subjects = _loaded(settings, leave_out)
+    done = _Done(subjects, settings, out, progress)
+    tables = [claims.long_table(done.records(one, leave_out), one.data, one.name) for one in subjects]
+    accuracies = [_accuracy(one, done.answers(one)) for one in subjects]
+    files = [name for one in subjects for name in pictured(one, out)]
+    summary = {"settings": dataclasses.asdict(settings), "versions": versions(), "accuracies": accuracies}
+    summary |= {"left_out": left_out, "seconds": done.seconds}
+    return _written(pd.concat(tables, ignore_index=True), summary, files, out, settings.seed)
 
 
 def _loaded(settings: Settings, left_out: Callable[[str, str], object]) -> list[Subject]:

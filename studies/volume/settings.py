@@ -57,13 +57,16 @@ class Settings:
         check_seed("study volume", self.seed)
         if not (self.methods and self.transforms):
             raise ValueError("study volume: expected at least one method and one transform.")
+        for method in self.methods:
+            get_method(method)
+        self._check_pairs()
+
+    def _check_pairs(self) -> None:
         if self.models or self.data:
             counts = (1, len(self.models))
             if len(self.data) not in counts or not self.models or len(set(self.pairs)) < len(self.models):
                 got = f"got {len(self.models)} models and {len(self.data)} data sets"
                 raise ValueError(f"study volume: expected different models with one data set, or one for each; {got}.")
-        for method in self.methods:
-            get_method(method)
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

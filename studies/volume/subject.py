@@ -1,7 +1,7 @@
 """A model and its volumes: how many it names rightly, and where the importance of each scale lies in a volume."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from .maps import Cells, scale_maps
 from .settings import Settings
 
 Record = dict[str, Any]
+Explained = tuple[list[Attribution], Sequence[Attribution | None], int]
 EDGE_ONLY, CORE_ONLY = "edge only", "core only"  # what a map of a scale can show at best
 
 
@@ -93,9 +94,7 @@ def object_of(signal: Signal, border: float | None) -> tuple[Field, float]:
     return signed_distance(values > found, signal.step), found
 
 
-def explained(
-    subject: Subject, signal: Signal, seed: int | None = None
-) -> tuple[list[Attribution], list[Attribution | None], int]:
+def explained(subject: Subject, signal: Signal, seed: int | None = None) -> Explained:
     """The attributions of a volume, for each method in each domain; those of a twin; and the class that is explained.
 
     seed: of the twin, the model with permuted parameters; None does without. A model without parameters has none.
@@ -103,16 +102,14 @@ def explained(
     settings, model = subject.settings, subject.model
     x = signal.values[None].to(settings.device)
     batch_size = model.fitting(x, settings.batch_size)
-    logits = model.check(x, batch_size)
-    chosen = int(logits[0].argmax())
+    chosen = int((logits := model.check(x, batch_size))[0].argmax())
     how: dict[str, Any] = {"transform": domains(settings, tuple(x.shape[1:])), "seed": settings.seed}
     how |= {"target": None if logits.shape[1] == 1 else chosen, "batch_size": batch_size}
-    twin = None if seed is None or not _has_parameters(model.module) else shuffled(model.module, seed)
-    found, twins = list[Attribution](), list[Attribution | None]()
-    for method in settings.methods:
-        found += attribute(model.module, x, method=method, **how)
-        twins += [None] * len(settings.transforms) if twin is None else attribute(twin, x, method=method, **how)
-    return found, twins, chosen
+    found = [att for method in settings.methods for att in attribute(model.module, x, method=method, **how)]
+    if seed is None or not _has_parameters(model.module):
+        return found, [None] * len(found), chosen
+    twin = shuffled(model.module, seed)
+    return found, [att for method in settings.methods for att in attribute(twin, x, method=method, **how)], chosen
 
 
 def _has_parameters(module: Any) -> bool:
@@ -135,28 +132,38 @@ def measured(subject: Subject, photo: Photo, signal: Signal) -> Record:
     rows: method, domain, map, control, octave, and the share of each bin of distance.  voxels: the shares of all voxels.
     best: domain, octave, what, and the shares of a map of nothing but the surface, or nothing but the inside, in cells.
     """
-    start = time.monotonic()
+    start, seed = time.monotonic(), _seed_of(subject.settings.seed, photo)
     distance, border = object_of(signal, subject.settings.border_of(subject.data))
     places = bins(distance, signal.step)
-    seed = _seed_of(subject.settings.seed, photo)
     found, twins, chosen = explained(subject, signal, seed)
-    specs = [(method, spec) for method in subject.settings.methods for spec in subject.settings.transforms]
     spread = {spec: Cells(att.transform) for spec, att in zip(subject.settings.transforms, found)}
-    rows, generator = [], torch.Generator().manual_seed(seed)
-    for (method, spec), att, twin in zip(specs, found, twins):
-        for (kind, control), maps in scale_maps(att, twin, spread[spec], generator).items():
-            for octave, own in zip(spread[spec].octaves, shares(maps, places).tolist()):
-                rows.append([method, spec, kind, control, octave, own])
     return {
         "name": photo.name,
         "class": chosen,
         "border": border,
         "size": sizes(signal.values.shape[1:]),
         "voxels": shares(np.ones((1, *distance.shape)), places)[0].tolist(),
-        "rows": rows,
+        "rows": _rows(subject.settings, found, twins, spread, places, torch.Generator().manual_seed(seed)),
         "best": [[spec, *row] for spec, cells in spread.items() for row in resolution(cells, places)],
         "seconds": time.monotonic() - start,
     }
+
+
+def _rows(
+    settings: Settings,
+    found: Sequence[Attribution],
+    twins: Sequence[Attribution | None],
+    spread: Mapping[str, Cells],
+    places: np.ndarray,
+    generator: torch.Generator,
+) -> list[list[Any]]:
+    specs = [(method, spec) for method in settings.methods for spec in settings.transforms]
+    return [
+        [method, spec, kind, control, octave, own]
+        for (method, spec), att, twin in zip(specs, found, twins)
+        for (kind, control), maps in scale_maps(att, twin, spread[spec], generator).items()
+        for octave, own in zip(spread[spec].octaves, shares(maps, places).tolist())
+    ]
 
 
 def resolution(cells: Cells, places: np.ndarray) -> list[list[Any]]:

@@ -19,6 +19,7 @@ from .subject import CORE_ONLY, EDGE_ONLY
 
 _STYLES = {ATTRIBUTION: ("firebrick", "o"), **dict(zip(CONTROLS, (("0.45", "s"), ("black", "^"), ("tab:blue", "D"))))}
 _NAMES = {ATTRIBUTION: "attribution", **CONTROLS}
+_TRUTH = "nothing but the centre … nothing but the surface"
 _ASKED = "how much of the importance in the object lies within a voxel of its surface"
 _SHIFTS = dict(zip(_STYLES, (-0.21, -0.07, 0.07, 0.21)))
 
@@ -62,25 +63,23 @@ def _scales(axis: Axes, own: pd.DataFrame, best: pd.DataFrame | None) -> None:
     scales = list(dict.fromkeys(own["scale"]))
     if best is not None:
         low, high = (best[best["control"] == what].set_index("scale")["mean"][scales] for what in (CORE_ONLY, EDGE_ONLY))
-        axis.bar(
-            range(len(scales)),
-            high - low,
-            0.7,
-            bottom=low,
-            color="0.9",
-            label="nothing but the centre … nothing but the surface",
-            zorder=0,
-        )
+        style: dict[str, Any] = {"color": "0.9", "label": _TRUTH, "zorder": 0}
+        axis.bar(range(len(scales)), high - low, 0.7, bottom=low, **style)
+    _dots(axis, own, scales)
+    axis.use_sticky_edges = False
+    axis.set_xticks(range(len(scales)), [_octave(scale) for scale in scales], fontsize=8)
+    axis.yaxis.set_major_formatter(PercentFormatter(1, 0))
+    axis.tick_params(axis="y", labelsize=8)
+
+
+def _dots(axis: Axes, own: pd.DataFrame, scales: list[str]) -> None:
+    """The map and the controls side by side, with their intervals."""
     for control, part in own.groupby("control", sort=False):
         colour, marker = _STYLES[str(control)]
         places = np.array([scales.index(scale) for scale in part["scale"]]) + _SHIFTS[str(control)]
         ends = np.nan_to_num(np.abs(np.array([part["mean"] - part["low"], part["high"] - part["mean"]])))
         style: dict[str, Any] = {"fmt": marker, "color": colour, "markersize": 4, "capsize": 2, "linewidth": 1}
         axis.errorbar(places, part["mean"], yerr=ends, label=_NAMES[str(control)], **style)
-    axis.use_sticky_edges = False
-    axis.set_xticks(range(len(scales)), [_octave(scale) for scale in scales], fontsize=8)
-    axis.yaxis.set_major_formatter(PercentFormatter(1, 0))
-    axis.tick_params(axis="y", labelsize=8)
 
 
 def _octave(scale: str) -> str:

@@ -52,13 +52,17 @@ def pictured(subject: Subject, out: Path) -> list[str]:
             continue
         (att,), _, chosen = explained(subject, signal)
         name = f"{photo.name}: {subject.model.class_name(chosen) or f'class {chosen}'}"
-        cells = Cells(att.transform)
-        maps = list(cells(att.values.abs())[0].cpu().numpy())
-        panels.append(Panel(name, signal.values.mean(0).cpu().numpy(), maps, cells.octaves, distance < 0))
+        panels.append(_panel(name, signal, att, distance))
         files += _files(subject, att, signal, distance, name, out / f"{stem(subject.name, subject.data)}-{slug(photo.name)}")
     if panels:
         files.insert(0, save(_scales(subject, panels), out / f"scales-{stem(subject.name, subject.data)}.png"))
     return files
+
+
+def _panel(name: str, signal: Signal, att: Attribution, distance: np.ndarray) -> Panel:
+    cells = Cells(att.transform)
+    maps = list(cells(att.values.abs())[0].cpu().numpy())
+    return Panel(name, signal.values.mean(0).cpu().numpy(), maps, cells.octaves, distance < 0)
 
 
 def _files(subject: Subject, att: Attribution, signal: Signal, distance: np.ndarray, name: str, path: Path) -> list[str]:

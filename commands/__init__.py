@@ -2,7 +2,7 @@
 
 import typer
 
-from . import minimal, overlap, planted, robustness, search
+from . import minimal, overlap, planted, robustness, search, volume
 
 __all__ = ["study"]
 
@@ -15,3 +15,4 @@ study.command("robustness")(robustness.robustness)
 study.command("search")(search.search)
 study.command("overlap")(overlap.overlap)
 study.command("noise")(overlap.noise)
+study.command("volume")(volume.volume)

@@ -27,10 +27,12 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .report.report import write_page
     from .robustness.run import Robustness, robustness
     from .robustness.settings import Settings as RobustnessSettings
+    from .volume.run import Volume, volume
+    from .volume.settings import Settings as VolumeSettings
 
 __all__ = ["DOMAINS", "KINDS", "NOISE_LEVELS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Minimal"]
 __all__ += ["MinimalSettings", "MixedRecordings", "OverlapSettings", "Part", "Photo", "Photos", "Planted", "PlantedSettings"]
-__all__ += ["Preparation", "Robustness", "RobustnessSettings", "Settings", "Signal", "Subject", "check_and_write"]
-__all__ += ["check_method", "compare", "explain", "explain_top", "load_model", "load_photos", "load_subject", "metric_rows"]
-__all__ += ["metric_text", "minimal", "minimal_limits", "noise", "overlap", "planted", "read_questions", "robustness"]
-__all__ += ["transform_rows", "write_matrix", "write_page", "write_report"]
+__all__ += ["Preparation", "Robustness", "RobustnessSettings", "Settings", "Signal", "Subject", "Volume", "VolumeSettings"]
+__all__ += ["check_and_write", "check_method", "compare", "explain", "explain_top", "load_model", "load_photos"]
+__all__ += ["load_subject", "metric_rows", "metric_text", "minimal", "minimal_limits", "noise", "overlap", "planted"]
+__all__ += ["read_questions", "robustness", "transform_rows", "volume", "write_matrix", "write_page", "write_report"]

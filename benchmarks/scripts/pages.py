@@ -29,6 +29,7 @@ from . import (
     planted_page,
     robustness_page,
     statistics_page,
+    volume_page,
     zoo,
 )
 from .tables import NothingStored, table
@@ -82,6 +83,7 @@ SECTIONS: dict[str, Section] = {
     **overlap_page.SECTIONS,
     **statistics_page.SECTIONS,
     **fitted_page.SECTIONS,
+    **volume_page.SECTIONS,
 }
 
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from ...core.isolation import random_state
 from .animals import ANIMALS
+from .brains import BRAIN_REGIONS
 from .card import Card, DataSet, Item
 from .crepe import crepe, crepe_tiny
 from .ct_tissues import ct_tissues
@@ -18,7 +19,7 @@ from .fashion_mnist import FASHION, FASHION_NETS
 from .head_ct import HEAD_CT
 from .lenet import mnist_lenet, mnist_lenet_robust
 from .medmnist import MEDMNIST
-from .small_nets import digits3d_net, gunpoint_net
+from .small_nets import brain_regions_net, digits3d_net, gunpoint_net
 from .ucr import UCR
 from .yamnet import yamnet
 
@@ -35,6 +36,7 @@ _BUILDERS: dict[str, Callable[[], tuple[nn.Module, Card]]] = {
     "gunpoint-net": gunpoint_net,
     "ct-tissues": ct_tissues,
     **FASHION_NETS,
+    "brain-regions-net": brain_regions_net,
 }
 
 
@@ -49,6 +51,6 @@ def _undisturbed(build: Callable[[], tuple[nn.Module, Card]]) -> Callable[[], tu
 
 
 MODELS = {name: _undisturbed(build) for name, build in _BUILDERS.items()}
-DATA = {each.name: each for each in (ANIMALS, DIGITS, DIGITS3D, ESC50, FASHION, HEAD_CT, MEDMNIST, UCR)}
+DATA = {each.name: each for each in (ANIMALS, BRAIN_REGIONS, DIGITS, DIGITS3D, ESC50, FASHION, HEAD_CT, MEDMNIST, UCR)}
 
 __all__ = ["DATA", "MODELS", "Card", "DataSet", "Item"]

@@ -1,10 +1,11 @@
-"""Two small networks that are trained here: one for volumes, one for time series."""
+"""Small networks that are trained here: two for volumes, one for time series."""
 
 import torch
 from torch import nn
 
+from ..training import brains as brain_recipe
 from ..training import series, volumes
-from . import digits, ucr
+from . import brains, digits, ucr
 from .card import Card
 from .digits3d import TRAINING
 from .trained import kept
@@ -30,3 +31,15 @@ def gunpoint_net() -> tuple[nn.Module, Card]:
     network = kept("gunpoint-net", series, (x, torch.tensor(labels)))
     source, size = "studies/training/series.py, trained on this machine", tuple(x.shape[2:])
     return network, Card("gunpoint-net", "series", classes, source, ucr.UCR.licence, ucr.INSTALL, size=size)
+
+
+def brain_regions_net() -> tuple[nn.Module, Card]:
+    """A 3-D convolutional network that names which of 116 regions of a brain lies in the middle of a part of it.
+
+    It is trained on one brain (Colin27); `brain-regions` are parts of the average of 152 others.
+    Raises: ImportError that says what to install.
+    """
+    network = kept("brain-regions-net", brain_recipe, brains.colin27())
+    source, data = "studies/training/brains.py, trained on this machine", brains.BRAIN_REGIONS
+    size = (brain_recipe.SIDE,) * 3
+    return network, Card("brain-regions-net", "volume", brains.regions(), source, data.licence, data.install, size=size)

@@ -11,8 +11,9 @@ from pullback.studies.zoo import DATA, MODELS, packages, trained
 from pullback.studies.zoo.digits import digits_of
 from pullback.studies.zoo.fashion_mnist import CLASSES, FASHION_NETS, fashion_of
 
-TRAINED = FASHION_NETS.keys() | {"digits3d-net"}  # for half a minute and more
+TRAINED = FASHION_NETS.keys() | {"digits3d-net", "brain-regions-net"}  # for half a minute and more
 QUICK = MODELS.keys() - TRAINED
+DEBIAN = FASHION_NETS.keys() | {"brain-regions-net"}
 FORMULAS = {"ct-tissues"}
 SIZES = {"image": (28, 28), "audio": (5_001,), "volume": (5, 6, 7), "series": (150,)}  # where a model takes any
 
@@ -64,7 +65,7 @@ def test_building_a_model_leaves_random_numbers_as_they_are(name: str) -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("name", sorted(MODELS.keys() - FORMULAS - FASHION_NETS.keys()))
+@pytest.mark.parametrize("name", sorted(MODELS.keys() - FORMULAS - DEBIAN))
 def test_a_missing_package_is_named_with_the_command_that_installs_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"^\w+ is missing: pip install (--no-deps )?[\w.= -]+\.$"):
@@ -73,7 +74,15 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(name: str,
 
 @pytest.mark.parametrize(
     ("name", "argument"),
-    [("animals", ""), ("digits", ""), ("digits3d", ""), ("fashion-mnist", ""), ("head-ct", ""), ("ucr", "GunPoint")],
+    [
+        ("animals", ""),
+        ("brain-regions", ""),
+        ("digits", ""),
+        ("digits3d", ""),
+        ("fashion-mnist", ""),
+        ("head-ct", ""),
+        ("ucr", "GunPoint"),
+    ],
 )
 def test_missing_data_are_named_with_a_command(name: str, argument: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -94,6 +103,7 @@ def test_the_first_item_of_a_data_set_fits_its_description() -> None:
     assert len(volume.step) == 3
     assert {name: each.kind for name, each in DATA.items()} == {
         "animals": "audio",
+        "brain-regions": "volume",
         "digits": "image",
         "digits3d": "volume",
         "esc50": "audio",

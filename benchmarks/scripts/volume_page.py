@@ -1,0 +1,116 @@
+"""The sections of docs/studies/volume.md, from the stored run of `pullback study volume` in docs/studies/volume."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pullback.studies.volume import page
+from pullback.studies.volume.claims import BEST, QUESTIONS
+from pullback.studies.volume.claims import answers as answered
+from pullback.studies.volume.settings import stem
+
+from .tables import NothingStored, table
+
+COMMAND = "pullback study volume"
+
+
+def _stored(root: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], Path]:
+    """The means, the contrasts and the summary.  Raises: NothingStored where there is none."""
+    folder = root / "docs" / "studies" / "volume"
+    if not (folder / "summary.json").is_file():
+        raise NothingStored
+    read = lambda name: pd.read_csv(folder / name, keep_default_na=False, na_values=["nan", ""])
+    means, found = (read(name).fillna({"method": "", "domain": "", "against": ""}) for name in ("results.csv", "contrasts.csv"))
+    return means, found, json.loads((folder / "summary.json").read_text(encoding="utf-8")), folder
+
+
+def _pairs(means: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(means[["model", "data"]].drop_duplicates().itertuples(index=False, name=None))
+
+
+def setting(root: Path) -> str:
+    """The command, its settings, what it took, and the accuracies."""
+    means, _, about, _ = _stored(root)
+    own = about["settings"]
+    rows = []
+    for one in about["accuracies"]:
+        seconds, cells = about["seconds"][one["model"]], ["–"] * 3
+        if one["of"]:
+            ends = [f"{100 * one[a]:.1f}–{100 * one[b]:.1f} %" for a, b in (("low", "high"), ("class_low", "class_high"))]
+            cells = [f"{100 * one['accuracy']:.1f} % of {one['of']} ({ends[0]})", ends[1], f"{100 * one['chance']:.1f} %"]
+        count = means[(means["model"] == one["model"]) & (means["map"] == "voxels")]["volumes"].max()
+        rows.append([f"`{one['model']}`", f"`{one['data']}`", *cells, count, f"{seconds['volumes']:.0f} s"])
+    head = ["model", "data", "named rightly", "interval over classes", "chance", "volumes explained", "time"]
+    methods, wavelets = (", ".join(f"`{name}`" for name in own[key]) for key in ("methods", "transforms"))
+    said = f"`{COMMAND}`: {methods} in {wavelets}, {own['limit']} volumes of each data set, seed {own['seed']}."
+    training = f"Training was counted apart: {_training(root)}." if _training(root) else ""
+    return f"{said} Times are of one busy core. {training}\n\n{table(pd.DataFrame(rows, columns=head))}"
+
+
+def _training(root: Path) -> str:
+    path = root / "docs" / "studies" / "volume" / "training.json"
+    found = json.loads(path.read_text()) if path.is_file() else {}
+    return ", ".join(f"`{name}` {seconds:.0f} s" for name, seconds in found.items())
+
+
+def verdicts(root: Path) -> str:
+    """What the declared questions were answered with, for every map."""
+    _, found, _, _ = _stored(root)
+    said = answered(found)
+    wide = said.pivot(index=["data", "method", "domain", "map"], columns="question", values="answer").reset_index()
+    head = {"data": "data", "method": "method", "domain": "wavelet", "map": "map"}
+    shown = wide[[*head, *QUESTIONS]].rename(columns=head)
+    counts = said["answer"].value_counts()
+    total = ", ".join(f"{count} × {name}" for name, count in counts.items())
+    return f"Of {len(said)} answers: {total}.\n\n{table(shown)}"
+
+
+def numbers(root: Path) -> str:
+    """Mean edge fractions of every scale, with the controls."""
+    means, _, _, _ = _stored(root)
+    parts = []
+    for model, data in _pairs(means):
+        if (rows := means[(means["model"] == model) & (means["data"] == data)])["volumes"].max() > 1:
+            own = rows[rows["map"] == "cells"]
+            parts.append(
+                f"`{model}` on `{data}`, maps of cells:\n\n{table(page.edge_fractions(own, data, model).drop(columns='map'))}"
+            )
+    return "\n\n".join(parts)
+
+
+def limits(root: Path) -> str:
+    """The edge fractions of a map of the centre and of one of the surface, averaged over the cells of each scale."""
+    means, _, _, _ = _stored(root)
+    best = means[means["map"] == BEST]
+    wide = best.pivot_table(index=["data", "domain", "scale"], columns="control", values="mean", sort=False).reset_index()
+    few = wide["data"].map(means.groupby("data")["volumes"].max()) > 1
+    wide = wide[few]
+    wide["of it remains"] = [f"{100 * (a - b):.0f} %" for a, b in zip(wide["edge only"], wide["core only"])]
+    for name in ("core only", "edge only"):
+        wide[name] = [f"{100 * value:.1f} %" for value in wide[name]]
+    columns = ["data", "domain", "scale", "core only", "edge only", "of it remains"]
+    heads = {"domain": "wavelet", "core only": "a map of the centre only", "edge only": "a map of the surface only"}
+    return table(wide[columns].rename(columns=heads))
+
+
+def figures(kind: str) -> Callable[[Path], str]:
+    """The section with the figures of a kind, one of each data set."""
+
+    def section(root: Path) -> str:
+        means, _, _, folder = _stored(root)
+        files = [f"{kind}-{stem(model, data)}.png" for model, data in _pairs(means)]
+        return "\n".join(f"![{page.caption(file)}](volume/{file})" for file in files if (folder / file).is_file())
+
+    return section
+
+
+SECTIONS = {
+    "volume-setting": setting,
+    "volume-verdicts": verdicts,
+    "volume-numbers": numbers,
+    "volume-limits": limits,
+    **{f"volume-{kind}": figures(kind) for kind in ("scales", "edges", "profiles")},
+}

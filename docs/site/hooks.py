@@ -11,8 +11,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(Path(__file__).parent))
 
 import api  # noqa: E402
+import downloads  # noqa: E402
 import members  # noqa: E402
 
+TUTORIAL = re.compile(r"getting-started\.md|tutorials/[\w-]+\.md")
+FOLDERS = {"concepts": "Concepts", "tutorials": "Tutorials", "how-to": "How-to", "studies": "Studies"}
 OUTSIDE = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -31,9 +34,25 @@ def on_files(files: Files, config: Any) -> Files:
         reference = next(each["Reference"] for each in config.nav if "Reference" in each)
         if section not in [next(iter(each)) for each in reference]:
             reference.append({section: list(found)})
-    for path, text in pages.items():
+    for path, text in (pages | taught(files)).items():
         files.append(File.generated(config, path, content=text))
+    complete(config.nav, [file.src_uri for file in files if file.src_uri.endswith(".md")])
     return files
+
+
+def taught(files: Files) -> dict[str, str]:
+    """The script and the notebook of each tutorial."""
+    pages = {file.src_uri.removesuffix(".md"): file.content_string for file in files if TUTORIAL.fullmatch(file.src_uri)}
+    scripts = {f"{path}.py": downloads.script(text) for path, text in pages.items()}
+    return scripts | {f"{path}.ipynb": downloads.notebook(text) for path, text in pages.items()}
+
+
+def complete(nav: list[Any], pages: list[str]) -> None:
+    """Adds the pages of a folder that the navigation does not name to the section of the folder."""
+    named = set(re.findall(r"'([\w/-]+\.md)'", repr(nav)))
+    for folder, section in FOLDERS.items():
+        entries = next(each[section] for each in nav if section in each)
+        entries += [path for path in sorted(pages) if path.startswith(f"{folder}/") and path not in named]
 
 
 def outside(name: str) -> str:
@@ -44,7 +63,10 @@ def outside(name: str) -> str:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Links from docs/ to the root lead to the pages that stand for them."""
+    """Links from docs/ to the root lead to the pages that stand for them; tutorials can be downloaded."""
     for name, own in OUTSIDE.items():
-        markdown = markdown.replace(f"](../{name}", f"]({own}")
+        markdown = re.sub(rf"\]\(((?:\.\./)*)\.\./{re.escape(name)}", rf"](\g<1>{own}", markdown)
+    if TUTORIAL.fullmatch(page.file.src_uri):
+        stem = Path(page.file.src_uri).stem
+        markdown = markdown.replace("\n\n", f"\n\n*Run it: [script]({stem}.py) · [notebook]({stem}.ipynb)*\n\n", 1)
     return markdown

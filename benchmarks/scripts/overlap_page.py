@@ -1,15 +1,20 @@
 """The sections of docs/studies/overlap.md, from stored runs of `pullback study overlap` and `pullback study noise`.
 
-benchmarks/results/overlap.json and noise.json are their summaries; the pictures lie in docs/studies/overlap.
+benchmarks/results/overlap.json and noise.json are their summaries; the pictures lie in docs/studies/overlap. Both are stored by
+`python -m benchmarks.scripts.overlap_page FOLDER`, the folder of a run.
 """
 
+import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from PIL import Image
 
-from benchmarks.results.stored import read
+from benchmarks.results.stored import ROOT, read
+from pullback.core.files import write_text
 
 from .tables import NothingStored, table
 
@@ -129,3 +134,25 @@ SECTIONS = {
     for study in STUDIES
     for name, make in {"findings": _findings, "pictures": _pictures, "means": _means, "confirmed": _confirmed}.items()
 }
+
+
+def store(folder: Path, root: Path = ROOT) -> None:
+    """Stores the summary of a run and its pictures, in 128 colours."""
+    found = read(folder / "summary.json")
+    study = found["command"].removeprefix("study ")
+    kept = {name: value for name, value in found.items() if name not in ("process", "files", "pullback")}
+    looked = {(one["method"], one["domain"], one["level"], one["budget"]) for one in found["contrasts"] if one["candidate"]}
+    kept["contrasts"] = [
+        one for one in found["contrasts"] if (one["method"], one["domain"], one["level"], one["budget"]) in looked
+    ]
+    write_text(root / "benchmarks" / "results" / f"{study}.json", json.dumps(kept, indent=1) + "\n")
+    for name in PICTURES:
+        first = sorted(folder.glob(f"{name}*.png"))[0]
+        place = root / "docs" / "studies" / "overlap"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.open(first).convert("RGB").quantize(128).save(place / f"{study}-{name}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    for run in sys.argv[1:]:
+        store(Path(run))

@@ -137,9 +137,10 @@ def _beaten(contrasts: pd.DataFrame) -> list[str]:
         )
         said.append(f"{head}, {len(right)} are confirmed on the others{_few(right)}{_listed(right, unit)}.")
         counts = ", ".join(f"{int(verdicts.get(name, 0))} {name}" for name in ("better", "worse", "equal", "open"))
-        said.append(
-            f"Over all targets, corrected: {counts}; detectable at the median: {own['detectable'].median():.2g} {unit}."
-        )
+        best = own.loc[own["mean"].idxmax()].to_dict()
+        largest = f"the largest mean is {best['mean']:+.2g} {_where(best, unit)}, of {best['method']} in {best['domain']}"
+        least = f"a difference of {own['detectable'].median():.2g} {unit} could be seen at the median"
+        said.append(f"Over all targets, corrected: {counts}; {largest}; {least}.")
     return said
 
 
@@ -161,7 +162,11 @@ def _listed(right: pd.DataFrame, unit: str) -> str:
 
 
 def _cell(row: dict[str, Any], unit: str) -> str:
-    return f"{row['confirmed_mean']:+.2g} {unit} at {row['level']}, {100 * row['budget']:g} %"
+    return f"{row['confirmed_mean']:+.2g} {_where(row, unit)}"
+
+
+def _where(row: dict[str, Any], unit: str) -> str:
+    return f"{unit} at {row['level']}, {100 * row['budget']:g} %"
 
 
 def _oracle(shown: pd.DataFrame, settings: Settings) -> list[str]:

@@ -104,11 +104,11 @@ def _contrasts(contrasts: pd.DataFrame, settings: Settings, out: Path) -> str:
 
 def _panel(axis: Any, own: pd.DataFrame, methods: list[str], columns: list[tuple[str, float]], limit: float) -> Any:
     """Mean differences as colours, and dots where they are confirmed."""
-    table = lambda name: own[name].unstack([1, 2]).reindex(index=methods, columns=columns)
-    places = np.argwhere(table("confirmed").fillna(False).to_numpy(bool))
+    table = {one: own[one].unstack([1, 2]).reindex(index=methods, columns=columns) for one in ("mean", "confirmed")}
+    places = np.argwhere(table["confirmed"].eq(True).to_numpy())
     axis.plot(places[:, 1], places[:, 0], "ko", markersize=3.5)
     axis.set_facecolor("0.8")
-    return axis.imshow(table("mean").to_numpy(float), cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+    return axis.imshow(table["mean"].to_numpy(float), cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
 
 
 def _ticks(axis: Any, methods: list[str], domains: list[str], settings: Settings) -> None:

@@ -1,0 +1,201 @@
+"""The report in a real browser: what can be done with it, that nothing leaves it, and that everybody can use it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pullback.studies.report.report import write_page
+
+Visit = Callable[..., Any]
+KINDS = ("image", "audio", "series", "volume")
+
+
+def shown(page: Any) -> list[str]:
+    """The domains of the rows that are shown, from top to bottom."""
+    return page.eval_on_selector_all("#table tbody tr:not([hidden]) th", "rows => rows.map(row => row.textContent)")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_opens_and_nothing_leaves_it(visit: Visit, kind: str) -> None:
+    opened = visit(kind)
+    opened.page.wait_for_selector("#viewer :is(img, canvas, svg)")
+    broken = "found => found.filter(one => one.complete && !one.naturalWidth).length"
+    assert opened.page.eval_on_selector_all("#viewer img, header img", broken) == 0
+    assert opened.requests == [opened.url]
+    opened.shot(kind, full_page=True)
+
+
+def test_the_table_is_sorted(visit: Visit) -> None:
+    page = visit("image").page
+    head = page.locator("#table thead th").filter(has_text="90 % held by")
+    place = head.evaluate("head => head.cellIndex")
+    values = f"rows => rows.map(row => parseFloat(row.cells[{place}].dataset.v)).filter(one => !isNaN(one))"
+    for direction, order in (("descending", sorted), ("ascending", sorted)):
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == direction
+        found = page.eval_on_selector_all("#table tbody tr", values)
+        assert len(found) == 6
+        assert found == order(found, reverse=direction == "descending")
+    page.locator("#table thead th button").first.press("Enter")  # names
+    assert shown(page) == sorted(shown(page))
+
+
+def test_the_table_is_filtered(visit: Visit) -> None:
+    page = visit("image").page
+    assert len(shown(page)) == 8
+    page.fill("#filter", "haar input_x")
+    assert shown(page) == ["dwt(haar, level=2)"]
+    assert page.text_content("#shown-rows") == "1 of 8 rows shown"
+    page.fill("#filter", "")
+    page.select_option("select[data-filter=method]", "input_x_gradient")
+    assert len(shown(page)) == 4
+
+
+def test_a_number_leads_to_its_rows(visit: Visit, folders: dict[str, Path]) -> None:
+    page = visit("image").page
+    link = page.locator("#table tbody tr").first.locator("a.number").last
+    link.click()
+    text = page.text_content("#source-text")
+    assert "is the mean of 4 rows of results.csv: " in text
+    assert "read_csv" in page.text_content("#source-code")
+    address = page.get_attribute("#source-link", "href")
+    page.keyboard.press("Escape")
+    rows = [int(one) for one in address.partition("#row=")[2].split(";")]
+    lines = (folders["image"] / "results.csv").read_text().splitlines()
+    assert all(",pixel," in lines[row - 1] for row in rows)  # RFC 7111 counts rows from 1, the heading among them
+    assert len(rows) == 4
+
+
+def test_example_domain_scale_and_opacity_are_chosen(visit: Visit) -> None:
+    page = visit("image").page
+    page.wait_for_selector(".stage img")
+    first = page.get_attribute(".stage img >> nth=1", "src")
+    page.locator("#viewer input[type=radio]").nth(2).check()
+    assert page.get_attribute(".stage img >> nth=1", "src") != first
+    assert "of the attribution in dwt(haar, level=2), most of it in the " in page.get_attribute(".stage img >> nth=1", "alt")
+    page.locator("#opacity").fill("20")
+    assert page.locator(".stage img").nth(1).evaluate("one => one.style.opacity") == "0.2"
+    page.select_option("#domain", "dct")
+    assert page.locator("#viewer input[type=radio]").count() == 5
+    page.select_option("#example", "1")
+    page.wait_for_function("document.querySelector('#viewer').textContent.includes('a\"b')")
+    assert page.locator("#domain").input_value() == "dct"
+
+
+def test_charts_of_another_method_are_shown(visit: Visit) -> None:
+    page = visit("image").page
+    assert page.locator("section.group:visible").count() == 1
+    page.select_option("#group", "group-1")
+    assert page.locator("section.group:visible h3").first.text_content() == "input_x_gradient"
+    assert page.locator("section.group:visible svg.chart").first.get_attribute("aria-label").startswith("selection error")
+
+
+def test_hostile_names_are_text_and_links_lead_to_files(visit: Visit, folders: dict[str, Path]) -> None:
+    opened = visit("image")
+    page = opened.page
+    assert page.locator("img[src=x]").count() == 0
+    assert page.locator("#run th", has_text="bro<ken.jpg").count() == 1 or "bro<ken.jpg" in page.text_content("main")
+    options = page.eval_on_selector_all("#example option", "found => found.map(one => one.textContent)")
+    assert any("<img src=x onerror=alert(1)>.png" in text for text in options)
+    links = page.eval_on_selector_all("main table a[href^='./']", "found => found.map(one => decodeURIComponent(new URL(one.href).pathname))")
+    assert len(links) > 10
+    assert [link for link in links if not Path(link).is_file()] == []
+    assert "onerror" not in json.dumps(page.evaluate("[...document.querySelectorAll('*')].flatMap(one => one.getAttributeNames())"))
+
+
+def test_sounds_load(visit: Visit) -> None:
+    page = visit("audio").page
+    page.wait_for_selector("audio")
+    page.wait_for_function("[...document.querySelectorAll('audio')].every(one => one.readyState >= 1)")
+    lengths = page.eval_on_selector_all("audio", "found => found.map(one => one.duration)")
+    assert lengths == pytest.approx([0.125] * 4)
+    assert page.locator("figure.plane img").count() == 5
+
+
+def test_a_slider_moves_the_slices(visit: Visit) -> None:
+    page = visit("volume").page
+    page.wait_for_selector("canvas")
+    page.wait_for_function("document.querySelectorAll('canvas')[2].getAttribute('aria-label')")
+    picture = "found => found.map(one => one.toDataURL())"
+    before = page.eval_on_selector_all("canvas", picture)
+    page.locator("input.slice").nth(0).fill("2")
+    page.wait_for_function("document.querySelector('canvas').getAttribute('aria-label').startsWith('Slice 3 of 12')")
+    after = page.eval_on_selector_all("canvas", picture)
+    assert [a == b for a, b in zip(before, after)] == [False, True, True]
+    assert page.locator(".slices label").nth(2).text_content() == "Axis 3, slice 5 of 8 (9 mm)"
+
+
+def test_channels_and_octaves_are_a_table(visit: Visit) -> None:
+    page = visit("series").page
+    page.wait_for_selector("td.shade")
+    assert page.locator("table:has(td.shade) tbody th").all_text_contents() == ["Fp1", "<b>Cz</b>", "O2"]
+    assert "Hz" in page.locator("table:has(td.shade) thead").text_content()
+    assert page.locator(".traces path.heat").count() >= 3
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_axe_finds_nothing_serious(visit: Visit, kind: str, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs pullback[test]")
+    opened = visit(kind, color_scheme=scheme)
+    opened.page.wait_for_selector("#viewer :is(img, canvas, svg)")
+    opened.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    found = axe.Axe().run(opened.page).response["violations"]
+    assert [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in found] == []
+
+
+def test_axe_catches_what_is_wrong(browser: Any, tmp_path: Path) -> None:
+    """The control: a page with pale text and a picture without words."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs pullback[test]")
+    (tmp_path / "bad.html").write_text("<html lang=en><title>a</title><p style='color:#ccc'>pale<img src='data:,'>")
+    page = browser.new_page()
+    page.goto((tmp_path / "bad.html").as_uri())
+    assert {one["id"] for one in axe.Axe().run(page).response["violations"]} >= {"color-contrast", "image-alt"}
+    page.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_phone_shows_the_whole_width(visit: Visit, kind: str) -> None:
+    opened = visit(kind, viewport={"width": 390, "height": 844})
+    opened.page.wait_for_selector("#viewer :is(img, canvas, svg)")
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == 390
+    opened.shot(f"{kind}-phone", full_page=True)
+
+
+def test_a_page_is_used_with_the_keyboard_alone(visit: Visit) -> None:
+    page = visit("image").page
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+    assert {"filter", "group", "BUTTON", "A", "SUMMARY"} <= reached
+
+
+def test_a_page_prints(visit: Visit, tmp_path: Path) -> None:
+    page = visit("image").page
+    page.wait_for_selector(".stage img")
+    data = page.pdf()
+    assert data.startswith(b"%PDF")
+    assert 3 <= data.count(b"/Type /Page\n") <= 20
+    page.emulate_media(media="print")
+    assert not page.locator("nav").is_visible()
+
+
+def test_views_beside_the_page_are_loaded_when_they_are_chosen(visit: Visit, folders: dict[str, Path], tmp_path: Path) -> None:
+    files = write_page([folders["image"]], tmp_path / "o ut.html", limit=1)
+    assert len(files) == 7
+    opened = visit(tmp_path / "o ut.html")
+    opened.page.wait_for_selector(".stage img")
+    assert [Path(url).name for url in opened.requests] == ["o%20ut.html", "0.js"]
+    assert "larger than 15 MB" in opened.page.text_content("main")
+    opened.page.select_option("#example", "2")
+    opened.page.wait_for_function("document.querySelector('#viewer').textContent.includes('שלום')")
+    files[2].unlink()
+    opened.page.select_option("#example", "1")
+    opened.page.wait_for_function("document.querySelector('#viewer').textContent.includes('is not there')")
+    opened.problems.clear()  # the browser's own word about the missing file

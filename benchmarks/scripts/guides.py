@@ -1,6 +1,6 @@
 """Runs the pages that teach: `python -m benchmarks.scripts.guides [PAGE …]` writes what they print, and keeps what they draw.
 
-A picture `name.png` that a page writes becomes docs/pictures/guides/name.webp. `drawn.json` there holds the digest of the Python
+A picture `name.png` that a page writes becomes docs/pictures/guides/name.webp. `drawn.json` holds the digest of the Python
 that was run, so that a test sees a page whose code is newer than its pictures.
 """
 

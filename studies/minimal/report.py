@@ -30,7 +30,7 @@ GRID = "A signal and its images with equally many coefficients. Green frame: sti
 def write(tables: Tables, summary: Mapping[str, Any], grids: Sequence[str], out: Path) -> list[str]:
     """Writes the tables, the figures and report.html. Returns the names of all files."""
     with needs("pullback study minimal", "'pullback[cli]' pyarrow"):
-        import pyarrow  # type: ignore[import-untyped]  # noqa: F401
+        import pyarrow  # noqa: F401
     figures = overview(tables.front, tables.limits, tables.changed, out)
     for name in ("front", "limits", "changed"):
         write_text(out / f"{_FILES.get(name, name)}.csv", getattr(tables, name).to_csv(index=False))

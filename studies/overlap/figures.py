@@ -105,7 +105,7 @@ def _contrasts(contrasts: pd.DataFrame, settings: Settings, out: Path) -> str:
 def _panel(axis: Any, own: pd.DataFrame, methods: list[str], columns: list[tuple[str, float]], limit: float) -> Any:
     """Mean differences as colours, and dots where they are confirmed."""
     table = {one: own[one].unstack([1, 2]).reindex(index=methods, columns=columns) for one in ("mean", "confirmed")}
-    places = np.argwhere(table["confirmed"].eq(True).to_numpy())
+    places: Any = np.argwhere(np.asarray(table["confirmed"].to_numpy() == 1))
     axis.plot(places[:, 1], places[:, 0], "ko", markersize=3.5)
     axis.set_facecolor("0.8")
     return axis.imshow(table["mean"].to_numpy(float), cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")

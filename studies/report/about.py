@@ -101,9 +101,10 @@ def command(summary: Mapping[str, Any]) -> str:
     """
     if isinstance(summary.get("command_line"), str):
         return plain(summary["command_line"])
-    settings = summary.get("settings")
+    held = summary.get("settings")
+    settings = held if isinstance(held, dict) else {}
     words = ["pullback", str(summary.get("command", ""))]
-    for name in OPTIONS if isinstance(settings, dict) else ():
+    for name in OPTIONS if settings else ():
         value = settings.get(name)
         for one in value if isinstance(value, list) else [value]:
             words += [] if one in (None, "", "auto") else [f"--{SINGULAR.get(name, name).replace('_', '-')}", str(one)]

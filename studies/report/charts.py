@@ -178,7 +178,10 @@ def intervals(rows: Sequence[Mapping[str, Any]], rope: float, what: str) -> dict
     reach = max(4 * rope, min(max(middle, default=1.0), 3 * (middle[len(middle) // 2] if middle else 1.0) + 4 * rope))
     width = WIDTH + LABELS
     x = _linear(-reach, reach, LABELS, width - END)
-    cut = lambda value: x(min(max(float(value), -reach), reach))
+
+    def cut(value: Any) -> float:
+        return x(min(max(float(value), -reach), reach))
+
     drawn = [
         {
             "label": str(row["label"]),
@@ -217,10 +220,10 @@ def _known(value: Any) -> bool:
 
 def scatter(points: Sequence[Mapping[str, Any]], x_label: str, y_label: str, title: str) -> dict[str, Any]:
     """Points of two goals with the Pareto front joined.  points: name, x, y and front, whether no other is better in both."""
-    span = lambda name: (min(float(p[name]) for p in points), max(float(p[name]) for p in points))
-    (x_low, x_high), (y_low, y_high) = span("x"), span("y")
+    x_low, y_low = (min(float(p[name]) for p in points) for name in ("x", "y"))
+    x_high, y_high = (max(float(p[name]) for p in points) for name in ("x", "y"))
     x, y = _linear(x_low, x_high, LEFT + 12, WIDTH - RIGHT - 12), _linear(y_low, y_high, HEIGHT - BOTTOM - 12, TOP + 12)
-    drawn = [
+    drawn: list[dict[str, Any]] = [
         {"x": x(float(p["x"])), "y": y(float(p["y"])), "name": str(p["name"]), "front": bool(p.get("front"))} for p in points
     ]
     front = [str(p["name"]) for p in points if p.get("front")]

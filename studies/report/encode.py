@@ -87,7 +87,7 @@ def place(density: np.ndarray) -> str:
     >>> place(np.eye(9)[:3])
     'the upper left'
     """
-    edges = [np.linspace(0, size, 4).astype(int) for size in density.shape]
+    edges = [np.linspace(0, size, 4).astype(int).tolist() for size in density.shape]
     sums = [[density[a:b, c:d].sum() for c, d in _pairs(edges[1])] for a, b in _pairs(edges[0])]
     row, column = np.unravel_index(int(np.argmax(sums)), (3, 3))
     words = (("upper ", "middle ", "lower ")[row] + ("left", "middle", "right")[column]).strip()

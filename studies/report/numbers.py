@@ -53,7 +53,8 @@ def columns(scores: pd.DataFrame) -> list[Column]:
 
 _ERROR = (
     "How far the answer moves when only the coefficients that the map ranks first are kept, and when they alone are removed; "
-    "what is taken out is replaced in foreign domains. 0 %: the selection is the whole decision. Mean over budgets. Lower is better."
+    "what is taken out is replaced in foreign domains. 0 %: the selection is the whole decision. "
+    "Mean over budgets. Lower is better."
 )
 _CHANCE = "Control: the selection error of coefficients in random order. A map that means something lies well below."
 _GAIN = (
@@ -68,7 +69,8 @@ _GAP = "By how much Σ a misses f(x) − f(x₀), relative to it. It is the same
 
 def _kept(much: str) -> str:
     return (
-        f"Share of f(x) − f(x₀) that is left when only the coefficients with the largest |a| are kept, as many as {much} of the "
+        "Share of f(x) − f(x₀) that is left when only the coefficients with the largest |a| are kept, "
+        f"as many as {much} of the "
         "samples. 100 %: the model answers as before; more or less is worse."
     )
 
@@ -95,7 +97,7 @@ class Mean(NamedTuple):
 
     @property
     def fragment(self) -> str:
-        """The rows as the fragment of an address, as RFC 7111 names rows of CSV files, the header being row 1; "" if too many."""
+        """The rows as the fragment of an address, as RFC 7111 names rows of CSV files (header: row 1); "" if too many."""
         ranges = _ranges(self.rows, 2 if self.file == WIDE else 0)
         return "#row=" + ";".join(ranges) if len(ranges) <= MOST_RANGES else ""
 
@@ -177,8 +179,8 @@ def curves(scores: pd.DataFrame, metric: str, family: str, by: str) -> dict[tupl
 def _curve(name: str, part: pd.DataFrame, family: str) -> Curve:
     chosen = family if family in set(part["family"]) else part["family"].iloc[0]
     part = part[part["family"] == chosen].sort_values("budget")
-    numbers = (tuple(part[column].astype(float)) for column in ("budget", "mean", "low", "high"))
-    return Curve(name, *numbers, units=int(part["units"].max()))
+    budgets, mean, low, high = (tuple(part[column].astype(float)) for column in ("budget", "mean", "low", "high"))
+    return Curve(name, budgets, mean, low, high, int(part["units"].max()))
 
 
 def groups(scores: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:

@@ -122,7 +122,7 @@ def _views(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The views with their kept shares, and for each how the page holds it: inside, or as a script beside it."""
     kept = scores.query("metric == 'kept_share' and family == 'own' and budget_kind == 'count' and control == 'attribution'")
-    shares = {key: part for key, part in kept.groupby([*GROUP, "example"], sort=False)}
+    shares = dict(iter(kept.groupby([*GROUP, "example"], sort=False)))
     found = [_with_shares(view, run, shares) for run in runs for view in run.views]
     held, room = [], limit - STATIC
     for number, view in enumerate(found):
@@ -137,7 +137,7 @@ def _views(
 
 
 def _with_shares(view: Mapping[str, Any], run: Run, shares: Mapping[tuple[str, ...], pd.DataFrame]) -> dict[str, Any]:
-    """A view whose selected signals say what is left of f(x) - f(x₀), with the row of that number; unsafe media are left out."""
+    """A view whose selected signals say what is left of f(x) - f(x₀), with that number's row; unsafe media are left out."""
     settings = run.scores.iloc[0] if len(run.scores) else {}
     where = [run.label, *(str(view.get(name, settings.get(name, ""))) for name in GROUP[1:])]
     known = shares.get((*where, plain(view["name"])))

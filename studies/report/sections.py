@@ -66,8 +66,8 @@ def group_section(number: int, where: Mapping[str, str], scores: pd.DataFrame, r
 def cell_of(run: Run, where: Mapping[str, str]) -> dict[str, Any]:
     """What the summary says about the cell, with its conclusion; {} where it says nothing."""
     summary = run.summary
-    settings = summary.get("settings") if isinstance(summary.get("settings"), dict) else {}
-    cells = summary.get("cells") or [settings | summary]
+    settings = summary.get("settings")
+    cells = summary.get("cells") or [(settings if isinstance(settings, dict) else {}) | dict(summary)]
     conclusions = summary.get("conclusions") or []
     for place, cell in enumerate(cells):
         if len(cells) == 1 or all(_label(cell, name) == where[name] for name in ("data", "model", "method")):
@@ -124,12 +124,13 @@ def _answer(section: Mapping[str, Any]) -> str:
         what = f"{one['leader']} has the smallest error, but "
         if open_:
             return (
-                what
-                + f"these {units} {several} cannot tell it from {open_} of {len(one['checks'])} alternatives: other domains and controls."
+                f"{what}these {units} {several} cannot tell it from {open_} of {len(one['checks'])} alternatives: "
+                "other domains and controls."
             )
         return what + f"{one['reasons'][0]}."
     p = max(check["p_corrected"] for check in one["checks"])
-    return f"It beats all {len(one['checks'])} alternatives, other domains and controls, on {units} {several} (p ≤ {p:.2g}, corrected)."
+    against = f"all {len(one['checks'])} alternatives, other domains and controls"
+    return f"It beats {against}, on {units} {several} (p ≤ {p:.2g}, corrected)."
 
 
 def octaves(run: Run, where: Mapping[str, str]) -> dict[str, Any] | None:
@@ -154,7 +155,7 @@ def _charts(scores: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
     """A chart of all domains for each kind of budget, and of the first kind one of each domain with its controls."""
     family, y_label, about = METRICS[metric]
     rows = scores[scores["metric"] == metric]
-    found = []
+    found: list[dict[str, Any]] = []
     for by in [kind for kind in dict.fromkeys(rows["budget_kind"]) if kind]:
         own = curves(rows, metric, family, by)
         maps = [curve for (_, control), curve in own.items() if control == "attribution"]

@@ -38,7 +38,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("re#port's <b>folder</b>")
     write: dict[str, Callable[[Path], None]] = {"audio": _audio, "series": _series, "volume": _volume}
     found = {"image": _photos(root)}
-    domains = {"audio": ("stft", "dwt(db8, level=3)"), "series": ("pixel", "dwt(haar, level=3)"), "volume": ("dwt(haar, level=2)",)}
+    domains = {
+        "audio": ("stft", "dwt(db8, level=3)"),
+        "series": ("pixel", "dwt(haar, level=3)"),
+        "volume": ("dwt(haar, level=2)",),
+    }
     for kind, one in write.items():
         data = root / f"{kind}-data"
         data.mkdir()

@@ -100,10 +100,14 @@ def test_hostile_names_are_text_and_links_lead_to_files(visit: Visit, folders: d
     assert page.locator("#run th", has_text="bro<ken.jpg").count() == 1 or "bro<ken.jpg" in page.text_content("main")
     options = page.eval_on_selector_all("#example option", "found => found.map(one => one.textContent)")
     assert any("<img src=x onerror=alert(1)>.png" in text for text in options)
-    links = page.eval_on_selector_all("main table a[href^='./']", "found => found.map(one => decodeURIComponent(new URL(one.href).pathname))")
+    links = page.eval_on_selector_all(
+        "main table a[href^='./']", "found => found.map(one => decodeURIComponent(new URL(one.href).pathname))"
+    )
     assert len(links) > 10
     assert [link for link in links if not Path(link).is_file()] == []
-    assert "onerror" not in json.dumps(page.evaluate("[...document.querySelectorAll('*')].flatMap(one => one.getAttributeNames())"))
+    assert "onerror" not in json.dumps(
+        page.evaluate("[...document.querySelectorAll('*')].flatMap(one => one.getAttributeNames())")
+    )
 
 
 def test_sounds_load(visit: Visit) -> None:

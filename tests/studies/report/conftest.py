@@ -35,7 +35,8 @@ class Halves(nn.Module):
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A folder of results for each kind of signal."""
-    root = tmp_path_factory.mktemp("re#port's <b>folder</b>")
+    root = tmp_path_factory.mktemp("report") / "re#port's <b>folder"
+    root.mkdir()
     write: dict[str, Callable[[Path], None]] = {"audio": _audio, "series": _series, "volume": _volume}
     found = {"image": _photos(root)}
     domains = {

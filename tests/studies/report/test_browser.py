@@ -79,7 +79,7 @@ def test_example_domain_scale_and_opacity_are_chosen(visit: Visit) -> None:
     page.locator("#opacity").fill("20")
     assert page.locator(".stage img").nth(1).evaluate("one => one.style.opacity") == "0.2"
     page.select_option("#domain", "dct")
-    assert page.locator("#viewer input[type=radio]").count() == 5
+    assert page.locator("#viewer input[type=radio]").count() == 6  # all, coarser and four octaves
     page.select_option("#example", "1")
     page.wait_for_function("document.querySelector('#viewer').textContent.includes('a\"b')")
     assert page.locator("#domain").input_value() == "dct"
@@ -148,7 +148,8 @@ def test_axe_finds_nothing_serious(visit: Visit, kind: str, scheme: str) -> None
     opened.page.wait_for_selector("#viewer :is(img, canvas, svg)")
     opened.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     found = axe.Axe().run(opened.page).response["violations"]
-    assert [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in found] == []
+    serious = [one for one in found if one["impact"] in ("serious", "critical")]
+    assert [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in serious] == []
 
 
 def test_axe_catches_what_is_wrong(browser: Any, tmp_path: Path) -> None:
@@ -174,7 +175,7 @@ def test_a_page_is_used_with_the_keyboard_alone(visit: Visit) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
     reached = set()
-    for _ in range(60):
+    for _ in range(300):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
     assert {"filter", "group", "BUTTON", "A", "SUMMARY"} <= reached
@@ -198,7 +199,7 @@ def test_views_beside_the_page_are_loaded_when_they_are_chosen(visit: Visit, fol
     assert [Path(url).name for url in opened.requests] == ["o%20ut.html", "0.js"]
     assert "larger than 15 MB" in opened.page.text_content("main")
     opened.page.select_option("#example", "2")
-    opened.page.wait_for_function("document.querySelector('#viewer').textContent.includes('שלום')")
+    opened.page.locator("#viewer", has_text="שלום").wait_for()
     files[2].unlink()
     opened.page.select_option("#example", "1")
     opened.page.wait_for_function("document.querySelector('#viewer').textContent.includes('is not there')")

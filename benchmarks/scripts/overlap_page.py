@@ -52,11 +52,9 @@ def _findings(study: str) -> Callable[[Path], str]:
     def section(root: Path) -> str:
         run = _run(root, study)
         count = run["evaluations"]
-        head = (
-            f"`pullback study {study}`: {run['targets']} targets of {run['recordings']} recordings; {count['gradient']:,} gradients "
-            f"and {count['forward']:,} forwards took {count['cpu_seconds']:,} s of one core. f is the log-odds of the class among "
-            f"{len(run['classes'])}."
-        )
+        size = f"{run['targets']} targets of {run['recordings']} recordings"
+        cost = f"{count['gradient']:,} gradients and {count['forward']:,} forwards took {count['cpu_seconds']:,} s of one core"
+        head = f"`pullback study {study}`: {size}; {cost}. f is the log-odds of the class among {len(run['classes'])}."
         return "\n".join([head, "", *(f"- {_plain(sentence)}" for sentence in run["findings"])])
 
     return section

@@ -52,10 +52,9 @@ def _findings(study: str) -> Callable[[Path], str]:
     def section(root: Path) -> str:
         run = _run(root, study)
         count = run["evaluations"]
-        head = f"""    pullback study {study}
-
-{run["targets"]} targets of {run["recordings"]} recordings; {count["gradient"]:,} gradients and {count["forward"]:,} forwards
-took {count["cpu_seconds"]:,} s of one core. f is the log-odds of the class among {len(run["classes"])}."""
+        size = f"{run['targets']} targets of {run['recordings']} recordings"
+        cost = f"{count['gradient']:,} gradients and {count['forward']:,} forwards took {count['cpu_seconds']:,} s of one core"
+        head = f"`pullback study {study}`: {size}; {cost}. f is the log-odds of the class among {len(run['classes'])}."
         return "\n".join([head, "", *(f"- {_plain(sentence)}" for sentence in run["findings"])])
 
     return section
@@ -118,7 +117,7 @@ def _confirmed(study: str) -> Callable[[Path], str]:
                 "domain": [f"`{one}`" for one in right["domain"]],
                 "level": right["level"],
                 "kept": [f"{100 * one:g} %" for one in right["budget"]],
-                "map less \\|coefficient\\|": interval,
+                "map less |coefficient|": interval,
                 "p, corrected": [f"{one:.4f}" for one in right["confirmed_p_corrected"]],
                 "detectable": [f"{one:.2g}" for one in right["confirmed_detectable"]],
                 "SI-SDR there, dB": [f"{one:+.1f}" for one in there],

@@ -131,17 +131,21 @@ def _beaten(contrasts: pd.DataFrame) -> list[str]:
     for score, (question, unit, _) in QUESTIONS.items():
         own = contrasts[contrasts["question"] == score]
         right, many = own[own["confirmed"]], int(own["candidate"].sum())
-        verdicts = own["verdict"].value_counts()
         head = (
             f"{question.capitalize()} Of {len(own)} contrasts with |coefficient|, {many} looked better on the explored targets"
         )
         said.append(f"{head}, {len(right)} are confirmed on the others{_few(right)}{_listed(right, unit)}.")
-        counts = ", ".join(f"{int(verdicts.get(name, 0))} {name}" for name in ("better", "worse", "equal", "open"))
-        best = own.loc[own["mean"].idxmax()].to_dict()
-        largest = f"the largest mean is {best['mean']:+.2g} {_where(best, unit)}, of {best['method']} in {best['domain']}"
-        least = f"a difference of {own['detectable'].median():.2g} {unit} could be seen at the median"
-        said.append(f"Over all targets, corrected: {counts}; {largest}; {least}.")
+        said.append(_whole(own, unit))
     return said
+
+
+def _whole(own: pd.DataFrame, unit: str) -> str:
+    """The verdicts over all targets, and the contrast that is the most in favour of a map."""
+    verdicts, best = own["verdict"].value_counts(), own.loc[own["mean"].idxmax()].to_dict()
+    counts = ", ".join(f"{int(verdicts.get(name, 0))} {name}" for name in ("better", "worse", "equal", "open"))
+    largest = f"the largest mean is {best['mean']:+.2g} {_where(best, unit)}, of {best['method']} in {best['domain']}"
+    least = f"a difference of {own['detectable'].median():.2g} {unit} could be seen at the median"
+    return f"Over all targets, corrected: {counts}; {largest}; {least}."
 
 
 def _few(right: pd.DataFrame) -> str:

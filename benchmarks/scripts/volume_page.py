@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pullback.studies.volume import page
-from pullback.studies.volume.claims import BEST, QUESTIONS
+from pullback.studies.volume.claims import BEST, FEW, QUESTIONS
 from pullback.studies.volume.claims import answers as answered
 from pullback.studies.volume.settings import stem
 
@@ -60,6 +60,7 @@ def verdicts(root: Path) -> str:
     """What the declared questions were answered with, for every map."""
     _, found, _, _ = _stored(root)
     said = answered(found)
+    said = said[said["answer"] != FEW]
     wide = said.pivot(index=["data", "method", "domain", "map"], columns="question", values="answer").reset_index()
     head = {"data": "data", "method": "method", "domain": "wavelet", "map": "map"}
     shown = wide[[*head, *QUESTIONS]].rename(columns=head)
@@ -107,10 +108,18 @@ def figures(kind: str) -> Callable[[Path], str]:
     return section
 
 
+def head(root: Path) -> str:
+    """Slices through the head."""
+    _, _, _, folder = _stored(root)
+    found = sorted(folder.glob(f"{stem('ct-tissues', 'head-ct')}-*.png"))
+    return "\n".join(f"![{page.caption(path.name)}](volume/{path.name})" for path in found)
+
+
 SECTIONS = {
     "volume-setting": setting,
     "volume-verdicts": verdicts,
     "volume-numbers": numbers,
     "volume-limits": limits,
     **{f"volume-{kind}": figures(kind) for kind in ("scales", "edges", "profiles")},
+    "volume-head": head,
 }

@@ -12,6 +12,7 @@ from .maps import ATTRIBUTION, CONTROLS, SHUFFLED
 from .subject import CORE_ONLY, EDGE_ONLY, Record
 
 BEST = "truth in cells"  # as a map in the table of means
+FEW = "too few volumes"
 COARSE, FINE, APART = "coarse scale at the edge", "fine scale in the centre", "coarse nearer to the edge than fine"
 QUESTIONS = {
     COARSE: "edge fraction of the coarsest detail scale - that of the control",
@@ -84,20 +85,25 @@ def _asked(where: Any, own: pd.DataFrame) -> list[tuple[tuple[Any, str, str], np
     return found
 
 
-def answer(verdicts: Sequence[str]) -> str:
-    """What several contrasts with one sign say together: "shown" where all are better, "the opposite" where all are worse.
+def answer(verdicts: Sequence[str], units: int = ENOUGH) -> str:
+    """What several contrasts with one sign say together: "shown" where all are better, the opposite where all are worse.
 
-    >>> answer(["better", "better"]), answer(["worse", "worse"]), answer(["better", "equal"]), answer(["open", "open"])
-    ('shown', 'the opposite is shown', 'not shown', 'not shown')
+    >>> answer(["better", "better"]), answer(["worse", "worse"]), answer(["better", "equal"]), answer(["open"], units=1)
+    ('shown', 'the opposite is shown', 'not shown', 'too few volumes')
     """
     said = set(verdicts)
+    if units < ENOUGH:
+        return FEW
     return "shown" if said == {"better"} else "the opposite is shown" if said == {"worse"} else "not shown"
 
 
 def answers(found: pd.DataFrame) -> pd.DataFrame:
     """The answer to each question, for each model, method, domain and map: all controls must agree."""
     groups = found.groupby([*PLACE, "question"], sort=False)
-    rows = [dict(zip([*PLACE, "question"], where)) | {"answer": answer(list(own["verdict"]))} for where, own in groups]
+    rows = [
+        dict(zip([*PLACE, "question"], where)) | {"answer": answer(list(own["verdict"]), own["units"].max())}
+        for where, own in groups
+    ]
     return pd.DataFrame(rows, columns=[*PLACE, "question", "answer"])
 
 
@@ -112,6 +118,7 @@ def sentences(mean: pd.DataFrame, found: pd.DataFrame, accuracies: Sequence[Mapp
         scales = [scale for scale in dict.fromkeys(rows["scale"]) if scale != "coarser"]
         numbers = "; ".join(_against(rows, scale) for scale in (scales[0], scales[-1]))
         verdicts = "; ".join(f"{question}: {given[question]}" for question in QUESTIONS)
+        verdicts = "Too few volumes for a verdict" if set(given.values()) == {FEW} else verdicts
         data, model, method, domain, kind = where
         said.append(f"{model} on {data}, {method} in {domain}, {kind}: {numbers}. {verdicts}.")
     return said

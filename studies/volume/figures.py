@@ -42,9 +42,9 @@ def _panels(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def _edges(title: str, means: pd.DataFrame, volumes: int) -> Figure:
-    """For each scale the mean edge fraction of the map and of the controls, with the truth averaged over cells."""
+    """For each scale of the first domain the mean edge fraction of the map and of the controls, with the truth in cells."""
     methods, domains = _panels(means)
-    columns = [(kind, domain) for kind in (CELLS, SAMPLES) for domain in domains]
+    columns = [(kind, domains[0]) for kind in (CELLS, SAMPLES)]
     figure = Figure(figsize=(1.2 + 3.3 * len(columns), 1.5 + 2.7 * len(methods)), layout="constrained")
     axes = figure.subplots(len(methods), len(columns), squeeze=False, sharey=True)
     for row, method in zip(axes, methods):
@@ -103,6 +103,8 @@ def _profiles(title: str, table: pd.DataFrame) -> Figure:
             _curves(axis, own, voxels)
             axis.set_title(f"{method.partition('(')[0]}: {_octave(scale).replace(chr(10), ', ')}", fontsize=8)
         row[0].set_ylabel("importance per voxel\n(1: even)", fontsize=8)
+    for column in axes.T:
+        column[0].set_ylim(0, 1.3 * max(np.max(line.get_ydata()) for axis in column for line in axis.lines))  # not of intervals
     for axis in axes[-1]:
         axis.set_xticks(np.arange(len(EDGES) - 1), _labels(), rotation=60, fontsize=7)
         axis.set_xlabel("signed distance to the surface, voxels", fontsize=8)

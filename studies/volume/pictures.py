@@ -51,7 +51,7 @@ def pictured(subject: Subject, out: Path) -> list[str]:
         except ValueError:  # no surface; the study says so
             continue
         (att,), _, chosen = explained(subject, signal)
-        name = f"{photo.name}: {subject.model.class_name(chosen) or f'class {chosen}'}"
+        name = f"{photo.name} as {subject.model.class_name(chosen) or f'class {chosen}'}"
         panels.append(_panel(name, signal, att, distance))
         files += _files(subject, att, signal, distance, name, out / f"{stem(subject.name, subject.data)}-{slug(photo.name)}")
     if panels:

@@ -14,7 +14,7 @@ from support.command_line import fails
 from pullback.core.progress import Interrupted
 from pullback.studies import VolumeSettings
 from pullback.studies.volume import run
-from pullback.studies.volume.claims import APART, COARSE, FINE, answers
+from pullback.studies.volume.claims import APART, COARSE, FEW, FINE, answers
 from pullback.studies.volume.maps import ATTRIBUTION, CELLS, COEFFICIENT, PERMUTED, SHUFFLED
 from pullback.studies.volume.run import Volume, volume
 
@@ -74,7 +74,7 @@ def test_the_declared_questions_are_answered_for_what_is_known(found: Volume) ->
 def test_every_control_must_agree_and_few_volumes_say_nothing(toys: tuple[str, str], tmp_path: Path) -> None:
     few = volume(settings(toys, models=f"{toys[0]}:shell", limit=3, tested=0, pictures=0), tmp_path)
     assert set(few.contrasts["verdict"]) == {"open"}
-    assert set(answers(few.contrasts)["answer"]) == {"not shown"}
+    assert set(answers(few.contrasts)["answer"]) == {FEW}
     assert few.means["low"].isna().all()
 
 
@@ -157,5 +157,5 @@ def test_the_command_prints_the_findings(
     options = (*model, "--limit", "2", "--tested", "2", "--pictures", "0", "--quick", "--out", str(tmp_path))
     assert fails(monkeypatch, "study", "volume", *options) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "coarse scale at the edge: not shown" in printed
+    assert "Too few volumes for a verdict" in printed
     assert "results.csv" in printed

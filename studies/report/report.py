@@ -126,7 +126,7 @@ def _views(
     found = [_with_shares(view, run, shares) for run in runs for view in run.views]
     held, room = [], limit - STATIC
     for number, view in enumerate(found):
-        text = render("view.js", view=view)
+        text = render("view.js", number=number, view=view)
         room -= len(text.encode())
         label = {"label": view["name"], "group": view["group"]}
         held.append(

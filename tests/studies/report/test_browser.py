@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pullback.studies.report.report import LIMIT, write_page
+from pullback.studies.report.report import LIMIT, notebook, write_page
 
 Visit = Callable[..., Any]
 KINDS = ("image", "audio", "series", "volume")
@@ -98,7 +98,7 @@ def test_example_domain_scale_and_opacity_are_chosen(visit: Visit) -> None:
     page.select_option("#domain", "dct")
     assert page.locator("#viewer input[type=radio]").count() == 6
     page.select_option("#example", "1")
-    page.locator("#viewer", has_text='a\"b').wait_for()
+    page.locator("#viewer", has_text='a"b').wait_for()
     assert page.locator("#domain").input_value() == "dct"
 
 
@@ -218,10 +218,10 @@ def test_views_beside_the_page_are_loaded_when_they_are_chosen(visit: Visit, fol
     assert [Path(url).name for url in opened.requests] == ["o%20ut.html", "0.js"]
     assert "larger than 15 MB" in opened.page.text_content("main")
     opened.page.select_option("#example", "3")
-    opened.page.locator("#viewer", has_text='שלום').wait_for()
+    opened.page.locator("#viewer", has_text="שלום").wait_for()
     files[2].unlink()
     opened.page.select_option("#example", "1")
-    opened.page.locator("#viewer", has_text='is not there').wait_for()
+    opened.page.locator("#viewer", has_text="is not there").wait_for()
     opened.problems.clear()  # the browser's own word about the missing file
 
 
@@ -251,3 +251,17 @@ def test_two_runs_stand_side_by_side(visit: Visit, folders: dict[str, Path], tmp
     assert page.locator("select[data-filter=run] option").all_text_contents() == ["all", "series", "audio"]
     page.select_option("select[data-filter=run]", "audio")
     assert shown(page) == ["stft", "dwt(db8, level=3)", "random rotation (control)"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_notebook_shows_the_same_numbers_without_a_script(
+    visit: Visit, folders: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    piece = notebook(folders[kind])
+    assert "<script" not in piece
+    (tmp_path / "cell.html").write_text(f"<!doctype html><html lang='en'><meta charset='utf-8'><title>a</title>{piece}")
+    opened, page = visit(tmp_path / "cell.html"), visit(kind).page
+    assert opened.page.locator("img[src=x]").count() == 0
+    cells = "rows => rows.map(row => [...row.cells].slice(-3).map(cell => (cell.querySelector('a') || cell).textContent))"
+    assert opened.page.eval_on_selector_all("tbody tr", cells) == page.eval_on_selector_all("#table tbody tr", cells)
+    opened.shot(f"{kind}-notebook", full_page=True)

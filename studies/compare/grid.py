@@ -20,7 +20,7 @@ from ..loaders.models import LoadedModel
 from ..report import figures
 from ..report.folder import PAGE
 from ..report.page import distinct
-from ..report.report import write_page
+from ..report.report import notebook, write_page
 from ..storage.distinct import distinct_domains
 from ..storage.fingerprint import answer, weights
 from ..storage.results import Results
@@ -53,8 +53,8 @@ class Comparison:
     files: list[str]
 
     def _repr_html_(self) -> str:
-        """The sentences, for a notebook."""
-        return "".join(f"<p>{pd.io.formats.printing.pprint_thing(text)}</p>" for text in self.summary["sentences"])
+        """The head of the report, its table and its charts, for a notebook."""
+        return notebook(self.out)
 
 
 @dataclass

@@ -64,27 +64,39 @@ def write_page(folders: Sequence[str | Path], out: str | Path | None = None, *, 
 def report(runs: Sequence[Run], stem: str = "report", limit: int = LIMIT) -> Report:
     """The page of these runs.  stem: of its name, from which that of its folder follows."""
     scores = pd.concat([run.scores for run in runs], ignore_index=True)
-    shown = columns(scores)
-    rows = table(scores, shown)
-    sections = [group_section(number, where, part, runs) for number, (where, part) in enumerate(groups(scores))]
     pictured, views = _views(runs, scores, stem, limit)
     values = {
         "runs": [about_run(run) for run in runs],
+        "questions": [one for run in runs for one in question_sections(run)],
+        "axioms": axioms_of(scores["method"].unique().tolist()),
+        "figures": figures_of(runs, limit) if not pictured else [],
+        "views": views,
+        "hero": _hero(pictured),
+        "beside": f"{stem}-files" if any("src" in one for one in views) else "",
+    }
+    html = render("report.html", **_numbers(runs, scores), **values)
+    return Report(html, {one["src"]: one["script"] for one in views if "src" in one})
+
+
+def notebook(folder: str | Path) -> str:
+    """The head of the report, its table and its charts as a piece of HTML, without scripts.  Raises: as `write_page`."""
+    runs = read_runs([folder], Path(folder))
+    scores = runs[0].scores
+    return render("notebook.html", **_numbers(runs, scores), hero=_hero(_views(runs, scores, "", LIMIT)[0]))
+
+
+def _numbers(runs: Sequence[Run], scores: pd.DataFrame) -> dict[str, Any]:
+    """The answers, the table of domains and the charts."""
+    shown = columns(scores)
+    rows = table(scores, shown)
+    sections = [group_section(number, where, part, runs) for number, (where, part) in enumerate(groups(scores))]
+    return {
         "group_names": _varying([section["where"] for section in sections]),
         "groups": sections,
         "answers": answers(sections),
         "columns": shown,
         "rows": [_row(row, best, runs) for row, best in zip(rows, _best(rows, shown))],
-        "questions": [one for run in runs for one in question_sections(run)],
-        "axioms": axioms_of(scores["method"].unique().tolist()),
-        "figures": figures_of(runs, limit) if not pictured else [],
-        "views": views,
-        "pictured": pictured,
-        "hero": _hero(pictured),
-        "beside": f"{stem}-files" if any("src" in one for one in views) else "",
     }
-    html = render("report.html", **values)
-    return Report(html, {one["src"]: one["script"] for one in views if "src" in one})
 
 
 def _varying(places: Sequence[Mapping[str, str]]) -> list[str]:

@@ -123,10 +123,9 @@ def _answer(section: Mapping[str, Any]) -> str:
     if one["named"] is None:
         what = f"{one['leader']} has the smallest error, but "
         if open_:
-            return (
-                f"{what}these {units} {several} cannot tell it from {open_} of {len(one['checks'])} alternatives: "
-                "other domains and controls."
-            )
+            count = len(one["checks"])
+            among = f"any of the {count}" if open_ == count else f"{open_} of the {count}"
+            return f"{what}these {units} {several} cannot tell it from {among} alternatives: other domains and controls."
         return what + f"{one['reasons'][0]}."
     p = max(check["p_corrected"] for check in one["checks"])
     against = f"all {len(one['checks'])} alternatives, other domains and controls"

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pullback import studies
 from pullback.studies import LoadedModel
+from pullback.studies.report import figures
 
 HOSTILE = ("<img src=x onerror=alert(1)>", "a\"b'c#?%", "שלום עולם")
 CHROMIUM = os.environ.get("PULLBACK_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -34,7 +35,18 @@ class Halves(nn.Module):
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A folder of results for each kind of signal."""
+    """A folder of results for each kind of signal; their figures are single points, since drawing takes most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "save", _point)
+        return _folders(tmp_path_factory)
+
+
+def _point(figure: Any, path: Path) -> str:
+    Image.new("RGB", (1, 1)).save(path)
+    return path.name
+
+
+def _folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("report") / "re#port's <b>folder"
     root.mkdir()
     write: dict[str, Callable[[Path], None]] = {"audio": _audio, "series": _series, "volume": _volume}
@@ -65,7 +77,7 @@ def _photos(root: Path) -> Path:
         small.resize((20, 20), Image.Resampling.BICUBIC).save(data / f"{name}.png")
     (data / "bro<ken.jpg").write_text("no picture")
     domains = ("pixel", "dwt(haar, level=2)", "dct")
-    asked = dataclasses.replace(settings(data), method=METHODS, transforms=domains, effort="quick", pictures=3)
+    asked = dataclasses.replace(settings(data), method=METHODS, transforms=domains, effort="quick", pictures=4)
     return studies.compare(asked, root / "ima#ge", model=tiny()).out
 
 
@@ -101,6 +113,7 @@ class Opened:
 
     def __init__(self, browser: Any, path: Path, **options: Any) -> None:
         self.context = browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | options))
+        self.context.set_default_timeout(10_000)
         self.page = self.context.new_page()
         self.problems: list[str] = []
         self.requests: list[str] = []

@@ -64,7 +64,10 @@ _BLIND = "Control: the same share for the coefficients with the largest |z|, fou
 _RANDOM = "Control: the same share for coefficients in random order."
 _HOLD = "How many coefficients hold 90 % of Σ|a|, in % of the number of samples. Fewer: the map is more concentrated."
 _GINI = "How unequal the attributions are: 0 all equal, 1 all in one coefficient. Compare domains of equal size only."
-_GAP = "By how much Σ a misses f(x) − f(x₀), relative to it. It is the same in all linear domains and cannot rank them."
+_GAP = (
+    "By how much Σ a misses f(x) − f(x₀), relative to it. It is the same in all linear domains and cannot rank them. "
+    "The command line prints its median."
+)
 
 
 def _kept(much: str) -> str:

@@ -283,4 +283,4 @@ def test_options_of_the_preparation_reach_the_model_and_the_summary(
     assert summary["preparation"] == {"size": 8, "mean": [0.13], "std": [0.31], "crop": False, "channels": 1}
     assert summary["notes"] == [{"file": "ink.png", "note": "transparent parts are shown on white"}]
     page = (model_files / "results" / "compare" / "report.html").read_text()
-    assert "ink.png: transparent parts are shown on white" in page
+    assert "<bdi>ink.png</bdi>: transparent parts are shown on white" in page

@@ -201,7 +201,9 @@ def test_the_page_shows_names_as_they_are(pictures: Path, tmp_path: Path) -> Non
     assert "&lt;b&gt;9&amp;.txt" in text
     assert "<b>9" not in text
     assert text.startswith("<!doctype html>")
-    assert text.count("<figure>") == 4
+    assert text.count('"heat": "data:image/webp') == 7  # of pixels, and of the six octaves of dct
+    assert "&lt;i&gt;class&lt;/i&gt;" in text
+    assert "<i>class" not in text
 
 
 def test_one_evaluation_checks_and_explains_a_picture(pictures: Path, tmp_path: Path) -> None:

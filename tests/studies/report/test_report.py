@@ -1,0 +1,109 @@
+"""What a report is made of: means and their rows, answers, safe media, and folders that hold something else."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from pullback import cli
+from pullback.studies.report.encode import coarse, mosaic
+from pullback.studies.report.folder import read_run
+from pullback.studies.report.numbers import columns, means, table
+from pullback.studies.report.report import _safe, write_page
+from pullback.studies.report.sections import answers
+
+
+def scores(units: int, seed: int = 0) -> pd.DataFrame:
+    """Shares kept in two domains, two examples a unit, so that units and examples give other intervals."""
+    rng, rows = np.random.default_rng(seed), []
+    for domain, offset in (("pixel", 0.0), ("dct", 0.5)):
+        for example in range(2 * units):
+            where = {"run": "r", "data": "d", "model": "m", "method": "gradient", "domain": domain}
+            kind = {"family": "own", "budget_kind": "count", "budget": 0.1, "control": "attribution", "metric": "kept_share"}
+            number = {"example": f"e{example}", "unit": f"u{example // 2}", "score": offset + rng.uniform()}
+            rows.append(where | kind | number | {"file": "results.csv", "row": len(rows)})
+    return pd.DataFrame(rows)
+
+
+def test_means_are_over_units_and_name_their_rows() -> None:
+    long = scores(20)
+    rows = table(long, columns(long))
+    assert [row.where["domain"] for row in rows] == ["pixel", "dct"]
+    [mean] = rows[1].cells
+    assert mean is not None
+    own = long[long["domain"] == "dct"].groupby("unit")["score"].mean()
+    half = stats.sem(own) * stats.t.ppf(0.975, 19)
+    assert [mean.mean, mean.low, mean.high] == pytest.approx([own.mean(), own.mean() - half, own.mean() + half])
+    assert (mean.units, mean.fragment) == (20, "#row=42-81")  # the heading is row 1
+    assert long.iloc[list(mean.rows)]["score"].mean() == pytest.approx(mean.mean)
+
+
+def test_few_units_have_no_interval() -> None:
+    assert means(scores(19), ["domain"])["low"].isna().all()
+    assert means(scores(20), ["domain"])["low"].notna().all()
+
+
+def section(label: str, named: str | None, verdicts: list[str], units: int = 24) -> dict[str, object]:
+    checks = [{"verdict": verdict, "p_corrected": 0.01} for verdict in verdicts]
+    conclusion = {"named": named, "leader": "dct", "reasons": ["its error is too large"], "checks": checks}
+    return {"conclusion": conclusion, "units": units, "one": "image", "several": "images", "label": label}
+
+
+def test_the_head_answers_once_for_equal_answers() -> None:
+    found = answers(
+        [section("a", None, ["open", "better"]), section("b", None, ["open", "better"]), section("c", "dct", ["better"])]
+    )
+    assert [(one["named"], one["labels"]) for one in found] == [(None, ["a", "b"]), ("dct", ["c"])]
+    assert "cannot tell it from 1 of the 2 alternatives" in found[0]["text"]
+    assert "beats all 1 alternatives" in found[1]["text"]
+    [few] = answers([section("a", None, ["open"], units=3)])
+    assert few["text"].startswith("3 images are too few for a claim")
+
+
+def test_only_data_of_pictures_and_sounds_are_held() -> None:
+    good = "data:image/webp;base64,AAAA"
+    bad = ["https://example.org/a.png", "data:text/html;base64,AAAA", 'data:image/png;base64,AA" onerror="x', "javascript:1"]
+    for text in bad:
+        assert _safe({"domains": [{"image": text}], "sound": good}) == {"domains": [{"image": ""}], "sound": good}
+
+
+def test_a_volume_becomes_a_mosaic_and_back() -> None:
+    volume = np.random.default_rng(0).uniform(size=(5, 3, 4))
+    picture, columns_ = mosaic(volume)
+    for i in range(5):
+        row, column = divmod(i, columns_)
+        assert (picture[3 * row : 3 * row + 3, 4 * column : 4 * column + 4] == volume[i]).all()
+    assert coarse(volume, 2).shape == (2, 2, 2)
+    assert coarse(np.ones((5, 3, 4)), 2) == pytest.approx(np.ones((2, 2, 2)))
+
+
+def test_a_report_is_made_again_from_the_folder_alone(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = folders["series"] / "report.html"
+    before = page.read_text()
+    page.unlink()
+    monkeypatch.setattr(sys, "argv", ["pullback", "report", str(folders["series"])])
+    assert cli._run() == 0
+    assert page.read_text() == before
+
+
+def test_folders_with_something_else_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match=r"holds no summary\.json of pullback"):
+        write_page([tmp_path])
+    (tmp_path / "summary.json").write_text(json.dumps({"pullback": "0"}))
+    (tmp_path / "scores.parquet").write_text("damaged")
+    with pytest.raises(ValueError, match="a table that cannot be read"):
+        read_run(tmp_path, "a", tmp_path)
+    pd.DataFrame({"model": ["m"]}).to_parquet(tmp_path / "scores.parquet")
+    with pytest.raises(ValueError, match="lacks the columns"):
+        read_run(tmp_path, "a", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["pullback", "report", str(tmp_path / "none")])
+    assert cli._run() == 2
+    assert "no folder" in capsys.readouterr().err

@@ -56,7 +56,10 @@ _ERROR = (
     "what is taken out is replaced in foreign domains. 0 %: the selection is the whole decision. "
     "Mean over budgets. Lower is better."
 )
-_CHANCE = "Control: the selection error of coefficients in random order. A map that means something lies well below."
+_CHANCE = (
+    "Control: the selection error of coefficients in random order, where what is taken out has the baseline's values. "
+    "A map that means something lies well below."
+)
 _GAIN = (
     "By how much the map's error is smaller than that of the largest coefficients, found without the model. Above 0 is better."
 )

@@ -74,7 +74,9 @@ class Drawing:
         whole = self.signal.values.double().mean(0).cpu().numpy()
         low, high = float(whole.min()), float(whole.max())
         shown = (coarse(volume, SIDE_3D) - low) / max(high - low, 1e-30)
-        return slices(shown, self.signal.step) | {"image": webp(shown[len(shown) // 2])}
+        down, across = self.signal.step[1:]
+        middle = shown[len(shown) // 2].repeat(max(1, round(down / across)), 0).repeat(max(1, round(across / down)), 1)
+        return slices(shown, self.signal.step) | {"image": webp(middle)}  # in about its true proportions
 
     def plane(self, plane: Plane, gray: bool = False) -> dict[str, Any]:
         """A plane over time and octaves of frequency, as a picture with the ends of its axes."""

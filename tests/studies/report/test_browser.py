@@ -208,6 +208,8 @@ def test_a_page_prints(visit: Visit, tmp_path: Path) -> None:
     assert 3 <= data.count(b"/Type /Page\n") <= 20
     page.emulate_media(media="print")
     assert not page.locator("nav").is_visible()
+    page.set_viewport_size({"width": 690, "height": 980})  # a page of A4 without its margins
+    assert page.evaluate("document.documentElement.scrollWidth") == 690
 
 
 def test_views_beside_the_page_are_loaded_when_they_are_chosen(visit: Visit, folders: dict[str, Path], tmp_path: Path) -> None:

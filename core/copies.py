@@ -3,6 +3,7 @@
 import copy
 import functools
 import types
+import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
@@ -110,7 +111,9 @@ def _contents(value: Any, memo: Memo) -> Any:
 def _deep(value: Any, memo: Memo) -> Any:
     """`copy.deepcopy`, which leaves nothing half made in the memo if it fails."""
     trial = dict(memo)
-    made = copy.deepcopy(value, trial)
+    with warnings.catch_warnings():  # torch's programs warn of torch's own code when they are copied
+        warnings.simplefilter("ignore", FutureWarning)
+        made = copy.deepcopy(value, trial)
     alive = trial.pop(id(trial), [])
     memo.update(trial)
     memo.setdefault(id(memo), []).extend(alive)

@@ -62,7 +62,7 @@ class Registry(Generic[Item]):
             if own in self._makers:
                 return self._makers[own]
         raise ValueError(
-            f"Unknown {self.kind} {shortened(quoted(name), 50)}.{self._hint(name[:100])} Choices: {_listed(self.names())}."
+            f"Unknown {self.kind} {shortened(quoted(name), 50)}.{self._hint(name[:100])} Choices: {listed(self.names())}."
         )
 
     def _hint(self, name: str) -> str:
@@ -101,8 +101,12 @@ class Registry(Generic[Item]):
         yield from importlib.metadata.entry_points(group=self.group)
 
 
-def _listed(names: list[str], most: int = 190) -> str:
-    """The names, or of very many the first ones and how many there are."""
+def listed(names: list[str], most: int = 190) -> str:
+    """The names, or of very many the first ones and how many there are.
+
+    >>> listed(["one", "two", "three"], 8)
+    'one, … (3 in all)'
+    """
     text = ", ".join(names)
     if len(text) <= most:
         return text

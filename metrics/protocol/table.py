@@ -99,7 +99,8 @@ def _gains(scores: Mapping[Cell, Numbers], main: str) -> list[tuple[Cell, Number
     for cell, score in scores.items():
         blind = Cell(cell.domain, "coefficient", cell.family, cell.by, cell.answer)
         if cell.control == "attribution" and cell.answer == main and blind in scores:
-            found.append((cell, scores[blind] - score))
+            with np.errstate(invalid="ignore"):  # both are infinite where the score never changes: no gain is known
+                found.append((cell, scores[blind] - score))
     return found
 
 

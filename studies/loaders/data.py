@@ -12,6 +12,7 @@ from PIL import Image
 
 from ...core.checks import check_path
 from ...core.imports import needs, package_folder
+from ...core.registry import listed
 from ..kinds import KINDS, Kind, wrong_kind
 from ..kinds import Signal as OneSignal
 from ..kinds.pictures import as_seen
@@ -181,7 +182,7 @@ def _data(spec: str, kind: Kind) -> tuple[Photos, Iterator[Photo]]:
             raise ValueError(f"Data {spec[:60]!r}: {other}, but the model takes {kind.plural}.")
         return Photos([]), iter([_photo(Path(spec), Path(spec).name, kind=kind)])
     found = "neither a file nor a folder" if os.path.exists(spec) else "no such file or folder"
-    raise ValueError(f"Unknown data {spec[:40]!r}: {found}. Choices: {', '.join(FORMS)}.")
+    raise ValueError(f"Unknown data {spec[:40]!r}: {found}. Choices: {listed([*FORMS], 250)}.")
 
 
 def _imagenet_sample() -> Iterator[Photo]:

@@ -13,6 +13,7 @@ from torch import nn
 
 from ...core.checks import check_path
 from ...core.imports import folder_of, import_callable, importable, needs
+from ...core.registry import listed
 from ..zoo import MODELS
 from ..zoo.efficientnet_lite import imagenet_names
 from .adapted import bare
@@ -78,7 +79,7 @@ def _load(spec: str) -> LoadedModel:
         return LoadedModel(spec, load_file(Path(spec)), Preparation())
     if ":" in spec:
         return _callable(spec)
-    raise ValueError(f"Unknown model {spec[:40]!r}. Choices: {', '.join(FORMS)}.")
+    raise ValueError(f"Unknown model {spec[:40]!r}. Choices: {listed([*FORMS], 250)}.")
 
 
 def _with_weights(spec: str, arch: str, note: Callable[[str], object] | None) -> LoadedModel:

@@ -36,7 +36,20 @@ def outcome(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     out = tmp_path_factory.mktemp("out") / "compare"
     method = "integrated_gradients(steps=3, rule=gauss_legendre)"
     domains = ["--transform", "pixel", "--transform", "dwt(haar, level=3)", "--transform", "dct"]
-    done = pullback("compare", "--data", str(folder), "--out", str(out), "--method", method, *domains, "--pictures", "1")
+    done = pullback(
+        "compare",
+        "--data",
+        str(folder),
+        "--out",
+        str(out),
+        "--method",
+        method,
+        *domains,
+        "--pictures",
+        "1",
+        "--effort",
+        "quick",
+    )
     return out, done.stdout
 
 

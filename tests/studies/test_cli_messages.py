@@ -31,7 +31,7 @@ def make(): return Cut(), Preparation(32)
     [
         ("compare", 0, "interrupted"),
         ("compare", 20, "interrupted: none of 20 photos is finished; the same command starts from the beginning"),
-        ("compare", 100, "interrupted: 4 of 20 photos are finished and stored; run the same command to continue"),
+        ("compare", 1200, "interrupted: 4 of 20 photos are finished and stored; run the same command to continue"),
         ("explain", 0, "interrupted"),
     ],
 )
@@ -50,7 +50,7 @@ def test_an_interrupt_says_what_is_kept(
     assert fails(monkeypatch, command, *photo, "--model", "interrupted:make", "--method", "gradient") == 130
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("pullback: ")]
     assert line.startswith(f"pullback: {said}")
-    assert ("to continue" in line) == (rows == 100)
+    assert ("to continue" in line) == (rows == 1200)
 
 
 def test_an_interrupted_matrix_says_how_many_cells_are_stored(

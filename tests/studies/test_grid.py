@@ -1,6 +1,7 @@
 """Comparisons of several models, data sets, methods and baselines: the long table, declared questions, two runs."""
 
 import dataclasses
+import html
 import json
 import shutil
 from pathlib import Path
@@ -89,8 +90,7 @@ def test_pictures_of_cells_lie_in_folders_of_their_own(pictures_once: Path, tmp_
     assert {name.partition("/")[0] for name in drawn} == {"cell-1", "cell-2"}
     assert all((tmp_path / "o" / name).is_file() for name in drawn)
     page = (tmp_path / "o" / "report.html").read_text()
-    assert page.count("<table>") == 2
-    assert "cell-1/octaves.png" in page
+    assert all(f"cell-{number}/octaves.png" in page for number in (1, 2))
 
 
 def test_an_interrupted_cell_continues_where_it_stopped(pictures_once: Path, tmp_path: Path) -> None:
@@ -158,4 +158,6 @@ def test_wrong_settings_are_refused(pictures_once: Path, tmp_path: Path, changes
 
 
 def test_a_notebook_shows_the_sentences(grid: studies.Comparison) -> None:
-    assert all(f"<p>{part}" in grid._repr_html_() for part in ("integrated_gradients", "input_x_gradient"))
+    shown = html.unescape(grid._repr_html_())
+    assert "are too few for a claim; at least" in shown
+    assert all(name in shown for name in (*TWO, *DOMAINS))

@@ -14,12 +14,6 @@ from pullback.studies.compare.questions import Question, declare, parse, read
 from pullback.studies.compare.sentences import sentences
 
 
-@pytest.fixture(autouse=True)
-def _no_collection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """statsmodels collects garbage at each correction, which takes longer than all the rest."""
-    monkeypatch.setattr("gc.collect", lambda: 0)
-
-
 ONE = '[[question]]\nname = "a"\nsecond = "pixel"\n'
 LOWER = {"dct": 0.3, "haar": 0.302, "pixel": 0.5}  # selection errors; dct and haar are alike
 

@@ -17,7 +17,7 @@ Toy, Write = Callable[..., LoadedModel], Callable[..., Path]
 
 
 def run(data: Path, out: Path, model: LoadedModel, **changes: object) -> studies.Comparison:
-    options: dict[str, object] = {"method": "input_x_gradient", "pictures": 1} | changes
+    options: dict[str, object] = {"method": "input_x_gradient", "pictures": 1, "effort": "quick"} | changes
     settings = studies.Settings(data=data, **options)  # type: ignore[arg-type]
     return studies.compare(settings, out, model=model)
 

@@ -13,7 +13,6 @@ from pullback.studies.compare.answers import COLUMNS, DIFFERENCE, across_models,
 from pullback.studies.compare.questions import Question, declare, parse, read
 from pullback.studies.compare.sentences import sentences
 
-
 ONE = '[[question]]\nname = "a"\nsecond = "pixel"\n'
 LOWER = {"dct": 0.3, "haar": 0.302, "pixel": 0.5}  # selection errors; dct and haar are alike
 

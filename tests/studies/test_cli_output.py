@@ -256,7 +256,7 @@ def test_a_reader_that_leaves_changes_no_exit_status(tmp_path: Path) -> None:
 
 def test_ctrl_c_during_the_imports_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("import time, sys\nprint('importing', flush=True)\ntime.sleep(60)\n")
-    for command in (["-m", "pullback", "--help"], ["-c", "import pullback.__main__ as m; m.main()"]):
+    for command in (["-m", "pullback", "transforms"], ["-c", "import pullback.__main__ as m; m.main()", "transforms"]):
         environment = QUIET | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
         started = subprocess.Popen(
             [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

@@ -23,6 +23,7 @@ from .tables import NothingStored, table
 STORED = Path("docs/studies/minimal")
 TABLES = ("results.csv", "limits.csv", "changed.csv")
 GRIDS = 2  # that are shown
+NEAR = 0.05  # how far apart sparsities may be to stand side by side
 WHERE = ["model", "data", "domain"]
 
 
@@ -86,6 +87,8 @@ def _beside(front: pd.DataFrame, summary: dict[str, Any]) -> str:
         for sparsity, logit in PAPER_FRONT:
             rows = own[own["image"] == SOFT]
             near = rows.loc[(rows["sparsity"] - sparsity).abs().idxmin()]
+            if abs(near["sparsity"] - sparsity) > NEAR:
+                continue
             hard = own[(own["image"] == HARD) & (own["price"] == near["price"])].iloc[0]
             lines.append(
                 {"model": model, "domain": domain, "paper: sparsity": f"{percent(sparsity)} %", "mean logit": f"{logit:.0f}"}

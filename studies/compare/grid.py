@@ -205,7 +205,12 @@ def _summaries(cells: Sequence[Cell], tables: Sequence[pd.DataFrame], clock: flo
     for cell, table in zip(cells, tables):
         kind = cell.model.signals
         about: dict[str, Any] = {name: getattr(cell.settings, name)[0] for name in ("data", "model", "method", "baseline")}
-        about |= {"preparation": cell.model.preparation(), "labels": cell.labels, "transforms": cell.settings.transforms}
+        about |= {
+            "weights": weights(cell.model.module),
+            "preparation": cell.model.preparation(),
+            "labels": cell.labels,
+            "transforms": cell.settings.transforms,
+        }
         about["signals"] = {"one": kind.noun, "several": kind.plural, "caption": kind.caption}
         left_out = [(plain(name), plain(why)) for name, why in cell.left_out]
         about |= summarize(table, cell.found, left_out, cell.settings.seed)

@@ -73,10 +73,15 @@ def about_run(run: Run) -> dict[str, Any]:
             (cell["signals"] for cell in cells if isinstance(cell.get("signals"), dict)),
             {"one": "example", "several": "examples"},
         ),
-        "versions": summary.get("versions") or {},
+        "versions": (summary.get("versions") or {}) | _digests(cells),
         "settings": json.dumps(settings, indent=1, ensure_ascii=False),
         "files": list(_files(run)),
     }
+
+
+def _digests(cells: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The digest of each model's weights, by what the page calls it."""
+    return {f"weights of {plain(one.get('model', 'the model'))}": plain(one["weights"]) for one in cells if one.get("weights")}
 
 
 def _sentences(summary: Mapping[str, Any]) -> list[str]:

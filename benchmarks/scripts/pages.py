@@ -22,6 +22,7 @@ from pullback.studies.report import page as report
 
 from . import (
     axioms_page,
+    comparisons_page,
     fitted_page,
     minimal_page,
     overlap_page,
@@ -78,6 +79,7 @@ SECTIONS: dict[str, Section] = {
     **axioms_page.SECTIONS,
     **zoo.SECTIONS,
     **planted_page.SECTIONS,
+    **comparisons_page.SECTIONS,
     **robustness_page.SECTIONS,
     **minimal_page.SECTIONS,
     **overlap_page.SECTIONS,

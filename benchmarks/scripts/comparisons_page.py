@@ -31,8 +31,8 @@ ABOUT = (
     "convergence",
     "skipped",
 )
-CAPTION = """E in other families, mean over budgets, in per cent. The smallest of each column is bold; it is a finding only where
-a sentence above says so. *Random* is the mean of random rankings."""
+CAPTION = """E in other families, mean over budgets, in per cent. The smallest of each column is bold; it is a finding only
+where a sentence above says so. *Random* is the mean of random rankings."""
 
 
 def store(name: str, run: Path, root: Path = ROOT) -> None:

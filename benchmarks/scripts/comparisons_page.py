@@ -31,8 +31,8 @@ ABOUT = (
     "convergence",
     "skipped",
 )
-CAPTION = """E in other families, mean over budgets, in per cent. The smallest of each column is bold; it is a finding only
-where a sentence above says so. *Random* is the mean of random rankings."""
+CAPTION = """E in other families, mean over budgets, in per cent. Bold: the smallest of one domain of each group of near
+duplicates; it is a finding only where a sentence above says so. *Random* is the mean of random rankings."""
 
 
 def store(name: str, run: Path, root: Path = ROOT) -> None:
@@ -85,8 +85,7 @@ def _errors(found: dict[str, Any]) -> pd.DataFrame:
             continue
         several = len({(other["model"], other["data"]) for other in found["cells"]}) > 1
         label = f"{cell['model']}: {_short(cell['method'])}" if several else _short(cell["method"])
-        least = min(one["errors"].values())
-        shown = {name: f"**{100 * e:.0f}**" if e == least else f"{100 * e:.0f}" for name, e in one["errors"].items()}
+        shown = {name: f"**{100 * e:.0f}**" if name == one["leader"] else f"{100 * e:.0f}" for name, e in one["errors"].items()}
         columns[label] = shown | {"*random*": f"{100 * one['admission']['chance']:.0f}"}
     frame = pd.DataFrame(columns)
     frame.insert(0, "domain", [name if name.startswith("*") else f"`{name}`" for name in frame.index])

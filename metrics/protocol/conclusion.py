@@ -67,7 +67,8 @@ class Conclusion:
         if self.named is None:
             why = "; ".join(self.reasons[:_SHOWN])
             more = f"; {len(self.reasons) - _SHOWN} further reasons stand in the results" if len(self.reasons) > _SHOWN else ""
-            return f"{self.method}: no domain is claimed; {self.leader} has the smallest error, but {why}{more}."
+            among = "of one domain of each group of near duplicates, " if any(len(group) > 1 for group in self.groups) else ""
+            return f"{self.method}: no domain is claimed; {among}{self.leader} has the smallest error, but {why}{more}."
         alike = next(group for group in self.groups if group[0] == self.named)
         also = f" (as do {', '.join(alike[1:])}, which select the same signal)" if alike[1:] else ""
         least = min(self.checks, key=lambda name: self.checks[name].mean)

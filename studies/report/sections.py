@@ -115,13 +115,13 @@ def _answer(section: Mapping[str, Any]) -> str:
     one, units, several = section["conclusion"], section["units"], section["several"]
     if units < ENOUGH:
         few = f"{units} {several if units != 1 else section['one']} are too few for a claim; at least {ENOUGH} are needed."
-        leader = f" {one['leader']} has the smallest error in these." if one else ""
+        leader = f" {_leader(one)} has the smallest error in these." if one else ""
         return (few.replace(" are too", " is too") if units == 1 else few) + leader
     if one is None:
         return f"The numbers below describe {units} {several}."
     open_ = sum(check["verdict"] != "better" for check in one["checks"])
     if one["named"] is None:
-        what = f"{one['leader']} has the smallest error, but "
+        what = f"{_leader(one)} has the smallest error, but "
         if open_:
             count = len(one["checks"])
             among = f"any of the {count}" if open_ == count else f"{open_} of the {count}"
@@ -130,6 +130,12 @@ def _answer(section: Mapping[str, Any]) -> str:
     p = max(check["p_corrected"] for check in one["checks"])
     against = f"all {len(one['checks'])} alternatives, other domains and controls"
     return f"It beats {against}, on {units} {several} (p ≤ {p:.2g}, corrected)."
+
+
+def _leader(one: Mapping[str, Any]) -> str:
+    """The leader; where near duplicates are represented by one of them, another one may have a smaller error by chance."""
+    several = any(len(group) > 1 for group in one.get("groups") or ())
+    return f"Of one domain of each group of near duplicates, {one['leader']}" if several else str(one["leader"])
 
 
 def octaves(run: Run, where: Mapping[str, str]) -> dict[str, Any] | None:

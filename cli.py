@@ -17,7 +17,7 @@ from . import options
 from .commands import study
 from .core import terminal
 from .core.defaults import PICTURE_METHOD
-from .core.files import check_writable
+from .core.files import check_writable, plain
 from .core.progress import Interrupted, bar
 from .core.terminal import complain, plain_streams, show, show_files, show_table
 
@@ -82,6 +82,7 @@ def compare(
     quick: Annotated[bool, options.switch("--quick", "As --effort quick with at most 4 photos.")] = False,
     questions: Annotated[Path | None, typer.Option(help=options.QUESTIONS)] = None,
     baseline_run: Annotated[Path | None, typer.Option(help=options.BASELINE_RUN)] = None,
+    shard: Annotated[str | None, typer.Option(help=options.SHARD, metavar="NUMBER/COUNT")] = None,
     out: options.OutOption = Path("results/compare"),
 ) -> None:
     """Compare transform domains on models and photos or other signals, from one gradient stream for each model and method.
@@ -95,11 +96,44 @@ def compare(
         effort, limit = "quick", 4 if limit is None else limit
     asked: dict[str, Any] = {"data": tuple(data or ("imagenet-sample",)), "method": tuple(method or (PICTURE_METHOD,))}
     asked |= {"baseline": tuple(baseline or ("zero",)), "transforms": tuple(transform or ()), "limit": limit, "effort": effort}
-    settings = studies.Settings(**run.settings(), **asked, pictures=pictures)
+    settings = studies.Settings(**run.settings(), **asked, pictures=pictures, shard=shard)
     declared = None if questions is None else studies.read_questions(questions)
+    if shard is not None:
+        if baseline_run is not None:
+            raise ValueError("compare: --baseline-run is for whole runs; give it to pullback merge.")
+        with bar("steps", early=True) as progress:
+            part = studies.compare_shard(settings, out, progress, note=complain, questions=declared)
+        show(f"shard {shard}: {part.photos} photos, {part.skipped} of them skipped, in {plain(out)}")
+        return
     with bar("steps", early=True) as progress:
         found = studies.compare(settings, out, progress, note=complain, questions=declared, before=baseline_run)
     print_comparison(found, found.summary["sentences"])
+
+
+@app.command()
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="The folders of all shards, or one in which they lie.")],
+    out: options.OutOption,
+    baseline_run: Annotated[Path | None, typer.Option(help=options.BASELINE_RUN)] = None,
+) -> None:
+    """Join the shards of a comparison: the same files and numbers as of one whole run. No model is loaded."""
+    from . import studies
+    from .studies.report.printed import print_comparison
+
+    found = studies.merge(folders, out, baseline_run)
+    print_comparison(found, found.summary["sentences"])
+
+
+@app.command()
+def status(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of comparisons or shards, or folders in which they lie.")],
+) -> None:
+    """Say how far comparisons are, also while they run: photos done and planned, time left, what was skipped, which shards."""
+    from . import studies
+    from .studies.report.printed import print_status
+
+    found = studies.status(folders)
+    print_status(found, studies.missing_shards(found))
 
 
 @app.command()

@@ -65,6 +65,7 @@ BASELINES = "What absent means: zero, mean, 'blur(sigma=10)' or another baseline
 EFFORT = "quick, default or full: how many selections are scored for each map."
 QUESTIONS = "A TOML file that declares the contrasts, see docs/statistics.md. If not given: controls, domains and methods."
 BASELINE_RUN = "The folder of an earlier comparison, with which this one is compared photo by photo."
+SHARD = "Measure only this part of the work, for example 3/16; pullback merge joins all parts."
 METHODS = f"The method to check. If not given: {PICTURE_METHOD}. With --matrix it may be repeated."
 MATRIX = (
     "Make a table and a figure of methods × axioms × domains, for all methods of pullback and Captum or those of --method. "

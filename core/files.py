@@ -96,11 +96,12 @@ def _sync(path: Path, flags: int) -> None:
 def remove_leftovers(folder: str | Path) -> None:
     """Removes the temporary files that `write_whole` left in `folder` when their process was killed on this machine."""
     for path in Path(folder).glob(f".{_host()}-*-*.tmp*"):
-        if not _alive(int(path.name.split("-")[1])):
+        if not is_alive(int(path.name.split("-")[1])):
             path.unlink(missing_ok=True)
 
 
-def _alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Whether a process of this machine runs; True where that cannot be known."""
     if sys.platform == "win32":  # there, asking would end it
         return True
     try:

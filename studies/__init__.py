@@ -11,6 +11,8 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .compare.grid import DOMAINS, Comparison, compare
     from .compare.questions import read as read_questions
     from .compare.settings import Settings
+    from .compare.shards import Shard, compare_shard, merge
+    from .compare.status import Status, missing_shards, status
     from .explain import Explanation, explain, explain_top
     from .kinds import KINDS, Kind, Part, Signal
     from .loaders.data import Photo, Photos, load_photos
@@ -36,3 +38,4 @@ __all__ += ["Preparation", "Robustness", "RobustnessSettings", "Settings", "Sign
 __all__ += ["check_and_write", "check_method", "compare", "explain", "explain_top", "load_model", "load_photos"]
 __all__ += ["load_subject", "metric_rows", "metric_text", "minimal", "minimal_limits", "noise", "overlap", "planted"]
 __all__ += ["read_questions", "robustness", "transform_rows", "volume", "write_matrix", "write_page", "write_report"]
+__all__ += ["Shard", "Status", "compare_shard", "merge", "missing_shards", "status"]

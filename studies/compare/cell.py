@@ -124,6 +124,15 @@ def read_plan(folder: Path) -> list[Cell]:
     raise ValueError(f"{str(folder)[-100:]}: expected the folder of a comparison with a {PLAN}; it holds {found}.")
 
 
+def runs_in(folders: Sequence[str | Path]) -> list[Path]:
+    """The folders, each replaced by the runs of `compare` in it where it is none itself."""
+    found: list[Path] = []
+    for folder in map(Path, folders):
+        inside = [] if (folder / PLAN).exists() else sorted(path.parent for path in folder.glob(f"*/{PLAN}"))
+        found += inside or [folder]
+    return found
+
+
 def _is_whole(cell: Cell) -> bool:
     """Whether a cell from a file can be used: its lists belong together, and its folder is inside that of the run."""
     texts = [cell.names, cell.keys, cell.contents]

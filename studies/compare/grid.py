@@ -145,7 +145,7 @@ def running(
     results = Results(out, "compare")
     results.held()
     engine = InProcess(settings, out, model, note or (lambda text: None))
-    _check_settings(results, engine.settings)
+    check_settings(results, engine.settings)
     with results.run({"settings": engine.settings.plain()}, alone=True):
         chosen = asking.default() if questions is None else questions
         yield Running(engine.settings, engine.cells, results, chosen, asking.declare(chosen, out), engine)
@@ -176,7 +176,7 @@ def _sentences(cells: Sequence[Cell], tables: Sequence[pd.DataFrame], summary: d
     return said
 
 
-def _check_settings(results: Results, settings: Settings) -> None:
+def check_settings(results: Results, settings: Settings) -> None:
     """Raises: ValueError where the folder holds work that was done with other settings."""
     held, asked = results.held().get("settings"), json.loads(json.dumps(settings.plain()))
     started = (results.out / "results.csv").exists() or any((results.out / ".parts").glob("*.json"))

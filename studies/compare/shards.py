@@ -14,9 +14,9 @@ from ..loaders.models import LoadedModel
 from ..storage.results import SUMMARY, Results
 from . import questions as asking
 from . import scores
-from .cell import PLAN, Cell, Part, read_plan, write_plan
+from .cell import Cell, Part, read_plan, runs_in, write_plan
 from .cells import Note
-from .grid import Comparison, Running, running
+from .grid import Comparison, Running, check_settings, running
 from .questions import Question
 from .settings import Settings
 
@@ -55,8 +55,8 @@ def compare_shard(
 def merge(folders: Sequence[str | Path], out: str | Path, before: Path | None = None) -> Comparison:
     """Joins the shards of a comparison in `out`: the files that one whole run writes there, with the same numbers.
 
-    folders: of all shards, in any order, or one folder in which they lie.  before: see `compare`.  No model is loaded. The parts
-    are copied, so that `compare` with the same settings continues in `out`, for example with more photos.
+    folders: of all shards, in any order, or one folder in which they lie.  before: see `compare`.  No model is loaded. The
+    parts are copied, so that `compare` with the same settings continues in `out`, for example with more photos.
 
     Raises: ValueError where a shard is missing, there twice or not finished, where shards belong to other settings, models,
     versions, photos or questions, and where `out` holds other results.
@@ -70,22 +70,12 @@ def merge(folders: Sequence[str | Path], out: str | Path, before: Path | None = 
     out = Path(out)
     check_writable(out)
     results, settings = Results(out, "compare"), replace(held[0].settings, shard=None)
-    if results.held() or (out / PLAN).exists():
-        raise ValueError(f"merge: {plain(out)[-100:]} holds results already; choose another folder with --out.")
+    check_settings(results, settings)
     with results.run({"settings": settings.plain()}, alone=True):
         declared = asking.declare(held[0].questions, out)
         cells = [_joined(out, [(one.folder, one.cells[number]) for one in held]) for number in range(len(held[0].cells))]
         write_plan(cells, out)
         return Running(settings, cells, results, held[0].questions, declared).finish(before)
-
-
-def runs_in(folders: Sequence[str | Path]) -> list[Path]:
-    """The folders, each replaced by the runs of `compare` in it where it is none itself."""
-    found: list[Path] = []
-    for folder in map(Path, folders):
-        inside = [] if (folder / PLAN).exists() else sorted(path.parent for path in folder.glob(f"*/{PLAN}"))
-        found += inside or [folder]
-    return found
 
 
 @dataclass(frozen=True)

@@ -105,17 +105,26 @@ class Cell:
         return f"{self.folder}/{name}" if self.folder else name
 
 
+def to_plain(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Cells as plain data, without what was found."""
+    return [{**vars(cell), "settings": cell.settings.plain(), "found": []} for cell in cells]
+
+
+def from_plain(data: dict[str, Any]) -> Cell:
+    """One cell, from what `to_plain` made of it."""
+    return Cell(**{**data, "settings": Settings.read(data["settings"]), "found": []})
+
+
 def write_plan(cells: Sequence[Cell], out: Path) -> None:
     """Writes what is planned, for `read_plan`."""
-    plain = [{**vars(cell), "settings": cell.settings.plain(), "found": []} for cell in cells]
-    write_text(out / PLAN, json.dumps(plain))
+    write_text(out / PLAN, json.dumps(to_plain(cells)))
 
 
 def read_plan(folder: Path) -> list[Cell]:
     """The cells of a run.  Raises: ValueError where the folder holds no run of `compare`, or a damaged plan."""
     held = read_json(folder / PLAN)
     try:
-        cells = [Cell(**{**one, "settings": Settings.read(one["settings"])}) for one in held]
+        cells = [from_plain(one) for one in held]
         if all(map(_is_whole, cells)) and cells:
             return cells
     except (TypeError, KeyError, ValueError, AttributeError):

@@ -25,6 +25,7 @@ from . import questions as asking
 from . import scores
 from .cell import Cell, write_plan
 from .cells import InProcess, Note
+from .cluster import OnRay, Ray, on_ray
 from .earlier import differences
 from .questions import Question
 from .settings import Settings
@@ -61,6 +62,7 @@ def compare(
     note: Note | None = None,
     questions: Sequence[Question] | None = None,
     before: Path | None = None,
+    engine: Ray | None = None,
 ) -> Comparison:
     """Runs the comparison and writes results.csv, scores.parquet, summary.json, report.html and figures into `out`.
 
@@ -72,6 +74,8 @@ def compare(
     note: called with a sentence if a domain is left out, or if stored work belongs to another model or other photos.
     questions: the declared contrasts; those of `questions.DEFAULT` where none are given. They are written before scoring.
     before: the folder of an earlier comparison, with which this one is compared.
+    engine: a cluster that measures; None measures in this process. The numbers are the same, bit by bit, on equal hardware
+    with as many threads in each worker as here. Data and `out` must be where all workers can reach them.
 
     Raises: ValueError or ImportError for wrong specs; ValueError where the model does not accept the photos, and where `out`
     holds other results or another run uses it; OSError where `out` cannot be written; Interrupted, with the number of
@@ -81,7 +85,7 @@ def compare(
         raise ValueError(f"compare: shard {settings.shard} is a part of a comparison; call compare_shard, then merge.")
     if before is not None:
         scores.read(before)  # refuses other folders before hours of work
-    with running(settings, Path(out), model, note, questions) as run:
+    with running(settings, Path(out), model, note, questions, engine) as run:
         run.measure(progress, note)
         return run.finish(before)
 
@@ -95,7 +99,7 @@ class Running:
     results: Results
     questions: Sequence[Question]
     declared: str  # their hash
-    engine: InProcess | None = None
+    engine: InProcess | OnRay | None = None
     clock: float = field(default_factory=time.perf_counter)
 
     def measure(self, progress: Progress | None, note: Note | None) -> None:
@@ -136,7 +140,12 @@ class Running:
 
 @contextlib.contextmanager
 def running(
-    settings: Settings, out: Path, model: LoadedModel | None, note: Note | None, questions: Sequence[Question] | None
+    settings: Settings,
+    out: Path,
+    model: LoadedModel | None,
+    note: Note | None,
+    questions: Sequence[Question] | None,
+    engine: Ray | None = None,
 ) -> Iterator[Running]:
     """Inside, the folder belongs to this run, and its questions are declared.  Raises: see `compare`."""
     for cell in settings.cells():
@@ -144,11 +153,19 @@ def running(
     check_writable(out)
     results = Results(out, "compare")
     results.held()
-    engine = InProcess(settings, out, model, note or (lambda text: None))
-    check_settings(results, engine.settings)
-    with results.run({"settings": engine.settings.plain()}, alone=True):
-        chosen = asking.default() if questions is None else questions
-        yield Running(engine.settings, engine.cells, results, chosen, asking.declare(chosen, out), engine)
+    with _engine(engine, settings, out, model, note or (lambda text: None)) as found:
+        check_settings(results, found.settings)
+        with results.run({"settings": found.settings.plain()}, alone=True):
+            chosen = asking.default() if questions is None else questions
+            yield Running(found.settings, found.cells, results, chosen, asking.declare(chosen, out), found)
+
+
+def _engine(
+    engine: Ray | None, settings: Settings, out: Path, model: LoadedModel | None, told: Note
+) -> contextlib.AbstractContextManager[InProcess | OnRay]:
+    if engine is None:
+        return contextlib.nullcontext(InProcess(settings, out, model, told))
+    return on_ray(engine, settings, out, model, told)
 
 
 def _summaries(cells: Sequence[Cell], tables: Sequence[pd.DataFrame], clock: float) -> dict[str, Any]:

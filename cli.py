@@ -68,7 +68,7 @@ def _common(
 @app.command()
 @options.grouped
 def compare(
-    run: options.ComparedOptions,
+    run: options.EngineOptions,
     data: Annotated[list[str] | None, typer.Option(help=f"{options.DATA} {options.SEVERAL}")] = None,
     method: Annotated[list[str] | None, typer.Option(help=options.COMPARED_METHODS)] = None,
     baseline: Annotated[list[str] | None, typer.Option(help=options.BASELINES)] = None,
@@ -82,7 +82,6 @@ def compare(
     quick: Annotated[bool, options.switch("--quick", "As --effort quick with at most 4 photos.")] = False,
     questions: Annotated[Path | None, typer.Option(help=options.QUESTIONS)] = None,
     baseline_run: Annotated[Path | None, typer.Option(help=options.BASELINE_RUN)] = None,
-    shard: Annotated[str | None, typer.Option(help=options.SHARD, metavar="NUMBER/COUNT")] = None,
     out: options.OutOption = Path("results/compare"),
 ) -> None:
     """Compare transform domains on models and photos or other signals, from one gradient stream for each model and method.
@@ -96,17 +95,19 @@ def compare(
         effort, limit = "quick", 4 if limit is None else limit
     asked: dict[str, Any] = {"data": tuple(data or ("imagenet-sample",)), "method": tuple(method or (PICTURE_METHOD,))}
     asked |= {"baseline": tuple(baseline or ("zero",)), "transforms": tuple(transform or ()), "limit": limit, "effort": effort}
-    settings = studies.Settings(**run.settings(), **asked, pictures=pictures, shard=shard)
+    settings = studies.Settings(**run.settings(), **asked, pictures=pictures)
+    cluster = run.cluster()
     declared = None if questions is None else studies.read_questions(questions)
-    if shard is not None:
+    if run.shard is not None:
         if baseline_run is not None:
             raise ValueError("compare: --baseline-run is for whole runs; give it to pullback merge.")
         with bar("steps", early=True) as progress:
             part = studies.compare_shard(settings, out, progress, note=complain, questions=declared)
-        show(f"shard {shard}: {part.photos} photos, {part.skipped} of them skipped, in {plain(out)}")
+        show(f"shard {run.shard}: {part.photos} photos, {part.skipped} of them skipped, in {plain(out)}")
         return
     with bar("steps", early=True) as progress:
-        found = studies.compare(settings, out, progress, note=complain, questions=declared, before=baseline_run)
+        told: dict[str, Any] = {"note": complain, "questions": declared}
+        found = studies.compare(settings, out, progress, **told, before=baseline_run, engine=cluster)
     print_comparison(found, found.summary["sentences"])
 
 

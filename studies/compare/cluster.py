@@ -232,7 +232,7 @@ def _room(ray: Any, how: Ray, device: str) -> int:
 @contextlib.contextmanager
 def on_ray(how: Ray, settings: Settings, out: Path, model: LoadedModel | None, told: Note) -> Iterator[OnRay]:
     """The engine. A cluster that was started for it ends with it, and so do its workers, however this process ends."""
-    with _connected(how) as ray:
+    with connected(how) as ray:
         engine = OnRay(ray, how, settings, out, model, told)
         try:
             yield engine
@@ -242,10 +242,11 @@ def on_ray(how: Ray, settings: Settings, out: Path, model: LoadedModel | None, t
 
 
 @contextlib.contextmanager
-def _connected(how: Ray) -> Iterator[Any]:
+def connected(how: Ray) -> Iterator[Any]:
     """Ray, connected to the cluster; one that the caller is connected to already is used and left."""
     loaded = "ray" in sys.modules
-    with _environment(QUIET | ({} if how.address else LOCAL)):
+    near = (how.address or LOOPBACK).partition(":")[0] in (LOOPBACK, "localhost")
+    with _environment(QUIET | (LOCAL if near else {})):
         with needs("compare with engine ray", "'pullback[scale]'"):
             import ray
         own = not ray.is_initialized()

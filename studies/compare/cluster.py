@@ -107,16 +107,19 @@ class OnRay:
         self.running: dict[Any, tuple[Any, _Task | None]] = {}
         self.idle: list[Any] = []
         self.failed = 0  # processes that have ended before they were set up, since the last that was
+        self._start(self.number)
         while not self.idle:
-            self._start()
-            _, cells, self.settings, notes = self._set_up(next(iter(self.running)))
+            (ref, *_), _ = ray.wait(list(self.running), num_returns=1)
+            alive, cells, self.settings, notes = self._set_up(ref)
+            self._start(0 if alive else 1)
         self.cells, self.identity = [from_plain(one) for one in cells], digest(cells)
         for note in notes:
             told(note)
 
-    def _start(self) -> None:
-        worker = self.actor.remote()
-        self.running[worker.set_up.remote(*self.asked)] = worker, None
+    def _start(self, count: int) -> None:
+        for _ in range(count):
+            worker = self.actor.remote()
+            self.running[worker.set_up.remote(*self.asked)] = worker, None
 
     def _set_up(self, ref: Any) -> tuple[bool, list[dict[str, Any]], Settings, list[str]]:
         """Whether the worker is set up, and what it says.  Raises: its own error; RuntimeError if workers keep ending."""
@@ -147,8 +150,6 @@ class OnRay:
         """Finds the parts of all cells."""
         ready = deque(task for number, cell in enumerate(self.cells) for task in self._ordered(number, cell.batches(), 0))
         planned = sum(len(cell.places) for cell in self.cells)
-        for _ in range(min(self.number, len(ready) + len(self.running)) - len(self.idle)):
-            self._start()
         done = 0
         while ready or any(task for _, task in self.running.values()):
             while ready and self.idle:
@@ -160,8 +161,7 @@ class OnRay:
             done += count
             if progress is not None and count:
                 progress(done, planned)
-            for _ in range(min(self.number, len(ready) + len(self.running)) - len(self.idle) - len(self.running)):
-                self._start()
+            self._start(min(self.number - len(self.idle) - len(self.running), len(ready)))
         for cell in self.cells:
             cell.found = self._parts(cell)
 
@@ -244,22 +244,23 @@ def on_ray(how: Ray, settings: Settings, out: Path, model: LoadedModel | None, t
 @contextlib.contextmanager
 def connected(how: Ray) -> Iterator[Any]:
     """Ray, connected to the cluster; one that the caller is connected to already is used and left."""
-    loaded = "ray" in sys.modules
+    early = "ray" in sys.modules
     near = (how.address or LOOPBACK).partition(":")[0] in (LOOPBACK, "localhost")
     with _environment(QUIET | (LOCAL if near else {})):
         with needs("compare with engine ray", "'pullback[scale]'"):
-            import ray
+            import ray as loaded
+        ray: Any = loaded  # of which not all has types
         own = not ray.is_initialized()
         if own:
-            cluster = {"address": how.address} if how.address else {"address": "local", "include_dashboard": False}
-            size = {} if how.address else {"num_cpus": max(os.cpu_count() or 1, how.cpus * (how.workers or 1))}
+            cluster: dict[str, Any] = {"address": how.address or "local", "log_to_driver": False, "configure_logging": False}
+            size = {"num_cpus": max(os.cpu_count() or 1, how.cpus * (how.workers or 1)), "include_dashboard": False}
             try:
-                ray.init(**cluster, **size, log_to_driver=False, configure_logging=False)
+                ray.init(**cluster, **({} if how.address else size))
             except ConnectionError as error:
                 raise ValueError(f"compare: no cluster of Ray answers at {plain(how.address)[:60]!r}: {error}"[:300]) from None
     try:
         if own and not how.address and (found := ray.util.get_node_ip_address()) != LOOPBACK:
-            seen = "ray was imported before" if loaded else "this version of ray does not keep to the loopback address"
+            seen = "ray was imported before" if early else "this version of ray does not keep to the loopback address"
             raise RuntimeError(
                 f"compare: a new cluster would listen on {found}: {seen}; call ray.init yourself, or give an address."
             )

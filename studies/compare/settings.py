@@ -119,7 +119,8 @@ class Settings:
     @classmethod
     def read(cls, data: dict[str, Any]) -> "Settings":
         """The settings from what `plain` made of them, also if that was JSON in between."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
+        given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+        return cls(**given)
 
     def plain(self) -> dict[str, Any]:
         """The settings as plain data; single values as they are."""

@@ -20,6 +20,9 @@ from .grid import Comparison, Running, check_settings, running
 from .questions import Question
 from .settings import Settings
 
+# The entries of a cell's question
+_ASKED = ("settings", "preparation", "versions", "weights of the model", "answer of the model to the first photo")
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -123,12 +126,13 @@ def _check_numbers(held: Sequence[_Held]) -> None:
 
 def _check_same(first: _Held, other: _Held) -> None:
     """Raises: ValueError that names the first thing in which two shards differ."""
-    pairs = [("settings", first.settings.plain() | {"shard": ""}, other.settings.plain() | {"shard": ""})]
+    pairs: list[tuple[str, Any, Any]] = [
+        ("settings", first.settings.plain() | {"shard": ""}, other.settings.plain() | {"shard": ""})
+    ]
     pairs += [("questions", asking.content(first.questions), asking.content(other.questions))]
     pairs += [("number of cells", len(first.cells), len(other.cells))]
     for one, its in zip(first.cells, other.cells):
-        what = ("settings", "preparation", "versions", "weights of the model", "answer of the model to the first photo")
-        pairs += zip(what, one.question, its.question)
+        pairs += zip(_ASKED, one.question, its.question)
         pairs += [("photos", one.names, its.names), ("description of the model or the data", one.about, its.about)]
     for what, ours, theirs in pairs:
         if json.dumps(ours, sort_keys=True, default=str) != json.dumps(theirs, sort_keys=True, default=str):

@@ -54,7 +54,7 @@ def whole(pictures: Path) -> studies.Comparison:
 
 
 def asked(folder: Path) -> studies.Settings:
-    return dataclasses.replace(settings(folder), transforms=("pixel", "dct"), pictures=2)
+    return dataclasses.replace(settings(folder), transforms=("pixel", "dct"), pictures=1)
 
 
 def test_two_workers_give_the_numbers_of_one_process_though_one_is_killed(
@@ -67,7 +67,7 @@ def test_two_workers_give_the_numbers_of_one_process_though_one_is_killed(
     assert ray.util.get_node_ip_address() == cluster.LOOPBACK
     assert len(list(folder.glob("kill-*"))) == 1
     assert os.getpid() not in processes(folder)
-    assert len(processes(folder)) == 3
+    assert len(processes(folder)) >= 2
     assert steps[-1] == (12, 12)
     same(whole, found)
     reasons = {one["file"]: one["reason"] for one in found.summary["skipped"]}
@@ -84,10 +84,10 @@ def same(first: studies.Comparison, second: studies.Comparison) -> None:
 def test_a_photo_that_ends_every_process_is_skipped_by_name(
     ray: Any, whole: studies.Comparison, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a try of its batch and one of its own, where one is allowed. The others have the numbers of the whole run, but for rounding."""
+    """Here after a try of its batch and one of its own. The others have the numbers of the whole run, but for rounding."""
     monkeypatch.setattr(cluster, "TRIES", 1)
     folder = tmp_path / "processes"
-    found = studies.compare(asked(pictures), tmp_path / "o", model=faulty(folder, kills=99), engine=studies.Ray(workers=1))
+    found = studies.compare(asked(pictures), tmp_path / "o", model=faulty(folder, kills=99), engine=studies.Ray(workers=2))
     assert len(list(folder.glob("kill-*"))) == 2
     (reason,) = (one["reason"] for one in found.summary["skipped"] if one["file"] == "07.png")
     assert "the process of the worker has ended each of 2 times" in reason

@@ -138,6 +138,24 @@ def status(
 
 
 @app.command()
+def cost(
+    trial: Annotated[Path, typer.Argument(help="The folder of a small comparison with these settings, on this hardware.")],
+    photos: Annotated[int, options.number("The number of photos of the large one.")] = 1000,
+    workers: Annotated[int, options.number("Shards or workers of Ray that run at one time, each on its own hardware.")] = 1,
+) -> None:
+    """Say what a large comparison will cost, from the time that the photos of a small one have taken."""
+    from . import studies
+
+    found = studies.expected_cost(trial, photos)
+    head = ("model", "data", "method", "domains", "photos measured", "seconds for a photo", f"hours for {photos} photos")
+    rows = [[plain(each.model), plain(each.data), plain(each.method), each.domains, each.measured] for each in found]
+    times = [[f"{each.seconds:.3g}", f"{each.hours:.3g}"] for each in found]
+    show_table(None, head, [row + time for row, time in zip(rows, times)])
+    total = sum(each.hours for each in found)
+    show(f"all: {total:.3g} hours in one worker, {total / workers:.3g} hours in {workers}")
+
+
+@app.command()
 @options.grouped
 def explain(
     run: options.BatchedOptions,

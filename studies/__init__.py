@@ -9,6 +9,7 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .axiom_matrix.subject import SMALL, Subject, load_subject
     from .catalogue import metric_rows, metric_text, transform_rows
     from .compare.cluster import Ray
+    from .compare.cost import Cost, expected_cost
     from .compare.grid import DOMAINS, Comparison, compare
     from .compare.questions import read as read_questions
     from .compare.settings import Settings
@@ -39,4 +40,4 @@ __all__ += ["Preparation", "Robustness", "RobustnessSettings", "Settings", "Sign
 __all__ += ["check_and_write", "check_method", "compare", "explain", "explain_top", "load_model", "load_photos"]
 __all__ += ["load_subject", "metric_rows", "metric_text", "minimal", "minimal_limits", "noise", "overlap", "planted"]
 __all__ += ["read_questions", "robustness", "transform_rows", "volume", "write_matrix", "write_page", "write_report"]
-__all__ += ["Ray", "Shard", "Status", "compare_shard", "merge", "missing_shards", "status"]
+__all__ += ["Cost", "Ray", "Shard", "Status", "compare_shard", "expected_cost", "merge", "missing_shards", "status"]

@@ -192,3 +192,20 @@ def test_status_says_how_far_a_run_is(damaged: Path, tmp_path: Path) -> None:
     assert studies.missing_shards(studies.status(tmp_path / "all" / "1")) == ["2/2"]
     with pytest.raises(ValueError, match="expected the folder of a comparison"):
         studies.status(tmp_path)
+
+
+def test_the_cost_of_many_photos_is_that_of_few_times_their_number(pictures: Path, tmp_path: Path) -> None:
+    studies.compare(asked(pictures, pictures=0, limit=5), tmp_path / "o", model=tiny())
+    found = studies.expected_cost(tmp_path / "o", 7200)
+    assert [one.method for one in found] == list(TWO)
+    assert [(one.measured, one.domains) for one in found] == [(5, 2)] * 2
+    for one in found:
+        assert one.hours == pytest.approx(2 * one.seconds)
+    parts = [json.loads(path.read_text()) for path in (tmp_path / "o" / ".parts").iterdir()]
+    assert sum(one.seconds for one in found) == pytest.approx(sum(part["seconds"] for part in parts) / 5)
+    assert all(part["seconds"] > part["records"][0]["seconds_stream"] > 0 for part in parts)
+    with pytest.raises(ValueError, match="photos"):
+        studies.expected_cost(tmp_path / "o", 0)
+    shutil.rmtree(tmp_path / "o" / ".parts")
+    with pytest.raises(ValueError, match="holds no measured photo of tiny, input_x_gradient"):
+        studies.expected_cost(tmp_path / "o", 1000)

@@ -81,9 +81,12 @@ class Cell:
         names, found = self._scored()
         if found is None:
             return pd.DataFrame(columns=list(ABOUT)), None
-        decided = len(self.settings.transforms) > 1 and found.differences[found.answers[0]].any()
-        label = self.settings.method[0], self.settings.baseline[0]
-        return long_table(found, self.settings, names), found.conclusion(names, *label) if decided else None
+        return long_table(found, self.settings, names), self._conclusion(names, found)
+
+    def _conclusion(self, names: Sequence[str], found: Scored) -> Conclusion | None:
+        if len(self.settings.transforms) < 2 or not found.differences[found.answers[0]].any():
+            return None
+        return found.conclusion(names, self.settings.method[0], self.settings.baseline[0])
 
     def _scored(self) -> tuple[list[str], Scored | None]:
         """The names of the photos without copies, and their scores together; None without any."""
@@ -135,11 +138,12 @@ def read_plan(folder: Path) -> list[Cell]:
 
 def runs_in(folders: Sequence[str | Path]) -> list[Path]:
     """The folders, each replaced by the runs of `compare` in it where it is none itself."""
-    found: list[Path] = []
-    for folder in map(Path, folders):
-        inside = [] if (folder / PLAN).exists() else sorted(path.parent for path in folder.glob(f"*/{PLAN}"))
-        found += inside or [folder]
-    return found
+    return [run for folder in map(Path, folders) for run in _runs(folder)]
+
+
+def _runs(folder: Path) -> list[Path]:
+    inside = [] if (folder / PLAN).exists() else sorted(path.parent for path in folder.glob(f"*/{PLAN}"))
+    return inside or [folder]
 
 
 def _is_whole(cell: Cell) -> bool:

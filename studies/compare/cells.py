@@ -97,9 +97,8 @@ def _first(model: LoadedModel, photos: Photos, settings: Settings) -> Tensor:
     """The model's input for the first photo, (1, *shape).  Raises: ValueError where no photo can be read."""
     for _, signal in photos.inputs(model.input):
         return signal[None].to(settings.device)
-    count, reason = len(photos.entries), ": ".join(map(plain, photos.skipped[0]))
-    one = model.signals.noun
-    raise ValueError(f"None of the {count} files of {settings.data[0]!r} is a readable {one}; the first: {reason}.")
+    what = f"None of the {len(photos.entries)} files of {settings.data[0]!r} is a readable {model.signals.noun}"
+    raise ValueError(f"{what}; the first: {': '.join(map(plain, photos.skipped[0]))}.")
 
 
 def _question(settings: Settings, model: LoadedModel, logits: Tensor) -> list[Any]:

@@ -204,10 +204,9 @@ class OnRay:
 
     def _parts(self, cell: Cell) -> list[dict[str, Any]]:
         store = cell.store(self.out)
-        found = [cell.read(store, place) for place in cell.places]
-        whole = [part for part in found if part is not None]
-        if len(whole) < len(found):
-            lost = f"{len(found) - len(whole)} parts that workers have stored are not in {plain(self.out)[-80:]}"
+        whole = [part for place in cell.places if (part := cell.read(store, place)) is not None]
+        if lacking := len(cell.places) - len(whole):
+            lost = f"{lacking} parts that workers have stored are not in {plain(self.out)[-80:]}"
             raise RuntimeError(f"compare: {lost}; --out must be a folder that all workers share.")
         return whole
 

@@ -185,7 +185,7 @@ def _summaries(cells: Sequence[Cell], tables: Sequence[pd.DataFrame], clock: flo
 
 
 def _sentences(cells: Sequence[Cell], tables: Sequence[pd.DataFrame], summary: dict[str, Any]) -> list[str]:
-    """All that is said: the conclusions, the answers to the questions, and what holds for each cell's table."""
+    """The conclusions, the answers to the questions, and what holds for each cell's table."""
     said = [*summary["conclusion_sentences"], *summary["answer_sentences"]]
     for cell, table in zip(cells, tables):
         where = f"{cell.settings.model[0]}, {cell.settings.data[0]}, {cell.settings.method_label}: " if len(cells) > 1 else ""

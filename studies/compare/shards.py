@@ -145,9 +145,7 @@ def _difference(ours: Any, theirs: Any) -> str:
     if isinstance(ours, dict) and isinstance(theirs, dict):
         name = next(name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name))
         return f" ({plain(name)[:30]}: {quoted(ours.get(name))[:40]}, {quoted(theirs.get(name))[:40]})"
-    if isinstance(ours, list) and len(ours) != len(theirs):
-        return f" ({len(ours)}, {len(theirs)})"
-    return ""
+    return f" ({len(ours)}, {len(theirs)})" if isinstance(ours, list) and len(ours) != len(theirs) else ""
 
 
 def _joined(out: Path, shards: Sequence[tuple[Path, Cell]]) -> Cell:

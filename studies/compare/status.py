@@ -1,6 +1,5 @@
 """What the folder of a comparison says about it while it runs."""
 
-import os
 import platform
 import time
 from collections.abc import Sequence
@@ -40,8 +39,7 @@ def status(folders: str | Path | Sequence[str | Path]) -> list[Status]:
 
     folders: of whole runs or shards, or folders in which they lie.  Raises: ValueError where one holds no run.
     """
-    several = [folders] if isinstance(folders, str | Path) else folders
-    return [_status(folder) for folder in runs_in(several)]
+    return [_status(folder) for folder in runs_in([folders] if isinstance(folders, str | Path) else folders)]
 
 
 def missing_shards(found: Sequence[Status]) -> list[str]:
@@ -83,14 +81,18 @@ def _state(held: dict[str, Any]) -> str:
     process = held.get("process")
     if held.get("state") != "running" or not isinstance(process, dict) or process.get("machine") != platform.node():
         return plain(held.get("state", "unknown"))
-    number = process.get("id")
-    return "running" if isinstance(number, int) and is_alive(number) else "ended"
+    return "running" if isinstance(process.get("id"), int) and is_alive(process["id"]) else "ended"
 
 
 def _seconds_left(held: dict[str, Any], stored: Sequence[Path], planned: int) -> float | None:
-    try:
-        started = datetime.fromisoformat(held["process"]["started"]).timestamp()
-    except (KeyError, TypeError, ValueError):
-        return None
-    earlier = sum(os.stat(path).st_mtime < started for path in stored)
+    started = _started(held)
+    earlier = sum(path.stat().st_mtime < started for path in stored)
     return time_left(time.time() - started, (0.0, earlier), len(stored), planned)
+
+
+def _started(held: dict[str, Any]) -> float:
+    """When the run has started; now where its summary does not say so."""
+    try:
+        return datetime.fromisoformat(held["process"]["started"]).timestamp()
+    except (KeyError, TypeError, ValueError):
+        return time.time()

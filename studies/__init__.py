@@ -34,10 +34,10 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .volume.run import Volume, volume
     from .volume.settings import Settings as VolumeSettings
 
-__all__ = ["DOMAINS", "KINDS", "NOISE_LEVELS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Minimal"]
-__all__ += ["MinimalSettings", "MixedRecordings", "OverlapSettings", "Part", "Photo", "Photos", "Planted", "PlantedSettings"]
-__all__ += ["Preparation", "Robustness", "RobustnessSettings", "Settings", "Signal", "Subject", "Volume", "VolumeSettings"]
-__all__ += ["check_and_write", "check_method", "compare", "explain", "explain_top", "load_model", "load_photos"]
-__all__ += ["load_subject", "metric_rows", "metric_text", "minimal", "minimal_limits", "noise", "overlap", "planted"]
-__all__ += ["read_questions", "robustness", "transform_rows", "volume", "write_matrix", "write_page", "write_report"]
-__all__ += ["Cost", "Ray", "Shard", "Status", "compare_shard", "expected_cost", "merge", "missing_shards", "status"]
+__all__ = ["DOMAINS", "KINDS", "NOISE_LEVELS", "SMALL", "Comparison", "Cost", "Explanation", "Kind", "LoadedModel"]
+__all__ += ["Minimal", "MinimalSettings", "MixedRecordings", "OverlapSettings", "Part", "Photo", "Photos", "Planted"]
+__all__ += ["PlantedSettings", "Preparation", "Ray", "Robustness", "RobustnessSettings", "Settings", "Shard", "Signal"]
+__all__ += ["Status", "Subject", "Volume", "VolumeSettings", "check_and_write", "check_method", "compare", "compare_shard"]
+__all__ += ["expected_cost", "explain", "explain_top", "load_model", "load_photos", "load_subject", "merge", "metric_rows"]
+__all__ += ["metric_text", "minimal", "minimal_limits", "missing_shards", "noise", "overlap", "planted", "read_questions"]
+__all__ += ["robustness", "status", "transform_rows", "volume", "write_matrix", "write_page", "write_report"]

@@ -7,6 +7,7 @@ of Ray are enough, without its data sets.
 import contextlib
 import os
 import pickle
+import socket
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ TRIES = 2  # of a batch, and then of each of its photos alone, before a photo th
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}  # nothing is sent to the makers of Ray, unless the user has said so
 LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # so a new cluster listens on the loopback address only, on Linux too
 LOOPBACK = "127.0.0.1"
+SECONDS = 10  # in which a cluster must answer
 
 
 @dataclass(frozen=True)
@@ -240,6 +242,16 @@ def on_ray(how: Ray, settings: Settings, out: Path, model: LoadedModel | None, t
                 ray.kill(worker)
 
 
+def _check_answers(address: str) -> None:
+    """Raises: ValueError where nothing listens at HOST:PORT; Ray itself would try for many minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        why = f"nothing answers at {plain(address)[:60]!r} ({plain(error)[:80]})"
+        raise ValueError(f"compare: address: expected auto or HOST:PORT of a cluster of Ray; {why}.") from None
+
+
 @contextlib.contextmanager
 def connected(how: Ray) -> Iterator[Any]:
     """Ray, connected to the cluster; one that the caller is connected to already is used and left."""
@@ -251,6 +263,8 @@ def connected(how: Ray) -> Iterator[Any]:
         ray: Any = loaded  # of which not all has types
         own = not ray.is_initialized()
         if own:
+            if how.address not in (None, "auto"):
+                _check_answers(str(how.address))
             cluster: dict[str, Any] = {"address": how.address or "local", "log_to_driver": False, "configure_logging": False}
             size = {"num_cpus": max(os.cpu_count() or 1, how.cpus * (how.workers or 1)), "include_dashboard": False}
             try:

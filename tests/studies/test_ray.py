@@ -133,3 +133,9 @@ def test_wrong_clusters_are_refused(ray: Any, pictures: Path, tmp_path: Path) ->
     with pytest.raises(ValueError, match="no_domain"):
         studies.compare(wrong, tmp_path / "o", model=faulty(tmp_path / "p"), engine=studies.Ray(workers=1))
     assert not (tmp_path / "o").exists()
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
+    for address in (f"{cluster.LOOPBACK}:9", "nowhere", "host:port"):
+        with pytest.raises(ValueError, match="nothing answers at"):
+            cluster._check_answers(address)

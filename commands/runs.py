@@ -44,7 +44,7 @@ def cost(
 
     found = studies.expected_cost(trial, photos)
     head = ("model", "data", "method", "domains", "photos measured", "seconds for a photo", f"hours for {photos} photos")
-    rows = [[plain(each.model), plain(each.data), plain(each.method), each.domains, each.measured] for each in found]
+    rows = [[plain(each.model), plain(each.data), plain(each.method), str(each.domains), str(each.measured)] for each in found]
     times = [[f"{each.seconds:.3g}", f"{each.hours:.3g}"] for each in found]
     show_table(None, head, [row + time for row, time in zip(rows, times)])
     total = sum(each.hours for each in found)

@@ -14,10 +14,10 @@ import typer
 from typer.core import TyperGroup
 
 from . import options
-from .commands import study
+from .commands import runs, study
 from .core import terminal
 from .core.defaults import PICTURE_METHOD
-from .core.files import check_writable
+from .core.files import check_writable, plain
 from .core.progress import Interrupted, bar
 from .core.terminal import complain, plain_streams, show, show_files, show_table
 
@@ -68,7 +68,7 @@ def _common(
 @app.command()
 @options.grouped
 def compare(
-    run: options.ComparedOptions,
+    run: options.EngineOptions,
     data: Annotated[list[str] | None, typer.Option(help=f"{options.DATA} {options.SEVERAL}")] = None,
     method: Annotated[list[str] | None, typer.Option(help=options.COMPARED_METHODS)] = None,
     baseline: Annotated[list[str] | None, typer.Option(help=options.BASELINES)] = None,
@@ -96,10 +96,24 @@ def compare(
     asked: dict[str, Any] = {"data": tuple(data or ("imagenet-sample",)), "method": tuple(method or (PICTURE_METHOD,))}
     asked |= {"baseline": tuple(baseline or ("zero",)), "transforms": tuple(transform or ()), "limit": limit, "effort": effort}
     settings = studies.Settings(**run.settings(), **asked, pictures=pictures)
+    cluster = run.cluster()
     declared = None if questions is None else studies.read_questions(questions)
+    if run.shard is not None:
+        if baseline_run is not None:
+            raise ValueError("compare: --baseline-run is for whole runs; give it to pullback merge.")
+        with bar("steps", early=True) as progress:
+            part = studies.compare_shard(settings, out, progress, note=complain, questions=declared)
+        show(f"shard {run.shard}: {part.photos} photos, {part.skipped} of them skipped, in {plain(out)}")
+        return
     with bar("steps", early=True) as progress:
-        found = studies.compare(settings, out, progress, note=complain, questions=declared, before=baseline_run)
+        told: dict[str, Any] = {"note": complain, "questions": declared}
+        found = studies.compare(settings, out, progress, **told, before=baseline_run, engine=cluster)
     print_comparison(found, found.summary["sentences"])
+
+
+app.command()(runs.merge)
+app.command()(runs.status)
+app.command()(runs.cost)
 
 
 @app.command()

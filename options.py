@@ -65,6 +65,11 @@ BASELINES = "What absent means: zero, mean, 'blur(sigma=10)' or another baseline
 EFFORT = "quick, default or full: how many selections are scored for each map."
 QUESTIONS = "A TOML file that declares the contrasts, see docs/statistics.md. If not given: controls, domains and methods."
 BASELINE_RUN = "The folder of an earlier comparison, with which this one is compared photo by photo."
+SHARD = "Measure only this part of the work, for example 3/16; pullback merge joins all parts."
+ENGINE = "process measures here, ray on a cluster of Ray, by default a new one that only this machine can reach."
+ADDRESS = "With --engine ray: the cluster, auto or HOST:PORT."
+WORKERS = "With --engine ray: the number of processes that measure. If not given: as many as there is room for."
+GPUS = "With --engine ray: the share of a GPU for each worker, for example 0.5. If not given: a whole one on cuda."
 METHODS = f"The method to check. If not given: {PICTURE_METHOD}. With --matrix it may be repeated."
 MATRIX = (
     "Make a table and a figure of methods × axioms × domains, for all methods of pullback and Captum or those of --method. "
@@ -141,6 +146,34 @@ class ComparedOptions(BatchedOptions):
 
     def settings(self) -> dict[str, Any]:
         return super().settings() | {"model": tuple(self.model or (DEFAULT_MODEL,))}
+
+
+@dataclass(frozen=True)
+class EngineOptions(ComparedOptions):
+    """The same, and which processes measure."""
+
+    engine: Annotated[str, typer.Option(help=ENGINE)] = "process"
+    address: Annotated[str | None, typer.Option(help=ADDRESS)] = None
+    workers: Annotated[int | None, number(WORKERS)] = None
+    gpus: Annotated[float | None, decimal(GPUS)] = None
+    shard: Annotated[str | None, typer.Option(help=SHARD, metavar="NUMBER/COUNT")] = None
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | {"shard": self.shard}
+
+    def cluster(self) -> Any:
+        """The `studies.Ray` of these options, or None.  Raises: ValueError for options that need another one."""
+        from .core.checks import check_choice
+        from .studies import Ray
+
+        check_choice("compare", "engine", self.engine, ("process", "ray"))
+        asked = {name: getattr(self, name) for name in ("address", "workers", "gpus")}
+        given = [f"--{name}" for name, value in asked.items() if value is not None]
+        if self.engine == "process" and given:
+            raise ValueError(f"compare: {', '.join(given)} need --engine ray.")
+        if self.engine == "ray" and self.shard is not None:
+            raise ValueError("compare: --shard is for work without --engine ray; give one of them.")
+        return Ray(**asked) if self.engine == "ray" else None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, folders that can be written, and names that every system accepts."""
 
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -10,7 +11,7 @@ import tempfile
 import unicodedata
 import uuid
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,20 +55,30 @@ def write_whole(path: str | Path, write: Callable[[str], object]) -> None:
     After a full disk, an exception, a kill or a power failure `path` is as before. After an exception no temporary file is
     left either; `remove_leftovers` removes that of a killed process.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp{path.suffix[:9]}")
+    _write_all({Path(path): write})
+
+
+def _write_all(files: Mapping[Path, Callable[[str], object]]) -> None:
+    """`write_whole` for several files: each is on the disk before the first appears under its name."""
+    made: dict[Path, Path] = {}
     try:
-        write(str(temporary))
-        _sync(temporary, os.O_RDWR)
-        os.replace(temporary, path)
+        for path, write in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            name = f".{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp{path.suffix[:9]}"
+            made[path] = path.with_name(name)
+            write(str(made[path]))
+            _sync(made[path], os.O_RDWR)
+        for path, temporary in made.items():
+            os.replace(temporary, path)
     except BaseException as error:
         if isinstance(error, OSError) and error.filename is None:  # as of a full disk
             error.filename = str(path)
-        temporary.unlink(missing_ok=True)
+        for temporary in made.values():
+            temporary.unlink(missing_ok=True)
         raise
-    with contextlib.suppress(OSError):  # some systems cannot
-        _sync(path.parent, os.O_RDONLY)
+    for folder in {path.parent for path in made}:
+        with contextlib.suppress(OSError):  # some systems cannot
+            _sync(folder, os.O_RDONLY)
 
 
 def _host() -> str:
@@ -85,11 +96,12 @@ def _sync(path: Path, flags: int) -> None:
 def remove_leftovers(folder: str | Path) -> None:
     """Removes the temporary files that `write_whole` left in `folder` when their process was killed on this machine."""
     for path in Path(folder).glob(f".{_host()}-*-*.tmp*"):
-        if not _alive(int(path.name.split("-")[1])):
+        if not is_alive(int(path.name.split("-")[1])):
             path.unlink(missing_ok=True)
 
 
-def _alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Whether a process of this machine runs; True where that cannot be known."""
     if sys.platform == "win32":  # there, asking would end it
         return True
     try:
@@ -103,7 +115,16 @@ def _alive(process: int) -> bool:
 
 def write_text(path: str | Path, text: str) -> None:
     """Writes `text` as UTF-8, whole or not at all; bytes of names that are no text are written as escapes."""
-    write_whole(path, lambda name: Path(name).write_text(text, encoding="utf-8", errors="backslashreplace"))
+    write_whole(path, functools.partial(_write_text, text))
+
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Writes several texts as UTF-8; all of them are on the disk before the first appears under its name."""
+    _write_all({path: functools.partial(_write_text, text) for path, text in texts.items()})
+
+
+def _write_text(text: str, name: str) -> None:
+    Path(name).write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_json(path: str | Path) -> Any:

@@ -8,9 +8,13 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .axiom_matrix.run import check_and_write, write_matrix, write_report
     from .axiom_matrix.subject import SMALL, Subject, load_subject
     from .catalogue import metric_rows, metric_text, transform_rows
+    from .compare.cluster import Ray
+    from .compare.cost import Cost, expected_cost
     from .compare.grid import DOMAINS, Comparison, compare
     from .compare.questions import read as read_questions
     from .compare.settings import Settings
+    from .compare.shards import Shard, compare_shard, merge
+    from .compare.status import Status, missing_shards, status
     from .explain import Explanation, explain, explain_top
     from .kinds import KINDS, Kind, Part, Signal
     from .loaders.data import Photo, Photos, load_photos
@@ -30,9 +34,10 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .volume.run import Volume, volume
     from .volume.settings import Settings as VolumeSettings
 
-__all__ = ["DOMAINS", "KINDS", "NOISE_LEVELS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Minimal"]
-__all__ += ["MinimalSettings", "MixedRecordings", "OverlapSettings", "Part", "Photo", "Photos", "Planted", "PlantedSettings"]
-__all__ += ["Preparation", "Robustness", "RobustnessSettings", "Settings", "Signal", "Subject", "Volume", "VolumeSettings"]
-__all__ += ["check_and_write", "check_method", "compare", "explain", "explain_top", "load_model", "load_photos"]
-__all__ += ["load_subject", "metric_rows", "metric_text", "minimal", "minimal_limits", "noise", "overlap", "planted"]
-__all__ += ["read_questions", "robustness", "transform_rows", "volume", "write_matrix", "write_page", "write_report"]
+__all__ = ["DOMAINS", "KINDS", "NOISE_LEVELS", "SMALL", "Comparison", "Cost", "Explanation", "Kind", "LoadedModel"]
+__all__ += ["Minimal", "MinimalSettings", "MixedRecordings", "OverlapSettings", "Part", "Photo", "Photos", "Planted"]
+__all__ += ["PlantedSettings", "Preparation", "Ray", "Robustness", "RobustnessSettings", "Settings", "Shard", "Signal"]
+__all__ += ["Status", "Subject", "Volume", "VolumeSettings", "check_and_write", "check_method", "compare", "compare_shard"]
+__all__ += ["expected_cost", "explain", "explain_top", "load_model", "load_photos", "load_subject", "merge", "metric_rows"]
+__all__ += ["metric_text", "minimal", "minimal_limits", "missing_shards", "noise", "overlap", "planted", "read_questions"]
+__all__ += ["robustness", "status", "transform_rows", "volume", "write_matrix", "write_page", "write_report"]

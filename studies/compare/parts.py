@@ -1,10 +1,10 @@
-"""The measured photos of a comparison: each is one stored part, and only those that the store lacks are computed."""
+"""The measured photos of a cell: each is one stored part, and only those that the store lacks are computed."""
 
+import bisect
 import functools
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,130 +21,91 @@ from ..kinds import Signal
 from ..loaders.data import Photo, Photos
 from ..loaders.models import LoadedModel, stacked
 from ..report import figures
-from ..report.page import COLUMNS
-from ..storage.fingerprint import content
-from ..storage.store import Store, digest
+from .cell import Cell, Part
 from .measurements import domain_columns, photo_columns
-from .scores import as_data, as_scored
-from .settings import Settings
+from .scores import as_data
 
-BATCH = 4  # photos attributed together; results do not depend on it
-Part = dict[str, Any]  # name, records, evaluations, pictures, and lists of why it is skipped and how it was read, of one photo
-_RECORD = ("image", "label", "predicted", "predicted_name", "correct", "probability", "score", "score_difference", "transform")
 _EMPTY: Part = {"records": [], "evaluations": {}, "pictures": []}
 _SAID = ("skipped", "notes")  # why a photo cannot be read, and how it was read otherwise than it is stored
-_NUMBERS = ("coefficients", "seconds_stream", "completeness_gap", "uncorrected_gap", *(name for name, _, _ in COLUMNS))
 
 
 class Parts:
-    """The photos of a comparison in their order, and a part for each: its records, pictures and evaluations.
+    """Makes the parts of a cell: the records, pictures and evaluations of each photo.
 
     A part is known by the name, the label and the content of its photo, so that it stays valid if photos are added.
-    settings: of one cell.  store: of the question that the parts answer.  folder: inside `out`, for its pictures.
+    photos: all of the cell in their order.  out: the folder of the run.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        model: LoadedModel,
-        photos: Photos,
-        store: Store,
-        out: Path,
-        progress: Progress | None,
-        folder: str = "",
-    ) -> None:
-        self.settings, self.model, self.store, self.out, self.progress = settings, model, store, out, progress
-        self.folder, self.protocol = folder, settings.protocol()
-        self.photos = [replace(photo, name=plain(photo.name), class_name=plain(photo.class_name)) for photo in photos.entries]
-        self.contents = [content(photo) for photo in self.photos]
-        self.options: dict[str, Any] = {"batch_size": settings.batch_size, "seed": settings.seed}
+    def __init__(self, cell: Cell, model: LoadedModel, photos: Sequence[Photo], out: Path) -> None:
+        self.cell, self.model, self.photos, self.out = cell, model, photos, out
+        self.settings, self.store = cell.settings, cell.store(out)
+        self.progress: Progress | None = None
+        self.protocol = self.settings.protocol()
+        self.options: dict[str, Any] = {"batch_size": self.settings.batch_size, "seed": self.settings.seed}
 
-    def stored(self) -> int:
-        """The number of photos that are finished."""
-        return sum(self._read(place) is not None for place in range(len(self.photos)))
+    def all(self, progress: Progress | None = None) -> list[Part]:
+        """The part of every photo of this run; those that the store lacks are computed and stored."""
+        self.progress = progress
+        found: list[Part] = []
+        before, last = 0, 0
+        for batch in self.cell.batches():
+            before += self._readable(range(last, batch[0]), self.settings.pictures - before)
+            found += (new := self.batch(batch, before))
+            before, last = before + sum(bool(part["records"]) for part in new), batch[-1] + 1
+        return found
 
-    def all(self) -> list[Part]:
-        """The part of every photo; those that the store lacks are computed and stored."""
+    def batch(self, places: Sequence[int], before: int) -> list[Part]:
+        """The parts of photos that are measured together.  before: the number of readable photos before them."""
         found: list[Part] = []
         waiting: list[int] = []
-        readable = 0
 
-        def compute() -> int:
-            found.extend(new := self._computed(waiting, readable))
+        def compute() -> None:
+            found.extend(self._computed(waiting, before + sum(bool(part["records"]) for part in found)))
             waiting.clear()
-            return readable + sum(bool(part["records"]) for part in new)
 
-        for place in range(len(self.photos)):
-            part = self._read(place)
-            if part is not None or len(waiting) == BATCH:  # a stored part must know how many readable photos come before it
-                readable = compute()
-            if part is not None and self._is_drawn(part, place, readable):
+        for place in places:
+            part = self.cell.read(self.store, place)
+            if part is not None:  # it must know how many readable photos come before it
+                compute()
+            if part is not None and self._is_drawn(part, place, before + sum(bool(one["records"]) for one in found)):
                 found.append(part)
-                readable += bool(part["records"])
             else:
                 waiting.append(place)
         compute()
         return found
 
-    def rows(self, parts: Sequence[Part]) -> list[dict[str, Any]]:
-        """The records of all parts. copy_of: the name of the first photo with the same content, if it is another one."""
-        first: dict[str, str] = {}
-        rows = []
-        for photo, found, part in zip(self.photos, self.contents, parts):
-            if part["records"]:
-                original = first.setdefault(found, photo.name)
-                rows += [record | {"copy_of": None if original == photo.name else original} for record in part["records"]]
-        return rows
-
-    def scored(self, parts: Sequence[Part]) -> tuple[list[str], Scored | None]:
-        """The names of the photos without copies, and their scores together; None without any."""
-        first: dict[str, Part] = {}
-        for found, part in zip(self.contents, parts):
-            if part["records"]:
-                first.setdefault(found, part)
-        held = list(first.values())
-        return [part["name"] for part in held], as_scored([p["scores"] for p in held], self.protocol) if held else None
-
-    def pictures(self, parts: Sequence[Part]) -> list[str]:
-        """The figures of the photos that are to be drawn, and are still there."""
-        drawn = [part for part in parts if part["records"]][: self.settings.pictures]
-        return [name for part in drawn for name in part["pictures"] if (self.out / name).is_file()]
-
-    def inside(self, name: str) -> str:
-        """The name of a picture, with its folder."""
-        return f"{self.folder}/{name}" if self.folder else name
-
-    def _key(self, place: int) -> str:
-        photo = self.photos[place]
-        return digest([photo.name, photo.label, photo.class_name, self.contents[place]])
-
-    def _read(self, place: int) -> Part | None:
-        """The stored part, if it has the form that `_computed` writes."""
-        part = self.store.read(self._key(place))
-        return part if _is_part(part, self.settings.transforms) else None
+    def _readable(self, places: Sequence[int], most: int) -> int:
+        """How many of the photos of other shards the model answers to, as far as pictures of this one depend on it."""
+        found = 0
+        for place in places:
+            if found >= most:
+                break
+            photos = Photos([self.photos[place]])
+            found += len(self._answered(photos, list(photos.inputs(self.model.fitted))))
+        return found
 
     def _is_drawn(self, part: Part, place: int, number: int) -> bool:
         """Whether the part has the figures of readable photo `number`, or needs none."""
         if not part["records"] or number >= self.settings.pictures:
             return True
-        first = self.inside(f"top10-{figures.stem(self.photos[place].name, number)}.png")
+        first = self.cell.inside(f"top10-{figures.stem(self.photos[place].name, number)}.png")
         return first in part["pictures"] and all((self.out / name).is_file() for name in part["pictures"])
 
     def _computed(self, places: Sequence[int], before: int) -> list[Part]:
         """The parts of these photos, attributed together and stored.  before: the number of readable photos before them."""
         if not places:
             return []
-        chosen = Photos([self.photos[place] for place in places])
+        clock, chosen = time.perf_counter(), Photos([self.photos[place] for place in places])
         read = self._answered(chosen, list(chosen.inputs(self.model.fitted)))
         measured: dict[str, Part] = {}
         for alike in self.model.signals.batches(read):
             found = self._measured(alike, places[0] + len(measured), before + len(measured))
             measured |= zip([photo.name for photo, _ in alike], found)
-        parts = []
-        for place, photo in zip(places, chosen.entries):
+        parts, seconds = [], {"seconds": (time.perf_counter() - clock) / len(places)}
+        for photo in chosen.entries:
             said = {kind: [plain(text) for name, text in getattr(chosen, kind) if name == photo.name] for kind in _SAID}
-            parts.append({"name": photo.name} | measured.get(photo.name, _EMPTY) | said)
-            self.store.write(self._key(place), parts[-1])
+            parts.append({"name": photo.name} | measured.get(photo.name, _EMPTY) | said | seconds)
+        self.store.write_all({self.cell.keys[place]: part for place, part in zip(places, parts)})
         return parts
 
     def _answered(self, photos: Photos, read: Sequence[tuple[Photo, Signal]]) -> list[tuple[Photo, Signal]]:
@@ -202,10 +163,10 @@ class Parts:
         about = {"data": self.settings.data[0], "model": self.settings.model[0], "method": self.settings.method_label}
         drawn |= {"signal": signal, "about": about}
         shown = self.model.picture()
-        (self.out / self.folder).mkdir(exist_ok=True)
+        (self.out / self.cell.folder).mkdir(exist_ok=True)
         return [
-            self.inside(n)
-            for n in figures.photo(row["image"], number, maps, specs, self.out / self.folder, seen, shown, **drawn)
+            self.cell.inside(n)
+            for n in figures.photo(row["image"], number, maps, specs, self.out / self.cell.folder, seen, shown, **drawn)
         ]
 
     @functools.cached_property
@@ -240,25 +201,5 @@ class Parts:
         """Progress: `count` photos from `first` on have done `steps` of their two for each domain."""
         if self.progress is not None:
             each = 2 * len(self.settings.transforms)
-            self.progress(first * each + int(count * steps), len(self.photos) * each)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
-
-
-def _is_part(part: Any, domains: Sequence[str]) -> bool:
-    """Whether `part` is what `Parts` stores for one photo in these domains."""
-    try:
-        records, texts = part["records"], (part["pictures"], part["skipped"], part["notes"])
-        return (
-            all(isinstance(each, list) for each in (records, *texts))
-            and all(isinstance(text, str) for text in (part["name"], *(text for each in texts for text in each)))
-            and [record["transform"] for record in records] == (list(domains) if records else [])
-            and bool(part["skipped"]) != bool(records)
-            and all(set(_RECORD) <= set(record) and all(_is_number(record[name]) for name in _NUMBERS) for record in records)
-            and all(_is_number(value) for value in part["evaluations"].values())
-            and (not records or len(part["scores"]["cells"]) == len(part["scores"]["curves"]) > 0)
-        )
-    except (TypeError, KeyError, AttributeError):
-        return False
+            done = bisect.bisect_left(self.cell.places, first)
+            self.progress(done * each + int(count * steps), len(self.cell.places) * each)

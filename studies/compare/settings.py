@@ -2,12 +2,13 @@
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...core.checks import check_choice, check_path
+from ...core.checks import check_choice, check_path, quoted
 from ...core.defaults import PICTURE_METHOD
 from ...metrics.protocol import Protocol
 from ...metrics.selection import BUDGETS
@@ -37,6 +38,7 @@ class Settings:
     kind, rate, window, output: what the model takes and returns, see `LoadedModel`; None keeps what it says itself.
     arch: where `model` is a file of weights: the callable that builds the module, see `load_model`.
     inputs: further inputs of the model, the same for every signal, as "NAME=FILE.npy" or "NAME=NUMBER".
+    shard: "3/16" is the third of 16 parts of the work, for `compare_shard`; None is all of it.
 
     >>> Settings(transforms=("pixel", "dct"), limit=4).model
     ('efficientnet-lite0',)
@@ -66,9 +68,11 @@ class Settings:
     inputs: tuple[str, ...] = ()
     effort: str = "default"
     baseline: Any = "zero"
+    shard: str | None = None
 
     def __post_init__(self) -> None:
         check_choice("compare", "effort", self.effort, EFFORTS)
+        self.part_of_work()
         for name in ("model", "data", "method", "baseline"):
             given = getattr(self, name)
             several = given if isinstance(given, list | tuple) else (given,)
@@ -82,6 +86,18 @@ class Settings:
         names = ("model", "data", "method", "baseline")
         every = itertools.product(*(getattr(self, name) for name in names))
         return [replace(self, **dict(zip(names, cell))) for cell in every]
+
+    def part_of_work(self) -> tuple[int, int]:
+        """The number of the shard, from 0 on, and that of all shards.  Raises: ValueError for another form.
+
+        >>> Settings(shard="3/16").part_of_work(), Settings().part_of_work()
+        ((2, 16), (0, 1))
+        """
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", "1/1" if self.shard is None else str(self.shard))
+        number, count = map(int, match.groups()) if match else (0, 0)
+        if not 1 <= number <= count:
+            raise ValueError(f"shard: expected NUMBER/COUNT from 1/1 on, for example 3/16; got {quoted(self.shard)}.")
+        return number - 1, count
 
     @property
     def method_label(self) -> str:
@@ -99,6 +115,12 @@ class Settings:
         loaded = load_model(self.model[0], self.device, arch=self.arch, note=note)
         loaded = loaded.described(**said, inputs=read_inputs(self.inputs)).prepared(**parts)
         return replace(loaded, module=loaded.module.to(self.device))
+
+    @classmethod
+    def read(cls, data: dict[str, Any]) -> "Settings":
+        """The settings from what `plain` made of them, also if that was JSON in between."""
+        given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+        return cls(**given)
 
     def plain(self) -> dict[str, Any]:
         """The settings as plain data; single values as they are."""

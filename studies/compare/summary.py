@@ -15,7 +15,7 @@ from ...metrics.protocol.conclusion import ROTATION
 from ...metrics.statistics import ENOUGH, mean_interval
 from ..report.page import distinct
 from .answers import answer, frame
-from .parts import Part
+from .cell import Part
 from .questions import Question
 from .sentences import sentences
 from .verdicts import convergence

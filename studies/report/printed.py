@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,22 @@ def print_explanation(model: str, found: Any, out: Path) -> None:
     if found.notes:
         show(f"note: {'; '.join(found.notes)}")
     show_files(out, found.files)
+
+
+def print_status(found: Sequence[Any], missing: Sequence[str]) -> None:
+    """A row for each `Status`, their sum, what was skipped, and which shards no folder holds."""
+    show_table(None, ("folder", "shard", "state", "done", "skipped", "left"), [_status_row(one) for one in found])
+    if len(found) > 1:
+        show(f"{sum(one.done for one in found)} of {sum(one.planned for one in found)} photos are done")
+    for name, reason in dict.fromkeys(pair for one in found for pair in one.skipped):
+        show(plain(f"skipped: {name}: {reason}"))
+    if missing:
+        show(f"no folder holds {'shard' if len(missing) == 1 else 'shards'} {', '.join(missing)}")
+
+
+def _status_row(one: Any) -> tuple[str, ...]:
+    left = "" if one.seconds_left is None else str(timedelta(seconds=round(one.seconds_left)))
+    return plain(one.folder), one.shard, one.state, f"{one.done} of {one.planned}", str(len(one.skipped)), left
 
 
 def print_comparison(found: Any, findings: Sequence[str]) -> None:

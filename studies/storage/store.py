@@ -3,11 +3,11 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...core.files import read_json, write_text
+from ...core.files import read_json, write_texts
 
 _NAME = re.compile(r"([0-9a-f]{24})-([0-9a-f]{24})\.json")  # of a piece: the digests of its question and its key
 
@@ -35,7 +35,11 @@ class Store:
 
     def write(self, key: str | int, piece: Any) -> None:
         """Stores a piece: the whole file or nothing."""
-        write_text(self.path(key), json.dumps(piece))
+        self.write_all({key: piece})
+
+    def write_all(self, pieces: Mapping[Any, Any]) -> None:
+        """Stores pieces that were made together, so that a kill leaves all of them or none, but for a moment."""
+        write_texts({self.path(key): json.dumps(piece) for key, piece in pieces.items()})
 
     def foreign(self, keys: Iterable[str | int] | None = None) -> int:
         """The number of stored pieces that belong to other questions: all of them, or those with one of `keys`."""

@@ -29,7 +29,7 @@ def test_the_seed_fixes_everything_and_batches_change_nothing(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = studies.compare(settings(pictures), tmp_path / "1", model=tiny()).table
-    monkeypatch.setattr(sys.modules["pullback.studies.compare.parts"], "BATCH", 9)
+    monkeypatch.setattr(sys.modules["pullback.studies.compare.cell"], "BATCH", 9)
     second = studies.compare(settings(pictures, batch_size=2), tmp_path / "2", model=tiny()).table
     names = [
         name

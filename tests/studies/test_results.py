@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pullback import studies
 from pullback.axioms import AxiomReport
-from pullback.studies.compare.parts import _is_part
+from pullback.studies.compare.cell import is_part
 from pullback.studies.loaders.models import LoadedModel
 from pullback.studies.loaders.preparation import Preparation
 from pullback.studies.report import figures
@@ -184,7 +184,7 @@ def same(found: Any, fresh: Any) -> None:
 
 
 def test_a_raised_limit_computes_only_the_new_photos(pictures: Path, tmp_path: Path) -> None:
-    few, _ = run(pictures, tmp_path / "o", limit=6, pictures=0)
+    few, _ = run(pictures, tmp_path / "o", limit=8, pictures=0)
     more, found = run(pictures, tmp_path / "o", limit=9, pictures=0)
     whole, fresh = run(pictures, tmp_path / "whole", limit=9, pictures=0)
     assert more - 1 == whole - few  # one row is the check of the model
@@ -238,9 +238,9 @@ def test_parts_of_another_form_are_computed_again(pictures: Path, tmp_path: Path
     _, fresh = run(pictures, tmp_path / "o", **one)
     (path,) = (tmp_path / "o" / ".parts").glob("*.json")
     part, domains = json.loads(path.read_text()), settings(pictures).transforms
-    assert _is_part(part, domains)
+    assert is_part(part, domains)
     for name, other in other_forms(part).items():
-        assert not _is_part(other, domains), name
+        assert not is_part(other, domains), name
     path.write_text("[1]")
     rows, found = run(pictures, tmp_path / "o", **one)
     assert rows > 1

@@ -1,0 +1,108 @@
+"""The cells of a comparison, each with a model that has answered to its first photo."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ...core.files import plain
+from ...core.progress import Progress
+from ..loaders.data import Photo, Photos, load_photos
+from ..loaders.models import LoadedModel
+from ..storage.distinct import distinct_domains
+from ..storage.fingerprint import answer, content, weights
+from ..storage.store import digest
+from .cell import BATCH, Cell
+from .parts import Parts
+from .settings import Settings
+from .summary import versions
+
+UNASKED = ("limit", "pictures", "data", "shard")  # settings that the numbers of a photo do not depend on
+Note = Callable[[str], object]
+
+
+class InProcess:
+    """Measures all cells in this process, one batch after the other.
+
+    cells: what is measured.  settings: with the domains that are compared.
+    """
+
+    def __init__(self, settings: Settings, out: Path, model: LoadedModel | None, told: Note) -> None:
+        loaded: dict[Any, LoadedModel] = {}
+        self.parts: list[Parts] = []
+        asked, batches = settings.cells(), 0
+        for number, one in enumerate(asked, 1):
+            name = one.model[0]
+            if name not in loaded:
+                loaded[name] = model or one.load_model(told)
+            folder = f"cell-{number}" if len(asked) > 1 else ""
+            self.parts.append(_parts(one, loaded[name], out, told, folder, batches))
+            batches += -(-len(self.parts[-1].photos) // BATCH)
+        self.cells = [parts.cell for parts in self.parts]
+        domains = {cell.settings.transforms for cell in self.cells}
+        sizes = {cell.settings.batch_size for cell in self.cells}
+        first = self.cells[0].settings
+        self.settings = replace(
+            settings,
+            transforms=first.transforms if len(domains) == 1 else settings.transforms,
+            batch_size=first.batch_size if len(sizes) == 1 else settings.batch_size,
+        )
+
+    def measure(self, progress: Progress | None) -> None:
+        """Finds the parts of all cells."""
+        for number, parts in enumerate(self.parts):
+            parts.cell.found = parts.all(_share(progress, number, len(self.parts)))
+
+
+def _share(progress: Progress | None, number: int, count: int) -> Progress | None:
+    """The progress of cell `number` as part of that of all."""
+    if progress is None or count == 1:
+        return progress
+    return lambda done, planned: progress(number * planned + done, count * planned)
+
+
+def _parts(settings: Settings, model: LoadedModel, out: Path, told: Note, folder: str, batches: int) -> Parts:
+    """One cell, whose model has answered to the first photo.  batches: their number in earlier cells."""
+    photos = load_photos(settings.data[0], settings.limit, model.signals)
+    x = _first(model, photos, settings)
+    model = model.whole(x)
+    shape = tuple(x.shape[1:])
+    domains = distinct_domains(settings.transforms or model.signals.domains(shape), shape, told)
+    settings = replace(settings, transforms=domains, batch_size=model.fitting(x, settings.batch_size))
+    logits = model.check(x, settings.batch_size)
+    photos, labels = photos.labelled(logits.shape[1], model.classes)
+    entries = [replace(photo, name=plain(photo.name), class_name=plain(photo.class_name)) for photo in photos.entries]
+    kind = model.signals
+    about: dict[str, Any] = {"weights": weights(model.module), "preparation": model.preparation()}
+    about["labels"] = labels
+    about["signals"] = {"one": kind.noun, "several": kind.plural, "caption": kind.caption}
+    about["left_out"] = [[plain(name), plain(why)] for name, why in photos.left_out]
+    cell = Cell(settings, *_identities(entries, settings, batches), _question(settings, model, logits), about, folder)
+    return Parts(cell, model, entries, out)
+
+
+def _identities(photos: Sequence[Photo], settings: Settings, batches: int) -> tuple[list[str], list[str], list[str], list[int]]:
+    """The names of all photos; keys and contents of those of this shard, and their places. Shards take batches in turn."""
+    number, count = settings.part_of_work()
+    places = [place for place in range(len(photos)) if (batches + place // BATCH) % count == number]
+    contents, keys = [""] * len(photos), [""] * len(photos)
+    for place in places:
+        photo, contents[place] = photos[place], content(photos[place])
+        keys[place] = digest([photo.name, photo.label, photo.class_name, contents[place]])
+    return [photo.name for photo in photos], keys, contents, places
+
+
+def _first(model: LoadedModel, photos: Photos, settings: Settings) -> Tensor:
+    """The model's input for the first photo, (1, *shape).  Raises: ValueError where no photo can be read."""
+    for _, signal in photos.inputs(model.input):
+        return signal[None].to(settings.device)
+    what = f"None of the {len(photos.entries)} files of {settings.data[0]!r} is a readable {model.signals.noun}"
+    raise ValueError(f"{what}; the first: {': '.join(map(plain, photos.skipped[0]))}.")
+
+
+def _question(settings: Settings, model: LoadedModel, logits: Tensor) -> list[Any]:
+    """All that the numbers of a photo depend on. The answer to the first photo depends on the preparation and on code."""
+    asked = {name: value for name, value in settings.plain().items() if name not in UNASKED}
+    return [asked, model.preparation(), versions(), weights(model.module), answer(logits)]

@@ -1,0 +1,295 @@
+"""A comparison on a cluster of Ray: workers that hold the models measure one batch of photos at a time.
+
+Photos are read where they are measured and results are small files, so that nothing but the places of photos travels: actors
+of Ray are enough, without its data sets.
+"""
+
+import contextlib
+import os
+import pickle
+import socket
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ...core.checks import check_number
+from ...core.files import plain
+from ...core.imports import needs
+from ...core.progress import Progress
+from ..loaders.models import LoadedModel
+from ..storage.store import digest
+from .cell import Cell, from_plain, to_plain
+from .cells import InProcess, Note
+from .settings import Settings
+
+TRIES = 2  # of a batch, and then of each of its photos alone, before a photo that ends its process is skipped
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}  # nothing is sent to the makers of Ray, unless the user has said so
+LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # so a new cluster listens on the loopback address only, on Linux too
+LOOPBACK = "127.0.0.1"
+SECONDS = 10  # in which a cluster must answer
+
+
+@dataclass(frozen=True)
+class Ray:
+    """Where a comparison runs: on a cluster of Ray, or on a new one on this machine.
+
+    address: "auto" or HOST:PORT of a cluster that runs; None starts one that only this machine can reach, without a dashboard.
+    workers: their number; None takes as many as the cluster has room for.  cpus: threads of each worker.
+    gpus: share of a GPU for each worker; None takes a whole one where the device is cuda.
+
+    >>> Ray(workers=2).cpus
+    1
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    cpus: int = 1
+    gpus: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, least, value in (("workers", 1, self.workers), ("cpus", 1, self.cpus), ("gpus", 0, self.gpus)):
+            if value is not None:
+                check_number("Ray", name, value, least, 1e6)
+
+    def needed(self, device: str) -> dict[str, float]:
+        """What each worker occupies."""
+        share = float(device.startswith("cuda")) if self.gpus is None else self.gpus
+        return {"num_cpus": self.cpus} | ({"num_gpus": share} if share else {})
+
+
+class Worker:
+    """What runs in the process of a worker."""
+
+    def set_up(
+        self, settings: Settings, out: str, packed: bytes, places: Sequence[str], threads: int
+    ) -> tuple[list[dict[str, Any]], Settings, list[str]]:
+        """The cells as plain data, the settings with the domains that are compared, and notes. Models are loaded once.
+
+        packed: the model, or None.  places: the caller's current folder, and those of its modules.
+        """
+        import torch
+
+        os.chdir(places[0])
+        sys.path += [place for place in places[1:] if place not in sys.path]
+        model = pickle.loads(packed)
+        torch.set_num_threads(threads)
+        notes: list[str] = []
+        self.engine = InProcess(settings, Path(out), model, lambda text: notes.append(str(text)))
+        return to_plain(self.engine.cells), self.engine.settings, notes
+
+    def measure(self, cell: int, places: Sequence[int], before: int) -> int:
+        """Stores the parts of these photos. Returns how many of them could be read."""
+        return sum(bool(part["records"]) for part in self.engine.parts[cell].batch(places, before))
+
+
+@dataclass
+class _Task:
+    """Photos of a cell that are measured together, and those that must wait for them.
+
+    before: the number of readable photos before them.  tries: how often the process has ended.
+    """
+
+    cell: int
+    places: list[int]
+    before: int
+    rest: list[list[int]] = field(default_factory=list)
+    tries: int = 0
+
+
+class OnRay:
+    """Measures all cells on workers of a cluster; as `InProcess`, and with the same numbers for any number of workers."""
+
+    def __init__(self, ray: Any, how: Ray, settings: Settings, out: Path, model: LoadedModel | None, told: Note) -> None:
+        self.ray, self.out, self.number = ray, out.absolute(), _room(ray, how, settings.device)
+        self.asked = (settings, str(self.out), ray.put(ray.cloudpickle.dumps(model)), [os.getcwd(), *sys.path], how.cpus)
+        self.actor = ray.remote(max_restarts=0, max_task_retries=0, **how.needed(settings.device))(Worker)
+        self.running: dict[Any, tuple[Any, _Task | None]] = {}
+        self.idle: list[Any] = []
+        self.failed = 0  # processes that have ended before they were set up, since the last that was
+        self._start(self.number)
+        while not self.idle:
+            (ref, *_), _ = ray.wait(list(self.running), num_returns=1)
+            alive, cells, self.settings, notes = self._set_up(ref)
+            self._start(0 if alive else 1)
+        self.cells, self.identity = [from_plain(one) for one in cells], digest(cells)
+        for note in notes:
+            told(note)
+
+    def _start(self, count: int) -> None:
+        for _ in range(count):
+            worker = self.actor.remote()
+            self.running[worker.set_up.remote(*self.asked)] = worker, None
+
+    def _set_up(self, ref: Any) -> tuple[bool, list[dict[str, Any]], Settings, list[str]]:
+        """Whether the worker is set up, and what it says.  Raises: its own error; RuntimeError if workers keep ending."""
+        worker, _ = self.running.pop(ref)
+        try:
+            found = self._result(ref)
+        except _Ended as error:
+            self.failed += 1
+            if self.failed > TRIES * self.number:
+                why = f"workers of Ray end while they load the model; the last: {error}"
+                raise RuntimeError(f"compare: {why}"[:300]) from None
+            return False, [], self.asked[0], []
+        self.failed = 0
+        self.idle.append(worker)
+        return True, *found
+
+    def _result(self, ref: Any) -> Any:
+        """What a worker returns.  Raises: `_Ended` where its process has ended; its own error otherwise."""
+        errors = self.ray.exceptions
+        try:
+            return self.ray.get(ref)
+        except errors.RayTaskError as error:
+            raise error.cause from None
+        except (errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError, errors.NodeDiedError) as error:
+            raise _Ended(plain(str(error).strip().splitlines()[-1])[:150]) from None
+
+    def measure(self, progress: Progress | None) -> None:
+        """Finds the parts of all cells."""
+        ready = deque(task for number, cell in enumerate(self.cells) for task in self._ordered(number, cell.batches(), 0))
+        planned = sum(len(cell.places) for cell in self.cells)
+        done = 0
+        while ready or any(task for _, task in self.running.values()):
+            while ready and self.idle:
+                worker, task = self.idle.pop(), ready.popleft()
+                self.running[worker.measure.remote(task.cell, task.places, task.before)] = worker, task
+            (ref, *_), _ = self.ray.wait(list(self.running), num_returns=1)
+            after, count = self._answer(ref)
+            ready.extendleft(reversed(after))
+            done += count
+            if progress is not None and count:
+                progress(done, planned)
+            self._start(min(self.number - len(self.idle) - len(self.running), len(ready)))
+        for cell in self.cells:
+            cell.found = self._parts(cell)
+
+    def _answer(self, ref: Any) -> tuple[list[_Task], int]:
+        """What is to do next, and the number of photos that are finished."""
+        worker, task = self.running[ref]
+        if task is None:
+            alive, cells, *_ = self._set_up(ref)
+            if alive and digest(cells) != self.identity:
+                raise ValueError(
+                    "compare: workers of Ray see other photos, weights or versions; install and mount the same on all."
+                )
+            return [], 0
+        del self.running[ref]
+        try:
+            readable = self._result(ref)
+        except _Ended:
+            return self._after_end(task)
+        self.idle.append(worker)
+        return self._ordered(task.cell, task.rest, task.before + readable), len(task.places)
+
+    def _ordered(self, cell: int, batches: Sequence[list[int]], before: int) -> list[_Task]:
+        """The tasks of these batches: one, which the rest must wait for, as long as photos are drawn with their number."""
+        if batches and before < self.cells[cell].settings.pictures:
+            return [_Task(cell, batches[0], before, list(batches[1:]))]
+        return [_Task(cell, batch, before) for batch in batches]
+
+    def _after_end(self, task: _Task) -> tuple[list[_Task], int]:
+        """The task again; after some tries its photos one by one; at last a photo alone is skipped."""
+        if task.tries + 1 < TRIES:
+            return [replace(task, tries=task.tries + 1)], 0
+        if len(task.places) > 1:
+            first, *others = ([place] for place in task.places)
+            return [_Task(task.cell, first, task.before, [*others, *task.rest])], 0
+        cell, (place,) = self.cells[task.cell], task.places
+        why = f"the process of the worker has ended each of {2 * TRIES} times while it was measured"
+        part = {"name": cell.names[place], "records": [], "evaluations": {}, "pictures": [], "skipped": [why], "notes": []}
+        cell.store(self.out).write(cell.keys[place], part)
+        return self._ordered(task.cell, task.rest, task.before), 1
+
+    def _parts(self, cell: Cell) -> list[dict[str, Any]]:
+        store = cell.store(self.out)
+        whole = [part for place in cell.places if (part := cell.read(store, place)) is not None]
+        if lacking := len(cell.places) - len(whole):
+            lost = f"{lacking} parts that workers have stored are not in {plain(self.out)[-80:]}"
+            raise RuntimeError(f"compare: {lost}; --out must be a folder that all workers share.")
+        return whole
+
+
+class _Ended(Exception):
+    """The process of a worker has ended."""
+
+
+def _room(ray: Any, how: Ray, device: str) -> int:
+    """The number of workers.  Raises: ValueError where the cluster has no room for one."""
+    held, needed = ray.cluster_resources(), how.needed(device)
+    names = {"num_cpus": "CPU", "num_gpus": "GPU"}
+    most = int(min(held.get(names[name], 0) / count for name, count in needed.items()))
+    if most < 1:
+        asked = ", ".join(f"{count:g} {names[name]}" for name, count in needed.items())
+        raise ValueError(
+            f"compare: a worker needs {asked}; the cluster of Ray has {held.get('CPU', 0):g} CPU, {held.get('GPU', 0):g} GPU."
+        )
+    return min(most, how.workers or most)
+
+
+@contextlib.contextmanager
+def on_ray(how: Ray, settings: Settings, out: Path, model: LoadedModel | None, told: Note) -> Iterator[OnRay]:
+    """The engine. A cluster that was started for it ends with it, and so do its workers, however this process ends."""
+    with connected(how) as ray:
+        engine = OnRay(ray, how, settings, out, model, told)
+        try:
+            yield engine
+        finally:
+            for worker in [*engine.idle, *(worker for worker, _ in engine.running.values())]:
+                ray.kill(worker)
+
+
+def _check_answers(address: str) -> None:
+    """Raises: ValueError where nothing listens at HOST:PORT; Ray itself would try for many minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        why = f"nothing answers at {plain(address)[:60]!r} ({plain(error)[:80]})"
+        raise ValueError(f"compare: address: expected auto or HOST:PORT of a cluster of Ray; {why}.") from None
+
+
+@contextlib.contextmanager
+def connected(how: Ray) -> Iterator[Any]:
+    """Ray, connected to the cluster; one that the caller is connected to already is used and left."""
+    early = "ray" in sys.modules
+    near = (how.address or LOOPBACK).partition(":")[0] in (LOOPBACK, "localhost")
+    with _environment(QUIET | (LOCAL if near else {})):
+        with needs("compare with engine ray", "'pullback[scale]'"):
+            import ray as loaded
+        ray: Any = loaded  # of which not all has types
+        own = not ray.is_initialized()
+        if own:
+            if how.address not in (None, "auto"):
+                _check_answers(str(how.address))
+            cluster: dict[str, Any] = {"address": how.address or "local", "log_to_driver": False, "configure_logging": False}
+            size = {"num_cpus": max(os.cpu_count() or 1, how.cpus * (how.workers or 1)), "include_dashboard": False}
+            try:
+                ray.init(**cluster, **({} if how.address else size))
+            except ConnectionError as error:
+                raise ValueError(f"compare: no cluster of Ray answers at {plain(how.address)[:60]!r}: {error}"[:300]) from None
+    try:
+        if own and not how.address and (found := ray.util.get_node_ip_address()) != LOOPBACK:
+            seen = "ray was imported before" if early else "this version of ray does not keep to the loopback address"
+            raise RuntimeError(
+                f"compare: a new cluster would listen on {found}: {seen}; call ray.init yourself, or give an address."
+            )
+        yield ray
+    finally:
+        if own:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """Inside, the environment has these variables where it does not define them itself."""
+    new = {name: value for name, value in changes.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)

@@ -122,7 +122,7 @@ class Kind(ABC):
         return []
 
     def numbered(self, spec: str) -> tuple[Path, int] | None:
-        """The file and the number that FILE#NUMBER names, where FILE may hold several signals and no file has the whole name."""
+        """The file and the number that FILE#NUMBER names, where FILE may hold several and no file has the whole name."""
         file, mark, number = spec.rpartition("#")
         known = mark and file.lower().endswith(self.several or ("#",)) and number.isdecimal() and len(number) < 10
         return (Path(file), int(number)) if known and not os.path.exists(spec) and os.path.exists(file) else None

@@ -230,6 +230,8 @@ def _read(image: str | Path, model: LoadedModel, part: Part | None) -> tuple[Pho
         raise ValueError(f"{shown}: {other}, but the model {model.name} takes {kind.plural}.")
     try:
         signal = replace(kind.read(path, part), name=os.path.basename(image))
+        if numbered and (label := kind.cases(path)[numbered[1]]):
+            signal = signal.but(f"{kind.noun} {numbered[1]} of {len(kind.cases(path))} {kind.plural}, of class {label}")
     except ImportError:
         raise
     except (Exception, MemoryError) as error:  # damaged files make readers raise errors of many kinds

@@ -100,8 +100,8 @@ def _read(path: Path, part: Part | None) -> tuple[np.ndarray, Sequence[str], flo
         return read_csv(path)
     if suffix == ".ts":
         values, label, count = read_ts(path, case or 0)
-        which = "the first" if case is None else f"series {case}"
-        return values, (), None, [f"{which} of {count} series, of class {label or 'unknown'}"] if count > 1 else []
+        first = f"the first of {count} series, of class {label or 'unknown'}"
+        return values, (), None, [first] * (case is None and count > 1)
     arrays = load_array(path)
     values = pick_array(path, arrays, NAMES)
     if values.ndim == 3 and case is not None:

@@ -103,6 +103,7 @@ def test_every_series_of_a_file_is_an_entry_with_the_class_that_the_file_states(
     photos = studies.load_photos(tmp_path / "a.ts", kind=SERIES)
     assert [(one.name, one.class_name, one.label) for one in photos.entries] == [("a.ts#0", "b", 1), ("a.ts#1", "a", 0)]
     assert [signal.values[0].tolist() for _, signal in photos] == [[1, 2, 3], [7, 8, 9]]
+    assert photos.notes == []  # nothing is read otherwise than it is stored
     assert photos.labelled(3, ("B", "c", "A"))[0].entries[0].label == 0  # by the names of the model's classes
     assert len({fingerprint.content(one) for one in photos.entries}) == 2  # none is a copy of another
     folder = studies.load_photos(tmp_path, kind=SERIES)

@@ -4,7 +4,6 @@ import functools
 import json
 import math
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -223,15 +222,16 @@ def _read(image: str | Path, model: LoadedModel, part: Part | None) -> tuple[Pho
         return _packaged(spec, name, kind)
     if os.path.isdir(image) and not kind.folders:
         raise ValueError(f"{shown} is a folder: explain takes one {kind.noun}; pullback compare --data {shown} takes a folder.")
-    case = re.fullmatch(r"(.+)#(\d{1,9})", str(image))
-    if case and not os.path.exists(image) and case[1].lower().endswith(kind.several or ("#",)) and os.path.exists(case[1]):
-        path, part = Path(case[1]), Part(*(part or Part())[:2], int(case[2]))
+    if numbered := kind.numbered(str(image)):
+        path, part = numbered[0], Part(*(part or Part())[:2], numbered[1])
     elif not os.path.exists(image):
         raise ValueError(f"{shown}: no such file; expected {kind.what}.")
     if other := wrong_kind(path, kind):
         raise ValueError(f"{shown}: {other}, but the model {model.name} takes {kind.plural}.")
     try:
         signal = replace(kind.read(path, part), name=os.path.basename(image))
+        if numbered and (label := kind.cases(path)[numbered[1]]):
+            signal = signal.but(f"{kind.noun} {numbered[1]} of {len(kind.cases(path))} {kind.plural}, of class {label}")
     except ImportError:
         raise
     except (Exception, MemoryError) as error:  # damaged files make readers raise errors of many kinds

@@ -117,6 +117,16 @@ class Kind(ABC):
         """One of them, as "image"."""
         return self.what.split()[-1]
 
+    def cases(self, path: Path) -> list[str]:
+        """The class of each signal of a file that holds several, "" where it has none; [] for a file of one signal."""
+        return []
+
+    def numbered(self, spec: str) -> tuple[Path, int] | None:
+        """The file and the number that FILE#NUMBER names, where FILE may hold several and no file has the whole name."""
+        file, mark, number = spec.rpartition("#")
+        known = mark and file.lower().endswith(self.several or ("#",)) and number.isdecimal() and len(number) < 10
+        return (Path(file), int(number)) if known and not os.path.exists(spec) and os.path.exists(file) else None
+
     def open(self, path: Path) -> Any:
         """As `read`, or a picture that is not decoded yet."""
         return self.read(path)

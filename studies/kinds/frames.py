@@ -1,7 +1,8 @@
 """Signals of one axis and models that take a window of it: resampling, padding, and the mean over windows."""
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -9,12 +10,14 @@ import torch
 from scipy.signal import resample_poly
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from ...core.files import plain
 from .base import Wants, check_size
 from .signal import Signal
 from .units import short
 
+MOST_AT_ONCE = 2**20  # samples in the windows that one forward pass takes
 MOST_FACTOR = 10_000  # of a change of the rate; finer ones are rounded to it
 
 
@@ -41,10 +44,27 @@ class Framed(nn.Module):
         frames = x.unfold(-1, self.window, hop).movedim(-2, 1)  # (batch, frames, channels, window)
         if (x.shape[-1] - self.window) % hop:
             frames = torch.cat([frames, x[:, None, :, -self.window :]], 1)
-        scores = self.inner(frames.flatten(0, 1))
-        if not isinstance(scores, Tensor):
-            return scores  # several outputs, which are refused with their names
-        return scores.unflatten(0, (len(x), -1)).mean(1)
+        scores = in_parts(self.inner, frames, max(1, MOST_AT_ONCE // self.window))
+        return scores.mean(1) if isinstance(scores, Tensor) else scores  # several outputs are refused with their names
+
+
+def in_parts(module: Callable[[Tensor], Any], pieces: Tensor, most: int) -> Any:
+    """module of each piece. Where a signal has more than `most`, so many at a time: hours of sound need the memory of one part.
+
+    Where gradients are recorded, what a part held in between is computed again in the backward pass.
+    Shapes: (batch, pieces, *shape) to (batch, pieces, *output). Of a module that returns no tensor, what it returns.
+
+    >>> in_parts(torch.sin, torch.ones(2, 5, 1), 3).shape
+    torch.Size([2, 5, 1])
+    """
+    rows = pieces.flatten(0, 1)
+    if pieces.shape[1] <= most:
+        found = module(rows)
+        return found.unflatten(0, pieces.shape[:2]) if isinstance(found, Tensor) else found
+    again = functools.partial(checkpoint, module, use_reentrant=False) if torch.is_grad_enabled() else module
+    parts = (again(part) for part in rows.split(most))
+    first = next(parts)
+    return torch.cat([first, *parts]).unflatten(0, pieces.shape[:2]) if isinstance(first, Tensor) else first
 
 
 def framed(module: nn.Module, wants: Wants, shape: Sequence[int]) -> nn.Module:

@@ -19,12 +19,13 @@ from .edf import read_edf
 from .frames import deepest, framed, resampled
 from .plane import Plane, draw_bars, draw_line, draw_plane, octaves, tiles
 from .signal import Signal, sizes
-from .tables import check_case, load_array, pick_array, read_csv, read_ts
+from .tables import check_case, load_array, pick_array, read_csv, read_ts, ts_cases
 from .units import band_texts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+NAMES = "values", "x", "data"  # of the array of an .npz file
 DRAWN = 6  # channels, those with the largest shares
 
 
@@ -53,6 +54,16 @@ class Series(Kind):
         signal = Signal(torch.from_numpy(single), (step or 1.0,), "s" if step else "sample", path.name, origin=tuple(names))
         signal = signal.but(*notes, odd)
         return signal if path.suffix.lower() == ".edf" else _cut(signal, part)
+
+    def cases(self, path: Path) -> list[str]:
+        suffix = path.suffix.lower()
+        try:
+            if suffix == ".ts":
+                return ts_cases(path)
+            values = pick_array(path, load_array(path), NAMES) if suffix in self.several else np.zeros(1)
+        except (OSError, ValueError):  # which reading it will raise again
+            return []
+        return [""] * len(values) if values.ndim == 3 else []
 
     def fit(self, signal: Signal, wants: Wants) -> Signal:
         return resampled(signal, wants)
@@ -89,10 +100,10 @@ def _read(path: Path, part: Part | None) -> tuple[np.ndarray, Sequence[str], flo
         return read_csv(path)
     if suffix == ".ts":
         values, label, count = read_ts(path, case or 0)
-        which = "the first" if case is None else f"series {case}"
-        return values, (), None, [f"{which} of {count} series, of class {label or 'unknown'}"] if count > 1 else []
+        first = f"the first of {count} series, of class {label or 'unknown'}"
+        return values, (), None, [first] * (case is None and count > 1)
     arrays = load_array(path)
-    values = pick_array(path, arrays, ("values", "x", "data"))
+    values = pick_array(path, arrays, NAMES)
     if values.ndim == 3 and case is not None:
         values = values[check_case(path, case, len(values))]
     elif values.ndim not in (1, 2) or case is not None:

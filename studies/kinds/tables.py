@@ -74,10 +74,10 @@ def read_ts(path: Path, case: int = 0) -> tuple[np.ndarray, str, int]:
     Channels are separated by colons and values by commas; the class, where @classLabel says true, stands last.
     Raises: ValueError for files without data, gaps and channels of different lengths.
     """
-    rows, labelled = ts_rows(path), bool(ts_classes(path))
-    if not rows:
+    lines, labelled = _ts_lines(path), bool(ts_classes(path))
+    if not lines:
         raise ValueError(f"{plain(path.name)}: expected a line @data and series below it.")
-    row = rows[check_case(path, case, len(rows))]
+    row = lines[check_case(path, case, len(lines))].split(":")
     if any("(" in channel for channel in row):
         raise ValueError(f"{plain(path.name)}: its values have times, which are not read; save values at even times.")
     channels = [_row(path, channel) for channel in row[: -1 if labelled else None]]
@@ -85,7 +85,7 @@ def read_ts(path: Path, case: int = 0) -> tuple[np.ndarray, str, int]:
     if len(lengths) != 1:
         found = f"its channels have {', '.join(map(str, sorted(lengths)))} values" if channels else "it has no channel"
         raise ValueError(f"{plain(path.name)}: {found}; expected one length.")
-    return np.array(channels), row[-1].strip() if labelled else "", len(rows)
+    return np.array(channels), row[-1].strip() if labelled else "", len(lines)
 
 
 def check_case(path: Path, case: int, count: int) -> int:
@@ -97,8 +97,22 @@ def check_case(path: Path, case: int, count: int) -> int:
 
 def ts_rows(path: Path) -> list[list[str]]:
     """What stands below @data in a .ts file: for each series its channels as text and, if there are classes, its class."""
-    text = path.read_text(encoding="utf-8", errors="replace").partition("@data")[2]
-    return [line.strip().split(":") for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return [line.split(":") for line in _ts_lines(path)]
+
+
+def ts_cases(path: Path) -> list[str]:
+    """The class of each series of a .ts file, "" where it has none."""
+    labelled = bool(ts_classes(path))
+    return [line.rpartition(":")[2].strip() if labelled else "" for line in _ts_lines(path)]
+
+
+def _ts_lines(path: Path) -> list[str]:
+    """The lines below @data, without comments; they are not taken apart, so that one series of thousands is read fast."""
+    lines = iter(path.read_text(encoding="utf-8", errors="replace").splitlines())
+    for line in lines:
+        if line.strip().lower() == "@data":
+            break
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 def ts_classes(path: Path) -> tuple[str, ...]:

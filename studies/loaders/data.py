@@ -13,11 +13,11 @@ from PIL import Image
 from ...core.checks import check_path
 from ...core.imports import needs, package_folder
 from ...core.registry import listed
-from ..kinds import KINDS, Kind, wrong_kind
+from ..kinds import KINDS, Kind, Part, wrong_kind
 from ..kinds import Signal as OneSignal
 from ..kinds.pictures import as_seen
 from ..zoo import DATA
-from .folders import files_below
+from .folders import Found, files_below
 from .labels import outputs_of_folders
 from .packaged import is_packaged, opened, packaged_items
 
@@ -177,10 +177,12 @@ def _data(spec: str, kind: Kind) -> tuple[Photos, Iterator[Photo]]:
         return _packaged(spec, kind)
     if spec and os.path.isdir(spec):
         return _folder(Path(spec), kind)
+    if numbered := kind.numbered(spec):
+        return Photos([]), iter([_case(Found(numbered[0].name, numbered[0]), kind, numbered[1])])
     if os.path.isfile(spec):
         if other := wrong_kind(Path(spec), kind):
             raise ValueError(f"Data {spec[:60]!r}: {other}, but the model takes {kind.plural}.")
-        return Photos([]), iter([_photo(Path(spec), Path(spec).name, kind=kind)])
+        return _files([Found(Path(spec).name, Path(spec))], kind)
     found = "neither a file nor a folder" if os.path.exists(spec) else "no such file or folder"
     raise ValueError(f"Unknown data {spec[:40]!r}: {found}. Choices: {listed([*FORMS], 250)}.")
 
@@ -203,11 +205,30 @@ def _packaged(spec: str, kind: Kind) -> tuple[Photos, Iterator[Photo]]:
 
 def _folder(folder: Path, kind: Kind) -> tuple[Photos, Iterator[Photo]]:
     found = list(files_below(folder))
-    files = list(kind.gather(one for one in found if not one.fault))
-    groups = tuple(dict.fromkeys(one.group for one in files if one.group and (kind.owns(one.path) or one.path.is_dir())))
+    photos, entries = _files(kind.gather(one for one in found if not one.fault), kind)
+    return replace(photos, left_out=[(one.name, one.fault) for one in found if one.fault]), entries
+
+
+def _files(files: Iterable[Found], kind: Kind) -> tuple[Photos, Iterator[Photo]]:
+    """Files as a data set: of one that holds several signals each is an entry. Classes are those of folders, else of files."""
+    photos = [photo for one in files for photo in _inside(one, kind)]
+    owned = (photo for photo in photos if photo.path is None or kind.owns(photo.path) or photo.path.is_dir())
+    groups = tuple(sorted({photo.class_name for photo in owned if photo.class_name}))
     numbers = {name: number for number, name in enumerate(groups)}
-    entries = (_photo(one.path, one.name, numbers.get(one.group), one.group, kind) for one in files)
-    return Photos([], groups, left_out=[(one.name, one.fault) for one in found if one.fault]), entries
+    return Photos([], groups), (replace(photo, label=numbers.get(photo.class_name)) for photo in photos)
+
+
+def _inside(one: Found, kind: Kind) -> list[Photo]:
+    """The signals of a file."""
+    cases = kind.cases(one.path)
+    several = [_case(one, kind, number, label) for number, label in enumerate(cases)]
+    return several or [_photo(one.path, one.name, class_name=one.group, kind=kind)]
+
+
+def _case(one: Found, kind: Kind, number: int, label: str = "") -> Photo:
+    """Signal `number` of a file. It has no path of its own, so that its values tell it from the others."""
+    read = functools.partial(kind.read, one.path, Part(case=number))
+    return Photo(f"{one.name}#{number}", None, read, one.group or label)
 
 
 def _photo(path: Path, name: str, label: int | None = None, class_name: str = "", kind: Kind = KINDS["image"]) -> Photo:

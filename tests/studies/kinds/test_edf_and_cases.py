@@ -9,6 +9,8 @@ import pytest
 from pullback import studies
 from pullback.studies import KINDS, LoadedModel
 from pullback.studies.kinds import Part
+from pullback.studies.loaders.data import Photos
+from pullback.studies.storage import fingerprint
 
 edfio = pytest.importorskip("edfio", reason="pip install 'pullback[series]'")
 SERIES = KINDS["series"]
@@ -93,3 +95,41 @@ def test_a_number_of_a_file_that_holds_one_signal_is_no_file(tmp_path: Path, toy
     (tmp_path / "a.csv").write_text("1\n2\n3\n4\n")
     with pytest.raises(ValueError, match=r"a\.csv#0: no such file"):
         studies.explain(f"{tmp_path}/a.csv#0", model=toy("series"), out=tmp_path / "out")
+
+
+def test_every_series_of_a_file_is_an_entry_with_the_class_that_the_file_states(tmp_path: Path) -> None:
+    (tmp_path / "a.ts").write_text(f"{HEAD}1,2,3:4,5,6:b\n# a comment\n7,8,9:1,2,3:a\n")
+    np.save(tmp_path / "b.npy", np.arange(24.0).reshape(3, 2, 4))
+    photos = studies.load_photos(tmp_path / "a.ts", kind=SERIES)
+    assert [(one.name, one.class_name, one.label) for one in photos.entries] == [("a.ts#0", "b", 1), ("a.ts#1", "a", 0)]
+    assert [signal.values[0].tolist() for _, signal in photos] == [[1, 2, 3], [7, 8, 9]]
+    assert photos.notes == []  # nothing is read otherwise than it is stored
+    assert photos.labelled(3, ("B", "c", "A"))[0].entries[0].label == 0  # by the names of the model's classes
+    assert len({fingerprint.content(one) for one in photos.entries}) == 2  # none is a copy of another
+    folder = studies.load_photos(tmp_path, kind=SERIES)
+    assert [one.name for one in folder.entries] == ["a.ts#0", "a.ts#1", "b.npy#0", "b.npy#1", "b.npy#2"]
+    assert [one.name for one in studies.load_photos(tmp_path, 2, SERIES).entries] == ["a.ts#0", "a.ts#1"]
+    (only,) = studies.load_photos(f"{tmp_path}/b.npy#2", kind=SERIES).entries
+    assert (only.name, only.open().values.tolist()) == ("b.npy#2", [[16, 17, 18, 19], [20, 21, 22, 23]])
+    ((name, why),) = skipped(studies.load_photos(f"{tmp_path}/a.ts#2", kind=SERIES))
+    assert (name, why) == ("a.ts#2", "a.ts#2: the file holds 2 series, 0 to 1.")
+
+
+def test_a_class_folder_counts_more_than_the_class_in_a_file(tmp_path: Path) -> None:
+    for number, folder in enumerate(("sick", "well")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.ts").write_text(f"{HEAD}1,2,3:4,5,{number}:b\n7,8,9:1,2,{number}:a\n")
+    (tmp_path / "well" / "b.ts").write_text("no series")
+    photos = studies.load_photos(tmp_path, kind=SERIES)
+    assert [(one.name, one.label) for one in photos.entries] == [
+        *((f"sick/a.ts#{n}", 0) for n in range(2)),
+        *((f"well/a.ts#{n}", 1) for n in range(2)),
+        ("well/b.ts", 1),
+    ]
+    assert skipped(photos) == [("well/b.ts", "b.ts: expected a line @data and series below it.")]
+
+
+def skipped(photos: Photos) -> list[tuple[str, str]]:
+    """What an iteration could not read, with the reasons."""
+    assert len(list(photos)) + len(photos.skipped) == len(photos.entries)
+    return photos.skipped

@@ -17,7 +17,7 @@ import pullback as pb
 from pullback import cli, studies
 from pullback.studies import KINDS, LoadedModel
 from pullback.studies.kinds import Kind, Signal, wrong_kind
-from pullback.studies.kinds.frames import Framed
+from pullback.studies.kinds.frames import Framed, in_parts
 from pullback.studies.kinds.series import keeps_channels, of_channel
 from pullback.studies.loaders.data import load_photos
 
@@ -139,6 +139,23 @@ def test_windows_are_attributed_as_one_map() -> None:
     assert torch.allclose(whole.values, wanted, atol=1e-12)
     alone = torch.stack([inner(x[..., start : start + 10]) for start in starts]).mean(0)
     assert torch.allclose(Framed(inner, 10)(x), alone, atol=1e-12)
+
+
+@pytest.mark.parametrize("pieces", [7, 8, 40])
+def test_pieces_in_parts_have_the_same_gradient_and_bounded_memory(pieces: int) -> None:
+    """Of 8 pieces or fewer all are kept for the backward pass, of more only those of one part."""
+    torch.manual_seed(0)
+    inner = nn.Sequential(nn.Linear(10, 50), nn.Tanh(), nn.Linear(50, 2)).double().eval()
+    x = torch.randn(2, pieces, 10, dtype=torch.float64, requires_grad=True)
+    kept: list[int] = []
+    pack: Callable[[torch.Tensor], torch.Tensor] = lambda found: [kept.append(found.numel()), found][1]  # type: ignore[func-returns-value]
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda found: found):
+        found = in_parts(inner, x, 8)
+    assert torch.allclose(found, inner(x), atol=1e-12)
+    assert torch.allclose(*(torch.autograd.grad(scores.square().sum(), x)[0] for scores in (found, inner(x))), atol=1e-12)
+    assert torch.equal(in_parts(inner, x.detach(), 8), found.detach())
+    assert (sum(kept) >= 2 * 50 * pieces) == (pieces <= 8)  # the hidden layer
+    assert in_parts(lambda rows: {"logits": rows}, x, 8).keys() == {"logits"}
 
 
 def test_a_clip_longer_than_the_window_is_explained_as_a_whole(tone: Write, toy: Toy, tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 import pullback as pb
+from pullback.attribution.plot import density
 from pullback.studies.explain import shares
 from pullback.studies.kinds import KINDS, Signal
 from pullback.studies.kinds.plane import tiles
@@ -127,3 +130,13 @@ def test_every_default_domain_can_be_built_also_for_small_signals(name: str) -> 
             transform = pb.transforms.get(domain, shape if name != "image" else (3, 64, 64))
             x: Tensor = torch.randn(1, *transform.shape, generator=torch.Generator().manual_seed(0))
             assert torch.allclose(transform.inverse(transform(x)), x, atol=1e-5)
+
+
+@pytest.mark.parametrize("samples", [40, 3001, 120_000])
+def test_a_long_line_is_averaged_as_a_short_one_in_little_time(samples: int) -> None:
+    line = torch.randn(samples, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    line[: samples // 2] = 0
+    radius = max(17.0, samples / 400)
+    found, wanted = density(line, radius), ndimage.gaussian_filter(line.abs().numpy(), radius)
+    assert np.abs(found - wanted).max() < 1e-12
+    assert found.min() >= 0

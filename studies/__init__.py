@@ -11,6 +11,8 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .compare.grid import DOMAINS, Comparison, compare
     from .compare.questions import read as read_questions
     from .compare.settings import Settings
+    from .domains.settings import Settings as DomainsSettings
+    from .domains.study import Domains, domains
     from .explain import Explanation, explain, explain_top
     from .kinds import KINDS, Kind, Part, Signal
     from .loaders.data import Photo, Photos, load_photos
@@ -31,8 +33,9 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .volume.settings import Settings as VolumeSettings
 
 __all__ = ["DOMAINS", "KINDS", "NOISE_LEVELS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Minimal"]
+__all__ += ["Domains", "DomainsSettings"]
 __all__ += ["MinimalSettings", "MixedRecordings", "OverlapSettings", "Part", "Photo", "Photos", "Planted", "PlantedSettings"]
 __all__ += ["Preparation", "Robustness", "RobustnessSettings", "Settings", "Signal", "Subject", "Volume", "VolumeSettings"]
 __all__ += ["check_and_write", "check_method", "compare", "explain", "explain_top", "load_model", "load_photos"]
-__all__ += ["load_subject", "metric_rows", "metric_text", "minimal", "minimal_limits", "noise", "overlap", "planted"]
+__all__ += ["domains", "load_subject", "metric_rows", "metric_text", "minimal", "minimal_limits", "noise", "overlap", "planted"]
 __all__ += ["read_questions", "robustness", "transform_rows", "volume", "write_matrix", "write_page", "write_report"]

@@ -29,7 +29,7 @@ def drawn(cells: pd.DataFrame, contrasts: pd.DataFrame, out: Path) -> list[str]:
     lines = -(-len(groups) // columns)
     size = (2.2 + 2.3 * columns, 0.9 + lines * (0.8 + 0.26 * (1 + len(names))))
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False, sharey=True).flat
+    axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flat
     claimed = cells.set_index(list(CELL))["claimed"]
     for axis, (cell, part) in zip(axes, groups):
         _panel(axis, cell, part.set_index("domain"), names, str(claimed.get(cell, "")))

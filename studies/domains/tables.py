@@ -77,7 +77,7 @@ def contrast_table(cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def _rows(about: dict[str, str], found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """tested: one row for each contrast that was made, so that the others, which repeat it, are not counted in Holm's family."""
+    """tested: one row for each contrast that was made; those of domains that select the same signal are no further tests."""
     stands = {name: group[0] for group in found["groups"] for name in group}
     known = {(pair["first"], pair["second"]): pair for pair in found["pairs"]}
     names = sorted(stands)

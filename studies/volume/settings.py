@@ -78,7 +78,7 @@ class Settings:
 
     @property
     def quick(self) -> "Settings":
-        """20 volumes, 200 for the accuracy, and one wavelet; without models only the digits, and a network that is trained in seconds."""
+        """20 volumes, 200 for the accuracy, one wavelet; without models the digits, with a network trained in seconds."""
         few: dict[str, Any] = {"limit": min(20, self.limit), "tested": min(200, self.tested), "pictures": min(1, self.pictures)}
         few["transforms"] = self.transforms[:1]
         return replace(self, **few) if self.models else replace(self, models=(QUICK,), data=DEFAULT[0][1:], **few)

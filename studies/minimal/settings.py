@@ -17,6 +17,7 @@ DATA = {  # on what the packaged models are run where nothing is said
     "mnist-lenet": "digits",
     "mnist-lenet-robust": "digits",
     "digits3d-net": "digits3d",
+    "digits3d-small-net": "digits3d",
     "gunpoint-net": "ucr:GunPoint",
     "ct-tissues": "head-ct",
     "yamnet": "animals",

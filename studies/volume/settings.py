@@ -14,6 +14,7 @@ from ..zoo import MODELS
 from ..zoo.ct_tissues import AIR
 
 DEFAULT = (("digits3d-net", "digits3d"), ("brain-regions-net", "brain-regions"), ("ct-tissues", "head-ct"))
+QUICK = "digits3d-small-net"  # which is trained in seconds
 BORDERS = {"digits3d": 0.5, "brain-regions": 0.65, "head-ct": AIR}  # half of full ink; between fluid and grey matter; of air
 METHODS = "integrated_gradients(steps=25, rule=trapezoid)", "smoothgrad(samples=25, spread=0.0001)"  # as in the paper
 WAVELETS = "dwt(haar, level=3)", "dwt(db2, level=3)"  # the paper's, and a smoother one
@@ -77,10 +78,10 @@ class Settings:
 
     @property
     def quick(self) -> "Settings":
-        """20 volumes, 200 for the accuracy, and one wavelet; without models only the digits."""
+        """20 volumes, 200 for the accuracy, one wavelet; without models the digits, with a network trained in seconds."""
         few: dict[str, Any] = {"limit": min(20, self.limit), "tested": min(200, self.tested), "pictures": min(1, self.pictures)}
         few["transforms"] = self.transforms[:1]
-        return replace(self, **few) if self.models else replace(self, models=DEFAULT[0][:1], data=DEFAULT[0][1:], **few)
+        return replace(self, **few) if self.models else replace(self, models=(QUICK,), data=DEFAULT[0][1:], **few)
 
     @property
     def question(self) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from .digits import DIGITS
 from .digits3d import DIGITS3D
 from .efficientnet_lite import efficientnet_lite0, efficientnet_lite1, efficientnet_lite2
 from .esc50 import ESC50
-from .fashion_mnist import FASHION, FASHION_NETS
+from .fashion_mnist import FASHION, FASHION_NETS, fashion_transformer
 from .head_ct import HEAD_CT
 from .lenet import mnist_lenet, mnist_lenet_robust
 from .medmnist import MEDMNIST
-from .small_nets import brain_regions_net, digits3d_net, gunpoint_net
+from .small_nets import brain_regions_net, digits3d_net, digits3d_small_net, gunpoint_net
 from .ucr import UCR
 from .yamnet import yamnet
 
@@ -33,9 +33,11 @@ _BUILDERS: dict[str, Callable[[], tuple[nn.Module, Card]]] = {
     "mnist-lenet": mnist_lenet,
     "mnist-lenet-robust": mnist_lenet_robust,
     "digits3d-net": digits3d_net,
+    "digits3d-small-net": digits3d_small_net,
     "gunpoint-net": gunpoint_net,
     "ct-tissues": ct_tissues,
     **FASHION_NETS,
+    "fashion-transformer": fashion_transformer,
     "brain-regions-net": brain_regions_net,
 }
 

@@ -11,9 +11,9 @@ from pullback.studies.zoo import DATA, MODELS, packages, trained
 from pullback.studies.zoo.digits import digits_of
 from pullback.studies.zoo.fashion_mnist import CLASSES, FASHION_NETS, fashion_of
 
-TRAINED = FASHION_NETS.keys() | {"digits3d-net", "brain-regions-net"}  # for half a minute and more
+TRAINED = FASHION_NETS.keys() | {"fashion-transformer", "digits3d-net", "brain-regions-net"}  # for half a minute and more
 QUICK = MODELS.keys() - TRAINED
-DEBIAN = FASHION_NETS.keys() | {"brain-regions-net"}
+DEBIAN = FASHION_NETS.keys() | {"fashion-transformer", "brain-regions-net"}
 FORMULAS = {"ct-tissues"}
 SIZES = {"image": (28, 28), "audio": (5_001,), "volume": (5, 6, 7), "series": (150,)}  # where a model takes any
 

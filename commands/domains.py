@@ -1,0 +1,50 @@
+"""`pullback study domains`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import options
+from ..core import terminal
+from ..core.defaults import PICTURE_METHOD
+from ..core.files import plain
+from ..core.progress import bar
+from ..core.terminal import complain, show_files
+
+OUT = Path("results/domains")
+RUNS = "Folders of finished comparisons that are read instead of run."
+MODELS = f"Repeat it for several. {options.MODEL} If not given: six packaged ones of all kinds of signals, with their data."
+DATA = f"{options.DATA} Once for all models, or once for each."
+METHODS = "An attribution method; repeat it for several."
+QUICK = "20 signals, few selections, and by default two LeNets on digits: a trial of less than a minute."
+
+
+def domains(
+    runs: Annotated[list[Path] | None, typer.Argument(help=RUNS)] = None,
+    model: Annotated[list[str] | None, typer.Option(help=MODELS)] = None,
+    data: Annotated[list[str] | None, typer.Option(help=DATA)] = None,
+    method: Annotated[list[str] | None, typer.Option(help=METHODS)] = None,
+    transform: Annotated[list[str] | None, options.domains("those of each kind of signal")] = None,
+    limit: Annotated[int, options.number("Largest number of signals of each data set.")] = 40,
+    effort: Annotated[str, typer.Option(help="quick, default or full, as in compare.")] = "default",
+    quick: Annotated[bool, options.switch("--quick", QUICK)] = False,
+    out: options.OutOption = OUT,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")] = "auto",
+    batch_size: Annotated[str, typer.Option(help=options.BATCH)] = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
+) -> None:
+    """Which domain each model reads in, and which findings repeat for other models, data and kinds of signals."""
+    from .. import studies
+
+    asked: dict[str, Any] = {"models": tuple(model or ()), "data": tuple(data or ()), "transforms": tuple(transform or ())}
+    asked |= {"methods": tuple(method or (PICTURE_METHOD,)), "limit": limit, "effort": effort, "seed": seed}
+    asked |= {"device": options.resolve_device(device), "batch_size": options.batch_size(batch_size)}
+    settings = studies.DomainsSettings(**asked)
+    if quick:
+        settings, out = settings.quick, Path("results/domains-quick") if out == OUT else out
+    with bar("steps") as progress:
+        found = studies.domains(settings, out, progress, complain, runs or ())
+    for sentence in found.summary["findings"]:
+        terminal.console.print(plain(f"• {sentence}"))
+    show_files(out, found.files)

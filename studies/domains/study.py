@@ -1,0 +1,143 @@
+"""The study: comparisons of several models and data, or finished ones, as one table."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ...core.files import check_writable, plain, slug, write_text, write_whole
+from ...core.progress import Progress
+from ..compare.grid import compare
+from ..compare.summary import versions
+from ..storage.results import Results
+from ..storage.store import digest
+from . import tables
+from .figure import drawn
+from .settings import Settings
+from .tables import CONTRARY, EQUAL, ONCE, OPEN, REPEATS
+
+Told = Callable[[str], object]
+_SHOWN = 8  # pairs in a sentence
+
+
+@dataclass(frozen=True)
+class Domains:
+    """The result.
+
+    cells: which domain each model, data set and method claims.  contrasts: of the domains of each cell.  repeats: which of
+    them hold in several cells.  summary: settings and sentences.  out, files: where it is.
+    """
+
+    cells: pd.DataFrame
+    contrasts: pd.DataFrame
+    repeats: pd.DataFrame
+    summary: dict[str, Any]
+    out: Path
+    files: list[str]
+
+
+def domains(
+    settings: Settings | None = None,
+    out: str | Path = "results/domains",
+    progress: Progress | None = None,
+    note: Told | None = None,
+    runs: Sequence[str | Path] = (),
+    **options: Any,
+) -> Domains:
+    """Which domain each model reads in by the comparison protocol, and which findings repeat for other models or data.
+
+    A finding is a contrast of two domains that the protocol claims in its cell and that survives Holm's correction over the
+    contrasts of all cells. It repeats where a cell with other data or another model claims the same sign.
+
+    settings: see `Settings`; or its fields as `options`.  runs: folders of finished comparisons that are read instead of run.
+    Written into `out`: cells.csv, contrasts.csv, contrasts.parquet, repeats.csv, summary.json, domains.png, and a comparison
+    in a folder for each model and data set, where the same call continues.  progress: called with (steps done, planned).
+    note: called with a sentence for packaged models or data that are not installed.
+
+    Raises: ValueError for wrong settings or folders, or where `out` holds other results; ImportError; OSError; Interrupted.
+    """
+    settings, out, told = dataclasses.replace(settings or Settings(), **options), Path(out), note or (lambda text: None)
+    found = [cell for run in runs for cell in tables.read(Path(run))]
+    check_writable(out)
+    results = Results(out, "study domains")
+    asked = {"settings": dataclasses.asdict(settings), "runs": [plain(run) for run in runs]}
+    with results.run(asked, alone=True):
+        left_out: list[dict[str, str]] = []
+        if not runs:
+            found = _compared(settings, out, progress, told, left_out)
+        cells, contrasts = tables.cell_table(found), tables.contrast_table(found)
+        repeats = tables.repeat_table(contrasts)
+        summary = asked | {"versions": versions(), "left_out": left_out, "findings": sentences(cells, contrasts, repeats)}
+        files = _write(cells, contrasts, repeats, out)
+        results.update(summary | {"files": files}, alone=True)
+    return Domains(cells, contrasts, repeats, summary, out, files)
+
+
+def _compared(
+    settings: Settings, out: Path, progress: Progress | None, told: Told, left_out: list[dict[str, str]]
+) -> list[tables.Cell]:
+    """The cells of a comparison for each model and data set; packaged ones that are not installed are left out."""
+    found: list[tables.Cell] = []
+    for number, (model, data) in enumerate(settings.pairs):
+        folder = out / _folder(model, data)
+        try:
+            compare(settings.comparison(model, data), folder, _share(progress, number, len(settings.pairs)), note=told)
+        except ImportError as error:
+            if settings.models:
+                raise
+            left_out.append({"model": model, "data": data, "reason": str(error)})
+            told(f"{model} on {data} is left out: {error}")
+        else:
+            found += tables.read(folder)
+    if not found:
+        raise ImportError("; ".join(dict.fromkeys(one["reason"] for one in left_out))[:300])
+    return found
+
+
+def _folder(model: str, data: str) -> str:
+    """A name for each pair, also where only the folders of two models differ."""
+    return f"{slug(Path(model).name)}-{slug(Path(data).name)}-{digest([model, data])[:6]}"
+
+
+def _share(progress: Progress | None, number: int, count: int) -> Progress | None:
+    return progress and (lambda done, planned: progress(number * planned + done, count * planned))
+
+
+def sentences(cells: pd.DataFrame, contrasts: pd.DataFrame, repeats: pd.DataFrame) -> list[str]:
+    """What is claimed in cells, what repeats, and what does not."""
+    claimed = cells[cells["claimed"] != ""]
+    said = [f"A domain is claimed in {len(claimed)} of {len(cells)} cells (model, data and method)."]
+    for (method, name), own in claimed.groupby(["method", "claimed"], sort=False):
+        where = [f"{row['model']} on {row['data']}" for row in own.to_dict("records")]
+        other = len(own.drop_duplicates(["data", "model"])) > 1
+        said.append(f"{name} is claimed with {method} by {'; '.join(where)}: {'it repeats' if other else 'found once'}.")
+    tested = int(contrasts.dropna(subset=["p"]).drop_duplicates([*tables.CELL, "p", "low", "high"]).shape[0])
+    counts = repeats["outcome"].value_counts()
+    parts = [f"{int(counts.get(name, 0))} {name}" for name in (REPEATS, CONTRARY, ONCE, EQUAL, OPEN)]
+    how = f"Holm over {tested} contrasts of all cells"
+    said.append(f"Of {len(repeats)} pairs of domains that two cells or more compare ({how}): {', '.join(parts)}.")
+    for outcome, words in ((REPEATS, "Repeats"), (CONTRARY, "Contrary between cells")):
+        own = repeats[repeats["outcome"] == outcome].sort_values("claims", ascending=False)
+        named = [_pair(row) for row in own.head(_SHOWN).to_dict("records")]
+        more = f"; {len(own) - _SHOWN} more stand in repeats.csv" if len(own) > _SHOWN else ""
+        said += [f"{words}: {'; '.join(named)}{more}."] if named else []
+    return said
+
+
+def _pair(row: dict[str, Any]) -> str:
+    """A pair of domains, with the cells that claim it."""
+    other = row["second"] if row["better"] == row["first"] else row["first"]
+    order = f"{row['better']} before {other}" if row["better"] else f"{row['first']} and {row['second']}"
+    return f"{order} ({row['claims']} of {row['cells']} cells, {row['models']} models, {row['sets']} data sets)"
+
+
+def _write(cells: pd.DataFrame, contrasts: pd.DataFrame, repeats: pd.DataFrame, out: Path) -> list[str]:
+    """Writes the tables and the figure. Returns the names of all files."""
+    for name, table in (("cells", cells), ("contrasts", contrasts), ("repeats", repeats)):
+        write_text(out / f"{name}.csv", table.to_csv(index=False))
+    write_whole(out / "contrasts.parquet", lambda path: contrasts.to_parquet(path, index=False))
+    pictures = drawn(cells, contrasts, out)
+    return ["summary.json", "cells.csv", "contrasts.csv", "contrasts.parquet", "repeats.csv", *pictures]

@@ -1,0 +1,130 @@
+"""What finished comparisons found, as tables: cells, contrasts between domains, and which of these repeat."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...core.files import plain, read_json
+from ...metrics.statistics import holm
+from ..storage.results import SUMMARY
+
+CELL = ("kind", "data", "model", "method")
+NUMBERS = ("mean", "low", "high", "p", "detectable", "units")
+CONTRASTS = (*CELL, "first", "second", *NUMBERS, "verdict_in_cell", "p_corrected", "verdict")
+TURNED = {"better": "worse", "worse": "better"}
+REPEATS, CONTRARY, ONCE, EQUAL, OPEN = "repeats", "contrary", "found once", "equal in all", "open"
+LEVEL = 0.05
+Cell = tuple[dict[str, str], Mapping[str, Any] | None]
+
+
+def read(folder: Path) -> list[Cell]:
+    """The cells of a finished comparison: what each is about, and its conclusion; None where there was nothing to conclude.
+
+    Raises: ValueError where the folder holds no finished comparison, or one without conclusions.
+    """
+    path = folder / SUMMARY
+    held = read_json(path) if path.is_file() else {}
+    whole = isinstance(held, dict) and held.get("command") == "compare" and held.get("state") == "finished"
+    if not whole or "conclusions" not in held:
+        raise ValueError(f"study domains: {plain(folder)[:120]} holds no finished comparison; run `pullback compare` into it.")
+    found = []
+    for cell, conclusion in zip(held.get("cells", [held]), held["conclusions"], strict=True):
+        asked = {name: _one(cell.get(name, held["settings"].get(name))) for name in ("data", "model", "method", "baseline")}
+        label = asked["method"] if asked["baseline"] == "zero" else f"{asked['method']}, baseline={asked['baseline']}"
+        about = {"kind": cell["signals"]["several"], "data": asked["data"], "model": asked["model"], "method": label}
+        found.append((about, conclusion))
+    return found
+
+
+def _one(value: Any) -> str:
+    return str(value[0] if isinstance(value, list) and len(value) == 1 else value)
+
+
+def cell_table(cells: Sequence[Cell]) -> pd.DataFrame:
+    """A row for each cell: the domain that is claimed, "" for none, the leader with its mean error, and why none is claimed."""
+    rows = [
+        about
+        | {"claimed": found["named"] or "", "leader": found["leader"], "error": found["errors"][found["leader"]]}
+        | {"domains": len(found["errors"]), "reasons": "; ".join(found["reasons"])}
+        if found
+        else about | {"claimed": "", "leader": "", "error": np.nan, "domains": 0, "reasons": "the model decides nothing here"}
+        for about, found in cells
+    ]
+    return pd.DataFrame(rows, columns=[*CELL, "claimed", "leader", "error", "domains", "reasons"])
+
+
+def contrast_table(cells: Sequence[Cell]) -> pd.DataFrame:
+    """A row for each cell and pair of its domains; positive where `first` has the smaller error.
+
+    Domains that select the same signal share the contrasts of the one that stands for them. verdict_in_cell: of the protocol,
+    corrected in the cell.  p_corrected: by Holm over the contrasts of all cells.  verdict: the same verdict, "open" where a
+    claim does not survive that, or where the metric was not admitted in the cell.
+    """
+    table = pd.DataFrame([row for about, found in cells if found for row in _rows(about, found)])
+    if table.empty:
+        return pd.DataFrame(columns=list(CONTRASTS))
+    own = table["tested"]
+    table.loc[own, "p_corrected"] = holm(table.loc[own, "p"].to_numpy(float))
+    shared = table[own].set_index([*CELL, "pair"])["p_corrected"]
+    keys = pd.MultiIndex.from_frame(table[[*CELL, "pair"]])
+    table["p_corrected"] = shared.reindex(keys).to_numpy(float)
+    lost = table["verdict_in_cell"].isin(list(TURNED)) & ~(table["p_corrected"] <= LEVEL)
+    table["verdict"] = table["verdict_in_cell"].mask(lost | ~table["admitted"], OPEN)
+    return table[list(CONTRASTS)]
+
+
+def _rows(about: dict[str, str], found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """tested: one row for each contrast that was made; those of domains that select the same signal are no further tests."""
+    stands = {name: group[0] for group in found["groups"] for name in group}
+    known = {(pair["first"], pair["second"]): pair for pair in found["pairs"]}
+    names = sorted(stands)
+    for place, first in enumerate(names):
+        for second in names[place + 1 :]:
+            one, other = stands[first], stands[second]
+            turn = (one, other) not in known
+            pair = known.get((other, one) if turn else (one, other), {"contrast": None, "verdict": "equal"})
+            verdict = TURNED.get(pair["verdict"], pair["verdict"]) if turn else pair["verdict"]
+            head = {"first": first, "second": second, "pair": " | ".join(sorted((one, other)))}
+            tested = pair["contrast"] is not None and (first, second) == tuple(sorted((one, other)))
+            more = {"verdict_in_cell": verdict, "tested": tested, "admitted": not found["admission"]["fault"]}
+            yield about | head | _numbers(pair["contrast"], turn) | more
+
+
+def _numbers(contrast: Mapping[str, Any] | None, turn: bool) -> dict[str, float]:
+    if contrast is None:
+        return dict.fromkeys(NUMBERS, np.nan)
+    found = {name: np.nan if contrast[name] is None else float(contrast[name]) for name in NUMBERS}
+    return found | {"mean": -found["mean"], "low": -found["high"], "high": -found["low"]} if turn else found
+
+
+def repeat_table(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """A row for each method and pair of domains that two cells or more have: whether what is found in one is found in others.
+
+    A cell is another one if its data or its model differ. outcome: "repeats", claims of one sign in two cells or more and
+    nowhere the opposite; "contrary", claims of both signs; "found once"; "equal in all"; "open", neither.
+    better: the domain with the smaller error, where there is a claim.  kinds, sets, models: of the cells that claim it.
+    """
+    rows = []
+    for (method, first, second), own in contrasts.groupby(["method", "first", "second"], sort=False):
+        if len(own.drop_duplicates(["data", "model"])) > 1:
+            rows.append({"method": method, "first": first, "second": second} | _outcome(own, str(first), str(second)))
+    columns = ["method", "first", "second", "outcome", "better", "cells", "claims", "kinds", "sets", "models"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _outcome(own: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
+    claims = own[own["verdict"].isin(list(TURNED))]
+    signs, count = set(claims["verdict"]), len(claims.drop_duplicates(["data", "model"]))
+    if len(signs) == 2:
+        outcome = CONTRARY
+    elif count:
+        outcome = REPEATS if count > 1 else ONCE
+    else:
+        outcome = EQUAL if (own["verdict"] == "equal").all() else OPEN
+    better = {"better": first, "worse": second}[next(iter(signs))] if len(signs) == 1 else ""
+    numbers = {"kinds": "kind", "sets": "data", "models": "model"}
+    about = {name: claims[column].nunique() for name, column in numbers.items()}
+    return {"outcome": outcome, "better": better, "cells": len(own), "claims": count} | about

@@ -1,0 +1,225 @@
+"""The study of domains: toys with a planted domain in both models, in one or in none; folders, files and the command."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from support.command_line import fails
+from torch import Tensor
+
+import pullback as pb
+from pullback.metrics.protocol import compare_domains
+from pullback.metrics.protocol.run import Run
+from pullback.studies.compare.summary import _plain
+from pullback.studies.domains import study, tables
+from pullback.studies.domains.settings import FEW, Settings
+from pullback.studies.domains.tables import CONTRARY, EQUAL, ONCE, OPEN, REPEATS
+
+MENU, METHOD, SIDE, COUNT = ("pixel", "dct"), "input_x_gradient", 32, 96
+
+
+def reader(domain: str, seed: int) -> Callable[[Tensor], Tensor]:
+    """A linear model that reads four coefficients of a domain, of (batch, 1, side)."""
+    generator = torch.Generator().manual_seed(seed)
+    transform = pb.transforms.get(domain, (1, SIDE))
+    z = torch.zeros(1, 1, SIDE, dtype=torch.double)
+    z[0, 0, torch.randperm(SIDE, generator=generator)[:4]] = 1 + torch.rand(4, generator=generator, dtype=torch.double)
+    weight = transform.inverse(z).flatten()
+    return lambda x: (x.flatten(1) @ weight)[:, None]
+
+
+def blind(seed: int) -> Callable[[Tensor], Tensor]:
+    """A linear model that reads every coefficient of both domains alike."""
+    weight = torch.randn(SIDE, generator=torch.Generator().manual_seed(seed), dtype=torch.double)
+    return lambda x: (x.flatten(1) @ weight)[:, None]
+
+
+def cell(model: Callable[[Tensor], Tensor], name: str) -> tables.Cell:
+    """What the protocol concludes about a model."""
+    x = torch.randn(COUNT, 1, SIDE, generator=torch.Generator().manual_seed(5), dtype=torch.double)
+    found = compare_domains(model, x, 0, domains=MENU, methods=[METHOD], budgets=(0.125, 0.25), kinds=("count",))
+    return {"kind": "series", "data": "toys", "model": name, "method": METHOD}, _plain(found.conclusions[0])
+
+
+@pytest.fixture(scope="module")
+def cells() -> dict[str, tables.Cell]:
+    models = {"dct": reader("dct", 0), "dct again": reader("dct", 1), "pixel": reader("pixel", 0)}
+    models |= {"blind": blind(0), "blind again": blind(1)}
+    return {name: cell(model, name) for name, model in models.items()}
+
+
+@pytest.mark.parametrize(
+    ("names", "outcomes", "better"),
+    [
+        (("dct", "dct again"), {REPEATS}, "dct"),
+        (("dct", "blind"), {ONCE}, "dct"),
+        (("blind", "blind again"), {OPEN, EQUAL}, ""),
+        (("dct", "pixel"), {CONTRARY}, ""),
+        (("dct", "dct again", "pixel"), {CONTRARY}, ""),
+        (("dct", "dct again", "blind"), {REPEATS}, "dct"),
+    ],
+)
+def test_a_finding_repeats_only_where_both_models_read_in_the_domain(
+    cells: dict[str, tables.Cell], names: tuple[str, ...], outcomes: set[str], better: str
+) -> None:
+    repeats = tables.repeat_table(tables.contrast_table([cells[name] for name in names]))
+    assert len(repeats) == 1
+    assert repeats["outcome"].item() in outcomes
+    assert repeats["better"].item() == better
+
+
+def test_the_sentences_name_what_repeats(cells: dict[str, tables.Cell]) -> None:
+    chosen = [cells[name] for name in ("dct", "dct again", "blind")]
+    about, contrasts = tables.cell_table(chosen), tables.contrast_table(chosen)
+    said = " ".join(study.sentences(about, contrasts, tables.repeat_table(contrasts)))
+    assert "Holm over 3 contrasts" in said
+    assert "Repeats: dct before pixel (2 of 3 cells, 2 models, 1 data sets)." in said
+
+
+def test_one_cell_with_two_names_of_the_same_model_is_no_repeat(cells: dict[str, tables.Cell]) -> None:
+    about, found = cells["dct"]
+    assert tables.repeat_table(tables.contrast_table([(about, found)])).empty
+
+
+def invented(p: float, mean: float = 0.1, fault: str = "", groups: Any = (("a",), ("b",)), model: str = "m") -> tables.Cell:
+    """A cell with one contrast."""
+    contrast = {"mean": mean, "low": mean - 0.05, "high": mean + 0.05, "p": p, "detectable": 0.01, "units": 30}
+    pair = {"first": "b", "second": "a", "verdict": "better" if mean > 0 else "worse", "contrast": contrast}
+    found = {"groups": groups, "pairs": [pair], "admission": {"fault": fault}}
+    return {"kind": "k", "data": "d", "model": model, "method": "x"}, found
+
+
+def test_contrasts_are_turned_with_their_interval() -> None:
+    row = tables.contrast_table([invented(0.001)]).iloc[0]
+    assert (row["first"], row["second"], row["verdict"]) == ("a", "b", "worse")
+    assert row[["mean", "low", "high"]].tolist() == pytest.approx([-0.1, -0.15, -0.05])
+
+
+def test_claims_are_corrected_over_all_cells_and_need_an_admitted_metric() -> None:
+    weak = [invented(0.03, model=str(number)) for number in range(3)]
+    assert set(tables.contrast_table(weak)["verdict"]) == {"open"}  # 3 × 0.03
+    assert set(tables.contrast_table(weak[:1])["verdict"]) == {"worse"}
+    assert set(tables.contrast_table([invented(1e-4, fault="it does not answer to noise")])["verdict"]) == {"open"}
+    mixed = tables.contrast_table([invented(0.02), invented(0.01, model="other")])
+    assert mixed["p_corrected"].tolist() == pytest.approx([0.02, 0.02])
+
+
+def test_domains_that_select_the_same_signal_are_equal_and_no_further_test() -> None:
+    table = tables.contrast_table([invented(0.04, groups=(("a", "c"), ("b",)))]).set_index(["first", "second"])
+    assert table.loc[("a", "c"), "verdict"] == "equal"
+    assert table.loc[("b", "c"), "verdict"] == "better"
+    assert table["p_corrected"].dropna().tolist() == [0.04, 0.04]
+
+
+MODELS = """
+import torch
+from torch import nn
+from pullback.studies.loaders.preparation import Preparation
+
+class Reader(nn.Module):
+    def __init__(self, seed):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.weight = nn.Parameter(torch.randn(3, 192, generator=generator))
+    def forward(self, x):
+        return (x.flatten(1) @ self.weight.T).tanh()
+
+def one():
+    return Reader(0).eval(), Preparation(8, (0.5,) * 3, (0.5,) * 3)
+
+def two():
+    return Reader(1).eval(), Preparation(8, (0.5,) * 3, (0.5,) * 3)
+"""
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    from PIL import Image
+
+    folder, rng = tmp_path_factory.mktemp("toys"), np.random.default_rng(0)
+    (folder / "photos").mkdir()
+    for number in range(3):
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / "photos" / f"{number}.png")
+    (folder / "nets.py").write_text(MODELS)
+    models = tuple(f"{folder / 'nets.py'}:{name}" for name in ("one", "two"))
+    return Settings(models, (str(folder / "photos"),), (METHOD,), ("pixel", "dct"), effort="quick")
+
+
+@pytest.fixture(scope="module")
+def found(toys: Settings, tmp_path_factory: pytest.TempPathFactory) -> study.Domains:
+    return study.domains(toys, tmp_path_factory.mktemp("out"))
+
+
+def test_files_of_a_users_models_are_whole_and_few_photos_claim_nothing(found: study.Domains) -> None:
+    assert set(found.files) == {"summary.json", "cells.csv", "contrasts.csv", "contrasts.parquet", "repeats.csv", "domains.png"}
+    assert all((found.out / name).stat().st_size for name in found.files)
+    pd.testing.assert_frame_equal(pd.read_parquet(found.out / "contrasts.parquet"), found.contrasts, check_dtype=False)
+    assert found.cells["claimed"].tolist() == ["", ""]
+    assert found.repeats["outcome"].tolist() == [OPEN]
+    assert json.loads((found.out / "summary.json").read_text())["findings"] == found.summary["findings"]
+
+
+def test_finished_comparisons_are_read_and_give_the_same_tables(found: study.Domains, tmp_path: Path) -> None:
+    runs = [path.parent for path in sorted(found.out.glob("*/summary.json"))]
+    assert len(runs) == 2
+    again = study.domains(out=tmp_path / "o", runs=runs)
+    pd.testing.assert_frame_equal(
+        again.contrasts.sort_values("model", ignore_index=True), found.contrasts.sort_values("model", ignore_index=True)
+    )
+    with pytest.raises(ValueError, match="holds no finished comparison"):
+        study.domains(out=tmp_path / "other", runs=[tmp_path])
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_same_call_measures_nothing_again(toys: Settings, found: study.Domains, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (found.out / "contrasts.csv").read_bytes()
+    monkeypatch.setattr(Run, "scored", lambda *a, **k: pytest.fail("measured again"))
+    study.domains(toys, found.out)
+    assert (found.out / "contrasts.csv").read_bytes() == before
+
+
+def test_packaged_models_that_are_not_installed_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*args: Any, **options: Any) -> None:
+        raise ImportError("fashion-mnist needs the Debian package")
+
+    monkeypatch.setattr(study, "compare", missing)
+    said: list[str] = []
+    with pytest.raises(ImportError, match="Debian package"):
+        study.domains(Settings(), tmp_path / "o", note=said.append)
+    assert len(said) == len(Settings().pairs)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"data": ("a", "b")}, "one for each"),
+        ({"models": ("a", "b", "c"), "data": ("a", "b")}, "got 3 models and 2 data sets"),
+        ({"methods": ("nothing",)}, "Unknown"),
+        ({"effort": "hard"}, "effort"),
+    ],
+)
+def test_wrong_settings_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Settings(**options)
+
+
+def test_quick_needs_no_training_and_no_debian_package() -> None:
+    quick = Settings().quick
+    assert {model for model, _ in quick.pairs} == {"mnist-lenet", "mnist-lenet-robust"}
+    assert (quick.transforms, quick.effort, quick.limit) == (FEW, "quick", 20)
+    assert dataclasses.replace(Settings(), models=("a",), data=("b",)).quick.pairs == [("a", "b")]
+
+
+def test_the_command_prints_the_findings(
+    found: study.Domains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [str(path.parent) for path in found.out.glob("*/summary.json")]
+    assert fails(monkeypatch, "study", "domains", *runs, "--out", str(tmp_path / "o")) == 0
+    assert "A domain is claimed in 0 of 2 cells" in " ".join(capsys.readouterr().out.split())
+    assert fails(monkeypatch, "study", "domains", str(tmp_path), "--out", str(tmp_path / "p")) == 2

@@ -32,10 +32,10 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .volume.run import Volume, volume
     from .volume.settings import Settings as VolumeSettings
 
-__all__ = ["DOMAINS", "KINDS", "NOISE_LEVELS", "SMALL", "Comparison", "Explanation", "Kind", "LoadedModel", "Minimal"]
-__all__ += ["Domains", "DomainsSettings"]
-__all__ += ["MinimalSettings", "MixedRecordings", "OverlapSettings", "Part", "Photo", "Photos", "Planted", "PlantedSettings"]
-__all__ += ["Preparation", "Robustness", "RobustnessSettings", "Settings", "Signal", "Subject", "Volume", "VolumeSettings"]
-__all__ += ["check_and_write", "check_method", "compare", "explain", "explain_top", "load_model", "load_photos"]
-__all__ += ["domains", "load_subject", "metric_rows", "metric_text", "minimal", "minimal_limits", "noise", "overlap", "planted"]
-__all__ += ["read_questions", "robustness", "transform_rows", "volume", "write_matrix", "write_page", "write_report"]
+__all__ = ["DOMAINS", "KINDS", "NOISE_LEVELS", "SMALL", "Comparison", "Domains", "DomainsSettings", "Explanation", "Kind"]
+__all__ += ["LoadedModel", "Minimal", "MinimalSettings", "MixedRecordings", "OverlapSettings", "Part", "Photo", "Photos"]
+__all__ += ["Planted", "PlantedSettings", "Preparation", "Robustness", "RobustnessSettings", "Settings", "Signal"]
+__all__ += ["Subject", "Volume", "VolumeSettings", "check_and_write", "check_method", "compare", "domains", "explain"]
+__all__ += ["explain_top", "load_model", "load_photos", "load_subject", "metric_rows", "metric_text", "minimal"]
+__all__ += ["minimal_limits", "noise", "overlap", "planted", "read_questions", "robustness", "transform_rows", "volume"]
+__all__ += ["write_matrix", "write_page", "write_report"]

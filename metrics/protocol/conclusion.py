@@ -166,8 +166,7 @@ def _reasons(evidence: Evidence, leader: str, checks: Mapping[str, Contrast], ad
         found.append(f"{units} units are fewer than {ENOUGH}")
     for name, one in checks.items():
         if one.verdict != "better":
-            least = f"p = {one.p_corrected:.2g} after Holm, detectable {100 * one.detectable:.1f}"
-            found.append(f"it is not better than {name} ({100 * one.mean:+.1f} points, {least})")
+            found.append(_not_better(name, one))
         elif name in evidence.domains and (what := evidence.opposed(leader, name, 1.0)):
             found.append(f"that it is better than {name} {what}")
     by, answer = evidence.kinds[0], evidence.answers[0]
@@ -176,6 +175,16 @@ def _reasons(evidence: Evidence, leader: str, checks: Mapping[str, Contrast], ad
     if error > HALF * chance:
         found.append(f"its error of {error:.2f} is more than half of that of random rankings, {chance:.2f}")
     return found
+
+
+def _not_better(name: str, one: Contrast) -> str:
+    """A contrast that the leader does not win, in words."""
+    points = f"{100 * one.mean:+.1f} points"
+    if one.verdict == "equal":
+        return f"it is equal to {name} ({points}, interval within ± {100 * one.rope:.0f})"
+    seen = f"detectable {100 * one.detectable:.1f}" if np.isfinite(one.detectable) else "so few units can show no difference"
+    what = "worse" if one.verdict == "worse" else "not better"
+    return f"it is {what} than {name} ({points}, p = {one.p_corrected:.2g} after Holm, {seen})"
 
 
 def _pairs(evidence: Evidence, groups: Sequence[Sequence[str]]) -> list[PairVerdict]:
@@ -187,4 +196,5 @@ def _pairs(evidence: Evidence, groups: Sequence[Sequence[str]]) -> list[PairVerd
         claimed = one.verdict in ("better", "worse")
         against = evidence.opposed(first, second, float(np.sign(one.mean))) if claimed else ""
         verdicts.append(PairVerdict(first, second, one, against or one.verdict))
-    return verdicts + [PairVerdict(group[0], other, None, "equal") for group in groups for other in group[1:]]
+    alike = "equal" if len(evidence.difference(groups[0][0], groups[0][0])) >= ENOUGH else "open"  # no claim from few units
+    return verdicts + [PairVerdict(group[0], other, None, alike) for group in groups for other in group[1:]]

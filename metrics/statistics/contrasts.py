@@ -31,7 +31,8 @@ class Contrast:
     low, high: Student's t interval of the mean at level 1 - (1 - level) / comparisons, so that all intervals of the family
         hold together. Differences are mostly symmetric, where it keeps its level with 8 units already (docs/statistics.md).
     p, p_corrected: of the sign-flip test, by itself and after Holm's correction over the family.
-    detectable: the smallest mean difference that a run with this spread finds with 80 % power at the corrected level.
+    detectable: the smallest mean difference that a run with this spread finds with 80 % power at the corrected level; NaN
+        for so few units that even the same sign in all of them is no evidence at that level.
     units, dropped: how many numbers were used, and how many were NaN or infinite.
     comparisons, level, rope: how many contrasts the family has; 1 - the chance of a false claim in it; what is equal.
 
@@ -110,7 +111,7 @@ def _contrasts(raw: Sequence[Numbers], seed: int, *, level: float, rope: float, 
             p_corrected=float(np.minimum(1.0, comparisons * p)),
             shift=unit * _shift(scaled, seed),
             superiority=float(((scaled > 0) + 0.5 * (scaled == 0)).mean()) if len(kept) else np.nan,
-            detectable=unit * detectable_difference(scaled, alpha=alpha),
+            detectable=unit * detectable_difference(scaled, alpha=alpha) if 2.0 ** (1 - len(kept)) <= alpha else np.nan,
             units=len(kept),
             dropped=len(one) - len(kept),
             comparisons=comparisons,

@@ -43,8 +43,8 @@ def test_a_clear_leader_is_named() -> None:
 @pytest.mark.parametrize(
     ("errors", "changes", "why"),
     [
-        ({"a": 0.2, "b": 0.205, ROTATION: 0.45}, {}, "not better than b"),
-        ({"a": 0.40, "b": 0.6, ROTATION: 0.405}, {}, "not better than a random rotation"),
+        ({"a": 0.2, "b": 0.205, ROTATION: 0.45}, {}, "equal to b"),
+        ({"a": 0.40, "b": 0.6, ROTATION: 0.405}, {}, "equal to a random rotation"),
         ({"a": 0.5, "b": 0.7, ROTATION: 0.8}, {}, "more than half of that of random rankings"),
         ({"a": 0.2, "b": 0.4, ROTATION: 0.9}, {"a/energy/score": 0.5}, "depends on the budget"),
         ({"a": 0.2, "b": 0.4, ROTATION: 0.9}, {"b/count/probability": 0.1, "b/bits/probability": 0.1}, ""),

@@ -132,6 +132,7 @@ def test_crops_of_one_photo_are_one_unit() -> None:
 def test_a_map_of_another_model_is_not_admitted() -> None:
     model, x = planted("dct")
     other = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1)).requires_grad_(False)
+    torch.nn.init.normal_(other[1].weight, generator=torch.Generator().manual_seed(0))
     found = compare_domains(_OtherGradient(model, other), x, domains=MENU, methods=["input_x_gradient"], controls=False)
     assert found.named == {"input_x_gradient": None}
     assert any("does not vote" in reason or "more than half" in reason for reason in found.conclusions[0].reasons)

@@ -127,6 +127,9 @@ class Running:
         summary: dict[str, Any] = {"settings": self.settings.plain(), "questions": self.declared, "versions": versions()}
         summary |= _summaries(cells, tables, self.clock)
         summary |= summarize_scores(long, [one for _, one in found], self.questions, cells[0].about["signals"]["several"])
+        summary["conclusion_sentences"] = [
+            _place(cell, cells) + one.sentence for cell, (_, one) in zip(cells, found) if one is not None
+        ]
         summary["sentences"] = _sentences(cells, tables, summary)
         if before is not None:
             summary["earlier"], sentence = differences(long, before)
@@ -181,6 +184,12 @@ def _summaries(cells: Sequence[Cell], tables: Sequence[pd.DataFrame], clock: flo
         about["seconds"] = {"this_run": time.perf_counter() - clock, "stream_per_photo": stream}
         each.append(about)
     return each[0] if len(each) == 1 else {"cells": each, "seconds": {"this_run": time.perf_counter() - clock}}
+
+
+def _place(cell: Cell, cells: Sequence[Cell]) -> str:
+    """The model and the data of a cell, where there are several: a sentence about it begins with them."""
+    varying = [name for name in ("model", "data") if len({getattr(each.settings, name)[0] for each in cells}) > 1]
+    return "".join(f"{getattr(cell.settings, name)[0]}, " for name in varying)
 
 
 def _sentences(cells: Sequence[Cell], tables: Sequence[pd.DataFrame], summary: dict[str, Any]) -> list[str]:

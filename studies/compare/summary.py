@@ -59,7 +59,6 @@ def summarize_scores(
     found = answer(own, questions, alike) if len(own) else []
     return {
         "conclusions": [None if one is None else _plain(one) for one in conclusions],
-        "conclusion_sentences": [one.sentence for one in known],
         "answers": json.loads(frame(found).to_json(orient="records", double_precision=15)),
         "answer_sentences": sentences(found, unit),
         "near_duplicates": alike,

@@ -1,6 +1,6 @@
 """Laws about single coefficients: sensitivity(a), dummy, symmetry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -16,6 +16,7 @@ from .tolerances import Tolerance
 from .trial import Trial
 
 KINKS = ((2.0, 1.0), (4.0, 1.0), (2.0, -1.0))  # (the unit saturates after 1/2 or 1/4 of the step; sign of the model)
+MOVED = "the model, one coefficient moved"
 
 
 def sensitivity(trial: Trial) -> Outcome:
@@ -30,13 +31,20 @@ def sensitivity(trial: Trial) -> Outcome:
         (f"{'-' if sign < 0 else ''}(1 - ReLU(1 - {kink:g} t)), t = 0 → 1", *_saturated(trial, case, kink, sign))
         for kink, sign in KINKS
     ]
-    probes += [("the model, one coefficient moved", *found) for found in _moved(trial, case)]
+    probes += [(MOVED, *found) for found in _moved(trial, case)]
     missed = [miss for probe in probes if (miss := _missed(trial, *probe))]
     zero = f"zero is below {trial.rounding.value:.1e} × |Δf|: {trial.rounding.source}"
     granted, source = (0.0, "exact") if trial.override is None else (trial.override, trial.tolerance.source)
-    reason = f"{len(missed)} of {len(probes)} differences got no share" if missed else ""
+    reason = _places([probe[0] for probe in probes], [miss["model"] for miss in missed]) if missed else ""
     tolerance = Tolerance(granted, f"{source}; {zero}")
     return Outcome(len(missed) / len(probes), tolerance, reason, {"missed": missed}, {"probes": len(probes)})
+
+
+def _places(probes: Sequence[str], missed: Sequence[object]) -> str:
+    """How many differences got no share, on built-in functions and on the model."""
+    own = missed.count(MOVED)
+    moved = f"; {own} of {probes.count(MOVED)} on the model" if MOVED in probes else ""
+    return f"{len(missed) - own} of {len(KINKS)} differences on built-in functions got no share{moved}"
 
 
 def _missed(trial: Trial, name: str, case: Case, index: int) -> dict[str, object]:

@@ -2,10 +2,13 @@
 
 import abc
 import enum
+import inspect
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Unpack
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -144,6 +147,9 @@ def get(spec: "str | Metric") -> Metric:
     calls = parse(spec)
     if len(calls) != 1:
         raise ValueError(f"Metric {spec!r}: expected one metric; '>>' belongs to transforms.")
+    name = calls[0].name
+    if name not in metrics.names() and inspect.isfunction(getattr(sys.modules[__name__.rpartition(".")[0]], name, None)):
+        raise ValueError(f"Unknown metric {name!r}: {name} is a function: pb.metrics.{name}(…).")
     return metrics.build(calls[0])
 
 
@@ -167,8 +173,8 @@ def measure(
     orders, rankings of your own by name, (batch, *coeff), the largest first; and batch_size, seed, progress, model_args,
     model_kwargs as in `attribute`.
 
-    Raises: TypeError or ValueError where a metric, the map or the target is not what was expected, or a metric needs what
-    is not given.
+    Raises: TypeError or ValueError where a metric, the map or the target is not what was expected, the settings of the map
+    name another target, or a metric needs what is not given.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1) @ torch.tensor([2.0, -1.0, 0.0])
@@ -178,8 +184,10 @@ def measure(
     (tensor([1.]), tensor([0.]))
     """
     if not isinstance(attribution, Attribution):
-        got = type(attribution).__name__
-        raise TypeError(f"measure: expected one Attribution, got {got}; call it once for each of several.")
+        got, advice = type(attribution).__name__, "call it once for each of several"
+        if isinstance(attribution, Tensor | np.ndarray):
+            advice = "wrap a map with pb.Attribution.from_map(values, x, target=…, model=…)"
+        raise TypeError(f"measure: expected one Attribution, got {got}; {advice}.")
     chosen = listed(metrics)
     check_truth(options.get("truth"), attribution, options.get("truth_in"))
     for each in chosen:

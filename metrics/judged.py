@@ -276,7 +276,23 @@ def judging(
     with open_engine(model, ends[:, 0], target, **options) as engine:  # type: ignore[misc]
         engine.count.planned = planned
         run = read_checked(engine, ends, evaluations=planned)
+        _check_target(engine, attribution)
         choose_form(run, planned, gradients=False, invariant=True)
         with engine.prepared.numerics():
             yield Judged(attribution, engine, ends, run.known, **own)
         run.finish()
+
+
+def _check_target(engine: Engine, attribution: Attribution) -> None:
+    """Raises: ValueError where the settings of the map name another entry of the output than the target."""
+    choose, known = engine.score.choose, attribution.settings.get("target")
+    if not isinstance(choose, Entries) or not isinstance(known, int | list):
+        return
+    other = choose.first_other(known)
+    if other is None:
+        return
+    example, made, wanted = other
+    kind, names = ("class", (made[0], wanted[0])) if len(made) == 1 else ("entry", (made, wanted))
+    where = "" if isinstance(known, int) and choose.same else f" in example {example}"
+    what = f"the map explains {kind} {names[0]}, and target is {names[1]}{where}"
+    raise ValueError(f"measure: {what}; pass the target of the map.")

@@ -1,5 +1,6 @@
 """`Entries`: the entry of the model's output that a target names for each example, in Captum's and NumPy's forms."""
 
+import contextlib
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,6 +67,28 @@ class Entries:
         table = next(iter(self._known.values()), (self.given,))[0]
         table = table[:, 0] if table.ndim == 2 and table.shape[1] == 1 else table
         return table.tolist() if table.numel() <= LISTED else f"entries of {self.examples} examples"
+
+    def first_other(self, known: Any) -> tuple[int, Shape, Shape] | None:
+        """The first example whose entry in the output is another one by `known`, as `described` gave it, and both entries.
+
+        None where there is no such example, or where `known` does not fit the batch or the output.
+        """
+        shape = next(iter(self._known), (1,))
+        own, tables = self.table(shape), []
+        for form in (known, tuple(known) if isinstance(known, list) else known):  # a list may be an entry of all examples
+            with contextlib.suppress(ValueError, TypeError):
+                tables.append(Entries.of(form, self.examples, self.device)._filled(shape))
+        found = self._filled(shape)
+        if not tables or any(bool((table == found).all()) for table in tables):
+            return None
+        example = int((tables[0] != found).any(1).nonzero()[0, 0])
+        axes = own.shape[1]
+        return example, tuple(tables[0][example, :axes].tolist()), tuple(own[example].tolist())
+
+    def _filled(self, shape: Shape) -> Tensor:
+        """`table`, with a 0 for each axis of size 1 that it leaves out. Shape: (examples, len(shape))."""
+        table = self.table(shape)
+        return torch.nn.functional.pad(table, (0, max(len(shape), 1) - table.shape[1]))
 
     def _at(self, shape: Shape) -> tuple[Tensor, Tensor]:
         shape = shape or (1,)  # one output per row

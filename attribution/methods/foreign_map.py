@@ -21,6 +21,7 @@ from ...transforms.linear import Pixel
 from ..baselines.fixed import get as get_baseline
 from ..baselines.path_start import Start, starts
 from ..engine.open_engine import open_engine, read_checked
+from ..engine.score import Score
 from ..engine.signal import check_signal
 from ..estimator import Kind
 
@@ -120,6 +121,8 @@ def foreign_fields(
         "evaluations": counted,
         "device": str(x.device),
     }
+    if target is not None:
+        settings["target"] = Score.of(target, len(x), x.device).described()
     fields = {"values": numbers, "coefficients": point, "displacement": point - base, "score_difference": known}
     return fields | {"transform": domain, "kind": kind, "covector": covector, "settings": settings}
 

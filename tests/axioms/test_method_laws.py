@@ -37,6 +37,19 @@ def test_each_law_catches_the_method_that_breaks_it_alone(method: Callable[..., 
     assert all(report[axiom].counterexample for axiom in broken)
 
 
+def test_sensitivity_says_which_differences_are_on_built_in_functions() -> None:
+    model, x = smooth_net((1, 8)), normal(2, 1, 8)
+    found = pb.axioms.check(model, x, 0, method="gradient", axioms=["sensitivity"])["sensitivity"]
+    assert found.holds is False
+    assert "3 of 3 differences on built-in functions got no share; 0 of 1 on the model" in found.reason
+    blind = lambda f, z, target, z0: torch.zeros_like(z)
+    found = pb.axioms.check(model, x, 0, method=blind, axioms=["sensitivity"])["sensitivity"]
+    assert "3 of 3 differences on built-in functions got no share; 1 of 1 on the model" in found.reason
+    flat = pb.axioms.check(lambda x: x.flatten(1).sum(1) * 0, x, method=blind, axioms=["sensitivity"])["sensitivity"]
+    assert flat.reason.startswith("3 of 3 differences on built-in functions got no share")
+    assert "on the model" not in flat.reason
+
+
 def test_every_law_has_a_control() -> None:
     assert set().union(*CONTROLS.values()) == set(NAMES)
     assert all(len(broken) <= 1 for broken in CONTROLS.values())

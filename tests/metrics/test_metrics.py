@@ -207,6 +207,68 @@ def test_wrong_arguments_are_named() -> None:
     torch.testing.assert_close(kept_score(model, att, fractions=torch.tensor([0.5])), kept_score(model, att, fractions=(0.5,)))
 
 
+def test_measure_says_how_to_wrap_a_map_and_which_names_are_functions() -> None:
+    model, x = linear_net((1, 6)), normal(2, 1, 6)
+    att = pb.attribute(model, x)
+    for values in (att.values, att.values.numpy()):
+        with pytest.raises(TypeError, match=r"measure: .* wrap a map with pb\.Attribution\.from_map\(values, x, target"):
+            pb.metrics.measure(model, values, "insertion")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="got list; call it once for each of several"):
+        pb.metrics.measure(model, [att], "insertion")  # type: ignore[arg-type]
+    for name in ("kept_score", "mean_interval"):
+        with pytest.raises(ValueError, match=rf"Unknown metric '{name}': {name} is a function: pb\.metrics\.{name}\(…\)"):
+            pb.metrics.measure(model, att, [name])
+    with pytest.raises(ValueError, match=r"Unknown metric 'nothing'.*Choices"):  # as before
+        pb.metrics.get("nothing")
+    assert pb.metrics.get("gini") != pb.metrics.gini  # a metric may have the name of a function
+
+
+@pytest.mark.parametrize(
+    ("made", "other", "message"),
+    [
+        (0, 1, "explains class 0, and target is 1; pass"),
+        (0, [0, 1], "explains class 0, and target is 1 in example 1; pass"),
+        ([2, 1], torch.tensor([2, 0]), "explains class 1, and target is 0 in example 1; pass"),
+        ([2, 1], 2, "explains class 1, and target is 2 in example 1; pass"),
+        (torch.eye(3)[[0, 1]], 0, "explains class 1, and target is 0 in example 1; pass"),
+    ],
+)
+def test_measure_refuses_another_target_than_that_of_the_map(made: object, other: object, message: str) -> None:
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6, 3)).double().eval()
+    x = normal(2, 1, 6)
+    ours = pb.attribute(net, x, made)  # type: ignore[arg-type]
+    for att in (ours, pb.Attribution.from_map(ours.values, x, target=made, model=net)):  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=f"measure: the map {message}"):
+            pb.metrics.measure(net, att, "insertion", other)
+        assert pb.metrics.measure(net, att, "insertion", made)[0].value.isfinite().all()
+
+
+def test_measure_refuses_another_entry_of_an_output_with_axes() -> None:
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6, 6), torch.nn.Unflatten(1, (3, 2))).double().eval()
+    x = normal(2, 1, 6)
+    att = pb.attribute(net, x, (2, 1))
+    for same in ((2, 1), [(2, 1), (2, 1)], torch.tensor([[2, 1], [2, 1]])):
+        pb.metrics.measure(net, att, "insertion", same)
+    for other, example in (((2, 0), 0), ([(2, 1), (0, 1)], 1)):
+        with pytest.raises(ValueError, match=rf"explains entry \(2, 1\), and target is \(.*\) in example {example}"):
+            pb.metrics.measure(net, att, "insertion", other)
+
+
+def test_measure_accepts_equal_targets_in_other_forms_and_targets_that_it_cannot_compare() -> None:
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6, 3)).double().eval()
+    x = normal(2, 1, 6)
+    equal = (1, [1, 1], torch.tensor([1, 1]), np.array([1, 1]), torch.tensor(1), torch.eye(3)[[1, 1]])
+    unknown = (pb.attribution.targets.predicted(), lambda out: out[:, 2])
+    for made in (*equal, *unknown):
+        for other in (*equal, *unknown):
+            pb.metrics.measure(net, pb.attribute(net, x, made, method="gradient"), "gini", other)  # type: ignore[arg-type]
+    each = pb.attribute(net, x, [0, 1], method="gradient")
+    pb.metrics.measure(net, each[1], "gini", 1)  # the settings hold the classes of the whole batch
+    pb.metrics.measure(net, pb.Attribution.from_map(each.values, x), "gini", 2)  # it knows no target
+    column = torch.nn.Sequential(net, torch.nn.Unflatten(1, (3, 1)))
+    pb.metrics.measure(column, pb.attribute(column, x, 2, method="gradient"), "gini", (2, 0))
+
+
 def test_kept_score_takes_the_targets_and_arguments_that_attribute_takes() -> None:
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(24, 5)).double().eval()
     x, shift = normal(3, 1, 24), normal(3, 5, seed=4)

@@ -52,8 +52,8 @@ class Photos:
 
     folders: the sorted names of all class folders.  classes: the number of classes of the labels, if it is known.
     left_out: what was found but is no entry, with the reason.  cut: in words, the classes that a limit left out, or "".  Of the
-    last iteration: `skipped` lists `left_out` and what could not be read, with the reason; `notes` lists what was read otherwise
-    than it is stored.
+    last iteration: `skipped` lists `left_out` and what could not be read, with the reason; `notes` lists what was read
+    otherwise than it is stored.
 
     >>> red, gone = Photo("red", 3, lambda: Image.new("RGB", (4, 2))), Photo("gone", 5, lambda: Image.open("gone"))
     >>> photos = Photos([red, gone])

@@ -1,5 +1,6 @@
 """The cells of a comparison, each with a model that has answered to its first photo."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ class InProcess:
         loaded: dict[Any, LoadedModel] = {}
         self.parts: list[Parts] = []
         asked, batches = settings.cells(), 0
+        told = functools.cache(told)  # what holds for several cells is told once
         for number, one in enumerate(asked, 1):
             name = one.model[0]
             if name not in loaded:
@@ -66,6 +68,8 @@ def _share(progress: Progress | None, number: int, count: int) -> Progress | Non
 def _parts(settings: Settings, model: LoadedModel, out: Path, told: Note, folder: str, batches: int) -> Parts:
     """One cell, whose model has answered to the first photo.  batches: their number in earlier cells."""
     photos = load_photos(settings.data[0], settings.limit, model.signals)
+    if photos.cut:
+        told(f"Data {plain(settings.data[0])[-60:]!r}: {photos.cut}.")
     x = _first(model, photos, settings)
     model = model.whole(x)
     shape = tuple(x.shape[1:])
@@ -76,7 +80,7 @@ def _parts(settings: Settings, model: LoadedModel, out: Path, told: Note, folder
     entries = [replace(photo, name=plain(photo.name), class_name=plain(photo.class_name)) for photo in photos.entries]
     kind = model.signals
     about: dict[str, Any] = {"weights": weights(model.module), "preparation": model.preparation()}
-    about["labels"] = labels
+    about["labels"] = "; ".join(filter(None, (labels, photos.cut)))
     about["signals"] = {"one": kind.noun, "several": kind.plural, "caption": kind.caption}
     about["left_out"] = [[plain(name), plain(why)] for name, why in photos.left_out]
     cell = Cell(settings, *_identities(entries, settings, batches), _question(settings, model, logits), about, folder)

@@ -51,8 +51,9 @@ class Photos:
     """The entries of a data set, in a fixed order. An iteration reads them, pictures in 8-bit RGB.
 
     folders: the sorted names of all class folders.  classes: the number of classes of the labels, if it is known.
-    left_out: what was found but is no entry, with the reason.  Of the last iteration: `skipped` lists `left_out` and what could
-    not be read, with the reason; `notes` lists what was read otherwise than it is stored.
+    left_out: what was found but is no entry, with the reason.  cut: in words, the classes that a limit left out, or "".  Of the
+    last iteration: `skipped` lists `left_out` and what could not be read, with the reason; `notes` lists what was read
+    otherwise than it is stored.
 
     >>> red, gone = Photo("red", 3, lambda: Image.new("RGB", (4, 2))), Photo("gone", 5, lambda: Image.open("gone"))
     >>> photos = Photos([red, gone])
@@ -64,6 +65,7 @@ class Photos:
     folders: tuple[str, ...] = ()
     classes: int | None = None
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    cut: str = ""
     skipped: list[tuple[str, str]] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
 
@@ -151,6 +153,8 @@ def load_photos(spec: str | Path, limit: int | None = None, kind: Kind = KINDS["
         raise ValueError(f"limit: expected at least 1, got {limit}.")
     photos, entries = _data(check_path("load_photos", spec), kind)
     photos.entries[:] = entries if limit is None else _readable(entries, limit)
+    if photos.folders and limit is not None:
+        photos.cut = _cut(photos, entries, limit, kind)
     if not photos.entries:
         left = "; left out: {}: {}".format(*photos.left_out[0]) if photos.left_out else ""
         raise ValueError(f"Data {str(spec)!r} holds no files{left}.")
@@ -163,6 +167,16 @@ def _readable(entries: Iterator[Photo], limit: int) -> Iterator[Photo]:
     while found < limit and (photo := next(entries, None)) is not None:
         found += not isinstance(read(photo), str)
         yield photo
+
+
+def _cut(photos: Photos, rest: Iterable[Photo], limit: int, kind: Kind) -> str:
+    """Which classes have no entry, since the limit was reached before; "" where every class has one.  rest: not taken."""
+    missing = set(photos.folders) - {photo.class_name for photo in photos.entries}
+    left = sum(photo.class_name in missing and _owned(photo, kind) for photo in rest)
+    if not left:
+        return ""
+    taken = f"the limit of {limit} leaves {len(photos.folders) - len(missing)} of {len(photos.folders)} classes"
+    return f"{taken}; the others hold {left} {kind.plural + ' that are' if left > 1 else kind.noun + ' that is'} not compared"
 
 
 def _data(spec: str, kind: Kind) -> tuple[Photos, Iterator[Photo]]:
@@ -212,10 +226,13 @@ def _folder(folder: Path, kind: Kind) -> tuple[Photos, Iterator[Photo]]:
 def _files(files: Iterable[Found], kind: Kind) -> tuple[Photos, Iterator[Photo]]:
     """Files as a data set: of one that holds several signals each is an entry. Classes are those of folders, else of files."""
     photos = [photo for one in files for photo in _inside(one, kind)]
-    owned = (photo for photo in photos if photo.path is None or kind.owns(photo.path) or photo.path.is_dir())
-    groups = tuple(sorted({photo.class_name for photo in owned if photo.class_name}))
+    groups = tuple(sorted({photo.class_name for photo in photos if photo.class_name and _owned(photo, kind)}))
     numbers = {name: number for number, name in enumerate(groups)}
     return Photos([], groups), (replace(photo, label=numbers.get(photo.class_name)) for photo in photos)
+
+
+def _owned(photo: Photo, kind: Kind) -> bool:
+    return photo.path is None or kind.owns(photo.path) or photo.path.is_dir()
 
 
 def _inside(one: Found, kind: Kind) -> list[Photo]:

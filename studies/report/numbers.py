@@ -18,8 +18,8 @@ LEVEL = 0.95
 class Column(NamedTuple):
     """A column of the table of domains.
 
-    which: the values of columns of the long table.  about: how to read it.  better: "lower", "higher", "one" or "".
-    percent: whether it is shown in per cent.
+    which: the values of columns of the long table.  about: how to read it.  better: "lower" or "higher", whichever mean
+    is best, or "".  percent: whether it is shown in per cent.
     """
 
     key: str
@@ -41,7 +41,7 @@ def columns(scores: pd.DataFrame) -> list[Column]:
         Column("error", "selection error", _ERROR, error | {"control": "attribution", "family": "away"}, "lower"),
         Column("chance", "error at random", _CHANCE, error | {"control": "random", "family": "own"}),
         Column("gain", "gain over |z|", _GAIN, {"metric": "gain", "control": "attribution", "family": "away"}, "higher"),
-        Column("kept", f"kept by top {much}", _kept(much), share | {"control": "attribution"}, "one"),
+        Column("kept", f"kept by top {much}", _kept(much), share | {"control": "attribution"}),
         Column("blind", "the same by |z|", _BLIND, share | {"control": "coefficient"}),
         Column("random", "the same at random", _RANDOM, share | {"control": "random"}),
         Column("samples90", "90 % held by", _HOLD, {"metric": "samples90"}, "lower"),
@@ -76,8 +76,8 @@ _GAP = (
 def _kept(much: str) -> str:
     return (
         "Share of f(x) − f(x₀) that is left when only the coefficients with the largest |a| are kept, "
-        f"as many as {much} of the "
-        "samples. 100 %: the model answers as before; more or less is worse."
+        f"as many as {much} of the samples. 100 %: the model answers as before; more or less is worse. "
+        "No mean is bold: one near 100 % can be of examples far above and far below."
     )
 
 

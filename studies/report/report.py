@@ -26,7 +26,6 @@ STATIC = 1_500_000  # that are kept for tables and charts when views are chosen
 _GOALS: dict[str, Callable[[float], float]] = {
     "lower": lambda one: one,
     "higher": lambda one: -one,
-    "one": lambda one: abs(one - 1),
 }
 
 

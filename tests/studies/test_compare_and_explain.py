@@ -134,6 +134,33 @@ def test_more_coefficients_than_samples_are_more_than_100_per_cent(pictures: Pat
     assert "number 18 % of the samples in pixel and 152 % in dct." in findings(table)[0]
 
 
+def test_a_mean_near_100_per_cent_of_photos_far_from_it_is_not_called_best(pictures: Path, tmp_path: Path) -> None:
+    table = studies.compare(settings(pictures, transforms=("pixel", "dct"), limit=2), tmp_path / "o", model=tiny()).table
+    table.loc[table["transform"] == "pixel", "kept10_attribution"] = [1.65, 0.40]
+    table.loc[table["transform"] == "dct", "kept10_attribution"] = [0.90, 0.86]
+    assert "misses f(x) - f(x₀) by 12 % on average in dct (the least) and by 62 % in pixel (the most)." in findings(table)[0]
+
+
+def test_a_limit_that_leaves_out_classes_says_so_once(pictures: Path, tmp_path: Path) -> None:
+    for name, photos in (("cat", range(4)), ("dog", range(4, 9))):
+        (pictures / name).mkdir()
+        for number in photos:
+            (pictures / f"{number}.png").rename(pictures / name / f"{number}.png")
+    (pictures / "dog" / "list.txt").write_text("no picture")
+    cut = "the limit of 3 leaves 1 of 2 classes; the others hold 5 images that are not compared"
+    asked = dataclasses.replace(settings(pictures, transforms=("pixel",), limit=3), pictures=0)
+    notes: list[str] = []
+    twice = dataclasses.replace(asked, method=("gradient", "input_x_gradient"))
+    found = studies.compare(twice, tmp_path / "1", model=tiny(), note=notes.append)
+    assert [note.endswith(f"pictures': {cut}.") for note in notes] == [True]
+    assert all(cell["labels"].endswith(cut) for cell in found.summary["cells"])
+    for limit in (5, None):
+        whole = dataclasses.replace(asked, limit=limit, method="gradient")
+        found = studies.compare(whole, tmp_path / str(limit), model=tiny(), note=notes.append)
+        assert "limit" not in found.summary["labels"]
+    assert len(notes) == 1
+
+
 def test_percentages_have_two_digits_and_no_power_of_ten() -> None:
     found = [_percent(number) for number in (0.0123, 1.26, 83.3, 202.16, 12345)]
     assert found == ["0.012 %", "1.3 %", "83 %", "202 %", "12,345 %"]

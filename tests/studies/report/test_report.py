@@ -13,7 +13,7 @@ from pullback import cli
 from pullback.studies.report.encode import coarse, mosaic
 from pullback.studies.report.folder import read_run
 from pullback.studies.report.numbers import columns, means, table
-from pullback.studies.report.report import _safe, write_page
+from pullback.studies.report.report import _best, _safe, write_page
 from pullback.studies.report.sections import answers
 
 
@@ -40,6 +40,23 @@ def test_means_are_over_units_and_name_their_rows() -> None:
     assert [mean.mean, mean.low, mean.high] == pytest.approx([own.mean(), own.mean() - half, own.mean() + half])
     assert (mean.units, mean.fragment) == (20, "#row=42-81")  # the heading is row 1
     assert long.iloc[list(mean.rows)]["score"].mean() == pytest.approx(mean.mean)
+
+
+def two_photos(metric: str, shares: dict[str, tuple[float, float]]) -> pd.DataFrame:
+    """One number of two examples in each domain."""
+    long = scores(1).assign(metric=metric, family="own" if metric == "kept_share" else "away")
+    return long.assign(score=[one for pair in shares.values() for one in pair])
+
+
+def test_a_mean_near_1_of_shares_far_above_and_below_is_not_best() -> None:
+    """Lower errors are best, so that something is."""
+    numbers = {"pixel": (1.65, 0.40), "dct": (0.9, 0.9)}
+    for metric, best in (("kept_share", []), ("selection_error", [1])):
+        long = two_photos(metric, numbers)
+        shown = columns(long)
+        rows = table(long, shown)
+        assert [mean.mean for row in rows for mean in row.cells if mean] == pytest.approx([1.025, 0.9])
+        assert [place for place, columns_ in enumerate(_best(rows, shown)) if columns_] == best
 
 
 def test_few_units_have_no_interval() -> None:

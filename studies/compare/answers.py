@@ -9,23 +9,10 @@ import numpy as np
 import pandas as pd
 
 from ...core.checks import quoted
+from ...metrics.protocol.table import COLUMNS
 from ...metrics.statistics import Contrast, false_discovery, family, holm, large_enough, two_level_interval
 from .questions import ALL, MAP, Question
 
-COLUMNS = (
-    "data",
-    "model",
-    "method",
-    "domain",
-    "family",
-    "budget_kind",
-    "budget",
-    "control",
-    "metric",
-    "example",
-    "unit",
-    "score",
-)
 DIFFERENCE = "score_difference"  # the metric whose rows hold f(x) - f(x₀), from which small ones are dropped
 MOST = 2000  # pairs of values in one question
 _CELL = ("data", "model", "method", "domain", "control")

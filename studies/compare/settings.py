@@ -12,9 +12,8 @@ from ...core.checks import check_choice, check_path, quoted
 from ...core.defaults import PICTURE_METHOD
 from ...metrics.protocol import Protocol
 from ...metrics.selection import BUDGETS
-from ..loaders.adapted import read_inputs
-from ..loaders.model_formats import load_model
 from ..loaders.models import LoadedModel
+from ..loaders.options import ModelOptions
 
 Several = str | Path | Sequence[str | Path]
 FAMILIES = ("pixel", "dct")  # whose units are removed, beside those of a random rotation
@@ -26,19 +25,15 @@ EFFORTS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ModelOptions):
     """What is compared. The four first fields, and baseline, take one value or several; each combination is a cell.
 
     method, transforms, baseline: specs, as in `attribute`; without transforms, those of the model's kind of signal.
     limit: the number of readable photos to take; None takes all.
     effort: "quick" scores few selections, by their number only; "full" scores them in every domain as family.
-    size, mean, std, channels, crop: change the model's preparation, see `Preparation.changed`; None keeps a part.
     batch_size: the largest number of model inputs in one forward, as in `attribute`.
     pictures: the number of photos for which maps and reconstructions are drawn.
-    kind, rate, window, output: what the model takes and returns, see `LoadedModel`; None keeps what it says itself.
-    arch: where `model` is a file of weights: the callable that builds the module, see `load_model`.
-    inputs: further inputs of the model, the same for every signal, as "NAME=FILE.npy" or "NAME=NUMBER".
-    shard: "3/16" is the third of 16 parts of the work, for `compare_shard`; None is all of it.
+    shard: "3/16" is the third of 16 parts of the work, for `compare_shard`; None is all of it.  The rest: see `ModelOptions`.
 
     >>> Settings(transforms=("pixel", "dct"), limit=4).model
     ('efficientnet-lite0',)
@@ -51,21 +46,9 @@ class Settings:
     method: Any = PICTURE_METHOD
     transforms: tuple[str, ...] = ()
     limit: int | None = None
-    size: int | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    channels: int | None = None
-    crop: bool | None = None
-    device: str = "cpu"
     seed: int = 0
     batch_size: int | str = "auto"
     pictures: int = 3
-    kind: str | None = None
-    rate: float | None = None
-    window: int | None = None
-    arch: str | None = None
-    output: str | None = None
-    inputs: tuple[str, ...] = ()
     effort: str = "default"
     baseline: Any = "zero"
     shard: str | None = None
@@ -110,11 +93,7 @@ class Settings:
 
     def load_model(self, note: Callable[[str], object] | None = None) -> LoadedModel:
         """The model of a cell, on its device.  note: as in `loaders.load_model`."""
-        parts = {name: getattr(self, name) for name in ("size", "mean", "std", "channels", "crop")}
-        said = {name: getattr(self, name) for name in ("kind", "rate", "window", "output")}
-        loaded = load_model(self.model[0], self.device, arch=self.arch, note=note)
-        loaded = loaded.described(**said, inputs=read_inputs(self.inputs)).prepared(**parts)
-        return replace(loaded, module=loaded.module.to(self.device))
+        return self.loaded(self.model[0], note)
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> "Settings":

@@ -53,6 +53,9 @@ class Audio(Kind):
     def fit(self, signal: Signal, wants: Wants) -> Signal:
         if len(signal.values) > 1:
             signal = signal.but(f"mean of {len(signal.values)} channels", values=signal.values.mean(0, keepdim=True))
+        if wants.rate is None and signal.unit == "s":
+            own = f"goes to the model at its own {short(1 / signal.step[0])} Hz, as the model names no rate"
+            signal = signal.but(f"{own}; say the model's with --rate (in Python rate=)")
         return resampled(signal, wants)
 
     def module(self, module: nn.Module, wants: Wants, shape: Sequence[int]) -> nn.Module:

@@ -59,7 +59,13 @@ def section(tables: Tables, summary: Mapping[str, Any], pictures: Sequence[str])
     ]
     rendered = [(title, list(rows.columns), rows.to_numpy().tolist()) for title, rows in shown]
     figures = [(name, CAPTIONS.get(name, GRID)) for name in pictures]
-    return render("minimal.html", findings=summary["findings"], tables=rendered, figures=figures)
+    return render(
+        "findings.html",
+        title="How few coefficients keep a prediction?",
+        findings=summary["findings"],
+        tables=rendered,
+        figures=figures,
+    )
 
 
 def _where(row: Mapping[str, Any]) -> dict[str, str]:

@@ -108,7 +108,7 @@ def _result(run: _Run, records: list[Record], spent: dict[str, Any]) -> Minimal:
 
 def _of_model(run: _Run, name: str, data: str, loaded: LoadedModel | None) -> Iterator[Record]:
     """The records of one model, in every domain.  Raises: ValueError where no signal can be read."""
-    model = loaded or run.settings.load(name, run.note)
+    model = loaded or run.settings.loaded(name, run.note)
     read = _read(run, model, data)
     first = read[0][1].values.to(run.settings.device)[None]
     domains = run.settings.transforms or (_usual(model, first.shape[1:]),)

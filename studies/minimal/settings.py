@@ -1,15 +1,12 @@
 """What the study of minimal images runs: models, data, domains, and the prices of coefficients."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ...attribution import get as get_method
 from ...core.checks import check_count, check_number, check_path, check_seed, is_number, quoted
-from ..loaders.adapted import read_inputs
-from ..loaders.model_formats import load_model
-from ..loaders.models import LoadedModel
+from ..loaders.options import ModelOptions
 
 PRICES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 PAPER = "dwt(haar, level=3)"  # the domain of the paper's pictures
@@ -28,7 +25,7 @@ QUICK = "mnist-lenet"
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ModelOptions):
     """What is measured.
 
     models: specs as in `load_model`.  data: one spec for all models, or one for each; without, the packaged data of each model,
@@ -37,7 +34,7 @@ class Settings:
     instead of prices.  steps, continuation, lr: as in `mask_path`.
     method: whose map ranks the coefficients of a control.  limit: the number of readable signals.
     pictures: for how many signals of each model and domain a grid is drawn.  seconds: at most so much of a recording is used.
-    size, mean, std, channels, crop, kind, rate, window, arch, output, inputs: as in `compare`.
+    The rest: see `ModelOptions`.
 
     >>> Settings(alphas=[1e-5, 1e-3]).ladder, Settings(models="mnist-lenet").pairs
     ((1e-05, 0.001), [('mnist-lenet', 'digits')])
@@ -56,18 +53,6 @@ class Settings:
     pictures: int = 3
     seconds: float | None = 2.0
     seed: int = 0
-    size: int | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    channels: int | None = None
-    crop: bool | None = None
-    device: str = "cpu"
-    kind: str | None = None
-    rate: float | None = None
-    window: int | None = None
-    arch: str | None = None
-    output: str | None = None
-    inputs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("models", "data"):
@@ -125,11 +110,3 @@ class Settings:
         """What the numbers of a signal depend on, besides the model, the domain and the signal."""
         names = ("prices", "alphas", "steps", "continuation", "lr", "method", "seconds", "seed", "device")
         return {name: getattr(self, name) for name in names}
-
-    def load(self, model: str, note: Callable[[str], object] | None = None) -> LoadedModel:
-        """A model, on its device."""
-        parts = {name: getattr(self, name) for name in ("size", "mean", "std", "channels", "crop")}
-        said = {name: getattr(self, name) for name in ("kind", "rate", "window", "output")}
-        loaded = load_model(model, self.device, arch=self.arch, note=note).described(**said, inputs=read_inputs(self.inputs))
-        loaded = loaded.prepared(**parts)
-        return replace(loaded, module=loaded.module.to(self.device))

@@ -84,7 +84,8 @@ def section(table: pd.DataFrame, found: pd.DataFrame, about: Mapping[str, Any], 
     tables += [(QUESTIONS[name], contrasts(found, name)) for name in asked]
     rendered = [(title, list(rows.columns), rows.to_numpy().tolist()) for title, rows in tables]
     figures = [(name, caption(name)) for name in pictures]
-    return render("robustness.html", findings=about["findings"], tables=rendered, figures=figures, about=about)
+    title = f"On which scales do {about['models']} models rely, and does it say how they behave?"
+    return render("findings.html", title=title, findings=about["findings"], tables=rendered, figures=figures)
 
 
 def page(table: pd.DataFrame, found: pd.DataFrame, about: Mapping[str, Any], pictures: Sequence[str]) -> str:

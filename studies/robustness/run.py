@@ -151,7 +151,7 @@ class _Study:
 
     def _loaded(self, name: str) -> LoadedModel:
         start = time.process_time()
-        model = self.settings.load(name)
+        model = self.settings.loaded(name)
         seconds = time.process_time() - start
         self.seconds["loading_and_training_cpu"] += seconds
         if name in FASHION_NETS and seconds > _TRAINED:

@@ -8,9 +8,7 @@ from typing import Any
 
 from ...attribution import get as get_method
 from ...core.checks import check_count, check_path, check_seed, quoted
-from ..loaders.adapted import read_inputs
-from ..loaders.model_formats import load_model
-from ..loaders.models import LoadedModel
+from ..loaders.options import ModelOptions
 from ..training.adversarial import RECIPES
 from ..zoo.fashion_mnist import FASHION_NETS
 
@@ -20,7 +18,7 @@ _REPEATED = re.compile(r"-seed\d+$")
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ModelOptions):
     """What is measured.
 
     models: specs as in `load_model`; without them the twelve networks of the paper's experiment and two LeNets. Names that
@@ -31,7 +29,7 @@ class Settings:
     attacks: ε of projected gradient ascent of `steps` steps, and levels: root mean squares of the noise of an octave, both in
     units of an example's range (of brightness 0…1 for pictures).  heat: examples of the Fourier heat map.
     wave: the root mean square of its waves.
-    size, mean, std, channels, crop, kind, rate, window, arch, output, inputs: as in `compare`.
+    The rest: see `ModelOptions`.
 
     >>> Settings(models=("net:make",), data=("photos",)).group("net-seed3")
     'net'
@@ -48,18 +46,6 @@ class Settings:
     heat: int = 100
     wave: float = 0.1
     seed: int = 0
-    size: int | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    channels: int | None = None
-    crop: bool | None = None
-    device: str = "cpu"
-    kind: str | None = None
-    rate: float | None = None
-    window: int | None = None
-    arch: str | None = None
-    output: str | None = None
-    inputs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("models", "data"):
@@ -105,14 +91,6 @@ class Settings:
     def group(self, model: str) -> str:
         """The name that repetitions of one training share."""
         return _REPEATED.sub("", model)
-
-    def load(self, model: str) -> LoadedModel:
-        """A model, on its device."""
-        parts = {name: getattr(self, name) for name in ("size", "mean", "std", "channels", "crop")}
-        loaded = load_model(model, self.device, arch=self.arch)
-        said = {name: getattr(self, name) for name in ("kind", "rate", "window", "output")}
-        loaded = loaded.described(**said, inputs=read_inputs(self.inputs)).prepared(**parts)
-        return replace(loaded, module=loaded.module.to(self.device))
 
     @staticmethod
     def _check_ladder(name: str, values: Sequence[float]) -> None:

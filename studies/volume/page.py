@@ -11,6 +11,7 @@ from ..report.page import render
 from .claims import BEST, QUESTIONS
 from .maps import ATTRIBUTION, CONTROLS
 
+TITLE = "Do coarse scales carry the edges of an object, and fine scales its centre?"
 CAPTIONS = {
     "scales": "As in the paper: the importance of each scale, coarse (yellow) to fine (blue); each panel has its own scale of "
     "colour. Grey line: the outline of the object.",
@@ -66,7 +67,7 @@ def page(means: pd.DataFrame, found: pd.DataFrame, about: Mapping[str, Any], pic
         tables.append((f"contrasts, positive in favour of the claim ({asked})", contrast_table(found)))
     rendered = [(title, list(rows.columns), rows.to_numpy().tolist()) for title, rows in tables]
     figures = [(name, caption(name)) for name in pictures]
-    body = render("volume.html", findings=about["findings"], tables=rendered, figures=figures)
+    body = render("findings.html", title=TITLE, findings=about["findings"], tables=rendered, figures=figures)
     settings = json.dumps(
         {name: about[name] for name in ("settings", "versions", "accuracies", "left_out", "seconds")}, indent=1
     )

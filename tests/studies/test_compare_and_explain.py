@@ -14,9 +14,10 @@ from torch import nn
 
 from pullback import attribute, studies
 from pullback.metrics.protocol.conclusion import NEUTRAL
+from pullback.metrics.protocol.table import COLUMNS
 from pullback.metrics.statistics import ENOUGH, family
 from pullback.studies.compare import questions
-from pullback.studies.compare.answers import COLUMNS, DIFFERENCE, Answer, answer
+from pullback.studies.compare.answers import DIFFERENCE, Answer, answer
 from pullback.studies.compare.grid import DOMAINS
 from pullback.studies.compare.sentences import points
 from pullback.studies.compare.summary import summarize_scores

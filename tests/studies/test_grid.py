@@ -17,8 +17,8 @@ from pullback import studies
 from pullback.core.progress import Interrupted
 from pullback.metrics import measure
 from pullback.metrics.protocol.conclusion import NEUTRAL, ROTATION
+from pullback.metrics.protocol.table import COLUMNS
 from pullback.studies.compare import scores
-from pullback.studies.compare.answers import COLUMNS
 
 TWO = ("input_x_gradient", "integrated_gradients(steps=3, rule=gauss_legendre)")
 DOMAINS = ("pixel", "dwt(haar, level=2)")

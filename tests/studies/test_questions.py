@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from pullback.metrics.protocol.conclusion import NEUTRAL
+from pullback.metrics.protocol.table import COLUMNS
 from pullback.studies.compare import questions
-from pullback.studies.compare.answers import COLUMNS, DIFFERENCE, across_models, answer, frame
+from pullback.studies.compare.answers import DIFFERENCE, across_models, answer, frame
 from pullback.studies.compare.questions import Question, declare, parse, read
 from pullback.studies.compare.sentences import sentences
 

@@ -63,7 +63,9 @@ def test_a_clip_shorter_than_the_window_is_padded_and_that_is_said(
 ) -> None:
     fitted = toy("audio", window=5_000).fitted(AUDIO.read(tone(seconds=0.25)))
     assert fitted.values.shape == (1, 5_000)
-    assert fitted.notes == ("1000 zeros added at the end, as the model takes 5000 samples",)
+    own, padded = fitted.notes
+    assert own.startswith("goes to the model at its own 16000 Hz, as the model names no rate; say the model's with --rate")
+    assert padded == "1000 zeros added at the end, as the model takes 5000 samples"
 
 
 def test_a_long_recording_is_read_in_part_and_never_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

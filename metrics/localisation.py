@@ -7,6 +7,7 @@ count as in a random order of them. A lift is NaN for an all-zero map, and where
 Raises: TypeError or ValueError where the truth does not fit, or fits z and the signal and `truth_in` does not say which.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -37,9 +38,9 @@ class _Lift(Metric):
         raw = found.where(defined, torch.nan)
         return Scores(raw / chance, details={"raw": raw, "chance": chance})
 
+    @abstractmethod
     def raw(self, size: Tensor, truth: Tensor) -> Tensor:
         """The metric without its division by chance, (batch,).  size: |a|, (batch, cells).  truth: (batch, cells)."""
-        raise NotImplementedError
 
     def expected(self, truth: Tensor) -> Tensor:
         """What a random map has on average, (batch,)."""

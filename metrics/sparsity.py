@@ -1,6 +1,7 @@
 """How concentrated a map is: descriptions, not merits. A map may be sparse because the domain is, or because it is wrong."""
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -121,9 +122,9 @@ class _Concentration(Metric):
         values = judged.attribution.values
         return Scores(self.of(values, math.prod(judged.attribution.transform.shape)).where(values.flatten(1).any(1), torch.nan))
 
+    @abstractmethod
     def of(self, values: Tensor, samples: int) -> Tensor:
         """values: (batch, *coeff).  samples: of one signal, which is the same in every domain. Shape: (batch,)."""
-        raise NotImplementedError
 
 
 @register("effective_number")

@@ -259,9 +259,14 @@ def test_measure_accepts_equal_targets_in_other_forms_and_targets_that_it_cannot
     x = normal(2, 1, 6)
     equal = (1, [1, 1], torch.tensor([1, 1]), np.array([1, 1]), torch.tensor(1), torch.eye(3)[[1, 1]])
     unknown = (pb.attribution.targets.predicted(), lambda out: out[:, 2])
+    found = []
     for made in (*equal, *unknown):
+        att = pb.attribute(net, x, made, method="gradient")  # type: ignore[arg-type]
         for other in (*equal, *unknown):
-            pb.metrics.measure(net, pb.attribute(net, x, made, method="gradient"), "gini", other)  # type: ignore[arg-type]
+            (score,) = pb.metrics.measure(net, att, "insertion", other)  # type: ignore[arg-type]
+            found += [score.value] if any(made is one for one in equal) and any(other is one for one in equal) else []
+    assert len(found) == len(equal) ** 2
+    assert all(torch.equal(value, found[0]) for value in found)
     each = pb.attribute(net, x, [0, 1], method="gradient")
     pb.metrics.measure(net, each[1], "gini", 1)  # the settings hold the classes of the whole batch
     pb.metrics.measure(net, pb.Attribution.from_map(each.values, x), "gini", 2)  # it knows no target

@@ -31,6 +31,10 @@ ABOUT = (
     "convergence",
     "skipped",
 )
+BY = ["question", "model", "method"]
+VERDICTS = ["better", "worse", "equal", "depends on the budget", "open"]
+COUNTED = """Contrasts of the declared questions, p after Holm over each question, by verdict. Of two domains or methods, *better*
+and *worse* are said of the first."""
 CAPTION = """E in other families, mean over budgets, in per cent. Bold: the smallest of one domain of each group of near
 duplicates; it is a finding only where a sentence above says so. *Random* is the mean of random rankings."""
 
@@ -42,7 +46,11 @@ def store(name: str, run: Path, root: Path = ROOT) -> None:
         raise ValueError(f"comparisons_page: {run} holds no finished comparison.")
     cells = summary.get("cells") or [summary]
     kept = {key: summary[key] for key in KEPT if key in summary}
-    kept |= {"command": command(summary), "cells": [{key: cell.get(key) for key in ABOUT} for cell in cells]}
+    kept |= {
+        "command": command(summary),
+        "counts": _counts(summary["answers"]),
+        "cells": [{key: cell.get(key) for key in ABOUT} for cell in cells],
+    }
     (root / STORED).mkdir(parents=True, exist_ok=True)
     write_text(root / STORED / f"{name}.json", json.dumps(kept, indent=1) + "\n")
 
@@ -52,22 +60,33 @@ def section(root: Path) -> str:
     stored = sorted((root / STORED).glob("*.json"))
     if not stored:
         raise NothingStored
-    return "\n\n".join(_run(json.loads(path.read_text(encoding="utf-8"))) for path in stored)
+    return "\n\n".join(_run(json.loads(path.read_text(encoding="utf-8")), path.name) for path in stored)
 
 
-def _run(found: dict[str, Any]) -> str:
+def _counts(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How often each verdict fell, for each question, model and method; of one kind of budget, as all kinds share a verdict."""
+    frame = pd.DataFrame(answers)
+    frame = frame[frame["budget_kind"] == frame["budget_kind"].iloc[0]].fillna("")
+    found = pd.crosstab([frame[name] for name in BY], frame["verdict"]).reindex(columns=VERDICTS, fill_value=0)
+    return found.reset_index().to_dict("records")
+
+
+def _run(found: dict[str, Any], name: str) -> str:
     cells = found["cells"]
     names = [" and ".join(dict.fromkeys(f"`{cell[of]}`" for cell in cells)) for of in ("model", "data")]
     units = {f"{cell['photos']} {cell['signals']['several']}" for cell in cells}
-    said = [f"- {text}" for text in (*found["conclusion_sentences"], *found["answer_sentences"])]
+    counts = pd.DataFrame(found["counts"])
+    counts["method"] = [method.partition("(")[0] for method in counts["method"]]
     return "\n\n".join(
         [
             f"### {names[0]} on {names[1]}",
             f"    {found['command']}",
             f"{', '.join(sorted(units))}; {_evaluations(cells)}.",
-            "\n".join(said),
+            "\n".join(f"- {text}" for text in found["conclusion_sentences"]),
             CAPTION,
             table(_errors(found)),
+            f"{COUNTED} [The stored run](comparisons/{name}) names each contrast with its interval.",
+            table(counts),
         ]
     )
 

@@ -33,8 +33,8 @@ ABOUT = (
 )
 BY = ["question", "model", "method"]
 VERDICTS = ["better", "worse", "equal", "depends on the budget", "open"]
-COUNTED = """Contrasts of the declared questions, p after Holm over each question, by verdict. Of two domains or methods, *better*
-and *worse* are said of the first."""
+COUNTED = """Contrasts of the declared questions, p after Holm over each question, by verdict. Of two domains or methods,
+*better* and *worse* are said of the first."""
 CAPTION = """E in other families, mean over budgets, in per cent. Bold: the smallest of one domain of each group of near
 duplicates; it is a finding only where a sentence above says so. *Random* is the mean of random rankings."""
 

@@ -79,7 +79,8 @@ def _small(p: Any) -> str:
 def _pair_row(pair: dict[str, Any]) -> dict[str, Any]:
     """A pair of domains as a row of contrasts; near-duplicates have no numbers."""
     empty = dict.fromkeys(("mean", "low", "high", "p_corrected", "detectable", "units"))
-    label = {"label": f"{pair['first']} − {pair['second']}", "verdict": pair["verdict"]}
+    alike = "" if pair.get("contrast") else " (near duplicates)"
+    label = {"label": f"{pair['first']} − {pair['second']}{alike}", "verdict": pair["verdict"]}
     return empty | dict(pair.get("contrast") or {}) | label
 
 

@@ -94,7 +94,7 @@ def conclusion(cell: Mapping[str, Any]) -> dict[str, Any] | None:
     ]
     chart = intervals(checks, 0.02, f"{found['leader']} against the other domains and its controls") if checks else None
     pairs = [pair | {"numbers": pair.get("contrast") or {}} for pair in found.get("pairs") or []]
-    return dict(found) | {"checks": checks, "chart": chart, "pairs": pairs}
+    return dict(found) | {"checks": checks, "chart": chart, "pairs": pairs, "leads": _leader(found)}
 
 
 def answers(sections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

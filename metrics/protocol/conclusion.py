@@ -73,9 +73,7 @@ class Conclusion:
         also = f" (as do {', '.join(alike[1:])}, which select the same signal)" if alike[1:] else ""
         least = min(self.checks, key=lambda name: self.checks[name].mean)
         one = self.checks[least]
-        found = (
-            f"the smallest difference, to {least}, is {100 * one.mean:.1f} points ({100 * one.low:.1f} to {100 * one.high:.1f})"
-        )
+        found = f"the smallest difference, to {least}, is {_interval(one)}"
         how = f"Holm p ≤ {max(each.p_corrected for each in self.checks.values()):.2g} of {one.comparisons}"
         what = "carries the decision in fewer units than every other compared domain, a random rotation and its own controls"
         return f"{self.method}: {self.named} {what}{also}: {found}, {how}, {one.units} units."
@@ -167,6 +165,8 @@ def _reasons(evidence: Evidence, leader: str, checks: Mapping[str, Contrast], ad
     for name, one in checks.items():
         if one.verdict != "better":
             found.append(_not_better(name, one))
+        elif one.low <= 0:  # Holm's last step allows this; a name must also hold by the interval that is printed
+            found.append(f"the interval of its lead over {name} contains 0 ({_interval(one)})")
         elif name in evidence.domains and (what := evidence.opposed(leader, name, 1.0)):
             found.append(f"that it is better than {name} {what}")
     by, answer = evidence.kinds[0], evidence.answers[0]
@@ -185,6 +185,11 @@ def _not_better(name: str, one: Contrast) -> str:
     seen = f"detectable {100 * one.detectable:.1f}" if np.isfinite(one.detectable) else "so few units can show no difference"
     what = "worse" if one.verdict == "worse" else "not better"
     return f"it is {what} than {name} ({points}, p = {one.p_corrected:.2g} after Holm, {seen})"
+
+
+def _interval(one: Contrast) -> str:
+    """A difference in words, with the interval that holds for all contrasts of the question together."""
+    return f"{100 * one.mean:.1f} points ({100 * one.low:.1f} to {100 * one.high:.1f})"
 
 
 def _pairs(evidence: Evidence, groups: Sequence[Sequence[str]]) -> list[PairVerdict]:

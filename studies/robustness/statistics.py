@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import optimize, stats
 
+from ...metrics.statistics.intervals import t_interval as student
+
 Interval = tuple[float, float, float]  # estimate, low, high
 
 
@@ -16,12 +18,8 @@ def t_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Int
     >>> [round(number, 3) for number in t_interval([1.0, 2.0, 3.0])]
     [2.0, -0.484, 4.484]
     """
-    array = np.asarray(values, dtype=float)
-    mean = float(array.mean()) if len(array) else math.nan
-    if len(array) < 2:
-        return mean, math.nan, math.nan
-    half = stats.t.ppf((1 + level) / 2, len(array) - 1) * array.std(ddof=1) / math.sqrt(len(array))
-    return mean, mean - float(half), mean + float(half)
+    mean, low, high = student(np.asarray(values, dtype=float), level)
+    return (mean, low, high) if len(values) > 1 else (mean, math.nan, math.nan)
 
 
 def against_first(groups: Sequence[np.ndarray], level: float) -> list[Interval]:

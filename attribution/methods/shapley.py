@@ -17,6 +17,7 @@ from ..estimator import MethodClaim, register
 from .coalitions import Design, Game, Perturbation, Players, per_example, recent, subsets
 
 MOST_EXACT = 16  # players; 2^16 evaluations for each example
+WORTH_EXACT = 10  # players; about as many evaluations as 32 pairs of orders take
 
 Unions = Sequence[Sequence[int]]
 
@@ -32,7 +33,7 @@ class Shapley(Perturbation):
     by: the players: "band", "scale", "octave", "orientation", "block" (see `Players.of`) or "coefficient".
     unions: groups of players that join coalitions together, such as "scale" for players by band: Owen values, which cost
     far fewer evaluations. Within a union, players still join one by one.
-    exact: true enumerates coalitions, at most 2^16; false averages over random orders; none chooses by that limit.
+    exact: true enumerates coalitions, at most 2^16; false averages over random orders; none enumerates at most 2^10.
     pairs: the number of pairs of an order and its reverse, if not exact. A pair cancels all pairwise interactions.
     confidence: of the intervals that are then reported.
 
@@ -94,7 +95,8 @@ class Shapley(Perturbation):
         """Whether coalitions are enumerated: whole other unions, with any part of one's own."""
         if self.exact is False:
             return False
-        fits = 2 ** (len(unions) - 1) * sum(2 ** len(union) for union in unions) <= 2**MOST_EXACT
+        coalitions = 2 ** (len(unions) - 1) * sum(2 ** len(union) for union in unions)
+        fits = coalitions <= 2 ** (MOST_EXACT if self.exact else WORTH_EXACT)
         if self.exact and not fits:
             most = f"at most 2^{MOST_EXACT} coalitions, and {sum(map(len, unions))} players need more"
             sampling = "exact=false, pairs=… (antithetic permutation sampling, with a standard error)"

@@ -222,10 +222,12 @@ def test_the_same_seed_repeats_and_another_differs() -> None:
     assert not torch.allclose(get(0), get(1))
 
 
-def test_sixteen_players_are_exact_and_seventeen_are_sampled() -> None:
+def test_up_to_ten_players_are_exact_and_up_to_sixteen_where_asked() -> None:
     f = lambda x: x.flatten(1).sum(1).square()
-    att = pb.attribute(f, normal(1, 1, 12), method="shapley(coefficient)")
-    assert att.settings["evaluations"]["forward"] == 5 + 1 + 2**12
+    for players, options in {10: "", 12: ", exact=true"}.items():
+        att = pb.attribute(f, normal(1, 1, players), method=f"shapley(coefficient{options})")
+        assert att.settings["evaluations"]["forward"] == 5 + 1 + 2**players
+    assert "standard_error" in pb.attribute(f, normal(1, 1, 11), method="shapley(coefficient, pairs=2)").details
     x = normal(1, 1, 17)
     assert "standard_error" in pb.attribute(f, x, method="shapley(coefficient, pairs=2)").details
     with pytest.raises(ValueError, match=r"17 players need more; take exact=false, pairs=… \(antithetic permutation sampling"):
@@ -242,12 +244,12 @@ def test_kernel_shap_on_every_coalition_is_the_shapley_value(domain: Any) -> Non
     x, f = normal(2, *SHAPE), smooth_net(SHAPE)
     options: dict[str, Any] = {"transform": domain, "baseline": "mean"}
     fit = pb.attribute(f, x, 0, method="kernel_shap(samples=8192)", **options)
-    close(fit.values, pb.attribute(f, x, 0, method="shapley", **options).values)
+    close(fit.values, pb.attribute(f, x, 0, method="shapley(exact=true)", **options).values)
 
 
 def test_kernel_shap_samples_come_close_and_are_complete() -> None:
     x = normal(3, 1, 12)
-    truth = pb.attribute(_interacting, x, method="shapley(coefficient)").values
+    truth = pb.attribute(_interacting, x, method="shapley(coefficient, exact=true)").values
     errors = []
     for samples in (100, 2000):
         fit = pb.attribute(_interacting, x, method=f"kernel_shap(coefficient, samples={samples})")

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ...attribution import get as get_method
 from ...core.files import plain
 from ...core.progress import Progress
 from ..loaders.data import Photo, Photos, load_photos
@@ -84,7 +85,20 @@ def _parts(settings: Settings, model: LoadedModel, out: Path, told: Note, folder
     about["signals"] = {"one": kind.noun, "several": kind.plural, "caption": kind.caption}
     about["left_out"] = [[plain(name), plain(why)] for name, why in photos.left_out]
     cell = Cell(settings, *_identities(entries, settings, batches), _question(settings, model, logits), about, folder)
+    told(_cost(cell, shape))
     return Parts(cell, model, entries, out)
+
+
+def _cost(cell: Cell, shape: tuple[int, ...]) -> str:
+    """How many evaluations the cell takes: maps, those of the model with permuted parameters, and scores."""
+    one, protocol = cell.settings, cell.settings.protocol()
+    made = get_method(one.method[0]).cost([each.layout for each in protocol.built(shape).values()])
+    gradients, forwards = (number * (1 + protocol.controls) for number in (made.gradients, made.forwards))
+    forwards += protocol.cost(shape)
+    count, words = len(cell.places), cell.about["signals"]
+    each = f"at most {gradients:,} gradients and {forwards:,} forwards for each {words['one']}"
+    total = f"{count * gradients:,} and {count * forwards:,} for {count:,} {words['several']}"
+    return f"{plain(str(one.model[0]))[-60:]}, {one.method_label}: {each}; {total}."
 
 
 def _identities(photos: Sequence[Photo], settings: Settings, batches: int) -> tuple[list[str], list[str], list[str], list[int]]:

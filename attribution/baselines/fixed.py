@@ -48,14 +48,18 @@ class Blur(Baseline):
         check_number("blur", "sigma", self.sigma, 0)
 
     def draw(self, keyed: Keyed, rows: RowIndex) -> Tensor:
-        import torch_dct  # imported here, as only this baseline needs it
+        return blurred(keyed.signal[rows.example], self.sigma)
 
-        x = keyed.signal[rows.example]
-        for axis in range(2, x.ndim):
-            n = x.shape[axis]
-            gain = torch.exp(-0.5 * (self.sigma * math.pi / n * torch.arange(n, device=x.device).to(x)) ** 2)
-            x = torch_dct.idct(torch_dct.dct(x.transpose(axis, -1)) * gain).transpose(axis, -1)
-        return x
+
+def blurred(x: Tensor, sigma: float) -> Tensor:
+    """x (rows, channels, *sizes) convolved along every size, as `Blur` describes it."""
+    import torch_dct  # imported here, as little needs it
+
+    for axis in range(2, x.ndim):
+        n = x.shape[axis]
+        gain = torch.exp(-0.5 * (sigma * math.pi / n * torch.arange(n, device=x.device).to(x)) ** 2)
+        x = torch_dct.idct(torch_dct.dct(x.transpose(axis, -1)) * gain).transpose(axis, -1)
+    return x
 
 
 @register("mean")

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...transforms import Transform
 from ..judged import Answer, Answers, Judged
 from ..selection import Budgets, count_table
-from .families import projected
+from .families import Family, projected
 
 Curves = NDArray[np.float64]  # (batch, budgets, 2): f(kept) - f(x) and f(left) - f(x₀), in units of the answer
 
@@ -60,11 +60,11 @@ class Grid:
     kinds: tuple[Budgets, ...]
     answers: tuple[Answer, ...]
 
-    def curves(self, judged: Judged, domain: str, control: str, families: Mapping[str, Transform | None]) -> dict[Cell, Curves]:
+    def curves(self, judged: Judged, domain: str, control: str, families: Mapping[str, Family | None]) -> dict[Cell, Curves]:
         """f(kept) - f(x) and f(left) - f(x₀) of a ranking, in each of the families, from which `errors` makes E.
 
         In its own family (None) the selection alone is kept, or alone removed, to the baseline; in the family P what is
-        removed, r, is replaced by Π_P(r). Each distinct input is evaluated once in each family.
+        removed, r, is replaced by Π_P(r), or as `blur` and `noise` say. Each distinct input is evaluated once in each family.
         """
         asked = Distinct.of(judged, control, self.kinds, self.budgets)
         found: dict[Cell, Curves] = {}
@@ -92,7 +92,7 @@ def errors(curve: Curves, difference: NDArray[np.float64]) -> NDArray[np.float64
     return found
 
 
-def _answers(judged: Judged, control: str, asked: Distinct, family: Transform | None) -> list[Answers]:
+def _answers(judged: Judged, control: str, asked: Distinct, family: Family | None) -> list[Answers]:
     """What the model says where each distinct selection is kept, and where it is removed."""
     rows, rank = len(asked.example), judged.rank(control)
     example = asked.example.repeat(2)
@@ -107,11 +107,11 @@ def _answers(judged: Judged, control: str, asked: Distinct, family: Transform | 
     return [Answers.of(each) for each in table]
 
 
-def _shown(judged: Judged, mask: Tensor, example: Tensor, left: Tensor, family: Transform | None) -> Tensor:
+def _shown(judged: Judged, mask: Tensor, example: Tensor, left: Tensor, family: Family | None) -> Tensor:
     """The inputs in which a selection is kept, or removed where `left`, as the family removes. Shape: (rows, *shape)."""
     row = torch.arange(len(mask), device=mask.device)
     shown = judged.selected(mask, example, left, row)
     if family is None:
         return shown
     x = judged.ends[example, 0]
-    return x - projected(family, x - shown)
+    return x - (projected(family, x - shown) if isinstance(family, Transform) else family(x - shown))

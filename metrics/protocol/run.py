@@ -21,7 +21,7 @@ from ..judged import Answer, Judged
 from .admission import DOSES, Admission, admission
 from .conclusion import BLIND, NEUTRAL, ROTATION, Conclusion, Evidence, Numbers, conclude
 from .errors import Cell, Curves, Grid
-from .families import OWN
+from .families import OWN, Family
 from .oracle import greedy_order
 from .settings import RANDOM, REACHED, Protocol
 from .shuffled import shuffled
@@ -84,7 +84,7 @@ class Run:
 
     protocol: Protocol
     domains: dict[str, Transform]
-    families: dict[str, Transform]
+    families: dict[str, Family]
 
     def scored(
         self, model: Any, x: Tensor, target: Target, method: Method, baseline: Any, engine: Engine, asked: dict[str, Any]
@@ -120,7 +120,7 @@ class Run:
 
     def _curves(self, judged: Judged, name: str, answers: tuple[Answer, ...]) -> dict[Cell, Curves]:
         """The curves of one domain."""
-        protocol, own = self.protocol, dict[str, Transform | None]({OWN: None})
+        protocol, own = self.protocol, dict[str, Family | None]({OWN: None})
         grid, home = (Grid(protocol.budgets, protocol.kinds, each) for each in (answers, _with_score(answers)))
         away = {family: each for family, each in self.families.items() if family != name}
         found = home.curves(judged, name, "attribution", own) | grid.curves(judged, name, "attribution", away)

@@ -10,7 +10,7 @@ from ...transforms import Transform, get
 from ..selection import BUDGETS, Budgets
 from .admission import DOSES
 from .conclusion import BLIND, NEUTRAL, ROTATION
-from .families import OWN, USABLE
+from .families import FOREIGN, OWN, USABLE, Family
 from .rotation import Rotation
 
 Domains = Sequence[str | Transform] | Mapping[str, str | Transform]
@@ -23,8 +23,9 @@ class Protocol:
     """What is compared, and how.
 
     domains: specs or transforms, or a mapping of names to these.  methods: specs.  baselines: x₀, as in `attribute`; a verdict
-    must hold with each.  families: domains whose units are removed; None for all linear domains that are compared. A random
-    rotation that is no domain is added.  budgets: shares.  kinds: of what, see `selection.counts`.
+    must hold with each.  families: domains whose units are removed, "blur" or "noise", which fill the place of what is removed;
+    None for all linear domains that are compared. A random rotation that is no domain is added.
+    budgets: shares.  kinds: of what, see `selection.counts`.
     controls: whether the map of a model with permuted parameters is one of the controls.
     oracle: so many examples, the first ones, are also selected by the greedy oracle, up to 5 % of the samples; expensive.
 
@@ -46,7 +47,7 @@ class Protocol:
         names = self.names
         if not names or len(set(names)) < len(names):
             raise ValueError(f"compare_domains: expected domains with different names, got {', '.join(names)[:120] or 'none'}.")
-        if reserved := {OWN, ROTATION, NEUTRAL} & set(names):
+        if reserved := {OWN, ROTATION, NEUTRAL, *FOREIGN} & set(names):
             raise ValueError(f"compare_domains: the name {min(reserved)!r} belongs to a control; name the domain otherwise.")
 
     @property
@@ -60,11 +61,12 @@ class Protocol:
         found = {name: get(each, shape) for name, each in zip(self.names, given)}
         return found | {ROTATION: Rotation(shape, self.seed)}
 
-    def removed(self, domains: Mapping[str, Transform]) -> dict[str, Transform]:
+    def removed(self, domains: Mapping[str, Transform]) -> dict[str, Family]:
         """The families by name, without that of the selection itself."""
         asked = [name for name in self.names if USABLE in domains[name].claims] if self.families is None else self.families
         shape = domains[ROTATION].shape
-        return {name: domains[name] if name in domains else get(name, shape) for name in asked} | {
+        own: dict[str, Family] = {**FOREIGN, **domains}
+        return {name: own[name] if name in own else get(name, shape) for name in asked} | {
             NEUTRAL: Rotation(shape, self.seed + 1)
         }
 

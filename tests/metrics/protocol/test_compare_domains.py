@@ -50,6 +50,16 @@ def test_the_planted_domain_is_named(hidden: str, form: str) -> None:
     assert compared(hidden, form=form).named == {IG: hidden}
 
 
+@pytest.mark.parametrize("hidden", ["pixel", HAAR])
+def test_families_that_belong_to_no_domain_find_it_too(hidden: str) -> None:
+    asked = Protocol(MENU, methods=[IG], families=("blur", "noise"))
+    model, x = planted(hidden)
+    found = compare_domains(model, x, domains=asked)
+    assert found.conclusions[0].leader == hidden
+    assert found.pair(hidden, "dct") == "better"
+    assert {"blur", "noise"} < set(found.table["family"])
+
+
 def test_the_planted_domain_is_named_beside_its_copy_and_a_rotation(dct: DomainComparison) -> None:
     conclusion = dct.conclusions[0]
     assert dct.named == {IG: "dct"}

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import pullback as pb
-from pullback.metrics.protocol.families import projected
+from pullback.metrics.protocol.families import blur, noise, projected
 from pullback.metrics.protocol.shuffled import shuffled
 
 
@@ -25,6 +25,24 @@ def test_the_fewest_units_that_hold_the_share(spec: str) -> None:
 
 def test_nothing_removed_is_nothing() -> None:
     assert not projected(pb.transforms.get("dct", (1, 8)), torch.zeros(2, 1, 8)).any()
+
+
+def test_noise_has_the_spectrum_and_mean_of_what_it_replaces_and_not_its_shape() -> None:
+    r = torch.randn(4, 2, 6, 9, generator=torch.Generator().manual_seed(0)).double()
+    n = r - noise(r)
+    spectra = [torch.fft.fft2(each).abs() for each in (n, r)]
+    torch.testing.assert_close(*spectra, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(n.mean((2, 3)), r.mean((2, 3)))
+    assert float(torch.nn.functional.cosine_similarity(n.flatten(1), r.flatten(1)).abs().max()) < 0.5
+    torch.testing.assert_close(noise(r)[1:2], noise(r[1:2]), rtol=0, atol=1e-12)
+    assert not torch.equal(noise(r), noise(r, seed=1))
+
+
+def test_blur_takes_details_and_leaves_what_is_smooth() -> None:
+    time = torch.arange(64, dtype=torch.float64)
+    slow, fast = (torch.cos(torch.pi * k * (time + 0.5) / 64)[None, None] for k in (2, 60))
+    assert float(blur(slow).norm() / slow.norm()) < 0.1
+    assert float(blur(fast).norm() / fast.norm()) > 0.99
 
 
 def test_a_shuffled_model_keeps_sizes_and_values_and_leaves_the_model() -> None:

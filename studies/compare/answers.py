@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -180,18 +181,32 @@ def frame(answers: Sequence[Answer]) -> pd.DataFrame:
     return found.assign(exploratory_q=false_discovery(found["p"])) if len(found) else found
 
 
-def across_models(table: pd.DataFrame, question: Question, represented: Sequence[str] = (), *, seed: int = 0) -> pd.DataFrame:
+def across_models(
+    table: pd.DataFrame, questions: Sequence[Question], represented: Sequence[str] = (), *, seed: int = 0
+) -> pd.DataFrame:
     """Where a contrast was made on several models: its mean and interval for other models of their kind and other units.
 
-    A row per data, method, domain, pair and kind of budget, with the columns models, mean, low, high; see `two_level_interval`.
-    It describes: claims of a question are about the models that it lists.
+    A row per question, data, method, domain, pair and kind of budget, with the columns models, units, mean, low, high; see
+    `two_level_interval`. The intervals of one question and kind of budget hold together (Bonferroni).  Claims of a question are
+    about the models that it lists; this table describes what other models would do.
     """
-    found = differences(check_table(table), question, represented)
+    table = check_table(table)
+    found = [_across(differences(table, one, represented), one, seed) for one in questions if one.compare != "model"]
+    rows = [row for part in found for row in part]
+    return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["question"])
+
+
+def _across(found: pd.DataFrame, question: Question, seed: int) -> list[dict[str, Any]]:
     names = [name for name in (*_CELL, "first", "second", "budget_kind") if name in found and name not in ("model", "control")]
+    cells = found.groupby(names, sort=False, dropna=False) if "model" in found else ()
+    tables = {
+        cell: part.pivot_table(index="model", columns="unit", values="difference", aggfunc="mean") for cell, part in cells
+    }
+    usable = {cell: units for cell, units in tables.items() if min(units.shape) > 1}
+    level = 1 - (1 - question.level) / max(1, len(usable) // max(1, found["budget_kind"].nunique()))
     rows = []
-    for cell, part in found.groupby(names, sort=False, dropna=False) if "model" in found else ():
-        units = part.pivot_table(index="model", columns="unit", values="difference", aggfunc="mean")
-        if min(units.shape) > 1:
-            mean, low, high = two_level_interval(units.to_numpy(), level=question.level, seed=seed)
-            rows.append(dict(zip(names, cell)) | {"models": len(units), "mean": mean, "low": low, "high": high})
-    return pd.DataFrame(rows, columns=[*names, "models", "mean", "low", "high"])
+    for cell, units in usable.items():
+        mean, low, high = two_level_interval(units.to_numpy(), level=level, seed=seed)
+        size = {"models": len(units), "units": units.shape[1], "mean": mean, "low": low, "high": high}
+        rows.append({"question": question.name} | dict(zip(names, cell)) | size)
+    return rows

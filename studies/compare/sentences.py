@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from ...metrics.statistics import ENOUGH, Contrast
 from .answers import Answer
@@ -16,6 +17,31 @@ def sentences(answers: Sequence[Answer], unit: str = "photos") -> list[str]:
     """One sentence for each question; a claim stands in it only if it survives the correction.  unit: what was counted."""
     groups = itertools.groupby(answers, key=lambda one: one.question.name)
     return [_said(list(group), unit) for _, group in groups]
+
+
+def about_other_models(table: pd.DataFrame, unit: str = "photos") -> list[str]:
+    """One sentence for each question that was asked of several models: which differences other models would show too.
+
+    table: of `across_models`.  Of several kinds of budget, all must agree.
+    """
+    groups = table.groupby("question", sort=False) if len(table) else ()
+    return [_over_models(str(name), part, unit) for name, part in groups]
+
+
+def _over_models(question: str, part: pd.DataFrame, unit: str) -> str:
+    names = [name for name in ("data", "method", "domain") if name in part and part[name].nunique() > 1]
+    pairs = part.groupby([*names, "first", "second"], sort=False)
+    held = []
+    for cell, rows in pairs:
+        if (rows["low"] > 0).all() or (rows["high"] < 0).all():
+            where = f" in {', '.join(map(str, cell[:-2]))}" if names else ""
+            one = rows.iloc[0]
+            size = f"{100 * one['mean']:+.0f} points, {100 * one['low']:+.0f} to {100 * one['high']:+.0f}"
+            held.append(f"{cell[-2]} against {cell[-1]}{where} ({size})")
+    models, units = int(part["models"].max()), int(part["units"].max())
+    how = f"bootstrap of {models} models and {units} {unit}, intervals that hold for all {len(pairs)} together"
+    found = "; ".join(held) if held else "none"
+    return f"{question}, for other models of this kind ({how}). Differences without 0 in their interval: {found}."
 
 
 def _said(answers: Sequence[Answer], unit: str) -> str:

@@ -14,10 +14,10 @@ from ...metrics.protocol import Conclusion
 from ...metrics.protocol.conclusion import ROTATION
 from ...metrics.statistics import ENOUGH, mean_interval
 from ..report.page import distinct
-from .answers import answer, frame
+from .answers import across_models, answer, frame
 from .cell import Part
 from .questions import Question
-from .sentences import sentences
+from .sentences import about_other_models, sentences
 from .verdicts import convergence
 
 
@@ -57,10 +57,12 @@ def summarize_scores(
     alike = sorted(set.intersection(*represented)) if represented else []
     own = long[long["domain"] != ROTATION]  # a control, and no domain
     found = answer(own, questions, alike) if len(own) else []
+    others = across_models(own, questions, alike) if len(own) else pd.DataFrame()
     return {
         "conclusions": [None if one is None else _plain(one) for one in conclusions],
         "answers": json.loads(frame(found).to_json(orient="records", double_precision=15)),
-        "answer_sentences": sentences(found, unit),
+        "across_models": json.loads(others.to_json(orient="records", double_precision=15)),
+        "answer_sentences": [*sentences(found, unit), *about_other_models(others, unit)],
         "near_duplicates": alike,
     }
 

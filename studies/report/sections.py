@@ -201,8 +201,10 @@ def question_sections(run: Run) -> list[dict[str, Any]]:
     if answers.empty or not {"question", "first", "second", "mean"} <= set(answers):
         return []
     found = []
+    over = pd.DataFrame(run.summary.get("across_models") or [])
     for name, part in answers.groupby("question", sort=False):
         rows = [_contrast(row, part) for row in part.to_dict("records")]
+        others = over[over["question"] == name] if len(over) else over
         rope = float(part["rope"].iloc[0]) if "rope" in part else 0.02
         chart = intervals(rows[:MOST_ROWS], rope, str(name))
         found.append(
@@ -213,6 +215,7 @@ def question_sections(run: Run) -> list[dict[str, Any]]:
                 "chart": chart,
                 "rope": percent(rope),
                 "left": max(0, len(rows) - MOST_ROWS),
+                "others": [_contrast(row, others) for row in others.to_dict("records")],
             }
         )
     return found

@@ -12,7 +12,7 @@ from pullback.metrics.protocol.table import COLUMNS
 from pullback.studies.compare import questions
 from pullback.studies.compare.answers import DIFFERENCE, across_models, answer, frame
 from pullback.studies.compare.questions import Question, declare, parse, read
-from pullback.studies.compare.sentences import sentences
+from pullback.studies.compare.sentences import about_other_models, sentences
 
 ONE = '[[question]]\nname = "a"\nsecond = "pixel"\n'
 LOWER = {"dct": 0.3, "haar": 0.302, "pixel": 0.5}  # selection errors; dct and haar are alike
@@ -134,11 +134,36 @@ def test_several_models_are_cells_and_two_levels() -> None:
     found = answer(table, [Question("q", first=("dct",))])
     assert [one.where["model"] for one in found] == ["m", "n", "o"]
     assert "dct in m (" in sentences(found)[0]
-    [row] = across_models(table, Question("q", first=("dct",))).to_dict("records")
-    assert row["models"] == 3
+    [row] = across_models(table, [Question("q", first=("dct",))]).to_dict("records")
+    assert (row["models"], row["units"]) == (3, 40)
     assert row["low"] < 0.2 < row["high"]
-    assert len(across_models(long(), Question("q"))) == 0
+    assert len(across_models(long(), [Question("q")])) == 0
     assert {one.verdict for one in answer(table, [Question("q", "model", ("*",), ("*",))])} == {"equal"}
+
+
+def test_a_difference_between_models_is_none_of_their_kind() -> None:
+    """On 12 models that agree the sentence names the difference; where they disagree, it does not, however many photos."""
+    names = tuple("abcdefghijkl")
+    agree = long(models=names)
+    disagree = agree.copy()
+    turned = disagree["model"].isin(names[::2]) & (disagree["domain"] == "dct")
+    disagree.loc[turned, "score"] += 0.4
+    for table, named in ((agree, True), (disagree, False)):
+        [said] = about_other_models(across_models(table, [Question("q", first=("dct",))]))
+        assert said.startswith("q, for other models of this kind (bootstrap of 12 models and 40 photos, ")
+        assert ("dct against pixel (+20 points" in said) == named
+        assert said.endswith("interval: none.") != named
+    assert about_other_models(across_models(long(), [Question("q")])) == []
+
+
+def test_intervals_over_models_are_wider_among_many_contrasts() -> None:
+    table = long({"pixel": 0.5, "dct": 0.3, "haar": 0.4}, models=("m", "n", "o", "p"))
+    alone, among = (
+        next(row for row in across_models(table, [one]).to_dict("records") if row["first"] == "dct")
+        for one in (Question("q", first=("dct",)), Question("q"))
+    )
+    assert alone["mean"] == among["mean"]
+    assert among["low"] < alone["low"] < alone["high"] < among["high"]
 
 
 def test_the_frame_of_answers_is_plain() -> None:

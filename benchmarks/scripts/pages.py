@@ -23,6 +23,7 @@ from pullback.studies.report import page as report
 from . import (
     axioms_page,
     comparisons_page,
+    domains_page,
     fitted_page,
     minimal_page,
     overlap_page,
@@ -80,6 +81,7 @@ SECTIONS: dict[str, Section] = {
     **zoo.SECTIONS,
     **planted_page.SECTIONS,
     **comparisons_page.SECTIONS,
+    **domains_page.SECTIONS,
     **robustness_page.SECTIONS,
     **minimal_page.SECTIONS,
     **overlap_page.SECTIONS,

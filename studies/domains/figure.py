@@ -1,43 +1,38 @@
-"""The figure of the study: every domain against one of them, in every cell."""
+"""The figure of the study: a row for each cell, a column for each domain, and how it compares with the samples themselves."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from ..report.figures import save
 from .tables import CELL, TURNED
 
-COLOURS = {"better": "#1b7837", "worse": "#b2182b", "equal": "#2166ac"}
-OPEN = "#999999"
+COLOURS = "PuOr_r"  # worse to better; told apart by colour-blind readers
+EQUAL = "="
 
 
 def drawn(cells: pd.DataFrame, contrasts: pd.DataFrame, out: Path) -> list[str]:
-    """Draws a panel for each cell and a row for each domain, against the domain that most cells have. Returns file names."""
+    """Draws a panel for each kind of signal: cells × domains, against the domain that most cells have. Returns file names."""
     if contrasts.empty:
         return []
     reference = _reference(contrasts)
-    own = contrasts[(contrasts["first"] == reference) | (contrasts["second"] == reference)]
-    rows = _against(own, reference)
-    names = list(dict.fromkeys(rows["domain"]))
-    groups = list(rows.groupby(list(CELL), sort=False))
-    columns = min(4, len(groups))
-    lines = -(-len(groups) // columns)
-    size = (2.2 + 2.3 * columns, 0.9 + lines * (0.8 + 0.26 * (1 + len(names))))
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flat
-    claimed = cells.set_index(list(CELL))["claimed"]
-    for axis, (cell, part) in zip(axes, groups):
-        _panel(axis, cell, part.set_index("domain"), names, str(claimed.get(cell, "")))
-    for axis in list(axes)[len(groups) :]:
-        axis.set_visible(False)
-    figure.supxlabel(f"selection error of {reference} less that of the domain, points", fontsize=8)
-    what = "green: less error, red: more, blue: equal, all after correction; hollow: open; ★: the claimed domain"
-    figure.suptitle(f"Each domain against {reference} ({what})", fontsize=8)
+    rows = _against(contrasts[(contrasts["first"] == reference) | (contrasts["second"] == reference)], reference)
+    panels = list(rows.groupby("kind", sort=False))
+    heights = [len(part.drop_duplicates(list(CELL))) for _, part in panels]
+    widest = max(part["domain"].nunique() for _, part in panels)
+    figure = Figure(figsize=(4.2 + 0.75 * widest, 0.6 + sum(1.5 + 0.24 * height for height in heights)), layout="constrained")
+    axes = np.ravel(figure.subplots(len(panels), 1, height_ratios=[4 + height for height in heights], squeeze=False))
+    claimed = cells.set_index(list(CELL))["claimed"].to_dict()
+    limit = 100 * float(np.nanquantile(rows["mean"].abs(), 0.95)) if rows["mean"].notna().any() else 1.0
+    for axis, (kind, part) in zip(axes, panels):
+        _panel(axis, part, claimed, Normalize(-limit, limit))
+        axis.set_title(str(kind), loc="left", fontsize=9)
+    what = "bold: a finding after correction over all cells, = equal, pale: open, ★ the claimed domain"
+    figure.suptitle(f"Selection error of {reference} less that of each domain, points ({what})", fontsize=8)
     return [save(figure, out / "domains.png")]
 
 
@@ -53,26 +48,31 @@ def _against(own: pd.DataFrame, reference: str) -> pd.DataFrame:
     """The contrasts as those of the other domain against the reference."""
     turned = own["first"] == reference
     sign = np.where(turned, -1, 1)
-    low, high = own["low"].where(~turned, -own["high"]), own["high"].where(~turned, -own["low"])
     verdict = own["verdict"].where(~turned, own["verdict"].replace(TURNED))
     domain = own["second"].where(turned, own["first"])
-    return own.assign(domain=domain, mean=sign * own["mean"], low=low, high=high, verdict=verdict)
+    return own.assign(domain=domain, mean=sign * own["mean"], verdict=verdict)
 
 
-def _panel(axis: Axes, cell: Sequence[Any], part: pd.DataFrame, names: Sequence[str], claimed: str) -> None:
-    axis.axvline(0, color="black", linewidth=0.6)
-    for place, name in enumerate(names):
-        if name not in part.index:
-            continue
-        row = part.loc[name]
-        colour, known = COLOURS.get(row["verdict"], OPEN), row["verdict"] in COLOURS
-        mean, low, high = (0.0 if np.isnan(row[each]) else 100 * row[each] for each in ("mean", "low", "high"))
-        axis.plot([low, high], [place, place], color=colour, linewidth=1.2)
-        mark = "*" if name == claimed else "o"
-        face = colour if known else "white"
-        axis.plot(mean, place, mark, color=colour, markerfacecolor=face, markersize=11 if mark == "*" else 5)
-    axis.set_yticks(range(len(names)), names, fontsize=7)
-    axis.set_ylim(len(names) - 0.5, -0.5)
-    axis.tick_params(axis="x", labelsize=7)
-    _, data, model, method = cell
-    axis.set_title(f"{Path(str(model)).name}\n{Path(str(data)).name}\n{str(method)[:34]}", fontsize=7)
+def _panel(axis: Axes, part: pd.DataFrame, claimed: dict[tuple[str, ...], str], scale: Normalize) -> None:
+    """The cells of one kind of signal."""
+    names = list(dict.fromkeys(part["domain"]))
+    groups = list(part.groupby(list(CELL), sort=False))
+    size = np.full((len(groups), len(names)), np.nan)
+    strong = np.zeros_like(size)
+    for line, (cell, rows) in enumerate(groups):
+        for row in rows.to_dict("records"):
+            place = names.index(row["domain"])
+            found, equal = row["verdict"] in TURNED, row["verdict"] == "equal"
+            size[line, place], strong[line, place] = 100 * row["mean"], 1.0 if found else 0.3
+            star = "★" if row["domain"] == claimed.get(cell) else ""
+            text = f"{star}{100 * row['mean']:+.0f}" if np.isfinite(row["mean"]) else f"{star}{EQUAL}"
+            axis.text(
+                place, line, EQUAL if equal else text, ha="center", va="center", fontsize=7, weight="bold" if found else None
+            )
+    axis.imshow(size, cmap=COLOURS, norm=scale, alpha=strong, aspect="auto")
+    axis.set_xticks(range(len(names)), names, fontsize=7, rotation=25, ha="right")
+    labels = [
+        f"{Path(str(model)).name}, {Path(str(data)).name}, {str(method).partition('(')[0]}"
+        for (_, data, model, method), _ in groups
+    ]
+    axis.set_yticks(range(len(groups)), labels, fontsize=7)

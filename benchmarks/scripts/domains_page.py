@@ -1,0 +1,57 @@
+"""The sections of docs/studies/domains.md, from the stored run of `pullback study domains` in docs/studies/domains."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pullback.studies.domains.tables import EQUAL, OPEN
+
+from .tables import NothingStored, table
+
+_MOST = 40  # rows of the table of pairs; all stand in repeats.csv
+
+
+def _stored(root: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """The cells, the pairs and the summary.  Raises: NothingStored where there is none."""
+    folder = root / "docs" / "studies" / "domains"
+    if not (folder / "summary.json").is_file():
+        raise NothingStored
+    cells, pairs = (pd.read_csv(folder / name, keep_default_na=False) for name in ("cells.csv", "repeats.csv"))
+    return cells, pairs, json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def findings(root: Path) -> str:
+    """The sentences of the run."""
+    return "\n".join(f"- {sentence}" for sentence in _stored(root)[2]["findings"])
+
+
+def claims(root: Path) -> str:
+    """What each cell claims, and which domain has the smallest error in it."""
+    cells, _, _ = _stored(root)
+    rows = cells[["kind", "data", "model"]].assign(method=cells["method"].map(_short))
+    error = [f"{100 * float(value):.0f} %" for value in cells["error"]]
+    named = [f"**`{one}`**" if one else "none" for one in cells["claimed"]]
+    return table(rows.assign(claimed=named, **{"smallest error": cells["leader"].map("`{}`".format), "E": error}))
+
+
+def repeats(root: Path) -> str:
+    """The pairs of domains about which something is claimed."""
+    _, pairs, _ = _stored(root)
+    found = pairs[~pairs["outcome"].isin([OPEN, EQUAL])].sort_values(["claims", "sets"], ascending=False, kind="stable")
+    rows = found.head(_MOST).assign(method=found["method"].map(_short))
+    rows["pair"] = [f"`{one}` and `{other}`" for one, other in zip(rows["first"], rows["second"])]
+    rows["cells that claim it"] = [f"{claims} of {cells}" for claims, cells in zip(rows["claims"], rows["cells"])]
+    rows["better"] = [f"`{name}`" if name else "–" for name in rows["better"]]
+    names = {"sets": "data sets"}
+    shown = rows[["method", "pair", "outcome", "better", "cells that claim it", "models", "sets"]].rename(columns=names)
+    left = len(found) - len(shown)
+    return table(shown) + (f"\n\n{left} more stand in [repeats.csv](domains/repeats.csv)." if left else "")
+
+
+def _short(method: str) -> str:
+    return f"`{method.partition('(')[0]}`"
+
+
+SECTIONS = {"domains-findings": findings, "domains-cells": claims, "domains-repeats": repeats}

@@ -122,6 +122,7 @@ def explain(
     run: options.BatchedOptions,
     files: Annotated[list[Path], typer.Argument(help=options.FILES)],
     method: options.MethodOption = PICTURE_METHOD,
+    baseline: Annotated[str, typer.Option(help=options.BASELINE)] = "zero",
     transform: Annotated[list[str] | None, options.domains(options.EXPLAINED)] = None,
     target: Annotated[list[str] | None, typer.Option(help=options.TARGET)] = None,
     top: Annotated[int, options.number("Without --target: explain so many classes, those with the highest scores.")] = 1,
@@ -137,9 +138,9 @@ def explain(
     from .studies.report.printed import print_explanation
 
     settings = studies.Settings(**run.settings())
-    asked: dict[str, Any] = {"method": method, "transforms": transform, "targets": target or (), "top": top}
+    asked: dict[str, Any] = {"method": method, "baseline": baseline, "transforms": transform, "top": top}
     asked |= {"part": studies.Part(start, seconds) if start or seconds is not None else None, "seed": settings.seed}
-    asked |= {"out": out, "device": settings.device, "batch_size": settings.batch_size}
+    asked |= {"targets": target or (), "out": out, "device": settings.device, "batch_size": settings.batch_size}
     loaded, failed = settings.load_model(complain), False
     for file in files:
         try:

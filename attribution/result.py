@@ -3,7 +3,7 @@
 import json
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -22,6 +22,7 @@ from .call import BaselineLike, Model, Options, is_signal_linear, run
 from .engine.score import Target
 from .estimator import Kind
 from .methods.foreign_map import foreign_fields
+from .octaves import octave_table
 from .pullback import analysis_transpose
 from .resume import missed, warn_unconverged
 
@@ -129,6 +130,16 @@ class Attribution:
             sums = torch.where(total > 0, sums / total.where(total > 0, 1), 0)
         names = [band.name for band in layout.bands]
         return pd.DataFrame(sums.detach().cpu().double().numpy(), columns=names).rename_axis("example")
+
+    def octaves(self, rate: float | Sequence[float] = 1.0, example: int = 0) -> "pd.DataFrame":
+        """A row for each octave of one example: frequencies low to high, share of Σ|a|, and total Σ a, signed.
+        rate: samples per second for Hz, or per mm; of several axes one for each ("low 1", …).  Raises: ValueError; IndexError.
+
+        >>> att = pb.attribute(lambda x: x[:, 0, 0], torch.ones(1, 1, 8), transform="dwt(haar, level=1)")
+        >>> att.octaves(rate=16_000).round(2).values.tolist()
+        [[0.0, 4000.0, 1.0, 1.0], [4000.0, 8000.0, 0.0, 0.0]]
+        """
+        return octave_table(self, rate, example)
 
     def keep_mask(self, keep: float) -> Tensor:
         """True where `signal` keeps z, (batch, *coeff), ties by position.  Raises: ValueError unless 0 < keep ≤ 1."""

@@ -24,6 +24,11 @@ def show(text: object) -> None:
     console.print(plain(text, keep="\n"), soft_wrap=True)
 
 
+def show_wrapped(text: object) -> None:
+    """Prints sentences, wrapped at the width of the terminal."""
+    console.print(plain(text))
+
+
 def show_files(out: Path, files: Sequence[str]) -> None:
     """Prints where the results are."""
     show(f"results in {plain(out)}: {', '.join(files)}")

@@ -9,8 +9,8 @@ from torch import Tensor
 from ...attribution import Attribution
 from ...attribution.plot import density, extremes
 from ...transforms import Layout, TransformClaim
+from ...transforms.units import band_texts, frequency_unit, steps_of
 from .signal import Signal
-from .units import band_texts, frequency_unit, steps_of
 
 COLUMNS = 400  # of a plane, at most
 WIDE = 28  # characters that a bar has no room for

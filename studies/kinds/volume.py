@@ -15,13 +15,13 @@ from ...attribution.plot import Show
 from ...core.files import plain
 from ...core.imports import needs
 from ...transforms import TransformClaim
+from ...transforms.units import short
 from .base import Kind, Part, check_size
 from .dicom import read_dicom
 from .frames import deepest
 from .signal import Signal, sizes
 from .slices import projections, slices
 from .tables import load_array, pick_array
-from .units import short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

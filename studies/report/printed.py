@@ -10,27 +10,77 @@ from rich.table import Table
 
 from ...core import terminal
 from ...core.files import plain
-from ...core.terminal import show, show_files, show_table
+from ...core.terminal import show, show_files, show_table, show_wrapped
 from .page import cell, means, narrow
+
+SMALL = 0.05  # of the larger of |f(x)| and |f(x₀)|: a difference below has shares with large errors
+CANCELS = 3.0  # times |f(x) - f(x₀)|, a Σ|a| from which on shares need an explanation
 
 
 def print_explanation(model: str, found: Any, out: Path) -> None:
-    """An `Explanation`: the class and its score, a table for each domain, notes, and the names of the files."""
+    """An `Explanation`: the class and its score, a table for each domain, what its numbers mean, notes, and the files."""
     name = f" ({found.class_name})" if found.class_name else ""
     said = f"score {found.score:.3f}"
     if not math.isnan(found.probability):
         said = f"class {found.target}{name}, {said}, probability {found.probability:.1%}"
     show(plain(f"{model}: {found.image}: {said}"))
-    for spec, shares in found.shares.items():
-        texts = found.frequencies[spec]
-        rows = [(str(name), texts[name], f"{share:.1%}") for name, share in shares.items()]
-        show_table(spec, ("octave", "frequencies", "share of Σ|a|"), rows)
+    for spec in found.shares:
+        _print_octaves(spec, found)
+    for line in filter(None, (about_difference(found.score, found.score_difference), _about_cancellation(found))):
+        show_wrapped(line)
     if found.not_converged:
         advice = "the method missed its tolerance; give it more evaluations or a larger tolerance"
         show(f"{len(found.not_converged)} of {len(found.shares)} maps did not converge: {advice}")
     if found.notes:
-        show(f"note: {'; '.join(found.notes)}")
+        show_wrapped(f"note: {'; '.join(found.notes)}")
     show_files(out, found.files)
+
+
+def _print_octaves(spec: str, found: Any) -> None:
+    """The octaves of one domain: frequencies, shares, and, where values can be added, totals with their sum."""
+    totals, texts = found.totals.get(spec), found.frequencies[spec]
+    rows = [[str(name), texts[name], f"{share:.1%}"] for name, share in found.shares[spec].items()]
+    head = ["octave", "frequencies", "share of Σ|a|"]
+    if totals is not None:
+        rows = [[*row, f"{total:+.3g}"] for row, total in zip(rows, totals.values())]
+        head.append("total Σ a")
+    show_table(spec, head, rows)
+    if totals is not None:
+        factor = found.cancellation[spec]
+        size = f"; Σ|a| is {factor:,.3g} × |f(x) - f(x₀)|" if math.isfinite(factor) else ""
+        show(f"explains {sum(totals.values()):+.3g} of f(x) - f(x₀) = {found.score_difference:+.3g}{size}")
+
+
+def about_difference(score: float, difference: float) -> str:
+    """What a small or negative f(x) - f(x₀) means for shares of it; "" where it is neither.
+
+    >>> about_difference(10.0, 0.1)[:54]
+    'f(x) - f(x₀) = +0.1 is small beside f(x) = 10: shares '
+    """
+    if math.isnan(difference):
+        return ""
+    if abs(difference) <= SMALL * max(abs(score), abs(score - difference)):
+        what = f"f(x) - f(x₀) = {difference:+.3g} is small beside f(x) = {score:.3g}"
+        return f"{what}: shares of it have large errors; take another --baseline, or a class with a larger difference."
+    if difference < 0:
+        return (
+            "f(x) - f(x₀) is negative: the signal gets a lower score than the baseline, so most totals are negative. "
+            "A positive total still speaks for the class."
+        )
+    return ""
+
+
+def _about_cancellation(found: Any) -> str:
+    """Which shares to trust, where values of both signs cancel."""
+    known = {spec: factor for spec, factor in found.cancellation.items() if math.isfinite(factor)}
+    if max(known.values(), default=0) < CANCELS:
+        return ""
+    most, least = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
+    trust = f" Where domains disagree, trust the smallest factor: {known[least]:,.3g} in {least}." if len(known) > 1 else ""
+    return (
+        f"Values of both signs cancel: Σ|a| is {known[most]:,.3g} times |f(x) - f(x₀)| in {most}. A share of Σ|a| tells where "
+        f"coefficients and gradients are large; only where the factor is near 1 is it a share of the score.{trust}"
+    )
 
 
 def print_status(found: Sequence[Any], missing: Sequence[str]) -> None:

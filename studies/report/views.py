@@ -17,10 +17,10 @@ from torch import Tensor
 from ...attribution import Attribution
 from ...attribution.plot import Show, as_image, density, extremes, robust_limit
 from ...transforms import TransformClaim
+from ...transforms.units import band_texts, frequency_unit
 from ..kinds.plane import LOUDEST, Plane, octaves, spectrogram, tiles
 from ..kinds.series import channel_names, keeps_channels, of_channel
 from ..kinds.signal import Signal
-from ..kinds.units import band_texts, frequency_unit
 from .encode import coarse, colored, mosaic, overlay, place, uri, webp
 
 KEPT = (0.01, 0.05, 0.1)  # of the number of samples

@@ -14,7 +14,7 @@ from pullback.attribution.plot import density
 from pullback.studies.explain import shares
 from pullback.studies.kinds import KINDS, Signal
 from pullback.studies.kinds.plane import tiles
-from pullback.studies.kinds.units import band_texts, frequency_unit, steps_of
+from pullback.transforms.units import band_texts, frequency_unit, steps_of
 
 RATE = 22_050
 

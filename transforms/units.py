@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ...transforms import Band, Layout
+from .layout import Band, Layout
 
 
 def frequency_unit(unit: str) -> str:

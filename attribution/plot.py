@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..core.imports import import_matplotlib, needs
 from ..transforms import Transform, TransformClaim
+from .band_maps import band_maps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,13 +88,13 @@ def _note(density: np.ndarray, signal: Tensor) -> str:
     """One line that explains the maps."""
     volume = ", mean over axis 1 of the volume" if signal.ndim == 4 else ""
     scale = "one linear scale" if density.ndim == 1 else "one √ scale"
-    return f"maps: local mean of |net share|{volume}, {scale}; a band's shares may cancel at a place, so bars can differ"
+    return f"maps: where each group's Σ|a| lies (local mean{volume}; {scale}); the sum of a map is its bar"
 
 
 def _maps(one: Any, by: str) -> list[tuple[str, np.ndarray]]:
     if TransformClaim.LINEAR not in one.transform.claims:
         return []
-    return [(band.name, density(map_)) for band, map_ in zip(one.layout.group(by).bands, one.heatmap(by)[0])]
+    return [(band.name, density(map_)) for band, map_ in zip(one.layout.group(by).bands, band_maps(one, by)[0])]
 
 
 def robust_limit(densities: Sequence[np.ndarray]) -> float:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ...attribution import Attribution
+from ...attribution.band_maps import as_shares, band_maps
 from ...attribution.plot import Show, as_written, density, draw_density, draw_signal, robust_limit
 from ...core.files import slug, write_whole
 from ...core.spec import parse
@@ -210,7 +211,7 @@ def _reconstructions(maps: Sequence[Attribution], specs: Sequence[str], title: s
 
 
 def _heatmaps(scaled: Sequence[tuple[str, Attribution]], title: str, show: Show | None) -> Figure:
-    """A row per domain, a column per octave: the places of each octave's share of f(x) - f(x₀), on one colour scale."""
+    """A row per domain, a column per octave: where each octave's share of Σ|a| lies, on one colour scale."""
     depth = min(len(one.layout.group("octave").bands) for _, one in scaled) - 1
     densities = [_merged_octaves(one, depth) for _, one in scaled]
     limit = robust_limit([panel for panels in densities for panel in panels.values()])
@@ -223,6 +224,8 @@ def _heatmaps(scaled: Sequence[tuple[str, Attribution]], title: str, show: Show 
         for axis, (name, panel) in zip(row[1:], panels.items()):
             draw_density(axis, panel, limit)
             axis.set_title(f"{name}: {100 * shares[name]:.0f} %", fontsize=6)
+    what = "maps: where the share of Σ|a| that is in the title lies (local mean; one scale for all)"
+    figure.supxlabel(what, fontsize=6)
     return figure
 
 
@@ -234,9 +237,9 @@ def _merged_shares(one: Attribution, names: Sequence[str]) -> dict[str, float]:
 
 
 def _merged_octaves(one: Attribution, depth: int) -> dict[str, Any]:
-    """{octave: density of its exact map}, coarse to fine; octaves beyond `depth` are summed."""
+    """{octave: density of where its share of Σ|a| lies}, coarse to fine; octaves beyond `depth` are summed."""
     names = [band.name for band in one.layout.group("octave").bands]
-    maps = dict(zip(names, one.heatmap("octave")[0]))
+    maps = dict(zip(names, as_shares(band_maps(one))[0]))
     fine = {name: map_ for name, map_ in maps.items() if name.startswith("octave ") and _octave(name) <= depth}
     coarse = [map_ for name, map_ in maps.items() if name not in fine]
     panels = ({COARSER: sum(coarse)} if coarse else {}) | fine

@@ -89,7 +89,7 @@ def compare(
     --model, --data, --method and --baseline may be repeated: each combination is compared.
     """
     from . import studies
-    from .studies.report.printed import print_comparison
+    from .studies.report.printed_comparison import print_comparison
 
     if quick:
         effort, limit = "quick", 4 if limit is None else limit
@@ -108,7 +108,7 @@ def compare(
     with bar("steps", early=True) as progress:
         told: dict[str, Any] = {"note": complain, "questions": declared}
         found = studies.compare(settings, out, progress, **told, before=baseline_run, engine=cluster)
-    print_comparison(found, found.summary["sentences"])
+    print_comparison(found)
 
 
 app.command()(runs.merge)

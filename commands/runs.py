@@ -17,10 +17,10 @@ def merge(
 ) -> None:
     """Join the shards of a comparison: the same files and numbers as of one whole run. No model is loaded."""
     from .. import studies
-    from ..studies.report.printed import print_comparison
+    from ..studies.report.printed_comparison import print_comparison
 
     found = studies.merge(folders, out, baseline_run)
-    print_comparison(found, found.summary["sentences"])
+    print_comparison(found)
 
 
 def status(

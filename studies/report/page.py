@@ -84,4 +84,11 @@ def _pair_row(pair: dict[str, Any]) -> dict[str, Any]:
     return empty | dict(pair.get("contrast") or {}) | label
 
 
-_TEMPLATES.filters |= {"points": _points, "small": _small, "pair_row": _pair_row, "percent": percent}
+def _is_wide(row: Any) -> bool:
+    """Whether a difference is claimed although its interval contains 0."""
+    ends = row.get("low"), row.get("high")
+    return row.get("verdict") in ("better", "worse") and None not in ends and ends[0] <= 0 <= ends[1]
+
+
+_TEMPLATES.tests["wide"] = _is_wide
+_TEMPLATES.filters |= {"wide": _is_wide, "points": _points, "small": _small, "pair_row": _pair_row, "percent": percent}

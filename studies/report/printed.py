@@ -1,4 +1,4 @@
-"""Results as the command line prints them."""
+"""Explanations and states of runs as the command line prints them."""
 
 import math
 from collections.abc import Sequence
@@ -6,12 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
-from ...core import terminal
 from ...core.files import plain
 from ...core.terminal import show, show_files, show_table, show_wrapped
-from .page import cell, means, narrow
 
 SMALL = 0.05  # of the larger of |f(x)| and |f(x₀)|: a difference below has shares with large errors
 CANCELS = 3.0  # times |f(x) - f(x₀)|, a Σ|a| from which on shares need an explanation
@@ -97,33 +93,3 @@ def print_status(found: Sequence[Any], missing: Sequence[str]) -> None:
 def _status_row(one: Any) -> tuple[str, ...]:
     left = "" if one.seconds_left is None else str(timedelta(seconds=round(one.seconds_left)))
     return plain(one.folder), one.shard, one.state, f"{one.done} of {one.planned}", str(len(one.skipped)), left
-
-
-def print_comparison(found: Any, findings: Sequence[str]) -> None:
-    """A `Comparison`: of each cell a row for each domain; what it says, and the names of the files."""
-    groups = found.table.groupby(["model", "data", "method"], sort=False)
-    for label, table in groups:
-        _print_means(table, ", ".join(label) + ": " if len(groups) > 1 else "")
-    for sentence in findings:
-        terminal.console.print(plain(f"• {sentence}"))
-    cells = found.summary.get("cells", [found.summary])
-    for kind, said in (("skipped", "skipped"), ("notes", "read with a change")):
-        named = list(dict.fromkeys(entry["file"] for cell in cells for entry in cell[kind]))
-        if named:
-            shown = ", ".join(named[:5]) + (", …" if len(named) > 5 else "")
-            show(f"{said}: {shown} ({len(named)} in all; reasons: summary.json)")
-    show_files(found.out, found.files)
-
-
-def _print_means(found: Any, where: str) -> None:
-    """The means of one cell."""
-    width = min(max(len(str(domain)) for domain in ["domain", *found["transform"]]), terminal.console.width // 3)
-    columns = narrow(terminal.console.width - width - 4)
-    gap = " (gap: median)" if "relative_gap" in [name for name, _, _ in columns] else ""
-    table = Table(title=plain(f"{where}means over all examples{gap}"))
-    table.add_column("domain", width=width, overflow="fold")
-    for _, title, _ in columns:
-        table.add_column(title, justify="right", no_wrap=True)
-    for domain, values in means(found).iterrows():
-        table.add_row(plain(domain), *(cell(name, values[name]) for name, _, _ in columns))
-    terminal.console.print(table)

@@ -212,6 +212,7 @@ def question_sections(run: Run) -> list[dict[str, Any]]:
                 "rows": rows,
                 "chart": chart,
                 "rope": percent(rope),
+                "gains": "metric" in part and part["metric"].iloc[0] == "gain" and "domain" not in part,
                 "left": max(0, len(rows) - MOST_ROWS),
             }
         )

@@ -22,7 +22,7 @@ from .core.progress import Interrupted, bar
 from .core.terminal import complain, plain_streams, show, show_files, show_table
 
 MISTAKE, FAULT, INTERRUPTED = 2, 3, 130  # exit statuses; 1 says that a law is broken
-STORED = {"compare": "photos", "axioms": "cells"}  # what these commands have stored when they are interrupted
+STORED = {"compare": "examples", "axioms": "cells"}  # what these commands have stored when they are interrupted
 
 
 class _Commands(TyperGroup):
@@ -76,10 +76,10 @@ def compare(
         list[str] | None,
         options.domains("pixel, dct, dft and seven wavelets for pictures, others for other signals; summary.json lists them"),
     ] = None,
-    limit: Annotated[int | None, options.number("Largest number of photos; unreadable files do not count.")] = None,
-    pictures: Annotated[int, options.number("Number of photos whose maps are drawn, in each cell.", 0)] = 3,
+    limit: Annotated[int | None, options.number("Largest number of examples; unreadable files do not count.")] = None,
+    pictures: Annotated[int, options.number("Number of examples whose maps are drawn, in each cell.", 0)] = 3,
     effort: Annotated[str, typer.Option(help=options.EFFORT)] = "default",
-    quick: Annotated[bool, options.switch("--quick", "As --effort quick with at most 4 photos.")] = False,
+    quick: Annotated[bool, options.switch("--quick", "As --effort quick with at most 4 examples.")] = False,
     questions: Annotated[Path | None, typer.Option(help=options.QUESTIONS)] = None,
     baseline_run: Annotated[Path | None, typer.Option(help=options.BASELINE_RUN)] = None,
     out: options.OutOption = Path("results/compare"),
@@ -103,7 +103,7 @@ def compare(
             raise ValueError("compare: --baseline-run is for whole runs; give it to pullback merge.")
         with bar("steps", early=True) as progress:
             part = studies.compare_shard(settings, out, progress, note=complain, questions=declared)
-        show(f"shard {run.shard}: {part.photos} photos, {part.skipped} of them skipped, in {plain(out)}")
+        show(f"shard {run.shard}: {part.photos} examples, {part.skipped} of them skipped, in {plain(out)}")
         return
     with bar("steps", early=True) as progress:
         told: dict[str, Any] = {"note": complain, "questions": declared}

@@ -214,7 +214,7 @@ class Attribution:
         x: Any,
         transform: str | Transform = "pixel",
         *,
-        kind: Kind = "share",
+        kind: Kind | None = None,
         target: Target = None,
         values_in: str | None = None,
         channels: str | None = None,
@@ -232,7 +232,7 @@ class Attribution:
         T.adjoint(values): kind="sensitivity" and T linear. Shares of samples do not say what shares of coefficients are.
         channels: "spread" gives each channel an equal part of a share that was summed over channels, (batch, [1,] *spatial).
         baseline: x₀, as in `attribute`.  score_difference: f(x) - f(x₀), (batch,), else from `model` and `target`, else NaN.
-        method: the name that settings and figures show.  options: batch_size, model_args … for the model.
+        method: its name.  kind: None is "share", with a warning where Σ values is not f(x) - f(x₀).  options: of the model.
         Raises: TypeError or ValueError where shapes, formats or numbers are not what was expected, or leave two readings.
 
         >>> x, gradient = torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[2.0, 0.0]]])

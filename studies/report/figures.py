@@ -61,20 +61,24 @@ def _octave(name: str) -> int:
     return int(name.removeprefix("octave "))
 
 
-def overview(table: pd.DataFrame, out: Path) -> list[str]:
-    """Draws the figures about all photos together. Returns their names."""
-    return [save(_octave_bars(table), out / "octaves.png"), save(_kept_curves(table), out / "kept.png")]
+def overview(table: pd.DataFrame, out: Path, texts: Mapping[str, str] | None = None) -> list[str]:
+    """Draws the figures about all examples together. Returns their names.
+
+    texts: the frequencies of octaves in the unit of the signals; without them they are in cycles/sample.
+    """
+    return [save(_octave_bars(table, texts or {}), out / "octaves.png"), save(_kept_curves(table), out / "kept.png")]
 
 
-def _octave_bars(table: pd.DataFrame) -> Figure:
+def _octave_bars(table: pd.DataFrame, texts: Mapping[str, str]) -> Figure:
     shares = octave_shares(table)
     figure = Figure(figsize=(8, 0.42 * len(shares) + 1.5), layout="constrained")
     axis = figure.subplots()
     octaves = [name for name in shares if name not in (ALL, COARSER)]
     shades = matplotlib.colormaps["viridis"](np.linspace(0.25, 0.95, max(1, len(octaves))))
     colors: dict[str, Any] = {ALL: "0.75", COARSER: "#08306b"} | dict(zip(octaves, map(tuple, shades)))
-    cycles = {name: f"{name}: 1/{2 ** (_octave(name) + 1)}–1/{2 ** _octave(name)} cycles/sample" for name in octaves}
-    labels = {ALL: "no scales (pixels)", COARSER: "coarser"} | cycles
+    cycles = {name: f"1/{2 ** (_octave(name) + 1)}–1/{2 ** _octave(name)} cycles/sample" for name in octaves}
+    labels = {ALL: "no scales (pixel)", COARSER: "coarser"}
+    labels |= {name: f"{name}: {texts.get(name) or cycles[name]}" for name in octaves}
     left = np.zeros(len(shares))
     for name in [name for name in shares if shares[name].any()]:
         axis.barh(shares.index, shares[name], left=left, color=colors[name], label=labels[name])
@@ -154,7 +158,7 @@ def photo(
     embedded: files that present a signal, by the end of their name.  noun: the word for one signal.
     signal: the input of the model on its grid, for the view of the report, see `views.view`.  about: data, model and method.
     """
-    title = f"seen as {seen}" if seen else f"the {noun}"
+    title = f"predicted: {seen}" if seen else f"the {noun}"
     files = [save(_reconstructions(maps, specs, title, show), out / f"top10-{stem(name, number)}.png")]
     linear = [(spec, one) for spec, one in zip(specs, maps) if TransformClaim.LINEAR in one.transform.claims]
     scaled = _pick([(spec, one) for spec, one in linear if len(one.layout.group("octave").bands) > 1])

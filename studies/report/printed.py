@@ -8,8 +8,8 @@ from typing import Any
 
 from ...core.files import plain
 from ...core.terminal import show, show_files, show_table, show_wrapped
+from ..compare.verdicts import SMALL
 
-SMALL = 0.05  # of the larger of |f(x)| and |f(x₀)|: a difference below has shares with large errors
 CANCELS = 3.0  # times |f(x) - f(x₀)|, a Σ|a| from which on shares need an explanation
 
 
@@ -83,7 +83,7 @@ def print_status(found: Sequence[Any], missing: Sequence[str]) -> None:
     """A row for each `Status`, their sum, what was skipped, and which shards no folder holds."""
     show_table(None, ("folder", "shard", "state", "done", "skipped", "left"), [_status_row(one) for one in found])
     if len(found) > 1:
-        show(f"{sum(one.done for one in found)} of {sum(one.planned for one in found)} photos are done")
+        show(f"{sum(one.done for one in found)} of {sum(one.planned for one in found)} examples are done")
     for name, reason in dict.fromkeys(pair for one in found for pair in one.skipped):
         show(plain(f"skipped: {name}: {reason}"))
     if missing:

@@ -10,6 +10,7 @@ from ...core import terminal
 from ...core.files import plain
 from ...core.terminal import show, show_files, show_wrapped
 from ...metrics.protocol.conclusion import NEUTRAL, ROTATION
+from ...metrics.statistics import ENOUGH
 from ..compare.sentences import OF_GAINS, VERDICTS
 from .page import cell, means, narrow
 
@@ -53,7 +54,8 @@ def print_comparison(found: Any) -> None:
         own = scores[(scores["data"] == label[0]) & (scores["model"] == label[1]) & (scores["method"] == label[2])]
         _print_cell(rows, own, ", ".join(label) + ": " if len(groups) > 1 else "")
     _print_meanings(any(_further(rows) for _, rows in groups))
-    for line in brief(found.summary.get("answers") or []):
+    several = cells[0].get("signals", {}).get("several", "examples")
+    for line in brief(found.summary.get("answers") or [], several):
         show_wrapped(f"• {line}")
     for line in [one for one in found.summary["sentences"] if one not in {*verdicts, *answers}]:
         show_wrapped(f"• {line}")
@@ -120,15 +122,20 @@ def _print_meanings(kept: bool) -> None:
     terminal.console.print(grid)
 
 
-def brief(answers: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """A line for each question: how many contrasts are claimed, and the largest ones; the report has all of them."""
+def brief(answers: Sequence[dict[str, Any]], several: str = "examples") -> Iterator[str]:
+    """A line for each question: how many contrasts are claimed, and the largest ones; the report has all of them.
+
+    answers: as in summary.json.  several: what the examples are called.
+    """
     table = pd.DataFrame(answers)
     if table.empty:
         return
     names = [name for name in ("data", "model", "method", "domain", "first", "second") if name in table]
     for question, rows in table.groupby("question", sort=False):
         whole = rows.drop_duplicates(names)  # a row for each kind of budget has the same verdict
-        yield f"{question}: {_counted(whole)}{_named(whole)}"
+        most = int(rows["units"].max())
+        few = f"{most} {several} are too few for a claim; at least {ENOUGH} are needed."
+        yield f"{question}: {few if most < ENOUGH else _counted(whole) + _named(whole)}"
 
 
 def _counted(rows: pd.DataFrame) -> str:

@@ -30,8 +30,8 @@ def make(): return Cut(), Preparation(32)
     ("command", "rows", "said"),
     [
         ("compare", 0, "interrupted"),
-        ("compare", 20, "interrupted: none of 20 photos is finished; the same command starts from the beginning"),
-        ("compare", 1200, "interrupted: 4 of 20 photos are finished and stored; run the same command to continue"),
+        ("compare", 20, "interrupted: none of 20 examples is finished; the same command starts from the beginning"),
+        ("compare", 1200, "interrupted: 4 of 20 examples are finished and stored; run the same command to continue"),
         ("explain", 0, "interrupted"),
     ],
 )

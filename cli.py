@@ -272,15 +272,14 @@ def metrics(
 ) -> None:
     """List the registered metrics: formula, source, chance level, what leaves them as they are, and what they cost and need."""
     from . import studies
+    from .studies.report.printed import print_metrics
 
     if as_json:
         show(json.dumps(list(studies.metric_rows(names or ())), indent=2, ensure_ascii=False))
     elif names:
         show("\n\n".join(map(studies.metric_text, names)))
     else:
-        rows = list(studies.metric_rows())
-        cells = [[", ".join(v) if isinstance(v, list) else "-" if v is None else str(v) for v in row.values()] for row in rows]
-        show_table(None, tuple(rows[0]), cells)
+        print_metrics(list(studies.metric_rows()))
 
 
 def _is_mistake(error: Exception) -> bool:

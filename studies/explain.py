@@ -20,7 +20,7 @@ from ..core.files import check_writable, plain, slug, write_text, write_whole
 from ..core.progress import Progress
 from ..transforms.units import band_ranges, band_texts, frequency_unit, steps_of
 from .compare.measurements import ONLY
-from .kinds import Part, Signal, Wants, wrong_kind
+from .kinds import Part, Signal, Wants, kind_advice, wrong_kind
 from .loaders.data import Photo, reason
 from .loaders.models import LoadedModel
 from .loaders.packaged import is_packaged, opened, packaged_items
@@ -254,7 +254,7 @@ def _read(image: str | Path, model: LoadedModel, part: Part | None) -> tuple[Pho
     elif not os.path.exists(image):
         raise ValueError(f"{shown}: no such file; expected {kind.what}.")
     if other := wrong_kind(path, kind):
-        raise ValueError(f"{shown}: {other}, but the model {model.name} takes {kind.plural}.")
+        raise ValueError(f"{shown}: {other}, but the model {model.name} takes {kind.plural}{kind_advice(path)}.")
     try:
         signal = replace(kind.read(path, part), name=os.path.basename(image))
         if numbered and (label := kind.cases(path)[numbered[1]]):

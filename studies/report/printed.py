@@ -6,10 +6,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
+from ...core import terminal
 from ...core.files import plain
 from ...core.terminal import show, show_files, show_table, show_wrapped
 from ..compare.verdicts import SMALL
 
+WIDE = 140  # characters of a terminal from which on metrics are a table
+COMPARED = {
+    "domains, methods": "Compare domains and methods",
+    "methods": "Compare methods only: equal in some domains, or not meant for them",
+    "nothing": "Describe a map; no value is better",
+}
 CANCELS = 3.0  # times |f(x) - f(x₀)|, a Σ|a| from which on shares need an explanation
 
 
@@ -77,6 +86,31 @@ def _about_cancellation(found: Any) -> str:
         f"Values of both signs cancel: Σ|a| is {known[most]:,.3g} times |f(x) - f(x₀)| in {most}. A share of Σ|a| tells where "
         f"coefficients and gradients are large; only where the factor is near 1 is it a share of the score.{trust}"
     )
+
+
+def print_metrics(rows: Sequence[dict[str, Any]]) -> None:
+    """Rows of `metric_rows`: a table where there is room, else a paragraph for each, in groups by what they compare."""
+    if terminal.console.width >= WIDE:
+        cells = [[", ".join(v) if isinstance(v, list) else "-" if v is None else str(v) for v in row.values()] for row in rows]
+        show_table(None, tuple(rows[0]), cells)
+        return
+    width = max(len(row["name"]) for row in rows)
+    for compared, heading in COMPARED.items():
+        show(f"{heading}:")
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(width=width + 2, no_wrap=True)
+        for row in (each for each in rows if each["compares"] == compared):
+            grid.add_row(f"  {plain(row['name'])}", f"{plain(row['formula'])}. {_about_metric(row)}")
+        terminal.console.print(grid)
+    show("pullback metrics NAME shows one in full.")
+
+
+def _about_metric(row: dict[str, Any]) -> str:
+    """What is better, the cost, and what a metric needs, in half a line."""
+    said = [] if row["better"] == "neither" else [f"{row['better'].capitalize()} is better"]
+    count = row["evaluations"]
+    said.append(f"{count} evaluation{'s' if count != 1 else ''}" if said else f"{count} evaluations")
+    return "; ".join([*said, *([f"needs {', '.join(row['needs'])}"] if row["needs"] else [])])
 
 
 def print_status(found: Sequence[Any], missing: Sequence[str]) -> None:

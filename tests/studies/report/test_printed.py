@@ -9,14 +9,14 @@ import pytest
 from pullback.core import terminal
 from pullback.metrics.protocol.conclusion import ROTATION
 from pullback.metrics.statistics import family
-from pullback.studies import Comparison, Explanation
+from pullback.studies import Comparison, Explanation, metric_rows
 from pullback.studies.compare import scores
 from pullback.studies.compare.answers import Answer
 from pullback.studies.compare.questions import Question
 from pullback.studies.compare.sentences import BOTH_TRUE, sentences
 from pullback.studies.report.folder import read_run
 from pullback.studies.report.page import _is_wide
-from pullback.studies.report.printed import about_difference, print_explanation
+from pullback.studies.report.printed import about_difference, print_explanation, print_metrics
 from pullback.studies.report.printed_comparison import brief, domain_errors, print_comparison
 
 
@@ -122,7 +122,7 @@ def test_a_question_is_one_line_and_a_larger_gain_is_not_called_better() -> None
 def test_a_claim_whose_interval_contains_0_says_why() -> None:
     """Holm's smallest multiplier is 1, Bonferroni's that of all: of the weaker of two claims the interval is the wider one."""
     strong = [0.3 + 0.01 * (i % 3) for i in range(24)]
-    weak = [0.3 * (-1) ** i + 0.126 for i in range(24)]
+    weak = [0.3 * (-1) ** i + 0.15 for i in range(24)]
     found = family({"strong": strong, "weak": weak, **{f"s{i}": strong for i in range(6)}})["weak"]
     assert (found.verdict, found.contains_zero) == ("better", True)
     [said] = sentences([Answer(Question("q"), {}, "weak", "pixel", {"count": found}, found.p_corrected)])
@@ -138,3 +138,22 @@ def test_a_gain_in_a_sentence_is_larger_and_not_better() -> None:
     assert "Larger: dct (+31 points" in said
     assert "Better" not in said
     assert "which domain is better, selection errors say" in said
+
+
+def test_metrics_fit_a_narrow_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every metric has a paragraph with its name in full, its formula, and what is better; a wide terminal has the table."""
+    rows = list(metric_rows(["gain", "infidelity", "gini"]))
+    print_metrics(rows)
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    found = " ".join(text.split())
+    assert "Compare domains and methods: gain E(ranking by |z - z₀|) - E(ranking by |a|). Higher is better; 24 eval" in found
+    assert (
+        found.index("Compare methods only")
+        < found.index(" infidelity ")
+        < found.index("Describe a map")
+        < found.index(" gini ")
+    )
+    monkeypatch.setattr(terminal.console, "_width", 200)
+    print_metrics(rows)
+    assert "┃ invariance" in capsys.readouterr().out

@@ -14,7 +14,6 @@ from ...metrics.statistics import ENOUGH
 from ..compare.sentences import OF_GAINS, VERDICTS
 from .page import cell, means, narrow
 
-MAIN = ("report.html", "results.csv", "summary.json")
 MOST_NAMED, WIDEST = 4, 40  # contrasts in a line; characters of a domain
 SHOWN_AS_ERRORS = ("kept10_coefficient", "kept10_random")  # whose place in this table E has
 _ERROR = {"metric": "selection_error"}
@@ -64,7 +63,7 @@ def print_comparison(found: Any) -> None:
         if named:
             shown = ", ".join(named[:5]) + (", …" if len(named) > 5 else "")
             show(f"{said}: {shown} ({len(named)} in all; reasons: summary.json)")
-    show_files(found.out, found.files, MAIN)
+    show_files(found.out, found.files)
 
 
 def domain_errors(scores: pd.DataFrame) -> pd.DataFrame:

@@ -86,7 +86,7 @@ def test_a_comparison_answers_in_order(folders: dict[str, Path], kind: str, caps
     # a name of the user's, or a path, is not cut
     assert all(len(line) <= 80 for line in text.splitlines() if not line.startswith(("results in", "skipped", "read with")))
     found = " ".join(text.split())
-    places = [found.index(part) for part in ("selection error E of each domain", "E by |z| random gain".replace(" ", " ┃ "))]
+    places = [found.index(part) for part in ("selection error E of each domain", "E ┃ by |z| ┃ random ┃ gain")]
     places += [found.index(part) for part in ("Verdicts are about E", "control: E of the largest coefficients", "results in ")]
     assert places == sorted(places)
     assert "compacts the signal, not what the model reads" in found

@@ -5,9 +5,9 @@ from typing import Any, Unpack, overload
 
 from torch import Tensor
 
+from ..core.argument_advice import about_shapes, unknown_argument
 from ..core.progress import Progress
 from ..transforms import Transform
-from .argument_advice import about_shapes, unknown_argument
 from .call import BaselineLike, Domain, Method, Model, Options, run
 from .engine.execution import Execution
 from .engine.score import Target

@@ -17,12 +17,12 @@ from ..core.files import plain
 from ..core.imports import needs
 from ..core.tensors import ranks
 from ..transforms import Layout, Transform, get
+from ..transforms.units import octave_table
 from . import saved
 from .call import BaselineLike, Model, Options, is_signal_linear, run
 from .engine.score import Target
 from .estimator import Kind
 from .methods.foreign_map import foreign_fields
-from .octaves import octave_table
 from .pullback import analysis_transpose
 from .resume import missed, warn_unconverged
 
@@ -38,10 +38,9 @@ class Attribution:
     """Attributions of a batch in one domain.
 
     values: a, (batch, *coeff).  coefficients: z = T x.  displacement: z - z₀.  score_difference: f(x) - f(x₀), (batch,).
-    transform: T.  kind: "share" for shares of f(x) - f(x₀), or "sensitivity".
+    transform: T.  kind: "share" for shares of f(x) - f(x₀), or "sensitivity".  details: what the method reports, by name.
     covector: ḡ in the signal, (batch, *shape), where a = (z - z₀) ⊙ T.adjoint(ḡ) for shares and T.adjoint(ḡ) for sensitivities.
     settings: method, options, target, baseline, seed, versions and the evaluations of the model.
-    details: what the method itself reports, by name.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1).square().sum(1)
@@ -139,7 +138,8 @@ class Attribution:
         >>> att.octaves(rate=16_000).round(2).values.tolist()
         [[0.0, 4000.0, 1.0, 1.0], [4000.0, 8000.0, 0.0, 0.0]]
         """
-        return octave_table(self, rate, example)
+        asked = (("share", "share"), ("total", None))
+        return octave_table(self.layout, rate, {name: self[example].importance("octave", how).iloc[0] for name, how in asked})
 
     def keep_mask(self, keep: float) -> Tensor:
         """True where `signal` keeps z, (batch, *coeff), ties by position.  Raises: ValueError unless 0 < keep ≤ 1."""

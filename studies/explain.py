@@ -14,10 +14,10 @@ from torch import Tensor
 from ..attribution import Attribution
 from ..attribution import get as get_method
 from ..attribution.call import run
-from ..attribution.octaves import cancellation
 from ..core.defaults import PICTURE_METHOD
 from ..core.files import check_writable, plain, slug, write_text, write_whole
 from ..core.progress import Progress
+from ..metrics import cancellation
 from ..transforms.units import band_ranges, band_texts, frequency_unit, steps_of
 from .compare.measurements import ONLY
 from .kinds import Part, Signal, Wants, kind_advice, wrong_kind
@@ -40,7 +40,7 @@ class Explanation:
     image: the file's name.  class_name: "" if unknown; a model with one output has no classes but target 0, called
     "output", whose probability is NaN.  shares: of Σ|a|, {domain: {octave: share}}; those of a domain sum to 1.
     totals: Σ a, signed, in the same form; {} for sensitivities, whose sum has no meaning.  score_difference: f(x) - f(x₀).
-    cancellation: {domain: Σ|a| / |f(x) - f(x₀)|}, see `attribution.octaves`.
+    cancellation: {domain: Σ|a| / |f(x) - f(x₀)|}, see `metrics.cancellation`.
     frequencies: of each octave with their unit, as {"octave 1": "4000–8000 Hz"}, "" where it has none.
     files: the names of the figures, and of the files with the shares and signals.  notes: what was read or prepared otherwise
     than the file stores it, and what was left out.  not_converged: the domains in which the method missed its tolerance.

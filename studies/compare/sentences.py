@@ -6,12 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...metrics.statistics import ENOUGH, Contrast
+from ..report.page import OF_GAINS, VERDICTS
 from .answers import Answer
 from .questions import Question
 
-CLAIMS = ("better", "worse", "equal", "depends on the budget")
-VERDICTS = (*CLAIMS, "open")
-OF_GAINS = {"better": "larger", "worse": "smaller"}  # a domain whose map gains more over |z| may have the larger error
 _GAINS = " A gain is what the map adds to the ranking by |coefficient|; which domain is better, selection errors say."
 BOTH_TRUE = (
     "its interval must hold for all contrasts at once and contains 0; the test is corrected step by step and claims more"
@@ -36,7 +34,7 @@ def _said(answers: Sequence[Answer], unit: str) -> str:
     count, against = len(answers), _common({one.second for one in answers})
     level = f"{100 * question.level:.3g} % intervals" + (f" that hold for all {count} together" if count > 1 else "")
     what = f"{question.metric}, {count} contrast{'s' * (count > 1)}{against}, {most} {unit}; {level}, p after Holm"
-    parts = [*(_claimed(verdict, answers) for verdict in CLAIMS), _open(answers, unit)]
+    parts = [*(_claimed(verdict, answers) for verdict in VERDICTS[:-1]), _open(answers, unit)]
     about = _GAINS if _is_gain(question) else ""
     return f"{question.name} ({what}). {' '.join(filter(None, parts))}{lost}{about}"
 

@@ -8,9 +8,8 @@ import pandas as pd
 
 from ...metrics.statistics import large_enough
 from ..report.figures import ALL, COARSER, octave_shares
-from ..report.page import distinct, means
+from ..report.page import SMALL, distinct, means
 
-SMALL = 0.05  # of the larger of |f(x)| and |f(x₀)|: shares of a smaller difference have large errors
 BUDGET = 10  # per cent of the number of samples, in sentences
 
 

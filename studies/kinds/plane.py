@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from ...attribution import Attribution
-from ...attribution.band_maps import band_maps
-from ...attribution.plot import density, extremes
+from ...attribution.plot import band_maps, density, extremes
 from ...transforms import Layout, TransformClaim
 from ...transforms.units import band_texts, frequency_unit, steps_of
 from .signal import Signal

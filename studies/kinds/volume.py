@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from ...attribution import Attribution
-from ...attribution.band_maps import band_maps
-from ...attribution.plot import Show
+from ...attribution.plot import Show, band_maps
 from ...core.files import plain
 from ...core.imports import needs
 from ...transforms import TransformClaim

@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ...attribution import Attribution
-from ...attribution.band_maps import as_shares, band_maps
-from ...attribution.plot import Show, as_written, density, draw_density, draw_signal, robust_limit
+from ...attribution.plot import Show, as_shares, as_written, band_maps, density, draw_density, draw_signal, robust_limit
 from ...core.files import slug, write_whole
 from ...core.spec import parse
 from ...transforms import TransformClaim

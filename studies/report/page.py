@@ -22,6 +22,9 @@ COLUMNS = (
     ("kept10_random", "random", "control: the same for random coefficients"),
 )
 PERCENT = {"relative_gap", "map_error", "samples90"} | {name for name, _, _ in COLUMNS if name.startswith("kept")}
+VERDICTS = ("better", "worse", "equal", "depends on the budget", "open")
+OF_GAINS = {"better": "larger", "worse": "smaller"}  # a domain whose map gains more over |z| may have the larger error
+SMALL = 0.05  # of the larger of |f(x)| and |f(x₀)|: shares of a smaller difference have large errors
 MOST_TELLING = ("kept10_attribution", "kept10_coefficient", "kept10_random", "samples90")
 _TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader(__package__ or ""), autoescape=True)
 

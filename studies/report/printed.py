@@ -11,7 +11,7 @@ from rich.table import Table
 from ...core import terminal
 from ...core.files import plain
 from ...core.terminal import show, show_files, show_table, show_wrapped
-from ..compare.verdicts import SMALL
+from .page import SMALL
 
 WIDE = 140  # characters of a terminal from which on metrics are a table
 COMPARED = {

@@ -11,8 +11,7 @@ from ...core.files import plain
 from ...core.terminal import show, show_files, show_wrapped
 from ...metrics.protocol.conclusion import NEUTRAL, ROTATION
 from ...metrics.statistics import ENOUGH
-from ..compare.sentences import OF_GAINS, VERDICTS
-from .page import cell, means, narrow
+from .page import OF_GAINS, VERDICTS, cell, means, narrow
 
 MOST_NAMED, WIDEST = 4, 40  # contrasts in a line; characters of a domain
 SHOWN_AS_ERRORS = ("kept10_coefficient", "kept10_random")  # whose place in this table E has

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from ...attribution import Attribution
-from ...attribution.band_maps import as_shares, band_maps
-from ...attribution.plot import Show, as_image, density, extremes, robust_limit
+from ...attribution.plot import Show, as_image, as_shares, band_maps, density, extremes, robust_limit
 from ...transforms import TransformClaim
 from ...transforms.units import band_texts, frequency_unit
 from ..kinds.plane import LOUDEST, Plane, octaves, spectrogram, tiles

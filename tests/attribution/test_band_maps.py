@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 import pullback as pb
-from pullback.attribution.band_maps import as_shares, band_maps
-from pullback.attribution.plot import plot
+from pullback.attribution.plot import as_shares, band_maps, plot
 
 PLACE = torch.arange(256, dtype=torch.float64)
 FINE, COARSE = torch.cos(2 * math.pi * 0.35 * PLACE), torch.cos(2 * math.pi * 0.05 * PLACE)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import pullback as pb
-from pullback.attribution.octaves import cancellation
+from pullback.metrics import cancellation
 
 RATE, SAMPLES = 16_000, 8_192
 TIMES = torch.arange(SAMPLES, dtype=torch.float64) / RATE

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..core.checks import quoted
+from .checks import quoted
 
 LONGEST = 90  # characters of what the model said
 OURS = {  # arguments of Captum's `attribute`, and ours

@@ -6,7 +6,7 @@ from support.subjects import normal
 from torch import nn
 
 import pullback as pb
-from pullback.attribution.argument_advice import OURS
+from pullback.core.argument_advice import OURS
 
 IMAGES = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)).double().eval()
 LINES = nn.Sequential(nn.Conv1d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 14, 5)).double().eval()

@@ -52,8 +52,8 @@ def plot(attribution: Plottable, example: int = 0, by: str = "octave", show: Sho
         raise IndexError(f"plot: expected an example in 0…{len(attribution.values) - 1}, got {example}.")
     one = attribution[example]
     maps, signal = _maps(one, by), one.transform.inverse(one.coefficients)[0]
-    columns = min(COLUMNS, len(maps) + 2)
-    rows = math.ceil((len(maps) + 2) / columns)
+    rows = math.ceil((len(maps) + 2) / COLUMNS)
+    columns = math.ceil((len(maps) + 2) / rows)
     figure = Figure(figsize=(2.6 * columns, 2.6 * rows + 0.4), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes[len(maps) + 1 : -1]:

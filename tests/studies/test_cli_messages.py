@@ -143,7 +143,7 @@ def test_what_a_model_a_photo_or_a_folder_lacks_is_said_before_the_work(
         (["compare", "--model", "torchvision:resnet18"], "pip install torchvision"),
         (["compare", "--data", "hf:cifar10"], "pip install datasets"),
         (["compare", "--model", "missing.pt"], "does not exist"),
-        (["compare", "--model", "json:nothing"], "importable from here"),
+        (["compare", "--model", "json:nothing"], "json has no 'nothing'; it defines dump, dumps"),
         (["explain", "pyproject.toml"], "not an image"),
         (["explain", "nowhere.jpg"], "nowhere.jpg: no such file"),
     ],

@@ -22,7 +22,7 @@ from .core.progress import Interrupted, bar
 from .core.terminal import complain, plain_streams, show, show_files, show_table
 
 MISTAKE, FAULT, INTERRUPTED = 2, 3, 130  # exit statuses; 1 says that a law is broken
-STORED = {"compare": "photos", "axioms": "cells"}  # what these commands have stored when they are interrupted
+STORED = {"compare": "examples", "axioms": "cells"}  # what these commands have stored when they are interrupted
 
 
 class _Commands(TyperGroup):
@@ -76,10 +76,10 @@ def compare(
         list[str] | None,
         options.domains("pixel, dct, dft and seven wavelets for pictures, others for other signals; summary.json lists them"),
     ] = None,
-    limit: Annotated[int | None, options.number("Largest number of photos; unreadable files do not count.")] = None,
-    pictures: Annotated[int, options.number("Number of photos whose maps are drawn, in each cell.", 0)] = 3,
+    limit: Annotated[int | None, options.number("Largest number of examples; unreadable files do not count.")] = None,
+    pictures: Annotated[int, options.number("Number of examples whose maps are drawn, in each cell.", 0)] = 3,
     effort: Annotated[str, typer.Option(help=options.EFFORT)] = "default",
-    quick: Annotated[bool, options.switch("--quick", "As --effort quick with at most 4 photos.")] = False,
+    quick: Annotated[bool, options.switch("--quick", "As --effort quick with at most 4 examples.")] = False,
     questions: Annotated[Path | None, typer.Option(help=options.QUESTIONS)] = None,
     baseline_run: Annotated[Path | None, typer.Option(help=options.BASELINE_RUN)] = None,
     out: options.OutOption = Path("results/compare"),
@@ -89,7 +89,7 @@ def compare(
     --model, --data, --method and --baseline may be repeated: each combination is compared.
     """
     from . import studies
-    from .studies.report.printed import print_comparison
+    from .studies.report.printed_comparison import print_comparison
 
     if quick:
         effort, limit = "quick", 4 if limit is None else limit
@@ -103,12 +103,12 @@ def compare(
             raise ValueError("compare: --baseline-run is for whole runs; give it to pullback merge.")
         with bar("steps", early=True) as progress:
             part = studies.compare_shard(settings, out, progress, note=complain, questions=declared)
-        show(f"shard {run.shard}: {part.photos} photos, {part.skipped} of them skipped, in {plain(out)}")
+        show(f"shard {run.shard}: {part.photos} examples, {part.skipped} of them skipped, in {plain(out)}")
         return
     with bar("steps", early=True) as progress:
         told: dict[str, Any] = {"note": complain, "questions": declared}
         found = studies.compare(settings, out, progress, **told, before=baseline_run, engine=cluster)
-    print_comparison(found, found.summary["sentences"])
+    print_comparison(found)
 
 
 app.command()(runs.merge)
@@ -122,6 +122,7 @@ def explain(
     run: options.BatchedOptions,
     files: Annotated[list[Path], typer.Argument(help=options.FILES)],
     method: options.MethodOption = PICTURE_METHOD,
+    baseline: Annotated[str, typer.Option(help=options.BASELINE)] = "zero",
     transform: Annotated[list[str] | None, options.domains(options.EXPLAINED)] = None,
     target: Annotated[list[str] | None, typer.Option(help=options.TARGET)] = None,
     top: Annotated[int, options.number("Without --target: explain so many classes, those with the highest scores.")] = 1,
@@ -137,9 +138,9 @@ def explain(
     from .studies.report.printed import print_explanation
 
     settings = studies.Settings(**run.settings())
-    asked: dict[str, Any] = {"method": method, "transforms": transform, "targets": target or (), "top": top}
+    asked: dict[str, Any] = {"method": method, "baseline": baseline, "transforms": transform, "top": top}
     asked |= {"part": studies.Part(start, seconds) if start or seconds is not None else None, "seed": settings.seed}
-    asked |= {"out": out, "device": settings.device, "batch_size": settings.batch_size}
+    asked |= {"targets": target or (), "out": out, "device": settings.device, "batch_size": settings.batch_size}
     loaded, failed = settings.load_model(complain), False
     for file in files:
         try:
@@ -271,15 +272,14 @@ def metrics(
 ) -> None:
     """List the registered metrics: formula, source, chance level, what leaves them as they are, and what they cost and need."""
     from . import studies
+    from .studies.report.printed import print_metrics
 
     if as_json:
         show(json.dumps(list(studies.metric_rows(names or ())), indent=2, ensure_ascii=False))
     elif names:
         show("\n\n".join(map(studies.metric_text, names)))
     else:
-        rows = list(studies.metric_rows())
-        cells = [[", ".join(v) if isinstance(v, list) else "-" if v is None else str(v) for v in row.values()] for row in rows]
-        show_table(None, tuple(rows[0]), cells)
+        print_metrics(list(studies.metric_rows()))
 
 
 def _is_mistake(error: Exception) -> bool:

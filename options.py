@@ -61,10 +61,11 @@ INPUT = (
     "several. It is the same for every signal, and is not attributed."
 )
 COMPARED_METHODS = f"A method, for example 'smoothgrad(samples=25)'. If not given: {PICTURE_METHOD}. Repeat it for several."
-BASELINES = "What absent means: zero, mean, 'blur(sigma=10)' or another baseline. If not given: zero. Repeat it for several."
+BASELINE = "What absent means: zero, mean, 'blur(sigma=10)' or another baseline."
+BASELINES = f"{BASELINE} If not given: zero. Repeat it for several."
 EFFORT = "quick, default or full: how many selections are scored for each map."
 QUESTIONS = "A TOML file that declares the contrasts, see docs/statistics.md. If not given: controls, domains and methods."
-BASELINE_RUN = "The folder of an earlier comparison, with which this one is compared photo by photo."
+BASELINE_RUN = "The folder of an earlier comparison, with which this one is compared example by example."
 SHARD = "Measure only this part of the work, for example 3/16; pullback merge joins all parts."
 ENGINE = "process measures here, ray on a cluster of Ray, by default a new one that only this machine can reach."
 ADDRESS = "With --engine ray: the cluster, auto or HOST:PORT."

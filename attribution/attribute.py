@@ -5,6 +5,7 @@ from typing import Any, Unpack, overload
 
 from torch import Tensor
 
+from ..core.argument_advice import about_shapes, unknown_argument
 from ..core.progress import Progress
 from ..transforms import Transform
 from .call import BaselineLike, Domain, Method, Model, Options, run
@@ -37,6 +38,7 @@ def attribute(
     model_kwargs: Mapping[str, Any] | None = None,
     create_graph: bool = False,
     execution: Execution | None = None,
+    **unknown: Any,
 ) -> Attribution | list[Attribution]:
     """Shares f(x) - f(x₀) among the coefficients of T x, in one domain or in several from one gradient stream.
 
@@ -81,13 +83,20 @@ def attribute(
     >>> bool((att.completeness_gap.abs() < 1e-5).all())
     True
     """
+    if unknown:
+        raise unknown_argument(unknown)
     several = isinstance(transform, Iterable) and not isinstance(transform, (str, Transform))
     domains: list[Any] = list(transform) if several else [transform]  # type: ignore[arg-type]
     if not domains:
         raise ValueError("transform: expected a spec, a Transform or a list of these; got an empty list.")
     options: Any = {"method": method, "baseline": baseline, "batch_size": batch_size, "seed": seed, "progress": progress}
     options |= {"model_args": model_args, "model_kwargs": model_kwargs, "create_graph": create_graph, "execution": execution}
-    results = [Attribution(**fields) for fields in run(model, x, target, domains, **options)]
+    try:
+        results = [Attribution(**fields) for fields in run(model, x, target, domains, **options)]
+    except (RuntimeError, ValueError, IndexError) as error:
+        if (clearer := about_shapes(error, model, x)) is not None:
+            raise clearer from error
+        raise
     warn_unconverged(results)
     return results if several else results[0]
 

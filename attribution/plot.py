@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..core.imports import import_matplotlib, needs
 from ..transforms import Transform, TransformClaim
+from .pullback import analysis_transpose
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,8 +52,8 @@ def plot(attribution: Plottable, example: int = 0, by: str = "octave", show: Sho
         raise IndexError(f"plot: expected an example in 0…{len(attribution.values) - 1}, got {example}.")
     one = attribution[example]
     maps, signal = _maps(one, by), one.transform.inverse(one.coefficients)[0]
-    columns = min(COLUMNS, len(maps) + 2)
-    rows = math.ceil((len(maps) + 2) / columns)
+    rows = math.ceil((len(maps) + 2) / COLUMNS)
+    columns = math.ceil((len(maps) + 2) / rows)
     figure = Figure(figsize=(2.6 * columns, 2.6 * rows + 0.4), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes[len(maps) + 1 : -1]:
@@ -87,13 +89,13 @@ def _note(density: np.ndarray, signal: Tensor) -> str:
     """One line that explains the maps."""
     volume = ", mean over axis 1 of the volume" if signal.ndim == 4 else ""
     scale = "one linear scale" if density.ndim == 1 else "one √ scale"
-    return f"maps: local mean of |net share|{volume}, {scale}; a band's shares may cancel at a place, so bars can differ"
+    return f"maps: where each group's Σ|a| lies (local mean{volume}; {scale}); the sum of a map is its bar"
 
 
 def _maps(one: Any, by: str) -> list[tuple[str, np.ndarray]]:
     if TransformClaim.LINEAR not in one.transform.claims:
         return []
-    return [(band.name, density(map_)) for band, map_ in zip(one.layout.group(by).bands, one.heatmap(by)[0])]
+    return [(band.name, density(map_)) for band, map_ in zip(one.layout.group(by).bands, band_maps(one, by)[0])]
 
 
 def robust_limit(densities: Sequence[np.ndarray]) -> float:
@@ -203,3 +205,51 @@ def draw_density(axis: Any, array: np.ndarray, limit: float) -> None:
     from matplotlib.colors import PowerNorm
 
     _show(axis, array, np.max, cmap="magma", norm=PowerNorm(0.5, 0, limit))
+
+
+def band_maps(attribution: Any, by: str = "octave") -> Tensor:
+    """Where the Σ|a| of each group of bands lies, for a linear T; each map is non-negative and sums to Σ|a| of its group.
+
+    With g = T.adjoint(ḡ), the map of group b is proportional to |T⁻¹((z - z₀) on b) ⊙ Tᵀ(g on b)|, summed over channels: the
+    part of the signal times the part of the gradient in the same group. `Attribution.heatmap` multiplies by all of ḡ
+    instead: its maps are exact and signed, but at a place they also hold products of different groups, which cancel in the
+    sum only. For sensitivities it is |Tᵀ(a on b)|.
+    by: as in `Attribution.importance`.  Shape: (batch, groups, *spatial).
+
+    >>> x = torch.randn(1, 1, 64, generator=torch.Generator().manual_seed(0))
+    >>> att = pb.attribute(lambda x: x.tanh().sum((1, 2)), x, transform="dct")
+    >>> shares = torch.tensor(att.importance("octave").values)
+    >>> torch.allclose(band_maps(att).sum(2) / att.values.abs().sum(), shares.float(), atol=1e-5)
+    True
+    """
+    layout = attribution.layout.group(by)
+    masks = [(layout.index == group).to(attribution.values.device) for group in range(len(layout.bands))]
+    gradient = _gradient(attribution)
+    parts = [_part(attribution, gradient, mask) for mask in masks]
+    place = torch.stack(parts, 1).abs().sum(2)
+    size, total = layout.sum(attribution.values.abs()), place.flatten(2).sum(2)
+    factor = torch.where(total > 0, size / total.where(total > 0, 1), 0)
+    return place * factor.reshape(*factor.shape, *[1] * (place.ndim - 2))
+
+
+def _part(attribution: Any, gradient: Tensor, mask: Tensor) -> Tensor:
+    """The map of the coefficients in `mask`, (batch, *shape)."""
+    transform = attribution.transform
+    there = analysis_transpose(transform, gradient * mask)
+    return there if attribution.kind == "sensitivity" else there * transform.inverse(attribution.displacement * mask)
+
+
+def _gradient(attribution: Any) -> Tensor:
+    """a / (z - z₀) for shares, and a for sensitivities, (batch, *coeff)."""
+    if attribution.kind == "sensitivity":
+        return attribution.values
+    if attribution.covector is not None:
+        return attribution.transform.adjoint(attribution.covector)
+    moved = attribution.displacement != 0
+    return torch.where(moved, attribution.values / attribution.displacement.where(moved, 1), 0)
+
+
+def as_shares(maps: Tensor) -> Tensor:
+    """Maps divided by their sum, so that those of several domains can be drawn on one scale: (batch, groups, *spatial)."""
+    total = maps.flatten(1).sum(1)
+    return maps / torch.where(total > 0, total, 1).reshape(-1, *[1] * (maps.ndim - 1))

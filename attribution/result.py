@@ -3,7 +3,7 @@
 import json
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -17,6 +17,7 @@ from ..core.files import plain
 from ..core.imports import needs
 from ..core.tensors import ranks
 from ..transforms import Layout, Transform, get
+from ..transforms.units import octave_table
 from . import saved
 from .call import BaselineLike, Model, Options, is_signal_linear, run
 from .engine.score import Target
@@ -37,10 +38,9 @@ class Attribution:
     """Attributions of a batch in one domain.
 
     values: a, (batch, *coeff).  coefficients: z = T x.  displacement: z - z₀.  score_difference: f(x) - f(x₀), (batch,).
-    transform: T.  kind: "share" for shares of f(x) - f(x₀), or "sensitivity".
+    transform: T.  kind: "share" for shares of f(x) - f(x₀), or "sensitivity".  details: what the method reports, by name.
     covector: ḡ in the signal, (batch, *shape), where a = (z - z₀) ⊙ T.adjoint(ḡ) for shares and T.adjoint(ḡ) for sensitivities.
     settings: method, options, target, baseline, seed, versions and the evaluations of the model.
-    details: what the method itself reports, by name.
 
     >>> import torch, pullback as pb
     >>> f = lambda x: x.flatten(1).square().sum(1)
@@ -130,6 +130,17 @@ class Attribution:
         names = [band.name for band in layout.bands]
         return pd.DataFrame(sums.detach().cpu().double().numpy(), columns=names).rename_axis("example")
 
+    def octaves(self, rate: float | Sequence[float] = 1.0, example: int = 0) -> "pd.DataFrame":
+        """A row for each octave of one example: frequencies low to high, share of Σ|a|, and total Σ a, signed.
+        rate: samples per second for Hz, or per mm; of several axes one for each ("low 1", …).  Raises: ValueError; IndexError.
+
+        >>> att = pb.attribute(lambda x: x[:, 0, 0], torch.ones(1, 1, 8), transform="dwt(haar, level=1)")
+        >>> att.octaves(rate=16_000).round(2).values.tolist()
+        [[0.0, 4000.0, 1.0, 1.0], [4000.0, 8000.0, 0.0, 0.0]]
+        """
+        asked = (("share", "share"), ("total", None))
+        return octave_table(self.layout, rate, {name: self[example].importance("octave", how).iloc[0] for name, how in asked})
+
     def keep_mask(self, keep: float) -> Tensor:
         """True where `signal` keeps z, (batch, *coeff), ties by position.  Raises: ValueError unless 0 < keep ≤ 1."""
         return ranks(self.values.abs()) < coefficient_count(keep, self.transform)
@@ -203,7 +214,7 @@ class Attribution:
         x: Any,
         transform: str | Transform = "pixel",
         *,
-        kind: Kind = "share",
+        kind: Kind | None = None,
         target: Target = None,
         values_in: str | None = None,
         channels: str | None = None,
@@ -221,7 +232,7 @@ class Attribution:
         T.adjoint(values): kind="sensitivity" and T linear. Shares of samples do not say what shares of coefficients are.
         channels: "spread" gives each channel an equal part of a share that was summed over channels, (batch, [1,] *spatial).
         baseline: x₀, as in `attribute`.  score_difference: f(x) - f(x₀), (batch,), else from `model` and `target`, else NaN.
-        method: the name that settings and figures show.  options: batch_size, model_args … for the model.
+        method: its name.  kind: None is "share", with a warning where Σ values is not f(x) - f(x₀).  options: of the model.
         Raises: TypeError or ValueError where shapes, formats or numbers are not what was expected, or leave two readings.
 
         >>> x, gradient = torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[2.0, 0.0]]])

@@ -17,16 +17,16 @@ def merge(
 ) -> None:
     """Join the shards of a comparison: the same files and numbers as of one whole run. No model is loaded."""
     from .. import studies
-    from ..studies.report.printed import print_comparison
+    from ..studies.report.printed_comparison import print_comparison
 
     found = studies.merge(folders, out, baseline_run)
-    print_comparison(found, found.summary["sentences"])
+    print_comparison(found)
 
 
 def status(
     folders: Annotated[list[Path], typer.Argument(help="Folders of comparisons or shards, or folders in which they lie.")],
 ) -> None:
-    """Say how far comparisons are, also while they run: photos done and planned, time left, what was skipped, which shards."""
+    """Say how far comparisons are, also while they run: examples done and planned, time left, what was skipped, shards."""
     from .. import studies
     from ..studies.report.printed import print_status
 
@@ -36,14 +36,14 @@ def status(
 
 def cost(
     trial: Annotated[Path, typer.Argument(help="The folder of a small comparison with these settings, on this hardware.")],
-    photos: Annotated[int, options.number("The number of photos of the large one.")] = 1000,
+    photos: Annotated[int, options.number("The number of examples of the large one.")] = 1000,
     workers: Annotated[int, options.number("Shards or workers of Ray that run at one time, each on its own hardware.")] = 1,
 ) -> None:
-    """Say what a large comparison will cost, from the time that the photos of a small one have taken."""
+    """Say what a large comparison will cost, from the time that the examples of a small one have taken."""
     from .. import studies
 
     found = studies.expected_cost(trial, photos)
-    head = ("model", "data", "method", "domains", "photos measured", "seconds for a photo", f"hours for {photos} photos")
+    head = ("model", "data", "method", "domains", "measured", "seconds for one", f"hours for {photos:,}")
     rows = [[plain(each.model), plain(each.data), plain(each.method), str(each.domains), str(each.measured)] for each in found]
     times = [[f"{each.seconds:.3g}", f"{each.hours:.3g}"] for each in found]
     show_table(None, head, [row + time for row, time in zip(rows, times)])

@@ -75,11 +75,18 @@ def import_callable(spec: str, what: str, expected: str) -> Callable[..., Any]:
             raise ValueError(f"{what} {spec!r}: {where}.") from None
     try:
         found = operator.attrgetter(name)(module)
-    except AttributeError as error:
-        raise ValueError(f"{what} {spec!r}: importable from here, but without that name: {error}.") from None
+    except AttributeError:
+        own = [each for each, value in vars(module).items() if _is_own(each, value, module)]
+        held = f"it defines {', '.join(own)[:100]}" if own else "it defines nothing that can be called"
+        raise ValueError(f"{what} {spec!r}: {place} has no {name!r}; {held}.") from None
     if not callable(found):
         raise ValueError(f"{what} {spec!r}: expected {expected}; got {type(found).__name__}. Wrap it in a function.")
     return found
+
+
+def _is_own(name: str, value: object, module: types.ModuleType) -> bool:
+    """Whether a name of a module is a public callable that it defines itself."""
+    return not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == module.__name__
 
 
 def _import_file(place: str) -> types.ModuleType:

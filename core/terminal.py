@@ -14,6 +14,7 @@ from rich.table import Table
 from .files import plain
 
 LONGEST = 300  # characters of a message
+FEW, MAIN = 4, ("report.html", "results.csv", "summary.json")  # names of files in a line, and those that matter most
 # Without markup, because names of files may hold brackets and colons.
 PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
 console = Console(**PLAIN)
@@ -24,9 +25,16 @@ def show(text: object) -> None:
     console.print(plain(text, keep="\n"), soft_wrap=True)
 
 
+def show_wrapped(text: object) -> None:
+    """Prints sentences, wrapped at the width of the terminal."""
+    console.print(plain(text))
+
+
 def show_files(out: Path, files: Sequence[str]) -> None:
-    """Prints where the results are."""
-    show(f"results in {plain(out)}: {', '.join(files)}")
+    """Prints where the results are: all files where they are few, else those that matter most, or the first ones."""
+    chosen = list(files) if len(files) <= FEW else [name for name in MAIN if name in files] or list(files[:FEW])
+    more = f", and {len(files) - len(chosen)} more" if len(files) > len(chosen) else ""
+    show(f"results in {plain(out)}: {', '.join(chosen)}{more}")
 
 
 def show_table(title: str | None, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -20,6 +20,7 @@ from .sparsity import (
     FractionHolding,
     Gini,
     Participation,
+    cancellation,
     effective_number,
     fraction_holding,
     gini,
@@ -34,6 +35,6 @@ __all__ += ["Infidelity", "Insertion", "Invariance", "Judged", "LabelRandomisati
 __all__ += ["MaxSensitivity", "Metric", "MuFidelity", "Needs", "OctaveDistance", "ParameterRandomisation"]
 __all__ += ["ParameterRandomisationRanks", "Participation", "PointingGame", "RateFidelity", "RelevanceAUPRC", "RelevanceMass"]
 __all__ += ["RelevanceRank", "Scores", "Selection", "SelectionError", "SensitivityN", "Separation", "SymmetricRelevanceGain"]
-__all__ += ["TopKStability", "dominant", "effective_number", "energy_left", "explainer", "explainer_of", "fraction_holding"]
-__all__ += ["get", "gini", "ideal_order", "kept_score", "mean_interval", "measure", "names", "participation", "register"]
-__all__ += ["si_sdr", "si_sdr_gain", "statistics"]
+__all__ += ["TopKStability", "cancellation", "dominant", "effective_number", "energy_left", "explainer", "explainer_of"]
+__all__ += ["fraction_holding", "get", "gini", "ideal_order", "kept_score", "mean_interval", "measure", "names"]
+__all__ += ["participation", "register", "si_sdr", "si_sdr_gain", "statistics"]

@@ -35,6 +35,20 @@ def gini(values: Tensor) -> Tensor:
     return torch.where(total == 0, 0, 1 - 2 * (share * (d - rank + 0.5) / d).sum(1))
 
 
+def cancellation(attribution: Attribution) -> Tensor:
+    """Σ|a| / |f(x) - f(x₀)| of each example, at least 1 where the map is complete. Shape: (batch,).
+
+    Near 1, hardly anything cancels, and a share of Σ|a| is a share of f(x) - f(x₀). Far above 1, large values of both signs
+    cancel: then shares of Σ|a| tell where coefficients and gradients are large, and differ from domain to domain. Infinite or
+    NaN where f(x) = f(x₀).
+
+    >>> cancel = lambda x: 3 * x[:, 0, 0] - 2 * x[:, 0, 1]
+    >>> cancellation(pb.attribute(cancel, torch.ones(1, 1, 2)))
+    tensor([5.])
+    """
+    return attribution.values.flatten(1).abs().sum(1) / attribution.score_difference.abs()
+
+
 def fraction_holding(values: Tensor, share: float = 0.9, *, of: int | None = None) -> Tensor:
     """The fewest coefficients whose |a| add up to `share` of Σ|a|, over `of`; 0 for an all-zero map.
 

@@ -17,9 +17,10 @@ from ..attribution.call import run
 from ..core.defaults import PICTURE_METHOD
 from ..core.files import check_writable, plain, slug, write_text, write_whole
 from ..core.progress import Progress
+from ..metrics import cancellation
+from ..transforms.units import band_ranges, band_texts, frequency_unit, steps_of
 from .compare.measurements import ONLY
-from .kinds import Kind, Part, Signal, Wants, wrong_kind
-from .kinds.units import band_ranges, band_texts, frequency_unit, steps_of
+from .kinds import Part, Signal, Wants, kind_advice, wrong_kind
 from .loaders.data import Photo, reason
 from .loaders.models import LoadedModel
 from .loaders.packaged import is_packaged, opened, packaged_items
@@ -38,6 +39,8 @@ class Explanation:
 
     image: the file's name.  class_name: "" if unknown; a model with one output has no classes but target 0, called
     "output", whose probability is NaN.  shares: of Σ|a|, {domain: {octave: share}}; those of a domain sum to 1.
+    totals: Σ a, signed, in the same form; {} for sensitivities, whose sum has no meaning.  score_difference: f(x) - f(x₀).
+    cancellation: {domain: Σ|a| / |f(x) - f(x₀)|}, see `metrics.cancellation`.
     frequencies: of each octave with their unit, as {"octave 1": "4000–8000 Hz"}, "" where it has none.
     files: the names of the figures, and of the files with the shares and signals.  notes: what was read or prepared otherwise
     than the file stores it, and what was left out.  not_converged: the domains in which the method missed its tolerance.
@@ -57,6 +60,9 @@ class Explanation:
     notes: tuple[str, ...] = ()
     not_converged: tuple[str, ...] = ()
     frequencies: dict[str, dict[str, str]] = field(default_factory=dict)
+    totals: dict[str, dict[str, float]] = field(default_factory=dict)
+    cancellation: dict[str, float] = field(default_factory=dict)
+    score_difference: float = math.nan
 
 
 def explain(image: str | Path, *, target: int | str | None = None, **options: Any) -> Explanation:
@@ -87,6 +93,7 @@ def explain_top(
     out: str | Path,
     transforms: Sequence[str] | None = None,
     method: str = PICTURE_METHOD,
+    baseline: str = "zero",
     targets: Sequence[int | str] = (),
     top: int = 1,
     part: Part | None = None,
@@ -98,7 +105,7 @@ def explain_top(
     """The explanations of several classes of one file, each as soon as it is written; see `explain`.
 
     targets: classes by number or name; without them the `top` with the highest scores.  transforms: None for those of the kind.
-    part: of a long recording, see `kinds.Part`; None reads its first minute.
+    part: of a long recording, see `kinds.Part`; None reads its first minute.  baseline: x₀, as in `attribute`.
 
     The files are named FILE-CLASS-DOMAIN: a figure (.png), the shares of all bands (.json), and what the kind writes, such as
     the signal of the 10 % of coefficients with the largest |a| (-top10.wav). A file that answers another question and has
@@ -124,8 +131,9 @@ def explain_top(
         "method": method,
         "preparation": model.preparation(),
     }
-    about |= {"seed": seed} | ({"part": part} if part else {})
-    options: dict[str, Any] = {"method": method, "seed": seed, "batch_size": batch_size, "progress": progress}
+    about |= {"seed": seed} | ({"part": part} if part else {}) | ({"baseline": baseline} if baseline != "zero" else {})
+    options: dict[str, Any] = {"method": method, "baseline": baseline, "seed": seed, "batch_size": batch_size}
+    options |= {"progress": progress}
     signal = replace(signal, name=photo.name, notes=(*signal.notes, *told))
     for one in chosen:
         target = None if logits.shape[1] == 1 else one
@@ -162,7 +170,8 @@ def _written(
     about = about | {"target": target, "class": plain(called)}
     probability = math.nan if only else float(model.probabilities(logits)[0, target])
     score = float(logits[0, target])
-    answer = {"score": score, "probability": None if only else probability}
+    difference = float(maps[0].score_difference[0])
+    answer = {"score": score, "score_difference": difference, "probability": None if only else probability}
     stem = f"{slug(model.signals.stem(signal.name)) or 'photo'}-{slug(called, 32) or target}"
     files: dict[str, Any] = {}
 
@@ -187,24 +196,42 @@ def _written(
         for end, data in model.signals.files(one, signal, KEPT).items():
             write_whole(named(spec, end, one), lambda path, data=data: Path(path).write_bytes(data))  # type: ignore[misc]
     results.update({"files": files})
-    by_domain = {one.transform.spec: one.importance("octave").iloc[0].to_dict() for one in maps}
-    texts = {one.transform.spec: band_texts(one.layout, signal.step, signal.unit) for one in maps}
-    failed = tuple(spec for spec, one in zip(domains, maps) if convergence(one).get("converged") is False)
-    return Explanation(signal.name, target, called, score, probability, by_domain, list(files), signal.notes, failed, texts)
+    return Explanation(
+        signal.name,
+        target,
+        called,
+        score,
+        probability,
+        {one.transform.spec: _by_octave(one, "share") for one in maps},
+        list(files),
+        signal.notes,
+        tuple(spec for spec, one in zip(domains, maps) if convergence(one).get("converged") is False),
+        {one.transform.spec: band_texts(one.layout, signal.step, signal.unit) for one in maps},
+        {one.transform.spec: _by_octave(one, None) for one in maps if one.kind == "share"},
+        {one.transform.spec: float(cancellation(one)) for one in maps if one.kind == "share"},
+        difference,
+    )
+
+
+def _by_octave(one: Attribution, normalize: str | None) -> dict[str, float]:
+    found: dict[str, float] = one.importance("octave", normalize).iloc[0].to_dict()
+    return found
 
 
 def shares(one: Attribution, signal: Signal) -> dict[str, Any]:
-    """The share of Σ|a| and the frequencies of each octave and each band, as plain data.
+    """The share of Σ|a|, the total Σ a and the frequencies of each octave and each band, as plain data.
 
-    "frequencies" has a range for each axis along which the bands have frequencies, in "unit"; it is null where they have none.
+    "total" is null for sensitivities.  "frequencies" has a range for each axis along which the bands have frequencies, in
+    "unit"; it is null where they have none.
     """
     step = steps_of(one.layout, signal.step)
     found: dict[str, Any] = {"unit": frequency_unit(signal.unit) if step else None}
     for by, name in (("octave", "octaves"), ("band", "bands")):
         values, bands = one.importance(by).iloc[0].tolist(), one.layout.group(by).bands
+        totals = one.importance(by, None).iloc[0].tolist() if one.kind == "share" else [None] * len(bands)
         ranges = [band_ranges(band, step) if step else None for band in bands]
-        rows = zip(bands, values, ranges)
-        found[name] = [{"name": band.name, "share": share, "frequencies": own} for band, share, own in rows]
+        keys = "name", "share", "total", "frequencies"
+        found[name] = [dict(zip(keys, row)) for row in zip((band.name for band in bands), values, totals, ranges)]
     return found
 
 
@@ -219,7 +246,7 @@ def _read(image: str | Path, model: LoadedModel, part: Part | None) -> tuple[Pho
     shown, path, kind = plain(image)[:120] or "''", Path(image), model.signals
     spec, _, name = str(image).partition("#")
     if is_packaged(spec) and not os.path.exists(image):
-        return _packaged(spec, name, kind)
+        return _packaged(spec, name, model)
     if os.path.isdir(image) and not kind.folders:
         raise ValueError(f"{shown} is a folder: explain takes one {kind.noun}; pullback compare --data {shown} takes a folder.")
     if numbered := kind.numbered(str(image)):
@@ -227,7 +254,7 @@ def _read(image: str | Path, model: LoadedModel, part: Part | None) -> tuple[Pho
     elif not os.path.exists(image):
         raise ValueError(f"{shown}: no such file; expected {kind.what}.")
     if other := wrong_kind(path, kind):
-        raise ValueError(f"{shown}: {other}, but the model {model.name} takes {kind.plural}.")
+        raise ValueError(f"{shown}: {other}, but the model {model.name} takes {kind.plural}{kind_advice(path)}.")
     try:
         signal = replace(kind.read(path, part), name=os.path.basename(image))
         if numbered and (label := kind.cases(path)[numbered[1]]):
@@ -241,14 +268,14 @@ def _read(image: str | Path, model: LoadedModel, part: Part | None) -> tuple[Pho
     return Photo(os.path.basename(image), None, lambda: signal, path=path), signal
 
 
-def _packaged(spec: str, name: str, kind: Kind) -> tuple[Photo, Signal]:
+def _packaged(spec: str, name: str, model: LoadedModel) -> tuple[Photo, Signal]:
     """The item of a packaged data set with this name, or the first one.  Raises: ValueError that lists names."""
-    listed = []
+    listed, kind, wants = [], model.signals, Wants(model.rate, model.window)
     for item in packaged_items(spec, kind):
         if name in ("", item.name):
             read = functools.partial(opened, item, kind)
             called = f"{spec}#{item.name}"
-            return Photo(called, None, read), replace(kind.fit(read(), Wants()), name=called)
+            return Photo(called, None, read), replace(kind.fit(read(), wants), name=called)
         listed.append(item.name)
     some = ", ".join(listed[:5])
     raise ValueError(f"{spec}: it holds no {name[:60]!r}; its {len(listed)} items are called {some}, …")

@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -26,6 +27,7 @@ from ..engine.signal import check_signal
 from ..estimator import Kind
 
 _WHO = "from_map"
+FAR = 0.2  # of |f(x) - f(x₀)|, by which shares of most methods miss it
 _IN = ("z", "signal")
 _OPTIONS = ("batch_size", "model_args", "model_kwargs", "execution", "progress")
 _FILES = ".npy, .npz or .safetensors"
@@ -86,7 +88,7 @@ def foreign_fields(
     x: Any,
     transform: str | Transform,
     *,
-    kind: str,
+    kind: str | None,
     target: Any,
     values_in: str | None,
     channels: str | None,
@@ -98,6 +100,7 @@ def foreign_fields(
     **options: Any,
 ) -> dict[str, Any]:
     """The fields of an `Attribution`; the arguments are those of `Attribution.from_map`."""
+    declared, kind = kind is not None, kind or "share"
     check_choice(_WHO, "kind", kind, get_args(Kind))
     if unknown := [name for name in options if name not in _OPTIONS]:
         raise TypeError(f"{_WHO}: unknown option {unknown[0]!r}; for the model, it takes {', '.join(_OPTIONS)}.")
@@ -112,6 +115,8 @@ def foreign_fields(
     rule = get_baseline(baseline)
     (start,) = starts(rule, [domain], x, seed)
     known, counted = _difference(score_difference, model, x, start.signal, target, options)
+    if not declared:
+        _warn_of_shares(numbers, known)
     point, base = _ends(domain, x, start)
     settings: dict[str, Any] = {"method": method, "options": {}, "baseline": rule.describe(), "seed": seed}
     settings |= {
@@ -125,6 +130,22 @@ def foreign_fields(
         settings["target"] = Score.of(target, len(x), x.device).described()
     fields = {"values": numbers, "coefficients": point, "displacement": point - base, "score_difference": known}
     return fields | {"transform": domain, "kind": kind, "covector": covector, "settings": settings}
+
+
+def _warn_of_shares(values: Tensor, difference: Tensor) -> None:
+    """Warns where values whose kind was not declared can hardly be shares of f(x) - f(x₀), as those of a saliency map."""
+    total, known = values.flatten(1).sum(1), difference.isfinite()
+    off = known & ((total - difference).abs() > FAR * difference.abs())
+    if bool(off.any()):
+        first = int(off.nonzero()[0, 0])
+        pair = f"{float(total[first]):.3g} where f(x) - f(x₀) is {float(difference[first]):.3g}"
+        what = f"{int(off.sum())} of {len(values)} maps do not sum to f(x) - f(x₀): example {first} has {pair}"
+    elif not bool(known.any()) and bool((values >= 0).all()) and bool(values.any()):
+        what = "no value is negative, as in a saliency map |gradient|"
+    else:
+        return
+    advice = "pass kind='sensitivity' for a gradient or saliency map, or kind='share' where shares are meant"
+    warnings.warn(f"{_WHO}: values are taken as shares of f(x) - f(x₀), but {what}; {advice}.", stacklevel=4)
 
 
 def _ends(domain: Transform, x: Tensor, start: Start) -> tuple[Tensor, Tensor]:

@@ -20,10 +20,10 @@ from pullback.core.files import write_text
 from pullback.core.progress import bar
 from pullback.studies import KINDS, Preparation, load_photos
 from pullback.studies.kinds import Wants
-from pullback.studies.kinds.units import band_texts
 from pullback.studies.zoo import DATA, MODELS, Item
 from pullback.studies.zoo.animals import CLASSES
 from pullback.studies.zoo.digits import digits_of
+from pullback.transforms.units import band_texts
 
 from .tables import NothingStored, table
 

@@ -67,7 +67,8 @@ class Conclusion:
         """The verdict in words."""
         if self.named is None:
             why = "; ".join(self.reasons[:_SHOWN])
-            more = f"; {len(self.reasons) - _SHOWN} further reasons stand in the results" if len(self.reasons) > _SHOWN else ""
+            left = len(self.reasons) - _SHOWN
+            more = f"; {left} further reason{'s stand' if left > 1 else ' stands'} in the results" if left > 0 else ""
             among = "of one domain of each group of near duplicates, " if any(len(group) > 1 for group in self.groups) else ""
             return f"{self.method}: no domain is claimed; {among}{self.leader} has the smallest error, but {why}{more}."
         alike = next(group for group in self.groups if group[0] == self.named)

@@ -54,6 +54,13 @@ class Contrast:
     rope: float = ROPE
 
     @property
+    def contains_zero(self) -> bool:
+        """Whether 0 lies in the interval, also of a claimed difference: all intervals hold together (Bonferroni, Student's t),
+        whereas the sign-flip test is corrected step by step (Holm), which finds more with the same chance of a false claim.
+        """
+        return self.low <= 0 <= self.high
+
+    @property
     def verdict(self) -> str:
         """What can be claimed: "better", "worse", "equal" or "open".
 

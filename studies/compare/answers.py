@@ -172,7 +172,14 @@ def _answers(found: pd.DataFrame, question: Question, seed: int) -> Iterator[Ans
 def frame(answers: Sequence[Answer]) -> pd.DataFrame:
     """A row for each answer and kind of budget. exploratory_q: by Benjamini and Hochberg over all rows, for no claim."""
     rows = [
-        {"question": one.question.name, **one.where, "first": one.first, "second": one.second, "budget_kind": kind}
+        {
+            "question": one.question.name,
+            "metric": one.question.metric,
+            **one.where,
+            "first": one.first,
+            "second": one.second,
+            "budget_kind": kind,
+        }
         | {"verdict": one.verdict, "p_all_kinds": one.p_corrected, "verdict_of_kind": part.verdict, **dataclasses.asdict(part)}
         for one in answers
         for kind, part in one.contrasts.items()

@@ -29,7 +29,7 @@ def differences(now: pd.DataFrame, before: Path) -> tuple[list[dict[str, Any]], 
             raise ValueError(f"{plain(before)[:80]}: has other {name}s, and one run has several; compare one with one.")
     both = first.merge(second, on=keys, suffixes=("", "_before"))
     if both.empty:
-        raise ValueError(f"{plain(before)[:80]}: has no photo, domain and budget in common with this run.")
+        raise ValueError(f"{plain(before)[:80]}: has no example, domain and budget in common with this run.")
     both["difference"] = both["score_before"] - both["score"]
     groups = {str(key): part for key, part in both.groupby([k for k in keys if k in ("data", "domain", "model", "method")])}
     found = family({key: part.groupby("example")["difference"].mean().to_numpy() for key, part in groups.items()})

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ...attribution import get as get_method
-from ...core.files import check_writable, plain, write_text
+from ...core.files import check_writable, plain, read_json, write_text
 from ...core.progress import Interrupted, Progress
 from ...metrics.protocol import Conclusion
 from ..kinds.image import DOMAINS as DOMAINS
@@ -107,7 +107,7 @@ class Running:
         out = self.results.out
         foreign = note is not None and self.cells[0].store(out).foreign()
         if note is not None and foreign and not any(cell.stored(out) for cell in self.cells):
-            work = "holds work with another model, other photos, another device, batch size or version"
+            work = "holds work with another model, other data, another device, batch size or version"
             note(f"{plain(out / '.parts')} {work}; this run starts from the beginning.")
         write_plan(self.cells, out)
         try:
@@ -197,7 +197,7 @@ def _sentences(cells: Sequence[Cell], tables: Sequence[pd.DataFrame], summary: d
     said = [*summary["conclusion_sentences"], *summary["answer_sentences"]]
     for cell, table in zip(cells, tables):
         where = f"{cell.settings.model[0]}, {cell.settings.data[0]}, {cell.settings.method_label}: " if len(cells) > 1 else ""
-        said += [where + sentence for sentence in findings(table)]
+        said += [where + sentence for sentence in findings(table, cell.about["signals"]["several"])]
     return said
 
 
@@ -214,12 +214,20 @@ def check_settings(results: Results, settings: Settings) -> None:
         raise ValueError(f"{plain(results.out)[:80]} holds {what}; choose another folder with --out.")
 
 
+def _frequencies(pictures: Sequence[Path]) -> dict[str, str]:
+    """The frequencies of octaves in the unit of the signals, where the view of an example says them."""
+    views = [held for path in pictures if path.suffix == ".json" and (held := read_json(path))]
+    scales = [scale for one in views for domain in one["domains"] for scale in domain["scales"]]
+    return {scale["name"]: scale["text"] for scale in scales if scale["text"]}
+
+
 def _write(cells: Sequence[Cell], tables: Sequence[pd.DataFrame], table: pd.DataFrame, out: Path) -> list[str]:
     """Draws the figures about all photos of each cell, and writes the table. Returns the names of all files."""
     pictures = []
     for cell, own in zip(cells, tables):
         (out / cell.folder).mkdir(exist_ok=True)
-        pictures += [cell.inside(name) for name in figures.overview(distinct(own), out / cell.folder)]
+        texts = _frequencies([out / name for name in cell.pictures(out)])
+        pictures += [cell.inside(name) for name in figures.overview(distinct(own), out / cell.folder, texts)]
         pictures += cell.pictures(out)
     write_text(out / "results.csv", table.to_csv(index=False))
     return [PAGE, "results.csv", "summary.json", *pictures]

@@ -7,9 +7,14 @@ import numpy as np
 import pandas as pd
 
 from ...metrics.statistics import ENOUGH, Contrast
+from ..report.page import OF_GAINS, VERDICTS
 from .answers import Answer
+from .questions import Question
 
-CLAIMS = ("better", "worse", "equal", "depends on the budget")
+_GAINS = " A gain is what the map adds to the ranking by |coefficient|; which domain is better, selection errors say."
+BOTH_TRUE = (
+    "its interval must hold for all contrasts at once and contains 0; the test is corrected step by step and claims more"
+)
 _COLUMNS = ("data", "model", "method", "domain")
 
 
@@ -55,8 +60,14 @@ def _said(answers: Sequence[Answer], unit: str) -> str:
     count, against = len(answers), _common({one.second for one in answers})
     level = f"{100 * question.level:.3g} % intervals" + (f" that hold for all {count} together" if count > 1 else "")
     what = f"{question.metric}, {count} contrast{'s' * (count > 1)}{against}, {most} {unit}; {level}, p after Holm"
-    parts = [*(_claimed(verdict, answers) for verdict in CLAIMS), _open(answers, unit)]
-    return f"{question.name} ({what}). {' '.join(filter(None, parts))}{lost}"
+    parts = [*(_claimed(verdict, answers) for verdict in VERDICTS[:-1]), _open(answers, unit)]
+    about = _GAINS if _is_gain(question) else ""
+    return f"{question.name} ({what}). {' '.join(filter(None, parts))}{lost}{about}"
+
+
+def _is_gain(question: Question) -> bool:
+    """Whether domains are compared by what their maps gain."""
+    return question.compare == "domain" and question.metric == "gain"
 
 
 def _common(seconds: set[str]) -> str:
@@ -68,9 +79,10 @@ def _claimed(verdict: str, answers: Sequence[Answer]) -> str:
     """The contrasts with a verdict, or that there are none."""
     named = [f"{_label(one, answers)} ({_numbers(one)})" for one in answers if one.verdict == verdict]
     rope = f" within ± {100 * answers[0].question.rope:.3g} points" if verdict == "equal" else ""
+    said = (OF_GAINS.get(verdict, verdict) if _is_gain(answers[0].question) else verdict).capitalize()
     if not named:
-        return f"{verdict.capitalize()}: none." if verdict in ("better", "worse") else ""
-    return f"{verdict.capitalize()}{rope}: {'; '.join(named)}."
+        return f"{said}: none." if verdict in ("better", "worse") else ""
+    return f"{said}{rope}: {'; '.join(named)}."
 
 
 def _open(answers: Sequence[Answer], unit: str) -> str:
@@ -106,8 +118,10 @@ def _numbers(one: Answer) -> str:
     """The size and interval of a contrast, under each kind of budget, and its p."""
     several = len(one.contrasts) > 1
     parts = [(f"{kind} " if several else "") + points(part) for kind, part in one.contrasts.items()]
-    claims = one.verdict in ("better", "worse")
-    return "; ".join(parts) + (f", p {_small(one.p_corrected)}" if claims else "")
+    if one.verdict not in ("better", "worse"):
+        return "; ".join(parts)
+    wide = any(part.contains_zero for part in one.contrasts.values())
+    return "; ".join(parts) + f", p {_small(one.p_corrected)}" + (f"; {BOTH_TRUE}" if wide else "")
 
 
 def points(part: Contrast) -> str:

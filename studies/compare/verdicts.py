@@ -8,27 +8,43 @@ import pandas as pd
 
 from ...metrics.statistics import large_enough
 from ..report.figures import ALL, COARSER, octave_shares
-from ..report.page import distinct, means
+from ..report.page import SMALL, distinct, means
 
 BUDGET = 10  # per cent of the number of samples, in sentences
 
 
-def findings(table: pd.DataFrame) -> list[str]:
-    """The sentences that describe this table; copies of a picture count once. Claims come from the scores, see `sentences`."""
+def findings(table: pd.DataFrame, several: str = "examples") -> list[str]:
+    """The sentences that describe this table; copies of a picture count once. Claims come from the scores, see `sentences`.
+
+    several: what the examples are called.
+    """
     table = distinct(table)
-    said = [_kept(table), _dropped(table), _scales(table), _completeness(table), _unfinished(table)]
+    said = [_kept(table, several), _dropped(table, several), _weak(table, several)]
+    said += [_scales(table), _completeness(table), _unfinished(table)]
     return [sentence for sentence in said if sentence]
 
 
-def _dropped(table: pd.DataFrame) -> str:
-    """The photos that are in no contrast, since f(x) is too near f(x₀) for a share of the difference."""
+def _weak(table: pd.DataFrame, several: str) -> str:
+    """How often f(x) - f(x₀) is negative, or small beside the scores, so that shares of it mislead."""
+    photos = table.drop_duplicates("image")
+    difference, score = photos["score_difference"], photos["score"]
+    negative = int((difference < 0).sum())
+    small = int((difference.abs() <= SMALL * np.maximum(score.abs(), (score - difference).abs())).sum())
+    said = [f"negative in {negative}" if negative else "", f"small beside the scores in {small}" if small else ""]
+    found = " and ".join(filter(None, said))
+    what = "shares of it are then shares of a decrease, or have large errors; another baseline may give larger differences"
+    return f"f(x) - f(x₀) is {found} of {len(photos)} {several}: {what}." if found else ""
+
+
+def _dropped(table: pd.DataFrame, several: str) -> str:
+    """The examples that are in no contrast, since f(x) is too near f(x₀) for a share of the difference."""
     photos = table.drop_duplicates("image")
     small = photos.loc[~large_enough(photos["score_difference"]), "image"]
     if not len(small):
         return ""
     names = ", ".join(small[:3]) + (", …" if len(small) > 3 else "")
     why = "where |f(x) - f(x₀)| is below 5 % of its median, a share of it means nothing"
-    return f"{len(small)} of {len(photos)} photos are in no contrast ({names}): {why}."
+    return f"{len(small)} of {len(photos)} {several} are in no contrast ({names}): {why}."
 
 
 def convergence(table: pd.DataFrame) -> dict[str, Any]:
@@ -65,7 +81,7 @@ def _percent(number: float) -> str:
     return f"{number:.2g} %" if abs(number) < 10 else f"{number:,.0f} %"
 
 
-def _kept(table: pd.DataFrame) -> str:
+def _kept(table: pd.DataFrame, several: str) -> str:
     """The domains in which the first coefficients miss the score by the least and by the most.
 
     The mean over photos is of |share - 1|: a mean share near 1 can be of photos far above and far below.
@@ -76,9 +92,9 @@ def _kept(table: pd.DataFrame) -> str:
     best, worst = str(off.idxmin()), str(off.idxmax())
     holds = 100 * means(table)["samples90"]
     return (
-        f"Means over photos, which are no findings by themselves: keeping only the coefficients that the map ranks first, as "
-        f"many as {BUDGET} % of the samples, misses f(x) - f(x₀) by {100 * off[best]:.0f} % on average in {best} (the least) "
-        f"and by {100 * off[worst]:.0f} % in {worst} (the most). The coefficients that hold 90 % of Σ|a| "
+        f"Means over {several}, which are no findings by themselves: keeping only the coefficients that the map ranks first, "
+        f"as many as {BUDGET} % of the samples, misses f(x) - f(x₀) by {100 * off[best]:.0f} % on average in {best} (the "
+        f"least) and by {100 * off[worst]:.0f} % in {worst} (the most). The coefficients that hold 90 % of Σ|a| "
         f"number {holds[best]:.0f} % of the samples in {best} and {holds[worst]:.0f} % in {worst}."
     )
 

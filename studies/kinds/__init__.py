@@ -12,12 +12,26 @@ from .volume import Volume
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (Image(), Audio(), Volume(), Series())}
 
-__all__ = ["KINDS", "Kind", "Part", "Signal", "Wants", "get_kind", "wrong_kind"]
+__all__ = ["KINDS", "Kind", "Part", "Signal", "Wants", "get_kind", "kind_advice", "wrong_kind"]
 
 
 def get_kind(name: str) -> Kind:
     """The kind of that name.  Raises: ValueError that lists the choices."""
     return KINDS[choose("kind", "kind", name, tuple(KINDS))]
+
+
+def kind_advice(path: Path) -> str:
+    """How to say that a model takes files of this kind, to follow an error of `wrong_kind`.
+
+    >>> kind_advice(Path("crow.wav"))
+    '; if the model takes recordings, say so with --kind audio (in Python kind="audio")'
+    """
+    fits = [kind for kind in KINDS.values() if kind.owns(path)]
+    if not fits:
+        return ""
+    first = fits[0]
+    others = "".join(f" or {kind.name}" for kind in fits[1:])
+    return f'; if the model takes {first.plural}, say so with --kind {first.name}{others} (in Python kind="{first.name}")'
 
 
 def wrong_kind(path: Path, kind: Kind) -> str:

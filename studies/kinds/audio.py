@@ -15,11 +15,11 @@ from ...attribution.plot import Show, density
 from ...core.files import plain
 from ...core.imports import needs
 from ...transforms import TransformClaim
+from ...transforms.units import short
 from .base import Kind, Part, Wants, check_size
 from .frames import deepest, framed, resampled
 from .plane import LOUDEST, draw_bars, draw_line, draw_plane, octaves, spectrogram, tiles
 from .signal import Signal
-from .units import short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

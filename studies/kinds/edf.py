@@ -9,8 +9,8 @@ import numpy as np
 
 from ...core.files import plain
 from ...core.imports import needs
+from ...transforms.units import short
 from .base import Part, check_size
-from .units import short
 
 
 def read_edf(path: Path, part: Part | None) -> tuple[np.ndarray, list[str], float, list[str]]:

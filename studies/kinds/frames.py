@@ -13,9 +13,9 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from ...core.files import plain
+from ...transforms.units import short
 from .base import Wants, check_size
 from .signal import Signal
-from .units import short
 
 MOST_AT_ONCE = 2**20  # samples in the windows that one forward pass takes
 MOST_FACTOR = 10_000  # of a change of the rate; finer ones are rounded to it

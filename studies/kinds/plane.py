@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from ...attribution import Attribution
-from ...attribution.plot import density, extremes
+from ...attribution.plot import band_maps, density, extremes
 from ...transforms import Layout, TransformClaim
+from ...transforms.units import band_texts, frequency_unit, steps_of
 from .signal import Signal
-from .units import band_texts, frequency_unit, steps_of
 
 COLUMNS = 400  # of a plane, at most
 WIDE = 28  # characters that a bar has no room for
@@ -66,7 +66,7 @@ def _edges(rows: np.ndarray, layout: Layout) -> np.ndarray:
 
 
 def octaves(att: Attribution, samples: int) -> Plane | None:
-    """The plane whose rows are octaves: where in time each octave's share lies, which is exact for every linear transform.
+    """The plane whose rows are octaves: where in time each octave's Σ|a| lies, see `band_maps`.
 
     Returns None where the transform is not linear, its bands have no frequencies along time, or there is only one.
     """
@@ -76,7 +76,7 @@ def octaves(att: Attribution, samples: int) -> Plane | None:
     edges = np.array([*(band.low for band in bands), bands[-1].high])
     if len(bands) < 2 or (np.diff(edges) <= 0).any():
         return None
-    maps = np.stack([density(one, radius=samples / COLUMNS) for one in att.heatmap("octave")[0]])
+    maps = np.stack([density(one, radius=samples / COLUMNS) for one in band_maps(att)[0]])
     cuts = np.linspace(0, samples, min(COLUMNS, samples) + 1).astype(int)
     return Plane(np.add.reduceat(maps, cuts[:-1], axis=1), edges, cuts.astype(float))
 

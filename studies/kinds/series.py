@@ -14,13 +14,13 @@ from ...attribution import Attribution
 from ...attribution.plot import Show, density
 from ...core.files import plain
 from ...transforms import Transform, TransformClaim
+from ...transforms.units import band_texts
 from .base import Kind, Part, Wants, check_size
 from .edf import read_edf
 from .frames import deepest, framed, resampled
 from .plane import Plane, draw_bars, draw_line, draw_plane, octaves, tiles
 from .signal import Signal, sizes
 from .tables import check_case, load_array, pick_array, read_csv, read_ts, ts_cases
-from .units import band_texts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ...attribution import Attribution
 from ...attribution.plot import robust_limit
+from ...transforms.units import band_texts
 from .plane import draw_bars
 from .signal import Signal
-from .units import band_texts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

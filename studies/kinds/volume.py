@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from ...attribution import Attribution
-from ...attribution.plot import Show
+from ...attribution.plot import Show, band_maps
 from ...core.files import plain
 from ...core.imports import needs
 from ...transforms import TransformClaim
+from ...transforms.units import short
 from .base import Kind, Part, check_size
 from .dicom import read_dicom
 from .frames import deepest
 from .signal import Signal, sizes
 from .slices import projections, slices
 from .tables import load_array, pick_array
-from .units import short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,9 +89,10 @@ class Volume(Kind):
         return self.domains(shape)[2], "dct"
 
     def figures(self, att: Attribution, signal: Signal, title: str, show: Show | None = None) -> dict[str, "Figure"]:
-        octaves = att.heatmap("octave")[0] if _is_linear(att) else None
-        found = {"": slices(att, octaves, signal, title)}
-        return found if octaves is None else found | {"-projections": projections(octaves.sum(0), signal, title)}
+        if not _is_linear(att):
+            return {"": slices(att, None, signal, title)}
+        projected = projections(att.heatmap()[0], signal, title)
+        return {"": slices(att, band_maps(att)[0], signal, title), "-projections": projected}
 
     def files(self, att: Attribution, signal: Signal, keep: float) -> dict[str, bytes]:
         write: Callable[[Tensor], bytes] = lambda values: nifti_bytes(values, signal)

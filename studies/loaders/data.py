@@ -13,7 +13,7 @@ from PIL import Image
 from ...core.checks import check_path
 from ...core.imports import needs, package_folder
 from ...core.registry import listed
-from ..kinds import KINDS, Kind, Part, wrong_kind
+from ..kinds import KINDS, Kind, Part, kind_advice, wrong_kind
 from ..kinds import Signal as OneSignal
 from ..kinds.pictures import as_seen
 from ..zoo import DATA
@@ -195,7 +195,7 @@ def _data(spec: str, kind: Kind) -> tuple[Photos, Iterator[Photo]]:
         return Photos([]), iter([_case(Found(numbered[0].name, numbered[0]), kind, numbered[1])])
     if os.path.isfile(spec):
         if other := wrong_kind(Path(spec), kind):
-            raise ValueError(f"Data {spec[:60]!r}: {other}, but the model takes {kind.plural}.")
+            raise ValueError(f"Data {spec[:60]!r}: {other}, but the model takes {kind.plural}{kind_advice(Path(spec))}.")
         return _files([Found(Path(spec).name, Path(spec))], kind)
     found = "neither a file nor a folder" if os.path.exists(spec) else "no such file or folder"
     raise ValueError(f"Unknown data {spec[:40]!r}: {found}. Choices: {listed([*FORMS], 250)}.")

@@ -25,7 +25,7 @@ from .figures import grid
 from .images import Record, Subject, cost, measured
 from .report import write
 from .settings import PAPER, Settings
-from .tables import Tables
+from .tables import Tables, fronts
 from .words import summarized
 
 Note = Callable[[str], object]
@@ -102,6 +102,7 @@ def _result(run: _Run, records: list[Record], spent: dict[str, Any]) -> Minimal:
     tables = Tables.of(records, run.settings)
     summary = {"settings": dataclasses.asdict(run.settings), "versions": versions(), "cost": spent} | summarized(tables)
     summary["skipped"] = [{"file": plain(name), "reason": plain(why)} for name, why in run.skipped]
+    summary["fronts"] = fronts(tables.front)
     files = write(tables, summary, [name for record in records for name in record["pictures"]], run.out)
     return Minimal(tables.scores, tables.front, tables.limits, tables.changed, summary, run.out, files)
 

@@ -183,3 +183,32 @@ def median_interval(values: Sequence[float]) -> dict[str, float]:
     ends = {"low": interval.low, "high": interval.high}
     known = {name: float(end if np.isfinite(end) else found[0 if name == "low" else -1]) for name, end in ends.items()}
     return {"median": float(np.median(found)), **known}
+
+
+def fronts(front: pd.DataFrame) -> list[dict[str, Any]]:
+    """The Pareto data of each model, data set and domain, as `pullback report` draws them.
+
+    x: the median sparsity.  y: the mean probability of the class.  front: whether no other image is at least as good in both
+    and better in one.
+    """
+    found = []
+    for (data, model, domain), own in front.groupby(WHERE, sort=False):
+        rows = own[own["median sparsity"] < 1].dropna(subset=["median sparsity", "probability"])
+        places = rows[["median sparsity", "probability"]].to_numpy(float)
+        points = [
+            {"name": _point(row), "x": float(x), "y": float(y), "front": not _beaten(place, places)}
+            for (_, row), place, (x, y) in zip(rows.iterrows(), places, places)
+        ]
+        about = {"x": "sparsity (median)", "y": "probability of the class (mean)", "title": f"{model} on {data}, {domain}"}
+        found.append(about | {"data": data, "model": model, "points": points})
+    return found
+
+
+def _point(row: Any) -> str:
+    price = row["price"]
+    return str(row["image"]) if pd.isna(price) else f"{row['image']}, price {price:g}"
+
+
+def _beaten(place: Numbers, places: Numbers) -> bool:
+    """Whether another place is at least as large in both numbers, and larger in one."""
+    return bool(((places >= place).all(1) & (places > place).any(1)).any())

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ...attribution import Attribution
-from ...attribution.plot import Show, as_written, density, draw_density, draw_signal, robust_limit
+from ...attribution.plot import Show, as_shares, as_written, band_maps, density, draw_density, draw_signal, robust_limit
 from ...core.files import slug, write_whole
 from ...core.spec import parse
 from ...transforms import TransformClaim
@@ -60,20 +60,24 @@ def _octave(name: str) -> int:
     return int(name.removeprefix("octave "))
 
 
-def overview(table: pd.DataFrame, out: Path) -> list[str]:
-    """Draws the figures about all photos together. Returns their names."""
-    return [save(_octave_bars(table), out / "octaves.png"), save(_kept_curves(table), out / "kept.png")]
+def overview(table: pd.DataFrame, out: Path, texts: Mapping[str, str] | None = None) -> list[str]:
+    """Draws the figures about all examples together. Returns their names.
+
+    texts: the frequencies of octaves in the unit of the signals; without them they are in cycles/sample.
+    """
+    return [save(_octave_bars(table, texts or {}), out / "octaves.png"), save(_kept_curves(table), out / "kept.png")]
 
 
-def _octave_bars(table: pd.DataFrame) -> Figure:
+def _octave_bars(table: pd.DataFrame, texts: Mapping[str, str]) -> Figure:
     shares = octave_shares(table)
     figure = Figure(figsize=(8, 0.42 * len(shares) + 1.5), layout="constrained")
     axis = figure.subplots()
     octaves = [name for name in shares if name not in (ALL, COARSER)]
     shades = matplotlib.colormaps["viridis"](np.linspace(0.25, 0.95, max(1, len(octaves))))
     colors: dict[str, Any] = {ALL: "0.75", COARSER: "#08306b"} | dict(zip(octaves, map(tuple, shades)))
-    cycles = {name: f"{name}: 1/{2 ** (_octave(name) + 1)}–1/{2 ** _octave(name)} cycles/sample" for name in octaves}
-    labels = {ALL: "no scales (pixels)", COARSER: "coarser"} | cycles
+    cycles = {name: f"1/{2 ** (_octave(name) + 1)}–1/{2 ** _octave(name)} cycles/sample" for name in octaves}
+    labels = {ALL: "no scales (pixel)", COARSER: "coarser"}
+    labels |= {name: f"{name}: {texts.get(name) or cycles[name]}" for name in octaves}
     left = np.zeros(len(shares))
     for name in [name for name in shares if shares[name].any()]:
         axis.barh(shares.index, shares[name], left=left, color=colors[name], label=labels[name])
@@ -153,7 +157,7 @@ def photo(
     embedded: files that present a signal, by the end of their name.  noun: the word for one signal.
     signal: the input of the model on its grid, for the view of the report, see `views.view`.  about: data, model and method.
     """
-    title = f"seen as {seen}" if seen else f"the {noun}"
+    title = f"predicted: {seen}" if seen else f"the {noun}"
     files = [save(_reconstructions(maps, specs, title, show), out / f"top10-{stem(name, number)}.png")]
     linear = [(spec, one) for spec, one in zip(specs, maps) if TransformClaim.LINEAR in one.transform.claims]
     scaled = _pick([(spec, one) for spec, one in linear if len(one.layout.group("octave").bands) > 1])
@@ -210,7 +214,7 @@ def _reconstructions(maps: Sequence[Attribution], specs: Sequence[str], title: s
 
 
 def _heatmaps(scaled: Sequence[tuple[str, Attribution]], title: str, show: Show | None) -> Figure:
-    """A row per domain, a column per octave: the places of each octave's share of f(x) - f(x₀), on one colour scale."""
+    """A row per domain, a column per octave: where each octave's share of Σ|a| lies, on one colour scale."""
     depth = min(len(one.layout.group("octave").bands) for _, one in scaled) - 1
     densities = [_merged_octaves(one, depth) for _, one in scaled]
     limit = robust_limit([panel for panels in densities for panel in panels.values()])
@@ -223,6 +227,8 @@ def _heatmaps(scaled: Sequence[tuple[str, Attribution]], title: str, show: Show 
         for axis, (name, panel) in zip(row[1:], panels.items()):
             draw_density(axis, panel, limit)
             axis.set_title(f"{name}: {100 * shares[name]:.0f} %", fontsize=6)
+    what = "maps: where the share of Σ|a| that is in the title lies (local mean; one scale for all)"
+    figure.supxlabel(what, fontsize=6)
     return figure
 
 
@@ -234,9 +240,9 @@ def _merged_shares(one: Attribution, names: Sequence[str]) -> dict[str, float]:
 
 
 def _merged_octaves(one: Attribution, depth: int) -> dict[str, Any]:
-    """{octave: density of its exact map}, coarse to fine; octaves beyond `depth` are summed."""
+    """{octave: density of where its share of Σ|a| lies}, coarse to fine; octaves beyond `depth` are summed."""
     names = [band.name for band in one.layout.group("octave").bands]
-    maps = dict(zip(names, one.heatmap("octave")[0]))
+    maps = dict(zip(names, as_shares(band_maps(one))[0]))
     fine = {name: map_ for name, map_ in maps.items() if name.startswith("octave ") and _octave(name) <= depth}
     coarse = [map_ for name, map_ in maps.items() if name not in fine]
     panels = ({COARSER: sum(coarse)} if coarse else {}) | fine

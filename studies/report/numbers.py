@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ...metrics.protocol.conclusion import NEUTRAL
 from ...metrics.statistics import ENOUGH
 from .folder import GROUP, WIDE
 
@@ -39,8 +40,9 @@ def columns(scores: pd.DataFrame) -> list[Column]:
     error = {"metric": "selection_error"}
     found = [
         Column("error", "selection error", _ERROR, error | {"control": "attribution", "family": "away"}, "lower"),
+        Column("size", "error by |z|", _SIZE, error | {"control": "coefficient", "family": NEUTRAL}),
         Column("chance", "error at random", _CHANCE, error | {"control": "random", "family": "own"}),
-        Column("gain", "gain over |z|", _GAIN, {"metric": "gain", "control": "attribution", "family": "away"}, "higher"),
+        Column("gain", "gain over |z|", _GAIN, {"metric": "gain", "control": "attribution", "family": NEUTRAL}, "higher"),
         Column("kept", f"kept by top {much}", _kept(much), share | {"control": "attribution"}),
         Column("blind", "the same by |z|", _BLIND, share | {"control": "coefficient"}),
         Column("random", "the same at random", _RANDOM, share | {"control": "random"}),
@@ -60,8 +62,11 @@ _CHANCE = (
     "Control: the selection error of coefficients in random order, where what is taken out has the baseline's values. "
     "A map that means something lies well below."
 )
+_SIZE = "Control: the selection error of the coefficients with the largest |z|, found without the model."
 _GAIN = (
-    "By how much the map's error is smaller than that of the largest coefficients, found without the model. Above 0 is better."
+    "By how much the map's error is smaller than that of the largest coefficients, found without the model. Near 0 the map "
+    "ranks as |z| does: it shows how the transform compacts the signal, and not what the model reads. A domain with a large "
+    "gain can have the largest error: which domain is better, the error says."
 )
 _BLIND = "Control: the same share for the coefficients with the largest |z|, found without the model."
 _RANDOM = "Control: the same share for coefficients in random order."

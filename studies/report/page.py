@@ -22,6 +22,9 @@ COLUMNS = (
     ("kept10_random", "random", "control: the same for random coefficients"),
 )
 PERCENT = {"relative_gap", "map_error", "samples90"} | {name for name, _, _ in COLUMNS if name.startswith("kept")}
+VERDICTS = ("better", "worse", "equal", "depends on the budget", "open")
+OF_GAINS = {"better": "larger", "worse": "smaller"}  # a domain whose map gains more over |z| may have the larger error
+SMALL = 0.05  # of the larger of |f(x)| and |f(x₀)|: shares of a smaller difference have large errors
 MOST_TELLING = ("kept10_attribution", "kept10_coefficient", "kept10_random", "samples90")
 _TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader(__package__ or ""), autoescape=True)
 
@@ -84,4 +87,11 @@ def _pair_row(pair: dict[str, Any]) -> dict[str, Any]:
     return empty | dict(pair.get("contrast") or {}) | label
 
 
-_TEMPLATES.filters |= {"points": _points, "small": _small, "pair_row": _pair_row, "percent": percent}
+def _is_wide(row: Any) -> bool:
+    """Whether a difference is claimed although its interval contains 0."""
+    ends = row.get("low"), row.get("high")
+    return row.get("verdict") in ("better", "worse") and None not in ends and ends[0] <= 0 <= ends[1]
+
+
+_TEMPLATES.tests["wide"] = _is_wide
+_TEMPLATES.filters |= {"wide": _is_wide, "points": _points, "small": _small, "pair_row": _pair_row, "percent": percent}

@@ -1,4 +1,4 @@
-"""Results as the command line prints them."""
+"""Explanations and states of runs as the command line prints them."""
 
 import math
 from collections.abc import Sequence
@@ -10,34 +10,114 @@ from rich.table import Table
 
 from ...core import terminal
 from ...core.files import plain
-from ...core.terminal import show, show_files, show_table
-from .page import cell, means, narrow
+from ...core.terminal import show, show_files, show_table, show_wrapped
+from .page import SMALL
+
+WIDE = 140  # characters of a terminal from which on metrics are a table
+COMPARED = {
+    "domains, methods": "Compare domains and methods",
+    "methods": "Compare methods only: equal in some domains, or not meant for them",
+    "nothing": "Describe a map; no value is better",
+}
+CANCELS = 3.0  # times |f(x) - f(x₀)|, a Σ|a| from which on shares need an explanation
 
 
 def print_explanation(model: str, found: Any, out: Path) -> None:
-    """An `Explanation`: the class and its score, a table for each domain, notes, and the names of the files."""
+    """An `Explanation`: the class and its score, a table for each domain, what its numbers mean, notes, and the files."""
     name = f" ({found.class_name})" if found.class_name else ""
     said = f"score {found.score:.3f}"
     if not math.isnan(found.probability):
         said = f"class {found.target}{name}, {said}, probability {found.probability:.1%}"
     show(plain(f"{model}: {found.image}: {said}"))
-    for spec, shares in found.shares.items():
-        texts = found.frequencies[spec]
-        rows = [(str(name), texts[name], f"{share:.1%}") for name, share in shares.items()]
-        show_table(spec, ("octave", "frequencies", "share of Σ|a|"), rows)
+    for spec in found.shares:
+        _print_octaves(spec, found)
+    for line in filter(None, (about_difference(found.score, found.score_difference), _about_cancellation(found))):
+        show_wrapped(line)
     if found.not_converged:
         advice = "the method missed its tolerance; give it more evaluations or a larger tolerance"
         show(f"{len(found.not_converged)} of {len(found.shares)} maps did not converge: {advice}")
     if found.notes:
-        show(f"note: {'; '.join(found.notes)}")
+        show_wrapped(f"note: {'; '.join(found.notes)}")
     show_files(out, found.files)
+
+
+def _print_octaves(spec: str, found: Any) -> None:
+    """The octaves of one domain: frequencies, shares, and, where values can be added, totals with their sum."""
+    totals, texts = found.totals.get(spec), found.frequencies[spec]
+    rows = [[str(name), texts[name], f"{share:.1%}"] for name, share in found.shares[spec].items()]
+    head = ["octave", "frequencies", "share of Σ|a|"]
+    if totals is not None:
+        rows = [[*row, f"{total:+.3g}"] for row, total in zip(rows, totals.values())]
+        head.append("total Σ a")
+    show_table(spec, head, rows)
+    if totals is not None:
+        factor = found.cancellation[spec]
+        size = f"; Σ|a| is {factor:,.3g} × |f(x) - f(x₀)|" if math.isfinite(factor) else ""
+        show(f"explains {sum(totals.values()):+.3g} of f(x) - f(x₀) = {found.score_difference:+.3g}{size}")
+
+
+def about_difference(score: float, difference: float) -> str:
+    """What a small or negative f(x) - f(x₀) means for shares of it; "" where it is neither.
+
+    >>> about_difference(10.0, 0.1)[:54]
+    'f(x) - f(x₀) = +0.1 is small beside f(x) = 10: shares '
+    """
+    if math.isnan(difference):
+        return ""
+    if abs(difference) <= SMALL * max(abs(score), abs(score - difference)):
+        what = f"f(x) - f(x₀) = {difference:+.3g} is small beside f(x) = {score:.3g}"
+        return f"{what}: shares of it have large errors; take another --baseline, or a class with a larger difference."
+    if difference < 0:
+        return (
+            "f(x) - f(x₀) is negative: the signal gets a lower score than the baseline, so most totals are negative. "
+            "A positive total still speaks for the class."
+        )
+    return ""
+
+
+def _about_cancellation(found: Any) -> str:
+    """Which shares to trust, where values of both signs cancel."""
+    known = {spec: factor for spec, factor in found.cancellation.items() if math.isfinite(factor)}
+    if max(known.values(), default=0) < CANCELS:
+        return ""
+    most, least = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
+    trust = f" Where domains disagree, trust the smallest factor: {known[least]:,.3g} in {least}." if len(known) > 1 else ""
+    return (
+        f"Values of both signs cancel: Σ|a| is {known[most]:,.3g} times |f(x) - f(x₀)| in {most}. A share of Σ|a| tells where "
+        f"coefficients and gradients are large; only where the factor is near 1 is it a share of the score.{trust}"
+    )
+
+
+def print_metrics(rows: Sequence[dict[str, Any]]) -> None:
+    """Rows of `metric_rows`: a table where there is room, else a paragraph for each, in groups by what they compare."""
+    if terminal.console.width >= WIDE:
+        cells = [[", ".join(v) if isinstance(v, list) else "-" if v is None else str(v) for v in row.values()] for row in rows]
+        show_table(None, tuple(rows[0]), cells)
+        return
+    width = max(len(row["name"]) for row in rows)
+    for compared, heading in COMPARED.items():
+        show(f"{heading}:")
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(width=width + 2, no_wrap=True)
+        for row in (each for each in rows if each["compares"] == compared):
+            grid.add_row(f"  {plain(row['name'])}", f"{plain(row['formula'])}. {_about_metric(row)}")
+        terminal.console.print(grid)
+    show("pullback metrics NAME shows one in full.")
+
+
+def _about_metric(row: dict[str, Any]) -> str:
+    """What is better, the cost, and what a metric needs, in half a line."""
+    said = [] if row["better"] == "neither" else [f"{row['better'].capitalize()} is better"]
+    count = row["evaluations"]
+    said.append(f"{count} evaluation{'s' if count != 1 else ''}" if said else f"{count} evaluations")
+    return "; ".join([*said, *([f"needs {', '.join(row['needs'])}"] if row["needs"] else [])])
 
 
 def print_status(found: Sequence[Any], missing: Sequence[str]) -> None:
     """A row for each `Status`, their sum, what was skipped, and which shards no folder holds."""
     show_table(None, ("folder", "shard", "state", "done", "skipped", "left"), [_status_row(one) for one in found])
     if len(found) > 1:
-        show(f"{sum(one.done for one in found)} of {sum(one.planned for one in found)} photos are done")
+        show(f"{sum(one.done for one in found)} of {sum(one.planned for one in found)} examples are done")
     for name, reason in dict.fromkeys(pair for one in found for pair in one.skipped):
         show(plain(f"skipped: {name}: {reason}"))
     if missing:
@@ -47,33 +127,3 @@ def print_status(found: Sequence[Any], missing: Sequence[str]) -> None:
 def _status_row(one: Any) -> tuple[str, ...]:
     left = "" if one.seconds_left is None else str(timedelta(seconds=round(one.seconds_left)))
     return plain(one.folder), one.shard, one.state, f"{one.done} of {one.planned}", str(len(one.skipped)), left
-
-
-def print_comparison(found: Any, findings: Sequence[str]) -> None:
-    """A `Comparison`: of each cell a row for each domain; what it says, and the names of the files."""
-    groups = found.table.groupby(["model", "data", "method"], sort=False)
-    for label, table in groups:
-        _print_means(table, ", ".join(label) + ": " if len(groups) > 1 else "")
-    for sentence in findings:
-        terminal.console.print(plain(f"• {sentence}"))
-    cells = found.summary.get("cells", [found.summary])
-    for kind, said in (("skipped", "skipped"), ("notes", "read with a change")):
-        named = list(dict.fromkeys(entry["file"] for cell in cells for entry in cell[kind]))
-        if named:
-            shown = ", ".join(named[:5]) + (", …" if len(named) > 5 else "")
-            show(f"{said}: {shown} ({len(named)} in all; reasons: summary.json)")
-    show_files(found.out, found.files)
-
-
-def _print_means(found: Any, where: str) -> None:
-    """The means of one cell."""
-    width = min(max(len(str(domain)) for domain in ["domain", *found["transform"]]), terminal.console.width // 3)
-    columns = narrow(terminal.console.width - width - 4)
-    gap = " (gap: median)" if "relative_gap" in [name for name, _, _ in columns] else ""
-    table = Table(title=plain(f"{where}means over all examples{gap}"))
-    table.add_column("domain", width=width, overflow="fold")
-    for _, title, _ in columns:
-        table.add_column(title, justify="right", no_wrap=True)
-    for domain, values in means(found).iterrows():
-        table.add_row(plain(domain), *(cell(name, values[name]) for name, _, _ in columns))
-    terminal.console.print(table)

@@ -19,7 +19,7 @@ from .encode import MEDIA
 from .folder import GROUP, PAGE, Run, read_runs
 from .numbers import Column, Row, columns, groups, table
 from .page import render
-from .sections import answers, group_section, question_sections
+from .sections import answers, fronts, group_section, question_sections
 
 LIMIT = 15_000_000  # bytes of a page
 STATIC = 1_500_000  # that are kept for tables and charts when views are chosen
@@ -73,7 +73,9 @@ def report(runs: Sequence[Run], stem: str = "report", limit: int = LIMIT) -> Rep
         "hero": _hero(pictured),
         "beside": f"{stem}-files" if any("src" in one for one in views) else "",
     }
-    html = render("report.html", **_numbers(runs, scores), **values)
+    numbers = _numbers(runs, scores)
+    values["fronts"] = [] if numbers["rows"] else [chart for run in runs for chart in fronts(run, {})]
+    html = render("report.html", **numbers, **values)
     return Report(html, {one["src"]: one["script"] for one in views if "src" in one})
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from ...metrics.statistics import ENOUGH
 from .charts import bars, intervals, lines, percent, scatter
 from .figures import octave_shares
-from .folder import Run
+from .folder import GROUP, Run
 from .numbers import Curve, curves
 
 MOST_ROWS = 60  # of an interval plot; the table has all
@@ -50,17 +50,27 @@ def group_section(number: int, where: Mapping[str, str], scores: pd.DataFrame, r
         "where": dict(where),
         "label": ", ".join(filter(None, where.values())),
         "units": int(scores["unit"].nunique()),
-        **{name: (cell.get("signals") or {}).get(name, other) for name, other in (("one", "example"), ("several", "examples"))},
+        **_words(cell),
         "conclusion": conclusion(cell),
         "octaves": octaves(run, where),
         "kinds": [chart for metric in METRICS for chart in _charts(scores, metric)],
         "cell": cell,
-        "fronts": [
-            scatter(one["points"], one["x"], one["y"], one["title"])
-            for one in run.summary.get("fronts", [])
-            if one.get("points")
-        ],
+        "fronts": fronts(run, where),
     }
+
+
+def fronts(run: Run, where: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The charts of Pareto fronts in a summary.  where: data and model, for a front that names its own."""
+    found = [one for one in run.summary.get("fronts", []) if one.get("points")]
+    own = [one for one in found if all(one.get(name, where.get(name)) == where.get(name, one.get(name)) for name in GROUP[1:3])]
+    return [scatter(one["points"], one["x"], one["y"], one["title"]) for one in own]
+
+
+def _words(cell: Mapping[str, Any]) -> dict[str, str]:
+    """What one example and several are called."""
+    known = cell.get("signals")
+    said = known if isinstance(known, dict) else {}
+    return {"one": said.get("one", "example"), "several": said.get("several", "examples")}
 
 
 def cell_of(run: Run, where: Mapping[str, str]) -> dict[str, Any]:
@@ -214,6 +224,7 @@ def question_sections(run: Run) -> list[dict[str, Any]]:
                 "rows": rows,
                 "chart": chart,
                 "rope": percent(rope),
+                "gains": "metric" in part and part["metric"].iloc[0] == "gain" and "domain" not in part,
                 "left": max(0, len(rows) - MOST_ROWS),
                 "others": [_contrast(row, others) for row in others.to_dict("records")],
             }

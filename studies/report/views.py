@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from ...attribution import Attribution
-from ...attribution.plot import Show, as_image, density, extremes, robust_limit
+from ...attribution.plot import Show, as_image, as_shares, band_maps, density, extremes, robust_limit
 from ...transforms import TransformClaim
+from ...transforms.units import band_texts, frequency_unit
 from ..kinds.plane import LOUDEST, Plane, octaves, spectrogram, tiles
 from ..kinds.series import channel_names, keeps_channels, of_channel
 from ..kinds.signal import Signal
-from ..kinds.units import band_texts, frequency_unit
 from .encode import coarse, colored, mosaic, overlay, place, uri, webp
 
 KEPT = (0.01, 0.05, 0.1)  # of the number of samples
@@ -125,10 +125,10 @@ def slices(volume: np.ndarray, step: Sequence[float], limit: float | None = None
 
 
 def _maps(one: Attribution) -> list[np.ndarray]:
-    """The density of each octave's map, coarse to fine; of a volume on the grid that is shown."""
+    """The density of where each octave's share of Σ|a| lies, coarse to fine; of a volume on the grid that is shown."""
     if TransformClaim.LINEAR not in one.transform.claims:
         return []
-    octaves = one.heatmap("octave")[0]
+    octaves = as_shares(band_maps(one))[0]
     if octaves.ndim == 4:
         return [coarse(panel.detach().double().abs().cpu().numpy(), SIDE_3D) for panel in octaves]
     radius = max(1.0, octaves.shape[-1] / 400) if octaves.ndim == 2 else 2.5

@@ -1,5 +1,6 @@
 """Maps that were made elsewhere: Captum's, arrays and files, in z or in the signal; what fits, and what is refused."""
 
+import functools
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,9 @@ def test_the_values_of_a_map_of_ours_give_the_same_attribution() -> None:
             (model, x, x0) if spec != "polar" else (smooth_net(shape), normal(2, *shape), normal(2, *shape, seed=3))
         )
         ours = pb.attribute(net, signal, 1, method="input_x_gradient", transform=spec, baseline=base)
-        found = Attribution.from_map(ours.values.numpy(), signal, spec, values_in="z", baseline=base, model=net, target=1)
+        found = Attribution.from_map(
+            ours.values.numpy(), signal, spec, kind="share", values_in="z", baseline=base, model=net, target=1
+        )
         for name in FIELDS:
             torch.testing.assert_close(getattr(found, name), getattr(ours, name), rtol=1e-12, atol=1e-12, msg=f"{spec} {name}")
 
@@ -165,12 +168,12 @@ def test_numbers_of_any_format_become_those_of_x() -> None:
     forms += [whole.numpy().astype(">f8"), whole.numpy()[:, :, ::-1].copy()[:, :, ::-1], np.float16(whole.numpy())]
     forms += [torch.nn.Parameter(whole.float()), whole.numpy() > 0]
     for form in forms:
-        found = Attribution.from_map(form, x)
+        found = Attribution.from_map(form, x, kind="share")
         assert found.values.dtype == torch.float32
         assert torch.equal(found.values, whole.float()) or torch.equal(found.values, (whole > 0).float())
-    half = Attribution.from_map(whole, x.half())
+    half = Attribution.from_map(whole, x.half(), kind="share")
     assert half.values.dtype == half.coefficients.dtype == torch.float32
-    assert torch.equal(Attribution.from_map(whole, x.numpy()).coefficients, x)
+    assert torch.equal(Attribution.from_map(whole, x.numpy(), kind="share").coefficients, x)
 
 
 def test_nothing_is_shared_with_the_caller() -> None:
@@ -211,25 +214,25 @@ def test_files_are_read_without_running_code(tmp_path: Path) -> None:
 
 
 def test_the_score_difference_is_given_measured_or_unknown() -> None:
-    model, x = linear_net((1, 4)), normal(2, 1, 4)
+    model, x, share = linear_net((1, 4)), normal(2, 1, 4), functools.partial(Attribution.from_map, kind="share")
     with torch.no_grad():
         known = (model(x) - model(x * 0))[:, 0]
-    assert Attribution.from_map(x, x).score_difference.isnan().all()
-    torch.testing.assert_close(Attribution.from_map(x, x, model=model).score_difference, known)
-    assert Attribution.from_map(x, x, model=model).settings["evaluations"]["forward"] > 0
+    assert share(x, x).score_difference.isnan().all()
+    torch.testing.assert_close(share(x, x, model=model).score_difference, known)
+    assert share(x, x, model=model).settings["evaluations"]["forward"] > 0
     for given in (known, known.tolist(), known.numpy()):
-        torch.testing.assert_close(Attribution.from_map(x, x, score_difference=given).score_difference, known)
-    torch.testing.assert_close(Attribution.from_map(x, x, model=model, score_difference=known).score_difference, known)
+        torch.testing.assert_close(share(x, x, score_difference=given).score_difference, known)
+    torch.testing.assert_close(share(x, x, model=model, score_difference=known).score_difference, known)
     for wrong, match in (
         (known + 1, "but the model's is"),
         (known[:1].expand(3), "numbers, got shape"),
         ([torch.nan] * 2, "NaN"),
     ):
         with pytest.raises(ValueError, match=match) as raised:
-            Attribution.from_map(x, x, model=model, score_difference=wrong)
+            share(x, x, model=model, score_difference=wrong)
         assert len(str(raised.value)) <= 300
     with pytest.raises(TypeError, match="score_difference"):
-        Attribution.from_map(x, x, score_difference="large")
+        share(x, x, score_difference="large")
 
 
 def test_it_can_be_shown_saved_and_taken_apart(tmp_path: Path) -> None:
@@ -254,3 +257,22 @@ def test_a_baseline_gives_the_displacement_that_metrics_remove() -> None:
         Attribution.from_map(x, x, baseline=torch.zeros(3))
     with pytest.raises(TypeError, match="unknown option 'steps'"):
         Attribution.from_map(x, x, steps=3)
+
+
+def test_a_saliency_map_that_is_taken_as_shares_is_said() -> None:
+    """Shares that sum to f(x) - f(x₀), and whatever is declared, are taken in silence."""
+    model, x = linear_net((1, 8)), normal(3, 1, 8)
+    shares = pb.attribute(model, x, 0, method="input_x_gradient").values  # of a linear model they sum to the difference
+    saliency = pb.attribute(model, x, 0, method="gradient").values.abs()
+    Attribution.from_map(shares, x, model=model, target=0)
+    Attribution.from_map(shares, x)
+    for kind in ("share", "sensitivity"):
+        Attribution.from_map(saliency, x, kind=kind, model=model, target=0)  # type: ignore[arg-type]
+    with pytest.warns(
+        UserWarning, match=r"maps do not sum to f\(x\) - f\(x₀\): example \d has .*; pass kind='sensitivity'"
+    ) as said:
+        assert Attribution.from_map(saliency, x, model=model, target=0).kind == "share"
+    assert said[0].filename == __file__
+    assert len(str(said[0].message)) <= 300
+    with pytest.warns(UserWarning, match=r"no value is negative, as in a saliency map"):
+        Attribution.from_map(saliency, x)

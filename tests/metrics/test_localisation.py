@@ -22,7 +22,7 @@ def summed(x: Tensor) -> Tensor:
 def with_values(values: Tensor, transform: str = "pixel") -> pb.Attribution:
     """A map with these values, of any example."""
     x = normal(1, *values.shape[1:]).expand(values.shape)
-    return pb.Attribution.from_map(values, x, transform, values_in="z")
+    return pb.Attribution.from_map(values, x, transform, kind="share", values_in="z")
 
 
 def lifts(values: Tensor, truth: Tensor, **options: object) -> list[pb.metrics.Scores]:

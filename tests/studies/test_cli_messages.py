@@ -30,8 +30,8 @@ def make(): return Cut(), Preparation(32)
     ("command", "rows", "said"),
     [
         ("compare", 0, "interrupted"),
-        ("compare", 20, "interrupted: none of 20 photos is finished; the same command starts from the beginning"),
-        ("compare", 1200, "interrupted: 4 of 20 photos are finished and stored; run the same command to continue"),
+        ("compare", 20, "interrupted: none of 20 examples is finished; the same command starts from the beginning"),
+        ("compare", 1200, "interrupted: 4 of 20 examples are finished and stored; run the same command to continue"),
         ("explain", 0, "interrupted"),
     ],
 )
@@ -143,7 +143,7 @@ def test_what_a_model_a_photo_or_a_folder_lacks_is_said_before_the_work(
         (["compare", "--model", "torchvision:resnet18"], "pip install torchvision"),
         (["compare", "--data", "hf:cifar10"], "pip install datasets"),
         (["compare", "--model", "missing.pt"], "does not exist"),
-        (["compare", "--model", "json:nothing"], "importable from here"),
+        (["compare", "--model", "json:nothing"], "json has no 'nothing'; it defines dump, dumps"),
         (["explain", "pyproject.toml"], "not an image"),
         (["explain", "nowhere.jpg"], "nowhere.jpg: no such file"),
     ],

@@ -136,7 +136,7 @@ def test_two_runs_are_compared_photo_by_photo(pictures_once: Path, tmp_path: Pat
         studies.compare(chosen, tmp_path / "5", model=tiny(), before=tmp_path)
     assert not (tmp_path / "5").exists()
     scores.write(first.scores.assign(example="other"), tmp_path / "3")
-    with pytest.raises(ValueError, match="no photo, domain and budget"):
+    with pytest.raises(ValueError, match="no example, domain and budget"):
         studies.compare(chosen, tmp_path / "6", model=tiny(), before=tmp_path / "3")
 
 

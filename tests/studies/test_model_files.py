@@ -74,7 +74,7 @@ def test_changed_code_is_read_anew(code: Path) -> None:
     [
         ("code/net.py", "as in code/net.py:make"),
         ("code/nothing.py:make", "there is no file"),
-        ("code/net.py:nothing", "importable from here, but without that name"),
+        ("code/net.py:nothing", "code/net.py has no 'nothing'; it defines "),
         ("code/net.py:", "expected package.module:callable or FILE.py:callable"),
         (":make", "expected package.module:callable"),
         (".net:make", "expected package.module:callable"),

@@ -145,7 +145,7 @@ function setViews() {
   open();
 }
 function heading(view) {
-  const said = view.seen ? [" is seen as ", make("strong", {}, make("bdi", {}, view.seen)), "."] : ["."];
+  const said = view.seen ? [" gets the class ", make("strong", {}, make("bdi", {}, view.seen)), "."] : ["."];
   return make("p", {}, make("bdi", {}, view.name), ...said, ` ${view.shape.join(" × ")} values.`);
 }
 const scaleName = (scale) => `${scale.name}${scale.text ? `, ${scale.text}` : ""}: ${percent(scale.share)}`;

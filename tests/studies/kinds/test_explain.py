@@ -74,6 +74,11 @@ def test_a_recording_has_a_figure_shares_in_hz_and_a_sound(tone: Write, toy: Toy
     largest = max(facts["octaves"], key=lambda band: band["share"])
     assert (facts["unit"], largest["frequencies"], facts["class"]) == ("Hz", [[2000, 4000]], "Crow")
     assert sum(band["share"] for band in facts["bands"]) == pytest.approx(1)
+    assert sum(band["total"] for band in facts["bands"]) == pytest.approx(sum(band["total"] for band in facts["octaves"]))
+    assert facts["score_difference"] == pytest.approx(found.score_difference)
+    totals = [sum(each.values()) for each in found.totals.values()]
+    assert totals == pytest.approx([totals[0]] * 2)  # of linear domains
+    assert all(factor > 0 for factor in found.cancellation.values())
     spec = "stft(window=hann, size=128, hop=64)"
     assert found.frequencies[spec][largest["name"]] == "2000–4000 Hz"
     heard, rate = soundfile.read(out / "tone-Crow-stft-top10.wav")
@@ -265,7 +270,13 @@ def test_options_describe_a_bare_module_and_a_part_of_a_file(
     heard, rate = soundfile.read(next((tmp_path / "out").glob("*.wav")))
     assert (rate, len(heard)) == (8000, 800)
     assert run(monkeypatch, "explain", tone(), *arguments) == cli.MISTAKE
-    assert "tone.wav: a recording, but the model nets.py:bare takes images" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "tone.wav: a recording, but the model nets.py:bare takes images" in said
+    assert "if the model takes recordings, say so with --kind audio" in said
+    assert run(monkeypatch, "explain", tone(), *arguments, "--kind", "audio") == cli.MISTAKE
+    assert "--kind audio needs --rate" in capsys.readouterr().err
+    assert run(monkeypatch, "compare", "--data", tone(), "--model", "nets.py:bare", "--out", "out") == cli.MISTAKE
+    assert "say so with --kind audio" in capsys.readouterr().err
 
 
 def test_files_of_one_slug_keep_their_own_results(tone: Write, toy: Toy, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pullback as pb
 from pullback.studies import KINDS, LoadedModel
 from pullback.studies.kinds import Signal
 from pullback.studies.kinds.slices import _cuts, projections, slices
-from pullback.studies.kinds.units import band_ranges
+from pullback.transforms.units import band_ranges
 
 VOLUME, AFFINE = KINDS["volume"], np.array([[0, 0, -0.8, 5.0], [0, 1.0, 0, 6], [1.5, 0, 0, 7], [0, 0, 0, 1]])
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from support import ROOT
 from torch import Tensor
 
 import pullback as pb
@@ -14,7 +15,7 @@ from pullback.attribution.plot import density
 from pullback.studies.explain import shares
 from pullback.studies.kinds import KINDS, Signal
 from pullback.studies.kinds.plane import tiles
-from pullback.studies.kinds.units import band_texts, frequency_unit, steps_of
+from pullback.transforms.units import band_texts, frequency_unit, steps_of
 
 RATE = 22_050
 
@@ -140,3 +141,17 @@ def test_a_long_line_is_averaged_as_a_short_one_in_little_time(samples: int) -> 
     found, wanted = density(line, radius), ndimage.gaussian_filter(line.abs().numpy(), radius)
     assert np.abs(found - wanted).max() < 1e-12
     assert found.min() >= 0
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("image", (3, 224, 224)), ("audio", (1, 160_000)), ("volume", (1, 64, 64, 64)), ("series", (3, 1000))]
+)
+def test_the_guide_lists_the_default_domains(name: str, shape: tuple[int, ...]) -> None:
+    """Of signals of a usual size; Haar wavelets with levels of their own along each axis are named in words."""
+    page = (ROOT / "docs" / "command-line.md").read_text()
+    [row] = [line for line in page.splitlines() if line.startswith(f"| {name} |") and "`pixel`" in line]
+    compared, explained = row.split("|")[2:4]
+    named = [f"`{spec}`" for spec in KINDS[name].domains(shape) if not spec.startswith("per_axis(pixel")]
+    assert [spec for spec in named if spec not in compared] == []
+    assert [spec for spec in KINDS[name].explained(shape) if f"`{spec}`" not in explained] == []
+    assert compared.count("`") == 2 * len(named)

@@ -16,6 +16,7 @@ from pullback.studies.minimal.images import CONTROLS, HARD, IMAGES, OWN_LIMIT, P
 from pullback.studies.minimal.run import Minimal
 from pullback.studies.minimal.tables import RIVAL, Tables, averages, median_interval, paired
 from pullback.studies.minimal.words import change_contrasts, limit_contrasts, sentences, summarized, verdict
+from pullback.studies.report.report import write_page
 
 FEW: dict[str, Any] = {"prices": (1.0, 10.0), "steps": 4, "continuation": None, "method": "input_x_gradient", "pictures": 1}
 TABLES = {"scores.parquet", "results.csv", "limits.csv", "changed.csv", "summary.json", "report.html"}
@@ -46,6 +47,21 @@ def test_all_files_are_written_and_agree(found: Minimal) -> None:
     assert stored["state"] == "finished"
     assert pd.read_csv(found.out / "limits.csv").shape == found.limits.shape
     assert len(pd.read_parquet(found.out / "scores.parquet")) == len(found.scores)
+
+
+def test_the_report_of_the_folder_has_the_pareto_fronts(found: Minimal, tmp_path: Path) -> None:
+    """No point of a front is beaten in sparsity and probability by another one, and each other point is."""
+    assert [one["title"].rpartition(", ")[0] for one in found.summary["fronts"]] != []
+    for one in found.summary["fronts"]:
+        assert one["points"]
+        for point in one["points"]:
+            others = [(other["x"], other["y"]) for other in one["points"]]
+            beaten = any(x >= point["x"] and y >= point["y"] and (x, y) != (point["x"], point["y"]) for x, y in others)
+            assert point["front"] != beaten
+    [page] = write_page([found.out], tmp_path / "page.html")
+    text = page.read_text()
+    assert "Pareto fronts" in text
+    assert "probability of the class (mean)" in text
 
 
 def test_the_long_table_holds_every_number_once(found: Minimal) -> None:

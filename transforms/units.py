@@ -1,12 +1,17 @@
 """The frequencies of bands in units of the signal: Hz, cycles/mm, cycles/pixel."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from ...transforms import Band, Layout
+from ..core.checks import is_number, quoted
+from .layout import Band, Layout
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def frequency_unit(unit: str) -> str:
@@ -78,3 +83,29 @@ def band_texts(layout: Layout, step: Sequence[float], unit: str, by: str = "octa
     if own is None:
         return {band.name: "" for band in bands}
     return {band.name: f"{range_text(band_ranges(band, own))} {frequency_unit(unit)}" for band in bands}
+
+
+def octave_table(layout: Layout, rate: float | Sequence[float], columns: Mapping[str, Any]) -> "pd.DataFrame":
+    """A row for each octave, coarse to fine: its frequencies low to high, and further columns; see `Attribution.octaves`.
+
+    Raises: ValueError where `rate` is not one positive number, or one for each axis of the signal.
+    """
+    import pandas as pd  # imported here, as it takes long
+
+    rates, bands = _rates(rate, len(layout.frequency)), layout.group("octave").bands
+    step = steps_of(layout, tuple(1 / each for each in rates))
+    found = pd.DataFrame(index=pd.Index([band.name for band in bands], name="octave"))
+    several = step is not None and len(set(step)) > 1
+    for axis in range(len(step) if step and several else 1):
+        mark = f" {axis + 1}" if several else ""
+        ranges = [band_ranges(band, step)[axis] if step else (float("nan"),) * 2 for band in bands]
+        found[f"low{mark}"], found[f"high{mark}"] = zip(*ranges)
+    return found.assign(**columns)
+
+
+def _rates(rate: Any, axes: int) -> tuple[float, ...]:
+    given = tuple(rate) if isinstance(rate, list | tuple) else (rate,) * axes
+    if len(given) != axes or not all(is_number(one) and 0 < one < float("inf") for one in given):
+        wanted = "samples per second, or per mm or another unit, one positive number"
+        raise ValueError(f"octaves: expected rate as {wanted} or {axes}, one for each axis; got {quoted(rate)}.")
+    return tuple(map(float, given))

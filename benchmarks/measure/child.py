@@ -9,7 +9,6 @@ import subprocess
 import sys
 from typing import Any
 
-
 from ..subjects.models import Subject, network, signals
 from . import calls
 from .counting import bare_steps

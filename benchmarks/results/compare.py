@@ -1,6 +1,6 @@
 """Compares a run of pytest-benchmark with the stored results, and names what became worse.
 
-python -m benchmarks.results.compare NEW              the ratios of one run, beside their goals; exit status 1 where one is missed
+python -m benchmarks.results.compare NEW              the ratios of one run; exit status 1 where a goal is missed
 python -m benchmarks.results.compare STORED NEW       exit status 1 where something became worse
 
 Seconds are never compared, so a faster or busier machine does not matter. What is compared of each suite that both hold:

@@ -34,7 +34,11 @@ SUITES = "benchmarks/suites/test_"
 
 @dataclass(frozen=True)
 class Part:
-    """A suite, or tests.  seconds: its share.  chosen: the cases that run, as pytest's -k takes them.  rehearsed: one of them."""
+    """A suite, or tests.
+
+    seconds: its share.  chosen: the cases that run, as pytest's -k takes them; "" is all.  rehearsed: those of a rehearsal.
+    paths: of tests.
+    """
 
     name: str
     seconds: float

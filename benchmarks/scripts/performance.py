@@ -56,7 +56,8 @@ SHOWN = {
     ),
     "optimize": (
         "test_default_options_against_the_loop",
-        "device | network | method | loop | equal network | time / the loop's | / its gradients alone | peak, MB | of the loop, MB",
+        "device | network | method | loop | equal network | time / the loop's | / its gradients alone | peak, MB | of the "
+        "loop, MB",
         "{device} | {model} | `{method}` | {loop} | {optimized} | "
         + RATIO
         + " | {of_gradients:.2f} | {peak_mb:.0f} | {bare_peak_mb:.0f}",
@@ -74,7 +75,8 @@ SHOWN = {
     "waits": (
         "test_demo",
         "device | photos | rows forward for each | and back | time / the loop's | seconds | first photo after, s",
-        "{device} | {images:.0f} | {forward_per_photo:.0f} | {gradients_per_photo:.0f} | {ratio:.2f} | {ours_s:.0f} | {first_s:.0f}",
+        "{device} | {images:.0f} | {forward_per_photo:.0f} | {gradients_per_photo:.0f} | {ratio:.2f} | {ours_s:.0f} | "
+        "{first_s:.0f}",
     ),
     "growth": (
         "test_growth",

@@ -78,7 +78,19 @@ def test_tables_of_known_results() -> None:
     assert "| ptwt, transforms and sizes | 12 | **0.52** (0.05–1.46) | 1, met by 11 of 12 |" in speed
     gpu = "| NVIDIA H100 80GB HBM3 | vit-b16 | bf16 compiled | **0.17** | 3,323 | 11.2 | – | – |"
     assert gpu in performance.SECTIONS["formats"](ROOT)
-    unmeasured = {"optimize", "accuracy", "limits", "peers", "transforms", "memory", "axioms", "large", "metrics", "signals", "demo"}
+    unmeasured = {
+        "optimize",
+        "accuracy",
+        "limits",
+        "peers",
+        "transforms",
+        "memory",
+        "axioms",
+        "large",
+        "metrics",
+        "signals",
+        "demo",
+    }
     stored = {path.name for path in RESULTS.glob("*-cuda.json")}
     missing = [suite for suite in performance.SUITES if suite in unmeasured and f"{suite}-cuda.json" not in stored]
     assert f"Not measured on a GPU yet: {', '.join(missing)}." in performance.sources(ROOT)

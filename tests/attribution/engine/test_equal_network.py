@@ -119,7 +119,9 @@ def test_a_network_that_is_not_equal_does_not_run(monkeypatch: pytest.MonkeyPatc
         (lambda net: AsModule(lambda x: net(x) * 1.001), "f moves"),
         (lambda net: AsModule(lambda x: net(x.detach())), ""),
     ):
-        monkeypatch.setattr("pullback.attribution.engine.faster_form.equal_network", lambda net, wrong=wrong, **_: (wrong(net), ""))
+        monkeypatch.setattr(
+            "pullback.attribution.engine.faster_form.equal_network", lambda net, wrong=wrong, **_: (wrong(net), "")
+        )
         found = pb.attribute(model, x, 1, method="smoothgrad(samples=24)", execution=OPTIMIZE)
         assert "optimized" not in settings(found)
         assert settings(found)["memory_format"] == "channels_last"  # the plain network takes it

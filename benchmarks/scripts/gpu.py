@@ -27,8 +27,9 @@ from pullback.core.files import write_text
 WORK = ROOT / "results" / "gpu"  # reports and logs of the parts
 TOTAL = 470.0  # seconds
 GRACE = 20.0  # seconds after an interruption in which a part writes what it has
-PYTEST = ["-m", "pytest", "-q", "-o", "addopts=", "-o", "pythonpath=.", "--import-mode=importlib", "-p", "no:cacheprovider"]
-BENCH = [*PYTEST, "--confcutdir=benchmarks", "-o", "filterwarnings=default", "--benchmark-quiet"]
+PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider"]
+BENCH = [*PYTEST, "-o", "addopts=", "-o", "pythonpath=.", "--import-mode=importlib", "--confcutdir=benchmarks"]
+BENCH += ["-o", "filterwarnings=default", "--benchmark-quiet"]
 SUITES = "benchmarks/suites/test_"
 
 
@@ -51,7 +52,7 @@ class Part:
         chosen = self.rehearsed if rehearse else self.chosen
         only = ["-k", chosen] if chosen else []
         if self.paths:
-            return [sys.executable, *PYTEST, *self.paths, *only]
+            return [sys.executable, *PYTEST, "-n", "0", *self.paths, *only]
         return [sys.executable, *BENCH, f"--benchmark-json={report}", f"{SUITES}{self.name}.py", *only]
 
 

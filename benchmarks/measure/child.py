@@ -1,4 +1,4 @@
-"""The peak memory of one job in a process of its own: `python -m benchmarks.measure.child ours|loop KIND [CHUNK]` prints JSON.
+"""The peak memory of one job in a process of its own: `python -m benchmarks.measure.child SIDE KIND CHUNK QUICK` prints JSON.
 
 Memory that a process has freed may still count for it, so that one job after another cannot be compared in one process.
 """
@@ -19,7 +19,8 @@ LARGE = {
     "128³ volume": ("volume", (1, 128, 128, 128), (1, 16, 16, 16)),
     "60 s clip at 44.1 kHz": ("audio", (1, 60 * 44_100), (1, 4_096)),
 }
-METHOD, DOMAINS = "integrated_gradients(steps={n})", ["pixel", "dwt(db4, level=3)", "dct"]
+METHOD = "integrated_gradients(steps={n})"
+SIDES = {"one domain": ["dwt(db4, level=3)"], "three domains": ["pixel", "dwt(db4, level=3)", "dct"]}
 
 
 def resident() -> int:
@@ -28,13 +29,13 @@ def resident() -> int:
 
 
 def job(side: str, kind: str, chunk: int, quick: bool) -> dict[str, Any]:
-    """Peak bytes before and after integrated gradients in three domains, or the bare loop of as many gradients."""
+    """Peak bytes before and after integrated gradients in the domains of a side, or the bare loop of as many gradients."""
     name, full, small = LARGE[kind]
     shape, steps = (small, 2) if quick else (full, 8)
     case = Subject(name, network(name, "cpu", shape), signals((1, *shape)))
     before = resident()
-    if side == "ours":
-        found = calls.attribute(case.module, case.x, case.target, METHOD.format(n=steps), DOMAINS)
+    if side in SIDES:
+        found = calls.attribute(case.module, case.x, case.target, METHOD.format(n=steps), SIDES[side])
         chunk = int(found[0].settings["batch_size"])
     else:
         for _, step in bare_steps(case.module, case, chunk, (steps, steps)):

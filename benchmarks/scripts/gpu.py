@@ -76,9 +76,8 @@ def run(part: Part, out: Path | None, environment: Mapping[str, str], seconds: f
     report.unlink(missing_ok=True)
     start = time.monotonic()
     with log.open("w", encoding="utf-8") as output:
-        process = subprocess.Popen(
-            part.command(report, out is None), cwd=ROOT, env=dict(environment), stdout=output, stderr=subprocess.STDOUT
-        )
+        how = {"cwd": ROOT, "env": dict(environment), "stdout": output, "stderr": subprocess.STDOUT}
+        process = subprocess.Popen(part.command(report, out is None), preexec_fn=_interruptible, **how)  # type: ignore[call-overload]
         status = _waited(process, seconds)
     took = time.monotonic() - start
     said = "ended well" if status == 0 else "was cut off" if took >= seconds else f"failed, see {log}"
@@ -90,6 +89,11 @@ def run(part: Part, out: Path | None, environment: Mapping[str, str], seconds: f
         return f"{part.name}: {said} after {took:.0f} s: {last}"
     stored = [] if out is None else _store(part, report, out, status)
     return f"{part.name}: {said} after {took:.0f} s{f'; stored {chr(44).join(stored)}' if stored else ''}"
+
+
+def _interruptible() -> None:
+    """A shell starts what runs in the background with Ctrl-C ignored, and its children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _waited(process: "subprocess.Popen[bytes]", seconds: float) -> int:

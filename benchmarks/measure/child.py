@@ -4,9 +4,9 @@ Memory that a process has freed may still count for it, so that one job after an
 """
 
 import json
-import resource
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from ..subjects.models import Subject, network, signals
@@ -24,8 +24,9 @@ SIDES = {"one domain": ["dwt(db4, level=3)"], "three domains": ["pixel", "dwt(db
 
 
 def resident() -> int:
-    """The most bytes that this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """The most bytes that this process has held so far. `getrusage` would count those of the process that started it."""
+    sizes = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    return int(sizes["VmHWM"].split()[0]) * 1024
 
 
 def job(side: str, kind: str, chunk: int, quick: bool) -> dict[str, Any]:

@@ -80,6 +80,11 @@ def aims(new: Suites) -> Iterator[tuple[str, bool]]:
             if kind in entry and isinstance(entry[kind], int | float) and (kind == "ratio" or goal in entry):
                 value, aim = entry[kind], entry.get(goal, math.inf)
                 yield f"{name}: {kind} {value:.3f}, goal {entry.get(goal, '–')}", not value <= aim
+        if "goal_cosine" in entry:
+            yield (
+                f"{name}: cosine {entry['cosine']:.7f}, goal {entry['goal_cosine']}",
+                not entry["cosine"] >= entry["goal_cosine"],
+            )
         if entry.get("not_reached"):
             yield f"{name}: {entry['not_reached']} did not reach an error of {entry.get('allowed')}", True
 

@@ -64,8 +64,8 @@ SHOWN = {
     ),
     "equality": (
         "test_maps_equal_those_of_the_network_itself",
-        "device | network | signals | smallest cosine",
-        "{device} | {model} | {images:.0f} | {cosine:.7f}",
+        "device | network | signals | equal network | smallest cosine",
+        "{device} | {model} | {images:.0f} | {optimized} | {cosine:.7f}",
     ),
     "large": (
         "test_a_large_signal",
@@ -162,7 +162,7 @@ def _defaults(optimize: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         return
     for loop, rows in optimize.groupby("loop", sort=False):
         for on, where in ((True, "with"), (False, "without")):
-            own = rows[rows["optimized"].eq(True) == on]
+            own = rows[rows["normed"].eq(True) == on]
             yield f"the bare {loop} loop: default options, one domain, networks {where} BatchNorm", own
 
 

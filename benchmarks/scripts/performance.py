@@ -230,9 +230,10 @@ def masks(root: Path) -> str:
 
 
 ACCURACY = (
-    "device | network | peer | error asked for | domains | ours: gradients | error | theirs | error | time / theirs | goal",
+    "device | network | peer | error asked for | domains | ours: gradients | error | theirs | error | time / theirs | goal | "
+    "not reached by",
     "{device} | {model} | {peer} | {allowed:.0%} | {domains:.0f} | {backward:.0f} | {error:.3g} | {their_backward:.0f} | "
-    "{their_error:.3g} | " + RATIO + " | {goal:.2f}",
+    "{their_error:.3g} | " + RATIO + " | {goal:.2f} | {not_reached}",
 )
 
 

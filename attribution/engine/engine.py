@@ -203,7 +203,7 @@ class Engine(FittedChunks):
                 raise
             return self.scores(example, points.__getitem__)
         if free is not None and saved.bytes and self.prepared.size is None:
-            self.limit = max(1, min(self.limit, free // 2 * len(shown) // saved.bytes))
+            self.fit(free, saved.bytes / len(shown))
         self.counted(forward=len(points))
         return value.detach()
 

@@ -5,14 +5,21 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...core.network_graph import drop_idle, fold, frozen, has_hooks, trace
+from ...core.network_graph import NORMS, drop_idle, fold, frozen, has_hooks, trace
 
 
-def equal_network(model: Any) -> tuple[nn.Module | None, str]:
+def has_norms(model: Any) -> bool:
+    """Whether the model holds a BatchNorm: without one, an equal network is not faster."""
+    return isinstance(model, nn.Module) and any(isinstance(layer, NORMS) for layer in model.modules())
+
+
+def equal_network(model: Any, folded: bool = False) -> tuple[nn.Module | None, str]:
     """(the network, "") or (None, why there is none).
 
     BatchNorm is folded into the convolution or linear layer before it, dropout and identities are removed, and parameters need
     no gradient, so that autograd keeps less. Only folded layers take memory, for a copy of their weights.
+
+    folded: whether to build it only where a BatchNorm can be folded, which makes it faster.
 
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.1)).eval()
     >>> equal, _ = equal_network(net)
@@ -26,10 +33,17 @@ def equal_network(model: Any) -> tuple[nn.Module | None, str]:
     try:
         with torch.enable_grad():  # as gradients see it
             graph = trace(frozen(model).eval())
-        fold(graph)
+        if not fold(graph) and folded:
+            return None, "no BatchNorm follows a convolution or linear layer directly"
         drop_idle(graph)
         graph.delete_all_unused_submodules()
     except Exception as error:  # tracing runs the user's forward on proxies, and copying their code: both may raise anything
         reason = next(iter(str(error).strip().splitlines()), "")
         return None, f"torch.fx cannot trace {type(model).__name__} ({type(error).__name__}: {reason[:120]})"
     return graph, ""
+
+
+def own_bytes(network: nn.Module, model: Any) -> int:
+    """The memory of the parameters of `network` that it does not share with `model`."""
+    shared = {parameter.data_ptr() for parameter in model.parameters()}
+    return sum(each.nbytes for each in network.parameters() if each.data_ptr() not in shared)

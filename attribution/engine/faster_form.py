@@ -9,13 +9,15 @@ from torch import Tensor, nn
 
 from .dry_run import DryRun
 from .engine import Engine
-from .equal_network import equal_network
+from .equal_network import equal_network, has_norms, own_bytes
 
 _REORDERED = 1e-4  # relative difference that kernels may show which add in any order
 _ROUNDING = 64  # rounding errors of f between batch sizes, in units of the last bit
 _GRADIENTS_ALIKE = 1e-3  # relative difference of gradients
+_DOUBLE = 1e-9  # both of these for an equal network in double precision
 _ATTEMPTS = 4  # points at which gradients are compared, if they differ at those before
-_WORTH_IT = 40  # evaluations of a run in which the check is cheap beside a faster form
+_WORTH_IT = 40  # evaluations of a run in which the check is cheap beside what channels_last gains
+_FOLDED = 24  # the same beside what an equal network without BatchNorm gains
 
 
 def choose_form(run: DryRun, evaluations: int, gradients: bool, invariant: bool) -> None:
@@ -26,7 +28,8 @@ def choose_form(run: DryRun, evaluations: int, gradients: bool, invariant: bool)
     """
     prepared = run.engine.prepared
     network = _equal(run, evaluations) if invariant else None
-    tries = prepared.tries_channels_last and evaluations >= _WORTH_IT and _order_shows(run)
+    worth = evaluations >= (_WORTH_IT if network is None else _FOLDED)
+    tries = prepared.tries_channels_last and worth and _order_shows(run)
     for candidate in [network, None] if network is not None else [None]:
         for channels_last in (True, False) if tries else (prepared.channels_last,):
             if candidate is None and channels_last == prepared.channels_last:
@@ -35,7 +38,7 @@ def choose_form(run: DryRun, evaluations: int, gradients: bool, invariant: bool)
             if not trouble:
                 prepared.channels_last = channels_last
                 prepared.fallback = "" if channels_last else prepared.fallback
-                return prepared.run_on(candidate) if candidate is not None else None
+                return _take(run, candidate) if candidate is not None else None
             if channels_last and tries:
                 prepared.fallback = trouble
             elif candidate is not None:
@@ -44,14 +47,20 @@ def choose_form(run: DryRun, evaluations: int, gradients: bool, invariant: bool)
 
 def _equal(run: DryRun, evaluations: int) -> nn.Module | None:
     """The network to run in place of the model, if one is asked for."""
-    prepared = run.engine.prepared
-    if prepared.optimize is False or (prepared.optimize == "auto" and evaluations < _WORTH_IT):
+    prepared, auto = run.engine.prepared, run.engine.prepared.optimize == "auto"
+    if prepared.optimize is False or (auto and (evaluations < _FOLDED or not has_norms(prepared.plain))):
         return None
     if prepared.create_graph:
         prepared.not_optimized = "with create_graph, the parameters may need a gradient"
         return None
-    network, prepared.not_optimized = equal_network(prepared.plain)
+    network, prepared.not_optimized = equal_network(prepared.plain, folded=auto)
     return network
+
+
+def _take(run: DryRun, network: nn.Module) -> None:
+    """Runs on `network` from now on; its own weights take memory, so that fewer rows may fit into one forward."""
+    run.engine.prepared.run_on(network)
+    run.engine.reserve(own_bytes(network, run.engine.prepared.plain))
 
 
 def _order_shows(run: DryRun) -> bool:
@@ -83,32 +92,38 @@ def _trouble(run: DryRun, gradients: bool, network: nn.Module | None, channels_l
     """What differs where `network` runs in place of the model, or in this memory format; empty where nothing does."""
     engine, known = run.engine, run.known.detach()
     form = functools.partial(engine.prepared.plainly, channels_last, network)
+    strict = network is not None and torch.finfo(known.dtype).bits > 32
     try:
-        if gradients and (trouble := _turned(engine, *_telling_rows(run), form)):
+        if gradients and (trouble := _turned(engine, *_telling_rows(run), form, _DOUBLE if strict else _GRADIENTS_ALIKE)):
             return trouble
         x = run.points[:, 0].detach()
         engine.count.planned += len(x)
         with form():
             found = engine.scores(torch.arange(len(x), device=x.device), x.__getitem__).detach()
-        return _moved(known, found)
+        return _moved(known, found, _DOUBLE if strict else _REORDERED)
     except Exception as error:
         if error is engine.stopped:
             raise
         return f"it raised {type(error).__name__}: {error}"
 
 
-def _moved(known: Tensor, found: Tensor) -> str:
-    """How much f at x (batch,) differs from `known`, f at all ends (ends, batch); empty where that is rounding."""
+def _moved(known: Tensor, found: Tensor, allowed: float) -> str:
+    """How much f at x (batch,) differs from `known`, f at all ends (ends, batch); empty where that is rounding, or little.
+
+    allowed: the difference, as a share of what is explained.
+    """
     moved, size = (found - known[0]).abs(), known.abs().amax(0)
     # What is explained is a difference of f: beside a large constant in f it may be little.
     rounding = _ROUNDING * torch.finfo(known.dtype).eps * size
-    most = torch.maximum(_REORDERED * (known.amax(0) - known.amin(0)), rounding)
+    most = torch.maximum(allowed * (known.amax(0) - known.amin(0)), rounding)
     excess = torch.where(moved <= most, 0, moved.nan_to_num(torch.inf))  # NaN exceeds everything
     return f"f moves by {float(moved[excess.argmax()]):.3g}" if bool(excess.any()) else ""
 
 
-def _turned(engine: Engine, example: Tensor, points: Tensor, form: Callable[[], AbstractContextManager[None]]) -> str:
-    """How much the gradient differs in this form; empty where that is rounding.
+def _turned(
+    engine: Engine, example: Tensor, points: Tensor, form: Callable[[], AbstractContextManager[None]], allowed: float
+) -> str:
+    """How much the gradient differs in this form; empty where that is at most `allowed`, relatively.
 
     Rounding may carry units of a network over the kink of a ReLU, which moves a gradient by up to some percent. So the gradient
     is compared at up to four points near each other: what is a matter of the form differs at all of them.
@@ -121,6 +136,6 @@ def _turned(engine: Engine, example: Tensor, points: Tensor, form: Callable[[], 
                 at = points * (1 - attempt / 64)
                 both.append(torch.cat([gradient for *_, gradient in engine.gradient_chunks(example, at.__getitem__)]).detach())
         moved, size = float((both[0] - both[1]).norm()), float(both[0].norm())
-        if moved <= _GRADIENTS_ALIKE * size:  # False for NaN
+        if moved <= allowed * size:  # False for NaN
             return ""
     return f"the gradient moves by {moved:.3g} of {size:.3g}"

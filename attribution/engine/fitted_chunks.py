@@ -22,6 +22,7 @@ class FittedChunks(Chunks):
         super().__init__(limit)
         self.prepared = prepared
         self.certain: Exception | None = None
+        self._room: tuple[int, float] | None = None  # free bytes, and those that one row takes, where they were measured
         self._refused: tuple[Exception, int] | None = None  # what a forward raised before sizes were tried, and the limit then
 
     @property
@@ -43,6 +44,17 @@ class FittedChunks(Chunks):
         """As in `Chunks`."""
         self.limit = self.prepared.size or self.limit
         return super().chunks(example, run, width)
+
+    def fit(self, free: int, row: float) -> None:
+        """Cuts the limit to the rows that half of the `free` bytes hold.  row: the bytes of one."""
+        self._room = free, row
+        self.reserve(0)
+
+    def reserve(self, taken: int) -> None:
+        """The same, with `taken` bytes less; nothing where memory was not measured."""
+        if self._room is not None:
+            free, row = self._room
+            self.limit = max(1, min(self.limit, int((free - taken) / 2 / row)))
 
     def as_recorded(self, read: Callable[[], Tensor]) -> Tensor:
         """read(), with f as gradients see it; without gradients where the model has none."""

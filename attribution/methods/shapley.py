@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import special
 from torch import Tensor
 
 from ...core.checks import check_choice, check_count
@@ -169,6 +168,8 @@ def _sampled(game: Game, unions: Unions, pairs: int, confidence: float) -> tuple
     """Mean gain of each player over random orders and their reverses, and its uncertainty."""
     n = game.players.count
     ranks = recent(lambda example: _ranks(game, unions, pairs, example))
+    from scipy import special  # imported here, as it takes long
+
     worth = game.values(2 + 2 * pairs * (n - 1), _design(ranks, n))
     means, errors = [], []
     for example, row in enumerate(worth):

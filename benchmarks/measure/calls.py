@@ -18,7 +18,7 @@ Evaluations = tuple[int, int]  # forward passes of a row, and how many of these 
 def attribute(
     model: Callable[..., Any], x: Tensor, target: Any, method: Method, transform: Any = "pixel", **options: Any
 ) -> Any:
-    """`pullback.attribute`.  execution: precision, compile and memory_format, by name."""
+    """`pullback.attribute`.  execution: precision, compile, memory_format and optimize, by name."""
     execution: Mapping[str, Any] = options.pop("execution", {})
     return pb.attribute(model, x, target, method=method, transform=transform, execution=pb.Execution(**execution), **options)
 
@@ -58,12 +58,15 @@ def planned(method: Method, transforms: Sequence[Transform], images: int) -> int
     return images * (3 - once) + total + 2 + (total >= LONG)
 
 
-def rows_for_the_format(att: Attribution) -> Evaluations:
-    """What the comparison of two memory formats cost, where it succeeded: f at every x, and gradients of two rows in each."""
+def rows_for_the_format(att: Attribution, asked: bool = False) -> Evaluations:
+    """What the comparison of two forms cost, where it succeeded: f at every x, and gradients of two rows in each.
+
+    asked: whether the caller named the memory format.
+    """
     execution = att.settings["execution"]
     gradients = 4 if att.settings["evaluations"]["gradient"] else 0
-    tried = execution["memory_format"] == "channels_last" or "fallback" in execution
-    return (len(att) + gradients, gradients) if tried else (0, 0)
+    tried = not asked and (execution["memory_format"] == "channels_last" or "fallback" in execution)
+    return (len(att) + gradients, gradients) if tried or "optimized" in execution else (0, 0)
 
 
 def runs_each_domain(method: Method) -> bool:

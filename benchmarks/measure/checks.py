@@ -64,7 +64,7 @@ def check_evaluations(spent: calls.Evaluations, found: Sequence[Attribution], pl
     The certified rule stops where the next grid would take more than it may: between nine tenths and all of them.
     Raises: MeasuresNothing where they differ otherwise.
     """
-    plan += 0 if asked_format else calls.rows_for_the_format(found[0])[0]
+    plan += calls.rows_for_the_format(found[0], asked_format)[0]
     least = plan - spent[1] / 9 if "map_error" in found[0].details else plan
     if spent != calls.evaluations(found) or not least <= spent[0] <= plan:
         raise MeasuresNothing(

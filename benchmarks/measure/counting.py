@@ -1,11 +1,14 @@
 """Counts what passes a model: ours, the peers and the bare loop all run through `Counted`."""
 
 import functools
+import itertools
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
+import torch.fx
 from torch import Tensor, nn
 
 from ..subjects.models import Subject, signals
@@ -19,7 +22,7 @@ class MeasuresNothing(AssertionError):
     """The benchmark does not time what its name says."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Tally:
     """How many rows went forward through a model, how many of them went back, and the most at once."""
 
@@ -47,27 +50,41 @@ class Tally:
 
 
 class Counted(nn.Module):
-    """A model whose tally counts what passes it."""
+    """A model whose tally counts what passes it, also through an equal network that torch.fx made of it."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model, self.tally, self.count = model, Tally(), self._count
+        self.model, self.tally, self.is_hidden, self.number = model, Tally(), False, next(_NUMBERS)
+        _TALLIES[self.number] = self.tally
 
     def forward(self, x: Tensor) -> Tensor:
         output: Tensor = self.model(x)
-        self.count(len(x), output)
-        return output
-
-    def _count(self, rows: int, output: Tensor) -> None:
-        self.tally.forward += rows
-        self.tally.most = max(self.tally.most, rows)
-        if output.requires_grad:
-            output.register_hook(functools.partial(self.tally.back, rows))
+        return noted_apart(output, x, self.number) if self.is_hidden else noted(output, x, self.number)
 
     def hidden(self) -> "Counted":
         """Hides the counting from torch's compiler, which would trace it, and compile anew whenever a number changes."""
-        self.count = torch.compiler.disable(self._count)
+        self.is_hidden = True
         return self
+
+
+# A graph of torch.fx holds calls of functions, with tensors and numbers: so a model is known by its number.
+_NUMBERS = itertools.count()
+_TALLIES: weakref.WeakValueDictionary[int, Tally] = weakref.WeakValueDictionary()
+
+
+def noted(output: Tensor, x: Tensor, number: int) -> Tensor:
+    """`output`, after its rows were counted."""
+    tally = _TALLIES[number]
+    tally.forward += len(x)
+    tally.most = max(tally.most, len(x))
+    if output.requires_grad:
+        output.register_hook(functools.partial(tally.back, len(x)))
+    return output
+
+
+noted_apart = torch.compiler.disable(noted)
+torch.fx.wrap("noted")
+torch.fx.wrap("noted_apart")
 
 
 def counted(job: Callable[[], Result], tally: Tally, expected: Evaluations) -> Callable[[], Result]:

@@ -1,6 +1,6 @@
 """Compares a run of pytest-benchmark with the stored results, and names what became worse.
 
-python -m benchmarks.results.compare NEW              the ratios of one run, beside their goals
+python -m benchmarks.results.compare NEW              the ratios of one run; exit status 1 where a goal is missed
 python -m benchmarks.results.compare STORED NEW       exit status 1 where something became worse
 
 Seconds are never compared, so a faster or busier machine does not matter. What is compared of each suite that both hold:
@@ -71,14 +71,29 @@ def noted(run: Mapping[str, Any]) -> Suites:
     return suites
 
 
-def overview(new: Suites) -> Iterator[str]:
-    """Every ratio and slope of one run, beside its goal."""
+def aims(new: Suites) -> Iterator[tuple[str, bool]]:
+    """Every number of one run that may have a goal, beside the goal, and whether it misses it."""
     for name, entry in ((name, entry) for suite in new.values() for name, entry in suite.items()):
-        if "ratio" in entry:
-            missed = ", missed" if entry["ratio"] > entry.get("goal", math.inf) else ""
-            yield f"{name}: ratio {entry['ratio']:.3f}, goal {entry.get('goal', '–')}{missed}"
-        elif "slope" in entry:
-            yield f"{name}: slope {entry['slope']:.2f}, goal {entry['expected']}{'' if entry['within'] else ', missed'}"
+        if "slope" in entry:
+            yield f"{name}: slope {entry['slope']:.2f}, goal {entry['expected']}", not entry["within"]
+        for kind, goal in (("ratio", "goal"), ("growth", "goal"), ("seconds", "goal_s")):
+            if kind in entry and isinstance(entry[kind], int | float) and (kind == "ratio" or goal in entry):
+                value, aim = entry[kind], entry.get(goal, math.inf)
+                yield f"{name}: {kind} {value:.3f}, goal {entry.get(goal, '–')}", not value <= aim
+        if "goal_cosine" in entry:
+            yield (
+                f"{name}: cosine {entry['cosine']:.7f}, goal {entry['goal_cosine']}",
+                not entry["cosine"] >= entry["goal_cosine"],
+            )
+        if entry.get("not_reached"):
+            yield f"{name}: {entry['not_reached']} did not reach an error of {entry.get('allowed')}", True
+
+
+def overview(new: Suites) -> Iterator[str]:
+    """Every ratio and slope of one run, beside its goal, and at the end the goals that are missed."""
+    found = list(aims(new))
+    yield from (f"{line}{', missed' * missed}" for line, missed in found)
+    yield from (f"MISSED  {line}" for line, missed in found if missed)
 
 
 def comparison(stored: Suites, new: Suites) -> Iterator[str]:
@@ -105,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.stored and not set(stored) & set(new):
         parser.error("the two runs have no suite on this kind of machine in common, so nothing was compared.")
     sys.stdout.writelines(f"{line}\n" for line in (comparison(stored, new) if given.stored else overview(new)))
-    return int(any(regressions(stored, new)))
+    return int(any(regressions(stored, new)) if given.stored else any(missed for _, missed in aims(new)))
 
 
 if __name__ == "__main__":

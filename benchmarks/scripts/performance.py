@@ -1,7 +1,7 @@
 """The sections of docs/performance.md, from the frame of stored results."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +10,13 @@ from benchmarks.results.stored import RESULTS, ROOT, frame, read, runs
 
 from .tables import RATIO, NothingStored, filled, met, over, table
 
-SUITES = ("limits", "stream", "peers", "transforms", "accelerator", "growth", "memory", "axioms")
+SUITES = ("optimize", "accuracy", "limits", "stream", "peers", "transforms", "accelerator", "growth", "memory", "axioms")
+SUITES += ("large", "metrics", "signals", "demo")
+SIGNALS = {
+    "attribution": "the bare loop: a 10 s clip and YAMNet, six domains",
+    "explain": "the bare loop: the same from a file to figures and sounds",
+    "loading": "a whole comparison of recordings: reading and preparing them",
+}
 WORDS = {1: "one domain", 10: "ten domains"}
 KEPT = "-kept"  # ends the kind of a machine whose memory allocator keeps what was freed
 # Sections that show what one test noted: the test, the head of the table, and a template of its rows.
@@ -47,6 +53,30 @@ SHOWN = {
         "test_maps_in_narrower_formats",
         "network | method | fp32 | tf32 | bf16 | `auto` | `auto` takes",
         "{model} | `{method}` | {fp32:.5f} | {tf32:.5f} | {bf16:.5f} | {auto:.5f} | {chosen}",
+    ),
+    "optimize": (
+        "test_default_options_against_the_loop",
+        "device | network | method | loop | equal network | time / the loop's | / its gradients alone | peak, MB | of the "
+        "loop, MB",
+        "{device} | {model} | `{method}` | {loop} | {optimized} | "
+        + RATIO
+        + " | {of_gradients:.2f} | {peak_mb:.0f} | {bare_peak_mb:.0f}",
+    ),
+    "equality": (
+        "test_maps_equal_those_of_the_network_itself",
+        "device | network | signals | equal network | smallest cosine",
+        "{device} | {model} | {images:.0f} | {optimized} | {cosine:.7f}",
+    ),
+    "large": (
+        "test_a_large_signal",
+        "signal | rows in one forward | peak in three domains, GB | in one, GB | of the loop, GB | added in one, / the loop's",
+        "{kind} | {chunk:.0f} | {peak_gb:.2f} | {one_peak_gb:.2f} | {bare_peak_gb:.2f} | {growth:.2f}",
+    ),
+    "waits": (
+        "test_demo",
+        "device | photos | rows forward for each | and back | time / the loop's | seconds | first photo after, s",
+        "{device} | {images:.0f} | {forward_per_photo:.0f} | {gradients_per_photo:.0f} | {ratio:.2f} | {ours_s:.0f} | "
+        "{first_s:.0f}",
     ),
     "growth": (
         "test_growth",
@@ -104,6 +134,8 @@ def speed(root: Path) -> str:
 def questions(found: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """What ours is compared with on one machine, and the rows of each comparison."""
     suites = {suite: found[found["suite"] == suite] for suite in SUITES}
+    yield from _defaults(suites["optimize"])
+    yield from _accuracy(suites["accuracy"])
     for domains, where in WORDS.items():
         limits = suites["limits"][suites["limits"]["domains"] == domains]
         for name in ("integrated_gradients(steps", "smoothgrad("):
@@ -121,6 +153,36 @@ def questions(found: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     large = suites["accelerator"][suites["accelerator"]["model"] != "small"]  # which shows that code runs, not how fast
     for options, rows in large.groupby("options", sort=False):
         yield f"the eager float32 loop: SmoothGrad in {options}, networks", rows
+    yield from _others(suites)
+
+
+def _defaults(optimize: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Default options against the bare loop in each memory format, for networks with and without BatchNorm."""
+    if not len(optimize):
+        return
+    for loop, rows in optimize.groupby("loop", sort=False):
+        for on, where in ((True, "with"), (False, "without")):
+            own = rows[rows["normed"].eq(True) == on]
+            yield f"the bare {loop} loop: default options, one domain, networks {where} BatchNorm", own
+
+
+def _accuracy(found: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Time to equal accuracy."""
+    if not len(found):
+        return
+    of = found[found["test"] == "test_time_to_accuracy"]
+    for (allowed, domains), rows in of.groupby(["allowed", "domains"], sort=False):
+        yield f"Captum IntegratedGradients to an error of {allowed:.0%} in {WORDS[int(domains)]}, every network", rows
+    for peer, rows in found[found["test"] != "test_time_to_accuracy"].groupby("peer", sort=False):
+        yield f"{peer} at equal quality, one network", rows
+
+
+def _others(suites: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Metrics, signals and the demo."""
+    yield "a bare loop of equal rows: metrics of a map", suites["metrics"]
+    for case, label in SIGNALS.items():
+        yield label, suites["signals"][suites["signals"]["case"] == case]
+    yield "the bare loop: `make demo`, with scores, figures and report", suites["demo"]
 
 
 def sources(root: Path) -> str:
@@ -167,5 +229,60 @@ def masks(root: Path) -> str:
     return filled(*MASKS, pd.DataFrame(read(results(root) / "masks-front.json").get("entries", [])))
 
 
+ACCURACY = (
+    "device | network | peer | error asked for | domains | ours: gradients | error | theirs | error | time / theirs | goal | "
+    "not reached by",
+    "{device} | {model} | {peer} | {allowed:.0%} | {domains:.0f} | {backward:.0f} | {error:.3g} | {their_backward:.0f} | "
+    "{their_error:.3g} | " + RATIO + " | {goal:.2f} | {not_reached}",
+)
+
+
+def accuracy(root: Path) -> str:
+    """Evaluations and time for maps of equal accuracy."""
+    found = frame(results(root))
+    found = found[(found["suite"] == "accuracy")] if len(found) else found
+    if not len(found):
+        raise NothingStored
+    forward = found["test"] != "test_time_to_accuracy"
+    rows = found.assign(
+        backward=found["backward"].where(~forward, found["forward"]),
+        their_backward=found["their_backward"].where(~forward, found["their_forward"]),
+    )
+    return filled(*ACCURACY, rows)
+
+
+FLOOR = (
+    "device | T and adjoint in ten domains, ms | one pass of a ResNet-50, ms | ratio | a copy of as many bytes, ms | ratio",
+    "{device} | {ours_ms:.0f} | {bare_ms:.0f} | {ratio:.3f} | {floor_ms:.1f} | {floor_ratio:.4f}",
+)
+
+
+def floor(root: Path) -> str:
+    """Ten domains' own work, and the least that moving their bytes takes."""
+    found = frame(results(root))
+    found = found[found["floor_s"].notna()] if "floor_s" in found else found[:0]
+    milliseconds = {f"{name}_ms": 1e3 * found[f"{name}_s"] for name in ("ours", "bare", "floor")} if len(found) else {}
+    return filled(*FLOOR, found.assign(**milliseconds))
+
+
+def missed(root: Path) -> str:
+    """Every comparison whose goal is missed: the median, the worst case, and the goal."""
+    stored, lines = frame(results(root)), []
+    stored = stored[stored["ratio"].notna()] if "ratio" in stored else stored[:0]
+    for machine, found in stored.groupby("machine", sort=False):
+        for label, rows in questions(found):
+            aimed = rows[rows["goal"].notna()] if len(rows) else rows
+            if len(aimed) and bool((aimed["ratio"] > aimed["goal"]).any()):
+                worst = aimed.loc[(aimed["ratio"] / aimed["goal"]).idxmax()]
+                median = f"median {aimed['ratio'].median():.2f}, " if len(aimed) > 1 else ""
+                lines.append(
+                    f"- {label} ({machine}): {median}worst {worst['ratio']:.2f} (`{worst['case'] or worst['test']}`), goal "
+                    f"{worst['goal']:.3g}."
+                )
+    if not len(stored):
+        raise NothingStored
+    return "\n".join(lines) or "No goal is missed."
+
+
 SECTIONS: dict[str, Callable[[Path], str]] = {name: functools.partial(noted, name) for name in SHOWN}
-SECTIONS |= {section.__name__: section for section in (speed, sources, quadrature, masks)}
+SECTIONS |= {section.__name__: section for section in (speed, sources, quadrature, masks, accuracy, floor, missed)}

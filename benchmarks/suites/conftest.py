@@ -56,7 +56,7 @@ def photos(device: str) -> Tensor:
 @pytest.fixture(scope="session")
 def rounds() -> int:
     """How many pairs are timed where time allows."""
-    return 1 if QUICK else 9
+    return 1 if QUICK else int(os.environ.get("PULLBACK_BENCH_ROUNDS", "9"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

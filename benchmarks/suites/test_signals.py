@@ -55,7 +55,7 @@ def test_a_clip_in_six_domains(benchmark: Any, yamnet: LoadedModel, clip: torch.
     rows, chunk = model.tally.rows, model.tally.most
     check_map(found[0], case, METHOD)
     steps = bare_steps(again, case, chunk, rows)
-    (ratio, spent), other = again.tally.during(lambda: model.tally.during(lambda: interleaved(run, steps, min(rounds, 5), 200)))
+    (ratio, spent), other = again.tally.during(lambda: model.tally.during(lambda: interleaved(run, steps, min(rounds, 5), 60)))
     assert spent == other == tuple(ratio.rounds * row for row in rows)
     ratio.record(benchmark)
     benchmark.extra_info.update(case="attribution", goal=1.15, domains=6, chunk=chunk, forward=rows[0], backward=rows[1])

@@ -63,6 +63,7 @@ def compare(
     questions: Sequence[Question] | None = None,
     before: Path | None = None,
     engine: Ray | None = None,
+    show: Note | None = None,
 ) -> Comparison:
     """Runs the comparison and writes results.csv, scores.parquet, summary.json, report.html and figures into `out`.
 
@@ -76,6 +77,7 @@ def compare(
     before: the folder of an earlier comparison, with which this one is compared.
     engine: a cluster that measures; None measures in this process. The numbers are the same, bit by bit, on equal hardware
     with as many threads in each worker as here. Data and `out` must be where all workers can reach them.
+    show: called with a line on the first photo as soon as it is measured, in this process.
 
     Raises: ValueError or ImportError for wrong specs; ValueError where the model does not accept the photos, and where `out`
     holds other results or another run uses it; OSError where `out` cannot be written; Interrupted, with the number of
@@ -86,6 +88,8 @@ def compare(
     if before is not None:
         scores.read(before)  # refuses other folders before hours of work
     with running(settings, Path(out), model, note, questions, engine) as run:
+        if isinstance(run.engine, InProcess):
+            run.engine.parts[0].show = show
         run.measure(progress, note)
         return run.finish(before)
 

@@ -4,7 +4,7 @@ import bisect
 import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Parts:
         self.cell, self.model, self.photos, self.out = cell, model, photos, out
         self.settings, self.store = cell.settings, cell.store(out)
         self.progress: Progress | None = None
+        self.show: Callable[[str], object] | None = None  # gets a line on the first photo, as soon as it is measured
         self.protocol = self.settings.protocol()
         self.options: dict[str, Any] = {"batch_size": self.settings.batch_size, "seed": self.settings.seed}
 
@@ -71,6 +72,8 @@ class Parts:
                 found.append(part)
             else:
                 waiting.append(place)
+            if place == 0:  # measured alone, so that something can be shown soon
+                compute()
         compute()
         return found
 
@@ -106,6 +109,8 @@ class Parts:
             said = {kind: [plain(text) for name, text in getattr(chosen, kind) if name == photo.name] for kind in _SAID}
             parts.append({"name": photo.name} | measured.get(photo.name, _EMPTY) | said | seconds)
         self.store.write_all({self.cell.keys[place]: part for place, part in zip(places, parts)})
+        if self.show is not None and places[0] == 0 and parts[0]["records"]:
+            self.show(_line(parts[0]))
         return parts
 
     def _answered(self, photos: Photos, read: Sequence[tuple[Photo, Signal]]) -> list[tuple[Photo, Signal]]:
@@ -203,3 +208,11 @@ class Parts:
             each = 2 * len(self.settings.transforms)
             done = bisect.bisect_left(self.cell.places, first)
             self.progress(done * each + int(count * steps), len(self.cell.places) * each)
+
+
+def _line(part: Part) -> str:
+    """What was found for one photo: its class, and the part of the score that the first coefficients of each domain keep."""
+    first = part["records"][0]
+    seen = "" if math.isnan(first["probability"]) else f", {first['predicted_name'] or first['predicted']}"
+    kept = ", ".join(f"{row['transform']} {100 * row['kept10_attribution']:.0f} %" for row in part["records"])
+    return f"the first, {part['name']}{seen}: of its score, the 10 % of coefficients with the largest |attribution| keep {kept}"

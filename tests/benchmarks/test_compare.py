@@ -96,6 +96,28 @@ def test_the_command_compares_with_the_stored_runs_of_its_kind_of_device(stored:
     assert compare.main([str(tmp_path / "new.json")]) == 0  # the ratios alone
 
 
+GOALS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # what meets a goal, and what misses it
+    "ratio": ({"ratio": 1.03, "goal": 1.03}, {"ratio": 1.04, "goal": 1.03}),
+    "not a number": ({"ratio": 9.0}, {"ratio": float("nan"), "goal": 9.0}),
+    "slope": (SLOPE, SLOPE | {"within": False}),
+    "memory": ({"growth": 1.1, "goal": 1.15}, {"growth": 1.2, "goal": 1.15}),
+    "seconds": ({"seconds": 80.0, "goal_s": 90}, {"seconds": 91.0, "goal_s": 90}),
+    "cosine": ({"cosine": 0.999991, "goal_cosine": 0.99999}, {"cosine": 0.999989, "goal_cosine": 0.99999}),
+    "accuracy": ({"ratio": 0.4, "goal": 0.45, "not_reached": ""}, {"ratio": 0.4, "goal": 0.45, "not_reached": "captum"}),
+}
+
+
+@pytest.mark.parametrize("kind", GOALS)
+def test_the_command_names_every_goal_that_one_run_misses(kind: str, tmp_path: Path, capsys: Any) -> None:
+    good, bad = GOALS[kind]
+    assert compare.main([str(write(tmp_path / "new.json", {"limits": {"a": good, "b": good}}))]) == 0
+    assert "MISSED" not in capsys.readouterr().out
+    assert compare.main([str(write(tmp_path / "new.json", {"limits": {"a": good, "b": bad}}))]) == 1
+    named = [line for line in capsys.readouterr().out.splitlines() if line.startswith("MISSED")]
+    assert len(named) == 1
+    assert named[0].startswith("MISSED  b: ")
+
+
 @pytest.mark.parametrize(("suite", "machine", "said"), [("other", {}, "nothing was"), ("limits", {"quick": True}, "quick")])
 def test_what_cannot_be_compared_is_refused(
     stored: Path, tmp_path: Path, capsys: Any, suite: str, machine: dict[str, Any], said: str

@@ -9,7 +9,6 @@ They show the tail that the rule with N cells cannot integrate.
 import functools
 
 import numpy as np
-from scipy.fft import dct, dst
 
 _POLE = 0.94  # of the map: nodes are almost equally spaced in the middle, and ρ is at least 1.42 for entire integrands
 _GRADE = 0.75  # α = (1 - grade) u + grade u²: finer towards the baseline
@@ -113,6 +112,8 @@ def _map(cells: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _clenshaw_curtis(cells: int) -> np.ndarray:
     """Weights of the interpolating polynomial at s = -cos(π j / cells). Source: Clenshaw & Curtis 1960."""
+    from scipy.fft import dct  # imported here, as it takes long
+
     weights = np.asarray(dct(_integral(np.arange(cells + 1)) / (2 * cells), type=1))
     weights[1:-1] *= 2
     return weights
@@ -134,6 +135,8 @@ def _missed(cells: int) -> np.ndarray:
 
 def _coefficients(rows: np.ndarray) -> np.ndarray:
     """Chebyshev coefficients 0…N of values at s = -cos(π j / N), (N + 1, …)."""
+    from scipy.fft import dct  # imported here, as it takes long
+
     found = dct(rows[::-1], type=1, axis=0) / (len(rows) - 1)
     found[[0, -1]] /= 2
     return np.asarray(found)
@@ -144,6 +147,8 @@ def _from_scores(score: np.ndarray, speed: np.ndarray) -> np.ndarray:
 
     On the nodes T_{2N-k} equals T_k, but their derivatives differ: f and df/ds together separate the two.
     """
+    from scipy.fft import dst  # imported here, as it takes long
+
     cells = len(score) - 1
     sine = np.sin(np.pi * np.arange(1, cells) / cells)
     degree = np.arange(1, cells)

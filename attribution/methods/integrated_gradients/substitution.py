@@ -10,7 +10,6 @@ Source: the substitutions of Takahasi & Mori 1973 for singular ends, without the
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from .quadrature import trapezoid_weights
 
@@ -52,6 +51,8 @@ class Substitution:
         if not self.active:
             return u, np.ones_like(u)
         if first and last:
+            from scipy.special import expit  # imported here, as it takes long
+
             logit = (first + last) * u - first
             low, high = expit(logit), expit(-logit)
             return np.where(low <= high, low, -high), (first + last) * low * high

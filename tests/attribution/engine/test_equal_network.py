@@ -8,7 +8,9 @@ from support.subjects import AsModule, normal
 from torch import Tensor, nn
 
 import pullback as pb
+from pullback.attribution.engine.equal_network import equal_network, own_bytes
 from pullback.core.network_graph import trace
+from pullback.studies import load_model, load_photos
 
 SHAPE = (3, 8, 10)
 METHODS = [
@@ -18,7 +20,7 @@ METHODS = [
     "rise(masks=48)",
     "occlusion(by=band)",
 ]
-OPTIMIZE = pb.Execution(optimize=True)
+OPTIMIZE, PLAIN = pb.Execution(optimize=True), pb.Execution(optimize=False)
 
 
 class Residual(nn.Module):
@@ -53,7 +55,7 @@ def settings(att: pb.Attribution) -> dict[str, Any]:
 def test_maps_are_those_of_the_plain_network(method: str, transform: str) -> None:
     model, x = Residual(), normal(2, *SHAPE)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    plain = pb.attribute(model, x, 1, method=method, transform=transform)
+    plain = pb.attribute(model, x, 1, method=method, transform=transform, execution=PLAIN)
     found = pb.attribute(model, x, 1, method=method, transform=transform, execution=OPTIMIZE)
     assert settings(found)["optimized"]
     assert "optimized" not in settings(plain)
@@ -64,8 +66,6 @@ def test_maps_are_those_of_the_plain_network(method: str, transform: str) -> Non
 
 
 def test_the_equal_network_has_fewer_layers() -> None:
-    from pullback.attribution.engine.equal_network import equal_network
-
     model = Residual()
     network, why = equal_network(model)
     assert not why
@@ -108,18 +108,20 @@ def test_where_it_cannot_be_the_plain_network_runs_and_says_why(kind: str) -> No
     found = pb.attribute(model, x, 1, execution=OPTIMIZE, method="integrated_gradients(steps=24)", **options)
     assert why in settings(found)["not_optimized"]
     assert "optimized" not in settings(found)
-    plain = pb.attribute(Residual(), x, 1, method="integrated_gradients(steps=24)")
+    plain = pb.attribute(Residual(), x, 1, method="integrated_gradients(steps=24)", execution=PLAIN)
     torch.testing.assert_close(found.values, plain.values, rtol=1e-9, atol=1e-11)
 
 
 def test_a_network_that_is_not_equal_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = Residual(), normal(2, *SHAPE)
-    plain = pb.attribute(model, x, 1, method="smoothgrad(samples=24)")
+    plain = pb.attribute(model, x, 1, method="smoothgrad(samples=24)", execution=PLAIN)
     for wrong, said in (
         (lambda net: AsModule(lambda x: net(x) * 1.001), "f moves"),
         (lambda net: AsModule(lambda x: net(x.detach())), ""),
     ):
-        monkeypatch.setattr("pullback.attribution.engine.faster_form.equal_network", lambda net, wrong=wrong: (wrong(net), ""))
+        monkeypatch.setattr(
+            "pullback.attribution.engine.faster_form.equal_network", lambda net, wrong=wrong, **_: (wrong(net), "")
+        )
         found = pb.attribute(model, x, 1, method="smoothgrad(samples=24)", execution=OPTIMIZE)
         assert "optimized" not in settings(found)
         assert settings(found)["memory_format"] == "channels_last"  # the plain network takes it
@@ -140,8 +142,53 @@ def test_methods_that_look_at_layers_never_see_it() -> None:
 
 
 def test_auto_waits_for_a_run_that_is_worth_it() -> None:
-    model, x, auto = Residual(), normal(2, *SHAPE), pb.Execution(optimize="auto")
-    assert "optimized" not in settings(pb.attribute(model, x, 1, method="smoothgrad(samples=9)", execution=auto))
-    assert settings(pb.attribute(model, x, 1, method="smoothgrad(samples=24)", execution=auto))["optimized"]
+    model, x = Residual(), normal(2, *SHAPE)
+    assert "optimized" not in settings(pb.attribute(model, x, 1, method="smoothgrad(samples=9)"))
+    assert settings(pb.attribute(model, x, 1, method="smoothgrad(samples=24)"))["optimized"]
+    unfolded = nn.Sequential(nn.Flatten(), nn.ReLU(), nn.BatchNorm1d(240), nn.Linear(240, 3)).double().eval()
+    found = settings(pb.attribute(unfolded, x, 1, method="smoothgrad(samples=24)"))
+    assert "optimized" not in found
+    assert "no BatchNorm follows" in found["not_optimized"]
+    bare = settings(pb.attribute(nn.Sequential(nn.Flatten(), nn.Linear(240, 3)).double().eval(), x, 1, method="rise(masks=48)"))
+    assert not {"optimized", "not_optimized"} & set(bare)  # a model without BatchNorm is not even traced
     with pytest.raises(ValueError, match="expected optimize in False, True, auto"):
         pb.Execution(optimize="yes")
+
+
+def test_the_copy_of_the_weights_counts_as_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = Residual(), normal(1, *SHAPE)
+    network, _ = equal_network(model)
+    assert network is not None
+    folded = ("stem.0.", "branch.0.", "head.0.")
+    assert own_bytes(network, model) == sum(p.nbytes for name, p in network.named_parameters() if name.startswith(folded))
+    limits = {}
+    for free in (0, own_bytes(network, model)):  # so much more is free beside what the rows take
+        monkeypatch.setattr("pullback.attribution.engine.engine.free_bytes", lambda _, free=free: 200_000 + free)
+        for execution in (PLAIN, OPTIMIZE):
+            found = pb.attribute(model, x, 1, method="smoothgrad(samples=64)", execution=execution)
+            limits[free > 0, execution.optimize] = found.settings["batch_size"]
+    assert limits[False, True] < limits[False, False]
+    assert limits[True, True] == limits[False, False]
+
+
+def test_float32_maps_of_photos_agree() -> None:
+    loaded = load_model("efficientnet-lite0")
+    photos = [loaded.prepare(image)[:, 64:160, 64:160] for _, image in load_photos("imagenet-sample", 2)]
+    model, x = loaded.module, torch.stack(photos)
+    for method in ("smoothgrad(samples=20)", "integrated_gradients(steps=20)"):
+        plain, found = (pb.attribute(model, x, 281, method=method, execution=how) for how in (PLAIN, pb.Execution()))
+        assert settings(found)["optimized"]
+        assert "optimized" not in settings(plain)
+        cosine = torch.cosine_similarity(found.values.flatten(1).double(), plain.values.flatten(1).double())
+        assert bool((cosine >= 0.99999).all()), cosine
+
+
+def test_a_longer_run_continues_a_short_one_of_the_network_itself() -> None:
+    model, x = Residual(), normal(1, *SHAPE)
+    spec = "integrated_gradients(tol=0, max_evaluations={}, keep=True)"
+    short = pb.attribute(model, x, 1, method=spec.format(20))
+    assert "optimized" not in settings(short)
+    longer = short.resume(model, x, 1, method=spec.format(200))
+    assert settings(longer)["optimized"]
+    plain = short.resume(model, x, 1, method=spec.format(200), execution=PLAIN)
+    torch.testing.assert_close(longer.values, plain.values, rtol=1e-7, atol=1e-9)

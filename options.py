@@ -82,7 +82,10 @@ EXPLAINED = "dwt(db4, level=4) and dct for pictures, two others for other signal
 TARGET = "Class to explain, by its number or its name; repeat it for several. If not given: the predicted class."
 SUBJECT = "Class to explain, by its number or its name. If not given: the predicted class of each signal."
 KIND = "What the model takes, if it does not say so itself: image, audio, volume or series."
-DATA = "imagenet-sample, animals or other packaged data, a folder of files or of CLASS/file, one file, or hf:NAME."
+DATA = (
+    "imagenet-sample, animals or other packaged data, a folder of files or of CLASS/file, one file, a .tar of WebDataset or a "
+    ".parquet table, several of them as 'NAME-{000..009}.tar', or hf:NAME."
+)
 RATE = "Samples per second that the model takes, in Hz; recordings are resampled to it."
 WINDOW = "Samples that the model takes at a time; of longer recordings the mean score of windows is explained."
 KEYWORD = inspect.Parameter.KEYWORD_ONLY

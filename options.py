@@ -152,8 +152,8 @@ class ComparedOptions(BatchedOptions):
 
 
 @dataclass(frozen=True)
-class EngineOptions(ComparedOptions):
-    """The same, and which processes measure."""
+class WorkerOptions:
+    """Which processes measure."""
 
     engine: Annotated[str, typer.Option(help=ENGINE)] = "process"
     address: Annotated[str | None, typer.Option(help=ADDRESS)] = None
@@ -161,22 +161,27 @@ class EngineOptions(ComparedOptions):
     gpus: Annotated[float | None, decimal(GPUS)] = None
     shard: Annotated[str | None, typer.Option(help=SHARD, metavar="NUMBER/COUNT")] = None
 
-    def settings(self) -> dict[str, Any]:
-        return super().settings() | {"shard": self.shard}
-
     def cluster(self) -> Any:
         """The `studies.Ray` of these options, or None.  Raises: ValueError for options that need another one."""
         from .core.checks import check_choice
         from .studies import Ray
 
-        check_choice("compare", "engine", self.engine, ("process", "ray"))
+        check_choice("--engine", "engine", self.engine, ("process", "ray"))
         asked = {name: getattr(self, name) for name in ("address", "workers", "gpus")}
         given = [f"--{name}" for name, value in asked.items() if value is not None]
         if self.engine == "process" and given:
-            raise ValueError(f"compare: {', '.join(given)} need --engine ray.")
+            raise ValueError(f"--engine: {', '.join(given)} need --engine ray.")
         if self.engine == "ray" and self.shard is not None:
-            raise ValueError("compare: --shard is for work without --engine ray; give one of them.")
+            raise ValueError("--engine: --shard is for work without --engine ray; give one of them.")
         return Ray(**asked) if self.engine == "ray" else None
+
+
+@dataclass(frozen=True)
+class EngineOptions(WorkerOptions, ComparedOptions):
+    """Several models, and which processes measure."""
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | {"shard": self.shard}
 
 
 @dataclass(frozen=True)

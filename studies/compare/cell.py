@@ -108,8 +108,10 @@ def runs_in(folders: Sequence[str | Path]) -> list[Path]:
 
 
 def _runs(folder: Path) -> list[Path]:
-    inside = [] if (folder / PLAN).exists() else sorted(path.parent for path in folder.glob(f"*/{PLAN}"))
-    return inside or [folder]
+    if (folder / PLAN).exists():
+        return [folder]
+    depths = (sorted(path.parent for path in folder.glob(f"{depth}{PLAN}")) for depth in ("*/", "*/*/"))
+    return next(filter(None, depths), [folder])
 
 
 def _is_whole(cell: Cell) -> bool:

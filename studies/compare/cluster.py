@@ -260,8 +260,7 @@ def _check_answers(address: str) -> None:
 def connected(how: Ray) -> Iterator[Any]:
     """Ray, connected to the cluster; one that the caller is connected to already is used and left."""
     early = "ray" in sys.modules
-    near = (how.address or LOOPBACK).partition(":")[0] in (LOOPBACK, "localhost")
-    with _environment(QUIET | (LOCAL if near else {})):
+    with quiet(how.address):
         with needs("compare with engine ray", "'pullback[scale]'"):
             import ray as loaded
         ray: Any = loaded  # of which not all has types
@@ -285,6 +284,12 @@ def connected(how: Ray) -> Iterator[Any]:
     finally:
         if own:
             ray.shutdown()
+
+
+def quiet(address: str | None) -> contextlib.AbstractContextManager[None]:
+    """Inside, Ray may be imported: it sends no usage statistics, and a cluster here keeps to the loopback address."""
+    near = (address or LOOPBACK).partition(":")[0] in (LOOPBACK, "localhost")
+    return _environment(QUIET | (LOCAL if near else {}))
 
 
 @contextlib.contextmanager

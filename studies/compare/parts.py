@@ -27,6 +27,7 @@ from .measurements import domain_columns, photo_columns
 from .scores import as_data
 
 _EMPTY: Part = {"records": [], "evaluations": {}, "pictures": []}
+Read = tuple[Photo, Signal]
 _SAID = ("skipped", "notes")  # why a photo cannot be read, and how it was read otherwise than it is stored
 
 
@@ -111,8 +112,7 @@ class Parts:
         read = self._answered(chosen, list(chosen.inputs(self.model.fitted)))
         measured: dict[str, Part] = {}
         for alike in self.model.signals.batches(read):
-            found = self._measured(alike, places[0] + len(measured), before + len(measured))
-            measured |= zip([photo.name for photo, _ in alike], found)
+            measured |= self._fitting(alike, places[0], before + len(measured), chosen)
         parts, seconds = [], {"seconds": (time.perf_counter() - clock) / len(places)}
         for photo, own in zip(chosen.entries, contents):
             said = {kind: [plain(text) for name, text in getattr(chosen, kind) if name == photo.name] for kind in _SAID}
@@ -120,7 +120,7 @@ class Parts:
         self.store.write_all({self.cell.keys[place]: part for place, part in zip(places, parts)})
         return parts
 
-    def _answered(self, photos: Photos, read: Sequence[tuple[Photo, Signal]]) -> list[tuple[Photo, Signal]]:
+    def _answered(self, photos: Photos, read: Sequence[Read]) -> list[Read]:
         """Those for which the model gives finite numbers; the others are skipped, with the reason."""
         answered = []
         for photo, signal in read:
@@ -139,7 +139,23 @@ class Parts:
         x = torch.stack([signal.values for signal in signals]).to(self.settings.device)
         return self.model.classify(x, self.settings.batch_size)
 
-    def _measured(self, read: Sequence[tuple[Photo, Signal]], first: int, before: int) -> list[Part]:
+    def _fitting(self, read: Sequence[Read], first: int, before: int, photos: Photos) -> dict[str, Part]:
+        """The parts of photos by their names, measured together or, where memory does not suffice, one by one.
+
+        One for which it does not suffice alone is skipped.
+        """
+        try:
+            return dict(zip([photo.name for photo, _ in read], self._measured(read, first, before)))
+        except (MemoryError, torch.OutOfMemoryError):
+            if len(read) == 1:
+                photos.skipped.append((read[0][0].name, "there is too little memory to measure it, also alone"))
+                return {}
+        found: dict[str, Part] = {}
+        for one in read:
+            found |= self._fitting([one], first, before + len(found), photos)
+        return found
+
+    def _measured(self, read: Sequence[Read], first: int, before: int) -> list[Part]:
         x = stacked({photo.name: signal.values for photo, signal in read}).to(self.settings.device)
         logits = self._logits([signal for _, signal in read])
         predicted = logits.argmax(1)

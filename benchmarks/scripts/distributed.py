@@ -81,7 +81,7 @@ def asked(data: str, **changes: Any) -> studies.Settings:
 
 def workers(folder: Path) -> Iterator[tuple[str, Any]]:
     """One worker against the loop in this process, and two workers against one; and what it takes to begin."""
-    settings = asked(pictures(folder / "in.tar", PHOTOS, 224), transforms=("pixel", "dct"))
+    settings = asked(pictures(folder / "in.tar", PHOTOS, 112), size=112, transforms=("pixel", "dct"))
     quiet: Callable[[str], object] = lambda text: None
     start = time.perf_counter()
     engines: dict[str, Any] = {"process": InProcess(settings, folder / "process", None, quiet)}

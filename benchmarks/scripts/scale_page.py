@@ -126,6 +126,19 @@ def plan(root: Path) -> str:
     return f"{table(pd.DataFrame(rows))}\n\n{said}"
 
 
+def others(root: Path) -> str:
+    """What the other studies have taken at their usual sizes, in one process."""
+    about = {name: read(root / "docs" / "studies" / name / "summary.json") for name in ("minimal", "robustness", "volume")}
+    about |= {name: read(root / RESULTS.relative_to(ROOT) / f"{name}.json") for name in ("overlap", "noise")}
+    if not all(about.values()):
+        raise NothingStored
+    taken = {"minimal": about["minimal"]["cost"]["seconds"], "robustness": about["robustness"]["seconds"]["wall"]}
+    taken["volume"] = sum(sum(one.values()) for one in about["volume"]["seconds"].values())
+    taken |= {name: about[name]["evaluations"]["cpu_seconds"] for name in ("overlap", "noise")}
+    rows = [{"study": name, "minutes": f"{value / 60:.1f}"} for name, value in taken.items()]
+    return table(pd.DataFrame(rows))
+
+
 def batches_of(photos: int, shards: int) -> list[int]:
     """The number of batches of each shard."""
     return np.bincount(np.arange(math.ceil(photos / BATCH)) % shards, minlength=shards).tolist()
@@ -172,4 +185,4 @@ def _where_stored(root: Path, name: str, said: Callable[[Any], str]) -> Iterator
     yield said(one)
 
 
-SECTIONS = {"scale-cost": cost, "scale-plan": plan, "scale-measured": measured}
+SECTIONS = {"scale-cost": cost, "scale-plan": plan, "scale-measured": measured, "scale-studies": others}

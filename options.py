@@ -83,7 +83,10 @@ EXPLAINED = "dwt(db4, level=4) and dct for pictures, two others for other signal
 TARGET = "Class to explain, by its number or its name; repeat it for several. If not given: the predicted class."
 SUBJECT = "Class to explain, by its number or its name. If not given: the predicted class of each signal."
 KIND = "What the model takes, if it does not say so itself: image, audio, volume or series."
-DATA = "imagenet-sample, animals or other packaged data, a folder of files or of CLASS/file, one file, or hf:NAME."
+DATA = (
+    "imagenet-sample, animals or other packaged data, a folder of files or of CLASS/file, one file, a .tar of WebDataset or a "
+    ".parquet table, several of them as 'NAME-{000..009}.tar', or hf:NAME."
+)
 RATE = "Samples per second that the model takes, in Hz; recordings are resampled to it."
 WINDOW = "Samples that the model takes at a time; of longer recordings the mean score of windows is explained."
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
@@ -150,8 +153,8 @@ class ComparedOptions(BatchedOptions):
 
 
 @dataclass(frozen=True)
-class EngineOptions(ComparedOptions):
-    """The same, and which processes measure."""
+class WorkerOptions:
+    """Which processes measure."""
 
     engine: Annotated[str, typer.Option(help=ENGINE)] = "process"
     address: Annotated[str | None, typer.Option(help=ADDRESS)] = None
@@ -159,22 +162,27 @@ class EngineOptions(ComparedOptions):
     gpus: Annotated[float | None, decimal(GPUS)] = None
     shard: Annotated[str | None, typer.Option(help=SHARD, metavar="NUMBER/COUNT")] = None
 
-    def settings(self) -> dict[str, Any]:
-        return super().settings() | {"shard": self.shard}
-
     def cluster(self) -> Any:
         """The `studies.Ray` of these options, or None.  Raises: ValueError for options that need another one."""
         from .core.checks import check_choice
         from .studies import Ray
 
-        check_choice("compare", "engine", self.engine, ("process", "ray"))
+        check_choice("--engine", "engine", self.engine, ("process", "ray"))
         asked = {name: getattr(self, name) for name in ("address", "workers", "gpus")}
         given = [f"--{name}" for name, value in asked.items() if value is not None]
         if self.engine == "process" and given:
-            raise ValueError(f"compare: {', '.join(given)} need --engine ray.")
+            raise ValueError(f"--engine: {', '.join(given)} need --engine ray.")
         if self.engine == "ray" and self.shard is not None:
-            raise ValueError("compare: --shard is for work without --engine ray; give one of them.")
+            raise ValueError("--engine: --shard is for work without --engine ray; give one of them.")
         return Ray(**asked) if self.engine == "ray" else None
+
+
+@dataclass(frozen=True)
+class EngineOptions(WorkerOptions, ComparedOptions):
+    """Several models, and which processes measure."""
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | {"shard": self.shard}
 
 
 @dataclass(frozen=True)

@@ -127,10 +127,13 @@ def _write_text(text: str, name: str) -> None:
     Path(name).write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def read_json(path: str | Path) -> Any:
-    """The content of a JSON file, or None where it is missing, damaged, nested without end, or no ordinary file."""
+def read_json(path: str | Path, most: int = _JSON_BYTES) -> Any:
+    """The content of a JSON file, or None where it is missing, damaged, nested without end, or no ordinary file.
+
+    most: bytes of a file that is read.
+    """
     try:
-        if Path(path).is_file() and Path(path).stat().st_size <= _JSON_BYTES:
+        if Path(path).is_file() and Path(path).stat().st_size <= most:
             return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         pass

@@ -16,7 +16,7 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .compare.shards import Shard, compare_shard, merge
     from .compare.status import Status, missing_shards, status
     from .domains.settings import Settings as DomainsSettings
-    from .domains.study import Domains, domains
+    from .domains.study import Domains, domains, domains_shard
     from .explain import Explanation, explain, explain_top
     from .kinds import KINDS, Kind, Part, Signal
     from .loaders.data import Photo, Photos, load_photos
@@ -40,7 +40,7 @@ __all__ = ["DOMAINS", "KINDS", "NOISE_LEVELS", "SMALL", "Comparison", "Cost", "D
 __all__ += ["Kind", "LoadedModel", "Minimal", "MinimalSettings", "MixedRecordings", "OverlapSettings", "Part", "Photo"]
 __all__ += ["Photos", "Planted", "PlantedSettings", "Preparation", "Ray", "Robustness", "RobustnessSettings", "Settings"]
 __all__ += ["Shard", "Signal", "Status", "Subject", "Volume", "VolumeSettings", "check_and_write", "check_method", "compare"]
-__all__ += ["compare_shard", "domains", "expected_cost", "explain", "explain_top", "load_model", "load_photos"]
+__all__ += ["compare_shard", "domains", "domains_shard", "expected_cost", "explain", "explain_top", "load_model", "load_photos"]
 __all__ += ["load_subject", "merge", "metric_rows", "metric_text", "minimal", "minimal_limits", "missing_shards", "noise"]
 __all__ += ["overlap", "planted", "read_questions", "robustness", "status", "transform_rows", "volume", "write_matrix"]
 __all__ += ["write_page", "write_report"]

@@ -30,6 +30,7 @@ from . import (
     performance,
     planted_page,
     robustness_page,
+    scale_page,
     statistics_page,
     volume_page,
     zoo,
@@ -88,6 +89,7 @@ SECTIONS: dict[str, Section] = {
     **statistics_page.SECTIONS,
     **fitted_page.SECTIONS,
     **volume_page.SECTIONS,
+    **scale_page.SECTIONS,
 }
 
 

@@ -2,24 +2,20 @@
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from ...core.files import read_json, write_text
-from ...metrics.protocol import Conclusion
-from ...metrics.protocol.run import Scored
+from ...core.files import plain, read_json, write_text
 from ..report.page import COLUMNS
 from ..storage.store import Store
-from .scores import ABOUT, as_scored, long_table
 from .settings import Settings
 
 BATCH = 4  # photos attributed together; results do not depend on it
 PLAN = ".plan.json"  # the cells of a run, in its folder
-Part = dict[str, Any]  # name, records, evaluations, pictures, and lists of why it is skipped and how it was read, of one photo
+_PLAN_BYTES = 2**30  # some ten million photos
+Part = dict[str, Any]  # of one photo: name, content, records, evaluations, pictures, why it is skipped and how it was read
 _RECORD = ("image", "label", "predicted", "predicted_name", "correct", "probability", "score", "score_difference", "transform")
 _NUMBERS = ("coefficients", "seconds_stream", "completeness_gap", "uncorrected_gap", *(name for name, _, _ in COLUMNS))
 _FOLDER = re.compile(r"(cell-\d+)?")
@@ -29,21 +25,17 @@ _FOLDER = re.compile(r"(cell-\d+)?")
 class Cell:
     """One model, data set, method and baseline. It needs no model, so that parts from several machines can be joined.
 
-    names, keys, contents: of all photos in their order; keys are those of their stored parts, contents digests of the photos.
-    places: of the photos that this run measures; of others the keys and contents are "".
+    names: of all photos in their order.  keys: of their stored parts.  places: of the photos that this run measures.
     question: all that a part depends on.  about: what the summary says of the cell.  folder: for pictures, inside the run's.
-    found: the parts of `places`.
     """
 
     settings: Settings
     names: list[str]
     keys: list[str]
-    contents: list[str]
     places: list[int]
     question: list[Any]
     about: dict[str, Any]
     folder: str = ""
-    found: list[Part] = field(default_factory=list)
 
     def batches(self) -> list[list[int]]:
         """The places of this run that are measured together."""
@@ -63,45 +55,19 @@ class Cell:
     def stored(self, out: Path) -> int:
         """The number of photos that are finished."""
         store = self.store(out)
-        return sum(self.read(store, place) is not None for place in self.places)
+        return sum(store.path(self.keys[place]).is_file() for place in self.places)
 
-    def table(self) -> pd.DataFrame:
-        """A row for each photo and domain. copy_of: the name of the first photo with the same content, if it is another one."""
-        first: dict[str, str] = {}
-        rows = []
-        for name, content, part in zip(self.names, self.contents, self.found):
-            if part["records"]:
-                original = first.setdefault(content, name)
-                rows += [record | {"copy_of": None if original == name else original} for record in part["records"]]
-        one = self.settings
-        return pd.DataFrame(rows).assign(data=one.data[0], model=one.model[0], method=one.method_label)
+    def parts(self, out: Path) -> Iterator[Part]:
+        """The parts of this run in the order of the photos, each read when it is asked for.
 
-    def scores(self) -> tuple[pd.DataFrame, Conclusion | None]:
-        """The long table of the cell, and its conclusion."""
-        names, found = self._scored()
-        if found is None:
-            return pd.DataFrame(columns=list(ABOUT)), None
-        return long_table(found, self.settings, names), self._conclusion(names, found)
-
-    def _conclusion(self, names: Sequence[str], found: Scored) -> Conclusion | None:
-        if len(self.settings.transforms) < 2 or not found.differences[found.answers[0]].any():
-            return None
-        return found.conclusion(names, self.settings.method[0], self.settings.baseline[0])
-
-    def _scored(self) -> tuple[list[str], Scored | None]:
-        """The names of the photos without copies, and their scores together; None without any."""
-        first: dict[str, Part] = {}
-        for content, part in zip(self.contents, self.found):
-            if part["records"]:
-                first.setdefault(content, part)
-        held = list(first.values())
-        names = [part["name"] for part in held]
-        return names, as_scored([p["scores"] for p in held], self.settings.protocol()) if held else None
-
-    def pictures(self, out: Path) -> list[str]:
-        """The figures of the photos that are to be drawn, and are still there."""
-        drawn = [part for part in self.found if part["records"]][: self.settings.pictures]
-        return [name for part in drawn for name in part["pictures"] if (out / name).is_file()]
+        Raises: RuntimeError where one is missing.
+        """
+        store = self.store(out)
+        for place in self.places:
+            if (part := self.read(store, place)) is None:
+                name, where = plain(self.names[place])[:80], plain(out)[-80:]
+                raise RuntimeError(f"compare: the stored part of {name!r} is gone from {where}; give the command again.")
+            yield part
 
     def inside(self, name: str) -> str:
         """The name of a picture, with its folder."""
@@ -109,13 +75,13 @@ class Cell:
 
 
 def to_plain(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """Cells as plain data, without what was found."""
-    return [{**vars(cell), "settings": cell.settings.plain(), "found": []} for cell in cells]
+    """Cells as plain data."""
+    return [{**vars(cell), "settings": cell.settings.plain()} for cell in cells]
 
 
 def from_plain(data: dict[str, Any]) -> Cell:
     """One cell, from what `to_plain` made of it."""
-    return Cell(**{**data, "settings": Settings.read(data["settings"]), "found": []})
+    return Cell(**{**data, "settings": Settings.read(data["settings"])})
 
 
 def write_plan(cells: Sequence[Cell], out: Path) -> None:
@@ -125,7 +91,7 @@ def write_plan(cells: Sequence[Cell], out: Path) -> None:
 
 def read_plan(folder: Path) -> list[Cell]:
     """The cells of a run.  Raises: ValueError where the folder holds no run of `compare`, or a damaged plan."""
-    held = read_json(folder / PLAN)
+    held = read_json(folder / PLAN, _PLAN_BYTES)
     try:
         cells = [from_plain(one) for one in held]
         if all(map(_is_whole, cells)) and cells:
@@ -142,13 +108,15 @@ def runs_in(folders: Sequence[str | Path]) -> list[Path]:
 
 
 def _runs(folder: Path) -> list[Path]:
-    inside = [] if (folder / PLAN).exists() else sorted(path.parent for path in folder.glob(f"*/{PLAN}"))
-    return inside or [folder]
+    if (folder / PLAN).exists():
+        return [folder]
+    depths = (sorted(path.parent for path in folder.glob(f"{depth}{PLAN}")) for depth in ("*/", "*/*/"))
+    return next(filter(None, depths), [folder])
 
 
 def _is_whole(cell: Cell) -> bool:
     """Whether a cell from a file can be used: its lists belong together, and its folder is inside that of the run."""
-    texts = [cell.names, cell.keys, cell.contents]
+    texts = [cell.names, cell.keys]
     return (
         all(len(each) == len(cell.names) and all(isinstance(one, str) for one in each) for each in texts)
         and all(isinstance(place, int) and 0 <= place < len(cell.names) for place in cell.places)
@@ -161,9 +129,10 @@ def is_part(part: Any, domains: Sequence[str]) -> bool:
     """Whether `part` is what `Parts` stores for one photo in these domains."""
     try:
         records, texts = part["records"], (part["pictures"], part["skipped"], part["notes"])
+        named = (part["name"], part["content"])
         return (
             all(isinstance(each, list) for each in (records, *texts))
-            and all(isinstance(text, str) for text in (part["name"], *(text for each in texts for text in each)))
+            and all(isinstance(text, str) for text in (*named, *(text for each in texts for text in each)))
             and [record["transform"] for record in records] == (list(domains) if records else [])
             and bool(part["skipped"]) != bool(records)
             and all(set(_RECORD) <= set(record) and all(_is_number(record[name]) for name in _NUMBERS) for record in records)

@@ -14,7 +14,7 @@ from ...core.progress import Progress
 from ..loaders.data import Photo, Photos, load_photos
 from ..loaders.models import LoadedModel
 from ..storage.distinct import distinct_domains
-from ..storage.fingerprint import answer, content, weights
+from ..storage.fingerprint import answer, weights
 from ..storage.store import digest
 from .cell import BATCH, Cell
 from .parts import Parts
@@ -54,9 +54,9 @@ class InProcess:
         )
 
     def measure(self, progress: Progress | None) -> None:
-        """Finds the parts of all cells."""
+        """Measures the photos of all cells that are not stored."""
         for number, parts in enumerate(self.parts):
-            parts.cell.found = parts.all(_share(progress, number, len(self.parts)))
+            parts.all(_share(progress, number, len(self.parts)))
 
 
 def _share(progress: Progress | None, number: int, count: int) -> Progress | None:
@@ -101,15 +101,12 @@ def _cost(cell: Cell, shape: tuple[int, ...]) -> str:
     return f"{plain(str(one.model[0]))[-60:]}, {one.method_label}: {each}; {total}."
 
 
-def _identities(photos: Sequence[Photo], settings: Settings, batches: int) -> tuple[list[str], list[str], list[str], list[int]]:
-    """The names of all photos; keys and contents of those of this shard, and their places. Shards take batches in turn."""
+def _identities(photos: Sequence[Photo], settings: Settings, batches: int) -> tuple[list[str], list[str], list[int]]:
+    """The names and keys of all photos, none of which is read, and the places of this shard. Shards take batches in turn."""
     number, count = settings.part_of_work()
     places = [place for place in range(len(photos)) if (batches + place // BATCH) % count == number]
-    contents, keys = [""] * len(photos), [""] * len(photos)
-    for place in places:
-        photo, contents[place] = photos[place], content(photos[place])
-        keys[place] = digest([photo.name, photo.label, photo.class_name, contents[place]])
-    return [photo.name for photo in photos], keys, contents, places
+    keys = [digest([photo.name, photo.label, photo.class_name]) for photo in photos]
+    return [photo.name for photo in photos], keys, places
 
 
 def _first(model: LoadedModel, photos: Photos, settings: Settings) -> Tensor:

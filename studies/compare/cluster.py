@@ -21,7 +21,7 @@ from ...core.imports import needs
 from ...core.progress import Progress
 from ..loaders.models import LoadedModel
 from ..storage.store import digest
-from .cell import Cell, from_plain, to_plain
+from .cell import from_plain, to_plain
 from .cells import InProcess, Note
 from .settings import Settings
 
@@ -80,16 +80,20 @@ class Worker:
         self.engine = InProcess(settings, Path(out), model, lambda text: notes.append(str(text)))
         return to_plain(self.engine.cells), self.engine.settings, notes
 
-    def measure(self, cell: int, places: Sequence[int], before: int) -> int:
-        """Stores the parts of these photos. Returns how many of them could be read."""
-        return sum(bool(part["records"]) for part in self.engine.parts[cell].batch(places, before))
+    def measure(self, cell: int, places: Sequence[int], before: int, why: str | None) -> int:
+        """Stores the parts of these photos. Returns how many of them could be read.  why: skip them for this reason."""
+        parts = self.engine.parts[cell]
+        if why is not None:
+            parts.skip(places, why)
+            return 0
+        return sum(bool(part["records"]) for part in parts.batch(places, before))
 
 
 @dataclass
 class _Task:
     """Photos of a cell that are measured together, and those that must wait for them.
 
-    before: the number of readable photos before them.  tries: how often the process has ended.
+    before: the number of readable photos before them.  tries: how often the process has ended.  why: they are to be skipped.
     """
 
     cell: int
@@ -97,6 +101,7 @@ class _Task:
     before: int
     rest: list[list[int]] = field(default_factory=list)
     tries: int = 0
+    why: str | None = None
 
 
 class OnRay:
@@ -149,14 +154,14 @@ class OnRay:
             raise _Ended(plain(str(error).strip().splitlines()[-1])[:150]) from None
 
     def measure(self, progress: Progress | None) -> None:
-        """Finds the parts of all cells."""
+        """Measures the photos of all cells that are not stored."""
         ready = deque(task for number, cell in enumerate(self.cells) for task in self._ordered(number, cell.batches(), 0))
         planned = sum(len(cell.places) for cell in self.cells)
         done = 0
         while ready or any(task for _, task in self.running.values()):
             while ready and self.idle:
                 worker, task = self.idle.pop(), ready.popleft()
-                self.running[worker.measure.remote(task.cell, task.places, task.before)] = worker, task
+                self.running[worker.measure.remote(task.cell, task.places, task.before, task.why)] = worker, task
             (ref, *_), _ = self.ray.wait(list(self.running), num_returns=1)
             after, count = self._answer(ref)
             ready.extendleft(reversed(after))
@@ -164,8 +169,7 @@ class OnRay:
             if progress is not None and count:
                 progress(done, planned)
             self._start(min(self.number - len(self.idle) - len(self.running), len(ready)))
-        for cell in self.cells:
-            cell.found = self._parts(cell)
+        self._check_shared()
 
     def _answer(self, ref: Any) -> tuple[list[_Task], int]:
         """What is to do next, and the number of photos that are finished."""
@@ -192,25 +196,25 @@ class OnRay:
         return [_Task(cell, batch, before) for batch in batches]
 
     def _after_end(self, task: _Task) -> tuple[list[_Task], int]:
-        """The task again; after some tries its photos one by one; at last a photo alone is skipped."""
+        """The task again; after some tries its photos one by one; at last a photo alone is skipped.
+
+        Raises: RuntimeError where processes end that do nothing but say so.
+        """
+        if task.why is not None:
+            raise RuntimeError(f"compare: workers of Ray end also without measuring; {task.why}.")
         if task.tries + 1 < TRIES:
             return [replace(task, tries=task.tries + 1)], 0
         if len(task.places) > 1:
             first, *others = ([place] for place in task.places)
             return [_Task(task.cell, first, task.before, [*others, *task.rest])], 0
-        cell, (place,) = self.cells[task.cell], task.places
         why = f"the process of the worker has ended each of {2 * TRIES} times while it was measured"
-        part = {"name": cell.names[place], "records": [], "evaluations": {}, "pictures": [], "skipped": [why], "notes": []}
-        cell.store(self.out).write(cell.keys[place], part)
-        return self._ordered(task.cell, task.rest, task.before), 1
+        return [replace(task, why=why)], 0
 
-    def _parts(self, cell: Cell) -> list[dict[str, Any]]:
-        store = cell.store(self.out)
-        whole = [part for place in cell.places if (part := cell.read(store, place)) is not None]
-        if lacking := len(cell.places) - len(whole):
+    def _check_shared(self) -> None:
+        """Raises: RuntimeError where parts that workers have stored are not to be seen here."""
+        if lacking := sum(len(cell.places) - cell.stored(self.out) for cell in self.cells):
             lost = f"{lacking} parts that workers have stored are not in {plain(self.out)[-80:]}"
             raise RuntimeError(f"compare: {lost}; --out must be a folder that all workers share.")
-        return whole
 
 
 class _Ended(Exception):
@@ -256,8 +260,7 @@ def _check_answers(address: str) -> None:
 def connected(how: Ray) -> Iterator[Any]:
     """Ray, connected to the cluster; one that the caller is connected to already is used and left."""
     early = "ray" in sys.modules
-    near = (how.address or LOOPBACK).partition(":")[0] in (LOOPBACK, "localhost")
-    with _environment(QUIET | (LOCAL if near else {})):
+    with quiet(how.address):
         with needs("compare with engine ray", "'pullback[scale]'"):
             import ray as loaded
         ray: Any = loaded  # of which not all has types
@@ -281,6 +284,12 @@ def connected(how: Ray) -> Iterator[Any]:
     finally:
         if own:
             ray.shutdown()
+
+
+def quiet(address: str | None) -> contextlib.AbstractContextManager[None]:
+    """Inside, Ray may be imported: it sends no usage statistics, and a cluster here keeps to the loopback address."""
+    near = (address or LOOPBACK).partition(":")[0] in (LOOPBACK, "localhost")
+    return _environment(QUIET | (LOCAL if near else {}))
 
 
 @contextlib.contextmanager

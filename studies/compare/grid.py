@@ -27,6 +27,7 @@ from .cell import Cell, write_plan
 from .cells import InProcess, Note
 from .cluster import OnRay, Ray, on_ray
 from .earlier import differences
+from .found import Found, gathered
 from .questions import Question
 from .settings import Settings
 from .summary import summarize, summarize_scores, versions
@@ -122,14 +123,15 @@ class Running:
             raise Interrupted(done, planned) from None
 
     def finish(self, before: Path | None = None) -> Comparison:
-        """Writes all files about the parts that the cells have found.  before: see `compare`."""
+        """Writes all files about the stored parts of the cells.  before: see `compare`."""
         cells, out = self.cells, self.results.out
-        tables = [cell.table() for cell in cells]
+        each = [gathered(cell, out) for cell in cells]
+        tables = [one.table for one in each]
         table = pd.concat(tables, ignore_index=True)
-        found = [cell.scores() for cell in cells]
+        found = [one.scores() for one in each]
         long = pd.concat([rows for rows, _ in found], ignore_index=True)
         summary: dict[str, Any] = {"settings": self.settings.plain(), "questions": self.declared, "versions": versions()}
-        summary |= _summaries(cells, tables, self.clock)
+        summary |= _summaries(each, self.clock)
         summary |= summarize_scores(long, [one for _, one in found], self.questions, cells[0].about["signals"]["several"])
         summary["conclusion_sentences"] = [
             _place(cell, cells) + one.sentence for cell, (_, one) in zip(cells, found) if one is not None
@@ -138,7 +140,7 @@ class Running:
         if before is not None:
             summary["earlier"], sentence = differences(long, before)
             summary["sentences"].append(sentence)
-        files = [*scores.write(long, out), *_write(cells, tables, table, out)]
+        files = [*scores.write(long, out), *_write(each, table, out)]
         self.results.update(summary | {"files": files, "state": "finished"}, alone=True)
         write_page([out])
         conclusions = [one for _, one in found if one is not None]
@@ -175,15 +177,16 @@ def _engine(
     return on_ray(engine, settings, out, model, told)
 
 
-def _summaries(cells: Sequence[Cell], tables: Sequence[pd.DataFrame], clock: float) -> dict[str, Any]:
+def _summaries(found: Sequence[Found], clock: float) -> dict[str, Any]:
     """What the summary says of each cell: a list "cells", or, of one cell, its entries themselves."""
     each = []
-    for cell, table in zip(cells, tables):
+    for one in found:
+        cell, table = one.cell, one.table
         about: dict[str, Any] = {name: getattr(cell.settings, name)[0] for name in ("data", "model", "method", "baseline")}
         about |= {name: cell.about[name] for name in ("weights", "preparation", "labels", "signals")}
         about["transforms"] = cell.settings.transforms
-        left_out = [tuple(one) for one in cell.about["left_out"]]
-        about |= summarize(table, cell.found, left_out, cell.settings.seed)
+        left_out = [(name, why) for name, why in cell.about["left_out"]]
+        about |= summarize(table, [*left_out, *one.skipped], one.notes, one.evaluations, cell.settings.seed)
         stream = float(table.drop_duplicates("image")["seconds_stream"].mean())
         about["seconds"] = {"this_run": time.perf_counter() - clock, "stream_per_photo": stream}
         each.append(about)
@@ -225,13 +228,13 @@ def _frequencies(pictures: Sequence[Path]) -> dict[str, str]:
     return {scale["name"]: scale["text"] for scale in scales if scale["text"]}
 
 
-def _write(cells: Sequence[Cell], tables: Sequence[pd.DataFrame], table: pd.DataFrame, out: Path) -> list[str]:
+def _write(found: Sequence[Found], table: pd.DataFrame, out: Path) -> list[str]:
     """Draws the figures about all photos of each cell, and writes the table. Returns the names of all files."""
     pictures = []
-    for cell, own in zip(cells, tables):
-        (out / cell.folder).mkdir(exist_ok=True)
-        texts = _frequencies([out / name for name in cell.pictures(out)])
-        pictures += [cell.inside(name) for name in figures.overview(distinct(own), out / cell.folder, texts)]
-        pictures += cell.pictures(out)
+    for one in found:
+        (out / one.cell.folder).mkdir(exist_ok=True)
+        texts = _frequencies([out / name for name in one.pictures])
+        pictures += [one.cell.inside(name) for name in figures.overview(distinct(one.table), out / one.cell.folder, texts)]
+        pictures += one.pictures
     write_text(out / "results.csv", table.to_csv(index=False))
     return [PAGE, "results.csv", "summary.json", *pictures]

@@ -21,18 +21,21 @@ from ..kinds import Signal
 from ..loaders.data import Photo, Photos
 from ..loaders.models import LoadedModel, stacked
 from ..report import figures
+from ..storage.fingerprint import content
 from .cell import Cell, Part
 from .measurements import domain_columns, photo_columns
 from .scores import as_data
 
 _EMPTY: Part = {"records": [], "evaluations": {}, "pictures": []}
+Read = tuple[Photo, Signal]
 _SAID = ("skipped", "notes")  # why a photo cannot be read, and how it was read otherwise than it is stored
 
 
 class Parts:
     """Makes the parts of a cell: the records, pictures and evaluations of each photo.
 
-    A part is known by the name, the label and the content of its photo, so that it stays valid if photos are added.
+    A part is found by the name and the label of its photo, so that it stays valid if photos are added. It holds a digest of the
+    content of the photo, and is made anew where that has changed.
     photos: all of the cell in their order.  out: the folder of the run.
     """
 
@@ -44,16 +47,20 @@ class Parts:
         self.protocol = self.settings.protocol()
         self.options: dict[str, Any] = {"batch_size": self.settings.batch_size, "seed": self.settings.seed}
 
-    def all(self, progress: Progress | None = None) -> list[Part]:
-        """The part of every photo of this run; those that the store lacks are computed and stored."""
+    def all(self, progress: Progress | None = None) -> None:
+        """Makes and stores the part of every photo of this run that the store lacks."""
         self.progress = progress
-        found: list[Part] = []
         before, last = 0, 0
         for batch in self.cell.batches():
             before += self._readable(range(last, batch[0]), self.settings.pictures - before)
-            found += (new := self.batch(batch, before))
+            new = self.batch(batch, before)
             before, last = before + sum(bool(part["records"]) for part in new), batch[-1] + 1
-        return found
+
+    def skip(self, places: Sequence[int], why: str) -> None:
+        """Stores that these photos are skipped, and why."""
+        said = {"skipped": [why], "notes": []}
+        parts = [{"name": (one := self.photos[place]).name, "content": content(one)} | _EMPTY | said for place in places]
+        self.store.write_all({self.cell.keys[place]: part for place, part in zip(places, parts)})
 
     def batch(self, places: Sequence[int], before: int) -> list[Part]:
         """The parts of photos that are measured together.  before: the number of readable photos before them."""
@@ -65,7 +72,7 @@ class Parts:
             waiting.clear()
 
         for place in places:
-            part = self.cell.read(self.store, place)
+            part = self._stored(place)
             if part is not None:  # it must know how many readable photos come before it
                 compute()
             if part is not None and self._is_drawn(part, place, before + sum(bool(one["records"]) for one in found)):
@@ -76,6 +83,11 @@ class Parts:
                 compute()
         compute()
         return found
+
+    def _stored(self, place: int) -> Part | None:
+        """The stored part of a photo, if it is of the same content."""
+        part = self.cell.read(self.store, place)
+        return part if part is not None and part["content"] == content(self.photos[place]) else None
 
     def _readable(self, places: Sequence[int], most: int) -> int:
         """How many of the photos of other shards the model answers to, as far as pictures of this one depend on it."""
@@ -99,21 +111,21 @@ class Parts:
         if not places:
             return []
         clock, chosen = time.perf_counter(), Photos([self.photos[place] for place in places])
+        contents = list(map(content, chosen.entries))
         read = self._answered(chosen, list(chosen.inputs(self.model.fitted)))
         measured: dict[str, Part] = {}
         for alike in self.model.signals.batches(read):
-            found = self._measured(alike, places[0] + len(measured), before + len(measured))
-            measured |= zip([photo.name for photo, _ in alike], found)
+            measured |= self._fitting(alike, places[0], before + len(measured), chosen)
         parts, seconds = [], {"seconds": (time.perf_counter() - clock) / len(places)}
-        for photo in chosen.entries:
+        for photo, own in zip(chosen.entries, contents):
             said = {kind: [plain(text) for name, text in getattr(chosen, kind) if name == photo.name] for kind in _SAID}
-            parts.append({"name": photo.name} | measured.get(photo.name, _EMPTY) | said | seconds)
+            parts.append({"name": photo.name, "content": own} | measured.get(photo.name, _EMPTY) | said | seconds)
         self.store.write_all({self.cell.keys[place]: part for place, part in zip(places, parts)})
         if self.show is not None and places[0] == 0 and parts[0]["records"]:
             self.show(_line(parts[0]))
         return parts
 
-    def _answered(self, photos: Photos, read: Sequence[tuple[Photo, Signal]]) -> list[tuple[Photo, Signal]]:
+    def _answered(self, photos: Photos, read: Sequence[Read]) -> list[Read]:
         """Those for which the model gives finite numbers; the others are skipped, with the reason."""
         answered = []
         for photo, signal in read:
@@ -132,7 +144,23 @@ class Parts:
         x = torch.stack([signal.values for signal in signals]).to(self.settings.device)
         return self.model.classify(x, self.settings.batch_size)
 
-    def _measured(self, read: Sequence[tuple[Photo, Signal]], first: int, before: int) -> list[Part]:
+    def _fitting(self, read: Sequence[Read], first: int, before: int, photos: Photos) -> dict[str, Part]:
+        """The parts of photos by their names, measured together or, where memory does not suffice, one by one.
+
+        One for which it does not suffice alone is skipped.
+        """
+        try:
+            return dict(zip([photo.name for photo, _ in read], self._measured(read, first, before)))
+        except (MemoryError, torch.OutOfMemoryError):
+            if len(read) == 1:
+                photos.skipped.append((read[0][0].name, "there is too little memory to measure it, also alone"))
+                return {}
+        found: dict[str, Part] = {}
+        for one in read:
+            found |= self._fitting([one], first, before + len(found), photos)
+        return found
+
+    def _measured(self, read: Sequence[Read], first: int, before: int) -> list[Part]:
         x = stacked({photo.name: signal.values for photo, signal in read}).to(self.settings.device)
         logits = self._logits([signal for _, signal in read])
         predicted = logits.argmax(1)

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,16 @@ def as_scored(parts: Sequence[dict[str, Any]], protocol: Protocol) -> Scored:
     differences = {name: np.array([part["differences"][name] for part in parts]) for name in first["differences"]}
     cosines = np.array([part["cosines"] for part in parts])
     return Scored(protocol, tuple(first["families"]), tuple(first["answers"]), curves, differences, cosines)
+
+
+def joined(blocks: Sequence[Scored]) -> Scored:
+    """The scores of several blocks of examples, in their order."""
+    if len(blocks) == 1:
+        return blocks[0]
+    curves = {cell: np.concatenate([one.curves[cell] for one in blocks]) for cell in blocks[0].curves}
+    differences = {name: np.concatenate([one.differences[name] for one in blocks]) for name in blocks[0].differences}
+    cosines = np.concatenate([one.cosines for one in blocks])
+    return replace(blocks[0], curves=curves, differences=differences, cosines=cosines)
 
 
 def long_table(found: Scored, cell: Settings, names: Sequence[Hashable]) -> pd.DataFrame:

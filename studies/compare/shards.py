@@ -51,8 +51,8 @@ def compare_shard(
         raise ValueError("compare_shard: expected Settings with a shard, for example shard='3/16'; got none.")
     with running(settings, Path(out), model, note, questions) as run:
         run.measure(progress, note)
-        parts = [part for cell in run.cells for part in cell.found]
-        return Shard(Path(out), len(parts), sum(bool(part["skipped"]) for part in parts))
+        skipped = [bool(part["skipped"]) for cell in run.cells for part in cell.parts(Path(out))]
+        return Shard(Path(out), len(skipped), sum(skipped))
 
 
 def merge(folders: Sequence[str | Path], out: str | Path, before: Path | None = None) -> Comparison:
@@ -133,7 +133,11 @@ def _check_same(first: _Held, other: _Held) -> None:
     pairs += [("number of cells", len(first.cells), len(other.cells))]
     for one, its in zip(first.cells, other.cells):
         pairs += zip(_ASKED, one.question, its.question)
-        pairs += [("photos", one.names, its.names), ("description of the model or the data", one.about, its.about)]
+        pairs += [
+            ("photos", one.names, its.names),
+            ("labels of photos", one.keys, its.keys),
+            ("description of the model or the data", one.about, its.about),
+        ]
     for what, ours, theirs in pairs:
         if json.dumps(ours, sort_keys=True, default=str) != json.dumps(theirs, sort_keys=True, default=str):
             both = f"shards {first.settings.shard} and {other.settings.shard} differ in {what}"
@@ -151,21 +155,19 @@ def _difference(ours: Any, theirs: Any) -> str:
 def _joined(out: Path, shards: Sequence[tuple[Path, Cell]]) -> Cell:
     """The cell of the whole run, with all parts. The files of the parts are copied into `out`."""
     first = shards[0][1]
-    keys, contents, found = [""] * len(first.names), [""] * len(first.names), {}
-    for folder, cell in shards:
-        for place, part in _parts(folder, cell):
-            keys[place], contents[place], found[place] = cell.keys[place], cell.contents[place], part
-    if len(found) < len(first.names):
-        raise ValueError(f"merge: {len(first.names) - len(found)} photos belong to no shard; measure the shards again.")
-    places = list(range(len(first.names)))
-    whole = replace(first, settings=replace(first.settings, shard=None), keys=keys, contents=contents, places=places)
-    whole.found = [found[place] for place in places]
+    if lost := set(range(len(first.names))).difference(*(cell.places for _, cell in shards)):
+        raise ValueError(f"merge: {len(lost)} photos belong to no shard; measure the shards again.")
+    for folder, cell in shards:  # nothing is copied before all is known to be there
+        for _, part in _parts(folder, cell):
+            for name in part["pictures"]:
+                _inside(folder, name)
+    whole = replace(first, settings=replace(first.settings, shard=None), places=list(range(len(first.names))))
     store = whole.store(out)
     for folder, cell in shards:
         ours = cell.store(folder)
-        for place in cell.places:
+        for place, part in _parts(folder, cell):
             _copy(ours.path(cell.keys[place]), store.path(cell.keys[place]))
-            for name in found[place]["pictures"]:
+            for name in part["pictures"]:
                 _copy(_inside(folder, name), out / name)
     return whole
 

@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,26 +15,28 @@ from ...metrics.protocol.conclusion import ROTATION
 from ...metrics.statistics import ENOUGH, mean_interval
 from ..report.page import distinct
 from .answers import across_models, answer, frame
-from .cell import Part
 from .questions import Question
 from .sentences import about_other_models, sentences
 from .verdicts import convergence
 
+Pairs = Sequence[tuple[str, str]]
 
-def summarize(table: pd.DataFrame, parts: Sequence[Part], left_out: Sequence[tuple[str, str]], seed: int) -> dict[str, Any]:
+
+def summarize(table: pd.DataFrame, skipped: Pairs, notes: Pairs, evaluations: Mapping[str, float], seed: int) -> dict[str, Any]:
     """Numbers about the photos, the evaluations and every domain.
 
-    table: a row for each photo and domain.  left_out: files that are no photos, with the reason.
+    table: a row for each photo and domain.  skipped, notes: (file, reason or note).  evaluations: by kind; those of a batch are
+    shared among its photos.
     """
     known = (photos := table.drop_duplicates("image"))["correct"].dropna()
     return {
         "photos": len(photos),
         "copies": int(photos["copy_of"].notna().sum()),  # of other photos; they count in no mean and no interval
         "correct": f"{int(known.sum())} of {len(known)}" if len(known) else "no labels",
-        "skipped": [{"file": name, "reason": reason} for name, reason in [*left_out, *_named(parts, "skipped")]],
-        "notes": [{"file": name, "note": note} for name, note in _named(parts, "notes")],
+        "skipped": [{"file": name, "reason": reason} for name, reason in skipped],
+        "notes": [{"file": name, "note": note} for name, note in notes],
         "convergence": convergence(table),
-        "evaluations": _evaluations(parts),  # of the attribution, for all domains together
+        "evaluations": {kind: round(sum) for kind, sum in evaluations.items()},  # of the attribution, for all domains together
         **domain_numbers(table, seed),
     }
 
@@ -94,16 +96,6 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_nan(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _named(parts: Sequence[Part], what: str) -> list[tuple[str, str]]:
-    return [(part["name"], text) for part in parts for text in part[what]]
-
-
-def _evaluations(parts: Sequence[Part]) -> dict[str, int]:
-    """The sum by kind; each part has its share of those of its batch."""
-    names = dict.fromkeys(name for part in parts for name in part["evaluations"])
-    return {name: round(sum(part["evaluations"].get(name, 0) for part in parts)) for name in names}
 
 
 def _domain(rows: pd.DataFrame, seed: int) -> dict[str, Any]:

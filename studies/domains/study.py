@@ -1,7 +1,8 @@
 """The study: comparisons of several models and data, or finished ones, as one table."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ import pandas as pd
 
 from ...core.files import check_writable, plain, slug, write_text, write_whole
 from ...core.progress import Progress
+from ..compare.cluster import Ray, connected
 from ..compare.grid import compare
+from ..compare.settings import Settings as Comparison
+from ..compare.shards import Shard, compare_shard, merge
 from ..compare.summary import versions
 from ..storage.results import Results
 from ..storage.store import digest
@@ -20,6 +24,7 @@ from .settings import Settings
 from .tables import CONTRARY, EQUAL, ONCE, OPEN, REPEATS
 
 Told = Callable[[str], object]
+Measure = Callable[[Comparison, Path, Progress | None], Any]
 _SHOWN = 8  # pairs in a sentence
 
 
@@ -45,6 +50,8 @@ def domains(
     progress: Progress | None = None,
     note: Told | None = None,
     runs: Sequence[str | Path] = (),
+    engine: Ray | None = None,
+    shards: Sequence[str | Path] = (),
     **options: Any,
 ) -> Domains:
     """Which domain each model reads in by the comparison protocol, and which findings repeat for other models or data.
@@ -56,6 +63,7 @@ def domains(
     Written into `out`: cells.csv, contrasts.csv, contrasts.parquet, repeats.csv, summary.json, domains.png, and a comparison
     in a folder for each model and data set, where the same call continues.  progress: called with (steps done, planned).
     note: called with a sentence for packaged models or data that are not installed.
+    engine: a cluster that measures, as in `compare`.  shards: folders of `domains_shard`, which are merged instead of measured.
 
     Raises: ValueError for wrong settings or folders, or where `out` holds other results; ImportError; OSError; Interrupted.
     """
@@ -67,7 +75,8 @@ def domains(
     with results.run(asked, alone=True):
         left_out: list[dict[str, str]] = []
         if not runs:
-            found = _compared(settings, out, progress, told, left_out)
+            with contextlib.nullcontext() if engine is None else connected(engine):  # one cluster for all comparisons
+                found = _compared(settings, out, progress, told, left_out, _measure(engine, shards, told))
         cells, contrasts = tables.cell_table(found), tables.contrast_table(found)
         repeats = tables.repeat_table(contrasts)
         summary = asked | {"versions": versions(), "left_out": left_out, "findings": sentences(cells, contrasts, repeats)}
@@ -76,25 +85,61 @@ def domains(
     return Domains(cells, contrasts, repeats, summary, out, files)
 
 
+def domains_shard(
+    settings: Settings, shard: str, out: str | Path, progress: Progress | None = None, note: Told | None = None
+) -> Shard:
+    """Measures one part of the comparisons of the study, as `compare_shard`; `domains` joins all parts.
+
+    shard: "3/16" is the third of 16 parts.  Raises: as `domains`.
+    """
+    out, told = Path(out), note or (lambda text: None)
+    check_writable(out)
+
+    def measure(asked: Comparison, folder: Path, report: Progress | None) -> Shard:
+        return compare_shard(dataclasses.replace(asked, shard=shard), folder, report, note=told)
+
+    parts: list[Shard] = [part for _, part in _pairs(settings, out, progress, told, [], measure)]
+    return Shard(out, sum(part.photos for part in parts), sum(part.skipped for part in parts))
+
+
+def _measure(engine: Ray | None, shards: Sequence[str | Path], told: Told) -> Measure:
+    """What makes the comparison of a pair in its folder."""
+    if shards:
+        return lambda asked, folder, report: _merged([Path(one) / folder.name for one in shards], folder)
+    return lambda asked, folder, report: compare(asked, folder, report, note=told, engine=engine)
+
+
+def _merged(shards: Sequence[Path], folder: Path) -> None:
+    """Joins the shards of a comparison.  Raises: ImportError where no shard has it, since its packages were not installed."""
+    if not any(shard.exists() for shard in shards):
+        raise ImportError(f"no shard holds {folder.name}")
+    merge(shards, folder)
+
+
 def _compared(
-    settings: Settings, out: Path, progress: Progress | None, told: Told, left_out: list[dict[str, str]]
+    settings: Settings, out: Path, progress: Progress | None, told: Told, left_out: list[dict[str, str]], measure: Measure
 ) -> list[tables.Cell]:
     """The cells of a comparison for each model and data set; packaged ones that are not installed are left out."""
-    found: list[tables.Cell] = []
+    return [cell for folder, _ in _pairs(settings, out, progress, told, left_out, measure) for cell in tables.read(folder)]
+
+
+def _pairs(
+    settings: Settings, out: Path, progress: Progress | None, told: Told, left_out: list[dict[str, str]], measure: Measure
+) -> Iterator[tuple[Path, Any]]:
+    """The folder of each model with its data, and what was measured there.  Raises: ImportError where none is installed."""
     for number, (model, data) in enumerate(settings.pairs):
         folder = out / _folder(model, data)
         try:
-            compare(settings.comparison(model, data), folder, _share(progress, number, len(settings.pairs)), note=told)
+            found = measure(settings.comparison(model, data), folder, _share(progress, number, len(settings.pairs)))
         except ImportError as error:
             if settings.models:
                 raise
             left_out.append({"model": model, "data": data, "reason": str(error)})
             told(f"{model} on {data} is left out: {error}")
         else:
-            found += tables.read(folder)
-    if not found:
+            yield folder, found
+    if len(left_out) == len(settings.pairs):
         raise ImportError("; ".join(dict.fromkeys(one["reason"] for one in left_out))[:300])
-    return found
 
 
 def _folder(model: str, data: str) -> str:

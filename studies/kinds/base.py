@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -130,6 +131,15 @@ class Kind(ABC):
     def open(self, path: Path) -> Any:
         """As `read`, or a picture that is not decoded yet."""
         return self.read(path)
+
+    def decode(self, data: bytes, file: str, name: str) -> Any:
+        """As `open`, of bytes.  file: what a file with these bytes would be called.  name: of the signal."""
+        known = [end for end in self.suffixes if file.lower().endswith(end)]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"signal{max(known, key=len) if known else self.suffixes[0]}")
+            path.write_bytes(data)
+            found = self.read(path)
+        return found.but(name=name)
 
     def made(self, signal: Signal) -> Any:
         """What reading gives, from a signal of a packaged data set."""

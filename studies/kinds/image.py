@@ -1,5 +1,6 @@
 """Pictures: a photograph or a drawing of three channels."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from torch import Tensor
 from ...attribution import Attribution
 from ...attribution.plot import Show, plot
 from .base import Kind, Part, Wants
-from .pictures import as_seen, open_picture, picture_suffixes
+from .pictures import as_seen, decoded_picture, from_array, open_picture, picture_suffixes
 from .signal import Signal
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class Image(Kind):
 
     def open(self, path: Path) -> Pillow.Image:
         return open_picture(path)
+
+    def decode(self, data: bytes, file: str, name: str) -> Pillow.Image:
+        return from_array(data) if file.lower().endswith(".npy") else decoded_picture(io.BytesIO(data))
 
     def made(self, signal: Signal) -> Pillow.Image:
         levels = (signal.values * 255).round().to(torch.uint8)  # values are in [0, 1]

@@ -1,8 +1,9 @@
 """Pictures in files: each is read as a person sees it, in 8-bit RGB, or refused with a reason."""
 
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -21,14 +22,40 @@ def open_picture(path: Path) -> Image.Image:
     """The picture of a file, not yet decoded.  Raises: ValueError or OSError with the reason why it cannot be read."""
     if not path.is_file():
         raise ValueError("not a regular file")
+    return decoded_picture(path)
+
+
+def decoded_picture(file: Path | IO[bytes]) -> Image.Image:
+    """The picture of a file that is known to be an ordinary one, or open; not yet decoded.  Raises: as `open_picture`."""
     Image.init()
     try:
-        image = Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+        image = Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
         image.filename = ""  # with a name, PIL maps some files into memory, and then turns TIFFs wrongly
         return image
     except UnidentifiedImageError:
         what = "no picture that can be read: another kind of file, damaged, or of an unusual depth"
         raise ValueError(f"{what}; formats: {', '.join(FORMATS)}") from None
+
+
+def from_array(data: bytes) -> Image.Image:
+    """A picture from the bytes of an .npy file: whole numbers of 8 bits, (height, width), or with 1 or 3 channels.
+
+    Raises: ValueError for other shapes and numbers.
+
+    >>> file = io.BytesIO()
+    >>> np.save(file, np.zeros((3, 4, 6), np.uint8))
+    >>> from_array(file.getvalue()).size
+    (6, 4)
+    """
+    values = np.load(io.BytesIO(data), allow_pickle=False)
+    if values.ndim == 3 and values.shape[2] not in (1, 3) and values.shape[0] in (1, 3):
+        values = values.transpose(1, 2, 0)
+    whole = values.dtype.kind in "ui" and values.size and values.min() >= 0 and values.max() <= 255
+    if not whole or values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (1, 3)):
+        got = f"{' × '.join(map(str, values.shape))} of {values.dtype}"
+        raise ValueError(f"expected an array (height, width) or (height, width, 3) of whole numbers in 0…255, got {got}")
+    levels = values.astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(levels[:, :, 0] if levels.shape[2:] == (1,) else levels))
 
 
 def picture_suffixes() -> frozenset[str]:

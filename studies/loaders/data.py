@@ -8,21 +8,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from PIL import Image
-
 from ...core.checks import check_path
-from ...core.imports import needs, package_folder
+from ...core.imports import package_folder
 from ...core.registry import listed
 from ..kinds import KINDS, Kind, Part, kind_advice, wrong_kind
 from ..kinds import Signal as OneSignal
 from ..kinds.pictures import as_seen
 from ..zoo import DATA
+from .columns import hub_rows
 from .folders import Found, files_below
 from .labels import outputs_of_folders
+from .members import Member, decoded, holds_members, members, numbered_shards
 from .packaged import is_packaged, opened, packaged_items
 
 PACKAGED = tuple(f"{name}:{data.argument}" if data.argument else name for name, data in DATA.items())
-FILES = "a folder of images", "a folder of CLASS/image.jpg", "one image file", "hf:NAME[:SPLIT]"
+FILES = "a folder of images or CLASS/images", "an image, .tar or .parquet", "hf:NAME[:SPLIT]"
 FORMS = ("imagenet-sample", *PACKAGED, *FILES)
 IMAGENET = 1000  # classes
 Signal = TypeVar("Signal")
@@ -34,7 +34,9 @@ class Photo:
 
     label: the class index, if the data set has one; in a folder of class folders, the place of the photo's class folder in
     their sorted order, as in torchvision's ImageFolder.  class_name: the class folder.  path: the file, if there is one.
+    data: reads the bytes of an entry that lies inside a larger file.
 
+    >>> from PIL import Image
     >>> Photo("red", 3, lambda: Image.new("RGB", (4, 2), "red")).open().size
     (4, 2)
     """
@@ -44,6 +46,7 @@ class Photo:
     open: Callable[[], Any]
     class_name: str = ""
     path: Path | None = None
+    data: Callable[[], bytes] | None = None
 
 
 @dataclass
@@ -55,6 +58,7 @@ class Photos:
     last iteration: `skipped` lists `left_out` and what could not be read, with the reason; `notes` lists what was read
     otherwise than it is stored.
 
+    >>> from PIL import Image
     >>> red, gone = Photo("red", 3, lambda: Image.new("RGB", (4, 2))), Photo("gone", 5, lambda: Image.open("gone"))
     >>> photos = Photos([red, gone])
     >>> [photo.name for photo, image in photos], [name for name, why in photos.skipped]
@@ -142,6 +146,7 @@ def load_photos(spec: str | Path, limit: int | None = None, kind: Kind = KINDS["
     Raises: ValueError that lists the forms, or where there is nothing; ImportError with the command to install.
 
     >>> import tempfile
+    >>> from PIL import Image
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for name in ("cat", "dog"):
     ...         (Path(folder) / name).mkdir()
@@ -151,7 +156,7 @@ def load_photos(spec: str | Path, limit: int | None = None, kind: Kind = KINDS["
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit: expected at least 1, got {limit}.")
-    photos, entries = _data(check_path("load_photos", spec), kind)
+    photos, entries = _data(check_path("load_photos", spec), kind, limit)
     photos.entries[:] = entries if limit is None else _readable(entries, limit)
     if photos.folders and limit is not None:
         photos.cut = _cut(photos, entries, limit, kind)
@@ -179,20 +184,22 @@ def _cut(photos: Photos, rest: Iterable[Photo], limit: int, kind: Kind) -> str:
     return f"{taken}; the others hold {left} {kind.plural + ' that are' if left > 1 else kind.noun + ' that is'} not compared"
 
 
-def _data(spec: str, kind: Kind) -> tuple[Photos, Iterator[Photo]]:
+def _data(spec: str, kind: Kind, limit: int | None) -> tuple[Photos, Iterator[Photo]]:
     """What is known about a data set without its entries, and its entries."""
     if kind.name != "image" and (spec == "imagenet-sample" or spec.startswith("hf:")):
         raise ValueError(f"Data {spec[:60]!r} are images, but the model takes {kind.plural}; name others with --data.")
     if spec == "imagenet-sample":
         return Photos([], classes=IMAGENET), _imagenet_sample()
     if spec.startswith("hf:"):
-        return _hub(spec)
+        return _hub(spec, limit)
     if is_packaged(spec) and not os.path.exists(spec):
         return _packaged(spec, kind)
     if spec and os.path.isdir(spec):
         return _folder(Path(spec), kind)
     if numbered := kind.numbered(spec):
         return Photos([]), iter([_case(Found(numbered[0].name, numbered[0]), kind, numbered[1])])
+    if not os.path.exists(spec) and (shards := numbered_shards(spec)):
+        return _files(_shards(spec, shards), kind)
     if os.path.isfile(spec):
         if other := wrong_kind(Path(spec), kind):
             raise ValueError(f"Data {spec[:60]!r}: {other}, but the model takes {kind.plural}{kind_advice(Path(spec))}.")
@@ -228,7 +235,16 @@ def _files(files: Iterable[Found], kind: Kind) -> tuple[Photos, Iterator[Photo]]
     photos = [photo for one in files for photo in _inside(one, kind)]
     groups = tuple(sorted({photo.class_name for photo in photos if photo.class_name and _owned(photo, kind)}))
     numbers = {name: number for number, name in enumerate(groups)}
-    return Photos([], groups), (replace(photo, label=numbers.get(photo.class_name)) for photo in photos)
+    return Photos([], groups), (replace(photo, label=numbers.get(photo.class_name, photo.label)) for photo in photos)
+
+
+def _shards(spec: str, paths: Sequence[Path]) -> list[Found]:
+    """Numbered files of one data set.  Raises: ValueError where one is missing."""
+    if missing := [path for path in paths if not path.is_file()]:
+        what = f"{len(missing)} of {len(paths)} files are missing, the first: {str(missing[0])[-100:]}"
+        raise ValueError(f"Data {spec[-80:]!r}: {what}.")
+    alike = len({path.name for path in paths}) < len(paths)
+    return [Found(path.as_posix() if alike else path.name, path) for path in paths]
 
 
 def _owned(photo: Photo, kind: Kind) -> bool:
@@ -237,9 +253,16 @@ def _owned(photo: Photo, kind: Kind) -> bool:
 
 def _inside(one: Found, kind: Kind) -> list[Photo]:
     """The signals of a file."""
+    if holds_members(one.path):
+        return [_member(each, kind) for each in members(one.path, one.name, kind)]
     cases = kind.cases(one.path)
     several = [_case(one, kind, number, label) for number, label in enumerate(cases)]
     return several or [_photo(one.path, one.name, class_name=one.group, kind=kind)]
+
+
+def _member(one: Member, kind: Kind) -> Photo:
+    """A signal that lies inside a larger file."""
+    return Photo(one.name, one.label, functools.partial(decoded, one, kind), one.class_name, data=one.data)
 
 
 def _case(one: Found, kind: Kind, number: int, label: str = "") -> Photo:
@@ -252,24 +275,9 @@ def _photo(path: Path, name: str, label: int | None = None, class_name: str = ""
     return Photo(name, label, functools.partial(kind.open, path), class_name, path)
 
 
-def _hub(spec: str) -> tuple[Photos, Iterator[Photo]]:
-    """A data set of the Hugging Face hub, streamed: its first image column, and `label` if there is one."""
-    with needs(spec, "datasets"):
-        import datasets
-    name, _, split = spec.removeprefix("hf:").partition(":")
-    rows = datasets.load_dataset(name, split=split or "test", streaming=True)
-    label = (getattr(rows, "features", None) or {}).get("label")
-    return Photos([], classes=getattr(label, "num_classes", None)), _rows(name, rows)
-
-
-def _rows(name: str, rows: Iterable[dict[str, Any]]) -> Iterator[Photo]:
-    for number, row in enumerate(rows):
-        image = next((value for value in row.values() if isinstance(value, Image.Image)), None)
-        if image is None:
-            raise ValueError(f"Data 'hf:{name}': no column holds images; columns: {', '.join(row)}.")
-        label = row.get("label")
-        yield Photo(f"{number:05}", label if isinstance(label, int) and label >= 0 else None, functools.partial(_same, image))
-
-
-def _same(image: Image.Image) -> Image.Image:
-    return image
+def _hub(spec: str, limit: int | None) -> tuple[Photos, Iterator[Photo]]:
+    """A data set of the Hugging Face hub: its first column of pictures, and `label` if there is one."""
+    classes, rows = hub_rows(spec, limit)
+    image = KINDS["image"]
+    members = (Member(name, name, data, label) for name, data, label in rows)
+    return Photos([], classes=classes), (_member(one, image) for one in members)

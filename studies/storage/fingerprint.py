@@ -40,7 +40,7 @@ def answer(out: Tensor) -> list[float]:
 
 
 def content(photo: Photo) -> str:
-    """A digest of a photo: of the bytes of its file, or of the pixels where it has none.
+    """A digest of a photo: of the bytes of its file or inside one, or of the pixels where it has none.
 
     >>> from PIL import Image
     >>> red, blue = (Photo("a", None, lambda color=color: Image.new("RGB", (2, 2), color)) for color in ("red", "blue"))
@@ -48,6 +48,8 @@ def content(photo: Photo) -> str:
     (True, False)
     """
     try:
+        if photo.data is not None:
+            return hashlib.blake2b(photo.data()).hexdigest()
         if photo.path is not None and photo.path.is_dir():
             whole = hashlib.blake2b()
             for path in sorted(path for path in photo.path.iterdir() if path.is_file()):

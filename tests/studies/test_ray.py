@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -139,3 +140,34 @@ def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
     for address in (f"{cluster.LOOPBACK}:9", "nowhere", "host:port"):
         with pytest.raises(ValueError, match="nothing answers at"):
             cluster._check_answers(address)
+
+
+@pytest.mark.parametrize("own", [None, "1"])
+def test_a_new_cluster_has_no_dashboard_and_tells_its_makers_nothing(monkeypatch: pytest.MonkeyPatch, own: str | None) -> None:
+    """Unless the user has set the variable; afterwards the environment is as before."""
+    seen: dict[str, Any] = {}
+    monkeypatch.delenv("RAY_USAGE_STATS_ENABLED", raising=False)
+    monkeypatch.delenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", raising=False)
+    if own is not None:
+        monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", own)
+
+    def init(**options: Any) -> None:
+        known = {"usage": "RAY_USAGE_STATS_ENABLED", "local": "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"}
+        seen.update(options, **{name: os.environ.get(variable) for name, variable in known.items()})
+
+    fake: Any = ModuleType("ray")
+    fake.init, fake.is_initialized, fake.shutdown = init, lambda: False, lambda: seen.update(shut=True)
+    fake.util = SimpleNamespace(get_node_ip_address=lambda: seen["address_of_node"])
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    seen["address_of_node"] = cluster.LOOPBACK
+    with cluster.connected(studies.Ray(workers=2)):
+        assert (seen["address"], seen["include_dashboard"]) == ("local", False)
+        assert (seen["usage"], seen["local"]) == (own or "0", "0")
+    assert seen["shut"]
+    assert os.environ.get("RAY_USAGE_STATS_ENABLED") == own
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in os.environ
+    seen["address_of_node"] = "192.0.2.1"
+    with pytest.raises(RuntimeError, match=r"a new cluster would listen on 192\.0\.2\.1"), cluster.connected(studies.Ray()):
+        pytest.fail("a cluster that others can reach was used")
+    with cluster.connected(studies.Ray(address="auto")):  # one that the user names is used as it is
+        assert (seen["address"], seen["local"]) == ("auto", None)

@@ -184,6 +184,20 @@ def test_the_same_call_measures_nothing_again(toys: Settings, found: study.Domai
     assert (found.out / "contrasts.csv").read_bytes() == before
 
 
+def test_shards_of_the_study_are_the_whole_study(toys: Settings, found: study.Domains, tmp_path: Path) -> None:
+    """Each holds a part of each comparison."""
+    folders = [tmp_path / name for name in ("a", "b")]
+    parts = [study.domains_shard(toys, f"{number}/2", folder) for number, folder in enumerate(folders, 1)]
+    assert [part.photos for part in parts] == [6, 0]  # the one batch of each comparison
+    merged = study.domains(toys, tmp_path / "o", shards=folders)
+    for name in ("cells.csv", "contrasts.csv", "repeats.csv"):
+        assert (merged.out / name).read_bytes() == (found.out / name).read_bytes()
+    with pytest.raises(ValueError, match="of 2 shards 1 are missing: 2"):
+        study.domains(toys, tmp_path / "half", shards=folders[:1])
+    with pytest.raises(ImportError, match="no shard holds"):
+        study.domains(toys, tmp_path / "none", shards=[tmp_path / "nothing"])
+
+
 def test_packaged_models_that_are_not_installed_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*args: Any, **options: Any) -> None:
         raise ImportError("fashion-mnist needs the Debian package")

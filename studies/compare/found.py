@@ -1,0 +1,110 @@
+"""What the parts of a cell say together. They are read one after the other, so that only their numbers are held."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pandas as pd
+
+from ...metrics.protocol import Conclusion
+from ...metrics.protocol.run import Scored
+from .cell import Cell, Part
+from .scores import ABOUT, as_scored, joined, long_table
+
+TOGETHER = 256  # photos whose plain data are held at one time
+Block = TypeVar("Block")
+
+
+@dataclass
+class Found:
+    """The result of a cell.
+
+    table: a row for each photo and domain. copy_of: the name of the first photo with the same content, if it is another one.
+    names, scored: of the photos that are no copies; None without any.  skipped, notes: (photo, text).
+    evaluations: their sums by kind.  pictures: of the photos that are to be drawn.
+    """
+
+    cell: Cell
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    names: list[str] = field(default_factory=list)
+    scored: Scored | None = None
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    evaluations: Counter[str] = field(default_factory=Counter)
+    pictures: list[str] = field(default_factory=list)
+
+    def scores(self) -> tuple[pd.DataFrame, Conclusion | None]:
+        """The long table of the cell, and its conclusion."""
+        if self.scored is None:
+            return pd.DataFrame(columns=list(ABOUT)), None
+        return long_table(self.scored, self.cell.settings, self.names), self._conclusion(self.scored)
+
+    def _conclusion(self, found: Scored) -> Conclusion | None:
+        one = self.cell.settings
+        if len(one.transforms) < 2 or not found.differences[found.answers[0]].any():
+            return None
+        return found.conclusion(self.names, one.method[0], one.baseline[0])
+
+
+def gathered(cell: Cell, out: Path, together: int = TOGETHER) -> Found:
+    """What the stored parts of a cell say.  together: photos whose plain data are held at one time; it changes no number."""
+    found, first = Found(cell), dict[str, str]()
+    rows: _Packed[pd.DataFrame] = _Packed(pd.DataFrame, together * len(cell.settings.transforms))
+    own: _Packed[Scored] = _Packed(lambda parts: as_scored(parts, cell.settings.protocol()), together)
+    drawn = 0
+    for part in cell.parts(out):
+        _note(found, part)
+        if not part["records"]:
+            continue
+        original = first.setdefault(part["content"], part["name"])
+        copy = None if original == part["name"] else original
+        rows.add(record | {"copy_of": copy} for record in part["records"])
+        if copy is None:
+            found.names.append(part["name"])
+            own.add([part["scores"]])
+        if drawn < cell.settings.pictures:
+            found.pictures += [name for name in part["pictures"] if (out / name).is_file()]
+            drawn += 1
+    one = cell.settings
+    found.table = _whole(rows.all()).assign(data=one.data[0], model=one.model[0], method=one.method_label)
+    found.scored = joined(scored) if (scored := own.all()) else None
+    return found
+
+
+def _note(found: Found, part: Part) -> None:
+    found.skipped += [(part["name"], text) for text in part["skipped"]]
+    found.notes += [(part["name"], text) for text in part["notes"]]
+    found.evaluations.update(part["evaluations"])
+
+
+class _Packed(Generic[Block]):
+    """Plain data as blocks that need less memory, each made of `count` entries."""
+
+    def __init__(self, pack: Callable[[list[Any]], Block], count: int) -> None:
+        self.pack, self.count = pack, count
+        self.waiting, self.blocks = list[Any](), list[Block]()
+
+    def add(self, entries: Iterable[Any]) -> None:
+        self.waiting += entries
+        if len(self.waiting) >= self.count:
+            self.all()
+
+    def all(self) -> list[Block]:
+        if self.waiting:
+            self.blocks.append(self.pack(self.waiting))
+            self.waiting = []
+        return self.blocks
+
+
+def _whole(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all tables, with the types that a table of all rows would have."""
+    if len(tables) < 2:
+        return tables[0] if tables else pd.DataFrame()
+    columns = dict.fromkeys(name for table in tables for name in table)
+    types = {name: {str(table[name].dtype) if name in table else "" for table in tables} for name in columns}
+    mixed = [name for name, found in types.items() if len(found) > 1]
+    plain = [table.astype({name: object for name in mixed if name in table}) for table in tables]
+    whole = pd.concat(plain, ignore_index=True)
+    return whole.assign(**{name: pd.Series(whole[name].tolist()) for name in mixed})

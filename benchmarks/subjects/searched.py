@@ -12,7 +12,7 @@ from pullback.studies.zoo.fashion_mnist import fashion_of
 
 Subject = tuple[nn.Module, Tensor, Tensor]  # the model, its inputs (examples, *shape), the group of each
 
-PICTURES, VOLUMES = 1_000, 200
+PICTURES, DIGITS, VOLUMES = 1_100, 1_000, 300
 WINDOW, MOST_WINDOWS, LEAST = 16_384, 4, 0.2  # samples, windows of a recording, probability of the class in a window
 
 
@@ -29,18 +29,20 @@ def _fashion(name: str) -> Callable[[], Subject]:
 
 
 def _digits(name: str) -> Callable[[], Subject]:
-    return lambda: (load_model(name).module, digits_of(range(400, 500))[0], torch.arange(PICTURES))
+    return lambda: (load_model(name).module, digits_of(range(400, 500))[0], torch.arange(DIGITS))
 
 
 def _recordings() -> Subject:
-    """Windows of a second, in which YAMNet hears its class: the most likely ones of each recording."""
+    """Windows of a second, in which YAMNet hears something: those of each recording where its first class is most likely."""
     model, found = load_model("yamnet"), []
+    silence = model.classes.index("Silence")
     for number, (_, signal) in enumerate(load_photos("animals", None, model.signals)):
         sound = model.fitted(signal).values
         windows = sound[:, : sound.shape[1] // WINDOW * WINDOW].unflatten(1, (-1, WINDOW)).transpose(0, 1)
         if len(windows):
             with torch.no_grad():
-                heard = model.module(windows).sigmoid().amax(1)
+                heard, first = model.module(windows).sigmoid().max(1)
+            heard[first == silence] = 0
             best = heard.argsort(descending=True)[:MOST_WINDOWS]
             found += [(number, windows[place]) for place in best.sort().values if heard[place] >= LEAST]
     x, group = torch.stack([part for _, part in found]), torch.tensor([number for number, _ in found])

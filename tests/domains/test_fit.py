@@ -60,7 +60,7 @@ def test_no_group_is_fitted_chosen_and_judged_at_once() -> None:
 
 def test_the_searches_differ_only_in_the_covectors() -> None:
     data, spy = pairs(), Spy()
-    fit_domain(Streams(data, randomised=data), spy, folds=4)
+    fit_domain(Streams(data, randomised=Streams(data)), spy, folds=4)
     real, twin, shuffled, randomised = spy.seen[:4]
     assert torch.equal(twin.covector, twin.displacement)
     assert twin.blind

@@ -26,7 +26,7 @@ from pullback.studies.loaders.adapted import Probabilities
 from pullback.studies.report import atoms
 
 STORED = RESULTS / "fitted-domains.json"
-METHOD, FOLDS, SHORTLIST = "integrated_gradients(steps=32, rule=graded)", 4, 12
+METHOD, FOLDS, SHORTLIST = "integrated_gradients(steps=32, rule=graded)", 4, 4
 MENU = ["dct", "block_dct(block=8)", "block_dct(block=16)", *(f"dwt({name}, level=5)" for name in ("haar", "db4", "sym8"))]
 COLORS = "color(opponent) >> "
 PHOTOS: dict[str, str | Menu] = {
@@ -68,7 +68,7 @@ TRANSFERS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     ),
     "kinds": (("photos", "fashion-erm", "animals", "digits3d"), SHAPE_FREE),
 }
-TRANSFERRED = 400  # examples of each model, at most
+TRANSFERRED = {"pictures": 400, "kinds": 60}  # examples of each model, at most
 LEAST = 0.2  # of the median |f(x) - f(x₀)|: examples below it are left out, since the selection error divides by it
 
 
@@ -155,7 +155,7 @@ def store(made: dict[str, Any] | None = None, **more: dict[str, Any]) -> None:
 def judge_elsewhere(name: str, families: list[str] | None, cache: Path, objective: str) -> None:
     """Judges the domains that were fitted to each model on every other one, and stores the matrices."""
     models, known = TRANSFERS[name]
-    made = {data: streams(data, cache, TRANSFERRED) for data in models}
+    made = {data: streams(data, cache, TRANSFERRED[name]) for data in models}
     for family in families or known:
         found = {data: pb.fit_domain(one, known[family], objective, folds=FOLDS) for data, one in made.items()}
         table = transfer(found, made)

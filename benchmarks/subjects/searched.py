@@ -12,7 +12,7 @@ from pullback.studies.zoo.fashion_mnist import fashion_of
 
 Subject = tuple[nn.Module, Tensor, Tensor]  # the model, its inputs (examples, *shape), the group of each
 
-PICTURES, DIGITS, VOLUMES = 1_100, 1_000, 300
+PICTURES, DIGITS, VOLUMES = 1_100, 1_000, 200
 WINDOW, MOST_WINDOWS, LEAST = 16_384, 4, 0.2  # samples, windows of a recording, probability of the class in a window
 
 

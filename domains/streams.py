@@ -33,10 +33,19 @@ class Streams:
 
     @classmethod
     def of(
-        cls, model: Callable[..., Any], x: Tensor, target: Target = None, *, groups: Any = None, seed: int = 0, **options: Any
+        cls,
+        model: Callable[..., Any],
+        x: Tensor,
+        target: Target = None,
+        *,
+        groups: Any = None,
+        randomised: nn.Module | None = None,
+        seed: int = 0,
+        **options: Any,
     ) -> "Streams":
         """The gradient stream of a model, and that of a randomised copy where it is a module with parameters.
 
+        randomised: instead of the copy, such as a copy without a last sigmoid, whose values would all be 0 or 1.
         target, options: as in `attribute`, with a method that is linear in gradients.  groups: as in `Pairs.of`.
         Raises: TypeError or ValueError, as `attribute` and `Pairs.of` do.
 
@@ -50,9 +59,9 @@ class Streams:
         def stream(f: Callable[..., Any], control: "Streams | None" = None) -> "Streams":
             return cls(Pairs.of(attribute(f, x, target, seed=seed, **options), groups), control, f, target, own)
 
-        if isinstance(model, nn.Module) and any(True for _ in model.parameters()):
-            return stream(model, stream(randomise(model, seed)))
-        return stream(model)
+        if randomised is None and isinstance(model, nn.Module) and any(True for _ in model.parameters()):
+            randomised = randomise(model, seed)
+        return stream(model) if randomised is None else stream(model, stream(randomised))
 
     def searches(self, seed: int) -> dict[str, Pairs]:
         """What each search works with: the model, no model, covectors of other groups, and the randomised model."""

@@ -97,8 +97,10 @@ def _splits(node: Node, costs: dict[Node, float]) -> Iterator[tuple[int, bool, l
     """(axis, whether in space, halves) of a node, as far as they were computed."""
     whole = not any(band for _, band in node)
     for axis, (place, band) in enumerate(node):
-        moved = lambda side, axis=axis: (*node[:axis], side, *node[axis + 1 :])
-        choices = [(False, [moved((place, band + letter)) for letter in "ad"])]
+        sides = [(False, [(place, band + letter) for letter in "ad"])]
         if whole:
-            choices.append((True, [moved((place + letter, "")) for letter in "12"]))
-        yield from ((axis, in_space, halves) for in_space, halves in choices if halves[0] in costs)
+            sides.append((True, [(place + letter, "") for letter in "12"]))
+        for in_space, pair in sides:
+            halves = [(*node[:axis], side, *node[axis + 1 :]) for side in pair]
+            if halves[0] in costs:
+                yield axis, in_space, halves

@@ -26,7 +26,7 @@ from pullback.studies.loaders.adapted import Probabilities
 from pullback.studies.report import atoms
 
 STORED = RESULTS / "fitted-domains.json"
-METHOD, FOLDS, SHORTLIST = "integrated_gradients(steps=32, rule=graded)", 4, 4
+METHOD, FOLDS, SHORTLIST = "integrated_gradients(steps=32, rule=graded)", 4, 12
 MENU = ["dct", "block_dct(block=8)", "block_dct(block=16)", *(f"dwt({name}, level=5)" for name in ("haar", "db4", "sym8"))]
 COLORS = "color(opponent) >> "
 PHOTOS: dict[str, str | Menu] = {

@@ -203,9 +203,13 @@ def _leaves(node: Tree, sides: tuple[Side, ...], path: str = "") -> Iterator[tup
 def _cell(name: str, sides: tuple[Side, ...]) -> Cell:
     """The band of a leaf and its grid. Its range is that of the largest frequency of any axis."""
     low, high = max((side.low for side in sides), default=0.0), max((side.high for side in sides), default=0.5)
-    octave = lambda top: math.floor(-math.log2(top))
-    kinds = "".join("d" if side.low > 0 and octave(side.high) == octave(high) else "a" for side in sides)
+    kinds = "".join("d" if side.low > 0 and _octave(side.high) == _octave(high) else "a" for side in sides)
     steps = tuple(2.0**side.depth for side in sides)
     offsets = tuple(side.start + (step - 1) / 2 for side, step in zip(sides, steps))
     centre = tuple((side.low + side.high) / 2 for side in sides)
-    return Cell(Band(name, octave(high), kinds, low, high), tuple(side.samples for side in sides), centre, steps, offsets)
+    return Cell(Band(name, _octave(high), kinds, low, high), tuple(side.samples for side in sides), centre, steps, offsets)
+
+
+def _octave(high: float) -> int:
+    """The number of the octave whose upper end is the next one from `high` on, in cycles/sample."""
+    return math.floor(-math.log2(high))

@@ -7,9 +7,11 @@ entry to results/fitted-domains.json, of which `make pages` makes docs/fitted_do
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -21,7 +23,7 @@ from pullback.core.files import write_text
 from pullback.domains import FittedDomain, Pairs, Streams, randomise, transfer, transfer_matrix
 from pullback.domains.families import Menu, get_family
 from pullback.domains.objectives import get_objective
-from pullback.studies.hidden_frame import planted_search, sentences
+from pullback.studies.hidden_frame import KINDS, planted_search, sentences
 from pullback.studies.loaders.adapted import Probabilities
 from pullback.studies.report import atoms
 
@@ -152,6 +154,15 @@ def store(made: dict[str, Any] | None = None, **more: dict[str, Any]) -> None:
     write_text(STORED, json.dumps(stored) + "\n")
 
 
+def plant(seeds: int, kinds: Sequence[str]) -> None:
+    """Searches hidden frames, and stores what was found beside that of other kinds."""
+    table = planted_search(range(seeds), kinds)
+    print("\n".join(sentences(table)), flush=True)
+    before = pd.DataFrame((read(STORED) or {}).get("planted", {}).get("rows", {"kind": []}))
+    both = pd.concat([before[~before["kind"].isin(kinds)], table.round(4)], ignore_index=True)
+    store(planted={"rows": both.to_dict("list"), "said": sentences(both)})
+
+
 def judge_elsewhere(name: str, families: list[str] | None, cache: Path, objective: str) -> None:
     """Judges the domains that were fitted to each model on every other one, and stores the matrices."""
     models, known = TRANSFERS[name]
@@ -176,12 +187,11 @@ def main() -> None:
     parser.add_argument("--cost", action="store_true", help="measure only what a search costs")
     parser.add_argument("--images", type=int, default=16, help="with --cost: the number of images")
     parser.add_argument("--planted", type=int, help="only search so many hidden frames of each kind")
+    parser.add_argument("--kind", action="append", choices=KINDS, help="with --planted: only these")
     parser.add_argument("--pictures", type=Path, help="folder for figures of atoms")
     given = parser.parse_args()
     if given.planted:
-        table = planted_search(range(given.planted))
-        print("\n".join(sentences(table)), flush=True)
-        store(planted={"rows": table.round(4).to_dict("list"), "said": sentences(table)})
+        plant(given.planted, given.kind or KINDS)
         return
     if given.cost:
         store(cost={given.data: cost(given.data, given.images)})

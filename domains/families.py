@@ -3,7 +3,7 @@
 import abc
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,7 @@ from ..transforms import BlockLinear, Compose, Lattice, SubbandLinear, Transform
 from .moments import Moments, Weights
 from .objectives import Objective
 from .pairs import Pairs
-from .tilings import best_tiling
+from .tilings import COSTS, best_tilings
 
 WAVELETS = ("haar", "db2", "db4", "sym8")
 TREES = ("isotropic", "anisotropic", "space_frequency")
@@ -89,16 +89,17 @@ class Packets(Family):
 
     def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[Candidate]:
         start, pairs = _before(self.before, pairs)
-        for tree, wavelet, cost in itertools.product(self.trees, self.wavelets, ("entropy", "l1")):
-            if not (pairs.blind and cost == "l1"):  # Σ z² is the same in all of them
-                found = self._best(tree, wavelet, cost, pairs)
+        costs = COSTS[:1] if pairs.blind else COSTS  # by l1, Σ z² is the same in all of them
+        for tree, wavelet in itertools.product(self.trees, self.wavelets):
+            for cost, found in self._best(tree, wavelet, costs, pairs).items():
                 yield f"{tree} by {cost}, {self.before}{found.spec}", _after(start, found)
 
-    def _best(self, tree: str, wavelet: str, cost: str, pairs: Pairs) -> Transform:
+    def _best(self, tree: str, wavelet: str, costs: Sequence[str], pairs: Pairs) -> Mapping[str, Transform]:
         if tree == "isotropic":
-            return best_basis([part.as_attribution() for part in pairs.blocks()], cost, wavelet=wavelet, level=self.level)
-        space = 0 if tree == "anisotropic" else SPACE
-        return best_tiling(pairs, wavelet, 3 if self.level is None else self.level, space, cost)
+            att = [part.as_attribution() for part in pairs.blocks()]
+            return {cost: best_basis(att, cost, wavelet=wavelet, level=self.level) for cost in costs}
+        made = best_tilings(pairs, wavelet, 3 if self.level is None else self.level, 0 if tree == "anisotropic" else SPACE)
+        return {cost: made[cost] for cost in costs}
 
 
 @families.register("block_klt")

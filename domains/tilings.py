@@ -6,12 +6,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ..core.checks import choose
 from ..transforms import Tiling
 from ..transforms.wavelets.arguments import find_wavelet
 from ..transforms.wavelets.filterbank import FilterBank
 from ..transforms.wavelets.tiling import Split, Tree, in_two, written
 from .pairs import Pairs
 
+COSTS = ("entropy", "l1")
 Node = tuple[tuple[str, str], ...]  # for each axis the halves in space and those in frequency
 
 
@@ -21,7 +23,7 @@ def best_tiling(pairs: Pairs, wavelet: str = "db4", level: int = 3, space: int =
     A node is halved where the best costs of its halves sum to less than its own; halves along different axes commute, so that
     every node is computed once (dynamic programming). All halves in space come before those in frequency.
 
-    level: the most halves along one axis, in space and frequency together.  space: of these in space.
+    level: the most halves along one axis, in space and frequency together.  space: of these in space.  cost: entropy or l1.
     Sources: Coifman & Wickerhauser 1992; Bennett 1997 for single axes; Herley et al. 1993 (double tree) for space.
 
     >>> x = torch.randn(8, 1, 16, generator=torch.Generator().manual_seed(0))
@@ -29,22 +31,23 @@ def best_tiling(pairs: Pairs, wavelet: str = "db4", level: int = 3, space: int =
     >>> best_tiling(Pairs.of(pb.attribute(end, x)), "haar", level=3, space=1, cost="l1").tree[:2]
     'I.'
     """
+    return best_tilings(pairs, wavelet, level, space)[choose("best_tiling", "cost", cost, COSTS)]
+
+
+def best_tilings(pairs: Pairs, wavelet: str = "db4", level: int = 3, space: int = 0) -> dict[str, Tiling]:
+    """{cost: `best_tiling`} of both costs, for which every node is computed once."""
     depths = [min(level, int(math.log2(n))) for n in pairs.shape[1:]]
-    bank, costs = FilterBank(find_wavelet("best_tiling", wavelet)), dict[Node, float]()
+    bank = FilterBank(find_wavelet("best_tiling", wavelet))
+    costs: dict[str, dict[Node, float]] = {cost: {} for cost in COSTS}
     for part in pairs.blocks():
-        scale = part.scale.where(part.scale > 0, 1).double()
+        scale = part.scale.where(part.scale > 0, 1)[:, None]
         for node, both in _nodes(torch.cat([part.displacement, part.covector]), bank, depths, space):
-            costs[node] = costs.get(node, 0.0) + _cost(both, scale, cost)
+            y, g = both.flatten(1).chunk(2)
+            q = (y * g).abs() / scale
+            for cost, each in zip(COSTS, (torch.special.entr(q), q)):
+                costs[cost][node] = costs[cost].get(node, 0.0) + float(each.sum(dtype=torch.double))
     root: Node = tuple(("", "") for _ in depths)
-    return Tiling(pairs.shape, wavelet, written(_cheapest(root, costs, {})[1]))
-
-
-def _cost(both: Tensor, scale: Tensor, cost: str) -> float:
-    """Σ c(q) of the coefficients of x - x₀ and of ḡ, one after the other in a batch."""
-    y, g = both.flatten(1).chunk(2)
-    if cost == "l1":
-        return float((y.abs() * g.abs()).sum(1).double() @ (1 / scale))
-    return float(torch.special.entr((y * g).abs() / scale[:, None].to(y)).sum(dtype=torch.double))
+    return {cost: Tiling(pairs.shape, wavelet, written(_cheapest(root, known, {})[1])) for cost, known in costs.items()}
 
 
 def _nodes(x: Tensor, bank: FilterBank, depths: list[int], space: int) -> Iterator[tuple[Node, Tensor]]:

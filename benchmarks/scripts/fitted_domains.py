@@ -26,8 +26,11 @@ from pullback.domains.objectives import get_objective
 from pullback.studies.hidden_frame import KINDS, planted_search, sentences
 from pullback.studies.loaders.adapted import Probabilities
 from pullback.studies.report import atoms
+from pullback.studies.report.figures import save
+from pullback.studies.report.tilings import transfers
 
 STORED = RESULTS / "fitted-domains.json"
+PICTURES_OF_DOCS = RESULTS.parents[1] / "docs" / "pictures"
 METHOD, FOLDS, SHORTLIST = "integrated_gradients(steps=32, rule=graded)", 4, 12
 MENU = ["dct", "block_dct(block=8)", "block_dct(block=16)", *(f"dwt({name}, level=5)" for name in ("haar", "db4", "sym8"))]
 COLORS = "color(opponent) >> "
@@ -167,13 +170,16 @@ def judge_elsewhere(name: str, families: list[str] | None, cache: Path, objectiv
     """Judges the domains that were fitted to each model on every other one, and stores the matrices."""
     models, known = TRANSFERS[name]
     made = {data: streams(data, cache, TRANSFERRED[name]) for data in models}
+    drawn = dict[str, pd.DataFrame]()
     for family in families or known:
         found = {data: pb.fit_domain(one, known[family], objective, folds=FOLDS) for data, one in made.items()}
         table = transfer(found, made)
         matrix = transfer_matrix(table).round(5)
         print(matrix.to_string(), flush=True)
         chosen = {data: [str(domains["fitted"].title) for domains in one.domains] for data, one in found.items()}
+        drawn[family] = matrix
         store(transfer={f"{name}, {family}": {"rows": matrix.to_dict("list"), "objective": objective, "chosen": chosen}})
+    save(transfers(drawn), PICTURES_OF_DOCS / f"transfer-{name}.png")
 
 
 def main() -> None:

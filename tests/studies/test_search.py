@@ -19,7 +19,7 @@ from pullback.transforms import BlockLinear, Lattice, SubbandLinear, get
 
 @pytest.mark.parametrize("kind", ["blocks", "packets", "tilings"])
 def test_a_hidden_frame_is_recovered_and_a_randomised_network_finds_nothing(kind: str) -> None:
-    found = recovery(hidden_frame(kind, seed=3, examples=60))
+    found = recovery(hidden_frame(kind, seed=3, examples=60), folds=3 if kind == "tilings" else 5)
     assert found["error_fitted"] <= 1.05 * found["error_oracle"]
     assert found["angle"] < 15 < found["angle_randomised"]
     assert found["counts"]
@@ -134,7 +134,7 @@ def test_recordings_are_searched_in_their_loudest_parts_and_on_other_models(tmp_
     command += ["--family", "lattice(wavelets=[db2], steps=2, level=2)"]
     whole = CliRunner().invoke(app, command)
     assert whole.exit_code != 0
-    assert "samples=" in whole.output.replace("\n", " ")
+    assert "samples=" in str(whole.exception)
     command += ["--cuts", "2", "--samples", "256", "--also", f"{tmp_path / 'ear.py'}:two", "--shortlist", "1"]
     ran = CliRunner().invoke(app, command, catch_exceptions=False)
     assert ran.exit_code == 0, ran.output

@@ -24,7 +24,7 @@ def best_tiling(pairs: Pairs, wavelet: str = "db4", level: int = 3, space: int =
     every node is computed once (dynamic programming). All halves in space come before those in frequency.
 
     level: the most halves along one axis, in space and frequency together.  space: of these in space.  cost: entropy or l1.
-    Sources: Coifman & Wickerhauser 1992; Bennett 1997 for single axes; Herley et al. 1993 (double tree) for space.
+    Sources: Coifman & Wickerhauser 1992; Bennett 2000 for single axes; Herley et al. 1993 (double tree) for space.
 
     >>> x = torch.randn(8, 1, 16, generator=torch.Generator().manual_seed(0))
     >>> end = lambda x: pb.transforms.get("wpt(haar, level=2)", (1, 8))(x[..., 8:])[:, 0, 4:].pow(2).sum(1)

@@ -74,7 +74,7 @@ class Tiling(Transform):
     Coefficients come in the order of the leaves. A band is named by its path: "iajd" is the detail along the second axis of
     the approximation along the first, and "I2ia" the approximation in the second half.
     Sources: Herley, Kovačević, Ramchandran & Vetterli 1993 (time-frequency tilings); Herley et al. 1997 (space-frequency);
-    Bennett 1997 and Rao & Pearlman 1994 (anisotropic packets).
+    Bennett 2000 (anisotropic packets).
     Raises: ValueError for a wavelet that is not orthonormal, or a tree that is none, or deeper than the signal allows.
 
     >>> from pullback.transforms import get

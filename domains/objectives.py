@@ -116,8 +116,7 @@ class Selection(Objective):
         d = a.a.shape[1]
         places = [d - min(d, max(1, round(budget * a.samples))) for budget in self.budgets]
         size = a.a.detach().abs().cpu().numpy()
-        found = np.stack([_at(row, places) for row in size])
-        return torch.from_numpy(found).to(a.a)
+        return torch.from_numpy(np.stack([_at(row, places) for row in size])).to(a.a)
 
 
 @objectives.register("expected")

@@ -73,7 +73,7 @@ TRANSFERS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     ),
     "kinds": (("photos", "fashion-erm", "animals", "digits3d"), SHAPE_FREE),
 }
-TRANSFERRED = {"pictures": 400, "kinds": 60}  # examples of each model, at most
+TRANSFERRED = {"pictures": 250, "kinds": 50}  # examples of each model, at most
 LEAST = 0.2  # of the median |f(x) - f(x₀)|: examples below it are left out, since the selection error divides by it
 
 
@@ -115,6 +115,7 @@ def entry(data: str, family: str, found: FittedDomain) -> dict[str, Any]:
         "family": family,
         "settings": found.settings,
         "candidates": int((found.candidates["fold"] == 0).sum() / found.candidates["search"].nunique()),
+        "domains": [found.transform.spec, found.twin.spec],
         "chosen": [row for row in kept if row["search"] in ("fitted", "twin")],
         "contrasts": found.contrasts.round(5).to_dict("records"),
         "judged": found.judged.drop(columns=["example", "fold"]).round(4).to_dict("list"),

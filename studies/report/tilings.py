@@ -18,8 +18,8 @@ Leaf = tuple[Side, ...]
 
 def last_part(transform: Transform) -> Transform:
     """The last transform of a chain, such as the packets after a change of colours."""
-    parts = [part for part in transform.parts if isinstance(part, Transform)] if isinstance(transform, Chain) else [transform]
-    return parts[-1]
+    last = transform.parts[-1] if isinstance(transform, Chain) else transform
+    return last if isinstance(last, Transform) else transform
 
 
 def leaves(transform: Transform) -> list[Leaf]:

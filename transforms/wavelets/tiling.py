@@ -97,28 +97,28 @@ class Tiling(Transform):
         self.claims = TransformClaim.ORTHOGONAL
 
     def analysis(self, x: Tensor) -> Tensor:
-        return pack(list(self._split(x, self._root)))
+        return pack(self._split(x, self._root))
 
     def synthesis(self, z: Tensor) -> Tensor:
         return self._merge(iter(unpack(z, self._cells)), self._root)
 
-    def _split(self, x: Tensor, node: Tree) -> Iterator[Tensor]:
+    def _split(self, x: Tensor, node: Tree) -> list[Tensor]:
         if node is None:
-            yield x
-            return
-        axis = node.axis - len(self.shape) + 1
+            return [x]
+        axis = self._axis(node)
         halves = in_two(x, axis) if node.space else self._bank.split_axis(x, axis)
-        for half, child in zip(halves, node.children):
-            yield from self._split(half, child)
+        return [leaf for half, child in zip(halves, node.children) for leaf in self._split(half, child)]
 
     def _merge(self, leaves: Iterator[Tensor], node: Tree) -> Tensor:
         if node is None:
             return next(leaves)
-        low, high = (self._merge(leaves, child) for child in node.children)
-        axis = node.axis - len(self.shape) + 1
-        if node.space:
-            return torch.cat([low, high], axis)
-        return self._bank.merge_axis(low, high, axis, low.shape[axis] + high.shape[axis])
+        halves, axis = [self._merge(leaves, child) for child in node.children], self._axis(node)
+        size = sum(half.shape[axis] for half in halves)
+        return torch.cat(halves, axis) if node.space else self._bank.merge_axis(halves[0], halves[1], axis, size)
+
+    def _axis(self, node: Split) -> int:
+        """The axis of a node, counted from the end."""
+        return node.axis - len(self.shape) + 1
 
     @property
     def areas(self) -> list[tuple[Side, ...]]:

@@ -40,15 +40,27 @@ class Judge:
     def errors(self, pairs: Pairs, members: Tensor, domains: Mapping[str, Transform], **options: Any) -> dict[str, Tensor]:
         """The selection errors of the model for some examples of `pairs`, {name: (members,)}.
 
-        options: as in `selection_error`.
+        Domains that are the same are judged once.  options: as in `selection_error`.
         """
         model, own, found = self._streams.model, pairs[members], dict[str, list[Tensor]]()
         assert model is not None
+        known = {name: identity(T, own.displacement) for name, T in domains.items()}
+        first = {known[name]: name for name in reversed(domains)}
+        distinct = {name: domains[name] for name in first.values()}
         for part in torch.arange(len(members)).split(own.per_block):
             target: Any = picked(self._streams.target, members[part], len(pairs))
-            for name, errors in selection_error(model, own[part], domains, target, **self._streams.options, **options).items():
+            for name, errors in selection_error(model, own[part], distinct, target, **self._streams.options, **options).items():
                 found.setdefault(name, []).append(errors)
-        return {name: torch.cat(errors) for name, errors in found.items()}
+        return {name: torch.cat(found[first[known[name]]]) for name in domains}
+
+
+def identity(transform: Transform, like: Tensor) -> tuple[str, bytes]:
+    """What a transform is known by: its spec, and its coefficients of one random signal, as a spec may name no matrices.
+
+    like: a tensor of the precision and on the device of the signals.
+    """
+    drawn = torch.randn(1, *transform.shape, generator=torch.Generator().manual_seed(0)).to(like)
+    return transform.spec, transform(drawn).detach().cpu().numpy().tobytes()
 
 
 def dealt(group: Tensor, count: int, seed: int) -> list[Tensor]:

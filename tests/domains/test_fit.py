@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import pullback as pb
 from pullback.domains import Family, Objective, Pairs, Streams, contrast, fit_domain, holm, randomise, selection_error
 from pullback.domains.families import Candidate, Menu, families, get_family
+from pullback.domains.judge import Judge
 from pullback.domains.objectives import get_objective, objectives
 from pullback.transforms import BlockLinear, Lattice, Transform, get, lattice_angles
 
@@ -314,3 +315,25 @@ def test_bad_arguments_get_one_clear_error() -> None:
         with pytest.raises((ValueError, TypeError), match=said) as error:
             call()
         assert len(str(error.value)) <= 300
+
+
+def test_domains_that_are_the_same_are_judged_once() -> None:
+    """Matrices that differ are not taken for one another, although their spec does not name them."""
+    calls: list[int] = []
+
+    def counted(x: Tensor) -> Tensor:
+        calls.append(len(x))
+        return low(x)
+
+    data = Pairs.of(pb.attribute(low, normal(6, *SHAPE), method="input_x_gradient"))
+    judge = Judge(Streams(data, None, counted), get_objective("l1"))
+    blocks = [BlockLinear(SHAPE, torch.linalg.qr(normal(4, 4, seed=seed)).Q, 4) for seed in (0, 0, 1)]
+    members, domains = torch.arange(6), {"a": WAVE, "b": get("dct", SHAPE), "c": blocks[0], "d": blocks[1], "e": blocks[2]}
+    found, total = judge.errors(data, members, domains), sum(calls)
+    assert torch.equal(found["a"], found["b"])
+    assert torch.equal(found["c"], found["d"])
+    assert not torch.equal(found["c"], found["e"])
+    calls.clear()
+    alone = {name: judge.errors(data, members, {name: T})[name] for name, T in domains.items()}
+    assert all(torch.equal(found[name], alone[name]) for name in domains)
+    assert total < 0.8 * sum(calls)

@@ -28,7 +28,7 @@ def search(
     cuts: Annotated[int, options.number("Parts of each picture, at most 5, or recording; they count as one.")] = 1,
     samples: Annotated[int | None, options.number("Length of the parts of recordings and series.")] = None,
     folds: Annotated[int, options.number("Parts of the photos, of which each judges once.", 3)] = 5,
-    quick: Annotated[bool, options.switch("--quick", "Only search four hidden frames, where the truth is known.")] = False,
+    quick: Annotated[bool, options.switch("--quick", "Only search six hidden frames, where the truth is known.")] = False,
     out: options.OutOption = Path("results/search"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")] = "auto",
     seed: Annotated[int, options.number("Seed of all random numbers.", 0)] = 0,

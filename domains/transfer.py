@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import pandas as pd
+import torch
 
 from ..transforms import BlockLinear, SubbandLinear, Transform, get
 from .fit import FittedDomain
@@ -23,7 +24,7 @@ def transfer(found: Mapping[str, FittedDomain], streams: Mapping[str, Streams]) 
     too. Pairs are left out where the domain does not exist for the other shape.
 
     found: {model: result of `fit_domain`}, all with the same number of folds and seed.  streams: {model: its streams}.
-    Raises: ValueError where folds or seeds differ.
+    Raises: ValueError where folds or seeds differ, or for a model that is called own or twin.
 
     >>> x = torch.randn(12, 1, 8, generator=torch.Generator().manual_seed(0))
     >>> made = {name: Streams.of(f, x) for name, f in {"sum": lambda x: x.sum((1, 2)), "end": lambda x: x[:, 0, 7]}.items()}
@@ -31,6 +32,8 @@ def transfer(found: Mapping[str, FittedDomain], streams: Mapping[str, Streams]) 
     >>> transfer(found, made).groupby(["fitted_on", "judged_on"])["error"].count().tolist()
     [12, 12, 12, 12]
     """
+    if taken := {OWN, TWIN} & set(found):
+        raise ValueError(f"transfer: a model cannot be called {' or '.join(sorted(taken))}, as columns are; rename it.")
     ways = {(one.settings["folds"], one.settings["seed"]) for one in found.values()}
     if len(ways) != 1:
         raise ValueError(f"transfer: expected results of one number of folds and one seed, got {sorted(ways)}.")
@@ -41,7 +44,8 @@ def transfer(found: Mapping[str, FittedDomain], streams: Mapping[str, Streams]) 
         for fold, part in enumerate(parts):
             domains = _moved({name: one.domains[fold][FITTED] for name, one in found.items()}, own.settings["shape"])
             others = domains | {OWN: own.domains[fold][FITTED], TWIN: own.domains[fold][TWIN]}
-            table = judge.table(part, part, others)
+            rest = torch.cat([other for number, other in enumerate(parts) if number != fold])
+            table = judge.table(part, rest, others)
             melted = table.melt(["example", "group", OWN, TWIN], list(domains), "fitted_on", "error")
             rows.append(melted.assign(judged_on=judged_on, fold=fold))
     return pd.concat(rows, ignore_index=True)

@@ -56,3 +56,5 @@ def test_results_of_different_folds_are_refused() -> None:
     found = {name: fit_domain(one, ["dct"], folds=3 + number) for number, (name, one) in enumerate(made.items())}
     with pytest.raises(ValueError, match="one number of folds"):
         transfer(found, made)
+    with pytest.raises(ValueError, match="cannot be called own"):
+        transfer({"own": found["low"]}, {"own": made["low"]})

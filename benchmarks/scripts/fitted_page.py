@@ -58,6 +58,7 @@ def _cells(row: pd.Series) -> dict[str, str]:
     """A line of a table."""
     told = {
         "family": f"`{row.family}`",
+        "candidates": f"{row.candidates:.0f}",
         "chosen by": row.way,
         "error": f"{row.error:.3f}",
         "gain": _difference(row, "gain") if row.notna()["low_gain"] else "",
@@ -93,7 +94,12 @@ def _rows(entries: list[dict[str, Any]]) -> pd.DataFrame:
             {row["against"]: row for row in one["contrasts"] if row["domain"] == "fitted"},
         )
         row = {"data": one["data"], "family": one["family"], "way": _way(one), "error": judged["fitted"].mean()}
-        row |= {"examples": len(judged), **_named(told["twin"], "twin"), **_named(told.get("coefficient", {}), "gain")}
+        row |= {
+            "examples": len(judged),
+            "candidates": one["candidates"],
+            **_named(told["twin"], "twin"),
+            **_named(told.get("coefficient", {}), "gain"),
+        }
         row["equal"] = ", ".join(name for name in ("shuffled", "randomised") if name in told and not told[name]["low"] > 0)
         menu = menus.get((one["data"], _way(one)))
         best = None if menu is None or one["family"] == "menu" else min(menu["fitted"], menu["twin"], key=lambda e: e.mean())

@@ -159,6 +159,15 @@ def store(made: dict[str, Any] | None = None, **more: dict[str, Any]) -> None:
     write_text(STORED, json.dumps(stored) + "\n")
 
 
+def draw_transfers() -> None:
+    """Draws the stored matrices of `TRANSFERS`."""
+    stored = (read(STORED) or {}).get("transfer", {})
+    for name in TRANSFERS:
+        own = {key.split(", ")[1]: pd.DataFrame(one["rows"]) for key, one in stored.items() if key.startswith(f"{name}, ")}
+        if own:
+            save(transfers(own), PICTURES_OF_DOCS / f"transfer-{name}.png")
+
+
 def plant(seeds: int, kinds: Sequence[str]) -> None:
     """Searches hidden frames, and stores what was found beside that of other kinds."""
     table = planted_search(range(seeds), kinds)
@@ -172,16 +181,14 @@ def judge_elsewhere(name: str, families: list[str] | None, cache: Path, objectiv
     """Judges the domains that were fitted to each model on every other one, and stores the matrices."""
     models, known = TRANSFERS[name]
     made = {data: streams(data, cache, TRANSFERRED[name]) for data in models}
-    drawn = dict[str, pd.DataFrame]()
     for family in families or known:
         found = {data: pb.fit_domain(one, known[family], objective, folds=FOLDS) for data, one in made.items()}
         table = transfer(found, made)
         matrix = transfer_matrix(table).round(5)
         print(matrix.to_string(), flush=True)
         chosen = {data: [str(domains["fitted"].title) for domains in one.domains] for data, one in found.items()}
-        drawn[family] = matrix
         store(transfer={f"{name}, {family}": {"rows": matrix.to_dict("list"), "objective": objective, "chosen": chosen}})
-    save(transfers(drawn), PICTURES_OF_DOCS / f"transfer-{name}.png")
+    draw_transfers()
 
 
 def main() -> None:
@@ -191,6 +198,7 @@ def main() -> None:
     parser.add_argument("--objective", default="l1", help="what candidates are trained and chosen by")
     parser.add_argument("--model-chooses", action="store_true", help=f"among the {SHORTLIST} best by the objective")
     parser.add_argument("--transfer", choices=TRANSFERS, help="only judge domains of one model on others")
+    parser.add_argument("--draw", action="store_true", help="only draw what was transferred")
     parser.add_argument("--cache", type=Path, default=Path("results/streams"))
     parser.add_argument("--cost", action="store_true", help="measure only what a search costs")
     parser.add_argument("--images", type=int, default=16, help="with --cost: the number of images")
@@ -203,6 +211,9 @@ def main() -> None:
         return
     if given.cost:
         store(cost={given.data: cost(given.data, given.images)})
+        return
+    if given.draw:
+        draw_transfers()
         return
     if given.transfer:
         judge_elsewhere(given.transfer, given.family, given.cache, given.objective)

@@ -18,7 +18,7 @@ from ..transforms import BlockLinear, Transform, get
 METHOD = "integrated_gradients(steps=16)"
 KINDS = ("blocks", "packets", "tilings")
 _FAMILIES = {
-    "blocks": "block_klt(block=4, overlap=false)",
+    "blocks": "block_klt(block=4, overlap=false, separable=false)",
     "packets": "packets(wavelets=[db4], level=3, trees=[isotropic])",
     "tilings": "packets(wavelets=[db4], level=3, trees=[space_frequency])",
 }

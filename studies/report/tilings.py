@@ -85,7 +85,7 @@ def transfers(matrices: Mapping[str, pd.DataFrame]) -> Figure:
     A star: the 95 % interval of that difference is above 0; a circle: it is below.
     """
     count = max(len(matrix["judged_on"].unique()) for matrix in matrices.values())
-    figure = Figure(((1.1 * count + 1.6) * len(matrices), 0.6 * count + 2.2), layout="constrained")
+    figure = Figure(((0.75 * count + 2) * len(matrices), 0.75 * count + 1.6), layout="constrained")
     for axis, (name, matrix) in zip(figure.subplots(1, len(matrices), squeeze=False)[0], matrices.items()):
         _table(axis, matrix)
         axis.set_title(name, fontsize=9)

@@ -30,10 +30,7 @@ def leaves(transform: Transform) -> list[Leaf]:
     if not isinstance(tree, WPT):
         return []
     sizes, dims = tree.shape[1:], len(tree.shape) - 1
-    return [
-        tuple(Side(0, n >> len(path) // dims, len(path) // dims, count) for n, count in zip(sizes, sequency(path, dims)))
-        for path in tree.nodes
-    ]
+    return [tuple(Side(0, n, len(path) // dims, count) for n, count in zip(sizes, sequency(path, dims))) for path in tree.nodes]
 
 
 def tilings(domains: Mapping[str, Transform]) -> Figure:
@@ -66,16 +63,11 @@ def _draw(axis: Axes, transform: Transform) -> None:
 
 
 def _box(side: Side, whole: int, by_frequency: bool) -> tuple[float, float]:
-    """(start, length) of a leaf along an axis of the picture; its part of the signal depends on all halves in space."""
-    start, length = side.start / whole, min(1.0, _part(side) / whole)
+    """(start, length) of a leaf along an axis of the picture."""
+    start, length = side.start / whole, (side.part or side.samples) / whole
     if not by_frequency:
         return start, length
     return start + length * 2 * side.low, length * 2 * (side.high - side.low)
-
-
-def _part(side: Side) -> float:
-    """The samples of the part of the signal that a leaf lies in."""
-    return side.samples * 2.0**side.depth
 
 
 def transfers(matrices: Mapping[str, pd.DataFrame]) -> Figure:

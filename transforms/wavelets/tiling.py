@@ -34,19 +34,24 @@ Tree = Split | None  # None is a leaf
 
 @dataclass(frozen=True)
 class Side:
-    """The range of a node along one axis: samples from `start`, and the band `count` of 2^depth by frequency."""
+    """The range of a node along one axis: its part of the signal from `start`, and the band `count` of 2^depth by frequency.
+
+    samples: coefficients along the axis.  part: samples of the part of the signal; None where it is not halved in frequency.
+    """
 
     start: int
     samples: int
     depth: int = 0
     count: int = 0
+    part: int | None = None
 
     def half(self, space: bool, second: int) -> "Side":
         """The first or the second half in space or in frequency; a detail filter mirrors the spectrum."""
         size = self.samples // 2 if second else (self.samples + 1) // 2
         if space:
             return replace(self, start=self.start + second * ((self.samples + 1) // 2), samples=size)
-        return replace(self, samples=size, depth=self.depth + 1, count=2 * self.count + (second ^ (self.count & 1)))
+        count = 2 * self.count + (second ^ (self.count & 1))
+        return replace(self, samples=size, depth=self.depth + 1, count=count, part=self.part or self.samples)
 
     @property
     def low(self) -> float:

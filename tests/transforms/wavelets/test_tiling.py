@@ -42,7 +42,8 @@ def test_halves_in_space_are_transformed_by_themselves() -> None:
     parts = [Tiling((1, 10), "db2", tree)(half) for tree, half in zip(("i..", "ii..."), x.split(10, -1))]
     torch.testing.assert_close(T(x), torch.cat(parts, -1), rtol=0, atol=0)
     assert T.layout.position[0, 0, 10:].min() >= 10 > T.layout.position[0, 0, :10].max()
-    assert T.areas[0] == (Side(0, 5, 1, 0),)
+    assert T.areas[0] == (Side(0, 5, 1, 0, 10),)
+    assert T.areas[2] == (Side(10, 3, 2, 0, 10),)
     assert [band.name for band in T.layout.bands] == ["I1ia", "I1id", "I2iaia", "I2iaid", "I2id"]
 
 

@@ -189,5 +189,7 @@ def sentences(found: pd.DataFrame) -> list[str]:
         text = f"{kind}: the error of the domain found is within 5 % of the hidden frame's in {near} of {count} tasks "
         text += f"(median ratio {np.median(ratio):.3f}; angle {rows['angle'].median():.1f}°, without the model "
         text += f"{rows['angle_twin'].median():.1f}°); it counts in {int(rows['counts'].sum())}, "
-        said.append(text + f"with a randomised network in {int(rows['counts_randomised'].sum())}")
+        foreign = int(np.sum(rows["error_randomised"] / rows["error_oracle"] <= 1.05))
+        text += f"with a randomised network in {int(rows['counts_randomised'].sum())}, where it is within 5 % in {foreign}"
+        said.append(f"{text} and the angle at least {rows['angle_randomised'].min():.1f}°")
     return said

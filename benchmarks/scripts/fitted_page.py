@@ -7,6 +7,7 @@ import pandas as pd
 
 from benchmarks.results.stored import read
 from pullback.domains import contrast, holm
+from pullback.studies.hidden_frame import sentences
 
 from .tables import NothingStored, table
 
@@ -32,11 +33,13 @@ def _stored(root: Path, name: str) -> Any:
 def planted(root: Path) -> str:
     """The recovery of hidden frames."""
     found = _stored(root, "planted")
-    rows = pd.DataFrame(found["rows"]).groupby("kind", sort=False)
+    whole = pd.DataFrame(found["rows"])
+    rows = whole.groupby("kind", sort=False)
     names = {"error_oracle": "hidden frame", "error_fitted": "found", "error_twin": "without the model"}
     names |= {"error_randomised": "randomised network", "angle": "angle", "angle_twin": "angle, without the model"}
+    names |= {"angle_randomised": "angle, randomised network"}
     medians = rows[list(names)].median().rename(columns=names).round(3).reset_index()
-    said = "\n".join(f"- {sentence}." for sentence in found["said"])
+    said = "\n".join(f"- {sentence}." for sentence in sentences(whole))
     return f"{said}\n\n{table(medians)}\n\nMedians over tasks: mean selection errors, and principal angles in degrees."
 
 

@@ -13,6 +13,7 @@ from ...transforms.base import Chain
 from ...transforms.wavelets.packet import sequency
 from ...transforms.wavelets.tiling import Side
 
+LONGEST = 24  # letters of a name
 Leaf = tuple[Side, ...]
 
 
@@ -76,8 +77,9 @@ def transfers(matrices: Mapping[str, pd.DataFrame]) -> Figure:
     The number is the selection error, the colour how much more it is than in the domain that was fitted to the model itself.
     A star: the 95 % interval of that difference is above 0; a circle: it is below.
     """
-    count = max(len(matrix["judged_on"].unique()) for matrix in matrices.values())
-    figure = Figure(((0.75 * count + 2) * len(matrices), 0.75 * count + 1.6), layout="constrained")
+    names = {name for matrix in matrices.values() for name in matrix["judged_on"]}
+    side, margin = 0.75 * len(names), 1 + 0.08 * max(len(_label(name)) for name in names)
+    figure = Figure(((side + margin) * len(matrices), side + margin), layout="constrained")
     for axis, (name, matrix) in zip(figure.subplots(1, len(matrices), squeeze=False)[0], matrices.items()):
         _table(axis, matrix)
         axis.set_title(name, fontsize=9)
@@ -94,7 +96,12 @@ def _table(axis: Axes, matrix: pd.DataFrame) -> None:
         place = names.index(str(row.judged_on)), names.index(str(row.fitted_on))
         color = "white" if abs(row.over_own) > 0.6 * reach else "black"
         axis.text(*place, f"{row.error:.3f}{mark}", ha="center", va="center", fontsize=8, color=color)
-    axis.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
-    axis.set_yticks(range(len(names)), names, fontsize=8)
+    axis.set_xticks(range(len(names)), map(_label, names), rotation=45, ha="right", fontsize=8)
+    axis.set_yticks(range(len(names)), map(_label, names), fontsize=8)
     axis.set_xlabel("judged on", fontsize=8)
     axis.set_ylabel("fitted on", fontsize=8)
+
+
+def _label(name: str) -> str:
+    """The end of a long name."""
+    return name if len(name) <= LONGEST else f"…{name[-LONGEST:]}"

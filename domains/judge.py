@@ -45,7 +45,7 @@ class Judge:
         model, own, found = self._streams.model, pairs[members], dict[str, list[Tensor]]()
         assert model is not None
         known = {name: identity(T, own.displacement) for name, T in domains.items()}
-        first = {known[name]: name for name in reversed(domains)}
+        first = {known[name]: name for name in reversed(list(domains))}
         distinct = {name: domains[name] for name in first.values()}
         for part in torch.arange(len(members)).split(own.per_block):
             target: Any = picked(self._streams.target, members[part], len(pairs))

@@ -3,23 +3,26 @@
 import abc
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..attribution import best_basis
-from ..core.checks import check_count, check_number, quoted
+from ..core.checks import check_choice, check_count, check_number, quoted
 from ..core.registry import Registry
 from ..core.spec import parse
-from ..transforms import BlockLinear, Lattice, SubbandLinear, Transform, TransformClaim, get, lattice_angles
-from ..transforms.grouped import Grouped
+from ..transforms import BlockLinear, Compose, Lattice, SubbandLinear, Transform, TransformClaim, get, lattice_angles
 from .moments import Moments, Weights
 from .objectives import Objective
 from .pairs import Pairs
+from .tilings import COSTS, best_tilings
 
 WAVELETS = ("haar", "db2", "db4", "sym8")
+TREES = ("isotropic", "anisotropic", "space_frequency")
+LONG = 2048  # samples of a signal of one axis
+SPACE = 2  # halves of an axis in space, at most
 # From the attribution KLT alone to the KLT of the data alone, and mixtures with the moment of the gradients.
 WEIGHTS: tuple[Weights, ...] = (
     (1, 0, 0),
@@ -67,20 +70,36 @@ class Menu(Family):
 @families.register("packets")
 @dataclass(frozen=True)
 class Packets(Family):
-    """The wavelet packet trees of least cost, by `best_basis`, one for each wavelet and cost.
+    """The wavelet packet trees of least cost, one for each wavelet, kind of tree and cost.
 
     wavelets: names of orthonormal ones.  level: of the deepest nodes; None takes 5, or what the signal allows.
+    trees: isotropic, all axes halved at once (`best_basis`); anisotropic, one axis at a time; space_frequency, anisotropic in
+    each part of the signal, which is cut too (`best_tiling`). Their halves of an axis are at most 3 where level is None.
+    before: a spec of an orthogonal transform that keeps the shape, such as "color(opponent)", of which the packets are taken.
     """
 
     wavelets: Sequence[str] = WAVELETS
     level: int | None = None
+    trees: Sequence[str] = TREES
+    before: str = ""
+
+    def __post_init__(self) -> None:
+        for tree in self.trees:
+            check_choice("packets", "trees", tree, TREES)
 
     def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[Candidate]:
-        att = [part.as_attribution() for part in pairs.blocks()]
-        for wavelet, cost in itertools.product(self.wavelets, ("entropy", "l1")):
-            if not (pairs.blind and cost == "l1"):  # Σ z² is the same in all of them
-                found = best_basis(att, cost, wavelet=wavelet, level=self.level)
-                yield f"{cost}, {found.spec}", found
+        start, pairs = _before(self.before, pairs)
+        costs = COSTS[:1] if pairs.blind else COSTS  # by l1, Σ z² is the same in all of them
+        for tree, wavelet in itertools.product(self.trees, self.wavelets):
+            for cost, found in self._best(tree, wavelet, costs, pairs).items():
+                yield f"{tree} by {cost}, {self.before}{found.spec}", _after(start, found)
+
+    def _best(self, tree: str, wavelet: str, costs: Sequence[str], pairs: Pairs) -> Mapping[str, Transform]:
+        if tree == "isotropic":
+            att = [part.as_attribution() for part in pairs.blocks()]
+            return {cost: best_basis(att, cost, wavelet=wavelet, level=self.level) for cost in costs}
+        made = best_tilings(pairs, wavelet, 3 if self.level is None else self.level, 0 if tree == "anisotropic" else SPACE)
+        return {cost: made[cost] for cost in costs}
 
 
 @families.register("block_klt")
@@ -88,19 +107,37 @@ class Packets(Family):
 class BlockKLT(Family):
     """`block_linear` with the eigenvectors of the moments of all blocks, see `attribution_klt`.
 
-    block: sizes to try.  overlap: whether to try the lapped form too.  weights: mixtures of the moments to try.
+    block: sizes to try, each one number or one for each axis. None takes, of the sizes that divide every axis, the largest of
+    at most 64 and 256 samples of series and recordings, 8 pixels, or 4 voxels.
+    overlap: whether to try the lapped form too.  weights: mixtures of the moments to try.
+    separable: whether to try, too, the products of one matrix for the channels and for each axis, which have fewer numbers.
     """
 
-    block: int | Sequence[int] = 8
+    block: int | Sequence[int | Sequence[int]] | None = None
     overlap: bool = True
     weights: Sequence[Weights] = WEIGHTS
+    separable: bool = True
 
     def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[Candidate]:
-        for block in [self.block] if isinstance(self.block, int) else self.block:
-            if all(n % block == 0 for n in pairs.shape[1:]):
-                for overlap in (False, True) if self.overlap and block % 2 == 0 else (False,):
+        for block in self._blocks(pairs.shape):
+            sizes = [block] * len(pairs.shape[1:]) if isinstance(block, int) else list(block)
+            if len(sizes) == len(pairs.shape[1:]) and not any(n % size for n, size in zip(pairs.shape[1:], sizes)):
+                for overlap in (False, True) if self.overlap and all(size % 2 == 0 for size in sizes) else (False,):
                     how = f"block={block}{', overlap' if overlap else ''}"
-                    yield from _klts(BlockLinear.identity(pairs.shape, block, overlap), pairs, self.weights, how)
+                    yield from self._klts(BlockLinear.identity(pairs.shape, sizes, overlap), pairs, how)
+
+    def _klts(self, groups: BlockLinear, pairs: Pairs, how: str) -> Iterator[Candidate]:
+        moments = Moments.none(groups).merge(pairs)
+        yield from _klts(moments, pairs, self.weights, how)
+        if self.separable and sum(n > 1 for n in groups.factors) > 1:
+            yield from _klts(moments, pairs, self.weights, f"{how}, separable", groups.factors)
+
+    def _blocks(self, shape: tuple[int, ...]) -> Sequence[int | Sequence[int]]:
+        if self.block is not None:
+            return [self.block] if isinstance(self.block, int) else self.block
+        most = {1: (64, 256), 2: (8,)}.get(len(shape) - 1, (4,))
+        fits = lambda size: all(n % size == 0 for n in shape[1:])
+        return sorted({max(filter(fits, range(1, top + 1))) for top in most} - {1})
 
 
 @families.register("subband_klt")
@@ -119,7 +156,8 @@ class SubbandKLT(Family):
         for wavelet, level in itertools.product(self.wavelets, self.levels):
             if all(n % 2**level == 0 for n in pairs.shape[1:]):
                 inner = f"dwt({wavelet}, level={level})"
-                yield from _klts(SubbandLinear.identity(pairs.shape, inner), pairs, self.weights, inner)
+                groups = SubbandLinear.identity(pairs.shape, inner)
+                yield from _klts(Moments.none(groups).merge(pairs), pairs, self.weights, inner)
 
 
 @families.register("lattice")
@@ -129,6 +167,7 @@ class Trained(Family):
 
     wavelets: to start from; their lengths are kept.  level: of the transform.  steps: of Adam, each on `batch` examples.
     each: "all", the same angles everywhere; "level", or "axis", others for each level, or for each level and axis.
+    before: as in `packets`.
     """
 
     wavelets: Sequence[str] = ("db2", "db3", "db4", "db6")
@@ -137,22 +176,25 @@ class Trained(Family):
     batch: int = 8
     rate: float = 0.05
     each: str = "level"
+    before: str = ""
 
     def __post_init__(self) -> None:
         for what in ("level", "steps", "batch"):
             check_count("lattice", what, getattr(self, what))
         check_number("lattice", "rate", self.rate, 0)
+        check_choice("lattice", "each", self.each, ("all", "level", "axis"))
 
     def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterator[Candidate]:
+        first, pairs = _before(self.before, pairs)
         level = min(self.level, int(math.log2(min(pairs.shape[1:]))))
         for wavelet in self.wavelets:
             start = torch.tensor(lattice_angles(wavelet), dtype=torch.double)
             sizes = {"all": (), "level": (level, 1), "axis": (level, len(pairs.shape) - 1, 1)}[self.each]
             start = start.expand(*sizes[:-1], len(start)).clone()
             build: Callable[[Tensor], Transform] = lambda angles: Lattice(pairs.shape, angles, level)
-            yield wavelet, build(start)
+            yield f"{self.before}{wavelet}", _after(first, build(start))
             found = trained(build, start, pairs, objective, self.steps, self.batch, self.rate, seed)
-            yield f"{wavelet}, trained", build(found)
+            yield f"{self.before}{wavelet}, trained", _after(first, build(found))
 
 
 def trained(
@@ -181,16 +223,40 @@ def trained(
     return parameters.detach()
 
 
-def _klts(groups: Grouped, pairs: Pairs, weights: Sequence[Weights], how: str) -> Iterator[Candidate]:
-    moments = Moments.none(groups).merge(pairs)
-    return ((f"{how}, weights={tuple(each)}", moments.klt(each)) for each in (BLIND if pairs.blind else weights))
+def _klts(
+    moments: Moments, pairs: Pairs, weights: Sequence[Weights], how: str, factors: Sequence[int] = ()
+) -> Iterator[Candidate]:
+    blends = BLIND if pairs.blind else weights
+    return ((f"{how}, weights={tuple(each)}", moments.klt(each, factors)) for each in blends)
+
+
+def _before(spec: str, pairs: Pairs) -> tuple[Transform | None, Pairs]:
+    """The transform of a spec, and the pairs in its coordinates; None for an empty spec."""
+    if not spec:
+        return None, pairs
+    found = get(spec, pairs.shape)
+    if TransformClaim.ORTHOGONAL not in found.claims or found.layout.shape != pairs.shape:
+        raise ValueError(f"family: before must be orthogonal and keep the shape {pairs.shape}, got {quoted(spec)}.")
+    return found, pairs.moved(found)
+
+
+def _after(start: Transform | None, found: Transform) -> Transform:
+    return found if start is None else Compose(start, found)
 
 
 def menu(shape: tuple[int, ...]) -> Iterator[Transform]:
-    """The orthonormal domains of the menu that exist for signals of `shape`; colour images also in opponent colours."""
+    """The orthonormal domains of the menu that exist for signals of `shape`; colour images also in opponent colours.
+
+    Series and recordings have longer blocks and windows, and deeper levels.
+    """
+    long = len(shape) == 2 and shape[1] >= LONG
     specs = ["pixel", "dct", "dft", "hartley", *(f"block_dct(block={size})" for size in (4, 8, 16, 32)), "mdct"]
-    specs += [f"dwt({wavelet}, level={level})" for wavelet in (*WAVELETS, "coif2") for level in (2, 3, 4, 5)]
-    specs += [f"wpt({wavelet}, level={level})" for wavelet in ("haar", "db4") for level in (2, 3)]
+    specs += [f"{name}={size})" for name in ("block_dct(block", "mdct(size") for size in ((64, 256, 1024) if long else ())]
+    specs += [
+        f"dwt({wavelet}, level={level})" for wavelet in (*WAVELETS, "coif2") for level in (2, 3, 4, 5, *((8,) if long else ()))
+    ]
+    specs += [f"dwt({wavelet}, level={level}, mode=boundary)" for wavelet in ("db2", "db4") for level in (2, 3)]
+    specs += [f"wpt({wavelet}, level={level})" for wavelet in ("haar", "db4") for level in (2, 3, *((5, 7) if long else ()))]
     colors = ("", "color(opponent) >> ") if shape[0] == 3 else ("",)
     for color, spec in itertools.product(colors, specs):
         transform = _found(color + spec, shape)

@@ -1,7 +1,7 @@
 """`fit_domain`: a domain fitted to what a model reads in a data set, and judged on examples that it has not seen."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from ..core.progress import Progress, reporter
 from ..transforms import Transform
 from ..transforms.grouped import Grouped
 from .families import Family, get_family
-from .judging import contrast, selection_error
+from .judge import Judge, dealt
+from .judging import contrast
 from .objectives import Objective, get_objective
-from .pairs import Pairs, picked
-from .streams import FITTED, TWIN, Streams
+from .pairs import Pairs
+from .streams import COEFFICIENT, FITTED, RANDOMISED, TWIN, Streams
 
 Source = Attribution | Sequence[Attribution] | tuple[Callable[..., Any], Tensor] | Streams
 
@@ -33,11 +34,14 @@ class FittedDomain:
 
     transform: fitted on all groups but those of the first fold, and chosen on these.  twin: the same from x - x₀ alone.
     judged: one row for each example, judged where it was in the third part: example, group, fold, and what it costs in the
-    domain that was fitted without it, for each search: fitted, twin, and the controls; less is better.
+    domain that was fitted without it, for each search: fitted, twin, and the controls; less is better. Where a model judges,
+    coefficient is the cost in the fitted domain when coefficients are chosen by |z - z₀| and not by |a|.
+    domains: for each fold {search: transform}, fitted and chosen without it.
     contrasts: one row for each pair of searches: domain, against, difference (how much less the domain costs), low, high, p,
-    groups, detectable.  candidates: one row for each: fold (-1 for `transform` and `twin`), search, candidate, choose, its mean
-    cost on the part that chooses, chosen, whether it was, and fit, its cost on the part that it was fitted on if it was.
-    settings: family, objective, judge, seed.
+    groups, detectable; against coefficient it is the gain.
+    candidates: one row for each: fold (-1 for `transform` and `twin`), search, candidate, choose, its mean cost on the part
+    that chooses, model, its error there if the model chose, chosen, whether it was, and fit, its cost on the part that it was
+    fitted on if it was.  settings: those of the call, and shape.
 
     >>> x = torch.randn(12, 1, 8, generator=torch.Generator().manual_seed(0))
     >>> found = pb.fit_domain((lambda x: x.pow(2).flatten(1).sum(1), x), family="menu", folds=3)
@@ -50,6 +54,7 @@ class FittedDomain:
     judged: pd.DataFrame
     contrasts: pd.DataFrame
     candidates: pd.DataFrame
+    domains: Sequence[Mapping[str, Transform]] = ()
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -81,7 +86,8 @@ class FittedDomain:
     @property
     def not_beaten(self) -> list[str]:
         """The controls than whose domains the fitted one is not shown to be better: what it gains they may have too."""
-        rows = self.contrasts[(self.contrasts["domain"] == FITTED) & (self.contrasts["against"] != TWIN)]
+        others = ~self.contrasts["against"].isin([TWIN, COEFFICIENT])
+        rows = self.contrasts[(self.contrasts["domain"] == FITTED) & others]
         return list(rows[~(rows["low"] > 0)]["against"])
 
     def save(self, folder: str | Path) -> None:
@@ -106,6 +112,7 @@ def fit_domain(
     target: Target = None,
     groups: Any = None,
     folds: int = 5,
+    shortlist: int = 0,
     seed: int = 0,
     progress: Progress | bool | None = None,
     **options: Any,
@@ -127,6 +134,9 @@ def fit_domain(
     family: menu, packets, block_klt, subband_klt or lattice, with options, as "block_klt(block=4)"; a list of specs; a Family.
     objective: selection, l1, entropy or expected; what candidates are trained and chosen by.
     target: as in `attribute`, with (model, x) only.  groups: one number or name for each example, such as its photo.
+    shortlist: how many candidates, those that the objective likes best, the model itself chooses from, by its selection error
+    on the part that chooses: 12 evaluations of the model for each of its examples and candidate. 0: the objective chooses.
+    The twin never sees the model, and the randomised model chooses for itself.
     folds: at least 3.  progress: True for a bar, or a callable that takes (searches done, searches planned).
     Raises: TypeError or ValueError for attributions without a covector, fewer groups than folds, an unknown family or
     objective, or a family without a member for such signals.
@@ -140,49 +150,85 @@ def fit_domain(
     """
     chosen, cost, seed = get_family(family), get_objective(objective), check_seed("fit_domain", seed)  # type: ignore[arg-type]
     streams = _streams(source, target, groups, seed, options)
-    parts = _folds(streams.pairs.group, check_count("fit_domain", "folds", folds, 3), seed)
+    parts = dealt(streams.pairs.group, check_count("fit_domain", "folds", folds, 3), seed)
+    shortlist = check_count("fit_domain", "shortlist", shortlist, 0)
+    if shortlist and streams.model is None:
+        raise ValueError(f"fit_domain: shortlist={shortlist} asks the model, so source must be (model, x) or Streams with one.")
     with reporter(progress) as report:
-        run = _Run(chosen, cost, streams, parts, seed, report)
+        run = _Run(chosen, cost, streams, parts, shortlist, seed, report)
         table = pd.concat([run.fold(number) for number in range(len(parts))]).sort_values("example", ignore_index=True)
         final = [run.search(-1, name, torch.cat(parts[1:]), parts[0]) for name in (FITTED, TWIN)]
     settings = {"family": chosen.name, "objective": cost.name, "judge": run.judge.name, "folds": len(parts), "seed": seed}
+    settings |= {"shortlist": shortlist, "shape": list(streams.pairs.shape)}
     contrasts = _contrasts(table, list(run.searches), seed)
-    return FittedDomain(final[0], final[1], table, contrasts, pd.DataFrame(run.rows), settings)
+    return FittedDomain(final[0], final[1], table, contrasts, pd.DataFrame(run.rows), run.domains, settings)
 
 
 class _Run:
-    """All searches of one call.  rows: one for each candidate so far."""
+    """All searches of one call.  rows: one for each candidate so far.  domains: those of the folds so far."""
 
     def __init__(
-        self, family: Family, objective: Objective, streams: Streams, parts: list[Tensor], seed: int, report: Progress | None
+        self,
+        family: Family,
+        objective: Objective,
+        streams: Streams,
+        parts: list[Tensor],
+        shortlist: int,
+        seed: int,
+        report: Progress | None,
     ) -> None:
-        self._family, self._objective, self._pairs, self._seed = family, objective, streams.pairs, seed
-        self._parts, self._report, self._done = parts, report, 0
-        self.searches, self.judge, self.rows = streams.searches(seed), _Judge(streams, objective), list[dict[str, Any]]()
+        self._family, self._objective, self._streams, self._seed = family, objective, streams, seed
+        self._parts, self._shortlist, self._report, self._done = parts, shortlist, report, 0
+        self.searches, self.judge = streams.searches(seed), Judge(streams, objective)
+        self.rows, self.domains = list[dict[str, Any]](), list[dict[str, Transform]]()
 
     def fold(self, number: int) -> pd.DataFrame:
         """What the examples of one fold cost in the domains that each search fits on the others."""
         after = (number + 1) % len(self._parts)
         fit = torch.cat([part for place, part in enumerate(self._parts) if place not in (number, after)])
-        domains = {name: self.search(number, name, fit, self._parts[after]) for name in self.searches}
-        return self.judge(self._pairs, self._parts[number], fit, domains).assign(fold=number)
+        self.domains.append({name: self.search(number, name, fit, self._parts[after]) for name in self.searches})
+        return self.judge.table(self._parts[number], fit, self.domains[-1]).assign(fold=number)
 
     def search(self, fold: int, name: str, fit: Tensor, choose: Tensor) -> Transform:
         """The candidate, fitted on one part, that costs least on another; a row for each goes into `rows`."""
         first, second = self.searches[name][fit], self.searches[name][choose]
-        best: tuple[float, Transform, dict[str, Any]] | None = None
+        listed = _Shortlist(max(1, self._shortlist))
         for how, candidate in self._family.candidates(first, self._objective, self._seed):
             cost = float(self._objective.costs(candidate, second, first).mean())
             row = {"fold": fold, "search": name, "candidate": how, "choose": cost, "chosen": False}
             self.rows.append(row)
-            best = (cost, candidate, row) if best is None or cost < best[0] else best
-        if best is None:
-            raise ValueError(f"fit_domain: {self._family.name} has no member for signals of shape {self._pairs.shape}.")
-        best[2].update(chosen=True, fit=float(self._objective.costs(best[1], first, first).mean()))
+            listed.add(cost, candidate, row)
+        if not listed.found:
+            raise ValueError(f"fit_domain: {self._family.name} has no member for signals of shape {self._streams.pairs.shape}.")
+        transform, row = self._chosen(name, listed, choose)
+        row.update(chosen=True, fit=float(self._objective.costs(transform, first, first).mean()))
         self._done += 1
         if self._report is not None:
             self._report(self._done, len(self._parts) * len(self.searches) + 2)
-        return best[1]
+        return transform
+
+    def _chosen(self, name: str, listed: "_Shortlist", choose: Tensor) -> tuple[Transform, dict[str, Any]]:
+        """The best of the shortlist, by the error of the model where it may choose."""
+        streams = self._streams.randomised if name == RANDOMISED else self._streams
+        if not self._shortlist or name == TWIN or streams is None or streams.model is None:
+            return listed.found[0][1:]
+        domains = {str(number): transform for number, (_, transform, _) in enumerate(listed.found)}
+        errors = Judge(streams, self._objective).errors(self.searches[name], choose, domains)
+        means = [float(errors[number].mean()) for number in domains]
+        for mean, (_, _, row) in zip(means, listed.found):
+            row["model"] = mean
+        return listed.found[int(np.argmin(means))][1:]
+
+
+class _Shortlist:
+    """The candidates of least cost, the least first: (cost, transform, row)."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self.found = most, list[tuple[float, Transform, dict[str, Any]]]()
+
+    def add(self, cost: float, transform: Transform, row: dict[str, Any]) -> None:
+        """Keeps a candidate if it is among the best so far."""
+        self.found = sorted([*self.found, (cost, transform, row)], key=lambda one: one[0])[: self._most]
 
 
 def _streams(source: Source, target: Target, groups: Any, seed: int, options: dict[str, Any]) -> Streams:
@@ -194,39 +240,10 @@ def _streams(source: Source, target: Target, groups: Any, seed: int, options: di
     return source if isinstance(source, Streams) else Streams(Pairs.of(source, groups))
 
 
-def _folds(group: Tensor, count: int, seed: int) -> list[Tensor]:
-    """The examples of each fold; groups are dealt in random order."""
-    names = group.unique()
-    if len(names) < count:
-        raise ValueError(f"fit_domain: expected at least {count} groups for {count} folds, got {len(names)}; take fewer folds.")
-    dealt = names[torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).to(names.device)]
-    return [torch.isin(group, dealt[fold::count]).nonzero()[:, 0] for fold in range(count)]
-
-
-class _Judge:
-    """What an example costs in a domain: the selection error of the model, or the objective where there is no model."""
-
-    def __init__(self, streams: Streams, objective: Objective) -> None:
-        self._streams, self._objective = streams, objective
-        self.name = f"objective {objective.name}" if streams.model is None else "selection error"
-
-    def __call__(self, pairs: Pairs, members: Tensor, fit: Tensor, domains: dict[str, Transform]) -> pd.DataFrame:
-        own = pairs[members]
-        if self._streams.model is None:
-            found = {name: self._objective.costs(T, own, pairs[fit]) for name, T in domains.items()}
-        else:
-            found = dict[str, Tensor]()
-            for part in torch.arange(len(members)).split(own.per_block):
-                target: Any = picked(self._streams.target, members[part], len(pairs))
-                errors = selection_error(self._streams.model, own[part], domains, target, **self._streams.options)
-                found = {name: torch.cat([found[name], e]) if name in found else e for name, e in errors.items()}
-        columns = {name: cost.detach().cpu().double().numpy() for name, cost in found.items()}
-        return pd.DataFrame({"example": members.cpu().numpy(), "group": own.group.cpu().numpy(), **columns})
-
-
 def _contrasts(judged: pd.DataFrame, searches: list[str], seed: int) -> pd.DataFrame:
     """The fitted domain against every other search, and every control against the twin."""
-    asked = [(FITTED, other) for other in searches[1:]] + [(other, TWIN) for other in searches[2:]]
+    others = [*searches[1:], *([COEFFICIENT] if COEFFICIENT in judged else [])]
+    asked = [(FITTED, other) for other in others] + [(other, TWIN) for other in searches[2:]]
     column: Callable[[str], np.ndarray] = lambda name: judged[name].to_numpy(dtype=float)
     group = judged["group"].to_numpy()
     rows: Iterator[dict[str, Any]] = (

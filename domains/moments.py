@@ -60,9 +60,15 @@ class Moments:
                 found[kind] += weight * matrix / size if size else 0
         return found
 
-    def klt(self, weights: Weights = (1, 0, 0)) -> Grouped:
-        """The groups with the eigenvectors of `mixed` as atoms, by falling eigenvalue."""
-        return self.groups.with_matrices({kind: _eigenvectors(matrix) for kind, matrix in self.mixed(weights).items()})
+    def klt(self, weights: Weights = (1, 0, 0), factors: Sequence[int] = ()) -> Grouped:
+        """The groups with the eigenvectors of `mixed` as atoms, by falling eigenvalue.
+
+        factors: the sizes of the channels and axes of a group, if atoms shall be products of one vector for each; the
+        vectors of an axis are eigenvectors of the moment summed over all others (its partial trace).
+        """
+        mixed = self.mixed(weights)
+        made = {kind: _products(matrix, factors) if factors else _eigenvectors(matrix) for kind, matrix in mixed.items()}
+        return self.groups.with_matrices(made)
 
 
 def attribution_klt(
@@ -149,6 +155,17 @@ def _eigenvectors(matrix: Tensor) -> Tensor:
     """Eigenvectors as rows, by falling eigenvalue; the entry of largest magnitude of each is positive."""
     vectors = torch.linalg.eigh(matrix)[1].flip(1)
     return (vectors * torch.sign(vectors.gather(0, vectors.abs().argmax(0, keepdim=True)))).T
+
+
+def _products(matrix: Tensor, factors: Sequence[int]) -> Tensor:
+    """The Kronecker product of the eigenvectors of the partial traces of a moment, by falling expected attribution."""
+    whole, found = matrix.reshape(*factors, *factors), torch.ones(1, 1).to(matrix)
+    for axis in range(len(factors)):
+        rows = [chr(ord("a") + place) for place in range(len(factors))]
+        columns = ["z" if place == axis else letter for place, letter in enumerate(rows)]
+        trace = torch.einsum(f"{''.join(rows)}{''.join(columns)}->{rows[axis]}z", whole)
+        found = torch.kron(found, _eigenvectors(trace))
+    return found[(found @ matrix @ found.T).diagonal().argsort(descending=True)]
 
 
 def _checked(weights: Weights) -> list[float]:

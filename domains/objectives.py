@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,9 +99,9 @@ class Selection(Objective):
         check_number("selection", "temperature", self.temperature, 1e-6)
 
     def each(self, a: _Values) -> Tensor:
-        size, thresholds = a.a.abs(), self._thresholds(a)
-        kept = torch.stack([(a.a * (size >= least[:, None])).sum(1) for least in thresholds.T])
-        return (1 - kept / _denominator(a)).abs().mean(0)
+        rows = zip(a.a, self._thresholds(a))
+        kept = torch.stack([(row.abs() >= least[:, None]).to(row) @ row for row, least in rows])  # (examples, budgets)
+        return (1 - kept / _denominator(a)[:, None]).abs().mean(1)
 
     def smooth(self, transform: Transform, pairs: Pairs) -> Tensor:
         a = _Values.of(transform, pairs)
@@ -115,8 +116,7 @@ class Selection(Objective):
         d = a.a.shape[1]
         places = [d - min(d, max(1, round(budget * a.samples))) for budget in self.budgets]
         size = a.a.detach().abs().cpu().numpy()
-        found = np.stack([np.partition(row, sorted(set(places)))[places] for row in size])
-        return torch.from_numpy(found).to(a.a)
+        return torch.from_numpy(np.stack([_at(row, places) for row in size])).to(a.a)
 
 
 @objectives.register("expected")
@@ -145,6 +145,15 @@ class Expected(Objective):
     def _chosen(self, sums: Tensor | int, pairs: Pairs) -> Tensor:
         count = max(1, round(self.keep * pairs.displacement[0].numel()))
         return torch.as_tensor(sums).topk(count).indices
+
+
+def _at(row: np.ndarray, places: Sequence[int]) -> np.ndarray:
+    """The numbers that stand at these places in rising order; each search goes on in what is above the last one."""
+    found, below = dict[int, Any](), 0
+    for place in sorted(set(places)):
+        row = np.partition(row, place - below)[place - below :]
+        found[place], below = row[0], place
+    return np.array([found[place] for place in places])
 
 
 def _denominator(a: _Values) -> Tensor:

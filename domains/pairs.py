@@ -105,6 +105,11 @@ class Pairs:
             taken[mine] = theirs[torch.arange(len(mine), device=mine.device) % len(theirs)]
         return replace(self, covector=self.covector[taken])
 
+    def moved(self, transform: Transform) -> "Pairs":
+        """The same examples in the coordinates of an orthogonal transform that keeps their shape."""
+        moved = {name: transform(getattr(self, name)) for name in ("displacement", "covector", "signal")}
+        return replace(self, **moved)
+
     def as_attribution(self) -> Attribution:
         """The values in pixels as an `Attribution`, for analyses that take one."""
         fields: dict[str, Any] = {"coefficients": self.signal, "displacement": self.displacement, "covector": self.covector}

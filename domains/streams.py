@@ -12,7 +12,8 @@ from ..attribution.engine.score import Target
 from ..core.copies import copied
 from .pairs import Pairs
 
-FITTED, TWIN, SHUFFLED, RANDOMISED = "fitted", "twin", "shuffled", "randomised"
+FITTED, TWIN, SHUFFLED, RANDOMISED = "fitted", "twin", "shuffled", "randomised"  # the searches
+COEFFICIENT = "coefficient"  # the fitted domain, with coefficients ranked by |z - z₀|
 _OF_THE_MODEL = ("batch_size", "model_args", "model_kwargs")
 
 
@@ -20,22 +21,31 @@ _OF_THE_MODEL = ("batch_size", "model_args", "model_kwargs")
 class Streams:
     """What the searches for a model need of it, so that several families use the same gradients.
 
-    pairs: of the model.  randomised: of the model with the entries of each parameter in random order, or None.
+    pairs: of the model.  randomised: the same of a copy with the entries of each parameter in random order, or None.
     model, target, options: by which domains are judged; without a model the objective judges.
     """
 
     pairs: Pairs
-    randomised: Pairs | None = None
+    randomised: "Streams | None" = None
     model: Callable[..., Any] | None = None
     target: Target = None
     options: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, model: Callable[..., Any], x: Tensor, target: Target = None, *, groups: Any = None, seed: int = 0, **options: Any
+        cls,
+        model: Callable[..., Any],
+        x: Tensor,
+        target: Target = None,
+        *,
+        groups: Any = None,
+        randomised: nn.Module | None = None,
+        seed: int = 0,
+        **options: Any,
     ) -> "Streams":
         """The gradient stream of a model, and that of a randomised copy where it is a module with parameters.
 
+        randomised: instead of the copy, such as a copy without a last sigmoid, whose values would all be 0 or 1.
         target, options: as in `attribute`, with a method that is linear in gradients.  groups: as in `Pairs.of`.
         Raises: TypeError or ValueError, as `attribute` and `Pairs.of` do.
 
@@ -44,19 +54,19 @@ class Streams:
         ['fitted', 'twin', 'shuffled', 'randomised']
         """
 
-        def stream(f: Callable[..., Any]) -> Pairs:
-            return Pairs.of(attribute(f, x, target, seed=seed, **options), groups)
-
-        other = None
-        if isinstance(model, nn.Module) and any(True for _ in model.parameters()):
-            other = stream(randomise(model, seed))
         own = {name: options[name] for name in _OF_THE_MODEL if name in options}
-        return cls(stream(model), other, model, target, own)
+
+        def stream(f: Callable[..., Any], control: "Streams | None" = None) -> "Streams":
+            return cls(Pairs.of(attribute(f, x, target, seed=seed, **options), groups), control, f, target, own)
+
+        if randomised is None and isinstance(model, nn.Module) and any(True for _ in model.parameters()):
+            randomised = randomise(model, seed)
+        return stream(model) if randomised is None else stream(model, stream(randomised))
 
     def searches(self, seed: int) -> dict[str, Pairs]:
         """What each search works with: the model, no model, covectors of other groups, and the randomised model."""
         found = {FITTED: self.pairs, TWIN: self.pairs.without_model(), SHUFFLED: self.pairs.shuffled(seed)}
-        return found if self.randomised is None else {**found, RANDOMISED: self.randomised}
+        return found if self.randomised is None else {**found, RANDOMISED: self.randomised.pairs}
 
 
 def randomise(model: nn.Module, seed: int = 0) -> nn.Module:

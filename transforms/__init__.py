@@ -24,9 +24,10 @@ from .wavelets.laplacian import Laplacian
 from .wavelets.lattice import Lattice, lattice_angles
 from .wavelets.packet import WPT
 from .wavelets.stationary import SWT
+from .wavelets.tiling import Tiling
 from .wrap import Operator, Wrap, wrap
 
 __all__ = ["DCT", "DFT", "DTCWT", "DWT", "MDCT", "PCA", "STFT", "SWT", "WPT", "Along", "Band", "BlockDCT", "BlockLinear"]
 __all__ += ["Color", "Compose", "Hadamard", "Hartley", "InverseOf", "Laplacian", "Lattice", "Layout", "Linear", "Operator"]
-__all__ += ["PerAxis", "Pixel", "Polar", "Reference", "Restrict", "SubbandLinear", "Transform", "TransformClaim", "Wrap"]
-__all__ += ["condition_number", "frame_bounds", "get", "inverse_of", "lattice_angles", "names", "register", "wrap"]
+__all__ += ["PerAxis", "Pixel", "Polar", "Reference", "Restrict", "SubbandLinear", "Tiling", "Transform", "TransformClaim"]
+__all__ += ["Wrap", "condition_number", "frame_bounds", "get", "inverse_of", "lattice_angles", "names", "register", "wrap"]

@@ -66,6 +66,11 @@ class BlockLinear(Grouped):
         """
         return cls(shape, torch.eye(shape[0] * math.prod(_blocks(block, tuple(shape), overlap))), block, overlap)
 
+    @property
+    def factors(self) -> tuple[int, ...]:
+        """The number of channels, and of samples along each axis of a block: an atom has this shape."""
+        return (self.shape[0], *self.block)
+
     def with_matrices(self, matrices: Mapping[str, Any]) -> "BlockLinear":
         return BlockLinear(self.shape, matrices["block"], self.block, self.overlap)
 

@@ -7,69 +7,104 @@ entry to results/fitted-domains.json, of which `make pages` makes docs/fitted_do
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import pullback as pb
 from benchmarks.results.stored import RESULTS, read
-from benchmarks.subjects import photos
+from benchmarks.subjects.searched import SUBJECTS
 from pullback.core.files import write_text
-from pullback.domains import FittedDomain, Pairs, Streams, randomise
+from pullback.domains import FittedDomain, Pairs, Streams, randomise, transfer, transfer_matrix
 from pullback.domains.families import Menu, get_family
 from pullback.domains.objectives import get_objective
-from pullback.studies import load_model
-from pullback.studies.hidden_frame import planted_search, sentences
+from pullback.studies.hidden_frame import KINDS, planted_search, sentences
+from pullback.studies.loaders.adapted import Probabilities
 from pullback.studies.report import atoms
+from pullback.studies.report.figures import save
+from pullback.studies.report.tilings import transfers
 
 STORED = RESULTS / "fitted-domains.json"
-METHOD, FOLDS = "integrated_gradients(steps=32, rule=graded)", 4
+PICTURES_OF_DOCS = RESULTS.parents[1] / "docs" / "pictures"
+METHOD, FOLDS, SHORTLIST = "integrated_gradients(steps=32, rule=graded)", 4, 12
 MENU = ["dct", "block_dct(block=8)", "block_dct(block=16)", *(f"dwt({name}, level=5)" for name in ("haar", "db4", "sym8"))]
-FAMILIES = {
-    "photos": {
-        "menu": Menu([*MENU, *(f"color(opponent) >> {spec}" for spec in MENU)]),
-        "packets": "packets(wavelets=[db4], level=4)",
-        "block_klt": "block_klt",
-        "subband_klt": "subband_klt(wavelets=[db4], levels=[5])",
-        "lattice": "lattice(wavelets=[db4], level=5, steps=20, each=all)",
-    },
-    "fashion": {
-        "menu": "menu",
-        "packets": "packets(wavelets=[haar, db4], level=3)",
-        "block_klt": "block_klt(block=[4, 7, 14])",
-        "subband_klt": "subband_klt(wavelets=[haar, db4], levels=[2])",
-        "lattice": "lattice(wavelets=[db2, db4], level=3, batch=64)",
-    },
+COLORS = "color(opponent) >> "
+LATTICE = "lattice(wavelets=[db4], level=5)"  # of which training is timed: 40 steps, each on 8 examples
+PHOTOS: dict[str, str | Menu] = {
+    "menu": Menu([*MENU, *(f"color(opponent) >> {spec}" for spec in MENU)]),
+    "packets": "packets(wavelets=[db4], level=4, trees=[isotropic, anisotropic], before='color(opponent)')",
+    "block_klt": "block_klt(weights=[[1, 0, 0], [1, 1, 0], [1, 9, 0], [0, 1, 0]])",
+    "subband_klt": "subband_klt(wavelets=[db4], levels=[5], weights=[[1, 0, 0], [1, 1, 0], [1, 9, 0], [0, 1, 0]])",
+    "lattice": "lattice(wavelets=[db2, db4], level=5, steps=20, each=all, before='color(opponent)')",
 }
-FAMILIES["stamps"] = FAMILIES["photos"]
+PICTURES: dict[str, str | Menu] = {
+    "menu": "menu",
+    "packets": "packets(wavelets=[haar, db4], level=3)",
+    "block_klt": "block_klt(block=[4, 7, 14])",
+    "subband_klt": "subband_klt(wavelets=[haar, db4], levels=[2])",
+    "lattice": "lattice(wavelets=[db2, db4], level=3, batch=64)",
+}
+# A scale of one channel and one axis has nothing that subband_klt could mix.
+RECORDINGS: dict[str, str | Menu] = {
+    "menu": "menu",
+    "packets": "packets(wavelets=[db4, sym8], level=6, trees=[isotropic, space_frequency])",
+    "block_klt": "block_klt",
+    "lattice": "lattice(wavelets=[db4, db6], level=8)",
+}
+VOLUMES: dict[str, str | Menu] = {
+    "menu": "menu",
+    "packets": "packets(wavelets=[haar, db4], level=2)",
+    "block_klt": "block_klt",
+    "subband_klt": "subband_klt(wavelets=[haar, db4], levels=[3])",
+    "lattice": "lattice(wavelets=[db2, db4], level=3, each=axis)",
+}
+FASHION = ("fashion-erm", "fashion-pgd", "fashion-transformer")
+FAMILIES = {"photos": PHOTOS, "stamps": PHOTOS, **dict.fromkeys(FASHION, PICTURES), "animals": RECORDINGS, "digits3d": VOLUMES}
+# Domains of one model are judged on others: which models, and families whose domains exist for all their signals.
+SHAPE_FREE = {"menu": "menu", "lattice": "lattice(wavelets=[db2, db4], level=4, each=all)"}
+TRANSFERS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+    "pictures": (
+        ("fashion-erm", "fashion-erm-1", "fashion-pgd", "fashion-transformer", "mnist-erm", "mnist-pgd"),
+        {"block_klt": "block_klt(block=[4, 7, 14])", "packets": "packets(wavelets=[haar, db4], level=3)"},
+    ),
+    "kinds": (("fashion-pgd", "animals", "digits3d"), SHAPE_FREE),
+}
+TRANSFERRED = {"pictures": 250, "kinds": 60}  # examples of each model, at most
+LEAST = 0.2  # of the median |f(x) - f(x₀)|: examples below it are left out, since the selection error divides by it
 
 
-def subject(data: str) -> tuple[nn.Module, Tensor, Tensor]:
-    """The model, its inputs, and the group of each."""
-    if data == "fashion":
-        x, _ = photos.fashion("t10k", 1_000)
-        return photos.fashion_net(), x, torch.arange(len(x))
-    return load_model("efficientnet-lite0").module, *(photos.photos() if data == "photos" else photos.stamps())
+def streams(data: str, cache: Path, most: int | None = None) -> Streams:
+    """The stored streams of a data set, or of its first examples; they are made where they are missing."""
+    model, x, group = SUBJECTS[data]()
+    real = _stream(cache / f"{data}-real.safetensors", model, x)
+    # Of the randomised copy the score before the sigmoid, if there is one: its probabilities are all 0 or 1.
+    control = randomise(model.inner if isinstance(model, Probabilities) else model)
+    random = _stream(cache / f"{data}-random.safetensors", control, x)
+
+    size = real["difference"].abs()
+    kept = (size >= LEAST * size.median()).nonzero()[:most, 0]
+
+    def made(net: nn.Module, part: dict[str, Tensor], other: Streams | None) -> Streams:
+        pairs = Pairs(x, part["covector"], x, part["difference"], group)[kept]
+        return Streams(pairs, other, net, part["target"][kept])
+
+    return made(model, real, made(control, random, None))
 
 
-def streams(data: str, cache: Path) -> Streams:
-    """The stored streams of a data set; they are made where they are missing."""
-    model, x, group = subject(data)
-    found = {}
-    for kind, net in (("real", model), ("random", randomise(model))):
-        path = cache / f"{data}-{kind}.safetensors"
-        if not path.exists():
-            target = torch.cat([net(part).argmax(1) for part in x.split(16)])
-            att = pb.attribute(net, x, target, method=METHOD)
-            cache.mkdir(parents=True, exist_ok=True)
-            tensors = {"covector": att.covector, "difference": att.score_difference, "target": target}
-            save_file({name: part.contiguous() for name, part in tensors.items()}, path)
-        found[kind] = load_file(path)
-    pairs = {kind: Pairs(x, part["covector"], x, part["difference"], group) for kind, part in found.items()}
-    return Streams(pairs["real"], pairs["random"], model, found["real"]["target"])
+def _stream(path: Path, net: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """Covectors, differences and targets: for each input the class that the network predicts."""
+    if not path.exists():
+        target = torch.cat([net(part).argmax(1) for part in x.split(16)])
+        att = pb.attribute(net, x, target, method=METHOD)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tensors = {"covector": att.covector, "difference": att.score_difference, "target": target}
+        save_file({name: part.contiguous() for name, part in tensors.items()}, path)
+    return load_file(path)
 
 
 def entry(data: str, family: str, found: FittedDomain) -> dict[str, Any]:
@@ -81,9 +116,10 @@ def entry(data: str, family: str, found: FittedDomain) -> dict[str, Any]:
         "family": family,
         "settings": found.settings,
         "candidates": int((found.candidates["fold"] == 0).sum() / found.candidates["search"].nunique()),
+        "domains": [found.transform.spec, found.twin.spec],
         "chosen": [row for row in kept if row["search"] in ("fitted", "twin")],
         "contrasts": found.contrasts.round(5).to_dict("records"),
-        "judged": found.judged.round(5).to_dict("list"),
+        "judged": found.judged.drop(columns=["example", "fold"]).round(4).to_dict("list"),
     }
 
 
@@ -92,7 +128,7 @@ def cost(data: str, images: int) -> dict[str, float]:
 
     All in one process, one thread. `fit_domain` asks an objective only about the part that chooses.
     """
-    model, x, _ = subject(data)
+    model, x, _ = SUBJECTS[data]()
     rows = slice(0, images)
     clock = time.perf_counter()
     att = pb.attribute(model, x[rows], model(x[rows]).argmax(1), method=METHOD)
@@ -105,7 +141,7 @@ def cost(data: str, images: int) -> dict[str, float]:
             get_objective(objective).costs(pb.transforms.get(spec, pairs.shape), pairs)
         found[f"{len(specs)} candidates by {objective}"] = (time.perf_counter() - clock) / stream
     clock = time.perf_counter()
-    list(get_family(FAMILIES[data]["lattice"]).candidates(pairs, get_objective("l1")))
+    list(get_family(LATTICE).candidates(pairs, get_objective("l1")))
     found["training one lattice"] = time.perf_counter() - clock
     return {name: round(value, 4) for name, value in found.items()}
 
@@ -114,7 +150,7 @@ def store(made: dict[str, Any] | None = None, **more: dict[str, Any]) -> None:
     """Adds an entry, or measurements by name, to what is stored by now."""
     stored = read(STORED) or {"entries": [], "cost": {}, "planted": {}}
     if made is not None:
-        key = lambda one: (one["data"], one["family"], one["settings"]["objective"])
+        key = lambda one: (one["data"], one["family"], one["settings"]["objective"], bool(one["settings"].get("shortlist")))
         others = [one for one in stored["entries"] if key(one) != key(made)]
         stored["entries"] = [*others, made]
     for name, found in more.items():
@@ -123,29 +159,69 @@ def store(made: dict[str, Any] | None = None, **more: dict[str, Any]) -> None:
     write_text(STORED, json.dumps(stored) + "\n")
 
 
+def draw_transfers() -> None:
+    """Draws the stored matrices of `TRANSFERS`."""
+    stored = (read(STORED) or {}).get("transfer", {})
+    for name in TRANSFERS:
+        own = {key.split(", ")[1]: pd.DataFrame(one["rows"]) for key, one in stored.items() if key.startswith(f"{name}, ")}
+        if own:
+            save(transfers(own), PICTURES_OF_DOCS / f"transfer-{name}.png")
+
+
+def plant(seeds: int, kinds: Sequence[str]) -> None:
+    """Searches hidden frames, and stores what was found beside that of other kinds."""
+    table = planted_search(range(seeds), kinds)
+    print("\n".join(sentences(table)), flush=True)
+    before = pd.DataFrame((read(STORED) or {}).get("planted", {}).get("rows", {"kind": []}))
+    both = pd.concat([before[~before["kind"].isin(kinds)], table.round(4)], ignore_index=True)
+    store(planted={"rows": both.to_dict("list"), "said": sentences(both)})
+
+
+def judge_elsewhere(name: str, families: list[str] | None, cache: Path, objective: str) -> None:
+    """Judges the domains that were fitted to each model on every other one, and stores the matrices."""
+    models, known = TRANSFERS[name]
+    made = {data: streams(data, cache, TRANSFERRED[name]) for data in models}
+    for family in families or known:
+        found = {data: pb.fit_domain(one, known[family], objective, folds=FOLDS) for data, one in made.items()}
+        table = transfer(found, made)
+        matrix = transfer_matrix(table).round(5)
+        print(matrix.to_string(), flush=True)
+        chosen = {data: [str(domains["fitted"].title) for domains in one.domains] for data, one in found.items()}
+        store(transfer={f"{name}, {family}": {"rows": matrix.to_dict("list"), "objective": objective, "chosen": chosen}})
+    draw_transfers()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", choices=[*FAMILIES], default="photos")
     parser.add_argument("--family", action="append")
     parser.add_argument("--objective", default="l1", help="what candidates are trained and chosen by")
+    parser.add_argument("--model-chooses", action="store_true", help=f"among the {SHORTLIST} best by the objective")
+    parser.add_argument("--transfer", choices=TRANSFERS, help="only judge domains of one model on others")
+    parser.add_argument("--draw", action="store_true", help="only draw what was transferred")
     parser.add_argument("--cache", type=Path, default=Path("results/streams"))
     parser.add_argument("--cost", action="store_true", help="measure only what a search costs")
     parser.add_argument("--images", type=int, default=16, help="with --cost: the number of images")
     parser.add_argument("--planted", type=int, help="only search so many hidden frames of each kind")
+    parser.add_argument("--kind", action="append", choices=KINDS, help="with --planted: only these")
     parser.add_argument("--pictures", type=Path, help="folder for figures of atoms")
     given = parser.parse_args()
     if given.planted:
-        table = planted_search(range(given.planted))
-        print("\n".join(sentences(table)), flush=True)
-        store(planted={"rows": table.round(4).to_dict("list"), "said": sentences(table)})
+        plant(given.planted, given.kind or KINDS)
         return
     if given.cost:
         store(cost={given.data: cost(given.data, given.images)})
         return
-    made = streams(given.data, given.cache)
+    if given.draw:
+        draw_transfers()
+        return
+    if given.transfer:
+        judge_elsewhere(given.transfer, given.family, given.cache, given.objective)
+        return
+    made, shortlist = streams(given.data, given.cache), SHORTLIST if given.model_chooses else 0
     for family in given.family or FAMILIES[given.data]:
         clock = time.perf_counter()
-        found = pb.fit_domain(made, FAMILIES[given.data][family], given.objective, folds=FOLDS)
+        found = pb.fit_domain(made, FAMILIES[given.data][family], given.objective, folds=FOLDS, shortlist=shortlist)
         print(f"{given.data} {found} {time.perf_counter() - clock:.0f} s", flush=True)
         print(found.contrasts.round(4).to_string(), flush=True)
         print(found.judged.drop(columns=["example", "group", "fold"]).mean().round(4).to_dict(), flush=True)

@@ -7,14 +7,20 @@ import pandas as pd
 
 from benchmarks.results.stored import read
 from pullback.domains import contrast, holm
+from pullback.studies.hidden_frame import sentences
 
 from .tables import NothingStored, table
 
 TITLES = {
     "photos": "EfficientNet-Lite0, 20 photos, five cuts of each",
     "stamps": "EfficientNet-Lite0, things cut out on white",
-    "fashion": "a small convolutional network, Fashion-MNIST",
+    "fashion-erm": "a residual network trained as usual (ERM), Fashion-MNIST",
+    "fashion-pgd": "the same network trained against PGD attacks, Fashion-MNIST",
+    "fashion-transformer": "a vision transformer, Fashion-MNIST",
+    "animals": "YAMNet, parts of about a second of recordings of animals",
+    "digits3d": "a network for volumes, digits in space",
 }
+LEVEL = 0.05
 
 
 def _stored(root: Path, name: str) -> Any:
@@ -27,68 +33,129 @@ def _stored(root: Path, name: str) -> Any:
 def planted(root: Path) -> str:
     """The recovery of hidden frames."""
     found = _stored(root, "planted")
-    rows = pd.DataFrame(found["rows"]).groupby("kind", sort=False)
+    whole = pd.DataFrame(found["rows"])
+    rows = whole.groupby("kind", sort=False)
     names = {"error_oracle": "hidden frame", "error_fitted": "found", "error_twin": "without the model"}
     names |= {"error_randomised": "randomised network", "angle": "angle", "angle_twin": "angle, without the model"}
+    names |= {"angle_randomised": "angle, randomised network"}
     medians = rows[list(names)].median().rename(columns=names).round(3).reset_index()
-    said = "\n".join(f"- {sentence}." for sentence in found["said"])
+    said = "\n".join(f"- {sentence}." for sentence in sentences(whole))
     return f"{said}\n\n{table(medians)}\n\nMedians over tasks: mean selection errors, and principal angles in degrees."
 
 
 def real(root: Path) -> str:
-    """One table for each data set, with p values corrected for all rows of all tables."""
+    """One table for each data set, with p values corrected for the comparisons with twins and menus of all of them."""
     rows = _rows(_stored(root, "entries"))
-    corrected = holm(rows["p"].fillna(1).tolist())
-    rows = rows.assign(holm=corrected)
+    asked = [(number, other) for number in rows.index for other in ("twin", "menu") if rows[f"p_{other}"].notna()[number]]
+    for (number, other), p in zip(asked, holm([rows.loc[number, f"p_{other}"] for number, other in asked])):
+        rows.loc[number, f"holm_{other}"] = p
     parts = []
     for data, own in rows.groupby("data", sort=False):
-        cells = [
-            {
-                "family": f"`{row.family}`",
-                "objective": row.objective,
-                "error": f"{row.error:.3f}",
-                "compared with": row.against,
-                "error there": f"{row.other:.3f}",
-                "lower by": f"{row.difference:+.4f} ({row.low:+.4f} to {row.high:+.4f})",
-                "p": f"{row.p:.2g}",
-                "p, Holm": f"{row.holm:.2g}",
-                "would have been seen": f"{row.detectable:.4f}" if row.detectable > 0 else "the same domain in every fold",
-            }
-            for row in own.itertuples()
-        ]
-        parts.append(f"**{TITLES[str(data)]}**, {int(own['groups'].iloc[0])} groups\n\n{table(pd.DataFrame(cells))}")
-    return "\n\n".join(parts) + f"\n\n{_verdict(rows)}"
+        cells = [_cells(row) for _, row in own.iterrows()]
+        count = f"{own['examples'].iloc[0]} examples of {own['groups_twin'].iloc[0]:.0f} groups"
+        parts.append(f"**{TITLES[str(data)]}**, {count}\n\n{table(pd.DataFrame(cells))}")
+    return "\n\n".join(parts) + f"\n\n{_verdict(rows, len(asked))}"
+
+
+def _cells(row: pd.Series) -> dict[str, str]:
+    """A line of a table."""
+    told = {
+        "family": f"`{row.family}`",
+        "candidates": f"{row.candidates:.0f}",
+        "chosen by": row.way,
+        "error": f"{row.error:.3f}",
+        "gain": _difference(row, "gain") if row.notna()["low_gain"] else "",
+    }
+    for other, name in (("twin", "twin"), ("menu", "menu")):
+        known = row.notna()[f"difference_{other}"]
+        told[f"below the {name} by"] = _difference(row, other) if known else ""
+        told[f"p, Holm, {name}"] = f"{row[f'holm_{other}']:.2g}" if known else ""
+        told[f"seen from, {name}"] = f"{row[f'detectable_{other}']:.4f}" if known and row[f"detectable_{other}"] > 0 else ""
+    return told | {"no better than": row.equal}
+
+
+def _difference(row: pd.Series, other: str) -> str:
+    low, high = row[f"low_{other}"], row[f"high_{other}"]
+    if low == high == 0:
+        return "the same domains"
+    return f"{row[f'difference_{other}']:+.4f} ({low:+.4f} to {high:+.4f})"
+
+
+def _way(one: dict[str, Any]) -> str:
+    """How candidates are chosen."""
+    most = one["settings"].get("shortlist", 0)
+    return f"`{one['settings']['objective']}`" + (f", then the model among {most}" if most else "")
 
 
 def _rows(entries: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row for each entry against its twin, its controls and the menu of the same data."""
+    """One row for each entry: its error, its gain, and how it compares with its twin, its controls and the menu of its data."""
     order, rows = list(TITLES), []
-    objective = lambda one: one["settings"]["objective"]
-    menus = {(one["data"], objective(one)): pd.DataFrame(one["judged"]) for one in entries if one["family"] == "menu"}
-    for one in sorted(entries, key=lambda one: order.index(one["data"])):
-        judged = pd.DataFrame(one["judged"])
-        column = lambda name, frame=judged: frame[name].to_numpy(dtype=float)
-        others = {"its model-blind twin": column("twin"), "shuffled covectors": column("shuffled")}
-        others |= {"randomised model": column("randomised")}
-        if one["family"] != "menu" and (one["data"], objective(one)) in menus:
-            others["the menu's choice"] = column("fitted", menus[one["data"], objective(one)])
-        for name, values in others.items():
-            head = {"data": one["data"], "family": one["family"], "objective": objective(one), "against": name}
-            head["error"] = column("fitted").mean()
-            rows.append({**head, "other": values.mean(), **contrast(column("fitted"), values, judged["group"].to_numpy())})
+    menus = {(one["data"], _way(one)): pd.DataFrame(one["judged"]) for one in entries if one["family"] == "menu"}
+    for one in sorted(entries, key=lambda one: (order.index(one["data"]), _way(one))):
+        judged, told = (
+            pd.DataFrame(one["judged"]),
+            {row["against"]: row for row in one["contrasts"] if row["domain"] == "fitted"},
+        )
+        row = {"data": one["data"], "family": one["family"], "way": _way(one), "error": judged["fitted"].mean()}
+        row |= {
+            "examples": len(judged),
+            "candidates": one["candidates"],
+            **_named(told["twin"], "twin"),
+            **_named(told.get("coefficient", {}), "gain"),
+        }
+        row["equal"] = ", ".join(name for name in ("shuffled", "randomised") if name in told and not told[name]["low"] > 0)
+        menu = menus.get((one["data"], _way(one)))
+        best = None if menu is None or one["family"] == "menu" else min(menu["fitted"], menu["twin"], key=lambda e: e.mean())
+        values = lambda column: column.to_numpy(dtype=float)
+        against = {} if best is None else contrast(values(judged["fitted"]), values(best), values(judged["group"]))
+        rows.append(row | _named(against, "menu"))
     return pd.DataFrame(rows)
 
 
-def _verdict(rows: pd.DataFrame) -> str:
-    """Which families beat their twin after the correction, and which beat the menu."""
-    said = []
-    for against in ("its model-blind twin", "the menu's choice"):
-        own = rows[rows["against"] == against]
-        won = own[(own["difference"] > 0) & (own["holm"] < 0.05)]
-        lost = own[(own["difference"] < 0) & (own["holm"] < 0.05)]
-        name = lambda part: ", ".join(f"`{row.family}` by {row.objective} on {row.data}" for row in part.itertuples()) or "none"
-        said.append(f"- Better than {against} after Holm over {len(rows)} contrasts: {name(won)}; worse: {name(lost)}.")
-    return "\n".join(said)
+def _named(found: dict[str, Any], other: str) -> dict[str, float]:
+    wanted = ("difference", "low", "high", "p", "groups", "detectable")
+    return {f"{name}_{other}": float(found.get(name, "nan")) for name in wanted}
+
+
+def _verdict(rows: pd.DataFrame, count: int) -> str:
+    """Which families beat their twin after the correction, which also beat all controls, and which beat the menu."""
+    said = [f"P values are corrected by Holm for {count} comparisons."]
+    name = lambda part: ", ".join(f"`{row.family}` ({row.way}) on {row.data}" for row in part.itertuples()) or "none"
+    for other, title in (("twin", "its model-blind twin"), ("menu", "the best of the menu")):
+        sure = rows[rows[f"holm_{other}"] < LEVEL]
+        won, lost = sure[sure[f"difference_{other}"] > 0], sure[sure[f"difference_{other}"] < 0]
+        said.append(f"Better than {title}: {name(won)}. Worse: {name(lost)}.")
+    better = (rows["holm_twin"] < LEVEL) & (rows["difference_twin"] > 0) & (rows["equal"] == "")
+    both = rows[better & (rows["holm_menu"] < LEVEL) & (rows["difference_menu"] > 0)]
+    said.append(
+        f"Better than its twin and than both controls: {name(rows[better])}; and than the best of the menu too: {name(both)}."
+    )
+    gains = [("Ranking by |a| is better than by |z - z₀|", rows["low_gain"] > 0), ("It is worse", rows["high_gain"] < 0)]
+    said += [f"{title}: in {int(part.sum())} of {int(rows['low_gain'].notna().sum())} rows." for title, part in gains]
+    return "\n".join(f"- {line}" for line in said)
+
+
+def elsewhere(root: Path) -> str:
+    """How domains that were fitted to one model do on others."""
+    parts = []
+    for name, found in _stored(root, "transfer").items():
+        rows = pd.DataFrame(found["rows"])
+        models = list(dict.fromkeys(rows["judged_on"]))
+        lines = []
+        for fitted_on in models:
+            own = rows[rows["fitted_on"] == fitted_on].set_index("judged_on")
+            lines.append({"fitted on": fitted_on, **{model: _transferred(own, model) for model in models}})
+        parts.append(f"**{name}**\n\n{table(pd.DataFrame(lines))}")
+    return "\n\n".join(parts)
+
+
+def _transferred(own: pd.DataFrame, model: str) -> str:
+    """The error, and where it differs from that of the model's own domain, by how much."""
+    if model not in own.index:
+        return ""
+    row = own.loc[model]
+    sure = row["low_own"] > 0 or row["high_own"] < 0
+    return f"{row['error']:.3f}" + (f" ({row['over_own']:+.3f})" if sure else "")
 
 
 def cost(root: Path) -> str:
@@ -103,4 +170,4 @@ def cost(root: Path) -> str:
     return table(pd.DataFrame(rows))
 
 
-SECTIONS = {"fitted-planted": planted, "fitted-real": real, "fitted-cost": cost}
+SECTIONS = {"fitted-planted": planted, "fitted-real": real, "fitted-transfer": elsewhere, "fitted-cost": cost}

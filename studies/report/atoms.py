@@ -11,25 +11,39 @@ from torch import Tensor
 from ...core.files import slug
 from ...transforms import BlockLinear, Lattice, SubbandLinear, Transform, get, lattice_angles
 from .figures import save
+from .tilings import last_part, leaves, tilings
 
 MOST = 32
 
 
 def draw(found: dict[str, tuple[Transform, Transform]], out: Path) -> list[str]:
-    """A figure for each family whose domains have atoms to show, (fitted, twin) each. Returns the names of the files."""
+    """A figure for each family whose domains have atoms, filters or trees to show, (fitted, twin) each.
+
+    Returns the names of the files.
+    """
     made = []
-    for name, (fitted, twin) in found.items():
-        figure = None
-        if isinstance(fitted, BlockLinear) and isinstance(twin, BlockLinear):
-            figure = blocks({"fitted to the model": fitted, "without the model": twin, "DCT": dct_like(fitted)})
-        elif isinstance(fitted, Lattice) and isinstance(twin, Lattice):
-            db4 = Lattice(fitted.shape, lattice_angles("db4"), fitted.level)
-            figure = filters({"fitted to the model": fitted, "without the model": twin, "db4": db4})
-        elif isinstance(fitted, SubbandLinear) and isinstance(twin, SubbandLinear):
-            figure = matrices({"fitted to the model": fitted, "without the model": twin})
+    for name, pair in found.items():
+        figure = _figure(*map(last_part, pair))
         if figure is not None:
             made.append(save(figure, out / f"atoms-{slug(name)}.png"))
     return made
+
+
+def _figure(fitted: Transform, twin: Transform) -> Figure | None:
+    """The two domains beside a known one; None where they have nothing to show."""
+    if isinstance(fitted, BlockLinear) and isinstance(twin, BlockLinear):
+        return blocks({"fitted to the model": fitted, "without the model (PCA)": twin, "DCT": dct_like(fitted)})
+    if isinstance(fitted, Lattice) and isinstance(twin, Lattice):
+        db4 = Lattice(fitted.shape, lattice_angles("db4"), fitted.level)
+        return filters({"fitted to the model": fitted, "without the model": twin, "db4": db4})
+    if isinstance(fitted, SubbandLinear) and isinstance(twin, SubbandLinear):
+        return matrices({"fitted to the model": fitted, "without the model": twin})
+    if leaves(fitted) and leaves(twin):
+        depth = max(1, min(4, *(int(math.log2(n)) for n in fitted.shape[1:])))
+        pyramid = "+".join(["a" * depth, *("a" * level + "d" for level in range(depth))])
+        known = {"wavelets": get(f"wpt(db4, nodes={pyramid})", fitted.shape)} if len(fitted.shape) == 2 else {}
+        return tilings({"fitted to the model": fitted, "without the model": twin, **known})
+    return None
 
 
 def dct_like(like: BlockLinear) -> BlockLinear:

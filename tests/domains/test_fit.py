@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 import pullback as pb
 from pullback.domains import Family, Objective, Pairs, Streams, contrast, fit_domain, holm, randomise, selection_error
 from pullback.domains.families import Candidate, Menu, families, get_family
+from pullback.domains.judge import Judge
 from pullback.domains.objectives import get_objective, objectives
-from pullback.transforms import Lattice, Transform, get, lattice_angles
+from pullback.transforms import BlockLinear, Lattice, Transform, get, lattice_angles
 
 SHAPE = (1, 16)
 WAVE = get("dct", SHAPE)
@@ -60,7 +62,7 @@ def test_no_group_is_fitted_chosen_and_judged_at_once() -> None:
 
 def test_the_searches_differ_only_in_the_covectors() -> None:
     data, spy = pairs(), Spy()
-    fit_domain(Streams(data, randomised=data), spy, folds=4)
+    fit_domain(Streams(data, randomised=Streams(data)), spy, folds=4)
     real, twin, shuffled, randomised = spy.seen[:4]
     assert torch.equal(twin.covector, twin.displacement)
     assert twin.blind
@@ -97,10 +99,12 @@ def test_the_same_seed_gives_the_same_numbers_and_another_one_other_folds() -> N
     assert not one.judged["fold"].equals(other.judged["fold"])
 
 
+OPTIONS = {"lattice": "(steps=2, level=2)", "subband_klt": "(levels=[2])", "packets": "(level=2)", "block_klt": "(block=4)"}
+
+
 @pytest.mark.parametrize("name", families.names())
 def test_every_family_runs_and_its_members_are_orthonormal(name: str) -> None:
-    options = {"lattice": "(steps=2, level=2)", "subband_klt": "(levels=[2])", "packets": "(level=2)", "block_klt": "(block=4)"}
-    made = get_family(name + options.get(name, ""))
+    made = get_family(name + OPTIONS.get(name, ""))
     for data in (pairs(), pairs().without_model()):
         for how, T in made.candidates(data, get_objective("l1")):
             assert pb.transforms.TransformClaim.ORTHOGONAL in T.claims, how
@@ -184,14 +188,98 @@ def test_targets_follow_their_examples() -> None:
     torch.testing.assert_close(torch.tensor(found.judged["fitted"].to_numpy()), expected.detach())
 
 
-def test_a_saved_result_builds_its_transform_again(tmp_path: Path) -> None:
-    found = fit_domain(Streams(pairs()), "block_klt(block=4)", folds=3)
+@pytest.mark.parametrize("name", families.names())
+def test_a_saved_result_builds_its_transform_again(name: str, tmp_path: Path) -> None:
+    found = fit_domain(Streams(pairs()), name + OPTIONS.get(name, ""), folds=3)
     found.save(tmp_path)
     settings = json.loads((tmp_path / "settings.json").read_text())
+    assert settings["shape"] == [1, 16]
     x = normal(1, *SHAPE)
-    for name, T in (("transform", found.transform), ("twin", found.twin)):
-        assert torch.equal(get(settings[name], SHAPE)(x), T(x))
+    for kept, T in (("transform", found.transform), ("twin", found.twin)):
+        again = get(settings[kept], SHAPE)
+        assert torch.equal(again(x), T(x))
+        assert again.claims == T.claims
     assert sorted(path.name for path in tmp_path.glob("*.csv")) == ["candidates.csv", "contrasts.csv", "judged.csv"]
+
+
+@pytest.mark.parametrize("shape", [(2, 64), (3, 16, 16), (1, 8, 8, 8)])
+def test_families_take_signals_of_every_kind(shape: tuple[int, ...]) -> None:
+    x = normal(6, *shape)
+    data = Pairs(x, x.roll(1, -1), x, torch.ones(6).double(), torch.arange(6))
+    specs = ["menu", "packets(level=2, wavelets=[haar])", "block_klt(weights=[[1, 1, 0]])", "subband_klt(levels=[2])"]
+    for spec in [*specs, "lattice(wavelets=[db2], steps=1, level=2, each=axis)"]:
+        made = list(get_family(spec).candidates(data, get_objective("l1")))
+        assert made, spec
+        for how, T in made:
+            assert T.shape == shape
+            torch.testing.assert_close(data.values(T).flatten(1).sum(1), data.total, msg=how)
+
+
+def test_products_of_one_vector_for_each_axis_are_found_where_the_model_reads_them() -> None:
+    """Their number of parameters is small, so that few examples suffice."""
+    rows, columns = (torch.linalg.qr(normal(4, 4, seed=seed)).Q for seed in (1, 2))
+    hidden = BlockLinear((1, 8, 8), torch.kron(rows, columns), 4)
+    read = lambda x: hidden(x)[:, 0, ::4, ::4].pow(2).flatten(1).sum(1)  # the first atom of every block
+    data = Pairs.of(pb.attribute(read, normal(8, 1, 8, 8), method="input_x_gradient"))
+    made = dict(get_family("block_klt(block=4, overlap=false, weights=[[1, 0, 0]])").candidates(data, get_objective("l1")))
+    near = {how: float((T.matrices["block"][0] @ hidden.matrices["block"][0]).abs()) for how, T in made.items()}  # type: ignore[union-attr, operator, index]
+    assert len(near) == 2
+    (full, product) = near.values()
+    assert product > 0.95 > full
+    other = pairs()
+    assert len(list(get_family("block_klt(block=4)").candidates(other, get_objective("l1")))) == 18  # one axis: no products
+
+
+def test_blocks_may_differ_along_the_axes() -> None:
+    x = normal(6, 1, 8, 12)
+    data = Pairs(x, x.roll(1, -1), x, torch.ones(6).double(), torch.arange(6))
+    made = list(
+        get_family("block_klt(block=[[4, 6], [2, 3], 5, [4]], weights=[[1, 1, 0]])").candidates(data, get_objective("l1"))
+    )
+    assert {T.block for _, T in made} == {(4, 6), (2, 3)}  # type: ignore[attr-defined]
+    assert {T.block for _, T in get_family("block_klt").candidates(data, get_objective("l1"))} == {(4, 4)}  # type: ignore[attr-defined]
+
+
+def test_the_gain_is_what_attributions_add_to_the_size_of_coefficients() -> None:
+    """Two coefficients are read among louder ones, so |z - z₀| selects the wrong ones."""
+    x = WAVE.inverse(WAVE(normal(24, *SHAPE)) * torch.tensor([1.0, 1, 1] + [4] * 13))
+    found = fit_domain((low, x), ["dct"], folds=3, method="input_x_gradient")
+    assert found.judged["coefficient"].mean() > 2 * found.judged["fitted"].mean()
+    assert found.against("coefficient")["low"] > 0
+    assert "coefficient" not in found.not_beaten
+    data = Pairs.of(pb.attribute(low, x, method="input_x_gradient"))
+    expected = selection_error(low, data, {"dct": WAVE}, ranking="coefficient")["dct"]
+    assert found.judged["coefficient"].to_numpy() == pytest.approx(expected.numpy())
+    assert "coefficient" not in fit_domain(Streams(data), ["dct"], folds=3).judged  # no model, no gain
+
+
+@dataclass(frozen=True)
+class Misled(Objective):
+    """Prefers what reads nothing of the model: large Σ|a|."""
+
+    name = "misled"
+
+    def each(self, a: Any) -> Tensor:
+        return -a.a.abs().sum(1)
+
+
+def test_the_model_chooses_from_a_shortlist_but_never_for_the_twin() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 1)).double().eval()
+    with torch.no_grad():
+        net[1].weight.copy_(WAVE.inverse(torch.eye(16).double()[1:2, None])[0])
+    x, specs = normal(24, *SHAPE), ["pixel", "dct", "dwt(haar, level=3)"]
+    run = lambda shortlist: fit_domain((net, x), specs, Misled(), folds=3, shortlist=shortlist, method="input_x_gradient")
+    blind, seeing = run(0), run(3)
+    assert blind.transform.spec != "dct"
+    assert seeing.transform.spec == "dct"
+    assert seeing.twin.spec == blind.twin.spec
+    assert seeing.judged["fitted"].mean() < blind.judged["fitted"].mean()
+    rows = seeing.candidates[seeing.candidates["search"] == "twin"]
+    assert rows["model"].isna().all()
+    asked = seeing.candidates[seeing.candidates["search"].isin(["fitted", "shuffled", "randomised"])]
+    assert asked["model"].notna().all()
+    with pytest.raises(ValueError, match="asks the model"):
+        fit_domain(Streams(pairs()), ["dct"], folds=3, shortlist=2)
 
 
 def test_progress_is_reported() -> None:
@@ -227,3 +315,25 @@ def test_bad_arguments_get_one_clear_error() -> None:
         with pytest.raises((ValueError, TypeError), match=said) as error:
             call()
         assert len(str(error.value)) <= 300
+
+
+def test_domains_that_are_the_same_are_judged_once() -> None:
+    """Matrices that differ are not taken for one another, although their spec does not name them."""
+    calls: list[int] = []
+
+    def counted(x: Tensor) -> Tensor:
+        calls.append(len(x))
+        return low(x)
+
+    data = Pairs.of(pb.attribute(low, normal(6, *SHAPE), method="input_x_gradient"))
+    judge = Judge(Streams(data, None, counted), get_objective("l1"))
+    blocks = [BlockLinear(SHAPE, torch.linalg.qr(normal(4, 4, seed=seed)).Q, 4) for seed in (0, 0, 1)]
+    members, domains = torch.arange(6), {"a": WAVE, "b": get("dct", SHAPE), "c": blocks[0], "d": blocks[1], "e": blocks[2]}
+    found, total = judge.errors(data, members, domains), sum(calls)
+    assert torch.equal(found["a"], found["b"])
+    assert torch.equal(found["c"], found["d"])
+    assert not torch.equal(found["c"], found["e"])
+    calls.clear()
+    alone = {name: judge.errors(data, members, {name: T})[name] for name, T in domains.items()}
+    assert all(torch.equal(found[name], alone[name]) for name in domains)
+    assert total < 0.8 * sum(calls)

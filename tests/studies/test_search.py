@@ -3,21 +3,23 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from pullback.cli import app
-from pullback.studies.hidden_frame import HiddenFrame, hidden_frame, planted_search, recovery, sentences
+from pullback.studies.hidden_frame import KINDS, HiddenFrame, hidden_frame, planted_search, recovery, sentences
 from pullback.studies.report import atoms
 from pullback.transforms import BlockLinear, Lattice, SubbandLinear, get
 
 
-@pytest.mark.parametrize("kind", ["blocks", "packets"])
+@pytest.mark.parametrize("kind", ["blocks", "packets", "tilings"])
 def test_a_hidden_frame_is_recovered_and_a_randomised_network_finds_nothing(kind: str) -> None:
-    found = recovery(hidden_frame(kind, seed=3, examples=60))
+    found = recovery(hidden_frame(kind, seed=3, examples=60), folds=3 if kind == "tilings" else 5)
     assert found["error_fitted"] <= 1.05 * found["error_oracle"]
     assert found["angle"] < 15 < found["angle_randomised"]
     assert found["counts"]
@@ -27,7 +29,7 @@ def test_a_hidden_frame_is_recovered_and_a_randomised_network_finds_nothing(kind
 
 def test_the_network_reads_what_the_task_says() -> None:
     """The score does not move with a coefficient that is not read, and moves with one that is."""
-    for kind in ("blocks", "packets"):
+    for kind in ("blocks", "packets", "tilings"):
         task = hidden_frame(kind, examples=2)
         z = task.frame(task.x)
         for read in (False, True):
@@ -38,8 +40,8 @@ def test_the_network_reads_what_the_task_says() -> None:
 
 
 def test_a_frame_is_an_orthonormal_transform_of_another_kind_of_signal() -> None:
-    tasks: list[HiddenFrame] = [hidden_frame(kind, seed, examples=1) for kind in ("blocks", "packets") for seed in range(5)]
-    assert len({task.frame.spec if task.kind == "packets" else str(task.frame.matrices) for task in tasks}) >= 6  # type: ignore[union-attr]
+    tasks: list[HiddenFrame] = [hidden_frame(kind, seed, examples=1) for kind in KINDS for seed in range(5)]
+    assert len({str(task.frame.matrices) if task.kind == "blocks" else task.frame.spec for task in tasks}) >= 9  # type: ignore[union-attr]
     for task in tasks:
         torch.testing.assert_close(task.frame(task.x).norm(), task.x.norm())
 
@@ -96,6 +98,53 @@ def test_a_search_writes_tables_figures_and_domains_that_can_be_built_again(phot
     assert sorted(path.name.split("-")[1] for path in (tmp_path / "out").glob("atoms-*.png")) == ["block_klt", "lattice"]
 
 
+AUDIO = """
+import torch
+from pullback.studies import LoadedModel
+def net(width):
+    torch.manual_seed(width)
+    layers = [torch.nn.Conv1d(1, 4, width, stride=4), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool1d(8), torch.nn.Flatten()]
+    module = torch.nn.Sequential(*layers, torch.nn.Linear(32, 3)).eval()
+    return LoadedModel("small", module, kind="audio", rate=8000.0, independent=True)
+def one():
+    return net(8)
+def two():
+    return net(16)
+"""
+
+
+def test_recordings_are_searched_in_their_loudest_parts_and_on_other_models(tmp_path: Path) -> None:
+    (tmp_path / "ear.py").write_text(AUDIO)
+    (folder := tmp_path / "sounds").mkdir()
+    for number in range(5):
+        loud = np.r_[np.zeros(300), np.ones(500 + 100 * number), np.zeros(150)]
+        wave = loud * np.sin(np.arange(len(loud)) * (0.2 + 0.1 * number))
+        soundfile.write(folder / f"{number}.wav", 0.5 * wave, 8000)
+    command = [
+        "study",
+        "search",
+        "--model",
+        f"{tmp_path / 'ear.py'}:one",
+        "--data",
+        str(folder),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    command += ["--method", "input_x_gradient", "--folds", "3", "--family", "menu(specs=[pixel, dct])"]
+    command += ["--family", "lattice(wavelets=[db2], steps=2, level=2)"]
+    whole = CliRunner().invoke(app, command)
+    assert whole.exit_code != 0
+    assert "samples=" in str(whole.exception)
+    command += ["--cuts", "2", "--samples", "256", "--also", f"{tmp_path / 'ear.py'}:two", "--shortlist", "1"]
+    ran = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
+    judged = pd.read_csv(next((tmp_path / "out").glob("menu*/judged.csv")))
+    assert judged["group"].value_counts().tolist() == [2] * 5
+    table = pd.read_csv(tmp_path / "out" / "transfer.csv")
+    assert len(table) == 2 * 2 * 2  # families, and pairs of models
+    assert (tmp_path / "out" / "transfer.png").stat().st_size > 2000
+
+
 def test_figures_of_atoms_exist_for_signals_of_every_number_of_axes(tmp_path: Path) -> None:
     made = {
         "series": BlockLinear.identity((1, 32), 8),
@@ -103,6 +152,9 @@ def test_figures_of_atoms_exist_for_signals_of_every_number_of_axes(tmp_path: Pa
         "color": BlockLinear.identity((3, 16, 16), 8),
         "mixed": SubbandLinear.identity((3, 16, 16), "dwt(haar, level=2)"),
         "angles": Lattice((1, 32), [0.2], 2),
+        "tree": get("tiling(db2, tree=Iij..j..i..)", (1, 16, 16)),
+        "colors": get("color(opponent) >> wpt(haar, level=2)", (3, 16, 16)),
+        "packets": get("wpt(db2, level=2)", (1, 32)),
     }
     files = atoms.draw({name: (T, T) for name, T in made.items()}, tmp_path)
     assert sorted(files) == sorted(f"atoms-{name}.png" for name in made)

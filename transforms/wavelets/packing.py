@@ -18,7 +18,7 @@ class Cell:
     """One band and the grid of its coefficients.
 
     size: one entry per signal axis.  centre: its frequency along each axis, in cycles/sample.
-    step, offset: coefficient k of an axis is centred on sample step · k + offset.
+    step, offset: coefficient k of an axis is centred on sample step · k + offset; one number for all axes, or one for each.
     copies: the number of coefficients at each place, such as the real and the imaginary part.
     periodic: whether a position beyond one end is counted from the other end, or moved to the end.
     inner: (start, stop) along each axis of the coefficients that have the frequency `centre`; None means all of them.
@@ -27,8 +27,8 @@ class Cell:
     band: Band
     size: Shape
     centre: tuple[float, ...]
-    step: float
-    offset: float
+    step: float | tuple[float, ...]
+    offset: float | tuple[float, ...]
     copies: int = 1
     periodic: bool = False
     inner: tuple[tuple[int, int], ...] | None = None
@@ -104,5 +104,6 @@ def _frequencies(cell: Cell, sizes: Sequence[int]) -> list[Tensor]:
 
 
 def _positions(cell: Cell, sizes: Sequence[int]) -> list[Tensor]:
-    axes = [cell.step * torch.arange(m, dtype=SINGLE) + cell.offset for m in cell.size]
+    steps, offsets = ((by if isinstance(by, tuple) else [by] * len(sizes)) for by in (cell.step, cell.offset))
+    axes = [step * torch.arange(m, dtype=SINGLE) + offset for m, step, offset in zip(cell.size, steps, offsets)]
     return [axis % n if cell.periodic else axis.clamp(0, n - 1) for axis, n in zip(axes, sizes)]

@@ -47,7 +47,8 @@ def photo_columns(
 def domain_columns(one: Attribution, found: Scored, domain: str) -> dict[str, Tensor]:
     """One number per photo for each column of a domain. Shapes: (photos,).
 
-    completeness_gap: Σ_k a_k - (f(x) - f(x₀)).  gini, samples90: how few coefficients hold the map.
+    completeness_gap: Σ_k a_k - (f(x) - f(x₀)); relative_gap: of |f(x) - f(x₀)|, NaN for sensitivities, which are no shares of it.
+    gini, samples90: how few coefficients hold the map.
     kept5_…: (f(x rebuilt from the 5 % that a ranking puts first) - f(x₀)) / (f(x) - f(x₀)), for each budget and `RANKINGS`.
     found: the scores of the batch, of which those of `domain` are taken.
     """
@@ -57,7 +58,7 @@ def domain_columns(one: Attribution, found: Scored, domain: str) -> dict[str, Te
         "coefficients": torch.full((photos,), one.values[0].numel()),
         "linear": torch.full((photos,), TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS in one.transform.claims),
         "completeness_gap": one.completeness_gap,
-        "relative_gap": (one.completeness_gap / unit).abs(),
+        "relative_gap": (one.completeness_gap / (unit if one.kind == "share" else math.nan)).abs(),
         "map_error": _detail(one, "map_error"),
         "converged": one.details.get("converged", torch.full((photos,), math.nan)),
         "uncorrected_gap": (_detail(one, "residual") / unit).abs(),

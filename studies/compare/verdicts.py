@@ -122,6 +122,8 @@ def _completeness(table: pd.DataFrame) -> str:
     linear = table[table["linear"]]
     if linear.empty:
         return ""
+    if linear["relative_gap"].isna().all():
+        return "The values are sensitivities: they are no shares of f(x) - f(x₀), and need not add up to it."
     spread = linear.groupby("image")["completeness_gap"].agg(np.ptp).max()
     photos = linear.drop_duplicates("image")
     gaps, own = 100 * photos["relative_gap"], 100 * photos[["map_error", "uncorrected_gap"]].median()

@@ -1,8 +1,8 @@
 """What it costs to run a comparison on workers, and how its memory grows: `python -m benchmarks.scripts.distributed [PART …]`.
 
 Writes benchmarks/results/distributed.json; each part (PARTS, all of them without arguments) replaces what it measured before.
-Run it with OMP_NUM_THREADS=1 on a quiet machine with two processors: some seven minutes, of which `memory` takes most. Times of parts that are compared
-are measured in turns, so that a slow minute slows all of them.
+Run it with OMP_NUM_THREADS=1 on a quiet machine with two processors: some seven minutes, of which `memory` takes most. Times of
+parts that are compared are measured in turns, so that a slow minute slows all of them.
 """
 
 import argparse

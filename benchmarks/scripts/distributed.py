@@ -1,8 +1,8 @@
 """What it costs to run a comparison on workers, and how its memory grows: `python -m benchmarks.scripts.distributed [PART …]`.
 
 Writes benchmarks/results/distributed.json; each part (PARTS, all of them without arguments) replaces what it measured before.
-Run it with OMP_NUM_THREADS=1 on a quiet machine with two processors: some seven minutes. Times of parts that are compared
-are measured in turns, so that a slow minute slows all of them.
+Run it with OMP_NUM_THREADS=1 on a quiet machine with two processors: some seven minutes, of which `memory` takes most. Times of
+parts that are compared are measured in turns, so that a slow minute slows all of them.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from torch import nn
@@ -34,7 +35,7 @@ from pullback.core.files import write_text
 from pullback.studies.compare import scores
 from pullback.studies.compare.cells import InProcess
 from pullback.studies.compare.cluster import OnRay, Ray, connected
-from pullback.studies.compare.found import gathered
+from pullback.studies.compare.found import Found, gathered
 from pullback.studies.loaders.models import LoadedModel
 from pullback.studies.loaders.preparation import Preparation
 
@@ -131,12 +132,18 @@ def memory(folder: Path) -> Iterator[tuple[str, Any]]:
     found = gathered(cell, folder / "o")
     gc.collect()
     held = resident()
-    long, _ = found.scores()
+    long = long_of(found)
     scores.write(long, folder / "o")
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     numbers = {"few": FEW, "many": MANY, "side": SIDE, "after_few": seen[FEW], "after_many": seen[MANY]}
     numbers |= {"held_by_tables": held - before, "peak_of_tables": after - max(peak, before), "rows": len(long)}
     yield "memory", numbers
+
+
+def long_of(found: Found) -> pd.DataFrame:
+    """The long table, without a conclusion: nothing can be concluded about a model that costs nothing."""
+    assert found.scored is not None
+    return scores.long_table(found.scored, found.cell.settings, found.names)
 
 
 def resident() -> int:
@@ -154,7 +161,7 @@ def sizes(folder: Path) -> Iterator[tuple[str, Any]]:
         engine.measure(None)
         seconds = time.perf_counter() - start
         [cell] = engine.cells
-        long, _ = gathered(cell, folder / effort).scores()
+        long = long_of(gathered(cell, folder / effort))
         scores.write(long, folder / effort)
         photos = len(cell.places)
         parts = sum(path.stat().st_size for path in (folder / effort / ".parts").iterdir())

@@ -27,7 +27,10 @@ from .settings import Settings
 
 TRIES = 2  # of a batch, and then of each of its photos alone, before a photo that ends its process is skipped
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}  # nothing is sent to the makers of Ray, unless the user has said so
-LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # so a new cluster listens on the loopback address only, on Linux too
+LOCAL = {  # of a new cluster
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # so it listens on the loopback address only, on Linux too
+    "RAY_worker_niceness": "0",  # workers have the priority of this process; Ray would let all others go first
+}
 LOOPBACK = "127.0.0.1"
 SECONDS = 10  # in which a cluster must answer
 

@@ -190,8 +190,9 @@ def test_status_says_how_far_a_run_is(damaged: Path, tmp_path: Path) -> None:
     (tmp_path / "all" / "1" / "summary.json").write_text(json.dumps(summary))
     assert studies.status(tmp_path / "all" / "1")[0].state == "ended"
     assert studies.missing_shards(studies.status(tmp_path / "all" / "1")) == ["2/2"]
+    assert [one.shard for one in studies.status(tmp_path)] == ["1/2", "2/2"]  # as of a study: a folder of folders of runs
     with pytest.raises(ValueError, match="expected the folder of a comparison"):
-        studies.status(tmp_path)
+        studies.status(damaged)
 
 
 def test_the_cost_of_many_photos_is_that_of_few_times_their_number(pictures: Path, tmp_path: Path) -> None:

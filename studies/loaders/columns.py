@@ -16,7 +16,7 @@ TOGETHER = 32  # rows that are read together
 _BUFFER = 2**20  # bytes of a column that are read at a time, so that a group of rows may be larger than the memory
 
 
-class Rows:
+class ParquetRows:
     """The rows of a Parquet file; two blocks of them are held at a time, so that rows should be read in their order.
 
     The column of signals is the first that holds bytes, a record with bytes (as of Hugging Face), or lists of numbers: arrays

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ...core.files import plain
 from ..kinds import Kind
-from .columns import Rows
+from .columns import ParquetRows
 
 SUFFIXES = (".tar", ".parquet")
 _RANGE = re.compile(r"\{(\d{1,9})\.\.(\d{1,9})\}")
@@ -110,7 +110,7 @@ def _bytes_of(path: Path, start: int, size: int) -> bytes:
 
 
 def _in_parquet(path: Path) -> Iterator[Member]:
-    rows = Rows(path)
+    rows = ParquetRows(path)
     for number, (label, name) in enumerate(rows.labels()):
         yield Member(f"#{number}", rows.file, partial(rows.data, number), label, name)
 

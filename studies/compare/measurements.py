@@ -47,7 +47,7 @@ def photo_columns(
 def domain_columns(one: Attribution, found: Scored, domain: str) -> dict[str, Tensor]:
     """One number per photo for each column of a domain. Shapes: (photos,).
 
-    completeness_gap: Σ_k a_k - (f(x) - f(x₀)); relative_gap: of |f(x) - f(x₀)|, NaN for sensitivities, which are no shares of it.
+    completeness_gap: Σ_k a_k - (f(x) - f(x₀)).  relative_gap: in |f(x) - f(x₀)|; NaN for sensitivities, no shares of it.
     gini, samples90: how few coefficients hold the map.
     kept5_…: (f(x rebuilt from the 5 % that a ranking puts first) - f(x₀)) / (f(x) - f(x₀)), for each budget and `RANKINGS`.
     found: the scores of the batch, of which those of `domain` are taken.

@@ -21,7 +21,7 @@ from scipy.io import wavfile
 from support.tiny import settings, tiny
 
 from pullback import studies
-from pullback.studies.loaders.columns import TOGETHER, Rows
+from pullback.studies.loaders.columns import TOGETHER, ParquetRows
 from pullback.studies.storage.fingerprint import content
 
 FOUR = [f"{number}.png" for number in range(4)]
@@ -196,7 +196,7 @@ def test_rows_of_a_table_are_read_in_any_order_and_few_are_held(tmp_path: Path) 
     for count in (100, 2000):
         table = pa.table({"image": [bytes([number % 251]) * 20_000 for number in range(count)]})
         pq.write_table(table, tmp_path / f"{count}.parquet")
-        rows = Rows(tmp_path / f"{count}.parquet")
+        rows = ParquetRows(tmp_path / f"{count}.parquet")
         tracemalloc.start()
         assert all(rows.data(number)[0] == number % 251 for number in range(count))
         peaks.append(tracemalloc.get_traced_memory()[1])
@@ -209,7 +209,7 @@ def test_rows_of_a_table_are_read_in_any_order_and_few_are_held(tmp_path: Path) 
         read[0] += 1
         return inner()
 
-    rows = Rows(tmp_path / "2000.parquet")
+    rows = ParquetRows(tmp_path / "2000.parquet")
     inner, rows._read = rows._read, counting  # type: ignore[method-assign]
     for number in range(0, 2000, 4):  # as photos are asked for: digests of four, and then their pictures
         four = [*range(number, number + 4)] * 2

@@ -44,7 +44,7 @@ def about_shapes(error: Exception, model: Any, x: Any) -> Exception | None:
     """The error of a model that does not take the shape of x, in one sentence; None for other errors."""
     plain = type(error) in (RuntimeError, ValueError, IndexError)  # others may be built of more than a text
     notes = [note for note in getattr(error, "__notes__", ()) if note.startswith("pullback: x has shape")]
-    if not (plain and notes and isinstance(x, Tensor)):
+    if not (plain and notes and isinstance(x, Tensor)) or str(error).startswith("model_args:"):
         return None
     said = " ".join(str(error).split())
     said = said if len(said) <= LONGEST else f"{said[: LONGEST - 1]}…"

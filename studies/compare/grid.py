@@ -125,7 +125,7 @@ class Running:
     def finish(self, before: Path | None = None) -> Comparison:
         """Writes all files about the stored parts of the cells.  before: see `compare`."""
         cells, out = self.cells, self.results.out
-        each = [gathered(cell, out) for cell in cells]
+        each = self._gathered()
         tables = [one.table for one in each]
         table = pd.concat(tables, ignore_index=True)
         found = [one.scores() for one in each]
@@ -145,6 +145,16 @@ class Running:
         write_page([out])
         conclusions = [one for _, one in found if one is not None]
         return Comparison(table, long, conclusions, summary, out, files)
+
+    def _gathered(self) -> list[Found]:
+        """What was found in each cell; parts that somebody has deleted meanwhile are measured again, once."""
+        try:
+            return [gathered(cell, self.results.out) for cell in self.cells]
+        except RuntimeError:
+            if self.engine is None:
+                raise
+            self.measure(None, None)
+            return [gathered(cell, self.results.out) for cell in self.cells]
 
 
 @contextlib.contextmanager

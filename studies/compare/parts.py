@@ -43,6 +43,7 @@ class Parts:
         self.cell, self.model, self.photos, self.out = cell, model, photos, out
         self.settings, self.store = cell.settings, cell.store(out)
         self.progress: Progress | None = None
+        self.first: dict[str, Tensor] = {}  # the input of the first photo, whose size all must have
         self.show: Callable[[str], object] | None = None  # gets a line on the first photo, as soon as it is measured
         self.protocol = self.settings.protocol()
         self.options: dict[str, Any] = {"batch_size": self.settings.batch_size, "seed": self.settings.seed}
@@ -161,7 +162,11 @@ class Parts:
         return found
 
     def _measured(self, read: Sequence[Read], first: int, before: int) -> list[Part]:
-        x = stacked({photo.name: signal.values for photo, signal in read}).to(self.settings.device)
+        inputs = {photo.name: signal.values for photo, signal in read}
+        if self.model.signals.resized:
+            self.first = self.first or dict([next(iter(inputs.items()))])
+            stacked(self.first | inputs)
+        x = stacked(inputs).to(self.settings.device)
         logits = self._logits([signal for _, signal in read])
         predicted = logits.argmax(1)
         clock = time.perf_counter()

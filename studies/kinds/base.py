@@ -82,7 +82,9 @@ class Kind(ABC):
         return self.figures(att, signal, title)
 
     def batches(self, read: Sequence[tuple[Any, Signal]]) -> list[list[tuple[Any, Signal]]]:
-        """Runs of signals of one shape, which can be evaluated together."""
+        """Runs of signals of one shape, which can be evaluated together; all where `prepare` must make them of one size."""
+        if self.resized:
+            return [list(read)] if read else []
         return [list(run) for _, run in itertools.groupby(read, lambda pair: pair[1].values.shape)]
 
     def explained(self, shape: Sequence[int]) -> tuple[str, ...]:

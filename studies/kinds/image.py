@@ -76,9 +76,6 @@ class Image(Kind):
     def compared(self, att: Attribution, signal: Signal, title: str) -> dict[str, "Figure"]:
         return {}
 
-    def batches(self, read: Sequence[tuple[Any, Signal]]) -> list[list[tuple[Any, Signal]]]:
-        return [list(read)] if read else []  # `prepare` makes them of one size
-
     def figures(self, att: Attribution, signal: Signal, title: str, show: Show | None = None) -> dict[str, "Figure"]:
         figure = plot(att, show=show)
         figure.suptitle(title, fontsize=10)

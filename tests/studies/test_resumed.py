@@ -97,6 +97,7 @@ def test_parts_of_other_weights_or_other_photos_are_not_taken_for_this_models(pi
         model, notes = change(), []
         found = studies.compare(settings(pictures), tmp_path / name, model=model, note=notes.append)
         fresh = studies.compare(settings(pictures), tmp_path / f"{name}-fresh", model=model, note=notes.append)
+        notes = [note for note in notes if " forwards for each " not in note]
         timeless = lambda table: table.drop(columns=["seconds_stream"])
         pd.testing.assert_frame_equal(timeless(found.table), timeless(fresh.table))
         if name == "photo":  # only that photo is done again
@@ -110,7 +111,7 @@ def test_the_same_model_continues_without_a_note(pictures: Path, tmp_path: Path)
     interrupted(pictures, tmp_path / "o", tiny(stop_after=1300))
     notes: list[str] = []
     studies.compare(settings(pictures), tmp_path / "o", model=tiny(), note=notes.append)
-    assert not notes
+    assert [" forwards for each " in note for note in notes] == [True]
 
 
 def test_an_interrupt_before_anything_is_stored_promises_nothing(pictures: Path, tmp_path: Path) -> None:

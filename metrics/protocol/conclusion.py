@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ..selection import Budgets
 from ..statistics import ENOUGH, Contrast, family, near_duplicates, per_unit, sign_flip
-from ..statistics.contrasts import ROPE
 from .admission import Admission
 from .errors import Cell, Curves, errors
 from .families import OWN
@@ -75,7 +74,9 @@ class Conclusion:
         also = f" (as do {', '.join(alike[1:])}, which select the same signal)" if alike[1:] else ""
         least = min(self.checks, key=lambda name: self.checks[name].mean)
         one = self.checks[least]
-        found = f"the smallest difference, to {least}, is {_interval(one)}"
+        found = (
+            f"the smallest difference, to {least}, is {100 * one.mean:.1f} points ({100 * one.low:.1f} to {100 * one.high:.1f})"
+        )
         how = f"Holm p ≤ {max(each.p_corrected for each in self.checks.values()):.2g} of {one.comparisons}"
         what = "carries the decision in fewer units than every other compared domain, a random rotation and its own controls"
         return f"{self.method}: {self.named} {what}{also}: {found}, {how}, {one.units} units."
@@ -141,14 +142,16 @@ def conclude(evidence: Evidence, cosines: Numbers, admitted: Admission, method: 
     errors = {one: float(evidence.pooled(one, "attribution", evidence.away(one)).mean()) for one in evidence.domains}
     leader = min(chosen, key=errors.__getitem__)
     checks = _checks(evidence, leader, chosen)
-    reasons = tuple(_reasons(evidence, leader, checks, _leads(evidence, leader, chosen), admitted))
+    reasons = tuple(_reasons(evidence, leader, checks, admitted))
     pairs = tuple(_pairs(evidence, groups))
     return Conclusion(method, baseline, None if reasons else leader, leader, reasons, errors, groups, pairs, checks, admitted)
 
 
 def _checks(evidence: Evidence, leader: str, chosen: Sequence[str]) -> dict[str, Contrast]:
     """One declared question: is the leader better than everything that must be worse if the model reads in it?"""
-    found = _rivals(evidence, leader, chosen)
+    found = {other: evidence.difference(leader, other) for other in chosen if other != leader}
+    away = evidence.away(leader)
+    found[f"a {ROTATION}"] = evidence.pooled(ROTATION, "attribution", away) - evidence.pooled(leader, "attribution", away)
     for control, words in BLIND.items():
         if Cell(leader, control, NEUTRAL, evidence.kinds[0], evidence.answers[0]) in evidence.curves:
             blind, seen = (evidence.pooled(leader, each, [NEUTRAL]) for each in (control, "attribution"))
@@ -156,25 +159,7 @@ def _checks(evidence: Evidence, leader: str, chosen: Sequence[str]) -> dict[str,
     return family(found)
 
 
-def _rivals(evidence: Evidence, leader: str, chosen: Sequence[str]) -> dict[str, Numbers]:
-    """By how much the leader's error is smaller than that of every other domain, and of a random rotation; of each unit."""
-    found = {other: evidence.difference(leader, other) for other in chosen if other != leader}
-    away = evidence.away(leader)
-    found[f"a {ROTATION}"] = evidence.pooled(ROTATION, "attribution", away) - evidence.pooled(leader, "attribution", away)
-    return found
-
-
-def _leads(evidence: Evidence, leader: str, chosen: Sequence[str]) -> dict[str, Contrast]:
-    """The same less what counts as no difference: a domain that is named must be better by more than that.
-
-    Where nothing is planted in a compared domain, one of them is still the best, mostly by a few points.
-    """
-    return family({name: lead - ROPE for name, lead in _rivals(evidence, leader, chosen).items()})
-
-
-def _reasons(
-    evidence: Evidence, leader: str, checks: Mapping[str, Contrast], leads: Mapping[str, Contrast], admitted: Admission
-) -> list[str]:
+def _reasons(evidence: Evidence, leader: str, checks: Mapping[str, Contrast], admitted: Admission) -> list[str]:
     """Why the leader is not named."""
     found = [f"the selection error does not vote: {admitted.fault}"] if admitted.fault else []
     units = next(iter(checks.values())).units
@@ -183,8 +168,6 @@ def _reasons(
     for name, one in checks.items():
         if one.verdict != "better":
             found.append(_not_better(name, one))
-        elif name in leads and leads[name].p_corrected > 1 - one.level:
-            found.append(f"that it leads {name} by more than {100 * one.rope:.0f} points is not shown ({_interval(one)})")
         elif name in evidence.domains and (what := evidence.opposed(leader, name, 1.0)):
             found.append(f"that it is better than {name} {what}")
     by, answer = evidence.kinds[0], evidence.answers[0]
@@ -203,11 +186,6 @@ def _not_better(name: str, one: Contrast) -> str:
     seen = f"detectable {100 * one.detectable:.1f}" if np.isfinite(one.detectable) else "so few units can show no difference"
     what = "worse" if one.verdict == "worse" else "not better"
     return f"it is {what} than {name} ({points}, p = {one.p_corrected:.2g} after Holm, {seen})"
-
-
-def _interval(one: Contrast) -> str:
-    """A difference in words, with the interval that holds for all contrasts of the question together."""
-    return f"{100 * one.mean:.1f} points ({100 * one.low:.1f} to {100 * one.high:.1f})"
 
 
 def _pairs(evidence: Evidence, groups: Sequence[Sequence[str]]) -> list[PairVerdict]:

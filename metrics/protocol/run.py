@@ -174,8 +174,8 @@ def _noisy(one: Attribution, seed: int) -> dict[str, Tensor]:
 
 def _cosines(maps: Sequence[Attribution]) -> Numbers:
     """Cosines of the signals that the first coefficients of each map give, (batch, domains, domains)."""
-    kept = [one.transform.inverse(one.displacement * one.keep_mask(_SELECTED)).flatten(1) for one in maps]
+    kept = [one.transform.inverse(one.displacement * one.keep_mask(_SELECTED)).flatten(1).cpu().double() for one in maps]
     unit = torch.stack([each / each.norm(dim=1, keepdim=True).clamp(min=torch.finfo(each.dtype).tiny) for each in kept])
-    found = torch.einsum("aen,ben->eab", unit, unit).double()
+    found = torch.einsum("aen,ben->eab", unit, unit)
     found.diagonal(dim1=1, dim2=2).fill_(1)
-    return np.asarray(found.cpu().numpy())
+    return np.asarray(found.numpy())

@@ -12,6 +12,7 @@ from pullback.metrics.protocol import DomainComparison, Protocol, compare_domain
 from pullback.metrics.protocol.conclusion import NEUTRAL
 from pullback.metrics.protocol.errors import Cell, errors
 from pullback.metrics.protocol.rotation import Rotation
+from pullback.metrics.protocol.run import _cosines
 from pullback.metrics.protocol.table import COLUMNS
 from pullback.studies.planted.networks import ClosedForm
 from pullback.studies.planted.rivals import picks
@@ -188,3 +189,14 @@ def test_kept_and_removed_shares_are_the_halves_of_the_error() -> None:
     known = own["selection_error"].notna()
     assert known.sum() > 2 * EXAMPLES
     np.testing.assert_allclose(halves[known], own["selection_error"][known] * size.mean(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("examples", [1, 3])
+def test_cosines_of_large_signals_in_single_precision_are_cosines(examples: int) -> None:
+    """150,000 samples: products that are summed in single precision are not symmetric, or exceed 1."""
+    x = torch.randn(examples, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    domains = ["pixel", "dct", *(f"dwt({name}, level=3)" for name in ("haar", "db4", "sym8", "bior4.4", "coif3"))]
+    maps = pb.attribute(lambda x: x.tanh().flatten(1).sum(1), x, method="input_x_gradient", transform=domains)
+    found = _cosines(maps)
+    assert np.abs(found - found.transpose(0, 2, 1)).max() < 1e-12
+    assert np.abs(found).max() <= 1 + 1e-12

@@ -100,6 +100,5 @@ def kept(found: Scored, domain: str, ranking: str) -> dict[str, list[float]]:
     """{budget in per cent: the share of f(x) - f(x₀) of each example that the first coefficients of a ranking keep}."""
     curve = found.curves[Cell(domain, ranking, "own", found.protocol.kinds[0], "score")][..., 0]
     difference = found.differences["score"]
-    unit = np.where(difference == 0, math.nan, difference)[:, None]
-    shares = 1 + curve / unit
+    shares = 1 + curve / np.where(difference == 0, math.nan, difference)[:, None]
     return {f"{round(100 * budget)}": shares[:, place].tolist() for place, budget in enumerate(found.protocol.budgets)}

@@ -25,10 +25,7 @@ def sentences(answers: Sequence[Answer], unit: str = "photos") -> list[str]:
 
 
 def about_other_models(table: pd.DataFrame, unit: str = "photos") -> list[str]:
-    """One sentence for each question that was asked of several models: which differences other models would show too.
-
-    table: of `across_models`.  Of several kinds of budget, all must agree.
-    """
+    """Which differences other models would show too, a sentence for each question.  table: of `across_models`."""
     groups = table.groupby("question", sort=False) if len(table) else ()
     return [_over_models(str(name), part, unit) for name, part in groups]
 

@@ -47,10 +47,9 @@ def _reference(contrasts: pd.DataFrame) -> str:
 def _against(own: pd.DataFrame, reference: str) -> pd.DataFrame:
     """The contrasts as those of the other domain against the reference."""
     turned = own["first"] == reference
-    sign = np.where(turned, -1, 1)
     verdict = own["verdict"].where(~turned, own["verdict"].replace(TURNED))
     domain = own["second"].where(turned, own["first"])
-    return own.assign(domain=domain, mean=sign * own["mean"], verdict=verdict)
+    return own.assign(domain=domain, mean=own["mean"].where(~turned, -own["mean"]), verdict=verdict)
 
 
 def _panel(axis: Axes, part: pd.DataFrame, claimed: dict[tuple[str, ...], str], scale: Normalize) -> None:

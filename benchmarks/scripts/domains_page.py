@@ -43,9 +43,11 @@ def repeats(root: Path) -> str:
     rows = found.head(_MOST).assign(method=found["method"].map(_short))
     rows["pair"] = [f"`{one}` and `{other}`" for one, other in zip(rows["first"], rows["second"])]
     rows["cells that claim it"] = [f"{claims} of {cells}" for claims, cells in zip(rows["claims"], rows["cells"])]
+    rows["of these beyond |z|"] = rows["beyond"]
     rows["better"] = [f"`{name}`" if name else "–" for name in rows["better"]]
     names = {"sets": "data sets"}
-    shown = rows[["method", "pair", "outcome", "better", "cells that claim it", "models", "sets"]].rename(columns=names)
+    heads = ["method", "pair", "outcome", "better", "cells that claim it", "of these beyond |z|", "models", "sets"]
+    shown = rows[heads].rename(columns=names)
     left = len(found) - len(shown)
     return table(shown) + (f"\n\n{left} more stand in [repeats.csv](domains/repeats.csv)." if left else "")
 

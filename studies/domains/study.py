@@ -164,19 +164,31 @@ def sentences(cells: pd.DataFrame, contrasts: pd.DataFrame, repeats: pd.DataFram
     parts = [f"{int(counts.get(name, 0))} {name}" for name in (REPEATS, CONTRARY, ONCE, EQUAL, OPEN)]
     how = f"Holm over {tested} contrasts of all cells"
     said.append(f"Of {len(repeats)} pairs of domains that two cells or more compare ({how}): {', '.join(parts)}.")
+    said += _needs_map(repeats[repeats["outcome"] == REPEATS])
     for outcome, words in ((REPEATS, "Repeats"), (CONTRARY, "Contrary between cells")):
-        own = repeats[repeats["outcome"] == outcome].sort_values("claims", ascending=False)
+        own = repeats[repeats["outcome"] == outcome].sort_values(["beyond", "claims"], ascending=False)
         named = [_pair(row) for row in own.head(_SHOWN).to_dict("records")]
         more = f"; {len(own) - _SHOWN} more stand in repeats.csv" if len(own) > _SHOWN else ""
         said += [f"{words}: {'; '.join(named)}{more}."] if named else []
     return said
 
 
+def _needs_map(repeated: pd.DataFrame) -> list[str]:
+    """How many of the pairs that repeat do so where the map adds to what the domain compacts."""
+    count = int((repeated["beyond"] > 1).sum())
+    more = "the map of the better domain also selects better than its largest coefficients"
+    rest = "elsewhere the lead may be what the domain compacts, which needs no map"
+    return [f"Of {len(repeated)} that repeat, {count} do so in cells in which {more}; {rest}."] if len(repeated) else []
+
+
 def _pair(row: dict[str, Any]) -> str:
     """A pair of domains, with the cells that claim it."""
     other = row["second"] if row["better"] == row["first"] else row["first"]
     order = f"{row['better']} before {other}" if row["better"] else f"{row['first']} and {row['second']}"
-    return f"{order} ({row['claims']} of {row['cells']} cells, {row['models']} models, {row['sets']} data sets)"
+    words = {"models": "model", "sets": "data set"}
+    counts = ", ".join(f"{row[name]} {word}{'s' * (row[name] != 1)}" for name, word in words.items())
+    beyond = f"; beyond its largest coefficients in {row['beyond']}" if row["better"] else ""
+    return f"{order} with {row['method']} ({row['claims']} of {row['cells']} cells, {counts}{beyond})"
 
 
 def _write(cells: pd.DataFrame, contrasts: pd.DataFrame, repeats: pd.DataFrame, out: Path) -> list[str]:

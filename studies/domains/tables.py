@@ -13,7 +13,8 @@ from ..storage.results import SUMMARY
 
 CELL = ("kind", "data", "model", "method")
 NUMBERS = ("mean", "low", "high", "p", "detectable", "units")
-CONTRASTS = (*CELL, "first", "second", *NUMBERS, "verdict_in_cell", "p_corrected", "verdict")
+BEYOND = "beyond", "first_beyond", "second_beyond"  # more than the largest coefficients: in a conclusion, and of each side
+CONTRASTS = (*CELL, "first", "second", *NUMBERS, "verdict_in_cell", "p_corrected", "verdict", *BEYOND[1:])
 TURNED = {"better": "worse", "worse": "better"}
 REPEATS, CONTRARY, ONCE, EQUAL, OPEN = "repeats", "contrary", "found once", "equal in all", "open"
 LEVEL = 0.05
@@ -22,6 +23,8 @@ Cell = tuple[dict[str, str], Mapping[str, Any] | None]
 
 def read(folder: Path) -> list[Cell]:
     """The cells of a finished comparison: what each is about, and its conclusion; None where there was nothing to conclude.
+
+    beyond, in a conclusion: the domains whose map selects better than the largest |z - z₀| do, by the comparison's question.
 
     Raises: ValueError where the folder holds no finished comparison, or one without conclusions.
     """
@@ -35,8 +38,14 @@ def read(folder: Path) -> list[Cell]:
         asked = {name: _one(cell.get(name, held["settings"].get(name))) for name in ("data", "model", "method", "baseline")}
         label = asked["method"] if asked["baseline"] == "zero" else f"{asked['method']}, baseline={asked['baseline']}"
         about = {"kind": cell["signals"]["several"], "data": asked["data"], "model": asked["model"], "method": label}
-        found.append((about, conclusion))
+        found.append((about, conclusion and conclusion | {BEYOND[0]: _beyond(held, asked["data"], asked["model"], label)}))
     return found
+
+
+def _beyond(held: Mapping[str, Any], *cell: str) -> list[str]:
+    """The domains of a cell whose map is better than their ranking by |coefficient|."""
+    won = [row for row in held.get("answers") or [] if row["second"] == "coefficient" and row["verdict"] == "better"]
+    return list(dict.fromkeys(row["domain"] for row in won if tuple(row[name] for name in CELL[1:]) == cell))
 
 
 def _one(value: Any) -> str:
@@ -90,6 +99,7 @@ def _rows(about: dict[str, str], found: Mapping[str, Any]) -> Iterator[dict[str,
             head = {"first": first, "second": second, "pair": " | ".join(sorted((one, other)))}
             tested = pair["contrast"] is not None and (first, second) == tuple(sorted((one, other)))
             more = {"verdict_in_cell": verdict, "tested": tested, "admitted": not found["admission"]["fault"]}
+            more |= {side: name in found.get(BEYOND[0], ()) for side, name in zip(BEYOND[1:], (first, second))}
             yield about | head | _numbers(pair["contrast"], turn) | more
 
 
@@ -106,12 +116,14 @@ def repeat_table(contrasts: pd.DataFrame) -> pd.DataFrame:
     A cell is another one if its data or its model differ. outcome: "repeats", claims of one sign in two cells or more and
     nowhere the opposite; "contrary", claims of both signs; "found once"; "equal in all"; "open", neither.
     better: the domain with the smaller error, where there is a claim.  kinds, sets, models: of the cells that claim it.
+    beyond: of these cells, those in which the better domain's map also selects better than its largest |z - z₀|. Elsewhere the
+    lead may be what the domain compacts, which needs no map.
     """
     rows = []
     for (method, first, second), own in contrasts.groupby(["method", "first", "second"], sort=False):
         if len(own.drop_duplicates(["data", "model"])) > 1:
             rows.append({"method": method, "first": first, "second": second} | _outcome(own, str(first), str(second)))
-    columns = ["method", "first", "second", "outcome", "better", "cells", "claims", "kinds", "sets", "models"]
+    columns = ["method", "first", "second", "outcome", "better", "cells", "claims", "beyond", "kinds", "sets", "models"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -127,4 +139,6 @@ def _outcome(own: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
     better = {"better": first, "worse": second}[next(iter(signs))] if len(signs) == 1 else ""
     numbers = {"kinds": "kind", "sets": "data", "models": "model"}
     about = {name: claims[column].nunique() for name, column in numbers.items()}
+    won = np.where(claims["verdict"] == "better", claims[BEYOND[1]], claims[BEYOND[2]]).astype(bool)
+    about |= {BEYOND[0]: len(claims[won].drop_duplicates(["data", "model"]))}
     return {"outcome": outcome, "better": better, "cells": len(own), "claims": count} | about

@@ -79,7 +79,8 @@ def test_the_sentences_name_what_repeats(cells: dict[str, tables.Cell]) -> None:
     about, contrasts = tables.cell_table(chosen), tables.contrast_table(chosen)
     said = " ".join(study.sentences(about, contrasts, tables.repeat_table(contrasts)))
     assert "Holm over 3 contrasts" in said
-    assert "Repeats: dct before pixel (2 of 3 cells, 2 models, 1 data sets)." in said
+    assert f"Repeats: dct before pixel with {METHOD} (2 of 3 cells, 2 models, 1 data set; beyond its largest" in said
+    assert "Of 1 that repeat, 0 do so in cells in which the map of the better domain also selects better" in said
 
 
 def test_one_cell_with_two_names_of_the_same_model_is_no_repeat(cells: dict[str, tables.Cell]) -> None:
@@ -99,6 +100,23 @@ def test_contrasts_are_turned_with_their_interval() -> None:
     row = tables.contrast_table([invented(0.001)]).iloc[0]
     assert (row["first"], row["second"], row["verdict"]) == ("a", "b", "worse")
     assert row[["mean", "low", "high"]].tolist() == pytest.approx([-0.1, -0.15, -0.05])
+
+
+def test_a_lead_that_needs_no_map_is_told_from_one_that_does(tmp_path: Path) -> None:
+    """A ranking by |z| that does as well as the map says that the domain compacts the signals: it is counted apart."""
+    answer = {"data": "d", "method": "x", "domain": "b", "first": "attribution", "second": "coefficient", "verdict": "better"}
+    held: dict[str, Any] = {"command": "compare", "state": "finished", "settings": {}}
+    read = []
+    for model, won in {"m": ["b"], "n": ["b"], "o": ["a"], "p": []}.items():
+        about = {"data": "d", "model": model, "method": "x", "baseline": "zero", "signals": {"several": "k"}}
+        rows = [answer | {"model": model, "domain": name} for name in won] + [answer | {"model": "else"}]
+        rows.append(answer | {"model": model, "verdict": "open", "domain": "a"})
+        written = held | {"cells": [about], "conclusions": [invented(0.001)[1]], "answers": rows}
+        (tmp_path / model).mkdir()
+        (tmp_path / model / "summary.json").write_text(json.dumps(written))
+        read += tables.read(tmp_path / model)
+    [row] = tables.repeat_table(tables.contrast_table(read)).to_dict("records")
+    assert (row["better"], row["claims"], row["beyond"]) == ("b", 4, 2)
 
 
 def test_claims_are_corrected_over_all_cells_and_need_an_admitted_metric() -> None:

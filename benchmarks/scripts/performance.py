@@ -1,6 +1,7 @@
 """The sections of docs/performance.md, from the frame of stored results."""
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -275,10 +276,8 @@ def missed(root: Path) -> str:
             if len(aimed) and bool((aimed["ratio"] > aimed["goal"]).any()):
                 worst = aimed.loc[(aimed["ratio"] / aimed["goal"]).idxmax()]
                 median = f"median {aimed['ratio'].median():.2f}, " if len(aimed) > 1 else ""
-                lines.append(
-                    f"- {label} ({machine}): {median}worst {worst['ratio']:.2f} (`{worst['case'] or worst['test']}`), goal "
-                    f"{worst['goal']:.3g}."
-                )
+                name = re.sub(r"\(\w+=\{n\}\)", "", worst["case"] or worst["test"])
+                lines.append(f"- {label} ({machine}): {median}worst {worst['ratio']:.2f} (`{name}`), goal {worst['goal']:.3g}.")
     if not len(stored):
         raise NothingStored
     return "\n".join(lines) or "No goal is missed."

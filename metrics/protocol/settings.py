@@ -1,5 +1,6 @@
 """`Protocol`: what is compared, and how."""
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from ...transforms import Transform, get
 from ..selection import BUDGETS, Budgets
 from .admission import DOSES
 from .conclusion import BLIND, NEUTRAL, ROTATION
-from .families import FOREIGN, OWN, USABLE, Family
+from .families import FOREIGN, OWN, USABLE, Family, blur, noise
 from .rotation import Rotation
 
 Domains = Sequence[str | Transform] | Mapping[str, str | Transform]
@@ -65,7 +66,7 @@ class Protocol:
         """The families by name, without that of the selection itself."""
         asked = [name for name in self.names if USABLE in domains[name].claims] if self.families is None else self.families
         shape = domains[ROTATION].shape
-        own: dict[str, Family] = {**FOREIGN, **domains}
+        own: dict[str, Family] = {"blur": blur, "noise": functools.partial(noise, seed=self.seed), **domains}
         return {name: own[name] if name in own else get(name, shape) for name in asked} | {
             NEUTRAL: Rotation(shape, self.seed + 1)
         }

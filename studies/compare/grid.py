@@ -211,7 +211,7 @@ def _place(cell: Cell, cells: Sequence[Cell]) -> str:
 
 def _sentences(cells: Sequence[Cell], tables: Sequence[pd.DataFrame], summary: dict[str, Any]) -> list[str]:
     """The conclusions, the answers to the questions, and what holds for each cell's table."""
-    said = [*summary["conclusion_sentences"], *summary["answer_sentences"]]
+    said = [sentence for of in ("conclusion", "answer", "other_model") for sentence in summary[f"{of}_sentences"]]
     for cell, table in zip(cells, tables):
         where = f"{cell.settings.model[0]}, {cell.settings.data[0]}, {cell.settings.method_label}: " if len(cells) > 1 else ""
         said += [where + sentence for sentence in findings(table, cell.about["signals"]["several"])]

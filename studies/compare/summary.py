@@ -64,7 +64,8 @@ def summarize_scores(
         "conclusions": [None if one is None else _plain(one) for one in conclusions],
         "answers": json.loads(frame(found).to_json(orient="records", double_precision=15)),
         "across_models": json.loads(others.to_json(orient="records", double_precision=15)),
-        "answer_sentences": [*sentences(found, unit), *about_other_models(others, unit)],
+        "answer_sentences": sentences(found, unit),
+        "other_model_sentences": about_other_models(others, unit),
         "near_duplicates": alike,
     }
 

@@ -8,6 +8,7 @@ from support.subjects import AsModule, normal
 from torch import Tensor, nn
 
 import pullback as pb
+from pullback.attribution.engine import faster_form
 from pullback.attribution.engine.equal_network import equal_network, own_bytes
 from pullback.core.network_graph import trace
 from pullback.studies import load_model, load_photos
@@ -128,6 +129,29 @@ def test_a_network_that_is_not_equal_does_not_run(monkeypatch: pytest.MonkeyPatc
         assert "fallback" not in settings(found)
         assert said in settings(found)["not_optimized"] or "gradient moves" in settings(found)["not_optimized"]
         torch.testing.assert_close(found.values, plain.values, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("refused", "taken"),
+    [
+        ((), ("channels_last", True)),
+        ((("equal", True),), ("channels_last", False)),  # it gains more than folding does
+        ((("equal", True), ("own", True)), ("contiguous", True)),
+        ((("equal", True), ("own", True), ("equal", False)), ("contiguous", False)),
+    ],
+)
+def test_the_fastest_form_that_is_not_refused_runs(refused: Any, taken: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = faster_form._trouble
+
+    def trouble(run: Any, gradients: bool, network: Any, channels_last: bool) -> str:
+        name = "own" if network is None else "equal"
+        return f"{name} is refused" if (name, channels_last) in refused else real(run, gradients, network, channels_last)
+
+    monkeypatch.setattr(faster_form, "_trouble", trouble)
+    found = settings(pb.attribute(Residual(), normal(2, *SHAPE), 1, method="smoothgrad(samples=24)", execution=OPTIMIZE))
+    assert (found["memory_format"], found.get("optimized", False)) == taken
+    assert found.get("fallback", "") == ("own is refused" if ("own", True) in refused else "")
+    assert ("not_optimized" in found) == (not taken[1])
 
 
 def test_methods_that_look_at_layers_never_see_it() -> None:

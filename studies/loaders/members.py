@@ -1,6 +1,7 @@
 """Signals that lie inside larger files: tar files of WebDataset, tables of Parquet, and numbered shards of both."""
 
 import itertools
+import math
 import re
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
@@ -130,9 +131,9 @@ def numbered_shards(spec: str) -> list[Path]:
     counts = [int(last) - int(first) + 1 for first, last in found]
     if not found or not holds_members(Path(spec)):
         return []
-    if min(counts) < 1 or max(counts) > _MOST:
-        raise ValueError(f"Data {spec[:80]!r}: expected 1 to {_MOST:,} numbers that rise, as {{000..009}}.")
+    if min(counts) < 1 or math.prod(counts) > _MOST:
+        raise ValueError(f"Data {spec[:80]!r}: expected 1 to {_MOST:,} files, by numbers that rise, as {{000..009}}.")
     each = [[f"{number:0{len(first)}}" for number in range(int(first), int(last) + 1)] for first, last in found]
     parts = _RANGE.sub("\0", spec).split("\0")
     named = ("".join(itertools.chain(*zip(parts, chosen, strict=False), parts[-1:])) for chosen in itertools.product(*each))
-    return [Path(name) for name in itertools.islice(named, _MOST)]
+    return [Path(name) for name in named]

@@ -7,15 +7,17 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
+from ...core.copies import copied
 from .dry_run import DryRun
 from .engine import Engine
 from .equal_network import equal_network, has_norms, own_bytes
 
+Form = Callable[[], AbstractContextManager[None]]
 _REORDERED = 1e-4  # relative difference that kernels may show which add in any order
 _ROUNDING = 64  # rounding errors of f between batch sizes, in units of the last bit
 _GRADIENTS_ALIKE = 1e-3  # relative difference of gradients
 _DOUBLE = 1e-9  # both of these for an equal network in double precision
-_ATTEMPTS = 4  # points at which gradients are compared, if they differ at those before
+_ATTEMPTS = 4  # points at which gradients are compared where double precision does not decide
 _WORTH_IT = 40  # evaluations of a run in which the check is cheap beside what channels_last gains
 _FOLDED = 24  # the same beside what an equal network without BatchNorm gains
 
@@ -102,8 +104,9 @@ def _trouble(run: DryRun, gradients: bool, network: nn.Module | None, channels_l
     engine, known = run.engine, run.known.detach()
     form = functools.partial(engine.prepared.plainly, channels_last, network)
     strict = network is not None and torch.finfo(known.dtype).bits > 32
+    alike = _DOUBLE if strict else _GRADIENTS_ALIKE
     try:
-        if gradients and (trouble := _turned(engine, *_telling_rows(run), form, _DOUBLE if strict else _GRADIENTS_ALIKE)):
+        if gradients and (trouble := _other_gradient(run, form, alike, network, channels_last)):
             return trouble
         x = run.points[:, 0].detach()
         engine.count.planned += len(x)
@@ -129,22 +132,57 @@ def _moved(known: Tensor, found: Tensor, allowed: float) -> str:
     return f"f moves by {float(moved[excess.argmax()]):.3g}" if bool(excess.any()) else ""
 
 
-def _turned(
-    engine: Engine, example: Tensor, points: Tensor, form: Callable[[], AbstractContextManager[None]], allowed: float
-) -> str:
-    """How much the gradient differs in this form; empty where that is at most `allowed`, relatively.
+def _other_gradient(run: DryRun, form: Form, allowed: float, network: nn.Module | None, channels_last: bool) -> str:
+    """How much the gradient differs in this form; empty where that is at most `allowed`, relatively, or rounding alone.
 
-    Rounding may carry units of a network over the kink of a ReLU, which moves a gradient by up to some percent. So the gradient
-    is compared at up to four points near each other: what is a matter of the form differs at all of them.
+    Rounding may carry units of a network over the kink of a ReLU, which moves a gradient by up to some percent. Double
+    precision tells that from another function. A model that does not run in it is compared at four points near each other:
+    what is a matter of the form differs at all of them.
     """
-    for attempt in range(_ATTEMPTS):
-        engine.count.planned += 2 * len(points)
-        both = []
-        for context in (engine.prepared.plainly, form):
-            with context():
-                at = points * (1 - attempt / 64)
-                both.append(torch.cat([gradient for *_, gradient in engine.gradient_chunks(example, at.__getitem__)]).detach())
-        moved, size = float((both[0] - both[1]).norm()), float(both[0].norm())
-        if moved <= allowed * size:  # False for NaN
-            return ""
-    return f"the gradient moves by {moved:.3g} of {size:.3g}"
+    example, points = _telling_rows(run)
+    trouble = _turned(run.engine, example, points, form, allowed)
+    if not trouble or _same_in_double(run, network, channels_last):
+        return ""
+    for step in range(1, _ATTEMPTS):
+        if not (trouble := _turned(run.engine, example, points * (1 - step / 64), form, allowed)):
+            break
+    return trouble
+
+
+def _turned(engine: Engine, example: Tensor, points: Tensor, form: Form, allowed: float) -> str:
+    """How much the gradient at these points differs in this form; empty where that is at most `allowed`, relatively."""
+    engine.count.planned += 2 * len(points)
+    both = []
+    for context in (engine.prepared.plainly, form):
+        with context():
+            both.append(torch.cat([gradient for *_, gradient in engine.gradient_chunks(example, points.__getitem__)]).detach())
+    moved, size = float((both[0] - both[1]).norm()), float(both[0].norm())
+    return "" if moved <= allowed * size else f"the gradient moves by {moved:.3g} of {size:.3g}"  # NaN moves
+
+
+def _same_in_double(run: DryRun, network: nn.Module | None, channels_last: bool) -> bool:
+    """Whether the model and its form have the same gradient in double precision; False where they cannot run in it."""
+    plain = run.engine.prepared.plain
+    if not isinstance(plain, nn.Module) or torch.finfo(run.engine.feed).bits > 32:
+        return False
+    try:
+        own = _in_double(run, copied(plain), torch.contiguous_format)
+        other = _in_double(
+            run, copied(plain), torch.channels_last if channels_last else torch.contiguous_format, network is not None
+        )
+    except Exception as error:  # the model may hold tensors of its own precision, or not fit twice
+        if error is run.engine.stopped:
+            raise
+        return False
+    return float((own - other).norm()) <= _DOUBLE * float(own.norm())
+
+
+def _in_double(run: DryRun, twin: nn.Module, layout: torch.memory_format, equal: bool = False) -> Tensor:
+    """The gradient of `twin`, or of the network equal to it, at the telling rows in double precision."""
+    engine, (example, points) = run.engine.uncounted(), _telling_rows(run)
+    engine.feed = torch.promote_types(engine.feed, torch.double)
+    twin = twin.to(engine.feed)
+    network = equal_network(twin)[0] if equal else twin
+    leaf = points.to(engine.feed).contiguous(memory_format=layout).requires_grad_()
+    with torch.enable_grad():
+        return torch.autograd.grad(engine.scored(network or twin, leaf, example).sum(), leaf)[0]

@@ -154,6 +154,24 @@ def test_the_fastest_form_that_is_not_refused_runs(refused: Any, taken: Any, mon
     assert ("not_optimized" in found) == (not taken[1])
 
 
+def test_double_precision_tells_kinks_from_another_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    x = torch.full((1, 1, 4, 4), 0.7)
+    conv, norm = nn.Conv2d(1, 64, 1, bias=False), nn.BatchNorm2d(64)
+    norm.running_mean, norm.running_var = conv(x)[0, :, 0, 0].detach(), torch.rand(64) + 0.5  # all units at their kinks
+    model = nn.Sequential(conv, norm, nn.ReLU(), nn.Flatten(), nn.Linear(1024, 3)).eval()
+    monkeypatch.setattr(faster_form, "_ATTEMPTS", 1)
+    run = lambda: settings(pb.attribute(model, x, 1, method="smoothgrad(samples=24)", execution=OPTIMIZE))
+    assert run()["optimized"]
+    monkeypatch.setattr(faster_form, "_same_in_double", lambda *_: False)  # the control: single precision cannot tell
+    assert "gradient moves" in run()["not_optimized"]
+    monkeypatch.undo()
+    monkeypatch.setattr(faster_form, "_ATTEMPTS", 1)
+    wrong = lambda net, **_: (AsModule(lambda x: equal_network(net)[0](x) + 1e-5 * x.flatten(1)[:, :3]), "")
+    monkeypatch.setattr(faster_form, "equal_network", wrong)
+    assert "gradient moves" in run()["not_optimized"]
+
+
 def test_methods_that_look_at_layers_never_see_it() -> None:
     pytest.importorskip("captum")
     model, x = (

@@ -83,6 +83,19 @@ def test_the_equal_network_has_fewer_layers() -> None:
     assert len(list(trace(model).modules())) > len(list(network.modules()))  # the control
 
 
+def test_on_one_thread_pointwise_convolutions_are_dilated(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 1, stride=2), nn.Conv2d(4, 2, 3)).double().eval()
+    x = normal(2, *SHAPE)
+    for threads, dilation in ((1, (2, 2)), (2, (1, 1))):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        network, _ = equal_network(net)
+        assert network is not None
+        convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+        assert [layer.dilation for layer in convolutions] == [dilation, (1, 1), (1, 1)]  # only where it has no meaning
+        torch.testing.assert_close(network(x), net(x), rtol=1e-12, atol=1e-12)
+    assert all(layer.dilation == (1, 1) for layer in net if isinstance(layer, nn.Conv2d))  # the user's own stay
+
+
 class Branches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x if bool((x.sum() > -1e9).all()) else -x

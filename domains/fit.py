@@ -16,6 +16,7 @@ from ..attribution.engine.score import Target
 from ..core.checks import check_count, check_seed, quoted
 from ..core.files import write_text
 from ..core.progress import Progress, reporter
+from ..metrics.statistics import ENOUGH
 from ..transforms import Transform
 from ..transforms.grouped import Grouped
 from .families import Family, get_family
@@ -59,8 +60,10 @@ class FittedDomain:
 
     @property
     def counts(self) -> bool:
-        """Whether the fitted domain beats its model-blind twin on examples it has not seen: the 95 % interval is above 0."""
-        return bool(self.against(TWIN)["low"] > 0)
+        """Whether the fitted domain beats its model-blind twin on examples it has not seen: the 95 % interval is above 0, of at
+        least 20 groups."""
+        row = self.against(TWIN)
+        return bool(row["low"] > 0 and row["groups"] >= ENOUGH)
 
     def against(self, other: str, domain: str = FITTED) -> dict[str, Any]:
         """The row of `contrasts` for two searches.  Raises: ValueError where there is none."""
@@ -88,7 +91,7 @@ class FittedDomain:
         """The controls than whose domains the fitted one is not shown to be better: what it gains they may have too."""
         others = ~self.contrasts["against"].isin([TWIN, COEFFICIENT])
         rows = self.contrasts[(self.contrasts["domain"] == FITTED) & others]
-        return list(rows[~(rows["low"] > 0)]["against"])
+        return list(rows[~((rows["low"] > 0) & (rows["groups"] >= ENOUGH))]["against"])
 
     def save(self, folder: str | Path) -> None:
         """Writes the tables, the settings, and the matrices of grouped transforms (.safetensors) into a folder."""

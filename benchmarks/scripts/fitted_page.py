@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.results.stored import read
-from pullback.domains import contrast, holm
+from pullback.domains import contrast
+from pullback.metrics.statistics import holm
 from pullback.studies.hidden_frame import sentences
 
 from .tables import NothingStored, table

@@ -165,6 +165,17 @@ def test_groups_and_not_examples_are_the_units_of_an_interval() -> None:
     assert np.isnan(contrast(np.zeros(3), np.ones(3), np.zeros(3))["detectable"])
 
 
+def test_settings_say_what_was_asked_for() -> None:
+    data, objective = Streams(pairs()), get_objective("selection(budgets=[0.1])")
+    found = fit_domain(data, "menu(specs=[dct, pixel])", "selection(budgets=[0.1])", folds=3)
+    told = {name: found.settings[name] for name in ("family", "asked", "objective", "candidates")}
+    spec = "selection(budgets=[0.1])"
+    assert told == {"family": "menu", "asked": "menu(specs=[dct, pixel])", "objective": spec, "candidates": 2}
+    assert get_objective(told["objective"]) == objective
+    assert fit_domain(data, ["dct"], objective, folds=3).settings["objective"] == repr(objective)
+    assert fit_domain(data, ["dct"], get_objective("l1"), folds=3).settings["objective"] == "l1"
+
+
 def test_few_groups_count_for_nothing() -> None:
     data = pairs(24, groups=24)
     found = fit_domain(Streams(data), ["dct", "pixel"], folds=4)

@@ -60,6 +60,7 @@ def _scored(protocol: Protocol, streams: Streams, part: Tensor) -> Scored:
     domains = protocol.built(pairs.shape)
     run, blind = Run(protocol, domains, protocol.removed(domains)), streams.randomised
     target: Any = picked(streams.target, part, len(streams.pairs))
+    assert streams.model is not None
     with open_engine(streams.model, pairs.signal, target, **streams.options) as engine:
         engine.count.planned = len(part) * protocol.cost(pairs.shape)
         return run.judge(_maps(pairs, domains), {} if blind is None else _maps(blind.pairs[part], domains), engine)

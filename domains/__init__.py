@@ -2,14 +2,16 @@
 
 from .families import Family, families, menu
 from .fit import FittedDomain, fit_domain
-from .judging import contrast, holm, selection_error
+from .judging import contrast, selection_error
 from .moments import Moments, attribution_klt, leading_atoms
 from .objectives import Objective, objectives
 from .pairs import Pairs
+from .protocol import concluded
 from .streams import Streams, randomise
 from .tilings import best_tiling
 from .transfer import for_shape, transfer, transfer_matrix
 
-__all__ = ["Family", "FittedDomain", "Moments", "Objective", "Pairs", "Streams", "attribution_klt", "best_tiling", "contrast"]
-__all__ += ["families", "fit_domain", "for_shape", "holm", "leading_atoms", "menu", "objectives", "randomise"]
+__all__ = ["Family", "FittedDomain", "Moments", "Objective", "Pairs", "Streams", "attribution_klt", "best_tiling", "concluded"]
+__all__ += ["contrast"]
+__all__ += ["families", "fit_domain", "for_shape", "leading_atoms", "menu", "objectives", "randomise"]
 __all__ += ["selection_error", "transfer", "transfer_matrix"]

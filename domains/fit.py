@@ -16,12 +16,14 @@ from ..attribution.engine.score import Target
 from ..core.checks import check_count, check_seed, quoted
 from ..core.files import write_text
 from ..core.progress import Progress, reporter
+from ..core.registry import Registry
+from ..metrics.statistics import ENOUGH
 from ..transforms import Transform
 from ..transforms.grouped import Grouped
-from .families import Family, get_family
+from .families import Family, families, get_family
 from .judge import Judge, dealt
 from .judging import contrast
-from .objectives import Objective, get_objective
+from .objectives import Objective, get_objective, objectives
 from .pairs import Pairs
 from .streams import COEFFICIENT, FITTED, RANDOMISED, TWIN, Streams
 
@@ -41,7 +43,7 @@ class FittedDomain:
     groups, detectable; against coefficient it is the gain.
     candidates: one row for each: fold (-1 for `transform` and `twin`), search, candidate, choose, its mean cost on the part
     that chooses, model, its error there if the model chose, chosen, whether it was, and fit, its cost on the part that it was
-    fitted on if it was.  settings: those of the call, and shape.
+    fitted on if it was.  settings: those of the call, shape, and the number of candidates of a search.
 
     >>> x = torch.randn(12, 1, 8, generator=torch.Generator().manual_seed(0))
     >>> found = pb.fit_domain((lambda x: x.pow(2).flatten(1).sum(1), x), family="menu", folds=3)
@@ -59,8 +61,10 @@ class FittedDomain:
 
     @property
     def counts(self) -> bool:
-        """Whether the fitted domain beats its model-blind twin on examples it has not seen: the 95 % interval is above 0."""
-        return bool(self.against(TWIN)["low"] > 0)
+        """Whether the fitted domain beats its model-blind twin on examples it has not seen: the 95 % interval is above 0, of at
+        least 20 groups."""
+        row = self.against(TWIN)
+        return bool(row["low"] > 0 and row["groups"] >= ENOUGH)
 
     def against(self, other: str, domain: str = FITTED) -> dict[str, Any]:
         """The row of `contrasts` for two searches.  Raises: ValueError where there is none."""
@@ -88,7 +92,7 @@ class FittedDomain:
         """The controls than whose domains the fitted one is not shown to be better: what it gains they may have too."""
         others = ~self.contrasts["against"].isin([TWIN, COEFFICIENT])
         rows = self.contrasts[(self.contrasts["domain"] == FITTED) & others]
-        return list(rows[~(rows["low"] > 0)]["against"])
+        return list(rows[~((rows["low"] > 0) & (rows["groups"] >= ENOUGH))]["against"])
 
     def save(self, folder: str | Path) -> None:
         """Writes the tables, the settings, and the matrices of grouped transforms (.safetensors) into a folder."""
@@ -158,14 +162,15 @@ def fit_domain(
         run = _Run(chosen, cost, streams, parts, shortlist, seed, report)
         table = pd.concat([run.fold(number) for number in range(len(parts))]).sort_values("example", ignore_index=True)
         final = [run.search(-1, name, torch.cat(parts[1:]), parts[0]) for name in (FITTED, TWIN)]
-    settings = {"family": chosen.name, "objective": cost.name, "judge": run.judge.name, "folds": len(parts), "seed": seed}
-    settings |= {"shortlist": shortlist, "shape": list(streams.pairs.shape)}
+    asked = {"family": chosen.name, "asked": _asked(family, chosen, families), "objective": _asked(objective, cost, objectives)}
+    settings = asked | {"judge": run.judge.name, "folds": len(parts), "seed": seed, "shortlist": shortlist}
+    settings |= {"shape": list(streams.pairs.shape), "candidates": len(run.rows) // run.done}
     contrasts = _contrasts(table, list(run.searches), seed)
     return FittedDomain(final[0], final[1], table, contrasts, pd.DataFrame(run.rows), run.domains, settings)
 
 
 class _Run:
-    """All searches of one call.  rows: one for each candidate so far.  domains: those of the folds so far."""
+    """All searches of one call.  rows: one for each candidate so far.  domains: those of the folds so far.  done: searches."""
 
     def __init__(
         self,
@@ -178,7 +183,7 @@ class _Run:
         report: Progress | None,
     ) -> None:
         self._family, self._objective, self._streams, self._seed = family, objective, streams, seed
-        self._parts, self._shortlist, self._report, self._done = parts, shortlist, report, 0
+        self._parts, self._shortlist, self._report, self.done = parts, shortlist, report, 0
         self.searches, self.judge = streams.searches(seed), Judge(streams, objective)
         self.rows, self.domains = list[dict[str, Any]](), list[dict[str, Transform]]()
 
@@ -202,9 +207,9 @@ class _Run:
             raise ValueError(f"fit_domain: {self._family.name} has no member for signals of shape {self._streams.pairs.shape}.")
         transform, row = self._chosen(name, listed, choose)
         row.update(chosen=True, fit=float(self._objective.costs(transform, first, first).mean()))
-        self._done += 1
+        self.done += 1
         if self._report is not None:
-            self._report(self._done, len(self._parts) * len(self.searches) + 2)
+            self._report(self.done, len(self._parts) * len(self.searches) + 2)
         return transform
 
     def _chosen(self, name: str, listed: "_Shortlist", choose: Tensor) -> tuple[Transform, dict[str, Any]]:
@@ -229,6 +234,13 @@ class _Shortlist:
     def add(self, cost: float, transform: Transform, row: dict[str, Any]) -> None:
         """Keeps a candidate if it is among the best so far."""
         self.found = sorted([*self.found, (cost, transform, row)], key=lambda one: one[0])[: self._most]
+
+
+def _asked(given: Any, made: Any, registry: Registry[Any]) -> str:
+    """What was asked for, so that it can be built again: the spec, or the name where options have their defaults."""
+    if isinstance(given, str):
+        return given
+    return made.name if made.name not in registry.names() or made == registry.maker(made.name)() else repr(made)
 
 
 def _streams(source: Source, target: Target, groups: Any, seed: int, options: dict[str, Any]) -> Streams:

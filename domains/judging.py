@@ -5,18 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from scipy import stats
 from torch import Tensor
 
 from ..attribution import Attribution
 from ..attribution.engine.score import Target
 from ..metrics import kept_score
+from ..metrics.statistics import contrast as paired
 from ..transforms import Transform
 from .objectives import BUDGETS
 from .pairs import Pairs
-
-POWER, LEVEL = 0.8, 0.95
 
 
 def selection_error(
@@ -64,37 +61,16 @@ def attribution_in(transform: Transform, pairs: Pairs) -> Attribution:
 
 
 def contrast(better: np.ndarray, worse: np.ndarray, group: np.ndarray, seed: int = 0) -> dict[str, float]:
-    """How much less `better` is than `worse`, from one number for each example.
+    """How much less `better` is than `worse`, from one number for each example; see `metrics.statistics.contrast`.
 
     difference: the mean over groups of the mean of worse - better in a group.  low, high: its 95 % t interval over groups.
     p: two-sided, by flipping signs.  groups: their number.  detectable: the smallest difference that a run with this spread
-    and this number of groups sees with a power of 80 %. NaN where there are fewer than two groups.
+    and this number of groups sees with a power of 80 %; NaN for so few groups that no signs are evidence.
 
     >>> found = contrast(np.zeros(6), np.array([1.0, 1.2, 0.9, 1.1, 1.0, 0.8]), np.arange(6))
     >>> round(found["difference"], 3), bool(found["low"] > 0), found["p"]
     (1.0, True, 0.03125)
     """
-    means = pd.Series(worse - better).groupby(group).mean().to_numpy()
-    count, spread = len(means), float(np.std(means, ddof=1)) / len(means) ** 0.5 if len(means) > 1 else float("nan")
-    reach = stats.t.ppf([(1 + LEVEL) / 2, POWER], max(1, count - 1))
-    found = {"difference": float(means.mean()), "low": float("nan"), "high": float("nan"), "p": float("nan"), "groups": count}
-    if count > 1:
-        found |= {"low": found["difference"] - reach[0] * spread, "high": found["difference"] + reach[0] * spread}
-        signs = stats.permutation_test(
-            (means,), np.mean, permutation_type="samples", n_resamples=9999, rng=np.random.default_rng(seed)
-        )
-        found["p"] = float(signs.pvalue)
-    return found | {"detectable": float(reach.sum() * spread)}
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """p values corrected for how many were tried.  Source: Holm 1979.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    order, running, found = np.argsort(p), 0.0, [0.0] * len(p)
-    for rank, place in enumerate(order):
-        running = max(running, min(1.0, (len(p) - rank) * p[place]))
-        found[place] = round(running, 12)
-    return found
+    one = paired(worse - better, cluster=list(group), seed=seed)
+    found = {"difference": one.mean, "low": one.low, "high": one.high, "p": one.p, "groups": one.units}
+    return found | {"detectable": one.detectable}

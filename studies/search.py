@@ -15,8 +15,9 @@ from torch import Tensor
 from ..core.defaults import PICTURE_METHOD
 from ..core.files import check_writable, plain, write_text
 from ..core.progress import Progress
-from ..domains import FittedDomain, Streams, contrast, fit_domain, holm, randomise, transfer, transfer_matrix
+from ..domains import FittedDomain, Streams, contrast, fit_domain, randomise, transfer, transfer_matrix
 from ..domains.streams import FITTED, TWIN
+from ..metrics.statistics import holm
 from .hidden_frame import planted_search, sentences
 from .loaders.adapted import Probabilities
 from .loaders.data import load_photos
@@ -143,7 +144,7 @@ def against_twin_and_menu(found: dict[str, FittedDomain]) -> pd.DataFrame:
             ours, theirs = (each.judged[FITTED].to_numpy(dtype=float) for each in (one, menu))
             rows.append({**head, "against": "menu", **contrast(ours, theirs, one.judged["group"].to_numpy())})
     table = pd.DataFrame(rows)
-    return table.assign(p_holm=holm(table["p"].fillna(1.0).tolist()))
+    return table.assign(p_holm=holm(table["p"].fillna(1.0)))
 
 
 def search_planted(out: str | Path, seeds: Sequence[int] = range(2), progress: Progress | None = None) -> SearchResult:

@@ -20,7 +20,7 @@ import pullback as pb
 from benchmarks.results.stored import RESULTS, read
 from benchmarks.subjects.searched import SUBJECTS
 from pullback.core.files import write_text
-from pullback.domains import FittedDomain, Pairs, Streams, randomise, transfer, transfer_matrix
+from pullback.domains import FittedDomain, Pairs, Streams, concluded, randomise, transfer, transfer_matrix
 from pullback.domains.families import Menu, get_family
 from pullback.domains.objectives import get_objective
 from pullback.studies.hidden_frame import KINDS, planted_search, sentences
@@ -191,6 +191,19 @@ def judge_elsewhere(name: str, families: list[str] | None, cache: Path, objectiv
     draw_transfers()
 
 
+def conclude(data: str, names: list[str], cache: Path, objective: str, most: int | None) -> None:
+    """Asks the comparison protocol about the domains that families find, their twins and the menu's choices, and stores it."""
+    made = streams(data, cache)
+    menu, *found = (pb.fit_domain(made, FAMILIES[data][name], objective, folds=FOLDS) for name in ("menu", *names))
+    for name, one in zip(names, found):
+        said = concluded(one, made, menu, most)
+        kept = {"data": data, "family": name, "objective": objective, "said": said.sentence, "named": said.named}
+        kept |= {"errors": said.errors, "reasons": said.reasons, "groups": said.groups}
+        count = sum(min(most or size, size) for size in one.judged.groupby("fold").size())
+        store(concluded={f"{name} on {data}": kept | {"examples": int(count)}})
+        print(data, said.sentence, flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", choices=[*FAMILIES], default="photos")
@@ -200,6 +213,8 @@ def main() -> None:
     parser.add_argument("--transfer", choices=TRANSFERS, help="only judge domains of one model on others")
     parser.add_argument("--draw", action="store_true", help="only draw what was transferred")
     parser.add_argument("--cache", type=Path, default=Path("results/streams"))
+    parser.add_argument("--protocol", action="store_true", help="ask the comparison protocol about each --family")
+    parser.add_argument("--most", type=int, help="with --protocol: examples of each fold")
     parser.add_argument("--cost", action="store_true", help="measure only what a search costs")
     parser.add_argument("--images", type=int, default=16, help="with --cost: the number of images")
     parser.add_argument("--planted", type=int, help="only search so many hidden frames of each kind")
@@ -214,6 +229,9 @@ def main() -> None:
         return
     if given.draw:
         draw_transfers()
+        return
+    if given.protocol:
+        conclude(given.data, given.family or [], given.cache, given.objective, given.most)
         return
     if given.transfer:
         judge_elsewhere(given.transfer, given.family, given.cache, given.objective)

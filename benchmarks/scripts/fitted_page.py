@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.results.stored import read
-from pullback.domains import contrast, holm
+from pullback.domains import contrast
+from pullback.metrics.statistics import holm
 from pullback.studies.hidden_frame import sentences
 
 from .tables import NothingStored, table
@@ -21,6 +22,7 @@ TITLES = {
     "digits3d": "a network for volumes, digits in space",
 }
 LEVEL = 0.05
+OTHERS = ("twin", "shuffled", "randomised", "coefficient")
 
 
 def _stored(root: Path, name: str) -> Any:
@@ -92,10 +94,8 @@ def _rows(entries: list[dict[str, Any]]) -> pd.DataFrame:
     order, rows = list(TITLES), []
     menus = {(one["data"], _way(one)): pd.DataFrame(one["judged"]) for one in entries if one["family"] == "menu"}
     for one in sorted(entries, key=lambda one: (order.index(one["data"]), _way(one))):
-        judged, told = (
-            pd.DataFrame(one["judged"]),
-            {row["against"]: row for row in one["contrasts"] if row["domain"] == "fitted"},
-        )
+        judged = pd.DataFrame(one["judged"])
+        told = {other: _contrast(judged, judged[other]) for other in OTHERS if other in judged}
         row = {"data": one["data"], "family": one["family"], "way": _way(one), "error": judged["fitted"].mean()}
         row |= {
             "examples": len(judged),
@@ -106,10 +106,14 @@ def _rows(entries: list[dict[str, Any]]) -> pd.DataFrame:
         row["equal"] = ", ".join(name for name in ("shuffled", "randomised") if name in told and not told[name]["low"] > 0)
         menu = menus.get((one["data"], _way(one)))
         best = None if menu is None or one["family"] == "menu" else min(menu["fitted"], menu["twin"], key=lambda e: e.mean())
-        values = lambda column: column.to_numpy(dtype=float)
-        against = {} if best is None else contrast(values(judged["fitted"]), values(best), values(judged["group"]))
-        rows.append(row | _named(against, "menu"))
+        rows.append(row | _named({} if best is None else _contrast(judged, best), "menu"))
     return pd.DataFrame(rows)
+
+
+def _contrast(judged: pd.DataFrame, other: pd.Series) -> dict[str, float]:
+    """How much less the fitted domain costs than another."""
+    ours, theirs = (column.to_numpy(dtype=float) for column in (judged["fitted"], other))
+    return contrast(ours, theirs, judged["group"].to_numpy())
 
 
 def _named(found: dict[str, Any], other: str) -> dict[str, float]:
@@ -158,6 +162,16 @@ def _transferred(own: pd.DataFrame, model: str) -> str:
     return f"{row['error']:.3f}" + (f" ({row['over_own']:+.3f})" if sure else "")
 
 
+def protocol(root: Path) -> str:
+    """What the comparison protocol says of some searches."""
+    found = _stored(root, "concluded")
+    said = "\n".join(
+        f"- {TITLES[one['data']]}, `{one['family']}`, {one['examples']} examples: {one['said']}" for one in found.values()
+    )
+    named = [key for key, one in found.items() if one["named"] == "fitted"]
+    return f"{said}\n\nA fitted domain is named in {len(named)} of {len(found)} searches: {'; '.join(named) or 'none'}."
+
+
 def cost(root: Path) -> str:
     """What a search costs."""
     found = _stored(root, "cost")
@@ -171,3 +185,4 @@ def cost(root: Path) -> str:
 
 
 SECTIONS = {"fitted-planted": planted, "fitted-real": real, "fitted-transfer": elsewhere, "fitted-cost": cost}
+SECTIONS |= {"fitted-protocol": protocol}

@@ -13,7 +13,7 @@ from support.subjects import normal
 from torch import Tensor, nn
 
 import pullback as pb
-from pullback.domains import Family, Objective, Pairs, Streams, contrast, fit_domain, holm, randomise, selection_error
+from pullback.domains import Family, Objective, Pairs, Streams, contrast, fit_domain, randomise, selection_error
 from pullback.domains.families import Candidate, Menu, families, get_family
 from pullback.domains.judge import Judge
 from pullback.domains.objectives import get_objective, objectives
@@ -162,12 +162,28 @@ def test_groups_and_not_examples_are_the_units_of_an_interval() -> None:
     assert found["low"] == pytest.approx(2.5 - 3.182 * np.std([1, 2, 3, 4], ddof=1) / 2, abs=1e-3)
     assert found["p"] == pytest.approx(2 / 16)
     assert contrast(np.zeros(40), worse, np.arange(40))["low"] > found["low"]  # the control: examples taken for units
-    assert np.isnan(contrast(np.zeros(3), np.ones(3), np.zeros(3))["low"])
+    assert np.isnan(contrast(np.zeros(3), np.ones(3), np.zeros(3))["detectable"])
 
 
-def test_holm_corrects_for_how_many_were_tried() -> None:
-    assert holm([0.01, 0.02, 0.03, 0.005]) == pytest.approx([0.03, 0.04, 0.04, 0.02])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
+def test_settings_say_what_was_asked_for() -> None:
+    data, objective = Streams(pairs()), get_objective("selection(budgets=[0.1])")
+    found = fit_domain(data, "menu(specs=[dct, pixel])", "selection(budgets=[0.1])", folds=3)
+    told = {name: found.settings[name] for name in ("family", "asked", "objective", "candidates")}
+    spec = "selection(budgets=[0.1])"
+    assert told == {"family": "menu", "asked": "menu(specs=[dct, pixel])", "objective": spec, "candidates": 2}
+    assert get_objective(told["objective"]) == objective
+    assert fit_domain(data, ["dct"], objective, folds=3).settings["objective"] == repr(objective)
+    assert fit_domain(data, ["dct"], get_objective("l1"), folds=3).settings["objective"] == "l1"
+
+
+def test_few_groups_count_for_nothing() -> None:
+    data = pairs(24, groups=24)
+    found = fit_domain(Streams(data), ["dct", "pixel"], folds=4)
+    sure = lambda groups: replace(found, contrasts=found.contrasts.assign(low=0.1, groups=groups))
+    assert sure(20).counts
+    assert not sure(19).counts
+    assert sure(19).not_beaten == ["shuffled"]
+    assert not sure(20).not_beaten
 
 
 def test_a_randomised_copy_keeps_the_sizes_and_leaves_the_model_alone() -> None:

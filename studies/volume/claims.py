@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...metrics.protocol.table import COLUMNS
 from ...metrics.statistics import ENOUGH, family, mean_interval
 from .distances import edge_fraction
 from .maps import ATTRIBUTION, CONTROLS, SHUFFLED
@@ -40,6 +41,13 @@ def long_table(records: Sequence[Record], data: str, model: str) -> pd.DataFrame
 
 def _bins(own: Sequence[float]) -> dict[str, float]:
     return {"edge_fraction": float(edge_fraction(own))} | {f"bin {number}": share for number, share in enumerate(own)}
+
+
+def scores(table: pd.DataFrame) -> pd.DataFrame:
+    """The edge fractions in the columns of all long tables, a row for each number.  metric: names the map and the scale."""
+    asked = "edge_fraction(map=" + table["map"] + ", scale=" + table["scale"] + ")"
+    frame = table.assign(metric=asked, score=table["edge_fraction"], family="", budget_kind="", budget=np.nan)
+    return frame[list(COLUMNS)].dropna(subset="score")
 
 
 def means(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:

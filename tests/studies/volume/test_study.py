@@ -80,8 +80,11 @@ def test_every_control_must_agree_and_few_volumes_say_nothing(toys: tuple[str, s
 
 def test_the_files_hold_what_they_say(found: Volume) -> None:
     assert all((found.out / name).stat().st_size for name in found.files)
-    long = pd.read_parquet(found.out / "scores.parquet")
+    long = pd.read_parquet(found.out / "profiles.parquet")
     assert long.equals(found.table)
+    scores = pd.read_parquet(found.out / "scores.parquet")
+    assert scores["score"].tolist() == found.table["edge_fraction"].dropna().tolist()
+    assert "edge_fraction(map=cells, scale=octave 1)" in set(scores["metric"])
     shares = long.filter(like="bin ").sum(axis=1)
     assert np.allclose(shares[shares > 0], 1)
     assert set(long["example"]) == {f"test/{number:05}" for number in range(COUNT)}

@@ -128,8 +128,8 @@ all for ERM) / here (Fashion-MNIST, 1.00 in all).
 
 {table(pd.DataFrame(rows))}
 
-Which definition can the paper's figure show? Its bars are tallest at the coarsest scale, and the finest one is taller for ERM
-than for every robust training. {_which(lines, "one gradient")}
+Which definition can the paper's figure show? Its bars fall: the coarsest is taller than the finest. And the finest one is taller
+for ERM than for every robust training. {_which(lines, "one gradient")}
 
 {table(pd.DataFrame(lines))}
 
@@ -166,7 +166,8 @@ def _which(lines: list[dict[str, str]], method: str) -> str:
     direction = [line["definition"] for line in lines[1:] if line[SMALLER] == "yes"]
     both = [name for name in shape if name in direction]
     named: Callable[[list[str]], str] = lambda names: ", ".join(names) or "none"
-    return f"By {method}, the first holds for {named(shape)}, the second for {named(direction)}, and both for {named(both)}."
+    found = f"the bars of ERM fall by {named(shape)}, the finest one is smaller for every robust training by {named(direction)}"
+    return f"With {method}, {found}, and both hold by {named(both)}."
 
 
 def _other(found: pd.DataFrame, claims: pd.DataFrame, about: dict[str, Any]) -> str:
@@ -175,8 +176,7 @@ def _other(found: pd.DataFrame, claims: pd.DataFrame, about: dict[str, Any]) -> 
     option = f'`--method "{settings["method"]}"`, {settings["limit"]} examples'
     return f"""### The same with the paper's own method
 
-Instead of one gradient, the mean of 25 gradients with noise ({option}). The same two questions: is the coarsest scale the
-tallest for ERM, and is the finest one smaller for every robust training? {_which(_definitions(found, claims), "this method")}
+Instead of one gradient, the mean of 25 gradients with noise ({option}). {_which(_definitions(found, claims), "this method")}
 Where that differs from what one gradient says, the experiment does not tell which definition the paper's figure shows.
 
 {table(pd.DataFrame(_definitions(found, claims)))}

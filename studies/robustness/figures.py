@@ -254,6 +254,11 @@ def _examples(found: pd.DataFrame) -> Figure | None:
     return figure
 
 
+def star(row: Any) -> str:
+    """What marks a correlation as significant. Models of one group are no independent evidence, so that only groups have it."""
+    return "*" if row["units"] == "groups" and sign(row) else ""
+
+
 def _models(nets: Sequence[Net], found: pd.DataFrame, settings: Settings) -> Figure:
     """A column for each definition, a row for two behaviours: one dot for each model."""
     acts = ("accuracy under attacks", "threshold of the finest noise")
@@ -261,7 +266,6 @@ def _models(nets: Sequence[Net], found: pd.DataFrame, settings: Settings) -> Fig
     axes = figure.subplots(len(acts), len(OWN), sharex="col", sharey="row")
     groups = list(dict.fromkeys(net.group for net in nets))
     shades, acting = colours(groups), {net.name: behaviour(net, settings) for net in nets}
-    star: Callable[[Any], str] = lambda row: "*" if row["units"] == "groups" and sign(row) else ""
     label: Callable[[Any], str] = lambda row: f"r of {row['n']} {row['units']}: {row['value']:+.2f}{star(row)}"
     for row, act in zip(axes, acts):
         for axis, name in zip(row, OWN):

@@ -1,6 +1,7 @@
 """The search of domains for a model and its data: every family, judged on photos that it has not seen."""
 
 import dataclasses
+import importlib.metadata
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -121,7 +122,8 @@ def written(
     write_text(out / "families.csv", table.to_csv(index=False))
     pictures = atoms.draw({name: (one.transform, one.twin) for name, one in found.items()}, out)
     said = [str(one) for one in found.values()]
-    summary = {"settings": settings, "families": table.to_dict("records"), "said": said}
+    wrote = {"pullback": importlib.metadata.version("pullback"), "command": "study search"}
+    summary = wrote | {"settings": settings, "families": table.to_dict("records"), "said": said}
     write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
     if elsewhere:
         rows = pd.concat([matrix.assign(family=family) for family, matrix in elsewhere.items()])

@@ -18,6 +18,8 @@ TOLD = (
     "conclusions",
     "cells",
     "sentences",
+    "findings",
+    "said",
     "skipped",
     "notes",
     "files",
@@ -30,8 +32,11 @@ OPTIONS = (
     "model",
     "data",
     "method",
+    "models",
+    "methods",
     "baseline",
     "transforms",
+    "domains",
     "kind",
     "rate",
     "window",
@@ -46,7 +51,7 @@ OPTIONS = (
     "batch_size",
     "device",
 )
-SINGULAR = {"transforms": "transform"}  # where the option is called otherwise than the setting
+SINGULAR = {"transforms": "transform", "domains": "transform", "models": "model", "methods": "method"}  # of settings
 PRINTED = (".png", ".webp", ".jpg")
 
 
@@ -86,16 +91,16 @@ def _digests(cells: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def _sentences(summary: Mapping[str, Any]) -> list[str]:
     """The verdicts in words, wherever the command put them."""
-    for name in ("sentences", "findings"):
+    for name in ("sentences", "findings", "said"):
         if isinstance(summary.get(name), list):
             return [str(one) for one in summary[name]]
     return []
 
 
 def _entries(cells: Sequence[Mapping[str, Any]], name: str, text: str) -> list[tuple[str, str]]:
-    """(file, reason), each once."""
-    found = [(plain(one["file"]), plain(one[text])) for cell in cells for one in cell.get(name) or []]
-    return list(dict.fromkeys(found))
+    """(file, reason), each once; what a folder of an earlier version says in another form is left out."""
+    said = [one for cell in cells for one in cell.get(name) or [] if isinstance(one, dict) and {"file", text} <= set(one)]
+    return list(dict.fromkeys((plain(one["file"]), plain(one[text])) for one in said))
 
 
 def command(summary: Mapping[str, Any]) -> str:
@@ -103,12 +108,14 @@ def command(summary: Mapping[str, Any]) -> str:
 
     >>> command({"command": "compare", "settings": {"model": "m", "transforms": ["pixel", "dct"], "limit": None}})
     'pullback compare --model m --transform pixel --transform dct'
+    >>> command({"command": "study domains", "settings": {"models": ["m", "n"]}})
+    'pullback study domains --model m --model n'
     """
     if isinstance(summary.get("command_line"), str):
         return plain(summary["command_line"])
     held = summary.get("settings")
     settings = held if isinstance(held, dict) else {}
-    words = ["pullback", str(summary.get("command", ""))]
+    words = ["pullback", *str(summary.get("command", "")).split()]
     for name in OPTIONS if settings else ():
         value = settings.get(name)
         for one in value if isinstance(value, list) else [value]:

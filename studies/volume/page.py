@@ -8,17 +8,18 @@ import numpy as np
 import pandas as pd
 
 from ..report.page import render
-from .claims import BEST, QUESTIONS
+from .claims import BEST, QUESTIONS, STAR, has_zero
 from .maps import ATTRIBUTION, CONTROLS
 
 TITLE = "Do coarse scales carry the edges of an object, and fine scales its centre?"
 CAPTIONS = {
     "scales": "As in the paper: the importance of each scale, coarse (yellow) to fine (blue); each panel has its own scale of "
-    "colour. Grey line: the outline of the object.",
+    "colour. Grey line: the outline of the object in the middle slice.",
     "edges": "Edge fraction: importance within a voxel of the surface, of that in it and deeper inside. Light bars: from a map "
     "of nothing but the centre to one of nothing but the surface, each averaged over the cells of the scale; where the bar is "
     "short, a map of cells tells little. 95 % intervals over volumes.",
-    "profiles": "Importance per voxel over the signed distance to the surface, relative to an even spread. 95 % intervals.",
+    "profiles": "Importance per voxel over the signed distance to the surface, relative to an even spread. 95 % intervals; "
+    "a bin whose interval is wider than the axis is left out.",
     "": "Slices through the place with the most attribution, or means along each axis: the volume, and each octave's map.",
 }
 CONTRASTS = ["data", "model", "method", "domain", "map", "question", "against"]
@@ -55,7 +56,8 @@ def contrast_table(found: pd.DataFrame) -> pd.DataFrame:
     numbers = found[["mean", "low", "high"]].to_numpy()
     cells["difference"] = [f"{mean:+.3f} ({low:+.3f} to {high:+.3f})" for mean, low, high in numbers]
     cells["corrected p"] = [f"{p:.2g}" for p in found["p_corrected"]]
-    return cells.assign(volumes=found["units"], verdict=found["verdict"])
+    stars = ["*" if zero else "" for zero in has_zero(found)]
+    return cells.assign(volumes=found["units"], verdict=found["verdict"] + stars)
 
 
 def page(means: pd.DataFrame, found: pd.DataFrame, about: Mapping[str, Any], pictures: Sequence[str]) -> str:
@@ -64,7 +66,7 @@ def page(means: pd.DataFrame, found: pd.DataFrame, about: Mapping[str, Any], pic
     tables = [(f"{model} on {data}: edge fractions, %", edge_fractions(means, data, model)) for data, model in pairs]
     if len(found):
         asked = "; ".join(f"{name}: {what}" for name, what in QUESTIONS.items())
-        tables.append((f"contrasts, positive in favour of the claim ({asked})", contrast_table(found)))
+        tables.append((f"contrasts, positive in favour of the claim ({asked}). {STAR}", contrast_table(found)))
     rendered = [(title, list(rows.columns), rows.to_numpy().tolist()) for title, rows in tables]
     figures = [(name, caption(name)) for name in pictures]
     body = render("findings.html", title=TITLE, findings=about["findings"], tables=rendered, figures=figures)

@@ -153,6 +153,13 @@ def one():
 
 def two():
     return Reader(1).eval(), Preparation(8, (0.5,) * 3, (0.5,) * 3)
+
+class Named(Reader):
+    def forward(self, x, gain):
+        return {"other": x.flatten(1), "scores": gain * super().forward(x)}
+
+def named():
+    return Named(0).eval(), Preparation(8, (0.5,) * 3, (0.5,) * 3)
 """
 
 
@@ -200,6 +207,60 @@ def test_the_same_call_measures_nothing_again(toys: Settings, found: study.Domai
     monkeypatch.setattr(Run, "scored", lambda *a, **k: pytest.fail("measured again"))
     study.domains(toys, found.out)
     assert (found.out / "contrasts.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("pair", [1, 2])
+def test_an_interrupted_study_goes_on_and_writes_the_same_tables(
+    pair: int, toys: Settings, found: study.Domains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted while the models of the first or of the second pair are measured."""
+    scored, calls = Run.scored, list[int]()
+
+    def stops(self: Run, *args: Any, **options: Any) -> Any:
+        calls.append(len(list(tmp_path.glob("o/*/summary.json"))))
+        if calls[-1] == pair:
+            raise KeyboardInterrupt
+        return scored(self, *args, **options)
+
+    monkeypatch.setattr(Run, "scored", stops)
+    with pytest.raises(KeyboardInterrupt):
+        study.domains(toys, tmp_path / "o")
+    assert json.loads((tmp_path / "o" / "summary.json").read_text())["state"] == "interrupted"
+    assert not (tmp_path / "o" / "repeats.csv").exists()
+    monkeypatch.setattr(Run, "scored", scored)
+    again = study.domains(toys, tmp_path / "o")
+    for name in ("cells.csv", "contrasts.csv", "repeats.csv", "contrasts.parquet", "domains.png"):
+        assert (again.out / name).read_bytes() == (found.out / name).read_bytes(), name
+
+
+def test_a_file_of_weights_with_a_named_output_and_a_further_input(
+    toys: Settings, found: study.Domains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same numbers as of the model that the file of weights is of."""
+    namespace: dict[str, Any] = {}
+    source = toys.models[0].rpartition(":")[0]
+    exec(Path(source).read_text(), namespace)
+    torch.save(namespace["named"]()[0].state_dict(), tmp_path / "one.pt")
+    how = ["--model", str(tmp_path / "one.pt"), "--arch", f"{source}:named", "--output", "scores", "--input", "gain=1.0"]
+    how += ["--data", *toys.data, "--method", METHOD, "--transform", "pixel", "--transform", "dct", "--effort", "quick"]
+    assert fails(monkeypatch, "study", "domains", *how, "--out", str(tmp_path / "o")) == 0
+    one = pd.read_csv(tmp_path / "o" / "contrasts.csv")
+    own = found.contrasts[found.contrasts["model"] == toys.models[0]]
+    pd.testing.assert_frame_equal(
+        one.drop(columns="model"), own.drop(columns="model").reset_index(drop=True), check_dtype=False
+    )
+
+
+def test_what_repeats_in_several_data_sets_is_told_from_other_models_of_one() -> None:
+    cells = [invented(1e-4, model="m"), invented(1e-4, model="n")]
+    for data, said in (
+        ("d", "0 repeat in two data sets (of 0 that two have), 1 for other models of one data set"),
+        ("e", "1 repeat"),
+    ):
+        contrasts = tables.contrast_table([cells[0], (cells[1][0] | {"data": data}, cells[1][1])])
+        repeats = tables.repeat_table(contrasts)
+        assert repeats["compared"].item() == repeats["sets"].item()
+        assert study._repeated(repeats).startswith(said)
 
 
 def test_shards_of_the_study_are_the_whole_study(toys: Settings, found: study.Domains, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def minimal(
         settings, out = settings.quick, Path("results/minimal-quick") if out == OUT else out
     with bar("gradients") as progress:
         found = studies.minimal(settings, out, progress, complain)
-    heads = ("model", "domain", "image", "class kept up to", "lost at")
+    heads = ("model", "domain", "image", "class kept up to", "loses it")
     rows = studies.minimal_limits(found.summary)
     show_table("Sparsity: median and 95 % interval", heads, rows[list(heads)].to_numpy().tolist())
     for sentence in found.summary["findings"]:

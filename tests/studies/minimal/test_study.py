@@ -179,7 +179,7 @@ def test_the_limit_of_a_control_is_that_of_its_own_ladder() -> None:
 
 
 def test_who_loses_the_class_is_counted_apart_from_who_never_does() -> None:
-    kept = [EVERY, {**EVERY, SOFT: [True, False]}, dict.fromkeys(EVERY, [True, False])]
+    kept = [EVERY, {**EVERY, SOFT: [True, False]}, {key: [True, False] for key in EVERY}]
     ends = [(0.5, 0.9), (0.5, 0.9), (0.5, 1.0)]
     found = summarized(tables(*(record(str(i), one, end) for i, (one, end) in enumerate(zip(kept, ends)))))
     row = next(row for row in found["limits"] if row["image"] == SOFT)

@@ -43,9 +43,13 @@ _SHOWN = 4  # prices in a grid
 
 
 def grid(subject: Subject, record: Record, signals: Mapping[str, Tensor], name: str, place: int, out: Path) -> str:
-    """The signal on the left; beside it a row for each kind of image and a column for each of four sparsities, equal in all."""
+    """The signal on the left; beside it a row for each kind of image and a column for each of four sparsities, equal in all.
+
+    The last one is the largest at which the minimal image keeps the class: an image of a few coefficients is an empty one.
+    """
     rows = {(row["image"], row["place"]): row for row in record["rows"]}
-    prices = sorted({number for (_, number), row in rows.items() if row["count"]}) or [0]
+    seen = [number for (name, number), row in rows.items() if name == SOFT and row["predicted"] == record["target"]]
+    prices = sorted(number for number in seen if rows[SOFT, number]["count"]) or [0]
     chosen = [prices[round(i)] for i in np.linspace(0, len(prices) - 1, min(_SHOWN, len(prices)))]
     figure = Figure(figsize=(1.5 + 1.5 * (1 + len(chosen)), 0.3 + 1.68 * len(IMAGES)), layout="constrained")
     axes = figure.subplots(len(IMAGES), 1 + len(chosen), squeeze=False)
@@ -165,7 +169,8 @@ def _sparser(axis: Axes, label: str) -> None:
     """A logarithmic axis of the share that is kept, with little on the right."""
     axis.set_xscale("log")
     axis.invert_xaxis()
-    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    largest, smallest = axis.get_xlim()
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if largest < 1000 * smallest else (1.0,)))
     _plain_ticks(axis.xaxis)
     axis.tick_params(axis="x", labelsize=8)
     axis.set_xlabel(label, fontsize=8)

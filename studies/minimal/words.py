@@ -52,7 +52,7 @@ def limits(rows: pd.DataFrame) -> list[Row]:
     for key, own in rows.groupby([*WHERE, "image"], sort=False):
         units = own.groupby("unit", sort=False)[["kept_until", "lost_at", "kept_last"]].mean()
         lost = units["lost_at"][units["lost_at"] < 1]
-        about = {"signals": len(units), "lost": len(lost), "emptied": int((units["lost_at"] == 1).sum())}
+        about: Row = {"signals": len(units), "lost": len(lost), "emptied": int((units["lost_at"] == 1).sum())}
         about |= {
             "unlost": int(units["lost_at"].isna().sum()),
             "lost_at": median_interval(lost.tolist()) if len(lost) else None,
@@ -239,9 +239,13 @@ def verdict(rows: list[Row]) -> str:
     if "arrangement" not in about:
         return "the texture reading is not tested: the signals are too short to be shuffled."
     arrangement, parts = about["arrangement"], about.get("parts")
+    if arrangement == "worse" and parts == "worse":
+        return (
+            "the texture reading is not confirmed, nor is its opposite: it bears the loss of arrangement and that of fine parts "
+            "both worse than the photo, which shows how fragile the image is, not what it shows."
+        )
     if arrangement == "worse":
-        also = "; it also bears the loss of fine parts worse" if parts == "worse" else ""
-        return f"the texture reading does not hold: it depends on the arrangement of parts more than the photo does{also}."
+        return "the texture reading does not hold: it depends on the arrangement of parts more than the photo does."
     if arrangement in ("better", "equal"):
         more = "and it" if parts == "worse" else "but that it"
         shown = (

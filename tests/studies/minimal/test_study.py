@@ -237,7 +237,7 @@ def test_chance_after_changes_is_counted_from_other_signals() -> None:
     [
         (("worse", "worse", "open"), "cannot be tested"),
         (("open", "worse", "open"), "does not hold: it depends on the arrangement"),
-        (("open", "worse", "worse"), "also bears the loss of fine parts worse"),
+        (("open", "worse", "worse"), "not confirmed, nor is its opposite"),
         (("equal", "equal", "worse"), "holds so far"),
         (("equal", "better", "open"), "is not shown"),
         (

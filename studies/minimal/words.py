@@ -241,8 +241,8 @@ def verdict(rows: list[Row]) -> str:
     arrangement, parts = about["arrangement"], about.get("parts")
     if arrangement == "worse" and parts == "worse":
         return (
-            "the texture reading is not confirmed, nor is its opposite: it bears the loss of arrangement and that of fine parts "
-            "both worse than the photo, which shows how fragile the image is, not what it shows."
+            "the texture reading is not confirmed, nor is its opposite: it bears the loss of arrangement and that of fine "
+            "parts both worse than the photo, which shows how fragile the image is, not what it shows."
         )
     if arrangement == "worse":
         return "the texture reading does not hold: it depends on the arrangement of parts more than the photo does."

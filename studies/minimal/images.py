@@ -130,9 +130,10 @@ def measured(subject: Subject, progress: Progress | None = None) -> tuple[Record
     rows = [row for name in IMAGES for row in _rows(subject, target, name, kept, signals, path)]
     record = _about(subject, scores, target) | {"coefficients": path.coefficients[0].numel(), "rows": rows}
     record["ladder"] = _ladder(subject, target, path.coefficients, kept.ranks)
-    versions = _versions(subject, record, signals, path.coefficients, kept.ranks) if empty != target else {}
+    near = min(range(len(alphas)), key=lambda place: abs(rows[place]["sparsity"] - PAPER_SPARSITY))
+    versions = _versions(subject, record, near, signals, path.coefficients, kept.ranks) if empty != target else {}
     record["changed"] = _changed(subject, target, versions)
-    return record | {"rival": _rival(subject, target, empty, alphas[len(alphas) // 2])}, signals
+    return record | {"rival": _rival(subject, target, empty, alphas[near]) | {"place": near}}, signals
 
 
 def _about(subject: Subject, scores: Tensor, target: int) -> Record:
@@ -171,7 +172,7 @@ def _rows(
 def _ladder(subject: Subject, target: int, z: Tensor, ranked: Mapping[str, Tensor]) -> list[dict[str, Any]]:
     """What is predicted of each control at counts of its own, so that its limit does not hang on those of minimal images."""
     size, found = z[0].numel(), []
-    counts = sorted({max(1, round(share * size)) for share in _LADDER}, reverse=True)
+    counts = sorted({max(1, min(size - 1, round(share * size))) for share in _LADDER}, reverse=True)
     for name, rank in ranked.items():
         signals = subject.transform.inverse(torch.cat([(rank < k) * z for k in counts]))
         predicted = subject.answers(signals, target)["predicted"].tolist()
@@ -193,16 +194,15 @@ def limit(rows: list[dict[str, Any]], name: str, target: int) -> dict[str, Any] 
 
 
 def _versions(
-    subject: Subject, record: Record, signals: Mapping[str, Tensor], z: Tensor, ranked: Mapping[str, Tensor]
+    subject: Subject, record: Record, near: int, signals: Mapping[str, Tensor], z: Tensor, ranked: Mapping[str, Tensor]
 ) -> dict[str, tuple[float, Tensor]]:
     """Sparsity and signal of what is changed besides the photo, by name.
 
-    The minimal image nearest to the paper's sparsity, whatever is seen in it, and the truncation by |z| with as many
-    coefficients; the sparsest minimal image that is still seen as the target, and the sparsest such truncation.
+    The minimal image nearest to the paper's sparsity, at the place `near`, whatever is seen in it, and the truncation by |z|
+    with as many coefficients; the sparsest minimal image that is still seen as the target, and the sparsest such truncation.
     """
     soft = [row for row in record["rows"] if row["image"] == SOFT]
-    near = min(soft, key=lambda row: abs(row["sparsity"] - PAPER_SPARSITY))
-    found = {name: (near["sparsity"], signals[image][near["place"]]) for name, image in ((NEAR, SOFT), (EQUAL, "coefficient"))}
+    found = {name: (soft[near]["sparsity"], signals[image][near]) for name, image in ((NEAR, SOFT), (EQUAL, "coefficient"))}
     if (own := limit(soft, SOFT, record["target"])) is not None:
         found[OWN] = own["sparsity"], signals[SOFT][own["place"]]
     if (last := limit(record["ladder"], "coefficient", record["target"])) is not None:

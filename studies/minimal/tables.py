@@ -74,8 +74,8 @@ def _changes(record: Record) -> Iterator[dict[str, Any]]:
 
 def _rival(record: Record) -> dict[str, Any]:
     """What the same optimisation reaches for another class."""
-    rival, place = record["rival"], len({row["place"] for row in record["rows"]}) // 2
-    own = next(row for row in record["rows"] if row["image"] == SOFT and row["place"] == place)
+    rival = record["rival"]
+    own = next(row for row in record["rows"] if row["image"] == SOFT and row["place"] == rival["place"])
     found = {name: rival[name] for name in ("alpha", "sparsity", "logit", "probability")}
     found |= {"before": rival["before"]["probability"], "reached": float(rival["predicted"] == rival["class"])}
     return _where(record) | found | {"own": float(own["predicted"] == record["target"]), "own_sparsity": own["sparsity"]}

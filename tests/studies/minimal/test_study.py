@@ -140,7 +140,7 @@ def record(
         for image in VERSIONS
         for change in ("unchanged", "shifted 1/16", "shuffled 2 per axis")
     ]
-    rival = {"class": 2, "alpha": 1.0, "sparsity": 0.5, "logit": 0.0, "predicted": 2, "probability": 0.4}
+    rival = {"class": 2, "place": 1, "alpha": 1.0, "sparsity": 0.5, "logit": 0.0, "predicted": 2, "probability": 0.4}
     about = {"data": "d", "model": "m", "domain": "pixel", "example": example, "unit": example, "target": 0, "classes": 4}
     about |= {
         "coefficients": 100,

@@ -63,17 +63,19 @@ def _summary(run: Path) -> dict[str, Any]:
 
 
 def more_steps(run: Path, more: Path) -> pd.DataFrame:
-    """Sparsity, score and whether the class is kept of the minimal images that both runs have, a row for each of both."""
-    found = []
+    """Sparsity, score and whether the class is kept of the minimal images that both runs have, a row for each of both.
+
+    hard: whether the hard mask keeps the class.
+    """
+    found, names = [], {f"{SOFT} logit": "score", f"{SOFT} kept": "kept", f"{HARD} kept": "hard", "budget": "sparsity"}
+    keys = [*WHERE, "example", "price"]
     for folder in (run, more):
         rows = pd.read_parquet(folder / "scores.parquet")
-        rows = rows[(rows["control"] == SOFT) & rows["metric"].isin(["logit", "kept"])]
-        wide = rows.pivot(index=[*WHERE, "example", "price", "budget"], columns="metric", values="score").reset_index()
-        found.append(wide.assign(steps=_summary(folder)["settings"]["steps"]))
-    keys = [*WHERE, "example", "price"]
-    both = pd.MultiIndex.from_frame(found[0][keys]).intersection(pd.MultiIndex.from_frame(found[1][keys]))
-    rows = pd.concat([one[pd.MultiIndex.from_frame(one[keys]).isin(both)] for one in found])
-    return rows.rename(columns={"budget": "sparsity", "logit": "score"})[[*keys, "steps", "sparsity", "score", "kept"]]
+        rows = rows[rows["price"].notna()].assign(metric=rows["control"] + " " + rows["metric"])
+        wide = rows.pivot(index=[*keys, "budget"], columns="metric", values="score").reset_index().rename(columns=names)
+        found.append(wide[[*keys, *names.values()]].assign(steps=_summary(folder)["settings"]["steps"]))
+    both = found[0][keys].merge(found[1][keys])
+    return pd.concat([one.merge(both, on=keys) for one in found])
 
 
 def section(root: Path) -> str:
@@ -155,18 +157,26 @@ def _steps(folder: Path) -> str:
         return "No run with more steps is stored."
     rows = pd.read_csv(folder / "steps.csv")
     few, many = sorted(rows["steps"].unique())
-    means = rows.groupby(["price", "steps"])[["sparsity", "score", "kept"]].agg(
-        {"sparsity": "mean", "score": "mean", "kept": "sum"}
-    )
-    count, lines = rows["example"].nunique(), []
+    sums = rows.groupby(["price", "steps"])[["kept", "hard"]].sum()
+    means = rows.groupby(["price", "steps"])[["sparsity", "score"]].mean()
+    count, lines, ratios = rows["example"].nunique(), [], []
     for price in rows["price"].unique():
         line = {"price": f"{price:g}"}
         for steps in (few, many):
-            one = means.loc[price, steps]
+            one, seen = means.loc[price, steps], sums.loc[price, steps]
             line |= {f"sparsity, {steps} steps": f"{percent(one['sparsity'])} %", f"score, {steps}": f"{one['score']:.1f}"}
-            line |= {f"kept, {steps}": f"{one['kept']:.0f} of {count}"}
+            line |= {
+                f"kept, {steps}": f"{seen['kept']:.0f} of {count}",
+                f"hard mask kept, {steps}": f"{seen['hard']:.0f} of {count}",
+            }
         lines.append(line)
-    return f"Means over {count} signals, which describe, and conclude nothing.\n\n{table(pd.DataFrame(lines))}"
+        one, other = means.loc[price, few], means.loc[price, many]
+        ratios.append((other["score"] / one["score"], (1 - one["sparsity"]) / (1 - other["sparsity"])))
+    ends = [f"{min(values):.1f}–{max(values):.1f}" for values in zip(*ratios)]
+    return (
+        f"Means over {count} signals, which describe, and conclude nothing. At one price, {many} steps give {ends[0]} times the "
+        f"score of {few} steps, with {ends[1]} times as small a ‖m‖₁.\n\n{table(pd.DataFrame(lines))}"
+    )
 
 
 def _short(rows: pd.DataFrame) -> pd.DataFrame:

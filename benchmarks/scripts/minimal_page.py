@@ -174,8 +174,8 @@ def _steps(folder: Path) -> str:
         ratios.append((other["score"] / one["score"], (1 - one["sparsity"]) / (1 - other["sparsity"])))
     ends = [f"{min(values):.1f}–{max(values):.1f}" for values in zip(*ratios)]
     return (
-        f"Means over {count} signals, which describe, and conclude nothing. At one price, {many} steps give {ends[0]} times the "
-        f"score of {few} steps, with {ends[1]} times as small a ‖m‖₁.\n\n{table(pd.DataFrame(lines))}"
+        f"Means over {count} signals, which describe, and conclude nothing. At one price, {many} steps give {ends[0]} times "
+        f"the score of {few} steps, with {ends[1]} times as small a ‖m‖₁.\n\n{table(pd.DataFrame(lines))}"
     )
 
 

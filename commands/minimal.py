@@ -19,7 +19,7 @@ PRICE = (
     "given: {}."
 )
 ALPHA = "α itself, the price of one coefficient in units of the score, as in the paper, instead of --price; repeat it."
-CONTINUATION = "The fraction of --steps for each price after the first, which starts from masks that are known; 0: all alone."
+CONTINUATION = "The fraction of --steps for each price after the first, which starts from known masks; 0: each price alone."
 SECONDS = "At most so much of a recording is used."
 QUICK = "Six signals and 40 steps, of a small packaged network if no model is given, into results/minimal-quick."
 METHOD = "The method whose map ranks the coefficients of a control."
@@ -29,10 +29,10 @@ def minimal(
     model: Annotated[list[str] | None, typer.Option(help=MODELS)] = None,
     data: Annotated[list[str] | None, typer.Option(help=DATA)] = None,
     transform: Annotated[list[str] | None, options.domains("dwt(haar, level=3) for pictures, a wavelet for others")] = None,
-    price: Annotated[list[float] | None, typer.Option(help=PRICE.format("1 … 300"))] = None,
+    price: Annotated[list[float] | None, typer.Option(help=PRICE.format("0.01 … 10000"))] = None,
     alphas: Annotated[list[float] | None, typer.Option(help=ALPHA)] = None,
-    steps: Annotated[int, options.number("Steps of NAdam for the first price; the paper takes 500.")] = 60,
-    continuation: Annotated[float, typer.Option(help=CONTINUATION, min=0.0, max=1.0)] = 0.5,
+    steps: Annotated[int, options.number("Steps of NAdam for each price; the paper takes 500.")] = 45,
+    continuation: Annotated[float, typer.Option(help=CONTINUATION, min=0.0, max=1.0)] = 0.0,
     method: Annotated[str, typer.Option(help=METHOD)] = "integrated_gradients(steps=16)",
     limit: Annotated[int, options.number("Largest number of signals of each data set.")] = 20,
     pictures: Annotated[int, options.number("Signals of each model and domain for which a grid is drawn.", 0)] = 3,
@@ -66,7 +66,7 @@ def minimal(
         settings, out = settings.quick, Path("results/minimal-quick") if out == OUT else out
     with bar("gradients") as progress:
         found = studies.minimal(settings, out, progress, complain)
-    heads = ("model", "domain", "image", "class kept up to", "lost at")
+    heads = ("model", "domain", "image", "class kept up to", "loses it")
     rows = studies.minimal_limits(found.summary)
     show_table("Sparsity: median and 95 % interval", heads, rows[list(heads)].to_numpy().tolist())
     for sentence in found.summary["findings"]:

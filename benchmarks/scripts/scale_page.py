@@ -132,7 +132,7 @@ def others(root: Path) -> str:
     about |= {name: read(root / RESULTS.relative_to(ROOT) / f"{name}.json") for name in ("overlap", "noise")}
     if not all(about.values()):
         raise NothingStored
-    taken = {"minimal": about["minimal"]["cost"]["seconds"], "robustness": about["robustness"]["seconds"]["wall"]}
+    taken = {"minimal": about["minimal"]["cost"]["cpu_seconds"], "robustness": about["robustness"]["seconds"]["wall"]}
     taken["volume"] = sum(sum(one.values()) for one in about["volume"]["seconds"].values())
     taken |= {name: about[name]["evaluations"]["cpu_seconds"] for name in ("overlap", "noise")}
     rows = [{"study": name, "minutes": f"{value / 60:.1f}"} for name, value in taken.items()]

@@ -2,7 +2,7 @@
 
 from .contrasts import Contrast, contrast, detectable_difference, family, sign_flip
 from .domains import Ranking, average_ranks, near_duplicates
-from .intervals import mean_interval, two_level_interval
+from .intervals import mean_interval, two_level_interval, wilson
 from .multiplicity import false_discovery, holm
 from .units import ENOUGH, large_enough, per_unit
 
@@ -22,4 +22,5 @@ __all__ = [
     "per_unit",
     "sign_flip",
     "two_level_interval",
+    "wilson",
 ]

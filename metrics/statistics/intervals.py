@@ -67,6 +67,28 @@ def t_interval(found: Numbers, level: float) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
+def wilson(count: float, of: int, level: float = 0.95) -> tuple[float, float]:
+    """(low, high) of a proportion count / of: Wilson's interval, which stays in [0, 1]. NaN for of = 0.
+
+    count may be the sum of any numbers in [0, 1], one for each unit: they spread no more than zeros and ones of the same mean,
+    so that the interval is wide enough for their mean too.
+    Raises: ValueError for a count outside [0, of], and for another level.
+    Source: Wilson 1927.
+
+    >>> [round(end, 3) for end in wilson(20, 20)], [round(end, 2) for end in wilson(0, 20)]
+    ([0.839, 1.0], [0.0, 0.16])
+    """
+    check_level("wilson", level)
+    if not 0 <= count <= of:
+        raise ValueError(f"wilson: expected a count from 0 to {of}, got {count}.")
+    if not of:
+        return float("nan"), float("nan")
+    share, z = count / of, float(stats.norm.isf((1 - level) / 2))
+    middle, half = share + z * z / (2 * of), z * np.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    low, high = ((middle + sign * half) / (1 + z * z / of) for sign in (-1, 1))
+    return float(np.clip(low, 0, share)), float(np.clip(high, share, 1))
+
+
 def two_level_interval(values: ArrayLike, *, level: float = 0.95, seed: int = 0) -> tuple[float, float, float]:
     """(mean, low, high) over models and examples: what would hold for other models of this kind and other examples.
 

@@ -15,21 +15,23 @@ from torch import Tensor
 from ...attribution.plot import Show, draw_signal
 from ...core.files import slug
 from ..report.figures import save, stem
-from .images import HARD, IMAGES, OWN_LIMIT, PHOTO, SOFT, Record, Subject
-from .tables import SHOWN, median_interval
+from .changes import GROUPS
+from .images import HARD, IMAGES, NONZERO, PHOTO, SOFT, VERSIONS, Record, Subject
+from .tables import LIMITED, median_interval
 
 COLORS = {
     SOFT: "firebrick",
+    NONZERO: "firebrick",
     HARD: "darkorange",
     "attribution": "tab:blue",
     "signed attribution": "tab:cyan",
     "coefficient": "black",
     "random": "0.6",
     PHOTO: "tab:green",
-    OWN_LIMIT: "0.45",
 }
 LABELS = {
     SOFT: "minimal image (mask in 0…1)",
+    NONZERO: "the same, all above 0 counted",
     HARD: "minimal image, hard mask",
     "attribution": "by |attribution|",
     "signed attribution": "by attribution, signed",
@@ -41,9 +43,13 @@ _SHOWN = 4  # prices in a grid
 
 
 def grid(subject: Subject, record: Record, signals: Mapping[str, Tensor], name: str, place: int, out: Path) -> str:
-    """The signal on the left; beside it a row for each kind of image and a column for each of four sparsities, equal in all."""
+    """The signal on the left; beside it a row for each kind of image and a column for each of four sparsities, equal in all.
+
+    The last one is the largest at which the minimal image keeps the class: an image of a few coefficients is an empty one.
+    """
     rows = {(row["image"], row["place"]): row for row in record["rows"]}
-    prices = sorted({number for (_, number), row in rows.items() if row["count"]}) or [0]
+    seen = [number for (name, number), row in rows.items() if name == SOFT and row["predicted"] == record["target"]]
+    prices = sorted(number for number in seen if rows[SOFT, number]["count"]) or [0]
     chosen = [prices[round(i)] for i in np.linspace(0, len(prices) - 1, min(_SHOWN, len(prices)))]
     figure = Figure(figsize=(1.5 + 1.5 * (1 + len(chosen)), 0.3 + 1.68 * len(IMAGES)), layout="constrained")
     axes = figure.subplots(len(IMAGES), 1 + len(chosen), squeeze=False)
@@ -132,7 +138,7 @@ def _paper(front: pd.DataFrame) -> Figure:
         axis.plot(*zip(*PAPER_FRONT), "x:", color="firebrick", markersize=7, label="paper, another network (digitised)")
         axis.set(xlim=(0, 1.01), xlabel="sparsity, 1 − ‖m‖₁ / n (mean)", ylabel="score of the class (mean)")
         axis.set_ylim(bottom=0 if rows["logit"].min() >= 0 else None)
-        axis.legend(fontsize=8, frameon=False, loc="center left")
+        axis.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 0.16))
     return figure
 
 
@@ -163,7 +169,8 @@ def _sparser(axis: Axes, label: str) -> None:
     """A logarithmic axis of the share that is kept, with little on the right."""
     axis.set_xscale("log")
     axis.invert_xaxis()
-    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    largest, smallest = axis.get_xlim()
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if largest < 1000 * smallest else (1.0,)))
     _plain_ticks(axis.xaxis)
     axis.tick_params(axis="x", labelsize=8)
     axis.set_xlabel(label, fontsize=8)
@@ -175,20 +182,17 @@ def _curve(axis: Axes, rows: pd.DataFrame, metric: str, image: str) -> None:
     kept = 100 * (1 - rows["median sparsity"])
     wide = 2.2 if image == SOFT else 1.3
     axis.plot(kept, rows[metric], marker="o", markersize=3.5, linewidth=wide, color=COLORS[image], label=LABELS[image])
-    low, high = rows[f"{metric} low"], rows[f"{metric} high"]
-    if metric != "logit":
-        low, high = low.clip(0, 1), high.clip(0, 1)
-    axis.fill_between(kept, low, high, color=COLORS[image], alpha=0.1, linewidth=0)
+    axis.fill_between(kept, rows[f"{metric} low"], rows[f"{metric} high"], color=COLORS[image], alpha=0.1, linewidth=0)
 
 
 def _limits(limits: pd.DataFrame) -> Figure:
     """The fewest coefficients with which each signal keeps its class, a dot a signal, and the median with its interval."""
-    figure, panels = _line(limits, (5.4, 3.3))
+    figure, panels = _line(limits, (5.8, 3.7))
     for axis, own in panels:
-        for place, image in enumerate(IMAGES):
+        for place, image in enumerate(LIMITED):
             _dots(axis, 100 * (1 - own[own["image"] == image]["kept_until"].to_numpy()), place, COLORS[image])
-        axis.set_yticks(range(len(IMAGES)), [LABELS[image] for image in IMAGES], fontsize=8)
-        axis.set_ylim(len(IMAGES) - 0.5, -0.6)
+        axis.set_yticks(range(len(LIMITED)), [LABELS[image] for image in LIMITED], fontsize=8)
+        axis.set_ylim(len(LIMITED) - 0.5, -0.6)
         _sparser(axis, "coefficients with which the class is still predicted, % (fewer to the right)")
     return figure
 
@@ -204,18 +208,29 @@ def _dots(axis: Axes, values: np.ndarray, place: int, color: str) -> None:
 
 
 def _changed(changed: pd.DataFrame) -> Figure:
-    """How often the class is kept, in per cent: a row for each change, a column for each image."""
+    """How often the class is kept, in per cent: a row for each change, in groups, a column for each image."""
     changes = list(dict.fromkeys(changed["change"]))
-    figure, panels = _line(changed, (5.2, 1.9 + 0.36 * len(changes)))
+    figure, panels = _line(changed, (5.6, 1.9 + 0.36 * len(changes)))
     for axis, own in panels:
         wide = own.pivot(index="change", columns="image", values="kept")
-        wide = 100 * wide.reindex(index=changes, columns=[image for image in SHOWN if image in wide])
-        axis.imshow(wide.to_numpy(float), vmin=0, vmax=100, cmap="viridis", aspect="auto", alpha=0.75)
+        wide = 100 * wide.reindex(index=changes, columns=[image for image in VERSIONS if image in wide])
+        axis.imshow(wide.to_numpy(float), vmin=0, vmax=100, cmap="Blues", aspect="auto")
         for (row, column), value in np.ndenumerate(wide.to_numpy(float)):
             if not math.isnan(value):
-                axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=9)
-        axis.set_xticks(range(wide.shape[1]), [name.replace(", ", ",\n") for name in wide], rotation=40, ha="right", fontsize=8)
-        axis.set_yticks(range(len(changes)), changes, fontsize=8)
-        about = f"% of signals whose class is kept (chance {100 * own['chance'].iloc[0]:.2g} %)"
-        axis.set_title(f"{axis.get_title()}\n{about}", fontsize=9)
+                color = "white" if value > 55 else "black"
+                axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=10, color=color)
+        _group(axis, changes)
+        axis.set_xticks(range(wide.shape[1]), [name.replace(", ", ",\n") for name in wide], fontsize=8)
+        axis.set_title(f"{axis.get_title()}\n% of signals whose class is kept", fontsize=9)
     return figure
+
+
+def _group(axis: Axes, changes: list[str]) -> None:
+    """The names of changes, with what their group takes away, and a line between groups."""
+    taken = {"harmless": "", "arrangement": "\n(arrangement goes)", "parts": "\n(fine parts go)"}
+    about = {name: (group, taken[group]) for group, own in GROUPS.items() for name in own}
+    axis.set_yticks(range(len(changes)), [name + about.get(name, ("", ""))[1] for name in changes], fontsize=8)
+    groups = [about.get(name, ("", ""))[0] for name in changes]
+    for place, (one, other) in enumerate(zip(groups, groups[1:])):
+        if one != other:
+            axis.axhline(place + 0.5, color="black", linewidth=1.5)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,10 +23,14 @@ from .settings import Settings
 SOFT, HARD = "minimal", "minimal, hard"
 CONTROLS = ("attribution", "signed attribution", "coefficient", "random")
 IMAGES = (SOFT, HARD, *CONTROLS)
-PHOTO, OWN_LIMIT = "photo", "coefficient, at its own limit"
+NONZERO = "minimal, coefficients above 0"  # the minimal image, with its coefficients counted whole
+PHOTO, NEAR, EQUAL = "photo", "minimal, near 92 %", "coefficient, near 92 %"
+OWN, OWN_LIMIT = "minimal, at its limit", "coefficient, at its limit"
+VERSIONS = (PHOTO, NEAR, EQUAL, OWN, OWN_LIMIT)  # what is changed
+PAPER_SPARSITY = 0.92  # of the sparsest point of the paper's figure
+_LADDER = (0.999, 0.99, 0.97, *np.geomspace(0.9, 1e-4, 16).tolist())  # shares that controls keep where their limit is sought
 _RANKINGS = dict(zip(CONTROLS, ("attribution", "signed", "coefficient", "random")))
 _ROWS = 16  # inputs of one forward
-_CHANGED = (SOFT, HARD, "attribution", "coefficient")
 Record = dict[str, Any]
 
 
@@ -72,10 +77,15 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """The coefficients that each image keeps at each price, (prices, *coeff), and how many they are, `counts`."""
+    """The coefficients that each image keeps at each price, (prices, *coeff), and how many they are, `counts`.
+
+    nonzero: entries of m above 0, of which a soft mask has more than counts.  ranks: of every control, (1, *coeff).
+    """
 
     counts: tuple[int, ...]
+    nonzero: tuple[int, ...]
     coefficients: Mapping[str, Tensor]
+    ranks: Mapping[str, Tensor]
 
     @classmethod
     def of(cls, mask: Tensor, attribution: Attribution, seed: int) -> "Kept":
@@ -87,10 +97,9 @@ class Kept:
         z = attribution.coefficients
         counts = tuple(round(float(one)) for one in mask.flatten(1).double().sum(1))
         found = {SOFT: mask * z, HARD: torch.cat([_first(one[None], k, attribution, seed) * z for one, k in zip(mask, counts)])}
-        for name, ranking in _RANKINGS.items():
-            rank = order_ranks(order(attribution, ranking, seed), attribution, seed)
-            found[name] = torch.cat([(rank < k) * z for k in counts])
-        return cls(counts, found)
+        ranked = {name: order_ranks(order(attribution, by, seed), attribution, seed) for name, by in _RANKINGS.items()}
+        found |= {name: torch.cat([(rank < k) * z for k in counts]) for name, rank in ranked.items()}
+        return cls(counts, tuple((mask > 0).flatten(1).sum(1).tolist()), found, ranked)
 
 
 def _first(score: Tensor, count: int, attribution: Attribution, seed: int) -> Tensor:
@@ -120,8 +129,11 @@ def measured(subject: Subject, progress: Progress | None = None) -> tuple[Record
     signals = {name: subject.transform.inverse(z) for name, z in kept.coefficients.items()}
     rows = [row for name in IMAGES for row in _rows(subject, target, name, kept, signals, path)]
     record = _about(subject, scores, target) | {"coefficients": path.coefficients[0].numel(), "rows": rows}
-    record["changed"] = _changed(subject, target, signals, rows if empty != target else [])
-    return record | {"rival": _rival(subject, target, empty, alphas[len(alphas) // 2])}, signals
+    record["ladder"] = _ladder(subject, target, path.coefficients, kept.ranks)
+    near = min(range(len(alphas)), key=lambda place: abs(rows[place]["sparsity"] - PAPER_SPARSITY))
+    versions = _versions(subject, record, near, signals, path.coefficients, kept.ranks) if empty != target else {}
+    record["changed"] = _changed(subject, target, versions)
+    return record | {"rival": _rival(subject, target, empty, alphas[near]) | {"place": near}}, signals
 
 
 def _about(subject: Subject, scores: Tensor, target: int) -> Record:
@@ -151,9 +163,22 @@ def _rows(
     size = z[0].numel()
     return [
         {"image": name, "place": place, "alpha": float(alpha), "count": count, "sparsity": 1 - count / size}
+        | {"nonzero": nonzero if name == SOFT else count}
         | {key: _number(value[place + 1]) for key, value in (found | more).items()}
-        for place, (alpha, count) in enumerate(zip(path.alpha.tolist(), kept.counts))
+        for place, (alpha, count, nonzero) in enumerate(zip(path.alpha.tolist(), kept.counts, kept.nonzero))
     ]
+
+
+def _ladder(subject: Subject, target: int, z: Tensor, ranked: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """What is predicted of each control at counts of its own, so that its limit does not hang on those of minimal images."""
+    size, found = z[0].numel(), []
+    counts = sorted({max(1, min(size - 1, round(share * size))) for share in _LADDER}, reverse=True)
+    for name, rank in ranked.items():
+        signals = subject.transform.inverse(torch.cat([(rank < k) * z for k in counts]))
+        predicted = subject.answers(signals, target)["predicted"].tolist()
+        about = {"image": name, "size": size}
+        found += [about | {"count": k, "sparsity": 1 - k / size, "predicted": one} for k, one in zip(counts, predicted)]
+    return found
 
 
 def _number(value: Tensor) -> float | int | None:
@@ -162,37 +187,43 @@ def _number(value: Tensor) -> float | int | None:
     return number if isinstance(number, int) or abs(number) < float("inf") else None
 
 
-def limit(rows: list[dict[str, Any]], name: str, target: int) -> int | None:
-    """The place of the sparsest image of this kind that is still seen as the target; None where none is."""
-    seen = [row for row in rows if row["image"] == name and row["predicted"] == target]
-    return max(seen, key=lambda row: (row["sparsity"], row["place"]))["place"] if seen else None
+def limit(rows: list[dict[str, Any]], name: str, target: int) -> dict[str, Any] | None:
+    """The row of the sparsest image of this kind that is still seen as the target; None where none is."""
+    seen = [row for row in rows if row["image"] == name and row["predicted"] == target and row["count"]]
+    return min(seen, key=lambda row: row["count"]) if seen else None
 
 
-def _changed(subject: Subject, target: int, signals: Mapping[str, Tensor], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What is predicted of the photo, its minimal image and controls after every change.
+def _versions(
+    subject: Subject, record: Record, near: int, signals: Mapping[str, Tensor], z: Tensor, ranked: Mapping[str, Tensor]
+) -> dict[str, tuple[float, Tensor]]:
+    """Sparsity and signal of what is changed besides the photo, by name.
 
-    The minimal image is the sparsest one that is still seen as the target; controls keep as many coefficients, and the last one
-    is the sparsest truncation by |z| that is still seen as the target. Without rows, the photo alone: where the empty signal
-    has the same class, every signal that is sparse enough has it too.
+    The minimal image nearest to the paper's sparsity, at the place `near`, whatever is seen in it, and the truncation by |z|
+    with as many coefficients; the sparsest minimal image that is still seen as the target, and the sparsest such truncation.
     """
-    versions, sparsity = {PHOTO: subject.x[0]}, {PHOTO: 0.0}
-    for name, image, place in _sparsest(rows, target):
-        versions[name] = signals[image][place]
-        sparsity[name] = next(row["sparsity"] for row in rows if (row["image"], row["place"]) == (image, place))
-    batch, found = torch.stack(list(versions.values())), []
-    for change, apply in changes(subject.model, subject.x, subject.settings.seed):
-        answers = subject.answers(apply(batch), target)
-        for name, predicted, probability in zip(versions, answers["predicted"].tolist(), answers["probability"].tolist()):
-            about = {"image": name, "sparsity": sparsity[name], "change": change}
-            found.append(about | {"predicted": predicted, "probability": probability})
+    soft = [row for row in record["rows"] if row["image"] == SOFT]
+    found = {name: (soft[near]["sparsity"], signals[image][near]) for name, image in ((NEAR, SOFT), (EQUAL, "coefficient"))}
+    if (own := limit(soft, SOFT, record["target"])) is not None:
+        found[OWN] = own["sparsity"], signals[SOFT][own["place"]]
+    if (last := limit(record["ladder"], "coefficient", record["target"])) is not None:
+        found[OWN_LIMIT] = last["sparsity"], subject.transform.inverse((ranked["coefficient"] < last["count"]) * z)[0]
     return found
 
 
-def _sparsest(rows: list[dict[str, Any]], target: int) -> list[tuple[str, str, int]]:
-    """The name, the kind and the place of the images that are changed; those without a place are left out."""
-    place, own = limit(rows, SOFT, target), limit(rows, "coefficient", target)
-    found = [] if place is None else [(name, name, place) for name in _CHANGED]
-    return found if own is None else [*found, (OWN_LIMIT, "coefficient", own)]
+def _changed(subject: Subject, target: int, versions: Mapping[str, tuple[float, Tensor]]) -> list[dict[str, Any]]:
+    """What is predicted of the photo and its versions after every change.
+
+    Without versions, the photo alone: where the empty signal has the same class, every sparse enough signal has it too.
+    """
+    all_of_them, found = {PHOTO: (0.0, subject.x[0]), **versions}, []
+    batch = torch.stack([signal for _, signal in all_of_them.values()])
+    for change, apply in changes(subject.model, subject.x, subject.settings.seed):
+        answers = subject.answers(apply(batch), target)
+        about = zip(all_of_them.items(), answers["predicted"].tolist(), answers["probability"].tolist())
+        for (name, (sparsity, _)), predicted, probability in about:
+            row = {"image": name, "sparsity": sparsity, "change": change}
+            found.append(row | {"predicted": predicted, "probability": probability})
+    return found
 
 
 def _rival(subject: Subject, target: int, empty: int, alpha: float) -> dict[str, Any]:

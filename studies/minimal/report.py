@@ -11,18 +11,18 @@ from ...core.files import write_text, write_whole
 from ...core.imports import needs
 from ..report.page import render
 from .figures import overview
-from .images import IMAGES
+from .images import CONTROLS, IMAGES, VERSIONS
 from .tables import Tables
-from .words import factor, percent, said
+from .words import factor, lost, percent, said
 
 CAPTIONS = {
     "paper.png": "On the paper's axes: the mean score of minimal images against their sparsity, a dot for each price.",
     "front.png": "The honest figure: minimal images and controls with exactly as many coefficients. Bands: 95 % intervals "
     "over signals.",
     "limits.png": "The fewest coefficients with which each signal keeps its class before it is lost for the first time; a dot "
-    "for each signal. Bars: the median and its 95 % interval.",
-    "changed.png": "How often the class is still predicted after a change. The minimal image is the sparsest that is seen as "
-    "the class; 'attribution' and 'coefficient' keep as many coefficients.",
+    "for each signal. Bars: the median and its 95 % interval. Controls are sought on a ladder of counts of their own.",
+    "changed.png": "How often the class is still predicted after a change. Minimal images, and truncations by |coefficient|: "
+    "near the largest sparsity in the paper's figure, and the sparsest that are seen as the class.",
 }
 GRID = "A signal and its images with equally many coefficients. Green frame: still seen as the class; red: not."
 
@@ -52,9 +52,9 @@ def section(tables: Tables, summary: Mapping[str, Any], pictures: Sequence[str])
     """The study as a part of a report, in HTML."""
     shown = [
         ("Sparsity up to which the class is predicted", limit_table(summary)),
-        ("Coefficients that other images need, as a multiple of those of the minimal image", need_table(summary)),
+        ("Coefficients that other images need, as a multiple of those above 0 in the minimal image", need_table(summary)),
         ("Share of signals whose class is kept after a change, %", change_table(tables.changed)),
-        ("The same: contrasts with the minimal image", contrast_table(summary)),
+        ("The contrasts that were declared, in points", contrast_table(summary)),
         ("Means at each price", front_table(tables.front)),
     ]
     rendered = [(title, list(rows.columns), rows.to_numpy().tolist()) for title, rows in shown]
@@ -74,9 +74,13 @@ def _where(row: Mapping[str, Any]) -> dict[str, str]:
 
 def limit_table(summary: Mapping[str, Any]) -> pd.DataFrame:
     """The median sparsity up to which the class is kept, and at which it is lost, with intervals."""
-    heads = {"kept_until": "class kept up to", "lost_at": "lost at", "kept_last": "last seen at"}
-    rows = [(row, {head: _interval(row[name]) for name, head in heads.items()}) for row in summary["limits"]]
-    return pd.DataFrame([_where(row) | {"image": row["image"]} | cells for row, cells in rows])
+    cells = [
+        _where(row)
+        | {"image": row["image"], "class kept up to": _interval(row["kept_until"]), "last seen at": _interval(row["kept_last"])}
+        | {"loses it": lost(row, "count" if row["image"] in CONTROLS else "price")}
+        for row in summary["limits"]
+    ]
+    return pd.DataFrame(cells)
 
 
 def _interval(found: Mapping[str, float]) -> str:
@@ -91,17 +95,21 @@ def need_table(summary: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def contrast_table(summary: Mapping[str, Any]) -> pd.DataFrame:
-    """How often the class of the minimal image is kept after a change, less that of the photo and of controls."""
+    """How often the class of minimal images is kept after each group of changes, less that of the photo."""
     rows = summary["change_contrasts"]
     cells = [dict(zip(("difference", "verdict"), said(row).rsplit(": ", 1))) for row in rows]
-    keys = [{"change": row["change"], "minimal less": row["other"]} for row in rows]
-    return pd.DataFrame([_where(row) | key | cell for row, key, cell in zip(rows, keys, cells)])
+    keys = [{"image, less the photo": row["image"], "changes": row["group"]} for row in rows]
+    found = [
+        "–" if row["detectable"] is None or pd.isna(row["detectable"]) else f"{100 * row['detectable']:.0f}" for row in rows
+    ]
+    power = [{"detectable, points": one} for one in found]
+    return pd.DataFrame([_where(row) | key | cell | more for row, key, cell, more in zip(rows, keys, cells, power)])
 
 
 def change_table(changed: pd.DataFrame) -> pd.DataFrame:
     """The share of signals whose class is kept: a row for each change, a column for each image, and the levels of chance."""
     keys = ["model", "data", "domain", "change"]
-    wide = changed.pivot(index=keys, columns="image", values="kept")[list(dict.fromkeys(changed["image"]))]
+    wide = changed.pivot(index=keys, columns="image", values="kept")[[one for one in VERSIONS if one in set(changed["image"])]]
     wide = wide.reindex(changed[keys].drop_duplicates())
     others = changed.groupby(keys, sort=False)[["of_others", "chance"]].max()
     found = pd.concat([wide, others.rename(columns={"of_others": "class of another signal, at most"})], axis=1)

@@ -92,6 +92,7 @@ def minimal(
         given = loaded or {}
         records = [one for model, data in settings.pairs for one in _of_model(run, model, data, given.get(model))]
         spent = {"gradients": run.planned, "reused": run.reused, "seconds": round(time.perf_counter() - clock, 1)}
+        spent["cpu_seconds"] = round(sum(record["cpu_seconds"] for record in records), 1)
         found = _result(run, records, spent)
         results.update(found.summary | {"files": found.files}, alone=True)
     return found
@@ -171,8 +172,8 @@ def _measured(run: _Run, model: LoadedModel, photo: Photo, signal: Signal, domai
     whole, transform = model.whole(x), get_transform(domain, tuple(x.shape[1:]))
     step = signal.step[-1] if signal.unit == "s" else 1.0
     subject = Subject(whole, x, transform, run.settings, step, whole.fitting(x, "auto"))
-    before, most = run.done, cost(run.settings)
+    before, most, clock = run.done, cost(run.settings), time.process_time()
     record, signals = measured(subject, lambda done, planned: run.report(before + min(done, most), run.planned))
-    record["class"] = model.class_name(record["target"])
+    record |= {"class": model.class_name(record["target"]), "cpu_seconds": time.process_time() - clock}
     made = [] if place is None else [grid(subject, record, signals, plain(photo.name), place, run.out)]
     return record | {"pictures": made}

@@ -8,7 +8,7 @@ from ...attribution import get as get_method
 from ...core.checks import check_count, check_number, check_path, check_seed, is_number, quoted
 from ..loaders.options import ModelOptions
 
-PRICES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+PRICES = (0.01, 1.0, 5.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
 PAPER = "dwt(haar, level=3)"  # the domain of the paper's pictures
 DATA = {  # on what the packaged models are run where nothing is said
     "mnist-lenet": "digits",
@@ -45,8 +45,8 @@ class Settings(ModelOptions):
     transforms: tuple[str, ...] = ()
     prices: tuple[float, ...] = PRICES
     alphas: tuple[float, ...] = ()
-    steps: int = 60
-    continuation: float | None = 0.5
+    steps: int = 45
+    continuation: float | None = None
     lr: float = 0.1
     method: str = "integrated_gradients(steps=16)"
     limit: int | None = 20
@@ -109,4 +109,4 @@ class Settings(ModelOptions):
     def question(self) -> dict[str, Any]:
         """What the numbers of a signal depend on, besides the model, the domain and the signal."""
         names = ("prices", "alphas", "steps", "continuation", "lr", "method", "seconds", "seed", "device")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"records": 2}  # the form of what is stored

@@ -9,14 +9,15 @@ import pandas as pd
 from scipy import stats
 
 from ...metrics.protocol.table import COLUMNS
-from ...metrics.statistics import mean_interval, per_unit
+from ...metrics.statistics import mean_interval, per_unit, wilson
 from ...metrics.statistics.units import Numbers
-from .images import CONTROLS, HARD, IMAGES, OWN_LIMIT, PHOTO, SOFT, Record
+from .images import CONTROLS, HARD, NONZERO, PHOTO, SOFT, Record
 from .settings import Settings
 
 WHERE = ["data", "model", "domain"]
 SCORES = ("logit", "probability", "kept", "cp, coefficients", "cp, signal", "cp, entropy", "hallucination")
-SHOWN = (PHOTO, SOFT, HARD, "attribution", "coefficient", OWN_LIMIT)
+SHARES = ("probability", "kept")  # means of numbers in [0, 1]
+LIMITED = (SOFT, NONZERO, HARD, *CONTROLS)
 RIVAL = "minimal for another class"
 
 
@@ -73,25 +74,29 @@ def _changes(record: Record) -> Iterator[dict[str, Any]]:
 
 def _rival(record: Record) -> dict[str, Any]:
     """What the same optimisation reaches for another class."""
-    rival, place = record["rival"], len({row["place"] for row in record["rows"]}) // 2
-    own = next(row for row in record["rows"] if row["image"] == SOFT and row["place"] == place)
+    rival = record["rival"]
+    own = next(row for row in record["rows"] if row["image"] == SOFT and row["place"] == rival["place"])
     found = {name: rival[name] for name in ("alpha", "sparsity", "logit", "probability")}
     found |= {"before": rival["before"]["probability"], "reached": float(rival["predicted"] == rival["class"])}
     return _where(record) | found | {"own": float(own["predicted"] == record["target"]), "own_sparsity": own["sparsity"]}
 
 
 def _limits(record: Record) -> Iterator[dict[str, Any]]:
-    """For each kind of image, over its sparsities from 0, the photo, to 1, where nothing is left:
+    """For each kind of image, over its sparsities from 0, the photo:
 
-    kept_until: the last one before the class is lost for the first time.  lost_at: where that is.  kept_last: the largest one
-    at which it is predicted, whatever happens before. A signal whose class is also that of the empty signal has none of them.
+    kept_until: the last one before the class is lost for the first time.  lost_at: where that is; NaN where no image loses it,
+    1 where the class is lost with nothing left.  kept_last: the largest one at which it is predicted, whatever happens before.
+    Minimal images have the sparsities of the prices, 1 - ‖m‖₁ / n or the share of entries that are 0; controls their own.
+    A signal whose class is also that of the empty signal has none of them.
     """
     if record["empty"]["predicted"] == record["target"]:
         return
-    for image in IMAGES:
-        own = sorted((row["sparsity"], row["place"], row["predicted"]) for row in record["rows"] if row["image"] == image)
-        places = [(0.0, True), *((sparsity, seen == record["target"]) for sparsity, _, seen in own), (1.0, False)]
-        yield _where(record) | {"image": image, **_ends(places)}
+    for image in LIMITED:
+        rows = record["ladder" if image in CONTROLS else "rows"]
+        own = [row for row in rows if row["image"] == (SOFT if image == NONZERO else image)]
+        sparsity = [1 - row["nonzero"] / record["coefficients"] if image == NONZERO else row["sparsity"] for row in own]
+        places = sorted(zip(sparsity, [row["predicted"] == record["target"] for row in own]))
+        yield _where(record) | {"image": image, **_ends([(0.0, True), *places])}
 
 
 def _ends(places: Sequence[tuple[float, bool]]) -> dict[str, float]:
@@ -99,10 +104,12 @@ def _ends(places: Sequence[tuple[float, bool]]) -> dict[str, float]:
 
     >>> _ends([(0.0, True), (0.5, False), (0.9, True), (1.0, False)])
     {'kept_until': 0.0, 'lost_at': 0.5, 'kept_last': 0.9}
+    >>> _ends([(0.0, True), (0.5, True)])
+    {'kept_until': 0.5, 'lost_at': nan, 'kept_last': 0.5}
     """
-    first = [kept for _, kept in places].index(False)
-    last = max(sparsity for sparsity, kept in places if kept)
-    return {"kept_until": places[first - 1][0], "lost_at": places[first][0], "kept_last": last}
+    first = next((place for place, (_, kept) in enumerate(places) if not kept), len(places))
+    lost = places[first][0] if first < len(places) else float("nan")
+    return {"kept_until": places[first - 1][0], "lost_at": lost, "kept_last": max(one for one, kept in places if kept)}
 
 
 def _long(images: pd.DataFrame, changed: pd.DataFrame, rivals: pd.DataFrame, settings: Settings) -> pd.DataFrame:
@@ -122,15 +129,25 @@ def _long(images: pd.DataFrame, changed: pd.DataFrame, rivals: pd.DataFrame, set
 
 
 def averages(rows: pd.DataFrame, keys: Sequence[str], values: Iterable[str]) -> pd.DataFrame:
-    """Mean and 95 % interval over units of each value, by keys; copies of one signal are one unit."""
+    """Mean and 95 % interval over units of each value, by keys; copies of one signal are one unit.
+
+    Shares have Wilson's interval, which stays in [0, 1], other numbers that of `mean_interval`.
+    """
     found = []
     for key, own in rows.groupby(list(keys), sort=False, dropna=False):
         line = dict(zip(keys, key)) | {"signals": own["unit"].nunique()}
         for name in values:
-            mean, low, high = mean_interval(own[name].to_numpy(float), cluster=own["unit"].tolist())
+            units = per_unit("minimal", own[name].to_numpy(float), own["unit"].tolist())
+            mean, low, high = _share(units) if name in SHARES else mean_interval(units)
             line |= {name: mean, f"{name} low": low, f"{name} high": high}
         found.append(line)
     return pd.DataFrame(found)
+
+
+def _share(units: Numbers) -> tuple[float, float, float]:
+    """The mean of shares, one for each unit, and Wilson's interval."""
+    known = units[np.isfinite(units)].clip(0, 1)
+    return (float(known.mean()) if len(known) else float("nan"), *wilson(float(known.sum()), len(known)))
 
 
 def _front(images: pd.DataFrame) -> pd.DataFrame:
@@ -166,8 +183,11 @@ def _of_others(own: pd.DataFrame) -> float:
 
 
 def paired(rows: pd.DataFrame, column: str, first: pd.Series, second: pd.Series) -> Numbers:
-    """first - second of a column, one number for each unit.  first, second: which rows are the sides, as truth values."""
-    sides = [rows[side].set_index(["example", "unit"])[column] for side in (first, second)]
+    """first - second of a column, one number for each unit: of the means over its rows.
+
+    first, second: which rows are the sides, as truth values.
+    """
+    sides = [rows[side].groupby(["example", "unit"], sort=False)[column].mean() for side in (first, second)]
     difference = (sides[0] - sides[1]).dropna()
     return per_unit("minimal", difference.to_numpy(float), difference.index.get_level_values("unit").tolist())
 

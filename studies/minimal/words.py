@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from ...metrics.statistics import Contrast, family
-from .changes import ARRANGEMENT, CHANGES, HARMLESS, WHOLE
-from .images import CONTROLS, HARD, OWN_LIMIT, PHOTO, SOFT
+from ...metrics.statistics import Contrast, family, wilson
+from .changes import GROUPS
+from .images import CONTROLS, HARD, NEAR, NONZERO, OWN, PHOTO, SOFT, VERSIONS
 from .settings import Settings
 from .tables import WHERE, Tables, median_interval, paired
 
@@ -44,43 +43,52 @@ def _paper_cost(settings: Settings) -> int:
 
 
 def limits(rows: pd.DataFrame) -> list[Row]:
-    """The median sparsity up to which the class is kept, and at which it is lost, by image, with intervals over signals."""
+    """The median sparsity up to which the class is kept, by image, with its interval over signals; and who loses it.
+
+    lost: signals that lose the class with something left, at the median sparsity lost_at.  emptied: those that lose it only
+    where nothing is left.  unlost: those that keep it at every price, or at every count.
+    """
     found = []
     for key, own in rows.groupby([*WHERE, "image"], sort=False):
         units = own.groupby("unit", sort=False)[["kept_until", "lost_at", "kept_last"]].mean()
-        line = dict(zip([*WHERE, "image"], key)) | {"signals": len(units)}
-        found.append(line | {name: median_interval(units[name].tolist()) for name in units})
+        lost = units["lost_at"][units["lost_at"] < 1]
+        about: Row = {"signals": len(units), "lost": len(lost), "emptied": int((units["lost_at"] == 1).sum())}
+        about |= {
+            "unlost": int(units["lost_at"].isna().sum()),
+            "lost_at": median_interval(lost.tolist()) if len(lost) else None,
+        }
+        medians = {name: median_interval(units[name].tolist()) for name in ("kept_until", "kept_last")}
+        found.append(dict(zip([*WHERE, "image"], key)) | about | medians)
     return found
 
 
 def limit_contrasts(rows: pd.DataFrame) -> list[Row]:
-    """log₂ of the coefficients that another image needs for the class, over those of the minimal one; one family.
+    """log₂ of the coefficients that another image needs for the class, over those above 0 in the minimal one; one family.
 
     On this scale 1 is twice as many: sparsities close to 1 differ by little in points, but by large factors in what is left.
     """
     sides, rows = {}, rows.assign(kept_until=-np.log2(1 - rows["kept_until"]))
     for key, own in rows.groupby(WHERE, sort=False):
         for other in (HARD, *CONTROLS):
-            sides[*key, other] = paired(own, "kept_until", own["image"] == SOFT, own["image"] == other)
+            sides[*key, other] = paired(own, "kept_until", own["image"] == NONZERO, own["image"] == other)
     return _contrasts(sides, [*WHERE, "other"], ROPE)
 
 
 def change_contrasts(rows: pd.DataFrame) -> list[Row]:
-    """How often the class is kept after a change: the minimal image less the photo and controls, and less a harmless change.
+    """How often the class is kept, in the mean over each group of changes: two minimal images, each less the photo.
 
-    One family over all models, domains and changes. "other" is the image, or the change, that is compared with.
+    One family over all models and domains, declared before any number was known: nothing else about changes is tested.
     """
     sides = {}
     for key, own in rows.groupby(WHERE, sort=False):
-        changes = [name for name in CHANGES if name in set(own["change"])]
-        for change in changes:
-            here, soft = own["change"] == change, own["image"] == SOFT
-            for other in (PHOTO, "coefficient", OWN_LIMIT):
-                sides[*key, change, other] = paired(own, "kept", here & soft, here & (own["image"] == other))
-            if change in ARRANGEMENT:
-                harmless = (own["change"] == HARMLESS[0]) & soft
-                sides[*key, change, HARMLESS[0]] = paired(own, "kept", here & soft, harmless)
-    return _contrasts(sides, [*WHERE, "change", "other"])
+        for image in (NEAR, OWN):
+            for group, changes in GROUPS.items():
+                here = own["change"].isin(changes)
+                if (here & (own["image"] == image)).any():
+                    sides[*key, image, group] = paired(
+                        own, "kept", here & (own["image"] == image), here & (own["image"] == PHOTO)
+                    )
+    return _contrasts(sides, [*WHERE, "image", "group"])
 
 
 def _contrasts(sides: dict[tuple[str, ...], Any], names: list[str], rope: float = SHARES) -> list[Row]:
@@ -100,8 +108,7 @@ def rivals(rows: pd.DataFrame) -> list[Row]:
     for key, own in rows.groupby(WHERE, sort=False):
         units = own.groupby("unit", sort=False)[["reached", "own", "before", "probability", "sparsity", "own_sparsity"]].mean()
         count, reached = len(units), round(units["reached"].sum())
-        interval = stats.binomtest(reached, count).proportion_ci(method="wilson")
-        line = {"signals": count, "reached": reached, "low": float(interval.low), "high": float(interval.high)}
+        line = {"signals": count, "reached": reached, **dict(zip(("low", "high"), wilson(reached, count)))}
         line |= {"own": round(units["own"].sum())}
         line |= {name: float(units[name].median()) for name in ("before", "probability", "sparsity", "own_sparsity")}
         found.append(dict(zip(WHERE, key)) | line)
@@ -126,7 +133,8 @@ def sentences(tables: Tables, found: dict[str, Any]) -> Iterator[str]:
 
 def percent(value: float) -> str:
     """A share in per cent, with more digits close to 1."""
-    return f"{100 * value:.{0 if value < 0.95 else 1 if value < 0.995 else 2}f}"
+    digits = next((place for place, most in enumerate((0.95, 0.995, 0.9995, 0.99995)) if value < most), 4)
+    return f"{100 * value:.{digits}f}"
 
 
 def interval(found: Row) -> str:
@@ -142,11 +150,20 @@ def _about_limits(found: dict[str, Any], where: Row) -> Iterator[str]:
     own = rows[SOFT]
     others = ", ".join(f"{name} {interval(rows[name]['kept_until'])}" for name in (HARD, *CONTROLS))
     yield (
-        f"the minimal image is still seen as the class up to a sparsity of {interval(own['kept_until'])}, median of "
-        f"{own['signals']} signals (95 % interval), and loses it at {interval(own['lost_at'])}; others: {others}."
+        "the minimal image is still seen as the class up to a sparsity 1 - ‖m‖₁ / n of "
+        f"{interval(own['kept_until'])}, median of {own['signals']} signals (95 % interval); {lost(own, 'price')}. Where every "
+        f"coefficient above 0 counts whole, that is {interval(rows[NONZERO]['kept_until'])}; others: {others}."
     )
     needed = "; ".join(f"{row['other']} {factor(row)}" for row in of(found["limit_contrasts"], **where))
-    yield f"coefficients that others need for the class, as a multiple of those of the minimal image (corrected): {needed}."
+    yield f"coefficients that others need for the class, as a multiple of those above 0 in the minimal image: {needed}."
+
+
+def lost(row: Row, point: str) -> str:
+    """Who loses the class, and where.  point: what was tried, "price" or "count"."""
+    parts = [f"{row['unlost']} lose it at no {point}"] if row["unlost"] else []
+    parts += [f"{row['emptied']} only where nothing is left"] if row["emptied"] else []
+    parts += [f"{row['lost']} at {interval(row['lost_at'])}"] if row["lost"] else []
+    return f"of {row['signals']}, " + ", ".join(parts)
 
 
 def factor(row: Row) -> str:
@@ -157,7 +174,7 @@ def factor(row: Row) -> str:
 
 def said(row: Row) -> str:
     """A contrast of shares in words, in points of 100."""
-    middle, low, high = (f"{100 * row[name]:+.0f}" for name in ("mean", "low", "high"))
+    middle, low, high = (f"{100 * min(1, max(-1, row[name])):+.0f}" for name in ("mean", "low", "high"))
     return f"{middle} points {_certainty(row, low, high)}: {row['verdict']}"
 
 
@@ -169,15 +186,17 @@ def _certainty(row: Row, low: str, high: str) -> str:
 def _about_scores(front: pd.DataFrame, where: Row) -> Iterator[str]:
     rows = front[(front[WHERE] == pd.Series(where)).all(axis=1)]
     photo, own = rows[rows["image"] == PHOTO].iloc[0], rows[rows["image"] == SOFT]
-    peak = own.loc[own["logit"].idxmax()]
+    peak, first = own.loc[own["logit"].idxmax()], own.iloc[0]
     more = (
         "; a mask that raises the score beyond the signal's makes evidence by leaving coefficients out, and does not only keep "
         "what the model used"
     )
+    said = [f"{row['logit']:.1f} ({row['logit low']:.1f} to {row['logit high']:.1f})" for row in (peak, photo)]
     yield (
-        f"the mean score of minimal images peaks at a sparsity of {percent(peak['sparsity'])} %, {peak['logit']:.1f}; that "
-        f"of the signals themselves is {photo['logit']:.1f}{more if peak['logit'] > photo['logit'] else ''}."
+        f"the mean score of minimal images peaks at a sparsity of {percent(peak['sparsity'])} %, {said[0]}; that of the "
+        f"signals themselves is {said[1]}{more if peak['logit low'] > photo['logit high'] else ''}."
     )
+    yield f"the lowest price, {first['price']:g}, already leaves out {percent(first['sparsity'])} %."
 
 
 def _about_rivals(found: dict[str, Any], where: Row) -> Iterator[str]:
@@ -190,43 +209,50 @@ def _about_rivals(found: dict[str, Any], where: Row) -> Iterator[str]:
 
 
 def _about_changes(changed: pd.DataFrame, found: dict[str, Any], where: Row) -> Iterator[str]:
-    rows = changed[(changed[WHERE] == pd.Series(where)).all(axis=1)].set_index(["image", "change"])
-    known = [change for change in (WHOLE, *CHANGES) if (SOFT, change) in rows.index]
-    if not known:
-        yield "no minimal image is still seen as the class, so that changes of it say nothing."
+    rows = changed[(changed[WHERE] == pd.Series(where)).all(axis=1)]
+    if set(rows["image"]) == {PHOTO}:
+        yield "every signal has the class of the empty signal, so that changes of minimal images say nothing."
         return
-    for change in [one for one in ARRANGEMENT if one in known]:
-        photo, soft, equal, own = (_share(rows, image, change) for image in (PHOTO, SOFT, "coefficient", OWN_LIMIT))
-        chance = _share(rows, PHOTO, change, "chance")
-        yield (
-            f"{change}, the class is kept in {photo} of the signals, {soft} of the minimal images, {equal} of truncations by "
-            f"|coefficient| at equal sparsity, and {own} of those at their own limit (chance {chance})."
-        )
-    yield verdict(of(found["change_contrasts"], **where))
+    for group, changes in GROUPS.items():
+        means = rows[rows["change"].isin(changes)].groupby("image")[["kept", "of_others", "chance"]].mean()
+        if len(means):
+            shares = ", ".join(f"{name} {_share(means.loc[name, 'kept'])}" for name in VERSIONS if name in means.index)
+            chance = f"{_share(means['of_others'].max())} at most for the class of another signal"
+            yield f"the class is kept after changes of the group {group!r} in: {shares} ({chance})."
+    for image in (NEAR, OWN):
+        if own := of(found["change_contrasts"], **where, image=image):
+            yield f"{image}: {verdict(own)}"
 
 
-def _share(rows: pd.DataFrame, image: str, change: str, column: str = "kept") -> str:
-    value = 100 * float(rows[column].get((image, change), np.nan))
-    return "–" if np.isnan(value) else f"{value:.0f} %" if value >= 1 or value == 0 else f"{value:.1g} %"
+def _share(value: float) -> str:
+    return "–" if np.isnan(value) else f"{100 * value:.0f} %" if value >= 0.01 or value == 0 else f"{100 * value:.1g} %"
 
 
 def verdict(rows: list[Row]) -> str:
-    """What the contrasts say about the texture reading: that minimal images keep parts rather than their arrangement."""
-    about = {(row["change"], row["other"]): row["verdict"] for row in rows}
-    harmless = [about.get((change, PHOTO)) for change in HARMLESS]
-    shuffled = [about[change, PHOTO] for change in ARRANGEMENT if (change, PHOTO) in about]
-    if "worse" in harmless:
+    """What the contrasts of one minimal image say about the texture reading: that it keeps parts, not their arrangement."""
+    about = {row["group"]: row["verdict"] for row in rows}
+    if about.get("harmless") == "worse":
         return (
-            "the texture reading cannot be tested on minimal images here: already a harmless shift or mirroring loses their "
-            "class more often than the signal's, so that a loss after shuffling shows how fragile they are, not what they show."
+            "the texture reading cannot be tested: already a harmless change loses the class more often than in the photo, so "
+            "that a loss after shuffling shows how fragile the image is, not what it shows."
         )
-    if not shuffled:
+    if "arrangement" not in about:
         return "the texture reading is not tested: the signals are too short to be shuffled."
-    if all(one in ("better", "equal") for one in shuffled):
-        return "the texture reading holds so far: shuffled, minimal images keep their class as often as the signals, or more."
-    if "worse" in shuffled:
+    arrangement, parts = about["arrangement"], about.get("parts")
+    if arrangement == "worse" and parts == "worse":
         return (
-            "the texture reading does not hold: no harmless change was shown to cost minimal images more than the signals, but "
-            "shuffled they lose their class more often; what they keep depends on its arrangement."
+            "the texture reading is not confirmed, nor is its opposite: it bears the loss of arrangement and that of fine "
+            "parts both worse than the photo, which shows how fragile the image is, not what it shows."
         )
-    return "the texture reading is open: with so many signals, no difference to the signals themselves could be shown."
+    if arrangement == "worse":
+        return "the texture reading does not hold: it depends on the arrangement of parts more than the photo does."
+    if arrangement in ("better", "equal"):
+        more = "and it" if parts == "worse" else "but that it"
+        shown = (
+            "bears the loss of fine parts worse" if parts == "worse" else "needs fine parts more than the photo is not shown"
+        )
+        return f"the texture reading holds so far: shuffled, it keeps the class as often as the photo, {more} {shown}."
+    missed = ", ".join(
+        f"{row['group']} {100 * row['detectable']:.0f}" for row in rows if row["detectable"] == row["detectable"]
+    )
+    return f"the texture reading is open; differences found with 80 % power, in points: {missed or 'none with so few signals'}."

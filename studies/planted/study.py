@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from scipy import stats
 
 from ...core.files import check_writable, write_text
 from ...core.progress import Interrupted, Progress
+from ...metrics.statistics import wilson
 from ..compare.summary import versions
 from ..storage.results import Results
 from ..storage.store import Store
@@ -175,12 +175,6 @@ def summarize(trials: pd.DataFrame) -> pd.DataFrame:
         where = {"task": task, "method": method, "score": score, "seeds": count}
         rows.append(where | {"right": right, "low": low, "high": high, "false_claims": false, "false_high": most})
     return pd.DataFrame(rows)
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a proportion (Wilson 1927)."""
-    found = stats.binomtest(right, count).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
 
 
 def about(records: dict[str, list[Record]], table: pd.DataFrame) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from pullback.metrics.statistics import (
     per_unit,
     sign_flip,
     two_level_interval,
+    wilson,
 )
 from pullback.metrics.statistics.intervals import t_interval
 
@@ -341,3 +342,16 @@ def test_a_thousand_contrasts_are_one_family() -> None:
     draws[0] += 3
     found = family({str(i): one for i, one in enumerate(draws)})
     assert [name for name, one in found.items() if one.verdict != "open"] == ["0"]
+
+
+def test_wilsons_interval_is_that_of_scipy_and_stays_in_0_and_1() -> None:
+    for of in (1, 7, 20):
+        for count in range(of + 1):
+            expected = stats.binomtest(count, of).proportion_ci(0.9, "wilson")
+            low, high = wilson(count, of, 0.9)
+            assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+            assert 0 <= low <= count / of <= high <= 1
+    assert wilson(2.5, 20)[0] < 2.5 / 20 < wilson(2.5, 20)[1]
+    assert np.isnan(wilson(0, 0)).all()
+    with pytest.raises(ValueError, match="a count from 0 to 3"):
+        wilson(4, 3)

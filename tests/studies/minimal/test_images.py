@@ -11,7 +11,23 @@ from torch import Tensor, nn
 from pullback import transforms
 from pullback.studies import LoadedModel, MinimalSettings, Preparation
 from pullback.studies.minimal.changes import ARRANGEMENT, CHANGES, DRAWS, WHOLE, changes, low_pass, shuffled, slope
-from pullback.studies.minimal.images import CONTROLS, HARD, IMAGES, OWN_LIMIT, PHOTO, SOFT, Kept, Subject, limit, measured
+from pullback.studies.minimal.images import (
+    CONTROLS,
+    EQUAL,
+    HARD,
+    IMAGES,
+    NEAR,
+    NONZERO,
+    OWN,
+    OWN_LIMIT,
+    PHOTO,
+    SOFT,
+    VERSIONS,
+    Kept,
+    Subject,
+    limit,
+    measured,
+)
 from pullback.studies.minimal.scores import conciseness, edges, entropy, hallucination, view
 
 WEIGHT = torch.tensor([4.0, -3.0, 2.0, 1.0, 0.5, -0.25, 3.0, 0.1]).double()
@@ -85,14 +101,14 @@ def test_the_class_that_is_kept_is_that_of_the_signal(found: tuple[dict[str, Any
     record, _ = found
     assert {row["predicted"] for row in rows(record, SOFT)} == {0}
     assert record["empty"] == {"logit": 0.0, "predicted": 1}
-    assert limit(record["rows"], SOFT, 0) == 2
+    assert limit(record["rows"], SOFT, 0)["place"] == 2
     assert limit(record["rows"], SOFT, 2) is None
 
 
 def test_another_class_is_optimised_in_the_same_way(found: tuple[dict[str, Any], dict[str, Tensor]]) -> None:
     rival = found[0]["rival"]
     assert rival["class"] == 2
-    assert rival["alpha"] == 1.5
+    assert rival["alpha"] == 3.5  # of the mask nearest to a sparsity of 92 %
     assert rival["sparsity"] == 1.0
     assert rival["predicted"] == 1
     assert rival["before"]["logit"] == -1.0
@@ -101,11 +117,52 @@ def test_another_class_is_optimised_in_the_same_way(found: tuple[dict[str, Any],
 def test_changes_are_applied_to_the_sparsest_image_with_the_class(found: tuple[dict[str, Any], dict[str, Tensor]]) -> None:
     record, _ = found
     changed = record["changed"]
-    assert {row["image"] for row in changed} == {PHOTO, SOFT, HARD, "attribution", "coefficient", OWN_LIMIT}
-    assert {row["sparsity"] for row in changed if row["image"] == SOFT} == {1 - 1 / 8}
+    assert [row["image"] for row in changed if row["change"] == WHOLE] == list(VERSIONS)
+    sparsity = {row["image"]: row["sparsity"] for row in changed}
+    assert sparsity == {PHOTO: 0.0, NEAR: 1 - 1 / 8, EQUAL: 1 - 1 / 8, OWN: 1 - 1 / 8, OWN_LIMIT: sparsity[OWN_LIMIT]}
+    kept = [row["count"] for row in record["ladder"] if row["image"] == "coefficient" and row["predicted"] == 0]
+    assert sparsity[OWN_LIMIT] == 1 - min(kept) / 8
     assert {row["change"] for row in changed} == {WHOLE, "shifted 1/16", *ARRANGEMENT[:2], "low-pass 1/8", "low-pass 1/16"}
-    assert all(row["predicted"] == 0 for row in changed if row["change"] == WHOLE and row["image"] == SOFT)
+    assert all(row["predicted"] == 0 for row in changed if row["change"] == WHOLE and row["image"] == OWN)
     assert sum(row["change"] == ARRANGEMENT[0] and row["image"] == PHOTO for row in changed) == DRAWS
+
+
+def test_controls_are_sought_at_counts_of_their_own(found: tuple[dict[str, Any], dict[str, Tensor]]) -> None:
+    """With the weights of a linear model as the map, the first k coefficients are its k largest weights."""
+    for row in found[0]["ladder"]:
+        if row["image"] == "signed attribution":
+            best = float(WEIGHT.sort(descending=True).values[: row["count"]].sum())
+            assert row["predicted"] == int(best <= 0.05)
+            assert row["sparsity"] == 1 - row["count"] / 8
+    counts = {name: [row["count"] for row in found[0]["ladder"] if row["image"] == name] for name in CONTROLS}
+    assert set(map(tuple, counts.values())) == {(7, 4, 2, 1)}  # of 8, from 90 % to a single one
+
+
+def test_a_soft_mask_has_more_entries_above_zero_than_its_norm(found: tuple[dict[str, Any], dict[str, Tensor]]) -> None:
+    one = subject(torch.ones(1, 1, 8).double(), alphas=(0.3,), steps=5)  # too few steps: masks are between 0 and 1
+    row = rows(measured(one)[0], SOFT)[0]
+    assert row["count"] < row["nonzero"]
+    assert all(row["nonzero"] == row["count"] for row in found[0]["rows"])  # this mask holds zeros and ones
+
+
+def test_no_two_usual_prices_share_a_mask() -> None:
+    """With `continuation`, the two largest of the former prices had the same masks, so that the last price said nothing."""
+    signal, weight = torch.ones(1, 1, 4096).double(), torch.arange(1, 4097).double() ** -1.5
+
+    class Wide(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            score = x.flatten(1) @ weight.to(x)
+            return torch.stack([score, torch.full_like(score, 1e-9)], 1)
+
+    settings = MinimalSettings(models="wide", method="input_x_gradient")
+    model = LoadedModel("wide", Wide(), kind="series")
+    found, _ = measured(Subject(model, signal, transforms.get("pixel", (1, 4096)), settings))
+    counts = [row["count"] for row in rows(found, SOFT)]
+    assert len(counts) == len(settings.prices)
+    price = torch.tensor(settings.prices).double() * weight.sum() / 4096
+    assert counts == pytest.approx([int((weight > one).sum()) for one in price], abs=2)  # 45 steps: one or two in between
+    left = [count for count in counts if count]
+    assert len(set(left)) == len(left) >= 7
 
 
 def test_a_signal_with_the_class_of_the_empty_one_has_no_changed_images() -> None:
@@ -192,4 +249,4 @@ def test_filters_and_edges() -> None:
 
 
 def test_names_are_all_different() -> None:
-    assert len({*IMAGES, PHOTO, OWN_LIMIT}) == len(IMAGES) + 2
+    assert len({*IMAGES, *VERSIONS, NONZERO}) == len(IMAGES) + len(VERSIONS) + 1

@@ -10,12 +10,13 @@ import pytest
 from support import minimal_toys as toys
 from support.command_line import fails
 
+from pullback.metrics.statistics import wilson
 from pullback.studies import MinimalSettings, minimal
 from pullback.studies.minimal import report, run
-from pullback.studies.minimal.images import CONTROLS, HARD, IMAGES, OWN_LIMIT, PHOTO, SOFT
+from pullback.studies.minimal.images import CONTROLS, EQUAL, HARD, IMAGES, NEAR, OWN, PHOTO, SOFT, VERSIONS
 from pullback.studies.minimal.run import Minimal
 from pullback.studies.minimal.tables import RIVAL, Tables, averages, median_interval, paired
-from pullback.studies.minimal.words import change_contrasts, limit_contrasts, sentences, summarized, verdict
+from pullback.studies.minimal.words import change_contrasts, limit_contrasts, lost, sentences, summarized, verdict
 from pullback.studies.report.report import write_page
 
 FEW: dict[str, Any] = {"prices": (1.0, 10.0), "steps": 4, "continuation": None, "method": "input_x_gradient", "pictures": 1}
@@ -70,7 +71,7 @@ def test_the_long_table_holds_every_number_once(found: Minimal) -> None:
     assert not scores.duplicated(keys).any()
     kept = scores[(scores["metric"] == "kept") & scores["price"].notna()]
     assert len(kept) == 2 * len(IMAGES) * 2 * 2
-    assert set(scores["control"]) == {*IMAGES, PHOTO, OWN_LIMIT, RIVAL} & set(scores["control"])
+    assert {*IMAGES, PHOTO, NEAR, EQUAL, RIVAL} <= set(scores["control"]) <= {*IMAGES, *VERSIONS, RIVAL}
     equal = kept.groupby(["domain", "example", "price"])["budget"].nunique()
     assert (equal == 1).all()
     assert set(scores.loc[scores["control"] == "attribution", "method"]) == {"input_x_gradient"}
@@ -98,7 +99,7 @@ def contents(out: Path) -> dict[str, bytes]:
 
 def test_an_interrupted_study_resumes_with_the_same_files(found: Minimal, tmp_path: Path) -> None:
     named = {name: found.summary["settings"][name] for name in ("models", "data", "transforms")}
-    for rows in (1, 120, 270):  # forwards before the interruption: at once, in the first signal, and in a later one
+    for rows in (1, 220, 520):  # forwards before the interruption: at once, in the first signal, and in a later one
         with pytest.raises(KeyboardInterrupt):
             minimal(out=tmp_path, loaded={"toy": toys.image(rows)}, **named, **FEW)
         assert json.loads((tmp_path / "summary.json").read_text())["state"] == "interrupted"
@@ -127,18 +128,27 @@ def record(
     """A record in which these images are seen as class 0 at these sparsities."""
     rows = [
         {"image": image, "place": place, "alpha": 1.0, "count": 1, "sparsity": sparsity[place], "logit": 1.0}
-        | {"probability": 0.5, "predicted": 0 if seen else 2}
+        | {"probability": 0.5, "predicted": 0 if seen else 2, "nonzero": round(100 * (1 - sparsity[place]))}
         for image, own in kept.items()
         for place, seen in enumerate(own)
     ]
+    ladder = [
+        {name: row[name] for name in ("image", "count", "sparsity", "predicted")} for row in rows if row["image"] in CONTROLS
+    ]
     changed = [
         {"image": image, "sparsity": 0.5, "change": change, "predicted": 0 if image == PHOTO else 1, "probability": 0.5}
-        for image in (PHOTO, SOFT, "coefficient", OWN_LIMIT)
+        for image in VERSIONS
         for change in ("unchanged", "shifted 1/16", "shuffled 2 per axis")
     ]
-    rival = {"class": 2, "alpha": 1.0, "sparsity": 0.5, "logit": 0.0, "predicted": 2, "probability": 0.4}
+    rival = {"class": 2, "place": 1, "alpha": 1.0, "sparsity": 0.5, "logit": 0.0, "predicted": 2, "probability": 0.4}
     about = {"data": "d", "model": "m", "domain": "pixel", "example": example, "unit": example, "target": 0, "classes": 4}
-    about |= {"coefficients": 10, "logit": 2.0, "probability": 0.9, "empty": {"logit": 0.0, "predicted": empty}}
+    about |= {
+        "coefficients": 100,
+        "ladder": ladder,
+        "logit": 2.0,
+        "probability": 0.9,
+        "empty": {"logit": 0.0, "predicted": empty},
+    }
     return about | {"rows": rows, "changed": changed, "rival": rival | {"before": {"probability": 0.1}}}
 
 
@@ -153,10 +163,36 @@ def test_the_limit_is_where_the_class_is_lost_for_the_first_time() -> None:
     kept = {**EVERY, HARD: [True, False], "attribution": [False, True], "random": [False, False]}
     limits = tables(record("a", kept)).limits.set_index("image")
     columns = ["kept_until", "lost_at", "kept_last"]
-    assert limits.loc[SOFT, columns].tolist() == [0.9, 1.0, 0.9]
+    assert limits.loc[SOFT, ["kept_until", "kept_last"]].tolist() == [0.9, 0.9]
+    assert np.isnan(limits.loc[SOFT, "lost_at"])  # it is not lost at any price
     assert limits.loc[HARD, columns].tolist() == [0.5, 0.9, 0.5]
     assert limits.loc["attribution", columns].tolist() == [0.0, 0.5, 0.9]
     assert limits.loc["random", columns].tolist() == [0.0, 0.5, 0.0]
+
+
+def test_the_limit_of_a_control_is_that_of_its_own_ladder() -> None:
+    one = record("a", {**EVERY, "random": [False, False]})
+    own = [{"image": "random", "count": k, "sparsity": 1 - k / 100, "predicted": 0 if k > 50 else 2} for k in (90, 60, 30)]
+    one["ladder"] = [row for row in one["ladder"] if row["image"] != "random"] + own
+    limits = tables(one).limits.set_index("image")
+    assert limits.loc["random", ["kept_until", "lost_at"]].tolist() == pytest.approx([0.4, 0.7])
+
+
+def test_who_loses_the_class_is_counted_apart_from_who_never_does() -> None:
+    kept = [EVERY, {**EVERY, SOFT: [True, False]}, {key: [True, False] for key in EVERY}]
+    ends = [(0.5, 0.9), (0.5, 0.9), (0.5, 1.0)]
+    found = summarized(tables(*(record(str(i), one, end) for i, (one, end) in enumerate(zip(kept, ends)))))
+    row = next(row for row in found["limits"] if row["image"] == SOFT)
+    assert [row[name] for name in ("unlost", "lost", "emptied")] == [1, 1, 1]
+    assert row["lost_at"]["median"] == 0.9
+    assert lost(row, "price") == "of 3, 1 lose it at no price, 1 only where nothing is left, 1 at 90 % (90–90 %)"
+
+
+def test_shares_have_intervals_within_0_and_1() -> None:
+    rows = pd.DataFrame({"key": "k", "unit": [str(i) for i in range(20)], "kept": [1.0] * 19 + [0.0], "logit": [1.0] * 20})
+    line = averages(rows, ["key"], ["kept", "logit"]).iloc[0]
+    assert [line["kept low"], line["kept high"]] == pytest.approx(list(wilson(19, 20)))
+    assert 0.7 < line["kept low"] < line["kept"] == 0.95 < line["kept high"] < 1
 
 
 def test_a_class_that_an_empty_signal_has_counts_in_no_limit() -> None:
@@ -191,43 +227,38 @@ def test_chance_after_changes_is_counted_from_other_signals() -> None:
     changed = tables(record("a", EVERY), other | {"target": 1}).changed.set_index(["image", "change"])
     assert set(changed["chance"]) == {0.25}
     # a: class 0, seen as 1 when changed; b: class 1, seen as 1. Of the two pairs, b is seen as ... and a as b's class.
-    assert changed.loc[(SOFT, "shuffled 2 per axis"), "of_others"] == 0.5
-    assert changed.loc[(SOFT, "shuffled 2 per axis"), "kept"] == 0.5
+    assert changed.loc[(OWN, "shuffled 2 per axis"), "of_others"] == 0.5
+    assert changed.loc[(OWN, "shuffled 2 per axis"), "kept"] == 0.5
     assert changed.loc[(PHOTO, "shuffled 2 per axis"), "of_others"] == 0.5
 
 
-def contrast_row(change: str, verdict_: str, other: str = PHOTO) -> dict[str, str]:
-    return {"change": change, "other": other, "verdict": verdict_}
-
-
 @pytest.mark.parametrize(
-    ("shift", "shuffles", "said"),
+    ("verdicts", "said"),
     [
-        ("worse", ["worse"] * 3, "cannot be tested"),
-        ("open", ["worse", "open", "open"], "does not hold"),
-        ("equal", ["equal", "better", "equal"], "holds so far"),
-        ("open", ["open", "equal", "equal"], "is open"),
-        ("open", [], "not tested"),
+        (("worse", "worse", "open"), "cannot be tested"),
+        (("open", "worse", "open"), "does not hold: it depends on the arrangement"),
+        (("open", "worse", "worse"), "not confirmed, nor is its opposite"),
+        (("equal", "equal", "worse"), "holds so far"),
+        (("equal", "better", "open"), "is not shown"),
+        (
+            ("open", "open", "worse"),
+            "is open; differences found with 80 % power, in points: harmless 30, arrangement 30, parts 30",
+        ),
+        (("open",), "not tested"),
     ],
 )
-def test_the_verdict_on_texture(shift: str, shuffles: list[str], said: str) -> None:
-    rows = [contrast_row("shifted 1/16", shift)]
-    rows += [
-        contrast_row(name, one)
-        for name, one in zip(("shuffled 2 per axis", "shuffled 4 per axis", "shuffled 8 per axis"), shuffles)
-    ]
-    assert said in verdict(rows)
+def test_the_verdict_on_texture(verdicts: tuple[str, ...], said: str) -> None:
+    groups = zip(("harmless", "arrangement", "parts"), verdicts)
+    assert said in verdict([{"group": group, "verdict": one, "detectable": 0.3} for group, one in groups])
 
 
-def test_a_harmless_change_is_compared_too() -> None:
+def test_only_what_was_declared_is_compared() -> None:
     records = [record(str(place), EVERY) for place in range(24)]
-    rows = {(row["change"], row["other"]): row for row in change_contrasts(tables(*records).changed_rows)}
-    assert rows["shifted 1/16", PHOTO]["verdict"] == "worse"  # the photo keeps its class, the minimal image does not
-    assert (
-        rows["shuffled 2 per axis", "shifted 1/16"]["verdict"]
-        == rows["shuffled 2 per axis", "coefficient"]["verdict"]
-        == "equal"
-    )
+    rows = {(row["image"], row["group"]): row for row in change_contrasts(tables(*records).changed_rows)}
+    assert set(rows) == {(image, group) for image in (NEAR, OWN) for group in ("harmless", "arrangement")}
+    assert {row["comparisons"] for row in rows.values()} == {4}
+    assert rows[OWN, "harmless"]["verdict"] == "worse"  # the photo keeps its class, the minimal image does not
+    assert rows[OWN, "arrangement"]["mean"] == -1.0
 
 
 def test_copies_of_a_signal_are_one_unit() -> None:

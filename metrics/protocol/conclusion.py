@@ -48,6 +48,7 @@ class Conclusion:
     error.  reasons: why the leader is not named; () where it is.  errors: mean away errors, by domain, in shares of
     |f(x) - f(x₀)|.  groups: near-duplicates, the representative first.  pairs: of representatives.
     checks: contrasts of the leader against every other representative, a random rotation and its own controls, one family.
+    admission, gain: whether the selection error and the gain over |z - z₀| vote.
     """
 
     method: str
@@ -60,6 +61,13 @@ class Conclusion:
     pairs: tuple[PairVerdict, ...]
     checks: dict[str, Contrast]
     admission: Admission
+    gain: Admission | None = None
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """Why a metric does not vote, by its name; without those that do."""
+        each = {"selection_error": self.admission, "gain": self.gain}
+        return {name: one.fault for name, one in each.items() if one is not None and one.fault}
 
     @property
     def sentence(self) -> str:

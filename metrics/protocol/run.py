@@ -64,14 +64,22 @@ class Scored:
 
     def conclusion(self, unit: Sequence[Hashable], method: str, baseline: str) -> Conclusion:
         """What can be said.  unit: of each example."""
-        return conclude(self.evidence(unit), self.cosines.mean(0), self.admission(unit), method, baseline)
+        found = conclude(self.evidence(unit), self.cosines.mean(0), self.admission(unit), method, baseline)
+        return replace(found, gain=self.admission(unit, "coefficient"))
 
-    def admission(self, unit: Sequence[Hashable]) -> Admission:
-        """Whether the error answers to noise in the map; own family, first kind of budget."""
+    def admission(self, unit: Sequence[Hashable], less: str = "") -> Admission:
+        """Whether the error answers to noise in the map; own family, first kind of budget.
+
+        less: a control, whose error is taken off each error. Of |z - z₀|, these are gains with their sign turned.
+        """
         held = self.evidence(unit)
 
         def each(control: str) -> Numbers:
-            return np.stack([held.error(n, control, [OWN], held.kinds[0], held.answers[0]) for n in held.domains], 1)
+            own, off = (
+                np.stack([held.error(n, one, [OWN], held.kinds[0], held.answers[0]) for n in held.domains], 1)
+                for one in (control, less or control)
+            )
+            return own - off if less else own
 
         errors = each("attribution")
         doses = [errors.mean(1), *(each(f"noise {dose}").mean(1) for dose in DOSES)]

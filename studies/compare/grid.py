@@ -132,7 +132,9 @@ class Running:
         long = pd.concat([rows for rows, _ in found], ignore_index=True)
         summary: dict[str, Any] = {"settings": self.settings.plain(), "questions": self.declared, "versions": versions()}
         summary |= _summaries(each, self.clock)
-        summary |= summarize_scores(long, [one for _, one in found], self.questions, cells[0].about["signals"]["several"])
+        of = [(one.data[0], one.model[0], one.method_label) for one in (cell.settings for cell in cells)]
+        several = cells[0].about["signals"]["several"]
+        summary |= summarize_scores(long, [one for _, one in found], self.questions, several, of)
         summary["conclusion_sentences"] = [
             _place(cell, cells) + one.sentence for cell, (_, one) in zip(cells, found) if one is not None
         ]

@@ -84,16 +84,27 @@ def _claimed(verdict: str, answers: Sequence[Answer]) -> str:
 
 def _open(answers: Sequence[Answer], unit: str) -> str:
     """How many contrasts stay open, and the differences that would have been seen in them."""
-    seen = sorted(one.detectable for one in answers if one.verdict == "open" and np.isfinite(one.detectable))
+    voting = [one.detectable for one in answers if one.verdict == "open" and not one.refused]
+    seen = sorted(number for number in voting if np.isfinite(number))
     number = sum(one.verdict == "open" for one in answers)
     if not number:
         return ""
     few = sum(one.verdict == "open" and max(part.units for part in one.contrasts.values()) < ENOUGH for one in answers)
     less = f", {few} of them with fewer than {ENOUGH} {unit}" if few else ""
+    less += _refused(answers)
     if not seen:
         return f"Open: {number}{less}."
     reach = _range(seen[0], seen[-1])
     return f"Open: {number}{less}; with 80 % power this run could have seen a difference of {reach} points there."
+
+
+def _refused(answers: Sequence[Answer]) -> str:
+    """In how many contrasts the metric does not vote, and why."""
+    lost = [one.refused for one in answers if one.refused]
+    if not lost:
+        return ""
+    why = dict.fromkeys(reason for each in lost for reason in each.split("; "))
+    return f", {len(lost)} of them since {answers[0].question.metric} does not vote there ({'; '.join(why)})"
 
 
 def _range(low: float, high: float) -> str:

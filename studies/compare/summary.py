@@ -48,18 +48,26 @@ def domain_numbers(table: pd.DataFrame, seed: int) -> dict[str, Any]:
 
 
 def summarize_scores(
-    long: pd.DataFrame, conclusions: Sequence[Conclusion | None], questions: Sequence[Question], unit: str
+    long: pd.DataFrame,
+    conclusions: Sequence[Conclusion | None],
+    questions: Sequence[Question],
+    unit: str,
+    cells: Sequence[tuple[str, str, str]] = (),
 ) -> dict[str, Any]:
     """What the scores say: a conclusion for each cell, the answers to the questions, and both in sentences.
 
-    unit: what the examples are called.  Domains that select the same signal as another one in every cell are in no contrast.
+    unit: what the examples are called.  cells: data, model and method of each conclusion, as the table names them; where it
+    refuses a metric, no contrast with it is a claim.
+
+    Domains that select the same signal as another one in every cell are in no contrast.
     """
     known = [one for one in conclusions if one is not None]
     represented = [{name for group in one.groups for name in group[1:]} for one in known]
     alike = sorted(set.intersection(*represented)) if represented else []
     own = long[long["domain"] != ROTATION]  # a control, and no domain
-    found = answer(own, questions, alike) if len(own) else []
-    others = across_models(own, questions, alike) if len(own) else pd.DataFrame()
+    refused = {cell: one.faults for cell, one in zip(cells, conclusions) if one is not None}
+    found = answer(own, questions, alike, refused=refused) if len(own) else []
+    others = across_models(own, questions, alike, refused=refused) if len(own) else pd.DataFrame()
     return {
         "conclusions": [None if one is None else _plain(one) for one in conclusions],
         "answers": json.loads(frame(found).to_json(orient="records", double_precision=15)),
@@ -86,7 +94,12 @@ def _plain(found: Conclusion) -> dict[str, Any]:
         name: getattr(found, name)
         for name in ("method", "baseline", "named", "leader", "reasons", "errors", "groups", "sentence")
     }
-    known = own | {"checks": contrasts, "pairs": pairs, "admission": asdict(found.admission) | {"fault": found.admission.fault}}
+    known = own | {"checks": contrasts, "pairs": pairs}
+    known |= {
+        name: asdict(one) | {"fault": one.fault}
+        for name, one in (("admission", found.admission), ("gain_admission", found.gain))
+        if one is not None
+    }
     return _without_nan(json.loads(json.dumps(known)))
 
 

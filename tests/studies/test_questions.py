@@ -129,6 +129,33 @@ def test_sentences_name_control_correction_units_and_reach() -> None:
     assert answer(long(), asked[2:]) == []  # nothing about gains or other methods is in the table
 
 
+def test_a_metric_that_is_refused_claims_nothing_and_says_why() -> None:
+    """Of one method of two; the other one keeps its claims, and of gains each has its own fault."""
+    both = pd.concat([long(family=NEUTRAL), long({"dct": 0.4}, family=NEUTRAL).assign(method="sg")], ignore_index=True)
+    refused = {("d", "m", "sg"): {"selection_error": "it is noise"}}
+    alike = answer(both, parse(questions.DEFAULT))
+    assert {one.verdict for one in alike if one.where.get("method") == "sg"} == {"better"}  # without the refusal
+    assert "better" in {one.verdict for one in alike if one.question.compare == "method"}
+    found = answer(both, parse(questions.DEFAULT), refused=refused)
+    touched = [one for one in found if "sg" in {one.where.get("method"), one.first, one.second}]
+    assert {(one.verdict, one.refused) for one in touched} == {("open", "sg: it is noise")}
+    rest = [one for one in found if one not in touched]
+    assert [one.verdict for one in rest] == [one.verdict for one in alike if one.where.get("method") == "ig"]
+    said = sentences(found)
+    assert "Open: 1, 1 of them since selection_error does not vote there (sg: it is noise)." in said[0]
+    assert set(frame(found)["refused"]) == {"", "sg: it is noise"}
+    gains = both.assign(metric="gain")
+    asked = Question("q", metric="gain", family=NEUTRAL)
+    assert not any(one.refused for one in answer(gains, [asked], refused=refused))
+    assert any(one.refused for one in answer(gains, [asked], refused={("d", "m", "ig"): {"gain": "it is noise"}}))
+
+
+def test_models_whose_metric_is_refused_are_in_no_interval_over_models() -> None:
+    table, asked = long(models=("m", "n", "o")), [Question("q", first=("dct",))]
+    [row] = across_models(table, asked, refused={("d", "o", "ig"): {"selection_error": "it is noise"}}).to_dict("records")
+    assert row["models"] == 2
+
+
 def test_several_models_are_cells_and_two_levels() -> None:
     table = long(models=("m", "n", "o"))
     found = answer(table, [Question("q", first=("dct",))])

@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pullback.metrics.protocol.admission import Admission, admission
+from pullback.metrics.protocol import Protocol
+from pullback.metrics.protocol.admission import DOSES, Admission, admission
 from pullback.metrics.protocol.conclusion import NEUTRAL, ROTATION, Conclusion, Evidence, conclude
 from pullback.metrics.protocol.errors import Cell
+from pullback.metrics.protocol.run import Scored
 
 KINDS = ("count", "energy", "bits")
 GOOD = Admission(0.01, 0.01, (0.1, 0.3, 0.5, 0.7, 0.85), 0.85, 1e-6)
@@ -77,3 +79,29 @@ def test_a_map_of_noise_must_be_as_bad_as_chance(end: float, said: str) -> None:
     found = admission(doses, np.full(UNITS, 0.85), doses[:, :2])
     assert said in found.fault
     assert bool(found.fault) == bool(said)
+
+
+@pytest.mark.parametrize(("rise", "refused"), [(0.06, False), (0.03, True)])
+def test_a_metric_that_moves_less_than_its_noise_floor_is_refused(rise: float, refused: bool) -> None:
+    """Page's test sees both rises, since they are the same in every unit; a domain's mean is known to ± 0.02."""
+    spread = np.random.default_rng(0).normal(0, 0.1, (25, 1))
+    doses = 0.8 - rise + rise * np.linspace(0, 1, 5) + spread
+    found = admission(doses, np.full(25, 0.8) + spread[:, 0], doses[:, :1])
+    assert found.p < 0.05
+    assert ("2 standard errors of 0.02" in found.fault) == refused
+
+
+@pytest.mark.parametrize(("spread", "refused"), [(0.05, False), (6.0, True)])
+def test_the_gain_is_admitted_by_the_same_test_with_a_floor_of_its_own(spread: float, refused: bool) -> None:
+    """Its doses are those of the error less E of |z|, so that the trend is the same; a noisy E of |z| drowns it."""
+    rng, cells = np.random.default_rng(0), {}
+    level = {"attribution": 0.2, "random": 0.8, "coefficient": 0.4} | {f"noise {dose}": 0.2 + 0.6 * dose for dose in DOSES}
+    for name, mean in level.items():
+        own = rng.normal(0, spread if name == "coefficient" else 0.05, (UNITS, 1, 1))
+        cells[Cell("a", name, "own", "count")] = np.broadcast_to(mean + own, (UNITS, 1, 2))
+    protocol = Protocol(("a",), budgets=(0.1,), kinds=("count",))
+    scored = Scored(protocol, (), ("score",), cells, {"score": np.ones(UNITS)}, np.ones((UNITS, 1, 1)))
+    error, gain = scored.admission(range(UNITS)), scored.admission(range(UNITS), "coefficient")
+    assert not error.fault
+    assert gain.p == error.p
+    assert bool(gain.fault) == refused

@@ -14,6 +14,7 @@ from ...attribution import get as get_method
 from ...core.files import check_writable, plain, read_json, write_text
 from ...core.progress import Interrupted, Progress
 from ...metrics.protocol import Conclusion
+from ...metrics.protocol.conclusion import corrected, joined
 from ..kinds.image import DOMAINS as DOMAINS
 from ..loaders.models import LoadedModel
 from ..report import figures
@@ -128,16 +129,14 @@ class Running:
         each = self._gathered()
         tables = [one.table for one in each]
         table = pd.concat(tables, ignore_index=True)
-        found = [one.scores() for one in each]
-        long = pd.concat([rows for rows, _ in found], ignore_index=True)
+        scored, drawn = zip(*(one.scores() for one in each))
+        found, long = corrected(drawn), pd.concat(scored, ignore_index=True)
         summary: dict[str, Any] = {"settings": self.settings.plain(), "questions": self.declared, "versions": versions()}
         summary |= _summaries(each, self.clock)
         of = [(one.data[0], one.model[0], one.method_label) for one in (cell.settings for cell in cells)]
         several = cells[0].about["signals"]["several"]
-        summary |= summarize_scores(long, [one for _, one in found], self.questions, several, of)
-        summary["conclusion_sentences"] = [
-            _place(cell, cells) + one.sentence for cell, (_, one) in zip(cells, found) if one is not None
-        ]
+        summary |= summarize_scores(long, found, self.questions, several, of)
+        summary["conclusion_sentences"] = _concluded(cells, found)
         summary["sentences"] = _sentences(cells, tables, summary)
         if before is not None:
             summary["earlier"], sentence = differences(long, before)
@@ -145,7 +144,7 @@ class Running:
         files = [*scores.write(long, out), *_write(each, table, out)]
         self.results.update(summary | {"files": files, "state": "finished"}, alone=True)
         write_page([out])
-        conclusions = [one for _, one in found if one is not None]
+        conclusions = [one for one in found if one is not None]
         return Comparison(table, long, conclusions, summary, out, files)
 
     def _gathered(self) -> list[Found]:
@@ -205,10 +204,27 @@ def _summaries(found: Sequence[Found], clock: float) -> dict[str, Any]:
     return each[0] if len(each) == 1 else {"cells": each, "seconds": {"this_run": time.perf_counter() - clock}}
 
 
-def _place(cell: Cell, cells: Sequence[Cell]) -> str:
-    """The model and the data of a cell, where there are several: a sentence about it begins with them."""
-    varying = [name for name in ("model", "data") if len({getattr(each.settings, name)[0] for each in cells}) > 1]
-    return "".join(f"{getattr(cell.settings, name)[0]}, " for name in varying)
+def _concluded(cells: Sequence[Cell], found: Sequence[Conclusion | None]) -> list[str]:
+    """The conclusion of each cell, after what cells say together that differ only in the baseline.
+
+    A sentence begins with the model, the data and the baseline, where there are several.
+    """
+    groups: dict[tuple[str, str], list[tuple[str, Conclusion]]] = {}
+    for cell, one in zip(cells, found):
+        if one is not None:
+            groups.setdefault((_place(cell, cells, "model", "data"), one.method), []).append((_place(cell, cells), one))
+    said = []
+    for (where, _), own in groups.items():
+        said += [where + joined([one for _, one in own])] if len(own) > 1 else []
+        said += [place + one.sentence for place, one in own]
+    return said
+
+
+def _place(cell: Cell, cells: Sequence[Cell], *names: str) -> str:
+    """The model, data and baseline of a cell, or those of `names`, where there are several."""
+    asked = names or ("model", "data", "baseline")
+    varying = [name for name in asked if len({getattr(each.settings, name)[0] for each in cells}) > 1]
+    return "".join(f"{'baseline=' if name == 'baseline' else ''}{getattr(cell.settings, name)[0]}, " for name in varying)
 
 
 def _sentences(cells: Sequence[Cell], tables: Sequence[pd.DataFrame], summary: dict[str, Any]) -> list[str]:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ...metrics.protocol.conclusion import KINDS
 from ...metrics.statistics import ENOUGH, Contrast
 from ..report.page import OF_GAINS, VERDICTS
 from .answers import Answer
 from .questions import Question
+from .settings import BASELINE
 
 _GAINS = " A gain is what the map adds to the ranking by |coefficient|; which domain is better, selection errors say."
 BOTH_TRUE = (
@@ -56,10 +58,36 @@ def _said(answers: Sequence[Answer], unit: str) -> str:
         return f"{question.name}: {few}{lost}"
     count, against = len(answers), _common({one.second for one in answers})
     level = f"{100 * question.level:.3g} % intervals" + (f" that hold for all {count} together" if count > 1 else "")
-    what = f"{question.metric}, {count} contrast{'s' * (count > 1)}{against}, {most} {unit}; {level}, p after Holm"
-    parts = [*(_claimed(verdict, answers) for verdict in VERDICTS[:-1]), _open(answers, unit)]
+    kinds = [kind for kind in answers[0].contrasts if kind]
+    budgets = f" budgets of equal {', '.join(kinds)};" if kinds else ""
+    what = f"{question.metric}, {count} contrast{'s' * (count > 1)}{against}, {most} {unit};{budgets} {level}, p after Holm"
+    parts = [*(_claimed(verdict, answers) for verdict in VERDICTS[:-1]), _flipped(answers), _open(answers, unit)]
+    parts.append(_provisional(answers, kinds))
     about = _GAINS if _is_gain(question) else ""
     return f"{question.name} ({what}). {' '.join(filter(None, parts))}{lost}{about}"
+
+
+def _provisional(answers: Sequence[Answer], kinds: Sequence[str]) -> str:
+    """That a claim is made without kinds of budgets that the protocol asks for."""
+    missing = [kind for kind in KINDS if kind not in kinds] if kinds else []
+    claims = any(one.verdict in ("better", "worse") for one in answers)
+    return f"Claims are provisional, without budgets of equal {' and '.join(missing)}." if claims and missing else ""
+
+
+def _flipped(answers: Sequence[Answer]) -> str:
+    """The contrasts whose claim with one baseline is contrary to that with another one."""
+    groups: dict[tuple[str, ...], dict[str, str]] = {}
+    for one in answers:
+        method, _, baseline = one.where.get("method", "").partition(BASELINE)
+        key = (one.first, one.second, *(one.where | {"method": method}).values())
+        groups.setdefault(key, {})[baseline or "zero"] = one.verdict
+    flips = [(key, own) for key, own in groups.items() if {"better", "worse"} <= set(own.values())]
+    said = [
+        f"{key[0]} against {key[1]} in {', '.join(filter(None, key[2:]))} "
+        f"({', '.join(f'{verdict} with {baseline}' for baseline, verdict in own.items())})"
+        for key, own in flips
+    ]
+    return f"Depends on the baseline: {'; '.join(said)}." if said else ""
 
 
 def _is_gain(question: Question) -> bool:

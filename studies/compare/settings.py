@@ -16,6 +16,7 @@ from ..loaders.models import LoadedModel
 from ..loaders.options import ModelOptions
 
 Several = str | Path | Sequence[str | Path]
+BASELINE = ", baseline="  # between a method and its baseline, in the names of cells
 FAMILIES = ("pixel", "dct")  # whose units are removed, beside those of a random rotation
 EFFORTS: dict[str, dict[str, Any]] = {
     "quick": {"budgets": (0.01, 0.05, 0.1), "kinds": ("count",), "families": (), "controls": False},
@@ -85,7 +86,7 @@ class Settings(ModelOptions):
     @property
     def method_label(self) -> str:
         """The method of a cell, with the baseline where it is not zero."""
-        return self.method[0] if self.baseline[0] == "zero" else f"{self.method[0]}, baseline={self.baseline[0]}"
+        return self.method[0] if self.baseline[0] == "zero" else f"{self.method[0]}{BASELINE}{self.baseline[0]}"
 
     def protocol(self) -> Protocol:
         """How the domains of a cell are scored."""

@@ -92,7 +92,20 @@ def _plain(found: Conclusion) -> dict[str, Any]:
     ]
     own = {
         name: getattr(found, name)
-        for name in ("method", "baseline", "named", "leader", "reasons", "errors", "groups", "sentence")
+        for name in (
+            "method",
+            "baseline",
+            "named",
+            "leader",
+            "reasons",
+            "errors",
+            "groups",
+            "sentence",
+            "kinds",
+            "lacks",
+            "cells",
+            "p",
+        )
     }
     known = own | {"checks": contrasts, "pairs": pairs}
     known |= {

@@ -64,6 +64,14 @@ def test_every_cell_is_in_both_tables(grid: studies.Comparison) -> None:
     assert ROTATION in set(stored["domain"])
 
 
+def test_cells_that_differ_in_the_baseline_are_named_and_told_together(grid: studies.Comparison) -> None:
+    said = grid.summary["conclusion_sentences"]
+    assert [sentence.partition(": ")[0] for sentence in said] == [
+        start for method in TWO for start in (method, f"baseline=zero, {method}", f"baseline=mean, {method}")
+    ]
+    assert said[0].endswith("no domain is claimed with each of the baselines zero, mean.")
+
+
 def test_scores_are_those_of_the_metric(grid: studies.Comparison, pictures_once: Path) -> None:
     """Of a tensor, without folders: the same selection, so the same share of f(x) - f(x₀)."""
     model = tiny()

@@ -1,5 +1,6 @@
 """Verdicts from given curves."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,16 +8,31 @@ import pytest
 
 from pullback.metrics.protocol import Protocol
 from pullback.metrics.protocol.admission import DOSES, Admission, admission
-from pullback.metrics.protocol.conclusion import NEUTRAL, ROTATION, Conclusion, Evidence, conclude
+from pullback.metrics.protocol.conclusion import (
+    BLIND,
+    KINDS,
+    NEUTRAL,
+    ROTATION,
+    Conclusion,
+    Evidence,
+    conclude,
+    corrected,
+    joined,
+)
 from pullback.metrics.protocol.errors import Cell
 from pullback.metrics.protocol.run import Scored
 
-KINDS = ("count", "energy", "bits")
 GOOD = Admission(0.01, 0.01, (0.1, 0.3, 0.5, 0.7, 0.85), 0.85, 1e-6)
 UNITS = 24
 
 
-def concluded(errors: dict[str, float], admitted: Admission = GOOD, units: int = UNITS, **changes: Any) -> Conclusion:
+def concluded(
+    errors: dict[str, float],
+    admitted: Admission = GOOD,
+    units: int = UNITS,
+    kinds: tuple[Any, ...] = KINDS,
+    **changes: Any,
+) -> Conclusion:
     """The conclusion for domains with these mean errors.  changes: {"domain/kind of budget/answer": its error instead}."""
     rng, curves = np.random.default_rng(0), {}
     spread = rng.normal(0, 0.02, (units, 1))
@@ -31,7 +47,7 @@ def concluded(errors: dict[str, float], admitted: Admission = GOOD, units: int =
                         curves[Cell(name, control, family, by, answer)] = np.stack(2 * [mean + spread + noise], -1)
     domains = tuple(name for name in errors if name != ROTATION)
     differences = {answer: np.ones(units) for answer in ("score", "probability")}
-    evidence = Evidence(curves, differences, domains, ("a", "b", NEUTRAL), KINDS, ("score", "probability"), range(units))
+    evidence = Evidence(curves, differences, domains, ("a", "b", NEUTRAL), kinds, ("score", "probability"), range(units))
     return conclude(evidence, np.eye(len(domains)), admitted, "ig", "None")
 
 
@@ -66,6 +82,40 @@ def test_a_metric_that_fails_does_not_vote() -> None:
 
 def test_equal_domains_are_called_equal() -> None:
     assert concluded({"a": 0.2, "b": 0.2, ROTATION: 0.45}).pairs[0].verdict == "equal"
+
+
+@pytest.mark.parametrize(("kinds", "provisional"), [(KINDS, False), (("count",), True)])
+def test_a_claim_says_which_budgets_and_controls_it_had(kinds: tuple[Any, ...], provisional: bool) -> None:
+    """Those of this table have no shuffled model."""
+    found = concluded({"a": 0.2, "b": 0.4, ROTATION: 0.45}, kinds=kinds)
+    assert f"at budgets of equal {', '.join(kinds)}: " in found.sentence
+    assert "its controls (its ranking by |z - z₀|, its coarse-first order)" in found.sentence
+    assert "24 units, which could have shown" in found.sentence
+    assert ("budgets of equal energy and bits" in found.sentence) == provisional
+    assert "provisional, without" in found.sentence
+    whole = {**found.checks, BLIND["shuffled_model"]: found.checks["b"]}
+    assert ("provisional" in replace(found, checks=whole).sentence) == provisional
+
+
+def test_names_are_corrected_over_the_cells_of_a_comparison() -> None:
+    """Of two cells one name survives with p = .04, and of twenty none; a cell without a conclusion does not count."""
+    weak = concluded({"a": 0.2, "b": 0.4, ROTATION: 0.45})
+    weak = replace(weak, checks={name: replace(one, p_corrected=0.04) for name, one in weak.checks.items()})
+    strong = concluded({"a": 0.2, "b": 0.4, ROTATION: 0.45})
+    few = corrected([weak, None, strong])
+    assert [one and one.named for one in few] == ["a", None, "a"]
+    assert "and 2 cells" in few[0].sentence  # type: ignore[union-attr]
+    many = corrected([weak] * 20)
+    assert {one.named for one in many if one} == {None}
+    assert "p is 0.8 after Holm over the 20 cells" in many[0].sentence  # type: ignore[union-attr]
+
+
+def test_conclusions_that_differ_in_the_baseline_are_told_together() -> None:
+    one = concluded({"a": 0.2, "b": 0.4, ROTATION: 0.45})
+    other = replace(one, baseline="mean")
+    assert joined([one, other]) == "ig: a is named with each of the baselines None, mean."
+    assert joined([one, replace(other, named=None)]) == "ig: the verdict depends on the baseline (a with None, none with mean)."
+    assert "no domain is claimed with each" in joined([replace(one, named=None)] * 2)
 
 
 def test_few_units_name_nothing() -> None:

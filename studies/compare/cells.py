@@ -20,8 +20,9 @@ from .cell import BATCH, Cell
 from .parts import Parts
 from .settings import Settings
 from .summary import versions
+from .units import units_of
 
-UNASKED = ("limit", "pictures", "data", "shard")  # settings that the numbers of a photo do not depend on
+UNASKED = ("limit", "pictures", "data", "shard", "groups")  # settings that the numbers of a photo do not depend on
 Note = Callable[[str], object]
 
 
@@ -79,6 +80,7 @@ def _parts(settings: Settings, model: LoadedModel, out: Path, told: Note, folder
     logits = model.check(x, settings.batch_size)
     photos, labels = photos.labelled(logits.shape[1], model.classes)
     entries = [replace(photo, name=plain(photo.name), class_name=plain(photo.class_name)) for photo in photos.entries]
+    units_of([photo.name for photo in entries], settings.groups)  # refuses what does not fit before hours of work
     kind = model.signals
     about: dict[str, Any] = {"weights": weights(model.module), "preparation": model.preparation()}
     about["labels"] = "; ".join(filter(None, (labels, photos.cut)))

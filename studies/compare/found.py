@@ -12,6 +12,7 @@ from ...metrics.protocol import Conclusion
 from ...metrics.protocol.run import Scored
 from .cell import Cell, Part
 from .scores import ABOUT, as_scored, joined, long_table
+from .units import units_of
 
 TOGETHER = 256  # photos whose plain data are held at one time
 Block = TypeVar("Block")
@@ -22,7 +23,7 @@ class Found:
     """The result of a cell.
 
     table: a row for each photo and domain. copy_of: the name of the first photo with the same content, if it is another one.
-    names, scored: of the photos that are no copies; None without any.  skipped, notes: (photo, text).
+    names, units, scored: of the photos that are no copies; None without any.  skipped, notes: (photo, text).
     evaluations: their sums by kind.  pictures: of the photos that are to be drawn.
     """
 
@@ -39,13 +40,18 @@ class Found:
         """The long table of the cell, and its conclusion."""
         if self.scored is None:
             return pd.DataFrame(columns=list(ABOUT)), None
-        return long_table(self.scored, self.cell.settings, self.names), self._conclusion(self.scored)
+        return long_table(self.scored, self.cell.settings, self.names, self.units), self._conclusion(self.scored)
+
+    @property
+    def units(self) -> list[str]:
+        """The unit of each photo."""
+        return units_of(self.names, self.cell.settings.groups)
 
     def _conclusion(self, found: Scored) -> Conclusion | None:
         one = self.cell.settings
         if len(one.transforms) < 2 or not found.differences[found.answers[0]].any():
             return None
-        return found.conclusion(self.names, one.method[0], one.baseline[0])
+        return found.conclusion(self.units, one.method[0], one.baseline[0])
 
 
 def gathered(cell: Cell, out: Path, together: int = TOGETHER) -> Found:
@@ -69,6 +75,8 @@ def gathered(cell: Cell, out: Path, together: int = TOGETHER) -> Found:
             drawn += 1
     one = cell.settings
     found.table = _whole(rows.all()).assign(data=one.data[0], model=one.model[0], method=one.method_label)
+    if len(found.table):
+        found.table["unit"] = units_of(found.table["image"].tolist(), one.groups)
     found.scored = joined(scored) if (scored := own.all()) else None
     return found
 

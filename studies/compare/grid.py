@@ -134,7 +134,7 @@ class Running:
         summary: dict[str, Any] = {"settings": self.settings.plain(), "questions": self.declared, "versions": versions()}
         summary |= _summaries(each, self.clock)
         of = [(one.data[0], one.model[0], one.method_label) for one in (cell.settings for cell in cells)]
-        several = cells[0].about["signals"]["several"]
+        several = ("groups of " if self.settings.groups else "") + cells[0].about["signals"]["several"]
         summary |= summarize_scores(long, found, self.questions, several, of)
         summary["conclusion_sentences"] = _concluded(cells, found)
         summary["sentences"] = _sentences(cells, tables, summary)

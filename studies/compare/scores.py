@@ -68,10 +68,10 @@ def joined(blocks: Sequence[Scored]) -> Scored:
     return replace(blocks[0], curves=curves, differences=differences, cosines=cosines)
 
 
-def long_table(found: Scored, cell: Settings, names: Sequence[Hashable]) -> pd.DataFrame:
-    """The rows of one cell.  names: of the examples, each a unit."""
+def long_table(found: Scored, cell: Settings, names: Sequence[Hashable], units: Sequence[Hashable]) -> pd.DataFrame:
+    """The rows of one cell.  names, units: of the examples."""
     where = {"data": cell.data[0], "model": cell.model[0], "method": cell.method_label}
-    block = Block(found.curves, found.answers[0], found.differences, where, found.protocol.budgets, names, names)
+    block = Block(found.curves, found.answers[0], found.differences, where, found.protocol.budgets, names, units)
     table = rows(block)[list(COLUMNS)]
     return table[~table["control"].str.startswith("noise ")]
 

@@ -34,6 +34,7 @@ class Settings(ModelOptions):
     effort: "quick" scores few selections, by their number only; "full" scores them in every domain as family.
     batch_size: the largest number of model inputs in one forward, as in `attribute`.
     pictures: the number of photos for which maps and reconstructions are drawn.
+    groups: which photos are one unit of statistics, such as crops of one photo: a CSV file or a pattern, see `units_of`.
     shard: "3/16" is the third of 16 parts of the work, for `compare_shard`; None is all of it.  The rest: see `ModelOptions`.
 
     >>> Settings(transforms=("pixel", "dct"), limit=4).model
@@ -53,6 +54,7 @@ class Settings(ModelOptions):
     effort: str = "default"
     baseline: Any = "zero"
     shard: str | None = None
+    groups: str | None = None
 
     def __post_init__(self) -> None:
         check_choice("compare", "effort", self.effort, EFFORTS)

@@ -130,9 +130,11 @@ def _domain(rows: pd.DataFrame, seed: int) -> dict[str, Any]:
     names = [name for name in rows if pd.api.types.is_float_dtype(rows[name]) and name != "label" and rows[name].notna().any()]
     numbers: dict[str, Any] = {"coefficients": int(rows["coefficients"].iloc[0])}
     for name in names:
-        mean, low, high = mean_interval(rows[name].to_numpy(), seed=seed)
-        count = int(rows[name].notna().sum())
-        interval = {"low": low, "high": high} if count >= ENOUGH else {"low": None, "high": None}
+        known = rows[rows[name].notna()]
+        units = known["unit"] if "unit" in known else known["image"]  # results that were stored before have no units
+        mean, low, high = mean_interval(known[name].to_numpy(), cluster=units.tolist(), seed=seed)
+        count = len(known)
+        interval = {"low": low, "high": high} if units.nunique() >= ENOUGH else {"low": None, "high": None}
         numbers[str(name)] = {"mean": mean, **interval, "photos": count}
     return numbers
 

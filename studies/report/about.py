@@ -31,6 +31,7 @@ OPTIONS = (
     "data",
     "method",
     "baseline",
+    "groups",
     "transforms",
     "kind",
     "rate",

@@ -19,6 +19,7 @@ from pullback.metrics import measure
 from pullback.metrics.protocol.conclusion import NEUTRAL, ROTATION
 from pullback.metrics.protocol.table import COLUMNS
 from pullback.studies.compare import scores
+from pullback.studies.compare.units import units_of
 
 TWO = ("input_x_gradient", "integrated_gradients(steps=3, rule=gauss_legendre)")
 DOMAINS = ("pixel", "dwt(haar, level=2)")
@@ -169,3 +170,38 @@ def test_a_notebook_shows_the_sentences(grid: studies.Comparison) -> None:
     shown = html.unescape(grid._repr_html_())
     assert "are too few for a claim; at least" in shown
     assert all(name in shown for name in (*TWO, *DOMAINS))
+
+
+def test_photos_of_one_group_are_one_unit_of_all_statistics(pictures_once: Path, tmp_path: Path) -> None:
+    """By a pattern and by a file: examples stay as they are, and contrasts count groups."""
+    chosen = asked(pictures_once)
+    with pytest.raises(ValueError, match="matches none of 4 examples"):
+        studies.compare(dataclasses.replace(chosen, groups="x(.+)"), tmp_path / "o", model=tiny())
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("example,group\n" + "".join(f"{number}.png,{number // 2}\n" for number in range(4)))
+    found = studies.compare(dataclasses.replace(chosen, groups=str(pairs)), tmp_path / "1", model=tiny())
+    assert found.scores["example"].nunique() == 4
+    assert set(found.scores["unit"]) == set(found.table["unit"]) == {"0", "1"}
+    assert {one["units"] for one in found.summary["answers"]} == {2}
+    assert {check.units for check in found.conclusions[0].checks.values()} == {2}
+    assert "2 groups of images" in " ".join(found.summary["answer_sentences"])
+    alone = studies.compare(asked(pictures_once), tmp_path / "2", model=tiny())
+    assert {one["units"] for one in alone.summary["answers"]} == {4}
+    pd.testing.assert_series_equal(alone.scores["score"], found.scores["score"])
+
+
+@pytest.mark.parametrize(
+    ("groups", "match"),
+    [
+        ("(", "regular expression"),
+        (".+", "no group in parentheses"),
+        ("none.csv", "no file"),
+        ("some.csv", "names no group of 1"),
+    ],
+)
+def test_groups_that_do_not_fit_are_refused(groups: str, match: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "some.csv").write_text("example,group\na,1\n")
+    with pytest.raises(ValueError, match=match) as caught:
+        units_of(["a", "b"], groups)
+    assert len(str(caught.value)) <= 300

@@ -21,7 +21,7 @@ FAMILIES = ("pixel", "dct")  # whose units are removed, beside those of a random
 EFFORTS: dict[str, dict[str, Any]] = {
     "quick": {"budgets": (0.01, 0.05, 0.1), "kinds": ("count",), "families": (), "controls": False},
     "default": {"budgets": (0.01, 0.05, 0.1), "kinds": ("count", "energy", "bits"), "families": FAMILIES, "controls": True},
-    "full": {"budgets": BUDGETS, "kinds": ("count", "energy", "bits"), "families": None, "controls": True},
+    "full": {"budgets": BUDGETS, "kinds": ("count", "energy", "bits"), "families": None, "controls": True, "oracle": 4},
 }
 
 

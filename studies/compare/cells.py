@@ -18,7 +18,7 @@ from ..storage.fingerprint import answer, weights
 from ..storage.store import digest
 from .cell import BATCH, Cell
 from .parts import Parts
-from .settings import Settings
+from .settings import CHANGED, MOVED, Settings
 from .summary import versions
 from .units import units_of
 
@@ -97,6 +97,9 @@ def _cost(cell: Cell, shape: tuple[int, ...]) -> str:
     made = get_method(one.method[0]).cost([each.layout for each in protocol.built(shape).values()])
     gradients, forwards = (number * (1 + protocol.controls) for number in (made.gradients, made.forwards))
     forwards += protocol.cost(shape)
+    alone = get_method(one.method[0]).cost([protocol.built(shape)[one.measured_in].layout])
+    again = CHANGED * (len(one.invariant) > 1)
+    gradients, forwards = gradients + again * alone.gradients, forwards + MOVED + again * (alone.forwards + 2)
     count, words = len(cell.places), cell.about["signals"]
     each = f"at most {gradients:,} gradients and {forwards:,} forwards for each {words['one']}"
     total = f"{count * gradients:,} and {count * forwards:,} for {count:,} {words['several']}"

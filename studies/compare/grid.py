@@ -137,7 +137,7 @@ class Running:
         several = ("groups of " if self.settings.groups else "") + cells[0].about["signals"]["several"]
         summary |= summarize_scores(long, found, self.questions, several, of)
         summary["conclusion_sentences"] = _concluded(cells, found)
-        summary["sentences"] = _sentences(cells, tables, summary)
+        summary["sentences"] = _sentences(each, summary)
         if before is not None:
             summary["earlier"], sentence = differences(long, before)
             summary["sentences"].append(sentence)
@@ -227,12 +227,14 @@ def _place(cell: Cell, cells: Sequence[Cell], *names: str) -> str:
     return "".join(f"{'baseline=' if name == 'baseline' else ''}{getattr(cell.settings, name)[0]}, " for name in varying)
 
 
-def _sentences(cells: Sequence[Cell], tables: Sequence[pd.DataFrame], summary: dict[str, Any]) -> list[str]:
+def _sentences(found: Sequence[Found], summary: dict[str, Any]) -> list[str]:
     """The conclusions, the answers to the questions, and what holds for each cell's table."""
     said = [sentence for of in ("conclusion", "answer", "other_model") for sentence in summary[f"{of}_sentences"]]
-    for cell, table in zip(cells, tables):
-        where = f"{cell.settings.model[0]}, {cell.settings.data[0]}, {cell.settings.method_label}: " if len(cells) > 1 else ""
-        said += [where + sentence for sentence in findings(table, cell.about["signals"]["several"])]
+    for one in found:
+        cell = one.cell
+        where = f"{cell.settings.model[0]}, {cell.settings.data[0]}, {cell.settings.method_label}: " if len(found) > 1 else ""
+        own = [*findings(one.table, cell.about["signals"]["several"]), one.invariant_sentence]
+        said += [where + sentence for sentence in own if sentence]
     return said
 
 

@@ -23,7 +23,7 @@ from ..loaders.models import LoadedModel, stacked
 from ..report import figures
 from ..storage.fingerprint import content
 from .cell import Cell, Part
-from .measurements import domain_columns, photo_columns
+from .measurements import domain_columns, invariant_numbers, photo_columns
 from .scores import as_data
 
 _EMPTY: Part = {"records": [], "evaluations": {}, "pictures": []}
@@ -175,9 +175,11 @@ class Parts:
         seconds = {"seconds_stream": (time.perf_counter() - clock) / len(read)}
         evaluations = {name: value / len(read) for name, value in maps[0].settings["evaluations"].items()}
         common = photo_columns([photo for photo, _ in read], logits, predicted, maps[0].score_difference, self.model)
-        asked = {photo.name for photo in self.photos[: self.protocol.oracle]}
-        scores = self._scores(first, x, target, maps, sum(photo.name in asked for photo, _ in read))
+        few = {photo.name for photo in self.photos[: self.protocol.oracle]}
+        scores = self._scores(first, x, target, maps, sum(photo.name in few for photo, _ in read))
         own = dict(zip(self.settings.transforms, maps))
+        asked, one = self.settings.invariant, own[self.settings.measured_in]
+        invariant = invariant_numbers(self.model.module, one, target, asked, **self.options)
         measured = [domain_columns(one, scores, domain) for domain, one in own.items()]
         self._report(first, len(read), 2 * len(self.settings.transforms))
         parts = []
@@ -189,6 +191,7 @@ class Parts:
                 "evaluations": evaluations,
             }
             part["scores"] = as_data(scores, i)
+            part["invariant"] = {name: value[i].item() for name, value in invariant.items()}
             parts.append(part | {"pictures": self._pictures(row, before + i, [one[i] for one in own.values()], read[i][1])})
         return parts
 

@@ -29,7 +29,9 @@ ABOUT = {
     "budget_kind": "what the budget is a share of: count, of the samples; energy, of the signal; bits, of the code length",
     "budget": "the share that is selected",
     "control": "the ranking that selects: attribution is the map itself",
-    "metric": "see `pullback metrics`; kept_share, removed_share: shares of f(x) - f(x₀); score_difference: f(x) - f(x₀)",
+    "metric": "see `pullback metrics`; kept_share, removed_share: shares of f(x) - f(x₀); score_difference: f(x) - f(x₀). "
+    "infidelity, max_sensitivity: of one map, since they are equal in all orthonormal domains; infidelity_relative: over the "
+    "mean squared change of the score",
     "example": "the photo or other signal",
     "unit": "what counts as one in statistics: examples of one unit are averaged",
     "score": "the number",

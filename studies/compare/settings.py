@@ -16,6 +16,7 @@ from ..loaders.models import LoadedModel
 from ..loaders.options import ModelOptions
 
 Several = str | Path | Sequence[str | Path]
+MOVED, CHANGED = 20, 3  # signals near x: those that are scored for infidelity, and those that are explained for max-sensitivity
 BASELINE = ", baseline="  # between a method and its baseline, in the names of cells
 FAMILIES = ("pixel", "dct")  # whose units are removed, beside those of a random rotation
 EFFORTS: dict[str, dict[str, Any]] = {
@@ -93,6 +94,17 @@ class Settings(ModelOptions):
     def protocol(self) -> Protocol:
         """How the domains of a cell are scored."""
         return Protocol(self.transforms, (self.method[0],), (self.baseline[0],), seed=self.seed, **EFFORTS[self.effort])
+
+    @property
+    def invariant(self) -> tuple[str, ...]:
+        """Metrics that cannot rank domains; at effort full one more, which makes maps of changed signals."""
+        each = f"infidelity(samples={MOVED})", f"max_sensitivity(samples={CHANGED})"
+        return each if self.effort == "full" else each[:1]
+
+    @property
+    def measured_in(self) -> str:
+        """The domain of the map on which these are measured."""
+        return "pixel" if "pixel" in self.transforms else self.transforms[0]
 
     def load_model(self, note: Callable[[str], object] | None = None) -> LoadedModel:
         """The model of a cell, on its device.  note: as in `loaders.load_model`."""

@@ -19,6 +19,8 @@ from pullback.metrics import measure
 from pullback.metrics.protocol.conclusion import NEUTRAL, ROTATION
 from pullback.metrics.protocol.table import COLUMNS
 from pullback.studies.compare import scores
+from pullback.studies.compare.questions import Question
+from pullback.studies.compare.settings import EFFORTS
 from pullback.studies.compare.units import units_of
 
 TWO = ("input_x_gradient", "integrated_gradients(steps=3, rule=gauss_legendre)")
@@ -205,3 +207,38 @@ def test_groups_that_do_not_fit_are_refused(groups: str, match: str, tmp_path: P
     with pytest.raises(ValueError, match=match) as caught:
         units_of(["a", "b"], groups)
     assert len(str(caught.value)) <= 300
+
+
+def test_what_cannot_rank_domains_is_said_once_for_each_cell(grid: studies.Comparison, pictures_once: Path) -> None:
+    """Infidelity of the pixel map: a row for each photo, without a domain, and one sentence; in no column of the wide table."""
+    rows = grid.scores[grid.scores["metric"].str.startswith("infidelity")]
+    assert set(rows["domain"]) == set(rows["family"]) == {""}
+    assert len(rows) == 2 * 4 * 3
+    said = [one for one in grid.summary["sentences"] if "Equal in all orthonormal domains" in one]
+    assert len(said) == 4
+    assert all("of the map in pixel, means over 3 images" in one for one in said)
+    assert not [name for name in grid.table if "infidelity" in name]
+    model = tiny()
+    image = next(iter(pb.studies.load_photos(str(pictures_once), 1)))[1]
+    x = model.prepare(image)[None]
+    target = int(model.module(x).argmax(1))
+    for domain in DOMAINS:  # orthonormal, so that another one would give the same number
+        att = pb.attribute(model.module, x, target, method=TWO[0], transform=domain)
+        (found,) = measure(model.module, att, "infidelity(samples=20)", target)
+        own = rows[(rows["metric"] == "infidelity") & (rows["method"] == TWO[0]) & (rows["example"] == "0.png")]
+        assert own["score"].item() == pytest.approx(float(found.value), rel=1e-3)
+    with pytest.raises(ValueError, match="cannot rank domains"):
+        Question("q", metric="infidelity")
+
+
+def test_full_effort_asks_the_oracle_and_the_sensitivity_of_maps(
+    pictures_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EFFORTS["full"], "oracle", 1)
+    monkeypatch.setitem(EFFORTS["full"], "budgets", (0.01, 0.05, 0.1))
+    found = studies.compare(asked(pictures_once, effort="full", limit=2), tmp_path / "o", model=tiny())
+    oracle = found.scores[found.scores["control"] == "oracle"]
+    assert set(oracle["example"]) == {"0.png"}
+    assert set(oracle["domain"]) == {*DOMAINS, ROTATION}
+    assert found.scores.query("metric == 'max_sensitivity'")["score"].between(0, 10).sum() == 2
+    assert "max sensitivity" in " ".join(found.summary["sentences"])

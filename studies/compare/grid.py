@@ -14,7 +14,7 @@ from ...attribution import get as get_method
 from ...core.files import check_writable, plain, read_json, write_text
 from ...core.progress import Interrupted, Progress
 from ...metrics.protocol import Conclusion
-from ...metrics.protocol.conclusion import corrected, joined
+from ...metrics.protocol.conclusion import corrected
 from ..kinds.image import DOMAINS as DOMAINS
 from ..loaders.models import LoadedModel
 from ..report import figures
@@ -30,6 +30,7 @@ from .cluster import OnRay, Ray, on_ray
 from .earlier import differences
 from .found import Found, gathered
 from .questions import Question
+from .sentences import concluded
 from .settings import Settings
 from .summary import summarize, summarize_scores, versions
 from .verdicts import findings
@@ -136,7 +137,8 @@ class Running:
         of = [(one.data[0], one.model[0], one.method_label) for one in (cell.settings for cell in cells)]
         several = ("groups of " if self.settings.groups else "") + cells[0].about["signals"]["several"]
         summary |= summarize_scores(long, found, self.questions, several, of)
-        summary["conclusion_sentences"] = _concluded(cells, found)
+        where = [{name: getattr(cell.settings, name)[0] for name in ("model", "data", "baseline")} for cell in cells]
+        summary["conclusion_sentences"] = concluded(where, found)
         summary["sentences"] = _sentences(each, summary)
         if before is not None:
             summary["earlier"], sentence = differences(long, before)
@@ -202,29 +204,6 @@ def _summaries(found: Sequence[Found], clock: float) -> dict[str, Any]:
         about["seconds"] = {"this_run": time.perf_counter() - clock, "stream_per_photo": stream}
         each.append(about)
     return each[0] if len(each) == 1 else {"cells": each, "seconds": {"this_run": time.perf_counter() - clock}}
-
-
-def _concluded(cells: Sequence[Cell], found: Sequence[Conclusion | None]) -> list[str]:
-    """The conclusion of each cell, after what cells say together that differ only in the baseline.
-
-    A sentence begins with the model, the data and the baseline, where there are several.
-    """
-    groups: dict[tuple[str, str], list[tuple[str, Conclusion]]] = {}
-    for cell, one in zip(cells, found):
-        if one is not None:
-            groups.setdefault((_place(cell, cells, "model", "data"), one.method), []).append((_place(cell, cells), one))
-    said = []
-    for (where, _), own in groups.items():
-        said += [where + joined([one for _, one in own])] if len(own) > 1 else []
-        said += [place + one.sentence for place, one in own]
-    return said
-
-
-def _place(cell: Cell, cells: Sequence[Cell], *names: str) -> str:
-    """The model, data and baseline of a cell, or those of `names`, where there are several."""
-    asked = names or ("model", "data", "baseline")
-    varying = [name for name in asked if len({getattr(each.settings, name)[0] for each in cells}) > 1]
-    return "".join(f"{'baseline=' if name == 'baseline' else ''}{getattr(cell.settings, name)[0]}, " for name in varying)
 
 
 def _sentences(found: Sequence[Found], summary: dict[str, Any]) -> list[str]:

@@ -1,12 +1,12 @@
 """What may be said about the answers to declared questions: each sentence names its control, its correction and its reach."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from ...metrics.protocol.conclusion import KINDS
+from ...metrics.protocol.conclusion import KINDS, Conclusion, joined
 from ...metrics.statistics import ENOUGH, Contrast
 from ..report.page import OF_GAINS, VERDICTS
 from .answers import Answer
@@ -24,6 +24,25 @@ def sentences(answers: Sequence[Answer], unit: str = "photos") -> list[str]:
     """One sentence for each question; a claim stands in it only if it survives the correction.  unit: what was counted."""
     groups = itertools.groupby(answers, key=lambda one: one.question.name)
     return [_said(list(group), unit) for _, group in groups]
+
+
+def concluded(where: Sequence[Mapping[str, str]], found: Sequence[Conclusion | None]) -> list[str]:
+    """The conclusion of each cell, after what cells say together that differ only in the baseline.
+
+    A sentence begins with the model, the data and the baseline, where there are several.  where: these, of each cell.
+    """
+    varying = [name for name in ("model", "data", "baseline") if len({one[name] for one in where}) > 1]
+    groups: dict[tuple[str, str], list[tuple[str, Conclusion]]] = {}
+    for place, one in zip(where, found):
+        if one is not None:
+            start = "".join(f"{place[name]}, " for name in varying if name != "baseline")
+            own = f"{start}baseline={place['baseline']}, " if "baseline" in varying else start
+            groups.setdefault((start, one.method), []).append((own, one))
+    said = []
+    for (start, _), cells in groups.items():
+        said += [start + joined([one for _, one in cells])] if len(cells) > 1 else []
+        said += [own + one.sentence for own, one in cells]
+    return said
 
 
 def about_other_models(table: pd.DataFrame, unit: str = "photos") -> list[str]:

@@ -81,6 +81,7 @@ def compare(
     effort: Annotated[str, typer.Option(help=options.EFFORT)] = "default",
     quick: Annotated[bool, options.switch("--quick", "As --effort quick with at most 4 examples.")] = False,
     questions: Annotated[Path | None, typer.Option(help=options.QUESTIONS)] = None,
+    groups: Annotated[str | None, typer.Option(help=options.GROUPS)] = None,
     baseline_run: Annotated[Path | None, typer.Option(help=options.BASELINE_RUN)] = None,
     out: options.OutOption = Path("results/compare"),
 ) -> None:
@@ -95,7 +96,7 @@ def compare(
         effort, limit = "quick", 4 if limit is None else limit
     asked: dict[str, Any] = {"data": tuple(data or ("imagenet-sample",)), "method": tuple(method or (PICTURE_METHOD,))}
     asked |= {"baseline": tuple(baseline or ("zero",)), "transforms": tuple(transform or ()), "limit": limit, "effort": effort}
-    settings = studies.Settings(**run.settings(), **asked, pictures=pictures)
+    settings = studies.Settings(**run.settings(), **asked, pictures=pictures, groups=groups)
     cluster = run.cluster()
     declared = None if questions is None else studies.read_questions(questions)
     if run.shard is not None:

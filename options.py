@@ -65,6 +65,7 @@ BASELINE = "What absent means: zero, mean, 'blur(sigma=10)' or another baseline.
 BASELINES = f"{BASELINE} If not given: zero. Repeat it for several."
 EFFORT = "quick, default or full: how many selections are scored for each map."
 QUESTIONS = "A TOML file that declares the contrasts, see docs/statistics.md. If not given: controls, domains and methods."
+GROUPS = "Which examples are one unit: a CSV file with the columns example and group, or a pattern such as '(.+)-crop[0-9]+'."
 BASELINE_RUN = "The folder of an earlier comparison, with which this one is compared example by example."
 SHARD = "Measure only this part of the work, for example 3/16; pullback merge joins all parts."
 ENGINE = "process measures here, ray on a cluster of Ray, by default a new one that only this machine can reach."

@@ -11,6 +11,7 @@ from ..core.files import plain
 from ..core.progress import bar
 from ..core.terminal import complain, show_files
 
+METHOD = "An attribution method that is tried; repeat it for several. If not given: integrated_gradients(steps=16)."
 TASK = "A task, for example '2-D, loud'; repeat it for several. If not given: all; a wrong name lists them."
 
 
@@ -19,6 +20,7 @@ def planted(
     first: Annotated[int, options.number("The first seed.", 0)] = 0,
     task: Annotated[list[str] | None, typer.Option(help=TASK)] = None,
     examples: Annotated[int, options.number("Signals that are explained in each trial.", 20)] = 48,
+    method: Annotated[list[str] | None, typer.Option(help=METHOD)] = None,
     quick: Annotated[bool, options.switch("--quick", "Two seeds of six tasks: a trial of less than a minute.")] = False,
     out: options.OutOption = Path("results/planted"),
 ) -> None:
@@ -28,7 +30,8 @@ def planted(
     """
     from .. import studies
 
-    settings = studies.PlantedSettings(seeds, first, tuple(task or ()), examples=examples)
+    methods = {"methods": tuple(method)} if method else {}
+    settings = studies.PlantedSettings(seeds, first, tuple(task or ()), examples=examples, **methods)
     with bar("seeds") as progress:
         found = studies.planted(settings.quick if quick else settings, out, progress, complain)
     for sentence in found.summary["findings"]:

@@ -143,7 +143,7 @@ def memory(folder: Path) -> Iterator[tuple[str, Any]]:
 def long_of(found: Found) -> pd.DataFrame:
     """The long table, without a conclusion: nothing can be concluded about a model that costs nothing."""
     assert found.scored is not None
-    return scores.long_table(found.scored, found.cell.settings, found.names)
+    return scores.long_table(found.scored, found.cell.settings, found.names, found.units)
 
 
 def resident() -> int:

@@ -1,10 +1,5 @@
-"""The sections of docs/planted.md, from stored runs of `pullback study planted`.
+"""The sections of docs/planted.md, from benchmarks/results/planted.json, the summary of a stored `pullback study planted`."""
 
-benchmarks/results/planted.json and planted-development.json are summaries: of the run on seeds that were looked at once, and of
-one on the seeds with which the protocol was developed.
-"""
-
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,57 +7,86 @@ import pandas as pd
 
 from benchmarks.results.stored import read
 from pullback.studies.planted.rivals import PROTOCOL, SCORES
+from pullback.studies.planted.study import wilson
 from pullback.studies.planted.tasks import TASKS
 
 from .tables import NothingStored, table
 
-HELD_OUT, DEVELOPED = "planted.json", "planted-development.json"
+HELD_OUT = "planted.json"
+NAMED = 0.95  # of the seeds
 WITHOUT = [task.name for task in TASKS if task.kind in ("permuted", "off_menu")]
+EMPTY = [task.name for task in TASKS if task.control]
 
 
-def _run(root: Path, name: str) -> dict[str, Any]:
-    """A stored summary.  Raises: NothingStored where there is none."""
-    found: dict[str, Any] = read(root / "benchmarks" / "results" / name)
+def _run(root: Path) -> dict[str, Any]:
+    """The stored summary.  Raises: NothingStored where there is none."""
+    found: dict[str, Any] = read(root / "benchmarks" / "results" / HELD_OUT)
     if not found.get("table"):
         raise NothingStored
     return found
 
 
-def _findings(name: str) -> Callable[[Path], str]:
-    """The section of what the protocol said in each task."""
-
-    def section(root: Path) -> str:
-        run = _run(root, name)
-        rows = pd.DataFrame(run["table"])
-        own = rows[rows["score"] == PROTOCOL]
-        dropped = {task: len(reasons) for task, reasons in run["dropped"].items()}
-        head = ["task", "method", "planted domain named", "95 % interval", "false claims", "dropped seeds"]
-        lines = [
-            [
-                row["task"],
-                f"`{row['method']}`",
-                "–" if row["task"] in WITHOUT else f"{row['right']} of {row['seeds']}",
-                "–" if row["task"] in WITHOUT else f"{100 * row['low']:.0f}–{100 * row['high']:.0f} %",
-                f"{row['false_claims']} of {row['seeds']}",
-                dropped.get(row["task"], 0),
-            ]
-            for row in own.to_dict("records")
+def findings(root: Path) -> str:
+    """What the protocol said in each task, and which goals it missed."""
+    run = _run(root)
+    rows = pd.DataFrame(run["table"])
+    own = rows[rows["score"] == PROTOCOL]
+    dropped = {task: len(reasons) for task, reasons in run["dropped"].items()}
+    head = ["task", "method", "planted domain named", "95 % interval", "false claims", "dropped seeds"]
+    lines = [
+        [
+            row["task"],
+            f"`{row['method']}`",
+            "–" if row["task"] in WITHOUT else f"{row['right']} of {row['seeds']}",
+            "–" if row["task"] in WITHOUT else _interval(row["right"], row["seeds"]),
+            f"{row['false_claims']} of {row['seeds']}",
+            dropped.get(row["task"], 0),
         ]
-        settings = run["settings"]
-        said = f"Seeds from {settings['first']} on, {settings['seeds']} of each task, {settings['examples']} signals in each."
-        return f"{said}\n\n{table(pd.DataFrame(lines, columns=head))}"
+        for row in own.to_dict("records")
+    ]
+    settings = run["settings"]
+    said = f"Seeds from {settings['first']} on, {settings['seeds']} of each task, {settings['examples']} signals in each."
+    missing = [task.name for task in TASKS if task.name not in set(own["task"])]
+    lacks = f"Not in this run: {', '.join(missing)}." if missing else ""
+    return "\n\n".join(filter(None, [said, table(pd.DataFrame(lines, columns=head)), *goals(own), lacks]))
 
-    return section
+
+def goals(own: pd.DataFrame) -> list[str]:
+    """Where the two goals are reached and where they are missed.  own: the rows of the protocol."""
+    planted, empty = own[~own["task"].isin(WITHOUT)], own[own["task"].isin(EMPTY)]
+    named, false = f"the planted domain is named in {100 * NAMED:.0f} % of the seeds", "no negative control has a false claim"
+    return [
+        _goal(named, planted, planted["right"] >= NAMED * planted["seeds"], "right"),
+        _goal(false, empty, empty["false_claims"] == 0, "false_claims"),
+    ]
+
+
+def _goal(words: str, rows: pd.DataFrame, reached: pd.Series, count: str) -> str:
+    """Whether a goal is reached in each of the rows; where not, with the number and its Wilson interval."""
+    missed = [
+        f"{row['task']} ({row[count]} of {row['seeds']}, 95 % interval {_interval(row[count], row['seeds'])})"
+        for row in rows[~reached].to_dict("records")
+    ]
+    said = f"Goal: {words}. Reached in {int(reached.sum())} of {len(rows)} tasks"
+    return f"{said}; **missed** in {', '.join(missed)}." if missed else f"{said}."
+
+
+def _interval(count: int, of: int) -> str:
+    low, high = wilson(count, of)
+    return f"{100 * low:.0f}–{100 * high:.0f} %"
 
 
 def scores(root: Path) -> str:
-    """How often each score is right."""
-    rows = pd.DataFrame(_run(root, HELD_OUT)["table"])
-    rows = rows[~rows["task"].isin(WITHOUT)].assign(
-        of=lambda frame: frame["right"].astype(str) + "/" + frame["seeds"].astype(str)
-    )
-    shown = rows.pivot(index=["task", "method"], columns="score", values="of")[[PROTOCOL, *SCORES]]
-    return table(shown.reset_index().drop(columns="method") if rows["method"].nunique() == 1 else shown.reset_index())
+    """How often each score is right, with its interval."""
+    rows = pd.DataFrame(_run(root)["table"])
+    rows = rows[~rows["task"].isin(WITHOUT)]
+    each = [f"{right}/{seeds} ({_interval(right, seeds)})" for right, seeds in zip(rows["right"], rows["seeds"])]
+    shown = rows.assign(of=each).pivot(index=["task", "method"], columns="score", values="of")
+    known = [name for name in (PROTOCOL, *SCORES) if name in shown]
+    shown = shown[known].reset_index()
+    missing = [name for name in SCORES if name not in known]
+    lacks = f"\n\nNot in this run, since these scores came later: {', '.join(missing)}." if missing else ""
+    return table(shown.drop(columns="method") if rows["method"].nunique() == 1 else shown) + lacks
 
 
-SECTIONS = {"planted-held-out": _findings(HELD_OUT), "planted-development": _findings(DEVELOPED), "planted-scores": scores}
+SECTIONS = {"planted-held-out": findings, "planted-scores": scores}

@@ -9,7 +9,7 @@ from ...attribution import open_engine
 from ...attribution.engine.score import Target
 from ...core.progress import Progress
 from .comparison import DomainComparison
-from .conclusion import Evidence
+from .conclusion import Conclusion, Evidence, corrected
 from .run import Run
 from .settings import Domains, Protocol
 from .table import Block
@@ -57,7 +57,7 @@ def compare_domains(
         raise ValueError(
             f"compare_domains: expected a unit and a name for each of {batch} examples, got {len(unit)}, {len(example)}."
         )
-    blocks, conclusions = [], []
+    blocks, conclusions = [], list[Conclusion | None]()
     evidences: dict[tuple[str, str], Evidence] = {}
     asked: dict[str, Any] = {"batch_size": batch_size}
     run = Run(protocol, maps, protocol.removed(maps))
@@ -77,4 +77,5 @@ def compare_domains(
                 where = {"data": data, "model": name, "method": written}
                 blocks.append(Block(found.curves, found.answers[0], found.differences, where, protocol.budgets, example, unit))
         evaluations = engine.count.forward
-    return DomainComparison(tuple(conclusions), evidences, evaluations, tuple(blocks))
+    known = tuple(one for one in corrected(conclusions) if one is not None)
+    return DomainComparison(known, evidences, evaluations, tuple(blocks))

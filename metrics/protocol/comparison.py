@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from .conclusion import Conclusion, Evidence
+from .conclusion import Conclusion, Evidence, joined
 from .table import COLUMNS, Block, rows
 
 
@@ -40,13 +40,11 @@ class DomainComparison:
     def sentences(self) -> list[str]:
         """The verdicts in words."""
         found = []
-        for method, name in self.named.items():
+        for method in self.named:
             own = [each for each in self.conclusions if each.method == method]
-            if name is None and any(each.named for each in own):
-                said = ", ".join(f"{each.named or 'none'} with {each.baseline}" for each in own)
-                found.append(f"{method}: the verdict depends on the baseline ({said}).")
-            else:
-                found.append(own[0].sentence)
+            if len(own) > 1:
+                found.append(joined(own))
+            found += [f"baseline={each.baseline}, {each.sentence}" if len(own) > 1 else each.sentence for each in own]
         return found
 
     def pair(self, first: str, second: str, method: str | None = None) -> str:

@@ -2,14 +2,15 @@
 
 import itertools
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..selection import Budgets
-from ..statistics import ENOUGH, Contrast, family, near_duplicates, per_unit, sign_flip
+from ..statistics import ENOUGH, Contrast, family, holm, near_duplicates, per_unit, sign_flip
+from ..statistics.contrasts import ROPE
 from .admission import Admission
 from .errors import Cell, Curves, errors
 from .families import OWN
@@ -20,9 +21,21 @@ BLIND = {  # controls that a domain must beat by its own map
     "coarse_first": "its coarse-first order",
     "shuffled_model": "its map of a shuffled model",
 }
+KINDS: tuple[Budgets, ...] = ("count", "energy", "bits")  # of budgets, under which a domain must be better
 HALF = 0.5  # of the error of random rankings: a named domain has less
 _SHOWN = 3  # reasons in a sentence
+LEVEL = 0.95  # 1 - the chance that any cell of a comparison names a domain falsely
 OPPOSED = 0.05  # p of an opposite sign that makes a verdict depend on the budget or the answer
+RULE = {  # by which a domain is named, declared with the questions of a comparison
+    "better than": ["every other compared domain", f"a {ROTATION}", *BLIND.values()],
+    "budgets": list(KINDS),
+    "no sign opposed at p": OPPOSED,
+    "error over that of random rankings": HALF,
+    "units": ENOUGH,
+    "equal within": ROPE,
+    "level": LEVEL,
+    "correction": "Holm over these contrasts, and over the cells of the comparison by the largest p of each",
+}
 
 Numbers = NDArray[np.float64]
 
@@ -48,6 +61,8 @@ class Conclusion:
     error.  reasons: why the leader is not named; () where it is.  errors: mean away errors, by domain, in shares of
     |f(x) - f(x₀)|.  groups: near-duplicates, the representative first.  pairs: of representatives.
     checks: contrasts of the leader against every other representative, a random rotation and its own controls, one family.
+    admission, gain: whether the selection error and the gain over |z - z₀| vote.
+    kinds: of the budgets.  cells: how many conclusions were drawn together.  p: the largest of the checks, corrected for cells.
     """
 
     method: str
@@ -60,6 +75,22 @@ class Conclusion:
     pairs: tuple[PairVerdict, ...]
     checks: dict[str, Contrast]
     admission: Admission
+    gain: Admission | None = None
+    kinds: tuple[str, ...] = KINDS
+    cells: int = 1
+    p: float = float("nan")
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """Why a metric does not vote, by its name; without those that do."""
+        each = {"selection_error": self.admission, "gain": self.gain}
+        return {name: one.fault for name, one in each.items() if one is not None and one.fault}
+
+    @property
+    def lacks(self) -> list[str]:
+        """What the protocol asks for and this run has not measured; without it a claim is provisional."""
+        kinds = " and ".join(kind for kind in KINDS if kind not in self.kinds)
+        return ([f"budgets of equal {kinds}"] if kinds else []) + [each for each in BLIND.values() if each not in self.checks]
 
     @property
     def sentence(self) -> str:
@@ -77,9 +108,16 @@ class Conclusion:
         found = (
             f"the smallest difference, to {least}, is {100 * one.mean:.1f} points ({100 * one.low:.1f} to {100 * one.high:.1f})"
         )
-        how = f"Holm p ≤ {max(each.p_corrected for each in self.checks.values()):.2g} of {one.comparisons}"
-        what = "carries the decision in fewer units than every other compared domain, a random rotation and its own controls"
-        return f"{self.method}: {self.named} {what}{also}: {found}, {how}, {one.units} units."
+        cells = f" and {self.cells} cells" if self.cells > 1 else ""
+        p = max(each.p_corrected for each in self.checks.values()) if np.isnan(self.p) else self.p
+        how = f"Holm p ≤ {p:.2g} of {one.comparisons} contrasts{cells}"
+        seen = max(each.detectable for each in self.checks.values())
+        reach = f"{one.units} units, which could have shown {100 * seen:.1f} points"
+        own = ", ".join(words for words in BLIND.values() if words in self.checks)
+        what = f"carries the decision in fewer units than every other compared domain, a {ROTATION} and its controls ({own})"
+        by = f"at budgets of equal {', '.join(self.kinds)}"
+        missing = f"; the claim is provisional, without {', '.join(self.lacks)}" if self.lacks else ""
+        return f"{self.method}: {self.named} {what}{also}, {by}: {found}, {how}, {reach}{missing}."
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +182,36 @@ def conclude(evidence: Evidence, cosines: Numbers, admitted: Admission, method: 
     checks = _checks(evidence, leader, chosen)
     reasons = tuple(_reasons(evidence, leader, checks, admitted))
     pairs = tuple(_pairs(evidence, groups))
-    return Conclusion(method, baseline, None if reasons else leader, leader, reasons, errors, groups, pairs, checks, admitted)
+    said = (None if reasons else leader), leader, reasons, errors, groups, pairs, checks
+    return Conclusion(method, baseline, *said, admitted, kinds=tuple(evidence.kinds))
+
+
+def corrected(found: Sequence[Conclusion | None]) -> list[Conclusion | None]:
+    """The conclusions of the cells of a comparison, without the names that do not survive Holm's correction over the cells.
+
+    A name stands for all contrasts of its cell, so that its p is the largest of these.  None: a cell without a conclusion.
+    """
+    known = [one for one in found if one is not None]
+    together = iter(holm([max(check.p_corrected for check in one.checks.values()) for one in known]))
+    return [None if one is None else _among(one, len(known), float(next(together))) for one in found]
+
+
+def _among(one: Conclusion, cells: int, p: float) -> Conclusion:
+    one = replace(one, cells=cells, p=p)
+    if one.named is None or p <= 1 - LEVEL:
+        return one
+    return replace(one, named=None, reasons=(f"its p is {p:.2g} after Holm over the {cells} cells of the comparison",))
+
+
+def joined(found: Sequence[Conclusion]) -> str:
+    """What conclusions that differ only in the baseline say together."""
+    names = {one.named for one in found}
+    each = ", ".join(one.baseline for one in found)
+    if len(names) > 1:
+        said = ", ".join(f"{one.named or 'none'} with {one.baseline}" for one in found)
+        return f"{found[0].method}: the verdict depends on the baseline ({said})."
+    [name] = names
+    return f"{found[0].method}: {f'{name} is named' if name else 'no domain is claimed'} with each of the baselines {each}."
 
 
 def _checks(evidence: Evidence, leader: str, chosen: Sequence[str]) -> dict[str, Contrast]:

@@ -29,6 +29,11 @@ def projected(family: Transform, component: Tensor, share: float = SHARE) -> Ten
     tensor([[[4., 0., 0.]]])
     """
     z = family(component)
+    return family.inverse(z * strongest(z, share))
+
+
+def strongest(z: Tensor, share: float) -> Tensor:
+    """The fewest entries of each row that hold `share` of its energy, as a mask of the shape of z."""
     energy = z.flatten(1).square()
     # Symmetric signals have units of equal energy: rounding must not decide which of them is removed.
     alike = (energy.log() / math.sqrt(torch.finfo(z.dtype).eps)).round()
@@ -36,7 +41,7 @@ def projected(family: Transform, component: Tensor, share: float = SHARE) -> Ten
     energy = energy.gather(1, place)
     before = energy.cumsum(1) - energy
     kept = torch.zeros_like(energy, dtype=torch.bool).scatter_(1, place, before < share * energy.sum(1, keepdim=True))
-    return family.inverse(z * kept.reshape(z.shape))
+    return kept.reshape(z.shape)
 
 
 def blur(component: Tensor) -> Tensor:

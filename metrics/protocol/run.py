@@ -23,7 +23,7 @@ from .conclusion import BLIND, NEUTRAL, ROTATION, Conclusion, Evidence, Numbers,
 from .errors import Cell, Curves, Grid
 from .families import OWN, Family
 from .oracle import greedy_order
-from .settings import RANDOM, REACHED, Protocol
+from .settings import RANDOM, Protocol
 from .shuffled import shuffled
 
 _SELECTED = 0.05  # share of the samples whose signals tell near-duplicates
@@ -50,8 +50,7 @@ class Scored:
     def joined(cls, parts: Sequence["Scored"]) -> "Scored":
         """The parts of several batches of examples, in their order, with the same protocol."""
         first = parts[0]
-        whole = [cell for cell in first.curves if cell.control != "oracle"]  # which knows the first examples of a batch only
-        curves = {cell: np.concatenate([part.curves[cell] for part in parts]) for cell in whole}
+        curves = {cell: np.concatenate([part.curves[cell] for part in parts]) for cell in first.curves}
         differences = {name: np.concatenate([part.differences[name] for part in parts]) for name in first.differences}
         return replace(
             first, curves=curves, differences=differences, cosines=np.concatenate([p.cosines for p in parts]), maps={}
@@ -64,14 +63,22 @@ class Scored:
 
     def conclusion(self, unit: Sequence[Hashable], method: str, baseline: str) -> Conclusion:
         """What can be said.  unit: of each example."""
-        return conclude(self.evidence(unit), self.cosines.mean(0), self.admission(unit), method, baseline)
+        found = conclude(self.evidence(unit), self.cosines.mean(0), self.admission(unit), method, baseline)
+        return replace(found, gain=self.admission(unit, "coefficient"))
 
-    def admission(self, unit: Sequence[Hashable]) -> Admission:
-        """Whether the error answers to noise in the map; own family, first kind of budget."""
+    def admission(self, unit: Sequence[Hashable], less: str = "") -> Admission:
+        """Whether the error answers to noise in the map; own family, first kind of budget.
+
+        less: a control, whose error is taken off each error. Of |z - z₀|, these are gains with their sign turned.
+        """
         held = self.evidence(unit)
 
         def each(control: str) -> Numbers:
-            return np.stack([held.error(n, control, [OWN], held.kinds[0], held.answers[0]) for n in held.domains], 1)
+            own, off = (
+                np.stack([held.error(n, one, [OWN], held.kinds[0], held.answers[0]) for n in held.domains], 1)
+                for one in (control, less or control)
+            )
+            return own - off if less else own
 
         errors = each("attribution")
         doses = [errors.mean(1), *(each(f"noise {dose}").mean(1) for dose in DOSES)]
@@ -97,8 +104,14 @@ class Run:
             blind = dict(zip(self.domains, attribute(shuffled(model, self.protocol.seed), x, target, **how, **asked)))
         return self.judge(maps, blind, engine)
 
-    def judge(self, maps: Mapping[str, Attribution], blind: Mapping[str, Attribution], engine: Engine) -> Scored:
-        """The curves of all maps, the random rotation's among them, and of controls.  blind: maps of a shuffled model."""
+    def judge(
+        self, maps: Mapping[str, Attribution], blind: Mapping[str, Attribution], engine: Engine, few: int | None = None
+    ) -> Scored:
+        """The curves of all maps, the random rotation's among them, and of controls.
+
+        blind: maps of a shuffled model.  few: the oracle takes the first `few` examples, by default as the protocol says.
+        """
+        few = min(self.protocol.oracle if few is None else few, len(next(iter(maps.values()))))
         curves: dict[Cell, Curves] = {}
         first = next(iter(maps.values()))
         x = first.transform.inverse(first.coefficients)
@@ -112,7 +125,7 @@ class Run:
                 orders = {"shuffled_model": blind[name].values.abs()} if blind else {}
                 judged = Judged(one, engine, ends, check.known, self.protocol.seed, orders=orders)
                 answers = answers or _answers(judged)
-                curves |= self._curves(judged, name, answers) | self._oracle(judged, name, answers)
+                curves |= self._curves(judged, name, answers) | self._oracle(judged, name, answers, few)
         check.finish()
         found = {answer: _difference(judged.at_ends(answer)) for answer in _with_score(answers)}
         chosen = [maps[name] for name in self.protocol.names]
@@ -135,16 +148,20 @@ class Run:
                 found |= one.curves(judged, name, f"noise {dose}", own)
         return found
 
-    def _oracle(self, judged: Judged, name: str, answers: tuple[Answer, ...]) -> dict[Cell, Curves]:
-        """The curves of the greedy oracle on the first examples, for the budgets that it reaches."""
-        count, protocol = min(self.protocol.oracle, len(judged.ends)), self.protocol
-        budgets = tuple(budget for budget in protocol.budgets if budget <= REACHED)
-        if not (count and budgets):
+    def _oracle(self, judged: Judged, name: str, answers: tuple[Answer, ...], count: int) -> dict[Cell, Curves]:
+        """The curves of the greedy oracle, of the first `count` examples and the budgets that it reaches; else NaN."""
+        protocol, own = self.protocol, judged.attribution
+        reached = protocol.reached(own.transform)
+        if not (protocol.oracle and reached):
             return {}
-        one, known = judged.attribution[:count], judged.known[:, :count]
-        few = Judged(one, judged.engine, judged.ends[:count], known, protocol.seed)
-        few.orders["oracle"] = greedy_order(few, coefficient_count(max(budgets), one.transform))
-        return Grid(budgets, protocol.kinds[:1], answers[:1]).curves(few, name, "oracle", {OWN: None})
+        curve = np.full((len(own), len(protocol.budgets), 2), np.nan)
+        if count:
+            few = Judged(own[:count], judged.engine, judged.ends[:count], judged.known[:, :count], protocol.seed)
+            few.orders["oracle"] = greedy_order(few, coefficient_count(max(reached), own.transform))
+            grid = Grid(reached, protocol.kinds[:1], answers[:1])
+            [found] = grid.curves(few, name, "oracle", {OWN: None}).values()
+            curve[:count, [protocol.budgets.index(budget) for budget in reached]] = found
+        return {Cell(name, "oracle", OWN, protocol.kinds[0], answers[0]): curve}
 
 
 def _answers(judged: Judged) -> tuple[Answer, ...]:

@@ -16,7 +16,7 @@ from .rotation import Rotation
 
 Domains = Sequence[str | Transform] | Mapping[str, str | Transform]
 RANDOM = ("random", "random_in_quantile")
-REACHED = 0.05  # share of the samples that the oracle selects
+REACHED, AFFORDED = 0.05, 20_000  # share of the samples that the oracle selects, and its evaluations in one domain
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Protocol:
     None for all linear domains that are compared. A random rotation that is no domain is added.
     budgets: shares.  kinds: of what, see `selection.counts`.
     controls: whether the map of a model with permuted parameters is one of the controls.
-    oracle: so many examples, the first ones, are also selected by the greedy oracle, up to 5 % of the samples; expensive.
+    oracle: so many examples, the first ones, are also selected by the greedy oracle, at budgets of up to 5 % of the samples
+    that take at most 20,000 evaluations, so in no photos of usual size.
 
     >>> Protocol(("pixel", "dct")).cost((1, 8, 8))
     894
@@ -79,7 +80,16 @@ class Protocol:
         controls = len(domains) * (len(BLIND) * len(self.kinds) + 1 + len(RANDOM))
         return each * (maps + controls + len(self.names) * len(DOSES)) + 2 * len(domains) + self._oracle_cost(domains)
 
+    def reached(self, domain: Transform) -> tuple[float, ...]:
+        """The budgets for which the oracle can be asked."""
+        return tuple(each for each in self.budgets if each <= REACHED and _greedy(each, domain) <= AFFORDED)
+
     def _oracle_cost(self, domains: Mapping[str, Transform]) -> int:
         """An upper bound of the oracle's evaluations for one of its examples."""
-        most = coefficient_count(REACHED, domains[ROTATION])
-        return sum(2 * math.prod(each.layout.shape) * most for each in domains.values()) if self.oracle else 0
+        asked = ((max(found), one) for one in domains.values() if (found := self.reached(one)))
+        return sum(_greedy(*each) for each in asked) if self.oracle else 0
+
+
+def _greedy(budget: float, domain: Transform) -> int:
+    """The evaluations of greedy selection in a domain."""
+    return 2 * math.prod(domain.layout.shape) * coefficient_count(budget, domain)

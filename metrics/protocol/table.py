@@ -59,7 +59,8 @@ def rows(block: Block) -> pd.DataFrame:
     found = [(cell, _metric(cell.answer, main), score) for cell, score in (*scored.items(), *_away(scored))]
     found += [(cell, "gain", score) for cell, score in _gains(scored, main)]
     found += _shares(block)
-    return pd.concat([*(_part(block, *each) for each in found), _differences(block)])
+    table = pd.concat([*(_part(block, *each) for each in found), _differences(block)])
+    return table[(table["control"] != "oracle") | table["score"].notna()]  # it knows the first examples and budgets only
 
 
 def _shares(block: Block) -> list[tuple[Cell, str, Numbers]]:
@@ -68,8 +69,8 @@ def _shares(block: Block) -> list[tuple[Cell, str, Numbers]]:
     with np.errstate(divide="ignore", invalid="ignore"):  # examples with f(x) = f(x₀) have no shares
         for cell, curve in block.curves.items():
             if cell.family == OWN and cell.answer == "score":
-                found.append((cell, "kept_share", 1 + curve[..., 0] / difference[: len(curve)]))
-                found.append((cell, "removed_share", curve[..., 1] / difference[: len(curve)]))
+                found.append((cell, "kept_share", 1 + curve[..., 0] / difference))
+                found.append((cell, "removed_share", curve[..., 1] / difference))
     return found
 
 
@@ -106,11 +107,11 @@ def _gains(scores: Mapping[Cell, Numbers], main: str) -> list[tuple[Cell, Number
 
 def _part(block: Block, cell: Cell, metric: str, score: Numbers) -> pd.DataFrame:
     """The rows of one cell."""
-    number, count = score.shape  # of the oracle, the first examples and budgets only
+    number, count = score.shape
     varying = {
-        "budget": np.tile(block.budgets[:count], number),
-        "example": np.repeat(np.asarray(block.example[:number], dtype=object), count),
-        "unit": np.repeat(np.asarray(block.unit[:number], dtype=object), count),
+        "budget": np.tile(block.budgets, number),
+        "example": np.repeat(np.asarray(block.example, dtype=object), count),
+        "unit": np.repeat(np.asarray(block.unit, dtype=object), count),
         "score": score.reshape(-1),
     }
     fixed = {"domain": cell.domain, "family": cell.family, "budget_kind": cell.by, "control": cell.control, "metric": metric}

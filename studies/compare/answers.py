@@ -2,8 +2,9 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from .questions import ALL, MAP, Question
 DIFFERENCE = "score_difference"  # the metric whose rows hold f(x) - f(x₀), from which small ones are dropped
 MOST = 2000  # pairs of values in one question
 _CELL = ("data", "model", "method", "domain", "control")
+Refused = Mapping[tuple[str, str, str], Mapping[str, str]]  # {(data, model, method): {metric: why it does not vote}}
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Answer:
     where: the data, model, method and domain, without the compared column.  first, second: the compared values.
     contrasts: by kind of budget; positive where first is better. Their p is corrected inside that kind.
     p_corrected: of the claim that holds under every kind, the largest p, corrected by Holm over the whole question.
+    refused: why the metric does not vote here; then the contrast is open.
     """
 
     question: Question
@@ -34,6 +37,7 @@ class Answer:
     second: str
     contrasts: dict[str, Contrast]
     p_corrected: float
+    refused: str = ""
 
     @property
     def verdict(self) -> str:
@@ -41,6 +45,8 @@ class Answer:
 
         It depends on the budget where one kind claims a difference, and another kind has the other sign or claims equality.
         """
+        if self.refused:
+            return "open"
         found = {one.verdict for one in self.contrasts.values()}
         if len(found) == 1:
             [verdict] = found
@@ -143,15 +149,36 @@ def _pairs(question: Question, there: Sequence[str], represented: Sequence[str])
 
 
 def answer(
-    table: pd.DataFrame, questions: Sequence[Question], represented: Sequence[str] = (), *, seed: int = 0
+    table: pd.DataFrame,
+    questions: Sequence[Question],
+    represented: Sequence[str] = (),
+    *,
+    seed: int = 0,
+    refused: Refused = MappingProxyType({}),
 ) -> list[Answer]:
     """The answers to all questions, in their order; a question about which the table says nothing has none.
 
     table: long, with the columns COLUMNS; see `differences` for `represented`.  The unit of all statistics is the column
-    unit: examples of one unit are averaged.  Raises: ValueError or TypeError as `check_table` and `differences`.
+    unit: examples of one unit are averaged.  refused: metrics that do not vote, and why; their contrasts are open, and still
+    count in the correction.  Raises: ValueError or TypeError as `check_table` and `differences`.
     """
     table = check_table(table)
-    return [one for question in questions for one in _answers(differences(table, question, represented), question, seed)]
+    each = (_answers(differences(table, question, represented), question, seed) for question in questions)
+    return [dataclasses.replace(one, refused=_fault(one, refused)) for found in each for one in found]
+
+
+def _fault(one: Answer, refused: Refused) -> str:
+    """Why the metric does not vote in a cell of either side."""
+    asked, own = one.question.compare, _own(one.question, refused)
+    cells = [one.where | {asked: side} for side in (one.first, one.second)]
+    keys = dict.fromkeys((cell["data"], cell["model"], cell["method"]) for cell in cells)
+    return "; ".join(f"{key[1] if asked == 'model' else key[2]}: {own[key]}" for key in keys if key in own)
+
+
+def _own(question: Question, refused: Refused) -> dict[tuple[str, str, str], str]:
+    """The cells in which the metric of a question does not vote, and why. All but gains are of the selection error's kind."""
+    metric = "gain" if question.metric == "gain" else "selection_error"
+    return {key: faults[metric] for key, faults in refused.items() if metric in faults}
 
 
 def _answers(found: pd.DataFrame, question: Question, seed: int) -> Iterator[Answer]:
@@ -180,7 +207,8 @@ def frame(answers: Sequence[Answer]) -> pd.DataFrame:
             "second": one.second,
             "budget_kind": kind,
         }
-        | {"verdict": one.verdict, "p_all_kinds": one.p_corrected, "verdict_of_kind": part.verdict, **dataclasses.asdict(part)}
+        | {"verdict": one.verdict, "refused": one.refused, "p_all_kinds": one.p_corrected}
+        | {"verdict_of_kind": part.verdict, **dataclasses.asdict(part)}
         for one in answers
         for kind, part in one.contrasts.items()
     ]
@@ -189,18 +217,31 @@ def frame(answers: Sequence[Answer]) -> pd.DataFrame:
 
 
 def across_models(
-    table: pd.DataFrame, questions: Sequence[Question], represented: Sequence[str] = (), *, seed: int = 0
+    table: pd.DataFrame,
+    questions: Sequence[Question],
+    represented: Sequence[str] = (),
+    *,
+    seed: int = 0,
+    refused: Refused = MappingProxyType({}),
 ) -> pd.DataFrame:
     """Where a contrast was made on several models: its mean and interval for other models of their kind and other units.
 
     A row per question, data, method, domain, pair and kind of budget, with the columns models, units, mean, low, high; see
     `two_level_interval`. The intervals of one question and kind of budget hold together (Bonferroni).  Claims of a question are
-    about the models that it lists; this table describes what other models would do.
+    about the models that it lists; this table describes what other models would do, without cells in `refused`.
     """
     table = check_table(table)
-    found = [_across(differences(table, one, represented), one, seed) for one in questions if one.compare != "model"]
+    asked = [one for one in questions if one.compare != "model"]
+    found = [_across(_voting(differences(table, one, represented), one, refused), one, seed) for one in asked]
     rows = [row for part in found for row in part]
     return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["question"])
+
+
+def _voting(found: pd.DataFrame, question: Question, refused: Refused) -> pd.DataFrame:
+    """The differences of cells in which the metric votes, on both sides."""
+    sides = [found.assign(**{question.compare: found[side]}) for side in ("first", "second")]
+    lost = [pd.MultiIndex.from_frame(one[list(_CELL[:3])]).isin(list(_own(question, refused))) for one in sides]
+    return found[~np.any(lost, axis=0)]
 
 
 def _across(found: pd.DataFrame, question: Question, seed: int) -> list[dict[str, Any]]:

@@ -138,6 +138,7 @@ def is_part(part: Any, domains: Sequence[str]) -> bool:
             and all(set(_RECORD) <= set(record) and all(_is_number(record[name]) for name in _NUMBERS) for record in records)
             and all(_is_number(value) for value in part["evaluations"].values())
             and (not records or len(part["scores"]["cells"]) == len(part["scores"]["curves"]) > 0)
+            and (not records or all(_is_number(value) for value in part["invariant"].values()))
         )
     except (TypeError, KeyError, AttributeError):
         return False

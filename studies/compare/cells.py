@@ -18,10 +18,11 @@ from ..storage.fingerprint import answer, weights
 from ..storage.store import digest
 from .cell import BATCH, Cell
 from .parts import Parts
-from .settings import Settings
+from .settings import CHANGED, MOVED, Settings
 from .summary import versions
+from .units import units_of
 
-UNASKED = ("limit", "pictures", "data", "shard")  # settings that the numbers of a photo do not depend on
+UNASKED = ("limit", "pictures", "data", "shard", "groups")  # settings that the numbers of a photo do not depend on
 Note = Callable[[str], object]
 
 
@@ -79,6 +80,7 @@ def _parts(settings: Settings, model: LoadedModel, out: Path, told: Note, folder
     logits = model.check(x, settings.batch_size)
     photos, labels = photos.labelled(logits.shape[1], model.classes)
     entries = [replace(photo, name=plain(photo.name), class_name=plain(photo.class_name)) for photo in photos.entries]
+    units_of([photo.name for photo in entries], settings.groups)  # refuses what does not fit before hours of work
     kind = model.signals
     about: dict[str, Any] = {"weights": weights(model.module), "preparation": model.preparation()}
     about["labels"] = "; ".join(filter(None, (labels, photos.cut)))
@@ -95,6 +97,9 @@ def _cost(cell: Cell, shape: tuple[int, ...]) -> str:
     made = get_method(one.method[0]).cost([each.layout for each in protocol.built(shape).values()])
     gradients, forwards = (number * (1 + protocol.controls) for number in (made.gradients, made.forwards))
     forwards += protocol.cost(shape)
+    alone = get_method(one.method[0]).cost([protocol.built(shape)[one.measured_in].layout])
+    again = CHANGED * (len(one.invariant) > 1)
+    gradients, forwards = gradients + again * alone.gradients, forwards + MOVED + again * (alone.forwards + 2)
     count, words = len(cell.places), cell.about["signals"]
     each = f"at most {gradients:,} gradients and {forwards:,} forwards for each {words['one']}"
     total = f"{count * gradients:,} and {count * forwards:,} for {count:,} {words['several']}"

@@ -32,7 +32,7 @@ def differences(now: pd.DataFrame, before: Path) -> tuple[list[dict[str, Any]], 
         raise ValueError(f"{plain(before)[:80]}: has no example, domain and budget in common with this run.")
     both["difference"] = both["score_before"] - both["score"]
     groups = {str(key): part for key, part in both.groupby([k for k in keys if k in ("data", "domain", "model", "method")])}
-    found = family({key: part.groupby("example")["difference"].mean().to_numpy() for key, part in groups.items()})
+    found = family({key: part.groupby("unit")["difference"].mean().to_numpy() for key, part in groups.items()})
     rows = []
     for key, one in found.items():
         where = groups[key].iloc[0]
@@ -61,5 +61,5 @@ def _sentence(rows: list[dict[str, Any]], before: Path) -> str:
     open_ones = sum(row["verdict"] == "open" for row in rows)
     said += [f"open: {open_ones}{reach}"] if open_ones else []
     units = max(row["units"] for row in rows)
-    about = f"selection errors of {units} examples, Holm over {len(rows)} contrasts"
+    about = f"selection errors of {units} units, Holm over {len(rows)} contrasts"
     return f"Against the run in {plain(before)[-60:]} ({about}): {'; '.join(said)}."

@@ -1,5 +1,6 @@
 """What the parts of a cell say together. They are read one after the other, so that only their numbers are held."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -11,7 +12,9 @@ import pandas as pd
 from ...metrics.protocol import Conclusion
 from ...metrics.protocol.run import Scored
 from .cell import Cell, Part
+from .questions import MAP
 from .scores import ABOUT, as_scored, joined, long_table
+from .units import units_of
 
 TOGETHER = 256  # photos whose plain data are held at one time
 Block = TypeVar("Block")
@@ -22,7 +25,8 @@ class Found:
     """The result of a cell.
 
     table: a row for each photo and domain. copy_of: the name of the first photo with the same content, if it is another one.
-    names, scored: of the photos that are no copies; None without any.  skipped, notes: (photo, text).
+    names, units, scored: of the photos that are no copies; None without any.  skipped, notes: (photo, text).
+    invariant: numbers of the photos in `names` that cannot rank domains.
     evaluations: their sums by kind.  pictures: of the photos that are to be drawn.
     """
 
@@ -30,6 +34,7 @@ class Found:
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     names: list[str] = field(default_factory=list)
     scored: Scored | None = None
+    invariant: list[dict[str, float]] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
     evaluations: Counter[str] = field(default_factory=Counter)
@@ -39,13 +44,41 @@ class Found:
         """The long table of the cell, and its conclusion."""
         if self.scored is None:
             return pd.DataFrame(columns=list(ABOUT)), None
-        return long_table(self.scored, self.cell.settings, self.names), self._conclusion(self.scored)
+        own = long_table(self.scored, self.cell.settings, self.names, self.units)
+        return pd.concat([own, self._invariant(own)], ignore_index=True), self._conclusion(self.scored)
+
+    def _invariant(self, own: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the numbers that cannot rank domains.  own: other rows of the cell."""
+        of = pd.DataFrame(self.invariant).assign(example=self.names, unit=self.units)
+        rows = of.melt(["example", "unit"], var_name="metric", value_name="score")
+        where = {name: own[name].iloc[0] for name in ("data", "model", "method")}
+        empty = {"domain": "", "family": "", "budget_kind": "", "budget": math.nan, "control": MAP}
+        return rows.assign(**where, **empty)[list(ABOUT)]
+
+    @property
+    def invariant_sentence(self) -> str:
+        """The means of the numbers that cannot rank domains; "" where none is known."""
+        means = pd.DataFrame(self.invariant).mean().dropna()
+        each = [
+            f"{name.replace('_', ' ')} {means[name]:.2g}"
+            for name in ("infidelity_relative", "max_sensitivity")
+            if name in means
+        ]
+        count, several = len(self.names), self.cell.about["signals"]["several"]
+        of = f"of the map in {self.cell.settings.measured_in}, means over {count} {several}"
+        about = "infidelity is over the mean squared change of the score, 1 for a map of zeros"
+        return f"Equal in all orthonormal domains, so no ranking: {', '.join(each)} ({of}; {about})." if each else ""
+
+    @property
+    def units(self) -> list[str]:
+        """The unit of each photo."""
+        return units_of(self.names, self.cell.settings.groups)
 
     def _conclusion(self, found: Scored) -> Conclusion | None:
         one = self.cell.settings
         if len(one.transforms) < 2 or not found.differences[found.answers[0]].any():
             return None
-        return found.conclusion(self.names, one.method[0], one.baseline[0])
+        return found.conclusion(self.units, one.method[0], one.baseline[0])
 
 
 def gathered(cell: Cell, out: Path, together: int = TOGETHER) -> Found:
@@ -63,12 +96,15 @@ def gathered(cell: Cell, out: Path, together: int = TOGETHER) -> Found:
         rows.add(record | {"copy_of": copy} for record in part["records"])
         if copy is None:
             found.names.append(part["name"])
+            found.invariant.append(part["invariant"])
             own.add([part["scores"]])
         if drawn < cell.settings.pictures:
             found.pictures += [name for name in part["pictures"] if (out / name).is_file()]
             drawn += 1
     one = cell.settings
     found.table = _whole(rows.all()).assign(data=one.data[0], model=one.model[0], method=one.method_label)
+    if len(found.table):
+        found.table["unit"] = units_of(found.table["image"].tolist(), one.groups)
     found.scored = joined(scored) if (scored := own.all()) else None
     return found
 

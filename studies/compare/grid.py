@@ -14,6 +14,7 @@ from ...attribution import get as get_method
 from ...core.files import check_writable, plain, read_json, write_text
 from ...core.progress import Interrupted, Progress
 from ...metrics.protocol import Conclusion
+from ...metrics.protocol.conclusion import corrected
 from ..kinds.image import DOMAINS as DOMAINS
 from ..loaders.models import LoadedModel
 from ..report import figures
@@ -29,6 +30,7 @@ from .cluster import OnRay, Ray, on_ray
 from .earlier import differences
 from .found import Found, gathered
 from .questions import Question
+from .sentences import concluded
 from .settings import Settings
 from .summary import summarize, summarize_scores, versions
 from .verdicts import findings
@@ -128,22 +130,23 @@ class Running:
         each = self._gathered()
         tables = [one.table for one in each]
         table = pd.concat(tables, ignore_index=True)
-        found = [one.scores() for one in each]
-        long = pd.concat([rows for rows, _ in found], ignore_index=True)
+        scored, drawn = zip(*(one.scores() for one in each))
+        found, long = corrected(drawn), pd.concat(scored, ignore_index=True)
         summary: dict[str, Any] = {"settings": self.settings.plain(), "questions": self.declared, "versions": versions()}
         summary |= _summaries(each, self.clock)
-        summary |= summarize_scores(long, [one for _, one in found], self.questions, cells[0].about["signals"]["several"])
-        summary["conclusion_sentences"] = [
-            _place(cell, cells) + one.sentence for cell, (_, one) in zip(cells, found) if one is not None
-        ]
-        summary["sentences"] = _sentences(cells, tables, summary)
+        of = [(one.data[0], one.model[0], one.method_label) for one in (cell.settings for cell in cells)]
+        several = ("groups of " if self.settings.groups else "") + cells[0].about["signals"]["several"]
+        summary |= summarize_scores(long, found, self.questions, several, of)
+        where = [{name: getattr(cell.settings, name)[0] for name in ("model", "data", "baseline")} for cell in cells]
+        summary["conclusion_sentences"] = concluded(where, found)
+        summary["sentences"] = _sentences(each, summary)
         if before is not None:
             summary["earlier"], sentence = differences(long, before)
             summary["sentences"].append(sentence)
         files = [*scores.write(long, out), *_write(each, table, out)]
         self.results.update(summary | {"files": files, "state": "finished"}, alone=True)
         write_page([out])
-        conclusions = [one for _, one in found if one is not None]
+        conclusions = [one for one in found if one is not None]
         return Comparison(table, long, conclusions, summary, out, files)
 
     def _gathered(self) -> list[Found]:
@@ -203,18 +206,14 @@ def _summaries(found: Sequence[Found], clock: float) -> dict[str, Any]:
     return each[0] if len(each) == 1 else {"cells": each, "seconds": {"this_run": time.perf_counter() - clock}}
 
 
-def _place(cell: Cell, cells: Sequence[Cell]) -> str:
-    """The model and the data of a cell, where there are several: a sentence about it begins with them."""
-    varying = [name for name in ("model", "data") if len({getattr(each.settings, name)[0] for each in cells}) > 1]
-    return "".join(f"{getattr(cell.settings, name)[0]}, " for name in varying)
-
-
-def _sentences(cells: Sequence[Cell], tables: Sequence[pd.DataFrame], summary: dict[str, Any]) -> list[str]:
+def _sentences(found: Sequence[Found], summary: dict[str, Any]) -> list[str]:
     """The conclusions, the answers to the questions, and what holds for each cell's table."""
     said = [sentence for of in ("conclusion", "answer", "other_model") for sentence in summary[f"{of}_sentences"]]
-    for cell, table in zip(cells, tables):
-        where = f"{cell.settings.model[0]}, {cell.settings.data[0]}, {cell.settings.method_label}: " if len(cells) > 1 else ""
-        said += [where + sentence for sentence in findings(table, cell.about["signals"]["several"])]
+    for one in found:
+        cell = one.cell
+        where = f"{cell.settings.model[0]}, {cell.settings.data[0]}, {cell.settings.method_label}: " if len(found) > 1 else ""
+        own = [*findings(one.table, cell.about["signals"]["several"]), one.invariant_sentence]
+        said += [where + sentence for sentence in own if sentence]
     return said
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...attribution import Attribution
 from ...core.files import plain
-from ...metrics import fraction_holding, gini
+from ...metrics import fraction_holding, get, gini, measure
 from ...metrics.protocol.run import Scored
 from ...transforms import TransformClaim
 from ..loaders.data import Photo
@@ -69,6 +69,18 @@ def domain_columns(one: Attribution, found: Scored, domain: str) -> dict[str, Te
         columns |= {f"kept{b}_{ranking}": torch.tensor(values) for b, values in kept(found, domain, ranking).items()}
     shares = one.importance("octave")
     return columns | {f"share {name}": torch.tensor(shares[name].to_numpy()) for name in shares}
+
+
+def invariant_numbers(
+    model: Any, one: Attribution, target: Tensor | None, specs: Sequence[str], **options: Any
+) -> dict[str, Tensor]:
+    """What is equal in all orthonormal domains, by the name of the metric: of one map, (photos,).
+
+    infidelity_relative: infidelity over the mean squared change of the score, 1 for a map of zeros.
+    """
+    found = {get(spec).name: scores for spec, scores in zip(specs, measure(model, one, specs, target, **options))}
+    values = {name: scores.value for name, scores in found.items()}
+    return values | {f"{name}_relative": one.details["relative"] for name, one in found.items() if "relative" in one.details}
 
 
 def _detail(one: Attribution, name: str) -> Tensor:

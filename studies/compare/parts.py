@@ -23,7 +23,7 @@ from ..loaders.models import LoadedModel, stacked
 from ..report import figures
 from ..storage.fingerprint import content
 from .cell import Cell, Part
-from .measurements import domain_columns, photo_columns
+from .measurements import domain_columns, invariant_numbers, photo_columns
 from .scores import as_data
 
 _EMPTY: Part = {"records": [], "evaluations": {}, "pictures": []}
@@ -175,8 +175,11 @@ class Parts:
         seconds = {"seconds_stream": (time.perf_counter() - clock) / len(read)}
         evaluations = {name: value / len(read) for name, value in maps[0].settings["evaluations"].items()}
         common = photo_columns([photo for photo, _ in read], logits, predicted, maps[0].score_difference, self.model)
-        scores = self._scores(first, x, target, maps)
+        few = {photo.name for photo in self.photos[: self.protocol.oracle]}
+        scores = self._scores(first, x, target, maps, sum(photo.name in few for photo, _ in read))
         own = dict(zip(self.settings.transforms, maps))
+        asked, one = self.settings.invariant, own[self.settings.measured_in]
+        invariant = invariant_numbers(self.model.module, one, target, asked, **self.options)
         measured = [domain_columns(one, scores, domain) for domain, one in own.items()]
         self._report(first, len(read), 2 * len(self.settings.transforms))
         parts = []
@@ -188,6 +191,7 @@ class Parts:
                 "evaluations": evaluations,
             }
             part["scores"] = as_data(scores, i)
+            part["invariant"] = {name: value[i].item() for name, value in invariant.items()}
             parts.append(part | {"pictures": self._pictures(row, before + i, [one[i] for one in own.values()], read[i][1])})
         return parts
 
@@ -225,15 +229,15 @@ class Parts:
         # `run` leaves it to the summary to say what did not converge.
         return [Attribution(**fields) for fields in run(module, x, target, domains, **options)]
 
-    def _scores(self, first: int, x: Tensor, target: Tensor | None, maps: Sequence[Attribution]) -> Scored:
-        """The scores of all maps. They are the other step of each domain."""
+    def _scores(self, first: int, x: Tensor, target: Tensor | None, maps: Sequence[Attribution], few: int) -> Scored:
+        """The scores of all maps. They are the other step of each domain.  few: photos for the oracle."""
         run_of = self._run(tuple(x.shape[1:]))
         names, count = list(run_of.domains), len(self.settings.transforms)
         blind = self._maps(self._shuffled, first, x, target) if self.protocol.controls else []
         report: Progress = lambda done, planned: self._report(first, len(x), count * (1 + done / max(1, planned)))
         with open_engine(self.model.module, x, target, batch_size=self.options["batch_size"], progress=report) as engine:
             engine.count.planned = len(x) * self.protocol.cost(tuple(x.shape[1:]))
-            return run_of.judge(dict(zip(names, maps)), dict(zip(names, blind)), engine)
+            return run_of.judge(dict(zip(names, maps)), dict(zip(names, blind)), engine, few)
 
     def _report(self, first: int, count: int, steps: float) -> None:
         """Progress: `count` photos from `first` on have done `steps` of their two for each domain."""

@@ -12,6 +12,7 @@ from typing import Any
 from ...core.checks import check_choice, check_file, check_number, quoted
 from ...core.files import read_json, write_text
 from ...metrics import get as get_metric
+from ...metrics.protocol.conclusion import RULE
 from ...metrics.statistics.contrasts import ROPE
 from ...metrics.statistics.units import LEAST
 
@@ -158,13 +159,14 @@ def read(path: str | Path) -> tuple[Question, ...]:
 
 
 def content(questions: Sequence[Question]) -> dict[str, Any]:
-    """The questions as plain data, and the SHA-256 of these data, in which spaces and comments do not count.
+    """The questions and the rule by which domains are named as plain data, and the SHA-256 of both; comments do not count.
 
     >>> content(parse(DEFAULT))["sha256"] == content(parse("# a comment" + DEFAULT))["sha256"]
     True
     """
     plain = [json.loads(json.dumps(dataclasses.asdict(question))) for question in questions]
-    return {"questions": plain, "sha256": hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()}
+    asked = {"questions": plain, "naming": RULE}
+    return asked | {"sha256": hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()}
 
 
 def declare(questions: Sequence[Question], folder: str | Path) -> str:

@@ -29,7 +29,9 @@ ABOUT = {
     "budget_kind": "what the budget is a share of: count, of the samples; energy, of the signal; bits, of the code length",
     "budget": "the share that is selected",
     "control": "the ranking that selects: attribution is the map itself",
-    "metric": "see `pullback metrics`; kept_share, removed_share: shares of f(x) - f(x₀); score_difference: f(x) - f(x₀)",
+    "metric": "see `pullback metrics`; kept_share, removed_share: shares of f(x) - f(x₀); score_difference: f(x) - f(x₀). "
+    "infidelity, max_sensitivity: of one map, since they are equal in all orthonormal domains; infidelity_relative: over the "
+    "mean squared change of the score",
     "example": "the photo or other signal",
     "unit": "what counts as one in statistics: examples of one unit are averaged",
     "score": "the number",
@@ -68,10 +70,10 @@ def joined(blocks: Sequence[Scored]) -> Scored:
     return replace(blocks[0], curves=curves, differences=differences, cosines=cosines)
 
 
-def long_table(found: Scored, cell: Settings, names: Sequence[Hashable]) -> pd.DataFrame:
-    """The rows of one cell.  names: of the examples, each a unit."""
+def long_table(found: Scored, cell: Settings, names: Sequence[Hashable], units: Sequence[Hashable]) -> pd.DataFrame:
+    """The rows of one cell.  names, units: of the examples."""
     where = {"data": cell.data[0], "model": cell.model[0], "method": cell.method_label}
-    block = Block(found.curves, found.answers[0], found.differences, where, found.protocol.budgets, names, names)
+    block = Block(found.curves, found.answers[0], found.differences, where, found.protocol.budgets, names, units)
     table = rows(block)[list(COLUMNS)]
     return table[~table["control"].str.startswith("noise ")]
 

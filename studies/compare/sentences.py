@@ -1,15 +1,17 @@
 """What may be said about the answers to declared questions: each sentence names its control, its correction and its reach."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
+from ...metrics.protocol.conclusion import KINDS, Conclusion, joined
 from ...metrics.statistics import ENOUGH, Contrast
 from ..report.page import OF_GAINS, VERDICTS
 from .answers import Answer
 from .questions import Question
+from .settings import BASELINE
 
 _GAINS = " A gain is what the map adds to the ranking by |coefficient|; which domain is better, selection errors say."
 BOTH_TRUE = (
@@ -22,6 +24,25 @@ def sentences(answers: Sequence[Answer], unit: str = "photos") -> list[str]:
     """One sentence for each question; a claim stands in it only if it survives the correction.  unit: what was counted."""
     groups = itertools.groupby(answers, key=lambda one: one.question.name)
     return [_said(list(group), unit) for _, group in groups]
+
+
+def concluded(where: Sequence[Mapping[str, str]], found: Sequence[Conclusion | None]) -> list[str]:
+    """The conclusion of each cell, after what cells say together that differ only in the baseline.
+
+    A sentence begins with the model, the data and the baseline, where there are several.  where: these, of each cell.
+    """
+    varying = [name for name in ("model", "data", "baseline") if len({one[name] for one in where}) > 1]
+    groups: dict[tuple[str, str], list[tuple[str, Conclusion]]] = {}
+    for place, one in zip(where, found):
+        if one is not None:
+            start = "".join(f"{place[name]}, " for name in varying if name != "baseline")
+            own = f"{start}baseline={place['baseline']}, " if "baseline" in varying else start
+            groups.setdefault((start, one.method), []).append((own, one))
+    said = []
+    for (start, _), cells in groups.items():
+        said += [start + joined([one for _, one in cells])] if len(cells) > 1 else []
+        said += [own + one.sentence for own, one in cells]
+    return said
 
 
 def about_other_models(table: pd.DataFrame, unit: str = "photos") -> list[str]:
@@ -56,10 +77,36 @@ def _said(answers: Sequence[Answer], unit: str) -> str:
         return f"{question.name}: {few}{lost}"
     count, against = len(answers), _common({one.second for one in answers})
     level = f"{100 * question.level:.3g} % intervals" + (f" that hold for all {count} together" if count > 1 else "")
-    what = f"{question.metric}, {count} contrast{'s' * (count > 1)}{against}, {most} {unit}; {level}, p after Holm"
-    parts = [*(_claimed(verdict, answers) for verdict in VERDICTS[:-1]), _open(answers, unit)]
+    kinds = [kind for kind in answers[0].contrasts if kind]
+    budgets = f" budgets of equal {', '.join(kinds)};" if kinds else ""
+    what = f"{question.metric}, {count} contrast{'s' * (count > 1)}{against}, {most} {unit};{budgets} {level}, p after Holm"
+    parts = [*(_claimed(verdict, answers) for verdict in VERDICTS[:-1]), _flipped(answers), _open(answers, unit)]
+    parts.append(_provisional(answers, kinds))
     about = _GAINS if _is_gain(question) else ""
     return f"{question.name} ({what}). {' '.join(filter(None, parts))}{lost}{about}"
+
+
+def _provisional(answers: Sequence[Answer], kinds: Sequence[str]) -> str:
+    """That a claim is made without kinds of budgets that the protocol asks for."""
+    missing = [kind for kind in KINDS if kind not in kinds] if kinds else []
+    claims = any(one.verdict in ("better", "worse") for one in answers)
+    return f"Claims are provisional, without budgets of equal {' and '.join(missing)}." if claims and missing else ""
+
+
+def _flipped(answers: Sequence[Answer]) -> str:
+    """The contrasts whose claim with one baseline is contrary to that with another one."""
+    groups: dict[tuple[str, ...], dict[str, str]] = {}
+    for one in answers:
+        method, _, baseline = one.where.get("method", "").partition(BASELINE)
+        key = (one.first, one.second, *(one.where | {"method": method}).values())
+        groups.setdefault(key, {})[baseline or "zero"] = one.verdict
+    flips = [(key, own) for key, own in groups.items() if {"better", "worse"} <= set(own.values())]
+    said = [
+        f"{key[0]} against {key[1]} in {', '.join(filter(None, key[2:]))} "
+        f"({', '.join(f'{verdict} with {baseline}' for baseline, verdict in own.items())})"
+        for key, own in flips
+    ]
+    return f"Depends on the baseline: {'; '.join(said)}." if said else ""
 
 
 def _is_gain(question: Question) -> bool:
@@ -84,16 +131,27 @@ def _claimed(verdict: str, answers: Sequence[Answer]) -> str:
 
 def _open(answers: Sequence[Answer], unit: str) -> str:
     """How many contrasts stay open, and the differences that would have been seen in them."""
-    seen = sorted(one.detectable for one in answers if one.verdict == "open" and np.isfinite(one.detectable))
+    voting = [one.detectable for one in answers if one.verdict == "open" and not one.refused]
+    seen = sorted(number for number in voting if np.isfinite(number))
     number = sum(one.verdict == "open" for one in answers)
     if not number:
         return ""
     few = sum(one.verdict == "open" and max(part.units for part in one.contrasts.values()) < ENOUGH for one in answers)
     less = f", {few} of them with fewer than {ENOUGH} {unit}" if few else ""
+    less += _refused(answers)
     if not seen:
         return f"Open: {number}{less}."
     reach = _range(seen[0], seen[-1])
     return f"Open: {number}{less}; with 80 % power this run could have seen a difference of {reach} points there."
+
+
+def _refused(answers: Sequence[Answer]) -> str:
+    """In how many contrasts the metric does not vote, and why."""
+    lost = [one.refused for one in answers if one.refused]
+    if not lost:
+        return ""
+    why = dict.fromkeys(reason for each in lost for reason in each.split("; "))
+    return f", {len(lost)} of them since {answers[0].question.metric} does not vote there ({'; '.join(why)})"
 
 
 def _range(low: float, high: float) -> str:

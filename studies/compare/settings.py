@@ -16,11 +16,13 @@ from ..loaders.models import LoadedModel
 from ..loaders.options import ModelOptions
 
 Several = str | Path | Sequence[str | Path]
+MOVED, CHANGED = 20, 3  # signals near x: those that are scored for infidelity, and those that are explained for max-sensitivity
+BASELINE = ", baseline="  # between a method and its baseline, in the names of cells
 FAMILIES = ("pixel", "dct")  # whose units are removed, beside those of a random rotation
 EFFORTS: dict[str, dict[str, Any]] = {
     "quick": {"budgets": (0.01, 0.05, 0.1), "kinds": ("count",), "families": (), "controls": False},
     "default": {"budgets": (0.01, 0.05, 0.1), "kinds": ("count", "energy", "bits"), "families": FAMILIES, "controls": True},
-    "full": {"budgets": BUDGETS, "kinds": ("count", "energy", "bits"), "families": None, "controls": True},
+    "full": {"budgets": BUDGETS, "kinds": ("count", "energy", "bits"), "families": None, "controls": True, "oracle": 4},
 }
 
 
@@ -33,6 +35,7 @@ class Settings(ModelOptions):
     effort: "quick" scores few selections, by their number only; "full" scores them in every domain as family.
     batch_size: the largest number of model inputs in one forward, as in `attribute`.
     pictures: the number of photos for which maps and reconstructions are drawn.
+    groups: which photos are one unit of statistics, such as crops of one photo: a CSV file or a pattern, see `units_of`.
     shard: "3/16" is the third of 16 parts of the work, for `compare_shard`; None is all of it.  The rest: see `ModelOptions`.
 
     >>> Settings(transforms=("pixel", "dct"), limit=4).model
@@ -52,6 +55,7 @@ class Settings(ModelOptions):
     effort: str = "default"
     baseline: Any = "zero"
     shard: str | None = None
+    groups: str | None = None
 
     def __post_init__(self) -> None:
         check_choice("compare", "effort", self.effort, EFFORTS)
@@ -85,11 +89,22 @@ class Settings(ModelOptions):
     @property
     def method_label(self) -> str:
         """The method of a cell, with the baseline where it is not zero."""
-        return self.method[0] if self.baseline[0] == "zero" else f"{self.method[0]}, baseline={self.baseline[0]}"
+        return self.method[0] if self.baseline[0] == "zero" else f"{self.method[0]}{BASELINE}{self.baseline[0]}"
 
     def protocol(self) -> Protocol:
         """How the domains of a cell are scored."""
         return Protocol(self.transforms, (self.method[0],), (self.baseline[0],), seed=self.seed, **EFFORTS[self.effort])
+
+    @property
+    def invariant(self) -> tuple[str, ...]:
+        """Metrics that cannot rank domains; at effort full one more, which makes maps of changed signals."""
+        each = f"infidelity(samples={MOVED})", f"max_sensitivity(samples={CHANGED})"
+        return each if self.effort == "full" else each[:1]
+
+    @property
+    def measured_in(self) -> str:
+        """The domain of the map on which these are measured."""
+        return "pixel" if "pixel" in self.transforms else self.transforms[0]
 
     def load_model(self, note: Callable[[str], object] | None = None) -> LoadedModel:
         """The model of a cell, on its device.  note: as in `loaders.load_model`."""

@@ -48,18 +48,26 @@ def domain_numbers(table: pd.DataFrame, seed: int) -> dict[str, Any]:
 
 
 def summarize_scores(
-    long: pd.DataFrame, conclusions: Sequence[Conclusion | None], questions: Sequence[Question], unit: str
+    long: pd.DataFrame,
+    conclusions: Sequence[Conclusion | None],
+    questions: Sequence[Question],
+    unit: str,
+    cells: Sequence[tuple[str, str, str]] = (),
 ) -> dict[str, Any]:
     """What the scores say: a conclusion for each cell, the answers to the questions, and both in sentences.
 
-    unit: what the examples are called.  Domains that select the same signal as another one in every cell are in no contrast.
+    unit: what the examples are called.  cells: data, model and method of each conclusion, as the table names them; where it
+    refuses a metric, no contrast with it is a claim.
+
+    Domains that select the same signal as another one in every cell are in no contrast.
     """
     known = [one for one in conclusions if one is not None]
     represented = [{name for group in one.groups for name in group[1:]} for one in known]
     alike = sorted(set.intersection(*represented)) if represented else []
     own = long[long["domain"] != ROTATION]  # a control, and no domain
-    found = answer(own, questions, alike) if len(own) else []
-    others = across_models(own, questions, alike) if len(own) else pd.DataFrame()
+    refused = {cell: one.faults for cell, one in zip(cells, conclusions) if one is not None}
+    found = answer(own, questions, alike, refused=refused) if len(own) else []
+    others = across_models(own, questions, alike, refused=refused) if len(own) else pd.DataFrame()
     return {
         "conclusions": [None if one is None else _plain(one) for one in conclusions],
         "answers": json.loads(frame(found).to_json(orient="records", double_precision=15)),
@@ -84,9 +92,27 @@ def _plain(found: Conclusion) -> dict[str, Any]:
     ]
     own = {
         name: getattr(found, name)
-        for name in ("method", "baseline", "named", "leader", "reasons", "errors", "groups", "sentence")
+        for name in (
+            "method",
+            "baseline",
+            "named",
+            "leader",
+            "reasons",
+            "errors",
+            "groups",
+            "sentence",
+            "kinds",
+            "lacks",
+            "cells",
+            "p",
+        )
     }
-    known = own | {"checks": contrasts, "pairs": pairs, "admission": asdict(found.admission) | {"fault": found.admission.fault}}
+    known = own | {"checks": contrasts, "pairs": pairs}
+    known |= {
+        name: asdict(one) | {"fault": one.fault}
+        for name, one in (("admission", found.admission), ("gain_admission", found.gain))
+        if one is not None
+    }
     return _without_nan(json.loads(json.dumps(known)))
 
 
@@ -104,9 +130,11 @@ def _domain(rows: pd.DataFrame, seed: int) -> dict[str, Any]:
     names = [name for name in rows if pd.api.types.is_float_dtype(rows[name]) and name != "label" and rows[name].notna().any()]
     numbers: dict[str, Any] = {"coefficients": int(rows["coefficients"].iloc[0])}
     for name in names:
-        mean, low, high = mean_interval(rows[name].to_numpy(), seed=seed)
-        count = int(rows[name].notna().sum())
-        interval = {"low": low, "high": high} if count >= ENOUGH else {"low": None, "high": None}
+        known = rows[rows[name].notna()]
+        units = known["unit"] if "unit" in known else known["image"]  # results that were stored before have no units
+        mean, low, high = mean_interval(known[name].to_numpy(), cluster=units.tolist(), seed=seed)
+        count = len(known)
+        interval = {"low": low, "high": high} if units.nunique() >= ENOUGH else {"low": None, "high": None}
         numbers[str(name)] = {"mean": mean, **interval, "photos": count}
     return numbers
 

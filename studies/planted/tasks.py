@@ -11,6 +11,7 @@ from .signals import ROTATED, Recipe, Rule
 
 HAAR = "dwt(haar, level=3)"
 MENU = ("pixel", "dct", HAAR)
+LEAK = 0.2  # the share of signals whose distractors tell the class, a shortcut that the network must not take
 AGAIN, TURNED = "dct again", "a rotation"  # a second name of dct, and a random rotation as a domain
 SIZES = {1: ((1, 64), (1, 128)), 2: ((1, 16, 16), (1, 12, 20)), 3: ((1, 8, 8, 8),)}
 _LOUD = {"easy": (0.0, 1.0), "loud": (1.5, 3.0)}
@@ -23,13 +24,15 @@ class Task:
     """A kind of task; each seed draws its own settings.
 
     kind: "truth", "pair", "closed", "duplicate", "rotation", "permuted" or "off_menu".  axes: of the signals.  loudness: "easy"
-    (distractors up to as loud as atoms) or "loud" (1.5 to 3 times).
+    (distractors up to as loud as atoms) or "loud" (1.5 to 3 times).  leak: the share of signals whose distractors tell the
+    class.
     """
 
     name: str
     kind: str
     axes: int
     loudness: str = "easy"
+    leak: float = 0.0
 
     @property
     def control(self) -> bool:
@@ -59,6 +62,7 @@ class Task:
             loud=draw.randint(2, 4),
             slope=draw.uniform(0.0, 1.2),
             rule=draw.choice(rules),
+            leak=self.leak,
             paired=self.kind == "pair",
             permuted=self.kind == "permuted",
             seed=seed,
@@ -106,6 +110,7 @@ TASKS = (
     Task("3-D, easy", "truth", 3),
     Task("2-D, contrast pair", "pair", 2),
     Task("2-D, closed forms", "closed", 2, "loud"),
+    *(Task(f"{axes}-D, leaking distractors", "truth", axes, leak=LEAK) for axes in (1, 2)),
     *(Task(f"{axes}-D, duplicate domain", "duplicate", axes) for axes in (1, 2)),
     *(Task(f"{axes}-D, random rotation", "rotation", axes) for axes in (1, 2)),
     *(Task(f"{axes}-D, permuted samples", "permuted", axes) for axes in (1, 2)),

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...attribution import attribute
 from ...attribution.targets import log_odds
@@ -15,6 +15,7 @@ from .rivals import PROTOCOL, picks
 from .signals import Parts, Recipe
 from .tasks import Menu, Task
 
+_GREEDY = 2  # signals for which the greedy oracle is asked
 _CHECKED = 600  # signals by which reliance is measured
 _FORMS = ("linear", "quadratic", "saturating")
 Record = dict[str, Any]
@@ -64,7 +65,7 @@ def _side(task: Task, recipe: Recipe, seed: int, turned: bool, methods: tuple[st
             return checked
         parts = _read(model, turn(recipe.draw(4 * examples, generator)), examples)
         target = log_odds(parts.label)
-    return checked | {"planted": planted, "found": _compared(task, model, parts.x, target, planted, seed, methods)}
+    return checked | {"planted": planted, "found": _compared(task, model, parts, target, planted, seed, methods)}
 
 
 def _read(model: nn.Module, parts: Parts, examples: int) -> Parts:
@@ -82,17 +83,18 @@ def _closed(recipe: Recipe, seed: int) -> nn.Module:
 
 
 def _compared(
-    task: Task, model: nn.Module, x: Tensor, target: Any, planted: str, seed: int, methods: tuple[str, ...]
+    task: Task, model: nn.Module, parts: Parts, target: Any, planted: str, seed: int, methods: tuple[str, ...]
 ) -> dict[str, Record]:
     """What the protocol and the other scores say, for each method."""
+    x = parts.x
     menu: Menu = task.menu(tuple(x.shape[1:]), seed)
-    protocol = Protocol(menu, methods=methods, seed=seed)
+    protocol = Protocol(menu, methods=methods, seed=seed, oracle=_GREEDY)
     found = compare_domains(model, x, target, domains=protocol)
     built = protocol.built(tuple(x.shape[1:]))
     records = {}
     for one in found.conclusions:
         maps = dict(zip(built, attribute(model, x, target, method=one.method, transform=list(built.values()))))
-        chosen = {PROTOCOL: one.named} | picks(found.evidence[one.method, one.baseline], maps, model, target)
+        chosen = {PROTOCOL: one.named} | picks(found.evidence[one.method, one.baseline], maps, model, target, parts.atoms)
         records[one.method] = {
             "picked": chosen,
             "right": {score: name in task.right(planted) for score, name in chosen.items()},

@@ -35,6 +35,7 @@ OPTIONS = (
     "models",
     "methods",
     "baseline",
+    "groups",
     "transforms",
     "domains",
     "kind",

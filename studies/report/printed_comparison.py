@@ -140,7 +140,9 @@ def _counted(rows: pd.DataFrame) -> str:
     gains = "metric" in rows and bool((rows["metric"] == GAIN).all())
     counts = rows["verdict"].replace(OF_GAINS if gains else {}).value_counts()
     said = [f"{verdict} {counts[verdict]}" for verdict in (*VERDICTS, *OF_GAINS.values()) if verdict in counts]
-    return f"of {len(rows)} contrast{'s' * (len(rows) > 1)} {', '.join(said)}"
+    refused = int((rows["refused"] != "").sum()) if "refused" in rows else 0
+    lost = f" ({refused} since the metric does not vote there)" if refused else ""
+    return f"of {len(rows)} contrast{'s' * (len(rows) > 1)} {', '.join(said)}{lost}"
 
 
 def _named(rows: pd.DataFrame) -> str:

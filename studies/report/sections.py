@@ -137,9 +137,10 @@ def _answer(section: Mapping[str, Any]) -> str:
             among = f"any of the {count}" if open_ == count else f"{open_} of the {count}"
             return f"{what}these {units} {several} cannot tell it from {among} alternatives: other domains and controls."
         return what + f"{one['reasons'][0]}."
-    p = max(check["p_corrected"] for check in one["checks"])
+    p = one.get("p") or max(check["p_corrected"] for check in one["checks"])
     against = f"all {len(one['checks'])} alternatives, other domains and controls"
-    return f"It beats {against}, on {units} {several} (p ≤ {p:.2g}, corrected)."
+    missing = f" The claim is provisional, without {', '.join(one['lacks'])}." if one.get("lacks") else ""
+    return f"It beats {against}, on {units} {several} (p ≤ {p:.2g}, corrected).{missing}"
 
 
 def _leader(one: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from support.tiny import PREPARE, settings, tiny
 from torch import nn
 
 from pullback import attribute, studies
+from pullback.metrics.protocol.admission import Admission
 from pullback.metrics.protocol.conclusion import NEUTRAL
 from pullback.metrics.protocol.table import COLUMNS
 from pullback.metrics.statistics import ENOUGH, family
@@ -50,8 +51,14 @@ def test_report_names_controls_and_intervals_once_there_are_enough_photos(pictur
     copies = [outcome.scores.assign(example=outcome.scores["example"] + str(i)) for i in range(3)]
     sentences = " ".join(summarize_scores(thrice(copies), [], questions.default(), "images")["answer_sentences"])
     assert "ranking by |coefficient|, which never sees the model" in sentences
-    assert "3 contrasts with coefficient, 27 images; 95 % intervals that hold for all 3 together, p after Holm" in sentences
+    assert "3 contrasts with coefficient, 27 images; budgets of equal count; 95 % intervals that hold for all 3" in sentences
+    assert "together, p after Holm" in sentences
     assert "too few" not in sentences
+    bad = dataclasses.replace(outcome.conclusions[0], admission=Admission(0.1, 0.1, (0.3,) * 5, 0.3, 0.5))
+    place = [tuple(outcome.scores[["data", "model", "method"]].iloc[0])]
+    found = summarize_scores(thrice(copies), [bad], questions.default(), "images", place)
+    assert {one["verdict"] for one in found["answers"] if one["metric"] == "selection_error"} == {"open"}
+    assert "selection_error does not vote there" in " ".join(found["answer_sentences"])
     assert {one["verdict"] for one in outcome.summary["answers"]} == {"open"}
     assert outcome.summary["domains"]["pixel"]["gini"]["low"] is None
     shares = figures.octave_shares(outcome.table)

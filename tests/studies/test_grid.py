@@ -19,6 +19,9 @@ from pullback.metrics import measure
 from pullback.metrics.protocol.conclusion import NEUTRAL, ROTATION
 from pullback.metrics.protocol.table import COLUMNS
 from pullback.studies.compare import scores
+from pullback.studies.compare.questions import Question
+from pullback.studies.compare.settings import EFFORTS
+from pullback.studies.compare.units import units_of
 
 TWO = ("input_x_gradient", "integrated_gradients(steps=3, rule=gauss_legendre)")
 DOMAINS = ("pixel", "dwt(haar, level=2)")
@@ -62,6 +65,14 @@ def test_every_cell_is_in_both_tables(grid: studies.Comparison) -> None:
     assert set(stored["family"]) == {"own", "away", NEUTRAL, ""}
     assert {"selection_error", "gain", "kept_share", "removed_share", "score_difference"} <= set(stored["metric"])
     assert ROTATION in set(stored["domain"])
+
+
+def test_cells_that_differ_in_the_baseline_are_named_and_told_together(grid: studies.Comparison) -> None:
+    said = grid.summary["conclusion_sentences"]
+    assert [sentence.partition(": ")[0] for sentence in said] == [
+        start for method in TWO for start in (method, f"baseline=zero, {method}", f"baseline=mean, {method}")
+    ]
+    assert said[0].endswith("no domain is claimed with each of the baselines zero, mean.")
 
 
 def test_scores_are_those_of_the_metric(grid: studies.Comparison, pictures_once: Path) -> None:
@@ -161,3 +172,73 @@ def test_a_notebook_shows_the_sentences(grid: studies.Comparison) -> None:
     shown = html.unescape(grid._repr_html_())
     assert "are too few for a claim; at least" in shown
     assert all(name in shown for name in (*TWO, *DOMAINS))
+
+
+def test_photos_of_one_group_are_one_unit_of_all_statistics(pictures_once: Path, tmp_path: Path) -> None:
+    """By a pattern and by a file: examples stay as they are, and contrasts count groups."""
+    chosen = asked(pictures_once)
+    with pytest.raises(ValueError, match="matches none of 4 examples"):
+        studies.compare(dataclasses.replace(chosen, groups="x(.+)"), tmp_path / "o", model=tiny())
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("example,group\n" + "".join(f"{number}.png,{number // 2}\n" for number in range(4)))
+    found = studies.compare(dataclasses.replace(chosen, groups=str(pairs)), tmp_path / "1", model=tiny())
+    assert found.scores["example"].nunique() == 4
+    assert set(found.scores["unit"]) == set(found.table["unit"]) == {"0", "1"}
+    assert {one["units"] for one in found.summary["answers"]} == {2}
+    assert {check.units for check in found.conclusions[0].checks.values()} == {2}
+    assert "2 groups of images" in " ".join(found.summary["answer_sentences"])
+    alone = studies.compare(asked(pictures_once), tmp_path / "2", model=tiny())
+    assert {one["units"] for one in alone.summary["answers"]} == {4}
+    pd.testing.assert_series_equal(alone.scores["score"], found.scores["score"])
+
+
+@pytest.mark.parametrize(
+    ("groups", "match"),
+    [
+        ("(", "regular expression"),
+        (".+", "no group in parentheses"),
+        ("none.csv", "no file"),
+        ("some.csv", "names no group of 1"),
+    ],
+)
+def test_groups_that_do_not_fit_are_refused(groups: str, match: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "some.csv").write_text("example,group\na,1\n")
+    with pytest.raises(ValueError, match=match) as caught:
+        units_of(["a", "b"], groups)
+    assert len(str(caught.value)) <= 300
+
+
+def test_what_cannot_rank_domains_is_said_once_for_each_cell(grid: studies.Comparison, pictures_once: Path) -> None:
+    """Infidelity of the pixel map: a row for each photo, without a domain, and one sentence; in no column of the wide table."""
+    rows = grid.scores[grid.scores["metric"].str.startswith("infidelity")]
+    assert set(rows["domain"]) == set(rows["family"]) == {""}
+    assert len(rows) == 2 * 4 * 3
+    said = [one for one in grid.summary["sentences"] if "Equal in all orthonormal domains" in one]
+    assert len(said) == 4
+    assert all("of the map in pixel, means over 3 images" in one for one in said)
+    assert not [name for name in grid.table if "infidelity" in name]
+    model = tiny()
+    image = next(iter(pb.studies.load_photos(str(pictures_once), 1)))[1]
+    x = model.prepare(image)[None]
+    target = int(model.module(x).argmax(1))
+    for domain in DOMAINS:  # orthonormal, so that another one would give the same number
+        att = pb.attribute(model.module, x, target, method=TWO[0], transform=domain)
+        (found,) = measure(model.module, att, "infidelity(samples=20)", target)
+        own = rows[(rows["metric"] == "infidelity") & (rows["method"] == TWO[0]) & (rows["example"] == "0.png")]
+        assert own["score"].item() == pytest.approx(float(found.value), rel=1e-3)
+    with pytest.raises(ValueError, match="cannot rank domains"):
+        Question("q", metric="infidelity")
+
+
+def test_full_effort_asks_the_oracle_and_the_sensitivity_of_maps(
+    pictures_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EFFORTS["full"], "oracle", 1)
+    monkeypatch.setitem(EFFORTS["full"], "budgets", (0.01, 0.05, 0.1))
+    found = studies.compare(asked(pictures_once, effort="full", limit=2), tmp_path / "o", model=tiny())
+    oracle = found.scores[found.scores["control"] == "oracle"]
+    assert set(oracle["example"]) == {"0.png"}
+    assert set(oracle["domain"]) == {*DOMAINS, ROTATION}
+    assert found.scores.query("metric == 'max_sensitivity'")["score"].between(0, 10).sum() == 2
+    assert "max sensitivity" in " ".join(found.summary["sentences"])

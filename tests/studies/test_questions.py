@@ -129,6 +129,48 @@ def test_sentences_name_control_correction_units_and_reach() -> None:
     assert answer(long(), asked[2:]) == []  # nothing about gains or other methods is in the table
 
 
+def test_a_metric_that_is_refused_claims_nothing_and_says_why() -> None:
+    """Of one method of two; the other one keeps its claims, and of gains each has its own fault."""
+    both = pd.concat([long(family=NEUTRAL), long({"dct": 0.4}, family=NEUTRAL).assign(method="sg")], ignore_index=True)
+    refused = {("d", "m", "sg"): {"selection_error": "it is noise"}}
+    alike = answer(both, parse(questions.DEFAULT))
+    assert {one.verdict for one in alike if one.where.get("method") == "sg"} == {"better"}  # without the refusal
+    assert "better" in {one.verdict for one in alike if one.question.compare == "method"}
+    found = answer(both, parse(questions.DEFAULT), refused=refused)
+    touched = [one for one in found if "sg" in {one.where.get("method"), one.first, one.second}]
+    assert {(one.verdict, one.refused) for one in touched} == {("open", "sg: it is noise")}
+    rest = [one for one in found if one not in touched]
+    assert [one.verdict for one in rest] == [one.verdict for one in alike if one.where.get("method") == "ig"]
+    said = sentences(found)
+    assert "Open: 1, 1 of them since selection_error does not vote there (sg: it is noise)." in said[0]
+    assert set(frame(found)["refused"]) == {"", "sg: it is noise"}
+    gains = both.assign(metric="gain")
+    asked = Question("q", metric="gain", family=NEUTRAL)
+    assert not any(one.refused for one in answer(gains, [asked], refused=refused))
+    assert any(one.refused for one in answer(gains, [asked], refused={("d", "m", "ig"): {"gain": "it is noise"}}))
+
+
+def test_a_claim_that_flips_with_the_baseline_is_told() -> None:
+    both = pd.concat([long(), long({"dct": 0.7, "pixel": 0.5}).assign(method="ig, baseline=mean")], ignore_index=True)
+    [said] = sentences(answer(both, [Question("q", first=("dct",))]))
+    assert "Depends on the baseline: dct against pixel in d, m, ig (better with zero, worse with mean)." in said
+    [said] = sentences(answer(long(), [Question("q", first=("dct",))]))
+    assert "Depends on the baseline" not in said
+
+
+@pytest.mark.parametrize("kinds", [("count",), ("count", "energy", "bits")])
+def test_claims_without_all_kinds_of_budget_are_provisional(kinds: tuple[str, ...]) -> None:
+    [said] = sentences(answer(long(kinds=dict.fromkeys(kinds, 0.0)), [Question("q", first=("dct",))]))
+    assert f"budgets of equal {', '.join(kinds)};" in said
+    assert ("Claims are provisional, without budgets of equal energy and bits." in said) == (len(kinds) == 1)
+
+
+def test_models_whose_metric_is_refused_are_in_no_interval_over_models() -> None:
+    table, asked = long(models=("m", "n", "o")), [Question("q", first=("dct",))]
+    [row] = across_models(table, asked, refused={("d", "o", "ig"): {"selection_error": "it is noise"}}).to_dict("records")
+    assert row["models"] == 2
+
+
 def test_several_models_are_cells_and_two_levels() -> None:
     table = long(models=("m", "n", "o"))
     found = answer(table, [Question("q", first=("dct",))])
@@ -249,7 +291,9 @@ def test_questions_are_declared_before_scores_and_stay(tmp_path: Path) -> None:
     path.write_text(ONE)
     found = declare(read(path), tmp_path / "run")
     assert found == declare(parse("# comment\n" + ONE), tmp_path / "run")
-    assert json.loads((tmp_path / "run" / "questions.json").read_text())["sha256"] == found
+    held = json.loads((tmp_path / "run" / "questions.json").read_text())
+    assert held["sha256"] == found
+    assert held["naming"]["level"] == 0.95  # the rule by which a domain is named is declared too
     with pytest.raises(ValueError, match="declares other questions"):
         declare(parse(ONE.replace('"a"', '"b"')), tmp_path / "run")
     with pytest.raises(ValueError, match="there is no file"):

@@ -1,5 +1,6 @@
 """The protocol: closed forms, matched budgets, families, its negative controls, and scores that make the false claims."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,14 @@ import pytest
 import torch
 
 import pullback as pb
+from pullback.attribution import open_engine
 from pullback.metrics.protocol import DomainComparison, Protocol, compare_domains
 from pullback.metrics.protocol.conclusion import NEUTRAL
 from pullback.metrics.protocol.errors import Cell, errors
 from pullback.metrics.protocol.rotation import Rotation
-from pullback.metrics.protocol.run import _cosines
+from pullback.metrics.protocol.run import Run, Scored, _cosines
 from pullback.metrics.protocol.table import COLUMNS
+from pullback.studies.compare.scores import as_data, as_scored
 from pullback.studies.planted.networks import ClosedForm
 from pullback.studies.planted.rivals import picks
 from pullback.studies.planted.signals import ROTATED, Recipe
@@ -94,10 +97,10 @@ def test_no_smooth_domain_is_named_where_samples_are_permuted() -> None:
 def test_other_scores_make_false_claims(score: str, hidden: str) -> None:
     """Sparsity names a domain in which nothing is planted, and signed SRG another one than the planted: no guard is idle."""
     model, x = planted(hidden, "linear")
-    found = compare_domains(model, x, domains=MENU, methods=[IG])
+    found = compare_domains(model, x, domains=MENU, methods=[IG], oracle=1)
     built = Protocol(MENU).built((1, 64))
     maps = dict(zip(built, pb.attribute(model, x, method=IG, transform=list(built.values()))))
-    chosen = picks(found.evidence[IG, "None"], maps, model, None)[score]
+    chosen = picks(found.evidence[IG, "None"], maps, model, None, x)[score]
     assert found.named[IG] == (None if hidden == ROTATED else hidden)
     assert chosen in MENU if hidden == ROTATED else chosen != hidden
 
@@ -200,3 +203,30 @@ def test_cosines_of_large_signals_in_single_precision_are_cosines(examples: int)
     found = _cosines(maps)
     assert np.abs(found - found.transpose(0, 2, 1)).max() < 1e-12
     assert np.abs(found).max() <= 1 + 1e-12
+
+
+def test_the_oracle_is_a_control_of_the_first_examples_that_joined_batches_keep() -> None:
+    """It selects better than the map, in the budgets that it reaches; with a random one in its place it would not."""
+    model, x = planted("dct")
+    asked: dict[str, object] = {"domains": ("pixel", "dct"), "methods": [IG], "controls": False, "budgets": (0.02, 0.05, 0.5)}
+    found = compare_domains(model, x, oracle=3, **asked)  # type: ignore[arg-type]
+    table = found.table.query("metric == 'selection_error' and budget_kind == 'count' and family == 'own'")
+    oracle = table[table["control"] == "oracle"]
+    assert set(oracle["example"]) == {0, 1, 2}
+    assert set(oracle["budget"]) == {0.02, 0.05}
+    first = table[table["example"].isin([0, 1, 2]) & (table["budget"] < 0.1)]
+    means = first.groupby(["domain", "control"])["score"].mean().unstack()
+    assert (means["oracle"] <= means["attribution"] + 1e-9).all()
+    assert (means["oracle"] < means["random"] - 0.1).all()
+    protocol, batches = Protocol(("pixel", "dct"), controls=False, budgets=(0.02,), oracle=1), []
+    built = protocol.built((1, 64))
+    run = Run(protocol, built, protocol.removed(built))
+    for part, few in ((x[:2], 1), (x[2:4], 0)):
+        maps = pb.attribute(model, part, method=IG, transform=list(built.values()))
+        with open_engine(model, part) as engine:
+            batches.append(run.judge(dict(zip(built, maps)), {}, engine, few))
+    whole = Scored.joined(batches)
+    curve = next(curve for cell, curve in whole.curves.items() if cell.control == "oracle")
+    assert np.isfinite(curve).all((1, 2)).tolist() == [True, False, False, False]
+    again = as_scored([json.loads(json.dumps(as_data(whole, place))) for place in range(4)], protocol)
+    assert all(np.array_equal(again.curves[cell], one, equal_nan=True) for cell, one in whole.curves.items())

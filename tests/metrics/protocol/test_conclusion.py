@@ -1,20 +1,38 @@
 """Verdicts from given curves."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pullback.metrics.protocol.admission import Admission, admission
-from pullback.metrics.protocol.conclusion import NEUTRAL, ROTATION, Conclusion, Evidence, conclude
+from pullback.metrics.protocol import Protocol
+from pullback.metrics.protocol.admission import DOSES, Admission, admission
+from pullback.metrics.protocol.conclusion import (
+    BLIND,
+    KINDS,
+    NEUTRAL,
+    ROTATION,
+    Conclusion,
+    Evidence,
+    conclude,
+    corrected,
+    joined,
+)
 from pullback.metrics.protocol.errors import Cell
+from pullback.metrics.protocol.run import Scored
 
-KINDS = ("count", "energy", "bits")
 GOOD = Admission(0.01, 0.01, (0.1, 0.3, 0.5, 0.7, 0.85), 0.85, 1e-6)
 UNITS = 24
 
 
-def concluded(errors: dict[str, float], admitted: Admission = GOOD, units: int = UNITS, **changes: Any) -> Conclusion:
+def concluded(
+    errors: dict[str, float],
+    admitted: Admission = GOOD,
+    units: int = UNITS,
+    kinds: tuple[Any, ...] = KINDS,
+    **changes: Any,
+) -> Conclusion:
     """The conclusion for domains with these mean errors.  changes: {"domain/kind of budget/answer": its error instead}."""
     rng, curves = np.random.default_rng(0), {}
     spread = rng.normal(0, 0.02, (units, 1))
@@ -29,7 +47,7 @@ def concluded(errors: dict[str, float], admitted: Admission = GOOD, units: int =
                         curves[Cell(name, control, family, by, answer)] = np.stack(2 * [mean + spread + noise], -1)
     domains = tuple(name for name in errors if name != ROTATION)
     differences = {answer: np.ones(units) for answer in ("score", "probability")}
-    evidence = Evidence(curves, differences, domains, ("a", "b", NEUTRAL), KINDS, ("score", "probability"), range(units))
+    evidence = Evidence(curves, differences, domains, ("a", "b", NEUTRAL), kinds, ("score", "probability"), range(units))
     return conclude(evidence, np.eye(len(domains)), admitted, "ig", "None")
 
 
@@ -66,6 +84,40 @@ def test_equal_domains_are_called_equal() -> None:
     assert concluded({"a": 0.2, "b": 0.2, ROTATION: 0.45}).pairs[0].verdict == "equal"
 
 
+@pytest.mark.parametrize(("kinds", "provisional"), [(KINDS, False), (("count",), True)])
+def test_a_claim_says_which_budgets_and_controls_it_had(kinds: tuple[Any, ...], provisional: bool) -> None:
+    """Those of this table have no shuffled model."""
+    found = concluded({"a": 0.2, "b": 0.4, ROTATION: 0.45}, kinds=kinds)
+    assert f"at budgets of equal {', '.join(kinds)}: " in found.sentence
+    assert "its controls (its ranking by |z - z₀|, its coarse-first order)" in found.sentence
+    assert "24 units, which could have shown" in found.sentence
+    assert ("budgets of equal energy and bits" in found.sentence) == provisional
+    assert "provisional, without" in found.sentence
+    whole = {**found.checks, BLIND["shuffled_model"]: found.checks["b"]}
+    assert ("provisional" in replace(found, checks=whole).sentence) == provisional
+
+
+def test_names_are_corrected_over_the_cells_of_a_comparison() -> None:
+    """Of two cells one name survives with p = .04, and of twenty none; a cell without a conclusion does not count."""
+    weak = concluded({"a": 0.2, "b": 0.4, ROTATION: 0.45})
+    weak = replace(weak, checks={name: replace(one, p_corrected=0.04) for name, one in weak.checks.items()})
+    strong = concluded({"a": 0.2, "b": 0.4, ROTATION: 0.45})
+    few = corrected([weak, None, strong])
+    assert [one and one.named for one in few] == ["a", None, "a"]
+    assert "and 2 cells" in few[0].sentence  # type: ignore[union-attr]
+    many = corrected([weak] * 20)
+    assert {one.named for one in many if one} == {None}
+    assert "p is 0.8 after Holm over the 20 cells" in many[0].sentence  # type: ignore[union-attr]
+
+
+def test_conclusions_that_differ_in_the_baseline_are_told_together() -> None:
+    one = concluded({"a": 0.2, "b": 0.4, ROTATION: 0.45})
+    other = replace(one, baseline="mean")
+    assert joined([one, other]) == "ig: a is named with each of the baselines None, mean."
+    assert joined([one, replace(other, named=None)]) == "ig: the verdict depends on the baseline (a with None, none with mean)."
+    assert "no domain is claimed with each" in joined([replace(one, named=None)] * 2)
+
+
 def test_few_units_name_nothing() -> None:
     assert "12 units are fewer than 20" in concluded({"a": 0.2, "b": 0.4, ROTATION: 0.45}, units=12).reasons
 
@@ -77,3 +129,29 @@ def test_a_map_of_noise_must_be_as_bad_as_chance(end: float, said: str) -> None:
     found = admission(doses, np.full(UNITS, 0.85), doses[:, :2])
     assert said in found.fault
     assert bool(found.fault) == bool(said)
+
+
+@pytest.mark.parametrize(("rise", "refused"), [(0.06, False), (0.03, True)])
+def test_a_metric_that_moves_less_than_its_noise_floor_is_refused(rise: float, refused: bool) -> None:
+    """Page's test sees both rises, since they are the same in every unit; a domain's mean is known to ± 0.02."""
+    spread = np.random.default_rng(0).normal(0, 0.1, (25, 1))
+    doses = 0.8 - rise + rise * np.linspace(0, 1, 5) + spread
+    found = admission(doses, np.full(25, 0.8) + spread[:, 0], doses[:, :1])
+    assert found.p < 0.05
+    assert ("2 standard errors of 0.02" in found.fault) == refused
+
+
+@pytest.mark.parametrize(("spread", "refused"), [(0.05, False), (6.0, True)])
+def test_the_gain_is_admitted_by_the_same_test_with_a_floor_of_its_own(spread: float, refused: bool) -> None:
+    """Its doses are those of the error less E of |z|, so that the trend is the same; a noisy E of |z| drowns it."""
+    rng, cells = np.random.default_rng(0), {}
+    level = {"attribution": 0.2, "random": 0.8, "coefficient": 0.4} | {f"noise {dose}": 0.2 + 0.6 * dose for dose in DOSES}
+    for name, mean in level.items():
+        own = rng.normal(0, spread if name == "coefficient" else 0.05, (UNITS, 1, 1))
+        cells[Cell("a", name, "own", "count")] = np.broadcast_to(mean + own, (UNITS, 1, 2))
+    protocol = Protocol(("a",), budgets=(0.1,), kinds=("count",))
+    scored = Scored(protocol, (), ("score",), cells, {"score": np.ones(UNITS)}, np.ones((UNITS, 1, 1)))
+    error, gain = scored.admission(range(UNITS)), scored.admission(range(UNITS), "coefficient")
+    assert not error.fault
+    assert gain.p == error.p
+    assert bool(gain.fault) == refused

@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 from support.command_line import fails
 
+from benchmarks.scripts.planted_page import goals
+from pullback import attribute
 from pullback.studies.planted import study
-from pullback.studies.planted.rivals import PROTOCOL, SCORES
-from pullback.studies.planted.study import Settings, planted, summarize, trial_table
-from pullback.studies.planted.tasks import AGAIN, HAAR, MENU, QUICK, TASKS, TURNED, Task
+from pullback.studies.planted.rivals import PROTOCOL, SCORES, truth
+from pullback.studies.planted.study import METHODS, Settings, planted, summarize, trial_table
+from pullback.studies.planted.tasks import AGAIN, HAAR, LEAK, MENU, QUICK, TASKS, TURNED, Task
 
 CLOSED = "2-D, closed forms"
 
@@ -94,6 +96,33 @@ def test_settings_of_seeds_differ_and_stay_in_their_ranges() -> None:
         assert set(task.menu((1, 64), 0)) >= set(MENU)
 
 
+def test_a_leak_is_drawn_and_must_not_be_read() -> None:
+    assert {task.name: task.recipe(0).leak for task in TASKS if task.recipe(0).leak} == {
+        "1-D, leaking distractors": LEAK,
+        "2-D, leaking distractors": LEAK,
+    }
+
+
+def test_the_truth_in_a_domain_holds_the_energy_of_the_atoms() -> None:
+    """One coefficient in the domain in which it is planted, and many in another one."""
+    recipe = Task("1-D, easy", "truth", 1).recipe(0)
+    atoms, found = recipe.planted[0], {}
+    for name in MENU:
+        one = attribute(lambda x: x.flatten(1).sum(1), atoms, transform=name, method="input_x_gradient")
+        found[name] = truth(one, atoms).flatten(1).sum(1).float().mean()
+    assert found[recipe.hidden] == 1
+    assert min(found, key=found.__getitem__) == recipe.hidden
+
+
+def test_a_missed_goal_is_said_with_its_interval() -> None:
+    row = {"task": "1-D, off the menu", "right": 0, "seeds": 20, "false_claims": 1}
+    clean = {"task": "1-D, easy", "right": 19, "seeds": 20, "false_claims": 0}
+    named, false = goals(pd.DataFrame([row, clean]))
+    assert named.endswith("Reached in 1 of 1 tasks.")
+    assert false.endswith("**missed** in 1-D, off the menu (1 of 20, 95 % interval 1–24 %).")
+    assert "missed" in goals(pd.DataFrame([row, clean | {"right": 18}]))[0]
+
+
 def test_quick_is_a_part_of_the_whole() -> None:
     assert set(QUICK) <= {task.name for task in TASKS}
     assert {task.kind for task in TASKS if task.name in QUICK} == {"truth", "duplicate", "rotation", "permuted", "off_menu"}
@@ -120,8 +149,13 @@ def test_the_command_lists_the_tasks(
 def test_the_command_prints_what_was_found(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], found: study.Planted
 ) -> None:
-    monkeypatch.setattr("pullback.studies.planted", lambda settings, out, progress, note: found)
+    asked: list[Settings] = []
+    monkeypatch.setattr("pullback.studies.planted", lambda settings, out, progress, note: asked.append(settings) or found)
     assert fails(monkeypatch, "study", "planted", "--quick", "--out", str(found.out)) == 0
+    assert (
+        fails(monkeypatch, "study", "planted", "--method", "gradient", "--method", "smoothgrad", "--out", str(found.out)) == 0
+    )
+    assert [each.methods for each in asked] == [METHODS, ("gradient", "smoothgrad")]
     printed = " ".join(capsys.readouterr().out.split())
     assert f"{CLOSED}, input_x_gradient: the planted domain is named in" in printed
     assert "results.csv" in printed

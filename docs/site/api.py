@@ -4,13 +4,14 @@ Our docstrings are plain text with doctests, and the repository's root is the pa
 reads files without importing them; a page from the imported objects is shorter, and shows what users get.
 """
 
+import functools
 import importlib
 import inspect
 import re
 from collections.abc import Iterator
 from typing import Any
 
-ROOMS = ("pullback", "pullback.transforms", "pullback.attribution", "pullback.axioms", "pullback.metrics", "pullback.studies")
+ROOMS = tuple(f"pullback{room}" for room in ("", ".transforms", ".attribution", ".axioms", ".metrics", ".domains", ".studies"))
 
 
 def pages() -> dict[str, str]:
@@ -26,26 +27,40 @@ def _room(name: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def entry(name: str, found: Any, depth: int) -> str:
-    """The section of one name."""
+def entry(name: str, found: Any, depth: int, text: str | None = None) -> str:
+    """The section of one name.  text: its docstring, if it is not its own."""
     head = f"{'#' * depth} {name} {{: #{name} }}"
     if inspect.ismodule(found):
         return f"{head}\n\n{prose(found.__doc__)}"
     parts = [head]
     if callable(found):
         parts.append(f"```python\n{signature(name, found)}\n```")
-    parts.append(prose(inspect.getdoc(found)))
+    parts.append(prose(text or inspect.getdoc(found)))
     if inspect.isclass(found):
-        parts += [entry(f"{name}.{own}", member, depth + 1) for own, member in _members(found)]
+        parts += [entry(f"{name}.{own}", member, depth + 1, documented(found, own)) for own, member in members(found)]
     return "\n\n".join(parts)
 
 
-def _members(kind: type) -> Iterator[tuple[str, Any]]:
-    """The documented public methods and properties that a class itself defines."""
+def members(kind: type) -> Iterator[tuple[str, Any]]:
+    """The public methods and properties that a class itself defines."""
     for name, member in vars(kind).items():
         own = member.__func__ if isinstance(member, classmethod | staticmethod) else member
-        if not name.startswith("_") and (inspect.isfunction(own) or isinstance(own, property)) and own.__doc__:
+        if not name.startswith("_") and (inspect.isfunction(own) or isinstance(own, property | functools.cached_property)):
             yield name, own
+
+
+def documented(kind: type, name: str) -> str:
+    """The docstring of a member: its own, or else that of the nearest base that has one.
+
+    >>> class Base:
+    ...     def f(self):
+    ...         "What f does."
+    >>> class Own(Base):
+    ...     f = lambda self: 1
+    >>> documented(Own, "f")
+    'What f does.'
+    """
+    return next(filter(None, (getattr(vars(base).get(name), "__doc__", None) for base in kind.__mro__)), "")
 
 
 def signature(name: str, found: Any) -> str:

@@ -1,10 +1,13 @@
 """The pages that are generated for the documentation's site hold every public name and every registered object."""
 
 import importlib
+import inspect
+import re
 import sys
 
 import pytest
 from support import ROOT
+from support.source import ROOMS
 
 import pullback as pb
 
@@ -14,11 +17,43 @@ import api
 import members
 
 
-@pytest.mark.parametrize("room", api.ROOMS)
-def test_every_public_name_has_a_section(room: str) -> None:
-    page = api.pages()[f"api/{room}.md"]
+def public(room: str) -> set[str]:
+    """The names of a room, and NAME.MEMBER for all methods and properties of its classes; annotated names are fields."""
     module = importlib.import_module(room)
-    assert [name for name in module.__all__ if f"## {name} {{: #{name} }}" not in page] == []
+    found = set(module.__all__)
+    for name in module.__all__:
+        held = vars(kind) if inspect.isclass(kind := getattr(module, name)) else {}
+        bound = {own for own, member in held.items() if own[0] != "_" and hasattr(type(member), "__get__")}
+        found |= {f"{name}.{own}" for own in bound - set(held.get("__annotations__", ()))}
+    return found
+
+
+def sections(page: str) -> dict[str, str]:
+    """{name: text} of the sections of a page, without the block of the signature."""
+    parts = re.split(r"^#+ [\w.]+ \{: #([\w.]+) \}\n", page, flags=re.MULTILINE)
+    return {
+        name: re.sub(r"^\s*```python\n[^>].*?^```\n", "", text, flags=re.DOTALL | re.MULTILINE).strip()
+        for name, text in zip(parts[1::2], parts[2::2])
+    }
+
+
+@pytest.mark.parametrize("room", api.ROOMS)
+def test_every_public_name_and_member_has_a_section_that_says_something(room: str) -> None:
+    written = sections(api.pages()[f"api/{room}.md"])
+    assert public(room) - set(written) == set()
+    assert {name for name in public(room) if not written[name]} == set()
+
+
+def test_every_room_with_public_names_has_a_page() -> None:
+    rooms = ["pullback", *(f"pullback.{room}" for room in ROOMS if room != "commands")]  # parts of the command line
+    assert [room for room in rooms if hasattr(importlib.import_module(room), "__all__")] == sorted(api.ROOMS, key=rooms.index)
+
+
+def test_a_member_takes_the_docstring_of_its_base_and_one_without_any_is_seen() -> None:
+    base = type("Base", (), {"f": lambda self: 1, "g": lambda self: 1})
+    base.f.__doc__ = "What f does."
+    page = api.entry("Own", type("Own", (base,), {"f": lambda self: 2, "g": property(lambda self: 2)}), 2)
+    assert {name: text for name, text in sections(page).items() if name != "Own"} == {"Own.f": "What f does.", "Own.g": ""}
 
 
 def test_every_registered_object_has_a_page_with_its_facts() -> None:

@@ -44,7 +44,7 @@ def taught(files: Files) -> dict[str, str]:
     """The script and the notebook of each tutorial."""
     pages = {file.src_uri.removesuffix(".md"): file.content_string for file in files if TUTORIAL.fullmatch(file.src_uri)}
     scripts = {f"{path}.py": downloads.script(text) for path, text in pages.items()}
-    return scripts | {f"{path}.ipynb": downloads.notebook(text) for path, text in pages.items()}
+    return scripts | {f"{path}.ipynb": downloads.notebook(text, (ROOT / "docs" / path).parent) for path, text in pages.items()}
 
 
 def complete(nav: list[Any], pages: list[str]) -> None:

@@ -2,8 +2,10 @@
 
 import importlib
 import inspect
+import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from support import ROOT
@@ -14,6 +16,7 @@ import pullback as pb
 sys.path.insert(0, str(ROOT / "docs" / "site"))
 
 import api
+import downloads
 import members
 
 
@@ -77,3 +80,20 @@ def test_docstrings_become_markdown_that_shows_what_they_say() -> None:
 def test_signatures_are_short() -> None:
     assert "pullback." not in api.signature("attribute", pb.attribute)
     assert api.signature("len", len) == "len(obj, /)"
+
+
+TAUGHT = [ROOT / "docs" / "getting-started.md", *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
+
+
+@pytest.mark.parametrize("path", TAUGHT, ids=lambda path: path.stem)
+def test_a_notebook_holds_what_its_page_prints_and_shows(path: Path) -> None:
+    text = path.read_text()
+    cells = json.loads(downloads.notebook(text, path.parent))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    printed = "".join(line for cell in code for output in cell["outputs"] for line in output["text"])
+    assert printed == "".join(re.findall(r"^```text\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
+    assert printed
+    assert [cell["execution_count"] for cell in code] == [*range(1, len(re.findall("^```python", text, re.MULTILINE)) + 1)]
+    pictures = [name for cell in cells for name in cell.get("attachments", ())]
+    assert pictures == re.findall(r"^!\[.*/(.*)\)$", text, re.MULTILINE)
+    compile(downloads.script(text), path.name, "exec")

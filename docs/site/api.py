@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import formulas
+
 ROOMS = tuple(f"pullback{room}" for room in ("", ".transforms", ".attribution", ".axioms", ".metrics", ".domains", ".studies"))
 
 
@@ -35,7 +37,7 @@ def entry(name: str, found: Any, depth: int, text: str | None = None) -> str:
     parts = [head]
     if callable(found):
         parts.append(f"```python\n{signature(name, found)}\n```")
-    parts.append(prose(text or inspect.getdoc(found)))
+    parts.append(prose(inspect.getdoc(found) if text is None else text))
     if inspect.isclass(found):
         parts += [entry(f"{name}.{own}", member, depth + 1, documented(found, own)) for own, member in members(found)]
     return "\n\n".join(parts)
@@ -60,7 +62,8 @@ def documented(kind: type, name: str) -> str:
     >>> documented(Own, "f")
     'What f does.'
     """
-    return next(filter(None, (getattr(vars(base).get(name), "__doc__", None) for base in kind.__mro__)), "")
+    ours = (base for base in kind.__mro__ if base.__module__.partition(".")[0] not in ("torch", "builtins", "typing"))
+    return next(filter(None, (getattr(vars(base).get(name), "__doc__", None) for base in ours)), "")
 
 
 def signature(name: str, found: Any) -> str:
@@ -81,7 +84,7 @@ def _brief(text: object) -> str:
 
 
 def prose(text: str | None) -> str:
-    """A docstring as Markdown: doctests are code, indented lines stay as they are, and marks in sentences are escaped."""
+    """A docstring as Markdown: doctests are code, indented formulas are typeset, and marks in sentences are escaped."""
     out: list[str] = []
     code = False
     for line in inspect.cleandoc(text or "").splitlines():
@@ -92,9 +95,14 @@ def prose(text: str | None) -> str:
             out.append("```")
             code = False
         out.append(line if code or line.startswith("    ") else _escaped(line))
-    return "\n".join([*out, *(["```"] if code else [])])
+    return formulas.typeset("\n".join([*out, *(["```"] if code else [])]))
 
 
 def _escaped(line: str) -> str:
     parts = re.split(r"(`[^`]*`)", line)
-    return "".join(part if part.startswith("`") else re.sub(r"([*_<\[|])", r"\\\1", part) for part in parts)
+    return "".join(part if part.startswith("`") else escaped(part) for part in parts)
+
+
+def escaped(text: str) -> str:
+    """A sentence with its indices as HTML, and other marks of Markdown and HTML as they are written."""
+    return re.sub(r"([*_\[|]|<(?!/?su[bp]>))", r"\\\1", formulas.lowered(text))

@@ -69,10 +69,13 @@ def test_every_registered_object_has_a_page_with_its_facts() -> None:
 
 
 def test_docstrings_become_markdown_that_shows_what_they_say() -> None:
-    text = "a = |g_i| of (batch, *coeff).\n\n    z = T x\n\n>>> 1 + 1\n2\n\nThe `x_0` stays."
+    text = "a = |g_i| of (batch, *coeff) <b>.\n\n    plain = words\n\n    z_k = √2 x_k\n\n>>> 1 + 1\n2\n\nThe `x_0` stays."
     shown = api.prose(text)
-    assert r"\|g\_i\| of (batch, \*coeff)." in shown
-    assert "\n    z = T x\n" in shown
+    assert r"\|g<sub>i</sub>\| of (batch, \*coeff) <b>.".replace("<b>", r"\<b>") in shown
+    assert "\n    plain = words\n" in shown
+    assert '<div class="formula" markdown="0">' in shown
+    assert "<msqrt>" in shown
+    assert "<msub><mi>x</mi><mi>k</mi></msub>" in shown
     assert "```python\n>>> 1 + 1\n2\n```" in shown
     assert "`x_0`" in shown
 
@@ -97,3 +100,12 @@ def test_a_notebook_holds_what_its_page_prints_and_shows(path: Path) -> None:
     pictures = [name for cell in cells for name in cell.get("attachments", ())]
     assert pictures == re.findall(r"^!\[.*/(.*)\)$", text, re.MULTILINE)
     compile(downloads.script(text), path.name, "exec")
+
+
+def test_every_indented_line_of_a_docstring_is_a_formula_that_is_typeset_or_code() -> None:
+    pages = api.pages() | {path: text for part in members.sections().values() for path, text in part.items()}
+    fenced = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+    left = {line for text in pages.values() for line in re.findall(r"^    \S.*$", fenced.sub("", text), re.MULTILINE)}
+    assert {line for line in left if re.search("[√Σ⊙ᵀε∈π∇²]", line)} == set()
+    typeset = {path for path, text in pages.items() if "<math" in text}
+    assert {"transforms/mdct.md", "transforms/dct.md", "methods/mask.md"} <= typeset

@@ -75,7 +75,7 @@ def signature(name: str, found: Any) -> str:
     if inspect.isclass(found):
         own = own.replace(return_annotation=inspect.Signature.empty)
     short = f"{name}{_brief(own)}"
-    return short if len(short) <= 100 else f"{name}(\n    " + ",\n    ".join(map(_brief, own.parameters.values())) + ",\n)"
+    return short if len(short) <= 76 else f"{name}(\n    " + ",\n    ".join(map(_brief, own.parameters.values())) + ",\n)"
 
 
 def _brief(text: object) -> str:

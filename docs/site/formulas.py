@@ -16,7 +16,9 @@ RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᵀⁿ", "0123456789-Tn"))
 LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉ᵢⱼₖ", "0123456789ijk"))
 FUNCTIONS = ("arg", "cos", "exp", "log", "max", "min", "sin")
 BETWEEN = ("by", "for", "in", "is", "of", "on", "type", "where")  # words of a sentence, with blanks around them
-INDEX = re.compile(r"(?<![\w`.])([A-Za-zΑ-ωḡ∇Σ])_(\{[^{}]+\}|[a-z0-9]{1,2}(?![\w(]))(?:\^\{([^{}]+)\})?")
+INDEX = re.compile(
+    r"(?<![\w`.])([A-Za-zΑ-ωḡ∇Σ])_(\{[^{}]+\}|[a-z0-9]{1,2}(?![A-Za-z0-9_(])|[A-Z](?![A-Za-z0-9_(]))(?:\^\{([^{}]+)\})?"
+)
 
 
 def is_formula(line: str) -> bool:
@@ -63,7 +65,8 @@ def _roots(text: str) -> str:
 def block(lines: list[str]) -> str:
     """Indented lines as a table of formulas; two blanks and more divide columns, and formulas are typeset."""
     rows = (re.split(r" {2,}", line.strip()) for line in lines)
-    return f'<div class="formula" markdown="0"><table role="presentation">{"".join(map(_row, rows))}</table></div>'
+    table = f'<table class="formulas" role="presentation">{"".join(map(_row, rows))}</table>'
+    return f'<div class="formula" markdown="0">{table}</div>'
 
 
 def _row(cells: list[str]) -> str:
@@ -74,12 +77,12 @@ def _cell(text: str) -> str:
     return html.escape(text) if re.fullmatch(r"[a-z]+( \d)?", text) else convert(latex(text), display="block")
 
 
-def typeset(text: str) -> str:
-    """A page with its indented formulas typeset; everything in code stays."""
-    return "\n".join(_typeset(text.split("\n")))
+def typeset(text: str, sentences: bool = False) -> str:
+    """A page with its indented formulas typeset, and the indices in its sentences too; code, links and tags stay."""
+    return "\n".join(_typeset(text.split("\n"), sentences))
 
 
-def _typeset(lines: list[str]) -> Iterator[str]:
+def _typeset(lines: list[str], sentences: bool) -> Iterator[str]:
     fenced, held = False, []
     for line in [*lines, ""]:
         if not fenced and line.startswith("    ") and is_formula(line):
@@ -89,7 +92,17 @@ def _typeset(lines: list[str]) -> Iterator[str]:
             yield from ("", block(held), "")
             held = []
         fenced ^= line.startswith("```")
-        yield line
+        yield outside(line) if sentences and not (fenced or line.startswith("    ")) else line
+
+
+def outside(line: str) -> str:
+    """`lowered` outside of code, links and tags.
+
+    >>> outside("a_k of `a_k` in [z_k](z_k.md)")
+    'a<sub>k</sub> of `a_k` in [z<sub>k</sub>](z_k.md)'
+    """
+    parts = re.split(r"(`[^`]*`|\]\([^)]*\)|<[^>]*>|\$.*\$)", line)
+    return "".join(part if number % 2 else lowered(part) for number, part in enumerate(parts))
 
 
 def lowered(text: str) -> str:

@@ -70,4 +70,4 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     if TUTORIAL.fullmatch(page.file.src_uri):
         stem = Path(page.file.src_uri).stem
         markdown = markdown.replace("\n\n", f"\n\n*Run it: [script]({stem}.py) · [notebook]({stem}.ipynb)*\n\n", 1)
-    return formulas.typeset(markdown)
+    return formulas.typeset(markdown, sentences=not page.file.generated_by)

@@ -12,10 +12,13 @@ from support import ROOT
 from support.source import ROOMS
 
 import pullback as pb
+from pullback.axioms.method_laws import LAWS
+from pullback.metrics import Needs
 
 sys.path.insert(0, str(ROOT / "docs" / "site"))
 
 import api
+import bibliography
 import downloads
 import members
 
@@ -61,11 +64,29 @@ def test_a_member_takes_the_docstring_of_its_base_and_one_without_any_is_seen() 
 
 def test_every_registered_object_has_a_page_with_its_facts() -> None:
     found = members.sections()
-    assert list(found["Transforms"]) == [f"transforms/{name}.md" for name in pb.transforms.names()]
-    assert list(found["Methods"]) == [f"methods/{name}.md" for name in pb.attribution.names()]
-    assert list(found["Metrics"]) == [f"metrics/{name}.md" for name in pb.metrics.names()]
-    assert all("## Facts" in page for section in ("Transforms", "Methods", "Metrics") for page in found[section].values())
-    assert "completeness" in found["Axioms"]["axioms/index.md"]
+    names = {"Transforms": pb.transforms.names(), "Methods": pb.attribution.names(), "Metrics": pb.metrics.names()}
+    names["Axioms"] = [law.name for law in LAWS]
+    assert {section: list(pages) for section, pages in found.items()} == {
+        section: [f"{section.lower()}/{name}.md" for name in own] for section, own in names.items()
+    }
+    every = {path: text for pages in found.values() for path, text in pages.items()}
+    assert [path for path, text in every.items() if not re.search(r"^\| source \| [^|\s]", text, re.MULTILINE)] == []
+    assert [path for path, text in every.items() if not re.search(r"^\| (time|evaluations)\b", text, re.MULTILINE)] == []
+    assert [path for path, text in every.items() if not re.search("claims|must be kept by|compares methods", text)] == []
+
+
+def test_every_page_has_a_picture_but_those_that_say_why_not() -> None:
+    every = {path: text for pages in members.sections().values() for path, text in pages.items()}
+    bare = {path.split("/")[1][:-3] for path, text in every.items() if "![" not in text}
+    needing = {name for name in pb.metrics.names() if pb.metrics.get(name).needs & (Needs.TRUTH | Needs.SOURCE)}
+    assert bare == needing
+    assert all(members.WITHOUT in every[f"metrics/{name}.md"] for name in bare)
+
+
+def test_every_source_of_the_library_is_in_the_bibliography() -> None:
+    page = (ROOT / "docs" / "bibliography.md").read_text()
+    assert bibliography.missing(page, bibliography.stated()) == set()
+    assert bibliography.missing(page, ["Nobody & Nowhere 1999, eq. (1)"]) == {("Nobody & Nowhere", "1999")}
 
 
 def test_docstrings_become_markdown_that_shows_what_they_say() -> None:

@@ -34,6 +34,7 @@ class Pullback(nn.Module):
         self.transform = check_transform("Pullback", transform)
 
     def forward(self, z: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """f(T⁻¹z).  z: (batch, *coeff).  args, kwargs: further inputs of the model."""
         x = self.transform.inverse(z)
         return self.model(x.to(feed_dtype(self.model, x.dtype)), *args, **kwargs)
 
@@ -83,6 +84,7 @@ class Joint(nn.Module):
         return tuple(part.unflatten(1, shape) if shape else part[:, 0] for part, shape in zip(parts, self.shapes))
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """f of the parts of x.  x: all inputs in one tensor, as `pack` makes it."""
         return self.model(*self.split(x), *args, **kwargs)
 
 

@@ -25,7 +25,7 @@ class Along(Transform):
 
     If the transform keeps the number of axes, each stays at its place; else its coefficients come last, after the other
     axes: a packed 2-D pyramid over the axes (1, 3) of (c, a, b, d) gives z (batch, c, b, K).
-    Claims and bands are those of the transform. Orientations keep one letter per transformed axis.
+    Claims and bands are those of the transform. Orientations keep one letter per transformed axis. Source: definition.
     Raises: TypeError where axes are not whole numbers; ValueError where one does not exist or is named twice, or where
     coefficients of one channel have several channels.
 
@@ -116,7 +116,7 @@ class PerAxis(Chain):
     and gives (1, m), so that z has shape (batch, m_0, m_1, …).
 
     A band is one band of each axis, "a2 × d1", outer axes first. Its scale and frequencies are those of the signal axis
-    where they are highest; channels count only where no signal axis is transformed.
+    where they are highest; channels count only where no signal axis is transformed. Source: definition.
     Raises: ValueError unless there is one transform for each axis, and each gives one axis for one.
 
     >>> [band.name for band in get("per_axis(none, dwt(haar, level=1))", shape=(2, 4)).layout.bands]

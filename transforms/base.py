@@ -194,6 +194,7 @@ class Transform(nn.Module, abc.ABC):
         return Compose(self, after) if isinstance(after, Transform) else NotImplemented
 
     def extra_repr(self) -> str:
+        """What `repr` shows in brackets."""
         return f"{self.spec!r}, shape={self.shape}"
 
 

@@ -28,7 +28,8 @@ class Color(Transform):
 
     space: `opponent`, orthonormal: (R + G + B)/√3, (R - G)/√2, (R + G - 2B)/√6; or `ycbcr`, ITU-R BT.601:
     Y = 0.299 R + 0.587 G + 0.114 B, Cb = (B - Y)/1.772, Cr = (R - Y)/1.402, without offsets, so that it is linear.
-    Shapes: z has the shape of x. Raises: ValueError unless the signal has 3 channels, or for an unknown space.
+    Shapes: z has the shape of x. Sources: van de Sande, Gevers & Snoek 2010 (opponent); ITU-R BT.601.
+    Raises: ValueError unless the signal has 3 channels, or for an unknown space.
 
     >>> from pullback.transforms import get
     >>> grey = torch.full((1, 3, 2), 0.5)

@@ -25,7 +25,7 @@ class Restrict(Transform):
     crop: [start, stop] for each signal axis, as in slices, none for a whole axis; None takes all axes whole.
     channels: the channels of the part; None takes all. Negative places count from the end.
 
-    z is (batch, 1, coefficients of the part + samples of the rest). Claims are those of the transform.
+    z is (batch, 1, coefficients of the part + samples of the rest). Claims are those of the transform. Source: definition.
     Raises: ValueError where the part is empty or leaves the signal.
 
     >>> T = get("restrict(dct, crop=[[2, 6]], channels=[0])", shape=(2, 8))
@@ -126,7 +126,7 @@ class InverseOf(Transform):
     signal: shape of the signals of T, for a spec whose coefficients have another shape than its signals.
 
     It claims RECONSTRUCTS where T claims SURJECTIVE, and the other way round; ISOMETRIC where T claims that and SURJECTIVE.
-    Raises: ValueError where the coefficients of T do not have the given shape.
+    Source: definition.  Raises: ValueError where the coefficients of T do not have the given shape.
 
     >>> get("inverse_of(dct)", shape=(1, 4))(torch.tensor([[[2.0, 0.0, 0.0, 0.0]]]))
     tensor([[[1., 1., 1., 1.]]])

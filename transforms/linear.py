@@ -22,7 +22,7 @@ from .registry import add
 class Pixel(Transform):
     """T = identity: the samples themselves, in one band.
 
-    Shapes: z has the shape of x. Raises: TypeError or ValueError if `shape` is not the shape of a signal.
+    Source: definition.  Shapes: z has the shape of x.  Raises: TypeError or ValueError if `shape` is not the shape of a signal.
 
     >>> from pullback.transforms import get
     >>> get("pixel", shape=(3, 4, 4)).claims == TransformClaim.ORTHOGONAL
@@ -57,8 +57,8 @@ class Linear(Transform):
     Claims are read from the singular values: if all are 1 it is a Parseval frame, square matrices are bijective, and both
     together are orthogonal. A tall A is a frame: z is redundant, and A⁺ is its canonical dual.
     The matrix is kept in double precision and cast to the dtype and device of the data.
-    Raises: ValueError where A is wide, singular (with its condition number), not finite, complex or of another size, and
-    where the file does not exist.
+    Source: Christensen 2016, ch. 1.  Raises: ValueError where A is wide, singular (with its condition number), not finite,
+    complex or of another size, and where the file does not exist.
 
     >>> T = Linear((1, 2), [[1.0, 1.0], [1.0, -1.0]])
     >>> T(torch.tensor([[[3.0, 1.0]]]))

@@ -28,7 +28,7 @@ class SubbandLinear(Grouped):
     matrices: {band: A}, with the bands "a3", "d3", "d2", "d1" of three levels, or the path of a file that `save` wrote. A
     is (m, m), m = channels · orientations of the scale; rows are atoms.
     transform: a spec, or a Transform: `dwt`, `lattice` or `swt` whose bands of a scale have one size.
-    Claims are those of the transform. A band is all atoms of a scale.
+    Claims are those of the transform. A band is all atoms of a scale. Source: definition.
     Raises: TypeError or ValueError where the transform is another one, and as `block_linear` for the matrices.
 
     >>> swap = torch.tensor([[0.0, 1.0], [1.0, 0.0]])  # the two channels of the detail

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("core", "transforms", "attribution", "axioms", "metrics", "studies")
+ROOMS = ("core", "transforms", "attribution", "axioms", "metrics", "domains", "studies")
 STATED = re.compile(
     r"(?:Sources?(?: [a-z ]+)?: |\bsource = \")(.*?)(?:\"\n|\"\"\"|\n\s*\n|\n\s*(?:Raises|>>>|Shapes?:))", re.DOTALL
 )

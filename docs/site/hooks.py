@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import api  # noqa: E402
 import downloads  # noqa: E402
+import formulas  # noqa: E402
 import members  # noqa: E402
 
 TUTORIAL = re.compile(r"getting-started\.md|tutorials/[\w-]+\.md")
@@ -44,7 +45,7 @@ def taught(files: Files) -> dict[str, str]:
     """The script and the notebook of each tutorial."""
     pages = {file.src_uri.removesuffix(".md"): file.content_string for file in files if TUTORIAL.fullmatch(file.src_uri)}
     scripts = {f"{path}.py": downloads.script(text) for path, text in pages.items()}
-    return scripts | {f"{path}.ipynb": downloads.notebook(text) for path, text in pages.items()}
+    return scripts | {f"{path}.ipynb": downloads.notebook(text, (ROOT / "docs" / path).parent) for path, text in pages.items()}
 
 
 def complete(nav: list[Any], pages: list[str]) -> None:
@@ -63,10 +64,10 @@ def outside(name: str) -> str:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Links from docs/ to the root lead to the pages that stand for them; tutorials can be downloaded."""
+    """Links from docs/ to the root lead to the pages that stand for them; tutorials can be downloaded; formulas are typeset."""
     for name, own in OUTSIDE.items():
         markdown = re.sub(rf"\]\(((?:\.\./)*)\.\./{re.escape(name)}", rf"](\g<1>{own}", markdown)
     if TUTORIAL.fullmatch(page.file.src_uri):
         stem = Path(page.file.src_uri).stem
         markdown = markdown.replace("\n\n", f"\n\n*Run it: [script]({stem}.py) · [notebook]({stem}.ipynb)*\n\n", 1)
-    return markdown
+    return formulas.typeset(markdown, sentences=not page.file.generated_by)

@@ -37,6 +37,7 @@ class Audio(Kind):
     """
 
     name, what, plural, axes = "audio", "a recording", "recordings", 1
+    heard = needs_rate = windowed = True
     caption = "The waveform and where its attribution lies; its spectrogram; the attribution over time and frequency."
     suffixes = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
 

@@ -33,6 +33,7 @@ class Series(Kind):
     """Channels × time. Where a file names no rate and the model none, frequencies are in cycles/sample."""
 
     name, what, plural, axes = "series", "a series", "series", 1
+    windowed = True
     suffixes = (".csv", ".ts", ".edf", ".npy", ".npz")
     caption = (
         "Each channel and where its attribution lies; the attribution over time and frequency, or of channels and octaves."

@@ -186,7 +186,7 @@ def _cut(photos: Photos, rest: Iterable[Photo], limit: int, kind: Kind) -> str:
 
 def _data(spec: str, kind: Kind, limit: int | None) -> tuple[Photos, Iterator[Photo]]:
     """What is known about a data set without its entries, and its entries."""
-    if kind.name != "image" and (spec == "imagenet-sample" or spec.startswith("hf:")):
+    if not kind.resized and (spec == "imagenet-sample" or spec.startswith("hf:")):
         raise ValueError(f"Data {spec[:60]!r} are images, but the model takes {kind.plural}; name others with --data.")
     if spec == "imagenet-sample":
         return Photos([], classes=IMAGENET), _imagenet_sample()

@@ -117,7 +117,7 @@ class LoadedModel:
         16000.0
         """
         changed = self if kind is None else replace(self, kind=get_kind(kind).name)
-        if changed.kind != "image" and isinstance(self.prepare, Preparation):
+        if not changed.signals.resized and isinstance(self.prepare, Preparation):
             changed = replace(changed, prepare=values_of)
         if rate is not None and not (math.isfinite(rate) and rate > 0):
             raise ValueError(f"rate: expected a positive number of Hz, got {rate}.")

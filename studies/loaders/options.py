@@ -40,8 +40,8 @@ class ModelOptions:
         said = {name: getattr(self, name) for name in ("kind", "rate", "window", "output")}
         found = load_model(spec, self.device, arch=self.arch, note=note)
         found = found.described(**said, inputs=read_inputs(self.inputs)).prepared(**parts)
-        if self.kind == "audio" and found.rate is None:
+        if self.kind is not None and found.signals.needs_rate and found.rate is None:
             raise ValueError(
-                f"Model {spec[:60]!r}: --kind audio needs --rate (in Python rate=), samples per second that it takes."
+                f"Model {spec[:60]!r}: --kind {self.kind} needs --rate (in Python rate=), samples per second that it takes."
             )
         return replace(found, module=found.module.to(self.device))

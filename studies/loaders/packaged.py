@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ..kinds import Kind
+from ..kinds import Kind, get_kind
 from ..zoo import DATA, MODELS, Item
 from .models import LoadedModel, values_of
 from .preparation import Preparation
@@ -13,7 +13,7 @@ def packaged_model(name: str) -> LoadedModel:
     """The model of `zoo.MODELS` with this name.  Raises: ImportError that says what to install."""
     module, card = MODELS[name]()
     prepare: Any = values_of
-    if card.kind == "image" and card.size:
+    if get_kind(card.kind).resized and card.size:
         each = card.channels // len(card.mean)  # one number may stand for all channels
         prepare = Preparation(card.size[0], card.mean * each, card.std * each, crop=False)
     return LoadedModel(card.name, module, prepare, card.classes, card.kind, card.rate, card.window, card.independent)

@@ -32,12 +32,12 @@ def changes(model: LoadedModel, x: Tensor, seed: int) -> Iterator[tuple[str, Cal
     """
     yield WHOLE, torch.clone
     yield HARMLESS[0], lambda rows: rows.roll(max(1, rows.shape[-1] // 16), -1)
-    if model.kind == "image":
+    if model.signals.resized:
         yield HARMLESS[1], lambda rows: rows.flip(-1)
     yield from _shuffles(x, Keyed(x, seed).generator(0, "shuffled"))
     for name in PARTS[:2]:
         yield name, functools.partial(low_pass, cut=1 / int(name.partition("/")[2]))
-    if (show := model.picture()) is not None and model.kind == "image":
+    if (show := model.picture()) is not None and model.signals.resized:
         yield PARTS[2], lambda rows: _edges(rows, show)
 
 

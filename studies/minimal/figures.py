@@ -53,7 +53,7 @@ def grid(subject: Subject, record: Record, signals: Mapping[str, Tensor], name: 
     chosen = [prices[round(i)] for i in np.linspace(0, len(prices) - 1, min(_SHOWN, len(prices)))]
     figure = Figure(figsize=(1.5 + 1.5 * (1 + len(chosen)), 0.3 + 1.68 * len(IMAGES)), layout="constrained")
     axes = figure.subplots(len(IMAGES), 1 + len(chosen), squeeze=False)
-    show = subject.model.picture() if subject.model.kind == "image" else None
+    show = subject.model.picture() if subject.model.signals.resized else None
     _draw_whole(axes[:, 0], subject.x[0], f"{name[:24]}\n{_seen(record)}", show)
     for line, image in zip(axes[:, 1:], IMAGES):
         for axis, price in zip(line, chosen):

@@ -159,7 +159,7 @@ def _rows(
     found = subject.answers(x, target)
     seen = view(subject.model, x, subject.step)
     more = {f"cp, {key}": value for key, value in conciseness(found["probability"], z, x).items()}
-    more["hallucination"] = torch.tensor(hallucination(seen, subject.model.kind == "audio"))
+    more["hallucination"] = torch.tensor(hallucination(seen, subject.model.signals.heard))
     size = z[0].numel()
     return [
         {"image": name, "place": place, "alpha": float(alpha), "count": count, "sparsity": 1 - count / size}

@@ -127,7 +127,7 @@ def _of_model(run: _Run, name: str, data: str, loaded: LoadedModel | None) -> It
 def _usual(model: LoadedModel, shape: Sequence[int]) -> str:
     """The domain where none is given: the paper's for pictures, the first wavelet in which other signals are explained."""
     found = model.signals.explained(shape)
-    return PAPER if model.kind == "image" else next((one for one in found if one.startswith("dwt")), found[0])
+    return PAPER if model.signals.resized else next((one for one in found if one.startswith("dwt")), found[0])
 
 
 def _read(run: _Run, model: LoadedModel, data: str) -> list[tuple[Photo, Signal]]:
@@ -143,7 +143,7 @@ def _read(run: _Run, model: LoadedModel, data: str) -> list[tuple[Photo, Signal]
 
 def _cut(signal: Signal, model: LoadedModel, settings: Settings) -> Signal:
     """The first seconds of a recording."""
-    if model.kind != "audio" or settings.seconds is None:
+    if not model.signals.heard or settings.seconds is None:
         return signal
     return signal.but(values=signal.values[..., : max(1, round(settings.seconds / signal.step[-1]))])
 

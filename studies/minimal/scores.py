@@ -57,7 +57,7 @@ def view(model: LoadedModel, x: Tensor, step: float = 1.0) -> np.ndarray:
     """
     show = model.picture()
     values = (x if show is None else show(x).clamp(0, 1)).double().mean(1)
-    if model.kind == "audio":
+    if model.signals.heard:
         frame = max(1, round(_FRAME / step))
         values = functional.avg_pool1d(values[:, None].square(), frame, max(1, frame // 2))[:, 0].sqrt()
     return values.cpu().numpy()

@@ -101,9 +101,9 @@ class Settings:
             loaded = tones_model()
         else:
             loaded = load_model(self.model, self.device, arch=self.arch, note=note)
-            kind = self.kind or ("audio" if ":" in self.model and loaded.kind == "image" else None)
+            kind = self.kind or ("audio" if ":" in self.model and loaded.signals.resized else None)
             loaded = loaded.described(kind, self.rate, self.window, self.output, read_inputs(self.inputs))
-        if loaded.kind != "audio":
+        if not loaded.signals.heard:
             raise ValueError(f"{self.name}: expected a model of recordings; {self.model[:60]} takes {loaded.signals.plural}.")
         return replace(loaded, module=loaded.module.to(self.device))
 

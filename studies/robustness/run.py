@@ -232,7 +232,7 @@ def _subject(model: LoadedModel, x: Tensor, domain: str, settings: Settings) -> 
     if bands != ["coarser", *(f"octave {number}" for number in range(len(bands) - 1, 0, -1))]:
         advice = "choose one with octaves, as dwt(haar, level=4) or dct"
         raise ValueError(f"robustness: {plain(domain)[:60]} has the bands {', '.join(bands)[:60]}; {advice}.")
-    picture = model.picture() if model.kind == "image" else None
+    picture = model.picture() if model.signals.resized else None
     if picture is None:
         return Subject(model, domain, None, settings, batch), x
     mean = picture(torch.zeros_like(x[0, :, :1, :1]))

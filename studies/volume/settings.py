@@ -94,7 +94,7 @@ class Settings(ModelOptions):
     def load(self, model: str) -> LoadedModel:
         """A model, on its device; where it does not say what it takes: volumes.  Raises: ValueError for another kind."""
         found = self.loaded(model)
-        if found.kind != "volume" and (found.kind != "image" or model in MODELS):
+        if found.signals.axes != 3 and (not found.signals.resized or model in MODELS):
             raise ValueError(f"study volume: {model[:80]} takes {found.signals.plural}; expected a model of volumes.")
         return found.described("volume")
 

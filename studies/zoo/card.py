@@ -2,18 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
-from ..kinds import Signal
-
-Kind = Literal["image", "audio", "volume", "series"]
+from ..kinds import Signal, get_kind
 
 
 @dataclass(frozen=True)
 class Card:
     """The description of a packaged model: what it takes, what its outputs mean, and where it comes from.
 
-    channels: of the input.  size: the spatial shape of the input; None where any will do.
+    kind: as `LoadedModel.kind`.  channels: of the input.  size: the spatial shape of the input; None where any will do.
     mean, std: the input of an image model is (values in [0, 1] - mean) / std, for each channel or for all.
     rate: samples per second of the input, in Hz; None where there is none.  classes: the name of each output.
     independent: each output has a probability of its own, sigmoid(output); otherwise probabilities are softmax(outputs).
@@ -21,7 +18,7 @@ class Card:
     """
 
     name: str
-    kind: Kind
+    kind: str
     classes: tuple[str, ...]
     source: str
     licence: str
@@ -35,8 +32,8 @@ class Card:
 
     @property
     def window(self) -> int | None:
-        """The samples of one input of audio or series; None where any number will do."""
-        return self.size[0] if self.size and self.kind in ("audio", "series") else None
+        """The samples of one input that runs in time; None where any number will do."""
+        return self.size[0] if self.size and get_kind(self.kind).windowed else None
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class DataSet:
     """
 
     name: str
-    kind: Kind | None
+    kind: str | None
     items: Callable[..., Iterator[Item]]
     licence: str
     install: str

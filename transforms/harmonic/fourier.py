@@ -26,6 +26,7 @@ class DFT(Transform):
 
     with (r, s) = (1, 0), (√2, 0) or (0, √2): ‖z‖ = ‖x‖ for odd and even sizes, and no coefficient is stored twice.
     The place k has centre frequency |k| / N (wrapped) cycles/sample, as in `torch.fft.fftfreq`.
+    Source: Sorensen, Jones, Heideman & Burrus 1987, of DFTs of real signals.
     Raises: ValueError unless the signal has one to three axes.
 
     >>> from pullback.transforms import get

@@ -39,7 +39,7 @@ class Polar(Transform):
     the range of its dtype.
 
     Bands are octaves, each with its magnitudes ("d1 magnitude", real numbers included) and phases ("d1 phase", in rad).
-    Raises: ValueError where floor is not positive, TypeError where log is not true or false.
+    Source: Oppenheim & Lim 1981.  Raises: ValueError where floor is not positive, TypeError where log is not true or false.
 
     >>> from pullback.transforms import get
     >>> get("polar", shape=(1, 4))(torch.tensor([[[0.0, 1.0, 0.0, -1.0]]])).round(decimals=4)

@@ -40,7 +40,7 @@ class Lattice(Pyramid):
     mode: `periodization`, equal to `dwt` with the same filters; or `boundary`, which leaves the sample at an end as it is
     where its partner is outside: orthonormal too, and the two ends are not joined, but a constant has details at the ends,
     and coefficients near an end have no frequency (NaN). Any size: an odd one passes its last sample to the approximation.
-    Sources: Vaidyanathan & Hoang 1988 (the lattice); Sweldens & Daubechies 1998; Herley & Vetterli 1994 (ends).
+    Sources: Vaidyanathan & Hoang 1988 (the lattice); Daubechies & Sweldens 1998; Herley & Vetterli 1994 (ends).
     Raises: TypeError or ValueError for angles that are not finite numbers of one of these forms, an unknown mode, or a level
     that is too deep.
 

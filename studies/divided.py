@@ -232,11 +232,8 @@ def _board() -> type:
 
         def lose(self, worker: int) -> str:
             """Frees the piece of a worker that has ended, and returns its name."""
-            (place, name), *_ = [
-                (one, its[1]) for one, its in self.owners.items() if its[0] == worker and one not in self.done
-            ] or [(-1, "")]
-            self.owners.pop(place, None)
-            return name
+            held = (one for one, (owner, _) in self.owners.items() if owner == worker and one not in self.done)
+            return self.owners.pop(next(held, -1), (worker, ""))[1]
 
         def count(self) -> tuple[int, int]:
             return len(self.done), self.planned
@@ -247,7 +244,7 @@ def _board() -> type:
 class OnWorkers(Stored):
     """Pieces that workers of Ray measure before the study reads them.  asked: the study, its settings, folder and options."""
 
-    advice = "run_study: {} is not stored, though workers have measured it; --out must be a folder that all workers share."
+    advice = "run_study: {} is not stored, though workers have measured it; all need the same data, versions and --out."
 
     def __init__(self, ray: Any, how: Ray, device: str, asked: tuple[Any, ...], progress: Progress | None) -> None:
         super().__init__()
@@ -274,24 +271,36 @@ class OnWorkers(Stored):
 
     def _measured(self) -> None:
         """Waits until all pieces are measured.  Raises: RuntimeError where a piece ends several processes."""
-        board, ended = self.given[1], Counter[str]()
+        ended = Counter[str]()
         for number in range(self.number):
             self._start(number)
         while self.workers:
             ready, _ = self.ray.wait(list(self.workers), num_returns=1, timeout=_LOOK)
-            self._look(*self.ray.get(board.count.remote()))
+            self._look(*self._ask("count"))
             for ref in ready:
                 number, _ = self.workers.pop(ref)
                 try:
                     result_of(self.ray, ref)
                 except Ended as error:
-                    name = self.ray.get(board.lose.remote(number))
+                    name = self._ask("lose", number)
                     ended[name] += 1
-                    if ended[name] >= TRIES * (1 if name else self.number):
-                        what = f"measure {plain(name)[:60]!r}" if name else "load the models"
-                        why = f"{ended[name]} processes of workers have ended that were to {what}; the last: {error}"
-                        raise RuntimeError(f"run_study: {why[:210]}. What is stored stays; the same command goes on.") from None
+                    self._check(name, ended[name], error)
                     self._start(number)
+
+    def _ask(self, name: str, *asked: Any) -> Any:
+        """What the board says.  Raises: RuntimeError where its process has ended."""
+        try:
+            return result_of(self.ray, getattr(self.given[1], name).remote(*asked))
+        except Ended as error:
+            why = f"the process that shares out the pieces has ended: {error}"
+            raise RuntimeError(f"run_study: {why}. What is stored stays; the same command goes on.") from None
+
+    def _check(self, name: str, ended: int, error: Ended) -> None:
+        """Raises: RuntimeError where too many processes have ended at one piece."""
+        if ended >= TRIES * (1 if name else self.number):
+            what = f"measure {plain(name)[:60]!r}" if name else "load the models"
+            why = f"{ended} processes of workers have ended that were to {what}; the last: {error}"
+            raise RuntimeError(f"run_study: {why[:210]}. What is stored stays; the same command goes on.") from None
 
     def _look(self, done: int, planned: int) -> None:
         """Reports what all workers have done."""

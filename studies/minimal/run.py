@@ -95,12 +95,8 @@ def minimal(
         given = loaded or {}
         records = [one for place in range(len(settings.pairs)) for one in _of_model(run, place, given)]
         run.pieces.whole()
-        spent = {
-            "gradients": run.planned,
-            "reused": run.pieces.done - run.pieces.measured,
-            "seconds": round(time.perf_counter() - clock, 1),
-        }
-        found = _result(run, records, spent)
+        spent = {"gradients": run.planned, "reused": run.pieces.done - run.pieces.measured}
+        found = _result(run, records, spent | {"seconds": round(time.perf_counter() - clock, 1)})
         results.update(found.summary | {"files": found.files}, alone=True)
     return found
 
@@ -129,9 +125,8 @@ def _of_model(run: _Run, number: int, loaded: Mapping[str, LoadedModel]) -> Iter
     run.pieces.plan(len(domains) * len(read), len(run.settings.pairs) - number)
     for domain in domains:
         for place, (photo, signal) in enumerate(read):
-            where = {"data": data, "model": name, "domain": domain, "example": plain(photo.name)}
             if (record := _piece(run, store, model, photo, signal, domain, place)) is not None:
-                yield where | record
+                yield {"data": data, "model": name, "domain": domain, "example": plain(photo.name)} | record
 
 
 def _usual(model: LoadedModel, shape: Sequence[int]) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...core.files import write_whole
 from ...domains import FittedDomain
 from ...transforms import BlockLinear, SubbandLinear, Transform, get
+from ...transforms.grouped import Grouped
 from .pieces import Files, Piece
 from .store import Store
 
@@ -22,17 +23,13 @@ def stored(found: FittedDomain, store: Store, key: str) -> Piece:
     """A domain as a piece of `store`; the matrices of all its transforms are written beside it."""
     each = {"transform": found.transform, "twin": found.twin}
     each |= {f"{fold} {name}": one for fold, domains in enumerate(found.domains) for name, one in domains.items()}
-    matrices = {
-        f"{name}/{kind}": one.contiguous() for name, T in each.items() for kind, one in getattr(T, "matrices", {}).items()
-    }
+    held = {name: T.matrices for name, T in each.items() if isinstance(T, Grouped)}
+    matrices = {f"{name}/{kind}": one.contiguous() for name, own in held.items() for kind, one in own.items()}
     path = store.path(key).with_suffix(".safetensors")
     if matrices:
         write_whole(path, lambda place: save_file(matrices, place))
-    piece: Piece = {
-        "settings": found.settings,
-        "folds": len(found.domains),
-        "domains": {name: _about(T) for name, T in each.items()},
-    }
+    piece: Piece = {"settings": found.settings, "folds": len(found.domains)}
+    piece |= {"domains": {name: _about(T) for name, T in each.items()}}
     piece |= {name: getattr(found, name).to_dict("list") for name in _TABLES}
     return piece | {"file": f"{path.parent.name}/{path.name}" if matrices else ""}
 

@@ -13,7 +13,7 @@ from ...core.progress import Interrupted
 from .results import Results
 from .store import Store
 
-PIECES = ".pieces.json"  # how many are done, in the folder of a study
+PIECES, COUNTS = ".pieces.json", ("done", "planned")  # in the folder of a study: how many are done
 Piece = dict[str, Any]
 Files = Callable[[Piece], Sequence[str]]
 
@@ -130,7 +130,7 @@ class Pieces:
     def write(self) -> None:
         """Writes how many pieces are done, for `status`."""
         if self.out is not None:
-            write_text(self.out / PIECES, json.dumps({"shard": self.shard, "done": self.done, "planned": self.planned}))
+            write_text(self.out / PIECES, json.dumps({"shard": self.shard} | {name: getattr(self, name) for name in COUNTS}))
 
     def whole(self) -> None:
         """Raises: Divided where this run measures a part only."""

@@ -88,10 +88,9 @@ def _studied(settings: Settings, out: Path, pieces: Pieces, progress: Progress |
     records, others = [done.records(one) for one in subjects], [done.others(one) for one in subjects]
     pieces.whole()
     tables = [claims.long_table(done.whole(one, own, leave_out), one.data, one.name) for one, own in zip(subjects, records)]
-    accuracies = [_accuracy(one, answers) for one, (answers, _) in zip(subjects, others)]
+    summary = {"settings": dataclasses.asdict(settings), "versions": versions(), "left_out": left_out, "seconds": done.seconds}
+    summary["accuracies"] = [_accuracy(one, answers) for one, (answers, _) in zip(subjects, others)]
     files = [name for _, drawn in others for name in drawn["files"]]
-    summary = {"settings": dataclasses.asdict(settings), "versions": versions(), "accuracies": accuracies}
-    summary |= {"left_out": left_out, "seconds": done.seconds}
     return _written(pd.concat(tables, ignore_index=True), summary, files, out, settings.seed)
 
 

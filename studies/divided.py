@@ -16,7 +16,7 @@ from ..core.progress import Progress
 from .compare.cluster import Ended, Ray, connected, result_of, room, settle
 from .compare.shards import check_numbers, copy, inside
 from .compare.summary import versions
-from .storage.pieces import PIECES, Divided, Files, Piece, Pieces, part_of_work
+from .storage.pieces import Divided, Files, Piece, Pieces, part_of_work, studies_in
 from .storage.results import Results
 from .storage.store import Store
 
@@ -148,11 +148,9 @@ def _runs(folders: Sequence[str | Path]) -> list[Path]:
     """The folders, each replaced by the shards in it where it is none itself.  Raises: ValueError where there is none."""
     found = []
     for folder in map(Path, folders):
-        inner = [folder] if (folder / PIECES).exists() else sorted(path.parent for path in folder.glob(f"*/{PIECES}"))
-        if not inner:
-            raise ValueError(
-                f"merge: {plain(folder)[-100:]} holds no shard of a study; give the folders of study NAME --shard."
-            )
+        if not (inner := studies_in(folder)):
+            what = f"{plain(folder)[-100:]} holds no shard of a study"
+            raise ValueError(f"merge: {what}; give the folders of pullback study NAME --shard.")
         found += inner
     return found
 

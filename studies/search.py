@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from ..core.progress import Progress
 from ..domains import FittedDomain, Streams, contrast, fit_domain, holm, randomise, transfer, transfer_matrix
 from ..domains.streams import FITTED, TWIN
 from .compare.summary import versions
-from .hidden_frame import KINDS, hidden_frame, recovery, sentences
+from .hidden_frame import KINDS, planted_search, sentences
 from .loaders.adapted import Probabilities
 from .loaders.data import load_photos
 from .loaders.model_formats import load_model
@@ -197,17 +196,11 @@ def search_planted(
 ) -> SearchResult:
     """The search where the truth is known, see `hidden_frame`; writes planted.csv into `out`.  The rest: see `search`."""
     check_writable(out)
-    chosen, store, tasks = pieces or Pieces(), Store(Path(out) / ".parts", versions()), len(KINDS) * len(seeds)
+    chosen, store = pieces or Pieces(), Store(Path(out) / ".parts", versions())
     with chosen.running(Results(out, "study search"), {"settings": {"hidden frames": list(seeds)}}):
-        chosen.plan(tasks)
-        rows = list[dict[str, Any]]()
-        for kind, seed in itertools.product(KINDS, seeds):
-            row = chosen.take(store, f"{kind}/{seed}", lambda kind=kind, seed=seed: recovery(hidden_frame(kind, seed), seed))  # type: ignore[misc]
-            rows += [] if row is None else [row]
-            if progress is not None:
-                progress(chosen.place, tasks)
+        chosen.plan(len(KINDS) * len(seeds))
+        table = planted_search(seeds, progress=progress, take=functools.partial(chosen.take, store))
         chosen.whole()
-        table = pd.DataFrame(rows)
         write_text(Path(out) / "planted.csv", table.to_csv(index=False))
     return SearchResult(table, sentences(table), Path(out), ["planted.csv"])
 

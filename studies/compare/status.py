@@ -10,7 +10,7 @@ from typing import Any
 
 from ...core.files import is_alive, plain, read_json
 from ...core.progress import time_left
-from ..storage.pieces import COUNTS, PIECES
+from ..storage.pieces import COUNTS, PIECES, studies_in
 from ..storage.results import SUMMARY, Results
 from .cell import Cell, read_plan, runs_in
 
@@ -42,7 +42,7 @@ def status(folders: str | Path | Sequence[str | Path]) -> list[Status]:
     folders: of whole runs or shards, or folders in which they lie.  Raises: ValueError where one holds no run.
     """
     given = map(Path, [folders] if isinstance(folders, str | Path) else folders)
-    return [one for folder in given for one in _studies(folder) or map(_status, runs_in([folder]))]
+    return [one for folder in given for one in [*map(_of_study, studies_in(folder))] or map(_status, runs_in([folder]))]
 
 
 def missing_shards(found: Sequence[Status]) -> list[str]:
@@ -54,12 +54,6 @@ def missing_shards(found: Sequence[Status]) -> list[str]:
     counts = {one.shard.partition("/")[2] for one in found if one.shard}
     every = [f"{number}/{count}" for count in sorted(counts, key=int) for number in range(1, int(count) + 1)]
     return [shard for shard in every if shard not in {one.shard for one in found}]
-
-
-def _studies(folder: Path) -> list[Status]:
-    """Of a study, or of its shards in a folder."""
-    inner = [folder] if (folder / PIECES).exists() else [path.parent for path in sorted(folder.glob(f"*/{PIECES}"))]
-    return [_of_study(one) for one in inner]
 
 
 def _of_study(folder: Path) -> Status:

@@ -35,6 +35,11 @@ def part_of_work(shard: str | None) -> tuple[int, int]:
     return number - 1, count
 
 
+def studies_in(folder: Path) -> list[Path]:
+    """The folder of a study, or the folders of studies, such as its shards, that lie in it."""
+    return [folder] if (folder / PIECES).exists() else sorted(path.parent for path in folder.glob(f"*/{PIECES}"))
+
+
 class Pieces:
     """All pieces of a study: each is read where it is stored, and measured where it is not.
 

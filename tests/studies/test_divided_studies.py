@@ -18,7 +18,7 @@ from support.faulty import faulty, processes
 
 from pullback import studies
 from pullback.core.progress import Interrupted
-from pullback.studies import divided, run_study
+from pullback.studies import divided, hidden_frame, run_study
 from pullback.studies import search as searching
 from pullback.studies.compare import cluster
 from pullback.studies.minimal import report
@@ -312,6 +312,25 @@ def test_the_command_measures_and_merges_shards(
     ):
         assert fails(monkeypatch, *command, *shards, *more, "--out", str(tmp_path / "o")) == 2
         assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_hidden_frames_are_divided_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = list[str]()
+
+    def recovery(task: Any, seed: int) -> dict[str, Any]:
+        ran.append(f"{task.kind}/{seed}")
+        return {"kind": task.kind, "seed": seed, "counts": True, "counts_randomised": False} | dict.fromkeys(NUMBERS, 1.0)
+
+    monkeypatch.setattr(hidden_frame, "recovery", recovery)
+    for number in (1, 2):
+        run_study(searching.search_planted, [4], tmp_path / "shards" / str(number), shard=f"{number}/2")
+    merged = run_study(searching.search_planted, [4], tmp_path / "merged", shards=[tmp_path / "shards"])
+    assert ran == [f"{kind}/4" for kind in ("blocks", "tilings", "packets")]
+    assert contents(merged) == contents(searching.search_planted([4], tmp_path / "whole"))
+    assert list(merged.table["kind"]) == ["blocks", "packets", "tilings"]
+
+
+NUMBERS = ("error_fitted", "error_oracle", "angle", "angle_twin", "angle_randomised", "error_randomised")
 
 
 def stop(*asked: Any) -> None:

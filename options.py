@@ -67,7 +67,8 @@ EFFORT = "quick, default or full: how many selections are scored for each map."
 QUESTIONS = "A TOML file that declares the contrasts, see docs/statistics.md. If not given: controls, domains and methods."
 GROUPS = "Which examples are one unit: a CSV file with the columns example and group, or a pattern such as '(.+)-crop[0-9]+'."
 BASELINE_RUN = "The folder of an earlier comparison, with which this one is compared example by example."
-SHARD = "Measure only this part of the work, for example 3/16; pullback merge joins all parts."
+SHARD = "Measure only this part of the work, for example 3/16; pullback merge, or --merge of a study, joins all parts."
+MERGE = "The folder of a shard, which is joined with the others instead of measured; repeat it for each."
 ENGINE = "process measures here, ray on a cluster of Ray, by default a new one that only this machine can reach."
 ADDRESS = "With --engine ray: the cluster, auto or HOST:PORT."
 WORKERS = "With --engine ray: the number of processes that measure. If not given: as many as there is room for."
@@ -176,6 +177,19 @@ class WorkerOptions:
         if self.engine == "ray" and self.shard is not None:
             raise ValueError("--engine: --shard is for work without --engine ray; give one of them.")
         return Ray(**asked) if self.engine == "ray" else None
+
+
+@dataclass(frozen=True)
+class StudyOptions(WorkerOptions):
+    """Which processes measure a study."""
+
+    merge: Annotated[list[Path] | None, typer.Option(help=MERGE)] = None
+
+    def cluster(self) -> Any:
+        """See `WorkerOptions`.  Raises: ValueError, too, where shards are to be merged and measured at once."""
+        if self.merge and (self.shard is not None or self.engine != "process"):
+            raise ValueError("--merge: finished shards are joined; give it without --shard and --engine.")
+        return super().cluster()
 
 
 @dataclass(frozen=True)

@@ -6,24 +6,23 @@ from typing import Annotated, Any
 import typer
 
 from .. import options
-from ..core import terminal
 from ..core.defaults import PICTURE_METHOD
 from ..core.files import plain
 from ..core.progress import bar
-from ..core.terminal import complain, show, show_files
+from ..core.terminal import complain, show
+from .divided import show_findings
 
 OUT = Path("results/domains")
 RUNS = "Folders of finished comparisons that are read instead of run."
 MODELS = f"Repeat it for several. {options.MODEL} If not given: six packaged ones of all kinds of signals, with their data."
 DATA = f"{options.DATA} Once for all models, or once for each."
-MERGE = "The folder of a shard, which is joined with the others instead of measured; repeat it for each."
 METHODS = "An attribution method; repeat it for several."
 QUICK = "20 signals, few selections, and by default two LeNets on digits: a trial of less than a minute."
 
 
 @options.grouped
 def domains(
-    run: options.WorkerOptions,
+    run: options.StudyOptions,
     runs: Annotated[list[Path] | None, typer.Argument(help=RUNS)] = None,
     model: Annotated[list[str] | None, typer.Option(help=MODELS)] = None,
     arch: Annotated[str | None, typer.Option(help=options.ARCH)] = None,
@@ -35,7 +34,6 @@ def domains(
     limit: Annotated[int, options.number("Largest number of signals of each data set.")] = 40,
     effort: Annotated[str, typer.Option(help="quick, default or full, as in compare.")] = "default",
     quick: Annotated[bool, options.switch("--quick", QUICK)] = False,
-    merge: Annotated[list[Path] | None, typer.Option(help=MERGE)] = None,
     out: options.OutOption = OUT,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")] = "auto",
     batch_size: Annotated[str, typer.Option(help=options.BATCH)] = "auto",
@@ -58,7 +56,5 @@ def domains(
         show(f"shard {run.shard}: {part.photos} signals, {part.skipped} of them skipped, in {plain(out)}")
         return
     with bar("steps", early=True) as progress:
-        found = studies.domains(settings, out, progress, complain, runs or (), cluster, merge or ())
-    for sentence in found.summary["findings"]:
-        terminal.console.print(plain(f"• {sentence}"))
-    show_files(out, found.files)
+        found = studies.domains(settings, out, progress, complain, runs or (), cluster, run.merge or ())
+    show_findings(found)

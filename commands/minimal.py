@@ -6,10 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from .. import options
-from ..core import terminal
-from ..core.files import plain
-from ..core.progress import bar
-from ..core.terminal import complain, show_files, show_table
+from ..core.terminal import show_table
+from .divided import measured, show_findings
 
 OUT = Path("results/minimal")
 MODELS = f"Repeat it for several. {options.MODEL}"
@@ -25,7 +23,9 @@ QUICK = "Six signals and 40 steps, of a small packaged network if no model is gi
 METHOD = "The method whose map ranks the coefficients of a control."
 
 
+@options.grouped
 def minimal(
+    run: options.StudyOptions,
     model: Annotated[list[str] | None, typer.Option(help=MODELS)] = None,
     data: Annotated[list[str] | None, typer.Option(help=DATA)] = None,
     transform: Annotated[list[str] | None, options.domains("dwt(haar, level=3) for pictures, a wavelet for others")] = None,
@@ -64,11 +64,8 @@ def minimal(
     settings = studies.MinimalSettings(**asked, **{name: value for name, value in given.items() if value})
     if quick:
         settings, out = settings.quick, Path("results/minimal-quick") if out == OUT else out
-    with bar("gradients") as progress:
-        found = studies.minimal(settings, out, progress, complain)
+    found = measured(studies.minimal, settings, out, "gradients", run)
     heads = ("model", "domain", "image", "class kept up to", "loses it")
     rows = studies.minimal_limits(found.summary)
     show_table("Sparsity: median and 95 % interval", heads, rows[list(heads)].to_numpy().tolist())
-    for sentence in found.summary["findings"]:
-        terminal.console.print(plain(f"• {sentence}"))
-    show_files(out, found.files)
+    show_findings(found)

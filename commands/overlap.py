@@ -8,10 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import options
-from ..core import terminal
-from ..core.files import plain
-from ..core.progress import bar
-from ..core.terminal import complain, show_files
+from .divided import measured, show_findings
 
 DATA = "animals, esc50:FOLDER, tones (built in), a folder of recordings or of CLASS/recording."
 LEVEL = "Level of the target over the corruption in dB at which mixtures are explained; repeat it for several."
@@ -20,7 +17,7 @@ DOMAINS = "the Haar wavelet of the paper, and wavelets, wavelet packets, stft, m
 
 
 @dataclass(frozen=True)
-class SoundOptions:
+class SoundOptions(options.StudyOptions):
     """The options of both studies. Each field is one."""
 
     model: Annotated[str, typer.Option(help="yamnet, tones (built in), package.module:callable, …, as in compare.")] = "yamnet"
@@ -46,7 +43,8 @@ class SoundOptions:
 
     def settings(self) -> dict[str, Any]:
         """The fields of the settings of the study that are given."""
-        given = {name: value for name, value in dataclasses.asdict(self).items() if name != "quick" and value is not None}
+        others = {"quick", *(one.name for one in dataclasses.fields(options.StudyOptions))}
+        given = {name: value for name, value in vars(self).items() if name not in others and value is not None}
         for name, field in (("level", "levels"), ("transform", "domains"), ("method", "methods"), ("input", "inputs")):
             if name in given:
                 given[field] = tuple(given.pop(name))
@@ -61,7 +59,7 @@ def overlap(run: SoundOptions, out: options.OutOption = Path("results/overlap"))
     """
     from .. import studies
 
-    _study(studies.overlap, studies.OverlapSettings(**run.settings()), run.quick, out)
+    _study(studies.overlap, studies.OverlapSettings(**run.settings()), run, out)
 
 
 @options.grouped
@@ -72,12 +70,8 @@ def noise(run: SoundOptions, out: options.OutOption = Path("results/noise")) -> 
     """
     from .. import studies
 
-    _study(studies.noise, studies.OverlapSettings(**studies.NOISE_LEVELS | run.settings()), run.quick, out)
+    _study(studies.noise, studies.OverlapSettings(**studies.NOISE_LEVELS | run.settings()), run, out)
 
 
-def _study(study: Any, settings: Any, quick: bool, out: Path) -> None:
-    with bar("targets") as progress:
-        found = study(settings.quick if quick else settings, out, progress, complain)
-    for sentence in found.summary["findings"]:
-        terminal.console.print(plain(f"• {sentence}"))
-    show_files(out, found.files)
+def _study(study: Any, settings: Any, run: SoundOptions, out: Path) -> None:
+    show_findings(measured(study, settings.quick if run.quick else settings, out, "targets", run))

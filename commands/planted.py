@@ -6,16 +6,15 @@ from typing import Annotated
 import typer
 
 from .. import options
-from ..core import terminal
-from ..core.files import plain
-from ..core.progress import bar
-from ..core.terminal import complain, show_files
+from .divided import measured, show_findings
 
 METHOD = "An attribution method that is tried; repeat it for several. If not given: integrated_gradients(steps=16)."
 TASK = "A task, for example '2-D, loud'; repeat it for several. If not given: all; a wrong name lists them."
 
 
+@options.grouped
 def planted(
+    run: options.StudyOptions,
     seeds: Annotated[int, options.number("Seeds of each task that must count.")] = 20,
     first: Annotated[int, options.number("The first seed.", 0)] = 0,
     task: Annotated[list[str] | None, typer.Option(help=TASK)] = None,
@@ -32,8 +31,4 @@ def planted(
 
     methods = {"methods": tuple(method)} if method else {}
     settings = studies.PlantedSettings(seeds, first, tuple(task or ()), examples=examples, **methods)
-    with bar("seeds") as progress:
-        found = studies.planted(settings.quick if quick else settings, out, progress, complain)
-    for sentence in found.summary["findings"]:
-        terminal.console.print(plain(f"• {sentence}"))
-    show_files(out, found.files)
+    show_findings(measured(studies.planted, settings.quick if quick else settings, out, "seeds", run))

@@ -7,10 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from .. import options
-from ..core import terminal
-from ..core.files import plain
-from ..core.progress import bar
-from ..core.terminal import complain, show_files, show_table
+from ..core.terminal import show_table
+from .divided import measured, show_findings
 
 MODELS = (
     f"Repeat it for several; those with one data set are compared with the first. {options.MODEL} If not given: twelve small "
@@ -24,7 +22,7 @@ METHOD = "A method of the kind sensitivity, for example 'smoothgrad(samples=25, 
 
 
 @dataclass(frozen=True)
-class Options(options.ModelOptions):
+class Options(options.StudyOptions, options.ModelOptions):
     """Several models, and how their input is made."""
 
     model: Annotated[list[str] | None, typer.Option(help=MODELS)] = None  # type: ignore[assignment]
@@ -50,10 +48,7 @@ def robustness(
     settings = studies.RobustnessSettings(models, tuple(data or ()), **asked, **parts)
     if quick:
         settings, out = settings.quick, Path("results/robustness-quick") if out == OUT else out
-    with bar("forwards") as progress:
-        found = studies.robustness(settings, out, progress, complain)
+    found = measured(studies.robustness, settings, out, "forwards", run)
     for data_set, rows in found.accuracies.items():
         show_table(f"{data_set}: right answers, %", list(rows.columns), rows.to_numpy().tolist())
-    for sentence in found.summary["findings"]:
-        terminal.console.print(plain(f"• {sentence}"))
-    show_files(out, found.files)
+    show_findings(found)

@@ -1,4 +1,4 @@
-"""`pullback merge`, `status` and `cost`: about comparisons that run, or ran, in folders."""
+"""`pullback merge`, `status` and `cost`: about comparisons and studies that run, or ran, in folders."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,9 +24,9 @@ def merge(
 
 
 def status(
-    folders: Annotated[list[Path], typer.Argument(help="Folders of comparisons or shards, or folders in which they lie.")],
+    folders: Annotated[list[Path], typer.Argument(help="Folders of comparisons, studies or shards, or in which they lie.")],
 ) -> None:
-    """Say how far comparisons are, also while they run: examples done and planned, time left, what was skipped, shards."""
+    """Say how far comparisons and studies are, also while they run: what is done and planned, time left, skipped, shards."""
     from .. import studies
     from ..studies.report.printed import print_status
 

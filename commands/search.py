@@ -1,6 +1,5 @@
 """`pullback study search`."""
 
-import functools
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,15 +7,17 @@ import typer
 
 from .. import options
 from ..core.defaults import PICTURE_METHOD
-from ..core.progress import bar
 from ..core.terminal import show, show_files
+from .divided import measured
 
 FAMILY = "menu, packets, block_klt, subband_klt or lattice, with options; repeat it for several. If not given: all of them."
 ALSO = "Further model for the same data, on which the domains are judged too; repeat it for several."
 OBJECTIVE = "What domains are trained and chosen by: l1, entropy, selection or expected."
 
 
+@options.grouped
 def search(
+    run: options.StudyOptions,
     model: Annotated[str, typer.Option(help=options.MODEL)] = options.DEFAULT_MODEL,
     data: Annotated[str, typer.Option(help=options.DATA)] = "imagenet-sample",
     also: Annotated[list[str] | None, typer.Option(help=ALSO)] = None,
@@ -41,9 +42,7 @@ def search(
     asked |= {"also": tuple(also or ()), "shortlist": shortlist, "samples": samples}
     asked |= {"method": method, "limit": limit, "cuts": cuts, "folds": folds, "batch_size": options.batch_size(batch_size)}
     settings = study.Search(model, data, device=options.resolve_device(device), **asked)
-    run = study.search_planted if quick else functools.partial(study.search, settings)
-    with bar("searches") as progress:
-        found = run(out, progress=progress)
+    found = measured(study.search_planted if quick else study.search, range(2) if quick else settings, out, "searches", run)
     for sentence in found.said:
         show(f"• {sentence}")
     show_files(out, found.files)

@@ -6,10 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import options
-from ..core import terminal
-from ..core.files import plain
-from ..core.progress import bar
-from ..core.terminal import complain, show_files
+from .divided import measured, show_findings
 
 MODELS = (
     f"A model of volumes; repeat it for several. {options.MODEL} If not given: two small networks, of digits and of regions of "
@@ -22,7 +19,9 @@ QUICK = "20 volumes and one wavelet, by default of digits: a trial of less than 
 OUT = Path("results/volume")
 
 
+@options.grouped
 def volume(
+    run: options.StudyOptions,
     model: Annotated[list[str] | None, typer.Option(help=MODELS)] = None,
     arch: Annotated[str | None, typer.Option(help=options.ARCH)] = None,
     output: Annotated[str | None, typer.Option(help=options.OUTPUT)] = None,
@@ -52,8 +51,4 @@ def volume(
     settings = studies.VolumeSettings(**asked, device=options.resolve_device(device))
     if quick:
         settings, out = settings.quick, Path("results/volume-quick") if out == OUT else out
-    with bar("volumes") as progress:
-        found = studies.volume(settings, out, progress, complain)
-    for sentence in found.summary["findings"]:
-        terminal.console.print(plain(f"• {sentence}"))
-    show_files(out, found.files)
+    show_findings(measured(studies.volume, settings, out, "volumes", run))

@@ -15,6 +15,7 @@ with needs("pullback.studies", "'pullback[cli]'"):
     from .compare.settings import Settings
     from .compare.shards import Shard, compare_shard, merge
     from .compare.status import Status, missing_shards, status
+    from .divided import run_study
     from .domains.settings import Settings as DomainsSettings
     from .domains.study import Domains, domains, domains_shard
     from .explain import Explanation, explain, explain_top
@@ -42,5 +43,15 @@ __all__ += ["Photos", "Planted", "PlantedSettings", "Preparation", "Ray", "Robus
 __all__ += ["Shard", "Signal", "Status", "Subject", "Volume", "VolumeSettings", "check_and_write", "check_method", "compare"]
 __all__ += ["compare_shard", "domains", "domains_shard", "expected_cost", "explain", "explain_top", "load_model", "load_photos"]
 __all__ += ["load_subject", "merge", "metric_rows", "metric_text", "minimal", "minimal_limits", "missing_shards", "noise"]
-__all__ += ["overlap", "planted", "read_questions", "robustness", "status", "transform_rows", "volume", "write_matrix"]
+__all__ += [
+    "overlap",
+    "planted",
+    "read_questions",
+    "robustness",
+    "run_study",
+    "status",
+    "transform_rows",
+    "volume",
+    "write_matrix",
+]
 __all__ += ["write_page", "write_report"]

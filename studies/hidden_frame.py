@@ -1,8 +1,9 @@
 """Planted truth for the search of domains: a network that reads a few atoms of a hidden orthogonal frame."""
 
 import functools
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,16 +169,26 @@ def _atoms(transform: Transform) -> Tensor:
 
 
 def planted_search(
-    seeds: Sequence[int] = range(20), kinds: Sequence[str] = KINDS, examples: int = 100, progress: Progress | None = None
+    seeds: Sequence[int] = range(20),
+    kinds: Sequence[str] = KINDS,
+    examples: int = 100,
+    progress: Progress | None = None,
+    take: Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any] | None] = lambda key, make: make(),
 ) -> pd.DataFrame:
-    """One row of `recovery` for each kind and seed.  progress: called with (tasks done, tasks planned)."""
-    rows, planned = [], len(seeds) * len(kinds)
-    for kind in kinds:
-        for seed in seeds:
-            rows.append(recovery(hidden_frame(kind, seed, examples), seed))
-            if progress is not None:
-                progress(len(rows), planned)
-    return pd.DataFrame(rows)
+    """One row of `recovery` for each kind and seed.  progress: called with (tasks done, tasks planned).
+
+    take: called with a name and what makes the row; it returns the row, or None to leave it out.
+    """
+    rows, tasks = [], list(itertools.product(kinds, seeds))
+    for done, (kind, seed) in enumerate(tasks, 1):
+        rows.append(take(f"{kind}/{seed}", functools.partial(_row, kind, seed, examples)))
+        if progress is not None:
+            progress(done, len(tasks))
+    return pd.DataFrame([row for row in rows if row is not None])
+
+
+def _row(kind: str, seed: int, examples: int) -> dict[str, Any]:
+    return recovery(hidden_frame(kind, seed, examples), seed)
 
 
 def sentences(found: pd.DataFrame) -> list[str]:

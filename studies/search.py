@@ -1,9 +1,9 @@
 """The search of domains for a model and its data: every family, judged on photos that it has not seen."""
 
 import dataclasses
-import importlib.metadata
-import json
-from collections.abc import Callable, Iterator, Sequence
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from ..core.progress import Progress
 from ..domains import FittedDomain, Streams, contrast, fit_domain, randomise, transfer, transfer_matrix
 from ..domains.streams import FITTED, TWIN
 from ..metrics.statistics import holm
-from .hidden_frame import planted_search, sentences
+from .compare.summary import versions
+from .hidden_frame import KINDS, planted_search, sentences
 from .loaders.adapted import Probabilities
 from .loaders.data import load_photos
 from .loaders.model_formats import load_model
@@ -27,6 +28,11 @@ from .loaders.models import LoadedModel
 from .report import atoms
 from .report.figures import save
 from .report.tilings import transfers
+from .storage.domains import FILES, build, stored
+from .storage.fingerprint import answer, weights
+from .storage.pieces import Pieces
+from .storage.results import Results
+from .storage.store import Store
 
 FAMILIES = ("menu", "packets", "block_klt", "subband_klt", "lattice")
 CUT = 0.8  # side of a cut, in units of the shorter side of the picture
@@ -72,59 +78,92 @@ class SearchResult:
     found: dict[str, FittedDomain] = field(default_factory=dict)
 
 
-def search(settings: Search, out: str | Path, progress: Progress | None = None) -> SearchResult:
+def search(
+    settings: Search,
+    out: str | Path,
+    progress: Progress | None = None,
+    note: Callable[[str], object] | None = None,
+    pieces: Pieces | None = None,
+) -> SearchResult:
     """Fits a domain of every family to the same gradient stream, and writes tables, atoms and figures into `out`.
 
     p values are corrected by Holm for all contrasts of the table. The score is that of the class that the model predicts.
-    progress: called with (steps done, steps planned): the stream, and each family.
-    Raises: ValueError or ImportError for wrong names, too few photos, or a family without a member for such signals.
+    Each fitted domain is stored in `out`/.parts, and the same call continues there.
+    progress: called with (domains done, domains planned).  note: is not called.
+    pieces: which are measured, see `run_study`. How domains do on other models is measured by a whole run only.
+    Raises: ValueError or ImportError for wrong names, too few photos, a family without a member for such signals, or where
+    `out` holds other results; Interrupted for a KeyboardInterrupt.
     """
     check_writable(out)
-    names = (settings.model, *settings.also)
-    step, found = _steps(progress, len(names) * (len(settings.families) + 1)), dict[str, dict[str, FittedDomain]]()
-    made = dict[str, Streams]()
-    for name in names:
-        made[name], found[name] = _streams(name, settings), {}
-        next(step)
-        for family in settings.families:
-            options: Any = {"folds": settings.folds, "shortlist": settings.shortlist, "seed": settings.seed}
-            one = fit_domain(made[name], family, settings.objective, **options)
-            found[name][family] = one
-            if name == settings.model:
-                one.save(Path(out) / plain(family))
-            next(step)
-    elsewhere = {family: _elsewhere(family, found, made) for family in settings.families if settings.also}
-    return written(found[settings.model], Path(out), dataclasses.asdict(settings), elsewhere)
+    chosen, results, about = pieces or Pieces(), Results(out, "study search"), dataclasses.asdict(settings)
+    with chosen.running(results, {"settings": about}):
+        models = {name: _Model(name, settings, Path(out)) for name in dict.fromkeys((settings.model, *settings.also))}
+        chosen.plan(len(models) * len(settings.families))
+        found = {name: dict[str, FittedDomain]() for name in models}
+        for name, model in models.items():
+            for family in settings.families:
+                if (one := model.fitted(family, chosen)) is not None:
+                    found[name][family] = one
+                if progress is not None:
+                    progress(chosen.place, chosen.planned)
+        chosen.whole()
+        for family, one in found[settings.model].items():
+            one.save(Path(out) / plain(family))
+        elsewhere = {family: _elsewhere(family, found, models, chosen) for family in settings.families if settings.also}
+        done = written(found[settings.model], Path(out), results, elsewhere)
+    return done
 
 
-def _streams(name: str, settings: Search) -> Streams:
-    """The gradient streams of a model, for the class that it predicts."""
-    model = load_model(name, settings.device)
-    x, groups = _signals(model, settings)
-    whole = model.whole(x).module
-    target = torch.cat([whole(part).argmax(1) for part in x.split(16)])
-    # The probabilities of a randomised copy are all 0 or 1: of it the scores before the sigmoid are explained.
-    control = randomise(model.module, settings.seed) if isinstance(whole, Probabilities) else None
-    run: dict[str, Any] = {"method": settings.method, "batch_size": settings.batch_size, "seed": settings.seed}
-    return Streams.of(whole, x, target, groups=groups, randomised=control, **run)
+class _Model:
+    """A model with its inputs, and its gradient streams once they are asked for."""
+
+    def __init__(self, name: str, settings: Search, out: Path) -> None:
+        self.settings, self.name, self.model = settings, name, load_model(name, settings.device)
+        self.x, self.groups = _signals(self.model, settings)
+        self.whole = self.model.whole(self.x).module
+        values = hashlib.blake2b(self.x.cpu().contiguous().numpy().tobytes()).hexdigest()
+        known = self.model.preparation(), weights(self.model.module), answer(self.whole(self.x[:1]).detach())
+        names = ("objective", "shortlist", "method", "folds", "seed", "device", "batch_size")
+        asked = [getattr(settings, key) for key in names]  # the data are known by their values
+        self.store = Store(out / ".parts", [asked, versions(), values, self.groups, *known])
+
+    @functools.cached_property
+    def streams(self) -> Streams:
+        """The gradient streams, for the class that the model predicts."""
+        target = torch.cat([self.whole(part).argmax(1) for part in self.x.split(16)])
+        # The probabilities of a randomised copy are all 0 or 1: of it the scores before the sigmoid are explained.
+        control = randomise(self.model.module, self.settings.seed) if isinstance(self.whole, Probabilities) else None
+        run: dict[str, Any] = {name: getattr(self.settings, name) for name in ("method", "batch_size", "seed")}
+        return Streams.of(self.whole, self.x, target, groups=self.groups, randomised=control, **run)
+
+    def fitted(self, family: str, pieces: Pieces) -> FittedDomain | None:
+        """The domain of a family, fitted or read; None where it belongs to others."""
+        options: Any = {name: getattr(self.settings, name) for name in ("folds", "shortlist", "seed")}
+        fit = lambda: stored(fit_domain(self.streams, family, self.settings.objective, **options), self.store, family)
+        piece = pieces.take(self.store, family, fit, f"{family} of {self.name}", FILES)
+        return None if piece is None else build(piece, self.store.folder.parent)
 
 
-def _elsewhere(family: str, found: dict[str, dict[str, FittedDomain]], made: dict[str, Streams]) -> pd.DataFrame:
+def _elsewhere(
+    family: str, found: dict[str, dict[str, FittedDomain]], models: dict[str, _Model], pieces: Pieces
+) -> pd.DataFrame:
     """How the domains of each model do on the others."""
-    return transfer_matrix(transfer({name: own[family] for name, own in found.items()}, made))
+
+    def made() -> dict[str, Any]:
+        own = {name: own[family] for name, own in found.items()}
+        return transfer_matrix(transfer(own, {name: model.streams for name, model in models.items()})).to_dict("list")
+
+    store = Store(next(iter(models.values())).store.folder, [model.store.digest for model in models.values()])
+    return pd.DataFrame(pieces.take(store, f"{family} elsewhere", made, late=True))
 
 
-def written(
-    found: dict[str, FittedDomain], out: Path, settings: dict[str, Any], elsewhere: dict[str, pd.DataFrame]
-) -> SearchResult:
+def written(found: dict[str, FittedDomain], out: Path, results: Results, elsewhere: dict[str, pd.DataFrame]) -> SearchResult:
     """The result with its tables, figures and summary in `out`."""
     table = against_twin_and_menu(found)
     write_text(out / "families.csv", table.to_csv(index=False))
     pictures = atoms.draw({name: (one.transform, one.twin) for name, one in found.items()}, out)
     said = [str(one) for one in found.values()]
-    wrote = {"pullback": importlib.metadata.version("pullback"), "command": "study search"}
-    summary = wrote | {"settings": settings, "families": table.to_dict("records"), "said": said}
-    write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
+    results.update({"families": table.to_dict("records"), "said": said}, alone=True)
     if elsewhere:
         rows = pd.concat([matrix.assign(family=family) for family, matrix in elsewhere.items()])
         write_text(out / "transfer.csv", rows.to_csv(index=False))
@@ -149,11 +188,21 @@ def against_twin_and_menu(found: dict[str, FittedDomain]) -> pd.DataFrame:
     return table.assign(p_holm=holm(table["p"].fillna(1.0)))
 
 
-def search_planted(out: str | Path, seeds: Sequence[int] = range(2), progress: Progress | None = None) -> SearchResult:
-    """The search where the truth is known, see `hidden_frame`; writes planted.csv into `out`."""
+def search_planted(
+    seeds: Sequence[int] = range(2),
+    out: str | Path = "results/search",
+    progress: Progress | None = None,
+    note: Callable[[str], object] | None = None,
+    pieces: Pieces | None = None,
+) -> SearchResult:
+    """The search where the truth is known, see `hidden_frame`; writes planted.csv into `out`.  The rest: see `search`."""
     check_writable(out)
-    table = planted_search(seeds, progress=progress)
-    write_text(Path(out) / "planted.csv", table.to_csv(index=False))
+    chosen, store = pieces or Pieces(), Store(Path(out) / ".parts", versions())
+    with chosen.running(Results(out, "study search"), {"settings": {"hidden frames": list(seeds)}}):
+        chosen.plan(len(KINDS) * len(seeds))
+        table = planted_search(seeds, progress=progress, take=functools.partial(chosen.take, store))
+        chosen.whole()
+        write_text(Path(out) / "planted.csv", table.to_csv(index=False))
     return SearchResult(table, sentences(table), Path(out), ["planted.csv"])
 
 
@@ -187,10 +236,3 @@ def _windows(x: Tensor, settings: Search) -> list[Tensor]:
     parts = x[:, : x.shape[1] // settings.samples * settings.samples].unflatten(1, (-1, settings.samples)).unbind(1)
     loudest = sorted(range(len(parts)), key=lambda place: -float(parts[place].square().sum()))[: settings.cuts]
     return [parts[place] for place in sorted(loudest)]
-
-
-def _steps(progress: Progress | None, planned: int) -> Iterator[None]:
-    report: Callable[[int, int], object] = progress or (lambda done, planned: None)
-    for done in range(1, planned + 1):
-        report(done, planned)
-        yield

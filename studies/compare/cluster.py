@@ -63,6 +63,15 @@ class Ray:
         return {"num_cpus": self.cpus} | ({"num_gpus": share} if share else {})
 
 
+def settle(places: Sequence[str], threads: int) -> None:
+    """Prepares the process of a worker.  places: the caller's current folder, and those of its modules."""
+    import torch
+
+    os.chdir(places[0])
+    sys.path += [place for place in places[1:] if place not in sys.path]
+    torch.set_num_threads(threads)
+
+
 class Worker:
     """What runs in the process of a worker."""
 
@@ -71,14 +80,10 @@ class Worker:
     ) -> tuple[list[dict[str, Any]], Settings, list[str]]:
         """The cells as plain data, the settings with the domains that are compared, and notes. Models are loaded once.
 
-        packed: the model, or None.  places: the caller's current folder, and those of its modules.
+        packed: the model, or None.  places: as in `settle`.
         """
-        import torch
-
-        os.chdir(places[0])
-        sys.path += [place for place in places[1:] if place not in sys.path]
+        settle(places, threads)
         model = pickle.loads(packed)
-        torch.set_num_threads(threads)
         notes: list[str] = []
         self.engine = InProcess(settings, Path(out), model, lambda text: notes.append(str(text)))
         return to_plain(self.engine.cells), self.engine.settings, notes
@@ -111,7 +116,7 @@ class OnRay:
     """Measures all cells on workers of a cluster; as `InProcess`, and with the same numbers for any number of workers."""
 
     def __init__(self, ray: Any, how: Ray, settings: Settings, out: Path, model: LoadedModel | None, told: Note) -> None:
-        self.ray, self.out, self.number = ray, out.absolute(), _room(ray, how, settings.device)
+        self.ray, self.out, self.number = ray, out.absolute(), room(ray, how, settings.device)
         self.asked = (settings, str(self.out), ray.put(ray.cloudpickle.dumps(model)), [os.getcwd(), *sys.path], how.cpus)
         self.actor = ray.remote(max_restarts=0, max_task_retries=0, **how.needed(settings.device))(Worker)
         self.running: dict[Any, tuple[Any, _Task | None]] = {}
@@ -135,8 +140,8 @@ class OnRay:
         """Whether the worker is set up, and what it says.  Raises: its own error; RuntimeError if workers keep ending."""
         worker, _ = self.running.pop(ref)
         try:
-            found = self._result(ref)
-        except _Ended as error:
+            found = result_of(self.ray, ref)
+        except Ended as error:
             self.failed += 1
             if self.failed > TRIES * self.number:
                 why = f"workers of Ray end while they load the model; the last: {error}"
@@ -145,16 +150,6 @@ class OnRay:
         self.failed = 0
         self.idle.append(worker)
         return True, *found
-
-    def _result(self, ref: Any) -> Any:
-        """What a worker returns.  Raises: `_Ended` where its process has ended; its own error otherwise."""
-        errors = self.ray.exceptions
-        try:
-            return self.ray.get(ref)
-        except errors.RayTaskError as error:
-            raise error.cause from None
-        except (errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError, errors.NodeDiedError) as error:
-            raise _Ended(plain(str(error).strip().splitlines()[-1])[:150]) from None
 
     def measure(self, progress: Progress | None) -> None:
         """Measures the photos of all cells that are not stored."""
@@ -186,8 +181,8 @@ class OnRay:
             return [], 0
         del self.running[ref]
         try:
-            readable = self._result(ref)
-        except _Ended:
+            readable = result_of(self.ray, ref)
+        except Ended:
             return self._after_end(task)
         self.idle.append(worker)
         return self._ordered(task.cell, task.rest, task.before + readable), len(task.places)
@@ -220,11 +215,22 @@ class OnRay:
             raise RuntimeError(f"compare: {lost}; --out must be a folder that all workers share.")
 
 
-class _Ended(Exception):
+class Ended(Exception):
     """The process of a worker has ended."""
 
 
-def _room(ray: Any, how: Ray, device: str) -> int:
+def result_of(ray: Any, ref: Any) -> Any:
+    """What a worker returns.  Raises: `Ended` where its process has ended; its own error otherwise."""
+    errors = ray.exceptions
+    try:
+        return ray.get(ref)
+    except errors.RayTaskError as error:
+        raise error.cause from None
+    except (errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError, errors.NodeDiedError) as error:
+        raise Ended(plain(str(error).strip().splitlines()[-1])[:150]) from None
+
+
+def room(ray: Any, how: Ray, device: str) -> int:
     """The number of workers.  Raises: ValueError where the cluster has no room for one."""
     held, needed = ray.cluster_resources(), how.needed(device)
     names = {"num_cpus": "CPU", "num_gpus": "GPU"}

@@ -2,18 +2,18 @@
 
 import dataclasses
 import itertools
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...core.checks import check_choice, check_path, quoted
+from ...core.checks import check_choice, check_path
 from ...core.defaults import PICTURE_METHOD
 from ...metrics.protocol import Protocol
 from ...metrics.selection import BUDGETS
 from ..loaders.models import LoadedModel
 from ..loaders.options import ModelOptions
+from ..storage.pieces import part_of_work
 
 Several = str | Path | Sequence[str | Path]
 MOVED, CHANGED = 20, 3  # signals near x: those that are scored for infidelity, and those that are explained for max-sensitivity
@@ -75,16 +75,8 @@ class Settings(ModelOptions):
         return [replace(self, **dict(zip(names, cell))) for cell in every]
 
     def part_of_work(self) -> tuple[int, int]:
-        """The number of the shard, from 0 on, and that of all shards.  Raises: ValueError for another form.
-
-        >>> Settings(shard="3/16").part_of_work(), Settings().part_of_work()
-        ((2, 16), (0, 1))
-        """
-        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", "1/1" if self.shard is None else str(self.shard))
-        number, count = map(int, match.groups()) if match else (0, 0)
-        if not 1 <= number <= count:
-            raise ValueError(f"shard: expected NUMBER/COUNT from 1/1 on, for example 3/16; got {quoted(self.shard)}.")
-        return number - 1, count
+        """See `part_of_work`."""
+        return part_of_work(self.shard)
 
     @property
     def method_label(self) -> str:

@@ -11,6 +11,7 @@ from ...core.checks import quoted
 from ...core.files import check_writable, plain, read_json, write_whole
 from ...core.progress import Progress
 from ..loaders.models import LoadedModel
+from ..storage.pieces import part_of_work
 from ..storage.results import SUMMARY, Results
 from . import questions as asking
 from . import scores
@@ -65,7 +66,7 @@ def merge(folders: Sequence[str | Path], out: str | Path, before: Path | None = 
     versions, photos or questions, and where `out` holds other results.
     """
     held = sorted((_Held.read(folder) for folder in runs_in(folders)), key=lambda one: one.number)
-    _check_numbers(held)
+    check_numbers([(str(one.settings.shard), one.folder) for one in held])
     for one in held[1:]:
         _check_same(held[0], one)
     if before is not None:
@@ -110,16 +111,19 @@ class _Held:
         return self.settings.part_of_work()[0]
 
 
-def _check_numbers(held: Sequence[_Held]) -> None:
-    """Raises: ValueError unless every shard is there once."""
-    count = held[0].settings.part_of_work()[1]
-    for one, after in zip(held, [*held[1:], None]):
-        if one.settings.part_of_work()[1] != count:
-            raise ValueError(f"merge: shards {held[0].settings.shard} and {one.settings.shard} are of different divisions.")
-        if after is not None and after.number == one.number:
-            both = " and ".join(plain(each.folder)[-80:] for each in (one, after))
-            raise ValueError(f"merge: shard {one.settings.shard} is there twice, in {both}; give each shard once.")
-    if missing := sorted(set(range(count)) - {one.number for one in held}):
+def check_numbers(held: Sequence[tuple[str, Path]]) -> None:
+    """Raises: ValueError unless every shard is there once.  held: the shards with their folders."""
+    (first, _), count = held[0], part_of_work(held[0][0])[1]
+    seen: dict[int, Path] = {}
+    for shard, folder in held:
+        number, its = part_of_work(shard)
+        if its != count:
+            raise ValueError(f"merge: shards {first} and {shard} are of different divisions.")
+        if number in seen:
+            both = " and ".join(plain(each)[-80:] for each in (seen[number], folder))
+            raise ValueError(f"merge: shard {shard} is there twice, in {both}; give each shard once.")
+        seen[number] = folder
+    if missing := sorted(set(range(count)) - set(seen)):
         named = ", ".join(str(number + 1) for number in missing[:20])
         raise ValueError(f"merge: of {count} shards {len(missing)} are missing: {named}{' …' if len(missing) > 20 else ''}.")
 
@@ -160,15 +164,15 @@ def _joined(out: Path, shards: Sequence[tuple[Path, Cell]]) -> Cell:
     for folder, cell in shards:  # nothing is copied before all is known to be there
         for _, part in _parts(folder, cell):
             for name in part["pictures"]:
-                _inside(folder, name)
+                inside(folder, name)
     whole = replace(first, settings=replace(first.settings, shard=None), places=list(range(len(first.names))))
     store = whole.store(out)
     for folder, cell in shards:
         ours = cell.store(folder)
         for place, part in _parts(folder, cell):
-            _copy(ours.path(cell.keys[place]), store.path(cell.keys[place]))
+            copy(ours.path(cell.keys[place]), store.path(cell.keys[place]))
             for name in part["pictures"]:
-                _copy(_inside(folder, name), out / name)
+                copy(inside(folder, name), out / name)
     return whole
 
 
@@ -183,7 +187,7 @@ def _parts(folder: Path, cell: Cell) -> Iterator[tuple[int, Part]]:
         yield place, part
 
 
-def _inside(folder: Path, name: str) -> Path:
+def inside(folder: Path, name: str) -> Path:
     """A file of a folder.  Raises: ValueError for a name that leads out of it."""
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
@@ -191,6 +195,7 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy(source: Path, target: Path) -> None:
+    """Copies a file, whole or not at all, if there is one."""
     if source.is_file():
         write_whole(target, lambda name: shutil.copyfile(source, name))

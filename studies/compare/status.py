@@ -1,4 +1,4 @@
-"""What the folder of a comparison says about it while it runs."""
+"""What the folder of a comparison or a study says about it while it runs."""
 
 import platform
 import time
@@ -10,7 +10,8 @@ from typing import Any
 
 from ...core.files import is_alive, plain, read_json
 from ...core.progress import time_left
-from ..storage.results import Results
+from ..storage.pieces import COUNTS, PIECES, studies_in
+from ..storage.results import SUMMARY, Results
 from .cell import Cell, read_plan, runs_in
 
 _SMALL = 2**14  # bytes of a part with a reason why its photo is skipped; parts with numbers are mostly larger
@@ -21,7 +22,8 @@ class Status:
     """How far a run is.
 
     shard: "3/16", or "" for a whole run.  state: "running", "finished", "interrupted", "failed", or "ended" where the process
-    has died without a word.  done, planned: photos of all cells; skipped ones are done.  skipped: (photo, reason).
+    has died without a word.  done, planned: photos of all cells, of which skipped ones are done, or pieces of a study.
+    skipped: (photo, reason).
     seconds_left: at the pace of this run; None where it is not known.
     """
 
@@ -35,11 +37,12 @@ class Status:
 
 
 def status(folders: str | Path | Sequence[str | Path]) -> list[Status]:
-    """How far runs of `compare` are, each from what is stored in its folder. Nothing is loaded, and nothing is changed.
+    """How far comparisons and studies are, each from what is stored in its folder. Nothing is loaded, and nothing is changed.
 
     folders: of whole runs or shards, or folders in which they lie.  Raises: ValueError where one holds no run.
     """
-    return [_status(folder) for folder in runs_in([folders] if isinstance(folders, str | Path) else folders)]
+    given = map(Path, [folders] if isinstance(folders, str | Path) else folders)
+    return [one for folder in given for one in [*map(_of_study, studies_in(folder))] or map(_status, runs_in([folder]))]
 
 
 def missing_shards(found: Sequence[Status]) -> list[str]:
@@ -51,6 +54,17 @@ def missing_shards(found: Sequence[Status]) -> list[str]:
     counts = {one.shard.partition("/")[2] for one in found if one.shard}
     every = [f"{number}/{count}" for count in sorted(counts, key=int) for number in range(1, int(count) + 1)]
     return [shard for shard in every if shard not in {one.shard for one in found}]
+
+
+def _of_study(folder: Path) -> Status:
+    held, found = (read_json(folder / name) for name in (SUMMARY, PIECES))
+    if not isinstance(held, dict) or not isinstance(found, dict) or not all(isinstance(found.get(one), int) for one in COUNTS):
+        raise ValueError(f"{plain(folder)[-100:]}: {SUMMARY} or {PIECES} is damaged; give the command of the study again.")
+    (done, planned), started, state = (found[one] for one in COUNTS), _started(held), _state(held)
+    new = sum(path.stat().st_mtime >= started for path in folder.glob(".parts/*.json"))
+    running = state == "running"
+    left = time_left(time.time() - started, (0.0, max(0, done - new)), done, planned) if running else None
+    return Status(folder, plain(found.get("shard") or ""), state, done, planned, [], left)
 
 
 def _status(folder: Path) -> Status:

@@ -11,7 +11,7 @@ import pandas as pd
 from torch import Tensor
 
 from ...core.files import check_writable, plain
-from ...core.progress import Interrupted, Progress
+from ...core.progress import Progress
 from ...transforms import get as get_transform
 from ..compare.summary import versions
 from ..kinds import Signal
@@ -19,6 +19,7 @@ from ..loaders.data import Photo, load_photos
 from ..loaders.models import LoadedModel
 from ..storage.distinct import distinct_domains
 from ..storage.fingerprint import answer, content, weights
+from ..storage.pieces import Files, Pieces
 from ..storage.results import Results
 from ..storage.store import Store, digest
 from .figures import grid
@@ -57,9 +58,9 @@ class _Run:
     out: Path
     report: Progress
     note: Note
+    pieces: Pieces
     done: int = 0
     planned: int = 0
-    reused: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -70,6 +71,7 @@ def minimal(
     note: Note | None = None,
     *,
     loaded: Mapping[str, LoadedModel] | None = None,
+    pieces: Pieces | None = None,
     **options: Any,
 ) -> Minimal:
     """How few coefficients keep a prediction, against controls with equally many, and what that does not show.
@@ -78,6 +80,7 @@ def minimal(
     Written into `out`: scores.parquet, results.csv, limits.csv, changed.csv, summary.json, report.html, figures, and grids of
     pictures. Each finished signal is stored in `out`/.parts, and the same call continues there.
     progress: called with (gradients done, gradients planned).  note: called with a sentence on what is left out.
+    pieces: which are measured, see `run_study`.
 
     Raises: ValueError for wrong settings, models or data, or where `out` holds other results; OSError; Interrupted.
     """
@@ -86,12 +89,14 @@ def minimal(
     check_writable(out)
     results = Results(out, "study minimal")
     results.held()
-    run = _Run(settings, out, progress or (lambda done, planned: None), told)
+    run = _Run(settings, out, progress or (lambda done, planned: None), told, pieces or Pieces())
     clock = time.perf_counter()
-    with results.run({"settings": dataclasses.asdict(settings)}, alone=True):
+    with run.pieces.running(results, {"settings": dataclasses.asdict(settings)}):
         given = loaded or {}
-        records = [one for model, data in settings.pairs for one in _of_model(run, model, data, given.get(model))]
-        spent = {"gradients": run.planned, "reused": run.reused, "seconds": round(time.perf_counter() - clock, 1)}
+        records = [one for place in range(len(settings.pairs)) for one in _of_model(run, place, given)]
+        run.pieces.whole()
+        spent = {"gradients": run.planned, "reused": run.pieces.done - run.pieces.measured}
+        spent |= {"seconds": round(time.perf_counter() - clock, 1)}
         spent["cpu_seconds"] = round(sum(record["cpu_seconds"] for record in records), 1)
         found = _result(run, records, spent)
         results.update(found.summary | {"files": found.files}, alone=True)
@@ -108,9 +113,10 @@ def _result(run: _Run, records: list[Record], spent: dict[str, Any]) -> Minimal:
     return Minimal(tables.scores, tables.front, tables.limits, tables.changed, summary, run.out, files)
 
 
-def _of_model(run: _Run, name: str, data: str, loaded: LoadedModel | None) -> Iterator[Record]:
+def _of_model(run: _Run, number: int, loaded: Mapping[str, LoadedModel]) -> Iterator[Record]:
     """The records of one model, in every domain.  Raises: ValueError where no signal can be read."""
-    model = loaded or run.settings.loaded(name, run.note)
+    name, data = run.settings.pairs[number]
+    model = loaded.get(name) or run.settings.loaded(name, run.note)
     read = _read(run, model, data)
     first = read[0][1].values.to(run.settings.device)[None]
     domains = run.settings.transforms or (_usual(model, first.shape[1:]),)
@@ -118,10 +124,11 @@ def _of_model(run: _Run, name: str, data: str, loaded: LoadedModel | None) -> It
     seen = answer(model.whole(first).check(first, "auto"))
     store = Store(run.out / ".parts", [run.settings.question, model.preparation(), versions(), weights(model.module), seen])
     run.planned += len(domains) * len(read) * cost(run.settings)
+    run.pieces.plan(len(domains) * len(read), len(run.settings.pairs) - number)
     for domain in domains:
         for place, (photo, signal) in enumerate(read):
-            where = {"data": data, "model": name, "domain": domain, "example": plain(photo.name)}
-            yield where | _piece(run, store, model, photo, signal, domain, place)
+            if (record := _piece(run, store, model, photo, signal, domain, place)) is not None:
+                yield {"data": data, "model": name, "domain": domain, "example": plain(photo.name)} | record
 
 
 def _usual(model: LoadedModel, shape: Sequence[int]) -> str:
@@ -148,22 +155,16 @@ def _cut(signal: Signal, model: LoadedModel, settings: Settings) -> Signal:
     return signal.but(values=signal.values[..., : max(1, round(settings.seconds / signal.step[-1]))])
 
 
-def _piece(run: _Run, store: Store, model: LoadedModel, photo: Photo, signal: Signal, domain: str, place: int) -> Record:
-    """The record of one signal in one domain: the stored one, or measured, drawn and stored."""
+def _piece(run: _Run, store: Store, model: LoadedModel, photo: Photo, signal: Signal, domain: str, place: int) -> Record | None:
+    """The record of one signal in one domain: the stored one, or measured, drawn and stored; None if it belongs to others."""
     unit, drawn = content(photo)[:16], place < run.settings.pictures
     key, before = digest([photo.name, unit, domain]), run.done
-    record: Record | None = store.read(key)
-    try:
-        if record is None or (drawn and not all((run.out / name).is_file() for name in record["pictures"] or [""])):
-            record = _measured(run, model, photo, signal, domain, place if drawn else None) | {"unit": unit}
-            store.write(key, record)
-        else:
-            run.reused += 1
-    except KeyboardInterrupt:
-        raise Interrupted(before // cost(run.settings), run.planned // cost(run.settings)) from None
+    made = lambda: _measured(run, model, photo, signal, domain, place if drawn else None) | {"unit": unit}
+    files: Files = lambda record: (record["pictures"] or [""]) if drawn else []
+    record = run.pieces.take(store, key, made, f"{photo.name} in {domain}", files)
     run.done = before + cost(run.settings)
     run.report(run.done, run.planned)
-    return record if drawn else record | {"pictures": []}
+    return record if drawn or record is None else record | {"pictures": []}
 
 
 def _measured(run: _Run, model: LoadedModel, photo: Photo, signal: Signal, domain: str, place: int | None) -> Record:

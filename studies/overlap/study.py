@@ -12,12 +12,13 @@ import pandas as pd
 
 from ...core.files import check_writable, write_text, write_whole
 from ...core.imports import needs
-from ...core.progress import Interrupted, Progress
+from ...core.progress import Progress
 from ..compare.summary import versions
 from ..loaders.models import LoadedModel
 from ..report.page import render
 from ..storage.distinct import distinct_domains
 from ..storage.fingerprint import weights
+from ..storage.pieces import Pieces
 from ..storage.results import Results
 from ..storage.store import Store, digest
 from . import figures
@@ -56,6 +57,7 @@ def overlap(
     progress: Progress | None = None,
     note: Callable[[str], object] | None = None,
     model: LoadedModel | str | None = None,
+    pieces: Pieces | None = None,
     **options: Any,
 ) -> MixedRecordings:
     """Which coefficients of a mixture of two recordings make the model name one of them, and are they those of that one?
@@ -64,7 +66,7 @@ def overlap(
     contrasts.csv, summary.json, report.html, figures, and sounds to hear. Each finished target is stored in `out`/.parts, and
     the same call continues there.
     progress: called with (targets done, targets planned).  note: called with a sentence for what is left out.
-    model: replaces `settings.model`; of a `LoadedModel` the name is recorded.
+    model: replaces `settings.model`; of a `LoadedModel` the name is recorded.  pieces: which are measured, see `run_study`.
 
     Raises: ValueError for wrong settings, too few recordings, or where `out` holds other results; OSError; ImportError with
     the command that installs what is missing; Interrupted for a KeyboardInterrupt.
@@ -73,7 +75,7 @@ def overlap(
     if model is not None:
         options["model"] = model.name if isinstance(model, LoadedModel) else model
     settings = dataclasses.replace(settings or Settings(), **options)
-    return _run(settings, Path(out), progress, note or (lambda text: None), loaded)
+    return _run(settings, Path(out), progress, note or (lambda text: None), loaded, pieces or Pieces())
 
 
 def noise(
@@ -89,7 +91,12 @@ def noise(
 
 
 def _run(
-    settings: Settings, out: Path, progress: Progress | None, note: Callable[[str], object], model: LoadedModel | None
+    settings: Settings,
+    out: Path,
+    progress: Progress | None,
+    note: Callable[[str], object],
+    model: LoadedModel | None,
+    pieces: Pieces,
 ) -> MixedRecordings:
     check_writable(out)
     results = Results(out, settings.name)
@@ -102,8 +109,8 @@ def _run(
     asked = settings.asked() | {"domains": domains}
     store = Store(out / ".parts", [asked, versions(), weights(recordings.model), recordings.rate])
     about = {"settings": dataclasses.asdict(settings), "domains": domains}
-    with results.run(about, alone=True):
-        records, files = _records(recordings, domains, settings, store, out, progress)
+    with pieces.running(results, about):
+        records, files = _records(recordings, domains, settings, store, pieces, progress)
         table, sweep = wide(records, settings), prediction(records, settings)
         found = conclude(table, sweep, settings)
         pictures, pair = paper_pair(recordings, settings, out)
@@ -115,34 +122,40 @@ def _run(
 
 
 def _records(
-    recordings: Recordings, domains: tuple[str, ...], settings: Settings, store: Store, out: Path, progress: Progress | None
+    recordings: Recordings,
+    domains: tuple[str, ...],
+    settings: Settings,
+    store: Store,
+    pieces: Pieces,
+    progress: Progress | None,
 ) -> tuple[list[Record], list[str]]:
     """The record of each target, and the files that present the first ones."""
     report, found, targets = progress or (lambda done, planned: None), list[Record](), recordings.targets
     shown = {one * len(targets) // max(1, settings.shown) for one in range(min(settings.shown, len(targets)))}
     report(0, len(targets))
+    pieces.plan(len(targets))
     for number, clip in enumerate(targets):
-        try:
-            found.append(_record(clip, recordings, domains, settings, store, out if number in shown else None))
-        except KeyboardInterrupt:
-            raise Interrupted(number, len(targets)) from None
+        record = _record(clip, recordings, domains, settings, store, pieces, number in shown)
+        found += [] if record is None else [record]
         report(number + 1, len(targets))
+    pieces.whole()
     return found, [name for record in found for name in record["files"]]
 
 
 def _record(
-    clip: Clip, recordings: Recordings, domains: tuple[str, ...], settings: Settings, store: Store, out: Path | None
-) -> Record:
-    """The stored record of a target, or a new one.  out: where it is presented, if it is."""
-    key = f"{clip.name} {_content(clip)} {'shown' if out else ''}"
-    record: Record | None = store.read(key)
-    if record is None or any(out is not None and not (out / name).exists() for name in record["files"]):
+    clip: Clip, recordings: Recordings, domains: tuple[str, ...], settings: Settings, store: Store, pieces: Pieces, shown: bool
+) -> Record | None:
+    """The stored record of a target, or a new one; None if it belongs to others."""
+
+    def made() -> Record:
         begun = time.process_time()
         record, kept = trial(clip, recordings, domains, settings)
         record["cpu_seconds"] = time.process_time() - begun
-        record["files"] = [] if out is None else present(record, kept, recordings.rate, settings, out)
-        store.write(key, record)
-    return record
+        record["files"] = present(record, kept, recordings.rate, settings, store.folder.parent) if shown else []
+        return record
+
+    key = f"{clip.name} {_content(clip)} {'shown' if shown else ''}"
+    return pieces.take(store, key, made, clip.name, lambda record: record["files"])
 
 
 def _content(clip: Clip) -> str:

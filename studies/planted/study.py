@@ -1,6 +1,7 @@
 """The study of planted truth: many seeds of many tasks, each stored, and which score finds the truth."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from ...core.files import check_writable, write_text
-from ...core.progress import Interrupted, Progress
+from ...core.progress import Progress
 from ...metrics.statistics import wilson
 from ..compare.summary import versions
+from ..storage.pieces import Pieces
 from ..storage.results import Results
 from ..storage.store import Store
 from .figure import draw
@@ -79,6 +81,7 @@ def planted(
     out: str | Path = "results/planted",
     progress: Progress | None = None,
     note: Callable[[str], object] | None = None,
+    pieces: Pieces | None = None,
     **options: Any,
 ) -> Planted:
     """Which scores name the domain in which truth was planted, and which make false claims where there is none.
@@ -86,6 +89,7 @@ def planted(
     settings: see `Settings`; or its fields as `options`. Written into `out`: trials.csv, results.csv, summary.json,
     planted.png. Each finished seed is stored in `out`/.parts, and the same call continues there.
     progress: called with (seeds done, seeds planned).  note: called with a sentence for each seed that is dropped.
+    pieces: which are measured, see `run_study`. Seeds that replace dropped ones are measured by a whole run only.
 
     Raises: ValueError for wrong settings, or where `out` holds other results; OSError; Interrupted for a KeyboardInterrupt.
     """
@@ -95,8 +99,10 @@ def planted(
     results = Results(out, "study planted")
     asked = {"methods": settings.methods, "examples": settings.examples, "versions": versions()}
     store = Store(out / ".parts", asked)
-    with results.run({"settings": dataclasses.asdict(settings)}, alone=True):
-        records = _records(settings, store, progress, told)
+    chosen = pieces or Pieces()
+    with chosen.running(results, {"settings": dataclasses.asdict(settings)}):
+        records = _records(settings, store, chosen, progress, told)
+        chosen.whole()
         trials = trial_table(records)
         table = summarize(trials)
         summary = {"settings": dataclasses.asdict(settings), "versions": versions()} | about(records, table)
@@ -106,20 +112,20 @@ def planted(
 
 
 def _records(
-    settings: Settings, store: Store, progress: Progress | None, told: Callable[[str], object]
+    settings: Settings, store: Store, pieces: Pieces, progress: Progress | None, told: Callable[[str], object]
 ) -> dict[str, list[Record]]:
     """The trials of each task, dropped ones too, until enough count."""
     planned, done, found = len(settings.chosen) * settings.seeds, 0, {}
     report = progress or (lambda done, planned: None)
+    pieces.plan(planned)
     for task in settings.chosen:
         found[task.name] = own = list[Record]()
-        for seed in range(settings.first, settings.first + _TRIES * settings.seeds):
-            key = f"{task.name}/{seed}"
-            try:
-                record = store.read(key) or trial(task, seed, settings.methods, settings.examples)
-            except KeyboardInterrupt:
-                raise Interrupted(done, planned) from None
-            store.write(key, record)
+        for number in range(_TRIES * settings.seeds):
+            seed = settings.first + number
+            key, made = f"{task.name}/{seed}", functools.partial(trial, task, seed, settings.methods, settings.examples)
+            record = pieces.take(store, key, made, late=number >= settings.seeds)
+            if record is None:
+                continue
             own.append(record)
             if record["dropped"]:
                 told(f"{key} is dropped: {record['dropped']}")

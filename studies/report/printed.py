@@ -117,7 +117,7 @@ def print_status(found: Sequence[Any], missing: Sequence[str]) -> None:
     """A row for each `Status`, their sum, what was skipped, and which shards no folder holds."""
     show_table(None, ("folder", "shard", "state", "done", "skipped", "left"), [_status_row(one) for one in found])
     if len(found) > 1:
-        show(f"{sum(one.done for one in found)} of {sum(one.planned for one in found)} examples are done")
+        show(f"{sum(one.done for one in found)} of {sum(one.planned for one in found)} examples or pieces are done")
     for name, reason in dict.fromkeys(pair for one in found for pair in one.skipped):
         show(plain(f"skipped: {name}: {reason}"))
     if missing:

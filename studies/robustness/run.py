@@ -16,13 +16,14 @@ from torch import Tensor
 
 from ...attribution.engine.check_model import feed_dtype
 from ...core.files import check_writable, plain, write_text
-from ...core.progress import Interrupted, Progress
+from ...core.progress import Progress
 from ...transforms import get as get_transform
 from ..compare.summary import versions
 from ..kinds import Signal
 from ..loaders.data import Photo, Photos, load_photos
 from ..loaders.models import LoadedModel, stacked
 from ..storage.fingerprint import answer, weights
+from ..storage.pieces import Pieces
 from ..storage.results import Results
 from ..storage.store import Store, digest
 from ..zoo.fashion_mnist import FASHION_NETS
@@ -67,6 +68,7 @@ def robustness(
     out: str | Path = "results/robustness",
     progress: Progress | None = None,
     note: Callable[[str], object] | None = None,
+    pieces: Pieces | None = None,
     **options: Any,
 ) -> Robustness:
     """Importance by scale of several models, and how they answer to filters, noise of one octave, single waves and attacks.
@@ -75,6 +77,7 @@ def robustness(
     Written into `out`: results.csv and claims.csv (long, one number a row), spectra.csv.gz and answers.csv.gz (every example),
     summary.json, report.html, figures. Finished batches of examples are stored in `out`/.parts; the same call continues there.
     progress: called with (work done, work planned), in forwards of the models.  note: called with sentences on what is done.
+    pieces: which are measured, see `run_study`.
 
     Raises: ValueError, TypeError or ImportError for wrong settings; ValueError where a model is no classifier or does not
     accept the data, or `out` holds other results; OSError; Interrupted, with the number of stored pieces, for a
@@ -98,17 +101,14 @@ def robustness(
     store = Results(out, "study robustness")
     _check_settings(store, settings)
     clock = time.process_time(), time.perf_counter()
-    with store.run({"settings": dataclasses.asdict(settings)}, alone=True):
-        study = _Study(settings, out, progress, told)
-        try:
-            nets = study.nets()
-        except KeyboardInterrupt:
-            raise Interrupted(study.pieces, study.pieces_planned) from None
+    study = _Study(settings, out, progress, told, pieces or Pieces())
+    with study.pieces.running(store, {"settings": dataclasses.asdict(settings)}):
+        nets = study.nets()
         table, found = results(nets, settings), claims(nets, settings)
         about = summary(nets, table, found, settings) | {"versions": versions(), "settings": dataclasses.asdict(settings)}
         about["skipped"] = [one for files in study.skipped.values() for one in files]
         about["seconds"] = {"cpu": time.process_time() - clock[0], "wall": time.perf_counter() - clock[1]} | study.seconds
-        about["pieces"] = {"all": study.pieces, "of_this_run": study.measured}
+        about["pieces"] = {"all": study.pieces.done, "of_this_run": study.pieces.measured}
         files = _write(nets, table, found, about, settings, out)
         store.update(about | {"files": files}, alone=True)
     return Robustness(table, found, about, out, files)
@@ -117,17 +117,21 @@ def robustness(
 class _Study:
     """The models one after the other, and the pieces of each."""
 
-    def __init__(self, settings: Settings, out: Path, progress: Progress | None, told: Callable[[str], object]) -> None:
-        self.settings, self.out, self.progress, self.told = settings, out, progress, told
-        self.done = self.planned = self.pieces = self.pieces_planned = self.measured = 0
+    def __init__(
+        self, settings: Settings, out: Path, progress: Progress | None, told: Callable[[str], object], pieces: Pieces
+    ) -> None:
+        self.settings, self.out, self.progress, self.told, self.pieces = settings, out, progress, told, pieces
+        self.done = self.planned = 0
         self.seconds = {"loading_and_training_cpu": 0.0}
         self.skipped: dict[str, list[dict[str, str]]] = {}
 
     def nets(self) -> list[Net]:
         """What is measured of every model."""
-        return [self._net(place, *pair) for place, pair in enumerate(self.settings.pairs)]
+        found = [self._net(place, *pair) for place, pair in enumerate(self.settings.pairs)]
+        self.pieces.whole()
+        return [net for net in found if net is not None]
 
-    def _net(self, place: int, name: str, data: str) -> Net:
+    def _net(self, place: int, name: str, data: str) -> Net | None:
         model, question = self._loaded(name), [self.settings.question, versions()]
         found, read = _inputs(model, data, self.settings)
         self.skipped[data] = [{"file": plain(name), "reason": plain(why)} for name, why in found.skipped]
@@ -145,9 +149,14 @@ class _Study:
                 first += len(rows)
         remaining = len(self.settings.pairs) - place
         self.planned = self.done + remaining * sum(_work(task) for task in tasks)
-        self.pieces_planned = self.pieces + remaining * len(tasks)
+        self.pieces.plan(len(tasks), remaining)
         names = [plain(photo.name) for photo in photos]
-        return Net.joined(name, self.settings.group(name), data, runs[0], classes, names, [self._piece(task) for task in tasks])
+        parts = [part for task in tasks if (part := self._piece(task, name)) is not None]
+        return (
+            Net.joined(name, self.settings.group(name), data, runs[0], classes, names, parts)
+            if len(parts) == len(tasks)
+            else None
+        )
 
     def _loaded(self, name: str) -> LoadedModel:
         start = time.process_time()
@@ -158,17 +167,13 @@ class _Study:
             self.told(f"{name} was trained in {seconds:.0f} s and is kept for the next time.")
         return model
 
-    def _piece(self, task: _Task) -> dict[str, Any]:
-        """The measured examples of a task, from the store where they are there."""
+    def _piece(self, task: _Task, name: str) -> dict[str, Any] | None:
+        """The measured examples of a task, from the store where they are there; None if they belong to others."""
         store, subject, u, label, heat = task
         content = hashlib.blake2b(u.cpu().contiguous().numpy().tobytes()).hexdigest()
         key, before = digest([content, tuple(u.shape), label.tolist(), heat]), self.done
-        part = store.read(key)
-        if not isinstance(part, dict):
-            part = measured(subject, u, label, heat, self._count)
-            store.write(key, part)
-            self.measured += 1
-        self.done, self.pieces = before + _work(task), self.pieces + 1
+        part = self.pieces.take(store, key, lambda: measured(subject, u, label, heat, self._count), f"examples of {name}")
+        self.done = before + _work(task)
         self._count(0)
         return part
 

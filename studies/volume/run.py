@@ -13,11 +13,12 @@ from scipy import stats
 
 from ...core.files import check_writable, write_text, write_whole
 from ...core.imports import needs
-from ...core.progress import Interrupted, Progress
+from ...core.progress import Progress
 from ...metrics.statistics import mean_interval
 from ..compare.summary import versions
 from ..loaders.data import Photo
 from ..storage.fingerprint import content
+from ..storage.pieces import Files, Pieces
 from ..storage.results import Results
 from ..storage.store import Store, digest
 from . import claims
@@ -49,6 +50,7 @@ def volume(
     out: str | Path = "results/volume",
     progress: Progress | None = None,
     note: Callable[[str], object] | None = None,
+    pieces: Pieces | None = None,
     **options: Any,
 ) -> Volume:
     """Whether coarse scales of a model's importance lie at the surface of an object in a volume, and fine ones inside it.
@@ -60,7 +62,7 @@ def volume(
     profiles.parquet with the shares by distance, results.csv, contrasts.csv, summary.json, report.html, figures, and NIfTI
     files of the first volumes. Each finished volume is stored in `out`/.parts, and the same call continues there.
     progress: called with (volumes done, volumes planned).
-    note: called with a sentence for each volume or data set that is left out.
+    note: called with a sentence for each volume or data set that is left out.  pieces: which are measured, see `run_study`.
 
     Raises: ValueError for wrong settings, models or data, or where `out` holds other results; OSError; ImportError;
     Interrupted for a KeyboardInterrupt.
@@ -68,13 +70,14 @@ def volume(
     settings, out = dataclasses.replace(settings or Settings(), **options), Path(out)
     check_writable(out)
     results = Results(out, "study volume")
-    with results.run({"settings": dataclasses.asdict(settings)}, alone=True):
-        found = _studied(settings, out, progress, note or (lambda text: None))
+    chosen = pieces or Pieces()
+    with chosen.running(results, {"settings": dataclasses.asdict(settings)}):
+        found = _studied(settings, out, chosen, progress, note or (lambda text: None))
         results.update(found.summary | {"files": found.files}, alone=True)
     return found
 
 
-def _studied(settings: Settings, out: Path, progress: Progress | None, told: Callable[[str], object]) -> Volume:
+def _studied(settings: Settings, out: Path, pieces: Pieces, progress: Progress | None, told: Callable[[str], object]) -> Volume:
     left_out: list[dict[str, str]] = []
 
     def leave_out(name: str, why: str) -> None:
@@ -82,12 +85,13 @@ def _studied(settings: Settings, out: Path, progress: Progress | None, told: Cal
         told(f"{name} is left out: {why}")
 
     subjects = _loaded(settings, leave_out)
-    done = _Done(subjects, settings, out, progress)
-    tables = [claims.long_table(done.records(one, leave_out), one.data, one.name) for one in subjects]
-    accuracies = [_accuracy(one, done.answers(one)) for one in subjects]
-    files = [name for one in subjects for name in pictured(one, out)]
-    summary = {"settings": dataclasses.asdict(settings), "versions": versions(), "accuracies": accuracies}
-    summary |= {"left_out": left_out, "seconds": done.seconds}
+    done = _Done(subjects, settings, out, pieces, progress)
+    records, others = [done.records(one) for one in subjects], [done.others(one) for one in subjects]
+    pieces.whole()
+    tables = [claims.long_table(done.whole(one, own, leave_out), one.data, one.name) for one, own in zip(subjects, records)]
+    summary = {"settings": dataclasses.asdict(settings), "versions": versions(), "left_out": left_out, "seconds": done.seconds}
+    summary["accuracies"] = [_accuracy(one, answers) for one, (answers, _) in zip(subjects, others)]
+    files = [name for _, drawn in others for name in drawn["files"]]
     return _written(pd.concat(tables, ignore_index=True), summary, files, out, settings.seed)
 
 
@@ -110,46 +114,54 @@ def _loaded(settings: Settings, left_out: Callable[[str, str], object]) -> list[
 class _Done:
     """The finished pieces of a run: those that are stored, and those that are computed now."""
 
-    def __init__(self, subjects: list[Subject], settings: Settings, out: Path, progress: Progress | None) -> None:
-        self.progress = progress or (lambda done, planned: None)
+    def __init__(
+        self, subjects: list[Subject], settings: Settings, out: Path, pieces: Pieces, progress: Progress | None
+    ) -> None:
+        self.pieces, self.progress = pieces, progress or (lambda done, planned: None)
         counts = [min(settings.limit, len(subject.photos.entries)) for subject in subjects]
         self.settings, self.out, self.done, self.planned = settings, out, 0, sum(counts)
         self.seconds: dict[str, dict[str, float]] = {}
+        pieces.plan(self.planned)
 
-    def _piece(self, subject: Subject, key: str, make: Callable[[], Record]) -> Record:
+    def _piece(
+        self, subject: Subject, key: str, make: Callable[[], Record], files: Files = lambda piece: (), late: bool = False
+    ) -> Record | None:
         question = subject.fingerprint | self.settings.question | {"data": subject.data, "versions": versions()}
-        store = Store(self.out / ".parts", question)
-        found: Record | None = store.read(key)
-        if found is None:
-            try:
-                found = make()
-            except KeyboardInterrupt:
-                raise Interrupted(self.done, self.planned) from None
-            store.write(key, found)
-        return found
+        return self.pieces.take(Store(self.out / ".parts", question), key, make, f"{key} of {subject.name}", files, late)
 
-    def answers(self, subject: Subject) -> Record:
-        """Which volumes the model names rightly."""
+    def others(self, subject: Subject) -> tuple[Record, Record]:
+        """Which volumes the model names rightly, and the files that show the first ones."""
+        self.pieces.plan(2)
         found = self._piece(subject, f"answers/{self.settings.tested}", lambda: answers(subject))
-        loading = self._piece(subject, "loading", lambda: {"seconds": subject.seconds})
-        self.seconds[subject.name]["loading"] = loading["seconds"]
-        return found
+        first = [[photo.name, content(photo)] for photo, _ in subject.signals(self.settings.pictures)]
+        made: Callable[[], Record] = lambda: {"files": pictured(subject, self.out)}
+        drawn = self._piece(subject, f"pictures/{digest(first)}", made, lambda piece: piece["files"])
+        loading = self._piece(subject, "loading", lambda: {"seconds": subject.seconds}, late=True)
+        self.seconds[subject.name] = {} if loading is None else {"loading": loading["seconds"]}
+        return found or {}, drawn or {}
 
-    def records(self, subject: Subject, left_out: Callable[[str, str], object]) -> list[Record]:
-        """Where the importance of each volume lies; those without a surface are left out."""
+    def records(self, subject: Subject) -> list[tuple[str, Record]]:
+        """The name and the record of each volume that belongs to this run."""
         found = []
         for photo, signal in subject.signals(self.settings.limit):
             key = f"{photo.name}/{digest(content(photo))}"
             record = self._piece(subject, key, lambda photo=photo, signal=signal: _tried(subject, photo, signal))  # type: ignore[misc]
             self.done += 1
             self.progress(self.done, self.planned)
+            found += [] if record is None else [(photo.name, record)]
+        return found
+
+    def whole(
+        self, subject: Subject, records: list[tuple[str, Record]], left_out: Callable[[str, str], object]
+    ) -> list[Record]:
+        """Where the importance of each volume lies; those without a surface are left out."""
+        for name, record in records:
             if "fault" in record:
-                left_out(photo.name, record["fault"])
-            else:
-                found.append(record)
+                left_out(name, record["fault"])
+        found = [record for _, record in records if "fault" not in record]
         if not found:
             raise ValueError(f"study volume: no volume of {subject.data[:80]} has an object with a surface; choose --border.")
-        self.seconds[subject.name] = {"volumes": sum(record["seconds"] for record in found)}
+        self.seconds[subject.name]["volumes"] = sum(record["seconds"] for record in found)
         return found
 
 

@@ -20,12 +20,12 @@ class Faulty(Tiny):
     """`Tiny`, but for black pictures; every process that has run it leaves its number in a folder.
 
     kills: how often a process is killed when it sees a white picture.  hungry: its gradient needs more memory than there is.
-    full: there is no room on the disk for what follows a white picture.
+    full: there is no room on the disk for what follows a white picture.  black: the answer to black ones.
     """
 
-    def __init__(self, folder: Path, kills: int, hungry: bool, full: bool) -> None:
+    def __init__(self, folder: Path, kills: int, hungry: bool, full: bool, black: float) -> None:
         super().__init__()
-        self.folder, self.kills, self.hungry, self.full = folder, kills, hungry, full
+        self.folder, self.kills, self.hungry, self.full, self.black = folder, kills, hungry, full, black
 
     def forward(self, x: Tensor) -> Tensor:
         (self.folder / f"process-{os.getpid()}").touch()
@@ -40,7 +40,7 @@ class Faulty(Tiny):
         if self.full and white:
             files._sync = no_room
         out = super().forward(x)
-        return torch.where((rows == -1).all(1, keepdim=True), torch.nan, out)
+        return torch.where((rows == -1).all(1, keepdim=True), self.black, out)
 
 
 def exhaust() -> None:
@@ -59,9 +59,9 @@ def no_room(path: Path, flags: int) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def faulty(folder: Path, kills: int = 0, hungry: bool = False, full: bool = False) -> LoadedModel:
+def faulty(folder: Path, kills: int = 0, hungry: bool = False, full: bool = False, black: float = torch.nan) -> LoadedModel:
     folder.mkdir(exist_ok=True)
-    return LoadedModel("tiny", Faulty(folder, kills, hungry, full).eval(), PREPARE)
+    return LoadedModel("tiny", Faulty(folder, kills, hungry, full, black).eval(), PREPARE)
 
 
 def processes(folder: Path) -> list[int]:

@@ -13,6 +13,7 @@ from ...metrics.protocol.run import Scored
 from .cell import Cell, Part
 from .scores import ABOUT, as_scored, joined, long_table
 
+UNEQUAL = "other frequencies in each example"
 TOGETHER = 256  # photos whose plain data are held at one time
 Block = TypeVar("Block")
 
@@ -24,6 +25,7 @@ class Found:
     table: a row for each photo and domain. copy_of: the name of the first photo with the same content, if it is another one.
     names, scored: of the photos that are no copies; None without any.  skipped, notes: (photo, text).
     evaluations: their sums by kind.  pictures: of the photos that are to be drawn.
+    frequencies: of each octave, as {"octave 1": "4000–8000 Hz"}; where photos differ, this is said in their place.
     """
 
     cell: Cell
@@ -34,6 +36,7 @@ class Found:
     notes: list[tuple[str, str]] = field(default_factory=list)
     evaluations: Counter[str] = field(default_factory=Counter)
     pictures: list[str] = field(default_factory=list)
+    frequencies: dict[str, str] = field(default_factory=dict)
 
     def scores(self) -> tuple[pd.DataFrame, Conclusion | None]:
         """The long table of the cell, and its conclusion."""
@@ -77,6 +80,8 @@ def _note(found: Found, part: Part) -> None:
     found.skipped += [(part["name"], text) for text in part["skipped"]]
     found.notes += [(part["name"], text) for text in part["notes"]]
     found.evaluations.update(part["evaluations"])
+    for name, text in part.get("frequencies", {}).items():
+        found.frequencies[name] = text if found.frequencies.get(name, text) == text else UNEQUAL
 
 
 class _Packed(Generic[Block]):

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ...attribution import get as get_method
-from ...core.files import check_writable, plain, read_json, write_text
+from ...core.files import check_writable, plain, write_text
 from ...core.progress import Interrupted, Progress
 from ...metrics.protocol import Conclusion
 from ..kinds.image import DOMAINS as DOMAINS
@@ -194,7 +194,7 @@ def _summaries(found: Sequence[Found], clock: float) -> dict[str, Any]:
         cell, table = one.cell, one.table
         about: dict[str, Any] = {name: getattr(cell.settings, name)[0] for name in ("data", "model", "method", "baseline")}
         about |= {name: cell.about[name] for name in ("weights", "preparation", "labels", "signals")}
-        about["transforms"] = cell.settings.transforms
+        about |= {"transforms": cell.settings.transforms, "frequencies": one.frequencies}
         left_out = [(name, why) for name, why in cell.about["left_out"]]
         about |= summarize(table, [*left_out, *one.skipped], one.notes, one.evaluations, cell.settings.seed)
         stream = float(table.drop_duplicates("image")["seconds_stream"].mean())
@@ -231,20 +231,13 @@ def check_settings(results: Results, settings: Settings) -> None:
         raise ValueError(f"{plain(results.out)[:80]} holds {what}; choose another folder with --out.")
 
 
-def _frequencies(pictures: Sequence[Path]) -> dict[str, str]:
-    """The frequencies of octaves in the unit of the signals, where the view of an example says them."""
-    views = [held for path in pictures if path.suffix == ".json" and (held := read_json(path))]
-    scales = [scale for one in views for domain in one["domains"] for scale in domain["scales"]]
-    return {scale["name"]: scale["text"] for scale in scales if scale["text"]}
-
-
 def _write(found: Sequence[Found], table: pd.DataFrame, out: Path) -> list[str]:
     """Draws the figures about all photos of each cell, and writes the table. Returns the names of all files."""
     pictures = []
     for one in found:
         (out / one.cell.folder).mkdir(exist_ok=True)
-        texts = _frequencies([out / name for name in one.pictures])
-        pictures += [one.cell.inside(name) for name in figures.overview(distinct(one.table), out / one.cell.folder, texts)]
+        names = figures.overview(distinct(one.table), out / one.cell.folder, one.frequencies)
+        pictures += [one.cell.inside(name) for name in names]
         pictures += one.pictures
     write_text(out / "results.csv", table.to_csv(index=False))
     return [PAGE, "results.csv", "summary.json", *pictures]

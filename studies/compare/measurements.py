@@ -12,6 +12,8 @@ from ...core.files import plain
 from ...metrics import fraction_holding, gini
 from ...metrics.protocol.run import Scored
 from ...transforms import TransformClaim
+from ...transforms.units import band_texts
+from ..kinds import Signal
 from ..loaders.data import Photo
 from ..loaders.models import LoadedModel
 from .scores import kept
@@ -69,6 +71,12 @@ def domain_columns(one: Attribution, found: Scored, domain: str) -> dict[str, Te
         columns |= {f"kept{b}_{ranking}": torch.tensor(values) for b, values in kept(found, domain, ranking).items()}
     shares = one.importance("octave")
     return columns | {f"share {name}": torch.tensor(shares[name].to_numpy()) for name in shares}
+
+
+def octave_texts(maps: Sequence[Attribution], signal: Signal) -> dict[str, str]:
+    """The frequencies of each octave in the unit of one signal, which all domains share; of "coarser" each has its own."""
+    texts = {name: text for one in maps for name, text in band_texts(one.layout, signal.step, signal.unit).items() if text}
+    return {name: text for name, text in texts.items() if name.startswith("octave ")}
 
 
 def _detail(one: Attribution, name: str) -> Tensor:

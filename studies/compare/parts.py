@@ -23,7 +23,7 @@ from ..loaders.models import LoadedModel, stacked
 from ..report import figures
 from ..storage.fingerprint import content
 from .cell import Cell, Part
-from .measurements import domain_columns, photo_columns
+from .measurements import domain_columns, octave_texts, photo_columns
 from .scores import as_data
 
 _EMPTY: Part = {"records": [], "evaluations": {}, "pictures": []}
@@ -188,6 +188,7 @@ class Parts:
                 "evaluations": evaluations,
             }
             part["scores"] = as_data(scores, i)
+            part["frequencies"] = octave_texts(list(own.values()), read[i][1])
             parts.append(part | {"pictures": self._pictures(row, before + i, [one[i] for one in own.values()], read[i][1])})
         return parts
 

@@ -151,8 +151,8 @@ def _views(
 
 def _with_shares(view: Mapping[str, Any], run: Run, shares: Mapping[tuple[str, ...], pd.DataFrame]) -> dict[str, Any]:
     """A view whose selected signals say what is left of f(x) - f(x₀), with that number's row; unsafe media are left out."""
-    settings = run.scores.iloc[0] if len(run.scores) else {}
-    where = [run.label, *(str(view.get(name, settings.get(name, ""))) for name in GROUP[1:])]
+    only = {name: run.scores[name].iloc[0] for name in GROUP if run.scores[name].nunique() == 1}
+    where = [run.label, *(plain(view.get(name, only.get(name, ""))) for name in GROUP[1:])]
     known = shares.get((*where, plain(view["name"])))
     domains = []
     for domain in view["domains"]:

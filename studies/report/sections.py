@@ -7,7 +7,7 @@ import pandas as pd
 
 from ...metrics.statistics import ENOUGH
 from .charts import bars, intervals, lines, percent, scatter
-from .figures import octave_shares
+from .figures import ALL, octave_shares
 from .folder import GROUP, Run
 from .numbers import Curve, curves
 
@@ -157,13 +157,8 @@ def octaves(run: Run, where: Mapping[str, str]) -> dict[str, Any] | None:
     if wide.empty or not any(str(name).startswith("share ") for name in wide):
         return None
     shares = octave_shares(wide)
-    return bars(shares, _texts(run, list(shares))) if shares.to_numpy().any() else None
-
-
-def _texts(run: Run, names: Sequence[str]) -> dict[str, str]:
-    """The frequencies of octaves in the units of the signals, from the first view that knows them."""
-    known = {s["name"]: s["text"] for view in run.views for domain in view["domains"] for s in domain["scales"] if s["text"]}
-    return {name: known[name] for name in names if name in known and name != "coarser"} | {"all": "no scales"}
+    texts = cell_of(run, where).get("frequencies") or {}
+    return bars(shares, texts | {ALL: "no scales"}) if shares.to_numpy().any() else None
 
 
 def _charts(scores: pd.DataFrame, metric: str) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from .core import terminal
 from .core.defaults import PICTURE_METHOD
 from .core.files import check_writable, plain
 from .core.progress import Interrupted, bar
-from .core.terminal import complain, plain_streams, show, show_files, show_table, tell
+from .core.terminal import complain, plain_streams, show, show_files, show_table, tell, typed
 
 MISTAKE, FAULT, INTERRUPTED = 2, 3, 130  # exit statuses; 1 says that a law is broken
 STORED = {"compare": "examples", "axioms": "cells"}  # what these commands have stored when they are interrupted
@@ -31,7 +31,8 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Runs the command."""
         try:
-            return super().invoke(ctx)
+            with typed(sys.argv[1:]):
+                return super().invoke(ctx)
         except Interrupted as stopped:
             complain(f"interrupted: {_stored(stopped, STORED.get(ctx.invoked_subcommand, 'parts'))}")
         except KeyboardInterrupt:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from .encode import smaller
 from .folder import PAGE, SCORES, WIDE, Run
 
 TOLD = (
+    "command_line",
     "domains",
     "answers",
     "conclusions",
@@ -26,27 +26,6 @@ TOLD = (
     "conclusion_sentences",
     "fronts",
 )
-OPTIONS = (
-    "model",
-    "data",
-    "method",
-    "baseline",
-    "transforms",
-    "kind",
-    "rate",
-    "window",
-    "arch",
-    "output",
-    "size",
-    "channels",
-    "limit",
-    "effort",
-    "pictures",
-    "seed",
-    "batch_size",
-    "device",
-)
-SINGULAR = {"transforms": "transform"}  # where the option is called otherwise than the setting
 PRINTED = (".png", ".webp", ".jpg")
 
 
@@ -58,7 +37,7 @@ def about_run(run: Run) -> dict[str, Any]:
     return {
         "label": run.label,
         "path": plain(run.path),
-        "command": command(summary),
+        "command": plain(summary.get("command_line", "")),
         "state": summary.get("state", ""),
         "pullback": summary.get("pullback", ""),
         "sentences": [plain(text) for text in _sentences(summary)],
@@ -96,24 +75,6 @@ def _entries(cells: Sequence[Mapping[str, Any]], name: str, text: str) -> list[t
     """(file, reason), each once."""
     found = [(plain(one["file"]), plain(one[text])) for cell in cells for one in cell.get(name) or []]
     return list(dict.fromkeys(found))
-
-
-def command(summary: Mapping[str, Any]) -> str:
-    """The command line that makes the results: as recorded, else from the settings.
-
-    >>> command({"command": "compare", "settings": {"model": "m", "transforms": ["pixel", "dct"], "limit": None}})
-    'pullback compare --model m --transform pixel --transform dct'
-    """
-    if isinstance(summary.get("command_line"), str):
-        return plain(summary["command_line"])
-    held = summary.get("settings")
-    settings = held if isinstance(held, dict) else {}
-    words = ["pullback", str(summary.get("command", ""))]
-    for name in OPTIONS if settings else ():
-        value = settings.get(name)
-        for one in value if isinstance(value, list) else [value]:
-            words += [] if one in (None, "", "auto") else [f"--{SINGULAR.get(name, name).replace('_', '-')}", str(one)]
-    return plain(shlex.join(words))
 
 
 def _files(run: Run) -> Iterator[dict[str, Any]]:

@@ -28,11 +28,15 @@ STORED = {"compare": "examples", "axioms": "cells"}  # what these commands have 
 class _Commands(TyperGroup):
     """The commands. Ctrl-C ends each of them with one line, which says what is stored."""
 
+    def main(self, args: Any = None, *more: Any, **options: Any) -> Any:
+        """Runs the command with these arguments, those of the process if not given; results hold them."""
+        with typed(sys.argv[1:] if args is None else list(args)):
+            return super().main(args, *more, **options)
+
     def invoke(self, ctx: Any) -> Any:
         """Runs the command."""
         try:
-            with typed(sys.argv[1:]):
-                return super().invoke(ctx)
+            return super().invoke(ctx)
         except Interrupted as stopped:
             complain(f"interrupted: {_stored(stopped, STORED.get(ctx.invoked_subcommand, 'parts'))}")
         except KeyboardInterrupt:

@@ -15,8 +15,10 @@ from torch import Tensor
 from ..core.defaults import PICTURE_METHOD
 from ..core.files import check_writable, plain, write_text
 from ..core.progress import Progress
+from ..core.terminal import command_line
 from ..domains import FittedDomain, Streams, contrast, fit_domain, holm, randomise, transfer, transfer_matrix
 from ..domains.streams import FITTED, TWIN
+from .compare.summary import versions
 from .hidden_frame import planted_search, sentences
 from .loaders.adapted import Probabilities
 from .loaders.data import load_photos
@@ -24,9 +26,18 @@ from .loaders.model_formats import load_model
 from .loaders.models import LoadedModel
 from .report import atoms
 from .report.figures import save
+from .report.report import write_page
+from .report.section import Shown, write_section
 from .report.tilings import transfers
+from .storage.results import Results
 
 FAMILIES = ("menu", "packets", "block_klt", "subband_klt", "lattice")
+COMMAND = "study search"
+CAPTIONS = {
+    "atoms": "The domain that was fitted to the model, beside one that was fitted without it and a known one.",
+    "transfer.png": "Selection errors of domains that were fitted to one model and judged on another. *: more than the domain "
+    "of the model itself, °: less.",
+}
 CUT = 0.8  # side of a cut, in units of the shorter side of the picture
 
 
@@ -75,9 +86,11 @@ def search(settings: Search, out: str | Path, progress: Progress | None = None) 
 
     p values are corrected by Holm for all contrasts of the table. The score is that of the class that the model predicts.
     progress: called with (steps done, steps planned): the stream, and each family.
-    Raises: ValueError or ImportError for wrong names, too few photos, or a family without a member for such signals.
+    Raises: ValueError or ImportError for wrong names, too few photos, or a family without a member for such signals;
+    ValueError where `out` holds other results.
     """
     check_writable(out)
+    Results(out, COMMAND).held()
     names = (settings.model, *settings.also)
     step, found = _steps(progress, len(names) * (len(settings.families) + 1)), dict[str, dict[str, FittedDomain]]()
     made = dict[str, Streams]()
@@ -120,13 +133,23 @@ def written(
     write_text(out / "families.csv", table.to_csv(index=False))
     pictures = atoms.draw({name: (one.transform, one.twin) for name, one in found.items()}, out)
     said = [str(one) for one in found.values()]
-    summary = {"settings": settings, "families": table.to_dict("records"), "said": said}
-    write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
     if elsewhere:
         rows = pd.concat([matrix.assign(family=family) for family, matrix in elsewhere.items()])
         write_text(out / "transfer.csv", rows.to_csv(index=False))
         pictures += ["transfer.csv", save(transfers(elsewhere), out / "transfer.png")]
-    return SearchResult(table, said, out, ["families.csv", "summary.json", *pictures], found)
+    about = {"settings": settings, "families": table.to_dict("records")}
+    files = _reported(out, about, said, ("Families", table, "families.csv"), pictures)
+    return SearchResult(table, said, out, files, found)
+
+
+def _reported(out: Path, about: dict[str, Any], said: list[str], shown: Shown, pictures: Sequence[str] = ()) -> list[str]:
+    """Writes the summary and the report; returns the names of all files."""
+    files = ["report.html", shown[2], "summary.json", *pictures]
+    write_section(out, "Which domain suits what the model reads?", [shown], CAPTIONS)
+    about |= {"findings": said, "versions": versions(), "files": files, "state": "finished", "command_line": command_line()}
+    Results(out, COMMAND).update(json.loads(json.dumps(about)))
+    write_page([out])
+    return files
 
 
 def against_twin_and_menu(found: dict[str, FittedDomain]) -> pd.DataFrame:
@@ -147,11 +170,14 @@ def against_twin_and_menu(found: dict[str, FittedDomain]) -> pd.DataFrame:
 
 
 def search_planted(out: str | Path, seeds: Sequence[int] = range(2), progress: Progress | None = None) -> SearchResult:
-    """The search where the truth is known, see `hidden_frame`; writes planted.csv into `out`."""
+    """The search where the truth is known, see `hidden_frame`; writes planted.csv, summary.json and report.html into `out`."""
     check_writable(out)
+    Results(out, COMMAND).held()
     table = planted_search(seeds, progress=progress)
     write_text(Path(out) / "planted.csv", table.to_csv(index=False))
-    return SearchResult(table, sentences(table), Path(out), ["planted.csv"])
+    said, shown = sentences(table), ("Hidden frames", table, "planted.csv")
+    files = _reported(Path(out), {"settings": {"seeds": list(seeds)}}, said, shown)
+    return SearchResult(table, said, Path(out), files)
 
 
 def _signals(model: LoadedModel, settings: Search) -> tuple[Tensor, list[int]]:

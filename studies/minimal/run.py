@@ -17,6 +17,7 @@ from ..compare.summary import versions
 from ..kinds import Signal
 from ..loaders.data import Photo, load_photos
 from ..loaders.models import LoadedModel
+from ..report.report import write_page
 from ..storage.distinct import distinct_domains
 from ..storage.fingerprint import answer, content, weights
 from ..storage.results import Results
@@ -94,6 +95,7 @@ def minimal(
         spent = {"gradients": run.planned, "reused": run.reused, "seconds": round(time.perf_counter() - clock, 1)}
         found = _result(run, records, spent)
         results.update(found.summary | {"files": found.files}, alone=True)
+    write_page([run.out])
     return found
 
 

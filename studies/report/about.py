@@ -3,13 +3,15 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ...attribution import get as get_method
 from ...axioms.method_laws import LAWS
 from ...core.files import plain
-from .encode import smaller
+from .encode import smaller, uri
 from .folder import PAGE, SCORES, WIDE, Run
+from .section import caption
 
 TOLD = (
     "command_line",
@@ -26,7 +28,7 @@ TOLD = (
     "conclusion_sentences",
     "fronts",
 )
-PRINTED = (".png", ".webp", ".jpg")
+PRINTED, SOUND = (".png", ".webp", ".jpg"), ".wav"
 
 
 def about_run(run: Run) -> dict[str, Any]:
@@ -104,13 +106,27 @@ def axioms_of(methods: Sequence[str]) -> list[dict[str, Any]]:
     return list({one["method"]: one for one in found}.values())
 
 
-def figures_of(runs: Sequence[Run], limit: int) -> list[dict[str, str]]:
-    """The pictures of the folders, inside the page as far as there is room, else as links."""
+def media_of(runs: Sequence[Run], sections: Sequence[Mapping[str, Any]], limit: int) -> list[dict[str, str]]:
+    """The pictures and sounds of the folders, inside the page as far as there is room, else as links.
+
+    sections: of the runs.  Each has the caption of its section, or says the name of its file.
+    """
     found, room = [], limit // 2
-    for run in runs:
+    for run, own in zip(runs, sections):
         for name in run.files:
-            if name.lower().endswith(PRINTED):
-                image = smaller((run.path / name).read_bytes())
-                room -= len(image)
-                found.append({"name": plain(name), "href": run.link(name), "image": image if room > 0 else ""})
+            if not name.lower().endswith((*PRINTED, SOUND)):
+                continue
+            kind = "sound" if name.lower().endswith(SOUND) else "image"
+            data = _embedded(run.path / name, kind, room)
+            room -= len(data)
+            said = caption(name, own["captions"]) if kind == "image" else ""
+            found.append({"name": plain(name), "href": run.link(name), "kind": kind, "caption": plain(said), "data": data})
     return found
+
+
+def _embedded(path: Path, kind: str, room: int) -> str:
+    """The file as a data URI; "" where there is no room for it."""
+    if kind == "sound" and 4 * path.stat().st_size // 3 > room:
+        return ""
+    data = uri(path.read_bytes(), "audio/wav") if kind == "sound" else smaller(path.read_bytes())
+    return data if len(data) <= room else ""

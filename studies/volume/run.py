@@ -17,12 +17,13 @@ from ...core.progress import Interrupted, Progress
 from ...metrics.statistics import mean_interval
 from ..compare.summary import versions
 from ..loaders.data import Photo
+from ..report.report import write_page
 from ..storage.fingerprint import content
 from ..storage.results import Results
 from ..storage.store import Store, digest
 from . import claims
 from .figures import drawn
-from .page import page
+from .page import write
 from .pictures import pictured
 from .settings import Settings
 from .subject import Record, Subject, answers, load, measured
@@ -70,6 +71,7 @@ def volume(
     with results.run({"settings": dataclasses.asdict(settings)}, alone=True):
         found = _studied(settings, out, progress, note or (lambda text: None))
         results.update(found.summary | {"files": found.files}, alone=True)
+    write_page([out])
     return found
 
 
@@ -185,6 +187,6 @@ def _written(table: pd.DataFrame, summary: dict[str, Any], files: list[str], out
     with needs("study volume", "'pullback[cli]'"):  # pyarrow, which pandas imports
         write_whole(out / "scores.parquet", lambda name: table.to_parquet(name, index=False))
     figures = drawn(table, mean, out)
-    write_text(out / "report.html", page(mean, found, summary, [*figures, *(name for name in files if name.endswith(".png"))]))
+    write(mean, found, [*figures, *(name for name in files if name.endswith(".png"))], out)
     written = ["summary.json", "report.html", "results.csv", "contrasts.csv", "scores.parquet", *figures, *files]
     return Volume(table, mean, found, json.loads(json.dumps(summary)), out, written)

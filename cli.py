@@ -146,7 +146,7 @@ def explain(
     asked: dict[str, Any] = {"method": method, "baseline": baseline, "transforms": transform, "top": top}
     asked |= {"part": studies.Part(start, seconds) if start or seconds is not None else None, "seed": settings.seed}
     asked |= {"targets": target or (), "out": out, "device": settings.device, "batch_size": settings.batch_size}
-    loaded, failed = settings.load_model(complain), False
+    loaded, failed, written = settings.load_model(complain), False, False
     for file in files:
         try:
             with bar("model evaluations", early=True) as progress:
@@ -159,6 +159,9 @@ def explain(
             continue
         for one in found:
             print_explanation(run.model, one, out)
+        written = True
+    if written:
+        show(f"report: {plain(studies.write_page([out])[0])}")
     if failed:
         raise typer.Exit(MISTAKE)
 

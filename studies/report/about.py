@@ -10,6 +10,7 @@ from ...attribution import get as get_method
 from ...axioms.method_laws import LAWS
 from ...core.files import plain
 from .encode import smaller, uri
+from .explained import explanations
 from .folder import PAGE, SCORES, WIDE, Run
 from .section import caption
 
@@ -33,7 +34,7 @@ PRINTED, SOUND = (".png", ".webp", ".jpg"), ".wav"
 
 def about_run(run: Run) -> dict[str, Any]:
     """Plain data about a run for the page."""
-    summary = run.summary
+    summary, explained = run.summary, explanations(run)
     cells = summary.get("cells") or [summary]
     settings = {name: value for name, value in summary.items() if name not in TOLD}
     return {
@@ -42,7 +43,8 @@ def about_run(run: Run) -> dict[str, Any]:
         "command": plain(summary.get("command_line", "")),
         "state": summary.get("state", ""),
         "pullback": summary.get("pullback", ""),
-        "sentences": [plain(text) for text in _sentences(summary)],
+        "sentences": [plain(text) for text in _sentences(summary)] or [one["sentence"] for one in explained],
+        "explained": explained,
         "skipped": _entries(cells, "skipped", "reason"),
         "notes": _entries(cells, "notes", "note"),
         "evaluations": sum(

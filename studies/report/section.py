@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 
 from ...core.files import plain, read_json, write_text
+from .explained import captions
 from .folder import Run
 
 SECTION = ".page.json"  # beside the results
 MOST_ROWS = 500  # of a table of the page; its file has all
+EXPLAINED = "Where, and in which octaves, is the score of a class?"
 Shown = tuple[str, pd.DataFrame, str]
 
 
@@ -48,8 +50,9 @@ def section(run: Run) -> dict[str, Any]:
     found = read_json(run.path / SECTION)
     held = found if isinstance(found, dict) else {}
     tables = [_linked(table, run) for table in held.get("tables", [])]
-    known = {"title": held.get("title", ""), "about": held.get("about", ""), "captions": held.get("captions", {})}
-    return known | {"tables": tables}
+    named = EXPLAINED if run.summary.get("command") == "explain" else ""
+    texts = {"title": held.get("title", named), "about": held.get("about", "")}
+    return texts | {"captions": held.get("captions") or captions(run), "tables": tables}
 
 
 def _linked(table: Mapping[str, Any], run: Run) -> dict[str, Any]:

@@ -1,0 +1,65 @@
+"""The explanations in a folder of `explain`: for each file and class its score, and the octaves of every domain."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...core.files import plain, read_json
+from ...transforms.units import range_text
+from .charts import percent
+from .folder import Run
+from .printed import about_difference
+
+QUESTION = ("image", "content", "model", "method", "baseline", "part", "seed", "target")  # one explanation has one of each
+
+
+def explanations(run: Run) -> list[dict[str, Any]]:
+    """Each explanation, its domains in the order in which they were asked for; none of other commands."""
+    files = run.summary.get("files") if run.summary.get("command") == "explain" else None
+    found: dict[str, dict[str, Any]] = {}
+    for name, entry in files.items() if isinstance(files, dict) else ():
+        facts = entry.get("shares") or (read_json(run.path / name) if name.endswith(".json") else None)
+        if not isinstance(facts, dict) or not {"octaves", "domain", "score"} <= set(facts):
+            continue
+        one = found.setdefault(str([entry.get(key) for key in QUESTION]), _about(entry, facts))
+        one["domains"] |= {facts["domain"]: list(_octaves(facts))}
+    return [one | {"sentence": _sentence(one)} for one in found.values()]
+
+
+def _about(entry: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """All that is the same in every domain."""
+    name, difference = plain(facts.get("name") or Path(facts["image"]).name), facts["score_difference"]
+    known = {key: plain(entry.get(key, "")) for key in ("model", "method", "command_line")}
+    known |= {"baseline": plain(entry.get("baseline", "zero")), "class": plain(facts.get("class") or facts["target"])}
+    numbers = {key: facts[key] for key in ("score", "probability")} | {"difference": difference}
+    warning = about_difference(facts["score"], difference)
+    return known | numbers | {"name": name, "warning": warning, "notes": list(map(plain, facts["notes"])), "domains": {}}
+
+
+def _octaves(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The octaves of a domain: name, frequencies with their unit, share and total."""
+    for one in facts["octaves"]:
+        ranges = f"{range_text(one['frequencies'])} {facts['unit']}" if one["frequencies"] else ""
+        yield {"name": plain(one["name"]), "frequencies": ranges, "share": one["share"], "total": one["total"]}
+
+
+def _sentence(one: Mapping[str, Any]) -> str:
+    """Which octave has the largest share in each domain."""
+    tops = {spec: max(rows, key=lambda row: float(row["share"] or 0)) for spec, rows in one["domains"].items() if rows}
+    said = [f"{top['name']} in {spec} ({percent(top['share'] or 0.0)}{_of(top)})" for spec, top in tops.items()]
+    return f"{one['name']}, class {one['class']}: the largest share of Σ|a| has {', '.join(said)}."
+
+
+def _of(top: Mapping[str, Any]) -> str:
+    return f", {top['frequencies']}" if top["frequencies"] else ""
+
+
+def captions(run: Run) -> dict[str, str]:
+    """What each figure of an explanation shows, with its finding."""
+    found = {}
+    for name, entry in run.summary.get("files", {}).items() if explanations(run) else ():
+        facts = entry.get("shares") or read_json((run.path / name).with_suffix(".json"))
+        if isinstance(facts, dict) and "octaves" in facts:
+            one = _about(entry, facts) | {"domains": {facts["domain"]: list(_octaves(facts))}}
+            found[name] = _sentence(one)
+    return found

@@ -25,7 +25,7 @@ from .compare.summary import versions
 from .kinds import Part, Signal, Wants, kind_advice, wrong_kind
 from .loaders.data import Photo, reason
 from .loaders.models import LoadedModel
-from .loaders.packaged import is_packaged, opened, packaged_items
+from .loaders.packaged import is_packaged, opened, origins, packaged_items
 from .report.figures import save
 from .report.views import Drawing, view, view_bytes
 from .storage.distinct import distinct_domains
@@ -183,7 +183,7 @@ def _written(
     hidden = results.out / VIEWS / f"view-{digest(about | {'domains': domains})}.json"
     write_whole(hidden, lambda path: Path(path).write_bytes(data))
     files: dict[str, Any] = {}
-    typed = {"command_line": command_line()}
+    typed, known = {"command_line": command_line()}, origins(model, about["image"].partition("#")[0])
 
     def named(spec: str, end: str, one: Attribution) -> Path:
         question = about | {"transform": one.transform.spec}
@@ -197,9 +197,8 @@ def _written(
         for end, figure in model.signals.figures(one, signal, title, model.picture()).items():
             save(figure, named(spec, f"{end}.png", one))
     for spec, one in zip(domains, maps):
-        facts = (
-            about | {"domain": spec, "name": plain(signal.name)} | answer | shares(one, signal) | {"notes": list(signal.notes)}
-        )
+        facts = about | {"domain": spec, "name": plain(signal.name), "origins": known} | answer | shares(one, signal)
+        facts |= {"notes": list(signal.notes)}
         if model.signals.numbers_beside:
             write_text(named(spec, ".json", one), json.dumps(facts, indent=1, ensure_ascii=False))
         else:

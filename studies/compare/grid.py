@@ -193,7 +193,7 @@ def _summaries(found: Sequence[Found], clock: float) -> dict[str, Any]:
     for one in found:
         cell, table = one.cell, one.table
         about: dict[str, Any] = {name: getattr(cell.settings, name)[0] for name in ("data", "model", "method", "baseline")}
-        about |= {name: cell.about[name] for name in ("weights", "preparation", "labels", "signals")}
+        about |= {name: cell.about[name] for name in ("weights", "origins", "preparation", "labels", "signals")}
         about |= {"transforms": cell.settings.transforms, "frequencies": one.frequencies}
         left_out = [(name, why) for name, why in cell.about["left_out"]]
         about |= summarize(table, [*left_out, *one.skipped], one.notes, one.evaluations, cell.settings.seed)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,16 @@ def about_run(run: Run) -> dict[str, Any]:
             (cell["signals"] for cell in cells if isinstance(cell.get("signals"), dict)),
             {"one": "example", "several": "examples"},
         ),
+        "origins": _once(origin for one in (*cells, *explained) for origin in one.get("origins", [])),
         "versions": (summary.get("versions") or {}) | _digests(cells),
         "settings": json.dumps(settings, indent=1, ensure_ascii=False),
         "files": list(_files(run)),
     }
+
+
+def _once(entries: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+    """Equal entries once."""
+    return list({json.dumps(one): one for one in entries}.values())
 
 
 def _digests(cells: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -28,12 +28,12 @@ def explanations(run: Run) -> list[dict[str, Any]]:
 
 def _about(entry: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
     """All that is the same in every domain."""
-    name, difference = plain(facts.get("name") or Path(facts["image"]).name), facts["score_difference"]
     known = {key: plain(entry.get(key, "")) for key in ("model", "method", "command_line")}
     known |= {"baseline": plain(entry.get("baseline", "zero")), "class": plain(facts.get("class") or facts["target"])}
-    numbers = {key: facts[key] for key in ("score", "probability")} | {"difference": difference}
-    warning = about_difference(facts["score"], difference)
-    return known | numbers | {"name": name, "warning": warning, "notes": list(map(plain, facts["notes"])), "domains": {}}
+    known |= {"name": plain(facts.get("name") or Path(facts["image"]).name)}
+    numbers = {key: facts[key] for key in ("score", "probability")} | {"difference": facts["score_difference"]}
+    numbers["warning"] = about_difference(facts["score"], facts["score_difference"])
+    return known | numbers | {"notes": list(map(plain, facts["notes"])), "origins": facts.get("origins", []), "domains": {}}
 
 
 def _octaves(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The section of a study in the report of its folder: its title, its tables, and the captions of its figures and sounds."""
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -59,7 +60,7 @@ def _linked(table: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """A table, whose rows have an address and a number where they stand in a file; the heading is row 1."""
     numbers = [place + 2 for place in table["places"]]
     links = [{"href": f"{run.link(table['file'])}#row={number}", "row": number} for number in numbers]
-    rows = zip(table["rows"], links or [None] * len(table["rows"]))
+    rows = itertools.zip_longest(table["rows"], links)
     return dict(table) | {"rows": [{"cells": cells, "link": link} for cells, link in rows]}
 
 

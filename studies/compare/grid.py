@@ -17,6 +17,7 @@ from ...metrics.protocol import Conclusion
 from ..kinds.image import DOMAINS as DOMAINS
 from ..loaders.models import LoadedModel
 from ..report import figures
+from ..report.contrasts import write_contrasts
 from ..report.folder import PAGE
 from ..report.page import distinct
 from ..report.report import notebook, write_page
@@ -66,7 +67,7 @@ def compare(
     engine: Ray | None = None,
     show: Note | None = None,
 ) -> Comparison:
-    """Runs the comparison and writes results.csv, scores.parquet, summary.json, report.html and figures into `out`.
+    """Runs the comparison and writes results.csv, scores.parquet, contrasts.csv, summary.json, report.html and figures.
 
     Finished photos of each cell are stored in `out`/.parts. A later run with the same settings uses them again if the model's
     weights and answer and the content of the photo are the same; it may have another limit, or more photos. A domain that is
@@ -141,6 +142,7 @@ class Running:
             summary["earlier"], sentence = differences(long, before)
             summary["sentences"].append(sentence)
         files = [*scores.write(long, out), *_write(each, table, out)]
+        files += write_contrasts(summary, out)
         self.results.update(summary | {"files": files, "state": "finished"}, alone=True)
         write_page([out])
         conclusions = [one for _, one in found if one is not None]

@@ -9,6 +9,7 @@ from typing import Any
 from ...attribution import get as get_method
 from ...axioms.method_laws import LAWS
 from ...core.files import plain
+from .contrasts import sourced
 from .encode import smaller, uri
 from .explained import explanations
 from .folder import PAGE, SCORES, WIDE, Run
@@ -43,7 +44,7 @@ def about_run(run: Run) -> dict[str, Any]:
         "command": plain(summary.get("command_line", "")),
         "state": summary.get("state", ""),
         "pullback": summary.get("pullback", ""),
-        "sentences": [plain(text) for text in _sentences(summary)] or [one["sentence"] for one in explained],
+        "sentences": sourced([plain(text) for text in _sentences(summary)] or [one["sentence"] for one in explained], run),
         "explained": explained,
         "skipped": _entries(cells, "skipped", "reason"),
         "notes": _entries(cells, "notes", "note"),

@@ -115,12 +115,12 @@ def axioms_of(methods: Sequence[str]) -> list[dict[str, Any]]:
     return list({one["method"]: one for one in found}.values())
 
 
-def media_of(runs: Sequence[Run], sections: Sequence[Mapping[str, Any]], limit: int) -> list[dict[str, str]]:
+def media_of(runs: Sequence[Run], sections: Sequence[Mapping[str, Any]], room: int) -> list[dict[str, str]]:
     """The pictures and sounds of the folders, inside the page as far as there is room, else as links.
 
-    sections: of the runs.  Each has the caption of its section, or says the name of its file.
+    sections: of the runs.  room: bytes.  Each has the caption of its section, or says the name of its file.
     """
-    found, room = [], limit // 2
+    found: list[dict[str, str]] = []
     for run, own in zip(runs, sections):
         for name in run.files:
             if not name.lower().endswith((*PRINTED, SOUND)):

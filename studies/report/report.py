@@ -73,7 +73,7 @@ def report(runs: Sequence[Run], stem: str = "report", limit: int = LIMIT) -> Rep
         "axioms": axioms_of(scores["method"].unique().tolist()),
         "sections": own,
         "title": " · ".join(dict.fromkeys(one["title"] for one in own if one["title"])),
-        "media": media_of(runs, own, limit) if not (pictured or (compared and len(scores))) else [],
+        "media": media_of(runs, own, limit - STATIC) if not (pictured or (compared and len(scores))) else [],
         "limit": f"{limit / 1e6:.0f} MB",
         "views": views,
         "hero": _hero(pictured),

@@ -74,7 +74,7 @@ function setNumbers() {
     event.preventDefault();
     const cell = link.closest("td"), row = link.closest("tr"), file = link.dataset.file, count = Number(link.dataset.count);
     one("#source-text").textContent = count > 1 ? `${link.textContent} is the mean of ${count} rows of ${file}: ${link.dataset.rows}.` : `${link.textContent} is one number: ${[file, link.dataset.rows].filter(Boolean).join(", row ")}.`;
-    one("#source-code").textContent = cell && row && table ? query(file, JSON.parse(row.dataset.where), JSON.parse(table.tHead.rows[0].cells[cell.cellIndex].dataset.which)) : "";
+    one("#source-code").textContent = row && row.dataset.where ? query(file, JSON.parse(row.dataset.where), JSON.parse(table.tHead.rows[0].cells[cell.cellIndex].dataset.which)) : "";
     one("#source-link").href = link.href;
     dialog.showModal();
   });

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pullback.studies.report.charts import percent
 from pullback.studies.report.report import LIMIT, notebook, write_page
 
 Visit = Callable[..., Any]
@@ -109,7 +110,7 @@ def test_contrasts_and_sentences_lead_to_their_rows(visit: Visit, folders: dict[
     share = page.locator("section.group table a.number").last
     rows = [int(one) for one in share.get_attribute("href").partition("#row=")[2].split(";")]
     wide = pd.read_csv(folders["image"] / "results.csv").iloc[[one - 2 for one in rows]]
-    assert share.text_content() == f"{100 * wide['share octave 1'].mean():.0f} %"
+    assert share.text_content() == percent(wide["share octave 1"].mean())
 
 
 def test_an_explanation_has_its_shares_its_maps_and_its_command(visit: Visit) -> None:

@@ -28,11 +28,6 @@ STORED = {"compare": "examples", "axioms": "cells"}  # what these commands have 
 class _Commands(TyperGroup):
     """The commands. Ctrl-C ends each of them with one line, which says what is stored."""
 
-    def main(self, args: Any = None, *more: Any, **options: Any) -> Any:
-        """Runs the command with these arguments, those of the process if not given; results hold them."""
-        with typed(sys.argv[1:] if args is None else list(args)):
-            return super().main(args, *more, **options)
-
     def invoke(self, ctx: Any) -> Any:
         """Runs the command."""
         try:
@@ -63,9 +58,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _common(
-    version: Annotated[
-        bool, options.switch("--version", "Print the version and exit.", callback=_version, is_eager=True)
-    ] = False,
+    version: Annotated[bool, options.switch("--version", "Print the version.", callback=_version, is_eager=True)] = False,
 ) -> None:
     """In which coordinates does this model think?"""
 
@@ -146,7 +139,7 @@ def explain(
     asked: dict[str, Any] = {"method": method, "baseline": baseline, "transforms": transform, "top": top}
     asked |= {"part": studies.Part(start, seconds) if start or seconds is not None else None, "seed": settings.seed}
     asked |= {"targets": target or (), "out": out, "device": settings.device, "batch_size": settings.batch_size}
-    loaded, failed, written = settings.load_model(complain), False, False
+    loaded, failed = settings.load_model(complain), 0
     for file in files:
         try:
             with bar("model evaluations", early=True) as progress:
@@ -155,12 +148,11 @@ def explain(
             if len(files) == 1 or not _is_mistake(error):
                 raise
             complain(error if file.name in str(error) else f"{file.name}: {error}")
-            failed = True
+            failed += 1
             continue
         for one in found:
             print_explanation(run.model, one, out)
-        written = True
-    if written:
+    if failed < len(files):
         show(f"report: {plain(studies.write_page([out])[0])}")
     if failed:
         raise typer.Exit(MISTAKE)
@@ -307,7 +299,8 @@ def _is_mistake(error: Exception) -> bool:
 def _run() -> int:
     """Runs the command. Returns the exit status."""
     try:
-        return app(standalone_mode=False) or 0
+        with typed(sys.argv[1:]):
+            return app(standalone_mode=False) or 0
     except Exception as error:
         if hasattr(error, "format_message"):  # of the parser of the options
             complain(error.format_message())

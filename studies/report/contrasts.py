@@ -31,12 +31,14 @@ def contrasts(summary: Mapping[str, Any]) -> Iterator[tuple[Key, dict[str, Any]]
     """Each contrast of a summary with its key, in the order of the table."""
     cells = summary.get("cells") or [dict(summary.get("settings") or {}) | dict(summary)]
     for place, found in enumerate(summary.get("conclusions") or []):
-        for key, row in _concluded(found or {}):
-            where = {name: cells[place].get(name) for name in ("data", "model", "method")} if place < len(cells) else {}
-            yield (key[0], place, *key[1:]), where | row
+        where = {name: cells[place].get(name) for name in ("data", "model", "method")} if place < len(cells) else {}
+        yield from (((key[0], place, *key[1:]), where | row) for key, row in _concluded(found or {}))
+    yield from _answered(summary)
+
+
+def _answered(summary: Mapping[str, Any]) -> Iterator[tuple[Key, dict[str, Any]]]:
     for what, name in (("question", "answers"), ("other models", "across_models")):
-        for number, row in enumerate(summary.get(name) or []):
-            yield (what, number), {"what": what, **row}
+        yield from (((what, number), {"what": what, **row}) for number, row in enumerate(summary.get(name) or []))
 
 
 def _concluded(found: Mapping[str, Any]) -> Iterator[tuple[Key, dict[str, Any]]]:

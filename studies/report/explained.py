@@ -15,15 +15,32 @@ QUESTION = ("image", "content", "model", "method", "baseline", "part", "seed", "
 
 def explanations(run: Run) -> list[dict[str, Any]]:
     """Each explanation, its domains in the order in which they were asked for; none of other commands."""
-    files = run.summary.get("files") if run.summary.get("command") == "explain" else None
     found: dict[str, dict[str, Any]] = {}
-    for name, entry in files.items() if isinstance(files, dict) else ():
-        facts = entry.get("shares") or (read_json(run.path / name) if name.endswith(".json") else None)
-        if not isinstance(facts, dict) or not {"octaves", "domain", "score"} <= set(facts):
-            continue
+    for entry, facts in _facts(run).values():
         one = found.setdefault(str([entry.get(key) for key in QUESTION]), _about(entry, facts))
         one["domains"] |= {facts["domain"]: list(_octaves(facts))}
     return [one | {"sentence": _sentence(one)} for one in found.values()]
+
+
+def captions(run: Run) -> dict[str, str]:
+    """What each figure of an explanation shows, with its finding."""
+    each = {name: (_about(*held), held[1]) for name, held in _facts(run).items()}
+    return {name: _sentence(one | {"domains": {own["domain"]: list(_octaves(own))}}) for name, (one, own) in each.items()}
+
+
+def _facts(run: Run) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """The entry of each file of `explain`, and what was found in its domain."""
+    files = run.summary.get("files") if run.summary.get("command") == "explain" else None
+    held = files.items() if isinstance(files, dict) else ()
+    found = {name: (entry, entry.get("shares") or _beside(run, name)) for name, entry in held}
+    return {name: (entry, facts) for name, (entry, facts) in found.items() if {"octaves", "domain", "score"} <= set(facts)}
+
+
+def _beside(run: Run, name: str) -> dict[str, Any]:
+    """The JSON file of the domain whose figure, sound or numbers have this name; {} where there is none."""
+    paths = [path for path in run.path.glob("*.json") if name.startswith(path.stem)]
+    found = read_json(max(paths, key=lambda path: len(path.stem))) if paths else None
+    return found if isinstance(found, dict) else {}
 
 
 def _about(entry: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,14 +69,3 @@ def _sentence(one: Mapping[str, Any]) -> str:
 
 def _of(top: Mapping[str, Any]) -> str:
     return f", {top['frequencies']}" if top["frequencies"] else ""
-
-
-def captions(run: Run) -> dict[str, str]:
-    """What each figure of an explanation shows, with its finding."""
-    found = {}
-    for name, entry in run.summary.get("files", {}).items() if explanations(run) else ():
-        facts = entry.get("shares") or read_json((run.path / name).with_suffix(".json"))
-        if isinstance(facts, dict) and "octaves" in facts:
-            one = _about(entry, facts) | {"domains": {facts["domain"]: list(_octaves(facts))}}
-            found[name] = _sentence(one)
-    return found

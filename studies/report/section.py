@@ -38,22 +38,21 @@ def _plain(rows: pd.DataFrame, placed: bool) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """A cell as the page shows it.
-
-    >>> _text(0.123456), _text(float("nan")), _text(3)
-    ('0.1235', '–', '3')
-    """
+    """A cell as the page shows it."""
     return plain(value) if not isinstance(value, float) else f"{value:.4g}" if math.isfinite(value) else "–"
 
 
 def section(run: Run) -> dict[str, Any]:
     """The stored section with links to rows; one without a title where none is stored."""
-    found = read_json(run.path / SECTION)
-    held = found if isinstance(found, dict) else {}
-    tables = [_linked(table, run) for table in held.get("tables", [])]
-    named = EXPLAINED if run.summary.get("command") == "explain" else ""
+    held, named = _held(run), EXPLAINED if run.summary.get("command") == "explain" else ""
     texts = {"title": held.get("title", named), "about": held.get("about", "")}
+    tables = [_linked(table, run) for table in held.get("tables", [])]
     return texts | {"captions": held.get("captions") or captions(run), "tables": tables}
+
+
+def _held(run: Run) -> dict[str, Any]:
+    found = read_json(run.path / SECTION)
+    return found if isinstance(found, dict) else {}
 
 
 def _linked(table: Mapping[str, Any], run: Run) -> dict[str, Any]:

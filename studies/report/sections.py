@@ -10,7 +10,7 @@ from .charts import bars, intervals, lines, percent, scatter
 from .contrasts import links
 from .figures import ALL, octave_shares
 from .folder import GROUP, WIDE, Run
-from .numbers import Curve, Mean, curves
+from .numbers import Curve, Mean, curves, means
 
 MOST_ROWS = 60  # of an interval plot; the table has all
 MOST_ANSWERS = 4  # at the head of the page
@@ -57,7 +57,7 @@ def group_section(number: int, where: Mapping[str, str], scores: pd.DataFrame, r
         "octaves": octaves(run, where),
         "kinds": [chart for metric in METRICS for chart in _charts(scores, metric)],
         "cell": cell,
-        "fronts": fronts(run, where),
+        "fronts": fronts(run, where) or _front(scores),
     }
 
 
@@ -66,6 +66,18 @@ def fronts(run: Run, where: Mapping[str, str]) -> list[dict[str, Any]]:
     found = [one for one in run.summary.get("fronts", []) if one.get("points")]
     own = [one for one in found if all(one.get(name, where.get(name)) == where.get(name, one.get(name)) for name in GROUP[1:3])]
     return [scatter(one["points"], one["x"], one["y"], one["title"]) for one in own]
+
+
+def _front(scores: pd.DataFrame) -> list[dict[str, Any]]:
+    """The domains by two goals: few coefficients that hold the map, and a small selection error; none for less than three."""
+    asked = ("metric == 'samples90'", "metric == 'selection_error' and control == 'attribution' and family == 'away'")
+    x, y = (100 * means(scores.query(which), ["domain"]).set_index("domain")["mean"] for which in asked)
+    both = pd.DataFrame({"x": x, "y": y}).dropna()
+    beaten = [((both <= row).all(axis=1) & (both < row).any(axis=1)).any() for row in both.to_numpy()]
+    named = both.rename_axis("name").reset_index().to_dict("records")
+    points = [one | {"front": not worse} for one, worse in zip(named, beaten)]
+    labels = "coefficients that hold 90 % of Σ|a|, % of the samples", "selection error, %"
+    return [scatter(points, *labels, "A small error, from a map that few coefficients hold")] if len(points) > 2 else []
 
 
 def _words(cell: Mapping[str, Any]) -> dict[str, str]:

@@ -291,7 +291,7 @@ def test_options_of_the_preparation_reach_the_model_and_the_summary(
     options = ["--size", "8", "--channels", "1", "--mean", "0.13", "--std", "0.31", "--no-crop", "--pictures", "0"]
     arguments = ["--data", "photos", "--model", "./grey.py:grey", "--method", "gradient", "--transform", "dct", *options]
     monkeypatch.setattr(sys, "argv", ["pullback", "compare", *arguments])
-    cli.app(standalone_mode=False)
+    assert cli._run() == 0
     said = capsys.readouterr().out
     assert "skipped: .hidden.png (1 in all" in said
     assert "read with a change: ink.png (1 in all" in said

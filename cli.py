@@ -19,7 +19,7 @@ from .core import terminal
 from .core.defaults import PICTURE_METHOD
 from .core.files import check_writable, plain
 from .core.progress import Interrupted, bar
-from .core.terminal import complain, plain_streams, show, show_files, show_table, tell
+from .core.terminal import complain, plain_streams, show, show_files, show_table, tell, typed
 
 MISTAKE, FAULT, INTERRUPTED = 2, 3, 130  # exit statuses; 1 says that a law is broken
 STORED = {"compare": "examples", "axioms": "cells"}  # what these commands have stored when they are interrupted
@@ -58,9 +58,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _common(
-    version: Annotated[
-        bool, options.switch("--version", "Print the version and exit.", callback=_version, is_eager=True)
-    ] = False,
+    version: Annotated[bool, options.switch("--version", "Print the version.", callback=_version, is_eager=True)] = False,
 ) -> None:
     """In which coordinates does this model think?"""
 
@@ -142,7 +140,7 @@ def explain(
     asked: dict[str, Any] = {"method": method, "baseline": baseline, "transforms": transform, "top": top}
     asked |= {"part": studies.Part(start, seconds) if start or seconds is not None else None, "seed": settings.seed}
     asked |= {"targets": target or (), "out": out, "device": settings.device, "batch_size": settings.batch_size}
-    loaded, failed = settings.load_model(complain), False
+    loaded, failed = settings.load_model(complain), 0
     for file in files:
         try:
             with bar("model evaluations", early=True) as progress:
@@ -151,10 +149,12 @@ def explain(
             if len(files) == 1 or not _is_mistake(error):
                 raise
             complain(error if file.name in str(error) else f"{file.name}: {error}")
-            failed = True
+            failed += 1
             continue
         for one in found:
             print_explanation(run.model, one, out)
+    if failed < len(files):
+        show(f"report: {plain(studies.write_page([out])[0])}")
     if failed:
         raise typer.Exit(MISTAKE)
 
@@ -300,7 +300,8 @@ def _is_mistake(error: Exception) -> bool:
 def _run() -> int:
     """Runs the command. Returns the exit status."""
     try:
-        return app(standalone_mode=False) or 0
+        with typed(sys.argv[1:]):
+            return app(standalone_mode=False) or 0
     except Exception as error:
         if hasattr(error, "format_message"):  # of the parser of the options
             complain(error.format_message())

@@ -136,11 +136,12 @@ class AxiomReport:
     def to_html(self) -> str:
         """A page with the table; tolerances, reasons and counterexamples unfold."""
         body = "\n".join(_row(f) for f in self)
-        head = "".join(f"<th>{name}</th>" for name in (*_HEADS, "evidence"))
+        head = "".join(f"<th scope='col'>{name}</th>" for name in (*_HEADS, "evidence"))
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         title = html.escape(self.subject)
-        top = f"<!doctype html><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>"
-        return f"{top}{notes}\n<table><tr>{head}</tr>\n{body}\n</table>\n"
+        top = f"{_TOP}<title>{title}</title><style>{_STYLE}</style></head><body><main><h1>{title}</h1>{notes}"
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
+        return f"{top}\n<div class='wide' tabindex='0' role='region' aria-label='Axioms'>{table}</div></main></body></html>\n"
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
@@ -148,8 +149,14 @@ def _wrapped(text: str, indent: str) -> list[str]:
     return textwrap.wrap(text, 120, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
 
 
+_TOP = (
+    "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+    "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+)
 _STYLE = (
-    "body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:4px 8px;"
+    ":root{color-scheme:light dark}body{font:14px sans-serif;margin:1em;overflow-wrap:anywhere}.wide{overflow-x:auto}"
+    "td,th{overflow-wrap:normal}td:first-child{color:#000;background:#ccc}"
+    "table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:4px 8px;"
     "text-align:left;vertical-align:top}.broken td:first-child,.unusable td:first-child{background:#e8998d}"
     ".kept td:first-child{background:#b5d6b2}.not td:first-child{background:#ddd}"
     "pre{white-space:pre-wrap;max-width:60em;max-height:20em;overflow:auto}"
@@ -168,7 +175,7 @@ def _unfold(finding: Finding) -> str:
     found = finding.counterexample | finding.details
     text = "\n".join(f"{key}: {json.dumps(_finite(value), ensure_ascii=False)}" for key, value in found.items())
     title = "counterexample" if finding.counterexample else "details"
-    return f"<details><summary>{title}</summary><pre>{html.escape(text)}</pre></details>" if text else ""
+    return f"<details><summary>{title}</summary><pre tabindex='0'>{html.escape(text)}</pre></details>" if text else ""
 
 
 def _finite(value: Any) -> Any:

@@ -1,7 +1,9 @@
 """What the command prints: text of the user as it is, on any terminal, also when its reader leaves early."""
 
 import contextlib
+import contextvars
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +20,7 @@ FEW, MAIN = 4, ("report.html", "results.csv", "summary.json")  # names of files 
 # Without markup, because names of files may hold brackets and colons.
 PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
 console = Console(**PLAIN)
+_TYPED: contextvars.ContextVar[str] = contextvars.ContextVar("command line", default="")
 
 
 def show(text: object) -> None:
@@ -56,6 +59,26 @@ def complain(text: object) -> None:
 def tell(text: object) -> None:
     """One line on standard error that is no complaint."""
     Console(stderr=True, **PLAIN).print(plain(text), soft_wrap=True)
+
+
+@contextlib.contextmanager
+def typed(arguments: Sequence[str]) -> Iterator[None]:
+    """Inside, `command_line` gives the command with these arguments.
+
+    >>> with typed(["compare", "--data", "my photos"]):
+    ...     command_line()
+    "pullback compare --data 'my photos'"
+    """
+    token = _TYPED.set(shlex.join(["pullback", *arguments]))
+    try:
+        yield
+    finally:
+        _TYPED.reset(token)
+
+
+def command_line() -> str:
+    """The command that runs, as a shell takes it; "" where the library is called from Python."""
+    return _TYPED.get()
 
 
 class _Stream:

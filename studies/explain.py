@@ -17,20 +17,24 @@ from ..attribution.call import run
 from ..core.defaults import PICTURE_METHOD
 from ..core.files import check_writable, plain, slug, write_text, write_whole
 from ..core.progress import Progress
+from ..core.terminal import command_line
 from ..metrics import cancellation
 from ..transforms.units import band_ranges, band_texts, frequency_unit, steps_of
 from .compare.measurements import ONLY
+from .compare.summary import versions
 from .kinds import Part, Signal, Wants, kind_advice, wrong_kind
 from .loaders.data import Photo, reason
 from .loaders.models import LoadedModel
-from .loaders.packaged import is_packaged, opened, packaged_items
+from .loaders.packaged import is_packaged, opened, origins, packaged_items
 from .report.figures import save
+from .report.views import Drawing, view, view_bytes
 from .storage.distinct import distinct_domains
 from .storage.fingerprint import content
 from .storage.results import Results
 from .storage.store import digest
 
 KEPT = 0.1  # of the coefficients, in the signals that are written
+VIEWS = ".views"  # what the report shows of each explanation
 
 
 @dataclass(frozen=True)
@@ -173,21 +177,28 @@ def _written(
     difference = float(maps[0].score_difference[0])
     answer = {"score": score, "score_difference": difference, "probability": None if only else probability}
     stem = f"{slug(model.signals.stem(signal.name)) or 'photo'}-{slug(called, 32) or target}"
+    shown = Drawing(signal, model.picture(), functools.partial(model.signals.embedded, signal=signal))
+    drawn_as = f"{plain(signal.name)}{seen}: {about['method']}"
+    data = view_bytes(view(0, drawn_as, "", maps, domains, shown))
+    hidden = results.out / VIEWS / f"view-{digest(about | {'domains': domains})}.json"
+    write_whole(hidden, lambda path: Path(path).write_bytes(data))
     files: dict[str, Any] = {}
+    typed, known = {"command_line": command_line()}, origins(model, about["image"].partition("#")[0])
 
     def named(spec: str, end: str, one: Attribution) -> Path:
         question = about | {"transform": one.transform.spec}
         base, dot, suffix = end.partition(".")
         name = results.free_name(f"{stem}-{slug(spec)}{base}{dot}{suffix}", question, files)
-        files[name] = {"question": digest(question)} | question | convergence(one)
+        files[name] = {"question": digest(question)} | question | convergence(one) | typed
         return results.out / name
 
     for spec, one in zip(domains, maps):
-        title = f"{plain(signal.name)}{seen}: {about['method']} in {spec}"
+        title = f"{drawn_as} in {spec}"
         for end, figure in model.signals.figures(one, signal, title, model.picture()).items():
             save(figure, named(spec, f"{end}.png", one))
     for spec, one in zip(domains, maps):
-        facts = about | {"domain": spec} | answer | shares(one, signal) | {"notes": list(signal.notes)}
+        facts = about | {"domain": spec, "name": plain(signal.name), "origins": known} | answer | shares(one, signal)
+        facts |= {"notes": list(signal.notes)}
         if model.signals.numbers_beside:
             write_text(named(spec, ".json", one), json.dumps(facts, indent=1, ensure_ascii=False))
         else:
@@ -195,7 +206,7 @@ def _written(
             files[drawn]["shares"] = facts
         for end, data in model.signals.files(one, signal, KEPT).items():
             write_whole(named(spec, end, one), lambda path, data=data: Path(path).write_bytes(data))  # type: ignore[misc]
-    results.update({"files": files})
+    results.update({"files": files, "versions": versions()})
     return Explanation(
         signal.name,
         target,

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,8 @@ from .loaders.model_formats import load_model
 from .loaders.models import LoadedModel
 from .report import atoms
 from .report.figures import save
+from .report.report import write_page
+from .report.section import Shown, write_section
 from .report.tilings import transfers
 from .storage.domains import FILES, build, stored
 from .storage.fingerprint import answer, weights
@@ -35,6 +38,12 @@ from .storage.results import Results
 from .storage.store import Store
 
 FAMILIES = ("menu", "packets", "block_klt", "subband_klt", "lattice")
+COMMAND = "study search"
+CAPTIONS = {
+    "atoms": "The domain that was fitted to the model, beside one that was fitted without it and a known one.",
+    "transfer.png": "Selection errors of domains that were fitted to one model and judged on another. *: more than the domain "
+    "of the model itself, °: less.",
+}
 CUT = 0.8  # side of a cut, in units of the shorter side of the picture
 
 
@@ -95,7 +104,7 @@ def search(
     `out` holds other results; Interrupted for a KeyboardInterrupt.
     """
     check_writable(out)
-    chosen, results, about = pieces or Pieces(), Results(out, "study search"), dataclasses.asdict(settings)
+    chosen, results, about = pieces or Pieces(), Results(out, COMMAND), dataclasses.asdict(settings)
     with chosen.running(results, {"settings": about}):
         models = {name: _Model(name, settings, Path(out)) for name in dict.fromkeys((settings.model, *settings.also))}
         chosen.plan(len(models) * len(settings.families))
@@ -111,6 +120,7 @@ def search(
             one.save(Path(out) / plain(family))
         elsewhere = {family: _elsewhere(family, found, models, chosen) for family in settings.families if settings.also}
         done = written(found[settings.model], Path(out), results, elsewhere)
+    write_page([out])
     return done
 
 
@@ -163,12 +173,22 @@ def written(found: dict[str, FittedDomain], out: Path, results: Results, elsewhe
     write_text(out / "families.csv", table.to_csv(index=False))
     pictures = atoms.draw({name: (one.transform, one.twin) for name, one in found.items()}, out)
     said = [str(one) for one in found.values()]
-    results.update({"families": table.to_dict("records"), "said": said}, alone=True)
     if elsewhere:
         rows = pd.concat([matrix.assign(family=family) for family, matrix in elsewhere.items()])
         write_text(out / "transfer.csv", rows.to_csv(index=False))
         pictures += ["transfer.csv", save(transfers(elsewhere), out / "transfer.png")]
-    return SearchResult(table, said, out, ["families.csv", "summary.json", *pictures], found)
+    files = _reported(results, {"families": table.to_dict("records")}, said, ("Families", table, "families.csv"), pictures)
+    return SearchResult(table, said, out, files, found)
+
+
+def _reported(
+    results: Results, about: dict[str, Any], said: list[str], shown: Shown, pictures: Sequence[str] = ()
+) -> list[str]:
+    """Writes the summary and what the report says; returns the names of all files."""
+    files = ["report.html", shown[2], "summary.json", *pictures]
+    write_section(results.out, "Which domain suits what the model reads?", [shown], CAPTIONS)
+    results.update(json.loads(json.dumps(about | {"findings": said, "versions": versions(), "files": files})), alone=True)
+    return files
 
 
 def against_twin_and_menu(found: dict[str, FittedDomain]) -> pd.DataFrame:
@@ -195,15 +215,22 @@ def search_planted(
     note: Callable[[str], object] | None = None,
     pieces: Pieces | None = None,
 ) -> SearchResult:
-    """The search where the truth is known, see `hidden_frame`; writes planted.csv into `out`.  The rest: see `search`."""
+    """The search where the truth is known, see `hidden_frame`; writes planted.csv, summary.json and report.html into `out`.
+
+    The rest: see `search`.
+    """
     check_writable(out)
     chosen, store = pieces or Pieces(), Store(Path(out) / ".parts", versions())
-    with chosen.running(Results(out, "study search"), {"settings": {"hidden frames": list(seeds)}}):
+    results = Results(out, COMMAND)
+    with chosen.running(results, {"settings": {"hidden frames": list(seeds)}}):
         chosen.plan(len(KINDS) * len(seeds))
         table = planted_search(seeds, progress=progress, take=functools.partial(chosen.take, store))
         chosen.whole()
         write_text(Path(out) / "planted.csv", table.to_csv(index=False))
-    return SearchResult(table, sentences(table), Path(out), ["planted.csv"])
+        said, shown = sentences(table), ("Hidden frames", table, "planted.csv")
+        files = _reported(results, {}, said, shown)
+    write_page([out])
+    return SearchResult(table, said, Path(out), files)
 
 
 def _signals(model: LoadedModel, settings: Search) -> tuple[Tensor, list[int]]:

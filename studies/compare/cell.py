@@ -121,7 +121,7 @@ def _is_whole(cell: Cell) -> bool:
         all(len(each) == len(cell.names) and all(isinstance(one, str) for one in each) for each in texts)
         and all(isinstance(place, int) and 0 <= place < len(cell.names) for place in cell.places)
         and _FOLDER.fullmatch(cell.folder) is not None
-        and set(cell.about) == {"weights", "preparation", "labels", "left_out", "signals"}
+        and set(cell.about) == {"weights", "preparation", "labels", "left_out", "signals", "origins"}
     )
 
 

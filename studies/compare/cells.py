@@ -13,6 +13,7 @@ from ...core.files import plain
 from ...core.progress import Progress
 from ..loaders.data import Photo, Photos, load_photos
 from ..loaders.models import LoadedModel
+from ..loaders.packaged import origins
 from ..storage.distinct import distinct_domains
 from ..storage.fingerprint import answer, weights
 from ..storage.store import digest
@@ -83,6 +84,7 @@ def _parts(settings: Settings, model: LoadedModel, out: Path, told: Note, folder
     units_of([photo.name for photo in entries], settings.groups)  # refuses what does not fit before hours of work
     kind = model.signals
     about: dict[str, Any] = {"weights": weights(model.module), "preparation": model.preparation()}
+    about["origins"] = origins(model, settings.data[0])
     about["labels"] = "; ".join(filter(None, (labels, photos.cut)))
     about["signals"] = {"one": kind.noun, "several": kind.plural, "caption": kind.caption}
     about["left_out"] = [[plain(name), plain(why)] for name, why in photos.left_out]

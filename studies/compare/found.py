@@ -16,6 +16,7 @@ from .questions import MAP
 from .scores import ABOUT, as_scored, joined, long_table
 from .units import units_of
 
+UNEQUAL = "other frequencies in each example"
 TOGETHER = 256  # photos whose plain data are held at one time
 Block = TypeVar("Block")
 
@@ -28,6 +29,7 @@ class Found:
     names, units, scored: of the photos that are no copies; None without any.  skipped, notes: (photo, text).
     invariant: numbers of the photos in `names` that cannot rank domains.
     evaluations: their sums by kind.  pictures: of the photos that are to be drawn.
+    frequencies: of each octave, as {"octave 1": "4000–8000 Hz"}; where photos differ, this is said in their place.
     """
 
     cell: Cell
@@ -39,6 +41,7 @@ class Found:
     notes: list[tuple[str, str]] = field(default_factory=list)
     evaluations: Counter[str] = field(default_factory=Counter)
     pictures: list[str] = field(default_factory=list)
+    frequencies: dict[str, str] = field(default_factory=dict)
 
     def scores(self) -> tuple[pd.DataFrame, Conclusion | None]:
         """The long table of the cell, and its conclusion."""
@@ -113,6 +116,8 @@ def _note(found: Found, part: Part) -> None:
     found.skipped += [(part["name"], text) for text in part["skipped"]]
     found.notes += [(part["name"], text) for text in part["notes"]]
     found.evaluations.update(part["evaluations"])
+    for name, text in part.get("frequencies", {}).items():
+        found.frequencies[name] = text if found.frequencies.get(name, text) == text else UNEQUAL
 
 
 class _Packed(Generic[Block]):

@@ -11,13 +11,14 @@ from typing import Any
 import pandas as pd
 
 from ...attribution import get as get_method
-from ...core.files import check_writable, plain, read_json, write_text
+from ...core.files import check_writable, plain, write_text
 from ...core.progress import Interrupted, Progress
 from ...metrics.protocol import Conclusion
 from ...metrics.protocol.conclusion import corrected
 from ..kinds.image import DOMAINS as DOMAINS
 from ..loaders.models import LoadedModel
 from ..report import figures
+from ..report.contrasts import write_contrasts
 from ..report.folder import PAGE
 from ..report.page import distinct
 from ..report.report import notebook, write_page
@@ -68,7 +69,7 @@ def compare(
     engine: Ray | None = None,
     show: Note | None = None,
 ) -> Comparison:
-    """Runs the comparison and writes results.csv, scores.parquet, summary.json, report.html and figures into `out`.
+    """Runs the comparison and writes results.csv, scores.parquet, contrasts.csv, summary.json, report.html and figures.
 
     Finished photos of each cell are stored in `out`/.parts. A later run with the same settings uses them again if the model's
     weights and answer and the content of the photo are the same; it may have another limit, or more photos. A domain that is
@@ -144,6 +145,7 @@ class Running:
             summary["earlier"], sentence = differences(long, before)
             summary["sentences"].append(sentence)
         files = [*scores.write(long, out), *_write(each, table, out)]
+        files += write_contrasts(summary, out)
         self.results.update(summary | {"files": files, "state": "finished"}, alone=True)
         write_page([out])
         conclusions = [one for one in found if one is not None]
@@ -196,8 +198,8 @@ def _summaries(found: Sequence[Found], clock: float) -> dict[str, Any]:
     for one in found:
         cell, table = one.cell, one.table
         about: dict[str, Any] = {name: getattr(cell.settings, name)[0] for name in ("data", "model", "method", "baseline")}
-        about |= {name: cell.about[name] for name in ("weights", "preparation", "labels", "signals")}
-        about["transforms"] = cell.settings.transforms
+        about |= {name: cell.about[name] for name in ("weights", "origins", "preparation", "labels", "signals")}
+        about |= {"transforms": cell.settings.transforms, "frequencies": one.frequencies}
         left_out = [(name, why) for name, why in cell.about["left_out"]]
         about |= summarize(table, [*left_out, *one.skipped], one.notes, one.evaluations, cell.settings.seed)
         stream = float(table.drop_duplicates("image")["seconds_stream"].mean())
@@ -230,20 +232,13 @@ def check_settings(results: Results, settings: Settings) -> None:
         raise ValueError(f"{plain(results.out)[:80]} holds {what}; choose another folder with --out.")
 
 
-def _frequencies(pictures: Sequence[Path]) -> dict[str, str]:
-    """The frequencies of octaves in the unit of the signals, where the view of an example says them."""
-    views = [held for path in pictures if path.suffix == ".json" and (held := read_json(path))]
-    scales = [scale for one in views for domain in one["domains"] for scale in domain["scales"]]
-    return {scale["name"]: scale["text"] for scale in scales if scale["text"]}
-
-
 def _write(found: Sequence[Found], table: pd.DataFrame, out: Path) -> list[str]:
     """Draws the figures about all photos of each cell, and writes the table. Returns the names of all files."""
     pictures = []
     for one in found:
         (out / one.cell.folder).mkdir(exist_ok=True)
-        texts = _frequencies([out / name for name in one.pictures])
-        pictures += [one.cell.inside(name) for name in figures.overview(distinct(one.table), out / one.cell.folder, texts)]
+        names = figures.overview(distinct(one.table), out / one.cell.folder, one.frequencies)
+        pictures += [one.cell.inside(name) for name in names]
         pictures += one.pictures
     write_text(out / "results.csv", table.to_csv(index=False))
     return [PAGE, "results.csv", "summary.json", *pictures]

@@ -12,6 +12,8 @@ from ...core.files import plain
 from ...metrics import fraction_holding, get, gini, measure
 from ...metrics.protocol.run import Scored
 from ...transforms import TransformClaim
+from ...transforms.units import band_texts
+from ..kinds import Signal
 from ..loaders.data import Photo
 from ..loaders.models import LoadedModel
 from .scores import kept
@@ -81,6 +83,12 @@ def invariant_numbers(
     found = {get(spec).name: scores for spec, scores in zip(specs, measure(model, one, specs, target, **options))}
     values = {name: scores.value for name, scores in found.items()}
     return values | {f"{name}_relative": one.details["relative"] for name, one in found.items() if "relative" in one.details}
+
+
+def octave_texts(maps: Sequence[Attribution], signal: Signal) -> dict[str, str]:
+    """The frequencies of each octave in the unit of one signal, which all domains share; of "coarser" each has its own."""
+    texts = {name: text for one in maps for name, text in band_texts(one.layout, signal.step, signal.unit).items() if text}
+    return {name: text for name, text in texts.items() if name.startswith("octave ")}
 
 
 def _detail(one: Attribution, name: str) -> Tensor:

@@ -23,7 +23,7 @@ from ..loaders.models import LoadedModel, stacked
 from ..report import figures
 from ..storage.fingerprint import content
 from .cell import Cell, Part
-from .measurements import domain_columns, invariant_numbers, photo_columns
+from .measurements import domain_columns, invariant_numbers, octave_texts, photo_columns
 from .scores import as_data
 
 _EMPTY: Part = {"records": [], "evaluations": {}, "pictures": []}
@@ -192,6 +192,7 @@ class Parts:
             }
             part["scores"] = as_data(scores, i)
             part["invariant"] = {name: value[i].item() for name, value in invariant.items()}
+            part["frequencies"] = octave_texts(list(own.values()), read[i][1])
             parts.append(part | {"pictures": self._pictures(row, before + i, [one[i] for one in own.values()], read[i][1])})
         return parts
 

@@ -16,6 +16,8 @@ from ..compare.grid import compare
 from ..compare.settings import Settings as Comparison
 from ..compare.shards import Shard, compare_shard, merge
 from ..compare.summary import versions
+from ..report.report import write_page
+from ..report.section import write_section
 from ..storage.results import Results
 from ..storage.store import digest
 from . import tables
@@ -25,6 +27,10 @@ from .tables import CONTRARY, EQUAL, ONCE, OPEN, REPEATS
 
 Told = Callable[[str], object]
 Measure = Callable[[Comparison, Path, Progress | None], Any]
+CAPTIONS = {
+    "domains.png": "A row for each model and data set, a column for each domain: the selection error of the domain that most "
+    "cells have, less that of each domain, in points. Bold: a finding after correction; =: equal; pale: open; ★: claimed."
+}
 _SHOWN = 8  # pairs in a sentence
 
 
@@ -82,6 +88,7 @@ def domains(
         summary = asked | {"versions": versions(), "left_out": left_out, "findings": sentences(cells, contrasts, repeats)}
         files = _write(cells, contrasts, repeats, out)
         results.update(summary | {"files": files}, alone=True)
+    write_page([out])
     return Domains(cells, contrasts, repeats, summary, out, files)
 
 
@@ -209,4 +216,7 @@ def _write(cells: pd.DataFrame, contrasts: pd.DataFrame, repeats: pd.DataFrame, 
         write_text(out / f"{name}.csv", table.to_csv(index=False))
     write_whole(out / "contrasts.parquet", lambda path: contrasts.to_parquet(path, index=False))
     pictures = drawn(cells, contrasts, out)
-    return ["summary.json", "cells.csv", "contrasts.csv", "contrasts.parquet", "repeats.csv", *pictures]
+    named = [("Cells", cells, "cells.csv"), ("Pairs of domains", repeats, "repeats.csv")]
+    shown = [(title, table.reset_index(drop=True), file) for title, table, file in named]
+    write_section(out, "Which domain does each model read in, and does it repeat?", shown, CAPTIONS)
+    return ["report.html", "summary.json", "cells.csv", "contrasts.csv", "contrasts.parquet", "repeats.csv", *pictures]

@@ -41,6 +41,7 @@ class LoadedModel:
     output: where the module returns a dictionary, a tuple or an object: the scores in it, as "logits", 1 or "heads.0"; or a
     callable that takes what it returns.
     model_args, model_kwargs: what the module takes besides one signal; see `Adapted`, which `module` becomes.
+    source, licence: of the weights of a packaged model; "" where they are not known.
 
     >>> from PIL import Image
     >>> toy = LoadedModel("toy", nn.Flatten(), Preparation(2))
@@ -59,6 +60,8 @@ class LoadedModel:
     output: Output | None = None
     model_args: Sequence[Any] = ()
     model_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+    licence: str = ""
 
     def __post_init__(self) -> None:
         adapted = self.output is not None or self.model_args or self.model_kwargs

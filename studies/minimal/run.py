@@ -17,6 +17,7 @@ from ..compare.summary import versions
 from ..kinds import Signal
 from ..loaders.data import Photo, load_photos
 from ..loaders.models import LoadedModel
+from ..report.report import write_page
 from ..storage.distinct import distinct_domains
 from ..storage.fingerprint import answer, content, weights
 from ..storage.pieces import Files, Pieces
@@ -95,11 +96,12 @@ def minimal(
         given = loaded or {}
         records = [one for place in range(len(settings.pairs)) for one in _of_model(run, place, given)]
         run.pieces.whole()
-        spent = {"gradients": run.planned, "reused": run.pieces.done - run.pieces.measured}
+        spent: dict[str, Any] = {"gradients": run.planned, "reused": run.pieces.done - run.pieces.measured}
         spent |= {"seconds": round(time.perf_counter() - clock, 1)}
         spent["cpu_seconds"] = round(sum(record["cpu_seconds"] for record in records), 1)
         found = _result(run, records, spent)
         results.update(found.summary | {"files": found.files}, alone=True)
+    write_page([run.out])
     return found
 
 

@@ -1,7 +1,6 @@
 """The studies: targets one by one, each stored, then tables, questions, figures and the report."""
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from ...core.imports import needs
 from ...core.progress import Progress
 from ..compare.summary import versions
 from ..loaders.models import LoadedModel
-from ..report.page import render
+from ..report.report import write_page
+from ..report.section import write_section
 from ..storage.distinct import distinct_domains
 from ..storage.fingerprint import weights
 from ..storage.pieces import Pieces
@@ -32,6 +32,13 @@ from .trial import Record, trial
 
 TABLES = ("results.csv", "scores.parquet", "sweep.csv", "contrasts.csv")
 NOISE_LEVELS: dict[str, Any] = {"corruption": NOISE, "levels": (20.0, 10.0, 0.0), "peak": None}
+TITLE = "Do the coefficients that matter to the model hold the target of a mixture?"
+ABOUT = (
+    "f is the log-odds of the class of the target among all classes, x₀ = 0. Truth comes first: SI-SDR says whether what is "
+    "kept is the target. A model may rely on a part of a sound, so a map that separates badly need not be wrong about the "
+    "model; its probability says that. All sounds of a mixture are on one scale. interpretation: by the map; coefficient, "
+    "oracle: controls."
+)
 
 
 @dataclass(frozen=True)
@@ -116,8 +123,10 @@ def _run(
         pictures, pair = paper_pair(recordings, settings, out)
         summary = about | _counts(records, recordings) | found.summary | {"pair": pair}
         files = ["report.html", "summary.json", *_write(table, sweep, found.contrasts, settings, out), *pictures, *files]
-        write_text(out / "report.html", _report(settings.name, summary, files))
+        shown = [("Contrasts", found.contrasts.reset_index(drop=True), "contrasts.csv")]
+        write_section(out, TITLE, shown, {"": figures.SPECTROGRAMS} | figures.CAPTIONS, ABOUT)
         results.update(summary | {"files": files}, alone=True)
+    write_page([out])
     return MixedRecordings(table, sweep, found.contrasts, summary, out, files)
 
 
@@ -178,10 +187,3 @@ def _write(table: pd.DataFrame, sweep: pd.DataFrame, contrasts: pd.DataFrame, se
         import pyarrow  # noqa: F401
     write_whole(out / "scores.parquet", lambda path: long(table).to_parquet(path, index=False))
     return [*TABLES, *figures.draw(table, sweep, contrasts, settings, out)]
-
-
-def _report(name: str, summary: dict[str, Any], media: list[str]) -> str:
-    """The page of the results.  name: of the command."""
-    pictures = [(file, figures.CAPTIONS.get(file, figures.SPECTROGRAMS)) for file in media if file.endswith(".png")]
-    sounds, settings = [file for file in media if file.endswith(".wav")], json.dumps(summary["settings"], indent=1)
-    return render("overlap.html", name=name, summary=summary, figures=pictures, sounds=sounds, settings=settings)

@@ -13,6 +13,8 @@ from ...core.files import check_writable, write_text
 from ...core.progress import Progress
 from ...metrics.statistics import wilson
 from ..compare.summary import versions
+from ..report.report import write_page
+from ..report.section import write_section
 from ..storage.pieces import Pieces
 from ..storage.results import Results
 from ..storage.store import Store
@@ -87,7 +89,7 @@ def planted(
     """Which scores name the domain in which truth was planted, and which make false claims where there is none.
 
     settings: see `Settings`; or its fields as `options`. Written into `out`: trials.csv, results.csv, summary.json,
-    planted.png. Each finished seed is stored in `out`/.parts, and the same call continues there.
+    report.html, planted.png. Each finished seed is stored in `out`/.parts, and the same call continues there.
     progress: called with (seeds done, seeds planned).  note: called with a sentence for each seed that is dropped.
     pieces: which are measured, see `run_study`. Seeds that replace dropped ones are measured by a whole run only.
 
@@ -108,6 +110,7 @@ def planted(
         summary = {"settings": dataclasses.asdict(settings), "versions": versions()} | about(records, table)
         files = _write(trials, table, out)
         results.update(summary | {"files": files}, alone=True)
+    write_page([out])
     return Planted(trials, table, summary, out, files)
 
 
@@ -209,4 +212,8 @@ def _write(trials: pd.DataFrame, table: pd.DataFrame, out: Path) -> list[str]:
     """Writes the tables and the figure. Returns the names of all files."""
     write_text(out / "trials.csv", trials.to_csv(index=False))
     write_text(out / "results.csv", table.to_csv(index=False))
-    return ["summary.json", "results.csv", "trials.csv", draw(table, out)]
+    captions = {
+        "planted.png": "The share of seeds in which each score is right, in %: a row for each task, a column for each score."
+    }
+    write_section(out, "Which scores name the domain that was planted?", [("Tasks", table, "results.csv")], captions)
+    return ["report.html", "summary.json", "results.csv", "trials.csv", draw(table, out)]

@@ -2,17 +2,21 @@
 
 import hashlib
 import json
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ...attribution import get as get_method
 from ...axioms.method_laws import LAWS
 from ...core.files import plain
-from .encode import smaller
+from .contrasts import sourced
+from .encode import smaller, uri
+from .explained import explanations
 from .folder import PAGE, SCORES, WIDE, Run
+from .section import caption
 
 TOLD = (
+    "command_line",
     "domains",
     "answers",
     "conclusions",
@@ -28,46 +32,22 @@ TOLD = (
     "conclusion_sentences",
     "fronts",
 )
-OPTIONS = (
-    "model",
-    "data",
-    "method",
-    "models",
-    "methods",
-    "baseline",
-    "groups",
-    "transforms",
-    "domains",
-    "kind",
-    "rate",
-    "window",
-    "arch",
-    "output",
-    "size",
-    "channels",
-    "limit",
-    "effort",
-    "pictures",
-    "seed",
-    "batch_size",
-    "device",
-)
-SINGULAR = {"transforms": "transform", "domains": "transform", "models": "model", "methods": "method"}  # of settings
-PRINTED = (".png", ".webp", ".jpg")
+PRINTED, SOUND = (".png", ".webp", ".jpg"), ".wav"
 
 
 def about_run(run: Run) -> dict[str, Any]:
     """Plain data about a run for the page."""
-    summary = run.summary
+    summary, explained = run.summary, explanations(run)
     cells = summary.get("cells") or [summary]
     settings = {name: value for name, value in summary.items() if name not in TOLD}
     return {
         "label": run.label,
         "path": plain(run.path),
-        "command": command(summary),
+        "command": plain(summary.get("command_line", "")),
         "state": summary.get("state", ""),
         "pullback": summary.get("pullback", ""),
-        "sentences": [plain(text) for text in _sentences(summary)],
+        "sentences": sourced([plain(text) for text in _sentences(summary)] or [one["sentence"] for one in explained], run),
+        "explained": explained,
         "skipped": _entries(cells, "skipped", "reason"),
         "notes": _entries(cells, "notes", "note"),
         "evaluations": sum(
@@ -79,10 +59,16 @@ def about_run(run: Run) -> dict[str, Any]:
             (cell["signals"] for cell in cells if isinstance(cell.get("signals"), dict)),
             {"one": "example", "several": "examples"},
         ),
+        "origins": _once(origin for one in (*cells, *explained) for origin in one.get("origins", [])),
         "versions": (summary.get("versions") or {}) | _digests(cells),
         "settings": json.dumps(settings, indent=1, ensure_ascii=False),
         "files": list(_files(run)),
     }
+
+
+def _once(entries: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+    """Equal entries once."""
+    return list({json.dumps(one): one for one in entries}.values())
 
 
 def _digests(cells: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -102,26 +88,6 @@ def _entries(cells: Sequence[Mapping[str, Any]], name: str, text: str) -> list[t
     """(file, reason), each once; what a folder of an earlier version says in another form is left out."""
     said = [one for cell in cells for one in cell.get(name) or [] if isinstance(one, dict) and {"file", text} <= set(one)]
     return list(dict.fromkeys((plain(one["file"]), plain(one[text])) for one in said))
-
-
-def command(summary: Mapping[str, Any]) -> str:
-    """The command line that makes the results: as recorded, else from the settings.
-
-    >>> command({"command": "compare", "settings": {"model": "m", "transforms": ["pixel", "dct"], "limit": None}})
-    'pullback compare --model m --transform pixel --transform dct'
-    >>> command({"command": "study domains", "settings": {"models": ["m", "n"]}})
-    'pullback study domains --model m --model n'
-    """
-    if isinstance(summary.get("command_line"), str):
-        return plain(summary["command_line"])
-    held = summary.get("settings")
-    settings = held if isinstance(held, dict) else {}
-    words = ["pullback", *str(summary.get("command", "")).split()]
-    for name in OPTIONS if settings else ():
-        value = settings.get(name)
-        for one in value if isinstance(value, list) else [value]:
-            words += [] if one in (None, "", "auto") else [f"--{SINGULAR.get(name, name).replace('_', '-')}", str(one)]
-    return plain(shlex.join(words))
 
 
 def _files(run: Run) -> Iterator[dict[str, Any]]:
@@ -151,13 +117,27 @@ def axioms_of(methods: Sequence[str]) -> list[dict[str, Any]]:
     return list({one["method"]: one for one in found}.values())
 
 
-def figures_of(runs: Sequence[Run], limit: int) -> list[dict[str, str]]:
-    """The pictures of the folders, inside the page as far as there is room, else as links."""
-    found, room = [], limit // 2
-    for run in runs:
+def media_of(runs: Sequence[Run], sections: Sequence[Mapping[str, Any]], room: int) -> list[dict[str, str]]:
+    """The pictures and sounds of the folders, inside the page as far as there is room, else as links.
+
+    sections: of the runs.  room: bytes.  Each has the caption of its section, or says the name of its file.
+    """
+    found: list[dict[str, str]] = []
+    for run, own in zip(runs, sections):
         for name in run.files:
-            if name.lower().endswith(PRINTED):
-                image = smaller((run.path / name).read_bytes())
-                room -= len(image)
-                found.append({"name": plain(name), "href": run.link(name), "image": image if room > 0 else ""})
+            if not name.lower().endswith((*PRINTED, SOUND)):
+                continue
+            kind = "sound" if name.lower().endswith(SOUND) else "image"
+            data = _embedded(run.path / name, kind, room)
+            room -= len(data)
+            said = caption(name, own["captions"]) if kind == "image" else ""
+            found.append({"name": plain(name), "href": run.link(name), "kind": kind, "caption": plain(said), "data": data})
     return found
+
+
+def _embedded(path: Path, kind: str, room: int) -> str:
+    """The file as a data URI; "" where there is no room for it."""
+    if kind == "sound" and 4 * path.stat().st_size // 3 > room:
+        return ""
+    data = uri(path.read_bytes(), "audio/wav") if kind == "sound" else smaller(path.read_bytes())
+    return data if len(data) <= room else ""

@@ -168,7 +168,7 @@ def photo(
             files.append(save(figure, out / f"{slug(spec, 32)}-{stem(name, number)}{end}.png"))
     if signal is not None:
         files.append(f"view-{stem(name, number)}.json")
-        data = view_bytes(view(number, name, seen, maps, specs, Drawing(signal, show, embedded)))
+        data = view_bytes(view(number, name, seen, maps, specs, Drawing(signal, show, embedded)) | dict(about or {}))
         write_whole(out / files[-1], lambda path: Path(path).write_bytes(data))
     return files
 

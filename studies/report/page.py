@@ -83,7 +83,7 @@ def _pair_row(pair: dict[str, Any]) -> dict[str, Any]:
     """A pair of domains as a row of contrasts; near-duplicates have no numbers."""
     empty = dict.fromkeys(("mean", "low", "high", "p_corrected", "detectable", "units"))
     alike = "" if pair.get("contrast") else " (near duplicates)"
-    label = {"label": f"{pair['first']} − {pair['second']}{alike}", "verdict": pair["verdict"]}
+    label = {"label": f"{pair['first']} − {pair['second']}{alike}", "verdict": pair["verdict"], "source": pair.get("source")}
     return empty | dict(pair.get("contrast") or {}) | label
 
 

@@ -13,12 +13,13 @@ from typing import Any
 import pandas as pd
 
 from ...core.files import plain, write_text
-from .about import about_run, axioms_of, figures_of
+from .about import about_run, axioms_of, media_of
 from .charts import trace
 from .encode import MEDIA
 from .folder import GROUP, PAGE, Run, read_runs
 from .numbers import Column, Row, columns, groups, table
 from .page import render
+from .section import section
 from .sections import answers, fronts, group_section, question_sections
 
 LIMIT = 15_000_000  # bytes of a page
@@ -62,13 +63,18 @@ def write_page(folders: Sequence[str | Path], out: str | Path | None = None, *, 
 
 def report(runs: Sequence[Run], stem: str = "report", limit: int = LIMIT) -> Report:
     """The page of these runs.  stem: of its name, from which that of its folder follows."""
-    scores = pd.concat([run.scores for run in runs], ignore_index=True)
+    own = list(map(section, runs))
+    compared = [run for run, one in zip(runs, own) if not one["title"]]  # the others say themselves what they found
+    scores = pd.concat([run.scores for run in compared] or [runs[0].scores.head(0)], ignore_index=True)
     pictured, views = _views(runs, scores, stem, limit)
     values = {
         "runs": [about_run(run) for run in runs],
-        "questions": [one for run in runs for one in question_sections(run)],
+        "questions": [one for run in compared for one in question_sections(run)],
         "axioms": axioms_of(scores["method"].unique().tolist()),
-        "figures": figures_of(runs, limit) if not pictured else [],
+        "sections": own,
+        "title": " · ".join(dict.fromkeys(one["title"] for one in own if one["title"])),
+        "media": media_of(runs, own, limit - STATIC) if not (pictured or (compared and len(scores))) else [],
+        "limit": f"{limit / 1e6:.0f} MB",
         "views": views,
         "hero": _hero(pictured),
         "beside": f"{stem}-files" if any("src" in one for one in views) else "",
@@ -151,8 +157,8 @@ def _views(
 
 def _with_shares(view: Mapping[str, Any], run: Run, shares: Mapping[tuple[str, ...], pd.DataFrame]) -> dict[str, Any]:
     """A view whose selected signals say what is left of f(x) - f(x₀), with that number's row; unsafe media are left out."""
-    settings = run.scores.iloc[0] if len(run.scores) else {}
-    where = [run.label, *(str(view.get(name, settings.get(name, ""))) for name in GROUP[1:])]
+    only = {name: run.scores[name].iloc[0] for name in GROUP if run.scores[name].nunique() == 1}
+    where = [run.label, *(plain(view.get(name, only.get(name, ""))) for name in GROUP[1:])]
     known = shares.get((*where, plain(view["name"])))
     domains = []
     for domain in view["domains"]:

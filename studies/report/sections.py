@@ -7,9 +7,10 @@ import pandas as pd
 
 from ...metrics.statistics import ENOUGH
 from .charts import bars, intervals, lines, percent, scatter
-from .figures import octave_shares
-from .folder import GROUP, Run
-from .numbers import Curve, curves
+from .contrasts import links
+from .figures import ALL, octave_shares
+from .folder import GROUP, WIDE, Run
+from .numbers import Curve, Mean, curves, means
 
 MOST_ROWS = 60  # of an interval plot; the table has all
 MOST_ANSWERS = 4  # at the head of the page
@@ -45,17 +46,18 @@ def group_section(number: int, where: Mapping[str, str], scores: pd.DataFrame, r
     """All that the page says about one run, data set, model and method, but for the table."""
     run = next(run for run in runs if run.label == where["run"])
     cell = cell_of(run, where)
+    concluded = conclusion(cell, links(run))
     return {
         "id": f"group-{number}",
         "where": dict(where),
         "label": ", ".join(filter(None, where.values())),
         "units": int(scores["unit"].nunique()),
         **_words(cell),
-        "conclusion": conclusion(cell),
+        "conclusion": concluded,
         "octaves": octaves(run, where),
         "kinds": [chart for metric in METRICS for chart in _charts(scores, metric)],
         "cell": cell,
-        "fronts": fronts(run, where),
+        "fronts": fronts(run, where) or _front(scores),
     }
 
 
@@ -64,6 +66,18 @@ def fronts(run: Run, where: Mapping[str, str]) -> list[dict[str, Any]]:
     found = [one for one in run.summary.get("fronts", []) if one.get("points")]
     own = [one for one in found if all(one.get(name, where.get(name)) == where.get(name, one.get(name)) for name in GROUP[1:3])]
     return [scatter(one["points"], one["x"], one["y"], one["title"]) for one in own]
+
+
+def _front(scores: pd.DataFrame) -> list[dict[str, Any]]:
+    """The domains by two goals: few coefficients that hold the map, and a small selection error; none for less than three."""
+    asked = ("metric == 'samples90'", "metric == 'selection_error' and control == 'attribution' and family == 'away'")
+    x, y = (100 * means(scores.query(which), ["domain"]).set_index("domain")["mean"] for which in asked)
+    both = pd.DataFrame({"x": x, "y": y}).dropna()
+    beaten = [((both <= row).all(axis=1) & (both < row).any(axis=1)).any() for row in both.to_numpy()]
+    named = both.rename_axis("name").reset_index().to_dict("records")
+    points = [one | {"front": not worse} for one, worse in zip(named, beaten)]
+    labels = "coefficients that hold 90 % of Σ|a|, % of the samples", "selection error, %"
+    return [scatter(points, *labels, "A small error, from a map that few coefficients hold")] if len(points) > 2 else []
 
 
 def _words(cell: Mapping[str, Any]) -> dict[str, str]:
@@ -81,7 +95,7 @@ def cell_of(run: Run, where: Mapping[str, str]) -> dict[str, Any]:
     conclusions = summary.get("conclusions") or []
     for place, cell in enumerate(cells):
         if len(cells) == 1 or all(_label(cell, name) == where[name] for name in ("data", "model", "method")):
-            return dict(cell) | {"conclusion": conclusions[place] if place < len(conclusions) else None}
+            return dict(cell) | {"place": place, "conclusion": conclusions[place] if place < len(conclusions) else None}
     return {}
 
 
@@ -92,18 +106,22 @@ def _label(cell: Mapping[str, Any], name: str) -> str:
     return found if plainly else f"{found}, baseline={cell['baseline']}"
 
 
-def conclusion(cell: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The verdict of the protocol on one cell, with the chart of its checks."""
+def conclusion(cell: Mapping[str, Any], known: Mapping[Any, Any]) -> dict[str, Any] | None:
+    """The verdict of the protocol on one cell, with the chart of its checks.  known: where each contrast stands."""
     found = cell.get("conclusion")
     if not isinstance(found, dict) or "leader" not in found:
         return None
+    place = cell.get("place")
     checks = [
-        {"label": f"{found['leader']} − {name}"}
+        {"label": f"{found['leader']} − {name}", "source": known.get(("leader", place, name))}
         | {key: one.get(key) for key in ("mean", "low", "high", "detectable", "verdict", "p_corrected", "units", "comparisons")}
         for name, one in (found.get("checks") or {}).items()
     ]
     chart = intervals(checks, 0.02, f"{found['leader']} against the other domains and its controls") if checks else None
-    pairs = [pair | {"numbers": pair.get("contrast") or {}} for pair in found.get("pairs") or []]
+    pairs = [
+        pair | {"numbers": pair.get("contrast") or {}, "source": known.get(("pairs", place, pair["first"], pair["second"]))}
+        for pair in found.get("pairs") or []
+    ]
     return dict(found) | {"checks": checks, "chart": chart, "pairs": pairs, "leads": _leader(found)}
 
 
@@ -158,13 +176,20 @@ def octaves(run: Run, where: Mapping[str, str]) -> dict[str, Any] | None:
     if wide.empty or not any(str(name).startswith("share ") for name in wide):
         return None
     shares = octave_shares(wide)
-    return bars(shares, _texts(run, list(shares))) if shares.to_numpy().any() else None
+    if not shares.to_numpy().any():
+        return None
+    texts = cell_of(run, where).get("frequencies") or {}
+    chart = bars(shares, texts | {ALL: "no scales"})
+    for row in chart["rows"]:
+        row |= _bar_numbers(shares.loc[row["name"]], chart, wide[wide["transform"] == row["name"]]["row"].tolist(), run)
+    return chart
 
 
-def _texts(run: Run, names: Sequence[str]) -> dict[str, str]:
-    """The frequencies of octaves in the units of the signals, from the first view that knows them."""
-    known = {s["name"]: s["text"] for view in run.views for domain in view["domains"] for s in domain["scales"] if s["text"]}
-    return {name: known[name] for name in names if name in known and name != "coarser"} | {"all": "no scales"}
+def _bar_numbers(shares: pd.Series, chart: Mapping[str, Any], rows: Sequence[int], run: Run) -> dict[str, Any]:
+    """The shares of one bar, and the rows that they are means of."""
+    own = Mean(0.0, 0.0, 0.0, len(rows), WIDE, tuple(rows))
+    source = {"href": run.link(WIDE) + own.fragment, "row": own.row_text, "count": len(rows)}
+    return {"shares": [float(shares[one["name"]]) for one in chart["legend"]], "source": source}
 
 
 def _charts(scores: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
@@ -212,7 +237,9 @@ def question_sections(run: Run) -> list[dict[str, Any]]:
     if answers.empty or not {"question", "first", "second", "mean"} <= set(answers):
         return []
     found = []
-    over = pd.DataFrame(run.summary.get("across_models") or [])
+    over, known = pd.DataFrame(run.summary.get("across_models") or []), links(run)
+    answers["source"] = [known.get(("question", number)) for number in range(len(answers))]
+    over["source"] = [known.get(("other models", number)) for number in range(len(over))]
     for name, part in answers.groupby("question", sort=False):
         rows = [_contrast(row, part) for row in part.to_dict("records")]
         others = over[over["question"] == name] if len(over) else over

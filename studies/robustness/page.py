@@ -1,7 +1,6 @@
 """The report of the robustness study: a page, and its parts for other pages."""
 
 import gzip
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ...core.files import write_whole
-from ..report.page import render
+from ..report.section import write_section
 from .spectra import DEFINITIONS
 from .verdicts import QUESTIONS, sign
 
@@ -72,27 +71,19 @@ def contrasts(found: pd.DataFrame, question: str) -> pd.DataFrame:
     ]
     cells["n"] = [f"{count} {units}" for count, units in zip(rows["n"], rows["units"])]
     cells["verdict"] = [verdict[sign(row)] for _, row in rows.iterrows()]
-    shown = pd.DataFrame(cells)
+    shown = pd.DataFrame(cells, index=rows.index)
     return shown.loc[:, (shown != "").any()]
 
 
-def section(table: pd.DataFrame, found: pd.DataFrame, about: Mapping[str, Any], pictures: Sequence[str]) -> str:
-    """The study as a part of a report, in HTML; pictures are linked by name."""
+def write(table: pd.DataFrame, found: pd.DataFrame, about: Mapping[str, Any], pictures: Sequence[str], out: Path) -> None:
+    """Stores what the report says of the study."""
     data = list(dict.fromkeys(table["data"]))
-    tables = [(f"{name}: right answers, %", accuracies(table, name)) for name in data]
-    tables += [(f"{name}: shares by octave, %", shares(table, name)) for name in data]
+    tables = [(f"{name}: right answers, %", accuracies(table, name), "") for name in data]
+    tables += [(f"{name}: shares by octave, %", shares(table, name), "") for name in data]
     asked = [name for name in QUESTIONS if (found["question"] == name).any()]
-    tables += [(QUESTIONS[name], contrasts(found, name)) for name in asked]
-    rendered = [(title, list(rows.columns), rows.to_numpy().tolist()) for title, rows in tables]
-    figures = [(name, caption(name)) for name in pictures]
+    tables += [(QUESTIONS[name], contrasts(found.reset_index(drop=True), name), "claims.csv") for name in asked]
     title = f"On which scales do {about['models']} models rely, and does it say how they behave?"
-    return render("findings.html", title=title, findings=about["findings"], tables=rendered, figures=figures)
-
-
-def page(table: pd.DataFrame, found: pd.DataFrame, about: Mapping[str, Any], pictures: Sequence[str]) -> str:
-    """The report as one page."""
-    settings = json.dumps({key: about[key] for key in ("settings", "versions", "seconds", "skipped")}, indent=1)
-    return render("study.html", title="robustness", body=section(table, found, about, pictures), settings=settings)
+    write_section(out, title, tables, {name: caption(name) for name in pictures})
 
 
 def write_table(rows: pd.DataFrame, path: Path) -> None:

@@ -22,6 +22,7 @@ from ..compare.summary import versions
 from ..kinds import Signal
 from ..loaders.data import Photo, Photos, load_photos
 from ..loaders.models import LoadedModel, stacked
+from ..report.report import write_page
 from ..storage.fingerprint import answer, weights
 from ..storage.pieces import Pieces
 from ..storage.results import Results
@@ -111,6 +112,7 @@ def robustness(
         about["pieces"] = {"all": study.pieces.done, "of_this_run": study.pieces.measured}
         files = _write(nets, table, found, about, settings, out)
         store.update(about | {"files": files}, alone=True)
+    write_page([out])
     return Robustness(table, found, about, out, files)
 
 
@@ -271,5 +273,5 @@ def _write(
         page.write_table(rows, out / f"{name}.csv.gz")
     write_text(out / "results.csv", table.to_csv(index=False))
     write_text(out / "claims.csv", found.to_csv(index=False))
-    write_text(out / "report.html", page.page(table, found, about, pictures))
+    page.write(table, found, about, pictures, out)
     return ["report.html", "results.csv", "claims.csv", "spectra.csv.gz", "answers.csv.gz", "summary.json", *pictures]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...core.files import plain, read_json, remove_leftovers, write_text
+from ...core.terminal import command_line
 from .store import digest
 
 SUMMARY = "summary.json"  # its key "pullback" holds the version that wrote the folder
@@ -22,8 +23,8 @@ _LOCK = ".lock"
 class Results:
     """The folder `out` with the results of a `command`. Nothing that answers another question is overwritten in it.
 
-    summary.json (of `explain`: .summary.json) says what runs while it runs, and how it ended: "running", "finished",
-    "interrupted" or "failed". The lock belongs to a process and is free once that has ended, however it ended.
+    summary.json (of `explain`: .summary.json) says what runs while it runs, by which command, and how it ended: "running",
+    "finished", "interrupted" or "failed". The lock belongs to a process and is free once that has ended, however it ended.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as out:
@@ -69,6 +70,7 @@ class Results:
             for folder in (self.out, self.out / ".parts", self.out / "cells"):
                 remove_leftovers(folder)
             process = {"id": os.getpid(), "machine": platform.node(), "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+            about = {"command_line": command_line(), **about}
             self.update({"state": "running", "process": process, **about}, alone)
             try:
                 yield

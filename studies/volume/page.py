@@ -1,13 +1,12 @@
 """The report of the study of volumes: a page, and its parts for other pages."""
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..report.page import render
+from ..report.section import write_section
 from .claims import BEST, QUESTIONS, STAR, has_zero
 from .maps import ATTRIBUTION, CONTROLS
 
@@ -60,17 +59,15 @@ def contrast_table(found: pd.DataFrame) -> pd.DataFrame:
     return cells.assign(volumes=found["units"], verdict=found["verdict"] + stars)
 
 
-def page(means: pd.DataFrame, found: pd.DataFrame, about: Mapping[str, Any], pictures: Sequence[str]) -> str:
-    """The report as one page; pictures are linked by name."""
+def write(means: pd.DataFrame, found: pd.DataFrame, pictures: Sequence[str], out: Path) -> None:
+    """Stores what the report says of the study."""
     pairs = means[["data", "model"]].drop_duplicates().itertuples(index=False, name=None)
-    tables = [(f"{model} on {data}: edge fractions, %", edge_fractions(means, data, model)) for data, model in pairs]
+    tables = [(f"{model} on {data}: edge fractions, %", edge_fractions(means, data, model), "") for data, model in pairs]
     if len(found):
         asked = "; ".join(f"{name}: {what}" for name, what in QUESTIONS.items())
-        tables.append((f"contrasts, positive in favour of the claim ({asked}). {STAR}", contrast_table(found)))
-    rendered = [(title, list(rows.columns), rows.to_numpy().tolist()) for title, rows in tables]
-    figures = [(name, caption(name)) for name in pictures]
-    body = render("findings.html", title=TITLE, findings=about["findings"], tables=rendered, figures=figures)
-    settings = json.dumps(
-        {name: about[name] for name in ("settings", "versions", "accuracies", "left_out", "seconds")}, indent=1
-    )
-    return render("study.html", title="volume", body=body, settings=settings)
+        rows, name = (
+            contrast_table(found.reset_index(drop=True)),
+            f"contrasts, positive in favour of the claim ({asked}). {STAR}",
+        )
+        tables.append((name, rows, "contrasts.csv"))
+    write_section(out, TITLE, tables, {name: caption(name) for name in pictures})

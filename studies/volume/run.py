@@ -17,13 +17,14 @@ from ...core.progress import Progress
 from ...metrics.statistics import mean_interval
 from ..compare.summary import versions
 from ..loaders.data import Photo
+from ..report.report import write_page
 from ..storage.fingerprint import content
 from ..storage.pieces import Files, Pieces
 from ..storage.results import Results
 from ..storage.store import Store, digest
 from . import claims
 from .figures import drawn
-from .page import page
+from .page import write
 from .pictures import pictured
 from .settings import Settings
 from .subject import Record, Subject, answers, load, measured
@@ -74,6 +75,7 @@ def volume(
     with chosen.running(results, {"settings": dataclasses.asdict(settings)}):
         found = _studied(settings, out, chosen, progress, note or (lambda text: None))
         results.update(found.summary | {"files": found.files}, alone=True)
+    write_page([out])
     return found
 
 
@@ -199,7 +201,7 @@ def _written(table: pd.DataFrame, summary: dict[str, Any], files: list[str], out
         for file, rows in (("scores", claims.scores(table)), ("profiles", table)):
             write_whole(out / f"{file}.parquet", lambda name, rows=rows: rows.to_parquet(name, index=False))  # type: ignore[misc]
     figures = drawn(table, mean, out)
-    write_text(out / "report.html", page(mean, found, summary, [*figures, *(name for name in files if name.endswith(".png"))]))
+    write(mean, found, [*figures, *(name for name in files if name.endswith(".png"))], out)
     tables = ["results.csv", "contrasts.csv", "scores.parquet", "profiles.parquet"]
     written = ["summary.json", "report.html", *tables, *figures, *files]
     return Volume(table, mean, found, json.loads(json.dumps(summary)), out, written)

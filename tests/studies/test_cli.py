@@ -1,7 +1,9 @@
 """The command line as a user calls it: a subprocess on real photos and the real model."""
 
+import html
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from rich.console import Console
 from support.command_line import MODELS, PHOTOS, fails, pullback
 
 import pullback as pb
-from pullback import cli
+from pullback import cli, studies
 from pullback.core import terminal
 from pullback.studies.compare.grid import DOMAINS
 from pullback.transforms.registry import transforms as registry
@@ -289,7 +291,7 @@ def test_options_of_the_preparation_reach_the_model_and_the_summary(
     options = ["--size", "8", "--channels", "1", "--mean", "0.13", "--std", "0.31", "--no-crop", "--pictures", "0"]
     arguments = ["--data", "photos", "--model", "./grey.py:grey", "--method", "gradient", "--transform", "dct", *options]
     monkeypatch.setattr(sys, "argv", ["pullback", "compare", *arguments])
-    cli.app(standalone_mode=False)
+    assert cli._run() == 0
     said = capsys.readouterr().out
     assert "skipped: .hidden.png (1 in all" in said
     assert "read with a change: ink.png (1 in all" in said
@@ -298,3 +300,9 @@ def test_options_of_the_preparation_reach_the_model_and_the_summary(
     assert summary["notes"] == [{"file": "ink.png", "note": "transparent parts are shown on white"}]
     page = (model_files / "results" / "compare" / "report.html").read_text()
     assert "<bdi>ink.png</bdi>: transparent parts are shown on white" in page
+    assert shlex.split(summary["command_line"]) == ["pullback", "compare", *arguments]
+    assert html.escape(summary["command_line"], quote=False) in page
+    asked = studies.Settings("./grey.py:grey", "photos", "gradient", ("dct",), size=8, channels=1, pictures=0)
+    found = studies.compare(asked, "python")
+    assert found.summary.get("command_line", "") == ""
+    assert "Called from Python; the settings stand below." in (Path("python") / "report.html").read_text()

@@ -74,7 +74,7 @@ function setNumbers() {
     event.preventDefault();
     const cell = link.closest("td"), row = link.closest("tr"), file = link.dataset.file, count = Number(link.dataset.count);
     one("#source-text").textContent = count > 1 ? `${link.textContent} is the mean of ${count} rows of ${file}: ${link.dataset.rows}.` : `${link.textContent} is one number: ${[file, link.dataset.rows].filter(Boolean).join(", row ")}.`;
-    one("#source-code").textContent = cell && row && table ? query(file, JSON.parse(row.dataset.where), JSON.parse(table.tHead.rows[0].cells[cell.cellIndex].dataset.which)) : "";
+    one("#source-code").textContent = row && row.dataset.where ? query(file, JSON.parse(row.dataset.where), JSON.parse(table.tHead.rows[0].cells[cell.cellIndex].dataset.which)) : "";
     one("#source-link").href = link.href;
     dialog.showModal();
   });
@@ -148,6 +148,7 @@ function heading(view) {
   const said = view.seen ? [" gets the class ", make("strong", {}, make("bdi", {}, view.seen)), "."] : ["."];
   return make("p", {}, make("bdi", {}, view.name), ...said, ` ${view.shape.join(" × ")} values.`);
 }
+const left = (part) => (part.kept === undefined ? "" : `: ${percent(part.kept)} of the decision is left`);
 const scaleName = (scale) => `${scale.name}${scale.text ? `, ${scale.text}` : ""}: ${percent(scale.share)}`;
 function chooser(legend, names, choose) {
   const name = `choice-${Math.random().toString(36).slice(2)}`;
@@ -171,7 +172,8 @@ function shares(domain) {
 }
 function selected(domain, draw) {
   const figures = domain.selected.map((part) => {
-    const value = part.kept === undefined ? make("span", {className: "value"}, "–") : make("a", {className: "value number", href: part.href, "data-rows": part.row, "data-count": "1", "data-file": ""}, percent(part.kept));
+    if (part.kept === undefined) return make("figure", {}, draw(part), make("figcaption", {}, `${percent(part.keep)} of coefficients`));
+    const value = make("a", {className: "value number", href: part.href, "data-rows": part.row, "data-count": "1", "data-file": ""}, percent(part.kept));
     return make("figure", {}, draw(part), make("figcaption", {}, value, `of the decision is left with ${percent(part.keep)} of coefficients`));
   });
   return [make("h3", {}, "Only the most important coefficients are kept"), make("div", {className: "strip"}, ...figures)];
@@ -190,7 +192,7 @@ function showPicture(view, domain) {
     parts.push(make("h3", {}, "Where in the picture, at each scale"), make("div", {className: "controls"}, chooser("Scale, and its share of Σ|a|", scales.map(scaleName), choose), opacity), make("div", {className: "side"}, stage, thumbs), make("p", {className: "hint"}, "Bright: places of much attribution at this scale; all maps of this example have one scale of brightness. Shares of a band may cancel at a place."));
     choose(0);
   }
-  return [...parts, ...selected(domain, (part) => make("img", {src: part.image, alt: `${view.name} from ${percent(part.keep)} of coefficients in ${domain.domain}: ${percent(part.kept)} of the decision is left`}))];
+  return [...parts, ...selected(domain, (part) => make("img", {src: part.image, alt: `${view.name} from ${percent(part.keep)} of coefficients in ${domain.domain}${left(part)}`}))];
 }
 
 function planeFigure(plane, title, alt) {
@@ -227,7 +229,7 @@ function showLines(view, domain) {
   if (planes.length) parts.push(make("div", {className: "grid-2"}, ...planes));
   if (domain.channels) parts.push(channelTable(domain));
   if (view.input.sound) {
-    return [...parts, make("h3", {}, "Only the most important coefficients are kept"), make("div", {className: "grid-2"}, ...domain.selected.map((part) => make("section", {"aria-label": percent(part.keep)}, make("p", {}, make("strong", {}, `${percent(part.keep)} of coefficients: `), part.kept === undefined ? "" : make("a", {className: "number", href: part.href, "data-rows": part.row, "data-count": "1", "data-file": ""}, percent(part.kept)), part.kept === undefined ? "" : " of the decision is left"), make("audio", {controls: true, preload: "metadata", src: part.sound, "aria-label": `${percent(part.keep)} of coefficients in ${domain.domain}`}), planeFigure(part.spectrogram, "Spectrogram", `Spectrogram of ${percent(part.keep)} of coefficients`))))];
+    return [...parts, make("h3", {}, "Only the most important coefficients are kept"), make("div", {className: "grid-2"}, ...domain.selected.map((part) => make("section", {"aria-label": percent(part.keep)}, make("p", {}, make("strong", {}, `${percent(part.keep)} of coefficients${part.kept === undefined ? "" : ": "}`), part.kept === undefined ? "" : make("a", {className: "number", href: part.href, "data-rows": part.row, "data-count": "1", "data-file": ""}, percent(part.kept)), part.kept === undefined ? "" : " of the decision is left"), make("audio", {controls: true, preload: "metadata", src: part.sound, "aria-label": `${percent(part.keep)} of coefficients in ${domain.domain}`}), planeFigure(part.spectrogram, "Spectrogram", `Spectrogram of ${percent(part.keep)} of coefficients`))))];
   }
   return [...parts, ...selected(domain, (part) => traces({...view, input: part}, null, "the kept coefficients"))];
 }
@@ -260,7 +262,7 @@ async function pixels(shown) {
 }
 function showVolume(view, domain) {
   const size = view.input.size, place = size.map((length) => Math.floor(length / 2));
-  const bases = [{...view.input, label: "the input"}, ...domain.selected.map((part) => ({...part, label: `kept ${percent(part.keep)} (${percent(part.kept)} of the decision)`}))];
+  const bases = [{...view.input, label: "the input"}, ...domain.selected.map((part) => ({...part, label: `kept ${percent(part.keep)}${left(part)}`}))];
   const maps = domain.scales.filter((scale) => scale.mosaic), state = {base: 0, map: 0, opacity: 0.7};
   const others = [[1, 2], [0, 2], [0, 1]];
   const canvases = others.map(([rows, columns], axis) => make("canvas", {width: size[columns], height: size[rows], role: "img", style: `aspect-ratio:${size[columns] * view.step[columns]}/${size[rows] * view.step[rows]}`}));

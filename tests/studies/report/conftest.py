@@ -3,11 +3,13 @@
 import dataclasses
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -19,6 +21,9 @@ from torch import Tensor, nn
 from pullback import studies
 from pullback.studies import LoadedModel
 from pullback.studies.report import figures
+from pullback.studies.report.report import write_page
+from pullback.studies.report.section import write_section
+from pullback.studies.storage.results import Results
 
 HOSTILE = ("<img src=x onerror=alert(1)>", "a\"b'c#?%", "שלום עולם")
 CHROMIUM = os.environ.get("PULLBACK_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -37,7 +42,8 @@ class Halves(nn.Module):
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A folder of results for each kind of signal; their figures are single points, since drawing takes most of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "save", _point)
+        for module in (figures, sys.modules["pullback.studies.explain"], sys.modules["pullback.studies.axiom_matrix.run"]):
+            patch.setattr(module, "save", _point)
         return _folders(tmp_path_factory)
 
 
@@ -65,7 +71,49 @@ def _folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         )
         model = LoadedModel(f"toy-{kind}", Halves().eval(), classes=("Crow", "Caw"), kind=kind)
         found[kind] = studies.compare(asked, root / kind, model=model).out
-    return found
+    return found | {"explain": _explained(root), "study": _study(root), **_axioms(root)}
+
+
+def _explained(root: Path) -> Path:
+    """One picture with a hostile name, and two classes."""
+    for target in (0, 1):
+        studies.explain(
+            root / "pictures" / f"{HOSTILE[0]}.png", model=tiny(), method="gradient", out=root / "explain", target=target
+        )
+    write_page([root / "explain"])
+    return root / "explain"
+
+
+def _study(root: Path) -> Path:
+    """What a study leaves: a summary, a table, a figure, a sound, and what its page says of them."""
+    out = root / "study"
+    with Results(out, "study toy").run({"settings": {"seed": 0}}):
+        Image.new("RGB", (40, 20), "red").save(out / "fig#1.png")
+        wavfile.write(out / "one.wav", 8000, np.zeros(80, np.int16))
+        table = pd.DataFrame({"domain": ["<b>dct</b>", "pixel", "dwt"], "error": [0.1, 0.25, np.nan]})
+        table.to_csv(out / "results.csv", index=False)
+        write_section(
+            out,
+            "Toy <i>study</i>",
+            [("Errors", table.iloc[[2, 0]], "results.csv")],
+            {"fig#1": "Red all over."},
+            "How to read it.",
+        )
+        Results(out, "study toy").update({"findings": ["The toy is red."], "files": ["fig#1.png", "one.wav", "results.csv"]})
+    write_page([out])
+    return out
+
+
+def _axioms(root: Path) -> dict[str, Path]:
+    """The page of one method, and that of a matrix, under the name of reports."""
+    subject = studies.Subject(nn.Linear(4, 2).double(), torch.full((1, 4), 2.0).double(), 0)
+    texts = {"axioms": studies.check_method(subject, "gradient", axioms=["completeness", "dummy"]).to_html()}
+    studies.write_matrix({"line": subject}, root / "cells", methods=["gradient"], axioms=["completeness", "dummy"])
+    texts["matrix"] = (root / "cells" / "matrix.html").read_text()
+    for name, text in texts.items():
+        (root / name).mkdir()
+        (root / name / "report.html").write_text(text)
+    return {name: root / name for name in texts}
 
 
 def _photos(root: Path) -> Path:

@@ -9,15 +9,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pullback.studies.report.charts import percent
 from pullback.studies.report.report import LIMIT, notebook, write_page
 
 Visit = Callable[..., Any]
 KINDS = ("image", "audio", "series", "volume")
+PAGES = (*KINDS, "explain", "study", "axioms", "matrix")
 
 
 def shown(page: Any) -> list[str]:
     """The domains of the rows that are shown, from top to bottom."""
     return page.eval_on_selector_all("#table tbody tr:not([hidden]) th", "rows => rows.map(row => row.textContent)")
+
+
+def wait_for_viewer(page: Any) -> None:
+    """Waits until the first example is drawn, on pages that have one."""
+    if page.locator("#viewer").count():
+        page.wait_for_selector("#viewer :is(img, canvas, svg)")
 
 
 def thousand_cells(out: Path) -> Path:
@@ -84,6 +92,66 @@ def test_a_number_leads_to_its_rows(visit: Visit, folders: dict[str, Path]) -> N
     lines = (folders["image"] / "results.csv").read_text().splitlines()
     assert all(",pixel," in lines[row - 1] for row in rows)  # RFC 7111 counts rows from 1, the heading among them
     assert len(rows) == 4
+
+
+def test_contrasts_and_sentences_lead_to_their_rows(visit: Visit, folders: dict[str, Path]) -> None:
+    page = visit("image").page
+    table = pd.read_csv(folders["image"] / "contrasts.csv")
+    link = page.locator("#contrasts ~ details a.number").first
+    row = int(link.get_attribute("href").partition("#row=")[2])
+    assert f"{100 * table['mean'][row - 2]:+.3g}" == link.text_content()  # the heading is row 1
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    link.click()
+    assert f"contrasts.csv, row {row}." in page.text_content("#source-text")
+    page.keyboard.press("Escape")
+    said = page.locator("#verdicts ~ details li:has(a)")
+    first, last = (int(one) for one in said.last.locator("a").get_attribute("href").partition("#row=")[2].split("-"))
+    assert set(table["question"][first - 2 : last - 1]) == {said.last.text_content().partition(":")[0]}
+    share = page.locator("section.group table a.number").last
+    rows = [int(one) for one in share.get_attribute("href").partition("#row=")[2].split(";")]
+    wide = pd.read_csv(folders["image"] / "results.csv").iloc[[one - 2 for one in rows]]
+    assert share.text_content() == percent(wide["share octave 1"].mean())
+
+
+def test_an_explanation_has_its_shares_its_maps_and_its_command(visit: Visit) -> None:
+    page = visit("explain").page
+    wait_for_viewer(page)
+    assert page.locator("#explained ~ article h3").all_text_contents() == [
+        f"<img src=x onerror=alert(1)>.png: class {k}" for k in "01"
+    ]
+    assert "the largest share of Σ|a| has" in page.locator("article caption").first.text_content()
+    assert page.locator("article tbody tr").count() == 2 * page.locator("article").first.locator("tbody tr").count()
+    assert "decision is left" not in page.text_content("#viewer")
+    page.select_option("#example", "1")
+    page.locator("#viewer", has_text="as class 1").wait_for()
+    assert "Called from Python" in page.text_content("main")
+
+
+def test_a_study_holds_its_pictures_sounds_and_rows(visit: Visit, folders: dict[str, Path], tmp_path: Path) -> None:
+    page = visit("study").page
+    assert page.text_content("h1") == "Toy <i>study</i>"
+    assert page.locator("img.whole").get_attribute("alt") == "Red all over."
+    sources = page.eval_on_selector_all("img, audio", "found => found.map(one => one.src.slice(0, 15))")
+    assert sources == ["data:image/webp", "data:audio/wav;"]
+    assert page.locator("#tables ~ details tbody th").all_text_contents() == ["dwt", "<b>dct</b>"]
+    links = page.eval_on_selector_all("#tables ~ details tbody a", "found => found.map(one => one.getAttribute('href'))")
+    assert links == ["./results.csv#row=4", "./results.csv#row=2"]
+    write_page([folders["study"]], tmp_path / "linked.html", limit=1_000)
+    page = visit(tmp_path / "linked.html").page
+    assert "would make this page larger than" in page.text_content("main")
+    hrefs = page.eval_on_selector_all(
+        "figcaption a", "found => found.map(one => decodeURIComponent(new URL(one.href).pathname))"
+    )
+    assert [Path(href).is_file() for href in hrefs] == [True, True]
+
+
+def test_numbers_of_a_matrix_are_reached_with_the_keyboard(visit: Visit) -> None:
+    page = visit("matrix").page
+    page.keyboard.press("Tab")  # the table
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "BROKEN"
+    page.keyboard.press("Enter")
+    assert "≤" in page.locator("td p:visible").text_content()
 
 
 def test_example_domain_scale_and_opacity_are_chosen(visit: Visit) -> None:
@@ -161,14 +229,20 @@ def test_channels_and_octaves_are_a_table(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PAGES)
 def test_axe_finds_nothing_serious(visit: Visit, kind: str, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs pullback[test]")
     opened = visit(kind, color_scheme=scheme)
-    opened.page.wait_for_selector("#viewer :is(img, canvas, svg)")
-    opened.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-    found = axe.Axe().run(opened.page).response["violations"]
-    assert [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in found] == []
+    wait_for_viewer(opened.page)
+    assert violations(opened.page, axe) == []
+    opened.page.set_viewport_size({"width": 390, "height": 844})  # what fits a screen must be scrolled on a phone
+    assert violations(opened.page, axe) == []
+
+
+def violations(page: Any, axe: Any) -> list[tuple[str, str, str]]:
+    """What axe finds where all is unfolded."""
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    return [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in axe.Axe().run(page).response["violations"]]
 
 
 def test_axe_catches_what_is_wrong(browser: Any, tmp_path: Path) -> None:
@@ -181,10 +255,10 @@ def test_axe_catches_what_is_wrong(browser: Any, tmp_path: Path) -> None:
     page.close()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PAGES)
 def test_a_phone_shows_the_whole_width(visit: Visit, kind: str) -> None:
     opened = visit(kind, viewport={"width": 390, "height": 844})
-    opened.page.wait_for_selector("#viewer :is(img, canvas, svg)")
+    wait_for_viewer(opened.page)
     assert opened.page.evaluate("document.documentElement.scrollWidth") == 390
     opened.shot(f"{kind}-phone", full_page=True)
 

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scipy.io import wavfile
 
-from pullback import cli
+from pullback import cli, studies
 from pullback.studies.report.encode import coarse, mosaic
 from pullback.studies.report.folder import read_run
-from pullback.studies.report.numbers import columns, means, table
-from pullback.studies.report.report import _best, _safe, write_page
-from pullback.studies.report.sections import answers
+from pullback.studies.report.numbers import columns, groups, means, table
+from pullback.studies.report.report import LIMIT, _best, _safe, _views, write_page
+from pullback.studies.report.sections import answers, octaves
 
 
 def scores(units: int, seed: int = 0) -> pd.DataFrame:
@@ -107,6 +108,44 @@ def test_a_report_is_made_again_from_the_folder_alone(
     monkeypatch.setattr(sys, "argv", ["pullback", "report", str(folders["series"])])
     assert cli._run() == 0
     assert page.read_text() == before
+
+
+MODELS_OF_TWO_RATES = """
+import torch
+from pullback.studies import LoadedModel
+
+def make(rate):
+    return LoadedModel(str(rate), torch.nn.Flatten().eval(), classes=("a",) * 64, kind="audio", rate=rate, window=64)
+
+def fast(): return make(16000.0)
+def slow(): return make(8000.0)
+"""
+
+
+def test_octaves_have_the_frequencies_of_their_own_model(tmp_path: Path) -> None:
+    """Also without pictures; and of models of two rates, not those of the other one."""
+    (tmp_path / "models.py").write_text(MODELS_OF_TWO_RATES)
+    wavfile.write(tmp_path / "noise.wav", 16000, np.random.default_rng(0).integers(-9999, 9999, 300).astype(np.int16))
+    models = [f"{tmp_path / 'models.py'}:{name}" for name in ("fast", "slow")]
+    asked = studies.Settings(models, tmp_path / "noise.wav", "gradient", ("dct",), effort="quick", pictures=0)
+    found = studies.compare(asked, tmp_path / "out")
+    assert [cell["frequencies"]["octave 1"] for cell in found.summary["cells"]] == ["4000–8000 Hz", "2000–4000 Hz"]
+    run = read_run(tmp_path / "out", "a", tmp_path)
+    legends = [octaves(run, where)["legend"] for where, _ in groups(run.scores)]  # type: ignore[index]
+    assert [legend[-1]["text"] for legend in legends] == ["4000–8000 Hz", "2000–4000 Hz"]
+
+
+def test_a_view_has_the_shares_of_its_own_method(folders: dict[str, Path]) -> None:
+    run = read_run(folders["image"], "a", folders["image"])
+    found, _ = _views([run], run.scores, "", LIMIT)
+    wide = run.wide.set_index(["method", "image", "transform"])["kept10_attribution"]
+    shown = {
+        (view["group"]["method"], view["name"], each["domain"]): each["selected"][2]["kept"]
+        for view in found
+        for each in view["domains"]
+    }
+    assert len(shown) == 24
+    assert {key: wide[key] for key in shown} == pytest.approx(shown)
 
 
 def test_folders_with_something_else_are_refused(

@@ -128,8 +128,8 @@ all for ERM) / here (Fashion-MNIST, 1.00 in all).
 
 {table(pd.DataFrame(rows))}
 
-Which definition can the paper's figure show? Its bars fall: the coarsest is taller than the finest. And the finest one is taller
-for ERM than for every robust training. {_which(lines, "one gradient")}
+Which definition can the paper's figure show? Its bars fall: the coarsest is taller than the finest. And the finest one is
+taller for ERM than for every robust training. {_which(lines, "one gradient")}
 
 {table(pd.DataFrame(lines))}
 

@@ -115,9 +115,9 @@ def _intervals(rows: pd.DataFrame) -> list[Interval]:
 def _spectra(groups: pd.DataFrame) -> Figure:
     """The share of every octave, a panel for each definition; below, smaller, the values that are not normalised."""
     names = list(DEFINITIONS)
-    rows = [[each for each in names[first : first + 3] for _ in range(5)] for first in (0, 3)]
+    rows: Any = [[each for each in names[first : first + 3] for _ in range(5)] for first in (0, 3)]
     rows[1] += ["legend"] * (15 - len(rows[1]))
-    below = [f"{each} below" for each in names for _ in range(3)]
+    below: Any = [f"{each} below" for each in names for _ in range(3)]
     figure = Figure(figsize=(11, 9.5), layout="constrained")
     axes = figure.subplot_mosaic([*rows, below], height_ratios=[1, 1, 0.75])
     shades = colours(list(dict.fromkeys(groups["group"])))

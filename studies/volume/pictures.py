@@ -102,7 +102,7 @@ def _row(axes: Sequence[Axes], panel: Panel, count: int) -> None:
     axes[0].imshow(panel.values.mean(0), cmap="gray")
     for number, (axis, one) in enumerate(zip(axes[1:], flat)):
         axis.imshow(one, cmap=_shade(number, count), vmin=0, vmax=max(robust_limit([one]), 1e-30))
-    for axis, title in zip(axes, (panel.name[:34], *panel.octaves)):
+    for axis, title in zip(axes, (panel.name.replace(" as ", "\nas "), *panel.octaves)):
         axis.set_title(title, fontsize=10)
         axis.set_xticks([])
         axis.set_yticks([])

@@ -180,8 +180,7 @@ def _curve(axis: Axes, rows: pd.DataFrame, metric: str, image: str) -> None:
     """Means and 95 % intervals of one kind of image."""
     rows = rows[rows["median sparsity"] < 1].sort_values("median sparsity")
     kept = 100 * (1 - rows["median sparsity"])
-    wide = 2.2 if image == SOFT else 1.3
-    axis.plot(kept, rows[metric], marker="o", markersize=3.5, linewidth=wide, color=COLORS[image], label=LABELS[image])
+    axis.plot(kept, rows[metric], "o-", markersize=3.5, lw=2.2 if image == SOFT else 1.3, c=COLORS[image], label=LABELS[image])
     axis.fill_between(kept, rows[f"{metric} low"], rows[f"{metric} high"], color=COLORS[image], alpha=0.1, linewidth=0)
 
 

@@ -55,8 +55,7 @@ class Subject:
 
     def answers(self, signals: Tensor, target: int) -> dict[str, Tensor]:
         """Score and probability of the target, and the predicted class, each (rows,)."""
-        scores = self.scores(signals)
-        if not bool(scores.isfinite().all()):
+        if not bool((scores := self.scores(signals)).isfinite().all()):
             raise ValueError(f"{self.model.name}: the model returns NaN or infinity at a masked signal.")
         probability = self.model.probabilities(scores)[:, target]
         return {"logit": scores[:, target], "probability": probability, "predicted": scores.argmax(1)}

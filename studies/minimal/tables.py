@@ -76,9 +76,10 @@ def _rival(record: Record) -> dict[str, Any]:
     """What the same optimisation reaches for another class."""
     rival = record["rival"]
     own = next(row for row in record["rows"] if row["image"] == SOFT and row["place"] == rival["place"])
-    found = {name: rival[name] for name in ("alpha", "sparsity", "logit", "probability")}
-    found |= {"before": rival["before"]["probability"], "reached": float(rival["predicted"] == rival["class"])}
-    return _where(record) | found | {"own": float(own["predicted"] == record["target"]), "own_sparsity": own["sparsity"]}
+    found = {name: rival[name] for name in ("alpha", "sparsity", "logit", "probability")} | {"own_sparsity": own["sparsity"]}
+    kept = {"reached": rival["predicted"] == rival["class"], "own": own["predicted"] == record["target"]}
+    found |= {name: float(one) for name, one in kept.items()} | {"before": rival["before"]["probability"]}
+    return _where(record) | found
 
 
 def _limits(record: Record) -> Iterator[dict[str, Any]]:
@@ -152,9 +153,8 @@ def _share(units: Numbers) -> tuple[float, float, float]:
 
 def _front(images: pd.DataFrame) -> pd.DataFrame:
     """Means and intervals of each kind of image at each price, and the median sparsity."""
-    values = ["sparsity", *(name for name in SCORES if name in images)]
-    found = averages(images, [*WHERE, "image", "place", "price"], values)
     keys = [*WHERE, "image", "place"]
+    found = averages(images, [*keys, "price"], ["sparsity", *(name for name in SCORES if name in images)])
     middle = images.groupby(keys, sort=False)["sparsity"].median().rename("median sparsity")
     return found.merge(middle.reset_index(), on=keys).drop(columns="place")
 
@@ -183,10 +183,7 @@ def _of_others(own: pd.DataFrame) -> float:
 
 
 def paired(rows: pd.DataFrame, column: str, first: pd.Series, second: pd.Series) -> Numbers:
-    """first - second of a column, one number for each unit: of the means over its rows.
-
-    first, second: which rows are the sides, as truth values.
-    """
+    """first - second of a column's mean over the rows of each unit; first, second: which rows those are, as truth values."""
     sides = [rows[side].groupby(["example", "unit"], sort=False)[column].mean() for side in (first, second)]
     difference = (sides[0] - sides[1]).dropna()
     return per_unit("minimal", difference.to_numpy(float), difference.index.get_level_values("unit").tolist())

@@ -21,7 +21,7 @@ MOST_BANDS = 10  # 2^10 coalitions
 class _OverBands(Metric):
     """A metric of the sums of a map over bands.  by: the groups of bands, see `Layout.group`."""
 
-    needs = Needs.SIGNED | Needs.SHARES
+    needs = Needs.SIGNED | Needs.SHARES | Needs.GROUPS
 
     def players(self, attribution: Attribution) -> Players:
         """The groups that hold coefficients."""

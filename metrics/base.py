@@ -42,6 +42,7 @@ class Needs(enum.Flag):
     """What a metric needs besides a map and its model.
 
     SIGNED   values whose sign counts
+    GROUPS   bands of coefficients; without them it has no number, or says nothing
     SHARES   values that are shares of f(x) - f(x₀)
     TRUTH    the coefficients, or the samples, that matter
     SOURCE   the part of the signal that matters, such as one voice of a mixture
@@ -51,6 +52,7 @@ class Needs(enum.Flag):
 
     NOTHING = 0
     SIGNED = enum.auto()
+    GROUPS = enum.auto()
     SHARES = enum.auto()
     TRUTH = enum.auto()
     SOURCE = enum.auto()

@@ -94,8 +94,9 @@ class MuFidelity(Metric):
 
     1 for the shares of a linear model, in every domain. Also called faithfulness correlation. Sensitivities stay as they are.
 
-    subset: the size of S, a share in (0, 1) of the coefficients, which on average has that share of the energy in every domain,
-    or their number.  correlation: "pearson" (Bhatt et al.) or "spearman" (Xplique).  samples: the number of sets.
+    subset: the size of S, a share in (0, 1) of the coefficients, or their number. Sets of a fixed share of the coefficients
+    have that share of the energy on average, in every orthonormal domain; a single set may have more or less of it.
+    correlation: "pearson" (Bhatt et al.) or "spearman" (Xplique).  samples: the number of sets.
     `details` has what is correlated: "sums" and "drops", (batch, samples).  NaN where either is constant.
     """
 

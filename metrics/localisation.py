@@ -133,7 +133,7 @@ class OctaveDistance(Metric):
     formula = "earth-mover distance of Σ|a| per octave and |M| per octave, in octaves"
     source = "this project; distance: Rubner, Tomasi & Guibas 2000"
     better = "lower"
-    needs = Needs.TRUTH
+    needs = Needs.TRUTH | Needs.GROUPS
 
     def cost(self, attribution: Attribution) -> int:
         return 0

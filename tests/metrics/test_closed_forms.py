@@ -96,7 +96,7 @@ def test_correlations_are_those_of_scipy(domain: str) -> None:
             expected = known(found.details["sums"][i], found.details["drops"][i]).statistic
             assert float(found.value[i]) == pytest.approx(expected, abs=1e-10)
     shared = measure(MODEL, valued(att, exact.values), "mu_fidelity")[0]  # the same sets: drops are sums of exact shares
-    torch.testing.assert_close(found.details["drops"], shared.details["sums"], rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(found.details["drops"], shared.details["sums"], rtol=1e-10, atol=1e-10)
 
 
 @domains
@@ -109,8 +109,8 @@ def test_infidelity_of_a_linear_model(domain: str, method: str, law: str) -> Non
     for factor in (1.0, 3.0, -1.0):
         found = measure(MODEL, valued(att, factor * att.values), spec)[0]
         zero = torch.zeros(4).double()
-        torch.testing.assert_close(found.details["relative"], zero + (1 - factor) ** 2, rtol=0, atol=1e-9)
-        torch.testing.assert_close(found.details["beta"], zero + 1 / factor, rtol=0, atol=1e-9)
+        torch.testing.assert_close(found.details["relative"], zero + (1 - factor) ** 2, rtol=0, atol=1e-10)
+        torch.testing.assert_close(found.details["beta"], zero + 1 / factor, rtol=0, atol=1e-10)
         repaired = found.details["scaled"] / found.value.clamp(min=1e-300)
         if factor > 1:
             torch.testing.assert_close(repaired, zero, rtol=0, atol=1e-10)

@@ -1,15 +1,17 @@
 """Laws of metrics, on every example of every registered metric; each with a metric that breaks it."""
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from support.metrics import METRICS, SELECTED, KnownShares, anti, given, judge, perfect, picked, random_map
+from support.metrics import METRICS, SELECTED, KnownShares, anti, given, judge, perfect, picked, random_map, valued
 from support.subjects import normal, smooth_net
 
 import pullback as pb
-from pullback.metrics import Invariance, Judged, Metric, Scores
+from pullback.metrics import Invariance, Judged, Metric, Needs, Scores
 from pullback.metrics.judged import judging
+from pullback.transforms.layout import plain_layout
 
 SHAPE, EXAMPLES = (1, 6, 8), 8
 NET, X = smooth_net(SHAPE), normal(EXAMPLES, *SHAPE)
@@ -90,6 +92,56 @@ class ClaimsLittle(Size):
 def test_a_wrong_claim_of_invariance_is_caught(metric: Metric, maps: dict[str, pb.Attribution]) -> None:
     with pytest.raises(AssertionError, match="claims"):
         check_invariance(metric, maps)
+
+
+# What is needed ------------------------------------------------------------------------------------------------------------
+
+
+def turned(att: pb.Attribution) -> pb.Attribution:
+    """The map with the sign of every second value turned."""
+    signs = 1 - 2 * (torch.arange(att.values[0].numel()) % 2).reshape(att.values.shape[1:])
+    return valued(att, att.values * signs)
+
+
+def ungrouped(att: pb.Attribution) -> pb.Attribution:
+    """The same map in the same domain, whose bands are one."""
+    transform = copy.copy(att.transform)
+    transform.layout = plain_layout(transform.layout.shape, len(transform.shape) - 1)
+    return replace(att, transform=transform)
+
+
+def check_needs(metric: Metric, need: Needs, att: pb.Attribution, other: pb.Attribution) -> None:
+    """A metric moves if, and only if, it says that it needs what is missing in the other map.  Both have the same truth."""
+    options = given(metric, att)
+    first, second = (judge(metric, NET, one, 1, **options).value for one in (att, other))
+    same = torch.allclose(first, second, rtol=1e-9, atol=1e-9, equal_nan=True)
+    assert same != (need in metric.needs), (
+        f"{metric}: needs {metric.needs}, and {need} {'does not matter' if same else 'matters'}"
+    )
+
+
+@pytest.mark.parametrize("metric", SELECTED, ids=repr)
+def test_signs_and_bands_matter_to_metrics_that_need_them_and_to_no_others(
+    metric: Metric, maps: dict[str, pb.Attribution]
+) -> None:
+    att = valued(maps["dwt"], maps["dwt"].values)
+    check_needs(metric, Needs.SIGNED, att, turned(att))
+    if getattr(metric, "by", "") != "bits":  # the code of a signal is one for each band
+        check_needs(metric, Needs.GROUPS, att, ungrouped(att))
+
+
+def test_a_need_that_is_not_said_is_caught(maps: dict[str, pb.Attribution]) -> None:
+    class Total(Size):
+        def measure(self, judged: Judged) -> Scores:
+            return Scores(judged.attribution.values.flatten(1).sum(1))
+
+    class Signed(Size):
+        needs = Needs.SIGNED
+
+    att = valued(maps["dwt"], maps["dwt"].values)
+    for wrong in (Total(), Signed()):
+        with pytest.raises(AssertionError, match="matter"):
+            check_needs(wrong, Needs.SIGNED, att, turned(att))
 
 
 # Orientation and chance ----------------------------------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 import copy
 import functools
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 from support.subjects import normal, smooth_net
 from support.uncopyable import MODELS, X
 from torch import Tensor, nn
@@ -76,6 +78,28 @@ def test_a_map_that_ignores_the_model_has_similarity_one_and_the_gradient_less()
         torch.testing.assert_close(found.value, torch.ones(4, dtype=torch.float64), rtol=0, atol=1e-12)
     for found in measure(model, pb.attribute(model, x, 0, method="gradient"), EACH, 0):
         assert found.value.max() < 0.9
+
+
+@pytest.mark.parametrize("domain", ["pixel", "dct"])
+def test_of_a_linear_model_similarities_are_those_of_rows_of_weights(domain: str) -> None:
+    """The map of a class is its row of weights: cos(w, w') and ranks of |T w|, w' random, or of the other class."""
+    model, x = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).double(), normal(4, *SHAPE)
+    with torch.no_grad():
+        other = model(x).index_fill(1, torch.tensor([0]), -torch.inf).argmax(1)
+        (_, twin) = next(randomised(model, 0, 1))
+        own, drawn, rows = model[1].weight[0], twin[1].weight[0], model[1].weight[other]
+    att = pb.attribute(model, x, 0, method="gradient", transform=domain)
+    pairs = {"mprt": drawn.expand(4, -1), "label_randomisation": rows}
+    for name, against in pairs.items():
+        cosine, ranks = measure(
+            model, att, [f"{name}(steps=1)", f"{name}_spearman(steps=1)"] if name == "mprt" else [name, f"{name}_spearman"], 0
+        )
+        expected = torch.nn.functional.cosine_similarity(own[None], against)
+        torch.testing.assert_close(cosine.value, expected.detach(), rtol=0, atol=1e-10)
+        sizes = [att.transform(each.reshape(-1, *SHAPE)).flatten(1).abs().detach().numpy() for each in (own, against)]
+        known = [stats.spearmanr(sizes[0][0], row).statistic for row in sizes[1]]
+        np.testing.assert_allclose(ranks.value.numpy(), known, atol=1e-10)
+    assert float((cosine.value - 1).abs().min()) > 0.1
 
 
 def test_cosines_are_equal_in_orthonormal_domains_and_rank_correlations_are_not() -> None:

@@ -44,9 +44,11 @@ def quantus() -> ModuleType:
         return pytest.importorskip("quantus", reason="pip install '.[bench]'", exc_type=ImportError)
 
 
-def scored(judge: Any, model: torch.nn.Module, x: torch.Tensor, maps: torch.Tensor, batch_size: int = 64) -> np.ndarray:
+def scored(
+    judge: Any, model: torch.nn.Module, x: torch.Tensor, maps: torch.Tensor, batch_size: int = 64, **more: Any
+) -> np.ndarray:
     """What a metric of Quantus says."""
-    arrays = {"x_batch": x.numpy(), "y_batch": np.zeros(len(x), int), "a_batch": maps.numpy()}
+    arrays = {"x_batch": x.numpy(), "y_batch": np.zeros(len(x), int), "a_batch": maps.numpy()} | more
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return np.array(judge(model, **arrays, batch_size=batch_size, device="cpu", softmax=False))
@@ -93,6 +95,39 @@ def test_sensitivity_n_of_quantus_is_wrong_on_linear_models_and_ours_is_one(quan
     theirs = scored(quantus.SensitivityN(**how), model, x, att.values)
     assert np.abs(theirs - 1).max() > 0.05
     torch.testing.assert_close(measure(model, att, "sensitivity_n", 0)[0].curve, torch.ones(4, 5), rtol=0, atol=1e-4)
+
+
+def test_relevance_mass_accuracy_of_quantus_leaves_its_range_on_signed_maps_and_ours_is_the_share_of_sizes(
+    quantus: ModuleType,
+) -> None:
+    """(2 - 1) / (2 - 1 - 0.9) = 10 is no share; Σ over M of |a| / Σ |a| over |M| / d is 3 / 3.9 / (2 / 36)."""
+    model, x, att = linear_case()
+    values = torch.zeros_like(att.values)
+    values.flatten(1)[:, :3] = torch.tensor([2.0, -1.0, -0.9])
+    truth = torch.zeros(4, *SHAPE, dtype=torch.bool)
+    truth.flatten(1)[:, :2] = True
+    judge = quantus.RelevanceMassAccuracy(return_aggregate=False, **OPTIONS)
+    theirs = scored(judge, model, x, values, s_batch=truth.numpy())
+    np.testing.assert_allclose(theirs, 10, rtol=1e-4)
+    ours = measure(model, valued(att, values), "relevance_mass", 0, truth=truth, truth_in="z")[0].value
+    torch.testing.assert_close(ours, torch.full((4,), 3 / 3.9 / (2 / 36)), rtol=1e-6, atol=0)
+
+
+def test_pixel_flipping_of_quantus_has_no_area_and_ours_is_that_of_the_sums(quantus: ModuleType) -> None:
+    """Its areas need np.trapz, which NumPy 2.4 has no longer; deletion is 1 - the cumulated shares, by trapezoids."""
+    model, x, att = linear_case()
+    judge = quantus.PixelFlipping(
+        features_in_step=9, perturb_baseline=0.0, return_auc_per_sample=True, return_aggregate=False, **OPTIONS
+    )
+    with pytest.raises(AttributeError, match="trapz"):
+        scored(judge, model, x, att.values)
+    budgets = (0.25, 0.5, 0.75, 1.0)
+    ranked = att.values.flatten(1).gather(1, att.values.flatten(1).abs().argsort(dim=1, descending=True))
+    gone = ranked.double().cumsum(1)[:, [8, 17, 26, 35]] / ranked.double().sum(1, keepdim=True)
+    heights = torch.cat([torch.ones(4, 1), 1 - gone], 1)
+    area = (heights[:, 1:] + heights[:, :-1]).sum(1) / 8
+    ours = measure(model, att, f"deletion(budgets={list(budgets)})", 0)[0].value
+    torch.testing.assert_close(ours, area.float(), rtol=1e-4, atol=1e-4)
 
 
 def test_road_of_quantus_depends_on_the_batch_size_and_our_curves_do_not(quantus: ModuleType) -> None:

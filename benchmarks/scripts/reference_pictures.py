@@ -168,10 +168,14 @@ def draw_metric(name: str, model: Any, target: int, maps: dict[str, Attribution]
         colour = "#8c959f" if spec in CONTROLS else f"C{place}"
         axes[0].plot(float(scores.value), place, "o", color=colour)
         if scores.curve is not None:
-            axes[1].plot(scores.axis, scores.curve[0], ".-", color=colour, label=spec, linewidth=1)
+            style = {CONTROLS[0]: ".--", CONTROLS[1]: ".:"}.get(spec, ".-")
+            axes[1].plot(scores.axis, scores.curve[0], style, color=colour, linewidth=1)
     if metric.chance is not None:
         axes[0].axvline(metric.chance, color="#8c959f", linestyle=":", label="expected of a random map")
         axes[0].legend(fontsize=6)
+    values = [float(scores.value) for scores in found.values()]
+    if min(values) > 0 and max(values) > 1000 * min(values):
+        axes[0].set_xscale("log")
     axes[0].set_yticks(range(len(names)), names, fontsize=7)
     axes[0].invert_yaxis()
     for axis in axes:

@@ -167,7 +167,7 @@ def test_a_program_of_torchscript_is_loaded_and_explained_where_warnings_are_err
     Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(tmp_path / "grey.png")
     model = studies.load_model(tmp_path / "one.pt", preparation=SIZE)
     found = studies.explain(tmp_path / "grey.png", model=model, transforms=["dct"], target=1, out=tmp_path / "out")
-    assert found.files == ["grey-1-dct.png"]
+    assert found.files == ["grey-1-dct.png", "grey-1-dct.json"]
 
 
 class Touch:

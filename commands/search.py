@@ -25,17 +25,17 @@ def search(
     objective: Annotated[str, typer.Option(help=OBJECTIVE)] = "l1",
     shortlist: Annotated[int, options.number("Candidates, the best by the objective, of which the model chooses.", 0)] = 0,
     method: options.MethodOption = PICTURE_METHOD,
-    limit: Annotated[int | None, options.number("Largest number of photos.")] = None,
-    cuts: Annotated[int, options.number("Parts of each picture, at most 5, or recording; they count as one.")] = 1,
+    limit: Annotated[int | None, options.number("Largest number of signals.")] = None,
+    cuts: Annotated[int, options.number("Parts of each signal, at most 5 of a picture; they count as one.")] = 1,
     samples: Annotated[int | None, options.number("Length of the parts of recordings and series.")] = None,
-    folds: Annotated[int, options.number("Parts of the photos, of which each judges once.", 3)] = 5,
+    folds: Annotated[int, options.number("Parts of the signals, of which each judges once.", 3)] = 5,
     quick: Annotated[bool, options.switch("--quick", "Only search six hidden frames, where the truth is known.")] = False,
     out: options.OutOption = Path("results/search"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")] = "auto",
     seed: Annotated[int, options.number("Seed of all random numbers.", 0)] = 0,
     batch_size: Annotated[str, typer.Option(help=options.BATCH)] = "auto",
 ) -> None:
-    """Fit domains to what a model reads, and judge them on photos that the fit has not seen."""
+    """Fit domains to what a model reads, and judge them on signals that the fit has not seen."""
     from ..studies import search as study
 
     asked: dict[str, Any] = {"families": tuple(family or study.FAMILIES), "objective": objective, "seed": seed}

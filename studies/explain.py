@@ -176,7 +176,7 @@ def _written(
     score = float(logits[0, target])
     difference = float(maps[0].score_difference[0])
     answer = {"score": score, "score_difference": difference, "probability": None if only else probability}
-    stem = f"{slug(model.signals.stem(signal.name)) or 'photo'}-{slug(called, 32) or target}"
+    stem = f"{slug(model.signals.stem(signal.name)) or 'signal'}-{slug(called, 32) or target}"
     shown = Drawing(signal, model.picture(), functools.partial(model.signals.embedded, signal=signal))
     drawn_as = f"{plain(signal.name)}{seen}: {about['method']}"
     data = view_bytes(view(0, drawn_as, "", maps, domains, shown))
@@ -199,11 +199,7 @@ def _written(
     for spec, one in zip(domains, maps):
         facts = about | {"domain": spec, "name": plain(signal.name), "origins": known} | answer | shares(one, signal)
         facts |= {"notes": list(signal.notes)}
-        if model.signals.numbers_beside:
-            write_text(named(spec, ".json", one), json.dumps(facts, indent=1, ensure_ascii=False))
-        else:
-            drawn = next(name for name, held in files.items() if held["transform"] == one.transform.spec)
-            files[drawn]["shares"] = facts
+        write_text(named(spec, ".json", one), json.dumps(facts, indent=1, ensure_ascii=False))
         for end, data in model.signals.files(one, signal, KEPT).items():
             write_whole(named(spec, end, one), lambda path, data=data: Path(path).write_bytes(data))  # type: ignore[misc]
     results.update({"files": files, "versions": versions()})

@@ -1,4 +1,4 @@
-"""The search of domains for a model and its data: every family, judged on photos that it has not seen."""
+"""The search of domains for a model and its data: every family, judged on signals that it has not seen."""
 
 import dataclasses
 import functools
@@ -100,7 +100,7 @@ def search(
     Each fitted domain is stored in `out`/.parts, and the same call continues there.
     progress: called with (domains done, domains planned).  note: is not called.
     pieces: which are measured, see `run_study`. How domains do on other models is measured by a whole run only.
-    Raises: ValueError or ImportError for wrong names, too few photos, a family without a member for such signals, or where
+    Raises: ValueError or ImportError for wrong names, too few signals, a family without a member for such signals, or where
     `out` holds other results; Interrupted for a KeyboardInterrupt.
     """
     check_writable(out)
@@ -234,7 +234,7 @@ def search_planted(
 
 
 def _signals(model: LoadedModel, settings: Search) -> tuple[Tensor, list[int]]:
-    """The inputs, (examples, *shape), and the number of the photo of each."""
+    """The inputs, (examples, *shape), and the number of the signal of each."""
     photos, made = load_photos(settings.data, settings.limit, model.signals), list[tuple[int, Tensor]]()
     for number, (_, whole) in enumerate(photos):
         inputs = [model.input(part) for part in _cuts(whole, settings.cuts)]

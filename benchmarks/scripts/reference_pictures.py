@@ -31,7 +31,7 @@ from pullback.transforms.registry import transforms
 OUT = ROOT / "docs" / "pictures" / "reference"
 PHOTO, MODEL, DOMAIN = "imagenet_17_22.jpg", "efficientnet-lite0", "dwt(haar, level=3)"
 SHAPES = [(1, 32, 32), (3, 32, 32), (1, 64)]
-# Transforms whose default options show little, and methods that are costly with theirs, or need some.
+# Transforms whose default options show little, and what is costly with them, or needs some.
 SPECS = {
     "lattice": "lattice(angles=[1.2, -0.6], level=3)",
     "tiling": "tiling(db4, tree=iji..j..ij..J..)",
@@ -44,9 +44,11 @@ SPECS = {
     "shapley": "shapley(by=band)",
     "sobol": "sobol(samples=32)",
     "hsic": "hsic(samples=256)",
+    "sensitivity_n": "sensitivity_n(samples=15)",
 }
 # The methods whose maps are judged, and two controls: a ranking that never sees the model, and one that sees nothing.
 JUDGED = ("gradient", "input_x_gradient", "integrated_gradients(steps=8)", "smoothgrad(samples=8)")
+COSTLY = JUDGED[2]
 CONTROLS = ("by |z - z₀|", "random")
 MATRIX = ROOT / "docs" / "axioms" / "matrix-small.csv"
 COUNT = 6  # basis functions in a picture
@@ -150,10 +152,10 @@ def judge(name: str, model: Any, target: int, maps: dict[str, Attribution]) -> d
     """What the metric says of each map that it accepts."""
     found = {}
     for spec, att in maps.items():
-        if spec in CONTROLS and Needs.EXPLAIN in pb.metrics.get(name).needs:
-            continue  # the maps of other inputs need a method
+        if spec in (*CONTROLS, COSTLY) and Needs.EXPLAIN in pb.metrics.get(name).needs:
+            continue  # the maps of other inputs need a method, and are many
         with contextlib.suppress(ValueError):
-            found[spec] = pb.metrics.measure(model.module, att, [name], target)[0]
+            found[spec] = pb.metrics.measure(model.module, att, [SPECS.get(name, name)], target)[0]
     return found
 
 
@@ -168,17 +170,21 @@ def draw_metric(name: str, model: Any, target: int, maps: dict[str, Attribution]
         colour = "#8c959f" if spec in CONTROLS else f"C{place}"
         axes[0].plot(float(scores.value), place, "o", color=colour)
         if scores.curve is not None:
-            axes[1].plot(scores.axis, scores.curve[0], ".-", color=colour, label=spec, linewidth=1)
+            style = {CONTROLS[0]: ".--", CONTROLS[1]: ".:"}.get(spec, ".-")
+            axes[1].plot(scores.axis, scores.curve[0], style, color=colour, linewidth=1)
     if metric.chance is not None:
         axes[0].axvline(metric.chance, color="#8c959f", linestyle=":", label="expected of a random map")
         axes[0].legend(fontsize=6)
+    values = [float(scores.value) for scores in found.values()]
+    if min(values) > 0 and max(values) > 1000 * min(values):
+        axes[0].set_xscale("log")
     axes[0].set_yticks(range(len(names)), names, fontsize=7)
     axes[0].invert_yaxis()
     for axis in axes:
         axis.tick_params(axis="x", labelsize=7)
         axis.grid(alpha=0.3)
     better = "a description, neither is better" if metric.better == "neither" else f"{metric.better} is better"
-    axes[0].set_title(f"{name}: {better}", fontsize=7)
+    axes[0].set_title(f"{SPECS.get(name, name)}: {better}", fontsize=7)
     if curves:
         axes[1].set_title("curves, from which it follows", fontsize=7)
     figure.supxlabel(f"maps of the photograph in {DOMAIN}, {model.name}, {model.class_name(target)}", fontsize=7)

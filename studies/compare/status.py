@@ -14,7 +14,7 @@ from ..storage.pieces import COUNTS, PIECES, studies_in
 from ..storage.results import SUMMARY, Results
 from .cell import Cell, read_plan, runs_in
 
-_SMALL = 2**14  # bytes of a part with a reason why its photo is skipped; parts with numbers are mostly larger
+_SMALL = 2**14  # bytes of a part with a reason why its signal is skipped; parts with numbers are mostly larger
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Status:
     """How far a run is.
 
     shard: "3/16", or "" for a whole run.  state: "running", "finished", "interrupted", "failed", or "ended" where the process
-    has died without a word.  done, planned: photos of all cells, of which skipped ones are done, or pieces of a study.
-    skipped: (photo, reason).
+    has died without a word.  done, planned: signals of all cells, of which skipped ones are done, or pieces of a study.
+    skipped: (signal, reason).
     seconds_left: at the pace of this run; None where it is not known.
     """
 
@@ -85,7 +85,7 @@ def _stored(cell: Cell, folder: Path) -> list[Path]:
 
 
 def _skipped(path: Path) -> dict[str, Any] | None:
-    """The part, if its photo is skipped."""
+    """The part, if its signal is skipped."""
     part = read_json(path) if path.stat().st_size < _SMALL else None
     return part if isinstance(part, dict) and part.get("skipped") and isinstance(part.get("name"), str) else None
 

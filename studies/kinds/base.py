@@ -47,7 +47,6 @@ class Kind(ABC):
     several: those of files that may hold several signals, one of which FILE#NUMBER takes.
     folders: whether a folder may hold one signal.
     caption: what the figures of `compared` show.
-    numbers_beside: whether the shares of bands are written into a file beside each figure, or only into the record.
     resized: whether signals are pictures, which are resized to the model's size, so that options can change how.
     heard: whether they are sounds.  needs_rate: whether a model must say how many samples per second it takes.
     windowed: whether they run in time, so that the size of an input is a window of longer signals.
@@ -60,7 +59,6 @@ class Kind(ABC):
     heard: ClassVar[bool] = False
     needs_rate: ClassVar[bool] = False
     windowed: ClassVar[bool] = False
-    numbers_beside: ClassVar[bool] = True
     caption: ClassVar[str] = ""
     folders: ClassVar[bool] = False
     several: ClassVar[tuple[str, ...]] = ()

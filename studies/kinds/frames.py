@@ -57,14 +57,18 @@ def in_parts(module: Callable[[Tensor], Any], pieces: Tensor, most: int) -> Any:
     >>> in_parts(torch.sin, torch.ones(2, 5, 1), 3).shape
     torch.Size([2, 5, 1])
     """
-    rows = pieces.flatten(0, 1)
     if pieces.shape[1] <= most:
-        found = module(rows)
-        return found.unflatten(0, pieces.shape[:2]) if isinstance(found, Tensor) else found
-    again = functools.partial(checkpoint, module, use_reentrant=False) if torch.is_grad_enabled() else module
-    parts = (again(part) for part in rows.split(most))
+        return _each(module, pieces)
+    again = functools.partial(checkpoint, _each, use_reentrant=False) if torch.is_grad_enabled() else _each
+    parts = (again(module, part) for part in pieces.split(max(1, most // len(pieces)), 1))
     first = next(parts)
-    return torch.cat([first, *parts]).unflatten(0, pieces.shape[:2]) if isinstance(first, Tensor) else first
+    return torch.cat([first, *parts], 1) if isinstance(first, Tensor) else first
+
+
+def _each(module: Callable[[Tensor], Any], pieces: Tensor) -> Any:
+    """module of each piece; pieces may overlap in memory, and only those of one part are copied."""
+    found = module(pieces.flatten(0, 1))
+    return found.unflatten(0, pieces.shape[:2]) if isinstance(found, Tensor) else found
 
 
 def framed(module: nn.Module, wants: Wants, shape: Sequence[int]) -> nn.Module:

@@ -40,7 +40,6 @@ class Image(Kind):
     name, what, plural, axes = "image", "an image", "images", 2
     resized = True
     suffixes = tuple(sorted(picture_suffixes()))
-    numbers_beside = False  # a folder of figures shows figures alone
 
     def read(self, path: Path, part: Part | None = None) -> Signal:
         with open_picture(path) as stored:

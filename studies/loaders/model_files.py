@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -66,7 +67,7 @@ def load_file(path: Path) -> nn.Module:
             check_members(path.name, file)
         file.seek(0)
         try:
-            return _program(file) if kind == PROGRAM else torch.jit.load(file, map_location="cpu")
+            return _program(file) if kind == PROGRAM else _script(file)
         except Exception as error:  # torch raises many kinds here
             raise ValueError(f"{path} is {kind} that torch {torch.__version__} cannot load: {true_cause(error)}.") from error
 
@@ -85,6 +86,13 @@ def file_kind(path: Path) -> str:
 
 def _program(file: BinaryIO) -> nn.Module:
     module: nn.Module = torch.export.load(file).module()
+    return module
+
+
+def _script(file: BinaryIO) -> nn.Module:
+    with warnings.catch_warnings():  # torch no longer advises TorchScript, and still reads it; the file is the user's choice
+        warnings.filterwarnings("ignore", r".*torch\.jit", DeprecationWarning)
+        module: nn.Module = torch.jit.load(file, map_location="cpu")
     return module
 
 

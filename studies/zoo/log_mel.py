@@ -3,10 +3,13 @@
 import torch
 from torch import Tensor, nn
 
+from ..kinds.frames import in_parts
+
 RATE = 16_000  # Hz
 WINDOW, HOP, FFT = 400, 160, 512  # samples
 BANDS, LOWEST, HIGHEST, OFFSET = 64, 125.0, 7500.0, 0.001  # mel bands, Hz, Hz, added before the logarithm
 FRAMES, STRIDE = 96, 48  # of a patch, in frames
+AT_ONCE = 128 * STRIDE  # frames of a recording in memory, a minute of sound
 FEWEST = (FRAMES - 1) * HOP + WINDOW  # samples of one patch
 
 
@@ -34,9 +37,12 @@ class LogMelPatches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The patches of each waveform."""
         padded = nn.functional.pad(x[:, 0], (0, max(0, FEWEST - x.shape[-1])))
-        frames = padded.unfold(-1, WINDOW, HOP) * self.window
-        loudness = torch.fft.rfft(frames, FFT).abs() @ self.bands
-        return (loudness + OFFSET).log()[:, _places(frames.shape[1]).to(x.device)]
+        loudness: Tensor = in_parts(self._loudness, padded.unfold(-1, WINDOW, HOP), AT_ONCE)
+        return loudness[:, _places(loudness.shape[1]).to(x.device)]
+
+    def _loudness(self, frames: Tensor) -> Tensor:
+        """The logarithm of each band in each frame, (rows, 400) to (rows, 64)."""
+        return (torch.fft.rfft(frames * self.window, FFT).abs() @ self.bands + OFFSET).log()
 
 
 def _places(frames: int) -> Tensor:

@@ -82,13 +82,15 @@ def test_what_is_explained_is_named_by_photo_class_and_domain(pictures: Path, tm
     )
     found = explain(target=1)
     assert (found.image, found.class_name) == ("3.png", "honey bee")
-    assert found.files == [f"3-honey-bee-{name}.png" for name in ("dwt-haar-level-2", "dct")]
-    held = json.loads((tmp_path / ".summary.json").read_text())["files"]["3-honey-bee-dct.png"]
-    assert held["shares"]["domain"] == "dct"
+    names = ("dwt-haar-level-2", "dct")
+    assert found.files == [f"3-honey-bee-{name}.{end}" for end in ("png", "json") for name in names]
+    held = json.loads((tmp_path / "3-honey-bee-dct.json").read_text())
+    assert held["domain"] == "dct"
+    assert sum(octave["share"] for octave in held["octaves"]) == pytest.approx(1)
     assert sorted(path.name for path in tmp_path.glob("3-*.*")) == sorted(found.files)
     model, domains = tiny(), ["pixel"]
     found = explain(target=1)
-    assert (found.class_name, found.files) == ("", ["3-1-pixel.png"])
+    assert (found.class_name, found.files) == ("", ["3-1-pixel.png", "3-1-pixel.json"])
 
 
 def test_maps_are_drawn_in_domains_of_different_families(pictures: Path, tmp_path: Path) -> None:

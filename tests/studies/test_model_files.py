@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -157,6 +158,16 @@ def test_programs_are_told_by_their_content(tmp_path: Path) -> None:
     (tmp_path / "cut.pt").write_bytes((tmp_path / "trace.torchscript").read_bytes()[:-600])
     with pytest.raises(ValueError, match=r"cut\.pt is cut off or damaged; copy or export it again"):
         studies.load_model(tmp_path / "cut.pt")
+
+
+def test_a_program_of_torchscript_is_loaded_and_explained_where_warnings_are_errors(tmp_path: Path) -> None:
+    with warnings.catch_warnings():  # those of saving, which is not ours
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.trace(small(), torch.ones(1, 3, 8, 8)).save(tmp_path / "one.pt")
+    Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(tmp_path / "grey.png")
+    model = studies.load_model(tmp_path / "one.pt", preparation=SIZE)
+    found = studies.explain(tmp_path / "grey.png", model=model, transforms=["dct"], target=1, out=tmp_path / "out")
+    assert found.files == ["grey-1-dct.png", "grey-1-dct.json"]
 
 
 class Touch:

@@ -278,7 +278,7 @@ def test_a_domain_that_is_given_twice_counts_once(pictures: Path, tmp_path: Path
     assert len(notes) == 4  # the last one says what the run takes
     assert "'dct()' is the same domain as 'dct'" in notes[0]
     same = studies.explain(pictures / "1.png", model=tiny(), method="gradient", transforms=["dct", "dct()"], out=tmp_path / "e")
-    assert [Path(name).suffix for name in same.files] == [".png"]
+    assert [Path(name).suffix for name in same.files] == [".png", ".json"]
 
 
 def test_copies_of_a_picture_narrow_no_interval(pictures: Path, tmp_path: Path) -> None:

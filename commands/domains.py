@@ -26,6 +26,9 @@ def domains(
     run: options.WorkerOptions,
     runs: Annotated[list[Path] | None, typer.Argument(help=RUNS)] = None,
     model: Annotated[list[str] | None, typer.Option(help=MODELS)] = None,
+    arch: Annotated[str | None, typer.Option(help=options.ARCH)] = None,
+    output: Annotated[str | None, typer.Option(help=options.OUTPUT)] = None,
+    input: Annotated[list[str] | None, typer.Option(help=options.INPUT)] = None,
     data: Annotated[list[str] | None, typer.Option(help=DATA)] = None,
     method: Annotated[list[str] | None, typer.Option(help=METHODS)] = None,
     transform: Annotated[list[str] | None, options.domains("those of each kind of signal")] = None,
@@ -44,6 +47,7 @@ def domains(
     asked: dict[str, Any] = {"models": tuple(model or ()), "data": tuple(data or ()), "transforms": tuple(transform or ())}
     asked |= {"methods": tuple(method or (PICTURE_METHOD,)), "limit": limit, "effort": effort, "seed": seed}
     asked |= {"device": options.resolve_device(device), "batch_size": options.batch_size(batch_size)}
+    asked |= {"arch": arch, "output": output, "inputs": tuple(input or ())}
     settings = studies.DomainsSettings(**asked)
     if quick:
         settings, out = settings.quick, Path("results/domains-quick") if out == OUT else out

@@ -16,7 +16,7 @@ from ..core.terminal import complain, show_files
 DATA = "animals, esc50:FOLDER, tones (built in), a folder of recordings or of CLASS/recording."
 LEVEL = "Level of the target over the corruption in dB at which mixtures are explained; repeat it for several."
 METHODS = "A method; 'z * METHOD' ranks by |a ⊙ z|, 'mel * METHOD' masks cells of time × mel band. Repeat it for several."
-DOMAINS = "wavelets, wavelet packets, stft, mdct and dct"
+DOMAINS = "the Haar wavelet of the paper, and wavelets, wavelet packets, stft, mdct and dct"
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,6 @@ class SoundOptions:
         for name, field in (("level", "levels"), ("transform", "domains"), ("method", "methods"), ("input", "inputs")):
             if name in given:
                 given[field] = tuple(given.pop(name))
-        if "methods" in given:
-            given["costly"] = ()
         return given | {"device": options.resolve_device(self.device), "batch_size": options.batch_size(self.batch_size)}
 
 

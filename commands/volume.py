@@ -24,6 +24,9 @@ OUT = Path("results/volume")
 
 def volume(
     model: Annotated[list[str] | None, typer.Option(help=MODELS)] = None,
+    arch: Annotated[str | None, typer.Option(help=options.ARCH)] = None,
+    output: Annotated[str | None, typer.Option(help=options.OUTPUT)] = None,
+    input: Annotated[list[str] | None, typer.Option(help=options.INPUT)] = None,
     data: Annotated[list[str] | None, typer.Option(help=DATA)] = None,
     method: Annotated[list[str] | None, typer.Option(help=METHOD)] = None,
     transform: Annotated[list[str] | None, options.domains("the Haar and the db2 wavelet with 3 levels")] = None,
@@ -45,6 +48,7 @@ def volume(
     asked: dict[str, Any] = {"limit": limit, "tested": tested, "border": border, "pictures": pictures, "seed": seed}
     given = {"models": model, "data": data, "methods": method, "transforms": transform}
     asked |= {name: tuple(value) for name, value in given.items() if value}
+    asked |= {"arch": arch, "output": output, "inputs": tuple(input or ())}
     settings = studies.VolumeSettings(**asked, device=options.resolve_device(device))
     if quick:
         settings, out = settings.quick, Path("results/volume-quick") if out == OUT else out

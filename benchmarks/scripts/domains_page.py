@@ -27,6 +27,20 @@ def findings(root: Path) -> str:
     return "\n".join(f"- {sentence}" for sentence in _stored(root)[2]["findings"])
 
 
+def run(root: Path) -> str:
+    """The commands that made the stored study, and what their maps took."""
+    stored = sorted((root / "docs" / "studies" / "comparisons").glob("*.json"))
+    if not stored:
+        raise NothingStored
+    held = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in stored}
+    told = [f"    {one['command']} --out results/{name}" for name, one in held.items()]
+    told.append(f"    pullback study domains {' '.join(f'results/{name}' for name in held)}")
+    counts = [cell["evaluations"] for one in held.values() for cell in one["cells"]]
+    total = {kind: sum(each[kind] for each in counts) for kind in ("gradient", "forward")}
+    cost = f"The maps of all {len(counts)} cells took {total['gradient']:,} gradients and {total['forward']:,} forwards"
+    return "\n".join([*told, "", f"{cost}; the last command only reads, in seconds."])
+
+
 def claims(root: Path) -> str:
     """What each cell claims, and which domain has the smallest error in it."""
     cells, _, _ = _stored(root)
@@ -56,4 +70,4 @@ def _short(method: str) -> str:
     return f"`{method.partition('(')[0]}`"
 
 
-SECTIONS = {"domains-findings": findings, "domains-cells": claims, "domains-repeats": repeats}
+SECTIONS = {"domains-run": run, "domains-findings": findings, "domains-cells": claims, "domains-repeats": repeats}

@@ -49,8 +49,9 @@ def store(run: Path, root: Path = ROOT) -> None:
 
 
 def store_other(run: Path, root: Path = ROOT) -> None:
-    """Copies the comparisons of a run with another method."""
-    shutil.copy(run / "claims.csv", root / FOLDER / "other-claims.csv")
+    """Copies the tables of a run with another method."""
+    for name in TABLES:
+        shutil.copy(run / name, root / FOLDER / f"other-{name}")
     write_text(root / FOLDER / "other-summary.json", json.dumps(_summary(run), indent=1) + "\n")
 
 
@@ -76,15 +77,20 @@ def section(root: Path) -> str:
     folder = root / FOLDER
     if not (folder / "results.csv").exists():
         raise NothingStored
-    found = pd.read_csv(folder / "results.csv").fillna({"model": "", "band": "", "name": ""})
-    claims = pd.read_csv(folder / "claims.csv")
+    found, claims = _tables(folder)
     about, training = (json.loads((folder / name).read_text()) for name in ("summary.json", "training.json"))
     parts: list[str] = [_ran(about, training), _beside_the_paper(found, claims), _said(about)]
-    if (folder / "other-claims.csv").exists():
+    if (folder / "other-results.csv").exists():
         other = json.loads((folder / "other-summary.json").read_text())
-        parts.insert(2, _other(pd.read_csv(folder / "other-claims.csv"), other))
+        parts.insert(2, _other(*_tables(folder, "other-"), other))
     parts += [_behaviour(found), _over_models(claims), _over_examples(claims)]
     return "\n\n".join(parts)
+
+
+def _tables(folder: Path, other: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The stored numbers, and the claims."""
+    results, claims = (pd.read_csv(folder / f"{other}{name}") for name in TABLES)
+    return results.fillna({"model": "", "band": "", "name": ""}), claims
 
 
 def _ran(about: dict[str, Any], training: dict[str, float]) -> str:
@@ -110,18 +116,9 @@ def _beside_the_paper(found: pd.DataFrame, claims: pd.DataFrame) -> str:
         theirs = paper.SHARES[training]
         cells = {f"{place}": f"{one:.3f} / {own:.3f}" for place, (one, own) in enumerate(zip(theirs, values), 1)}
         rows.append({"training": named(str(group)), **cells})
-    finest = {name: _group(found, MAIN, "share", name).iloc[:, -1] for name in OWN}
-    ratios = {"paper": pd.Series({f"fashion-{name}": values[-1] for name, values in paper.SHARES.items()}), **finest}
-    factor: Callable[[pd.Series], str] = lambda share: ", ".join(
-        f"{share['fashion-erm'] / share[f'fashion-{name}']:.2f}" for name in ("pgd", "fast", "free")
-    )
-    theirs_falls = f"{paper.SHARES['erm'][0] / paper.SHARES['erm'][-1]:.2g}"
-    lines = [{"definition": "the paper's figure", OVER: factor(ratios.pop("paper")), FALLS: theirs_falls, SMALLER: "yes"}]
-    for name, share in ratios.items():
-        lines.append({"definition": DEFINITIONS[name].formula, OVER: factor(share)} | _shape(name, claims, found))
+    lines = _definitions(found, claims)
     size = _group(found, MAIN, "importance", "mean")
     factors = size.loc["fashion-erm"] / size.loc["fashion-pgd"]
-    fits = [line["definition"] for line in lines[1:] if float(line[FALLS]) > 1 and line[SMALLER] == "yes"]
     return f"""### Beside the paper
 
 ![The paper's figure beside ours](robustness/paper.png)
@@ -131,8 +128,8 @@ all for ERM) / here (Fashion-MNIST, 1.00 in all).
 
 {table(pd.DataFrame(rows))}
 
-Which definition can the paper's figure show? Its bars are tallest at the coarsest scale, and the finest one is taller for ERM
-than for every robust training. Of the definitions here, both hold for {", ".join(fits) or "none"}.
+Which definition can the paper's figure show? Its bars fall: the coarsest is taller than the finest. And the finest one is
+taller for ERM than for every robust training. {_which(lines, "one gradient")}
 
 {table(pd.DataFrame(lines))}
 
@@ -149,13 +146,40 @@ times that of Madry's training, depending on the octave.
 ![The same for the LeNets on digits](robustness/spectra-digits.png)"""
 
 
-def _other(claims: pd.DataFrame, about: dict[str, Any]) -> str:
-    """The contrasts by another method."""
+def _definitions(found: pd.DataFrame, claims: pd.DataFrame) -> list[dict[str, str]]:
+    """A row for the paper's figure and for each definition: its finest shares, its shape, and its verdict."""
+    factor: Callable[[pd.Series], str] = lambda share: ", ".join(
+        f"{share['fashion-erm'] / share[f'fashion-{name}']:.2f}" for name in ("pgd", "fast", "free")
+    )
+    theirs = pd.Series({f"fashion-{name}": values[-1] for name, values in paper.SHARES.items()})
+    falls = f"{paper.SHARES['erm'][0] / paper.SHARES['erm'][-1]:.2g}"
+    lines = [{"definition": "the paper's figure", OVER: factor(theirs), FALLS: falls, SMALLER: "yes"}]
+    for name in OWN:
+        share = _group(found, MAIN, "share", name).iloc[:, -1]
+        lines.append({"definition": DEFINITIONS[name].formula, OVER: factor(share)} | _shape(name, claims, found))
+    return lines
+
+
+def _which(lines: list[dict[str, str]], method: str) -> str:
+    """Which definitions have the shape of the paper's figure, which its direction, and which both."""
+    shape = [line["definition"] for line in lines[1:] if float(line[FALLS]) > 1]
+    direction = [line["definition"] for line in lines[1:] if line[SMALLER] == "yes"]
+    both = [name for name in shape if name in direction]
+    named: Callable[[list[str]], str] = lambda names: ", ".join(names) or "none"
+    found = f"the bars of ERM fall by {named(shape)}, the finest one is smaller for every robust training by {named(direction)}"
+    return f"With {method}, {found}, and both hold by {named(both)}."
+
+
+def _other(found: pd.DataFrame, claims: pd.DataFrame, about: dict[str, Any]) -> str:
+    """The comparison with the paper by another method, and its contrasts."""
     settings, said = about["settings"], "\n".join(f"- {sentence}" for sentence in about["findings"])
     option = f'`--method "{settings["method"]}"`, {settings["limit"]} examples'
     return f"""### The same with the paper's own method
 
-Instead of one gradient, the mean of 25 gradients with noise ({option}):
+Instead of one gradient, the mean of 25 gradients with noise ({option}). {_which(_definitions(found, claims), "this method")}
+Where that differs from what one gradient says, the experiment does not tell which definition the paper's figure shows.
+
+{table(pd.DataFrame(_definitions(found, claims)))}
 
 {said}
 

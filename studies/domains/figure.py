@@ -13,6 +13,7 @@ from .tables import CELL, TURNED
 
 COLOURS = "PuOr_r"  # worse to better; told apart by colour-blind readers
 EQUAL = "="
+_DARK = 0.3  # from the middle of the scale of colours, beyond which black text cannot be read
 
 
 def drawn(cells: pd.DataFrame, contrasts: pd.DataFrame, out: Path) -> list[str]:
@@ -24,15 +25,15 @@ def drawn(cells: pd.DataFrame, contrasts: pd.DataFrame, out: Path) -> list[str]:
     panels = list(rows.groupby("kind", sort=False))
     heights = [len(part.drop_duplicates(list(CELL))) for _, part in panels]
     widest = max(part["domain"].nunique() for _, part in panels)
-    figure = Figure(figsize=(4.2 + 0.75 * widest, 0.6 + sum(1.5 + 0.24 * height for height in heights)), layout="constrained")
+    figure = Figure(figsize=(4.6 + 0.85 * widest, 0.6 + sum(1.7 + 0.28 * height for height in heights)), layout="constrained")
     axes = np.ravel(figure.subplots(len(panels), 1, height_ratios=[4 + height for height in heights], squeeze=False))
     claimed = cells.set_index(list(CELL))["claimed"].to_dict()
     limit = 100 * float(np.nanquantile(rows["mean"].abs(), 0.95)) if rows["mean"].notna().any() else 1.0
     for axis, (kind, part) in zip(axes, panels):
         _panel(axis, part, claimed, Normalize(-limit, limit))
-        axis.set_title(str(kind), loc="left", fontsize=9)
+        axis.set_title(str(kind), loc="left", fontsize=11)
     what = "bold: a finding after correction over all cells, = equal, pale: open, ★ the claimed domain"
-    figure.suptitle(f"Selection error of {reference} less that of each domain, points ({what})", fontsize=8)
+    figure.suptitle(f"Selection error of {reference} less that of each domain, points ({what})", fontsize=10)
     return [save(figure, out / "domains.png")]
 
 
@@ -65,13 +66,13 @@ def _panel(axis: Axes, part: pd.DataFrame, claimed: dict[tuple[str, ...], str], 
             size[line, place], strong[line, place] = 100 * row["mean"], 1.0 if found else 0.3
             star = "★" if row["domain"] == claimed.get(cell) else ""
             text = f"{star}{100 * row['mean']:+.0f}" if np.isfinite(row["mean"]) else f"{star}{EQUAL}"
-            axis.text(
-                place, line, EQUAL if equal else text, ha="center", va="center", fontsize=7, weight="bold" if found else None
-            )
+            ink = "white" if found and abs(scale(100 * row["mean"]) - 0.5) > _DARK else "black"
+            style = {"ha": "center", "va": "center", "fontsize": 9, "weight": "bold" if found else None, "color": ink}
+            axis.text(place, line, EQUAL if equal else text, **style)
     axis.imshow(size, cmap=COLOURS, norm=scale, alpha=strong, aspect="auto")
-    axis.set_xticks(range(len(names)), names, fontsize=7, rotation=25, ha="right")
+    axis.set_xticks(range(len(names)), names, fontsize=9, rotation=25, ha="right")
     labels = [
         f"{Path(str(model)).name}, {Path(str(data)).name}, {str(method).partition('(')[0]}"
         for (_, data, model, method), _ in groups
     ]
-    axis.set_yticks(range(len(groups)), labels, fontsize=7)
+    axis.set_yticks(range(len(groups)), labels, fontsize=9)

@@ -1,6 +1,6 @@
 """What the study of domains compares."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ...attribution import get as get_method
@@ -8,6 +8,7 @@ from ...core.checks import check_choice, check_count, check_path, check_seed
 from ...core.defaults import PICTURE_METHOD
 from ..compare.settings import EFFORTS
 from ..compare.settings import Settings as Comparison
+from ..loaders.options import ModelOptions
 
 DEFAULT = (  # two networks for clothes, and one for each other kind of signal
     ("efficientnet-lite0", "imagenet-sample"),
@@ -22,12 +23,12 @@ FEW = ("pixel", "dct", "dwt(haar, level=2)")
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ModelOptions):
     """What is compared.
 
     models: specs as in `load_model`; without them six packaged ones with their data.  data: one for all, or one for each.
     methods: specs, each in a cell of its own.  transforms: specs; without them those of each kind of signal.
-    limit: the largest number of signals of each data set.  effort: as in `compare`.
+    limit: the largest number of signals of each data set.  effort: as in `compare`.  The rest: see `ModelOptions`.
 
     >>> Settings(models=("net:make", "net:other"), data=("photos",)).pairs
     [('net:make', 'photos'), ('net:other', 'photos')]
@@ -40,7 +41,6 @@ class Settings:
     limit: int = 40
     effort: str = "default"
     seed: int = 0
-    device: str = "cpu"
     batch_size: int | str = "auto"
 
     def __post_init__(self) -> None:
@@ -74,5 +74,5 @@ class Settings:
     def comparison(self, model: str, data: str) -> Comparison:
         """The comparison of one pair."""
         how: dict[str, Any] = {"limit": self.limit, "effort": self.effort, "seed": self.seed, "pictures": 0}
-        how |= {"device": self.device, "batch_size": self.batch_size}
+        how |= {"batch_size": self.batch_size} | {one.name: getattr(self, one.name) for one in fields(ModelOptions)}
         return Comparison(model, data, self.methods, self.transforms, **how)

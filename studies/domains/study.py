@@ -168,9 +168,10 @@ def sentences(cells: pd.DataFrame, contrasts: pd.DataFrame, repeats: pd.DataFram
         said.append(f"{name} is claimed with {method} by {'; '.join(where)}: {'it repeats' if other else 'found once'}.")
     tested = int(contrasts.dropna(subset=["p"]).drop_duplicates([*tables.CELL, "p", "low", "high"]).shape[0])
     counts = repeats["outcome"].value_counts()
-    parts = [f"{int(counts.get(name, 0))} {name}" for name in (REPEATS, CONTRARY, ONCE, EQUAL, OPEN)]
+    parts = [f"{int(counts.get(name, 0))} {name}" for name in (CONTRARY, ONCE, EQUAL, OPEN)]
     how = f"Holm over {tested} contrasts of all cells"
-    said.append(f"Of {len(repeats)} pairs of domains that two cells or more compare ({how}): {', '.join(parts)}.")
+    head = f"Of {len(repeats)} pairs of domains that two cells or more compare ({how})"
+    said.append(f"{head}: {_repeated(repeats)}, {', '.join(parts)}.")
     said += _needs_map(repeats[repeats["outcome"] == REPEATS])
     for outcome, words in ((REPEATS, "Repeats"), (CONTRARY, "Contrary between cells")):
         own = repeats[repeats["outcome"] == outcome].sort_values(["beyond", "claims"], ascending=False)
@@ -180,12 +181,23 @@ def sentences(cells: pd.DataFrame, contrasts: pd.DataFrame, repeats: pd.DataFram
     return said
 
 
+def _repeated(repeats: pd.DataFrame) -> str:
+    """How many pairs repeat in several data sets, of those that are compared in several, and how many only in one."""
+    own, many = repeats[repeats["outcome"] == REPEATS], int((repeats["compared"] > 1).sum())
+    wide = int((own["sets"] > 1).sum())
+    return f"{wide} repeat in two data sets (of {many} that two have), {len(own) - wide} for other models of one data set"
+
+
 def _needs_map(repeated: pd.DataFrame) -> list[str]:
     """How many of the pairs that repeat do so where the map adds to what the domain compacts."""
     count = int((repeated["beyond"] > 1).sum())
     more = "the map of the better domain also selects better than its largest coefficients"
     rest = "elsewhere the lead may be what the domain compacts, which needs no map"
-    return [f"Of {len(repeated)} that repeat, {count} do so in cells in which {more}; {rest}."] if len(repeated) else []
+    return (
+        [f"Of {len(repeated)} that repeat in either way, {count} do so in cells in which {more}; {rest}."]
+        if len(repeated)
+        else []
+    )
 
 
 def _pair(row: dict[str, Any]) -> str:

@@ -116,6 +116,7 @@ def repeat_table(contrasts: pd.DataFrame) -> pd.DataFrame:
     A cell is another one if its data or its model differ. outcome: "repeats", claims of one sign in two cells or more and
     nowhere the opposite; "contrary", claims of both signs; "found once"; "equal in all"; "open", neither.
     better: the domain with the smaller error, where there is a claim.  kinds, sets, models: of the cells that claim it.
+    compared: in how many data sets the pair is compared, whatever is found.
     beyond: of these cells, those in which the better domain's map also selects better than its largest |z - z₀|. Elsewhere the
     lead may be what the domain compacts, which needs no map.
     """
@@ -123,7 +124,8 @@ def repeat_table(contrasts: pd.DataFrame) -> pd.DataFrame:
     for (method, first, second), own in contrasts.groupby(["method", "first", "second"], sort=False):
         if len(own.drop_duplicates(["data", "model"])) > 1:
             rows.append({"method": method, "first": first, "second": second} | _outcome(own, str(first), str(second)))
-    columns = ["method", "first", "second", "outcome", "better", "cells", "claims", "beyond", "kinds", "sets", "models"]
+    columns = ["method", "first", "second", "outcome", "better", "cells", "compared", "claims", "beyond", "kinds"]
+    columns += ["sets", "models"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -141,4 +143,5 @@ def _outcome(own: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
     about = {name: claims[column].nunique() for name, column in numbers.items()}
     won = np.where(claims["verdict"] == "better", claims[BEYOND[1]], claims[BEYOND[2]]).astype(bool)
     about |= {BEYOND[0]: len(claims[won].drop_duplicates(["data", "model"]))}
-    return {"outcome": outcome, "better": better, "cells": len(own), "claims": count} | about
+    compared = own["data"].nunique()
+    return {"outcome": outcome, "better": better, "cells": len(own), "compared": compared, "claims": count} | about

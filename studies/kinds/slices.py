@@ -8,8 +8,7 @@ from torch import Tensor
 
 from ...attribution import Attribution
 from ...attribution.plot import robust_limit
-from ...transforms.units import band_texts
-from .plane import draw_bars
+from ...transforms.units import band_ranges, frequency_unit, steps_of
 from .signal import Signal
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ Cuts = list[np.ndarray]  # one for each axis
 
 
 def slices(att: Attribution, octaves: Tensor | None, signal: Signal, title: str) -> "Figure":
-    """Three rows of slices through the place with the most attribution: the volume, each octave's map, and the shares.
+    """Three rows of slices through the place with the most attribution: the volume, and each octave's map with its share.
 
     octaves: the map of each octave, (octaves, i, j, k), coarse to fine; None where the transform is not linear.
     """
@@ -31,19 +30,16 @@ def slices(att: Attribution, octaves: Tensor | None, signal: Signal, title: str)
     volume = signal.values.mean(0).cpu().numpy()
     place = tuple(size // 2 for size in volume.shape) if octaves is None else _place(octaves)
     maps = {} if octaves is None else _maps(att, octaves, signal, place)
-    figure = Figure(figsize=(2.3 * (len(maps) + 2), 7.4), layout="constrained")
-    axes = figure.subplots(3, len(maps) + 2, squeeze=False)
-    for axis in axes[:, -1]:
-        axis.remove()
+    figure = Figure(figsize=(2.5 * (len(maps) + 1), 7.4), layout="constrained")
+    axes = figure.subplots(3, len(maps) + 1, squeeze=False)
     limit = robust_limit([cut for cuts in maps.values() for cut in cuts])
     gray = {"cmap": "gray", "vmin": float(volume.min()), "vmax": float(volume.max())}
     for row in range(3):
         _show(axes[row, 0], volume.take(place[row], row), row, signal, gray)
-        axes[row, 0].set_title(f"volume, slice {place[row]} of axis {row + 1}", fontsize=7)
+        axes[row, 0].set_title(f"volume, slice {place[row]} of axis {row + 1}", fontsize=9)
         for axis, (name, cuts) in zip(axes[row, 1:], maps.items()):
             _show(axis, cuts[row], row, signal, _magma(limit))
-            axis.set_title(name if row == 0 else "", fontsize=7)
-    draw_bars(figure.add_subplot(axes[0, 0].get_gridspec()[:, -1]), att, signal)
+            axis.set_title(name if row == 0 else "", fontsize=9)
     figure.suptitle(title, fontsize=10)
     return figure
 
@@ -77,12 +73,24 @@ def _place(octaves: Tensor) -> tuple[int, ...]:
 
 
 def _maps(att: Attribution, octaves: Tensor, signal: Signal, place: tuple[int, ...]) -> dict[str, Cuts]:
-    """Slices of the map of each of the finest octaves, by its frequencies, coarse to fine."""
-    texts = band_texts(att.layout, signal.step, signal.unit)
-    named = [(name, _cuts(one, place)) for name, one in zip(texts, octaves)]
+    """Slices of the map of each of the finest octaves by its title, coarse to fine."""
+    shares = att.importance("octave").iloc[0]
+    named = [(name, _cuts(one, place)) for name, one in zip(shares.index, octaves)]
     coarse, fine = named[:-SHOWN], named[-SHOWN:]
-    found = {"coarser": [np.sum(cuts, axis=0) for cuts in zip(*(cuts for _, cuts in coarse))]} if coarse else {}
-    return found | {_title(name, texts[name]): cuts for name, cuts in fine}
+    rest = f"coarser: {shares.iloc[: len(coarse)].sum():.1%}"
+    found = {rest: [np.sum(cuts, axis=0) for cuts in zip(*(cuts for _, cuts in coarse))]} if coarse else {}
+    texts = _frequencies(att, signal)
+    return found | {f"{name}: {shares[name]:.1%} of Σ|a|\n{texts[name]}".strip(): cuts for name, cuts in fine}
+
+
+def _frequencies(att: Attribution, signal: Signal) -> dict[str, str]:
+    """From the lowest to the highest frequency of each octave along any axis; "" where it has none."""
+    own, bands = steps_of(att.layout, signal.step), att.layout.group("octave").bands
+    if own is None:
+        return {band.name: "" for band in bands}
+    ends = {band.name: np.array(band_ranges(band, own)) for band in bands}
+    unit = frequency_unit(signal.unit)
+    return {name: f"{found.min():.2g}–{found.max():.2g} {unit}" for name, found in ends.items()}
 
 
 def _cuts(map_: Tensor, place: tuple[int, ...]) -> Cuts:
@@ -93,11 +101,6 @@ def _cuts(map_: Tensor, place: tuple[int, ...]) -> Cuts:
         near = size.take(range(first, min(size.shape[axis], at + REACH + 1)), axis)
         found.append(ndimage.gaussian_filter(near, SMOOTH, radius=REACH).take(at - first, axis))
     return found
-
-
-def _title(name: str, text: str) -> str:
-    """The frequencies below the octave's name, those of three axes on three lines."""
-    return f"{name}\n{text}".strip().replace(" × ", " ×\n")
 
 
 def _magma(limit: float) -> dict[str, Any]:

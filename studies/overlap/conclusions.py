@@ -134,7 +134,7 @@ def _beaten(contrasts: pd.DataFrame) -> list[str]:
         head = (
             f"{question.capitalize()} Of {len(own)} contrasts with |coefficient|, {many} looked better on the explored targets"
         )
-        said.append(f"{head}, {len(right)} are confirmed on the others{_few(right)}{_listed(right, unit)}.")
+        said.append(f"{head}, {len(right)} are confirmed on the others{_few(right)}{_listed(right, unit)}.{_stars(right)}")
         said.append(_whole(own, unit))
     return said
 
@@ -144,13 +144,25 @@ def _whole(own: pd.DataFrame, unit: str) -> str:
     verdicts, best = own["verdict"].value_counts(), own.loc[own["mean"].idxmax()].to_dict()
     counts = ", ".join(f"{int(verdicts.get(name, 0))} {name}" for name in ("better", "worse", "equal", "open"))
     largest = f"the largest mean is {best['mean']:+.2g} {_where(best, unit)}, of {best['method']} in {best['domain']}"
-    least = f"a difference of {own['detectable'].median():.2g} {unit} could be seen at the median"
+    seen = own["detectable"].median()
+    few = f"{own['units'].max()} targets are too few to see any difference"
+    least = few if np.isnan(seen) else f"a difference of {seen:.2g} {unit} could be seen at the median"
     return f"Over all targets, corrected: {counts}; {largest}; {least}."
 
 
 def _few(right: pd.DataFrame) -> str:
     """What is said about a confirmation on few targets."""
     return f" (only {int(right['confirmed_units'].max())}, a hint)" if right["confirmed_units"].max() < ENOUGH else ""
+
+
+def has_zero(row: Any) -> bool:
+    """Whether 0 lies in the interval of a confirmed contrast: the intervals ask for more than the corrected test."""
+    return bool(row["confirmed_low"] <= 0 <= row["confirmed_high"])
+
+
+def _stars(right: pd.DataFrame) -> str:
+    """What a star says, where there is one."""
+    return " *: the test confirms it, but its interval contains 0." if any(map(has_zero, right.to_dict("records"))) else ""
 
 
 def _listed(right: pd.DataFrame, unit: str) -> str:
@@ -166,7 +178,7 @@ def _listed(right: pd.DataFrame, unit: str) -> str:
 
 
 def _cell(row: dict[str, Any], unit: str) -> str:
-    return f"{row['confirmed_mean']:+.2g} {_where(row, unit)}"
+    return f"{row['confirmed_mean']:+.2g}{'*' if has_zero(row) else ''} {_where(row, unit)}"
 
 
 def _where(row: dict[str, Any], unit: str) -> str:

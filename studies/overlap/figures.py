@@ -9,18 +9,26 @@ from matplotlib.figure import Figure
 
 from ..report.figures import save
 from .conclusions import QUESTIONS, means, swept
+from .pair import FILE
 from .settings import Settings
 
-CONTROLS = {"oracle": ("ideal mask", "seagreen"), "coefficient": ("|coefficient|", "black"), "random": ("random", "0.6")}
-COLOURS = ("firebrick", "darkorange", "royalblue", "mediumorchid", "saddlebrown", "teal", "deeppink", "goldenrod")
+STYLES = {
+    "oracle": ("ideal mask", "seagreen"),
+    "attribution": ("the best map (named above)", "firebrick"),
+    "coefficient": ("|coefficient|, without the model", "black"),
+    "random": ("random", "0.6"),
+}
+LIMITS = {"si_sdr": 10.0, "probability": 0.5}  # of the colours of contrasts
 SCORES = {"si_sdr_gain": "SI-SDR gain over the mixture, dB", "probability": "probability of the class"}
 SPECTROGRAMS = (
     "One mixture and what is kept of it, on one scale of 70 dB. Rows: by the map, by |coefficient|, by the ideal mask."
 )
 CAPTIONS = {
     "prediction.png": "How often the model still names the target (Wilson intervals), and the probability of its class.",
-    "levels.png": "Scores of what is kept, with 95 % intervals. Black: the control that does not see the model.",
-    "contrasts.png": "Mean difference from |coefficient| at the same count, paired. Dots: confirmed; grey: not run.",
+    "levels.png": "Scores of what is kept, with 95 % intervals. The best map is the one with the largest mean in the panel; "
+    "it is chosen on the same targets and so favoured; all maps stand in results.csv.",
+    "contrasts.png": "Mean difference from |coefficient| at the same count, paired. Dots: confirmed.",
+    FILE: "The paper's mixture in its domain. Each panel has its own scale: what is quiet looks as bright as what is loud.",
 }
 
 
@@ -51,36 +59,43 @@ def _corruption(settings: Settings) -> str:
 
 
 def _levels(shown: pd.DataFrame, settings: Settings, out: Path) -> str:
-    """A row for each score, a column for each domain, a line for each ranking."""
+    """A row for each score, a column for each domain; a line for the best map there and for each control."""
     domains = list(shown["domain"].unique())
-    figure = Figure(figsize=(2.5 * len(domains) + 2.6, 5.6), layout="constrained")
+    figure = Figure(figsize=(2.3 * len(domains) + 1, 5.8), layout="constrained")
     axes = figure.subplots(len(SCORES), len(domains), sharex=True, sharey="row", squeeze=False)
-    methods = list(dict.fromkeys(shown.loc[shown["control"] == "attribution", "method"]))
-    styles = {method: (method, COLOURS[place % len(COLOURS)]) for place, method in enumerate(methods)} | CONTROLS
     for row, (score, label) in enumerate(SCORES.items()):
-        for column, domain in enumerate(domains):
-            axis, own = axes[row, column], shown[shown["domain"] == domain]
-            for place, (name, (_, colour)) in enumerate(styles.items()):
-                part = own[(own["method"] == name) | (own["control"] == name)].sort_values("level_db")
-                _line(axis, part, score, colour, name in CONTROLS, 0.12 * (place - len(styles) / 2))
+        for axis, domain in zip(axes[row], domains):
+            own = shown[shown["domain"] == domain]
+            best = own[own["control"] == "attribution"].groupby("method", sort=False)[score].mean().idxmax()
+            for control, (_, colour) in STYLES.items():
+                part = own[(own["control"] == control) & own["method"].isin(["", best])].sort_values("level_db")
+                _line(axis, part, score, colour)
             axis.grid(alpha=0.2)
-            axis.tick_params(labelsize=7)
-            axis.set_title(domain if row == 0 else "", fontsize=9)
-        axes[row, 0].set_ylabel(label, fontsize=8)
-    for axis in axes[-1]:
-        axis.set_xlabel("level, dB", fontsize=8)
+            axis.tick_params(labelsize=9)
+            axis.set_title(f"{domain}\n{_short(best)}" if row == 0 else _short(best), fontsize=9)
+        axes[row, 0].set_ylabel(label, fontsize=10)
+    figure.supxlabel("level of the target, dB", fontsize=10)
     axes[0, 0].set_ylim(bottom=max(-26, float(shown["si_sdr_gain"].min()) - 1))
-    handles = [axes[0, 0].plot([], [], color=colour, label=label)[0] for label, colour in styles.values()]
-    figure.legend(handles=handles, loc="outside right upper", fontsize=7, title=f"{100 * settings.budget:g} % kept by")
+    handles = [axes[0, 0].plot([], [], color=colour, label=label)[0] for label, colour in STYLES.values()]
+    title = f"{100 * settings.budget:g} % kept by"
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(STYLES), fontsize=10, title=title, frameon=False)
     return save(figure, out / "levels.png")
 
 
-def _line(axis: Any, part: pd.DataFrame, score: str, colour: str, control: bool, shift: float) -> None:
-    """A line with intervals.  shift: in dB, so that intervals do not hide each other."""
-    error = np.abs(part[[f"{score}_low", f"{score}_high"]].to_numpy().T - part[score].to_numpy())
-    width = 2.2 if control else 1.1
-    style = {"color": colour, "ecolor": (colour, 0.4), "linewidth": width, "marker": ".", "elinewidth": 0.8}
-    axis.errorbar(part["level_db"] + shift, part[score], error, **style)
+def _short(spec: str) -> str:
+    """A method without its options.
+
+    >>> _short("z * mask(alpha=0.03, steps=25)")
+    'z * mask'
+    """
+    return spec.partition("(")[0]
+
+
+def _line(axis: Any, part: pd.DataFrame, score: str, colour: str) -> None:
+    """A line with its intervals as a band."""
+    axis.plot(part["level_db"], part[score], color=colour, linewidth=2, marker="o", markersize=4)
+    low, high = (part[f"{score}_{end}"] for end in ("low", "high"))
+    axis.fill_between(part["level_db"], low, high, color=colour, alpha=0.13, linewidth=0)
 
 
 def _contrasts(contrasts: pd.DataFrame, settings: Settings, out: Path) -> str:
@@ -92,13 +107,12 @@ def _contrasts(contrasts: pd.DataFrame, settings: Settings, out: Path) -> str:
     columns = [(domain, budget) for domain in domains for budget in settings.budgets]
     for column, (score, (_, unit, _)) in enumerate(QUESTIONS.items()):
         mine = contrasts[contrasts["question"] == score]
-        limit = float(mine["mean"].abs().quantile(0.9)) or 1.0
         for row, level in enumerate(levels):
             own = mine[mine["level"] == level].set_index(["method", "domain", "budget"])
-            shown = _panel(axes[row, column], own, methods, columns, limit)
+            shown = _panel(axes[row, column], own, methods, columns, LIMITS[score])
             _ticks(axes[row, column], methods, domains, settings)
             axes[row, column].set_title(f"{level}: {unit}, map less |coefficient|", fontsize=8)
-        figure.colorbar(shown, ax=axes[:, column], shrink=0.6).ax.tick_params(labelsize=7)
+        figure.colorbar(shown, ax=axes[:, column], shrink=0.6, extend="both").ax.tick_params(labelsize=8)
     return save(figure, out / "contrasts.png")
 
 
@@ -106,15 +120,16 @@ def _panel(axis: Any, own: pd.DataFrame, methods: list[str], columns: list[tuple
     """Mean differences as colours, and dots where they are confirmed."""
     table = {one: own[one].unstack([1, 2]).reindex(index=methods, columns=columns) for one in ("mean", "confirmed")}
     places: Any = np.argwhere(np.asarray(table["confirmed"].to_numpy() == 1))
-    axis.plot(places[:, 1], places[:, 0], "ko", markersize=3.5)
-    axis.set_facecolor("0.8")
+    axis.plot(places[:, 1], places[:, 0], "o", color="black", markeredgecolor="white", markersize=6)
     return axis.imshow(table["mean"].to_numpy(float), cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
 
 
 def _ticks(axis: Any, methods: list[str], domains: list[str], settings: Settings) -> None:
     many = len(settings.budgets)
-    axis.set_yticks(range(len(methods)), methods, fontsize=7)
-    axis.set_xticks(np.arange(len(domains)) * many + (many - 1) / 2, [domain.split("(")[0] for domain in domains], fontsize=7)
+    short = list(map(_short, methods))
+    axis.set_yticks(range(len(methods)), short if len(set(short)) == len(short) else methods, fontsize=8)
+    names = [domain.split(",")[0].strip(")").replace("(", " ") for domain in domains]
+    axis.set_xticks(np.arange(len(domains)) * many + (many - 1) / 2, names, fontsize=8)
     for place in range(1, len(domains)):
         axis.axvline(place * many - 0.5, color="0.3", linewidth=0.8)
     budgets = ", ".join(f"{100 * one:g}" for one in settings.budgets)

@@ -37,7 +37,7 @@ def present(record: Record, kept: Kept, rate: float, settings: Settings, out: Pa
 
 def shown_ranking(record: Record, settings: Settings) -> str:
     """The method that is shown: the first of `settings`, so that it is not chosen by its scores."""
-    return settings.rankings[0]
+    return settings.methods[0]
 
 
 def _sounds(
@@ -103,11 +103,16 @@ def _spectrum(line: Tensor) -> Tensor:
     return torch.stft(line, size, max(1, size // 4), window=window, return_complex=True, pad_mode="constant")
 
 
-def _draw(axis: object, one: Tensor, rate: float, loudest: float, title: str) -> None:
+def draw_alone(axis: object, one: Tensor, rate: float, title: str) -> None:
+    """The spectrogram with its own loudest place at 0 dB, so that a quiet sound is as bright as a loud one."""
+    _draw(axis, one, rate, float(_level(one)), title, 9)
+
+
+def _draw(axis: object, one: Tensor, rate: float, loudest: float, title: str, size: int = 7) -> None:
     """The spectrogram on the scale of all panels: 0 dB is the loudest of mixture, target and corruption."""
     plane = spectrogram(one[0].cpu())
     below = float(_level(one)) - loudest
     draw_plane(axis, plane._replace(image=plane.image + below), 1 / rate, norm=None, vmin=-LOUDEST, vmax=0, cmap="magma")
     axis.set_ylim(bottom=rate / LOWEST)  # type: ignore[attr-defined]
-    axis.set_title(title, fontsize=7)  # type: ignore[attr-defined]
-    axis.tick_params(labelsize=6)  # type: ignore[attr-defined]
+    axis.set_title(title, fontsize=size)  # type: ignore[attr-defined]
+    axis.tick_params(labelsize=size - 1)  # type: ignore[attr-defined]

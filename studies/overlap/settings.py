@@ -18,8 +18,8 @@ IG, SMOOTH, SHAPLEY = (
     "shapley(by=octave, pairs=2, exact=false)",
 )
 MASK = "mask(alpha=0.03, steps=25)"
-METHODS = (IG, f"+ * {IG}", f"mel * {IG}", SMOOTH, f"z * {SMOOTH}", SHAPLEY)
-COSTLY = (MASK, f"z * {MASK}")
+METHODS = (IG, f"+ * {IG}", f"mel * {IG}", SMOOTH, f"z * {SMOOTH}", SHAPLEY, MASK, f"z * {MASK}")
+PAPER = "dwt(haar, level=3)"  # the domain of the paper's experiments with sound
 FORMS = ("z * ", "+ * ", "mel * ")
 NOISE, RECORDINGS = "noise", "recordings"
 
@@ -33,8 +33,8 @@ class Settings:
     levels: of the target over the corruption, in dB, at which mixtures are explained.  peak: one more mixture, in which the
     corruption has this share of the target's peak; None leaves it out.  sweep: levels at which the model is only asked.
     methods: specs, which rank by |a|; "z * METHOD" ranks by |a ⊙ z|, "+ * METHOD" by the signed shares, and "mel * METHOD" by
-    |z| in the cells of time × mel band whose shares sum to more than 0.  costly: methods for the lowest level only.
-    domains: none takes those of audio but pixels and Fourier.
+    |z| in the cells of time × mel band whose shares sum to more than 0.
+    domains: none takes the paper's, and those of audio but pixels and Fourier.
     budgets: the shares that are kept, of the number of samples.  budget: the one of figures, sounds and FF.
     seconds: of a segment.  targets: how many recordings are explained at most.  limit: how many are read at most.
     explored: the share of them on which contrasts are looked for; the others confirm what was found.
@@ -51,7 +51,6 @@ class Settings:
     peak: float | None = 0.2
     sweep: tuple[float, ...] = (30.0, 20.0, 15.0, 10.0, 5.0, 0.0, -5.0, -10.0)
     methods: tuple[str, ...] = METHODS
-    costly: tuple[str, ...] = COSTLY
     domains: tuple[str, ...] = ()
     budgets: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2)
     budget: float = 0.1
@@ -75,7 +74,7 @@ class Settings:
             object.__setattr__(self, name, check_path(name, getattr(self, name)))
         for name in (each.name for each in dataclasses.fields(self) if isinstance(each.default, tuple)):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        for spec in self.rankings:
+        for spec in self.methods:
             get_method(bare(spec))
         if self.budget not in self.budgets or not all(0 < each <= 1 for each in self.budgets):
             raise ValueError(f"{self.name}: expected budgets in (0, 1], with {self.budget} among them; got {self.budgets}.")
@@ -90,15 +89,10 @@ class Settings:
         return "study noise" if self.corruption == NOISE else "study overlap"
 
     @property
-    def rankings(self) -> tuple[str, ...]:
-        """All methods."""
-        return self.methods + self.costly
-
-    @property
     def quick(self) -> "Settings":
         """Few recordings and cheap methods; built-in tones in place of YAMNet and animals, which may not be installed."""
         built_in = {"model": TONES, "data": TONES, "seconds": LENGTH} if self.model == Settings.model else {}
-        few = {"methods": (IG, f"+ * {IG}"), "costly": (), "levels": (0.0,), "targets": min(8, self.targets), "shown": 1}
+        few = {"methods": (IG, f"+ * {IG}"), "levels": (0.0,), "targets": min(8, self.targets), "shown": 1}
         return replace(self, **built_in, **few)  # type: ignore[arg-type]
 
     def load_model(self, note: Callable[[str], object] | None = None) -> LoadedModel:

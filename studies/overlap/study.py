@@ -22,9 +22,10 @@ from ..storage.results import Results
 from ..storage.store import Store, digest
 from . import figures
 from .conclusions import conclude
+from .pair import paper_pair
 from .present import present
 from .recordings import Clip, Recordings, read_recordings
-from .settings import NOISE, Settings
+from .settings import NOISE, PAPER, Settings
 from .tables import long, prediction, wide
 from .trial import Record, trial
 
@@ -103,7 +104,7 @@ def _run(
     model = model or settings.load_model(note)
     recordings = read_recordings(settings, model)
     shape = tuple(recordings.targets[0].target.shape)
-    usual = [one for one in model.signals.domains(shape) if one not in ("pixel", "dft")]
+    usual = [PAPER, *(one for one in model.signals.domains(shape) if one not in ("pixel", "dft"))]
     domains = distinct_domains(settings.domains or usual, shape, note)
     asked = settings.asked() | {"domains": domains}
     store = Store(out / ".parts", [asked, versions(), weights(recordings.model), recordings.rate])
@@ -112,8 +113,9 @@ def _run(
         records, files = _records(recordings, domains, settings, store, out, progress)
         table, sweep = wide(records, settings), prediction(records, settings)
         found = conclude(table, sweep, settings)
-        summary = about | _counts(records, recordings) | found.summary
-        files = ["report.html", "summary.json", *_write(table, sweep, found.contrasts, settings, out), *files]
+        pictures, pair = paper_pair(recordings, settings, out)
+        summary = about | _counts(records, recordings) | found.summary | {"pair": pair}
+        files = ["report.html", "summary.json", *_write(table, sweep, found.contrasts, settings, out), *pictures, *files]
         shown = [("Contrasts", found.contrasts.reset_index(drop=True), "contrasts.csv")]
         write_section(out, TITLE, shown, {"": figures.SPECTROGRAMS} | figures.CAPTIONS, ABOUT)
         results.update(summary | {"files": files}, alone=True)

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -65,8 +65,7 @@ def trial(clip: Clip, recordings: Recordings, domains: Sequence[str], settings: 
     about: Record = {"target": clip.name, "class": clip.class_name, "corruption": name, "clean": clean["probability"]}
     about |= {"sweep": said[: len(swept)], "levels": dict(zip(mixtures, said[len(swept) :]))}
     kept, rows, evaluations = Kept(mixtures, {}), list[Record](), {"forward": 0, "gradient": 0}
-    for part in _parts(clip, recordings, mixtures, settings):
-        part.run(domains, kept.signals, rows, evaluations)
+    Part(recordings, clip.label, mixtures, settings).run(domains, kept.signals, rows, evaluations)
     return about | {"rows": rows, "evaluations": evaluations}, kept
 
 
@@ -80,24 +79,14 @@ def _asked(clip: Clip, recordings: Recordings, mixtures: Sequence[Mixture]) -> l
     ]
 
 
-def _parts(clip: Clip, recordings: Recordings, mixtures: dict[str, Mixture], settings: Settings) -> Iterator["Part"]:
-    """Usual methods and controls on all mixtures, and costly methods on the hardest one."""
-    hardest = list(mixtures)[-1]
-    yield Part(recordings, clip.label, mixtures, settings, settings.methods, CONTROLS)
-    if settings.costly:
-        yield Part(recordings, clip.label, {hardest: mixtures[hardest]}, settings, settings.costly, ())
-
-
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some methods on some mixtures of one target, and the controls that stand beside them."""
+    """The methods of `settings` on mixtures of one target, and the controls that stand beside them."""
 
     recordings: Recordings
     label: int
     mixtures: dict[str, Mixture]
     settings: Settings
-    methods: tuple[str, ...]
-    controls: tuple[str, ...]
 
     def run(self, domains: Sequence[str], signals: Signals, rows: list[Record], evaluations: dict[str, int]) -> None:
         """Adds the rows, signals and evaluations of all domains."""
@@ -106,12 +95,11 @@ class Part:
             for kind in evaluations:
                 evaluations[kind] += int(found[0].settings["evaluations"].get(kind, 0))
         for place, domain in enumerate(domains):
-            own = {spec: order(spec, maps[bare(spec)][place], self.recordings.rate) for spec in self.methods}
+            own = {spec: order(spec, maps[bare(spec)][place], self.recordings.rate) for spec in self.settings.methods}
             base = next(iter(maps.values()))[place]
-            if "oracle" in self.controls:
-                own["oracle"] = ideal_order(base.transform, self._stacked("target"), self._stacked("x"))
+            own["oracle"] = ideal_order(base.transform, self._stacked("target"), self._stacked("x"))
             with self._judging(base, own) as judged:
-                self._score(domain, judged, distinct([*own, *self.controls]), signals, rows)
+                self._score(domain, judged, distinct([*own, *CONTROLS]), signals, rows)
                 evaluations["forward"] += judged.engine.count.forward
 
     def _stacked(self, name: str) -> Tensor:
@@ -130,12 +118,12 @@ class Part:
         """The maps in all domains, by method."""
         x = self._stacked("x")
         transforms = [get_transform(domain, tuple(x.shape[1:])) for domain in domains]
-        model, target, specs = self.recordings.model, self._target, distinct([bare(spec) for spec in self.methods])
+        model, target, specs = self.recordings.model, self._target, distinct([bare(spec) for spec in self.settings.methods])
         return {spec: attribute(model, x, target, method=spec, transform=transforms, **self._how) for spec in specs}
 
     def _judging(self, base: Attribution, orders: dict[str, Tensor]) -> AbstractContextManager[Judged]:
         """base: any map of the domain.  orders: of rankings, (batch, *coeff)."""
-        cost = (len(self.settings.budgets) + 1) * (len(orders) + len(self.controls))
+        cost = (len(self.settings.budgets) + 1) * (len(orders) + len(CONTROLS))
         return judging(self.recordings.model, base, self._target, cost, orders=orders, **self._how)
 
     def _score(self, domain: str, judged: Judged, rankings: Sequence[str], signals: Signals, rows: list[Record]) -> None:

@@ -17,12 +17,15 @@ from .folder import PAGE, SCORES, WIDE, Run
 from .section import caption
 
 TOLD = (
+    "process",
     "command_line",
     "domains",
     "answers",
     "conclusions",
     "cells",
     "sentences",
+    "findings",
+    "said",
     "skipped",
     "notes",
     "files",
@@ -77,16 +80,16 @@ def _digests(cells: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def _sentences(summary: Mapping[str, Any]) -> list[str]:
     """The verdicts in words, wherever the command put them."""
-    for name in ("sentences", "findings"):
+    for name in ("sentences", "findings", "said"):
         if isinstance(summary.get(name), list):
             return [str(one) for one in summary[name]]
     return []
 
 
 def _entries(cells: Sequence[Mapping[str, Any]], name: str, text: str) -> list[tuple[str, str]]:
-    """(file, reason), each once."""
-    found = [(plain(one["file"]), plain(one[text])) for cell in cells for one in cell.get(name) or []]
-    return list(dict.fromkeys(found))
+    """(file, reason), each once; what a folder of an earlier version says in another form is left out."""
+    said = [one for cell in cells for one in cell.get(name) or [] if isinstance(one, dict) and {"file", text} <= set(one)]
+    return list(dict.fromkeys((plain(one["file"]), plain(one[text])) for one in said))
 
 
 def _files(run: Run) -> Iterator[dict[str, Any]]:

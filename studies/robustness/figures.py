@@ -113,26 +113,31 @@ def _intervals(rows: pd.DataFrame) -> list[Interval]:
 
 
 def _spectra(groups: pd.DataFrame) -> Figure:
-    """A column for each definition: shares above, values that are not normalised below."""
-    figure = Figure(figsize=(3.1 * len(DEFINITIONS), 5.6), layout="constrained")
-    axes = figure.subplots(2, len(DEFINITIONS))
+    """The share of every octave, a panel for each definition; below, smaller, the values that are not normalised."""
+    names = list(DEFINITIONS)
+    rows = [[each for each in names[first : first + 3] for _ in range(5)] for first in (0, 3)]
+    rows[1] += ["legend"] * (15 - len(rows[1]))
+    below = [f"{each} below" for each in names for _ in range(3)]
+    figure = Figure(figsize=(11, 9.5), layout="constrained")
+    axes = figure.subplot_mosaic([*rows, below], height_ratios=[1, 1, 0.75])
     shades = colours(list(dict.fromkeys(groups["group"])))
-    for row, quantity in zip(axes, ("share", "importance")):
-        for axis, (name, definition) in zip(row, DEFINITIONS.items()):
+    for name, definition in DEFINITIONS.items():
+        for axis, quantity in ((axes[name], "share"), (axes[f"{name} below"], "importance")):
             own = groups[(groups["quantity"] == quantity) & (groups["name"] == name)]
             for group, part in own.groupby("group", sort=False):
                 _line(axis, octave_labels(list(part["band"])), _intervals(part), shades[group], named(str(group)))
-            axis.set_title(definition.formula if definition.model else f"control: {definition.formula}", fontsize=9)
-            axis.tick_params(labelsize=7)
-            if quantity == "share":
-                axis.set_ylim(bottom=0)
-                axis.yaxis.set_major_formatter(PercentFormatter(1, 0))
-            else:
-                _log(axis)
-    axes[0, 0].set_ylabel("share, per example", fontsize=9)
-    axes[1, 0].set_ylabel("not normalised", fontsize=9)
-    axes[0, -1].legend(frameon=False, fontsize=8)
-    figure.supxlabel("cycles/sample, coarse → fine", fontsize=9)
+            title = definition.formula if definition.model else f"control: {definition.formula}"
+            axis.set_title(title, fontsize=11 if quantity == "share" else 9)
+            axis.tick_params(labelsize=9 if quantity == "share" else 7)
+        axes[name].set_ylim(bottom=0)
+        axes[name].yaxis.set_major_formatter(PercentFormatter(1, 0))
+        _log(axes[f"{name} below"])
+    for name in (names[0], names[3]):
+        axes[name].set_ylabel("share, per example", fontsize=10)
+    axes[below[0]].set_ylabel("not normalised", fontsize=9)
+    axes["legend"].axis("off")
+    axes["legend"].legend(*axes[names[0]].get_legend_handles_labels(), loc="center", frameon=False, fontsize=11)
+    figure.supxlabel("cycles/sample, coarse → fine", fontsize=10)
     return figure
 
 
@@ -147,7 +152,10 @@ def _line(axis: Axes, labels: Sequence[str], values: Sequence[Interval], shade: 
 def _log(axis: Axes) -> None:
     """A logarithmic scale with plain numbers; zeros are left out."""
     axis.set_yscale("log", nonpositive="mask")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if np.ptp(np.log10(axis.get_ylim())) < 1.5 else (1.0,)))
+    decades = np.ptp(np.log10(axis.get_ylim()))
+    axis.yaxis.set_major_locator(
+        LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7) if decades < 1 else (1, 2, 5) if decades < 2 else (1,))
+    )
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.yaxis.set_minor_formatter(NullFormatter())
 
@@ -183,8 +191,10 @@ def _behaviour(groups: pd.DataFrame, top: float) -> Figure:
             axis.yaxis.set_major_formatter(PercentFormatter(1, 0))
     axes[0].set_ylabel("right answers")
     axes[2].axhline(top, color="0.8", linewidth=0.8, zorder=0)
-    axes[2].set_ylabel("noise at half the accuracy", fontsize=9)
+    axes[2].set_ylabel("noise that brings it half way to chance", fontsize=9)
     _log(axes[2])
+    right_end = {"transform": axes[2].get_yaxis_transform(), "ha": "right", "va": "bottom", "fontsize": 8, "color": "0.4"}
+    axes[2].text(0.98, top, "on this line: more than was tried", **right_end)
     axes[0].legend(frameon=False, fontsize=8)
     return figure
 
@@ -244,6 +254,11 @@ def _examples(found: pd.DataFrame) -> Figure | None:
     return figure
 
 
+def star(row: Any) -> str:
+    """What marks a correlation as significant. Models of one group are no independent evidence, so that only groups have it."""
+    return "*" if row["units"] == "groups" and sign(row) else ""
+
+
 def _models(nets: Sequence[Net], found: pd.DataFrame, settings: Settings) -> Figure:
     """A column for each definition, a row for two behaviours: one dot for each model."""
     acts = ("accuracy under attacks", "threshold of the finest noise")
@@ -251,7 +266,7 @@ def _models(nets: Sequence[Net], found: pd.DataFrame, settings: Settings) -> Fig
     axes = figure.subplots(len(acts), len(OWN), sharex="col", sharey="row")
     groups = list(dict.fromkeys(net.group for net in nets))
     shades, acting = colours(groups), {net.name: behaviour(net, settings) for net in nets}
-    label: Callable[[Any], str] = lambda row: f"r of {row['n']} {row['units']}: {row['value']:+.2f}{'*' if sign(row) else ''}"
+    label: Callable[[Any], str] = lambda row: f"r of {row['n']} {row['units']}: {row['value']:+.2f}{star(row)}"
     for row, act in zip(axes, acts):
         for axis, name in zip(row, OWN):
             for group in groups:

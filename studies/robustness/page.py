@@ -23,7 +23,8 @@ CAPTIONS = {
     "examples": "How well a score of one gradient, the share of importance that a filter lets pass, tells which answers "
     "survive it. Grey: controls. 0.5 is chance.",
     "heat": "Fourier heat map: wrong answers when one wave is added to the brightness, before the normalisation.",
-    "models": "One dot a model. *: significant after correction for all pairs.",
+    "models": "One dot a model. *: an r over groups that is significant after correction for all pairs; models of one group "
+    "are no independent evidence, so that their r has no star.",
 }
 
 

@@ -107,7 +107,7 @@ def robustness(
             raise Interrupted(study.pieces, study.pieces_planned) from None
         table, found = results(nets, settings), claims(nets, settings)
         about = summary(nets, table, found, settings) | {"versions": versions(), "settings": dataclasses.asdict(settings)}
-        about["skipped"] = study.skipped
+        about["skipped"] = [one for files in study.skipped.values() for one in files]
         about["seconds"] = {"cpu": time.process_time() - clock[0], "wall": time.perf_counter() - clock[1]} | study.seconds
         about["pieces"] = {"all": study.pieces, "of_this_run": study.measured}
         files = _write(nets, table, found, about, settings, out)
@@ -123,7 +123,7 @@ class _Study:
         self.settings, self.out, self.progress, self.told = settings, out, progress, told
         self.done = self.planned = self.pieces = self.pieces_planned = self.measured = 0
         self.seconds = {"loading_and_training_cpu": 0.0}
-        self.skipped: dict[str, list[tuple[str, str]]] = {}
+        self.skipped: dict[str, list[dict[str, str]]] = {}
 
     def nets(self) -> list[Net]:
         """What is measured of every model."""
@@ -132,7 +132,7 @@ class _Study:
     def _net(self, place: int, name: str, data: str) -> Net:
         model, question = self._loaded(name), [self.settings.question, versions()]
         found, read = _inputs(model, data, self.settings)
-        self.skipped[data] = [(plain(name), plain(why)) for name, why in found.skipped]
+        self.skipped[data] = [{"file": plain(name), "reason": plain(why)} for name, why in found.skipped]
         runs = _subjects(model, read, self.settings)
         classes = runs[0][0].scores(runs[0][1][:1]).shape[1]
         photos = replace(found, entries=[photo for photo, _ in read]).labelled(classes, model.classes)[0].entries

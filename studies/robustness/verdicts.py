@@ -17,6 +17,7 @@ from .statistics import Interval
 from .tables import behaviour
 
 ERROR = 0.05  # of each question, over all that it asks
+_ROUNDING = 1e-9  # by which an |r| exceeds that of an equally good pairing
 FEW = 10  # examples on each side that an ROC curve needs
 OWN = [name for name, one in DEFINITIONS.items() if one.model]
 MARGIN, SHUFFLED = "margin", "shuffled"
@@ -139,8 +140,10 @@ def sign(row: Any) -> int:
     1
     >>> sign({"low": 0.1, "high": 0.2, "value": 0.15, "limit": 0.5})
     0
+    >>> sign({"low": 0.9, "high": 1.0, "value": 1.0, "limit": 1.0 - 2**-52})  # a tie but for rounding
+    0
     """
-    beyond = not abs(row["value"]) <= row["limit"]
+    beyond = not abs(row["value"]) <= row["limit"] + _ROUNDING
     return (1 if row["low"] > 0 else -1 if row["high"] < 0 else 0) if beyond else 0
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...metrics.protocol.table import COLUMNS
 from ...metrics.statistics import ENOUGH, family, mean_interval
 from .distances import edge_fraction
 from .maps import ATTRIBUTION, CONTROLS, SHUFFLED
@@ -13,6 +14,7 @@ from .subject import CORE_ONLY, EDGE_ONLY, Record
 
 BEST = "truth in cells"  # as a map in the table of means
 FEW = "too few volumes"
+STAR = "*: the corrected test claims it, but the interval, which holds for all contrasts together, contains 0."
 COARSE, FINE, APART = "coarse scale at the edge", "fine scale in the centre", "coarse nearer to the edge than fine"
 QUESTIONS = {
     COARSE: "edge fraction of the coarsest detail scale - that of the control",
@@ -40,6 +42,13 @@ def long_table(records: Sequence[Record], data: str, model: str) -> pd.DataFrame
 
 def _bins(own: Sequence[float]) -> dict[str, float]:
     return {"edge_fraction": float(edge_fraction(own))} | {f"bin {number}": share for number, share in enumerate(own)}
+
+
+def scores(table: pd.DataFrame) -> pd.DataFrame:
+    """The edge fractions in the columns of all long tables, a row for each number.  metric: names the map and the scale."""
+    asked = "edge_fraction(map=" + table["map"] + ", scale=" + table["scale"] + ")"
+    frame = table.assign(metric=asked, score=table["edge_fraction"], family="", budget_kind="", budget=np.nan)
+    return frame[list(COLUMNS)].dropna(subset="score")
 
 
 def means(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
@@ -97,14 +106,22 @@ def answer(verdicts: Sequence[str], units: int = ENOUGH) -> str:
     return "shown" if said == {"better"} else "the opposite is shown" if said == {"worse"} else "not shown"
 
 
+def has_zero(found: pd.DataFrame) -> pd.Series:
+    """Whether 0 lies in the interval of each contrast that is claimed."""
+    return found["verdict"].isin(["better", "worse"]) & (found["low"] <= 0) & (found["high"] >= 0)
+
+
 def answers(found: pd.DataFrame) -> pd.DataFrame:
-    """The answer to each question, for each model, method, domain and map: all controls must agree."""
-    groups = found.groupby([*PLACE, "question"], sort=False)
-    rows = [
-        dict(zip([*PLACE, "question"], where)) | {"answer": answer(list(own["verdict"]), own["units"].max())}
-        for where, own in groups
-    ]
-    return pd.DataFrame(rows, columns=[*PLACE, "question", "answer"])
+    """The answer to each question, for each model, method, domain and map: all controls must agree.
+
+    star: "*" where something is shown, but 0 lies in the interval of one of the contrasts.
+    """
+    rows = []
+    for where, own in found.groupby([*PLACE, "question"], sort=False):
+        said = answer(list(own["verdict"]), own["units"].max())
+        star = "*" if "is shown" in f"is {said}" and has_zero(own).any() else ""
+        rows.append(dict(zip([*PLACE, "question"], where)) | {"answer": said, "star": star})
+    return pd.DataFrame(rows, columns=[*PLACE, "question", "answer", "star"])
 
 
 def sentences(mean: pd.DataFrame, found: pd.DataFrame, accuracies: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -113,14 +130,15 @@ def sentences(mean: pd.DataFrame, found: pd.DataFrame, accuracies: Sequence[Mapp
     for (data, model), own in mean.groupby(["data", "model"], sort=False):
         said += _resolution(f"{model} on {data}", own)
     for where, own in answers(found).groupby(PLACE, sort=False):
-        given = dict(zip(own["question"], own["answer"]))
+        given = dict(zip(own["question"], own["answer"] + own["star"]))
         rows = mean[(mean[PLACE] == list(where)).all(axis=1)]
         scales = [scale for scale in dict.fromkeys(rows["scale"]) if scale != "coarser"]
         numbers = "; ".join(_against(rows, scale) for scale in (scales[0], scales[-1]))
         verdicts = "; ".join(f"{question}: {given[question]}" for question in QUESTIONS)
         verdicts = "Too few volumes for a verdict" if set(given.values()) == {FEW} else verdicts
         data, model, method, domain, kind = where
-        said.append(f"{model} on {data}, {method} in {domain}, {kind}: {numbers}. {verdicts}.")
+        note = f" {STAR}" if own["star"].any() else ""
+        said.append(f"{model} on {data}, {method} in {domain}, {kind}: {numbers}. {verdicts}.{note}")
     return said
 
 

@@ -97,17 +97,18 @@ def _profiles(title: str, table: pd.DataFrame) -> Figure:
     scales, places = list(dict.fromkeys(rows["scale"])), np.flatnonzero(_common(voxels.to_numpy(float)))
     figure = Figure(figsize=(1.2 + 3.0 * len(scales), 1.5 + 2.5 * len(methods)), layout="constrained")
     axes = figure.subplots(len(methods), len(scales), squeeze=False, sharex=True, sharey="col")
-    for row, method in zip(axes, methods):
-        for axis, scale in zip(row, scales):
-            own = rows[(rows["method"] == method) & (rows["scale"] == scale)]
-            _curves(axis, own, voxels)
-            axis.set_title(f"{method.partition('(')[0]}: {_octave(scale).replace(chr(10), ', ')}", fontsize=8)
-        row[0].set_ylabel("importance per voxel\n(1: even)", fontsize=8)
-    for column in axes.T:
-        column[0].set_ylim(0, 1.3 * max(np.max(line.get_ydata()) for axis in column for line in axis.lines))  # not of intervals
+    for column, scale in zip(axes.T, scales):
+        own = {method: rows[(rows["method"] == method) & (rows["scale"] == scale)] for method in methods}
+        known = {method: _known(part, voxels) for method, part in own.items()}
+        top = 1.3 * max(np.nanmax(values[:, 0]) for curves in known.values() for values in curves.values())
+        for axis, method in zip(column, methods):
+            _curves(axis, known[method], top)
+            axis.set_title(f"{method.partition('(')[0]}: {_octave(scale).replace(chr(10), ', ')}", fontsize=9)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("importance per voxel\n(1: even)", fontsize=9)
     for axis in axes[-1]:
-        axis.set_xticks(np.arange(len(EDGES) - 1), _labels(), rotation=60, fontsize=7)
-        axis.set_xlabel("signed distance to the surface, voxels", fontsize=8)
+        axis.set_xticks(np.arange(len(EDGES) - 1), _labels(), rotation=60, fontsize=8)
+        axis.set_xlabel("signed distance to the surface, voxels", fontsize=9)
         axis.set_xlim(min(places) - 0.5, max(places) + 0.5)
     _legend(figure, axes[0, 0], len(scales))
     about = "coarse scales left, inside < 0, grey: within one voxel of the surface"
@@ -115,14 +116,34 @@ def _profiles(title: str, table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _curves(axis: Axes, own: pd.DataFrame, voxels: pd.DataFrame) -> None:
-    """The profiles of the map and of the controls."""
+def _known(own: pd.DataFrame, voxels: pd.DataFrame) -> dict[str, np.ndarray]:
+    """The mean over volumes of the importance per voxel in each bin, and its interval, (bins, 3), of the map and each control.
+
+    NaN where too few volumes have voxels, or for the interval of few volumes.
+    """
+    found = {}
     for control, part in own.groupby("control", sort=False):
-        _profile(axis, part.set_index("example")[_columns()] / voxels, str(control))
+        ratio = (part.set_index("example")[_columns()] / voxels).to_numpy(float)
+        values = np.array([mean_interval(one[np.isfinite(one)]) for one in ratio.T])
+        values[~_common(np.isfinite(ratio))] = np.nan
+        values[:, 1:] = values[:, 1:] if len(ratio) >= ENOUGH else np.nan
+        found[str(control)] = values
+    return found
+
+
+def _curves(axis: Axes, known: dict[str, np.ndarray], top: float) -> None:
+    """The profiles of the map and of the controls, up to `top`; without the bins of which the interval ends above it."""
+    places = np.arange(len(EDGES) - 1)
+    for control, values in known.items():
+        colour, marker = _STYLES[control]
+        mean, low, high = np.where((values[:, 2:] > top), np.nan, values).T
+        axis.plot(places, mean, marker=marker, markersize=4, color=colour, linewidth=1.5, label=_NAMES[control])
+        axis.fill_between(places, low, high, color=colour, alpha=0.18, linewidth=0)
     shown = [number for number, near in enumerate(EDGE) if near]
     axis.axvspan(shown[0] - 0.5, shown[-1] + 0.5, color="0.93", zorder=0)
     axis.axhline(1, color="0.7", linewidth=0.8, zorder=0)
-    axis.tick_params(labelsize=7)
+    axis.set_ylim(0, top)
+    axis.tick_params(labelsize=8)
 
 
 def _columns() -> list[str]:
@@ -145,14 +166,3 @@ def _legend(figure: Figure, axis: Axes, columns: int) -> None:
     order = sorted(range(len(labels)), key=lambda i: [*_NAMES.values(), labels[i]].index(labels[i]))
     style: dict[str, Any] = {"ncols": min(len(order), 1 + columns), "frameon": False, "fontsize": 8}
     figure.legend([handles[i] for i in order], [labels[i] for i in order], loc="outside lower center", **style)
-
-
-def _profile(axis: Axes, ratio: pd.DataFrame, control: str) -> None:
-    """The mean over volumes of the importance per voxel in each bin, where enough volumes have voxels, and its interval."""
-    found = [mean_interval(own[np.isfinite(own)]) for own in ratio.to_numpy(float).T]
-    places = np.flatnonzero(_common(np.isfinite(ratio.to_numpy(float))))
-    values = np.array(found)[places]
-    colour, marker = _STYLES[control]
-    axis.plot(places, values[:, 0], marker=marker, markersize=3, color=colour, linewidth=1.2, label=_NAMES[control])
-    if len(ratio) >= ENOUGH:
-        axis.fill_between(places, values[:, 1], values[:, 2], color=colour, alpha=0.18, linewidth=0)

@@ -7,17 +7,18 @@ import numpy as np
 import pandas as pd
 
 from ..report.section import write_section
-from .claims import BEST, QUESTIONS
+from .claims import BEST, QUESTIONS, STAR, has_zero
 from .maps import ATTRIBUTION, CONTROLS
 
 TITLE = "Do coarse scales carry the edges of an object, and fine scales its centre?"
 CAPTIONS = {
     "scales": "As in the paper: the importance of each scale, coarse (yellow) to fine (blue); each panel has its own scale of "
-    "colour. Grey line: the outline of the object.",
+    "colour. Grey line: the outline of the object in the middle slice.",
     "edges": "Edge fraction: importance within a voxel of the surface, of that in it and deeper inside. Light bars: from a map "
     "of nothing but the centre to one of nothing but the surface, each averaged over the cells of the scale; where the bar is "
     "short, a map of cells tells little. 95 % intervals over volumes.",
-    "profiles": "Importance per voxel over the signed distance to the surface, relative to an even spread. 95 % intervals.",
+    "profiles": "Importance per voxel over the signed distance to the surface, relative to an even spread. 95 % intervals; "
+    "a bin whose interval is wider than the axis is left out.",
     "": "Slices through the place with the most attribution, or means along each axis: the volume, and each octave's map.",
 }
 CONTRASTS = ["data", "model", "method", "domain", "map", "question", "against"]
@@ -54,7 +55,8 @@ def contrast_table(found: pd.DataFrame) -> pd.DataFrame:
     numbers = found[["mean", "low", "high"]].to_numpy()
     cells["difference"] = [f"{mean:+.3f} ({low:+.3f} to {high:+.3f})" for mean, low, high in numbers]
     cells["corrected p"] = [f"{p:.2g}" for p in found["p_corrected"]]
-    return cells.assign(volumes=found["units"], verdict=found["verdict"])
+    stars = ["*" if zero else "" for zero in has_zero(found)]
+    return cells.assign(volumes=found["units"], verdict=found["verdict"] + stars)
 
 
 def write(means: pd.DataFrame, found: pd.DataFrame, pictures: Sequence[str], out: Path) -> None:
@@ -64,5 +66,5 @@ def write(means: pd.DataFrame, found: pd.DataFrame, pictures: Sequence[str], out
     if len(found):
         asked = "; ".join(f"{name}: {what}" for name, what in QUESTIONS.items())
         rows = contrast_table(found.reset_index(drop=True))
-        tables.append((f"contrasts, positive in favour of the claim ({asked})", rows, "contrasts.csv"))
+        tables.append((f"contrasts, positive in favour of the claim ({asked}). {STAR}", rows, "contrasts.csv"))
     write_section(out, TITLE, tables, {name: caption(name) for name in pictures})

@@ -85,15 +85,15 @@ def _niftis(subject: Subject, att: Attribution, signal: Signal, distance: np.nda
 def _scales(subject: Subject, panels: Sequence[Panel]) -> Figure:
     """Mean along the first axis of each volume and of each scale's importance, coarse scales yellow and fine ones blue.
 
-    The line is the outline of the object in the same projection.
+    The line is the outline of the object in the middle slice along that axis.
     """
     count = max(len(panel.maps) for panel in panels)
-    figure = Figure(figsize=(2.2 * (count + 2), 0.8 + 2.35 * len(panels)), layout="constrained")
-    for row, panel in zip(figure.subplots(len(panels), count + 2, squeeze=False), panels):
+    figure = Figure(figsize=(2.4 * (count + 1), 0.8 + 2.55 * len(panels)), layout="constrained")
+    for row, panel in zip(figure.subplots(len(panels), count + 1, squeeze=False), panels):
         _row(row, panel, count)
     about = f"{Path(subject.data).name}: importance of each scale, coarse (yellow) to fine (blue)"
     what = f"{subject.settings.methods[0].partition('(')[0]} in {subject.settings.transforms[0]}"
-    figure.suptitle(f"{about}\n{what}; means along axis 1", fontsize=9)
+    figure.suptitle(f"{about}\n{what}; means along axis 1", fontsize=11)
     return figure
 
 
@@ -102,13 +102,12 @@ def _row(axes: Sequence[Axes], panel: Panel, count: int) -> None:
     axes[0].imshow(panel.values.mean(0), cmap="gray")
     for number, (axis, one) in enumerate(zip(axes[1:], flat)):
         axis.imshow(one, cmap=_shade(number, count), vmin=0, vmax=max(robust_limit([one]), 1e-30))
-    axes[-1].imshow(_together(flat, count))
-    for axis, title in zip(axes, (panel.name[:34], *panel.octaves, "details together")):
-        axis.set_title(title, fontsize=8)
+    for axis, title in zip(axes, (panel.name.replace(" as ", "\nas "), *panel.octaves)):
+        axis.set_title(title, fontsize=10)
         axis.set_xticks([])
         axis.set_yticks([])
     for axis in axes[1:]:
-        axis.contour(panel.inside.any(0), [0.5], colors="0.5", linewidths=0.6)
+        axis.contour(panel.inside[len(panel.inside) // 2], [0.5], colors="0.35", linewidths=0.8)
 
 
 def _shade(number: int, count: int) -> LinearSegmentedColormap:
@@ -118,12 +117,3 @@ def _shade(number: int, count: int) -> LinearSegmentedColormap:
 
 def _colour(number: int, count: int) -> str:
     return _COLOURS[round(number * (len(_COLOURS) - 1) / max(1, count - 1))]
-
-
-def _together(flat: Sequence[np.ndarray], count: int) -> np.ndarray:
-    """The details in their colours over each other: each colour as deep as its scale is important at a place."""
-    picture = np.ones((*flat[0].shape, 3))
-    for number, one in list(enumerate(flat))[1:]:
-        depth = np.clip(one / max(robust_limit([one]), 1e-30), 0, 1)[..., None]
-        picture *= 1 - depth * (1 - np.array(_shade(number, count)(1.0)[:3]))
-    return picture

@@ -57,9 +57,10 @@ def volume(
     The edge fraction of a scale is the share of Σ|a| within a voxel of the surface, of that within it and deeper inside. It is
     compared with that of importance shuffled within the band, of |coefficient| and of a model with permuted parameters.
 
-    settings: see `Settings`; or its fields as `options`. Written into `out`: scores.parquet, results.csv, contrasts.csv,
-    summary.json, report.html, figures, and NIfTI files of the first volumes. Each finished volume is stored in `out`/.parts,
-    and the same call continues there.  progress: called with (volumes done, volumes planned).
+    settings: see `Settings`; or its fields as `options`. Written into `out`: scores.parquet with the edge fractions,
+    profiles.parquet with the shares by distance, results.csv, contrasts.csv, summary.json, report.html, figures, and NIfTI
+    files of the first volumes. Each finished volume is stored in `out`/.parts, and the same call continues there.
+    progress: called with (volumes done, volumes planned).
     note: called with a sentence for each volume or data set that is left out.
 
     Raises: ValueError for wrong settings, models or data, or where `out` holds other results; OSError; ImportError;
@@ -185,8 +186,10 @@ def _written(table: pd.DataFrame, summary: dict[str, Any], files: list[str], out
     write_text(out / "results.csv", mean.to_csv(index=False))
     write_text(out / "contrasts.csv", found.to_csv(index=False))
     with needs("study volume", "'pullback[cli]'"):  # pyarrow, which pandas imports
-        write_whole(out / "scores.parquet", lambda name: table.to_parquet(name, index=False))
+        for file, rows in (("scores", claims.scores(table)), ("profiles", table)):
+            write_whole(out / f"{file}.parquet", lambda name, rows=rows: rows.to_parquet(name, index=False))  # type: ignore[misc]
     figures = drawn(table, mean, out)
     write(mean, found, [*figures, *(name for name in files if name.endswith(".png"))], out)
-    written = ["summary.json", "report.html", "results.csv", "contrasts.csv", "scores.parquet", *figures, *files]
+    tables = ["results.csv", "contrasts.csv", "scores.parquet", "profiles.parquet"]
+    written = ["summary.json", "report.html", *tables, *figures, *files]
     return Volume(table, mean, found, json.loads(json.dumps(summary)), out, written)

@@ -8,8 +8,8 @@ from typing import Any
 from ...attribution import get as get_method
 from ...core.checks import check_count, check_number, check_path, check_seed
 from ...core.files import slug
-from ..loaders.model_formats import load_model
 from ..loaders.models import LoadedModel
+from ..loaders.options import ModelOptions
 from ..zoo import MODELS
 from ..zoo.ct_tissues import AIR
 
@@ -21,14 +21,14 @@ WAVELETS = "dwt(haar, level=3)", "dwt(db2, level=3)"  # the paper's, and a smoot
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ModelOptions):
     """What is measured.
 
     models: specs as in `load_model`, of models that take volumes; without them three packaged ones with their data.
     data: one spec for all models, or one for each.  methods, transforms: specs, as in `attribute`; the first of each is drawn.
     limit: the number of volumes that are explained.  tested: the number of those that are classified for the accuracy.
     border: voxels with a larger value are the object; None takes a known value for packaged data, and Otsu's for others.
-    pictures: the number of volumes of each data set that are drawn and written.
+    pictures: the number of volumes of each data set that are drawn and written.  The rest: see `ModelOptions`.
 
     >>> Settings(models="net:make", data="medmnist:adrenal.npz").pairs
     [('net:make', 'medmnist:adrenal.npz')]
@@ -43,7 +43,6 @@ class Settings:
     border: float | None = None
     pictures: int = 3
     seed: int = 0
-    device: str = "cpu"
     batch_size: int | str = "auto"
 
     def __post_init__(self) -> None:
@@ -94,7 +93,7 @@ class Settings:
 
     def load(self, model: str) -> LoadedModel:
         """A model, on its device; where it does not say what it takes: volumes.  Raises: ValueError for another kind."""
-        found = load_model(model, self.device)
+        found = self.loaded(model)
         if found.kind != "volume" and (found.kind != "image" or model in MODELS):
             raise ValueError(f"study volume: {model[:80]} takes {found.signals.plural}; expected a model of volumes.")
         return found.described("volume")

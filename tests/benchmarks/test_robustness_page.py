@@ -8,6 +8,7 @@ from support import ROOT
 
 from benchmarks.scripts import robustness_page
 from benchmarks.scripts.tables import NothingStored
+from pullback.studies.robustness import figures
 from pullback.studies.robustness.verdicts import sign
 from pullback.studies.zoo.fashion_mnist import FASHION_NETS
 
@@ -46,6 +47,29 @@ def test_shuffled_outcomes_are_no_finding_and_every_interval_holds_its_value() -
     known = claims.dropna(subset=["low"])
     assert ((known["low"] <= known["value"]) & (known["value"] <= known["high"])).all()
     assert not any(sign(row) for _, row in claims[claims["units"] == "groups"].iterrows())  # four trainings cannot show it
+
+
+def test_a_tie_is_no_finding_and_no_definition_is_the_papers_with_the_papers_method() -> None:
+    """The correlation of the largest |r| ties with its shuffled pairings but for rounding."""
+    claims = pd.read_csv(FOLDER / "other-claims.csv")
+    groups = claims[(claims["question"] == "models") & (claims["units"] == "groups")]
+    assert abs(groups["value"].abs().max() - groups["limit"].iloc[0]) < 1e-9
+    assert not any(sign(row) for _, row in groups.iterrows())
+    said = json.loads((FOLDER / "other-summary.json").read_text())["findings"]
+    assert any(f"0 of {len(groups)} correlations" in sentence for sentence in said)
+    found, text = pd.read_csv(FOLDER / "other-results.csv"), robustness_page.section(ROOT)
+    lines = robustness_page._definitions(found.fillna({"model": "", "band": "", "name": ""}), claims)
+    assert robustness_page._which(lines, "this method").endswith("and both hold by none.")
+    assert "and both hold by none." in text
+    assert "With one gradient" in text
+
+
+def test_a_star_is_for_groups_only() -> None:
+    claims = pd.read_csv(FOLDER / "claims.csv")
+    models = claims[(claims["question"] == "models") & (claims["units"] == "models")]
+    assert any(sign(row) for _, row in models.iterrows())  # these would have had stars
+    assert not any(figures.star(row) for _, row in models.iterrows())
+    assert figures.star({"units": "groups", "value": 0.9, "low": 0.5, "high": 1.0, "limit": 0.8}) == "*"
 
 
 def test_a_page_without_results_says_so(tmp_path) -> None:  # type: ignore[no-untyped-def]

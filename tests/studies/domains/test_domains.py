@@ -80,7 +80,7 @@ def test_the_sentences_name_what_repeats(cells: dict[str, tables.Cell]) -> None:
     said = " ".join(study.sentences(about, contrasts, tables.repeat_table(contrasts)))
     assert "Holm over 3 contrasts" in said
     assert f"Repeats: dct before pixel with {METHOD} (2 of 3 cells, 2 models, 1 data set; beyond its largest" in said
-    assert "Of 1 that repeat, 0 do so in cells in which the map of the better domain also selects better" in said
+    assert "Of 1 that repeat in either way, 0 do so in cells in which the map of the better domain also selects better" in said
 
 
 def test_one_cell_with_two_names_of_the_same_model_is_no_repeat(cells: dict[str, tables.Cell]) -> None:
@@ -153,6 +153,13 @@ def one():
 
 def two():
     return Reader(1).eval(), Preparation(8, (0.5,) * 3, (0.5,) * 3)
+
+class Named(Reader):
+    def forward(self, x, gain):
+        return {"other": x.flatten(1), "scores": gain * super().forward(x)}
+
+def named():
+    return Named(0).eval(), Preparation(8, (0.5,) * 3, (0.5,) * 3)
 """
 
 
@@ -200,6 +207,56 @@ def test_the_same_call_measures_nothing_again(toys: Settings, found: study.Domai
     monkeypatch.setattr(Run, "scored", lambda *a, **k: pytest.fail("measured again"))
     study.domains(toys, found.out)
     assert (found.out / "contrasts.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("pair", [1, 2])
+def test_an_interrupted_study_goes_on_and_writes_the_same_tables(
+    pair: int, toys: Settings, found: study.Domains, tmp_path: Path
+) -> None:
+    """Interrupted while the model of the first or of the second pair is measured."""
+
+    def stop(done: int, planned: int) -> None:
+        if (pair - 1) * planned < 2 * done < pair * planned:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        study.domains(toys, tmp_path, stop)
+    assert json.loads((tmp_path / "summary.json").read_text())["state"] == "interrupted"
+    assert len(list(tmp_path.glob("*/results.csv"))) == pair - 1
+    assert not (tmp_path / "repeats.csv").exists()
+    again = study.domains(toys, tmp_path)
+    for name in ("cells.csv", "contrasts.csv", "repeats.csv", "contrasts.parquet", "domains.png"):
+        assert (again.out / name).read_bytes() == (found.out / name).read_bytes(), name
+
+
+def test_a_file_of_weights_with_a_named_output_and_a_further_input(
+    toys: Settings, found: study.Domains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same numbers as of the model that the file of weights is of."""
+    namespace: dict[str, Any] = {}
+    source = toys.models[0].rpartition(":")[0]
+    exec(Path(source).read_text(), namespace)
+    torch.save(namespace["named"]()[0].state_dict(), tmp_path / "one.pt")
+    how = ["--model", str(tmp_path / "one.pt"), "--arch", f"{source}:named", "--output", "scores", "--input", "gain=1.0"]
+    how += ["--data", *toys.data, "--method", METHOD, "--transform", "pixel", "--transform", "dct", "--effort", "quick"]
+    assert fails(monkeypatch, "study", "domains", *how, "--out", str(tmp_path / "o")) == 0
+    one = pd.read_csv(tmp_path / "o" / "contrasts.csv")
+    own = found.contrasts[found.contrasts["model"] == toys.models[0]]
+    pd.testing.assert_frame_equal(
+        one.drop(columns="model"), own.drop(columns="model").reset_index(drop=True), check_dtype=False
+    )
+
+
+def test_what_repeats_in_several_data_sets_is_told_from_other_models_of_one() -> None:
+    cells = [invented(1e-4, model="m"), invented(1e-4, model="n")]
+    for data, said in (
+        ("d", "0 repeat in two data sets (of 0 that two have), 1 for other models of one data set"),
+        ("e", "1 repeat"),
+    ):
+        contrasts = tables.contrast_table([cells[0], (cells[1][0] | {"data": data}, cells[1][1])])
+        repeats = tables.repeat_table(contrasts)
+        assert repeats["compared"].item() == repeats["sets"].item()
+        assert study._repeated(repeats).startswith(said)
 
 
 def test_shards_of_the_study_are_the_whole_study(toys: Settings, found: study.Domains, tmp_path: Path) -> None:

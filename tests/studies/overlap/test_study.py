@@ -18,7 +18,7 @@ from pullback import cli
 from pullback.core.progress import Interrupted
 from pullback.studies import OverlapSettings, noise, overlap
 from pullback.studies.overlap import study
-from pullback.studies.overlap.conclusions import conclude, differences
+from pullback.studies.overlap.conclusions import _listed, _stars, conclude, differences
 from pullback.studies.overlap.tables import long
 from pullback.studies.overlap.tones import HERTZ, RATE, ToneNet, tones
 
@@ -29,7 +29,6 @@ SMALL: dict[str, Any] = {
     "seconds": 0.25,
     "domains": ("mdct",),
     "methods": (IG, f"+ * {IG}"),
-    "costly": (),
     "levels": (0.0,),
     "peak": None,
     "sweep": (10.0, -10.0),
@@ -91,6 +90,19 @@ def test_a_contrast_without_a_difference_is_not_confirmed(found: study.MixedReco
     assert not truth["confirmed"].any()
 
 
+def test_few_targets_and_wide_intervals_are_named(found: study.MixedRecordings) -> None:
+    few = found.table[found.table["unit"].isin(found.table["unit"].unique()[:4])]
+    said = conclude(few, found.sweep, small()).summary["findings"]
+    assert not any("nan" in sentence for sentence in said)
+    assert any("4 targets are too few to see any difference" in sentence for sentence in said)
+    row = {"confirmed_mean": 0.2, "confirmed_low": -0.1, "confirmed_high": 0.5, "method": "m", "domain": "d", "level": "0 dB"}
+    right = pd.DataFrame([row | {"budget": 0.1}, row | {"budget": 0.1, "confirmed_low": 0.1}])
+    assert "+0.2* dB" in _listed(right, "dB")
+    assert "contains 0" in _stars(right)
+    assert _stars(right[1:]) == ""
+    assert "*" not in _listed(right[1:], "dB")
+
+
 def test_differences_are_paired_by_target(found: study.MixedRecordings) -> None:
     own = differences(found.table.sample(frac=1, random_state=0), "si_sdr")
     again = differences(found.table, "si_sdr")
@@ -123,7 +135,7 @@ def test_an_interrupted_study_goes_on_and_writes_the_same_files(found: study.Mix
     calls: list[int] = []
     overlap(small(), tmp_path, lambda done, planned: calls.append(done))
     assert len(list((tmp_path / ".parts").glob("*.json"))) == 16
-    for name in [name for name in found.files if name != "summary.json"]:
+    for name in [".page.json", *(name for name in found.files if name not in ("summary.json", "report.html"))]:
         assert (tmp_path / name).read_bytes() == (found.out / name).read_bytes(), name
 
 

@@ -1,6 +1,8 @@
 """Mixtures and their explanation, where the answer is known."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,9 +10,10 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.metrics.separation import si_sdr
+from pullback.studies.overlap.pair import RANKINGS, paper_pair
 from pullback.studies.overlap.rankings import cells, gate, order, shares
 from pullback.studies.overlap.recordings import Chosen, Clip, Recordings, answers, halves, mix, partner, segments, white_noise
-from pullback.studies.overlap.settings import Settings, bare
+from pullback.studies.overlap.settings import PAPER, Settings, bare
 from pullback.studies.overlap.tones import RATE, ToneNet
 from pullback.studies.overlap.trial import FLOOR, explained_levels, trial
 
@@ -40,7 +43,7 @@ def recordings(model: nn.Module, *clips: Clip) -> Recordings:
 
 
 def settings(**changes: object) -> Settings:
-    small = {"methods": (IXG,), "costly": (), "levels": (-20.0,), "peak": None, "sweep": (0.0,), "seconds": SAMPLES / RATE}
+    small = {"methods": (IXG,), "levels": (-20.0,), "peak": None, "sweep": (0.0,), "seconds": SAMPLES / RATE}
     return Settings(model="tones", data="tones", budgets=(0.001, 0.1), budget=0.1, **(small | changes))  # type: ignore[arg-type]
 
 
@@ -111,13 +114,29 @@ def test_class_scores_are_those_of_the_metrics() -> None:
     assert all("ff" not in row for row in found["rows"] if row["budget"] == 0.001)
 
 
-def test_costly_methods_explain_the_hardest_mixture_only() -> None:
-    asked = settings(levels=(10.0, 0.0), costly=("gradient",), peak=0.2)
+def test_every_method_explains_every_mixture() -> None:
+    asked = settings(levels=(10.0, 0.0), methods=(IXG, "gradient"), peak=0.2)
     assert list(explained_levels(asked)) == ["0.2 of the peak", "10 dB", "0 dB"]
     found, _ = trial(clip(400.0, 1), recordings(ToneNet(), clip(400.0, 1), clip(800.0, 2)), ("dct",), asked)
     levels = {name: {row["level"] for row in found["rows"] if row["ranking"] == name} for name in (IXG, "gradient", "oracle")}
-    assert levels == {IXG: set(explained_levels(asked)), "gradient": {"0 dB"}, "oracle": set(explained_levels(asked))}
+    assert levels == {name: set(explained_levels(asked)) for name in (IXG, "gradient", "oracle")}
     assert found["levels"]["10 dB"]["level"] == pytest.approx(10, abs=1e-10)
+
+
+def test_the_papers_mixture_is_drawn_where_its_recordings_are(tmp_path: Path) -> None:
+    clips = [replace(clip(400.0, 1), name="a/crow"), replace(clip(800.0, 2), name="a/lark")]
+    files, rows = paper_pair(recordings(ToneNet(), *clips), settings(peak=0.2), tmp_path)
+    assert (tmp_path / files[0]).stat().st_size
+    found = {row["ranking"]: row for row in rows}
+    assert list(found) == list(RANKINGS)
+    assert {row["budget"] for row in rows} == {0.1}
+    assert {row["domain"] for row in rows} == {PAPER}
+    mixed = {name: row["si_sdr"] - row["si_sdr_gain"] for name, row in found.items()}
+    assert list(mixed.values()) == pytest.approx([20 * math.log10(5)] * len(mixed), abs=1e-6)
+    assert all(row["si_sdr"] <= found["oracle"]["si_sdr"] for row in rows)
+    for other in (settings(peak=None), settings(peak=0.2, corruption="noise")):
+        assert paper_pair(recordings(ToneNet(), *clips), other, tmp_path) == ([], [])
+    assert paper_pair(recordings(ToneNet(), clips[0]), settings(peak=0.2), tmp_path) == ([], [])
 
 
 def test_forms_of_a_method() -> None:

@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from support.command_line import fails
 
 from pullback.core.progress import Interrupted
@@ -80,8 +81,11 @@ def test_every_control_must_agree_and_few_volumes_say_nothing(toys: tuple[str, s
 
 def test_the_files_hold_what_they_say(found: Volume) -> None:
     assert all((found.out / name).stat().st_size for name in found.files)
-    long = pd.read_parquet(found.out / "scores.parquet")
+    long = pd.read_parquet(found.out / "profiles.parquet")
     assert long.equals(found.table)
+    scores = pd.read_parquet(found.out / "scores.parquet")
+    assert scores["score"].tolist() == found.table["edge_fraction"].dropna().tolist()
+    assert "edge_fraction(map=cells, scale=octave 1)" in set(scores["metric"])
     shares = long.filter(like="bin ").sum(axis=1)
     assert np.allclose(shares[shares > 0], 1)
     assert set(long["example"]) == {f"test/{number:05}" for number in range(COUNT)}
@@ -148,6 +152,21 @@ def test_wrong_settings_and_models_are_refused(toys: tuple[str, str], tmp_path: 
     with pytest.raises(ValueError, match="choose a wavelet"):
         volume(settings(toys, transforms="dct", limit=1), tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_file_of_weights_with_a_named_output_and_a_further_input(
+    toys: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same numbers as of the model that the file of weights is of."""
+    namespace: dict[str, Any] = {}
+    exec(Path(toys[0]).read_text(), namespace)
+    torch.save(namespace["named"]().state_dict(), tmp_path / "weights.pt")
+    few = ("--method", "gradient", "--transform", HAAR, "--limit", "2", "--tested", "2", "--pictures", "0", "--data", toys[1])
+    how = ("--arch", f"{toys[0]}:named", "--output", "scores", "--input", "gain=1.0", "--out", str(tmp_path / "file"))
+    assert fails(monkeypatch, "study", "volume", "--model", str(tmp_path / "weights.pt"), *few, *how) == 0
+    assert fails(monkeypatch, "study", "volume", "--model", f"{toys[0]}:shell", *few, "--out", str(tmp_path / "whole")) == 0
+    one, other = (pd.read_parquet(tmp_path / name / "scores.parquet") for name in ("file", "whole"))
+    pd.testing.assert_frame_equal(one.drop(columns="model"), other.drop(columns="model"))
 
 
 def test_the_command_prints_the_findings(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from .folder import PAGE, SCORES, WIDE, Run
 from .section import caption
 
 TOLD = (
+    "process",
     "command_line",
     "domains",
     "answers",
@@ -100,8 +102,8 @@ def _files(run: Run) -> Iterator[dict[str, Any]]:
         yield {"name": plain(name), "href": run.link(name), "bytes": path.stat().st_size, "sha256": print_}
 
 
-def axioms_of(methods: Sequence[str]) -> list[dict[str, Any]]:
-    """The laws that each method claims; a method that is not installed here is left out."""
+def axioms_of(methods: Sequence[str], model: str) -> list[dict[str, Any]]:
+    """The laws that each method claims, and the command that measures them; a method that is not installed is left out."""
     found = []
     for label in methods:
         spec = label.partition(", baseline=")[0]
@@ -113,7 +115,8 @@ def axioms_of(methods: Sequence[str]) -> list[dict[str, Any]]:
             {"name": law.name, "statement": law.statement, "source": law.source, "claimed": law.claimed_by(claims)}
             for law in LAWS
         ]
-        found.append({"method": spec, "laws": laws})
+        command = shlex.join(["pullback", "axioms", "--model", model, "--method", spec])
+        found.append({"method": spec, "laws": laws, "command": command})
     return list({one["method"]: one for one in found}.values())
 
 

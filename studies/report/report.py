@@ -70,7 +70,7 @@ def report(runs: Sequence[Run], stem: str = "report", limit: int = LIMIT) -> Rep
     values = {
         "runs": [about_run(run) for run in runs],
         "questions": [one for run in compared for one in question_sections(run)],
-        "axioms": axioms_of(scores["method"].unique().tolist()),
+        "axioms": axioms_of(scores["method"].unique().tolist(), next(iter(scores["model"]), "")),
         "sections": own,
         "title": " · ".join(dict.fromkeys(one["title"] for one in own if one["title"])),
         "media": media_of(runs, own, limit - STATIC) if not (pictured or (compared and len(scores))) else [],

@@ -65,9 +65,6 @@ def write(means: pd.DataFrame, found: pd.DataFrame, pictures: Sequence[str], out
     tables = [(f"{model} on {data}: edge fractions, %", edge_fractions(means, data, model), "") for data, model in pairs]
     if len(found):
         asked = "; ".join(f"{name}: {what}" for name, what in QUESTIONS.items())
-        rows, name = (
-            contrast_table(found.reset_index(drop=True)),
-            f"contrasts, positive in favour of the claim ({asked}). {STAR}",
-        )
-        tables.append((name, rows, "contrasts.csv"))
+        rows = contrast_table(found.reset_index(drop=True))
+        tables.append((f"contrasts, positive in favour of the claim ({asked}). {STAR}", rows, "contrasts.csv"))
     write_section(out, TITLE, tables, {name: caption(name) for name in pictures})

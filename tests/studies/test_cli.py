@@ -106,6 +106,10 @@ def test_explain_one_photo(tmp_path: Path) -> None:
     (figure,) = (tmp_path / "e").glob("*.png")
     assert figure.name.startswith("imagenet_00_243-")
     assert figure.name.endswith("-dwt-haar.png")
+    page = (tmp_path / "e" / "report.html").read_text()
+    assert "Apache-2.0" in page
+    assert "--method gradient" in page
+    assert "report: " in done.stdout
 
 
 def test_axioms_of_our_methods_and_of_a_callable(tmp_path: Path) -> None:

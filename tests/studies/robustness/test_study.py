@@ -56,7 +56,10 @@ def test_every_file_is_written_and_named(whole: studies.Robustness) -> None:
     assert all((whole.out / name).stat().st_size for name in whole.files)
     assert {"paper.png", "report.html", *DATA_FILES} < set(whole.files)
     page = (whole.out / "report.html").read_text()
-    assert all(f'src="{name}"' in page for name in whole.files if name.endswith(".png"))
+    pictures = [name for name in whole.files if name.endswith(".png")]
+    assert page.count('src="data:image/webp') == len(pictures)
+    assert all(f'href="./{name}"' in page for name in pictures)
+    assert "claims.csv#row=2" in page
     assert json.loads((whole.out / "summary.json").read_text())["state"] == "finished"
 
 

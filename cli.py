@@ -105,14 +105,13 @@ def compare(
         show(f"shard {run.shard}: {part.photos} examples, {part.skipped} of them skipped, in {plain(out)}")
         return
     with bar("steps", early=True) as progress:
-        told: dict[str, Any] = {"note": complain, "questions": declared}
-        found = studies.compare(settings, out, progress, **told, before=baseline_run, engine=cluster, show=tell)
+        told: dict[str, Any] = {"note": complain, "questions": declared, "before": baseline_run}
+        found = studies.compare(settings, out, progress, **told, engine=cluster, show=tell)
     print_comparison(found)
 
 
-app.command()(runs.merge)
-app.command()(runs.status)
-app.command()(runs.cost)
+for _command in (runs.merge, runs.status, runs.cost):
+    app.command()(_command)
 
 
 @app.command()

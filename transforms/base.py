@@ -154,8 +154,7 @@ class Transform(nn.Module, abc.ABC):
     def redundancy(self) -> float:
         """Coefficients per sample: 1 for a basis, more for frames.
 
-        >>> from pullback.transforms import get
-        >>> get("dwt(db4, level=1, mode=zero)", shape=(1, 16)).redundancy
+        >>> pb.transforms.get("dwt(db4, level=1, mode=zero)", shape=(1, 16)).redundancy
         1.375
         """
         return math.prod(self.layout.shape) / math.prod(self.shape)

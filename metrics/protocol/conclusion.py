@@ -101,23 +101,24 @@ class Conclusion:
             more = f"; {left} further reason{'s stand' if left > 1 else ' stands'} in the results" if left > 0 else ""
             among = "of one domain of each group of near duplicates, " if any(len(group) > 1 for group in self.groups) else ""
             return f"{self.method}: no domain is claimed; {among}{self.leader} has the smallest error, but {why}{more}."
-        alike = next(group for group in self.groups if group[0] == self.named)
-        also = f" (as do {', '.join(alike[1:])}, which select the same signal)" if alike[1:] else ""
-        least = min(self.checks, key=lambda name: self.checks[name].mean)
-        one = self.checks[least]
-        found = (
-            f"the smallest difference, to {least}, is {100 * one.mean:.1f} points ({100 * one.low:.1f} to {100 * one.high:.1f})"
-        )
-        cells = f" and {self.cells} cells" if self.cells > 1 else ""
-        p = max(each.p_corrected for each in self.checks.values()) if np.isnan(self.p) else self.p
-        how = f"Holm p ≤ {p:.2g} of {one.comparisons} contrasts{cells}"
-        seen = max(each.detectable for each in self.checks.values())
-        reach = f"{one.units} units, which could have shown {100 * seen:.1f} points"
         own = ", ".join(words for words in BLIND.values() if words in self.checks)
         what = f"carries the decision in fewer units than every other compared domain, a {ROTATION} and its controls ({own})"
-        by = f"at budgets of equal {', '.join(self.kinds)}"
+        alike = next(group for group in self.groups if group[0] == self.named)
+        also = f" (as do {', '.join(alike[1:])}, which select the same signal)" if alike[1:] else ""
         missing = f"; the claim is provisional, without {', '.join(self.lacks)}" if self.lacks else ""
-        return f"{self.method}: {self.named} {what}{also}, {by}: {found}, {how}, {reach}{missing}."
+        by = f"at budgets of equal {', '.join(self.kinds)}"
+        return f"{self.method}: {self.named} {what}, {by}{also}: {self._size}{missing}."
+
+    @property
+    def _size(self) -> str:
+        """How large the smallest difference is, how sure, and what could have been seen."""
+        least, one = min(self.checks.items(), key=lambda each: each[1].mean)
+        found = f"{100 * one.mean:.1f} points ({100 * one.low:.1f} to {100 * one.high:.1f})"
+        p = max(each.p_corrected for each in self.checks.values()) if np.isnan(self.p) else self.p
+        how = f"Holm p ≤ {p:.2g} of {one.comparisons} contrasts" + (f" and {self.cells} cells" if self.cells > 1 else "")
+        seen = max(each.detectable for each in self.checks.values())
+        reach = f"{one.units} units, which could have shown {100 * seen:.1f} points"
+        return f"the smallest difference, to {least}, is {found}, {how}, {reach}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,15 +74,12 @@ class Scored:
         held = self.evidence(unit)
 
         def each(control: str) -> Numbers:
-            own, off = (
-                np.stack([held.error(n, one, [OWN], held.kinds[0], held.answers[0]) for n in held.domains], 1)
-                for one in (control, less or control)
-            )
-            return own - off if less else own
+            return np.stack([held.error(n, control, [OWN], held.kinds[0], held.answers[0]) for n in held.domains], 1)
 
-        errors = each("attribution")
-        doses = [errors.mean(1), *(each(f"noise {dose}").mean(1) for dose in DOSES)]
-        return admission(np.stack(doses, 1), each("random").mean(1), errors)
+        off = each(less) if less else 0.0
+        errors = each("attribution") - off
+        doses = [errors.mean(1), *((each(f"noise {dose}") - off).mean(1) for dose in DOSES)]
+        return admission(np.stack(doses, 1), (each("random") - off).mean(1), errors)
 
 
 @dataclass(frozen=True, eq=False)

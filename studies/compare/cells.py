@@ -87,6 +87,8 @@ def _parts(settings: Settings, model: LoadedModel, out: Path, told: Note, folder
     about["origins"] = origins(model, settings.data[0])
     about["labels"] = "; ".join(filter(None, (labels, photos.cut)))
     about["signals"] = {"one": kind.noun, "several": kind.plural, "caption": kind.caption}
+    if settings.groups is not None:
+        about["signals"] |= {"unit": f"group of {kind.plural}", "units": f"groups of {kind.plural}"}
     about["left_out"] = [[plain(name), plain(why)] for name, why in photos.left_out]
     cell = Cell(settings, *_identities(entries, settings, batches), _question(settings, model, logits), about, folder)
     told(_cost(cell, shape))

@@ -17,6 +17,7 @@ from .scores import ABOUT, as_scored, joined, long_table
 from .units import units_of
 
 UNEQUAL = "other frequencies in each example"
+SAID = {"infidelity_relative": "infidelity", "max_sensitivity": "max-sensitivity"}
 TOGETHER = 256  # photos whose plain data are held at one time
 Block = TypeVar("Block")
 
@@ -62,11 +63,7 @@ class Found:
     def invariant_sentence(self) -> str:
         """The means of the numbers that cannot rank domains; "" where none is known."""
         means = pd.DataFrame(self.invariant).mean().dropna()
-        each = [
-            f"{name.replace('_', ' ')} {means[name]:.2g}"
-            for name in ("infidelity_relative", "max_sensitivity")
-            if name in means
-        ]
+        each = [f"{SAID[name]} {means[name]:.2g}" for name in SAID if name in means]
         count, several = len(self.names), self.cell.about["signals"]["several"]
         of = f"of the map in {self.cell.settings.measured_in}, means over {count} {several}"
         about = "infidelity is over the mean squared change of the score, 1 for a map of zeros"

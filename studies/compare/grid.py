@@ -136,7 +136,8 @@ class Running:
         summary: dict[str, Any] = {"settings": self.settings.plain(), "questions": self.declared, "versions": versions()}
         summary |= _summaries(each, self.clock)
         of = [(one.data[0], one.model[0], one.method_label) for one in (cell.settings for cell in cells)]
-        several = ("groups of " if self.settings.groups else "") + cells[0].about["signals"]["several"]
+        words = cells[0].about["signals"]
+        several = words.get("units", words["several"])
         summary |= summarize_scores(long, found, self.questions, several, of)
         where = [{name: getattr(cell.settings, name)[0] for name in ("model", "data", "baseline")} for cell in cells]
         summary["conclusion_sentences"] = concluded(where, found)

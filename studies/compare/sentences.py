@@ -38,11 +38,13 @@ def concluded(where: Sequence[Mapping[str, str]], found: Sequence[Conclusion | N
             start = "".join(f"{place[name]}, " for name in varying if name != "baseline")
             own = f"{start}baseline={place['baseline']}, " if "baseline" in varying else start
             groups.setdefault((start, one.method), []).append((own, one))
-    said = []
-    for (start, _), cells in groups.items():
-        said += [start + joined([one for _, one in cells])] if len(cells) > 1 else []
-        said += [own + one.sentence for own, one in cells]
-    return said
+    return [text for (start, _), cells in groups.items() for text in _together(start, cells)]
+
+
+def _together(start: str, cells: Sequence[tuple[str, Conclusion]]) -> list[str]:
+    """What cells that differ only in the baseline say together, where they are several, and alone."""
+    whole = [start + joined([one for _, one in cells])] if len(cells) > 1 else []
+    return whole + [own + one.sentence for own, one in cells]
 
 
 def about_other_models(table: pd.DataFrame, unit: str = "photos") -> list[str]:

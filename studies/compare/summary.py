@@ -20,6 +20,20 @@ from .sentences import about_other_models, sentences
 from .verdicts import convergence
 
 Pairs = Sequence[tuple[str, str]]
+_CONCLUDED = (
+    "method",
+    "baseline",
+    "named",
+    "leader",
+    "reasons",
+    "errors",
+    "groups",
+    "sentence",
+    "kinds",
+    "lacks",
+    "cells",
+    "p",
+)
 
 
 def summarize(table: pd.DataFrame, skipped: Pairs, notes: Pairs, evaluations: Mapping[str, float], seed: int) -> dict[str, Any]:
@@ -82,37 +96,12 @@ def _plain(found: Conclusion) -> dict[str, Any]:
     """A conclusion as plain data."""
     contrasts = {name: asdict(one) | {"verdict": one.verdict} for name, one in found.checks.items()}
     pairs = [
-        {
-            "first": p.first,
-            "second": p.second,
-            "verdict": p.verdict,
-            "contrast": None if p.contrast is None else asdict(p.contrast),
-        }
+        {"first": p.first, "second": p.second, "verdict": p.verdict, "contrast": p.contrast and asdict(p.contrast)}
         for p in found.pairs
     ]
-    own = {
-        name: getattr(found, name)
-        for name in (
-            "method",
-            "baseline",
-            "named",
-            "leader",
-            "reasons",
-            "errors",
-            "groups",
-            "sentence",
-            "kinds",
-            "lacks",
-            "cells",
-            "p",
-        )
-    }
-    known = own | {"checks": contrasts, "pairs": pairs}
-    known |= {
-        name: asdict(one) | {"fault": one.fault}
-        for name, one in (("admission", found.admission), ("gain_admission", found.gain))
-        if one is not None
-    }
+    each = {"admission": found.admission, "gain_admission": found.gain}
+    admitted = {name: asdict(one) | {"fault": one.fault} for name, one in each.items() if one is not None}
+    known = {name: getattr(found, name) for name in _CONCLUDED} | {"checks": contrasts, "pairs": pairs} | admitted
     return _without_nan(json.loads(json.dumps(known)))
 
 

@@ -52,7 +52,8 @@ def print_comparison(found: Any) -> None:
         own = scores[(scores["data"] == label[0]) & (scores["model"] == label[1]) & (scores["method"] == label[2])]
         _print_cell(rows, own, ", ".join(label) + ": " if len(groups) > 1 else "")
     _print_meanings(any(_further(rows) for _, rows in groups))
-    several = cells[0].get("signals", {}).get("several", "examples")
+    words = cells[0].get("signals", {})
+    several = words.get("units", words.get("several", "examples"))
     for line in brief(found.summary.get("answers") or [], several):
         show_wrapped(f"• {line}")
     for line in [one for one in found.summary["sentences"] if one not in {*verdicts, *answers}]:

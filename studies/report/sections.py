@@ -81,10 +81,11 @@ def _front(scores: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _words(cell: Mapping[str, Any]) -> dict[str, str]:
-    """What one example and several are called."""
+    """What one example and several are called, and one unit of the statistics and several: examples, or groups of them."""
     known = cell.get("signals")
     said = known if isinstance(known, dict) else {}
-    return {"one": said.get("one", "example"), "several": said.get("several", "examples")}
+    one, several = str(said.get("one", "example")), str(said.get("several", "examples"))
+    return {"one": one, "several": several, "unit": str(said.get("unit", one)), "unit_words": str(said.get("units", several))}
 
 
 def cell_of(run: Run, where: Mapping[str, str]) -> dict[str, Any]:
@@ -140,9 +141,9 @@ def answers(sections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _answer(section: Mapping[str, Any]) -> str:
     """The answer of one section in plain words."""
-    one, units, several = section["conclusion"], section["units"], section["several"]
+    one, units, several = section["conclusion"], section["units"], section["unit_words"]
     if units < ENOUGH:
-        few = f"{units} {several if units != 1 else section['one']} are too few for a claim; at least {ENOUGH} are needed."
+        few = f"{units} {several if units != 1 else section['unit']} are too few for a claim; at least {ENOUGH} are needed."
         leader = f" {_leader(one)} has the smallest error in these." if one else ""
         return (few.replace(" are too", " is too") if units == 1 else few) + leader
     if one is None:

@@ -241,4 +241,4 @@ def test_full_effort_asks_the_oracle_and_the_sensitivity_of_maps(
     assert set(oracle["example"]) == {"0.png"}
     assert set(oracle["domain"]) == {*DOMAINS, ROTATION}
     assert found.scores.query("metric == 'max_sensitivity'")["score"].between(0, 10).sum() == 2
-    assert "max sensitivity" in " ".join(found.summary["sentences"])
+    assert "max-sensitivity" in " ".join(found.summary["sentences"])

@@ -68,7 +68,14 @@ def test_few_units_have_no_interval() -> None:
 def section(label: str, named: str | None, verdicts: list[str], units: int = 24) -> dict[str, object]:
     checks = [{"verdict": verdict, "p_corrected": 0.01} for verdict in verdicts]
     conclusion = {"named": named, "leader": "dct", "reasons": ["its error is too large"], "checks": checks}
-    return {"conclusion": conclusion, "units": units, "one": "image", "several": "images", "label": label}
+    return {
+        "conclusion": conclusion,
+        "units": units,
+        "unit": "image",
+        "unit_words": "images",
+        "several": "images",
+        "label": label,
+    }
 
 
 def test_the_head_answers_once_for_equal_answers() -> None:

@@ -141,7 +141,8 @@ def _others(folder: Path) -> str:
             lines.append(line | {"another class reached": f"{rival['reached']} of {rival['signals']}"})
     commands = ", ".join(f"`{command(run['settings'])}` ({_cost(run)})" for run in runs)
     return (
-        "The median sparsity up to which the class is kept, by image. So few signals describe, and conclude nothing: no "
+        "The median sparsity up to which the class is kept, by image; a signal has no limit where the empty one has its class. "
+        "So few signals describe, and conclude nothing: no "
         f"interval and no test is given. From {commands}.\n\n{table(pd.DataFrame(lines))}"
     )
 

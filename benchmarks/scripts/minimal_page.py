@@ -134,15 +134,15 @@ def _others(folder: Path) -> str:
             where = {name: cell[name] for name in WHERE}
             medians = {row["image"]: f"{percent(row['kept_until']['median'])} %" for row in of(run["limits"], **where)}
             [rival] = of(run["rivals"], **where)
-            line = {name: f"`{cell[name]}`" for name in WHERE} | {
-                "signals": next(iter(of(run["limits"], **where)), {"signals": 0})["signals"]
-            }
+            limited = max((row["signals"] for row in of(run["limits"], **where)), default=0)
+            line = {name: f"`{cell[name]}`" for name in WHERE} | {"with a limit": f"{limited} of {cell['signals']}"}
             line |= {image: medians.get(image, "–") for image in LIMITED}
             lines.append(line | {"another class reached": f"{rival['reached']} of {rival['signals']}"})
     commands = ", ".join(f"`{command(run['settings'])}` ({_cost(run)})" for run in runs)
     return (
-        "The median sparsity up to which the class is kept, by image. So few signals describe, and conclude nothing: no "
-        f"interval and no test is given. From {commands}.\n\n{table(pd.DataFrame(lines))}"
+        "The median sparsity up to which the class is kept, by image; a signal has no limit where the empty one has its class. "
+        "So few signals describe, and conclude nothing: no interval and no test is given. "
+        f"From {commands}.\n\n{table(pd.DataFrame(lines))}"
     )
 
 

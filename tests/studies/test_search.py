@@ -1,5 +1,7 @@
 """The search of domains as a study: hidden frames are recovered, files are written, and the command runs."""
 
+import html
+import importlib
 import json
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from typer.testing import CliRunner
 from pullback.cli import app
 from pullback.studies.hidden_frame import KINDS, HiddenFrame, hidden_frame, planted_search, recovery, sentences
 from pullback.studies.report import atoms
+from pullback.studies.report.report import write_page
 from pullback.transforms import BlockLinear, Lattice, SubbandLinear, get
 
 
@@ -93,6 +96,10 @@ def test_a_search_writes_tables_figures_and_domains_that_can_be_built_again(phot
     assert set(table["groups"]) == {6}  # two cuts of a picture are one unit
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["settings"]["cuts"] == 2
+    assert (summary["command"], summary["state"], len(summary["findings"])) == ("study search", "finished", 3)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("families.csv#row=") == 5
+    assert page.count('src="data:image/webp') == 2
     held = next((tmp_path / "out").glob("block_klt*/settings.json"))
     assert get(json.loads(held.read_text())["transform"], (3, 16, 16)).claims
     assert sorted(path.name.split("-")[1] for path in (tmp_path / "out").glob("atoms-*.png")) == ["block_klt", "lattice"]
@@ -160,3 +167,18 @@ def test_figures_of_atoms_exist_for_signals_of_every_number_of_axes(tmp_path: Pa
     assert sorted(files) == sorted(f"atoms-{name}.png" for name in made)
     assert all((tmp_path / name).stat().st_size > 2000 for name in files)
     assert atoms.draw({"menu": (get("dct", (1, 8)), get("dct", (1, 8)))}, tmp_path) == []
+
+
+def test_a_quick_search_has_a_page_that_can_be_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = {"error_oracle": 0.1, "error_fitted": 0.1, "error_twin": 0.2, "error_randomised": 0.3}
+    angles = {"angle": 1.0, "angle_twin": 30.0, "angle_randomised": 60.0}
+    row = {"kind": "blocks", "seed": 0} | errors | angles | {"counts": True, "counts_randomised": False}
+    module = importlib.import_module("pullback.studies.search")
+    monkeypatch.setattr(module, "planted_search", lambda seeds, progress: pd.DataFrame([row]))
+    found = module.search_planted(tmp_path)
+    assert found.files == ["report.html", "planted.csv", "summary.json"]
+    page = (tmp_path / "report.html").read_text()
+    assert "planted.csv#row=2" in page
+    assert html.escape(found.said[0], quote=False) in page
+    write_page([tmp_path])
+    assert (tmp_path / "report.html").read_text() == page

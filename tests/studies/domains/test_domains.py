@@ -182,7 +182,15 @@ def found(toys: Settings, tmp_path_factory: pytest.TempPathFactory) -> study.Dom
 
 
 def test_files_of_a_users_models_are_whole_and_few_photos_claim_nothing(found: study.Domains) -> None:
-    assert set(found.files) == {"summary.json", "cells.csv", "contrasts.csv", "contrasts.parquet", "repeats.csv", "domains.png"}
+    assert set(found.files) == {
+        "report.html",
+        "summary.json",
+        "cells.csv",
+        "contrasts.csv",
+        "contrasts.parquet",
+        "repeats.csv",
+        "domains.png",
+    }
     assert all((found.out / name).stat().st_size for name in found.files)
     pd.testing.assert_frame_equal(pd.read_parquet(found.out / "contrasts.parquet"), found.contrasts, check_dtype=False)
     assert found.cells["claimed"].tolist() == ["", ""]

@@ -28,7 +28,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> study.Planted:
 
 def test_the_tables_hold_every_score(found: study.Planted) -> None:
     assert list(found.table["score"]) == [PROTOCOL, *SCORES]
-    assert set(found.files) == {"summary.json", "results.csv", "trials.csv", "planted.png"}
+    assert set(found.files) == {"report.html", "summary.json", "results.csv", "trials.csv", "planted.png"}
     assert all((found.out / name).stat().st_size for name in found.files)
     assert found.table.equals(summarize(found.trials))
     assert pd.read_csv(found.out / "results.csv")["seeds"].tolist() == [1] * (1 + len(SCORES))

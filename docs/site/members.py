@@ -56,7 +56,7 @@ def picture(name: str, words: str) -> str:
 
 def _table(facts: list[tuple[str, str]]) -> str:
     rows = "".join(f"| {what} | {value} |\n" for what, value in facts)
-    return f"## Facts\n\n| | |\n| --- | --- |\n{rows}"
+    return f"## Facts\n\n| what | value |\n| --- | --- |\n{rows}"
 
 
 def source(text: str | None) -> str:

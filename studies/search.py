@@ -1,4 +1,4 @@
-"""The search of domains for a model and its data: every family, judged on signals that it has not seen."""
+"""The search of domains for a model and its data: every family, judged on photos that it has not seen."""
 
 import dataclasses
 import json
@@ -75,7 +75,7 @@ def search(settings: Search, out: str | Path, progress: Progress | None = None) 
 
     p values are corrected by Holm for all contrasts of the table. The score is that of the class that the model predicts.
     progress: called with (steps done, steps planned): the stream, and each family.
-    Raises: ValueError or ImportError for wrong names, too few signals, or a family without a member for such signals.
+    Raises: ValueError or ImportError for wrong names, too few photos, or a family without a member for such signals.
     """
     check_writable(out)
     names = (settings.model, *settings.also)
@@ -155,7 +155,7 @@ def search_planted(out: str | Path, seeds: Sequence[int] = range(2), progress: P
 
 
 def _signals(model: LoadedModel, settings: Search) -> tuple[Tensor, list[int]]:
-    """The inputs, (examples, *shape), and the number of the signal of each."""
+    """The inputs, (examples, *shape), and the number of the photo of each."""
     photos, made = load_photos(settings.data, settings.limit, model.signals), list[tuple[int, Tensor]]()
     for number, (_, whole) in enumerate(photos):
         inputs = [model.input(part) for part in _cuts(whole, settings.cuts)]

@@ -13,7 +13,7 @@ from ...core.progress import time_left
 from ..storage.results import Results
 from .cell import Cell, read_plan, runs_in
 
-_SMALL = 2**14  # bytes of a part with a reason why its signal is skipped; parts with numbers are mostly larger
+_SMALL = 2**14  # bytes of a part with a reason why its photo is skipped; parts with numbers are mostly larger
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Status:
     """How far a run is.
 
     shard: "3/16", or "" for a whole run.  state: "running", "finished", "interrupted", "failed", or "ended" where the process
-    has died without a word.  done, planned: signals of all cells; skipped ones are done.  skipped: (signal, reason).
+    has died without a word.  done, planned: photos of all cells; skipped ones are done.  skipped: (photo, reason).
     seconds_left: at the pace of this run; None where it is not known.
     """
 
@@ -71,7 +71,7 @@ def _stored(cell: Cell, folder: Path) -> list[Path]:
 
 
 def _skipped(path: Path) -> dict[str, Any] | None:
-    """The part, if its signal is skipped."""
+    """The part, if its photo is skipped."""
     part = read_json(path) if path.stat().st_size < _SMALL else None
     return part if isinstance(part, dict) and part.get("skipped") and isinstance(part.get("name"), str) else None
 

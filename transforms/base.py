@@ -234,9 +234,8 @@ class Compose(Chain):
     """z = T_n … T_2 T_1 x. It claims what all its parts claim, and has the bands of the last part.
 
     Frequencies, positions and scales are those of the last part if every part before it acts on each sample by itself, as
-    `color` does. After a part that mixes samples they would describe its coefficients and not the signal, so frequencies
-    and positions are NaN there and every band spans all scales.
-    Raises: ValueError where the coefficients of one part do not have the shape that the next one takes.
+    `color` does. After a part that mixes samples they would describe its coefficients: there frequencies and positions are
+    NaN, and every band spans all scales.  Raises: ValueError where a part does not take the coefficients of the one before.
 
     >>> from pullback.transforms import get
     >>> get("pixel >> dct", shape=(1, 8)).spec

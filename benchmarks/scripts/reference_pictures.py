@@ -44,7 +44,9 @@ SPECS = {
     "shapley": "shapley(by=band)",
     "sobol": "sobol(samples=32)",
     "hsic": "hsic(samples=256)",
-    "sensitivity_n": "sensitivity_n(samples=15)",
+    "sensitivity_n": "sensitivity_n(samples=8)",
+    "max_sensitivity": "max_sensitivity(samples=3)",
+    "top_k_stability": "top_k_stability(samples=2)",
 }
 # The methods whose maps are judged, and two controls: a ranking that never sees the model, and one that sees nothing.
 JUDGED = ("gradient", "input_x_gradient", "integrated_gradients(steps=8)", "smoothgrad(samples=8)")

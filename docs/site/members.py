@@ -27,6 +27,7 @@ WORDS = {
     "Metrics": "{} of the maps of several methods of one photograph",
     "Axioms": "The residual of {} for each method, and the tolerance",
 }
+ONE = "*One photograph says nothing about methods in general; [studies](../studies/index.md) take many.*"
 WITHOUT = "No picture: it compares a map with a truth that a photograph does not have."
 
 
@@ -45,7 +46,9 @@ def sections() -> dict[str, dict[str, str]]:
 
 def _page(name: str, maker: Any, facts: Callable[[Any], list[tuple[str, str]]], words: str) -> str:
     call = f"```python\n{signature(name, maker)}\n```"
-    shown = picture(name, words.format(name)) or ("" if facts is not _metric else f"{WITHOUT}\n\n")
+    shown = picture(name, words.format(name))
+    if facts is _metric:
+        shown = f"{shown}{ONE if shown else WITHOUT}\n\n"
     return f"# {name}\n\n{call}\n\n{shown}{prose(inspect.getdoc(maker))}\n\n{_table(facts(maker))}"
 
 
@@ -56,7 +59,7 @@ def picture(name: str, words: str) -> str:
 
 def _table(facts: list[tuple[str, str]]) -> str:
     rows = "".join(f"| {what} | {value} |\n" for what, value in facts)
-    return f"## Facts\n\n| | |\n| --- | --- |\n{rows}"
+    return f"## Facts\n\n| what | value |\n| --- | --- |\n{rows}"
 
 
 def source(text: str | None) -> str:

@@ -1,6 +1,7 @@
 """The figure of the study: a row for each cell, a column for each domain, and how it compares with the samples themselves."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,13 @@ def _panel(axis: Axes, part: pd.DataFrame, claimed: dict[tuple[str, ...], str], 
             star = "★" if row["domain"] == claimed.get(cell) else ""
             text = f"{star}{100 * row['mean']:+.0f}" if np.isfinite(row["mean"]) else f"{star}{EQUAL}"
             ink = "white" if found and abs(scale(100 * row["mean"]) - 0.5) > _DARK else "black"
-            style = {"ha": "center", "va": "center", "fontsize": 9, "weight": "bold" if found else None, "color": ink}
+            style: dict[str, Any] = {
+                "ha": "center",
+                "va": "center",
+                "fontsize": 9,
+                "weight": "bold" if found else None,
+                "color": ink,
+            }
             axis.text(place, line, EQUAL if equal else text, **style)
     axis.imshow(size, cmap=COLOURS, norm=scale, alpha=strong, aspect="auto")
     axis.set_xticks(range(len(names)), names, fontsize=9, rotation=25, ha="right")

@@ -136,7 +136,8 @@ def _spectra(groups: pd.DataFrame) -> Figure:
         axes[name].set_ylabel("share, per example", fontsize=10)
     axes[below[0]].set_ylabel("not normalised", fontsize=9)
     axes["legend"].axis("off")
-    axes["legend"].legend(*axes[names[0]].get_legend_handles_labels(), loc="center", frameon=False, fontsize=11)
+    legend = axes["legend"].legend(*axes[names[0]].get_legend_handles_labels(), loc="center", frameon=False, fontsize=11)
+    legend.set_in_layout(False)  # names of files can be wider than the panel
     figure.supxlabel("cycles/sample, coarse → fine", fontsize=10)
     return figure
 
@@ -194,7 +195,7 @@ def _behaviour(groups: pd.DataFrame, top: float) -> Figure:
     axes[2].set_ylabel("noise that brings it half way to chance", fontsize=9)
     _log(axes[2])
     right_end = {"transform": axes[2].get_yaxis_transform(), "ha": "right", "va": "bottom", "fontsize": 8, "color": "0.4"}
-    axes[2].text(0.98, top, "on this line: more than was tried", **right_end)
+    axes[2].text(0.98, top, "on this line: more than was tried", in_layout=False, **right_end)
     axes[0].legend(frameon=False, fontsize=8)
     return figure
 

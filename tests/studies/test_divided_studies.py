@@ -70,7 +70,7 @@ def case(name: str, data: Path) -> Case:
         )
     if name in ("overlap", "noise"):
         tones: dict[str, Any] = {"model": "tones", "data": "tones", "seconds": 0.25, "domains": ("mdct",), "targets": 4}
-        tones |= {"methods": ("input_x_gradient",), "costly": (), "levels": (0.0,), "peak": None, "sweep": (10.0,)}
+        tones |= {"methods": ("input_x_gradient",), "levels": (0.0,), "peak": None, "sweep": (10.0,)}
         tones |= {
             "budgets": (0.1,),
             "shown": int(name == "overlap"),

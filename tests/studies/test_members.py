@@ -66,7 +66,7 @@ def test_a_tar_and_a_table_give_the_numbers_of_a_folder(pictures: Path, tmp_path
     }
     assert list(runs["tar"].table["image"].unique()) == [f"s-0{n // 2}.tar/{name}" for n, name in enumerate(FOUR)]
     assert list(runs["table"].table["image"].unique()) == [f"table.parquet#{number}" for number in range(4)]
-    named = ["image", "data", "seconds_stream"]
+    named = ["image", "data", "seconds_stream", "unit"]
     for name in ("tar", "table"):
         pd.testing.assert_frame_equal(
             runs["folder"].table.drop(columns=named), runs[name].table.drop(columns=named), check_exact=True

@@ -331,13 +331,13 @@ def test_a_figure_overwrites_only_itself(pictures: Path, tmp_path: Path, monkeyp
         lambda: explained(pictures / "X.png", out),
         lambda: explained(other / "x.png", out),
     ]
-    first = [name for call in calls for name in call()]
+    first = [name for call in calls for name in call() if name.endswith(".png")]
     assert len({name.casefold() for name in first}) == len(calls)
     assert first[0] == "1-1-dct.png"
-    assert [name for call in calls for name in call()] == first
+    assert [name for call in calls for name in call() if name.endswith(".png")] == first
     assert (out / "2-1-dct.png").read_text() == "something else"
     files = summary(out, ".summary.json")["files"]
-    assert set(files) == set(first)
+    assert {name for name in files if name.endswith(".png")} == set(first)
     assert files[first[1]]["image"] == str(other / "1.png")
     assert files[first[2]]["method"] == "input_x_gradient"
 

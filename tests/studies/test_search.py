@@ -173,8 +173,8 @@ def test_a_quick_search_has_a_page_that_can_be_made_again(tmp_path: Path, monkey
     angles = {"angle": 1.0, "angle_twin": 30.0, "angle_randomised": 60.0}
     row = {"kind": "blocks", "seed": 0} | errors | angles | {"counts": True, "counts_randomised": False}
     module = importlib.import_module("pullback.studies.search")
-    monkeypatch.setattr(module, "planted_search", lambda seeds, progress: pd.DataFrame([row]))
-    found = module.search_planted(tmp_path)
+    monkeypatch.setattr(module, "planted_search", lambda seeds, **_: pd.DataFrame([row]))
+    found = module.search_planted(out=tmp_path)
     assert found.files == ["report.html", "planted.csv", "summary.json"]
     page = (tmp_path / "report.html").read_text()
     assert "planted.csv#row=2" in page

@@ -180,7 +180,7 @@ def _written(
     shown = Drawing(signal, model.picture(), functools.partial(model.signals.embedded, signal=signal))
     drawn_as = f"{plain(signal.name)}{seen}: {about['method']}"
     data = view_bytes(view(0, drawn_as, "", maps, domains, shown))
-    hidden = results.out / VIEWS / f"view-{digest(about | {'domains': domains})}.json"
+    hidden = results.out / VIEWS / f"view-{stem[:80]}-{digest(about | {'domains': domains})}.json"  # in the order of names
     write_whole(hidden, lambda path: Path(path).write_bytes(data))
     files: dict[str, Any] = {}
     typed, known = {"command_line": command_line()}, origins(model, about["image"].partition("#")[0])

@@ -25,8 +25,8 @@ from pullback.metrics.protocol.conclusion import Conclusion, corrected
 from pullback.metrics.statistics import Contrast
 from pullback.studies.compare.sentences import concluded
 from pullback.studies.compare.settings import EFFORTS
-from .commands import command
 
+from .commands import command
 from .tables import NothingStored, table
 
 STORED = Path("docs/studies/comparisons")

@@ -16,17 +16,18 @@ from .judging import attribution_in
 from .pairs import Pairs, picked
 from .streams import FITTED, TWIN, Streams
 
-MENU = "menu"
+MENU, BLIND_MENU = "menu", "menu without the model"
 
 
 def concluded(
     found: FittedDomain, streams: Streams, menu: FittedDomain | None = None, most: int | None = None, **options: Any
 ) -> Conclusion:
-    """The verdict of `pb.metrics.compare_domains` on the domains called fitted, twin and menu, each as its fold has found it.
+    """The verdict of `pb.metrics.compare_domains` on the domains called fitted and twin, and the menu's with and without the
+    model, each as its fold has found it.
 
     Removed units are replaced in families that belong to neither domain, at budgets of equal count, energy and bits; controls
     are a random rotation, |z - z₀|, coarse-first order, and the map of the randomised model. Near-duplicates form a group that
-    is named after its twin or menu: a fitted domain that selects the same signal is none of its own.
+    is named after its twin: a fitted domain that selects the same signal is none of its own.
 
     streams: those of the search.  menu: the result of the family "menu" on them, with the same folds and seed.
     most: at most so many examples of each fold.  options: of `Protocol`.
@@ -46,7 +47,7 @@ def concluded(
     parts, group = list[Scored](), list[int]()
     for number, rows in found.judged.groupby("fold"):
         domains = {TWIN: found.domains[number][TWIN], FITTED: found.domains[number][FITTED]}
-        domains |= {} if menu is None else {MENU: menu.domains[number][FITTED]}
+        domains |= {} if menu is None else {MENU: menu.domains[number][FITTED], BLIND_MENU: menu.domains[number][TWIN]}
         for part in torch.tensor(rows["example"].tolist())[:most].split(streams.pairs.per_block):
             parts.append(_scored(Protocol(domains, **options), streams, part))
             group += streams.pairs.group[part].tolist()

@@ -149,7 +149,7 @@ def elsewhere(root: Path) -> str:
         for fitted_on in models:
             own = rows[rows["fitted_on"] == fitted_on].set_index("judged_on")
             lines.append({"fitted on": fitted_on, **{model: _transferred(own, model) for model in models}})
-        parts.append(f"**{name}**\n\n{table(pd.DataFrame(lines))}")
+        parts.append(f"**{name}**, chosen by `{found['objective']}`\n\n{table(pd.DataFrame(lines))}")
     return "\n\n".join(parts)
 
 

@@ -12,6 +12,5 @@ from .tilings import best_tiling
 from .transfer import for_shape, transfer, transfer_matrix
 
 __all__ = ["Family", "FittedDomain", "Moments", "Objective", "Pairs", "Streams", "attribution_klt", "best_tiling", "concluded"]
-__all__ += ["contrast"]
-__all__ += ["families", "fit_domain", "for_shape", "leading_atoms", "menu", "objectives", "randomise"]
+__all__ += ["contrast", "families", "fit_domain", "for_shape", "leading_atoms", "menu", "objectives", "randomise"]
 __all__ += ["selection_error", "transfer", "transfer_matrix"]

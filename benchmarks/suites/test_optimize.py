@@ -95,6 +95,8 @@ def test_maps_equal_those_of_the_network_itself(benchmark: Any, name: str, metho
         for one in x
     ]
     plain, found = run(False), benchmark.pedantic(lambda: run(True), rounds=1)
+    for one in (*plain, *found):
+        check_result(one.values)
     flat = lambda maps: torch.cat([each.values.flatten(1).double() for each in maps])
     cosine = torch.cosine_similarity(flat(found), flat(plain))
     on = sum(each.settings["execution"].get("optimized", False) for each in found)

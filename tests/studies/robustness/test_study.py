@@ -147,7 +147,7 @@ def test_the_user_s_model_stays_as_it_was(photos: Path, tmp_path: Path, monkeypa
     before, random = [each.clone() for each in line.parameters()], torch.get_rng_state()
     monkeypatch.setattr(torch.nn, "made_here", lambda: line, raising=False)
     studies.robustness(models="torch.nn:made_here", data=photos, limit=3, size=8, out=tmp_path / "o", **FEW)
-    assert all(torch.equal(now, then) for now, then in zip(line.parameters(), before))
+    assert all(torch.equal(now, then) for now, then in zip(line.parameters(), before, strict=True))
     assert all(each.grad is None and each.requires_grad for each in line.parameters())
     assert torch.equal(random, torch.get_rng_state())
 

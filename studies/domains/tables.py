@@ -1,6 +1,7 @@
 """What finished comparisons found, as tables: cells, contrasts between domains, and which of these repeat."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...core.files import plain, read_json
+from ...metrics.protocol.admission import Admission
 from ...metrics.statistics import holm
 from ..storage.results import SUMMARY
 
@@ -24,6 +26,7 @@ Cell = tuple[dict[str, str], Mapping[str, Any] | None]
 def read(folder: Path) -> list[Cell]:
     """The cells of a finished comparison: what each is about, and its conclusion; None where there was nothing to conclude.
 
+    Whether the metric votes is decided by the rules of today, so that runs of earlier versions are read like new ones.
     beyond, in a conclusion: the domains whose map selects better than the largest |z - z₀| do, by the comparison's question.
 
     Raises: ValueError where the folder holds no finished comparison, or one without conclusions.
@@ -38,7 +41,19 @@ def read(folder: Path) -> list[Cell]:
         asked = {name: _one(cell.get(name, held["settings"].get(name))) for name in ("data", "model", "method", "baseline")}
         label = asked["method"] if asked["baseline"] == "zero" else f"{asked['method']}, baseline={asked['baseline']}"
         about = {"kind": cell["signals"]["several"], "data": asked["data"], "model": asked["model"], "method": label}
-        found.append((about, conclusion and conclusion | {BEYOND[0]: _beyond(held, asked["data"], asked["model"], label)}))
+        beyond = {BEYOND[0]: _beyond(held, asked["data"], asked["model"], label)}
+        found.append((about, conclusion and _admitted(conclusion) | beyond))
+    return found
+
+
+def _admitted(conclusion: Mapping[str, Any]) -> dict[str, Any]:
+    """The conclusion, without a claim where the metric does not vote."""
+    held = conclusion["admission"]
+    numbers = {one.name: np.nan if held[one.name] is None else held[one.name] for one in fields(Admission)}
+    fault = Admission(**numbers).fault
+    found = {**conclusion, "admission": {**held, "fault": fault}}
+    if fault and conclusion["named"] is not None:
+        found |= {"named": None, "reasons": [f"the selection error does not vote: {fault}", *conclusion["reasons"]]}
     return found
 
 

@@ -88,11 +88,14 @@ def test_one_cell_with_two_names_of_the_same_model_is_no_repeat(cells: dict[str,
     assert tables.repeat_table(tables.contrast_table([(about, found)])).empty
 
 
+ADMITTED = {"noise": 0.01, "halves": 0.01, "doses": [0.2, 0.3, 0.4, 0.5, 0.6], "chance": 0.6, "p": 1e-6}
+
+
 def invented(p: float, mean: float = 0.1, fault: str = "", groups: Any = (("a",), ("b",)), model: str = "m") -> tables.Cell:
     """A cell with one contrast."""
     contrast = {"mean": mean, "low": mean - 0.05, "high": mean + 0.05, "p": p, "detectable": 0.01, "units": 30}
     pair = {"first": "b", "second": "a", "verdict": "better" if mean > 0 else "worse", "contrast": contrast}
-    found = {"groups": groups, "pairs": [pair], "admission": {"fault": fault}}
+    found = {"groups": groups, "pairs": [pair], "named": None, "reasons": [], "admission": ADMITTED | {"fault": fault}}
     return {"kind": "k", "data": "d", "model": model, "method": "x"}, found
 
 
@@ -117,6 +120,23 @@ def test_a_lead_that_needs_no_map_is_told_from_one_that_does(tmp_path: Path) -> 
         read += tables.read(tmp_path / model)
     [row] = tables.repeat_table(tables.contrast_table(read)).to_dict("records")
     assert (row["better"], row["claims"], row["beyond"]) == ("b", 4, 2)
+
+
+def test_a_run_of_an_earlier_version_is_read_by_the_rules_of_today(tmp_path: Path) -> None:
+    about = {"data": "d", "model": "m", "method": "x", "baseline": "zero", "signals": {"several": "k"}}
+    whole = invented(1e-4)[1] or {}
+    for name, doses in (("steep", ADMITTED["doses"]), ("flat", [0.59, 0.592, 0.594, 0.596, 0.6])):
+        cell = {**whole, "named": "b", "admission": ADMITTED | {"doses": doses, "fault": ""}}  # no floor was known then
+        held = {"command": "compare", "state": "finished", "settings": {}, "cells": [about], "conclusions": [cell]}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "summary.json").write_text(json.dumps(held))
+    [(_, steep)], [(_, flat)] = tables.read(tmp_path / "steep"), tables.read(tmp_path / "flat")
+    assert steep is not None
+    assert flat is not None
+    assert (steep["named"], flat["named"]) == ("b", None)
+    assert "a map of noise is worse by 0.01 only" in flat["reasons"][0]
+    found = {str(tables.contrast_table([(about | {"kind": "k"}, cell)])["verdict"].item()) for cell in (steep, flat)}
+    assert found == {"worse", "open"}
 
 
 def test_claims_are_corrected_over_all_cells_and_need_an_admitted_metric() -> None:

@@ -4,7 +4,7 @@ import functools
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -177,31 +177,8 @@ def _written(
     difference = float(maps[0].score_difference[0])
     answer = {"score": score, "score_difference": difference, "probability": None if only else probability}
     stem = f"{slug(model.signals.stem(signal.name)) or 'signal'}-{slug(called, 32) or target}"
-    shown = Drawing(signal, model.picture(), functools.partial(model.signals.embedded, signal=signal))
-    drawn_as = f"{plain(signal.name)}{seen}: {about['method']}"
-    data = view_bytes(view(0, drawn_as, "", maps, domains, shown))
-    hidden = results.out / VIEWS / f"view-{stem[:80]}-{digest(about | {'domains': domains})}.json"  # in the order of names
-    write_whole(hidden, lambda path: Path(path).write_bytes(data))
-    files: dict[str, Any] = {}
-    typed, known = {"command_line": command_line()}, origins(model, about["image"].partition("#")[0])
-
-    def named(spec: str, end: str, one: Attribution) -> Path:
-        question = about | {"transform": one.transform.spec}
-        base, dot, suffix = end.partition(".")
-        name = results.free_name(f"{stem}-{slug(spec)}{base}{dot}{suffix}", question, files)
-        files[name] = {"question": digest(question)} | question | convergence(one) | typed
-        return results.out / name
-
-    for spec, one in zip(domains, maps):
-        title = f"{drawn_as} in {spec}"
-        for end, figure in model.signals.figures(one, signal, title, model.picture()).items():
-            save(figure, named(spec, f"{end}.png", one))
-    for spec, one in zip(domains, maps):
-        facts = about | {"domain": spec, "name": plain(signal.name), "origins": known} | answer | shares(one, signal)
-        facts |= {"notes": list(signal.notes)}
-        write_text(named(spec, ".json", one), json.dumps(facts, indent=1, ensure_ascii=False))
-        for end, data in model.signals.files(one, signal, KEPT).items():
-            write_whole(named(spec, end, one), lambda path, data=data: Path(path).write_bytes(data))  # type: ignore[misc]
+    title = f"{plain(signal.name)}{seen}: {about['method']}"
+    files = _files(results, model, signal, dict(zip(domains, maps)), stem, title, about, answer)
     results.update({"files": files, "versions": versions()})
     return Explanation(
         signal.name,
@@ -218,6 +195,53 @@ def _written(
         {one.transform.spec: float(cancellation(one)) for one in maps if one.kind == "share"},
         difference,
     )
+
+
+def _files(
+    results: Results,
+    model: LoadedModel,
+    signal: Signal,
+    maps: Mapping[str, Attribution],
+    stem: str,
+    title: str,
+    about: dict[str, Any],
+    answer: dict[str, Any],
+) -> dict[str, Any]:
+    """Writes figures, numbers and signals of the map in each domain, and what the report shows. Returns what each file holds.
+
+    stem: of their names.  title: of the figures.  about, answer: what the map depends on, and the numbers of its class.
+    """
+    files: dict[str, Any] = {}
+    typed, known = {"command_line": command_line()}, origins(model, about["image"].partition("#")[0])
+
+    def named(spec: str, end: str, one: Attribution) -> Path:
+        question = about | {"transform": one.transform.spec}
+        base, dot, suffix = end.partition(".")
+        name = results.free_name(f"{stem}-{slug(spec)}{base}{dot}{suffix}", question, files)
+        files[name] = {"question": digest(question)} | question | convergence(one) | typed
+        return results.out / name
+
+    _write_view(results.out, model, signal, maps, stem, title, about)
+    for spec, one in maps.items():
+        for end, figure in model.signals.figures(one, signal, f"{title} in {spec}", model.picture()).items():
+            save(figure, named(spec, f"{end}.png", one))
+    for spec, one in maps.items():
+        facts = about | {"domain": spec, "name": plain(signal.name), "origins": known} | answer | shares(one, signal)
+        facts |= {"notes": list(signal.notes)}
+        write_text(named(spec, ".json", one), json.dumps(facts, indent=1, ensure_ascii=False))
+        for end, data in model.signals.files(one, signal, KEPT).items():
+            write_whole(named(spec, end, one), lambda path, data=data: Path(path).write_bytes(data))  # type: ignore[misc]
+    return files
+
+
+def _write_view(
+    out: Path, model: LoadedModel, signal: Signal, maps: Mapping[str, Attribution], stem: str, title: str, about: dict[str, Any]
+) -> None:
+    """Writes what the report shows of the signal; views stand in the order of their names."""
+    shown = Drawing(signal, model.picture(), functools.partial(model.signals.embedded, signal=signal))
+    data = view_bytes(view(0, title, "", list(maps.values()), list(maps), shown))
+    hidden = out / VIEWS / f"view-{stem[:80]}-{digest(about | {'domains': list(maps)})}.json"
+    write_whole(hidden, lambda path: Path(path).write_bytes(data))
 
 
 def _by_octave(one: Attribution, normalize: str | None) -> dict[str, float]:

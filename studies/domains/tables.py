@@ -49,7 +49,7 @@ def read(folder: Path) -> list[Cell]:
 def _admitted(conclusion: Mapping[str, Any]) -> dict[str, Any]:
     """The conclusion, without a claim where the metric does not vote."""
     held = conclusion["admission"]
-    numbers = {one.name: np.nan if held[one.name] is None else held[one.name] for one in fields(Admission)}
+    numbers: dict[str, Any] = {one.name: np.nan if held[one.name] is None else held[one.name] for one in fields(Admission)}
     fault = Admission(**numbers).fault
     found = {**conclusion, "admission": {**held, "fault": fault}}
     if fault and conclusion["named"] is not None:

@@ -9,8 +9,8 @@ from .pairs import Pairs
 from .protocol import concluded
 from .streams import Streams, randomise
 from .tilings import best_tiling
-from .transfer import for_shape, transfer, transfer_matrix
+from .transfer import differing, for_shape, transfer, transfer_matrix
 
 __all__ = ["Family", "FittedDomain", "Moments", "Objective", "Pairs", "Streams", "attribution_klt", "best_tiling", "concluded"]
-__all__ += ["contrast", "families", "fit_domain", "for_shape", "leading_atoms", "menu", "objectives", "randomise"]
+__all__ += ["contrast", "differing", "families", "fit_domain", "for_shape", "leading_atoms", "menu", "objectives", "randomise"]
 __all__ += ["selection_error", "transfer", "transfer_matrix"]

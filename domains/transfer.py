@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 import torch
 
+from ..metrics.statistics import holm
 from ..transforms import BlockLinear, SubbandLinear, Transform, get
 from .fit import FittedDomain
 from .judge import Judge, dealt
@@ -13,6 +14,7 @@ from .objectives import get_objective
 from .streams import FITTED, TWIN, Streams
 
 OWN = "own"
+LEVEL = 0.05  # chance that any pair of a matrix is marked falsely
 
 
 def transfer(found: Mapping[str, FittedDomain], streams: Mapping[str, Streams]) -> pd.DataFrame:
@@ -67,6 +69,21 @@ def transfer_matrix(table: pd.DataFrame) -> pd.DataFrame:
             row |= {f"{name}_{other}": value for name, value in told.items()}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def differing(matrix: pd.DataFrame) -> pd.Series:
+    """Whether the error of each pair differs from that of the own domain: p_own ≤ 0.05 after Holm over all pairs of the matrix.
+
+    matrix: of `transfer_matrix`.
+
+    >>> made = {"fitted_on": ["a", "b", "a", "b"], "judged_on": ["a", "a", "b", "b"], "p_own": [1.0, 0.01, 0.04, 1.0]}
+    >>> differing(pd.DataFrame(made)).tolist()  # 0.04 of two pairs is enough, since the other one is claimed first
+    [False, True, True, False]
+    """
+    others = matrix["fitted_on"] != matrix["judged_on"]
+    found = others.copy()
+    found[others] = holm(matrix.loc[others, "p_own"]) <= LEVEL
+    return found
 
 
 def _judge(found: FittedDomain, streams: Streams) -> Judge:

@@ -163,7 +163,8 @@ def draw_transfers() -> None:
     """Draws the stored matrices of `TRANSFERS`."""
     stored = (read(STORED) or {}).get("transfer", {})
     for name in TRANSFERS:
-        own = {key.split(", ")[1]: pd.DataFrame(one["rows"]) for key, one in stored.items() if key.startswith(f"{name}, ")}
+        chosen = {key: one for key, one in stored.items() if key.startswith(f"{name}, ")}
+        own = {f"{key.split(', ')[1]}, chosen by {one['objective']}": pd.DataFrame(one["rows"]) for key, one in chosen.items()}
         if own:
             save(transfers(own), PICTURES_OF_DOCS / f"transfer-{name}.png")
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.results.stored import read
-from pullback.domains import contrast
+from pullback.domains import contrast, differing
 from pullback.metrics.statistics import holm
 from pullback.studies.hidden_frame import sentences
 
@@ -144,6 +144,7 @@ def elsewhere(root: Path) -> str:
     parts = []
     for name, found in _stored(root, "transfer").items():
         rows = pd.DataFrame(found["rows"])
+        rows["differs"] = differing(rows)
         models = list(dict.fromkeys(rows["judged_on"]))
         lines = []
         for fitted_on in models:
@@ -154,12 +155,11 @@ def elsewhere(root: Path) -> str:
 
 
 def _transferred(own: pd.DataFrame, model: str) -> str:
-    """The error, and where it differs from that of the model's own domain, by how much."""
+    """The error, and where it differs from that of the model's own domain after the correction, by how much."""
     if model not in own.index:
         return ""
     row = own.loc[model]
-    sure = row["low_own"] > 0 or row["high_own"] < 0
-    return f"{row['error']:.3f}" + (f" ({row['over_own']:+.3f})" if sure else "")
+    return f"{row['error']:.3f}" + (f" ({row['over_own']:+.3f})" if row["differs"] else "")
 
 
 def protocol(root: Path) -> str:

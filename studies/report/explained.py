@@ -32,7 +32,7 @@ def _facts(run: Run) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     """The entry of each file of `explain`, and what was found in its domain."""
     files = run.summary.get("files") if run.summary.get("command") == "explain" else None
     held = files.items() if isinstance(files, dict) else ()
-    found = {name: (entry, entry.get("shares") or _beside(run, name)) for name, entry in held}
+    found = {name: (entry, _beside(run, name)) for name, entry in held}
     return {name: (entry, facts) for name, (entry, facts) in found.items() if {"octaves", "domain", "score"} <= set(facts)}
 
 

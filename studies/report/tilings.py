@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ...domains import differing
 from ...transforms import WPT, Tiling, Transform
 from ...transforms.base import Chain
 from ...transforms.wavelets.packet import sequency
@@ -75,7 +76,7 @@ def transfers(matrices: Mapping[str, pd.DataFrame]) -> Figure:
     """One table of colours for each family, from `transfer_matrix`: a row is fitted on, a column is judged on.
 
     The number is the selection error, the colour how much more it is than in the domain that was fitted to the model itself.
-    A star: the 95 % interval of that difference is above 0; a circle: it is below.
+    A star: it is more, a circle: it is less, by a test that is corrected for all pairs of the table.
     """
     names = {name for matrix in matrices.values() for name in matrix["judged_on"]}
     side, margin = 0.75 * len(names), 1 + 0.08 * max(len(_label(name)) for name in names)
@@ -91,8 +92,8 @@ def _table(axis: Axes, matrix: pd.DataFrame) -> None:
     shown = matrix.pivot(index="fitted_on", columns="judged_on", values="over_own").reindex(index=names, columns=names)
     reach = max(1e-3, float(shown.abs().max().max()))
     axis.imshow(shown.to_numpy(dtype=float), cmap="RdBu_r", vmin=-reach, vmax=reach)
-    for row in matrix.itertuples():
-        mark = "*" if row.low_own > 0 else "°" if row.high_own < 0 else ""
+    for row, marked in zip(matrix.itertuples(), differing(matrix)):
+        mark = ("*" if row.over_own > 0 else "°") if marked else ""
         place = names.index(str(row.judged_on)), names.index(str(row.fitted_on))
         color = "white" if abs(row.over_own) > 0.6 * reach else "black"
         axis.text(*place, f"{row.error:.3f}{mark}", ha="center", va="center", fontsize=8, color=color)

@@ -227,11 +227,17 @@ def _files(
             save(figure, named(spec, f"{end}.png", one))
     for spec, one in maps.items():
         facts = about | {"domain": spec, "name": plain(signal.name), "origins": known} | answer | shares(one, signal)
-        facts |= {"notes": list(signal.notes)}
+        facts |= {"notes": list(signal.notes), "cancellation": _cancellation(one)}
         write_text(named(spec, ".json", one), json.dumps(facts, indent=1, ensure_ascii=False))
         for end, data in model.signals.files(one, signal, KEPT).items():
             write_whole(named(spec, end, one), lambda path, data=data: Path(path).write_bytes(data))  # type: ignore[misc]
     return files
+
+
+def _cancellation(one: Attribution) -> float | None:
+    """Σ|a| / |f(x) - f(x₀)|; None where it has no meaning or no end."""
+    factor = float(cancellation(one)) if one.kind == "share" else math.inf
+    return factor if math.isfinite(factor) else None
 
 
 def _write_view(

@@ -8,7 +8,7 @@ from ...core.files import plain, read_json
 from ...transforms.units import range_text
 from .charts import percent
 from .folder import Run
-from .printed import about_difference
+from .printed import warnings_of
 
 QUESTION = ("image", "content", "model", "method", "baseline", "part", "seed", "target")  # one explanation has one of each
 
@@ -19,7 +19,9 @@ def explanations(run: Run) -> list[dict[str, Any]]:
     for entry, facts in _facts(run).values():
         one = found.setdefault(str([entry.get(key) for key in QUESTION]), _about(entry, facts))
         one["domains"] |= {facts["domain"]: list(_octaves(facts))}
-    return [one | {"sentence": _sentence(one)} for one in found.values()]
+        one["factors"] |= {facts["domain"]: facts.get("cancellation")}
+        one["missed"] |= {facts["domain"]} if entry.get("converged") is False else set()
+    return [one | {"sentence": _sentence(one), "warnings": _warnings(one)} for one in found.values()]
 
 
 def captions(run: Run) -> dict[str, str]:
@@ -49,8 +51,12 @@ def _about(entry: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]
     known |= {"baseline": plain(entry.get("baseline", "zero")), "class": plain(facts.get("class") or facts["target"])}
     known |= {"name": plain(facts.get("name") or Path(facts["image"]).name)}
     numbers = {key: facts[key] for key in ("score", "probability")} | {"difference": facts["score_difference"]}
-    numbers["warning"] = about_difference(facts["score"], facts["score_difference"])
-    return known | numbers | {"notes": list(map(plain, facts["notes"])), "origins": facts.get("origins", []), "domains": {}}
+    held: dict[str, Any] = {"domains": {}, "factors": {}, "missed": set()}
+    return known | numbers | held | {"notes": list(map(plain, facts["notes"])), "origins": facts.get("origins", [])}
+
+
+def _warnings(one: Mapping[str, Any]) -> list[str]:
+    return warnings_of(one["score"], one["difference"], one["factors"], sorted(one["missed"]), len(one["domains"]))
 
 
 def _octaves(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Explanations and states of runs as the command line prints them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,8 @@ def print_explanation(model: str, found: Any, out: Path) -> None:
     show(plain(f"{model}: {found.image}: {said}"))
     for spec in found.shares:
         _print_octaves(spec, found)
-    for line in filter(None, (about_difference(found.score, found.score_difference), _about_cancellation(found))):
+    for line in warnings_of(found.score, found.score_difference, found.cancellation, found.not_converged, len(found.shares)):
         show_wrapped(line)
-    if found.not_converged:
-        advice = "the method missed its tolerance; give it more evaluations or a larger tolerance"
-        show(f"{len(found.not_converged)} of {len(found.shares)} maps did not converge: {advice}")
     if found.notes:
         show_wrapped(f"note: {'; '.join(found.notes)}")
     show_files(out, found.files)
@@ -75,9 +72,13 @@ def about_difference(score: float, difference: float) -> str:
     return ""
 
 
-def _about_cancellation(found: Any) -> str:
-    """Which shares to trust, where values of both signs cancel."""
-    known = {spec: factor for spec, factor in found.cancellation.items() if math.isfinite(factor)}
+def about_cancellation(factors: Mapping[str, float | None]) -> str:
+    """Which shares to trust, where values of both signs cancel; "" where not.  factors: Σ|a| / |f(x) - f(x₀)| of domains.
+
+    >>> about_cancellation({"dct": 1.2}), about_cancellation({"dct": 40.0, "pixel": 5.0})[-62:]
+    ('', 'Where domains disagree, trust the smallest factor: 5 in pixel.')
+    """
+    known = {spec: factor for spec, factor in factors.items() if factor is not None and math.isfinite(factor)}
     if max(known.values(), default=0) < CANCELS:
         return ""
     most, least = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
@@ -86,6 +87,20 @@ def _about_cancellation(found: Any) -> str:
         f"Values of both signs cancel: Σ|a| is {known[most]:,.3g} times |f(x) - f(x₀)| in {most}. A share of Σ|a| tells where "
         f"coefficients and gradients are large; only where the factor is near 1 is it a share of the score.{trust}"
     )
+
+
+def warnings_of(
+    score: float, difference: float, factors: Mapping[str, float | None], missed: Collection[str], domains: int
+) -> list[str]:
+    """What makes the numbers of an explanation hard to trust, a sentence for each reason.
+
+    factors: as in `about_cancellation`.  missed: the domains, of so many, in which the method missed its tolerance.
+    """
+    said = [about_difference(score, difference), about_cancellation(factors)]
+    if missed:
+        advice = "the method missed its tolerance; give it more evaluations or a larger tolerance."
+        said.append(f"{len(missed)} of {domains} maps did not converge ({', '.join(missed)}): {advice}")
+    return [line for line in said if line]
 
 
 def print_metrics(rows: Sequence[dict[str, Any]]) -> None:

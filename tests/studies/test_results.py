@@ -22,6 +22,7 @@ from pullback.studies.compare.cell import is_part
 from pullback.studies.loaders.models import LoadedModel
 from pullback.studies.loaders.preparation import Preparation
 from pullback.studies.report import figures
+from pullback.studies.report.report import write_page
 from pullback.studies.storage.results import Results
 
 
@@ -395,10 +396,14 @@ def test_maps_that_did_not_converge_are_counted(pictures: Path, tmp_path: Path) 
     )
     assert named.not_converged == ("dct", "pixel")
     assert all(entry["converged"] is False for entry in summary(tmp_path / "e", ".summary.json")["files"].values())
+    page = write_page([tmp_path / "e"])[0].read_text()
+    assert "2 of 2 maps did not converge (dct, pixel)" in page
+    assert f"Σ|a| is {max(named.cancellation.values()):,.3g} times" in page  # said by the terminal too
     easy = studies.explain(
         pictures / "1.png", model=tiny(), method="integrated_gradients(tol=0.5)", transforms=["dct"], out=tmp_path / "e"
     )
     assert easy.not_converged == ()
+    assert "1 of 1 maps did not converge" not in write_page([tmp_path / "e"])[0].read_text()
 
 
 def test_preparations_are_not_asked_for_pictures_that_are_stored(pictures: Path, tmp_path: Path) -> None:

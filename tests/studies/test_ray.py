@@ -106,11 +106,11 @@ def test_a_killed_driver_leaves_what_is_finished_and_no_worker(
     told = {"paths": places, "address": ray.get_runtime_context().gcs_address, "settings": asked(pictures).plain()}
     text = DRIVER.format(**told, out=str(out), folder=str(folder))
     driver = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait(lambda: len(list((out / ".parts").glob("*.json"))) >= 4 or driver.poll() is not None)
+    wait(lambda: len(list((out / ".parts").glob("[!.]*.json"))) >= 4 or driver.poll() is not None)
     driver.kill()
     driver.wait()
     wait(lambda: not any(map(is_alive, processes(folder))))
-    finished = {path: path.stat().st_mtime_ns for path in (out / ".parts").glob("*.json")}
+    finished = {path: path.stat().st_mtime_ns for path in (out / ".parts").glob("[!.]*.json")}
     assert len(finished) >= 4
     assert not (out / "results.csv").exists()
     same(whole, studies.compare(asked(pictures), out, model=faulty(folder)))

@@ -129,7 +129,7 @@ class RateFidelity(OverBudgets):
     """
 
     formula = "mean over budgets of 1 - |f(x_S) - f(x)| / |f(x) - f(x₀)|, S by |a|"
-    source = "this project; rate: Krichevsky & Trofimov 1981; kept share: Brüsch et al. 2024 (FreqRISE)"
+    source = "this project; rate: Krichevsky & Trofimov 1981; kept share: Brüsch et al. 2025 (FreqRISE)"
     better = "higher"
     by: Budgets = "bits"
 

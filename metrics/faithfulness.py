@@ -38,7 +38,7 @@ def kept_score(
     the score says nothing about the attribution.
     target, batch_size, model_args, model_kwargs: as in `attribute`.
 
-    Shape: (batch, fractions), in units of the score.  Source of the controls: Brüsch et al. 2024 (FreqRISE).
+    Shape: (batch, fractions), in units of the score.  Source of the controls: Brüsch et al. 2025 (FreqRISE).
 
     Raises: ValueError for an unknown ranking, no fraction or one outside (0, 1], and for a model that is in training
     mode, mixes examples or draws random numbers; TypeError or ValueError for a wrong target.

@@ -83,7 +83,7 @@ class Gain(OverBudgets):
     """
 
     formula = "E(ranking by |z - z₀|) - E(ranking by |a|)"
-    source = "this project; control: Brüsch et al. 2024 (FreqRISE)"
+    source = "this project; control: Brüsch et al. 2025 (FreqRISE)"
     better = "higher"
 
     def cost(self, attribution: Attribution) -> int:

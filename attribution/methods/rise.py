@@ -27,7 +27,7 @@ class RISE(Perturbation):
     or over their frequencies where they have no place, shifted at random and interpolated linearly); or groups, as `by` in
     `occlusion`, whose values are spread over their coefficients.
     value: what replaces hidden coefficients, as in `occlusion`.
-    Sources: Petsiuk, Das & Saenko 2018, eq. (6); on frequencies, Brüsch et al. 2024 (FreqRISE).
+    Sources: Petsiuk, Das & Saenko 2018, eq. (6); on frequencies, Brüsch et al. 2025 (FreqRISE).
     Raises: ValueError or TypeError unless 0 < p < 1, masks, grid and block are whole numbers ≥ 1, cells and value are known.
 
     >>> import torch, pullback as pb

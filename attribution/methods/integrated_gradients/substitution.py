@@ -4,7 +4,7 @@ There the gradient changes with log α and not with α. With α = e^(-κ u), a p
 the integrand ∇f dα/du is smooth where ∇f is a power of α. Singular at x: the same for 1 - α; at both ends: logit α is linear
 in u. What lies beyond the last node follows from a power law, ∫₀^α ∇f = α ∇f(α) / p where ∇f ~ α^(p-1).
 
-Source: the substitutions of Takahasi & Mori 1973 for singular ends, without their second exponential.
+Source: the substitutions of Takahasi & Mori 1974 for singular ends, without their second exponential.
 """
 
 from dataclasses import dataclass

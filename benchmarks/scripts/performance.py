@@ -12,7 +12,7 @@ from benchmarks.results.stored import RESULTS, ROOT, frame, read, runs
 from .tables import RATIO, NothingStored, filled, met, over, table
 
 SUITES = ("optimize", "accuracy", "limits", "stream", "peers", "transforms", "accelerator", "growth", "memory", "axioms")
-SUITES += ("large", "metrics", "signals", "demo")
+SUITES += ("large", "metrics", "signals", "demo", "defaults")
 SIGNALS = {
     "attribution": "the bare loop: a 10 s clip and YAMNet, six domains",
     "explain": "the bare loop: the same from a file to figures and sounds",
@@ -62,6 +62,13 @@ SHOWN = {
         "{device} | {model} | `{method}` | {loop} | {optimized} | "
         + RATIO
         + " | {of_gradients:.2f} | {peak_mb:.0f} | {bare_peak_mb:.0f}",
+    ),
+    "defaults": (
+        "test_a_method_at_its_defaults",
+        "device | network | method | domains | rows forward | and back | equal network | time / the loop's | images / s",
+        "{device} | {model} | `{method}` | {domains:.0f} | {forward:.0f} | {backward:.0f} | {optimized} | "
+        + RATIO
+        + " | {images_per_s:.3g}",
     ),
     "equality": (
         "test_maps_equal_those_of_the_network_itself",
@@ -138,6 +145,8 @@ def questions(found: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     yield from _defaults(suites["optimize"])
     yield from _accuracy(suites["accuracy"])
     for domains, where in WORDS.items():
+        own = suites["defaults"][suites["defaults"]["domains"] == domains]
+        yield f"the bare contiguous loop: every method, default samples and options, {where}, one network", own
         limits = suites["limits"][suites["limits"]["domains"] == domains]
         for name in ("integrated_gradients(steps", "smoothgrad("):
             label = f"the bare loop, `{name.split('(')[0]}` in {where}, every network"

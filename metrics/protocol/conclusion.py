@@ -29,6 +29,7 @@ OPPOSED = 0.05  # p of an opposite sign that makes a verdict depend on the budge
 RULE = {  # by which a domain is named, declared with the questions of a comparison
     "better than": ["every other compared domain", f"a {ROTATION}", *BLIND.values()],
     "budgets": list(KINDS),
+    "interval": "that of no contrast contains 0",
     "no sign opposed at p": OPPOSED,
     "error over that of random rankings": HALF,
     "units": ENOUGH,
@@ -113,7 +114,7 @@ class Conclusion:
     def _size(self) -> str:
         """How large the smallest difference is, how sure, and what could have been seen."""
         least, one = min(self.checks.items(), key=lambda each: each[1].mean)
-        found = f"{100 * one.mean:.1f} points ({100 * one.low:.1f} to {100 * one.high:.1f})"
+        found = _points(one)
         p = max(each.p_corrected for each in self.checks.values()) if np.isnan(self.p) else self.p
         how = f"Holm p ≤ {p:.2g} of {one.comparisons} contrasts" + (f" and {self.cells} cells" if self.cells > 1 else "")
         seen = max(each.detectable for each in self.checks.values())
@@ -236,6 +237,8 @@ def _reasons(evidence: Evidence, leader: str, checks: Mapping[str, Contrast], ad
     for name, one in checks.items():
         if one.verdict != "better":
             found.append(_not_better(name, one))
+        elif one.contains_zero:  # the test claims more than intervals that hold together; a name asks for both
+            found.append(f"the interval of its difference to {name} contains 0 ({_points(one)})")
         elif name in evidence.domains and (what := evidence.opposed(leader, name, 1.0)):
             found.append(f"that it is better than {name} {what}")
     by, answer = evidence.kinds[0], evidence.answers[0]
@@ -244,6 +247,10 @@ def _reasons(evidence: Evidence, leader: str, checks: Mapping[str, Contrast], ad
     if error > HALF * chance:
         found.append(f"its error of {error:.2f} is more than half of that of random rankings, {chance:.2f}")
     return found
+
+
+def _points(one: Contrast) -> str:
+    return f"{100 * one.mean:.1f} points ({100 * one.low:.1f} to {100 * one.high:.1f})"
 
 
 def _not_better(name: str, one: Contrast) -> str:

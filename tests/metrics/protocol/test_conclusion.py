@@ -31,6 +31,7 @@ def concluded(
     admitted: Admission = GOOD,
     units: int = UNITS,
     kinds: tuple[Any, ...] = KINDS,
+    noise: float = 0.02,
     **changes: Any,
 ) -> Conclusion:
     """The conclusion for domains with these mean errors.  changes: {"domain/kind of budget/answer": its error instead}."""
@@ -43,8 +44,8 @@ def concluded(
                     for answer in ("score", "probability"):
                         mean = changes.get(f"{name}/{by}/{answer}", errors[name]) + more
                         mean = 0.85 if control == "random" else mean
-                        noise = rng.normal(0, 0.02, (units, 2))
-                        curves[Cell(name, control, family, by, answer)] = np.stack(2 * [mean + spread + noise], -1)
+                        drawn = rng.normal(0, noise, (units, 2))
+                        curves[Cell(name, control, family, by, answer)] = np.stack(2 * [mean + spread + drawn], -1)
     domains = tuple(name for name in errors if name != ROTATION)
     differences = {answer: np.ones(units) for answer in ("score", "probability")}
     evidence = Evidence(curves, differences, domains, ("a", "b", NEUTRAL), kinds, ("score", "probability"), range(units))
@@ -73,6 +74,18 @@ def test_each_guard_keeps_a_domain_from_being_named(errors: dict[str, float], ch
     found = concluded(errors, **changes)
     assert (found.named is None) == bool(why)
     assert why in " ".join(found.reasons)
+
+
+def test_a_name_asks_for_the_test_and_for_the_interval() -> None:
+    """Holm's last step claims with p = .03 what the interval, of four that hold together, leaves open."""
+    found = concluded({"a": 0.2, "b": 0.25, ROTATION: 0.6}, noise=0.2)
+    assert found.leader == "a"
+    assert found.checks["b"].verdict == "better"
+    assert found.checks["b"].contains_zero
+    (reason,) = found.reasons
+    assert reason.startswith("the interval of its difference to b contains 0 (")
+    assert found.named is None
+    assert concluded({"a": 0.2, "b": 0.28, ROTATION: 0.6}, noise=0.2).named == "a"  # the control: a larger difference
 
 
 def test_a_metric_that_fails_does_not_vote() -> None:

@@ -30,7 +30,10 @@ class SoundOptions(options.StudyOptions):
     limit: Annotated[int | None, options.number("Largest number of recordings that are read.", 4)] = None
     shown: Annotated[int | None, options.number("Mixtures that are drawn and written as sound.", 0)] = None
     quick: Annotated[
-        bool, options.switch("--quick", "Few targets and cheap methods, built-in tones in place of YAMNet: a trial of seconds.")
+        bool,
+        options.switch(
+            "--quick", "Few targets and cheap methods, built-in tones in place of YAMNet: a trial of about a minute."
+        ),
     ] = False
     arch: Annotated[str | None, typer.Option(help=options.ARCH)] = None
     output: Annotated[str | None, typer.Option(help=options.OUTPUT)] = None

@@ -26,6 +26,7 @@ from .kinds import Part, Signal, Wants, kind_advice, wrong_kind
 from .loaders.data import Photo, reason
 from .loaders.models import LoadedModel
 from .loaders.packaged import is_packaged, opened, origins, packaged_items
+from .report.cautions import cancels
 from .report.figures import save
 from .report.views import Drawing, view, view_bytes
 from .storage.distinct import distinct_domains
@@ -223,7 +224,8 @@ def _files(
 
     _write_view(results.out, model, signal, maps, stem, title, about)
     for spec, one in maps.items():
-        for end, figure in model.signals.figures(one, signal, f"{title} in {spec}", model.picture()).items():
+        titled = "\n".join(filter(None, (f"{title} in {spec}", cancels(_cancellation(one)))))
+        for end, figure in model.signals.figures(one, signal, titled, model.picture()).items():
             save(figure, named(spec, f"{end}.png", one))
     for spec, one in maps.items():
         facts = about | {"domain": spec, "name": plain(signal.name), "origins": known} | answer | shares(one, signal)

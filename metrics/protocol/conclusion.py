@@ -235,6 +235,8 @@ def _reasons(evidence: Evidence, leader: str, checks: Mapping[str, Contrast], ad
     if units < ENOUGH:
         found.append(f"{units} units are fewer than {ENOUGH}")
     for name, one in checks.items():
+        if units < ENOUGH and one.mean > 0 and one.p_corrected <= 1 - one.level:
+            continue  # the few units are the reason
         if one.verdict != "better":
             found.append(_not_better(name, one))
         elif one.contains_zero:  # the test claims more than intervals that hold together; a name asks for both

@@ -6,9 +6,9 @@ from typing import Any
 
 from ...core.files import plain, read_json
 from ...transforms.units import range_text
+from .cautions import cancels, cautions
 from .charts import percent
 from .folder import Run
-from .printed import warnings_of
 
 QUESTION = ("image", "content", "model", "method", "baseline", "part", "seed", "target")  # one explanation has one of each
 
@@ -27,7 +27,11 @@ def explanations(run: Run) -> list[dict[str, Any]]:
 def captions(run: Run) -> dict[str, str]:
     """What each figure of an explanation shows, with its finding."""
     each = {name: (_about(*held), held[1]) for name, held in _facts(run).items()}
-    return {name: _sentence(one | {"domains": {own["domain"]: list(_octaves(own))}}) for name, (one, own) in each.items()}
+    own = lambda facts: {
+        "domains": {facts["domain"]: list(_octaves(facts))},
+        "factors": {facts["domain"]: facts.get("cancellation")},
+    }
+    return {name: _sentence(one | own(facts)) for name, (one, facts) in each.items()}
 
 
 def _facts(run: Run) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
@@ -56,7 +60,7 @@ def _about(entry: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _warnings(one: Mapping[str, Any]) -> list[str]:
-    return warnings_of(one["score"], one["difference"], one["factors"], sorted(one["missed"]), len(one["domains"]))
+    return cautions(one["score"], one["difference"], one["factors"], sorted(one["missed"]), len(one["domains"]))
 
 
 def _octaves(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -70,7 +74,9 @@ def _sentence(one: Mapping[str, Any]) -> str:
     """Which octave has the largest share in each domain."""
     tops = {spec: max(rows, key=lambda row: float(row["share"] or 0)) for spec, rows in one["domains"].items() if rows}
     said = [f"{top['name']} in {spec} ({percent(top['share'] or 0.0)}{_of(top)})" for spec, top in tops.items()]
-    return f"{one['name']}, class {one['class']}: the largest share of Σ|a| has {', '.join(said)}."
+    each = [text.partition(":")[0] + f" in {spec}" for spec in tops if (text := cancels(one["factors"].get(spec)))]
+    doubt = f" Not a share of the score: {'; '.join(each)}." if each else ""
+    return f"{one['name']}, class {one['class']}: the largest share of Σ|a| has {', '.join(said)}.{doubt}"
 
 
 def _of(top: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Explanations and states of runs as the command line prints them."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from rich.table import Table
 from ...core import terminal
 from ...core.files import plain
 from ...core.terminal import show, show_files, show_table, show_wrapped
-from .page import SMALL
+from .cautions import cautions
 
 WIDE = 140  # characters of a terminal from which on metrics are a table
 COMPARED = {
@@ -19,7 +19,6 @@ COMPARED = {
     "methods": "Compare methods only: equal in some domains, or not meant for them",
     "nothing": "Describe a map; no value is better",
 }
-CANCELS = 3.0  # times |f(x) - f(x₀)|, a Σ|a| from which on shares need an explanation
 
 
 def print_explanation(model: str, found: Any, out: Path) -> None:
@@ -29,12 +28,12 @@ def print_explanation(model: str, found: Any, out: Path) -> None:
     if not math.isnan(found.probability):
         said = f"class {found.target}{name}, {said}, probability {found.probability:.1%}"
     show(plain(f"{model}: {found.image}: {said}"))
+    if found.notes:  # before the numbers: of a silent recording they mean nothing
+        show_wrapped(f"note: {'; '.join(found.notes)}")
     for spec in found.shares:
         _print_octaves(spec, found)
-    for line in warnings_of(found.score, found.score_difference, found.cancellation, found.not_converged, len(found.shares)):
+    for line in cautions(found.score, found.score_difference, found.cancellation, found.not_converged, len(found.shares)):
         show_wrapped(line)
-    if found.notes:
-        show_wrapped(f"note: {'; '.join(found.notes)}")
     show_files(out, found.files)
 
 
@@ -51,56 +50,6 @@ def _print_octaves(spec: str, found: Any) -> None:
         factor = found.cancellation[spec]
         size = f"; Σ|a| is {factor:,.3g} × |f(x) - f(x₀)|" if math.isfinite(factor) else ""
         show(f"explains {sum(totals.values()):+.3g} of f(x) - f(x₀) = {found.score_difference:+.3g}{size}")
-
-
-def about_difference(score: float, difference: float) -> str:
-    """What a small or negative f(x) - f(x₀) means for shares of it; "" where it is neither.
-
-    >>> about_difference(10.0, 0.1)[:54]
-    'f(x) - f(x₀) = +0.1 is small beside f(x) = 10: shares '
-    """
-    if math.isnan(difference):
-        return ""
-    if abs(difference) <= SMALL * max(abs(score), abs(score - difference)):
-        what = f"f(x) - f(x₀) = {difference:+.3g} is small beside f(x) = {score:.3g}"
-        return f"{what}: shares of it have large errors; take another --baseline, or a class with a larger difference."
-    if difference < 0:
-        return (
-            "f(x) - f(x₀) is negative: the signal gets a lower score than the baseline, so most totals are negative. "
-            "A positive total still speaks for the class."
-        )
-    return ""
-
-
-def about_cancellation(factors: Mapping[str, float | None]) -> str:
-    """Which shares to trust, where values of both signs cancel; "" where not.  factors: Σ|a| / |f(x) - f(x₀)| of domains.
-
-    >>> about_cancellation({"dct": 1.2}), about_cancellation({"dct": 40.0, "pixel": 5.0})[-62:]
-    ('', 'Where domains disagree, trust the smallest factor: 5 in pixel.')
-    """
-    known = {spec: factor for spec, factor in factors.items() if factor is not None and math.isfinite(factor)}
-    if max(known.values(), default=0) < CANCELS:
-        return ""
-    most, least = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
-    trust = f" Where domains disagree, trust the smallest factor: {known[least]:,.3g} in {least}." if len(known) > 1 else ""
-    return (
-        f"Values of both signs cancel: Σ|a| is {known[most]:,.3g} times |f(x) - f(x₀)| in {most}. A share of Σ|a| tells where "
-        f"coefficients and gradients are large; only where the factor is near 1 is it a share of the score.{trust}"
-    )
-
-
-def warnings_of(
-    score: float, difference: float, factors: Mapping[str, float | None], missed: Collection[str], domains: int
-) -> list[str]:
-    """What makes the numbers of an explanation hard to trust, a sentence for each reason.
-
-    factors: as in `about_cancellation`.  missed: the domains, of so many, in which the method missed its tolerance.
-    """
-    said = [about_difference(score, difference), about_cancellation(factors)]
-    if missed:
-        advice = "the method missed its tolerance; give it more evaluations or a larger tolerance."
-        said.append(f"{len(missed)} of {domains} maps did not converge ({', '.join(missed)}): {advice}")
-    return [line for line in said if line]
 
 
 def print_metrics(rows: Sequence[dict[str, Any]]) -> None:

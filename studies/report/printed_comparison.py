@@ -1,6 +1,6 @@
 """A comparison as the command line prints it: for each cell the verdict, selection errors with their controls, and gains."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -51,7 +51,7 @@ def print_comparison(found: Any) -> None:
     for label, rows in groups:
         own = scores[(scores["data"] == label[0]) & (scores["model"] == label[1]) & (scores["method"] == label[2])]
         _print_cell(rows, own, ", ".join(label) + ": " if len(groups) > 1 else "")
-    _print_meanings(any(_further(rows) for _, rows in groups))
+    _print_meanings(dict.fromkeys(column for _, rows in groups for column in _further(rows)))
     words = cells[0].get("signals", {})
     several = words.get("units", words.get("several", "examples"))
     for line in brief(found.summary.get("answers") or [], several):
@@ -111,13 +111,13 @@ def _further(rows: Any) -> list[tuple[str, str, str]]:
     return [one for one in narrow(_room() - _width(rows)) if one[0] not in SHOWN_AS_ERRORS]
 
 
-def _print_meanings(kept: bool) -> None:
-    """A line for each column.  kept: whether the share that is kept is among them."""
+def _print_meanings(further: Iterable[tuple[str, str, str]]) -> None:
+    """A line for each column.  further: those that describe the maps, and are shown."""
     grid = Table.grid(padding=(0, 2))
     for title, _, about in COLUMNS:
         grid.add_row(title, about)
-    if kept:
-        grid.add_row("top 10 %", _ABOUT_KEPT)
+    for name, title, about in further:
+        grid.add_row(title, _ABOUT_KEPT if name == KEPT else about)
     terminal.console.print(grid)
 
 

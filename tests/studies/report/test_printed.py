@@ -14,9 +14,10 @@ from pullback.studies.compare import scores
 from pullback.studies.compare.answers import Answer
 from pullback.studies.compare.questions import Question
 from pullback.studies.compare.sentences import BOTH_TRUE, sentences
+from pullback.studies.report.cautions import about_difference
 from pullback.studies.report.folder import read_run
 from pullback.studies.report.page import _is_wide
-from pullback.studies.report.printed import about_difference, print_explanation, print_metrics
+from pullback.studies.report.printed import print_explanation, print_metrics
 from pullback.studies.report.printed_comparison import brief, domain_errors, print_comparison
 
 
@@ -64,7 +65,7 @@ def test_sensitivities_have_no_totals(capsys: pytest.CaptureFixture[str]) -> Non
         (10.0, 0.1, "is small beside"),
         (0.1, 0.1, ""),
         (-2.0, -3.0, "is negative"),
-        (0.0, 0.0, "is small beside"),
+        (0.0, 0.0, "nothing to attribute"),
         (-9.9, 0.2, "is small beside"),
     ],
 )

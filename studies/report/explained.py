@@ -18,8 +18,8 @@ def explanations(run: Run) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for entry, facts in _facts(run).values():
         one = found.setdefault(str([entry.get(key) for key in QUESTION]), _about(entry, facts))
-        one["domains"] |= {facts["domain"]: list(_octaves(facts))}
-        one["factors"] |= {facts["domain"]: facts.get("cancellation")}
+        for name, found_here in _domain(facts).items():
+            one[name] |= found_here
         one["missed"] |= {facts["domain"]} if entry.get("converged") is False else set()
     return [one | {"sentence": _sentence(one), "warnings": _warnings(one)} for one in found.values()]
 
@@ -27,11 +27,12 @@ def explanations(run: Run) -> list[dict[str, Any]]:
 def captions(run: Run) -> dict[str, str]:
     """What each figure of an explanation shows, with its finding."""
     each = {name: (_about(*held), held[1]) for name, held in _facts(run).items()}
-    own = lambda facts: {
-        "domains": {facts["domain"]: list(_octaves(facts))},
-        "factors": {facts["domain"]: facts.get("cancellation")},
-    }
-    return {name: _sentence(one | own(facts)) for name, (one, facts) in each.items()}
+    return {name: _sentence(one | _domain(facts)) for name, (one, facts) in each.items()}
+
+
+def _domain(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What an explanation says of one domain."""
+    return {"domains": {facts["domain"]: list(_octaves(facts))}, "factors": {facts["domain"]: facts.get("cancellation")}}
 
 
 def _facts(run: Run) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:

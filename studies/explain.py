@@ -22,7 +22,7 @@ from ..metrics import cancellation
 from ..transforms.units import band_ranges, band_texts, frequency_unit, steps_of
 from .compare.measurements import ONLY
 from .compare.summary import versions
-from .kinds import Part, Signal, kind_advice, wrong_kind
+from .kinds import Part, Signal, check_memory, kind_advice, wrong_kind
 from .loaders.data import Photo, reason
 from .loaders.models import LoadedModel
 from .loaders.packaged import is_packaged, opened, origins, packaged_items
@@ -121,11 +121,12 @@ def explain_top(
     photo, signal = _read(image, model, part)
     signal = model.fitted(signal)
     x = signal.values[None].to(device)
+    wanted = transforms or model.signals.explained(tuple(x.shape[1:]))
+    check_memory(photo.name, x, len(wanted), model.signals)
     model = model.whole(x)
     batch_size = model.fitting(x, batch_size)
     logits = model.check(x, batch_size)
     told: list[str] = []
-    wanted = transforms or model.signals.explained(tuple(x.shape[1:]))
     domains = distinct_domains(wanted, tuple(x.shape[1:]), told.append)
     chosen = _chosen(model, logits, targets, top)
     about: dict[str, Any] = {

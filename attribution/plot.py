@@ -223,10 +223,9 @@ def band_maps(attribution: Any, by: str = "octave") -> Tensor:
     True
     """
     layout = attribution.layout.group(by)
-    masks = [(layout.index == group).to(attribution.values.device) for group in range(len(layout.bands))]
+    masks = ((layout.index == group).to(attribution.values.device) for group in range(len(layout.bands)))
     gradient = _gradient(attribution)
-    parts = [_part(attribution, gradient, mask) for mask in masks]
-    place = torch.stack(parts, 1).abs().sum(2)
+    place = torch.stack([_part(attribution, gradient, mask).abs().sum(1) for mask in masks], 1)
     size, total = layout.sum(attribution.values.abs()), place.flatten(2).sum(2)
     factor = torch.where(total > 0, size / total.where(total > 0, 1), 0)
     return place * factor.reshape(*factor.shape, *[1] * (place.ndim - 2))

@@ -22,7 +22,7 @@ from ..metrics import cancellation
 from ..transforms.units import band_ranges, band_texts, frequency_unit, steps_of
 from .compare.measurements import ONLY
 from .compare.summary import versions
-from .kinds import Part, Signal, Wants, kind_advice, wrong_kind
+from .kinds import Part, Signal, check_memory, kind_advice, wrong_kind
 from .loaders.data import Photo, reason
 from .loaders.models import LoadedModel
 from .loaders.packaged import is_packaged, opened, origins, packaged_items
@@ -122,11 +122,12 @@ def explain_top(
     photo, signal = _read(image, model, part)
     signal = model.fitted(signal)
     x = signal.values[None].to(device)
+    wanted = transforms or model.signals.explained(tuple(x.shape[1:]))
+    check_memory(photo.name, x, len(wanted), model.signals)
     model = model.whole(x)
     batch_size = model.fitting(x, batch_size)
     logits = model.check(x, batch_size)
     told: list[str] = []
-    wanted = transforms or model.signals.explained(tuple(x.shape[1:]))
     domains = distinct_domains(wanted, tuple(x.shape[1:]), told.append)
     chosen = _chosen(model, logits, targets, top)
     about: dict[str, Any] = {
@@ -309,12 +310,12 @@ def _read(image: str | Path, model: LoadedModel, part: Part | None) -> tuple[Pho
 
 def _packaged(spec: str, name: str, model: LoadedModel) -> tuple[Photo, Signal]:
     """The item of a packaged data set with this name, or the first one.  Raises: ValueError that lists names."""
-    listed, kind, wants = [], model.signals, Wants(model.rate, model.window)
+    listed, kind = [], model.signals
     for item in packaged_items(spec, kind):
         if name in ("", item.name):
             read = functools.partial(opened, item, kind)
             called = f"{spec}#{item.name}"
-            return Photo(called, None, read), replace(kind.fit(read(), wants), name=called)
+            return Photo(called, None, read), replace(kind.fit(read(), model.wants), name=called)
         listed.append(item.name)
     some = ", ".join(listed[:5])
     raise ValueError(f"{spec}: it holds no {name[:60]!r}; its {len(listed)} items are called {some}, …")

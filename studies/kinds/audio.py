@@ -16,7 +16,7 @@ from ...core.files import plain
 from ...core.imports import needs
 from ...transforms import TransformClaim
 from ...transforms.units import short
-from .base import Kind, Part, Wants, check_size
+from .base import SHORTER, Kind, Part, Wants, check_size
 from .frames import deepest, framed, resampled
 from .plane import LOUDEST, draw_bars, draw_line, draw_plane, octaves, spectrogram, tiles
 from .signal import Signal
@@ -126,7 +126,7 @@ def _samples(file: Any, name: str, part: Part | None) -> tuple[np.ndarray, int, 
     if first and first >= whole:
         raise ValueError(f"{plain(name)}: lasts {short(whole / rate)} s; it has no sound from second {short(start)} on.")
     count = min(whole - first, round((LONGEST if seconds is None else seconds) * rate))
-    check_size(name, (count, file.channels))
+    check_size(name, (count, file.channels), SHORTER)
     file.seek(first)
     stored = file.read(count, dtype="float32", always_2d=True)
     cut = f"seconds {short(start)} to {short(start + count / rate)} of {short(whole / rate)}; --start and --seconds take others"

@@ -76,9 +76,9 @@ def octaves(att: Attribution, samples: int) -> Plane | None:
     edges = np.array([*(band.low for band in bands), bands[-1].high])
     if len(bands) < 2 or (np.diff(edges) <= 0).any():
         return None
-    maps = np.stack([density(one, radius=samples / COLUMNS) for one in band_maps(att)[0]])
     cuts = np.linspace(0, samples, min(COLUMNS, samples) + 1).astype(int)
-    return Plane(np.add.reduceat(maps, cuts[:-1], axis=1), edges, cuts.astype(float))
+    rows = [np.add.reduceat(density(one, radius=samples / COLUMNS), cuts[:-1]) for one in band_maps(att)[0]]
+    return Plane(np.stack(rows), edges, cuts.astype(float))
 
 
 def draw_plane(axis: Any, plane: Plane, step: float, limit: float | None = None, unit: str = "s", **options: Any) -> None:

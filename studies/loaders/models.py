@@ -42,6 +42,7 @@ class LoadedModel:
     callable that takes what it returns.
     model_args, model_kwargs: what the module takes besides one signal; see `Adapted`, which `module` becomes.
     source, licence: of the weights of a packaged model; "" where they are not known.
+    filled: whether a signal shorter than the window is filled with zeros; else the module takes it as it is.
 
     >>> from PIL import Image
     >>> toy = LoadedModel("toy", nn.Flatten(), Preparation(2))
@@ -62,6 +63,7 @@ class LoadedModel:
     model_kwargs: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
     licence: str = ""
+    filled: bool = True
 
     def __post_init__(self) -> None:
         adapted = self.output is not None or self.model_args or self.model_kwargs
@@ -75,6 +77,11 @@ class LoadedModel:
         """The kind of its signals."""
         return get_kind(self.kind)
 
+    @property
+    def wants(self) -> Wants:
+        """What a signal has to fit before `prepare`."""
+        return Wants(self.rate, self.window if self.filled else None)
+
     def input(self, signal: Any) -> Tensor:
         """`prepare` of a picture or a signal, in the precision of the model if that is single or double.
 
@@ -85,7 +92,7 @@ class LoadedModel:
     def fitted(self, signal: Any) -> Signal:
         """The model's input as a signal, with the distance of its samples, and notes on what was changed."""
         kind = self.signals
-        signal = kind.fit(signal, Wants(self.rate, self.window))
+        signal = kind.fit(signal, self.wants)
         made = self.prepare(kind.content(signal))
         x = made.values if isinstance(made, Signal) else made
         if not isinstance(x, Tensor) or x.ndim != kind.axes + 1 or not x.is_floating_point():

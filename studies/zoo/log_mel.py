@@ -52,18 +52,20 @@ def _places(frames: int) -> Tensor:
     return starts[:, None] + torch.arange(FRAMES)
 
 
-def mel_bands() -> Tensor:
-    """The weight of each of 257 frequencies in each of 64 bands: triangles whose sides are straight in mel, (257, 64).
+def mel_bands(
+    bands: int = BANDS, lowest: float = LOWEST, highest: float = HIGHEST, rate: float = RATE, fft: int = FFT
+) -> Tensor:
+    """The weight of each frequency of an FFT in each band: triangles whose sides are straight in mel, (fft / 2 + 1, bands).
 
-    mel(f) = 1127 ln(1 + f / 700), as in HTK. The corners lie evenly in mel from 125 to 7,500 Hz.
+    mel(f) = 1127 ln(1 + f / 700), as in HTK and Kaldi. The corners lie evenly in mel from `lowest` to `highest`, in Hz.
     Source: tf.signal.linear_to_mel_weight_matrix.
 
     >>> mel_bands().argmax(0)[[0, 63]] * RATE / FFT
     tensor([ 156.2500, 7218.7500])
     """
-    frequency = _mel(torch.linspace(0, RATE / 2, FFT // 2 + 1, dtype=torch.double))[:, None]
-    lowest, highest = _mel(torch.tensor([LOWEST, HIGHEST], dtype=torch.double))
-    corners = torch.linspace(float(lowest), float(highest), BANDS + 2, dtype=torch.double)
+    frequency = _mel(torch.linspace(0, rate / 2, fft // 2 + 1, dtype=torch.double))[:, None]
+    ends = _mel(torch.tensor([lowest, highest], dtype=torch.double))
+    corners = torch.linspace(float(ends[0]), float(ends[1]), bands + 2, dtype=torch.double)
     low, middle, high = corners[:-2], corners[1:-1], corners[2:]
     rising, falling = (frequency - low) / (middle - low), (high - frequency) / (high - middle)
     return torch.minimum(rising, falling).clamp(min=0)

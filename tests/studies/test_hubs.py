@@ -163,7 +163,7 @@ def test_an_audio_classifier_of_transformers_takes_waves_at_its_rate(tmp_path: P
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("org/ast", r"makes features \(1024, 128\) of the sound outside of torch; models of waves can be explained"),
+        ("org/ast", r"SpectrogramExtractor makes features \(1024, 128\) of the sound outside of torch; supported are AST"),
         ("org/bert", "expected a classifier of images or of audio, got BertConfig"),
         ("org/headless", r"it has no weights for classifier\.bias, classifier\.weight; take one that was fine-tuned"),
         ("org/gone", "'hf:org/gone': org/gone is not a local folder"),

@@ -57,6 +57,22 @@ def table(tmp_path: Path) -> Path:
     return tmp_path / "walk.csv"
 
 
+def test_a_part_that_needs_more_memory_than_is_free_is_refused(
+    tone: Write, toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sample takes 200 bytes, and 100 in each domain; a tone of half a second at 16 kHz has 8,000."""
+    asked = {"model": toy("audio"), "transforms": ["dct", "pixel"], "out": tmp_path / "o"} | QUICK
+    x = toy("audio").input(KINDS["audio"].read(tone()))
+    need = x.numel() * 400
+    monkeypatch.setattr("pullback.studies.kinds.base.free_bytes", lambda device: need - 1)
+    with pytest.raises(ValueError, match=r"values in 2 domains need about 0.0 GB of memory, and 0.0 GB are free; explain a"):
+        studies.explain(tone(), **asked)
+    assert not (tmp_path / "o").exists()
+    for enough in (need, None):
+        monkeypatch.setattr("pullback.studies.kinds.base.free_bytes", lambda device, enough=enough: enough)
+        assert studies.explain(tone(), **asked).files
+
+
 def test_a_recording_has_a_figure_shares_in_hz_and_a_sound(tone: Write, toy: Toy, tmp_path: Path) -> None:
     out = tmp_path / "out"
     found = studies.explain(tone(hertz=3000), model=toy("audio", rate=16_000.0), target="crow", out=out, **QUICK)

@@ -101,7 +101,7 @@ def _line(axis: Any, part: pd.DataFrame, score: str, colour: str) -> None:
 def _contrasts(contrasts: pd.DataFrame, settings: Settings, out: Path) -> str:
     """A panel for each question and level: methods as rows, domains and budgets as columns."""
     levels = list(dict.fromkeys(contrasts["level"]))
-    figure = Figure(figsize=(5.2 * len(QUESTIONS) + 2, 0.9 + 2.1 * len(levels)), layout="constrained")
+    figure = Figure(figsize=(4.4 * len(QUESTIONS) + 2, 0.9 + 2.1 * len(levels)), layout="constrained")
     axes = figure.subplots(len(levels), len(QUESTIONS), squeeze=False, sharey=True, sharex=True)
     methods, domains = list(dict.fromkeys(contrasts["method"])), list(dict.fromkeys(contrasts["domain"]))
     columns = [(domain, budget) for domain in domains for budget in settings.budgets]

@@ -71,7 +71,7 @@ def other_forms(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_parts_of_another_form_are_computed_again(pictures: Path, tmp_path: Path) -> None:
-    one = {"limit": 1, "pictures": 0}
+    one = {"limit": 1, "pictures": 0, "transforms": settings(pictures).transforms}
     _, fresh = run(pictures, tmp_path / "o", **one)
     (path,) = (tmp_path / "o" / ".parts").glob("*.json")
     part, domains = json.loads(path.read_text()), settings(pictures).transforms
@@ -98,7 +98,7 @@ def test_temporary_files_of_a_kill_are_removed_and_belong_to_no_other_model(pict
     for path in dead:
         path.write_text("half")
     notes: list[str] = []
-    studies.compare(settings(pictures, limit=2), out, model=tiny(), note=notes.append)
+    studies.compare(settings(pictures, limit=2, transforms=("pixel", "dft")), out, model=tiny(), note=notes.append)
     assert [" forwards for each " in note for note in notes] == [True]
     assert not any(path.exists() for path in dead)
 

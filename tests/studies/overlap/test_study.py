@@ -18,7 +18,7 @@ from pullback import cli
 from pullback.core.progress import Interrupted
 from pullback.studies import OverlapSettings, noise, overlap
 from pullback.studies.overlap import study
-from pullback.studies.overlap.conclusions import LISTED, _listed, _stars, conclude, controlled, differences
+from pullback.studies.overlap.conclusions import EACH, LISTED, _listed, _stars, conclude, controlled, differences
 from pullback.studies.overlap.tables import long
 from pullback.studies.overlap.tones import HERTZ, RATE, ToneNet, tones
 
@@ -119,9 +119,9 @@ def test_less_of_the_corruption_is_better(found: study.MixedRecordings) -> None:
     [signed], [plain] = ([v for key, v in own.items() if key[0] == method] for method in (f"+ * {IG}", IG))
     assert signed.mean() == pytest.approx(left["coefficient"] - mine)
     rows = found.contrasts.set_index(["question", "method"]).loc["energy_left"]
-    assert rows.loc[f"+ * {IG}", "verdict"] == "better"
+    assert rows.loc[f"+ * {IG}", "confirmed"]
     assert rows.loc[IG, "mean"] == pytest.approx(plain.mean())
-    assert rows.loc[IG, "verdict"] != "better"
+    assert not rows.loc[IG, "confirmed"]
 
 
 def test_controls_are_asked_by_the_same_test(found: study.MixedRecordings) -> None:
@@ -141,7 +141,10 @@ def test_a_sentence_lists_the_largest_and_counts_the_others() -> None:
     said = _listed(rows, "dB")
     assert said.startswith(": m19 in d (")
     assert said.count(" in d (") == LISTED
-    assert said.endswith(f"{20 - LISTED} more methods and domains stand in contrasts.csv")
+    assert said.endswith(f"{20 - LISTED} more stand in contrasts.csv")
+    many = _listed(rows.assign(method="m"), "dB")
+    assert many.count("dB at") == EACH
+    assert many.endswith(f"{20 - EACH} more stand in contrasts.csv")
 
 
 def test_sounds_are_not_clipped_and_keep_their_levels(found: study.MixedRecordings) -> None:

@@ -22,7 +22,7 @@ from pullback.studies.minimal.images import HARD, PHOTO, SOFT
 from pullback.studies.minimal.report import CAPTIONS, GRID, change_table, contrast_table, front_table, limit_table, need_table
 from pullback.studies.minimal.settings import Settings
 from pullback.studies.minimal.tables import LIMITED
-from pullback.studies.minimal.words import of, percent
+from pullback.studies.minimal.words import LEAST, interval, of, percent
 
 from .tables import NothingStored, table
 
@@ -125,25 +125,35 @@ def _plain(value: Any) -> str:
 
 
 def _others(folder: Path) -> str:
-    """A row for each model and domain of other runs."""
+    """What other runs say: limits of each model and domain, and how many more coefficients controls need."""
     if not (folder / "others.json").is_file():
         return "None are stored."
-    runs, lines = json.loads((folder / "others.json").read_text()), []
-    for run in runs:
-        for cell in run["signals"]:
-            where = {name: cell[name] for name in WHERE}
-            medians = {row["image"]: f"{percent(row['kept_until']['median'])} %" for row in of(run["limits"], **where)}
-            [rival] = of(run["rivals"], **where)
-            limited = max((row["signals"] for row in of(run["limits"], **where)), default=0)
-            line = {name: f"`{cell[name]}`" for name in WHERE} | {"with a limit": f"{limited} of {cell['signals']}"}
-            line |= {image: medians.get(image, "–") for image in LIMITED}
-            lines.append(line | {"another class reached": f"{rival['reached']} of {rival['signals']}"})
+    runs = json.loads((folder / "others.json").read_text())
+    limits = pd.DataFrame([_limits(run, cell) for run in runs for cell in run["signals"]])
     commands = ", ".join(f"`{command(run['settings'])}` ({_cost(run)})" for run in runs)
     return (
         "The median sparsity up to which the class is kept, by image; a signal has no limit where the empty one has its class. "
-        "So few signals describe, and conclude nothing: no interval and no test is given. "
-        f"From {commands}.\n\n{table(pd.DataFrame(lines))}"
+        f"Intervals are of 95 %, from {LEAST} signals on. From {commands}.\n\n{table(limits)}\n\n"
+        "How many times as many coefficients other images need for the class as the minimal one, where every coefficient "
+        "above 0 counts whole; corrected by Holm over all rows of a run.\n\n"
+        f"{table(pd.concat(map(need_table, runs)))}"
     )
+
+
+def _limits(run: dict[str, Any], cell: dict[str, Any]) -> dict[str, str]:
+    """The row of one model and domain."""
+    where = {name: cell[name] for name in WHERE}
+    rows, [rival] = of(run["limits"], **where), of(run["rivals"], **where)
+    limited = max((row["signals"] for row in rows), default=0)
+    line = {name: f"`{cell[name]}`" for name in WHERE} | {"with a limit": f"{limited} of {cell['signals']}"}
+    line |= dict.fromkeys(LIMITED, "–") | {row["image"]: _limit(row) for row in rows}
+    return line | {"another class reached": f"{rival['reached']} of {rival['signals']}"}
+
+
+def _limit(row: dict[str, Any]) -> str:
+    """The median, with its interval where there are enough signals for one."""
+    found = row["kept_until"]
+    return interval(found) if row["signals"] >= LEAST else f"{percent(found['median'])} %"
 
 
 def _cost(summary: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from benchmarks.results.stored import ROOT, read
 from pullback.core.files import write_text
-from pullback.studies.overlap.conclusions import has_zero
+from pullback.studies.overlap.conclusions import QUESTIONS, has_zero
 from pullback.studies.overlap.pair import FILE, RANKINGS
 from pullback.studies.overlap.settings import PAPER
 
@@ -28,6 +28,8 @@ PICTURES = {
     "contrasts": "Difference of maps from |coefficient|, by method, domain and budget",
     "spectrograms": "One mixture at 0 dB and what is kept of it",
 }
+SHOWN = 20  # confirmed contrasts of a question in the table
+UNITS = {"si_sdr": "SI-SDR, dB", "energy_left": "corruption left", "probability": "p(class)"}
 COLUMNS = {
     "si_sdr_gain": "SI-SDR gain, dB",
     "energy_left": "corruption left",
@@ -74,7 +76,7 @@ def _pictures(study: str) -> Callable[[Path], str]:
 
     def section(root: Path) -> str:
         _run(root, study)
-        return "\n\n".join(f"![{text}](overlap/{study}-{name}.png)" for name, text in PICTURES.items())
+        return "\n\n".join(f"![{text}](overlap/{study}-{name}.webp)" for name, text in PICTURES.items())
 
     return section
 
@@ -103,31 +105,43 @@ def _confirmed(study: str) -> Callable[[Path], str]:
     def section(root: Path) -> str:
         run = _run(root, study)
         rows = pd.DataFrame(run["contrasts"])
-        right = rows[rows["confirmed"]].sort_values(["question", "confirmed_mean"], ascending=[False, False])
-        if right.empty:
+        if not rows["confirmed"].any():
             return "No contrast is confirmed."
+        right = pd.concat([_largest(rows, score) for score in QUESTIONS])
         place = ["method", "domain", "level", "budget"]
         truth = rows[rows["question"] == "si_sdr"].set_index(place)["mean"]
         there = right.join(truth.rename("there"), on=place)["there"]
-        unit = right["question"].map({"si_sdr": "SI-SDR, dB", "probability": "p(class)"})
         interval = [_interval(row) for row in right.to_dict("records")]
         shown = pd.DataFrame(
             {
-                "score": unit,
+                "score": right["question"].map(UNITS),
                 "method": [f"`{one}`" for one in right["method"]],
                 "domain": [f"`{one}`" for one in right["domain"]],
                 "level": right["level"],
                 "kept": [f"{100 * one:g} %" for one in right["budget"]],
-                "map less |coefficient|": interval,
+                "better than |coefficient| by": interval,
                 "p, corrected": [f"{one:.4f}" for one in right["confirmed_p_corrected"]],
                 "detectable": [f"{one:.2g}" for one in right["confirmed_detectable"]],
                 "SI-SDR there, dB": [f"{one:+.1f}" for one in there],
             }
         )
         star = "\n\n\\* The corrected test confirms it, but the interval, which holds for all candidates together, contains 0."
-        return table(shown) + (star if any(map(has_zero, right.to_dict("records"))) else "")
+        return table(shown) + _more(run, right) + (star if any(map(has_zero, right.to_dict("records"))) else "")
 
     return section
+
+
+def _largest(rows: pd.DataFrame, score: str) -> pd.DataFrame:
+    """The confirmed contrasts of a question that the table shows."""
+    own = rows[rows["confirmed"] & (rows["question"] == score)]
+    return own.sort_values("confirmed_mean", ascending=False).head(SHOWN)
+
+
+def _more(run: dict[str, Any], shown: pd.DataFrame) -> str:
+    """How many confirmed contrasts the table leaves out."""
+    more = {score: count - int((shown["question"] == score).sum()) for score, count in run["confirmed"].items()}
+    left = [f"{count} more of {UNITS[score]}" for score, count in more.items() if count]
+    return f"\n\nThe largest are shown; {' and '.join(left)} stand in contrasts.csv of the run." if left else ""
 
 
 def _interval(row: dict[str, Any]) -> str:
@@ -147,7 +161,8 @@ def _paper(root: Path) -> str:
     said = (
         f"The mixture itself is at {mixed:+.1f} dB. Kept: {100 * rows['budget'].iloc[0]:g} % of the coefficients of `{PAPER}`."
     )
-    return f"{said}\n\n{table(shown)}\n\n![A crow with chirping birds, and what is kept of them](overlap/overlap-{FILE})"
+    picture = f"![A crow with chirping birds, and what is kept of them](overlap/overlap-{Path(FILE).stem}.webp)"
+    return f"{said}\n\n{table(shown)}\n\n{picture}"
 
 
 SECTIONS = {
@@ -158,20 +173,26 @@ SECTIONS = {
 
 
 def store(folder: Path, root: Path = ROOT) -> None:
-    """Stores the summary of a run and its pictures, in 128 colours."""
+    """Stores the summary of a run, with the contrasts that the page shows, and its pictures, without loss."""
     found = read(folder / "summary.json")
     study = found["command"].removeprefix("study ")
     kept = {name: value for name, value in found.items() if name not in ("process", "files", "pullback")}
-    looked = {(one["method"], one["domain"], one["level"], one["budget"]) for one in found["contrasts"] if one["candidate"]}
-    kept["contrasts"] = [
-        one for one in found["contrasts"] if (one["method"], one["domain"], one["level"], one["budget"]) in looked
-    ]
+    kept |= _reduced(found["contrasts"])
     write_text(root / "benchmarks" / "results" / f"{study}.json", json.dumps(kept, indent=1) + "\n")
     for name in (*PICTURES, *(["paper"] if found["pair"] else [])):
         first = sorted(folder.glob(f"{name}*.png"))[0]
         place = root / "docs" / "studies" / "overlap"
         place.mkdir(parents=True, exist_ok=True)
-        Image.open(first).convert("RGB").quantize(128).save(place / f"{study}-{name}.png", optimize=True)
+        Image.open(first).convert("RGB").save(place / f"{study}-{name}.webp", lossless=True, method=6)
+
+
+def _reduced(contrasts: list[dict[str, Any]]) -> dict[str, Any]:
+    """How many contrasts of each question are confirmed, and every question in the places that the page shows."""
+    every, place = pd.DataFrame(contrasts), ["method", "domain", "level", "budget"]
+    counts = {score: int((every["confirmed"] & (every["question"] == score)).sum()) for score in QUESTIONS}
+    shown = pd.concat([_largest(every, score) for score in QUESTIONS])[place]
+    looked = set(shown.itertuples(index=False, name=None))
+    return {"confirmed": counts, "contrasts": [one for one in contrasts if tuple(one[name] for name in place) in looked]}
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def fill(text: str, root: Path = ROOT, sections: dict[str, Section] = SECTIONS) 
 
 def _said(section: Section, root: Path) -> str:
     try:
-        return section(root).strip()
+        return section(root).strip("\n")
     except NothingStored:
         return NOT_YET
 

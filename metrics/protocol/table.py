@@ -27,6 +27,7 @@ COLUMNS = (
 )
 AWAY = "away"
 Numbers = NDArray[np.float64]
+Columns = dict[str, NDArray[Any]]  # of one length
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,8 @@ def rows(block: Block) -> pd.DataFrame:
     found = [(cell, _metric(cell.answer, main), score) for cell, score in (*scored.items(), *_away(scored))]
     found += [(cell, "gain", score) for cell, score in _gains(scored, main)]
     found += _shares(block)
-    table = pd.concat([*(_part(block, *each) for each in found), _differences(block)])
+    parts = [*(_part(block, *each) for each in found), _differences(block)]
+    table = pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
     return table[(table["control"] != "oracle") | table["score"].notna()]  # it knows the first examples and budgets only
 
 
@@ -74,11 +76,11 @@ def _shares(block: Block) -> list[tuple[Cell, str, Numbers]]:
     return found
 
 
-def _differences(block: Block) -> pd.DataFrame:
+def _differences(block: Block) -> Columns:
     """f(x) - f(x₀) of each example."""
-    about = {"example": list(block.example), "unit": list(block.unit), "score": block.differences["score"]}
-    empty = {"domain": "", "family": "", "budget_kind": "", "budget": np.nan, "control": "", "metric": "score_difference"}
-    return pd.DataFrame(about | empty | dict(block.where))
+    score, where = block.differences["score"], {"domain": "", "family": "", "budget_kind": "", "control": ""}
+    about = {"budget": np.full(len(score), np.nan), "example": _objects(block.example), "unit": _objects(block.unit)}
+    return about | {"score": score} | _repeated(where | {"metric": "score_difference"} | dict(block.where), len(score))
 
 
 def _metric(answer: str, main: str) -> str:
@@ -105,14 +107,23 @@ def _gains(scores: Mapping[Cell, Numbers], main: str) -> list[tuple[Cell, Number
     return found
 
 
-def _part(block: Block, cell: Cell, metric: str, score: Numbers) -> pd.DataFrame:
+def _part(block: Block, cell: Cell, metric: str, score: Numbers) -> Columns:
     """The rows of one cell."""
     number, count = score.shape
     varying = {
         "budget": np.tile(block.budgets, number),
-        "example": np.repeat(np.asarray(block.example, dtype=object), count),
-        "unit": np.repeat(np.asarray(block.unit, dtype=object), count),
+        "example": np.repeat(_objects(block.example), count),
+        "unit": np.repeat(_objects(block.unit), count),
         "score": score.reshape(-1),
     }
     fixed = {"domain": cell.domain, "family": cell.family, "budget_kind": cell.by, "control": cell.control, "metric": metric}
-    return pd.DataFrame(varying | fixed | dict(block.where))
+    return varying | _repeated(fixed | dict(block.where), score.size)
+
+
+def _objects(values: Sequence[Hashable]) -> NDArray[Any]:
+    return np.asarray(values, dtype=object)
+
+
+def _repeated(values: Mapping[str, str], length: int) -> Columns:
+    """Columns of one text each."""
+    return {name: np.full(length, value, dtype=object) for name, value in values.items()}

@@ -12,10 +12,29 @@ from ...metrics.statistics import ENOUGH, Contrast, contrast, family, mean_inter
 from .settings import Settings
 from .tables import CLASS, TRUTH
 
-QUESTIONS = {  # the score, what it asks, and differences that are equal in practice
-    "si_sdr": ("truth: is what is kept closer to the target?", "dB of SI-SDR", 0.5),
-    "probability": ("the model: is the class more probable where this alone is kept?", "in probability", 0.02),
+
+@dataclass(frozen=True)
+class Question:
+    """asks, unit: in words.  equal: differences up to this size are equal in practice.  less: whether less is better."""
+
+    asks: str
+    unit: str
+    equal: float
+    less: bool = False
+
+    @property
+    def difference(self) -> str:
+        """What is positive where a map is better."""
+        return "|coefficient| less map" if self.less else "map less |coefficient|"
+
+
+QUESTIONS = {  # by score
+    "si_sdr": Question("truth: is what is kept closer to the target?", "dB of SI-SDR", 0.5),
+    "energy_left": Question("the corruption: is less of it left?", "of the corruption's energy", 0.02, less=True),
+    "probability": Question("the model: is the class more probable where this alone is kept?", "in probability", 0.02),
 }
+CONTROLS = {"random": "random coefficients", "oracle": "the ideal mask"}  # that are asked the same, over all targets
+LISTED, EACH = 4, 3  # methods and domains in a sentence, and the largest contrasts of each
 CELL = ["method", "domain", "level", "budget"]
 LOOKED = 0.05  # p on the explored targets, uncorrected, of a contrast that is then to be confirmed
 Key = tuple[Any, ...]
@@ -33,8 +52,10 @@ def conclude(table: pd.DataFrame, sweep: pd.DataFrame, settings: Settings) -> Co
     """What can be concluded from the tables."""
     contrasts = pd.concat([_question(table, score, settings) for score in QUESTIONS], ignore_index=True)
     asked, shown = swept(sweep, settings), means(table, settings)
-    said = [*_predictions(asked, sweep, settings), *_beaten(contrasts), *_oracle(shown, settings)]
-    found = {"findings": said, "sweep": _plain(asked), "means": _plain(shown), "contrasts": _plain(contrasts)}
+    controls = controlled(table)
+    said = [*_predictions(asked, sweep, settings), *_beaten(contrasts, controls), *_oracle(shown, settings)]
+    tables = {"sweep": asked, "means": shown, "controls": controls, "contrasts": contrasts}
+    found = {"findings": said} | {name: _plain(frame) for name, frame in tables.items()}
     return Conclusions(contrasts, found)
 
 
@@ -48,11 +69,12 @@ def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def _question(table: pd.DataFrame, score: str, settings: Settings) -> pd.DataFrame:
     """The contrasts of one declared question, each against |coefficient| at the same count, paired by target.
 
+    A difference is positive where the map is better: of energy_left it is |coefficient| less map.
     mean … verdict: over all targets, with the intervals and p of the whole family (Holm).  explored, explored_p: on the
     targets that are looked at.  candidate: whether it is better there by more than what is equal in practice, with p ≤ 0.05.
     confirmed_…: on the other targets, of the family of candidates.  confirmed: the same there, with p corrected by Holm.
     """
-    rope = QUESTIONS[score][2]
+    rope = QUESTIONS[score].equal
     every = differences(table, score)
     looked, kept = differences(table[table["half"] == "explore"], score), differences(table[table["half"] == "confirm"], score)
     seen = {key: contrast(values, rope=rope) for key, values in looked.items()}
@@ -74,16 +96,36 @@ def _row(score: str, key: Key, whole: Contrast, seen: Contrast | None, confirmed
     row |= {"explored": seen.mean if seen else np.nan, "explored_p": seen.p if seen else np.nan}
     row["candidate"] = confirmed is not None
     row |= {f"confirmed_{name}": getattr(confirmed, name) if confirmed else np.nan for name in wanted[:-1]}
-    row["confirmed"] = bool(confirmed and confirmed.mean > confirmed.rope and confirmed.p_corrected <= 1 - confirmed.level)
+    row["confirmed"] = bool(confirmed and _passed(confirmed))
     return row
 
 
-def differences(table: pd.DataFrame, score: str) -> dict[Key, np.ndarray]:
-    """Score of a map less that of |coefficient|, (targets,), by method, domain, level and budget."""
+def _passed(one: Contrast) -> bool:
+    return one.mean > one.rope and one.p_corrected <= 1 - one.level
+
+
+def controlled(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each question and control: in how many places it is better than |coefficient|.
+
+    By the test that confirms maps, over all targets and corrected over all places. Where random coefficients pass it, a map
+    that passes need not have found anything.
+    """
+    rows = []
+    for score, question in QUESTIONS.items():
+        for control in CONTROLS:
+            found = _family(differences(table, score, control), question.equal)
+            better = sum(map(_passed, found.values()))
+            rows.append({"question": score, "control": control, "better": better, "of": len(found)})
+    return pd.DataFrame(rows)
+
+
+def differences(table: pd.DataFrame, score: str, kept_by: str = "attribution") -> dict[Key, np.ndarray]:
+    """How much better a map, or the control `kept_by`, is than |coefficient|, (targets,), by method, domain, level, budget."""
     place = ["unit", "domain", "level", "budget"]
     control = table[table["control"] == "coefficient"].set_index(place)[score]
-    own = table[table["control"] == "attribution"].join(control.rename("by_coefficient"), on=place)
-    own = own.assign(difference=own[score] - own["by_coefficient"])
+    own = table[table["control"] == kept_by].join(control.rename("by_coefficient"), on=place)
+    sign = -1 if QUESTIONS[score].less else 1
+    own = own.assign(difference=sign * (own[score] - own["by_coefficient"]))
     return {key: group["difference"].to_numpy() for key, group in own.groupby(CELL, sort=False)}
 
 
@@ -125,18 +167,26 @@ def _predictions(asked: pd.DataFrame, sweep: pd.DataFrame, settings: Settings) -
     return said
 
 
-def _beaten(contrasts: pd.DataFrame) -> list[str]:
+def _beaten(contrasts: pd.DataFrame, controls: pd.DataFrame) -> list[str]:
     """For each question, where maps beat |coefficient| and where they fall behind it."""
     said = []
-    for score, (question, unit, _) in QUESTIONS.items():
-        own = contrasts[contrasts["question"] == score]
+    for score, question in QUESTIONS.items():
+        own, unit = contrasts[contrasts["question"] == score], question.unit
         right, many = own[own["confirmed"]], int(own["candidate"].sum())
-        head = (
-            f"{question.capitalize()} Of {len(own)} contrasts with |coefficient|, {many} looked better on the explored targets"
-        )
-        said.append(f"{head}, {len(right)} are confirmed on the others{_few(right)}{_listed(right, unit)}.{_stars(right)}")
-        said.append(_whole(own, unit))
+        looked = f"Of {len(own)} contrasts with |coefficient|, {many} looked better on the explored targets"
+        confirmed = f"{len(right)} are confirmed on the others{_few(right)}{_listed(right, unit)}.{_stars(right)}"
+        said.append(f"{question.asks.capitalize()} {looked}, {confirmed}")
+        said.append(f"{_whole(own, unit)} {_same_test(controls[controls['question'] == score])}")
     return said
+
+
+def _same_test(controls: pd.DataFrame) -> str:
+    """How often the controls beat |coefficient|."""
+    rows = controls.set_index("control")
+    each = [f"{name} in {rows.loc[one, 'better']} of {rows.loc[one, 'of']} places" for one, name in CONTROLS.items()]
+    empty = rows.loc["random", "better"] * 2 > rows.loc["random", "of"]
+    warning = " So being better here needs no map, and shows none." if empty else ""
+    return f"By the test that confirms, |coefficient| is beaten by {' and by '.join(each)}.{warning}"
 
 
 def _whole(own: pd.DataFrame, unit: str) -> str:
@@ -166,15 +216,14 @@ def _stars(right: pd.DataFrame) -> str:
 
 
 def _listed(right: pd.DataFrame, unit: str) -> str:
-    """The confirmed contrasts by method and domain, the largest first."""
+    """The largest confirmed contrasts by method and domain, and how many more there are."""
     if right.empty:
         return ""
     groups = right.sort_values("confirmed_mean", ascending=False).groupby(["method", "domain"], sort=False)
-    parts = [
-        f"{method} in {domain} ({'; '.join(_cell(row, unit) for row in own.to_dict('records'))})"
-        for (method, domain), own in groups
-    ]
-    return ": " + "; ".join(parts)
+    shown = [(key, own.head(EACH).to_dict("records")) for key, own in groups][:LISTED]
+    parts = [f"{method} in {domain} ({'; '.join(_cell(row, unit) for row in rows)})" for (method, domain), rows in shown]
+    more = len(right) - sum(len(rows) for _, rows in shown)
+    return ": " + "; ".join(parts + [f"{more} more stand in contrasts.csv"] * bool(more))
 
 
 def _cell(row: dict[str, Any], unit: str) -> str:

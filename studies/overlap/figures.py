@@ -18,7 +18,7 @@ STYLES = {
     "coefficient": ("|coefficient|, without the model", "black"),
     "random": ("random", "0.6"),
 }
-LIMITS = {"si_sdr": 10.0, "probability": 0.5}  # of the colours of contrasts
+LIMITS = {"si_sdr": 10.0, "energy_left": 0.5, "probability": 0.5}  # of the colours of contrasts
 SCORES = {"si_sdr_gain": "SI-SDR gain over the mixture, dB", "probability": "probability of the class"}
 SPECTROGRAMS = (
     "One mixture and what is kept of it, on one scale of 70 dB. Rows: by the map, by |coefficient|, by the ideal mask."
@@ -27,7 +27,7 @@ CAPTIONS = {
     "prediction.png": "How often the model still names the target (Wilson intervals), and the probability of its class.",
     "levels.png": "Scores of what is kept, with 95 % intervals. The best map is the one with the largest mean in the panel; "
     "it is chosen on the same targets and so favoured; all maps stand in results.csv.",
-    "contrasts.png": "Mean difference from |coefficient| at the same count, paired. Dots: confirmed.",
+    "contrasts.png": "Mean difference from |coefficient| at the same count, paired; blue: the map is better. Dots: confirmed.",
     FILE: "The paper's mixture in its domain. Each panel has its own scale: what is quiet looks as bright as what is loud.",
 }
 
@@ -101,17 +101,17 @@ def _line(axis: Any, part: pd.DataFrame, score: str, colour: str) -> None:
 def _contrasts(contrasts: pd.DataFrame, settings: Settings, out: Path) -> str:
     """A panel for each question and level: methods as rows, domains and budgets as columns."""
     levels = list(dict.fromkeys(contrasts["level"]))
-    figure = Figure(figsize=(5.2 * len(QUESTIONS) + 2, 0.9 + 2.1 * len(levels)), layout="constrained")
+    figure = Figure(figsize=(4.4 * len(QUESTIONS) + 2, 0.9 + 2.1 * len(levels)), layout="constrained")
     axes = figure.subplots(len(levels), len(QUESTIONS), squeeze=False, sharey=True, sharex=True)
     methods, domains = list(dict.fromkeys(contrasts["method"])), list(dict.fromkeys(contrasts["domain"]))
     columns = [(domain, budget) for domain in domains for budget in settings.budgets]
-    for column, (score, (_, unit, _)) in enumerate(QUESTIONS.items()):
+    for column, (score, question) in enumerate(QUESTIONS.items()):
         mine = contrasts[contrasts["question"] == score]
         for row, level in enumerate(levels):
             own = mine[mine["level"] == level].set_index(["method", "domain", "budget"])
             shown = _panel(axes[row, column], own, methods, columns, LIMITS[score])
             _ticks(axes[row, column], methods, domains, settings)
-            axes[row, column].set_title(f"{level}: {unit}, map less |coefficient|", fontsize=8)
+            axes[row, column].set_title(f"{level}: {question.unit}, {question.difference}", fontsize=8)
         figure.colorbar(shown, ax=axes[:, column], shrink=0.6, extend="both").ax.tick_params(labelsize=8)
     return save(figure, out / "contrasts.png")
 

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 from support.command_line import MODELS, PHOTOS
 
+from pullback.studies.report import figures
+
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
@@ -31,3 +33,9 @@ def model_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.open(PHOTOS[0]).save(tmp_path / "photos" / "a.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def without_overview(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures about all photos are tested elsewhere."""
+    monkeypatch.setattr(figures, "overview", lambda table, out, texts: [])

@@ -26,13 +26,16 @@ from pullback.studies.compare.verdicts import _percent, findings
 from pullback.studies.loaders.models import LoadedModel
 from pullback.studies.report import figures
 
+OVERVIEW_ELSEWHERE = pytest.mark.usefixtures("without_overview")
 
+
+@OVERVIEW_ELSEWHERE
 def test_the_seed_fixes_everything_and_batches_change_nothing(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = studies.compare(settings(pictures), tmp_path / "1", model=tiny()).table
+    first = studies.compare(settings(pictures, pictures=0), tmp_path / "1", model=tiny()).table
     monkeypatch.setattr(sys.modules["pullback.studies.compare.cell"], "BATCH", 9)
-    second = studies.compare(settings(pictures, batch_size=2), tmp_path / "2", model=tiny()).table
+    second = studies.compare(settings(pictures, pictures=0, batch_size=2), tmp_path / "2", model=tiny()).table
     names = [
         name
         for name in first
@@ -41,8 +44,9 @@ def test_the_seed_fixes_everything_and_batches_change_nothing(
     np.testing.assert_allclose(first[names], second[names], rtol=1e-3, atol=1e-5)
 
 
+@OVERVIEW_ELSEWHERE
 def test_report_names_controls_and_intervals_once_there_are_enough_photos(pictures: Path, tmp_path: Path) -> None:
-    outcome = studies.compare(settings(pictures), tmp_path / "o", model=tiny())
+    outcome = studies.compare(settings(pictures, pictures=0), tmp_path / "o", model=tiny())
     sentences = " ".join(outcome.summary["sentences"])
     assert sentences.count("9 images are too few for a claim") == 2
     assert "no domain is claimed" in sentences
@@ -66,6 +70,7 @@ def test_report_names_controls_and_intervals_once_there_are_enough_photos(pictur
     assert list(shares.columns) == ["all", "coarser", "octave 2", "octave 1"]
 
 
+@OVERVIEW_ELSEWHERE
 def test_progress_ends_where_it_said_it_would(pictures: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     studies.compare(settings(pictures), tmp_path / "o", lambda done, planned: seen.append((done, planned)), tiny())
@@ -104,9 +109,10 @@ def test_maps_are_drawn_in_domains_of_different_families(pictures: Path, tmp_pat
     assert pick("dct", "dft", "hartley", "swt(haar)", "wpt(haar)") == ["dct", "dft", "hartley", "swt(haar)"]
 
 
+@OVERVIEW_ELSEWHERE
 def test_what_holds_a_map_is_counted_in_samples(pictures: Path, tmp_path: Path) -> None:
     """A frame says the same several times over: it needs more numbers for the same, not the same share of more."""
-    frame = settings(pictures, transforms=("dwt(haar, level=1)", "swt(haar, level=1)"), limit=3)
+    frame = settings(pictures, transforms=("dwt(haar, level=1)", "swt(haar, level=1)"), limit=3, pictures=0)
     table = studies.compare(frame, tmp_path / "o", model=tiny()).table
     held = table.pivot(index="image", columns="transform", values="samples90")
     counts = table.groupby("transform")["coefficients"].first()
@@ -138,19 +144,24 @@ def test_pictures_are_drawn_of_photos_that_can_be_read(pictures: Path, tmp_path:
 
 
 def test_more_coefficients_than_samples_are_more_than_100_per_cent(pictures: Path, tmp_path: Path) -> None:
-    table = studies.compare(settings(pictures, transforms=("pixel", "dct"), limit=2), tmp_path / "o", model=tiny()).table
+    table = studies.compare(
+        settings(pictures, transforms=("pixel", "dct"), limit=2, pictures=0), tmp_path / "o", model=tiny()
+    ).table
     table["kept10_attribution"] = table["transform"].map({"pixel": 0.9, "dct": 0.2})
     table["samples90"] = table["transform"].map({"pixel": 0.18, "dct": 1.52})
     assert "number 18 % of the samples in pixel and 152 % in dct." in findings(table)[0]
 
 
 def test_a_mean_near_100_per_cent_of_photos_far_from_it_is_not_called_best(pictures: Path, tmp_path: Path) -> None:
-    table = studies.compare(settings(pictures, transforms=("pixel", "dct"), limit=2), tmp_path / "o", model=tiny()).table
+    table = studies.compare(
+        settings(pictures, transforms=("pixel", "dct"), limit=2, pictures=0), tmp_path / "o", model=tiny()
+    ).table
     table.loc[table["transform"] == "pixel", "kept10_attribution"] = [1.65, 0.40]
     table.loc[table["transform"] == "dct", "kept10_attribution"] = [0.90, 0.86]
     assert "misses f(x) - f(x₀) by 12 % on average in dct (the least) and by 62 % in pixel (the most)." in findings(table)[0]
 
 
+@OVERVIEW_ELSEWHERE
 def test_a_limit_that_leaves_out_classes_says_so_once(pictures: Path, tmp_path: Path) -> None:
     for name, photos in (("cat", range(4)), ("dog", range(4, 9))):
         (pictures / name).mkdir()

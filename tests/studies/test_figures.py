@@ -1,5 +1,8 @@
 """What pictures show: whole lines, true scales, even columns, photos as people see them."""
 
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from torch import nn
 
 from pullback import attribute
 from pullback.attribution.plot import POINTS, SIDE, draw_signal, extremes, plot, shrunk
+from pullback.core.imports import import_matplotlib
 from pullback.studies.axiom_matrix.figure import figure as matrix_figure
 from pullback.studies.loaders.models import LoadedModel
 from pullback.studies.loaders.preparation import Preparation
@@ -153,3 +157,29 @@ def test_no_text_of_a_figure_is_a_formula(tmp_path: Path) -> None:
     assert figures.save(matrix_figure(table), tmp_path / "b.png") == "b.png"
     with Image.open(tmp_path / "b.png") as image:
         assert image.size[0] > 100
+
+
+# Without a screen ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def without_matplotlib() -> Iterator[None]:
+    """Inside, matplotlib is imported anew."""
+    names = [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]
+    kept = {name: sys.modules.pop(name) for name in names}
+    try:
+        yield
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+            del sys.modules[name]
+        sys.modules.update(kept)
+
+
+@pytest.mark.parametrize(("backend", "kept"), [("no such backend", False), ("svg", True), ("", False)])
+def test_figures_need_no_backend(backend: str, kept: bool, without_matplotlib: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", backend)
+    import_matplotlib()
+    assert os.environ["MPLBACKEND"] == backend
+    import matplotlib
+
+    assert (matplotlib.get_backend(auto_select=False) == backend) == kept

@@ -16,17 +16,23 @@ from pullback.core.progress import Interrupted
 from pullback.studies.loaders.models import LoadedModel
 from pullback.studies.loaders.preparation import Preparation
 
+pytestmark = pytest.mark.usefixtures("without_overview")
+
+
+def brief(pictures: Path, **changes: object) -> studies.Settings:
+    """Two domains, and no pictures."""
+    return settings(pictures, **{"transforms": ("pixel", "dft"), "pictures": 0} | changes)
+
 
 def test_an_interrupted_run_continues_where_it_stopped(pictures: Path, tmp_path: Path) -> None:
-    whole = studies.compare(settings(pictures), tmp_path / "whole", model=tiny())
+    fresh = tiny()
+    whole = studies.compare(settings(pictures), tmp_path / "whole", model=fresh)
     with pytest.raises(KeyboardInterrupt):
         studies.compare(settings(pictures), tmp_path / "cut", model=tiny(stop_after=1300))
     assert list((tmp_path / "cut" / ".parts").iterdir())
     assert not (tmp_path / "cut" / "results.csv").exists()
     model = tiny()
     resumed = studies.compare(settings(pictures), tmp_path / "cut", model=model)
-    fresh = tiny()
-    studies.compare(settings(pictures), tmp_path / "again", model=fresh)
     assert model.module.rows < fresh.module.rows
     timeless = lambda table: table.drop(columns=["seconds_stream"])
     pd.testing.assert_frame_equal(timeless(whole.table), timeless(resumed.table))
@@ -37,16 +43,16 @@ def test_an_interrupted_run_continues_where_it_stopped(pictures: Path, tmp_path:
 
 
 def test_a_part_that_is_not_whole_is_done_again(pictures: Path, tmp_path: Path) -> None:
-    brief = dataclasses.replace(settings(pictures), pictures=0, limit=5, transforms=("pixel",))
+    few = brief(pictures, limit=5, transforms=("pixel",))
     with pytest.raises(KeyboardInterrupt):
-        studies.compare(brief, tmp_path / "cut", model=tiny(stop_after=640))
+        studies.compare(few, tmp_path / "cut", model=tiny(stop_after=640))
     parts = sorted((tmp_path / "cut" / ".parts").iterdir())
     assert len(parts) == 4
     for part in parts:
         part.write_text(part.read_text()[:-9])
     spoilt, fresh = tiny(), tiny()
-    found = studies.compare(brief, tmp_path / "cut", model=spoilt)
-    studies.compare(brief, tmp_path / "again", model=fresh)
+    found = studies.compare(few, tmp_path / "cut", model=spoilt)
+    studies.compare(few, tmp_path / "again", model=fresh)
     assert len(found.table) == 5
     assert spoilt.module.rows == fresh.module.rows
 
@@ -55,21 +61,21 @@ def test_a_part_that_is_not_whole_is_done_again(pictures: Path, tmp_path: Path) 
 def test_other_settings_are_refused_where_work_is_stored(pictures: Path, tmp_path: Path, changes: dict[str, object]) -> None:
     """Interrupted or finished: its parts and files stay, and the refusal says what differs."""
     with pytest.raises(KeyboardInterrupt):
-        studies.compare(settings(pictures), tmp_path / "cut", model=tiny(stop_after=1300))
+        studies.compare(brief(pictures), tmp_path / "cut", model=tiny(stop_after=1000))
     for state in ("interrupted", "finished"):
         before = {path: path.read_bytes() for path in (tmp_path / "cut").rglob("*") if path.is_file()}
         assert json.loads((tmp_path / "cut" / "summary.json").read_text())["state"] == state
         with pytest.raises(ValueError, match=f"holds a comparison with other settings .{next(iter(changes))}") as refused:
-            studies.compare(settings(pictures, **changes), tmp_path / "cut", model=tiny())
+            studies.compare(brief(pictures, **changes), tmp_path / "cut", model=tiny())
         assert len(str(refused.value)) <= 300
         assert {path: path.read_bytes() for path in (tmp_path / "cut").rglob("*") if path.is_file()} == before
-        studies.compare(settings(pictures), tmp_path / "cut", model=tiny())
+        studies.compare(brief(pictures), tmp_path / "cut", model=tiny())
 
 
 def interrupted(pictures: Path, out: Path, model: LoadedModel, **changes: object) -> tuple[int, int]:
     """The numbers of stored and of planned photos of a run that stops in the middle."""
     with pytest.raises(Interrupted) as stopped:
-        studies.compare(settings(pictures, **changes), out, model=model)
+        studies.compare(brief(pictures, **changes), out, model=model)
     assert isinstance(stopped.value, KeyboardInterrupt)
     return stopped.value.done, stopped.value.planned
 
@@ -93,10 +99,10 @@ def test_parts_of_other_weights_or_other_photos_are_not_taken_for_this_models(pi
         "photo": lambda: Image.new("RGB", (24, 20), "red").save(pictures / "7.png") or tiny(),
     }
     for name, change in changes.items():
-        assert interrupted(pictures, tmp_path / name, tiny(stop_after=1300)) == (4, 9)
+        assert interrupted(pictures, tmp_path / name, tiny(stop_after=1000)) == (4, 9)
         model, notes = change(), []
-        found = studies.compare(settings(pictures), tmp_path / name, model=model, note=notes.append)
-        fresh = studies.compare(settings(pictures), tmp_path / f"{name}-fresh", model=model, note=notes.append)
+        found = studies.compare(brief(pictures), tmp_path / name, model=model, note=notes.append)
+        fresh = studies.compare(brief(pictures), tmp_path / f"{name}-fresh", model=model, note=notes.append)
         notes = [note for note in notes if " forwards for each " not in note]
         timeless = lambda table: table.drop(columns=["seconds_stream"])
         pd.testing.assert_frame_equal(timeless(found.table), timeless(fresh.table))
@@ -108,9 +114,9 @@ def test_parts_of_other_weights_or_other_photos_are_not_taken_for_this_models(pi
 
 
 def test_the_same_model_continues_without_a_note(pictures: Path, tmp_path: Path) -> None:
-    interrupted(pictures, tmp_path / "o", tiny(stop_after=1300))
+    interrupted(pictures, tmp_path / "o", tiny(stop_after=1000))
     notes: list[str] = []
-    studies.compare(settings(pictures), tmp_path / "o", model=tiny(), note=notes.append)
+    studies.compare(brief(pictures), tmp_path / "o", model=tiny(), note=notes.append)
     assert [" forwards for each " in note for note in notes] == [True]
 
 

@@ -29,10 +29,10 @@ class Tiny(nn.Module):
         return torch.tanh(x.flatten(1) @ self.weight.T) * 3
 
 
-def settings(pictures: Path, **changes: object) -> studies.Settings:
+def settings(folder: Path, **changes: object) -> studies.Settings:
     base = studies.Settings(
         model="tiny",
-        data=str(pictures),
+        data=str(folder),
         method="integrated_gradients(steps=3, rule=gauss_legendre)",
         transforms=("pixel", "dwt(haar, level=2)", "dft"),
         pictures=1,

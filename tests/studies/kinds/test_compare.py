@@ -71,12 +71,13 @@ def test_volumes_in_folders_of_classes(toy: Toy, tmp_path: Path) -> None:
     assert {"dct-000-a.nii.png", "dct-000-a.nii-projections.png"} <= set(found.files)
 
 
+@pytest.mark.usefixtures("without_overview")
 def test_own_results_are_no_data_of_the_next_run(tone: Write, toy: Toy, tmp_path: Path) -> None:
     """Sounds and tables that a comparison wrote into the folder of its data are left out, with the reason."""
     tone("1.wav")
     np.savetxt(tmp_path / "walk.csv", np.random.default_rng(0).normal(size=(40, 2)), delimiter=",")
-    for kind, name in (("audio", "1.wav"), ("series", "walk.csv")):
-        found = [run(tmp_path, tmp_path / kind, toy(kind), transforms=("dct",)) for _ in range(2)]
+    for kind, name, pictures in (("audio", "1.wav", 1), ("series", "walk.csv", 0)):
+        found = [run(tmp_path, tmp_path / kind, toy(kind), transforms=("dct",), pictures=pictures) for _ in range(2)]
         assert [one.table["image"].unique().tolist() for one in found] == [[name]] * 2
     left = {entry["file"]: entry["reason"] for entry in found[-1].summary["skipped"]}
     assert left["audio/results.csv"] == left["audio/input-000-1.wav"] == "a file that pullback wrote"
@@ -90,6 +91,7 @@ def test_a_score_that_never_changes_is_drawn_without_a_warning(toy: Toy, tmp_pat
     assert "<p>1 series. " in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.usefixtures("without_overview")
 def test_series_of_one_file(toy: Toy, tmp_path: Path) -> None:
     np.save(tmp_path / "walk.npy", np.random.default_rng(0).normal(size=(3, 128)))
     model = toy("series")

@@ -18,7 +18,7 @@ from pullback import cli
 from pullback.core.progress import Interrupted
 from pullback.studies import OverlapSettings, noise, overlap
 from pullback.studies.overlap import study
-from pullback.studies.overlap.conclusions import _listed, _stars, conclude, differences
+from pullback.studies.overlap.conclusions import EACH, LISTED, _listed, _stars, conclude, controlled, differences
 from pullback.studies.overlap.tables import long
 from pullback.studies.overlap.tones import HERTZ, RATE, ToneNet, tones
 
@@ -109,6 +109,42 @@ def test_differences_are_paired_by_target(found: study.MixedRecordings) -> None:
     for key, values in again.items():
         np.testing.assert_allclose(np.sort(own[key]), np.sort(values))
         assert len(values) == 16
+
+
+def test_less_of_the_corruption_is_better(found: study.MixedRecordings) -> None:
+    """The signed map of tones leaves less than |coefficient|, which counts as better; the unsigned one does not."""
+    own = differences(found.table, "energy_left")
+    left = {name: found.table.loc[found.table["control"] == name, "energy_left"].mean() for name in ("coefficient", "random")}
+    mine = found.table[found.table["method"] == f"+ * {IG}"]["energy_left"].mean()
+    [signed], [plain] = ([v for key, v in own.items() if key[0] == method] for method in (f"+ * {IG}", IG))
+    assert signed.mean() == pytest.approx(left["coefficient"] - mine)
+    rows = found.contrasts.set_index(["question", "method"]).loc["energy_left"]
+    assert rows.loc[f"+ * {IG}", "confirmed"]
+    assert rows.loc[IG, "mean"] == pytest.approx(plain.mean())
+    assert not rows.loc[IG, "confirmed"]
+
+
+def test_controls_are_asked_by_the_same_test(found: study.MixedRecordings) -> None:
+    """Random coefficients leave less of the corruption too, and say nothing about the target; the ideal mask does both."""
+    better = controlled(found.table).set_index(["question", "control"])["better"]
+    assert better["energy_left", "random"] == better["energy_left", "oracle"] == better["si_sdr", "oracle"] == 1
+    assert better["si_sdr", "random"] == 0
+    said = [one for one in found.summary["findings"] if one.startswith("Over all targets")]
+    assert ["shows none" in one for one in said] == [False, True, False]
+    same = found.table.assign(energy_left=0.5)  # nothing is better where all leave as much
+    assert not controlled(same).query("question == 'energy_left'")["better"].any()
+
+
+def test_a_sentence_lists_the_largest_and_counts_the_others() -> None:
+    row = {"confirmed_low": 0.1, "confirmed_high": 0.5, "domain": "d", "level": "0 dB", "budget": 0.1}
+    rows = pd.DataFrame([row | {"method": f"m{place}", "confirmed_mean": place / 100} for place in range(20)])
+    said = _listed(rows, "dB")
+    assert said.startswith(": m19 in d (")
+    assert said.count(" in d (") == LISTED
+    assert said.endswith(f"{20 - LISTED} more stand in contrasts.csv")
+    many = _listed(rows.assign(method="m"), "dB")
+    assert many.count("dB at") == EACH
+    assert many.endswith(f"{20 - EACH} more stand in contrasts.csv")
 
 
 def test_sounds_are_not_clipped_and_keep_their_levels(found: study.MixedRecordings) -> None:

@@ -129,7 +129,7 @@ def entry(data: str, family: str, found: FittedDomain) -> dict[str, Any]:
     }
 
 
-def cost(data: str, images: int, rounds: int = 3) -> dict[str, float]:
+def cost(data: str, images: int, rounds: int) -> dict[str, float]:
     """What a search costs beside its stream: 50 candidates by each objective as a share of the stream, and training in seconds.
 
     Each is the median over rounds of the processor time of one process on one thread, in which stream and candidates take
@@ -242,6 +242,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, help="with --protocol: examples of each fold")
     parser.add_argument("--cost", action="store_true", help="measure only what a search costs")
     parser.add_argument("--images", type=int, default=16, help="with --cost: the number of images")
+    parser.add_argument("--rounds", type=int, default=3, help="with --cost: medians of so many")
     parser.add_argument("--planted", type=int, help="only search so many hidden frames of each kind")
     parser.add_argument("--kind", action="append", choices=KINDS, help="with --planted: only these")
     parser.add_argument("--pictures", type=Path, help="folder for figures of atoms")
@@ -250,7 +251,7 @@ def main() -> None:
         plant(given.planted, given.kind or KINDS)
         return
     if given.cost:
-        store(cost={given.data: cost(given.data, given.images)})
+        store(cost={given.data: cost(given.data, given.images, given.rounds)})
         return
     if given.draw:
         draw_transfers()

@@ -35,7 +35,7 @@ class Confirmation:
 
     network: a packaged one.  searched: the pictures that fit, choose and judge, by their number in the test set.
     new: pictures that judge the final domains.  seed: of the deal into parts and of training.  stored: whether the search is
-    the stored one, whose domains must be found again.
+    the stored one, whose domains must be found again.  unfitted: whether the known domain of the same form is a rival too.
     """
 
     network: str
@@ -43,13 +43,18 @@ class Confirmation:
     new: range
     seed: int
     stored: bool = False
+    unfitted: bool = False
 
 
 CONFIRMATIONS = {
     "the stored domains": Confirmation("fashion-pgd-seed0", range(PICTURES), range(1_100, 1_400), 0, True),
+    "these, and known ones of their form": Confirmation(
+        "fashion-pgd-seed0", range(PICTURES), range(1_400, 1_700), 0, True, True
+    ),
     "fitted anew, with other pictures": Confirmation("fashion-pgd-seed0", range(2_000, 3_100), range(3_100, 3_350), 1),
     "another network of the same training": Confirmation("fashion-pgd-seed1", range(4_000, 5_100), range(5_100, 5_350), 2),
 }
+UNFITTED = {"lattice": "dwt({}, level=3)", "block_klt": "block_dct(block={})"}  # of the wavelet, or the size, that was chosen
 
 
 def pictures(numbers: range) -> Tensor:
@@ -71,6 +76,13 @@ def final(found: FittedDomain, examples: int) -> FittedDomain:
     """The final domains of a search, as those that judge `examples` examples of other streams."""
     judged = pd.DataFrame({"example": range(examples), "fold": 0})
     return dataclasses.replace(found, judged=judged, domains=[{FITTED: found.transform, TWIN: found.twin}])
+
+
+def unfitted(family: str, found: FittedDomain) -> str:
+    """The known domain of the form that was chosen: the wavelet that a lattice was trained from, or the DCT of such blocks."""
+    rows = found.candidates
+    [chosen] = rows[(rows["fold"] == -1) & (rows["search"] == FITTED) & rows["chosen"]]["candidate"]
+    return UNFITTED[family].format(chosen.split(",")[0].removeprefix("block="))
 
 
 def check_stored(family: str, found: FittedDomain) -> None:
@@ -104,10 +116,11 @@ def confirm(asked: Confirmation, families: Sequence[str], cache: Path) -> dict[s
         found = find(family)
         if asked.stored:
             check_stored(family, found)
-        said = concluded(final(found, len(others.pairs)), others, menu)
+        rivals = {"not fitted": unfitted(family, found)} if asked.unfitted else {}
+        said = concluded(final(found, len(others.pairs)), others, menu, others=rivals)
         print(said.sentence, flush=True)
         told[family] = summary(said) | {"domains": [found.transform.spec, found.twin.spec], "examples": len(others.pairs)}
-        told[family] |= {"menu": [menu.transform.spec, menu.twin.spec], **_where(asked)}
+        told[family] |= {"not fitted": rivals.get("not fitted"), "menu": [menu.transform.spec, menu.twin.spec], **_where(asked)}
     return told
 
 

@@ -187,10 +187,14 @@ def confirmed(root: Path) -> str:
 def _confirmation(one: dict[str, Any], p: float, named: bool) -> dict[str, str]:
     """A line of the table: the errors, the smallest difference that the name stands for, and p after Holm over the lines."""
     told = {"family": f"`{one['family']}`", "search": one["search"], "new pictures": str(one["examples"])}
-    for name in ("fitted", "twin", "menu", "menu without the model"):
-        told[name] = f"{one['errors'][name]:.3f}"
-    rival, (mean, low, high, *_) = min((one["checks"] if named else one["rivals"]).items(), key=lambda each: each[1][0])
-    told["smallest difference"] = f"{100 * mean:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}), to {rival}"
+    for name in ("fitted", "twin", "menu", "menu without the model", "not fitted"):
+        told[name] = f"{one['errors'][name]:.3f}" if name in one["errors"] else ""
+    alike = next(group for group in one["groups"] if "fitted" in group)
+    told["smallest difference"] = f"selects the same signal as {' and '.join(name for name in alike if name != 'fitted')}"
+    if len(alike) == 1:
+        against = one["checks"] if one["leader"] == "fitted" else one["rivals"]
+        rival, (mean, low, high, *_) = min(against.items(), key=lambda each: each[1][0])
+        told["smallest difference"] = f"{100 * mean:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}), to {rival}"
     return told | {"p, Holm": f"{p:.2g}", "named": "yes" if named else "no"}
 
 

@@ -6,7 +6,15 @@ import pytest
 import torch
 from support.subjects import normal
 
-from benchmarks.scripts.confirmed_domains import CONFIRMATIONS, Confirmation, check_disjoint, check_stored, final, summary
+from benchmarks.scripts.confirmed_domains import (
+    CONFIRMATIONS,
+    Confirmation,
+    check_disjoint,
+    check_stored,
+    final,
+    summary,
+    unfitted,
+)
 from benchmarks.subjects.searched import PICTURES
 from pullback.domains import Streams, concluded, fit_domain
 from pullback.domains.streams import FITTED, TWIN
@@ -64,3 +72,12 @@ def test_a_search_that_is_not_the_stored_one_is_refused() -> None:
     found = fit_domain((lambda x: x.square().sum((1, 2)), x), ["pixel", "dct"], "selection", folds=3)
     with pytest.raises(ValueError, match="other domains than those that are stored"):
         check_stored("lattice", found)
+
+
+@pytest.mark.parametrize(
+    ("family", "spec"), [("lattice(wavelets=[db2], steps=1)", "dwt(db2, level=3)"), ("block_klt", "block_dct(block=8)")]
+)
+def test_the_known_domain_of_the_form_that_was_chosen(family: str, spec: str) -> None:
+    x = normal(12, 1, 8, 8)
+    found = fit_domain((lambda x: x.square().sum((1, 2, 3)), x), family, "selection", folds=3)
+    assert unfitted(family.split("(")[0], found) == spec

@@ -35,7 +35,8 @@ class Confirmation:
 
     network: a packaged one.  searched: the pictures that fit, choose and judge, by their number in the test set.
     new: pictures that judge the final domains.  seed: of the deal into parts and of training.  stored: whether the search is
-    the stored one, whose domains must be found again.  unfitted: whether the known domain of the same form is a rival too.
+    the stored one, whose domains must be found again.  unfitted: whether the known domain of the same form is the rival instead
+    of the menu: a domain of the menu that selects nearly the same signal would stand for it.
     """
 
     network: str
@@ -48,8 +49,8 @@ class Confirmation:
 
 CONFIRMATIONS = {
     "the stored domains": Confirmation("fashion-pgd-seed0", range(PICTURES), range(1_100, 1_400), 0, True),
-    "these, and known ones of their form": Confirmation(
-        "fashion-pgd-seed0", range(PICTURES), range(1_400, 1_700), 0, True, True
+    "against known ones of their form": Confirmation(
+        "fashion-pgd-seed0", range(PICTURES), range(1_700, 2_000), 0, stored=True, unfitted=True
     ),
     "fitted anew, with other pictures": Confirmation("fashion-pgd-seed0", range(2_000, 3_100), range(3_100, 3_350), 1),
     "another network of the same training": Confirmation("fashion-pgd-seed1", range(4_000, 5_100), range(5_100, 5_350), 2),
@@ -111,16 +112,17 @@ def confirm(asked: Confirmation, families: Sequence[str], cache: Path) -> dict[s
         made.append(streams_of((model, x, torch.arange(len(x))), path))
     searched, others = made
     find = lambda family: pb.fit_domain(searched, FAMILIES[DATA][family], OBJECTIVE, folds=FOLDS, seed=asked.seed)
-    menu, told = final(find("menu"), len(others.pairs)), dict[str, dict[str, Any]]()
+    menu, told = None if asked.unfitted else final(find("menu"), len(others.pairs)), dict[str, dict[str, Any]]()
     for family in families:
         found = find(family)
         if asked.stored:
             check_stored(family, found)
-        rivals = {"not fitted": unfitted(family, found)} if asked.unfitted else {}
-        said = concluded(final(found, len(others.pairs)), others, menu, others=rivals)
-        print(said.sentence, flush=True)
-        told[family] = summary(said) | {"domains": [found.transform.spec, found.twin.spec], "examples": len(others.pairs)}
-        told[family] |= {"not fitted": rivals.get("not fitted"), "menu": [menu.transform.spec, menu.twin.spec], **_where(asked)}
+        known = {"not fitted": unfitted(family, found)} if asked.unfitted else {}
+        said = concluded(final(found, len(others.pairs)), others, menu, others=known)
+        print(said.sentence, said.errors, flush=True)
+        domains = {"fitted": found.transform.spec, "twin": found.twin.spec, **known}
+        domains |= {} if menu is None else {"menu": menu.transform.spec, "menu without the model": menu.twin.spec}
+        told[family] = summary(said) | {"domains": domains, "examples": len(others.pairs), **_where(asked)}
     return told
 
 

@@ -175,13 +175,15 @@ def protocol(root: Path) -> str:
 def confirmed(root: Path) -> str:
     """What the protocol says on pictures that no part of a search held, corrected for the number of these questions."""
     found = _stored(root, "confirmed")
-    together = holm([one["p"] for one in found.values()])
-    named = {key: one["named"] == "fitted" and p <= LEVEL for (key, one), p in zip(found.items(), together)}
-    rows = [_confirmation(one, float(p), named[key]) for (key, one), p in zip(found.items(), together)]
-    said = "\n".join(f"- {key}: {one['said']}" for key, one in found.items() if not named[key])
-    again = "; ".join(key for key, kept in named.items() if kept) or "none"
-    count = f"The fitted domain is named in {sum(named.values())} of {len(found)} confirmations, after Holm over all: {again}."
-    return f"{table(pd.DataFrame(rows))}\n\n{count}" + (f" The others:\n\n{said}" if said else "")
+    together = dict(zip(found, holm([one["p"] for one in found.values()])))
+    named = {key: one["named"] == "fitted" and together[key] <= LEVEL for key, one in found.items()}
+    rows = [_confirmation(one, float(together[key]), named[key]) for key, one in found.items()]
+    same = [key for key, one in found.items() if "menu" in one["errors"]]
+    count = (
+        f"Against the rivals of the first time the fitted domain is named in {sum(named[key] for key in same)} of {len(same)}."
+    )
+    others = [f"{key}: {one['said']}" for key, one in found.items() if not named[key]]
+    return f"{table(pd.DataFrame(rows))}\n\n" + "\n".join(f"- {line}" for line in [count, *others])
 
 
 def _confirmation(one: dict[str, Any], p: float, named: bool) -> dict[str, str]:
@@ -189,6 +191,8 @@ def _confirmation(one: dict[str, Any], p: float, named: bool) -> dict[str, str]:
     told = {"family": f"`{one['family']}`", "search": one["search"], "new pictures": str(one["examples"])}
     for name in ("fitted", "twin", "menu", "menu without the model", "not fitted"):
         told[name] = f"{one['errors'][name]:.3f}" if name in one["errors"] else ""
+    if "not fitted" in one["domains"]:
+        told["not fitted"] += f", `{one['domains']['not fitted']}`"
     alike = next(group for group in one["groups"] if "fitted" in group)
     told["smallest difference"] = f"selects the same signal as {' and '.join(name for name in alike if name != 'fitted')}"
     if len(alike) == 1:

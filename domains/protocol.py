@@ -20,7 +20,12 @@ MENU, BLIND_MENU = "menu", "menu without the model"
 
 
 def concluded(
-    found: FittedDomain, streams: Streams, menu: FittedDomain | None = None, most: int | None = None, **options: Any
+    found: FittedDomain,
+    streams: Streams,
+    menu: FittedDomain | None = None,
+    most: int | None = None,
+    others: Mapping[str, str | Transform] | None = None,
+    **options: Any,
 ) -> Conclusion:
     """The verdict of `pb.metrics.compare_domains` on the domains called fitted and twin, and the menu's with and without the
     model, each as its fold has found it.
@@ -30,8 +35,9 @@ def concluded(
     is named after its twin: a fitted domain that selects the same signal is none of its own.
 
     streams: those of the search.  menu: the result of the family "menu" on them, with the same folds and seed.
-    most: at most so many examples of each fold.  options: of `Protocol`.
-    Raises: ValueError for streams without a model, and for a menu with other folds.
+    most: at most so many examples of each fold.  others: further rivals by name, the same for all folds, such as the domain
+    before it was fitted.  options: of `Protocol`.
+    Raises: ValueError for streams without a model, for a menu with other folds, and for others with the name of a search.
 
     >>> x = torch.randn(48, 1, 16, generator=torch.Generator().manual_seed(0))
     >>> streams = Streams.of(lambda x: x[:, 0, 2:5].pow(2).sum(1), x, method="input_x_gradient")
@@ -44,12 +50,16 @@ def concluded(
         raise ValueError("concluded: the streams have no model to ask; make them by Streams.of(model, x).")
     if menu is not None and (menu.judged[["example", "fold"]] != found.judged[["example", "fold"]]).any(axis=None):
         raise ValueError("concluded: expected a menu that was judged in the same folds; take the same folds and seed.")
+    if taken := {TWIN, FITTED, MENU, BLIND_MENU} & set(others or {}):
+        raise ValueError(
+            f"concluded: expected others with names of their own, got {min(taken)!r}, as a domain of a search is called."
+        )
     parts, group = list[Scored](), list[int]()
     for number, rows in found.judged.groupby("fold"):
-        domains = {TWIN: found.domains[number][TWIN], FITTED: found.domains[number][FITTED]}
+        domains: dict[str, str | Transform] = {name: found.domains[number][name] for name in (TWIN, FITTED)}
         domains |= {} if menu is None else {MENU: menu.domains[number][FITTED], BLIND_MENU: menu.domains[number][TWIN]}
         for part in torch.tensor(rows["example"].tolist())[:most].split(streams.pairs.per_block):
-            parts.append(_scored(Protocol(domains, **options), streams, part))
+            parts.append(_scored(Protocol({**domains, **(others or {})}, **options), streams, part))
             group += streams.pairs.group[part].tolist()
     label = f"{found.settings['family']} fitted on {found.settings['objective']}"
     return Scored.joined(parts).conclusion(group, label, "as in the streams")

@@ -172,17 +172,56 @@ def protocol(root: Path) -> str:
     return f"{said}\n\nA fitted domain is named in {len(named)} of {len(found)} searches: {'; '.join(named) or 'none'}."
 
 
+def confirmed(root: Path) -> str:
+    """What the protocol says on pictures that no part of a search held, corrected for the number of these questions."""
+    found = _stored(root, "confirmed")
+    together = dict(zip(found, holm([one["p"] for one in found.values()])))
+    named = {key: one["named"] == "fitted" and together[key] <= LEVEL for key, one in found.items()}
+    rows = [_confirmation(one, float(together[key]), named[key]) for key, one in found.items()]
+    same = [key for key, one in found.items() if "menu" in one["errors"]]
+    count = (
+        f"Against the rivals of the first time the fitted domain is named in {sum(named[key] for key in same)} of {len(same)}."
+    )
+    others = [f"{key}: {one['said']}" for key, one in found.items() if not named[key]]
+    return f"{table(pd.DataFrame(rows))}\n\n" + "\n".join(f"- {line}" for line in [count, *others])
+
+
+def _confirmation(one: dict[str, Any], p: float, named: bool) -> dict[str, str]:
+    """A line of the table: the errors, the smallest difference that the name stands for, and p after Holm over the lines."""
+    told = {"family": f"`{one['family']}`", "search": one["search"], "new pictures": str(one["examples"])}
+    for name in ("fitted", "twin", "menu", "menu without the model", "not fitted"):
+        told[name] = f"{one['errors'][name]:.3f}" if name in one["errors"] else ""
+    if "not fitted" in one["domains"]:
+        told["not fitted"] += f", `{one['domains']['not fitted']}`"
+    alike = next(group for group in one["groups"] if "fitted" in group)
+    told["smallest difference"] = f"selects the same signal as {' and '.join(name for name in alike if name != 'fitted')}"
+    if len(alike) == 1:
+        against = one["checks"] if one["leader"] == "fitted" else one["rivals"]
+        rival, (mean, low, high, *_) = min(against.items(), key=lambda each: each[1][0])
+        told["smallest difference"] = f"{100 * mean:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}), to {rival}"
+    return told | {"p, Holm": f"{p:.2g}", "named": "yes" if named else "no"}
+
+
+WORK = {  # of a stored cost: what was done, its goal, and in which unit
+    "l1": ("50 candidates by l1", 0.1),
+    "entropy": ("50 candidates by entropy", 0.1),
+    "selection": ("50 candidates by selection", 0.1),
+    "training": ("training one lattice", 60.0),
+}
+
+
 def cost(root: Path) -> str:
     """What a search costs."""
-    found = _stored(root, "cost")
     rows = []
-    for data, numbers in found.items():
-        for name, value in numbers.items():
-            if name not in ("images", "stream"):
-                text = f"{value:.0f} s" if name.startswith("training") else f"{value:.1%} of their stream"
-                rows.append({"data": data, "work": name, "cost": text})
+    for data, numbers in _stored(root, "cost").items():
+        for name, (work, goal) in WORK.items():
+            value, share = numbers[name], goal < 1
+            told = {"data": TITLES[data], "images": f"{numbers['images']:.0f}", "work": work}
+            told["cost"] = f"{value:.1%} of their stream" if share else f"{value:.0f} s"
+            told["goal"] = (f"{goal:.0%}" if share else f"{goal:.0f} s") + (", met" if value <= goal else ", missed")
+            rows.append(told)
     return table(pd.DataFrame(rows))
 
 
 SECTIONS = {"fitted-planted": planted, "fitted-real": real, "fitted-transfer": elsewhere, "fitted-cost": cost}
-SECTIONS |= {"fitted-protocol": protocol}
+SECTIONS |= {"fitted-protocol": protocol, "fitted-confirmed": confirmed}

@@ -55,6 +55,15 @@ def test_a_domain_that_is_not_the_models_is_not_named() -> None:
     assert (TWIN, FITTED) in said.groups  # it selects what its twin selects
 
 
+def test_further_rivals_are_judged_in_every_fold() -> None:
+    found, menu, streams = searched()
+    said = concluded(found, streams, menu, others={"haar": "dwt(haar, level=1)"}, **OPTIONS)
+    assert said.named == FITTED
+    assert said.checks["haar"].mean > 0
+    same = concluded(found, streams, others={"known": "dct"}, **OPTIONS)
+    assert {FITTED, "known"} in map(set, same.groups)  # the search has found the known one
+
+
 def test_units_are_groups() -> None:
     found, _, streams = searched()
     grouped = replace(streams, pairs=replace(streams.pairs, group=torch.arange(96) // 8))
@@ -69,3 +78,5 @@ def test_what_cannot_be_judged_is_refused() -> None:
         concluded(found, Streams(Pairs.of(streams.pairs)))
     with pytest.raises(ValueError, match="same folds"):
         concluded(found, streams, replace(menu, judged=menu.judged.assign(fold=0)))
+    with pytest.raises(ValueError, match="names of their own, got 'twin'"):
+        concluded(found, streams, others={TWIN: "dct"})

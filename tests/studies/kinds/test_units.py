@@ -115,7 +115,7 @@ def test_a_range_per_mm_has_its_periods_in_mm_and_no_other_unit_has() -> None:
     layout = pb.transforms.get("dct", (1, 8, 8, 8)).layout
     texts = band_texts(layout, (0.5, 0.5, 2.0), "mm")
     assert texts["octave 1"] == "0.5–1 × 0.5–1 × 0.125–0.25 cycles/mm (1–2 × 1–2 × 4–8 mm)"
-    assert texts["coarser"].endswith("cycles/mm (≥ 8 × ≥ 8 × ≥ 32 mm)")
+    assert texts["coarser"].endswith("cycles/mm (≥ 16 × ≥ 16 × ≥ 64 mm)")
     assert band_texts(layout, (0.5, 0.5, 0.5), "mm")["octave 1"] == "0.5–1 cycles/mm (1–2 mm)"
     assert not any("(" in text for text in band_texts(layout, (1.0, 1.0, 1.0), "voxel").values())
 

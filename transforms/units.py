@@ -63,8 +63,7 @@ def frequency_text(ranges: Sequence[tuple[float, float]], unit: str) -> str:
     text = f"{range_text(ranges)} {unit}"
     if unit != frequency_unit("mm"):
         return text
-    period = lambda frequency: short(1 / frequency) if frequency else "∞"
-    texts = [f"{period(high)}–{period(low)}" if low else f"≥ {period(high)}" for low, high in ranges]
+    texts = [f"{short(1 / high)}–{short(1 / low)}" if low else f"≥ {short(1 / high)}" if high else "∞" for low, high in ranges]
     return f"{text} ({texts[0] if len(set(texts)) == 1 else ' × '.join(texts)} mm)"
 
 

@@ -119,17 +119,17 @@ def _maps(att: Attribution, octaves: Tensor, signal: Signal, place: tuple[int, .
     texts = _texts(att, signal, groups)
     found = {}
     for group, text in zip(groups, texts):
-        name, share = _together([str(shares.index[i]) for i in group]), shares.iloc[list(group)].sum()
+        name, share = together([str(shares.index[i]) for i in group]), shares.iloc[list(group)].sum()
         found[f"{name}: {share:.1%} of Σ|a|\n{text}".strip()] = [
             np.sum(each, axis=0) for each in zip(*(cuts[i] for i in group))
         ]
     return found
 
 
-def _together(names: Sequence[str]) -> str:
+def together(names: Sequence[str]) -> str:
     """The names of neighbouring groups of bands, coarse to fine, as one.
 
-    >>> _together(["coarser", "octave 9", "octave 8"]), _together(["coarser", "octave 6"]), _together(["all"])
+    >>> together(["coarser", "octave 9", "octave 8"]), together(["coarser", "octave 6"]), together(["all"])
     ('coarser and octaves 8–9', 'coarser and octave 6', 'all')
     """
     numbers = [name.removeprefix("octave ") for name in names if name.startswith("octave ")]

@@ -218,7 +218,7 @@ def nifti_bytes(values: Tensor, signal: Signal, what: str = "pullback", comment:
     short_ = what if len(what) <= DESCRIBED else what[: DESCRIBED - 3] + "..."
     image.header["descrip"] = short_.encode("ascii", "replace")
     if comment:
-        image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", comment.encode()))  # type: ignore[no-untyped-call]
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", comment.encode()))
     return gzip.compress(image.to_bytes(), FASTEST, mtime=0)
 
 

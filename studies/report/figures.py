@@ -21,7 +21,7 @@ from ...core.files import slug, write_whole
 from ...core.spec import parse
 from ...transforms import TransformClaim
 from ..kinds.signal import Signal
-from ..kinds.slices import cut_name, magma, mean_signal, show_slice, wrapped
+from ..kinds.slices import cut_name, magma, mean_signal, show_slice, together, wrapped
 from ..loaders.folders import SOFTWARE
 from .views import Drawing, view, view_bytes
 
@@ -78,7 +78,7 @@ def _octave_bars(table: pd.DataFrame, texts: Mapping[str, str]) -> Figure:
     shades = matplotlib.colormaps["viridis"](np.linspace(0.25, 0.95, max(1, len(octaves))))
     colors: dict[str, Any] = {ALL: "0.75", COARSER: "#08306b"} | dict(zip(octaves, map(tuple, shades)))
     cycles = {name: f"1/{2 ** (_octave(name) + 1)}–1/{2 ** _octave(name)} cycles/sample" for name in octaves}
-    labels = {ALL: "no scales (pixel)", COARSER: "coarser"}
+    labels = {ALL: "no scales: pixel", COARSER: f"coarser than {octaves[0]}" if octaves else COARSER}
     labels |= {name: f"{name}: {texts.get(name) or cycles[name]}" for name in octaves}
     labels = {name: wrapped(text, LINE) for name, text in labels.items() if shares.get(name, pd.Series(0)).any()}
     longest = max((len(line) for text in labels.values() for line in text.split("\n")), default=1)
@@ -90,7 +90,7 @@ def _octave_bars(table: pd.DataFrame, texts: Mapping[str, str]) -> Figure:
     for name in [name for name in shares if shares[name].any()]:
         axis.barh(range(len(shares)), shares[name], left=left, color=colors[name], label=labels[name])
         left += shares[name].to_numpy()
-    axis.set_yticks(range(len(shares)), [fill(name, NAMED) for name in shares.index])
+    axis.set_yticks(range(len(shares)), [fill(name, NAMED) for name in shares.index], fontsize=8)
     axis.invert_yaxis()
     axis.set_xlim(0, 1)
     axis.set_xlabel("share of Σ|a|, mean")
@@ -251,12 +251,13 @@ def _heatmaps(scaled: Sequence[tuple[str, Attribution]], title: str, show: Show 
         named = fill(spec, NAMED)
         row[0].set_title(f"{title}\n{named}" if number == 0 else named, fontsize=6)
         shares = _merged_shares(one, list(panels))
+        coarse = together([str(name) for name in one.importance("octave") if name not in panels or name == COARSER])
         for axis, (name, panel) in zip(row[1:], panels.items()):
             if signal is not None and len(one.transform.shape) == 4:
                 show_slice(axis, panel, 0, signal, magma(limit))
             else:
                 draw_density(axis, panel, limit)
-            axis.set_title(f"{name}: {100 * shares[name]:.0f} %", fontsize=6)
+            axis.set_title(f"{coarse if name == COARSER else name}: {100 * shares[name]:.0f} %", fontsize=6)
     what = "maps: where the share of Σ|a| that is in the title lies (local mean; one scale for all)"
     figure.supxlabel(what + _mean(signal, scaled[0][1].transform.shape), fontsize=6)
     return figure

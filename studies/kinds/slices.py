@@ -198,19 +198,28 @@ def mean_signal(axis: Any, values: Tensor, like: Tensor, signal: Signal) -> None
 
 
 def upright(image: np.ndarray, cut: int, signal: Signal) -> tuple[np.ndarray, float, bool, str]:
-    """A slice as a patient stands, height over width of a voxel, whether rows run up, and the sides: left, right, top, bottom.
+    """A slice whose axes run as `facing` says, height over width of a voxel, whether rows run up, and the sides.
 
-    The axes are exchanged where the patient would lie on the side; "" for the sides where no affine says them.
     image, cut: as in `show_slice`.
     """
-    down, across = (size for other, size in enumerate(signal.step) if other != cut)
+    down, across, up, sides = facing(cut, signal)
+    return image if down < across else image.T, signal.step[down] / signal.step[across], up, sides
+
+
+def facing(cut: int, signal: Signal) -> tuple[int, int, bool, str]:
+    """Which axis of the volume runs down and which across in a slice, whether the first runs up instead, and the sides.
+
+    The axes are exchanged where a patient would lie on the side. The sides are those at the left, right, top and bottom, and
+    "" without an affine.
+    """
+    down, across = (other for other in range(3) if other != cut)
     if signal.origin is None:
-        return image, down / across, False, ""
-    first, second = (signal.origin[:3, other] for other in range(3) if other != cut)
-    if np.abs(second).argmax() > np.abs(first).argmax():  # axes to the right, front and top of a patient, in this order
-        image, down, across, first, second = image.T, across, down, second, first
+        return down, across, False, ""
+    if np.abs(signal.origin[:3, across]).argmax() > np.abs(signal.origin[:3, down]).argmax():
+        down, across = across, down  # axes to the right, front and top of a patient come in this order
+    first, second = signal.origin[:3, down], signal.origin[:3, across]
     up = bool(first[np.abs(first).argmax()] > 0)
-    return image, down / across, up, _ends(second)[::-1] + (_ends(first) if up else _ends(first)[::-1])
+    return down, across, up, _ends(second)[::-1] + (_ends(first) if up else _ends(first)[::-1])
 
 
 def _ends(direction: np.ndarray) -> str:

@@ -1,20 +1,24 @@
 """What the figures and files of volumes say: scales, planes, places and the names of octaves."""
 
+import base64
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
 import pullback as pb
 from pullback.attribution.plot import band_maps
 from pullback.studies.kinds import KINDS, Signal
 from pullback.studies.kinds.slices import _place, slices
 from pullback.studies.report import figures
-from pullback.studies.report.views import Drawing
+from pullback.studies.report.views import Drawing, _faces
 
 VOLUME = KINDS["volume"]
 AFFINE = np.array([[-0.9, 0, 0, 18.0], [0, 0.9, 0, -21], [0, 0, 2.5, -37], [0, 0, 0, 1]])
@@ -130,11 +134,6 @@ def test_comparisons_draw_volumes_in_true_proportions_with_the_head_up() -> None
 
 
 def test_the_picture_at_the_head_of_a_report_has_the_head_up() -> None:
-    import base64
-    import io
-
-    from PIL import Image
-
     signal = scan()
     signal.values[:, :, :, -3:] = 20.0  # bright at the top of the head
     shown = Drawing(signal, None, lambda values: {}).shown(signal.values)["image"]
@@ -143,10 +142,34 @@ def test_the_picture_at_the_head_of_a_report_has_the_head_up() -> None:
     assert levels[:6].mean() > 200 > 100 > levels[-6:].mean()
 
 
+def test_large_scans_have_true_proportions_at_the_head_of_a_report_too() -> None:
+    signal = Signal(torch.rand(1, 4, 128, 32), (1.0, 1.0, 4.0), "mm", "scan", origin=np.diag([1.0, 1, 4, 1]))
+    shown = Drawing(signal, None, lambda values: {}).shown(signal.values)
+    assert shown["size"] == [4, 64, 32]  # fewer voxels along one axis only
+    picture = Image.open(io.BytesIO(base64.b64decode(shown["image"].partition(",")[2])))
+    assert picture.size == (64, 64)  # 128 mm × 128 mm
+
+
+def test_the_slices_of_a_report_are_turned_as_those_of_figures() -> None:
+    turned = np.array([[0, 0, -0.8, 5.0], [0, 1.0, 0, 6], [1.5, 0, 0, 7], [0, 0, 0, 1]])  # slices upwards, rows to the front
+    faces = _faces(replace(scan(), origin=turned))
+    assert [(one["down"], one["across"], one["up"], one["sides"]) for one in faces] == [
+        (1, 2, True, "RLAP"),
+        (0, 2, True, "RLSI"),
+        (0, 1, True, "PASI"),
+    ]
+    assert [one["name"] for one in faces] == ["Axis 1 (axial)", "Axis 2 (coronal)", "Axis 3 (sagittal)"]
+    assert [(one["down"], one["across"], one["up"]) for one in _faces(scan())] == [(2, 1, True), (2, 0, True), (1, 0, True)]
+    bare = _faces(replace(scan(), origin=None))
+    assert [(one["down"], one["across"], one["up"], one["sides"]) for one in bare] == [
+        (1, 2, False, ""),
+        (0, 2, False, ""),
+        (0, 1, False, ""),
+    ]
+
+
 @pytest.mark.parametrize("unit", ["", " cycles/mm (3.6–7.2 × 3.6–7.2 × 10–20 mm)"])
 def test_the_legend_of_octaves_is_inside_of_the_figure(unit: str) -> None:
-    import pandas as pd
-
     names = [f"octave {number}" for number in range(4, 0, -1)]
     domains = ["dwt(haar, level=4)", "per_axis(pixel, dwt(haar, level=4), dwt(haar, level=4), dwt(haar, level=4))"]
     table = pd.DataFrame([{"transform": domain} | {f"share {name}": 0.25 for name in names} for domain in domains])

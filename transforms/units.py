@@ -50,6 +50,23 @@ def range_text(ranges: Sequence[tuple[float, float]]) -> str:
     return texts[0] if len(set(texts)) == 1 else " × ".join(texts)
 
 
+def frequency_text(ranges: Sequence[tuple[float, float]], unit: str) -> str:
+    """Ranges of frequencies with their unit; of cycles/mm also the periods 1/frequency in mm.
+
+    unit: that of a frequency.
+
+    >>> frequency_text([(500, 1000)], "Hz"), frequency_text([(0.125, 0.25)] * 3, "cycles/mm")
+    ('500–1000 Hz', '0.125–0.25 cycles/mm (4–8 mm)')
+    >>> frequency_text([(0, 0.125), (0, 0.05)], "cycles/mm")
+    '0–0.125 × 0–0.05 cycles/mm (≥ 8 × ≥ 20 mm)'
+    """
+    text = f"{range_text(ranges)} {unit}"
+    if unit != frequency_unit("mm"):
+        return text
+    texts = [f"{short(1 / high)}–{short(1 / low)}" if low else f"≥ {short(1 / high)}" if high else "∞" for low, high in ranges]
+    return f"{text} ({texts[0] if len(set(texts)) == 1 else ' × '.join(texts)} mm)"
+
+
 def short(number: float) -> str:
     """A number with three digits or more, and without an exponent.
 
@@ -73,7 +90,7 @@ def steps_of(layout: Layout, step: Sequence[float]) -> tuple[float, ...] | None:
 
 
 def band_texts(layout: Layout, step: Sequence[float], unit: str, by: str = "octave") -> dict[str, str]:
-    """The frequencies of each group of bands with their unit, "" where a group has none.
+    """The frequencies of each group of bands as `frequency_text` writes them, "" where a group has none.
 
     >>> from pullback.transforms import get
     >>> band_texts(get("dwt(haar, level=1)", shape=(1, 8)).layout, [1 / 16000], "s")
@@ -82,7 +99,7 @@ def band_texts(layout: Layout, step: Sequence[float], unit: str, by: str = "octa
     own, bands = steps_of(layout, step), layout.group(by).bands
     if own is None:
         return {band.name: "" for band in bands}
-    return {band.name: f"{range_text(band_ranges(band, own))} {frequency_unit(unit)}" for band in bands}
+    return {band.name: frequency_text(band_ranges(band, own), frequency_unit(unit)) for band in bands}
 
 
 def octave_table(layout: Layout, rate: float | Sequence[float], columns: Mapping[str, Any]) -> "pd.DataFrame":

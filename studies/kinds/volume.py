@@ -15,7 +15,7 @@ from ...attribution.plot import Show, band_maps
 from ...core.files import plain
 from ...core.imports import needs
 from ...transforms import TransformClaim
-from ...transforms.units import short
+from ...transforms.units import band_texts, short
 from .base import Kind, Part, check_size
 from .dicom import read_dicom
 from .frames import deepest
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MILLIMETRES = {"mm": 1.0, "meter": 1000.0, "micron": 1e-3, "unknown": 1.0}
 TINY = 1e-30  # mm³, less than any voxel
+DESCRIBED = 79  # characters of a description in the header of a NIfTI file
 FASTEST = 1  # of gzip; the slowest takes 4 times as long, and saves 3 % of a map
 NIFTI = (".nii", ".nii.gz", ".hdr", ".img", ".mgz", ".mgh")
 
@@ -95,11 +96,16 @@ class Volume(Kind):
         return {"": slices(att, band_maps(att)[0], signal, title), "-projections": projected}
 
     def files(self, att: Attribution, signal: Signal, keep: float) -> dict[str, bytes]:
-        write: Callable[[Tensor], bytes] = lambda values: nifti_bytes(values, signal)
-        found = {f"-top{round(100 * keep)}.nii.gz": write(att.signal(keep)[0])}
+        write: Callable[..., bytes] = lambda values, *said: nifti_bytes(values, signal, *said)
+        best = f"pullback: the {100 * keep:g} % of coefficients with the largest |a|"
+        found = {f"-top{round(100 * keep)}.nii.gz": write(att.signal(keep)[0], best)}
         if _is_linear(att):
-            octaves = att.heatmap("octave")[0]
-            found |= {"-map.nii.gz": write(octaves.sum(0, keepdim=True)), "-octaves.nii.gz": write(octaves)}
+            octaves, names = att.heatmap("octave")[0], [band.name for band in att.layout.group("octave").bands]
+            texts = band_texts(att.layout, signal.step, signal.unit)
+            each = [f"volume {i}: {name} {texts[name]}".strip() for i, name in enumerate(names)]
+            said = f"{att.transform.spec}: the signed map of each octave, along the fourth axis from 0 on\n" + "\n".join(each)
+            found["-map.nii.gz"] = write(octaves.sum(0, keepdim=True), "pullback: signed map in voxels")
+            found["-octaves.nii.gz"] = write(octaves, f"pullback: signed, {', '.join(names)}", said)
         return found
 
 
@@ -197,8 +203,11 @@ def _signal(
     return Signal(torch.from_numpy(found), step, unit, path.name, (*notes, *told), affine)
 
 
-def nifti_bytes(values: Tensor, signal: Signal) -> bytes:
-    """A compressed NIfTI file with the affine of the signal.  values: (channels, i, j, k)."""
+def nifti_bytes(values: Tensor, signal: Signal, what: str = "pullback", comment: str = "") -> bytes:
+    """A compressed NIfTI file with the affine of the signal.  values: (channels, i, j, k).
+
+    what: for the header, of which 79 bytes are kept; where it is longer it ends with "...".  comment: an extension of code 6.
+    """
     with needs("Writing NIfTI", "'pullback[volume]'"):
         import nibabel
     array = values.detach().cpu().numpy().astype(np.float32)
@@ -206,7 +215,10 @@ def nifti_bytes(values: Tensor, signal: Signal) -> bytes:
     affine = np.diag([*signal.step, 1.0]) if signal.origin is None else _scaled(signal.origin, signal.step)
     image: Any = nibabel.Nifti1Image(stored, affine)  # type: ignore[no-untyped-call]
     image.header.set_xyzt_units("mm" if signal.unit == "mm" else "unknown")
-    image.header["descrip"] = b"pullback"
+    short_ = what if len(what) <= DESCRIBED else what[: DESCRIBED - 3] + "..."
+    image.header["descrip"] = short_.encode("ascii", "replace")
+    if comment:
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", comment.encode()))
     return gzip.compress(image.to_bytes(), FASTEST, mtime=0)
 
 

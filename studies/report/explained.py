@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.files import plain, read_json
-from ...transforms.units import range_text
+from ...transforms.units import frequency_text
 from .cautions import cancels, cautions
 from .charts import percent
 from .folder import Run
@@ -67,7 +67,7 @@ def _warnings(one: Mapping[str, Any]) -> list[str]:
 def _octaves(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The octaves of a domain: name, frequencies with their unit, share and total."""
     for one in facts["octaves"]:
-        ranges = f"{range_text(one['frequencies'])} {facts['unit']}" if one["frequencies"] else ""
+        ranges = frequency_text(one["frequencies"], facts["unit"]) if one["frequencies"] else ""
         yield {"name": plain(one["name"]), "frequencies": ranges, "share": one["share"], "total": one["total"]}
 
 

@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -20,11 +21,14 @@ from ...core.files import slug, write_whole
 from ...core.spec import parse
 from ...transforms import TransformClaim
 from ..kinds.signal import Signal
+from ..kinds.slices import cut_name, magma, mean_signal, show_slice, together, wrapped
 from ..loaders.folders import SOFTWARE
 from .views import Drawing, view, view_bytes
 
 COARSER, ALL = "coarser", "all"
 MAPPED = 4  # the largest number of domains whose maps are drawn for each photo
+LINE = 108  # characters of a line of the legend
+NAMED = 36  # characters of a line of a domain's name
 RANKINGS = {"attribution": "firebrick", "coefficient": "black", "random": "0.6"}  # and their colours
 
 
@@ -70,23 +74,28 @@ def overview(table: pd.DataFrame, out: Path, texts: Mapping[str, str] | None = N
 
 def _octave_bars(table: pd.DataFrame, texts: Mapping[str, str]) -> Figure:
     shares = octave_shares(table)
-    figure = Figure(figsize=(8, 0.42 * len(shares) + 1.5), layout="constrained")
-    axis = figure.subplots()
     octaves = [name for name in shares if name not in (ALL, COARSER)]
     shades = matplotlib.colormaps["viridis"](np.linspace(0.25, 0.95, max(1, len(octaves))))
     colors: dict[str, Any] = {ALL: "0.75", COARSER: "#08306b"} | dict(zip(octaves, map(tuple, shades)))
     cycles = {name: f"1/{2 ** (_octave(name) + 1)}–1/{2 ** _octave(name)} cycles/sample" for name in octaves}
-    labels = {ALL: "no scales (pixel)", COARSER: "coarser"}
+    labels = {ALL: "no scales: pixel", COARSER: f"coarser than {octaves[0]}" if octaves else COARSER}
     labels |= {name: f"{name}: {texts.get(name) or cycles[name]}" for name in octaves}
+    labels = {name: wrapped(text, LINE) for name, text in labels.items() if shares.get(name, pd.Series(0)).any()}
+    longest = max((len(line) for text in labels.values() for line in text.split("\n")), default=1)
+    columns = max(1, min(3, LINE // (longest + 6)))
+    lines = sum(text.count("\n") + 1 for text in labels.values()) / columns
+    figure = Figure(figsize=(8, 0.42 * len(shares) + 1 + 0.16 * lines), layout="constrained")
+    axis = figure.subplots()
     left = np.zeros(len(shares))
     for name in [name for name in shares if shares[name].any()]:
-        axis.barh(shares.index, shares[name], left=left, color=colors[name], label=labels[name])
+        axis.barh(range(len(shares)), shares[name], left=left, color=colors[name], label=labels[name])
         left += shares[name].to_numpy()
+    axis.set_yticks(range(len(shares)), [fill(name, NAMED) for name in shares.index], fontsize=8)
     axis.invert_yaxis()
     axis.set_xlim(0, 1)
     axis.set_xlabel("share of Σ|a|, mean")
     if shares.to_numpy().any():  # a score that never changes has none
-        axis.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=8)
+        figure.legend(ncols=columns, loc="outside upper center", frameon=False, fontsize=8)
     return figure
 
 
@@ -158,10 +167,10 @@ def photo(
     signal: the input of the model on its grid, for the view of the report, see `views.view`.  about: data, model and method.
     """
     title = f"predicted: {seen}" if seen else f"the {noun}"
-    files = [save(_reconstructions(maps, specs, title, show), out / f"top10-{stem(name, number)}.png")]
+    files = [save(_reconstructions(maps, specs, title, show, signal), out / f"top10-{stem(name, number)}.png")]
     linear = [(spec, one) for spec, one in zip(specs, maps) if TransformClaim.LINEAR in one.transform.claims]
     scaled = _pick([(spec, one) for spec, one in linear if len(one.layout.group("octave").bands) > 1])
-    files += [save(_heatmaps(scaled, title, show), out / f"heatmaps-{stem(name, number)}.png")] if scaled else []
+    files += [save(_heatmaps(scaled, title, show, signal), out / f"heatmaps-{stem(name, number)}.png")] if scaled else []
     files += _embedded(maps, specs, [spec for spec, _ in scaled], embedded, out, stem(name, number))
     for spec, one in scaled:
         for end, figure in more(one, title=f"{name}, {title}: {spec}").items():
@@ -202,18 +211,35 @@ def _pick(scaled: list[tuple[str, Attribution]]) -> list[tuple[str, Attribution]
     return [(spec, one) for spec, one in scaled if spec in chosen]
 
 
-def _reconstructions(maps: Sequence[Attribution], specs: Sequence[str], title: str, show: Show | None) -> Figure:
+def _draw(axis: Axes, values: Tensor, like: Tensor | None, show: Show | None, signal: Signal | None) -> None:
+    """A signal as `attribution.plot` draws it; a volume whose grid is known in true proportions, with the head up."""
+    if values.ndim == 4 and signal is not None:
+        mean_signal(axis, values.detach(), values if like is None else like, signal)
+    else:
+        draw_signal(axis, values, like, show)
+
+
+def _mean(signal: Signal | None, shape: Sequence[int]) -> str:
+    """What panels of a volume show, as the end of a caption; "" for other signals."""
+    return f"; means along {cut_name(0, signal) if signal else 'axis 1'}" if len(shape) == 4 else ""
+
+
+def _reconstructions(
+    maps: Sequence[Attribution], specs: Sequence[str], title: str, show: Show | None, grid: Signal | None = None
+) -> Figure:
     """The photo, and its reconstructions from the top 10 % of coefficients of each domain."""
     panels = [(title, maps[0].transform.inverse(maps[0].coefficients)[0])]
     panels += [(spec, one.signal(keep=0.1)[0]) for spec, one in zip(specs, maps)]
     figure, axes = _panels(len(panels), 6, (2.1, 2.3))
     for axis, (name, signal) in zip(axes, panels):
-        draw_signal(axis, signal, panels[0][1], show)
-        axis.set_title(name, fontsize=7)
+        _draw(axis, signal, panels[0][1], show, grid)
+        axis.set_title(fill(name, NAMED), fontsize=7)
+    if said := _mean(grid, maps[0].transform.shape):
+        figure.supxlabel(f"each domain: its 10 % of coefficients with the largest |a|{said}", fontsize=6)
     return figure
 
 
-def _heatmaps(scaled: Sequence[tuple[str, Attribution]], title: str, show: Show | None) -> Figure:
+def _heatmaps(scaled: Sequence[tuple[str, Attribution]], title: str, show: Show | None, signal: Signal | None = None) -> Figure:
     """A row per domain, a column per octave: where each octave's share of Σ|a| lies, on one colour scale."""
     depth = min(len(one.layout.group("octave").bands) for _, one in scaled) - 1
     densities = [_merged_octaves(one, depth) for _, one in scaled]
@@ -221,14 +247,19 @@ def _heatmaps(scaled: Sequence[tuple[str, Attribution]], title: str, show: Show 
     figure = Figure(figsize=(1.75 * (depth + 2), 1.75 * len(scaled) + 0.4), layout="constrained")
     axes = figure.subplots(len(scaled), depth + 2, squeeze=False)
     for number, (row, (spec, one), panels) in enumerate(zip(axes, scaled, densities)):
-        draw_signal(row[0], one.transform.inverse(one.coefficients)[0], show=show)
-        row[0].set_title(f"{title}\n{spec}" if number == 0 else spec, fontsize=6)
+        _draw(row[0], one.transform.inverse(one.coefficients)[0], None, show, signal)
+        named = fill(spec, NAMED)
+        row[0].set_title(f"{title}\n{named}" if number == 0 else named, fontsize=6)
         shares = _merged_shares(one, list(panels))
+        coarse = together([str(name) for name in one.importance("octave") if name not in panels or name == COARSER])
         for axis, (name, panel) in zip(row[1:], panels.items()):
-            draw_density(axis, panel, limit)
-            axis.set_title(f"{name}: {100 * shares[name]:.0f} %", fontsize=6)
+            if signal is not None and len(one.transform.shape) == 4:
+                show_slice(axis, panel, 0, signal, magma(limit))
+            else:
+                draw_density(axis, panel, limit)
+            axis.set_title(f"{coarse if name == COARSER else name}: {100 * shares[name]:.0f} %", fontsize=6)
     what = "maps: where the share of Σ|a| that is in the title lies (local mean; one scale for all)"
-    figure.supxlabel(what, fontsize=6)
+    figure.supxlabel(what + _mean(signal, scaled[0][1].transform.shape), fontsize=6)
     return figure
 
 

@@ -21,6 +21,7 @@ from ...transforms.units import band_texts, frequency_unit
 from ..kinds.plane import LOUDEST, Plane, octaves, spectrogram, tiles
 from ..kinds.series import channel_names, keeps_channels, of_channel
 from ..kinds.signal import Signal
+from ..kinds.slices import cut_name, facing, upright
 from .encode import coarse, colored, mosaic, overlay, place, uri, webp
 
 KEPT = (0.01, 0.05, 0.1)  # of the number of samples
@@ -74,9 +75,10 @@ class Drawing:
         whole = self.signal.values.double().mean(0).cpu().numpy()
         low, high = float(whole.min()), float(whole.max())
         shown = (coarse(volume, SIDE_3D) - low) / max(high - low, 1e-30)
-        down, across = self.signal.step[1:]
-        middle = shown[len(shown) // 2].repeat(max(1, round(down / across)), 0).repeat(max(1, round(across / down)), 1)
-        return slices(shown, self.signal.step) | {"image": webp(middle)}  # in about its true proportions
+        step = tuple(size * old / new for size, old, new in zip(self.signal.step, volume.shape, shown.shape))
+        middle, aspect, up, _ = upright(shown[len(shown) // 2], 0, self.signal.but(step=step))
+        middle = (middle[::-1] if up else middle).repeat(max(1, round(aspect)), 0).repeat(max(1, round(1 / aspect)), 1)
+        return slices(shown, self.signal.step) | {"image": webp(middle)}  # head up, in about its true proportions
 
     def plane(self, plane: Plane, gray: bool = False) -> dict[str, Any]:
         """A plane over time and octaves of frequency, as a picture with the ends of its axes."""
@@ -110,7 +112,14 @@ def view(
     domains = [_domain(spec, one, parts[spec], limit, drawing) for spec, one in zip(specs, maps)]
     about = {"number": number, "name": name, "seen": seen, "form": FORMS[min(x.ndim, 4) - 2], "shape": list(x.shape)}
     about |= {"step": list(drawing.signal.step), "unit": drawing.signal.unit}
+    about |= {"faces": _faces(drawing.signal)} if x.ndim == 4 else {}
     return about | {"input": drawing.shown(x), "domains": domains}
+
+
+def _faces(signal: Signal) -> list[dict[str, Any]]:
+    """How the slices across each axis are turned, see `slices.facing`, and what they are called."""
+    keys = "down", "across", "up", "sides"
+    return [dict(zip(keys, facing(cut, signal))) | {"name": cut_name(cut, signal).capitalize()} for cut in range(3)]
 
 
 def view_bytes(found: dict[str, Any]) -> bytes:

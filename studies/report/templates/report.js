@@ -264,29 +264,30 @@ function showVolume(view, domain) {
   const size = view.input.size, place = size.map((length) => Math.floor(length / 2));
   const bases = [{...view.input, label: "the input"}, ...domain.selected.map((part) => ({...part, label: `kept ${percent(part.keep)}${left(part)}`}))];
   const maps = domain.scales.filter((scale) => scale.mosaic), state = {base: 0, map: 0, opacity: 0.7};
-  const others = [[1, 2], [0, 2], [0, 1]];
-  const canvases = others.map(([rows, columns], axis) => make("canvas", {width: size[columns], height: size[rows], role: "img", style: `aspect-ratio:${size[columns] * view.step[columns]}/${size[rows] * view.step[rows]}`}));
+  const faces = view.faces || [[1, 2], [0, 2], [0, 1]].map(([down, across], axis) => ({down, across, up: false, sides: "", name: `Axis ${axis + 1}`}));
+  const others = faces.map((face) => [face.down, face.across]);
+  const canvases = others.map(([rows, columns], axis) => make("canvas", {width: size[columns], height: size[rows], role: "img", style: `aspect-ratio:${view.shape[columns + 1] * view.step[columns]}/${view.shape[rows + 1] * view.step[rows]}`}));
   async function draw(axes) {
     const base = await pixels(bases[state.base]), map = maps.length ? await pixels(maps[state.map]) : null;
     for (const axis of axes) {
       const [rows, columns] = others[axis], canvas = canvases[axis], context = canvas.getContext("2d"), image = context.createImageData(size[columns], size[rows]), at = [...place];
       for (let row = 0; row < size[rows]; row++) for (let column = 0; column < size[columns]; column++) {
-        at[rows] = row; at[columns] = column;
+        at[rows] = faces[axis].up ? size[rows] - 1 - row : row; at[columns] = column;
         const grey = base(...at), level = map ? map(...at) / 255 : 0, weight = state.opacity * Math.min(1, 1.6 * level), hot = color(level), start = 4 * (row * size[columns] + column);
         for (let part = 0; part < 3; part++) image.data[start + part] = grey * (1 - weight) + hot[part] * weight;
         image.data[start + 3] = 255;
       }
       context.putImageData(image, 0, 0);
-      canvas.setAttribute("aria-label", `Slice ${place[axis] + 1} of ${size[axis]} along axis ${axis + 1} of ${bases[state.base].label}${maps.length ? `, with ${scaleName(maps[state.map])}` : ""}`);
+      canvas.setAttribute("aria-label", `Slice ${place[axis] + 1} of ${size[axis]} along ${faces[axis].name.toLowerCase()} of ${bases[state.base].label}${maps.length ? `, with ${scaleName(maps[state.map])}` : ""}`);
     }
   }
   const every = [0, 1, 2];
-  const panels = canvases.map((canvas, axis) => make("figure", {}, canvas, slider(`Axis ${axis + 1}, slice`, {min: 0, max: size[axis] - 1, value: place[axis], className: "slice"}, (value) => {
+  const panels = canvases.map((canvas, axis) => make("figure", {}, canvas, slider(`${faces[axis].name}, slice`, {min: 0, max: size[axis] - 1, value: place[axis], className: "slice"}, (value) => {
     place[axis] = value;
     draw([axis]);
     const real = (value + 0.5) * view.shape[axis + 1] / size[axis] * view.step[axis];
     return `${value + 1} of ${size[axis]} (${brief(real)} ${view.unit})`;
-  })));
+  }), faces[axis].sides ? make("p", {className: "hint"}, ["left", "right", "top", "bottom"].map((side, place) => `${side} ${faces[axis].sides[place]}`).join(", ")) : ""));
   const controls = [chooser("Volume", bases.map((each) => each.label), (choice) => { state.base = choice; draw(every); })];
   if (maps.length) controls.push(chooser("Scale, and its share of Σ|a|", maps.map(scaleName), (choice) => { state.map = choice; draw(every); }), slider("Opacity of the map:", {min: 0, max: 100, value: 70, id: "opacity"}, (value) => { state.opacity = value / 100; draw(every); return `${value} %`; }));
   return [make("h3", {}, "Slices along each axis"), make("div", {className: "controls"}, ...controls), make("div", {className: "slices"}, ...panels), make("p", {className: "hint"}, "Bright: places of much attribution at this scale.")];

@@ -35,11 +35,11 @@ def test_slices_have_true_proportions_with_the_head_up_and_sides_named() -> None
     att = explained()
     octaves = att.heatmap("octave")[0]
     figures = slices(att, octaves, head(), "head"), projections(octaves.sum(0), head(), "head")
-    for figure, panels in zip(figures, ("volume, slice", "volume, mean")):
+    for figure, panels in zip(figures, ("volume, axis", "volume, mean")):
         drawn = [axis for axis in figure.axes if axis.get_title().startswith(panels)]
         assert [axis.images[0].origin for axis in drawn] == ["lower"] * 3
         assert [axis.get_aspect() for axis in drawn] == pytest.approx([1 / 0.8, 1.5 / 0.8, 1.5 / 1])
-        assert [[text.get_text() for text in axis.texts] for axis in drawn] == [["R", "L"], ["R", "L"], ["P", "A"]]
+        assert [[text.get_text() for text in axis.texts] for axis in drawn] == [[*"RLAP"], [*"RLSI"], [*"PASI"]]
 
 
 def test_slices_are_those_of_the_whole_averaged_volume() -> None:

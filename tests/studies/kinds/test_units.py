@@ -108,7 +108,16 @@ def test_frequencies_that_belong_to_channels_are_not_called_hz() -> None:
 
 def test_one_axis_of_a_volume_has_the_step_of_that_axis() -> None:
     layout = pb.transforms.get("along(dct, axes=2)", (1, 8, 8, 8)).layout
-    assert band_texts(layout, (1.0, 2.0, 4.0), "mm")["octave 1"] == "0.125–0.25 cycles/mm"
+    assert band_texts(layout, (1.0, 2.0, 4.0), "mm")["octave 1"] == "0.125–0.25 cycles/mm (4–8 mm)"
+
+
+def test_a_range_per_mm_has_its_periods_in_mm_and_no_other_unit_has() -> None:
+    layout = pb.transforms.get("dct", (1, 8, 8, 8)).layout
+    texts = band_texts(layout, (0.5, 0.5, 2.0), "mm")
+    assert texts["octave 1"] == "0.5–1 × 0.5–1 × 0.125–0.25 cycles/mm (1–2 × 1–2 × 4–8 mm)"
+    assert texts["coarser"].endswith("cycles/mm (≥ 16 × ≥ 16 × ≥ 64 mm)")
+    assert band_texts(layout, (0.5, 0.5, 0.5), "mm")["octave 1"] == "0.5–1 cycles/mm (1–2 mm)"
+    assert not any("(" in text for text in band_texts(layout, (1.0, 1.0, 1.0), "voxel").values())
 
 
 def test_units_of_all_kinds() -> None:

@@ -108,8 +108,8 @@ def _of_sound(spec: str, transformers: Any, name: str) -> LoadedModel:
     wave = np.random.default_rng(0).standard_normal(round(rate)).astype(np.float32) / 10
     made = prepare.samples(wave)
     if made.ndim == 2:
-        module = OneChannel(_with_head(spec, transformers.AutoModelForAudioClassification, name))
-        return _described(spec, module, prepare, "audio", rate=rate)
+        waves = OneChannel(_with_head(spec, transformers.AutoModelForAudioClassification, name))
+        return _described(spec, waves, prepare, "audio", rate=rate)
     features = _features(spec, extractor, torch.from_numpy(wave)[None], made)
     module = _with_head(spec, transformers.AutoModelForAudioClassification, name)
     module = module.to(wide(next(module.parameters()).dtype))  # samples of 16 bits would change quiet bands

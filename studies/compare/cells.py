@@ -106,7 +106,7 @@ def _cost(cell: Cell, shape: tuple[int, ...]) -> str:
     gradients, forwards = gradients + again * alone.gradients, forwards + MOVED + again * (alone.forwards + 2)
     count, words = len(cell.places), cell.about["signals"]
     each = f"at most {gradients:,} gradients and {forwards:,} forwards for each {words['one']}"
-    total = f"{count * gradients:,} and {count * forwards:,} for {count:,} {words['several']}"
+    total = f"{count * gradients:,} and {count * forwards:,} for {count:,} {words['one' if count == 1 else 'several']}"
     return f"{plain(str(one.model[0]))[-60:]}, {one.method_label}: {each}; {total}."
 
 

@@ -33,8 +33,8 @@ class ASTFeatures(nn.Module):
     def __init__(self, extractor: Any) -> None:
         super().__init__()
         self.frames, rate = extractor.max_length, extractor.sampling_rate
-        self.mean: float = extractor.mean if extractor.do_normalize else 0.0
-        self.scale: float = 2 * extractor.std if extractor.do_normalize else 1.0
+        normal: tuple[float, float] = (extractor.mean, 2 * extractor.std) if extractor.do_normalize else (0.0, 1.0)
+        self.mean, self.scale = normal
         self.longest = (self.frames - 1) * HOP + FRAME
         self.register_buffer("window", torch.hann_window(FRAME, periodic=False), persistent=False)
         bands = mel_bands(extractor.num_mel_bins, LOWEST, float(rate // 2), rate, FFT)

@@ -217,7 +217,7 @@ def cost(root: Path) -> str:
         for name, (work, goal) in WORK.items():
             value, share = numbers[name], goal < 1
             told = {"data": TITLES[data], "images": f"{numbers['images']:.0f}", "work": work}
-            told["cost"] = f"{value:.1%} of their stream" if share else f"{value:.0f} s"
+            told["cost"] = f"{value:.2%} of their stream" if share else f"{value:.2g} s"
             told["goal"] = (f"{goal:.0%}" if share else f"{goal:.0f} s") + (", met" if value <= goal else ", missed")
             rows.append(told)
     return table(pd.DataFrame(rows))

@@ -1,5 +1,6 @@
 """The command line that stored results were made with."""
 
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -34,15 +35,17 @@ SINGULAR = {"transforms": "transform", "domains": "transform", "models": "model"
 
 
 def command(summary: Mapping[str, Any]) -> str:
-    """The command line that makes the results: as recorded, else from the settings.
+    """The command line that makes the results, without the folder that it writes: as recorded, else from the settings.
 
     >>> command({"command": "compare", "settings": {"model": "m", "transforms": ["pixel", "dct"], "limit": None}})
     'pullback compare --model m --transform pixel --transform dct'
     >>> command({"command": "study domains", "settings": {"models": ["m", "n"]}})
     'pullback study domains --model m --model n'
+    >>> command({"command_line": "pullback compare --model m --out 'my folder/a' --seed 1"})
+    'pullback compare --model m --seed 1'
     """
     if isinstance(summary.get("command_line"), str):
-        return plain(summary["command_line"])
+        return plain(re.sub(r" --out[ =]('[^']*'|\S+)", "", summary["command_line"]))
     held = summary.get("settings")
     settings = held if isinstance(held, dict) else {}
     words = ["pullback", *str(summary.get("command", "")).split()]

@@ -59,7 +59,7 @@ def store(run: Path, others: Sequence[Path] = (), steps: Path | None = None, roo
 
 def _summary(run: Path) -> dict[str, Any]:
     found = json.loads((run / "summary.json").read_text())
-    return {name: value for name, value in found.items() if name not in ("process", "state", "fronts")}
+    return {name: value for name, value in found.items() if name not in ("process", "state", "fronts", "command_line")}
 
 
 def more_steps(run: Path, more: Path) -> pd.DataFrame:

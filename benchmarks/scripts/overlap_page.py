@@ -176,7 +176,7 @@ def store(folder: Path, root: Path = ROOT) -> None:
     """Stores the summary of a run, with the contrasts that the page shows, and its pictures, without loss."""
     found = read(folder / "summary.json")
     study = found["command"].removeprefix("study ")
-    kept = {name: value for name, value in found.items() if name not in ("process", "files", "pullback")}
+    kept = {name: value for name, value in found.items() if name not in ("process", "files", "pullback", "command_line")}
     kept |= _reduced(found["contrasts"])
     write_text(root / "benchmarks" / "results" / f"{study}.json", json.dumps(kept, indent=1) + "\n")
     for name in (*PICTURES, *(["paper"] if found["pair"] else [])):

@@ -177,15 +177,24 @@ class Evidence:
 
 def conclude(evidence: Evidence, cosines: Numbers, admitted: Admission, method: str, baseline: str) -> Conclusion:
     """The conclusion.  cosines: of the selected signals, (domains, domains)."""
-    groups = near_duplicates(cosines, evidence.domains)
-    chosen = [group[0] for group in groups]
     errors = {one: float(evidence.pooled(one, "attribution", evidence.away(one)).mean()) for one in evidence.domains}
+    groups = near_duplicates(_alike(cosines, list(errors.values())), evidence.domains)
+    chosen = [group[0] for group in groups]
     leader = min(chosen, key=errors.__getitem__)
     checks = _checks(evidence, leader, chosen)
     reasons = tuple(_reasons(evidence, leader, checks, admitted))
     pairs = tuple(_pairs(evidence, groups))
     said = (None if reasons else leader), leader, reasons, errors, groups, pairs, checks
     return Conclusion(method, baseline, *said, admitted, kinds=tuple(evidence.kinds))
+
+
+def _alike(cosines: Numbers, errors: Sequence[float]) -> Numbers:
+    """The cosines, but 0 where errors differ by more than what counts as equal: one domain does not stand for the other there.
+
+    A small part of a signal can decide: two domains with a cosine above 0.95 had errors of 0.44 and 0.55.
+    """
+    apart = np.abs(np.subtract.outer(errors, errors)) > ROPE
+    return np.where(apart, np.minimum(cosines, 0.0), cosines)
 
 
 def corrected(found: Sequence[Conclusion | None]) -> list[Conclusion | None]:

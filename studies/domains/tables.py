@@ -11,6 +11,7 @@ import pandas as pd
 from ...core.files import plain, read_json
 from ...metrics.protocol.admission import Admission
 from ...metrics.statistics import holm
+from ...metrics.statistics.contrasts import ROPE
 from ..storage.results import SUMMARY
 
 CELL = ("kind", "data", "model", "method")
@@ -26,7 +27,7 @@ Cell = tuple[dict[str, str], Mapping[str, Any] | None]
 def read(folder: Path) -> list[Cell]:
     """The cells of a finished comparison: what each is about, and its conclusion; None where there was nothing to conclude.
 
-    Whether the metric votes is decided by the rules of today, so that runs of earlier versions are read like new ones.
+    What is claimed is decided by the rules of today, so that runs of earlier versions are read like new ones.
     beyond, in a conclusion: the domains whose map selects better than the largest |z - z₀| do, by the comparison's question.
 
     Raises: ValueError where the folder holds no finished comparison, or one without conclusions.
@@ -42,19 +43,40 @@ def read(folder: Path) -> list[Cell]:
         label = asked["method"] if asked["baseline"] == "zero" else f"{asked['method']}, baseline={asked['baseline']}"
         about = {"kind": cell["signals"]["several"], "data": asked["data"], "model": asked["model"], "method": label}
         beyond = {BEYOND[0]: _beyond(held, asked["data"], asked["model"], label)}
-        found.append((about, conclusion and _admitted(conclusion) | beyond))
+        found.append((about, conclusion and _of_today(conclusion) | beyond))
     return found
 
 
-def _admitted(conclusion: Mapping[str, Any]) -> dict[str, Any]:
-    """The conclusion, without a claim where the metric does not vote."""
+def _of_today(conclusion: Mapping[str, Any]) -> dict[str, Any]:
+    """The conclusion, with the claim and the groups that the rules of today allow.
+
+    No claim where the metric does not vote, where an interval contains 0, or where a domain of another error stood behind
+    the one that was tested; such a domain leaves its group, and is not compared.
+    """
     held = conclusion["admission"]
     numbers: dict[str, Any] = {one.name: np.nan if held[one.name] is None else held[one.name] for one in fields(Admission)}
     fault = Admission(**numbers).fault
-    found = {**conclusion, "admission": {**held, "fault": fault}}
-    if fault and conclusion["named"] is not None:
-        found |= {"named": None, "reasons": [f"the selection error does not vote: {fault}", *conclusion["reasons"]]}
+    groups = [[name for name in group if _stands_for(conclusion, group[0], name)] for group in conclusion["groups"]]
+    found = {**conclusion, "admission": {**held, "fault": fault}, "groups": groups}
+    lost = [f"the selection error does not vote: {fault}"] if fault else []
+    lost += [f"the interval of its difference to {name} contains 0" for name in _with_zero(conclusion)]
+    apart = sorted({name for group in conclusion["groups"] for name in group} - {name for group in groups for name in group})
+    lost += [f"{', '.join(apart)} had other errors than the domains that stood for them"] if apart else []
+    if lost and conclusion["named"] is not None:
+        found |= {"named": None, "reasons": [*lost, *conclusion["reasons"]]}
     return found
+
+
+def _stands_for(conclusion: Mapping[str, Any], first: str, other: str) -> bool:
+    """Whether two domains that select the same signal have equal errors too."""
+    errors = conclusion["errors"]
+    return abs(errors[first] - errors[other]) <= ROPE
+
+
+def _with_zero(conclusion: Mapping[str, Any]) -> list[str]:
+    """The contrasts of the leader whose interval contains 0."""
+    ends = {name: (one["low"], one["high"]) for name, one in conclusion["checks"].items()}
+    return [name for name, (low, high) in ends.items() if low is None or high is None or low <= 0 <= high]
 
 
 def _beyond(held: Mapping[str, Any], *cell: str) -> list[str]:

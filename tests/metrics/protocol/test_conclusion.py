@@ -32,6 +32,7 @@ def concluded(
     units: int = UNITS,
     kinds: tuple[Any, ...] = KINDS,
     noise: float = 0.02,
+    cosine: float = 0.0,
     **changes: Any,
 ) -> Conclusion:
     """The conclusion for domains with these mean errors.  changes: {"domain/kind of budget/answer": its error instead}."""
@@ -49,7 +50,8 @@ def concluded(
     domains = tuple(name for name in errors if name != ROTATION)
     differences = {answer: np.ones(units) for answer in ("score", "probability")}
     evidence = Evidence(curves, differences, domains, ("a", "b", NEUTRAL), kinds, ("score", "probability"), range(units))
-    return conclude(evidence, np.eye(len(domains)), admitted, "ig", "None")
+    cosines = np.eye(len(domains)) * (1 - cosine) + cosine
+    return conclude(evidence, cosines, admitted, "ig", "None")
 
 
 def test_a_clear_leader_is_named() -> None:
@@ -74,6 +76,15 @@ def test_each_guard_keeps_a_domain_from_being_named(errors: dict[str, float], ch
     found = concluded(errors, **changes)
     assert (found.named is None) == bool(why)
     assert why in " ".join(found.reasons)
+
+
+def test_domains_that_select_the_same_signal_are_one_where_their_errors_are_equal_too() -> None:
+    found = concluded({"a": 0.2, "b": 0.205, "c": 0.3, ROTATION: 0.45}, cosine=0.99)
+    assert found.groups == (("a", "b"), ("c",))
+    assert {(pair.first, pair.second): pair.verdict for pair in found.pairs}["a", "b"] == "equal"
+    assert "c" in found.checks  # its own rival, which no other domain stands for
+    same = concluded({"a": 0.2, "b": 0.205, "c": 0.21, ROTATION: 0.45}, cosine=0.99)
+    assert len(same.groups) == 1
 
 
 def test_a_name_asks_for_the_test_and_for_the_interval() -> None:

@@ -95,7 +95,9 @@ def invented(p: float, mean: float = 0.1, fault: str = "", groups: Any = (("a",)
     """A cell with one contrast."""
     contrast = {"mean": mean, "low": mean - 0.05, "high": mean + 0.05, "p": p, "detectable": 0.01, "units": 30}
     pair = {"first": "b", "second": "a", "verdict": "better" if mean > 0 else "worse", "contrast": contrast}
+    errors = {name: 0.2 for group in groups for name in group}
     found = {"groups": groups, "pairs": [pair], "named": None, "reasons": [], "admission": ADMITTED | {"fault": fault}}
+    found |= {"errors": errors, "checks": {"a": contrast}}
     return {"kind": "k", "data": "d", "model": model, "method": "x"}, found
 
 
@@ -137,6 +139,27 @@ def test_a_run_of_an_earlier_version_is_read_by_the_rules_of_today(tmp_path: Pat
     assert "a map of noise is worse by 0.01 only" in flat["reasons"][0]
     found = {str(tables.contrast_table([(about | {"kind": "k"}, cell)])["verdict"].item()) for cell in (steep, flat)}
     assert found == {"worse", "open"}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({}, ""),
+        ({"checks": {"a": {"low": -0.01, "high": 0.1}}}, "difference to a contains 0"),
+        ({"errors": {"a": 0.2, "b": 0.2, "c": 0.23}}, "c had other errors"),
+        ({"errors": {"a": 0.2, "b": 0.2, "c": 0.21}}, ""),
+    ],
+)
+def test_claims_of_earlier_versions_obey_the_rules_of_today(tmp_path: Path, change: dict[str, Any], why: str) -> None:
+    about = {"data": "d", "model": "m", "method": "x", "baseline": "zero", "signals": {"several": "k"}}
+    whole = invented(1e-4, groups=(("a",), ("b", "c")))[1] or {}
+    held = {"command": "compare", "state": "finished", "settings": {}, "cells": [about]}
+    (tmp_path / "summary.json").write_text(json.dumps(held | {"conclusions": [{**whole, "named": "b"} | change]}))
+    [(_, found)] = tables.read(tmp_path)
+    assert found is not None
+    assert (found["named"] is None) == bool(why)
+    assert why in " ".join(found["reasons"])
+    assert ("c" in found["groups"][1]) == ("other errors" not in why)
 
 
 def test_claims_are_corrected_over_all_cells_and_need_an_admitted_metric() -> None:

@@ -1,6 +1,6 @@
 """The explanations in a folder of `explain`: for each file and class its score, and the octaves of every domain."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def explanations(run: Run) -> list[dict[str, Any]]:
 def captions(run: Run) -> dict[str, str]:
     """What each figure of an explanation shows, with its finding."""
     each = {name: (_about(*held), held[1]) for name, held in _facts(run).items()}
-    own = lambda facts: {
+    own: Callable[[Any], dict[str, Any]] = lambda facts: {
         "domains": {facts["domain"]: list(_octaves(facts))},
         "factors": {facts["domain"]: facts.get("cancellation")},
     }

@@ -91,7 +91,7 @@ def _bar(figure: "Figure", axes: Any, label: str) -> None:
 
 def cut_name(cut: int, signal: Signal) -> str:
     """The axis across which slices lie, and the name of their plane where an affine tells it."""
-    known = "" if signal.origin is None else f" ({PLANES[int(np.abs(signal.origin[:3, cut]).argmax())]})"
+    known = f" ({PLANES[int(np.abs(signal.origin[:3, cut]).argmax())]})" if _is_placed(signal) else ""
     return f"axis {cut + 1}{known}"
 
 
@@ -213,13 +213,18 @@ def facing(cut: int, signal: Signal) -> tuple[int, int, bool, str]:
     "" without an affine.
     """
     down, across = (other for other in range(3) if other != cut)
-    if signal.origin is None:
+    if not _is_placed(signal):
         return down, across, False, ""
     if np.abs(signal.origin[:3, across]).argmax() > np.abs(signal.origin[:3, down]).argmax():
         down, across = across, down  # axes to the right, front and top of a patient come in this order
     first, second = signal.origin[:3, down], signal.origin[:3, across]
     up = bool(first[np.abs(first).argmax()] > 0)
     return down, across, up, _ends(second)[::-1] + (_ends(first) if up else _ends(first)[::-1])
+
+
+def _is_placed(signal: Signal) -> bool:
+    """Whether an affine says where the sides of a patient are; other kinds may keep something else as `origin`."""
+    return isinstance(signal.origin, np.ndarray)
 
 
 def _ends(direction: np.ndarray) -> str:

@@ -57,9 +57,8 @@ def slices(att: Attribution, octaves: Tensor | None, signal: Signal, title: str)
             axis.set_title(name if row == 0 else "", fontsize=7)
     if maps:
         _bar(figure, axes[:, 1:], "Σ|a| per voxel")
-    figure.suptitle(title, fontsize=10)
-    middle = "slices: through the middle; the transform is not linear, so that its coefficients have no place in the volume"
-    figure.supxlabel(f"{MAPS}\n{CHOICE}" if maps else middle, fontsize=7)
+    middle = "slices: through the middle, as the coefficients of a transform that is not linear have no place in the volume"
+    _titled(figure, title, f"{MAPS}\n{CHOICE}" if maps else middle)
     return figure
 
 
@@ -77,9 +76,15 @@ def projections(map_: Tensor, signal: Signal, title: str) -> "Figure":
         axes[0, column].set_title(f"volume, mean along {cut_name(column, signal)}", fontsize=8)
         axes[1, column].set_title("|attribution|", fontsize=8)
     _bar(figure, axes[1], "mean |a| per voxel")
-    figure.suptitle(title, fontsize=10)
-    figure.supxlabel("maps: the size of the map in voxels, without sign, averaged; one √ scale for all", fontsize=7)
+    _titled(figure, title, "maps: the size of the map in voxels, without sign, averaged; one √ scale for all")
     return figure
+
+
+def _titled(figure: "Figure", title: str, caption: str) -> None:
+    """Writes a title and a caption in lines that are no longer than the figure is wide."""
+    lines = lambda text, size: "\n".join(fill(line, int(110 / size * figure.get_figwidth())) for line in text.split("\n"))
+    figure.suptitle(lines(title, 10), fontsize=10)
+    figure.supxlabel(lines(caption, 7), fontsize=7)
 
 
 def _bar(figure: "Figure", axes: Any, label: str) -> None:

@@ -1,6 +1,6 @@
 """Figures of volumes: orthogonal slices for each scale, and projections."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,9 @@ def projections(map_: Tensor, signal: Signal, title: str) -> "Figure":
 
 def _titled(figure: "Figure", title: str, caption: str) -> None:
     """Writes a title and a caption in lines that are no longer than the figure is wide."""
-    lines = lambda text, size: "\n".join(fill(line, int(110 / size * figure.get_figwidth())) for line in text.split("\n"))
+    lines: Callable[[str, int], str] = lambda text, size: "\n".join(
+        fill(line, int(110 / size * figure.get_figwidth())) for line in text.split("\n")
+    )
     figure.suptitle(lines(title, 10), fontsize=10)
     figure.supxlabel(lines(caption, 7), fontsize=7)
 

@@ -25,6 +25,7 @@ from pullback.metrics.protocol.conclusion import Conclusion, corrected
 from pullback.metrics.statistics import Contrast
 from pullback.studies.compare.sentences import concluded
 from pullback.studies.compare.settings import EFFORTS
+from pullback.studies.domains.tables import of_today
 
 from .commands import command
 from .tables import NothingStored, table
@@ -117,7 +118,8 @@ def conclusions(found: Mapping[str, Any]) -> list[Conclusion | None]:
     return corrected([None if one is None else _conclusion(one, kinds) for one in found["conclusions"]])
 
 
-def _conclusion(held: Mapping[str, Any], kinds: tuple[str, ...]) -> Conclusion:
+def _conclusion(stored: Mapping[str, Any], kinds: tuple[str, ...]) -> Conclusion:
+    held = of_today(stored)
     checks = {name: _made(Contrast, one) for name, one in held["checks"].items()}
     admitted = _made(Admission, held["admission"])
     gain = _made(Admission, held["gain_admission"]) if "gain_admission" in held else None

@@ -43,11 +43,11 @@ def read(folder: Path) -> list[Cell]:
         label = asked["method"] if asked["baseline"] == "zero" else f"{asked['method']}, baseline={asked['baseline']}"
         about = {"kind": cell["signals"]["several"], "data": asked["data"], "model": asked["model"], "method": label}
         beyond = {BEYOND[0]: _beyond(held, asked["data"], asked["model"], label)}
-        found.append((about, conclusion and _of_today(conclusion) | beyond))
+        found.append((about, conclusion and of_today(conclusion) | beyond))
     return found
 
 
-def _of_today(conclusion: Mapping[str, Any]) -> dict[str, Any]:
+def of_today(conclusion: Mapping[str, Any]) -> dict[str, Any]:
     """The conclusion, with the claim and the groups that the rules of today allow.
 
     No claim where the metric does not vote, where an interval contains 0, or where a domain of another error stood behind

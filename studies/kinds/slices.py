@@ -1,6 +1,6 @@
 """Figures of volumes: orthogonal slices for each scale, and projections."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +57,8 @@ def slices(att: Attribution, octaves: Tensor | None, signal: Signal, title: str)
             axis.set_title(name if row == 0 else "", fontsize=7)
     if maps:
         _bar(figure, axes[:, 1:], "Σ|a| per voxel")
-    figure.suptitle(title, fontsize=10)
-    middle = "slices: through the middle; the transform is not linear, so that its coefficients have no place in the volume"
-    figure.supxlabel(f"{MAPS}\n{CHOICE}" if maps else middle, fontsize=7)
+    middle = "slices: through the middle, as the coefficients of a transform that is not linear have no place in the volume"
+    _titled(figure, title, f"{MAPS}\n{CHOICE}" if maps else middle)
     return figure
 
 
@@ -77,9 +76,17 @@ def projections(map_: Tensor, signal: Signal, title: str) -> "Figure":
         axes[0, column].set_title(f"volume, mean along {cut_name(column, signal)}", fontsize=8)
         axes[1, column].set_title("|attribution|", fontsize=8)
     _bar(figure, axes[1], "mean |a| per voxel")
-    figure.suptitle(title, fontsize=10)
-    figure.supxlabel("maps: the size of the map in voxels, without sign, averaged; one √ scale for all", fontsize=7)
+    _titled(figure, title, "maps: the size of the map in voxels, without sign, averaged; one √ scale for all")
     return figure
+
+
+def _titled(figure: "Figure", title: str, caption: str) -> None:
+    """Writes a title and a caption in lines that are no longer than the figure is wide."""
+    lines: Callable[[str, int], str] = lambda text, size: "\n".join(
+        fill(line, int(110 / size * figure.get_figwidth())) for line in text.split("\n")
+    )
+    figure.suptitle(lines(title, 10), fontsize=10)
+    figure.supxlabel(lines(caption, 7), fontsize=7)
 
 
 def _bar(figure: "Figure", axes: Any, label: str) -> None:
@@ -91,7 +98,7 @@ def _bar(figure: "Figure", axes: Any, label: str) -> None:
 
 def cut_name(cut: int, signal: Signal) -> str:
     """The axis across which slices lie, and the name of their plane where an affine tells it."""
-    known = "" if signal.origin is None else f" ({PLANES[int(np.abs(signal.origin[:3, cut]).argmax())]})"
+    known = f" ({PLANES[int(np.abs(signal.origin[:3, cut]).argmax())]})" if _is_placed(signal) else ""
     return f"axis {cut + 1}{known}"
 
 
@@ -213,13 +220,18 @@ def facing(cut: int, signal: Signal) -> tuple[int, int, bool, str]:
     "" without an affine.
     """
     down, across = (other for other in range(3) if other != cut)
-    if signal.origin is None:
+    if not _is_placed(signal):
         return down, across, False, ""
     if np.abs(signal.origin[:3, across]).argmax() > np.abs(signal.origin[:3, down]).argmax():
         down, across = across, down  # axes to the right, front and top of a patient come in this order
     first, second = signal.origin[:3, down], signal.origin[:3, across]
     up = bool(first[np.abs(first).argmax()] > 0)
     return down, across, up, _ends(second)[::-1] + (_ends(first) if up else _ends(first)[::-1])
+
+
+def _is_placed(signal: Signal) -> bool:
+    """Whether an affine says where the sides of a patient are; other kinds may keep something else as `origin`."""
+    return isinstance(signal.origin, np.ndarray)
 
 
 def _ends(direction: np.ndarray) -> str:

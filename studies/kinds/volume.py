@@ -105,7 +105,9 @@ class Volume(Kind):
             each = [f"volume {i}: {name} {texts[name]}".strip() for i, name in enumerate(names)]
             said = f"{att.transform.spec}: the signed map of each octave, along the fourth axis from 0 on\n" + "\n".join(each)
             found["-map.nii.gz"] = write(octaves.sum(0, keepdim=True), "pullback: signed map in voxels")
-            found["-octaves.nii.gz"] = write(octaves, f"pullback: signed, {', '.join(names)}", said)
+            found["-octaves.nii.gz"] = write(
+                octaves, f"pullback: signed octaves: {', '.join(names).replace('octave ', '')}", said
+            )
         return found
 
 

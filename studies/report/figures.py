@@ -122,7 +122,7 @@ def _kept_curves(table: pd.DataFrame) -> Figure:
             values = np.array([rows[f"kept{budget}_{ranking}"].to_numpy() for budget in budgets])
             _curve(axis, budgets, values, color, "random" if ranking == "random" else f"by |{ranking}|")
         axis.axhline(1, color="0.8", linewidth=0.7, zorder=0)
-        axis.set_title(domain, fontsize=8)
+        axis.set_title(fill(domain, NAMED), fontsize=8)
         axis.set_xticks(budgets)
     figure.supxlabel("coefficients kept, % of the number of samples", fontsize=9)
     figure.supylabel("share of f(x) − f(x₀) kept (mean, quartiles)", fontsize=9)

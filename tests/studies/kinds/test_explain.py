@@ -118,7 +118,7 @@ def test_a_volume_keeps_its_affine_and_its_maps_sum_to_the_score(nifti: Path, to
     assert shown["octaves"].get_fdata().sum(-1) == pytest.approx(shown["map"].get_fdata(), abs=1e-6)
     assert (
         found.frequencies["dwt(haar, level=2, mode=periodization)"]["octave 1"]
-        == "0.167–0.333 × 0.125–0.25 × 0.0833–0.167 cycles/mm"
+        == "0.167–0.333 × 0.125–0.25 × 0.0833–0.167 cycles/mm (3–6 × 4–8 × 6–12 mm)"
     )
 
 

@@ -17,6 +17,7 @@ import pullback as pb
 from pullback.attribution.plot import band_maps
 from pullback.studies.kinds import KINDS, Signal
 from pullback.studies.kinds.slices import _place, slices
+from pullback.studies.kinds.volume import nifti_bytes
 from pullback.studies.report import figures
 from pullback.studies.report.views import Drawing, _faces
 
@@ -104,16 +105,19 @@ def test_a_file_of_octaves_names_each_of_its_volumes(tmp_path: Path) -> None:
         (tmp_path / f"a{end}").write_bytes(data)
         read[end] = nibabel.load(tmp_path / f"a{end}")
     octaves = read["-octaves.nii.gz"]
-    assert octaves.header["descrip"].item() == b"pullback: signed, coarser, octave 2, octave 1"
+    assert octaves.header["descrip"].item() == b"pullback: signed octaves: coarser, 2, 1"
     [said] = [one for one in octaves.header.extensions if one.get_code() == 6]
     lines = bytes(said.get_content()).rstrip(b"\0").decode().splitlines()
     assert lines[2] == "volume 1: octave 2 0.139–0.278 × 0.139–0.278 × 0.05–0.1 cycles/mm (3.6–7.2 × 3.6–7.2 × 10–20 mm)"
     assert len(lines) == 1 + octaves.shape[3]
     for place, map_ in enumerate(att.heatmap("octave")[0]):
         assert octaves.get_fdata()[..., place] == pytest.approx(map_.numpy(), abs=1e-5)
-    [deep] = maps(scan((256, 2, 2)), ["dct"])
-    (tmp_path / "deep.nii.gz").write_bytes(VOLUME.files(deep, signal, 0.1)["-octaves.nii.gz"])
-    assert len(nibabel.load(tmp_path / "deep.nii.gz").header["descrip"].item()) == 79
+
+
+def test_a_long_description_is_cut_to_what_a_header_holds(tmp_path: Path) -> None:
+    for length, held in ((79, b"x" * 79), (80, b"x" * 76 + b"...")):
+        (tmp_path / "a.nii.gz").write_bytes(nifti_bytes(torch.zeros(1, 2, 2, 2), scan(), "x" * length))
+        assert nibabel.load(tmp_path / "a.nii.gz").header["descrip"].item() == held
 
 
 def test_comparisons_draw_volumes_in_true_proportions_with_the_head_up() -> None:

@@ -1,5 +1,6 @@
 """The explanation of one picture, recording, volume or series in several domains."""
 
+import difflib
 import functools
 import json
 import math
@@ -23,6 +24,7 @@ from ..transforms.units import band_ranges, band_texts, frequency_unit, steps_of
 from .compare.measurements import ONLY
 from .compare.summary import versions
 from .kinds import Part, Signal, Wants, kind_advice, wrong_kind
+from .kinds.base import check_bytes
 from .loaders.data import Photo, reason
 from .loaders.models import LoadedModel
 from .loaders.packaged import is_packaged, opened, origins, packaged_items
@@ -294,6 +296,7 @@ def _read(image: str | Path, model: LoadedModel, part: Part | None) -> tuple[Pho
         raise ValueError(f"{shown}: no such file; expected {kind.what}.")
     if other := wrong_kind(path, kind):
         raise ValueError(f"{shown}: {other}, but the model {model.name} takes {kind.plural}{kind_advice(path)}.")
+    check_bytes(path)
     try:
         signal = replace(kind.read(path, part), name=os.path.basename(image))
         if numbered and (label := kind.cases(path)[numbered[1]]):
@@ -316,5 +319,8 @@ def _packaged(spec: str, name: str, model: LoadedModel) -> tuple[Photo, Signal]:
             called = f"{spec}#{item.name}"
             return Photo(called, None, read), replace(kind.fit(read(), wants), name=called)
         listed.append(item.name)
-    some = ", ".join(listed[:5])
-    raise ValueError(f"{spec}: it holds no {name[:60]!r}; its {len(listed)} items are called {some}, …")
+    near = difflib.get_close_matches(name, listed, 3, cutoff=0.5)
+    known = f"did you mean {' or '.join(near)}?" if near else f"its {len(listed)} items are called {', '.join(listed[:3])}, …"
+    first, _, argument = spec.partition(":")
+    call = f"pullback.studies.zoo.DATA[{first!r}]({argument!r})" if argument else f"pullback.studies.zoo.DATA[{first!r}]()"
+    raise ValueError(f"{spec}: it holds no {plain(name)[:60]!r}; {known} In Python [one.name for one in {call}] lists all.")

@@ -167,6 +167,12 @@ class Kind(ABC):
         return path.name.lower().endswith(self.suffixes)
 
 
+def check_bytes(path: Path) -> None:
+    """Raises: ValueError where there is a file without a byte."""
+    if path.is_file() and not path.stat().st_size:
+        raise ValueError(f"{plain(path.name)}: the file is empty (0 bytes); copy or save it again.")
+
+
 def check_size(name: str, shape: Sequence[int]) -> None:
     """Raises: ValueError where a file holds nothing, or more than fits into memory."""
     count = 1

@@ -131,9 +131,9 @@ def conclusion(cell: Mapping[str, Any], known: Mapping[Any, Any]) -> dict[str, A
 
 
 def _levelled(found: Mapping[str, Any], scores: pd.DataFrame) -> str:
-    """That a random rotation does as well as the leader, in their contrast or in the table of the page; "" where it does not."""
+    """That a random rotation does as well as the leader, in their contrast or in the page's table; "" where it does not."""
     rows = scores.query("metric == 'selection_error' and control == 'attribution' and family == 'away'")
-    errors = dict(means(rows, ["domain"])[["domain", "mean"]].itertuples(index=False))
+    errors = means(rows, ["domain"]).set_index("domain")["mean"].to_dict()
     contrasts = [one for one in found["checks"] if one["label"].endswith(f" − a {ROTATION}")]
     lower = errors.get(ROTATION, math.inf) <= errors.get(found["leader"], -math.inf)
     as_well = found["named"] is None and (

@@ -1,6 +1,5 @@
 """The explanation of one picture, recording, volume or series in several domains."""
 
-import difflib
 import functools
 import json
 import math
@@ -27,7 +26,7 @@ from .kinds import Part, Signal, Wants, kind_advice, wrong_kind
 from .kinds.base import check_bytes
 from .loaders.data import Photo, reason
 from .loaders.models import LoadedModel
-from .loaders.packaged import is_packaged, opened, origins, packaged_items
+from .loaders.packaged import is_packaged, opened, origins, packaged_items, unknown_item
 from .report.cautions import cancels
 from .report.figures import save
 from .report.views import Drawing, view, view_bytes
@@ -319,8 +318,4 @@ def _packaged(spec: str, name: str, model: LoadedModel) -> tuple[Photo, Signal]:
             called = f"{spec}#{item.name}"
             return Photo(called, None, read), replace(kind.fit(read(), wants), name=called)
         listed.append(item.name)
-    near = difflib.get_close_matches(name, listed, 3, cutoff=0.5)
-    known = f"did you mean {' or '.join(near)}?" if near else f"its {len(listed)} items are called {', '.join(listed[:3])}, …"
-    first, _, argument = spec.partition(":")
-    call = f"pullback.studies.zoo.DATA[{first!r}]({argument!r})" if argument else f"pullback.studies.zoo.DATA[{first!r}]()"
-    raise ValueError(f"{spec}: it holds no {plain(name)[:60]!r}; {known} In Python [one.name for one in {call}] lists all.")
+    raise ValueError(unknown_item(spec, name, listed))

@@ -22,8 +22,7 @@ from ..metrics import cancellation
 from ..transforms.units import band_ranges, band_texts, frequency_unit, steps_of
 from .compare.measurements import ONLY
 from .compare.summary import versions
-from .kinds import Part, Signal, Wants, kind_advice, wrong_kind
-from .kinds.base import check_bytes
+from .kinds import Part, Signal, Wants, check_bytes, kind_advice, wrong_kind
 from .loaders.data import Photo, reason
 from .loaders.models import LoadedModel
 from .loaders.packaged import is_packaged, opened, origins, packaged_items, unknown_item

@@ -108,8 +108,8 @@ class Conclusion:
             left = len(self.reasons) - _SHOWN
             more = f"; {left} further reason{'s stand' if left > 1 else ' stands'} in the results" if left > 0 else ""
             among = "of one domain of each group of near duplicates, " if any(len(group) > 1 for group in self.groups) else ""
-            first = f"{LEVELLED};" if self.levelled else "no domain is claimed;"
-            return f"{self.method}: {first} {among}{self.leader} has the smallest error, but {why}{more}."
+            first = f"{LEVELLED}; " if self.levelled else ""
+            return f"{self.method}: {first}no domain is claimed; {among}{self.leader} has the smallest error, but {why}{more}."
         own = ", ".join(words for words in BLIND.values() if words in self.checks)
         what = f"carries the decision in fewer units than every other compared domain, a {ROTATION} and its controls ({own})"
         alike = next(group for group in self.groups if group[0] == self.named)

@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 from ...core.checks import check_path
 from ...core.imports import package_folder
 from ...core.registry import listed
-from ..kinds import KINDS, Kind, Part, kind_advice, wrong_kind
+from ..kinds import KINDS, Kind, Part, check_bytes, kind_advice, wrong_kind
 from ..kinds import Signal as OneSignal
-from ..kinds.base import check_bytes
 from ..kinds.pictures import as_seen
 from ..zoo import DATA
 from .columns import hub_rows

@@ -61,8 +61,8 @@ def opened(item: Item, kind: Kind) -> Any:
 def unknown_item(spec: str, name: str, listed: Sequence[str]) -> str:
     """That packaged data hold no item of this name, with the closest names and how to list all.
 
-    >>> unknown_item("animals", "crw.ogg", ["crow.ogg", "sheep.ogg"])[:64]
-    "animals: it holds no 'crw.ogg'; did you mean crow.ogg? In Python"
+    >>> unknown_item("animals", "crw.ogg", ["crow.ogg", "zzz.wav"])[:54]
+    "animals: it holds no 'crw.ogg'; did you mean crow.ogg?"
     """
     near = difflib.get_close_matches(name, listed, 3, cutoff=0.5)
     some = f"did you mean {' or '.join(near)}?" if near else f"its {len(listed)} items are called {', '.join(listed[:3])}, …"

@@ -18,6 +18,7 @@ from .validate_map import short
 
 GRANTED = 1e-2  # of |Δf|: the same for every method, whether its steps are visible or not
 LITERATURE = 5e-2  # of |Δf|: what papers and tutorials accept of a quadrature
+WRONG_SIGN = "the totals are -(f(x) - f(x₀)) within the tolerance: the sign is wrong"
 _EXPENSIVE = 64  # gradients for one example; above this, double precision is measured on the cheap form only
 _ALIKE = 512  # units of rounding by which two readings of f may differ, in batches of other sizes
 _REPEATS = (6, 24)  # seeds over which a random method is averaged: first, and where these are not enough
@@ -40,7 +41,8 @@ def completeness(trial: Trial) -> Outcome:
     worst = int((gap / scale).abs().argmax())
     residual = float((gap / scale).abs().max())
     numbers = {"total": sums, "f(x)": point, "f(x₀)": origin, "gap": gap}
-    evidence = {"example": worst, **{name: float(number[worst]) for name, number in numbers.items()}}
+    evidence: dict[str, Any] = {"example": worst, **{name: float(number[worst]) for name, number in numbers.items()}}
+    evidence["dtype"] = short(trial.case.x.dtype)
     evidence["x"] = shown(trial.case.x[worst])
     if trial.override is not None:
         return Outcome(residual, trial.tolerance, evidence=evidence)
@@ -55,7 +57,10 @@ def completeness(trial: Trial) -> Outcome:
         return replace(_mean_over_seeds(trial, difference, scale, tolerance), evidence=evidence)
     parts = _parts(trial, gap, scale, rounding.value)
     outcome = Outcome(residual, tolerance, _sentence(parts), evidence, parts)
-    return outcome.because(_advice(trial.estimator, residual, parts)) if outcome.broken else outcome
+    if not outcome.broken:
+        return outcome
+    negated = float(((sums + difference) / scale).abs().max()) <= tolerance.value
+    return outcome.because(WRONG_SIGN if negated else _advice(trial.estimator, residual, parts))
 
 
 def _of_another_function(trial: Trial, difference: Tensor, scale: Tensor, size: Tensor) -> Outcome | None:

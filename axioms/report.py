@@ -8,6 +8,28 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+_LISTED = 8  # numbers of a list that is printed
+
+
+class Counterexample(dict[str, Any]):
+    """What broke a law, by name, as plain numbers and lists. It prints long lists by their shape; `["x"]` has the numbers.
+
+    >>> Counterexample({"example": 0, "gap": 1.5, "x": [[0.0] * 64]})
+    {'example': 0, 'gap': 1.5, 'x': 1 × 64 numbers}
+    """
+
+    def __repr__(self) -> str:
+        return "{" + ", ".join(f"{name!r}: {_brief(value)}" for name, value in self.items()) + "}"
+
+
+def _brief(value: Any) -> str:
+    """A list of more than `_LISTED` numbers by its shape, and anything else as it is."""
+    shape, inner = list[int](), value
+    while isinstance(inner, list) and inner:
+        shape.append(len(inner))
+        inner = inner[0]
+    return f"{' × '.join(map(str, shape))} numbers" if math.prod(shape) > _LISTED else repr(value)
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -17,7 +39,7 @@ class Finding:
     residual: relative, 0 where the law holds exactly; None where nothing was measured. A law that does not hold and has
     no residual was measured on a method that did not return a map.
     claimed: whether the subject claims the law; None where it makes no claims.
-    counterexample: what broke the law, by name, as plain numbers and lists.  details: other measurements.
+    counterexample: what broke the law, by name, as a `Counterexample`.  details: other measurements.
     tolerance_source: what the tolerance is made of.  evaluations: of the model.
 
     >>> Finding("dummy", holds=False, residual=0.3, tolerance=1e-10, claimed=True).verdict
@@ -38,6 +60,9 @@ class Finding:
     tolerance_source: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     evaluations: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "counterexample", Counterexample(self.counterexample))
 
     @property
     def verdict(self) -> str:

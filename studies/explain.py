@@ -22,10 +22,10 @@ from ..metrics import cancellation
 from ..transforms.units import band_ranges, band_texts, frequency_unit, steps_of
 from .compare.measurements import ONLY
 from .compare.summary import versions
-from .kinds import Part, Signal, check_memory, kind_advice, wrong_kind
+from .kinds import Part, Signal, check_bytes, check_memory, kind_advice, wrong_kind
 from .loaders.data import Photo, reason
 from .loaders.models import LoadedModel
-from .loaders.packaged import is_packaged, opened, origins, packaged_items
+from .loaders.packaged import is_packaged, opened, origins, packaged_items, unknown_item
 from .report.cautions import cancels
 from .report.figures import save
 from .report.views import Drawing, view, view_bytes
@@ -295,6 +295,7 @@ def _read(image: str | Path, model: LoadedModel, part: Part | None) -> tuple[Pho
         raise ValueError(f"{shown}: no such file; expected {kind.what}.")
     if other := wrong_kind(path, kind):
         raise ValueError(f"{shown}: {other}, but the model {model.name} takes {kind.plural}{kind_advice(path)}.")
+    check_bytes(path)
     try:
         signal = replace(kind.read(path, part), name=os.path.basename(image))
         if numbered and (label := kind.cases(path)[numbered[1]]):
@@ -317,5 +318,4 @@ def _packaged(spec: str, name: str, model: LoadedModel) -> tuple[Photo, Signal]:
             called = f"{spec}#{item.name}"
             return Photo(called, None, read), replace(kind.fit(read(), model.wants), name=called)
         listed.append(item.name)
-    some = ", ".join(listed[:5])
-    raise ValueError(f"{spec}: it holds no {name[:60]!r}; its {len(listed)} items are called {some}, …")
+    raise ValueError(unknown_item(spec, name, listed))

@@ -25,6 +25,7 @@ KINDS: tuple[Budgets, ...] = ("count", "energy", "bits")  # of budgets, under wh
 HALF = 0.5  # of the error of random rankings: a named domain has less
 _SHOWN = 3  # reasons in a sentence
 LEVEL = 0.95  # 1 - the chance that any cell of a comparison names a domain falsely
+LEVELLED = f"a {ROTATION}, a control, does as well: no domain is preferred"
 OPPOSED = 0.05  # p of an opposite sign that makes a verdict depend on the budget or the answer
 RULE = {  # by which a domain is named, declared with the questions of a comparison
     "better than": ["every other compared domain", f"a {ROTATION}", *BLIND.values()],
@@ -94,14 +95,21 @@ class Conclusion:
         return ([f"budgets of equal {kinds}"] if kinds else []) + [each for each in BLIND.values() if each not in self.checks]
 
     @property
+    def levelled(self) -> bool:
+        """Whether a random rotation has a smaller mean error than the leader, or is equal to it."""
+        one = self.checks.get(f"a {ROTATION}")
+        return self.named is None and one is not None and (one.mean <= 0 or one.verdict == "equal")
+
+    @property
     def sentence(self) -> str:
-        """The verdict in words."""
+        """The verdict in words; that a control does as well comes first."""
         if self.named is None:
             why = "; ".join(self.reasons[:_SHOWN])
             left = len(self.reasons) - _SHOWN
             more = f"; {left} further reason{'s stand' if left > 1 else ' stands'} in the results" if left > 0 else ""
             among = "of one domain of each group of near duplicates, " if any(len(group) > 1 for group in self.groups) else ""
-            return f"{self.method}: no domain is claimed; {among}{self.leader} has the smallest error, but {why}{more}."
+            first = f"{LEVELLED}; " if self.levelled else ""
+            return f"{self.method}: {first}no domain is claimed; {among}{self.leader} has the smallest error, but {why}{more}."
         own = ", ".join(words for words in BLIND.values() if words in self.checks)
         what = f"carries the decision in fewer units than every other compared domain, a {ROTATION} and its controls ({own})"
         alike = next(group for group in self.groups if group[0] == self.named)

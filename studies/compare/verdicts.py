@@ -10,6 +10,7 @@ from ...metrics.statistics import large_enough
 from ..report.figures import ALL, COARSER, octave_shares
 from ..report.page import SMALL, distinct, means
 
+NAMED = 3  # classes in a sentence
 BUDGET = 10  # per cent of the number of samples, in sentences
 
 
@@ -30,10 +31,29 @@ def _weak(table: pd.DataFrame, several: str) -> str:
     difference, score = photos["score_difference"], photos["score"]
     negative = int((difference < 0).sum())
     small = int((difference.abs() <= SMALL * np.maximum(score.abs(), (score - difference).abs())).sum())
-    said = [f"negative in {negative}" if negative else "", f"small beside the scores in {small}" if small else ""]
+    which = _classes(photos, difference < 0)
+    said = [f"negative in {negative}{which}" if negative else "", f"small beside the scores in {small}" if small else ""]
     found = " and ".join(filter(None, said))
     what = "shares of it are then shares of a decrease, or have large errors; another baseline may give larger differences"
-    return f"f(x) - f(x₀) is {found} of {len(photos)} {several}: {what}." if found else ""
+    return f"Of {len(photos)} {several}, f(x) - f(x₀) is {found}: {what}." if found else ""
+
+
+def _classes(photos: pd.DataFrame, chosen: "pd.Series[bool]") -> str:
+    """How many examples of each class are chosen, those with most first; "" without labels.
+
+    >>> _classes(pd.DataFrame({"label": ["a", "a", "b"]}), pd.Series([True, True, False]))
+    ' (all 2 of class a)'
+    """
+    known = photos["label"].notna() if "label" in photos else pd.Series(False, photos.index)
+    if not (known & chosen).any():
+        return ""
+    names = dict(zip(photos.get("predicted", ()), photos.get("predicted_name", ())))  # of outputs
+    counts = chosen[known].groupby(photos["label"][known]).agg(["sum", "size"]).sort_values("sum", ascending=False)
+    each = [
+        f"{'all' if some == every else f'{some} of'} {every} of class {names.get(label) or label}"
+        for label, some, every in counts[counts["sum"] > 0].itertuples()
+    ]
+    return f" ({', '.join(each[:NAMED])}{', …' if len(each) > NAMED else ''})"
 
 
 def _dropped(table: pd.DataFrame, several: str) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ...core.checks import choose
 from .audio import Audio
-from .base import Kind, Part, Wants, check_memory
+from .base import Kind, Part, Wants, check_bytes, check_memory
 from .image import Image
 from .series import Series
 from .signal import Signal
@@ -12,7 +12,7 @@ from .volume import Volume
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (Image(), Audio(), Volume(), Series())}
 
-__all__ = ["KINDS", "Kind", "Part", "Signal", "Wants", "check_memory", "get_kind", "kind_advice", "wrong_kind"]
+__all__ = ["KINDS", "Kind", "Part", "Signal", "Wants", "check_bytes", "check_memory", "get_kind", "kind_advice", "wrong_kind"]
 
 
 def get_kind(name: str) -> Kind:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LONGEST = 60  # seconds that are read where no others are asked for
 QUIET = 1e-3  # of full scale, -60 dB
+SLOWEST = 100  # samples per second of a sound; less is a damaged header, or a slow series
 LOUD = 2.0  # times full scale, more than a master that is a little too loud
 FULL, CLIPPED = 0.999, 4  # the value, and how many of it next to each other, that tell a clipped recording
 
@@ -45,6 +46,9 @@ class Audio(Kind):
         if not path.is_file():
             raise ValueError(f"{plain(path.name)}: expected a file with sound.")
         stored, rate, note = read_sound(path, path.name, part)
+        if rate < SLOWEST:
+            said = f"its header says {rate} Hz, and sounds have {SLOWEST} Hz or more"
+            raise ValueError(f"{plain(path.name)}: {said}; save it again with its true rate (--rate is that of the model).")
         values = torch.from_numpy(stored.mean(1, keepdims=True).T.copy())
         signal = Signal(values, (1 / rate,), "s", path.name)
         mixed = f"mean of {stored.shape[1]} channels" if stored.shape[1] > 1 else ""

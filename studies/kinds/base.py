@@ -172,6 +172,12 @@ class Kind(ABC):
         return path.name.lower().endswith(self.suffixes)
 
 
+def check_bytes(path: Path) -> None:
+    """Raises: ValueError where there is a file without a byte."""
+    if path.is_file() and not path.stat().st_size:
+        raise ValueError(f"{plain(path.name)}: the file is empty (0 bytes); copy or save it again.")
+
+
 def check_memory(name: str, x: Tensor, domains: int, kind: Kind) -> None:
     """Raises: ValueError where the maps of x in so many domains, and their files, need more memory than is free."""
     need, free = x.numel() * (FOR_VALUE + FOR_DOMAIN * domains), free_bytes(x.device)

@@ -107,7 +107,8 @@ def _at_rate(signal: Signal, rate: float) -> Signal:
     check_size(signal.name, (len(signal.values), math.ceil(samples * factor)))
     found = resample_poly(signal.values.numpy(), factor.numerator, factor.denominator, axis=-1)
     values = torch.from_numpy(found).to(signal.values)
-    return signal.but(f"resampled from {short(own)} to {short(rate)} Hz", values=values, step=(1 / rate,))
+    above = f"; there is nothing above {short(own / 2)} Hz" if rate > own else ""
+    return signal.but(f"resampled from {short(own)} to {short(rate)} Hz{above}", values=values, step=(1 / rate,))
 
 
 def deepest(samples: int, taps: int, most: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ...core.checks import check_path
 from ...core.imports import package_folder
 from ...core.registry import listed
-from ..kinds import KINDS, Kind, Part, kind_advice, wrong_kind
+from ..kinds import KINDS, Kind, Part, check_bytes, kind_advice, wrong_kind
 from ..kinds import Signal as OneSignal
 from ..kinds.pictures import as_seen
 from ..zoo import DATA
@@ -272,7 +272,7 @@ def _case(one: Found, kind: Kind, number: int, label: str = "") -> Photo:
 
 
 def _photo(path: Path, name: str, label: int | None = None, class_name: str = "", kind: Kind = KINDS["image"]) -> Photo:
-    return Photo(name, label, functools.partial(kind.open, path), class_name, path)
+    return Photo(name, label, functools.partial(_opened, kind, path), class_name, path)
 
 
 def _hub(spec: str, limit: int | None) -> tuple[Photos, Iterator[Photo]]:
@@ -281,3 +281,8 @@ def _hub(spec: str, limit: int | None) -> tuple[Photos, Iterator[Photo]]:
     image = KINDS["image"]
     members = (Member(name, name, data, label) for name, data, label in rows)
     return Photos([], classes=classes), (_member(one, image) for one in members)
+
+
+def _opened(kind: Kind, path: Path) -> Any:
+    check_bytes(path)
+    return kind.open(path)

@@ -1,8 +1,10 @@
 """Packaged models and data sets as the studies use them."""
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ...core.files import plain
 from ..kinds import Kind, get_kind
 from ..zoo import DATA, MODELS, Item
 from .models import LoadedModel, values_of
@@ -54,3 +56,16 @@ def opened(item: Item, kind: Kind) -> Any:
     if signal.values.ndim != kind.axes + 1:
         raise ValueError(f"{item.name}: expected {kind.what}, got {signal.values.ndim - 1} spatial axes.")
     return kind.made(signal)
+
+
+def unknown_item(spec: str, name: str, listed: Sequence[str]) -> str:
+    """That packaged data hold no item of this name, with the closest names and how to list all.
+
+    >>> unknown_item("animals", "crw.ogg", ["crow.ogg", "zzz.wav"])[:54]
+    "animals: it holds no 'crw.ogg'; did you mean crow.ogg?"
+    """
+    near = difflib.get_close_matches(name, listed, 3, cutoff=0.5)
+    some = f"did you mean {' or '.join(near)}?" if near else f"its {len(listed)} items are called {', '.join(listed[:3])}, …"
+    first, _, argument = spec.partition(":")
+    call = f"pullback.studies.zoo.DATA[{first!r}]({repr(argument) if argument else ''})"
+    return f"{spec}: it holds no {plain(name)[:60]!r}; {some} In Python [one.name for one in {call}] lists all."

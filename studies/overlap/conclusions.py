@@ -175,7 +175,8 @@ def _beaten(contrasts: pd.DataFrame, controls: pd.DataFrame) -> list[str]:
         right, many = own[own["confirmed"]], int(own["candidate"].sum())
         looked = f"Of {len(own)} contrasts with |coefficient|, {many} looked better on the explored targets"
         confirmed = f"{len(right)} are confirmed on the others{_few(right)}{_listed(right, unit)}.{_stars(right)}"
-        said.append(f"{question.asks.capitalize()} {looked}, {confirmed}")
+        found = f"{question.asks.capitalize()} {looked}, {confirmed}"
+        said.append(f"{found} The reason: {_too_few(own)}." if own["detectable"].isna().all() else found)
         said.append(f"{_whole(own, unit)} {_same_test(controls[controls['question'] == score])}")
     return said
 
@@ -195,9 +196,12 @@ def _whole(own: pd.DataFrame, unit: str) -> str:
     counts = ", ".join(f"{int(verdicts.get(name, 0))} {name}" for name in ("better", "worse", "equal", "open"))
     largest = f"the largest mean is {best['mean']:+.2g} {_where(best, unit)}, of {best['method']} in {best['domain']}"
     seen = own["detectable"].median()
-    few = f"{own['units'].max()} targets are too few to see any difference"
-    least = few if np.isnan(seen) else f"a difference of {seen:.2g} {unit} could be seen at the median"
+    least = _too_few(own) if np.isnan(seen) else f"a difference of {seen:.2g} {unit} could be seen at the median"
     return f"Over all targets, corrected: {counts}; {largest}; {least}."
+
+
+def _too_few(own: pd.DataFrame) -> str:
+    return f"{own['units'].max()} targets are too few to see any difference"
 
 
 def _few(right: pd.DataFrame) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ...core.files import plain, write_text
+from ...metrics.protocol.conclusion import ROTATION
 from .about import about_run, axioms_of, media_of
 from .charts import trace
 from .encode import MEDIA
@@ -122,11 +123,13 @@ def _row(row: Row, best: frozenset[int], runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _best(rows: Sequence[Row], shown: Sequence[Column]) -> list[frozenset[int]]:
-    """For each row, the columns in which it has the best mean of its group; no finding by itself."""
+    """For each row, the columns in which it has the best mean of its group; no finding by itself. A control is never best."""
     goals = [_GOALS.get(column.better) for column in shown]
     found: list[set[int]] = [set() for _ in rows]
     together: dict[tuple[str, ...], list[int]] = {}
     for number, row in enumerate(rows):
+        if row.where["domain"] == ROTATION:
+            continue
         together.setdefault(tuple(row.where[name] for name in GROUP), []).append(number)
     for members in together.values():
         for place, goal in enumerate(goals):

@@ -1,10 +1,12 @@
 """The parts of a report about one data set, model and method: conclusion, charts and contrasts."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from ...metrics.protocol.conclusion import LEVELLED, ROTATION
 from ...metrics.statistics import ENOUGH
 from .charts import bars, intervals, lines, percent, scatter
 from .contrasts import links
@@ -47,6 +49,8 @@ def group_section(number: int, where: Mapping[str, str], scores: pd.DataFrame, r
     run = next(run for run in runs if run.label == where["run"])
     cell = cell_of(run, where)
     concluded = conclusion(cell, links(run))
+    if concluded is not None:
+        concluded |= {"levelled": _levelled(concluded, scores)}
     return {
         "id": f"group-{number}",
         "where": dict(where),
@@ -126,6 +130,18 @@ def conclusion(cell: Mapping[str, Any], known: Mapping[Any, Any]) -> dict[str, A
     return dict(found) | {"checks": checks, "chart": chart, "pairs": pairs, "leads": _leader(found)}
 
 
+def _levelled(found: Mapping[str, Any], scores: pd.DataFrame) -> str:
+    """That a random rotation does as well as the leader, in their contrast or in the page's table; "" where it does not."""
+    rows = scores.query("metric == 'selection_error' and control == 'attribution' and family == 'away'")
+    errors = means(rows, ["domain"]).set_index("domain")["mean"].to_dict()
+    contrasts = [one for one in found["checks"] if one["label"].endswith(f" − a {ROTATION}")]
+    lower = errors.get(ROTATION, math.inf) <= errors.get(found["leader"], -math.inf)
+    as_well = found["named"] is None and (
+        lower or any((one["mean"] or 0) <= 0 or one["verdict"] == "equal" for one in contrasts)
+    )
+    return f"{LEVELLED[0].upper()}{LEVELLED[1:]}." if as_well else ""
+
+
 def answers(sections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What the head of the page answers: one entry for all data sets, models and methods with the same answer."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -140,7 +156,13 @@ def answers(sections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _answer(section: Mapping[str, Any]) -> str:
-    """The answer of one section in plain words."""
+    """The answer of one section in plain words; that a control does as well comes first."""
+    levelled = (section["conclusion"] or {}).get("levelled")
+    return f"{levelled} {_compared(section)}" if levelled else _compared(section)
+
+
+def _compared(section: Mapping[str, Any]) -> str:
+    """What the leader of one section is better than."""
     one, units, several = section["conclusion"], section["units"], section["unit_words"]
     if units < ENOUGH:
         few = f"{units} {several if units != 1 else section['unit']} are too few for a claim; at least {ENOUGH} are needed."

@@ -140,3 +140,17 @@ def test_a_method_that_raises_on_every_law_fails_under_pytest() -> None:
     (case,) = pb.axioms.parametrize([three]).mark.args[1]
     with pytest.raises(AssertionError, match="no law could be measured"):
         case.values[0]()
+
+
+@pytest.mark.parametrize(("factor", "hint"), [(-1.0, True), (-0.5, False), (2.0, False)])
+def test_a_counterexample_prints_its_numbers_and_only_a_wrong_sign_is_called_one(factor: float, hint: bool) -> None:
+    weight = torch.arange(1.0, 65).double()
+    model = lambda x: (x.flatten(1) * weight).sum(1, keepdim=True)
+    method = lambda f, z, target, z0: factor * (z - z0) * weight.reshape(1, 64)
+    x = torch.linspace(1, 2, 128).double().reshape(2, 1, 64)
+    found = pb.axioms.check(model, x, 0, method=method, axioms="completeness")["completeness"]
+    assert found.holds is False
+    assert ("the sign is wrong" in found.reason) == hint
+    assert str(found.counterexample).endswith("'dtype': 'float64', 'x': 1 × 64 numbers}")
+    assert found.counterexample["x"] == x[found.counterexample["example"]].tolist()
+    assert len(str(found)) < 1500

@@ -22,7 +22,7 @@ from pullback.studies.compare.answers import DIFFERENCE, Answer, answer
 from pullback.studies.compare.grid import DOMAINS
 from pullback.studies.compare.sentences import points
 from pullback.studies.compare.summary import summarize_scores
-from pullback.studies.compare.verdicts import _percent, findings
+from pullback.studies.compare.verdicts import _percent, _weak, findings
 from pullback.studies.loaders.models import LoadedModel
 from pullback.studies.report import figures
 
@@ -274,3 +274,12 @@ def test_a_model_whose_score_never_changes_has_a_report(pictures: Path, tmp_path
     outcome = studies.compare(settings(pictures, limit=2), tmp_path / "o", model=model)
     assert outcome.table["kept10_attribution"].isna().all()
     assert "report.html" in outcome.files
+
+
+def test_a_negative_difference_names_the_classes_of_its_examples() -> None:
+    numbers = pd.DataFrame({"image": list("abcd"), "score_difference": [-1.0, -2.0, 3.0, -4.0], "score": [1.0] * 4})
+    labels = numbers.assign(label=["clean", "clean", "noisy", "noisy"])
+    assert "negative in 3 (all 2 of class clean, 1 of 2 of class noisy):" in _weak(labels, "scans")
+    outputs = numbers.assign(label=[0, 0, 1, 1], predicted=[0, 1, 1, 1], predicted_name=["x", "y", "y", "y"])
+    assert "(all 2 of class x, 1 of 2 of class y)" in _weak(outputs, "scans")
+    assert "negative in 3:" in _weak(numbers.assign(label=None), "scans")  # without labels no class is named

@@ -152,7 +152,7 @@ def test_an_audio_classifier_of_transformers_takes_waves_at_its_rate(tmp_path: P
     found = studies.explain(
         tmp_path / "a.wav", model=model, target="No", transforms=["dct"], method="gradient", out=tmp_path / "o"
     )
-    assert found.notes == ("resampled from 8000 to 16000 Hz",)
+    assert found.notes == ("resampled from 8000 to 16000 Hz; there is nothing above 4000 Hz",)
     assert found.class_name == "no"
     x = model.input(studies.KINDS["audio"].read(tmp_path / "a.wav"))
     assert x.shape == (1, 8000)

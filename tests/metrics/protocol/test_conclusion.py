@@ -11,6 +11,7 @@ from pullback.metrics.protocol.admission import DOSES, Admission, admission
 from pullback.metrics.protocol.conclusion import (
     BLIND,
     KINDS,
+    LEVELLED,
     NEUTRAL,
     ROTATION,
     Conclusion,
@@ -140,6 +141,15 @@ def test_conclusions_that_differ_in_the_baseline_are_told_together() -> None:
     assert joined([one, other]) == "ig: a is named with each of the baselines None, mean."
     assert joined([one, replace(other, named=None)]) == "ig: the verdict depends on the baseline (a with None, none with mean)."
     assert "no domain is claimed with each" in joined([replace(one, named=None)] * 2)
+
+
+@pytest.mark.parametrize(("rotation", "levelled"), [(0.35, True), (0.405, True), (0.6, False)])
+def test_a_random_rotation_that_does_as_well_is_said_first(rotation: float, levelled: bool) -> None:
+    found = concluded({"a": 0.40, "b": 0.6, ROTATION: rotation}, **{f"b/{by}/score": 0.41 for by in KINDS})
+    assert found.named is None
+    assert found.levelled == levelled
+    first = f"ig: {LEVELLED}; no domain is claimed; a has" if levelled else "ig: no domain is claimed; a has"
+    assert found.sentence.startswith(first)
 
 
 def test_few_units_name_nothing() -> None:

@@ -13,7 +13,10 @@ from scipy.io import wavfile
 
 from pullback import studies
 from pullback.studies import KINDS, LoadedModel
-from pullback.studies.kinds import Signal, Wants
+from pullback.studies.explain import _read
+from pullback.studies.kinds import Part, Signal, Wants
+from pullback.studies.loaders import data
+from pullback.studies.zoo import DATA, DataSet, Item
 
 AUDIO, VOLUME, SERIES = (KINDS[name] for name in ("audio", "volume", "series"))
 TONE = (8000 * np.sin(np.arange(16_000) / 5)).astype(np.int16)
@@ -142,3 +145,32 @@ def test_no_file_is_refused(toy: Toy, tmp_path: Path) -> None:
     text = refused(lambda: studies.explain("", model=toy("audio"), out=tmp_path / "out"))
     assert "no such file; expected a recording" in text
     assert text.startswith("'': ")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.wav", "audio"), ("a.png", "image"), ("a.nii", "volume"), ("a.csv", "series")])
+def test_an_empty_file_is_called_empty_by_explain_and_by_compare(name: str, kind: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"")
+    model = LoadedModel("flat", torch.nn.Flatten(), classes=("a",), kind=kind, rate=8000.0 if kind == "audio" else None)
+    assert f"{name}: the file is empty (0 bytes)" in refused(lambda: _read(tmp_path / name, model, None))
+    assert "the file is empty (0 bytes)" in str(data.read(data.load_photos(tmp_path, kind=KINDS[kind]).entries[0]))
+
+
+@pytest.mark.parametrize(("rate", "wrong"), [(1, True), (99, True), (100, False)])
+def test_a_sound_has_100_samples_a_second_or_more(rate: int, wrong: bool, tmp_path: Path) -> None:
+    wavfile.write(tmp_path / "a.wav", rate, TONE)
+    if wrong:
+        assert f"its header says {rate} Hz" in refused(lambda: AUDIO.read(tmp_path / "a.wav"))
+    else:
+        fitted = AUDIO.fit(AUDIO.read(tmp_path / "a.wav", Part(0, 1)), Wants(rate=16_000))
+        assert "resampled from 100 to 16000 Hz; there is nothing above 50 Hz" in fitted.notes
+
+
+def test_unknown_items_of_packaged_data_name_the_closest(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["crow.ogg", "cow.ogg", "sheep.ogg", "duck.ogg"]
+    items = [Item(name, lambda: Signal(torch.zeros(1, 9), (1.0,), "s", "")) for name in names]
+    monkeypatch.setitem(DATA, "animals", DataSet("animals", "audio", lambda: iter(items), "", ""))
+    model = LoadedModel("flat", torch.nn.Flatten(), classes=("a",), kind="audio", rate=8000.0)
+    said = refused(lambda: _read("animals#crw.ogg", model, None))
+    assert "did you mean crow.ogg or cow.ogg" in said
+    assert "[one.name for one in pullback.studies.zoo.DATA['animals']()]" in said
+    assert "4 items are called crow.ogg, cow.ogg, sheep.ogg, …" in refused(lambda: _read("animals#zzz", model, None))

@@ -11,11 +11,12 @@ from scipy import stats
 from scipy.io import wavfile
 
 from pullback import cli, studies
+from pullback.metrics.protocol.conclusion import ROTATION
 from pullback.studies.report.encode import coarse, mosaic
 from pullback.studies.report.folder import read_run
 from pullback.studies.report.numbers import columns, groups, means, table
 from pullback.studies.report.report import LIMIT, _best, _safe, _views, write_page
-from pullback.studies.report.sections import answers, octaves
+from pullback.studies.report.sections import _levelled, answers, octaves
 
 
 def scores(units: int, seed: int = 0) -> pd.DataFrame:
@@ -58,6 +59,22 @@ def test_a_mean_near_1_of_shares_far_above_and_below_is_not_best() -> None:
         rows = table(long, shown)
         assert [mean.mean for row in rows for mean in row.cells if mean] == pytest.approx([1.025, 0.9])
         assert [place for place, columns_ in enumerate(_best(rows, shown)) if columns_] == best
+
+
+@pytest.mark.parametrize("control", [True, False])
+def test_bold_never_marks_a_control_and_the_answer_says_that_it_does_as_well(control: bool) -> None:
+    """With the same numbers in a domain, that domain is bold."""
+    long, third = scores(1).assign(metric="selection_error", family="away"), ROTATION if control else "dwt(haar)"
+    long = long[long["domain"] == "pixel"].assign(domain=third, score=0.0).pipe(lambda few: pd.concat([long, few]))
+    shown = columns(long)
+    rows = table(long, shown)
+    assert {row.where["domain"] for row, best in zip(rows, _best(rows, shown)) if best} == {"pixel" if control else third}
+    found = {"named": None, "leader": "pixel", "checks": [{"label": "pixel − dct", "mean": 0.1, "verdict": "open"}]}
+    said = _levelled(found, long)
+    assert said.startswith("A random rotation, a control, does as well") == control
+    one = section("a", None, ["open"])
+    one["conclusion"] = found | {"levelled": said}
+    assert answers([one])[0]["text"].startswith("A random rotation") == control
 
 
 def test_few_units_have_no_interval() -> None:

@@ -18,7 +18,7 @@ def planted(
     seeds: Annotated[int, options.number("Seeds of each task that must count.")] = 20,
     first: Annotated[int, options.number("The first seed.", 0)] = 0,
     task: Annotated[list[str] | None, typer.Option(help=TASK)] = None,
-    examples: Annotated[int, options.number("Signals that are explained in each trial.", 20)] = 48,
+    examples: Annotated[int, options.number("Signals that are explained in each trial.", 20)] = 96,
     method: Annotated[list[str] | None, typer.Option(help=METHOD)] = None,
     quick: Annotated[bool, options.switch("--quick", "Two seeds of six tasks: a trial of less than a minute.")] = False,
     out: options.OutOption = Path("results/planted"),

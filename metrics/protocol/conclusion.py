@@ -30,7 +30,7 @@ OPPOSED = 0.05  # p of an opposite sign that makes a verdict depend on the budge
 RULE = {  # by which a domain is named, declared with the questions of a comparison
     "better than": ["every other compared domain", f"a {ROTATION}", *BLIND.values()],
     "budgets": list(KINDS),
-    "interval": "that of no contrast contains 0",
+    "interval": "lies above what is equal against domains and rotation, above 0 against its own controls",
     "no sign opposed at p": OPPOSED,
     "error over that of random rankings": HALF,
     "units": ENOUGH,
@@ -256,8 +256,8 @@ def _reasons(evidence: Evidence, leader: str, checks: Mapping[str, Contrast], ad
             continue  # the few units are the reason
         if one.verdict != "better":
             found.append(_not_better(name, one))
-        elif one.contains_zero:  # the test claims more than intervals that hold together; a name asks for both
-            found.append(f"the interval of its difference to {name} contains 0 ({_points(one)})")
+        elif one.low <= margin(name):  # the test claims more than intervals that hold together; a name asks for both
+            found.append(f"its lead over {name} may be below {100 * margin(name):.0f} points ({_points(one)})")
         elif name in evidence.domains and (what := evidence.opposed(leader, name, 1.0)):
             found.append(f"that it is better than {name} {what}")
     by, answer = evidence.kinds[0], evidence.answers[0]
@@ -266,6 +266,11 @@ def _reasons(evidence: Evidence, leader: str, checks: Mapping[str, Contrast], ad
     if error > HALF * chance:
         found.append(f"its error of {error:.2f} is more than half of that of random rankings, {chance:.2f}")
     return found
+
+
+def margin(name: str) -> float:
+    """What a lead must exceed with certainty: over other domains what counts as equal, over its own controls nothing."""
+    return 0.0 if name in BLIND.values() else ROPE
 
 
 def _points(one: Contrast) -> str:

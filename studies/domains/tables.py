@@ -10,6 +10,7 @@ import pandas as pd
 
 from ...core.files import plain, read_json
 from ...metrics.protocol.admission import Admission
+from ...metrics.protocol.conclusion import margin
 from ...metrics.statistics import holm
 from ...metrics.statistics.contrasts import ROPE
 from ..storage.results import SUMMARY
@@ -50,7 +51,7 @@ def read(folder: Path) -> list[Cell]:
 def of_today(conclusion: Mapping[str, Any]) -> dict[str, Any]:
     """The conclusion, with the claim and the groups that the rules of today allow.
 
-    No claim where the metric does not vote, where an interval contains 0, or where a domain of another error stood behind
+    No claim where the metric does not vote, where a lead may be small, or where a domain of another error stood behind
     the one that was tested; such a domain leaves its group, and is not compared.
     """
     held = conclusion["admission"]
@@ -59,7 +60,7 @@ def of_today(conclusion: Mapping[str, Any]) -> dict[str, Any]:
     groups = [[name for name in group if _stands_for(conclusion, group[0], name)] for group in conclusion["groups"]]
     found = {**conclusion, "admission": {**held, "fault": fault}, "groups": groups}
     lost = [f"the selection error does not vote: {fault}"] if fault else []
-    lost += [f"the interval of its difference to {name} contains 0" for name in _with_zero(conclusion)]
+    lost += [f"its lead over {name} may be too small" for name in _small_leads(conclusion)]
     apart = sorted({name for group in conclusion["groups"] for name in group} - {name for group in groups for name in group})
     lost += [f"{', '.join(apart)} had other errors than the domains that stood for them"] if apart else []
     if lost and conclusion["named"] is not None:
@@ -73,10 +74,10 @@ def _stands_for(conclusion: Mapping[str, Any], first: str, other: str) -> bool:
     return abs(errors[first] - errors[other]) <= ROPE
 
 
-def _with_zero(conclusion: Mapping[str, Any]) -> list[str]:
-    """The contrasts of the leader whose interval contains 0."""
-    ends = {name: (one["low"], one["high"]) for name, one in conclusion["checks"].items()}
-    return [name for name, (low, high) in ends.items() if low is None or high is None or low <= 0 <= high]
+def _small_leads(conclusion: Mapping[str, Any]) -> list[str]:
+    """The contrasts of the leader whose interval does not lie above the margin of a name."""
+    ends = {name: one["low"] for name, one in conclusion["checks"].items()}
+    return [name for name, low in ends.items() if low is None or low <= margin(name)]
 
 
 def _beyond(held: Mapping[str, Any], *cell: str) -> list[str]:

@@ -42,7 +42,7 @@ class Settings:
     first: int = 0
     tasks: tuple[str, ...] = ()
     methods: tuple[str, ...] = METHODS
-    examples: int = 48
+    examples: int = 96
 
     def __post_init__(self) -> None:
         known = [task.name for task in TASKS]

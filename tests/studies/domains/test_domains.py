@@ -145,7 +145,7 @@ def test_a_run_of_an_earlier_version_is_read_by_the_rules_of_today(tmp_path: Pat
     ("change", "why"),
     [
         ({}, ""),
-        ({"checks": {"a": {"low": -0.01, "high": 0.1}}}, "difference to a contains 0"),
+        ({"checks": {"a": {"low": -0.01, "high": 0.1}}}, "its lead over a may be too small"),
         ({"errors": {"a": 0.2, "b": 0.2, "c": 0.23}}, "c had other errors"),
         ({"errors": {"a": 0.2, "b": 0.2, "c": 0.21}}, ""),
     ],

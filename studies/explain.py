@@ -130,14 +130,10 @@ def explain_top(
     told: list[str] = []
     domains = distinct_domains(wanted, tuple(x.shape[1:]), told.append)
     chosen = _chosen(model, logits, targets, top)
-    about: dict[str, Any] = {
-        "image": plain(image if photo.path is None else os.path.abspath(image)),
-        "content": content(photo),
-        "model": model.name,
-        "method": method,
-        "preparation": model.preparation(),
-    }
-    about |= {"seed": seed} | ({"part": part} if part else {}) | ({"baseline": baseline} if baseline != "zero" else {})
+    path = plain(image if photo.path is None else os.path.abspath(image))
+    about: dict[str, Any] = {"image": path, "content": content(photo), "model": model.name, "method": method}
+    about |= {"preparation": model.preparation(), "seed": seed} | ({"part": part} if part else {})
+    about |= {"baseline": baseline} if baseline != "zero" else {}
     options: dict[str, Any] = {"method": method, "baseline": baseline, "seed": seed, "batch_size": batch_size}
     options |= {"progress": progress}
     signal = replace(signal, name=photo.name, notes=(*signal.notes, *told))

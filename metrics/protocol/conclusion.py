@@ -135,7 +135,7 @@ class Evidence:
     """The curves of one method and one baseline, and how its errors are pooled.
 
     curves: by cell.  differences: f(x) - f(x₀) by answer, (examples,).  domains: those that may be named.
-    families: names of the families.  unit: of each example.
+    families: names of the families.  unit: of each example.  twins: domains that are controls of others, see `margin`.
     """
 
     curves: Mapping[Cell, Curves]
@@ -145,6 +145,7 @@ class Evidence:
     kinds: tuple[Budgets, ...]
     answers: tuple[str, ...]
     unit: Sequence[Hashable]
+    twins: tuple[str, ...] = ()
     memory: dict[object, Numbers] = field(default_factory=dict, repr=False)
 
     def error(self, domain: str, control: str, families: Sequence[str], by: Budgets, answer: str) -> Numbers:
@@ -256,8 +257,8 @@ def _reasons(evidence: Evidence, leader: str, checks: Mapping[str, Contrast], ad
             continue  # the few units are the reason
         if one.verdict != "better":
             found.append(_not_better(name, one))
-        elif one.low <= margin(name):  # the test claims more than intervals that hold together; a name asks for both
-            found.append(f"its lead over {name} may be below {100 * margin(name):.0f} points ({_points(one)})")
+        elif one.low <= (least := margin(name, evidence.twins)):  # the test claims more than the interval; a name asks for both
+            found.append(f"its lead over {name} may be below {100 * least:.0f} points ({_points(one)})")
         elif name in evidence.domains and (what := evidence.opposed(leader, name, 1.0)):
             found.append(f"that it is better than {name} {what}")
     by, answer = evidence.kinds[0], evidence.answers[0]
@@ -268,9 +269,12 @@ def _reasons(evidence: Evidence, leader: str, checks: Mapping[str, Contrast], ad
     return found
 
 
-def margin(name: str) -> float:
-    """What a lead must exceed with certainty: over other domains what counts as equal, over its own controls nothing."""
-    return 0.0 if name in BLIND.values() else ROPE
+def margin(name: str, twins: Sequence[str] = ()) -> float:
+    """What a lead must exceed with certainty: over other domains what counts as equal, over its own controls nothing.
+
+    twins: domains that are such controls, as the result of the same search without the model.
+    """
+    return 0.0 if name in BLIND.values() or name in twins else ROPE
 
 
 def _points(one: Contrast) -> str:

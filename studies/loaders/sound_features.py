@@ -24,7 +24,7 @@ class ASTFeatures(nn.Module):
 
     extractor: names rate, num_mel_bins, max_length, do_normalize, mean and std.
     longest: the number of samples after which a wave is cut.  Shapes: (batch, samples) to (batch, max_length, num_mel_bins).
-    Source: Gong, Chung, Glass, "AST: Audio Spectrogram Transformer", Interspeech 2021, section 2; Kaldi, compute-fbank-feats.
+    Source: Gong, Chung & Glass 2021, section 2; Kaldi's compute-fbank-feats.
     """
 
     window: Tensor
@@ -59,7 +59,7 @@ class WhisperFeatures(nn.Module):
 
     extractor: names n_fft, hop_length, n_samples, padding_value and mel_filters.
     longest: the number of samples after which a wave is cut.  Shapes: (batch, samples) to (batch, feature_size, frames).
-    Source: Radford et al., "Robust speech recognition via large-scale weak supervision", ICML 2023, section 2.2, and its code.
+    Source: Radford et al. 2023, section 2.2, and its code.
     """
 
     window: Tensor

@@ -31,8 +31,8 @@ class Reads(nn.Module):
 
 @cache
 def searched() -> tuple[FittedDomain, FittedDomain, Streams]:
-    spikes = 6 * normal(96, *SHAPE, seed=1) * (normal(96, *SHAPE, seed=2) > 1.6)
-    x = spikes + WAVE.inverse(normal(96, *SHAPE, seed=3) * (torch.arange(32) % 8 == 3))
+    spikes = 6 * normal(288, *SHAPE, seed=1) * (normal(288, *SHAPE, seed=2) > 1.6)
+    x = spikes + WAVE.inverse(normal(288, *SHAPE, seed=3) * (torch.arange(32) % 8 == 3))
     streams = Streams.of(Reads(), x, 0, method="integrated_gradients(steps=4)", seed=0)
     found = fit_domain(streams, ["dct", "pixel", "dwt(haar, level=3)"], "selection", folds=3)
     return found, fit_domain(streams, ["pixel", "dwt(haar, level=3)"], "selection", folds=3), streams
@@ -66,7 +66,7 @@ def test_further_rivals_are_judged_in_every_fold() -> None:
 
 def test_units_are_groups() -> None:
     found, _, streams = searched()
-    grouped = replace(streams, pairs=replace(streams.pairs, group=torch.arange(96) // 8))
+    grouped = replace(streams, pairs=replace(streams.pairs, group=torch.arange(288) // 24))
     said = concluded(found, grouped, **OPTIONS)
     assert said.named is None
     assert any("12 units are fewer than 20" in reason for reason in said.reasons)

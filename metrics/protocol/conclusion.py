@@ -200,7 +200,7 @@ def conclude(evidence: Evidence, cosines: Numbers, admitted: Admission, method: 
 def _alike(cosines: Numbers, errors: Sequence[float]) -> Numbers:
     """The cosines, but 0 where errors differ by more than what counts as equal: one domain does not stand for the other there.
 
-    A small part of a signal can decide: two domains with a cosine above 0.95 had errors of 0.44 and 0.55.
+    A small part of the signal can decide, which hardly changes the cosine.
     """
     apart = np.abs(np.subtract.outer(errors, errors)) > ROPE
     return np.where(apart, np.minimum(cosines, 0.0), cosines)

@@ -18,7 +18,7 @@ def about_difference(score: float, difference: float) -> str:
     if math.isnan(difference):
         return ""
     if difference == 0:
-        return "f(x) = f(x₀): the model tells the signal and the baseline x₀ not apart, so there is nothing to attribute."
+        return "f(x) = f(x₀): the model gives the signal and the baseline x₀ the same score, so there is nothing to attribute."
     if abs(difference) <= SMALL * max(abs(score), abs(score - difference)):
         what = f"f(x) - f(x₀) = {difference:+.3g} is small beside f(x) = {score:.3g}"
         return f"{what}: shares of it have large errors; take another --baseline, or a class with a larger difference."

@@ -34,6 +34,7 @@ def concluded(
     kinds: tuple[Any, ...] = KINDS,
     noise: float = 0.02,
     cosine: float = 0.0,
+    twins: tuple[str, ...] = (),
     **changes: Any,
 ) -> Conclusion:
     """The conclusion for domains with these mean errors.  changes: {"domain/kind of budget/answer": its error instead}."""
@@ -51,6 +52,7 @@ def concluded(
     domains = tuple(name for name in errors if name != ROTATION)
     differences = {answer: np.ones(units) for answer in ("score", "probability")}
     evidence = Evidence(curves, differences, domains, ("a", "b", NEUTRAL), kinds, ("score", "probability"), range(units))
+    evidence = replace(evidence, twins=twins)
     cosines = np.eye(len(domains)) * (1 - cosine) + cosine
     return conclude(evidence, cosines, admitted, "ig", "None")
 
@@ -98,6 +100,13 @@ def test_a_name_asks_for_the_test_and_for_the_interval() -> None:
     assert reason.startswith("its lead over b may be below 2 points (")
     assert found.named is None
     assert concluded({"a": 0.2, "b": 0.35, ROTATION: 0.6}, noise=0.2).named == "a"  # the control: a larger difference
+
+
+def test_a_twin_is_a_control_and_needs_no_lead_beyond_what_counts_as_equal() -> None:
+    small = {"a": 0.2, "b": 0.225, ROTATION: 0.6}
+    assert concluded(small).reasons[0].startswith("its lead over b may be below 2 points (")
+    assert concluded(small, twins=("b",)).named == "a"
+    assert concluded({**small, "b": 0.2}, twins=("b",)).named is None  # the control: no lead
 
 
 def test_a_metric_that_fails_does_not_vote() -> None:

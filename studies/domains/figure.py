@@ -33,7 +33,7 @@ def drawn(cells: pd.DataFrame, contrasts: pd.DataFrame, out: Path) -> list[str]:
     for axis, (kind, part) in zip(axes, panels):
         _panel(axis, part, claimed, Normalize(-limit, limit))
         axis.set_title(str(kind), loc="left", fontsize=11)
-    what = "bold: a finding after correction over all cells, = equal, pale: open, ★ the claimed domain"
+    what = "bold: a finding after correction over all cells, = equal, pale: open, blank: not compared, ★ the claimed domain"
     figure.suptitle(f"Selection error of {reference} less that of each domain, points ({what})", fontsize=10)
     return [save(figure, out / "domains.png")]
 

@@ -29,7 +29,8 @@ Told = Callable[[str], object]
 Measure = Callable[[Comparison, Path, Progress | None], Any]
 CAPTIONS = {
     "domains.png": "A row for each model and data set, a column for each domain: the selection error of the domain that most "
-    "cells have, less that of each domain, in points. Bold: a finding after correction; =: equal; pale: open; ★: claimed."
+    "cells have, less that of each domain, in points. Bold: a finding after correction; =: equal; pale: open; "
+    "blank: not compared; ★: claimed."
 }
 _SHOWN = 8  # pairs in a sentence
 

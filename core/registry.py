@@ -52,6 +52,10 @@ class Registry(Generic[Item]):
         """Every registered name, sorted, including those of installed plug-ins."""
         return sorted({*self._makers, *(entry.name for entry in self._entries())})
 
+    def __contains__(self, name: str) -> bool:
+        """Whether the name is taken. Only a name that is not registered here makes Python read what is installed."""
+        return name in self._makers or any(entry.name == name for entry in self._entries())
+
     def maker(self, name: str) -> Callable[..., Item]:
         """The class registered as `name`, in capitals or not.  Raises: ValueError that lists the choices."""
         for own in dict.fromkeys((name, name.lower())):

@@ -240,7 +240,7 @@ def _asked(given: Any, made: Any, registry: Registry[Any]) -> str:
     """What was asked for, so that it can be built again: the spec, or the name where options have their defaults."""
     if isinstance(given, str):
         return given
-    return made.name if made.name not in registry.names() or made == registry.maker(made.name)() else repr(made)
+    return made.name if made.name not in registry or made == registry.maker(made.name)() else repr(made)
 
 
 def _streams(source: Source, target: Target, groups: Any, seed: int, options: dict[str, Any]) -> Streams:

@@ -150,7 +150,7 @@ def get(spec: "str | Metric") -> Metric:
     if len(calls) != 1:
         raise ValueError(f"Metric {spec!r}: expected one metric; '>>' belongs to transforms.")
     name = calls[0].name
-    if name not in metrics.names() and inspect.isfunction(getattr(sys.modules[__name__.rpartition(".")[0]], name, None)):
+    if name not in metrics and inspect.isfunction(getattr(sys.modules[__name__.rpartition(".")[0]], name, None)):
         raise ValueError(f"Unknown metric {name!r}: {name} is a function: pb.metrics.{name}(…).")
     return metrics.build(calls[0])
 

@@ -4,7 +4,9 @@ import importlib.metadata
 from typing import Any
 
 import pytest
+import torch
 
+import pullback as pb
 from pullback.core.registry import Registry
 from pullback.core.spec import Spec, parse
 
@@ -96,3 +98,22 @@ def test_a_plug_in_is_checked_before_it_is_accepted(shapes: Registry[Any], kind:
     with pytest.raises(ValueError, match="squares are not plug-ins"):
         shapes.maker("plugged")
     assert "beside" not in shapes.names()
+
+
+def test_a_registered_name_is_found_without_a_search_of_the_environment(
+    shapes: Registry[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = []
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: searched.append(group) or [])
+    assert "square" in shapes
+    assert shapes.maker("square") is Square
+    assert not searched
+    assert "circle" not in shapes
+    assert searched == ["example.shapes"]
+
+
+def test_known_metrics_methods_and_transforms_need_no_search_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    specs = ("gain", "selection_error(budgets=[0.5])")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: pytest.fail(f"searched for {group}"))
+    assert [pb.metrics.get(spec).name for spec in specs] == ["gain", "selection_error"]
+    pb.attribute(lambda x: x.sum(1), torch.ones(1, 8), method="integrated_gradients(steps=2)", transform="dwt(haar, level=1)")

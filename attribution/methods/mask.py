@@ -9,7 +9,7 @@ from torch import Tensor
 from ...core.checks import is_number
 from ...transforms import Layout
 from ..estimator import Cost, Estimate, Estimator, Evaluator, MethodClaim, register
-from .mask_optimisation import CURVES, MaskOptions, Pool, Problem
+from .mask_optimisation import CURVES, Descent, MaskOptions, Pool, Problem, optimise
 
 _WARM = 50  # at least this number of steps starts from a known mask, before any start from m = 1
 
@@ -95,7 +95,8 @@ class Front(Estimator):
     def estimate(self, evaluator: Evaluator) -> Estimate:
         if evaluator.engine.create_graph:
             raise ValueError("mask: the result of an optimisation has no graph; call it without create_graph.")
-        details = [self._front(Problem.of(self.options, evaluator, chart)) for chart in evaluator.charts]
+        problems = [Problem.of(self.options, evaluator, chart) for chart in evaluator.charts]
+        details = self._alone(problems) if self.continuation is None else [self._continued(one) for one in problems]
         return Estimate([front["mask"][:, 0] for front in details], details=list(details))
 
     def cost(self, layouts: Sequence[Layout]) -> Cost:
@@ -106,34 +107,41 @@ class Front(Estimator):
         forwards = 1 + (bool(fresh) + 1) * (prices - 1) + prices
         return Cost(domains * (steps + (fresh + warm) * (prices - 1)), domains * forwards)
 
-    def _front(self, problem: Problem) -> dict[str, Tensor]:
-        """{"mask": (batch, prices, *coeff)} and the curves, (batch, prices)."""
-        z, prices = problem.chart.point, len(self.alphas)
-        mask = z.new_ones(len(z), prices, *z.shape[1:])
-        example, alpha = torch.arange(len(z), device=z.device), z.new_tensor(self.alphas).expand(len(z), -1)
-        if self.continuation is None:
-            problem.solve(mask.flatten(0, 1), example.repeat_interleave(prices), alpha.flatten(), self.options.steps)
-        else:
-            mask = self._continued(problem, mask, example, alpha)
-        return {"mask": mask} | problem.curves(mask, example, alpha)
+    def _alone(self, problems: Sequence[Problem]) -> list[dict[str, Tensor]]:
+        """Of each chart {"mask": (batch, prices, *coeff)} and the curves, (batch, prices); each price from m = 1."""
+        starts = [self._start(problem) for problem in problems]
+        flat = [
+            Descent(problem, mask.flatten(0, 1), example.repeat_interleave(mask.shape[1]), alpha.flatten())
+            for problem, (mask, example, alpha) in zip(problems, starts)
+        ]
+        optimise(flat, self.options.steps)
+        return [{"mask": mask} | problem.curves(mask, *rest) for problem, (mask, *rest) in zip(problems, starts)]
 
-    def _continued(self, problem: Problem, mask: Tensor, example: Tensor, alpha: Tensor) -> Tensor:
-        """mask: all ones, (batch, prices, *coeff). A mask found for one price may be the best for another."""
+    def _start(self, problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
+        """Masks of ones (batch, prices, *coeff), the examples (batch,) and the prices (batch, prices)."""
+        z, prices = problem.chart.point, len(self.alphas)
+        example = torch.arange(len(z), device=z.device)
+        return z.new_ones(len(z), prices, *z.shape[1:]), example, z.new_tensor(self.alphas).expand(len(z), -1)
+
+    def _continued(self, problem: Problem) -> dict[str, Tensor]:
+        """As `_alone`, of one chart. A mask found for one price may be the best for another."""
+        mask, example, alpha = self._start(problem)
         first, *later = sorted(range(len(self.alphas)), key=self.alphas.__getitem__)
         fresh, warm = self._shares()
         pool = Pool(problem, example)
         start = mask[:, first].clone()
-        problem.solve(start, example, alpha[:, first], self.options.steps)
+        optimise([Descent(problem, start, example, alpha[:, first])], self.options.steps)
         pool.add(start[:, None])
         if fresh and later:
             rows = mask[:, later].flatten(0, 1)
-            problem.solve(rows, example.repeat_interleave(len(later)), alpha[:, later].flatten(), fresh)
+            optimise([Descent(problem, rows, example.repeat_interleave(len(later)), alpha[:, later].flatten())], fresh)
             pool.add(rows.unflatten(0, (len(mask), len(later))))
         for price in later:
             now = pool.best(alpha[:, price])
-            problem.solve(now, example, alpha[:, price], warm)
+            optimise([Descent(problem, now, example, alpha[:, price])], warm)
             pool.add(now[:, None])
-        return torch.stack([pool.best(price) for price in alpha.unbind(1)], 1)
+        mask = torch.stack([pool.best(price) for price in alpha.unbind(1)], 1)
+        return {"mask": mask} | problem.curves(mask, example, alpha)
 
     def _shares(self) -> tuple[int, int]:
         """Steps of each later price from m = 1, and from the best known mask."""

@@ -1,5 +1,6 @@
 """The optimisation of masks: its options, objective and descent, the prices of coefficients, and their substitutes."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,33 +67,6 @@ class Problem:
         """The sign of f in the objective."""
         return -1 if self.options.game == "preservation" else 1
 
-    def solve(self, mask: Tensor, example: Tensor, alpha: Tensor, steps: int) -> None:
-        """Optimises `mask` (rows, *coeff) in place, a chunk of rows at a time.
-
-        example: of each row, (rows,).  alpha: the price of each row, (rows,).
-        Raises: ValueError that names the example at which the gradient was not finite.
-        """
-        # On a copy: a chunk that ran out of memory starts again.
-        run = lambda part: self._descend(mask[part].clone(), example[part], alpha[part], steps)
-        for part, found in self.evaluator.engine.chunks(example, run):
-            mask[part] = found
-
-    def _descend(self, mask: Tensor, example: Tensor, alpha: Tensor, steps: int) -> Tensor:
-        price = -self.sign * alpha.reshape(-1, *[1] * self.weight.ndim) * self.weight
-        optimizer = torch.optim.NAdam([mask], lr=self.options.lr)
-        for step in range(steps):
-            if step == 0 or self.options.obfuscation == "noise":
-                absent = self.substitute(example, step)
-                moved = self.chart.point[example] - absent
-            _, gradient = self.evaluator.engine.gradient(self.chart.push(torch.addcmul(absent, mask, moved)), example)
-            mask.grad = torch.addcmul(price, self.chart.pull(gradient), moved, value=self.sign)
-            check_gradient(mask.grad, example, " at some masked signal", "obfuscation")
-            optimizer.param_groups[0]["lr"] = self.options.lr * (1 - step / steps)
-            optimizer.step()
-            mask.clamp_(0, 1)
-        mask.grad = None
-        return mask
-
     def size(self, mask: Tensor) -> Tensor:
         """‖w ⊙ m‖₁, in the deletion game ‖w ⊙ (1 - m)‖₁, of mask (batch, number, *coeff). Shape: (batch, number)."""
         priced = mask if self.options.game == "preservation" else 1 - mask
@@ -109,6 +83,77 @@ class Problem:
         logit, probability = (curve.view(mask.shape[:2]) for curve in self.evaluator.engine.probabilities(rows, points))
         objective = self.sign * logit + alpha * self.size(mask)
         return dict(zip(CURVES, (1 - mask.flatten(2).mean(2), logit, probability, objective)))
+
+
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """The masks of one chart that are optimised.
+
+    mask: (rows, *coeff).  example: of each row, (rows,).  alpha: the price of each row, (rows,).
+    """
+
+    problem: Problem
+    mask: Tensor
+    example: Tensor
+    alpha: Tensor
+
+    def rows(self, part: slice) -> "Descent":
+        """Some of the rows, with copies of their masks: a chunk that ran out of memory starts again."""
+        return Descent(self.problem, self.mask[part].clone(), self.example[part], self.alpha[part])
+
+    def ends(self, step: int) -> tuple[Tensor, Tensor]:
+        """r and z - r of each row, at this step."""
+        absent = self.problem.substitute(self.example, step)
+        return absent, self.problem.chart.point[self.example] - absent
+
+    @property
+    def price(self) -> Tensor:
+        """The gradient of the price with respect to the mask, (rows, *coeff)."""
+        weight = self.problem.weight
+        return -self.problem.sign * self.alpha.reshape(-1, *[1] * weight.ndim) * weight
+
+
+def optimise(descents: Sequence[Descent], steps: int) -> None:
+    """Optimises the masks of all charts in place. Rows of several charts share a forward: few rows alone keep no device busy.
+
+    Raises: ValueError that names the example at which the gradient was not finite.
+    """
+    engine, sizes = descents[0].problem.evaluator.engine, [len(one.example) for one in descents]
+    starts = [0, *itertools.accumulate(sizes)]
+
+    def run(part: slice) -> list[tuple[Tensor, slice, Tensor]]:
+        cuts = [slice(*(min(max(at - start, 0), size) for at in (part.start, part.stop))) for start, size in zip(starts, sizes)]
+        chosen = [(one, cut, one.rows(cut)) for one, cut in zip(descents, cuts) if cut.start < cut.stop]
+        _descend([own for _, _, own in chosen], steps)
+        return [(one.mask, cut, own.mask) for one, cut, own in chosen]
+
+    for _, found in engine.chunks(torch.cat([one.example for one in descents]), run):
+        for whole, cut, mask in found:
+            whole[cut] = mask
+
+
+def _descend(parts: Sequence[Descent], steps: int) -> None:
+    options, engine = parts[0].problem.options, parts[0].problem.evaluator.engine
+    example, sizes = torch.cat([part.example for part in parts]), [len(part.example) for part in parts]
+    prices, masks = [part.price for part in parts], [part.mask for part in parts]
+    optimizer = torch.optim.NAdam(masks, lr=options.lr)
+    for step in range(steps):
+        if step == 0 or options.obfuscation == "noise":
+            ends = [part.ends(step) for part in parts]
+        points = [
+            part.problem.chart.push(torch.addcmul(absent, part.mask, moved)) for part, (absent, moved) in zip(parts, ends)
+        ]
+        gradients = engine.gradient(torch.cat(points), example)[1].split(sizes)
+        for part, price, (_, moved), gradient in zip(parts, prices, ends, gradients):
+            pulled = part.problem.chart.pull(gradient)
+            part.mask.grad = torch.addcmul(price, pulled, moved, value=part.problem.sign)
+            check_gradient(part.mask.grad, part.example, " at some masked signal", "obfuscation")
+        optimizer.param_groups[0]["lr"] = options.lr * (1 - step / steps)
+        optimizer.step()
+        for mask in masks:
+            mask.clamp_(0, 1)
+    for mask in masks:
+        mask.grad = None
 
 
 class Pool:

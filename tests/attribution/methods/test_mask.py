@@ -198,6 +198,24 @@ def test_as_a_method_in_several_domains() -> None:
     torch.testing.assert_close(removed.values, found[1].values)
 
 
+@pytest.mark.parametrize("rows", [1, 3, 7])
+def test_masks_of_several_domains_share_forwards_and_equal_each_alone(rows: int) -> None:
+    net, calls = smooth_net(SHAPE), list[int]()
+    method, domains = Mask(alpha=0.05, steps=20, obfuscation="noise"), ["pixel", "swt(haar, level=1)", "dct"]
+
+    def watched(points: Tensor) -> Tensor:
+        calls.append(len(points))
+        return net(points)
+
+    together = pb.attribute(watched, X, 1, method=method, transform=domains, batch_size=rows)
+    assert max(calls) == min(rows, 6)  # more than the two examples, where the limit allows it
+    alone = [pb.attribute(net, X, 1, method=method, transform=domain) for domain in domains]
+    assert together[0].settings["evaluations"]["gradient"] == sum(one.settings["evaluations"]["gradient"] for one in alone)
+    for one, other in zip(together, alone):
+        torch.testing.assert_close(one.values, other.values, rtol=0, atol=1e-9)
+    assert not torch.allclose(together[0].values, together[2].values, atol=1e-3)  # the control: domains differ
+
+
 def test_evaluations_are_counted_memory_is_bounded_and_state_is_restored() -> None:
     net = smooth_net(SHAPE)
     x, state = X.clone(), torch.get_rng_state()

@@ -124,7 +124,7 @@ def takes_target(explain: Explain) -> bool:
 
 def _method(settings: Mapping[str, Any]) -> Estimator | None:
     """The estimator that the settings describe; None where they do not describe one exactly."""
-    name, options = settings.get("method"), settings.get("options", {})
+    name, options = settings.get("method", ""), settings.get("options", {})
     if name not in estimators or re.search(r'"(callable|tensor) ', json.dumps(options)):
         return None
     try:

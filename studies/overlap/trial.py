@@ -131,10 +131,10 @@ class Part:
         budgets, main = self.settings.budgets, self.settings.budget
         asked = [Selection(one, budget) for one in rankings for budget in budgets]
         judged.answers([*asked, *(Selection(one, main, removed=True) for one in rankings)])  # all at once, which is faster
-        source, rest = self._stacked("target"), self._stacked("corruption")
+        truth = Truth(self._stacked("target"), self._stacked("corruption"))
         for ranking, budget in itertools.product(rankings, budgets):
             kept = _selected(judged, ranking, budget)
-            scores = _separation(kept, source, rest) | _class_scores(judged, ranking, budget, main)
+            scores = truth.separation(kept) | _class_scores(judged, ranking, budget, main)
             for number, level in enumerate(self.mixtures):
                 own = {name: float(found[number]) for name, found in scores.items()}
                 rows.append({"level": level, "domain": domain, "ranking": ranking, "budget": budget} | own)
@@ -148,19 +148,25 @@ def _selected(judged: Judged, ranking: str, budget: float) -> Tensor:
     return keep_only(judged.attribution, rank < count.reshape(-1, *[1] * (rank.ndim - 1)))
 
 
-def _separation(kept: Tensor, source: Tensor, rest: Tensor) -> dict[str, Tensor]:
-    """How far x_S is the target, each (batch,).
+class Truth:
+    """What a selection of the mixtures' coefficients is compared with: target and corruption, each (batch, 1, samples)."""
 
-    si_sdr: in dB, at least -30.  si_sdr_gain: over the mixture.  energy_left: of the corruption.  target_share: of the energy
-    of x_S over time and frequency, the share in cells in which the target exceeds the corruption.
-    """
-    s, n, estimate = source[:, 0], rest[:, 0], kept[:, 0]
-    ratio, before = si_sdr(estimate, s).clamp(min=FLOOR), si_sdr(s + n, s)
-    plane: Transform = get_transform("stft", tuple(source.shape[1:]))
-    own, energy = plane(source).abs() > plane(rest).abs(), plane(kept).square()
-    share = (energy * own).flatten(1).sum(1) / energy.flatten(1).sum(1)
-    left = energy_left(estimate, s, n)
-    return {"si_sdr": ratio, "si_sdr_gain": ratio - before, "energy_left": left, "target_share": share}
+    def __init__(self, source: Tensor, rest: Tensor) -> None:
+        self._plane: Transform = get_transform("stft", tuple(source.shape[1:]))
+        self._source, self._rest = source[:, 0], rest[:, 0]
+        self._before = si_sdr(self._source + self._rest, self._source)
+        self._own = self._plane(source).abs() > self._plane(rest).abs()
+
+    def separation(self, kept: Tensor) -> dict[str, Tensor]:
+        """How far x_S, (batch, 1, samples), is the target, each (batch,).
+
+        si_sdr: in dB, at least -30.  si_sdr_gain: over the mixture.  energy_left: of the corruption.  target_share: of the
+        energy of x_S over time and frequency, the share in cells in which the target exceeds the corruption.
+        """
+        ratio, energy = si_sdr(kept[:, 0], self._source).clamp(min=FLOOR), self._plane(kept).square()
+        share = (energy * self._own).flatten(1).sum(1) / energy.flatten(1).sum(1)
+        left = energy_left(kept[:, 0], self._source, self._rest)
+        return {"si_sdr": ratio, "si_sdr_gain": ratio - self._before, "energy_left": left, "target_share": share}
 
 
 def _class_scores(judged: Judged, ranking: str, budget: float, main: float) -> dict[str, Tensor]:

@@ -131,21 +131,26 @@ class Part:
         budgets, main = self.settings.budgets, self.settings.budget
         asked = [Selection(one, budget) for one in rankings for budget in budgets]
         judged.answers([*asked, *(Selection(one, main, removed=True) for one in rankings)])  # all at once, which is faster
-        truth = Truth(self._stacked("target"), self._stacked("corruption"))
-        for ranking, budget in itertools.product(rankings, budgets):
-            kept = _selected(judged, ranking, budget)
-            scores = truth.separation(kept) | _class_scores(judged, ranking, budget, main)
+        pairs, truth = list(itertools.product(rankings, budgets)), Truth(self._stacked("target"), self._stacked("corruption"))
+        selected = _selected(judged, pairs)
+        separation = {name: list(value) for name, value in truth.separation(selected).items()}
+        for place, (ranking, budget) in enumerate(pairs):
+            heard = {name: value[place] for name, value in separation.items()}
+            scores = heard | _class_scores(judged, ranking, budget, main)
             for number, level in enumerate(self.mixtures):
                 own = {name: float(found[number]) for name, found in scores.items()}
                 rows.append({"level": level, "domain": domain, "ranking": ranking, "budget": budget} | own)
-                signals[level, domain, ranking, budget] = kept[number]
+                signals[level, domain, ranking, budget] = selected[place, number]
 
 
-def _selected(judged: Judged, ranking: str, budget: float) -> Tensor:
-    """x_S, (batch, 1, samples)."""
-    count = judged.numbers([Selection(ranking, budget)])[0]
-    rank = judged.rank(ranking)
-    return keep_only(judged.attribution, rank < count.reshape(-1, *[1] * (rank.ndim - 1)))
+def _selected(judged: Judged, pairs: Sequence[tuple[str, float]]) -> Tensor:
+    """x_S of each ranking and budget, (pairs, batch, 1, samples), with one synthesis for all."""
+    counts = judged.numbers([Selection(ranking, budget) for ranking, budget in pairs])
+    ranks = {ranking: judged.rank(ranking) for ranking, _ in pairs}
+    place = counts.reshape(*counts.shape, *[1] * (judged.attribution.values.ndim - 1))
+    masks = torch.stack([ranks[ranking] < count for (ranking, _), count in zip(pairs, place)])
+    example = torch.arange(counts.shape[1], device=counts.device).repeat(len(pairs))
+    return keep_only(judged.attribution, masks.flatten(0, 1), example).unflatten(0, counts.shape)
 
 
 class Truth:
@@ -158,14 +163,16 @@ class Truth:
         self._own = self._plane(source).abs() > self._plane(rest).abs()
 
     def separation(self, kept: Tensor) -> dict[str, Tensor]:
-        """How far x_S, (batch, 1, samples), is the target, each (batch,).
+        """How far x_S, (…, batch, 1, samples), is the target, each (…, batch).
 
         si_sdr: in dB, at least -30.  si_sdr_gain: over the mixture.  energy_left: of the corruption.  target_share: of the
         energy of x_S over time and frequency, the share in cells in which the target exceeds the corruption.
         """
-        ratio, energy = si_sdr(kept[:, 0], self._source).clamp(min=FLOOR), self._plane(kept).square()
-        share = (energy * self._own).flatten(1).sum(1) / energy.flatten(1).sum(1)
-        left = energy_left(kept[:, 0], self._source, self._rest)
+        estimate, many = kept[..., 0, :], kept.shape[:-2]
+        source, rest = self._source.expand_as(estimate), self._rest.expand_as(estimate)
+        ratio, left = si_sdr(estimate, source).clamp(min=FLOOR), energy_left(estimate, source, rest)
+        energy = self._plane(kept.flatten(0, -3)).square().unflatten(0, many)
+        share = (energy * self._own).flatten(len(many)).sum(-1) / energy.flatten(len(many)).sum(-1)
         return {"si_sdr": ratio, "si_sdr_gain": ratio - self._before, "energy_left": left, "target_share": share}
 
 

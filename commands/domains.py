@@ -32,7 +32,7 @@ def domains(
     method: Annotated[list[str] | None, typer.Option(help=METHODS)] = None,
     transform: Annotated[list[str] | None, options.domains("those of each kind of signal")] = None,
     limit: Annotated[int, options.number("Largest number of signals of each data set.")] = 40,
-    effort: Annotated[str, typer.Option(help="quick, default or full, as in compare.")] = "default",
+    effort: Annotated[str, typer.Option(help="quick, default or full, as in compare: only default and full make the whole protocol.")] = "quick",
     quick: Annotated[bool, options.switch("--quick", QUICK)] = False,
     out: options.OutOption = OUT,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")] = "auto",

@@ -59,7 +59,9 @@ def _findings(study: str) -> Callable[[Path], str]:
         count = run["evaluations"]
         size = f"{run['targets']} targets of {run['recordings']} recordings"
         evaluated = f"{count['gradient']:,} gradients and {count['forward']:,} forwards"
-        cost = f"{evaluated} took at most {count['cpu_seconds']:,} s of one core of a machine with other work"
+        cost = f"{evaluated} took {count['cpu_seconds']:,} s of processor time"
+        if "seconds" in count:
+            cost += f", all targets together {count['seconds'] / 60:.1f} minutes"
         head = f"`pullback study {study}`: {size}; {cost}. f is the log-odds of the class among {len(run['classes'])}."
         return "\n".join([head, "", *(f"- {_plain(sentence)}" for sentence in run["findings"])])
 

@@ -134,7 +134,8 @@ def others(root: Path) -> str:
         raise NothingStored
     taken = {"minimal": about["minimal"]["cost"]["cpu_seconds"], "robustness": about["robustness"]["seconds"]["wall"]}
     taken["volume"] = sum(sum(one.values()) for one in about["volume"]["seconds"].values())
-    taken |= {name: about[name]["evaluations"]["cpu_seconds"] for name in ("overlap", "noise")}
+    spent = {name: about[name]["evaluations"] for name in ("overlap", "noise")}
+    taken |= {name: one.get("seconds", one["cpu_seconds"]) for name, one in spent.items()}
     rows = [{"study": name, "minutes": f"{value / 60:.1f}"} for name, value in taken.items()]
     return table(pd.DataFrame(rows))
 

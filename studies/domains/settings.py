@@ -28,7 +28,8 @@ class Settings(ModelOptions):
 
     models: specs as in `load_model`; without them six packaged ones with their data.  data: one for all, or one for each.
     methods: specs, each in a cell of its own.  transforms: specs; without them those of each kind of signal.
-    limit: the largest number of signals of each data set.  effort: as in `compare`.  The rest: see `ModelOptions`.
+    limit: the largest number of signals of each data set.  effort: as in `compare`; with "quick" a claim is provisional.
+    The rest: see `ModelOptions`.
 
     >>> Settings(models=("net:make", "net:other"), data=("photos",)).pairs
     [('net:make', 'photos'), ('net:other', 'photos')]
@@ -39,7 +40,7 @@ class Settings(ModelOptions):
     methods: tuple[str, ...] = (PICTURE_METHOD,)
     transforms: tuple[str, ...] = ()
     limit: int = 40
-    effort: str = "default"
+    effort: str = "quick"
     seed: int = 0
     batch_size: int | str = "auto"
 

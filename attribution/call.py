@@ -144,7 +144,8 @@ class Call:
         engine.count.planned = engine.count.forward + batch * (2 + len(self.bases)) + 2 + (evaluations >= LONG) + evaluations
         self._equalise()
         points = torch.stack([self.x, *self.bases.values()], 1)
-        run = read_checked(engine, points, measure and self.has_gradients, evaluations)
+        several = max(self.planned) > 1  # one row alone is run whatever memory it takes
+        run = read_checked(engine, points, measure and several and self.has_gradients, evaluations)
         varies = bool((run.known != run.known[:1]).any())
         for each in (engine, *(evaluator.engine for _, evaluator in self.evaluators)):
             each.varies = varies

@@ -106,9 +106,10 @@ def dilate_pointwise(graph: fx.GraphModule) -> int:
     """Gives 1 × 1 convolutions a dilation, which has no meaning there. Returns their number.
 
     On one thread of a CPU, torch computes dilated convolutions of few rows by oneDNN, others by a product of MKL, which takes
-    up to twice as long. On several threads it takes oneDNN for both.
+    up to twice as long. On several threads it takes oneDNN for both. oneDNN has no double precision.
     """
     chosen = [layer for layer in graph.modules() if isinstance(layer, nn.Conv2d) and layer.weight.is_cpu and _pointwise(layer)]
+    chosen = [layer for layer in chosen if torch.finfo(layer.weight.dtype).bits <= 32]
     for layer in chosen:
         layer.dilation = (2, 2)
     return len(chosen)

@@ -200,14 +200,14 @@ class DryRun:
         among = max([value for value in (*seen, *found) if math.isfinite(value)], key=lambda value: abs(value - alone))
         counts = max(_MIXES * min(size, self._span(number)), self._bar(number))
         if not spread <= self._bar(number) or not (
-            abs(among - alone) <= counts or self._is_rounding(row, number, among - alone)
+            abs(among - alone) <= counts or self.is_rounding(row, number, among - alone)
         ):
             advice = "Use layers that treat every row by itself (call model.eval()), or pass batch_size=1."
             by_itself = f"is {alone:.6g} alone" if not failure else f"cannot be read alone ({failure[:80]})"
             differ = f"f of {what} {by_itself} and {among:.6g} among other rows"
             raise ValueError(f"model: {differ}, so its map would depend on the batch. {advice}")
 
-    def _is_rounding(self, row: Tensor, number: int, moved: float) -> bool:
+    def is_rounding(self, row: Tensor, number: int, moved: float) -> bool:
         """Whether f moves nearly as much where the last bits of the input change, as the difference of large numbers does."""
         last = 2 * torch.finfo(row.dtype).eps
         near = [self._read_row(row * (1 + factor * last), number) for factor in (-2, -1, 1, 2)]

@@ -102,67 +102,72 @@ def _telling_rows(run: DryRun) -> tuple[Tensor, Tensor]:
 
 def _trouble(run: DryRun, gradients: bool, network: nn.Module | None, channels_last: bool) -> str:
     """What differs where `network` runs in place of the model, or in this memory format; empty where nothing does."""
-    engine, known = run.engine, run.known.detach()
+    engine, x = run.engine, run.points[:, 0].detach()
     form = functools.partial(engine.prepared.plainly, channels_last, network)
-    strict = network is not None and torch.finfo(known.dtype).bits > 32
-    alike = _DOUBLE if strict else _GRADIENTS_ALIKE
+    strict = network is not None and torch.finfo(run.known.dtype).bits > 32
     try:
+        alike = _DOUBLE if strict else _GRADIENTS_ALIKE
         if gradients and (trouble := _other_gradient(run, form, alike, network, channels_last)):
             return trouble
-        x = run.points[:, 0].detach()
         engine.count.planned += len(x)
         with form():
             found = engine.scores(torch.arange(len(x), device=x.device), x.__getitem__).detach()
-        return _moved(known, found, _DOUBLE if strict else _REORDERED)
+        return _moved(run, found, _DOUBLE if strict else _REORDERED)
     except Exception as error:
         if error is engine.stopped:
             raise
         return f"it raised {type(error).__name__}: {error}"
 
 
-def _moved(known: Tensor, found: Tensor, allowed: float) -> str:
-    """How much f at x (batch,) differs from `known`, f at all ends (ends, batch); empty where that is rounding, or little.
+def _moved(run: DryRun, found: Tensor, allowed: float) -> str:
+    """How much f at x (batch,) differs from f of the model; empty where that is rounding, or little.
 
-    allowed: the difference, as a share of what is explained.
+    allowed: the difference, as a share of what is explained; ten times as much where the last bits of x move f too: what is
+    explained may be a small difference of large numbers inside the model, as for a class whose score is near that of x₀.
     """
-    moved, size = (found - known[0]).abs(), known.abs().amax(0)
+    known = run.known.detach()
+    moved, size, span = (found - known[0]).abs(), known.abs().amax(0), known.amax(0) - known.amin(0)
     # What is explained is a difference of f: beside a large constant in f it may be little.
-    rounding = _ROUNDING * torch.finfo(known.dtype).eps * size
-    most = torch.maximum(allowed * (known.amax(0) - known.amin(0)), rounding)
-    excess = torch.where(moved <= most, 0, moved.nan_to_num(torch.inf))  # NaN exceeds everything
-    return f"f moves by {float(moved[excess.argmax()]):.3g}" if bool(excess.any()) else ""
+    most = torch.maximum(allowed * span, _ROUNDING * torch.finfo(known.dtype).eps * size)
+    for number in (~(moved <= most)).nonzero()[:, 0].tolist():  # NaN exceeds everything
+        by = float(moved[number])
+        if not (by <= 10 * allowed * float(span[number]) and run.is_rounding(run.points[number, :1].detach(), number, by)):
+            return f"f moves by {by:.3g}"
+    return ""
 
 
 def _other_gradient(run: DryRun, form: Form, allowed: float, network: nn.Module | None, channels_last: bool) -> str:
     """How much the gradient differs in this form; empty where that is at most `allowed`, relatively, or rounding alone.
 
-    Rounding may carry units of a network over the kink of a ReLU, which moves a gradient by up to some percent. Double
-    precision tells that from another function, but not from a fault of single precision, which may be larger. A model that
-    does not run in it is compared at four points near each other: what is a matter of the form differs at all of them.
+    Rounding may carry units of a network over the kink of a ReLU, which moves a gradient by up to some percent, at about
+    every other point. So a row that moves is compared again at points near it: what is a matter of the form differs at
+    all of them. Where a row moves at each, double precision tells rounding from another function, but not from a fault of
+    single precision, which may be larger.
     """
     example, points = _telling_rows(run)
-    moved, size = _turned(run.engine, example, points, form)
-    if moved <= allowed * size or (moved <= _KINKS * size and _same_in_double(run, network, channels_last)):
-        return ""
-    for step in range(1, _ATTEMPTS):
+    for step in range(_ATTEMPTS):
         moved, size = _turned(run.engine, example, points * (1 - step / 64), form)
-        if moved <= allowed * size:
+        left = ~(moved <= allowed * size)  # NaN moves
+        if not bool(left.any()) or moved.norm() <= allowed * size.norm():
             return ""
-    return f"the gradient moves by {moved:.3g} of {size:.3g}"  # NaN moves
+        example, points = example[left], points[left]
+    if moved.norm() <= _KINKS * size.norm() and _same_in_double(run, example, points, network, channels_last):
+        return ""
+    return f"the gradient moves by {float(moved.norm()):.3g} of {float(size.norm()):.3g}"
 
 
-def _turned(engine: Engine, example: Tensor, points: Tensor, form: Form) -> tuple[float, float]:
-    """(by how much the gradient at these points differs in this form, its size)."""
+def _turned(engine: Engine, example: Tensor, points: Tensor, form: Form) -> tuple[Tensor, Tensor]:
+    """(by how much each gradient at these points differs in this form, its size), (rows,)."""
     engine.count.planned += 2 * len(points)
     both = []
     for context in (engine.prepared.plainly, form):
         with context():
             both.append(torch.cat([gradient for *_, gradient in engine.gradient_chunks(example, points.__getitem__)]).detach())
-    return float((both[0] - both[1]).norm()), float(both[0].norm())
+    return (both[0] - both[1]).flatten(1).norm(dim=1), both[0].flatten(1).norm(dim=1)
 
 
-def _same_in_double(run: DryRun, network: nn.Module | None, channels_last: bool) -> bool:
-    """Whether the model and its form have the same gradient in double precision; False where they cannot run in it.
+def _same_in_double(run: DryRun, example: Tensor, points: Tensor, network: nn.Module | None, channels_last: bool) -> bool:
+    """Whether the model and its form have the same gradients in double precision; False where they cannot run in it.
 
     Copies run, so that these few gradients are not among the evaluations of the model.
     """
@@ -170,9 +175,9 @@ def _same_in_double(run: DryRun, network: nn.Module | None, channels_last: bool)
     if not isinstance(plain, nn.Module) or torch.finfo(run.engine.feed).bits > 32:
         return False
     try:
-        own = _in_double(run, copied(plain), torch.contiguous_format)
+        own = _in_double(run, example, points, copied(plain), torch.contiguous_format)
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        other = _in_double(run, copied(plain), layout, equal=network is not None)
+        other = _in_double(run, example, points, copied(plain), layout, network is not None)
     except Exception as error:  # the model may hold tensors of its own precision, or not fit twice
         if error is run.engine.stopped:
             raise
@@ -180,9 +185,11 @@ def _same_in_double(run: DryRun, network: nn.Module | None, channels_last: bool)
     return float((own - other).norm()) <= _DOUBLE * float(own.norm())
 
 
-def _in_double(run: DryRun, twin: nn.Module, layout: torch.memory_format, equal: bool = False) -> Tensor:
-    """The gradient of `twin`, or of the network equal to it, at the telling rows in double precision."""
-    engine, (example, points) = run.engine.uncounted(), _telling_rows(run)
+def _in_double(
+    run: DryRun, example: Tensor, points: Tensor, twin: nn.Module, layout: torch.memory_format, equal: bool = False
+) -> Tensor:
+    """The gradient of `twin`, or of the network equal to it, at these rows in double precision."""
+    engine = run.engine.uncounted()
     engine.feed = torch.promote_types(engine.feed, torch.double)
     twin = twin.to(engine.feed)
     network = equal_network(twin)[0] if equal else twin

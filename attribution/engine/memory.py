@@ -42,15 +42,11 @@ class Saved(torch.autograd.graph.saved_tensors_hooks):
 
 def nothing_kept() -> AbstractContextManager[object]:
     """Context: autograd records the code inside, but keeps nothing for a backward pass, which raises RuntimeError."""
-    drop = torch.compiler.disable(_drop) if "torch._dynamo" in sys.modules else _drop
-    return torch.autograd.graph.saved_tensors_hooks(drop, _refuse)
+    # What is kept of a tensor is its class: `type` is no Python code, which a compiler would take for a part of the model.
+    return torch.autograd.graph.saved_tensors_hooks(type, _refuse)
 
 
-def _drop(tensor: Tensor) -> None:
-    """Keeps nothing of a tensor."""
-
-
-def _refuse(_: None) -> Tensor:
+def _refuse(_: object) -> Tensor:
     raise RuntimeError("Saved: nothing was kept for a backward pass.")
 
 

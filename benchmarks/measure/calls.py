@@ -12,6 +12,7 @@ from pullback.attribution.engine.dry_run import LONG
 from pullback.transforms import Pixel, Transform
 
 Method = str | Estimator
+COMPARED_AGAIN = 12  # rows, an even number of them: two at three points in two forms
 Evaluations = tuple[int, int]  # forward passes of a row, and how many of these also went backward
 
 
@@ -61,6 +62,7 @@ def planned(method: Method, transforms: Sequence[Transform], images: int) -> int
 def rows_for_the_format(att: Attribution, asked: bool = False) -> Evaluations:
     """What the comparison of two forms cost, where it succeeded: f at every x, and gradients of two rows in each.
 
+    Rows whose gradients differ are compared again, at up to three points more: `COMPARED_AGAIN` rows at most.
     asked: whether the caller named the memory format.
     """
     execution = att.settings["execution"]

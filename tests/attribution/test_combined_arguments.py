@@ -107,7 +107,7 @@ def test_rounding_between_large_parts_is_not_taken_for_mixing(monkeypatch: pytes
         return found
 
     assert refused() == 0
-    monkeypatch.setattr("pullback.attribution.engine.dry_run.DryRun._is_rounding", lambda *_: False)
+    monkeypatch.setattr("pullback.attribution.engine.dry_run.DryRun.is_rounding", lambda *_: False)
     assert refused() > 0  # the control: without asking what the other rows hold
 
 

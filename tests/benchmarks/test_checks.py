@@ -158,6 +158,21 @@ def test_rows_are_those_of_the_plan_and_of_the_definition(case: models.Subject, 
                 check_evaluations(other, found, plan)
 
 
+def test_rows_that_were_compared_again_are_known(case: models.Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    att = calls.attribute(case.module, case.x, 0, "smoothgrad(samples=24)", DOMAINS[0])
+    tried = calls.rows_for_the_format(att)
+    plan = calls.planned("smoothgrad(samples=24)", [att.transform], 2)
+    for more in (-2, 0, 1, 2, calls.COMPARED_AGAIN, calls.COMPARED_AGAIN + 2):
+        spent = plan + tried[0] + more, 48 + tried[1] + more
+        monkeypatch.setattr(calls, "evaluations", lambda found, spent=spent: spent)
+        if more in (0, 2, calls.COMPARED_AGAIN):
+            check_evaluations(spent, [att], plan)
+        else:
+            with pytest.raises(MeasuresNothing, match="were planned"):
+                check_evaluations(spent, [att], plan)
+    assert tried[1] == 4
+
+
 def test_a_certified_rule_may_spare_a_tenth_and_no_more() -> None:
     square = lambda x: x.square().flatten(1).sum(1)
     att = pb.attribute(square, torch.ones(1, 1, 4))

@@ -1,5 +1,6 @@
 """`Execution(optimize=True)`: an equal network with fewer operations gives the same maps; else the plain one runs."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -84,15 +85,16 @@ def test_the_equal_network_has_fewer_layers() -> None:
 
 
 def test_on_one_thread_pointwise_convolutions_are_dilated(monkeypatch: pytest.MonkeyPatch) -> None:
-    net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 1, stride=2), nn.Conv2d(4, 2, 3)).double().eval()
-    x = normal(2, *SHAPE)
-    for threads, dilation in ((1, (2, 2)), (2, (1, 1))):
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 1, stride=2), nn.Conv2d(4, 2, 3)).eval()
+    # oneDNN has no double precision
+    for threads, dtype, dilation in ((1, torch.float, (2, 2)), (2, torch.float, (1, 1)), (1, torch.double, (1, 1))):
+        net, x = net.to(dtype), normal(2, *SHAPE).to(dtype)
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         network, _ = equal_network(net)
         assert network is not None
         convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
         assert [layer.dilation for layer in convolutions] == [dilation, (1, 1), (1, 1)]  # only where it has no meaning
-        torch.testing.assert_close(network(x), net(x), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(network(x), net(x))
     assert all(layer.dilation == (1, 1) for layer in net if isinstance(layer, nn.Conv2d))  # the user's own stay
 
 
@@ -191,6 +193,21 @@ def test_double_precision_tells_kinks_from_another_function(monkeypatch: pytest.
     wrong = lambda net, **_: (AsModule(lambda x: equal_network(net)[0](x) + 1e-5 * x.flatten(1)[:, :3]), "")
     monkeypatch.setattr(faster_form, "equal_network", wrong)
     assert "gradient moves" in run(4)["not_optimized"]
+
+
+@pytest.mark.parametrize(
+    ("moved", "rounding", "said"),
+    [(1e-6, False, ""), (5e-6, True, ""), (5e-6, False, "f moves"), (5e-5, True, "f moves"), (torch.nan, True, "f moves")],
+)
+def test_f_may_move_as_much_as_the_last_bits_of_x_move_it(moved: float, rounding: bool, said: str) -> None:
+    """f(x) - f(x₀) is 0.02 here: a ten-thousandth of it is 2e-6, and ten of them 2e-5."""
+    asked: list[tuple[int, float]] = []
+    run = SimpleNamespace(known=torch.tensor([[0.05, 9.0], [0.03, 0.0]]), points=torch.zeros(2, 2, *SHAPE))
+    run.is_rounding = lambda row, number, by: asked.append((number, by)) or rounding
+    found = run.known[0] + torch.tensor([moved, 1e-6])
+    assert faster_form._moved(run, found, 1e-4).startswith(said)  # type: ignore[arg-type]
+    assert bool(faster_form._moved(run, found, 1e-4)) == bool(said)  # type: ignore[arg-type]
+    assert {number for number, _ in asked} == ({0} if moved == 5e-6 else set())  # nobody is asked for nothing
 
 
 def test_methods_that_look_at_layers_never_see_it() -> None:

@@ -224,6 +224,19 @@ def test_memory_of_a_row_bounds_the_budget(monkeypatch: pytest.MonkeyPatch) -> N
     assert pb.attribute(model, x, 0, method="smoothgrad(samples=4)", batch_size=9).settings["batch_size"] == 9
 
 
+@pytest.mark.parametrize(
+    ("images", "method", "readings"), [(1, "gradient", 0), (2, "gradient", 1), (1, "smoothgrad(samples=2)", 1)]
+)
+def test_memory_is_measured_only_where_several_rows_may_share_a_pass(
+    images: int, method: str, readings: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[object] = []
+    counting = lambda model: built.append(model) or Saved(model)
+    monkeypatch.setattr("pullback.attribution.engine.engine.Saved", counting)
+    pb.attribute(convolutional_net(), normal(images, *SHAPE), 0, method=method)
+    assert len(built) == readings
+
+
 def test_scores_that_are_not_finite_are_found_late_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Engine, "checked", _late)
     points = torch.ones(9, 3).double()

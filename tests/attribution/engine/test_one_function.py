@@ -10,6 +10,7 @@ from support.subjects import normal
 from torch import Tensor, nn
 
 import pullback as pb
+from pullback.attribution.engine.model_state import ModelState
 
 METHODS = ["gradient", "integrated_gradients(steps=4)", "rise(masks=9)", "occlusion(by=coefficient)", "shapley(by=band)"]
 
@@ -248,6 +249,18 @@ def test_a_buffer_that_does_not_reach_f_is_put_back() -> None:
     assert bool(pb.attribute(model, normal(2, 8), 1).values.isfinite().all())
     assert int(model.calls) == 0
     assert model.last is last
+
+
+def test_a_buffer_of_nan_has_not_changed() -> None:
+    layer = nn.BatchNorm1d(2)
+    layer.running_mean = torch.tensor([torch.nan, 1.0])
+    state = ModelState(layer)
+    assert state.changed() == ""
+    for value in (torch.tensor([2.0, 1.0]), torch.ones(3)):
+        layer.running_mean = value
+        assert state.changed() == "running_mean"
+    state.restore()
+    assert state.changed() == ""
 
 
 # One batch size ----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """What is carried out once instead of for every row: sums of rows, players in the signal, smooth masks, counted memory."""
 
+import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.attribution import RowIndex
-from pullback.attribution.engine.memory import Saved
+from pullback.attribution.engine.memory import Saved, nothing_kept
 from pullback.attribution.engine.row_sums import accumulate, along, combined
 from pullback.attribution.methods import coalitions as players
 from pullback.attribution.methods.smooth_masks import SmoothMasks, interpolate, places
@@ -180,6 +182,26 @@ def test_what_autograd_would_keep_is_counted_without_being_kept() -> None:
     assert saved.bytes == 9 * x.nbytes  # the input of the first layer, and what each Tanh gives, which the next layer shares
     with pytest.raises(RuntimeError, match="nothing was kept"):
         output.sum().backward()
+
+
+def test_what_is_recorded_is_not_kept() -> None:
+    held: list[weakref.ref[Tensor]] = []
+
+    def noted(x: Tensor) -> Tensor:
+        held.append(weakref.ref(x))
+        return x
+
+    kept = []
+    for context in (nothing_kept(), nullcontext()):
+        held.clear()
+        with context:
+            output = noted(torch.zeros(4, requires_grad=True).exp()).sin()
+        kept.append(held[0]() is not None)
+        if len(kept) == 1:
+            assert output.requires_grad
+            with pytest.raises(RuntimeError, match="nothing was kept"):
+                output.sum().backward()
+    assert kept == [False, True]  # the second is the control
 
 
 def test_memory_that_is_used_again_is_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """`Registry`: named classes of one kind, which other people may add to."""
 
 import difflib
+import functools
 import importlib.metadata
 import inspect
 from collections.abc import Callable, Iterator
@@ -93,7 +94,7 @@ class Registry(Generic[Item]):
         Raises: ValueError that lists the names, or the arguments that the class takes.
         """
         maker = self.maker(call.name)
-        signature = inspect.signature(maker)
+        signature = _signature(maker)
         try:
             signature.bind(*leading, *call.args, **call.kwargs)
         except TypeError as error:
@@ -103,6 +104,9 @@ class Registry(Generic[Item]):
 
     def _entries(self) -> Iterator[importlib.metadata.EntryPoint]:
         yield from importlib.metadata.entry_points(group=self.group)
+
+
+_signature = functools.lru_cache(maxsize=256)(inspect.signature)
 
 
 def listed(names: list[str], most: int = 190) -> str:

@@ -4,7 +4,7 @@ import abc
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -48,6 +48,10 @@ class Family(abc.ABC):
     def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterable[Candidate]:
         """(how it was made, transform) of linear transforms of signals of `pairs.shape`, each fitted on these examples."""
 
+    def prepared(self, shape: tuple[int, ...]) -> "Family":
+        """The same family, with what all searches in signals of `shape` share made once."""
+        return self
+
 
 families: Registry[Family] = Registry("family", "pullback.families")
 
@@ -63,8 +67,13 @@ class Menu(Family):
     specs: Sequence[str | Transform] = ()
 
     def candidates(self, pairs: Pairs, objective: Objective, seed: int = 0) -> Iterable[Candidate]:
-        chosen = (get(spec, pairs.shape) for spec in self.specs) if self.specs else menu(pairs.shape)
-        return ((transform.spec, transform) for transform in chosen)
+        return ((transform.spec, transform) for transform in self._built(pairs.shape))
+
+    def prepared(self, shape: tuple[int, ...]) -> Family:
+        return replace(self, specs=tuple(self._built(shape)))
+
+    def _built(self, shape: tuple[int, ...]) -> Iterator[Transform]:
+        return (get(spec, shape) for spec in self.specs) if self.specs else menu(shape)
 
 
 @families.register("packets")

@@ -182,7 +182,8 @@ class _Run:
         seed: int,
         report: Progress | None,
     ) -> None:
-        self._family, self._objective, self._streams, self._seed = family, objective, streams, seed
+        self._family, self._objective, self._streams = family.prepared(streams.pairs.shape), objective, streams
+        self._seed = seed
         self._parts, self._shortlist, self._report, self.done = parts, shortlist, report, 0
         self.searches, self.judge = streams.searches(seed), Judge(streams, objective)
         self.rows, self.domains = list[dict[str, Any]](), list[dict[str, Transform]]()

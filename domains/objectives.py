@@ -3,9 +3,7 @@
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,11 +11,10 @@ from ..core.checks import check_number, listed
 from ..core.registry import Registry
 from ..core.spec import parse
 from ..transforms import Transform
+from .largest import Largest
 from .pairs import Pairs
 
 BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-_TOGETHER = 2**20  # coefficients times budgets that are compared with thresholds together
-_SHORT = 4096  # coefficients of an example, up to which sorting them is the fastest
 _LEAST_TOTAL = 1e-3  # of the scale: a smaller Σ a counts as this
 
 
@@ -53,8 +50,7 @@ class _Values:
 
     @classmethod
     def of(cls, transform: Transform, pairs: Pairs) -> "_Values":
-        z = transform(pairs.displacement).flatten(1)
-        g = z if pairs.blind else transform.adjoint(pairs.covector).flatten(1)
+        z, g = (part.flatten(1) for part in pairs.moved_by(transform))
         return cls(z * g, z, pairs.total, pairs.scale, pairs.displacement[0].numel(), pairs.blind)
 
 
@@ -101,27 +97,20 @@ class Selection(Objective):
         check_number("selection", "temperature", self.temperature, 1e-6)
 
     def each(self, a: _Values) -> Tensor:
-        count = max(1, _TOGETHER // (a.a.shape[1] * len(self.budgets)))
-        parts = zip(a.a.split(count), self._thresholds(a).split(count))
-        kept = torch.cat([(rows.abs()[:, None] >= least[..., None]).to(rows) @ rows[..., None] for rows, least in parts])
-        return (1 - kept[..., 0] / _denominator(a)[:, None]).abs().mean(1)  # kept: (examples, budgets, 1)
+        kept = torch.from_numpy(self._selected(a).sums()).to(a.a)
+        return (1 - kept / _denominator(a)[:, None]).abs().mean(1)
 
     def smooth(self, transform: Transform, pairs: Pairs) -> Tensor:
         a = _Values.of(transform, pairs)
-        size, least = a.a.abs(), self._thresholds(a)
+        size, least = a.a.abs(), torch.from_numpy(self._selected(a).sizes()).to(a.a)
         tiny = torch.finfo(size.dtype).tiny
         soft = [((size + tiny).log() - (t + tiny).log()[:, None]).div(self.temperature).sigmoid() for t in least.T]
         kept = torch.stack([(a.a * mask).sum(1) for mask in soft])
         return ((1 - kept / _denominator(a)).square() + 1e-4).sqrt().mean()
 
-    def _thresholds(self, a: _Values) -> Tensor:
-        """The smallest |a| within each budget, (examples, budgets)."""
+    def _selected(self, a: _Values) -> Largest:
         d = a.a.shape[1]
-        places = [d - min(d, max(1, round(budget * a.samples))) for budget in self.budgets]
-        size = a.a.detach().abs().cpu().numpy()
-        # Short rows are sorted together, which is faster; of long ones only the places that are asked for are found.
-        found = np.sort(size, 1)[:, places] if d <= _SHORT else np.stack([_at(row, places) for row in size])
-        return torch.from_numpy(found).to(a.a)
+        return Largest(a.a.detach().cpu().numpy(), [min(d, max(1, round(budget * a.samples))) for budget in self.budgets])
 
 
 @objectives.register("expected")
@@ -150,15 +139,6 @@ class Expected(Objective):
     def _chosen(self, sums: Tensor | int, pairs: Pairs) -> Tensor:
         count = max(1, round(self.keep * pairs.displacement[0].numel()))
         return torch.as_tensor(sums).topk(count).indices
-
-
-def _at(row: np.ndarray, places: Sequence[int]) -> np.ndarray:
-    """The numbers that stand at these places in rising order; each search goes on in what is above the last one."""
-    found, below = dict[int, Any](), 0
-    for place in sorted(set(places)):
-        row = np.partition(row, place - below)[place - below :]
-        found[place], below = row[0], place
-    return np.array([found[place] for place in places])
 
 
 def _denominator(a: _Values) -> Tensor:

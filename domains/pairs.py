@@ -1,7 +1,8 @@
 """Displacements and covectors of a set of examples: all that their attributions in any linear domain follow from."""
 
+import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,9 +12,11 @@ from torch import Tensor
 from ..attribution import Attribution
 from ..attribution.result import known_covector
 from ..core.checks import listed, quoted
-from ..transforms import Transform, get
+from ..core.precision import in_full_products
+from ..transforms import Transform, TransformClaim, get
 
 _BLOCK = 2**22  # numbers of one tensor that are transformed together
+_SMALL = 2**17  # numbers of one tensor, up to which a call costs about as much as the work in it
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,24 +68,55 @@ class Pairs:
         """Shape of one signal."""
         return tuple(self.displacement.shape[1:])
 
-    @property
+    @functools.cached_property
     def scale(self) -> Tensor:
         """‖x - x₀‖ ‖ḡ‖, which Σ|a| exceeds in no orthonormal domain; 1 where it is 0. Shape: (examples,)."""
         product = self.displacement.flatten(1).norm(dim=1) * self.covector.flatten(1).norm(dim=1)
         return product.where(product > 0, 1)
 
-    @property
+    @functools.cached_property
     def total(self) -> Tensor:
         """⟨x - x₀, ḡ⟩ = Σ a, the same in every domain. Shape: (examples,)."""
         return (self.displacement * self.covector).flatten(1).sum(1)
 
     def values(self, transform: Transform) -> Tensor:
         """a in the domain of a linear transform. Shape: (examples, *coeff)."""
-        return transform(self.displacement) * transform.adjoint(self.covector)
+        z, g = self.moved_by(transform)
+        return z * g
 
-    def blocks(self) -> Iterator["Pairs"]:
+    def moved_by(self, transform: Transform) -> tuple[Tensor, Tensor]:
+        """T(x - x₀) and T.adjoint(ḡ), the same tensor where the pairs are blind. Shapes: (examples, *coeff)."""
+        if TransformClaim.ORTHOGONAL not in transform.claims:
+            z = transform(self.displacement)
+            return z, z if self.blind else transform.adjoint(self.covector)
+        found = [part for whole in self._in(transform) for part in whole.split(len(self))]  # T⁻ᵀ = T
+        return found[0], found[-1]
+
+    def _in(self, transform: Transform) -> list[Tensor]:
+        """`_ends` in an orthogonal domain; one that splits bands of the last one further goes on from there."""
+        way = self._last and transform.refinement(self._last[0])
+        made = [in_full_products(way, z) for z in self._last[1]] if way else [transform(x) for x in self._ends]
+        self._last[:] = [] if made[0].requires_grad else [transform, made]
+        return made
+
+    @functools.cached_property
+    def _ends(self) -> list[Tensor]:
+        """x - x₀ and ḡ, together where a call costs about as much as its work; only the first where they are the same."""
+        ends = [self.displacement] if self.blind else [self.displacement, self.covector]
+        return [torch.cat(ends)] if self.displacement.numel() <= _SMALL else ends
+
+    @functools.cached_property
+    def _last(self) -> list[Any]:
+        """The orthogonal transform that was last asked for, and `_ends` in its domain."""
+        return []
+
+    def blocks(self) -> Sequence["Pairs"]:
         """Parts of a few examples each, so that memory does not grow with their number."""
-        return (self[slice(start, start + self.per_block)] for start in range(0, len(self), self.per_block))
+        return [self] if len(self) <= self.per_block else self._parts
+
+    @functools.cached_property
+    def _parts(self) -> list["Pairs"]:
+        return [self[slice(start, start + self.per_block)] for start in range(0, len(self), self.per_block)]
 
     @property
     def per_block(self) -> int:

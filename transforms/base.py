@@ -146,6 +146,10 @@ class Transform(nn.Module, abc.ABC):
         g = _expect(self, "g", g, self.shape)
         return in_full_products(self.transpose, g)
 
+    def refinement(self, coarse: "Transform") -> Callable[[Tensor], Tensor] | None:
+        """The map from `coarse` x to T x, where T splits bands of `coarse` further, as a deeper pyramid does; else None."""
+        return None
+
     def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
         """(z, z₀), the ends of a path where T is not linear: T x and T x₀, unless T holds a part of z fixed."""
         return self(x), self(base)
@@ -210,9 +214,7 @@ class Chain(Transform):
         return [part for part in self.parts if isinstance(part, Transform)]
 
     def analysis(self, x: Tensor) -> Tensor:
-        for part in self._sequence():
-            x = part.analysis(x)
-        return x
+        return functools.reduce(lambda x, part: part.analysis(x), self._sequence(), x)
 
     def synthesis(self, z: Tensor) -> Tensor:
         for part in reversed(self._sequence()):
@@ -220,9 +222,7 @@ class Chain(Transform):
         return z
 
     def transpose(self, g: Tensor) -> Tensor:
-        for part in self._sequence():
-            g = part.transpose(g)
-        return g
+        return functools.reduce(lambda g, part: part.transpose(g), self._sequence(), g)
 
     def ends(self, x: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
         for part in self._sequence():

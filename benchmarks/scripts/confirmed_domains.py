@@ -17,11 +17,10 @@ from torch import Tensor
 
 import pullback as pb
 from benchmarks.results.stored import read
-from benchmarks.scripts.fitted_domains import FAMILIES, FOLDS, STORED, entry, store, streams_of
+from benchmarks.scripts.fitted_domains import FAMILIES, FOLDS, STORED, entry, store, streams_of, summary
 from benchmarks.subjects.searched import PICTURES
 from pullback.domains import FittedDomain, concluded
 from pullback.domains.streams import FITTED, TWIN
-from pullback.metrics.protocol.conclusion import Conclusion
 from pullback.studies import load_model
 from pullback.studies.zoo.fashion_mnist import fashion_of
 
@@ -124,25 +123,6 @@ def confirm(asked: Confirmation, families: Sequence[str], cache: Path) -> dict[s
         domains |= {} if menu is None else {"menu": menu.transform.spec, "menu without the model": menu.twin.spec}
         told[family] = summary(said) | {"domains": domains, "examples": len(others.pairs), **_where(asked)}
     return told
-
-
-def summary(said: Conclusion) -> dict[str, Any]:
-    """What is stored of a conclusion.  p: the largest of all contrasts that the name stands for; 1 for another leader."""
-    checks = {name: [one.mean, one.low, one.high, one.p_corrected, one.detectable] for name, one in said.checks.items()}
-    p = max(one.p_corrected for one in said.checks.values()) if said.leader == FITTED else 1.0
-    told = {"said": said.sentence, "named": said.named, "leader": said.leader, "reasons": said.reasons, "p": p}
-    return told | {"errors": said.errors, "groups": said.groups, "checks": checks, "rivals": _rivals(said)}
-
-
-def _rivals(said: Conclusion) -> dict[str, list[float]]:
-    """{rival: how much smaller the error of the fitted domain is, low, high, p after Holm}, of one domain of each group."""
-    found = {}
-    for one in said.pairs:
-        if one.contrast is not None and FITTED in (one.first, one.second):
-            mean, low, high, p = one.contrast.mean, one.contrast.low, one.contrast.high, one.contrast.p_corrected
-            first = one.first == FITTED
-            found[one.second if first else one.first] = [mean, low, high, p] if first else [-mean, -high, -low, p]
-    return found
 
 
 def _where(asked: Confirmation) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from pullback.core.files import write_text
 from pullback.domains import FittedDomain, Pairs, Streams, concluded, randomise, transfer, transfer_matrix
 from pullback.domains.families import Menu, get_family
 from pullback.domains.objectives import get_objective
+from pullback.domains.streams import FITTED
+from pullback.metrics.protocol.conclusion import Conclusion
 from pullback.studies.hidden_frame import KINDS, planted_search, sentences
 from pullback.studies.loaders.adapted import Probabilities
 from pullback.studies.report import atoms
@@ -129,11 +131,12 @@ def entry(data: str, family: str, found: FittedDomain) -> dict[str, Any]:
     }
 
 
-def cost(data: str, images: int, rounds: int) -> dict[str, float]:
+def cost(data: str, images: int, rounds: int) -> dict[str, Any]:
     """What a search costs beside its stream: 50 candidates by each objective as a share of the stream, and training in seconds.
 
     Each is the median over rounds of the processor time of one process on one thread, in which stream and candidates take
-    turns. `fit_domain` asks an objective only about the part that chooses: in all folds together, once about each example.
+    turns. bare: the share of 50 transforms of both tensors that are built before and go on from none other.
+    `fit_domain` asks an objective only about the part that chooses: in all folds together, once about each example.
     """
     model, x, _ = SUBJECTS[data]()
     x = x[:images]
@@ -141,13 +144,15 @@ def cost(data: str, images: int, rounds: int) -> dict[str, float]:
     stream, att = _timed(lambda: pb.attribute(model, x, target, method=METHOD))
     pairs, taken = Pairs.of(att), list[dict[str, float]]()
     specs = candidates(pairs.shape)
+    built = [pb.transforms.get(spec, pairs.shape) for spec in specs]
     for _ in range(rounds):
         stream, _ = _timed(lambda: pb.attribute(model, x, target, method=METHOD))
-        shares = {name: _timed(lambda name=name: _judged(specs, name, pairs))[0] / stream for name in OBJECTIVES}
+        shares = {name: _timed(lambda name=name: _judged(specs, name, pairs[slice(None)]))[0] / stream for name in OBJECTIVES}
+        bare, _ = _timed(lambda: [T(each)[0] for T in built for each in (pairs.displacement, pairs.covector)])
         training, _ = _timed(lambda: list(get_family(LATTICE).candidates(pairs, get_objective("l1"))))
-        taken.append({"stream": stream, **shares, "training": training})
+        taken.append({"stream": stream, **shares, "bare": bare / stream, "training": training})
     found = pd.DataFrame(taken).median().to_dict()
-    return {"images": images, "rounds": rounds, **{name: round(value, 4) for name, value in found.items()}}
+    return {"data": data, "images": images, "rounds": rounds, **{name: round(value, 4) for name, value in found.items()}}
 
 
 def _judged(specs: Sequence[str], objective: str, pairs: Pairs) -> list[Tensor]:
@@ -222,11 +227,29 @@ def conclude(data: str, names: list[str], cache: Path, objective: str, most: int
     menu, *found = (pb.fit_domain(made, FAMILIES[data][name], objective, folds=FOLDS) for name in ("menu", *names))
     for name, one in zip(names, found):
         said = concluded(one, made, menu, most)
-        kept = {"data": data, "family": name, "objective": objective, "said": said.sentence, "named": said.named}
-        kept |= {"errors": said.errors, "reasons": said.reasons, "groups": said.groups}
+        kept = {"data": data, "family": name, "objective": objective, **summary(said)}
         count = sum(min(most or size, size) for size in one.judged.groupby("fold").size())
         store(concluded={f"{name} on {data}": kept | {"examples": int(count)}})
         print(data, said.sentence, flush=True)
+
+
+def summary(said: Conclusion) -> dict[str, Any]:
+    """What is stored of a conclusion.  p: the largest of all contrasts that the name stands for; 1 for another leader."""
+    checks = {name: [one.mean, one.low, one.high, one.p_corrected, one.detectable] for name, one in said.checks.items()}
+    p = max(one.p_corrected for one in said.checks.values()) if said.leader == FITTED else 1.0
+    told = {"said": said.sentence, "named": said.named, "leader": said.leader, "reasons": said.reasons, "p": p}
+    return told | {"errors": said.errors, "groups": said.groups, "checks": checks, "rivals": _rivals(said)}
+
+
+def _rivals(said: Conclusion) -> dict[str, list[float]]:
+    """{rival: how much smaller the error of the fitted domain is, low, high, p after Holm}, of one domain of each group."""
+    found = {}
+    for one in said.pairs:
+        if one.contrast is not None and FITTED in (one.first, one.second):
+            mean, low, high, p = one.contrast.mean, one.contrast.low, one.contrast.high, one.contrast.p_corrected
+            first = one.first == FITTED
+            found[one.second if first else one.first] = [mean, low, high, p] if first else [-mean, -high, -low, p]
+    return found
 
 
 def main() -> None:
@@ -251,7 +274,7 @@ def main() -> None:
         plant(given.planted, given.kind or KINDS)
         return
     if given.cost:
-        store(cost={given.data: cost(given.data, given.images, given.rounds)})
+        store(cost={f"{given.data}, {given.images}": cost(given.data, given.images, given.rounds)})
         return
     if given.draw:
         draw_transfers()

@@ -1,5 +1,6 @@
 """Wavelets by name, as PyWavelets' objects, or as filters; and the number of levels."""
 
+import functools
 import warnings
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -27,13 +28,18 @@ def find_wavelet(who: str, wavelet: Wavelet) -> pywt.Wavelet:
         return _checked(who, wavelet.name, wavelet.filter_bank)
     if not isinstance(wavelet, str):
         return _checked(who, "custom", wavelet)
-    known = pywt.wavelist(kind="discrete")
-    if wavelet.lower() not in known:
+    if wavelet.lower() not in _known():
         advice = "take haar, db4, sym8, coif3, bior4.4 or another of pywt.wavelist(kind='discrete')"
         raise ValueError(
             f"{who}: {quoted(wavelet)} is not a discrete wavelet of PyWavelets; {advice}, a pywt.Wavelet, or filters."
         )
     return pywt.Wavelet(wavelet.lower())
+
+
+@functools.cache
+def _known() -> frozenset[str]:
+    """The names of PyWavelets' discrete wavelets."""
+    return frozenset(pywt.wavelist(kind="discrete"))
 
 
 def _checked(who: str, name: str, bank: Any) -> pywt.Wavelet:
@@ -56,7 +62,7 @@ def _checked(who: str, name: str, bank: Any) -> pywt.Wavelet:
 def wavelet_spec(wavelet: pywt.Wavelet) -> str:
     """What a spec says of the wavelet: its name where PyWavelets has these filters under that name, else the filters."""
     name = wavelet.name
-    if name in pywt.wavelist(kind="discrete") and pywt.Wavelet(name).filter_bank == wavelet.filter_bank:
+    if name in _known() and pywt.Wavelet(name).filter_bank == wavelet.filter_bank:
         return str(name)
     return str([list(filters) for filters in wavelet.filter_bank])
 

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -84,6 +84,18 @@ class DWT(Pyramid):
         # The Neumann steps for inexact filters also undo the continuation, whose transpose is not implemented.
         refined = self._bank.refinements and self.mode in PADDED and self.mode != "zero"
         return super().transpose(g) if refined else self._decompose(g, dual=True)
+
+    def refinement(self, coarse: Transform) -> Callable[[Tensor], Tensor] | None:
+        if not isinstance(coarse, DWT) or coarse.shape != self.shape or coarse._bank is not self._bank:
+            return None
+        return functools.partial(self._deeper, coarse) if coarse.level <= self.level else None
+
+    def _deeper(self, coarse: "DWT", z: Tensor) -> Tensor:
+        """The pyramid of the approximation of `coarse`, and the details that it has."""
+        size = coarse._cells[0].size
+        low, details = z.tensor_split([math.prod(size)], -1)
+        banks = [self._bank] * (self.level - coarse.level)
+        return pack([split_pyramid(banks, low.unflatten(-1, size), len(size), dual=False), details])
 
     def _decompose(self, x: Tensor, dual: bool) -> Tensor:
         """The pyramid of x with the analysis filters, or with the transposed synthesis filters."""

@@ -13,21 +13,27 @@ import torch
 from torch import Tensor
 
 from ...core.constant import Constant
+from ...core.isolation import lasting_tensors
 from . import triton_guard
 from .decimation import Decimation, Filters, apply_matrix
 
 ANALYSIS, SYNTHESIS = 0, 1  # the two pairs of filters of a bank
+DENSE = 64  # samples of an axis up to which one product with a whole matrix is the fastest on a CPU
 
 
 class Bank(abc.ABC):
     """Splits a signal into approximation and detail along each of its last axes, and merges them again.
 
+    Short axes are split by one matrix, where filters are `fixed`: those of a trained lattice change.
     `merge` is the transpose of the split with the reconstruction filters. Tabulated filters reconstruct only to their
     printed precision (sym20: 5e-11; dmey, cut to 62 taps: 8e-3), so it adds `refinements` Neumann steps,
     T⁻¹ = Σ_i (I - S A)^i S, and is exact for those too. `dual` asks for the transpose of `merge` instead of the split.
     """
 
+    fixed = True
+
     def __init__(self, wavelet: Any) -> None:
+        self._dense: dict[tuple[int, bool], Constant] = {}
         self._analysis: Filters = (tuple(wavelet.dec_lo[::-1]), tuple(wavelet.dec_hi[::-1]))
         self._synthesis: Filters = (tuple(wavelet.rec_lo), tuple(wavelet.rec_hi))
         self._pairs = self._analysis, self._synthesis
@@ -76,6 +82,22 @@ class Bank(abc.ABC):
 
     def _split(self, x: Tensor, axis: int, dual: bool) -> Tensor:
         """The approximation, followed by the detail, along the axis that is split."""
+        if self._short(x, [x.shape[axis]]):
+            return apply_matrix(self._matrix(x.shape[axis], dual).like(x), x, axis % x.ndim)
+        return self._filtered(x, axis, dual)
+
+    def _short(self, x: Tensor, sizes: Sequence[int]) -> bool:
+        return self.fixed and not x.is_cuda and min(sizes) > 0 and max(sizes) <= DENSE
+
+    def _matrix(self, n: int, dual: bool) -> Constant:
+        """`_filtered` along an axis of n samples, (outputs, n)."""
+        if (n, dual) not in self._dense:
+            with lasting_tensors(), torch.no_grad():
+                self._dense[n, dual] = Constant(self._filtered(torch.eye(n, dtype=torch.double), 0, dual))
+        return self._dense[n, dual]
+
+    def _filtered(self, x: Tensor, axis: int, dual: bool) -> Tensor:
+        """`_split` by the filters."""
         if not dual:
             return self._correlate(x, ANALYSIS, axis)
         total = residual = x  # the transpose of the Neumann series in `merge_axis`
@@ -122,7 +144,7 @@ class FilterBank(Bank):
             return dict(zip(step_keys(2), made.unbind(2)))
         if self._in_blocks(x.shape[-dims:]):
             return self._split_blocks(x, dims, filters)
-        if self._in_windows(x.shape[-dims:]):
+        if not self._short(x, x.shape[-dims:]) and self._in_windows(x.shape[-dims:]):
             return self._split_windows(x, dims, filters)
         return super().split(x, dims, dual)
 

@@ -102,6 +102,8 @@ class _Rotations(Bank):
 
     refinements, orthonormal = 0, True
 
+    fixed = False
+
     def __init__(self, angles: Tensor, ring: bool) -> None:
         free, self._ring = angles.to(torch.promote_types(angles.dtype, torch.double)), ring
         turns = torch.cat([free, math.pi / 4 - free.sum(-1, keepdim=True)], -1)

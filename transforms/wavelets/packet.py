@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pywt
@@ -118,9 +118,24 @@ class WPT(Transform):
                 raise ValueError(f"wpt: expected a tree of PyWavelets with the leaf {path!r}, got {quoted(tree)}.") from None
         return self.pack(leaves)
 
+    def refinement(self, coarse: Transform) -> Callable[[Tensor], Tensor] | None:
+        if not isinstance(coarse, WPT) or coarse.shape != self.shape or coarse._filters != self._filters:
+            return None
+        inner = {path[:i] for path in self.nodes for i in range(0, len(path) + 1, self._dims)}
+        deeper = lambda z: self._leaves(dict(zip(coarse.nodes, unpack(z, coarse._cells))))
+        return deeper if inner.issuperset(coarse.nodes) else None
+
+    @property
+    def _filters(self) -> list[tuple[float, ...]]:
+        return [tuple(each) for each in self.wavelet.filter_bank]
+
     def _decompose(self, x: Tensor, dual: bool) -> Tensor:
         """The leaves of x with the analysis filters, or with the transposed synthesis filters."""
-        nodes, found, wanted = {"": x}, dict[str, Tensor](), set(self.nodes)
+        return self._leaves({"": x}, dual)
+
+    def _leaves(self, nodes: dict[str, Tensor], dual: bool = False) -> Tensor:
+        """The leaves from nodes that cover the signal."""
+        found, wanted = dict[str, Tensor](), set(self.nodes)
         while nodes:
             found |= {path: nodes.pop(path) for path in list(nodes) if path in wanted}
             nodes = split_nodes(self._bank, nodes, self._dims, dual)

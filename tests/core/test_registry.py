@@ -116,4 +116,5 @@ def test_known_metrics_methods_and_transforms_need_no_search_of_the_environment(
     specs = ("gain", "selection_error(budgets=[0.5])")
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: pytest.fail(f"searched for {group}"))
     assert [pb.metrics.get(spec).name for spec in specs] == ["gain", "selection_error"]
-    pb.attribute(lambda x: x.sum((1, 2)), torch.ones(1, 1, 8), method="integrated_gradients(steps=2)", transform="dwt(haar, level=1)")
+    x = torch.ones(1, 1, 8)
+    pb.attribute(lambda x: x.sum((1, 2)), x, method="integrated_gradients(steps=2)", transform="dwt(haar, level=1)")

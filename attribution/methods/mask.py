@@ -48,7 +48,7 @@ class Mask(MaskOptions, Estimator):
     claims = MethodClaim.DUMMY | MethodClaim.SYMMETRIC | MethodClaim.IMPLEMENTATION_INVARIANT
     kind = "sensitivity"
     examples = classmethod(
-        lambda cls: [cls(alpha=0.02, steps=60), cls(alpha=0.02, steps=60, game="deletion", obfuscation="mean")]
+        lambda cls: [cls(alpha=0.02, steps=24), cls(alpha=0.02, steps=24, game="deletion", obfuscation="mean")]
     )
 
     def estimate(self, evaluator: Evaluator) -> Estimate:

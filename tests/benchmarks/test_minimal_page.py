@@ -12,6 +12,7 @@ from support import minimal_toys as toys
 
 from benchmarks.scripts import minimal_page
 from pullback.studies import minimal
+from pullback.studies.minimal import report
 from pullback.studies.minimal.images import SOFT
 from pullback.studies.minimal.tables import SHARES, WHERE
 
@@ -25,7 +26,10 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = toys.write("series", folder / "data", 2)
     runs = {"main": {}, "other": {"transforms": "dct"}, "steps": {"steps": 8, "prices": (10.0,)}}
     for name, more in runs.items():
-        minimal(out=folder / name, loaded={"toy": toys.series()}, models="toy", data=str(data), **FEW | more)
+        with pytest.MonkeyPatch.context() as patch:
+            if name != "main":  # whose figures are stored; drawing takes most of the time
+                patch.setattr(report, "overview", lambda *tables: [])
+            minimal(out=folder / name, loaded={"toy": toys.series()}, models="toy", data=str(data), **FEW | more)
     minimal_page.store(folder / "main", [folder / "other"], folder / "steps", folder / "root")
     return folder / "root"
 

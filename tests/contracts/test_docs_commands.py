@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 import typer
-from rich.console import Console
 from support import ROOT
+from support.command_line import printed
 
 from pullback import cli
-from pullback.core import terminal
 
 GUIDES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 COMMAND = typer.main.get_command(cli.app)
@@ -86,22 +85,12 @@ def test_the_commands_of_getting_started_write_what_the_page_says(
 ) -> None:
     text = (ROOT / "docs" / "getting-started.md").read_text()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(terminal, "console", Console(width=200))
     names: dict[str, object] = {}
     for code in re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)[1:]:  # the first one needs no command
         exec(compile(code, "getting-started.md", "exec"), names)
-    printed = [called(monkeypatch, capsys, call) for call in calls(text) if call.startswith("explain")]
+    outputs = [printed(monkeypatch, capsys, *shlex.split(call)) for call in calls(text) if call.startswith("explain")]
     told = ("500–1000 Hz", "cycles/mm", "12.5–25 Hz")
-    assert [words for words, output in zip(told, printed, strict=True) if words not in output] == []
+    assert [words for words, output in zip(told, outputs, strict=True) if words not in output] == []
     written = {name: {path.suffix for path in (tmp_path / name).iterdir()} for name in ("sound", "volume", "series")}
     assert all({".png", ".json"} <= ends for ends in written.values())
     assert ".wav" in written["sound"]
-
-
-def called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], call: str) -> str:
-    """What a command prints, in this process."""
-    monkeypatch.setattr("sys.argv", ["pullback", *shlex.split(call)])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    assert stopped.value.code == 0
-    return capsys.readouterr().out

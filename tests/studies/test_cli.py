@@ -1,4 +1,4 @@
-"""The command line as a user calls it: a subprocess on real photos and the real model."""
+"""The command line as a user calls it, on real photos and the real model; one comparison in a process of its own."""
 
 import html
 import json
@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from rich.console import Console
-from support.command_line import MODELS, PHOTOS, fails, pullback
+from support.command_line import MODELS, PHOTOS, fails, printed, pullback
 
 import pullback as pb
 from pullback import cli, studies
@@ -51,6 +51,8 @@ def outcome(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
         "1",
         "--effort",
         "quick",
+        "--size",
+        "160",  # of 224: half of the time
     )
     return out, done.stdout
 
@@ -99,41 +101,31 @@ def test_compare_draws_pictures_and_a_report_and_leaves_nothing_else(outcome: tu
     assert "243/broken.jpg, 559/notes.txt (2 in all" in printed
 
 
-def test_explain_one_photo(tmp_path: Path) -> None:
-    done = pullback("explain", str(PHOTOS[0]), "--method", "gradient", "--out", str(tmp_path / "e"), "--transform", "dwt(haar)")
-    assert "class 243" in done.stdout
-    assert "octave 1" in done.stdout
+def test_explain_one_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--method", "gradient", "--out", str(tmp_path / "e"), "--transform", "dwt(haar)")
+    said = printed(monkeypatch, capsys, "explain", str(PHOTOS[0]), *options)
+    assert "class 243" in said
+    assert "octave 1" in said
     (figure,) = (tmp_path / "e").glob("*.png")
     assert figure.name.startswith("imagenet_00_243-")
     assert figure.name.endswith("-dwt-haar.png")
     page = (tmp_path / "e" / "report.html").read_text()
     assert "Apache-2.0" in page
     assert "--method gradient" in page
-    assert "report: " in done.stdout
+    assert "report: " in said
 
 
-def test_axioms_of_our_methods_and_of_a_callable(tmp_path: Path) -> None:
-    (tmp_path / "theirs.py").write_text("def scaled(f, x, target, x0): return 0.9 * x\n")
-    kept = pullback(
-        "axioms",
-        "--method",
-        "integrated_gradients(steps=64)",
-        "--axiom",
-        "completeness",
-        "--axiom",
-        "determinism",
-        "--transform",
-        "dwt(haar, level=2)",
-        "--out",
-        str(tmp_path / "a"),
-        cwd=tmp_path,
-    )
-    assert kept.stdout.count("kept") == 2
+def test_axioms_of_our_methods_and_of_a_callable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "theirs_scaled.py").write_text("def scaled(f, x, target, x0): return 0.9 * x\n")
+    monkeypatch.chdir(tmp_path)
+    asked = ("--axiom", "completeness", "--axiom", "determinism", "--transform", "dwt(haar, level=2)", "--out", "a")
+    said = printed(monkeypatch, capsys, "axioms", "--method", "integrated_gradients(steps=64)", *asked)
+    assert said.count("kept") == 2
     assert (tmp_path / "a" / "axioms.html").exists()
-    broken = pullback(
-        "axioms", "--method", "theirs:scaled", "--axiom", "completeness", "--out", str(tmp_path / "b"), cwd=tmp_path
-    )
-    assert "BROKEN" in broken.stdout
+    broken = ("--method", "theirs_scaled:scaled", "--axiom", "completeness", "--out", "b")
+    assert "BROKEN" in printed(monkeypatch, capsys, "axioms", *broken)
     assert json.loads((tmp_path / "b" / "axioms.json").read_text())["findings"][0]["counterexample"]
 
 
@@ -228,14 +220,15 @@ def test_help_says_the_domains_that_are_taken_and_how_photos_are_prepared(
     assert sum(spec.startswith("dwt") for spec in DOMAINS) == len(DOMAINS) - 3 == 7
 
 
-def test_transforms_lists_the_registry_with_claims() -> None:
-    done = pullback("transforms")
-    assert all(name in done.stdout for name in ("pixel", "dwt", "dct", "dft"))
-    assert "ORTHOGONAL" in done.stdout
+def test_transforms_lists_the_registry_with_claims(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    said = printed(monkeypatch, capsys, "transforms")
+    assert all(name in said for name in ("pixel", "dwt", "dct", "dft"))
+    assert "ORTHOGONAL" in said
 
 
-def test_metrics_lists_shows_and_writes_json() -> None:
-    listed, full, written = (pullback("metrics", *more).stdout for more in ((), ("gain(by=bits)",), ("--json",)))
+def test_metrics_lists_shows_and_writes_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ((), ("gain(by=bits)",), ("--json",))
+    listed, full, written = (printed(monkeypatch, capsys, "metrics", *more) for more in asked)
     assert all(name[:8] in listed for name in pb.metrics.names())
     assert "by='bits'" in full
     assert "never sees the model" in full

@@ -23,11 +23,18 @@ def pullback(*arguments: str, cwd: Path | None = None, status: int = 0) -> subpr
 
 
 def fails(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
-    """The exit status of a command that ends early."""
+    """The exit status of a command in this process."""
     monkeypatch.setattr(sys, "argv", ["pullback", *arguments])
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     return stopped.value.code
+
+
+def printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a command prints in this process, on a wide terminal; it succeeds."""
+    monkeypatch.setenv("COLUMNS", "200")
+    assert not fails(monkeypatch, *arguments)
+    return capsys.readouterr().out
 
 
 MODELS = """

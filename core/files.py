@@ -58,6 +58,16 @@ def write_whole(path: str | Path, write: Callable[[str], object]) -> None:
     _write_all({Path(path): write})
 
 
+def write_parquet(path: str | Path, table: Any) -> None:
+    """`write_whole` for a table of pandas, without its index; pyarrow itself refuses names that are not UTF-8."""
+
+    def write(name: str) -> None:
+        with open(name, "wb") as file:
+            table.to_parquet(file, index=False)
+
+    write_whole(path, write)
+
+
 def _write_all(files: Mapping[Path, Callable[[str], object]]) -> None:
     """`write_whole` for several files: each is on the disk before the first appears under its name."""
     made: dict[Path, Path] = {}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...core.files import write_text, write_whole
+from ...core.files import write_parquet, write_text
 from ...core.imports import needs
 from ...metrics.protocol.errors import Cell
 from ...metrics.protocol.run import Scored
@@ -84,7 +84,7 @@ def write(table: pd.DataFrame, out: Path) -> list[str]:
         import pyarrow  # noqa: F401
     texts = [name for name in COLUMNS if name not in ("budget", "score")]
     small = table.astype(dict.fromkeys(texts, "category"))
-    write_whole(out / SCORES, lambda path: small.to_parquet(path, index=False))
+    write_parquet(out / SCORES, small)
     write_text(out / SCHEMA, json.dumps({"rows": len(table), "columns": ABOUT}, indent=1, ensure_ascii=False) + "\n")
     return [SCORES, SCHEMA]
 
@@ -94,7 +94,8 @@ def read(out: Path) -> pd.DataFrame:
     path = out / SCORES
     if not path.is_file():
         raise ValueError(f"{out}: holds no {SCORES}; expected the folder of a comparison.")
-    table = pd.read_parquet(path)
+    with path.open("rb") as file:
+        table = pd.read_parquet(file)
     return table.astype({name: object for name in COLUMNS if name not in ("budget", "score")})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...core.files import check_writable, plain, slug, write_text, write_whole
+from ...core.files import check_writable, plain, slug, write_parquet, write_text
 from ...core.progress import Progress
 from ..compare.cluster import Ray, connected
 from ..compare.grid import compare
@@ -215,7 +215,7 @@ def _write(cells: pd.DataFrame, contrasts: pd.DataFrame, repeats: pd.DataFrame, 
     """Writes the tables and the figure. Returns the names of all files."""
     for name, table in (("cells", cells), ("contrasts", contrasts), ("repeats", repeats)):
         write_text(out / f"{name}.csv", table.to_csv(index=False))
-    write_whole(out / "contrasts.parquet", lambda path: contrasts.to_parquet(path, index=False))
+    write_parquet(out / "contrasts.parquet", contrasts)
     pictures = drawn(cells, contrasts, out)
     named = [("Cells", cells, "cells.csv"), ("Pairs of domains", repeats, "repeats.csv")]
     shown = [(title, table.reset_index(drop=True), file) for title, table, file in named]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...core.files import write_text, write_whole
+from ...core.files import write_parquet, write_text
 from ...core.imports import needs
 from ..report.section import write_section
 from .figures import overview
@@ -33,7 +33,7 @@ def write(tables: Tables, summary: Mapping[str, Any], grids: Sequence[str], out:
     figures = overview(tables.front, tables.limits, tables.changed, out)
     for name in ("front", "limits", "changed"):
         write_text(out / f"{_FILES.get(name, name)}.csv", getattr(tables, name).to_csv(index=False))
-    write_whole(out / "scores.parquet", lambda path: tables.scores.to_parquet(path, index=False))
+    write_parquet(out / "scores.parquet", tables.scores)
     captions = CAPTIONS | dict.fromkeys(grids, GRID)
     write_section(out, "How few coefficients keep a prediction?", shown(tables, summary), captions)
     return ["report.html", "summary.json", "scores.parquet", "results.csv", "limits.csv", "changed.csv", *figures, *grids]

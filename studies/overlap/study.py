@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...core.files import check_writable, write_text, write_whole
+from ...core.files import check_writable, write_parquet, write_text
 from ...core.imports import needs
 from ...core.progress import Progress
 from ..compare.summary import versions
@@ -185,5 +185,5 @@ def _write(table: pd.DataFrame, sweep: pd.DataFrame, contrasts: pd.DataFrame, se
         write_text(out / f"{name}.csv", frame.to_csv(index=False))
     with needs(settings.name, "'pullback[cli]'"):
         import pyarrow  # noqa: F401
-    write_whole(out / "scores.parquet", lambda path: long(table).to_parquet(path, index=False))
+    write_parquet(out / "scores.parquet", long(table))
     return [*TABLES, *figures.draw(table, sweep, contrasts, settings, out)]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ...core.files import check_writable, write_text, write_whole
+from ...core.files import check_writable, write_parquet, write_text
 from ...core.imports import needs
 from ...core.progress import Progress
 from ...metrics.statistics import mean_interval
@@ -199,7 +199,7 @@ def _written(table: pd.DataFrame, summary: dict[str, Any], files: list[str], out
     write_text(out / "contrasts.csv", found.to_csv(index=False))
     with needs("study volume", "'pullback[cli]'"):  # pyarrow, which pandas imports
         for file, rows in (("scores", claims.scores(table)), ("profiles", table)):
-            write_whole(out / f"{file}.parquet", lambda name, rows=rows: rows.to_parquet(name, index=False))  # type: ignore[misc]
+            write_parquet(out / f"{file}.parquet", rows)
     figures = drawn(table, mean, out)
     write(mean, found, [*figures, *(name for name in files if name.endswith(".png"))], out)
     tables = ["results.csv", "contrasts.csv", "scores.parquet", "profiles.parquet"]

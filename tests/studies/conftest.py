@@ -1,5 +1,6 @@
 """Folders of pictures and of models."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,18 @@ def model_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+OVERVIEW = figures.overview
+
+
+@pytest.fixture(autouse=True, scope="module")
+def without_overview() -> Iterator[None]:
+    """The figures about all photos, which take most of the time of a small comparison, are not drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "overview", lambda table, out, texts: [])
+        yield
+
+
 @pytest.fixture
-def without_overview(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The figures about all photos are tested elsewhere."""
-    monkeypatch.setattr(figures, "overview", lambda table, out, texts: [])
+def overview(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are drawn."""
+    monkeypatch.setattr(figures, "overview", OVERVIEW)

@@ -26,10 +26,7 @@ from pullback.studies.compare.verdicts import _percent, _weak, findings
 from pullback.studies.loaders.models import LoadedModel
 from pullback.studies.report import figures
 
-OVERVIEW_ELSEWHERE = pytest.mark.usefixtures("without_overview")
 
-
-@OVERVIEW_ELSEWHERE
 def test_the_seed_fixes_everything_and_batches_change_nothing(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,7 +41,6 @@ def test_the_seed_fixes_everything_and_batches_change_nothing(
     np.testing.assert_allclose(first[names], second[names], rtol=1e-3, atol=1e-5)
 
 
-@OVERVIEW_ELSEWHERE
 def test_report_names_controls_and_intervals_once_there_are_enough_photos(pictures: Path, tmp_path: Path) -> None:
     outcome = studies.compare(settings(pictures, pictures=0), tmp_path / "o", model=tiny())
     sentences = " ".join(outcome.summary["sentences"])
@@ -70,7 +66,6 @@ def test_report_names_controls_and_intervals_once_there_are_enough_photos(pictur
     assert list(shares.columns) == ["all", "coarser", "octave 2", "octave 1"]
 
 
-@OVERVIEW_ELSEWHERE
 def test_progress_ends_where_it_said_it_would(pictures: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     studies.compare(settings(pictures), tmp_path / "o", lambda done, planned: seen.append((done, planned)), tiny())
@@ -109,7 +104,6 @@ def test_maps_are_drawn_in_domains_of_different_families(pictures: Path, tmp_pat
     assert pick("dct", "dft", "hartley", "swt(haar)", "wpt(haar)") == ["dct", "dft", "hartley", "swt(haar)"]
 
 
-@OVERVIEW_ELSEWHERE
 def test_what_holds_a_map_is_counted_in_samples(pictures: Path, tmp_path: Path) -> None:
     """A frame says the same several times over: it needs more numbers for the same, not the same share of more."""
     frame = settings(pictures, transforms=("dwt(haar, level=1)", "swt(haar, level=1)"), limit=3, pictures=0)
@@ -161,7 +155,6 @@ def test_a_mean_near_100_per_cent_of_photos_far_from_it_is_not_called_best(pictu
     assert "misses f(x) - f(x₀) by 12 % on average in dct (the least) and by 62 % in pixel (the most)." in findings(table)[0]
 
 
-@OVERVIEW_ELSEWHERE
 def test_a_limit_that_leaves_out_classes_says_so_once(pictures: Path, tmp_path: Path) -> None:
     for name, photos in (("cat", range(4)), ("dog", range(4, 9))):
         (pictures / name).mkdir()

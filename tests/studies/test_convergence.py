@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-import pytest
 from support.runs import run, summary
 from support.tiny import tiny
 
 from pullback import studies
 from pullback.studies.report.report import write_page
-
-pytestmark = pytest.mark.usefixtures("without_overview")
 
 
 def test_maps_that_did_not_converge_are_counted(pictures: Path, tmp_path: Path) -> None:

@@ -8,8 +8,6 @@ from support.tiny import settings, tiny
 
 from pullback import studies
 
-pytestmark = pytest.mark.usefixtures("without_overview")
-
 
 def test_a_domain_that_is_given_twice_counts_once(pictures: Path, tmp_path: Path) -> None:
     notes: list[str] = []

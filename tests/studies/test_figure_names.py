@@ -12,8 +12,6 @@ from support.tiny import settings, tiny
 
 from pullback import studies
 
-pytestmark = pytest.mark.usefixtures("without_overview")
-
 
 def explained(image: Path, out: Path, **changes: Any) -> list[str]:
     options: dict[str, Any] = {"model": tiny(), "method": "gradient", "transforms": ["dct"], "target": 1} | changes

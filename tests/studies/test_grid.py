@@ -25,7 +25,6 @@ from pullback.studies.compare.units import units_of
 
 TWO = ("input_x_gradient", "integrated_gradients(steps=3, rule=gauss_legendre)")
 DOMAINS = ("pixel", "dwt(haar, level=2)")
-OVERVIEW_ELSEWHERE = pytest.mark.usefixtures("without_overview")
 
 
 def asked(folder: Path, **changes: Any) -> studies.Settings:
@@ -95,6 +94,7 @@ def test_scores_are_those_of_the_metric(grid: studies.Comparison, pictures_once:
     assert wide["kept10_attribution"].item() == pytest.approx(own["score"].item(), rel=1e-6)
 
 
+@pytest.mark.usefixtures("overview")
 def test_pictures_of_cells_lie_in_folders_of_their_own(pictures_once: Path, tmp_path: Path) -> None:
     chosen = dataclasses.replace(several(pictures_once), baseline=("zero",), pictures=1)
     found = studies.compare(chosen, tmp_path / "o", model=tiny())
@@ -105,7 +105,6 @@ def test_pictures_of_cells_lie_in_folders_of_their_own(pictures_once: Path, tmp_
     assert all(f"cell-{number}/octaves.png" in page for number in (1, 2))
 
 
-@OVERVIEW_ELSEWHERE
 def test_an_interrupted_cell_continues_where_it_stopped(pictures_once: Path, tmp_path: Path) -> None:
     chosen = dataclasses.replace(several(pictures_once), baseline=("zero",))
     whole = tiny()
@@ -119,7 +118,6 @@ def test_an_interrupted_cell_continues_where_it_stopped(pictures_once: Path, tmp
     pd.testing.assert_frame_equal(found.scores, fresh.scores)
 
 
-@OVERVIEW_ELSEWHERE
 def test_questions_are_declared_before_scoring_and_cannot_change(pictures_once: Path, tmp_path: Path) -> None:
     (tmp_path / "q.toml").write_text('[[question]]\nname = "wavelets"\nsecond = "pixel"\nfamily = "neutral rotation"\n')
     chosen, declared = asked(pictures_once, limit=2), studies.read_questions(tmp_path / "q.toml")
@@ -134,7 +132,6 @@ def test_questions_are_declared_before_scoring_and_cannot_change(pictures_once: 
     assert (interrupted / "questions.json").is_file()
 
 
-@OVERVIEW_ELSEWHERE
 def test_two_runs_are_compared_photo_by_photo(pictures_once: Path, tmp_path: Path) -> None:
     chosen = asked(pictures_once, limit=3)
     first = studies.compare(chosen, tmp_path / "1", model=tiny())
@@ -156,7 +153,6 @@ def test_two_runs_are_compared_photo_by_photo(pictures_once: Path, tmp_path: Pat
         studies.compare(chosen, tmp_path / "4", model=tiny(), before=tmp_path / "3")
 
 
-@OVERVIEW_ELSEWHERE
 def test_copies_count_once(pictures_once: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(pictures_once, tmp_path / "copies")
     shutil.copy(folder / "0.png", folder / "0 again.png")
@@ -180,7 +176,6 @@ def test_a_notebook_shows_the_sentences(grid: studies.Comparison) -> None:
     assert all(name in shown for name in (*TWO, *DOMAINS))
 
 
-@OVERVIEW_ELSEWHERE
 def test_photos_of_one_group_are_one_unit_of_all_statistics(pictures_once: Path, tmp_path: Path) -> None:
     """By a pattern and by a file: examples stay as they are, and contrasts count groups."""
     chosen = asked(pictures_once)
@@ -238,7 +233,6 @@ def test_what_cannot_rank_domains_is_said_once_for_each_cell(grid: studies.Compa
         Question("q", metric="infidelity")
 
 
-@OVERVIEW_ELSEWHERE
 def test_full_effort_asks_the_oracle_and_the_sensitivity_of_maps(
     pictures_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,8 +13,6 @@ from pullback import studies
 from pullback.axioms import AxiomReport
 from pullback.studies.storage.results import Results
 
-pytestmark = pytest.mark.usefixtures("without_overview")
-
 
 def test_a_second_run_is_refused_while_the_first_one_runs(pictures: Path, tmp_path: Path) -> None:
     out, brief = tmp_path / "o", settings(pictures, transforms=("pixel",), limit=2, pictures=0)

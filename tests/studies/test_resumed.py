@@ -16,8 +16,6 @@ from pullback.core.progress import Interrupted
 from pullback.studies.loaders.models import LoadedModel
 from pullback.studies.loaders.preparation import Preparation
 
-pytestmark = pytest.mark.usefixtures("without_overview")
-
 
 def brief(pictures: Path, **changes: object) -> studies.Settings:
     """Two domains, and no pictures."""

@@ -54,6 +54,7 @@ def untimed(found: Any) -> Any:
     return [untimed(one) for one in found] if isinstance(found, list) else found
 
 
+@pytest.mark.usefixtures("overview")
 def test_merged_shards_are_the_whole_run(damaged: Path, tmp_path: Path) -> None:
     """Tables bit by bit, the summary, the pictures, and the files that the report is made of."""
     whole = studies.compare(asked(damaged), tmp_path / "whole" / "o", model=tiny())

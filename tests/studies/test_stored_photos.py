@@ -17,8 +17,6 @@ from pullback.studies.compare.cell import is_part
 from pullback.studies.loaders.models import LoadedModel
 from pullback.studies.loaders.preparation import Preparation
 
-pytestmark = pytest.mark.usefixtures("without_overview")
-
 
 def test_a_raised_limit_computes_only_the_new_photos(pictures: Path, tmp_path: Path) -> None:
     few, _ = run(pictures, tmp_path / "o", limit=8, pictures=0)

@@ -22,6 +22,7 @@ def run(data: Path, out: Path, model: LoadedModel, **changes: object) -> studies
     return studies.compare(settings, out, model=model)
 
 
+@pytest.mark.usefixtures("overview")
 def test_recordings_of_several_lengths_and_rates(tone: Write, toy: Toy, tmp_path: Path) -> None:
     for name in ("Caw", "Crow"):
         (tmp_path / "data" / name).mkdir(parents=True)
@@ -58,6 +59,7 @@ def test_recordings_of_several_lengths_and_rates(tone: Write, toy: Toy, tmp_path
     assert alone.table["gini"].item() == pytest.approx(same["gini"].item())
 
 
+@pytest.mark.usefixtures("overview")
 def test_volumes_in_folders_of_classes(toy: Toy, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name in ("Caw", "Crow"):
@@ -71,7 +73,6 @@ def test_volumes_in_folders_of_classes(toy: Toy, tmp_path: Path) -> None:
     assert {"dct-000-a.nii.png", "dct-000-a.nii-projections.png"} <= set(found.files)
 
 
-@pytest.mark.usefixtures("without_overview")
 def test_own_results_are_no_data_of_the_next_run(tone: Write, toy: Toy, tmp_path: Path) -> None:
     """Sounds and tables that a comparison wrote into the folder of its data are left out, with the reason."""
     tone("1.wav")
@@ -83,6 +84,7 @@ def test_own_results_are_no_data_of_the_next_run(tone: Write, toy: Toy, tmp_path
     assert left["audio/results.csv"] == left["audio/input-000-1.wav"] == "a file that pullback wrote"
 
 
+@pytest.mark.usefixtures("overview")
 def test_a_score_that_never_changes_is_drawn_without_a_warning(toy: Toy, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     np.save(tmp_path / "photos" / "none.npy", np.zeros((1, 64)))
@@ -91,7 +93,6 @@ def test_a_score_that_never_changes_is_drawn_without_a_warning(toy: Toy, tmp_pat
     assert "<p>1 series. " in (tmp_path / "out" / "report.html").read_text()
 
 
-@pytest.mark.usefixtures("without_overview")
 def test_series_of_one_file(toy: Toy, tmp_path: Path) -> None:
     np.save(tmp_path / "walk.npy", np.random.default_rng(0).normal(size=(3, 128)))
     model = toy("series")

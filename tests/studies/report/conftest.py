@@ -44,6 +44,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (figures, sys.modules["pullback.studies.explain"], sys.modules["pullback.studies.axiom_matrix.run"]):
             patch.setattr(module, "save", _point)
+        patch.setattr(figures, "overview", lambda table, out, texts: [])
         return _folders(tmp_path_factory)
 
 

@@ -171,12 +171,15 @@ def protocol(root: Path) -> str:
         f"- {TITLES[one['data']]}, `{one['family']}`, {one['examples']} examples: {_said(one)}" for one in found.values()
     )
     named = [key for key, one in found.items() if _named_today(one)]
-    return f"{said}\n\nA fitted domain is named in {len(named)} of {len(found)} searches: {'; '.join(named) or 'none'}."
+    count = f"A fitted domain is named in {len(named)} of {len(found)} searches: {'; '.join(named) or 'none'}."
+    if bare := [key for key, one in found.items() if "checks" not in one]:
+        count += f" Of {'; '.join(bare)} not all intervals were stored that today's rule asks for."
+    return f"{said}\n\n{count}"
 
 
 def _short(one: dict[str, Any]) -> list[str]:
-    """The rivals and controls over which the lead may be too small for today's rule, whenever it was measured."""
-    return [name for name, (_, low, *_) in one["checks"].items() if low <= margin(name, ["twin"])]
+    """The rivals and controls over which the lead may be too small for today's rule, as far as intervals were stored."""
+    return [name for name, (_, low, *_) in one.get("checks", {}).items() if low <= margin(name, ["twin"])]
 
 
 def _named_today(one: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..attribution import Attribution
 from ..attribution.engine.random import Keyed
+from ..attribution.engine.row_index import RowIndex
 from ..core.checks import check_choice, check_count, is_number, quoted, whole
 from .base import Metric, Needs, Scores, register
 from .judged import Judged
@@ -34,20 +35,14 @@ def _falls(judged: Judged, count: int, samples: int) -> tuple[Tensor, Tensor]:
 
     def points(part: slice) -> Tensor:
         of, row = example[part], torch.arange(part.stop - part.start, device=sums.device)
-        mask = torch.zeros(len(of), values[0].numel(), dtype=torch.bool, device=sums.device)
-        for number, chosen in enumerate(mask):
-            chosen[_subset(keyed, int(of[number]), (part.start + number) // batch, count, len(chosen)).to(sums.device)] = True
-        sums[part] = (values[of] * (mask := mask.reshape(-1, *values.shape[1:]))).flatten(1).sum(1)
+        sample = torch.arange(part.start, part.stop) // batch
+        order = keyed.priorities(RowIndex.of(of.cpu(), sample, of.device), values[0].numel(), f"subset/{count}")
+        mask = (order <= order.kthvalue(count, 1, keepdim=True)[0]).reshape(-1, *values.shape[1:])
+        sums[part] = (values[of] * mask).flatten(1).sum(1)
         return judged.selected(mask, of, torch.ones_like(row, dtype=torch.bool), row)
 
     score = judged.at(example, points).score.reshape(samples, batch)
     return sums.reshape(samples, batch).T, (judged.known[0] - score).double().T
-
-
-def _subset(keyed: Keyed, example: int, sample: int, count: int, size: int) -> Tensor:
-    """The places of `count` coefficients out of `size`; those of one sample are the same in any batch."""
-    draw = keyed.generator(example, f"subset/{count}/{sample}")
-    return torch.from_numpy(draw.choice(size, count, replace=False, shuffle=False))
 
 
 def _count(size: float, attribution: Attribution) -> int:

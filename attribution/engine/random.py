@@ -14,6 +14,7 @@ from ...core.precision import wide
 from .row_index import RowIndex
 
 _DRAWN = wide(torch.bool)  # single precision
+_GOLDEN = -7046029254386353131  # 2⁶⁴ over the golden ratio, the step of splitmix64; odd, so that no two places meet
 
 
 def keys(signal: Tensor) -> list[bytes]:
@@ -67,6 +68,15 @@ class Keyed:
         out = self.signal.new_empty((len(index), *shape), dtype=_DRAWN)
         names = [f"{s}/{stream}" if stream else s for s in index.samples]
         return fill(out, method, self.seed, [self.keys[e] for e in index.examples], names).to(self.signal)
+
+    def priorities(self, index: RowIndex, size: int, stream: str) -> Tensor:
+        """Whole numbers that put `size` places into a random order, no two of a row equal. Shape: (rows, size).
+
+        The outputs of splitmix64, computed for all rows at once; the same on any device.
+        """
+        names = zip(index.examples, index.samples)
+        seeds = torch.tensor([derive(self.seed, self.keys[e], f"{s}/{stream}") for e, s in names], device=self.signal.device)
+        return _mixed(seeds[:, None] + torch.arange(1, size + 1, device=seeds.device) * _GOLDEN)
 
     def generator(self, example: int, stream: str) -> np.random.Generator:
         """A generator for what is drawn once for an example, such as a design or a set of orders."""

@@ -14,7 +14,8 @@ from .blocks import each_axis
 Map = Callable[[Tensor], Tensor]
 
 LARGEST = 512  # samples of an axis up to which n² products on a GPU beat n log n operations in many passes
-_ON_CPU = 64  # the same on a CPU
+# The same on a CPU. Only T uses it: random numbers follow from the bits of signals, which T⁻¹ may have made.
+_ON_CPU = 64
 
 
 class SeparableTransform(Transform):
@@ -25,7 +26,7 @@ class SeparableTransform(Transform):
     _inverse: "Separable"
 
     def analysis(self, x: Tensor) -> Tensor:
-        return self._forward(x)
+        return self._forward(x, _ON_CPU)
 
     def synthesis(self, z: Tensor) -> Tensor:
         return self._inverse(z)
@@ -42,8 +43,9 @@ class Separable:
         self._sizes, self._along_last = tuple(sizes), tuple(along_last)
         self._direct = direct or functools.partial(each_axis, along_last=self._along_last)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        if max(self._sizes) > (LARGEST if x.is_cuda else _ON_CPU):
+    def __call__(self, x: Tensor, on_cpu: int = 0) -> Tensor:
+        """on_cpu: samples of the longest axis up to which a CPU multiplies by matrices too."""
+        if max(self._sizes) > (LARGEST if x.is_cuda else on_cpu):
             return self._direct(x)
         for axis, matrix in enumerate(self._matrices, start=2):
             rows = matrix.like(x)

@@ -1,4 +1,4 @@
-"""Maps of each axis by itself, on a GPU and for short axes as one matrix product per axis."""
+"""Maps of each axis by itself, on a GPU as one matrix product per axis."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -14,8 +14,6 @@ from .blocks import each_axis
 Map = Callable[[Tensor], Tensor]
 
 LARGEST = 512  # samples of an axis up to which n² products on a GPU beat n log n operations in many passes
-# The same on a CPU. Only T uses it: random numbers follow from the bits of signals, which T⁻¹ may have made.
-_ON_CPU = 64
 
 
 class SeparableTransform(Transform):
@@ -26,7 +24,7 @@ class SeparableTransform(Transform):
     _inverse: "Separable"
 
     def analysis(self, x: Tensor) -> Tensor:
-        return self._forward(x, _ON_CPU)
+        return self._forward(x)
 
     def synthesis(self, z: Tensor) -> Tensor:
         return self._inverse(z)
@@ -43,9 +41,8 @@ class Separable:
         self._sizes, self._along_last = tuple(sizes), tuple(along_last)
         self._direct = direct or functools.partial(each_axis, along_last=self._along_last)
 
-    def __call__(self, x: Tensor, on_cpu: int = 0) -> Tensor:
-        """on_cpu: samples of the longest axis up to which a CPU multiplies by matrices too."""
-        if max(self._sizes) > (LARGEST if x.is_cuda else on_cpu):
+    def __call__(self, x: Tensor) -> Tensor:
+        if not x.is_cuda or max(self._sizes) > LARGEST:
             return self._direct(x)
         for axis, matrix in enumerate(self._matrices, start=2):
             rows = matrix.like(x)

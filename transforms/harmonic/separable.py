@@ -1,4 +1,4 @@
-"""Maps of each axis by itself, on a GPU and for short axes as one matrix product per axis."""
+"""Maps of each axis by itself, on a GPU as one matrix product per axis."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -14,7 +14,6 @@ from .blocks import each_axis
 Map = Callable[[Tensor], Tensor]
 
 LARGEST = 512  # samples of an axis up to which n² products on a GPU beat n log n operations in many passes
-_ON_CPU = 64  # the same on a CPU
 
 
 class SeparableTransform(Transform):
@@ -43,7 +42,7 @@ class Separable:
         self._direct = direct or functools.partial(each_axis, along_last=self._along_last)
 
     def __call__(self, x: Tensor) -> Tensor:
-        if max(self._sizes) > (LARGEST if x.is_cuda else _ON_CPU):
+        if not x.is_cuda or max(self._sizes) > LARGEST:
             return self._direct(x)
         for axis, matrix in enumerate(self._matrices, start=2):
             rows = matrix.like(x)

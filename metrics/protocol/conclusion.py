@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..selection import Budgets
-from ..statistics import ENOUGH, Contrast, contrast, family, holm, near_duplicates, per_unit, sign_flip
+from ..statistics import ENOUGH, Contrast, contrast, family, holm, near_duplicates, per_unit
 from ..statistics.contrasts import ROPE
 from .admission import Admission
 from .errors import Cell, Curves, errors
@@ -22,18 +22,17 @@ BLIND = {  # controls that a domain must beat by its own map
     "shuffled_model": "its map of a shuffled model",
 }
 KINDS: tuple[Budgets, ...] = ("count", "energy", "bits")  # of budgets, under which a domain must be better
-HALF = 0.5  # of the error of random rankings: a named domain has less
-FIFTH = 0.2  # of the error of a random rotation: a named domain has less by more than that
+HALF = 0.5  # of the error of random rankings: a named domain has less, with certainty
+TENTH = 0.1  # of the error of a random rotation: a named domain's error is smaller by more, with certainty
 _SHOWN = 3  # reasons in a sentence
 LEVEL = 0.95  # 1 - the chance that any cell of a comparison names a domain falsely
 LEVELLED = f"a {ROTATION}, a control, does as well: no domain is preferred"
-OPPOSED = 0.05  # p of an opposite sign that makes a verdict depend on the budget or the answer
 RULE = {  # by which a domain is named, declared with the questions of a comparison
     "better than": ["every other compared domain", f"a {ROTATION}", *BLIND.values()],
     "budgets": list(KINDS),
     "interval": "lies above 0 in each contrast by itself, and above a share of its error against the rotation",
-    "share of the rotation's error": FIFTH,
-    "no sign opposed at p": OPPOSED,
+    "share of the rotation's error": TENTH,
+    "budgets and answers": "none says the opposite, by an interval beyond what is equal",
     "error over that of random rankings": HALF,
     "units": ENOUGH,
     "equal within": ROPE,
@@ -173,7 +172,7 @@ class Evidence:
         return self.pooled(second, "attribution", away, answer) - self.pooled(first, "attribution", away, answer)
 
     def opposed(self, first: str, second: str, sign: float) -> str:
-        """What says the opposite of `sign`: a kind of budget, or another answer; "" where nothing does."""
+        """What says the opposite of `sign`, by an interval beyond what is equal: a kind of budget or another answer; or ""."""
         away, main = self.away(first, second), self.answers[0]
         each = lambda by: self.error(second, "attribution", away, by, main) - self.error(first, "attribution", away, by, main)
         asked = {
@@ -181,7 +180,7 @@ class Evidence:
             "the answer": (self.difference(first, second, a) for a in self.answers[1:]),
         }
         for what, differences in asked.items():
-            if any(sign * found.mean() < 0 and sign_flip(found) < OPPOSED for found in differences):
+            if any(sign * found.mean() < -ROPE and contrast(sign * found).high < -ROPE for found in differences):
                 return f"depends on {what}"
         return ""
 
@@ -270,24 +269,25 @@ def _reasons(evidence: Evidence, leader: str, checks: Mapping[str, Contrast], ad
         elif name in evidence.domains and (what := evidence.opposed(leader, name, 1.0)):
             found.append(f"that it is better than {name} {what}")
     by, answer = evidence.kinds[0], evidence.answers[0]
-    error = evidence.error(leader, "attribution", away, by, answer).mean()
-    chance = evidence.error(leader, "random", [OWN], by, answer).mean()
-    if error > HALF * chance:
-        found.append(f"its error of {error:.2f} is more than half of that of random rankings, {chance:.2f}")
+    error = evidence.error(leader, "attribution", away, by, answer)
+    chance = evidence.error(leader, "random", [OWN], by, answer)
+    if not (one := contrast(HALF * chance - error)).low > 0:
+        what = "may be" if one.mean > 0 else "is"
+        found.append(f"its error of {error.mean():.2f} {what} more than half of that of random rankings, {chance.mean():.2f}")
     return found
 
 
 def margin(name: str, lead: float, error: float) -> float:
-    """What a lead must exceed with certainty: nothing, and over a random rotation a fifth of the rotation's error.
+    """What a lead must exceed with certainty: nothing, and over a random rotation a tenth of the rotation's error.
 
     Any basis is a little better or worse than a random one, so that some lead over it shows nothing. A domain that carries the
     decision is far from it, and may have a close relative among the others: four Haar coefficients hold a pixel.
     lead: over `name`, on average.  error: of the leader, so that the error of `name` is error + lead.
 
     >>> margin("pixel", 0.1, 0.3), round(margin("a random rotation", 0.1, 0.3), 2)
-    (0.0, 0.08)
+    (0.0, 0.04)
     """
-    return FIFTH * (error + lead) if name == f"a {ROTATION}" else 0.0
+    return TENTH * (error + lead) if name == f"a {ROTATION}" else 0.0
 
 
 def _points(one: Contrast) -> str:

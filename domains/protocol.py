@@ -62,7 +62,7 @@ def concluded(
             parts.append(_scored(Protocol({**domains, **(others or {})}, **options), streams, part))
             group += streams.pairs.group[part].tolist()
     label = f"{found.settings['family']} fitted on {found.settings['objective']}"
-    return Scored.joined(parts).conclusion(group, label, "as in the streams", [TWIN])
+    return Scored.joined(parts).conclusion(group, label, "as in the streams")
 
 
 def _scored(protocol: Protocol, streams: Streams, part: Tensor) -> Scored:

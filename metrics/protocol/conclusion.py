@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..selection import Budgets
-from ..statistics import ENOUGH, Contrast, family, holm, near_duplicates, per_unit, sign_flip
+from ..statistics import ENOUGH, Contrast, contrast, family, holm, near_duplicates, per_unit
 from ..statistics.contrasts import ROPE
 from .admission import Admission
 from .errors import Cell, Curves, errors
@@ -22,21 +22,22 @@ BLIND = {  # controls that a domain must beat by its own map
     "shuffled_model": "its map of a shuffled model",
 }
 KINDS: tuple[Budgets, ...] = ("count", "energy", "bits")  # of budgets, under which a domain must be better
-HALF = 0.5  # of the error of random rankings: a named domain has less
+HALF = 0.5  # of the error of random rankings: a named domain has less, with certainty
+TENTH = 0.1  # of the error of a random rotation: a named domain's error is smaller by more, with certainty
 _SHOWN = 3  # reasons in a sentence
 LEVEL = 0.95  # 1 - the chance that any cell of a comparison names a domain falsely
 LEVELLED = f"a {ROTATION}, a control, does as well: no domain is preferred"
-OPPOSED = 0.05  # p of an opposite sign that makes a verdict depend on the budget or the answer
 RULE = {  # by which a domain is named, declared with the questions of a comparison
     "better than": ["every other compared domain", f"a {ROTATION}", *BLIND.values()],
     "budgets": list(KINDS),
-    "interval": "lies above what is equal against domains and rotation, above 0 against its own controls",
-    "no sign opposed at p": OPPOSED,
+    "interval": "lies above 0 in each contrast by itself, and above a share of its error against the rotation",
+    "share of the rotation's error": TENTH,
+    "budgets and answers": "none says the opposite, by an interval beyond what is equal",
     "error over that of random rankings": HALF,
     "units": ENOUGH,
     "equal within": ROPE,
     "level": LEVEL,
-    "correction": "Holm over these contrasts, and over the cells of the comparison by the largest p of each",
+    "correction": "none over these contrasts, which must all hold; Holm over the cells, by the largest p of each",
 }
 
 Numbers = NDArray[np.float64]
@@ -62,7 +63,7 @@ class Conclusion:
     named: the domain that carries the decision in fewer units than all others, or None.  leader: the one with the smallest mean
     error.  reasons: why the leader is not named; () where it is.  errors: mean away errors, by domain, in shares of
     |f(x) - f(x₀)|.  groups: near-duplicates, the representative first.  pairs: of representatives.
-    checks: contrasts of the leader against every other representative, a random rotation and its own controls, one family.
+    checks: contrasts of the leader against every other representative, a random rotation and its own controls, each by itself.
     admission, gain: whether the selection error and the gain over |z - z₀| vote.
     kinds: of the budgets.  cells: how many conclusions were drawn together.  p: the largest of the checks, corrected for cells.
     """
@@ -124,7 +125,8 @@ class Conclusion:
         least, one = min(self.checks.items(), key=lambda each: each[1].mean)
         found = _points(one)
         p = max(each.p_corrected for each in self.checks.values()) if np.isnan(self.p) else self.p
-        how = f"Holm p ≤ {p:.2g} of {one.comparisons} contrasts" + (f" and {self.cells} cells" if self.cells > 1 else "")
+        cells = f" after Holm over {self.cells} cells" if self.cells > 1 else ""
+        how = f"p ≤ {p:.2g} in each of {len(self.checks)} contrasts{cells}"
         seen = max(each.detectable for each in self.checks.values())
         reach = f"{one.units} units, which could have shown {100 * seen:.1f} points"
         return f"the smallest difference, to {least}, is {found}, {how}, {reach}"
@@ -135,7 +137,7 @@ class Evidence:
     """The curves of one method and one baseline, and how its errors are pooled.
 
     curves: by cell.  differences: f(x) - f(x₀) by answer, (examples,).  domains: those that may be named.
-    families: names of the families.  unit: of each example.  twins: domains that are controls of others, see `margin`.
+    families: names of the families.  unit: of each example.
     """
 
     curves: Mapping[Cell, Curves]
@@ -145,7 +147,6 @@ class Evidence:
     kinds: tuple[Budgets, ...]
     answers: tuple[str, ...]
     unit: Sequence[Hashable]
-    twins: tuple[str, ...] = ()
     memory: dict[object, Numbers] = field(default_factory=dict, repr=False)
 
     def error(self, domain: str, control: str, families: Sequence[str], by: Budgets, answer: str) -> Numbers:
@@ -171,7 +172,7 @@ class Evidence:
         return self.pooled(second, "attribution", away, answer) - self.pooled(first, "attribution", away, answer)
 
     def opposed(self, first: str, second: str, sign: float) -> str:
-        """What says the opposite of `sign`: a kind of budget, or another answer; "" where nothing does."""
+        """What says the opposite of `sign`, by an interval beyond what is equal: a kind of budget or another answer; or ""."""
         away, main = self.away(first, second), self.answers[0]
         each = lambda by: self.error(second, "attribution", away, by, main) - self.error(first, "attribution", away, by, main)
         asked = {
@@ -179,7 +180,7 @@ class Evidence:
             "the answer": (self.difference(first, second, a) for a in self.answers[1:]),
         }
         for what, differences in asked.items():
-            if any(sign * found.mean() < 0 and sign_flip(found) < OPPOSED for found in differences):
+            if any(sign * found.mean() < -ROPE and contrast(sign * found).high < -ROPE for found in differences):
                 return f"depends on {what}"
         return ""
 
@@ -235,7 +236,12 @@ def joined(found: Sequence[Conclusion]) -> str:
 
 
 def _checks(evidence: Evidence, leader: str, chosen: Sequence[str]) -> dict[str, Contrast]:
-    """One declared question: is the leader better than everything that must be worse if the model reads in it?"""
+    """One declared question: is the leader better than everything that must be worse if the model reads in it?
+
+    A name says that all of these hold. It is false where one of them is, so that its chance is that of this one alone, and no
+    correction is due over them (intersection–union test, Berger 1982). Tests have two sides, since the same numbers choose the
+    leader (Gutmann & Maymin 1987).
+    """
     found = {other: evidence.difference(leader, other) for other in chosen if other != leader}
     away = evidence.away(leader)
     found[f"a {ROTATION}"] = evidence.pooled(ROTATION, "attribution", away) - evidence.pooled(leader, "attribution", away)
@@ -243,13 +249,14 @@ def _checks(evidence: Evidence, leader: str, chosen: Sequence[str]) -> dict[str,
         if Cell(leader, control, NEUTRAL, evidence.kinds[0], evidence.answers[0]) in evidence.curves:
             blind, seen = (evidence.pooled(leader, each, [NEUTRAL]) for each in (control, "attribution"))
             found[words] = blind - seen
-    return family(found)
+    return {name: contrast(one) for name, one in found.items()}
 
 
 def _reasons(evidence: Evidence, leader: str, checks: Mapping[str, Contrast], admitted: Admission) -> list[str]:
     """Why the leader is not named."""
     found = [f"the selection error does not vote: {admitted.fault}"] if admitted.fault else []
-    units = next(iter(checks.values())).units
+    units, away = next(iter(checks.values())).units, evidence.away(leader)
+    pooled = float(evidence.pooled(leader, "attribution", away).mean())
     if units < ENOUGH:
         found.append(f"{units} units are fewer than {ENOUGH}")
     for name, one in checks.items():
@@ -257,24 +264,30 @@ def _reasons(evidence: Evidence, leader: str, checks: Mapping[str, Contrast], ad
             continue  # the few units are the reason
         if one.verdict != "better":
             found.append(_not_better(name, one))
-        elif one.low <= (least := margin(name, evidence.twins)):  # the test claims more than the interval; a name asks for both
+        elif one.low <= (least := margin(name, one.mean, pooled)):  # a name asks for the test and for the interval
             found.append(f"its lead over {name} may be below {100 * least:.0f} points ({_points(one)})")
         elif name in evidence.domains and (what := evidence.opposed(leader, name, 1.0)):
             found.append(f"that it is better than {name} {what}")
     by, answer = evidence.kinds[0], evidence.answers[0]
-    error = evidence.error(leader, "attribution", evidence.away(leader), by, answer).mean()
-    chance = evidence.error(leader, "random", [OWN], by, answer).mean()
-    if error > HALF * chance:
-        found.append(f"its error of {error:.2f} is more than half of that of random rankings, {chance:.2f}")
+    error = evidence.error(leader, "attribution", away, by, answer)
+    chance = evidence.error(leader, "random", [OWN], by, answer)
+    if not (one := contrast(HALF * chance - error)).low > 0:
+        what = "may be" if one.mean > 0 else "is"
+        found.append(f"its error of {error.mean():.2f} {what} more than half of that of random rankings, {chance.mean():.2f}")
     return found
 
 
-def margin(name: str, twins: Sequence[str] = ()) -> float:
-    """What a lead must exceed with certainty: over other domains what counts as equal, over its own controls nothing.
+def margin(name: str, lead: float, error: float) -> float:
+    """What a lead must exceed with certainty: nothing, and over a random rotation a tenth of the rotation's error.
 
-    twins: domains that are such controls, as the result of the same search without the model.
+    Any basis is a little better or worse than a random one, so that some lead over it shows nothing. A domain that carries the
+    decision is far from it, and may have a close relative among the others: four Haar coefficients hold a pixel.
+    lead: over `name`, on average.  error: of the leader, so that the error of `name` is error + lead.
+
+    >>> margin("pixel", 0.1, 0.3), round(margin("a random rotation", 0.1, 0.3), 2)
+    (0.0, 0.04)
     """
-    return 0.0 if name in BLIND.values() or name in twins else ROPE
+    return TENTH * (error + lead) if name == f"a {ROTATION}" else 0.0
 
 
 def _points(one: Contrast) -> str:
@@ -288,7 +301,7 @@ def _not_better(name: str, one: Contrast) -> str:
         return f"it is equal to {name} ({points}, interval within ± {100 * one.rope:.0f})"
     seen = f"detectable {100 * one.detectable:.1f}" if np.isfinite(one.detectable) else "so few units can show no difference"
     what = "worse" if one.verdict == "worse" else "not better"
-    return f"it is {what} than {name} ({points}, p = {one.p_corrected:.2g} after Holm, {seen})"
+    return f"it is {what} than {name} ({points}, p = {one.p:.2g}, {seen})"
 
 
 def _pairs(evidence: Evidence, groups: Sequence[Sequence[str]]) -> list[PairVerdict]:

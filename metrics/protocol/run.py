@@ -61,10 +61,9 @@ class Scored:
         protocol = self.protocol
         return Evidence(self.curves, self.differences, protocol.names, self.families, protocol.kinds, self.answers, unit)
 
-    def conclusion(self, unit: Sequence[Hashable], method: str, baseline: str, twins: Sequence[str] = ()) -> Conclusion:
-        """What can be said.  unit: of each example.  twins: domains that are controls of others, see `margin`."""
-        evidence = replace(self.evidence(unit), twins=tuple(twins))
-        found = conclude(evidence, self.cosines.mean(0), self.admission(unit), method, baseline)
+    def conclusion(self, unit: Sequence[Hashable], method: str, baseline: str) -> Conclusion:
+        """What can be said.  unit: of each example."""
+        found = conclude(self.evidence(unit), self.cosines.mean(0), self.admission(unit), method, baseline)
         return replace(found, gain=self.admission(unit, "coefficient"))
 
     def admission(self, unit: Sequence[Hashable], less: str = "") -> Admission:

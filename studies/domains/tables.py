@@ -52,7 +52,8 @@ def of_today(conclusion: Mapping[str, Any]) -> dict[str, Any]:
     """The conclusion, with the claim and the groups that the rules of today allow.
 
     No claim where the metric does not vote, where a lead may be small, or where a domain of another error stood behind
-    the one that was tested; such a domain leaves its group, and is not compared.
+    the one that was tested; such a domain leaves its group, and is not compared. None is added: runs before today's rules hold
+    wider intervals, and not whether budgets disagree about a lead that these left open.
     """
     held = conclusion["admission"]
     numbers: dict[str, Any] = {one.name: np.nan if held[one.name] is None else held[one.name] for one in fields(Admission)}
@@ -76,8 +77,8 @@ def _stands_for(conclusion: Mapping[str, Any], first: str, other: str) -> bool:
 
 def _small_leads(conclusion: Mapping[str, Any]) -> list[str]:
     """The contrasts of the leader whose interval does not lie above the margin of a name."""
-    ends = {name: one["low"] for name, one in conclusion["checks"].items()}
-    return [name for name, low in ends.items() if low is None or low <= margin(name)]
+    checks, error = conclusion["checks"], conclusion["errors"][conclusion["leader"]]
+    return [name for name, one in checks.items() if one["low"] is None or one["low"] <= margin(name, one["mean"], error)]
 
 
 def _beyond(held: Mapping[str, Any], *cell: str) -> list[str]:

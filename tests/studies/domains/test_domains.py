@@ -15,6 +15,7 @@ from torch import Tensor
 
 import pullback as pb
 from pullback.metrics.protocol import compare_domains
+from pullback.metrics.protocol.conclusion import ROTATION
 from pullback.metrics.protocol.run import Run
 from pullback.studies.compare.summary import _plain
 from pullback.studies.domains import study, tables
@@ -97,7 +98,7 @@ def invented(p: float, mean: float = 0.1, fault: str = "", groups: Any = (("a",)
     pair = {"first": "b", "second": "a", "verdict": "better" if mean > 0 else "worse", "contrast": contrast}
     errors = {name: 0.2 for group in groups for name in group}
     found = {"groups": groups, "pairs": [pair], "named": None, "reasons": [], "admission": ADMITTED | {"fault": fault}}
-    found |= {"errors": errors, "checks": {"a": contrast}}
+    found |= {"errors": errors, "checks": {"a": contrast}, "leader": "b"}
     return {"kind": "k", "data": "d", "model": model, "method": "x"}, found
 
 
@@ -145,7 +146,10 @@ def test_a_run_of_an_earlier_version_is_read_by_the_rules_of_today(tmp_path: Pat
     ("change", "why"),
     [
         ({}, ""),
-        ({"checks": {"a": {"low": -0.01, "high": 0.1}}}, "its lead over a may be too small"),
+        ({"checks": {"a": {"mean": 0.05, "low": -0.01}}}, "its lead over a may be too small"),
+        ({"checks": {"a": {"mean": 0.05, "low": 0.01}}}, ""),
+        ({"checks": {f"a {ROTATION}": {"mean": 0.05, "low": 0.02}}}, f"its lead over a {ROTATION} may be too small"),
+        ({"checks": {f"a {ROTATION}": {"mean": 0.05, "low": 0.03}}}, ""),  # more than a tenth of 0.2 + 0.05
         ({"errors": {"a": 0.2, "b": 0.2, "c": 0.23}}, "c had other errors"),
         ({"errors": {"a": 0.2, "b": 0.2, "c": 0.21}}, ""),
     ],

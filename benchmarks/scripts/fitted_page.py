@@ -179,7 +179,8 @@ def protocol(root: Path) -> str:
 
 def _short(one: dict[str, Any]) -> list[str]:
     """The rivals and controls over which the lead may be too small for today's rule, as far as intervals were stored."""
-    return [name for name, (_, low, *_) in one.get("checks", {}).items() if low <= margin(name, ["twin"])]
+    error = one["errors"]["fitted"]
+    return [name for name, (lead, low, *_) in one.get("checks", {}).items() if low <= margin(name, lead, error)]
 
 
 def _named_today(one: dict[str, Any]) -> bool:

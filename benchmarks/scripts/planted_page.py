@@ -12,23 +12,23 @@ from pullback.studies.planted.tasks import TASKS
 
 from .tables import NothingStored, table
 
-HELD_OUT = "planted.json"
+HELD_OUT, BEFORE = "planted.json", "planted-before.json"  # by the rule of today, and by the one before
 NAMED = 0.95  # of the seeds
 WITHOUT = [task.name for task in TASKS if task.kind in ("permuted", "off_menu")]
 EMPTY = [task.name for task in TASKS if task.control]
 
 
-def _run(root: Path) -> dict[str, Any]:
+def _run(root: Path, name: str = HELD_OUT) -> dict[str, Any]:
     """The stored summary.  Raises: NothingStored where there is none."""
-    found: dict[str, Any] = read(root / "benchmarks" / "results" / HELD_OUT)
+    found: dict[str, Any] = read(root / "benchmarks" / "results" / name)
     if not found.get("table"):
         raise NothingStored
     return found
 
 
-def findings(root: Path) -> str:
+def findings(root: Path, name: str = HELD_OUT) -> str:
     """What the protocol said in each task, and which goals it missed."""
-    run = _run(root)
+    run = _run(root, name)
     rows = pd.DataFrame(run["table"])
     own = rows[rows["score"] == PROTOCOL]
     dropped = {task: len(reasons) for task, reasons in run["dropped"].items()}
@@ -76,9 +76,9 @@ def _interval(count: int, of: int) -> str:
     return f"{100 * low:.0f}–{100 * high:.0f} %"
 
 
-def scores(root: Path) -> str:
+def scores(root: Path, name: str = HELD_OUT) -> str:
     """How often each score is right, with its interval."""
-    rows = pd.DataFrame(_run(root)["table"])
+    rows = pd.DataFrame(_run(root, name)["table"])
     rows = rows[~rows["task"].isin(WITHOUT)]
     each = [f"{right}/{seeds} ({_interval(right, seeds)})" for right, seeds in zip(rows["right"], rows["seeds"])]
     shown = rows.assign(of=each).pivot(index=["task", "method"], columns="score", values="of")
@@ -89,4 +89,8 @@ def scores(root: Path) -> str:
     return table(shown.drop(columns="method") if rows["method"].nunique() == 1 else shown) + lacks
 
 
-SECTIONS = {"planted-held-out": findings, "planted-scores": scores}
+SECTIONS = {
+    "planted-held-out": findings,
+    "planted-before": lambda root: findings(root, BEFORE),
+    "planted-scores": lambda root: scores(root, BEFORE),
+}

@@ -105,7 +105,7 @@ class Packets(Family):
 
     def _best(self, tree: str, wavelet: str, costs: Sequence[str], pairs: Pairs) -> Mapping[str, Transform]:
         if tree == "isotropic":
-            att = [part.as_attribution() for part in pairs.blocks()]
+            att = [part.as_attribution() for part in pairs.blocks]
             return {cost: best_basis(att, cost, wavelet=wavelet, level=self.level) for cost in costs}
         made = best_tilings(pairs, wavelet, 3 if self.level is None else self.level, 0 if tree == "anisotropic" else SPACE)
         return {cost: made[cost] for cost in costs}

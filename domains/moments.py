@@ -44,7 +44,7 @@ class Moments:
     def merge(self, pairs: Pairs) -> "Moments":
         """The moments with more examples added; these are read once, and not kept."""
         sums = [dict(self.signed), dict(self.energy), dict(self.gradient)]
-        for part in pairs.blocks():
+        for part in pairs.blocks:
             for kind, (y, g) in _rows(part, self.groups).items():
                 cross = (y.T @ g).double().to(sums[0][kind])
                 for total, more in zip(sums, ((cross + cross.T) / 2, y.T @ y, g.T @ g)):
@@ -123,7 +123,7 @@ def leading_atoms(pairs: Pairs, groups: Grouped, kind: str, atoms: int, seed: in
 
     def product(vector: np.ndarray) -> np.ndarray:
         v, out = torch.from_numpy(vector.reshape(-1)).to(pairs.covector.dtype), np.zeros(size)
-        for part in pairs.blocks():
+        for part in pairs.blocks:
             y, g = _rows(part, groups)[kind]
             out += ((y.T @ (g @ v) + g.T @ (y @ v)) / 2).double().numpy()
         return out

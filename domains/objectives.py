@@ -26,7 +26,7 @@ class Objective(abc.ABC):
     def costs(self, transform: Transform, pairs: Pairs, fit: Pairs | None = None) -> Tensor:
         """The cost of each example, (examples,), in double precision.  fit: the examples that the domain was fitted on."""
         with torch.no_grad():
-            return torch.cat([self.each(_Values.of(transform, part)).double() for part in pairs.blocks()])
+            return torch.cat([self.each(_Values.of(transform, part)).double() for part in pairs.blocks])
 
     @abc.abstractmethod
     def each(self, a: "_Values") -> Tensor:
@@ -128,8 +128,8 @@ class Expected(Objective):
 
     def costs(self, transform: Transform, pairs: Pairs, fit: Pairs | None = None) -> Tensor:
         with torch.no_grad():
-            chosen = self._chosen(sum(_Values.of(transform, part).a.sum(0) for part in (fit or pairs).blocks()), pairs)
-            parts = [(_Values.of(transform, part), part.scale) for part in pairs.blocks()]
+            chosen = self._chosen(sum(_Values.of(transform, part).a.sum(0) for part in (fit or pairs).blocks), pairs)
+            parts = [(_Values.of(transform, part), part.scale) for part in pairs.blocks]
             return torch.cat([-(v.a[:, chosen].sum(1) / scale).double() for v, scale in parts])
 
     def each(self, a: _Values) -> Tensor:

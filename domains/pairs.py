@@ -110,13 +110,11 @@ class Pairs:
         """The orthogonal transform that was last asked for, and `_ends` in its domain."""
         return []
 
-    def blocks(self) -> Sequence["Pairs"]:
-        """Parts of a few examples each, so that memory does not grow with their number."""
-        return [self] if len(self) <= self.per_block else self._parts
-
     @functools.cached_property
-    def _parts(self) -> list["Pairs"]:
-        return [self[slice(start, start + self.per_block)] for start in range(0, len(self), self.per_block)]
+    def blocks(self) -> list["Pairs"]:
+        """Parts of a few examples each, so that memory does not grow with their number."""
+        starts = range(0, len(self), self.per_block)
+        return [self] if len(starts) == 1 else [self[slice(start, start + self.per_block)] for start in starts]
 
     @property
     def per_block(self) -> int:

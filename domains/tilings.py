@@ -39,7 +39,7 @@ def best_tilings(pairs: Pairs, wavelet: str = "db4", level: int = 3, space: int 
     depths = [min(level, int(math.log2(n))) for n in pairs.shape[1:]]
     bank = FilterBank(find_wavelet("best_tiling", wavelet))
     costs: dict[str, dict[Node, float]] = {cost: {} for cost in COSTS}
-    for part in pairs.blocks():
+    for part in pairs.blocks:
         scale = part.scale.where(part.scale > 0, 1)[:, None]
         for node, both in _nodes(torch.cat([part.displacement, part.covector]), bank, depths, space):
             y, g = both.flatten(1).chunk(2)

@@ -37,7 +37,7 @@ def _falls(judged: Judged, count: int, samples: int) -> tuple[Tensor, Tensor]:
         of, row = example[part], torch.arange(part.stop - part.start, device=sums.device)
         sample = torch.arange(part.start, part.stop) // batch
         order = keyed.priorities(RowIndex.of(of.cpu(), sample, of.device), values[0].numel(), f"subset/{count}")
-        mask = (order <= order.kthvalue(count, 1, keepdim=True)[0]).reshape(-1, *values.shape[1:])
+        mask = (order <= order.topk(count, 1, largest=False)[0][:, -1:]).reshape(-1, *values.shape[1:])
         sums[part] = (values[of] * mask).flatten(1).sum(1)
         return judged.selected(mask, of, torch.ones_like(row, dtype=torch.bool), row)
 

@@ -12,10 +12,8 @@ from ...core.checks import quoted, whole
 Result = TypeVar("Result")
 
 # Elements of one forward's input when batch_size="auto", for one thread of a CPU: 3 rows of 3 × 224 × 224. Caches are small
-# there, and an allocator that gives large tensors back to the system pays for every page of them again in each pass. Several
-# threads share the rows, and wait for each other where there are few.
+# there, and an allocator that gives large tensors back pays for their pages in each pass. Two threads share twice the rows.
 _AUTO_ELEMENTS = {"cpu": 2**19}
-_SHARING = 2  # threads
 _AUTO_ELEMENTS_ELSEWHERE = 2**24
 _AUTO_MOST = 1_024
 
@@ -94,7 +92,7 @@ def rows_per_forward(batch_size: int | str, shape: tuple[int, ...], device: torc
     """
     if isinstance(batch_size, str) and batch_size == "auto":
         elements = _AUTO_ELEMENTS.get(device.type, _AUTO_ELEMENTS_ELSEWHERE)
-        elements *= min(_SHARING, torch.get_num_threads()) if device.type == "cpu" else 1
+        elements *= min(2, torch.get_num_threads()) if device.type == "cpu" else 1
         return max(1, min(_AUTO_MOST, elements // max(1, torch.Size(shape).numel())))
     rows = whole(batch_size)
     if rows is None or rows < 1:

@@ -101,16 +101,9 @@ class Descent:
         """Some of the rows, with copies of their masks: a chunk that ran out of memory starts again."""
         return Descent(self.problem, self.mask[part].clone(), self.example[part], self.alpha[part])
 
-    def ends(self, step: int) -> tuple[Tensor, Tensor]:
-        """r and z - r of each row, at this step."""
-        absent = self.problem.substitute(self.example, step)
-        return absent, self.problem.chart.point[self.example] - absent
-
-    @property
-    def price(self) -> Tensor:
+    def slope(self) -> Tensor:
         """The gradient of the price with respect to the mask, (rows, *coeff)."""
-        weight = self.problem.weight
-        return -self.problem.sign * self.alpha.reshape(-1, *[1] * weight.ndim) * weight
+        return -self.problem.sign * self.alpha.reshape(-1, *[1] * self.problem.weight.ndim) * self.problem.weight
 
 
 def optimise(descents: Sequence[Descent], steps: int) -> None:
@@ -135,18 +128,16 @@ def optimise(descents: Sequence[Descent], steps: int) -> None:
 def _descend(parts: Sequence[Descent], steps: int) -> None:
     options, engine = parts[0].problem.options, parts[0].problem.evaluator.engine
     example, sizes = torch.cat([part.example for part in parts]), [len(part.example) for part in parts]
-    prices, masks = [part.price for part in parts], [part.mask for part in parts]
+    slopes, masks, charts = zip(*((part.slope(), part.mask, part.problem.chart) for part in parts))
     optimizer = torch.optim.NAdam(masks, lr=options.lr)
     for step in range(steps):
         if step == 0 or options.obfuscation == "noise":
-            ends = [part.ends(step) for part in parts]
-        points = [
-            part.problem.chart.push(torch.addcmul(absent, part.mask, moved)) for part, (absent, moved) in zip(parts, ends)
-        ]
+            absent = [part.problem.substitute(part.example, step) for part in parts]
+            moved = [chart.point[part.example] - rest for part, chart, rest in zip(parts, charts, absent)]
+        points = [chart.push(torch.addcmul(*each)) for chart, *each in zip(charts, absent, masks, moved)]
         gradients = engine.gradient(torch.cat(points), example)[1].split(sizes)
-        for part, price, (_, moved), gradient in zip(parts, prices, ends, gradients):
-            pulled = part.problem.chart.pull(gradient)
-            part.mask.grad = torch.addcmul(price, pulled, moved, value=part.problem.sign)
+        for part, chart, gradient, *each in zip(parts, charts, gradients, slopes, moved):
+            part.mask.grad = torch.addcmul(each[0], chart.pull(gradient), each[1], value=part.problem.sign)
             check_gradient(part.mask.grad, part.example, " at some masked signal", "obfuscation")
         optimizer.param_groups[0]["lr"] = options.lr * (1 - step / steps)
         optimizer.step()

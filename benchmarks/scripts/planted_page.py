@@ -48,7 +48,7 @@ def findings(root: Path, name: str = HELD_OUT) -> str:
     said = f"Seeds from {settings['first']} on, {settings['seeds']} of each task, {settings['examples']} signals in each."
     missing = [task.name for task in TASKS if task.name not in set(own["task"])]
     lacks = f"Not in this run: {', '.join(missing)}." if missing else ""
-    return "\n\n".join(filter(None, [said, table(pd.DataFrame(lines, columns=head)), *goals(own), lacks]))
+    return "\n\n".join(filter(None, [said, table(pd.DataFrame(lines, columns=head)), *goals(own), wrong(own), lacks]))
 
 
 def goals(own: pd.DataFrame) -> list[str]:
@@ -59,6 +59,13 @@ def goals(own: pd.DataFrame) -> list[str]:
         _goal(named, planted, planted["right"] >= NAMED * planted["seeds"], "right"),
         _goal(false, empty, empty["false_claims"] == 0, "false_claims"),
     ]
+
+
+def wrong(own: pd.DataFrame) -> str:
+    """Where a domain is planted and another one is named; "" where none is.  own: the rows of the protocol."""
+    rows = own[~own["task"].isin(EMPTY) & (own["false_claims"] > 0)].to_dict("records")
+    each = [f"{row['task']}, {row['false_claims']} of {row['seeds']}" for row in rows]
+    return f"A wrong name, where another domain is planted: {'; '.join(each)}." if each else ""
 
 
 def _goal(words: str, rows: pd.DataFrame, reached: pd.Series, count: str) -> str:

@@ -132,12 +132,13 @@ def others(root: Path) -> str:
     about |= {name: read(root / RESULTS.relative_to(ROOT) / f"{name}.json") for name in ("overlap", "noise")}
     if not all(about.values()):
         raise NothingStored
-    taken = {"minimal": about["minimal"]["cost"]["cpu_seconds"], "robustness": about["robustness"]["seconds"]["wall"]}
-    taken["volume"] = sum(sum(one.values()) for one in about["volume"]["seconds"].values())
-    spent = {name: about[name]["evaluations"] for name in ("overlap", "noise")}
-    taken |= {name: one.get("seconds", one["cpu_seconds"]) for name, one in spent.items()}
-    rows = [{"study": name, "minutes": f"{value / 60:.1f}"} for name, value in taken.items()]
-    return table(pd.DataFrame(rows))
+    wall = {"robustness": about["robustness"]["seconds"]["wall"]}
+    wall["volume"] = sum(sum(one.values()) for one in about["volume"]["seconds"].values())
+    spent = {"minimal": about["minimal"]["cost"]} | {name: about[name]["evaluations"] for name in ("overlap", "noise")}
+    wall |= {name: one["seconds"] for name, one in spent.items() if name != "minimal" and "seconds" in one}
+    of = {name: (one["cpu_seconds"], "processor time") for name, one in spent.items()}
+    of |= {name: (seconds, "time") for name, seconds in wall.items()}
+    return table(pd.DataFrame([{"study": name, "minutes": f"{s / 60:.1f}", "of": what} for name, (s, what) in of.items()]))
 
 
 def batches_of(photos: int, shards: int) -> list[int]:

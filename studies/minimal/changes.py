@@ -16,7 +16,6 @@ WHOLE = "unchanged"
 HARMLESS = ("shifted 1/16", "mirrored")  # arrangement and parts stay
 ARRANGEMENT = tuple(f"shuffled {n} per axis" for n in (2, 4, 8))  # parts stay; the arrangement, and so every large shape, goes
 PARTS = ("low-pass 1/8", "low-pass 1/16", "edges")  # the arrangement stays; fine texture goes
-CHANGES = (*HARMLESS, *ARRANGEMENT, *PARTS)
 GROUPS = {"harmless": HARMLESS, "arrangement": ARRANGEMENT, "parts": PARTS}  # what is tested: the mean over each group
 DRAWS = 5  # permutations for each grid
 _BRIGHT = 0.99  # quantile of the slopes that is white in a picture of edges

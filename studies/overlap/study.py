@@ -163,12 +163,9 @@ def _record(
         record["files"] = present(record, kept, recordings.rate, settings, store.folder.parent) if shown else []
         return record
 
-    key = f"{clip.name} {_content(clip)} {'shown' if shown else ''}"
+    content = digest([clip.label, clip.target.double().flatten().tolist()])
+    key = f"{clip.name} {content} {'shown' if shown else ''}"
     return pieces.take(store, key, made, clip.name, lambda record: record["files"])
-
-
-def _content(clip: Clip) -> str:
-    return digest([clip.label, clip.target.double().flatten().tolist()])
 
 
 def _counts(records: list[Record], recordings: Recordings) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from ..kinds import Signal
 from .card import DataSet, Item
 
 INSTALL = "MedMNIST comes in no package: get a file such as bloodmnist.npz from medmnist.com"
-_PARTS = ("train", "val", "test")
 
 
 def _medmnist(file: str, part: str = "test") -> Iterator[Item]:

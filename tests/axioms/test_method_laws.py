@@ -138,7 +138,7 @@ def batch_normalised(f: nn.Module, z: Tensor, target: Any, z0: Tensor) -> Tensor
     return gradient.abs() / gradient.abs().max() * z.detach().abs()
 
 
-@pytest.mark.parametrize("seed", range(2 * len(DOMAINS)))  # each domain in both precisions, each time with another network
+@pytest.mark.parametrize("seed", range(20))
 def test_no_false_alarm_and_no_miss(seed: int) -> None:
     dtype, domain = (torch.float64, torch.float32)[seed % 2], DOMAINS[seed // 2 % len(DOMAINS)]
     model, x = small(dtype, seed, size=10)

@@ -37,7 +37,7 @@ def test_costs_do_not_depend_on_what_was_asked_before_or_on_the_blocks(monkeypat
     alone = {spec: get_objective("selection").costs(get(spec, SHAPE), pairs()) for spec in specs}
     monkeypatch.setattr(room, "_BLOCK", 2 * 256)
     data = pairs()
-    assert [len(part) for part in data.blocks()] == [2, 2, 1]
+    assert [len(part) for part in data.blocks] == [2, 2, 1]
     for spec in (*specs, *specs[::-1]):
         torch.testing.assert_close(get_objective("selection").costs(get(spec, SHAPE), data), alone[spec])
 

@@ -18,6 +18,8 @@ _ORDER = "[dec_lo, dec_hi, rec_lo, rec_hi]"
 _LONGEST = 1024  # taps
 _LEAST_EXACT = 0.05  # the largest error of one level that the Neumann steps of a bank take to rounding
 
+_known = functools.cache(lambda: frozenset(pywt.wavelist(kind="discrete")))
+
 
 def find_wavelet(who: str, wavelet: Wavelet) -> pywt.Wavelet:
     """The discrete wavelet of that name, in any case, or of these filters.
@@ -34,12 +36,6 @@ def find_wavelet(who: str, wavelet: Wavelet) -> pywt.Wavelet:
             f"{who}: {quoted(wavelet)} is not a discrete wavelet of PyWavelets; {advice}, a pywt.Wavelet, or filters."
         )
     return pywt.Wavelet(wavelet.lower())
-
-
-@functools.cache
-def _known() -> frozenset[str]:
-    """The names of PyWavelets' discrete wavelets."""
-    return frozenset(pywt.wavelist(kind="discrete"))
 
 
 def _checked(who: str, name: str, bank: Any) -> pywt.Wavelet:

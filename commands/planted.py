@@ -20,7 +20,7 @@ def planted(
     task: Annotated[list[str] | None, typer.Option(help=TASK)] = None,
     examples: Annotated[int, options.number("Signals that are explained in each trial.", 20)] = 96,
     method: Annotated[list[str] | None, typer.Option(help=METHOD)] = None,
-    quick: Annotated[bool, options.switch("--quick", "Two seeds of six tasks: a trial of less than a minute.")] = False,
+    quick: Annotated[bool, options.switch("--quick", "One seed of six tasks: a trial of less than a minute.")] = False,
     out: options.OutOption = Path("results/planted"),
 ) -> None:
     """Plant the class in a known domain, and see which scores name the domain and which make false claims.

@@ -29,7 +29,7 @@ def search(
     cuts: Annotated[int, options.number("Parts of each signal, at most 5 of a picture; they count as one.")] = 1,
     samples: Annotated[int | None, options.number("Length of the parts of recordings and series.")] = None,
     folds: Annotated[int, options.number("Parts of the signals, of which each judges once.", 3)] = 5,
-    quick: Annotated[bool, options.switch("--quick", "Only search six hidden frames, where the truth is known.")] = False,
+    quick: Annotated[bool, options.switch("--quick", "Only search three hidden frames, where the truth is known.")] = False,
     out: options.OutOption = Path("results/search"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, …")] = "auto",
     seed: Annotated[int, options.number("Seed of all random numbers.", 0)] = 0,
@@ -42,7 +42,7 @@ def search(
     asked |= {"also": tuple(also or ()), "shortlist": shortlist, "samples": samples}
     asked |= {"method": method, "limit": limit, "cuts": cuts, "folds": folds, "batch_size": options.batch_size(batch_size)}
     settings = study.Search(model, data, device=options.resolve_device(device), **asked)
-    found = measured(study.search_planted if quick else study.search, range(2) if quick else settings, out, "searches", run)
+    found = measured(study.search_planted if quick else study.search, range(1) if quick else settings, out, "searches", run)
     for sentence in found.said:
         show(f"• {sentence}")
     show_files(out, found.files)

@@ -7,7 +7,6 @@ from fractions import Fraction
 from typing import Any
 
 import torch
-from scipy.signal import resample_poly
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
@@ -105,6 +104,8 @@ def _at_rate(signal: Signal, rate: float) -> Signal:
     if not factor or samples * factor < 1:
         raise ValueError(f"{plain(signal.name)}: {samples} samples at {short(own)} Hz cannot be changed to {short(rate)} Hz.")
     check_size(signal.name, (len(signal.values), math.ceil(samples * factor)))
+    from scipy.signal import resample_poly  # imported here, as it takes long
+
     found = resample_poly(signal.values.numpy(), factor.numerator, factor.denominator, axis=-1)
     values = torch.from_numpy(found).to(signal.values)
     above = f"; there is nothing above {short(own / 2)} Hz" if rate > own else ""

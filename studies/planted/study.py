@@ -54,8 +54,8 @@ class Settings:
 
     @property
     def quick(self) -> "Settings":
-        """Two seeds of a few tasks, one method: less than a minute."""
-        return dataclasses.replace(self, seeds=2, tasks=self.tasks or QUICK, methods=self.methods[:1], examples=24)
+        """One seed of a few tasks, one method: less than a minute."""
+        return dataclasses.replace(self, seeds=1, tasks=self.tasks or QUICK, methods=self.methods[:1], examples=24)
 
     @property
     def chosen(self) -> list[Task]:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from support.command_line import fails
 
-from benchmarks.scripts.planted_page import goals, wrong
+from benchmarks.scripts.planted_page import claims, goals
 from pullback import attribute
 from pullback.studies.planted import study
 from pullback.studies.planted.rivals import PROTOCOL, SCORES, truth
@@ -121,8 +121,9 @@ def test_a_missed_goal_is_said_with_its_interval() -> None:
     assert named.endswith("Reached in 1 of 1 tasks.")
     assert false.endswith("**missed** in 1-D, off the menu (1 of 20, 95 % interval 1–24 %).")
     assert "missed" in goals(pd.DataFrame([row, clean | {"right": 18}]))[0]
-    assert wrong(pd.DataFrame([row, clean])) == ""  # a claim off the menu is no wrong name
-    assert wrong(pd.DataFrame([row, clean | {"false_claims": 2}])).endswith(f"{clean['task']}, 2 of 20.")
+    assert claims([]) == ""
+    false = {"task": row["task"], "seed": 7, "network": "deep", "rule": "sign", "planted": "rotation", "picked": "dct"}
+    assert claims([false]).startswith(f"False claims: `dct` in {row['task']}, seed 7, where a frame that is not compared is")
 
 
 def test_quick_is_a_part_of_the_whole() -> None:

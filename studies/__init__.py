@@ -43,15 +43,5 @@ __all__ += ["Photos", "Planted", "PlantedSettings", "Preparation", "Ray", "Robus
 __all__ += ["Shard", "Signal", "Status", "Subject", "Volume", "VolumeSettings", "check_and_write", "check_method", "compare"]
 __all__ += ["compare_shard", "domains", "domains_shard", "expected_cost", "explain", "explain_top", "load_model", "load_photos"]
 __all__ += ["load_subject", "merge", "metric_rows", "metric_text", "minimal", "minimal_limits", "missing_shards", "noise"]
-__all__ += [
-    "overlap",
-    "planted",
-    "read_questions",
-    "robustness",
-    "run_study",
-    "status",
-    "transform_rows",
-    "volume",
-    "write_matrix",
-]
-__all__ += ["write_page", "write_report"]
+__all__ += ["overlap", "planted", "read_questions", "robustness", "run_study", "status", "transform_rows", "volume"]
+__all__ += ["write_matrix", "write_page", "write_report"]

@@ -190,20 +190,24 @@ def _flipped(found: Sequence[Numbers], seed: int) -> list[float]:
         values = np.array([found[i] / (np.abs(found[i]).max() or 1.0) for i in chosen])
         size = np.sort(np.abs(values), axis=1).T
         observed = np.abs(np.sort(values, axis=1).sum(1)) - 1e-12 * size.sum(0)  # equal sums may be rounded differently
-        hits = sum((np.abs(signs @ size) >= observed).sum(0) for signs in _signs(units, len(chosen), seed))
+        hits = sum((np.abs(sums) >= observed).sum(0) for sums in _sums(size, seed))
         p[chosen] = hits / 2**units if units <= EXACT else (1 + hits) / (1 + PATTERNS)
     return [float(one) for one in p]
 
 
-def _signs(units: int, columns: int, seed: int) -> Iterator[Numbers]:
-    """All patterns of signs, or drawn ones, in blocks (patterns, units).  columns: how many sums each pattern gives."""
-    rng, size = np.random.default_rng(seed), max(1, _BLOCK // max(units, columns))
+def _sums(size: Numbers, seed: int) -> Iterator[Numbers]:
+    """Sums of `size` (units, columns) under all patterns of signs, or drawn ones, in blocks (patterns, columns)."""
+    units, columns = size.shape
+    rng, block, groups = np.random.default_rng(seed), max(1, _BLOCK // max(units, columns)), -(-units // 8)
+    signs = 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) - 1
+    # A byte holds eight signs, whose sum is looked up: a pattern of signs is never written out.
+    known = signs @ np.pad(size, ((0, 8 * groups - units), (0, 0))).reshape(groups, 8, columns)
     every = 2**units if units <= EXACT else PATTERNS
-    for start in range(0, every, size):
-        number = np.arange(start, min(start + size, every))
-        packed = rng.integers(0, 256, (len(number), -(-units // 8)), dtype=np.uint8)
-        bits = number[:, None] >> np.arange(units) & 1 if units <= EXACT else np.unpackbits(packed, axis=1, count=units)
-        yield np.where(bits, 1.0, -1.0)
+    for start in range(0, every, block):
+        number = np.arange(start, min(start + block, every)) << 8 * groups - units
+        drawn = number[:, None] >> 8 * np.arange(groups) & 255 if units <= EXACT else None
+        packed = rng.integers(0, 256, (len(number), groups), dtype=np.uint8) if drawn is None else drawn[:, ::-1]
+        yield sum(table[place] for table, place in zip(known, packed.T))
 
 
 def _shift(found: Numbers, seed: int) -> float:

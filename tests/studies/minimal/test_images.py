@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pullback import transforms
 from pullback.studies import LoadedModel, MinimalSettings, Preparation
-from pullback.studies.minimal.changes import ARRANGEMENT, CHANGES, DRAWS, WHOLE, changes, low_pass, shuffled, slope
+from pullback.studies.minimal.changes import ARRANGEMENT, DRAWS, HARMLESS, PARTS, WHOLE, changes, low_pass, shuffled, slope
 from pullback.studies.minimal.images import (
     CONTROLS,
     EQUAL,
@@ -245,7 +245,7 @@ def test_filters_and_edges() -> None:
     assert torch.allclose(drawn(torch.full_like(x, 0.3)), torch.full_like(x, -2.0))  # black
     step = torch.cat([torch.zeros(1, 1, 16, 8), torch.ones(1, 1, 16, 8)], 3).double()
     assert (0.25 * drawn(step) + 0.5)[0, 0, 0].tolist() == pytest.approx([0] * 7 + [1, 1] + [0] * 7)
-    assert [name for name in dict(changes(model, x, 0)) if name != WHOLE] == list(CHANGES)
+    assert [name for name in dict(changes(model, x, 0)) if name != WHOLE] == [*HARMLESS, *ARRANGEMENT, *PARTS]
 
 
 def test_names_are_all_different() -> None:

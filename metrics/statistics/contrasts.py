@@ -202,11 +202,11 @@ def _sums(size: Numbers, seed: int) -> Iterator[Numbers]:
     signs = 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) - 1
     # A byte holds eight signs, whose sum is looked up: a pattern of signs is never written out.
     known = signs @ np.pad(size, ((0, 8 * groups - units), (0, 0))).reshape(groups, 8, columns)
-    every = 2**units if units <= EXACT else PATTERNS
+    every, unused, places = 2**units if units <= EXACT else PATTERNS, 8 * groups - units, 8 * np.arange(groups)[::-1]
     for start in range(0, every, block):
-        number = np.arange(start, min(start + block, every)) << 8 * groups - units
-        drawn = number[:, None] >> 8 * np.arange(groups) & 255 if units <= EXACT else None
-        packed = rng.integers(0, 256, (len(number), groups), dtype=np.uint8) if drawn is None else drawn[:, ::-1]
+        number = np.arange(start, min(start + block, every))[:, None]
+        exact = number << unused >> places & 255 if units <= EXACT else None
+        packed = rng.integers(0, 256, (len(number), groups), dtype=np.uint8) if exact is None else exact
         yield sum(table[place] for table, place in zip(known, packed.T))
 
 
@@ -214,11 +214,8 @@ def _shift(found: Numbers, seed: int) -> float:
     """The median of (d_i + d_j) / 2 over all pairs i ≤ j; of two million drawn pairs for more than 2,000 units."""
     if not len(found):
         return float("nan")
-    pairs = (
-        np.triu_indices(len(found))
-        if len(found) <= _PAIRS
-        else np.random.default_rng(seed).integers(0, len(found), (2, _BLOCK))
-    )
+    draw, units = np.random.default_rng(seed).integers, len(found)
+    pairs = np.triu_indices(units) if units <= _PAIRS else draw(0, units, (2, _BLOCK))
     return float(np.median((found[pairs[0]] + found[pairs[1]]) / 2))
 
 

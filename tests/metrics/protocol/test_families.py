@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import pullback as pb
-from pullback.metrics.protocol.families import blur, noise, projected
+from pullback.metrics.protocol.families import blur, noise, projected, strongest
 from pullback.metrics.protocol.shuffled import shuffled
 
 
@@ -21,6 +21,20 @@ def test_the_fewest_units_that_hold_the_share(spec: str) -> None:
     assert (held >= 0.9).all()
     assert (held - smallest < 0.9).all()
     assert (torch.where(used, 0, energy).amax(1) / energy.sum(1) <= smallest).all()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.9, 0.999])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_strongest_are_the_first_of_a_sort_also_with_ties_and_numbers_of_any_size(dtype: torch.dtype, share: float) -> None:
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        z = torch.randn(3, int(torch.randint(1, 300, (), generator=generator)), generator=generator, dtype=dtype)
+        z = (z, z.round(decimals=1), z * 10.0 ** torch.randint(-15, 15, z.shape, generator=generator), z * (z > 0.5))[seed % 4]
+        level = (2 * z.abs().log() / torch.finfo(dtype).eps ** 0.5).round()  # equal ones in the order of their place
+        place = level.argsort(dim=1, descending=True, stable=True)
+        energy = z.square().gather(1, place)
+        first = energy.cumsum(1) - energy < share * energy.sum(1, keepdim=True)
+        assert torch.equal(strongest(z, share), torch.zeros_like(first).scatter_(1, place, first))
 
 
 def test_nothing_removed_is_nothing() -> None:

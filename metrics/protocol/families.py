@@ -13,7 +13,6 @@ SHARE = 0.9  # of the energy of the removed component that a foreign family remo
 OWN = "own"  # the selection's own coefficients go back to those of the baseline
 USABLE = TransformClaim.LINEAR | TransformClaim.RECONSTRUCTS
 SIGMA = 4.0  # samples, of the family "blur"
-_BITS = 12  # of the number of bins of a histogram
 
 Family = Transform | Callable[[Tensor], Tensor]  # what is taken away of a removed component, as a signal
 
@@ -40,13 +39,13 @@ def strongest(z: Tensor, share: float) -> Tensor:
     level = (2 * flat.abs().clamp(min=kind.tiny).log() / math.sqrt(kind.eps)).round()
     energy, low = flat.square(), level.amin(1, keepdim=True)
     above, wanted = torch.zeros_like(low), share * energy.sum(1, keepdim=True)
-    levels = int((level.amax(1, keepdim=True) - low).max()) + 1
-    for step in reversed([2.0**bits for bits in range(0, levels.bit_length(), _BITS)]):  # each in the last entry's bin
-        place = ((level - low) / step).floor().clamp(-1, 2**_BITS).long() + 1
-        bins = energy.new_zeros(len(z), 2**_BITS + 2).scatter_add_(1, place, energy)[:, 1:-1].flip(1)
+    levels, bits = int((level.amax(1, keepdim=True) - low).max()) + 1, min(10, max(1, z[0].numel().bit_length() - 2))
+    for step in reversed([2.0**shift for shift in range(0, levels.bit_length(), bits)]):  # each in the last entry's bin
+        place = ((level - low) / step).floor().clamp(-1, 2**bits).long() + 1
+        bins = energy.new_zeros(len(z), 2**bits + 2).scatter_add_(1, place, energy)[:, 1:-1].flip(1)
         reached = above + bins.cumsum(1)
-        whole = (reached < wanted).sum(1, keepdim=True).clamp(max=2**_BITS - 1)
-        low = low + step * (2**_BITS - 1 - whole)
+        whole = (reached < wanted).sum(1, keepdim=True).clamp(max=2**bits - 1)
+        low = low + step * (2**bits - 1 - whole)
         above = (reached - bins).gather(1, whole)
     last = energy.where(level == low, 0)
     return ((level > low) | (level == low) & (above + last.cumsum(1) - last < wanted)).reshape(z.shape)

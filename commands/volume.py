@@ -15,7 +15,7 @@ MODELS = (
 DATA = "Packaged data, medmnist:FILE.npz, a folder of volumes or of CLASS/volume, or one file: once for all models or for each."
 METHOD = "An attribution method; repeat it for several. If not given: the paper's two, with its settings."
 BORDER = "Voxels with a larger value are the object. If not given: known for packaged data, Otsu's threshold for others."
-QUICK = "10 volumes and one wavelet, by default of digits: a trial of less than a minute, by default into results/volume-quick."
+QUICK = "20 volumes, one method and wavelet, by default digits: a trial of less than a minute, into results/volume-quick."
 OUT = Path("results/volume")
 
 

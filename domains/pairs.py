@@ -110,11 +110,14 @@ class Pairs:
         """The orthogonal transform that was last asked for, and `_ends` in its domain."""
         return []
 
-    @functools.cached_property
+    @property
     def blocks(self) -> list["Pairs"]:
         """Parts of a few examples each, so that memory does not grow with their number."""
-        starts = range(0, len(self), self.per_block)
-        return [self] if len(starts) == 1 else [self[slice(start, start + self.per_block)] for start in starts]
+        return [self] if len(self) <= self.per_block else self._parts
+
+    @functools.cached_property
+    def _parts(self) -> list["Pairs"]:
+        return [self[slice(start, start + self.per_block)] for start in range(0, len(self), self.per_block)]
 
     @property
     def per_block(self) -> int:

@@ -134,10 +134,10 @@ def _descend(parts: Sequence[Descent], steps: int) -> None:
         if step == 0 or options.obfuscation == "noise":
             absent = [part.problem.substitute(part.example, step) for part in parts]
             moved = [chart.point[part.example] - rest for part, chart, rest in zip(parts, charts, absent)]
-        points = [chart.push(torch.addcmul(*each)) for chart, *each in zip(charts, absent, masks, moved)]
+        points = [chart.push(torch.addcmul(rest, mask, way)) for chart, rest, mask, way in zip(charts, absent, masks, moved)]
         gradients = engine.gradient(torch.cat(points), example)[1].split(sizes)
-        for part, chart, gradient, *each in zip(parts, charts, gradients, slopes, moved):
-            part.mask.grad = torch.addcmul(each[0], chart.pull(gradient), each[1], value=part.problem.sign)
+        for part, chart, gradient, slope, way in zip(parts, charts, gradients, slopes, moved):
+            part.mask.grad = torch.addcmul(slope, chart.pull(gradient), way, value=part.problem.sign)
             check_gradient(part.mask.grad, part.example, " at some masked signal", "obfuscation")
         optimizer.param_groups[0]["lr"] = options.lr * (1 - step / steps)
         optimizer.step()

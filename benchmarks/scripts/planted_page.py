@@ -1,11 +1,17 @@
-"""The sections of docs/planted.md, from benchmarks/results/planted.json, the summary of a stored `pullback study planted`."""
+"""The sections of docs/planted.md, from stored runs of `pullback study planted`.
 
+`python -m benchmarks.scripts.planted_page FOLDER [NAME]` stores a run as benchmarks/results/NAME, by default planted.json.
+"""
+
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from benchmarks.results.stored import read
+from benchmarks.results.stored import ROOT, read
+from pullback.core.files import write_text
 from pullback.studies.planted.rivals import PROTOCOL, SCORES
 from pullback.studies.planted.signals import ROTATED
 from pullback.studies.planted.study import wilson
@@ -17,6 +23,23 @@ HELD_OUT, FIRST = "planted.json", "planted-first.json"  # two runs by the same r
 NAMED = 0.95  # of the seeds
 WITHOUT = [task.name for task in TASKS if task.kind in ("permuted", "off_menu")]
 EMPTY = [task.name for task in TASKS if task.control]
+
+
+def store(run: Path, name: str = HELD_OUT, root: Path = ROOT) -> None:
+    """Copies what the page shows of a finished run, and each false claim with the error of the domain that it names."""
+    summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    known: dict[Any, float] = {}
+    for path in (run / ".parts").glob("*.json"):
+        trial = json.loads(path.read_text(encoding="utf-8"))
+        for method, found in trial.get("found", {}).items():
+            for errors in found["errors"]:
+                known |= {(trial["task"], trial["seed"], method, domain): error for domain, error in errors.items()}
+    rows = pd.read_csv(run / "trials.csv")
+    rows = rows[(rows["score"] == PROTOCOL) & rows["false_claim"]]
+    each = rows[["task", "seed", "method", "network", "rule", "planted", "picked"]].to_dict("records")
+    false = [one | {"error": known[one["task"], one["seed"], one["method"], one["picked"]]} for one in each]
+    kept = {each: summary[each] for each in ("settings", "versions", "dropped", "findings", "table")} | {"false": false}
+    write_text(root / "benchmarks" / "results" / name, json.dumps(kept, indent=1, ensure_ascii=False))
 
 
 def _run(root: Path, name: str = HELD_OUT) -> dict[str, Any]:
@@ -67,7 +90,7 @@ def claims(found: list[dict[str, Any]]) -> str:
     """Each false claim: in which task, and of which network; "" where there is none.  found: rows of trials.csv."""
     each = [
         f"`{one['picked']}` in {one['task']}, seed {one['seed']}, where {_of(one['planted'])} is planted "
-        f"({one['network']}, the class is the {one['rule']})"
+        f"({one['network']}, the class is the {one['rule']}; error {100 * one['error']:.0f} %)"
         for one in found
     ]
     return f"False claims: {'; '.join(each)}." if each else ""
@@ -110,3 +133,6 @@ SECTIONS = {
     "planted-first": lambda root: findings(root, FIRST),
     "planted-scores": scores,
 }
+
+if __name__ == "__main__":
+    store(Path(sys.argv[1]), *sys.argv[2:3])

@@ -109,8 +109,7 @@ def _answers(judged: Judged, control: str, asked: Distinct, family: Family | Non
 
 def _shown(judged: Judged, mask: Tensor, example: Tensor, left: Tensor, family: Family | None) -> Tensor:
     """The inputs in which a selection is kept, or removed where `left`, as the family removes. Shape: (rows, *shape)."""
-    row = torch.arange(len(mask), device=mask.device)
-    shown = judged.selected(mask, example, left, row)
+    shown = judged.selected(mask, example, left, torch.arange(len(mask), device=mask.device))
     if family is None:
         return shown
     x = judged.ends[example, 0]

@@ -41,7 +41,7 @@ def strongest(z: Tensor, share: float) -> Tensor:
     above, wanted = torch.zeros_like(low), share * energy.sum(1, keepdim=True)
     levels, bits = int((level.amax(1, keepdim=True) - low).max()) + 1, min(10, max(1, z[0].numel().bit_length() - 2))
     for step in reversed([2.0**shift for shift in range(0, levels.bit_length(), bits)]):  # each in the last entry's bin
-        place = ((level - low) / step).floor().clamp(-1, 2**bits).long() + 1
+        place = ((level - low) / step).clamp(-1, 2**bits).long() + 1
         bins = energy.new_zeros(len(z), 2**bits + 2).scatter_add_(1, place, energy)[:, 1:-1].flip(1)
         reached = above + bins.cumsum(1)
         whole = (reached < wanted).sum(1, keepdim=True).clamp(max=2**bits - 1)

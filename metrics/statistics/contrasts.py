@@ -205,9 +205,8 @@ def _sums(size: Numbers, seed: int) -> Iterator[Numbers]:
     every, unused, places = 2**units if units <= EXACT else PATTERNS, 8 * groups - units, 8 * np.arange(groups)[::-1]
     for start in range(0, every, block):
         number = np.arange(start, min(start + block, every))[:, None]
-        exact = number << unused >> places & 255 if units <= EXACT else None
-        packed = rng.integers(0, 256, (len(number), groups), dtype=np.uint8) if exact is None else exact
-        yield sum(table[place] for table, place in zip(known, packed.T))
+        drawn = rng.integers(0, 256, (len(number), groups), np.uint8) if units > EXACT else number << unused >> places & 255
+        yield sum(table[place] for table, place in zip(known, drawn.T))
 
 
 def _shift(found: Numbers, seed: int) -> float:

@@ -163,8 +163,7 @@ def _record(
         record["files"] = present(record, kept, recordings.rate, settings, store.folder.parent) if shown else []
         return record
 
-    content = digest([clip.label, clip.target.double().flatten().tolist()])
-    key = f"{clip.name} {content} {'shown' if shown else ''}"
+    key = f"{clip.name} {digest([clip.label, clip.target.double().flatten().tolist()])} {'shown' if shown else ''}"
     return pieces.take(store, key, made, clip.name, lambda record: record["files"])
 
 

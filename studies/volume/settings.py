@@ -77,9 +77,9 @@ class Settings(ModelOptions):
 
     @property
     def quick(self) -> "Settings":
-        """10 volumes, 200 for the accuracy, one wavelet; without models the digits, with a network trained in seconds."""
-        few: dict[str, Any] = {"limit": min(10, self.limit), "tested": min(200, self.tested), "pictures": min(1, self.pictures)}
-        few["transforms"] = self.transforms[:1]
+        """20 volumes, 200 for the accuracy, one method and wavelet; without models the digits, with a small network."""
+        few: dict[str, Any] = {"limit": min(20, self.limit), "tested": min(200, self.tested), "pictures": min(1, self.pictures)}
+        few |= {"transforms": self.transforms[:1], "methods": self.methods[:1]}
         return replace(self, **few) if self.models else replace(self, models=(QUICK,), data=DEFAULT[0][1:], **few)
 
     @property

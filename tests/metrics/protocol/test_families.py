@@ -28,7 +28,9 @@ def test_the_fewest_units_that_hold_the_share(spec: str) -> None:
 def test_the_strongest_are_the_first_of_a_sort_also_with_ties_and_numbers_of_any_size(dtype: torch.dtype, share: float) -> None:
     for seed in range(20):
         generator = torch.Generator().manual_seed(seed)
-        z = torch.randn(3, int(torch.randint(1, 300, (), generator=generator)), generator=generator, dtype=dtype)
+        long = seed < 4 and dtype == torch.float64  # single precision: sums of so many may differ by the last entry
+        size = 20_000 if long else int(torch.randint(1, 300, (), generator=generator))
+        z = torch.randn(3, size, generator=generator, dtype=dtype)
         z = (z, z.round(decimals=1), z * 10.0 ** torch.randint(-15, 15, z.shape, generator=generator), z * (z > 0.5))[seed % 4]
         level = (2 * z.abs().log() / torch.finfo(dtype).eps ** 0.5).round()  # equal ones in the order of their place
         place = level.argsort(dim=1, descending=True, stable=True)

@@ -122,7 +122,15 @@ def test_a_missed_goal_is_said_with_its_interval() -> None:
     assert false.endswith("**missed** in 1-D, off the menu (1 of 20, 95 % interval 1–24 %).")
     assert "missed" in goals(pd.DataFrame([row, clean | {"right": 18}]))[0]
     assert claims([]) == ""
-    false = {"task": row["task"], "seed": 7, "network": "deep", "rule": "sign", "planted": "rotation", "picked": "dct"}
+    false = {
+        "task": row["task"],
+        "seed": 7,
+        "network": "deep",
+        "rule": "sign",
+        "planted": "rotation",
+        "picked": "dct",
+        "error": 0.4,
+    }
     assert claims([false]).startswith(f"False claims: `dct` in {row['task']}, seed 7, where a frame that is not compared is")
 
 

@@ -4,11 +4,14 @@ import os
 import signal
 import sys
 
+from .core.allocator import keep_freed_memory
+
 INTERRUPTED = 130  # the exit status that shells use
 
 
 def main() -> None:
     """Runs the command line, or says in one line how to install what it needs, or that Ctrl-C has ended its start."""
+    keep_freed_memory()
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:  # an exception in the middle of an import may end as another one
         signal.signal(signal.SIGINT, _leave)

@@ -12,7 +12,7 @@ from ..attribution import Attribution
 from ..attribution.engine.random import Keyed, fill, keys
 from ..attribution.result import coefficient_count
 from ..core.checks import check_choice
-from ..core.tensors import ranks
+from ..core.tensors import descending, ranks
 from ..transforms import TransformClaim
 from .code_length import affordable
 
@@ -76,7 +76,7 @@ def order_ranks(score: Tensor, attribution: Attribution, seed: int) -> Tensor:
     for example in tied.nonzero()[:, 0].tolist():
         draw = Keyed(attribution.coefficients[example : example + 1], seed).generator(0, "ties")
         shuffled = torch.from_numpy(draw.permutation(flat.shape[1])).to(flat.device)
-        place = shuffled[flat[example, shuffled].argsort(descending=True, stable=True)]
+        place = shuffled[descending(flat[example, shuffled][None])[0]]
         rank[example].view(-1)[place] = torch.arange(len(place), device=flat.device, dtype=rank.dtype)
     return rank
 

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ...core.network_graph import NORMS, dilate_pointwise, drop_idle, fold, frozen, has_hooks, trace
+from ...core.network_padding import fold_padding
 
 
 def has_norms(model: Any) -> bool:
@@ -16,9 +17,9 @@ def has_norms(model: Any) -> bool:
 def equal_network(model: Any, folded: bool = False) -> tuple[nn.Module | None, str]:
     """(the network, "") or (None, why there is none).
 
-    BatchNorm is folded into the convolution or linear layer before it, dropout and identities are removed, and parameters need
-    no gradient, so that autograd keeps less. On one thread of a CPU, 1 × 1 convolutions run by oneDNN. Only folded layers take
-    memory, for a copy of their weights.
+    BatchNorm is folded into the convolution or linear layer before it, zeros into the convolution after them, dropout and
+    identities are removed, and parameters need no gradient, so that autograd keeps less. On one thread of a CPU, 1 × 1
+    convolutions run by oneDNN. Only folded layers take memory, for a copy of their weights.
 
     folded: whether to build it only where a BatchNorm can be folded, which makes it faster.
 
@@ -36,6 +37,7 @@ def equal_network(model: Any, folded: bool = False) -> tuple[nn.Module | None, s
             graph = trace(frozen(model).eval())
         if not fold(graph) and folded:
             return None, "no BatchNorm follows a convolution or linear layer directly"
+        fold_padding(graph)
         drop_idle(graph)
         if torch.get_num_threads() == 1:
             dilate_pointwise(graph)

@@ -1,7 +1,5 @@
 """What the suites run on, and what is noted about a run so that only whole ones are stored."""
 
-import contextlib
-import ctypes
 import gc
 import os
 import platform
@@ -15,10 +13,10 @@ from torch import Tensor
 
 from benchmarks.results.stored import suite_of
 from benchmarks.subjects.models import QUICK
+from pullback.core.allocator import keep_freed_memory
 from pullback.studies import load_model, load_photos
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 _PARTIAL = ("keyword", "markexpr", "lf", "deselect")  # options of pytest that leave some benchmarks out
 
 _suites: dict[str, dict[str, Any]] = {}  # by name: wall_s, setup and teardown included; skipped: why, by test
@@ -36,9 +34,7 @@ def _frozen() -> None:
 def keeps_memory() -> None:
     """glibc keeps the memory that a pass freed. Otherwise a pass of 6 photos may get 21,000 new pages from the system, or
     none: equal passes then differ by a tenth."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # systems that have no glibc
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_MMAP_THRESHOLD, 2**30), mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+    keep_freed_memory()
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ...core.allocator import keep_freed_memory
 from ...core.checks import check_number
 from ...core.files import plain
 from ...core.imports import needs
@@ -67,6 +68,7 @@ def settle(places: Sequence[str], threads: int) -> None:
     """Prepares the process of a worker.  places: the caller's current folder, and those of its modules."""
     import torch
 
+    keep_freed_memory()
     os.chdir(places[0])
     sys.path += [place for place in places[1:] if place not in sys.path]
     torch.set_num_threads(threads)

@@ -9,7 +9,7 @@ import torch
 from support.subjects import Scan, normal
 from torch import Tensor, nn
 
-from pullback.core.tensors import check_range, limits, ordinary, without_subclass
+from pullback.core.tensors import check_range, descending, limits, ordinary, without_subclass
 
 X = normal(2, 3, 4)
 
@@ -114,3 +114,18 @@ def test_sizes_between_the_limits_pass_and_others_name_their_example(dtype: torc
         with pytest.raises(ValueError, match=r"x: example 1 holds no number above .*, too small for .*scale x"):
             check_range("x", small, least=True)
         assert check_range("baseline", small) is small
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64])
+def test_descending_is_a_stable_sort(dtype: torch.dtype) -> None:
+    ties = (normal(4, 301) * 3).round().to(dtype)
+    ties[0, ::2] *= 0  # zeros of both signs are equal
+    assert torch.equal(descending(ties), ties.argsort(dim=1, descending=True, stable=True))
+
+
+def test_descending_orders_extreme_numbers_as_torch_does() -> None:
+    tiny = torch.finfo(torch.float32).smallest_normal
+    row = torch.tensor([[0.0, -0.0, torch.inf, -torch.inf, tiny / 8, -tiny / 8, 1e38, -1e38, 1.0, 1.0]])
+    assert torch.equal(descending(row), row.argsort(dim=1, descending=True, stable=True))
+    unknown = torch.cat([row, torch.full((1, 2), torch.nan)], 1)
+    assert torch.equal(descending(unknown), unknown.argsort(dim=1, descending=True, stable=True))

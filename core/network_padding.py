@@ -1,0 +1,75 @@
+"""Convolutions that add the zeros themselves which a layer, or their own forward, would copy them into."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from .network_graph import AFFINE, calls, put, used_once
+
+_CONVOLUTIONS = AFFINE[1:]
+_ZEROS = (nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d)
+_CONVOLVE = {F.conv1d, F.conv2d, F.conv3d}
+
+
+def fold_padding(graph: fx.GraphModule) -> int:
+    """Convolutions after a layer of zeros, or of a class that pads before it convolves, pad themselves. Returns their number.
+
+    >>> from .network_graph import trace
+    >>> graph = trace(nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 4, 3, stride=2)))
+    >>> fold_padding(graph), graph.get_submodule("1")
+    (1, Conv2d(3, 4, kernel_size=(4, 4), stride=(2, 2), padding=(1, 1)))
+    """
+    once, found = used_once(graph), 0
+    for node, layer in calls(graph, _CONVOLUTIONS):
+        if str(node.target) not in once:
+            continue
+        source: Any = node.args[0]
+        zeros = _own_zeros(layer)
+        if zeros is None and type(layer) in _CONVOLUTIONS and len(source.users) == 1:
+            zeros = next((pad.padding for one, pad in calls(graph, _ZEROS) if one is source), None)
+        folded = None if zeros is None else _padding(layer, zeros)
+        if folded is None:
+            continue
+        put(graph, str(node.target), folded)
+        found += 1
+        if type(layer) in _CONVOLUTIONS:
+            node.replace_input_with(source, source.args[0])
+            graph.graph.erase_node(source)
+    graph.recompile()
+    return found
+
+
+def _own_zeros(layer: Any) -> Sequence[int] | None:
+    """The zeros that a layer of a derived class adds to its input before it convolves, if it does nothing else."""
+    if type(layer) in _CONVOLUTIONS:
+        return None
+    steps = [node for node in fx.Tracer().trace(layer).nodes if node.op.startswith("call")]
+    if [node.op for node in steps] != ["call_module", "call_function"] or steps[1].target not in _CONVOLVE:
+        return None
+    pad = layer.get_submodule(str(steps[0].target))
+    return pad.padding if isinstance(pad, _ZEROS) else None
+
+
+def _padding(layer: Any, zeros: Sequence[int]) -> nn.Module | None:
+    """The convolution of a signal with these zeros around it, as one layer; None where it would be much larger.
+
+    A convolution pads both sides alike. Where one more zero is asked for at the end, both sides get it, and the kernel begins
+    with a zero, so that it still meets the same numbers.
+    zeros: before and after the last axis, the one before it, ...
+    """
+    before, after = list(zeros[::2]), list(zeros[1::2])
+    more = [last - first for first, last in zip(before, after)]
+    dilated = any(grown and step > 1 for grown, step in zip(more, reversed(layer.dilation)))
+    known = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    if not known or dilated or min(*before, *after) < 0 or max(map(abs, more)) > 1:
+        return None
+    padding = tuple(own + max(pair) for own, *pair in zip(layer.padding, before[::-1], after[::-1]))
+    weight = F.pad(layer.weight.detach(), [side for grown in more for side in (max(grown, 0), max(-grown, 0))])
+    sizes = layer.in_channels, layer.out_channels, tuple(weight.shape[2:]), tuple(layer.stride), padding, tuple(layer.dilation)
+    kind = next(each for each in type(layer).__mro__ if each in _CONVOLUTIONS)
+    result: Any = torch.nn.utils.skip_init(kind, *sizes, layer.groups, layer.bias is not None)  # draws no numbers
+    result.weight, result.bias = nn.Parameter(weight, layer.weight.requires_grad), layer.bias
+    return result

@@ -24,11 +24,10 @@ def fold_padding(graph: fx.GraphModule) -> int:
     """
     once, found = used_once(graph), 0
     for node, layer in calls(graph, _CONVOLUTIONS):
-        if str(node.target) not in once:
+        if str(node.target) not in once or len(node.all_input_nodes) != 1:
             continue
-        source: Any = node.args[0]
-        zeros = _own_zeros(layer)
-        if zeros is None and type(layer) in _CONVOLUTIONS and len(source.users) == 1:
+        source, zeros = node.all_input_nodes[0], _own_zeros(layer)
+        if type(layer) in _CONVOLUTIONS and len(source.users) == 1:
             zeros = next((pad.padding for one, pad in calls(graph, _ZEROS) if one is source), None)
         folded = None if zeros is None else _padding(layer, zeros)
         if folded is None:
@@ -36,7 +35,7 @@ def fold_padding(graph: fx.GraphModule) -> int:
         put(graph, str(node.target), folded)
         found += 1
         if type(layer) in _CONVOLUTIONS:
-            node.replace_input_with(source, source.args[0])
+            node.replace_input_with(source, source.all_input_nodes[0])
             graph.graph.erase_node(source)
     graph.recompile()
     return found
@@ -44,13 +43,21 @@ def fold_padding(graph: fx.GraphModule) -> int:
 
 def _own_zeros(layer: Any) -> Sequence[int] | None:
     """The zeros that a layer of a derived class adds to its input before it convolves, if it does nothing else."""
-    if type(layer) in _CONVOLUTIONS:
+    pads = [name for name, child in layer.named_children() if isinstance(child, _ZEROS)]
+    if type(layer) in _CONVOLUTIONS or len(pads) != 1:
         return None
-    steps = [node for node in fx.Tracer().trace(layer).nodes if node.op.startswith("call")]
+    try:
+        nodes = list(fx.Tracer().trace(layer).nodes)
+    except Exception:  # its forward runs on proxies, and may raise anything: then the layer stays whole
+        return None
+    steps = [node for node in nodes if node.op.startswith("call")]
     if [node.op for node in steps] != ["call_module", "call_function"] or steps[1].target not in _CONVOLVE:
         return None
-    pad = layer.get_submodule(str(steps[0].target))
-    return pad.padding if isinstance(pad, _ZEROS) else None
+    _, *given = steps[1].args
+    own = [layer.stride, layer.padding, layer.dilation, layer.groups]
+    read = [each.target if isinstance(each, fx.Node) else each for each in given]
+    known = read[:2] == ["weight", "bias" if layer.bias is not None else None] and read[2:] == own and not steps[1].kwargs
+    return layer.get_submodule(pads[0]).padding if known else None
 
 
 def _padding(layer: Any, zeros: Sequence[int]) -> nn.Module | None:

@@ -136,6 +136,6 @@ def descending(rows: Tensor) -> Tensor:
         return rows.argsort(dim=1, descending=True, stable=True)
     bits = (rows.detach() + 0).view(torch.int32)  # + 0 makes -0 equal to 0
     falling = ~(bits ^ (bits >> 31 & 0x7FFFFFFF))  # as negative numbers grow, their bits fall
-    packed = (falling.long() << 32) + torch.arange(rows.shape[1])
+    packed = (falling.long() << 32) + torch.arange(rows.shape[1], device=rows.device)
     packed.numpy().sort(axis=1)
     return packed & 0xFFFFFFFF

@@ -66,6 +66,36 @@ def test_no_numbers_are_drawn_and_the_weights_stay() -> None:
     assert graph.get_submodule("0").weight.requires_grad
 
 
+class Own(Same):
+    """Convolves with another stride than it says, other weights, or zeros that depend on the input, which cannot be traced."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__((1, 1, 1, 1))
+        self.how, self.other = how, nn.Parameter(-self.weight.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.how == "zeros":
+            x = F.pad(x, (0, 1)) if x.shape[-1] % 2 else x
+        weight = self.other if self.how == "weight" else self.weight
+        return F.conv2d(self.zeros(x), weight, self.bias, 1 if self.how == "stride" else self.stride, groups=3)
+
+
+class ByName(nn.Module):
+    """Gives the padded signal to the convolution by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pad, self.conv = nn.ZeroPad2d(1), nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(input=self.pad(input=x))
+        return out
+
+
+def test_a_signal_that_is_given_by_name() -> None:
+    assert folded(ByName().double(), normal(2, 3, 8, 9)) == 1
+
+
 class Twice(nn.Module):
     """The padded signal is read twice, or the convolution is used twice."""
 
@@ -85,6 +115,7 @@ class Twice(nn.Module):
         Twice(True),
         Twice(False),
         nn.Sequential(Same((1, 1, 1, 1), scaled=True)),  # it does more than pad and convolve
+        *(nn.Sequential(Own(how)) for how in ("stride", "weight", "zeros")),
         nn.Sequential(nn.ConstantPad2d(1, 0.5), nn.Conv2d(3, 4, 3)),
         nn.Sequential(nn.ZeroPad2d((0, 2, 0, 2)), nn.Conv2d(3, 4, 3)),  # a kernel of 5 × 5 instead
         nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 4, 3, dilation=2)),

@@ -17,6 +17,7 @@ RUNS = "Folders of finished comparisons that are read instead of run."
 MODELS = f"Repeat it for several. {options.MODEL} If not given: six packaged ones of all kinds of signals, with their data."
 DATA = f"{options.DATA} Once for all models, or once for each."
 METHODS = "An attribution method; repeat it for several."
+LIMIT = "Largest number of signals of each data set. If not given: 40, and fewer for the slow ones of the packaged models."
 EFFORT = "quick, default or full, as in compare: only default and full make the whole protocol."
 QUICK = "20 signals, few selections, and by default two LeNets on digits: a trial of less than a minute."
 
@@ -32,7 +33,7 @@ def domains(
     data: Annotated[list[str] | None, typer.Option(help=DATA)] = None,
     method: Annotated[list[str] | None, typer.Option(help=METHODS)] = None,
     transform: Annotated[list[str] | None, options.domains("those of each kind of signal")] = None,
-    limit: Annotated[int, options.number("Largest number of signals of each data set.")] = 40,
+    limit: Annotated[int | None, options.number(LIMIT)] = None,
     effort: Annotated[str, typer.Option(help=EFFORT)] = "quick",
     quick: Annotated[bool, options.switch("--quick", QUICK)] = False,
     out: options.OutOption = OUT,

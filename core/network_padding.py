@@ -15,7 +15,9 @@ _CONVOLVE = {F.conv1d, F.conv2d, F.conv3d}
 
 
 def fold_padding(graph: fx.GraphModule) -> int:
-    """Convolutions after a layer of zeros, or of a class that pads before it convolves, pad themselves. Returns their number.
+    """Convolutions after a layer of zeros pad themselves, and those of a class that only pads and convolves are torch's own.
+
+    Returns their number.
 
     >>> from .network_graph import trace
     >>> graph = trace(nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 4, 3, stride=2)))
@@ -42,22 +44,22 @@ def fold_padding(graph: fx.GraphModule) -> int:
 
 
 def _own_zeros(layer: Any) -> Sequence[int] | None:
-    """The zeros that a layer of a derived class adds to its input before it convolves, if it does nothing else."""
-    pads = [name for name, child in layer.named_children() if isinstance(child, _ZEROS)]
-    if type(layer) in _CONVOLUTIONS or len(pads) != 1:
+    """The zeros that a layer of a derived class adds to its input before it convolves, if it does nothing else; maybe none."""
+    pads: list[Sequence[int]] = [child.padding for child in layer.children() if isinstance(child, _ZEROS)]
+    if type(layer) in _CONVOLUTIONS or len(pads) > 1:
         return None
     try:
         nodes = list(fx.Tracer().trace(layer).nodes)
     except Exception:  # its forward runs on proxies, and may raise anything: then the layer stays whole
         return None
     steps = [node for node in nodes if node.op.startswith("call")]
-    if [node.op for node in steps] != ["call_module", "call_function"] or steps[1].target not in _CONVOLVE:
+    if [node.op for node in steps] != ["call_module"] * len(pads) + ["call_function"] or steps[-1].target not in _CONVOLVE:
         return None
-    _, *given = steps[1].args
+    _, *given = steps[-1].args
     own = [layer.stride, layer.padding, layer.dilation, layer.groups]
     read = [each.target if isinstance(each, fx.Node) else each for each in given]
-    known = read[:2] == ["weight", "bias" if layer.bias is not None else None] and read[2:] == own and not steps[1].kwargs
-    return layer.get_submodule(pads[0]).padding if known else None
+    known = read[:2] == ["weight", "bias" if layer.bias is not None else None] and read[2:] == own and not steps[-1].kwargs
+    return next(iter(pads), (0, 0) * len(layer.kernel_size)) if known else None
 
 
 def _padding(layer: Any, zeros: Sequence[int]) -> nn.Module | None:
@@ -74,7 +76,9 @@ def _padding(layer: Any, zeros: Sequence[int]) -> nn.Module | None:
     if not known or dilated or min(*before, *after) < 0 or max(map(abs, more)) > 1:
         return None
     padding = tuple(own + max(pair) for own, *pair in zip(layer.padding, before[::-1], after[::-1]))
-    weight = F.pad(layer.weight.detach(), [side for grown in more for side in (max(grown, 0), max(-grown, 0))])
+    weight = layer.weight.detach()
+    if any(more):
+        weight = F.pad(weight, [side for grown in more for side in (max(grown, 0), max(-grown, 0))])
     sizes = layer.in_channels, layer.out_channels, tuple(weight.shape[2:]), tuple(layer.stride), padding, tuple(layer.dilation)
     kind = next(each for each in type(layer).__mro__ if each in _CONVOLUTIONS)
     result: Any = torch.nn.utils.skip_init(kind, *sizes, layer.groups, layer.bias is not None)  # draws no numbers

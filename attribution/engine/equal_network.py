@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...core.network_fusion import fuse_activations
 from ...core.network_graph import NORMS, dilate_pointwise, drop_idle, fold, frozen, has_hooks, trace
 from ...core.network_padding import fold_padding
 
@@ -14,7 +15,7 @@ def has_norms(model: Any) -> bool:
     return isinstance(model, nn.Module) and any(isinstance(layer, NORMS) for layer in model.modules())
 
 
-def equal_network(model: Any, folded: bool = False) -> tuple[nn.Module | None, str]:
+def equal_network(model: Any, folded: bool = False, fused: bool = False) -> tuple[nn.Module | None, str]:
     """(the network, "") or (None, why there is none).
 
     BatchNorm is folded into the convolution or linear layer before it, zeros into the convolution after them, dropout and
@@ -22,6 +23,7 @@ def equal_network(model: Any, folded: bool = False) -> tuple[nn.Module | None, s
     convolutions run by oneDNN. Only folded layers take memory, for a copy of their weights.
 
     folded: whether to build it only where a BatchNorm can be folded, which makes it faster.
+    fused: whether convolutions apply the activation after them, which has no gradient.
 
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.1)).eval()
     >>> equal, _ = equal_network(net)
@@ -39,6 +41,8 @@ def equal_network(model: Any, folded: bool = False) -> tuple[nn.Module | None, s
             return None, "no BatchNorm follows a convolution or linear layer directly"
         fold_padding(graph)
         drop_idle(graph)
+        if fused:
+            fuse_activations(graph)
         if torch.get_num_threads() == 1:
             dilate_pointwise(graph)
         graph.delete_all_unused_submodules()

@@ -30,7 +30,7 @@ def choose_form(run: DryRun, evaluations: int, gradients: bool, invariant: bool)
     evaluations: of the run.  invariant: whether the method claims implementation invariance.
     """
     prepared = run.engine.prepared
-    network = _equal(run, evaluations) if invariant else None
+    network = _equal(run, evaluations, gradients) if invariant else None
     worth = evaluations >= (_WORTH_IT if network is None else _FOLDED)
     tries = prepared.tries_channels_last and worth and _order_shows(run)
     for candidate, channels_last in _forms(network, prepared.channels_last, tries):
@@ -56,7 +56,7 @@ def _forms(network: nn.Module | None, channels_last: bool, tries: bool) -> list[
     return [*((each, True) for each in equal), (None, True), *((each, False) for each in equal)]
 
 
-def _equal(run: DryRun, evaluations: int) -> nn.Module | None:
+def _equal(run: DryRun, evaluations: int, gradients: bool) -> nn.Module | None:
     """The network to run in place of the model, if one is asked for."""
     prepared, auto = run.engine.prepared, run.engine.prepared.optimize == "auto"
     if prepared.optimize is False or (auto and (evaluations < _FOLDED or not has_norms(prepared.plain))):
@@ -64,7 +64,8 @@ def _equal(run: DryRun, evaluations: int) -> nn.Module | None:
     if prepared.create_graph:
         prepared.not_optimized = "with create_graph, the parameters may need a gradient"
         return None
-    network, prepared.not_optimized = equal_network(prepared.plain, folded=auto)
+    fused = not gradients and prepared.precision == "fp32"  # autocast does not know the joined operation
+    network, prepared.not_optimized = equal_network(prepared.plain, folded=auto, fused=fused)
     return network
 
 

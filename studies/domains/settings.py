@@ -10,14 +10,15 @@ from ..compare.settings import EFFORTS
 from ..compare.settings import Settings as Comparison
 from ..loaders.options import ModelOptions
 
-DEFAULT = (  # two networks for clothes, and one for each other kind of signal
-    ("efficientnet-lite0", "imagenet-sample"),
-    ("fashion-erm-seed0", "fashion-mnist"),
-    ("fashion-transformer", "fashion-mnist"),
-    ("yamnet", "animals"),
-    ("digits3d-net", "digits3d"),
-    ("gunpoint-net", "ucr:GunPoint"),
-)
+LIMIT = 40
+DEFAULT = {  # two networks for clothes, and one for each other kind of signal: how many signals take ten minutes in all
+    ("efficientnet-lite0", "imagenet-sample"): 10,
+    ("fashion-erm-seed0", "fashion-mnist"): LIMIT,
+    ("fashion-transformer", "fashion-mnist"): LIMIT,
+    ("yamnet", "animals"): 12,
+    ("digits3d-net", "digits3d"): 20,
+    ("gunpoint-net", "ucr:GunPoint"): LIMIT,
+}
 QUICK = ("mnist-lenet", "digits"), ("mnist-lenet-robust", "digits")
 FEW = ("pixel", "dct", "dwt(haar, level=2)")
 
@@ -28,7 +29,8 @@ class Settings(ModelOptions):
 
     models: specs as in `load_model`; without them six packaged ones with their data.  data: one for all, or one for each.
     methods: specs, each in a cell of its own.  transforms: specs; without them those of each kind of signal.
-    limit: the largest number of signals of each data set.  effort: as in `compare`; with "quick" a claim is provisional.
+    limit: the largest number of signals of each data set; without it 40, and fewer for slow ones of the packaged six.
+    effort: as in `compare`; with "quick" a claim is provisional.
     The rest: see `ModelOptions`.
 
     >>> Settings(models=("net:make", "net:other"), data=("photos",)).pairs
@@ -39,7 +41,7 @@ class Settings(ModelOptions):
     data: tuple[str, ...] = ()
     methods: tuple[str, ...] = (PICTURE_METHOD,)
     transforms: tuple[str, ...] = ()
-    limit: int = 40
+    limit: int | None = None
     effort: str = "quick"
     seed: int = 0
     batch_size: int | str = "auto"
@@ -50,7 +52,8 @@ class Settings(ModelOptions):
             several = [given] if isinstance(given, str) else given
             object.__setattr__(self, name, tuple(check_path("study domains", one) for one in several))
         check_choice("study domains", "effort", self.effort, EFFORTS)
-        check_count("study domains", "limit", self.limit, 1)
+        if self.limit is not None:
+            check_count("study domains", "limit", self.limit, 1)
         check_seed("study domains", self.seed)
         for method in self.methods:
             get_method(method)
@@ -67,13 +70,14 @@ class Settings(ModelOptions):
     @property
     def quick(self) -> "Settings":
         """20 signals, few selections; without models two LeNets on digits, which need no training, in three domains."""
-        few: dict[str, Any] = {"limit": min(20, self.limit), "effort": "quick", "transforms": self.transforms or FEW}
+        few: dict[str, Any] = {"limit": min(20, self.limit or LIMIT), "effort": "quick", "transforms": self.transforms or FEW}
         if self.models:
             return replace(self, **few)
         return replace(self, models=tuple(m for m, _ in QUICK), data=tuple(d for _, d in QUICK), **few)
 
     def comparison(self, model: str, data: str) -> Comparison:
         """The comparison of one pair."""
-        how: dict[str, Any] = {"limit": self.limit, "effort": self.effort, "seed": self.seed, "pictures": 0}
+        few = self.limit or (LIMIT if self.models else DEFAULT[model, data])
+        how: dict[str, Any] = {"limit": few, "effort": self.effort, "seed": self.seed, "pictures": 0}
         how |= {"batch_size": self.batch_size} | {one.name: getattr(self, one.name) for one in fields(ModelOptions)}
         return Comparison(model, data, self.methods, self.transforms, **how)

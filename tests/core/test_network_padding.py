@@ -56,6 +56,26 @@ def test_a_class_that_pads_before_it_convolves(zeros: tuple[int, int, int, int])
     assert folded(nn.Sequential(Same(zeros)).double(), normal(2, 3, 8, 9)) == 1
 
 
+class Plain(nn.Conv2d):
+    """Convolves by its own forward, or returns its input."""
+
+    def __init__(self, idle: bool = False) -> None:
+        super().__init__(3, 3, 3, padding=1)
+        self.idle = idle
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if self.idle else F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+def test_a_class_that_only_convolves_becomes_torchs_own_with_the_same_weights() -> None:
+    net = nn.Sequential(Plain()).double()
+    graph = trace(net)
+    assert fold_padding(graph) == folded(net, normal(2, 3, 8, 9)) == 1
+    assert type(graph.get_submodule("0")) is nn.Conv2d
+    assert graph.get_submodule("0").weight.data_ptr() == net[0].weight.data_ptr()
+    assert folded(nn.Sequential(Plain(idle=True)).double(), normal(2, 3, 8, 9)) == 0
+
+
 def test_no_numbers_are_drawn_and_the_weights_stay() -> None:
     layer = Same((1, 1, 1, 1))
     state, weight = torch.get_rng_state(), layer.weight.clone()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import pullback as pb
 from pullback.attribution.engine import faster_form
 from pullback.attribution.engine.equal_network import equal_network, own_bytes
+from pullback.core.network_fusion import ActivatedConvolution
 from pullback.core.network_graph import trace
 from pullback.studies import load_model, load_photos
 
@@ -96,6 +97,24 @@ def test_on_one_thread_pointwise_convolutions_are_dilated(monkeypatch: pytest.Mo
         assert [layer.dilation for layer in convolutions] == [dilation, (1, 1), (1, 1)]  # only where it has no meaning
         torch.testing.assert_close(network(x), net(x))
     assert all(layer.dilation == (1, 1) for layer in net if isinstance(layer, nn.Conv2d))  # the user's own stay
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN")
+@pytest.mark.parametrize("method", ["rise(masks=48)", "integrated_gradients(steps=24)"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_only_runs_without_gradients_join_convolution_and_activation(
+    method: str, precision: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x, seen = Residual().float(), normal(2, *SHAPE, dtype=torch.float32), list[str]()
+    run = ActivatedConvolution.forward
+    monkeypatch.setattr(ActivatedConvolution, "forward", lambda self, rows: seen.append(self.name) or run(self, rows))
+    plain = pb.attribute(model, x, 1, method=method, execution=pb.Execution(optimize=False, precision=precision))
+    assert not seen
+    found = pb.attribute(model, x, 1, method=method, execution=pb.Execution(optimize=True, precision=precision))
+    assert settings(found)["optimized"]
+    assert set(seen) == ({"swish"} if method.startswith("rise") and precision == "fp32" else set())
+    cosine = torch.nn.functional.cosine_similarity(found.values.flatten(1), plain.values.flatten(1))
+    assert bool((cosine > (1 - 1e-5 if precision == "fp32" else 0.9)).all())
 
 
 class Branches(nn.Module):

@@ -360,6 +360,13 @@ def test_quick_needs_no_training_and_no_debian_package() -> None:
     assert dataclasses.replace(Settings(), models=("a",), data=("b",)).quick.pairs == [("a", "b")]
 
 
+def test_only_slow_packaged_networks_take_fewer_signals_and_only_unless_told() -> None:
+    limits = lambda asked: {model: asked.comparison(model, data).limit for model, data in asked.pairs}
+    assert limits(Settings()) == limits(Settings(limit=40)) | {"efficientnet-lite0": 10, "yamnet": 12, "digits3d-net": 20}
+    assert set(limits(Settings(limit=7)).values()) == {7}
+    assert limits(Settings(models=("yamnet",), data=("animals",))) == {"yamnet": 40}
+
+
 def test_the_command_prints_the_findings(
     found: study.Domains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

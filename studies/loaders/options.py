@@ -34,11 +34,16 @@ class ModelOptions:
     output: str | None = None
     inputs: tuple[str, ...] = ()
 
-    def loaded(self, spec: str, note: Callable[[str], object] | None = None) -> LoadedModel:
-        """The model that `spec` names, as these options say, on its device.  note, errors: as in `load_model`."""
+    def loaded(self, spec: str, note: Callable[[str], object] | None = None, kind: str | None = None) -> LoadedModel:
+        """The model that `spec` names, as these options say, on its device.  note, errors: as in `load_model`.
+
+        kind: of a model of the user's that says none itself; images otherwise.
+        """
         parts = {name: getattr(self, name) for name in ("size", "mean", "std", "channels", "crop")}
         said = {name: getattr(self, name) for name in ("kind", "rate", "window", "output")}
         found = load_model(spec, self.device, arch=self.arch, note=note)
+        if self.kind is None and ":" in spec and found.signals.resized:
+            said["kind"] = kind
         found = found.described(**said, inputs=read_inputs(self.inputs)).prepared(**parts)
         if self.kind is not None and found.signals.needs_rate and found.rate is None:
             raise ValueError(

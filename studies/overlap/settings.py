@@ -7,9 +7,8 @@ from typing import Any
 
 from ...attribution import get as get_method
 from ...core.checks import check_path
-from ..loaders.adapted import read_inputs
-from ..loaders.model_formats import load_model
 from ..loaders.models import LoadedModel
+from ..loaders.options import ModelOptions
 from .tones import LENGTH, TONES, tones_model
 
 IG, SMOOTH, SHAPLEY = (
@@ -25,7 +24,7 @@ NOISE, RECORDINGS = "noise", "recordings"
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ModelOptions):
     """What is run.
 
     data: recordings, as in `load_photos`; "tones" are built in, and so is the model "tones".
@@ -38,7 +37,7 @@ class Settings:
     budgets: the shares that are kept, of the number of samples.  budget: the one of figures, sounds and FF.
     seconds: of a segment.  targets: how many recordings are explained at most.  limit: how many are read at most.
     explored: the share of them on which contrasts are looked for; the others confirm what was found.
-    shown: how many mixtures are drawn and written as sound.  The rest: as in `compare`.
+    shown: how many mixtures are drawn and written as sound.  The rest: see `ModelOptions`.
 
     >>> Settings().quick.model
     'tones'
@@ -60,14 +59,7 @@ class Settings:
     explored: float = 0.45
     shown: int = 2
     seed: int = 0
-    device: str = "cpu"
     batch_size: int | str = "auto"
-    kind: str | None = None
-    rate: float | None = None
-    window: int | None = None
-    arch: str | None = None
-    output: str | None = None
-    inputs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("model", "data"):
@@ -97,12 +89,7 @@ class Settings:
 
     def load_model(self, note: Callable[[str], object] | None = None) -> LoadedModel:
         """The model, on its device.  Raises: ValueError where it does not take recordings."""
-        if self.model == TONES:
-            loaded = tones_model()
-        else:
-            loaded = load_model(self.model, self.device, arch=self.arch, note=note)
-            kind = self.kind or ("audio" if ":" in self.model and loaded.signals.resized else None)
-            loaded = loaded.described(kind, self.rate, self.window, self.output, read_inputs(self.inputs))
+        loaded = tones_model() if self.model == TONES else self.loaded(self.model, note, kind="audio")
         if not loaded.signals.heard:
             raise ValueError(f"{self.name}: expected a model of recordings; {self.model[:60]} takes {loaded.signals.plural}.")
         return replace(loaded, module=loaded.module.to(self.device))

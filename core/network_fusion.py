@@ -8,8 +8,8 @@ from torch import Tensor, fx, nn
 
 from .network_graph import calls, put, used_once
 
-_RELU = ("relu", ())
-_FUNCTIONS: dict[Any, tuple[str, tuple[float, ...]]] = {F.relu: _RELU, torch.relu: _RELU, F.relu6: ("hardtanh", (0.0, 6.0))}
+_RELU, _SIX = ("relu", ()), ("hardtanh", (0.0, 6.0))
+_NAMES: dict[Any, Any] = {nn.ReLU: _RELU, F.relu: _RELU, torch.relu: _RELU, F.relu6: _SIX, nn.SiLU: ("swish", ())}
 
 
 class ActivatedConvolution(nn.Module):
@@ -48,21 +48,18 @@ def fuse_activations(graph: fx.GraphModule) -> int:
         if not (known and single and str(node.target) in once and len(node.users) == 1):
             continue
         after = next(iter(node.users))
-        if (activation := _activation(graph, after)) is None:
-            continue
-        put(graph, str(node.target), ActivatedConvolution(layer, *activation))
-        after.replace_all_uses_with(node)
-        graph.graph.erase_node(after)
-        found += 1
+        if (activation := _activation(graph, after)) is not None:
+            put(graph, str(node.target), ActivatedConvolution(layer, *activation))
+            after.replace_all_uses_with(node)
+            graph.graph.erase_node(after)
+            found += 1
     graph.recompile()
     return found
 
 
 def _activation(graph: fx.GraphModule, node: fx.Node) -> tuple[str, tuple[float, ...]] | None:
     """The name and the numbers of an activation that reads one signal; None for another step."""
-    if node.op == "call_function":
-        return _FUNCTIONS.get(node.target) if len(node.all_input_nodes) == 1 else None
     layer: Any = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
     if type(layer) in (nn.Hardtanh, nn.ReLU6):
         return "hardtanh", (float(layer.min_val), float(layer.max_val))
-    return {nn.ReLU: _RELU, nn.SiLU: ("swish", ())}.get(type(layer))
+    return _NAMES.get(node.target if layer is None else type(layer)) if len(node.all_input_nodes) == 1 else None

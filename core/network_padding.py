@@ -55,10 +55,9 @@ def _own_zeros(layer: Any) -> Sequence[int] | None:
     steps = [node for node in nodes if node.op.startswith("call")]
     if [node.op for node in steps] != ["call_module"] * len(pads) + ["call_function"] or steps[-1].target not in _CONVOLVE:
         return None
-    _, *given = steps[-1].args
-    own = [layer.stride, layer.padding, layer.dilation, layer.groups]
-    read = [each.target if isinstance(each, fx.Node) else each for each in given]
-    known = read[:2] == ["weight", "bias" if layer.bias is not None else None] and read[2:] == own and not steps[-1].kwargs
+    read = [each.target if isinstance(each, fx.Node) else each for each in steps[-1].args[1:]]
+    bias = None if layer.bias is None else "bias"
+    known = read == ["weight", bias, layer.stride, layer.padding, layer.dilation, layer.groups] and not steps[-1].kwargs
     return next(iter(pads), (0, 0) * len(layer.kernel_size)) if known else None
 
 

@@ -99,7 +99,7 @@ def _run(found: dict[str, Any], name: str) -> str:
     counts["method"] = [method.partition("(")[0] for method in counts["method"]]
     return "\n\n".join(
         [
-            f"### {names[0]} on {names[1]}",
+            f"### {names[0]} on {names[1]}, effort {found['settings']['effort']}",
             f"    {found['command']}",
             f"{', '.join(sorted(units))}; {_evaluations(cells)}.",
             "\n".join(f"- {text}" for text in concluded(cells, concluded_now)),
@@ -200,7 +200,8 @@ def closing(runs: list[dict[str, Any]]) -> str:
         "An open contrast is no equality. The contrasts of the leaders could have shown differences of "
         f"{np.nanquantile(seen, 0.1):.0f} to {np.nanquantile(seen, 0.9):.0f} points (eight of ten of them).",
         f"Nothing is said about architectures or tasks: a run has {min(models)} or {max(models)} models and one data set.",
-        f"Nothing of {', '.join(f'`{one}`' for one in quick)} can be more than provisional: it was scored by count alone.",
+        f"Nothing of {', '.join(f'`{one}`' for one in quick)} at `--effort quick` can be more than provisional: it was "
+        "scored by count alone.",
         "A claim is about the domains that were compared, and about the method that made the maps.",
     ]
     head = "### What can be concluded, and what not"

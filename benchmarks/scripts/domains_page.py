@@ -29,7 +29,8 @@ def findings(root: Path) -> str:
 
 def run(root: Path) -> str:
     """The commands that made the stored study, and what their maps took."""
-    stored = sorted((root / "docs" / "studies" / "comparisons").glob("*.json"))
+    read = {Path(one).name for one in _stored(root)[2]["runs"]}
+    stored = [one for one in sorted((root / "docs" / "studies" / "comparisons").glob("*.json")) if one.stem in read]
     if not stored:
         raise NothingStored
     held = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in stored}

@@ -1,5 +1,6 @@
 """A network that computes the same function with fewer and cheaper operations, for methods that see the function alone."""
 
+import inspect
 from typing import Any
 
 import torch
@@ -20,7 +21,8 @@ def equal_network(model: Any, folded: bool = False, fused: bool = False) -> tupl
 
     BatchNorm is folded into the convolution or linear layer before it, zeros into the convolution after them, dropout and
     identities are removed, and parameters need no gradient, so that autograd keeps less. On one thread of a CPU, 1 × 1
-    convolutions run by oneDNN. Only folded layers take memory, for a copy of their weights.
+    convolutions run by oneDNN. Only folded layers take memory, for a copy of their weights. Where torch.fx cannot trace the
+    model, as its forward branches, parts that take one signal are rewritten one by one.
 
     folded: whether to build it only where a BatchNorm can be folded, which makes it faster.
     fused: whether convolutions apply the activation after them, which has no gradient.
@@ -36,20 +38,49 @@ def equal_network(model: Any, folded: bool = False, fused: bool = False) -> tupl
         return None, "the model has hooks"
     try:
         with torch.enable_grad():  # as gradients see it
-            graph = trace(frozen(model).eval())
-        if not fold(graph) and folded:
+            network, norms = _rewritten(frozen(model).eval(), fused)
+        if folded and not norms:
             return None, "no BatchNorm follows a convolution or linear layer directly"
-        fold_padding(graph)
-        drop_idle(graph)
-        if fused:
-            fuse_activations(graph)
-        if torch.get_num_threads() == 1:
-            dilate_pointwise(graph)
-        graph.delete_all_unused_submodules()
     except Exception as error:  # tracing runs the user's forward on proxies, and copying their code: both may raise anything
         reason = next(iter(str(error).strip().splitlines()), "")
         return None, f"torch.fx cannot trace {type(model).__name__} ({type(error).__name__}: {reason[:120]})"
-    return graph, ""
+    return network, ""
+
+
+def _rewritten(network: nn.Module, fused: bool, part: bool = False) -> tuple[nn.Module, int]:
+    """The network with fewer operations, or with such parts, and the number of norms that are folded.
+
+    part: of a network; tracing takes arguments that may be missing as given.
+    Raises: what tracing raises, where no norm can be folded in its parts either.
+    """
+    try:
+        if part and len(inspect.signature(network.forward).parameters) != 1:
+            raise TypeError("it takes several arguments")
+        graph = trace(network)
+    except Exception:
+        parts = {name: _part(child, fused) for name, child in network.named_children() if any(child.children())}
+        if not (norms := sum(each for _, each in parts.values())):
+            raise
+        for name, (child, _) in parts.items():
+            setattr(network, name, child)
+        return network, norms
+    norms = fold(graph)
+    fold_padding(graph)
+    drop_idle(graph)
+    if fused:
+        fuse_activations(graph)
+    if torch.get_num_threads() == 1:
+        dilate_pointwise(graph)
+    graph.delete_all_unused_submodules()
+    return graph, norms
+
+
+def _part(network: nn.Module, fused: bool) -> tuple[nn.Module, int]:
+    """As `_rewritten`; what cannot be traced stays."""
+    try:
+        return _rewritten(network, fused, part=True)
+    except Exception:
+        return network, 0
 
 
 def own_bytes(network: nn.Module, model: Any) -> int:

@@ -122,6 +122,67 @@ class Branches(nn.Module):
         return x if bool((x.sum() > -1e9).all()) else -x
 
 
+class Direct(nn.Module):
+    """Its layers stand in one forward, which may branch."""
+
+    def __init__(self, branches: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.norm, self.branches = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3), branches
+        self.double().eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.norm(self.conv(x)).sigmoid()
+        return out.mean((2, 3)) if not self.branches or bool((x.sum() > -1e9).all()) else out[:, :, 0, 0]
+
+
+class Parts(nn.Module):
+    """A forward that branches, around parts that do not; one part may take an argument, and one is used twice."""
+
+    def __init__(self, read: str = "") -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        block = lambda: nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.SiLU())
+        self.first, self.blocks, self.last, self.read = block(), nn.ModuleList([block(), Optional()]), Direct(True), read
+        for norm in self.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.running_mean, norm.running_var = torch.randn(3), torch.rand(3) + 0.5
+        self.double().eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.read == "layers":
+            x = self.first[0](x)
+        if self.read == "weight":
+            x = x * self.first[0].weight.mean()  # of a layer that is folded
+        x = self.first(self.first(x)) if bool((x.sum() > -1e9).all()) else x
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.last(x)
+        return out
+
+
+class Optional(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        out: Tensor = self.inside(x)
+        return out if mask is None else out * mask
+
+
+@pytest.mark.parametrize(("read", "optimized"), [("", True), ("layers", False), ("weight", False)])
+def test_parts_of_a_forward_that_branches_are_rewritten_and_checked(read: str, optimized: bool) -> None:
+    x, method = normal(2, *SHAPE), "integrated_gradients(steps=24)"
+    plain = pb.attribute(Parts(read), x, 1, method=method, execution=PLAIN)
+    found = pb.attribute(Parts(read), x, 1, method=method, execution=OPTIMIZE)
+    assert settings(found).get("optimized", False) == optimized
+    torch.testing.assert_close(found.values, plain.values, rtol=1e-9, atol=1e-11)
+    network, _ = equal_network(Parts())
+    assert network is not None
+    assert sum(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()) == 1  # that of Direct
+
+
 def hooked() -> nn.Module:
     model = Residual()
     model.stem[1].register_forward_hook(lambda *_: None)
@@ -130,7 +191,7 @@ def hooked() -> nn.Module:
 
 REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no module": (lambda: Residual().forward, {}, "no module"),
-    "data decide": (lambda: Residual(Branches()), {}, "torch.fx cannot trace Residual"),
+    "data decide": (lambda: Direct(branches=True), {}, "torch.fx cannot trace Direct"),
     "hooks": (hooked, {}, "hooks"),
     "second derivatives": (Residual, {"create_graph": True}, "create_graph"),
 }
@@ -143,7 +204,7 @@ def test_where_it_cannot_be_the_plain_network_runs_and_says_why(kind: str) -> No
     found = pb.attribute(model, x, 1, execution=OPTIMIZE, method="integrated_gradients(steps=24)", **options)
     assert why in settings(found)["not_optimized"]
     assert "optimized" not in settings(found)
-    plain = pb.attribute(Residual(), x, 1, method="integrated_gradients(steps=24)", execution=PLAIN)
+    plain = pb.attribute(build(), x, 1, method="integrated_gradients(steps=24)", execution=PLAIN, **options)
     torch.testing.assert_close(found.values, plain.values, rtol=1e-9, atol=1e-11)
 
 

@@ -1,10 +1,11 @@
 """A network that computes the same function with fewer and cheaper operations, for methods that see the function alone."""
 
+import contextlib
 import inspect
 from typing import Any
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from ...core.network_fusion import fuse_activations
 from ...core.network_graph import NORMS, dilate_pointwise, drop_idle, fold, frozen, has_hooks, trace
@@ -50,20 +51,32 @@ def equal_network(model: Any, folded: bool = False, fused: bool = False) -> tupl
 def _rewritten(network: nn.Module, fused: bool, part: bool = False) -> tuple[nn.Module, int]:
     """The network with fewer operations, or with such parts, and the number of norms that are folded.
 
-    part: of a network; tracing takes arguments that may be missing as given.
-    Raises: what tracing raises, where no norm can be folded in its parts either.
+    part: of a network; tracing takes arguments that may be missing as given.  Raises: what tracing raises.
     """
     try:
         if part and len(inspect.signature(network.forward).parameters) != 1:
             raise TypeError("it takes several arguments")
         graph = trace(network)
     except Exception:
-        parts = {name: _part(child, fused) for name, child in network.named_children() if any(child.children())}
-        if not (norms := sum(each for _, each in parts.values())):
-            raise
-        for name, (child, _) in parts.items():
-            setattr(network, name, child)
-        return network, norms
+        if norms := _rewrite_parts(network, fused):
+            return network, norms
+        raise
+    return graph, _shorten(graph, fused)
+
+
+def _rewrite_parts(network: nn.Module, fused: bool) -> int:
+    """Puts rewritten parts in the place of those that torch.fx can trace. Returns the number of norms that are folded."""
+    found = 0
+    for name, child in network.named_children():
+        with contextlib.suppress(Exception):  # a part that cannot be traced stays
+            part, norms = _rewritten(child, fused, part=True) if any(child.children()) else (child, 0)
+            setattr(network, name, part)
+            found += norms
+    return found
+
+
+def _shorten(graph: fx.GraphModule, fused: bool) -> int:
+    """Leaves out operations. Returns the number of norms that are folded."""
     norms = fold(graph)
     fold_padding(graph)
     drop_idle(graph)
@@ -72,15 +85,7 @@ def _rewritten(network: nn.Module, fused: bool, part: bool = False) -> tuple[nn.
     if torch.get_num_threads() == 1:
         dilate_pointwise(graph)
     graph.delete_all_unused_submodules()
-    return graph, norms
-
-
-def _part(network: nn.Module, fused: bool) -> tuple[nn.Module, int]:
-    """As `_rewritten`; what cannot be traced stays."""
-    try:
-        return _rewritten(network, fused, part=True)
-    except Exception:
-        return network, 0
+    return norms
 
 
 def own_bytes(network: nn.Module, model: Any) -> int:

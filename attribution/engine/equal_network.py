@@ -68,6 +68,9 @@ def _rewrite_parts(network: nn.Module, fused: bool) -> int:
     """Puts rewritten parts in the place of those that torch.fx can trace. Returns the number of norms that are folded."""
     found = 0
     for name, child in network.named_children():
+        if type(child) is nn.Sequential and any(any(each.children()) for each in child):
+            found += _rewrite_parts(child, fused)  # it stays one, through which a forward may loop
+            continue
         with contextlib.suppress(Exception):  # a part that cannot be traced stays
             part, norms = _rewritten(child, fused, part=True) if any(child.children()) else (child, 0)
             setattr(network, name, part)

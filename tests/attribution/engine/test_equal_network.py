@@ -143,7 +143,7 @@ class Parts(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         block = lambda: nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.SiLU())
-        self.first, self.blocks, self.last, self.read = block(), nn.ModuleList([block(), Optional()]), Direct(True), read
+        self.first, self.blocks, self.last, self.read = block(), nn.Sequential(block(), Optional()), Direct(True), read
         for norm in self.modules():
             if isinstance(norm, nn.BatchNorm2d):
                 norm.running_mean, norm.running_var = torch.randn(3), torch.rand(3) + 0.5

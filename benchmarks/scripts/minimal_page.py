@@ -57,6 +57,14 @@ def store(run: Path, others: Sequence[Path] = (), steps: Path | None = None, roo
         write_text(folder / "steps.csv", more_steps(run, steps).to_csv(index=False))
 
 
+def replace(others: Sequence[Path], root: Path = ROOT) -> None:
+    """Stores what other runs say in the place of earlier ones of the same models, data and domains."""
+    path = root / STORED / "others.json"
+    key = lambda one: [one["settings"][name] for name in ("models", "data", "transforms")]
+    found = {json.dumps(key(one)): one for one in [*json.loads(path.read_text()), *map(_summary, others)]}
+    write_text(path, json.dumps(list(found.values()), indent=1) + "\n")
+
+
 def _summary(run: Path) -> dict[str, Any]:
     found = json.loads((run / "summary.json").read_text())
     return {name: value for name, value in found.items() if name not in ("process", "state", "fronts", "command_line")}
@@ -230,11 +238,14 @@ SECTIONS = {"minimal": section}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", type=Path, nargs="?", help="if not given, only those of --other are stored anew")
     parser.add_argument("--other", type=Path, action="append", default=[])
     parser.add_argument("--steps", type=Path)
     given = parser.parse_args()
-    store(given.run, given.other, given.steps)
+    if given.run is None:
+        replace(given.other)
+    else:
+        store(given.run, given.other, given.steps)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,18 @@ def test_without_other_runs_the_page_says_so(stored: Path, tmp_path: Path) -> No
     assert "No run with more steps" in text
 
 
+def test_another_run_takes_the_place_of_its_like(stored: Path, tmp_path: Path) -> None:
+    shutil.copytree(stored, tmp_path / "root")
+    shutil.copytree(stored.parent / "other", tmp_path / "more")
+    changed = json.loads((tmp_path / "more" / "summary.json").read_text())
+    for limit, transforms in ((7, ["dct"]), (9, ["haar"])):
+        changed["settings"] |= {"limit": limit, "transforms": transforms}
+        (tmp_path / "more" / "summary.json").write_text(json.dumps(changed))
+        minimal_page.replace([tmp_path / "more"], tmp_path / "root")
+    held = json.loads((tmp_path / "root" / minimal_page.STORED / "others.json").read_text())
+    assert [(one["settings"]["limit"], list(one["settings"]["transforms"])) for one in held] == [(7, ["dct"]), (9, ["haar"])]
+
+
 def test_the_command_names_what_is_not_usual() -> None:
     settings = {"models": ["a b", "c"], "prices": [1.0, 0.01], "steps": 500, "limit": 20, "transforms": [], "device": "cuda"}
     expected = "pullback study minimal --model 'a b' --model c --price 1 --price 0.01 --steps 500"

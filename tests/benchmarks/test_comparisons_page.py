@@ -42,4 +42,4 @@ def test_what_a_run_leaves_out_and_what_cannot_be_concluded_is_said(photos: dict
     said = closing([photos])
     assert "In 0 of 4 cells" in said
     assert "In 2 the metric does not vote: efficientnet-lite0, smoothgrad; efficientnet-lite0, mask." in said
-    assert "Nothing of `efficientnet-lite0` can be more than provisional" in said
+    assert "Nothing of `efficientnet-lite0` at `--effort quick` can be more than provisional" in said

@@ -11,7 +11,7 @@ from ..compare.settings import Settings as Comparison
 from ..loaders.options import ModelOptions
 
 LIMIT = 40
-DEFAULT = {  # two networks for clothes, and one for each other kind of signal: how many signals take ten minutes, training apart
+DEFAULT = {  # two networks for clothes, and one for each other kind of signal: how many take ten minutes, training apart
     ("efficientnet-lite0", "imagenet-sample"): 10,
     ("fashion-erm-seed0", "fashion-mnist"): LIMIT,
     ("fashion-transformer", "fashion-mnist"): LIMIT,

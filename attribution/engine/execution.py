@@ -39,8 +39,8 @@ class Execution:
     folded into the layer before it, zeros into the convolution after them, dropout and identities removed, parameters
     frozen. "auto": in runs of 24 evaluations and more, of models with a BatchNorm that can be folded, where channels_last
     is tried with it; True: wherever it can; False: never. f at every x and gradients are compared as for channels_last, within
-    1e-9 in double precision; where they differ, or torch.fx cannot trace the model, the model itself runs and the settings
-    say why as "not_optimized". The settings of a run on the equal network hold "optimized": True.
+    1e-9 in double precision; where they differ, or torch.fx can trace no part of the model, the model itself runs and the
+    settings say why as "not_optimized". The settings of a run on the equal network hold "optimized": True.
 
     f(x) and f(x₀) are always read from the plain model, in its own precision and on contiguous images.
 

@@ -10,6 +10,7 @@ import itertools
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -215,7 +216,10 @@ def _named(each: list[tuple[dict[str, Any], list[Conclusion | None]]]) -> str:
     lost = [f"{model}, {_short(one.method)}" for model, one in known if one.admission.fault]
     said = f"In {len(named)} of {len(known)} cells of a model, its data and a method, a domain is named"
     said += f": {'; '.join(named)}." if named else "."
-    return said + (f" In {len(lost)} the metric does not vote: {'; '.join(lost)}." if lost else "")
+    said += f" In {len(lost)} the metric does not vote: {'; '.join(lost)}." if lost else ""
+    each_cell = Counter((model, one.method, one.baseline) for model, one in known)
+    again = [f"{model}, {_short(method)}" for (model, method, _), count in each_cell.items() if count > 1]
+    return said + (f" Measured in several runs, and counted in each: {'; '.join(again)}." if again else "")
 
 
 def _sum(row: pd.Series) -> str:

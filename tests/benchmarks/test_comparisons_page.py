@@ -43,3 +43,8 @@ def test_what_a_run_leaves_out_and_what_cannot_be_concluded_is_said(photos: dict
     assert "In 0 of 4 cells" in said
     assert "In 2 the metric does not vote: efficientnet-lite0, smoothgrad; efficientnet-lite0, mask." in said
     assert "Nothing of `efficientnet-lite0` at `--effort quick` can be more than provisional" in said
+
+
+def test_cells_of_two_runs_are_said_to_be_counted_twice(photos: dict[str, Any]) -> None:
+    assert "counted in each: efficientnet-lite0, integrated gradients; " in closing([photos, photos])
+    assert "counted in each" not in closing([photos])

@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from support.subjects import normal
 from support.zoo import installed
 
 import pullback as pb
@@ -14,6 +16,7 @@ from pullback.studies.zoo.animals import CLASSES
 from pullback.studies.zoo.card import Card, Item
 from pullback.studies.zoo.log_mel import FEWEST, RATE, LogMelPatches, mel_bands
 from pullback.studies.zoo.sound import mean_odds
+from pullback.studies.zoo.yamnet import _convolution
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,15 @@ def test_mean_odds_are_the_odds_of_the_mean_probability() -> None:
     mean = logits.sigmoid().mean(1)
     assert torch.allclose(mean_odds(logits), (mean / (1 - mean)).log(), rtol=1e-12)
     assert torch.equal(mean_odds(logits[:, :1]), logits[:, 0])
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(1, 6), (6, 1)])
+def test_a_convolution_of_stride_2_has_zeros_at_the_end_only(channels: int, groups: int) -> None:
+    x, weight, bias = normal(2, 6, 8, 10), normal(6, channels, 3, 3), normal(6)
+    layer, relu = (one.double() for one in _convolution(3, weight, bias))
+    expected = lambda zeros: F.conv2d(F.pad(x, zeros), weight, bias, stride=2, groups=groups).relu()
+    torch.testing.assert_close(relu(layer(x)), expected((0, 1, 0, 1)), rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(relu(layer(x)), expected((1, 0, 1, 0)), atol=1e-2)  # the control
 
 
 def test_yamnet_names_the_animal(yamnet: tuple[torch.nn.Module, Card], recordings: list[Item]) -> None:

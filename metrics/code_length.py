@@ -25,10 +25,15 @@ def affordable(attribution: Attribution, rank: Tensor, budgets: Sequence[float])
 
     budgets: shares of the code of all samples of x - x₀.  rank: (batch, *coeff).  Raises: ValueError where T is not linear.
     """
-    lengths, whole = code_lengths(attribution, rank), sample_code_length(attribution)
+    difference = _difference(attribution)
+    digits, bands, sizes = _in_order(attribution, rank, _steps(difference))
+    whole = _whole_length(attribution.transform, difference)
+    most = whole[:, None] * whole.new_tensor(budgets) * (1 + 1e-12)
+    # The digits alone are part of the code: where they exceed the largest budget, the rest of the ranking need not be coded.
+    few = int((digits.cumsum(1) <= most.amax(1, keepdim=True)).sum(1).amax()) + 1
+    lengths = _running_lengths(digits[:, :few], bands[:, :few], sizes)
     number = torch.arange(1, lengths.shape[1] + 1, device=rank.device)
-    within = [lengths <= share * whole[:, None] * (1 + 1e-12) for share in budgets]
-    return torch.stack([torch.where(each, number, 1).amax(1) for each in within])
+    return torch.stack([torch.where(lengths <= each[:, None], number, 1).amax(1) for each in most.unbind(1)])
 
 
 def code_lengths(attribution: Attribution, rank: Tensor) -> Tensor:
@@ -36,25 +41,44 @@ def code_lengths(attribution: Attribution, rank: Tensor) -> Tensor:
 
     Raises: ValueError where T is not linear, so that its coefficients have no common unit.
     """
+    return _running_lengths(*_in_order(attribution, rank, steps(attribution)))
+
+
+def _in_order(attribution: Attribution, rank: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(digits, bands, both (batch, coefficients) in the order of the ranking; coefficients of each band, (bands,))."""
     transform, moved = attribution.transform, attribution.displacement
-    unit = steps(attribution)[:, None] / atom_norms(transform).to(moved)[transform.layout.index.flatten().to(moved.device)]
-    digits = _digits(moved.flatten(1) / unit)
+    index = transform.layout.index.flatten().to(moved.device)
+    digits = _digits(moved.flatten(1) / (step[:, None] / atom_norms(transform).to(moved)[index]))
     number = torch.arange(digits.shape[1], device=rank.device).expand_as(digits)
     place = torch.empty_like(number).scatter_(1, rank.flatten(1).long(), number)
-    return _running_lengths(digits.gather(1, place), transform.layout.index.flatten().to(place.device)[place])
+    return digits.gather(1, place), index[place], index.bincount()
 
 
 def sample_code_length(attribution: Attribution) -> Tensor:
     """Bits of all samples of x - x₀, by the same code in the domain "pixel", (batch,)."""
-    difference = _difference(attribution).flatten(1)
-    bands = _pixels(attribution.transform).index.flatten().to(difference.device).expand(difference.shape)
-    return _running_lengths(_digits(difference / steps(attribution)[:, None]), bands)[:, -1]
+    return _whole_length(attribution.transform, _difference(attribution))
+
+
+def _whole_length(transform: Transform, difference: Tensor) -> Tensor:
+    """`sample_code_length`, from x - x₀: of each band, for each k, which of the numbers with at least k digits have more."""
+    digits = _digits(difference.flatten(1) / _steps(difference)[:, None]).long()
+    bands, most = _pixels(transform).index.flatten().to(digits.device), int(digits.max()) + 1
+    kinds = int(bands.max()) + 1
+    held = digits.new_zeros(len(digits), kinds * most).scatter_add_(1, bands * most + digits, torch.ones_like(digits))
+    held = held.reshape(-1, kinds, most)
+    reached = held.flip(2).cumsum(2).flip(2)
+    return _flags(reached - held, held).sum((1, 2)) + digits.sum(1)
 
 
 def steps(attribution: Attribution) -> Tensor:
     """The step of the quantiser, in units of the signal, (batch,): `STEP` of the root mean square of x - x₀, 1 if that is 0."""
-    size = _difference(attribution).double().flatten(1).square().mean(1).sqrt() * STEP
-    return size.where(size > 0, 1).to(attribution.displacement)
+    return _steps(_difference(attribution))
+
+
+def _steps(difference: Tensor) -> Tensor:
+    """`steps`, from x - x₀."""
+    size = difference.double().flatten(1).square().mean(1).sqrt() * STEP
+    return size.where(size > 0, 1).to(difference)
 
 
 def atom_norms(transform: Transform) -> Tensor:
@@ -95,18 +119,16 @@ def _digits(number: Tensor) -> Tensor:
     return torch.frexp(number.abs().round()).exponent
 
 
-def _running_lengths(digits: Tensor, bands: Tensor) -> Tensor:
+def _running_lengths(digits: Tensor, bands: Tensor, sizes: Tensor) -> Tensor:
     """Bits of the code when only the first 1, 2, … coefficients are kept, (batch, coefficients).
 
-    digits, bands: of each coefficient, in the order in which they are kept.  The code of a band whose coefficients are all
-    zero is known; each that becomes k digits changes it by the ratio of two of the code's probabilities.
+    digits, bands: of each coefficient, in the order in which they are kept.  sizes: coefficients of each band, (bands,).  The
+    code of a band whose coefficients are all zero is known; each that becomes k digits changes it by the ratio of two of the
+    code's probabilities.
     """
-    rising = bool((bands[:, 1:] >= bands[:, :-1]).all())
-    place = (
-        bands.argsort(dim=1, stable=True) if not rising else torch.arange(bands.shape[1], device=bands.device).expand_as(bands)
-    )
-    k, band = digits.gather(1, place), bands.gather(1, place).contiguous()
-    first, end = torch.searchsorted(band, band), torch.searchsorted(band, band, right=True)
+    place = bands.argsort(dim=1, stable=True)
+    k, band = digits.gather(1, place), bands.gather(1, place)
+    first = torch.searchsorted(band, band)
 
     def before(flag: Tensor) -> Tensor:
         """How many coefficients before this one in its band are flagged."""
@@ -114,17 +136,17 @@ def _running_lengths(digits: Tensor, bands: Tensor) -> Tensor:
         return (found - found.gather(1, first)).double()
 
     held = before(k > 0)
-    bits = torch.log2((end - first - held - 0.5) / (held + 0.5)) + k
+    bits = torch.log2((sizes[band] - held - 0.5) / (held + 0.5)) + k
     for level in range(1, int(k.max()) + 1):
         reached, stopped = before(k >= level), before(k == level)
         alike = torch.where(k == level, stopped, reached - stopped)
         bits -= torch.where(k >= level, torch.log2((alike + 0.5) / (reached + 1)), 0)
     added = torch.zeros_like(bits).scatter_(1, place, torch.where(k > 0, bits, 0))
-    empty = torch.where(first == torch.arange(first.shape[1], device=first.device), _all_zero(end - first), 0).sum(1)
-    return empty[:, None] + added.cumsum(1)
+    return _flags(torch.zeros_like(sizes), sizes).sum() + added.cumsum(1)
 
 
-def _all_zero(count: Tensor) -> Tensor:
-    """Bits by which an adaptive code says that all of `count` coefficients are zero."""
-    n = count.double()
-    return (math.log(math.pi) / 2 + torch.lgamma(n + 1) - torch.lgamma(n + 0.5)) / math.log(2)
+def _flags(ones: Tensor, zeros: Tensor) -> Tensor:
+    """Bits by which an adaptive code says so many ones and zeros: log2 of π n! / (Γ(zeros + ½) Γ(ones + ½))."""
+    one, zero = ones.double(), zeros.double()
+    parts = torch.lgamma(one + zero + 1) - torch.lgamma(zero + 0.5) - torch.lgamma(one + 0.5)
+    return (math.log(math.pi) + parts) / math.log(2)

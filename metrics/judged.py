@@ -21,7 +21,7 @@ from ..core.checks import check_choice, check_seed
 from ..core.progress import Progress
 from ..transforms import TransformClaim
 from .explainer import Explain, check_same_class, explained
-from .selection import Selection, count_table, order, order_ranks
+from .selection import Budgets, Selection, count_table, order, order_ranks
 
 Found = TypeVar("Found")
 Answer = Literal["score", "probability", "margin"]
@@ -142,12 +142,17 @@ class Judged:
         score = order(self.attribution, ranking, self.seed) if own is None else own
         return order_ranks(score.to(self.attribution.values.device), self.attribution, self.seed)
 
+    def counts(self, ranking: str, budgets: tuple[float, ...], by: Budgets) -> Tensor:
+        """How many coefficients of a ranking each budget buys, (budgets, batch)."""
+        make = lambda: count_table(self.attribution, self.rank(ranking), budgets, by)
+        return self.remember(("counts", ranking, budgets, by), make)
+
     def numbers(self, selections: Sequence[Selection]) -> Tensor:
         """How many coefficients each selection has, (selections, batch)."""
         found: dict[Selection, Tensor] = {}
         for ranking, by in dict.fromkeys((each.ranking, each.by) for each in selections):
             alike = [each for each in selections if (each.ranking, each.by) == (ranking, by)]
-            found |= zip(alike, count_table(self.attribution, self.rank(ranking), [each.budget for each in alike], by))
+            found |= zip(alike, self.counts(ranking, tuple(each.budget for each in alike), by))
         return torch.stack([found[each] for each in selections])
 
     @property

@@ -16,10 +16,13 @@ Result = TypeVar("Result")
 _AUTO_ELEMENTS = {"cpu": 2**19}
 _AUTO_ELEMENTS_ELSEWHERE = 2**24
 _AUTO_MOST = 1_024
+_AUTO_MORE = {"cpu": 4}  # how many times as many where no gradient follows, for which every layer's output is kept
 
 
 class Chunks:
     """Cuts any number of rows into chunks of at most `limit` rows; when memory runs out, it halves the limit and continues.
+
+    more: how many times as many rows a chunk may hold that asks for it.
 
     >>> [value for _, value in Chunks(2).chunks(torch.arange(5), lambda part: part.stop - part.start)]
     [2, 2, 1]
@@ -27,6 +30,7 @@ class Chunks:
 
     def __init__(self, limit: int) -> None:
         self.requested = self.limit = limit  # before and after memory ran out
+        self.more = 1
         self.stopped: BaseException | None = None  # raised by the caller's progress function: no lack of memory
 
     @property
@@ -39,15 +43,18 @@ class Chunks:
         if self.fixed and rows:
             self.limit = -(-rows // -(-rows // self.limit))
 
-    def chunks(self, example: Tensor, run: Callable[[slice], Result], width: int = 1) -> Iterator[tuple[slice, Result]]:
+    def chunks(
+        self, example: Tensor, run: Callable[[slice], Result], width: int = 1, light: bool = False
+    ) -> Iterator[tuple[slice, Result]]:
         """(slice, run(slice)) over all rows, at most `limit` rows in each slice.
 
-        width: how many model inputs one of these rows needs at once.
+        width: how many model inputs one of these rows needs at once.  light: whether a slice may hold `more` times as many.
         Raises: MemoryError where one row alone does not fit.
         """
         start, rows = 0, len(example)
         while start < rows:
-            part = slice(start, min(start + max(1, self.limit // width), rows))
+            most = self.limit * (self.more if light else 1)
+            part = slice(start, min(start + max(1, most // width), rows))
             done, remedy = [], None
             try:
                 done.append(run(part))
@@ -76,7 +83,10 @@ class Chunks:
     def _halve(self, rows: int, width: int) -> None:
         if rows == 1:
             raise MemoryError("One row alone does not fit in memory; take a smaller model or input, or another device.")
-        self.limit = max(1, rows * width // 2)
+        if self.more > 1:
+            self.more = 1
+        else:
+            self.limit = max(1, rows * width // 2)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -98,6 +108,18 @@ def rows_per_forward(batch_size: int | str, shape: tuple[int, ...], device: torc
     if rows is None or rows < 1:
         raise ValueError(f"batch_size: expected 'auto' or a whole number of at least 1, got {quoted(batch_size)}.")
     return rows
+
+
+def more_without_gradients(batch_size: int | str, shape: tuple[int, ...], device: torch.device) -> int:
+    """How many times as many rows of `shape` a forward may hold that no gradient follows, where `batch_size` is "auto".
+
+    >>> [more_without_gradients(size, (3, 224, 224), torch.device("cpu")) for size in ("auto", 8)]
+    [4, 1]
+    """
+    if batch_size != "auto":
+        return 1
+    rows = rows_per_forward(batch_size, shape, device)
+    return max(1, min(_AUTO_MORE.get(device.type, 1), _AUTO_MOST // rows))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -67,7 +67,7 @@ class Engine(FittedChunks):
         """The engine of lift(model), such as f∘T⁻¹, with the same score, limit and evaluation counter."""
         other = Engine(self.prepared, self.score, self.limit, feed, self.args, self._progress)
         other._model, other._plain = lift(self._model), lift(self._plain)
-        other.count, other.varies = self.count, self.varies
+        other.count, other.varies, other.more = self.count, self.varies, self.more
         return other
 
     # Scores ------------------------------------------------------------------------------------------------------------
@@ -105,7 +105,8 @@ class Engine(FittedChunks):
             self.counted(forward=rows)
             return value.to(wide(value.dtype))
 
-        return self.chunks(example, one)
+        light = not (self.fixed or self.create_graph or self.prepared.records)
+        return self.chunks(example, one, light=light)
 
     def once(self, points: Tensor, example: Tensor, recorded: bool = False, adapt: bool = False) -> Tensor:
         """f of a few rows in one forward, in the model's own formats and without a graph; not finite where f is not. (rows,).
@@ -209,9 +210,11 @@ class Engine(FittedChunks):
 
     # The model ---------------------------------------------------------------------------------------------------------
 
-    def chunks(self, example: Tensor, run: Callable[[slice], Result], width: int = 1) -> Iterator[tuple[slice, Result]]:
+    def chunks(
+        self, example: Tensor, run: Callable[[slice], Result], width: int = 1, light: bool = False
+    ) -> Iterator[tuple[slice, Result]]:
         """As in `Chunks`.  Raises: ValueError where a score was not finite, after the last chunk at the latest."""
-        yield from super().chunks(example, run, width)
+        yield from super().chunks(example, run, width, light)
         self._check_finite()
 
     def arranged(self, points: Tensor) -> Tensor:

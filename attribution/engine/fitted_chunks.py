@@ -40,10 +40,12 @@ class FittedChunks(Chunks):
         self.limit = self.prepared.size or self.limit
         return super().filled(points, example)
 
-    def chunks(self, example: Tensor, run: Callable[[slice], Result], width: int = 1) -> Iterator[tuple[slice, Result]]:
+    def chunks(
+        self, example: Tensor, run: Callable[[slice], Result], width: int = 1, light: bool = False
+    ) -> Iterator[tuple[slice, Result]]:
         """As in `Chunks`."""
         self.limit = self.prepared.size or self.limit
-        return super().chunks(example, run, width)
+        return super().chunks(example, run, width, light)
 
     def fit(self, free: int, row: float) -> None:
         """Cuts the limit to the rows that half of the `free` bytes hold.  row: the bytes of one."""
@@ -54,7 +56,9 @@ class FittedChunks(Chunks):
         """The same, with `taken` bytes less; nothing where memory was not measured."""
         if self._room is not None:
             free, row = self._room
-            self.limit = max(1, min(self.limit, int((free - taken) / 2 / row)))
+            fitting = max(1, int((free - taken) / 2 / row))
+            self.limit = min(self.limit, fitting)
+            self.more = min(self.more, fitting // self.limit)
 
     def as_recorded(self, read: Callable[[], Tensor]) -> Tensor:
         """read(), with f as gradients see it; without gradients where the model has none."""

@@ -12,7 +12,7 @@ from ...core.precision import wide
 from ...core.progress import Progress, reporter
 from .argument_reading import choose_reading
 from .check_model import check_model, feed_dtype
-from .chunks import rows_per_forward
+from .chunks import more_without_gradients, rows_per_forward
 from .draws import random_states, set_random_states
 from .dry_run import DryRun, dry_run
 from .engine import Engine
@@ -66,6 +66,7 @@ def open_engine(
         prepared.sizes = [len(x), 1] if batch_size == "auto" else [limit]
         extra = ModelArgs.of(model_args, model_kwargs or {}, len(x))
         engine = Engine(prepared, score, limit, feed, extra, with_defaults(callers, report))
+        engine.more = more_without_gradients(batch_size, tuple(x.shape[1:]), x.device)
         with _as_before(engine, model):
             with shapes_noted(x), prepared.plainly():
                 point = x.detach().to(wide(x.dtype))

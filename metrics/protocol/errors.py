@@ -1,6 +1,6 @@
 """Selection errors of one map: by control, family, kind of budget and answer, all from one open model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...transforms import Transform
 from ..judged import Answer, Answers, Judged
-from ..selection import Budgets, count_table
+from ..selection import Budgets
 from .families import Family, projected
 
 Curves = NDArray[np.float64]  # (batch, budgets, 2): f(kept) - f(x) and f(left) - f(x₀), in units of the answer
@@ -45,8 +45,7 @@ class Distinct:
     @classmethod
     def of(cls, judged: Judged, ranking: str, kinds: tuple[Budgets, ...], budgets: tuple[float, ...]) -> "Distinct":
         """Those of a ranking of a map."""
-        rank = judged.rank(ranking)
-        table = torch.cat([count_table(judged.attribution, rank, budgets, by) for by in kinds])
+        table = torch.cat([judged.counts(ranking, budgets, by) for by in kinds])
         example = torch.arange(table.shape[1], device=table.device).expand_as(table)
         rows, place = torch.stack([example, table], -1).flatten(0, 1).unique(dim=0, return_inverse=True)
         return cls(rows[:, 0], rows[:, 1], place.reshape(table.shape))
@@ -68,8 +67,7 @@ class Grid:
         """
         asked = Distinct.of(judged, control, self.kinds, self.budgets)
         found: dict[Cell, Curves] = {}
-        for family, transform in families.items():
-            kept, left = _answers(judged, control, asked, transform)
+        for family, (kept, left) in zip(families, _answers(judged, control, asked, list(families.values()))):
             for answer in self.answers:
                 halves = self._halves(judged, asked, getattr(kept, answer), getattr(left, answer), answer)
                 found |= {Cell(domain, control, family, by, answer): each for by, each in zip(self.kinds, halves)}
@@ -92,25 +90,30 @@ def errors(curve: Curves, difference: NDArray[np.float64]) -> NDArray[np.float64
     return found
 
 
-def _answers(judged: Judged, control: str, asked: Distinct, family: Family | None) -> list[Answers]:
-    """What the model says where each distinct selection is kept, and where it is removed."""
-    rows, rank = len(asked.example), judged.rank(control)
-    example = asked.example.repeat(2)
+def _answers(
+    judged: Judged, control: str, asked: Distinct, families: Sequence[Family | None]
+) -> Iterator[tuple[Answers, Answers]]:
+    """What the model says where each distinct selection is kept, and where it is removed, by each family.
+
+    All inputs of a selection stand next to each other, since T⁻¹ gives its component once for all of them.
+    """
+    rank, each = judged.rank(control), 2 * len(families)
 
     def points(part: slice) -> Tensor:
-        number = torch.arange(part.start, min(part.stop, 2 * rows), device=example.device)
-        row, of = number % rows, example[number]
-        mask = rank[of] < asked.count[row].reshape(-1, *[1] * (rank.ndim - 1))
-        return _shown(judged, mask, of, number >= rows, family)
-
-    table = judged.at(example, points).table.unflatten(0, (2, rows))
-    return [Answers.of(each) for each in table]
-
-
-def _shown(judged: Judged, mask: Tensor, example: Tensor, left: Tensor, family: Family | None) -> Tensor:
-    """The inputs in which a selection is kept, or removed where `left`, as the family removes. Shape: (rows, *shape)."""
-    shown = judged.selected(mask, example, left, torch.arange(len(mask), device=mask.device))
-    if family is None:
+        number = torch.arange(part.start, min(part.stop, each * len(asked.example)), device=rank.device)
+        row, variant = number // each, number % each
+        some = slice(int(row[0]), int(row[-1]) + 1)
+        of, count = asked.example[some], asked.count[some].reshape(-1, *[1] * (rank.ndim - 1))
+        shown = judged.selected(rank[of] < count, of, variant % 2 == 1, row - row[0])
+        for place, family in enumerate(families):
+            if family is not None and bool((own := variant // 2 == place).any()):
+                shown[own] = _removed(family, judged.ends[asked.example[row[own]], 0], shown[own])
         return shown
-    x = judged.ends[example, 0]
+
+    table = judged.at(asked.example.repeat_interleave(each), points).table.unflatten(0, (-1, len(families), 2))
+    return ((Answers.of(table[:, place, 0]), Answers.of(table[:, place, 1])) for place in range(len(families)))
+
+
+def _removed(family: Family, x: Tensor, shown: Tensor) -> Tensor:
+    """x without what the family takes away of the component that `shown` lacks. Shape: (rows, *shape)."""
     return x - (projected(family, x - shown) if isinstance(family, Transform) else family(x - shown))

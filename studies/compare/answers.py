@@ -99,16 +99,22 @@ def differences(table: pd.DataFrame, question: Question, represented: Sequence[s
     cell = [name for name in _CELL if name != question.compare]
     rows = _asked(table, question, represented)
     keys = [*cell, "budget_kind", "unit", "example"]
-    scores = rows.pivot(index=keys, columns=[question.compare, "budget"], values="score")
-    scores = scores.reindex(pd.MultiIndex.from_frame(rows[keys].drop_duplicates()))  # in the order of the table
-    means = {name: scores[name].mean(axis=1, skipna=False) for name in dict.fromkeys(rows[question.compare])}
-    held = pd.MultiIndex.from_frame(rows[[*cell, question.compare]].drop_duplicates())
+    place = rows.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
+    side, values = pd.factorize(rows[question.compare])
+    budgets = rows[[question.compare, "budget"]].drop_duplicates()[question.compare].value_counts()[values].to_numpy()
+    of = place * len(values) + side
+    count, total = (np.bincount(of, each, (place.max(initial=-1) + 1) * len(values)) for each in (None, rows["score"]))
+    means = np.where((count.reshape(-1, len(values)) == budgets), total.reshape(-1, len(values)) / budgets, np.nan)
+    own = rows[keys].iloc[np.unique(place, return_index=True)[1]].reset_index(drop=True)
+    group = own.groupby(cell, sort=False, dropna=False).ngroup().to_numpy() if cell else np.zeros(len(own), int)
+    there = np.zeros((group.max(initial=-1) + 1, len(values)), bool)
+    there[group[place], side] = True
     sign = 1 if question.better == "higher" else -1
-    found = []
-    for first, second in _pairs(question, list(means), represented):
-        both = (sign * (means[first] - means[second])).rename("difference").reset_index()
-        there = [pd.MultiIndex.from_frame(both[cell].assign(value=value)).isin(held) for value in (first, second)]
-        found.append(both[np.all(there, axis=0)].assign(first=first, second=second))
+    found, number = [], {value: place for place, value in enumerate(values)}
+    for first, second in _pairs(question, list(values), represented):
+        one, other = number[first], number[second]
+        both = own.assign(difference=sign * (means[:, one] - means[:, other]))
+        found.append(both[there[group, one] & there[group, other]].assign(first=first, second=second))
     empty = pd.DataFrame(columns=[*cell, "budget_kind", "unit", "example", "difference", "first", "second"])
     return pd.concat(found, ignore_index=True) if found else empty
 
@@ -231,7 +237,7 @@ def across_models(
     about the models that it lists; this table describes what other models would do, without cells in `refused`.
     """
     table = check_table(table)
-    asked = [one for one in questions if one.compare != "model"]
+    asked = [one for one in questions if one.compare != "model"] if table["model"].nunique() > 1 else []
     found = [_across(_voting(differences(table, one, represented), one, refused), one, seed) for one in asked]
     rows = [row for part in found for row in part]
     return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["question"])

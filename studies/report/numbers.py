@@ -132,11 +132,19 @@ def _ranges(rows: Sequence[int], first: int) -> list[str]:
 
 def means(scores: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """mean, low, high and units of each combination of `keys`: means over units, and Student's t interval from 20 units on."""
-    units = scores.dropna(subset=["score"]).groupby([*keys, "unit"], sort=False, dropna=False)["score"].mean()
-    found = units.groupby(level=list(keys), sort=False, dropna=False).agg(["mean", "std", "count"])
-    many = found["count"].where(found["count"] >= ENOUGH)
-    half = stats.t.isf((1 - LEVEL) / 2, many - 1) * found["std"] / np.sqrt(many)
-    return found.assign(low=found["mean"] - half, high=found["mean"] + half, units=found["count"]).reset_index()
+    rows = scores[scores["score"].notna()]
+    cell, unit = rows.groupby(list(keys), sort=False, dropna=False).ngroup().to_numpy(), pd.factorize(rows["unit"])[0]
+    each, place = np.unique(cell * (unit.max(initial=0) + 1) + unit, return_inverse=True)
+    own, score = each // (unit.max(initial=0) + 1), rows["score"].to_numpy(float)
+    count = np.bincount(own)
+    with np.errstate(divide="ignore", invalid="ignore"):  # infinite scores, and one unit has no spread
+        held = np.bincount(place, score) / np.bincount(place)
+        mean = np.bincount(own, held) / count
+        std = np.sqrt(np.bincount(own, (held - mean[own]) ** 2) / np.where(count > 1, count - 1, np.nan))
+    many = np.where(count >= ENOUGH, count, np.nan)
+    half = stats.t.isf((1 - LEVEL) / 2, many - 1) * std / np.sqrt(many)
+    found = rows[list(keys)].iloc[np.unique(cell, return_index=True)[1]].reset_index(drop=True)
+    return found.assign(mean=mean, std=std, count=count, low=mean - half, high=mean + half, units=count)
 
 
 class Row(NamedTuple):
@@ -156,14 +164,17 @@ def table(scores: pd.DataFrame, shown: Sequence[Column]) -> list[Row]:
 
 def _column(scores: pd.DataFrame, column: Column) -> dict[tuple[str, ...], Mean]:
     rows = _rows(scores, column)
-    found = means(rows, CELL)
-    places = {key if isinstance(key, tuple) else (key,): part for key, part in rows.groupby(list(CELL), sort=False)}
-    return {
-        (key := tuple(getattr(one, name) for name in CELL)): Mean(
-            one.mean, one.low, one.high, one.units, places[key]["file"].iloc[0], tuple(places[key]["row"])
-        )
-        for one in found.itertuples()
-    }
+    cell = rows.groupby(list(CELL), sort=False, dropna=False).ngroup().to_numpy()
+    order = np.argsort(cell, kind="stable")
+    places = np.split(order, np.flatnonzero(np.diff(cell[order])) + 1) if len(rows) else []
+    first = rows[list(CELL)].iloc[[place[0] for place in places]].itertuples(index=False, name=None)
+    keys = dict(zip(first, places))
+    number, file = rows["row"].to_numpy(), rows["file"].to_numpy()
+    found = {}
+    for one in means(rows, CELL).itertuples():
+        place = keys[key := tuple(getattr(one, name) for name in CELL)]
+        found[key] = Mean(one.mean, one.low, one.high, one.units, file[place[0]], tuple(number[place]))
+    return found
 
 
 class Curve(NamedTuple):
@@ -180,18 +191,21 @@ class Curve(NamedTuple):
 def curves(scores: pd.DataFrame, metric: str, family: str, by: str) -> dict[tuple[str, str], Curve]:
     """{(domain, control): curve} of one group.  family: as in the long table; a control that lacks it has its other one."""
     rows = scores[(scores["metric"] == metric) & (scores["budget_kind"] == by)]
-    found = means(rows, ("domain", "control", "family", "budget"))
+    parts: dict[tuple[str, str], dict[str, list[Any]]] = {}
+    for one in means(rows, ("domain", "control", "family", "budget")).itertuples():
+        parts.setdefault((str(one.domain), str(one.control)), {}).setdefault(str(one.family), []).append(one)
     return {
-        (str(domain), str(control)): _curve(str(domain if control == "attribution" else control), part, family)
-        for (domain, control), part in found.groupby(["domain", "control"], sort=False)
+        (domain, control): _curve(
+            domain if control == "attribution" else control, found.get(family, next(iter(found.values())))
+        )
+        for (domain, control), found in parts.items()
     }
 
 
-def _curve(name: str, part: pd.DataFrame, family: str) -> Curve:
-    chosen = family if family in set(part["family"]) else part["family"].iloc[0]
-    part = part[part["family"] == chosen].sort_values("budget")
-    budgets, mean, low, high = (tuple(part[column].astype(float)) for column in ("budget", "mean", "low", "high"))
-    return Curve(name, budgets, mean, low, high, int(part["units"].max()))
+def _curve(name: str, points: Sequence[Any]) -> Curve:
+    points = sorted(points, key=lambda one: float(one.budget))
+    budgets, mean, low, high = (tuple(float(getattr(one, of)) for one in points) for of in ("budget", "mean", "low", "high"))
+    return Curve(name, budgets, mean, low, high, int(max(one.units for one in points)))
 
 
 def groups(scores: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:

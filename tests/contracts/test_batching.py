@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from support.every_method import SHAPE, least, methods, run
+from support.every_method import FEW, SHAPE, least, methods, run
 from support.subjects import normal, smooth_net
 from torch import Tensor, nn
 
 import pullback as pb
 from pullback.attribution import Estimator
+from pullback.attribution.engine.chunks import rows_per_forward
 from pullback.attribution.engine.random import derive, keys
 
 
@@ -26,9 +27,9 @@ def test_3_alone_or_in_any_batch_and_order(method: Estimator) -> None:
 @methods
 def test_3_any_batch_size_gives_the_same_numbers(method: Estimator) -> None:
     model, x = smooth_net(SHAPE), normal(3, *SHAPE)
-    reference = run(model, x, method)
-    for rows in (least(method), 3, 7, 10_000):
-        for a, b in zip(run(model, x, method, batch_size=rows), reference):
+    reference = run(model, x, method, transform=FEW)
+    for rows in (least(method), 7, 10_000):
+        for a, b in zip(run(model, x, method, transform=FEW, batch_size=rows), reference):
             torch.testing.assert_close(a.values, b.values, rtol=1e-9, atol=1e-11)
 
 
@@ -80,9 +81,9 @@ def test_8_no_forward_exceeds_the_batch_size_even_below_the_number_of_examples(m
     model = Watches(smooth_net(SHAPE))
     if rows < least(method):
         with pytest.raises(ValueError, match="batch_size must be at least"):
-            run(model, normal(4, *SHAPE), method, batch_size=rows)
+            run(model, normal(3, *SHAPE), method, batch_size=rows)
         return
-    (att, *_) = run(model, normal(4, *SHAPE), method, batch_size=rows)
+    (att, *_) = run(model, normal(3, *SHAPE), method, transform=FEW, batch_size=rows)
     assert max(model.rows) <= rows
     assert sum(model.rows) == sum(att.settings["evaluations"].values())
 
@@ -100,6 +101,25 @@ def test_8_out_of_memory_halves_the_batch_size_and_continues(error: type[Excepti
         pb.attribute(Watches(smooth_net(SHAPE), limit=0, error=error), x, 1)
 
 
+def test_8_forwards_without_gradients_hold_more_rows_where_the_size_is_automatic() -> None:
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4, 3)).double().eval()
+    x = normal(1, 1, 512, 512)
+    rows = rows_per_forward("auto", (1, 512, 512), x.device)
+
+    def largest(method: str, limit: int = 10_000) -> tuple[int, Tensor]:
+        model = Watches(net, limit)
+        values = pb.attribute(model, x, 1, method=method).values
+        return max(model.rows), values
+
+    assert largest("smoothgrad(samples=20)")[0] == rows
+    most, values = largest("rise(masks=40)")
+    assert most == 4 * rows
+    for limit, expected in ((4 * rows - 1, rows), (rows - 1, rows // 2)):  # more at first, then the half of the usual number
+        found, again = largest("rise(masks=40)", limit)
+        assert found == expected
+        torch.testing.assert_close(again, values, rtol=1e-10, atol=1e-12)
+
+
 @methods
 def test_8_progress_counts_up_to_what_was_planned(method: Estimator) -> None:
     seen: list[tuple[int, int]] = []
@@ -107,6 +127,7 @@ def test_8_progress_counts_up_to_what_was_planned(method: Estimator) -> None:
         smooth_net(SHAPE),
         normal(2, *SHAPE),
         method,
+        transform=FEW,
         batch_size=3,
         progress=lambda done, planned: seen.append((done, planned)),
     )

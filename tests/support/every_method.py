@@ -11,11 +11,13 @@ from support.subjects import ESTIMATORS
 
 SHAPE = (2, 7, 6)
 DOMAINS = ["pixel", "dwt(db2, level=1)", "dwt(db2, level=1, mode=reflect)", "dct", "dft"]
+FEW = ["dwt(db2, level=1, mode=reflect)", "dft"]  # for runs of thousands of forwards: a frame, and a basis of pairs
 methods = pytest.mark.parametrize("method", ESTIMATORS, ids=repr)
 
 
 def run(model: Callable[..., Tensor], x: Tensor, method: Estimator, **options) -> list[pb.Attribution]:  # type: ignore[no-untyped-def]
-    return pb.attribute(model, x, options.pop("target", 1), method=method, transform=DOMAINS, **options)
+    given = {"target": 1, "transform": DOMAINS} | options
+    return pb.attribute(model, x, method=method, **given)
 
 
 def least(method: Estimator) -> int:

@@ -31,7 +31,10 @@ def per_unit(who: str, values: ArrayLike, cluster: Sequence[Hashable] | None = N
     if len(labels) != len(found) or (labels < 0).any():
         unknown = f", {int((labels < 0).sum())} of them unknown" if (labels < 0).any() else ""
         raise ValueError(f"{who}: expected a cluster for each of {len(found)} values, got {len(labels)}{unknown}.")
-    return pd.Series(np.where(np.isfinite(found), found, np.nan)).groupby(labels).mean().to_numpy()
+    known = np.where(np.isfinite(found), found, np.nan)
+    if labels.max(initial=-1) + 1 == len(known):
+        return known
+    return pd.Series(known).groupby(labels).mean().to_numpy()
 
 
 def _numbers(who: str, values: Any) -> Numbers:

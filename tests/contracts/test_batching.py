@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 import pullback as pb
 from pullback.attribution import Estimator
+from pullback.attribution.engine import chunks
 from pullback.attribution.engine.chunks import rows_per_forward
 from pullback.attribution.engine.random import derive, keys
 
@@ -101,7 +102,11 @@ def test_8_out_of_memory_halves_the_batch_size_and_continues(error: type[Excepti
         pb.attribute(Watches(smooth_net(SHAPE), limit=0, error=error), x, 1)
 
 
-def test_8_forwards_without_gradients_hold_more_rows_where_the_size_is_automatic() -> None:
+@pytest.mark.parametrize("kept", [True, False])
+def test_8_forwards_without_gradients_hold_more_rows_where_freed_memory_is_kept(
+    kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "keeps_freed_memory", lambda: kept)
     net = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4, 3)).double().eval()
     x = normal(1, 1, 512, 512)
     rows = rows_per_forward("auto", (1, 512, 512), x.device)
@@ -113,7 +118,7 @@ def test_8_forwards_without_gradients_hold_more_rows_where_the_size_is_automatic
 
     assert largest("smoothgrad(samples=20)")[0] == rows
     most, values = largest("rise(masks=40)")
-    assert most == 4 * rows
+    assert most == (4 * rows if kept else rows)
     for limit, expected in ((4 * rows - 1, rows), (rows - 1, rows // 2)):  # more at first, then the half of the usual number
         found, again = largest("rise(masks=40)", limit)
         assert found == expected

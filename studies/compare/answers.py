@@ -102,9 +102,10 @@ def differences(table: pd.DataFrame, question: Question, represented: Sequence[s
     place = rows.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
     side, values = pd.factorize(rows[question.compare])
     budgets = rows[[question.compare, "budget"]].drop_duplicates()[question.compare].value_counts()[values].to_numpy()
+    shape = place.max(initial=-1) + 1, len(values)
     of = place * len(values) + side
-    count, total = (np.bincount(of, each, (place.max(initial=-1) + 1) * len(values)) for each in (None, rows["score"]))
-    means = np.where((count.reshape(-1, len(values)) == budgets), total.reshape(-1, len(values)) / budgets, np.nan)
+    count, total = (np.bincount(of, each, shape[0] * shape[1]).reshape(shape) for each in (None, rows["score"]))
+    means = np.where(count == budgets, total / budgets, np.nan)
     own = rows[keys].iloc[np.unique(place, return_index=True)[1]].reset_index(drop=True)
     group = own.groupby(cell, sort=False, dropna=False).ngroup().to_numpy() if cell else np.zeros(len(own), int)
     there = np.zeros((group.max(initial=-1) + 1, len(values)), bool)
@@ -113,7 +114,8 @@ def differences(table: pd.DataFrame, question: Question, represented: Sequence[s
     found, number = [], {value: place for place, value in enumerate(values)}
     for first, second in _pairs(question, list(values), represented):
         one, other = number[first], number[second]
-        both = own.assign(difference=sign * (means[:, one] - means[:, other]))
+        with np.errstate(invalid="ignore"):  # of two infinite scores
+            both = own.assign(difference=sign * (means[:, one] - means[:, other]))
         found.append(both[there[group, one] & there[group, other]].assign(first=first, second=second))
     empty = pd.DataFrame(columns=[*cell, "budget_kind", "unit", "example", "difference", "first", "second"])
     return pd.concat(found, ignore_index=True) if found else empty

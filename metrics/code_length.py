@@ -17,6 +17,7 @@ from ..attribution import Attribution
 from ..transforms import Layout, Transform, TransformClaim, get
 
 STEP = 1 / 16  # of the root mean square of x - x₀: the quantised signal then has about 35 dB
+_ROUNDING = 1e-9  # relative: by this much the same code of millions of samples may differ between two ways to add it up
 _ATOMS = 16  # rows of T⁻¹ at a time
 
 
@@ -28,7 +29,7 @@ def affordable(attribution: Attribution, rank: Tensor, budgets: Sequence[float])
     difference = _difference(attribution)
     digits, bands, sizes = _in_order(attribution, rank, _steps(difference))
     whole = _whole_length(attribution.transform, difference)
-    most = whole[:, None] * whole.new_tensor(budgets) * (1 + 1e-12)
+    most = whole[:, None] * whole.new_tensor(budgets) * (1 + _ROUNDING)
     # The digits alone are part of the code: where they exceed the largest budget, the rest of the ranking need not be coded.
     few = int((digits.cumsum(1) <= most.amax(1, keepdim=True)).sum(1).amax()) + 1
     lengths = _running_lengths(digits[:, :few], bands[:, :few], sizes)

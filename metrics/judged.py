@@ -142,17 +142,17 @@ class Judged:
         score = order(self.attribution, ranking, self.seed) if own is None else own
         return order_ranks(score.to(self.attribution.values.device), self.attribution, self.seed)
 
-    def counts(self, ranking: str, budgets: tuple[float, ...], by: Budgets) -> Tensor:
+    def counts(self, ranking: str, budgets: Sequence[float], by: Budgets) -> Tensor:
         """How many coefficients of a ranking each budget buys, (budgets, batch)."""
         make = lambda: count_table(self.attribution, self.rank(ranking), budgets, by)
-        return self.remember(("counts", ranking, budgets, by), make)
+        return self.remember(("counts", ranking, tuple(budgets), by), make)
 
     def numbers(self, selections: Sequence[Selection]) -> Tensor:
         """How many coefficients each selection has, (selections, batch)."""
         found: dict[Selection, Tensor] = {}
         for ranking, by in dict.fromkeys((each.ranking, each.by) for each in selections):
             alike = [each for each in selections if (each.ranking, each.by) == (ranking, by)]
-            found |= zip(alike, self.counts(ranking, tuple(each.budget for each in alike), by))
+            found |= zip(alike, self.counts(ranking, [each.budget for each in alike], by))
         return torch.stack([found[each] for each in selections])
 
     @property

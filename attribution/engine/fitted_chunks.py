@@ -85,7 +85,7 @@ class FittedChunks(Chunks):
         if is_out_of_memory(error):
             return None if prepared.size else super().remedy(error, rows, width)
         if isinstance(error, RuntimeError) and "does not require grad" in str(error) and not prepared.records:
-            return prepared.record_inside
+            return self._record_inside
         own = str(error).startswith("target: the callable")  # a fault of the caller's target, whatever the batch size
         if own or error is self.certain or not isinstance(error, (RuntimeError, ValueError, AssertionError)):
             return None
@@ -105,5 +105,10 @@ class FittedChunks(Chunks):
             raise first
         return None
 
+    def _record_inside(self) -> None:
+        self.prepared.record_inside()
+        self.more = 1
+
     def _take_only(self, size: int) -> None:
         self.prepared.size = self.limit = size
+        self.more = 1

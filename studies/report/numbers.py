@@ -5,12 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from ...metrics.protocol.conclusion import NEUTRAL
 from ...metrics.statistics import ENOUGH
 from .folder import GROUP, WIDE
 
+Numbers = NDArray[Any]
 CELL = (*GROUP, "domain")
 MOST_RANGES = 40  # in an address
 LEVEL = 0.95
@@ -133,18 +135,25 @@ def _ranges(rows: Sequence[int], first: int) -> list[str]:
 def means(scores: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """mean, low, high and units of each combination of `keys`: means over units, and Student's t interval from 20 units on."""
     rows = scores[scores["score"].notna()]
-    cell, unit = rows.groupby(list(keys), sort=False, dropna=False).ngroup().to_numpy(), pd.factorize(rows["unit"])[0]
-    each, place = np.unique(cell * (unit.max(initial=0) + 1) + unit, return_inverse=True)
-    own, score = each // (unit.max(initial=0) + 1), rows["score"].to_numpy(float)
-    count = np.bincount(own)
-    with np.errstate(divide="ignore", invalid="ignore"):  # infinite scores, and one unit has no spread
-        held = np.bincount(place, score) / np.bincount(place)
-        mean = np.bincount(own, held) / count
-        std = np.sqrt(np.bincount(own, (held - mean[own]) ** 2) / np.where(count > 1, count - 1, np.nan))
+    cell = rows.groupby(list(keys), sort=False, dropna=False).ngroup().to_numpy()
+    unit = pd.factorize(rows["unit"], use_na_sentinel=False)[0]
+    mean, std, count = _over_units(cell, unit, rows["score"].to_numpy(float))
     many = np.where(count >= ENOUGH, count, np.nan)
     half = stats.t.isf((1 - LEVEL) / 2, many - 1) * std / np.sqrt(many)
     found = rows[list(keys)].iloc[np.unique(cell, return_index=True)[1]].reset_index(drop=True)
     return found.assign(mean=mean, std=std, count=count, low=mean - half, high=mean + half, units=count)
+
+
+def _over_units(cell: Numbers, unit: Numbers, score: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """(mean, standard deviation, number) over the units of each cell, of the units' means; without units that have none."""
+    each, place = np.unique(np.stack([cell, unit]), axis=1, return_inverse=True)
+    cells = cell.max(initial=-1) + 1
+    with np.errstate(divide="ignore", invalid="ignore"):  # infinite scores, and one unit has no spread
+        held = np.bincount(place.ravel(), score) / np.bincount(place.ravel())
+        own, held = each[0][known := ~np.isnan(held)], held[known]
+        count = np.bincount(own, minlength=cells)
+        mean = np.bincount(own, held, cells) / count
+        return mean, np.sqrt(np.bincount(own, (held - mean[own]) ** 2, cells) / np.where(count > 1, count - 1, np.nan)), count
 
 
 class Row(NamedTuple):

@@ -125,6 +125,19 @@ def test_8_forwards_without_gradients_hold_more_rows_where_freed_memory_is_kept(
         torch.testing.assert_close(again, values, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("method", ["rise(masks=30)", "smoothgrad(samples=9)", "occlusion(by=band)"])
+def test_8_a_model_of_one_batch_size_runs_where_freed_memory_is_kept(
+    method: str, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "keeps_freed_memory", lambda: True)
+    net, x = smooth_net(SHAPE), normal(rows, *SHAPE)
+    fixed = lambda x: net(x).reshape(rows, 3)
+    torch.testing.assert_close(
+        pb.attribute(fixed, x, 1, method=method).values, pb.attribute(net, x, 1, method=method).values, rtol=1e-9, atol=1e-11
+    )
+
+
 @methods
 def test_8_progress_counts_up_to_what_was_planned(method: Estimator) -> None:
     seen: list[tuple[int, int]] = []

@@ -66,6 +66,14 @@ def test_the_most_coefficients_within_a_budget(domain: str) -> None:
             assert (lengths[i, count:] > budget * whole[i]).all()
 
 
+@pytest.mark.parametrize(("shape", "few"), [((1, 32_000), 1), ((1, 480_000), 3), ((3, 256, 256), 5)])
+def test_the_whole_code_buys_every_sample_of_a_sparse_signal(shape: tuple[int, ...], few: int) -> None:
+    x = torch.zeros(1, *shape).double()
+    x.view(-1)[torch.randperm(x.numel(), generator=torch.Generator().manual_seed(0))[:few]] = normal(few)
+    att = pb.Attribution.from_map(x.abs(), x, "pixel", kind="share")
+    assert int(counts(att, ranks(att.values), 1.0, "bits")) == x.numel()
+
+
 def test_order_within_the_ranking_does_not_change_the_whole_code() -> None:
     att = mapped("dwt(haar, level=1)")
     one, other = (code_lengths(att, ranks(score))[:, -1] for score in (att.values, normal(*att.values.shape)))

@@ -184,7 +184,7 @@ def test_every_number_is_in_the_long_table(dct: DomainComparison) -> None:
 def test_kept_and_removed_shares_are_the_halves_of_the_error() -> None:
     """E times the mean |f(x) - f(x₀)| is the mean of |kept share - 1| and |removed share|, times its own |f(x) - f(x₀)|."""
     model, x = planted("dct")
-    table = compare_domains(model, x, domains=("pixel", "dct"), methods=[IG], budgets=(0.1,), kinds=("count",)).table
+    table = compare_domains(model, x, domains=("pixel", "dct"), methods=[IG], budgets=[0.1], kinds=("count",)).table  # type: ignore[arg-type]
     keys = ["domain", "control", "example"]
     own = table[table["family"] == "own"].pivot(index=keys, columns="metric", values="score").reset_index("example")
     size = table[table["metric"] == "score_difference"].set_index("example")["score"].abs()

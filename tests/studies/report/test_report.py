@@ -82,6 +82,14 @@ def test_few_units_have_no_interval() -> None:
     assert means(scores(20), ["domain"])["low"].notna().all()
 
 
+def test_a_unit_without_a_mean_is_in_none() -> None:
+    """Crops of one photo may have shares of +inf and -inf, where f(x) = f(x₀)."""
+    table = pd.DataFrame({"domain": [*"aaaab", "b"], "unit": ["u", "u", "v", "w", None, "x"]})
+    found = means(table.assign(score=[np.inf, -np.inf, 2.0, 4.0, 1.0, 2.0]), ["domain"])
+    assert found["mean"].tolist() == [3.0, 1.5]
+    assert found["units"].tolist() == [2, 2]
+
+
 def section(label: str, named: str | None, verdicts: list[str], units: int = 24) -> dict[str, object]:
     checks = [{"verdict": verdict, "p_corrected": 0.01} for verdict in verdicts]
     conclusion = {"named": named, "leader": "dct", "reasons": ["its error is too large"], "checks": checks}

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 _AUTO_ELEMENTS = {"cpu": 2**19}
 _AUTO_ELEMENTS_ELSEWHERE = 2**24
 _AUTO_MOST = 1_024
-_AUTO_MORE = {"cpu": 4}  # how many times as many where no gradient follows, for which every layer's output is kept
+_AUTO_MORE = 4  # times as many on a CPU where no gradient follows, for which every layer's output is kept
 
 
 class Chunks:
@@ -112,17 +112,16 @@ def rows_per_forward(batch_size: int | str, shape: tuple[int, ...], device: torc
 
 
 def more_without_gradients(batch_size: int | str, shape: tuple[int, ...], device: torch.device) -> int:
-    """How many times as many rows of `shape` a forward may hold that no gradient follows, where `batch_size` is "auto".
+    """How many times as many rows of `shape` a forward may hold that no gradient follows.
 
-    On a CPU one, unless the process keeps freed memory: with glibc's defaults, each large block is made of new pages.
+    One, but where a CPU chooses ("auto") and the process keeps freed memory: else each large block is made of new pages.
 
     >>> more_without_gradients(8, (3, 224, 224), torch.device("cpu"))
     1
     """
-    if batch_size != "auto" or (device.type == "cpu" and not keeps_freed_memory()):
+    if batch_size != "auto" or device.type != "cpu" or not keeps_freed_memory():
         return 1
-    rows = rows_per_forward(batch_size, shape, device)
-    return max(1, min(_AUTO_MORE.get(device.type, 1), _AUTO_MOST // rows))
+    return max(1, min(_AUTO_MORE, _AUTO_MOST // rows_per_forward(batch_size, shape, device)))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -12,7 +12,7 @@ from torch import nn
 from ...attribution import Attribution, attribute
 from ...metrics.protocol.shuffled import shuffled
 from ...transforms import Transform, get
-from ..kinds import Signal
+from ..kinds import Signal, get_kind
 from ..kinds.signal import sizes
 from ..loaders.data import Photo, Photos, load_photos
 from ..loaders.models import LoadedModel
@@ -56,6 +56,7 @@ class Subject:
 
 def load(name: str, data: str, settings: Settings) -> Subject:
     """A model with its volumes.  Raises: ValueError for another kind of model or data; ImportError."""
+    load_photos(data, 1, get_kind("volume"))  # before a network is trained for data that are not there
     start = time.monotonic()
     model = settings.load(name)
     seconds = time.monotonic() - start

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from support.every_method import FEW, SHAPE, least, methods, run
+from support.every_method import DOMAINS, FEW, SHAPE, least, methods, run
 from support.subjects import normal, smooth_net
 from torch import Tensor, nn
 
@@ -28,10 +28,10 @@ def test_3_alone_or_in_any_batch_and_order(method: Estimator) -> None:
 @methods
 def test_3_any_batch_size_gives_the_same_numbers(method: Estimator) -> None:
     model, x = smooth_net(SHAPE), normal(3, *SHAPE)
-    reference = run(model, x, method, transform=FEW)
-    for rows in (least(method), 7, 10_000):
-        for a, b in zip(run(model, x, method, transform=FEW, batch_size=rows), reference):
-            torch.testing.assert_close(a.values, b.values, rtol=1e-9, atol=1e-11)
+    reference = dict(zip(DOMAINS, run(model, x, method)))
+    for rows, domains in ((least(method), FEW), (3, DOMAINS), (7, DOMAINS), (10_000, DOMAINS)):
+        for name, found in zip(domains, run(model, x, method, transform=domains, batch_size=rows)):
+            torch.testing.assert_close(found.values, reference[name].values, rtol=1e-9, atol=1e-11)
 
 
 def test_3_noise_is_keyed_by_seed_content_and_sample() -> None:
@@ -82,9 +82,9 @@ def test_8_no_forward_exceeds_the_batch_size_even_below_the_number_of_examples(m
     model = Watches(smooth_net(SHAPE))
     if rows < least(method):
         with pytest.raises(ValueError, match="batch_size must be at least"):
-            run(model, normal(3, *SHAPE), method, batch_size=rows)
+            run(model, normal(4, *SHAPE), method, batch_size=rows)
         return
-    (att, *_) = run(model, normal(3, *SHAPE), method, transform=FEW, batch_size=rows)
+    (att, *_) = run(model, normal(4, *SHAPE), method, transform=FEW if rows == 1 else DOMAINS, batch_size=rows)
     assert max(model.rows) <= rows
     assert sum(model.rows) == sum(att.settings["evaluations"].values())
 
@@ -145,7 +145,6 @@ def test_8_progress_counts_up_to_what_was_planned(method: Estimator) -> None:
         smooth_net(SHAPE),
         normal(2, *SHAPE),
         method,
-        transform=FEW,
         batch_size=3,
         progress=lambda done, planned: seen.append((done, planned)),
     )

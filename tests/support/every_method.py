@@ -11,7 +11,7 @@ from support.subjects import ESTIMATORS
 
 SHAPE = (2, 7, 6)
 DOMAINS = ["pixel", "dwt(db2, level=1)", "dwt(db2, level=1, mode=reflect)", "dct", "dft"]
-FEW = ["dwt(db2, level=1, mode=reflect)", "dft"]  # for runs of thousands of forwards: a frame, and a basis of pairs
+FEW = ["dwt(db2, level=1, mode=reflect)", "dft"]  # for forwards of one row, of which there are thousands
 methods = pytest.mark.parametrize("method", ESTIMATORS, ids=repr)
 
 

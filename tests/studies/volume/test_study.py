@@ -18,6 +18,7 @@ from pullback.studies.volume import run
 from pullback.studies.volume.claims import APART, COARSE, FEW, FINE, answers
 from pullback.studies.volume.maps import ATTRIBUTION, CELLS, COEFFICIENT, PERMUTED, SHUFFLED
 from pullback.studies.volume.run import Volume, volume
+from pullback.studies.zoo import brains
 
 from .toys import balls
 
@@ -178,3 +179,16 @@ def test_the_command_prints_the_findings(
     printed = " ".join(capsys.readouterr().out.split())
     assert "Too few volumes for a verdict" in printed
     assert "results.csv" in printed
+
+
+def test_no_network_is_trained_for_data_that_are_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def missing(*_: str) -> Path:
+        raise ImportError("nilearn is missing: pip install nilearn.")
+
+    loaded: list[str] = []
+    monkeypatch.setattr(brains, "package_folder", missing)
+    brains.mni152.cache_clear()
+    monkeypatch.setattr(VolumeSettings, "load", lambda self, model: loaded.append(model))
+    with pytest.raises(ImportError, match="is missing"):
+        volume(models="brain-regions-net", data="brain-regions", out=tmp_path / "o")
+    assert loaded == []

@@ -26,43 +26,37 @@ def affordable(attribution: Attribution, rank: Tensor, budgets: Sequence[float])
 
     budgets: shares of the code of all samples of x - x₀.  rank: (batch, *coeff).  Raises: ValueError where T is not linear.
     """
-    difference = _difference(attribution)
-    digits, bands, sizes = _in_order(attribution, rank, _steps(difference))
-    whole = _whole_length(attribution.transform, difference)
+    moved = difference(attribution)
+    whole = sample_code_length(attribution.transform, moved)
     most = whole[:, None] * whole.new_tensor(budgets) * (1 + _ROUNDING)
-    # The digits alone are part of the code: where they exceed the largest budget, the rest of the ranking need not be coded.
-    few = int((digits.cumsum(1) <= most.amax(1, keepdim=True)).sum(1).amax()) + 1
-    lengths = _running_lengths(digits[:, :few], bands[:, :few], sizes)
+    lengths = code_lengths(attribution, rank, steps(moved), most.amax(1))
     number = torch.arange(1, lengths.shape[1] + 1, device=rank.device)
     return torch.stack([torch.where(lengths <= each[:, None], number, 1).amax(1) for each in most.unbind(1)])
 
 
-def code_lengths(attribution: Attribution, rank: Tensor) -> Tensor:
+def code_lengths(attribution: Attribution, rank: Tensor, step: Tensor, most: Tensor | None = None) -> Tensor:
     """Bits of the first k coefficients of a ranking, for k = 1, 2, …, (batch, coefficients), in the order of the ranking.
 
+    step: see `steps`.  most: (batch,); lengths that are larger for certain are left out at the end.
     Raises: ValueError where T is not linear, so that its coefficients have no common unit.
     """
-    return _running_lengths(*_in_order(attribution, rank, steps(attribution)))
-
-
-def _in_order(attribution: Attribution, rank: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(digits, bands, both (batch, coefficients) in the order of the ranking; coefficients of each band, (bands,))."""
     transform, moved = attribution.transform, attribution.displacement
     index = transform.layout.index.flatten().to(moved.device)
     digits = _digits(moved.flatten(1) / (step[:, None] / atom_norms(transform).to(moved)[index]))
     number = torch.arange(digits.shape[1], device=rank.device).expand_as(digits)
     place = torch.empty_like(number).scatter_(1, rank.flatten(1).long(), number)
-    return digits.gather(1, place), index[place], index.bincount()
+    digits = digits.gather(1, place)
+    if most is not None:  # the digits are part of the code
+        digits = digits[:, : int((digits.cumsum(1) <= most[:, None]).sum(1).amax()) + 1]
+    return _running_lengths(digits, index[place[:, : digits.shape[1]]], index.bincount())
 
 
-def sample_code_length(attribution: Attribution) -> Tensor:
-    """Bits of all samples of x - x₀, by the same code in the domain "pixel", (batch,)."""
-    return _whole_length(attribution.transform, _difference(attribution))
+def sample_code_length(transform: Transform, moved: Tensor) -> Tensor:
+    """Bits of all samples by the same code in the domain "pixel", (batch,).  moved: x - x₀.
 
-
-def _whole_length(transform: Transform, difference: Tensor) -> Tensor:
-    """`sample_code_length`, from x - x₀: of each band, for each k, which of the numbers with at least k digits have more."""
-    digits = _digits(difference.flatten(1) / _steps(difference)[:, None]).long()
+    For each channel and each number of digits, it says which of the samples with so many digits have more.
+    """
+    digits = _digits(moved.flatten(1) / steps(moved)[:, None]).long()
     bands, most = _pixels(transform).index.flatten().to(digits.device), int(digits.max()) + 1
     kinds = int(bands.max()) + 1
     held = digits.new_zeros(len(digits), kinds * most).scatter_add_(1, bands * most + digits, torch.ones_like(digits))
@@ -71,15 +65,10 @@ def _whole_length(transform: Transform, difference: Tensor) -> Tensor:
     return _flags(reached - held, held).sum((1, 2)) + digits.sum(1)
 
 
-def steps(attribution: Attribution) -> Tensor:
+def steps(moved: Tensor) -> Tensor:
     """The step of the quantiser, in units of the signal, (batch,): `STEP` of the root mean square of x - x₀, 1 if that is 0."""
-    return _steps(_difference(attribution))
-
-
-def _steps(difference: Tensor) -> Tensor:
-    """`steps`, from x - x₀."""
-    size = difference.double().flatten(1).square().mean(1).sqrt() * STEP
-    return size.where(size > 0, 1).to(difference)
+    size = moved.double().flatten(1).square().mean(1).sqrt() * STEP
+    return size.where(size > 0, 1).to(moved)
 
 
 def atom_norms(transform: Transform) -> Tensor:
@@ -105,7 +94,7 @@ def atom_norms(transform: Transform) -> Tensor:
     return found
 
 
-def _difference(attribution: Attribution) -> Tensor:
+def difference(attribution: Attribution) -> Tensor:
     """x - x₀, (batch, *shape)."""
     inverse, z = attribution.transform.inverse, attribution.coefficients
     return inverse(z) - inverse(z - attribution.displacement)

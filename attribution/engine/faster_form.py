@@ -18,7 +18,7 @@ _ROUNDING = 64  # rounding errors of f between batch sizes, in units of the last
 _GRADIENTS_ALIKE = 1e-3  # relative difference of gradients
 _DOUBLE = 1e-9  # both of these for an equal network in double precision
 _KINKS = 0.1  # relative difference of gradients in single precision beyond which it is no matter of single units
-_ATTEMPTS = 4  # points at which gradients are compared where double precision does not decide
+_ATTEMPTS = 8  # points at which gradients are compared before double precision, which takes ten times as long
 _WORTH_IT = 40  # evaluations of a run in which the check is cheap beside what channels_last gains
 _FOLDED = 24  # the same beside what an equal network without BatchNorm gains
 

@@ -19,7 +19,7 @@ SIGNALS = {
     "loading": "a whole comparison of recordings: reading and preparing them",
 }
 WORDS = {1: "one domain", 10: "ten domains"}
-KEPT = "-kept"  # ends the kind of a machine whose memory allocator keeps what was freed
+KEPT = "-kept"  # in the kind of a machine whose memory allocator keeps what was freed
 # Sections that show what one test noted: the test, the head of the table, and a template of its rows.
 SHOWN = {
     "methods": (
@@ -131,7 +131,7 @@ def speed(root: Path) -> str:
     stored = stored[stored["ratio"].notna()] if "ratio" in stored else stored[:0]
     for machine, found in stored.groupby("machine", sort=False):
         cells = [(label, len(rows), over(rows), met(rows)) for label, rows in questions(found) if len(rows)]
-        title = found["device"].iloc[0] + ", with an allocator that keeps memory" * str(machine).endswith(KEPT)
+        title = found["device"].iloc[0] + ", with an allocator that keeps memory" * (KEPT in str(machine))
         shown = pd.DataFrame(cells, columns=["time of ours / time of …", "cases", "ratio", "goal"])
         parts.append(f"### {title}\n\n{table(shown)}")
     if not parts:

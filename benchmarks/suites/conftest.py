@@ -87,6 +87,8 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     """Device and versions, so that a stored result says where it comes from."""
     device = torch.cuda.get_device_name() if DEVICE == "cuda" else f"{os.cpu_count()} CPU cores"
     kind = DEVICE + "-kept" * ("MALLOC_TRIM_THRESHOLD_" in os.environ)  # stored apart: its allocator keeps memory
+    if DEVICE == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2":  # and so is a processor of short vectors
+        device, kind = f"{device} without AVX-512", f"{kind}-avx2"
     versions = {"torch": torch.__version__, "python": platform.python_version()}
     machine_info.clear()
     machine_info.update(device=device, kind=kind, quick=QUICK, **versions, threads=torch.get_num_threads())

@@ -133,7 +133,7 @@ def others(root: Path) -> str:
     if not all(about.values()):
         raise NothingStored
     wall = {"robustness": about["robustness"]["seconds"]["wall"]}
-    wall["volume"] = sum(sum(one.values()) for one in about["volume"]["seconds"].values())
+    wall["volume"] = sum(one["volumes"] for one in about["volume"]["seconds"].values())
     spent = {"minimal": about["minimal"]["cost"]} | {name: about[name]["evaluations"] for name in ("overlap", "noise")}
     wall |= {name: one["seconds"] for name, one in spent.items() if name != "minimal" and "seconds" in one}
     of = {name: (one["cpu_seconds"], "processor time") for name, one in spent.items()}

@@ -47,11 +47,12 @@ def setting(root: Path) -> str:
     head = ["model", "data", "named rightly", "interval over classes", "chance", "volumes explained", "time"]
     methods, wavelets = (", ".join(f"`{name}`" for name in own[key]) for key in ("methods", "transforms"))
     said = f"`{COMMAND}`: {methods} in {wavelets}, {own['limit']} volumes of each data set, seed {own['seed']}."
-    training = f"Training was counted apart: {_training(root)}." if _training(root) else ""
-    total = sum(sum(one.values()) for one in about["seconds"].values())
-    took = f"All three took {total:.0f} s of one busy core; the pictures and the accuracies are not in this time."
+    training, volumes = ({name: one[what] for name, one in about["seconds"].items()} for what in ("loading", "volumes"))
+    trained = ", ".join(f"`{name}` {seconds:.0f} s" for name, seconds in training.items() if seconds > 1)
+    said += f" Training was counted apart: {trained}." if trained else ""
+    took = f"All three took {sum(volumes.values()):.0f} s on two threads; the pictures and the accuracies are not in this time."
     bars = " ".join(_goal(one) for one in about["accuracies"] if one["data"] == "digits3d")
-    return f"{said} {took} {training} {bars}\n\n{table(pd.DataFrame(rows, columns=head))}"
+    return f"{said} {took} {bars}\n\n{table(pd.DataFrame(rows, columns=head))}"
 
 
 def _goal(one: dict[str, Any]) -> str:
@@ -59,12 +60,6 @@ def _goal(one: dict[str, Any]) -> str:
     inside = "lies below all of the interval" if one["low"] > GOAL else "lies in the interval, so it is reached, but not shown"
     reached = inside if one["accuracy"] > GOAL else "is not reached"
     return f"The goal of {100 * GOAL:g} % on `{one['data']}` {reached}."
-
-
-def _training(root: Path) -> str:
-    path = root / "docs" / "studies" / "volume" / "training.json"
-    found = json.loads(path.read_text()) if path.is_file() else {}
-    return ", ".join(f"`{name}` {seconds:.0f} s" for name, seconds in found.items())
 
 
 def verdicts(root: Path) -> str:

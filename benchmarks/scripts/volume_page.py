@@ -50,7 +50,7 @@ def setting(root: Path) -> str:
     training, volumes = ({name: one[what] for name, one in about["seconds"].items()} for what in ("loading", "volumes"))
     trained = ", ".join(f"`{name}` {seconds:.0f} s" for name, seconds in training.items() if seconds > 1)
     said += f" Training was counted apart: {trained}." if trained else ""
-    took = f"All three took {sum(volumes.values()):.0f} s on two threads; the pictures and the accuracies are not in this time."
+    took = f"All three took {sum(volumes.values()):.0f} s; the pictures and the accuracies are not in this time."
     bars = " ".join(_goal(one) for one in about["accuracies"] if one["data"] == "digits3d")
     return f"{said} {took} {bars}\n\n{table(pd.DataFrame(rows, columns=head))}"
 

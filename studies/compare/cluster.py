@@ -11,7 +11,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,21 +90,26 @@ class Worker:
         self.engine = InProcess(settings, Path(out), model, lambda text: notes.append(str(text)))
         return to_plain(self.engine.cells), self.engine.settings, notes
 
-    def measure(self, cell: int, places: Sequence[int], why: str | None) -> None:
-        """Stores the parts of these photos.  why: skip them for this reason."""
+    def measure(self, cell: int, places: Sequence[int], before: int, why: str | None) -> int:
+        """Stores the parts of these photos. Returns how many of them could be read.  why: skip them for this reason."""
         parts = self.engine.parts[cell]
         if why is not None:
             parts.skip(places, why)
-        else:
-            parts.batch(places)
+            return 0
+        return sum(bool(part["records"]) for part in parts.batch(places, before))
 
 
 @dataclass
 class _Task:
-    """Photos of a cell that are measured together.  tries: how often the process has ended.  why: they are to be skipped."""
+    """Photos of a cell that are measured together, and those that must wait for them.
+
+    before: the number of readable photos before them.  tries: how often the process has ended.  why: they are to be skipped.
+    """
 
     cell: int
     places: list[int]
+    before: int
+    rest: list[list[int]] = field(default_factory=list)
     tries: int = 0
     why: str | None = None
 
@@ -150,13 +155,13 @@ class OnRay:
 
     def measure(self, progress: Progress | None) -> None:
         """Measures the photos of all cells that are not stored."""
-        ready = deque(_Task(number, batch) for number, cell in enumerate(self.cells) for batch in cell.batches())
+        ready = deque(task for number, cell in enumerate(self.cells) for task in self._ordered(number, cell.batches(), 0))
         planned = sum(len(cell.places) for cell in self.cells)
         done = 0
         while ready or any(task for _, task in self.running.values()):
             while ready and self.idle:
                 worker, task = self.idle.pop(), ready.popleft()
-                self.running[worker.measure.remote(task.cell, task.places, task.why)] = worker, task
+                self.running[worker.measure.remote(task.cell, task.places, task.before, task.why)] = worker, task
             (ref, *_), _ = self.ray.wait(list(self.running), num_returns=1)
             after, count = self._answer(ref)
             ready.extendleft(reversed(after))
@@ -178,11 +183,17 @@ class OnRay:
             return [], 0
         del self.running[ref]
         try:
-            result_of(self.ray, ref)
+            readable = result_of(self.ray, ref)
         except Ended:
             return self._after_end(task)
         self.idle.append(worker)
-        return [], len(task.places)
+        return self._ordered(task.cell, task.rest, task.before + readable), len(task.places)
+
+    def _ordered(self, cell: int, batches: Sequence[list[int]], before: int) -> list[_Task]:
+        """The tasks of these batches: one, which the rest must wait for, as long as photos are drawn with their number."""
+        if batches and before < self.cells[cell].settings.pictures:
+            return [_Task(cell, batches[0], before, list(batches[1:]))]
+        return [_Task(cell, batch, before) for batch in batches]
 
     def _after_end(self, task: _Task) -> tuple[list[_Task], int]:
         """The task again; after some tries its photos one by one; at last a photo alone is skipped.
@@ -194,7 +205,8 @@ class OnRay:
         if task.tries + 1 < TRIES:
             return [replace(task, tries=task.tries + 1)], 0
         if len(task.places) > 1:
-            return [_Task(task.cell, [place]) for place in task.places], 0
+            first, *others = ([place] for place in task.places)
+            return [_Task(task.cell, first, task.before, [*others, *task.rest])], 0
         why = f"the process of the worker has ended each of {2 * TRIES} times while it was measured"
         return [replace(task, why=why)], 0
 

@@ -44,7 +44,6 @@ class Parts:
         self.settings, self.store = cell.settings, cell.store(out)
         self.progress: Progress | None = None
         self.first: dict[str, Tensor] = {}  # the input of the first photo, whose size all must have
-        self.readable: dict[int, bool] = {}  # of photos that were asked for
         self.show: Callable[[str], object] | None = None  # gets a line on the first photo, as soon as it is measured
         self.protocol = self.settings.protocol()
         self.options: dict[str, Any] = {"batch_size": self.settings.batch_size, "seed": self.settings.seed}
@@ -52,8 +51,11 @@ class Parts:
     def all(self, progress: Progress | None = None) -> None:
         """Makes and stores the part of every photo of this run that the store lacks."""
         self.progress = progress
+        before, last = 0, 0
         for batch in self.cell.batches():
-            self.batch(batch)
+            before += self._readable(range(last, batch[0]), self.settings.pictures - before)
+            new = self.batch(batch, before)
+            before, last = before + sum(bool(part["records"]) for part in new), batch[-1] + 1
 
     def skip(self, places: Sequence[int], why: str) -> None:
         """Stores that these photos are skipped, and why."""
@@ -61,58 +63,54 @@ class Parts:
         parts = [{"name": (one := self.photos[place]).name, "content": content(one)} | _EMPTY | said for place in places]
         self.store.write_all({self.cell.keys[place]: part for place, part in zip(places, parts)})
 
-    def batch(self, places: Sequence[int]) -> None:
-        """Makes and stores the parts of photos that are measured together, where the store lacks them."""
+    def batch(self, places: Sequence[int], before: int) -> list[Part]:
+        """The parts of photos that are measured together.  before: the number of readable photos before them."""
+        found: list[Part] = []
         waiting: list[int] = []
 
         def compute() -> None:
-            self._compute(waiting)
+            found.extend(self._computed(waiting, before + sum(bool(part["records"]) for part in found)))
             waiting.clear()
 
         for place in places:
             part = self._stored(place)
             if part is not None:  # it must know how many readable photos come before it
                 compute()
-            if part is None or not self._is_drawn(part, place):
+            if part is not None and self._is_drawn(part, place, before + sum(bool(one["records"]) for one in found)):
+                found.append(part)
+            else:
                 waiting.append(place)
             if place == 0:  # measured alone, so that something can be shown soon
                 compute()
         compute()
+        return found
 
     def _stored(self, place: int) -> Part | None:
         """The stored part of a photo, if it is of the same content."""
         part = self.cell.read(self.store, place)
         return part if part is not None and part["content"] == content(self.photos[place]) else None
 
-    def _before(self, place: int) -> int:
-        """How many readable photos come before this one, as far as pictures depend on it."""
+    def _readable(self, places: Sequence[int], most: int) -> int:
+        """How many of the photos of other shards the model answers to, as far as pictures of this one depend on it."""
         found = 0
-        for earlier in range(place):
-            if found >= self.settings.pictures:
+        for place in places:
+            if found >= most:
                 break
-            found += self._readable(earlier)
+            photos = Photos([self.photos[place]])
+            found += len(self._answered(photos, list(photos.inputs(self.model.fitted))))
         return found
 
-    def _readable(self, place: int) -> bool:
-        """Whether a photo is measured, or the model answers to it where others measure it."""
-        if place not in self.readable:
-            part, photos = self._stored(place), Photos([self.photos[place]])
-            read = self._answered(photos, list(photos.inputs(self.model.fitted))) if part is None else part["records"]
-            self.readable[place] = bool(read)
-        return self.readable[place]
-
-    def _is_drawn(self, part: Part, place: int) -> bool:
-        """Whether the part has the figures of its photo, or needs none."""
-        if not part["records"] or (number := self._before(place)) >= self.settings.pictures:
+    def _is_drawn(self, part: Part, place: int, number: int) -> bool:
+        """Whether the part has the figures of readable photo `number`, or needs none."""
+        if not part["records"] or number >= self.settings.pictures:
             return True
         first = self.cell.inside(f"top10-{figures.stem(self.photos[place].name, number)}.png")
         return first in part["pictures"] and all((self.out / name).is_file() for name in part["pictures"])
 
-    def _compute(self, places: Sequence[int]) -> None:
-        """Makes the parts of these photos, attributed together, and stores them."""
+    def _computed(self, places: Sequence[int], before: int) -> list[Part]:
+        """The parts of these photos, attributed together and stored.  before: the number of readable photos before them."""
         if not places:
-            return
-        before = self._before(places[0])
+            return []
         clock, chosen = time.perf_counter(), Photos([self.photos[place] for place in places])
         contents = list(map(content, chosen.entries))
         read = self._answered(chosen, list(chosen.inputs(self.model.fitted)))
@@ -124,9 +122,9 @@ class Parts:
             said = {kind: [plain(text) for name, text in getattr(chosen, kind) if name == photo.name] for kind in _SAID}
             parts.append({"name": photo.name, "content": own} | measured.get(photo.name, _EMPTY) | said | seconds)
         self.store.write_all({self.cell.keys[place]: part for place, part in zip(places, parts)})
-        self.readable |= {place: bool(part["records"]) for place, part in zip(places, parts)}
         if self.show is not None and places[0] == 0 and parts[0]["records"]:
             self.show(_line(parts[0]))
+        return parts
 
     def _answered(self, photos: Photos, read: Sequence[Read]) -> list[Read]:
         """Those for which the model gives finite numbers; the others are skipped, with the reason."""

@@ -1,7 +1,6 @@
 """The first photo of a comparison is measured alone, and a line says what was found, before the others are measured."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.tiny import settings, tiny
@@ -16,11 +15,11 @@ def test_the_first_photo_is_shown_before_the_others_are_measured(
     said: list[str] = []
     measured: list[tuple[int, list[int]]] = []  # how many lines were shown before, and the places
 
-    def computed(parts: Parts, places: list[int], own: Any = Parts._compute) -> None:
+    def computed(parts: Parts, places: list[int], before: int, own: object = Parts._computed) -> object:
         measured.append((len(said), list(places)))
-        own(parts, places)
+        return own(parts, places, before)  # type: ignore[operator]
 
-    monkeypatch.setattr(Parts, "_compute", computed)
+    monkeypatch.setattr(Parts, "_computed", computed)
     outcome = studies.compare(settings(pictures, limit=3), tmp_path / "o", model=tiny(), show=said.append)
     assert [entry for entry in measured if entry[1]] == [(0, [0]), (1, [1, 2])]
     (line,) = said

@@ -82,14 +82,21 @@ def same(first: studies.Comparison, second: studies.Comparison) -> None:
     assert [name for name in first.files if name.endswith("png")] == [name for name in second.files if name.endswith("png")]
 
 
+@pytest.mark.parametrize("drawn", [1, 12])
 def test_a_photo_that_ends_every_process_is_skipped_by_name(
-    ray: Any, whole: studies.Comparison, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray: Any, whole: studies.Comparison, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn: int
 ) -> None:
-    """Here after a try of its batch and one of its own. The others have the numbers of the whole run, but for rounding."""
+    """Here after a try of its batch and one of its own. The others have the numbers of the whole run, but for rounding.
+
+    Also where later photos are drawn, whose names count those before them: no other worker may meet it for that.
+    """
     monkeypatch.setattr(cluster, "TRIES", 1)
     folder = tmp_path / "processes"
-    found = studies.compare(asked(pictures), tmp_path / "o", model=faulty(folder, kills=99), engine=studies.Ray(workers=2))
+    chosen, how = dataclasses.replace(asked(pictures), pictures=drawn), studies.Ray(workers=2)
+    found = studies.compare(chosen, tmp_path / "o", model=faulty(folder, kills=99), engine=how)
     assert len(list(folder.glob("kill-*"))) == 2
+    names = sorted(name for name in found.files if name.startswith("top10-"))
+    assert [int(name.split("-")[1]) for name in names] == list(range(min(drawn, 9)))
     (reason,) = (one["reason"] for one in found.summary["skipped"] if one["file"] == "07.png")
     assert "the process of the worker has ended each of 2 times" in reason
     expected = whole.table[whole.table["image"] != "07.png"].reset_index(drop=True)

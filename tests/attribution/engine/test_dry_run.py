@@ -337,7 +337,7 @@ def test_a_gradient_that_is_not_finite_is_not_alike() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 2])
-@pytest.mark.parametrize("times", [0, 1, 3, 4])
+@pytest.mark.parametrize("times", [0, 1, 7, 8])
 def test_a_gradient_that_differs_at_one_point_is_compared_at_others(times: int, rows: int) -> None:
     """As where rounding carries a unit over the kink of a ReLU. Only the rows that differ are read again, in both formats."""
     left = [times]
@@ -350,8 +350,8 @@ def test_a_gradient_that_differs_at_one_point_is_compared_at_others(times: int, 
 
     model, x = Convolves(Kink()), normal(2, *SHAPE)
     att = pb.attribute(model, x, 0, method="integrated_gradients(steps=24)")
-    assert format_of(att) == ("channels_last" if times < 4 else "contiguous")  # at four points it is no kink
-    assert att.settings["evaluations"]["gradient"] == 48 + 4 + 2 * rows * min(times, 3)
+    assert format_of(att) == ("channels_last" if times < 8 else "contiguous")  # at eight points it is no kink
+    assert att.settings["evaluations"]["gradient"] == 48 + 4 + 2 * rows * min(times, 7)
 
 
 def test_methods_of_captum_that_need_no_gradient_explain_a_model_without_one() -> None:

@@ -116,23 +116,28 @@ def _running_lengths(digits: Tensor, bands: Tensor, sizes: Tensor) -> Tensor:
     code of a band whose coefficients are all zero is known; each that becomes k digits changes it by the ratio of two of the
     code's probabilities.
     """
-    place = bands.argsort(dim=1, stable=True)
-    k, band = digits.gather(1, place), bands.gather(1, place)
-    first = torch.searchsorted(band, band)
+    group = bands + len(sizes) * torch.arange(len(bands), device=bands.device)[:, None]  # an example and a band
+    place = group.flatten().argsort(stable=True)
+    place = place[digits.flatten()[place] > 0]
+    k, group, added = digits.flatten()[place], group.flatten()[place], torch.zeros_like(digits, dtype=torch.double).flatten()
+    bits, left = k.double(), torch.arange(len(k), device=k.device)
+    held = _within(group).double()
+    bits += torch.log2((sizes[group % len(sizes)] - held - 0.5) / (held + 0.5))
+    for level in range(1, int(k.max()) + 1 if len(k) else 0):  # of these, some stop at each level
+        stops = k == level
+        passed, reached = stops.cumsum(0) - stops.long(), _within(group)
+        stopped = passed - passed[torch.arange(len(k), device=k.device) - reached]
+        alike = torch.where(stops, stopped, reached - stopped)
+        bits[left] -= torch.log2((alike.double() + 0.5) / (reached + 1))
+        k, group, left = k[~stops], group[~stops], left[~stops]
+    added[place] = bits
+    return _flags(torch.zeros_like(sizes), sizes).sum() + added.reshape(digits.shape).cumsum(1)
 
-    def before(flag: Tensor) -> Tensor:
-        """How many coefficients before this one in its band are flagged."""
-        found = flag.cumsum(1) - flag.long()
-        return (found - found.gather(1, first)).double()
 
-    held = before(k > 0)
-    bits = torch.log2((sizes[band] - held - 0.5) / (held + 0.5)) + k
-    for level in range(1, int(k.max()) + 1):
-        reached, stopped = before(k >= level), before(k == level)
-        alike = torch.where(k == level, stopped, reached - stopped)
-        bits -= torch.where(k >= level, torch.log2((alike + 0.5) / (reached + 1)), 0)
-    added = torch.zeros_like(bits).scatter_(1, place, torch.where(k > 0, bits, 0))
-    return _flags(torch.zeros_like(sizes), sizes).sum() + added.cumsum(1)
+def _within(group: Tensor) -> Tensor:
+    """How many entries of its group stand before each one; groups stand together.  group: (entries,), whole numbers."""
+    sizes = group.bincount()
+    return torch.arange(len(group), device=group.device) - (sizes.cumsum(0) - sizes)[group]
 
 
 def _flags(ones: Tensor, zeros: Tensor) -> Tensor:

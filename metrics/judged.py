@@ -21,7 +21,7 @@ from ..core.checks import check_choice, check_seed
 from ..core.progress import Progress
 from ..transforms import TransformClaim
 from .explainer import Explain, check_same_class, explained
-from .selection import Budgets, Selection, count_table, order, order_ranks
+from .selection import Budgets, Selection, count_table, order, order_ranks, turns
 
 Found = TypeVar("Found")
 Answer = Literal["score", "probability", "margin"]
@@ -140,7 +140,8 @@ class Judged:
         if own is not None and own.shape != shape:
             raise ValueError(f"orders[{ranking!r}]: expected the shape of the map, {tuple(shape)}, got {tuple(own.shape)}.")
         score = order(self.attribution, ranking, self.seed) if own is None else own
-        return order_ranks(score.to(self.attribution.values.device), self.attribution, self.seed)
+        own_turns = lambda: self.remember("turns", lambda: turns(self.attribution, self.seed))
+        return order_ranks(score.to(self.attribution.values.device), own_turns)
 
     def counts(self, ranking: str, budgets: Sequence[float], by: Budgets) -> Tensor:
         """How many coefficients of a ranking each budget buys, (budgets, batch)."""

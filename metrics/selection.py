@@ -1,7 +1,7 @@
 """`Selection`: which coefficients are kept or removed, by a ranking and a budget."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,20 +65,36 @@ def order(attribution: Attribution, ranking: str, seed: int) -> Tensor:
     return below_one - step.to(size)
 
 
-def order_ranks(score: Tensor, attribution: Attribution, seed: int) -> Tensor:
-    """The rank of every number of an example, 0 for the largest, equal ones in an order that is random but keyed by content.
+def order_ranks(score: Tensor, turns: Callable[[], Tensor]) -> Tensor:
+    """The rank of every number of an example, 0 for the largest, equal ones by their turn.
 
     By position, equal ones would come coarse bands first, so that a map which says nothing would still rank well.
+    turns: see `turns`; called where numbers are equal.
     """
-    rank, flat = ranks(score), score.flatten(1)
-    ordered = torch.empty_like(flat).scatter_(1, rank.flatten(1).long(), flat)
-    tied = (ordered[:, 1:] == ordered[:, :-1]).any(1)
-    for example in tied.nonzero()[:, 0].tolist():
-        draw = Keyed(attribution.coefficients[example : example + 1], seed).generator(0, "ties")
-        shuffled = torch.from_numpy(draw.permutation(flat.shape[1])).to(flat.device)
-        place = shuffled[descending(flat[example, shuffled][None])[0]]
-        rank[example].view(-1)[place] = torch.arange(len(place), device=flat.device, dtype=rank.dtype)
-    return rank
+    flat = score.flatten(1)
+    place = descending(flat)
+    ordered = flat.gather(1, place)
+    tied = ordered[:, 1:] == ordered[:, :-1]
+    for example in tied.any(1).nonzero()[:, 0].tolist():
+        _take_turns(place[example], tied[example], turns()[example])
+    rank = torch.arange(flat.shape[1], device=flat.device, dtype=torch.int32).expand_as(place)
+    return torch.empty_like(rank).scatter_(1, place, rank).reshape(score.shape)
+
+
+def _take_turns(place: Tensor, tied: Tensor, turn: Tensor) -> None:
+    """Orders equal numbers by their turn, in place.  place: of the sorted numbers.  tied: whether the next one is equal."""
+    end = tied.new_zeros(1)
+    among = (torch.cat([end, tied]) | torch.cat([tied, end])).nonzero()[:, 0]
+    run, held = torch.cat([end, ~tied]).cumsum(0)[among], place[among]
+    place[among] = held[(run * len(place) + turn[held]).argsort()]
+
+
+def turns(attribution: Attribution, seed: int) -> Tensor:
+    """When each coefficient has its turn among equal ones: whole numbers, random but keyed by content, (batch, n)."""
+    size, keyed = attribution.values[0].numel(), Keyed(attribution.coefficients, seed)
+    drawn = [torch.from_numpy(keyed.generator(each, "ties").permutation(size)) for each in range(len(attribution.values))]
+    place = torch.stack(drawn).to(attribution.values.device)
+    return torch.empty_like(place).scatter_(1, place, torch.arange(size, device=place.device).expand_as(place))
 
 
 def counts(attribution: Attribution, rank: Tensor, budget: float, by: Budgets) -> Tensor:

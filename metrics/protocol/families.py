@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ...attribution.baselines.fixed import blurred
+from ...core.precision import wide
 from ...transforms import Transform, TransformClaim
 
 SHARE = 0.9  # of the energy of the removed component that a foreign family removes
@@ -34,21 +35,33 @@ def projected(family: Transform, component: Tensor, share: float = SHARE) -> Ten
 
 def strongest(z: Tensor, share: float) -> Tensor:
     """The fewest entries of each row that hold `share` of its energy, as a mask of the shape of z, by histograms."""
-    flat, kind = z.flatten(1), torch.finfo(z.dtype)
-    # Symmetric signals have units of equal energy: rounding must not decide which of them is removed.
-    level = (2 * flat.abs().clamp(min=kind.tiny).log() / math.sqrt(kind.eps)).round()
-    energy, low = flat.square(), level.amin(1, keepdim=True)
-    above, wanted = torch.zeros_like(low), share * energy.sum(1, keepdim=True)
-    levels, bits = int((level.amax(1, keepdim=True) - low).max()) + 1, min(10, max(1, z[0].numel().bit_length() - 2))
-    for step in reversed([2.0**shift for shift in range(0, levels.bit_length(), bits)]):  # each in the last entry's bin
-        place = ((level - low) / step).clamp(-1, 2**bits).long() + 1
+    flat = z.flatten(1).to(wide(z.dtype))
+    energy, (level, top) = flat.square(), _levels(flat)
+    low, bits = torch.zeros_like(level[:, :1]), min(10, max(1, flat.shape[1].bit_length() - 2))
+    above, wanted = torch.zeros_like(energy[:, :1]), share * energy.sum(1, keepdim=True)
+    for step in reversed(range(0, top, bits)):  # each in the last entry's bin
+        place = ((level - low) >> step).clamp_(-1, 2**bits).add_(1).long()
         bins = energy.new_zeros(len(z), 2**bits + 2).scatter_add_(1, place, energy)[:, 1:-1].flip(1)
         reached = above + bins.cumsum(1)
         whole = (reached < wanted).sum(1, keepdim=True).clamp(max=2**bits - 1)
-        low = low + step * (2**bits - 1 - whole)
+        low = low + ((2**bits - 1 - whole) << step).to(low)
         above = (reached - bins).gather(1, whole)
-    last = energy.where(level == low, 0)
-    return ((level > low) | (level == low) & (above + last.cumsum(1) - last < wanted)).reshape(z.shape)
+    last = level == low
+    taken = (energy * last).cumsum_(1)
+    return ((level > low) | last & (above + taken - energy < wanted)).reshape(z.shape)
+
+
+def _levels(flat: Tensor) -> tuple[Tensor, int]:
+    """|z| to about half of its digits, as whole numbers that rise with it, and how many bits these have at most.
+
+    Symmetric signals have units of equal energy: rounding must not decide which of them is removed. The bits of a floating
+    point number, exponent first, are such a whole number; half of the mantissa is rounded away.
+    """
+    kind = torch.finfo(flat.dtype)
+    mantissa = round(-math.log2(kind.eps))
+    away = mantissa - mantissa // 2 - 1
+    number = flat.abs().view(torch.int32 if kind.bits == 32 else torch.int64)
+    return (number + (1 << (away - 1))) >> away, kind.bits - 1 - away
 
 
 def blur(component: Tensor) -> Tensor:

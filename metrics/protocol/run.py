@@ -1,5 +1,6 @@
 """The maps of all domains and of their controls, and their errors."""
 
+import functools
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -71,15 +72,15 @@ class Scored:
 
         less: a control, whose error is taken off each error. Of |z - z₀|, these are gains with their sign turned.
         """
-        held = self.evidence(unit)
+        held, noisy = self.evidence(unit), self.protocol.noisy
 
-        def each(control: str) -> Numbers:
-            return np.stack([held.error(n, control, [OWN], held.kinds[0], held.answers[0]) for n in held.domains], 1)
+        def each(domains: Sequence[str], control: str) -> Numbers:
+            error = functools.partial(held.error, families=[OWN], by=held.kinds[0], answer=held.answers[0])
+            return np.stack([error(one, control) - (error(one, less) if less else 0.0) for one in domains], 1)
 
-        off = each(less) if less else 0.0
-        errors = each("attribution") - off
-        doses = [errors.mean(1), *((each(f"noise {dose}") - off).mean(1) for dose in DOSES)]
-        return admission(np.stack(doses, 1), (each("random") - off).mean(1), errors)
+        errors = each(held.domains, "attribution")
+        doses = [each(noisy, "attribution").mean(1), *(each(noisy, f"noise {dose}").mean(1) for dose in DOSES)]
+        return admission(np.stack(doses, 1), each(noisy, "random").mean(1), errors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,13 +134,16 @@ class Run:
         protocol, own = self.protocol, dict[str, Family | None]({OWN: None})
         grid, home = (Grid(protocol.budgets, protocol.kinds, each) for each in (answers, _with_score(answers)))
         away = {family: each for family, each in self.families.items() if family != name}
-        found = home.curves(judged, name, "attribution", own) | grid.curves(judged, name, "attribution", away)
+        found = grid.curves(judged, name, "attribution", away)
+        if name == ROTATION and not protocol.whole:
+            return found
+        found |= home.curves(judged, name, "attribution", own)
         one = replace(home, kinds=protocol.kinds[:1])
         for control in [each for each in BLIND if each != "shuffled_model" or each in judged.orders]:
             found |= grid.curves(judged, name, control, {NEUTRAL: self.families[NEUTRAL]})
         for control in ("coefficient", *RANDOM):
             found |= one.curves(judged, name, control, own)
-        if name != ROTATION:
+        if name in protocol.noisy:
             judged.orders.update(_noisy(judged.attribution, protocol.seed))
             for dose in DOSES:
                 found |= one.curves(judged, name, f"noise {dose}", own)

@@ -16,6 +16,7 @@ from .rotation import Rotation
 
 Domains = Sequence[str | Transform] | Mapping[str, str | Transform]
 RANDOM = ("random", "random_in_quantile")
+NOISY = 3  # domains whose maps get noise where a protocol is not whole
 REACHED, AFFORDED = 0.05, 20_000  # share of the samples that the oracle selects, and its evaluations in one domain
 
 
@@ -28,6 +29,8 @@ class Protocol:
     None for all linear domains that are compared. A random rotation that is no domain is added.
     budgets: shares.  kinds: of what, see `selection.counts`.
     controls: whether the map of a model with permuted parameters is one of the controls.
+    whole: whether the random rotation is scored with controls of its own, and noise mixed into the maps of all domains, rather
+    than of three. No verdict reads the former; the latter tells only whether errors answer to noise.
     oracle: so many examples, the first ones, are also selected by the greedy oracle, at budgets of up to 5 % of the samples
     that take at most 20,000 evaluations, so in no photos of usual size.
 
@@ -42,6 +45,7 @@ class Protocol:
     budgets: tuple[float, ...] = BUDGETS
     kinds: tuple[Budgets, ...] = ("count", "energy", "bits")
     controls: bool = True
+    whole: bool = True
     oracle: int = 0
     seed: int = 0
 
@@ -56,6 +60,12 @@ class Protocol:
     def names(self) -> tuple[str, ...]:
         """The names of the domains."""
         return tuple(each.spec if isinstance(each, Transform) else str(each) for each in self.domains)
+
+    @property
+    def noisy(self) -> tuple[str, ...]:
+        """The domains into whose maps noise is mixed, evenly chosen."""
+        names, most = self.names, len(self.names) if self.whole else min(NOISY, len(self.names))
+        return tuple(names[place * (len(names) - 1) // max(1, most - 1)] for place in range(most))
 
     def built(self, shape: tuple[int, ...]) -> dict[str, Transform]:
         """The domains by name, and the random rotation that is a control."""
@@ -77,8 +87,9 @@ class Protocol:
         domains = self.built(shape)
         families, each = self.removed(domains), 2 * len(self.budgets)
         maps = sum(1 + len(families) - (name in families) for name in domains) * len(self.kinds)
-        controls = len(domains) * (len(BLIND) * len(self.kinds) + 1 + len(RANDOM))
-        return each * (maps + controls + len(self.names) * len(DOSES)) + 2 * len(domains) + self._oracle_cost(domains)
+        controls = (len(domains) if self.whole else len(self.names)) * (len(BLIND) * len(self.kinds) + 1 + len(RANDOM))
+        maps -= 0 if self.whole else len(self.kinds)  # of the rotation in its own family
+        return each * (maps + controls + len(self.noisy) * len(DOSES)) + 2 * len(domains) + self._oracle_cost(domains)
 
     def reached(self, domain: Transform) -> tuple[float, ...]:
         """The budgets for which the oracle can be asked."""

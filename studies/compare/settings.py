@@ -10,6 +10,7 @@ from typing import Any
 from ...core.checks import check_choice, check_path
 from ...core.defaults import PICTURE_METHOD
 from ...metrics.protocol import Protocol
+from ...metrics.protocol.conclusion import KINDS
 from ...metrics.selection import BUDGETS
 from ..loaders.models import LoadedModel
 from ..loaders.options import ModelOptions
@@ -18,11 +19,12 @@ from ..storage.pieces import part_of_work
 Several = str | Path | Sequence[str | Path]
 MOVED, CHANGED = 20, 3  # signals near x: those that are scored for infidelity, and those that are explained for max-sensitivity
 BASELINE = ", baseline="  # between a method and its baseline, in the names of cells
+FEW = (0.01, 0.05, 0.1)  # budgets
 FAMILIES = ("pixel", "dct")  # whose units are removed, beside those of a random rotation
 EFFORTS: dict[str, dict[str, Any]] = {
-    "quick": {"budgets": (0.01, 0.05, 0.1), "kinds": ("count",), "families": (), "controls": False},
-    "default": {"budgets": (0.01, 0.05, 0.1), "kinds": ("count", "energy", "bits"), "families": FAMILIES, "controls": True},
-    "full": {"budgets": BUDGETS, "kinds": ("count", "energy", "bits"), "families": None, "controls": True, "oracle": 4},
+    "quick": {"budgets": FEW, "kinds": ("count",), "families": (), "controls": False, "whole": False},
+    "default": {"budgets": FEW, "kinds": KINDS, "families": FAMILIES, "controls": True, "whole": False},
+    "full": {"budgets": BUDGETS, "kinds": KINDS, "families": None, "controls": True, "oracle": 4},
 }
 
 

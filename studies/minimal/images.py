@@ -1,5 +1,6 @@
 """Minimal images of one signal in one domain, and the controls that keep equally many coefficients."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from ...attribution.analyses.mask_path import MaskPath
 from ...attribution.engine.random import Keyed
 from ...attribution.methods.mask import Front, Mask
 from ...core.progress import Progress
-from ...metrics.selection import order, order_ranks
+from ...metrics.selection import order, order_ranks, turns
 from ...transforms import Transform
 from ..loaders.models import LoadedModel
 from .changes import changes
@@ -95,15 +96,11 @@ class Kept:
         """
         z = attribution.coefficients
         counts = tuple(round(float(one)) for one in mask.flatten(1).double().sum(1))
-        found = {SOFT: mask * z, HARD: torch.cat([_first(one[None], k, attribution, seed) * z for one, k in zip(mask, counts)])}
-        ranked = {name: order_ranks(order(attribution, by, seed), attribution, seed) for name, by in _RANKINGS.items()}
+        own = functools.cache(lambda: turns(attribution, seed))
+        found = {SOFT: mask * z, HARD: torch.cat([(order_ranks(one[None], own) < k) * z for one, k in zip(mask, counts)])}
+        ranked = {name: order_ranks(order(attribution, by, seed), own) for name, by in _RANKINGS.items()}
         found |= {name: torch.cat([(rank < k) * z for k in counts]) for name, rank in ranked.items()}
         return cls(counts, tuple((mask > 0).flatten(1).sum(1).tolist()), found, ranked)
-
-
-def _first(score: Tensor, count: int, attribution: Attribution, seed: int) -> Tensor:
-    """The `count` largest entries of score (1, *coeff), as truth values."""
-    return order_ranks(score, attribution, seed) < count
 
 
 def cost(settings: Settings) -> int:

@@ -11,7 +11,7 @@ import torch
 import pullback as pb
 from pullback.attribution import open_engine
 from pullback.metrics.protocol import DomainComparison, Protocol, compare_domains
-from pullback.metrics.protocol.conclusion import NEUTRAL
+from pullback.metrics.protocol.conclusion import NEUTRAL, ROTATION
 from pullback.metrics.protocol.errors import Cell, errors
 from pullback.metrics.protocol.rotation import Rotation
 from pullback.metrics.protocol.run import Run, Scored, _cosines
@@ -150,6 +150,28 @@ def test_a_map_of_another_model_is_not_admitted() -> None:
     found = compare_domains(_OtherGradient(model, other), x, domains=MENU, methods=["input_x_gradient"], controls=False)
     assert found.named == {"input_x_gradient": None}
     assert any("does not vote" in reason or "more than half" in reason for reason in found.conclusions[0].reasons)
+
+
+def test_a_protocol_that_is_not_whole_leaves_out_only_what_no_verdict_reads() -> None:
+    """Controls of the rotation, and noise in all domains but three. It costs less; a map of another model is still refused."""
+    model, x = planted("dct")
+    menu = (*MENU, "dft", "dwt(db4, level=2)")
+    whole, less = (compare_domains(model, x, domains=Protocol(menu, [IG], whole=each)) for each in (True, False))
+    assert whole.named == less.named == {IG: "dct"}
+    assert whole.conclusions[0].checks == less.conclusions[0].checks
+    every, some = (found.evidence[IG, "None"].curves for found in (whole, less))
+    assert all(np.array_equal(curve, every[cell]) for cell, curve in some.items())
+    left = {(cell.domain, cell.control.split()[0]) for cell in every.keys() - some.keys()}
+    assert {control for domain, control in left if domain != ROTATION} == {"noise"}
+    assert {domain for domain, _ in left} == {"dct", "dft", ROTATION}
+    assert Protocol(menu, whole=False).noisy == ("pixel", HAAR, "dwt(db4, level=2)")
+    assert Protocol(menu[:1], whole=False).noisy == ("pixel",)
+    assert Protocol(menu, whole=False).cost((1, 64)) == Protocol(menu).cost((1, 64)) - 12 * (3 + 3 * 3 + 3 + 2 * 4)
+    other = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1)).requires_grad_(False)
+    torch.nn.init.normal_(other[1].weight, generator=torch.Generator().manual_seed(0))
+    asked = Protocol(menu, ["input_x_gradient"], controls=False, whole=False)
+    reasons = compare_domains(_OtherGradient(model, other), x, domains=asked).conclusions[0].reasons
+    assert any("does not vote" in reason or "more than half" in reason for reason in reasons)
 
 
 class _OtherGradient(torch.nn.Module):

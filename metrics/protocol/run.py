@@ -20,11 +20,11 @@ from ...attribution.result import coefficient_count
 from ...transforms import Transform
 from ..judged import Answer, Judged
 from .admission import DOSES, Admission, admission
-from .conclusion import BLIND, NEUTRAL, ROTATION, Conclusion, Evidence, Numbers, conclude
+from .conclusion import NEUTRAL, ROTATION, Conclusion, Evidence, Numbers, conclude
 from .errors import Cell, Curves, Grid
 from .families import OWN, Family
 from .oracle import greedy_order
-from .settings import RANDOM, Protocol
+from .settings import Protocol
 from .shuffled import shuffled
 
 _SELECTED = 0.05  # share of the samples whose signals tell near-duplicates
@@ -139,9 +139,9 @@ class Run:
             return found
         found |= home.curves(judged, name, "attribution", own)
         one = replace(home, kinds=protocol.kinds[:1])
-        for control in [each for each in BLIND if each != "shuffled_model" or each in judged.orders]:
+        for control in [each for each in protocol.blind if each != "shuffled_model" or each in judged.orders]:
             found |= grid.curves(judged, name, control, {NEUTRAL: self.families[NEUTRAL]})
-        for control in ("coefficient", *RANDOM):
+        for control in ("coefficient", *protocol.random):
             found |= one.curves(judged, name, control, own)
         if name in protocol.noisy:
             judged.orders.update(_noisy(judged.attribution, protocol.seed))

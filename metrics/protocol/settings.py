@@ -28,7 +28,8 @@ class Protocol:
     must hold with each.  families: domains whose units are removed, "blur" or "noise", which fill the place of what is removed;
     None for all linear domains that are compared. A random rotation that is no domain is added.
     budgets: shares.  kinds: of what, see `selection.counts`.
-    controls: whether the map of a model with permuted parameters is one of the controls.
+    controls: whether the map of a model with permuted parameters, coarse-first order, and random order among coefficients of
+    equal size are controls, beside |z - z₀| and random order.
     whole: whether the random rotation is scored with controls of its own, and noise mixed into the maps of all domains, rather
     than of three. No verdict reads the former; the latter tells only whether errors answer to noise.
     oracle: so many examples, the first ones, are also selected by the greedy oracle, at budgets of up to 5 % of the samples
@@ -62,6 +63,16 @@ class Protocol:
         return tuple(each.spec if isinstance(each, Transform) else str(each) for each in self.domains)
 
     @property
+    def blind(self) -> tuple[str, ...]:
+        """The controls that a named domain must beat."""
+        return tuple(BLIND) if self.controls else ("coefficient",)
+
+    @property
+    def random(self) -> tuple[str, ...]:
+        """The random orders."""
+        return RANDOM if self.controls else RANDOM[:1]
+
+    @property
     def noisy(self) -> tuple[str, ...]:
         """The domains into whose maps noise is mixed, evenly chosen."""
         names, most = self.names, len(self.names) if self.whole else min(NOISY, len(self.names))
@@ -87,7 +98,8 @@ class Protocol:
         domains = self.built(shape)
         families, each = self.removed(domains), 2 * len(self.budgets)
         maps = sum(1 + len(families) - (name in families) for name in domains) * len(self.kinds)
-        controls = (len(domains) if self.whole else len(self.names)) * (len(BLIND) * len(self.kinds) + 1 + len(RANDOM))
+        controls = len(self.blind) * len(self.kinds) + 1 + len(self.random)
+        controls *= len(domains) if self.whole else len(self.names)
         maps -= 0 if self.whole else len(self.kinds)  # of the rotation in its own family
         return each * (maps + controls + len(self.noisy) * len(DOSES)) + 2 * len(domains) + self._oracle_cost(domains)
 

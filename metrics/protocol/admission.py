@@ -16,7 +16,7 @@ class Admission:
     """How a metric answers to noise in the map; the smaller, the better the map.
 
     noise: the standard error of a domain's mean, the mean over domains.  halves: the mean absolute difference of the
-    means of two halves of the units.  doses: the mean with a share λ of noise in the map, from λ = 0 to 1.
+    means of two halves of the units.  doses: the mean with a share λ of noise in the map, from λ = 0 to 1, evenly spaced.
     chance: the mean of random rankings.  p: of Page's test that it rises with λ.
     """
 

@@ -1,6 +1,5 @@
 """The maps of all domains and of their controls, and their errors."""
 
-import functools
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,7 +18,7 @@ from ...attribution.engine.score import Target
 from ...attribution.result import coefficient_count
 from ...transforms import Transform
 from ..judged import Answer, Judged
-from .admission import DOSES, Admission, admission
+from .admission import Admission, admission
 from .conclusion import NEUTRAL, ROTATION, Conclusion, Evidence, Numbers, conclude
 from .errors import Cell, Curves, Grid
 from .families import OWN, Family
@@ -72,15 +71,15 @@ class Scored:
 
         less: a control, whose error is taken off each error. Of |z - z₀|, these are gains with their sign turned.
         """
-        held, noisy = self.evidence(unit), self.protocol.noisy
+        held = self.evidence(unit)
 
-        def each(domains: Sequence[str], control: str) -> Numbers:
-            error = functools.partial(held.error, families=[OWN], by=held.kinds[0], answer=held.answers[0])
-            return np.stack([error(one, control) - (error(one, less) if less else 0.0) for one in domains], 1)
+        def each(control: str) -> Numbers:
+            return np.stack([held.error(n, control, [OWN], held.kinds[0], held.answers[0]) for n in held.domains], 1)
 
-        errors = each(held.domains, "attribution")
-        doses = [each(noisy, "attribution").mean(1), *(each(noisy, f"noise {dose}").mean(1) for dose in DOSES)]
-        return admission(np.stack(doses, 1), each(noisy, "random").mean(1), errors)
+        off = each(less) if less else 0.0
+        errors = each("attribution") - off
+        doses = [errors.mean(1), *((each(f"noise {dose}") - off).mean(1) for dose in self.protocol.doses)]
+        return admission(np.stack(doses, 1), (each("random") - off).mean(1), errors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,9 +142,9 @@ class Run:
             found |= grid.curves(judged, name, control, {NEUTRAL: self.families[NEUTRAL]})
         for control in ("coefficient", *protocol.random):
             found |= one.curves(judged, name, control, own)
-        if name in protocol.noisy:
-            judged.orders.update(_noisy(judged.attribution, protocol.seed))
-            for dose in DOSES:
+        if name != ROTATION:
+            judged.orders.update(_noisy(judged.attribution, protocol.doses, protocol.seed))
+            for dose in protocol.doses:
                 found |= one.curves(judged, name, f"noise {dose}", own)
         return found
 
@@ -182,12 +181,12 @@ def _difference(ends: Tensor) -> Numbers:
     return np.asarray((ends[0] - ends[1]).double().cpu().numpy())
 
 
-def _noisy(one: Attribution, seed: int) -> dict[str, Tensor]:
+def _noisy(one: Attribution, doses: Sequence[float], seed: int) -> dict[str, Tensor]:
     """|(1 - λ) a + λ · noise| for several λ, the noise as large as a; keyed by seed and content."""
     names = keys(one.coefficients)
     noise = fill(torch.empty_like(one.values), Tensor.normal_, seed, names, ["noise"] * len(names))
     size = one.values.flatten(1).square().mean(1).sqrt().reshape(-1, *[1] * (noise.ndim - 1))
-    return {f"noise {dose}": ((1 - dose) * one.values + dose * size * noise).abs() for dose in DOSES}
+    return {f"noise {dose}": ((1 - dose) * one.values + dose * size * noise).abs() for dose in doses}
 
 
 def _cosines(maps: Sequence[Attribution]) -> Numbers:

@@ -16,7 +16,6 @@ from .rotation import Rotation
 
 Domains = Sequence[str | Transform] | Mapping[str, str | Transform]
 RANDOM = ("random", "random_in_quantile")
-NOISY = 3  # domains whose maps get noise where a protocol is not whole
 REACHED, AFFORDED = 0.05, 20_000  # share of the samples that the oracle selects, and its evaluations in one domain
 
 
@@ -30,8 +29,8 @@ class Protocol:
     budgets: shares.  kinds: of what, see `selection.counts`.
     controls: whether the map of a model with permuted parameters, coarse-first order, and random order among coefficients of
     equal size are controls, beside |z - z₀| and random order.
-    whole: whether the random rotation is scored with controls of its own, and noise mixed into the maps of all domains, rather
-    than of three. No verdict reads the former; the latter tells only whether errors answer to noise.
+    whole: whether the random rotation is scored with controls of its own, which no verdict reads, and every second share of
+    noise in the maps is scored too, which tell only whether errors answer to noise.
     oracle: so many examples, the first ones, are also selected by the greedy oracle, at budgets of up to 5 % of the samples
     that take at most 20,000 evaluations, so in no photos of usual size.
 
@@ -73,10 +72,9 @@ class Protocol:
         return RANDOM if self.controls else RANDOM[:1]
 
     @property
-    def noisy(self) -> tuple[str, ...]:
-        """The domains into whose maps noise is mixed, evenly chosen."""
-        names, most = self.names, len(self.names) if self.whole else min(NOISY, len(self.names))
-        return tuple(names[place * (len(names) - 1) // max(1, most - 1)] for place in range(most))
+    def doses(self) -> tuple[float, ...]:
+        """The shares of noise that are mixed into the maps, up to 1."""
+        return DOSES if self.whole else DOSES[1::2]
 
     def built(self, shape: tuple[int, ...]) -> dict[str, Transform]:
         """The domains by name, and the random rotation that is a control."""
@@ -101,7 +99,7 @@ class Protocol:
         controls = len(self.blind) * len(self.kinds) + 1 + len(self.random)
         controls *= len(domains) if self.whole else len(self.names)
         maps -= 0 if self.whole else len(self.kinds)  # of the rotation in its own family
-        return each * (maps + controls + len(self.noisy) * len(DOSES)) + 2 * len(domains) + self._oracle_cost(domains)
+        return each * (maps + controls + len(self.names) * len(self.doses)) + 2 * len(domains) + self._oracle_cost(domains)
 
     def reached(self, domain: Transform) -> tuple[float, ...]:
         """The budgets for which the oracle can be asked."""

@@ -122,8 +122,6 @@ class Parts:
             said = {kind: [plain(text) for name, text in getattr(chosen, kind) if name == photo.name] for kind in _SAID}
             parts.append({"name": photo.name, "content": own} | measured.get(photo.name, _EMPTY) | said | seconds)
         self.store.write_all({self.cell.keys[place]: part for place, part in zip(places, parts)})
-        if self.show is not None and places[0] == 0 and parts[0]["records"]:
-            self.show(_line(parts[0]))
         return parts
 
     def _answered(self, photos: Photos, read: Sequence[Read]) -> list[Read]:
@@ -193,6 +191,8 @@ class Parts:
             part["scores"] = as_data(scores, i)
             part["invariant"] = {name: value[i].item() for name, value in invariant.items()}
             part["frequencies"] = octave_texts(list(own.values()), read[i][1])
+            if self.show is not None and first + i == 0:
+                self.show(_line(part["records"]))  # before pictures, which take seconds
             parts.append(part | {"pictures": self._pictures(row, before + i, [one[i] for one in own.values()], read[i][1])})
         return parts
 
@@ -248,9 +248,9 @@ class Parts:
             self.progress(done * each + int(count * steps), len(self.cell.places) * each)
 
 
-def _line(part: Part) -> str:
+def _line(records: Sequence[dict[str, Any]]) -> str:
     """What was found for one photo: its class, and the part of the score that the first coefficients of each domain keep."""
-    first = part["records"][0]
+    first = records[0]
     seen = "" if math.isnan(first["probability"]) else f", {first['predicted_name'] or first['predicted']}"
-    kept = ", ".join(f"{row['transform']} {100 * row['kept10_attribution']:.0f} %" for row in part["records"])
-    return f"the first, {part['name']}{seen}: of its score, the 10 % of coefficients with the largest |attribution| keep {kept}"
+    kept = ", ".join(f"{row['transform']} {100 * row['kept10_attribution']:.0f} %" for row in records)
+    return f"the first, {first['image']}{seen}: of its score, the 10 % of coefficients with the largest |attribution| keep {kept}"

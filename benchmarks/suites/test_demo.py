@@ -16,6 +16,8 @@ from pullback.studies import load_model
 
 PHOTOS = 2 if QUICK else 4  # of the demo's 20
 FIRST = 20.0  # seconds until the result of the first photo is shown
+METHOD = "integrated_gradients(tol=0.1, max_evaluations=100)"  # of `make demo`, as its domains
+DOMAINS = ("pixel", "dwt(haar, level=3)", "dwt(haar, level=5)", "dwt(db4, level=3)", "dct", "dft")
 
 
 def test_demo(benchmark: Any, tmp_path: Path, device: str, photos: torch.Tensor) -> None:
@@ -26,8 +28,8 @@ def test_demo(benchmark: Any, tmp_path: Path, device: str, photos: torch.Tensor)
     loaded = load_model("efficientnet-lite0", device)
     model, again = Counted(loaded.module), Counted(loaded.module)
     shown: list[float] = []
-    domains = ("pixel", "dct") if QUICK else ()
-    settings = studies.Settings(effort="quick", limit=PHOTOS, device=device, transforms=domains)
+    domains = ("pixel", "dct") if QUICK else DOMAINS
+    settings = studies.Settings(effort="quick", limit=PHOTOS, device=device, method=METHOD, transforms=domains)
     counted = dataclasses.replace(loaded, module=model)
     start = time.perf_counter()
     show = lambda line: shown.append(time.perf_counter() - start)

@@ -107,13 +107,13 @@ def _trouble(run: DryRun, gradients: bool, network: nn.Module | None, channels_l
     form = functools.partial(engine.prepared.plainly, channels_last, network)
     strict = network is not None and torch.finfo(run.known.dtype).bits > 32
     try:
-        alike = _DOUBLE if strict else _GRADIENTS_ALIKE
-        if gradients and (trouble := _other_gradient(run, form, alike, network, channels_last)):
-            return trouble
         engine.count.planned += len(x)
         with form():
             found = engine.scores(torch.arange(len(x), device=x.device), x.__getitem__).detach()
-        return _moved(run, found, _DOUBLE if strict else _REORDERED)
+        trouble = _moved(run, found, _DOUBLE if strict else _REORDERED)
+        if trouble or not gradients:
+            return trouble
+        return _other_gradient(run, form, _DOUBLE if strict else _GRADIENTS_ALIKE, network, channels_last)
     except Exception as error:
         if error is engine.stopped:
             raise

@@ -253,4 +253,6 @@ def _line(records: Sequence[dict[str, Any]]) -> str:
     first = records[0]
     seen = "" if math.isnan(first["probability"]) else f", {first['predicted_name'] or first['predicted']}"
     kept = ", ".join(f"{row['transform']} {100 * row['kept10_attribution']:.0f} %" for row in records)
-    return f"the first, {first['image']}{seen}: of its score, the 10 % of coefficients with the largest |attribution| keep {kept}"
+    return (
+        f"the first, {first['image']}{seen}: of its score, the 10 % of coefficients with the largest |attribution| keep {kept}"
+    )

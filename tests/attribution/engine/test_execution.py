@@ -77,10 +77,11 @@ def test_the_values_are_those_of_the_plain_run(method: str, execution: Execution
 def test_images_go_channels_last_into_convolutions_and_nothing_else_does() -> None:
     model = Shapes(convolutional_net())
     att = pb.attribute(model, normal(2, *SHAPE), 0)
-    contiguous = [last for _, last, _ in model.seen].index(True)  # f(x) and f(x₀), x in two groups, and two gradients
-    assert contiguous == 5
-    assert {last for _, last, _ in model.seen[contiguous:-1]} == {True}
-    assert not model.seen[-1][1]  # f once more, after the run
+    formats = [last for _, last, _ in model.seen]
+    assert formats[:4] == [False] * 4  # f(x) and f(x₀), x in two groups
+    assert formats[4:6] == [True, False]  # f(x) in both formats by now, and two gradients for comparison
+    assert set(formats[6:-1]) == {True}
+    assert not formats[-1]  # f once more, after the run
     assert att.settings["execution"]["memory_format"] == "channels_last"
     for other, x in ((Shapes(smooth_net(SHAPE)), normal(2, *SHAPE)), (Shapes(smooth_net((3, 20))), normal(2, 3, 20))):
         pb.attribute(other, x, 0)

@@ -49,7 +49,7 @@ def _own_zeros(layer: Any) -> Sequence[int] | None:
     if type(layer) in _CONVOLUTIONS or len(pads) > 1:
         return None
     try:
-        nodes = list(fx.Tracer(autowrap_modules=()).trace(layer).nodes)
+        nodes = list(fx.Tracer(autowrap_modules=()).trace(layer).nodes)  # type: ignore[arg-type]  # to wrap math takes long
     except Exception:  # its forward runs on proxies, and may raise anything: then the layer stays whole
         return None
     steps = [node for node in nodes if node.op.startswith("call")]

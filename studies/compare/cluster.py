@@ -5,6 +5,7 @@ of Ray are enough, without its data sets.
 """
 
 import contextlib
+import itertools
 import os
 import pickle
 import socket
@@ -90,9 +91,14 @@ class Worker:
         self.engine = InProcess(settings, Path(out), model, lambda text: notes.append(str(text)))
         return to_plain(self.engine.cells), self.engine.settings, notes
 
-    def measure(self, cell: int, places: Sequence[int], before: int, why: str | None) -> int:
-        """Stores the parts of these photos. Returns how many of them could be read.  why: skip them for this reason."""
+    def measure(self, cell: int, places: Sequence[int], before: int, why: str | None, again: bool) -> int:
+        """Stores the parts of these photos. Returns how many of them could be read.
+
+        why: skip them for this reason.  again: where one of them lacks its pictures, all are measured anew, together.
+        """
         parts = self.engine.parts[cell]
+        if again:
+            parts.forget(places, before)
         if why is not None:
             parts.skip(places, why)
             return 0
@@ -101,9 +107,10 @@ class Worker:
 
 @dataclass
 class _Task:
-    """Photos of a cell that are measured together, and those that must wait for them.
+    """Photos of a cell that are measured together, and those whose number depends on how many of them can be read.
 
     before: the number of readable photos before them.  tries: how often the process has ended.  why: they are to be skipped.
+    again: they were measured before, without pictures.
     """
 
     cell: int
@@ -112,6 +119,7 @@ class _Task:
     rest: list[list[int]] = field(default_factory=list)
     tries: int = 0
     why: str | None = None
+    again: bool = False
 
 
 class OnRay:
@@ -123,6 +131,7 @@ class OnRay:
         self.actor = ray.remote(max_restarts=0, max_task_retries=0, **how.needed(settings.device))(Worker)
         self.running: dict[Any, tuple[Any, _Task | None]] = {}
         self.idle: list[Any] = []
+        self.beside: set[tuple[int, int]] = set()  # cell and first photo of batches that run beside those that draw
         self.failed = 0  # processes that have ended before they were set up, since the last that was
         self._start(self.number)
         while not self.idle:
@@ -155,16 +164,19 @@ class OnRay:
 
     def measure(self, progress: Progress | None) -> None:
         """Measures the photos of all cells that are not stored."""
-        ready = deque(task for number, cell in enumerate(self.cells) for task in self._ordered(number, cell.batches(), 0))
+        ready = deque(task for number in range(len(self.cells)) for task in self._first(number))
         planned = sum(len(cell.places) for cell in self.cells)
-        done = 0
-        while ready or any(task for _, task in self.running.values()):
+        done, late = 0, deque[_Task]()
+        while ready or late or any(task for _, task in self.running.values()):
+            if not (ready or any(task for _, task in self.running.values())):
+                ready.append(late.popleft())
             while ready and self.idle:
                 worker, task = self.idle.pop(), ready.popleft()
-                self.running[worker.measure.remote(task.cell, task.places, task.before, task.why)] = worker, task
+                self.running[worker.measure.remote(task.cell, task.places, task.before, task.why, task.again)] = worker, task
             (ref, *_), _ = self.ray.wait(list(self.running), num_returns=1)
             after, count = self._answer(ref)
-            ready.extendleft(reversed(after))
+            late.extend(task for task in after if task.again)
+            ready.extendleft(task for task in reversed(after) if not task.again)
             done += count
             if progress is not None and count:
                 progress(done, planned)
@@ -187,13 +199,25 @@ class OnRay:
         except Ended:
             return self._after_end(task)
         self.idle.append(worker)
-        return self._ordered(task.cell, task.rest, task.before + readable), len(task.places)
+        return self._ordered(task.cell, task.rest, task.before + readable), 0 if task.again else len(task.places)
+
+    def _first(self, cell: int) -> list[_Task]:
+        """The tasks of a cell: those that draw, one after the other, and beside them those that then draw nothing."""
+        most, batches = self.cells[cell].settings.pictures, self.cells[cell].batches()
+        ends = list(itertools.accumulate(map(len, batches), initial=0))
+        beside = [batch for batch, before in zip(batches, ends) if before >= most]
+        self.beside |= {(cell, batch[0]) for batch in beside}
+        return [*self._ordered(cell, batches, 0), *(_Task(cell, batch, most) for batch in beside)]
 
     def _ordered(self, cell: int, batches: Sequence[list[int]], before: int) -> list[_Task]:
-        """The tasks of these batches: one, which the rest must wait for, as long as photos are drawn with their number."""
+        """The tasks of these batches: one, which the rest must wait for, as long as photos are drawn with their number.
+
+        A batch that ran beside them is measured again, after all else, where photos before it cannot be read: then it draws.
+        """
+        beside = [(cell, batch[0]) in self.beside for batch in batches]
         if batches and before < self.cells[cell].settings.pictures:
-            return [_Task(cell, batches[0], before, list(batches[1:]))]
-        return [_Task(cell, batch, before) for batch in batches]
+            return [_Task(cell, batches[0], before, list(batches[1:]), again=beside[0])]
+        return [_Task(cell, batch, before) for batch, known in zip(batches, beside) if not known]
 
     def _after_end(self, task: _Task) -> tuple[list[_Task], int]:
         """The task again; after some tries its photos one by one; at last a photo alone is skipped.
@@ -206,7 +230,7 @@ class OnRay:
             return [replace(task, tries=task.tries + 1)], 0
         if len(task.places) > 1:
             first, *others = ([place] for place in task.places)
-            return [_Task(task.cell, first, task.before, [*others, *task.rest])], 0
+            return [replace(task, places=first, rest=[*others, *task.rest], tries=0)], 0
         why = f"the process of the worker has ended each of {2 * TRIES} times while it was measured"
         return [replace(task, why=why)], 0
 

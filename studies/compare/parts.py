@@ -63,6 +63,15 @@ class Parts:
         parts = [{"name": (one := self.photos[place]).name, "content": content(one)} | _EMPTY | said for place in places]
         self.store.write_all({self.cell.keys[place]: part for place, part in zip(places, parts)})
 
+    def forget(self, places: Sequence[int], before: int) -> None:
+        """Removes the stored parts of these photos, if one of them lacks its pictures.  before: as in `batch`."""
+        lacking = False
+        for part, place in zip(map(self._stored, places), places):
+            lacking |= part is None or not self._is_drawn(part, place, before)
+            before += part is not None and bool(part["records"])
+        for place in places if lacking else ():
+            self.store.path(self.cell.keys[place]).unlink(missing_ok=True)
+
     def batch(self, places: Sequence[int], before: int) -> list[Part]:
         """The parts of photos that are measured together.  before: the number of readable photos before them."""
         found: list[Part] = []
@@ -184,15 +193,13 @@ class Parts:
         for i, row in enumerate(common):
             numbers = [{name: value[i].item() for name, value in columns.items()} for columns in measured]
             specs = [{"transform": spec} for spec in self.settings.transforms]
-            part = {
-                "records": [row | spec | found | seconds for spec, found in zip(specs, numbers)],
-                "evaluations": evaluations,
-            }
+            records = [row | spec | found | seconds for spec, found in zip(specs, numbers)]
+            part = {"records": records, "evaluations": evaluations}
             part["scores"] = as_data(scores, i)
             part["invariant"] = {name: value[i].item() for name, value in invariant.items()}
             part["frequencies"] = octave_texts(list(own.values()), read[i][1])
             if self.show is not None and first + i == 0:
-                self.show(_line(part["records"]))  # before pictures, which take seconds
+                self.show(_line(records))  # before pictures, which take seconds
             parts.append(part | {"pictures": self._pictures(row, before + i, [one[i] for one in own.values()], read[i][1])})
         return parts
 

@@ -104,6 +104,18 @@ def test_a_photo_that_ends_every_process_is_skipped_by_name(
     pd.testing.assert_frame_equal(expected[exact], found.table[exact], rtol=1e-3, atol=1e-5)
 
 
+def test_a_batch_is_measured_again_where_it_must_draw_since_a_photo_before_it_cannot_be_read(
+    ray: Any, pictures: Path, tmp_path: Path
+) -> None:
+    """Four pictures: the first batch has three that can be read, and the second one has begun beside it."""
+    chosen = dataclasses.replace(asked(pictures), pictures=4)
+    one = studies.compare(chosen, tmp_path / "one", model=faulty(tmp_path / "p"))
+    two = studies.compare(chosen, tmp_path / "two", model=faulty(tmp_path / "p"), engine=studies.Ray(workers=2))
+    same(one, two)
+    drawn = [path.name for path in sorted(two.out.glob("top10-*.png"))]
+    assert drawn == ["top10-000-00.png", "top10-001-01.png", "top10-002-03.png", "top10-003-04.png"]
+
+
 def test_a_killed_driver_leaves_what_is_finished_and_no_worker(
     ray: Any, whole: studies.Comparison, pictures: Path, tmp_path: Path
 ) -> None:

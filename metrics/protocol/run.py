@@ -132,12 +132,12 @@ class Run:
         """The curves of one domain."""
         protocol, own = self.protocol, dict[str, Family | None]({OWN: None})
         grid, home = (Grid(protocol.budgets, protocol.kinds, each) for each in (answers, _with_score(answers)))
+        one = replace(home, kinds=protocol.kinds[:1])
         away = {family: each for family, each in self.families.items() if family != name}
         found = grid.curves(judged, name, "attribution", away)
         if name == ROTATION and not protocol.whole:
             return found
-        found |= home.curves(judged, name, "attribution", own)
-        one = replace(home, kinds=protocol.kinds[:1])
+        found |= (home if protocol.whole else one).curves(judged, name, "attribution", own)
         for control in [each for each in protocol.blind if each != "shuffled_model" or each in judged.orders]:
             found |= grid.curves(judged, name, control, {NEUTRAL: self.families[NEUTRAL]})
         for control in ("coefficient", *protocol.random):

@@ -29,8 +29,8 @@ class Protocol:
     budgets: shares.  kinds: of what, see `selection.counts`.
     controls: whether the map of a model with permuted parameters, coarse-first order, and random order among coefficients of
     equal size are controls, beside |z - z₀| and random order.
-    whole: whether the random rotation is scored with controls of its own, which no verdict reads, and every second share of
-    noise in the maps is scored too, which tell only whether errors answer to noise.
+    whole: whether what no verdict reads is scored too: the random rotation in its own family and with controls of its own,
+    domains in their own family at other kinds of budgets than the first one, and every second share of noise in the maps.
     oracle: so many examples, the first ones, are also selected by the greedy oracle, at budgets of up to 5 % of the samples
     that take at most 20,000 evaluations, so in no photos of usual size.
 
@@ -98,7 +98,7 @@ class Protocol:
         maps = sum(1 + len(families) - (name in families) for name in domains) * len(self.kinds)
         controls = len(self.blind) * len(self.kinds) + 1 + len(self.random)
         controls *= len(domains) if self.whole else len(self.names)
-        maps -= 0 if self.whole else len(self.kinds)  # of the rotation in its own family
+        maps -= 0 if self.whole else len(domains) * len(self.kinds) - len(self.names)  # in their own families
         return each * (maps + controls + len(self.names) * len(self.doses)) + 2 * len(domains) + self._oracle_cost(domains)
 
     def reached(self, domain: Transform) -> tuple[float, ...]:

@@ -5,14 +5,12 @@ of Ray are enough, without its data sets.
 """
 
 import contextlib
-import itertools
 import os
 import pickle
 import socket
 import sys
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from ..loaders.models import LoadedModel
 from ..storage.store import digest
 from .cell import from_plain, to_plain
 from .cells import InProcess, Note
+from .schedule import Schedule, Task
 from .settings import Settings
 
 TRIES = 2  # of a batch, and then of each of its photos alone, before a photo that ends its process is skipped
@@ -105,23 +104,6 @@ class Worker:
         return sum(bool(part["records"]) for part in parts.batch(places, before))
 
 
-@dataclass
-class _Task:
-    """Photos of a cell that are measured together, and those whose number depends on how many of them can be read.
-
-    before: the number of readable photos before them.  tries: how often the process has ended.  why: they are to be skipped.
-    again: they were measured before, without pictures.
-    """
-
-    cell: int
-    places: list[int]
-    before: int
-    rest: list[list[int]] = field(default_factory=list)
-    tries: int = 0
-    why: str | None = None
-    again: bool = False
-
-
 class OnRay:
     """Measures all cells on workers of a cluster; as `InProcess`, and with the same numbers for any number of workers."""
 
@@ -129,9 +111,8 @@ class OnRay:
         self.ray, self.out, self.number = ray, out.absolute(), room(ray, how, settings.device)
         self.asked = (settings, str(self.out), ray.put(ray.cloudpickle.dumps(model)), [os.getcwd(), *sys.path], how.cpus)
         self.actor = ray.remote(max_restarts=0, max_task_retries=0, **how.needed(settings.device))(Worker)
-        self.running: dict[Any, tuple[Any, _Task | None]] = {}
+        self.running: dict[Any, tuple[Any, Task | None]] = {}
         self.idle: list[Any] = []
-        self.beside: set[tuple[int, int]] = set()  # cell and first photo of batches that run beside those that draw
         self.failed = 0  # processes that have ended before they were set up, since the last that was
         self._start(self.number)
         while not self.idle:
@@ -164,27 +145,27 @@ class OnRay:
 
     def measure(self, progress: Progress | None) -> None:
         """Measures the photos of all cells that are not stored."""
-        ready = deque(task for number in range(len(self.cells)) for task in self._first(number))
+        schedule, done = Schedule(self.cells, TRIES), 0
         planned = sum(len(cell.places) for cell in self.cells)
-        done, late = 0, deque[_Task]()
-        while ready or late or any(task for _, task in self.running.values()):
-            if not (ready or any(task for _, task in self.running.values())):
-                ready.append(late.popleft())
-            while ready and self.idle:
-                worker, task = self.idle.pop(), ready.popleft()
+        while schedule.ready or schedule.late or self._busy:
+            while self.idle and (task := schedule.next(self._busy)) is not None:
+                worker = self.idle.pop()
                 self.running[worker.measure.remote(task.cell, task.places, task.before, task.why, task.again)] = worker, task
             (ref, *_), _ = self.ray.wait(list(self.running), num_returns=1)
-            after, count = self._answer(ref)
-            late.extend(task for task in after if task.again)
-            ready.extendleft(task for task in reversed(after) if not task.again)
+            count = self._answer(ref, schedule)
             done += count
             if progress is not None and count:
                 progress(done, planned)
-            self._start(min(self.number - len(self.idle) - len(self.running), len(ready)))
+            self._start(min(self.number - len(self.idle) - len(self.running), len(schedule.ready) + len(schedule.late)))
         self._check_shared()
 
-    def _answer(self, ref: Any) -> tuple[list[_Task], int]:
-        """What is to do next, and the number of photos that are finished."""
+    @property
+    def _busy(self) -> bool:
+        """Whether photos are being measured."""
+        return any(task for _, task in self.running.values())
+
+    def _answer(self, ref: Any, schedule: Schedule) -> int:
+        """Takes what a worker answers. Returns the number of photos that are finished by it."""
         worker, task = self.running[ref]
         if task is None:
             alive, cells, *_ = self._set_up(ref)
@@ -192,47 +173,15 @@ class OnRay:
                 raise ValueError(
                     "compare: workers of Ray see other photos, weights or versions; install and mount the same on all."
                 )
-            return [], 0
+            return 0
         del self.running[ref]
         try:
             readable = result_of(self.ray, ref)
         except Ended:
-            return self._after_end(task)
+            schedule.ended(task)
+            return 0
         self.idle.append(worker)
-        return self._ordered(task.cell, task.rest, task.before + readable), 0 if task.again else len(task.places)
-
-    def _first(self, cell: int) -> list[_Task]:
-        """The tasks of a cell: those that draw, one after the other, and beside them those that then draw nothing."""
-        most, batches = self.cells[cell].settings.pictures, self.cells[cell].batches()
-        ends = list(itertools.accumulate(map(len, batches), initial=0))
-        beside = [batch for batch, before in zip(batches, ends) if before >= most]
-        self.beside |= {(cell, batch[0]) for batch in beside}
-        return [*self._ordered(cell, batches, 0), *(_Task(cell, batch, most) for batch in beside)]
-
-    def _ordered(self, cell: int, batches: Sequence[list[int]], before: int) -> list[_Task]:
-        """The tasks of these batches: one, which the rest must wait for, as long as photos are drawn with their number.
-
-        A batch that ran beside them is measured again, after all else, where photos before it cannot be read: then it draws.
-        """
-        beside = [(cell, batch[0]) in self.beside for batch in batches]
-        if batches and before < self.cells[cell].settings.pictures:
-            return [_Task(cell, batches[0], before, list(batches[1:]), again=beside[0])]
-        return [_Task(cell, batch, before) for batch, known in zip(batches, beside) if not known]
-
-    def _after_end(self, task: _Task) -> tuple[list[_Task], int]:
-        """The task again; after some tries its photos one by one; at last a photo alone is skipped.
-
-        Raises: RuntimeError where processes end that do nothing but say so.
-        """
-        if task.why is not None:
-            raise RuntimeError(f"compare: workers of Ray end also without measuring; {task.why}.")
-        if task.tries + 1 < TRIES:
-            return [replace(task, tries=task.tries + 1)], 0
-        if len(task.places) > 1:
-            first, *others = ([place] for place in task.places)
-            return [replace(task, places=first, rest=[*others, *task.rest], tries=0)], 0
-        why = f"the process of the worker has ended each of {2 * TRIES} times while it was measured"
-        return [replace(task, why=why)], 0
+        return schedule.finished(task, readable)
 
     def _check_shared(self) -> None:
         """Raises: RuntimeError where parts that workers have stored are not to be seen here."""

@@ -153,7 +153,7 @@ def test_a_map_of_another_model_is_not_admitted() -> None:
 
 
 def test_a_protocol_that_is_not_whole_leaves_out_only_what_no_verdict_reads() -> None:
-    """Controls of the rotation, and every second share of noise. It costs less; a map of another model is still refused."""
+    """Controls of the rotation, errors in own families, and half of the noise. A map of another model is still refused."""
     model, x = planted("dct")
     menu = (*MENU, "dft", "dwt(db4, level=2)")
     whole, less = (compare_domains(model, x, domains=Protocol(menu, [IG], whole=each)) for each in (True, False))
@@ -163,8 +163,11 @@ def test_a_protocol_that_is_not_whole_leaves_out_only_what_no_verdict_reads() ->
     every, some = (found.evidence[IG, "None"].curves for found in (whole, less))
     assert all(np.array_equal(curve, every[cell]) for cell, curve in some.items())
     left = {(cell.domain, cell.control) for cell in every.keys() - some.keys()}
-    assert {each for each in left if each[0] != ROTATION} == {(one, f"noise {dose}") for one in menu for dose in (0.25, 0.75)}
-    assert Protocol(menu, whole=False).cost((1, 64)) == Protocol(menu).cost((1, 64)) - 12 * (3 + 3 * 3 + 3 + 5 * 2)
+    own = {cell for cell in every.keys() - some.keys() if cell.control == "attribution" and cell.domain != ROTATION}
+    assert {(cell.family, cell.by) for cell in own} == {("own", "energy"), ("own", "bits")}
+    others = {each for each in left if each[0] != ROTATION}
+    assert others == {(one, control) for one in menu for control in ("attribution", "noise 0.25", "noise 0.75")}
+    assert Protocol(menu, whole=False).cost((1, 64)) == Protocol(menu).cost((1, 64)) - 12 * (3 + 3 * 3 + 3 + 5 * (2 + 2))
     other = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1)).requires_grad_(False)
     torch.nn.init.normal_(other[1].weight, generator=torch.Generator().manual_seed(0))
     asked = Protocol(menu, ["input_x_gradient"], controls=False, whole=False)

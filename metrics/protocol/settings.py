@@ -27,8 +27,8 @@ class Protocol:
     must hold with each.  families: domains whose units are removed, "blur" or "noise", which fill the place of what is removed;
     None for all linear domains that are compared. A random rotation that is no domain is added.
     budgets: shares.  kinds: of what, see `selection.counts`.
-    controls: whether the map of a model with permuted parameters, coarse-first order, and random order among coefficients of
-    equal size are controls, beside |z - z₀| and random order.
+    controls: whether the map of a model with permuted parameters, and random order among coefficients of equal size, are
+    controls, beside |z - z₀|, coarse-first order and random order.
     whole: whether what no verdict reads is scored too: the random rotation in its own family and with controls of its own,
     domains in their own family at other kinds of budgets than the first one, and every second share of noise in the maps.
     oracle: so many examples, the first ones, are also selected by the greedy oracle, at budgets of up to 5 % of the samples
@@ -64,7 +64,7 @@ class Protocol:
     @property
     def blind(self) -> tuple[str, ...]:
         """The controls that a named domain must beat."""
-        return tuple(BLIND) if self.controls else ("coefficient",)
+        return tuple(each for each in BLIND if self.controls or each != "shuffled_model")
 
     @property
     def random(self) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ def commands(command: Any = COMMAND, name: str = "") -> dict[str, Any]:
 def calls(text: str) -> Iterator[str]:
     """What follows `pullback` in lines of code and in sentences; two blanks or # end a call, and Python is none of it."""
     shell = re.sub(r"^```python\n.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    shell = re.sub(r" \\\n\s*", " ", shell)  # a command may go on in the next line
     for call in [*CALL.findall(shell), *INLINE.findall(shell)]:
         yield re.split(r"  |\s#|\s[|&]{1,2}\s|\s\[", call)[0].strip()
 

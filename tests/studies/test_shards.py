@@ -84,9 +84,9 @@ def same(first: studies.Comparison, second: studies.Comparison) -> None:
 
 
 def test_a_shard_that_was_interrupted_goes_on(pictures: Path, tmp_path: Path) -> None:
-    fresh, half = tiny(), tiny(stop_after=1500)
-    chosen = asked(pictures, shard="1/2")
+    fresh, chosen = tiny(), asked(pictures, shard="1/2")
     studies.compare_shard(chosen, tmp_path / "fresh", model=fresh)
+    half = tiny(stop_after=fresh.module.rows * 3 // 4)
     with pytest.raises(Interrupted) as stopped:
         studies.compare_shard(chosen, tmp_path / "o", model=half)
     assert 0 < stopped.value.done < stopped.value.planned

@@ -6,7 +6,7 @@ PIP     = $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.
 OUT    ?= results/demo
 # Four minutes on two slow cores: one domain of each kind, of the ten of `pullback compare`, and maps with an error of 10 % at most.
 DEMO    = --method "integrated_gradients(tol=0.1, max_evaluations=100)" --transform pixel --transform "dwt(haar, level=3)" \
-	--transform "dwt(db4, level=3)" --transform dct --transform dft
+	--transform "dwt(db4, level=3)" --transform dct
 BENCH   = $(BIN)/python -m pytest -q -o addopts= -o pythonpath=. --confcutdir=benchmarks --import-mode=importlib -o filterwarnings=default --benchmark-quiet
 SUITES ?= benchmarks/suites
 # Packages of which only the weights and the data are used, 20 MB; what they require themselves is not needed.

@@ -17,7 +17,7 @@ from pullback.studies import load_model
 PHOTOS = 2 if QUICK else 4  # of the demo's 20
 FIRST = 20.0  # seconds until the result of the first photo is shown
 METHOD = "integrated_gradients(tol=0.1, max_evaluations=100)"  # of `make demo`, as its domains
-DOMAINS = ("pixel", "dwt(haar, level=3)", "dwt(db4, level=3)", "dct", "dft")
+DOMAINS = ("pixel", "dwt(haar, level=3)", "dwt(db4, level=3)", "dct")
 
 
 def test_demo(benchmark: Any, tmp_path: Path, device: str, photos: torch.Tensor) -> None:

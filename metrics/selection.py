@@ -65,18 +65,18 @@ def order(attribution: Attribution, ranking: str, seed: int) -> Tensor:
     return below_one - step.to(size)
 
 
-def order_ranks(score: Tensor, turns: Callable[[], Tensor]) -> Tensor:
+def order_ranks(score: Tensor, own_turns: Callable[[], Tensor]) -> Tensor:
     """The rank of every number of an example, 0 for the largest, equal ones by their turn.
 
     By position, equal ones would come coarse bands first, so that a map which says nothing would still rank well.
-    turns: see `turns`; called where numbers are equal.
+    own_turns: gives `turns` of the map; called where numbers are equal.
     """
     flat = score.flatten(1)
     place = descending(flat)
     ordered = flat.gather(1, place)
     tied = ordered[:, 1:] == ordered[:, :-1]
     for example in tied.any(1).nonzero()[:, 0].tolist():
-        _take_turns(place[example], tied[example], turns()[example])
+        _take_turns(place[example], tied[example], own_turns()[example])
     rank = torch.arange(flat.shape[1], device=flat.device, dtype=torch.int32).expand_as(place)
     return torch.empty_like(rank).scatter_(1, place, rank).reshape(score.shape)
 

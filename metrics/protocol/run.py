@@ -19,7 +19,7 @@ from ...attribution.result import coefficient_count
 from ...transforms import Transform
 from ..judged import Answer, Judged
 from .admission import Admission, admission
-from .conclusion import NEUTRAL, ROTATION, Conclusion, Evidence, Numbers, conclude
+from .conclusion import BLIND, NEUTRAL, ROTATION, Conclusion, Evidence, Numbers, conclude
 from .errors import Cell, Curves, Grid
 from .families import OWN, Family
 from .oracle import greedy_order
@@ -138,7 +138,7 @@ class Run:
         if name == ROTATION and not protocol.whole:
             return found
         found |= (home if protocol.whole else one).curves(judged, name, "attribution", own)
-        for control in [each for each in protocol.blind if each != "shuffled_model" or each in judged.orders]:
+        for control in [each for each in BLIND if each != "shuffled_model" or each in judged.orders]:
             found |= grid.curves(judged, name, control, {NEUTRAL: self.families[NEUTRAL]})
         for control in ("coefficient", *protocol.random):
             found |= one.curves(judged, name, control, own)

@@ -62,11 +62,6 @@ class Protocol:
         return tuple(each.spec if isinstance(each, Transform) else str(each) for each in self.domains)
 
     @property
-    def blind(self) -> tuple[str, ...]:
-        """The controls that a named domain must beat."""
-        return tuple(each for each in BLIND if self.controls or each != "shuffled_model")
-
-    @property
     def random(self) -> tuple[str, ...]:
         """The random orders."""
         return RANDOM if self.controls else RANDOM[:1]
@@ -96,7 +91,7 @@ class Protocol:
         domains = self.built(shape)
         families, each = self.removed(domains), 2 * len(self.budgets)
         maps = sum(1 + len(families) - (name in families) for name in domains) * len(self.kinds)
-        controls = len(self.blind) * len(self.kinds) + 1 + len(self.random)
+        controls = (len(BLIND) - (not self.controls)) * len(self.kinds) + 1 + len(self.random)
         controls *= len(domains) if self.whole else len(self.names)
         maps -= 0 if self.whole else len(domains) * len(self.kinds) - len(self.names)  # in their own families
         return each * (maps + controls + len(self.names) * len(self.doses)) + 2 * len(domains) + self._oracle_cost(domains)

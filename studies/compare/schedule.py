@@ -36,6 +36,7 @@ class Schedule:
         self.cells, self.tries = cells, tries
         self.beside: set[tuple[int, int]] = set()  # cell and first photo
         self.late: deque[Task] = deque()
+        self.measured: set[tuple[int, int]] = set()  # cell and photo
         self.ready = deque(task for number in range(len(cells)) for task in self._first(number))
 
     def next(self, busy: bool) -> Task | None:
@@ -45,11 +46,13 @@ class Schedule:
         return self.ready.popleft() if self.ready else None
 
     def finished(self, task: Task, readable: int) -> int:
-        """Takes note of a finished task. Returns the number of photos that are finished by it."""
+        """Takes note of a finished task. Returns the number of photos that are finished by it, each counted once."""
         after = self._ordered(task.cell, task.rest, task.before + readable)
         self.late.extend(one for one in after if one.again)
         self.ready.extendleft(one for one in reversed(after) if not one.again)
-        return 0 if task.again else len(task.places)
+        before = len(self.measured)
+        self.measured |= {(task.cell, place) for place in task.places}
+        return len(self.measured) - before
 
     def ended(self, task: Task) -> None:
         """Takes note of a process that has ended: the task again; then its photos one by one; at last one alone is skipped.

@@ -1,5 +1,6 @@
 """Every command is in the guide, what guides call exists with its options, and the commands of Getting started run."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -79,6 +80,16 @@ def test_every_command_has_a_section_and_every_option_in_the_tables_exists() -> 
     assert set(commands()) - named == set()
     known = {opt for command in commands().values() for one in command.params for opt in (*one.opts, *one.secondary_opts)}
     assert set(re.findall(r"`(--[a-z][\w-]*)", text)) - known - {"--help", "--version"} == set()
+
+
+def test_the_demo_is_the_same_in_the_makefile_on_its_page_and_in_its_stored_run() -> None:
+    stored = json.loads((ROOT / "docs" / "demo" / "summary.json").read_text())["command_line"]
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    options = re.findall(r"^DEMO += (.*)$", makefile, re.MULTILINE)[0]
+    assert "compare --effort quick $(DEMO) --out $(OUT)" in makefile
+    made = shlex.split(f"compare --effort quick {options} --out results/demo")
+    shown = [shlex.split(call) for call in calls((ROOT / "docs" / "demo.md").read_text()) if call.startswith("compare --")]
+    assert [made] == shown == [shlex.split(stored)[1:]]
 
 
 def test_the_commands_of_getting_started_write_what_the_page_says(

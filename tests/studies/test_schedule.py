@@ -28,6 +28,7 @@ def test_each_photo_is_measured_and_the_first_readable_ones_are_drawn(seed: int)
     schedule, running, drawn, measured, done = Schedule(cells(counts, pictures), 2), list[Task](), {}, set(), 0
     while schedule.ready or schedule.late or running:
         while len(running) < workers and (task := schedule.next(bool(running))) is not None:
+            assert not any(one.cell == task.cell and set(one.places) & set(task.places) for one in running)
             running.append(task)
         task = running.pop(rng.randrange(len(running)))
         if task.why is None and ((task.cell == 0 and deadly[1] in task.places) or rng.random() < 0.05):
@@ -37,6 +38,7 @@ def test_each_photo_is_measured_and_the_first_readable_ones_are_drawn(seed: int)
         for place in task.places:
             measured.add((task.cell, place))
             seen = readable[task.cell][place] and task.why is None
+            drawn.pop((task.cell, place), None)  # what is stored last counts
             if seen and number < pictures:
                 drawn[task.cell, place] = number
             number += seen

@@ -298,6 +298,27 @@ class _Reads(nn.Module):
         return out
 
 
+@pytest.mark.parametrize("method", ["integrated_gradients(steps=24)", "rise(masks=24)"])
+def test_f_that_moves_is_noticed_where_no_gradient_does(method: str) -> None:
+    for moved, chosen in ((0.0, "channels_last"), (0.1, "contiguous")):
+        model = AsModule(lambda x, moved=moved: Convolves()(x) + moved * (not x.is_contiguous()))
+        att = pb.attribute(_Beside(model), normal(2, *SHAPE), 0, method=method)
+        assert format_of(att) == chosen
+        assert ("f moves" in att.settings["execution"].get("fallback", "")) == bool(moved)
+
+
+class _Beside(nn.Module):
+    """A model that holds a convolution, as those do for which the engine tries the other format."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.conv = model, nn.Conv2d(3, 4, 3).double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.model(x)
+        return out
+
+
 def test_the_format_is_compared_at_every_example() -> None:
     x = normal(3, *SHAPE)
     x[1:] *= 100  # the first example is too small to show it

@@ -43,6 +43,15 @@ def test_the_strongest_are_the_first_of_a_sort_also_with_ties_and_numbers_of_any
         assert torch.equal(strongest(z, share), torch.zeros_like(first).scatter_(1, place, first))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rounding_does_not_decide_which_of_equal_units_is_removed(dtype: torch.dtype) -> None:
+    """1 is a power of two, where the exponent changes; a number that is really larger comes first."""
+    rounding = torch.finfo(dtype).eps * torch.tensor([-1.0, 1.0, 0.0, -2.0, 2.0, 0.0, 1.0, -1.0], dtype=dtype)
+    assert strongest((1 + rounding)[None], 0.49)[0].tolist() == [True] * 4 + [False] * 4
+    larger = torch.finfo(dtype).eps ** 0.5 * torch.tensor([0, 0, 0, 0, 9, 9, 9, 9], dtype=dtype)
+    assert strongest((1 + rounding + larger)[None], 0.49)[0].tolist() == [False] * 4 + [True] * 4
+
+
 def test_nothing_removed_is_nothing() -> None:
     assert not projected(pb.transforms.get("dct", (1, 8)), torch.zeros(2, 1, 8)).any()
 

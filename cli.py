@@ -75,9 +75,9 @@ def compare(
         options.domains("pixel, dct, dft and seven wavelets for pictures, others for other signals; summary.json lists them"),
     ] = None,
     limit: Annotated[int | None, options.number("Largest number of examples; unreadable files do not count.")] = None,
-    pictures: Annotated[int, options.number("Number of examples whose maps are drawn, in each cell.", 0)] = 3,
+    pictures: Annotated[int | None, options.number("Number of examples whose maps are drawn, in each cell: 3.", 0)] = None,
     effort: Annotated[str, typer.Option(help=options.EFFORT)] = "default",
-    quick: Annotated[bool, options.switch("--quick", "As --effort quick with at most 4 examples.")] = False,
+    quick: Annotated[bool, options.switch("--quick", "As --effort quick with 2 examples, and maps of one.")] = False,
     questions: Annotated[Path | None, typer.Option(help=options.QUESTIONS)] = None,
     groups: Annotated[str | None, typer.Option(help=options.GROUPS)] = None,
     baseline_run: Annotated[Path | None, typer.Option(help=options.BASELINE_RUN)] = None,
@@ -91,10 +91,10 @@ def compare(
     from .studies.report.printed_comparison import print_comparison
 
     if quick:
-        effort, limit = "quick", 4 if limit is None else limit
+        effort, limit, pictures = "quick", 2 if limit is None else limit, 1 if pictures is None else pictures
     asked: dict[str, Any] = {"data": tuple(data or ("imagenet-sample",)), "method": tuple(method or (PICTURE_METHOD,))}
     asked |= {"baseline": tuple(baseline or ("zero",)), "transforms": tuple(transform or ()), "limit": limit, "effort": effort}
-    settings = studies.Settings(**run.settings(), **asked, pictures=pictures, groups=groups)
+    settings = studies.Settings(**run.settings(), **asked, pictures=3 if pictures is None else pictures, groups=groups)
     cluster = run.cluster()
     declared = None if questions is None else studies.read_questions(questions)
     if run.shard is not None:

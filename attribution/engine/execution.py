@@ -101,7 +101,7 @@ class Prepared(nn.Module):
         self.single = x.dtype == torch.float32  # else "auto" does not narrow: double precision was asked for with a reason
         self.fixed = execution.compile is not False or _is_compiled(model)
         self.channels_last = execution.memory_format == "channels_last"
-        self.tries_channels_last = execution.memory_format == "auto" and _gains_by_channels_last(model, x)
+        self.tries_channels_last = execution.memory_format == "auto" and gains_by_channels_last(model, x)
         self.records = False  # whether f is read with gradients recorded, since the model is another function without them
         self.differentiates = False  # whether the model takes gradients itself
         self.draws = False  # whether the model draws from torch's global generators, or seeds them
@@ -215,7 +215,7 @@ def uncompiled(model: Any) -> Any:
     return getattr(model, "_orig_mod", model)
 
 
-def _gains_by_channels_last(model: Any, x: Tensor) -> bool:
+def gains_by_channels_last(model: Any, x: Tensor) -> bool:
     """Whether channels_last was faster for all networks of this kind that were measured."""
     convolves = isinstance(model, nn.Module) and any(isinstance(m, nn.Conv2d) for m in model.modules())
     return x.ndim == 4 and convolves and x.device.type == "cpu" and not _is_compiled(model)

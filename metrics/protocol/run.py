@@ -24,7 +24,7 @@ from .errors import Cell, Curves, Grid
 from .families import OWN, Family
 from .oracle import greedy_order
 from .settings import Protocol
-from .shuffled import shuffled
+from .shuffled import shuffled_for
 
 _SELECTED = 0.05  # share of the samples whose signals tell near-duplicates
 
@@ -78,8 +78,10 @@ class Scored:
 
         off = each(less) if less else 0.0
         errors = each("attribution") - off
+        chance = (each("random") - off).mean(1)
         doses = [errors.mean(1), *((each(f"noise {dose}") - off).mean(1) for dose in self.protocol.doses)]
-        return admission(np.stack(doses, 1), (each("random") - off).mean(1), errors)
+        doses += [] if 1.0 in self.protocol.doses else [chance]
+        return admission(np.stack(doses, 1), chance, errors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,8 @@ class Run:
         maps = dict(zip(self.domains, attribute(model, x, target, **how, **asked)))
         blind: Mapping[str, Attribution] = {}
         if self.protocol.controls and isinstance(model, nn.Module) and any(True for _ in model.parameters()):
-            blind = dict(zip(self.domains, attribute(shuffled(model, self.protocol.seed), x, target, **how, **asked)))
+            twin = shuffled_for(method, model, x, self.protocol.seed)
+            blind = dict(zip(self.domains, attribute(twin, x, target, **how, **asked)))
         return self.judge(maps, blind, engine)
 
     def judge(
@@ -118,9 +121,11 @@ class Run:
         choose_form(check, engine.count.planned, gradients=False, invariant=True)
         with engine.prepared.numerics():
             answers: tuple[Answer, ...] = ()
+            at_ends: Tensor | None = None
             for name, one in maps.items():
                 orders = {"shuffled_model": blind[name].values.abs()} if blind else {}
                 judged = Judged(one, engine, ends, check.known, self.protocol.seed, orders=orders)
+                at_ends = judged.know_ends(at_ends)
                 answers = answers or _answers(judged)
                 curves |= self._curves(judged, name, answers) | self._oracle(judged, name, answers, few)
         check.finish()
@@ -157,6 +162,7 @@ class Run:
         curve = np.full((len(own), len(protocol.budgets), 2), np.nan)
         if count:
             few = Judged(own[:count], judged.engine, judged.ends[:count], judged.known[:, :count], protocol.seed)
+            few.know_ends(judged.answers_at_ends.table[:, :count])
             few.orders["oracle"] = greedy_order(few, coefficient_count(max(reached), own.transform))
             grid = Grid(reached, protocol.kinds[:1], answers[:1])
             [found] = grid.curves(few, name, "oracle", {OWN: None}).values()

@@ -16,7 +16,7 @@ from ...attribution.call import run
 from ...core.files import plain
 from ...core.progress import Progress
 from ...metrics.protocol.run import Run, Scored
-from ...metrics.protocol.shuffled import shuffled
+from ...metrics.protocol.shuffled import shuffled_for
 from ..kinds import Signal
 from ..loaders.data import Photo, Photos
 from ..loaders.models import LoadedModel, stacked
@@ -46,6 +46,7 @@ class Parts:
         self.first: dict[str, Tensor] = {}  # the input of the first photo, whose size all must have
         self.show: Callable[[str], object] | None = None  # gets a line on the first photo, as soon as it is measured
         self.protocol = self.settings.protocol()
+        self.blind: Any = None  # the shuffled model
         self.options: dict[str, Any] = {"batch_size": self.settings.batch_size, "seed": self.settings.seed}
 
     def all(self, progress: Progress | None = None) -> None:
@@ -219,10 +220,10 @@ class Parts:
             for n in figures.photo(row["image"], number, maps, specs, self.out / self.cell.folder, seen, shown, **drawn)
         ]
 
-    @functools.cached_property
-    def _shuffled(self) -> Any:
+    def _shuffled(self, x: Tensor) -> Any:
         """The model without what it has learned."""
-        return shuffled(self.model.module, self.settings.seed)
+        self.blind = self.blind or shuffled_for(self.settings.method[0], self.model.module, x, self.settings.seed)
+        return self.blind
 
     def _run(self, shape: tuple[int, ...]) -> Run:
         domains = self.protocol.built(shape)
@@ -241,7 +242,7 @@ class Parts:
         """The scores of all maps. They are the other step of each domain.  few: photos for the oracle."""
         run_of = self._run(tuple(x.shape[1:]))
         names, count = list(run_of.domains), len(self.settings.transforms)
-        blind = self._maps(self._shuffled, first, x, target) if self.protocol.controls else []
+        blind = self._maps(self._shuffled(x), first, x, target) if self.protocol.controls else []
         report: Progress = lambda done, planned: self._report(first, len(x), count * (1 + done / max(1, planned)))
         with open_engine(self.model.module, x, target, batch_size=self.options["batch_size"], progress=report) as engine:
             engine.count.planned = len(x) * self.protocol.cost(tuple(x.shape[1:]))

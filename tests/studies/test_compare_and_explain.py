@@ -167,7 +167,7 @@ def test_a_limit_that_leaves_out_classes_says_so_once(pictures: Path, tmp_path: 
     twice = dataclasses.replace(asked, method=("gradient", "input_x_gradient"))
     found = studies.compare(twice, tmp_path / "1", model=tiny(), note=notes.append)
     assert [note.endswith(f"pictures': {cut}.") for note in notes if " gradients and " not in note] == [True]
-    assert notes[1] == "tiny, gradient: at most 1 gradients and 78 forwards for each image; 3 and 234 for 3 images."
+    assert notes[1] == "tiny, gradient: at most 1 gradients and 70 forwards for each image; 3 and 210 for 3 images."
     assert all(cell["labels"].endswith(cut) for cell in found.summary["cells"])
     for limit in (5, None):
         whole = dataclasses.replace(asked, limit=limit, method="gradient")

@@ -153,21 +153,23 @@ def test_a_map_of_another_model_is_not_admitted() -> None:
 
 
 def test_a_protocol_that_is_not_whole_leaves_out_only_what_no_verdict_reads() -> None:
-    """Controls of the rotation, errors in own families, and half of the noise. A map of another model is still refused."""
+    """Controls of the rotation, errors in own families, and shares of noise. A map of another model is still refused."""
     model, x = planted("dct")
     menu = (*MENU, "dft", "dwt(db4, level=2)")
     whole, less = (compare_domains(model, x, domains=Protocol(menu, [IG], whole=each)) for each in (True, False))
     assert whole.named == less.named == {IG: "dct"}
     assert whole.conclusions[0].checks == less.conclusions[0].checks
-    assert whole.conclusions[0].admission.doses[::2] == less.conclusions[0].admission.doses
+    found, other = (each.conclusions[0].admission for each in (less, whole))
+    assert found.doses == pytest.approx((*other.doses[::2][:2], other.chance))  # random order stands for a map of noise
+    assert other.doses[-1] == pytest.approx(other.chance, abs=0.05)
     every, some = (found.evidence[IG, "None"].curves for found in (whole, less))
     assert all(np.array_equal(curve, every[cell]) for cell, curve in some.items())
     left = {(cell.domain, cell.control) for cell in every.keys() - some.keys()}
     own = {cell for cell in every.keys() - some.keys() if cell.control == "attribution" and cell.domain != ROTATION}
     assert {(cell.family, cell.by) for cell in own} == {("own", "energy"), ("own", "bits")}
     others = {each for each in left if each[0] != ROTATION}
-    assert others == {(one, control) for one in menu for control in ("attribution", "noise 0.25", "noise 0.75")}
-    assert Protocol(menu, whole=False).cost((1, 64)) == Protocol(menu).cost((1, 64)) - 12 * (3 + 3 * 3 + 3 + 5 * (2 + 2))
+    assert others == {(one, control) for one in menu for control in ("attribution", "noise 0.25", "noise 0.75", "noise 1.0")}
+    assert Protocol(menu, whole=False).cost((1, 64)) == Protocol(menu).cost((1, 64)) - 12 * (3 + 3 * 3 + 3 + 5 * (2 + 3))
     other = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1)).requires_grad_(False)
     torch.nn.init.normal_(other[1].weight, generator=torch.Generator().manual_seed(0))
     asked = Protocol(menu, ["input_x_gradient"], controls=False, whole=False)

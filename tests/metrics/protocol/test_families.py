@@ -5,7 +5,7 @@ import torch
 
 import pullback as pb
 from pullback.metrics.protocol.families import blur, noise, projected, strongest
-from pullback.metrics.protocol.shuffled import shuffled
+from pullback.metrics.protocol.shuffled import shuffled, shuffled_for
 
 
 @pytest.mark.parametrize("spec", ["pixel", "dct", "dwt(haar, level=2)"])
@@ -83,3 +83,23 @@ def test_a_shuffled_model_keeps_sizes_and_values_and_leaves_the_model() -> None:
         assert torch.equal(own.flatten().sort().values, other.flatten().sort().values)
     assert not torch.equal(network[0].weight, twin[0].weight)
     assert torch.equal(twin[0].weight, shuffled(network, 0)[0].weight)
+
+
+def test_a_method_that_sees_the_function_alone_gets_a_faster_form_of_the_shuffled_model() -> None:
+    """Also where rounding moves f; a method of layers, and a model with hooks, get the model with all of its layers."""
+    torch.manual_seed(0)
+    layers = (torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 2))
+    network, x = torch.nn.Sequential(*layers).eval().double(), torch.randn(2, 3, 8, 8).double()
+    network[1].running_mean, network[1].running_var = torch.randn(4).double(), torch.rand(4).double() + 0.5
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    twin, found = shuffled(network, 0), shuffled_for("integrated_gradients", network, x, 0)
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in found.modules())
+    torch.testing.assert_close(found(x), twin(x), rtol=1e-10, atol=1e-10)
+    assert not torch.allclose(found(x), network(x))
+    assert found.get_submodule("0").weight.is_contiguous(memory_format=torch.channels_last)
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in before.items())
+    assert network[0].weight.is_contiguous()
+    rules = shuffled_for("captum(GuidedBackprop)", network, x, 0)
+    assert [type(layer) for layer in rules] == [type(layer) for layer in network]
+    network[0].register_forward_hook(lambda *given: None)
+    assert isinstance(shuffled_for("gradient", network, x, 0)[1], torch.nn.BatchNorm2d)

@@ -113,20 +113,12 @@ class Judged:
             raise ValueError(f"{wanted}; take answer=score, or another metric.")
         return found
 
-    @property
+    @functools.cached_property
     def answers_at_ends(self) -> Answers:
         """What the model says at x and x₀, (2, batch)."""
-        return Answers.of(self.know_ends())
-
-    def know_ends(self, known: Tensor | None = None) -> Tensor:
-        """What the model says at x and x₀, (2, batch, 4): as a map of the same inputs already knows it, or by asking once."""
-
-        def ask() -> Tensor:
-            example = torch.arange(len(self.ends), device=self.known.device).repeat(2)
-            points = self.ends.transpose(0, 1).flatten(0, 1)
-            return self.at(example, points.__getitem__).table.unflatten(0, (2, len(self.ends)))
-
-        return self.remember("ends", ask if known is None else lambda: known)
+        example = torch.arange(len(self.ends), device=self.known.device).repeat(2)
+        points = self.ends.transpose(0, 1).flatten(0, 1)
+        return Answers.of(self.at(example, points.__getitem__).table.unflatten(0, (2, len(self.ends))))
 
     def remember(self, key: Any, make: Callable[[], Found]) -> Found:
         """make(), computed once for each key."""

@@ -17,7 +17,7 @@ from ...attribution.engine.random import fill, keys
 from ...attribution.engine.score import Target
 from ...attribution.result import coefficient_count
 from ...transforms import Transform
-from ..judged import Answer, Judged
+from ..judged import Answer, Answers, Judged
 from .admission import Admission, admission
 from .conclusion import BLIND, NEUTRAL, ROTATION, Conclusion, Evidence, Numbers, conclude
 from .errors import Cell, Curves, Grid
@@ -79,8 +79,8 @@ class Scored:
         off = each(less) if less else 0.0
         errors = each("attribution") - off
         chance = (each("random") - off).mean(1)
-        doses = [errors.mean(1), *((each(f"noise {dose}") - off).mean(1) for dose in self.protocol.doses)]
-        doses += [] if 1.0 in self.protocol.doses else [chance]
+        mixed = [(each(f"noise {dose}") - off).mean(1) for dose in self.protocol.doses]
+        doses = [errors.mean(1), *mixed, *([] if self.protocol.whole else [chance])]
         return admission(np.stack(doses, 1), chance, errors)
 
 
@@ -121,15 +121,18 @@ class Run:
         choose_form(check, engine.count.planned, gradients=False, invariant=True)
         with engine.prepared.numerics():
             answers: tuple[Answer, ...] = ()
-            at_ends: Tensor | None = None
+            known: Answers | None = None
             for name, one in maps.items():
                 orders = {"shuffled_model": blind[name].values.abs()} if blind else {}
                 judged = Judged(one, engine, ends, check.known, self.protocol.seed, orders=orders)
-                at_ends = judged.know_ends(at_ends)
+                if known is not None:
+                    judged.answers_at_ends = known  # all domains share x and x₀
+                known = judged.answers_at_ends
                 answers = answers or _answers(judged)
                 curves |= self._curves(judged, name, answers) | self._oracle(judged, name, answers, few)
         check.finish()
-        found = {answer: _difference(judged.at_ends(answer)) for answer in _with_score(answers)}
+        ends_of = ((answer, judged.at_ends(answer)) for answer in _with_score(answers))
+        found: dict[Answer, Numbers] = {answer: (at[0] - at[1]).double().cpu().numpy() for answer, at in ends_of}
         chosen = [maps[name] for name in self.protocol.names]
         return Scored(self.protocol, tuple(self.families), answers, curves, found, _cosines(chosen), maps)
 
@@ -162,7 +165,7 @@ class Run:
         curve = np.full((len(own), len(protocol.budgets), 2), np.nan)
         if count:
             few = Judged(own[:count], judged.engine, judged.ends[:count], judged.known[:, :count], protocol.seed)
-            few.know_ends(judged.answers_at_ends.table[:, :count])
+            few.answers_at_ends = Answers.of(judged.answers_at_ends.table[:, :count])
             few.orders["oracle"] = greedy_order(few, coefficient_count(max(reached), own.transform))
             grid = Grid(reached, protocol.kinds[:1], answers[:1])
             [found] = grid.curves(few, name, "oracle", {OWN: None}).values()
@@ -180,11 +183,6 @@ def _answers(judged: Judged) -> tuple[Answer, ...]:
 def _with_score(answers: tuple[Answer, ...]) -> tuple[Answer, ...]:
     """The answers, and the score, of which shares are kept and removed."""
     return tuple(dict.fromkeys((*answers, "score")))
-
-
-def _difference(ends: Tensor) -> Numbers:
-    """f(x) - f(x₀), (batch,).  ends: at both, (2, batch)."""
-    return np.asarray((ends[0] - ends[1]).double().cpu().numpy())
 
 
 def _noisy(one: Attribution, doses: Sequence[float], seed: int) -> dict[str, Tensor]:

@@ -30,8 +30,7 @@ class Protocol:
     controls: whether the map of a model with permuted parameters, and random order among coefficients of equal size, are
     controls, beside |z - z₀|, coarse-first order and random order.
     whole: whether what no verdict reads is scored too: the random rotation in its own family and with controls of its own,
-    domains in their own family at other kinds of budgets than the first one, and more shares of noise in the maps than one
-    half; without it, random order stands for a map of nothing but noise.
+    domains in their own family at further kinds of budgets, and noise of other shares than ½ (else random order is share 1).
     oracle: so many examples, the first ones, are also selected by the greedy oracle, at budgets of up to 5 % of the samples
     that take at most 20,000 evaluations, so in no photos of usual size.
 

@@ -1,15 +1,12 @@
 """A model without what it has learned, as a control."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from ...attribution.call import Method
 from ...attribution.engine.equal_network import equal_network
 from ...attribution.engine.execution import gains_by_channels_last
-from ...attribution.estimator import MethodClaim
-from ...attribution.estimator import get as get_estimator
+from ...attribution.estimator import MethodClaim, get
 from ...core.copies import copied
 
 
@@ -34,11 +31,12 @@ def shuffled(model: nn.Module, seed: int) -> nn.Module:
 def shuffled_for(method: Method, model: nn.Module, x: Tensor, seed: int) -> nn.Module:
     """A shuffled model for maps of x, in a faster form where the method sees the function alone.
 
-    Rounding can move f of a shuffled network, and even the ranking of its map, by so much that a comparison would refuse every
-    faster form of it. Each of them has learned as little, so that it is the control, and not a form of one.
+    Rounding may move f of a shuffled network so far that `attribute` would refuse its faster form. As a control, each form
+    serves: none has learned anything.
     """
     twin = shuffled(model, seed)
-    if MethodClaim.IMPLEMENTATION_INVARIANT not in get_estimator(method).claims:
+    if MethodClaim.IMPLEMENTATION_INVARIANT not in get(method).claims:
         return twin
-    network: Any = equal_network(twin, folded=True)[0] or twin
-    return network.to(memory_format=torch.channels_last) if gains_by_channels_last(network, x) else network
+    folded, _ = equal_network(twin, folded=True)
+    network = twin if folded is None else folded
+    return network.to(memory_format=torch.channels_last) if gains_by_channels_last(network, x) else network  # type: ignore[call-overload]

@@ -16,6 +16,7 @@ from ..loaders.models import LoadedModel
 from ..loaders.packaged import origins
 from ..storage.distinct import distinct_domains
 from ..storage.fingerprint import answer, weights
+from ..storage.pieces import part_of_work
 from ..storage.store import digest
 from .cell import BATCH, Cell
 from .parts import Parts
@@ -112,7 +113,7 @@ def _cost(cell: Cell, shape: tuple[int, ...]) -> str:
 
 def _identities(photos: Sequence[Photo], settings: Settings, batches: int) -> tuple[list[str], list[str], list[int]]:
     """The names and keys of all photos, none of which is read, and the places of this shard. Shards take batches in turn."""
-    number, count = settings.part_of_work()
+    number, count = part_of_work(settings.shard)
     places = [place for place in range(len(photos)) if (batches + place // BATCH) % count == number]
     keys = [digest([photo.name, photo.label, photo.class_name]) for photo in photos]
     return [photo.name for photo in photos], keys, places

@@ -46,7 +46,7 @@ class Parts:
         self.first: dict[str, Tensor] = {}  # the input of the first photo, whose size all must have
         self.show: Callable[[str], object] | None = None  # gets a line on the first photo, as soon as it is measured
         self.protocol = self.settings.protocol()
-        self.blind: Any = None  # the shuffled model
+        self.blind: Any = None  # the shuffled model, once it is asked for
         self.options: dict[str, Any] = {"batch_size": self.settings.batch_size, "seed": self.settings.seed}
 
     def all(self, progress: Progress | None = None) -> None:
@@ -220,11 +220,6 @@ class Parts:
             for n in figures.photo(row["image"], number, maps, specs, self.out / self.cell.folder, seen, shown, **drawn)
         ]
 
-    def _shuffled(self, x: Tensor) -> Any:
-        """The model without what it has learned."""
-        self.blind = self.blind or shuffled_for(self.settings.method[0], self.model.module, x, self.settings.seed)
-        return self.blind
-
     def _run(self, shape: tuple[int, ...]) -> Run:
         domains = self.protocol.built(shape)
         return Run(self.protocol, domains, self.protocol.removed(domains))
@@ -242,7 +237,9 @@ class Parts:
         """The scores of all maps. They are the other step of each domain.  few: photos for the oracle."""
         run_of = self._run(tuple(x.shape[1:]))
         names, count = list(run_of.domains), len(self.settings.transforms)
-        blind = self._maps(self._shuffled(x), first, x, target) if self.protocol.controls else []
+        if self.protocol.controls and self.blind is None:
+            self.blind = shuffled_for(self.settings.method[0], self.model.module, x, self.settings.seed)
+        blind = self._maps(self.blind, first, x, target) if self.protocol.controls else []
         report: Progress = lambda done, planned: self._report(first, len(x), count * (1 + done / max(1, planned)))
         with open_engine(self.model.module, x, target, batch_size=self.options["batch_size"], progress=report) as engine:
             engine.count.planned = len(x) * self.protocol.cost(tuple(x.shape[1:]))

@@ -61,7 +61,7 @@ class Settings(ModelOptions):
 
     def __post_init__(self) -> None:
         check_choice("compare", "effort", self.effort, EFFORTS)
-        self.part_of_work()
+        part_of_work(self.shard)
         for name in ("model", "data", "method", "baseline"):
             given = getattr(self, name)
             several = given if isinstance(given, list | tuple) else (given,)
@@ -75,10 +75,6 @@ class Settings(ModelOptions):
         names = ("model", "data", "method", "baseline")
         every = itertools.product(*(getattr(self, name) for name in names))
         return [replace(self, **dict(zip(names, cell))) for cell in every]
-
-    def part_of_work(self) -> tuple[int, int]:
-        """See `part_of_work`."""
-        return part_of_work(self.shard)
 
     @property
     def method_label(self) -> str:

@@ -108,7 +108,7 @@ class _Held:
 
     @property
     def number(self) -> int:
-        return self.settings.part_of_work()[0]
+        return part_of_work(self.settings.shard)[0]
 
 
 def check_numbers(held: Sequence[tuple[str, Path]]) -> None:

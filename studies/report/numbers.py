@@ -64,7 +64,7 @@ _CHANCE = (
     "Control: the selection error of coefficients in random order, where what is taken out has the baseline's values. "
     "A map that means something lies well below."
 )
-_SIZE = "Control: the selection error of the coefficients with the largest |z|, found without the model."
+_SIZE = "Control: the error of the largest |z|, found without the model, in one foreign domain. The gain compares it."
 _GAIN = (
     "By how much the map's error is smaller than that of the largest coefficients, found without the model. Near 0 the map "
     "ranks as |z| does: it shows how the transform compacts the signal, and not what the model reads. A domain with a large "

@@ -26,7 +26,7 @@ COLUMNS = (  # title, the rows of the long table, and what the number means
     (
         "by |z|",
         _ERROR | {"control": "coefficient", "family": NEUTRAL},
-        "control: E of the largest coefficients, no model asked",
+        "control: E of the largest coefficients, no model asked, in one family: the gain, not E, compares it",
     ),
     ("random", _ERROR | {"control": "random", "family": "own"}, "control: E of coefficients in random order"),
     (

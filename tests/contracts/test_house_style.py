@@ -15,7 +15,7 @@ import pullback as pb
 from pullback.attribution.estimator import Estimator
 
 LIBRARY = library()
-LIBRARY_LINES = 50_010
+LIBRARY_LINES = 49_990
 FILE_LINES = 320
 MEDIAN, P90 = 6, 16  # lines of a function, its docstring included
 

@@ -129,6 +129,29 @@ def test_axioms_of_our_methods_and_of_a_callable(
     assert json.loads((tmp_path / "b" / "axioms.json").read_text())["findings"][0]["counterexample"]
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), ("default", None, 3)),
+        (("--quick",), ("quick", 2, 1)),
+        (("--quick", "--limit", "5", "--pictures", "4"), ("quick", 5, 4)),
+        (("--quick", "--pictures", "0"), ("quick", 2, 0)),
+    ],
+)
+def test_quick_takes_two_examples_and_draws_one(
+    options: tuple[str, ...], expected: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def compare(settings: studies.Settings, *_: object, **__: object) -> None:
+        asked.append((settings.effort, settings.limit, settings.pictures))
+        raise ValueError("seen")
+
+    monkeypatch.setattr(studies, "compare", compare)
+    assert fails(monkeypatch, "compare", *options)
+    assert asked == [expected]
+
+
 def test_the_bar_counts_the_steps_of_the_work(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

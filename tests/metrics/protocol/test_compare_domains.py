@@ -177,6 +177,21 @@ def test_a_protocol_that_is_not_whole_leaves_out_only_what_no_verdict_reads() ->
     assert any("does not vote" in reason or "more than half" in reason for reason in reasons)
 
 
+def test_the_model_is_read_at_the_ends_once_for_all_domains() -> None:
+    model, x = planted("dct")
+    read: list[int] = []
+
+    class Counted(torch.nn.Module):
+        def forward(self, given: torch.Tensor) -> torch.Tensor:
+            read[-1] += int((given == 0).flatten(1).all(1).sum())
+            return model(given)
+
+    for menu in (MENU[:2], MENU):
+        read.append(0)
+        compare_domains(Counted(), x, domains=Protocol(menu, [IG], whole=False, controls=False))
+    assert read[0] == read[1] >= EXAMPLES
+
+
 class _OtherGradient(torch.nn.Module):
     """The values of one model, and the gradients of another."""
 
@@ -194,6 +209,8 @@ def test_every_number_is_in_the_long_table(dct: DomainComparison) -> None:
     assert list(table.columns) == list(COLUMNS)
     differences = table["metric"] == "score_difference"
     assert differences.sum() == EXAMPLES
+    model, x = planted("dct")
+    np.testing.assert_allclose(table[differences]["score"], (model(x) - model(torch.zeros_like(x))).numpy(), atol=1e-5)
     table = table[~differences]
     assert set(table["budget_kind"]) == {"count", "energy", "bits"}
     assert set(table["family"]) == {"own", "away", NEUTRAL, *MENU, "copy", "turned"}
@@ -228,6 +245,21 @@ def test_cosines_of_large_signals_in_single_precision_are_cosines(examples: int)
     found = _cosines(maps)
     assert np.abs(found - found.transpose(0, 2, 1)).max() < 1e-12
     assert np.abs(found).max() <= 1 + 1e-12
+
+
+def test_the_oracle_of_a_class_is_that_of_the_example_alone() -> None:
+    model, x = planted("dct")
+
+    class TwoClasses(torch.nn.Module):
+        def forward(self, given: torch.Tensor) -> torch.Tensor:
+            return torch.stack([model(given), -model(given)], 1)
+
+    asked: dict[str, object] = {"domains": MENU[:2], "methods": [IG], "controls": False, "budgets": (0.02, 0.05), "oracle": 1}
+    found = [compare_domains(TwoClasses(), part, 0, **asked).evidence[IG, "None"].curves for part in (x[:1], x[:3])]  # type: ignore[arg-type]
+    cells = [cell for cell in found[0] if cell.control == "oracle"]
+    assert {cell.answer for cell in cells} == {"margin"}
+    for cell in cells:
+        np.testing.assert_allclose(found[0][cell][0], found[1][cell][0], rtol=1e-5, atol=1e-5)
 
 
 def test_the_oracle_is_a_control_of_the_first_examples_that_joined_batches_keep() -> None:

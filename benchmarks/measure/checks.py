@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -44,17 +45,17 @@ def check_result(found: Tensor, expected: Tensor | None = None, tolerance: float
         raise MeasuresNothing(f"the result is {float(error.max()):.2g} from its reference; allowed is {tolerance}.")
 
 
-def untimed(case: Subject, method: calls.Method, transform: Transform) -> Tensor:
+def untimed(case: Subject, method: calls.Method, transform: Transform, **options: Any) -> Tensor:
     """The map of the first signal, outside of the clock: alone, in one domain, on the model that nobody counts.
 
     Shape: (1, *coeff). That such maps are right is what tests/ check.
     """
-    return calls.attribute(case.module, case.x[:1], case.target, method, transform, batch_size=5).values
+    return calls.attribute(case.module, case.x[:1], case.target, method, transform, batch_size=5, **options).values
 
 
-def check_map(att: Attribution, case: Subject, method: calls.Method) -> None:
+def check_map(att: Attribution, case: Subject, method: calls.Method, **options: Any) -> None:
     """Raises: MeasuresNothing where a map is not finite, is zero, or differs from the untimed one of its first signal."""
-    check_result(att.values, untimed(case, method, att.transform))
+    check_result(att.values, untimed(case, method, att.transform, **options))
 
 
 def check_evaluations(spent: calls.Evaluations, found: Sequence[Attribution], plan: int, asked_format: bool = False) -> None:

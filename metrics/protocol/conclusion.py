@@ -30,6 +30,7 @@ LEVELLED = f"a {ROTATION}, a control, does as well: no domain is preferred"
 RULE = {  # by which a domain is named, declared with the questions of a comparison
     "better than": ["every other compared domain", f"a {ROTATION}", *BLIND.values()],
     "budgets": list(KINDS),
+    "budgets by number": "those that select two coefficients or more, where any does",
     "interval": "lies above 0 in each contrast by itself, and above a share of its error against the rotation",
     "share of the rotation's error": TENTH,
     "budgets and answers": "none says the opposite, by an interval beyond what is equal",
@@ -137,7 +138,8 @@ class Evidence:
     """The curves of one method and one baseline, and how its errors are pooled.
 
     curves: by cell.  differences: f(x) - f(x₀) by answer, (examples,).  domains: those that may be named.
-    families: names of the families.  unit: of each example.
+    families: names of the families.  unit: of each example.  several: places of the budgets by number that count, if any.
+    A single coefficient does not: it cannot be several atoms, and in a small signal several budgets are this one selection.
     """
 
     curves: Mapping[Cell, Curves]
@@ -147,14 +149,16 @@ class Evidence:
     kinds: tuple[Budgets, ...]
     answers: tuple[str, ...]
     unit: Sequence[Hashable]
+    several: tuple[int, ...] = ()
     memory: dict[object, Numbers] = field(default_factory=dict, repr=False)
 
     def error(self, domain: str, control: str, families: Sequence[str], by: Budgets, answer: str) -> Numbers:
         """The mean over budgets and families, of each unit."""
         key = domain, control, tuple(families), by, answer
         if key not in self.memory:
+            counted = list(self.several) if by == "count" and self.several else slice(None)
             curves = [self.curves[Cell(domain, control, each, by, answer)] for each in families]
-            found = [errors(each, self.differences[answer]).mean(1) for each in curves]
+            found = [errors(each, self.differences[answer])[:, counted].mean(1) for each in curves]
             self.memory[key] = per_unit("compare_domains", np.mean(found, 0), self.unit)
         return self.memory[key]
 
@@ -193,8 +197,7 @@ def conclude(evidence: Evidence, cosines: Numbers, admitted: Admission, method: 
     leader = min(chosen, key=errors.__getitem__)
     checks = _checks(evidence, leader, chosen)
     reasons = tuple(_reasons(evidence, leader, checks, admitted))
-    pairs = tuple(_pairs(evidence, groups))
-    said = (None if reasons else leader), leader, reasons, errors, groups, pairs, checks
+    said = (None if reasons else leader), leader, reasons, errors, groups, tuple(_pairs(evidence, groups)), checks
     return Conclusion(method, baseline, *said, admitted, kinds=tuple(evidence.kinds))
 
 

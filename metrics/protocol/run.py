@@ -35,6 +35,7 @@ class Scored:
 
     answers: what f is, first the one that decides.  differences: f(x) - f(x₀) by answer, (batch,); also of the score, which
     decides nothing where classes have a margin.  cosines: of the selected signals of each example, (batch, domains, domains).
+    several: see `Evidence`.
     maps: of each domain and of the random rotation; none where parts were joined.
     """
 
@@ -44,6 +45,7 @@ class Scored:
     curves: dict[Cell, Curves]
     differences: Mapping[Answer, Numbers]
     cosines: Numbers
+    several: tuple[int, ...] = ()
     maps: Mapping[str, Attribution] = field(default_factory=dict)
 
     @classmethod
@@ -52,14 +54,13 @@ class Scored:
         first = parts[0]
         curves = {cell: np.concatenate([part.curves[cell] for part in parts]) for cell in first.curves}
         differences = {name: np.concatenate([part.differences[name] for part in parts]) for name in first.differences}
-        return replace(
-            first, curves=curves, differences=differences, cosines=np.concatenate([p.cosines for p in parts]), maps={}
-        )
+        cosines = np.concatenate([part.cosines for part in parts])
+        return replace(first, curves=curves, differences=differences, cosines=cosines, maps={})
 
     def evidence(self, unit: Sequence[Hashable]) -> Evidence:
         """As conclusions need it."""
-        protocol = self.protocol
-        return Evidence(self.curves, self.differences, protocol.names, self.families, protocol.kinds, self.answers, unit)
+        names, kinds = self.protocol.names, self.protocol.kinds
+        return Evidence(self.curves, self.differences, names, self.families, kinds, self.answers, unit, self.several)
 
     def conclusion(self, unit: Sequence[Hashable], method: str, baseline: str) -> Conclusion:
         """What can be said.  unit: of each example."""
@@ -134,7 +135,8 @@ class Run:
         ends_of = ((answer, judged.at_ends(answer)) for answer in _with_score(answers))
         found: dict[Answer, Numbers] = {answer: (at[0] - at[1]).double().cpu().numpy() for answer, at in ends_of}
         chosen = [maps[name] for name in self.protocol.names]
-        return Scored(self.protocol, tuple(self.families), answers, curves, found, _cosines(chosen), maps)
+        said = answers, curves, found, _cosines(chosen), self.protocol.several(first.transform), maps
+        return Scored(self.protocol, tuple(self.families), *said)
 
     def _curves(self, judged: Judged, name: str, answers: tuple[Answer, ...]) -> dict[Cell, Curves]:
         """The curves of one domain."""

@@ -96,6 +96,10 @@ class Protocol:
         maps -= 0 if self.whole else len(domains) * len(self.kinds) - len(self.names)  # in their own families
         return each * (maps + controls + len(self.names) * len(self.doses)) + 2 + self._oracle_cost(domains)
 
+    def several(self, domain: Transform) -> tuple[int, ...]:
+        """Places of the budgets that select several coefficients by number."""
+        return tuple(place for place, budget in enumerate(self.budgets) if coefficient_count(budget, domain) > 1)
+
     def reached(self, domain: Transform) -> tuple[float, ...]:
         """The budgets for which the oracle can be asked."""
         return tuple(each for each in self.budgets if each <= REACHED and _greedy(each, domain) <= AFFORDED)

@@ -13,7 +13,7 @@ from ...metrics.protocol import Conclusion
 from ...metrics.protocol.run import Scored
 from .cell import Cell, Part
 from .questions import MAP
-from .scores import ABOUT, as_scored, joined, long_table
+from .scores import ABOUT, as_scored, long_table
 from .units import units_of
 
 UNEQUAL = "other frequencies in each example"
@@ -105,7 +105,7 @@ def gathered(cell: Cell, out: Path, together: int = TOGETHER) -> Found:
     found.table = _whole(rows.all()).assign(data=one.data[0], model=one.model[0], method=one.method_label)
     if len(found.table):
         found.table["unit"] = units_of(found.table["image"].tolist(), one.groups)
-    found.scored = joined(scored) if (scored := own.all()) else None
+    found.scored = Scored.joined(scored) if (scored := own.all()) else None
     return found
 
 

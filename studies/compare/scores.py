@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +46,7 @@ def as_data(found: Scored, example: int) -> dict[str, Any]:
         "curves": [curve[example].tolist() for curve in found.curves.values()],
         "differences": {name: float(value[example]) for name, value in found.differences.items()},
         "cosines": found.cosines[example].tolist(),
+        "several": list(found.several),
     }
 
 
@@ -57,17 +57,8 @@ def as_scored(parts: Sequence[dict[str, Any]], protocol: Protocol) -> Scored:
     curves = {cell: np.array([part["curves"][place] for part in parts]) for place, cell in enumerate(names)}
     differences = {name: np.array([part["differences"][name] for part in parts]) for name in first["differences"]}
     cosines = np.array([part["cosines"] for part in parts])
-    return Scored(protocol, tuple(first["families"]), tuple(first["answers"]), curves, differences, cosines)
-
-
-def joined(blocks: Sequence[Scored]) -> Scored:
-    """The scores of several blocks of examples, in their order."""
-    if len(blocks) == 1:
-        return blocks[0]
-    curves = {cell: np.concatenate([one.curves[cell] for one in blocks]) for cell in blocks[0].curves}
-    differences = {name: np.concatenate([one.differences[name] for one in blocks]) for name in blocks[0].differences}
-    cosines = np.concatenate([one.cosines for one in blocks])
-    return replace(blocks[0], curves=curves, differences=differences, cosines=cosines)
+    families, answers, several = (tuple(first[name]) for name in ("families", "answers", "several"))
+    return Scored(protocol, families, answers, curves, differences, cosines, several)
 
 
 def long_table(found: Scored, cell: Settings, names: Sequence[Hashable], units: Sequence[Hashable]) -> pd.DataFrame:

@@ -204,6 +204,27 @@ class _OtherGradient(torch.nn.Module):
         return self.values(x).detach() + other - other.detach()
 
 
+def test_a_single_coefficient_does_not_count_by_number(dct: DomainComparison) -> None:
+    """Of 64 samples, 1 and 2 % are one coefficient: one selection, asked twice, that cannot be several atoms."""
+    [evidence] = dct.evidence.values()
+    assert evidence.several == (2, 3, 4, 5)
+    for by, first in (("count", 2), ("energy", 0), ("bits", 0)):
+        curve = evidence.curves[Cell("dct", "attribution", "pixel", by, "score")]
+        expected = errors(curve, evidence.differences["score"])[:, first:].mean(1)
+        np.testing.assert_allclose(evidence.error("dct", "attribution", ["pixel"], by, "score"), expected, rtol=1e-12)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("budgets", "counted"), [((0.01, 0.05), (1,)), ((0.01, 0.02), ()), ((0.05, 0.1), (0, 1))])
+def test_where_all_budgets_select_a_single_coefficient_all_count(budgets: tuple[float, ...], counted: tuple[int, ...]) -> None:
+    model, x = planted("dct")
+    found = compare_domains(model, x, domains=MENU[:2], methods=[IG], budgets=budgets, kinds=("count",), controls=False)
+    [evidence] = found.evidence.values()
+    assert evidence.several == counted
+    curve = evidence.curves[Cell("dct", "attribution", "pixel", "count", "score")][:, list(counted) or slice(None)]
+    expected = errors(curve, evidence.differences["score"]).mean(1)
+    np.testing.assert_allclose(evidence.error("dct", "attribution", ["pixel"], "count", "score"), expected, rtol=1e-12)
+
+
 def test_every_number_is_in_the_long_table(dct: DomainComparison) -> None:
     table = dct.table
     assert list(table.columns) == list(COLUMNS)
@@ -275,7 +296,7 @@ def test_the_oracle_is_a_control_of_the_first_examples_that_joined_batches_keep(
     means = first.groupby(["domain", "control"])["score"].mean().unstack()
     assert (means["oracle"] <= means["attribution"] + 1e-9).all()
     assert (means["oracle"] < means["random"] - 0.1).all()
-    protocol, batches = Protocol(("pixel", "dct"), controls=False, budgets=(0.02,), oracle=1), []
+    protocol, batches = Protocol(("pixel", "dct"), controls=False, budgets=(0.02, 0.05), oracle=1), []
     built = protocol.built((1, 64))
     run = Run(protocol, built, protocol.removed(built))
     for part, few in ((x[:2], 1), (x[2:4], 0)):
@@ -287,3 +308,4 @@ def test_the_oracle_is_a_control_of_the_first_examples_that_joined_batches_keep(
     assert np.isfinite(curve).all((1, 2)).tolist() == [True, False, False, False]
     again = as_scored([json.loads(json.dumps(as_data(whole, place))) for place in range(4)], protocol)
     assert all(np.array_equal(again.curves[cell], one, equal_nan=True) for cell, one in whole.curves.items())
+    assert again.several == whole.several == (1,)
